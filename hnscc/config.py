@@ -1,0 +1,327 @@
+"""The study file: a strict schema whose every choice has a preset in the protocol (shared protocol table, README)."""
+
+import re
+from copy import deepcopy
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from hnscc.errors import InputError
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$", max_length=60)]
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Sampling(Settings):
+    """Which slices of the cohort are used (paper section 2.1)."""
+
+    max_positive: Annotated[int, Field(ge=1)] | None
+    negatives: Literal["lesion_free_scans", "any_scan"]
+    ratio: Annotated[float, Field(ge=0)]
+
+
+class Split(Settings):
+    """`test`: share of the patients; `validation`: share of the others. folds 1 = hold-out, k = each patient tested once."""
+
+    unit: Literal["patient"]
+    folds: Annotated[int, Field(ge=1, le=50)]
+    test: Share
+    validation: Share
+    validation_unit: Literal["patient", "slice"]
+
+
+class Normalisation(Settings):
+    """Slices whose global minimum and maximum, per modality, become 0 and 1 (paper section 2.2)."""
+
+    bounds: Literal["training", "training_and_validation"]
+
+
+class Augmentation(Settings):
+    """The paper's operations (section 2.2). copies 0 = none; `fresh` = new draws in every epoch.
+
+    translate is a share of the image's side, rotate_degrees the largest turn to either side.
+    """
+
+    copies: Annotated[int, Field(ge=0, le=1000)] | Literal["fresh"]
+    originals: Literal["kept", "dropped"]
+    validation: bool
+    shared_by_repeats: bool
+    flip_left_right: Probability
+    flip_up_down: Probability
+    translate: Annotated[float, Field(ge=0, lt=1)]
+    rotate_degrees: Annotated[float, Field(ge=0, le=180)]
+
+    @model_validator(mode="after")
+    def _fresh_draws_replace_nothing(self) -> "Augmentation":
+        if self.copies == "fresh" and (
+            self.originals == "dropped" or self.validation or self.shared_by_repeats
+        ):
+            raise ValueError(
+                "copies: fresh goes with originals: kept, validation: false, shared_by_repeats: false"
+            )
+        return self
+
+
+class Network(Settings):
+    """A segmentation-models-pytorch architecture with its encoder, or `paper` (the paper's own) with its width."""
+
+    architecture: str
+    encoder: str | None = None
+    encoder_weights: str | None = None
+    width: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+    @model_validator(mode="after")
+    def _settings_belong_to_the_architecture(self) -> "Network":
+        if self.architecture == "paper" and (self.encoder or self.encoder_weights):
+            raise ValueError("architecture paper has a width and no encoder")
+        if self.architecture == "paper" and self.width is None:
+            raise ValueError("architecture paper needs its width (16 in the paper)")
+        if self.architecture != "paper" and self.width is not None:
+            raise ValueError("only architecture paper has a width")
+        if self.architecture != "paper" and self.encoder is None:
+            raise ValueError(f"architecture {self.architecture} needs an encoder, for example resnet18")
+        return self
+
+
+class Training(Settings):
+    """Paper section 2.3. `monitor`: how the soft Jaccard of the validation set is formed."""
+
+    network: Network
+    loss: Literal["binary_cross_entropy"]
+    learning_rate: Annotated[float, Field(gt=0)]
+    adam_epsilon: Annotated[float, Field(gt=0)]
+    batch_size: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1)]
+    patience: Annotated[int, Field(ge=1)]
+    monitor: Literal["soft_jaccard_pooled", "soft_jaccard_batch_mean"]
+    threads: Annotated[int, Field(ge=1, le=256)]
+    precision: Literal["auto", "fp32", "bf16"]
+    device: Literal["auto", "cpu", "cuda"]
+
+
+class Evaluation(Settings):
+    cutoff_px: Annotated[int, Field(ge=1)]
+    bootstraps: Annotated[int, Field(ge=100)]
+
+
+class Resources(Settings):
+    """What a trial asks of Ray; no part of its identity."""
+
+    cpus: Annotated[float, Field(gt=0)]
+    gpus: Annotated[float, Field(ge=0)] | Literal["auto"]
+
+
+class Variant(Settings):
+    """All that one variant trains by, the base's settings included."""
+
+    modalities: Annotated[tuple[str, ...], Field(min_length=1)]
+    augmentation: Augmentation
+    training: Training
+
+    @field_validator("modalities", mode="before")
+    @classmethod
+    def _list_of_distinct_names(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple) and len(set(map(str, value))) != len(value):
+            raise ValueError("a modality is named twice")
+        return tuple(value) if isinstance(value, list) else value
+
+
+class Study(Settings):
+    name: Name
+    store: str
+    protocol: Literal["corrected", "as_written"]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    repeats: Annotated[int, Field(ge=1, le=10_000)]
+    sampling: Sampling
+    split: Split
+    normalisation: Normalisation
+    augmentation: Augmentation
+    training: Training
+    variants: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")], Variant], Field(min_length=1)
+    ]
+    evaluation: Evaluation
+    resources: Resources
+
+
+# The `train` stage of the protocol, in the two readings that can be trained. `corrected` is spelled out whole;
+# `as_written` is its difference from it.
+CORRECTED: dict[str, Any] = {
+    "protocol": "corrected",
+    "seed": 2023,
+    "repeats": 50,
+    "sampling": {"max_positive": None, "negatives": "lesion_free_scans", "ratio": 1.0},
+    "split": {"unit": "patient", "folds": 1, "test": 0.19, "validation": 0.15, "validation_unit": "patient"},
+    "normalisation": {"bounds": "training"},
+    "augmentation": {
+        "copies": 0,
+        "originals": "kept",
+        "validation": False,
+        "shared_by_repeats": False,
+        "flip_left_right": 0.5,
+        "flip_up_down": 0.5,
+        "translate": 0.1,
+        "rotate_degrees": 15.0,
+    },
+    "training": {
+        "network": {"architecture": "unet", "encoder": "resnet18"},
+        "loss": "binary_cross_entropy",
+        "learning_rate": 0.001,
+        "adam_epsilon": 1e-7,
+        "batch_size": 16,
+        "epochs": 200,
+        "patience": 50,
+        "monitor": "soft_jaccard_pooled",
+        "threads": 1,
+        "precision": "auto",
+        "device": "auto",
+    },
+    "evaluation": {"cutoff_px": 9, "bootstraps": 2000},
+    "resources": {"cpus": 1, "gpus": "auto"},
+}
+AS_WRITTEN: dict[str, Any] = {
+    "protocol": "as_written",
+    "split": {"validation_unit": "slice"},
+    "normalisation": {"bounds": "training_and_validation"},
+    "augmentation": {"originals": "dropped", "validation": True, "shared_by_repeats": True},
+    "training": {
+        "network": {"architecture": "paper", "width": 16},
+        "batch_size": 32,
+        "monitor": "soft_jaccard_batch_mean",
+    },
+}
+
+
+def merge(base: dict[str, Any], difference: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `difference` laid over it, key by key, at every depth. Neither is changed.
+
+    A network of another architecture replaces the base's whole: a resnet18 encoder means nothing to it.
+    """
+    merged = deepcopy(base)
+    for key, value in difference.items():
+        below = merged.get(key)
+        replaced = (
+            key == "network"
+            and isinstance(value, dict)
+            and _architecture(value, below) != _architecture(below, below)
+        )
+        if isinstance(value, dict) and isinstance(below, dict) and not replaced:
+            merged[key] = merge(below, value)
+        else:
+            merged[key] = deepcopy(value)
+    return merged
+
+
+def _architecture(network: Any, default: Any) -> Any:
+    fallback = default.get("architecture") if isinstance(default, dict) else None
+    return network.get("architecture", fallback) if isinstance(network, dict) else fallback
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML that reads 1e-3 as a number and refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key!r} is given twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def load_study(path: str | Path) -> Study:
+    """Read, merge and check a study file.
+
+    Raises InputError naming the path of the setting: not YAML, unknown key, wrong type, value out of range.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.load(path.read_text(), Loader=_StrictLoader)
+    except FileNotFoundError:
+        raise InputError(
+            "There is no such study file.",
+            where=str(path),
+            expected="a YAML file",
+            found="nothing",
+            do="check the path",
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise InputError(
+            "The study file cannot be read as YAML.",
+            where=str(path),
+            expected="a mapping of settings in YAML",
+            found=" ".join(str(error).split()),
+            do="mend the line that the message names; studies/demo.yaml is an example",
+        ) from None
+    return parse_study(raw, where=str(path))
+
+
+def parse_study(raw: Any, where: str = "study") -> Study:
+    """A study from its settings as read from YAML; see `load_study`."""
+    if not isinstance(raw, dict):
+        raise InputError(
+            "The study file holds no settings.",
+            where=where,
+            expected="a mapping such as `name: demo`",
+            found=type(raw).__name__,
+            do="start from studies/demo.yaml",
+        )
+    try:
+        return Study.model_validate(_resolve(raw))
+    except ValidationError as error:
+        raise _first_error(error, where) from None
+
+
+def dump_study(study: Study) -> str:
+    """The study as YAML with every default spelled out; `load_study` gives the same study back."""
+    return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False)
+
+
+def _resolve(raw: dict[str, Any]) -> dict[str, Any]:
+    """Preset <- the file's base <- each variant's difference. What is not a mapping is left for the schema to refuse."""
+    preset = merge(CORRECTED, AS_WRITTEN) if raw.get("protocol") == "as_written" else CORRECTED
+    base = {key: value for key, value in raw.items() if key not in ("variants", "modalities")}
+    resolved = merge(preset, base)
+    shared = {key: resolved[key] for key in ("augmentation", "training")}
+    if "modalities" in raw:
+        shared["modalities"] = raw["modalities"]
+    variants = raw.get("variants")
+    if isinstance(variants, dict):
+        resolved["variants"] = {
+            name: merge(shared, {} if difference is None else difference)
+            if isinstance(difference, dict | None)
+            else difference
+            for name, difference in variants.items()
+        }
+    elif variants is not None:
+        resolved["variants"] = variants
+    return resolved
+
+
+def _first_error(error: ValidationError, where: str) -> InputError:
+    # An unknown key comes first: a misspelt name also shows as a missing one.
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    path = ".".join(str(part) for part in first["loc"] if part != "[key]") or "(whole file)"
+    more = error.error_count() - 1
+    unknown = first["type"] == "extra_forbidden"
+    missing = first["type"] == "missing"
+    return InputError(
+        f"The setting {path} is {'unknown' if unknown else 'missing' if missing else 'not valid'}.",
+        where=where,
+        expected="one of the settings that `hnscc check` writes back" if unknown else first["msg"],
+        found="nothing" if missing else repr(first["input"])[:200],
+        do="correct it in the study file" + (f" ({more} more to correct)" if more else ""),
+    )
