@@ -1,0 +1,162 @@
+"""Make a run folder ready: its study, its folds, and the check that nothing trained there has changed."""
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from hnscc.config import Study, Training, dump_study
+from hnscc.errors import InputError
+from hnscc.files import write_json, write_text
+from hnscc.fold import FoldData, read_fold, write_fold
+from hnscc.model import resolve_device
+from hnscc.plan import RunFolder, Trial, differences, identity, plan_trials, trial_settings
+from hnscc.records import damage, read_record
+from hnscc.splits import FoldPlan, plan_fold
+from hnscc.store import Store, open_store
+
+LIBRARIES = (
+    "hnscc",
+    "ray",
+    "torch",
+    "segmentation-models-pytorch",
+    "albumentations",
+    "numpy",
+    "scipy",
+    "zarr",
+    "pyarrow",
+)
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run folder that trials can be trained into.
+
+    chosen: for each variant the device (cpu, cuda) and precision (fp32, bf16) that `auto` chose.
+    """
+
+    study: Study
+    folder: RunFolder
+    folds: Mapping[int, FoldData]
+    chosen: Mapping[str, tuple[str, str]]
+
+    def missing(self) -> list[Trial]:
+        """The trials left to train, in canonical order: those that are not completed, or whose files are damaged."""
+        return [trial for trial in plan_trials(self.study) if trial_status(self.folder, trial)[0] != "completed"]
+
+
+def trial_status(folder: RunFolder, trial: Trial) -> tuple[str, str | None]:
+    """completed, failed or missing, and why it is not completed where that is known."""
+    record = read_record(folder.trial(trial.trial_id))
+    if record is None:
+        return "missing", None
+    if record["status"] == "failed":
+        return "failed", record["error"].strip().splitlines()[-1]
+    wrong = damage(folder.trial(trial.trial_id), record)
+    return ("missing", wrong) if wrong else ("completed", None)
+
+
+def run_folder(study: Study, out: str | Path | None) -> RunFolder:
+    return RunFolder(Path(out) if out else Path("runs") / study.name)
+
+
+def plan_folds(study: Study) -> tuple[Store, list[FoldPlan]]:
+    """Open the study's store and plan its folds; reads no image. InputError where the two do not fit."""
+    store = open_store(study.store)
+    for name, variant in study.variants.items():
+        absent = [modality for modality in variant.modalities if modality not in store.modalities]
+        if absent:
+            raise InputError(
+                "A variant names a modality that the store does not hold.",
+                where=f"variants.{name}.modalities",
+                expected=f"some of {', '.join(store.modalities)}",
+                found=", ".join(absent),
+                do="correct the variant, or prepare the store with that modality",
+            )
+    return store, [plan_fold(store, study, fold) for fold in range(study.split.folds)]
+
+
+def prepare_run(
+    study: Study,
+    out: str | Path | None = None,
+    *,
+    resolve: Callable[[Training], tuple[str, str]] = resolve_device,
+    progress: Callable[[int, int], None] | None = None,
+) -> PreparedRun:
+    """Write study.yaml, the folds and provenance.json, and read the folds' data.
+
+    `resolve` says what device and precision `auto` means where the trials will run. Trials may be there from
+    before: InputError, with the differences, where the study would now train one of them otherwise.
+    """
+    store, plans = plan_folds(study)
+    folds = {plan.fold: read_fold(store, study, plan, progress) for plan in plans}
+    chosen = {name: resolve(variant.training) for name, variant in study.variants.items()}
+    folder = run_folder(study, out)
+    run = PreparedRun(study, folder, folds, chosen)
+    trained = _check_identities(run)
+    for plan in plans:
+        write_fold(folder.fold(plan.fold), store, plan, folds[plan.fold], replace=not trained)
+    write_text(folder.study, dump_study(study))
+    _add_provenance(folder)
+    return run
+
+
+def _check_identities(run: PreparedRun) -> int:
+    """How many trials of the plan have a completed record; refuses those of another identity."""
+    trained = 0
+    for trial in plan_trials(run.study):
+        record = read_record(run.folder.trial(trial.trial_id))
+        if record is None or record["status"] != "completed":
+            continue
+        trained += 1
+        device, precision = run.chosen[trial.variant]
+        digest = run.folds[trial.fold].digest
+        settings = trial_settings(run.study, trial, device=device, precision=precision, fold_digest=digest)
+        if identity(settings) != record["identity"]:
+            changes = "; ".join(differences(record["settings"], settings))
+            raise InputError(
+                "The run folder holds a trial that this study would now train otherwise.",
+                where=f"trial {trial.trial_id} in {run.folder.root}",
+                expected="the settings, data and seeds it was trained with",
+                found=changes or "another identity",
+                do="set them back (`auto` can be spelled out), or use another run folder (--out, or another name)",
+            )
+    return trained
+
+
+def _add_provenance(folder: RunFolder) -> None:
+    """Append what runs now to the list of invocations: versions, hardware, commit and command."""
+    known = json.loads(folder.provenance.read_text())["invocations"] if folder.provenance.is_file() else []
+    now = {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "commit": _commit(),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}},
+        "hardware": {"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()},
+    }
+    write_json(folder.provenance, {"invocations": [*known, now]})
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the checkout this code runs from, `+changes` where it was edited; None outside of one."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+changes" if changes.stdout.strip() else "")

@@ -1,0 +1,410 @@
+"""Fit one trial, from its fold's data to its record. Without Ray: python -m hnscc.train STUDY TRIAL [--out RUN]"""
+
+import argparse
+import io
+import json
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+from torch import nn
+
+from hnscc.augment import augment, augment_copies
+from hnscc.config import Study, Training, Variant, load_study
+from hnscc.errors import InputError
+from hnscc.evaluate import score_trial
+from hnscc.files import sha256, write_bytes
+from hnscc.fold import FoldData
+from hnscc.model import build_model
+from hnscc.plan import Trial, TrialFolder, find_trial, identity, trial_settings
+from hnscc.records import is_complete, read_record, write_record
+from hnscc.run import prepare_run
+from hnscc.seeds import derive_seed, generator
+
+# A checkpoint costs about as much as it writes (four times the weights); one more often than this would slow
+# small networks, one less often would lose more work.
+CHECKPOINT_SECONDS = 20.0
+EVALUATION_BATCH = 32
+
+HISTORY = pa.schema(
+    [
+        ("epoch", pa.int32()),
+        ("train_loss", pa.float64()),
+        ("val_loss", pa.float64()),
+        ("val_soft_jaccard", pa.float64()),
+        ("seconds", pa.float64()),
+    ]
+)
+
+
+class Diverged(Exception):
+    """A loss or a score became NaN or infinite: the trial fails, with the epoch named."""
+
+
+def train_trial(
+    study: Study, trial: Trial, data: FoldData, folder: TrialFolder, *, device: str, precision: str
+) -> Iterator[dict[str, Any]]:
+    """Train one trial and write its folder; yields each epoch's row of history.parquet as it is done.
+
+    device and precision are what `resolve_device` chose. Continues from the trial's own checkpoint where there
+    is one. This is the trial's boundary: an exception becomes a record with status failed and the traceback.
+    """
+    settings = trial_settings(study, trial, device=device, precision=precision, fold_digest=data.digest)
+    record = {
+        "trial_id": trial.trial_id,
+        "variant": trial.variant,
+        "fold": trial.fold,
+        "repeat": trial.repeat,
+        "identity": identity(settings),
+        "settings": settings,
+        "seeds": settings["seeds"],
+        "device": device,
+        "precision": precision,
+        "threads": settings["training"]["threads"],
+        "versions": {
+            name: version(name)
+            for name in ("torch", "segmentation-models-pytorch", "albumentations", "numpy")
+        },
+    }
+    try:
+        yield from _train(study.variants[trial.variant], data, folder, record)
+    except Exception:
+        write_record(folder, record | {"status": "failed", "error": traceback.format_exc()})
+
+
+def _train(
+    variant: Variant, data: FoldData, folder: TrialFolder, record: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    _prepare_torch(record)
+    channels = [data.modalities.index(modality) for modality in variant.modalities]
+    seeds = record["seeds"]
+    model = build_model(variant.training.network, len(channels), seeds["initialisation"])
+    fit = _Fit.start(model, variant.training, record)
+    fit.resume(folder)
+    validation = _validation_slices(variant, data, channels, seeds)
+    training = _training_slices(variant, data, channels, seeds)
+    saved = time.monotonic()
+    while fit.stop_reason is None:
+        began = time.monotonic()
+        epoch = fit.epoch + 1
+        images, masks = training.of_epoch(epoch)
+        loss = fit.train_epoch(epoch, images, masks, training.channels)
+        fit.finish_epoch(loss, *fit.validate(*validation), seconds=time.monotonic() - began)
+        if fit.stop_reason is None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+            fit.save_checkpoint(folder)
+            saved = time.monotonic()
+        yield fit.history[-1]
+    _write_results(fit, data, channels, folder, record)
+
+
+def _prepare_torch(record: dict[str, Any]) -> None:
+    """One thread count and deterministic kernels: both change the order of sums, and so the bits."""
+    torch.set_num_threads(record["threads"])
+    if record["device"] == "cuda":
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+        torch.use_deterministic_algorithms(True)
+
+
+@dataclass(frozen=True)
+class _TrainingSlices:
+    """The slices of an epoch: the same in every epoch, or with `copies: fresh` drawn anew."""
+
+    images: np.ndarray
+    masks: np.ndarray
+    channels: list[int]
+    variant: Variant
+    seed: int
+
+    def of_epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        if self.variant.augmentation.copies != "fresh":
+            return self.images, self.masks
+        return augment(
+            self.images, self.masks, self.variant.augmentation, seed=derive_seed(self.seed, "fresh", epoch)
+        )
+
+
+def _training_slices(
+    variant: Variant, data: FoldData, channels: list[int], seeds: dict[str, int]
+) -> _TrainingSlices:
+    """Views of the shared arrays where nothing is augmented, so that trials on one node share one copy."""
+    rows, copies = data.rows["train"], variant.augmentation.copies
+    images, masks = data.images[rows], data.masks[rows]
+    if copies == 0:
+        return _TrainingSlices(images, masks, channels, variant, seeds["augmentation"])
+    images = images[:, channels]
+    every = list(range(len(channels)))
+    if copies != "fresh":
+        originals = variant.augmentation.originals == "kept"
+        images, masks = augment_copies(
+            images,
+            masks,
+            variant.augmentation,
+            copies=copies,
+            originals=originals,
+            seed=seeds["augmentation"],
+        )
+    return _TrainingSlices(images, masks, every, variant, seeds["augmentation"])
+
+
+def _validation_slices(
+    variant: Variant, data: FoldData, channels: list[int], seeds: dict[str, int]
+) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """The originals; in the as_written reading (`validation: true`) their augmented copies instead."""
+    rows = data.rows["validation"]
+    images, masks = data.images[rows], data.masks[rows]
+    if not (variant.augmentation.validation and variant.augmentation.copies):
+        return images, masks, channels
+    copies = int(variant.augmentation.copies)
+    seed = derive_seed(seeds["augmentation"], "validation")
+    return *augment_copies(
+        images[:, channels], masks, variant.augmentation, copies=copies, originals=False, seed=seed
+    ), list(range(len(channels)))
+
+
+@dataclass
+class _Fit:
+    """The state of a training: what a checkpoint holds."""
+
+    model: nn.Module
+    optimiser: torch.optim.Optimizer
+    training: Training
+    record: dict[str, Any]
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, model: nn.Module, training: Training, record: dict[str, Any]) -> "_Fit":
+        model = model.to(record["device"], memory_format=torch.channels_last)
+        optimiser = torch.optim.Adam(model.parameters(), lr=training.learning_rate, eps=training.adam_epsilon)
+        return cls(model, optimiser, training, record)
+
+    @property
+    def epoch(self) -> int:
+        return len(self.history)
+
+    @property
+    def best_epoch(self) -> int:
+        """The first epoch of the highest validation Jaccard, from 1; 0 before any."""
+        scores = [row["val_soft_jaccard"] for row in self.history]
+        return scores.index(max(scores)) + 1 if scores else 0
+
+    @property
+    def stop_reason(self) -> str | None:
+        if self.epoch - self.best_epoch >= self.training.patience:
+            return "patience"
+        return "epochs" if self.epoch >= self.training.epochs else None
+
+    def train_epoch(self, epoch: int, images: np.ndarray, masks: np.ndarray, channels: list[int]) -> float:
+        """One pass in an order of this epoch's own; returns the mean loss over slices."""
+        self.model.train()
+        torch.manual_seed(derive_seed(self.record["seeds"]["dropout"], epoch))
+        order = generator(self.record["seeds"]["order"], epoch).permutation(len(images))
+        total = torch.zeros((), dtype=torch.float64, device=self.record["device"])
+        for start in range(0, len(order), self.training.batch_size):
+            batch = order[start : start + self.training.batch_size]
+            logits, truth = self._forward(images, masks, batch, channels)
+            loss = nn.functional.binary_cross_entropy_with_logits(logits, truth)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimiser.step()
+            total += loss.detach().double() * len(batch)
+        return total.item() / len(order)
+
+    @torch.no_grad()
+    def validate(self, images: np.ndarray, masks: np.ndarray, channels: list[int]) -> tuple[float, float]:
+        """Mean loss, and the soft Jaccard sum(p t) / sum(p + t - p t), over the set or as the mean over batches."""
+        self.model.eval()
+        pooled = self.training.monitor == "soft_jaccard_pooled"
+        size = EVALUATION_BATCH if pooled else self.training.batch_size
+        losses, overlaps, unions = [], [], []
+        for start in range(0, len(images), size):
+            batch = np.arange(start, min(start + size, len(images)))
+            logits, truth = self._forward(images, masks, batch, channels)
+            losses.append(nn.functional.binary_cross_entropy_with_logits(logits, truth).double() * len(batch))
+            probabilities = torch.sigmoid(logits)
+            product = (probabilities * truth).sum(dtype=torch.float64)
+            overlaps.append(product)
+            unions.append(probabilities.sum(dtype=torch.float64) + truth.sum(dtype=torch.float64) - product)
+        overlap, union = torch.stack(overlaps), torch.stack(unions)
+        jaccard = overlap.sum() / union.sum() if pooled else (overlap / union).mean()
+        return torch.stack(losses).sum().item() / len(images), jaccard.item()
+
+    @torch.no_grad()
+    def predict(self, images: np.ndarray, channels: list[int]) -> np.ndarray:
+        """Probabilities of every slice as uint16 (N, H, W): round(p x 65535)."""
+        self.model.eval()
+        out = np.empty((len(images), *images.shape[2:]), np.uint16)
+        for start in range(0, len(images), EVALUATION_BATCH):
+            batch = np.arange(start, min(start + EVALUATION_BATCH, len(images)))
+            with self._autocast():
+                logits = self.model(self._images(images, batch, channels))
+            levels = (torch.sigmoid(logits[:, 0].float()) * 65535).round()
+            out[batch] = levels.to(torch.int32).cpu().numpy().astype(np.uint16)
+        return out
+
+    def _forward(
+        self, images: np.ndarray, masks: np.ndarray, batch: np.ndarray, channels: list[int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        truth = torch.from_numpy(masks[batch][:, None].astype(np.float32)).to(self.record["device"])
+        with self._autocast():
+            logits = self.model(self._images(images, batch, channels))
+        return logits.float(), truth
+
+    def _images(self, images: np.ndarray, batch: np.ndarray, channels: list[int]) -> torch.Tensor:
+        chosen = torch.from_numpy(images[np.ix_(batch, channels)])
+        return chosen.to(self.record["device"], memory_format=torch.channels_last)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        enabled = self.record["precision"] == "bf16"
+        return torch.autocast(self.record["device"], torch.bfloat16, enabled=enabled)
+
+    def finish_epoch(self, train_loss: float, val_loss: float, jaccard: float, *, seconds: float) -> None:
+        epoch = self.epoch + 1
+        if not np.isfinite([train_loss, val_loss, jaccard]).all():
+            raise Diverged(
+                f"epoch {epoch}: train loss {train_loss}, validation loss {val_loss}, Jaccard {jaccard}"
+            )
+        row = {"epoch": epoch, "train_loss": train_loss, "val_loss": val_loss, "val_soft_jaccard": jaccard}
+        self.history.append(row | {"seconds": seconds})
+        if self.best_epoch == epoch:
+            self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    def save_checkpoint(self, folder: TrialFolder) -> None:
+        state = self.optimiser.state_dict()["state"]
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        tensors |= {f"adam.{i}.{name}": value for i, slots in state.items() for name, value in slots.items()}
+        facts = {"identity": self.record["identity"], "history": self.history, "attempts": self.attempts}
+        content = save_safetensors(
+            {name: value.contiguous() for name, value in tensors.items()}, {"facts": json.dumps(facts)}
+        )
+        write_bytes(folder.checkpoint, sha256(content).encode() + content)
+
+    def resume(self, folder: TrialFolder) -> None:
+        """Take up the trial's own checkpoint, if there is a whole one of the same identity."""
+        attempt: dict[str, Any] = {"node": platform.node(), "pid": os.getpid()}
+        if folder.checkpoint.is_file():
+            found = folder.checkpoint.read_bytes()
+            digest, content = found[:64], found[64:]
+            attempt["checkpoint"] = "damaged: not used"
+            if digest == sha256(content).encode():
+                attempt["checkpoint"] = self._take_up(content)
+        self.attempts.append(attempt | {"from_epoch": self.epoch + 1})
+
+    def _take_up(self, content: bytes) -> str:
+        facts = _facts(content)
+        if facts["identity"] != self.record["identity"]:
+            return "of another trial: not used"
+        self._load(load_safetensors(content))
+        self.history, self.attempts = facts["history"], facts["attempts"]
+        return "used"
+
+    def _load(self, tensors: dict[str, torch.Tensor]) -> None:
+        named: dict[str, dict[str, torch.Tensor]] = {"model": {}, "best": {}, "adam": {}}
+        for name, value in tensors.items():
+            kind, _, rest = name.partition(".")
+            named[kind][rest] = value
+        self.model.load_state_dict(named["model"])
+        self.best = {name: value.to(self.record["device"]) for name, value in named["best"].items()}
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for name, value in named["adam"].items():
+            i, _, slot = name.partition(".")
+            state.setdefault(int(i), {})[slot] = value
+        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": state})
+
+
+def _facts(content: bytes) -> dict[str, Any]:
+    """The JSON that `save_checkpoint` put into the safetensors header (8 bytes of length, then JSON)."""
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["facts"])
+
+
+def _write_results(
+    fit: _Fit, data: FoldData, channels: list[int], folder: TrialFolder, record: dict[str, Any]
+) -> None:
+    """Predictions, weights and history first, the record that vouches for them last; then the checkpoint goes."""
+    began = time.monotonic()
+    fit.model.load_state_dict(fit.best)
+    probabilities = fit.predict(data.images, channels)
+    sink = io.BytesIO()
+    np.savez_compressed(sink, probabilities=probabilities)
+    contents = {
+        folder.predictions: sink.getvalue(),
+        folder.weights: save_safetensors(
+            {name: value.cpu().contiguous() for name, value in fit.best.items()}
+        ),
+        folder.history: _history_bytes(fit.history),
+    }
+    for path, content in contents.items():
+        write_bytes(path, content)
+    seconds = sum(row["seconds"] for row in fit.history) + time.monotonic() - began
+    write_record(
+        folder,
+        record
+        | score_trial(probabilities, data.masks, data.splits)
+        | {
+            "status": "completed",
+            "best_epoch": fit.best_epoch,
+            "best_val_soft_jaccard": fit.history[fit.best_epoch - 1]["val_soft_jaccard"],
+            "epochs": fit.epoch,
+            "stop_reason": fit.stop_reason,
+            "seconds": seconds,
+            "attempts": fit.attempts,
+            "files": {path.name: sha256(content) for path, content in contents.items()},
+        },
+    )
+    folder.checkpoint.unlink(missing_ok=True)
+    if folder.checkpoint.parent.is_dir():
+        folder.checkpoint.parent.rmdir()
+
+
+def _history_bytes(history: list[dict[str, Any]]) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(history, schema=HISTORY), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m hnscc.train", description="Train one trial, without Ray.")
+    parser.add_argument("study", help="study file, e.g. studies/demo.yaml")
+    parser.add_argument("trial", help="trial id, e.g. pet_mri-f0-r07")
+    parser.add_argument("--out", help="run folder (default: runs/<name of the study>)")
+    options = parser.parse_args(arguments)
+    try:
+        study = load_study(options.study)
+        trial = find_trial(study, options.trial)
+        run = prepare_run(study, options.out)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    folder = run.folder.trial(trial.trial_id)
+    if is_complete(folder):
+        print(f"{trial.trial_id} is completed already: {folder.record}")
+        return 0
+    device, precision = run.chosen[trial.variant]
+    for row in train_trial(study, trial, run.folds[trial.fold], folder, device=device, precision=precision):
+        print(f"epoch {row['epoch']:3d}  loss {row['train_loss']:.4f}  validation Jaccard {row['val_soft_jaccard']:.4f}")
+    record = read_record(folder)
+    if record["status"] == "failed":
+        print(record["error"], file=sys.stderr)
+        return 1
+    print(f"validation Dice {record['scores']['validation']['dice']:.4f}; wrote {folder.record}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
