@@ -1,1 +1,9 @@
 """The cluster: the only package that imports Ray."""
+
+import os
+
+# Read by Ray when it is imported: no usage statistics are sent, and no experiment loggers write beside the trials'
+# own folders.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # Tune's own table of trials; ours is in progress.py

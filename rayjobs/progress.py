@@ -1,0 +1,82 @@
+"""Live progress of a study: a bar per variant on a terminal, a line per finished trial elsewhere."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ray import tune
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from hnscc.plan import Trial, plan_trials
+from hnscc.run import PreparedRun
+
+
+def progress_bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+class StudyProgress(tune.Callback):
+    """Told by Tune of every report and finished trial."""
+
+    def __init__(self, run: PreparedRun, todo: list[Trial]) -> None:
+        self.console = Console()
+        self.bars = progress_bar(self.console)
+        self.began = time.monotonic()
+        self.done, self.todo = 0, len(todo)
+        before = [trial for trial in plan_trials(run.study) if trial not in set(todo)]
+        self.tasks = {
+            variant: self.bars.add_task(
+                variant,
+                total=sum(trial.variant == variant for trial in plan_trials(run.study)),
+                completed=sum(trial.variant == variant for trial in before),
+                note="",
+            )
+            for variant in run.study.variants
+        }
+        cpus, workers = run.study.resources.cpus, len(todo)
+        self.console.print(f"training {workers} trials, {len(before)} done before, {cpus:g} CPUs each")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks for a restoring that never happens here; a terminal cannot be pickled."""
+        return {}
+
+    def __enter__(self) -> "StudyProgress":
+        self.bars.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.bars.stop()
+
+    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any) -> None:
+        note = f"{result['trial']} epoch {result['epoch']}  validation Jaccard {result['val_soft_jaccard']:.3f}"
+        self.bars.update(self.tasks[result["variant"]], note=note)
+
+    def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        last = trial.last_result
+        self.done += 1
+        self.bars.advance(self.tasks[last["variant"]])
+        seconds = time.monotonic() - self.began
+        self.console.print(
+            f"{self.done:4d}/{self.todo}  {last['trial']:<28} {last['epoch']:4d} epochs  "
+            f"validation Jaccard {last['val_soft_jaccard']:.3f}  {seconds:6.0f} s",
+            highlight=False,
+        )
+
+    @staticmethod
+    @contextlib.contextmanager
+    def reading(store: str) -> Iterator[Callable[[int, int], None]]:
+        """A bar over the scans read from the store."""
+        with progress_bar(Console()) as bar:
+            task = bar.add_task("reading the store", note="")
+            yield lambda done, total: bar.update(task, completed=done, total=total)
