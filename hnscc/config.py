@@ -321,7 +321,9 @@ def _first_error(error: ValidationError, where: str) -> InputError:
     return InputError(
         f"The setting {path} is {'unknown' if unknown else 'missing' if missing else 'not valid'}.",
         where=where,
-        expected="one of the settings that `hnscc check` writes back" if unknown else first["msg"],
+        expected="one of the settings that `hnscc check STUDY --resolved` prints"
+        if unknown
+        else first["msg"],
         found="nothing" if missing else repr(first["input"])[:200],
         do="correct it in the study file" + (f" ({more} more to correct)" if more else ""),
     )

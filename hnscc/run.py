@@ -49,7 +49,9 @@ class PreparedRun:
 
     def missing(self) -> list[Trial]:
         """The trials left to train, in canonical order: those that are not completed, or whose files are damaged."""
-        return [trial for trial in plan_trials(self.study) if trial_status(self.folder, trial)[0] != "completed"]
+        return [
+            trial for trial in plan_trials(self.study) if trial_status(self.folder, trial)[0] != "completed"
+        ]
 
 
 def trial_status(folder: RunFolder, trial: Trial) -> tuple[str, str | None]:

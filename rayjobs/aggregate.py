@@ -17,7 +17,9 @@ def aggregate(folder: RunFolder) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m rayjobs.aggregate", description="Tables and report again.")
+    parser = argparse.ArgumentParser(
+        prog="python -m rayjobs.aggregate", description="Tables and report again."
+    )
     parser.add_argument("run", help="run folder, e.g. runs/demo")
     options = parser.parse_args(arguments)
     try:

@@ -7,7 +7,14 @@ from typing import Any
 
 from ray import tune
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from hnscc.plan import Trial, plan_trials
 from hnscc.run import PreparedRun
@@ -58,8 +65,12 @@ class StudyProgress(tune.Callback):
     def __exit__(self, *error: Any) -> None:
         self.bars.stop()
 
-    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any) -> None:
-        note = f"{result['trial']} epoch {result['epoch']}  validation Jaccard {result['val_soft_jaccard']:.3f}"
+    def on_trial_result(
+        self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        note = (
+            f"{result['trial']} epoch {result['epoch']}  validation Jaccard {result['val_soft_jaccard']:.3f}"
+        )
         self.bars.update(self.tasks[result["variant"]], note=note)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:

@@ -212,7 +212,9 @@ def _resources(run: PreparedRun, todo: list[Trial]) -> dict[str, float]:
     cuda = any(run.chosen[trial.variant][0] == "cuda" for trial in todo)
     gpus = (GPU_SHARE if cuda else 0.0) if asked.gpus == "auto" else asked.gpus
     for name, wanted in (("CPU", asked.cpus), ("GPU", gpus)):
-        largest = max((node["Resources"].get(name, 0.0) for node in ray.nodes() if node["Alive"]), default=0.0)
+        largest = max(
+            (node["Resources"].get(name, 0.0) for node in ray.nodes() if node["Alive"]), default=0.0
+        )
         if wanted > largest:
             raise InputError(
                 f"No machine has the {name}s that a trial asks for.",
@@ -255,7 +257,9 @@ def _outcome(run: PreparedRun, interrupted: bool) -> Outcome:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m rayjobs.study", description="Train what is missing, aggregate.")
+    parser = argparse.ArgumentParser(
+        prog="python -m rayjobs.study", description="Train what is missing, aggregate."
+    )
     parser.add_argument("study", help="study file, e.g. studies/demo.yaml")
     parser.add_argument("--out", help="run folder (default: runs/<name of the study>)")
     parser.add_argument("--address", help="a running Ray cluster (default: RAY_ADDRESS, else one of its own)")
@@ -272,7 +276,9 @@ def main(arguments: list[str] | None = None) -> int:
 def report_outcome(outcome: Outcome) -> int:
     """Say what was done and what to do next; the exit code: 0, 1 where a trial failed, 130 after an interrupt."""
     root = os.path.relpath(outcome.folder.root)
-    print(f"{outcome.completed} trials completed, {len(outcome.failed)} failed, {outcome.missing} missing in {root}")
+    print(
+        f"{outcome.completed} trials completed, {len(outcome.failed)} failed, {outcome.missing} missing in {root}"
+    )
     for name, why in outcome.failed.items():
         print(f"failed: {name}: {why}\n  traceback: {root}/trials/{name}/record.json", file=sys.stderr)
     if outcome.interrupted:

@@ -1,0 +1,32 @@
+# Two commands: `make demo` and `make test`. Both make .venv themselves, and do nothing there if it is current.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+HNSCC := $(BIN)/hnscc
+
+.PHONY: setup demo test lint clean
+
+setup: .venv/current
+
+.venv/current: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+demo: setup data/demo.zarr
+	$(HNSCC) check studies/demo.yaml
+	$(HNSCC) run studies/demo.yaml
+
+data/demo/manifest.csv: | setup
+	$(HNSCC) phantom data/demo --patients 24
+
+data/demo.zarr: data/demo/manifest.csv
+	$(HNSCC) prepare data/demo/manifest.csv data/demo.zarr --size 64 --overwrite
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pytest
+
+clean:
+	rm -rf .venv data/demo data/demo.zarr runs/demo
