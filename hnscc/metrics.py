@@ -1,0 +1,159 @@
+"""Scores of masks from pixel counts: pure NumPy, and the one empty-mask rule.
+
+Two empty masks agree: their Dice and Jaccard are 1 (protocol, Evaluation). Every score is made of three whole
+numbers per case, so it is exact up to one division, and pooling is adding counts.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+LEVELS = 65535  # a stored probability is q / 65535, q an unsigned 16-bit integer
+THRESHOLDS = np.arange(1, 1001)  # the grid 0.001 .. 1.000 as integers k; the threshold is k / 1000
+HALF = 500
+CONVENTIONS = ("slice", "lesion", "overlap")
+SLICE_SETS = ("true_positive", "lesion", "all")
+
+
+def positive(levels: np.ndarray, k: int) -> np.ndarray:
+    """Where stored probabilities reach the threshold k / 1000, as bool of the same shape.
+
+    levels: uint16, any shape. q / 65535 >= k / 1000 is decided in integers, so exactly. Raises ValueError for
+    another type, or k outside 1..1000.
+    """
+    if levels.dtype != np.uint16 or not 1 <= k <= 1000:
+        raise ValueError(f"needs uint16 and k in 1..1000, got {levels.dtype} and {k}")
+    return levels >= np.uint16(-(-k * LEVELS // 1000))
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Pixel counts of N cases (slices, patients, repeats): int64 arrays of one shape, usually (N,)."""
+
+    overlap: np.ndarray
+    pred: np.ndarray
+    truth: np.ndarray
+
+    def __getitem__(self, cases: np.ndarray) -> "Counts":
+        return Counts(self.overlap[cases], self.pred[cases], self.truth[cases])
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def pooled(self) -> "Counts":
+        """All cases as one: sums along the last axis."""
+        return Counts(self.overlap.sum(-1), self.pred.sum(-1), self.truth.sum(-1))
+
+    def by_group(self, group: np.ndarray, groups: int) -> "Counts":
+        """Cases pooled by group: `group` int (N,) in 0..groups-1 -> counts (groups,)."""
+        sums = (np.bincount(group, part, groups) for part in (self.overlap, self.pred, self.truth))
+        return Counts(*(each.astype(np.int64) for each in sums))
+
+    @property
+    def empty(self) -> np.ndarray:
+        """Where truth and prediction are both empty: the score there is 1 by rule."""
+        return (self.pred == 0) & (self.truth == 0)
+
+    @property
+    def dice(self) -> np.ndarray:
+        return dice(self.overlap, self.pred, self.truth)
+
+    @property
+    def jaccard(self) -> np.ndarray:
+        return jaccard(self.overlap, self.pred, self.truth)
+
+
+def count(predicted: np.ndarray, masks: np.ndarray) -> Counts:
+    """Counts (N,) of bool masks (N, H, W)."""
+    predicted, masks = (each.reshape(len(each), -1) for each in (predicted, masks))
+    overlap, pred, truth = (np.count_nonzero(each, axis=1) for each in (predicted & masks, predicted, masks))
+    return Counts(*(np.asarray(each, dtype=np.int64) for each in (overlap, pred, truth)))
+
+
+def concatenate(parts: list[Counts]) -> Counts:
+    return Counts(
+        np.concatenate([each.overlap for each in parts]),
+        np.concatenate([each.pred for each in parts]),
+        np.concatenate([each.truth for each in parts]),
+    )
+
+
+def dice(overlap: np.ndarray, pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """2 |A and B| / (|A| + |B|) of pixel counts, float64 0..1; 1 where both are empty (paper section 2.4)."""
+    return _ratio(2 * np.asarray(overlap), np.asarray(pred) + truth)
+
+
+def jaccard(overlap: np.ndarray, pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """|A and B| / |A or B| of pixel counts, float64 0..1; 1 where both are empty (paper, section 2.4)."""
+    return _ratio(overlap, np.asarray(pred) + truth - overlap)
+
+
+def soft_jaccard(probabilities: np.ndarray, masks: np.ndarray) -> float:
+    """Jaccard without a threshold, pooled: sum(p m) / (sum(p) + sum(m) - sum(p m)); 1 where both sums are 0.
+
+    probabilities: floats 0..1, masks: 0/1, of one shape. The reference of the value that training monitors.
+    """
+    p, m = np.asarray(probabilities, np.float64), np.asarray(masks, np.float64)
+    overlap = (p * m).sum()
+    return float(_ratio(overlap, p.sum() + m.sum() - overlap))
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    return np.where(whole == 0, 1.0, part / np.where(whole == 0, 1.0, whole))
+
+
+def misplaced(counts: Counts, cutoff_px: int) -> np.ndarray:
+    """Where truth and prediction both reach the cut-off and share no pixel, as bool (N,)."""
+    return (counts.pred >= cutoff_px) & (counts.truth >= cutoff_px) & (counts.overlap == 0)
+
+
+def outcomes(counts: Counts, cutoff_px: int, convention: str = "slice") -> np.ndarray:
+    """'tp', 'tn', 'fp' or 'fn' of each slice, str (N,), at `cutoff_px` pixels (paper, section 2.4; protocol).
+
+    slice: truth and prediction each count as positive from the cut-off on. lesion: a misplaced slice is 'fn'.
+    overlap (the paper's): a misplaced slice is 'fp'. Truth of 1 .. cutoff_px - 1 pixels counts as negative.
+    """
+    moved = {"slice": "tp", "lesion": "fn", "overlap": "fp"}[convention]
+    predicted, true = counts.pred >= cutoff_px, counts.truth >= cutoff_px
+    outcome = np.where(predicted, np.where(true, "tp", "fp"), np.where(true, "fn", "tn"))
+    return np.where(misplaced(counts, cutoff_px), moved, outcome)
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Slices by outcome. small_truth: truth of 1 .. cutoff_px - 1 pixels, which counts as negative."""
+
+    tp: int
+    tn: int
+    fp: int
+    fn: int
+    misplaced: int
+    small_truth: int
+
+    @property
+    def sensitivity(self) -> float | None:
+        """tp / (tp + fn), or None without a positive slice."""
+        return self.tp / (self.tp + self.fn) if self.tp + self.fn else None
+
+    @property
+    def specificity(self) -> float | None:
+        """tn / (tn + fp), or None without a negative slice."""
+        return self.tn / (self.tn + self.fp) if self.tn + self.fp else None
+
+    @property
+    def accuracy(self) -> float | None:
+        """(tp + tn) / all, or None without a slice."""
+        total = self.tp + self.tn + self.fp + self.fn
+        return (self.tp + self.tn) / total if total else None
+
+
+def classify(counts: Counts, cutoff_px: int, convention: str) -> Classification:
+    """The slices of `counts` by outcome in one of CONVENTIONS; see `outcomes`."""
+    outcome = outcomes(counts, cutoff_px, convention)
+    small = (counts.truth > 0) & (counts.truth < cutoff_px)
+    return Classification(
+        **{name: int((outcome == name).sum()) for name in ("tp", "tn", "fp", "fn")},
+        misplaced=int(misplaced(counts, cutoff_px).sum()),
+        small_truth=int(small.sum()),
+    )

@@ -1,0 +1,282 @@
+"""What the trials of a run folder left: read, checked by their hashes, counted at 0.5; the medians chosen."""
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hnscc.config import Study, load_study
+from hnscc.errors import InputError
+from hnscc.evaluate import READINGS, Reading, choose_threshold, highest, median_position, sweep
+from hnscc.files import sha256
+from hnscc.metrics import HALF, Counts, concatenate, count, positive
+from hnscc.plan import SPLITS, RunFolder, Trial, plan_trials, trial_seeds
+from hnscc.records import read_record
+
+UNUSABLE = "not used: "  # begins the reason of a trial whose files are there and cannot be trusted
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The used slices of one fold in stored order: split and patient str (N,), masks bool (N, H, W)."""
+
+    number: int
+    digest: str
+    slices: pa.Table
+    split: np.ndarray
+    patient: np.ndarray
+    masks: np.ndarray
+    cohort: pa.Table
+
+
+@dataclass(frozen=True)
+class Result:
+    """A planned trial and what it left; what stands below `record` only a completed one has.
+
+    counts: (N,) at 0.5. collapsed: no pixel of validation or test reaches 0.5; highest_probability: of these.
+    """
+
+    trial: Trial
+    seed: int
+    status: str
+    reason: str | None = None
+    record: dict | None = None
+    history: pa.Table | None = None
+    counts: Counts | None = None
+    collapsed: bool | None = None
+    highest_probability: float | None = None
+
+
+@dataclass(frozen=True)
+class Median:
+    """The median model of a variant in one fold, by one reading. k: its threshold, or None and why.
+
+    sweeps: pooled counts (1000,) of each split. chosen: counts (N,) at k.
+    """
+
+    result: Result
+    fold: Fold
+    k: int | None
+    reason: str | None
+    sweeps: dict[str, Counts]
+    chosen: Counts | None
+
+
+@dataclass(frozen=True)
+class Results:
+    """medians[variant][reading]: one entry per fold, None where no trial of the variant is completed."""
+
+    study: Study
+    folds: tuple[Fold, ...]
+    results: tuple[Result, ...]
+    medians: dict[str, dict[str, tuple[Median | None, ...]]]
+
+    def of(self, variant: str, fold: int | None = None) -> list[Result]:
+        """The results of a variant (and fold), in the plan's order."""
+        return [
+            each for each in self.results if each.trial.variant == variant and fold in (None, each.trial.fold)
+        ]
+
+
+def load_results(run: RunFolder) -> Results:
+    """Read the study, its folds and every planned trial's folder; nothing else.
+
+    A trial without a record is `missing`; so is one whose files are not what its record says: it is not used,
+    and says why. Raises InputError where a fold is missing or damaged.
+    """
+    study = load_study(run.study)
+    folds = tuple(load_fold(run, number) for number in range(study.split.folds))
+    results = tuple(load_trial(run, study, trial, folds[trial.fold]) for trial in plan_trials(study))
+    read = Results(study, folds, results, {})
+    for variant in study.variants:
+        found = [_medians(run, read.of(variant, fold.number), fold) for fold in folds]
+        read.medians[variant] = {name: tuple(each[name] for each in found) for name in READINGS}
+    return read
+
+
+def load_fold(run: RunFolder, number: int) -> Fold:
+    """One fold as `hnscc run` wrote it. InputError where a file is missing or not what split.json says."""
+    folder = run.fold(number)
+    try:
+        split = json.loads(_content(folder.split))
+        slices, cohort, truth = (
+            _checked(path, split["files"]) for path in (folder.slices, folder.scans, folder.truth)
+        )
+    except (ValueError, KeyError) as error:
+        raise InputError(
+            "A fold of the run folder is missing or damaged.",
+            where=f"folds/f{number}",
+            expected="split.json and the files that it names, unchanged",
+            found=str(error) if isinstance(error, _Damaged) else "a split.json that cannot be read",
+            do="`hnscc run STUDY` writes what is missing; restore what was changed",
+        ) from None
+    table = pq.read_table(io.BytesIO(slices))
+    return Fold(
+        number,
+        split["digest"],
+        table,
+        np.array(table["split"].to_pylist(), dtype=str),
+        np.array(table["patient_id"].to_pylist(), dtype=str),
+        np.load(io.BytesIO(truth), allow_pickle=False)["masks"].astype(bool),
+        pq.read_table(io.BytesIO(cohort)),
+    )
+
+
+class _Damaged(ValueError):
+    """A file is not what was written; the text names it without a path."""
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _Damaged(f"{path.name} cannot be read ({type(error).__name__})") from None
+
+
+def _checked(path: Path, hashes: dict[str, str]) -> bytes:
+    content = _content(path)
+    if sha256(content) != hashes.get(path.name):
+        raise _Damaged(f"{path.name} is not what was written: its SHA-256 differs from the recorded one")
+    return content
+
+
+def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result:
+    """What a planned trial left; see `load_results`."""
+    seed = trial_seeds(study, trial)["trial"]
+    folder = run.trial(trial.trial_id)
+    record = read_record(folder)
+    if record is None:
+        reason = f"{UNUSABLE}its record cannot be read" if folder.record.is_file() else "not run to its end"
+        return Result(trial, seed, "missing", reason)
+    if record["status"] == "failed":
+        return Result(trial, seed, "failed", _failure(record), record)
+    try:
+        levels = load_levels(run, record, trial, fold)
+        history = pq.read_table(io.BytesIO(_checked(folder.history, record["files"])))
+    except _Damaged as damage:
+        return Result(trial, seed, "missing", UNUSABLE + str(damage))
+    counts = count(positive(levels, HALF), fold.masks)
+    held_out = fold.split != "train"
+    collapsed = not counts.pred[held_out].any()
+    return Result(
+        trial, seed, "completed", None, record, history, counts, collapsed, highest(levels[held_out])
+    )
+
+
+def load_levels(run: RunFolder, record: dict, trial: Trial, fold: Fold) -> np.ndarray:
+    """The stored probabilities of a completed trial, uint16 (N, H, W). ValueError where damaged."""
+    folder = run.trial(trial.trial_id)
+    known = record.get("trial_id") == trial.trial_id and isinstance(record.get("files"), dict)
+    if record.get("status") != "completed" or not known:
+        raise _Damaged("its record is not of this trial, completed")
+    if record.get("settings", {}).get("data", fold.digest) != fold.digest:
+        raise _Damaged("it was trained on other data than its fold holds")
+    content = _checked(folder.predictions, record["files"])
+    try:
+        levels = np.load(io.BytesIO(content), allow_pickle=False)["probabilities"]
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        raise _Damaged("predictions.npz holds no readable probabilities") from None
+    if levels.dtype != np.uint16 or levels.shape != fold.masks.shape:
+        raise _Damaged(f"predictions.npz holds {levels.dtype} {levels.shape}, not uint16 {fold.masks.shape}")
+    return levels
+
+
+def _failure(record: dict) -> str:
+    """The kind of error alone: a message may hold a path."""
+    last = (record.get("error") or "").strip().rpartition("\n")[2]
+    kind = last.partition(":")[0].strip()
+    named = f" with {kind}" if kind.replace(".", "").replace("_", "").isalnum() else ""
+    return f"failed{named}; the traceback is in its record.json"
+
+
+def _medians(run: RunFolder, results: list[Result], fold: Fold) -> dict[str, Median | None]:
+    """The median model of one variant and fold by each reading; predictions are read once per trial."""
+    completed = [each for each in results if each.status == "completed"]
+    if not completed:
+        return dict.fromkeys(READINGS)
+    chosen = {name: _median_result(completed, fold, reading.median_on) for name, reading in READINGS.items()}
+    medians: dict[str, Median | None] = {}
+    for trial in {each.trial for each in chosen.values()}:
+        names = [name for name in READINGS if chosen[name].trial == trial]
+        result = chosen[names[0]]
+        levels = load_levels(run, result.record, trial, fold)
+        sweeps = {
+            split: sweep(levels[fold.split == split], fold.masks[fold.split == split]) for split in SPLITS
+        }
+        for name in names:
+            medians[name] = _median(result, fold, levels, sweeps, READINGS[name])
+    return medians
+
+
+def _median_result(completed: list[Result], fold: Fold, split: str) -> Result:
+    scores = [float(each.counts[fold.split == split].pooled().dice) for each in completed]
+    return completed[median_position(scores, [each.trial.repeat for each in completed])]
+
+
+def _median(
+    result: Result, fold: Fold, levels: np.ndarray, sweeps: dict[str, Counts], reading: Reading
+) -> Median:
+    k, reason = choose_threshold(sweeps[reading.threshold_on], reading.rule)
+    reason = reason and f"no threshold on {reading.threshold_on}: {reason}"
+    chosen = None if k is None else count(positive(levels, k), fold.masks)
+    return Median(result, fold, k, reason, sweeps, chosen)
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Slices of one split over all folds, fold after fold in stored order: counts and patient str, (N,)."""
+
+    counts: Counts
+    patient: np.ndarray
+
+    def __getitem__(self, cases: np.ndarray) -> "Cases":
+        return Cases(self.counts[cases], self.patient[cases])
+
+    def by_patient(self) -> Counts:
+        """Counts pooled per patient, patients in sorted order."""
+        names, group = np.unique(self.patient, return_inverse=True)
+        return self.counts.by_group(group, len(names))
+
+
+def lacking(medians: tuple[Median | None, ...]) -> str | None:
+    """Why a variant has no scores at its chosen threshold, or None where it has."""
+    several = len(medians) > 1
+    for fold, median in enumerate(medians):
+        reason = "no completed trial" if median is None else median.reason
+        if reason:
+            return f"{reason} in fold f{fold}" if several else reason
+    return None
+
+
+def cases_of(medians: tuple[Median | None, ...], split: str, at_half: bool = False) -> Cases | None:
+    """The median models' slices of a split at their chosen thresholds (or 0.5); None where one is lacking."""
+    counts = [each and (each.result.counts if at_half else each.chosen) for each in medians]
+    if any(each is None for each in counts):
+        return None
+    rows = [each.fold.split == split for each in medians]
+    return Cases(
+        concatenate([each[where] for each, where in zip(counts, rows, strict=True)]),
+        np.concatenate([each.fold.patient[where] for each, where in zip(medians, rows, strict=True)]),
+    )
+
+
+def repeat_cases(results: Results, variant: str, split: str) -> list[Cases]:
+    """Every repeat of a variant that is completed in all folds, at 0.5: its slices of a split."""
+    found = []
+    by_repeat: dict[int, list[Result]] = {}
+    for each in results.of(variant):
+        by_repeat.setdefault(each.trial.repeat, []).append(each)
+    for parts in by_repeat.values():
+        if all(each.status == "completed" for each in parts):
+            rows = [fold.split == split for fold in results.folds]
+            counts = concatenate([each.counts[where] for each, where in zip(parts, rows, strict=True)])
+            patient = np.concatenate(
+                [fold.patient[where] for fold, where in zip(results.folds, rows, strict=True)]
+            )
+            found.append(Cases(counts, patient))
+    return found

@@ -1,0 +1,174 @@
+"""Builds real run folders from arrays, by the contract of the run folder, without training."""
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hnscc.config import Study, dump_study, parse_study
+from hnscc.files import sha256, write_bytes, write_json, write_text
+from hnscc.plan import SPLITS, RunFolder, Trial, plan_trials, trial_seeds
+
+
+@dataclass(frozen=True)
+class Case:
+    """One used slice: its split, patient, and its mask (H, W) of 0 and 1. Each patient has one scan."""
+
+    split: str
+    patient: str
+    mask: np.ndarray
+
+
+def small_study(variants: tuple[str, ...] = ("pet", "pet_mri"), **settings) -> Study:
+    raw = {
+        "name": "small",
+        "store": "none.zarr",
+        "variants": {name: {"modalities": ["pet"]} for name in variants},
+    }
+    return parse_study({**raw, "evaluation": {"cutoff_px": 2, "bootstraps": 200}, **settings})
+
+
+def write_run(root: Path, study: Study, folds: list[list[Case]]) -> RunFolder:
+    """A run folder with its folds and no trial. Cases must stand in the order of SPLITS."""
+    run = RunFolder(root)
+    write_text(run.study, dump_study(study))
+    for number, cases in enumerate(folds):
+        _write_fold(run, number, cases)
+    return run
+
+
+def _write_fold(run: RunFolder, number: int, cases: list[Case]) -> None:
+    assert [SPLITS.index(each.split) for each in cases] == sorted(SPLITS.index(each.split) for each in cases)
+    masks = np.stack([each.mask for each in cases]).astype(np.uint8)
+    truth_px = masks.sum(axis=(1, 2))
+    slices = pa.table(
+        {
+            "row": pa.array(range(len(cases)), pa.int32()),
+            "split": [each.split for each in cases],
+            "patient_id": [each.patient for each in cases],
+            "scan_id": [f"{each.patient}-a" for each in cases],
+            "z": pa.array(range(len(cases)), pa.int32()),
+            "positive": truth_px > 0,
+            "truth_px": pa.array(truth_px, pa.int32()),
+        }
+    )
+    folder = run.fold(number)
+    files = {
+        folder.slices: _parquet(slices),
+        folder.scans: _parquet(_scans(number, cases)),
+        folder.truth: _npz(masks=masks),
+    }
+    for path, content in files.items():
+        write_bytes(path, content)
+    hashes = {path.name: sha256(content) for path, content in files.items()}
+    write_json(folder.split, {"fold": number, "digest": f"digest{number}", "files": hashes, "warnings": []})
+
+
+def _scans(number: int, cases: list[Case]) -> pa.Table:
+    rows = []
+    for split in SPLITS:
+        for patient in sorted({each.patient for each in cases if each.split == split}):
+            used = [each.mask.any() for each in cases if (each.split, each.patient) == (split, patient)]
+            counts = {
+                "used_positive": sum(map(bool, used)),
+                "used_negative": len(used) - sum(map(bool, used)),
+            }
+            place = {"patient_id": patient, "scan_id": f"{patient}-a", "fold": number, "split": split}
+            rows.append({**place, "slices": len(used), "positive_slices": counts["used_positive"], **counts})
+    return pa.Table.from_pylist(rows)
+
+
+def add_trial(run: RunFolder, study: Study, trial: Trial, levels: np.ndarray, **record) -> None:
+    """A completed trial with these stored probabilities, uint16 (N, H, W)."""
+    folder = run.trial(trial.trial_id)
+    history = pa.table(
+        {
+            "epoch": pa.array([1, 2], pa.int32()),
+            "train_loss": [0.7, 0.5],
+            "val_loss": [0.8, 0.6],
+            "val_soft_jaccard": [0.1, 0.2],
+            "seconds": [1.5, 1.25],
+        }
+    )
+    files = {folder.predictions: _npz(probabilities=levels), folder.history: _parquet(history)}
+    for path, content in files.items():
+        write_bytes(path, content)
+    hashes = {path.name: sha256(content) for path, content in files.items()}
+    whole = {
+        "trial_id": trial.trial_id,
+        "status": "completed",
+        "identity": "0" * 64,
+        "settings": {"data": f"digest{trial.fold}"},
+        "seeds": trial_seeds(study, trial),
+        "best_epoch": 2,
+        "epochs": 2,
+        "stop_reason": "epochs",
+        "best_val_soft_jaccard": 0.2,
+        "files": {**hashes, "weights.safetensors": "f" * 64},
+        "seconds": 2.75,
+        "device": "cpu",
+    }
+    write_json(folder.record, {**whole, **record})
+
+
+def add_failure(run: RunFolder, trial: Trial, error: str) -> None:
+    record = {"trial_id": trial.trial_id, "status": "failed", "identity": "0" * 64, "error": error}
+    write_json(run.trial(trial.trial_id).record, record)
+
+
+def random_run(root: Path, study: Study, patients: int = 12, slices: int = 4, seed: int = 0) -> RunFolder:
+    """A completed study of blurry predictions that find most of each lesion; every third slice has none."""
+    draw = np.random.default_rng(seed)
+    folds = [_random_cases(patients, slices, fold, study.split.folds) for fold in range(study.split.folds)]
+    run = write_run(root, study, folds)
+    for trial in plan_trials(study):
+        masks = np.stack([each.mask for each in folds[trial.fold]])
+        add_trial(run, study, trial, noisy_levels(masks, draw))
+    return run
+
+
+def _random_cases(patients: int, slices: int, fold: int, folds: int) -> list[Case]:
+    """With one fold a third of the patients stand in each split; with k each patient is tested once."""
+    cases = []
+    for patient in range(patients):
+        place = patient % max(folds, 3)
+        split = {fold: "test", (fold + 1) % max(folds, 3): "validation"}.get(place, "train")
+        draw = np.random.default_rng([7, patient])
+        for number in range(slices):
+            mask = np.zeros((12, 12), np.uint8)
+            if number % 3:
+                top, left = draw.integers(0, 7, 2)
+                mask[top : top + 4, left : left + 1 + number] = 1
+            cases.append(Case(split, f"p{patient:02d}", mask))
+    return sorted(cases, key=lambda each: SPLITS.index(each.split))
+
+
+def noisy_levels(masks: np.ndarray, draw: np.random.Generator, noise: float = 0.25) -> np.ndarray:
+    """Stored probabilities around 0.7 inside and 0.2 outside of the masks."""
+    p = np.where(masks > 0, 0.7, 0.2) + draw.normal(0, noise, masks.shape)
+    return np.round(np.clip(p, 0, 1) * 65535).astype(np.uint16)
+
+
+def levels_of(probabilities) -> np.ndarray:
+    """Stored probabilities of floats 0..1."""
+    return np.round(np.asarray(probabilities, float) * 65535).astype(np.uint16)
+
+
+def read_json(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    return sink.getvalue()
+
+
+def _npz(**arrays: np.ndarray) -> bytes:
+    sink = io.BytesIO()
+    np.savez_compressed(sink, **arrays)
+    return sink.getvalue()
