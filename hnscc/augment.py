@@ -5,12 +5,12 @@ import os
 # Read by albumentations at import: without it, the library asks the network for a newer version.
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
-import albumentations as A  # noqa: E402
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
+import albumentations as A
+import cv2
+import numpy as np
 
-from hnscc.config import Augmentation  # noqa: E402
-from hnscc.seeds import derive_seed  # noqa: E402
+from hnscc.config import Augmentation
+from hnscc.seeds import derive_seed
 
 
 def build_pipeline(settings: Augmentation) -> A.Compose:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import segmentation_models_pytorch as smp
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
@@ -138,7 +139,7 @@ def _load_encoder(model: nn.Module, path: str) -> None:
         )
     try:
         model.encoder.load_state_dict(load_file(path))
-    except (RuntimeError, OSError, ValueError) as error:
+    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
         raise InputError(
             "The weights file does not fit the encoder.",
             where=where,

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from hnscc.config import Study, Training, dump_study
 from hnscc.errors import InputError
@@ -48,10 +47,14 @@ class PreparedRun:
     chosen: Mapping[str, tuple[str, str]]
 
     def missing(self) -> list[Trial]:
-        """The trials left to train, in canonical order: those that are not completed, or whose files are damaged."""
-        return [
+        """The trials left to train: those that are not completed, or whose files are damaged.
+
+        Repeat by repeat, so that a study cut short has as many repeats of every variant.
+        """
+        left = [
             trial for trial in plan_trials(self.study) if trial_status(self.folder, trial)[0] != "completed"
         ]
+        return sorted(left, key=lambda trial: trial.repeat)
 
 
 def trial_status(folder: RunFolder, trial: Trial) -> tuple[str, str | None]:

@@ -38,6 +38,7 @@ from hnscc.seeds import derive_seed, generator
 # small networks, one less often would lose more work.
 CHECKPOINT_SECONDS = 20.0
 EVALUATION_BATCH = 32
+LIBRARIES = ("torch", "segmentation-models-pytorch", "albumentations", "numpy")
 
 HISTORY = pa.schema(
     [
@@ -62,8 +63,19 @@ def train_trial(
     device and precision are what `resolve_device` chose. Continues from the trial's own checkpoint where there
     is one. This is the trial's boundary: an exception becomes a record with status failed and the traceback.
     """
-    settings = trial_settings(study, trial, device=device, precision=precision, fold_digest=data.digest)
-    record = {
+    record = new_record(study, trial, data.digest, device=device, precision=precision)
+    try:
+        yield from _train(study.variants[trial.variant], data, folder, record)
+    except Exception:
+        write_record(folder, record | {"status": "failed", "error": traceback.format_exc()})
+
+
+def new_record(
+    study: Study, trial: Trial, fold_digest: str, *, device: str, precision: str
+) -> dict[str, Any]:
+    """The part of a trial's record that is known before it is trained."""
+    settings = trial_settings(study, trial, device=device, precision=precision, fold_digest=fold_digest)
+    return {
         "trial_id": trial.trial_id,
         "variant": trial.variant,
         "fold": trial.fold,
@@ -74,15 +86,8 @@ def train_trial(
         "device": device,
         "precision": precision,
         "threads": settings["training"]["threads"],
-        "versions": {
-            name: version(name)
-            for name in ("torch", "segmentation-models-pytorch", "albumentations", "numpy")
-        },
+        "versions": {name: version(name) for name in LIBRARIES},
     }
-    try:
-        yield from _train(study.variants[trial.variant], data, folder, record)
-    except Exception:
-        write_record(folder, record | {"status": "failed", "error": traceback.format_exc()})
 
 
 def _train(
@@ -379,7 +384,9 @@ def _history_bytes(history: list[dict[str, Any]]) -> bytes:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m hnscc.train", description="Train one trial, without Ray.")
+    parser = argparse.ArgumentParser(
+        prog="python -m hnscc.train", description="Train one trial, without Ray."
+    )
     parser.add_argument("study", help="study file, e.g. studies/demo.yaml")
     parser.add_argument("trial", help="trial id, e.g. pet_mri-f0-r07")
     parser.add_argument("--out", help="run folder (default: runs/<name of the study>)")
@@ -397,7 +404,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     device, precision = run.chosen[trial.variant]
     for row in train_trial(study, trial, run.folds[trial.fold], folder, device=device, precision=precision):
-        print(f"epoch {row['epoch']:3d}  loss {row['train_loss']:.4f}  validation Jaccard {row['val_soft_jaccard']:.4f}")
+        print(
+            f"epoch {row['epoch']:3d}  loss {row['train_loss']:.4f}  validation Jaccard {row['val_soft_jaccard']:.4f}"
+        )
     record = read_record(folder)
     if record["status"] == "failed":
         print(record["error"], file=sys.stderr)

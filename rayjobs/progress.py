@@ -1,6 +1,7 @@
 """Live progress of a study: a bar per variant on a terminal, a line per finished trial elsewhere."""
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,9 +16,11 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
-from hnscc.plan import Trial, plan_trials
+from hnscc.plan import RunFolder, Trial, plan_trials
 from hnscc.run import PreparedRun
+from hnscc.tables import read_table
 
 
 def progress_bar(console: Console) -> Progress:
@@ -37,7 +40,7 @@ class StudyProgress(tune.Callback):
     """Told by Tune of every report and finished trial."""
 
     def __init__(self, run: PreparedRun, todo: list[Trial]) -> None:
-        self.console = Console()
+        self.console = Console(width=None if sys.stdout.isatty() else 120)
         self.bars = progress_bar(self.console)
         self.began = time.monotonic()
         self.done, self.todo = 0, len(todo)
@@ -86,8 +89,34 @@ class StudyProgress(tune.Callback):
 
     @staticmethod
     @contextlib.contextmanager
-    def reading(store: str) -> Iterator[Callable[[int, int], None]]:
+    def reading() -> Iterator[Callable[[int, int], None]]:
         """A bar over the scans read from the store."""
         with progress_bar(Console()) as bar:
             task = bar.add_task("reading the store", note="")
             yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def print_table_1(folder: RunFolder) -> None:
+    """Table 1 on the test set: the repeats' pooled Dice, then the median model's with its patient interval."""
+    shown = Table(title="Table 1: pooled Dice on the test patients", title_justify="left")
+    for name in (
+        "variant",
+        "repeats",
+        "Dice of the repeats: median (quartiles)",
+        "median model: Dice (95 % of patients)",
+    ):
+        shown.add_column(name)
+    for row in read_table(folder, "pooled").to_pylist():
+        if row["split"] == "test":
+            repeats = _with_range(
+                row["dice_repeats_median"], row["dice_repeats_q25"], row["dice_repeats_q75"]
+            )
+            model = _with_range(row["dice"], row["dice_low"], row["dice_high"])
+            shown.add_row(row["variant"], str(row["repeats"]), repeats, model)
+    Console(width=None if sys.stdout.isatty() else 120).print(shown)
+
+
+def _with_range(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} ({low:.3f} to {high:.3f})"

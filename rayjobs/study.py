@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,12 @@ from ray import tune
 from hnscc.config import Study, Training, load_study
 from hnscc.errors import InputError
 from hnscc.model import resolve_device
-from hnscc.plan import RunFolder, Trial, identity, plan_trials, trial_settings
+from hnscc.plan import RunFolder, Trial, plan_trials
 from hnscc.records import write_record
 from hnscc.run import PreparedRun, prepare_run, run_folder, trial_status
-from hnscc.train import train_trial
+from hnscc.train import new_record, train_trial
 from rayjobs.aggregate import aggregate
-from rayjobs.progress import StudyProgress
+from rayjobs.progress import StudyProgress, print_table_1
 
 # A trial whose process dies (memory, a killed worker) is started again this often, from its own checkpoint.
 RESTARTS = 2
@@ -42,12 +42,14 @@ GPU_SHARE = 0.25
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an invocation left: trials by status, and the trials that failed with the last line of their error."""
+    """What an invocation left: how many trials are completed and missing; the failed ones, each with the last line
+    of its error; the ones that this invocation should have trained and did not."""
 
     folder: RunFolder
     completed: int
     missing: int
     failed: dict[str, str]
+    lost: list[str]
     interrupted: bool
 
 
@@ -85,35 +87,29 @@ def run_study(study: Study, out: str | Path | None, address: str | None, limit: 
     """Train what is missing (at most `limit` trials of it), then aggregate.
 
     address: a running cluster's, else RAY_ADDRESS, else Ray is started on this machine for this run alone.
+    InputError for what cannot run; a new run folder is then not left behind.
     """
-    folder = run_folder(study, out)
-    folder = replace(folder, root=folder.root.absolute())
-    with _only_run(folder):
-        folders_before = folder.root.exists()
-        try:
-            return _run_locked(study, folder, address, limit)
-        finally:
-            if not folders_before and not folder.study.exists():
-                shutil.rmtree(folder.root)
-
-
-def _run_locked(study: Study, folder: RunFolder, address: str | None, limit: int | None) -> Outcome:
     address = address or os.environ.get("RAY_ADDRESS")
-    with _connected(address):
-        with StudyProgress.reading(study.store) as reading:
+    folder = RunFolder(run_folder(study, out).root.absolute())
+    with _only_run(folder), contextlib.ExitStack() as connection:
+        if address:
+            connection.enter_context(_connected(address))
+        with StudyProgress.reading() as reading:
             resolve = _resolve_on_cluster if address else resolve_device
             run = prepare_run(study, folder.root, resolve=resolve, progress=reading)
         todo = run.missing()[:limit]
+        if todo and not address:
+            connection.enter_context(_connected(None))
         interrupted = bool(todo) and _train(run, todo)
-    outcome = _outcome(run, interrupted)
-    if not interrupted:
-        aggregate(folder)
-    return outcome
+        if not interrupted:
+            aggregate(folder)
+        return _outcome(run, todo, interrupted)
 
 
 @contextlib.contextmanager
 def _only_run(folder: RunFolder) -> Iterator[None]:
     """Two invocations would train the same trials twice."""
+    new = not folder.root.exists()
     folder.root.mkdir(parents=True, exist_ok=True)
     with folder.lock.open("w") as lock:
         try:
@@ -126,7 +122,11 @@ def _only_run(folder: RunFolder) -> Iterator[None]:
                 found="a lock held by another process",
                 do="wait for it, or use another run folder (--out)",
             ) from None
-        yield
+        try:
+            yield
+        finally:
+            if new and not folder.study.exists():
+                shutil.rmtree(folder.root)
 
 
 @contextlib.contextmanager
@@ -234,26 +234,17 @@ def _record_deaths(run: PreparedRun, dead: list[Any]) -> None:
             continue
         device, precision = run.chosen[trial.variant]
         digest = run.folds[trial.fold].digest
-        settings = trial_settings(run.study, trial, device=device, precision=precision, fold_digest=digest)
-        write_record(
-            run.folder.trial(trial.trial_id),
-            {
-                "trial_id": trial.trial_id,
-                **vars(trial),
-                "identity": identity(settings),
-                "settings": settings,
-                "seeds": settings["seeds"],
-                "status": "failed",
-                "error": f"The trial's process died {RESTARTS + 1} times.\n{result.error}",
-            },
-        )
+        record = new_record(run.study, trial, digest, device=device, precision=precision)
+        error = f"{result.error}\nThe trial's process died {RESTARTS + 1} times."
+        write_record(run.folder.trial(trial.trial_id), record | {"status": "failed", "error": error})
 
 
-def _outcome(run: PreparedRun, interrupted: bool) -> Outcome:
-    states = {trial.trial_id: trial_status(run.folder, trial) for trial in plan_trials(run.study)}
+def _outcome(run: PreparedRun, todo: list[Trial], interrupted: bool) -> Outcome:
+    states = {trial: trial_status(run.folder, trial) for trial in plan_trials(run.study)}
     counts = [status for status, _ in states.values()]
-    failed = {name: why or "" for name, (status, why) in states.items() if status == "failed"}
-    return Outcome(run.folder, counts.count("completed"), counts.count("missing"), failed, interrupted)
+    failed = {trial.trial_id: why or "" for trial, (status, why) in states.items() if status == "failed"}
+    lost = [] if interrupted else [trial.trial_id for trial in todo if states[trial][0] == "missing"]
+    return Outcome(run.folder, counts.count("completed"), counts.count("missing"), failed, lost, interrupted)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -276,16 +267,20 @@ def main(arguments: list[str] | None = None) -> int:
 def report_outcome(outcome: Outcome) -> int:
     """Say what was done and what to do next; the exit code: 0, 1 where a trial failed, 130 after an interrupt."""
     root = os.path.relpath(outcome.folder.root)
+    if not outcome.interrupted:
+        print_table_1(outcome.folder)
     print(
         f"{outcome.completed} trials completed, {len(outcome.failed)} failed, {outcome.missing} missing in {root}"
     )
     for name, why in outcome.failed.items():
         print(f"failed: {name}: {why}\n  traceback: {root}/trials/{name}/record.json", file=sys.stderr)
+    for name in outcome.lost:
+        print(f"lost: {name} left no record; the same command tries it again", file=sys.stderr)
     if outcome.interrupted:
         print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
         return 130
     print(f'report: {root}/report.html\nnext:   hnscc query {root} "SELECT * FROM pooled"')
-    return 1 if outcome.failed else 0
+    return 1 if outcome.failed or outcome.lost else 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stores import study_of
+
+from hnscc.augment import augment, augment_copies
+
+
+def choices(**changes):
+    return study_of("s", augmentation={"copies": 1} | changes).augmentation
+
+
+def slices(n=6, channels=2, size=32, seed=0):
+    random = np.random.default_rng(seed)
+    masks = np.zeros((n, size, size), np.uint8)
+    masks[:, 8:20, 10:18] = 1
+    images = random.random((n, channels, size, size), np.float32)
+    images[:, 0] = masks
+    return images, masks
+
+
+STILL = {"flip_left_right": 0.0, "flip_up_down": 0.0, "translate": 0.0, "rotate_degrees": 0.0}
+
+
+def test_nothing_moves_where_nothing_may():
+    images, masks = slices()
+    new_images, new_masks = augment(images, masks, choices(**STILL), seed=1)
+    np.testing.assert_array_equal(new_images, images)
+    np.testing.assert_array_equal(new_masks, masks)
+
+
+@pytest.mark.parametrize(("flip", "axis"), [("flip_left_right", -1), ("flip_up_down", -2)])
+def test_flips_are_exact_and_in_the_named_direction(flip, axis):
+    images, masks = slices()
+    new_images, new_masks = augment(images, masks, choices(**STILL | {flip: 1.0}), seed=1)
+    np.testing.assert_array_equal(new_images, np.flip(images, axis))
+    np.testing.assert_array_equal(new_masks, np.flip(masks, axis))
+
+
+def test_half_of_the_slices_are_flipped():
+    images, masks = slices(n=400, size=8)
+    masks[:] = 0
+    masks[:, :, 0] = 1
+    _, moved = augment(images, masks, choices(**STILL | {"flip_left_right": 0.5}), seed=1)
+    assert moved[:, 0, -1].mean() == pytest.approx(0.5, abs=0.08)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**62), channels=st.integers(1, 4))
+def test_masks_move_exactly_with_their_images(seed, channels):
+    """Channel 0 is the mask itself: moved linearly and cut at one half, it is the mask moved by nearest pixel."""
+    images, masks = slices(n=4, channels=channels)
+    kept = images.copy(), masks.copy()
+    new_images, new_masks = augment(images, masks, choices(), seed=seed)
+    assert (new_images.shape, new_images.dtype) == (images.shape, np.float32)
+    assert set(np.unique(new_masks)) <= {0, 1}
+    differing = (new_images[:, 0] >= 0.5) != new_masks
+    assert differing.mean() < 0.004  # pixels cut exactly in half may round either way
+    assert new_images.min() >= 0
+    assert new_images.max() <= 1 + 1e-6
+    np.testing.assert_array_equal(images, kept[0])
+    np.testing.assert_array_equal(masks, kept[1])
+
+
+def test_moves_stay_within_the_papers_bounds_and_reach_them():
+    """A centred block: its centre moves by the translation alone, at most 10 % of 64 pixels to each side."""
+    masks = np.zeros((300, 64, 64), np.uint8)
+    masks[:, 28:36, 28:36] = 1
+    images = masks[:, None].astype(np.float32)
+    _, moved = augment(
+        images, masks, choices(flip_left_right=0.0, flip_up_down=0.0, rotate_degrees=0.0), seed=2
+    )
+    for axis in (1, 2):
+        along = moved.sum(axis=3 - axis)
+        centres = (along * np.arange(64)).sum(axis=1) / along.sum(axis=1) - 31.5
+        assert np.abs(centres).max() <= 6.9
+        assert centres.max() > 5
+        assert centres.min() < -5
+
+
+def test_rotation_stays_within_15_degrees_and_reaches_them():
+    masks = np.zeros((200, 65, 65), np.uint8)
+    masks[:, 31:34, 8:57] = 1
+    images = masks[:, None].astype(np.float32)
+    _, moved = augment(images, masks, choices(flip_left_right=0.0, flip_up_down=0.0, translate=0.0), seed=3)
+    angles = []
+    for mask in moved:
+        y, x = np.nonzero(mask)
+        angles.append(np.degrees(0.5 * np.arctan2(2 * np.cov(x, y)[0, 1], np.var(x) - np.var(y))))
+    assert np.abs(angles).max() < 16
+    assert max(angles) > 13
+    assert min(angles) < -13
+
+
+def test_draws_are_keyed():
+    images, masks = slices()
+    first, again, other = (augment(images, masks, choices(), seed=seed)[0] for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_copies_stand_behind_the_originals_or_replace_them():
+    images, masks = slices(n=3)
+    kept = augment_copies(images, masks, choices(), copies=5, originals=True, seed=1)
+    dropped = augment_copies(images, masks, choices(), copies=5, originals=False, seed=1)
+    assert (len(kept[0]), len(dropped[0])) == (18, 15)
+    np.testing.assert_array_equal(kept[0][:3], images)
+    np.testing.assert_array_equal(kept[0][3:], dropped[0])
+    assert not np.array_equal(dropped[0][:3], dropped[0][3:6])

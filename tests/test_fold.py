@@ -1,0 +1,144 @@
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from stores import make_store, study_of
+
+from hnscc.errors import InputError
+from hnscc.files import sha256
+from hnscc.fold import read_fold, write_fold
+from hnscc.plan import SPLITS, RunFolder
+from hnscc.splits import plan_fold
+from hnscc.store import begin_store, finish_store, open_store, write_scan
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    store = make_store(tmp_path_factory.mktemp("store"))
+    study = study_of(store.location)
+    plan = plan_fold(store, study, 0)
+    return store, study, plan, read_fold(store, study, plan)
+
+
+def test_slices_are_those_of_the_plan_in_order(small):
+    store, _, plan, data = small
+    order = [(split, each) for split in SPLITS for each in plan.slices[split]]
+    assert data.splits == [split for split, _ in order]
+    for row, (_, each) in enumerate(order):
+        images, mask = store.read(each.scan_id)
+        np.testing.assert_array_equal(data.masks[row], mask[each.z])
+        low, high = np.array(list(data.bounds.values()), np.float32).T
+        expected = ((images[each.z].T - low) / (high - low)).T.clip(0, 1)
+        np.testing.assert_allclose(data.images[row], expected, atol=1e-6)
+
+
+def test_bounds_are_those_of_the_training_slices_alone(small):
+    _, _, _, data = small
+    training = data.images[data.rows["train"]]
+    for channel in range(2):
+        assert training[:, channel].min() == 0
+        assert training[:, channel].max() == 1
+    others = data.images[data.rows["train"].stop :]
+    assert others.min() >= 0
+    assert others.max() <= 1
+
+
+def test_as_written_bounds_include_validation(small):
+    store, _, _, _ = small
+    study = study_of(store.location, normalisation={"bounds": "training_and_validation"})
+    data = read_fold(store, study, plan_fold(store, study, 0))
+    used = data.images[: data.rows["validation"].stop]
+    assert (used[:, 0].min(), used[:, 0].max()) == (0, 1)
+
+
+def test_normalisation_by_hand(tmp_path):
+    """Training values 2 to 6; test value 10 is clipped to 1, 1 to 0, 4 becomes 0.5."""
+    unfinished = begin_store(tmp_path / "s.zarr", overwrite=False)
+    scans = []
+    for name, values, lesion in (("a", (2, 6), 1), ("b", (2, 6), 1), ("c", (4, 10), 1), ("d", (1, 4), 1)):
+        images = np.array(values, np.float32).repeat(16).reshape(2, 1, 4, 4)
+        mask = np.full((2, 4, 4), lesion, np.uint8)
+        facts = {
+            "source_lesion_px": (16, 16),
+            "spacing_mm": (1.0,) * 3,
+            "affine": ((1.0,) * 4,) * 4,
+            "placement": {},
+        }
+        split = {"a": "train", "b": "train", "c": "validation", "d": "test"}[name]
+        scans.append(
+            write_scan(unfinished, images, mask, scan_id=name, patient_id=name, split=split, **facts)
+        )
+    store = finish_store(
+        unfinished, tmp_path / "s.zarr", modalities=("pet",), size=4, placed={}, scans=scans, overwrite=False
+    )
+    study = study_of(store.location, variants={"pet": {"modalities": ["pet"]}})
+    data = read_fold(store, study, plan_fold(store, study, 0))
+    assert data.bounds == {"pet": (2.0, 6.0)}
+    assert data.images[:, 0, 0, 0].tolist() == [0, 1, 0, 1, 0.5, 1, 0, 0.5]
+
+
+def test_a_constant_modality_is_refused(tmp_path):
+    unfinished = begin_store(tmp_path / "s.zarr", overwrite=False)
+    scans = [
+        write_scan(
+            unfinished,
+            np.ones((2, 1, 4, 4), np.float32),
+            np.ones((2, 4, 4), np.uint8),
+            scan_id=name,
+            patient_id=name,
+            source_lesion_px=(16, 16),
+            spacing_mm=(1.0,) * 3,
+            affine=((1.0,) * 4,) * 4,
+            placement={},
+            split=None,
+        )
+        for name in "abcdef"
+    ]
+    store = finish_store(
+        unfinished, tmp_path / "s.zarr", modalities=("pet",), size=4, placed={}, scans=scans, overwrite=False
+    )
+    study = study_of(store.location, variants={"pet": {"modalities": ["pet"]}})
+    with pytest.raises(InputError, match="same value in every training pixel"):
+        read_fold(store, study, plan_fold(store, study, 0))
+
+
+def test_fold_files_vouch_for_each_other(small, tmp_path):
+    store, _, plan, data = small
+    folder = RunFolder(tmp_path).fold(0)
+    write_fold(folder, store, plan, data)
+    split = json.loads(folder.split.read_text())
+    for name, digest in split["files"].items():
+        assert sha256((folder.root / name).read_bytes()) == digest
+    slices = pq.read_table(folder.slices).to_pydict()
+    truth = np.load(folder.truth)["masks"]
+    assert slices["truth_px"] == truth.sum(axis=(1, 2)).tolist()
+    assert slices["positive"] == [px > 0 for px in slices["truth_px"]]
+    scans = pq.read_table(folder.scans).to_pylist()
+    assert sum(row["used_positive"] + row["used_negative"] for row in scans) == len(truth)
+    assert sum(row["slices"] for row in scans) == sum(scan.slices for scan in store.scans)
+
+
+def test_a_fold_is_written_once_and_another_is_refused(small, tmp_path):
+    store, _, plan, data = small
+    folder = RunFolder(tmp_path).fold(0)
+    write_fold(folder, store, plan, data)
+    before = folder.split.stat().st_mtime_ns
+    write_fold(folder, store, plan, data)
+    assert folder.split.stat().st_mtime_ns == before
+    other_study = study_of(store.location, seed=8)
+    other_plan = plan_fold(store, other_study, 0)
+    other = read_fold(store, other_study, other_plan)
+    with pytest.raises(InputError, match="other data or another split"):
+        write_fold(folder, store, other_plan, other)
+    write_fold(folder, store, other_plan, other, replace=True)
+    assert json.loads(folder.split.read_text())["digest"] == other.digest
+
+
+def test_digest_follows_the_content_and_not_the_place(small, tmp_path):
+    store, study, plan, data = small
+    twin = make_store(tmp_path)
+    assert open_store(twin.location).digest == store.digest
+    assert read_fold(twin, study, plan).digest == data.digest
+    other = make_store(tmp_path / "other", seed=1)
+    assert read_fold(other, study, plan).digest != data.digest

@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from hnscc.config import CORRECTED, Network, Training
+from hnscc.errors import InputError
+from hnscc.model import PaperUNet, build_model, check_model, resolve_device
+
+PAPER = Network(architecture="paper", width=16)
+RESNET = Network(architecture="unet", encoder="resnet18")
+
+
+@pytest.mark.parametrize(("channels", "parameters"), [(1, 1_940_817), (2, 1_940_961)])
+def test_the_papers_network_has_as_many_parameters_as_the_authors(channels, parameters):
+    assert check_model(PAPER, channels, 128) == parameters
+
+
+def test_the_papers_network_layer_by_layer():
+    """16-32-64-128-256 filters, dropout .1 .1 .2 .2 .3 .2 .2 .1 .1, no batch normalisation."""
+    layers = list(PaperUNet(2).modules())
+    convolutions = [
+        layer for layer in layers if isinstance(layer, torch.nn.Conv2d) and layer.kernel_size == (3, 3)
+    ]
+    assert [layer.out_channels for layer in convolutions[::2]] == [16, 32, 64, 128, 256, 128, 64, 32, 16]
+    assert [layer.in_channels for layer in convolutions[10::2]] == [256, 128, 64, 32]
+    dropouts = [layer.p for layer in layers if isinstance(layer, torch.nn.Dropout)]
+    assert dropouts == [0.1, 0.1, 0.2, 0.2, 0.3, 0.2, 0.2, 0.1, 0.1]
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in layers)
+
+
+def test_the_papers_network_starts_as_keras_would():
+    """He-normal 3x3 kernels: variance 2 / fan_in, cut at 2 deviations; Glorot-uniform others; zero biases."""
+    model = build_model(Network(architecture="paper", width=32), 2, seed=5)
+    kernel = model.down[4][3].weight.detach()
+    fan_in = 512 * 9
+    assert kernel.var().item() == pytest.approx(2 / fan_in, rel=0.01)
+    assert kernel.abs().max().item() <= 2 * (2 / fan_in) ** 0.5 / 0.8796 + 1e-6
+    up = model.up[0].weight.detach()
+    assert up.abs().max().item() <= (6 / ((512 + 256) * 4)) ** 0.5
+    assert up.abs().max().item() > 0.99 * (6 / ((512 + 256) * 4)) ** 0.5
+    assert all(not value.any() for name, value in model.named_parameters() if name.endswith("bias"))
+
+
+def test_a_skip_at_full_resolution_carries_single_pixels():
+    """What segmentation-models-pytorch's Unet cannot: the finest level sees its input unpooled."""
+    model = build_model(Network(architecture="paper", width=4), 1, seed=0).eval()
+    with torch.no_grad():
+        out = (
+            model(torch.zeros(1, 1, 32, 32)),
+            model(torch.nn.functional.pad(torch.ones(1, 1, 1, 1), (9, 22, 9, 22))),
+        )
+    changed = (out[0] != out[1])[0, 0]
+    assert changed[9, 9]
+
+
+def test_weights_follow_the_seed_and_leave_torchs_generator_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    first, again, other = (build_model(RESNET, 2, seed=seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.rand(4), expected)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["encoder.conv1.weight"], other["encoder.conv1.weight"])
+
+
+@pytest.mark.parametrize("name", ["unetplusplus", "fpn", "deeplabv3plus"])
+def test_other_architectures_come_by_name(name):
+    assert check_model(Network(architecture=name, encoder="resnet18"), 3, 64) > 1e6
+
+
+@pytest.mark.parametrize(
+    "network",
+    [Network(architecture="unett", encoder="resnet18"), Network(architecture="unet", encoder="resnet-18")],
+)
+def test_unknown_names_are_refused(network):
+    with pytest.raises(InputError, match="cannot build this network"):
+        build_model(network, 1, seed=0)
+
+
+def test_a_size_that_does_not_fit_is_refused():
+    with pytest.raises(InputError, match="does not take the store's slices"):
+        check_model(PAPER, 1, 36)
+
+
+def test_encoder_weights_come_from_a_named_file_only(tmp_path):
+    donor = build_model(RESNET, 2, seed=9)
+    path = tmp_path / "encoder.safetensors"
+    save_file(donor.encoder.state_dict(), path)
+    network = Network(architecture="unet", encoder="resnet18", encoder_weights=str(path))
+    model = build_model(network, 2, seed=1)
+    assert torch.equal(model.encoder.conv1.weight, donor.encoder.conv1.weight)
+    with pytest.raises(InputError, match="does not fit the encoder"):
+        build_model(network, 1, seed=1)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(InputError, match="does not fit the encoder"):
+        build_model(network, 2, seed=1)
+    path.unlink()
+    with pytest.raises(InputError, match="no such weights file"):
+        build_model(network, 2, seed=1)
+
+
+def test_what_auto_chooses_here():
+    training = Training(**CORRECTED["training"])
+    device, precision = resolve_device(training)
+    assert device == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert precision in ("fp32", "bf16")
+    named = training.model_copy(update={"device": "cpu", "precision": "fp32"})
+    assert resolve_device(named) == ("cpu", "fp32")
+
+
+def test_batch_items_do_not_mix():
+    model = build_model(PAPER, 1, seed=0).eval()
+    images = torch.from_numpy(np.random.default_rng(0).random((3, 1, 32, 32), np.float32))
+    with torch.no_grad():
+        together, alone = model(images), model(images[1:2])
+    torch.testing.assert_close(together[1:2], alone, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,97 @@
+import json
+
+import pytest
+from stores import study_of
+
+from hnscc.errors import InputError
+from hnscc.plan import (
+    RunFolder,
+    Trial,
+    differences,
+    find_trial,
+    identity,
+    open_run,
+    plan_trials,
+    trial_seeds,
+    trial_settings,
+)
+
+
+def identity_of(study, trial=None, device="cpu", precision="fp32", data="d"):
+    trial = trial or Trial("pet_mri", 0, 1)
+    return identity(trial_settings(study, trial, device=device, precision=precision, fold_digest=data))
+
+
+def test_plan_is_every_variant_fold_and_repeat_in_order():
+    study = study_of("s", split={"folds": 2}, repeats=2)
+    assert [trial.trial_id for trial in plan_trials(study)] == [
+        *("pet-f0-r00", "pet-f0-r01", "pet-f1-r00", "pet-f1-r01"),
+        *("pet_mri-f0-r00", "pet_mri-f0-r01", "pet_mri-f1-r00", "pet_mri-f1-r01"),
+    ]
+    assert find_trial(study, "pet_mri-f1-r00") == Trial("pet_mri", 1, 0)
+    with pytest.raises(InputError, match="pet-f0-r00 to pet_mri-f1-r01"):
+        find_trial(study, "pet-f0-r02")
+
+
+def test_seeds_belong_to_the_trial_and_not_to_the_plan_around_it():
+    few, many = study_of("s", repeats=2), study_of("s", repeats=200)
+    trial = Trial("pet", 0, 1)
+    assert trial_seeds(few, trial) == trial_seeds(many, trial)
+    every = [seed for each in plan_trials(many) for seed in trial_seeds(many, each).values()]
+    assert len(set(every)) == len(every)
+    assert trial_seeds(study_of("s", seed=1), trial) != trial_seeds(few, trial)
+
+
+def test_shared_copies_share_only_the_augmentation_seed():
+    shared = {"copies": 2, "shared_by_repeats": True}
+    study = study_of("s", augmentation=shared)
+    first, second = (trial_seeds(study, Trial("pet", 0, repeat)) for repeat in (0, 1))
+    assert [use for use in first if first[use] == second[use]] == ["augmentation"]
+
+
+def test_identity_is_what_determines_the_result():
+    base = study_of("s")
+    same = [
+        study_of("elsewhere"),
+        study_of("s", name="other"),
+        study_of("s", repeats=9),
+        study_of("s", resources={"cpus": 2, "gpus": 0.1}),
+        study_of("s", evaluation={"cutoff_px": 20}),
+        study_of("s", variants={"pet_mri": {"modalities": ["pet", "mri"]}}),
+    ]
+    assert {identity_of(study) for study in same} == {identity_of(base)}
+    other = [
+        identity_of(study_of("s", seed=1)),
+        identity_of(study_of("s", training={"epochs": 4})),
+        identity_of(study_of("s", training={"threads": 2})),
+        identity_of(study_of("s", augmentation={"copies": 1})),
+        identity_of(study_of("s", variants={"pet_mri": {"modalities": ["mri", "pet"]}})),
+        identity_of(base, precision="bf16"),
+        identity_of(base, device="cuda"),
+        identity_of(base, data="e"),
+        identity_of(base, Trial("pet_mri", 0, 2)),
+    ]
+    assert len({identity_of(base), *other}) == len(other) + 1
+
+
+def test_identity_survives_json():
+    settings = trial_settings(
+        study_of("s"), Trial("pet", 0, 0), device="cpu", precision="fp32", fold_digest="d"
+    )
+    assert identity(json.loads(json.dumps(settings))) == identity(settings)
+
+
+def test_differences_name_the_setting():
+    assert list(differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}, "d": 4})) == [
+        "a.c: 2 -> 3",
+        "d: None -> 4",
+    ]
+    assert list(differences({"a": 1}, {"a": 1})) == []
+
+
+def test_open_run_refuses_other_folders(tmp_path):
+    for path in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(InputError, match="not a run folder"):
+            open_run(path)
+    RunFolder(tmp_path).study.write_text("name: x")
+    assert open_run(tmp_path).trial("pet-f0-r00").record == tmp_path / "trials/pet-f0-r00/record.json"

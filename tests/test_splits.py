@@ -1,0 +1,152 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stores import cohort, scan, study_of
+
+from hnscc.config import Split
+from hnscc.errors import InputError
+from hnscc.splits import (
+    FoldPlan,
+    UsedSlice,
+    assign_patients,
+    check_disjoint,
+    draw_positives,
+    negative_candidates,
+    plan_fold,
+)
+from hnscc.store import Store
+
+
+def store_of(scans) -> Store:
+    return Store("s", ("pet", "mri"), 32, "0" * 64, tuple(sorted(scans, key=lambda each: each.scan_id)), {})
+
+
+def split(**settings) -> Split:
+    return study_of("s", split={"test": 0.19, "validation": 0.15} | settings).split
+
+
+def lesion_counts(assigned, lesion):
+    return Counter(name for patient, name in assigned.items() if patient < f"p{lesion:02d}")
+
+
+def test_the_papers_numbers_split_as_expected():
+    """44 patients, 18 with lesion: 19 % of 18 = 3, of 26 = 5; then 15 % of 15 = 2, of 21 = 3."""
+    assigned = assign_patients(cohort(18, 26), split(), seed=1, fold=0)
+    assert Counter(assigned.values()) == {"train": 31, "validation": 5, "test": 8}
+    assert lesion_counts(assigned, 18) == {"train": 13, "validation": 2, "test": 3}
+
+
+def test_with_folds_each_patient_is_tested_once_and_lesions_are_dealt_evenly():
+    rounds = [assign_patients(cohort(7, 10), split(folds=5), seed=3, fold=fold) for fold in range(5)]
+    tested = Counter(patient for assigned in rounds for patient, name in assigned.items() if name == "test")
+    assert len(tested) == 17
+    assert set(tested.values()) == {1}
+    assert {lesion_counts(assigned, 7)["test"] for assigned in rounds} == {1, 2}
+    assert {Counter(assigned.values())["test"] for assigned in rounds} <= {3, 4}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    lesion=st.integers(3, 20),
+    healthy=st.integers(0, 20),
+    seed=st.integers(0, 2**40),
+    negatives=st.sampled_from(["any_scan", "lesion_free_scans"]),
+    folds=st.sampled_from([1, 3]),
+    most=st.sampled_from([None, 5, 17]),
+)
+def test_no_patient_or_slice_stands_on_two_sides(lesion, healthy, seed, negatives, folds, most):
+    scans = cohort(lesion, healthy)
+    scans += [scan(each.patient_id, (0,) * 5, name="b") for each in scans[::3]]  # follow-ups
+    study = study_of(
+        "s", seed=seed, sampling={"negatives": negatives, "max_positive": most}, split={"folds": folds}
+    )
+    for fold in range(folds):
+        plan = plan_fold(store_of(scans), study, fold)
+        used = [(each.scan_id, each.z) for slices in plan.slices.values() for each in slices]
+        patients = [{each.patient_id for each in slices} for slices in plan.slices.values()]
+        assert len(used) == len(set(used))
+        assert sum(map(len, patients)) == len(set.union(*patients))
+        lesion_px = {each.scan_id: each.lesion_px for each in scans}
+        assert all(
+            each.positive == bool(lesion_px[each.scan_id][each.z])
+            for own in plan.slices.values()
+            for each in own
+        )
+
+
+def test_order_of_the_index_does_not_matter():
+    scans = cohort(8, 8)
+    study = study_of("s")
+    assert plan_fold(store_of(scans), study, 0) == plan_fold(store_of(scans[::-1]), study, 0)
+
+
+def test_a_cap_on_positives_is_shared_out_evenly():
+    scans = [scan("a", (1,)), scan("b", (1,) * 9), scan("c", (1,) * 9), scan("d", (0,))]
+    counts = Counter(each.patient_id for each in draw_positives(scans, 8, seed=0))
+    assert counts == {"a": 1, "b": 4, "c": 3}
+    assert len(draw_positives(scans, None, seed=0)) == len(draw_positives(scans, 100, seed=0)) == 19
+
+
+def test_slices_whose_lesion_vanished_are_neither_positive_nor_negative():
+    from dataclasses import replace
+
+    vanished = replace(scan("a", (0, 0, 5)), source_lesion_px=(0, 2, 9))
+    assert draw_positives([vanished], None, seed=0) == [UsedSlice("a", "a_a", 2, True)]
+    assert negative_candidates([vanished], "any_scan") == [UsedSlice("a", "a_a", 0, False)]
+    assert negative_candidates([vanished], "lesion_free_scans") == []
+
+
+def test_where_negatives_run_out_all_are_taken_and_it_is_said():
+    scans = [scan(f"p{i}", (3,) * 9 + (0,)) for i in range(9)]
+    plan = plan_fold(store_of(scans), study_of("s", sampling={"negatives": "any_scan"}), 0)
+    assert all(
+        sum(not each.positive for each in own) == len(plan.patients[name])
+        for name, own in plan.slices.items()
+    )
+    assert any("negative slices wanted" in warning for warning in plan.warnings)
+
+
+def test_few_lesion_patients_are_warned_of():
+    plan = plan_fold(store_of(cohort(20, 5)), study_of("s", split={"test": 0.3, "validation": 0.2}), 0)
+    assert [warning.split(":")[0] for warning in plan.warnings if "fewer than 5" in warning] == ["validation"]
+
+
+def test_too_small_a_cohort_is_refused():
+    with pytest.raises(InputError, match="too small to split"):
+        plan_fold(store_of(cohort(2, 40)), study_of("s"), 0)
+    with pytest.raises(InputError, match="at least 9 patients"):
+        plan_fold(store_of(cohort(8, 8)), study_of("s", split={"folds": 9}), 0)
+
+
+def test_a_split_fixed_in_the_manifest_is_taken():
+    names = ["train", "train", "validation", "test"]
+    scans = [scan(f"p{i}", (3, 0), split=name) for i, name in enumerate(names)]
+    assert assign_patients(scans, split(), seed=0, fold=0) == {f"p{i}": name for i, name in enumerate(names)}
+    scans[0] = scan("p0", (3, 0))
+    with pytest.raises(InputError, match="1 patients without"):
+        assign_patients(scans, split(), seed=0, fold=0)
+
+
+def test_validation_by_slices_keeps_the_test_patients_apart():
+    """As written: 43 of the 290 slices that are not tested, drawn slice by slice."""
+    plan = plan_fold(
+        store_of(cohort(18, 26, slices=10)), study_of("s", split={"validation_unit": "slice"}), 0
+    )
+    rest = len(plan.slices["train"]) + len(plan.slices["validation"])
+    assert len(plan.slices["validation"]) == pytest.approx(0.15 * rest, abs=1)
+    assert not set(plan.patients["test"]) & (set(plan.patients["train"]) | set(plan.patients["validation"]))
+    assert any("also stand in training" in warning for warning in plan.warnings)
+
+
+def test_leakage_is_found():
+    one, same = UsedSlice("a", "a_a", 0, True), UsedSlice("a", "a_a", 1, True)
+    leaky = FoldPlan(
+        0,
+        {"train": ("a",), "validation": (), "test": ("a",)},
+        {"train": (one,), "validation": (), "test": (same,)},
+        (),
+    )
+    with pytest.raises(InputError, match="Leakage"):
+        check_disjoint(leaky, validation_unit="patient")

@@ -1,0 +1,153 @@
+"""Whole studies on a real local Ray, each in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from stores import make_store, study_of
+
+from hnscc.plan import RunFolder
+
+ROOT = Path(__file__).parent.parent
+TABLES = ["cohort", "trials", "epochs", "slices", "thresholds", "pooled", "per_slice", "comparisons", "classification", "regression", "protocol"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Ray keeps files in the home folder: a private one."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("store"), patients=12)
+
+
+def write_study(path: Path, store, **settings) -> Path:
+    raw = study_of(store.location, **settings).model_dump(mode="json")
+    path.write_text(yaml.safe_dump(raw, sort_keys=False))
+    return path
+
+
+def start(home: Path, *arguments) -> subprocess.Popen:
+    command = [sys.executable, "-m", "rayjobs.study", *map(str, arguments)]
+    environment = os.environ | {"HOME": str(home), "OMP_NUM_THREADS": "1"}
+    environment.pop("RAY_ADDRESS", None)
+    return subprocess.Popen(
+        command, env=environment, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def run(home: Path, *arguments, code: int = 0) -> tuple[str, str]:
+    process = start(home, *arguments)
+    out, error = process.communicate(timeout=400)
+    assert process.returncode == code, error + out
+    return out, error
+
+
+def tables(root: Path) -> dict:
+    """Every table outside its columns of wall-clock time."""
+    read = {name: pq.read_table(RunFolder(root).table(name)) for name in TABLES}
+    return {
+        name: table.drop_columns([c for c in table.column_names if c == "seconds"])
+        for name, table in read.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(store, home, tmp_path_factory):
+    """Two variants and two repeats, one trial at a time."""
+    folder = tmp_path_factory.mktemp("one")
+    cpus = os.cpu_count() or 1
+    study = write_study(folder / "study.yaml", store, resources={"cpus": cpus}, training={"epochs": 6})
+    out, _ = run(home, study, "--out", folder / "run")
+    return folder / "run", out
+
+
+def test_a_study_runs_to_filled_tables(undisturbed):
+    root, out = undisturbed
+    assert "4 trials completed, 0 failed, 0 missing" in out
+    assert "report.html" in out
+    for name, table in tables(root).items():
+        assert table.num_rows, name
+    records = [
+        json.loads(RunFolder(root).trial(t).record.read_text())
+        for t in tables(root)["trials"]["trial_id"].to_pylist()
+    ]
+    assert {record["status"] for record in records} == {"completed"}
+    assert len({record["files"]["weights.safetensors"] for record in records}) == 4
+    assert RunFolder(root).provenance.is_file()
+
+
+def test_concurrent_interrupted_and_continued_gives_the_same_tables(undisturbed, store, home, tmp_path):
+    """Two trials at once, Ctrl-C as soon as one has finished, then the same command again."""
+    study = write_study(tmp_path / "study.yaml", store, training={"epochs": 6}, resources={"cpus": 0.5})
+    process = start(home, study, "--out", tmp_path / "run")
+    deadline = time.monotonic() + 300
+    while not list((tmp_path / "run/trials").glob("*/record.json")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 130, error
+    assert "The same command continues" in error
+    done = len(list((tmp_path / "run/trials").glob("*/record.json")))
+    assert 1 <= done < 4, "interrupted too late to show anything"
+    out, _ = run(home, study, "--out", tmp_path / "run")
+    assert "4 trials completed" in out
+    assert f"{done} done before" in out
+    expected = tables(undisturbed[0])
+    for name, table in tables(tmp_path / "run").items():
+        assert table.equals(expected[name], check_metadata=True), name
+
+
+def test_a_failing_variant_fails_by_name_and_alone_and_then_more_is_added(store, home, tmp_path):
+    variants = {
+        "pet": {"modalities": ["pet"]},
+        "broken": {"modalities": ["mri"], "training": {"learning_rate": 1e30}},
+    }
+    study = write_study(tmp_path / "study.yaml", store, variants=variants, repeats=1, training={"epochs": 1})
+    out, error = run(home, study, "--out", tmp_path / "run", code=1)
+    assert "1 trials completed, 1 failed" in out
+    assert "failed: broken-f0-r00: hnscc.train.Diverged: epoch 1" in error
+    status = dict(
+        zip(
+            *tables(tmp_path / "run")["trials"].select(["trial_id", "status"]).to_pydict().values(),
+            strict=True,
+        )
+    )
+    assert status == {"pet-f0-r00": "completed", "broken-f0-r00": "failed"}
+    before = RunFolder(tmp_path / "run").trial("pet-f0-r00").record.read_bytes()
+
+    variants["broken"]["training"] = {}
+    write_study(study, store, variants=variants, repeats=2, training={"epochs": 1}, name="other")
+    out, _ = run(home, study, "--out", tmp_path / "run", "--limit", 2)
+    assert "3 trials completed, 0 failed, 1 missing" in out
+    assert RunFolder(tmp_path / "run").trial("pet-f0-r00").record.read_bytes() == before
+
+
+def test_what_cannot_run_is_refused_and_nothing_is_left(store, home, tmp_path, undisturbed):
+    """A changed trial, a GPU that is not there: exit code 2, and a run folder as it was."""
+    root = undisturbed[0]
+    changed = write_study(tmp_path / "changed.yaml", store, training={"epochs": 7})
+    before = RunFolder(root).study.read_bytes()
+    _, error = run(home, changed, "--out", root, code=2)
+    assert "training.epochs: 6 -> 7" in error
+    assert RunFolder(root).study.read_bytes() == before
+    greedy = write_study(tmp_path / "greedy.yaml", store, resources={"cpus": 1, "gpus": 0.1})
+    _, error = run(home, greedy, "--out", tmp_path / "greedy", code=2)
+    assert "No machine has the GPUs" in error
+    absent = write_study(tmp_path / "absent.yaml", store, variants={"ct": {"modalities": ["ct"]}})
+    _, error = run(home, absent, "--out", tmp_path / "absent", code=2)
+    assert "variants.ct.modalities" in error
+    assert not (tmp_path / "absent").exists()
+    for text in (error,):
+        assert "Traceback" not in text

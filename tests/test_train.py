@@ -1,0 +1,241 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from safetensors.numpy import load_file
+from stores import make_store, study_of
+
+import hnscc.train
+from hnscc.metrics import dice
+from hnscc.model import check_model
+from hnscc.plan import RunFolder, Trial, trial_seeds
+from hnscc.records import damage, is_complete, read_record
+from hnscc.run import prepare_run
+from hnscc.train import main, train_trial
+
+TRIAL = Trial("pet_mri", 0, 0)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def small(store, tmp_path_factory):
+    study = study_of(store.location)
+    return study, prepare_run(study, tmp_path_factory.mktemp("run")).folds[0]
+
+
+def fit(study, data, root, trial=TRIAL):
+    """Train to the end; the trial's folder, record and weights."""
+    folder = RunFolder(root).trial(trial.trial_id)
+    rows = list(train_trial(study, trial, data, folder, device="cpu", precision="fp32"))
+    return folder, read_record(folder), rows
+
+
+def digest(record):
+    return record["files"]["weights.safetensors"]
+
+
+def test_a_trial_leaves_what_the_contract_says(small, tmp_path):
+    study, data = small
+    folder, record, rows = fit(study, data, tmp_path)
+    assert (record["status"], record["epochs"], record["stop_reason"]) == ("completed", 3, "epochs")
+    assert sorted(path.name for path in folder.root.iterdir()) == sorted(["record.json", *record["files"]])
+    assert is_complete(folder)
+    history = pq.read_table(folder.history).to_pylist()
+    assert history == rows
+    best = max(history, key=lambda row: row["val_soft_jaccard"])
+    assert (record["best_epoch"], record["best_val_soft_jaccard"]) == (
+        best["epoch"],
+        best["val_soft_jaccard"],
+    )
+    levels = np.load(folder.predictions)["probabilities"]
+    assert (levels.dtype, levels.shape) == (np.uint16, data.masks.shape)
+
+
+def test_predictions_are_those_of_the_best_epoch(small, tmp_path):
+    """The soft Jaccard of the stored validation probabilities is the best that was monitored, not the last."""
+    study, data = small
+    folder, record, _ = fit(
+        study_of(study.store, training={"epochs": 12, "learning_rate": 0.1}), data, tmp_path
+    )
+    assert record["best_epoch"] < record["epochs"], (
+        "choose other settings: this test needs a best epoch before the last"
+    )
+    rows = data.rows["validation"]
+    p = np.load(folder.predictions)["probabilities"][rows] / 65535.0
+    t = data.masks[rows]
+    assert (p * t).sum() / (p + t - p * t).sum() == pytest.approx(record["best_val_soft_jaccard"], abs=1e-4)
+
+
+def test_scores_in_the_record_come_from_the_stored_probabilities(small, tmp_path):
+    study, data = small
+    folder, record, _ = fit(study_of(study.store, training={"epochs": 15}), data, tmp_path)
+    levels = np.load(folder.predictions)["probabilities"]
+    for split, rows in data.rows.items():
+        predicted, truth = levels[rows] / 65535.0 >= 0.5, data.masks[rows] == 1
+        expected = dice((predicted & truth).sum(), predicted.sum(), truth.sum())
+        assert record["scores"][split]["dice"] == pytest.approx(float(expected))
+    assert record["scores"]["test"]["dice"] > 0.5, "the network did not learn a bright disc"
+    assert record["highest_probability"] == pytest.approx(
+        levels[data.rows["validation"].start :].max() / 65535
+    )
+
+
+def test_same_trial_same_weights_and_each_repeat_its_own(small, tmp_path):
+    study, data = small
+    first, again = (fit(study, data, tmp_path / name)[1] for name in ("a", "b"))
+    assert first["files"]["weights.safetensors"] == again["files"]["weights.safetensors"]
+    assert first["files"]["predictions.npz"] == again["files"]["predictions.npz"]
+    other = fit(study, data, tmp_path / "a", Trial("pet_mri", 0, 1))[1]
+    assert digest(other) != digest(first)
+
+
+def test_training_sees_training_slices_alone(small, tmp_path):
+    """Other test images change nothing that is trained; other training images do."""
+    study, data = small
+    base = fit(study, data, tmp_path / "base")[1]
+    for split, same in (("test", True), ("train", False)):
+        images = data.images.copy()
+        images[data.rows[split]] = images[data.rows[split]][..., ::-1]
+        changed = fit(study, replace(data, images=images), tmp_path / split)[1]
+        assert (digest(changed) == digest(base)) is same
+
+
+def test_validation_slices_choose_the_epoch_and_train_nothing(small, tmp_path):
+    study, data = small
+    images = data.images.copy()
+    images[data.rows["validation"]] = 0
+    losses = [
+        [row["train_loss"] for row in fit(study, each, tmp_path / name)[2]]
+        for name, each in (("a", data), ("b", replace(data, images=images)))
+    ]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("copies", [0, 2, "fresh"])
+def test_an_interrupted_trial_continues_to_the_same_bits(small, tmp_path, monkeypatch, copies):
+    monkeypatch.setattr(hnscc.train, "CHECKPOINT_SECONDS", 0.0)
+    study = study_of(small[0].store, training={"epochs": 5}, augmentation={"copies": copies})
+    data = small[1]
+    _, undisturbed, history = fit(study, data, tmp_path / "whole")
+    folder = RunFolder(tmp_path / "parts").trial(TRIAL.trial_id)
+    for _ in range(2):  # interrupted twice
+        rows = train_trial(study, TRIAL, data, folder, device="cpu", precision="fp32")
+        next(rows), next(rows)
+        rows.close()
+    assert read_record(folder) is None
+    _, record, _ = fit(study, data, tmp_path / "parts")
+    assert [attempt["from_epoch"] for attempt in record["attempts"]] == [1, 3, 5]
+    for name in ("weights.safetensors", "predictions.npz"):
+        assert record["files"][name] == undisturbed["files"][name]
+    resumed = pq.read_table(folder.history).drop_columns("seconds").to_pylist()
+    assert resumed == [{key: row[key] for key in row if key != "seconds"} for row in history]
+    assert not folder.checkpoint.parent.exists()
+
+
+def test_a_damaged_or_foreign_checkpoint_is_not_used(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(hnscc.train, "CHECKPOINT_SECONDS", 0.0)
+    study, data = small
+    undisturbed = fit(study, data, tmp_path / "whole")[1]
+    other = study_of(study.store, training={"learning_rate": 0.02})
+    for name, (first, harm) in {
+        "flipped": (study, lambda content: content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]),
+        "short": (study, lambda content: content[: len(content) // 2]),
+        "foreign": (other, lambda content: content),
+    }.items():
+        folder = RunFolder(tmp_path / name).trial(TRIAL.trial_id)
+        rows = train_trial(first, TRIAL, data, folder, device="cpu", precision="fp32")
+        next(rows), next(rows)
+        rows.close()
+        folder.checkpoint.write_bytes(harm(folder.checkpoint.read_bytes()))
+        record = fit(study, data, tmp_path / name)[1]
+        assert "not used" in record["attempts"][0]["checkpoint"]
+        assert digest(record) == digest(undisturbed)
+
+
+def test_patience_stops_after_so_many_epochs_without_gain(small, tmp_path):
+    study = study_of(small[0].store, training={"epochs": 60, "patience": 2, "learning_rate": 0.05})
+    _, record, rows = fit(study, small[1], tmp_path)
+    assert record["stop_reason"] == "patience"
+    assert record["epochs"] == record["best_epoch"] + 2 == len(rows)
+
+
+def test_a_failing_trial_fails_alone_with_its_traceback(small, tmp_path):
+    study = study_of(small[0].store, training={"learning_rate": 1e30})
+    folder, record, _ = fit(study, small[1], tmp_path)
+    assert record["status"] == "failed"
+    assert "Diverged: epoch" in record["error"]
+    assert "Traceback" in record["error"]
+    assert not is_complete(folder)
+    fit(small[0], small[1], tmp_path)
+    assert is_complete(folder)
+
+
+def test_as_written_copies_replace_originals_and_are_shared_by_repeats(small):
+    """Paper section 2.2: 1450 = 5 x 290, training and validation slices alike."""
+    study = study_of(small[0].store, protocol="as_written", augmentation={"copies": 5})
+    data, variant = small[1], study.variants["pet"]
+    seeds = [trial_seeds(study, Trial("pet", 0, repeat)) for repeat in (0, 1)]
+    first, second = (hnscc.train._training_slices(variant, data, [0], each).of_epoch(1)[0] for each in seeds)
+    originals = data.images[data.rows["train"]][:, [0]]
+    assert len(first) == 5 * len(originals)
+    np.testing.assert_array_equal(first, second)
+    assert not any((copy == original).all() for copy in first for original in originals)
+    validation = hnscc.train._validation_slices(variant, data, [0], seeds[0])[0]
+    assert len(validation) == 5 * (data.rows["validation"].stop - data.rows["validation"].start)
+
+
+def test_monitored_jaccard_pooled_and_as_a_mean_over_batches(small, tmp_path):
+    """The same predictions, two batches: sum(I) / sum(U) against the mean of I / U."""
+    study, data = small
+    values = {}
+    for monitor in ("soft_jaccard_pooled", "soft_jaccard_batch_mean"):
+        changed = study_of(study.store, training={"epochs": 1, "batch_size": 5, "monitor": monitor})
+        folder, record, _ = fit(changed, data, tmp_path / monitor)
+        values[monitor] = record["best_val_soft_jaccard"]
+    p = np.load(folder.predictions)["probabilities"][data.rows["validation"]] / 65535.0
+    t = data.masks[data.rows["validation"]]
+    overlap, union = (p * t).sum(axis=(1, 2)), (p + t - p * t).sum(axis=(1, 2))
+    batches = [slice(start, start + 5) for start in range(0, len(t), 5)]
+    assert len(batches) > 1
+    assert values["soft_jaccard_pooled"] == pytest.approx(overlap.sum() / union.sum(), abs=1e-4)
+    mean = np.mean([overlap[batch].sum() / union[batch].sum() for batch in batches])
+    assert values["soft_jaccard_batch_mean"] == pytest.approx(mean, abs=1e-4)
+
+
+def test_weights_are_finite_and_whole(small, tmp_path):
+    folder, record, _ = fit(*small, tmp_path)
+    weights = load_file(folder.weights)
+    assert sum(value.size for value in weights.values()) == check_model(small[0].training.network, 2, 32)
+    assert all(np.isfinite(value).all() for value in weights.values())
+    assert record["seconds"] > 0
+
+
+@pytest.mark.parametrize("name", ["history.parquet", "predictions.npz", "weights.safetensors"])
+def test_damage_to_a_finished_trial_is_named(small, tmp_path, name):
+    folder, record, _ = fit(*small, tmp_path)
+    path = folder.root / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+    assert name in damage(folder, record)
+    path.unlink()
+    assert is_complete(folder) is (name == "weights.safetensors")  # weights may be pruned
+
+
+def test_one_trial_without_ray(store, tmp_path, capsys):
+    study = tmp_path / "study.yaml"
+    raw = study_of(store.location).model_dump(mode="json")
+    study.write_text(json.dumps(raw))
+    command = [str(study), "pet-f0-r01", "--out", str(tmp_path / "run")]
+    assert main(command) == 0
+    assert is_complete(RunFolder(tmp_path / "run").trial("pet-f0-r01"))
+    assert main(command) == 0
+    assert "completed already" in capsys.readouterr().out
+    assert main([str(study), "pet-f0-r77"]) == 2
+    assert "no such trial" in capsys.readouterr().err
