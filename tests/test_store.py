@@ -1,0 +1,244 @@
+"""The store: what is written is read back, and nothing damaged passes."""
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from hnscc.errors import InputError
+from hnscc.store import Store, begin_store, content_digest, finish_store, open_store, verify_store, write_scan
+
+EYE = tuple(tuple(float(value) for value in row) for row in np.eye(4))
+
+
+def slices(seed: int, count: int = 4, size: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    images = rng.normal(size=(count, 2, size, size)).astype(np.float32)
+    mask = (rng.random((count, size, size)) > 0.8).astype(np.uint8)
+    mask[0] = 0
+    images[-1] = 0
+    return images, mask
+
+
+def make(final: Path, scans=("B", "A", "C"), overwrite=False, size=16, order=1) -> Store:
+    unfinished = begin_store(final, overwrite)
+    entries = []
+    for number, scan in list(enumerate(scans))[::order]:
+        images, mask = slices(number, size=size)
+        entry = write_scan(
+            unfinished,
+            images,
+            mask,
+            scan_id=scan,
+            patient_id=f"P{number}",
+            source_lesion_px=tuple(int(px) for px in mask.sum((1, 2))),
+            spacing_mm=(4.0, 1.5, 1.5),
+            affine=EYE,
+            placement={"input_shape": [size, size, 4]},
+            split=None,
+        )
+        entries.append(entry)
+    placed = {"pixel_mm": None}
+    return finish_store(
+        unfinished,
+        final,
+        modalities=("pet", "mri"),
+        size=size,
+        placed=placed,
+        scans=entries,
+        overwrite=overwrite,
+    )
+
+
+def shard(store: Store, scan: str, name: str) -> Path:
+    return next(path for path in Path(store.location, "scans", scan, name, "c").rglob("*") if path.is_file())
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    store = make(tmp_path / "s.zarr")
+    assert open_store(str(tmp_path / "s.zarr")).scans == store.scans
+    assert [scan.scan_id for scan in store.scans] == ["A", "B", "C"]
+    images, mask = store.read("A")
+    expected_images, expected_mask = slices(1)
+    assert images.dtype == np.float32 and mask.dtype == np.uint8
+    np.testing.assert_array_equal(images, expected_images)
+    np.testing.assert_array_equal(mask, expected_mask)
+    scan = store.scans[0]
+    assert scan.lesion_px == tuple(expected_mask.sum((1, 2))) and scan.lesion_px[0] == 0
+    assert (scan.slices, scan.patient_id, scan.affine, scan.split) == (4, "P1", EYE, None)
+    assert verify_store(store) == 12
+
+
+def test_layout_is_the_contract(tmp_path):
+    """One chunk per slice, one shard per scan, a crc32c last on every chunk, and the scan's facts as
+    attributes."""
+    store = make(tmp_path / "s.zarr")
+    group = zarr.open_group(store.location, mode="r", zarr_format=3)
+    images, mask = group["scans/A/images"], group["scans/A/mask"]
+    assert (images.shape, images.chunks, images.shards) == ((4, 2, 16, 16), (1, 2, 16, 16), (4, 2, 16, 16))
+    assert (mask.shape, mask.chunks, mask.shards) == ((4, 16, 16), (1, 16, 16), (4, 16, 16))
+    for array in (images, mask):
+        assert [codec.to_dict()["name"] for codec in array.metadata.codecs[0].codecs][-1] == "crc32c"
+    assert {"patient_id", "scan_id", "spacing_mm", "affine", "placement"} <= set(group["scans/A"].attrs)
+    assert {"schema_version", "modalities", "size", "placed", "digest"} <= set(group.attrs)
+    assert list(group.attrs["modalities"]) == ["pet", "mri"]
+
+
+def test_digest_is_of_the_content_alone(tmp_path):
+    first = make(tmp_path / "one.zarr")
+    assert make(tmp_path / "elsewhere" / "two.zarr", order=-1).digest == first.digest
+    assert make(tmp_path / "renamed.zarr", scans=("B", "A", "D")).digest != first.digest
+    images, mask = slices(0)
+    changed = images.copy()
+    changed[1, 0, 3, 3] = np.nextafter(changed[1, 0, 3, 3], np.float32(9))
+    assert content_digest(changed, mask) != content_digest(images, mask)
+
+
+def test_digest_of_known_content():
+    """Fixed for ever: a store made by an older version must open with the same digest."""
+    images = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)
+    digest = content_digest(images, np.array([[[0, 1], [1, 0]]], np.uint8))
+    assert digest == DIGEST
+
+
+DIGEST = "0e5e834a0a8c47ca7488d05ae25489b21a01636018a21ebbf475a8214e5ba7da"
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("name", ["images", "mask"])
+def test_a_flipped_bit_is_found_and_named(tmp_path, seed, name):
+    store = make(tmp_path / "s.zarr")
+    path = shard(store, "B", name)
+    content = bytearray(path.read_bytes())
+    place = random.Random(f"{seed}{name}").randrange(len(content) * 8)
+    content[place // 8] ^= 1 << place % 8
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="scan B"):
+        store.read("B")
+    with pytest.raises(InputError, match="1 damaged: B"):
+        verify_store(store)
+    store.read("A")
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda store: shard(store, "B", "images").unlink(),
+        lambda store: shard(store, "B", "mask").unlink(),
+        lambda store: _truncate(shard(store, "B", "images")),
+        lambda store: shard(store, "B", "images").write_bytes(b""),
+        lambda store: shutil.copy(shard(store, "A", "images"), shard(store, "B", "images")),
+        lambda store: shutil.rmtree(Path(store.location, "scans", "B")),
+        lambda store: shutil.rmtree(Path(store.location, "scans", "B", "mask")),
+        lambda store: _truncate(Path(store.location, "scans", "B", "zarr.json")),
+        lambda store: _truncate(Path(store.location, "scans", "B", "images", "zarr.json")),
+        lambda store: Path(store.location, "scans", "B", "zarr.json").write_text("[]"),
+    ],
+)
+def test_harm_to_a_scan_is_found_and_named(tmp_path, harm):
+    store = make(tmp_path / "s.zarr")
+    harm(store)
+    with pytest.raises(InputError, match="1 damaged: B"):
+        verify_store(open_store(store.location))
+
+
+def test_damage_anywhere_in_an_arrays_metadata_gives_an_input_error_or_the_right_data(tmp_path):
+    store = make(tmp_path / "s.zarr", scans=("B",))
+    path = Path(store.location, "scans", "B", "images", "zarr.json")
+    whole = path.read_bytes()
+    expected = store.read("B")[0]
+    rng, refused = random.Random(5), 0
+    for _ in range(120):
+        broken = bytearray(whole)
+        broken[rng.randrange(len(broken))] ^= 1 << rng.randrange(8)
+        path.write_bytes(broken)
+        try:
+            np.testing.assert_array_equal(store.read("B")[0], expected)
+        except InputError as error:
+            assert "scan B" in str(error)
+            refused += 1
+    assert refused > 20
+
+
+def test_damaged_root_metadata_is_refused_wherever_the_bit_flips(tmp_path):
+    store = make(tmp_path / "s.zarr")
+    path = Path(store.location, "zarr.json")
+    whole = path.read_bytes()
+    rng = random.Random(7)
+    for _ in range(120):
+        broken = bytearray(whole)
+        broken[rng.randrange(len(broken))] ^= 1 << rng.randrange(8)
+        path.write_bytes(broken)
+        try:
+            assert open_store(store.location) == store  # white space, or a part of Zarr's that is not used
+        except InputError as error:
+            assert "store" in str(error)
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="damaged"):
+        open_store(store.location)
+
+
+def test_a_scan_put_in_from_elsewhere_is_named(tmp_path):
+    store = make(tmp_path / "s.zarr")
+    shutil.copytree(Path(store.location, "scans", "A"), Path(store.location, "scans", "Z"))
+    with pytest.raises(InputError, match="1 not in the index: Z"):
+        verify_store(store)
+
+
+def test_absent_foreign_and_other_versions_are_refused(tmp_path):
+    with pytest.raises(InputError, match="nothing there"):
+        open_store(tmp_path / "absent")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="no Zarr"):
+        open_store(tmp_path / "folder")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="store"):
+        open_store(tmp_path / "file")
+    zarr.create_group(str(tmp_path / "other.zarr"), zarr_format=3, attributes={"made_by": "x"})
+    with pytest.raises(InputError, match="something else"):
+        open_store(tmp_path / "other.zarr")
+    zarr.create_array(str(tmp_path / "array.zarr"), shape=(2,), dtype="int8")
+    with pytest.raises(InputError, match="store"):
+        open_store(tmp_path / "array.zarr")
+    with pytest.raises(InputError, match="URL"):
+        open_store("s3://bucket/store.zarr")
+    store = make(tmp_path / "s.zarr")
+    path = Path(store.location, "zarr.json")
+    content = json.loads(path.read_text())
+    content["attributes"]["schema_version"] = 99
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="schema version 99"):
+        open_store(store.location)
+
+
+def test_an_unknown_scan_is_named(tmp_path):
+    with pytest.raises(InputError, match="scan X"):
+        make(tmp_path / "s.zarr").read("X")
+
+
+def test_overwriting_needs_a_word_and_never_touches_what_is_not_ours(tmp_path):
+    store = make(tmp_path / "s.zarr")
+    with pytest.raises(InputError, match="already"):
+        make(tmp_path / "s.zarr", scans=("X",))
+    assert open_store(store.location).digest == store.digest
+    assert [scan.scan_id for scan in make(tmp_path / "s.zarr", scans=("X",), overwrite=True).scans] == ["X"]
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "data.csv").write_text("1")
+    with pytest.raises(InputError, match="no store"):
+        make(tmp_path / "precious", overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["precious", "s.zarr"]
+    assert (tmp_path / "precious" / "data.csv").exists()
+
+
+def test_progress_of_verify_reaches_its_total(tmp_path):
+    told = []
+    verify_store(make(tmp_path / "s.zarr"), lambda *step: told.append(step))
+    assert [step[:2] for step in told] == [(0, 3), (1, 3), (2, 3), (3, 3)]
