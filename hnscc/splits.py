@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hnscc.config import Sampling, Split, Study
+from hnscc.config import Split, Study
 from hnscc.errors import InputError
 from hnscc.plan import SPLITS
 from hnscc.seeds import generator

@@ -1,0 +1,157 @@
+"""Run folder -> report.html, report.md and figures/, for a reader who is no programmer.
+
+Everything comes from tables/, folds/ and the median models' stored predictions; the store gives only the
+images below the outlines, and where it cannot be read the report says so and stands without them.
+"""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from hnscc import paper
+from hnscc.blocks import Section
+from hnscc.config import Study, load_study
+from hnscc.figures import looks_of
+from hnscc.files import write_bytes, write_text
+from hnscc.pictures import NAMES, Gallery, draw
+from hnscc.plan import RunFolder
+from hnscc.records import read_record
+from hnscc.report_tables import Source
+from hnscc.sections import sections
+from hnscc.tables import read_table
+
+TABLES = (
+    "cohort",
+    "trials",
+    "pooled",
+    "per_slice",
+    "comparisons",
+    "classification",
+    "regression",
+    "protocol",
+)
+
+
+def write_report(folder: RunFolder) -> None:
+    """Write figures/*.png and *.svg, report.md and report.html of a run folder whose tables are written.
+
+    report.html needs no other file and loads nothing. Raises InputError where the study, a table or a fold's
+    split.json cannot be read; a store that cannot be read is said in the report instead.
+    """
+    source = read_source(folder)
+    gallery = draw(folder, source)
+    content = sections(source, gallery, read_facts(folder, source))
+    _write_figures(folder, gallery)
+    title = f"Report of the study {source.study.name}"
+    write_text(folder.markdown, markdown(title, content))
+    write_text(folder.html, html(title, content))
+
+
+def read_source(folder: RunFolder) -> Source:
+    study = load_study(folder.study)
+    looks = looks_of({name: paper.label(name, variant) for name, variant in study.variants.items()})
+    tables = {name: read_table(folder, name).to_pylist() for name in TABLES}
+    return Source(study, tables, looks, _warnings(folder, study))
+
+
+def _warnings(folder: RunFolder, study: Study) -> list[str]:
+    found = []
+    for fold in range(study.split.folds):
+        where = f"fold {fold}, " if study.split.folds > 1 else ""
+        split = json.loads(folder.fold(fold).split.read_text())
+        found += [where + warning for warning in split["warnings"]]
+    return found
+
+
+def read_facts(folder: RunFolder, source: Source) -> dict[str, list[str]]:
+    """What provenance.json and the completed trials' records say of machine and programs; each value once."""
+    trials = [row["trial_id"] for row in source.tables["trials"] if row["status"] == "completed"]
+    records = [record for trial in trials if (record := read_record(folder.trial(trial)))]
+    runs = json.loads(folder.provenance.read_text())["invocations"] if folder.provenance.is_file() else []
+    facts = {
+        "device": [record.get("device") for record in records],
+        "precision": [record.get("precision") for record in records],
+        "threads per training": [record.get("threads") for record in records],
+        "hardware": [_pairs(run.get("hardware", {})) for run in runs],
+        "commit": [run.get("commit") for run in runs],
+        "started": [run.get("started") for run in runs],
+        "versions": _versions([each.get("versions", {}) for each in (*runs, *records)]),
+    }
+    return {name: each for name, values in facts.items() if (each := _once(values))}
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _versions(found: Sequence[Mapping[str, str]]) -> list[str]:
+    """Each library with its version, or with all of them where invocations differ."""
+    pairs = {(name, version) for each in found for name, version in each.items()}
+    return [f"{name} {version}" for name, version in sorted(pairs)]
+
+
+def _once(values: Sequence[Any]) -> list[str]:
+    return list(dict.fromkeys(str(value) for value in values if value not in (None, "")))
+
+
+def _write_figures(folder: RunFolder, gallery: Gallery) -> None:
+    """The figures of this report; those of an earlier one that it no longer has are removed."""
+    for name in NAMES:
+        picture = gallery.pictures.get(name)
+        for kind in ("png", "svg"):
+            if picture:
+                write_bytes(folder.figure(name, kind), getattr(picture, kind))
+            else:
+                folder.figure(name, kind).unlink(missing_ok=True)
+
+
+def html(title: str, content: Sequence[Section]) -> str:
+    environment = _environment(autoescape=True)
+    environment.filters["inline"] = _inline_html
+    environment.filters["data"] = lambda png: base64.b64encode(png).decode()
+    return environment.get_template("report.html.j2").render(title=title, sections=content)
+
+
+def markdown(title: str, content: Sequence[Section]) -> str:
+    environment = _environment(autoescape=False)
+    environment.filters["cell"] = _markdown_cell
+    environment.filters["inline"] = _markdown_text
+    return environment.get_template("report.md.j2").render(title=title, sections=content)
+
+
+def _environment(*, autoescape: bool) -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("hnscc", "."),
+        autoescape=autoescape,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _inline_html(text: str) -> Markup:
+    """Escaped text in which `names` between back-quotes are code."""
+    parts = [escape(part) for part in text.split("`")]
+    if len(parts) % 2 == 0:
+        return Markup("`").join(parts)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
+    )
+
+
+def _markdown_text(text: str) -> str:
+    """Text in which nothing but back-quotes is markup: names with underscores stay as they are."""
+    parts = text.split("`")
+    for place in range(0, len(parts), 2):
+        for sign in "\\*_[]<>|#":
+            parts[place] = parts[place].replace(sign, "\\" + sign)
+    return "`".join(parts)
+
+
+def _markdown_cell(text: str) -> str:
+    return _markdown_text(" ".join(text.split()))

@@ -1,0 +1,303 @@
+"""The commands as a user meets them: help with an example, exit codes, one clear message for bad input."""
+
+import csv
+import io
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from run_folders import random_run, small_study
+from stores import make_store, study_of
+from typer.main import get_command
+
+from hnscc.cli import app, main
+from hnscc.tables import write_tables
+
+COMMANDS = sorted(get_command(app).commands)
+
+
+@pytest.fixture
+def hnscc(capsys, monkeypatch):
+    """Run the command in this process: exit code, standard output, standard error."""
+
+    def run(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["hnscc", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, error = capsys.readouterr()
+        return ended.value.code or 0, out, error
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    run = random_run(tmp_path_factory.mktemp("run"), small_study())
+    write_tables(run)
+    return run.root
+
+
+def refused(result) -> str:
+    code, _, error = result
+    assert code == 2, result
+    assert error.startswith("error: ")
+    for part in ("where:", "expected:", "found:", "what to do:"):
+        assert error.count(part) == 1, error
+    assert "Traceback" not in error
+    return error
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(hnscc, command):
+    code, out, _ = hnscc(command, "--help")
+    assert code == 0
+    assert f"Example: hnscc {command} " in " ".join(out.split())
+
+
+def test_the_commands_of_the_contract_exist(hnscc):
+    assert {"phantom", "prepare", "verify", "check", "run", "aggregate", "report", "query"} <= set(COMMANDS)
+    assert hnscc("nonsense")[0] == 2
+    assert hnscc("query", "only-one-argument")[0] == 2
+    assert hnscc("--version")[1].startswith("hnscc ")
+
+
+def nifti(path: Path, data: np.ndarray, affine=None) -> None:
+    nib.save(nib.Nifti1Image(data, np.diag([2.0, 2, 3, 1]) if affine is None else affine), path)
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """Two patients of 8 x 8 x 4 voxels with pet, mri and mask, and their manifest."""
+    random = np.random.default_rng(0)
+    mask = np.zeros((8, 8, 4), np.uint8)
+    mask[2:6, 2:6, 1:3] = 1
+    for name in ("one", "two"):
+        for modality in ("pet", "mri"):
+            nifti(tmp_path / f"{name}_{modality}.nii.gz", random.random((8, 8, 4)).astype(np.float32))
+        nifti(tmp_path / f"{name}_mask.nii.gz", mask)
+    lines = ["patient_id,scan_id,pet,mri,mask"]
+    lines += [
+        f"{p},{s},{f}_pet.nii.gz,{f}_mri.nii.gz,{f}_mask.nii.gz"
+        for p, s, f in (("p1", "s1", "one"), ("p2", "s2", "two"))
+    ]
+    (tmp_path / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def replace_text(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def in_manifest(old: str, new: str):
+    return lambda folder: replace_text(folder / "manifest.csv", old, new)
+
+
+def half(name: str):
+    return lambda folder: (folder / name).write_bytes(
+        (folder / name).read_bytes()[: (folder / name).stat().st_size // 2]
+    )
+
+
+def two_valued(folder: Path) -> None:
+    mask = np.zeros((8, 8, 4), np.uint8)
+    mask[2:4], mask[4:6] = 1, 2
+    nifti(folder / "two_mask.nii.gz", mask)
+
+
+BAD_COHORTS = {
+    "no manifest": (lambda folder: (folder / "manifest.csv").unlink(), "manifest"),
+    "missing file": (lambda folder: (folder / "two_pet.nii.gz").unlink(), "s2"),
+    "truncated": (half("two_mri.nii.gz"), "s2"),
+    "unreadable": (lambda folder: (folder / "two_mri.nii.gz").write_bytes(b"no image"), "s2"),
+    "elsewhere": (
+        lambda folder: nifti(
+            folder / "two_pet.nii.gz",
+            np.ones((8, 8, 4), np.float32),
+            np.diag([2.0, 2, 3, 1]) + 900 * np.eye(4, k=3),
+        ),
+        "s2",
+    ),
+    "flat": (lambda folder: nifti(folder / "two_pet.nii.gz", np.ones((8, 8), np.float32)), "s2"),
+    "mask not binary": (two_valued, "s2"),
+    "mask off the grid": (
+        lambda folder: nifti(folder / "two_mask.nii.gz", np.ones((7, 8, 4), np.uint8)),
+        "s2",
+    ),
+    "duplicate scan": (in_manifest("p2,s2", "p2,s1"), "s1"),
+    "no patient id": (in_manifest("p2,s2", ",s2"), "patient_id"),
+    "no such column": (in_manifest("patient_id", "patient"), "patient_id"),
+    "empty cohort": (
+        lambda folder: (folder / "manifest.csv").write_text("patient_id,scan_id,pet,mri,mask\n"),
+        "manifest",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_COHORTS)
+def test_bad_cohorts_are_refused_and_leave_nothing(hnscc, cohort, case):
+    harm, named = BAD_COHORTS[case]
+    harm(cohort)
+    before = {path.name for path in cohort.iterdir()}
+    error = refused(hnscc("prepare", cohort / "manifest.csv", cohort / "out.zarr", "--workers", 1))
+    assert named in error
+    assert "nii" not in error, "a file's name is no pseudonym"
+    assert {path.name for path in cohort.iterdir()} == before
+
+
+def test_prepare_verify_and_a_damaged_store(hnscc, cohort):
+    code, out, _ = hnscc(
+        "prepare", cohort / "manifest.csv", cohort / "out.zarr", "--size", 16, "--workers", 1
+    )
+    assert code == 0
+    assert "2 patients, 2 scans (2 with lesion), 8 slices (4 with lesion)" in out
+    code, out, _ = hnscc("verify", cohort / "out.zarr", "--json")
+    assert json.loads(out)["positive_slices"] == 4
+    refused(hnscc("prepare", cohort / "manifest.csv", cohort / "out.zarr"))
+    shard = next(path for path in (cohort / "out.zarr/scans/s2/images/c").rglob("*") if path.is_file())
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 3] ^= 1
+    shard.write_bytes(content)
+    assert "s2" in refused(hnscc("verify", cohort / "out.zarr"))
+    for foreign in (cohort, cohort / "absent.zarr", cohort / "manifest.csv"):
+        refused(hnscc("verify", foreign))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("store"))
+
+
+def write_study(path: Path, made, **settings) -> Path:
+    raw = study_of(made.location).model_dump(mode="json") | settings
+    path.write_text(yaml.safe_dump(raw, sort_keys=False))
+    return path
+
+
+def test_check_prints_plan_splits_leaks_and_what_is_left(hnscc, store, tmp_path):
+    study = write_study(tmp_path / "study.yaml", store)
+    code, out, _ = hnscc("check", study, "--out", tmp_path / "run")
+    assert code == 0
+    for text in (
+        "no patient stands in training and test",
+        "4 planned; 0 completed",
+        "time:    not known",
+        "fewer than 5",
+    ):
+        assert text in out
+    found = json.loads(hnscc("check", study, "--out", tmp_path / "run", "--json")[1])
+    rows = {row["split"]: row for row in found["splits"]}
+    assert sum(row["patients"] for row in rows.values()) == 8
+    assert rows["test"]["positive_slices"] == 4
+    assert found["variants"]["pet_mri"]["parameters"] == 30_549
+    assert found["time"]["hours_left_here"] is None
+    assert not (tmp_path / "run").exists(), "check writes nothing"
+    resolved = tmp_path / "resolved.yaml"
+    resolved.write_text(hnscc("check", study, "--resolved")[1])
+    again = json.loads(hnscc("check", resolved, "--out", tmp_path / "run", "--json")[1])
+    assert again == found
+
+
+def test_check_times_what_is_left_by_what_is_done(hnscc, store, tmp_path):
+    from hnscc.train import main as train
+
+    study = write_study(tmp_path / "study.yaml", store)
+    for trial in ("pet-f0-r00", "pet_mri-f0-r00"):
+        train([str(study), trial, "--out", str(tmp_path / "run")])
+    found = json.loads(
+        hnscc("check", study, "--out", tmp_path / "run", "--json")[1].partition("\n{")[2].join(["{", ""])
+    )
+    assert found["trials"] == {"planned": 4, "completed": 2, "missing": 2}
+    seconds = found["time"]["seconds_per_trial"]
+    assert found["time"]["trial_seconds_left"] == pytest.approx(sum(seconds.values()), abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"sede": 1}, "sede"),
+        ({"variants": {"ct": {"modalities": ["ct"]}}}, "variants.ct.modalities"),
+        ({"split": {"folds": 20}}, "too small to split"),
+        ({"store": "nowhere.zarr"}, "nowhere.zarr"),
+        (
+            {
+                "training": {"network": {"architecture": "unett", "encoder": "resnet18"}},
+                "variants": {"pet": {"modalities": ["pet"]}},
+            },
+            "unett",
+        ),
+    ],
+)
+def test_bad_studies_are_refused(hnscc, store, tmp_path, settings, named):
+    study = write_study(tmp_path / "study.yaml", store, **settings)
+    assert named in refused(hnscc("check", study))
+    if "unett" not in named:
+        assert named in refused(hnscc("run", study, "--out", tmp_path / "run"))
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_cohort_too_small_is_refused(hnscc, tmp_path):
+    study = write_study(tmp_path / "study.yaml", make_store(tmp_path, patients=4))
+    assert "too small to split" in refused(hnscc("check", study))
+
+
+def test_query_in_every_format(hnscc, finished):
+    sql = "SELECT trial_id, status, test_dice FROM trials ORDER BY trial_id"
+    expected = pq.read_table(
+        finished / "tables/trials.parquet", columns=["trial_id", "status", "test_dice"]
+    ).to_pylist()
+    rows = json.loads(hnscc("query", finished, sql, "--format", "json")[1])
+    assert sorted(rows, key=str) == sorted(expected, key=str)
+    table = list(csv.DictReader(io.StringIO(hnscc("query", finished, sql, "--format", "csv")[1])))
+    assert [row["trial_id"] for row in table] == [row["trial_id"] for row in rows]
+    assert float(table[0]["test_dice"]) == rows[0]["test_dice"]
+    assert rows[0]["trial_id"] in hnscc("query", finished, sql)[1]
+    assert "yaml" in refused(hnscc("query", finished, sql, "--format", "yaml"))
+
+
+@pytest.mark.parametrize("sql", ["SELEC 1", "SELECT * FROM nothing", "SELECT nothing FROM trials", ""])
+def test_bad_sql_is_refused(hnscc, finished, sql):
+    refused(hnscc("query", finished, sql))
+
+
+def test_sql_reaches_nothing_but_the_tables(hnscc, finished, tmp_path):
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a\n1\n")
+    refused(hnscc("query", finished, f"SELECT * FROM read_csv('{secret}')"))
+    refused(hnscc("query", finished, f"COPY (SELECT 1) TO '{tmp_path / 'out.csv'}'"))
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_folders_that_are_no_run_folder_are_refused(hnscc, tmp_path):
+    for command in (
+        ["query", tmp_path, "SELECT 1"],
+        ["aggregate", tmp_path],
+        ["report", tmp_path / "absent"],
+        ["prune", tmp_path],
+    ):
+        assert "not a run folder" in refused(hnscc(*command))
+
+
+def test_prune_keeps_the_median_models_and_the_tables(hnscc, finished, tmp_path):
+    root = tmp_path / "run"
+    shutil.copytree(finished, root)
+    for trial in (root / "trials").iterdir():
+        (trial / "weights.safetensors").write_bytes(b"weights")
+    code, out, _ = hnscc("prune", root)
+    assert code == 0
+    left = {path.parent.name for path in (root / "trials").glob("*/weights.safetensors")}
+    ids = pq.read_table(root / "tables/protocol.parquet").column("trial_ids").to_pylist()
+    assert left == {each for group in ids for each in group.split()}
+    assert f"deleted {len(list((root / 'trials').iterdir())) - len(left)} weights" in out
+    before = {path.name: path.read_bytes() for path in (root / "tables").iterdir()}
+    from hnscc.plan import RunFolder
+
+    write_tables(RunFolder(root))
+    assert {path.name: path.read_bytes() for path in (root / "tables").iterdir()} == before

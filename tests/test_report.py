@@ -1,0 +1,399 @@
+"""The report of whole run folders: complete, self-contained, true to the tables, and written whatever is missing."""
+
+import base64
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from run_folders import (
+    Case,
+    add_failure,
+    add_trial,
+    levels_of,
+    noisy_levels,
+    random_run,
+    small_study,
+    write_run,
+)
+from stores import make_store, study_of
+
+from hnscc import paper
+from hnscc.config import Study, dump_study, parse_study
+from hnscc.errors import InputError
+from hnscc.files import write_text
+from hnscc.findings import VERDICTS, verdict
+from hnscc.fold import read_fold, write_fold
+from hnscc.pictures import NAMES
+from hnscc.plan import RunFolder, plan_trials
+from hnscc.report import write_report
+from hnscc.splits import plan_fold
+from hnscc.tables import read_table, write_tables
+
+FOUR = {
+    "pet": {"modalities": ["pet"]},
+    "mri": {"modalities": ["mri"]},
+    "pet_mri": {"modalities": ["pet", "mri"]},
+    "pet_mri_augmented": {"modalities": ["pet", "mri"], "augmentation": {"copies": 5}},
+}
+
+
+class Page(HTMLParser):
+    """A report's tables as {title: rows of cells, the head first}, its tags and its text; marks of notes left out."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tables, self.tags, self.text, self._title, self._place = {}, [], "", "", None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag == "p" and ("class", "title") in attributes:
+            self._title, self._place = "", "title"
+        elif tag == "table":
+            self.tables[self._title] = []
+        elif tag == "tr":
+            self.tables[self._title].append([])
+        elif tag in ("td", "th"):
+            self.tables[self._title][-1].append("")
+            self._place = "cell"
+        elif tag == "sup":
+            self._place = None
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th", "p"):
+            self._place = None
+
+    def handle_data(self, data):
+        data = data.replace("\u00a0", " ")
+        self.text += data
+        if self._place == "title":
+            self._title += data
+        elif self._place == "cell":
+            self.tables[self._title][-1][-1] += data
+
+    def rows(self, title: str) -> list[list[str]]:
+        return self.tables[title][1:]
+
+
+def store_run(folder: Path, **settings) -> tuple[RunFolder, Study]:
+    """A run folder on a real store, its folds written, and no trial."""
+    store = make_store(folder, patients=18, slices=4, size=24)
+    study = study_of(store.location, **settings)
+    run = RunFolder(folder / "run")
+    write_text(run.study, dump_study(study))
+    for number in range(study.split.folds):
+        plan = plan_fold(store, study, number)
+        write_fold(run.fold(number), store, plan, read_fold(store, study, plan))
+    return run, study
+
+
+def fill(run: RunFolder, study: Study, skip: tuple[str, ...] = ()) -> None:
+    """Made-up predictions for every trial but those to skip; the variant `mri` collapses."""
+    for trial in plan_trials(study):
+        if trial.trial_id in skip:
+            continue
+        fold = run.fold(trial.fold)
+        masks = np.load(fold.truth)["masks"]
+        draw = np.random.default_rng([trial.repeat, len(trial.variant)])
+        levels = noisy_levels(masks, draw, noise=0.12)
+        if trial.variant == "mri":
+            levels = levels_of(np.full(masks.shape, 0.2) + 0.1 * masks)
+        digest = json.loads(fold.split.read_text())["digest"]
+        add_trial(run, study, trial, levels, settings={"data": digest}, precision="fp32")
+
+
+def report(run: RunFolder) -> tuple[str, str]:
+    write_tables(run)
+    write_report(run)
+    return run.html.read_text(), run.markdown.read_text()
+
+
+@pytest.fixture(scope="module")
+def corrected(tmp_path_factory) -> RunFolder:
+    run, study = store_run(tmp_path_factory.mktemp("corrected"), repeats=3, variants=FOUR)
+    fill(run, study, skip=("pet-f0-r02",))
+    add_failure(run, plan_trials(study)[2], "Traceback\n  secret.nii\nRuntimeError: /home/patient/secret.nii")
+    report(run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def page(corrected) -> Page:
+    return Page(corrected.html.read_text())
+
+
+def test_html_loads_nothing_and_runs_nothing(corrected):
+    text = corrected.html.read_text()
+    tags = Page(text).tags
+    assert not {"script", "link", "iframe", "object", "embed", "base"} & {tag for tag, _ in tags}
+    for tag, attributes in tags:
+        assert not [name for name in attributes if name.startswith("on")]
+        if "src" in attributes:
+            assert (
+                tag == "img" and attributes["src"].startswith("data:image/png;base64,") and attributes["alt"]
+            )
+        assert attributes.get("href", "#").startswith("#")
+    assert not re.search(r"https?://|@import|url\(", text)
+
+
+def test_every_figure_is_in_both_reports_and_in_both_formats(corrected):
+    text, markdown = corrected.html.read_text(), corrected.markdown.read_text()
+    for name in NAMES:
+        png = corrected.figure(name).read_bytes()
+        assert base64.b64encode(png).decode() in text
+        assert f"(figures/{name}.png)" in markdown
+        assert corrected.figure(name, "svg").read_bytes().startswith(b"<?xml")
+    assert {path.name for path in corrected.figures.iterdir()} == {
+        f"{n}.{k}" for n in NAMES for k in ("png", "svg")
+    }
+
+
+def test_table_1_shows_the_values_of_table_pooled(corrected, page):
+    rows = [row for row in read_table(corrected, "pooled").to_pylist() if row["split"] == "test"]
+    shown = page.rows("Table 1. Overlap over all test slices together")
+    assert len(shown) == len(rows) == 4
+    for row, cells in zip(rows, shown, strict=True):
+        spread = [row[f"dice_repeats_{key}"] for key in ("median", "q25", "q75")]
+        assert cells[2] == "{:.3f} ({:.3f} to {:.3f})".format(*spread)
+        assert cells[4] == ("–" if row["threshold"] is None else f"{row['threshold']:.3f}")
+        assert cells[5] == "{dice:.3f} ({dice_low:.3f} to {dice_high:.3f})".format(**row)
+        assert cells[6] == "{jaccard:.3f} ({jaccard_low:.3f} to {jaccard_high:.3f})".format(**row)
+
+
+def test_tables_2_and_3_show_the_values_of_their_tables(corrected, page):
+    rows = [row for row in read_table(corrected, "per_slice").to_pylist() if row["split"] == "test"]
+    for row, cells in zip(rows, page.rows("Table 2. Overlap slice by slice, test slices"), strict=True):
+        assert cells[2:5] == [str(row[key]) for key in ("n", "n_empty", "patients")]
+        assert cells[5] == "{dice_mean:.3f} ± {dice_sd:.3f}".format(**row)
+    rows = [row for row in read_table(corrected, "classification").to_pylist() if row["split"] == "test"]
+    names = ("tp", "tn", "fp", "fn", "misplaced", "small_truth")
+    shown = page.rows("Table 3. Slices with and without lesion, test slices")
+    for row, cells in zip(rows, shown, strict=True):
+        assert cells[1] == row["convention"]
+        assert cells[2:8] == [str(row[name]) for name in names]
+        assert cells[8:] == [f"{row[name]:.3f}" for name in ("sensitivity", "specificity", "accuracy")]
+
+
+def test_the_tests_show_the_values_of_table_comparisons(corrected, page):
+    rows = [row for row in read_table(corrected, "comparisons").to_pylist() if row["metric"] == "dice"]
+    shown = page.rows("Table 2, tests. Differences in Dice between variants")
+    assert len(shown) == 6 * 3
+    lesion = [row for row in rows if row["slice_set"] == "lesion" and row["method"] == "bootstrap"]
+    for row, cells in zip(lesion, shown[6:12], strict=True):
+        assert (
+            cells[2].replace("−", "-").replace("+", "")
+            == f"{row['difference']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
+        )
+
+
+def test_the_readings_and_what_is_not_reproduced_are_told(corrected, page):
+    rows = read_table(corrected, "protocol").to_pylist()
+    shown = page.rows("The three readings side by side: overlap, test slices")
+    assert [cells[1] for cells in shown[:3]] == ["as written", "as coded", "corrected"]
+    for row, cells in zip(rows, shown, strict=True):
+        assert cells[4] == ("–" if row["pooled_dice"] is None else f"{row['pooled_dice']:.3f}")
+    for each in paper.NOT_REPRODUCED_IN_TRAINING + paper.NOT_REPRODUCED_IN_PREPARATION:
+        assert each in page.text
+
+
+def test_failed_missing_collapsed_and_warnings_are_told(corrected, page):
+    assert "11 of 12 planned trainings completed." in page.text
+    assert "Failed (failed with RuntimeError; the traceback is in its record.json): pet-f0-r02." in page.text
+    assert "secret" not in page.text + corrected.markdown.read_text()
+    assert "The median model collapsed" in page.text and "highest probability 0.300" in page.text
+    assert "only 2 patients with lesion" in page.text
+    assert re.search(r"All test scores come from \d+ patients, \d+ of them with lesion", page.text)
+
+
+def test_why_a_value_is_missing_stands_below_its_table(corrected, page):
+    reasons = {row["reason"] for row in read_table(corrected, "comparisons").to_pylist() if row["p"] is None}
+    assert reasons and None not in reasons
+    for reason in reasons:
+        assert reason in page.text
+    assert "nan" not in re.sub(r"base64,[^\"]*", "", corrected.html.read_text()).lower().split()
+    cells = [cell for rows in page.tables.values() for row in rows for cell in row]
+    assert not {"None", "nan", ""} & set(cells)
+
+
+def test_names_are_pseudonyms_and_no_path_is_shown(corrected, page):
+    shown = page.rows("The slices in Figs. 2 and 3")
+    assert shown and all(re.fullmatch(r"p\d\d_a", cells[3]) for cells in shown)
+    for text in (page.text, corrected.markdown.read_text()):
+        assert str(corrected.root.parent) not in text and ".zarr" not in text and ".nii" not in text
+
+
+def test_markdown_and_html_hold_the_same_cells(corrected, page):
+    lines = [line for line in corrected.markdown.read_text().splitlines() if line.startswith("| PET |")]
+    cells = [
+        re.sub(r"<sup>.*?</sup>", "", cell).replace("\u00a0", " ").strip()
+        for cell in lines[0].split("|")[1:-1]
+    ]
+    assert cells == page.rows("Table 1. Overlap over all test slices together")[0]
+
+
+def test_the_same_run_folder_gives_the_same_bytes(corrected):
+    before = {
+        path.name: path.read_bytes()
+        for path in (corrected.html, corrected.markdown, *corrected.figures.iterdir())
+    }
+    write_report(corrected)
+    after = {
+        path.name: path.read_bytes()
+        for path in (corrected.html, corrected.markdown, *corrected.figures.iterdir())
+    }
+    assert before == after
+
+
+def test_published_values_stand_only_beside_the_papers_study(corrected, page, tmp_path):
+    for text in ("Published:", "0.68 / 0.52", "Published p", "0.84 ± 0.14"):
+        assert text not in page.text
+    run, study = store_run(tmp_path, repeats=1, variants=FOUR, protocol="as_written")
+    fill(run, study)
+    theirs = Page(report(run)[0])
+    table_1 = theirs.rows("Table 1. Overlap over all test slices together")
+    assert [cells[-1] for cells in table_1] == ["0.68 / 0.52", "–", "0.81 / 0.68", "0.71 / 0.56"]
+    table_3 = theirs.rows("Table 3. Slices with and without lesion, test slices")
+    assert ["PET", "published", "18", "23", "19", "6", "–", "–", "0.75", "0.55", "0.62"] in table_3
+    assert "0.84 ± 0.14 / 0.75 ± 0.18" in theirs.text and "0.90" in theirs.text and "0.008" in theirs.text
+    assert "Settings that differ from it" in theirs.text and "training.epochs: 200 -> 3" in theirs.text
+    assert "drawn slice by slice, as the paper did" in theirs.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"protocol": "as_written", "variants": FOUR}, True),
+        ({"protocol": "corrected", "variants": FOUR}, False),
+        ({"protocol": "as_written", "variants": {"pet": {"modalities": ["ct"]}}}, False),
+        ({"protocol": "as_written", "variants": FOUR | {"other": {"modalities": ["pet"]}}}, False),
+    ],
+)
+def test_what_counts_as_the_papers_study(settings, expected):
+    assert paper.is_papers_study(parse_study({"name": "x", "store": "x", **settings})) is expected
+
+
+def test_published_counts_give_the_published_rates():
+    for found in paper.PUBLISHED.values():
+        assert round(found.tp / (found.tp + found.fn), 2) == found.sensitivity
+        assert abs(found.tn / (found.tn + found.fp) - found.specificity) < 0.01  # 26 / 34 is printed as 0.77
+        assert abs((found.tp + found.tn) / 66 - found.accuracy) < 0.01
+
+
+def test_without_the_store_the_report_stands_without_images(corrected, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(corrected.root, run.root)
+    text = run.study.read_text()
+    run.study.write_text(re.sub(r"^store: .*$", f"store: {tmp_path}/gone.zarr", text, flags=re.M))
+    write_report(run)
+    text = Page(run.html.read_text()).text
+    assert "Images of slices are left out: the images could not be read from the store" in text
+    assert str(tmp_path) not in text
+    assert not run.figure("fig2_good").exists() and not run.figure("fig3_poor", "svg").exists()
+    assert run.figure("fig4_pixels").exists()
+
+
+def test_images_of_another_store_are_not_shown(corrected, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(corrected.root, run.root)
+    other = make_store(tmp_path, patients=18, slices=4, size=24, seed=1)
+    text = run.study.read_text()
+    run.study.write_text(re.sub(r"^store: .*$", f"store: {other.location}", text, flags=re.M))
+    write_report(run)
+    assert "The store holds other data than the study was run on" in run.html.read_text()
+
+
+def test_a_run_folder_without_tables_is_refused(tmp_path):
+    run = random_run(tmp_path, small_study(repeats=1))
+    with pytest.raises(InputError, match="no tables yet"):
+        write_report(run)
+
+
+def test_one_variant_one_repeat_one_modality(tmp_path):
+    study = small_study(("ct",), repeats=1)
+    text, markdown = report(random_run(tmp_path, study))
+    assert "nothing is compared" in text and "in the only training completed" in text
+    assert "one slice: no sd" not in text and "There is no difference" not in markdown
+    assert "Table 2, tests" not in text
+
+
+def test_several_folds_and_lengths(tmp_path):
+    study = small_study(repeats=2, split={"folds": 3, "test": 0.2, "validation": 0.2})
+    text, _ = report(random_run(tmp_path, study))
+    page = Page(text)
+    assert "every patient is tested once" in page.text
+    assert "each fold has its own threshold" in page.text
+    assert [cells[0] for cells in page.rows("Patients and slices")][-1] == "test, fold 2"
+
+
+def test_nothing_completed(tmp_path):
+    study = small_study(repeats=2)
+    run = random_run(tmp_path, study)
+    shutil.rmtree(run.root / "trials")
+    add_failure(run, plan_trials(study)[0], "ValueError: no")
+    text, markdown = report(run)
+    assert "0 of 4 planned trainings completed" in text and "no completed trial" in text
+    assert "no median model has a test slice to show" in markdown
+    assert not run.figures.exists()
+
+
+def test_no_lesion_in_the_test_split(tmp_path):
+    study = small_study(repeats=2)
+    run = random_run(tmp_path / "seed", study)
+    masks = np.load(run.fold(0).truth)["masks"]
+    cases = cases_without_lesion_in_test(run, masks)
+    other = write_run(tmp_path / "run", study, [cases])
+    for trial in plan_trials(study):
+        stacked = np.stack([case.mask for case in cases])
+        add_trial(other, study, trial, noisy_levels(stacked, np.random.default_rng(trial.repeat)))
+    text, _ = report(other)
+    assert "No test slice holds lesion" in text
+    assert "no slice in this set" in text
+
+
+def cases_without_lesion_in_test(run: RunFolder, masks: np.ndarray) -> list:
+    rows = pq.read_table(run.fold(0).slices).to_pylist()
+    return [
+        Case(row["split"], row["patient_id"], mask * (row["split"] != "test"))
+        for row, mask in zip(rows, masks, strict=True)
+    ]
+
+
+def test_every_variant_collapsed(tmp_path):
+    study = small_study(repeats=2)
+    run = random_run(tmp_path, study)
+    masks = np.load(run.fold(0).truth)["masks"]
+    for trial in plan_trials(study):
+        add_trial(run, study, trial, levels_of(np.zeros(masks.shape)))
+    text, _ = report(run)
+    assert text.count("The median model collapsed") == 2
+    assert "pooled Dice is 0 at every threshold" in text
+
+
+def test_signs_in_names_are_shown_as_they_are(tmp_path):
+    run = random_run(tmp_path, small_study(repeats=1, name="a_b.c"))
+    text, markdown = report(run)
+    assert "<h1>Report of the study a_b.c</h1>" in text
+    assert markdown.startswith("# Report of the study a\\_b.c\n")
+
+
+@pytest.mark.parametrize(
+    ("difference", "low", "high", "p_holm", "expected"),
+    [
+        (None, None, None, None, "none"),
+        (0.1, None, None, None, "lone"),
+        (0.1, -0.1, 0.2, 0.4, "open"),
+        (0.1, 0.0, 0.2, 0.04, "open"),
+        (0.1, 0.05, 0.2, None, "untested"),
+        (0.1, 0.05, 0.2, 0.04, "clear"),
+        (0.1, 0.05, 0.2, 0.05, "suggestive"),
+    ],
+)
+def test_what_a_difference_allows_to_say(difference, low, high, p_holm, expected):
+    row = {"difference": difference, "low": low, "high": high, "p_holm": p_holm}
+    assert verdict(row) == expected
+    assert expected in VERDICTS
