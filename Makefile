@@ -18,7 +18,7 @@ demo: setup data/demo.zarr
 	$(HNSCC) run studies/demo.yaml
 
 data/demo/manifest.csv: | setup
-	$(HNSCC) phantom data/demo --patients 24
+	$(HNSCC) phantom data/demo
 
 data/demo.zarr: data/demo/manifest.csv
 	$(HNSCC) prepare data/demo/manifest.csv data/demo.zarr --size 64 --overwrite

@@ -144,9 +144,9 @@ def print_check(found: dict[str, Any], console: Console, study_file: Path) -> No
     if time["reason"]:
         console.print(f"time:    not known: {time['reason']}", highlight=False)
     else:
-        hours, cores = time["hours_left_here"], time["cores_here"]
+        seconds, hours, cores = time["trial_seconds_left"], time["hours_left_here"], time["cores_here"]
         console.print(
-            f"time:    {time['trial_seconds_left']:.0f} s of training left, about {hours:g} h on this machine's {cores} cores",
+            f"time:    {seconds:.0f} s of training left, about {hours:g} h on this machine's {cores} cores",
             highlight=False,
         )
     console.print(f"next:    hnscc run {study_file}", highlight=False)

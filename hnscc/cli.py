@@ -153,7 +153,7 @@ def check(
     elif as_json:
         print(json.dumps(found, indent=1))
     else:
-        print_check(found, Console(), study)
+        print_check(found, Console(width=None if sys.stdout.isatty() else 120), study)
 
 
 @app.command()
@@ -275,7 +275,8 @@ def _print_store(store: Any, as_json: bool) -> None:
         print(json.dumps(facts, indent=1))
         return
     print(
-        f"{facts['store']}: {facts['patients']} patients, {facts['scans']} scans ({facts['scans_with_lesion']} with lesion), "
+        f"{facts['store']}: {facts['patients']} patients, "
+        f"{facts['scans']} scans ({facts['scans_with_lesion']} with lesion), "
         f"{facts['slices']} slices ({facts['positive_slices']} with lesion), {', '.join(store.modalities)}, "
         f"{store.size} x {store.size} pixels, digest {store.digest[:12]}"
     )

@@ -28,7 +28,10 @@ class Sampling(Settings):
 
 
 class Split(Settings):
-    """`test`: share of the patients; `validation`: share of the others. folds 1 = hold-out, k = each patient tested once."""
+    """`test`: share of the patients; `validation`: share of the others.
+
+    folds 1 = hold-out, k = each patient tested once.
+    """
 
     unit: Literal["patient"]
     folds: Annotated[int, Field(ge=1, le=50)]
@@ -291,7 +294,10 @@ def dump_study(study: Study) -> str:
 
 
 def _resolve(raw: dict[str, Any]) -> dict[str, Any]:
-    """Preset <- the file's base <- each variant's difference. What is not a mapping is left for the schema to refuse."""
+    """Preset <- the file's base <- each variant's difference.
+
+    What is not a mapping is left for the schema to refuse.
+    """
     preset = merge(CORRECTED, AS_WRITTEN) if raw.get("protocol") == "as_written" else CORRECTED
     base = {key: value for key, value in raw.items() if key not in ("variants", "modalities")}
     resolved = merge(preset, base)

@@ -138,7 +138,7 @@ def _check_same(existing: dict, data: FoldData) -> None:
             where=f"folds/f{data.fold}",
             expected=f"data digest {existing['digest'][:12]}",
             found=data.digest[:12],
-            do="use another run folder (--out or name), or restore the store, seed, sampling and split it was made with",
+            do="use another run folder (--out or name), or restore its store, seed, sampling and split",
         )
 
 

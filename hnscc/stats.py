@@ -44,9 +44,19 @@ class Comparison:
     reason: str | None = None
 
 
-def patient_weights(draw: np.random.Generator, patients: int, bootstraps: int) -> np.ndarray:
-    """How often each patient stands in each resample: float64 (bootstraps, patients)."""
-    return draw.multinomial(patients, np.full(patients, 1 / patients), bootstraps).astype(np.float64)
+def patient_weights(draw: np.random.Generator, lesion: np.ndarray, bootstraps: int) -> np.ndarray:
+    """How often each patient stands in each resample: float64 (bootstraps, P).
+
+    lesion: bool (P,). Patients with and without lesion are drawn apart, as many of each as there are, like
+    the split that the study was stratified by: a resample without any lesion would score an empty prediction 1.
+    """
+    weights = np.zeros((bootstraps, len(lesion)))
+    for stratum in (np.flatnonzero(lesion), np.flatnonzero(~lesion)):
+        if len(stratum):
+            weights[:, stratum] = draw.multinomial(
+                len(stratum), np.full(len(stratum), 1 / len(stratum)), bootstraps
+            )
+    return weights
 
 
 def _resampled(counts: Counts, weights: np.ndarray, score: Score) -> np.ndarray:
@@ -62,7 +72,8 @@ def _percentiles(values: np.ndarray) -> tuple[float, float]:
 
 
 def pooled_interval(counts: Counts, score: Score, draw: np.random.Generator, bootstraps: int) -> Interval:
-    """95 % percentile interval of a pooled score. Patients are drawn with replacement; the model is fixed.
+    """95 % percentile interval of a pooled score. Patients are drawn with replacement, those with and without
+    lesion apart (`patient_weights`); the model is fixed.
 
     counts: (P,), one entry per patient; needs 2. A resample without a pixel scores 1 by the empty-mask rule.
     Of few patients it is too short: in the tests' simulation it covered the truth 83 times in 100 with 5
@@ -70,7 +81,8 @@ def pooled_interval(counts: Counts, score: Score, draw: np.random.Generator, boo
     """
     if len(counts) < FEWEST_PATIENTS:
         return Interval(None, None, f"an interval needs at least 2 patients, and there are {len(counts)}")
-    return Interval(*_percentiles(_resampled(counts, patient_weights(draw, len(counts), bootstraps), score)))
+    weights = patient_weights(draw, counts.truth > 0, bootstraps)
+    return Interval(*_percentiles(_resampled(counts, weights, score)))
 
 
 def signed_rank(a: np.ndarray, b: np.ndarray, pairs: str) -> Comparison:
@@ -101,8 +113,8 @@ def median_difference(
     """Median over repeats of the pooled score, a - b. Patients and repeats are resampled together.
 
     a, b: counts (R, P), repeats x patients, the same P patients in the same order. Every resample draws P
-    patients, the same for a and b, and R repeats of each on their own, with replacement; each repeat's counts
-    are pooled over the drawn patients, and the ordinary median over the drawn repeats is taken. 95 %
+    patients (`patient_weights`), the same for a and b, and R repeats of each on their own, with replacement;
+    each repeat's counts are pooled over the drawn patients, and the ordinary median over the drawn repeats is taken. 95 %
     percentile interval; p by its inversion, 2 (1 + min(#<=0, #>=0)) / (B + 1), at most 1, from 6 patients on;
     of equal variants it fell below 0.05 in 3 to 6 studies of 100 in simulation, but in 10 with 6 patients and
     50 repeats: with so few patients believe the interval roughly, and the signed-rank test beside it.
@@ -118,7 +130,7 @@ def median_difference(
             f"{patients} patients"
         )
         return Comparison(n=patients, difference=difference, reason=reason)
-    weights = patient_weights(draw, patients, bootstraps)
+    weights = patient_weights(draw, a.truth[0] > 0, bootstraps)
     medians = [_resampled_median(_resampled(each, weights, score), draw) for each in (a, b)]
     resampled = np.round(medians[0] - medians[1], 12)
     low, high = _percentiles(resampled)

@@ -66,7 +66,7 @@ def train_trial(
     record = new_record(study, trial, data.digest, device=device, precision=precision)
     try:
         yield from _train(study.variants[trial.variant], data, folder, record)
-    except Exception:
+    except Exception:  # noqa: BLE001 (the boundary: whatever went wrong is this trial's alone)
         write_record(folder, record | {"status": "failed", "error": traceback.format_exc()})
 
 

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from hnscc.metrics import Counts, dice, jaccard
 from hnscc.seeds import generator
-from hnscc.stats import fit_line, holm, median_difference, pooled_interval, signed_rank, spread
+from hnscc.stats import (
+    fit_line,
+    holm,
+    median_difference,
+    patient_weights,
+    pooled_interval,
+    signed_rank,
+    spread,
+)
 
 
 def draw(*key) -> np.random.Generator:
@@ -238,3 +246,19 @@ def test_spread_by_hand():
     assert found.sd == pytest.approx(np.sqrt(14 / 3))
     assert (spread(np.array([0.5])).mean, spread(np.array([0.5])).sd) == (0.5, None)
     assert spread(np.array([])).mean is None
+
+
+def test_patients_with_and_without_lesion_are_drawn_apart():
+    lesion = np.array([True, False, False, True, False])
+    weights = patient_weights(np.random.default_rng(0), lesion, 500)
+    np.testing.assert_array_equal(weights[:, lesion].sum(axis=1), 2)
+    np.testing.assert_array_equal(weights[:, ~lesion].sum(axis=1), 3)
+    assert len(np.unique(weights, axis=0)) > 20
+
+
+def test_a_model_that_predicts_nothing_never_scores_by_a_resample_without_lesion():
+    """Two lesion patients of ten: drawn together, one resample in nine would hold neither and score 1."""
+    truth = np.array([50, 30, *[0] * 8])
+    nothing = Counts(np.zeros(10, int), np.zeros(10, int), truth)
+    interval = pooled_interval(nothing, dice, np.random.default_rng(0), 1000)
+    assert (interval.low, interval.high) == (0.0, 0.0)

@@ -16,7 +16,19 @@ from stores import make_store, study_of
 from hnscc.plan import RunFolder
 
 ROOT = Path(__file__).parent.parent
-TABLES = ["cohort", "trials", "epochs", "slices", "thresholds", "pooled", "per_slice", "comparisons", "classification", "regression", "protocol"]
+TABLES = [
+    "cohort",
+    "trials",
+    "epochs",
+    "slices",
+    "thresholds",
+    "pooled",
+    "per_slice",
+    "comparisons",
+    "classification",
+    "regression",
+    "protocol",
+]
 
 
 @pytest.fixture(scope="module")
