@@ -114,10 +114,10 @@ def median_difference(
 
     a, b: counts (R, P), repeats x patients, the same P patients in the same order. Every resample draws P
     patients (`patient_weights`), the same for a and b, and R repeats of each on their own, with replacement;
-    each repeat's counts are pooled over the drawn patients, and the ordinary median over the drawn repeats is taken. 95 %
-    percentile interval; p by its inversion, 2 (1 + min(#<=0, #>=0)) / (B + 1), at most 1, from 6 patients on;
-    of equal variants it fell below 0.05 in 3 to 6 studies of 100 in simulation, but in 10 with 6 patients and
-    50 repeats: with so few patients believe the interval roughly, and the signed-rank test beside it.
+    each repeat's counts are pooled over the drawn patients, and the ordinary median over the drawn repeats is
+    taken. 95 % percentile interval; p by its inversion, 2 (1 + min(#<=0, #>=0)) / (B + 1), at most 1, from 6
+    patients on; of equal variants it fell below 0.05 in 3 to 6 studies of 100 in simulation, but in 10 with 6
+    patients and 50 repeats: with so few patients believe the interval roughly, and the signed-rank test beside it.
     """
     patients = a.truth.shape[-1]
     lacking = _lacking(a, b)
