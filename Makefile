@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 HNSCC := $(BIN)/hnscc
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test bench clean
 
 setup: .venv/current
 
@@ -28,5 +28,10 @@ test: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/pytest
 
+# Time and peak memory of the demo's study, from its store to its report.
+bench: setup data/demo.zarr
+	rm -rf runs/bench
+	$(BIN)/python benchmarks/measure.py $(HNSCC) run studies/demo.yaml --out runs/bench
+
 clean:
-	rm -rf .venv data/demo data/demo.zarr runs/demo
+	rm -rf .venv data/demo data/demo.zarr runs/demo runs/bench

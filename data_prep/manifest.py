@@ -69,14 +69,21 @@ def _modalities(header: list[str]) -> tuple[str, ...]:
             "The manifest lacks a column.", _HEADER, ", ".join(REQUIRED), f"no {', '.join(missing)}"
         )
     if len(set(header)) < len(header):
-        raise refused("Two columns have the same name.", _HEADER, "different names", ", ".join(header))
+        raise refused("Two columns have the same name.", _HEADER, "different names", _twice(header))
     modalities = tuple(name for name in header if name not in REQUIRED + OPTIONAL)
     if not modalities:
         raise refused("The manifest has no modality.", _HEADER, "a column per modality, e.g. pet", "none")
     for name in modalities:
         if not _SAFE.fullmatch(name):
-            raise refused("A modality has an unusable name.", _HEADER, _SAFE_NAMES, repr(name))
+            where = f"{_HEADER}, column {header.index(name) + 1}"
+            raise refused("A modality has an unusable name.", where, _SAFE_NAMES, "other characters")
     return modalities
+
+
+def _twice(header: list[str]) -> str:
+    """The first columns of one name, by number: the name may be a patient's file where cells have shifted."""
+    second = next(place for place, name in enumerate(header) if name in header[:place])
+    return f"one name for columns {header.index(header[second]) + 1} and {second + 1}"
 
 
 def _row(line: int, cells: list[str], header: list[str], modalities: tuple[str, ...], folder: Path) -> Row:
@@ -87,12 +94,7 @@ def _row(line: int, cells: list[str], header: list[str], modalities: tuple[str, 
         )
     values = dict(zip(header, (cell.strip() for cell in cells), strict=True))
     for name in ("scan_id", "patient_id"):
-        if not values[name]:
-            raise refused(f"The {name} is missing.", f"{where}, column {name}", _SAFE_NAMES, "an empty cell")
-        if not _SAFE.fullmatch(values[name]):
-            raise refused(
-                f"The {name} is unusable.", f"{where}, column {name}", _SAFE_NAMES, repr(values[name])
-            )
+        _check_id(name, values[name], f"{where}, column {name}")
     where += f", scan {values['scan_id']}"
     files = {name: _file(values[name], folder, f"{where}, column {name}") for name in modalities}
     mask = _file(values["mask"], folder, f"{where}, column mask") if values["mask"] else None
@@ -105,8 +107,17 @@ def _row(line: int, cells: list[str], header: list[str], modalities: tuple[str, 
         )
     split = values.get("split") or None
     if split is not None and split not in SPLITS:
-        raise refused("The split is unknown.", f"{where}, column split", ", ".join(SPLITS), repr(split))
+        raise refused("The split is unknown.", f"{where}, column split", ", ".join(SPLITS), "another word")
     return Row(line, values["patient_id"], values["scan_id"], files, mask, split)
+
+
+def _check_id(name: str, value: str, where: str) -> None:
+    """What is no id stays out of the error: where cells have shifted, it is the path of a patient's file."""
+    if not value:
+        raise refused(f"The {name} is missing.", where, _SAFE_NAMES, "an empty cell")
+    if not _SAFE.fullmatch(value):
+        found = "other characters" if len(value) <= 100 else "more than 100 characters"
+        raise refused(f"The {name} is unusable.", where, _SAFE_NAMES, found)
 
 
 def _file(cell: str, folder: Path, where: str) -> Path:
@@ -117,9 +128,16 @@ def _file(cell: str, folder: Path, where: str) -> Path:
         raise refused("A modality is missing.", where, expected, "an empty cell")
     path = folder / cell
     pair = {".hdr": ".img", ".img": ".hdr"}.get(path.suffix.lower())
-    if not path.exists():
+    try:
+        there = path.exists()
+        whole = not pair or path.with_suffix(pair).exists()
+    except (
+        OSError
+    ) as error:  # too long a name, or a folder that may not be looked into; its text has the path
+        raise refused("The file cannot be looked up.", where, expected, error.strerror) from None
+    if not there:
         raise refused("The file does not exist.", where, expected, "nothing there")
-    if pair and not path.with_suffix(pair).exists():
+    if not whole:
         raise refused("Half of the pair is missing.", where, "a .hdr and an .img of one name", "one of them")
     return path
 
@@ -127,7 +145,7 @@ def _file(cell: str, folder: Path, where: str) -> Path:
 def _check_cohort(rows: list[Row]) -> None:
     scans: dict[str, Row] = {}
     splits: dict[str, Row] = {}
-    files: dict[Path, Row] = {}
+    files: dict[Path, tuple[Row, str]] = {}
     for row in rows:
         # Some file systems do not tell capitals apart.
         first = scans.setdefault(row.scan_id.lower(), row)
@@ -148,13 +166,25 @@ def _check_cohort(rows: list[Row]) -> None:
         _check_files(row, files)
 
 
-def _check_files(row: Row, files: dict[Path, Row]) -> None:
-    """A file under two scans is a slip of the pen, and could put one image on both sides of a split."""
+def _check_files(row: Row, files: dict[Path, tuple[Row, str]]) -> None:
+    """A file named twice is a slip of the pen: under two scans it could put one image on both sides of a
+    split, in two columns it would make one modality, or the truth, of another."""
     for column, path in [*row.files.items(), *([("mask", row.mask)] if row.mask else [])]:
-        first = files.setdefault(path.resolve(), row)
+        first, other = files.setdefault(_identity(path), (row, column))
+        where = f"{row.where}, column {column}"
         if first is not row:
-            where, found = f"{row.where}, column {column}", f"also in row {first.line}, scan {first.scan_id}"
+            found = f"also in row {first.line}, scan {first.scan_id}"
             raise refused("A file is used by two scans.", where, "files of this scan alone", found)
+        if other != column:
+            raise refused(
+                "A file is named in two columns.", where, "a file of its own", f"also in column {other}"
+            )
+
+
+def _identity(path: Path) -> Path:
+    """One path for one image, whichever half of an Analyze pair names it."""
+    path = path.resolve()
+    return path.with_suffix(".hdr") if path.suffix == ".img" else path
 
 
 def refused(problem: str, where: str, expected: str, found: str) -> InputError:

@@ -13,7 +13,7 @@ from hnscc.config import Study
 from hnscc.model import check_model, resolve_device
 from hnscc.plan import SPLITS, RunFolder, Trial, plan_trials
 from hnscc.records import read_record
-from hnscc.run import plan_folds, run_folder, trial_status
+from hnscc.run import check_identities, plan_folds, run_folder, trial_status
 from hnscc.splits import FoldPlan
 from hnscc.store import Store
 
@@ -21,21 +21,25 @@ from hnscc.store import Store
 def check_study(study: Study, out: str | Path | None = None) -> dict[str, Any]:
     """Validate a study against its store and networks; everything `hnscc check` prints, as JSON.
 
-    Reads the store's index and the records of trials already there, no image. InputError for what cannot run.
+    Reads the store's index and the records of trials already there, no image. InputError for what cannot run,
+    and for a run folder whose finished trials were trained by other settings.
     """
     store, plans = plan_folds(study)
     folder = run_folder(study, out)
+    chosen = {name: resolve_device(variant.training) for name, variant in study.variants.items()}
+    check_identities(study, folder, chosen, None)
     states = {trial: trial_status(folder, trial)[0] for trial in plan_trials(study)}
+    variants = {name: _variant(study, name, store) for name in study.variants}
     return {
         "study": study.model_dump(mode="json"),
         "run_folder": str(folder.root),
         "store": {"location": store.location, "digest": store.digest, "scans": len(store.scans)},
-        "variants": {name: _variant(study, name, store) for name in study.variants},
+        "variants": variants,
         "splits": [row for plan in plans for row in _splits(plan)],
         "leakage_checks": _leakage_checks(study),
         "warnings": [f"fold f{plan.fold}: {warning}" for plan in plans for warning in plan.warnings],
         "trials": {"planned": len(states), **Counter(states.values())},
-        "disk_mib": _disk(study, store, plans),
+        "disk_mib": _disk(study, store, plans, [each["parameters"] for each in variants.values()]),
         "time": _time(study, folder, states),
     }
 
@@ -84,14 +88,11 @@ def _leakage_checks(study: Study) -> list[str]:
     ]
 
 
-def _disk(study: Study, store: Store, plans: list[FoldPlan]) -> float:
+def _disk(study: Study, store: Store, plans: list[FoldPlan], parameters: list[int]) -> float:
     """At most: predictions before compression, and weights of four bytes a parameter."""
     slices = sum(len(plan.slices[split]) for plan in plans for split in SPLITS)
     predictions = slices * store.size**2 * 2 * len(study.variants)
-    weights = sum(
-        check_model(variant.training.network, len(variant.modalities), store.size) * 4 * study.split.folds
-        for variant in study.variants.values()
-    )
+    weights = sum(parameters) * 4 * study.split.folds
     return round(study.repeats * (predictions + weights) / 2**20, 1)
 
 

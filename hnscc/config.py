@@ -16,7 +16,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$", max_length=6
 
 
 class Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Sampling(Settings):
@@ -47,7 +47,10 @@ class Normalisation(Settings):
 
 
 class Augmentation(Settings):
-    """The paper's operations (section 2.2). copies 0 = none; `fresh` = new draws in every epoch.
+    """The paper's operations (section 2.2).
+
+    copies 0 = none; n = n copies of every slice, made once, behind the originals or instead of them; `fresh` = in
+    every epoch one new draw of every slice in its place.
 
     translate is a share of the image's side, rotate_degrees the largest turn to either side.
     """
@@ -253,7 +256,7 @@ def load_study(path: str | Path) -> Study:
     path = Path(path)
     try:
         raw = yaml.load(path.read_text(), Loader=_StrictLoader)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise InputError(
             "There is no such study file.",
             where=str(path),
@@ -261,7 +264,7 @@ def load_study(path: str | Path) -> Study:
             found="nothing",
             do="check the path",
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, PermissionError) as error:
         raise InputError(
             "The study file cannot be read as YAML.",
             where=str(path),

@@ -78,7 +78,7 @@ def _bounds(images: np.ndarray, modalities: tuple[str, ...]) -> dict[str, tuple[
                 where=f"store, modality {modality}",
                 expected="different values",
                 found=f"{low:g} everywhere",
-                do="check the modality's files, or leave it out of the variants",
+                do="check the modality's files, or prepare the store without it",
             )
         bounds[modality] = (low, high)
     return bounds
@@ -104,39 +104,48 @@ def write_fold(
 ) -> None:
     """Write the fold's files once; split.json, last, vouches for the others.
 
-    An existing fold is kept where it is the same, and refused (InputError) where it is not, unless told to
-    `replace` it (nothing has been trained on it yet).
+    An existing fold of the same data is kept, and mended where a file is lost or damaged. One of other data is
+    refused (InputError), unless told to `replace` it (nothing has been trained on it yet).
     """
-    if folder.split.is_file() and not replace:
-        _check_same(json.loads(folder.split.read_text()), data)
-        return
+    existing = _read_split(folder)
+    if existing and not replace:
+        _check_same(existing, data)
     contents = {
         folder.slices: _parquet(_slices_table(plan, data)),
         folder.scans: _parquet(_scans_table(store, plan)),
         folder.truth: _npz(masks=data.masks),
     }
+    split = {
+        "fold": plan.fold,
+        "digest": data.digest,
+        "store_digest": store.digest,
+        "bounds": {modality: list(pair) for modality, pair in data.bounds.items()},
+        "patients": {split: list(patients) for split, patients in plan.patients.items()},
+        "warnings": list(plan.warnings),
+        "files": {path.name: sha256(content) for path, content in contents.items()},
+    }
+    whole = all(path.is_file() and path.read_bytes() == content for path, content in contents.items())
+    if existing == split and whole:
+        return
     for path, content in contents.items():
         write_bytes(path, content)
-    write_json(
-        folder.split,
-        {
-            "fold": plan.fold,
-            "digest": data.digest,
-            "store_digest": store.digest,
-            "bounds": {modality: list(pair) for modality, pair in data.bounds.items()},
-            "patients": {split: list(patients) for split, patients in plan.patients.items()},
-            "warnings": list(plan.warnings),
-            "files": {path.name: sha256(content) for path, content in contents.items()},
-        },
-    )
+    write_json(folder.split, split)
+
+
+def _read_split(folder: FoldFolder) -> dict | None:
+    """What split.json says; None where there is none or where it is damaged, since it can be written again."""
+    try:
+        return json.loads(folder.split.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _check_same(existing: dict, data: FoldData) -> None:
-    if existing["digest"] != data.digest:
+    if existing.get("digest") != data.digest:
         raise InputError(
             "The run folder was made with other data or another split.",
             where=f"folds/f{data.fold}",
-            expected=f"data digest {existing['digest'][:12]}",
+            expected=f"data digest {str(existing.get('digest'))[:12]}",
             found=data.digest[:12],
             do="use another run folder (--out or name), or restore its store, seed, sampling and split",
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from hnscc.config import Study
 from hnscc.errors import InputError
-from hnscc.files import hash_of
+from hnscc.files import hash_of, sha256
 from hnscc.seeds import derive_seed
 
 SPLITS = ("train", "validation", "test")
@@ -68,10 +68,14 @@ def trial_settings(
 ) -> dict[str, Any]:
     """All that determines a trial's result, as JSON: its identity is the hash of this.
 
-    device (cpu or cuda) and precision (fp32 or bf16) are what `auto` chose; fold_digest stands for the data.
+    device (cpu or cuda) and precision (fp32 or bf16) are what `auto` chose; fold_digest stands for the data,
+    and its hash for a file of encoder weights.
     """
     variant = study.variants[trial.variant].model_dump(mode="json")
     variant["training"] |= {"device": device, "precision": precision}
+    weights = variant["training"]["network"]["encoder_weights"]
+    if weights:
+        variant["training"]["network"]["encoder_weights"] = sha256(Path(weights).read_bytes())
     return {**variant, "data": fold_digest, "seeds": trial_seeds(study, trial)}
 
 
@@ -97,6 +101,11 @@ class RunFolder:
     @property
     def study(self) -> Path:
         return self.root / "study.yaml"
+
+    @property
+    def trained(self) -> list["TrialFolder"]:
+        """The folders of all trials that have a record, planned now or not."""
+        return [TrialFolder(path.parent) for path in sorted(self.root.glob("trials/*/record.json"))]
 
     @property
     def provenance(self) -> Path:

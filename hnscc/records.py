@@ -20,7 +20,8 @@ def read_record(folder: TrialFolder) -> dict[str, Any] | None:
         record = json.loads(folder.record.read_text())
     except (FileNotFoundError, ValueError):
         return None
-    return record if isinstance(record, dict) and "status" in record and "identity" in record else None
+    whole = isinstance(record, dict) and {"status", "identity", "settings"} <= record.keys()
+    return record if whole and ("files" if record["status"] == "completed" else "error") in record else None
 
 
 def damage(folder: TrialFolder, record: dict[str, Any]) -> str | None:

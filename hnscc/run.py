@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from hnscc.config import Study, Training, dump_study
 from hnscc.errors import InputError
 from hnscc.files import write_json, write_text
 from hnscc.fold import FoldData, read_fold, write_fold
-from hnscc.model import resolve_device
+from hnscc.model import check_model, resolve_device
 from hnscc.plan import RunFolder, Trial, differences, identity, plan_trials, trial_settings
 from hnscc.records import damage, read_record
 from hnscc.splits import FoldPlan, plan_fold
@@ -58,12 +59,15 @@ class PreparedRun:
 
 
 def trial_status(folder: RunFolder, trial: Trial) -> tuple[str, str | None]:
-    """completed, failed or missing, and why it is not completed where that is known."""
+    """completed, failed or missing, and why it is not completed where that is known.
+
+    Of an error only its kind: its text, which may name a path, stays in the trial's own folder.
+    """
     record = read_record(folder.trial(trial.trial_id))
     if record is None:
         return "missing", None
     if record["status"] == "failed":
-        return "failed", record["error"].strip().splitlines()[-1]
+        return "failed", str(record.get("failure", "unknown"))
     wrong = damage(folder.trial(trial.trial_id), record)
     return ("missing", wrong) if wrong else ("completed", None)
 
@@ -73,7 +77,7 @@ def run_folder(study: Study, out: str | Path | None) -> RunFolder:
 
 
 def plan_folds(study: Study) -> tuple[Store, list[FoldPlan]]:
-    """Open the study's store and plan its folds; reads no image. InputError where the two do not fit."""
+    """Open the study's store and plan its folds; reads no image. InputError where they or the networks do not fit."""
     store = open_store(study.store)
     for name, variant in study.variants.items():
         absent = [modality for modality in variant.modalities if modality not in store.modalities]
@@ -85,6 +89,7 @@ def plan_folds(study: Study) -> tuple[Store, list[FoldPlan]]:
                 found=", ".join(absent),
                 do="correct the variant, or prepare the store with that modality",
             )
+        check_model(variant.training.network, len(variant.modalities), store.size)
     return store, [plan_fold(store, study, fold) for fold in range(study.split.folds)]
 
 
@@ -105,40 +110,42 @@ def prepare_run(
     chosen = {name: resolve(variant.training) for name, variant in study.variants.items()}
     folder = run_folder(study, out)
     run = PreparedRun(study, folder, folds, chosen)
-    trained = _check_identities(run)
+    check_identities(study, folder, chosen, {fold: data.digest for fold, data in folds.items()})
     for plan in plans:
-        write_fold(folder.fold(plan.fold), store, plan, folds[plan.fold], replace=not trained)
+        write_fold(folder.fold(plan.fold), store, plan, folds[plan.fold], replace=not folder.trained)
     write_text(folder.study, dump_study(study))
     _add_provenance(folder)
     return run
 
 
-def _check_identities(run: PreparedRun) -> int:
-    """How many trials of the plan have a completed record; refuses those of another identity."""
-    trained = 0
-    for trial in plan_trials(run.study):
-        record = read_record(run.folder.trial(trial.trial_id))
+def check_identities(
+    study: Study, folder: RunFolder, chosen: Mapping[str, tuple[str, str]], digests: Mapping[int, str] | None
+) -> None:
+    """Refuse, with the differences, a study that would now train one of its finished trials otherwise.
+
+    digests: of each fold's data; None to leave the data out of the comparison, where it has not been read.
+    """
+    for trial in plan_trials(study):
+        record = read_record(folder.trial(trial.trial_id))
         if record is None or record["status"] != "completed":
             continue
-        trained += 1
-        device, precision = run.chosen[trial.variant]
-        digest = run.folds[trial.fold].digest
-        settings = trial_settings(run.study, trial, device=device, precision=precision, fold_digest=digest)
+        device, precision = chosen[trial.variant]
+        digest = digests[trial.fold] if digests else record["settings"].get("data", "")
+        settings = trial_settings(study, trial, device=device, precision=precision, fold_digest=digest)
         if identity(settings) != record["identity"]:
             changes = "; ".join(differences(record["settings"], settings))
             raise InputError(
                 "The run folder holds a trial that this study would now train otherwise.",
-                where=f"trial {trial.trial_id} in {run.folder.root}",
+                where=f"trial {trial.trial_id} in {folder.root}",
                 expected="the settings, data and seeds it was trained with",
                 found=changes or "another identity",
                 do="set them back (`auto` can be spelled out), or use another run folder (--out, or another name)",
             )
-    return trained
 
 
 def _add_provenance(folder: RunFolder) -> None:
     """Append what runs now to the list of invocations: versions, hardware, commit and command."""
-    known = json.loads(folder.provenance.read_text())["invocations"] if folder.provenance.is_file() else []
+    known = _invocations(folder)
     now = {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
@@ -147,6 +154,21 @@ def _add_provenance(folder: RunFolder) -> None:
         "hardware": {"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()},
     }
     write_json(folder.provenance, {"invocations": [*known, now]})
+
+
+def _invocations(folder: RunFolder) -> list[dict[str, Any]]:
+    try:
+        return list(json.loads(folder.provenance.read_text())["invocations"])
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, TypeError):
+        raise InputError(
+            "The list of earlier invocations is damaged.",
+            where=f"provenance.json in {folder.root}",
+            expected="JSON as this program wrote it",
+            found="something else",
+            do="restore the file from a copy, or move it away: no table depends on it",
+        ) from None
 
 
 def _version(name: str) -> str | None:

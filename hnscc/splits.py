@@ -37,8 +37,8 @@ class FoldPlan:
 def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
     """Split the store's patients and draw the slices to use; the same for every variant and repeat of the study.
 
-    Keyed by study.seed and the fold. Raises InputError where the cohort is too small, has no negatives of the
-    kind asked for, or where a patient would stand on both sides.
+    Keyed by study.seed and the fold. Raises InputError where the cohort is too small for a slice with lesion in
+    every split, or where a patient would stand on both sides. Where negatives run out, a warning says so.
     """
     assigned = assign_patients(store.scans, study.split, seed=study.seed, fold=fold)
     positives = draw_positives(store.scans, study.sampling.max_positive, seed=study.seed)
@@ -62,6 +62,7 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
         )
     plan = FoldPlan(fold, _patients_of(slices, assigned), slices, tuple(warnings))
     check_disjoint(plan, validation_unit=study.split.validation_unit)
+    _check_filled(plan)
     return FoldPlan(fold, plan.patients, slices, (*warnings, *_small_splits(plan)))
 
 
@@ -74,6 +75,7 @@ def assign_patients(scans: Sequence[Scan], split: Split, *, seed: int, fold: int
     """
     fixed = {scan.patient_id: scan.split for scan in scans}
     if any(fixed.values()):
+        _check_one_split_each(scans)
         return _fixed_by_user(fixed, split)
     lesion = {scan.patient_id for scan in scans if any(scan.lesion_px)}
     _check_enough(len(lesion), split)
@@ -147,6 +149,18 @@ def check_disjoint(plan: FoldPlan, *, validation_unit: str) -> None:
                 )
 
 
+def _check_filled(plan: FoldPlan) -> None:
+    empty = [split for split in SPLITS if not any(each.positive for each in plan.slices[split])]
+    if empty:
+        raise InputError(
+            "The cohort is too small to split: a split holds no slice with lesion.",
+            where=f"fold f{plan.fold}, {', '.join(empty)}",
+            expected="slices with lesion in training, validation and test",
+            found="none",
+            do="add patients with lesion, use fewer folds, or change split.test, split.validation or max_positive",
+        )
+
+
 def _fixed_by_user(fixed: Mapping[str, str | None], split: Split) -> dict[str, str]:
     missing = sorted(patient for patient, name in fixed.items() if not name)
     absent = [name for name in SPLITS if name not in fixed.values() and not _drawn_later(name, split)]
@@ -155,10 +169,22 @@ def _fixed_by_user(fixed: Mapping[str, str | None], split: Split) -> dict[str, s
             "The split column of the manifest does not give one hold-out split.",
             where="manifest, column split",
             expected="train, validation or test for every scan, each of them used, and split.folds 1",
-            found=f"{len(missing)} patients without, no {', '.join(absent) or 'split'} missing, folds {split.folds}",
+            found=f"{len(missing)} patients without; unused: {', '.join(absent) or 'none'}; folds {split.folds}",
             do="fill the column for all scans or leave it out",
         )
     return {patient: str(name) for patient, name in fixed.items()}
+
+
+def _check_one_split_each(scans: Sequence[Scan]) -> None:
+    pairs = {(scan.patient_id, scan.split) for scan in scans}
+    if len(pairs) > len({patient for patient, _ in pairs}):
+        raise InputError(
+            "Leakage: a patient's scans are fixed to different splits.",
+            where="manifest, column split",
+            expected="one split for all scans of a patient",
+            found=f"{len(pairs) - len({patient for patient, _ in pairs})} patients in several",
+            do="correct the column and prepare the store again",
+        )
 
 
 def _drawn_later(name: str, split: Split) -> bool:

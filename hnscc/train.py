@@ -66,8 +66,9 @@ def train_trial(
     record = new_record(study, trial, data.digest, device=device, precision=precision)
     try:
         yield from _train(study.variants[trial.variant], data, folder, record)
-    except Exception:  # noqa: BLE001 (the boundary: whatever went wrong is this trial's alone)
-        write_record(folder, record | {"status": "failed", "error": traceback.format_exc()})
+    except Exception as error:  # noqa: BLE001 (the boundary: whatever went wrong is this trial's alone)
+        failure = {"status": "failed", "failure": type(error).__name__, "error": traceback.format_exc()}
+        write_record(folder, record | failure)
 
 
 def new_record(
@@ -87,6 +88,7 @@ def new_record(
         "precision": precision,
         "threads": settings["training"]["threads"],
         "versions": {name: version(name) for name in LIBRARIES},
+        "attempts": [],
     }
 
 
@@ -189,7 +191,6 @@ class _Fit:
     record: dict[str, Any]
     best: dict[str, torch.Tensor] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
-    attempts: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def start(cls, model: nn.Module, training: Training, record: dict[str, Any]) -> "_Fit":
@@ -219,8 +220,7 @@ class _Fit:
         torch.manual_seed(derive_seed(self.record["seeds"]["dropout"], epoch))
         order = generator(self.record["seeds"]["order"], epoch).permutation(len(images))
         total = torch.zeros((), dtype=torch.float64, device=self.record["device"])
-        for start in range(0, len(order), self.training.batch_size):
-            batch = order[start : start + self.training.batch_size]
+        for batch in _batches(order, self.training.batch_size):
             logits, truth = self._forward(images, masks, batch, channels)
             loss = nn.functional.binary_cross_entropy_with_logits(logits, truth)
             self.optimiser.zero_grad(set_to_none=True)
@@ -245,7 +245,10 @@ class _Fit:
             overlaps.append(product)
             unions.append(probabilities.sum(dtype=torch.float64) + truth.sum(dtype=torch.float64) - product)
         overlap, union = torch.stack(overlaps), torch.stack(unions)
-        jaccard = overlap.sum() / union.sum() if pooled else (overlap / union).mean()
+        if pooled:
+            overlap, union = overlap.sum(), union.sum()
+        # Nothing predicted where nothing is: 1, as for every other score.
+        jaccard = torch.where(union > 0, overlap / union, 1.0).mean()
         return torch.stack(losses).sum().item() / len(images), jaccard.item()
 
     @torch.no_grad()
@@ -293,7 +296,11 @@ class _Fit:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
         tensors |= {f"adam.{i}.{name}": value for i, slots in state.items() for name, value in slots.items()}
-        facts = {"identity": self.record["identity"], "history": self.history, "attempts": self.attempts}
+        facts = {
+            "identity": self.record["identity"],
+            "history": self.history,
+            "attempts": self.record["attempts"],
+        }
         content = save_safetensors(
             {name: value.contiguous() for name, value in tensors.items()}, {"facts": json.dumps(facts)}
         )
@@ -308,14 +315,14 @@ class _Fit:
             attempt["checkpoint"] = "damaged: not used"
             if digest == sha256(content).encode():
                 attempt["checkpoint"] = self._take_up(content)
-        self.attempts.append(attempt | {"from_epoch": self.epoch + 1})
+        self.record["attempts"].append(attempt | {"from_epoch": self.epoch + 1})
 
     def _take_up(self, content: bytes) -> str:
         facts = _facts(content)
         if facts["identity"] != self.record["identity"]:
             return "of another trial: not used"
         self._load(load_safetensors(content))
-        self.history, self.attempts = facts["history"], facts["attempts"]
+        self.history, self.record["attempts"] = facts["history"], facts["attempts"]
         return "used"
 
     def _load(self, tensors: dict[str, torch.Tensor]) -> None:
@@ -368,13 +375,21 @@ def _write_results(
             "epochs": fit.epoch,
             "stop_reason": fit.stop_reason,
             "seconds": seconds,
-            "attempts": fit.attempts,
             "files": {path.name: sha256(content) for path, content in contents.items()},
         },
     )
     folder.checkpoint.unlink(missing_ok=True)
     if folder.checkpoint.parent.is_dir():
         folder.checkpoint.parent.rmdir()
+
+
+def _batches(order: np.ndarray, size: int) -> list[np.ndarray]:
+    """The order cut into batches; a last one of a single slice joins the one before, since batch normalisation
+    at the bottom of a network may have nothing but that slice to normalise by."""
+    starts = list(range(0, len(order), size))
+    if len(starts) > 1 and len(order) - starts[-1] == 1:
+        starts.pop()
+    return np.split(order, starts[1:])
 
 
 def _history_bytes(history: list[dict[str, Any]]) -> bytes:

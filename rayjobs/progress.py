@@ -44,7 +44,8 @@ class StudyProgress(tune.Callback):
         self.bars = progress_bar(self.console)
         self.began = time.monotonic()
         self.done, self.todo = 0, len(todo)
-        before = [trial for trial in plan_trials(run.study) if trial not in set(todo)]
+        left = set(run.missing())
+        before = [trial for trial in plan_trials(run.study) if trial not in left]
         self.tasks = {
             variant: self.bars.add_task(
                 variant,
@@ -54,8 +55,8 @@ class StudyProgress(tune.Callback):
             )
             for variant in run.study.variants
         }
-        cpus, workers = run.study.resources.cpus, len(todo)
-        self.console.print(f"training {workers} trials, {len(before)} done before, {cpus:g} CPUs each")
+        each = f"{run.study.resources.cpus:g} CPUs each"
+        self.console.print(f"training {len(todo)} trials, {len(before)} done before, {each}", highlight=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks for a restoring that never happens here; a terminal cannot be pickled."""
@@ -78,14 +79,23 @@ class StudyProgress(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         last = trial.last_result
+        if last.get("failed"):
+            self._ended(trial, "FAILED")
+        else:
+            self._ended(
+                trial, f"{last['epoch']} epochs, best validation Jaccard {last['val_soft_jaccard']:.3f}"
+            )
+
+    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self._ended(trial, "its process died")
+
+    def _ended(self, trial: Any, how: str) -> None:
+        planned = Trial(**trial.config["trial"])
         self.done += 1
-        self.bars.advance(self.tasks[last["variant"]])
+        self.bars.advance(self.tasks[planned.variant])
         seconds = time.monotonic() - self.began
-        self.console.print(
-            f"{self.done:4d}/{self.todo}  {last['trial']:<28} {last['epoch']:4d} epochs  "
-            f"validation Jaccard {last['val_soft_jaccard']:.3f}  {seconds:6.0f} s",
-            highlight=False,
-        )
+        line = f"{self.done:4d}/{self.todo}  {planned.trial_id:<26} {how:<44} {seconds:6.0f} s"
+        self.console.print(line, highlight=False, soft_wrap=True)
 
     @staticmethod
     @contextlib.contextmanager

@@ -26,7 +26,7 @@ from hnscc.config import Study, Training, load_study
 from hnscc.errors import InputError
 from hnscc.model import resolve_device
 from hnscc.plan import RunFolder, Trial, plan_trials
-from hnscc.records import write_record
+from hnscc.records import read_record, write_record
 from hnscc.run import PreparedRun, prepare_run, run_folder, trial_status
 from hnscc.train import new_record, train_trial
 from rayjobs.aggregate import aggregate
@@ -77,10 +77,12 @@ class TrialWorker(tune.Trainable):
     def step(self) -> dict[str, Any]:
         until = time.monotonic() + REPORT_SECONDS
         for row in self.rows:
-            self.report |= {key: row[key] for key in ("epoch", "val_soft_jaccard")}
+            best = max(self.report["val_soft_jaccard"], row["val_soft_jaccard"])
+            self.report |= {"epoch": row["epoch"], "val_soft_jaccard": best}
             if time.monotonic() > until:
                 return self.report
-        return self.report | {"done": True}
+        record = read_record(self.run.folder.trial(self.report["trial"]))
+        return self.report | {"done": True, "failed": record is None or record["status"] == "failed"}
 
 
 def run_study(study: Study, out: str | Path | None, address: str | None, limit: int | None) -> Outcome:
@@ -110,7 +112,16 @@ def run_study(study: Study, out: str | Path | None, address: str | None, limit: 
 def _only_run(folder: RunFolder) -> Iterator[None]:
     """Two invocations would train the same trials twice."""
     new = not folder.root.exists()
-    folder.root.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.root.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise InputError(
+            "The run folder cannot be made.",
+            where=str(folder.root),
+            expected="a folder, or a name for a new one, that may be written to",
+            found=type(error).__name__,
+            do="choose another folder with --out",
+        ) from None
     with folder.lock.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -160,6 +171,9 @@ def _resolve_on_cluster(training: Training) -> tuple[str, str]:
 
 def _train(run: PreparedRun, todo: list[Trial]) -> bool:
     """Let Tune schedule the trials; returns whether the user interrupted it."""
+    for trial in todo:
+        # What is trained again must not be taken for done, or for this time's failure, by its old record.
+        run.folder.trial(trial.trial_id).record.unlink(missing_ok=True)
     scratch = tempfile.mkdtemp(prefix="hnscc-tune-")
     progress = StudyProgress(run, todo)
     try:
@@ -235,8 +249,11 @@ def _record_deaths(run: PreparedRun, dead: list[Any]) -> None:
         device, precision = run.chosen[trial.variant]
         digest = run.folds[trial.fold].digest
         record = new_record(run.study, trial, digest, device=device, precision=precision)
-        error = f"{result.error}\nThe trial's process died {RESTARTS + 1} times."
-        write_record(run.folder.trial(trial.trial_id), record | {"status": "failed", "error": error})
+        failure = f"its process died {RESTARTS + 1} times"
+        write_record(
+            run.folder.trial(trial.trial_id),
+            record | {"status": "failed", "failure": failure, "error": str(result.error)},
+        )
 
 
 def _outcome(run: PreparedRun, todo: list[Trial], interrupted: bool) -> Outcome:
@@ -254,7 +271,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("study", help="study file, e.g. studies/demo.yaml")
     parser.add_argument("--out", help="run folder (default: runs/<name of the study>)")
     parser.add_argument("--address", help="a running Ray cluster (default: RAY_ADDRESS, else one of its own)")
-    parser.add_argument("--limit", type=int, help="train at most so many of the missing trials")
+    parser.add_argument("--limit", type=_count, help="train at most so many of the missing trials")
     options = parser.parse_args(arguments)
     try:
         outcome = run_study(load_study(options.study), options.out, options.address, options.limit)
@@ -262,6 +279,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     return report_outcome(outcome)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number of trials, 0 or more, found {text!r}")
+    return int(text)
 
 
 def report_outcome(outcome: Outcome) -> int:

@@ -17,6 +17,8 @@ from stores import make_store, study_of
 from typer.main import get_command
 
 from hnscc.cli import app, main
+from hnscc.files import sha256
+from hnscc.plan import RunFolder
 from hnscc.tables import write_tables
 
 COMMANDS = sorted(get_command(app).commands)
@@ -238,9 +240,35 @@ def test_check_times_what_is_left_by_what_is_done(hnscc, store, tmp_path):
 def test_bad_studies_are_refused(hnscc, store, tmp_path, settings, named):
     study = write_study(tmp_path / "study.yaml", store, **settings)
     assert named in refused(hnscc("check", study))
-    if "unett" not in named:
-        assert named in refused(hnscc("run", study, "--out", tmp_path / "run"))
-        assert not (tmp_path / "run").exists()
+    assert named in refused(hnscc("run", study, "--out", tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_changed_study_is_refused_by_check_too(hnscc, store, tmp_path):
+    from hnscc.train import main as train
+
+    study = write_study(tmp_path / "study.yaml", store)
+    train([str(study), "pet-f0-r00", "--out", str(tmp_path / "run")])
+    hnscc("--version")  # what training printed is not of interest
+    write_study(study, store, seed=1)
+    assert "seeds.trial" in refused(hnscc("check", study, "--out", tmp_path / "run"))
+    write_study(study, store, variants={"other": {"modalities": ["pet"]}}, seed=1)
+    assert hnscc("check", study, "--out", tmp_path / "run")[0] == 0
+    error = refused(hnscc("run", study, "--out", tmp_path / "run"))
+    assert "other data or another split" in error, "a finished trial's fold is not replaced"
+
+
+def test_a_run_folder_that_cannot_be_made_is_refused(hnscc, store, tmp_path):
+    study = write_study(tmp_path / "study.yaml", store)
+    assert "cannot be made" in refused(hnscc("run", study, "--out", study))
+
+
+def test_weights_are_not_pruned_while_medians_may_move(hnscc, finished, tmp_path):
+    root = tmp_path / "run"
+    shutil.copytree(finished, root)
+    record = next((root / "trials").glob("*/record.json"))
+    record.unlink()
+    assert "medians still move" in refused(hnscc("prune", root))
 
 
 def test_a_cohort_too_small_is_refused(hnscc, tmp_path):
@@ -290,6 +318,10 @@ def test_prune_keeps_the_median_models_and_the_tables(hnscc, finished, tmp_path)
     shutil.copytree(finished, root)
     for trial in (root / "trials").iterdir():
         (trial / "weights.safetensors").write_bytes(b"weights")
+        record = json.loads((trial / "record.json").read_text())
+        record["files"]["weights.safetensors"] = sha256(b"weights")
+        (trial / "record.json").write_text(json.dumps(record))
+    write_tables(RunFolder(root))
     code, out, _ = hnscc("prune", root)
     assert code == 0
     left = {path.parent.name for path in (root / "trials").glob("*/weights.safetensors")}
@@ -297,7 +329,5 @@ def test_prune_keeps_the_median_models_and_the_tables(hnscc, finished, tmp_path)
     assert left == {each for group in ids for each in group.split()}
     assert f"deleted {len(list((root / 'trials').iterdir())) - len(left)} weights" in out
     before = {path.name: path.read_bytes() for path in (root / "tables").iterdir()}
-    from hnscc.plan import RunFolder
-
     write_tables(RunFolder(root))
     assert {path.name: path.read_bytes() for path in (root / "tables").iterdir()} == before

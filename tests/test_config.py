@@ -94,6 +94,8 @@ def test_merge_changes_neither_side():
         ({"split": {"test": 1.5}}, "split.test"),
         ({"split": {"unit": "scan"}}, "split.unit"),
         ({"training": 3}, "training is not valid"),
+        ({"training": {"learning_rate": float("inf")}}, "training.learning_rate"),
+        ({"sampling": {"ratio": float("nan")}}, "sampling.ratio"),
         ({"protocol": "as_coded"}, "protocol"),
         ({"training": {"network": {"width": 4}}}, "only architecture paper has a width"),
         ({"training": {"network": {"architecture": "paper"}}}, "needs its width"),

@@ -142,3 +142,18 @@ def test_digest_follows_the_content_and_not_the_place(small, tmp_path):
     assert read_fold(twin, study, plan).digest == data.digest
     other = make_store(tmp_path / "other", seed=1)
     assert read_fold(other, study, plan).digest != data.digest
+
+
+@pytest.mark.parametrize("name", ["slices.parquet", "scans.parquet", "truth.npz", "split.json"])
+def test_a_lost_or_damaged_fold_file_is_written_again(small, tmp_path, name):
+    store, _, plan, data = small
+    folder = RunFolder(tmp_path).fold(0)
+    write_fold(folder, store, plan, data)
+    path = folder.root / name
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    write_fold(folder, store, plan, data)
+    assert path.read_bytes() == content
+    path.unlink()
+    write_fold(folder, store, plan, data)
+    assert path.read_bytes() == content

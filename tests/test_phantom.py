@@ -25,7 +25,7 @@ def manifest(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def store(manifest) -> Store:
-    return prepare(manifest, manifest.parent / "store.zarr", size=64)
+    return prepare(manifest, manifest.parent / "store.zarr", size=64, workers=1)
 
 
 def test_the_default_cohort_has_the_papers_counts():

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel import orientations
 
-from data_prep.build import prepare
+from data_prep.build import cores, prepare
 from data_prep.manifest import read_manifest
 from data_prep.place import Window, make_window, place_scan, resize_image, resize_mask, to_input_grid
 from data_prep.read import Grid, Volume, read_volume
@@ -488,7 +488,8 @@ def test_masks_on_different_modalities_need_a_reference(tmp_path):
     write(tmp_path / "s1" / "mask.nii.gz", mask, coarse.affine)
     refused(manifest, "different modalities", "row 3", "scan S1")
     refused(manifest, "not on the grid", "row 3", reference="mri")
-    assert prepare(change(manifest, 3, "mask", ""), tmp_path / "s.zarr", size=16).placed["reference"] == "mri"
+    store = prepare(change(manifest, 3, "mask", ""), tmp_path / "s.zarr", size=16, workers=1)
+    assert store.placed["reference"] == "mri"
 
 
 def test_the_reference_chooses_the_grid(tmp_path):
@@ -521,11 +522,52 @@ def test_missing_and_doubled_things_are_named(tmp_path):
         (3, "patient_id", "..", ["row 3", "column patient_id"]),
         (3, "pet", "s0/pet.nii.gz", ["row 3", "scan S1", "column pet", "scan S0"]),
         (1, "mask", "truth", ["row 1", "mask"]),
-        (1, "mri", "pet", ["row 1", "same name"]),
-        (1, "mri", "T1 weighted", ["row 1", "T1 weighted"]),
+        (1, "mri", "pet", ["row 1", "same name", "columns 3 and 4"]),
+        (1, "mri", "T1 weighted", ["row 1", "column 4", "modality", "other characters"]),
     ):
         refused(change(manifest, row, column, value), *words)
         manifest.write_text(whole)
+
+
+@pytest.mark.parametrize("column", ["patient_id", "scan_id", "split"])
+@pytest.mark.parametrize("cell", ["scans/Smith_John/pet.nii", "Smith John", "Smith" * 60])
+def test_cells_that_have_shifted_are_not_shown(tmp_path, column, cell):
+    manifest = cohort(tmp_path, 2)
+    rows = list(csv.reader(manifest.read_text().splitlines()))
+    manifest = save(tmp_path, [[*rows[0], "split"], [*rows[1], "train"], [*rows[2], "test"]])
+    text = refused(change(manifest, 2, column, cell), "row 2", f"column {column}", found(column, cell))
+    assert "Smith" not in text
+
+
+def found(column: str, cell: str) -> str:
+    if column == "split":
+        return "another word"
+    return "other characters" if len(cell) <= 100 else "more than 100 characters"
+
+
+@pytest.mark.parametrize("names", [("scans/Smith", "scans/Smith"), ("pet", "scans/Smith")])
+def test_a_header_of_shifted_cells_is_not_shown(tmp_path, names):
+    manifest = change(change(cohort(tmp_path, 2), 1, "mri", names[1]), 1, "pet", names[0])
+    assert "Smith" not in refused(manifest, "row 1", "column")
+
+
+@pytest.mark.parametrize("column", ["pet", "mask"])
+def test_a_name_too_long_for_a_file_is_refused(tmp_path, column):
+    manifest = change(cohort(tmp_path, 2), 2, column, "Smith" * 60)
+    text = refused(manifest, "row 2", "scan S0", f"column {column}", "cannot be looked up", "too long")
+    assert "Smith" not in text
+
+
+@pytest.mark.parametrize("first, second", [("pet", "mri"), ("pet", "mask"), ("mri", "mask")])
+def test_a_file_in_two_columns_of_a_row_is_refused(tmp_path, first, second):
+    manifest = change(cohort(tmp_path, 2), 2, second, f"s0/../s0/{first}.nii.gz")
+    refused(manifest, "row 2", "scan S0", f"column {second}", f"also in column {first}", "two columns")
+
+
+def test_both_halves_of_a_pair_are_one_file(tmp_path):
+    analyze(tmp_path / "both.hdr", scan_arrays()[0], (1.0, 1.0, 3.0))
+    manifest = change(change(cohort(tmp_path, 2), 2, "pet", "both.hdr"), 2, "mri", "both.img")
+    refused(manifest, "row 2", "column mri", "also in column pet", "two columns")
 
 
 def test_splits_are_checked(tmp_path):
@@ -538,7 +580,14 @@ def test_splits_are_checked(tmp_path):
     ]
     assert [row.split for row in read_manifest(save(tmp_path, rows))] == ["train", "test", "test"]
     whole = manifest.read_text()
-    refused(change(manifest, 3, "split", "dev"), "row 3", "scan S1", "column split", "dev")
+    refused(
+        change(manifest, 3, "split", "dev"),
+        "row 3",
+        "scan S1",
+        "column split",
+        "train, validation, test",
+        "another word",
+    )
     manifest.write_text(whole)
     refused(change(manifest, 3, "split", ""), "row 3", "column split")
     manifest.write_text(whole)
@@ -583,6 +632,13 @@ def test_the_same_images_twice_are_refused(tmp_path):
     shutil.rmtree(tmp_path / "s1")
     shutil.copytree(tmp_path / "s0", tmp_path / "s1")
     refused(manifest, "same images", "row 3", "row 2")
+
+
+def test_cores_are_counted_where_the_system_knows_no_affinity(monkeypatch):
+    """As on macOS."""
+    assert 1 <= cores() <= os.cpu_count()
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert cores() == os.cpu_count()
 
 
 # --- the whole way

@@ -54,7 +54,7 @@ def test_with_folds_each_patient_is_tested_once_and_lesions_are_dealt_evenly():
     seed=st.integers(0, 2**40),
     negatives=st.sampled_from(["any_scan", "lesion_free_scans"]),
     folds=st.sampled_from([1, 3]),
-    most=st.sampled_from([None, 5, 17]),
+    most=st.sampled_from([None, 20, 33]),
 )
 def test_no_patient_or_slice_stands_on_two_sides(lesion, healthy, seed, negatives, folds, most):
     scans = cohort(lesion, healthy)
@@ -150,3 +150,25 @@ def test_leakage_is_found():
     )
     with pytest.raises(InputError, match="Leakage"):
         check_disjoint(leaky, validation_unit="patient")
+
+
+@pytest.mark.parametrize(
+    ("lesion", "changes"),
+    [
+        (3, {"split": {"folds": 2}}),
+        (3, {"split": {"test": 0.9}}),
+        (8, {"sampling": {"max_positive": 1}}),
+    ],
+)
+def test_a_split_without_lesion_slices_is_refused(lesion, changes):
+    with pytest.raises(InputError, match="holds no slice with lesion"):
+        for fold in range(changes.get("split", {}).get("folds", 1)):
+            plan_fold(store_of(cohort(lesion, 8)), study_of("s", **changes), fold)
+
+
+def test_a_patient_fixed_to_two_splits_is_refused():
+    names = ["train", "validation", "test"]
+    scans = [scan(f"p{i}", (3, 0), split=name) for i, name in enumerate(names)]
+    scans.append(scan("p0", (3,), name="b", split="test"))
+    with pytest.raises(InputError, match="fixed to different splits"):
+        assign_patients(scans, split(), seed=0, fold=0)

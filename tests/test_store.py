@@ -54,6 +54,17 @@ def make(final: Path, scans=("B", "A", "C"), overwrite=False, size=16, order=1) 
     )
 
 
+@pytest.fixture(scope="module")
+def original(tmp_path_factory) -> Store:
+    return make(tmp_path_factory.mktemp("original") / "s.zarr")
+
+
+@pytest.fixture
+def store(tmp_path, original) -> Store:
+    """A copy to do harm to."""
+    return open_store(shutil.copytree(original.location, tmp_path / "s.zarr"))
+
+
 def shard(store: Store, scan: str, name: str) -> Path:
     return next(path for path in Path(store.location, "scans", scan, name, "c").rglob("*") if path.is_file())
 
@@ -73,10 +84,9 @@ def test_what_is_written_is_read_back(tmp_path):
     assert verify_store(store) == 12
 
 
-def test_layout_is_the_contract(tmp_path):
+def test_layout_is_the_contract(store):
     """One chunk per slice, one shard per scan, a crc32c last on every chunk, and the scan's facts as
     attributes."""
-    store = make(tmp_path / "s.zarr")
     group = zarr.open_group(store.location, mode="r", zarr_format=3)
     images, mask = group["scans/A/images"], group["scans/A/mask"]
     assert (images.shape, images.chunks, images.shards) == ((4, 2, 16, 16), (1, 2, 16, 16), (4, 2, 16, 16))
@@ -110,8 +120,7 @@ DIGEST = "0e5e834a0a8c47ca7488d05ae25489b21a01636018a21ebbf475a8214e5ba7da"
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("name", ["images", "mask"])
-def test_a_flipped_bit_is_found_and_named(tmp_path, seed, name):
-    store = make(tmp_path / "s.zarr")
+def test_a_flipped_bit_is_found_and_named(store, seed, name):
     path = shard(store, "B", name)
     content = bytearray(path.read_bytes())
     place = random.Random(f"{seed}{name}").randrange(len(content) * 8)
@@ -143,8 +152,7 @@ def _truncate(path: Path) -> None:
         lambda store: Path(store.location, "scans", "B", "zarr.json").write_text("[]"),
     ],
 )
-def test_harm_to_a_scan_is_found_and_named(tmp_path, harm):
-    store = make(tmp_path / "s.zarr")
+def test_harm_to_a_scan_is_found_and_named(store, harm):
     harm(store)
     with pytest.raises(InputError, match="1 damaged: B"):
         verify_store(open_store(store.location))
@@ -168,8 +176,7 @@ def test_damage_anywhere_in_an_arrays_metadata_gives_an_input_error_or_the_right
     assert refused > 20
 
 
-def test_damaged_root_metadata_is_refused_wherever_the_bit_flips(tmp_path):
-    store = make(tmp_path / "s.zarr")
+def test_damaged_root_metadata_is_refused_wherever_the_bit_flips(store):
     path = Path(store.location, "zarr.json")
     whole = path.read_bytes()
     rng = random.Random(7)
@@ -186,14 +193,13 @@ def test_damaged_root_metadata_is_refused_wherever_the_bit_flips(tmp_path):
         open_store(store.location)
 
 
-def test_a_scan_put_in_from_elsewhere_is_named(tmp_path):
-    store = make(tmp_path / "s.zarr")
+def test_a_scan_put_in_from_elsewhere_is_named(store):
     shutil.copytree(Path(store.location, "scans", "A"), Path(store.location, "scans", "Z"))
     with pytest.raises(InputError, match="1 not in the index: Z"):
         verify_store(store)
 
 
-def test_absent_foreign_and_other_versions_are_refused(tmp_path):
+def test_absent_foreign_and_other_versions_are_refused(tmp_path, store):
     with pytest.raises(InputError, match="nothing there"):
         open_store(tmp_path / "absent")
     (tmp_path / "folder").mkdir()
@@ -210,7 +216,6 @@ def test_absent_foreign_and_other_versions_are_refused(tmp_path):
         open_store(tmp_path / "array.zarr")
     with pytest.raises(InputError, match="URL"):
         open_store("s3://bucket/store.zarr")
-    store = make(tmp_path / "s.zarr")
     path = Path(store.location, "zarr.json")
     content = json.loads(path.read_text())
     content["attributes"]["schema_version"] = 99
@@ -219,9 +224,9 @@ def test_absent_foreign_and_other_versions_are_refused(tmp_path):
         open_store(store.location)
 
 
-def test_an_unknown_scan_is_named(tmp_path):
+def test_an_unknown_scan_is_named(original):
     with pytest.raises(InputError, match="scan X"):
-        make(tmp_path / "s.zarr").read("X")
+        original.read("X")
 
 
 def test_overwriting_needs_a_word_and_never_touches_what_is_not_ours(tmp_path):
@@ -238,7 +243,7 @@ def test_overwriting_needs_a_word_and_never_touches_what_is_not_ours(tmp_path):
     assert (tmp_path / "precious" / "data.csv").exists()
 
 
-def test_progress_of_verify_reaches_its_total(tmp_path):
+def test_progress_of_verify_reaches_its_total(original):
     told = []
-    verify_store(make(tmp_path / "s.zarr"), lambda *step: told.append(step))
+    verify_store(original, lambda *step: told.append(step))
     assert [step[:2] for step in told] == [(0, 3), (1, 3), (2, 3), (3, 3)]

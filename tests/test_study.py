@@ -129,7 +129,7 @@ def test_a_failing_variant_fails_by_name_and_alone_and_then_more_is_added(store,
     study = write_study(tmp_path / "study.yaml", store, variants=variants, repeats=1, training={"epochs": 1})
     out, error = run(home, study, "--out", tmp_path / "run", code=1)
     assert "1 trials completed, 1 failed" in out
-    assert "failed: broken-f0-r00: hnscc.train.Diverged: epoch 1" in error
+    assert "failed: broken-f0-r00: Diverged" in error
     status = dict(
         zip(
             *tables(tmp_path / "run")["trials"].select(["trial_id", "status"]).to_pydict().values(),

@@ -4,12 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from safetensors.numpy import load_file
 from stores import make_store, study_of
 
 import hnscc.train
 from hnscc.metrics import dice
-from hnscc.model import check_model
+from hnscc.model import build_model, check_model
 from hnscc.plan import RunFolder, Trial, trial_seeds
 from hnscc.records import damage, is_complete, read_record
 from hnscc.run import prepare_run
@@ -239,3 +240,34 @@ def test_one_trial_without_ray(store, tmp_path, capsys):
     assert "completed already" in capsys.readouterr().out
     assert main([str(study), "pet-f0-r77"]) == 2
     assert "no such trial" in capsys.readouterr().err
+
+
+def test_a_last_batch_of_one_joins_the_one_before():
+    sizes = [[len(batch) for batch in hnscc.train._batches(np.arange(n), 4)] for n in (1, 3, 4, 5, 8, 9, 10)]
+    assert sizes == [[1], [3], [4], [5], [4, 4], [4, 5], [4, 4, 2]]
+
+
+@pytest.mark.parametrize("monitor", ["soft_jaccard_pooled", "soft_jaccard_batch_mean"])
+def test_nothing_predicted_where_nothing_is_monitors_as_one(small, tmp_path, monitor):
+    """A saturated network predicts exact zeros: 0 / 0 is 1 by the empty-mask rule, not NaN."""
+    study = study_of(small[0].store, training={"monitor": monitor})
+    record = hnscc.train.new_record(study, TRIAL, "d", device="cpu", precision="fp32")
+    fit = hnscc.train._Fit.start(build_model(study.training.network, 2, 0), study.training, record)
+    with torch.no_grad():
+        for value in fit.model.parameters():
+            value.zero_()
+        fit.model.output.bias.fill_(-500.0)
+    images = small[1].images[:5]
+    assert fit.validate(images, np.zeros_like(small[1].masks[:5]), [0, 1]) == (0.0, 1.0)
+
+
+def test_a_changed_weights_file_is_another_trial(tmp_path):
+    path = tmp_path / "encoder.safetensors"
+    network = {"architecture": "unet", "encoder": "resnet18", "encoder_weights": str(path)}
+    study = study_of("s", training={"network": network})
+    identities = []
+    for content in (b"one", b"two", b"one"):
+        path.write_bytes(content)
+        settings = hnscc.train.new_record(study, TRIAL, "d", device="cpu", precision="fp32")
+        identities.append(settings["identity"])
+    assert identities[0] == identities[2] != identities[1]
