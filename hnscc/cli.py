@@ -3,9 +3,11 @@
 import contextlib
 import csv
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -290,10 +292,8 @@ def _write_table(table: Any) -> None:
     shown = Table()
     for name in table.column_names:
         shown.add_column(name, overflow="fold")
-    for row in table.to_pylist():
-        shown.add_row(
-            *("" if v is None else f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values())
-        )
+    for row in _rows(table):
+        shown.add_row(*("" if v is None else f"{v:.4g}" if isinstance(v, float) else str(v) for v in row))
     # Where nobody looks, a table must not be folded to the width of a terminal that is not there.
     Console(width=None if sys.stdout.isatty() else 10_000).print(shown)
 
@@ -301,11 +301,37 @@ def _write_table(table: Any) -> None:
 def _write_csv(table: Any) -> None:
     rows = csv.writer(sys.stdout, lineterminator="\n")
     rows.writerow(table.column_names)
-    rows.writerows(row.values() for row in table.to_pylist())
+    rows.writerows(_rows(table))
 
 
 def _write_json(table: Any) -> None:
-    print(json.dumps(table.to_pylist(), default=str))
+    names = table.column_names
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise InputError(
+            "Two columns have one name, and JSON can hold only one of them.",
+            where="the query's result",
+            expected="a name of its own for every column",
+            found=f"{', '.join(twice)} more than once",
+            do="rename with AS, for example `a.variant AS first, b.variant AS second`",
+        )
+    rows = [dict(zip(names, map(_json_value, row), strict=True)) for row in _rows(table)]
+    print(json.dumps(rows, default=str, allow_nan=False))
+
+
+def _rows(table: Any) -> Iterator[tuple[Any, ...]]:
+    """The rows by position: as dictionaries they would lose a column that shares its name with another."""
+    return zip(*(column.to_pylist() for column in table.columns), strict=True)
+
+
+def _json_value(value: Any) -> Any:
+    """JSON knows no NaN and no infinity: null. A decimal is a number, not a text."""
+    if isinstance(value, dict):
+        return {name: _json_value(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(each) for each in value]
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _write_parquet(table: Any) -> None:

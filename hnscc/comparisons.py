@@ -57,7 +57,7 @@ def _wilcoxon(results: Results, a: str, b: str, metric: str, slice_set: str, uni
     kept = [each[common] for each in sides]
     counts = [each.counts if unit == "slice" else each.by_patient() for each in kept]
     scores = [getattr(each, metric) for each in counts]
-    return signed_rank(*scores, pairs=f"{unit}s")
+    return signed_rank(*scores, unit)
 
 
 def _bootstrap(results: Results, a: str, b: str, metric: str, slice_set: str) -> Comparison:

@@ -217,7 +217,7 @@ CAPTIONS = {
         "Differences between variants",
         "Difference of the medians over trainings of the pooled test Dice at 0.5, with its 95 % interval "
         "from drawing patients and trainings again and again. An interval that includes 0 leaves open "
-        "which variant is better.",
+        "which variant is better; one that leaves it out is to be read with the corrected p.",
         "Forest plot of the difference in pooled Dice for every pair of variants",
     ),
     "learning": (

@@ -15,12 +15,14 @@ from markupsafe import Markup, escape
 from hnscc import paper
 from hnscc.blocks import Section
 from hnscc.config import Study, load_study
+from hnscc.errors import InputError
 from hnscc.figures import looks_of
 from hnscc.files import write_bytes, write_text
 from hnscc.pictures import NAMES, Gallery, draw
 from hnscc.plan import RunFolder
 from hnscc.records import read_record
 from hnscc.report_tables import Source
+from hnscc.results import read_split
 from hnscc.sections import sections
 from hnscc.tables import read_table
 
@@ -39,12 +41,13 @@ TABLES = (
 def write_report(folder: RunFolder) -> None:
     """Write figures/*.png and *.svg, report.md and report.html of a run folder whose tables are written.
 
-    report.html needs no other file and loads nothing. Raises InputError where the study, a table or a fold's
-    split.json cannot be read; a store that cannot be read is said in the report instead.
+    report.html needs no other file and loads nothing. Raises InputError where the study, a table, a fold's
+    split.json or provenance.json cannot be read; a store that cannot be read is said in the report instead.
     """
     source = read_source(folder)
+    facts = read_facts(folder, source)
     gallery = draw(folder, source)
-    content = sections(source, gallery, read_facts(folder, source))
+    content = sections(source, gallery, facts)
     _write_figures(folder, gallery)
     title = f"Report of the study {source.study.name}"
     write_text(folder.markdown, markdown(title, content))
@@ -62,26 +65,58 @@ def _warnings(folder: RunFolder, study: Study) -> list[str]:
     found = []
     for fold in range(study.split.folds):
         where = f"fold {fold}, " if study.split.folds > 1 else ""
-        split = json.loads(folder.fold(fold).split.read_text())
-        found += [where + warning for warning in split["warnings"]]
+        found += [where + warning for warning in read_split(folder, fold)["warnings"]]
     return found
 
 
 def read_facts(folder: RunFolder, source: Source) -> dict[str, list[str]]:
-    """What provenance.json and the completed trials' records say of machine and programs; each value once."""
+    """What provenance.json and the completed trials' records say of machine and programs; each value once.
+
+    InputError where provenance.json is damaged.
+    """
     trials = [row["trial_id"] for row in source.tables["trials"] if row["status"] == "completed"]
     records = [record for trial in trials if (record := read_record(folder.trial(trial)))]
-    runs = json.loads(folder.provenance.read_text())["invocations"] if folder.provenance.is_file() else []
+    runs = read_invocations(folder)
     facts = {
         "device": [record.get("device") for record in records],
         "precision": [record.get("precision") for record in records],
         "threads per training": [record.get("threads") for record in records],
-        "hardware": [_pairs(run.get("hardware", {})) for run in runs],
+        "hardware": [_pairs(_mapping(run, "hardware")) for run in runs],
         "commit": [run.get("commit") for run in runs],
         "started": [run.get("started") for run in runs],
-        "versions": _versions([each.get("versions", {}) for each in (*runs, *records)]),
+        "versions": _versions([_mapping(each, "versions") for each in (*runs, *records)]),
     }
     return {name: each for name, values in facts.items() if (each := _once(values))}
+
+
+def read_invocations(folder: RunFolder) -> list[dict[str, Any]]:
+    """The invocations of provenance.json, none where it is not there. InputError where it is damaged."""
+    if not folder.provenance.exists():
+        return []
+    try:
+        content = json.loads(folder.provenance.read_text())
+    except (OSError, ValueError):
+        content = None
+    runs = content.get("invocations") if isinstance(content, dict) else None
+    if not isinstance(runs, list) or not all(_is_invocation(each) for each in runs):
+        raise InputError(
+            "The run folder's provenance is damaged.",
+            where="provenance.json of the run folder",
+            expected="JSON with a list `invocations`, as `hnscc run` writes it",
+            found="something else",
+            do="restore the file, or remove it: the report then does not name the machine",
+        )
+    return runs
+
+
+def _is_invocation(found: Any) -> bool:
+    parts = ("hardware", "versions")
+    return isinstance(found, dict) and all(isinstance(found.get(name, {}), dict) for name in parts)
+
+
+def _mapping(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = found.get(name)
+    return value if isinstance(value, dict) else {}
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
@@ -90,7 +125,7 @@ def _pairs(values: Mapping[str, Any]) -> str:
 
 def _versions(found: Sequence[Mapping[str, str]]) -> list[str]:
     """Each library with its version, or with all of them where invocations differ."""
-    pairs = {(name, version) for each in found for name, version in each.items()}
+    pairs = {(name, str(version)) for each in found for name, version in each.items()}
     return [f"{name} {version}" for name, version in sorted(pairs)]
 
 

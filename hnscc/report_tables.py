@@ -183,13 +183,30 @@ def per_slice_table(
         "Dice: mean ± SD": lambda row: mean_sd(row, "dice"),
         "Jaccard: mean ± SD": lambda row: mean_sd(row, "jaccard"),
     }
-    if source.papers and tuple(splits) == ("test",) and "true_positive" in sets:
-        write = published("slice_dice", "slice_jaccard")
-        columns["Published: Dice / Jaccard"] = lambda row: (
-            write(row) if row["slice_set"] == "true_positive" else ""
-        )
     rows = [row for row in source.tables["per_slice"] if row["split"] in splits and row["slice_set"] in sets]
     return table(title, explanation, columns, rows)
+
+
+def published_slices_table(source: Source, title: str, explanation: str) -> Table:
+    """The reading `as_written` beside the paper's Table 2: like beside like."""
+
+    def mean(name: str) -> Callable[[Row], Cell]:
+        return lambda row: mean_sd({**row, f"{name}_mean": row[name]}, name)
+
+    return table(
+        title,
+        explanation,
+        {
+            "Variant": source.label,
+            "Slices": wholes("n"),
+            "of these both empty": wholes("n_empty"),
+            "Dice: mean ± SD": mean("dice"),
+            "Published: Dice": published("slice_dice"),
+            "Jaccard: mean ± SD": mean("jaccard"),
+            "Published: Jaccard": published("slice_jaccard"),
+        },
+        source.rows("protocol", reading="as_written"),
+    )
 
 
 def comparison_table(source: Source, title: str, explanation: str, metric: str) -> Table:
@@ -204,11 +221,11 @@ def comparison_table(source: Source, title: str, explanation: str, metric: str) 
     columns: Columns = {
         "Pair: first minus second": lambda row: pair(source, row),
         "Slices compared": lambda row: SETS[row["slice_set"]],
-        f"Difference in {metric.capitalize()} (95 %)": lambda row: difference(row),
+        f"Bootstrap: difference in pooled {metric.capitalize()} (95 %)": lambda row: difference(row),
         "Bootstrap p (Holm)": p_and_holm,
-        "Patients, Wilcoxon": lambda row: pairs(other(row, "patient")),
+        "Patients, Wilcoxon: mean difference; pairs": lambda row: pairs(other(row, "patient")),
         "p (Holm), patients": lambda row: p_and_holm(other(row, "patient")),
-        "Slices, Wilcoxon": lambda row: pairs(other(row, "slice")),
+        "Slices, Wilcoxon: mean difference; pairs": lambda row: pairs(other(row, "slice")),
         "p (Holm), slices": lambda row: p_and_holm(other(row, "slice")),
     }
     if source.papers:
@@ -234,10 +251,10 @@ def difference(row: Row) -> Cell:
 
 
 def pairs(row: Row | None) -> Cell:
-    """How many pairs, and how many of them differ."""
+    """The mean difference, which may lie the other way from the bootstrap's; how many pairs, and how many differ."""
     if row is None or row["n_nonzero"] is None:
         return known(row, "n", whole)
-    return Cell(f"{row['n']} ({row['n_nonzero']}\u00a0differ)")
+    return Cell(f"{signed(row['difference'])}; {row['n']}\u00a0pairs, {row['n_nonzero']}\u00a0differ")
 
 
 def p_and_holm(row: Row | None) -> Cell:
@@ -285,7 +302,7 @@ def literature_table(source: Source, title: str, explanation: str) -> Table:
     }
     own = [
         {"study": f"this study: {source.label(row)}", "own": row, **sizes}
-        for row in source.rows("per_slice", split="test", slice_set="true_positive")
+        for row in source.rows("protocol", reading="as_written")
     ]
     others = [*paper.LITERATURE, *([paper.THE_PAPER] if source.papers else [])]
     return table(
@@ -298,7 +315,7 @@ def literature_table(source: Source, title: str, explanation: str) -> Table:
             "validation": lambda row: str(row["validation"]),
             "test": lambda row: str(row["test"]),
             "Mean Dice": lambda row: (
-                known(row["own"], "dice_mean", score) if "own" in row else f"{row['dice']:.2f}"
+                known(row["own"], "dice", score) if "own" in row else f"{row['dice']:.2f}"
             ),
         },
         [*(vars(each) for each in others), *own],

@@ -2,9 +2,11 @@
 
 import io
 import json
+import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -102,19 +104,13 @@ def load_results(run: RunFolder) -> Results:
 def load_fold(run: RunFolder, number: int) -> Fold:
     """One fold as `hnscc run` wrote it. InputError where a file is missing or not what split.json says."""
     folder = run.fold(number)
+    split = read_split(run, number)
     try:
-        split = json.loads(_content(folder.split))
         slices, cohort, truth = (
             _checked(path, split["files"]) for path in (folder.slices, folder.scans, folder.truth)
         )
-    except (ValueError, KeyError) as error:
-        raise InputError(
-            "A fold of the run folder is missing or damaged.",
-            where=f"folds/f{number}",
-            expected="split.json and the files that it names, unchanged",
-            found=str(error) if isinstance(error, _Damaged) else "a split.json that cannot be read",
-            do="`hnscc run STUDY` writes what is missing; restore what was changed",
-        ) from None
+    except _Damaged as damage:
+        raise _damaged_fold(number, str(damage)) from None
     table = pq.read_table(io.BytesIO(slices))
     return Fold(
         number,
@@ -124,6 +120,40 @@ def load_fold(run: RunFolder, number: int) -> Fold:
         np.array(table["patient_id"].to_pylist(), dtype=str),
         np.load(io.BytesIO(truth), allow_pickle=False)["masks"].astype(bool),
         pq.read_table(io.BytesIO(cohort)),
+    )
+
+
+def read_split(run: RunFolder, number: int) -> dict[str, Any]:
+    """A fold's split.json: at least `digest` (str), `files` {name: sha256} and `warnings` [str]. Else InputError."""
+    try:
+        split = json.loads(_content(run.fold(number).split))
+    except _Damaged as damage:
+        raise _damaged_fold(number, str(damage)) from None
+    except ValueError:
+        raise _damaged_fold(number, "a split.json that cannot be read: it is not JSON") from None
+    whole = (
+        isinstance(split, dict)
+        and isinstance(split.get("digest"), str)
+        and _texts(split.get("files"))
+        and isinstance(split.get("warnings"), list)
+        and all(isinstance(each, str) for each in split["warnings"])
+    )
+    if not whole:
+        raise _damaged_fold(number, "a split.json that lacks digest, files or warnings")
+    return split
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+
+
+def _damaged_fold(number: int, found: str) -> InputError:
+    return InputError(
+        "A fold of the run folder is missing or damaged.",
+        where=f"folds/f{number}",
+        expected="split.json and the files that it names, unchanged",
+        found=found,
+        do="`hnscc run STUDY` writes what is missing; restore what was changed",
     )
 
 
@@ -153,8 +183,10 @@ def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result
     if record is None:
         reason = f"{UNUSABLE}its record cannot be read" if folder.record.is_file() else "not run to its end"
         return Result(trial, seed, "missing", reason)
+    if lacking := _lacks(record, trial):
+        return Result(trial, seed, "missing", UNUSABLE + lacking)
     if record["status"] == "failed":
-        return Result(trial, seed, "failed", _failure(record), record)
+        return Result(trial, seed, "failed", failure_summary(record), record)
     try:
         levels = load_levels(run, record, trial, fold)
         history = pq.read_table(io.BytesIO(_checked(folder.history, record["files"])))
@@ -171,10 +203,11 @@ def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result
 def load_levels(run: RunFolder, record: dict, trial: Trial, fold: Fold) -> np.ndarray:
     """The stored probabilities of a completed trial, uint16 (N, H, W). ValueError where damaged."""
     folder = run.trial(trial.trial_id)
-    known = record.get("trial_id") == trial.trial_id and isinstance(record.get("files"), dict)
-    if record.get("status") != "completed" or not known:
-        raise _Damaged("its record is not of this trial, completed")
-    if record.get("settings", {}).get("data", fold.digest) != fold.digest:
+    if lacking := _lacks(record, trial):
+        raise _Damaged(lacking)
+    if record["status"] != "completed":
+        raise _Damaged("its record is not of a completed trial")
+    if record["settings"].get("data", fold.digest) != fold.digest:
         raise _Damaged("it was trained on other data than its fold holds")
     content = _checked(folder.predictions, record["files"])
     try:
@@ -186,8 +219,38 @@ def load_levels(run: RunFolder, record: dict, trial: Trial, fold: Fold) -> np.nd
     return levels
 
 
-def _failure(record: dict) -> str:
-    """The kind of error alone: a message may hold a path."""
+COMPLETED = {
+    "settings": dict,
+    "best_epoch": int,
+    "epochs": int,
+    "stop_reason": str,
+    "best_val_soft_jaccard": (int, float),
+    "seconds": (int, float),
+    "device": str,
+}  # what the tables take from a completed trial's record
+
+
+def _lacks(record: dict, trial: Trial) -> str | None:
+    """What a record lacks to be that of this trial, or None."""
+    if record.get("trial_id") != trial.trial_id:
+        return "its record is of another trial"
+    if record.get("status") == "failed":
+        return None if isinstance(record.get("error"), str) else "its record lacks `error`"
+    if record.get("status") != "completed":
+        return "its record has neither status `completed` nor `failed`"
+    lacks = [name for name, kind in COMPLETED.items() if not _is(record.get(name), kind)]
+    lacks += [] if _texts(record.get("files")) else ["files"]
+    return f"its record lacks {', '.join(f'`{name}`' for name in lacks)}" if lacks else None
+
+
+def _is(value: Any, kind: Any) -> bool:
+    finite = not isinstance(value, float) or math.isfinite(value)
+    return isinstance(value, kind) and not isinstance(value, bool) and finite
+
+
+def failure_summary(record: dict) -> str:
+    """What a failed trial's record may tell outside of it: the kind of error alone, since a message may hold
+    a path or a patient's data. For tables, logs and reports."""
     last = (record.get("error") or "").strip().rpartition("\n")[2]
     kind = last.partition(":")[0].strip()
     named = f" with {kind}" if kind.replace(".", "").replace("_", "").isalnum() else ""

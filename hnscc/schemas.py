@@ -34,11 +34,11 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "test_jaccard": (REAL, "pooled Jaccard of the test slices at 0.5"),
     "collapsed": (
         YES,
-        "no pixel of validation or test reaches 0.5; of a variant: in any of its median models",
+        "no pixel of validation or test reaches 0.5; of a variant: by the median model of every fold",
     ),
     "highest_probability": (
         REAL,
-        "highest probability in validation and test; of a variant: of its median models",
+        "highest probability in validation and test; of a variant: by any fold's median model",
     ),
     "is_median": (
         YES,
@@ -91,15 +91,16 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "patients": (WHOLE, "patients behind the row"),
     "slice_set": (
         TEXT,
-        "true_positive (predicted and true from cutoff_px on), lesion (truth holds a pixel), all, or "
-        "partial (as coded: Dice neither 0 nor 1)",
+        "lesion (truth holds a pixel), all, partial (as coded: Dice neither 0 nor 1), or true_positive: "
+        "predicted and true from cutoff_px on. In `protocol` these are tp by the row's convention, so the "
+        "paper's (overlap) leaves misplaced slices out; elsewhere by the slice convention, which keeps them",
     ),
     "n": (WHOLE, "slices; in comparisons: pairs of slices or patients"),
     "n_empty": (WHOLE, "of these, slices whose truth and prediction are both empty (score 1 by rule)"),
     "dice_mean": (REAL, "mean Dice of the slices"),
-    "dice_sd": (REAL, "their sample standard deviation (n - 1)"),
+    "dice_sd": (REAL, "sample standard deviation (n - 1) of the slices' Dice"),
     "jaccard_mean": (REAL, "mean Jaccard of the slices"),
-    "jaccard_sd": (REAL, "their sample standard deviation (n - 1)"),
+    "jaccard_sd": (REAL, "sample standard deviation (n - 1) of the slices' Jaccard"),
     "variant_a": (TEXT, "the variant that stands first in the study file"),
     "variant_b": (TEXT, "the other variant"),
     "metric": (TEXT, "dice or jaccard"),
@@ -115,7 +116,10 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "n_nonzero": (WHOLE, "pairs that differ (wilcoxon)"),
     "statistic": (REAL, "smaller sum of signed ranks (wilcoxon)"),
     "p": (REAL, "two-sided p, not corrected"),
-    "smallest_p": (REAL, "the smallest p that the test could have given"),
+    "smallest_p": (
+        REAL,
+        "the smallest p that the test could have given (wilcoxon: by its exact distribution, 2^(1 - n_nonzero))",
+    ),
     "p_holm": (
         REAL,
         "p by Holm's correction over the pairs within metric, slice_set, unit and method that have a p",
@@ -200,8 +204,8 @@ TABLES: dict[str, tuple[str, str]] = {
     "protocol": (
         "variant, reading; on the test slices",
         """variant reading median_on threshold_on threshold slice_set slice_threshold convention n n_empty
-        dice jaccard sensitivity specificity accuracy tp tn fp fn misplaced pooled_dice pooled_jaccard
-        trial_ids study_protocol reason""",
+        dice dice_sd jaccard jaccard_sd sensitivity specificity accuracy tp tn fp fn misplaced pooled_dice
+        pooled_jaccard trial_ids study_protocol reason""",
     ),
 }
 

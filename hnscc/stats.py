@@ -17,6 +17,7 @@ LEVEL = 0.05
 FEWEST_PAIRS = 6  # the signed-rank test of n pairs gives at best 2 / 2^n: 0.0625 for 5 pairs, 0.03125 for 6
 FEWEST_PATIENTS = 2
 FEWEST_REPEATS = 2
+LEAST = float(np.nextafter(0, 1))  # no p is 0; beyond 1075 pairs only floating point says so
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Interval:
 class Comparison:
     """A paired comparison of a with b; `difference` is a - b, positive where a scores higher.
 
-    n: pairs (slices or patients). n_nonzero: pairs that differ. smallest_p: the least that p could have been.
+    n: pairs (slices or patients). n_nonzero: pairs that differ. smallest_p: the least that p could have been,
+    for the signed-rank test by its exact distribution.
     """
 
     n: int
@@ -75,36 +77,51 @@ def pooled_interval(counts: Counts, score: Score, draw: np.random.Generator, boo
     """95 % percentile interval of a pooled score. Patients are drawn with replacement, those with and without
     lesion apart (`patient_weights`); the model is fixed.
 
-    counts: (P,), one entry per patient; needs 2. A resample without a pixel scores 1 by the empty-mask rule.
-    Of few patients it is too short: in the tests' simulation it covered the truth 83 times in 100 with 5
-    patients, 90 with 10 and 92 with 30.
+    counts: (P,), one entry per patient; None where fewer than 2 hold lesion: a resample of the others varies
+    nothing but false alarms. A resample without a pixel scores 1 by the empty-mask rule. Of few patients it is
+    too short: in the tests' simulation it covered the truth 83 times in 100 with 5 patients, 90 with 10 and 92
+    with 30.
     """
-    if len(counts) < FEWEST_PATIENTS:
-        return Interval(None, None, f"an interval needs at least 2 patients, and there are {len(counts)}")
-    weights = patient_weights(draw, counts.truth > 0, bootstraps)
+    lesion = counts.truth > 0
+    if lacking := _no_interval(lesion):
+        return Interval(None, None, lacking)
+    weights = patient_weights(draw, lesion, bootstraps)
     return Interval(*_percentiles(_resampled(counts, weights, score)))
 
 
-def signed_rank(a: np.ndarray, b: np.ndarray, pairs: str) -> Comparison:
+def _no_interval(lesion: np.ndarray) -> str | None:
+    """Why patients cannot be resampled, of lesion bool (P,): each stratum counts by itself."""
+    held = int(lesion.sum())
+    if held >= FEWEST_PATIENTS:
+        return None
+    are = f"is {held}" if held == 1 else f"are {held}"
+    return f"an interval needs at least {FEWEST_PATIENTS} patients with lesion, and there {are}"
+
+
+def signed_rank(a: np.ndarray, b: np.ndarray, unit: str) -> Comparison:
     """Wilcoxon's signed-rank test of paired scores (N,), two-sided; nothing is resampled.
 
     Pairs that do not differ are dropped (Wilcoxon's own rule). p is exact up to 50 pairs without ties and up
     to 13 with them, else by the normal approximation. None where fewer than 6 pairs differ: p could not fall
-    below 0.05. `difference` is the mean of a - b over all N pairs. `pairs` says what they are, for reasons.
+    below 0.05. smallest_p is the exact test's, 2^(1 - n) of n that differ; it and p are never 0 by rounding.
+    `difference` is the mean of a - b over all N pairs. `unit` says what is paired (slice, patient), for reasons.
     """
     if len(a) == 0:
-        return Comparison(n=0, reason=f"no {pairs} in common")
+        return Comparison(n=0, reason=f"no {unit}s in common")
     differences = np.round(a - b, 12)  # rounding noise would break ties and make zeros count
     nonzero = differences[differences != 0]
     found = {"n": len(a), "n_nonzero": len(nonzero), "difference": float((a - b).mean())}
     if len(nonzero) == 0:
-        return Comparison(**found, reason=f"none of the {len(a)} {pairs} differs")
-    smallest = 2.0 ** (1 - len(nonzero))
+        none = f"the only {unit} does not differ" if len(a) == 1 else f"none of the {len(a)} {unit}s differs"
+        return Comparison(**found, reason=none)
+    smallest = max(LEAST, 2.0 ** (1 - len(nonzero)))
     if len(nonzero) < FEWEST_PAIRS:
-        reason = f"{len(nonzero)} {pairs} differ: p could not fall below {smallest:g}, 6 are needed"
+        differ = f"1 {unit} differs" if len(nonzero) == 1 else f"{len(nonzero)} {unit}s differ"
+        reason = f"{differ}: p could not fall below {smallest:g}, {FEWEST_PAIRS} are needed"
         return Comparison(**found, smallest_p=smallest, reason=reason)
     result = scipy.stats.wilcoxon(nonzero)
-    return Comparison(**found, statistic=float(result.statistic), p=float(result.pvalue), smallest_p=smallest)
+    p = max(LEAST, float(result.pvalue))
+    return Comparison(**found, statistic=float(result.statistic), p=p, smallest_p=smallest)
 
 
 def median_difference(
@@ -115,28 +132,26 @@ def median_difference(
     a, b: counts (R, P), repeats x patients, the same P patients in the same order. Every resample draws P
     patients (`patient_weights`), the same for a and b, and R repeats of each on their own, with replacement;
     each repeat's counts are pooled over the drawn patients, and the ordinary median over the drawn repeats is
-    taken. 95 % percentile interval; p by its inversion, 2 (1 + min(#<=0, #>=0)) / (B + 1), at most 1, from 6
-    patients on; of equal variants it fell below 0.05 in 3 to 6 studies of 100 in simulation, but in 10 with 6
-    patients and 50 repeats: with so few patients believe the interval roughly, and the signed-rank test beside it.
+    taken. 95 % percentile interval; p by its inversion, 2 (1 + min(#<=0, #>=0)) / (B + 1), at most 1. No
+    interval where fewer than 2 patients hold lesion, no p where fewer than 6 do. Of equal
+    variants it fell below 0.05 in 3 to 6 studies of 100 in simulation, but in 10 with 6 patients and 50
+    repeats: with so few patients believe the interval roughly, and the signed-rank test beside it.
     """
     patients = a.truth.shape[-1]
     lacking = _lacking(a, b)
     if lacking:
         return Comparison(n=patients, reason=lacking)
     difference = float(np.median(score(*_parts(a))) - np.median(score(*_parts(b))))
-    if min(len(a), len(b)) < FEWEST_REPEATS or patients < FEWEST_PATIENTS:
-        reason = (
-            f"needs 2 repeats of both variants and 2 patients; there are {len(a)} and {len(b)} repeats, "
-            f"{patients} patients"
-        )
-        return Comparison(n=patients, difference=difference, reason=reason)
-    weights = patient_weights(draw, a.truth[0] > 0, bootstraps)
+    lesion = a.truth[0] > 0
+    if undrawn := _no_difference_interval(len(a), len(b), lesion):
+        return Comparison(n=patients, difference=difference, reason=undrawn)
+    weights = patient_weights(draw, lesion, bootstraps)
     medians = [_resampled_median(_resampled(each, weights, score), draw) for each in (a, b)]
     resampled = np.round(medians[0] - medians[1], 12)
     low, high = _percentiles(resampled)
     smallest = 2 / (bootstraps + 1)
     extreme = 1 + min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))
-    few = patients < FEWEST_PAIRS
+    few = _no_p(int(lesion.sum()))
     return Comparison(
         n=patients,
         difference=difference,
@@ -144,8 +159,22 @@ def median_difference(
         high=high,
         smallest_p=None if few else smallest,
         p=None if few else min(1.0, smallest * extreme),
-        reason=f"no p from {patients} patients, 6 are needed; the interval is rough" if few else None,
+        reason=few,
     )
+
+
+def _no_difference_interval(repeats_a: int, repeats_b: int, lesion: np.ndarray) -> str | None:
+    reasons = [_no_interval(lesion)]
+    if min(repeats_a, repeats_b) < FEWEST_REPEATS:
+        found = f"{repeats_a} and {repeats_b}"
+        reasons.append(f"an interval needs {FEWEST_REPEATS} repeats of both variants, and there are {found}")
+    return "; ".join(filter(None, reasons)) or None
+
+
+def _no_p(lesion: int) -> str | None:
+    if lesion >= FEWEST_PAIRS:
+        return None
+    return f"no p from {lesion} patients with lesion, {FEWEST_PAIRS} are needed; the interval is rough"
 
 
 def _lacking(a: Counts, b: Counts) -> str | None:

@@ -66,7 +66,7 @@ def _at_half(medians: Medians, split: str) -> Row:
     return _pooled(cases.counts, "_at_half") | {
         "slices": len(cases.counts),
         "patients": len(np.unique(cases.patient)),
-        "collapsed": any(each.result.collapsed for each in medians),
+        "collapsed": all(each.result.collapsed for each in medians),
         "highest_probability": max(each.result.highest_probability for each in medians),
     }
 
@@ -209,7 +209,10 @@ def _read(medians: Medians, reading: Reading, cutoff_px: int) -> Row:
     scored = cases if reading.slice_k is None else cases_of(medians, "test", at_half=True)
     if scored is not None:
         counts = scored.counts[in_set(scored.counts, reading.slice_set, cutoff_px, reading.convention)]
-        means = {name: spread(getattr(counts, name)).mean for name in ("dice", "jaccard")}
-        row |= means | {"n": len(counts), "n_empty": int(counts.empty.sum())}
-        reasons.append(None if len(counts) else f"no {reading.slice_set} slice")
+        row |= {"n": len(counts), "n_empty": int(counts.empty.sum())}
+        for name in ("dice", "jaccard"):
+            found = spread(getattr(counts, name))
+            row |= {name: found.mean, f"{name}_sd": found.sd}
+        lack = {0: f"no {reading.slice_set} slice", 1: "one slice: no sd"}
+        reasons.append(lack.get(len(counts)))
     return row | {"reason": _join(reasons)}

@@ -21,7 +21,7 @@ from hnscc.files import write_bytes
 from hnscc.metrics import HALF, THRESHOLDS, Counts, misplaced, outcomes
 from hnscc.plan import SPLITS, RunFolder
 from hnscc.results import UNUSABLE, Fold, Result, Results, load_results
-from hnscc.schemas import TABLES, schema
+from hnscc.schemas import TABLES, WHOLE, schema
 from hnscc.summary import (
     classification_rows,
     per_slice_rows,
@@ -213,7 +213,24 @@ def read_table(run: RunFolder, name: str) -> pa.Table:
             found=name,
             do="name one of these tables",
         )
-    return pq.read_table(_written(run, name))
+    try:
+        table = pq.read_table(_written(run, name))
+    except (pa.ArrowException, OSError):
+        raise _damaged(name, "a file that is not whole, or no Parquet file") from None
+    absent = [column for column in schema(name).names if column not in table.column_names]
+    if absent:
+        raise _damaged(name, f"no column {', '.join(absent)}: another version of hnscc wrote it")
+    return table
+
+
+def _damaged(name: str, found: str) -> InputError:
+    return InputError(
+        "A table cannot be read.",
+        where=f"tables/{name}.parquet of the run folder",
+        expected="the table as this version of hnscc writes it",
+        found=found,
+        do="`hnscc aggregate RUN` writes the tables again",
+    )
 
 
 def _written(run: RunFolder, name: str):
@@ -233,9 +250,10 @@ def query(run: RunFolder, sql: str) -> pa.Table:
     """The rows of one SQL query over the run folder's tables, one view each, in DuckDB.
 
     The query can reach nothing else: no file, no network, no extension, no setting. Raises InputError with
-    DuckDB's message where the SQL is bad, and where a table is not written yet.
+    DuckDB's message where the SQL is bad, and where a table is not written yet or is damaged. Whole numbers
+    that DuckDB gives as decimals (sums) are int64 where they fit.
     """
-    datasets = {name: ds.dataset(_written(run, name)) for name in TABLES}
+    datasets = {name: _dataset(run, name) for name in TABLES}
     with duckdb.connect(":memory:") as connection:
         for name, dataset in datasets.items():
             connection.register(name, dataset)
@@ -249,9 +267,11 @@ def query(run: RunFolder, sql: str) -> pa.Table:
         try:
             relation = connection.sql(sql)
             if relation is not None:
-                return relation.to_arrow_table()
+                return _whole_numbers(relation.to_arrow_table())
             message = "the statement gives no rows"
         except duckdb.Error as error:
+            if damaged := next((name for name in TABLES if not _readable(run, name)), None):
+                raise _damaged(damaged, "a file that is not whole") from None
             message = str(error)
     raise InputError(
         "The query cannot be answered.",
@@ -260,3 +280,31 @@ def query(run: RunFolder, sql: str) -> pa.Table:
         found=message.strip(),
         do="mend the SQL; `DESCRIBE pooled` lists the columns of a table",
     )
+
+
+def _dataset(run: RunFolder, name: str) -> ds.Dataset:
+    try:
+        return ds.dataset(_written(run, name))
+    except (pa.ArrowException, OSError):
+        raise _damaged(name, "a file that is not whole, or no Parquet file") from None
+
+
+def _readable(run: RunFolder, name: str) -> bool:
+    try:
+        pq.read_table(run.table(name))
+    except (pa.ArrowException, OSError):
+        return False
+    return True
+
+
+def _whole_numbers(table: pa.Table) -> pa.Table:
+    for place, field in enumerate(table.schema):
+        if pa.types.is_decimal(field.type) and field.type.scale == 0 and _fits(table.column(place)):
+            values = table.column(place).cast(WHOLE)
+            table = table.set_column(place, field.with_type(WHOLE), values)
+    return table
+
+
+def _fits(values: pa.ChunkedArray) -> bool:
+    bounds = pc.min_max(values).as_py().values()
+    return all(each is None or -(2**63) <= each < 2**63 for each in bounds)

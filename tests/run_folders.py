@@ -116,8 +116,8 @@ def add_trial(run: RunFolder, study: Study, trial: Trial, levels: np.ndarray, **
 
 
 def add_failure(run: RunFolder, trial: Trial, error: str) -> None:
-    record = {"trial_id": trial.trial_id, "status": "failed", "identity": "0" * 64, "error": error}
-    write_json(run.trial(trial.trial_id).record, record)
+    record = {"trial_id": trial.trial_id, "status": "failed", "identity": "0" * 64, "settings": {}}
+    write_json(run.trial(trial.trial_id).record, record | {"error": error})
 
 
 def random_run(root: Path, study: Study, patients: int = 12, slices: int = 4, seed: int = 0) -> RunFolder:

@@ -189,6 +189,13 @@ def test_the_tests_show_the_values_of_table_comparisons(corrected, page):
             cells[2].replace("−", "-").replace("+", "")
             == f"{row['difference']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
         )
+    paired = [row for row in rows if row["slice_set"] == "lesion" and row["method"] == "wilcoxon"]
+    for place, unit in ((4, "patient"), (6, "slice")):
+        for row, cells in zip([row for row in paired if row["unit"] == unit], shown[6:12], strict=True):
+            if row["difference"] is not None:
+                assert (
+                    cells[place].replace("−", "-").startswith(f"{row['difference']:+.3f}; {row['n']} pairs")
+                )
 
 
 def test_the_readings_and_what_is_not_reproduced_are_told(corrected, page):
@@ -259,9 +266,36 @@ def test_published_values_stand_only_beside_the_papers_study(corrected, page, tm
     assert [cells[-1] for cells in table_1] == ["0.68 / 0.52", "–", "0.81 / 0.68", "0.71 / 0.56"]
     table_3 = theirs.rows("Table 3. Slices with and without lesion, test slices")
     assert ["PET", "published", "18", "23", "19", "6", "–", "–", "0.75", "0.55", "0.62"] in table_3
-    assert "0.84 ± 0.14 / 0.75 ± 0.18" in theirs.text and "0.90" in theirs.text and "0.008" in theirs.text
+    assert "0.90" in theirs.text and "0.008" in theirs.text
+    table_2 = theirs.rows("Table 2, as the published study counted it")
+    readings = [row for row in read_table(run, "protocol").to_pylist() if row["reading"] == "as_written"]
+    for row, cells, beside in zip(
+        readings, table_2, ["0.79 ± 0.16", "–", "0.84 ± 0.14", "0.87 ± 0.09"], strict=True
+    ):
+        assert cells[3:5] == [f"{row['dice']:.3f} ± {row['dice_sd']:.3f}", beside]
+    assert not any(
+        "Published" in cell for cell in theirs.tables["Table 2. Overlap slice by slice, test slices"][0]
+    )
+    outcomes = theirs.rows("The three readings side by side: slices with and without lesion")
+    assert outcomes[1][:7] == ["PET", "published", "overlap", "18", "23", "19", "6"]
     assert "Settings that differ from it" in theirs.text and "training.epochs: 200 -> 3" in theirs.text
     assert "drawn slice by slice, as the paper did" in theirs.text
+
+
+def test_table_4_is_by_the_reading_as_written(tmp_path):
+    """A misplaced mark in the only other positive slice: the paper's true positives leave it out."""
+    lesion, beside = np.zeros((12, 12), np.uint8), np.zeros((12, 12), np.uint8)
+    lesion[:4, :4], beside[8:, 8:] = 1, 1
+    splits = ("train", "validation", "test", "test")
+    cases = [Case(split, f"{split}{place}", lesion) for place, split in enumerate(splits)]
+    study = small_study(("pet",), repeats=1)
+    run = write_run(tmp_path, study, [cases])
+    add_trial(run, study, plan_trials(study)[0], levels_of(0.9 * np.stack([lesion, lesion, lesion, beside])))
+    page = Page(report(run)[0])
+    assert page.rows("Table 4. Mean Dice in other studies")[-1][-1] == "1.000"
+    assert page.rows("Table 2. Overlap slice by slice, test slices")[0][5].startswith("0.500 ± ")
+    assert "so few patients with lesion" not in page.text  # one variant: nothing is compared
+    assert "2 patients with lesion cannot carry a conclusion" in page.text
 
 
 @pytest.mark.parametrize(
@@ -330,6 +364,45 @@ def test_several_folds_and_lengths(tmp_path):
     assert [cells[0] for cells in page.rows("Patients and slices")][-1] == "test, fold 2"
 
 
+def test_a_single_fold_that_collapsed_is_named_with_its_own_evidence(tmp_path):
+    study = small_study(("pet",), repeats=1, split={"folds": 3, "test": 0.2, "validation": 0.2})
+    run = random_run(tmp_path, study)
+    trials = plan_trials(study)
+
+    def collapse(trial) -> str:
+        masks = np.load(run.fold(trial.fold).truth)["masks"]
+        add_trial(run, study, trial, levels_of(0.3 * masks))
+        return Page(report(run)[0]).text
+
+    text = collapse(trials[1])
+    assert "In 1 of 3 folds the median model collapsed" in text
+    assert "Highest probability: fold 1 (0.300)." in text
+    collapse(trials[0])
+    text = collapse(trials[2])
+    assert "The median models of all 3 folds collapsed" in text and "(highest probability 0.300)" in text
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "expected"),
+    [
+        ("folds/f0/split.json", "{ not whole", "folds/f0"),
+        ("folds/f0/split.json", '{"digest": "d", "files": {}}', "folds/f0"),
+        ("provenance.json", "{ not whole", "provenance.json"),
+        ("provenance.json", "[]", "provenance.json"),
+        ("provenance.json", '{"invocations": ["x"]}', "provenance.json"),
+        ("provenance.json", '{"invocations": [{"versions": [1]}]}', "provenance.json"),
+        ("tables/pooled.parquet", "junk", "tables/pooled.parquet"),
+        ("tables/epochs.parquet", "junk", "tables/epochs.parquet"),
+    ],
+)
+def test_a_damaged_file_is_one_clear_error_without_a_path(corrected, tmp_path, file, content, expected):
+    run = RunFolder(shutil.copytree(corrected.root, tmp_path / "run"))
+    (run.root / file).write_text(content)
+    with pytest.raises(InputError) as caught:
+        write_report(run)
+    assert expected in caught.value.where and str(tmp_path) not in str(caught.value)
+
+
 def test_nothing_completed(tmp_path):
     study = small_study(repeats=2)
     run = random_run(tmp_path, study)
@@ -382,18 +455,22 @@ def test_signs_in_names_are_shown_as_they_are(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("difference", "low", "high", "p_holm", "expected"),
+    ("difference", "low", "high", "p_holm", "lesion", "expected"),
     [
-        (None, None, None, None, "none"),
-        (0.1, None, None, None, "lone"),
-        (0.1, -0.1, 0.2, 0.4, "open"),
-        (0.1, 0.0, 0.2, 0.04, "open"),
-        (0.1, 0.05, 0.2, None, "untested"),
-        (0.1, 0.05, 0.2, 0.04, "clear"),
-        (0.1, 0.05, 0.2, 0.05, "suggestive"),
+        (None, None, None, None, 9, "none"),
+        (0.1, None, None, None, 9, "lone"),
+        (0.1, -0.1, 0.2, 0.4, 9, "open"),
+        (0.1, 0.0, 0.2, 0.04, 9, "open"),
+        (0.1, 0.05, 0.2, None, 9, "untested"),
+        (0.1, 0.05, 0.2, 0.04, 6, "clear"),
+        (0.1, 0.05, 0.2, 0.05, 6, "suggestive"),
+        (0.1, 0.05, 0.2, 0.04, 5, "few"),
+        (0.1, 0.05, 0.2, None, 2, "few"),
+        (0.1, None, None, None, 1, "few"),
+        (None, None, None, None, 1, "none"),
     ],
 )
-def test_what_a_difference_allows_to_say(difference, low, high, p_holm, expected):
+def test_what_a_difference_allows_to_say(difference, low, high, p_holm, lesion, expected):
     row = {"difference": difference, "low": low, "high": high, "p_holm": p_holm}
-    assert verdict(row) == expected
+    assert verdict(row, lesion) == expected
     assert expected in VERDICTS

@@ -46,7 +46,8 @@ def test_interval_of_equal_patients_is_a_point_and_is_repeatable():
 def test_no_interval_below_two_patients(cases):
     counts = patients(*cases) if cases else Counts(*(np.zeros(0, np.int64),) * 3)
     found = pooled_interval(counts, dice, draw(), 100)
-    assert (found.low, found.high) == (None, None) and f"there are {len(cases)}" in found.reason
+    assert (found.low, found.high) == (None, None)
+    assert f"2 patients with lesion, and there {'is 1' if cases else 'are 0'}" in found.reason
 
 
 def test_interval_agrees_with_scipy_bootstrap():
@@ -85,7 +86,7 @@ def test_interval_covers_the_true_score_about_as_often_as_it_says():
 
 def test_signed_rank_is_scipys_and_its_difference_is_a_minus_b():
     a, b = np.random.default_rng(0).random((2, 12))
-    found = signed_rank(a, b, "slices")
+    found = signed_rank(a, b, "slice")
     theirs = scipy.stats.wilcoxon(a, b)
     assert (found.statistic, found.p) == pytest.approx((theirs.statistic, theirs.pvalue))
     assert found.difference == pytest.approx(a.mean() - b.mean())
@@ -95,7 +96,7 @@ def test_signed_rank_is_scipys_and_its_difference_is_a_minus_b():
 def test_signed_rank_by_counting_all_signs():
     """One of six differences is negative, of rank 2: W = 2, and 3 of 64 sign patterns give at most 2."""
     differences = np.array([0.1, -0.2, 0.3, 0.4, 0.5, 0.6])
-    found = signed_rank(differences, np.zeros(6), "patients")
+    found = signed_rank(differences, np.zeros(6), "patient")
     ranks = np.arange(1, 7)
     sums = [ranks[list(signs)].sum() for signs in product([False, True], repeat=6)]
     assert found.statistic == 2
@@ -105,7 +106,7 @@ def test_signed_rank_by_counting_all_signs():
 def test_pairs_that_do_not_differ_are_dropped():
     a = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0, 1.0, 0.1 + 0.2])
     b = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.3])  # the last differs by rounding noise only
-    found = signed_rank(a, b, "slices")
+    found = signed_rank(a, b, "slice")
     assert (found.n, found.n_nonzero, found.p) == (9, 6, 2 / 64)
     assert found.p == found.smallest_p
 
@@ -116,11 +117,12 @@ def test_pairs_that_do_not_differ_are_dropped():
         ([], None, None, "no patients in common"),
         ([0.0, 0.0], 0, None, "none of the 2 patients differs"),
         ([0.1, 0.2, 0.3, 0.4, 0.5, 0.0], 5, 0.0625, "5 patients differ"),
-        ([0.1], 1, 1.0, "1 patients differ"),
+        ([0.1], 1, 1.0, "1 patient differs"),
+        ([0.0], 0, None, "the only patient does not differ"),
     ],
 )
 def test_no_p_where_it_could_not_fall_below_five_percent(differences, n_nonzero, smallest, reason):
-    found = signed_rank(np.array(differences), np.zeros(len(differences)), "patients")
+    found = signed_rank(np.array(differences), np.zeros(len(differences)), "patient")
     assert (found.p, found.statistic) == (None, None)
     assert (found.n_nonzero, found.smallest_p) == (n_nonzero, smallest)
     assert reason in found.reason
@@ -181,8 +183,9 @@ def test_bootstrap_p_is_rarely_small_where_variants_are_equal():
 @pytest.mark.parametrize(
     ("repeats_a", "repeats_b", "count", "reason"),
     [
-        (1, 3, 8, "1 and 3 repeats"),
-        (3, 3, 1, "1 patients"),
+        (1, 3, 8, "2 repeats of both variants, and there are 1 and 3"),
+        (3, 3, 1, "2 patients with lesion, and there is 1"),
+        (1, 3, 1, "there is 1; an interval needs 2 repeats"),
         (0, 3, 8, "no completed repeat"),
         (3, 3, 0, "no patients"),
     ],
@@ -201,7 +204,7 @@ def test_few_patients_have_an_interval_but_no_p():
         repeats_of(rng, truth, 0.8, 3), repeats_of(rng, truth, 0.6, 3), dice, draw(), 200
     )
     assert found.low > 0 and found.p is None and found.smallest_p is None
-    assert "5 patients" in found.reason
+    assert "5 patients with lesion" in found.reason
 
 
 def test_holm_by_hand():
@@ -262,3 +265,31 @@ def test_a_model_that_predicts_nothing_never_scores_by_a_resample_without_lesion
     nothing = Counts(np.zeros(10, int), np.zeros(10, int), truth)
     interval = pooled_interval(nothing, dice, np.random.default_rng(0), 1000)
     assert (interval.low, interval.high) == (0.0, 0.0)
+
+
+def test_what_no_number_of_pairs_can_give_is_no_p_of_zero():
+    found = signed_rank(np.linspace(0.1, 0.9, 2500), np.zeros(2500), "slice")
+    assert 0 < found.smallest_p <= found.p < 1e-300
+
+
+@pytest.mark.parametrize(
+    ("lesion", "interval", "p"),
+    [(0, False, False), (1, False, False), (2, True, False), (5, True, False), (6, True, True)],
+)
+def test_only_patients_with_lesion_count_toward_the_minimums(lesion, interval, p):
+    """Twelve patients; those without lesion hold false alarms in one variant and add no evidence."""
+    truth = np.array([100] * lesion + [0] * (12 - lesion))
+    rng = np.random.default_rng(0)
+    overlap = np.where(truth, rng.integers(60, 90, (2, 3, 12)), 0)
+    pred = overlap + rng.integers(5, 30, (2, 3, 12))
+    a, b = (Counts(o, each, np.broadcast_to(truth, o.shape)) for o, each in zip(overlap, pred, strict=True))
+    found = median_difference(a, b, dice, draw(), 200)
+    assert found.difference is not None
+    assert (found.low is not None, found.high is not None) == (interval, interval)
+    assert (found.p is not None, found.smallest_p is not None) == (p, p)
+    told = (
+        f"there {'is' if lesion == 1 else 'are'} {lesion}" if not interval else f"no p from {lesion} patients"
+    )
+    assert found.reason is None if p else told in found.reason
+    alone = pooled_interval(Counts(a.overlap[0], a.pred[0], truth), dice, draw(), 200)
+    assert (alone.low is not None) == (alone.reason is None) == interval

@@ -15,6 +15,7 @@ from hnscc.config import Study
 from hnscc.errors import InputError
 from hnscc.files import write_json
 from hnscc.plan import RunFolder, Trial, plan_trials
+from hnscc.results import failure_summary
 from hnscc.schemas import TABLES, schema
 from hnscc.tables import query, read_table, write_tables
 
@@ -235,10 +236,14 @@ def test_hand_protocol_readings(hand):
     assert (written["slice_set"], written["n"], written["dice"]) == ("true_positive", 1, pytest.approx(6 / 7))
     assert (written["sensitivity"], written["specificity"]) == (1.0, pytest.approx(1 / 3))
     assert written["pooled_dice"] == pytest.approx(0.5)
+    # By the slice convention, of Table 2, the misplaced slice is a true positive.
+    kept = row(hand, "per_slice", variant="pet", split="test", slice_set="true_positive")
+    assert (kept["n"], kept["dice_mean"]) == (2, pytest.approx(3 / 7))
     coded = row(hand, "protocol", variant="pet", reading="as_coded")
     assert (coded["slice_set"], coded["slice_threshold"], coded["threshold"]) == ("partial", 0.5, 0.001)
     assert (coded["n"], coded["dice"]) == (2, pytest.approx(2 / 3))  # 4/6 and 2/3; 0 and 1 are left out
     assert coded["convention"] == "overlap"
+    assert coded["dice_sd"] == pytest.approx(0, abs=1e-12) and written["dice_sd"] is None
     corrected = row(hand, "protocol", variant="pet", reading="corrected")
     assert (corrected["median_on"], corrected["threshold_on"]) == ("validation", "validation")
     assert (corrected["threshold"], corrected["n"]) == (0.15, 3)
@@ -262,7 +267,7 @@ def test_hand_comparisons(hand):
     assert both["n"] == 2  # the slice with a small truth is a true positive of neither
     resampled = row(hand, "comparisons", metric="dice", slice_set="all", method="bootstrap")
     assert resampled["difference"] == pytest.approx(0.4 - 1)
-    assert "1 and 1 repeats" in resampled["reason"]
+    assert "there are 1 and 1" in resampled["reason"]
 
 
 def test_hand_trials_epochs_cohort(hand):
@@ -355,7 +360,20 @@ def test_failed_missing_and_damaged_trials_are_named_and_never_used(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"trial_id": "pet-f0-r09"}, {"settings": {"data": "other"}}, {"files": {}}]
+    "wrong",
+    [
+        {"trial_id": "pet-f0-r09"},
+        {"settings": {"data": "other"}},
+        {"settings": None},
+        {"files": {}},
+        {"files": None},
+        {"files": [1]},
+        {"best_epoch": "two"},
+        {"seconds": None},
+        {"status": "started", "error": ""},
+        {"status": "failed", "error": None},
+        {"trial_id": "pet-f0-r09", "status": "failed", "error": "ValueError: no"},
+    ],
 )
 def test_a_record_that_does_not_belong_is_not_used(tmp_path, wrong):
     run = repeats_run(tmp_path, [3, 2])
@@ -363,6 +381,27 @@ def test_a_record_that_does_not_belong_is_not_used(tmp_path, wrong):
     write_json(record, read_json(record) | wrong)
     assert write_tables(run)[0].startswith("pet-f0-r01: not used: ")
     check_tables(run)
+    found = row(run, "trials", trial_id="pet-f0-r01")
+    assert found["status"] == "missing" and found["reason"].startswith("not used: ")
+
+
+@pytest.mark.parametrize(
+    "name", ["trial_id", "status", "settings", "files", "best_epoch", "device", "identity"]
+)
+def test_a_record_that_lacks_something_is_not_used(tmp_path, name):
+    run = repeats_run(tmp_path, [3, 2])
+    record = run.trial("pet-f0-r01").record
+    write_json(record, {key: value for key, value in read_json(record).items() if key != name})
+    assert write_tables(run)[0].startswith("pet-f0-r01: not used: its record ")
+    check_tables(run)
+    assert row(run, "trials", trial_id="pet-f0-r01")["status"] == "missing"
+
+
+def test_a_failure_is_told_without_its_message():
+    assert failure_summary({"error": "Traceback\n  x\nRuntimeError: /home/p/s.nii"}) == (
+        "failed with RuntimeError; the traceback is in its record.json"
+    )
+    assert failure_summary({"error": "/home/p/s.nii: no"}) == "failed; the traceback is in its record.json"
 
 
 def test_predictions_of_another_shape_are_not_used(tmp_path):
@@ -504,6 +543,20 @@ def test_folds_pool_the_out_of_fold_predictions(tmp_path):
     assert found["dice"] == pytest.approx(expected)
     assert found["patients"] == 9 and found["repeats"] == 2
     assert found["threshold"] is None and found["reason"].startswith("each fold has its own threshold: f0 0.")
+    assert found["collapsed"] is False
+
+
+def test_a_variant_collapsed_only_where_every_folds_median_model_did(tmp_path):
+    study = small_study(("pet",), repeats=1, split={"folds": 3})
+    run = random_run(tmp_path, study, patients=9)
+    for collapsed in range(1, 4):
+        trial = plan_trials(study)[collapsed - 1]
+        masks = np.load(run.fold(trial.fold).truth)["masks"]
+        add_trial(run, study, trial, np.where(masks, at(300), 0).astype(np.uint16))
+        write_tables(run)
+        found = row(run, "pooled", variant="pet", split="test")
+        assert found["collapsed"] is (collapsed == 3)
+        assert (found["highest_probability"] < 0.5) is (collapsed == 3)
 
 
 def test_a_fold_without_a_completed_trial_is_said(tmp_path):
@@ -657,7 +710,45 @@ def test_a_damaged_fold_is_refused_and_old_tables_are_kept(run, tmp_path):
     truth.write_bytes(truth.read_bytes()[:-1])
     with pytest.raises(InputError, match=r"truth\.npz is not what was written"):
         write_tables(copy)
+    for junk in ("{ not whole", "[]", "{}", '{"digest": "d", "files": [], "warnings": []}'):
+        copy.fold(0).split.write_text(junk)
+        with pytest.raises(InputError, match=r"split\.json that") as caught:
+            write_tables(copy)
+        assert caught.value.where == "folds/f0" and str(tmp_path) not in str(caught.value)
     copy.fold(0).split.unlink()
     with pytest.raises(InputError, match=r"split\.json cannot be read"):
         write_tables(copy)
     assert copy.table("pooled").read_bytes() == before
+
+
+def damage_table(path: Path, how: str) -> None:
+    content = bytearray(path.read_bytes())
+    if how == "junk":
+        content = bytearray(b"no parquet at all")
+    elif how == "cut":
+        content = content[: len(content) // 2]
+    else:  # the footer is whole, the pages are not
+        content[4 : len(content) // 3] = b"\x00" * (len(content) // 3 - 4)
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("how", ["junk", "cut", "pages"])
+def test_a_damaged_table_is_one_clear_error_without_a_path(run, tmp_path, how):
+    copy = RunFolder(shutil.copytree(run.root, tmp_path / "damaged"))
+    damage_table(copy.table("slices"), how)
+    for read in (lambda: read_table(copy, "slices"), lambda: query(copy, "SELECT sum(pred_px) FROM slices")):
+        with pytest.raises(InputError, match=r"tables/slices\.parquet") as caught:
+            read()
+        assert str(tmp_path) not in str(caught.value)
+
+
+def test_a_table_of_another_version_is_refused(run, tmp_path):
+    copy = RunFolder(shutil.copytree(run.root, tmp_path / "older"))
+    pq.write_table(pq.read_table(copy.table("protocol")).drop_columns("dice_sd"), copy.table("protocol"))
+    with pytest.raises(InputError, match="no column dice_sd"):
+        read_table(copy, "protocol")
+
+
+def test_true_positive_is_described_by_both_of_its_meanings():
+    told = schema("per_slice").field("slice_set").metadata[b"description"].decode()
+    assert "slice convention" in told and "overlap" in told

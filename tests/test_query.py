@@ -1,0 +1,68 @@
+"""What `hnscc query` prints: rows that match their header, and numbers that a program can read."""
+
+import csv
+import io
+import json
+
+import pytest
+from run_folders import random_run, small_study
+
+from hnscc.cli import query as ask
+from hnscc.errors import InputError
+from hnscc.plan import RunFolder
+from hnscc.tables import query, read_table, write_tables
+
+SELF_JOIN = """SELECT a.variant, b.variant, a.dice FROM pooled a JOIN pooled b
+    ON a.split = 'test' AND b.split = 'test' AND a.variant < b.variant"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> RunFolder:
+    run = random_run(tmp_path_factory.mktemp("query"), small_study(repeats=1))
+    write_tables(run)
+    return run
+
+
+@pytest.fixture
+def printed(run, capsys):
+    def ask_and_read(sql: str, form: str) -> str:
+        ask(run.root, sql, form)
+        return capsys.readouterr().out
+
+    return ask_and_read
+
+
+def test_columns_of_one_name_are_all_there(printed):
+    head, (*row,) = csv.reader(io.StringIO(printed(SELF_JOIN, "csv")))
+    assert len(head) == 3 and row[:2] == ["pet", "pet_mri"] and float(row[2]) > 0
+    shown = printed(SELF_JOIN, "table").splitlines()
+    assert [cell.strip() for cell in shown[3].split("│")[1:3]] == ["pet", "pet_mri"]
+    assert shown[1].count("┃") == shown[3].count("│")
+
+
+def test_json_refuses_columns_of_one_name(printed):
+    with pytest.raises(InputError, match="rename with AS") as caught:
+        printed(SELF_JOIN, "json")
+    assert "variant" in caught.value.found
+    renamed = SELF_JOIN.replace("b.variant,", "b.variant AS other,", 1)
+    (row,) = json.loads(printed(renamed, "json"))
+    assert (row["variant"], row["other"]) == ("pet", "pet_mri")
+
+
+def test_sums_are_whole_numbers(run, printed):
+    sql = "SELECT sum(pred_px) AS n, sum(pred_px) FILTER (false) AS none FROM slices"
+    expected = sum(row["pred_px"] for row in read_table(run, "slices").to_pylist())
+    assert json.loads(printed(sql, "json")) == [{"n": expected, "none": None}]
+    assert [str(field.type) for field in query(run, sql).schema] == ["int64", "int64"]
+    huge = "SELECT 170141183460469231731687303715884105727::HUGEINT AS n, 0.25::DECIMAL(4, 2) AS part"
+    assert json.loads(printed(huge, "json"))[0]["part"] == 0.25
+
+
+def test_what_is_no_number_is_null_in_json(printed):
+    sql = "SELECT 'nan'::DOUBLE AS a, 'inf'::DOUBLE AS b, ['-inf'::DOUBLE, 1] AS c, {'x': 'nan'::DOUBLE} AS d"
+    assert json.loads(printed(sql, "json")) == [{"a": None, "b": None, "c": [None, 1.0], "d": {"x": None}}]
+
+
+def test_a_query_without_rows_has_its_header(printed):
+    assert printed("SELECT variant, dice FROM pooled WHERE false", "csv") == "variant,dice\n"
+    assert json.loads(printed("SELECT variant FROM pooled WHERE false", "json")) == []
