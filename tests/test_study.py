@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -48,17 +49,17 @@ def write_study(path: Path, store, **settings) -> Path:
     return path
 
 
-def start(home: Path, *arguments) -> subprocess.Popen:
+def start(home: Path, *arguments, environment: dict[str, str] | None = None) -> subprocess.Popen:
     command = [sys.executable, "-m", "rayjobs.study", *map(str, arguments)]
-    environment = os.environ | {"HOME": str(home), "OMP_NUM_THREADS": "1"}
-    environment.pop("RAY_ADDRESS", None)
+    own = {"HOME": str(home), "OMP_NUM_THREADS": "1"} | (environment or {})
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     return subprocess.Popen(
-        command, env=environment, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, env=inherited | own, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 
-def run(home: Path, *arguments, code: int = 0) -> tuple[str, str]:
-    process = start(home, *arguments)
+def run(home: Path, *arguments, code: int = 0, environment: dict[str, str] | None = None) -> tuple[str, str]:
+    process = start(home, *arguments, environment=environment)
     out, error = process.communicate(timeout=400)
     assert process.returncode == code, error + out
     return out, error
@@ -163,3 +164,36 @@ def test_what_cannot_run_is_refused_and_nothing_is_left(store, home, tmp_path, u
     assert not (tmp_path / "absent").exists()
     for text in (error,):
         assert "Traceback" not in text
+
+
+@pytest.fixture
+def cluster(home):
+    """A running cluster with a token and one GPU that is declared, not real: its address and environment."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
+    ray = Path(sys.executable).parent / "ray"
+    command = [ray, "start", "--head", "--block", f"--port={port}", "--num-cpus=2", "--num-gpus=1"]
+    command += ["--include-dashboard=false", "--disable-usage-stats"]
+    environment = os.environ | {"HOME": str(home), "OMP_NUM_THREADS": "1"} | token
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    yield f"127.0.0.1:{port}", token
+    process.terminate()
+    process.wait(timeout=60)
+
+
+def test_fractions_of_a_gpu_on_a_running_cluster(cluster, store, home, tmp_path, undisturbed):
+    """Trials that share a declared GPU run on the processor where it is not real, to the same tables."""
+    address, token = cluster
+    resources = {"cpus": 1, "gpus": 0.5}
+    study = write_study(tmp_path / "study.yaml", store, training={"epochs": 6}, resources=resources)
+    out, _ = run(home, study, "--out", tmp_path / "run", "--address", address, environment=token)
+    assert "4 trials completed" in out
+    expected = tables(undisturbed[0])
+    for name, table in tables(tmp_path / "run").items():
+        assert table.equals(expected[name]), name
+    wrong = token | {"RAY_AUTH_TOKEN": "f" * 64}
+    _, error = run(home, study, "--out", tmp_path / "other", "--address", address, environment=wrong, code=2)
+    assert "No Ray cluster answers" in error
+    assert not (tmp_path / "other").exists()
