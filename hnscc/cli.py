@@ -19,7 +19,7 @@ from hnscc import __version__
 from hnscc.errors import InputError
 
 app = typer.Typer(
-    help="Repeat-run studies of medical image segmentation: manifest -> store -> trials -> tables -> report.",
+    help="Repeat-run studies of medical image segmentation. In order: prepare, check, run, query.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -190,7 +190,7 @@ def aggregate(run: Run) -> None:
 
     for problem in again(open_run(run)):
         print(problem, file=sys.stderr)
-    print(f"wrote {run}/tables and {run}/report.html\nnext:  hnscc query {run} 'SELECT * FROM pooled'")
+    print(f"wrote {run}/tables and {run}/report.html\nnext:  hnscc query {run} 'SHOW TABLES'")
 
 
 @app.command()
@@ -212,7 +212,7 @@ def query(
     sql: Annotated[str, typer.Argument(help="SQL; every table of the run folder is a table here.")],
     form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
 ) -> None:
-    """Ask the tables with SQL (DuckDB). Example of a list of tables: hnscc query runs/demo 'SHOW TABLES'
+    """Ask the tables with SQL (DuckDB); SHOW TABLES lists them, DESCRIBE pooled the columns of one.
 
     Example: hnscc query runs/demo "SELECT variant, dice, dice_low, dice_high FROM pooled WHERE split = 'test'"
     """

@@ -2,6 +2,7 @@
 
 import re
 from copy import deepcopy
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -321,18 +322,35 @@ def _resolve(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _first_error(error: ValidationError, where: str) -> InputError:
-    # An unknown key comes first: a misspelt name also shows as a missing one.
-    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    path = ".".join(str(part) for part in first["loc"] if part != "[key]") or "(whole file)"
-    more = error.error_count() - 1
-    unknown = first["type"] == "extra_forbidden"
-    missing = first["type"] == "missing"
+    # An unknown key comes first: a misspelt name also shows as a missing one. A mistake in the base shows again in
+    # every variant: it is counted once.
+    errors = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    first = errors[0]
+    more = len({_in_base(each["loc"]) for each in errors}) - 1
+    unknown, missing = first["type"] == "extra_forbidden", first["type"] == "missing"
     return InputError(
-        f"The setting {path} is {'unknown' if unknown else 'missing' if missing else 'not valid'}.",
+        f"The setting {_dotted(first['loc'])} is {'unknown' if unknown else 'missing' if missing else 'not valid'}.",
         where=where,
-        expected="one of the settings that `hnscc check STUDY --resolved` prints"
-        if unknown
-        else first["msg"],
+        expected=_known_beside(first["loc"]) if unknown else first["msg"].removeprefix("Value error, "),
         found="nothing" if missing else repr(first["input"])[:200],
         do="correct it in the study file" + (f" ({more} more to correct)" if more else ""),
     )
+
+
+def _dotted(loc: tuple[str | int, ...]) -> str:
+    return ".".join(str(part) for part in loc if part != "[key]") or "(whole file)"
+
+
+def _in_base(loc: tuple[str | int, ...]) -> str:
+    return _dotted(loc[2:] if loc[:1] == ("variants",) and len(loc) > 2 else loc)
+
+
+def _known_beside(loc: tuple[str | int, ...]) -> str:
+    """The settings that exist where an unknown one was found, or the one that it seems to mean."""
+    in_variant = loc[0] == "variants"
+    model: Any = Variant if in_variant else Study
+    for part in loc[2:-1] if in_variant else loc[:-1]:
+        model = model.model_fields[str(part)].annotation
+    names = list(model.model_fields)
+    close = get_close_matches(str(loc[-1]), names, n=1)
+    return f"{close[0]}?" if close else f"one of {', '.join(names)}"

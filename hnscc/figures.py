@@ -72,7 +72,7 @@ def render(figure: Figure) -> tuple[bytes, bytes]:
 
 @styled
 def dice_over_repeats(trials: Sequence[Row], looks: Looks) -> Figure | None:
-    """One dot per completed training: pooled test Dice at 0.5, with quartiles, the median model marked."""
+    """One dot per completed repeat (and fold): pooled test Dice at 0.5, with quartiles, the median model marked."""
     done = [row for row in trials if row["test_dice"] is not None]
     if not done:
         return None
@@ -92,7 +92,7 @@ def dice_over_repeats(trials: Sequence[Row], looks: Looks) -> Figure | None:
 
 def _strip(axes: Axes, place: int, look: Look, rows: Sequence[Row]) -> None:
     if not rows:
-        axes.text(0.01, place, "no completed training", transform=axes.get_yaxis_transform(), va="center")
+        axes.text(0.01, place, "no completed repeat", transform=axes.get_yaxis_transform(), va="center")
         return
     dice = np.array([row["test_dice"] for row in rows])
     offset = place + 0.09 * spread_out(dice, width=0.012)
@@ -121,7 +121,7 @@ def spread_out(values: np.ndarray, width: float) -> np.ndarray:
 def _strip_legend() -> list[Line2D]:
     ring = {"marker": "o", "ls": "", "markerfacecolor": "none", "markeredgecolor": "black"}
     return [
-        Line2D([], [], marker="o", ls="", color=GREY, label="one training"),
+        Line2D([], [], marker="o", ls="", color=GREY, label="one repeat"),
         Line2D([], [], **ring, ms=10, label="median model (chosen on validation)"),
         Line2D(
             [],
@@ -139,7 +139,7 @@ def _strip_legend() -> list[Line2D]:
 
 @styled
 def learning_curves(epochs: Sequence[Row], looks: Looks) -> Figure | None:
-    """Per variant the validation soft Jaccard and both losses: each training, their median and quartiles."""
+    """Per variant the validation soft Jaccard and both losses: each repeat, their median and quartiles."""
     present = {variant: look for variant, look in looks.items() if _of(epochs, variant)}
     if not present:
         return None
@@ -311,7 +311,7 @@ def differences(comparisons: Sequence[Row], looks: Looks) -> Figure | None:
     )
     axes.set_xlim(-max(reach, 0.01), max(reach, 0.01))
     axes.set_xlabel(
-        "difference in pooled test Dice (right of 0: the first one is better; grey: interval includes 0)"
+        "difference in pooled test Dice (right of 0: the first one scored higher; grey: interval includes 0)"
     )
     axes.grid(axis="x", color="#e3e5e8")
     axes.set_axisbelow(True)

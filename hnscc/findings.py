@@ -1,10 +1,11 @@
 """What the study asked, what it found and how sure that is, in plain words and from the tables alone."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
 from hnscc import paper
 from hnscc.blocks import Points, Row, Section, Text, listed, p_value, score, several, signed
-from hnscc.report_tables import Source, split_counts
+from hnscc.report_tables import Source, number_range, pair, split_counts
 from hnscc.stats import FEWEST_PAIRS
 
 DICE = (
@@ -34,20 +35,25 @@ def _asked(source: Source) -> Iterator[str]:
     study = source.study
     labels = listed([look.label for look in source.looks.values()])
     if len(source.looks) > 1:
-        yield f"Which images let a model outline tumour best? Compared: {labels}."
+        yield f"Which images let a model outline the tumour best? Compared: {labels}."
     else:
-        yield f"How well does a model outline tumour? One variant was trained, {labels}: nothing is compared."
-    many = several(study.repeats, "time", "times")
+        yield f"How well does a model outline the tumour? One variant was trained, {labels}: nothing is compared."
     yield (
-        f"Each variant was to be trained {many}{_folds(source)}, since trainings that differ by chance "
-        "alone give different results. The middle one by validation score, the median model, stands for "
-        "its variant."
+        f"Each variant was to have {several(study.repeats, 'repeat')}{_folds(source)}, since repeats that differ "
+        "by chance alone give different results. The middle one by validation score, the median model, stands "
+        "for its variant."
     )
 
 
 def _folds(source: Source) -> str:
+    """What a repeat is, and the folds where there are several."""
     folds = source.study.split.folds
-    return f" in each of {folds} folds, by which every patient is tested once" if folds > 1 else ""
+    if folds == 1:
+        return " (a repeat is one independent training)"
+    return (
+        f" (a repeat is one independent training in each fold) in {folds} folds, by which every patient is "
+        "tested once"
+    )
 
 
 def _found(source: Source) -> Iterator[str]:
@@ -59,7 +65,7 @@ def _variant(source: Source, row: Row) -> str:
     name = source.label(row)
     if row["dice_repeats_median"] is None:
         return f"{name}: no result ({row['reason']})."
-    found = f"{name}: test Dice {score(row['dice_repeats_median'])} {_spread(row)}"
+    found = f"{name}: test Dice {score(row['dice_repeats_median'])} {_spread(source, row)}"
     if row["collapsed"]:
         return f"{found} {_collapse(source, row)}"
     if alone := _collapsed_folds(source, row):
@@ -67,14 +73,15 @@ def _variant(source: Source, row: Row) -> str:
     return f"{found} It found hardly any lesion." if row["dice_repeats_median"] < HARDLY_ANY else found
 
 
-def _spread(row: Row) -> str:
-    """How far the trainings lie apart; quartiles only of as many as can be divided by them."""
+def _spread(source: Source, row: Row) -> str:
+    """How far the repeats lie apart; quartiles only of as many as can be divided by them."""
     if row["repeats"] < 2:
-        return "in the only training completed; one tells nothing of the spread."
+        only = "the only repeat" if source.study.repeats == 1 else "the only repeat completed"
+        return f"in {only}; one tells nothing of the spread."
     few = row["repeats"] < FEWEST_QUARTERED
     low, high = (score(row[f"dice_repeats_{key}"]) for key in (("min", "max") if few else ("q25", "q75")))
     said = f"all between {low} and {high}" if few else f"half of them between {low} and {high}"
-    return f"in the middle of {row['repeats']} trainings ({said})."
+    return f"in the middle of {row['repeats']} repeats ({said})."
 
 
 def _collapse(source: Source, row: Row) -> str:
@@ -113,23 +120,32 @@ def lesion_patients(source: Source) -> int:
 
 
 def _compared(source: Source) -> Iterator[str]:
-    """What can be said of each pair's difference in pooled test Dice, over all trainings."""
-    lesion = lesion_patients(source)
+    """What can be said of each pair's difference in pooled test Dice, over all repeats; the best two first."""
+    lesion, best = lesion_patients(source), _best_two(source)
     found = set()
-    for row in source.rows("comparisons", metric="dice", slice_set="all", unit="patient", method="bootstrap"):
+    rows = source.rows("comparisons", metric="dice", slice_set="all", unit="patient", method="bootstrap")
+    for row in sorted(rows, key=lambda row: {row["variant_a"], row["variant_b"]} != best):
         found.add(verdict(row, lesion))
-        yield f"{_difference(source, row)}: {VERDICTS[verdict(row, lesion)]}"
+        yield f"{_difference(source, row)}: {_higher(source, row)}{VERDICTS[verdict(row, lesion)]}"
     if "open" in found:
         yield "Where no difference is shown there may be one all the same: the interval says how large."
 
 
+def _best_two(source: Source) -> set[str]:
+    """The two variants whose repeats have the highest median test Dice."""
+    rows = [row for row in source.rows("pooled", split="test") if row["dice_repeats_median"] is not None]
+    rows.sort(key=lambda row: row["dice_repeats_median"], reverse=True)
+    return {row["variant"] for row in rows[:2]}
+
+
+ONE_EACH = "only one repeat each: no interval; set `repeats: 2` or more"
 VERDICTS = {
-    "clear": "the difference holds up, for patients and trainings like these.",
-    "suggestive": "a hint; it does not hold up once corrected for the number of comparisons.",
+    "clear": "the difference holds up, for patients and repeats like these.",
+    "suggestive": "a hint, which does not hold up once corrected for the number of comparisons.",
     "few": "so few patients with lesion cannot tell.",
     "untested": "the interval leaves out 0, but there is no test.",
-    "open": "no difference shown.",
-    "lone": "no interval, so it says little.",
+    "open": "no difference is shown, since the interval includes 0.",
+    "lone": "without an interval this says little.",
     "none": "not comparable.",
 }
 
@@ -149,19 +165,25 @@ def verdict(row: Row, lesion: int) -> str:
     return "clear" if row["p_holm"] < SURE else "suggestive"
 
 
+def _higher(source: Source, row: Row) -> str:
+    """Which of the pair scored higher, in words."""
+    if row["difference"] is None:
+        return ""
+    if signed(row["difference"]) == signed(0.0):
+        return "both scored the same; "
+    better = row["variant_a"] if row["difference"] > 0 else row["variant_b"]
+    return f"{source.looks[better].label} scored higher; "
+
+
 def _difference(source: Source, row: Row) -> str:
-    """The better one first, with the difference, its interval and the corrected p."""
-    a, b = (source.looks[row[key]].label for key in ("variant_a", "variant_b"))
-    value, low, high = row["difference"], row["low"], row["high"]
+    """The difference in the direction of the tables, first minus second, its interval and the corrected p."""
+    name, value, low, high = pair(source, row), row["difference"], row["low"], row["high"]
     if value is None:
-        return f"{a} and {b} ({row['reason']})"
-    if value < 0:
-        a, b, value = b, a, -value
-        low, high = (None, None) if low is None else (-high, -low)
+        return f"{name} ({row['reason']})"
     if low is None:
-        return f"{a} against {b} {signed(value)} ({row['reason']})"
+        return f"{name} {signed(value)} ({ONE_EACH if source.study.repeats == 1 else row['reason']})"
     p = row["reason"] if row["p_holm"] is None else f"p {p_value(row['p_holm'])} after Holm"
-    return f"{a} against {b} {signed(value)} (95 % interval {signed(low)} to {signed(high)}; {p})"
+    return f"{name} {signed(value)} (95 % interval {signed(low)} to {signed(high)}; {p})"
 
 
 def _sure(source: Source) -> Iterator[str]:
@@ -182,8 +204,7 @@ def _sure(source: Source) -> Iterator[str]:
     elif lesion < FEW_LESION_PATIENTS:
         yield f"Intervals from {lesion} patients with lesion come out too short: read them as the least doubt there is."
     yield from _trials(source)
-    for warning in dict.fromkeys(source.warnings):
-        yield f"Split: {warning}."
+    yield from _splits(source)
     if source.papers:
         changed = paper.departures(source.study)
         beside = "Values of the published study stand beside these. Its patients are not public."
@@ -191,11 +212,38 @@ def _sure(source: Source) -> Iterator[str]:
     yield "One cohort was studied: nothing here shows how the models do in another hospital or scanner."
 
 
+def _splits(source: Source) -> Iterator[str]:
+    """What the folds' splits warn of, each warning once, and that the folds are pooled."""
+    folds = source.study.split.folds
+    alike: dict[str, dict[int, str]] = {}
+    for fold, warning in source.warnings:
+        alike.setdefault(re.sub(r"\d+", "0", warning), {})[fold] = warning
+    for found in alike.values():
+        names = [str(fold) for fold in found]
+        some = f"{'fold' if len(names) == 1 else 'folds'} {listed(names)}"
+        where = "" if folds == 1 else f", in {f'all {folds} folds' if len(found) == folds else some}"
+        yield f"Split{where}: {merged(list(found.values()))}."
+    if folds > 1:
+        yield (
+            f"The {folds} folds are pooled in the tables of scores: the test slices of all folds are counted "
+            "together. Scores of single folds vary more."
+        )
+
+
+def merged(warnings: Sequence[str]) -> str:
+    """Warnings that differ in their numbers alone as one, with the least and the most of each number."""
+    numbers = zip(*(map(int, re.findall(r"\d+", each)) for each in warnings), strict=True)
+    ranges = (number_range(each) for each in numbers)
+    text = re.sub(r"\d+", lambda _: next(ranges), warnings[0])
+    text = re.sub(r"(?<! to )\b1 (patient|negative slice)s\b", r"1 \1", text)
+    return re.sub(r"^train\b", "training", text)
+
+
 def _trials(source: Source) -> Iterator[str]:
     trials = source.tables["trials"]
     lost = [row for row in trials if row["status"] != "completed"]
     done = len(trials) - len(lost)
-    yield f"{done} of {several(len(trials), 'planned training')} completed."
+    yield f"{done} of {several(len(trials), 'planned training')} completed{_planned(source)}."
     why: dict[str, list[str]] = {}
     for row in lost:
         why.setdefault(f"{row['status'].capitalize()} ({row['reason']})", []).append(row["trial_id"])
@@ -203,7 +251,14 @@ def _trials(source: Source) -> Iterator[str]:
         yield f"{reason}: {_some(names)}."
     collapsed = [row["trial_id"] for row in trials if row["collapsed"]]
     if collapsed:
-        yield f"Collapsed trainings (no pixel at or above 0.5 in validation and test): {_some(collapsed)}."
+        yield f"Collapsed (no pixel at or above 0.5 in validation and test): {_some(collapsed)}."
+
+
+def _planned(source: Source) -> str:
+    study = source.study
+    folds = [f"{study.split.folds} folds"] if study.split.folds > 1 else []
+    parts = [several(len(source.looks), "variant"), *folds, several(study.repeats, "repeat")]
+    return f" ({' x '.join(parts)})"
 
 
 def _some(names: list[str], most: int = 8) -> str:

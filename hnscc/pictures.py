@@ -207,22 +207,23 @@ CAPTIONS = {
         "Scatter of predicted against true pixel counts per variant with regression line",
     ),
     "repeats": (
-        "How much trainings of the same variant differ",
-        "Every dot is one training from another random start (with several folds: one training in one "
+        "How much repeats of the same variant differ",
+        "Every dot is one repeat, a training from another random start (with several folds: one repeat in one "
         "fold). A difference between variants that is smaller than the spread of the dots can come from "
         "chance in training.",
-        "Dot plot of test Dice of every training per variant with median and quartiles",
+        "Dot plot of test Dice of every repeat per variant with median and quartiles",
     ),
     "differences": (
         "Differences between variants",
-        "Difference of the medians over trainings of the pooled test Dice at 0.5, with its 95 % interval "
-        "from drawing patients and trainings again and again. An interval that includes 0 leaves open "
+        "Difference of the medians over repeats of the pooled test Dice at 0.5, with its 95 % interval "
+        "from drawing patients and repeats again and again. An interval that includes 0 leaves open "
         "which variant is better; one that leaves it out is to be read with the corrected p.",
         "Forest plot of the difference in pooled Dice for every pair of variants",
     ),
     "learning": (
         "Learning curves",
-        "Thin lines are single trainings; the thick line is their median and the band their quartiles, "
+        "Thin lines are single repeats (with several folds: in one fold); the thick line is their median and "
+        "the band their quartiles, "
         "drawn while at least half of them still train.",
         "Validation soft Jaccard and losses against the epoch per variant",
     ),

@@ -47,7 +47,7 @@ def find_trial(study: Study, trial_id: str) -> Trial:
         where=f"study {study.name}",
         expected=f"an id from {first.trial_id} to {last.trial_id}",
         found=trial_id,
-        do="`hnscc check STUDY` lists the trials",
+        do="variants are named in the study file; folds and repeats count from 0",
     )
 
 

@@ -61,12 +61,9 @@ def read_source(folder: RunFolder) -> Source:
     return Source(study, tables, looks, _warnings(folder, study))
 
 
-def _warnings(folder: RunFolder, study: Study) -> list[str]:
-    found = []
-    for fold in range(study.split.folds):
-        where = f"fold {fold}, " if study.split.folds > 1 else ""
-        found += [where + warning for warning in read_split(folder, fold)["warnings"]]
-    return found
+def _warnings(folder: RunFolder, study: Study) -> list[tuple[int, str]]:
+    folds = range(study.split.folds)
+    return [(fold, warning) for fold in folds for warning in read_split(folder, fold)["warnings"]]
 
 
 def read_facts(folder: RunFolder, source: Source) -> dict[str, list[str]]:

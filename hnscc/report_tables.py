@@ -36,12 +36,12 @@ NO_MRI = "the paper's MRI model did not yield segmentation results"
 
 @dataclass(frozen=True)
 class Source:
-    """What the text is generated from. tables: name -> rows; warnings: of the splits, fold by fold."""
+    """What the text is generated from. tables: name -> rows; warnings: (fold, text) of the splits, fold by fold."""
 
     study: Study
     tables: Mapping[str, Sequence[Row]]
     looks: Looks
-    warnings: Sequence[str]
+    warnings: Sequence[tuple[int, str]]
 
     def rows(self, name: str, **values: Any) -> list[Row]:
         """The rows of a table whose columns have these values."""
@@ -63,7 +63,7 @@ def cohort_table(source: Source) -> Table:
         "Patients and slices",
         "The patients of the three splits are different people, unless a warning above says otherwise. "
         "The model learns from the training slices; the validation slices decide when training stops, "
-        "which training is the median one, and the threshold; the test slices are scored, and decide "
+        "which repeat is the median one, and the threshold; the test slices are scored, and decide "
         "nothing.",
         {
             "Split": lambda row: row["name"],
@@ -103,7 +103,7 @@ def quartiles(row: Row, name: str) -> Cell:
         return Cell(DASH, row["reason"])
     middle, low, high = (score(row[key]) for key in keys)
     if row["repeats"] < 2:
-        return Cell(middle, "one training: no spread")
+        return Cell(middle, "one repeat: no spread")
     return Cell(f"{middle} {between(low, high)}")
 
 
@@ -117,7 +117,7 @@ def interval(row: Row, name: str, write: Callable[[float], str] = score) -> Cell
     return Cell(f"{write(value)} {between(write(low), write(high))}")
 
 
-def trainings(row: Row) -> Cell:
+def repeats(row: Row) -> Cell:
     lost = [several(row[key], key, key) for key in ("failed", "missing") if row[key]]
     return Cell(whole(row["repeats"]), f"{' and '.join(lost)} of the planned trials" if lost else None)
 
@@ -127,9 +127,9 @@ def pooled_table(source: Source, title: str, explanation: str, *splits: str) -> 
     if len(splits) > 1:
         columns["Slices of"] = lambda row: row["split"]
     columns |= {
-        "Trainings": trainings,
-        "Dice over trainings: median (quartiles)": lambda row: quartiles(row, "dice"),
-        "Jaccard over trainings: median (quartiles)": lambda row: quartiles(row, "jaccard"),
+        "Repeats": repeats,
+        "Dice over repeats: median (quartiles)": lambda row: quartiles(row, "dice"),
+        "Jaccard over repeats: median (quartiles)": lambda row: quartiles(row, "jaccard"),
         "Median model: threshold": lambda row: known(row, "threshold", score),
         "Median model: Dice (95 % over patients)": lambda row: interval(row, "dice"),
         "Median model: Jaccard (95 % over patients)": lambda row: interval(row, "jaccard"),
@@ -297,7 +297,7 @@ def literature_table(source: Source, title: str, explanation: str) -> Table:
     """Table 4: other studies, and a row for each variant of this one."""
     counts = list(split_counts(source))
     sizes = {
-        split: _range([row["patients"] for row in counts if row["split"] == split])
+        split: number_range([row["patients"] for row in counts if row["split"] == split])
         for split in ("train", "validation", "test")
     }
     own = [
@@ -328,7 +328,7 @@ def _modalities(source: Source, row: Row) -> str:
     return "-".join(each.upper() for each in source.study.variants[row["own"]["variant"]].modalities)
 
 
-def _range(values: Sequence[int]) -> str:
+def number_range(values: Sequence[int]) -> str:
     """One number, or the least and the most of the folds."""
     low, high = min(values), max(values)
     return str(low) if low == high else f"{low} to {high}"
@@ -351,7 +351,7 @@ def training_table(source: Source, title: str, explanation: str) -> Table:
             "seconds": sum(row["seconds"] or 0.0 for row in done),
         }
 
-    none = Cell(DASH, "no completed training")
+    none = Cell(DASH, "no completed repeat")
     return table(
         title,
         explanation,
@@ -361,8 +361,8 @@ def training_table(source: Source, title: str, explanation: str) -> Table:
                 status.capitalize(): wholes(status)
                 for status in ("completed", "failed", "missing", "collapsed")
             },
-            "Epochs trained": lambda row: _range(row["epochs"]) if row["epochs"] else none,
-            "Best epoch": lambda row: _range(row["best"]) if row["best"] else none,
+            "Epochs trained": lambda row: number_range(row["epochs"]) if row["epochs"] else none,
+            "Best epoch": lambda row: number_range(row["best"]) if row["best"] else none,
             "Median model": lambda row: row["median"] or none,
             "Training time, all": lambda row: duration(row["seconds"]),
         },

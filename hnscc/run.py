@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from hnscc.config import Study, Training, dump_study
+from hnscc.config import Study, Training, dump_study, load_study
 from hnscc.errors import InputError
 from hnscc.files import write_json, write_text
 from hnscc.fold import FoldData, read_fold, write_fold
@@ -125,6 +125,7 @@ def check_identities(
 
     digests: of each fold's data; None to leave the data out of the comparison, where it has not been read.
     """
+    _check_same_folds(study, folder)
     for trial in plan_trials(study):
         record = read_record(folder.trial(trial.trial_id))
         if record is None or record["status"] != "completed":
@@ -141,6 +142,23 @@ def check_identities(
                 found=changes or "another identity",
                 do="set them back (`auto` can be spelled out), or use another run folder (--out, or another name)",
             )
+
+
+def _check_same_folds(study: Study, folder: RunFolder) -> None:
+    """What the folds follow from, apart from the store: said by name, since their digest tells a reader nothing."""
+    if not folder.trained or not folder.study.is_file():
+        return
+    before, now = load_study(folder.study).model_dump(mode="json"), study.model_dump(mode="json")
+    keys = ("seed", "sampling", "split", "normalisation")
+    changes = list(differences({key: before[key] for key in keys}, {key: now[key] for key in keys}))
+    if changes:
+        raise InputError(
+            "The run folder's finished trials were trained with another split or other slices.",
+            where=str(folder.root),
+            expected="the seed, sampling, split and normalisation that they were trained with",
+            found="; ".join(changes),
+            do="set them back, or use another run folder (--out, or another name)",
+        )
 
 
 def _add_provenance(folder: RunFolder) -> None:

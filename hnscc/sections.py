@@ -61,10 +61,10 @@ def _pooled(source: Source, gallery: Gallery) -> Iterator[Block]:
 
 POOLED = (
     "Pooled: all pixels of all test slices are counted together, so large lesions weigh more. First comes "
-    "how the score spreads over the trainings of a variant, each at threshold 0.5; then the median model "
+    "how the score spreads over the repeats of a variant, each at threshold 0.5; then the median model "
     "alone, at the threshold chosen on the validation slices. Its 95 % interval is a bootstrap over "
     "patients: how much the score would move with other patients like these, this one model being fixed. "
-    "It does not include the spread over trainings."
+    "It does not include the spread over repeats."
 )
 
 
@@ -110,15 +110,15 @@ TESTS = (
     "Every pair of variants on the same test slices. Holm's correction makes each p larger for the number "
     "of pairs compared, since among several comparisons one may differ by chance; read the corrected p, "
     "in brackets. The three tests look at different things, so their differences may differ too, even in sign: "
-    "the bootstrap at the pixels of all slices together, all trainings at threshold 0.5; the Wilcoxon tests at "
+    "the bootstrap at the pixels of all slices together, all repeats at threshold 0.5; the Wilcoxon tests at "
     "patients or slices one by one, the median models at their chosen thresholds."
 )
 READ_TESTS = (
-    "Bootstrap: patients and trainings are drawn again and again, and all trainings are used at threshold "
-    "0.5. It answers whether one variant is better for patients and trainings like these. This is the "
+    "Bootstrap: patients and repeats are drawn again and again, and all repeats are used at threshold "
+    "0.5. It answers whether one variant is better for patients and repeats like these. This is the "
     "main answer.",
     "Wilcoxon over patients: each patient's pooled score by the two median models is one pair. It needs at "
-    "least 6 patients who differ, and says nothing about other trainings.",
+    "least 6 patients who differ, and says nothing about other repeats.",
     "Wilcoxon over slices: the paper's test. Slices of one patient resemble each other and are not "
     "independent, so its p is too small; it is given for comparison with the paper.",
 )
@@ -163,7 +163,7 @@ READ_THREE_WAYS = (
 
 def _readings(source: Source) -> Iterator[Block]:
     yield Text(
-        f"{READ_THREE_WAYS} All three are read from the same trainings, by the preset `{source.study.protocol}`."
+        f"{READ_THREE_WAYS} All three are read from the same repeats, by the preset `{source.study.protocol}`."
     )
     yield reading_overlap_table(source, "The three readings side by side: overlap, test slices", "")
     yield reading_outcome_table(source, "The three readings side by side: slices with and without lesion", "")
@@ -185,15 +185,16 @@ def _literature(source: Source):
 
 
 def _training(source: Source, gallery: Gallery) -> Iterator[Block]:
+    each = "The repeats of each fold are counted by themselves. " if source.study.split.folds > 1 else ""
     yield training_table(
         source,
-        "Trainings",
-        "Collapsed: the model marks no pixel of any validation or test slice at threshold 0.5.",
+        "Repeats of each variant",
+        f"{each}Collapsed: the model marks no pixel of any validation or test slice at threshold 0.5.",
     )
     lost = [row for row in source.tables["trials"] if row["status"] != "completed"]
     if lost:
         yield Points(
-            "Trainings that stand in no score",
+            "Repeats that stand in no score",
             tuple(f"`{row['trial_id']}`: {row['status']}; {row['reason']}" for row in lost),
         )
     yield from _pictures(gallery, "learning", "thresholds")
@@ -273,6 +274,6 @@ def _variants(source: Source) -> Iterator[str]:
 
 def _machine(source: Source, facts: Facts) -> Iterator[str]:
     seconds = sum(row["seconds"] or 0.0 for row in source.tables["trials"])
-    yield f"training time, all trainings added up: {duration(seconds)}"
+    yield f"training time, all repeats added up: {duration(seconds)}"
     for name, values in facts.items():
         yield f"{name}: {', '.join(values)}"

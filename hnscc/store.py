@@ -303,7 +303,7 @@ def _check_replaceable(final: Path, overwrite: bool) -> None:
             where=f"store {final}",
             expected="a new name",
             found="an existing file or folder",
-            do="Choose another name, remove it, or say that it is to be replaced.",
+            do="Choose another name, or replace it with --overwrite.",
         )
     if final.is_symlink() or _root_attributes(final).get("format") != FORMAT:
         raise _no_store(final, "a link, or a folder made by something else, which is never replaced")

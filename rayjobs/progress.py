@@ -112,8 +112,8 @@ def print_table_1(folder: RunFolder) -> None:
     for name in (
         "variant",
         "repeats",
-        "Dice of the repeats: median (quartiles)",
-        "median model: Dice (95 % of patients)",
+        "repeats at 0.5: median (quartiles)",
+        "median model at its threshold (95 % over patients)",
     ):
         shown.add_column(name)
     for row in read_table(folder, "pooled").to_pylist():

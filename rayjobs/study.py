@@ -302,7 +302,9 @@ def report_outcome(outcome: Outcome) -> int:
     if outcome.interrupted:
         print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
         return 130
-    print(f'report: {root}/report.html\nnext:   hnscc query {root} "SELECT * FROM pooled"')
+    print(f"next:   open {root}/report.html")
+    sql = "SELECT variant, dice, dice_low, dice_high FROM pooled WHERE split = 'test'"
+    print(f'or:     hnscc query {root} "{sql}"')
     return 1 if outcome.failed or outcome.lost else 0
 
 

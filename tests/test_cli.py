@@ -251,11 +251,15 @@ def test_a_changed_study_is_refused_by_check_too(hnscc, store, tmp_path):
     train([str(study), "pet-f0-r00", "--out", str(tmp_path / "run")])
     hnscc("--version")  # what training printed is not of interest
     write_study(study, store, seed=1)
-    assert "seeds.trial" in refused(hnscc("check", study, "--out", tmp_path / "run"))
+    assert "seed: 2023 -> 1" in refused(hnscc("check", study, "--out", tmp_path / "run"))
     write_study(study, store, variants={"other": {"modalities": ["pet"]}}, seed=1)
-    assert hnscc("check", study, "--out", tmp_path / "run")[0] == 0
-    error = refused(hnscc("run", study, "--out", tmp_path / "run"))
-    assert "other data or another split" in error, "a finished trial's fold is not replaced"
+    for command in ("check", "run"):
+        error = refused(hnscc(command, study, "--out", tmp_path / "run"))
+        assert "seed: 2023 -> 1" in error, "a finished trial's fold is not replaced"
+    raw = study_of(store.location).model_dump(mode="json")
+    raw["variants"]["pet"]["training"]["epochs"] = 4
+    study.write_text(yaml.safe_dump(raw))
+    assert "training.epochs: 3 -> 4" in refused(hnscc("check", study, "--out", tmp_path / "run"))
 
 
 def test_a_run_folder_that_cannot_be_made_is_refused(hnscc, store, tmp_path):

@@ -108,6 +108,16 @@ def test_each_wrong_setting_is_named_by_its_path(settings, named):
     assert "what to do" in message
 
 
+def test_a_misspelt_key_is_counted_once_and_the_right_one_is_offered():
+    message = refused(
+        training={"epoch": 3}, variants={"a": {"modalities": ["pet"]}, "b": {"modalities": ["mri"]}}
+    )
+    assert "training.epoch is unknown" in message
+    assert "epochs?" in message
+    assert "more to correct" not in message
+    assert "one of unit, folds" in refused(split={"xyz": 1})
+
+
 def test_yaml_pitfalls(tmp_path):
     good = tmp_path / "good.yaml"
     good.write_text(

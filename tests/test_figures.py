@@ -59,7 +59,7 @@ def test_repeats_differ_in_position_and_the_median_model_is_ringed():
     dots, ring = axes.collections
     assert sorted(dots.get_offsets()[:, 0]) == [0.5, 0.6, 0.9]
     assert ring.get_offsets()[:, 0].tolist() == [0.6]
-    assert "no completed training" in [text.get_text() for text in axes.texts]
+    assert "no completed repeat" in [text.get_text() for text in axes.texts]
 
 
 def test_fifty_equal_repeats_stay_in_their_row():

@@ -26,7 +26,7 @@ from hnscc import paper
 from hnscc.config import Study, dump_study, parse_study
 from hnscc.errors import InputError
 from hnscc.files import write_text
-from hnscc.findings import VERDICTS, verdict
+from hnscc.findings import VERDICTS, merged, verdict
 from hnscc.fold import read_fold, write_fold
 from hnscc.pictures import NAMES
 from hnscc.plan import RunFolder, plan_trials
@@ -40,6 +40,9 @@ FOUR = {
     "pet_mri": {"modalities": ["pet", "mri"]},
     "pet_mri_augmented": {"modalities": ["pet", "mri"], "augmentation": {"copies": 5}},
 }
+
+
+TESTED = "Table 2, tests. Differences in Dice between variants"
 
 
 class Page(HTMLParser):
@@ -181,7 +184,7 @@ def test_tables_2_and_3_show_the_values_of_their_tables(corrected, page):
 
 def test_the_tests_show_the_values_of_table_comparisons(corrected, page):
     rows = [row for row in read_table(corrected, "comparisons").to_pylist() if row["metric"] == "dice"]
-    shown = page.rows("Table 2, tests. Differences in Dice between variants")
+    shown = page.rows(TESTED)
     assert len(shown) == 6 * 3
     lesion = [row for row in rows if row["slice_set"] == "lesion" and row["method"] == "bootstrap"]
     for row, cells in zip(lesion, shown[6:12], strict=True):
@@ -209,7 +212,7 @@ def test_the_readings_and_what_is_not_reproduced_are_told(corrected, page):
 
 
 def test_failed_missing_collapsed_and_warnings_are_told(corrected, page):
-    assert "11 of 12 planned trainings completed." in page.text
+    assert "11 of 12 planned trainings completed (4 variants x 3 repeats)." in page.text
     assert "Failed (failed with RuntimeError; the traceback is in its record.json): pet-f0-r02." in page.text
     assert "secret" not in page.text + corrected.markdown.read_text()
     assert "The median model collapsed" in page.text and "highest probability 0.300" in page.text
@@ -350,7 +353,7 @@ def test_a_run_folder_without_tables_is_refused(tmp_path):
 def test_one_variant_one_repeat_one_modality(tmp_path):
     study = small_study(("ct",), repeats=1)
     text, markdown = report(random_run(tmp_path, study))
-    assert "nothing is compared" in text and "in the only training completed" in text
+    assert "nothing is compared" in text and "in the only repeat; one tells" in text
     assert "one slice: no sd" not in text and "There is no difference" not in markdown
     assert "Table 2, tests" not in text
 
@@ -361,7 +364,47 @@ def test_several_folds_and_lengths(tmp_path):
     page = Page(text)
     assert "every patient is tested once" in page.text
     assert "each fold has its own threshold" in page.text
+    assert "The 3 folds are pooled in the tables of scores" in page.text
+    assert "trainings completed (2 variants x 3 folds x 2 repeats)." in page.text
     assert [cells[0] for cells in page.rows("Patients and slices")][-1] == "test, fold 2"
+
+
+def test_warnings_of_folds_are_one_line_per_split_with_ranges(tmp_path):
+    study = small_study(repeats=1, split={"folds": 3, "test": 0.2, "validation": 0.2})
+    run = random_run(tmp_path, study)
+    for fold, number in enumerate((3, 4, 3)):
+        where = run.fold(fold).split
+        warnings = [
+            f"{split}: only {n} patients with lesion (fewer than 5)"
+            for split, n in (("train", number), ("test", 1))
+        ]
+        warnings += ["validation: drawn by slice"] if fold else []
+        where.write_text(json.dumps(json.loads(where.read_text()) | {"warnings": warnings}))
+    text, markdown = report(run)
+    lines = [line for line in markdown.splitlines() if line.startswith("- Split")]
+    assert lines == [
+        "- Split, in all 3 folds: training: only 3 to 4 patients with lesion (fewer than 5).",
+        "- Split, in all 3 folds: test: only 1 patient with lesion (fewer than 5).",
+        "- Split, in folds 1 and 2: validation: drawn by slice.",
+    ]
+    assert "only one repeat each: no interval; set <code>repeats: 2</code> or more" in text
+
+
+def test_a_range_that_ends_in_one_keeps_its_plural():
+    assert merged(["test: only 0 patients", "test: only 1 patients"]) == "test: only 0 to 1 patients"
+
+
+def test_differences_lie_in_the_direction_of_the_tables_and_say_who_scored_higher(corrected, page):
+    rows = {cells[0]: cells[2] for cells in page.rows(TESTED) if cells[1] == "all slices"}
+    said = re.findall(r"(\S.*? minus .*?) ([+−]?\d\.\d{3}) \(95 % .*?: (.*?) scored higher; ", page.text)
+    assert {pair for pair, _, _ in said} == set(rows) and len(said) == len(rows) == 6
+    for pair, value, higher in said:
+        assert rows[pair].split(" ")[0] == value
+        assert higher == pair.split(" minus ")[value.startswith("−")]
+    pooled = [row for row in read_table(corrected, "pooled").to_pylist() if row["split"] == "test"]
+    best = sorted(pooled, key=lambda row: row["dice_repeats_median"])[-2:]
+    labels = {paper.VARIANTS[row["variant"]] for row in best}
+    assert set(said[0][0].split(" minus ")) == labels
 
 
 def test_a_single_fold_that_collapsed_is_named_with_its_own_evidence(tmp_path):
