@@ -66,7 +66,10 @@ def _modalities(header: list[str]) -> tuple[str, ...]:
     missing = [name for name in REQUIRED if name not in header]
     if missing:
         raise refused(
-            "The manifest lacks a column.", _HEADER, ", ".join(REQUIRED), f"no {', '.join(missing)}"
+            "The manifest lacks a column.",
+            _HEADER,
+            f"{', '.join(REQUIRED)}, separated by commas",
+            f"no {', '.join(missing)}",
         )
     if len(set(header)) < len(header):
         raise refused("Two columns have the same name.", _HEADER, "different names", _twice(header))

@@ -257,7 +257,8 @@ def _patients_of(
 def _small_splits(plan: FoldPlan) -> list[str]:
     counts = {split: len({e.patient_id for e in plan.slices[split] if e.positive}) for split in SPLITS}
     return [
-        f"{split}: only {n} patients with lesion (fewer than {FEW_LESION_PATIENTS}); its scores will vary widely"
+        f"{split}: only {n} patient{'s' * (n != 1)} with lesion (fewer than {FEW_LESION_PATIENTS}); "
+        "its scores will vary widely"
         for split, n in counts.items()
         if n < FEW_LESION_PATIENTS
     ]
