@@ -108,12 +108,15 @@ class StudyProgress(tune.Callback):
 
 def print_table_1(folder: RunFolder) -> None:
     """Table 1 on the test set: the repeats' pooled Dice, then the median model's with its patient interval."""
-    shown = Table(title="Table 1: pooled Dice on the test patients", title_justify="left")
+    shown = Table(
+        title="Table 1: pooled Dice on the test patients (the median model at its own threshold)",
+        title_justify="left",
+    )
     for name in (
         "variant",
         "repeats",
         "repeats at 0.5: median (quartiles)",
-        "median model at its threshold (95 % over patients)",
+        "median model: Dice (95 % over patients)",
     ):
         shown.add_column(name)
     for row in read_table(folder, "pooled").to_pylist():
