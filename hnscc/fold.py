@@ -1,18 +1,18 @@
 """One fold's data: read from the store once, normalised by the training slices' bounds, kept for aggregation."""
 
-import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hnscc.config import Study
+from hnscc.encode import npz_bytes, parquet_bytes
 from hnscc.errors import InputError
 from hnscc.files import hash_of, sha256, write_bytes, write_json
 from hnscc.plan import SPLITS, FoldFolder
+from hnscc.schemas import schema
 from hnscc.splits import FoldPlan
 from hnscc.store import Store
 
@@ -111,9 +111,9 @@ def write_fold(
     if existing and not replace:
         _check_same(existing, data)
     contents = {
-        folder.slices: _parquet(_slices_table(plan, data)),
-        folder.scans: _parquet(_scans_table(store, plan)),
-        folder.truth: _npz(masks=data.masks),
+        folder.slices: parquet_bytes(_slices_table(plan, data)),
+        folder.scans: parquet_bytes(_scans_table(store, plan)),
+        folder.truth: npz_bytes(masks=data.masks),
     }
     split = {
         "fold": plan.fold,
@@ -186,28 +186,4 @@ def _scans_table(store: Store, plan: FoldPlan) -> pa.Table:
                     "used_negative": len(used) - sum(used),
                 }
             )
-    integers = ("fold", "slices", "positive_slices", "used_positive", "used_negative")
-    names = (
-        "patient_id",
-        "scan_id",
-        "fold",
-        "split",
-        "slices",
-        "positive_slices",
-        "used_positive",
-        "used_negative",
-    )
-    schema = pa.schema([(name, pa.int32() if name in integers else pa.string()) for name in names])
-    return pa.Table.from_pylist(rows, schema=schema)
-
-
-def _parquet(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
-
-
-def _npz(**arrays: np.ndarray) -> bytes:
-    sink = io.BytesIO()
-    np.savez_compressed(sink, **arrays)
-    return sink.getvalue()
+    return pa.Table.from_pylist(rows, schema=schema("cohort"))

@@ -4,7 +4,6 @@ The same trials give the same bytes: rows stand in canonical order, draws are ke
 no wall-clock value stands outside columns named `seconds`.
 """
 
-import io
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +15,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from hnscc.comparisons import comparison_rows
+from hnscc.encode import parquet_bytes
 from hnscc.errors import InputError
 from hnscc.files import write_bytes
 from hnscc.metrics import HALF, THRESHOLDS, Counts, misplaced, outcomes
@@ -198,9 +198,7 @@ def _parquet(table: pa.Table) -> bytes:
     for name in table.column_names:
         if pa.types.is_floating(table[name].type) and pc.any(pc.is_nan(table[name])).as_py():
             raise ValueError(f"column {name} holds NaN")
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
+    return parquet_bytes(table)
 
 
 def read_table(run: RunFolder, name: str) -> pa.Table:

@@ -1,7 +1,6 @@
 """Fit one trial, from its fold's data to its record. Without Ray: python -m hnscc.train STUDY TRIAL [--out RUN]"""
 
 import argparse
-import io
 import json
 import os
 import platform
@@ -16,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
@@ -24,6 +22,7 @@ from torch import nn
 
 from hnscc.augment import augment, augment_copies
 from hnscc.config import Study, Training, Variant, load_study
+from hnscc.encode import npz_bytes, parquet_bytes
 from hnscc.errors import InputError
 from hnscc.evaluate import score_trial
 from hnscc.files import sha256, write_bytes
@@ -352,14 +351,12 @@ def _write_results(
     began = time.monotonic()
     fit.model.load_state_dict(fit.best)
     probabilities = fit.predict(data.images, channels)
-    sink = io.BytesIO()
-    np.savez_compressed(sink, probabilities=probabilities)
     contents = {
-        folder.predictions: sink.getvalue(),
+        folder.predictions: npz_bytes(probabilities=probabilities),
         folder.weights: save_safetensors(
             {name: value.cpu().contiguous() for name, value in fit.best.items()}
         ),
-        folder.history: _history_bytes(fit.history),
+        folder.history: parquet_bytes(pa.Table.from_pylist(fit.history, schema=HISTORY)),
     }
     for path, content in contents.items():
         write_bytes(path, content)
@@ -390,12 +387,6 @@ def _batches(order: np.ndarray, size: int) -> list[np.ndarray]:
     if len(starts) > 1 and len(order) - starts[-1] == 1:
         starts.pop()
     return np.split(order, starts[1:])
-
-
-def _history_bytes(history: list[dict[str, Any]]) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(history, schema=HISTORY), sink, compression="zstd")
-    return sink.getvalue()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -18,8 +18,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from hnscc.config import Study
 from hnscc.plan import RunFolder, Trial, plan_trials
-from hnscc.run import PreparedRun
 from hnscc.tables import read_table
 
 
@@ -39,23 +39,24 @@ def progress_bar(console: Console) -> Progress:
 class StudyProgress(tune.Callback):
     """Told by Tune of every report and finished trial."""
 
-    def __init__(self, run: PreparedRun, todo: list[Trial]) -> None:
+    def __init__(self, study: Study, todo: list[Trial], left: list[Trial]) -> None:
+        """todo: what is trained now, of the trials that are left."""
         self.console = Console(width=None if sys.stdout.isatty() else 120)
         self.bars = progress_bar(self.console)
         self.began = time.monotonic()
         self.done, self.todo = 0, len(todo)
-        left = set(run.missing())
-        before = [trial for trial in plan_trials(run.study) if trial not in left]
+        planned = plan_trials(study)
+        before = set(planned) - set(left)
         self.tasks = {
             variant: self.bars.add_task(
                 variant,
-                total=sum(trial.variant == variant for trial in plan_trials(run.study)),
+                total=sum(trial.variant == variant for trial in planned),
                 completed=sum(trial.variant == variant for trial in before),
                 note="",
             )
-            for variant in run.study.variants
+            for variant in study.variants
         }
-        each = f"{run.study.resources.cpus:g} CPUs each"
+        each = f"{study.resources.cpus:g} CPUs each"
         self.console.print(f"training {len(todo)} trials, {len(before)} done before, {each}", highlight=False)
 
     def __getstate__(self) -> dict[str, Any]:

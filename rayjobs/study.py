@@ -42,8 +42,8 @@ GPU_SHARE = 0.25
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an invocation left: how many trials are completed and missing; the failed ones, each with the last line
-    of its error; the ones that this invocation should have trained and did not."""
+    """What an invocation left: how many trials are completed and missing; the failed ones, each with the kind of
+    its error; the ones that this invocation should have trained and did not."""
 
     folder: RunFolder
     completed: int
@@ -99,10 +99,11 @@ def run_study(study: Study, out: str | Path | None, address: str | None, limit: 
         with StudyProgress.reading() as reading:
             resolve = _resolve_on_cluster if address else resolve_device
             run = prepare_run(study, folder.root, resolve=resolve, progress=reading)
-        todo = run.missing()[:limit]
+        left = run.missing()
+        todo = left[:limit]
         if todo and not address:
             connection.enter_context(_connected(None))
-        interrupted = bool(todo) and _train(run, todo)
+        interrupted = bool(todo) and _train(run, todo, left)
         if not interrupted:
             aggregate(folder)
         return _outcome(run, todo, interrupted)
@@ -169,18 +170,18 @@ def _resolve_on_cluster(training: Training) -> tuple[str, str]:
     return ray.get(ray.remote(resolve_device).options(num_cpus=0, num_gpus=gpus).remote(training))
 
 
-def _train(run: PreparedRun, todo: list[Trial]) -> bool:
-    """Let Tune schedule the trials; returns whether the user interrupted it."""
+def _train(run: PreparedRun, todo: list[Trial], left: list[Trial]) -> bool:
+    """Let Tune schedule `todo` of the trials that are left; returns whether the user interrupted it."""
     for trial in todo:
         # What is trained again must not be taken for done, or for this time's failure, by its old record.
         run.folder.trial(trial.trial_id).record.unlink(missing_ok=True)
     scratch = tempfile.mkdtemp(prefix="hnscc-tune-")
-    progress = StudyProgress(run, todo)
+    progress = StudyProgress(run.study, todo, left)
     try:
         tuner = tune.Tuner(
             tune.with_resources(tune.with_parameters(TrialWorker, run=run), _resources(run, todo)),
             param_space={"trial": tune.grid_search([vars(trial) for trial in todo])},
-            tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=None),
+            tune_config=tune.TuneConfig(reuse_actors=True),
             run_config=tune.RunConfig(
                 name="trials",
                 storage_path=scratch,
@@ -203,21 +204,18 @@ def _train(run: PreparedRun, todo: list[Trial]) -> bool:
 def _interruptible() -> Iterator[list[int]]:
     """Ctrl-C and SIGTERM end Tune's loop at the next step; trials keep their checkpoints. Yields the signals seen."""
     seen: list[int] = []
-    before = signal.getsignal(signal.SIGTERM)
 
     def _stop(number: int, frame: Any) -> None:
         seen.append(number)
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, _stop)
-    before_int = signal.signal(signal.SIGINT, _stop)
+    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield seen
-    except KeyboardInterrupt:
-        seen.append(signal.SIGINT)
+        with contextlib.suppress(KeyboardInterrupt):
+            yield seen
     finally:
-        signal.signal(signal.SIGTERM, before)
-        signal.signal(signal.SIGINT, before_int)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _resources(run: PreparedRun, todo: list[Trial]) -> dict[str, float]:
