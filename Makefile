@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 HNSCC := $(BIN)/hnscc
 
-.PHONY: setup demo test bench clean
+.PHONY: setup setup-cluster demo test test-cluster chaos bench clean
 
 setup: .venv/current
 
@@ -28,8 +28,28 @@ test: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/pytest
 
-# Time and peak memory of the demo's study, from its store to its report.
+# What the cluster tests need beyond `make setup`: Ray's job server, sshd, an S3 server. Debian's packages, as root.
+PACKAGES := openssh-server rsync netcat-openbsd iproute2 radosgw ceph-mon ceph-osd ceph-mgr ceph-common
+PROGRAMS := /usr/sbin/sshd rsync nc ip radosgw ceph-mon ceph-osd ceph-mgr ceph
+
+setup-cluster: .venv/cluster
+	($(foreach program,$(PROGRAMS),command -v $(program) &&) true) >/dev/null || (apt-get update -qq && apt-get install -y -qq $(PACKAGES))
+
+.venv/cluster: .venv/current
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,cluster]'
+	touch $@
+
+# Real hosts, a real S3 server and kills, on this machine: network namespaces, so as root, on Linux.
+test-cluster: setup-cluster
+	$(BIN)/pytest tests/cluster
+
+# Hundreds of kills; an hour on 2 cores.
+chaos: setup-cluster
+	$(BIN)/python tests/cluster/chaos.py
+
+# Time and peak memory of the demo's study, from its store to its report; what Ray costs.
 bench: setup data/demo.zarr
+	$(BIN)/python benchmarks/overhead.py studies/demo.yaml
 	rm -rf runs/bench
 	$(BIN)/python benchmarks/measure.py $(HNSCC) run studies/demo.yaml --out runs/bench
 

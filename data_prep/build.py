@@ -14,6 +14,7 @@ from typing import Any
 from data_prep.manifest import Row, read_manifest, refused
 from data_prep.place import MIN_COVERAGE, place_scan, same_grid
 from data_prep.read import Grid, read_grid, read_volume
+from hnscc.places import place
 from hnscc.store import Scan, Store, begin_store, finish_store, write_scan
 
 Progress = Callable[[int, int, str], None]  # done, total, text
@@ -40,7 +41,7 @@ def prepare(
     """
     _check_settings(size, pixel_mm, workers)
     rows = read_manifest(manifest)
-    final = Path.cwd() / _local(store)
+    final = place(store).absolute()
     unfinished = begin_store(final, overwrite)
     try:
         grid_of = choose_reference(rows, reference)
@@ -55,6 +56,7 @@ def prepare(
             placed=_placed(grid_of, pixel_mm),
             scans=scans,
             overwrite=overwrite,
+            progress=progress,
         )
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -175,12 +177,6 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _local(store: str | Path) -> Path:
-    if "://" in str(store):
-        raise refused("Stores are prepared in a folder first.", "store", "a path of this machine", "a URL")
-    return Path(store)
 
 
 def _check_settings(size: int, pixel_mm: float | None, workers: int | None) -> None:

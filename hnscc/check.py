@@ -11,6 +11,7 @@ from rich.table import Table
 
 from hnscc.config import Study
 from hnscc.model import check_model, resolve_device
+from hnscc.places import Place
 from hnscc.plan import SPLITS, RunFolder, Trial, plan_trials
 from hnscc.records import read_record
 from hnscc.run import check_identities, plan_folds, run_folder, trial_status
@@ -18,7 +19,7 @@ from hnscc.splits import FoldPlan
 from hnscc.store import Store
 
 
-def check_study(study: Study, out: str | Path | None = None) -> dict[str, Any]:
+def check_study(study: Study, out: str | Place | None = None) -> dict[str, Any]:
     """Validate a study against its store and networks; everything `hnscc check` prints, as JSON.
 
     Reads the store's index and the records of trials already there, no image. InputError for what cannot run,

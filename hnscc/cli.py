@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hnscc import __version__
-from hnscc.errors import InputError
+from hnscc.errors import InputError, told
 
 app = typer.Typer(
     help="Repeat-run studies of medical image segmentation. In order: prepare, check, run, query.",
@@ -27,18 +27,18 @@ app = typer.Typer(
 )
 
 StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML).")]
-Run = Annotated[Path, typer.Argument(help="Run folder, for example runs/demo.")]
+# Not Path, which would make s3:/ of s3://.
+Run = Annotated[str, typer.Argument(help="Run folder, for example runs/demo or s3://bucket/runs/demo.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
-Out = Annotated[Path | None, typer.Option(help="Run folder; runs/<name of the study> unless given.")]
+Out = Annotated[
+    str | None, typer.Option(help="Run folder or s3:// URL; runs/<name of the study> unless given.")
+]
 
 
 def main() -> None:
-    """Run a command; bad input gives one message on standard error and exit code 2."""
+    """Run a command; bad input gives one message on standard error and exit code 2, failing storage exit code 1."""
     try:
-        app()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(told(app))
     except BrokenPipeError:
         # The reader, such as `head`, has what it wants; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -79,7 +79,9 @@ def prepare(
     manifest: Annotated[
         Path, typer.Argument(help="CSV: patient_id, scan_id, mask, and a column per modality.")
     ],
-    store: Annotated[str, typer.Argument(help="New store, for example data/cohort.zarr.")],
+    store: Annotated[
+        str, typer.Argument(help="New store, for example data/cohort.zarr or s3://bucket/cohort.zarr.")
+    ],
     size: Annotated[int, typer.Option(help="Side of a stored slice in pixels.")] = 128,
     pixel_mm: Annotated[
         float | None, typer.Option(help="Pixel size in mm (then crop and pad); else the whole field of view.")
@@ -116,7 +118,9 @@ def prepare(
 
 @app.command()
 def verify(
-    store: Annotated[str, typer.Argument(help="A store, for example data/cohort.zarr.")],
+    store: Annotated[
+        str, typer.Argument(help="A store, for example data/cohort.zarr or s3://bucket/cohort.zarr.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Read every chunk of a store and check it against its checksums and digests.
@@ -180,6 +184,22 @@ def run(
 
 
 @app.command()
+def status(run: Run, as_json: AsJson = False) -> None:
+    """Show how far a study has come, also from another terminal or machine while it runs.
+
+    Example: hnscc status runs/demo
+    """
+    from hnscc.plan import open_run
+    from hnscc.status import print_status, run_status
+
+    found = run_status(open_run(run))
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        print_status(found, Console(width=None if sys.stdout.isatty() else 120), run)
+
+
+@app.command()
 def aggregate(run: Run) -> None:
     """Write the tables, figures and report again from the finished trials.
 
@@ -188,9 +208,10 @@ def aggregate(run: Run) -> None:
     from hnscc.plan import open_run
     from rayjobs.aggregate import aggregate as again
 
-    for problem in again(open_run(run)):
+    folder = open_run(run)
+    for problem in again(folder):
         print(problem, file=sys.stderr)
-    print(f"wrote {run}/tables and {run}/report.html\nnext:  hnscc query {run} 'SHOW TABLES'")
+    print(f"wrote {folder.tables} and {folder.html}\nnext:  hnscc query {folder.root} 'SHOW TABLES'")
 
 
 @app.command()
@@ -202,8 +223,9 @@ def report(run: Run) -> None:
     from hnscc.plan import open_run
     from hnscc.report import write_report
 
-    write_report(open_run(run))
-    print(f"wrote {run}/report.html and {run}/report.md")
+    folder = open_run(run)
+    write_report(folder)
+    print(f"wrote {folder.html} and {folder.markdown}")
 
 
 @app.command()
@@ -229,6 +251,36 @@ def query(
             do="choose one of these",
         )
     writers[form](ask(open_run(run), sql))
+
+
+@app.command()
+def doctor(
+    cluster: Annotated[Path | None, typer.Option(help="A `ray up` file, for example cluster.yaml.")] = None,
+    working_dir: Annotated[
+        Path | None, typer.Option(help="The folder that `ray job submit --working-dir` is to upload.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a cluster file, or a folder to be submitted, before anything starts; needs no network.
+
+    Every missing safeguard and invalid field of a `ray up` file is named with its line. Of a folder: how much Ray
+    would upload, and whether patient files are among it. Exit code 2 if something is wrong.
+
+    Example: hnscc doctor --cluster cluster.yaml --working-dir .
+    """
+    if cluster is None and working_dir is None:
+        raise InputError(
+            "There is nothing to check.",
+            where="hnscc doctor",
+            expected="--cluster FILE, --working-dir DIR, or both",
+            found="neither",
+            do="hnscc doctor --cluster cluster.yaml --working-dir .",
+        )
+    from rayjobs.doctor import examine
+
+    found = examine(cluster, working_dir)
+    print(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(found.lines()))
+    raise typer.Exit(0 if found.fine else 2)
 
 
 @app.command()

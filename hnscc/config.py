@@ -3,13 +3,13 @@
 import re
 from copy import deepcopy
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from hnscc.errors import InputError
+from hnscc.places import Place, place
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -119,10 +119,15 @@ class Evaluation(Settings):
 
 
 class Resources(Settings):
-    """What a trial asks of Ray; no part of its identity."""
+    """What a trial asks of Ray; no part of its identity.
+
+    gpus auto = the share of a GPU that its measured peak memory needs. hung_after: seconds without a finished epoch
+    after which a trial is ended and goes on from its checkpoint, elsewhere if need be.
+    """
 
     cpus: Annotated[float, Field(gt=0)]
     gpus: Annotated[float, Field(ge=0)] | Literal["auto"]
+    hung_after: Annotated[float, Field(gt=0)]
 
 
 class Variant(Settings):
@@ -191,7 +196,7 @@ CORRECTED: dict[str, Any] = {
         "device": "auto",
     },
     "evaluation": {"cutoff_px": 9, "bootstraps": 2000},
-    "resources": {"cpus": 1, "gpus": "auto"},
+    "resources": {"cpus": 1, "gpus": "auto", "hung_after": 1800},
 }
 AS_WRITTEN: dict[str, Any] = {
     "protocol": "as_written",
@@ -249,12 +254,12 @@ _StrictLoader.add_implicit_resolver(
 )
 
 
-def load_study(path: str | Path) -> Study:
+def load_study(path: str | Place) -> Study:
     """Read, merge and check a study file.
 
     Raises InputError naming the path of the setting: not YAML, unknown key, wrong type, value out of range.
     """
-    path = Path(path)
+    path = place(path)
     try:
         raw = yaml.load(path.read_text(), Loader=_StrictLoader)
     except (FileNotFoundError, IsADirectoryError):

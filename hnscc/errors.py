@@ -1,12 +1,17 @@
-"""The one error that bad input gives."""
+"""The two errors that are told without a traceback: bad input, and a storage that gave way."""
+
+import sys
+from collections.abc import Callable
 
 
-class InputError(Exception):
-    """Something the user gave is wrong: the command prints this and ends with exit code 2.
+class _Told(Exception):
+    """Says what is wrong, where, what was expected, what was found and what to do.
 
     Name scans by their pseudonym, columns and rows by name and number, settings by their path in the study
     file. Never put a path of a patient's file, or anything read from its header, into the text.
     """
+
+    exit_code: int
 
     def __init__(self, problem: str, *, where: str, expected: str, found: str, do: str) -> None:
         self.problem, self.where, self.expected, self.found, self.do = problem, where, expected, found, do
@@ -15,9 +20,31 @@ class InputError(Exception):
         )
 
     def __reduce__(self):
-        # Exceptions cross process borders (workers of `hnscc prepare`); the default would lose the keywords.
-        return _rebuild, (self.problem, self.where, self.expected, self.found, self.do)
+        # Exceptions cross process borders (workers of `hnscc prepare`, of Ray); the default would lose the keywords.
+        return _rebuild, (type(self), self.problem, self.where, self.expected, self.found, self.do)
 
 
-def _rebuild(problem: str, where: str, expected: str, found: str, do: str) -> InputError:
-    return InputError(problem, where=where, expected=expected, found=found, do=do)
+class InputError(_Told):
+    """Something the user gave is wrong: the command prints this and ends with exit code 2."""
+
+    exit_code = 2
+
+
+class StorageError(_Told):
+    """The disk is full, or the storage does not answer: exit code 1. What was written before is whole, and the
+    same command continues once the storage is well."""
+
+    exit_code = 1
+
+
+def told(command: Callable[[], int]) -> int:
+    """Run a command; an error that is told is printed on standard error. Returns the exit code."""
+    try:
+        return command()
+    except _Told as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _rebuild(kind: type[_Told], problem: str, where: str, expected: str, found: str, do: str) -> _Told:
+    return kind(problem, where=where, expected=expected, found=found, do=do)

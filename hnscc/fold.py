@@ -1,6 +1,5 @@
 """One fold's data: read from the store once, normalised by the training slices' bounds, kept for aggregation."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ import pyarrow as pa
 from hnscc.config import Study
 from hnscc.encode import npz_bytes, parquet_bytes
 from hnscc.errors import InputError
-from hnscc.files import hash_of, sha256, write_bytes, write_json
+from hnscc.files import hash_of, read_sealed, sha256, write_bytes, write_sealed
 from hnscc.plan import SPLITS, FoldFolder
 from hnscc.schemas import schema
 from hnscc.splits import FoldPlan
@@ -129,13 +128,13 @@ def write_fold(
         return
     for path, content in contents.items():
         write_bytes(path, content)
-    write_json(folder.split, split)
+    write_sealed(folder.split, split)
 
 
 def _read_split(folder: FoldFolder) -> dict | None:
     """What split.json says; None where there is none or where it is damaged, since it can be written again."""
     try:
-        return json.loads(folder.split.read_text())
+        return read_sealed(folder.split)
     except (FileNotFoundError, ValueError):
         return None
 

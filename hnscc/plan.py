@@ -8,6 +8,7 @@ from typing import Any
 from hnscc.config import Study
 from hnscc.errors import InputError
 from hnscc.files import hash_of, sha256
+from hnscc.places import Place, place
 from hnscc.seeds import derive_seed
 
 SPLITS = ("train", "validation", "test")
@@ -96,10 +97,10 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
 class RunFolder:
     """Every path of a run folder. Nothing else in the project joins a path below it."""
 
-    root: Path
+    root: Place
 
     @property
-    def study(self) -> Path:
+    def study(self) -> Place:
         return self.root / "study.yaml"
 
     @property
@@ -108,33 +109,37 @@ class RunFolder:
         return [TrialFolder(path.parent) for path in sorted(self.root.glob("trials/*/record.json"))]
 
     @property
-    def provenance(self) -> Path:
+    def provenance(self) -> Place:
         return self.root / "provenance.json"
 
     @property
-    def lock(self) -> Path:
+    def lock(self) -> Place:
         return self.root / ".lock"
 
+    def proof(self, name: str) -> Place:
+        """A file by which machines prove to one another that they see this folder."""
+        return self.root / ".shared" / name
+
     @property
-    def html(self) -> Path:
+    def html(self) -> Place:
         return self.root / "report.html"
 
     @property
-    def markdown(self) -> Path:
+    def markdown(self) -> Place:
         return self.root / "report.md"
 
     @property
-    def tables(self) -> Path:
+    def tables(self) -> Place:
         return self.root / "tables"
 
     @property
-    def figures(self) -> Path:
+    def figures(self) -> Place:
         return self.root / "figures"
 
-    def table(self, name: str) -> Path:
+    def table(self, name: str) -> Place:
         return self.tables / f"{name}.parquet"
 
-    def figure(self, name: str, kind: str = "png") -> Path:
+    def figure(self, name: str, kind: str = "png") -> Place:
         return self.figures / f"{name}.{kind}"
 
     def fold(self, fold: int) -> "FoldFolder":
@@ -148,22 +153,22 @@ class RunFolder:
 class FoldFolder:
     """folds/f0: split.json (written last) vouches for the others by their hashes."""
 
-    root: Path
+    root: Place
 
     @property
-    def split(self) -> Path:
+    def split(self) -> Place:
         return self.root / "split.json"
 
     @property
-    def slices(self) -> Path:
+    def slices(self) -> Place:
         return self.root / "slices.parquet"
 
     @property
-    def scans(self) -> Path:
+    def scans(self) -> Place:
         return self.root / "scans.parquet"
 
     @property
-    def truth(self) -> Path:
+    def truth(self) -> Place:
         return self.root / "truth.npz"
 
 
@@ -171,38 +176,53 @@ class FoldFolder:
 class TrialFolder:
     """trials/<trial>: record.json (written last) vouches for the others by their hashes."""
 
-    root: Path
+    root: Place
 
     @property
-    def record(self) -> Path:
+    def record(self) -> Place:
         return self.root / "record.json"
 
     @property
-    def history(self) -> Path:
+    def history(self) -> Place:
         return self.root / "history.parquet"
 
     @property
-    def predictions(self) -> Path:
+    def predictions(self) -> Place:
         return self.root / "predictions.npz"
 
     @property
-    def weights(self) -> Path:
+    def weights(self) -> Place:
         return self.root / "weights.safetensors"
 
+    def slot(self, number: int) -> "Slot":
+        return Slot(self.root / "checkpoint", number)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """checkpoint/: two slots written in turn; the facts (written last) vouch for the tensors by their crc32c."""
+
+    root: Place
+    number: int
+
     @property
-    def checkpoint(self) -> Path:
-        return self.root / "checkpoint" / "checkpoint.safetensors"
+    def facts(self) -> Place:
+        return self.root / f"slot-{self.number}.json"
+
+    @property
+    def tensors(self) -> Place:
+        return self.root / f"slot-{self.number}.safetensors"
 
 
-def open_run(path: str | Path) -> RunFolder:
-    """The run folder at `path`. InputError where it is none."""
-    folder = RunFolder(Path(path))
+def open_run(path: str | Place) -> RunFolder:
+    """The run folder at `path`, which may be an s3:// URL. InputError where it is none."""
+    folder = RunFolder(place(path))
     if not folder.study.is_file():
         raise InputError(
             "This is not a run folder.",
             where=str(path),
             expected="a folder with study.yaml, as `hnscc run` makes it",
             found="a folder without study.yaml" if folder.root.is_dir() else "no such folder",
-            do="check the path, for example runs/demo",
+            do="check the path, for example runs/demo or s3://bucket/runs/demo",
         )
     return folder

@@ -1,9 +1,10 @@
-"""A trial's record: written last, it vouches for the trial's other files by their hashes."""
+"""What a trial's folder says of itself: the record, written last, vouches for its other files by their hashes."""
 
-import json
+import contextlib
+from pathlib import Path
 from typing import Any
 
-from hnscc.files import sha256, write_json
+from hnscc.files import read_sealed, sha256, storage_errors, write_sealed
 from hnscc.plan import TrialFolder
 
 # Weights may be pruned once no reading needs them; what the tables come from may not.
@@ -11,28 +12,54 @@ NEEDED = ("history.parquet", "predictions.npz")
 
 
 def write_record(folder: TrialFolder, record: dict[str, Any]) -> None:
-    write_json(folder.record, record)
+    write_sealed(folder.record, record)
 
 
 def read_record(folder: TrialFolder) -> dict[str, Any] | None:
     """The trial's record, or None where it has none or its record is not whole."""
     try:
-        record = json.loads(folder.record.read_text())
+        record = read_sealed(folder.record)
     except (FileNotFoundError, ValueError):
         return None
-    whole = isinstance(record, dict) and {"status", "identity", "settings"} <= record.keys()
+    whole = {"status", "identity", "settings"} <= record.keys()
     return record if whole and ("files" if record["status"] == "completed" else "error") in record else None
+
+
+def progress(folder: TrialFolder) -> dict[str, Any] | None:
+    """The facts of a running or interrupted trial's newest checkpoint: epoch, history, attempts; None without one."""
+    found = []
+    for number in (0, 1):
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            found.append(read_sealed(folder.slot(number).facts))
+    return max(found, key=lambda facts: facts["epoch"], default=None)
+
+
+def tidy(folder: TrialFolder) -> None:
+    """Delete the checkpoints of a finished trial, and what killed processes left half-written."""
+    for number in (0, 1):
+        folder.slot(number).facts.unlink(missing_ok=True)
+        folder.slot(number).tensors.unlink(missing_ok=True)
+    below = folder.slot(0).root
+    if isinstance(below, Path) and below.is_dir():
+        for each in [*folder.root.glob(".*.tmp"), *below.glob(".*.tmp")]:
+            each.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another process of this trial, cut off, still writes there
+            below.rmdir()
 
 
 def damage(folder: TrialFolder, record: dict[str, Any]) -> str | None:
     """What is wrong with a completed trial's files, or None."""
     for name, expected in record["files"].items():
         path = folder.root / name
-        if not path.is_file():
+        try:
+            with storage_errors(path):
+                content = path.read_bytes()
+        except FileNotFoundError:
             if name in NEEDED:
                 return f"{name} is gone"
-        elif sha256(path.read_bytes()) != expected:
-            return f"{name} is damaged: its content is not what was written"
+        else:
+            if sha256(content) != expected:
+                return f"{name} is damaged: its content is not what was written"
     return None
 
 

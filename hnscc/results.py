@@ -1,11 +1,9 @@
 """What the trials of a run folder left: read, checked by their hashes, counted at 0.5; the medians chosen."""
 
 import io
-import json
 import math
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +13,9 @@ import pyarrow.parquet as pq
 from hnscc.config import Study, load_study
 from hnscc.errors import InputError
 from hnscc.evaluate import READINGS, Reading, choose_threshold, highest, median_position, sweep
-from hnscc.files import sha256
+from hnscc.files import read_sealed, sha256
 from hnscc.metrics import HALF, Counts, concatenate, count, positive
+from hnscc.places import Place
 from hnscc.plan import SPLITS, RunFolder, Trial, plan_trials, trial_seeds
 from hnscc.records import read_record
 
@@ -126,11 +125,11 @@ def load_fold(run: RunFolder, number: int) -> Fold:
 def read_split(run: RunFolder, number: int) -> dict[str, Any]:
     """A fold's split.json: at least `digest` (str), `files` {name: sha256} and `warnings` [str]. Else InputError."""
     try:
-        split = json.loads(_content(run.fold(number).split))
-    except _Damaged as damage:
-        raise _damaged_fold(number, str(damage)) from None
+        split = read_sealed(run.fold(number).split)
+    except OSError as error:
+        raise _damaged_fold(number, f"split.json cannot be read ({type(error).__name__})") from None
     except ValueError:
-        raise _damaged_fold(number, "a split.json that cannot be read: it is not JSON") from None
+        raise _damaged_fold(number, "a split.json whose content is not what was written") from None
     whole = (
         isinstance(split, dict)
         and isinstance(split.get("digest"), str)
@@ -161,14 +160,14 @@ class _Damaged(ValueError):
     """A file is not what was written; the text names it without a path."""
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Place) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise _Damaged(f"{path.name} cannot be read ({type(error).__name__})") from None
 
 
-def _checked(path: Path, hashes: dict[str, str]) -> bytes:
+def _checked(path: Place, hashes: dict[str, str]) -> bytes:
     content = _content(path)
     if sha256(content) != hashes.get(path.name):
         raise _Damaged(f"{path.name} is not what was written: its SHA-256 differs from the recorded one")

@@ -17,6 +17,7 @@ from hnscc.errors import InputError
 from hnscc.files import write_json, write_text
 from hnscc.fold import FoldData, read_fold, write_fold
 from hnscc.model import check_model, resolve_device
+from hnscc.places import Place, place
 from hnscc.plan import RunFolder, Trial, differences, identity, plan_trials, trial_settings
 from hnscc.records import damage, read_record
 from hnscc.splits import FoldPlan, plan_fold
@@ -72,8 +73,8 @@ def trial_status(folder: RunFolder, trial: Trial) -> tuple[str, str | None]:
     return ("missing", wrong) if wrong else ("completed", None)
 
 
-def run_folder(study: Study, out: str | Path | None) -> RunFolder:
-    return RunFolder(Path(out) if out else Path("runs") / study.name)
+def run_folder(study: Study, out: str | Place | None) -> RunFolder:
+    return RunFolder(place(out) if out else Path("runs") / study.name)
 
 
 def plan_folds(study: Study) -> tuple[Store, list[FoldPlan]]:
@@ -95,7 +96,7 @@ def plan_folds(study: Study) -> tuple[Store, list[FoldPlan]]:
 
 def prepare_run(
     study: Study,
-    out: str | Path | None = None,
+    out: str | Place | None = None,
     *,
     resolve: Callable[[Training], tuple[str, str]] = resolve_device,
     progress: Callable[[int, int], None] | None = None,

@@ -9,6 +9,8 @@
 Slices are transaxial and shown as in radiology: rows run to posterior, columns to the patient's left, z to
 superior. Every chunk has a crc32c; since a deleted chunk reads as zeros, every scan also has a digest of its
 content, and the store's digest covers the index, so that nothing can be damaged or exchanged unnoticed.
+
+A store is built in a folder; one on S3 (s3://bucket/prefix) is uploaded from there, the root's zarr.json last.
 """
 
 import hashlib
@@ -17,24 +19,37 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
-from zarr.storage import LocalStore
+from zarr.storage import LocalStore, ObjectStore
 
 from hnscc.errors import InputError
-from hnscc.files import hash_of
+from hnscc.files import hash_of, storage_errors
+from hnscc.lease import only_one
+from hnscc.places import Place, S3Path, client, patiently, place
 
 FORMAT = "hnscc-slice-store"
 SCHEMA_VERSION = 1
+ROOT = "zarr.json"
+# Beside the scans of a store on S3 while it is uploaded: what says that it is ours, and that nobody else uploads.
+UNFINISHED = ".unfinished"
+LOCK = ".lock"
+UPLOADS_AT_ONCE = 4
 # What Zarr, its codecs and json raise on damaged bytes (ValueError covers Zarr's own errors and bad JSON).
 DAMAGE = (ValueError, TypeError, LookupError, OSError, RuntimeError, AttributeError, OverflowError)
 
 Progress = Callable[[int, int, str], None]  # done, total, text
+Answer = TypeVar("Answer")
+
+
+class DamagedStore(InputError):
+    """A store whose content is not what was written."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +95,7 @@ class Store:
         """All slices of one scan: images (Z, C, H, W) float32 in raw units, mask (Z, H, W) uint8 of 0 and 1.
 
         One read per shard; the content is compared with the scan's digest. InputError names the scan if it is
-        not in the store, or damaged.
+        not in the store, or damaged; StorageError where disk or S3 do not answer.
         """
         scan = next((scan for scan in self.scans if scan.scan_id == scan_id), None)
         if scan is None:
@@ -91,10 +106,14 @@ class Store:
                 found=f"scan {scan_id}",
                 do="Check the scan id, or prepare the store again from a manifest that lists the scan.",
             )
-        try:
+
+        def read() -> tuple[np.ndarray, np.ndarray]:
             root = zarr.open_group(zarr_store(self.location), mode="r", zarr_format=3)
-            images = np.asarray(root[f"scans/{scan_id}/images"][...])
-            mask = np.asarray(root[f"scans/{scan_id}/mask"][...])
+            images, mask = (root[f"scans/{scan_id}/{name}"] for name in ("images", "mask"))
+            return np.asarray(images[...]), np.asarray(mask[...])
+
+        try:
+            images, mask = _asked(self.location, read)
         except DAMAGE as error:
             raise _damaged(self.location, scan_id, f"chunks that cannot be read ({_kind(error)})") from None
         if content_digest(images, mask) != scan.digest:
@@ -102,23 +121,28 @@ class Store:
         return images, mask
 
 
-def zarr_store(location: str | Path) -> LocalStore:
-    """The only place that turns a location into a Zarr store; object stores (s3://) will be added here."""
-    if "://" in str(location):
-        raise InputError(
-            "Stores at a URL are not supported yet.",
-            where=f"store {location}",
-            expected="a folder of this machine or of a shared file system",
-            found="a URL",
-            do="Give the path of a folder.",
-        )
-    return LocalStore(Path(location))
+def zarr_store(location: str | Place) -> LocalStore | ObjectStore:
+    """The only place that turns a location into a Zarr store; one on S3 can only be read through it."""
+    where = place(location)
+    if isinstance(where, S3Path):
+        return ObjectStore(client(where.bucket, where.key), read_only=True)
+    return LocalStore(where)
 
 
-def open_store(location: str | Path) -> Store:
+def _asked(location: str | Place, read: Callable[[], Answer]) -> Answer:
+    """What `read` gives. A disk or an S3 storage that does not answer is StorageError, never damage."""
+    where = place(location)
+    if isinstance(where, S3Path):
+        return patiently(where, read)
+    with storage_errors(where):
+        return read()
+
+
+def open_store(location: str | Place) -> Store:
     """Open a finished store and check its index. One small file is read, whatever the number of scans.
 
-    InputError: absent, not a store of this program, another schema version, damaged metadata.
+    InputError: absent, not a store of this program, another schema version, damaged metadata. StorageError where
+    disk or S3 do not answer.
     """
     attributes = _root_attributes(location)
     if attributes.get("format") != FORMAT:
@@ -172,14 +196,18 @@ def verify_store(store: Store, progress: Progress | None = None) -> int:
     return sum(scan.slices for scan in store.scans)
 
 
-def begin_store(final: Path, overwrite: bool) -> Path:
-    """An empty, unfinished store beside its final name. InputError if `final` exists and must not be
-    replaced."""
-    if final.exists() or final.is_symlink():
-        _check_replaceable(final, overwrite)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".unfinished", dir=final.parent))
-    unfinished.chmod(0o755)  # mkdtemp is for the owner alone; a cluster's other nodes read stores too
+def begin_store(final: Place, overwrite: bool) -> Path:
+    """An empty, unfinished store beside its final name, or in a temporary folder where that is on S3.
+
+    InputError if `final` exists and must not be replaced.
+    """
+    _check_vacant(final, overwrite)
+    if isinstance(final, S3Path):
+        unfinished = Path(tempfile.mkdtemp(prefix="hnscc-store-"))
+    else:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".unfinished", dir=final.parent))
+        unfinished.chmod(0o755)  # mkdtemp is for the owner alone; a cluster's other nodes read stores too
     zarr.create_group(zarr_store(unfinished), zarr_format=3)
     zarr.create_group(zarr_store(unfinished), path="scans", zarr_format=3)
     return unfinished
@@ -229,29 +257,59 @@ def write_scan(
 
 def finish_store(
     unfinished: Path,
-    final: Path,
+    final: Place,
     *,
     modalities: tuple[str, ...],
     size: int,
     placed: dict[str, Any],
     scans: list[Scan],
     overwrite: bool,
+    progress: Progress | None = None,
 ) -> Store:
-    """Write the root attributes and rename the store to its final name (replacing one only if
-    `overwrite`)."""
+    """Write the root attributes and rename the store to its final name (replacing one only if `overwrite`), or
+    upload it there."""
     entries = [_entry(scan) for scan in sorted(scans, key=lambda scan: scan.scan_id)]
     index = {"modalities": list(modalities), "size": size, "placed": placed, "scans": entries}
     head = {"format": FORMAT, "schema_version": SCHEMA_VERSION, "digest": _store_digest(index)}
     zarr.open_group(zarr_store(unfinished), mode="r+", zarr_format=3).update_attributes({**head, **index})
+    if isinstance(final, S3Path):
+        _upload(unfinished, final, overwrite, progress)
+    else:
+        _rename(unfinished, final, overwrite)
+    return open_store(final)
+
+
+def _rename(unfinished: Path, final: Path, overwrite: bool) -> None:
     replaced = None
-    if final.exists() or final.is_symlink():
-        _check_replaceable(final, overwrite)
+    if _check_vacant(final, overwrite):
         replaced = final.with_name(f"{unfinished.name}.replaced")
         final.rename(replaced)
     unfinished.rename(final)
     if replaced:
         shutil.rmtree(replaced)
-    return open_store(final)
+
+
+def _upload(folder: Path, final: S3Path, overwrite: bool, progress: Progress | None) -> None:
+    """The root's zarr.json goes first and comes last: in between there is no store, neither the old nor the new one.
+
+    An upload that was cut short leaves UNFINISHED behind, and the same command begins again.
+    """
+    tell = progress or (lambda done, total, text: None)
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    root = files.pop(ROOT)
+    with only_one(final / LOCK):
+        _check_vacant(final, overwrite)
+        (final / UNFINISHED).write_bytes(FORMAT.encode())
+        (final / ROOT).unlink(missing_ok=True)
+        for each in (final / "scans").below():
+            if each.key.removeprefix(f"{final.key}/") not in files:
+                each.unlink(missing_ok=True)
+        with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
+            uploads = pool.map(lambda name: (final / name).write_bytes(files[name].read_bytes()), files)
+            for done, _ in enumerate(uploads, start=1):
+                tell(done, len(files), "uploading")
+        (final / ROOT).write_bytes(root.read_bytes())
+        (final / UNFINISHED).unlink(missing_ok=True)
 
 
 def content_digest(images: np.ndarray, mask: np.ndarray) -> str:
@@ -282,21 +340,34 @@ def _write_array(group: zarr.Group, name: str, values: np.ndarray) -> None:
     array[...] = values
 
 
-def _root_attributes(location: str | Path) -> dict[str, Any]:
+def _root_attributes(location: str | Place) -> dict[str, Any]:
     try:
-        return dict(zarr.open_group(zarr_store(location), mode="r", zarr_format=3).attrs)
+        return _asked(
+            location, lambda: dict(zarr.open_group(zarr_store(location), mode="r", zarr_format=3).attrs)
+        )
     except FileNotFoundError:
         raise _no_store(location, _what_is_there(location)) from None
     except DAMAGE as error:
         raise _damaged(location, None, f"metadata that cannot be read ({_kind(error)})") from None
 
 
-def _what_is_there(location: str | Path) -> str:
-    return "a file or folder that is no Zarr hierarchy" if os.path.lexists(location) else "nothing there"
+def _what_is_there(location: str | Place) -> str:
+    where = place(location)
+    if isinstance(where, S3Path):
+        if (where / UNFINISHED).is_file():
+            return "a store whose upload was cut short"
+        return "objects that are no Zarr hierarchy" if where.is_dir() else "nothing there"
+    return "a file or folder that is no Zarr hierarchy" if os.path.lexists(where) else "nothing there"
 
 
-def _check_replaceable(final: Path, overwrite: bool) -> None:
-    """Replace only what this program made, and only when told to."""
+def _check_vacant(final: Place, overwrite: bool) -> bool:
+    """Whether there is something to replace: only what this program made, and only when told to, else InputError."""
+    if isinstance(final, S3Path):
+        there = {each.key.removeprefix(f"{final.key}/") for each in final.below()} - {LOCK}
+        if not there or (UNFINISHED in there and ROOT not in there):
+            return False
+    elif not (final.exists() or final.is_symlink()):
+        return False
     if not overwrite:
         raise InputError(
             "There is something under the store's name already.",
@@ -305,26 +376,30 @@ def _check_replaceable(final: Path, overwrite: bool) -> None:
             found="an existing file or folder",
             do="Choose another name, or replace it with --overwrite.",
         )
-    if final.is_symlink() or _root_attributes(final).get("format") != FORMAT:
+    linked = isinstance(final, Path) and final.is_symlink()
+    if linked or _root_attributes(final).get("format") != FORMAT:
         raise _no_store(final, "a link, or a folder made by something else, which is never replaced")
+    return True
 
 
 def _is_sound(store: Store, scan: Scan) -> bool:
     try:
         store.read(scan.scan_id)
-        group = zarr.open_group(
-            zarr_store(store.location), path=f"scans/{scan.scan_id}", mode="r", zarr_format=3
+        return _asked(store.location, lambda: dict(_open(store, f"scans/{scan.scan_id}").attrs)) == _entry(
+            scan
         )
-        return dict(group.attrs) == _entry(scan)
-    except (InputError, *DAMAGE):
+    except (DamagedStore, *DAMAGE):
         return False
+
+
+def _open(store: Store, path: str) -> zarr.Group:
+    return zarr.open_group(zarr_store(store.location), path=path, mode="r", zarr_format=3)
 
 
 def _unlisted(store: Store) -> list[str]:
     listed = {scan.scan_id for scan in store.scans}
     try:
-        group = zarr.open_group(zarr_store(store.location), path="scans", mode="r", zarr_format=3)
-        return sorted(set(group.group_keys()) - listed)
+        return _asked(store.location, lambda: sorted(set(_open(store, "scans").group_keys()) - listed))
     except DAMAGE as error:
         raise _damaged(store.location, None, f"metadata that cannot be read ({_kind(error)})") from None
 
@@ -348,7 +423,7 @@ def _kind(error: Exception) -> str:
     return type(error).__name__
 
 
-def _no_store(location: str | Path, found: str) -> InputError:
+def _no_store(location: str | Place, found: str) -> InputError:
     return InputError(
         "This is no store.",
         where=f"store {location}",
@@ -358,8 +433,8 @@ def _no_store(location: str | Path, found: str) -> InputError:
     )
 
 
-def _damaged(location: str | Path, scan_id: str | None, found: str) -> InputError:
-    return InputError(
+def _damaged(location: str | Place, scan_id: str | None, found: str) -> DamagedStore:
+    return DamagedStore(
         "The store is damaged." if scan_id is None else f"Scan {scan_id} of the store is damaged.",
         where=f"store {location}" + ("" if scan_id is None else f", scan {scan_id}"),
         expected="the content that was written, by its checksums and digest",

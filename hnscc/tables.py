@@ -5,6 +5,7 @@ no wall-clock value stands outside columns named `seconds`.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -19,6 +20,7 @@ from hnscc.encode import parquet_bytes
 from hnscc.errors import InputError
 from hnscc.files import write_bytes
 from hnscc.metrics import HALF, THRESHOLDS, Counts, misplaced, outcomes
+from hnscc.places import Place
 from hnscc.plan import SPLITS, RunFolder
 from hnscc.results import UNUSABLE, Fold, Result, Results, load_results
 from hnscc.schemas import TABLES, WHOLE, schema
@@ -212,7 +214,7 @@ def read_table(run: RunFolder, name: str) -> pa.Table:
             do="name one of these tables",
         )
     try:
-        table = pq.read_table(_written(run, name))
+        table = _parquet_of(_written(run, name))
     except (pa.ArrowException, OSError):
         raise _damaged(name, "a file that is not whole, or no Parquet file") from None
     absent = [column for column in schema(name).names if column not in table.column_names]
@@ -231,7 +233,11 @@ def _damaged(name: str, found: str) -> InputError:
     )
 
 
-def _written(run: RunFolder, name: str):
+def _parquet_of(path: Place) -> pa.Table:
+    return pq.read_table(pa.BufferReader(path.read_bytes()))
+
+
+def _written(run: RunFolder, name: str) -> Place:
     path = run.table(name)
     if not path.is_file():
         raise InputError(
@@ -281,15 +287,17 @@ def query(run: RunFolder, sql: str) -> pa.Table:
 
 
 def _dataset(run: RunFolder, name: str) -> ds.Dataset:
+    path = _written(run, name)
     try:
-        return ds.dataset(_written(run, name))
+        # A file is read as far as the query needs it, an object on S3 whole.
+        return ds.dataset(path if isinstance(path, Path) else _parquet_of(path))
     except (pa.ArrowException, OSError):
         raise _damaged(name, "a file that is not whole, or no Parquet file") from None
 
 
 def _readable(run: RunFolder, name: str) -> bool:
     try:
-        pq.read_table(run.table(name))
+        _parquet_of(run.table(name))
     except (pa.ArrowException, OSError):
         return False
     return True

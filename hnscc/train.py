@@ -1,13 +1,12 @@
 """Fit one trial, from its fold's data to its record. Without Ray: python -m hnscc.train STUDY TRIAL [--out RUN]"""
 
 import argparse
-import json
 import os
 import platform
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -16,27 +15,26 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import nn
 
 from hnscc.augment import augment, augment_copies
+from hnscc.checkpoint import load_checkpoint, save_checkpoint
 from hnscc.config import Study, Training, Variant, load_study
 from hnscc.encode import npz_bytes, parquet_bytes
-from hnscc.errors import InputError
+from hnscc.errors import StorageError, told
 from hnscc.evaluate import score_trial
 from hnscc.files import sha256, write_bytes
 from hnscc.fold import FoldData
 from hnscc.model import build_model
 from hnscc.plan import Trial, TrialFolder, find_trial, identity, trial_settings
-from hnscc.records import is_complete, read_record, write_record
+from hnscc.records import is_complete, read_record, tidy, write_record
 from hnscc.run import prepare_run
 from hnscc.seeds import derive_seed, generator
 
-# A checkpoint costs about as much as it writes (four times the weights); one more often than this would slow
-# small networks, one less often would lose more work.
-CHECKPOINT_SECONDS = 20.0
 EVALUATION_BATCH = 32
+# What a process takes of a GPU before its first tensor: CUDA's context and the kernels' libraries.
+CUDA_CONTEXT_BYTES = 600 * 2**20
 LIBRARIES = ("torch", "segmentation-models-pytorch", "albumentations", "numpy")
 
 HISTORY = pa.schema(
@@ -55,17 +53,32 @@ class Diverged(Exception):
 
 
 def train_trial(
-    study: Study, trial: Trial, data: FoldData, folder: TrialFolder, *, device: str, precision: str
+    study: Study,
+    trial: Trial,
+    data: FoldData,
+    folder: TrialFolder,
+    *,
+    device: str,
+    precision: str,
+    gpus: float = 1.0,
+    attempts: Sequence[dict[str, Any]] = (),
 ) -> Iterator[dict[str, Any]]:
-    """Train one trial and write its folder; yields each epoch's row of history.parquet as it is done.
+    """Train one trial and write its folder; yields each epoch's row of history.parquet once its checkpoint is there.
 
-    device and precision are what `resolve_device` chose. Continues from the trial's own checkpoint where there
-    is one. This is the trial's boundary: an exception becomes a record with status failed and the traceback.
+    device and precision are what `resolve_device` chose. gpus: the share of a GPU's memory that it may take.
+    attempts: earlier ones that ended in failure, to be kept in the record. Continues from the trial's own
+    checkpoint where there is one. This is the trial's boundary: an exception becomes a record with status failed
+    and the traceback. StorageError, which is not the trial's fault, is raised: the checkpoint stays.
     """
     record = new_record(study, trial, data.digest, device=device, precision=precision)
+    record["attempts"] = [*attempts]
     try:
-        yield from _train(study.variants[trial.variant], data, folder, record)
+        yield from _train(study.variants[trial.variant], data, folder, record, gpus)
+    except StorageError:
+        raise
     except Exception as error:  # noqa: BLE001 (the boundary: whatever went wrong is this trial's alone)
+        if record["attempts"]:
+            record["attempts"][-1]["ended"] = type(error).__name__
         failure = {"status": "failed", "failure": type(error).__name__, "error": traceback.format_exc()}
         write_record(folder, record | failure)
 
@@ -92,36 +105,71 @@ def new_record(
 
 
 def _train(
-    variant: Variant, data: FoldData, folder: TrialFolder, record: dict[str, Any]
+    variant: Variant, data: FoldData, folder: TrialFolder, record: dict[str, Any], gpus: float
 ) -> Iterator[dict[str, Any]]:
-    _prepare_torch(record)
+    _prepare_torch(record, gpus)
     channels = [data.modalities.index(modality) for modality in variant.modalities]
     seeds = record["seeds"]
     model = build_model(variant.training.network, len(channels), seeds["initialisation"])
     fit = _Fit.start(model, variant.training, record)
-    fit.resume(folder)
+    fit.resume(folder, gpus)
     validation = _validation_slices(variant, data, channels, seeds)
     training = _training_slices(variant, data, channels, seeds)
-    saved = time.monotonic()
     while fit.stop_reason is None:
         began = time.monotonic()
         epoch = fit.epoch + 1
         images, masks = training.of_epoch(epoch)
         loss = fit.train_epoch(epoch, images, masks, training.channels)
         fit.finish_epoch(loss, *fit.validate(*validation), seconds=time.monotonic() - began)
-        if fit.stop_reason is None and time.monotonic() - saved > CHECKPOINT_SECONDS:
-            fit.save_checkpoint(folder)
-            saved = time.monotonic()
+        fit.save(folder)
         yield fit.history[-1]
     _write_results(fit, data, channels, folder, record)
 
 
-def _prepare_torch(record: dict[str, Any]) -> None:
+def _prepare_torch(record: dict[str, Any], gpus: float) -> None:
     """One thread count and deterministic kernels: both change the order of sums, and so the bits."""
     torch.set_num_threads(record["threads"])
     if record["device"] == "cuda":
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         torch.use_deterministic_algorithms(True)
+        _keep_to_share(gpus)
+
+
+def _keep_to_share(gpus: float) -> None:
+    """Ray counts shares of a GPU and isolates nothing: one that takes more than its share must fail itself, not
+    the trial beside it."""
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    if gpus < 1:
+        total = torch.cuda.mem_get_info()[1]
+        torch.cuda.set_per_process_memory_fraction(max(0.01, gpus - CUDA_CONTEXT_BYTES / total))
+
+
+def peak_gpu_bytes() -> int:
+    """The most GPU memory that this process has taken since its trial began, its CUDA context included."""
+    return torch.cuda.max_memory_reserved() + CUDA_CONTEXT_BYTES
+
+
+def measure_gpu(study: Study, trial: Trial, data: FoldData, *, precision: str) -> tuple[int, int]:
+    """Train and evaluate the first batches of a trial on this GPU, and write nothing: bytes that the trial takes at
+    its peak, and bytes that the GPU has."""
+    record = new_record(study, trial, data.digest, device="cuda", precision=precision)
+    _prepare_torch(record, gpus=1.0)
+    peak_after_first_batches(study, trial, data, record)
+    return peak_gpu_bytes(), torch.cuda.mem_get_info()[1]
+
+
+def peak_after_first_batches(study: Study, trial: Trial, data: FoldData, record: dict[str, Any]) -> None:
+    """One epoch of two full batches, with its validation, its copy of the best weights and its predictions."""
+    variant = study.variants[trial.variant]
+    channels = [data.modalities.index(modality) for modality in variant.modalities]
+    model = build_model(variant.training.network, len(channels), record["seeds"]["initialisation"])
+    fit = _Fit.start(model, variant.training, record)
+    rows = np.resize(np.arange(len(data.images)), 2 * max(variant.training.batch_size, EVALUATION_BATCH))
+    images, masks = data.images[rows], data.masks[rows]
+    loss = fit.train_epoch(1, images, masks, channels)
+    fit.finish_epoch(loss, *fit.validate(images, masks, channels), seconds=0.0)
+    fit.predict(images, channels)
 
 
 @dataclass(frozen=True)
@@ -290,39 +338,31 @@ class _Fit:
         if self.best_epoch == epoch:
             self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
-    def save_checkpoint(self, folder: TrialFolder) -> None:
+    def save(self, folder: TrialFolder) -> None:
         state = self.optimiser.state_dict()["state"]
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= {f"best.{name}": value for name, value in self.best.items()}
         tensors |= {f"adam.{i}.{name}": value for i, slots in state.items() for name, value in slots.items()}
+        if self.best_epoch != self.epoch:
+            tensors |= {f"best.{name}": value for name, value in self.best.items()}
         facts = {
             "identity": self.record["identity"],
+            "epoch": self.epoch,
             "history": self.history,
             "attempts": self.record["attempts"],
         }
-        content = save_safetensors(
-            {name: value.contiguous() for name, value in tensors.items()}, {"facts": json.dumps(facts)}
-        )
-        write_bytes(folder.checkpoint, sha256(content).encode() + content)
+        save_checkpoint(folder, facts, tensors)
 
-    def resume(self, folder: TrialFolder) -> None:
-        """Take up the trial's own checkpoint, if there is a whole one of the same identity."""
-        attempt: dict[str, Any] = {"node": platform.node(), "pid": os.getpid()}
-        if folder.checkpoint.is_file():
-            found = folder.checkpoint.read_bytes()
-            digest, content = found[:64], found[64:]
-            attempt["checkpoint"] = "damaged: not used"
-            if digest == sha256(content).encode():
-                attempt["checkpoint"] = self._take_up(content)
-        self.record["attempts"].append(attempt | {"from_epoch": self.epoch + 1})
-
-    def _take_up(self, content: bytes) -> str:
-        facts = _facts(content)
-        if facts["identity"] != self.record["identity"]:
-            return "of another trial: not used"
-        self._load(load_safetensors(content))
-        self.history, self.record["attempts"] = facts["history"], facts["attempts"]
-        return "used"
+    def resume(self, folder: TrialFolder, gpus: float) -> None:
+        """Take up the trial's newest whole checkpoint, and note the attempt in the record."""
+        found, refused = load_checkpoint(folder, self.record["identity"])
+        if found:
+            facts, tensors = found
+            self.history = facts["history"]
+            self._load(tensors)
+            self.record["attempts"] = max(self.record["attempts"], facts["attempts"], key=len)
+        attempt: dict[str, Any] = {"node": platform.node(), "pid": os.getpid(), "from_epoch": self.epoch + 1}
+        attempt |= {"gpus": gpus} if self.record["device"] == "cuda" else {}
+        self.record["attempts"].append(attempt | ({"not_used": refused} if refused else {}))
 
     def _load(self, tensors: dict[str, torch.Tensor]) -> None:
         named: dict[str, dict[str, torch.Tensor]] = {"model": {}, "best": {}, "adam": {}}
@@ -330,18 +370,13 @@ class _Fit:
             kind, _, rest = name.partition(".")
             named[kind][rest] = value
         self.model.load_state_dict(named["model"])
-        self.best = {name: value.to(self.record["device"]) for name, value in named["best"].items()}
+        best = named["best"] or named["model"]
+        self.best = {name: value.to(self.record["device"]) for name, value in best.items()}
         state: dict[int, dict[str, torch.Tensor]] = {}
         for name, value in named["adam"].items():
             i, _, slot = name.partition(".")
             state.setdefault(int(i), {})[slot] = value
         self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": state})
-
-
-def _facts(content: bytes) -> dict[str, Any]:
-    """The JSON that `save_checkpoint` put into the safetensors header (8 bytes of length, then JSON)."""
-    length = int.from_bytes(content[:8], "little")
-    return json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["facts"])
 
 
 def _write_results(
@@ -372,12 +407,11 @@ def _write_results(
             "epochs": fit.epoch,
             "stop_reason": fit.stop_reason,
             "seconds": seconds,
+            "peak_gpu_bytes": peak_gpu_bytes() if record["device"] == "cuda" else None,
             "files": {path.name: sha256(content) for path, content in contents.items()},
         },
     )
-    folder.checkpoint.unlink(missing_ok=True)
-    if folder.checkpoint.parent.is_dir():
-        folder.checkpoint.parent.rmdir()
+    tidy(folder)
 
 
 def _batches(order: np.ndarray, size: int) -> list[np.ndarray]:
@@ -397,22 +431,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("trial", help="trial id, e.g. pet_mri-f0-r07")
     parser.add_argument("--out", help="run folder (default: runs/<name of the study>)")
     options = parser.parse_args(arguments)
-    try:
-        study = load_study(options.study)
-        trial = find_trial(study, options.trial)
-        run = prepare_run(study, options.out)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+    return told(lambda: _train_one(options.study, options.trial, options.out))
+
+
+def _train_one(study_file: str, trial_id: str, out: str | None) -> int:
+    study = load_study(study_file)
+    trial = find_trial(study, trial_id)
+    run = prepare_run(study, out)
     folder = run.folder.trial(trial.trial_id)
     if is_complete(folder):
         print(f"{trial.trial_id} is completed already: {folder.record}")
         return 0
     device, precision = run.chosen[trial.variant]
     for row in train_trial(study, trial, run.folds[trial.fold], folder, device=device, precision=precision):
-        print(
-            f"epoch {row['epoch']:3d}  loss {row['train_loss']:.4f}  validation Jaccard {row['val_soft_jaccard']:.4f}"
-        )
+        scores = f"loss {row['train_loss']:.4f}  validation Jaccard {row['val_soft_jaccard']:.4f}"
+        print(f"epoch {row['epoch']:3d}  {scores}")
     record = read_record(folder)
     if record["status"] == "failed":
         print(record["error"], file=sys.stderr)

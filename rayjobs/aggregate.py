@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from hnscc.errors import InputError
+from hnscc.errors import told
 from hnscc.plan import RunFolder, open_run
 from hnscc.report import write_report
 from hnscc.tables import write_tables
@@ -22,14 +22,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("run", help="run folder, e.g. runs/demo")
     options = parser.parse_args(arguments)
-    try:
-        problems = aggregate(open_run(options.run))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    for problem in problems:
+    return told(lambda: _aggregate(options.run))
+
+
+def _aggregate(run: str) -> int:
+    for problem in aggregate(open_run(run)):
         print(problem, file=sys.stderr)
-    print(f"wrote {options.run}/tables and {options.run}/report.html")
+    print(f"wrote {run}/tables and {run}/report.html")
     return 0
 
 

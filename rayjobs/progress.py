@@ -1,4 +1,4 @@
-"""Live progress of a study: a bar per variant on a terminal, a line per finished trial elsewhere."""
+"""What Tune tells of a study as it runs: progress for the user, and trials that die or hang."""
 
 import contextlib
 import sys
@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import ray
 from ray import tune
 from rich.console import Console
 from rich.progress import (
@@ -20,7 +21,11 @@ from rich.table import Table
 
 from hnscc.config import Study
 from hnscc.plan import RunFolder, Trial, plan_trials
+from hnscc.records import progress
 from hnscc.tables import read_table
+
+# A trial whose process dies so often, and once more, without finishing an epoch in between is given up.
+RESTARTS = 5
 
 
 def progress_bar(console: Console) -> Progress:
@@ -37,7 +42,7 @@ def progress_bar(console: Console) -> Progress:
 
 
 class StudyProgress(tune.Callback):
-    """Told by Tune of every report and finished trial."""
+    """Told by Tune of every report and finished trial: a bar per variant on a terminal, a line per trial elsewhere."""
 
     def __init__(self, study: Study, todo: list[Trial], left: list[Trial]) -> None:
         """todo: what is trained now, of the trials that are left."""
@@ -88,14 +93,16 @@ class StudyProgress(tune.Callback):
             )
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self._ended(trial, "its process died")
+        self._ended(trial, "its process died too often")
 
     def _ended(self, trial: Any, how: str) -> None:
-        planned = Trial(**trial.config["trial"])
+        planned = Trial(**trial.config["assignment"]["trial"])
         self.done += 1
         self.bars.advance(self.tasks[planned.variant])
         seconds = time.monotonic() - self.began
-        line = f"{self.done:4d}/{self.todo}  {planned.trial_id:<26} {how:<44} {seconds:6.0f} s"
+        self.say(f"{self.done:4d}/{self.todo}  {planned.trial_id:<26} {how:<44} {seconds:6.0f} s")
+
+    def say(self, line: str) -> None:
         self.console.print(line, highlight=False, soft_wrap=True)
 
     @staticmethod
@@ -105,6 +112,63 @@ class StudyProgress(tune.Callback):
         with progress_bar(Console()) as bar:
             task = bar.add_task("reading the store", note="")
             yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+class Watch(tune.Callback):
+    """Lets a trial that was interrupted go on for ever, one that keeps dying of itself not; ends those that hang.
+
+    A trial's process may die for its own fault (memory, a crash in native code) or another's (a killed worker, a
+    lost machine). So deaths count only on a machine that is still there, and only until an epoch has been
+    finished since the last one.
+    """
+
+    def __init__(self, folder: RunFolder, hung_after: float, say: Callable[[str], None]) -> None:
+        """hung_after: seconds. say: prints a line."""
+        self.folder, self.hung_after, self.say = folder, hung_after, say
+        self.heard: dict[str, float] = {}
+        self.deaths: dict[str, tuple[int, int]] = {}  # epochs saved, deaths since
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self.heard[trial.trial_id] = time.monotonic()
+
+    def on_trial_result(
+        self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        self.heard[trial.trial_id] = time.monotonic()
+        if "storage" in result:
+            raise result["storage"]
+
+    def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
+        for trial in trials:
+            silent = time.monotonic() - self.heard.get(trial.trial_id, time.monotonic())
+            if trial.status == "RUNNING" and silent > self.hung_after:
+                self.say(
+                    f"{_name(trial)}: no epoch finished within {self.hung_after:g} s, its process is ended"
+                )
+                self.heard[trial.trial_id] = time.monotonic()
+                ray.kill(trial.temporary_state.ray_actor)
+
+    def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        saved = progress(self.folder.trial(_name(trial)))
+        epoch = saved["epoch"] if saved else 0
+        before, deaths = self.deaths.get(trial.trial_id, (0, 0))
+        if _machine_is_there(trial.last_result.get("node")):
+            deaths = deaths + 1 if epoch == before else 1
+        self.deaths[trial.trial_id] = epoch, deaths
+        if deaths >= RESTARTS:
+            trial.max_failures = 0  # the next one is its last
+        self.say(f"{_name(trial)}: its process died; it goes on after epoch {epoch}")
+
+
+def _name(trial: Any) -> str:
+    return Trial(**trial.config["assignment"]["trial"]).trial_id
+
+
+def _machine_is_there(node: str | None) -> bool:
+    return node is None or any(each["NodeID"] == node and each["Alive"] for each in ray.nodes())
 
 
 def print_table_1(folder: RunFolder) -> None:

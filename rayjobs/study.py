@@ -8,36 +8,30 @@ import argparse
 import contextlib
 import fcntl
 import os
-import secrets
 import shutil
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray import tune
 
-from hnscc.config import Study, Training, load_study
-from hnscc.errors import InputError
+from hnscc.config import Study, load_study
+from hnscc.errors import InputError, told
+from hnscc.lease import only_one
 from hnscc.model import resolve_device
+from hnscc.places import S3Path
 from hnscc.plan import RunFolder, Trial, plan_trials
 from hnscc.records import read_record, write_record
 from hnscc.run import PreparedRun, prepare_run, run_folder, trial_status
-from hnscc.train import new_record, train_trial
+from hnscc.train import new_record
 from rayjobs.aggregate import aggregate
-from rayjobs.progress import StudyProgress, print_table_1
-
-# A trial whose process dies (memory, a killed worker) is started again this often, from its own checkpoint.
-RESTARTS = 2
-# Reports to Tune cost more than a small network's epoch: they are sent at most this often.
-REPORT_SECONDS = 1.0
-# The share of a GPU that `gpus: auto` asks for.
-GPU_SHARE = 0.25
+from rayjobs.cluster import connected, gpu_shares, in_job, largest, prove_shared, resolve_on_cluster
+from rayjobs.progress import RESTARTS, StudyProgress, Watch, print_table_1
+from rayjobs.worker import TrialWorker
 
 
 @dataclass(frozen=True)
@@ -53,38 +47,6 @@ class Outcome:
     interrupted: bool
 
 
-class TrialWorker(tune.Trainable):
-    """Runs trials one after another in one reused process; the folds' arrays are shared by all on a node."""
-
-    def setup(self, config: dict[str, Any], run: PreparedRun) -> None:
-        self.run = run
-        self.reset_config(config)
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        trial = Trial(**new_config["trial"])
-        device, precision = self.run.chosen[trial.variant]
-        self.rows = train_trial(
-            self.run.study,
-            trial,
-            self.run.folds[trial.fold],
-            self.run.folder.trial(trial.trial_id),
-            device=device,
-            precision=precision,
-        )
-        self.report = {"trial": trial.trial_id, "variant": trial.variant, "epoch": 0, "val_soft_jaccard": 0.0}
-        return True
-
-    def step(self) -> dict[str, Any]:
-        until = time.monotonic() + REPORT_SECONDS
-        for row in self.rows:
-            best = max(self.report["val_soft_jaccard"], row["val_soft_jaccard"])
-            self.report |= {"epoch": row["epoch"], "val_soft_jaccard": best}
-            if time.monotonic() > until:
-                return self.report
-        record = read_record(self.run.folder.trial(self.report["trial"]))
-        return self.report | {"done": True, "failed": record is None or record["status"] == "failed"}
-
-
 def run_study(study: Study, out: str | Path | None, address: str | None, limit: int | None) -> Outcome:
     """Train what is missing (at most `limit` trials of it), then aggregate.
 
@@ -92,26 +54,37 @@ def run_study(study: Study, out: str | Path | None, address: str | None, limit: 
     InputError for what cannot run; a new run folder is then not left behind.
     """
     address = address or os.environ.get("RAY_ADDRESS")
+    if in_job(Path.cwd()):
+        from rayjobs.patient_files import refuse_patient_files
+
+        refuse_patient_files(Path.cwd())
     folder = RunFolder(run_folder(study, out).root.absolute())
-    with _only_run(folder), contextlib.ExitStack() as connection:
+    with _only_run(folder), contextlib.ExitStack() as during:
+        token = None
         if address:
-            connection.enter_context(_connected(address))
+            during.enter_context(connected(address))
+            _check_resources(study, 0 if study.resources.gpus == "auto" else study.resources.gpus)
+            token = during.enter_context(prove_shared(folder))
         with StudyProgress.reading() as reading:
-            resolve = _resolve_on_cluster if address else resolve_device
+            resolve = resolve_on_cluster(study) if address else resolve_device
             run = prepare_run(study, folder.root, resolve=resolve, progress=reading)
         left = run.missing()
         todo = left[:limit]
         if todo and not address:
-            connection.enter_context(_connected(None))
-        interrupted = bool(todo) and _train(run, todo, left)
+            during.enter_context(connected(None))
+        interrupted = bool(todo) and _train(run, todo, left, token)
         if not interrupted:
             aggregate(folder)
-        return _outcome(run, todo, interrupted)
+        return _outcome(run, todo, left, interrupted)
 
 
 @contextlib.contextmanager
 def _only_run(folder: RunFolder) -> Iterator[None]:
     """Two invocations would train the same trials twice."""
+    if isinstance(folder.lock, S3Path):
+        with only_one(folder.lock):
+            yield
+        return
     new = not folder.root.exists()
     try:
         folder.root.mkdir(parents=True, exist_ok=True)
@@ -141,53 +114,51 @@ def _only_run(folder: RunFolder) -> Iterator[None]:
                 shutil.rmtree(folder.root)
 
 
-@contextlib.contextmanager
-def _connected(address: str | None) -> Iterator[None]:
-    try:
-        if address:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-        else:
-            # Even a local Ray listens on the machine's network: a token of this run's own keeps others out.
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-            ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    except ConnectionError as error:
-        raise InputError(
-            "No Ray cluster answers at this address.",
-            where="--address or RAY_ADDRESS",
-            expected="the address of a running cluster, or none for a local run",
-            found=" ".join(str(error).split())[:300],
-            do="start the cluster, or leave the address out",
-        ) from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _resolve_on_cluster(training: Training) -> tuple[str, str]:
-    """Ask a worker, since the machine that drives a cluster often has no GPU of its own."""
-    gpus = min(1.0, ray.cluster_resources().get("GPU", 0.0)) * GPU_SHARE
-    return ray.get(ray.remote(resolve_device).options(num_cpus=0, num_gpus=gpus).remote(training))
-
-
-def _train(run: PreparedRun, todo: list[Trial], left: list[Trial]) -> bool:
+def _train(run: PreparedRun, todo: list[Trial], left: list[Trial], token: str | None) -> bool:
     """Let Tune schedule `todo` of the trials that are left; returns whether the user interrupted it."""
+    shares = gpu_shares(run, {trial.variant: trial for trial in reversed(todo)})
+    assignments = [{"trial": vars(trial), "gpus": shares[trial.variant], "attempts": []} for trial in todo]
+    while assignments:
+        _check_resources(run.study, max(each["gpus"] for each in assignments))
+        if _tune(run, assignments, left, token):
+            return True
+        assignments = [more for each in assignments if (more := _with_more_memory(run, each))]
+    return False
+
+
+def _with_more_memory(run: PreparedRun, assignment: dict[str, Any]) -> dict[str, Any] | None:
+    """The same trial with twice the share of a GPU, if that is what it failed for and there is more to give."""
+    record = read_record(run.folder.trial(Trial(**assignment["trial"]).trial_id))
+    share = assignment["gpus"]
+    if not record or record.get("failure") != "OutOfMemoryError" or not 0 < share < 1:
+        return None
+    return assignment | {"gpus": min(1.0, 2 * share), "attempts": record["attempts"]}
+
+
+def _tune(run: PreparedRun, assignments: list[dict[str, Any]], left: list[Trial], token: str | None) -> bool:
+    """Train by Tune; returns whether the user interrupted it. StorageError where a trial met one."""
+    todo = [Trial(**each["trial"]) for each in assignments]
     for trial in todo:
         # What is trained again must not be taken for done, or for this time's failure, by its old record.
         run.folder.trial(trial.trial_id).record.unlink(missing_ok=True)
     scratch = tempfile.mkdtemp(prefix="hnscc-tune-")
     progress = StudyProgress(run.study, todo, left)
+    cpus = run.study.resources.cpus
+    worker = tune.with_resources(
+        tune.with_parameters(TrialWorker, run=run, token=token),
+        lambda config: tune.PlacementGroupFactory([{"CPU": cpus, "GPU": config["assignment"]["gpus"]}]),
+    )
     try:
         tuner = tune.Tuner(
-            tune.with_resources(tune.with_parameters(TrialWorker, run=run), _resources(run, todo)),
-            param_space={"trial": tune.grid_search([vars(trial) for trial in todo])},
+            worker,
+            param_space={"assignment": tune.grid_search(assignments)},
             tune_config=tune.TuneConfig(reuse_actors=True),
             run_config=tune.RunConfig(
                 name="trials",
                 storage_path=scratch,
-                failure_config=tune.FailureConfig(max_failures=RESTARTS),
+                failure_config=tune.FailureConfig(max_failures=-1),  # Watch says when it is enough
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-                callbacks=[progress],
+                callbacks=[progress, Watch(run.folder, run.study.resources.hung_after, progress.say)],
                 verbose=0,
             ),
         )
@@ -218,44 +189,38 @@ def _interruptible() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _resources(run: PreparedRun, todo: list[Trial]) -> dict[str, float]:
-    """CPUs and GPU share of every trial. InputError where no machine has as much: Ray would wait for ever."""
-    asked = run.study.resources
-    cuda = any(run.chosen[trial.variant][0] == "cuda" for trial in todo)
-    gpus = (GPU_SHARE if cuda else 0.0) if asked.gpus == "auto" else asked.gpus
-    for name, wanted in (("CPU", asked.cpus), ("GPU", gpus)):
-        largest = max(
-            (node["Resources"].get(name, 0.0) for node in ray.nodes() if node["Alive"]), default=0.0
-        )
-        if wanted > largest:
+def _check_resources(study: Study, gpus: float) -> None:
+    """InputError where no machine has what a trial asks for: Ray would wait for ever."""
+    for name, wanted in (("CPU", study.resources.cpus), ("GPU", gpus)):
+        if wanted > largest(name):
             raise InputError(
                 f"No machine has the {name}s that a trial asks for.",
                 where=f"resources.{name.lower()}s",
-                expected=f"at most {largest:g}",
+                expected=f"at most {largest(name):g}",
                 found=f"{wanted:g}",
                 do=f"lower resources.{name.lower()}s, or use a cluster that has them",
             )
-    return {"cpu": asked.cpus, "gpu": gpus}
 
 
 def _record_deaths(run: PreparedRun, dead: list[Any]) -> None:
     """A trial whose process died more often than it is restarted fails by name, like one whose code failed."""
     for result in dead:
-        trial = Trial(**result.config["trial"])
+        trial = Trial(**result.config["assignment"]["trial"])
         if trial_status(run.folder, trial)[0] != "missing":
             continue
         device, precision = run.chosen[trial.variant]
         digest = run.folds[trial.fold].digest
         record = new_record(run.study, trial, digest, device=device, precision=precision)
-        failure = f"its process died {RESTARTS + 1} times"
+        failure = f"its process died {RESTARTS + 1} times without finishing an epoch"
         write_record(
             run.folder.trial(trial.trial_id),
             record | {"status": "failed", "failure": failure, "error": str(result.error)},
         )
 
 
-def _outcome(run: PreparedRun, todo: list[Trial], interrupted: bool) -> Outcome:
-    states = {trial: trial_status(run.folder, trial) for trial in plan_trials(run.study)}
+def _outcome(run: PreparedRun, todo: list[Trial], left: list[Trial], interrupted: bool) -> Outcome:
+    before = dict.fromkeys(set(plan_trials(run.study)) - set(left), ("completed", None))
+    states = before | {trial: trial_status(run.folder, trial) for trial in left}
     counts = [status for status, _ in states.values()]
     failed = {trial.trial_id: why or "" for trial, (status, why) in states.items() if status == "failed"}
     lost = [] if interrupted else [trial.trial_id for trial in todo if states[trial][0] == "missing"]
@@ -271,12 +236,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--address", help="a running Ray cluster (default: RAY_ADDRESS, else one of its own)")
     parser.add_argument("--limit", type=_count, help="train at most so many of the missing trials")
     options = parser.parse_args(arguments)
-    try:
-        outcome = run_study(load_study(options.study), options.out, options.address, options.limit)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return report_outcome(outcome)
+    return told(
+        lambda: report_outcome(
+            run_study(load_study(options.study), options.out, options.address, options.limit)
+        )
+    )
 
 
 def _count(text: str) -> int:
@@ -287,7 +251,8 @@ def _count(text: str) -> int:
 
 def report_outcome(outcome: Outcome) -> int:
     """Say what was done and what to do next; the exit code: 0, 1 where a trial failed, 130 after an interrupt."""
-    root = os.path.relpath(outcome.folder.root)
+    where = outcome.folder.root
+    root = os.path.relpath(where) if isinstance(where, Path) else where
     if not outcome.interrupted:
         print_table_1(outcome.folder)
     print(

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hnscc.config import Study, dump_study, parse_study
-from hnscc.files import sha256, write_bytes, write_json, write_text
+from hnscc.files import sha256, write_bytes, write_sealed, write_text
 from hnscc.plan import SPLITS, RunFolder, Trial, plan_trials, trial_seeds
 
 
@@ -65,7 +65,7 @@ def _write_fold(run: RunFolder, number: int, cases: list[Case]) -> None:
     for path, content in files.items():
         write_bytes(path, content)
     hashes = {path.name: sha256(content) for path, content in files.items()}
-    write_json(folder.split, {"fold": number, "digest": f"digest{number}", "files": hashes, "warnings": []})
+    write_sealed(folder.split, {"fold": number, "digest": f"digest{number}", "files": hashes, "warnings": []})
 
 
 def _scans(number: int, cases: list[Case]) -> pa.Table:
@@ -112,12 +112,12 @@ def add_trial(run: RunFolder, study: Study, trial: Trial, levels: np.ndarray, **
         "seconds": 2.75,
         "device": "cpu",
     }
-    write_json(folder.record, {**whole, **record})
+    write_sealed(folder.record, {**whole, **record})
 
 
 def add_failure(run: RunFolder, trial: Trial, error: str) -> None:
     record = {"trial_id": trial.trial_id, "status": "failed", "identity": "0" * 64, "settings": {}}
-    write_json(run.trial(trial.trial_id).record, record | {"error": error})
+    write_sealed(run.trial(trial.trial_id).record, record | {"error": error})
 
 
 def random_run(root: Path, study: Study, patients: int = 12, slices: int = 4, seed: int = 0) -> RunFolder:

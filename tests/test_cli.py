@@ -17,7 +17,7 @@ from stores import make_store, study_of
 from typer.main import get_command
 
 from hnscc.cli import app, main
-from hnscc.files import sha256
+from hnscc.files import read_sealed, sha256, write_sealed
 from hnscc.plan import RunFolder
 from hnscc.tables import write_tables
 
@@ -322,9 +322,9 @@ def test_prune_keeps_the_median_models_and_the_tables(hnscc, finished, tmp_path)
     shutil.copytree(finished, root)
     for trial in (root / "trials").iterdir():
         (trial / "weights.safetensors").write_bytes(b"weights")
-        record = json.loads((trial / "record.json").read_text())
+        record = read_sealed(trial / "record.json")
         record["files"]["weights.safetensors"] = sha256(b"weights")
-        (trial / "record.json").write_text(json.dumps(record))
+        write_sealed(trial / "record.json", record)
     write_tables(RunFolder(root))
     code, out, _ = hnscc("prune", root)
     assert code == 0

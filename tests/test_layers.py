@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("hnscc", "data_prep", "rayjobs")
-TORCH = {"hnscc.model", "hnscc.augment", "hnscc.train"}
+TORCH = {"hnscc.model", "hnscc.augment", "hnscc.checkpoint", "hnscc.train"}
 
 
 def modules() -> dict[str, Path]:
@@ -56,7 +56,7 @@ def test_imports_point_one_way(name):
     package = name.partition(".")[0]
     assert {each.partition(".")[0] for each in ours} <= allowed[package]
     if package == "data_prep":
-        bottom = {"hnscc", "hnscc.store", "hnscc.errors", "hnscc.files", "hnscc.seeds"}
+        bottom = {"hnscc", "hnscc.store", "hnscc.errors", "hnscc.files", "hnscc.places", "hnscc.seeds"}
         assert {each for each in ours if each.startswith("hnscc")} <= bottom
 
 

@@ -25,7 +25,7 @@ from stores import make_store, study_of
 from hnscc import paper
 from hnscc.config import Study, dump_study, parse_study
 from hnscc.errors import InputError
-from hnscc.files import write_text
+from hnscc.files import read_sealed, write_sealed, write_text
 from hnscc.findings import VERDICTS, merged, verdict
 from hnscc.fold import read_fold, write_fold
 from hnscc.pictures import NAMES
@@ -379,7 +379,7 @@ def test_warnings_of_folds_are_one_line_per_split_with_ranges(tmp_path):
             for split, n in (("train", number), ("test", 1))
         ]
         warnings += ["validation: drawn by slice"] if fold else []
-        where.write_text(json.dumps(json.loads(where.read_text()) | {"warnings": warnings}))
+        write_sealed(where, read_sealed(where) | {"warnings": warnings})
     text, markdown = report(run)
     lines = [line for line in markdown.splitlines() if line.startswith("- Split")]
     assert lines == [

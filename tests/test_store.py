@@ -215,7 +215,7 @@ def test_absent_foreign_and_other_versions_are_refused(tmp_path, store):
     with pytest.raises(InputError, match="store"):
         open_store(tmp_path / "array.zarr")
     with pytest.raises(InputError, match="URL"):
-        open_store("s3://bucket/store.zarr")
+        open_store("gs://bucket/store.zarr")
     path = Path(store.location, "zarr.json")
     content = json.loads(path.read_text())
     content["attributes"]["schema_version"] = 99

@@ -51,7 +51,7 @@ def write_study(path: Path, store, **settings) -> Path:
 
 def start(home: Path, *arguments, environment: dict[str, str] | None = None) -> subprocess.Popen:
     command = [sys.executable, "-m", "rayjobs.study", *map(str, arguments)]
-    own = {"HOME": str(home), "OMP_NUM_THREADS": "1"} | (environment or {})
+    own = {"HOME": str(home), "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"} | (environment or {})
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     return subprocess.Popen(
         command, env=inherited | own, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -12,7 +12,7 @@ import hnscc.train
 from hnscc.metrics import dice
 from hnscc.model import build_model, check_model
 from hnscc.plan import RunFolder, Trial, trial_seeds
-from hnscc.records import damage, is_complete, read_record
+from hnscc.records import damage, is_complete, progress, read_record
 from hnscc.run import prepare_run
 from hnscc.train import main, train_trial
 
@@ -119,8 +119,7 @@ def test_validation_slices_choose_the_epoch_and_train_nothing(small, tmp_path):
 
 
 @pytest.mark.parametrize("copies", [0, 2, "fresh"])
-def test_an_interrupted_trial_continues_to_the_same_bits(small, tmp_path, monkeypatch, copies):
-    monkeypatch.setattr(hnscc.train, "CHECKPOINT_SECONDS", 0.0)
+def test_an_interrupted_trial_continues_to_the_same_bits(small, tmp_path, copies):
     study = study_of(small[0].store, training={"epochs": 5}, augmentation={"copies": copies})
     data = small[1]
     _, undisturbed, history = fit(study, data, tmp_path / "whole")
@@ -130,32 +129,52 @@ def test_an_interrupted_trial_continues_to_the_same_bits(small, tmp_path, monkey
         next(rows), next(rows)
         rows.close()
     assert read_record(folder) is None
+    assert progress(folder)["epoch"] == 4
     _, record, _ = fit(study, data, tmp_path / "parts")
     assert [attempt["from_epoch"] for attempt in record["attempts"]] == [1, 3, 5]
     for name in ("weights.safetensors", "predictions.npz"):
         assert record["files"][name] == undisturbed["files"][name]
     resumed = pq.read_table(folder.history).drop_columns("seconds").to_pylist()
     assert resumed == [{key: row[key] for key in row if key != "seconds"} for row in history]
-    assert not folder.checkpoint.parent.exists()
+    assert sorted(path.name for path in folder.root.iterdir()) == sorted(["record.json", *record["files"]])
 
 
-def test_a_damaged_or_foreign_checkpoint_is_not_used(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(hnscc.train, "CHECKPOINT_SECONDS", 0.0)
+def flip(content: bytes) -> bytes:
+    return content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
+
+
+@pytest.mark.parametrize("harm", [flip, lambda content: content[: len(content) // 2], lambda content: b""])
+@pytest.mark.parametrize("part", ["tensors", "facts"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(small, tmp_path, harm, part):
+    study, data = small
+    undisturbed = fit(study, data, tmp_path / "whole")[1]
+    folder = RunFolder(tmp_path / "harmed").trial(TRIAL.trial_id)
+    rows = train_trial(study, TRIAL, data, folder, device="cpu", precision="fp32")
+    next(rows), next(rows)
+    rows.close()
+    newest = getattr(folder.slot(2 % 2), part)
+    newest.write_bytes(harm(newest.read_bytes()))
+    record = fit(study, data, tmp_path / "harmed")[1]
+    assert record["attempts"][-1]["from_epoch"] == 2
+    assert newest.name in record["attempts"][-1]["not_used"][0]
+    assert digest(record) == digest(undisturbed)
+
+
+def test_without_a_whole_checkpoint_of_its_own_a_trial_starts_again(small, tmp_path):
     study, data = small
     undisturbed = fit(study, data, tmp_path / "whole")[1]
     other = study_of(study.store, training={"learning_rate": 0.02})
-    for name, (first, harm) in {
-        "flipped": (study, lambda content: content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]),
-        "short": (study, lambda content: content[: len(content) // 2]),
-        "foreign": (other, lambda content: content),
-    }.items():
+    for name, first in (("gone", study), ("foreign", other)):
         folder = RunFolder(tmp_path / name).trial(TRIAL.trial_id)
         rows = train_trial(first, TRIAL, data, folder, device="cpu", precision="fp32")
         next(rows), next(rows)
         rows.close()
-        folder.checkpoint.write_bytes(harm(folder.checkpoint.read_bytes()))
+        if name == "gone":
+            for number in (0, 1):
+                folder.slot(number).tensors.unlink()
         record = fit(study, data, tmp_path / name)[1]
-        assert "not used" in record["attempts"][0]["checkpoint"]
+        assert len(record["attempts"][-1]["not_used"]) == 2
+        assert record["attempts"][-1]["from_epoch"] == 1
         assert digest(record) == digest(undisturbed)
 
 

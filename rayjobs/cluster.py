@@ -1,0 +1,197 @@
+"""The cluster that a study runs on: connecting, what its machines have, and that all see the run folder."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import ray
+import yaml
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from hnscc.config import Study, Training
+from hnscc.errors import InputError, StorageError
+from hnscc.files import write_text
+from hnscc.model import resolve_device
+from hnscc.plan import RunFolder, Trial
+from hnscc.run import PreparedRun
+from hnscc.train import measure_gpu
+
+# How long a machine may take to answer that it sees the run folder.
+ANSWER_SECONDS = 120
+# What is left free of a GPU's memory, and added to each trial's measured peak: allocators fragment.
+GPU_SPARE, PEAK_MARGIN = 0.05, 1.1
+# A share that places a question on a machine with a GPU without waiting for a free one.
+ANY_GPU = 0.001
+
+
+@contextlib.contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Ray at an address, or one of this run's own on this machine. InputError where no cluster answers."""
+    try:
+        if address:
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        else:
+            # Even a local Ray listens on the machine's network: a token of this run's own keeps others out.
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+            ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    except ConnectionError as error:
+        raise InputError(
+            "No Ray cluster answers at this address.",
+            where="--address or RAY_ADDRESS",
+            expected="the address of a running cluster, or none for a local run",
+            found=" ".join(str(error).split())[:300],
+            do="start the cluster, or leave the address out",
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def in_job(path: Path) -> bool:
+    """Whether a path lies in the copy of the working directory that Ray makes for a job, and deletes after it."""
+    return any(part.startswith("_ray_pkg_") for part in path.parts)
+
+
+def largest(name: str) -> float:
+    """The most of a resource (CPU, GPU) that a machine of the cluster has, or one that it may start would have."""
+    there = [node["Resources"].get(name, 0.0) for node in ray.nodes() if node["Alive"]]
+    return max([*there, *(resources.get(name, 0.0) for resources in _startable())], default=0.0)
+
+
+def _startable() -> list[dict[str, float]]:
+    """What each kind of machine has that the autoscaler may start: `ray up` leaves its file on the head."""
+    try:
+        config = yaml.safe_load(Path("~/ray_bootstrap_config.yaml").expanduser().read_text())
+    except FileNotFoundError:
+        return []
+    kinds = (config or {}).get("available_node_types") or {}
+    return [kind.get("resources") or {} for kind in kinds.values() if kind.get("max_workers", 1)]
+
+
+def resolve_on_cluster(study: Study) -> Callable[[Training], tuple[str, str]]:
+    """`resolve_device` as answered by a machine that trains: the one that drives often has no GPU of its own."""
+    gpus = ANY_GPU if study.resources.gpus != 0 and largest("GPU") else 0.0
+
+    def _resolve(training: Training) -> tuple[str, str]:
+        asked = {"num_cpus": study.resources.cpus, "num_gpus": 0 if training.device == "cpu" else gpus}
+        return ray.get(ray.remote(resolve_device).options(**asked).remote(training))
+
+    return _resolve
+
+
+@contextlib.contextmanager
+def prove_shared(folder: RunFolder) -> Iterator[str]:
+    """Have every machine that may train read what this one writes to the run folder, and answer there.
+
+    Yields the token by which machines that join later prove it too. InputError names the one that does not.
+    """
+    if isinstance(folder.root, Path) and in_job(folder.root):
+        raise InputError(
+            "The run folder would be lost: it lies in this job's copy of the working directory.",
+            where="--out",
+            expected="a folder on storage that all machines share, by its absolute path, or s3://bucket/prefix",
+            found="a path relative to the working directory",
+            do="give --out, for example --out /shared/runs/NAME",
+        )
+    token = secrets.token_hex(16)
+    write_text(folder.proof(token), token)
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0]
+    try:
+        asked = {_ask(node["NodeID"], folder, token): node for node in nodes}
+        ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_SECONDS)
+        wrong = {asked[answer]["NodeID"]: f"no answer within {ANSWER_SECONDS} s" for answer in late}
+        wrong |= {asked[answer]["NodeID"]: ray.get(answer) for answer in ready if not _lost(answer)}
+        for node in nodes:
+            if found := wrong.get(node["NodeID"]) or _unseen(folder, node["NodeID"], token):
+                raise _not_shared(folder, node["NodeManagerAddress"], found)
+        yield token
+    finally:
+        for name in (token, *(node["NodeID"] for node in nodes)):
+            folder.proof(name).unlink(missing_ok=True)
+
+
+def see_shared(folder: RunFolder, token: str) -> None:
+    """InputError where this machine does not see what the driving one wrote."""
+    if found := _unseen(folder, token, token):
+        raise _not_shared(folder, ray.util.get_node_ip_address(), found)
+
+
+def _ask(node: str, folder: RunFolder, token: str) -> ray.ObjectRef:
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    return ray.remote(_answer).options(num_cpus=0, scheduling_strategy=there).remote(folder, token, node)
+
+
+def _answer(folder: RunFolder, token: str, node: str) -> str | None:
+    """Read the token and write it back under this machine's name; what is wrong, or None."""
+    if found := _unseen(folder, token, token):
+        return found
+    try:
+        write_text(folder.proof(node), token)
+    except (OSError, StorageError) as error:
+        return f"it cannot write there: {' '.join(str(error).split())[:200]}"
+    return None
+
+
+def _unseen(folder: RunFolder, name: str, token: str) -> str | None:
+    try:
+        return None if folder.proof(name).read_text() == token else "another content"
+    except OSError as error:
+        return f"it cannot be read ({type(error).__name__})"
+
+
+def _lost(answer: ray.ObjectRef) -> bool:
+    """Whether the machine that was asked is gone: nothing is trained there."""
+    try:
+        ray.get(answer)
+    except ray.exceptions.RayTaskError:
+        raise
+    except ray.exceptions.RayError:
+        return True
+    return False
+
+
+def _not_shared(folder: RunFolder, machine: str, found: str) -> InputError:
+    return InputError(
+        "A machine of the cluster does not share the run folder.",
+        where=f"machine {machine}, run folder {folder.root}",
+        expected="the file that another machine wrote there a moment ago",
+        found=found,
+        do="put the run folder on storage that all machines mount at the same path, or at s3://bucket/prefix (--out)",
+    )
+
+
+def gpu_shares(run: PreparedRun, variants: Mapping[str, Trial]) -> dict[str, float]:
+    """The share of a GPU that each variant's trials need: measured on one trial each, where the study says `auto`.
+
+    variants: of each variant one of its trials.
+    """
+    asked = run.study.resources.gpus
+    if asked != "auto":
+        return dict.fromkeys(variants, asked)
+    shares = dict.fromkeys(variants, 0.0)
+    for variant, trial in variants.items():
+        device, precision = run.chosen[variant]
+        if device == "cuda":
+            measure = ray.remote(measure_gpu).options(num_cpus=run.study.resources.cpus, num_gpus=1)
+            peak, total = ray.get(
+                measure.remote(run.study, trial, run.folds[trial.fold], precision=precision)
+            )
+            shares[variant] = share_of(peak, total)
+            text = f"{variant}: {peak / 2**30:.1f} of {total / 2**30:.0f} GiB at its peak"
+            print(f"{text}, so {int(1 / shares[variant])} trials to a GPU")
+    return shares
+
+
+def share_of(peak: int, total: int) -> float:
+    """The share of a GPU of `total` bytes, such that as many trials of `peak` bytes fit as memory allows; at most 1.
+
+    In ten-thousandths, which is what Ray counts in.
+    """
+    fit = min(10_000, max(1, int(total * (1 - GPU_SPARE) / (peak * PEAK_MARGIN))))
+    parts = 10_000 // fit
+    if 10_000 // parts > fit:  # rounded down so far that one more would be placed
+        parts += 1
+    return parts / 10_000

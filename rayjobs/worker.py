@@ -1,0 +1,67 @@
+"""Runs on the cluster's machines: trials one after another in one reused process."""
+
+import time
+from typing import Any
+
+import ray
+from ray import tune
+
+from hnscc.errors import StorageError
+from hnscc.plan import Trial
+from hnscc.records import read_record
+from hnscc.run import PreparedRun
+from hnscc.train import train_trial
+from rayjobs.cluster import see_shared
+
+# Reports to Tune cost more than a small network's epoch: they are sent at most this often.
+REPORT_SECONDS = 1.0
+
+
+class TrialWorker(tune.Trainable):
+    """One trial at a time; the folds' arrays are shared by all workers of a machine.
+
+    config["assignment"]: `trial` as in hnscc.plan.Trial, `gpus` its share of a GPU, `attempts` that failed before.
+    """
+
+    def setup(self, config: dict[str, Any], run: PreparedRun, token: str | None) -> None:
+        """token: what `prove_shared` wrote; a machine that joined since must see it too."""
+        self.run = run
+        if token:
+            see_shared(run.folder, token)
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        assignment = new_config["assignment"]
+        trial = Trial(**assignment["trial"])
+        device, precision = self.run.chosen[trial.variant]
+        self.rows = train_trial(
+            self.run.study,
+            trial,
+            self.run.folds[trial.fold],
+            self.run.folder.trial(trial.trial_id),
+            device=device,
+            precision=precision,
+            gpus=assignment["gpus"],
+            attempts=assignment["attempts"],
+        )
+        self.report = {
+            "trial": trial.trial_id,
+            "variant": trial.variant,
+            "epoch": 0,
+            "val_soft_jaccard": 0.0,
+            "node": ray.get_runtime_context().get_node_id(),
+        }
+        return True
+
+    def step(self) -> dict[str, Any]:
+        until = time.monotonic() + REPORT_SECONDS
+        try:
+            for row in self.rows:
+                best = max(self.report["val_soft_jaccard"], row["val_soft_jaccard"])
+                self.report |= {"epoch": row["epoch"], "val_soft_jaccard": best}
+                if time.monotonic() > until:
+                    return self.report
+        except StorageError as error:
+            return self.report | {"done": True, "storage": error}
+        record = read_record(self.run.folder.trial(self.report["trial"]))
+        return self.report | {"done": True, "failed": record is None or record["status"] == "failed"}

@@ -1,0 +1,47 @@
+"""How many trials go onto a GPU, by what one takes of its memory."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from stores import make_store, study_of
+
+import hnscc.train
+from hnscc.plan import plan_trials
+from hnscc.run import prepare_run
+from rayjobs.cluster import share_of
+
+GIB = 2**30
+
+
+def test_shares_by_hand():
+    """95 % of the memory, a tenth more than the peak for each: 80 GiB hold 76 / 2.2 = 34 trials of 2 GiB."""
+    assert share_of(2 * GIB, 80 * GIB) == int(10_000 / 34) / 10_000 == 0.0294
+    assert share_of(30 * GIB, 80 * GIB) == 0.5
+    assert share_of(40 * GIB, 80 * GIB) == 1.0
+    assert share_of(20 * GIB, 80 * GIB) == 0.3333
+    assert share_of(90 * GIB, 80 * GIB) == 1.0  # it will not fit, and its failure will say so
+
+
+@given(st.integers(1, 200 * GIB), st.integers(GIB, 200 * GIB))
+def test_as_many_trials_as_ray_places_by_the_share_fit_into_the_memory(peak, total):
+    share = share_of(peak, total)
+    placed = 10_000 // round(share * 10_000)
+    assert 0 < share <= 1
+    assert placed == 1 or placed * peak <= total
+
+
+def test_what_is_measured_is_two_full_batches_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    study = study_of(make_store(tmp_path).location, training={"batch_size": 7})
+    run = prepare_run(study, tmp_path / "run")
+    trial = plan_trials(study)[0]
+    seen = []
+    forward = hnscc.train._Fit._forward
+
+    def _note(fit, images, masks, batch, channels):
+        seen.append((fit.model.training, len(batch)))
+        return forward(fit, images, masks, batch, channels)
+
+    monkeypatch.setattr(hnscc.train._Fit, "_forward", _note)
+    record = hnscc.train.new_record(study, trial, run.folds[0].digest, device="cpu", precision="fp32")
+    hnscc.train.peak_after_first_batches(study, trial, run.folds[0], record)
+    assert (True, 7) in seen and (False, hnscc.train.EVALUATION_BATCH) in seen
+    assert not run.folder.trial(trial.trial_id).root.exists()

@@ -1,0 +1,174 @@
+"""Places by path and by URL. Nothing here needs an S3 server (tests/cluster/test_s3.py has one)."""
+
+import pickle
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from stores import study_of
+
+from hnscc import places
+from hnscc.config import load_study
+from hnscc.errors import InputError, StorageError
+from hnscc.places import S3Path, client, place
+from hnscc.plan import Trial, open_run
+from hnscc.run import run_folder
+from hnscc.store import open_store
+
+SECRET = "TheSecretKeyOfThisTest"
+
+
+@pytest.fixture
+def closed(monkeypatch):
+    """The environment of an S3 server at a port of this machine where nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for name in (*places.ENDPOINT, *places.CREDENTIALS):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "TheKeyOfThisTest")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setattr(places, "OUTAGE_SECONDS", 0.0)
+    monkeypatch.setattr(places, "AGAIN_SECONDS", 0.1)
+    client.cache_clear()
+    yield f"http://127.0.0.1:{port}"
+    client.cache_clear()
+
+
+@pytest.mark.parametrize("text", ["runs/demo", "/data/s3", "s3", "a:b/c", "runs/demo/"])
+def test_whatever_is_no_url_is_a_path(text):
+    assert place(text) == place(Path(text)) == Path(text)
+
+
+def test_a_url_is_a_bucket_and_a_prefix():
+    assert place("s3://my-bucket/runs/demo") == S3Path("my-bucket", "runs/demo")
+    assert place("s3://my-bucket/runs/demo/") == place(place("s3://my-bucket/runs/demo"))
+    assert str(place("s3://my-bucket/runs/demo/")) == "s3://my-bucket/runs/demo"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://my-bucket",
+        "s3://my-bucket/",
+        "s3:///runs/demo",
+        "s3://b/runs/demo",
+        "s3://my-bucket/runs//demo",
+        "s3://my-bucket/runs/../other",
+        "s3://my-bucket/./runs",
+        "s3://my-bucket/runs?versionId=3",
+        "s3://my-bucket/runs#top",
+        "s3:/my-bucket/runs",  # what pathlib makes of a URL
+        "S3://my-bucket/runs",
+        "gs://my-bucket/runs",
+        "https://my-bucket.example/runs",
+        "file:///runs/demo",
+    ],
+)
+def test_other_urls_are_refused(url):
+    for location in (url, Path(url)) if url.startswith("s3:/m") else (url,):
+        with pytest.raises(InputError, match="s3://bucket/prefix"):
+            place(location)
+
+
+def test_a_password_in_a_url_is_refused_and_not_repeated():
+    with pytest.raises(InputError) as refused:
+        place(f"s3://user:{SECRET}@my-bucket/runs")
+    assert SECRET not in str(refused.value)
+
+
+def test_names_below_a_place_are_those_of_a_path():
+    there, here = S3Path("my-bucket", "runs"), Path("runs")
+    for name in ("a", "trials/x-f0-r00", "trials/x/record.json"):
+        below = there / name
+        assert (below.key, below.name, below.parent.key) == (
+            str(here / name),
+            (here / name).name,
+            str((here / name).parent),
+        )
+    assert there.absolute() is there
+    assert str(there.parent) == "s3://my-bucket"
+
+
+def test_places_are_values():
+    one, other = S3Path("my-bucket", "a"), S3Path("my-bucket", "b")
+    assert sorted([other, one]) == [one, other]
+    assert {one: 1}[S3Path("my-bucket", "a")] == 1
+    assert pickle.loads(pickle.dumps(one)) == one  # noqa: S301 (made here)
+    with pytest.raises(AttributeError):
+        one.key = "b"
+
+
+def test_a_run_folder_is_placed_by_its_text(tmp_path):
+    study = study_of(tmp_path / "cohort.zarr")
+    assert run_folder(study, None).root == Path("runs/small")
+    folder = run_folder(study, "s3://my-bucket/runs/x")
+    assert str(folder.trial(Trial("pet", 0, 3).trial_id).record) == (
+        "s3://my-bucket/runs/x/trials/pet-f0-r03/record.json"
+    )
+    assert run_folder(study, folder.root) == folder
+
+
+def test_http_only_where_the_endpoint_says_so(closed, monkeypatch):
+    assert str(client("my-bucket").client_options["allow_http"]).lower() == "true"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://127.0.0.1:1")
+    client.cache_clear()
+    assert str(client("my-bucket").client_options["allow_http"]).lower() == "false"
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID"])
+def test_what_the_environment_lacks_is_named_at_once(name, closed, monkeypatch):
+    monkeypatch.setenv(name, "" if name == "AWS_ACCESS_KEY_ID" else "127.0.0.1:9000")
+    with pytest.raises(InputError, match=name) as refused:
+        S3Path("my-bucket", "x").read_bytes()
+    assert SECRET not in str(refused.value)
+
+
+def test_no_credentials_at_aws_are_named(closed, monkeypatch):
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    # Where the machine would ask for its role; else this test would ask the real address.
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", closed)
+    with pytest.raises(InputError, match="no role of its own"):
+        S3Path("my-bucket", "x").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: S3Path("my-bucket", "x").read_bytes(),
+        lambda: S3Path("my-bucket", "x").write_bytes(b"x"),
+        lambda: S3Path("my-bucket", "x").is_file(),
+        lambda: S3Path("my-bucket", "x").is_dir(),
+        lambda: S3Path("my-bucket", "x").unlink(missing_ok=True),
+        lambda: S3Path("my-bucket", "x").create(b"x"),
+        lambda: list(S3Path("my-bucket", "x").glob("trials/*/record.json")),
+        lambda: open_store("s3://my-bucket/x"),
+        lambda: open_run("s3://my-bucket/x"),
+        lambda: load_study(S3Path("my-bucket", "x/study.yaml")),
+    ],
+)
+def test_no_answer_is_neither_absence_nor_damage(ask, closed, capsys):
+    with pytest.raises(StorageError, match="does not answer") as gone:
+        ask()
+    told = str(gone.value) + capsys.readouterr().err
+    assert "trying again" in told
+    assert SECRET not in told and "TheKeyOfThisTest" not in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["verify", "s3://my-bucket/x"], 1),
+        (["verify", "s3://my-bucket"], 2),
+        (["query", "s3:/b/x", "SELECT 1"], 2),
+    ],
+)
+def test_exit_codes(arguments, code, closed):
+    command = "import hnscc.places as p, hnscc.cli; p.OUTAGE_SECONDS = 0.0; hnscc.cli.main()"
+    done = subprocess.run([sys.executable, "-c", command, *arguments], capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert "what to do" in done.stderr and "Traceback" not in done.stderr and SECRET not in done.stderr

@@ -1,0 +1,71 @@
+"""`hnscc status`: what a run folder tells while its trials run."""
+
+import pytest
+from rich.console import Console
+from stores import make_store, study_of
+
+from hnscc.plan import plan_trials
+from hnscc.run import prepare_run
+from hnscc.status import print_status, run_status
+from hnscc.train import train_trial
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Of four trials one completed, one failed, one interrupted twice in its second epoch, one not begun."""
+    folder = tmp_path_factory.mktemp("run")
+    variants = {
+        "pet": {"modalities": ["pet"]},
+        "broken": {"modalities": ["mri"], "training": {"learning_rate": 1e30}},
+    }
+    study = study_of(make_store(folder).location, variants=variants)
+    prepared = prepare_run(study, folder / "run")
+    whole, started, failing, _ = plan_trials(study)
+    for trial, epochs in ((whole, 3), (failing, 3), (started, 1), (started, 1)):
+        rows = train_trial(
+            study,
+            trial,
+            prepared.folds[0],
+            prepared.folder.trial(trial.trial_id),
+            device="cpu",
+            precision="fp32",
+        )
+        if trial == started:
+            next(rows)
+            rows.close()
+        else:
+            assert len(list(rows)) <= epochs
+    return prepared.folder
+
+
+def test_status_counts_trials_and_names_the_running_and_the_failed(run):
+    found = run_status(run)
+    assert found["variants"] == {
+        "pet": {"completed": 1, "failed": 0, "started": 1, "missing": 0},
+        "broken": {"completed": 0, "failed": 1, "started": 0, "missing": 1},
+    }
+    (started,) = found["started"]
+    assert (started["trial"], started["epoch"], started["of"], started["interruptions"]) == (
+        "pet-f0-r01",
+        2,
+        3,
+        1,
+    )
+    assert 0 <= started["heard"] < 300
+    assert found["failed"] == [{"trial": "broken-f0-r00", "failure": "Diverged"}]
+    assert found["tables"] is False
+
+
+def test_status_is_printed_without_paths(run):
+    console = Console(record=True, width=120)
+    print_status(run_status(run), console, "runs/small")
+    text = console.export_text()
+    assert "pet-f0-r01" in text and "epoch 2 of at most 3" in text and "1 interruptions" in text
+    assert "broken-f0-r00" in text and "Diverged" in text
+    assert str(run.root) not in text
+
+
+def test_a_damaged_checkpoint_is_not_told_of(run):
+    """The older of the two is."""
+    run.trial("pet-f0-r01").slot(0).facts.write_text("{ not whole")
+    assert run_status(run)["started"][0]["epoch"] == 1
