@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import segmentation_models_pytorch as smp
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -112,6 +111,8 @@ def check_model(network: Network, in_channels: int, size: int) -> int:
 
 
 def _create(network: Network, in_channels: int) -> nn.Module:
+    import segmentation_models_pytorch as smp  # here, for it takes two seconds, and the paper's network needs none
+
     try:
         return smp.create_model(
             network.architecture, network.encoder, encoder_weights=None, in_channels=in_channels, classes=1

@@ -34,9 +34,11 @@ REQUEST_SECONDS = 600.0
 PART_BYTES = 16 * 2**20
 PARTS_AT_ONCE = 4
 
+AWS = "amazonaws.com"
 ENDPOINT = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 # What may stand for AWS_ACCESS_KEY_ID at a server that is not AWS.
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_SKIP_SIGNATURE")
+NO_ANSWER = "The S3 storage does not answer."
 REFUSED = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "AuthorizationHeaderMalformed"}
 FULL = {"QuotaExceeded", "InsufficientStorage"}
 
@@ -56,7 +58,7 @@ class S3Path:
 
     There are no folders to make or remove: a folder is there as long as an object stands below it. Every method that
     asks the storage raises FileNotFoundError for an absent object; InputError where the bucket or the right to use
-    it is missing; StorageError where the storage does not answer for OUTAGE_SECONDS, or is full.
+    it is missing; StorageError where the storage is full, or does not answer for OUTAGE_SECONDS.
     """
 
     bucket: str
@@ -190,13 +192,11 @@ def place(location: str | Place) -> Place:
 @cache
 def client(bucket: str, prefix: str | None = None) -> S3Store:
     """The connection to a bucket, or to a prefix of it, by the environment of this process."""
-    endpoint = next((os.environ[name] for name in ENDPOINT if os.environ.get(name)), "https://")
+    endpoint = next((os.environ[name] for name in ENDPOINT if os.environ.get(name)), f"https://{AWS}")
     if not re.match("https?://", endpoint):
-        raise _misconfigured(
-            bucket, "http:// or https:// and a host", "an address without either", ENDPOINT[1]
-        )
-    if endpoint != "https://" and not any(os.environ.get(name) for name in CREDENTIALS):
-        raise _misconfigured(bucket, "credentials for this endpoint", "none", "AWS_ACCESS_KEY_ID")
+        raise _misconfigured(bucket, "http:// or https:// and a host", "neither of these", ENDPOINT[1])
+    if AWS not in endpoint and not any(os.environ.get(name) for name in CREDENTIALS):
+        raise _misconfigured(bucket, "credentials for this endpoint", "none")
     return S3Store(
         bucket,
         prefix=prefix,
@@ -216,7 +216,7 @@ def client(bucket: str, prefix: str | None = None) -> S3Store:
 
 
 def patiently(path: S3Path, ask: Callable[[], Answer]) -> Answer:
-    """What the storage answers, asked again while it does not; see S3Path for the errors."""
+    """What the storage answers, asked again while it does not; S3Path tells the errors."""
     until = None
     while True:
         try:
@@ -226,7 +226,7 @@ def patiently(path: S3Path, ask: Callable[[], Answer]) -> Answer:
             raise _absent(path) from None
         except BaseError as error:
             problem = _told(path, str(error))
-        if isinstance(problem, InputError) or (until is not None and time.monotonic() > until):
+        if problem.problem != NO_ANSWER or (until is not None and time.monotonic() > until):
             raise problem from None
         if until is None:
             until = time.monotonic() + OUTAGE_SECONDS
@@ -261,9 +261,7 @@ def _told(path: S3Path, text: str) -> InputError | StorageError:
         return _misconfigured(path.bucket, "the region of the bucket", "another region", "AWS_REGION")
     if status and status[1].startswith("4") and status[1] not in ("408", "409", "429"):
         return _misconfigured(path.bucket, "a storage that does what S3 does", found, ENDPOINT[1])
-    return _gave_way(
-        path, "The S3 storage does not answer.", "an answer", found, "check the storage and the network"
-    )
+    return _gave_way(path, NO_ANSWER, "an answer", found, "check the storage and the network")
 
 
 def _gave_way(path: S3Path, problem: str, expected: str, found: str, do: str) -> StorageError:

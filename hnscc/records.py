@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hnscc.files import read_sealed, sha256, storage_errors, write_sealed
-from hnscc.plan import TrialFolder
+from hnscc.plan import RunFolder, TrialFolder
 
 # Weights may be pruned once no reading needs them; what the tables come from may not.
 NEEDED = ("history.parquet", "predictions.npz")
@@ -45,6 +45,21 @@ def tidy(folder: TrialFolder) -> None:
             each.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # another process of this trial, cut off, still writes there
             below.rmdir()
+
+
+def tidy_run(folder: RunFolder, completed: set[str]) -> None:
+    """Delete what killed processes left in a run folder that nobody works in: half-written files, and checkpoints
+    of `completed` trials."""
+    left = [
+        path for path in folder.root.glob("trials/*/checkpoint/*") if path.parent.parent.name in completed
+    ]
+    if isinstance(folder.root, Path):  # elsewhere a write is one request
+        left += [path for depth in ("", "*/", "*/*/") for path in folder.root.glob(f"{depth}.*.tmp")]
+    for path in left:
+        path.unlink(missing_ok=True)
+    for checkpoint in {path.parent for path in left if path.parent.name == "checkpoint"}:
+        if isinstance(checkpoint, Path):
+            checkpoint.rmdir()
 
 
 def damage(folder: TrialFolder, record: dict[str, Any]) -> str | None:

@@ -111,6 +111,9 @@ def prove_shared(folder: RunFolder) -> Iterator[str]:
     finally:
         for name in (token, *(node["NodeID"] for node in nodes)):
             folder.proof(name).unlink(missing_ok=True)
+        if isinstance(folder.root, Path):
+            with contextlib.suppress(OSError):  # another machine's file is still there
+                folder.proof(token).parent.rmdir()
 
 
 def see_shared(folder: RunFolder, token: str) -> None:

@@ -20,12 +20,15 @@ from rich.progress import (
 from rich.table import Table
 
 from hnscc.config import Study
+from hnscc.errors import InputError
 from hnscc.plan import RunFolder, Trial, plan_trials
 from hnscc.records import progress
 from hnscc.tables import read_table
 
 # A trial whose process dies so often, and once more, without finishing an epoch in between is given up.
 RESTARTS = 5
+# So many deaths in a row without a word from any trial end the study.
+HOPELESS = 50
 
 
 def progress_bar(console: Console) -> Progress:
@@ -96,7 +99,7 @@ class StudyProgress(tune.Callback):
         self._ended(trial, "its process died too often")
 
     def _ended(self, trial: Any, how: str) -> None:
-        planned = Trial(**trial.config["assignment"]["trial"])
+        planned = _trial(trial)
         self.done += 1
         self.bars.advance(self.tasks[planned.variant])
         seconds = time.monotonic() - self.began
@@ -114,19 +117,27 @@ class StudyProgress(tune.Callback):
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+class AllDone(BaseException):
+    """Every trial has ended. Tune, left to itself, goes on to start workers that it has nothing for, and ends them;
+    so it does at an Exception."""
+
+
 class Watch(tune.Callback):
     """Lets a trial that was interrupted go on for ever, one that keeps dying of itself not; ends those that hang.
 
     A trial's process may die for its own fault (memory, a crash in native code) or another's (a killed worker, a
     lost machine). So deaths count only on a machine that is still there, and only until an epoch has been
-    finished since the last one.
+    finished since the last one. `dead` has the last error of each trial that was given up.
     """
 
-    def __init__(self, folder: RunFolder, hung_after: float, say: Callable[[str], None]) -> None:
-        """hung_after: seconds. say: prints a line."""
-        self.folder, self.hung_after, self.say = folder, hung_after, say
+    def __init__(self, folder: RunFolder, trials: int, hung_after: float, say: Callable[[str], None]) -> None:
+        """trials: how many there are. hung_after: seconds. say: prints a line."""
+        self.folder, self.left, self.hung_after, self.say = folder, trials, hung_after, say
         self.heard: dict[str, float] = {}
         self.deaths: dict[str, tuple[int, int]] = {}  # epochs saved, deaths since
+        self.dead: dict[Trial, str] = {}
+        self.in_a_row = 0  # deaths of whatever trial since any was last heard of
+        self.out_of_memory = False
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -138,33 +149,59 @@ class Watch(tune.Callback):
         self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         self.heard[trial.trial_id] = time.monotonic()
+        self.in_a_row = 0
         if "storage" in result:
             raise result["storage"]
 
+    def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self.left -= 1
+        self.out_of_memory |= trial.last_result.get("failed") == "OutOfMemoryError"
+
+    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self.left -= 1
+        self.dead[_trial(trial)] = str(trial.get_pickled_error())
+
     def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
+        if (
+            not self.left and not self.out_of_memory
+        ):  # those are tried again, on what the workers now give back
+            raise AllDone
         for trial in trials:
             silent = time.monotonic() - self.heard.get(trial.trial_id, time.monotonic())
             if trial.status == "RUNNING" and silent > self.hung_after:
-                self.say(
-                    f"{_name(trial)}: no epoch finished within {self.hung_after:g} s, its process is ended"
-                )
+                name = _trial(trial).trial_id
+                self.say(f"{name}: no epoch finished within {self.hung_after:g} s, its process is ended")
                 self.heard[trial.trial_id] = time.monotonic()
                 ray.kill(trial.temporary_state.ray_actor)
 
     def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        saved = progress(self.folder.trial(_name(trial)))
+        name = _trial(trial).trial_id
+        saved = progress(self.folder.trial(name))
         epoch = saved["epoch"] if saved else 0
         before, deaths = self.deaths.get(trial.trial_id, (0, 0))
         if _machine_is_there(trial.last_result.get("node")):
             deaths = deaths + 1 if epoch == before else 1
+            self.in_a_row += 1
         self.deaths[trial.trial_id] = epoch, deaths
         if deaths >= RESTARTS:
             trial.max_failures = 0  # the next one is its last
-        self.say(f"{_name(trial)}: its process died; it goes on after epoch {epoch}")
+        self.say(f"{name}: its process died; it goes on after epoch {epoch}")
+        if self.in_a_row >= HOPELESS:
+            raise _hopeless(str(trial.get_pickled_error()))
 
 
-def _name(trial: Any) -> str:
-    return Trial(**trial.config["assignment"]["trial"]).trial_id
+def _hopeless(error: str) -> InputError:
+    return InputError(
+        "No trial gets anywhere: their processes die one after another.",
+        where="the machines that train",
+        expected="an epoch finished between two deaths",
+        found=f"{HOPELESS} deaths in a row, the last with: {' '.join(error.split())[-500:]}",
+        do="see what `python -m hnscc.train STUDY TRIAL` says on such a machine, and how much memory it has",
+    )
+
+
+def _trial(tune_trial: Any) -> Trial:
+    return Trial(**tune_trial.config["assignment"]["trial"])
 
 
 def _machine_is_there(node: str | None) -> bool:

@@ -25,22 +25,22 @@ from hnscc.lease import only_one
 from hnscc.model import resolve_device
 from hnscc.places import S3Path
 from hnscc.plan import RunFolder, Trial, plan_trials
-from hnscc.records import read_record, write_record
+from hnscc.records import read_record, tidy_run, write_record
 from hnscc.run import PreparedRun, prepare_run, run_folder, trial_status
 from hnscc.train import new_record
 from rayjobs.aggregate import aggregate
 from rayjobs.cluster import connected, gpu_shares, in_job, largest, prove_shared, resolve_on_cluster
-from rayjobs.progress import RESTARTS, StudyProgress, Watch, print_table_1
+from rayjobs.progress import RESTARTS, AllDone, StudyProgress, Watch, print_table_1
 from rayjobs.worker import TrialWorker
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an invocation left: how many trials are completed and missing; the failed ones, each with the kind of
+    """What an invocation left: the completed trials and how many are missing; the failed ones, each with the kind of
     its error; the ones that this invocation should have trained and did not."""
 
     folder: RunFolder
-    completed: int
+    completed: set[str]
     missing: int
     failed: dict[str, str]
     lost: list[str]
@@ -59,23 +59,26 @@ def run_study(study: Study, out: str | Path | None, address: str | None, limit: 
 
         refuse_patient_files(Path.cwd())
     folder = RunFolder(run_folder(study, out).root.absolute())
-    with _only_run(folder), contextlib.ExitStack() as during:
-        token = None
-        if address:
-            during.enter_context(connected(address))
-            _check_resources(study, 0 if study.resources.gpus == "auto" else study.resources.gpus)
-            token = during.enter_context(prove_shared(folder))
-        with StudyProgress.reading() as reading:
-            resolve = resolve_on_cluster(study) if address else resolve_device
-            run = prepare_run(study, folder.root, resolve=resolve, progress=reading)
-        left = run.missing()
-        todo = left[:limit]
-        if todo and not address:
-            during.enter_context(connected(None))
-        interrupted = bool(todo) and _train(run, todo, left, token)
+    with _only_run(folder):
+        with contextlib.ExitStack() as during:
+            token = None
+            if address:
+                during.enter_context(connected(address))
+                _check_resources(study, 0 if study.resources.gpus == "auto" else study.resources.gpus)
+                token = during.enter_context(prove_shared(folder))
+            with StudyProgress.reading() as reading:
+                resolve = resolve_on_cluster(study) if address else resolve_device
+                run = prepare_run(study, folder.root, resolve=resolve, progress=reading)
+            left = run.missing()
+            todo = left[:limit]
+            if todo and not address:
+                during.enter_context(connected(None))
+            interrupted = bool(todo) and _train(run, todo, left, token)
+        outcome = _outcome(run, todo, left, interrupted)
         if not interrupted:
+            tidy_run(folder, outcome.completed)
             aggregate(folder)
-        return _outcome(run, todo, left, interrupted)
+        return outcome
 
 
 @contextlib.contextmanager
@@ -143,6 +146,7 @@ def _tune(run: PreparedRun, assignments: list[dict[str, Any]], left: list[Trial]
         run.folder.trial(trial.trial_id).record.unlink(missing_ok=True)
     scratch = tempfile.mkdtemp(prefix="hnscc-tune-")
     progress = StudyProgress(run.study, todo, left)
+    watch = Watch(run.folder, len(todo), run.study.resources.hung_after, progress.say)
     cpus = run.study.resources.cpus
     worker = tune.with_resources(
         tune.with_parameters(TrialWorker, run=run, token=token),
@@ -158,16 +162,15 @@ def _tune(run: PreparedRun, assignments: list[dict[str, Any]], left: list[Trial]
                 storage_path=scratch,
                 failure_config=tune.FailureConfig(max_failures=-1),  # Watch says when it is enough
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-                callbacks=[progress, Watch(run.folder, run.study.resources.hung_after, progress.say)],
+                callbacks=[progress, watch],
                 verbose=0,
             ),
         )
-        with _interruptible() as interrupted, progress:
-            results = tuner.fit()
+        with _interruptible() as interrupted, progress, contextlib.suppress(AllDone):
+            tuner.fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    if not interrupted:
-        _record_deaths(run, [result for result in results if result.error])
+    _record_deaths(run, watch.dead)
     return bool(interrupted)
 
 
@@ -202,29 +205,27 @@ def _check_resources(study: Study, gpus: float) -> None:
             )
 
 
-def _record_deaths(run: PreparedRun, dead: list[Any]) -> None:
-    """A trial whose process died more often than it is restarted fails by name, like one whose code failed."""
-    for result in dead:
-        trial = Trial(**result.config["assignment"]["trial"])
-        if trial_status(run.folder, trial)[0] != "missing":
-            continue
+def _record_deaths(run: PreparedRun, dead: dict[Trial, str]) -> None:
+    """A trial whose process died too often fails by name, like one whose code failed. dead: the last error of each."""
+    for trial, error in dead.items():
         device, precision = run.chosen[trial.variant]
         digest = run.folds[trial.fold].digest
         record = new_record(run.study, trial, digest, device=device, precision=precision)
         failure = f"its process died {RESTARTS + 1} times without finishing an epoch"
         write_record(
             run.folder.trial(trial.trial_id),
-            record | {"status": "failed", "failure": failure, "error": str(result.error)},
+            record | {"status": "failed", "failure": failure, "error": error},
         )
 
 
 def _outcome(run: PreparedRun, todo: list[Trial], left: list[Trial], interrupted: bool) -> Outcome:
     before = dict.fromkeys(set(plan_trials(run.study)) - set(left), ("completed", None))
     states = before | {trial: trial_status(run.folder, trial) for trial in left}
-    counts = [status for status, _ in states.values()]
+    completed = {trial.trial_id for trial, (status, _) in states.items() if status == "completed"}
+    missing = sum(status == "missing" for status, _ in states.values())
     failed = {trial.trial_id: why or "" for trial, (status, why) in states.items() if status == "failed"}
     lost = [] if interrupted else [trial.trial_id for trial in todo if states[trial][0] == "missing"]
-    return Outcome(run.folder, counts.count("completed"), counts.count("missing"), failed, lost, interrupted)
+    return Outcome(run.folder, completed, missing, failed, lost, interrupted)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -256,7 +257,7 @@ def report_outcome(outcome: Outcome) -> int:
     if not outcome.interrupted:
         print_table_1(outcome.folder)
     print(
-        f"{outcome.completed} trials completed, {len(outcome.failed)} failed, {outcome.missing} missing in {root}"
+        f"{len(outcome.completed)} trials completed, {len(outcome.failed)} failed, {outcome.missing} missing in {root}"
     )
     for name, why in outcome.failed.items():
         print(f"failed: {name}: {why}\n  traceback: {root}/trials/{name}/record.json", file=sys.stderr)

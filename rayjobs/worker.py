@@ -63,5 +63,5 @@ class TrialWorker(tune.Trainable):
                     return self.report
         except StorageError as error:
             return self.report | {"done": True, "storage": error}
-        record = read_record(self.run.folder.trial(self.report["trial"]))
-        return self.report | {"done": True, "failed": record is None or record["status"] == "failed"}
+        record = read_record(self.run.folder.trial(self.report["trial"])) or {"failure": "no record"}
+        return self.report | {"done": True, "failed": record.get("failure")}

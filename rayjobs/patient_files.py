@@ -1,0 +1,128 @@
+"""Patients' imaging files in a folder, found so that they never travel with code. Told by kind and count, not by name.
+
+Extensions cheat, DICOM files often have none: the first bytes are read as well.
+"""
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from hnscc.errors import InputError
+
+# By the end of a file's name, in lower case.
+_ENDINGS = {
+    ".nii": "NIfTI file",
+    ".nii.gz": "NIfTI file",
+    ".hdr": "Analyze file",
+    ".hdr.gz": "Analyze file",
+    ".img": "Analyze file",
+    ".img.gz": "Analyze file",
+    ".dcm": "DICOM file",
+    ".dicom": "DICOM file",
+    ".ima": "DICOM file",
+    ".nrrd": "NRRD file",
+    ".nhdr": "NRRD file",
+    ".mha": "MetaImage file",
+    ".mhd": "MetaImage file",
+    ".zarr.zip": "Zarr store",
+}
+_ZARR_DOCUMENTS = ("zarr.json", ".zgroup", ".zarray")
+# Where each format's mark stands: (offset in bytes, mark).
+_MARKS = (
+    (128, b"DICM", "DICOM file"),
+    (0, b"NRRD000", "NRRD file"),
+    (344, b"n+1\0", "NIfTI file"),
+    (344, b"ni1\0", "NIfTI file"),
+)
+
+
+def patient_files(folder: Path) -> dict[str, int]:
+    """Kind -> how many of it lie in a folder and below, links followed. A Zarr store counts once."""
+    return count_kinds(_paths_below(folder, set()))
+
+
+def count_kinds(paths: Iterable[Path]) -> dict[str, int]:
+    """Kind -> how many of these files and folders are of it; what is no patient file does not count."""
+    try:
+        counts = Counter(kind for path in paths if (kind := kind_of(path)))
+    except OSError as error:
+        raise InputError(
+            "A file or folder cannot be read, so nobody knows whether it is a patient's.",
+            where="the folder that was to be looked through",
+            expected="files that you may read",
+            found=error.strerror or type(error).__name__,
+            do="mend its permissions, or take it out of the folder",
+        ) from None
+    return dict(sorted(counts.items()))
+
+
+def refuse_patient_files(folder: Path) -> None:
+    """InputError if there are patient files in a folder: to be called where only code should be."""
+    if found := patient_files(folder):
+        raise InputError(
+            "There are patient files among the code.",
+            where="the working directory",
+            expected="code and study files only",
+            found=in_words(found),
+            do="keep data elsewhere, on storage that the cluster shares, and name it in the study as `store:`; "
+            "`hnscc doctor --working-dir .` says what `ray job submit` would upload",
+        )
+
+
+def in_words(counts: dict[str, int]) -> str:
+    """For example `1 DICOM file, 3 NIfTI files`."""
+    return ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in counts.items())
+
+
+def kind_of(path: Path) -> str | None:
+    """What kind of patient file a file or folder is, if any. A Zarr group within a store is part of the store."""
+    if path.is_dir():
+        return "Zarr store" if _is_zarr(path) and not _is_zarr(path.parent) else None
+    if not path.is_file():
+        return None
+    if path.suffix.lower() in (".csv", ".tsv"):
+        return "manifest" if _is_manifest(path) else None
+    return kind_by_name(path.name) or _kind_by_content(path)
+
+
+def kind_by_name(name: str) -> str | None:
+    """What kind of patient file a file's name makes it, if any."""
+    return next((kind for ending, kind in _ENDINGS.items() if name.lower().endswith(ending)), None)
+
+
+def _is_zarr(folder: Path) -> bool:
+    return folder.suffix == ".zarr" or any((folder / name).is_file() for name in _ZARR_DOCUMENTS)
+
+
+def _is_manifest(path: Path) -> bool:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        first = file.readline(1 << 16)
+    rows = (row for mark in ",;\t" for row in csv.reader([first.lower()], delimiter=mark))
+    return any("patient_id" in map(str.strip, row) for row in rows)
+
+
+def _kind_by_content(path: Path) -> str | None:
+    with path.open("rb") as file:
+        start = file.read(348)
+    for offset, mark, kind in _MARKS:
+        if start[offset : offset + len(mark)] == mark:
+            return kind
+    return None
+
+
+def _paths_below(folder: Path, seen: set[str]) -> Iterator[Path]:
+    """Every file and folder below, without those inside of Zarr stores; a folder once, however it is linked."""
+    real = os.path.realpath(folder)
+    if real in seen:
+        return
+    seen.add(real)
+    yield folder
+    if _is_zarr(folder):
+        return
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            yield from _paths_below(path, seen)
+        else:
+            yield path

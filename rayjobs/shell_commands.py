@@ -1,0 +1,143 @@
+"""Reading the shell commands of a `ray up` file: which variables a command runs with, and what it installs."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import PurePosixPath
+
+_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
+# Words that run the command after them.
+_RUNNERS = {"env", "exec", "nohup", "sudo", "time", "command", "then", "else", "do", "{", "!"}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A simple command: its words, and the variables that this text sets for it."""
+
+    words: tuple[str, ...]
+    variables: dict[str, str]
+
+    def option(self, name: str) -> str | None:
+        """The value of `--name=value` or `--name value`, the last one; "" for a bare flag at the end; None without."""
+        value = None
+        for position, word in enumerate(self.words):
+            if word.startswith(f"{name}="):
+                value = word.partition("=")[2]
+            elif word == name:
+                value = self.words[position + 1] if position + 1 < len(self.words) else ""
+        return value
+
+
+def simple_commands(text: str, variables: dict[str, str] | None = None) -> Iterator[Command]:
+    """The simple commands of a shell text in order, those within `bash -c '...'` too. ValueError: not shell.
+
+    A variable counts for a command if it stands in front of it or was exported before it in this text.
+    """
+    exported = dict(variables or {})
+    for words in _split(text):
+        own = dict(exported)
+        while words and (words[0] in _RUNNERS or _ASSIGNMENT.fullmatch(words[0])):
+            if found := _ASSIGNMENT.fullmatch(words[0]):
+                own[found[1]] = found[2]
+            words = words[1:]
+        if words[:1] == ["export"]:
+            exported |= dict(found.groups() for word in words[1:] if (found := _ASSIGNMENT.fullmatch(word)))
+        elif words[:1] == ["unset"]:
+            exported = {name: value for name, value in exported.items() if name not in words}
+        elif words and not words[0].startswith("#"):
+            yield Command(tuple(words), own)
+            for word in words:
+                if re.search(r"\s", word) and PurePosixPath(words[0]).name in ("bash", "sh", "sg", "su"):
+                    yield from simple_commands(word, own)
+
+
+def _split(text: str) -> Iterator[list[str]]:
+    """The words of each simple command; operators, brackets and line ends part them."""
+    lexer = shlex.shlex(text.replace("\\\n", " "), posix=True, punctuation_chars=";&|()<>\n")
+    lexer.whitespace = " \t\r"
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    words: list[str] = []
+    target = False
+    for token in lexer:
+        if target:  # where a redirection leads to
+            target = False
+        elif token and set(token) <= set(";&|()<>\n"):
+            target = bool({"<", ">"} & set(token))
+            if not target:
+                yield words
+                words = []
+            elif words and words[-1] in ("1", "2"):
+                words.pop()
+        else:
+            words.append(token)
+    yield words
+
+
+def ray_starts(text: str) -> list[Command]:
+    """The `ray start` commands of a shell text, also those that another command runs. ValueError: not shell."""
+    found = []
+    for command in simple_commands(text):
+        for position, pair in enumerate(pairwise(command.words)):
+            if PurePosixPath(pair[0]).name == "ray" and pair[1] == "start" and command.words[0] != "echo":
+                before = dict(
+                    m.groups() for word in command.words[:position] if (m := _ASSIGNMENT.fullmatch(word))
+                )
+                found.append(Command(command.words[position:], command.variables | before))
+    return found
+
+
+def unpinned(text: str) -> list[str]:
+    """What the text's `pip install` commands install without a fixed version. ValueError: not shell."""
+    found = []
+    for command in simple_commands(text):
+        words = _after_pip_install(command.words)
+        if words is not None:
+            found += _unpinned_requirements(words)
+    return found
+
+
+def _after_pip_install(words: tuple[str, ...]) -> tuple[str, ...] | None:
+    for position, word in enumerate(words[:-1]):
+        is_pip = re.fullmatch(r"pip[0-9.]*", PurePosixPath(word).name)
+        if is_pip and words[position + 1] == "install":
+            return words[position + 2 :]
+    return None
+
+
+_CONSTRAINED = ("-c", "--constraint", "--constraints", "-r", "--requirement", "--requirements")
+_WITH_VALUE = {
+    *_CONSTRAINED,
+    "-i",
+    "--index-url",
+    "--extra-index-url",
+    "-f",
+    "--find-links",
+    "-t",
+    "--target",
+    "--prefix",
+    "--python",
+    "--timeout",
+    "--retries",
+    "--cache-dir",
+    "--trusted-host",
+}
+
+
+def _unpinned_requirements(words: tuple[str, ...]) -> list[str]:
+    fixed_elsewhere = any(word.partition("=")[0] in _CONSTRAINED for word in words)
+    found, skip = [], False
+    for word in words:
+        if skip or word.startswith("-"):
+            skip = word in _WITH_VALUE and not skip
+            continue
+        requirement = word.partition(";")[0].strip()
+        if "://" in requirement:
+            fixed = "#sha256=" in requirement or (fixed_elsewhere and "latest" not in requirement)
+        else:
+            fixed = fixed_elsewhere or re.search(r"[^<>!~=]={2,3}\s*[^*,\s]+$", requirement)
+        if not fixed:
+            found.append(word)
+    return found
