@@ -23,7 +23,7 @@ from hnscc.config import Study, load_study
 from hnscc.errors import InputError, told
 from hnscc.lease import only_one
 from hnscc.model import resolve_device
-from hnscc.places import S3Path
+from hnscc.places import Place, S3Path
 from hnscc.plan import RunFolder, Trial, plan_trials
 from hnscc.records import read_record, tidy_run, write_record
 from hnscc.run import PreparedRun, prepare_run, run_folder, trial_status
@@ -252,8 +252,7 @@ def _count(text: str) -> int:
 
 def report_outcome(outcome: Outcome) -> int:
     """Say what was done and what to do next; the exit code: 0, 1 where a trial failed, 130 after an interrupt."""
-    where = outcome.folder.root
-    root = os.path.relpath(where) if isinstance(where, Path) else where
+    root = _shown(outcome.folder.root)
     if not outcome.interrupted:
         print_table_1(outcome.folder)
     print(
@@ -270,6 +269,12 @@ def report_outcome(outcome: Outcome) -> int:
     sql = "SELECT variant, dice, dice_low, dice_high FROM pooled WHERE split = 'test'"
     print(f'or:     hnscc query {root} "{sql}"')
     return 1 if outcome.failed or outcome.lost else 0
+
+
+def _shown(root: Place) -> str:
+    """A run folder as its user would type it here."""
+    inside = isinstance(root, Path) and root.is_relative_to(Path.cwd())
+    return os.path.relpath(root) if inside else str(root)
 
 
 if __name__ == "__main__":
