@@ -29,8 +29,8 @@ test: setup
 	$(BIN)/pytest
 
 # What the cluster tests need beyond `make setup`: Ray's job server, sshd, an S3 server. Debian's packages, as root.
-PACKAGES := openssh-server openssl procps rsync iproute2 radosgw ceph-mon ceph-osd ceph-mgr ceph-common
-PROGRAMS := /usr/sbin/sshd openssl ps rsync ip ss radosgw ceph-mon ceph-osd ceph-mgr ceph
+PACKAGES := openssh-server openssl procps rsync iproute2 radosgw ceph-mon ceph-osd ceph-common
+PROGRAMS := /usr/sbin/sshd openssl ps rsync ip ss radosgw ceph-mon ceph-osd ceph
 
 setup-cluster: .venv/cluster
 	($(foreach program,$(PROGRAMS),command -v $(program) &&) true) >/dev/null || (apt-get update -qq && apt-get install -y -qq $(PACKAGES))

@@ -274,6 +274,7 @@ def finish_store(
     zarr.open_group(zarr_store(unfinished), mode="r+", zarr_format=3).update_attributes({**head, **index})
     if isinstance(final, S3Path):
         _upload(unfinished, final, overwrite, progress)
+        shutil.rmtree(unfinished)
     else:
         _rename(unfinished, final, overwrite)
     return open_store(final)
