@@ -22,10 +22,10 @@ from stores import make_store
 from hnscc.cli import main
 from hnscc.errors import InputError
 from rayjobs.doctor import check_cluster
-from rayjobs.marked_yaml import read_marked
+from rayjobs.doctor.marked_yaml import read_marked
+from rayjobs.doctor.shell_commands import ray_starts, unpinned
+from rayjobs.doctor.uploads import check_working_dir, uploaded
 from rayjobs.patient_files import patient_files, refuse_patient_files
-from rayjobs.shell_commands import ray_starts, unpinned
-from rayjobs.uploads import check_working_dir, uploaded
 
 ROOT = Path(__file__).parent.parent
 AWS, ONPREM = (ROOT / "cluster.yaml").read_text(), (ROOT / "deploy/onprem.yaml").read_text()

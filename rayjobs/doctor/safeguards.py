@@ -1,7 +1,7 @@
 """What a `ray up` file must say so that a cluster is closed to others, reproducible, and free of patient files.
 
 Each check yields a Problem for each safeguard that is missing. Values of the wrong type are the schema's business
-(rayjobs/doctor.py): here they count as absent.
+(rayjobs/doctor/field_checks.py): here they count as absent.
 """
 
 import ipaddress
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from rayjobs.marked_yaml import KeyPath, MarkedYaml, Problem
+from rayjobs.doctor.marked_yaml import KeyPath, MarkedYaml, Problem
+from rayjobs.doctor.shell_commands import Command, ray_starts, unpinned
 from rayjobs.patient_files import in_words, kind_by_name, kind_of, patient_files
-from rayjobs.shell_commands import Command, ray_starts, unpinned
 
 _START_KEYS = {"head": "head_start_ray_commands", "worker": "worker_start_ray_commands"}
 _SETUP_KEYS = ("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands")

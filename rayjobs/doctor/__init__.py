@@ -8,12 +8,12 @@ from typing import Any
 from ray.autoscaler._private.providers import _NODE_PROVIDERS, _get_default_config
 
 from hnscc.errors import InputError
-from rayjobs.aws_safeguards import aws_problems
-from rayjobs.cluster_fields import PROVIDERS
-from rayjobs.field_checks import dotted, field_problems, refused_by_ray
-from rayjobs.marked_yaml import KeyPath, Problem, read_marked
-from rayjobs.safeguards import ClusterFile, items, keys, missing_safeguards
-from rayjobs.uploads import Upload, check_working_dir
+from rayjobs.doctor.aws_safeguards import aws_problems
+from rayjobs.doctor.field_checks import dotted, field_problems, refused_by_ray
+from rayjobs.doctor.known_fields import PROVIDERS
+from rayjobs.doctor.marked_yaml import KeyPath, Problem, read_marked
+from rayjobs.doctor.safeguards import ClusterFile, items, keys, missing_safeguards
+from rayjobs.doctor.uploads import Upload, check_working_dir
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from rayjobs.marked_yaml import KeyPath, Problem
-from rayjobs.safeguards import ClusterFile, all_commands, items, keys
+from rayjobs.doctor.marked_yaml import KeyPath, Problem
+from rayjobs.doctor.safeguards import ClusterFile, all_commands, items, keys
 
 
 def aws_problems(file: ClusterFile) -> Iterator[Problem]:

@@ -14,9 +14,9 @@ import ray.autoscaler
 from ray.autoscaler._private.providers import _NODE_PROVIDERS
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from rayjobs.cluster_fields import open_fields
-from rayjobs.marked_yaml import KeyPath, MarkedYaml, Problem
-from rayjobs.safeguards import keys
+from rayjobs.doctor.known_fields import open_fields
+from rayjobs.doctor.marked_yaml import KeyPath, MarkedYaml, Problem
+from rayjobs.doctor.safeguards import keys
 
 _KINDS = {
     "string": "text",
