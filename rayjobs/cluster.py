@@ -74,6 +74,8 @@ def _startable() -> list[dict[str, float]]:
 def resolve_on_cluster(study: Study) -> Callable[[Training], tuple[str, str]]:
     """`resolve_device` as answered by a machine that trains: the one that drives often has no GPU of its own."""
     gpus = ANY_GPU if study.resources.gpus != 0 and largest("GPU") else 0.0
+    if not any(node["Alive"] and node["Resources"].get("CPU") for node in ray.nodes()):
+        print("no machine that trains is up yet: waiting for the first, which takes minutes", flush=True)
 
     def _resolve(training: Training) -> tuple[str, str]:
         asked = {"num_cpus": study.resources.cpus, "num_gpus": 0 if training.device == "cpu" else gpus}
@@ -174,18 +176,28 @@ def gpu_shares(run: PreparedRun, variants: Mapping[str, Trial]) -> dict[str, flo
     asked = run.study.resources.gpus
     if asked != "auto":
         return dict.fromkeys(variants, asked)
-    shares = dict.fromkeys(variants, 0.0)
-    for variant, trial in variants.items():
-        device, precision = run.chosen[variant]
-        if device == "cuda":
-            measure = ray.remote(measure_gpu).options(num_cpus=run.study.resources.cpus, num_gpus=1)
-            peak, total = ray.get(
-                measure.remote(run.study, trial, run.folds[trial.fold], precision=precision)
-            )
-            shares[variant] = share_of(peak, total)
-            text = f"{variant}: {peak / 2**30:.1f} of {total / 2**30:.0f} GiB at its peak"
-            print(f"{text}, so {int(1 / shares[variant])} trials to a GPU")
-    return shares
+    return {
+        variant: _measured_share(run, trial) if run.chosen[variant][0] == "cuda" else 0.0
+        for variant, trial in variants.items()
+    }
+
+
+def _measured_share(run: PreparedRun, trial: Trial) -> float:
+    """Of a trial, alone on a GPU; 1 where it fails there: its own record will say of what."""
+    # A process of its own (max_calls), for what it keeps of the GPU's memory goes with it.
+    measure = ray.remote(num_cpus=run.study.resources.cpus, num_gpus=1, max_calls=1)(measure_gpu)
+    measured = measure.remote(run.study, trial, run.folds[trial.fold], precision=run.chosen[trial.variant][1])
+    try:
+        peak, total = ray.get(measured)
+    except ray.exceptions.RayTaskError as error:
+        print(
+            f"{trial.variant}: its GPU memory cannot be measured ({type(error.cause).__name__}): a GPU each"
+        )
+        return 1.0
+    share = share_of(peak, total)
+    text = f"{trial.variant}: {peak / 2**30:.1f} of {total / 2**30:.0f} GiB of a GPU at its peak"
+    print(f"{text}, {int(1 / share)} trials to a GPU")
+    return share
 
 
 def share_of(peak: int, total: int) -> float:
