@@ -49,18 +49,20 @@ def tidy(folder: TrialFolder) -> None:
 
 
 def tidy_run(folder: RunFolder, completed: set[str]) -> None:
-    """Delete what killed processes left in a run folder that nobody works in: half-written files, and checkpoints
-    of `completed` trials."""
+    """Delete what killed processes left in a run folder that nobody works in: half-written files, proofs that it
+    is shared, and checkpoints of `completed` trials."""
     left = [
         path for path in folder.root.glob("trials/*/checkpoint/*") if path.parent.parent.name in completed
     ]
+    left += folder.root.glob(".shared/*")
     if isinstance(folder.root, Path):  # elsewhere a write is one request
         left += [path for depth in ("", "*/", "*/*/") for path in folder.root.glob(f"{depth}.*.tmp")]
     for path in left:
         path.unlink(missing_ok=True)
-    for checkpoint in {path.parent for path in left if path.parent.name == "checkpoint"}:
-        if isinstance(checkpoint, Path):
-            checkpoint.rmdir()
+    if isinstance(folder.root, Path):
+        for emptied in [*folder.root.glob("trials/*/checkpoint"), *folder.root.glob(".shared")]:
+            with contextlib.suppress(OSError):  # it is not empty
+                emptied.rmdir()
 
 
 def damage(folder: TrialFolder, record: dict[str, Any]) -> str | None:

@@ -360,8 +360,8 @@ class _Fit:
             self.history = facts["history"]
             self._load(tensors)
             self.record["attempts"] = max(self.record["attempts"], facts["attempts"], key=len)
-        attempt: dict[str, Any] = {"node": platform.node(), "pid": os.getpid(), "from_epoch": self.epoch + 1}
-        attempt |= {"gpus": gpus} if self.record["device"] == "cuda" else {}
+        attempt: dict[str, Any] = {"node": platform.node(), "pid": os.getpid(), "gpus": gpus}
+        attempt["from_epoch"] = self.epoch + 1
         self.record["attempts"].append(attempt | ({"not_used": refused} if refused else {}))
 
     def _load(self, tensors: dict[str, torch.Tensor]) -> None:

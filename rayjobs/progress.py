@@ -88,7 +88,9 @@ class StudyProgress(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         last = trial.last_result
-        if last.get("failed"):
+        if "storage" in last:
+            self._ended(trial, f"ended after epoch {last['epoch']}: storage")
+        elif last.get("failed"):
             self._ended(trial, "FAILED")
         else:
             self._ended(
@@ -137,6 +139,9 @@ class Watch(tune.Callback):
         self.deaths: dict[str, tuple[int, int]] = {}  # epochs saved, deaths since
         self.dead: dict[Trial, str] = {}
         self.in_a_row = 0  # deaths of whatever trial since any was last heard of
+        self.error: Exception | None = (
+            None  # ends the study: raised between two steps, elsewhere Tune hides it
+        )
         self.out_of_memory = False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -150,8 +155,7 @@ class Watch(tune.Callback):
     ) -> None:
         self.heard[trial.trial_id] = time.monotonic()
         self.in_a_row = 0
-        if "storage" in result:
-            raise result["storage"]
+        self.error = result.get("storage") or self.error
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self.left -= 1
@@ -162,9 +166,10 @@ class Watch(tune.Callback):
         self.dead[_trial(trial)] = str(trial.get_pickled_error())
 
     def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
-        if (
-            not self.left and not self.out_of_memory
-        ):  # those are tried again, on what the workers now give back
+        if self.error:
+            raise self.error
+        # Trials out of memory are tried again, on what the workers now give back.
+        if not self.left and not self.out_of_memory:
             raise AllDone
         for trial in trials:
             silent = time.monotonic() - self.heard.get(trial.trial_id, time.monotonic())
@@ -187,7 +192,7 @@ class Watch(tune.Callback):
             trial.max_failures = 0  # the next one is its last
         self.say(f"{name}: its process died; it goes on after epoch {epoch}")
         if self.in_a_row >= HOPELESS:
-            raise _hopeless(str(trial.get_pickled_error()))
+            self.error = _hopeless(str(trial.get_pickled_error()))
 
 
 def _hopeless(error: str) -> InputError:

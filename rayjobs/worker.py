@@ -1,14 +1,15 @@
 """Runs on the cluster's machines: trials one after another in one reused process."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import ray
 from ray import tune
 
 from hnscc.errors import StorageError
-from hnscc.plan import Trial
-from hnscc.records import read_record
+from hnscc.plan import Trial, TrialFolder
+from hnscc.records import is_complete, read_record
 from hnscc.run import PreparedRun
 from hnscc.train import train_trial
 from rayjobs.cluster import see_shared
@@ -34,16 +35,18 @@ class TrialWorker(tune.Trainable):
         assignment = new_config["assignment"]
         trial = Trial(**assignment["trial"])
         device, precision = self.run.chosen[trial.variant]
-        self.rows = train_trial(
+        folder = self.run.folder.trial(trial.trial_id)
+        rows = train_trial(
             self.run.study,
             trial,
             self.run.folds[trial.fold],
-            self.run.folder.trial(trial.trial_id),
+            folder,
             device=device,
             precision=precision,
             gpus=assignment["gpus"],
             attempts=assignment["attempts"],
         )
+        self.rows = _unless_completed(folder, rows)
         self.report = {
             "trial": trial.trial_id,
             "variant": trial.variant,
@@ -65,3 +68,9 @@ class TrialWorker(tune.Trainable):
             return self.report | {"done": True, "storage": error}
         record = read_record(self.run.folder.trial(self.report["trial"])) or {"failure": "no record"}
         return self.report | {"done": True, "failed": record.get("failure")}
+
+
+def _unless_completed(folder: TrialFolder, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Nothing to do where a process of this trial died after it had written its record, before Tune heard of it."""
+    if not is_complete(folder):
+        yield from rows

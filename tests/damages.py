@@ -1,0 +1,195 @@
+"""Random damage to all that a study rests on: what is wrong is found before it is used, or changes nothing."""
+
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from stores import make_store, study_of
+
+from hnscc.config import Study
+from hnscc.encode import parquet_bytes
+from hnscc.errors import InputError
+from hnscc.fold import FoldData, read_fold, write_fold
+from hnscc.plan import RunFolder, Trial, TrialFolder, plan_trials
+from hnscc.records import read_record
+from hnscc.results import load_fold, load_results, load_trial
+from hnscc.run import plan_folds, prepare_run, trial_status
+from hnscc.store import verify_store
+from hnscc.tables import build_tables
+from hnscc.train import train_trial
+
+INTERRUPTED = Trial("pet_mri", 0, 0)
+EPOCHS = 4
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A small study, finished; beside it one trial that was interrupted after all epochs but one.
+
+    tables: what the finished run folder gives, as bytes.
+    """
+
+    study: Study
+    folder: RunFolder
+    data: FoldData
+    interrupted: TrialFolder
+    tables: dict[str, bytes]
+
+
+def make_sound(root: Path) -> Sound:
+    store = make_store(root, patients=6, slices=2, size=16)
+    study = study_of(store.location, training={"epochs": EPOCHS}, evaluation={"bootstraps": 100})
+    run = prepare_run(study, root / "run")
+    data = run.folds[0]
+    for trial in plan_trials(study):
+        assert len(list(_train(study, trial, data, run.folder.trial(trial.trial_id)))) == EPOCHS
+    interrupted = RunFolder(root / "interrupted").trial(INTERRUPTED.trial_id)
+    rows = _train(study, INTERRUPTED, data, interrupted)
+    for _ in range(EPOCHS - 1):
+        next(rows)
+    rows.close()
+    return Sound(study, run.folder, data, interrupted, _tables(run.folder))
+
+
+def damage_and_judge(sound: Sound, number: int, seed: int, scratch: Path) -> Counter:
+    """Do `number` random damages, each to sound files; how many were detected and how many harmless, by place and kind.
+
+    AssertionError for one that is neither.
+    """
+    draw = random.Random(seed)
+    judges: dict[str, tuple[Callable[[], str], Path]] = {
+        "store": (lambda: _judge_store(sound), Path(sound.study.store)),
+        "fold": (lambda: _judge_fold(sound), sound.folder.fold(0).root),
+        "trial": (lambda: _judge_trials(sound), sound.folder.root / "trials"),
+    }
+    judged: Counter = Counter()
+    for i in range(number):
+        place = draw.choice(["store", "checkpoint", "trial", "fold"])
+        kind = draw.choice([_flip, _truncate, _delete])
+        if place == "checkpoint":
+            copy = TrialFolder(scratch / str(i))
+            shutil.copytree(sound.interrupted.root, copy.root)
+            harmed = _harm(copy.slot(0).root, kind, draw)[0]
+            verdict = _judge_checkpoint(sound, copy, harmed)
+            shutil.rmtree(copy.root)
+        else:
+            judge, below = judges[place]
+            harmed, content = _harm(below, kind, draw)
+            try:
+                verdict = judge()
+            finally:
+                harmed.write_bytes(content)
+        judged[place, kind.__name__.strip("_"), verdict] += 1
+    assert _tables(sound.folder) == sound.tables
+    return judged
+
+
+def _harm(below: Path, kind: Callable, draw: random.Random) -> tuple[Path, bytes]:
+    """Damage one file; the file, and what it held."""
+    path = draw.choice(sorted(each for each in below.rglob("*") if each.is_file()))
+    content = path.read_bytes()
+    kind(path, content, draw)
+    return path, content
+
+
+def _flip(path: Path, content: bytes, draw: random.Random) -> None:
+    place = draw.randrange(len(content))
+    changed = bytearray(content)
+    changed[place] ^= 1 << draw.randrange(8)
+    path.write_bytes(changed)
+
+
+def _truncate(path: Path, content: bytes, draw: random.Random) -> None:
+    path.write_bytes(content[: draw.randrange(len(content))])
+
+
+def _delete(path: Path, content: bytes, draw: random.Random) -> None:
+    path.unlink()
+
+
+def _judge_store(sound: Sound) -> str:
+    """Harmless: what training sees is bit for bit what it was."""
+    try:
+        store, (plan,) = plan_folds(sound.study)
+        data = read_fold(store, sound.study, plan)
+    except InputError:
+        return "detected"
+    assert (data.digest, data.bounds, data.rows) == (sound.data.digest, sound.data.bounds, sound.data.rows)
+    np.testing.assert_array_equal(data.images, sound.data.images)
+    np.testing.assert_array_equal(data.masks, sound.data.masks)
+    try:
+        verify_store(store)
+    except InputError:
+        return "harmless, and found by verify"
+    return "harmless"
+
+
+def _judge_fold(sound: Sound) -> str:
+    """Aggregation refuses the fold, or gives the same tables; `hnscc run` mends it."""
+    try:
+        tables = _tables(sound.folder)
+    except InputError:
+        verdict = "detected"
+    else:
+        assert tables == sound.tables
+        verdict = "harmless"
+    store, (plan,) = plan_folds(sound.study)
+    write_fold(sound.folder.fold(0), store, plan, sound.data)
+    assert _tables(sound.folder) == sound.tables
+    return verdict
+
+
+def _judge_trials(sound: Sound) -> str:
+    """A damaged trial is trained again, and stands in no table but where that gives the same tables."""
+    fold = load_fold(sound.folder, 0)
+    trials = plan_trials(sound.study)
+    statuses = {trial_status(sound.folder, trial)[0] for trial in trials}
+    used = {load_trial(sound.folder, sound.study, trial, fold).status for trial in trials}
+    if "missing" not in used:
+        assert _tables(sound.folder) == sound.tables
+    assert used <= statuses
+    return "detected" if "missing" in statuses else "harmless"
+
+
+def _judge_checkpoint(sound: Sound, folder: TrialFolder, harmed: Path) -> str:
+    """Detected: named in the record, and an earlier epoch gone on from. The result is the same in any case."""
+    newest = (EPOCHS - 1) % 2
+    is_newest = harmed in (folder.slot(newest).facts, folder.slot(newest).tensors)
+    rows = list(_train(sound.study, INTERRUPTED, sound.data, folder))
+    record, undisturbed = read_record(folder), read_record(sound.folder.trial(INTERRUPTED.trial_id))
+    for name in ("predictions.npz", "weights.safetensors"):
+        assert record["files"][name] == undisturbed["files"][name]
+    assert _without_seconds(folder) == _without_seconds(sound.folder.trial(INTERRUPTED.trial_id))
+    refused = record["attempts"][-1].get("not_used", [])
+    if not any(harmed.name in each for each in refused):
+        return "harmless"
+    assert len(rows) == 2 if is_newest else len(rows) == 1
+    return "detected"
+
+
+def _without_seconds(folder: TrialFolder) -> bytes:
+    return parquet_bytes(pq.read_table(folder.history).drop_columns("seconds"))
+
+
+def _tables(folder: RunFolder) -> dict[str, bytes]:
+    return {name: parquet_bytes(table) for name, table in build_tables(load_results(folder)).items()}
+
+
+def _train(study: Study, trial: Trial, data: FoldData, folder: TrialFolder):
+    return train_trial(study, trial, data, folder, device="cpu", precision="fp32")
+
+
+def told(judged: Counter, kinds: Sequence[str] = ("flip", "truncate", "delete")) -> str:
+    """A line per place and kind of damage."""
+    verdicts = sorted({verdict for _, _, verdict in judged})
+    lines = []
+    for place in ("store", "checkpoint", "trial", "fold"):
+        for kind in kinds:
+            counts = ", ".join(f"{judged[place, kind, each]} {each}" for each in verdicts)
+            lines.append(f"{place:<10} {kind:<8} {counts}")
+    return "\n".join(lines)
