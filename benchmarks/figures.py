@@ -1,0 +1,92 @@
+"""How every benchmark measures and tells: two sides in turn, a ratio per round, its median and range.
+
+A benchmark is a script that calls `tell` for each of its figures. `make bench` runs them all (benchmarks/all.py) and
+writes docs/benchmarks.md.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROUNDS = 3
+# Where `make bench` collects the figures, a JSON object per line.
+COLLECT = "HNSCC_FIGURES"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table of benchmarks.
+
+    target: what was aimed at; a ratio of ours to another's speed is to reach it, a share or an amount to stay below
+    it (`at_most`). values: one per round. detail: what was run, in words, with the absolute numbers.
+    """
+
+    what: str
+    target: float
+    values: tuple[float, ...]
+    unit: str
+    detail: str
+    at_most: bool = False
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+    @property
+    def reached(self) -> bool:
+        return self.median <= self.target if self.at_most else self.median >= self.target
+
+    def line(self) -> str:
+        spread = f"{min(self.values):.3g} to {max(self.values):.3g}, n = {len(self.values)}"
+        aim = f"{'at most' if self.at_most else 'at least'} {self.target:g}"
+        verdict = "reached" if self.reached else "MISSED"
+        return f"{self.what}: {self.median:.3g} {self.unit} ({spread}); {aim}: {verdict}; {self.detail}"
+
+
+def tell(figure: Figure) -> None:
+    """Print a figure, and add it to what `make bench` collects."""
+    print(figure.line(), flush=True)
+    if path := os.environ.get(COLLECT):
+        with Path(path).open("a") as file:
+            file.write(json.dumps(asdict(figure)) + "\n")
+
+
+def seconds(act: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
+
+
+def in_turn(*sides: Callable[[], float], rounds: int = ROUNDS) -> list[tuple[float, ...]]:
+    """What each side measured, for each of its `rounds`: one column per round; the side that begins changes."""
+    measured: list[list[float]] = [[] for _ in sides]
+    for number in range(rounds):
+        order = range(len(sides))
+        for i in order if number % 2 == 0 else reversed(order):
+            measured[i].append(sides[i]())
+    return [tuple(each) for each in measured]
+
+
+def ratios(theirs: Sequence[float], ours: Sequence[float]) -> tuple[float, ...]:
+    """Round by round: how many times longer they took than we did."""
+    return tuple(a / b for a, b in zip(theirs, ours, strict=True))
+
+
+def machine() -> str:
+    """The processor and how many of its cores there are, and the versions that matter."""
+    cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+    flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if _has(flag)]
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "ray", "numpy"))
+    name = cpu.group(1) if cpu else platform.processor()
+    return f"{os.cpu_count()} cores of {name} ({', '.join(flags)}), Python {platform.python_version()}, {versions}"
+
+
+def _has(flag: str) -> bool:
+    return re.search(rf"\b{flag}\b", Path("/proc/cpuinfo").read_text()) is not None
