@@ -13,7 +13,9 @@ that is
    where lesion covers at least half of the stored pixel.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ MIN_COVERAGE = 0.5  # of the grid's voxels that each modality must cover
 MIN_LESION_COVERAGE = 0.9  # of the lesion's voxels
 MAX_LESION_LOSS = 0.5  # of a slice's lesion that a fixed pixel size may crop off
 SAME_GRID = 0.05  # voxels: the most that corners of equal grids may lie apart
+DECIMALS = 6  # of a place in a volume, in voxels: what lies nearer to a voxel than this lies on it
 _LPS = orientations.axcodes2ornt("LPS")
 
 
@@ -140,13 +143,7 @@ def same_grid(one: Grid, other: Grid) -> bool:
     """
     if not (one.oriented and other.oriented):
         return one.shape == other.shape and bool(np.allclose(one.spacing, other.spacing, rtol=1e-3))
-    one, other = to_lps(one), to_lps(other)
-    if one.shape != other.shape:
-        return False
-    ends = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=np.float64).T
-    corners = ends * np.array([*(np.array(one.shape) - 1), 1])[:, None]
-    apart = np.linalg.norm(((one.affine - other.affine) @ corners)[:3], axis=0)
-    return bool(apart.max() <= SAME_GRID * one.spacing.min())
+    return _near(to_lps(one), to_lps(other), SAME_GRID)
 
 
 def make_window(grid: Grid, size: int, pixel_mm: float | None) -> Window:
@@ -181,6 +178,8 @@ def resize_image(image: np.ndarray, window: Window, fill: float) -> np.ndarray:
     return resized.astype(np.float32)
 
 
+# Kept, as all slices of a scan ask for the same; nobody changes them.
+@lru_cache(maxsize=8)
 def area_weights(out: int, count: int, scale: float, offset: float) -> sparse.csr_array:
     """(out, count): the share of output pixel i that input pixel j covers; rows sum to 1 inside, less at the
     edge."""
@@ -191,6 +190,7 @@ def area_weights(out: int, count: int, scale: float, offset: float) -> sparse.cs
     )
 
 
+@lru_cache(maxsize=8)
 def smooth_weights(out: int, count: int, scale: float, offset: float) -> sparse.csr_array:
     """(out, count): a triangle around each output pixel's centre, as wide as two output or two input pixels,
     whichever is more; rows sum to 1 (0 where no input pixel is near)."""
@@ -218,31 +218,68 @@ def _place(
                 _size(volume.grid),
             )
         volume = Volume(volume.data, drawn)
-    matrix = np.linalg.inv(volume.grid.affine) @ grid.affine
     fill = float(volume.data.min())
     slices, covered, covered_lesion = [], 0, 0
-    for z in range(grid.shape[2]):
-        values, inside = _sample(volume.data, matrix, grid.shape, z, fill)
+    for (values, inside), drawn_lesion in zip(_sampled(volume, grid), lesion, strict=True):
         covered += int(inside.sum())
-        covered_lesion += int((inside & lesion[z]).sum())
-        slices.append(resize_image(values, window, fill))
+        covered_lesion += int((inside & drawn_lesion).sum())
+        slices.append(resize_image(np.where(inside, values, np.float32(fill)), window, fill))
     coverage = covered / lesion.size
     _check_coverage(coverage, covered_lesion, int(lesion.sum()), where)
     return np.stack(slices), fill, coverage
 
 
-def _sample(
-    data: np.ndarray, matrix: np.ndarray, shape: tuple[int, int, int], z: int, fill: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Slice z of the grid, linear, (y, x) float32; and where it lies inside the volume's outer faces."""
-    y, x = np.mgrid[: shape[1], : shape[0]]
-    index = np.stack([x, y, np.full_like(x, z)]).astype(np.float64).reshape(3, -1)
-    # Rounded, so that a voxel which lies exactly on another stays one voxel, and a face stays a face.
-    at = np.round(matrix[:3, :3] @ index + matrix[:3, 3:], 6)
-    ends = np.array(data.shape)[:, None] - 0.5
-    inside = ((at >= -0.5) & (at <= ends)).all(axis=0)
-    values = ndimage.map_coordinates(data, at, order=1, mode="nearest", output=np.float32)
-    return np.where(inside, values, np.float32(fill)).reshape(y.shape), inside.reshape(y.shape)
+def _sampled(volume: Volume, grid: Grid) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each slice of the grid: the volume there, linear, (y, x) float32; and where that is inside of its outer
+    faces, (y, x) bool."""
+    width, height, depth = grid.shape
+    everywhere = np.broadcast_to(True, (height, width))
+    if _near(
+        to_lps(volume.grid), grid, 0.4 * 10**-DECIMALS
+    ):  # every voxel on one of the grid's: nothing to sample
+        for values in orientations.apply_orientation(volume.data, _turn(volume.grid)).T:
+            yield values, everywhere
+        return
+    matrix = np.linalg.inv(volume.grid.affine) @ grid.affine
+    # A grid whose corners lie inside of a box lies there as a whole.
+    whole = _is_inside(np.round((matrix @ _corners(grid.shape))[:3], DECIMALS), volume.data.shape).all()
+    for z in range(depth):
+        at = _places(matrix, width, height, z)
+        values = ndimage.map_coordinates(volume.data, at, order=1, mode="nearest", output=np.float32)
+        yield values, everywhere if whole else _is_inside(at, volume.data.shape)
+
+
+def _places(matrix: np.ndarray, width: int, height: int, z: int) -> np.ndarray:
+    """Where slice z of the grid lies in a volume, in voxels of the volume: (3, y, x) float64.
+
+    Rounded, so that a voxel which lies exactly on another stays one voxel, and a face stays a face.
+    """
+    along_x, along_y, along_z, origin = matrix[:3].T
+    columns = np.outer(along_x, np.arange(width))
+    rows = np.outer(along_y, np.arange(height)) + (along_z * z + origin)[:, None]
+    at = rows[:, :, None] + columns[:, None, :]
+    return np.round(at, DECIMALS, out=at)
+
+
+def _is_inside(at: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Which of the places (3, ...), in voxels, lie inside of the outer faces of a volume of this shape."""
+    return np.logical_and.reduce(
+        [(axis >= -0.5) & (axis <= count - 0.5) for axis, count in zip(at, shape, strict=True)]
+    )
+
+
+def _near(one: Grid, other: Grid, voxels: float) -> bool:
+    """Whether two grids that lie LPS have one shape, and no corners farther apart than this."""
+    if one.shape != other.shape:
+        return False
+    apart = np.linalg.norm(((one.affine - other.affine) @ _corners(one.shape))[:3], axis=0)
+    return bool(apart.max() <= voxels * one.spacing.min())
+
+
+def _corners(shape: tuple[int, int, int]) -> np.ndarray:
+    """The indices of the eight corner voxels, homogeneous: (4, 8) float64."""
+    ends = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=np.float64).T
+    return ends * np.array([*(np.array(shape) - 1), 1])[:, None]
 
 
 def _lesion(mask: Volume, reference: Grid, where: str) -> np.ndarray:
@@ -255,15 +292,16 @@ def _lesion(mask: Volume, reference: Grid, where: str) -> np.ndarray:
             _size(mask.grid)
             + ("" if mask.grid.shape != reference.shape else ", elsewhere or in another order"),
         )
-    values = np.unique(mask.data)
-    if len(values) > 2 or values[0] != 0 or values[-1] < 0:
+    lesion = mask.data != 0
+    if lesion.all() or (lesion & (mask.data != mask.data.max())).any():
+        values = np.unique(mask.data)
         raise _cannot_place(
             "The mask is not binary.",
             where,
             "0 and one other value",
             f"{len(values)} values, from {values[0]:g} to {values[-1]:g}",
         )
-    return orientations.apply_orientation(mask.data != 0, _turn(mask.grid)).T
+    return orientations.apply_orientation(lesion, _turn(mask.grid)).T
 
 
 def _turn(grid: Grid) -> np.ndarray:

@@ -66,9 +66,9 @@ def read_volume(path: Path, where: str) -> Volume:
     image = _open(path, where)
     grid = _grid(image, where)
     try:
-        if path.name.lower().endswith(".gz"):
-            _read_to_the_end(path)
-        data = np.asarray(image.dataobj, dtype=np.float32).reshape(grid.shape)
+        data = (_unzipped(path, image) if path.name.lower().endswith(".gz") else _data(image)).reshape(
+            grid.shape
+        )
     except _UNREADABLE as error:
         raise _unreadable(where, error) from None
     if not np.isfinite(data).all():
@@ -144,11 +144,17 @@ def _shape(image: nib.spatialimages.SpatialImage, where: str) -> tuple[int, int,
     return shape[:3]
 
 
-def _read_to_the_end(path: Path) -> None:
+def _data(image: nib.spatialimages.SpatialImage) -> np.ndarray:
+    return np.asarray(image.dataobj, dtype=np.float32)
+
+
+def _unzipped(path: Path, image: nib.spatialimages.SpatialImage) -> np.ndarray:
     """gzip checks its checksum only at the end of the stream, which nibabel does not reach."""
     with gzip.open(path) as stream:
+        data = _data(type(image).from_stream(stream))
         while stream.read(1 << 20):
             pass
+    return data
 
 
 def _unreadable(where: str, error: Exception) -> InputError:
