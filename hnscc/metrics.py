@@ -4,6 +4,7 @@ Two empty masks agree: their Dice and Jaccard are 1 (protocol, Evaluation). Ever
 numbers per case, so it is exact up to one division, and pooling is adding counts.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ THRESHOLDS = np.arange(1, 1001)  # the grid 0.001 .. 1.000 as integers k; the th
 HALF = 500
 CONVENTIONS = ("slice", "lesion", "overlap")
 SLICE_SETS = ("true_positive", "lesion", "all")
+OUTCOMES = ("tn", "fn", "fp", "tp")  # at 2 * (predicted is positive) + (truth is positive)
 
 
 def positive(levels: np.ndarray, k: int) -> np.ndarray:
@@ -28,14 +30,14 @@ def positive(levels: np.ndarray, k: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Counts:
-    """Pixel counts of N cases (slices, patients, repeats): int64 arrays of one shape, usually (N,)."""
+    """Pixel counts of N cases (slices, patients): int64 arrays of one shape, (N,), or (R, N) of R repeats."""
 
     overlap: np.ndarray
     pred: np.ndarray
     truth: np.ndarray
 
     def __getitem__(self, cases: np.ndarray) -> "Counts":
-        return Counts(self.overlap[cases], self.pred[cases], self.truth[cases])
+        return Counts(self.overlap[..., cases], self.pred[..., cases], self.truth[..., cases])
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -45,9 +47,13 @@ class Counts:
         return Counts(self.overlap.sum(-1), self.pred.sum(-1), self.truth.sum(-1))
 
     def by_group(self, group: np.ndarray, groups: int) -> "Counts":
-        """Cases pooled by group: `group` int (N,) in 0..groups-1 -> counts (groups,)."""
-        sums = (np.bincount(group, part, groups) for part in (self.overlap, self.pred, self.truth))
-        return Counts(*(each.astype(np.int64) for each in sums))
+        """Cases pooled by group: `group` int (N,) in 0..groups-1 -> counts (..., groups)."""
+        shape = (*self.truth.shape[:-1], groups)
+        row = np.arange(math.prod(shape[:-1])) * groups
+        place = (row[:, None] + group).ravel()
+        parts = (self.overlap, self.pred, self.truth)
+        sums = (np.bincount(place, part.ravel(), math.prod(shape)) for part in parts)
+        return Counts(*(each.astype(np.int64).reshape(shape) for each in sums))
 
     @property
     def empty(self) -> np.ndarray:
@@ -68,6 +74,15 @@ def count(predicted: np.ndarray, masks: np.ndarray) -> Counts:
     predicted, masks = (each.reshape(len(each), -1) for each in (predicted, masks))
     overlap, pred, truth = (np.count_nonzero(each, axis=1) for each in (predicted & masks, predicted, masks))
     return Counts(*(np.asarray(each, dtype=np.int64) for each in (overlap, pred, truth)))
+
+
+def stack(repeats: list[Counts], cases: int) -> Counts:
+    """Counts (R, N) of R repeats, which may be none, of N cases."""
+    shape = (len(repeats), cases)
+    names = ("overlap", "pred", "truth")
+    return Counts(
+        *(np.array([getattr(each, name) for each in repeats], np.int64).reshape(shape) for name in names)
+    )
 
 
 def concatenate(parts: list[Counts]) -> Counts:
@@ -109,15 +124,20 @@ def misplaced(counts: Counts, cutoff_px: int) -> np.ndarray:
 
 
 def outcomes(counts: Counts, cutoff_px: int, convention: str = "slice") -> np.ndarray:
-    """'tp', 'tn', 'fp' or 'fn' of each slice, str (N,), at `cutoff_px` pixels (paper, section 2.4; protocol).
+    """'tp', 'tn', 'fp' or 'fn' of each slice, str (N,); see `outcome_codes`."""
+    return np.array(OUTCOMES)[outcome_codes(counts, cutoff_px, convention)]
+
+
+def outcome_codes(counts: Counts, cutoff_px: int, convention: str = "slice") -> np.ndarray:
+    """The outcome of each slice at `cutoff_px` pixels, its place int (N,) in OUTCOMES (paper, 2.4; protocol).
 
     slice: truth and prediction each count as positive from the cut-off on. lesion: a misplaced slice is 'fn'.
     overlap (the paper's): a misplaced slice is 'fp'. Truth of 1 .. cutoff_px - 1 pixels counts as negative.
     """
     moved = {"slice": "tp", "lesion": "fn", "overlap": "fp"}[convention]
-    predicted, true = counts.pred >= cutoff_px, counts.truth >= cutoff_px
-    outcome = np.where(predicted, np.where(true, "tp", "fp"), np.where(true, "fn", "tn"))
-    return np.where(misplaced(counts, cutoff_px), moved, outcome)
+    code = 2 * (counts.pred >= cutoff_px) + (counts.truth >= cutoff_px)
+    code[misplaced(counts, cutoff_px)] = OUTCOMES.index(moved)
+    return code
 
 
 @dataclass(frozen=True)

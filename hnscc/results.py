@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from hnscc.config import Study, load_study
 from hnscc.errors import InputError
 from hnscc.evaluate import READINGS, Reading, choose_threshold, highest, median_position, sweep
-from hnscc.files import read_sealed, sha256
-from hnscc.metrics import HALF, Counts, concatenate, count, positive
+from hnscc.files import read_sealed, sha256, storage_errors
+from hnscc.metrics import HALF, Counts, concatenate, count, positive, stack
 from hnscc.places import Place
 from hnscc.plan import SPLITS, RunFolder, Trial, plan_trials, trial_seeds
 from hnscc.records import read_record
@@ -162,7 +162,8 @@ class _Damaged(ValueError):
 
 def _content(path: Place) -> bytes:
     try:
-        return path.read_bytes()
+        with storage_errors(path):
+            return path.read_bytes()
     except OSError as error:
         raise _Damaged(f"{path.name} cannot be read ({type(error).__name__})") from None
 
@@ -291,7 +292,10 @@ def _median(
 
 @dataclass(frozen=True)
 class Cases:
-    """Slices of one split over all folds, fold after fold in stored order: counts and patient str, (N,)."""
+    """Slices of one split over all folds, fold after fold in stored order: patient str (N,).
+
+    counts: (N,), or (R, N) of R repeats.
+    """
 
     counts: Counts
     patient: np.ndarray
@@ -300,7 +304,7 @@ class Cases:
         return Cases(self.counts[cases], self.patient[cases])
 
     def by_patient(self) -> Counts:
-        """Counts pooled per patient, patients in sorted order."""
+        """Counts (P,) or (R, P) pooled per patient, patients in sorted order."""
         names, group = np.unique(self.patient, return_inverse=True)
         return self.counts.by_group(group, len(names))
 
@@ -327,18 +331,16 @@ def cases_of(medians: tuple[Median | None, ...], split: str, at_half: bool = Fal
     )
 
 
-def repeat_cases(results: Results, variant: str, split: str) -> list[Cases]:
-    """Every repeat of a variant that is completed in all folds, at 0.5: its slices of a split."""
-    found = []
+def repeat_cases(results: Results, variant: str, split: str) -> Cases:
+    """The R repeats of a variant that are completed in all folds, at 0.5: counts (R, N) of a split's slices."""
+    rows = [np.flatnonzero(fold.split == split) for fold in results.folds]
+    patient = np.concatenate([fold.patient[where] for fold, where in zip(results.folds, rows, strict=True)])
     by_repeat: dict[int, list[Result]] = {}
     for each in results.of(variant):
         by_repeat.setdefault(each.trial.repeat, []).append(each)
-    for parts in by_repeat.values():
-        if all(each.status == "completed" for each in parts):
-            rows = [fold.split == split for fold in results.folds]
-            counts = concatenate([each.counts[where] for each, where in zip(parts, rows, strict=True)])
-            patient = np.concatenate(
-                [fold.patient[where] for fold, where in zip(results.folds, rows, strict=True)]
-            )
-            found.append(Cases(counts, patient))
-    return found
+    repeats = [
+        concatenate([each.counts[where] for each, where in zip(parts, rows, strict=True)])
+        for parts in by_repeat.values()
+        if all(each.status == "completed" for each in parts)
+    ]
+    return Cases(stack(repeats, len(patient)), patient)

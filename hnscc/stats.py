@@ -6,6 +6,7 @@ and are never counted as patients. What does not exist is None with a reason; no
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.stats
@@ -61,11 +62,9 @@ def patient_weights(draw: np.random.Generator, lesion: np.ndarray, bootstraps: i
     return weights
 
 
-def _resampled(counts: Counts, weights: np.ndarray, score: Score) -> np.ndarray:
-    """Pooled score of every resample: counts (..., P), weights (B, P) -> (B, ...). The sums are exact."""
-    return score(
-        *(weights @ part.astype(np.float64).T for part in (counts.overlap, counts.pred, counts.truth))
-    )
+def _resampled(counts: Counts, weights: np.ndarray) -> Counts:
+    """Pooled counts of every resample: counts (..., P), weights (B, P) -> (B, ...), exact floats."""
+    return Counts(*(weights @ part.astype(np.float64).T for part in _fields(counts)))
 
 
 def _percentiles(values: np.ndarray) -> tuple[float, float]:
@@ -74,8 +73,16 @@ def _percentiles(values: np.ndarray) -> tuple[float, float]:
 
 
 def pooled_interval(counts: Counts, score: Score, draw: np.random.Generator, bootstraps: int) -> Interval:
-    """95 % percentile interval of a pooled score. Patients are drawn with replacement, those with and without
-    lesion apart (`patient_weights`); the model is fixed.
+    """`pooled_intervals` of one score."""
+    return pooled_intervals(counts, (score,), draw, bootstraps)[0]
+
+
+def pooled_intervals(
+    counts: Counts, scores: Sequence[Score], draw: np.random.Generator, bootstraps: int
+) -> list[Interval]:
+    """95 % percentile intervals of pooled scores, all of the same resamples; the model is fixed.
+
+    Patients are drawn with replacement, those with and without lesion apart (`patient_weights`).
 
     counts: (P,), one entry per patient; None where fewer than 2 hold lesion: a resample of the others varies
     nothing but false alarms. A resample without a pixel scores 1 by the empty-mask rule. Of few patients it is
@@ -84,9 +91,9 @@ def pooled_interval(counts: Counts, score: Score, draw: np.random.Generator, boo
     """
     lesion = counts.truth > 0
     if lacking := _no_interval(lesion):
-        return Interval(None, None, lacking)
-    weights = patient_weights(draw, lesion, bootstraps)
-    return Interval(*_percentiles(_resampled(counts, weights, score)))
+        return [Interval(None, None, lacking)] * len(scores)
+    sums = _resampled(counts, patient_weights(draw, lesion, bootstraps))
+    return [Interval(*_percentiles(score(*_fields(sums)))) for score in scores]
 
 
 def _no_interval(lesion: np.ndarray) -> str | None:
@@ -127,7 +134,14 @@ def signed_rank(a: np.ndarray, b: np.ndarray, unit: str) -> Comparison:
 def median_difference(
     a: Counts, b: Counts, score: Score, draw: np.random.Generator, bootstraps: int
 ) -> Comparison:
-    """Median over repeats of the pooled score, a - b. Patients and repeats are resampled together.
+    """`median_differences` of one score."""
+    return median_differences(a, b, (score,), draw, bootstraps)[0]
+
+
+def median_differences(
+    a: Counts, b: Counts, scores: Sequence[Score], draw: np.random.Generator, bootstraps: int
+) -> list[Comparison]:
+    """Medians over repeats of pooled scores, a - b, of the same resamples. Patients and repeats are resampled together.
 
     a, b: counts (R, P), repeats x patients, the same P patients in the same order. Every resample draws P
     patients (`patient_weights`), the same for a and b, and R repeats of each on their own, with replacement;
@@ -140,27 +154,34 @@ def median_difference(
     patients = a.truth.shape[-1]
     lacking = _lacking(a, b)
     if lacking:
-        return Comparison(n=patients, reason=lacking)
-    difference = float(np.median(score(*_parts(a))) - np.median(score(*_parts(b))))
+        return [Comparison(n=patients, reason=lacking)] * len(scores)
+    pooled = [_fields(each.pooled()) for each in (a, b)]
+    differences = [float(np.subtract(*(np.median(score(*each)) for each in pooled))) for score in scores]
     lesion = a.truth[0] > 0
     if undrawn := _no_difference_interval(len(a), len(b), lesion):
-        return Comparison(n=patients, difference=difference, reason=undrawn)
+        return [Comparison(n=patients, difference=each, reason=undrawn) for each in differences]
     weights = patient_weights(draw, lesion, bootstraps)
-    medians = [_resampled_median(_resampled(each, weights, score), draw) for each in (a, b)]
-    resampled = np.round(medians[0] - medians[1], 12)
-    low, high = _percentiles(resampled)
-    smallest = 2 / (bootstraps + 1)
-    extreme = 1 + min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))
+    sums = [_resampled(each, weights) for each in (a, b)]
+    drawn = [draw.integers(len(each), size=(bootstraps, len(each))) for each in (a, b)]
     few = _no_p(int(lesion.sum()))
-    return Comparison(
-        n=patients,
-        difference=difference,
-        low=low,
-        high=high,
-        smallest_p=None if few else smallest,
-        p=None if few else min(1.0, smallest * extreme),
-        reason=few,
-    )
+    found = []
+    for score, difference in zip(scores, differences, strict=True):
+        medians = [
+            _resampled_median(score(*_fields(each)), rows) for each, rows in zip(sums, drawn, strict=True)
+        ]
+        tested = _interval_and_p(np.round(medians[0] - medians[1], 12), few)
+        found.append(Comparison(n=patients, difference=difference, **tested))
+    return found
+
+
+def _interval_and_p(resampled: np.ndarray, few: str | None) -> dict[str, Any]:
+    """Interval and p of resampled differences (B,); `few` says why there is no p."""
+    low, high = _percentiles(resampled)
+    if few:
+        return {"low": low, "high": high, "reason": few}
+    smallest = 2 / (len(resampled) + 1)
+    extreme = 1 + min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))
+    return {"low": low, "high": high, "smallest_p": smallest, "p": min(1.0, smallest * extreme)}
 
 
 def _no_difference_interval(repeats_a: int, repeats_b: int, lesion: np.ndarray) -> str | None:
@@ -183,15 +204,16 @@ def _lacking(a: Counts, b: Counts) -> str | None:
     return None if len(a) and len(b) else "a variant has no completed repeat"
 
 
-def _parts(counts: Counts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    pooled = counts.pooled()
-    return pooled.overlap, pooled.pred, pooled.truth
+def _fields(counts: Counts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return counts.overlap, counts.pred, counts.truth
 
 
-def _resampled_median(scores: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-    """Median over R drawn repeats, in every resample: (B, R) -> (B,)."""
-    drawn = draw.integers(scores.shape[1], size=scores.shape)
-    return np.median(np.take_along_axis(scores, drawn, axis=1), axis=1)
+def _resampled_median(scores: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Median over the R drawn repeats, in every resample: scores and drawn (B, R) -> (B,)."""
+    # Whole rows sorted by NumPy's vectorised sort: ten times as fast as np.median here, to the same bit.
+    ordered = np.sort(np.take_along_axis(scores, drawn, axis=1), axis=1)
+    repeats = scores.shape[1]
+    return (ordered[:, (repeats - 1) // 2] + ordered[:, repeats // 2]) / 2
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:

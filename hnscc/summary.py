@@ -11,7 +11,7 @@ from hnscc.metrics import CONVENTIONS, SLICE_SETS, Classification, Counts, class
 from hnscc.plan import SPLITS
 from hnscc.results import Cases, Median, Results, cases_of, lacking, repeat_cases
 from hnscc.seeds import generator
-from hnscc.stats import fit_line, pooled_interval, spread
+from hnscc.stats import fit_line, pooled_intervals, spread
 
 Row = dict[str, Any]
 Medians = tuple[Median | None, ...]
@@ -45,9 +45,9 @@ def _pooled_row(results: Results, variant: str, split: str) -> Row:
         reasons.append("no slice in this split")
     elif cases is not None:
         row |= _pooled(cases.counts) | {"n_empty": int(cases.counts.empty.sum())}
-        for name, score in (("dice", dice), ("jaccard", jaccard)):
-            draw = generator(results.study.seed, "pooled", variant, split)
-            interval = pooled_interval(cases.by_patient(), score, draw, bootstraps)
+        draw = generator(results.study.seed, "pooled", variant, split)
+        intervals = pooled_intervals(cases.by_patient(), (dice, jaccard), draw, bootstraps)
+        for name, interval in zip(("dice", "jaccard"), intervals, strict=True):
             row |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
             reasons.append(interval.reason)
     return row | {"reason": _join(reasons)}
@@ -74,13 +74,13 @@ def _at_half(medians: Medians, split: str) -> Row:
 def _repeats(results: Results, variant: str, split: str, reasons: list[str | None]) -> Row:
     """The distribution over repeats at 0.5; a repeat counts once it is completed in every fold."""
     status = [each.status for each in results.of(variant)]
-    pooled = [each.counts.pooled() for each in repeat_cases(results, variant, split)]
+    pooled = repeat_cases(results, variant, split).counts.pooled()
     row: Row = {"repeats": len(pooled)} | {each: status.count(each) for each in ("failed", "missing")}
     for name in ("dice", "jaccard"):
-        found = asdict(spread(np.array([getattr(each, name) for each in pooled])))
+        found = asdict(spread(getattr(pooled, name)))
         row |= {f"{name}_repeats_{key}": value for key, value in found.items() if key != "n"}
     if len(pooled) < 2:
-        reasons.append("no repeat is completed" if not pooled else "one repeat: no sd over repeats")
+        reasons.append("no repeat is completed" if not len(pooled) else "one repeat: no sd over repeats")
     return row
 
 

@@ -4,7 +4,8 @@ The same trials give the same bytes: rows stand in canonical order, draws are ke
 no wall-clock value stands outside columns named `seconds`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from hnscc.comparisons import comparison_rows
 from hnscc.encode import parquet_bytes
 from hnscc.errors import InputError
 from hnscc.files import write_bytes
-from hnscc.metrics import HALF, THRESHOLDS, Counts, misplaced, outcomes
+from hnscc.metrics import HALF, OUTCOMES, THRESHOLDS, Counts, misplaced, outcome_codes
 from hnscc.places import Place
 from hnscc.plan import SPLITS, RunFolder
 from hnscc.results import UNUSABLE, Fold, Result, Results, load_results
@@ -33,6 +34,7 @@ from hnscc.summary import (
 )
 
 Columns = dict[str, Any]
+COLUMN = np.ndarray | pa.Array | pa.ChunkedArray
 
 
 def write_tables(run: RunFolder) -> list[str]:
@@ -42,30 +44,26 @@ def write_tables(run: RunFolder) -> list[str]:
     are missing. Raises InputError where the study or a fold cannot be read, before anything is written.
     """
     results = load_results(run)
-    for name, table in build_tables(results).items():
-        write_bytes(run.table(name), _parquet(table))
+    save_tables(run, results)
     return problems(results)
 
 
+def save_tables(run: RunFolder, results: Results) -> None:
+    """Build every table of these results, then write tables/*.parquet."""
+    # Most of the time is spent in NumPy and Arrow, which let other threads run meanwhile.
+    with ThreadPoolExecutor() as pool:
+        files = pool.map(lambda name: _parquet(build_table(name, results)), BY_SIZE)
+        contents = dict(zip(BY_SIZE, files, strict=True))
+    for name in TABLES:
+        write_bytes(run.table(name), contents[name])
+
+
 def build_tables(results: Results) -> dict[str, pa.Table]:
-    rows = {
-        "trials": trial_rows(results),
-        "pooled": pooled_rows(results),
-        "per_slice": per_slice_rows(results),
-        "comparisons": comparison_rows(results),
-        "classification": classification_rows(results),
-        "regression": regression_rows(results),
-        "protocol": protocol_rows(results),
-    }
-    parts = {
-        "cohort": [_columns_of(fold.cohort) for fold in results.folds],
-        "epochs": [_epochs(each) for each in results.results if each.history is not None],
-        "slices": list(_slices(results)),
-        "thresholds": list(_thresholds(results)),
-    }
-    built = {name: _from_rows(name, each) for name, each in rows.items()}
-    built |= {name: _from_parts(name, each) for name, each in parts.items()}
-    return {name: built[name] for name in TABLES}
+    return {name: build_table(name, results) for name in TABLES}
+
+
+def build_table(name: str, results: Results) -> pa.Table:
+    return BUILDERS[name](results)
 
 
 def _from_rows(name: str, rows: Iterable[Columns]) -> pa.Table:
@@ -78,21 +76,28 @@ def _from_rows(name: str, rows: Iterable[Columns]) -> pa.Table:
 def _from_parts(name: str, parts: list[Columns]) -> pa.Table:
     """Parts of equal length columns, one after another; a single value stands for a whole column."""
     wanted = schema(name)
-    tables = []
-    for part in parts:
-        rows = max(
-            len(value) for value in part.values() if hasattr(value, "__len__") and not isinstance(value, str)
-        )
-        tables.append(pa.table([_array(part[field.name], field.type, rows) for field in wanted], wanted))
-    return pa.concat_tables(tables).combine_chunks() if tables else wanted.empty_table()
+    part_of_row = np.repeat(np.arange(len(parts)), [_rows(each) for each in parts])
+    return pa.table(
+        [_column([part[field.name] for part in parts], field.type, part_of_row) for field in wanted], wanted
+    )
 
 
-def _array(value: Any, kind: pa.DataType, rows: int) -> pa.Array | pa.ChunkedArray:
-    if isinstance(value, pa.Array | pa.ChunkedArray):
-        return value.cast(kind)
-    if isinstance(value, np.ndarray):
-        return pa.array(value, kind)
-    return pa.repeat(pa.scalar(value, kind), rows)
+def _rows(part: Columns) -> int:
+    return max(len(value) for value in part.values() if isinstance(value, COLUMN))
+
+
+def _column(values: list[Any], kind: pa.DataType, part_of_row: np.ndarray) -> pa.Array:
+    """One column of all parts: from a column or a single value of each part."""
+    if not values or not isinstance(values[0], COLUMN):
+        return pa.array(values, kind).take(pa.array(part_of_row))
+    if isinstance(values[0], np.ndarray):
+        return pa.array(np.concatenate(values), kind)
+    chunks = [
+        chunk
+        for value in values
+        for chunk in (value.chunks if isinstance(value, pa.ChunkedArray) else [value])
+    ]
+    return pa.concat_arrays(chunks).cast(kind)
 
 
 def _columns_of(table: pa.Table) -> Columns:
@@ -137,11 +142,16 @@ def _names(result: Result) -> Columns:
 
 
 def _epochs(result: Result) -> Columns:
-    columns = _columns_of(result.history)
-    for name, values in columns.items():
-        if pa.types.is_floating(values.type):
-            columns[name] = pc.if_else(pc.is_finite(values), values, None)
-    return columns | _names(result)
+    return _columns_of(result.history) | _names(result)
+
+
+def _finite(table: pa.Table) -> pa.Table:
+    """Null where a real number is NaN or infinite: a loss may be."""
+    columns = [
+        pc.if_else(pc.is_finite(values), values, None) if pa.types.is_floating(values.type) else values
+        for values in table.columns
+    ]
+    return pa.table(columns, table.schema)
 
 
 def _slices(results: Results) -> Iterable[Columns]:
@@ -165,7 +175,8 @@ def _slice_part(result: Result, fold: Fold, counts: Counts, k: int, cutoff_px: i
     places = {name: fold.slices[name] for name in ("split", "patient_id", "scan_id", "z")}
     pixels = {"truth_px": counts.truth, "pred_px": counts.pred, "overlap_px": counts.overlap}
     scores = {"dice": counts.dice, "jaccard": counts.jaccard}
-    judged = {"outcome": outcomes(counts, cutoff_px), "misplaced": misplaced(counts, cutoff_px)}
+    outcome = pa.array(OUTCOMES).take(pa.array(outcome_codes(counts, cutoff_px)))
+    judged = {"outcome": outcome, "misplaced": misplaced(counts, cutoff_px)}
     return _names(result) | places | {"threshold": k / 1000} | pixels | scores | judged
 
 
@@ -183,6 +194,29 @@ def _thresholds(results: Results) -> Iterable[Columns]:
                     "jaccard": counts.jaccard,
                     "chosen": np.equal(THRESHOLDS, median.k or 0),
                 }
+
+
+def _rowwise(name: str, rows: Callable[[Results], Iterable[Columns]]) -> Callable[[Results], pa.Table]:
+    return lambda results: _from_rows(name, rows(results))
+
+
+BUILDERS: dict[str, Callable[[Results], pa.Table]] = {
+    "cohort": lambda results: _from_parts("cohort", [_columns_of(fold.cohort) for fold in results.folds]),
+    "trials": _rowwise("trials", trial_rows),
+    "epochs": lambda results: _finite(
+        _from_parts("epochs", [_epochs(each) for each in results.results if each.history is not None])
+    ),
+    "slices": lambda results: _from_parts("slices", list(_slices(results))),
+    "thresholds": lambda results: _from_parts("thresholds", list(_thresholds(results))),
+    "pooled": _rowwise("pooled", pooled_rows),
+    "per_slice": _rowwise("per_slice", per_slice_rows),
+    "comparisons": _rowwise("comparisons", comparison_rows),
+    "classification": _rowwise("classification", classification_rows),
+    "regression": _rowwise("regression", regression_rows),
+    "protocol": _rowwise("protocol", protocol_rows),
+}
+# The longest first, so that no thread is left with it at the end.
+BY_SIZE = sorted(TABLES, key=lambda name: name not in ("slices", "comparisons"))
 
 
 def problems(results: Results) -> list[str]:

@@ -1,0 +1,565 @@
+"""A million slice rows to the final tables on disk, by this project and by pandas.
+
+    python benchmarks/aggregation.py [--rounds 3]
+
+Both sides start from the same pixel counts in memory (4 variants x 50 repeats, 200 patients with 25 slices each) and
+write all eleven tables as Parquet. The other side is pandas as one who knows it well writes it: categories for names,
+whole columns, groupby, SciPy for the tests, the bootstrap on a patients x repeats matrix in NumPy. It may take for
+granted what holds here, that there is one fold and every trial is completed, and does not say reasons. What does not
+hang on random draws must be equal on both sides.
+"""
+
+import argparse
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import scipy.stats
+from figures import ROUNDS, Figure, in_turn, ratios, tell
+
+from hnscc.config import parse_study
+from hnscc.evaluate import READINGS, choose_threshold, median_position
+from hnscc.metrics import CONVENTIONS, SLICE_SETS, THRESHOLDS, Counts
+from hnscc.plan import SPLITS, RunFolder, Trial, plan_trials, trial_seeds
+from hnscc.results import Fold, Median, Result, Results
+from hnscc.schemas import TABLES, schema
+from hnscc.tables import save_tables
+
+VARIANTS = ("pet", "mri", "pet_mri", "pet_mri_augmented")
+REPEATS = 50
+PATIENTS = {"train": 132, "validation": 30, "test": 38}
+SLICES = 25  # of each patient
+EPOCHS = 100
+
+SCORES = ["dice", "jaccard"]
+PIXELS = ["truth_px", "pred_px", "overlap_px"]
+OUTCOMES = ["tn", "fn", "fp", "tp"]  # at 2 * (predicted is positive) + (truth is positive)
+GROUP = ["variant", "split"]
+
+
+# The study -----------------------------------------------------------------------------------------------------------
+
+
+def example(seed: int = 0) -> Results:
+    """What `load_results` would give of a completed study: counts as of real lesions, without pixels."""
+    draw = np.random.default_rng(seed)
+    variants = {name: {"modalities": ["pet"]} for name in VARIANTS}
+    study = parse_study({"name": "big", "store": "none.zarr", "variants": variants, "repeats": REPEATS})
+    fold = _fold()
+    truth = _truth(draw, len(fold.split))
+    trials = plan_trials(study)
+    skill = dict(zip(VARIANTS, (0.6, 0.5, 0.68, 0.7), strict=True))
+    made = tuple(
+        _result(each, trial_seeds(study, each)["trial"], _counts(draw, truth, skill[each.variant]), draw)
+        for each in trials
+    )
+    results = Results(study, (fold,), made, {})
+    for name in VARIANTS:
+        results.medians[name] = _medians(draw, results.of(name), fold, skill[name])
+    return results
+
+
+def _fold() -> Fold:
+    patients = [f"p{number:03d}" for number in range(sum(PATIENTS.values()))]
+    splits = np.repeat(SPLITS, [PATIENTS[split] for split in SPLITS])
+    split, patient = np.repeat(splits, SLICES), np.repeat(patients, SLICES)
+    z = np.tile(np.arange(SLICES), len(patients))
+    places = {"split": split, "patient_id": patient, "scan_id": np.char.add(patient, "-a"), "z": z}
+    scans = {"patient_id": patients, "scan_id": np.char.add(patients, "-a"), "split": splits}
+    whole = {"slices": SLICES, "positive_slices": 12, "used_positive": 12, "used_negative": 13}
+    numbers = {name: np.full(len(patients), value) for name, value in ({"fold": 0} | whole).items()}
+    no_pixels = np.zeros((len(split), 0, 0), bool)
+    return Fold(0, "", pa.table(places), split, patient, no_pixels, pa.table(scans | numbers))
+
+
+def _truth(draw: np.random.Generator, slices: int) -> np.ndarray:
+    """Lesion pixels int (N,): half of the slices have none, the others 60 at the median."""
+    return np.where(draw.random(slices) < 0.5, draw.lognormal(4.1, 1, slices).astype(int) + 1, 0)
+
+
+def _counts(draw: np.random.Generator, truth: np.ndarray, skill: float) -> Counts:
+    """One model: it finds about `skill` of each lesion, some not at all, and pixels beside in 2 slices of 5."""
+    share = draw.beta(8 * skill, 8 * (1 - skill), len(truth)) * (draw.random(len(truth)) > 0.05)
+    overlap = draw.binomial(truth, share)
+    beside = np.where(draw.random(len(truth)) < 0.4, draw.poisson(15, len(truth)), 0)
+    return Counts(overlap, overlap + beside, truth)
+
+
+def _result(trial: Trial, seed: int, counts: Counts, draw: np.random.Generator) -> Result:
+    epochs = {"epoch": np.arange(1, EPOCHS + 1)}
+    curves = {name: draw.random(EPOCHS) for name in ("train_loss", "val_loss", "val_soft_jaccard", "seconds")}
+    record = {"best_epoch": 50, "epochs": EPOCHS, "stop_reason": "patience", "best_val_soft_jaccard": 0.5}
+    record |= {"seconds": 1.5, "device": "cpu", "files": {"weights.safetensors": f"{seed:064x}"}}
+    return Result(trial, seed, "completed", None, record, pa.table(epochs | curves), counts, False, 0.99)
+
+
+def _medians(
+    draw: np.random.Generator, results: list[Result], fold: Fold, skill: float
+) -> dict[str, tuple[Median, ...]]:
+    truth = results[0].counts.truth
+    sweeps = {split: _sweep(int(truth[fold.split == split].sum()), skill) for split in SPLITS}
+    found = {}
+    for name, reading in READINGS.items():
+        rows = fold.split == reading.median_on
+        scores = [float(each.counts[rows].pooled().dice) for each in results]
+        result = results[median_position(scores, range(len(results)))]
+        k, reason = choose_threshold(sweeps[reading.threshold_on], reading.rule)
+        found[name] = (Median(result, fold, k, reason, sweeps, _counts(draw, truth, skill)),)
+    return found
+
+
+def _sweep(truth: int, skill: float) -> Counts:
+    """Pooled counts (1000,): ever fewer pixels, the false ones first; best somewhat below 0.5."""
+    left = 1 - THRESHOLDS / 1001
+    overlap = (truth * (1 - (1 - left) ** (3 * skill))).astype(int)
+    return Counts(overlap, overlap + (truth * left**4).astype(int), np.full(1000, truth))
+
+
+# The other side ------------------------------------------------------------------------------------------------------
+
+
+def pandas_tables(results: Results) -> dict[str, pd.DataFrame]:
+    slices = slice_frame(results)
+    half, chosen = slices[slices.threshold == 0.5], slices[slices.threshold != 0.5]
+    per_trial = scored(half.groupby(["trial_id", *GROUP], observed=True)[PIXELS].sum())
+    return {
+        "cohort": results.folds[0].cohort.to_pandas(),
+        "trials": trial_frame(results, per_trial),
+        "epochs": epoch_frame(results),
+        "slices": slices,
+        "thresholds": threshold_frame(results),
+        "pooled": pooled_frame(results, per_trial, chosen),
+        "per_slice": per_slice_frame(chosen),
+        "comparisons": comparison_frame(results, half, chosen),
+        "classification": classification_frame(results, chosen),
+        "regression": regression_frame(chosen),
+        "protocol": protocol_frame(results),
+    }
+
+
+def scored(frame: pd.DataFrame) -> pd.DataFrame:
+    """With Dice and Jaccard of its pixel counts; no pixel at all scores 1."""
+    both = frame.pred_px + frame.truth_px
+    dice, jaccard = 2 * frame.overlap_px / both, frame.overlap_px / (both - frame.overlap_px)
+    return frame.assign(dice=dice.fillna(1.0), jaccard=jaccard.fillna(1.0))
+
+
+def judged(frame: pd.DataFrame, cutoff_px: int) -> pd.DataFrame:
+    predicted, true = frame.pred_px >= cutoff_px, frame.truth_px >= cutoff_px
+    codes = 2 * predicted.astype("int8") + true.astype("int8")
+    misplaced = predicted & true & (frame.overlap_px == 0)
+    return frame.assign(outcome=pd.Categorical.from_codes(codes, OUTCOMES), misplaced=misplaced)
+
+
+def slice_frame(results: Results) -> pd.DataFrame:
+    """Every trial at 0.5, then the median trial at its chosen threshold too."""
+    (fold,) = results.folds
+    medians = {each["corrected"][0].result.trial: each["corrected"][0] for each in results.medians.values()}
+    parts = []
+    for each in results.results:
+        parts.append((each.trial, 0.5, each.counts))
+        if median := medians.get(each.trial):
+            parts.append((each.trial, median.k / 1000, median.chosen))
+    names = trial_names([trial for trial, _, _ in parts])
+    names["threshold"] = [threshold for _, threshold, _ in parts]
+    frame = names.loc[names.index.repeat(len(fold.split))].reset_index(drop=True)
+    places = place_frame(fold)
+    each_place = np.tile(np.arange(len(places)), len(parts))
+    frame = pd.concat([frame, places.take(each_place).reset_index(drop=True)], axis=1)
+    for name, part in zip(PIXELS, ("truth", "pred", "overlap"), strict=True):
+        frame[name] = np.concatenate([getattr(counts, part) for _, _, counts in parts])
+    frame = judged(scored(frame), results.study.evaluation.cutoff_px)
+    order = ["trial_id", "variant", "fold", "repeat", "split", "patient_id", "scan_id", "z", "threshold"]
+    return frame[[*order, *PIXELS, *SCORES, "outcome", "misplaced"]]
+
+
+def trial_names(trials: list[Trial]) -> pd.DataFrame:
+    ids = [each.trial_id for each in trials]
+    return pd.DataFrame(
+        {
+            "trial_id": pd.Categorical(ids, list(dict.fromkeys(ids))),
+            "variant": pd.Categorical([each.variant for each in trials], VARIANTS),
+            "fold": [each.fold for each in trials],
+            "repeat": [each.repeat for each in trials],
+        }
+    )
+
+
+def place_frame(fold: Fold) -> pd.DataFrame:
+    places = fold.slices.to_pandas(strings_to_categorical=True)
+    return places.assign(split=places.split.cat.set_categories(SPLITS))
+
+
+def trial_frame(results: Results, per_trial: pd.DataFrame) -> pd.DataFrame:
+    names = trial_names([each.trial for each in results.results])
+    records = pd.DataFrame([each.record for each in results.results]).drop(columns="files")
+    frame = pd.concat([names, records], axis=1).assign(
+        seed=[each.seed for each in results.results],
+        status=[each.status for each in results.results],
+        collapsed=[each.collapsed for each in results.results],
+        highest_probability=[each.highest_probability for each in results.results],
+        weights_sha256=[each.record["files"]["weights.safetensors"] for each in results.results],
+        is_median=names.trial_id.isin(median_ids(results)),
+    )
+    wide = per_trial[SCORES].droplevel("variant").unstack("split")
+    wide.columns = [f"{split.replace('validation', 'val')}_{score}" for score, split in wide.columns]
+    return frame.merge(wide, left_on="trial_id", right_index=True)
+
+
+def median_ids(results: Results) -> list[str]:
+    return [each["corrected"][0].result.trial.trial_id for each in results.medians.values()]
+
+
+def epoch_frame(results: Results) -> pd.DataFrame:
+    names = trial_names([each.trial for each in results.results])
+    epochs = [len(each.history) for each in results.results]
+    curves = pa.concat_tables([each.history for each in results.results]).to_pandas()
+    return pd.concat([names.loc[names.index.repeat(epochs)].reset_index(drop=True), curves], axis=1)
+
+
+def threshold_frame(results: Results) -> pd.DataFrame:
+    parts = []
+    for variant in VARIANTS:
+        (median,) = results.medians[variant]["corrected"]
+        for split, counts in median.sweeps.items():
+            pixels = {"truth_px": counts.truth, "pred_px": counts.pred, "overlap_px": counts.overlap}
+            part = pd.DataFrame({"threshold": THRESHOLDS / 1000} | pixels)
+            parts.append(part.assign(variant=variant, fold=0, split=split, chosen=median.k == THRESHOLDS))
+    return scored(pd.concat(parts, ignore_index=True)).drop(columns=PIXELS)
+
+
+def pooled_frame(results: Results, per_trial: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    groups = chosen.groupby(GROUP, observed=True)
+    frame = scored(groups[PIXELS].sum()).drop(columns=PIXELS)
+    frame["threshold"] = groups.threshold.first()
+    frame["slices"], frame["patients"] = groups.size(), groups.patient_id.nunique()
+    frame["n_empty"] = empty(chosen).groupby([chosen[name] for name in GROUP], observed=True).sum()
+    medians = per_trial.loc[median_ids(results)].droplevel("trial_id")
+    described = per_trial.groupby(GROUP, observed=True)
+    for score in SCORES:
+        frame[f"{score}_at_half"] = medians[score]
+        spread = described[score].describe()
+        spread = spread.rename(columns={"25%": "q25", "50%": "median", "75%": "q75", "std": "sd"})
+        frame = frame.join(spread.drop(columns="count").add_prefix(f"{score}_repeats_"))
+    of = [
+        results.medians[variant]["corrected"][0].result for variant in frame.index.get_level_values("variant")
+    ]
+    frame = frame.assign(repeats=described.size(), failed=0, missing=0)
+    frame = frame.assign(
+        collapsed=[each.collapsed for each in of],
+        highest_probability=[each.highest_probability for each in of],
+    )
+    by_patient = chosen.groupby([*GROUP, "patient_id"], observed=True)[PIXELS].sum()
+    intervals = {place: interval(part, results) for place, part in by_patient.groupby(GROUP, observed=True)}
+    ends = pd.DataFrame.from_dict(intervals, orient="index").rename_axis(GROUP)
+    return frame.join(ends).reset_index()
+
+
+def empty(frame: pd.DataFrame) -> pd.Series:
+    return (frame.truth_px == 0) & (frame.pred_px == 0)
+
+
+def draws(draw: np.random.Generator, lesion: np.ndarray, bootstraps: int) -> np.ndarray:
+    """Positions of drawn patients, int (B, P): those with and without lesion apart."""
+    strata = [np.flatnonzero(lesion), np.flatnonzero(~lesion)]
+    return np.hstack([draw.choice(each, (bootstraps, len(each))) for each in strata if len(each)])
+
+
+def interval(patients: pd.DataFrame, results: Results) -> dict[str, float]:
+    """95 % intervals of pooled scores, patients drawn with replacement."""
+    pixels = patients.to_numpy()
+    drawn = draws(np.random.default_rng(0), pixels[:, 0] > 0, results.study.evaluation.bootstraps)
+    sums = scored(pd.DataFrame(pixels[drawn].sum(axis=1), columns=PIXELS))
+    ends = sums[SCORES].quantile([0.025, 0.975]).to_numpy()
+    return {
+        f"{score}_{end}": ends[i, j]
+        for j, score in enumerate(SCORES)
+        for i, end in enumerate(("low", "high"))
+    }
+
+
+def in_sets(frame: pd.DataFrame) -> dict[str, pd.Series]:
+    every = pd.Series(True, index=frame.index)
+    found = {"true_positive": frame.outcome == "tp", "lesion": frame.truth_px > 0, "all": every}
+    return {name: found[name] for name in SLICE_SETS}
+
+
+def per_slice_frame(chosen: pd.DataFrame) -> pd.DataFrame:
+    parts = []
+    chosen = chosen.assign(empty=empty(chosen))
+    for name, rows in in_sets(chosen).items():
+        groups = chosen[rows].groupby(GROUP, observed=True)
+        part = groups[SCORES].agg(["mean", "std"])
+        part.columns = [f"{score}_{kind.replace('std', 'sd')}" for score, kind in part.columns]
+        part = part.assign(slice_set=name, threshold=groups.threshold.first(), n=groups.size())
+        parts.append(part.assign(n_empty=groups.empty.sum(), patients=groups.patient_id.nunique()))
+    # A stable sort: the sets keep their order within each variant and split.
+    return pd.concat(parts).sort_index(kind="stable").reset_index()
+
+
+def by_convention(frame: pd.DataFrame, convention: str) -> pd.Series:
+    moved = {"slice": "tp", "lesion": "fn", "overlap": "fp"}[convention]
+    return frame.outcome.mask(frame.misplaced, moved)
+
+
+def with_rates(frame: pd.DataFrame) -> pd.DataFrame:
+    positive, negative = frame.tp + frame.fn, frame.tn + frame.fp
+    return frame.assign(
+        sensitivity=frame.tp / positive,
+        specificity=frame.tn / negative,
+        accuracy=(frame.tp + frame.tn) / (positive + negative),
+    )
+
+
+def classification_frame(results: Results, chosen: pd.DataFrame) -> pd.DataFrame:
+    cutoff_px = results.study.evaluation.cutoff_px
+    small = (chosen.truth_px > 0) & (chosen.truth_px < cutoff_px)
+    groups = chosen.assign(small_truth=small).groupby(GROUP, observed=True)
+    common = groups[["misplaced", "small_truth"]].sum().assign(threshold=groups.threshold.first())
+    common = common.assign(cutoff_px=cutoff_px, n=groups.size())
+    parts = []
+    for convention in CONVENTIONS:
+        outcome = by_convention(chosen, convention).rename("outcome")
+        counted = outcome.groupby([chosen[name] for name in GROUP], observed=True).value_counts().unstack()
+        parts.append(with_rates(common.join(counted.astype(int))).assign(convention=convention))
+    return pd.concat(parts).sort_index(kind="stable").reset_index()
+
+
+def regression_frame(chosen: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for (variant, split), part in chosen.groupby(GROUP, observed=True):
+        line = scipy.stats.linregress(part.truth_px, part.pred_px)
+        row = {"variant": variant, "split": split, "slice_set": "all", "threshold": part.threshold.iloc[0]}
+        row |= {"n": len(part), "slope": line.slope, "intercept": line.intercept, "r2": line.rvalue**2}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def protocol_frame(results: Results) -> pd.DataFrame:
+    (fold,) = results.folds
+    test = place_frame(fold).query("split == 'test'")
+    rows = []
+    for variant in VARIANTS:
+        for name, reading in READINGS.items():
+            (median,) = results.medians[variant][name]
+            row = {"variant": variant, "reading": name, "study_protocol": results.study.protocol}
+            row |= {"median_on": reading.median_on, "threshold_on": reading.threshold_on}
+            row |= {"slice_set": reading.slice_set, "convention": reading.convention}
+            rows.append(row | _read(results, test, median, reading))
+    return pd.DataFrame(rows)
+
+
+def _read(results: Results, test: pd.DataFrame, median: Median, reading: Any) -> dict[str, Any]:
+    cutoff_px = results.study.evaluation.cutoff_px
+
+    def at(counts: Counts) -> pd.DataFrame:
+        frame = pd.DataFrame({"truth_px": counts.truth, "pred_px": counts.pred, "overlap_px": counts.overlap})
+        return judged(scored(frame.loc[test.index]), cutoff_px)
+
+    chosen = at(median.chosen)
+    counted = by_convention(chosen, reading.convention).value_counts().to_frame().T.astype(int)
+    rates = with_rates(counted).iloc[0]
+    pooled = scored(chosen[PIXELS].sum().to_frame().T).iloc[0]
+    part = at(median.result.counts) if reading.slice_k else chosen
+    sets = in_sets(part) | {
+        "true_positive": by_convention(part, reading.convention) == "tp",
+        "partial": (part.dice > 0) & (part.dice < 1),
+    }
+    part = part[sets[reading.slice_set]]
+    row = {"threshold": median.k / 1000, "slice_threshold": (reading.slice_k or median.k) / 1000}
+    row |= {"trial_ids": median.result.trial.trial_id, "n": len(part), "n_empty": empty(part).sum()}
+    row |= {name: int(rates[name]) for name in OUTCOMES} | {"misplaced": chosen.misplaced.sum()}
+    row |= {name: rates[name] for name in ("sensitivity", "specificity", "accuracy")}
+    row |= {"pooled_dice": pooled.dice, "pooled_jaccard": pooled.jaccard}
+    for score in SCORES:
+        row |= {score: part[score].mean(), f"{score}_sd": part[score].std()}
+    return row
+
+
+def comparison_frame(results: Results, half: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    half, chosen = (frame[frame.split == "test"] for frame in (half, chosen))
+    models = {
+        variant: part.reset_index(drop=True) for variant, part in chosen.groupby("variant", observed=True)
+    }
+    matrices = {
+        name: {v: matrix(half[rows & (half.variant == v)]) for v in VARIANTS}
+        for name, rows in in_sets(half).items()
+        if name != "true_positive"
+    }
+    rows = []
+    for a, b in combinations(VARIANTS, 2):
+        drawn = {name: bootstrap(each[a], each[b], results) for name, each in matrices.items()}
+        tests = {name: wilcoxons(models[a], models[b], name) for name in SLICE_SETS}
+        for score in SCORES:
+            for name in SLICE_SETS:
+                place = {"variant_a": a, "variant_b": b, "metric": score, "slice_set": name}
+                rows += [place | tests[name][unit, score] for unit in ("slice", "patient")]
+                found = drawn[name][score] if name in drawn else {"n": 0}
+                rows.append(place | {"unit": "patient", "method": "bootstrap"} | found)
+    frame = pd.DataFrame(rows)
+    family = frame.groupby(["metric", "slice_set", "unit", "method"])
+    return frame.assign(p_holm=family.p.transform(holm))
+
+
+def holm(p: pd.Series) -> pd.Series:
+    known = p.dropna().sort_values()
+    return (known * np.arange(len(known), 0, -1)).cummax().clip(upper=1).reindex(p.index)
+
+
+def wilcoxons(a: pd.DataFrame, b: pd.DataFrame, slice_set: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """Signed-rank tests of two median models over the slices that stand in the set for both."""
+    common = in_sets(a)[slice_set] & in_sets(b)[slice_set]
+    sides = {"slice": [each[common] for each in (a, b)]}
+    sides["patient"] = [
+        scored(each.groupby("patient_id", observed=True)[PIXELS].sum()) for each in sides["slice"]
+    ]
+    found = {}
+    for unit, (one, other) in sides.items():
+        for score in SCORES:
+            differences = (one[score] - other[score]).to_numpy()
+            nonzero = differences[np.round(differences, 12) != 0]
+            test = scipy.stats.wilcoxon(np.round(nonzero, 12))
+            row = {"unit": unit, "method": "wilcoxon", "n": len(differences), "n_nonzero": len(nonzero)}
+            row |= {"statistic": test.statistic, "p": test.pvalue, "difference": differences.mean()}
+            found[unit, score] = row | {"smallest_p": max(5e-324, 2.0 ** (1 - len(nonzero)))}
+    return found
+
+
+def matrix(half: pd.DataFrame) -> np.ndarray:
+    """Pixels int (3, patients, repeats)."""
+    pivot = half.pivot_table(PIXELS, "patient_id", "repeat", aggfunc="sum", observed=True)
+    return np.stack([pivot[name].to_numpy() for name in PIXELS])
+
+
+def bootstrap(a: np.ndarray, b: np.ndarray, results: Results) -> dict[str, dict[str, float]]:
+    """Median over repeats of the pooled score, a - b; patients and repeats drawn together."""
+    bootstraps, draw = results.study.evaluation.bootstraps, np.random.default_rng(0)
+    drawn = draws(draw, a[0, :, 0] > 0, bootstraps)
+    repeats = [draw.integers(each.shape[2], size=(bootstraps, each.shape[2])) for each in (a, b)]
+    both = np.concatenate([a, b], axis=2).transpose(1, 0, 2).copy()
+    sums = np.stack([both[rows].sum(axis=0) for rows in drawn])  # patient by patient would need gigabytes
+    parts = [sums[:, :, : a.shape[2]], sums[:, :, a.shape[2] :]]
+    medians = [resampled_medians(*each) for each in zip(parts, repeats, strict=True)]
+    points = [_scores(each.sum(axis=1)) for each in (a, b)]
+    found = {}
+    for score in SCORES:
+        difference = medians[0][score] - medians[1][score]
+        low, high = np.quantile(difference, [0.025, 0.975])
+        extreme = 1 + min((difference <= 0).sum(), (difference >= 0).sum())
+        row = {"n": a.shape[1], "low": low, "high": high, "smallest_p": 2 / (bootstraps + 1)}
+        row["difference"] = np.median(points[0][score]) - np.median(points[1][score])
+        found[score] = row | {"p": min(1.0, 2 * extreme / (bootstraps + 1))}
+    return found
+
+
+def resampled_medians(sums: np.ndarray, repeats: np.ndarray) -> dict[str, np.ndarray]:
+    """Pixels (B, 3, R) and drawn repeats (B, R) -> {score: (B,)}."""
+    scores = _scores(sums.transpose(1, 0, 2))
+    return {
+        name: np.median(np.take_along_axis(each, repeats, axis=1), axis=1) for name, each in scores.items()
+    }
+
+
+def _scores(pixels: np.ndarray) -> dict[str, np.ndarray]:
+    truth, pred, overlap = pixels
+    return {"dice": 2 * overlap / (pred + truth), "jaccard": overlap / (pred + truth - overlap)}
+
+
+# Both ----------------------------------------------------------------------------------------------------------------
+
+
+def by_us(results: Results, folder: Path) -> None:
+    save_tables(RunFolder(folder), results)
+
+
+def by_pandas(results: Results, folder: Path) -> None:
+    run = RunFolder(folder)
+    run.tables.mkdir(parents=True, exist_ok=True)
+    for name, frame in pandas_tables(results).items():
+        wanted = schema(name)
+        fields = pa.schema([field for field in wanted if field.name in frame], wanted.metadata)
+        frame.to_parquet(run.table(name), index=False, schema=fields)
+
+
+DRAWN = {"dice_low", "dice_high", "jaccard_low", "jaccard_high"}
+
+
+def check_agreement(ours: RunFolder, theirs: RunFolder) -> None:
+    """AssertionError where the sides differ in what does not hang on draws. Reasons stand on our side alone."""
+    for name in TABLES:
+        a, b = (pq.read_table(side.table(name)).to_pandas() for side in (ours, theirs))
+        assert set(a) - {"reason"} <= set(b), (name, set(a) - set(b))
+        a, b = (frame[[column for column in a if column in b]] for frame in (a, b))
+        if name == "comparisons":
+            rows = a.method == "wilcoxon"
+            pd.testing.assert_series_equal(a.difference, b.difference)
+            a, b = a[rows].drop(columns=["low", "high"]), b[rows].drop(columns=["low", "high"])
+        for column in set(a) - DRAWN:
+            values = [_plain(frame[column]) for frame in (a, b)]
+            pd.testing.assert_series_equal(
+                *values, check_dtype=False, atol=1e-12, rtol=1e-9, obj=f"{name}.{column}"
+            )
+
+
+def _plain(column: pd.Series) -> pd.Series:
+    return column.astype("str") if column.dtype == "category" else column
+
+
+def timed(side: Callable[[Results, Path], None], results: Results, cpu: list[float]) -> Callable[[], float]:
+    def act() -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            began, busy = time.perf_counter(), time.process_time()
+            side(results, Path(folder))
+            cpu.append(time.process_time() - busy)
+            return time.perf_counter() - began
+
+    return act
+
+
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    rounds = parser.parse_args().rounds
+    results = example()
+    with tempfile.TemporaryDirectory() as folder:
+        ours, theirs = RunFolder(Path(folder, "ours")), RunFolder(Path(folder, "theirs"))
+        before = peak_mib()
+        by_us(results, ours.root)
+        memory = f"peak memory {peak_mib():.0f} MiB, of which {before:.0f} are the counts and the libraries"
+        by_pandas(results, theirs.root)
+        check_agreement(ours, theirs)
+        rows = pq.read_metadata(ours.table("slices")).num_rows
+    cpu: tuple[list[float], list[float]] = ([], [])
+    sides = [timed(side, results, spent) for side, spent in zip((by_us, by_pandas), cpu, strict=True)]
+    us, them = in_turn(*sides, rounds=rounds)
+    pandas = f"pandas {pd.__version__} {np.median(them):.2f} s"
+    busy = f"seconds of processor {np.median(cpu[0]):.2f} and {np.median(cpu[1]):.2f}"
+    detail = f"{rows:,} slice rows, {len(TABLES)} tables, 2,000 resamples; {pandas}; {busy}; {memory}"
+    tell(Figure("aggregation of a million slice rows", 5, us, "s", detail, at_most=True))
+    tell(
+        Figure(
+            "aggregation against pandas",
+            4,
+            ratios(them, us),
+            "x",
+            "the same runs, tables equal on both sides",
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
