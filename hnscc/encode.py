@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 
 def parquet_bytes(table: pa.Table) -> bytes:
     """A whole Parquet file, compressed by zstd."""
-    sink = io.BytesIO()
+    sink = pa.BufferOutputStream()  # of Arrow's own: other threads run while it is written to
     pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
+    return sink.getvalue().to_pybytes()
 
 
 def npz_bytes(**arrays: np.ndarray) -> bytes:

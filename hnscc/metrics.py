@@ -115,7 +115,7 @@ def soft_jaccard(probabilities: np.ndarray, masks: np.ndarray) -> float:
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
-    return np.where(whole == 0, 1.0, part / np.where(whole == 0, 1.0, whole))
+    return np.divide(part, whole, out=np.ones_like(whole), where=whole != 0)
 
 
 def misplaced(counts: Counts, cutoff_px: int) -> np.ndarray:

@@ -50,12 +50,11 @@ def write_tables(run: RunFolder) -> list[str]:
 
 def save_tables(run: RunFolder, results: Results) -> None:
     """Build every table of these results, then write tables/*.parquet."""
-    # Most of the time is spent in NumPy and Arrow, which let other threads run meanwhile.
+    # Parquet is encoded, and files reach the disk, beside the building of the next tables.
     with ThreadPoolExecutor() as pool:
-        files = pool.map(lambda name: _parquet(build_table(name, results)), BY_SIZE)
-        contents = dict(zip(BY_SIZE, files, strict=True))
-    for name in TABLES:
-        write_bytes(run.table(name), contents[name])
+        files = [pool.submit(_parquet, build_table(name, results)) for name in TABLES]
+        contents = [each.result() for each in files]
+        list(pool.map(write_bytes, map(run.table, TABLES), contents))
 
 
 def build_tables(results: Results) -> dict[str, pa.Table]:
@@ -215,8 +214,6 @@ BUILDERS: dict[str, Callable[[Results], pa.Table]] = {
     "regression": _rowwise("regression", regression_rows),
     "protocol": _rowwise("protocol", protocol_rows),
 }
-# The longest first, so that no thread is left with it at the end.
-BY_SIZE = sorted(TABLES, key=lambda name: name not in ("slices", "comparisons"))
 
 
 def problems(results: Results) -> list[str]:
