@@ -30,6 +30,7 @@ MIN_LESION_COVERAGE = 0.9  # of the lesion's voxels
 MAX_LESION_LOSS = 0.5  # of a slice's lesion that a fixed pixel size may crop off
 SAME_GRID = 0.05  # voxels: the most that corners of equal grids may lie apart
 DECIMALS = 6  # of a place in a volume, in voxels: what lies nearer to a voxel than this lies on it
+NOTHING = 0.4 * 10**-DECIMALS  # voxels: what such a rounding takes away
 _LPS = orientations.axcodes2ornt("LPS")
 
 
@@ -232,21 +233,74 @@ def _place(
 def _sampled(volume: Volume, grid: Grid) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """For each slice of the grid: the volume there, linear, (y, x) float32; and where that is inside of its outer
     faces, (y, x) bool."""
-    width, height, depth = grid.shape
-    everywhere = np.broadcast_to(True, (height, width))
-    if _near(
-        to_lps(volume.grid), grid, 0.4 * 10**-DECIMALS
-    ):  # every voxel on one of the grid's: nothing to sample
-        for values in orientations.apply_orientation(volume.data, _turn(volume.grid)).T:
-            yield values, everywhere
-        return
-    matrix = np.linalg.inv(volume.grid.affine) @ grid.affine
+    lps = to_lps(volume.grid)
+    data = orientations.apply_orientation(volume.data, _turn(volume.grid))
+    matrix = np.linalg.inv(lps.affine) @ grid.affine
+    if _near(lps, grid, NOTHING):  # every voxel lies on one of the grid's
+        yield from ((values, np.broadcast_to(True, values.shape)) for values in data.T)
+    elif _turned_about_x(matrix, grid.shape):
+        yield from _sampled_by_lines(data, matrix, grid.shape)
+    else:
+        yield from _sampled_by_voxels(data, matrix, grid.shape)
+
+
+def _turned_about_x(matrix: np.ndarray, shape: tuple[int, int, int]) -> bool:
+    """Whether the grid's lines along x are lines along x of the volume: level grids, and most tilted ones."""
+    drift = np.abs(matrix[:3, :3]) * (np.array(shape) - 1)
+    return bool(drift[0, 1] + drift[0, 2] <= NOTHING and drift[1:, 0].max() <= NOTHING)
+
+
+def _sampled_by_lines(
+    data: np.ndarray, matrix: np.ndarray, shape: tuple[int, int, int]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Each line along x is weighed out of the four around it, then sampled: the sums are those by voxels, but fewer."""
+    wide, high, deep = data.shape
+    width, height, depth = shape
+    lines = data.T.astype(np.float64, order="C").reshape(-1, wide)  # (z * y, x)
+    at_x = np.round(matrix[0, 0] * np.arange(width) + matrix[0, 3], DECIMALS)
+    columns = _picked(*_neighbours(at_x, wide), wide)
+    inside_x = _within(at_x, wide)
+    for z in range(depth):
+        at_y, at_z = np.round(
+            np.outer(matrix[1:3, 1], np.arange(height)) + (matrix[1:3, 2:3] * z + matrix[1:3, 3:]), DECIMALS
+        )
+        (y, share_y), (at_deep, share_z) = _neighbours(at_y, high), _neighbours(at_z, deep)
+        index = at_deep[:, :, None] * high + y[:, None, :]
+        rows = _picked(index, share_z[:, :, None] * share_y[:, None, :], len(lines))
+        inside = (_within(at_y, high) & _within(at_z, deep))[:, None] & inside_x
+        yield _weigh(lines, rows, columns).astype(np.float32), inside
+
+
+def _neighbours(at: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The two voxels around each place on a line of `count`, and their shares by linear interpolation: both (n, 2)."""
+    at = np.clip(at, 0, count - 1)
+    low = np.floor(at).astype(np.int64)
+    share = at - low
+    return np.stack([low, np.minimum(low + 1, count - 1)], axis=1), np.stack([1 - share, share], axis=1)
+
+
+def _picked(index: np.ndarray, share: np.ndarray, count: int) -> sparse.csr_array:
+    """(n, count): row i has share[i] at the columns index[i]."""
+    index, share = index.reshape(len(index), -1), share.reshape(len(index), -1)
+    ends = np.arange(len(index) + 1) * index.shape[1]
+    return sparse.csr_array((share.ravel(), index.ravel(), ends), shape=(len(index), count))
+
+
+def _within(at: np.ndarray, count: int) -> np.ndarray:
+    """Which places on a line of `count` voxels lie inside of its outer faces."""
+    return (at >= -0.5) & (at <= count - 0.5)
+
+
+def _sampled_by_voxels(
+    data: np.ndarray, matrix: np.ndarray, shape: tuple[int, int, int]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    width, height, depth = shape
     # A grid whose corners lie inside of a box lies there as a whole.
-    whole = _is_inside(np.round((matrix @ _corners(grid.shape))[:3], DECIMALS), volume.data.shape).all()
+    whole = _is_inside(np.round((matrix @ _corners(shape))[:3], DECIMALS), data.shape).all()
     for z in range(depth):
         at = _places(matrix, width, height, z)
-        values = ndimage.map_coordinates(volume.data, at, order=1, mode="nearest", output=np.float32)
-        yield values, everywhere if whole else _is_inside(at, volume.data.shape)
+        values = ndimage.map_coordinates(data, at, order=1, mode="nearest", output=np.float32)
+        yield values, np.broadcast_to(True, values.shape) if whole else _is_inside(at, data.shape)
 
 
 def _places(matrix: np.ndarray, width: int, height: int, z: int) -> np.ndarray:
@@ -263,9 +317,7 @@ def _places(matrix: np.ndarray, width: int, height: int, z: int) -> np.ndarray:
 
 def _is_inside(at: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Which of the places (3, ...), in voxels, lie inside of the outer faces of a volume of this shape."""
-    return np.logical_and.reduce(
-        [(axis >= -0.5) & (axis <= count - 0.5) for axis, count in zip(at, shape, strict=True)]
-    )
+    return np.logical_and.reduce([_within(axis, count) for axis, count in zip(at, shape, strict=True)])
 
 
 def _near(one: Grid, other: Grid, voxels: float) -> bool:

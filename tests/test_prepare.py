@@ -13,10 +13,21 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel import orientations
+from scipy.spatial.transform import Rotation
 
 from data_prep.build import cores, prepare
 from data_prep.manifest import read_manifest
-from data_prep.place import Window, make_window, place_scan, resize_image, resize_mask, to_input_grid
+from data_prep.place import (
+    Window,
+    _sampled,
+    _sampled_by_voxels,
+    make_window,
+    place_scan,
+    resize_image,
+    resize_mask,
+    to_input_grid,
+    to_lps,
+)
 from data_prep.read import Grid, Volume, read_volume
 from hnscc.errors import InputError
 from hnscc.store import open_store, verify_store
@@ -214,11 +225,12 @@ def dice(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def oblique(
-    angle: float, spacing: tuple[float, float, float], origin: tuple[float, float, float]
+    angle: float, spacing: tuple[float, float, float], origin: tuple[float, float, float], turn: float = 0
 ) -> np.ndarray:
-    c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    """Tilted about the left-right axis by `angle`, and turned within the slice by `turn`, in degrees."""
+    tilted = Rotation.from_euler("zx", [turn, angle], degrees=True).as_matrix()
     affine = np.eye(4)
-    affine[:3, :3] = np.diag([-1, -1, 1]) @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]]) @ np.diag(spacing)
+    affine[:3, :3] = np.diag([-1, -1, 1]) @ tilted @ np.diag(spacing)
     affine[:3, 3] = origin
     return affine
 
@@ -233,14 +245,14 @@ def to_itk(data: np.ndarray, affine: np.ndarray) -> sitk.Image:
     return image
 
 
-@pytest.mark.parametrize("angle", [0, 12, -30])
-def test_resampling_agrees_with_simpleitk_on_oblique_grids(angle):
+@pytest.mark.parametrize("angle, turn", [(0, 0), (12, 0), (-30, 0), (12, 9), (0, -20)])
+def test_resampling_agrees_with_simpleitk_on_oblique_grids(angle, turn):
     """The grid's own pixels are kept (16 x 16 -> 16), so that resampling alone is compared."""
     rng = np.random.default_rng(3)
     pet, mri = rng.random((14, 15, 12), np.float32), rng.random((16, 16, 6), np.float32)
     pet_affine = np.diag([2.1, 1.9, 2.5, 1.0])
     pet_affine[:3, 3] = (-19.3, -18.1, -8.2)
-    mri_affine = oblique(angle, (1.0, 1.0, 2.0), (7.7, 8.2, -5.1))
+    mri_affine = oblique(angle, (1.0, 1.0, 2.0), (7.7, 8.2, -5.1), turn)
     placed = place({"pet": volume(pet, pet_affine), "mri": volume(mri, mri_affine)}, None)
     oracle = sitk.Resample(
         to_itk(pet, pet_affine), to_itk(mri, mri_affine), sitk.Transform(), sitk.sitkLinear, float(pet.min())
@@ -248,6 +260,27 @@ def test_resampling_agrees_with_simpleitk_on_oblique_grids(angle):
     np.testing.assert_allclose(placed.images[:, 0], sitk.GetArrayFromImage(oracle), atol=2e-5)
     np.testing.assert_allclose(placed.images[:, 1], mri.transpose(2, 1, 0), atol=1e-6)
     np.testing.assert_allclose(placed.affine, mri_affine, atol=1e-9)
+
+
+@pytest.mark.parametrize("axes", ["LPS", "RAS", "PIR", "SLA"])
+@pytest.mark.parametrize("angle, far", [(0, 0.0), (7, 0.0), (-25, 0.0), (7, 9.0), (0, -7.5)])
+def test_sampling_by_lines_is_sampling_by_voxels(axes, angle, far):
+    """Bit for bit, whatever the file's order; also where the grid reaches out of the volume (`far`, in mm)."""
+    data = np.random.default_rng(4).random((14, 15, 12), np.float32)
+    turn = _from_lps(axes)
+    affine = oblique(0, (2.1, 1.9, 2.5), (14.0 + far, 13.0, -12.0)) @ orientations.inv_ornt_aff(
+        turn, data.shape
+    )
+    pet = volume(orientations.apply_orientation(data, turn), affine)
+    grid = Grid((20, 18, 7), oblique(angle, (0.9, 0.8, 2.0), (8.0, 7.0, -6.0)), True)
+    lines = list(_sampled(pet, grid))
+    matrix = np.linalg.inv(to_lps(pet.grid).affine) @ grid.affine
+    voxels = list(_sampled_by_voxels(data, matrix, grid.shape))
+    assert len(lines) == len(voxels) == 7
+    assert all(inside.all() for _, inside in lines) == (far == 0)
+    for (one, inside_one), (other, inside_other) in zip(lines, voxels, strict=True):
+        np.testing.assert_array_equal(inside_one, inside_other)
+        np.testing.assert_array_equal(one, other)
 
 
 def test_pixels_that_are_not_square_become_square():
