@@ -3,10 +3,11 @@
     python benchmarks/aggregation.py [--rounds 3]
 
 Both sides start from the same pixel counts in memory (4 variants x 50 repeats, 200 patients with 25 slices each) and
-write all eleven tables as Parquet. The other side is pandas as one who knows it well writes it: categories for names,
-whole columns, groupby, SciPy for the tests, the bootstrap on a patients x repeats matrix in NumPy. It may take for
-granted what holds here, that there is one fold and every trial is completed, and does not say reasons. What does not
-hang on random draws must be equal on both sides.
+write all eleven tables as Parquet, of the types that the schema names; ours are flushed to the disk too. The other
+side is pandas as one who knows it well writes it: categories for names, whole columns, groupby, SciPy for the tests,
+the bootstrap on a patients x repeats matrix in NumPy, both scores from the same resamples. It may take for granted
+what holds here, that there is one fold and every trial is completed, and does not say reasons. What does not hang on
+random draws must be equal on both sides.
 """
 
 import argparse

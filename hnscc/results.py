@@ -4,6 +4,7 @@ import io
 import math
 import zipfile
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,11 @@ class Fold:
     patient: np.ndarray
     masks: np.ndarray
     cohort: pa.Table
+
+    @cached_property
+    def rows(self) -> dict[str, np.ndarray]:
+        """Where the slices of each split stand: {split: int (n,)}."""
+        return {split: np.flatnonzero(self.split == split) for split in SPLITS}
 
 
 @dataclass(frozen=True)
@@ -268,16 +274,14 @@ def _medians(run: RunFolder, results: list[Result], fold: Fold) -> dict[str, Med
         names = [name for name in READINGS if chosen[name].trial == trial]
         result = chosen[names[0]]
         levels = load_levels(run, result.record, trial, fold)
-        sweeps = {
-            split: sweep(levels[fold.split == split], fold.masks[fold.split == split]) for split in SPLITS
-        }
+        sweeps = {split: sweep(levels[rows], fold.masks[rows]) for split, rows in fold.rows.items()}
         for name in names:
             medians[name] = _median(result, fold, levels, sweeps, READINGS[name])
     return medians
 
 
 def _median_result(completed: list[Result], fold: Fold, split: str) -> Result:
-    scores = [float(each.counts[fold.split == split].pooled().dice) for each in completed]
+    scores = [float(each.counts[fold.rows[split]].pooled().dice) for each in completed]
     return completed[median_position(scores, [each.trial.repeat for each in completed])]
 
 
@@ -324,7 +328,7 @@ def cases_of(medians: tuple[Median | None, ...], split: str, at_half: bool = Fal
     counts = [each and (each.result.counts if at_half else each.chosen) for each in medians]
     if any(each is None for each in counts):
         return None
-    rows = [each.fold.split == split for each in medians]
+    rows = [each.fold.rows[split] for each in medians]
     return Cases(
         concatenate([each[where] for each, where in zip(counts, rows, strict=True)]),
         np.concatenate([each.fold.patient[where] for each, where in zip(medians, rows, strict=True)]),
@@ -333,7 +337,7 @@ def cases_of(medians: tuple[Median | None, ...], split: str, at_half: bool = Fal
 
 def repeat_cases(results: Results, variant: str, split: str) -> Cases:
     """The R repeats of a variant that are completed in all folds, at 0.5: counts (R, N) of a split's slices."""
-    rows = [np.flatnonzero(fold.split == split) for fold in results.folds]
+    rows = [fold.rows[split] for fold in results.folds]
     patient = np.concatenate([fold.patient[where] for fold, where in zip(results.folds, rows, strict=True)])
     by_repeat: dict[int, list[Result]] = {}
     for each in results.of(variant):

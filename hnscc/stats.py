@@ -144,8 +144,9 @@ def median_difference(
 def median_differences(
     a: Counts, b: Counts, scores: Sequence[Score], draw: np.random.Generator, bootstraps: int
 ) -> list[Comparison]:
-    """Medians over repeats of pooled scores, a - b, of the same resamples. Patients and repeats are resampled together.
+    """Median over repeats of each pooled score, a - b, all of the same resamples.
 
+    Patients and repeats are resampled together.
     a, b: counts (R, P), repeats x patients, the same P patients in the same order. Every resample draws P
     patients (`patient_weights`), the same for a and b, and R repeats of each on their own, with replacement;
     each repeat's counts are pooled over the drawn patients, and the ordinary median over the drawn repeats is

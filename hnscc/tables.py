@@ -128,8 +128,8 @@ def _completed(result: Result, fold: Fold) -> Columns:
     row["weights_sha256"] = result.record["files"].get("weights.safetensors")
     row |= {"collapsed": result.collapsed, "highest_probability": result.highest_probability}
     for split, short in zip(SPLITS, ("train", "val", "test"), strict=True):
-        rows = fold.split == split
-        if rows.any():
+        rows = fold.rows[split]
+        if len(rows):
             pooled = result.counts[rows].pooled()
             row |= {f"{short}_dice": float(pooled.dice), f"{short}_jaccard": float(pooled.jaccard)}
     return row

@@ -20,6 +20,7 @@ from hnscc.metrics import (
     outcomes,
     positive,
     soft_jaccard,
+    stack,
 )
 
 
@@ -57,6 +58,15 @@ def test_count_and_pooling_by_hand():
     assert float(found.pooled().jaccard) == pytest.approx(1 / 3)
     both = concatenate([found, found]).by_group(np.array([0, 1, 1, 0]), 3)
     assert (both.overlap.tolist(), both.truth.tolist()) == ([1, 1, 0], [2, 2, 0])
+
+
+def test_repeats_are_pooled_each_for_itself():
+    repeats = stack([counts((1, 2, 3), (4, 5, 6), (7, 8, 9)), counts((0, 1, 3), (0, 0, 6), (2, 2, 9))], 3)
+    assert repeats.pooled().pred.tolist() == [15, 3]
+    grouped = repeats.by_group(np.array([1, 0, 1]), 2)
+    assert (grouped.overlap.tolist(), grouped.truth.tolist()) == ([[4, 8], [0, 2]], [[6, 12], [6, 12]])
+    assert repeats[np.array([False, True, True])].pred.tolist() == [[5, 8], [0, 2]]
+    assert stack([], 3).by_group(np.array([1, 0, 1]), 2).truth.shape == (0, 2)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -14,6 +14,7 @@ from hnscc.stats import (
     fit_line,
     holm,
     median_difference,
+    median_differences,
     patient_weights,
     pooled_interval,
     signed_rank,
@@ -149,6 +150,24 @@ def test_bootstrap_finds_a_clear_difference_and_signs_it():
     assert turned.high < 0
     expected = np.median(better.pooled().dice) - np.median(worse.pooled().dice)
     assert found.difference == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("repeats", [6, 7])
+def test_scores_of_the_same_resamples_are_as_each_alone_and_as_a_plain_median(repeats):
+    rng = np.random.default_rng(5)
+    truth = rng.integers(50, 300, 9)
+    a, b = (repeats_of(rng, truth, quality, repeats) for quality in (0.7, 0.68))
+    both = median_differences(a, b, (dice, jaccard), draw(), 300)
+    assert both == [median_difference(a, b, score, draw(), 300) for score in (dice, jaccard)]
+    same = draw()
+    weights = patient_weights(same, truth > 0, 300)
+    sums = [[weights @ part.T for part in (each.overlap, each.pred, each.truth)] for each in (a, b)]
+    medians = [
+        np.median(np.take_along_axis(dice(*each), same.integers(repeats, size=(300, repeats)), 1), axis=1)
+        for each in sums
+    ]
+    low, high = np.quantile(medians[0] - medians[1], [0.025, 0.975])
+    assert (both[0].low, both[0].high) == (pytest.approx(low), pytest.approx(high))
 
 
 def test_bootstrap_of_equal_variants_gives_p_one():
