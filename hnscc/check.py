@@ -14,7 +14,7 @@ from hnscc.model import check_model, resolve_device
 from hnscc.places import Place
 from hnscc.plan import SPLITS, RunFolder, Trial, plan_trials
 from hnscc.records import read_record
-from hnscc.run import check_identities, plan_folds, run_folder, trial_status
+from hnscc.run import check_identities, choose, plan_folds, run_folder, trial_status
 from hnscc.splits import FoldPlan
 from hnscc.store import Store
 
@@ -27,10 +27,10 @@ def check_study(study: Study, out: str | Place | None = None) -> dict[str, Any]:
     """
     store, plans = plan_folds(study)
     folder = run_folder(study, out)
-    chosen = {name: resolve_device(variant.training) for name, variant in study.variants.items()}
+    chosen = choose(study, folder, resolve_device)
     check_identities(study, folder, chosen, None)
     states = {trial: trial_status(folder, trial)[0] for trial in plan_trials(study)}
-    variants = {name: _variant(study, name, store) for name in study.variants}
+    variants = {name: _variant(study, name, store, *chosen[name]) for name in study.variants}
     return {
         "study": study.model_dump(mode="json"),
         "run_folder": str(folder.root),
@@ -45,9 +45,8 @@ def check_study(study: Study, out: str | Place | None = None) -> dict[str, Any]:
     }
 
 
-def _variant(study: Study, name: str, store: Store) -> dict[str, Any]:
+def _variant(study: Study, name: str, store: Store, device: str, precision: str) -> dict[str, Any]:
     variant = study.variants[name]
-    device, precision = resolve_device(variant.training)
     return {
         "modalities": list(variant.modalities),
         "copies": variant.augmentation.copies,

@@ -42,6 +42,8 @@ def told(command: Callable[[], int]) -> int:
     try:
         return command()
     except _Told as error:
+        # One that a task on another machine raised comes from Ray with a traceback around it.
+        error = getattr(error, "cause", None) or error
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
 

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from hnscc.errors import StorageError
@@ -36,8 +37,19 @@ def write_bytes(path: Place, content: bytes, *, durable: bool = True) -> None:
                 if durable:
                     os.fsync(file.fileno())
             unfinished.replace(path)
+            if durable:
+                _flush_name(path)
         finally:
             unfinished.unlink(missing_ok=True)
+
+
+def _flush_name(path: Path) -> None:
+    """The name is the folder's content: flushed apart, or a power cut may take it back."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 @contextlib.contextmanager

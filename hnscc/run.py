@@ -108,8 +108,8 @@ def prepare_run(
     """
     store, plans = plan_folds(study)
     folds = {plan.fold: read_fold(store, study, plan, progress) for plan in plans}
-    chosen = {name: resolve(variant.training) for name, variant in study.variants.items()}
     folder = run_folder(study, out)
+    chosen = choose(study, folder, resolve)
     run = PreparedRun(study, folder, folds, chosen)
     check_identities(study, folder, chosen, {fold: data.digest for fold, data in folds.items()})
     for plan in plans:
@@ -117,6 +117,24 @@ def prepare_run(
     write_text(folder.study, dump_study(study))
     _add_provenance(folder)
     return run
+
+
+def choose(
+    study: Study, folder: RunFolder, resolve: Callable[[Training], tuple[str, str]]
+) -> dict[str, tuple[str, str]]:
+    """For each variant the device and precision that its trials are trained by.
+
+    Where `precision: auto` has been chosen once in this run folder, it stays: the machines of a cluster may differ
+    in what they compute fast, and whichever answers first must not change a study half done.
+    """
+    chosen = {name: resolve(variant.training) for name, variant in study.variants.items()}
+    for trial in plan_trials(study):
+        device, _ = chosen[trial.variant]
+        record = read_record(folder.trial(trial.trial_id))
+        before = record and record["status"] == "completed" and record["device"] == device
+        if before and study.variants[trial.variant].training.precision == "auto":
+            chosen[trial.variant] = device, record["precision"]
+    return chosen
 
 
 def check_identities(

@@ -1,5 +1,6 @@
 """How far a study has come, read from its run folder alone: from another terminal or machine, while it runs."""
 
+import contextlib
 import time
 from collections import Counter
 from typing import Any
@@ -8,8 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 from hnscc.config import load_study
-from hnscc.plan import RunFolder, plan_trials
+from hnscc.plan import RunFolder, TrialFolder, plan_trials
 from hnscc.records import progress, read_record
+
+# A checkpoint may be written over between two looks at it.
+LOOKS = 3
 
 
 def run_status(folder: RunFolder) -> dict[str, Any]:
@@ -23,14 +27,14 @@ def run_status(folder: RunFolder) -> dict[str, Any]:
     started, failed = [], []
     for trial in plan_trials(study):
         where = folder.trial(trial.trial_id)
-        record = read_record(where)
-        saved = None if record else progress(where)
+        saved, written = _saved(where)
+        record = read_record(where)  # after its checkpoint was looked for: what has ended since is ended
+        saved = None if record else saved
         state = record["status"] if record else "started" if saved else "missing"
         variants[trial.variant][state] += 1
         if state == "failed":
             failed.append({"trial": trial.trial_id, "failure": record.get("failure")})
         if saved:
-            written = where.slot(saved["epoch"] % 2).facts.stat().st_mtime
             epochs = study.variants[trial.variant].training.epochs
             started.append(
                 {
@@ -49,6 +53,17 @@ def run_status(folder: RunFolder) -> dict[str, Any]:
         "failed": failed,
         "tables": folder.table("pooled").is_file(),
     }
+
+
+def _saved(folder: TrialFolder) -> tuple[dict[str, Any] | None, float]:
+    """The facts of a trial's newest checkpoint, and when it was written, in seconds since 1970; (None, 0) without."""
+    for _ in range(LOOKS):
+        saved = progress(folder)
+        if saved is None:
+            break
+        with contextlib.suppress(FileNotFoundError):  # its trial has gone on since
+            return saved, folder.slot(saved["epoch"] % 2).facts.stat().st_mtime
+    return None, 0.0
 
 
 def print_status(found: dict[str, Any], console: Console, run: str) -> None:

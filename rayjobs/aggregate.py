@@ -7,6 +7,7 @@ from hnscc.errors import told
 from hnscc.plan import RunFolder, open_run
 from hnscc.report import write_report
 from hnscc.tables import write_tables
+from rayjobs.patient_files import refuse_in_job
 
 
 def aggregate(folder: RunFolder) -> list[str]:
@@ -26,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _aggregate(run: str) -> int:
+    refuse_in_job()
     for problem in aggregate(open_run(run)):
         print(problem, file=sys.stderr)
     print(f"wrote {run}/tables and {run}/report.html")

@@ -1,6 +1,7 @@
 """The cluster that a study runs on: connecting, what its machines have, and that all see the run folder."""
 
 import contextlib
+import math
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ from hnscc.model import resolve_device
 from hnscc.plan import RunFolder, Trial
 from hnscc.run import PreparedRun
 from hnscc.train import measure_gpu
+from rayjobs.patient_files import in_job
 
 # How long a machine may take to answer that it sees the run folder.
 ANSWER_SECONDS = 120
@@ -29,53 +31,78 @@ ANY_GPU = 0.001
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[None]:
     """Ray at an address, or one of this run's own on this machine. InputError where no cluster answers."""
-    try:
-        if address:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-        else:
-            # Even a local Ray listens on the machine's network: a token of this run's own keeps others out.
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-            ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    except ConnectionError as error:
-        raise InputError(
-            "No Ray cluster answers at this address.",
-            where="--address or RAY_ADDRESS",
-            expected="the address of a running cluster, or none for a local run",
-            found=" ".join(str(error).split())[:300],
-            do="start the cluster, or leave the address out",
-        ) from None
+    if address:
+        _join(address)
+    else:
+        # Even a local Ray listens on the machine's network: a token of this run's own keeps others out.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def in_job(path: Path) -> bool:
-    """Whether a path lies in the copy of the working directory that Ray makes for a job, and deletes after it."""
-    return any(part.startswith("_ray_pkg_") for part in path.parts)
+def _join(address: str) -> None:
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, ValueError, ray.exceptions.RayError) as error:
+        raise InputError(
+            "No Ray cluster can be joined at this address.",
+            where="--address or RAY_ADDRESS",
+            expected="the address of a running cluster, such as auto or 10.0.0.5:6379 (not the dashboard's, which "
+            "`ray job submit` takes), and its token in RAY_AUTH_TOKEN or ~/.ray/auth_token",
+            found=" ".join(str(error).split())[:300],
+            do="start the cluster, correct the address, or leave it out for a local run",
+        ) from None
 
 
 def largest(name: str) -> float:
-    """The most of a resource (CPU, GPU) that a machine of the cluster has, or one that it may start would have."""
-    there = [node["Resources"].get(name, 0.0) for node in ray.nodes() if node["Alive"]]
-    return max([*there, *(resources.get(name, 0.0) for resources in _startable())], default=0.0)
+    """The most of a resource (CPU, GPU) that a machine of the cluster has, or one that it may start would have.
+
+    Infinite while nobody knows: no machine that trains is up, and those to come do not say what they have.
+    """
+    trains, startable = _machines_that_train(), _startable()
+    if not trains and not startable:
+        return math.inf
+    return max(
+        resources.get(name, 0.0) for resources in [*(node["Resources"] for node in trains), *startable]
+    )
+
+
+def _machines_that_train() -> list[dict]:
+    return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
 
 
 def _startable() -> list[dict[str, float]]:
-    """What each kind of machine has that the autoscaler may start: `ray up` leaves its file on the head."""
+    """What each kind of machine has that the autoscaler may start: `ray up` leaves its file on the head. Machines by
+    SSH are listed there without what they have."""
     try:
         config = yaml.safe_load(Path("~/ray_bootstrap_config.yaml").expanduser().read_text())
     except FileNotFoundError:
         return []
     kinds = (config or {}).get("available_node_types") or {}
-    return [kind.get("resources") or {} for kind in kinds.values() if kind.get("max_workers", 1)]
+    return [
+        kind["resources"] for kind in kinds.values() if kind.get("max_workers", 1) and kind.get("resources")
+    ]
+
+
+def await_machines(study: Study) -> None:
+    """Wait until a machine that trains is up. Asking for one is what makes an autoscaler start it."""
+    if _machines_that_train():
+        return
+    print("no machine that trains is up yet: waiting for the first, which takes minutes", flush=True)
+    gpus = 0 if study.resources.gpus == "auto" else study.resources.gpus
+    ray.get(ray.remote(_is_up).options(num_cpus=study.resources.cpus, num_gpus=gpus).remote())
+
+
+def _is_up() -> bool:
+    return True
 
 
 def resolve_on_cluster(study: Study) -> Callable[[Training], tuple[str, str]]:
     """`resolve_device` as answered by a machine that trains: the one that drives often has no GPU of its own."""
     gpus = ANY_GPU if study.resources.gpus != 0 and largest("GPU") else 0.0
-    if not any(node["Alive"] and node["Resources"].get("CPU") for node in ray.nodes()):
-        print("no machine that trains is up yet: waiting for the first, which takes minutes", flush=True)
 
     def _resolve(training: Training) -> tuple[str, str]:
         asked = {"num_cpus": study.resources.cpus, "num_gpus": 0 if training.device == "cpu" else gpus}
@@ -100,18 +127,18 @@ def prove_shared(folder: RunFolder) -> Iterator[str]:
         )
     token = secrets.token_hex(16)
     write_text(folder.proof(token), token)
-    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0]
+    machines = {node["NodeID"]: node["NodeManagerAddress"] for node in _machines_that_train()}
     try:
-        asked = {_ask(node["NodeID"], folder, token): node for node in nodes}
+        asked = {_ask(node, folder, token): node for node in machines}
         ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_SECONDS)
-        wrong = {asked[answer]["NodeID"]: f"no answer within {ANSWER_SECONDS} s" for answer in late}
-        wrong |= {asked[answer]["NodeID"]: ray.get(answer) for answer in ready if not _lost(answer)}
-        for node in nodes:
-            if found := wrong.get(node["NodeID"]) or _unseen(folder, node["NodeID"], token):
-                raise _not_shared(folder, node["NodeManagerAddress"], found)
+        answers = {asked[answer]: f"no answer within {ANSWER_SECONDS} s" for answer in late}
+        answers |= {asked[answer]: ray.get(answer) for answer in ready if not _lost(answer)}
+        for node, wrong in answers.items():
+            if found := wrong or _unseen(folder, node, token):
+                raise _not_shared(folder, machines[node], found)
         yield token
     finally:
-        for name in (token, *(node["NodeID"] for node in nodes)):
+        for name in (token, *machines):
             folder.proof(name).unlink(missing_ok=True)
         if isinstance(folder.root, Path):
             with contextlib.suppress(OSError):  # another machine's file is still there
@@ -135,16 +162,20 @@ def _answer(folder: RunFolder, token: str, node: str) -> str | None:
         return found
     try:
         write_text(folder.proof(node), token)
-    except (OSError, StorageError) as error:
-        return f"it cannot write there: {' '.join(str(error).split())[:200]}"
+    except (OSError, InputError, StorageError) as error:
+        return f"it cannot write there ({_why(error)})"
     return None
 
 
 def _unseen(folder: RunFolder, name: str, token: str) -> str | None:
     try:
         return None if folder.proof(name).read_text() == token else "another content"
-    except OSError as error:
-        return f"it cannot be read ({type(error).__name__})"
+    except (OSError, InputError, StorageError) as error:
+        return f"it cannot be read ({_why(error)})"
+
+
+def _why(error: OSError | InputError | StorageError) -> str:
+    return type(error).__name__ if isinstance(error, OSError) else f"{error.problem} {error.found}"
 
 
 def _lost(answer: ray.ObjectRef) -> bool:
@@ -189,10 +220,9 @@ def _measured_share(run: PreparedRun, trial: Trial) -> float:
     measured = measure.remote(run.study, trial, run.folds[trial.fold], precision=run.chosen[trial.variant][1])
     try:
         peak, total = ray.get(measured)
-    except ray.exceptions.RayTaskError as error:
-        print(
-            f"{trial.variant}: its GPU memory cannot be measured ({type(error.cause).__name__}): a GPU each"
-        )
+    except ray.exceptions.RayError as error:
+        why = type(getattr(error, "cause", None) or error).__name__
+        print(f"{trial.variant}: its GPU memory cannot be measured ({why}): a GPU each")
         return 1.0
     share = share_of(peak, total)
     text = f"{trial.variant}: {peak / 2**30:.1f} of {total / 2**30:.0f} GiB of a GPU at its peak"

@@ -26,7 +26,15 @@ _ENDINGS = {
     ".nhdr": "NRRD file",
     ".mha": "MetaImage file",
     ".mhd": "MetaImage file",
+    ".zraw": "MetaImage file",
+    ".mgz": "FreeSurfer file",
+    ".mgh": "FreeSurfer file",
+    ".mnc": "MINC file",
     ".zarr.zip": "Zarr store",
+    # What a run folder holds of patients: masks, predictions, ids.
+    ".npy": "array file",
+    ".npz": "array file",
+    ".parquet": "table of patients",
 }
 _ZARR_DOCUMENTS = ("zarr.json", ".zgroup", ".zarray")
 # Where each format's mark stands: (offset in bytes, mark).
@@ -56,6 +64,17 @@ def count_kinds(paths: Iterable[Path]) -> dict[str, int]:
             do="mend its permissions, or take it out of the folder",
         ) from None
     return dict(sorted(counts.items()))
+
+
+def in_job(path: Path) -> bool:
+    """Whether a path lies in the copy of the working directory that Ray makes for a job, and deletes after it."""
+    return any(part.startswith("_ray_pkg_") for part in path.parts)
+
+
+def refuse_in_job() -> None:
+    """InputError if this process is a job whose working directory came with patient files."""
+    if in_job(Path.cwd()):
+        refuse_patient_files(Path.cwd())
 
 
 def refuse_patient_files(folder: Path) -> None:

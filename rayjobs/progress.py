@@ -88,8 +88,8 @@ class StudyProgress(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         last = trial.last_result
-        if "storage" in last:
-            self._ended(trial, f"ended after epoch {last['epoch']}: storage")
+        if "told" in last:
+            self._ended(trial, f"ended after epoch {last['epoch']}, see below")
         elif last.get("failed"):
             self._ended(trial, "FAILED")
         else:
@@ -136,6 +136,7 @@ class Watch(tune.Callback):
         """trials: how many there are. hung_after: seconds. say: prints a line."""
         self.folder, self.left, self.hung_after, self.say = folder, trials, hung_after, say
         self.heard: dict[str, float] = {}
+        self.node: dict[str, str] = {}  # of each trial's process, once it has said so
         self.deaths: dict[str, tuple[int, int]] = {}  # epochs saved, deaths since
         self.dead: dict[Trial, str] = {}
         self.in_a_row = 0  # deaths of whatever trial since any was last heard of
@@ -149,13 +150,16 @@ class Watch(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self.heard[trial.trial_id] = time.monotonic()
+        self.node.pop(trial.trial_id, None)
 
     def on_trial_result(
         self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         self.heard[trial.trial_id] = time.monotonic()
-        self.in_a_row = 0
-        self.error = result.get("storage") or self.error
+        self.node[trial.trial_id] = result["node"]
+        if result["epoch"]:
+            self.in_a_row = 0
+        self.error = result.get("told") or self.error
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self.left -= 1
@@ -184,7 +188,7 @@ class Watch(tune.Callback):
         saved = progress(self.folder.trial(name))
         epoch = saved["epoch"] if saved else 0
         before, deaths = self.deaths.get(trial.trial_id, (0, 0))
-        if _machine_is_there(trial.last_result.get("node")):
+        if _machine_is_there(self.node.get(trial.trial_id)):
             deaths = deaths + 1 if epoch == before else 1
             self.in_a_row += 1
         self.deaths[trial.trial_id] = epoch, deaths

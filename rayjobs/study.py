@@ -6,6 +6,7 @@ folder that is removed. What is done is said by the trials' own records alone.
 
 import argparse
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -13,7 +14,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,25 @@ from ray import tune
 
 from hnscc.config import Study, load_study
 from hnscc.errors import InputError, told
+from hnscc.files import storage_errors
 from hnscc.lease import only_one
 from hnscc.model import resolve_device
 from hnscc.places import Place, S3Path
 from hnscc.plan import RunFolder, Trial, plan_trials
 from hnscc.records import read_record, tidy_run, write_record
+from hnscc.results import UNUSABLE
 from hnscc.run import PreparedRun, prepare_run, run_folder, trial_status
 from hnscc.train import new_record
 from rayjobs.aggregate import aggregate
-from rayjobs.cluster import connected, gpu_shares, in_job, largest, prove_shared, resolve_on_cluster
+from rayjobs.cluster import (
+    await_machines,
+    connected,
+    gpu_shares,
+    largest,
+    prove_shared,
+    resolve_on_cluster,
+)
+from rayjobs.patient_files import refuse_in_job
 from rayjobs.progress import RESTARTS, AllDone, StudyProgress, Watch, print_table_1
 from rayjobs.worker import TrialWorker
 
@@ -37,7 +48,7 @@ from rayjobs.worker import TrialWorker
 @dataclass(frozen=True)
 class Outcome:
     """What an invocation left: the completed trials and how many are missing; the failed ones, each with the kind of
-    its error; the ones that this invocation should have trained and did not."""
+    its error; the ones that this invocation should have trained and did not; what no table could be made of."""
 
     folder: RunFolder
     completed: set[str]
@@ -45,6 +56,7 @@ class Outcome:
     failed: dict[str, str]
     lost: list[str]
     interrupted: bool
+    unused: list[str] = field(default_factory=list)
 
 
 def run_study(study: Study, out: str | Path | None, address: str | None, limit: int | None) -> Outcome:
@@ -54,10 +66,7 @@ def run_study(study: Study, out: str | Path | None, address: str | None, limit: 
     InputError for what cannot run; a new run folder is then not left behind.
     """
     address = address or os.environ.get("RAY_ADDRESS")
-    if in_job(Path.cwd()):
-        from rayjobs.patient_files import refuse_patient_files
-
-        refuse_patient_files(Path.cwd())
+    refuse_in_job()
     folder = RunFolder(run_folder(study, out).root.absolute())
     with _only_run(folder):
         with contextlib.ExitStack() as during:
@@ -65,6 +74,7 @@ def run_study(study: Study, out: str | Path | None, address: str | None, limit: 
             if address:
                 during.enter_context(connected(address))
                 _check_resources(study, 0 if study.resources.gpus == "auto" else study.resources.gpus)
+                await_machines(study)
                 token = during.enter_context(prove_shared(folder))
             with StudyProgress.reading() as reading:
                 resolve = resolve_on_cluster(study) if address else resolve_device
@@ -77,7 +87,7 @@ def run_study(study: Study, out: str | Path | None, address: str | None, limit: 
         outcome = _outcome(run, todo, left, interrupted)
         if not interrupted:
             tidy_run(folder, outcome.completed)
-            aggregate(folder)
+            outcome.unused.extend(each for each in aggregate(folder) if UNUSABLE in each)
         return outcome
 
 
@@ -90,18 +100,22 @@ def _only_run(folder: RunFolder) -> Iterator[None]:
         return
     new = not folder.root.exists()
     try:
-        folder.root.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise InputError(
-            "The run folder cannot be made.",
-            where=str(folder.root),
-            expected="a folder, or a name for a new one, that may be written to",
-            found=type(error).__name__,
-            do="choose another folder with --out",
-        ) from None
-    with folder.lock.open("w") as lock:
+        with _locked(folder):
+            yield
+    finally:
+        # Only now: on NFS a folder whose lock file is open cannot be removed.
+        if new and not folder.study.exists():
+            shutil.rmtree(folder.root, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: RunFolder) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with storage_errors(folder.lock):
+                folder.root.mkdir(parents=True, exist_ok=True)
+                lock = stack.enter_context(folder.lock.open("w"))
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
                 "Another `hnscc run` is at work in this run folder.",
@@ -110,11 +124,18 @@ def _only_run(folder: RunFolder) -> Iterator[None]:
                 found="a lock held by another process",
                 do="wait for it, or use another run folder (--out)",
             ) from None
-        try:
-            yield
-        finally:
-            if new and not folder.study.exists():
-                shutil.rmtree(folder.root)
+        except OSError as error:
+            without_locks = error.errno in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+            raise InputError(
+                "The run folder cannot be locked." if without_locks else "The run folder cannot be made.",
+                where=str(folder.root),
+                expected="a file system with locks (Lustre: mounted with flock; NFS: with its lock service)"
+                if without_locks
+                else "a folder, or a name for a new one, that may be written to",
+                found=os.strerror(error.errno or 0),
+                do="choose another folder with --out",
+            ) from None
+        yield
 
 
 def _train(run: PreparedRun, todo: list[Trial], left: list[Trial], token: str | None) -> bool:
@@ -262,13 +283,15 @@ def report_outcome(outcome: Outcome) -> int:
         print(f"failed: {name}: {why}\n  traceback: {root}/trials/{name}/record.json", file=sys.stderr)
     for name in outcome.lost:
         print(f"lost: {name} left no record; the same command tries it again", file=sys.stderr)
+    for each in outcome.unused:
+        print(f"in no table: {each}; the same command mends it", file=sys.stderr)
     if outcome.interrupted:
         print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
         return 130
     print(f"next:   open {root}/report.html")
     sql = "SELECT variant, dice, dice_low, dice_high FROM pooled WHERE split = 'test'"
     print(f'or:     hnscc query {root} "{sql}"')
-    return 1 if outcome.failed or outcome.lost else 0
+    return 1 if outcome.failed or outcome.lost or outcome.unused else 0
 
 
 def _shown(root: Place) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from hnscc.errors import StorageError
+from hnscc.errors import InputError, StorageError
 from hnscc.plan import Trial, TrialFolder
 from hnscc.records import is_complete, read_record
 from hnscc.run import PreparedRun
@@ -25,10 +25,9 @@ class TrialWorker(tune.Trainable):
     """
 
     def setup(self, config: dict[str, Any], run: PreparedRun, token: str | None) -> None:
-        """token: what `prove_shared` wrote; a machine that joined since must see it too."""
-        self.run = run
-        if token:
-            see_shared(run.folder, token)
+        """token: what `prove_shared` wrote; a machine that joined since must see it too. Nothing here may hang on a
+        file system: what hangs in a step is noticed."""
+        self.run, self.token = run, token
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -54,18 +53,26 @@ class TrialWorker(tune.Trainable):
             "val_soft_jaccard": 0.0,
             "node": ray.get_runtime_context().get_node_id(),
         }
+        self.known = False
         return True
 
     def step(self) -> dict[str, Any]:
+        """The first one says which machine this is, before anything can end the process there."""
+        if not self.known:
+            self.known = True
+            return self.report
         until = time.monotonic() + REPORT_SECONDS
         try:
+            if self.token:
+                see_shared(self.run.folder, self.token)
+                self.token = None
             for row in self.rows:
                 best = max(self.report["val_soft_jaccard"], row["val_soft_jaccard"])
                 self.report |= {"epoch": row["epoch"], "val_soft_jaccard": best}
                 if time.monotonic() > until:
                     return self.report
-        except StorageError as error:
-            return self.report | {"done": True, "storage": error}
+        except (InputError, StorageError) as error:
+            return self.report | {"done": True, "told": error}
         record = read_record(self.run.folder.trial(self.report["trial"])) or {"failure": "no record"}
         return self.report | {"done": True, "failed": record.get("failure")}
 

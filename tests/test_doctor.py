@@ -571,7 +571,7 @@ def rayjob_schema() -> dict:
         containers={"type": "array", "items": container},
         volumes={"type": "array", "items": keys("name", name=text, persistentVolumeClaim=claim)},
     )
-    template = keys("spec", spec=pod)
+    template = keys("spec", metadata=keys(labels=texts), spec=pod)
     head = keys(
         "rayStartParams template",
         serviceType={"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
@@ -623,7 +623,11 @@ def rayjob_schema() -> dict:
 
 @pytest.fixture
 def rayjob():
-    return yaml.safe_load((ROOT / "deploy/rayjob.yaml").read_text())
+    return documents()[0]
+
+
+def documents() -> list[dict]:
+    return list(yaml.safe_load_all((ROOT / "deploy/rayjob.yaml").read_text()))
 
 
 def test_the_kuberay_manifest_fits_its_schema(rayjob):
@@ -659,6 +663,28 @@ def test_the_kuberay_manifest_is_closed_and_bounded(rayjob):
         assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == "hnscc-shared"
     assert worker["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert worker["minReplicas"] == 0
+    assert spec["backoffLimit"] == 0
+
+
+def test_the_network_policy_lets_the_studys_own_pods_and_the_operator_in(rayjob):
+    policy = documents()[1]["spec"]
+    chosen = policy["podSelector"]["matchLabels"]
+    cluster = rayjob["spec"]["rayClusterSpec"]
+    templates = [each["template"] for each in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])]
+    for template in (*templates, rayjob["spec"]["submitterPodTemplate"]):
+        assert template["metadata"]["labels"] == chosen
+    assert policy["policyTypes"] == ["Ingress"]
+    (rule,) = policy["ingress"]
+    assert rule["from"][0] == {"podSelector": {"matchLabels": chosen}}
+    assert [list(each) for each in rule["from"]] == [["podSelector"], ["namespaceSelector"]]
+
+
+def test_metrics_are_off_wherever_ray_runs(rayjob):
+    cluster = rayjob["spec"]["rayClusterSpec"]
+    for each in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        environment = {e["name"]: e["value"] for e in each["template"]["spec"]["containers"][0]["env"]}
+        assert environment["RAY_enable_metrics_collection"] == "0"
+        assert environment["AUTOSCALER_METRIC_PORT"] == environment["DASHBOARD_METRIC_PORT"] == "-1"
 
 
 # Patient files
@@ -707,6 +733,17 @@ def test_patient_files_are_found_by_kind(tmp_path):
     assert patient_files(tmp_path) == expected
     assert patient_files(ROOT / "hnscc") == patient_files(ROOT / "rayjobs") == {}
     assert patient_files(ROOT / "studies") == {}
+
+
+IGNORED = [
+    line.removeprefix("*") for line in (ROOT / ".rayignore").read_text().splitlines() if line.startswith("*.")
+]
+
+
+@pytest.mark.parametrize("ending", [each for each in IGNORED if each not in (".csv", ".CSV", ".zarr")])
+def test_what_is_not_uploaded_for_its_name_is_known_as_a_patient_file(ending, tmp_path):
+    (tmp_path / f"smith{ending}").write_bytes(b"anything")
+    assert sum(patient_files(tmp_path).values()) == 1
 
 
 def test_a_store_by_another_name_is_a_store(tmp_path):

@@ -195,5 +195,5 @@ def test_fractions_of_a_gpu_on_a_running_cluster(cluster, store, home, tmp_path,
         assert table.equals(expected[name]), name
     wrong = token | {"RAY_AUTH_TOKEN": "f" * 64}
     _, error = run(home, study, "--out", tmp_path / "other", "--address", address, environment=wrong, code=2)
-    assert "No Ray cluster answers" in error
+    assert "No Ray cluster can be joined at this address." in error
     assert not (tmp_path / "other").exists()

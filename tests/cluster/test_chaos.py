@@ -10,9 +10,9 @@ from pathlib import Path
 
 import chaos
 import pytest
-from machines import await_started
+from machines import await_started, wait_until
 
-from hnscc.config import Resources
+from hnscc.config import Resources, Study
 from hnscc.plan import RunFolder
 from hnscc.records import read_record
 from rayjobs.progress import RESTARTS
@@ -40,7 +40,7 @@ def test_workers_killed_stopped_and_lost_with_their_machine(lab, moments):
 
 
 def test_workers_killed_inside_their_writes(lab, moments):
-    assert chaos.kill_in_writes(lab, 3)["kills"] >= 3
+    assert chaos.kill_in_writes(lab, 3, SEED)["kills"] >= 3
 
 
 def test_driver_and_cluster_killed(lab, moments):
@@ -80,19 +80,63 @@ def test_a_crashing_trial_fails_by_name_and_one_without_memory_gets_a_larger_sha
 
 
 @as_root
-def test_a_machine_that_does_not_see_the_run_folder_is_named(lab):
-    shared = lab.folder / "shared"
+@pytest.mark.parametrize("late", [False, True], ids=["from the start", "that joins later"])
+def test_a_machine_that_does_not_see_the_run_folder_is_named(lab, late):
+    """Also where it joins when trials are trained elsewhere: no trial is taken for failed by its fault."""
+    shared = lab.folder / f"shared-{late}"
     shared.mkdir()
     hide = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(shared)]
-    machine = lab.cluster.add(inside=hide)
-    await_started([machine])
     out = shared / "run"
-    assert lab.start(out).wait(timeout=chaos.RUN_SECONDS) == 2
+    lab.fresh()
+    if late:
+        process = lab.start(out, _longer(lab.study))
+        lab.await_training(out, 0, random.Random(SEED))
+        machine = lab.cluster.add(inside=hide)
+    else:
+        machine = lab.cluster.add(inside=hide)
+        await_started([machine])
+        process = lab.start(out)
+    assert process.wait(timeout=chaos.RUN_SECONDS) == 2
     said = lab.output(out).read_text()
-    assert "A machine of the cluster does not share the run folder." in said
+    assert said.count("A machine of the cluster does not share the run folder.") == 1, said
     assert "Traceback" not in said
-    assert not out.exists()
     lab.cluster.remove(machine)
+    if late:
+        records = [read_record(folder) for folder in RunFolder(out).trained]
+        assert all(record["status"] == "completed" for record in records)
+    else:
+        assert not out.exists()
+
+
+def _longer(study: Study) -> Study:
+    """Trials of several seconds: Tune gives those that last a second to the workers it has, whoever joins."""
+    training = study.training.model_copy(update={"epochs": 400, "patience": 400})
+    variants = {name: each.model_copy(update={"training": training}) for name, each in study.variants.items()}
+    return study.model_copy(update={"repeats": 5, "training": training, "variants": variants})
+
+
+def test_a_study_waits_for_its_first_machine(lab, moments):
+    """A cluster whose machines start when they are needed, or are still on their way."""
+    for machine in lab.cluster.machines[1:]:
+        lab.cluster.remove(machine)
+    out = lab.fresh()
+    process = lab.start(out)
+    wait_until(
+        lambda: "waiting for the first" in lab.output(out).read_text(), 60, "the driver says that it waits"
+    )
+    await_started([lab.cluster.add() for _ in range(lab.cluster.workers)])
+    lab.finish(out, process)
+    lab.check(out)
+
+
+def test_a_machine_lost_a_moment_before_is_not_asked_for(lab, moments):
+    """Ray still takes it for alive."""
+    out = lab.fresh()
+    lab.cluster.remove(lab.cluster.machines[-1])
+    process = lab.start(out)
+    lab.cluster.add()
+    lab.finish(out, process)
+    lab.check(out)
 
 
 @as_root

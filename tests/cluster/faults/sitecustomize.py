@@ -10,6 +10,7 @@ FAULTS in the environment names a JSON file, read by each process when it import
     kill_at   (optional) [MOMENT, PATH]: there the process ends as by kill -9
     kill_one_in (optional) {PATTERN: N}: at each moment the process ends so with a chance of 1 in N, by the first
               pattern that is found in the path
+    seed      (with kill_one_in) of those chances, together with how many processes have been killed so far
     crash     (optional) trial whose process dies of a segmentation fault whenever it trains
     memory    (optional) trial that runs out of memory while its share of a GPU is below one half
 """
@@ -42,6 +43,8 @@ class _Writes:
     def __init__(self, faults):
         self.faults, self.paths = faults, {}
         self.below = faults["below"].rstrip("/") + "/"
+        killed = pathlib.Path(faults["log"]).read_text().count("kill ") if "seed" in faults else 0
+        self.draw = random.Random(f"{faults.get('seed')} {killed}")
 
     def named(self, path):
         """The finished file's path below the folder, random names starred; None for files elsewhere."""
@@ -57,7 +60,7 @@ class _Writes:
             _add(faults["note"], moment, path)
         chances = faults.get("kill_one_in", {}).items()
         one_in = next((number for pattern, number in chances if re.search(pattern, path)), None)
-        if faults.get("kill_at") == [moment, path] or (one_in and random.randrange(one_in) == 0):
+        if faults.get("kill_at") == [moment, path] or (one_in and self.draw.randrange(one_in) == 0):
             _add(faults["log"], "kill", os.getpid(), moment, path)
             os.kill(os.getpid(), signal.SIGKILL)
 

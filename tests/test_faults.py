@@ -1,0 +1,146 @@
+"""Errors of storage, locks and connections: told in one message, whatever raised them and wherever."""
+
+import errno
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import ray
+from stores import make_store, study_of
+
+import hnscc.status
+from hnscc.config import dump_study
+from hnscc.errors import InputError, StorageError, told
+from hnscc.plan import RunFolder, plan_trials
+from hnscc.records import read_record
+from hnscc.results import load_results
+from hnscc.run import prepare_run
+from hnscc.status import run_status
+from hnscc.train import train_trial
+from rayjobs.study import run_study
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return study_of(make_store(tmp_path_factory.mktemp("store")).location, repeats=1)
+
+
+@pytest.fixture
+def run(study, tmp_path):
+    """One trial of two completed."""
+    prepared = prepare_run(study, tmp_path / "run")
+    trial = plan_trials(study)[0]
+    folder = prepared.folder.trial(trial.trial_id)
+    list(train_trial(study, trial, prepared.folds[0], folder, device="cpu", precision="fp32"))
+    return prepared.folder
+
+
+def test_an_error_that_a_task_elsewhere_raised_is_told_without_its_traceback(capsys):
+    error = InputError("Something is wrong.", where="there", expected="a", found="b", do="c")
+    wrapped = ray.exceptions.RayTaskError("task", "Traceback: line 1", error).as_instanceof_cause()
+
+    def _raise():
+        raise wrapped
+
+    assert told(_raise) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: Something is wrong.\n")
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1", "nonsense"])
+def test_an_address_without_a_cluster_is_told(study, tmp_path, address):
+    (tmp_path / "study.yaml").write_text(dump_study(study))
+    command = [sys.executable, "-m", "rayjobs.study", tmp_path / "study.yaml", "--out", tmp_path / "run"]
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run(
+        [*command, "--address", address],
+        env=inherited | {"HOME": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "No Ray cluster can be joined at this address." in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "number, problem",
+    [
+        (errno.ENOLCK, "The run folder cannot be locked."),
+        (errno.ENOSYS, "The run folder cannot be locked."),
+        (errno.EACCES, "The run folder cannot be made."),
+    ],
+)
+def test_a_file_system_without_locks_is_told(study, tmp_path, monkeypatch, number, problem):
+    def _refuse(file, how):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", _refuse)
+    with pytest.raises(InputError, match=problem):
+        run_study(study, tmp_path / "run", None, None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_disk_that_gives_no_lock_for_being_full_is_told(study, tmp_path, monkeypatch):
+    def _refuse(file, how):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(fcntl, "flock", _refuse)
+    with pytest.raises(StorageError, match="The disk is full"):
+        run_study(study, tmp_path / "run", None, None)
+
+
+def test_a_disk_that_fails_while_results_are_read_is_not_taken_for_damage(run, monkeypatch):
+    """Tables without the trial would be written, as if it had never been trained."""
+    whole = Path.read_bytes
+
+    def _fail(path):
+        if path.name == "predictions.npz":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return whole(path)
+
+    monkeypatch.setattr(Path, "read_bytes", _fail)
+    with pytest.raises(StorageError, match="does not answer"):
+        load_results(run)
+
+
+def test_a_trial_that_ends_while_status_looks_is_counted_once(study, run, monkeypatch):
+    """Its checkpoint is there at the first look and gone at the second."""
+    trial = plan_trials(study)[1]
+    prepared = prepare_run(study, run.root)
+    folder = run.trial(trial.trial_id)
+    rows = train_trial(study, trial, prepared.folds[0], folder, device="cpu", precision="fp32")
+    next(rows)
+    look = hnscc.status.progress
+
+    def _finish_after(where):
+        found = look(where)
+        list(rows)
+        return found
+
+    monkeypatch.setattr(hnscc.status, "progress", _finish_after)
+    counts = run_status(run)["variants"][trial.variant]
+    assert counts == {"completed": 1, "failed": 0, "started": 0, "missing": 0}
+
+
+def test_what_auto_chose_stays_when_another_kind_of_machine_answers(study, tmp_path):
+    training = study.training.model_copy(update={"precision": "auto"})
+    variants = {name: each.model_copy(update={"training": training}) for name, each in study.variants.items()}
+    auto = study.model_copy(update={"training": training, "variants": variants})
+    trial = plan_trials(auto)[0]
+    before = prepare_run(auto, tmp_path / "run", resolve=lambda training: ("cpu", "fp32"))
+    folder = before.folder.trial(trial.trial_id)
+    list(train_trial(auto, trial, before.folds[0], folder, device="cpu", precision="fp32"))
+    after = prepare_run(auto, tmp_path / "run", resolve=lambda training: ("cpu", "bf16"))
+    assert after.chosen == {"pet": ("cpu", "fp32"), "pet_mri": ("cpu", "bf16")}
+    with pytest.raises(InputError, match="cpu -> cuda"):
+        prepare_run(auto, tmp_path / "run", resolve=lambda training: ("cuda", "bf16"))
+    assert read_record(RunFolder(tmp_path / "run").trial(trial.trial_id))["precision"] == "fp32"
