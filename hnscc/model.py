@@ -9,6 +9,7 @@ from torch import nn
 
 from hnscc.config import Network, Training
 from hnscc.errors import InputError
+from hnscc.layers import Doubling, Dropout
 
 DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
 
@@ -34,7 +35,7 @@ class PaperUNet(nn.Module):
         )
         self.pool = nn.MaxPool2d(2)
         steps = list(zip(widths[:0:-1], widths[-2::-1], DROPOUT[-2::-1], strict=True))
-        self.up = nn.ModuleList(nn.ConvTranspose2d(below, here, 2, stride=2) for below, here, _ in steps)
+        self.up = nn.ModuleList(Doubling(below, here) for below, here, _ in steps)
         self.merge = nn.ModuleList(_two_convolutions(2 * here, here, dropout) for _, here, dropout in steps)
         self.output = nn.Conv2d(width, 1, 1)
         self.apply(_initialise)
@@ -53,10 +54,10 @@ class PaperUNet(nn.Module):
 def _two_convolutions(before: int, after: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(before, after, 3, padding=1),
-        nn.ReLU(),
-        nn.Dropout(dropout),
+        nn.ReLU(inplace=True),
+        Dropout(dropout),
         nn.Conv2d(after, after, 3, padding=1),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
     )
 
 

@@ -5,6 +5,7 @@ from safetensors.torch import save_file
 
 from hnscc.config import CORRECTED, Network, Training
 from hnscc.errors import InputError
+from hnscc.layers import Doubling, Dropout
 from hnscc.model import PaperUNet, build_model, check_model, resolve_device
 
 PAPER = Network(architecture="paper", width=16)
@@ -115,3 +116,79 @@ def test_batch_items_do_not_mix():
     with torch.no_grad():
         together, alone = model(images), model(images[1:2])
     torch.testing.assert_close(together[1:2], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout_drops_its_share_and_keeps_the_mean(dtype):
+    layer = Dropout(0.3)
+    ones = torch.ones(8, 5, 33, 31, dtype=dtype).to(memory_format=torch.channels_last)
+    torch.manual_seed(1)
+    out = layer(ones)
+    assert out.dtype == dtype and out.stride() == ones.stride()
+    scale = torch.tensor(1 / 0.7, dtype=dtype).item()
+    assert out.unique().tolist() == [0.0, pytest.approx(scale, rel=1e-4)]
+    n = ones.numel()
+    assert (out == 0).float().mean().item() == pytest.approx(0.3, abs=4 * (0.3 * 0.7 / n) ** 0.5)
+    torch.manual_seed(1)
+    assert torch.equal(layer(ones), out)
+    assert not torch.equal(layer(ones), out)
+    assert torch.equal(layer.eval()(ones), ones)
+
+
+def test_dropout_draws_every_position_apart():
+    """No slice, channel or pixel is dropped more often than others, nor together with its neighbour."""
+    torch.manual_seed(2)
+    dropped = (Dropout(0.2)(torch.ones(4000, 4, 4)) == 0).double()
+    assert dropped.mean(0).sub(0.2).abs().max().item() < 5 * (0.16 / 4000) ** 0.5
+    centred = dropped.flatten() - 0.2
+    for lag in (1, 2, 3, 4, 16, 64):
+        correlation = (centred[:-lag] * centred[lag:]).mean().item() / 0.16
+        assert abs(correlation) < 5 / 64000**0.5, lag
+
+
+def test_dropout_lets_gradients_through_where_it_kept():
+    values = torch.randn(3, 4, 6, 6, requires_grad=True)
+    out = Dropout(0.5)(values)
+    out.sum().backward()
+    assert torch.equal(values.grad, (out != 0) * 2.0)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_doubling_is_the_transposed_convolution(channels_last):
+    torch.manual_seed(0)
+    ours, theirs = Doubling(6, 3), torch.nn.ConvTranspose2d(6, 3, 2, stride=2)
+    theirs.load_state_dict(ours.state_dict())
+    images = torch.randn(2, 6, 5, 7)
+    if channels_last:
+        images = images.to(memory_format=torch.channels_last)
+    towards = torch.randn(2, 3, 10, 14)
+    found = []
+    for layer in (ours, theirs):
+        given = images.clone().requires_grad_()
+        out = layer(given)
+        (out * towards).sum().backward()
+        found.append((out.detach(), given.grad, layer.weight.grad, layer.bias.grad))
+    for mine, expected in zip(*found, strict=True):
+        torch.testing.assert_close(mine, expected)
+
+
+@pytest.mark.parametrize("network", [Network(architecture="paper", width=8), RESNET])
+def test_fused_adam_is_adam_for_networks_laid_out_for_images(network):
+    """PyTorch's fused kernel takes a weight, its gradient and its moments in the order that they have in memory, and
+    is silently wrong where these orders differ."""
+    images, towards = torch.rand(4, 2, 32, 32), torch.rand(4, 1, 32, 32)
+    trained = []
+    for fused in (True, False):
+        model = build_model(network, 2, seed=3).to(memory_format=torch.channels_last)
+        optimiser = torch.optim.Adam(model.parameters(), lr=0.01, fused=fused)
+        for step in range(3):
+            torch.manual_seed(step)
+            loss = (model(images.to(memory_format=torch.channels_last)) - towards).square().mean()
+            optimiser.zero_grad()
+            loss.backward()
+            assert all(each.grad.stride() == each.stride() for each in model.parameters())
+            optimiser.step()
+        trained.append([each.detach() for each in model.parameters()])
+    for fused, plain in zip(*trained, strict=True):
+        # Apart by rounding, here and there by more where a gradient is nearly 0; a wrong order moves all by 0.01.
+        assert (fused - plain).abs().mean().item() < 2e-5
