@@ -1,5 +1,6 @@
 """The two errors that are told without a traceback: bad input, and a storage that gave way."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -38,13 +39,19 @@ class StorageError(_Told):
 
 
 def told(command: Callable[[], int]) -> int:
-    """Run a command; an error that is told is printed on standard error. Returns the exit code."""
+    """Run a command as the last thing that this process does; an error that is told is printed on standard error.
+    Returns the exit code, or at StorageError ends the process with it."""
     try:
         return command()
     except _Told as error:
         # One that a task on another machine raised comes from Ray with a traceback around it.
         error = getattr(error, "cause", None) or error
         print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, StorageError):
+            # A request that an outage left hanging may abort the process while Python shuts down.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(error.exit_code)
         return error.exit_code
 
 
