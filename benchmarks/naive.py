@@ -1,0 +1,226 @@
+"""One training as a researcher's own script does it, written with care: what our studies are measured against.
+
+    python benchmarks/naive.py STORE RUN --network unet|paper --epochs N --workers W --precision fp32|bf16 --out FILE
+
+Eager PyTorch with its default threads and memory format; slices read from the store up front; albumentations in a
+DataLoader; validation after every epoch; the best weights' predictions of all slices in FILE (.npz). RUN is a run
+folder: its fold 0 says which slices are used. Nothing here is ours but that file and the store's format.
+"""
+
+import argparse
+import copy
+import os
+import time
+from pathlib import Path
+
+# Read by albumentations at import: without it, the library asks the network for a newer version.
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+
+import albumentations as A
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import segmentation_models_pytorch as smp
+import torch
+import zarr
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+BATCH_SIZE = {"unet": 16, "paper": 32}
+EVALUATION_BATCH = 32
+
+
+def read_slices(store: Path, run: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images float32 (N, H, W, C) in 0..1 by the training slices' bounds, masks uint8 (N, H, W), splits (N,)."""
+    used = pq.read_table(run / "folds" / "f0" / "slices.parquet").to_pydict()
+    places = list(zip(used["scan_id"], used["z"], strict=True))
+    root = zarr.open_group(store, mode="r")
+    scans = {
+        name: (root[f"scans/{name}/images"][:], root[f"scans/{name}/mask"][:])
+        for name in set(used["scan_id"])
+    }
+    images = np.stack([scans[name][0][z] for name, z in places]).transpose(0, 2, 3, 1)
+    masks = np.stack([scans[name][1][z] for name, z in places])
+    split = np.array(used["split"])
+    low, high = (of(images[split == "train"], axis=(0, 1, 2)) for of in (np.min, np.max))
+    return np.ascontiguousarray(np.clip((images - low) / (high - low), 0, 1)), masks, split
+
+
+def augmentation() -> A.Compose:
+    return A.Compose(
+        [
+            A.HorizontalFlip(p=0.5),
+            A.VerticalFlip(p=0.5),
+            A.Affine(
+                translate_percent={"x": (-0.1, 0.1), "y": (-0.1, 0.1)},
+                rotate=(-15, 15),
+                scale=1.0,
+                interpolation=cv2.INTER_LINEAR,
+                mask_interpolation=cv2.INTER_NEAREST,
+                border_mode=cv2.BORDER_CONSTANT,
+                p=1.0,
+            ),
+        ]
+    )
+
+
+class Slices(Dataset):
+    """Item: image float32 (C, H, W), mask float32 (1, H, W); with a transform, a new draw each time."""
+
+    def __init__(self, images: np.ndarray, masks: np.ndarray, transform: A.Compose | None = None) -> None:
+        self.images, self.masks, self.transform = images, masks, transform
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, torch.Tensor]:
+        item = {"image": self.images[i], "mask": self.masks[i]}
+        if self.transform:
+            item = self.transform(**item)
+        image = np.ascontiguousarray(item["image"].transpose(2, 0, 1))
+        return torch.from_numpy(image), torch.from_numpy(item["mask"][None].astype(np.float32))
+
+
+def seed_worker(number: int) -> None:
+    """Forked workers would otherwise all make the same draws."""
+    get_worker_info().dataset.transform.set_random_seed(torch.initial_seed() % 2**32)
+
+
+class PaperUNet(nn.Module):
+    """The paper's network, 1,940,961 parameters with two channels: (N, C, H, W) -> logits (N, 1, H, W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.down1 = block(channels, 16, 0.1)
+        self.down2 = block(16, 32, 0.1)
+        self.down3 = block(32, 64, 0.2)
+        self.down4 = block(64, 128, 0.2)
+        self.bottom = block(128, 256, 0.3)
+        self.up4, self.merge4 = nn.ConvTranspose2d(256, 128, 2, stride=2), block(256, 128, 0.2)
+        self.up3, self.merge3 = nn.ConvTranspose2d(128, 64, 2, stride=2), block(128, 64, 0.2)
+        self.up2, self.merge2 = nn.ConvTranspose2d(64, 32, 2, stride=2), block(64, 32, 0.1)
+        self.up1, self.merge1 = nn.ConvTranspose2d(32, 16, 2, stride=2), block(32, 16, 0.1)
+        self.output = nn.Conv2d(16, 1, 1)
+        self.pool = nn.MaxPool2d(2)
+        self.apply(initialise)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        skip1 = self.down1(x)
+        skip2 = self.down2(self.pool(skip1))
+        skip3 = self.down3(self.pool(skip2))
+        skip4 = self.down4(self.pool(skip3))
+        x = self.bottom(self.pool(skip4))
+        x = self.merge4(torch.cat([self.up4(x), skip4], dim=1))
+        x = self.merge3(torch.cat([self.up3(x), skip3], dim=1))
+        x = self.merge2(torch.cat([self.up2(x), skip2], dim=1))
+        x = self.merge1(torch.cat([self.up1(x), skip1], dim=1))
+        return self.output(x)
+
+
+def block(before: int, after: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Conv2d(after, after, 3, padding=1),
+        nn.ReLU(inplace=True),
+    )
+
+
+def initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        he = module.kernel_size == (3, 3)
+        (nn.init.kaiming_normal_ if he else nn.init.xavier_uniform_)(module.weight)
+        nn.init.zeros_(module.bias)
+
+
+def build(network: str, channels: int) -> nn.Module:
+    if network == "paper":
+        return PaperUNet(channels)
+    return smp.Unet("resnet18", encoder_weights=None, in_channels=channels, classes=1)
+
+
+def logits_of(model: nn.Module, images: torch.Tensor, precision: str) -> torch.Tensor:
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        return model(images).float()
+
+
+def train_epoch(
+    model: nn.Module, optimiser: torch.optim.Optimizer, loader: DataLoader, precision: str
+) -> float:
+    model.train()
+    total = 0.0
+    for images, masks in loader:
+        loss = nn.functional.binary_cross_entropy_with_logits(logits_of(model, images, precision), masks)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        total += loss.item() * len(images)
+    return total / len(loader.dataset)
+
+
+@torch.inference_mode()
+def validate(model: nn.Module, loader: DataLoader, precision: str) -> float:
+    """The soft Jaccard over all validation slices."""
+    model.eval()
+    overlap = union = 0.0
+    for images, masks in loader:
+        probabilities = torch.sigmoid(logits_of(model, images, precision))
+        product = (probabilities * masks).sum().item()
+        overlap += product
+        union += probabilities.sum().item() + masks.sum().item() - product
+    return overlap / union
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, loader: DataLoader, precision: str) -> np.ndarray:
+    """Probabilities float32 (N, H, W)."""
+    model.eval()
+    parts = [torch.sigmoid(logits_of(model, images, precision))[:, 0] for images, _ in loader]
+    return torch.cat(parts).numpy()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("store", type=Path)
+    parser.add_argument("run", type=Path, help="a run folder, for the slices that are used")
+    parser.add_argument("--network", choices=["unet", "paper"], required=True)
+    parser.add_argument("--epochs", type=int, required=True)
+    parser.add_argument("--workers", type=int, required=True, help="processes of the DataLoader; 0: none")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+
+    cv2.setNumThreads(0)  # as OpenCV is used with DataLoaders; its threads gain nothing on slices this small
+    images, masks, split = read_slices(options.store, options.run)
+    training = DataLoader(
+        Slices(images[split == "train"], masks[split == "train"], augmentation()),
+        BATCH_SIZE[options.network],
+        shuffle=True,
+        num_workers=options.workers,
+        persistent_workers=options.workers > 0,
+        worker_init_fn=seed_worker,
+    )
+    # What is neither augmented nor decoded needs no processes of its own.
+    validation = DataLoader(
+        Slices(images[split == "validation"], masks[split == "validation"]), EVALUATION_BATCH
+    )
+    model = build(options.network, images.shape[-1])
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.001, eps=1e-7)
+    best, history, seconds = None, [], []
+    for epoch in range(1, options.epochs + 1):
+        began = time.perf_counter()
+        loss = train_epoch(model, optimiser, training, options.precision)
+        jaccard = validate(model, validation, options.precision)
+        if not history or jaccard > max(history):
+            best = copy.deepcopy(model.state_dict())
+        history.append(jaccard)
+        seconds.append(time.perf_counter() - began)
+        print(f"epoch {epoch}: loss {loss:.4f}, validation Jaccard {jaccard:.4f}, {seconds[-1]:.2f} s")
+    model.load_state_dict(best)
+    probabilities = predict(model, DataLoader(Slices(images, masks), EVALUATION_BATCH), options.precision)
+    np.savez_compressed(options.out, probabilities=probabilities, jaccard=history, seconds=seconds)
+
+
+if __name__ == "__main__":
+    main()
