@@ -47,11 +47,12 @@ test-cluster: setup-cluster
 chaos: setup-cluster
 	$(BIN)/python tests/cluster/chaos.py
 
-# Time and peak memory of the demo's study, from its store to its report; what Ray costs.
+# Time and peak memory of the demo's study, from its store to its report; then every benchmark, which takes hours, to
+# docs/benchmarks.md. Some only: .venv/bin/python benchmarks/all.py NAMES
 bench: setup data/demo.zarr
-	$(BIN)/python benchmarks/overhead.py studies/demo.yaml
 	rm -rf runs/bench
 	$(BIN)/python benchmarks/measure.py $(HNSCC) run studies/demo.yaml --out runs/bench
+	$(BIN)/python benchmarks/all.py
 
 clean:
 	rm -rf .venv data/demo data/demo.zarr runs/demo runs/bench

@@ -1,16 +1,17 @@
 """What Ray costs: a study of no-op repeats by this project's executor, without Ray, and as default Tune trials.
 
-    python benchmarks/overhead.py STUDY [--repeats 200] [--epochs 200]
+    python benchmarks/overhead.py STUDY [--repeats 200] [--epochs 200] [--rounds 3]
 
-STUDY is trained for one trial without Ray, so that the overhead can be set against a real trial's time. All in one
-run on one machine; prints seconds and the two ratios.
+STUDY is trained for one trial without Ray in every round, so that the overhead can be set against a real trial's time.
+All sides in turn in one run on one machine; tells the two ratios. Default Tune starts a process for every repeat, so
+that a round takes minutes.
 """
 
 import argparse
 import contextlib
 import io
 import os
-import platform
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,13 +21,13 @@ from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
-import ray
+from figures import ROUNDS, Figure, in_turn, ratios, tell
 from ray import tune
 
 import rayjobs.study
 import rayjobs.worker
 from hnscc.config import Study, load_study
-from hnscc.plan import RunFolder, plan_trials
+from hnscc.plan import RunFolder, TrialFolder, plan_trials
 from hnscc.run import PreparedRun, prepare_run
 from hnscc.train import train_trial
 from rayjobs.cluster import connected
@@ -53,19 +54,15 @@ def default_trial(config: dict[str, Any]) -> None:
 
 
 def one_real_trial(study: Study, run: PreparedRun) -> float:
+    """Seconds of the study's first trial, in a folder of its own, so that it never continues an earlier round's."""
     trial = plan_trials(study)[0]
     device, precision = run.chosen[trial.variant]
-    began = time.perf_counter()
-    for _ in train_trial(
-        study,
-        trial,
-        run.folds[trial.fold],
-        run.folder.trial(trial.trial_id),
-        device=device,
-        precision=precision,
-    ):
-        pass
-    return time.perf_counter() - began
+    with tempfile.TemporaryDirectory() as root:
+        folder = TrialFolder(Path(root))
+        began = time.perf_counter()
+        for _ in train_trial(study, trial, run.folds[trial.fold], folder, device=device, precision=precision):
+            pass
+        return time.perf_counter() - began
 
 
 def without_ray(run: PreparedRun) -> float:
@@ -87,16 +84,70 @@ def by_executor(run: PreparedRun) -> float:
 
 def by_default_tune(repeats: int, epochs: int) -> float:
     """As the documentation of Tune shows it: a function, one trial per repeat, all settings left alone."""
-    for name in ("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "RAY_AIR_NEW_OUTPUT", "TUNE_PRINT_ALL_TRIAL_ERRORS"):
-        os.environ.pop(name, None)
-    began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as scratch:
+    with as_ray_comes(), tempfile.TemporaryDirectory() as scratch:
+        began = time.perf_counter()
         tune.Tuner(
             default_trial,
             param_space={"epochs": epochs, "repeat": tune.grid_search(list(range(repeats)))},
             run_config=tune.RunConfig(storage_path=scratch, verbose=0),
         ).fit()
-    return time.perf_counter() - began
+        return time.perf_counter() - began
+
+
+@contextlib.contextmanager
+def as_ray_comes() -> Iterator[None]:
+    """Without what rayjobs/__init__.py sets for this project's executor; set again afterwards."""
+    names = ("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "RAY_AIR_NEW_OUTPUT", "TUNE_PRINT_ALL_TRIAL_ERRORS")
+    before = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(before)
+
+
+def no_op_run(run: PreparedRun, folder: Path, repeats: int, epochs: int) -> PreparedRun:
+    """The study's first variant alone, with so many repeats that do nothing."""
+    study = run.study
+    first = next(iter(study.variants))
+    training = study.training.model_copy(update={"epochs": epochs})
+    changes = {"repeats": repeats, "training": training, "variants": {first: study.variants[first]}}
+    return replace(run, study=study.model_copy(update=changes), folder=RunFolder(folder))
+
+
+def report(run: PreparedRun, no_op: PreparedRun, rounds: int) -> None:
+    repeats, epochs = no_op.study.repeats, no_op.study.training.epochs
+    sides = (
+        lambda: one_real_trial(run.study, run),
+        lambda: without_ray(no_op),
+        lambda: by_executor(no_op),
+        lambda: by_default_tune(repeats, epochs),
+    )
+    real, alone, ours, default = in_turn(*sides, rounds=rounds)
+    lanes = (os.cpu_count() or 1) / run.study.resources.cpus
+    # Ray's workers wait for their imports once: that is in ours, as it is in every study.
+    each = [(with_ray - without) * lanes / repeats for with_ray, without in zip(ours, alone, strict=True)]
+    with_overhead = [trial + overhead for trial, overhead in zip(real, each, strict=True)]
+    seconds = [statistics.median(side) for side in (real, each, ours, default)]
+    tell(
+        Figure(
+            f"Ray: a trial of the study {run.study.name} with its overhead against without",
+            1.02,
+            ratios(with_overhead, real),
+            "x",
+            f"a trial takes {seconds[0]:.1f} s, the executor {seconds[1]:.3f} s of a core each, {lanes:g} at a time",
+            at_most=True,
+        )
+    )
+    tell(
+        Figure(
+            "Ray: a study of trials that do nothing, default Tune against this executor",
+            50,
+            ratios(default, ours),
+            "x",
+            f"{repeats} repeats with {epochs} reports each: {seconds[3]:.1f} s against {seconds[2]:.1f} s, its "
+            "workers' start included",
+        )
+    )
 
 
 def main() -> None:
@@ -104,33 +155,13 @@ def main() -> None:
     parser.add_argument("study", type=Path)
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     options = parser.parse_args()
-    study = load_study(options.study)
     with tempfile.TemporaryDirectory() as folder:
-        run = prepare_run(study, folder)
-        real = one_real_trial(study, run)
-        first = next(iter(study.variants))
-        training = study.training.model_copy(update={"epochs": options.epochs})
-        variants = {first: study.variants[first]}
-        empty = study.model_copy(
-            update={"repeats": options.repeats, "training": training, "variants": variants}
-        )
-        run = replace(run, study=empty, folder=RunFolder(Path(folder) / "no_op"))
+        run = prepare_run(load_study(options.study), Path(folder) / "run")
+        no_op = no_op_run(run, Path(folder) / "no_op", options.repeats, options.epochs)
         with connected(None):
-            # Ray's first worker, whichever way it is started, waits for its imports: not a trial's cost.
-            ours, alone = by_executor(run), without_ray(run)
-            default = by_default_tune(options.repeats, options.epochs)
-    lanes = (os.cpu_count() or 1) / study.resources.cpus
-    each = (ours - alone) * lanes / options.repeats
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Ray {ray.__version__}")
-    print(f"{options.repeats} no-op repeats with {options.epochs} reports each, {lanes:g} at a time")
-    print(f"  without Ray      {alone:8.2f} s")
-    print(f"  this executor    {ours:8.2f} s, its workers' start included; {each:.3f} s of a core per trial")
-    print(f"  default Tune     {default:8.2f} s, {default / ours:.0f} x ours (target: 50 x)")
-    ratio = (real + each) / real
-    print(
-        f"  a real trial of {study.name} takes {real:.1f} s: {ratio:.3f} x with the overhead (target: 1.02 x)"
-    )
+            report(run, no_op, options.rounds)
 
 
 if __name__ == "__main__":

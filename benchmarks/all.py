@@ -1,0 +1,176 @@
+"""Run the benchmarks and write docs/benchmarks.md: what each found, its target, when and on which machine.
+
+    python benchmarks/all.py                    all of them, hours
+    python benchmarks/all.py roofline memory    only these; the rows of the others stay, with their date and machine
+
+What was found is kept beside the page as docs/benchmarks.json, written after each benchmark. A benchmark tells its
+figures by `figures.tell`; it is one that failed if its exit code is not 0, and has skipped what it says in lines that
+begin with `skipped:`. Exit code 1 if one failed.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from figures import COLLECT, Figure, machine
+
+ROOT = Path(__file__).parent.parent
+PAGE, FOUND = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "benchmarks.json"
+# Every benchmark with its arguments, in the order of the page.
+BENCHMARKS = {
+    "training": [],
+    "against_keras": [],
+    "roofline": [],
+    "input_share": [],
+    "prepare": [],
+    "aggregation": [],
+    "memory": [],
+    "overhead": ["studies/demo.yaml"],
+}
+NO_GPU = "not measured: no GPU"
+# What needs a GPU, with its target.
+ON_GPU = {
+    "one training on a GPU against eager PyTorch with a DataLoader": "at least 8 x",
+    "trainings per hour on one GPU against the naive loop": "at least 30 x, 15 x at equal precision",
+    "several repeats packed on one GPU against one after another: resnet18 Unet, batch 16": "at least 2.5 x",
+    "several repeats packed on one GPU against one after another: the paper's network": "at least 8 x",
+    "the paper's study (4 x 50 trainings) on one H100": "at most 15 minutes",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one benchmark found, when and where. notes: that it failed, or what it skipped, in words."""
+
+    date: str
+    machine: str
+    figures: list[Figure] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    failed: bool = False
+
+
+def run(name: str) -> Run:
+    """Run one benchmark, its output shown as it comes."""
+    script = Path(__file__).parent / f"{name}.py"
+    with tempfile.TemporaryDirectory() as folder:
+        collected = Path(folder) / "figures"
+        command = [sys.executable, str(script), *BENCHMARKS[name]]
+        code, notes = watch(command, os.environ | {COLLECT: str(collected)})
+        lines = collected.read_text().splitlines() if collected.exists() else []
+    if code:
+        notes.append(f"failed: exit code {code}")
+    elif not lines and not notes:
+        notes.append("failed: it told no figure")
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    failed = bool(code) or any(note.startswith("failed:") for note in notes)
+    return Run(today, machine(), [figure_of(json.loads(line)) for line in lines], notes, failed)
+
+
+def watch(command: list[str], environment: dict[str, str]) -> tuple[int, list[str]]:
+    """Pass on what a command prints; its exit code, and its lines that say what it skipped."""
+    skipped = []
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or []:
+            print(line, end="", flush=True)
+            if line.startswith("skipped:"):
+                skipped.append(line.strip())
+    return process.returncode, skipped
+
+
+def figure_of(raw: dict) -> Figure:
+    return Figure(**raw | {"values": tuple(raw["values"])})
+
+
+def load() -> dict[str, Run]:
+    """What earlier runs found, by benchmark; nothing where there is no page yet."""
+    if not FOUND.exists():
+        return {}
+    found = json.loads(FOUND.read_text())
+    return {
+        name: Run(**raw | {"figures": [figure_of(each) for each in raw["figures"]]})
+        for name, raw in found.items()
+    }
+
+
+def save(found: dict[str, Run]) -> None:
+    ordered = {name: found[name] for name in BENCHMARKS if name in found}
+    FOUND.parent.mkdir(exist_ok=True)
+    FOUND.write_text(json.dumps({name: asdict(each) for name, each in ordered.items()}, indent=1) + "\n")
+    PAGE.write_text("\n".join(page(ordered)) + "\n")
+
+
+def page(found: dict[str, Run]) -> Iterator[str]:
+    yield "# Benchmarks"
+    yield ""
+    yield "Written by `make bench` (benchmarks/all.py). Each figure has a value per round, both sides in turn in the"
+    yield "same run; the median is set against the target."
+    yield ""
+    for date, where in sorted({(each.date, each.machine) for each in found.values()}):
+        names = ", ".join(name for name, each in found.items() if (each.date, each.machine) == (date, where))
+        yield f"- {date}, {where}: {names}"
+    yield ""
+    yield "| what | target | median (range), n | reached? |"
+    yield "|---|---|---|---|"
+    for name, each in found.items():
+        yield from map(row, each.figures)
+        if each.failed or not each.figures:
+            yield f"| benchmarks/{name}.py | | {cell('; '.join(each.notes))} | no |"
+    for name in BENCHMARKS:
+        if name not in found:
+            yield f"| benchmarks/{name}.py | | not run yet | |"
+    for what, target in ON_GPU.items():
+        yield f"| {what} | {target} | {NO_GPU} | |"
+    for name, each in found.items():
+        yield from details(name, each)
+
+
+def row(figure: Figure) -> str:
+    target = f"{'at most' if figure.at_most else 'at least'} {figure.target:g} {figure.unit}"
+    spread = f"{min(figure.values):.3g} to {max(figure.values):.3g}"
+    values = f"{figure.median:.3g} ({spread}), n = {len(figure.values)}"
+    return f"| {cell(figure.what)} | {cell(target)} | {values} | {'yes' if figure.reached else '**no**'} |"
+
+
+def cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def details(name: str, found: Run) -> Iterator[str]:
+    yield ""
+    yield f"## {name}"
+    yield ""
+    arguments = " ".join(["python", f"benchmarks/{name}.py", *BENCHMARKS[name]])
+    yield f"`{arguments}`, {found.date}, {found.machine}"
+    yield ""
+    for figure in found.figures:
+        yield f"- {figure.what}: {figure.detail}"
+    for note in found.notes:
+        yield f"- {note}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all unless given"
+    )
+    names = parser.parse_args().names or list(BENCHMARKS)
+    if unknown := set(names) - BENCHMARKS.keys():
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    found = load()
+    for name in names:
+        print(f"--- {name}", flush=True)
+        found[name] = run(name)
+        save(found)
+    print(f"wrote {PAGE.relative_to(ROOT)}")
+    return int(any(found[name].failed for name in names))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

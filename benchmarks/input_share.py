@@ -1,0 +1,195 @@
+"""Reading the store, normalising and augmenting, as a share of the paper study's time.
+
+    python benchmarks/input_share.py [--rounds 3]
+
+The phantom cohort of 44 patients is prepared at 128 x 128 pixels. On it, in one process and on one thread, the fold of
+studies/paper.yaml is read from the disk (its files forgotten by the system's cache) and normalised, and one trial of
+each variant is trained for two epochs by hnscc.train.train_trial; calls into hnscc.augment are timed within it. Of each
+trial that gives what its augmentation takes once (copies: 5) and in an epoch (copies: fresh), an epoch (its checkpoint
+included), and the rest that is done once (building the network, predictions, files).
+
+The study's time follows: it is read once; each of 4 variants x 50 repeats does what is done once, and EPOCHS epochs.
+That many are assumed, for patience is 50, at most 200, and the best epoch of the paper's network comes early. One lane,
+so that with more of them, or with faster epochs, reading and augmenting count for more. The other figure is of one
+variant with fresh draws, trained as often by the same network, the whole study's reading counted against it.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from figures import ROUNDS, Figure, tell
+
+import hnscc.train
+from data_prep.build import prepare
+from data_prep.phantom import make_phantom
+from hnscc.config import Study, Variant, load_study
+from hnscc.fold import FoldData, read_fold
+from hnscc.model import resolve_device
+from hnscc.plan import Trial, TrialFolder
+from hnscc.records import read_record
+from hnscc.run import plan_folds
+
+TARGET = 0.02
+EPOCHS = 60
+PAPER = Path(__file__).parent.parent / "studies" / "paper.yaml"
+FRESH = "pet_mri_fresh"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of a trial: what its augmentation takes once and in each epoch, all else that it does once, and an
+    epoch, augmentation included."""
+
+    augment_once: float
+    augment_epoch: float
+    rest: float
+    epoch: float
+
+    @property
+    def augmenting(self) -> float:
+        return self.augment_once + EPOCHS * self.augment_epoch
+
+    @property
+    def whole(self) -> float:
+        return self.augment_once + self.rest + EPOCHS * self.epoch
+
+
+@contextmanager
+def timed_augmentation() -> Iterator[list[float]]:
+    """Seconds of each call that hnscc.train makes into hnscc.augment meanwhile."""
+    took: list[float] = []
+    names = ("augment", "augment_copies")
+    before = {name: getattr(hnscc.train, name) for name in names}
+    for name in names:
+        setattr(hnscc.train, name, timed(before[name], took))
+    try:
+        yield took
+    finally:
+        for name in names:
+            setattr(hnscc.train, name, before[name])
+
+
+def timed(function: Callable[..., Any], took: list[float]) -> Callable[..., Any]:
+    def act(*arguments: Any, **settings: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return function(*arguments, **settings)
+        finally:
+            took.append(time.perf_counter() - began)
+
+    return act
+
+
+def train(study: Study, name: str, data: FoldData) -> Cost:
+    """Train one trial of a variant for two epochs; the second one tells what an epoch costs."""
+    device, precision = resolve_device(study.variants[name].training)
+    with tempfile.TemporaryDirectory() as root, timed_augmentation() as took:
+        folder = TrialFolder(Path(root))
+        began = time.perf_counter()
+        ends, augmented = [], []
+        trial = Trial(name, 0, 0)
+        for _ in hnscc.train.train_trial(study, trial, data, folder, device=device, precision=precision):
+            ends.append(time.perf_counter())
+            augmented.append(sum(took))
+        whole = time.perf_counter() - began
+        record = read_record(folder)
+    if record is None or record["status"] != "completed":
+        raise RuntimeError((record or {}).get("error", "the trial left no record"))
+    epoch, in_epoch = ends[1] - ends[0], augmented[1] - augmented[0]
+    once = augmented[0] - in_epoch
+    cost = Cost(once, in_epoch, whole - 2 * epoch - once, epoch)
+    if (cost.augmenting > 0) != (study.variants[name].augmentation.copies != 0):
+        raise RuntimeError(f"{name}: the calls that augment were not seen")
+    return cost
+
+
+def read(study: Study) -> tuple[FoldData, float]:
+    """The study's fold, and the seconds to read it from the disk and normalise it."""
+    store, (plan,) = plan_folds(study)
+    forget(Path(study.store))
+    began = time.perf_counter()
+    data = read_fold(store, study, plan)
+    return data, time.perf_counter() - began
+
+
+def forget(store: Path) -> None:
+    """Have the system's cache forget a folder's files, so that they are read from the disk."""
+    for path in filter(Path.is_file, store.rglob("*")):
+        file = os.open(path, os.O_RDONLY)
+        os.fsync(file)
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(file)
+
+
+def study_on(store: Path) -> Study:
+    """The paper's study on this store on the processor for two epochs, with one variant more: fresh draws."""
+    study = load_study(PAPER)
+    variants = {name: for_two_epochs(variant) for name, variant in study.variants.items()}
+    one = variants["pet_mri"]
+    settings = {"copies": "fresh", "originals": "kept", "validation": False, "shared_by_repeats": False}
+    variants[FRESH] = one.model_copy(update={"augmentation": one.augmentation.model_copy(update=settings)})
+    return study.model_copy(update={"store": str(store), "variants": variants})
+
+
+def for_two_epochs(variant: Variant) -> Variant:
+    training = variant.training.model_copy(update={"epochs": 2, "device": "cpu", "threads": 1})
+    return variant.model_copy(update={"training": training})
+
+
+def share(reading: float, costs: list[Cost], repeats: int) -> float:
+    """Of the time of a study with these variants."""
+    inputs = reading + repeats * sum(cost.augmenting for cost in costs)
+    return inputs / (reading + repeats * sum(cost.whole for cost in costs))
+
+
+def report(study: Study, rounds: list[tuple[float, dict[str, Cost]]]) -> None:
+    """rounds: of each, the seconds of reading and what a trial of each variant costs."""
+    reading, costs = rounds[-1]
+    augmented, fresh = costs["pet_mri_augmented"], costs[FRESH]
+    paper = [name for name in study.variants if name != FRESH]
+    assumed = f"{study.repeats} repeats of {EPOCHS} epochs, one lane; last round: reading {reading:.2f} s"
+    hours = (reading + study.repeats * sum(costs[name].whole for name in paper)) / 3600
+    figures = {
+        "the paper's study (one variant with copies: 5)": (
+            paper,
+            f"{assumed}, copies of a trial {augmented.augment_once:.2f} s once, its epoch {augmented.epoch:.1f} s; "
+            f"{hours:.1f} h in all",
+        ),
+        "one variant with copies: fresh": (
+            [FRESH],
+            f"{assumed}, draws {fresh.augment_epoch:.3f} s of an epoch of {fresh.epoch:.2f} s",
+        ),
+    }
+    for what, (names, detail) in figures.items():
+        values = tuple(share(seconds, [of[name] for name in names], study.repeats) for seconds, of in rounds)
+        title = f"reading, normalising and augmenting, share of {what}"
+        tell(Figure(title, TARGET, values, "of the time", detail, at_most=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="hnscc-bench-") as name:
+        folder = Path(name)
+        manifest = make_phantom(folder / "phantom", patients=44, seed=2023)
+        prepare(manifest, folder / "phantom.zarr", size=128)
+        study = study_on(folder / "phantom.zarr")
+        data, _ = read(study)
+        train(study, "pet_mri", data)  # prepares the kernels
+        rounds = []
+        for _ in range(options.rounds):
+            data, reading = read(study)
+            rounds.append((reading, {name: train(study, name, data) for name in study.variants}))
+    report(study, rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""How much memory a trial takes beyond a worker that has only imported its libraries, and whether trials add up.
+
+    python benchmarks/memory.py [--rounds 3] [--trials 6]
+
+Each measurement is a fresh process, as Ray's workers are. It imports what a trial needs and makes a fold's slices (266
+of training, 48 of validation, 58 of test, as the paper's study has of the phantom cohort; all workers of a machine
+share one copy). What it then has resident is the worker's. It trains trials by hnscc.train.train_trial; the peak is
+what the kernel keeps (VmHWM), forgotten before the first trial.
+
+What is left: the peak of one trial, of two epochs with copies: 5, less the worker's memory; less weights, Adam's two
+moments, gradients and best weights (each as large as the weights); less activations (what autograd saves in one step,
+each storage once) and the largest single array that any operation of that step makes. Copies of slices are not taken
+off: they are a part of what may be left.
+
+Growth: the peak of a process after several short trials, over its peak after the first.
+"""
+
+import argparse
+import gc
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from figures import ROUNDS, Figure, tell
+from roofline import MODALITIES, SETTINGS, fit_of, slices, study_of
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from hnscc.fold import FoldData
+from hnscc.model import resolve_device
+from hnscc.plan import SPLITS, TrialFolder, plan_trials
+from hnscc.records import read_record
+from hnscc.train import train_trial
+
+MB = 1e6
+MOST_LEFT, MOST_GROWTH = 300, 1.05
+COUNTS = (266, 48, 58)  # slices of each split
+# For the growth, where many trials are trained: what a trial has of slices is the same for all.
+FEW = (64, 32, 32)
+EPOCHS = 2
+
+
+# --- in the process that is measured
+
+
+def fold_of(counts: tuple[int, ...]) -> FoldData:
+    """A fold's data without a store; counts: slices of each split."""
+    images, masks = slices(sum(counts))
+    ends = np.cumsum([0, *counts]).tolist()
+    rows = {split: slice(ends[i], ends[i + 1]) for i, split in enumerate(SPLITS)}
+    return FoldData(0, MODALITIES, images, masks, rows, dict.fromkeys(MODALITIES, (0.0, 1.0)), "benchmark")
+
+
+def train_here(name: str, counts: tuple[int, ...], copies: int, trials: int) -> dict[str, Any]:
+    """Train so many trials in this process; bytes: of the worker before, the peak after each, and the parts."""
+    settings = SETTINGS[name] | {"epochs": EPOCHS}
+    study = study_of(settings, "auto", repeats=trials, augmentation={"copies": copies})
+    device, precision = resolve_device(study.training)
+    if settings["network"]["architecture"] != "paper":
+        import segmentation_models_pytorch  # noqa: F401 (a library of this network's, which build_model imports)
+    data = fold_of(counts)
+    gc.collect()
+    worker, peaks = status_bytes("VmRSS"), []
+    forget_peak()
+    for trial in plan_trials(study):
+        with tempfile.TemporaryDirectory() as root:
+            folder = TrialFolder(Path(root))
+            for _ in train_trial(study, trial, data, folder, device=device, precision=precision):
+                pass
+            record = read_record(folder)
+        if record is None or record["status"] != "completed":
+            raise RuntimeError((record or {}).get("error", "the trial left no record"))
+        peaks.append(status_bytes("VmHWM"))
+    return {"worker": worker, "peaks": peaks, "precision": precision, **parts(SETTINGS[name], precision)}
+
+
+def status_bytes(line: str) -> int:
+    """VmRSS or VmHWM, in bytes, as the kernel tells them of this process."""
+    text = Path("/proc/self/status").read_text()
+    return next(int(each.split()[1]) * 1024 for each in text.splitlines() if each.startswith(line))
+
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def parts(settings: dict[str, Any], precision: str) -> dict[str, int]:
+    """Bytes of the weights, of the activations of a step, and of the largest array that the step makes."""
+    fit = fit_of(settings, precision)
+    weights = storages(fit.model.state_dict().values())
+    images, masks = slices(settings["batch_size"])
+    with saved() as activations, Largest() as largest:
+        fit.train_epoch(1, images, masks, list(range(len(MODALITIES))))
+    saved_bytes = sum(size for place, size in storages(activations).items() if place not in weights)
+    return {"weights": sum(weights.values()), "activations": saved_bytes, "largest": largest.size}
+
+
+@contextmanager
+def saved() -> Iterator[list[torch.Tensor]]:
+    """The tensors that autograd saves meanwhile; kept, so that no two of them share an address."""
+    kept: list[torch.Tensor] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        yield kept
+
+
+def storages(tensors: Any) -> dict[int, int]:
+    """The bytes of each storage behind these tensors, by its address."""
+    return {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in tensors}
+
+
+class Largest(TorchDispatchMode):
+    """size: bytes of the largest array that any operation returns."""
+
+    size = 0
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = operation(*args, **(kwargs or {}))
+        made = [each for each in tree_leaves(out) if isinstance(each, torch.Tensor)]
+        self.size = max([self.size, *storages(made).values()])
+        return out
+
+
+# --- in the process that asks
+
+
+def measure(name: str, counts: tuple[int, ...], copies: int, trials: int) -> dict[str, Any]:
+    """`train_here` in a fresh process."""
+    task = json.dumps([name, counts, copies, trials])
+    done = subprocess.run([sys.executable, __file__, "--here", task], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def report_left(name: str, measured: list[dict[str, Any]]) -> None:
+    last = measured[-1]
+    known = 5 * last["weights"] + last["activations"] + last["largest"]
+    beyond = [each["peaks"][0] - each["worker"] for each in measured]
+    tell(
+        Figure(
+            f"memory of a trial beyond worker, model, optimiser and activations: {name}",
+            MOST_LEFT,
+            tuple((each - known) / MB for each in beyond),
+            "MB",
+            f"{last['precision']}, batch {SETTINGS[name]['batch_size']}, copies: 5; {max(beyond) / MB:.0f} MB beyond "
+            f"a worker of {last['worker'] / MB:.0f} MB (its fold's slices included), of which weights, gradients, "
+            f"Adam and best weights {5 * last['weights'] / MB:.0f}, activations {last['activations'] / MB:.0f} and "
+            f"the largest temporary {last['largest'] / MB:.0f}",
+            at_most=True,
+        )
+    )
+
+
+def report_growth(name: str, measured: list[dict[str, Any]]) -> None:
+    first, last = ([each["peaks"][i] / MB for each in measured] for i in (0, -1))
+    tell(
+        Figure(
+            f"memory of a process after {len(measured[0]['peaks'])} trials over that after one: {name}",
+            MOST_GROWTH,
+            tuple(b / a for a, b in zip(first, last, strict=True)),
+            "x",
+            f"peak {max(first):.0f} MB after one trial, {max(last):.0f} MB after all, libraries included",
+            at_most=True,
+        )
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--trials", type=int, default=6, help="trials after one another in a process")
+    parser.add_argument("--here", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.here:
+        print(json.dumps(train_here(*json.loads(options.here))))
+        return
+    # Nothing here depends on time: as many at once as there are cores.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name in SETTINGS:
+            one = [pool.submit(measure, name, COUNTS, 5, 1) for _ in range(options.rounds)]
+            many = [pool.submit(measure, name, FEW, 0, options.trials) for _ in range(options.rounds)]
+            report_left(name, [each.result() for each in one])
+            report_growth(name, [each.result() for each in many])
+
+
+if __name__ == "__main__":
+    main()
