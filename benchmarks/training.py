@@ -111,12 +111,13 @@ class Bench:
     def per_epoch(self, run: Callable[[int], float]) -> float:
         """From what a run of so many epochs takes, all trainings together."""
         few, many = self.epochs
-        took = (run(many) - run(few)) / (many - few) / cores()
-        if took <= 0:
+        short, long = run(few), run(many)
+        if long <= short:
             sys.exit(
-                "more epochs took no longer than fewer: the machine is too busy to measure on, or take more epochs"
+                f"{many} epochs took {long:.1f} s and {few} took {short:.1f} s: the machine is too busy to measure on, "
+                "or take more epochs"
             )
-        return took
+        return (long - short) / (many - few) / cores()
 
     def best_precision(self) -> str:
         study = load_study(self.study("auto", 1))
