@@ -21,7 +21,7 @@ from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
-from figures import ROUNDS, Figure, in_turn, ratios, tell
+from figures import ROUNDS, Figure, in_turn, ratios, seconds, tell
 from ray import tune
 
 import rayjobs.study
@@ -74,24 +74,22 @@ def without_ray(run: PreparedRun) -> float:
 
 
 def by_executor(run: PreparedRun) -> float:
+    """In a Ray of its own, whose start is not timed: what a side leaves behind must not keep the other waiting."""
     rayjobs.study.TrialWorker = NoOpWorker
     todo = list(plan_trials(run.study))
-    began = time.perf_counter()
-    with contextlib.redirect_stdout(io.StringIO()):
-        rayjobs.study._train(run, todo, todo, None)
-    return time.perf_counter() - began
+    with connected(None), contextlib.redirect_stdout(io.StringIO()):
+        return seconds(lambda: rayjobs.study._train(run, todo, todo, None))
 
 
 def by_default_tune(repeats: int, epochs: int) -> float:
     """As the documentation of Tune shows it: a function, one trial per repeat, all settings left alone."""
-    with as_ray_comes(), tempfile.TemporaryDirectory() as scratch:
-        began = time.perf_counter()
-        tune.Tuner(
+    with connected(None), as_ray_comes(), tempfile.TemporaryDirectory() as scratch:
+        tuner = tune.Tuner(
             default_trial,
             param_space={"epochs": epochs, "repeat": tune.grid_search(list(range(repeats)))},
             run_config=tune.RunConfig(storage_path=scratch, verbose=0),
-        ).fit()
-        return time.perf_counter() - began
+        )
+        return seconds(tuner.fit)
 
 
 @contextlib.contextmanager
@@ -127,14 +125,14 @@ def report(run: PreparedRun, no_op: PreparedRun, rounds: int) -> None:
     # Ray's workers wait for their imports once: that is in ours, as it is in every study.
     each = [(with_ray - without) * lanes / repeats for with_ray, without in zip(ours, alone, strict=True)]
     with_overhead = [trial + overhead for trial, overhead in zip(real, each, strict=True)]
-    seconds = [statistics.median(side) for side in (real, each, ours, default)]
+    took = [statistics.median(side) for side in (real, each, ours, default)]
     tell(
         Figure(
             f"Ray: a trial of the study {run.study.name} with its overhead against without",
             1.02,
             ratios(with_overhead, real),
             "x",
-            f"a trial takes {seconds[0]:.1f} s, the executor {seconds[1]:.3f} s of a core each, {lanes:g} at a time",
+            f"a trial takes {took[0]:.1f} s, the executor {took[1]:.3f} s of a core each, {lanes:g} at a time",
             at_most=True,
         )
     )
@@ -144,7 +142,7 @@ def report(run: PreparedRun, no_op: PreparedRun, rounds: int) -> None:
             50,
             ratios(default, ours),
             "x",
-            f"{repeats} repeats with {epochs} reports each: {seconds[3]:.1f} s against {seconds[2]:.1f} s, its "
+            f"{repeats} repeats with {epochs} reports each: {took[3]:.1f} s against {took[2]:.1f} s, its "
             "workers' start included",
         )
     )
@@ -160,8 +158,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = prepare_run(load_study(options.study), Path(folder) / "run")
         no_op = no_op_run(run, Path(folder) / "no_op", options.repeats, options.epochs)
-        with connected(None):
-            report(run, no_op, options.rounds)
+        report(run, no_op, options.rounds)
 
 
 if __name__ == "__main__":
