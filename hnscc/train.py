@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import save as save_safetensors
 from torch import nn
 
+from hnscc.adam import Adam
 from hnscc.augment import augment, augment_copies
 from hnscc.checkpoint import load_checkpoint, save_checkpoint
 from hnscc.config import Study, Training, Variant, load_study
@@ -246,7 +247,7 @@ class _Fit:
     """The state of a training: what a checkpoint holds."""
 
     model: nn.Module
-    optimiser: torch.optim.Optimizer
+    optimiser: Adam
     training: Training
     record: dict[str, Any]
     best: dict[str, torch.Tensor] = field(default_factory=dict)
@@ -255,9 +256,8 @@ class _Fit:
     @classmethod
     def start(cls, model: nn.Module, training: Training, record: dict[str, Any]) -> "_Fit":
         model = model.to(record["device"], memory_format=torch.channels_last)
-        optimiser = torch.optim.Adam(
-            model.parameters(), lr=training.learning_rate, eps=training.adam_epsilon, fused=True
-        )
+        rate, epsilon = training.learning_rate, training.adam_epsilon
+        optimiser = Adam(model.parameters(), learning_rate=rate, epsilon=epsilon)
         return cls(model, optimiser, training, record)
 
     @property
@@ -285,7 +285,7 @@ class _Fit:
         for batch in _batches(order, self.training.batch_size):
             logits, truth = self._forward(images, masks, batch, channels)
             loss = nn.functional.binary_cross_entropy_with_logits(logits, truth)
-            self.optimiser.zero_grad(set_to_none=True)
+            self.optimiser.forget_gradients()
             loss.backward()
             self.optimiser.step()
             total += loss.detach().double() * len(batch)
@@ -354,9 +354,8 @@ class _Fit:
             self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
     def save(self, folder: TrialFolder) -> None:
-        state = self.optimiser.state_dict()["state"]
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= {f"adam.{i}.{name}": value for i, slots in state.items() for name, value in slots.items()}
+        tensors |= {f"adam.{name}": value for name, value in self.optimiser.state().items()}
         if self.best_epoch != self.epoch:
             tensors |= {f"best.{name}": value for name, value in self.best.items()}
         facts = {
@@ -387,14 +386,7 @@ class _Fit:
         self.model.load_state_dict(named["model"])
         best = named["best"] or named["model"]
         self.best = {name: value.to(self.record["device"]) for name, value in best.items()}
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        parameters = list(self.model.parameters())
-        for name, value in named["adam"].items():
-            i, _, slot = name.partition(".")
-            # In memory as its parameter lies there: fused Adam takes both in the order that they have in memory.
-            laid_out = value if slot == "step" else torch.empty_like(parameters[int(i)]).copy_(value)
-            state.setdefault(int(i), {})[slot] = laid_out
-        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": state})
+        self.optimiser.load(named["adam"])
 
 
 def _write_results(

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("hnscc", "data_prep", "rayjobs")
-TORCH = {"hnscc.model", "hnscc.layers", "hnscc.augment", "hnscc.checkpoint", "hnscc.train"}
+TORCH = {"hnscc.model", "hnscc.adam", "hnscc.layers", "hnscc.augment", "hnscc.checkpoint", "hnscc.train"}
 
 
 def modules() -> dict[str, Path]:

@@ -170,25 +170,3 @@ def test_doubling_is_the_transposed_convolution(channels_last):
         found.append((out.detach(), given.grad, layer.weight.grad, layer.bias.grad))
     for mine, expected in zip(*found, strict=True):
         torch.testing.assert_close(mine, expected)
-
-
-@pytest.mark.parametrize("network", [Network(architecture="paper", width=8), RESNET])
-def test_fused_adam_is_adam_for_networks_laid_out_for_images(network):
-    """PyTorch's fused kernel takes a weight, its gradient and its moments in the order that they have in memory, and
-    is silently wrong where these orders differ."""
-    images, towards = torch.rand(4, 2, 32, 32), torch.rand(4, 1, 32, 32)
-    trained = []
-    for fused in (True, False):
-        model = build_model(network, 2, seed=3).to(memory_format=torch.channels_last)
-        optimiser = torch.optim.Adam(model.parameters(), lr=0.01, fused=fused)
-        for step in range(3):
-            torch.manual_seed(step)
-            loss = (model(images.to(memory_format=torch.channels_last)) - towards).square().mean()
-            optimiser.zero_grad()
-            loss.backward()
-            assert all(each.grad.stride() == each.stride() for each in model.parameters())
-            optimiser.step()
-        trained.append([each.detach() for each in model.parameters()])
-    for fused, plain in zip(*trained, strict=True):
-        # Apart by rounding, here and there by more where a gradient is nearly 0; a wrong order moves all by 0.01.
-        assert (fused - plain).abs().mean().item() < 2e-5

@@ -1,0 +1,63 @@
+"""Adam (Kingma and Ba 2015) by PyTorch's functional form and its fused kernel.
+
+PyTorch's class loads the compiler of PyTorch into the process at its first use: a second and 150 MB, in every worker
+(so does segmentation-models-pytorch, for its networks).
+"""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch.optim.adam import adam
+
+BETAS = (0.9, 0.999)
+
+
+class Adam:
+    """Steps of the parameters that have a gradient; the moments lie in memory as their parameter does, since the
+    fused kernel takes all of them in the order that they have there."""
+
+    def __init__(
+        self, parameters: Iterable[torch.nn.Parameter], *, learning_rate: float, epsilon: float
+    ) -> None:
+        self.parameters = list(parameters)
+        self.learning_rate, self.epsilon = learning_rate, epsilon
+        self.first = [torch.zeros_like(each) for each in self.parameters]
+        self.second = [torch.zeros_like(each) for each in self.parameters]
+        self.steps = [torch.zeros((), device=each.device) for each in self.parameters]
+
+    def forget_gradients(self) -> None:
+        for each in self.parameters:
+            each.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        moved = [i for i, each in enumerate(self.parameters) if each.grad is not None]
+        every = (self.parameters, [each.grad for each in self.parameters], self.first, self.second)
+        parameters, gradients, first, second, steps = (
+            [each[i] for i in moved] for each in (*every, self.steps)
+        )
+        adam(
+            parameters,
+            gradients,
+            first,
+            second,
+            [],
+            steps,
+            fused=True,
+            amsgrad=False,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            lr=self.learning_rate,
+            weight_decay=0.0,
+            eps=self.epsilon,
+            maximize=False,
+        )
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Everything but the parameters, by name; the tensors themselves, which the next step changes."""
+        named = {"first": self.first, "second": self.second, "step": self.steps}
+        return {f"{i}.{name}": each for name, values in named.items() for i, each in enumerate(values)}
+
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
+        for name, each in self.state().items():
+            each.copy_(state[name])
