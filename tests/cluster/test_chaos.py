@@ -122,7 +122,7 @@ def test_a_study_waits_for_its_first_machine(lab, moments):
     out = lab.fresh()
     process = lab.start(out)
     wait_until(
-        lambda: "waiting for the first" in lab.output(out).read_text(), 60, "the driver says that it waits"
+        lambda: "waiting for the first" in lab.output(out).read_text(), 120, "the driver says that it waits"
     )
     await_started([lab.cluster.add() for _ in range(lab.cluster.workers)])
     lab.finish(out, process)
