@@ -81,6 +81,10 @@ def train_trial(
     except StorageError:
         raise
     except Exception as error:  # noqa: BLE001 (the boundary: whatever went wrong is this trial's alone)
+        # A process that was taken for lost with its machine, and was not, may have finished this trial meanwhile, and
+        # deleted the checkpoints that this one was writing.
+        if is_complete(folder):
+            return
         if record["attempts"]:
             record["attempts"][-1]["ended"] = type(error).__name__
         failure = {"status": "failed", "failure": type(error).__name__, "error": traceback.format_exc()}

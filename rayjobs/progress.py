@@ -137,12 +137,13 @@ class Watch(tune.Callback):
         self.folder, self.left, self.hung_after, self.say = folder, trials, hung_after, say
         self.heard: dict[str, float] = {}
         self.node: dict[str, str] = {}  # of each trial's process, once it has said so
+        self.lost_before = len(_lost_machines())
+        self.lost: dict[str, int] = {}  # machines lost when each trial's last process was begun
         self.deaths: dict[str, tuple[int, int]] = {}  # epochs saved, deaths since
         self.dead: dict[Trial, str] = {}
         self.in_a_row = 0  # deaths of whatever trial since any was last heard of
-        self.error: Exception | None = (
-            None  # ends the study: raised between two steps, elsewhere Tune hides it
-        )
+        # What ends the study: raised between two steps, for elsewhere Tune hides it.
+        self.error: Exception | None = None
         self.out_of_memory = False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -150,7 +151,6 @@ class Watch(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self.heard[trial.trial_id] = time.monotonic()
-        self.node.pop(trial.trial_id, None)
 
     def on_trial_result(
         self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any
@@ -188,15 +188,25 @@ class Watch(tune.Callback):
         saved = progress(self.folder.trial(name))
         epoch = saved["epoch"] if saved else 0
         before, deaths = self.deaths.get(trial.trial_id, (0, 0))
-        if _machine_is_there(self.node.get(trial.trial_id)):
+        if not self._machine_lost(trial.trial_id):
             deaths = deaths + 1 if epoch == before else 1
             self.in_a_row += 1
         self.deaths[trial.trial_id] = epoch, deaths
+        self.node.pop(trial.trial_id, None)
+        self.lost[trial.trial_id] = len(_lost_machines())
         if deaths >= RESTARTS:
             trial.max_failures = 0  # the next one is its last
         self.say(f"{name}: its process died; it goes on after epoch {epoch}")
         if self.in_a_row >= HOPELESS:
             self.error = _hopeless(str(trial.get_pickled_error()))
+
+    def _machine_lost(self, trial_id: str) -> bool:
+        """Whether the machine of a trial's process is gone; of a process that died before it could say which that is:
+        whether any machine is gone since it was begun."""
+        lost = _lost_machines()
+        if node := self.node.get(trial_id):
+            return node in lost
+        return len(lost) > self.lost.get(trial_id, self.lost_before)
 
 
 def _hopeless(error: str) -> InputError:
@@ -213,8 +223,8 @@ def _trial(tune_trial: Any) -> Trial:
     return Trial(**tune_trial.config["assignment"]["trial"])
 
 
-def _machine_is_there(node: str | None) -> bool:
-    return node is None or any(each["NodeID"] == node and each["Alive"] for each in ray.nodes())
+def _lost_machines() -> set[str]:
+    return {each["NodeID"] for each in ray.nodes() if not each["Alive"]}
 
 
 def print_table_1(folder: RunFolder) -> None:

@@ -290,3 +290,22 @@ def test_a_changed_weights_file_is_another_trial(tmp_path):
         settings = hnscc.train.new_record(study, TRIAL, "d", device="cpu", precision="fp32")
         identities.append(settings["identity"])
     assert identities[0] == identities[2] != identities[1]
+
+
+def test_a_trial_that_another_process_finished_meanwhile_is_not_recorded_as_failed(small, tmp_path):
+    """One that was taken for lost with its machine, and was not: it ends, and deletes the checkpoints."""
+    study, data = small
+    folder = RunFolder(tmp_path).trial(TRIAL.trial_id)
+    slow = train_trial(study, TRIAL, data, folder, device="cpu", precision="fp32")
+    next(slow)
+    finished = fit(study, data, tmp_path)[1]
+
+    def _gone(*arguments):
+        raise FileNotFoundError("the folder of the checkpoints")
+
+    original, hnscc.train.save_checkpoint = hnscc.train.save_checkpoint, _gone
+    try:
+        assert list(slow) == []
+    finally:
+        hnscc.train.save_checkpoint = original
+    assert read_record(folder) == finished

@@ -246,9 +246,8 @@ def _send(number: signal.Signals, lab: Lab, draw: random.Random) -> bool:
 
 def lose_machine(lab: Lab, draw: random.Random) -> bool:
     """Kill a machine's raylet while trials are trained, and let another machine join."""
-    if not lab.cluster.trial_workers():
+    if not lab.cluster.trial_workers() or not lab.cluster.lose(draw):
         return False
-    lab.cluster.lose(draw)
     lab.cluster.add()
     return True
 

@@ -115,14 +115,23 @@ class Cluster:
         self.machines.append(Machine(started, files))
         return self.machines[-1]
 
-    def lose(self, draw: random.Random) -> None:
-        """Kill the raylet of a worker drawn at random; without it Ray ends whatever else runs there."""
-        machine = draw.choice(self.machines[1:])
-        for pid, command in machine.processes().items():
-            if command.split(" ", 1)[0].endswith("/raylet"):
-                os.kill(pid, signal.SIGKILL)
+    def lose(self, draw: random.Random) -> bool:
+        """Kill the raylet of a worker drawn at random; without it Ray ends whatever else runs there. False where none
+        of them has started one yet."""
+        raylets = [
+            (machine, pid)
+            for machine in self.machines[1:]
+            if "Ray runtime started" in machine.log.read_text()
+            for pid, command in machine.processes().items()
+            if command.split(" ", 1)[0].endswith("/raylet")
+        ]
+        if not raylets:
+            return False
+        machine, pid = draw.choice(raylets)
+        os.kill(pid, signal.SIGKILL)
         machine.started.wait(timeout=60)
         self.remove(machine)
+        return True
 
     def remove(self, machine: Machine) -> None:
         machine.kill()

@@ -96,7 +96,9 @@ STARTED: list[subprocess.Popen] = []
 def spawn(code: str, *arguments: object) -> subprocess.Popen:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    STARTED.append(subprocess.Popen(command, cwd=CHECKOUT, **pipes))
+    # Whoever starts these tests in the background has them ignore Ctrl-C; what they start must not.
+    heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    STARTED.append(subprocess.Popen(command, cwd=CHECKOUT, **pipes, **heed))
     return STARTED[-1]
 
 
@@ -667,13 +669,21 @@ def test_a_whole_study_on_s3_with_the_server_killed_in_mid_run(server, trained, 
     assert not run_there.lock.exists()
 
 
+def test_a_second_driver_is_refused_while_the_first_is_at_work(server, trained, there, tmp_path):
+    long = {"epochs": 5000, "patience": 5000}
+    study = write_study(tmp_path, f"s3://{BUCKET}/trained/cohort.zarr", training=long)
+    process = start("study", study, "--out", there)
+    until(RunFolder(there).lock.is_file, process)
+    _, error = run("study", study, "--out", there, code=2)
+    assert "Another process is at work here" in error
+    assert process.poll() is None
+    process.kill()
+
+
 def test_a_driver_killed_on_s3_is_succeeded(server, trained, there, tmp_path):
     study = write_study(tmp_path, f"s3://{BUCKET}/trained/cohort.zarr")
     process = start("study", study, "--out", there)
     run_there = RunFolder(there)
-    until(run_there.lock.is_file, process)
-    _, error = run("study", study, "--out", there, code=2)
-    assert "Another process is at work here" in error
     until(lambda: run_there.trained, process, seconds=200)
     process.kill()
     process.communicate()
