@@ -128,12 +128,15 @@ def choose(
     in what they compute fast, and whichever answers first must not change a study half done.
     """
     chosen = {name: resolve(variant.training) for name, variant in study.variants.items()}
+    open_still = {name for name, each in study.variants.items() if each.training.precision == "auto"}
     for trial in plan_trials(study):
+        if trial.variant not in open_still:
+            continue
         device, _ = chosen[trial.variant]
         record = read_record(folder.trial(trial.trial_id))
-        before = record and record["status"] == "completed" and record["device"] == device
-        if before and study.variants[trial.variant].training.precision == "auto":
+        if record and record["status"] == "completed" and record["device"] == device:
             chosen[trial.variant] = device, record["precision"]
+            open_still.remove(trial.variant)
     return chosen
 
 

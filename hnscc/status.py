@@ -27,8 +27,9 @@ def run_status(folder: RunFolder) -> dict[str, Any]:
     started, failed = [], []
     for trial in plan_trials(study):
         where = folder.trial(trial.trial_id)
-        saved, written = _saved(where)
-        record = read_record(where)  # after its checkpoint was looked for: what has ended since is ended
+        record = read_record(where)
+        saved, written = (None, 0.0) if record else _saved(where)
+        record = record or read_record(where)  # it may have ended since
         saved = None if record else saved
         state = record["status"] if record else "started" if saved else "missing"
         variants[trial.variant][state] += 1

@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class Outcome:
     failed: dict[str, str]
     lost: list[str]
     interrupted: bool
-    unused: list[str] = field(default_factory=list)
+    unused: list[str]
 
 
 def run_study(study: Study, out: str | Path | None, address: str | None, limit: int | None) -> Outcome:
@@ -87,7 +87,8 @@ def run_study(study: Study, out: str | Path | None, address: str | None, limit: 
         outcome = _outcome(run, todo, left, interrupted)
         if not interrupted:
             tidy_run(folder, outcome.completed)
-            outcome.unused.extend(each for each in aggregate(folder) if UNUSABLE in each)
+            problems = aggregate(folder)
+            outcome = replace(outcome, unused=[each for each in problems if UNUSABLE in each])
         return outcome
 
 
@@ -246,7 +247,7 @@ def _outcome(run: PreparedRun, todo: list[Trial], left: list[Trial], interrupted
     missing = sum(status == "missing" for status, _ in states.values())
     failed = {trial.trial_id: why or "" for trial, (status, why) in states.items() if status == "failed"}
     lost = [] if interrupted else [trial.trial_id for trial in todo if states[trial][0] == "missing"]
-    return Outcome(run.folder, completed, missing, failed, lost, interrupted)
+    return Outcome(run.folder, completed, missing, failed, lost, interrupted, unused=[])
 
 
 def main(arguments: list[str] | None = None) -> int:
