@@ -33,6 +33,7 @@ BENCHMARKS = {
     "aggregation": [],
     "memory": [],
     "overhead": ["studies/demo.yaml"],
+    "equivalence": [],
 }
 NO_GPU = "not measured: no GPU"
 # What needs a GPU, with its target.

@@ -218,7 +218,7 @@ def main() -> None:
     parser.add_argument("--network", action="append", choices=list(NETWORKS), help="default: both")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument(
-        "--epochs", type=int, nargs=2, default=(1, 5), help="of the shorter and the longer run"
+        "--epochs", type=int, nargs=2, default=(1, 9), help="of the shorter and the longer run"
     )
     parser.add_argument("--patients", type=int, default=12, help="of the phantom cohort, 12 or more")
     options = parser.parse_args()

@@ -47,15 +47,27 @@ def augment(
     images float32 (N, C, H, W) in 0..1 and masks uint8 (N, H, W) of 0 and 1, unchanged; returns new arrays of
     the same shapes and dtypes. The draws depend on the seed and the slice's position alone.
     """
+    new_images, new_masks = np.empty_like(images), np.empty_like(masks)
+    _augment_into(new_images, new_masks, images, masks, settings, seed=seed)
+    return new_images, new_masks
+
+
+def _augment_into(
+    new_images: np.ndarray,
+    new_masks: np.ndarray,
+    images: np.ndarray,
+    masks: np.ndarray,
+    settings: Augmentation,
+    *,
+    seed: int,
+) -> None:
     cv2.setNumThreads(1)
     pipeline = build_pipeline(settings)
     pipeline.set_random_seed(seed % 2**32)
-    new_images, new_masks = np.empty_like(images), np.empty_like(masks)
     for i, (image, mask) in enumerate(zip(images, masks, strict=True)):
         moved = pipeline(image=np.ascontiguousarray(image.transpose(1, 2, 0)), mask=mask)
         new_images[i] = moved["image"].reshape(*image.shape[1:], -1).transpose(2, 0, 1)
         new_masks[i] = moved["mask"]
-    return new_images, new_masks
 
 
 def augment_copies(
@@ -65,9 +77,13 @@ def augment_copies(
 
     Returns images float32 (M, C, H, W) and masks uint8 (M, H, W), M = N x (copies + 1) or N x copies.
     """
-    made = [augment(images, masks, settings, seed=derive_seed(seed, "copy", copy)) for copy in range(copies)]
-    kept = [(images, masks)] if originals else []
-    return (
-        np.concatenate([image for image, _ in kept + made]),
-        np.concatenate([mask for _, mask in kept + made]),
-    )
+    # Made where they stay: joined afterwards, they would be there twice.
+    sets = copies + originals
+    new_images = np.empty((sets, *images.shape), images.dtype)
+    new_masks = np.empty((sets, *masks.shape), masks.dtype)
+    if originals:
+        new_images[0], new_masks[0] = images, masks
+    for copy in range(copies):
+        place, key = copy + originals, derive_seed(seed, "copy", copy)
+        _augment_into(new_images[place], new_masks[place], images, masks, settings, seed=key)
+    return new_images.reshape(-1, *images.shape[1:]), new_masks.reshape(-1, *masks.shape[1:])

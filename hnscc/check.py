@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -9,24 +10,33 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from hnscc.config import Study
+from hnscc.config import Study, UntilPrecise
 from hnscc.model import check_model, resolve_device
 from hnscc.places import Place
 from hnscc.plan import SPLITS, RunFolder, Trial, plan_trials
+from hnscc.precision import needed, scores_of
 from hnscc.records import read_record
 from hnscc.run import check_identities, choose, plan_folds, run_folder, trial_status
+from hnscc.space import check_search, number_of
 from hnscc.splits import FoldPlan
 from hnscc.store import Store
 
 
-def check_study(study: Study, out: str | Place | None = None) -> dict[str, Any]:
+def check_study(
+    study: Study, out: str | Place | None = None, precision: float | None = None
+) -> dict[str, Any]:
     """Validate a study against its store and networks; everything `hnscc check` prints, as JSON.
 
     Reads the store's index and the records of trials already there, no image. InputError for what cannot run,
-    and for a run folder whose finished trials were trained by other settings.
+    and for a run folder whose finished trials were trained by other settings. precision: how far the interval of
+    the median may reach to either side; the study's own `repeats.until` unless given. Where either is, the finished
+    trials' predictions are read.
     """
+    rules = check_search(study) if study.search else None
     store, plans = plan_folds(study)
     folder = run_folder(study, out)
+    if isinstance(study.repeats, UntilPrecise):
+        precision = precision or study.repeats.until
     chosen = choose(study, folder, resolve_device)
     check_identities(study, folder, chosen, None)
     states = {trial: trial_status(folder, trial)[0] for trial in plan_trials(study)}
@@ -42,7 +52,17 @@ def check_study(study: Study, out: str | Place | None = None) -> dict[str, Any]:
         "trials": {"planned": len(states), **Counter(states.values())},
         "disk_mib": _disk(study, store, plans, [each["parameters"] for each in variants.values()]),
         "time": _time(study, folder, states),
+        "precision": _precision(study, folder, states, precision) if precision else None,
+        "search": rules
+        and {"configurations": number_of(rules), **rules.model_dump(mode="json", exclude_none=True)},
     }
+
+
+def _precision(study: Study, folder: RunFolder, states: dict[Trial, str], until: float) -> dict[str, Any]:
+    """Repeats that each variant needs, as far as those that are finished can tell."""
+    begun = "completed" in states.values()
+    scores = scores_of(folder, study) if begun else {name: [] for name in study.variants}
+    return {"until": until, "variants": {name: asdict(needed(each, until)) for name, each in scores.items()}}
 
 
 def _variant(study: Study, name: str, store: Store, device: str, precision: str) -> dict[str, Any]:
@@ -54,7 +74,7 @@ def _variant(study: Study, name: str, store: Store, device: str, precision: str)
         "parameters": check_model(variant.training.network, len(variant.modalities), store.size),
         "device": device,
         "precision": precision,
-        "trials": study.repeats * study.split.folds,
+        "trials": study.repeats_of(name) * study.split.folds,
     }
 
 
@@ -93,7 +113,7 @@ def _disk(study: Study, store: Store, plans: list[FoldPlan], parameters: list[in
     slices = sum(len(plan.slices[split]) for plan in plans for split in SPLITS)
     predictions = slices * store.size**2 * 2 * len(study.variants)
     weights = sum(parameters) * 4 * study.split.folds
-    return round(study.repeats * (predictions + weights) / 2**20, 1)
+    return round(study.most_repeats * (predictions + weights) / 2**20, 1)
 
 
 def _time(study: Study, folder: RunFolder, states: dict[Trial, str]) -> dict[str, Any]:
@@ -137,10 +157,17 @@ def print_check(found: dict[str, Any], console: Console, study_file: Path) -> No
         console.print(f"warning: {line}", style="yellow", highlight=False)
     trials = found["trials"]
     states = ", ".join(f"{trials.get(state, 0)} {state}" for state in ("completed", "failed", "missing"))
-    console.print(f"trials:  {trials['planned']} planned; {states}", highlight=False)
+    if not found["search"]:
+        console.print(f"trials:  {trials['planned']} planned; {states}", highlight=False)
     console.print(
         f"disk:    at most {found['disk_mib']:.0f} MiB for predictions and weights", highlight=False
     )
+    if found["search"]:
+        _print_search(found["search"], console)
+        console.print(f"next:    hnscc search {study_file}", highlight=False)
+        return
+    if found["precision"]:
+        _print_precision(found["precision"], console)
     time = found["time"]
     if time["reason"]:
         console.print(f"time:    not known: {time['reason']}", highlight=False)
@@ -151,6 +178,31 @@ def print_check(found: dict[str, Any], console: Console, study_file: Path) -> No
             highlight=False,
         )
     console.print(f"next:    hnscc run {study_file}", highlight=False)
+
+
+def _print_search(search: dict[str, Any], console: Console) -> None:
+    repeats, budget = search["repeats"], search["budget"]
+    limits = ", ".join(f"{value:g} {name.replace('_', ' ')}" for name, value in budget.items())
+    console.print(
+        f"search:  {search['method']}, {search['configurations']} configurations x {repeats['first']} first repeats, "
+        f"stopping {search['stopping'].replace('_', ' ')}; budget: {limits}",
+        highlight=False,
+    )
+    for path, values in search["ranges"].items():
+        console.print(f"range:   {path}: {values}", highlight=False)
+
+
+def _print_precision(found: dict[str, Any], console: Console) -> None:
+    aim = f"the median test Dice within {found['until']:g} to either side (95 %)"
+    for name, each in found["variants"].items():
+        if each["repeats"] is None:
+            text = f"{name}: not known from {each['pilot']} finished repeats; 2 are a pilot, 6 a better one"
+        else:
+            text = (
+                f"{name}: {aim} needs about {each['repeats']} repeats ({each['low']} to {each['high']}, "
+                f"from {each['pilot']} with SD {each['sd']:.3f})"
+            )
+        console.print(f"repeats: {text}", highlight=False)
 
 
 def _print_rows(console: Console, rows: list[dict[str, Any]]) -> None:

@@ -144,6 +144,12 @@ def check(
     resolved: Annotated[
         bool, typer.Option("--resolved", help="Print the study with every default spelled out.")
     ] = False,
+    precision: Annotated[
+        float | None,
+        typer.Option(
+            min=1e-6, max=1, help="Tell how many repeats give the median test Dice within this (95 %)."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Validate a study; print its plan, splits, leakage checks, what is done, disk and time. Trains nothing.
@@ -153,7 +159,7 @@ def check(
     from hnscc.check import check_study, print_check
     from hnscc.config import dump_study, load_study
 
-    found = check_study(load_study(study), out)
+    found = check_study(load_study(study), out, precision)
     if resolved:
         print(dump_study(load_study(study)), end="")
     elif as_json:
@@ -181,6 +187,28 @@ def run(
     from rayjobs.study import report_outcome, run_study
 
     raise typer.Exit(report_outcome(run_study(load_study(study), out, address, limit)))
+
+
+@app.command()
+def search(
+    study: StudyFile,
+    out: Out = None,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster; RAY_ADDRESS, else a local one, unless given.")
+    ] = None,
+    then_run: Annotated[
+        bool, typer.Option("--run", help="Then run the winners' study too, in RUN/winners.")
+    ] = False,
+) -> None:
+    """Search hyperparameters over repeats; write winners.yaml, tables, figures and a report. Run it again to continue.
+
+    The score is of the validation patients alone: no test slice is read before the winners' study is run.
+
+    Example: hnscc search studies/search.yaml
+    """
+    from rayjobs.search import search_and_report
+
+    raise typer.Exit(search_and_report(str(study), out, address, then_run))
 
 
 @app.command()
@@ -222,9 +250,10 @@ def report(run: Run) -> None:
     """
     from hnscc.plan import open_run
     from hnscc.report import write_report
+    from hnscc.search_report import write_search_report
 
     folder = open_run(run)
-    write_report(folder)
+    (write_search_report if folder.search.is_file() else write_report)(folder)
     print(f"wrote {folder.html} and {folder.markdown}")
 
 

@@ -145,12 +145,124 @@ class Variant(Settings):
         return tuple(value) if isinstance(value, list) else value
 
 
+class UntilPrecise(Settings):
+    """Repeats of a variant until the median of their pooled test Dice at 0.5 is known well enough, at most `max`.
+
+    until: the 95 % interval of the median (hnscc.stats.median_interval) reaches at most so far to either side. Looked
+    at after `first` repeats and after every fourth more (hnscc.precision). enough: written by `hnscc run`: the
+    variants that were precise enough, and after how many repeats.
+    """
+
+    max: Annotated[int, Field(ge=6, le=10_000)]
+    until: Annotated[float, Field(gt=0, lt=1)]
+    first: Annotated[int, Field(ge=6, le=10_000)] = 6
+    enough: dict[str, Annotated[int, Field(ge=6)]] = {}
+
+    @model_validator(mode="after")
+    def _first_is_not_beyond_max(self) -> "UntilPrecise":
+        if self.first > self.max:
+            raise ValueError("first is at most max")
+        return self
+
+
+class Range(Settings):
+    """Every value from low to high, evenly or (log) by order of magnitude; whole numbers where the setting is one."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _from_low_to_high(self) -> "Range":
+        if self.low >= self.high:
+            raise ValueError("low lies below high")
+        if self.log and self.low <= 0:
+            raise ValueError("log: true needs low above 0")
+        return self
+
+
+class SearchRepeats(Settings):
+    """first: of every configuration. most: of the one that gets the most."""
+
+    first: Annotated[int, Field(ge=1)] = 2
+    most: Annotated[int, Field(ge=2, le=10_000)] = 50
+
+    @model_validator(mode="after")
+    def _first_are_not_more_than_most(self) -> "SearchRepeats":
+        if self.first > self.most:
+            raise ValueError("most is at least first")
+        return self
+
+
+class Budget(Settings):
+    """What a search may spend; the first that is spent ends it.
+
+    trials: whole trainings; one that ended early counts by its epochs. hours: of training, on as many trials side by
+    side as the machines held when the search began. gpu_hours: hours times the share of a GPU, over all trials.
+    """
+
+    trials: Annotated[float, Field(gt=0)] | None = None
+    hours: Annotated[float, Field(gt=0)] | None = None
+    gpu_hours: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _something_is_limited(self) -> "Budget":
+        if self.trials is None and self.hours is None and self.gpu_hours is None:
+            raise ValueError("a budget has trials, hours or gpu_hours")
+        return self
+
+
+class Search(Settings):
+    """A hyperparameter search over repeats (hnscc.search).
+
+    ranges: for settings below `training.` or `augmentation.`, the values to choose from (a list) or a Range.
+    configurations: how many to try; none for grid, which tries all. stopping: who is stopped across epochs. level: the
+    chance, at most, that the tests of the whole search dismiss the best configuration. runners_up: at most so many of
+    those that cannot be told from the winner are written out beside it.
+    """
+
+    method: Literal["random", "grid", "tpe"]
+    ranges: Annotated[dict[str, tuple[Any, ...] | Range], Field(min_length=1)]
+    configurations: Annotated[int, Field(ge=2, le=10_000)] | None = None
+    repeats: SearchRepeats = SearchRepeats()
+    stopping: Literal["none", "successive_halving", "median"] = "none"
+    budget: Budget
+    level: Share = 0.05
+    runners_up: Annotated[int, Field(ge=0)] = 2
+
+    @field_validator("ranges", mode="before")
+    @classmethod
+    def _lists_of_distinct_values(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {
+            name: _choices(name, each) if isinstance(each, list) else each for name, each in value.items()
+        }
+
+    @model_validator(mode="after")
+    def _method_has_what_it_needs(self) -> "Search":
+        if self.method == "grid":
+            if self.configurations is not None:
+                raise ValueError("method grid tries every combination: it takes no number of configurations")
+            if ranges := [name for name, each in self.ranges.items() if isinstance(each, Range)]:
+                raise ValueError(f"method grid needs lists of values, and {', '.join(ranges)} is a range")
+        elif self.configurations is None:
+            raise ValueError(f"method {self.method} needs the number of configurations")
+        return self
+
+
+def _choices(name: str, values: list[Any]) -> tuple[Any, ...]:
+    if len(values) < 2 or any(each in values[:place] for place, each in enumerate(values)):
+        raise ValueError(f"{name} is a list of at least two different values")
+    return tuple(values)
+
+
 class Study(Settings):
     name: Name
     store: str
     protocol: Literal["corrected", "as_written"]
     seed: Annotated[int, Field(ge=0, lt=2**63)]
-    repeats: Annotated[int, Field(ge=1, le=10_000)]
+    repeats: Annotated[int, Field(ge=1, le=10_000)] | UntilPrecise
     sampling: Sampling
     split: Split
     normalisation: Normalisation
@@ -161,6 +273,19 @@ class Study(Settings):
     ]
     evaluation: Evaluation
     resources: Resources
+    search: Search | None = None
+
+    @property
+    def most_repeats(self) -> int:
+        """Of a variant; while it is searched, of a configuration."""
+        if self.search:
+            return self.search.repeats.most
+        return self.repeats.max if isinstance(self.repeats, UntilPrecise) else self.repeats
+
+    def repeats_of(self, variant: str) -> int:
+        """How many repeats of a variant are planned: fewer than the most once fewer were found to be enough."""
+        known = self.repeats.enough if isinstance(self.repeats, UntilPrecise) and not self.search else {}
+        return known.get(variant, self.most_repeats)
 
 
 # The `train` stage of the protocol, in the two readings that can be trained. `corrected` is spelled out whole;
@@ -209,6 +334,10 @@ AS_WRITTEN: dict[str, Any] = {
         "monitor": "soft_jaccard_batch_mean",
     },
 }
+
+
+# The one variant of a study file with a search: what the ranges do not name is as it says.
+SEARCHED = "searched"
 
 
 def merge(base: dict[str, Any], difference: dict[str, Any]) -> dict[str, Any]:
@@ -323,6 +452,8 @@ def _resolve(raw: dict[str, Any]) -> dict[str, Any]:
         }
     elif variants is not None:
         resolved["variants"] = variants
+    elif "search" in raw:
+        resolved["variants"] = {SEARCHED: shared}
     return resolved
 
 

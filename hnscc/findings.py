@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from hnscc import paper
 from hnscc.blocks import Points, Row, Section, Text, listed, p_value, score, several, signed
+from hnscc.config import Study
 from hnscc.report_tables import Source, number_range, pair, split_counts
 from hnscc.stats import FEWEST_PAIRS
 
@@ -39,9 +40,20 @@ def _asked(source: Source) -> Iterator[str]:
     else:
         yield f"How well does a model outline the tumour? One variant was trained, {labels}: nothing is compared."
     yield (
-        f"Each variant was to have {several(study.repeats, 'repeat')}{_folds(source)}, since repeats that differ "
+        f"Each variant was to have {repeats_planned(study)}{_folds(source)}, since repeats that differ "
         "by chance alone give different results. The middle one by validation score, the median model, stands "
         "for its variant."
+    )
+
+
+def repeats_planned(study: Study) -> str:
+    """`50 repeats`; of a study that stops once it is precise, by what rule, too."""
+    rule = study.repeats
+    if isinstance(rule, int):
+        return several(rule, "repeat")
+    return (
+        f"at most {rule.max} repeats, fewer where the 95 % interval of the median of their pooled test Dice reached "
+        f"{rule.until:g} or less to either side"
     )
 
 
@@ -76,7 +88,7 @@ def _variant(source: Source, row: Row) -> str:
 def _spread(source: Source, row: Row) -> str:
     """How far the repeats lie apart; quartiles only of as many as can be divided by them."""
     if row["repeats"] < 2:
-        only = "the only repeat" if source.study.repeats == 1 else "the only repeat completed"
+        only = "the only repeat" if source.study.most_repeats == 1 else "the only repeat completed"
         return f"in {only}; one tells nothing of the spread."
     few = row["repeats"] < FEWEST_QUARTERED
     low, high = (score(row[f"dice_repeats_{key}"]) for key in (("min", "max") if few else ("q25", "q75")))
@@ -181,7 +193,7 @@ def _difference(source: Source, row: Row) -> str:
     if value is None:
         return f"{name} ({row['reason']})"
     if low is None:
-        return f"{name} {signed(value)} ({ONE_EACH if source.study.repeats == 1 else row['reason']})"
+        return f"{name} {signed(value)} ({ONE_EACH if source.study.most_repeats == 1 else row['reason']})"
     p = row["reason"] if row["p_holm"] is None else f"p {p_value(row['p_holm'])} after Holm"
     return f"{name} {signed(value)} (95 % interval {signed(low)} to {signed(high)}; {p})"
 
@@ -257,7 +269,9 @@ def _trials(source: Source) -> Iterator[str]:
 def _planned(source: Source) -> str:
     study = source.study
     folds = [f"{study.split.folds} folds"] if study.split.folds > 1 else []
-    parts = [several(len(source.looks), "variant"), *folds, several(study.repeats, "repeat")]
+    counts = sorted({study.repeats_of(variant) for variant in study.variants})
+    repeats = several(counts[0], "repeat") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} repeats"
+    parts = [several(len(source.looks), "variant"), *folds, repeats]
     return f" ({' x '.join(parts)})"
 
 

@@ -33,7 +33,7 @@ def plan_trials(study: Study) -> tuple[Trial, ...]:
         Trial(variant, fold, repeat)
         for variant in study.variants
         for fold in range(study.split.folds)
-        for repeat in range(study.repeats)
+        for repeat in range(study.repeats_of(variant))
     )
 
 
@@ -55,9 +55,11 @@ def find_trial(study: Study, trial_id: str) -> Trial:
 def trial_seeds(study: Study, trial: Trial) -> dict[str, int]:
     """The trial's own seed and one for each use of randomness, drawn from the study's seed and the trial's name.
 
-    Where repeats share their augmented copies, those are keyed by the fold alone.
+    Where repeats share their augmented copies, those are keyed by the fold alone. In a search, repeat r of every
+    configuration shares all of them: configurations are compared in pairs, by what differs between them alone.
     """
-    own = derive_seed(study.seed, trial.trial_id)
+    name = f"search-f{trial.fold}-r{trial.repeat:02d}" if study.search else trial.trial_id
+    own = derive_seed(study.seed, name)
     shared = study.variants[trial.variant].augmentation.shared_by_repeats
     augmentation = derive_seed(study.seed, f"f{trial.fold}") if shared else own
     seeds = {use: derive_seed(own, use) for use in ("initialisation", "order", "dropout")}
@@ -119,6 +121,21 @@ class RunFolder:
     def proof(self, name: str) -> Place:
         """A file by which machines prove to one another that they see this folder."""
         return self.root / ".shared" / name
+
+    @property
+    def search(self) -> Place:
+        """What a search has proposed so far; only a search's run folder has it."""
+        return self.root / "search.json"
+
+    @property
+    def winners(self) -> Place:
+        """The study file that a search writes."""
+        return self.root / "winners.yaml"
+
+    @property
+    def winners_run(self) -> Place:
+        """The run folder of that study, where the search was told to run it."""
+        return self.root / "winners"
 
     @property
     def html(self) -> Place:

@@ -7,7 +7,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from hnscc.model import check_model, resolve_device
 from hnscc.places import Place, place
 from hnscc.plan import RunFolder, Trial, differences, identity, plan_trials, trial_settings
 from hnscc.records import damage, read_record
+from hnscc.space import networks
 from hnscc.splits import FoldPlan, plan_fold
 from hnscc.store import Store, open_store
 
@@ -91,7 +92,15 @@ def plan_folds(study: Study) -> tuple[Store, list[FoldPlan]]:
                 do="correct the variant, or prepare the store with that modality",
             )
         check_model(variant.training.network, len(variant.modalities), store.size)
-    return store, [plan_fold(store, study, fold) for fold in range(study.split.folds)]
+    for variant in networks(study) if study.search else ():
+        check_model(variant.training.network, len(variant.modalities), store.size)
+    plans = [plan_fold(store, study, fold) for fold in range(study.split.folds)]
+    return store, [_test_closed(plan) for plan in plans] if study.search else plans
+
+
+def _test_closed(plan: FoldPlan) -> FoldPlan:
+    """What a search reads: of the test patients no slice, so that nothing of it can depend on them."""
+    return replace(plan, slices={**plan.slices, "test": ()})
 
 
 def prepare_run(

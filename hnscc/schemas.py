@@ -148,8 +148,38 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "trial_ids": (TEXT, "the median model of each fold, separated by spaces"),
     "pooled_dice": (REAL, "pooled Dice of the test slices at threshold"),
     "pooled_jaccard": (REAL, "pooled Jaccard of the test slices at threshold"),
+    "configuration": (TEXT, "name of the configuration: the variant of its trials"),
+    "rank": (WHOLE, "1 is the winner; more repeats before a higher score"),
+    "place": (
+        TEXT,
+        "winner, not_distinguished (from it), dismissed (worse by a paired test), stopped (across epochs), failed, "
+        "untrained (the budget was spent before)",
+    ),
+    "written": (YES, "whether it stands in winners.yaml"),
+    "score": (REAL, "mean over its repeats of best_val_soft_jaccard"),
+    "score_sd": (REAL, "sample standard deviation (n - 1) of these"),
+    "score_low": (REAL, "lower end of the 95 % t interval of score over repeats"),
+    "score_high": (REAL, "upper end of that interval"),
+    "round": (WHOLE, "the last round of the race that it ran in; 0: its first repeats"),
+    "pairs": (WHOLE, "repeats that it and the winner have in common"),
+    "behind": (REAL, "the winner's score less this one's, over these pairs"),
+    "behind_low": (REAL, "lower end of the 95 % t interval of behind, by the variance of the paired test"),
+    "behind_high": (REAL, "upper end of that interval"),
+    "p_worse": (REAL, "one-sided p of the paired test that it is worse than the winner, not corrected"),
+    "trials": (WHOLE, "trials begun"),
     "reason": (TEXT, "why a value of the row does not exist; null where all do"),
 }
+
+# A trial's own history.parquet.
+HISTORY = pa.schema(
+    [
+        ("epoch", pa.int32()),
+        ("train_loss", pa.float64()),
+        ("val_loss", pa.float64()),
+        ("val_soft_jaccard", pa.float64()),
+        ("seconds", pa.float64()),
+    ]
+)
 
 _REPEATS = " ".join(name for name in COLUMNS if "_repeats_" in name)
 TABLES: dict[str, tuple[str, str]] = {
@@ -207,7 +237,17 @@ TABLES: dict[str, tuple[str, str]] = {
         dice dice_sd jaccard jaccard_sd sensitivity specificity accuracy tp tn fp fn misplaced pooled_dice
         pooled_jaccard trial_ids study_protocol reason""",
     ),
+    "configurations": (
+        "configuration of a search, the winner first; behind these columns, one for each searched setting",
+        """configuration rank place written repeats score score_sd score_low score_high round pairs behind
+        behind_low behind_high p_worse trials epochs seconds reason""",
+    ),
 }
+
+
+# What the run folder of a search holds; that of a study holds all but the last.
+SEARCH_TABLES = ("cohort", "trials", "epochs", "configurations")
+STUDY_TABLES = tuple(name for name in TABLES if name != "configurations")
 
 
 def schema(table: str) -> pa.Schema:

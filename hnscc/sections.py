@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hnscc import paper
-from hnscc.blocks import Block, Points, Section, Text, duration, listed, several
-from hnscc.findings import findings
+from hnscc.blocks import Block, Points, Section, Text, duration, listed
+from hnscc.findings import findings, repeats_planned
 from hnscc.pictures import Gallery
 from hnscc.plan import differences
 from hnscc.report_outcomes import (
@@ -244,7 +244,7 @@ def _provenance(source: Source, facts: Facts) -> Iterator[Block]:
 def _settings(source: Source) -> Iterator[str]:
     study, training = source.study, source.study.training
     folds = "hold-out (one split)" if study.split.folds == 1 else f"{study.split.folds} folds"
-    repeats = several(study.repeats, "repeat")
+    repeats = repeats_planned(study)
     yield f"name `{study.name}`, preset `{study.protocol}`, seed {study.seed}, {repeats}, {folds}"
     most = study.sampling.max_positive
     positives = "all positive slices" if most is None else f"at most {most} positive slices"

@@ -18,6 +18,7 @@ LEVEL = 0.05
 FEWEST_PAIRS = 6  # the signed-rank test of n pairs gives at best 2 / 2^n: 0.0625 for 5 pairs, 0.03125 for 6
 FEWEST_PATIENTS = 2
 FEWEST_REPEATS = 2
+FEWEST_FOR_MEDIAN = 6  # the whole range of 5 values holds the median with 93.75 %
 LEAST = float(np.nextafter(0, 1))  # no p is 0; beyond 1075 pairs only floating point says so
 
 
@@ -106,6 +107,21 @@ def _no_interval(lesion: np.ndarray) -> str | None:
         return None
     are = f"is {held}" if held == 1 else f"are {held}"
     return f"an interval needs at least {FEWEST_PATIENTS} patients with lesion, and there {are}"
+
+
+def median_interval(values: Sequence[float]) -> Interval:
+    """95 % interval of the median of what `values` (N,) were drawn from, by order statistics; nothing is resampled.
+
+    The narrowest pair of the k-th lowest and k-th highest value that holds the median with at least 95 % (binomial;
+    Conover, Practical Nonparametric Statistics): exact for any distribution. None below 6 values.
+    """
+    if len(values) < FEWEST_FOR_MEDIAN:
+        return Interval(None, None, f"an interval of a median needs at least {FEWEST_FOR_MEDIAN} values")
+    ordered = np.sort(np.asarray(values, float))
+    # k such that fewer than k values below the median happen with at most 2.5 %.
+    k = int(scipy.stats.binom.ppf(LEVEL / 2, len(ordered), 0.5))
+    k -= scipy.stats.binom.cdf(k - 1, len(ordered), 0.5) > LEVEL / 2
+    return Interval(float(ordered[k - 1]), float(ordered[-k]))
 
 
 def signed_rank(a: np.ndarray, b: np.ndarray, unit: str) -> Comparison:

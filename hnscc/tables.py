@@ -24,7 +24,7 @@ from hnscc.metrics import HALF, OUTCOMES, THRESHOLDS, Counts, misplaced, outcome
 from hnscc.places import Place
 from hnscc.plan import SPLITS, RunFolder
 from hnscc.results import UNUSABLE, Fold, Result, Results, load_results
-from hnscc.schemas import TABLES, WHOLE, schema
+from hnscc.schemas import SEARCH_TABLES, STUDY_TABLES, TABLES, WHOLE, schema
 from hnscc.summary import (
     classification_rows,
     per_slice_rows,
@@ -52,13 +52,13 @@ def save_tables(run: RunFolder, results: Results) -> None:
     """Build every table of these results, then write tables/*.parquet."""
     # Parquet is encoded, and files reach the disk, beside the building of the next tables.
     with ThreadPoolExecutor() as pool:
-        files = [pool.submit(_parquet, build_table(name, results)) for name in TABLES]
+        files = [pool.submit(_parquet, build_table(name, results)) for name in STUDY_TABLES]
         contents = [each.result() for each in files]
-        list(pool.map(write_bytes, map(run.table, TABLES), contents))
+        list(pool.map(write_bytes, map(run.table, STUDY_TABLES), contents))
 
 
 def build_tables(results: Results) -> dict[str, pa.Table]:
-    return {name: build_table(name, results) for name in TABLES}
+    return {name: build_table(name, results) for name in STUDY_TABLES}
 
 
 def build_table(name: str, results: Results) -> pa.Table:
@@ -288,7 +288,8 @@ def query(run: RunFolder, sql: str) -> pa.Table:
     DuckDB's message where the SQL is bad, and where a table is not written yet or is damaged. Whole numbers
     that DuckDB gives as decimals (sums) are int64 where they fit.
     """
-    datasets = {name: _dataset(run, name) for name in TABLES}
+    names = SEARCH_TABLES if run.search.is_file() else STUDY_TABLES
+    datasets = {name: _dataset(run, name) for name in names}
     with duckdb.connect(":memory:") as connection:
         for name, dataset in datasets.items():
             connection.register(name, dataset)
@@ -305,13 +306,13 @@ def query(run: RunFolder, sql: str) -> pa.Table:
                 return _whole_numbers(relation.to_arrow_table())
             message = "the statement gives no rows"
         except duckdb.Error as error:
-            if damaged := next((name for name in TABLES if not _readable(run, name)), None):
+            if damaged := next((name for name in names if not _readable(run, name)), None):
                 raise _damaged(damaged, "a file that is not whole") from None
             message = str(error)
     raise InputError(
         "The query cannot be answered.",
         where=" ".join(sql.split())[:200] or "an empty query",
-        expected=f"one SELECT over {', '.join(TABLES)}",
+        expected=f"one SELECT over {', '.join(names)}",
         found=message.strip(),
         do="mend the SQL; `DESCRIBE pooled` lists the columns of a table",
     )

@@ -32,6 +32,7 @@ from hnscc.model import build_model
 from hnscc.plan import Trial, TrialFolder, find_trial, identity, trial_settings
 from hnscc.records import is_complete, read_record, tidy, write_record
 from hnscc.run import prepare_run
+from hnscc.schemas import HISTORY
 from hnscc.seeds import derive_seed, generator
 
 EVALUATION_BATCH = 32
@@ -40,16 +41,6 @@ CUDA_CONTEXT_BYTES = 600 * 2**20
 # Of malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LIBRARIES = ("torch", "segmentation-models-pytorch", "albumentations", "numpy")
-
-HISTORY = pa.schema(
-    [
-        ("epoch", pa.int32()),
-        ("train_loss", pa.float64()),
-        ("val_loss", pa.float64()),
-        ("val_soft_jaccard", pa.float64()),
-        ("seconds", pa.float64()),
-    ]
-)
 
 
 class Diverged(Exception):
@@ -66,18 +57,20 @@ def train_trial(
     precision: str,
     gpus: float = 1.0,
     attempts: Sequence[dict[str, Any]] = (),
+    until: int | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Train one trial and write its folder; yields each epoch's row of history.parquet once its checkpoint is there.
 
     device and precision are what `resolve_device` chose. gpus: the share of a GPU's memory that it may take.
-    attempts: earlier ones that ended in failure, to be kept in the record. Continues from the trial's own
+    attempts: earlier ones that ended in failure, to be kept in the record. until: an epoch after which it pauses,
+    leaving its checkpoint and no record; None to train to the end. Continues from the trial's own
     checkpoint where there is one. This is the trial's boundary: an exception becomes a record with status failed
     and the traceback. StorageError, which is not the trial's fault, is raised: the checkpoint stays.
     """
     record = new_record(study, trial, data.digest, device=device, precision=precision)
     record["attempts"] = [*attempts]
     try:
-        yield from _train(study.variants[trial.variant], data, folder, record, gpus)
+        yield from _train(study.variants[trial.variant], data, folder, record, gpus, until)
     except StorageError:
         raise
     except Exception as error:  # noqa: BLE001 (the boundary: whatever went wrong is this trial's alone)
@@ -113,7 +106,12 @@ def new_record(
 
 
 def _train(
-    variant: Variant, data: FoldData, folder: TrialFolder, record: dict[str, Any], gpus: float
+    variant: Variant,
+    data: FoldData,
+    folder: TrialFolder,
+    record: dict[str, Any],
+    gpus: float,
+    until: int | None,
 ) -> Iterator[dict[str, Any]]:
     _prepare_torch(record, gpus)
     channels = [data.modalities.index(modality) for modality in variant.modalities]
@@ -124,6 +122,8 @@ def _train(
     validation = _validation_slices(variant, data, channels, seeds)
     training = _training_slices(variant, data, channels, seeds)
     while fit.stop_reason is None:
+        if until is not None and fit.epoch >= until:
+            return
         began = time.monotonic()
         epoch = fit.epoch + 1
         images, masks = training.of_epoch(epoch)

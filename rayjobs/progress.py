@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ray
@@ -19,9 +19,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from hnscc.config import Study
 from hnscc.errors import InputError
-from hnscc.plan import RunFolder, Trial, plan_trials
+from hnscc.plan import RunFolder, Trial
 from hnscc.records import progress
 from hnscc.tables import read_table
 
@@ -47,13 +46,14 @@ def progress_bar(console: Console) -> Progress:
 class StudyProgress(tune.Callback):
     """Told by Tune of every report and finished trial: a bar per variant on a terminal, a line per trial elsewhere."""
 
-    def __init__(self, study: Study, todo: list[Trial], left: list[Trial]) -> None:
-        """todo: what is trained now, of the trials that are left."""
+    def __init__(
+        self, planned: Sequence[Trial], todo: Sequence[Trial], left: Sequence[Trial], cpus: float
+    ) -> None:
+        """todo: what is trained now, of the planned trials that are left. cpus: of each."""
         self.console = Console(width=None if sys.stdout.isatty() else 120)
         self.bars = progress_bar(self.console)
         self.began = time.monotonic()
         self.done, self.todo = 0, len(todo)
-        planned = plan_trials(study)
         before = set(planned) - set(left)
         self.tasks = {
             variant: self.bars.add_task(
@@ -62,9 +62,9 @@ class StudyProgress(tune.Callback):
                 completed=sum(trial.variant == variant for trial in before),
                 note="",
             )
-            for variant in study.variants
+            for variant in dict.fromkeys(trial.variant for trial in planned)
         }
-        each = f"{study.resources.cpus:g} CPUs each"
+        each = f"{cpus:g} CPUs each"
         self.console.print(f"training {len(todo)} trials, {len(before)} done before, {each}", highlight=False)
 
     def __getstate__(self) -> dict[str, Any]:

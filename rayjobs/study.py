@@ -8,25 +8,28 @@ import argparse
 import contextlib
 import errno
 import fcntl
+import gc
 import os
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ray import tune
 
-from hnscc.config import Study, load_study
+from hnscc.config import Study, dump_study, load_study
 from hnscc.errors import InputError, told
-from hnscc.files import storage_errors
+from hnscc.files import storage_errors, write_text
 from hnscc.lease import only_one
 from hnscc.model import resolve_device
 from hnscc.places import Place, S3Path
 from hnscc.plan import RunFolder, Trial, plan_trials
+from hnscc.precision import due, settle
 from hnscc.records import read_record, tidy_run, write_record
 from hnscc.results import UNUSABLE
 from hnscc.run import PreparedRun, prepare_run, run_folder, trial_status
@@ -43,6 +46,8 @@ from rayjobs.cluster import (
 from rayjobs.patient_files import refuse_in_job
 from rayjobs.progress import RESTARTS, AllDone, StudyProgress, Watch, print_table_1
 from rayjobs.worker import TrialWorker
+
+NOT_PAUSED: Mapping[Trial, int | None] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -67,24 +72,26 @@ def run_study(study: Study, out: str | Path | None, address: str | None, limit: 
     """
     address = address or os.environ.get("RAY_ADDRESS")
     refuse_in_job()
+    refuse_search(study)
     folder = RunFolder(run_folder(study, out).root.absolute())
-    with _only_run(folder):
+    with only_run(folder):
         with contextlib.ExitStack() as during:
-            token = None
-            if address:
-                during.enter_context(connected(address))
-                _check_resources(study, 0 if study.resources.gpus == "auto" else study.resources.gpus)
-                await_machines(study)
-                token = during.enter_context(prove_shared(folder))
-            with StudyProgress.reading() as reading:
-                resolve = resolve_on_cluster(study) if address else resolve_device
-                run = prepare_run(study, folder.root, resolve=resolve, progress=reading)
+            run, token = prepared(study, folder, address, during)
             left = run.missing()
-            todo = left[:limit]
-            if todo and not address:
-                during.enter_context(connected(None))
-            interrupted = bool(todo) and _train(run, todo, left, token)
-        outcome = _outcome(run, todo, left, interrupted)
+            run = _settled(run, left)
+            tried: list[Trial] = []
+            interrupted = False
+            while todo := _next(run, left, tried, limit):
+                if not address and not tried:
+                    during.enter_context(connected(None))
+                interrupted = train_trials(run, todo, token, planned=plan_trials(run.study), left=left)
+                tried += todo
+                states = {trial: trial_status(folder, trial)[0] for trial in todo}
+                left = [trial for trial in left if states.get(trial) != "completed"]
+                if interrupted or "missing" in states.values():
+                    break
+                run = _settled(run, [trial for trial in left if trial not in tried])
+        outcome = _outcome(run, tried, left, interrupted)
         if not interrupted:
             tidy_run(folder, outcome.completed)
             problems = aggregate(folder)
@@ -92,8 +99,55 @@ def run_study(study: Study, out: str | Path | None, address: str | None, limit: 
         return outcome
 
 
+def _next(run: PreparedRun, left: list[Trial], tried: list[Trial], limit: int | None) -> list[Trial]:
+    """The trials to be trained now; one that failed is not tried again by the same command."""
+    planned = set(plan_trials(run.study))
+    more = due(run.study, [trial for trial in left if trial in planned and trial not in tried])
+    return more[: None if limit is None else limit - len(tried)]
+
+
+def _settled(run: PreparedRun, waiting: list[Trial]) -> PreparedRun:
+    """Where repeats end once they are precise: with what is enough by now, as study.yaml then says too."""
+    study = settle(run.folder, run.study, waiting)
+    if study == run.study:
+        return run
+    for variant, repeats in study.repeats.enough.items():
+        print(f"{variant}: {repeats} repeats are enough", flush=True)
+    write_text(run.folder.study, dump_study(study))
+    return replace(run, study=study)
+
+
+def prepared(
+    study: Study, folder: RunFolder, address: str | None, during: contextlib.ExitStack
+) -> tuple[PreparedRun, str | None]:
+    """A run folder made ready, on a cluster where there is an address: then connected, and proven to be shared.
+
+    Gives the token of that proof too. `during` takes what is to be closed after the training.
+    """
+    token = None
+    if address:
+        during.enter_context(connected(address))
+        _check_resources(study, 0 if study.resources.gpus == "auto" else study.resources.gpus)
+        await_machines(study)
+        token = during.enter_context(prove_shared(folder))
+    with StudyProgress.reading() as reading:
+        resolve = resolve_on_cluster(study) if address else resolve_device
+        return prepare_run(study, folder.root, resolve=resolve, progress=reading), token
+
+
+def refuse_search(study: Study) -> None:
+    if study.search:
+        raise InputError(
+            "This study is a hyperparameter search.",
+            where=f"search in the study {study.name}",
+            expected="a study with variants and no search",
+            found=f"{len(study.search.ranges)} ranges to search",
+            do="hnscc search STUDY; it writes the winners' study, which `hnscc run` takes",
+        )
+
+
 @contextlib.contextmanager
-def _only_run(folder: RunFolder) -> Iterator[None]:
+def only_run(folder: RunFolder) -> Iterator[None]:
     """Two invocations would train the same trials twice."""
     if isinstance(folder.lock, S3Path):
         with only_one(folder.lock):
@@ -119,7 +173,7 @@ def _locked(folder: RunFolder) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                "Another `hnscc run` is at work in this run folder.",
+                "Another `hnscc run` or `hnscc search` is at work in this run folder.",
                 where=str(folder.root),
                 expected="one at a time",
                 found="a lock held by another process",
@@ -139,13 +193,32 @@ def _locked(folder: RunFolder) -> Iterator[None]:
         yield
 
 
-def _train(run: PreparedRun, todo: list[Trial], left: list[Trial], token: str | None) -> bool:
-    """Let Tune schedule `todo` of the trials that are left; returns whether the user interrupted it."""
+def train_trials(
+    run: PreparedRun,
+    todo: Sequence[Trial],
+    token: str | None,
+    *,
+    planned: Sequence[Trial],
+    left: Sequence[Trial],
+    until: Mapping[Trial, int | None] = NOT_PAUSED,
+) -> bool:
+    """Let Tune schedule `todo`, of the planned trials that are left; returns whether the user interrupted it.
+
+    token: of the proof that the run folder is shared. until: an epoch after which a trial pauses; one that is not
+    named trains to its end.
+    """
     shares = gpu_shares(run, {trial.variant: trial for trial in reversed(todo)})
-    assignments = [{"trial": vars(trial), "gpus": shares[trial.variant], "attempts": []} for trial in todo]
+    assignments = [
+        {"trial": vars(trial), "gpus": shares[trial.variant], "attempts": [], "until": until.get(trial)}
+        for trial in todo
+    ]
+    cpus = run.study.resources.cpus
     while assignments:
         _check_resources(run.study, max(each["gpus"] for each in assignments))
-        if _tune(run, assignments, left, token):
+        progress = StudyProgress(planned, [Trial(**each["trial"]) for each in assignments], left, cpus)
+        interrupted = _tune(run, assignments, progress, token)
+        gc.collect()  # Tune's loop, left by AllDone, is a cycle that holds its workers, and they the processors
+        if interrupted:
             return True
         assignments = [more for each in assignments if (more := _with_more_memory(run, each))]
     return False
@@ -160,14 +233,15 @@ def _with_more_memory(run: PreparedRun, assignment: dict[str, Any]) -> dict[str,
     return assignment | {"gpus": min(1.0, 2 * share), "attempts": record["attempts"]}
 
 
-def _tune(run: PreparedRun, assignments: list[dict[str, Any]], left: list[Trial], token: str | None) -> bool:
+def _tune(
+    run: PreparedRun, assignments: list[dict[str, Any]], progress: StudyProgress, token: str | None
+) -> bool:
     """Train by Tune; returns whether the user interrupted it. StorageError where a trial met one."""
     todo = [Trial(**each["trial"]) for each in assignments]
     for trial in todo:
         # What is trained again must not be taken for done, or for this time's failure, by its old record.
         run.folder.trial(trial.trial_id).record.unlink(missing_ok=True)
     scratch = tempfile.mkdtemp(prefix="hnscc-tune-")
-    progress = StudyProgress(run.study, todo, left)
     watch = Watch(run.folder, len(todo), run.study.resources.hung_after, progress.say)
     cpus = run.study.resources.cpus
     worker = tune.with_resources(
@@ -241,12 +315,15 @@ def _record_deaths(run: PreparedRun, dead: dict[Trial, str]) -> None:
 
 
 def _outcome(run: PreparedRun, todo: list[Trial], left: list[Trial], interrupted: bool) -> Outcome:
-    before = dict.fromkeys(set(plan_trials(run.study)) - set(left), ("completed", None))
-    states = before | {trial: trial_status(run.folder, trial) for trial in left}
+    planned = plan_trials(run.study)
+    before = dict.fromkeys(set(planned) - set(left), ("completed", None))
+    states = before | {trial: trial_status(run.folder, trial) for trial in left if trial in planned}
     completed = {trial.trial_id for trial, (status, _) in states.items() if status == "completed"}
     missing = sum(status == "missing" for status, _ in states.values())
     failed = {trial.trial_id: why or "" for trial, (status, why) in states.items() if status == "failed"}
-    lost = [] if interrupted else [trial.trial_id for trial in todo if states[trial][0] == "missing"]
+    lost = (
+        [] if interrupted else [trial.trial_id for trial in todo if states.get(trial, ("",))[0] == "missing"]
+    )
     return Outcome(run.folder, completed, missing, failed, lost, interrupted, unused=[])
 
 
@@ -274,7 +351,7 @@ def _count(text: str) -> int:
 
 def report_outcome(outcome: Outcome) -> int:
     """Say what was done and what to do next; the exit code: 0, 1 where a trial failed, 130 after an interrupt."""
-    root = _shown(outcome.folder.root)
+    root = shown(outcome.folder.root)
     if not outcome.interrupted:
         print_table_1(outcome.folder)
     print(
@@ -295,7 +372,7 @@ def report_outcome(outcome: Outcome) -> int:
     return 1 if outcome.failed or outcome.lost or outcome.unused else 0
 
 
-def _shown(root: Place) -> str:
+def shown(root: Place) -> str:
     """A run folder as its user would type it here."""
     inside = isinstance(root, Path) and root.is_relative_to(Path.cwd())
     return os.path.relpath(root) if inside else str(root)

@@ -21,7 +21,8 @@ REPORT_SECONDS = 1.0
 class TrialWorker(tune.Trainable):
     """One trial at a time; the folds' arrays are shared by all workers of a machine.
 
-    config["assignment"]: `trial` as in hnscc.plan.Trial, `gpus` its share of a GPU, `attempts` that failed before.
+    config["assignment"]: `trial` as in hnscc.plan.Trial, `gpus` its share of a GPU, `attempts` that failed before,
+    `until` which epoch it trains (None: to the end).
     """
 
     def setup(self, config: dict[str, Any], run: PreparedRun, token: str | None) -> None:
@@ -44,6 +45,7 @@ class TrialWorker(tune.Trainable):
             precision=precision,
             gpus=assignment["gpus"],
             attempts=assignment["attempts"],
+            until=assignment["until"],
         )
         self.rows = _unless_completed(folder, rows)
         self.report = {
@@ -53,7 +55,7 @@ class TrialWorker(tune.Trainable):
             "val_soft_jaccard": 0.0,
             "node": ray.get_runtime_context().get_node_id(),
         }
-        self.known = False
+        self.known, self.pauses = False, assignment["until"] is not None
         return True
 
     def step(self) -> dict[str, Any]:
@@ -73,7 +75,9 @@ class TrialWorker(tune.Trainable):
                     return self.report
         except (InputError, StorageError) as error:
             return self.report | {"done": True, "told": error}
-        record = read_record(self.run.folder.trial(self.report["trial"])) or {"failure": "no record"}
+        record = read_record(self.run.folder.trial(self.report["trial"]))
+        if record is None:
+            return self.report | {"done": True, "failed": None if self.pauses else "no record"}
         return self.report | {"done": True, "failed": record.get("failure")}
 
 

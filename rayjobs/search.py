@@ -1,0 +1,354 @@
+"""ranges -> configurations -> Ray Tune -> race -> winners.yaml.    python -m rayjobs.search STUDY
+
+The race (hnscc.search) says which trials it wants, Tune trains them, until the race wants no more. What it wants
+follows from the trials' own files alone, so that the same command goes on after a kill, to the same winner.
+"""
+
+import argparse
+import contextlib
+import functools
+import itertools
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import ray
+from ray import tune
+from ray.tune.search.optuna import OptunaSearch
+from ray.tune.search.variant_generator import generate_variants
+from rich.console import Console
+from rich.table import Table
+
+from hnscc.config import SEARCHED, Range, Study, Training, dump_study, load_study
+from hnscc.errors import InputError, told
+from hnscc.files import write_text
+from hnscc.model import check_model, resolve_device
+from hnscc.plan import RunFolder, differences
+from hnscc.records import tidy_run
+from hnscc.run import PreparedRun, choose, run_folder
+from hnscc.search import Propose, Race, Standing, Wanted
+from hnscc.search_report import write_search_report
+from hnscc.search_results import (
+    SearchRecord,
+    curve_of,
+    read_search,
+    trial_of,
+    write_search,
+    write_search_results,
+)
+from hnscc.seeds import derive_seed
+from hnscc.space import Setting, base_of, check_search, is_whole, name_of, number_of, with_configurations
+from rayjobs.cluster import connected, resolve_on_cluster
+from rayjobs.patient_files import refuse_in_job
+from rayjobs.study import only_run, prepared, report_outcome, run_study, shown, train_trials
+
+# Where a draw was there before, so many others are tried.
+DRAWS = 1000
+SHOWN = 12
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """standings: every configuration, the winner first. lost: trials that should have been trained and left nothing."""
+
+    folder: RunFolder
+    configurations: list[Setting]
+    standings: list[Standing]
+    lost: list[str]
+    interrupted: bool
+
+
+def run_search(study: Study, out: str | Path | None, address: str | None) -> SearchOutcome:
+    """Train what the race still wants, then write tables, figures, the report and winners.yaml.
+
+    address: as for `run_study`. InputError for ranges, settings or a budget that cannot be searched; nothing is then
+    written or trained.
+    """
+    rules = check_search(study)
+    address = address or os.environ.get("RAY_ADDRESS")
+    refuse_in_job()
+    folder = RunFolder(run_folder(study, out).root.absolute())
+    with only_run(folder):
+        with contextlib.ExitStack() as during:
+            record = read_search(folder)
+            if record:
+                _check_same_search(study, folder)
+            recorded = record.configurations if record else []
+            known = with_configurations(study, recorded) if recorded else study
+            run, token = prepared(known, folder, address, during)
+            if not address:
+                during.enter_context(connected(None))
+            side_by_side = record.side_by_side if record else _side_by_side(study)
+            race = Race(rules, base_of(study).training.epochs, proposer(study, recorded), side_by_side)
+            resolve = functools.cache(resolve_on_cluster(study) if address else resolve_device)
+            lost, interrupted = _search(study, race, run, resolve, token)
+        standings = race.standings()
+        if not interrupted and not lost:
+            tidy_run(folder, set())
+            write_search_results(folder)
+            write_search_report(folder)
+        return SearchOutcome(folder, race.configurations, standings, lost, interrupted)
+
+
+def _check_same_search(study: Study, folder: RunFolder) -> None:
+    """More budget or configurations go on; other ranges or another method are another search."""
+    before = load_study(folder.study).search
+    now = study.search
+    keys = ("method", "ranges")
+    if before and any(getattr(before, key) != getattr(now, key) for key in keys):
+        old, new = ({key: each.model_dump(mode="json")[key] for key in keys} for each in (before, now))
+        raise InputError(
+            "The run folder holds a search of other ranges, or by another method.",
+            where=str(folder.root),
+            expected="the method and ranges that it began with",
+            found="; ".join(differences(old, new)),
+            do="set them back, or search into another folder (--out, or another name)",
+        )
+
+
+def _search(
+    study: Study,
+    race: Race,
+    run: PreparedRun,
+    resolve: Callable[[Training], tuple[str, str]],
+    token: str | None,
+) -> tuple[list[str], bool]:
+    """Train what the race wants, to its end. The trials that left nothing, and whether the user interrupted it."""
+    wanted, trained = race.advance({}), {}
+    while wanted:
+        run = _with_configurations(study, race, run, resolve)
+        left = race.advance({key: curve for key in wanted if (curve := curve_of(run.folder, key))})
+        if left != wanted:  # some were there: the race may want others now
+            wanted, trained = left, {}
+        elif wanted == trained:
+            return [trial_of(key).trial_id for key in wanted], False
+        elif _train(race, run, wanted, token):
+            return [], True
+        else:
+            trained = wanted
+    return [], False
+
+
+def _with_configurations(
+    study: Study, race: Race, run: PreparedRun, resolve: Callable[[Training], tuple[str, str]]
+) -> PreparedRun:
+    """The run with a variant for every configuration so far, as study.yaml and search.json now say."""
+    if len(run.study.variants) == len(race.configurations) and SEARCHED not in run.study.variants:
+        return run
+    study = with_configurations(study, race.configurations)
+    for variant in study.variants.values():
+        check_model(variant.training.network, len(variant.modalities), run.folds[0].images.shape[-1])
+    write_search(run.folder, SearchRecord(race.configurations, race.side_by_side))
+    write_text(run.folder.study, dump_study(study))
+    return replace(run, study=study, chosen=choose(study, run.folder, resolve))
+
+
+def _train(race: Race, run: PreparedRun, wanted: Wanted, token: str | None) -> bool:
+    print(f"{race.now}: {len(wanted)} trainings", flush=True)
+    until = {trial_of(key): epoch for key, epoch in wanted.items()}
+    todo = list(until)
+    interrupted = train_trials(run, todo, token, planned=todo, left=todo, until=until)
+    for trial in todo:
+        # No reading of a search needs weights, and they are most of what a trial holds.
+        run.folder.trial(trial.trial_id).weights.unlink(missing_ok=True)
+    return interrupted
+
+
+def _side_by_side(study: Study) -> float:
+    """How many trials the machines that are up hold at once."""
+    resources, gpus = ray.cluster_resources(), study.resources.gpus
+    most = resources.get("CPU", 1.0) / study.resources.cpus
+    if gpus != "auto" and gpus:
+        most = min(most, resources.get("GPU", 0.0) / gpus)
+    return max(1.0, float(int(most)))
+
+
+# --- proposals, by Ray Tune's searchers
+
+
+def proposer(study: Study, recorded: Sequence[Setting] = ()) -> Propose:
+    """What the race calls for new configurations: the recorded ones again, then new ones, all different.
+
+    random and grid by Tune's variant generator, tpe by Optuna through Tune's OptunaSearch, told what was scored.
+    """
+    known: list[Setting] = []
+    recorded = [{path: each[path] for path in study.search.ranges} for each in recorded]
+    makers = {"random": _random, "grid": _grid, "tpe": _tpe}
+
+    def propose(told: Sequence[tuple[Setting, float]], n: int) -> list[Setting]:
+        new = list(recorded[len(known) : len(known) + n])
+        if len(new) < n:
+            new += makers[study.search.method](study, told, [*known, *new], n - len(new))
+        known.extend(new)
+        return new
+
+    return propose
+
+
+def _grid(study: Study, told: Any, known: list[Setting], n: int) -> list[Setting]:
+    spec = {"config": {path: tune.grid_search([*values]) for path, values in study.search.ranges.items()}}
+    return [variant["config"] for _, variant in generate_variants(spec)][len(known) : len(known) + n]
+
+
+def _random(study: Study, told: Any, known: list[Setting], n: int) -> list[Setting]:
+    draw = np.random.RandomState(derive_seed(study.seed, "search", len(known)) % 2**32)
+    spec = {"config": _domains(study)}
+    return _distinct(study, known, n, lambda: next(generate_variants(spec, random_state=draw))[1]["config"])
+
+
+def _tpe(study: Study, told: Sequence[tuple[Setting, float]], known: list[Setting], n: int) -> list[Setting]:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    places = [_placed(study, settings) for settings, _ in told]
+    sampler = optuna.samplers.TPESampler(
+        seed=derive_seed(study.seed, "search", len(known)) % 2**32, n_startup_trials=min(10, len(told))
+    )
+    searcher = OptunaSearch(
+        OptunaSearch.convert_search_space(_domains(study)),
+        metric="score",
+        mode="max",
+        sampler=sampler,
+        points_to_evaluate=places or None,
+        evaluated_rewards=[score for _, score in told] or None,
+    )
+    names = itertools.count()
+    return _distinct(study, known, n, lambda: searcher.suggest(str(next(names))))
+
+
+def _domains(study: Study) -> dict[str, Any]:
+    """Lists by the places of their values: an entry may be of any kind, a whole network too."""
+    return {path: _domain(study, path, each) for path, each in study.search.ranges.items()}
+
+
+def _domain(study: Study, path: str, values: Range | tuple[Any, ...]) -> Any:
+    if not isinstance(values, Range):
+        return tune.choice(list(range(len(values))))
+    if is_whole(study, path):
+        return (tune.lograndint if values.log else tune.randint)(int(values.low), int(values.high) + 1)
+    return (tune.loguniform if values.log else tune.uniform)(values.low, values.high)
+
+
+def _placed(study: Study, settings: Setting) -> dict[str, Any]:
+    """The settings as `_domains` has them."""
+    ranges = study.search.ranges
+    return {
+        path: value if isinstance(ranges[path], Range) else ranges[path].index(value)
+        for path, value in settings.items()
+    }
+
+
+def _distinct(
+    study: Study, known: list[Setting], n: int, draw: Callable[[], dict[str, Any]]
+) -> list[Setting]:
+    new: list[Setting] = []
+    for _ in range(DRAWS * n):
+        settings = _settings(study, draw())
+        if settings not in known and settings not in new:
+            new.append(settings)
+        if len(new) == n:
+            return new
+    raise InputError(
+        "The ranges hold no more configurations.",
+        where="search.configurations",
+        expected=f"as many as the ranges hold, {len(known) + len(new)} or a few more",
+        found=str(number_of(study.search)),
+        do="try fewer, widen the ranges, or use `method: grid`, which tries all",
+    )
+
+
+def _settings(study: Study, drawn: dict[str, Any]) -> Setting:
+    """As they stand in a study file: list entries themselves, real numbers to four digits."""
+    settings = {}
+    for path, each in study.search.ranges.items():
+        value = drawn[path]
+        if not isinstance(each, Range):
+            settings[path] = each[int(value)]
+        elif is_whole(study, path):
+            settings[path] = int(value)
+        else:
+            settings[path] = min(max(float(f"{value:.4g}"), each.low), each.high)
+    return settings
+
+
+# --- the command
+
+
+def report_search(outcome: SearchOutcome, study_file: str) -> int:
+    """Say what was found and what to do next; the exit code: 0, 1 where there is no winner, 130 after an interrupt."""
+    if outcome.interrupted:
+        print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
+        return 130
+    for name in outcome.lost:
+        print(f"lost: {name} left no record; the same command tries it again", file=sys.stderr)
+    if outcome.lost:
+        return 1
+    root = shown(outcome.folder.root)
+    if not outcome.standings or outcome.standings[0].place != "winner":
+        print(
+            f"no configuration was trained to its end; tracebacks: {root}/trials/*/record.json",
+            file=sys.stderr,
+        )
+        return 1
+    _print_standings(outcome)
+    print(f"wrote {root}/winners.yaml\nnext:   hnscc run {root}/winners.yaml")
+    print(f"or:     open {root}/report.html")
+    print(f'or:     hnscc query {root} "SELECT * FROM configurations"')
+    return 0
+
+
+def _print_standings(outcome: SearchOutcome) -> None:
+    table = Table(title="Configurations by their validation score (soft Jaccard)", title_justify="left")
+    for name in ("", "place", "repeats", "score (95 %)", "behind the winner (95 %)", "settings"):
+        table.add_column(name)
+    for each in outcome.standings[:SHOWN]:
+        settings = ", ".join(
+            f"{path.rpartition('.')[2]} {value}"
+            for path, value in outcome.configurations[each.configuration].items()
+        )
+        table.add_row(
+            name_of(each.configuration),
+            each.place.replace("_", " "),
+            str(each.repeats),
+            _interval(each.score, each.score_low, each.score_high),
+            _interval(each.behind, each.behind_low, each.behind_high),
+            settings,
+        )
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    if (more := len(outcome.standings) - SHOWN) > 0:
+        print(f"and {more} more, in the table `configurations`")
+
+
+def _interval(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" + ("" if low is None else f" ({low:.3f} to {high:.3f})")
+
+
+def search_and_report(study_file: str, out: str | None, address: str | None, run: bool) -> int:
+    """Search; then, if asked to, run the winners' study in the folder `winners` below the search's."""
+    outcome = run_search(load_study(study_file), out, address)
+    code = report_search(outcome, study_file)
+    if code or not run:
+        return code
+    folder = outcome.folder
+    return report_outcome(run_study(load_study(folder.winners), folder.winners_run, address, None))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m rayjobs.search", description="Search hyperparameters over repeats."
+    )
+    parser.add_argument("study", help="study file with a section `search`, e.g. studies/search.yaml")
+    parser.add_argument("--out", help="run folder (default: runs/<name of the study>)")
+    parser.add_argument("--address", help="a running Ray cluster (default: RAY_ADDRESS, else one of its own)")
+    parser.add_argument("--run", action="store_true", help="then run the winners' study, too")
+    options = parser.parse_args(arguments)
+    return told(lambda: search_and_report(options.study, options.out, options.address, options.run))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
