@@ -3,10 +3,19 @@
 import re
 from copy import deepcopy
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from hnscc.errors import InputError
 from hnscc.places import Place, place
@@ -165,6 +174,12 @@ class UntilPrecise(Settings):
         return self
 
 
+Repeats = Annotated[
+    Annotated[int, Field(ge=1, le=10_000), Tag("number")] | Annotated[UntilPrecise, Tag("until_precise")],
+    Discriminator(lambda value: "until_precise" if isinstance(value, dict | UntilPrecise) else "number"),
+]
+
+
 class Range(Settings):
     """Every value from low to high, evenly or (log) by order of magnitude; whole numbers where the setting is one."""
 
@@ -179,6 +194,13 @@ class Range(Settings):
         if self.log and self.low <= 0:
             raise ValueError("log: true needs low above 0")
         return self
+
+
+# Told apart by their form, so that what is wrong is said of the one that was meant.
+Values = Annotated[
+    Annotated[tuple[Any, ...], Tag("list")] | Annotated[Range, Tag("range")],
+    Discriminator(lambda value: "list" if isinstance(value, list | tuple) else "range"),
+]
 
 
 class SearchRepeats(Settings):
@@ -222,10 +244,10 @@ class Search(Settings):
     """
 
     method: Literal["random", "grid", "tpe"]
-    ranges: Annotated[dict[str, tuple[Any, ...] | Range], Field(min_length=1)]
+    ranges: Annotated[dict[str, Values], Field(min_length=1)]
     configurations: Annotated[int, Field(ge=2, le=10_000)] | None = None
     repeats: SearchRepeats = SearchRepeats()
-    stopping: Literal["none", "successive_halving", "median"] = "none"
+    stopping: Literal["none", "successive_halving", "median"] = "successive_halving"
     budget: Budget
     level: Share = 0.05
     runners_up: Annotated[int, Field(ge=0)] = 2
@@ -262,7 +284,7 @@ class Study(Settings):
     store: str
     protocol: Literal["corrected", "as_written"]
     seed: Annotated[int, Field(ge=0, lt=2**63)]
-    repeats: Annotated[int, Field(ge=1, le=10_000)] | UntilPrecise
+    repeats: Repeats
     sampling: Sampling
     split: Split
     normalisation: Normalisation
@@ -473,12 +495,23 @@ def _first_error(error: ValidationError, where: str) -> InputError:
     )
 
 
+# What pydantic puts into the path of a setting that has two forms.
+FORMS = ("list", "range", "number", "until_precise")
+
+
 def _dotted(loc: tuple[str | int, ...]) -> str:
-    return ".".join(str(part) for part in loc if part != "[key]") or "(whole file)"
+    return ".".join(str(part) for part in loc if part not in ("[key]", *FORMS)) or "(whole file)"
 
 
 def _in_base(loc: tuple[str | int, ...]) -> str:
     return _dotted(loc[2:] if loc[:1] == ("variants",) and len(loc) > 2 else loc)
+
+
+def _model_in(annotation: Any) -> Any:
+    """The model among the forms that a setting may have."""
+    forms = [annotation, *get_args(annotation)]
+    forms += [inner for each in forms for inner in get_args(each)]
+    return next(each for each in forms if isinstance(each, type) and issubclass(each, BaseModel))
 
 
 def _known_beside(loc: tuple[str | int, ...]) -> str:
@@ -486,7 +519,8 @@ def _known_beside(loc: tuple[str | int, ...]) -> str:
     in_variant = loc[0] == "variants"
     model: Any = Variant if in_variant else Study
     for part in loc[2:-1] if in_variant else loc[:-1]:
-        model = model.model_fields[str(part)].annotation
+        if part not in FORMS:
+            model = _model_in(model.model_fields[str(part)].annotation)
     names = list(model.model_fields)
     close = get_close_matches(str(loc[-1]), names, n=1)
     return f"{close[0]}?" if close else f"one of {', '.join(names)}"

@@ -171,7 +171,8 @@ class Race:
     # --- first repeats
 
     def _run(self) -> Generator[Wanted, None, None]:
-        total, generations = number_of(self.rules), GENERATIONS if self.rules.method == "tpe" else 1
+        total = number_of(self.rules)
+        generations = max(1, min(GENERATIONS, total // 3)) if self.rules.method == "tpe" else 1
         for generation in range(generations):
             size = (total + generation) // generations
             if not size or self.spent_early:
@@ -189,12 +190,14 @@ class Race:
             yield {(c, r): rung for r in repeats for c in members}
             self._note_failures(members)
             members = self._stop([c for c in members if c not in self.places], rung)
-        for r in repeats:
+        # A budget of trials was seen to take all of them; one of time may be spent between two.
+        timed = self.rules.budget.hours is not None or self.rules.budget.gpu_hours is not None
+        for batch in [[r] for r in repeats] if timed else [[*repeats]]:
             if self._affordable() < 1:
                 self.spent_early = True
                 return
-            self.now = f"first repeats, {r + 1} of {len(repeats)}"
-            yield {(c, r): None for c in members if c not in self.places}
+            self.now = "first repeats"
+            yield {(c, r): None for r in batch for c in members if c not in self.places}
             self._note_failures(members)
 
     def _rungs(self) -> list[int]:
@@ -203,22 +206,35 @@ class Race:
         return sorted({max(1, round(share * self.epochs)) for share in RUNGS} - {self.epochs})
 
     def _stop(self, members: list[int], rung: int) -> list[int]:
-        """Who goes on beyond this epoch: by the mean over the first repeats of the best score so far.
+        """Who goes on beyond this epoch: by the mean over the first repeats of the best score until then.
 
-        successive_halving: the best third. median: who is not below the median of the running averages, as in
-        Vizier's rule. All have reached the epoch when it is decided: who came first does not count.
+        successive_halving: who is among the best third. median: who is not below the median of the running
+        averages, as in Vizier's rule. Both of all that have ever reached the epoch, earlier generations too; all
+        members have reached it when it is decided: who came first does not count.
         """
-        curves = {c: [self.curves[c, r] for r in range(self.rules.repeats.first)] for c in members}
-        best = {c: fmean(each.best(rung) for each in curves[c]) for c in members}
+        curves = self._reaching(rung)
+        best = {c: fmean(each.best(rung) for each in curves[c]) for c in curves}
         if self.rules.stopping == "successive_halving":
-            order = sorted(members, key=lambda c: (-best[c], c))
-            kept = sorted(order[: max(2, math.ceil(len(members) * KEPT))])
+            order = sorted(curves, key=lambda c: (-best[c], c))
+            bar = best[order[: max(2, math.ceil(len(order) * KEPT))][-1]] if order else 0.0
         else:
-            running = {c: fmean(fmean(each.scores[:rung]) for each in curves[c]) for c in members}
-            bar = median(running.values()) if members else 0.0
-            kept = [c for c in members if best[c] >= bar]
+            bar = median([fmean(fmean(each.scores[:rung]) for each in curves[c]) for c in curves] or [0.0])
+        kept = [c for c in members if best[c] >= bar]
         self.places |= {c: "stopped" for c in members if c not in kept}
         return kept
+
+    def _reaching(self, rung: int) -> dict[int, list[Curve]]:
+        """The first repeats of each configuration, failed ones apart, all of which were trained up to an epoch or
+        ended by themselves before."""
+        found = {}
+        for c in range(len(self.configurations)):
+            own = [self.curves.get((c, r)) for r in range(self.rules.repeats.first)]
+            curves = [
+                each for each in own if each and each.scores and (each.ended or len(each.scores) >= rung)
+            ]
+            if len(curves) == len(own) and self.places.get(c) != "failed":
+                found[c] = curves
+        return found
 
     def _note_failures(self, members: Sequence[int]) -> None:
         for (c, _), curve in self.curves.items():

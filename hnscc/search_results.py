@@ -156,7 +156,13 @@ def configurations_table(study: Study, race: Race, standings: list[Standing]) ->
         row |= {"seconds": float(sum(curve.seconds for curve in curves))}
         rows.append(row | named(study, race.configurations[each.configuration]))
     wanted = _with_settings(study, race)
-    return pa.table([pa.array([row[field.name] for row in rows], field.type) for field in wanted], wanted)
+    return pa.table([_column([row[field.name] for row in rows], field.type) for field in wanted], wanted)
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """A list of values of several kinds is a column of texts."""
+    texts = [None if each is None else str(each) for each in values]
+    return pa.array(texts if kind == TEXT else values, kind)
 
 
 def columns_of(study: Study) -> dict[str, str]:

@@ -1,0 +1,185 @@
+"""Ranges and what they give: configurations that can be trained, or one clear error."""
+
+import pytest
+import yaml
+
+from hnscc.config import Variant, load_study, parse_study
+from hnscc.errors import InputError
+from hnscc.plan import Trial, trial_seeds
+from hnscc.search_results import columns_of
+from hnscc.space import base_of, check_search, nested, winners_file, with_configurations
+from rayjobs.search import proposer
+
+RANGES = {
+    "training.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
+    "training.batch_size": {"low": 4, "high": 16},
+    "training.network": [
+        {"architecture": "paper", "width": 2},
+        {"architecture": "unet", "encoder": "resnet18"},
+    ],
+    "augmentation.copies": [0, 2, "fresh"],
+}
+
+
+def searched(search: dict | None = None, **study):
+    raw = {"method": "random", "ranges": RANGES, "configurations": 6, "budget": {"trials": 30}}
+    base = {"name": "s", "store": "none.zarr", "modalities": ["pet", "mri"], "repeats": 7}
+    return parse_study(base | {"search": raw | (search or {})} | study)
+
+
+def error_of(call) -> str:
+    with pytest.raises(InputError) as caught:
+        call()
+    return str(caught.value)
+
+
+def test_ranges_of_every_kind_give_variants_that_can_be_trained():
+    study = searched()
+    check_search(study)
+    for settings in proposer(study)([], 6):
+        variant = with_configurations(study, [settings]).variants["c00"]
+        assert isinstance(variant, Variant)
+        assert variant.training.learning_rate == settings["training.learning_rate"]
+        assert isinstance(variant.training.batch_size, int)
+        assert 4 <= variant.training.batch_size <= 16
+        assert variant.modalities == ("pet", "mri")
+        # What no range names is as the study says.
+        assert variant.training.epochs == base_of(study).training.epochs
+
+
+@pytest.mark.parametrize("method", ["random", "tpe"])
+def test_proposals_are_distinct_the_same_again_and_go_on_where_they_were(method):
+    study = searched({"method": method, "configurations": 12, "budget": {"trials": 60}})
+    whole = proposer(study)
+    first = whole([], 4)
+    told = [(settings, 0.1 * place) for place, settings in enumerate(first)]
+    second = whole(told, 4)
+    assert len({str(each) for each in first + second}) == 8
+    again = proposer(study, first)
+    assert (again([], 4), again(told, 4)) == (first, second)
+    other = proposer(searched({"method": method, "configurations": 12}, seed=1))([], 4)
+    assert other != first
+
+
+def test_grid_proposes_every_combination_once():
+    ranges = {"training.batch_size": [4, 8], "augmentation.copies": [0, "fresh"]}
+    study = searched({"method": "grid", "ranges": ranges, "configurations": None})
+    assert proposer(study)([], 4) == [
+        {"training.batch_size": size, "augmentation.copies": copies}
+        for size in (4, 8)
+        for copies in (0, "fresh")
+    ]
+
+
+def test_tpe_learns_where_scores_are_high():
+    """Of 40 told scores the best lie around 1e-3; most of what comes next does too, unlike random draws."""
+    ranges = {"training.learning_rate": {"low": 1e-5, "high": 1e-1, "log": True}}
+    study = searched({"method": "tpe", "ranges": ranges, "configurations": 60, "budget": {"trials": 200}})
+    propose = proposer(study)
+    first = propose([], 40)
+    near = lambda settings: abs(_magnitude(settings) + 3)  # noqa: E731
+    second = propose([(each, 1 - near(each)) for each in first], 20)
+    assert sum(map(near, second)) / 20 < 0.5 * sum(map(near, first)) / 40
+
+
+def _magnitude(settings) -> float:
+    import math
+
+    return math.log10(settings["training.learning_rate"])
+
+
+def test_too_few_different_configurations_is_said():
+    ranges = {"training.batch_size": {"low": 4, "high": 6}}
+    study = searched({"ranges": ranges, "configurations": 5})
+    assert "The ranges hold no more configurations" in error_of(lambda: proposer(study)([], 5))
+
+
+@pytest.mark.parametrize(
+    ("ranges", "said"),
+    [
+        ({"training.learning_rat": [1e-3, 1e-2]}, "training.learning_rat"),
+        ({"seed": [1, 2]}, "There is no such setting"),
+        ({"training.learning_rate": [1e-3, -1.0]}, "greater than 0"),
+        ({"training.learning_rate": [1e-3, "fast"]}, "search.ranges.training.learning_rate"),
+        ({"training.batch_size": {"low": 2.5, "high": 8}}, "search.ranges.training.batch_size"),
+        ({"augmentation.flip_left_right": {"low": 0.2, "high": 1.4}}, "less than or equal to 1"),
+        ({"training.network.encoder": ["resnet18", "resnet34"], "training.network.width": [2, 4]}, "width"),
+        (
+            {"training.monitor": ["soft_jaccard_pooled", "soft_jaccard_batch_mean"]},
+            "changes what the score means",
+        ),
+        ({"augmentation.validation": [True, False]}, "changes what the score means"),
+        ({"training.epochs": [10, 20]}, "stopping"),
+        (
+            {"training.network": [{"architecture": "unet"}, 3], "training.network.width": [2, 4]},
+            "same setting",
+        ),
+    ],
+)
+def test_a_bad_range_is_one_clear_error(ranges, said):
+    assert said in error_of(lambda: check_search(searched({"ranges": ranges, "configurations": 2})))
+
+
+@pytest.mark.parametrize(
+    ("search", "said"),
+    [
+        ({"budget": {"trials": 10}, "stopping": "none"}, "at least 14: 6 configurations x 2 repeats"),
+        ({"budget": {"trials": 5}}, "The budget is too small"),
+        ({"budget": {}}, "a budget has trials, hours or gpu_hours"),
+        ({"configurations": None}, "needs the number of configurations"),
+        ({"method": "grid"}, "takes no number of configurations"),
+        ({"method": "grid", "configurations": None}, "is a range"),
+        ({"method": "bayes"}, "search.method"),
+        ({"rangs": {}}, "search.rangs is unknown"),
+        ({"ranges": {"training.learning_rate": {"low": 1.0, "high": 0.1}}}, "low lies below high"),
+        ({"ranges": {"training.learning_rate": {"low": 0.0, "high": 0.1, "log": True}}}, "low above 0"),
+        ({"ranges": {"training.batch_size": [4]}}, "at least two different values"),
+        ({"ranges": {"training.batch_size": [4, 8]}, "configurations": 3}, "at most 2"),
+        ({"repeats": {"first": 9, "most": 4}}, "most is at least first"),
+    ],
+)
+def test_a_bad_search_is_one_clear_error(search, said):
+    assert said in error_of(lambda: check_search(searched(search)))
+
+
+@pytest.mark.parametrize(
+    ("study", "said"),
+    [
+        ({"split": {"folds": 3}}, "folds 3"),
+        ({"protocol": "as_written"}, "soft_jaccard_batch_mean"),
+        ({"variants": {"pet": {}}}, "A study with a search has variants"),
+    ],
+)
+def test_studies_that_cannot_be_searched_are_refused(study, said):
+    assert said in error_of(lambda: check_search(searched(**study)))
+
+
+def test_a_study_without_a_search_is_refused():
+    study = parse_study({"name": "s", "store": "none.zarr", "variants": {"pet": {"modalities": ["pet"]}}})
+    assert "The study has no search" in error_of(lambda: check_search(study))
+
+
+def test_repeats_of_all_configurations_share_their_seeds_and_none_with_the_winners_study(tmp_path):
+    study = with_configurations(searched(), proposer(searched())([], 6))
+    seeds = [trial_seeds(study, Trial(name, 0, repeat)) for name in ("c00", "c05") for repeat in (0, 1)]
+    assert seeds[0] == seeds[2] != seeds[1] == seeds[3]
+    settings = {"training.learning_rate": 0.002, "augmentation.copies": "fresh"}
+    path = tmp_path / "winners.yaml"
+    path.write_text(winners_file(study, {"c05": settings}, {"c05": "the winner"}))
+    winners = load_study(path)
+    assert (winners.repeats, winners.search, list(winners.variants)) == (7, None, ["c05"])
+    assert winners.variants["c05"].training.learning_rate == 0.002
+    assert winners.variants["c05"].training.batch_size == base_of(study).training.batch_size
+    assert yaml.safe_load(path.read_text())["variants"]["c05"] == nested(settings)
+    assert trial_seeds(winners, Trial("c05", 0, 0))["trial"] != seeds[2]["trial"]
+
+
+def test_columns_are_named_by_the_setting_and_by_its_path_where_two_end_alike():
+    study = searched()
+    assert list(columns_of(study).values()) == ["learning_rate", "batch_size", "network", "copies"]
+    ranges = {"training.epochs": [5, 6], "training.network.width": [2, 4]}
+    same = searched(
+        {"ranges": ranges, "configurations": 2}, training={"network": {"architecture": "paper", "width": 2}}
+    )
+    # `epochs` is a column of every search already.
+    assert list(columns_of(same).values()) == ["training_epochs", "width"]
