@@ -107,10 +107,11 @@ class Network(Settings):
 
 
 class Training(Settings):
-    """Paper section 2.3. `monitor`: how the soft Jaccard of the validation set is formed."""
+    """Paper section 2.3. `loss`: the paper's, the soft Dice loss, or the sum of both (hnscc.losses). `monitor`: how
+    the soft Jaccard of the validation set is formed."""
 
     network: Network
-    loss: Literal["binary_cross_entropy"]
+    loss: Literal["binary_cross_entropy", "dice", "binary_cross_entropy_and_dice"]
     learning_rate: Annotated[float, Field(gt=0)]
     adam_epsilon: Annotated[float, Field(gt=0)]
     batch_size: Annotated[int, Field(ge=1)]

@@ -28,6 +28,7 @@ from hnscc.errors import StorageError, told
 from hnscc.evaluate import score_trial
 from hnscc.files import sha256, write_bytes
 from hnscc.fold import FoldData
+from hnscc.losses import loss_of
 from hnscc.model import build_model
 from hnscc.plan import Trial, TrialFolder, find_trial, identity, trial_settings
 from hnscc.records import is_complete, read_record, tidy, write_record
@@ -288,7 +289,7 @@ class _Fit:
         total = torch.zeros((), dtype=torch.float64, device=self.record["device"])
         for batch in _batches(order, self.training.batch_size):
             logits, truth = self._forward(images, masks, batch, channels)
-            loss = nn.functional.binary_cross_entropy_with_logits(logits, truth)
+            loss = loss_of(self.training.loss, logits, truth)
             self.optimiser.forget_gradients()
             loss.backward()
             self.optimiser.step()
@@ -305,7 +306,7 @@ class _Fit:
         for start in range(0, len(images), size):
             batch = np.arange(start, min(start + size, len(images)))
             logits, truth = self._forward(images, masks, batch, channels)
-            losses.append(nn.functional.binary_cross_entropy_with_logits(logits, truth).double() * len(batch))
+            losses.append(loss_of(self.training.loss, logits, truth).double() * len(batch))
             probabilities = torch.sigmoid(logits)
             product = (probabilities * truth).sum(dtype=torch.float64)
             overlaps.append(product)

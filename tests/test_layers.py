@@ -7,7 +7,15 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("hnscc", "data_prep", "rayjobs")
-TORCH = {"hnscc.model", "hnscc.adam", "hnscc.layers", "hnscc.augment", "hnscc.checkpoint", "hnscc.train"}
+TORCH = {
+    "hnscc.model",
+    "hnscc.adam",
+    "hnscc.layers",
+    "hnscc.losses",
+    "hnscc.augment",
+    "hnscc.checkpoint",
+    "hnscc.train",
+}
 
 
 def modules() -> dict[str, Path]:

@@ -16,7 +16,7 @@ from hnscc.errors import InputError
 from hnscc.files import read_sealed, write_sealed
 from hnscc.plan import RunFolder, Trial, plan_trials
 from hnscc.results import failure_summary
-from hnscc.schemas import TABLES, schema
+from hnscc.schemas import STUDY_TABLES, schema
 from hnscc.tables import query, read_table, write_tables
 
 # The columns that the design promises; more may stand in a table.
@@ -648,13 +648,13 @@ def test_the_same_trials_give_the_same_bytes(run, study, tmp_path):
     copy = RunFolder(shutil.copytree(run.root, tmp_path / "elsewhere"))
     shutil.rmtree(copy.tables)
     write_tables(copy)
-    for name in TABLES:
+    for name in STUDY_TABLES:
         assert copy.table(name).read_bytes() == run.table(name).read_bytes(), name
     record = copy.trial("pet-f0-r01").record
     write_sealed(record, read_sealed(record) | {"seconds": 99.0, "attempts": [1, 2]})
     write_tables(copy)
     assert copy.table("trials").read_bytes() != run.table("trials").read_bytes()
-    for name in TABLES:
+    for name in STUDY_TABLES:
         assert without_seconds(copy.table(name)) == without_seconds(run.table(name)), name
     assert not list(copy.tables.glob(".*"))
 

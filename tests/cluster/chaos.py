@@ -39,7 +39,7 @@ from hnscc.encode import parquet_bytes  # noqa: E402
 from hnscc.plan import RunFolder, plan_trials  # noqa: E402
 from hnscc.records import read_record  # noqa: E402
 from hnscc.run import trial_status  # noqa: E402
-from hnscc.schemas import TABLES  # noqa: E402
+from hnscc.schemas import STUDY_TABLES  # noqa: E402
 
 # For one invocation of the command, on a machine that others use too.
 RUN_SECONDS = 1800
@@ -186,7 +186,7 @@ def lab(repeats: int, epochs: int, gpus: float = 0) -> Iterator[Lab]:
 def tables(out: Path) -> dict[str, bytes]:
     """Every table as bytes: the file's own, or where it has a column of wall-clock time, written again without it."""
     contents = {}
-    for name in TABLES:
+    for name in STUDY_TABLES:
         path = RunFolder(out).table(name)
         timed = "seconds" in pq.read_schema(path).names
         contents[name] = (

@@ -30,7 +30,7 @@ from hnscc.files import overwrite, read_sealed, write_bytes, write_json, write_s
 from hnscc.places import S3Path, client, place
 from hnscc.plan import RunFolder, open_run, plan_trials
 from hnscc.run import trial_status
-from hnscc.schemas import TABLES
+from hnscc.schemas import STUDY_TABLES
 from hnscc.store import ROOT, UNFINISHED, open_store, verify_store
 from hnscc.tables import query
 
@@ -358,7 +358,7 @@ def write_study(folder: Path, store: str, **settings) -> Path:
 
 def same_tables(one: RunFolder, other: RunFolder) -> None:
     """Byte for byte, but for the tables with wall-clock columns: these are equal outside of them."""
-    for name in TABLES:
+    for name in STUDY_TABLES:
         files = [folder.table(name).read_bytes() for folder in (one, other)]
         tables = [pq.read_table(io.BytesIO(content)) for content in files]
         if "seconds" in tables[0].column_names:
@@ -391,7 +391,7 @@ def test_every_command_works_on_a_run_on_s3(trained, tmp_path):
     sql = "SELECT variant, count(*) AS n FROM trials GROUP BY variant ORDER BY variant"
     out, _ = run("hnscc", "query", url, sql, "--format", "json")
     assert json.loads(out) == [{"variant": "pet", "n": 2}, {"variant": "pet_mri", "n": 2}]
-    assert query(trained["s3"], "SHOW TABLES").num_rows == len(TABLES)
+    assert query(trained["s3"], "SHOW TABLES").num_rows == len(STUDY_TABLES)
     out, _ = run("hnscc", "report", url)
     assert f"{url}/report.html" in out
     assert trained["s3"].html.read_bytes().count(b"<img") >= 4  # examples from the store among them
