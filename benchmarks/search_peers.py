@@ -5,8 +5,8 @@
 
 Every search draws from the same pool of configurations and may train as many epochs. `random` trains each
 configuration once and takes the best score; `ASHA` does so with Ray Tune's own rungs (AsyncHyperBandScheduler's
-bracket, reduction factor 3, grace period a ninth of the epochs), one trial at a time; `race` is hnscc.search with 2
-first repeats of each of a part of the pool; `race, halving` has one first repeat of the whole pool, with
+bracket, reduction factor 3, grace period a ninth of the epochs), one trial at a time; `race` is hnscc.search: with one
+first repeat of each of half the pool, with two of each of a quarter, or (`halving`) with one of the whole pool and
 successive halving across epochs.
 
 Simulated: a configuration's true score is normal over the pool; a training's is normal around it, with a spread of the
@@ -112,13 +112,15 @@ def race(scores: Scores, pool: list[int], epochs: int, budget: float, rules: dic
 
 
 def searches(pool: int, most: int) -> dict[str, Callable[..., Pick]]:
-    """part: of the pool, such that the first repeats take half of a budget as large as the pool."""
-    part = {"configurations": pool // 4, "repeats": {"first": 2, "most": most}}
+    """Parts of the pool such that the first repeats take half of a budget as large as the pool."""
+    single = {"configurations": pool // 2, "repeats": {"first": 1, "most": most}, "stopping": "none"}
+    part = {"configurations": pool // 4, "repeats": {"first": 2, "most": most}, "stopping": "none"}
     whole = {"configurations": pool, "repeats": {"first": 1, "most": most}, "stopping": "successive_halving"}
     return {
         "random": random_search,
         "ASHA": asha,
-        "race": lambda *given: race(*given, part),
+        "race, first 1": lambda *given: race(*given, single),
+        "race, first 2": lambda *given: race(*given, part),
         "race, halving": lambda *given: race(*given, whole),
     }
 
@@ -146,7 +148,7 @@ def simulated(pool: int, spread: float, noise: float, uneven: float, heavy: bool
         for name, search in searches(pool, 30).items():
             pick = search(scores, order, epochs, pool)
             mine = reached[pick.configuration]
-            entered = order[: pool // 4] if name == "race" else order
+            entered = order[: {"race, first 1": pool // 2, "race, first 2": pool // 4}.get(name, pool)]
             best = max(entered, key=lambda c: reached[c])
             row = (
                 reached.max() - mine <= noise,
@@ -253,14 +255,14 @@ def replayed(folder: Path, pool: int, repeats: int, n: int) -> None:
             c = pick.configuration
             row = (test[c].mean(), validation[c].mean(), pick.promised - fresh)
             found.setdefault(name, []).append(row)
-    reference = np.array(found["race, halving"])
+    reference = np.array(found["race, first 1"])
     for name, rows in found.items():
         values = np.array(rows)
         mean, error = values.mean(0), values.std(0, ddof=1) / np.sqrt(n)
         ahead = (reference - values)[:, 0]
         print(
             f"  {name:14s} test Dice {mean[0]:.3f} (SE {error[0]:.3f})  validation {mean[1]:.3f}  promise falls "
-            f"{mean[2]:+.3f} (SE {error[2]:.3f})  race, halving ahead by {ahead.mean():+.3f}, better "
+            f"{mean[2]:+.3f} (SE {error[2]:.3f})  race, first 1 ahead by {ahead.mean():+.3f}, better "
             f"{np.mean(ahead > 0):.2f}, worse {np.mean(ahead < 0):.2f}; n = {n}",
             flush=True,
         )

@@ -207,7 +207,7 @@ Values = Annotated[
 class SearchRepeats(Settings):
     """first: of every configuration. most: of the one that gets the most."""
 
-    first: Annotated[int, Field(ge=1)] = 2
+    first: Annotated[int, Field(ge=1)] = 1
     most: Annotated[int, Field(ge=2, le=10_000)] = 50
 
     @model_validator(mode="after")
@@ -248,7 +248,7 @@ class Search(Settings):
     ranges: Annotated[dict[str, Values], Field(min_length=1)]
     configurations: Annotated[int, Field(ge=2, le=10_000)] | None = None
     repeats: SearchRepeats = SearchRepeats()
-    stopping: Literal["none", "successive_halving", "median"] = "successive_halving"
+    stopping: Literal["none", "successive_halving", "median"] = "none"
     budget: Budget
     level: Share = 0.05
     runners_up: Annotated[int, Field(ge=0)] = 2

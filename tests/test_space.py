@@ -109,7 +109,6 @@ def test_too_few_different_configurations_is_said():
             "changes what the score means",
         ),
         ({"augmentation.validation": [True, False]}, "changes what the score means"),
-        ({"training.epochs": [10, 20]}, "stopping"),
         (
             {"training.network": [{"architecture": "unet"}, 3], "training.network.width": [2, 4]},
             "same setting",
@@ -123,8 +122,8 @@ def test_a_bad_range_is_one_clear_error(ranges, said):
 @pytest.mark.parametrize(
     ("search", "said"),
     [
-        ({"budget": {"trials": 10}, "stopping": "none"}, "at least 14: 6 configurations x 2 repeats"),
-        ({"budget": {"trials": 5}}, "The budget is too small"),
+        ({"budget": {"trials": 10}, "repeats": {"first": 2}}, "at least 14: 6 configurations x 2 repeats"),
+        ({"budget": {"trials": 5}, "stopping": "median"}, "The budget is too small"),
         ({"budget": {}}, "a budget has trials, hours or gpu_hours"),
         ({"configurations": None}, "needs the number of configurations"),
         ({"method": "grid"}, "takes no number of configurations"),
@@ -152,6 +151,13 @@ def test_a_bad_search_is_one_clear_error(search, said):
 )
 def test_studies_that_cannot_be_searched_are_refused(study, said):
     assert said in error_of(lambda: check_search(searched(**study)))
+
+
+def test_epochs_can_be_searched_only_where_nobody_is_stopped_by_them():
+    ranges = {"training.epochs": [10, 20]}
+    check_search(searched({"ranges": ranges, "configurations": 2}))
+    study = searched({"ranges": ranges, "configurations": 2, "stopping": "median"})
+    assert "cannot be stopped by their epochs" in error_of(lambda: check_search(study))
 
 
 def test_a_study_without_a_search_is_refused():
