@@ -251,9 +251,13 @@ def report(run: Run) -> None:
     from hnscc.plan import open_run
     from hnscc.report import write_report
     from hnscc.search_report import write_search_report
+    from hnscc.search_results import load_race
 
     folder = open_run(run)
-    (write_search_report if folder.search.is_file() else write_report)(folder)
+    if folder.search.is_file():
+        write_search_report(folder, *load_race(folder))
+    else:
+        write_report(folder)
     print(f"wrote {folder.html} and {folder.markdown}")
 
 

@@ -518,6 +518,10 @@ def _model_in(annotation: Any) -> Any:
 def _known_beside(loc: tuple[str | int, ...]) -> str:
     """The settings that exist where an unknown one was found, or the one that it seems to mean."""
     in_variant = loc[0] == "variants"
+    if loc[:2] == ("search", "ranges"):  # below it are paths, not fields
+        return (
+            f"a list of values, or {', '.join(Range.model_fields)}, for a path such as training.learning_rate"
+        )
     model: Any = Variant if in_variant else Study
     for part in loc[2:-1] if in_variant else loc[:-1]:
         if part not in FORMS:

@@ -27,16 +27,14 @@ import numpy as np
 import scipy.stats
 
 from hnscc.config import Search
-from hnscc.space import Setting, number_of
+from hnscc.space import Setting, kept_of, number_of, rungs_of
 from hnscc.stats import LEAST
 
 Key = tuple[int, int]  # configuration, repeat; both from 0
 Wanted = dict[Key, int | None]  # up to which epoch; None: to the end
 Propose = Callable[[Sequence[tuple[Setting, float]], int], list[Setting]]
-# Of the epochs, where `stopping` looks; the share that successive halving keeps at each (eta 3, as in ASHA).
-RUNGS = (1 / 9, 1 / 3)
-KEPT = 1 / 3
 FEWEST_SCORES = 3  # the t interval of two repeats is 25 times as wide as they lie apart: it says nothing
+
 NO_SCORE = {
     "failed": "a training failed",
     "stopped": "stopped before its last epoch",
@@ -48,8 +46,11 @@ GENERATIONS = 4
 
 @dataclass(frozen=True)
 class Curve:
-    """What a training has shown. scores: the validation score after each epoch. ended: it trains no further, by its own
-    patience or its last epoch. failed: it ended in an error. took: seconds of each epoch. gpus: its share of one."""
+    """What a training has shown.
+
+    scores: the validation score after each epoch. ended: it trains no further, by its own patience or its last epoch.
+    failed: it ended in an error, after these epochs. took: seconds of each epoch. gpus: its share of one.
+    """
 
     scores: tuple[float, ...]
     ended: bool
@@ -62,10 +63,11 @@ class Curve:
         return sum(self.took)
 
     def up_to(self, until: int | None) -> "Curve":
-        """As it was when it paused there: whoever asks again later must hear the same."""
-        if until is None or len(self.scores) <= until:
+        """As it was when it paused there: whoever asks again later must hear the same, also of one that has failed
+        since."""
+        if until is None or len(self.scores) < until or (len(self.scores) == until and not self.failed):
             return self
-        return replace(self, scores=self.scores[:until], took=self.took[:until], ended=False)
+        return replace(self, scores=self.scores[:until], took=self.took[:until], ended=False, failed=False)
 
     def best(self, until: int | None = None) -> float:
         """The best score so far; 0, the least there is, before any."""
@@ -141,13 +143,12 @@ class Race:
                 return dict(self._wanted)
             if self._asked:
                 self.batches.append(self._batch())
+            self._asked = {}
             try:
                 self._wanted = next(self._steps)
             except StopIteration:
-                self._wanted = {}
-            self._asked = dict(self._wanted)
-            if not self._asked:
                 return {}
+            self._asked = dict(self._wanted)
 
     def _reached(self, key: Key, until: int | None) -> bool:
         curve = self.curves.get(key)
@@ -186,24 +187,28 @@ class Race:
     def _first_repeats(self, members: list[int]) -> Generator[Wanted, None, None]:
         repeats = range(self.rules.repeats.first)
         for rung in self._rungs():
-            self.now = f"first repeats up to epoch {rung}"
-            yield {(c, r): rung for r in repeats for c in members}
-            self._note_failures(members)
+            yield from self._affordable_batches([(c, r) for r in repeats for c in members], rung)
+            if self.spent_early:
+                return
             members = self._stop([c for c in members if c not in self.places], rung)
-        # A budget of trials was seen to take all of them; one of time may be spent between two.
+        yield from self._affordable_batches([(c, r) for r in repeats for c in members], None)
+
+    def _affordable_batches(self, keys: list[Key], until: int | None) -> Generator[Wanted, None, None]:
+        """All at once: a budget of trials was seen to take them. One of time may be spent on the way: then as many as
+        run side by side, again and again."""
         timed = self.rules.budget.hours is not None or self.rules.budget.gpu_hours is not None
-        for batch in [[r] for r in repeats] if timed else [[*repeats]]:
+        size = max(1, int(self.side_by_side)) if timed else max(1, len(keys))
+        for start in range(0, len(keys), size):
             if self._affordable() < 1:
                 self.spent_early = True
                 return
-            self.now = "first repeats"
-            yield {(c, r): None for r in batch for c in members if c not in self.places}
-            self._note_failures(members)
+            wanted = [(c, r) for c, r in keys[start : start + size] if c not in self.places]
+            self.now = "first repeats" + (f" up to epoch {until}" if until else "")
+            yield dict.fromkeys(wanted, until)
+            self._note_failures([c for c, _ in wanted])
 
     def _rungs(self) -> list[int]:
-        if self.rules.stopping == "none":
-            return []
-        return sorted({max(1, round(share * self.epochs)) for share in RUNGS} - {self.epochs})
+        return [] if self.rules.stopping == "none" else rungs_of(self.epochs)
 
     def _stop(self, members: list[int], rung: int) -> list[int]:
         """Who goes on beyond this epoch: by the mean over the first repeats of the best score until then.
@@ -216,10 +221,11 @@ class Race:
         best = {c: fmean(each.best(rung) for each in curves[c]) for c in curves}
         if self.rules.stopping == "successive_halving":
             order = sorted(curves, key=lambda c: (-best[c], c))
-            bar = best[order[: max(2, math.ceil(len(order) * KEPT))][-1]] if order else 0.0
+            among = set(order[: kept_of(len(order))])
         else:
             bar = median([fmean(fmean(each.scores[:rung]) for each in curves[c]) for c in curves] or [0.0])
-        kept = [c for c in members if best[c] >= bar]
+            among = {c for c in curves if best[c] >= bar}
+        kept = [c for c in members if c in among]
         self.places |= {c: "stopped" for c in members if c not in kept}
         return kept
 
@@ -264,7 +270,7 @@ class Race:
             number += 1
             self.rounds |= dict.fromkeys(running, number)
             self.now = f"round {number}: {len(running)} configurations, {more} more repeats each"
-            yield {(c, r): None for r in range(n, n + more) for c in running}
+            yield {(c, r): None for r in range(n + more) for c in running if r >= self.repeats(c)}
             self._note_failures(running)
             running = self._ranked([c for c in running if c not in self.places])
 
@@ -293,7 +299,11 @@ class Race:
             (budget.hours and budget.hours * 3600 * self.side_by_side, lambda curve: curve.seconds, 0.0),
             (budget.gpu_hours and budget.gpu_hours * 3600, lambda curve: curve.seconds * curve.gpus, 0.0),
         )
-        whole = [each for (c, _), each in self.curves.items() if each.ended and (not running or c in running)]
+        whole = [
+            each
+            for (c, _), each in self.curves.items()
+            if each.ended and not each.failed and (not running or c in running)
+        ]
         left = [10**9]
         for limit, cost, least in kinds:
             if limit is not None:
@@ -395,7 +405,7 @@ class Paired:
     n: int
     difference: float
     error: float | None
-    degrees: int
+    degrees: float
     p: float | None
 
     def shown(self) -> dict[str, float | int | None]:
@@ -410,8 +420,9 @@ def paired(scores: np.ndarray, leader: int, other: int) -> Paired:
 
     scores: (K, n), rows configurations, columns repeats that share their seeds. A few pairs alone say
     little of how they vary: the variance is that of the two-way residuals over all K rows (configurations
-    and repeats taken out, as in a randomised block design), or the pair's own where that is larger, with the
-    block's (K - 1)(n - 1) degrees of freedom. No p where n is 1.
+    and repeats taken out, as in a randomised block design), or the pair's own where that is larger. Degrees of
+    freedom: n - 1 of the pair's own; of the block (n - 1) times the rows less one, or, where few rows hold most of the
+    spread (others have collapsed to a constant), times Satterthwaite's effective number of them. No p where n is 1.
     """
     rows, n = scores.shape
     differences = scores[leader] - scores[other]
@@ -419,8 +430,13 @@ def paired(scores: np.ndarray, leader: int, other: int) -> Paired:
     if n < 2:
         return Paired(n, mean, None, 0, None)
     residuals = scores - scores.mean(1, keepdims=True) - scores.mean(0, keepdims=True) + scores.mean()
-    degrees = (rows - 1) * (n - 1)
-    variance = max(2 * float((residuals**2).sum()) / degrees, float(differences.var(ddof=1)))
+    spreads = (residuals**2).sum(1)
+    block, own = 2 * float(spreads.sum()) / ((rows - 1) * (n - 1)), float(differences.var(ddof=1))
+    degrees = float(n - 1)
+    if block > own:
+        effective = float(spreads.sum() ** 2 / (spreads**2).sum())  # rows, were all as uneven as these
+        degrees *= min(rows - 1.0, effective)
+    variance = max(block, own)
     error = math.sqrt(variance / n)
     if error == 0:
         return Paired(n, mean, error, degrees, LEAST if mean > 0 else 1.0)

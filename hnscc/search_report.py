@@ -35,7 +35,7 @@ from hnscc.files import write_bytes, write_text
 from hnscc.plan import RunFolder
 from hnscc.report import html, markdown, read_invocations
 from hnscc.search import Key, Race
-from hnscc.search_results import columns_of, load_race, plain
+from hnscc.search_results import columns_of, plain
 from hnscc.space import name_of
 from hnscc.tables import read_table
 
@@ -50,12 +50,11 @@ FEWEST_BEYOND = 5  # configurations beyond a model's parameters, below which its
 MOST_ROWS = 40  # of the figure of configurations
 
 
-def write_search_report(folder: RunFolder) -> None:
+def write_search_report(folder: RunFolder, study: Study, race: Race) -> None:
     """Write figures/*.png and *.svg, report.md and report.html of a search whose tables are written.
 
-    InputError where a table, study.yaml, search.json or provenance.json cannot be read.
+    InputError where a table or provenance.json cannot be read.
     """
-    study, race = load_race(folder)
     rows = read_table(folder, "configurations").to_pylist()
     pictures = _pictures(study, race, rows)
     content = _sections(folder, study, race, rows, pictures)
@@ -111,7 +110,7 @@ def _findings(study: Study, rows: Sequence[Row]) -> Points:
 
 def _not_told(beside: Sequence[str]) -> str:
     if not beside:
-        return "All others were found worse, were stopped, or failed."
+        return "None of the others is left: they were found worse, were stopped, failed, or were not trained."
     verb = "is" if len(beside) == 1 else "are"
     return f"{listed(beside)} {verb} not distinguished from it by the paired tests."
 
@@ -156,7 +155,7 @@ def _table(study: Study, rows: Sequence[Row]) -> Block:
     return table(
         "Every configuration",
         "Score: mean over repeats of the best validation soft Jaccard, with its t interval. Behind: the winner's score "
-        "less this one's over the repeats that both have, which share their seeds; p is one-sided and not "
+        "less this one's over the repeats that both have, which share their seeds; interval and p (one-sided) are not "
         f"corrected. The tests of the whole search, over {several(most, 'configuration')}, dismiss the best one with a "
         f"probability of at most {level:g}.",
         columns,

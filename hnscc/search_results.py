@@ -3,7 +3,6 @@
 import io
 import itertools
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -58,32 +57,45 @@ def trial_of(key: Key) -> Trial:
     return Trial(name_of(configuration), 0, repeat)
 
 
-def curve_of(folder: RunFolder, key: Key) -> Curve | None:
-    """What a trial has shown so far, finished or paused; None where it has not begun, or what it left is damaged."""
+def curve_of(folder: RunFolder, key: Key, identity: str | None = None) -> Curve | None:
+    """What a trial has shown so far, finished, paused or failed; None where it has not begun, or what it left is
+    damaged.
+
+    identity: what the trial would now be; a checkpoint of another is not used, and a record of another is InputError.
+    """
     trial = trial_of(key)
     where = folder.trial(trial.trial_id)
+    record, saved = read_record(where), progress(where)
+    if identity and record and record["identity"] != identity:
+        raise InputError(
+            "The run folder holds a trial that this search would now train otherwise.",
+            where=f"trial {trial.trial_id} in {folder.root}",
+            expected="the settings, data and seeds it was trained with",
+            found="another identity",
+            do="set them back, or search into another folder (--out, or another name)",
+        )
+    if identity and saved and saved["identity"] != identity:
+        saved = None
     state, _ = trial_status(folder, trial)
-    if state == "failed":
-        return Curve((), ended=True, failed=True)
     if state == "completed":
-        record = read_record(where)
-        return _curve(pq.read_table(io.BytesIO(where.history.read_bytes())).to_pylist(), record, ended=True)
-    saved = progress(where)
-    return _curve(saved["history"], saved, ended=False) if saved else None
+        history = pq.read_table(io.BytesIO(where.history.read_bytes())).to_pylist()
+        return _curve(history, record["attempts"], ended=True)
+    if state == "failed":  # its last checkpoint is still there
+        return _curve(saved["history"] if saved else [], record["attempts"], ended=True, failed=True)
+    return _curve(saved["history"], saved["attempts"], ended=False) if saved else None
 
 
-def _curve(history: list[dict[str, Any]], facts: Mapping[str, Any], *, ended: bool) -> Curve:
+def _curve(
+    history: list[dict[str, Any]], attempts: list[dict[str, Any]], *, ended: bool, failed: bool = False
+) -> Curve:
     took = tuple(row["seconds"] for row in history)
-    gpus = facts["attempts"][-1]["gpus"] if facts["attempts"] else 0.0
-    return Curve(tuple(row["val_soft_jaccard"] for row in history), ended, False, took, gpus)
+    gpus = attempts[-1]["gpus"] if attempts else 0.0
+    return Curve(tuple(row["val_soft_jaccard"] for row in history), ended, failed, took, gpus)
 
 
-def write_search_results(folder: RunFolder) -> list[Standing]:
-    """Write tables/*.parquet and winners.yaml from what was trained; returns the standings.
-
-    InputError where study.yaml, search.json or a fold cannot be read.
-    """
-    study, race = load_race(folder)
+def write_search_results(folder: RunFolder, study: Study, race: Race) -> list[Standing]:
+    """Write tables/*.parquet and winners.yaml of a race that is over; returns the standings. study: with its
+    configurations as variants. InputError where a fold cannot be read."""
     standings = race.standings()
     results = _results(folder, study, race)
     tables = {name: build_table(name, results) for name in SEARCH_TABLES if name != "configurations"}
@@ -96,7 +108,7 @@ def write_search_results(folder: RunFolder) -> list[Standing]:
 
 
 def load_race(folder: RunFolder) -> tuple[Study, Race]:
-    """The search run again over what is there: nothing is trained or proposed."""
+    """The search run again over what is there: nothing is trained or proposed. InputError where it is not over."""
     study, record = load_study(folder.study), read_search(folder)
     if record is None or study.search is None:
         raise InputError(
@@ -118,7 +130,13 @@ def load_race(folder: RunFolder) -> tuple[Study, Race]:
         found = {key: curve for key in wanted if (curve := curve_of(folder, key))}
         left = race.advance(found)
         if left == wanted:
-            break
+            raise InputError(
+                "The search is not over.",
+                where=str(folder.root),
+                expected="every training that it wants",
+                found=f"{len(left)} trainings that are missing or damaged",
+                do="`hnscc search STUDY` goes on where it stopped",
+            )
         wanted = left
     return study, race
 

@@ -14,8 +14,13 @@ from hnscc.errors import InputError
 Setting = dict[str, Any]  # the searched settings of a configuration: {"training.learning_rate": 0.001, ...}
 # A search compares scores: what a score is must be the same for all.
 SCORING = ("training.monitor", "augmentation.validation")
+# How a training is computed, not what: the same for all, and chosen before anything is written.
+COMPUTING = ("training.device", "training.precision", "training.threads")
 PARTS = ("training", "augmentation")
 MOST_CORNERS = 4096
+# Of the epochs, where `stopping` looks; the share that successive halving keeps at each (eta 3, as in ASHA).
+RUNGS = (1 / 9, 1 / 3)
+KEPT = 1 / 3
 
 
 def name_of(configuration: int) -> str:
@@ -40,15 +45,29 @@ def check_search(study: Study) -> Search:
     _check_study(study, search)
     for path in search.ranges:
         _check_path(study, path, search)
+    _check_values(study)
+    if search.method != "grid":
+        _check_enough(study)
+    _check_budget(study)
+    return search
+
+
+def _check_values(study: Study) -> None:
+    """Every combination can be trained. One at fault by itself is named by itself; some are only valid together."""
+    corners = _corners(study)
+    together = []
+    for settings in corners:
+        try:
+            variant_of(study, settings, "search.ranges, together")
+        except InputError as error:
+            together.append(error)
+    if corners and not together:
+        return
     for path, values in _ends(study).items():
         for value in values:
             variant_of(study, {path: value}, f"search.ranges.{path}")
-    for settings in _corners(study):
-        variant_of(study, settings, "search.ranges, together")
-    if search.method != "grid":
-        _check_enough(search)
-    _check_budget(search)
-    return search
+    for error in together:
+        raise error
 
 
 def _ends(study: Study) -> dict[str, list[Any]]:
@@ -108,6 +127,14 @@ def _check_path(study: Study, path: str, search: Search) -> None:
         raise _wrong(
             "There is no such setting.", where, f"one of {', '.join(known)}", path, "correct its name"
         )
+    if path in COMPUTING:
+        raise _wrong(
+            "This setting cannot be searched.",
+            where,
+            "settings of what is trained",
+            f"{path} says how it is computed",
+            "give it in the section training",
+        )
     if path in SCORING:
         raise _wrong(
             "This setting cannot be searched.",
@@ -147,10 +174,11 @@ def _known(variant: Variant) -> list[str]:
     return paths
 
 
-def _check_enough(search: Search) -> None:
-    lists = [each for each in search.ranges.values() if not isinstance(each, Range)]
-    if len(lists) == len(search.ranges):
-        most = math.prod(map(len, lists))
+def _check_enough(study: Study) -> None:
+    search = study.search
+    counted = [_count(study, path) for path in search.ranges]
+    if None not in counted:
+        most = math.prod(counted)
         if search.configurations > most:
             raise _wrong(
                 "The ranges hold fewer configurations than are to be tried.",
@@ -161,26 +189,54 @@ def _check_enough(search: Search) -> None:
             )
 
 
-def _check_budget(search: Search) -> None:
+def _count(study: Study, path: str) -> int | None:
+    """How many values a range holds; None for a range of real numbers."""
+    each = study.search.ranges[path]
+    if not isinstance(each, Range):
+        return len(each)
+    return int(each.high) - int(each.low) + 1 if is_whole(study, path) else None
+
+
+def _check_budget(study: Study) -> None:
     """Every configuration gets its first repeats, and the best two one more each: else nothing was compared."""
+    search = study.search
     trials, configurations = search.budget.trials, number_of(search)
-    least = configurations * search.repeats.first + 2
-    if trials is not None and search.stopping == "none" and trials < least:
+    least = math.ceil(_first_cost(study)) + 2
+    if trials is not None and trials < least:
         raise _wrong(
             "The budget is too small for the search.",
             "search.budget.trials",
-            f"at least {least}: {configurations} configurations x {search.repeats.first} repeats, and 2 to decide",
+            f"at least {least}: first repeats of {configurations} configurations, and 2 to decide",
             f"{trials:g}",
             "raise it, try fewer configurations, or lower search.repeats.first",
         )
-    if trials is not None and trials < configurations + 2 and search.stopping != "none":
-        raise _wrong(
-            "The budget is too small for the search.",
-            "search.budget.trials",
-            f"at least {configurations + 2}, with what is stopped early counted by its epochs",
-            f"{trials:g}",
-            "raise it, or try fewer configurations",
-        )
+
+
+def _first_cost(study: Study) -> float:
+    """The most that the first repeats may take, in whole trainings of the study's own epochs.
+
+    Of successive halving within one generation it is known how many reach each rung; in several, as by median, all may.
+    """
+    search, epochs = study.search, base_of(study).training.epochs
+    each = search.ranges.get("training.epochs", ())
+    longest = max([epochs, *([int(each.high)] if isinstance(each, Range) else each)]) / epochs
+    cost = n = number_of(search)
+    if search.stopping == "successive_halving" and search.method != "tpe":
+        cost, before = 0.0, 0
+        for rung in (*rungs_of(epochs), epochs):
+            cost += n * (rung - before) / epochs
+            n, before = min(n, kept_of(n)), rung
+    return cost * search.repeats.first * longest
+
+
+def rungs_of(epochs: int) -> list[int]:
+    """After which epochs `stopping` looks."""
+    return sorted({max(1, round(share * epochs)) for share in RUNGS} - {epochs})
+
+
+def kept_of(reached: int) -> int:
+    """Of so many that have reached a rung, how many successive halving lets go on."""
+    return max(2, math.ceil(reached * KEPT))
 
 
 def number_of(search: Search) -> int:

@@ -7,7 +7,7 @@ from hnscc.errors import told
 from hnscc.plan import RunFolder, open_run
 from hnscc.report import write_report
 from hnscc.search_report import write_search_report
-from hnscc.search_results import write_search_results
+from hnscc.search_results import load_race, write_search_results
 from hnscc.tables import write_tables
 from rayjobs.patient_files import refuse_in_job
 
@@ -15,8 +15,9 @@ from rayjobs.patient_files import refuse_in_job
 def aggregate(folder: RunFolder) -> list[str]:
     """Write every table, figure and the report from the finished trials. Returns what was found wrong with trials."""
     if folder.search.is_file():
-        write_search_results(folder)
-        write_search_report(folder)
+        study, race = load_race(folder)
+        write_search_results(folder, study, race)
+        write_search_report(folder, study, race)
         return []
     problems = write_tables(folder)
     write_report(folder)

@@ -28,10 +28,10 @@ from hnscc.config import SEARCHED, Range, Study, Training, dump_study, load_stud
 from hnscc.errors import InputError, told
 from hnscc.files import write_text
 from hnscc.model import check_model, resolve_device
-from hnscc.plan import RunFolder, differences
+from hnscc.plan import RunFolder, differences, identity, trial_settings
 from hnscc.records import tidy_run
 from hnscc.run import PreparedRun, choose, run_folder
-from hnscc.search import Propose, Race, Standing, Wanted
+from hnscc.search import Curve, Key, Propose, Race, Standing, Wanted
 from hnscc.search_report import write_search_report
 from hnscc.search_results import (
     SearchRecord,
@@ -86,12 +86,14 @@ def run_search(study: Study, out: str | Path | None, address: str | None) -> Sea
             side_by_side = record.side_by_side if record else _side_by_side(study)
             race = Race(rules, base_of(study).training.epochs, proposer(study, recorded), side_by_side)
             resolve = functools.cache(resolve_on_cluster(study) if address else resolve_device)
-            lost, interrupted = _search(study, race, run, resolve, token)
+            _check_gpu_hours(run)
+            lost, interrupted = _search(study, race, run, resolve, token, recorded)
         standings = race.standings()
         if not interrupted and not lost:
             tidy_run(folder, set())
-            write_search_results(folder)
-            write_search_report(folder)
+            tried = with_configurations(study, race.configurations)
+            write_search_results(folder, tried, race)
+            write_search_report(folder, tried, race)
         return SearchOutcome(folder, race.configurations, standings, lost, interrupted)
 
 
@@ -117,12 +119,13 @@ def _search(
     run: PreparedRun,
     resolve: Callable[[Training], tuple[str, str]],
     token: str | None,
+    recorded: Sequence[Setting],
 ) -> tuple[list[str], bool]:
     """Train what the race wants, to its end. The trials that left nothing, and whether the user interrupted it."""
     wanted, trained = race.advance({}), {}
     while wanted:
-        run = _with_configurations(study, race, run, resolve)
-        left = race.advance({key: curve for key in wanted if (curve := curve_of(run.folder, key))})
+        run = _with_configurations(study, race, run, resolve, recorded)
+        left = race.advance({key: curve for key in wanted if (curve := _curve(run, key))})
         if left != wanted:  # some were there: the race may want others now
             wanted, trained = left, {}
         elif wanted == trained:
@@ -134,8 +137,35 @@ def _search(
     return [], False
 
 
+def _curve(run: PreparedRun, key: Key) -> Curve | None:
+    """What a trial of these settings has shown."""
+    trial = trial_of(key)
+    device, precision = run.chosen[trial.variant]
+    digest = run.folds[trial.fold].digest
+    now = trial_settings(run.study, trial, device=device, precision=precision, fold_digest=digest)
+    return curve_of(run.folder, key, identity(now))
+
+
+def _check_gpu_hours(run: PreparedRun) -> None:
+    """InputError where nothing is spent of the only thing that is limited."""
+    budget = run.study.search.budget
+    only = budget.gpu_hours is not None and budget.trials is None and budget.hours is None
+    if only and all(device == "cpu" for device, _ in run.chosen.values()):
+        raise InputError(
+            "A budget of GPU-hours is never spent here.",
+            where="search.budget.gpu_hours",
+            expected="trainings on a GPU, or a budget of trials or hours too",
+            found="trainings on the CPU",
+            do="give search.budget.trials or hours",
+        )
+
+
 def _with_configurations(
-    study: Study, race: Race, run: PreparedRun, resolve: Callable[[Training], tuple[str, str]]
+    study: Study,
+    race: Race,
+    run: PreparedRun,
+    resolve: Callable[[Training], tuple[str, str]],
+    recorded: Sequence[Setting],
 ) -> PreparedRun:
     """The run with a variant for every configuration so far, as study.yaml and search.json now say."""
     if len(run.study.variants) == len(race.configurations) and SEARCHED not in run.study.variants:
@@ -143,7 +173,9 @@ def _with_configurations(
     study = with_configurations(study, race.configurations)
     for variant in study.variants.values():
         check_model(variant.training.network, len(variant.modalities), run.folds[0].images.shape[-1])
-    write_search(run.folder, SearchRecord(race.configurations, race.side_by_side))
+    # What was ever proposed stays, though fewer are wanted now: there are trials of its name.
+    proposed = [*race.configurations, *recorded[len(race.configurations) :]]
+    write_search(run.folder, SearchRecord(proposed, race.side_by_side))
     write_text(run.folder.study, dump_study(study))
     return replace(run, study=study, chosen=choose(study, run.folder, resolve))
 
@@ -163,8 +195,8 @@ def _side_by_side(study: Study) -> float:
     """How many trials the machines that are up hold at once."""
     resources, gpus = ray.cluster_resources(), study.resources.gpus
     most = resources.get("CPU", 1.0) / study.resources.cpus
-    if gpus != "auto" and gpus:
-        most = min(most, resources.get("GPU", 0.0) / gpus)
+    if resources.get("GPU") and gpus:  # what share `auto` gives is not known yet: at least one runs on each
+        most = min(most, resources["GPU"] / (1.0 if gpus == "auto" else gpus))
     return max(1.0, float(int(most)))
 
 

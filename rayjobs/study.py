@@ -78,7 +78,7 @@ def run_study(study: Study, out: str | Path | None, address: str | None, limit: 
         with contextlib.ExitStack() as during:
             run, token = prepared(study, folder, address, during)
             left = run.missing()
-            run = _settled(run, left)
+            run = _settled(run, [trial for trial in left if trial_status(folder, trial)[0] == "missing"])
             tried: list[Trial] = []
             interrupted = False
             while todo := _next(run, left, tried, limit):

@@ -141,14 +141,52 @@ def test_budgets_of_time_are_spent_at_the_price_of_a_training(budget, trainings)
 
 
 def test_a_budget_of_time_spent_early_says_so():
-    race = race_of(rules(budget={"hours": 0.001}))
+    """540 s a training and an hour: six of eight configurations get one repeat, and no one a second."""
+    race = race_of(rules(budget={"hours": 1.0}))
     wanted = race.advance({})
     while wanted:
+        assert len(wanted) == 1, "as many as run side by side"
         wanted = race.advance({key: Curve((0.5,) * EPOCHS, True, took=(60.0,) * EPOCHS) for key in wanted})
     assert race.spent_early
-    assert {each.repeats for each in race.standings()} == {1}
+    assert [each.repeats for each in race.standings()] == [1] * 6 + [0] * 2
     assert race.standings()[0].place == "winner"
     assert race.standings()[0].reason == "an interval needs at least 3 repeats"
+    assert (race.standings()[-1].place, race.standings()[-1].reason) == (
+        "untrained",
+        "the budget was spent before",
+    )
+
+
+@pytest.mark.parametrize("stopping", ["none", "successive_halving", "median"])
+@pytest.mark.parametrize("method", ["random", "tpe"])
+def test_a_budget_of_trials_that_is_accepted_is_kept(stopping, method):
+    """Scores without any order, so that as many as can go on at each rung."""
+    from test_space import error_of, searched
+
+    from hnscc.space import check_search
+
+    def study(trials: int):
+        search = {"stopping": stopping, "configurations": 12, "repeats": {"first": 3}, "method": method}
+        return searched(search | {"budget": {"trials": trials}}, training={"epochs": EPOCHS})
+
+    least = next(n for n in range(3, 99) if _accepted(study(n)))
+    assert "The budget is too small" in error_of(lambda: check_search(study(least - 1)))
+    draw = np.random.default_rng(0)
+    proposed = iter(range(99))
+    race = Race(study(least).search, EPOCHS, lambda told, n: [{"x": next(proposed)} for _ in range(n)])
+    finish(race, lambda c, r: float(draw.uniform(0.4, 0.6)))
+    assert sum(len(curve.scores) for curve in race.curves.values()) / EPOCHS <= least
+
+
+def _accepted(study) -> bool:
+    from hnscc.errors import InputError
+    from hnscc.space import check_search
+
+    try:
+        check_search(study)
+    except InputError:
+        return False
+    return True
 
 
 def test_a_failed_training_takes_its_configuration_out():
@@ -182,20 +220,26 @@ def test_killed_and_asked_again_it_wants_the_same_and_finds_the_same(seed, keep,
     """Whatever share of the trainings survived, whole or paused further on than was asked for."""
     draw = np.random.default_rng(seed)
     scores = noisy(seed, draw.normal(0.5, 0.05, 8), 0.05)
+    fails = {
+        int(c): int(draw.integers(0, EPOCHS)) for c in draw.choice(8, 2, replace=False)
+    }  # after so many epochs
     search = rules(stopping=stopping)
-    undisturbed = finish(race_of(search), scores)
-    kept = {key: curve for key, curve in undisturbed.curves.items() if draw.random() < keep}
-    again = race_of(search)
-    wanted = again.advance({})
-    while wanted:
-        found = {}
-        for (c, r), until in wanted.items():
-            if (c, r) in kept:
-                found[c, r] = kept[c, r]
-            else:
-                curve = curve_from(scores(c, r))
-                found[c, r] = Curve(curve[:until], until is None)
-        wanted = again.advance(found)
+
+    def train(c: int, r: int, until: int | None) -> Curve:
+        curve, last = curve_from(scores(c, r)), fails.get(c, EPOCHS)
+        if r == 0 and last < EPOCHS and (until is None or until > last):
+            return Curve(curve[:last], ended=True, failed=True)
+        return Curve(curve[:until], until is None)
+
+    def search_with(kept: dict) -> Race:
+        race = race_of(search)
+        wanted = race.advance({})
+        while wanted:
+            wanted = race.advance({key: kept.get(key) or train(*key, until) for key, until in wanted.items()})
+        return race
+
+    undisturbed = search_with({})
+    again = search_with({key: curve for key, curve in undisturbed.curves.items() if draw.random() < keep})
     assert again.standings() == undisturbed.standings()
     assert again.curves == undisturbed.curves
     assert again.batches == undisturbed.batches
@@ -235,17 +279,26 @@ def test_two_rows_give_the_paired_t_test():
 
 
 def test_more_rows_give_the_variance_of_the_randomised_block_design():
-    """By least squares with a term for each configuration and each repeat; equal noise, so that no pair's own variance
-    is far larger."""
-    scores = np.array([[0.50, 0.60, 0.55], [0.40, 0.52, 0.44], [0.30, 0.41, 0.33], [0.35, 0.44, 0.41]])
+    """By least squares with a term for each configuration and each repeat; and Satterthwaite's degrees of freedom by
+    hand: (n - 1) (sum s)^2 / sum s^2 of the rows' sums of squares, 3 rows less one at most."""
+    scores = np.array([[0.50, 0.60, 0.55], [0.42, 0.50, 0.49], [0.30, 0.43, 0.33], [0.35, 0.41, 0.43]])
     rows, n = scores.shape
     design = np.array([[*np.eye(rows)[c], *np.eye(n)[r][1:]] for c in range(rows) for r in range(n)])
     rest = scores.ravel() - design @ np.linalg.lstsq(design, scores.ravel(), rcond=None)[0]
     variance = float(rest @ rest) / ((rows - 1) * (n - 1))
-    own = float(np.var(scores[0] - scores[2], ddof=1))
-    found = paired(scores, 0, 2)
-    assert found.degrees == 6
-    assert found.error == pytest.approx(math.sqrt(max(2 * variance, own) / n))
+    own = float(np.var(scores[0] - scores[1], ddof=1))
+    assert own < 2 * variance
+    found = paired(scores, 0, 1)
+    assert found.error == pytest.approx(math.sqrt(2 * variance / n))
+    spreads = (rest.reshape(rows, n) ** 2).sum(1)
+    assert found.degrees == pytest.approx(2 * min(3, spreads.sum() ** 2 / (spreads**2).sum()))
+
+
+def test_a_pair_that_varies_more_than_the_block_stands_for_itself():
+    scores = np.array([[0.5, 0.7, 0.5], [0.4, 0.2, 0.4], [0.3, 0.3, 0.3], [0.2, 0.2, 0.2], [0.1, 0.1, 0.1]])
+    expected = scipy.stats.ttest_rel(scores[0], scores[1], alternative="greater")
+    assert paired(scores, 0, 1).degrees == 2
+    assert paired(scores, 0, 1).p == pytest.approx(expected.pvalue)
 
 
 def test_one_repeat_gives_no_p_and_none_is_zero():

@@ -88,8 +88,18 @@ def _magnitude(settings) -> float:
     return math.log10(settings["training.learning_rate"])
 
 
+def test_settings_that_are_valid_only_together_can_be_searched():
+    ranges = {
+        "training.network.architecture": ["unet", "fpn"],
+        "training.network.encoder": ["resnet18", "resnet34"],
+    }
+    study = searched({"ranges": ranges, "configurations": 4})
+    check_search(study)
+    assert len(with_configurations(study, proposer(study)([], 4)).variants) == 4
+
+
 def test_too_few_different_configurations_is_said():
-    ranges = {"training.batch_size": {"low": 4, "high": 6}}
+    ranges = {"training.learning_rate": {"low": 0.10001, "high": 0.10004}}
     study = searched({"ranges": ranges, "configurations": 5})
     assert "The ranges hold no more configurations" in error_of(lambda: proposer(study)([], 5))
 
@@ -109,6 +119,12 @@ def test_too_few_different_configurations_is_said():
             "changes what the score means",
         ),
         ({"augmentation.validation": [True, False]}, "changes what the score means"),
+        ({"training.device": ["cpu", "cuda"]}, "says how it is computed"),
+        ({"training.learning_rate": {"low": 0.1, "hgh": 0.2}}, "low, high, log"),
+        (
+            {"training": {"learning_rate": {"low": 0.1, "high": 0.2}}},
+            "for a path such as training.learning_rate",
+        ),
         (
             {"training.network": [{"architecture": "unet"}, 3], "training.network.width": [2, 4]},
             "same setting",
@@ -122,7 +138,10 @@ def test_a_bad_range_is_one_clear_error(ranges, said):
 @pytest.mark.parametrize(
     ("search", "said"),
     [
-        ({"budget": {"trials": 10}, "repeats": {"first": 2}}, "at least 14: 6 configurations x 2 repeats"),
+        (
+            {"budget": {"trials": 10}, "repeats": {"first": 2}},
+            "at least 14: first repeats of 6 configurations",
+        ),
         ({"budget": {"trials": 5}, "stopping": "median"}, "The budget is too small"),
         ({"budget": {}}, "a budget has trials, hours or gpu_hours"),
         ({"configurations": None}, "needs the number of configurations"),
@@ -135,6 +154,7 @@ def test_a_bad_range_is_one_clear_error(ranges, said):
         ({"ranges": {"training.batch_size": [4]}}, "at least two different values"),
         ({"ranges": {"training.batch_size": [4, 8]}, "configurations": 3}, "at most 2"),
         ({"repeats": {"first": 9, "most": 4}}, "most is at least first"),
+        ({"ranges": {"training.batch_size": {"low": 4, "high": 6}}, "configurations": 4}, "at most 3"),
     ],
 )
 def test_a_bad_search_is_one_clear_error(search, said):
