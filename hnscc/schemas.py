@@ -152,8 +152,8 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "rank": (WHOLE, "1 is the winner; more repeats before a higher score"),
     "place": (
         TEXT,
-        "winner, not_distinguished (from it), dismissed (worse by a paired test), stopped (across epochs), failed, "
-        "untrained (the budget was spent before)",
+        "winner; not_distinguished (from it); dismissed (worse by a paired test); set_aside (one repeat, which "
+        "nothing can be tested on); stopped (across epochs); failed; untrained (the budget was spent before)",
     ),
     "written": (YES, "whether it stands in winners.yaml"),
     "score": (REAL, "mean over its repeats of best_val_soft_jaccard"),

@@ -88,8 +88,8 @@ class Standing:
 
     score: mean over its repeats, with its 95 % t interval (None below 3 repeats). place: winner;
     not_distinguished (from the winner, at `level` over all that are compared); dismissed (worse by a paired test);
-    stopped (across epochs); failed; untrained. behind: the winner's score less this one's over their common repeats
-    (pairs), with its 95 % interval and one-sided p. round: the last one that it ran in, 0 being its first repeats.
+    set_aside (one repeat, which nothing can be tested on); stopped (across epochs); failed; untrained. behind: the
+    winner's score less this one's over their common repeats (pairs), with its 95 % interval and one-sided p. round: the last one that it ran in, 0 being its first repeats.
     """
 
     configuration: int
@@ -374,8 +374,7 @@ class Race:
         if c == winner:
             place = "winner"
         elif place is None:
-            worse = test is not None and test.p is not None and test.p < level
-            place = "dismissed" if worse else "not_distinguished" if scores else "untrained"
+            place = _judged(test, level)
         found = _described(scores)
         reason = None
         if not scores:
@@ -384,6 +383,15 @@ class Race:
             reason = f"an interval needs at least {FEWEST_SCORES} repeats"
         shown = {} if test is None else test.shown()
         return Standing(c, place, len(scores), *found, self.rounds.get(c, 0), reason=reason, **shown)
+
+
+def _judged(test: "Paired | None", level: float) -> str:
+    """The place of one that is still in the race at its end, beside the winner."""
+    if test is None:
+        return "untrained"
+    if test.p is None:
+        return "set_aside"
+    return "dismissed" if test.p < level else "not_distinguished"
 
 
 def _described(scores: list[float]) -> tuple[float | None, float | None, float | None, float | None]:

@@ -42,6 +42,7 @@ from hnscc.tables import read_table
 LOOKS = {
     "winner": ("winner", PALETTE[1], "*"),
     "not_distinguished": ("not distinguished from it", PALETTE[0], "o"),
+    "set_aside": ("set aside after one repeat", PALETTE[5], "d"),
     "dismissed": ("dismissed", GREY, "v"),
     "stopped": ("stopped across epochs", "#a9adb2", "x"),
     "failed": ("failed", "#a9adb2", "P"),
@@ -110,7 +111,7 @@ def _findings(study: Study, rows: Sequence[Row]) -> Points:
 
 def _not_told(beside: Sequence[str]) -> str:
     if not beside:
-        return "None of the others is left: they were found worse, were stopped, failed, or were not trained."
+        return "None of the others is left: they were found worse, set aside, stopped, or failed."
     verb = "is" if len(beside) == 1 else "are"
     return f"{listed(beside)} {verb} not distinguished from it by the paired tests."
 

@@ -29,7 +29,7 @@ SEARCH = {
     "configurations": 6,
     "repeats": {"first": 2, "most": 6},
     "stopping": "successive_halving",
-    "budget": {"trials": 12.0},
+    "budget": {"trials": 14.0},
 }
 
 
