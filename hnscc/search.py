@@ -89,7 +89,8 @@ class Standing:
     score: mean over its repeats, with its 95 % t interval (None below 3 repeats). place: winner;
     not_distinguished (from the winner, at `level` over all that are compared); dismissed (worse by a paired test);
     set_aside (one repeat, which nothing can be tested on); stopped (across epochs); failed; untrained. behind: the
-    winner's score less this one's over their common repeats (pairs), with its 95 % interval and one-sided p. round: the last one that it ran in, 0 being its first repeats.
+    winner's score less this one's over their common repeats (pairs), with its 95 % interval and one-sided p. round:
+    the last one that it ran in, 0 being its first repeats.
     """
 
     configuration: int
