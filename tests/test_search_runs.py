@@ -52,8 +52,8 @@ def write(path: Path, store, search: dict | None = None, **settings) -> Path:
     return path
 
 
-def start(home: Path, *arguments) -> subprocess.Popen:
-    own = {"HOME": str(home), "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
+def start(home: Path, *arguments, environment: dict[str, str] | None = None) -> subprocess.Popen:
+    own = {"HOME": str(home), "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"} | (environment or {})
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     return subprocess.Popen(
         [sys.executable, "-m", *map(str, arguments)],
@@ -65,8 +65,8 @@ def start(home: Path, *arguments) -> subprocess.Popen:
     )
 
 
-def run(home: Path, *arguments, code: int = 0) -> tuple[str, str]:
-    process = start(home, *arguments)
+def run(home: Path, *arguments, code: int = 0, environment: dict[str, str] | None = None) -> tuple[str, str]:
+    process = start(home, *arguments, environment=environment)
     out, error = process.communicate(timeout=500)
     assert process.returncode == code, error + out
     return out, error
@@ -141,9 +141,11 @@ def test_the_winners_study_was_run_on_request_with_the_test_set_open(searched):
     assert scored[0]["dice_repeats_median"] is not None
 
 
-def test_killed_at_any_point_and_started_again_it_finds_the_same(searched, store, home, tmp_path):
-    """SIGKILL to the driver as soon as the first, the fourth and the tenth trial have left something; the same command
-    again each time: in the end the same tables, to the byte but for seconds, and the same winners."""
+def test_killed_at_any_point_and_started_again_it_finds_the_same(searched, store, home, tmp_path, cluster):
+    """SIGKILL to the driver as soon as trials have left the first, the fourth and the tenth file; the same command
+    again each time, the last on a running cluster: in the end the same tables, to the byte but for seconds, and the
+    same winners."""
+    address, token = cluster
     study = write(tmp_path / "search.yaml", store, {}, training={"epochs": 9, "patience": 9}, repeats=2)
     root = tmp_path / "run"
     for trials in (1, 4, 10):
@@ -154,7 +156,7 @@ def test_killed_at_any_point_and_started_again_it_finds_the_same(searched, store
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    run(home, "rayjobs.search", study, "--out", root)
+    run(home, "rayjobs.search", study, "--out", root, "--address", address, environment=token)
     expected = tables(searched[0] / "run")
     for name, table in tables(root).items():
         assert table.equals(expected[name], check_metadata=True), name

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -164,23 +163,6 @@ def test_what_cannot_run_is_refused_and_nothing_is_left(store, home, tmp_path, u
     assert not (tmp_path / "absent").exists()
     for text in (error,):
         assert "Traceback" not in text
-
-
-@pytest.fixture
-def cluster(home):
-    """A running cluster with a token and one GPU that is declared, not real: its address and environment."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
-    ray = Path(sys.executable).parent / "ray"
-    command = [ray, "start", "--head", "--block", f"--port={port}", "--num-cpus=2", "--num-gpus=1"]
-    command += ["--include-dashboard=false", "--disable-usage-stats"]
-    environment = os.environ | {"HOME": str(home), "OMP_NUM_THREADS": "1"} | token
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    yield f"127.0.0.1:{port}", token
-    process.terminate()
-    process.wait(timeout=60)
 
 
 def test_fractions_of_a_gpu_on_a_running_cluster(cluster, store, home, tmp_path, undisturbed):

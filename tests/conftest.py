@@ -1,0 +1,26 @@
+"""What several test files need of pytest; `home` is each one's own."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def cluster(home):
+    """A running cluster with a token and one GPU that is declared, not real: its address and environment."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
+    ray = Path(sys.executable).parent / "ray"
+    command = [ray, "start", "--head", "--block", f"--port={port}", "--num-cpus=2", "--num-gpus=1"]
+    command += ["--include-dashboard=false", "--disable-usage-stats"]
+    environment = os.environ | {"HOME": str(home), "OMP_NUM_THREADS": "1"} | token
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    yield f"127.0.0.1:{port}", token
+    process.terminate()
+    process.wait(timeout=60)
