@@ -3,8 +3,8 @@ found by what they are, and Ray's own packaging leaves them out."""
 
 import copy
 import json
-import re
 import logging
+import re
 import shutil
 import subprocess
 import sys
