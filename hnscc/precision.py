@@ -7,7 +7,7 @@ simulation, for with few values it covers it more often.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -84,16 +84,17 @@ def due(study: Study, left: Sequence[Trial]) -> list[Trial]:
     return sorted(wanted, key=lambda trial: trial.repeat)
 
 
-def settle(folder: RunFolder, study: Study, left: Collection[Trial]) -> Study:
+def settle(folder: RunFolder, study: Study, left: Iterable[Trial]) -> Study:
     """The study with what is enough by now: each variant's first look at which it was precise.
 
-    left: trials that are neither completed nor failed. The same trials settle the same, however often they were cut
-    short between.
+    left: trials that are neither completed nor failed; not asked for where nobody looks. The same trials settle the
+    same, however often they were cut short between.
     """
     rule = study.repeats
     if not isinstance(rule, UntilPrecise):
         return study
     study = study.model_copy(update={"repeats": rule.model_copy(update={"enough": {}})})
+    left = list(left)
     results: Results | None = None
     enough = {}
     for variant in study.variants:

@@ -13,12 +13,12 @@ import jinja2
 from markupsafe import Markup, escape
 
 from hnscc import paper
-from hnscc.blocks import Section
+from hnscc.blocks import Picture, Section
 from hnscc.config import Study, load_study
 from hnscc.errors import InputError
 from hnscc.figures import looks_of
 from hnscc.files import write_bytes, write_text
-from hnscc.pictures import NAMES, Gallery, draw
+from hnscc.pictures import NAMES, draw
 from hnscc.plan import RunFolder
 from hnscc.records import read_record
 from hnscc.report_tables import Source
@@ -48,10 +48,7 @@ def write_report(folder: RunFolder) -> None:
     facts = read_facts(folder, source)
     gallery = draw(folder, source)
     content = sections(source, gallery, facts)
-    _write_figures(folder, gallery)
-    title = f"Report of the study {source.study.name}"
-    write_text(folder.markdown, markdown(title, content))
-    write_text(folder.html, html(title, content))
+    write_pages(folder, f"Report of the study {source.study.name}", content, NAMES, gallery.pictures)
 
 
 def read_source(folder: RunFolder) -> Source:
@@ -130,15 +127,24 @@ def _once(values: Sequence[Any]) -> list[str]:
     return list(dict.fromkeys(str(value) for value in values if value not in (None, "")))
 
 
-def _write_figures(folder: RunFolder, gallery: Gallery) -> None:
-    """The figures of this report; those of an earlier one that it no longer has are removed."""
-    for name in NAMES:
-        picture = gallery.pictures.get(name)
+def write_pages(
+    folder: RunFolder,
+    title: str,
+    content: Sequence[Section],
+    names: Sequence[str],
+    pictures: Mapping[str, Picture],
+) -> None:
+    """Write a report and its figures. names: of all the figures that such a report may have; those of an earlier one
+    that it no longer has are removed."""
+    for name in names:
+        picture = pictures.get(name)
         for kind in ("png", "svg"):
             if picture:
                 write_bytes(folder.figure(name, kind), getattr(picture, kind))
             else:
                 folder.figure(name, kind).unlink(missing_ok=True)
+    write_text(folder.markdown, markdown(title, content))
+    write_text(folder.html, html(title, content))
 
 
 def html(title: str, content: Sequence[Section]) -> str:

@@ -6,13 +6,13 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from hnscc.config import Study, Training, dump_study, load_study
+from hnscc.config import Study, Training, Variant, dump_study, load_study
 from hnscc.errors import InputError
 from hnscc.files import write_json, write_text
 from hnscc.fold import FoldData, read_fold, write_fold
@@ -91,11 +91,15 @@ def plan_folds(study: Study) -> tuple[Store, list[FoldPlan]]:
                 found=", ".join(absent),
                 do="correct the variant, or prepare the store with that modality",
             )
-        check_model(variant.training.network, len(variant.modalities), store.size)
-    for variant in networks(study) if study.search else ():
-        check_model(variant.training.network, len(variant.modalities), store.size)
+    check_networks([*study.variants.values(), *(networks(study) if study.search else ())], store.size)
     plans = [plan_fold(store, study, fold) for fold in range(study.split.folds)]
     return store, [_test_closed(plan) for plan in plans] if study.search else plans
+
+
+def check_networks(variants: Iterable[Variant], size: int) -> None:
+    """Build each network once, however many variants have it; see `check_model`. size: of a slice, in pixels."""
+    for network, channels in {(each.training.network, len(each.modalities)): None for each in variants}:
+        check_model(network, channels, size)
 
 
 def _test_closed(plan: FoldPlan) -> FoldPlan:

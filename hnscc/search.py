@@ -19,6 +19,7 @@ dismiss the best configuration with a probability of at most `level` (Bonferroni
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, median
@@ -126,7 +127,7 @@ class Race:
     rounds: dict[int, int] = field(default_factory=dict)
     spent_early: bool = False  # the budget was spent before every configuration had its first repeats
     now: str = ""  # what is wanted, for a reader
-    batches: list["Batch"] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._steps = self._run()
@@ -157,16 +158,12 @@ class Race:
             return False
         return curve.ended or curve.failed or (until is not None and len(curve.scores) >= until)
 
-    def _batch(self) -> "Batch":
+    def _batch(self) -> Batch:
         """What was asked and has been trained."""
-        before: dict[Key, int] = {}
+        before: Counter[Key] = Counter()
         for batch in self.batches:
-            for key, epochs in batch.epochs.items():
-                before[key] = before.get(key, 0) + epochs
-        took = {}
-        for key, until in self._asked.items():
-            epochs = len(self.curves[key].scores)
-            took[key] = (epochs if until is None else min(epochs, until)) - before.get(key, 0)
+            before.update(batch.epochs)
+        took = {key: len(self.curves[key].scores) - before[key] for key in self._asked}
         ranked = self._ranked(self._scored())
         return Batch(took, self.score(ranked[0]) if ranked else None)
 
@@ -253,12 +250,11 @@ class Race:
     def _rounds(self) -> Generator[Wanted, None, None]:
         running = self._ranked(self._scored())
         looks = self._looks(len(running))
-        number = 0
+        number = raced = 0
         while len(running) > 1:
             self.places |= dict.fromkeys(self._worse(running, looks), "dismissed")
-            running = self._ranked([c for c in running if c not in self.places])
-            # Two that had their round are the last two.
-            if len(running) < 2 or (number and len(running) == 2 and self._had_last_round(running)):
+            running = [c for c in running if c not in self.places]
+            if len(running) < 2 or raced == 2:  # two that had a round to themselves are the last two
                 break
             running = running[: max(2, math.ceil(len(running) / 2))]
             affordable = self._affordable(running)
@@ -268,17 +264,12 @@ class Race:
             more = min(max(1, affordable // (left * len(running))), self.rules.repeats.most - n)
             if len(running) < 2 or more < 1:
                 break
-            number += 1
+            number, raced = number + 1, len(running)
             self.rounds |= dict.fromkeys(running, number)
             self.now = f"round {number}: {len(running)} configurations, {more} more repeats each"
             yield {(c, r): None for r in range(n + more) for c in running if r >= self.repeats(c)}
             self._note_failures(running)
             running = self._ranked([c for c in running if c not in self.places])
-
-    def _had_last_round(self, running: list[int]) -> bool:
-        return all(self.rounds.get(c) == max(self.rounds.values()) for c in running) and (
-            sum(number == max(self.rounds.values()) for number in self.rounds.values()) == 2
-        )
 
     def _looks(self, n: int) -> int:
         """At most how often the tests look: before every round, and at the end."""

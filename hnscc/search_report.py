@@ -31,14 +31,14 @@ from hnscc.blocks import (
 )
 from hnscc.config import Range, Study
 from hnscc.figures import GREY, PALETTE, WIDTH, render, styled
-from hnscc.files import write_bytes, write_text
 from hnscc.plan import RunFolder
-from hnscc.report import html, markdown, read_invocations
+from hnscc.report import read_invocations, write_pages
 from hnscc.search import Key, Race
 from hnscc.search_results import columns_of, plain
 from hnscc.space import name_of
 from hnscc.tables import read_table
 
+NAMES = ("configurations", "settings", "importance", "budget")
 LOOKS = {
     "winner": ("winner", PALETTE[1], "*"),
     "not_distinguished": ("not distinguished from it", PALETTE[0], "o"),
@@ -59,15 +59,7 @@ def write_search_report(folder: RunFolder, study: Study, race: Race) -> None:
     rows = read_table(folder, "configurations").to_pylist()
     pictures = _pictures(study, race, rows)
     content = _sections(folder, study, race, rows, pictures)
-    for name in ("configurations", "settings", "importance", "budget"):
-        for kind in ("png", "svg"):
-            if name in pictures:
-                write_bytes(folder.figure(name, kind), getattr(pictures[name], kind))
-            else:
-                folder.figure(name, kind).unlink(missing_ok=True)
-    title = f"Report of the search {study.name}"
-    write_text(folder.markdown, markdown(title, content))
-    write_text(folder.html, html(title, content))
+    write_pages(folder, f"Report of the search {study.name}", content, NAMES, pictures)
 
 
 def _sections(
@@ -91,9 +83,8 @@ def _findings(study: Study, rows: Sequence[Row]) -> Points:
     if not rows or rows[0]["place"] != "winner":
         return Points("", ("No configuration was trained to its end.",))
     winner, *others = rows
-    interval = (
-        "" if winner["score_low"] is None else " " + _between(winner["score_low"], winner["score_high"])
-    )
+    low, high = winner["score_low"], winner["score_high"]
+    interval = "" if low is None else " " + between(score(low), score(high))
     beside = [row["configuration"] for row in others if row["place"] == "not_distinguished"]
     written = [row["configuration"] for row in others if row["written"]]
     tried, repeats = several(len(rows), "configuration"), several(winner["repeats"], "repeat")
@@ -122,10 +113,6 @@ def _settings(study: Study, row: Row) -> str:
 
 def _written(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _between(low: float, high: float) -> str:
-    return between(score(low), score(high))
 
 
 def _p(row: Row) -> Cell:
@@ -248,9 +235,10 @@ def configurations_figure(race: Race, rows: Sequence[Row]) -> Figure | None:
         return None
     figure = Figure(figsize=(WIDTH, 1.2 + 0.27 * len(scored)), layout="constrained")
     axes = figure.subplots()
+    scores = {name_of(c): race.scores(c) for c in range(len(race.configurations))}
     for place, row in enumerate(scored):
         _, colour, _ = LOOKS[row["place"]]
-        repeats = race.scores(int(row["configuration"][1:]))
+        repeats = scores[row["configuration"]]
         axes.scatter(repeats, [place] * len(repeats), s=14, color=colour, alpha=0.45, lw=0)
         if row["score_low"] is not None:
             axes.plot([row["score_low"], row["score_high"]], [place, place], color=colour, lw=1.6)
@@ -265,12 +253,11 @@ def configurations_figure(race: Race, rows: Sequence[Row]) -> Figure | None:
         )
     axes.set_yticks(range(len(scored)), [row["configuration"] for row in scored], fontsize=8)
     axes.set_ylim(len(scored) - 0.4, -0.6)
-    low = min(min(race.scores(int(row["configuration"][1:]))) for row in scored)
-    high = max(max(race.scores(int(row["configuration"][1:]))) for row in scored)
+    # By the dots alone: an interval of few repeats may be wider than all there is to see.
+    every = [each for row in scored for each in scores[row["configuration"]]]
+    low, high = min(every), max(every)
     margin = 0.05 * (high - low) or 0.01
-    axes.set_xlim(
-        low - margin, high + margin
-    )  # an interval of two repeats may be wider than all there is to see
+    axes.set_xlim(low - margin, high + margin)
     axes.set_xlabel("validation soft Jaccard")
     axes.grid(axis="x", color="#e3e5e8")
     axes.set_axisbelow(True)

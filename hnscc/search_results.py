@@ -14,9 +14,8 @@ from hnscc.encode import parquet_bytes
 from hnscc.errors import InputError
 from hnscc.files import read_sealed, write_bytes, write_sealed, write_text
 from hnscc.plan import RunFolder, Trial, trial_seeds
-from hnscc.records import progress, read_record
+from hnscc.records import damage, progress, read_record
 from hnscc.results import Fold, Result, Results, load_fold, load_trial
-from hnscc.run import trial_status
 from hnscc.schemas import HISTORY, REAL, SEARCH_TABLES, TEXT, WHOLE, YES, schema
 from hnscc.search import Curve, Key, Race, Standing
 from hnscc.space import Setting, base_of, name_of, winners_file
@@ -65,7 +64,7 @@ def curve_of(folder: RunFolder, key: Key, identity: str | None = None) -> Curve 
     """
     trial = trial_of(key)
     where = folder.trial(trial.trial_id)
-    record, saved = read_record(where), progress(where)
+    record = read_record(where)
     if identity and record and record["identity"] != identity:
         raise InputError(
             "The run folder holds a trial that this search would now train otherwise.",
@@ -74,13 +73,13 @@ def curve_of(folder: RunFolder, key: Key, identity: str | None = None) -> Curve 
             found="another identity",
             do="set them back, or search into another folder (--out, or another name)",
         )
-    if identity and saved and saved["identity"] != identity:
-        saved = None
-    state, _ = trial_status(folder, trial)
-    if state == "completed":
+    if record and record["status"] == "completed" and not damage(where, record):
         history = pq.read_table(io.BytesIO(where.history.read_bytes())).to_pylist()
         return _curve(history, record["attempts"], ended=True)
-    if state == "failed":  # its last checkpoint is still there
+    saved = progress(where)
+    if identity and saved and saved["identity"] != identity:
+        saved = None
+    if record and record["status"] == "failed":  # its last checkpoint is still there
         return _curve(saved["history"] if saved else [], record["attempts"], ended=True, failed=True)
     return _curve(saved["history"], saved["attempts"], ended=False) if saved else None
 

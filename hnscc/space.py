@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -12,10 +12,12 @@ from hnscc.config import SEARCHED, Range, Search, Study, Variant, merge
 from hnscc.errors import InputError
 
 Setting = dict[str, Any]  # the searched settings of a configuration: {"training.learning_rate": 0.001, ...}
-# A search compares scores: what a score is must be the same for all.
-SCORING = ("training.monitor", "augmentation.validation")
-# How a training is computed, not what: the same for all, and chosen before anything is written.
-COMPUTING = ("training.device", "training.precision", "training.threads")
+# A search compares scores, so what a score is must be the same for all; and how a training is computed, not what, is
+# chosen before anything is written.
+NOT_SEARCHED = {
+    **dict.fromkeys(("training.monitor", "augmentation.validation"), "changes what the score means"),
+    **dict.fromkeys(("training.device", "training.precision", "training.threads"), "says how it is computed"),
+}
 PARTS = ("training", "augmentation")
 MOST_CORNERS = 4096
 # Of the epochs, where `stopping` looks; the share that successive halving keeps at each (eta 3, as in ASHA).
@@ -84,16 +86,19 @@ def _corners(study: Study) -> list[Setting]:
     """Every combination of lists and ends, to be checked before anything is trained; none where there are too many."""
     ends = _ends(study)
     few = math.prod(map(len, ends.values())) <= MOST_CORNERS
-    return (
-        [dict(zip(ends, values, strict=True)) for values in itertools.product(*ends.values())] if few else []
-    )
+    return list(_combinations(ends)) if few else []
 
 
 def networks(study: Study) -> list[Variant]:
     """A variant for each network that the ranges name by lists and ends: to be built before anything is trained."""
     named = {path: values for path, values in _ends(study).items() if path.startswith("training.network")}
-    combinations = itertools.islice(itertools.product(*named.values()), MOST_CORNERS)
-    return [variant_of(study, dict(zip(named, each, strict=True)), "search.ranges") for each in combinations]
+    first = itertools.islice(_combinations(named), MOST_CORNERS)
+    return [variant_of(study, settings, "search.ranges") for settings in first]
+
+
+def _combinations(values: Mapping[str, Iterable[Any]]) -> Iterator[Setting]:
+    """Every combination of the settings' values, the last setting changing fastest."""
+    return (dict(zip(values, each, strict=True)) for each in itertools.product(*values.values()))
 
 
 def _check_study(study: Study, search: Search) -> None:
@@ -127,21 +132,13 @@ def _check_path(study: Study, path: str, search: Search) -> None:
         raise _wrong(
             "There is no such setting.", where, f"one of {', '.join(known)}", path, "correct its name"
         )
-    if path in COMPUTING:
+    if path in NOT_SEARCHED:
         raise _wrong(
             "This setting cannot be searched.",
             where,
-            "settings of what is trained",
-            f"{path} says how it is computed",
-            "give it in the section training",
-        )
-    if path in SCORING:
-        raise _wrong(
-            "This setting cannot be searched.",
-            where,
-            "settings that leave the score what it is",
-            f"{path} changes what the score means",
-            "leave it out of the ranges",
+            "settings of what is trained, which leave the score what it is",
+            f"{path} {NOT_SEARCHED[path]}",
+            f"leave it out of the ranges, and give it in the section {path.partition('.')[0]}",
         )
     if path == "training.epochs" and search.stopping != "none":
         raise _wrong(
@@ -242,12 +239,6 @@ def kept_of(reached: int) -> int:
 def number_of(search: Search) -> int:
     """How many configurations are tried."""
     return search.configurations or math.prod(len(each) for each in search.ranges.values())
-
-
-def grid(search: Search) -> list[Setting]:
-    """Every combination of the lists, the last setting changing fastest."""
-    names = list(search.ranges)
-    return [dict(zip(names, values, strict=True)) for values in itertools.product(*search.ranges.values())]
 
 
 def is_whole(study: Study, path: str) -> bool:

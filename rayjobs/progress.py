@@ -242,15 +242,14 @@ def print_table_1(folder: RunFolder) -> None:
         shown.add_column(name)
     for row in read_table(folder, "pooled").to_pylist():
         if row["split"] == "test":
-            repeats = _with_range(
-                row["dice_repeats_median"], row["dice_repeats_q25"], row["dice_repeats_q75"]
-            )
-            model = _with_range(row["dice"], row["dice_low"], row["dice_high"])
+            repeats = with_range(row["dice_repeats_median"], row["dice_repeats_q25"], row["dice_repeats_q75"])
+            model = with_range(row["dice"], row["dice_low"], row["dice_high"])
             shown.add_row(row["variant"], str(row["repeats"]), repeats, model)
     Console(width=None if sys.stdout.isatty() else 120).print(shown)
 
 
-def _with_range(value: float | None, low: float | None, high: float | None) -> str:
+def with_range(value: float | None, low: float | None, high: float | None) -> str:
+    """A number and its interval, for a terminal."""
     if value is None:
         return "–"
     return f"{value:.3f}" if low is None or high is None else f"{value:.3f} ({low:.3f} to {high:.3f})"

@@ -27,10 +27,10 @@ from rich.table import Table
 from hnscc.config import SEARCHED, Range, Study, Training, dump_study, load_study
 from hnscc.errors import InputError, told
 from hnscc.files import write_text
-from hnscc.model import check_model, resolve_device
+from hnscc.model import resolve_device
 from hnscc.plan import RunFolder, differences, identity, trial_settings
 from hnscc.records import tidy_run
-from hnscc.run import PreparedRun, choose, run_folder
+from hnscc.run import PreparedRun, check_networks, choose, run_folder
 from hnscc.search import Curve, Key, Propose, Race, Standing, Wanted
 from hnscc.search_report import write_search_report
 from hnscc.search_results import (
@@ -45,6 +45,7 @@ from hnscc.seeds import derive_seed
 from hnscc.space import Setting, base_of, check_search, is_whole, name_of, number_of, with_configurations
 from rayjobs.cluster import connected, resolve_on_cluster
 from rayjobs.patient_files import refuse_in_job
+from rayjobs.progress import with_range
 from rayjobs.study import only_run, prepared, report_outcome, run_study, shown, train_trials
 
 # Where a draw was there before, so many others are tried.
@@ -54,7 +55,8 @@ SHOWN = 12
 
 @dataclass(frozen=True)
 class SearchOutcome:
-    """standings: every configuration, the winner first. lost: trials that should have been trained and left nothing."""
+    """standings: every configuration, the winner first; none of a search that is not over. lost: trials that should
+    have been trained and left nothing."""
 
     folder: RunFolder
     configurations: list[Setting]
@@ -88,11 +90,11 @@ def run_search(study: Study, out: str | Path | None, address: str | None) -> Sea
             resolve = functools.cache(resolve_on_cluster(study) if address else resolve_device)
             _check_gpu_hours(run)
             lost, interrupted = _search(study, race, run, resolve, token, recorded)
-        standings = race.standings()
+        standings: list[Standing] = []
         if not interrupted and not lost:
             tidy_run(folder, set())
             tried = with_configurations(study, race.configurations)
-            write_search_results(folder, tried, race)
+            standings = write_search_results(folder, tried, race)
             write_search_report(folder, tried, race)
         return SearchOutcome(folder, race.configurations, standings, lost, interrupted)
 
@@ -171,8 +173,7 @@ def _with_configurations(
     if len(run.study.variants) == len(race.configurations) and SEARCHED not in run.study.variants:
         return run
     study = with_configurations(study, race.configurations)
-    for variant in study.variants.values():
-        check_model(variant.training.network, len(variant.modalities), run.folds[0].images.shape[-1])
+    check_networks(study.variants.values(), run.folds[0].images.shape[-1])
     # What was ever proposed stays, though fewer are wanted now: there are trials of its name.
     proposed = [*race.configurations, *recorded[len(race.configurations) :]]
     write_search(run.folder, SearchRecord(proposed, race.side_by_side))
@@ -309,7 +310,7 @@ def _settings(study: Study, drawn: dict[str, Any]) -> Setting:
 # --- the command
 
 
-def report_search(outcome: SearchOutcome, study_file: str) -> int:
+def report_search(outcome: SearchOutcome) -> int:
     """Say what was found and what to do next; the exit code: 0, 1 where there is no winner, 130 after an interrupt."""
     if outcome.interrupted:
         print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
@@ -345,8 +346,8 @@ def _print_standings(outcome: SearchOutcome) -> None:
             name_of(each.configuration),
             each.place.replace("_", " "),
             str(each.repeats),
-            _interval(each.score, each.score_low, each.score_high),
-            _interval(each.behind, each.behind_low, each.behind_high),
+            with_range(each.score, each.score_low, each.score_high),
+            with_range(each.behind, each.behind_low, each.behind_high),
             settings,
         )
     Console(width=None if sys.stdout.isatty() else 160).print(table)
@@ -354,16 +355,10 @@ def _print_standings(outcome: SearchOutcome) -> None:
         print(f"and {more} more, in the table `configurations`")
 
 
-def _interval(value: float | None, low: float | None, high: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.3f}" + ("" if low is None else f" ({low:.3f} to {high:.3f})")
-
-
 def search_and_report(study_file: str, out: str | None, address: str | None, run: bool) -> int:
     """Search; then, if asked to, run the winners' study in the folder `winners` below the search's."""
     outcome = run_search(load_study(study_file), out, address)
-    code = report_search(outcome, study_file)
+    code = report_search(outcome)
     if code or not run:
         return code
     folder = outcome.folder

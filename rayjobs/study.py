@@ -14,10 +14,9 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from ray import tune
@@ -46,8 +45,6 @@ from rayjobs.cluster import (
 from rayjobs.patient_files import refuse_in_job
 from rayjobs.progress import RESTARTS, AllDone, StudyProgress, Watch, print_table_1
 from rayjobs.worker import TrialWorker
-
-NOT_PAUSED: Mapping[Trial, int | None] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -78,13 +75,14 @@ def run_study(study: Study, out: str | Path | None, address: str | None, limit: 
         with contextlib.ExitStack() as during:
             run, token = prepared(study, folder, address, during)
             left = run.missing()
-            run = _settled(run, [trial for trial in left if trial_status(folder, trial)[0] == "missing"])
+            run = _settled(run, (trial for trial in left if trial_status(folder, trial)[0] == "missing"))
             tried: list[Trial] = []
             interrupted = False
             while todo := _next(run, left, tried, limit):
                 if not address and not tried:
                     during.enter_context(connected(None))
-                interrupted = train_trials(run, todo, token, planned=plan_trials(run.study), left=left)
+                planned = plan_trials(run.study)
+                interrupted = train_trials(run, todo, token, planned=planned, left=left, until={})
                 tried += todo
                 states = {trial: trial_status(folder, trial)[0] for trial in todo}
                 left = [trial for trial in left if states.get(trial) != "completed"]
@@ -106,7 +104,7 @@ def _next(run: PreparedRun, left: list[Trial], tried: list[Trial], limit: int | 
     return more[: None if limit is None else limit - len(tried)]
 
 
-def _settled(run: PreparedRun, waiting: list[Trial]) -> PreparedRun:
+def _settled(run: PreparedRun, waiting: Iterable[Trial]) -> PreparedRun:
     """Where repeats end once they are precise: with what is enough by now, as study.yaml then says too."""
     study = settle(run.folder, run.study, waiting)
     if study == run.study:
@@ -200,7 +198,7 @@ def train_trials(
     *,
     planned: Sequence[Trial],
     left: Sequence[Trial],
-    until: Mapping[Trial, int | None] = NOT_PAUSED,
+    until: Mapping[Trial, int | None],
 ) -> bool:
     """Let Tune schedule `todo`, of the planned trials that are left; returns whether the user interrupted it.
 

@@ -7,9 +7,12 @@ import pytest
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_space import error_of, searched
 
 from hnscc.config import Search
+from hnscc.errors import InputError
 from hnscc.search import Curve, Race, paired
+from hnscc.space import check_search
 
 EPOCHS = 9
 
@@ -161,7 +164,6 @@ def test_a_budget_of_time_spent_early_says_so():
 @pytest.mark.parametrize("method", ["random", "tpe"])
 def test_a_budget_of_trials_that_is_accepted_is_kept(stopping, method):
     """Scores without any order, so that as many as can go on at each rung."""
-    from test_space import error_of, searched
 
     from hnscc.space import check_search
 
@@ -179,9 +181,6 @@ def test_a_budget_of_trials_that_is_accepted_is_kept(stopping, method):
 
 
 def _accepted(study) -> bool:
-    from hnscc.errors import InputError
-    from hnscc.space import check_search
-
     try:
         check_search(study)
     except InputError:

@@ -1,10 +1,7 @@
 """Whole searches, and studies that stop once they are precise, on a real local Ray, each in a process of its own."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from commands import run, start
 from stores import make_store, study_of
 
 from hnscc.config import load_study
@@ -19,7 +17,6 @@ from hnscc.plan import RunFolder, plan_trials
 from hnscc.results import load_fold
 from hnscc.tables import query
 
-ROOT = Path(__file__).parent.parent
 SEARCH = {
     "method": "tpe",
     "ranges": {
@@ -50,26 +47,6 @@ def write(path: Path, store, search: dict | None = None, **settings) -> Path:
         del raw["variants"]
     path.write_text(yaml.safe_dump(raw, sort_keys=False))
     return path
-
-
-def start(home: Path, *arguments, environment: dict[str, str] | None = None) -> subprocess.Popen:
-    own = {"HOME": str(home), "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"} | (environment or {})
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    return subprocess.Popen(
-        [sys.executable, "-m", *map(str, arguments)],
-        env=inherited | own,
-        cwd=ROOT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def run(home: Path, *arguments, code: int = 0, environment: dict[str, str] | None = None) -> tuple[str, str]:
-    process = start(home, *arguments, environment=environment)
-    out, error = process.communicate(timeout=500)
-    assert process.returncode == code, error + out
-    return out, error
 
 
 def tables(root: Path) -> dict:

@@ -1,5 +1,7 @@
 """Ranges and what they give: configurations that can be trained, or one clear error."""
 
+import math
+
 import pytest
 import yaml
 
@@ -83,8 +85,6 @@ def test_tpe_learns_where_scores_are_high():
 
 
 def _magnitude(settings) -> float:
-    import math
-
     return math.log10(settings["training.learning_rate"])
 
 

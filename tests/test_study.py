@@ -4,10 +4,10 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
+import commands
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -15,7 +15,6 @@ from stores import make_store, study_of
 
 from hnscc.plan import RunFolder
 
-ROOT = Path(__file__).parent.parent
 TABLES = [
     "cohort",
     "trials",
@@ -48,20 +47,12 @@ def write_study(path: Path, store, **settings) -> Path:
     return path
 
 
-def start(home: Path, *arguments, environment: dict[str, str] | None = None) -> subprocess.Popen:
-    command = [sys.executable, "-m", "rayjobs.study", *map(str, arguments)]
-    own = {"HOME": str(home), "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"} | (environment or {})
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    return subprocess.Popen(
-        command, env=inherited | own, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+def start(home: Path, *arguments) -> subprocess.Popen:
+    return commands.start(home, "rayjobs.study", *arguments)
 
 
-def run(home: Path, *arguments, code: int = 0, environment: dict[str, str] | None = None) -> tuple[str, str]:
-    process = start(home, *arguments, environment=environment)
-    out, error = process.communicate(timeout=400)
-    assert process.returncode == code, error + out
-    return out, error
+def run(home: Path, *arguments, **expected) -> tuple[str, str]:
+    return commands.run(home, "rayjobs.study", *arguments, **expected)
 
 
 def tables(root: Path) -> dict:
