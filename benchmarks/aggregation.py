@@ -30,13 +30,13 @@ import pyarrow.parquet as pq
 import scipy.stats
 from figures import ROUNDS, Figure, in_turn, ratios, tell
 
-from hnscc.config import parse_study
-from hnscc.evaluate import READINGS, choose_threshold, median_position
-from hnscc.metrics import CONVENTIONS, SLICE_SETS, THRESHOLDS, Counts
-from hnscc.plan import SPLITS, RunFolder, Trial, plan_trials, trial_seeds
-from hnscc.results import Fold, Median, Result, Results
-from hnscc.schemas import TABLES, schema
-from hnscc.tables import save_tables
+from hnscc.aggregation.results import Fold, Median, Result, Results
+from hnscc.aggregation.schemas import TABLES, schema
+from hnscc.aggregation.tables import save_tables
+from hnscc.scores.metrics import CONVENTIONS, SLICE_SETS, THRESHOLDS, Counts
+from hnscc.scores.thresholds import READINGS, choose_threshold, median_position
+from hnscc.study.config import parse_study
+from hnscc.study.plan import SPLITS, RunFolder, Trial, plan_trials, trial_seeds
 
 VARIANTS = ("pet", "mri", "pet_mri", "pet_mri_augmented")
 REPEATS = 50

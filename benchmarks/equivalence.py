@@ -25,14 +25,14 @@ import torch
 from figures import Figure, machine, tell
 from torch import nn
 
-import hnscc.train
+import hnscc.training.process
 from data_prep.build import cores, prepare
-from hnscc.config import Study, parse_study
-from hnscc.layers import Doubling, Dropout
-from hnscc.model import resolve_device
-from hnscc.plan import Trial
-from hnscc.records import is_complete, read_record
-from hnscc.run import prepare_run
+from hnscc.study.config import Study, parse_study
+from hnscc.study.plan import Trial
+from hnscc.training.layers import Doubling, Dropout
+from hnscc.training.model import resolve_device
+from hnscc.training.prepare import prepare_run
+from hnscc.training.records import is_complete, read_record
 
 MARGIN, LEVEL = 0.02, 0.05
 STUDY = {
@@ -50,7 +50,7 @@ STUDY = {
 
 
 class PlainAdam:
-    """PyTorch's own, as hnscc.train calls it."""
+    """PyTorch's own, as hnscc.training.process calls it."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], *, learning_rate: float, epsilon: float) -> None:
         self.adam = torch.optim.Adam(parameters, lr=learning_rate, eps=epsilon)
@@ -64,7 +64,7 @@ def without_fast_path() -> None:
     """For this process."""
     Dropout.forward = nn.Dropout.forward
     Doubling.forward = nn.ConvTranspose2d.forward
-    hnscc.train.Adam = PlainAdam
+    hnscc.training.process.Adam = PlainAdam
     torch.channels_last = torch.contiguous_format
 
 
@@ -83,7 +83,7 @@ def train(store: str, out: Path, repeats: int, repeat: int, fast: bool) -> float
     trial = Trial("pet_mri", 0, repeat)
     folder = run.folder.trial(trial.trial_id)
     if not is_complete(folder):
-        for _ in hnscc.train.train_trial(
+        for _ in hnscc.training.process.train_trial(
             study, trial, run.folds[0], folder, device=device, precision=precision
         ):
             pass

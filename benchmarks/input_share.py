@@ -4,7 +4,7 @@
 
 The phantom cohort of 44 patients is prepared at 128 x 128 pixels. On it, in one process and on one thread, the fold of
 studies/paper.yaml is read from the disk (its files forgotten by the system's cache) and normalised, and one trial of
-each variant is trained for two epochs by hnscc.train.train_trial; calls into hnscc.augment are timed within it. Of each
+each variant is trained for two epochs by `train_trial`; calls into hnscc.training.augment are timed within it. Of each
 trial that gives what its augmentation takes once (copies: 5) and in an epoch (copies: fresh), an epoch (its checkpoint
 included), and the rest that is done once (building the network, predictions, files).
 
@@ -26,15 +26,15 @@ from typing import Any
 
 from figures import ROUNDS, Figure, tell
 
-import hnscc.train
+import hnscc.training.process
 from data_prep.build import prepare
 from data_prep.phantom import make_phantom
-from hnscc.config import Study, Variant, load_study
-from hnscc.fold import FoldData, read_fold
-from hnscc.model import resolve_device
-from hnscc.plan import Trial, TrialFolder
-from hnscc.records import read_record
-from hnscc.run import plan_folds
+from hnscc.cohort.fold import FoldData, read_fold
+from hnscc.study.config import Study, Variant, load_study
+from hnscc.study.plan import Trial, TrialFolder
+from hnscc.training.model import resolve_device
+from hnscc.training.prepare import plan_folds
+from hnscc.training.records import read_record
 
 TARGET = 0.02
 EPOCHS = 60
@@ -63,17 +63,17 @@ class Cost:
 
 @contextmanager
 def timed_augmentation() -> Iterator[list[float]]:
-    """Seconds of each call that hnscc.train makes into hnscc.augment meanwhile."""
+    """Seconds of each call that hnscc.training.process makes into hnscc.training.augment meanwhile."""
     took: list[float] = []
     names = ("augment", "augment_copies")
-    before = {name: getattr(hnscc.train, name) for name in names}
+    before = {name: getattr(hnscc.training.process, name) for name in names}
     for name in names:
-        setattr(hnscc.train, name, timed(before[name], took))
+        setattr(hnscc.training.process, name, timed(before[name], took))
     try:
         yield took
     finally:
         for name in names:
-            setattr(hnscc.train, name, before[name])
+            setattr(hnscc.training.process, name, before[name])
 
 
 def timed(function: Callable[..., Any], took: list[float]) -> Callable[..., Any]:
@@ -95,7 +95,9 @@ def train(study: Study, name: str, data: FoldData) -> Cost:
         began = time.perf_counter()
         ends, augmented = [], []
         trial = Trial(name, 0, 0)
-        for _ in hnscc.train.train_trial(study, trial, data, folder, device=device, precision=precision):
+        for _ in hnscc.training.process.train_trial(
+            study, trial, data, folder, device=device, precision=precision
+        ):
             ends.append(time.perf_counter())
             augmented.append(sum(took))
         whole = time.perf_counter() - began

@@ -4,7 +4,7 @@
 
 Each measurement is a fresh process, as Ray's workers are. It imports what a trial needs and makes a fold's slices (266
 of training, 48 of validation, 58 of test, as the paper's study has of the phantom cohort; all workers of a machine
-share one copy). What it then has resident is the worker's. It trains trials by hnscc.train.train_trial; the peak is
+share one copy). What it then has resident is the worker's. It trains trials by `train_trial`; the peak is
 what the kernel keeps (VmHWM), forgotten before the first trial.
 
 What is left: the peak of one trial, of two epochs with copies: 5, less the worker's memory; less weights, Adam's two
@@ -35,11 +35,11 @@ from roofline import MODALITIES, SETTINGS, fit_of, slices, study_of
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hnscc.fold import FoldData
-from hnscc.model import resolve_device
-from hnscc.plan import SPLITS, TrialFolder, plan_trials
-from hnscc.records import read_record
-from hnscc.train import train_trial
+from hnscc.cohort.fold import FoldData
+from hnscc.study.plan import SPLITS, TrialFolder, plan_trials
+from hnscc.training.model import resolve_device
+from hnscc.training.process import train_trial
+from hnscc.training.records import read_record
 
 MB = 1e6
 MOST_LEFT, MOST_GROWTH = 300, 1.05

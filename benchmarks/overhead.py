@@ -26,10 +26,10 @@ from ray import tune
 
 import rayjobs.study
 import rayjobs.worker
-from hnscc.config import Study, load_study
-from hnscc.plan import RunFolder, TrialFolder, plan_trials
-from hnscc.run import PreparedRun, prepare_run
-from hnscc.train import train_trial
+from hnscc.study.config import Study, load_study
+from hnscc.study.plan import RunFolder, TrialFolder, plan_trials
+from hnscc.training.prepare import PreparedRun, prepare_run
+from hnscc.training.process import train_trial
 from rayjobs.cluster import connected
 
 ROW = {"epoch": 1, "train_loss": 0.5, "val_loss": 0.5, "val_soft_jaccard": 0.5, "seconds": 0.0}

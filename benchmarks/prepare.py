@@ -33,7 +33,7 @@ from scipy import ndimage
 
 from data_prep import phantom
 from data_prep.build import cores, prepare, worker_pool
-from hnscc.seeds import generator
+from hnscc.base.seeds import generator
 
 SIZE = 128
 MRI_SHAPE, MRI_SPACING = (512, 512, 60), (0.7, 0.7, 3.0)

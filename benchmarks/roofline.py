@@ -8,7 +8,7 @@ thread, channels_last, bf16 where the processor computes in it, else fp32; the b
 training step needs, at each of them, as many floating point operations for the gradient of the weights and for the
 gradient of the input (which the first layer does not need) as forward. All of these at those speeds are the ideal time
 of a step: no activation, normalisation, dropout, loss or optimiser, and no data. Against it stands a step of the
-project's own code (an epoch of a few batches by hnscc.train, divided by their number). share = ideal / measured.
+project's own code (an epoch of a few batches by `train_trial`, divided by their number). share = ideal / measured.
 
 Both are measured in every round, in turn, in seconds of this process's processor time, so that what else runs on the
 machine counts as little as can be.
@@ -27,10 +27,10 @@ import torch
 from figures import ROUNDS, Figure, in_turn, ratios, tell
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import hnscc.train
-from hnscc.config import parse_study
-from hnscc.model import build_model, resolve_device
-from hnscc.plan import plan_trials
+import hnscc.training.process
+from hnscc.study.config import parse_study
+from hnscc.study.plan import plan_trials
+from hnscc.training.model import build_model, resolve_device
 
 SIZE, MODALITIES = 128, ("pet", "mri")
 # The two networks of the studies in studies/, with their batch sizes.
@@ -131,13 +131,15 @@ def study_of(settings: dict[str, Any], precision: str, **more: Any) -> Any:
     )
 
 
-def fit_of(settings: dict[str, Any], precision: str) -> hnscc.train._Fit:
-    """A trial about to begin, as hnscc.train makes it."""
+def fit_of(settings: dict[str, Any], precision: str) -> hnscc.training.process._Fit:
+    """A trial about to begin, as hnscc.training.process makes it."""
     study = study_of(settings, precision)
-    record = hnscc.train.new_record(study, plan_trials(study)[0], "", device="cpu", precision=precision)
-    hnscc.train._prepare_torch(record, 1.0)
+    record = hnscc.training.process.new_record(
+        study, plan_trials(study)[0], "", device="cpu", precision=precision
+    )
+    hnscc.training.process._prepare_torch(record, 1.0)
     model = build_model(study.training.network, len(MODALITIES), record["seeds"]["initialisation"])
-    return hnscc.train._Fit.start(model, study.training, record)
+    return hnscc.training.process._Fit.start(model, study.training, record)
 
 
 def slices(count: int) -> tuple[np.ndarray, np.ndarray]:

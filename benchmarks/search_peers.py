@@ -5,7 +5,7 @@
 
 Every search draws from the same pool of configurations and may train as many epochs. `random` trains each
 configuration once and takes the best score; `ASHA` does so with Ray Tune's own rungs (AsyncHyperBandScheduler's
-bracket, reduction factor 3, grace period a ninth of the epochs), one trial at a time; `race` is hnscc.search: with one
+bracket, reduction factor 3, grace period a ninth of the epochs), one trial at a time; `race` is ours: with one
 first repeat of each of half the pool, with two of each of a quarter, or (`halving`) with one of the whole pool and
 successive halving across epochs.
 
@@ -39,15 +39,15 @@ from ray.tune.schedulers.async_hyperband import _Bracket
 from ray.tune.schedulers.trial_scheduler import TrialScheduler
 
 from data_prep.build import cores
-from hnscc.config import Search, Study, parse_study
-from hnscc.fold import read_fold
-from hnscc.plan import TrialFolder
-from hnscc.records import is_complete, read_record
-from hnscc.run import plan_folds
-from hnscc.search import Curve, Race
-from hnscc.search_results import trial_of
-from hnscc.space import with_configurations
-from hnscc.train import train_trial
+from hnscc.cohort.fold import read_fold
+from hnscc.searching.race import Curve, Race
+from hnscc.searching.search_results import trial_of
+from hnscc.study.config import Search, Study, parse_study
+from hnscc.study.plan import TrialFolder
+from hnscc.study.ranges import with_configurations
+from hnscc.training.prepare import plan_folds
+from hnscc.training.process import train_trial
+from hnscc.training.records import is_complete, read_record
 from rayjobs.search import proposer
 
 LEVEL, ETA = 0.05, 3

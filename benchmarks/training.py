@@ -26,10 +26,10 @@ from figures import ROUNDS, Figure, in_turn, machine, ratios, seconds, tell
 
 from data_prep.build import cores, prepare
 from data_prep.phantom import make_phantom
-from hnscc.config import load_study
-from hnscc.fold import FoldData
-from hnscc.model import resolve_device
-from hnscc.run import prepare_run
+from hnscc.cohort.fold import FoldData
+from hnscc.study.config import load_study
+from hnscc.training.model import resolve_device
+from hnscc.training.prepare import prepare_run
 
 NAIVE = Path(__file__).with_name("naive.py")
 SIZE = 128

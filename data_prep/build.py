@@ -14,8 +14,8 @@ from typing import Any
 from data_prep.manifest import Row, read_manifest, refused
 from data_prep.place import MIN_COVERAGE, place_scan, same_grid
 from data_prep.read import Grid, read_grid, read_volume
-from hnscc.places import place
-from hnscc.store import Scan, Store, begin_store, finish_store, write_scan
+from hnscc.base.locations import place
+from hnscc.cohort.store import Scan, Store, begin_store, finish_store, write_scan
 
 Progress = Callable[[int, int, str], None]  # done, total, text
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hnscc.errors import InputError
+from hnscc.base.errors import InputError
 
 REQUIRED = ("patient_id", "scan_id", "mask")
 OPTIONAL = ("split", "roi")

@@ -27,9 +27,9 @@ from scipy import ndimage
 
 from data_prep.anatomy import LABEL, TISSUES, draw, draw_lesions, draw_nodes, make_waves
 from data_prep.build import cores, worker_pool
-from hnscc.errors import InputError
-from hnscc.files import write_bytes, write_text
-from hnscc.seeds import generator
+from hnscc.base.errors import InputError
+from hnscc.base.files import write_bytes, write_text
+from hnscc.base.seeds import generator
 
 LEAST_PATIENTS = 12
 MOST_PATIENTS = 9999

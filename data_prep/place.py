@@ -23,7 +23,7 @@ from nibabel import orientations
 from scipy import ndimage, sparse
 
 from data_prep.read import Grid, Volume
-from hnscc.errors import InputError
+from hnscc.base.errors import InputError
 
 MIN_COVERAGE = 0.5  # of the grid's voxels that each modality must cover
 MIN_LESION_COVERAGE = 0.9  # of the lesion's voxels
@@ -36,7 +36,7 @@ _LPS = orientations.axcodes2ornt("LPS")
 
 @dataclass(frozen=True)
 class Placed:
-    """images (Z, C, H, W) float32 in raw units; mask (Z, H, W) uint8; the rest as in hnscc.store.Scan."""
+    """images (Z, C, H, W) float32 in raw units; mask (Z, H, W) uint8; the rest as in hnscc.cohort.store.Scan."""
 
     images: np.ndarray
     mask: np.ndarray

@@ -15,7 +15,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError, HeaderTypeError
 from nibabel.wrapstruct import WrapStructError
 
-from hnscc.errors import InputError
+from hnscc.base.errors import InputError
 
 MAX_VOXELS = 2**29  # 2 GiB as float32; a damaged header can claim any size
 _UNREADABLE = (

@@ -11,13 +11,13 @@ import ray
 import yaml
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from hnscc.config import Study, Training
-from hnscc.errors import InputError, StorageError
-from hnscc.files import write_text
-from hnscc.model import resolve_device
-from hnscc.plan import RunFolder, Trial
-from hnscc.run import PreparedRun
-from hnscc.train import measure_gpu
+from hnscc.base.errors import InputError, StorageError
+from hnscc.base.files import write_text
+from hnscc.study.config import Study, Training
+from hnscc.study.plan import RunFolder, Trial
+from hnscc.training.model import resolve_device
+from hnscc.training.prepare import PreparedRun
+from hnscc.training.process import measure_gpu
 from rayjobs.patient_files import in_job
 
 # How long a machine may take to answer that it sees the run folder.

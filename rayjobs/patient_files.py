@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from hnscc.errors import InputError
+from hnscc.base.errors import InputError
 
 # By the end of a file's name, in lower case.
 _ENDINGS = {

@@ -1,6 +1,6 @@
 """ranges -> configurations -> Ray Tune -> race -> winners.yaml.    python -m rayjobs.search STUDY
 
-The race (hnscc.search) says which trials it wants, Tune trains them, until the race wants no more. What it wants
+The race (searching.race) says which trials it wants, Tune trains them, until the race wants no more. What it wants
 follows from the trials' own files alone, so that the same command goes on after a kill, to the same winner.
 """
 
@@ -24,16 +24,12 @@ from ray.tune.search.variant_generator import generate_variants
 from rich.console import Console
 from rich.table import Table
 
-from hnscc.config import SEARCHED, Range, Study, Training, dump_study, load_study
-from hnscc.errors import InputError, told
-from hnscc.files import write_text
-from hnscc.model import resolve_device
-from hnscc.plan import RunFolder, differences, identity, trial_settings
-from hnscc.records import tidy_run
-from hnscc.run import PreparedRun, check_networks, choose, run_folder
-from hnscc.search import Curve, Key, Propose, Race, Standing, Wanted
-from hnscc.search_report import write_search_report
-from hnscc.search_results import (
+from hnscc.base.errors import InputError, told
+from hnscc.base.files import write_text
+from hnscc.base.seeds import derive_seed
+from hnscc.searching.race import Curve, Key, Propose, Race, Standing, Wanted
+from hnscc.searching.search_report import write_search_report
+from hnscc.searching.search_results import (
     SearchRecord,
     curve_of,
     read_search,
@@ -41,8 +37,20 @@ from hnscc.search_results import (
     write_search,
     write_search_results,
 )
-from hnscc.seeds import derive_seed
-from hnscc.space import Setting, base_of, check_search, is_whole, name_of, number_of, with_configurations
+from hnscc.study.config import SEARCHED, Range, Study, Training, dump_study, load_study
+from hnscc.study.plan import RunFolder, differences, identity, trial_settings
+from hnscc.study.ranges import (
+    Setting,
+    base_of,
+    check_search,
+    is_whole,
+    name_of,
+    number_of,
+    with_configurations,
+)
+from hnscc.training.model import resolve_device
+from hnscc.training.prepare import PreparedRun, check_networks, choose, run_folder
+from hnscc.training.records import tidy_run
 from rayjobs.cluster import connected, resolve_on_cluster
 from rayjobs.patient_files import refuse_in_job
 from rayjobs.progress import with_range

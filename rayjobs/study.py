@@ -21,18 +21,18 @@ from typing import Any
 
 from ray import tune
 
-from hnscc.config import Study, dump_study, load_study
-from hnscc.errors import InputError, told
-from hnscc.files import storage_errors, write_text
-from hnscc.lease import only_one
-from hnscc.model import resolve_device
-from hnscc.places import Place, S3Path
-from hnscc.plan import RunFolder, Trial, plan_trials
-from hnscc.precision import due, settle
-from hnscc.records import read_record, tidy_run, write_record
-from hnscc.results import UNUSABLE
-from hnscc.run import PreparedRun, prepare_run, run_folder, trial_status
-from hnscc.train import new_record
+from hnscc.aggregation.enough_repeats import due, settle
+from hnscc.aggregation.results import UNUSABLE
+from hnscc.base.errors import InputError, told
+from hnscc.base.files import storage_errors, write_text
+from hnscc.base.lease import only_one
+from hnscc.base.locations import Place, S3Path
+from hnscc.study.config import Study, dump_study, load_study
+from hnscc.study.plan import RunFolder, Trial, plan_trials
+from hnscc.training.model import resolve_device
+from hnscc.training.prepare import PreparedRun, prepare_run, run_folder, trial_status
+from hnscc.training.process import new_record
+from hnscc.training.records import read_record, tidy_run, write_record
 from rayjobs.aggregate import aggregate
 from rayjobs.cluster import (
     await_machines,

@@ -7,11 +7,11 @@ from typing import Any
 import ray
 from ray import tune
 
-from hnscc.errors import InputError, StorageError
-from hnscc.plan import Trial, TrialFolder
-from hnscc.records import is_complete, read_record
-from hnscc.run import PreparedRun
-from hnscc.train import train_trial
+from hnscc.base.errors import InputError, StorageError
+from hnscc.study.plan import Trial, TrialFolder
+from hnscc.training.prepare import PreparedRun
+from hnscc.training.process import train_trial
+from hnscc.training.records import is_complete, read_record
 from rayjobs.cluster import see_shared
 
 # Reports to Tune cost more than a small network's epoch: they are sent at most this often.
@@ -21,7 +21,7 @@ REPORT_SECONDS = 1.0
 class TrialWorker(tune.Trainable):
     """One trial at a time; the folds' arrays are shared by all workers of a machine.
 
-    config["assignment"]: `trial` as in hnscc.plan.Trial, `gpus` its share of a GPU, `attempts` that failed before,
+    config["assignment"]: `trial` as in study.plan.Trial, `gpus` its share of a GPU, `attempts` that failed before,
     `until` which epoch it trains (None: to the end).
     """
 

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hnscc.config import Study, dump_study, parse_study
-from hnscc.files import sha256, write_bytes, write_sealed, write_text
-from hnscc.plan import SPLITS, RunFolder, Trial, plan_trials, trial_seeds
+from hnscc.base.files import sha256, write_bytes, write_sealed, write_text
+from hnscc.study.config import Study, dump_study, parse_study
+from hnscc.study.plan import SPLITS, RunFolder, Trial, plan_trials, trial_seeds
 
 
 @dataclass(frozen=True)

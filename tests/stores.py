@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hnscc.config import Study, parse_study
-from hnscc.store import Scan, Store, begin_store, finish_store, write_scan
+from hnscc.cohort.store import Scan, Store, begin_store, finish_store, write_scan
+from hnscc.study.config import Study, parse_study
 
 AFFINE = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 

@@ -4,9 +4,9 @@ import sys
 import pytest
 import torch
 
-from hnscc.adam import Adam
-from hnscc.config import Network
-from hnscc.model import build_model
+from hnscc.study.config import Network
+from hnscc.training.adam import Adam
+from hnscc.training.model import build_model
 
 PAPER = Network(architecture="paper", width=8)
 RESNET = Network(architecture="unet", encoder="resnet18")
@@ -76,10 +76,10 @@ def test_a_copy_of_its_state_continues_to_the_same_bits():
 def test_training_the_papers_network_does_not_load_pytorchs_compiler():
     """150 MB and a second in each worker. (What segmentation-models-pytorch imports does.)"""
     code = """
-import sys, torch, hnscc.train
-from hnscc.adam import Adam
-from hnscc.config import Network
-from hnscc.model import build_model
+import sys, torch, hnscc.training.process
+from hnscc.training.adam import Adam
+from hnscc.study.config import Network
+from hnscc.training.model import build_model
 model = build_model(Network(architecture="paper", width=4), 2, seed=0)
 optimiser = Adam(model.parameters(), learning_rate=0.01, epsilon=1e-7)
 with torch.autocast("cpu", torch.bfloat16):

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stores import study_of
 
-from hnscc.augment import augment, augment_copies
+from hnscc.training.augment import augment, augment_copies
 
 
 def choices(**changes):

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hnscc.config import dump_study, load_study, merge, parse_study
-from hnscc.errors import InputError
+from hnscc.base.errors import InputError
+from hnscc.study.config import dump_study, load_study, merge, parse_study
 
 STUDIES = sorted((Path(__file__).parent.parent / "studies").glob("*.yaml"))
 SMALL = {"name": "x", "store": "x.zarr", "variants": {"pet": {"modalities": ["pet"]}}}

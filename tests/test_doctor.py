@@ -20,8 +20,8 @@ from ray._private import ray_constants
 from ray._private.runtime_env import packaging
 from stores import make_store
 
-from hnscc.cli import main
-from hnscc.errors import InputError
+from hnscc.base.errors import InputError
+from hnscc.commands.cli import main
 from rayjobs.doctor import check_cluster
 from rayjobs.doctor.marked_yaml import read_marked
 from rayjobs.doctor.shell_commands import ray_starts, unpinned

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from hnscc.evaluate import choose_threshold, median_position, score_trial, sweep
-from hnscc.metrics import THRESHOLDS, Counts, count, positive
+from hnscc.scores.metrics import THRESHOLDS, Counts, count, positive
+from hnscc.scores.thresholds import choose_threshold, median_position, score_trial, sweep
 
 
 def curve(dice_by_k: dict[int, int], truth: int = 100) -> Counts:

@@ -11,15 +11,15 @@ import pytest
 import ray
 from stores import make_store, study_of
 
-import hnscc.status
-from hnscc.config import dump_study
-from hnscc.errors import InputError, StorageError, told
-from hnscc.plan import RunFolder, plan_trials
-from hnscc.records import read_record
-from hnscc.results import load_results
-from hnscc.run import prepare_run
-from hnscc.status import run_status
-from hnscc.train import train_trial
+import hnscc.commands.status
+from hnscc.aggregation.results import load_results
+from hnscc.base.errors import InputError, StorageError, told
+from hnscc.commands.status import run_status
+from hnscc.study.config import dump_study
+from hnscc.study.plan import RunFolder, plan_trials
+from hnscc.training.prepare import prepare_run
+from hnscc.training.process import train_trial
+from hnscc.training.records import read_record
 from rayjobs.study import run_study
 
 ROOT = Path(__file__).parent.parent
@@ -119,14 +119,14 @@ def test_a_trial_that_ends_while_status_looks_is_counted_once(study, run, monkey
     folder = run.trial(trial.trial_id)
     rows = train_trial(study, trial, prepared.folds[0], folder, device="cpu", precision="fp32")
     next(rows)
-    look = hnscc.status.progress
+    look = hnscc.commands.status.progress
 
     def _finish_after(where):
         found = look(where)
         list(rows)
         return found
 
-    monkeypatch.setattr(hnscc.status, "progress", _finish_after)
+    monkeypatch.setattr(hnscc.commands.status, "progress", _finish_after)
     counts = run_status(run)["variants"][trial.variant]
     assert counts == {"completed": 1, "failed": 0, "started": 0, "missing": 0}
 

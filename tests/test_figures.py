@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from hnscc.figures import (
+from hnscc.reporting.figures import (
     OUTCOMES,
     PALETTE,
     curves,
@@ -21,7 +21,7 @@ from hnscc.figures import (
     spread_out,
     threshold_curves,
 )
-from hnscc.overlays import Example, anatomy, choose_examples, examples_figure, uptake_window, view
+from hnscc.reporting.overlays import Example, anatomy, choose_examples, examples_figure, uptake_window, view
 
 LOOKS = looks_of({"pet": "PET", "pet_mri": "PET-MRI"})
 

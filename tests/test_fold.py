@@ -5,12 +5,12 @@ import pyarrow.parquet as pq
 import pytest
 from stores import make_store, study_of
 
-from hnscc.errors import InputError
-from hnscc.files import sha256
-from hnscc.fold import read_fold, write_fold
-from hnscc.plan import SPLITS, RunFolder
-from hnscc.splits import plan_fold
-from hnscc.store import begin_store, finish_store, open_store, write_scan
+from hnscc.base.errors import InputError
+from hnscc.base.files import sha256
+from hnscc.cohort.fold import read_fold, write_fold
+from hnscc.cohort.splits import plan_fold
+from hnscc.cohort.store import begin_store, finish_store, open_store, write_scan
+from hnscc.study.plan import SPLITS, RunFolder
 
 
 @pytest.fixture(scope="module")

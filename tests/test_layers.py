@@ -8,13 +8,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("hnscc", "data_prep", "rayjobs")
 TORCH = {
-    "hnscc.model",
-    "hnscc.adam",
-    "hnscc.layers",
-    "hnscc.losses",
-    "hnscc.augment",
-    "hnscc.checkpoint",
-    "hnscc.train",
+    "hnscc.training.model",
+    "hnscc.training.adam",
+    "hnscc.training.layers",
+    "hnscc.training.losses",
+    "hnscc.training.augment",
+    "hnscc.training.checkpoint",
+    "hnscc.training.process",
 }
 
 
@@ -60,12 +60,19 @@ def test_imports_point_one_way(name):
         "rayjobs": {"rayjobs", "hnscc", "data_prep"},
     }
     ours = {each for each in imported(modules()[name]) if each in modules()} - {name}
-    if name == "hnscc.cli":
+    if name == "hnscc.commands.cli":
         return
     package = name.partition(".")[0]
     assert {each.partition(".")[0] for each in ours} <= allowed[package]
     if package == "data_prep":
-        bottom = {"hnscc", "hnscc.store", "hnscc.errors", "hnscc.files", "hnscc.places", "hnscc.seeds"}
+        bottom = {
+            "hnscc",
+            "hnscc.cohort.store",
+            "hnscc.base.errors",
+            "hnscc.base.files",
+            "hnscc.base.locations",
+            "hnscc.base.seeds",
+        }
         assert {each for each in ours if each.startswith("hnscc")} <= bottom
 
 

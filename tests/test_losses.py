@@ -4,12 +4,12 @@ from monai.losses import DiceLoss
 from stores import make_store, study_of
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from hnscc.fold import read_fold
-from hnscc.losses import loss_of, soft_dice_loss
-from hnscc.plan import Trial, TrialFolder
-from hnscc.records import read_record
-from hnscc.run import plan_folds
-from hnscc.train import train_trial
+from hnscc.cohort.fold import read_fold
+from hnscc.study.plan import Trial, TrialFolder
+from hnscc.training.losses import loss_of, soft_dice_loss
+from hnscc.training.prepare import plan_folds
+from hnscc.training.process import train_trial
+from hnscc.training.records import read_record
 
 
 def batch():

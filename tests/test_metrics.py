@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, f1_score, jaccard_score
 
-from hnscc.metrics import (
+from hnscc.scores.metrics import (
     CONVENTIONS,
     Counts,
     classify,

@@ -3,10 +3,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from hnscc.config import CORRECTED, Network, Training
-from hnscc.errors import InputError
-from hnscc.layers import Doubling, Dropout
-from hnscc.model import PaperUNet, build_model, check_model, resolve_device
+from hnscc.base.errors import InputError
+from hnscc.study.config import CORRECTED, Network, Training
+from hnscc.training.layers import Doubling, Dropout
+from hnscc.training.model import PaperUNet, build_model, check_model, resolve_device
 
 PAPER = Network(architecture="paper", width=16)
 RESNET = Network(architecture="unet", encoder="resnet18")

@@ -13,9 +13,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from data_prep.anatomy import LABEL
 from data_prep.build import prepare
 from data_prep.phantom import LEAST_PATIENTS, Visit, make_phantom, make_scan, plan_visits
-from hnscc.errors import InputError
-from hnscc.seeds import generator
-from hnscc.store import Store
+from hnscc.base.errors import InputError
+from hnscc.base.seeds import generator
+from hnscc.cohort.store import Store
 
 
 @pytest.fixture(scope="module")

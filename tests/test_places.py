@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from stores import study_of
 
-from hnscc import places
-from hnscc.config import load_study
-from hnscc.errors import InputError, StorageError
-from hnscc.places import S3Path, client, place
-from hnscc.plan import Trial, open_run
-from hnscc.run import run_folder
-from hnscc.store import open_store
+from hnscc.base import locations as places
+from hnscc.base.errors import InputError, StorageError
+from hnscc.base.locations import S3Path, client, place
+from hnscc.cohort.store import open_store
+from hnscc.study.config import load_study
+from hnscc.study.plan import Trial, open_run
+from hnscc.training.prepare import run_folder
 
 SECRET = "TheSecretKeyOfThisTest"
 
@@ -168,7 +168,7 @@ def test_no_answer_is_neither_absence_nor_damage(ask, closed, capsys):
     ],
 )
 def test_exit_codes(arguments, code, closed):
-    command = "import hnscc.places as p, hnscc.cli; p.OUTAGE_SECONDS = 0.0; hnscc.cli.main()"
+    command = "import hnscc.base.locations as p, hnscc.commands.cli; p.OUTAGE_SECONDS = 0.0; hnscc.commands.cli.main()"
     done = subprocess.run([sys.executable, "-c", command, *arguments], capture_output=True, text=True)
     assert done.returncode == code, done.stderr
     assert "what to do" in done.stderr and "Traceback" not in done.stderr and SECRET not in done.stderr

@@ -3,8 +3,8 @@ import json
 import pytest
 from stores import study_of
 
-from hnscc.errors import InputError
-from hnscc.plan import (
+from hnscc.base.errors import InputError
+from hnscc.study.plan import (
     RunFolder,
     Trial,
     differences,

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_folders import Case, add_failure, add_trial, small_study, write_run
 
-from hnscc.config import parse_study
-from hnscc.errors import InputError
-from hnscc.plan import SPLITS, plan_trials
-from hnscc.precision import due, half_width, is_precise, looks, needed, scores_of, settle
-from hnscc.stats import median_interval
+from hnscc.aggregation.enough_repeats import due, half_width, is_precise, looks, needed, scores_of, settle
+from hnscc.base.errors import InputError
+from hnscc.scores.stats import median_interval
+from hnscc.study.config import parse_study
+from hnscc.study.plan import SPLITS, plan_trials
 
 
 @pytest.mark.parametrize(("n", "k"), [(6, 1), (8, 1), (9, 2), (10, 2), (15, 4), (20, 6), (25, 8), (50, 18)])

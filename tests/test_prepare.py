@@ -29,8 +29,8 @@ from data_prep.place import (
     to_lps,
 )
 from data_prep.read import Grid, Volume, read_volume
-from hnscc.errors import InputError
-from hnscc.store import open_store, verify_store
+from hnscc.base.errors import InputError
+from hnscc.cohort.store import open_store, verify_store
 
 LPS = np.diag([-1.0, -1.0, 3.0, 1.0])
 

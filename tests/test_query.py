@@ -7,10 +7,10 @@ import json
 import pytest
 from run_folders import random_run, small_study
 
-from hnscc.cli import query as ask
-from hnscc.errors import InputError
-from hnscc.plan import RunFolder
-from hnscc.tables import query, read_table, write_tables
+from hnscc.aggregation.tables import query, read_table, write_tables
+from hnscc.base.errors import InputError
+from hnscc.commands.cli import query as ask
+from hnscc.study.plan import RunFolder
 
 SELF_JOIN = """SELECT a.variant, b.variant, a.dice FROM pooled a JOIN pooled b
     ON a.split = 'test' AND b.split = 'test' AND a.variant < b.variant"""

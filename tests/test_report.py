@@ -22,17 +22,17 @@ from run_folders import (
 )
 from stores import make_store, study_of
 
-from hnscc import paper
-from hnscc.config import Study, dump_study, parse_study
-from hnscc.errors import InputError
-from hnscc.files import read_sealed, write_sealed, write_text
-from hnscc.findings import VERDICTS, merged, verdict
-from hnscc.fold import read_fold, write_fold
-from hnscc.pictures import NAMES
-from hnscc.plan import RunFolder, plan_trials
-from hnscc.report import write_report
-from hnscc.splits import plan_fold
-from hnscc.tables import read_table, write_tables
+from hnscc.aggregation.tables import read_table, write_tables
+from hnscc.base.errors import InputError
+from hnscc.base.files import read_sealed, write_sealed, write_text
+from hnscc.cohort.fold import read_fold, write_fold
+from hnscc.cohort.splits import plan_fold
+from hnscc.reporting.findings import VERDICTS, merged, verdict
+from hnscc.reporting.pictures import NAMES
+from hnscc.reporting.report import write_report
+from hnscc.study import paper
+from hnscc.study.config import Study, dump_study, parse_study
+from hnscc.study.plan import RunFolder, plan_trials
 
 FOUR = {
     "pet": {"modalities": ["pet"]},

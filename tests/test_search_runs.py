@@ -12,10 +12,10 @@ import yaml
 from commands import run, start
 from stores import make_store, study_of
 
-from hnscc.config import load_study
-from hnscc.plan import RunFolder, plan_trials
-from hnscc.results import load_fold
-from hnscc.tables import query
+from hnscc.aggregation.results import load_fold
+from hnscc.aggregation.tables import query
+from hnscc.study.config import load_study
+from hnscc.study.plan import RunFolder, plan_trials
 
 SEARCH = {
     "method": "tpe",
@@ -203,7 +203,7 @@ def test_repeats_end_once_the_median_is_precise(store, home, tmp_path):
     assert len(plan_trials(kept)) == 6
     assert "at most 10 repeats, fewer where" in (tmp_path / "run" / "report.md").read_text()
     out, _ = run(
-        home, "hnscc.cli", "check", study, "--out", tmp_path / "run", "--json", "--precision", "0.01"
+        home, "hnscc.commands.cli", "check", study, "--out", tmp_path / "run", "--json", "--precision", "0.01"
     )
     found = json.loads(out)["precision"]
     assert found["until"] == 0.01

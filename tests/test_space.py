@@ -5,11 +5,11 @@ import math
 import pytest
 import yaml
 
-from hnscc.config import Variant, load_study, parse_study
-from hnscc.errors import InputError
-from hnscc.plan import Trial, trial_seeds
-from hnscc.search_results import columns_of
-from hnscc.space import base_of, check_search, nested, winners_file, with_configurations
+from hnscc.base.errors import InputError
+from hnscc.searching.search_results import columns_of
+from hnscc.study.config import Variant, load_study, parse_study
+from hnscc.study.plan import Trial, trial_seeds
+from hnscc.study.ranges import base_of, check_search, nested, winners_file, with_configurations
 from rayjobs.search import proposer
 
 RANGES = {

@@ -5,9 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stores import cohort, scan, study_of
 
-from hnscc.config import Split
-from hnscc.errors import InputError
-from hnscc.splits import (
+from hnscc.base.errors import InputError
+from hnscc.cohort.splits import (
     FoldPlan,
     UsedSlice,
     assign_patients,
@@ -16,7 +15,8 @@ from hnscc.splits import (
     negative_candidates,
     plan_fold,
 )
-from hnscc.store import Store
+from hnscc.cohort.store import Store
+from hnscc.study.config import Split
 
 
 def store_of(scans) -> Store:

@@ -8,9 +8,9 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hnscc.metrics import Counts, dice, jaccard
-from hnscc.seeds import generator
-from hnscc.stats import (
+from hnscc.base.seeds import generator
+from hnscc.scores.metrics import Counts, dice, jaccard
+from hnscc.scores.stats import (
     fit_line,
     holm,
     median_difference,

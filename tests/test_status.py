@@ -4,10 +4,10 @@ import pytest
 from rich.console import Console
 from stores import make_store, study_of
 
-from hnscc.plan import plan_trials
-from hnscc.run import prepare_run
-from hnscc.status import print_status, run_status
-from hnscc.train import train_trial
+from hnscc.commands.status import print_status, run_status
+from hnscc.study.plan import plan_trials
+from hnscc.training.prepare import prepare_run
+from hnscc.training.process import train_trial
 
 
 @pytest.fixture(scope="module")

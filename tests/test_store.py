@@ -9,8 +9,16 @@ import numpy as np
 import pytest
 import zarr
 
-from hnscc.errors import InputError
-from hnscc.store import Store, begin_store, content_digest, finish_store, open_store, verify_store, write_scan
+from hnscc.base.errors import InputError
+from hnscc.cohort.store import (
+    Store,
+    begin_store,
+    content_digest,
+    finish_store,
+    open_store,
+    verify_store,
+    write_scan,
+)
 
 EYE = tuple(tuple(float(value) for value in row) for row in np.eye(4))
 

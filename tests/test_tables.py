@@ -11,13 +11,13 @@ import pytest
 import scipy.stats
 from run_folders import Case, add_failure, add_trial, random_run, small_study, write_run
 
-from hnscc.config import Study
-from hnscc.errors import InputError
-from hnscc.files import read_sealed, write_sealed
-from hnscc.plan import RunFolder, Trial, plan_trials
-from hnscc.results import failure_summary
-from hnscc.schemas import STUDY_TABLES, schema
-from hnscc.tables import query, read_table, write_tables
+from hnscc.aggregation.results import failure_summary
+from hnscc.aggregation.schemas import STUDY_TABLES, schema
+from hnscc.aggregation.tables import query, read_table, write_tables
+from hnscc.base.errors import InputError
+from hnscc.base.files import read_sealed, write_sealed
+from hnscc.study.config import Study
+from hnscc.study.plan import RunFolder, Trial, plan_trials
 
 # The columns that the design promises; more may stand in a table.
 PROMISED = {

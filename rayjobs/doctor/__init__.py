@@ -7,7 +7,7 @@ from typing import Any
 
 from ray.autoscaler._private.providers import _NODE_PROVIDERS, _get_default_config
 
-from hnscc.errors import InputError
+from hnscc.base.errors import InputError
 from rayjobs.doctor.aws_safeguards import aws_problems
 from rayjobs.doctor.field_checks import dotted, field_problems, refused_by_ray
 from rayjobs.doctor.known_fields import PROVIDERS

@@ -9,7 +9,7 @@ from typing import Any
 from ray._private import ray_constants
 from ray._private.runtime_env import packaging
 
-from hnscc.errors import InputError
+from hnscc.base.errors import InputError
 from rayjobs.patient_files import count_kinds, in_words
 
 _MOST_MIB = packaging.GCS_STORAGE_MAX_SIZE / 2**20

@@ -34,12 +34,12 @@ sys.path[:0] = [str(ROOT / "tests"), str(Path(__file__).parent)]
 from machines import Cluster, cluster, is_stopped, wait_until, without_ray  # noqa: E402
 from stores import make_store, study_of  # noqa: E402
 
-from hnscc.config import Study  # noqa: E402
-from hnscc.encode import parquet_bytes  # noqa: E402
-from hnscc.plan import RunFolder, plan_trials  # noqa: E402
-from hnscc.records import read_record  # noqa: E402
-from hnscc.run import trial_status  # noqa: E402
-from hnscc.schemas import STUDY_TABLES  # noqa: E402
+from hnscc.aggregation.schemas import STUDY_TABLES  # noqa: E402
+from hnscc.base.encode import parquet_bytes  # noqa: E402
+from hnscc.study.config import Study  # noqa: E402
+from hnscc.study.plan import RunFolder, plan_trials  # noqa: E402
+from hnscc.training.prepare import trial_status  # noqa: E402
+from hnscc.training.records import read_record  # noqa: E402
 
 # For one invocation of the command, on a machine that others use too.
 RUN_SECONDS = 1800

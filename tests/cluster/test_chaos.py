@@ -12,9 +12,9 @@ import chaos
 import pytest
 from machines import await_started, wait_until
 
-from hnscc.config import Resources, Study
-from hnscc.plan import RunFolder
-from hnscc.records import read_record
+from hnscc.study.config import Resources, Study
+from hnscc.study.plan import RunFolder
+from hnscc.training.records import read_record
 from rayjobs.progress import RESTARTS
 
 SEED = 3

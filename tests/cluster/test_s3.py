@@ -24,15 +24,16 @@ import yaml
 from s3_server import S3Server, missing, s3_server
 from stores import make_store, study_of
 
-from hnscc import places, train
-from hnscc.errors import InputError, StorageError
-from hnscc.files import overwrite, read_sealed, write_bytes, write_json, write_sealed
-from hnscc.places import S3Path, client, place
-from hnscc.plan import RunFolder, open_run, plan_trials
-from hnscc.run import trial_status
-from hnscc.schemas import STUDY_TABLES
-from hnscc.store import ROOT, UNFINISHED, open_store, verify_store
-from hnscc.tables import query
+from hnscc.aggregation.schemas import STUDY_TABLES
+from hnscc.aggregation.tables import query
+from hnscc.base import locations as places
+from hnscc.base.errors import InputError, StorageError
+from hnscc.base.files import overwrite, read_sealed, write_bytes, write_json, write_sealed
+from hnscc.base.locations import S3Path, client, place
+from hnscc.cohort.store import ROOT, UNFINISHED, open_store, verify_store
+from hnscc.study.plan import RunFolder, open_run, plan_trials
+from hnscc.training import process as train
+from hnscc.training.prepare import trial_status
 
 BUCKET = "hnscc-test"
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -104,7 +105,9 @@ def spawn(code: str, *arguments: object) -> subprocess.Popen:
 
 def start(program: str, *arguments: object, set_up: str = "") -> subprocess.Popen:
     """`hnscc`, or a module's own command, in a process of its own; set_up: Python to run first."""
-    module = {"hnscc": "hnscc.cli", "train": "hnscc.train", "study": "rayjobs.study"}[program]
+    module = {"hnscc": "hnscc.commands.cli", "train": "hnscc.training.process", "study": "rayjobs.study"}[
+        program
+    ]
     return spawn(f"{set_up}\nimport sys, {module} as program\nsys.exit(program.main())", *arguments)
 
 
@@ -276,7 +279,7 @@ def test_an_upload_cut_short_is_no_store_and_the_same_command_goes_on(there, tmp
     """Kill -9 in the middle of the upload; its lock is waited for with the real LEASE_SECONDS."""
     manifest = cohort(tmp_path, scans=12)
     command = ("prepare", manifest, there / "c.zarr", "--size", 16, "--workers", 1)
-    process = start("hnscc", *command, set_up="import hnscc.store as s; s.UPLOADS_AT_ONCE = 1")
+    process = start("hnscc", *command, set_up="import hnscc.cohort.store as s; s.UPLOADS_AT_ONCE = 1")
     until((there / "c.zarr" / UNFINISHED).is_file, process)
     process.kill()
     process.communicate()
@@ -500,7 +503,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_torn(server, there):
         assert min(each.result(timeout=60) for each in turns) >= 2
 
 
-PATIENCE = "import hnscc.places as p; p.OUTAGE_SECONDS = 3.0; p.STALL_SECONDS = 2.0"
+PATIENCE = "import hnscc.base.locations as p; p.OUTAGE_SECONDS = 3.0; p.STALL_SECONDS = 2.0"
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
@@ -572,9 +575,9 @@ def test_ctrl_c_is_heeded_in_an_outage(server, there):
 
 HOLD = """
 import sys, time
-import hnscc.lease as lease
-from hnscc.errors import InputError, StorageError
-from hnscc.places import place
+import hnscc.base.lease as lease
+from hnscc.base.errors import InputError, StorageError
+from hnscc.base.locations import place
 
 url, lease.LEASE_SECONDS, seconds = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
 try:

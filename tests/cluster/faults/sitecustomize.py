@@ -1,6 +1,6 @@
 """Faults from outside of the product: Python imports this first in every process whose PYTHONPATH names its folder.
 
-FAULTS in the environment names a JSON file, read by each process when it imports hnscc.train. Its keys:
+FAULTS in the environment names a JSON file, read by each process when it imports hnscc.training.process. Its keys:
 
     log       file to which lines are added: `start TRIAL PID EPOCH SHARE`, `epoch TRIAL PID EPOCH`,
               `kill PID MOMENT PATH`
@@ -25,7 +25,7 @@ import re
 import signal
 import sys
 
-TRAIN = "hnscc.train"
+TRAIN = "hnscc.training.process"
 _open, _fdopen, _fsync = os.open, os.fdopen, os.fsync
 _path_open, _replace, _unlink = pathlib.Path.open, pathlib.Path.replace, pathlib.Path.unlink
 
@@ -95,7 +95,7 @@ class _File:
 
 
 def _break_writes(writes):
-    """Into the standard functions by which hnscc.files writes."""
+    """Into the standard functions by which hnscc.base.files writes."""
 
     def path_open(self, mode="r", *arguments, **options):
         file = _path_open(self, mode, *arguments, **options)

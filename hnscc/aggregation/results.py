@@ -1,0 +1,350 @@
+"""What the trials of a run folder left: read, checked by their hashes, counted at 0.5; the medians chosen."""
+
+import io
+import math
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hnscc.base.errors import InputError
+from hnscc.base.files import read_sealed, sha256, storage_errors
+from hnscc.base.locations import Place
+from hnscc.scores.metrics import HALF, Counts, concatenate, count, positive, stack
+from hnscc.scores.thresholds import READINGS, Reading, choose_threshold, highest, median_position, sweep
+from hnscc.study.config import Study, load_study
+from hnscc.study.plan import SPLITS, RunFolder, Trial, plan_trials, trial_seeds
+from hnscc.training.records import read_record
+
+UNUSABLE = "not used: "  # begins the reason of a trial whose files are there and cannot be trusted
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The used slices of one fold in stored order: split and patient str (N,), masks bool (N, H, W)."""
+
+    number: int
+    digest: str
+    slices: pa.Table
+    split: np.ndarray
+    patient: np.ndarray
+    masks: np.ndarray
+    cohort: pa.Table
+
+    @cached_property
+    def rows(self) -> dict[str, np.ndarray]:
+        """Where the slices of each split stand: {split: int (n,)}."""
+        return {split: np.flatnonzero(self.split == split) for split in SPLITS}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A planned trial and what it left; what stands below `record` only a completed one has.
+
+    counts: (N,) at 0.5. collapsed: no pixel of validation or test reaches 0.5; highest_probability: of these.
+    """
+
+    trial: Trial
+    seed: int
+    status: str
+    reason: str | None = None
+    record: dict | None = None
+    history: pa.Table | None = None
+    counts: Counts | None = None
+    collapsed: bool | None = None
+    highest_probability: float | None = None
+
+
+@dataclass(frozen=True)
+class Median:
+    """The median model of a variant in one fold, by one reading. k: its threshold, or None and why.
+
+    sweeps: pooled counts (1000,) of each split. chosen: counts (N,) at k.
+    """
+
+    result: Result
+    fold: Fold
+    k: int | None
+    reason: str | None
+    sweeps: dict[str, Counts]
+    chosen: Counts | None
+
+
+@dataclass(frozen=True)
+class Results:
+    """medians[variant][reading]: one entry per fold, None where no trial of the variant is completed."""
+
+    study: Study
+    folds: tuple[Fold, ...]
+    results: tuple[Result, ...]
+    medians: dict[str, dict[str, tuple[Median | None, ...]]]
+
+    def of(self, variant: str, fold: int | None = None) -> list[Result]:
+        """The results of a variant (and fold), in the plan's order."""
+        return [
+            each for each in self.results if each.trial.variant == variant and fold in (None, each.trial.fold)
+        ]
+
+
+def load_results(run: RunFolder) -> Results:
+    """Read the study, its folds and every planned trial's folder; nothing else.
+
+    A trial without a record is `missing`; so is one whose files are not what its record says: it is not used,
+    and says why. Raises InputError where a fold is missing or damaged.
+    """
+    study = load_study(run.study)
+    folds = tuple(load_fold(run, number) for number in range(study.split.folds))
+    results = tuple(load_trial(run, study, trial, folds[trial.fold]) for trial in plan_trials(study))
+    read = Results(study, folds, results, {})
+    for variant in study.variants:
+        found = [_medians(run, read.of(variant, fold.number), fold) for fold in folds]
+        read.medians[variant] = {name: tuple(each[name] for each in found) for name in READINGS}
+    return read
+
+
+def load_fold(run: RunFolder, number: int) -> Fold:
+    """One fold as `hnscc run` wrote it. InputError where a file is missing or not what split.json says."""
+    folder = run.fold(number)
+    split = read_split(run, number)
+    try:
+        slices, cohort, truth = (
+            _checked(path, split["files"]) for path in (folder.slices, folder.scans, folder.truth)
+        )
+    except _Damaged as damage:
+        raise _damaged_fold(number, str(damage)) from None
+    table = pq.read_table(io.BytesIO(slices))
+    return Fold(
+        number,
+        split["digest"],
+        table,
+        np.array(table["split"].to_pylist(), dtype=str),
+        np.array(table["patient_id"].to_pylist(), dtype=str),
+        np.load(io.BytesIO(truth), allow_pickle=False)["masks"].astype(bool),
+        pq.read_table(io.BytesIO(cohort)),
+    )
+
+
+def read_split(run: RunFolder, number: int) -> dict[str, Any]:
+    """A fold's split.json: at least `digest` (str), `files` {name: sha256} and `warnings` [str]. Else InputError."""
+    try:
+        split = read_sealed(run.fold(number).split)
+    except OSError as error:
+        raise _damaged_fold(number, f"split.json cannot be read ({type(error).__name__})") from None
+    except ValueError:
+        raise _damaged_fold(number, "a split.json whose content is not what was written") from None
+    whole = (
+        isinstance(split, dict)
+        and isinstance(split.get("digest"), str)
+        and _texts(split.get("files"))
+        and isinstance(split.get("warnings"), list)
+        and all(isinstance(each, str) for each in split["warnings"])
+    )
+    if not whole:
+        raise _damaged_fold(number, "a split.json that lacks digest, files or warnings")
+    return split
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+
+
+def _damaged_fold(number: int, found: str) -> InputError:
+    return InputError(
+        "A fold of the run folder is missing or damaged.",
+        where=f"folds/f{number}",
+        expected="split.json and the files that it names, unchanged",
+        found=found,
+        do="`hnscc run STUDY` writes what is missing; restore what was changed",
+    )
+
+
+class _Damaged(ValueError):
+    """A file is not what was written; the text names it without a path."""
+
+
+def _content(path: Place) -> bytes:
+    try:
+        with storage_errors(path):
+            return path.read_bytes()
+    except OSError as error:
+        raise _Damaged(f"{path.name} cannot be read ({type(error).__name__})") from None
+
+
+def _checked(path: Place, hashes: dict[str, str]) -> bytes:
+    content = _content(path)
+    if sha256(content) != hashes.get(path.name):
+        raise _Damaged(f"{path.name} is not what was written: its SHA-256 differs from the recorded one")
+    return content
+
+
+def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result:
+    """What a planned trial left; see `load_results`."""
+    seed = trial_seeds(study, trial)["trial"]
+    folder = run.trial(trial.trial_id)
+    record = read_record(folder)
+    if record is None:
+        reason = f"{UNUSABLE}its record cannot be read" if folder.record.is_file() else "not run to its end"
+        return Result(trial, seed, "missing", reason)
+    if lacking := _lacks(record, trial):
+        return Result(trial, seed, "missing", UNUSABLE + lacking)
+    if record["status"] == "failed":
+        return Result(trial, seed, "failed", failure_summary(record), record)
+    try:
+        levels = load_levels(run, record, trial, fold)
+        history = pq.read_table(io.BytesIO(_checked(folder.history, record["files"])))
+    except _Damaged as damage:
+        return Result(trial, seed, "missing", UNUSABLE + str(damage))
+    counts = count(positive(levels, HALF), fold.masks)
+    held_out = fold.split != "train"
+    collapsed = not counts.pred[held_out].any()
+    return Result(
+        trial, seed, "completed", None, record, history, counts, collapsed, highest(levels[held_out])
+    )
+
+
+def load_levels(run: RunFolder, record: dict, trial: Trial, fold: Fold) -> np.ndarray:
+    """The stored probabilities of a completed trial, uint16 (N, H, W). ValueError where damaged."""
+    folder = run.trial(trial.trial_id)
+    if lacking := _lacks(record, trial):
+        raise _Damaged(lacking)
+    if record["status"] != "completed":
+        raise _Damaged("its record is not of a completed trial")
+    if record["settings"].get("data", fold.digest) != fold.digest:
+        raise _Damaged("it was trained on other data than its fold holds")
+    content = _checked(folder.predictions, record["files"])
+    try:
+        levels = np.load(io.BytesIO(content), allow_pickle=False)["probabilities"]
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        raise _Damaged("predictions.npz holds no readable probabilities") from None
+    if levels.dtype != np.uint16 or levels.shape != fold.masks.shape:
+        raise _Damaged(f"predictions.npz holds {levels.dtype} {levels.shape}, not uint16 {fold.masks.shape}")
+    return levels
+
+
+COMPLETED = {
+    "settings": dict,
+    "best_epoch": int,
+    "epochs": int,
+    "stop_reason": str,
+    "best_val_soft_jaccard": (int, float),
+    "seconds": (int, float),
+    "device": str,
+}  # what the tables take from a completed trial's record
+
+
+def _lacks(record: dict, trial: Trial) -> str | None:
+    """What a record lacks to be that of this trial, or None."""
+    if record.get("trial_id") != trial.trial_id:
+        return "its record is of another trial"
+    if record.get("status") == "failed":
+        return None if isinstance(record.get("error"), str) else "its record lacks `error`"
+    if record.get("status") != "completed":
+        return "its record has neither status `completed` nor `failed`"
+    lacks = [name for name, kind in COMPLETED.items() if not _is(record.get(name), kind)]
+    lacks += [] if _texts(record.get("files")) else ["files"]
+    return f"its record lacks {', '.join(f'`{name}`' for name in lacks)}" if lacks else None
+
+
+def _is(value: Any, kind: Any) -> bool:
+    finite = not isinstance(value, float) or math.isfinite(value)
+    return isinstance(value, kind) and not isinstance(value, bool) and finite
+
+
+def failure_summary(record: dict) -> str:
+    """What a failed trial's record may tell outside of it: the kind of error alone, since a message may hold
+    a path or a patient's data. For tables, logs and reports."""
+    last = (record.get("error") or "").strip().rpartition("\n")[2]
+    kind = last.partition(":")[0].strip()
+    named = f" with {kind}" if kind.replace(".", "").replace("_", "").isalnum() else ""
+    return f"failed{named}; the traceback is in its record.json"
+
+
+def _medians(run: RunFolder, results: list[Result], fold: Fold) -> dict[str, Median | None]:
+    """The median model of one variant and fold by each reading; predictions are read once per trial."""
+    completed = [each for each in results if each.status == "completed"]
+    if not completed:
+        return dict.fromkeys(READINGS)
+    chosen = {name: _median_result(completed, fold, reading.median_on) for name, reading in READINGS.items()}
+    medians: dict[str, Median | None] = {}
+    for trial in {each.trial for each in chosen.values()}:
+        names = [name for name in READINGS if chosen[name].trial == trial]
+        result = chosen[names[0]]
+        levels = load_levels(run, result.record, trial, fold)
+        sweeps = {split: sweep(levels[rows], fold.masks[rows]) for split, rows in fold.rows.items()}
+        for name in names:
+            medians[name] = _median(result, fold, levels, sweeps, READINGS[name])
+    return medians
+
+
+def _median_result(completed: list[Result], fold: Fold, split: str) -> Result:
+    scores = [float(each.counts[fold.rows[split]].pooled().dice) for each in completed]
+    return completed[median_position(scores, [each.trial.repeat for each in completed])]
+
+
+def _median(
+    result: Result, fold: Fold, levels: np.ndarray, sweeps: dict[str, Counts], reading: Reading
+) -> Median:
+    k, reason = choose_threshold(sweeps[reading.threshold_on], reading.rule)
+    reason = reason and f"no threshold on {reading.threshold_on}: {reason}"
+    chosen = None if k is None else count(positive(levels, k), fold.masks)
+    return Median(result, fold, k, reason, sweeps, chosen)
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Slices of one split over all folds, fold after fold in stored order: patient str (N,).
+
+    counts: (N,), or (R, N) of R repeats.
+    """
+
+    counts: Counts
+    patient: np.ndarray
+
+    def __getitem__(self, cases: np.ndarray) -> "Cases":
+        return Cases(self.counts[cases], self.patient[cases])
+
+    def by_patient(self) -> Counts:
+        """Counts (P,) or (R, P) pooled per patient, patients in sorted order."""
+        names, group = np.unique(self.patient, return_inverse=True)
+        return self.counts.by_group(group, len(names))
+
+
+def lacking(medians: tuple[Median | None, ...]) -> str | None:
+    """Why a variant has no scores at its chosen threshold, or None where it has."""
+    several = len(medians) > 1
+    for fold, median in enumerate(medians):
+        reason = "no completed trial" if median is None else median.reason
+        if reason:
+            return f"{reason} in fold f{fold}" if several else reason
+    return None
+
+
+def cases_of(medians: tuple[Median | None, ...], split: str, at_half: bool = False) -> Cases | None:
+    """The median models' slices of a split at their chosen thresholds (or 0.5); None where one is lacking."""
+    counts = [each and (each.result.counts if at_half else each.chosen) for each in medians]
+    if any(each is None for each in counts):
+        return None
+    rows = [each.fold.rows[split] for each in medians]
+    return Cases(
+        concatenate([each[where] for each, where in zip(counts, rows, strict=True)]),
+        np.concatenate([each.fold.patient[where] for each, where in zip(medians, rows, strict=True)]),
+    )
+
+
+def repeat_cases(results: Results, variant: str, split: str) -> Cases:
+    """The R repeats of a variant that are completed in all folds, at 0.5: counts (R, N) of a split's slices."""
+    rows = [fold.rows[split] for fold in results.folds]
+    patient = np.concatenate([fold.patient[where] for fold, where in zip(results.folds, rows, strict=True)])
+    by_repeat: dict[int, list[Result]] = {}
+    for each in results.of(variant):
+        by_repeat.setdefault(each.trial.repeat, []).append(each)
+    repeats = [
+        concatenate([each.counts[where] for each, where in zip(parts, rows, strict=True)])
+        for parts in by_repeat.values()
+        if all(each.status == "completed" for each in parts)
+    ]
+    return Cases(stack(repeats, len(patient)), patient)

@@ -1,0 +1,348 @@
+"""The tables of a run folder: built from its folds and trials, written atomically, read back, queried by SQL.
+
+The same trials give the same bytes: rows stand in canonical order, draws are keyed by the study's seed, and
+no wall-clock value stands outside columns named `seconds`.
+"""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from hnscc.aggregation.comparisons import comparison_rows
+from hnscc.aggregation.results import UNUSABLE, Fold, Result, Results, load_results
+from hnscc.aggregation.schemas import SEARCH_TABLES, STUDY_TABLES, TABLES, WHOLE, schema
+from hnscc.aggregation.summary import (
+    classification_rows,
+    per_slice_rows,
+    pooled_rows,
+    protocol_rows,
+    regression_rows,
+)
+from hnscc.base.encode import parquet_bytes
+from hnscc.base.errors import InputError
+from hnscc.base.files import write_bytes
+from hnscc.base.locations import Place
+from hnscc.scores.metrics import HALF, OUTCOMES, THRESHOLDS, Counts, misplaced, outcome_codes
+from hnscc.study.plan import SPLITS, RunFolder
+
+Columns = dict[str, Any]
+COLUMN = np.ndarray | pa.Array | pa.ChunkedArray
+
+
+def write_tables(run: RunFolder) -> list[str]:
+    """Build every table from study.yaml, folds/ and trials/ alone, and write tables/*.parquet.
+
+    Gives the problems to tell the user, one text each: failed trials, trials that cannot be used, how many
+    are missing. Raises InputError where the study or a fold cannot be read, before anything is written.
+    """
+    results = load_results(run)
+    save_tables(run, results)
+    return problems(results)
+
+
+def save_tables(run: RunFolder, results: Results) -> None:
+    """Build every table of these results, then write tables/*.parquet."""
+    # Parquet is encoded, and files reach the disk, beside the building of the next tables.
+    with ThreadPoolExecutor() as pool:
+        files = [pool.submit(_parquet, build_table(name, results)) for name in STUDY_TABLES]
+        contents = [each.result() for each in files]
+        list(pool.map(write_bytes, map(run.table, STUDY_TABLES), contents))
+
+
+def build_tables(results: Results) -> dict[str, pa.Table]:
+    return {name: build_table(name, results) for name in STUDY_TABLES}
+
+
+def build_table(name: str, results: Results) -> pa.Table:
+    return BUILDERS[name](results)
+
+
+def _from_rows(name: str, rows: Iterable[Columns]) -> pa.Table:
+    """Absent keys are null; keys that the table does not have are left out."""
+    rows = list(rows)
+    wanted = schema(name)
+    return pa.table([pa.array([row.get(field.name) for row in rows], field.type) for field in wanted], wanted)
+
+
+def _from_parts(name: str, parts: list[Columns]) -> pa.Table:
+    """Parts of equal length columns, one after another; a single value stands for a whole column."""
+    wanted = schema(name)
+    part_of_row = np.repeat(np.arange(len(parts)), [_rows(each) for each in parts])
+    return pa.table(
+        [_column([part[field.name] for part in parts], field.type, part_of_row) for field in wanted], wanted
+    )
+
+
+def _rows(part: Columns) -> int:
+    return max(len(value) for value in part.values() if isinstance(value, COLUMN))
+
+
+def _column(values: list[Any], kind: pa.DataType, part_of_row: np.ndarray) -> pa.Array:
+    """One column of all parts: from a column or a single value of each part."""
+    if not values or not isinstance(values[0], COLUMN):
+        return pa.array(values, kind).take(pa.array(part_of_row))
+    if isinstance(values[0], np.ndarray):
+        return pa.array(np.concatenate(values), kind)
+    chunks = [
+        chunk
+        for value in values
+        for chunk in (value.chunks if isinstance(value, pa.ChunkedArray) else [value])
+    ]
+    return pa.concat_arrays(chunks).cast(kind)
+
+
+def _columns_of(table: pa.Table) -> Columns:
+    return {name: table[name] for name in table.column_names}
+
+
+def trial_rows(results: Results) -> Iterable[Columns]:
+    """One row per planned trial, in the plan's order."""
+    medians = {
+        median.result.trial.trial_id
+        for variant in results.medians.values()
+        for median in variant["corrected"]
+        if median
+    }
+    for each in results.results:
+        row = {"trial_id": each.trial.trial_id, "variant": each.trial.variant, "fold": each.trial.fold}
+        row |= {"repeat": each.trial.repeat, "seed": each.seed, "status": each.status, "reason": each.reason}
+        row["is_median"] = each.trial.trial_id in medians
+        if each.status == "completed":
+            row |= _completed(each, results.folds[each.trial.fold])
+        yield row
+
+
+_RECORDED = ("best_epoch", "epochs", "stop_reason", "best_val_soft_jaccard", "seconds", "device")
+
+
+def _completed(result: Result, fold: Fold) -> Columns:
+    row = {name: result.record.get(name) for name in _RECORDED}
+    row["weights_sha256"] = result.record["files"].get("weights.safetensors")
+    row |= {"collapsed": result.collapsed, "highest_probability": result.highest_probability}
+    for split, short in zip(SPLITS, ("train", "val", "test"), strict=True):
+        rows = fold.rows[split]
+        if len(rows):
+            pooled = result.counts[rows].pooled()
+            row |= {f"{short}_dice": float(pooled.dice), f"{short}_jaccard": float(pooled.jaccard)}
+    return row
+
+
+def _names(result: Result) -> Columns:
+    trial = result.trial
+    return {"trial_id": trial.trial_id, "variant": trial.variant, "fold": trial.fold, "repeat": trial.repeat}
+
+
+def _epochs(result: Result) -> Columns:
+    return _columns_of(result.history) | _names(result)
+
+
+def _finite(table: pa.Table) -> pa.Table:
+    """Null where a real number is NaN or infinite: a loss may be."""
+    columns = [
+        pc.if_else(pc.is_finite(values), values, None) if pa.types.is_floating(values.type) else values
+        for values in table.columns
+    ]
+    return pa.table(columns, table.schema)
+
+
+def _slices(results: Results) -> Iterable[Columns]:
+    """Every completed trial at 0.5, then the median trial at its chosen threshold too."""
+    chosen = {
+        median.result.trial: median
+        for variant in results.medians.values()
+        for median in variant["corrected"]
+        if median and median.chosen is not None and median.k != HALF
+    }
+    cutoff_px = results.study.evaluation.cutoff_px
+    for each in results.results:
+        if each.counts is not None:
+            fold = results.folds[each.trial.fold]
+            yield _slice_part(each, fold, each.counts, HALF, cutoff_px)
+            if median := chosen.get(each.trial):
+                yield _slice_part(each, fold, median.chosen, median.k, cutoff_px)
+
+
+def _slice_part(result: Result, fold: Fold, counts: Counts, k: int, cutoff_px: int) -> Columns:
+    places = {name: fold.slices[name] for name in ("split", "patient_id", "scan_id", "z")}
+    pixels = {"truth_px": counts.truth, "pred_px": counts.pred, "overlap_px": counts.overlap}
+    scores = {"dice": counts.dice, "jaccard": counts.jaccard}
+    outcome = pa.array(OUTCOMES).take(pa.array(outcome_codes(counts, cutoff_px)))
+    judged = {"outcome": outcome, "misplaced": misplaced(counts, cutoff_px)}
+    return _names(result) | places | {"threshold": k / 1000} | pixels | scores | judged
+
+
+def _thresholds(results: Results) -> Iterable[Columns]:
+    for variant in results.study.variants:
+        for median in results.medians[variant]["corrected"]:
+            for split in SPLITS if median else ():
+                counts = median.sweeps[split]
+                yield {
+                    "variant": variant,
+                    "fold": median.fold.number,
+                    "split": split,
+                    "threshold": THRESHOLDS / 1000,
+                    "dice": counts.dice,
+                    "jaccard": counts.jaccard,
+                    "chosen": np.equal(THRESHOLDS, median.k or 0),
+                }
+
+
+def _rowwise(name: str, rows: Callable[[Results], Iterable[Columns]]) -> Callable[[Results], pa.Table]:
+    return lambda results: _from_rows(name, rows(results))
+
+
+BUILDERS: dict[str, Callable[[Results], pa.Table]] = {
+    "cohort": lambda results: _from_parts("cohort", [_columns_of(fold.cohort) for fold in results.folds]),
+    "trials": _rowwise("trials", trial_rows),
+    "epochs": lambda results: _finite(
+        _from_parts("epochs", [_epochs(each) for each in results.results if each.history is not None])
+    ),
+    "slices": lambda results: _from_parts("slices", list(_slices(results))),
+    "thresholds": lambda results: _from_parts("thresholds", list(_thresholds(results))),
+    "pooled": _rowwise("pooled", pooled_rows),
+    "per_slice": _rowwise("per_slice", per_slice_rows),
+    "comparisons": _rowwise("comparisons", comparison_rows),
+    "classification": _rowwise("classification", classification_rows),
+    "regression": _rowwise("regression", regression_rows),
+    "protocol": _rowwise("protocol", protocol_rows),
+}
+
+
+def problems(results: Results) -> list[str]:
+    """What the user must know of trials that stand in no score, in the plan's order."""
+    unusual = [
+        f"{each.trial.trial_id}: {each.reason}"
+        for each in results.results
+        if each.status == "failed" or (each.reason or "").startswith(UNUSABLE)
+    ]
+    absent = sum(each.status == "missing" for each in results.results)
+    return unusual + ([f"{absent} of {len(results.results)} trials are missing"] if absent else [])
+
+
+def _parquet(table: pa.Table) -> bytes:
+    for name in table.column_names:
+        if pa.types.is_floating(table[name].type) and pc.any(pc.is_nan(table[name])).as_py():
+            raise ValueError(f"column {name} holds NaN")
+    return parquet_bytes(table)
+
+
+def read_table(run: RunFolder, name: str) -> pa.Table:
+    """One table of a run folder. Raises InputError for an unknown name, or where it is not written yet."""
+    if name not in TABLES:
+        raise InputError(
+            "There is no such table.",
+            where=f"tables of {run.root}",
+            expected=", ".join(TABLES),
+            found=name,
+            do="name one of these tables",
+        )
+    try:
+        table = _parquet_of(_written(run, name))
+    except (pa.ArrowException, OSError):
+        raise _damaged(name, "a file that is not whole, or no Parquet file") from None
+    absent = [column for column in schema(name).names if column not in table.column_names]
+    if absent:
+        raise _damaged(name, f"no column {', '.join(absent)}: another version of hnscc wrote it")
+    return table
+
+
+def _damaged(name: str, found: str) -> InputError:
+    return InputError(
+        "A table cannot be read.",
+        where=f"tables/{name}.parquet of the run folder",
+        expected="the table as this version of hnscc writes it",
+        found=found,
+        do="`hnscc aggregate RUN` writes the tables again",
+    )
+
+
+def _parquet_of(path: Place) -> pa.Table:
+    return pq.read_table(pa.BufferReader(path.read_bytes()))
+
+
+def _written(run: RunFolder, name: str) -> Place:
+    path = run.table(name)
+    if not path.is_file():
+        raise InputError(
+            "The run folder has no tables yet." if not run.tables.is_dir() else "A table is missing.",
+            where=str(run.root),
+            expected=f"tables/{path.name}",
+            found="nothing",
+            do=f"hnscc aggregate {run.root}",
+        )
+    return path
+
+
+def query(run: RunFolder, sql: str) -> pa.Table:
+    """The rows of one SQL query over the run folder's tables, one view each, in DuckDB.
+
+    The query can reach nothing else: no file, no network, no extension, no setting. Raises InputError with
+    DuckDB's message where the SQL is bad, and where a table is not written yet or is damaged. Whole numbers
+    that DuckDB gives as decimals (sums) are int64 where they fit.
+    """
+    names = SEARCH_TABLES if run.search.is_file() else STUDY_TABLES
+    datasets = {name: _dataset(run, name) for name in names}
+    with duckdb.connect(":memory:") as connection:
+        for name, dataset in datasets.items():
+            connection.register(name, dataset)
+        for setting in (
+            "python_enable_replacements",
+            "enable_external_access",
+            "autoinstall_known_extensions",
+        ):
+            connection.execute(f"SET {setting} = false")
+        connection.execute("SET lock_configuration = true")
+        try:
+            relation = connection.sql(sql)
+            if relation is not None:
+                return _whole_numbers(relation.to_arrow_table())
+            message = "the statement gives no rows"
+        except duckdb.Error as error:
+            if damaged := next((name for name in names if not _readable(run, name)), None):
+                raise _damaged(damaged, "a file that is not whole") from None
+            message = str(error)
+    raise InputError(
+        "The query cannot be answered.",
+        where=" ".join(sql.split())[:200] or "an empty query",
+        expected=f"one SELECT over {', '.join(names)}",
+        found=message.strip(),
+        do="mend the SQL; `DESCRIBE pooled` lists the columns of a table",
+    )
+
+
+def _dataset(run: RunFolder, name: str) -> ds.Dataset:
+    path = _written(run, name)
+    try:
+        # A file is read as far as the query needs it, an object on S3 whole.
+        return ds.dataset(path if isinstance(path, Path) else _parquet_of(path))
+    except (pa.ArrowException, OSError):
+        raise _damaged(name, "a file that is not whole, or no Parquet file") from None
+
+
+def _readable(run: RunFolder, name: str) -> bool:
+    try:
+        _parquet_of(run.table(name))
+    except (pa.ArrowException, OSError):
+        return False
+    return True
+
+
+def _whole_numbers(table: pa.Table) -> pa.Table:
+    for place, field in enumerate(table.schema):
+        if pa.types.is_decimal(field.type) and field.type.scale == 0 and _fits(table.column(place)):
+            values = table.column(place).cast(WHOLE)
+            table = table.set_column(place, field.with_type(WHOLE), values)
+    return table
+
+
+def _fits(values: pa.ChunkedArray) -> bool:
+    bounds = pc.min_max(values).as_py().values()
+    return all(each is None or -(2**63) <= each < 2**63 for each in bounds)

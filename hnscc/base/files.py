@@ -1,0 +1,120 @@
+"""Atomic writes and content hashes: a file is there whole, or not at all."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hnscc.base.errors import StorageError
+from hnscc.base.locations import Place, S3Path
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
+GONE = {errno.EIO, errno.ESTALE, errno.EROFS, errno.ETIMEDOUT, errno.ENOTCONN, errno.EREMOTEIO}
+
+
+def write_bytes(path: Place, content: bytes, *, durable: bool = True) -> None:
+    """Write `content` beside `path`, flush it to the disk unless not `durable`, and rename it into place.
+
+    On S3 that is one request. StorageError where the disk is full or gone; what `path` held before is then still
+    there.
+    """
+    if isinstance(path, S3Path):
+        path.write_bytes(content)
+        return
+    # Two nodes may write one file at once (a lost one that still runs): each under a name of its own.
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with unfinished.open("wb") as file:
+                file.write(content)
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+            unfinished.replace(path)
+            if durable:
+                _flush_name(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def _flush_name(path: Path) -> None:
+    """The name is the folder's content: flushed apart, or a power cut may take it back."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def storage_errors(path: Place) -> Iterator[None]:
+    """Errors of the disk, as opposed to those of the program, become StorageError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL | GONE:
+            raise
+        full = error.errno in FULL
+        raise StorageError(
+            "The disk is full." if full else "The disk does not answer as it should.",
+            where=str(path.parent),
+            expected="room to write" if full else "a disk that can be written to and read",
+            found=os.strerror(error.errno),
+            do="make room there (`hnscc prune` deletes weights no longer needed), then give the same command again"
+            if full
+            else "mend the disk or its mount, then give the same command again: it continues",
+        ) from None
+
+
+def write_text(path: Place, text: str) -> None:
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Place, value: Any, *, durable: bool = True) -> None:
+    """Readable JSON with sorted keys; NaN and infinity are refused (ValueError), since JSON has none."""
+    text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    write_bytes(path, text.encode(), durable=durable)
+
+
+def write_sealed(path: Place, value: dict[str, Any], *, durable: bool = True) -> None:
+    """JSON that vouches for itself: its key `seal` is the hash of all others."""
+    write_json(path, value | {"seal": hash_of(value)}, durable=durable)
+
+
+def overwrite(path: Place, parts: list[memoryview]) -> None:
+    """Write the parts one after another over what is there: fast, not flushed to the disk, not atomic (but on S3)."""
+    if isinstance(path, S3Path):
+        path.write_bytes(b"".join(parts))
+        return
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o644), "wb", buffering=0) as file:
+            for part in parts:
+                written = 0
+                while written < part.nbytes:
+                    written += file.write(part[written:])
+            file.truncate()
+
+
+def read_sealed(path: Place) -> dict[str, Any]:
+    """What `write_sealed` wrote. FileNotFoundError where there is nothing, ValueError where a bit of it changed."""
+    with storage_errors(path):
+        value = json.loads(path.read_bytes())
+    if not isinstance(value, dict) or value.pop("seal", None) != hash_of(value):
+        raise ValueError("its content is not what was written")
+    return value
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def hash_of(value: Any) -> str:
+    """SHA-256 of a JSON value in canonical form (sorted keys, no spaces), as 64 hexadecimal digits."""
+    return sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode())

@@ -1,0 +1,137 @@
+"""One process at a time where no lock of a file system reaches: a lease, an object on S3 that its owner refreshes."""
+
+import contextlib
+import json
+import os
+import platform
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+from hnscc.base.errors import InputError, StorageError
+from hnscc.base.locations import S3Path
+
+# A lease that stays unchanged for so long is taken over: its owner was killed.
+LEASE_SECONDS = 30.0
+# In that time: how often its owner refreshes it, and how often one who waits for it looks.
+REFRESHES = 3
+LOOKS = 15
+
+
+@contextlib.contextmanager
+def only_one(lock: S3Path) -> Iterator[None]:
+    """Hold the lease `lock`. InputError where a living process holds it.
+
+    Whether its owner lives is told by watching the object change, since clocks differ. An owner that stood still for
+    so long that another process took its place gets a SIGTERM, and StorageError at the end.
+    """
+    lease = _Lease(lock)
+    lease.take()
+    refresher = threading.Thread(target=lease.keep, daemon=True)
+    refresher.start()
+    try:
+        yield
+    finally:
+        lease.ended.set()
+        # In an outage it may hang in a request for long; it then ends with the process, and the lease by itself.
+        refresher.join(timeout=LEASE_SECONDS / REFRESHES)
+        if not refresher.is_alive():
+            lease.release()
+    if lease.lost:
+        raise StorageError(
+            "This process was taken for dead, and another one goes on in its place.",
+            where=str(lock),
+            expected=f"a lock that is refreshed every {LEASE_SECONDS / REFRESHES:.0f} s",
+            found="one that another process took over, or that was deleted",
+            do="let the other one finish: nothing is lost. If there is none, give the same command again",
+        )
+
+
+class _Lease:
+    def __init__(self, lock: S3Path) -> None:
+        self.lock = lock
+        self.token = secrets.token_hex(16)
+        self.version: str | None = None
+        self.refreshed = 0
+        self.lost = False
+        self.ended = threading.Event()
+
+    def take(self) -> None:
+        """Create the object, or take over one whose owner no longer refreshes it."""
+        if self._write(None):
+            return
+        print(
+            f"{self.lock}: waiting {LEASE_SECONDS:.0f} s to see whether its owner is alive", file=sys.stderr
+        )
+        version, since = self.version, time.monotonic()
+        while time.monotonic() - since < LEASE_SECONDS:
+            time.sleep(LEASE_SECONDS / LOOKS)
+            asked = time.monotonic()
+            if self._read() is None:
+                version = None
+                break
+            if self.version != version:
+                raise self._refused()
+            if time.monotonic() - asked > LEASE_SECONDS / LOOKS:
+                since = time.monotonic()  # an outage: its owner could not have refreshed it either
+        if not self._write(version):
+            raise self._refused()
+
+    def keep(self) -> None:
+        """Refresh the object until the end; runs in a thread."""
+        while not self.ended.wait(LEASE_SECONDS / REFRESHES):
+            try:
+                self.lost = not self._write(self.version)
+            except (StorageError, InputError):
+                continue  # the main thread meets the same, and tells it
+            if self.lost:
+                print(f"{self.lock}: taken over by another process; this one ends", file=sys.stderr)
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    def release(self) -> None:
+        with contextlib.suppress(StorageError, InputError):  # left behind, it ends by itself
+            if self._is_ours(self._read()):
+                self.lock.unlink(missing_ok=True)
+
+    def _write(self, version: str | None) -> bool:
+        """Create the object, or replace that version of it; says whether it is ours now."""
+        self.refreshed += 1
+        owner = {"owner": self.token, "process": os.getpid(), "node": platform.node()}
+        content = json.dumps(owner | {"refreshed": self.refreshed}).encode()
+        # An answer may get lost: not what it says counts, but what is there afterwards.
+        if version is None:
+            self.lock.create(content)
+        else:
+            self.lock.replace_version(content, version)
+        return self._is_ours(self._read())
+
+    def _read(self) -> bytes | None:
+        try:
+            content, self.version = self.lock.read_version()
+        except FileNotFoundError:
+            return None
+        return content
+
+    def _is_ours(self, content: bytes | None) -> bool:
+        return content is not None and self.token.encode() in content
+
+    def _refused(self) -> InputError:
+        return InputError(
+            "Another process is at work here.",
+            where=str(self.lock.parent),
+            expected="one at a time",
+            found=_owner(self._read()),
+            do="wait for it, or use another place",
+        )
+
+
+def _owner(content: bytes | None) -> str:
+    try:
+        facts = json.loads(content or b"{}")
+        return f"process {int(facts['process'])} on {facts['node']}, which refreshes its lock"
+    except (ValueError, KeyError, TypeError):
+        return "a lock that changes"

@@ -1,0 +1,295 @@
+"""Where a store or a run folder lies: a folder, or a prefix of S3-compatible storage, `s3://bucket/prefix`.
+
+Endpoint and credentials come from the environment, as for other S3 programs: AWS_ENDPOINT_URL (none: AWS itself),
+AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN; a role of the machine serves too. The
+connection is encrypted unless AWS_ENDPOINT_URL itself says http://.
+"""
+
+import errno
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple, TypeVar
+
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.store import S3Store
+
+from hnscc.base.errors import InputError, StorageError
+
+# A storage that does not answer is asked again for so long, then StorageError.
+OUTAGE_SECONDS = 120.0
+# Between two tries; Ctrl-C is heeded after each.
+AGAIN_SECONDS = 1.0
+# One request: to find the server, without a byte arriving, and in all. What is too slow is given up and tried again.
+CONNECT_SECONDS = 5.0
+STALL_SECONDS = 60.0
+REQUEST_SECONDS = 600.0
+# What is larger is sent in parts of this size, so that a slow line carries each within STALL_SECONDS.
+PART_BYTES = 16 * 2**20
+PARTS_AT_ONCE = 4
+
+AWS = "amazonaws.com"
+ENDPOINT = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+# What may stand for AWS_ACCESS_KEY_ID at a server that is not AWS.
+CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_SKIP_SIGNATURE")
+NO_ANSWER = "The S3 storage does not answer."
+REFUSED = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "AuthorizationHeaderMalformed"}
+FULL = {"QuotaExceeded", "InsufficientStorage"}
+
+Answer = TypeVar("Answer")
+
+
+class Stat(NamedTuple):
+    """Bytes, and the seconds since 1970 at which it was written, by the storage's clock."""
+
+    st_size: int
+    st_mtime: float
+
+
+@dataclass(frozen=True, order=True)
+class S3Path:
+    """An object of S3-compatible storage, or a prefix of several: as much of pathlib.Path as a run folder needs.
+
+    There are no folders to make or remove: a folder is there as long as an object stands below it. Every method that
+    asks the storage raises FileNotFoundError for an absent object; InputError where the bucket or the right to use
+    it is missing; StorageError where the storage is full, or does not answer for OUTAGE_SECONDS.
+    """
+
+    bucket: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}".rstrip("/")
+
+    def __truediv__(self, name: str) -> "S3Path":
+        return S3Path(self.bucket, f"{self.key}/{name}".strip("/"))
+
+    @property
+    def name(self) -> str:
+        return self.key.rpartition("/")[2]
+
+    @property
+    def parent(self) -> "S3Path":
+        return S3Path(self.bucket, self.key.rpartition("/")[0])
+
+    def absolute(self) -> "S3Path":
+        return self
+
+    def read_bytes(self) -> bytes:
+        return self.read_version()[0]
+
+    def read_text(self) -> str:
+        return self.read_bytes().decode()
+
+    def read_version(self) -> tuple[bytes, str]:
+        """The content, and the mark of this version of it, which changes with the content (its ETag)."""
+
+        def read() -> tuple[bytes, str]:
+            found = client(self.bucket).get(self.key)
+            return bytes(found.bytes()), found.meta["e_tag"] or ""
+
+        return patiently(self, read)
+
+    def write_bytes(self, content: bytes) -> None:
+        """Atomic: the object is the old one or the new one, whole."""
+        parts = {"chunk_size": PART_BYTES, "max_concurrency": PARTS_AT_ONCE}
+        patiently(self, lambda: client(self.bucket).put(self.key, content, **parts))
+
+    def create(self, content: bytes) -> bool:
+        """Write it unless it is there; says whether it was written.
+
+        False also where it was written by this very call and the answer got lost: read it to know.
+        """
+        return self._write_if("create", content)
+
+    def replace_version(self, content: bytes, version: str) -> bool:
+        """Write it if it still is of that version; says whether it was written, as `create` does."""
+        # The standard wants the mark in quotes; some servers (Ceph 16) compare it with one that has none.
+        return any(self._write_if({"e_tag": mark}, content) for mark in (version, version.strip('"')))
+
+    def _write_if(self, condition: Any, content: bytes) -> bool:
+        def write() -> bool:
+            try:
+                client(self.bucket).put(self.key, content, mode=condition)
+            except (AlreadyExistsError, PreconditionError):
+                return False
+            return True
+
+        return patiently(self, write)
+
+    def stat(self) -> Stat:
+        found = patiently(self, lambda: client(self.bucket).head(self.key))
+        return Stat(found["size"], found["last_modified"].timestamp())
+
+    def is_file(self) -> bool:
+        try:
+            self.stat()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def is_dir(self) -> bool:
+        found = patiently(self, lambda: client(self.bucket).list_with_delimiter(self.key))
+        return bool(found["objects"] or found["common_prefixes"])
+
+    def exists(self) -> bool:
+        return self.is_file() or self.is_dir()
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        if not missing_ok and not self.is_file():
+            raise _absent(self)
+        patiently(self, lambda: client(self.bucket).delete(self.key))
+
+    def glob(self, pattern: str) -> Iterator["S3Path"]:
+        """Every object below whose key matches from here on, as in `trials/*/record.json`; `*` is within one name."""
+        fixed = self
+        for part in PurePosixPath(pattern).parent.parts:
+            if "*" in part:
+                break
+            fixed /= part
+        depth = len(PurePosixPath(pattern).parts)
+        for each in fixed.below():
+            rest = PurePosixPath(each.key.removeprefix(self.key).strip("/"))
+            if len(rest.parts) == depth and rest.match(pattern):
+                yield each
+
+    def below(self) -> list["S3Path"]:
+        """Every object whose key begins with this one and a slash."""
+        found = patiently(self, lambda: client(self.bucket).list(self.key).collect())
+        return [S3Path(self.bucket, each["path"]) for each in found]
+
+
+Place = Path | S3Path
+
+
+def place(location: str | Place) -> Place:
+    """The place that a user names by a path or by an s3:// URL. InputError for a URL that is not a place of its own."""
+    if isinstance(location, S3Path):
+        return location
+    text = str(location)
+    if not re.match(r"[A-Za-z][\w+.-]+:/", text):
+        return Path(location)
+    # What it holds is not repeated: a URL may hold a password.
+    shape = re.fullmatch(r"s3://(?P<bucket>[\w.-]{3,63})/(?P<key>[^?#]+?)/?", text, re.ASCII)
+    if not shape or any(part in ("", ".", "..") for part in shape["key"].split("/")):
+        raise InputError(
+            "This is no place for a store or a run folder.",
+            where="a URL with a user or a password" if "@" in text else text,
+            expected="s3://bucket/prefix, or the path of a folder",
+            found="no prefix below the bucket" if re.fullmatch(r"s3://[\w.-]+/?", text) else "another URL",
+            do="name bucket and prefix; endpoint and credentials come from AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, "
+            "AWS_SECRET_ACCESS_KEY and AWS_REGION in the environment",
+        )
+    return S3Path(shape["bucket"], shape["key"])
+
+
+@cache
+def client(bucket: str, prefix: str | None = None) -> S3Store:
+    """The connection to a bucket, or to a prefix of it, by the environment of this process."""
+    endpoint = next((os.environ[name] for name in ENDPOINT if os.environ.get(name)), f"https://{AWS}")
+    if not re.match("https?://", endpoint):
+        raise _misconfigured(bucket, "http:// or https:// and a host", "neither of these", ENDPOINT[1])
+    if AWS not in endpoint and not any(os.environ.get(name) for name in CREDENTIALS):
+        raise _misconfigured(bucket, "credentials for this endpoint", "none")
+    return S3Store(
+        bucket,
+        prefix=prefix,
+        client_options={
+            "allow_http": endpoint.startswith("http://"),
+            "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
+            "read_timeout": timedelta(seconds=STALL_SECONDS),
+            "timeout": timedelta(seconds=REQUEST_SECONDS),
+        },
+        # Longer outages are waited out by `patiently`, since Ctrl-C is not heeded in here.
+        retry_config={
+            "max_retries": 5,
+            "retry_timeout": timedelta(seconds=AGAIN_SECONDS),
+            "backoff": {"max_backoff": timedelta(seconds=AGAIN_SECONDS)},
+        },
+    )
+
+
+def patiently(path: S3Path, ask: Callable[[], Answer]) -> Answer:
+    """What the storage answers, asked again while it does not; S3Path tells the errors."""
+    until = None
+    while True:
+        try:
+            return ask()
+        except FileNotFoundError:
+            _check_bucket(path.bucket)
+            raise _absent(path) from None
+        except BaseError as error:
+            problem = _told(path, str(error))
+        if problem.problem != NO_ANSWER or (until is not None and time.monotonic() > until):
+            raise problem from None
+        if until is None:
+            until = time.monotonic() + OUTAGE_SECONDS
+            print(f"{path}: {problem.found}; trying again for {OUTAGE_SECONDS:.0f} s", file=sys.stderr)
+        time.sleep(AGAIN_SECONDS)
+
+
+@cache
+def _check_bucket(bucket: str) -> None:
+    """InputError where the bucket is missing: some requests (HEAD) cannot tell that from a missing object."""
+    patiently(S3Path(bucket, ""), lambda: client(bucket).list_with_delimiter("no-such-prefix"))
+
+
+def _absent(path: S3Path) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+
+def _told(path: S3Path, text: str) -> InputError | StorageError:
+    """The error that a text of the S3 client stands for. Of the text only the code is told: it may hold a key's id."""
+    code = re.search(r"<Code>(\w+)</Code>", text)
+    status = re.search(r"status code: (\d+)", text)
+    found = code[1] if code else f"HTTP status {status[1]}" if status else "no answer"
+    if found == "NoSuchBucket":
+        return _no_bucket(path.bucket)
+    if "/latest/api/token" in text or "/latest/meta-data" in text:
+        return _misconfigured(path.bucket, "credentials", "none, and this machine has no role of its own")
+    if found in FULL or (status and status[1] == "507"):
+        return _gave_way(path, "The S3 storage is full.", "room to write", found, "make room there")
+    if found in REFUSED or (status and status[1] in ("401", "403")):
+        return _misconfigured(path.bucket, "credentials that may list, read, write and delete there", found)
+    if "redirect without LOCATION" in text or (status and status[1].startswith("3")):
+        return _misconfigured(path.bucket, "the region of the bucket", "another region", "AWS_REGION")
+    if status and status[1].startswith("4") and status[1] not in ("408", "409", "429"):
+        return _misconfigured(path.bucket, "a storage that does what S3 does", found, ENDPOINT[1])
+    return _gave_way(path, NO_ANSWER, "an answer", found, "check the storage and the network")
+
+
+def _gave_way(path: S3Path, problem: str, expected: str, found: str, do: str) -> StorageError:
+    return StorageError(
+        problem,
+        where=str(path),
+        expected=expected,
+        found=found,
+        do=f"{do}, then give the same command again: it continues",
+    )
+
+
+def _misconfigured(bucket: str, expected: str, found: str, variable: str | None = None) -> InputError:
+    return InputError(
+        "The S3 storage cannot be used as it is configured.",
+        where=f"s3://{bucket}",
+        expected=expected,
+        found=found,
+        do=f"set {variable or 'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY'} in the environment, on every machine "
+        "that takes part (profiles in ~/.aws are not read)",
+    )
+
+
+def _no_bucket(bucket: str) -> InputError:
+    return InputError(
+        "There is no such bucket.",
+        where=f"s3://{bucket}",
+        expected="a bucket that exists at the endpoint",
+        found="none of that name",
+        do="make the bucket, or check its name and AWS_ENDPOINT_URL",
+    )

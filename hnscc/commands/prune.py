@@ -1,0 +1,41 @@
+"""Delete the weights that no reading needs."""
+
+from hnscc.aggregation.tables import read_table
+from hnscc.base.errors import InputError
+from hnscc.study.plan import RunFolder, Trial
+from hnscc.training.prepare import trial_status
+
+
+def prune_weights(run: RunFolder) -> tuple[int, int]:
+    """Delete weights.safetensors of every completed trial that is no reading's median model.
+
+    Records, histories and predictions stay, so that the tables can be written again as they are. Returns the
+    number of files and bytes freed. InputError where tables or trials are not there yet, since medians still move.
+    """
+    trials = read_table(run, "trials").to_pylist()
+    _check_finished(run, trials)
+    needed = {
+        trial_id
+        for ids in read_table(run, "protocol").column("trial_ids").to_pylist()
+        for trial_id in (ids or "").split()
+    }
+    files = size = 0
+    for trial in trials:
+        weights = run.trial(trial["trial_id"]).weights
+        if trial["trial_id"] not in needed and weights.is_file():
+            files, size = files + 1, size + weights.stat().st_size
+            weights.unlink()
+    return files, size
+
+
+def _check_finished(run: RunFolder, trials: list[dict]) -> None:
+    now = [trial_status(run, Trial(row["variant"], row["fold"], row["repeat"]))[0] for row in trials]
+    left = now.count("missing")
+    if left or now != [row["status"] for row in trials]:
+        raise InputError(
+            "Weights can be pruned once the study is finished and its tables are written: medians still move.",
+            where=str(run.root),
+            expected="every trial trained, and tables of the same trials",
+            found=f"{left} trials missing" if left else "tables of other trials",
+            do="`hnscc run STUDY` trains what is missing and writes the tables",
+        )

@@ -1,0 +1,105 @@
+"""Predictions -> scores: every threshold at once, the choice of a threshold, and the median model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hnscc.scores.metrics import HALF, LEVELS, THRESHOLDS, Counts, count, positive
+from hnscc.study.plan import SPLITS
+
+_GRID = np.arange(LEVELS + 1) * 1000 // LEVELS  # level q -> the highest k with q / 65535 >= k / 1000
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the protocol is read at table stage (protocol, Evaluation).
+
+    median_on, threshold_on: the split whose pooled Dice decides. rule: see `choose_threshold`. slice_set,
+    slice_k: the slices whose mean Dice is reported, and their threshold (None: the chosen one). convention:
+    of the classification and of the true positives.
+    """
+
+    median_on: str
+    threshold_on: str
+    rule: str
+    slice_set: str
+    slice_k: int | None
+    convention: str
+
+
+READINGS = {
+    "as_written": Reading("test", "test", "first", "true_positive", None, "overlap"),
+    "as_coded": Reading("test", "test", "first", "partial", HALF, "overlap"),
+    "corrected": Reading("validation", "validation", "plateau", "lesion", None, "lesion"),
+}
+
+
+def score_trial(probabilities: np.ndarray, masks: np.ndarray, splits: Sequence[str]) -> dict:
+    """The scores of a trial's record, from its stored probabilities: pooled per split at 0.5.
+
+    probabilities uint16 (N, H, W), masks 0/1 (N, H, W), splits: N names. Gives `scores` {split:
+    {dice, jaccard}} of the splits that hold a slice, `collapsed` (no pixel of validation or test at or above
+    0.5) and `highest_probability` (0..1, of validation and test).
+    """
+    splits = np.asarray(splits)
+    counts = count(positive(probabilities, HALF), np.asarray(masks, bool))
+    pooled = {split: counts[splits == split].pooled() for split in SPLITS if (splits == split).any()}
+    return {
+        "scores": {
+            split: {"dice": float(each.dice), "jaccard": float(each.jaccard)}
+            for split, each in pooled.items()
+        },
+        "collapsed": bool(counts.pred[splits != "train"].sum() == 0),
+        "highest_probability": highest(probabilities[splits != "train"]),
+    }
+
+
+def highest(probabilities: np.ndarray) -> float:
+    """The highest of stored probabilities, 0..1; 0 where there is none."""
+    return int(probabilities.max(initial=0)) / LEVELS
+
+
+def sweep(probabilities: np.ndarray, masks: np.ndarray) -> Counts:
+    """Pooled counts at all 1000 thresholds: arrays (1000,), index k - 1.
+
+    probabilities uint16, masks bool, of one shape.
+    """
+    reached = [_reach(probabilities[masks]), _reach(probabilities)]
+    return Counts(*reached, np.full(len(THRESHOLDS), np.count_nonzero(masks), np.int64))
+
+
+def _reach(levels: np.ndarray) -> np.ndarray:
+    """How many of the levels reach each threshold: one histogram, then sums from the top."""
+    histogram = np.bincount(levels.ravel(), minlength=LEVELS + 1)
+    per_step = np.bincount(_GRID, histogram, 1001).astype(np.int64)
+    return per_step[::-1].cumsum()[::-1][1:]
+
+
+def choose_threshold(pooled: Counts, rule: str) -> tuple[int | None, str | None]:
+    """(k, None), or (None, reason) where no threshold can be chosen, from the pooled counts of `sweep`.
+
+    plateau: the thresholds whose Dice equals the maximum, in runs of neighbours; the longest run, the lowest
+    of equally long ones; its middle, the lower of two. first: the lowest threshold with the maximum. A split
+    without a lesion pixel only tells whether a threshold keeps it empty, and where Dice is 0 everywhere no
+    threshold is better than another: both give None, and no other threshold takes its place.
+    """
+    if pooled.truth[0] == 0:
+        return None, "no lesion pixel in the split that the threshold is chosen on"
+    if pooled.overlap[0] == 0:
+        return None, "pooled Dice is 0 at every threshold from 0.001 to 1 in the split it is chosen on"
+    best = THRESHOLDS[pooled.dice == pooled.dice.max()]
+    if rule == "first":
+        return int(best[0]), None
+    runs = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
+    longest = max(runs, key=len)  # max keeps the first of equals: the lowest run
+    return int(longest[(len(longest) - 1) // 2]), None
+
+
+def median_position(scores: Sequence[float], repeats: Sequence[int]) -> int | None:
+    """Position of the median repeat by score: the lower of two middle ones, ties by repeat number.
+
+    scores: pooled Dice; repeats: their numbers. None where there is no repeat.
+    """
+    order = sorted(range(len(scores)), key=lambda each: (scores[each], repeats[each]))
+    return order[(len(order) - 1) // 2] if order else None

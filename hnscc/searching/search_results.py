@@ -1,0 +1,244 @@
+"""A search's run folder: what was proposed and trained, the tables from it, and the study file of the winners."""
+
+import io
+import itertools
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hnscc.aggregation.results import Fold, Result, Results, load_fold, load_trial
+from hnscc.aggregation.schemas import HISTORY, REAL, SEARCH_TABLES, TEXT, WHOLE, YES, schema
+from hnscc.aggregation.tables import build_table
+from hnscc.base.encode import parquet_bytes
+from hnscc.base.errors import InputError
+from hnscc.base.files import read_sealed, write_bytes, write_sealed, write_text
+from hnscc.searching.race import Curve, Key, Race, Standing
+from hnscc.study.config import Study, load_study
+from hnscc.study.plan import RunFolder, Trial, trial_seeds
+from hnscc.study.ranges import Setting, base_of, name_of, winners_file
+from hnscc.training.records import damage, progress, read_record
+
+
+@dataclass(frozen=True)
+class SearchRecord:
+    """search.json: the settings of each configuration in the order proposed, and how many trials the machines held
+    side by side when the search began."""
+
+    configurations: list[Setting]
+    side_by_side: float
+
+
+def read_search(folder: RunFolder) -> SearchRecord | None:
+    """None where no search has begun. InputError where it is damaged: another draw would be another search."""
+    try:
+        return SearchRecord(**read_sealed(folder.search))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        raise InputError(
+            "What the search has proposed cannot be read.",
+            where=f"search.json in {folder.root}",
+            expected="the file as this program wrote it",
+            found="something else",
+            do="restore it from a copy, or search into another folder (--out)",
+        ) from None
+
+
+def write_search(folder: RunFolder, record: SearchRecord) -> None:
+    write_sealed(folder.search, asdict(record))
+
+
+def trial_of(key: Key) -> Trial:
+    configuration, repeat = key
+    return Trial(name_of(configuration), 0, repeat)
+
+
+def curve_of(folder: RunFolder, key: Key, identity: str | None = None) -> Curve | None:
+    """What a trial has shown so far, finished, paused or failed; None where it has not begun, or what it left is
+    damaged.
+
+    identity: what the trial would now be; a checkpoint of another is not used, and a record of another is InputError.
+    """
+    trial = trial_of(key)
+    where = folder.trial(trial.trial_id)
+    record = read_record(where)
+    if identity and record and record["identity"] != identity:
+        raise InputError(
+            "The run folder holds a trial that this search would now train otherwise.",
+            where=f"trial {trial.trial_id} in {folder.root}",
+            expected="the settings, data and seeds it was trained with",
+            found="another identity",
+            do="set them back, or search into another folder (--out, or another name)",
+        )
+    if record and record["status"] == "completed" and not damage(where, record):
+        history = pq.read_table(io.BytesIO(where.history.read_bytes())).to_pylist()
+        return _curve(history, record["attempts"], ended=True)
+    saved = progress(where)
+    if identity and saved and saved["identity"] != identity:
+        saved = None
+    if record and record["status"] == "failed":  # its last checkpoint is still there
+        return _curve(saved["history"] if saved else [], record["attempts"], ended=True, failed=True)
+    return _curve(saved["history"], saved["attempts"], ended=False) if saved else None
+
+
+def _curve(
+    history: list[dict[str, Any]], attempts: list[dict[str, Any]], *, ended: bool, failed: bool = False
+) -> Curve:
+    took = tuple(row["seconds"] for row in history)
+    gpus = attempts[-1]["gpus"] if attempts else 0.0
+    return Curve(tuple(row["val_soft_jaccard"] for row in history), ended, failed, took, gpus)
+
+
+def write_search_results(folder: RunFolder, study: Study, race: Race) -> list[Standing]:
+    """Write tables/*.parquet and winners.yaml of a race that is over; returns the standings. study: with its
+    configurations as variants. InputError where a fold cannot be read."""
+    standings = race.standings()
+    results = _results(folder, study, race)
+    tables = {name: build_table(name, results) for name in SEARCH_TABLES if name != "configurations"}
+    tables["configurations"] = configurations_table(study, race, standings)
+    for name, content in tables.items():
+        write_bytes(folder.table(name), parquet_bytes(content))
+    if standings and standings[0].place == "winner":
+        write_text(folder.winners, winners(study, race, standings))
+    return standings
+
+
+def load_race(folder: RunFolder) -> tuple[Study, Race]:
+    """The search run again over what is there: nothing is trained or proposed. InputError where it is not over."""
+    study, record = load_study(folder.study), read_search(folder)
+    if record is None or study.search is None:
+        raise InputError(
+            "This run folder holds no search.",
+            where=str(folder.root),
+            expected="search.json, as `hnscc search` writes it",
+            found="nothing",
+            do="check the path, for example runs/search",
+        )
+    recorded = iter(record.configurations)
+    race = Race(
+        study.search,
+        base_of(study).training.epochs,
+        lambda told, n: list(itertools.islice(recorded, n)),
+        record.side_by_side,
+    )
+    wanted = race.advance({})
+    while wanted:
+        found = {key: curve for key in wanted if (curve := curve_of(folder, key))}
+        left = race.advance(found)
+        if left == wanted:
+            raise InputError(
+                "The search is not over.",
+                where=str(folder.root),
+                expected="every training that it wants",
+                found=f"{len(left)} trainings that are missing or damaged",
+                do="`hnscc search STUDY` goes on where it stopped",
+            )
+        wanted = left
+    return study, race
+
+
+# --- tables
+
+
+def _results(folder: RunFolder, study: Study, race: Race) -> Results:
+    fold = load_fold(folder, 0)
+    keys = sorted(race.curves)
+    return Results(
+        study, (fold,), tuple(_result(folder, study, race.curves[key], key, fold) for key in keys), {}
+    )
+
+
+def _result(folder: RunFolder, study: Study, curve: Curve, key: Key, fold: Fold) -> Result:
+    trial = trial_of(key)
+    if curve.ended:
+        return load_trial(folder, study, trial, fold)
+    saved = progress(folder.trial(trial.trial_id))
+    history = pa.Table.from_pylist(saved["history"], schema=HISTORY) if saved else None
+    reason = f"stopped after epoch {len(curve.scores)}"
+    return Result(trial, trial_seeds(study, trial)["trial"], "stopped", reason, None, history)
+
+
+def configurations_table(study: Study, race: Race, standings: list[Standing]) -> pa.Table:
+    """One row per configuration, the winner first; last, a column for each searched setting."""
+    written = chosen_of(study, standings)
+    rows = []
+    for rank, each in enumerate(standings):
+        curves = [curve for (c, _), curve in race.curves.items() if c == each.configuration]
+        row = asdict(each) | {"configuration": name_of(each.configuration), "rank": rank + 1}
+        row |= {"written": each.configuration in written, "trials": len(curves)}
+        row |= {"epochs": sum(len(curve.scores) for curve in curves)}
+        row |= {"seconds": float(sum(curve.seconds for curve in curves))}
+        rows.append(row | named(study, race.configurations[each.configuration]))
+    wanted = _with_settings(study, race)
+    return pa.table([_column([row[field.name] for row in rows], field.type) for field in wanted], wanted)
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """A list of values of several kinds is a column of texts."""
+    texts = [None if each is None else str(each) for each in values]
+    return pa.array(texts if kind == TEXT else values, kind)
+
+
+def columns_of(study: Study) -> dict[str, str]:
+    """Searched setting -> column: the last part of its path, or all of it with underscores where two end alike."""
+    paths = list(study.search.ranges)
+    last = [path.rpartition(".")[2] for path in paths]
+    taken = set(schema("configurations").names)
+    return {
+        path: name if last.count(name) == 1 and name not in taken else path.replace(".", "_")
+        for path, name in zip(paths, last, strict=True)
+    }
+
+
+def named(study: Study, settings: Setting) -> dict[str, Any]:
+    """The settings by column; what is neither a number, a text nor yes or no, as JSON."""
+    columns = columns_of(study)
+    return {columns[path]: plain(value) for path, value in settings.items()}
+
+
+def plain(value: Any) -> Any:
+    return value if isinstance(value, bool | int | float | str) or value is None else json.dumps(value)
+
+
+def _with_settings(study: Study, race: Race) -> pa.Schema:
+    fields = list(schema("configurations"))
+    for path, column in columns_of(study).items():
+        kinds = {type(plain(each[path])) for each in race.configurations} - {type(None)}
+        about = {"description": f"the setting {path}"}
+        fields.append(pa.field(column, _kind(kinds), metadata=about))
+    return pa.schema(fields, metadata=schema("configurations").metadata)
+
+
+def _kind(kinds: set[type]) -> pa.DataType:
+    if kinds <= {bool}:
+        return YES
+    if kinds <= {int}:
+        return WHOLE
+    return REAL if kinds <= {int, float} else TEXT
+
+
+# --- the winners
+
+
+def chosen_of(study: Study, standings: list[Standing]) -> list[int]:
+    """The configurations to be written out: the winner, and the best of those that cannot be told from it."""
+    winner = [each.configuration for each in standings if each.place == "winner"]
+    beside = [each.configuration for each in standings if each.place == "not_distinguished"]
+    return winner + beside[: study.search.runners_up]
+
+
+def winners(study: Study, race: Race, standings: list[Standing]) -> str:
+    by = {each.configuration: each for each in standings}
+    chosen = chosen_of(study, standings)
+    notes = {name_of(c): _note(by[c]) for c in chosen}
+    return winners_file(study, {name_of(c): race.configurations[c] for c in chosen}, notes)
+
+
+def _note(each: Standing) -> str:
+    what = "the winner" if each.place == "winner" else "not distinguished from the winner"
+    interval = "" if each.score_low is None else f" ({each.score_low:.3f} to {each.score_high:.3f})"
+    repeats = f"{each.repeats} repeat" + "s" * (each.repeats != 1)
+    return f"{what}, soft Jaccard {each.score:.3f}{interval} over {repeats}"

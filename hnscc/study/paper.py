@@ -1,0 +1,127 @@
+"""What Liedes et al. 2023 published, as data, and when it may stand beside a study's own values.
+
+Source: J Med Biol Eng 2023, doi 10.1007/s40846-023-00818-8 (CC BY 4.0), Tables 1 to 4 and section 3.1.
+"""
+
+from dataclasses import dataclass
+
+from hnscc.study.config import AS_WRITTEN, CORRECTED, Study, Variant, merge
+from hnscc.study.plan import differences
+
+CITATION = (
+    "Liedes J, Hellström H, Rainio O, et al. Automatic segmentation of head and neck cancer from PET-MRI "
+    "data using deep learning. J Med Biol Eng 2023, doi:10.1007/s40846-023-00818-8 (CC BY 4.0)."
+)
+
+
+@dataclass(frozen=True)
+class Published:
+    """One variant's row in the paper's tables; None where the paper gives no value.
+
+    slice_dice, slice_jaccard: mean and sample SD over true positive slices (Table 2).
+    """
+
+    pooled_dice: float
+    pooled_jaccard: float
+    slice_dice: tuple[float, float]
+    slice_jaccard: tuple[float, float]
+    tp: int
+    tn: int
+    fp: int
+    fn: int
+    sensitivity: float
+    specificity: float
+    accuracy: float
+    r2: float | None
+
+
+VARIANTS = {"pet": "PET", "mri": "MRI", "pet_mri": "PET-MRI", "pet_mri_augmented": "Augmented PET-MRI"}
+MODALITIES = {
+    "pet": {"pet"},
+    "mri": {"mri"},
+    "pet_mri": {"pet", "mri"},
+    "pet_mri_augmented": {"pet", "mri"},
+}
+# The MRI variant "did not yield segmentation results": it has no row.
+PUBLISHED = {
+    "pet": Published(0.68, 0.52, (0.79, 0.16), (0.68, 0.20), 18, 23, 19, 6, 0.75, 0.55, 0.62, None),
+    "pet_mri": Published(0.81, 0.68, (0.84, 0.14), (0.75, 0.18), 20, 27, 13, 6, 0.77, 0.68, 0.71, 0.90),
+    "pet_mri_augmented": Published(
+        0.71, 0.56, (0.87, 0.09), (0.78, 0.13), 17, 26, 8, 15, 0.53, 0.77, 0.65, None
+    ),
+}
+# Wilcoxon over true positive slices (Table 2): p of Dice, p of Jaccard.
+PUBLISHED_P = {
+    frozenset({"pet", "pet_mri"}): (0.008, 0.008),
+    frozenset({"pet_mri", "pet_mri_augmented"}): (0.247, 0.273),
+    frozenset({"pet", "pet_mri_augmented"}): (0.156, 0.145),
+}
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A row of Table 4: patients trained on, validated on, tested on, and the Dice score."""
+
+    study: str
+    modality: str
+    train: int
+    validation: int
+    test: int
+    dice: float
+
+
+LITERATURE = (
+    Elsewhere("Ren et al. 2021", "PET-MRI", 92, 31, 30, 0.72),
+    Elsewhere("Huang et al. 2018", "PET-CT", 21, 1, 0, 0.74),
+    Elsewhere("Guo et al. 2019", "PET-CT", 140, 35, 75, 0.73),
+    Elsewhere("Moe et al. 2021", "PET-CT", 142, 15, 40, 0.71),
+)
+THE_PAPER = Elsewhere("Liedes et al. 2023", "PET-MRI", 42, 7, 13, 0.84)
+
+# What the authors' code does at training or before it, and no study of ours does: the reading as_coded is
+# computed from trainings of the study's own preset.
+NOT_REPRODUCED_IN_TRAINING = (
+    "the test split by scan (20 % of the 62 scans), by which follow-ups of one patient could stand on "
+    "both sides",
+    "the last 15 % of the shuffled training slices as validation set",
+    "MRI normalised by bounds taken over both channels together",
+    "augmentation before the validation set was split off, so that altered copies of training images "
+    "stood in validation, without the up-down flip in the last version of the code",
+    "one set of augmented copies for all repeats of the augmented variant, which once ran with patience 30",
+    "trainings of which only Python's own random numbers were seeded, so that none can be repeated exactly",
+)
+NOT_REPRODUCED_IN_PREPARATION = (
+    "files that had been resliced to common dimensions before the code read them",
+    "images and masks both resized by cubic interpolation, and any non-zero value of the resized mask "
+    "taken as lesion, which widens every mask; here images are anti-aliased and a pixel is lesion from "
+    "half its area on",
+)
+
+
+def is_papers_variant(name: str, variant: Variant) -> bool:
+    """Whether a variant is one of the paper's four: the paper's name and its modalities."""
+    return MODALITIES.get(name) == set(variant.modalities)
+
+
+def is_papers_study(study: Study) -> bool:
+    """Whether published values may stand beside the study's own: the one rule for the whole report.
+
+    It is trained by the preset `as_written`, and all of its variants are the paper's. What else differs
+    from the paper (`departures`) is said beside them; whether the patients are the paper's cannot be known.
+    """
+    return study.protocol == "as_written" and all(
+        is_papers_variant(name, variant) for name, variant in study.variants.items()
+    )
+
+
+def departures(study: Study) -> list[str]:
+    """The settings in which a study differs from its preset, as `path: preset -> study`."""
+    preset = merge(CORRECTED, AS_WRITTEN) if study.protocol == "as_written" else CORRECTED
+    own = study.model_dump(mode="json")
+    compared = ("repeats", "sampling", "split", "normalisation", "augmentation", "training", "evaluation")
+    return list(differences({key: preset[key] for key in compared}, {key: own[key] for key in compared}))
+
+
+def label(name: str, variant: Variant) -> str:
+    """The paper's name of a variant where it is the paper's, else the study file's."""
+    return VARIANTS[name] if is_papers_variant(name, variant) else name

@@ -1,0 +1,92 @@
+"""A trial's checkpoint: all that its training needs to go on as if nothing had happened, after every epoch.
+
+Two slots are written in turn, the tensors first and the facts that vouch for them last, so that one whole
+checkpoint is there at every moment. Speed counts here, for it is paid in every epoch: a slot's file is written over
+(its pages are in memory already), without waiting for the disk, and checked by crc32c.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import google_crc32c
+import torch
+from safetensors.torch import load as load_safetensors
+
+from hnscc.base.files import overwrite, read_sealed, storage_errors, write_sealed
+from hnscc.study.plan import Slot, TrialFolder
+
+PIECE = 2**18  # bytes
+DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", torch.int64: "I64"}
+
+
+def save_checkpoint(folder: TrialFolder, facts: dict[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write the slot of facts["epoch"]. StorageError where the disk is full or gone."""
+    slot = folder.slot(facts["epoch"] % 2)
+    parts = _safetensors(tensors)
+    slot.facts.unlink(missing_ok=True)  # for they vouch for what is written over now
+    overwrite(slot.tensors, parts)
+    write_sealed(slot.facts, facts | {"crc32c": _crc32c(parts)}, durable=False)
+
+
+def load_checkpoint(
+    folder: TrialFolder, identity: str
+) -> tuple[tuple[dict[str, Any], dict[str, torch.Tensor]] | None, list[str]]:
+    """The facts and tensors of the newest whole checkpoint of a trial of this identity, or None; and what was
+    found that may not be used, by name."""
+    candidates, refused = [], []
+    for number in (0, 1):
+        slot = folder.slot(number)
+        try:
+            candidates.append((read_sealed(slot.facts), slot))
+        except FileNotFoundError:
+            continue
+        except ValueError:
+            refused.append(f"{slot.facts.name} is damaged")
+    for facts, slot in sorted(candidates, key=lambda each: -each[0]["epoch"]):
+        if facts["identity"] != identity:
+            refused.append(f"{slot.facts.name} is of another trial")
+        elif (tensors := _tensors(slot, facts["crc32c"])) is None:
+            refused.append(f"{slot.tensors.name} of epoch {facts['epoch']} is gone or damaged")
+        else:
+            return (facts, tensors), refused
+    return None, refused
+
+
+def _tensors(slot: Slot, crc32c: int) -> dict[str, torch.Tensor] | None:
+    try:
+        with storage_errors(slot.tensors):
+            content = slot.tensors.read_bytes()
+    except FileNotFoundError:
+        return None
+    return load_safetensors(content) if google_crc32c.value(content) == crc32c else None
+
+
+def _safetensors(tensors: Mapping[str, torch.Tensor]) -> list[memoryview]:
+    """A safetensors file in parts, the tensors' own memory among them: nothing is copied but from a GPU."""
+    header, parts, end = {}, [], 0
+    for name, value in tensors.items():
+        content = _memory(value)
+        begin, end = end, end + content.nbytes
+        header[name] = {
+            "dtype": DTYPES[value.dtype],
+            "shape": list(value.shape),
+            "data_offsets": [begin, end],
+        }
+        parts.append(content)
+    text = json.dumps(header).encode()
+    return [memoryview(len(text).to_bytes(8, "little") + text), *parts]
+
+
+def _memory(value: torch.Tensor) -> memoryview:
+    flat = value.detach().cpu().contiguous().reshape(-1)
+    return memoryview(flat.view(torch.uint8).numpy()).toreadonly()
+
+
+def _crc32c(parts: list[memoryview]) -> int:
+    """The library takes `bytes` alone; copied in pieces that stay in the processor's cache."""
+    total = 0
+    for part in parts:
+        for start in range(0, part.nbytes, PIECE):
+            total = google_crc32c.extend(total, bytes(part[start : start + PIECE]))
+    return total

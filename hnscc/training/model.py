@@ -1,0 +1,168 @@
+"""build_model(): segmentation-models-pytorch by name, and the paper's own network."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from hnscc.base.errors import InputError
+from hnscc.study.config import Network, Training
+from hnscc.training.layers import Doubling, Dropout
+
+DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
+
+
+class PaperUNet(nn.Module):
+    """The authors' network: four levels of width, 2, 4, 8 x width filters, 16 x width at the bottom.
+
+    At each level two 3x3 convolutions with ReLU and a dropout between them, 2x2 max-pooling, 2x2 stride-2
+    transposed convolutions, concatenated skips at every resolution, a 1x1 output, no batch normalisation.
+    He-normal 3x3 kernels, Glorot-uniform others, zero biases (Keras's initialisers). Returns logits: the
+    sigmoid is in the loss and in `predict`. width 16 has 1,940,817 parameters with one input channel,
+    1,940,961 with two.
+
+    Input float (N, in_channels, H, W) with H and W multiples of 16; output float (N, 1, H, W).
+    """
+
+    def __init__(self, in_channels: int, width: int = 16) -> None:
+        super().__init__()
+        widths = [width * 2**level for level in range(5)]
+        self.down = nn.ModuleList(
+            _two_convolutions(before, after, dropout)
+            for before, after, dropout in zip([in_channels, *widths], widths, DROPOUT, strict=False)
+        )
+        self.pool = nn.MaxPool2d(2)
+        steps = list(zip(widths[:0:-1], widths[-2::-1], DROPOUT[-2::-1], strict=True))
+        self.up = nn.ModuleList(Doubling(below, here) for below, here, _ in steps)
+        self.merge = nn.ModuleList(_two_convolutions(2 * here, here, dropout) for _, here, dropout in steps)
+        self.output = nn.Conv2d(width, 1, 1)
+        self.apply(_initialise)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        skips = []
+        features = images
+        for level, block in enumerate(self.down):
+            features = block(self.pool(features) if level else features)
+            skips.append(features)
+        for up, merge, skip in zip(self.up, self.merge, reversed(skips[:-1]), strict=True):
+            features = merge(torch.cat([up(features), skip], dim=1))
+        return self.output(features)
+
+
+def _two_convolutions(before: int, after: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, padding=1),
+        nn.ReLU(inplace=True),
+        Dropout(dropout),
+        nn.Conv2d(after, after, 3, padding=1),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _initialise(module: nn.Module) -> None:
+    if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        return
+    if module.kernel_size == (3, 3):
+        _he_normal(module.weight)
+    else:
+        nn.init.xavier_uniform_(module.weight)
+    nn.init.zeros_(module.bias)
+
+
+def _he_normal(weight: torch.Tensor) -> None:
+    """Keras's he_normal: a normal cut at two standard deviations, widened to keep variance 2 / fan_in."""
+    fan_in = weight.shape[1] * weight.shape[2] * weight.shape[3]
+    deviation = (2.0 / fan_in) ** 0.5 / 0.87962566103423978
+    nn.init.trunc_normal_(weight, std=deviation, a=-2 * deviation, b=2 * deviation)
+
+
+def build_model(network: Network, in_channels: int, seed: int) -> nn.Module:
+    """A network with weights drawn by `seed`: float (N, in_channels, H, W) -> logits float (N, 1, H, W).
+
+    Draws from torch's global generator, the only one its initialisers take, and leaves it as it was.
+    InputError for an architecture, encoder or weights file that does not exist or does not fit.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if network.architecture == "paper":
+            return PaperUNet(in_channels, network.width)
+        model = _create(network, in_channels)
+    if network.encoder_weights:
+        _load_encoder(model, network.encoder_weights)
+    return model
+
+
+def check_model(network: Network, in_channels: int, size: int) -> int:
+    """Build the network and pass one empty image through it. Returns its number of parameters."""
+    model = build_model(network, in_channels, seed=0).eval()
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, in_channels, size, size))
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            "The network does not take the store's slices.",
+            where=f"training.network, slices of {size} x {size}",
+            expected="a size that the network can halve as often as it does (a multiple of 32 suits most)",
+            found=" ".join(str(error).split())[:300],
+            do="prepare the store with another --size or choose another architecture",
+        ) from None
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _create(network: Network, in_channels: int) -> nn.Module:
+    import segmentation_models_pytorch as smp  # here, for it takes two seconds, and the paper's network needs none
+
+    try:
+        return smp.create_model(
+            network.architecture, network.encoder, encoder_weights=None, in_channels=in_channels, classes=1
+        )
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise InputError(
+            "segmentation-models-pytorch cannot build this network.",
+            where="training.network",
+            expected="an architecture and encoder that the library knows, such as unet and resnet18, or `paper`",
+            found=f"{network.architecture}, {network.encoder}: {' '.join(str(error).split())[:300]}",
+            do="see the library's lists of architectures and encoders",
+        ) from None
+
+
+def _load_encoder(model: nn.Module, path: str) -> None:
+    """Pretrained encoder weights from a safetensors file that the user names; nothing is ever downloaded."""
+    where = "training.network.encoder_weights"
+    if not Path(path).is_file():
+        raise InputError(
+            "There is no such weights file.",
+            where=where,
+            expected="a .safetensors file with the encoder's weights",
+            found="no file at that path",
+            do="check the path (relative to the working directory)",
+        )
+    try:
+        model.encoder.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
+        raise InputError(
+            "The weights file does not fit the encoder.",
+            where=where,
+            expected="the encoder's own tensors, first convolution included (its input channels are the modalities)",
+            found=" ".join(str(error).split())[:300],
+            do="make the file from the same encoder with as many input channels as the variant has modalities",
+        ) from None
+
+
+def resolve_device(training: Training) -> tuple[str, str]:
+    """What `auto` chooses here: device cpu or cuda, precision fp32 or bf16 (where the processor computes in it)."""
+    device = training.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    precision = training.precision
+    if precision == "auto":
+        fast = torch.cuda.is_bf16_supported() if device == "cuda" else _cpu_has_bf16()
+        precision = "bf16" if fast else "fp32"
+    return device, precision
+
+
+def _cpu_has_bf16() -> bool:
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
