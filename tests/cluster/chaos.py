@@ -29,7 +29,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTS = Path(__file__).parent / "faults"
-sys.path[:0] = [str(ROOT / "tests"), str(Path(__file__).parent)]
+sys.path[:0] = [str(ROOT / "tests/helpers"), str(Path(__file__).parent)]
 
 from machines import Cluster, cluster, is_stopped, wait_until, without_ray  # noqa: E402
 from stores import make_store, study_of  # noqa: E402

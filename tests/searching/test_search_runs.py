@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from commands import run, start
+from processes import run, start
 from stores import make_store, study_of
 
 from hnscc.aggregation.results import load_fold

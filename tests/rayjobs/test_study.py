@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-import commands
+import processes
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -48,11 +48,11 @@ def write_study(path: Path, store, **settings) -> Path:
 
 
 def start(home: Path, *arguments) -> subprocess.Popen:
-    return commands.start(home, "rayjobs.study", *arguments)
+    return processes.start(home, "rayjobs.study", *arguments)
 
 
 def run(home: Path, *arguments, **expected) -> tuple[str, str]:
-    return commands.run(home, "rayjobs.study", *arguments, **expected)
+    return processes.run(home, "rayjobs.study", *arguments, **expected)
 
 
 def tables(root: Path) -> dict:

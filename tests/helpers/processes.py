@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def start(home: Path, module: str, *arguments, environment: dict[str, str] | None = None) -> subprocess.Popen:

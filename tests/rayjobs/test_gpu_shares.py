@@ -83,7 +83,7 @@ def test_a_gpu_that_cannot_be_measured_is_not_shared(tmp_path):
     out = subprocess.run(
         command,
         env=environment | {"HOME": str(tmp_path)},
-        cwd=Path(__file__).parent.parent,
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
     )

@@ -6,7 +6,7 @@ import yaml
 from hnscc.base.errors import InputError
 from hnscc.study.config import dump_study, load_study, merge, parse_study
 
-STUDIES = sorted((Path(__file__).parent.parent / "studies").glob("*.yaml"))
+STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
 SMALL = {"name": "x", "store": "x.zarr", "variants": {"pet": {"modalities": ["pet"]}}}
 
 

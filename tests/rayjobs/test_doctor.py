@@ -28,7 +28,7 @@ from rayjobs.doctor.shell_commands import ray_starts, unpinned
 from rayjobs.doctor.uploads import check_working_dir, uploaded
 from rayjobs.patient_files import patient_files, refuse_patient_files
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 AWS, ONPREM = (ROOT / "cluster.yaml").read_text(), (ROOT / "deploy/onprem.yaml").read_text()
 
 

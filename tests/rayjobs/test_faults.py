@@ -22,7 +22,7 @@ from hnscc.training.process import train_trial
 from hnscc.training.records import read_record
 from rayjobs.study import run_study
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

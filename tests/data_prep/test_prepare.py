@@ -37,7 +37,7 @@ LPS = np.diag([-1.0, -1.0, 3.0, 1.0])
 
 def sts() -> Path:
     """The real cohort, or a skip."""
-    folder = Path(os.environ.get("HNSCC_STS", Path(__file__).parents[2] / "shared" / "data" / "sts"))
+    folder = Path(os.environ.get("HNSCC_STS", Path(__file__).parents[3] / "shared" / "data" / "sts"))
     if not (folder / "manifest.csv").exists():
         pytest.skip("the soft-tissue sarcoma data is not here (set HNSCC_STS to its folder)")
     return folder
