@@ -30,13 +30,14 @@ import pyarrow.parquet as pq
 import scipy.stats
 from figures import ROUNDS, Figure, in_turn, ratios, tell
 
+from hnscc.aggregation.build import save_tables
 from hnscc.aggregation.results import Fold, Median, Result, Results
 from hnscc.aggregation.schemas import TABLES, schema
-from hnscc.aggregation.tables import save_tables
 from hnscc.scores.metrics import CONVENTIONS, SLICE_SETS, THRESHOLDS, Counts
 from hnscc.scores.thresholds import READINGS, choose_threshold, median_position
-from hnscc.study.config import parse_study
-from hnscc.study.plan import SPLITS, RunFolder, Trial, plan_trials, trial_seeds
+from hnscc.study.loading import parse_study
+from hnscc.study.plan import SPLITS, Trial, plan_trials, trial_seeds
+from hnscc.study.run_folder import RunFolder
 
 VARIANTS = ("pet", "mri", "pet_mri", "pet_mri_augmented")
 REPEATS = 50

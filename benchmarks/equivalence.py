@@ -25,10 +25,12 @@ import torch
 from figures import Figure, machine, tell
 from torch import nn
 
-import hnscc.training.process
+import hnscc.training.loop
+import hnscc.training.trial
 from data_prep.build import cores, prepare
-from hnscc.study.config import Study, parse_study
+from hnscc.study.loading import parse_study
 from hnscc.study.plan import Trial
+from hnscc.study.schema import Study
 from hnscc.training.layers import Doubling, Dropout
 from hnscc.training.model import resolve_device
 from hnscc.training.prepare import prepare_run
@@ -50,7 +52,7 @@ STUDY = {
 
 
 class PlainAdam:
-    """PyTorch's own, as hnscc.training.process calls it."""
+    """PyTorch's own, as hnscc.training.loop calls it."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], *, learning_rate: float, epsilon: float) -> None:
         self.adam = torch.optim.Adam(parameters, lr=learning_rate, eps=epsilon)
@@ -64,7 +66,7 @@ def without_fast_path() -> None:
     """For this process."""
     Dropout.forward = nn.Dropout.forward
     Doubling.forward = nn.ConvTranspose2d.forward
-    hnscc.training.process.Adam = PlainAdam
+    hnscc.training.loop.Adam = PlainAdam
     torch.channels_last = torch.contiguous_format
 
 
@@ -83,7 +85,7 @@ def train(store: str, out: Path, repeats: int, repeat: int, fast: bool) -> float
     trial = Trial("pet_mri", 0, repeat)
     folder = run.folder.trial(trial.trial_id)
     if not is_complete(folder):
-        for _ in hnscc.training.process.train_trial(
+        for _ in hnscc.training.trial.train_trial(
             study, trial, run.folds[0], folder, device=device, precision=precision
         ):
             pass

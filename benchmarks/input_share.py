@@ -26,12 +26,14 @@ from typing import Any
 
 from figures import ROUNDS, Figure, tell
 
-import hnscc.training.process
+import hnscc.training.trial
 from data_prep.build import prepare
 from data_prep.phantom import make_phantom
 from hnscc.cohort.fold import FoldData, read_fold
-from hnscc.study.config import Study, Variant, load_study
-from hnscc.study.plan import Trial, TrialFolder
+from hnscc.study.loading import load_study
+from hnscc.study.plan import Trial
+from hnscc.study.run_folder import TrialFolder
+from hnscc.study.schema import Study, Variant
 from hnscc.training.model import resolve_device
 from hnscc.training.prepare import plan_folds
 from hnscc.training.records import read_record
@@ -63,17 +65,17 @@ class Cost:
 
 @contextmanager
 def timed_augmentation() -> Iterator[list[float]]:
-    """Seconds of each call that hnscc.training.process makes into hnscc.training.augment meanwhile."""
+    """Seconds of each call that hnscc.training.trial makes into hnscc.training.augment meanwhile."""
     took: list[float] = []
     names = ("augment", "augment_copies")
-    before = {name: getattr(hnscc.training.process, name) for name in names}
+    before = {name: getattr(hnscc.training.trial, name) for name in names}
     for name in names:
-        setattr(hnscc.training.process, name, timed(before[name], took))
+        setattr(hnscc.training.trial, name, timed(before[name], took))
     try:
         yield took
     finally:
         for name in names:
-            setattr(hnscc.training.process, name, before[name])
+            setattr(hnscc.training.trial, name, before[name])
 
 
 def timed(function: Callable[..., Any], took: list[float]) -> Callable[..., Any]:
@@ -95,7 +97,7 @@ def train(study: Study, name: str, data: FoldData) -> Cost:
         began = time.perf_counter()
         ends, augmented = [], []
         trial = Trial(name, 0, 0)
-        for _ in hnscc.training.process.train_trial(
+        for _ in hnscc.training.trial.train_trial(
             study, trial, data, folder, device=device, precision=precision
         ):
             ends.append(time.perf_counter())

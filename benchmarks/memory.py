@@ -36,10 +36,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from hnscc.cohort.fold import FoldData
-from hnscc.study.plan import SPLITS, TrialFolder, plan_trials
+from hnscc.study.plan import SPLITS, plan_trials
+from hnscc.study.run_folder import TrialFolder
 from hnscc.training.model import resolve_device
-from hnscc.training.process import train_trial
 from hnscc.training.records import read_record
+from hnscc.training.trial import train_trial
 
 MB = 1e6
 MOST_LEFT, MOST_GROWTH = 300, 1.05

@@ -26,10 +26,12 @@ from ray import tune
 
 import rayjobs.study
 import rayjobs.worker
-from hnscc.study.config import Study, load_study
-from hnscc.study.plan import RunFolder, TrialFolder, plan_trials
+from hnscc.study.loading import load_study
+from hnscc.study.plan import plan_trials
+from hnscc.study.run_folder import RunFolder, TrialFolder
+from hnscc.study.schema import Study
 from hnscc.training.prepare import PreparedRun, prepare_run
-from hnscc.training.process import train_trial
+from hnscc.training.trial import train_trial
 from rayjobs.cluster import connected
 
 ROW = {"epoch": 1, "train_loss": 0.5, "val_loss": 0.5, "val_soft_jaccard": 0.5, "seconds": 0.0}

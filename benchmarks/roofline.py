@@ -27,8 +27,10 @@ import torch
 from figures import ROUNDS, Figure, in_turn, ratios, tell
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import hnscc.training.loop
 import hnscc.training.process
-from hnscc.study.config import parse_study
+import hnscc.training.trial
+from hnscc.study.loading import parse_study
 from hnscc.study.plan import plan_trials
 from hnscc.training.model import build_model, resolve_device
 
@@ -131,15 +133,15 @@ def study_of(settings: dict[str, Any], precision: str, **more: Any) -> Any:
     )
 
 
-def fit_of(settings: dict[str, Any], precision: str) -> hnscc.training.process._Fit:
-    """A trial about to begin, as hnscc.training.process makes it."""
+def fit_of(settings: dict[str, Any], precision: str) -> hnscc.training.loop.Fit:
+    """A trial about to begin, as `train_trial` makes it."""
     study = study_of(settings, precision)
-    record = hnscc.training.process.new_record(
+    record = hnscc.training.trial.new_record(
         study, plan_trials(study)[0], "", device="cpu", precision=precision
     )
-    hnscc.training.process._prepare_torch(record, 1.0)
+    hnscc.training.process.prepare_torch(record, 1.0)
     model = build_model(study.training.network, len(MODALITIES), record["seeds"]["initialisation"])
-    return hnscc.training.process._Fit.start(model, study.training, record)
+    return hnscc.training.loop.Fit.start(model, study.training, record)
 
 
 def slices(count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -42,12 +42,13 @@ from data_prep.build import cores
 from hnscc.cohort.fold import read_fold
 from hnscc.searching.race import Curve, Race
 from hnscc.searching.search_results import trial_of
-from hnscc.study.config import Search, Study, parse_study
-from hnscc.study.plan import TrialFolder
+from hnscc.study.loading import parse_study
 from hnscc.study.ranges import with_configurations
+from hnscc.study.run_folder import TrialFolder
+from hnscc.study.schema import Search, Study
 from hnscc.training.prepare import plan_folds
-from hnscc.training.process import train_trial
 from hnscc.training.records import is_complete, read_record
+from hnscc.training.trial import train_trial
 from rayjobs.search import proposer
 
 LEVEL, ETA = 0.05, 3

@@ -27,7 +27,7 @@ from figures import ROUNDS, Figure, in_turn, machine, ratios, seconds, tell
 from data_prep.build import cores, prepare
 from data_prep.phantom import make_phantom
 from hnscc.cohort.fold import FoldData
-from hnscc.study.config import load_study
+from hnscc.study.loading import load_study
 from hnscc.training.model import resolve_device
 from hnscc.training.prepare import prepare_run
 

@@ -13,11 +13,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hnscc.base.errors import InputError, StorageError
 from hnscc.base.files import write_text
-from hnscc.study.config import Study, Training
-from hnscc.study.plan import RunFolder, Trial
+from hnscc.study.plan import Trial
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.schema import Study, Training
+from hnscc.training.measure import measure_gpu
 from hnscc.training.model import resolve_device
 from hnscc.training.prepare import PreparedRun
-from hnscc.training.process import measure_gpu
 from rayjobs.patient_files import in_job
 
 # How long a machine may take to answer that it sees the run folder.

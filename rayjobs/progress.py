@@ -19,9 +19,10 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from hnscc.aggregation.tables import read_table
+from hnscc.aggregation.query import read_table
 from hnscc.base.errors import InputError
-from hnscc.study.plan import RunFolder, Trial
+from hnscc.study.plan import Trial
+from hnscc.study.run_folder import RunFolder
 from hnscc.training.records import progress
 
 # A trial whose process dies so often, and once more, without finishing an epoch in between is given up.

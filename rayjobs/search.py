@@ -37,8 +37,9 @@ from hnscc.searching.search_results import (
     write_search,
     write_search_results,
 )
-from hnscc.study.config import SEARCHED, Range, Study, Training, dump_study, load_study
-from hnscc.study.plan import RunFolder, differences, identity, trial_settings
+from hnscc.study.loading import dump_study, load_study
+from hnscc.study.plan import differences, identity, trial_settings
+from hnscc.study.presets import SEARCHED
 from hnscc.study.ranges import (
     Setting,
     base_of,
@@ -48,6 +49,8 @@ from hnscc.study.ranges import (
     number_of,
     with_configurations,
 )
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.schema import Range, Study, Training
 from hnscc.training.model import resolve_device
 from hnscc.training.prepare import PreparedRun, check_networks, choose, run_folder
 from hnscc.training.records import tidy_run

@@ -27,12 +27,14 @@ from hnscc.base.errors import InputError, told
 from hnscc.base.files import storage_errors, write_text
 from hnscc.base.lease import only_one
 from hnscc.base.locations import Place, S3Path
-from hnscc.study.config import Study, dump_study, load_study
-from hnscc.study.plan import RunFolder, Trial, plan_trials
+from hnscc.study.loading import dump_study, load_study
+from hnscc.study.plan import Trial, plan_trials
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.schema import Study
 from hnscc.training.model import resolve_device
 from hnscc.training.prepare import PreparedRun, prepare_run, run_folder, trial_status
-from hnscc.training.process import new_record
 from hnscc.training.records import read_record, tidy_run, write_record
+from hnscc.training.trial import new_record
 from rayjobs.aggregate import aggregate
 from rayjobs.cluster import (
     await_machines,

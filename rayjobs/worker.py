@@ -8,10 +8,11 @@ import ray
 from ray import tune
 
 from hnscc.base.errors import InputError, StorageError
-from hnscc.study.plan import Trial, TrialFolder
+from hnscc.study.plan import Trial
+from hnscc.study.run_folder import TrialFolder
 from hnscc.training.prepare import PreparedRun
-from hnscc.training.process import train_trial
 from hnscc.training.records import is_complete, read_record
+from hnscc.training.trial import train_trial
 from rayjobs.cluster import see_shared
 
 # Reports to Tune cost more than a small network's epoch: they are sent at most this often.

@@ -13,7 +13,7 @@ from hnscc.aggregation.summary import in_set
 from hnscc.base.seeds import generator
 from hnscc.scores.metrics import SLICE_SETS, Counts, dice, jaccard
 from hnscc.scores.stats import Comparison, holm, median_differences, signed_rank
-from hnscc.study.config import Study
+from hnscc.study.schema import Study
 
 Row = dict[str, Any]
 SCORES = {"dice": dice, "jaccard": jaccard}

@@ -16,8 +16,9 @@ import scipy.stats
 
 from hnscc.aggregation.results import Results, load_fold, load_trial, repeat_cases
 from hnscc.scores.stats import LEVEL, median_interval
-from hnscc.study.config import Study, UntilPrecise
-from hnscc.study.plan import RunFolder, Trial, plan_trials
+from hnscc.study.plan import Trial, plan_trials
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.schema import Study, UntilPrecise
 
 STEP = 4  # repeats between two looks
 # The median of n normal values varies as their mean does, times this (large n).

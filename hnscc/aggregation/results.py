@@ -16,8 +16,10 @@ from hnscc.base.files import read_sealed, sha256, storage_errors
 from hnscc.base.locations import Place
 from hnscc.scores.metrics import HALF, Counts, concatenate, count, positive, stack
 from hnscc.scores.thresholds import READINGS, Reading, choose_threshold, highest, median_position, sweep
-from hnscc.study.config import Study, load_study
-from hnscc.study.plan import SPLITS, RunFolder, Trial, plan_trials, trial_seeds
+from hnscc.study.loading import load_study
+from hnscc.study.plan import SPLITS, Trial, plan_trials, trial_seeds
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.schema import Study
 from hnscc.training.records import read_record
 
 UNUSABLE = "not used: "  # begins the reason of a trial whose files are there and cannot be trusted

@@ -170,17 +170,6 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "reason": (TEXT, "why a value of the row does not exist; null where all do"),
 }
 
-# A trial's own history.parquet.
-HISTORY = pa.schema(
-    [
-        ("epoch", pa.int32()),
-        ("train_loss", pa.float64()),
-        ("val_loss", pa.float64()),
-        ("val_soft_jaccard", pa.float64()),
-        ("seconds", pa.float64()),
-    ]
-)
-
 _REPEATS = " ".join(name for name in COLUMNS if "_repeats_" in name)
 TABLES: dict[str, tuple[str, str]] = {
     "cohort": (

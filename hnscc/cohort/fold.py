@@ -6,14 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from hnscc.aggregation.schemas import schema
 from hnscc.base.encode import npz_bytes, parquet_bytes
 from hnscc.base.errors import InputError
 from hnscc.base.files import hash_of, read_sealed, sha256, write_bytes, write_sealed
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
-from hnscc.study.config import Study
-from hnscc.study.plan import SPLITS, FoldFolder
+from hnscc.study.plan import SPLITS
+from hnscc.study.run_folder import FoldFolder
+from hnscc.study.schema import Study
+
+SCANS = pa.schema(
+    [(name, pa.string()) for name in ("patient_id", "scan_id")]
+    + [("fold", pa.int64()), ("split", pa.string())]
+    + [(name, pa.int64()) for name in ("slices", "positive_slices", "used_positive", "used_negative")]
+)
 
 
 @dataclass(frozen=True)
@@ -185,4 +191,4 @@ def _scans_table(store: Store, plan: FoldPlan) -> pa.Table:
                     "used_negative": len(used) - sum(used),
                 }
             )
-    return pa.Table.from_pylist(rows, schema=schema("cohort"))
+    return pa.Table.from_pylist(rows, schema=SCANS)

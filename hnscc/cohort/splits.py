@@ -8,8 +8,8 @@ import numpy as np
 from hnscc.base.errors import InputError
 from hnscc.base.seeds import generator
 from hnscc.cohort.store import Scan, Store
-from hnscc.study.config import Split, Study
 from hnscc.study.plan import SPLITS
+from hnscc.study.schema import Split, Study
 
 FEW_LESION_PATIENTS = 5
 

@@ -14,9 +14,10 @@ from hnscc.aggregation.enough_repeats import needed, scores_of
 from hnscc.base.locations import Place
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
-from hnscc.study.config import Study, UntilPrecise
-from hnscc.study.plan import SPLITS, RunFolder, Trial, plan_trials
+from hnscc.study.plan import SPLITS, Trial, plan_trials
 from hnscc.study.ranges import check_search, number_of
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.schema import Study, UntilPrecise
 from hnscc.training.model import check_model, resolve_device
 from hnscc.training.prepare import check_identities, choose, plan_folds, run_folder, trial_status
 from hnscc.training.records import read_record

@@ -157,7 +157,7 @@ def check(
     Example: hnscc check studies/demo.yaml
     """
     from hnscc.commands.check import check_study, print_check
-    from hnscc.study.config import dump_study, load_study
+    from hnscc.study.loading import dump_study, load_study
 
     found = check_study(load_study(study), out, precision)
     if resolved:
@@ -183,7 +183,7 @@ def run(
 
     Example: hnscc run studies/demo.yaml
     """
-    from hnscc.study.config import load_study
+    from hnscc.study.loading import load_study
     from rayjobs.study import report_outcome, run_study
 
     raise typer.Exit(report_outcome(run_study(load_study(study), out, address, limit)))
@@ -218,7 +218,7 @@ def status(run: Run, as_json: AsJson = False) -> None:
     Example: hnscc status runs/demo
     """
     from hnscc.commands.status import print_status, run_status
-    from hnscc.study.plan import open_run
+    from hnscc.study.run_folder import open_run
 
     found = run_status(open_run(run))
     if as_json:
@@ -233,7 +233,7 @@ def aggregate(run: Run) -> None:
 
     Example: hnscc aggregate runs/demo
     """
-    from hnscc.study.plan import open_run
+    from hnscc.study.run_folder import open_run
     from rayjobs.aggregate import aggregate as again
 
     folder = open_run(run)
@@ -251,7 +251,7 @@ def report(run: Run) -> None:
     from hnscc.reporting.report import write_report
     from hnscc.searching.search_report import write_search_report
     from hnscc.searching.search_results import load_race
-    from hnscc.study.plan import open_run
+    from hnscc.study.run_folder import open_run
 
     folder = open_run(run)
     if folder.search.is_file():
@@ -271,8 +271,8 @@ def query(
 
     Example: hnscc query runs/demo "SELECT variant, dice, dice_low, dice_high FROM pooled WHERE split = 'test'"
     """
-    from hnscc.aggregation.tables import query as ask
-    from hnscc.study.plan import open_run
+    from hnscc.aggregation.query import query as ask
+    from hnscc.study.run_folder import open_run
 
     writers = {"table": _write_table, "csv": _write_csv, "json": _write_json, "parquet": _write_parquet}
     if form not in writers:
@@ -323,7 +323,7 @@ def prune(run: Run) -> None:
     Example: hnscc prune runs/demo
     """
     from hnscc.commands.prune import prune_weights
-    from hnscc.study.plan import open_run
+    from hnscc.study.run_folder import open_run
 
     files, size = prune_weights(open_run(run))
     print(f"deleted {files} weights files, {size / 2**20:.1f} MiB; the median models keep theirs")

@@ -1,8 +1,9 @@
 """Delete the weights that no reading needs."""
 
-from hnscc.aggregation.tables import read_table
+from hnscc.aggregation.query import read_table
 from hnscc.base.errors import InputError
-from hnscc.study.plan import RunFolder, Trial
+from hnscc.study.plan import Trial
+from hnscc.study.run_folder import RunFolder
 from hnscc.training.prepare import trial_status
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from hnscc.study.config import load_study
-from hnscc.study.plan import RunFolder, TrialFolder, plan_trials
+from hnscc.study.loading import load_study
+from hnscc.study.plan import plan_trials
+from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.training.records import progress, read_record
 
 # A checkpoint may be written over between two looks at it.

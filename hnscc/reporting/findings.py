@@ -7,7 +7,7 @@ from hnscc.reporting.blocks import Points, Row, Section, Text, listed, p_value, 
 from hnscc.reporting.report_tables import Source, number_range, pair, split_counts
 from hnscc.scores.stats import FEWEST_PAIRS
 from hnscc.study import paper
-from hnscc.study.config import Study
+from hnscc.study.schema import Study
 
 DICE = (
     "Dice measures how far the model's outline and the reference outline, that of the scan's mask, overlap: 1 is "

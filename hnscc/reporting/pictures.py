@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
+from hnscc.aggregation.query import read_table
 from hnscc.aggregation.results import load_fold, load_levels
-from hnscc.aggregation.tables import read_table
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import Store, open_store
 from hnscc.reporting import figures
@@ -18,8 +18,9 @@ from hnscc.reporting.blocks import Picture, Row, Table, score, table, whole
 from hnscc.reporting.overlays import KINDS, Example, choose_examples, examples_figure
 from hnscc.reporting.report_tables import Source
 from hnscc.scores.metrics import HALF, positive
-from hnscc.study.config import Study
-from hnscc.study.plan import RunFolder, find_trial
+from hnscc.study.plan import find_trial
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.schema import Study
 from hnscc.training.records import read_record
 
 NAMES = ("fig2_good", "fig3_poor", "fig4_pixels", "repeats", "differences", "learning", "thresholds")

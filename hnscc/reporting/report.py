@@ -12,8 +12,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
+from hnscc.aggregation.query import read_table
 from hnscc.aggregation.results import read_split
-from hnscc.aggregation.tables import read_table
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_bytes, write_text
 from hnscc.reporting.blocks import Picture, Section
@@ -22,8 +22,9 @@ from hnscc.reporting.pictures import NAMES, draw
 from hnscc.reporting.report_tables import Source
 from hnscc.reporting.sections import sections
 from hnscc.study import paper
-from hnscc.study.config import Study, load_study
-from hnscc.study.plan import RunFolder
+from hnscc.study.loading import load_study
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.schema import Study
 from hnscc.training.records import read_record
 
 TABLES = (

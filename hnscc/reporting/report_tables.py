@@ -23,7 +23,7 @@ from hnscc.reporting.blocks import (
 )
 from hnscc.reporting.figures import Looks
 from hnscc.study import paper
-from hnscc.study.config import Study
+from hnscc.study.schema import Study
 
 SETS = {
     "true_positive": "true positive slices",

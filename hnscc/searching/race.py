@@ -28,8 +28,8 @@ import numpy as np
 import scipy.stats
 
 from hnscc.scores.stats import LEAST
-from hnscc.study.config import Search
 from hnscc.study.ranges import Setting, kept_of, number_of, rungs_of
+from hnscc.study.schema import Search
 
 Key = tuple[int, int]  # configuration, repeat; both from 0
 Wanted = dict[Key, int | None]  # up to which epoch; None: to the end

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
-from hnscc.aggregation.tables import read_table
+from hnscc.aggregation.query import read_table
 from hnscc.reporting.blocks import (
     DASH,
     Block,
@@ -34,9 +34,9 @@ from hnscc.reporting.figures import GREY, PALETTE, WIDTH, render, styled
 from hnscc.reporting.report import read_invocations, write_pages
 from hnscc.searching.race import Key, Race
 from hnscc.searching.search_results import columns_of, plain
-from hnscc.study.config import Range, Study
-from hnscc.study.plan import RunFolder
 from hnscc.study.ranges import name_of
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.schema import Range, Study
 
 NAMES = ("configurations", "settings", "importance", "budget")
 LOOKS = {

@@ -9,17 +9,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hnscc.aggregation.build import build_table
 from hnscc.aggregation.results import Fold, Result, Results, load_fold, load_trial
-from hnscc.aggregation.schemas import HISTORY, REAL, SEARCH_TABLES, TEXT, WHOLE, YES, schema
-from hnscc.aggregation.tables import build_table
+from hnscc.aggregation.schemas import REAL, SEARCH_TABLES, TEXT, WHOLE, YES, schema
 from hnscc.base.encode import parquet_bytes
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, write_bytes, write_sealed, write_text
 from hnscc.searching.race import Curve, Key, Race, Standing
-from hnscc.study.config import Study, load_study
-from hnscc.study.plan import RunFolder, Trial, trial_seeds
+from hnscc.study.loading import load_study
+from hnscc.study.plan import Trial, trial_seeds
 from hnscc.study.ranges import Setting, base_of, name_of, winners_file
-from hnscc.training.records import damage, progress, read_record
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.schema import Study
+from hnscc.training.records import HISTORY, damage, progress, read_record
 
 
 @dataclass(frozen=True)

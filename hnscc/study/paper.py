@@ -5,8 +5,9 @@ Source: J Med Biol Eng 2023, doi 10.1007/s40846-023-00818-8 (CC BY 4.0), Tables 
 
 from dataclasses import dataclass
 
-from hnscc.study.config import AS_WRITTEN, CORRECTED, Study, Variant, merge
 from hnscc.study.plan import differences
+from hnscc.study.presets import AS_WRITTEN, CORRECTED, merge
+from hnscc.study.schema import Study, Variant
 
 CITATION = (
     "Liedes J, Hellström H, Rainio O, et al. Automatic segmentation of head and neck cancer from PET-MRI "

@@ -9,7 +9,8 @@ import yaml
 from pydantic import ValidationError
 
 from hnscc.base.errors import InputError
-from hnscc.study.config import SEARCHED, Range, Search, Study, Variant, merge
+from hnscc.study.presets import SEARCHED, merge
+from hnscc.study.schema import Range, Search, Study, Variant
 
 Setting = dict[str, Any]  # the searched settings of a configuration: {"training.learning_rate": 0.001, ...}
 # A search compares scores, so what a score is must be the same for all; and how a training is computed, not what, is

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from hnscc.base.seeds import derive_seed
-from hnscc.study.config import Augmentation
+from hnscc.study.schema import Augmentation
 
 
 def build_pipeline(settings: Augmentation) -> A.Compose:

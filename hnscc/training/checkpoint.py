@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load as load_safetensors
 
 from hnscc.base.files import overwrite, read_sealed, storage_errors, write_sealed
-from hnscc.study.plan import Slot, TrialFolder
+from hnscc.study.run_folder import Slot, TrialFolder
 
 PIECE = 2**18  # bytes
 DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", torch.int64: "I64"}

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from hnscc.base.errors import InputError
-from hnscc.study.config import Network, Training
+from hnscc.study.schema import Network, Training
 from hnscc.training.layers import Doubling, Dropout
 
 DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)

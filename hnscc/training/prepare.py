@@ -18,9 +18,11 @@ from hnscc.base.locations import Place, place
 from hnscc.cohort.fold import FoldData, read_fold, write_fold
 from hnscc.cohort.splits import FoldPlan, plan_fold
 from hnscc.cohort.store import Store, open_store
-from hnscc.study.config import Study, Training, Variant, dump_study, load_study
-from hnscc.study.plan import RunFolder, Trial, differences, identity, plan_trials, trial_settings
+from hnscc.study.loading import dump_study, load_study
+from hnscc.study.plan import Trial, differences, identity, plan_trials, trial_settings
 from hnscc.study.ranges import networks
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.schema import Study, Training, Variant
 from hnscc.training.model import check_model, resolve_device
 from hnscc.training.records import damage, read_record
 

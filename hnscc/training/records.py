@@ -4,10 +4,22 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from hnscc.base.files import read_sealed, sha256, storage_errors, write_sealed
 from hnscc.base.locations import S3Path
-from hnscc.study.plan import RunFolder, TrialFolder
+from hnscc.study.run_folder import RunFolder, TrialFolder
 
+# A trial's own history.parquet.
+HISTORY = pa.schema(
+    [
+        ("epoch", pa.int32()),
+        ("train_loss", pa.float64()),
+        ("val_loss", pa.float64()),
+        ("val_soft_jaccard", pa.float64()),
+        ("seconds", pa.float64()),
+    ]
+)
 # Weights may be pruned once no reading needs them; what the tables come from may not.
 NEEDED = ("history.parquet", "predictions.npz")
 

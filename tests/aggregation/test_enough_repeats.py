@@ -10,7 +10,7 @@ from run_folders import Case, add_failure, add_trial, small_study, write_run
 from hnscc.aggregation.enough_repeats import due, half_width, is_precise, looks, needed, scores_of, settle
 from hnscc.base.errors import InputError
 from hnscc.scores.stats import median_interval
-from hnscc.study.config import parse_study
+from hnscc.study.loading import parse_study
 from hnscc.study.plan import SPLITS, plan_trials
 
 

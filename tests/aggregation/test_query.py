@@ -7,10 +7,11 @@ import json
 import pytest
 from run_folders import random_run, small_study
 
-from hnscc.aggregation.tables import query, read_table, write_tables
+from hnscc.aggregation.build import write_tables
+from hnscc.aggregation.query import query, read_table
 from hnscc.base.errors import InputError
 from hnscc.commands.cli import query as ask
-from hnscc.study.plan import RunFolder
+from hnscc.study.run_folder import RunFolder
 
 SELF_JOIN = """SELECT a.variant, b.variant, a.dice FROM pooled a JOIN pooled b
     ON a.split = 'test' AND b.split = 'test' AND a.variant < b.variant"""

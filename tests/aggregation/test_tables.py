@@ -11,13 +11,15 @@ import pytest
 import scipy.stats
 from run_folders import Case, add_failure, add_trial, random_run, small_study, write_run
 
+from hnscc.aggregation.build import write_tables
+from hnscc.aggregation.query import query, read_table
 from hnscc.aggregation.results import failure_summary
 from hnscc.aggregation.schemas import STUDY_TABLES, schema
-from hnscc.aggregation.tables import query, read_table, write_tables
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, write_sealed
-from hnscc.study.config import Study
-from hnscc.study.plan import RunFolder, Trial, plan_trials
+from hnscc.study.plan import Trial, plan_trials
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.schema import Study
 
 # The columns that the design promises; more may stand in a table.
 PROMISED = {

@@ -13,8 +13,9 @@ from hnscc.base import locations as places
 from hnscc.base.errors import InputError, StorageError
 from hnscc.base.locations import S3Path, client, place
 from hnscc.cohort.store import open_store
-from hnscc.study.config import load_study
-from hnscc.study.plan import Trial, open_run
+from hnscc.study.loading import load_study
+from hnscc.study.plan import Trial
+from hnscc.study.run_folder import open_run
 from hnscc.training.prepare import run_folder
 
 SECRET = "TheSecretKeyOfThisTest"

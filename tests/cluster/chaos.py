@@ -31,13 +31,15 @@ ROOT = Path(__file__).resolve().parents[2]
 FAULTS = Path(__file__).parent / "faults"
 sys.path[:0] = [str(ROOT / "tests/helpers"), str(Path(__file__).parent)]
 
+
 from machines import Cluster, cluster, is_stopped, wait_until, without_ray  # noqa: E402
 from stores import make_store, study_of  # noqa: E402
 
 from hnscc.aggregation.schemas import STUDY_TABLES  # noqa: E402
 from hnscc.base.encode import parquet_bytes  # noqa: E402
-from hnscc.study.config import Study  # noqa: E402
-from hnscc.study.plan import RunFolder, plan_trials  # noqa: E402
+from hnscc.study.plan import plan_trials  # noqa: E402
+from hnscc.study.run_folder import RunFolder  # noqa: E402
+from hnscc.study.schema import Study  # noqa: E402
 from hnscc.training.prepare import trial_status  # noqa: E402
 from hnscc.training.records import read_record  # noqa: E402
 

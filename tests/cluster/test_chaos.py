@@ -12,8 +12,8 @@ import chaos
 import pytest
 from machines import await_started, wait_until
 
-from hnscc.study.config import Resources, Study
-from hnscc.study.plan import RunFolder
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.schema import Resources, Study
 from hnscc.training.records import read_record
 from rayjobs.progress import RESTARTS
 

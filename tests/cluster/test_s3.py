@@ -24,15 +24,16 @@ import yaml
 from s3_server import S3Server, missing, s3_server
 from stores import make_store, study_of
 
+from hnscc import train
+from hnscc.aggregation.query import query
 from hnscc.aggregation.schemas import STUDY_TABLES
-from hnscc.aggregation.tables import query
 from hnscc.base import locations as places
 from hnscc.base.errors import InputError, StorageError
 from hnscc.base.files import overwrite, read_sealed, write_bytes, write_json, write_sealed
 from hnscc.base.locations import S3Path, client, place
 from hnscc.cohort.store import ROOT, UNFINISHED, open_store, verify_store
-from hnscc.study.plan import RunFolder, open_run, plan_trials
-from hnscc.training import process as train
+from hnscc.study.plan import plan_trials
+from hnscc.study.run_folder import RunFolder, open_run
 from hnscc.training.prepare import trial_status
 
 BUCKET = "hnscc-test"
@@ -105,9 +106,7 @@ def spawn(code: str, *arguments: object) -> subprocess.Popen:
 
 def start(program: str, *arguments: object, set_up: str = "") -> subprocess.Popen:
     """`hnscc`, or a module's own command, in a process of its own; set_up: Python to run first."""
-    module = {"hnscc": "hnscc.commands.cli", "train": "hnscc.training.process", "study": "rayjobs.study"}[
-        program
-    ]
+    module = {"hnscc": "hnscc.commands.cli", "train": "hnscc.train", "study": "rayjobs.study"}[program]
     return spawn(f"{set_up}\nimport sys, {module} as program\nsys.exit(program.main())", *arguments)
 
 

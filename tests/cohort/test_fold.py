@@ -10,7 +10,8 @@ from hnscc.base.files import sha256
 from hnscc.cohort.fold import read_fold, write_fold
 from hnscc.cohort.splits import plan_fold
 from hnscc.cohort.store import begin_store, finish_store, open_store, write_scan
-from hnscc.study.plan import SPLITS, RunFolder
+from hnscc.study.plan import SPLITS
+from hnscc.study.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")

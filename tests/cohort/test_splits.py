@@ -16,7 +16,7 @@ from hnscc.cohort.splits import (
     plan_fold,
 )
 from hnscc.cohort.store import Store
-from hnscc.study.config import Split
+from hnscc.study.schema import Split
 
 
 def store_of(scans) -> Store:

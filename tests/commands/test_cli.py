@@ -16,10 +16,10 @@ from run_folders import random_run, small_study
 from stores import make_store, study_of
 from typer.main import get_command
 
-from hnscc.aggregation.tables import write_tables
+from hnscc.aggregation.build import write_tables
 from hnscc.base.files import read_sealed, sha256, write_sealed
 from hnscc.commands.cli import app, main
-from hnscc.study.plan import RunFolder
+from hnscc.study.run_folder import RunFolder
 
 COMMANDS = sorted(get_command(app).commands)
 
@@ -208,7 +208,7 @@ def test_check_prints_plan_splits_leaks_and_what_is_left(hnscc, store, tmp_path)
 
 
 def test_check_times_what_is_left_by_what_is_done(hnscc, store, tmp_path):
-    from hnscc.training.process import main as train
+    from hnscc.train import main as train
 
     study = write_study(tmp_path / "study.yaml", store)
     for trial in ("pet-f0-r00", "pet_mri-f0-r00"):
@@ -245,7 +245,7 @@ def test_bad_studies_are_refused(hnscc, store, tmp_path, settings, named):
 
 
 def test_a_changed_study_is_refused_by_check_too(hnscc, store, tmp_path):
-    from hnscc.training.process import main as train
+    from hnscc.train import main as train
 
     study = write_study(tmp_path / "study.yaml", store)
     train([str(study), "pet-f0-r00", "--out", str(tmp_path / "run")])

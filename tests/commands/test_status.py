@@ -7,7 +7,7 @@ from stores import make_store, study_of
 from hnscc.commands.status import print_status, run_status
 from hnscc.study.plan import plan_trials
 from hnscc.training.prepare import prepare_run
-from hnscc.training.process import train_trial
+from hnscc.training.trial import train_trial
 
 
 @pytest.fixture(scope="module")

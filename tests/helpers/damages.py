@@ -11,17 +11,18 @@ import numpy as np
 import pyarrow.parquet as pq
 from stores import make_store, study_of
 
+from hnscc.aggregation.build import build_tables
 from hnscc.aggregation.results import load_fold, load_results, load_trial
-from hnscc.aggregation.tables import build_tables
 from hnscc.base.encode import parquet_bytes
 from hnscc.base.errors import InputError
 from hnscc.cohort.fold import FoldData, read_fold, write_fold
 from hnscc.cohort.store import verify_store
-from hnscc.study.config import Study
-from hnscc.study.plan import RunFolder, Trial, TrialFolder, plan_trials
+from hnscc.study.plan import Trial, plan_trials
+from hnscc.study.run_folder import RunFolder, TrialFolder
+from hnscc.study.schema import Study
 from hnscc.training.prepare import plan_folds, prepare_run, trial_status
-from hnscc.training.process import train_trial
 from hnscc.training.records import read_record
+from hnscc.training.trial import train_trial
 
 INTERRUPTED = Trial("pet_mri", 0, 0)
 EPOCHS = 4

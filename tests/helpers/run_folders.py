@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hnscc.base.files import sha256, write_bytes, write_sealed, write_text
-from hnscc.study.config import Study, dump_study, parse_study
-from hnscc.study.plan import SPLITS, RunFolder, Trial, plan_trials, trial_seeds
+from hnscc.study.loading import dump_study, parse_study
+from hnscc.study.plan import SPLITS, Trial, plan_trials, trial_seeds
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.schema import Study
 
 
 @dataclass(frozen=True)

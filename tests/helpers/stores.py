@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from hnscc.cohort.store import Scan, Store, begin_store, finish_store, write_scan
-from hnscc.study.config import Study, parse_study
+from hnscc.study.loading import parse_study
+from hnscc.study.schema import Study
 
 AFFINE = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 

@@ -15,11 +15,12 @@ import hnscc.commands.status
 from hnscc.aggregation.results import load_results
 from hnscc.base.errors import InputError, StorageError, told
 from hnscc.commands.status import run_status
-from hnscc.study.config import dump_study
-from hnscc.study.plan import RunFolder, plan_trials
+from hnscc.study.loading import dump_study
+from hnscc.study.plan import plan_trials
+from hnscc.study.run_folder import RunFolder
 from hnscc.training.prepare import prepare_run
-from hnscc.training.process import train_trial
 from hnscc.training.records import read_record
+from hnscc.training.trial import train_trial
 from rayjobs.study import run_study
 
 ROOT = Path(__file__).parents[2]

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stores import make_store, study_of
 
-import hnscc.training.process
-from hnscc.study.config import dump_study
+import hnscc.training.loop
+import hnscc.training.measure
+import hnscc.training.trial
+from hnscc.study.loading import dump_study
 from hnscc.study.plan import plan_trials
 from hnscc.training.prepare import prepare_run
 from rayjobs.cluster import share_of
@@ -42,18 +44,18 @@ def test_what_is_measured_is_two_full_batches_and_leaves_nothing_behind(tmp_path
     run = prepare_run(study, tmp_path / "run")
     trial = plan_trials(study)[0]
     seen = []
-    forward = hnscc.training.process._Fit._forward
+    forward = hnscc.training.loop.Fit._forward
 
     def _note(fit, images, masks, batch, channels):
         seen.append((fit.model.training, len(batch)))
         return forward(fit, images, masks, batch, channels)
 
-    monkeypatch.setattr(hnscc.training.process._Fit, "_forward", _note)
-    record = hnscc.training.process.new_record(
+    monkeypatch.setattr(hnscc.training.loop.Fit, "_forward", _note)
+    record = hnscc.training.trial.new_record(
         study, trial, run.folds[0].digest, device="cpu", precision="fp32"
     )
-    hnscc.training.process.peak_after_first_batches(study, trial, run.folds[0], record)
-    assert (True, 7) in seen and (False, hnscc.training.process.EVALUATION_BATCH) in seen
+    hnscc.training.measure.peak_after_first_batches(study, trial, run.folds[0], record)
+    assert (True, 7) in seen and (False, hnscc.training.loop.EVALUATION_BATCH) in seen
     assert not run.folder.trial(trial.trial_id).root.exists()
 
 
@@ -61,7 +63,7 @@ MEASURE = """
 import sys
 import ray
 from dataclasses import replace
-from hnscc.study.config import load_study
+from hnscc.study.loading import load_study
 from hnscc.study.plan import plan_trials
 from hnscc.training.prepare import prepare_run
 import rayjobs.cluster

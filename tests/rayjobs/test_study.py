@@ -13,7 +13,7 @@ import pytest
 import yaml
 from stores import make_store, study_of
 
-from hnscc.study.plan import RunFolder
+from hnscc.study.run_folder import RunFolder
 
 TABLES = [
     "cohort",

@@ -22,7 +22,8 @@ from run_folders import (
 )
 from stores import make_store, study_of
 
-from hnscc.aggregation.tables import read_table, write_tables
+from hnscc.aggregation.build import write_tables
+from hnscc.aggregation.query import read_table
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, write_sealed, write_text
 from hnscc.cohort.fold import read_fold, write_fold
@@ -31,8 +32,10 @@ from hnscc.reporting.findings import VERDICTS, merged, verdict
 from hnscc.reporting.pictures import NAMES
 from hnscc.reporting.report import write_report
 from hnscc.study import paper
-from hnscc.study.config import Study, dump_study, parse_study
-from hnscc.study.plan import RunFolder, plan_trials
+from hnscc.study.loading import dump_study, parse_study
+from hnscc.study.plan import plan_trials
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.schema import Study
 
 FOUR = {
     "pet": {"modalities": ["pet"]},

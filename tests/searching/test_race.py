@@ -11,8 +11,8 @@ from test_space import error_of, searched
 
 from hnscc.base.errors import InputError
 from hnscc.searching.race import Curve, Race, paired
-from hnscc.study.config import Search
 from hnscc.study.ranges import check_search
+from hnscc.study.schema import Search
 
 EPOCHS = 9
 

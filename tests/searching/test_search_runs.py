@@ -12,10 +12,11 @@ import yaml
 from processes import run, start
 from stores import make_store, study_of
 
+from hnscc.aggregation.query import query
 from hnscc.aggregation.results import load_fold
-from hnscc.aggregation.tables import query
-from hnscc.study.config import load_study
-from hnscc.study.plan import RunFolder, plan_trials
+from hnscc.study.loading import load_study
+from hnscc.study.plan import plan_trials
+from hnscc.study.run_folder import RunFolder
 
 SEARCH = {
     "method": "tpe",

@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from hnscc.base.errors import InputError
-from hnscc.study.config import dump_study, load_study, merge, parse_study
+from hnscc.study.loading import dump_study, load_study, parse_study
+from hnscc.study.presets import merge
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
 SMALL = {"name": "x", "store": "x.zarr", "variants": {"pet": {"modalities": ["pet"]}}}

@@ -5,16 +5,15 @@ from stores import study_of
 
 from hnscc.base.errors import InputError
 from hnscc.study.plan import (
-    RunFolder,
     Trial,
     differences,
     find_trial,
     identity,
-    open_run,
     plan_trials,
     trial_seeds,
     trial_settings,
 )
+from hnscc.study.run_folder import RunFolder, open_run
 
 
 def identity_of(study, trial=None, device="cpu", precision="fp32", data="d"):

@@ -4,7 +4,7 @@ import sys
 import pytest
 import torch
 
-from hnscc.study.config import Network
+from hnscc.study.schema import Network
 from hnscc.training.adam import Adam
 from hnscc.training.model import build_model
 
@@ -76,9 +76,9 @@ def test_a_copy_of_its_state_continues_to_the_same_bits():
 def test_training_the_papers_network_does_not_load_pytorchs_compiler():
     """150 MB and a second in each worker. (What segmentation-models-pytorch imports does.)"""
     code = """
-import sys, torch, hnscc.training.process
+import sys, torch, hnscc.training.trial
 from hnscc.training.adam import Adam
-from hnscc.study.config import Network
+from hnscc.study.schema import Network
 from hnscc.training.model import build_model
 model = build_model(Network(architecture="paper", width=4), 2, seed=0)
 optimiser = Adam(model.parameters(), learning_rate=0.01, epsilon=1e-7)

@@ -5,11 +5,12 @@ from stores import make_store, study_of
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from hnscc.cohort.fold import read_fold
-from hnscc.study.plan import Trial, TrialFolder
+from hnscc.study.plan import Trial
+from hnscc.study.run_folder import TrialFolder
 from hnscc.training.losses import loss_of, soft_dice_loss
 from hnscc.training.prepare import plan_folds
-from hnscc.training.process import train_trial
 from hnscc.training.records import read_record
+from hnscc.training.trial import train_trial
 
 
 def batch():

@@ -4,7 +4,8 @@ import torch
 from safetensors.torch import save_file
 
 from hnscc.base.errors import InputError
-from hnscc.study.config import CORRECTED, Network, Training
+from hnscc.study.presets import CORRECTED
+from hnscc.study.schema import Network, Training
 from hnscc.training.layers import Doubling, Dropout
 from hnscc.training.model import PaperUNet, build_model, check_model, resolve_device
 

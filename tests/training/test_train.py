@@ -8,13 +8,17 @@ import torch
 from safetensors.numpy import load_file
 from stores import make_store, study_of
 
-import hnscc.training.process
+import hnscc.training.loop
+import hnscc.training.trial
 from hnscc.scores.metrics import dice
-from hnscc.study.plan import RunFolder, Trial, trial_seeds
+from hnscc.study.plan import Trial, trial_seeds
+from hnscc.study.run_folder import RunFolder
+from hnscc.train import main
+from hnscc.training.loop import batches_of
 from hnscc.training.model import build_model, check_model
 from hnscc.training.prepare import prepare_run
-from hnscc.training.process import main, train_trial
 from hnscc.training.records import damage, is_complete, progress, read_record
+from hnscc.training.trial import train_trial
 
 TRIAL = Trial("pet_mri", 0, 0)
 
@@ -202,13 +206,13 @@ def test_as_written_copies_replace_originals_and_are_shared_by_repeats(small):
     data, variant = small[1], study.variants["pet"]
     seeds = [trial_seeds(study, Trial("pet", 0, repeat)) for repeat in (0, 1)]
     first, second = (
-        hnscc.training.process._training_slices(variant, data, [0], each).of_epoch(1)[0] for each in seeds
+        hnscc.training.trial._training_slices(variant, data, [0], each).of_epoch(1)[0] for each in seeds
     )
     originals = data.images[data.rows["train"]][:, [0]]
     assert len(first) == 5 * len(originals)
     np.testing.assert_array_equal(first, second)
     assert not any((copy == original).all() for copy in first for original in originals)
-    validation = hnscc.training.process._validation_slices(variant, data, [0], seeds[0])[0]
+    validation = hnscc.training.trial._validation_slices(variant, data, [0], seeds[0])[0]
     assert len(validation) == 5 * (data.rows["validation"].stop - data.rows["validation"].start)
 
 
@@ -264,10 +268,7 @@ def test_one_trial_without_ray(store, tmp_path, capsys):
 
 
 def test_a_last_batch_of_one_joins_the_one_before():
-    sizes = [
-        [len(batch) for batch in hnscc.training.process._batches(np.arange(n), 4)]
-        for n in (1, 3, 4, 5, 8, 9, 10)
-    ]
+    sizes = [[len(batch) for batch in batches_of(np.arange(n), 4)] for n in (1, 3, 4, 5, 8, 9, 10)]
     assert sizes == [[1], [3], [4], [5], [4, 4], [4, 5], [4, 4, 2]]
 
 
@@ -275,8 +276,8 @@ def test_a_last_batch_of_one_joins_the_one_before():
 def test_nothing_predicted_where_nothing_is_monitors_as_one(small, tmp_path, monitor):
     """A saturated network predicts exact zeros: 0 / 0 is 1 by the empty-mask rule, not NaN."""
     study = study_of(small[0].store, training={"monitor": monitor})
-    record = hnscc.training.process.new_record(study, TRIAL, "d", device="cpu", precision="fp32")
-    fit = hnscc.training.process._Fit.start(build_model(study.training.network, 2, 0), study.training, record)
+    record = hnscc.training.trial.new_record(study, TRIAL, "d", device="cpu", precision="fp32")
+    fit = hnscc.training.loop.Fit.start(build_model(study.training.network, 2, 0), study.training, record)
     with torch.no_grad():
         for value in fit.model.parameters():
             value.zero_()
@@ -292,7 +293,7 @@ def test_a_changed_weights_file_is_another_trial(tmp_path):
     identities = []
     for content in (b"one", b"two", b"one"):
         path.write_bytes(content)
-        settings = hnscc.training.process.new_record(study, TRIAL, "d", device="cpu", precision="fp32")
+        settings = hnscc.training.trial.new_record(study, TRIAL, "d", device="cpu", precision="fp32")
         identities.append(settings["identity"])
     assert identities[0] == identities[2] != identities[1]
 
@@ -308,9 +309,9 @@ def test_a_trial_that_another_process_finished_meanwhile_is_not_recorded_as_fail
     def _gone(*arguments):
         raise FileNotFoundError("the folder of the checkpoints")
 
-    original, hnscc.training.process.save_checkpoint = hnscc.training.process.save_checkpoint, _gone
+    original, hnscc.training.loop.save_checkpoint = hnscc.training.loop.save_checkpoint, _gone
     try:
         assert list(slow) == []
     finally:
-        hnscc.training.process.save_checkpoint = original
+        hnscc.training.loop.save_checkpoint = original
     assert read_record(folder) == finished

@@ -1,6 +1,6 @@
 """Faults from outside of the product: Python imports this first in every process whose PYTHONPATH names its folder.
 
-FAULTS in the environment names a JSON file, read by each process when it imports hnscc.training.process. Its keys:
+FAULTS in the environment names a JSON file, read by each process when it imports hnscc.training.loop. Its keys:
 
     log       file to which lines are added: `start TRIAL PID EPOCH SHARE`, `epoch TRIAL PID EPOCH`,
               `kill PID MOMENT PATH`
@@ -25,7 +25,7 @@ import re
 import signal
 import sys
 
-TRAIN = "hnscc.training.process"
+TRAIN = "hnscc.training.loop"
 _open, _fdopen, _fsync = os.open, os.fdopen, os.fsync
 _path_open, _replace, _unlink = pathlib.Path.open, pathlib.Path.replace, pathlib.Path.unlink
 
@@ -140,7 +140,7 @@ def _break_writes(writes):
 
 def _watch_training(train, faults):
     """Log what is trained; let the named trials come to grief."""
-    fit, share = train._Fit, {}
+    fit, share = train.Fit, {}
     resume, finish_epoch, train_epoch = fit.resume, fit.finish_epoch, fit.train_epoch
 
     def logged_resume(self, folder, gpus):

@@ -1,0 +1,128 @@
+"""The tables of a run folder, read back and asked by SQL."""
+
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from hnscc.aggregation.schemas import SEARCH_TABLES, STUDY_TABLES, TABLES, WHOLE, schema
+from hnscc.base.errors import InputError
+from hnscc.base.locations import Place
+from hnscc.study.run_folder import RunFolder
+
+
+def read_table(run: RunFolder, name: str) -> pa.Table:
+    """One table of a run folder. Raises InputError for an unknown name, or where it is not written yet."""
+    if name not in TABLES:
+        raise InputError(
+            "There is no such table.",
+            where=f"tables of {run.root}",
+            expected=", ".join(TABLES),
+            found=name,
+            do="name one of these tables",
+        )
+    try:
+        table = _parquet_of(_written(run, name))
+    except (pa.ArrowException, OSError):
+        raise _damaged(name, "a file that is not whole, or no Parquet file") from None
+    absent = [column for column in schema(name).names if column not in table.column_names]
+    if absent:
+        raise _damaged(name, f"no column {', '.join(absent)}: another version of hnscc wrote it")
+    return table
+
+
+def _damaged(name: str, found: str) -> InputError:
+    return InputError(
+        "A table cannot be read.",
+        where=f"tables/{name}.parquet of the run folder",
+        expected="the table as this version of hnscc writes it",
+        found=found,
+        do="`hnscc aggregate RUN` writes the tables again",
+    )
+
+
+def _parquet_of(path: Place) -> pa.Table:
+    return pq.read_table(pa.BufferReader(path.read_bytes()))
+
+
+def _written(run: RunFolder, name: str) -> Place:
+    path = run.table(name)
+    if not path.is_file():
+        raise InputError(
+            "The run folder has no tables yet." if not run.tables.is_dir() else "A table is missing.",
+            where=str(run.root),
+            expected=f"tables/{path.name}",
+            found="nothing",
+            do=f"hnscc aggregate {run.root}",
+        )
+    return path
+
+
+def query(run: RunFolder, sql: str) -> pa.Table:
+    """The rows of one SQL query over the run folder's tables, one view each, in DuckDB.
+
+    The query can reach nothing else: no file, no network, no extension, no setting. Raises InputError with
+    DuckDB's message where the SQL is bad, and where a table is not written yet or is damaged. Whole numbers
+    that DuckDB gives as decimals (sums) are int64 where they fit.
+    """
+    names = SEARCH_TABLES if run.search.is_file() else STUDY_TABLES
+    datasets = {name: _dataset(run, name) for name in names}
+    with duckdb.connect(":memory:") as connection:
+        for name, dataset in datasets.items():
+            connection.register(name, dataset)
+        for setting in (
+            "python_enable_replacements",
+            "enable_external_access",
+            "autoinstall_known_extensions",
+        ):
+            connection.execute(f"SET {setting} = false")
+        connection.execute("SET lock_configuration = true")
+        try:
+            relation = connection.sql(sql)
+            if relation is not None:
+                return _whole_numbers(relation.to_arrow_table())
+            message = "the statement gives no rows"
+        except duckdb.Error as error:
+            if damaged := next((name for name in names if not _readable(run, name)), None):
+                raise _damaged(damaged, "a file that is not whole") from None
+            message = str(error)
+    raise InputError(
+        "The query cannot be answered.",
+        where=" ".join(sql.split())[:200] or "an empty query",
+        expected=f"one SELECT over {', '.join(names)}",
+        found=message.strip(),
+        do="mend the SQL; `DESCRIBE pooled` lists the columns of a table",
+    )
+
+
+def _dataset(run: RunFolder, name: str) -> ds.Dataset:
+    path = _written(run, name)
+    try:
+        # A file is read as far as the query needs it, an object on S3 whole.
+        return ds.dataset(path if isinstance(path, Path) else _parquet_of(path))
+    except (pa.ArrowException, OSError):
+        raise _damaged(name, "a file that is not whole, or no Parquet file") from None
+
+
+def _readable(run: RunFolder, name: str) -> bool:
+    try:
+        _parquet_of(run.table(name))
+    except (pa.ArrowException, OSError):
+        return False
+    return True
+
+
+def _whole_numbers(table: pa.Table) -> pa.Table:
+    for place, field in enumerate(table.schema):
+        if pa.types.is_decimal(field.type) and field.type.scale == 0 and _fits(table.column(place)):
+            values = table.column(place).cast(WHOLE)
+            table = table.set_column(place, field.with_type(WHOLE), values)
+    return table
+
+
+def _fits(values: pa.ChunkedArray) -> bool:
+    bounds = pc.min_max(values).as_py().values()
+    return all(each is None or -(2**63) <= each < 2**63 for each in bounds)

@@ -1,0 +1,80 @@
+"""The protocol's presets, and how a difference is laid over them."""
+
+from copy import deepcopy
+from typing import Any
+
+# The `train` stage of the protocol, in the two readings that can be trained. `corrected` is spelled out whole;
+# `as_written` is its difference from it.
+CORRECTED: dict[str, Any] = {
+    "protocol": "corrected",
+    "seed": 2023,
+    "repeats": 50,
+    "sampling": {"max_positive": None, "negatives": "lesion_free_scans", "ratio": 1.0},
+    "split": {"unit": "patient", "folds": 1, "test": 0.19, "validation": 0.15, "validation_unit": "patient"},
+    "normalisation": {"bounds": "training"},
+    "augmentation": {
+        "copies": 0,
+        "originals": "kept",
+        "validation": False,
+        "shared_by_repeats": False,
+        "flip_left_right": 0.5,
+        "flip_up_down": 0.5,
+        "translate": 0.1,
+        "rotate_degrees": 15.0,
+    },
+    "training": {
+        "network": {"architecture": "unet", "encoder": "resnet18"},
+        "loss": "binary_cross_entropy",
+        "learning_rate": 0.001,
+        "adam_epsilon": 1e-7,
+        "batch_size": 16,
+        "epochs": 200,
+        "patience": 50,
+        "monitor": "soft_jaccard_pooled",
+        "threads": 1,
+        "precision": "auto",
+        "device": "auto",
+    },
+    "evaluation": {"cutoff_px": 9, "bootstraps": 2000},
+    "resources": {"cpus": 1, "gpus": "auto", "hung_after": 1800},
+}
+AS_WRITTEN: dict[str, Any] = {
+    "protocol": "as_written",
+    "split": {"validation_unit": "slice"},
+    "normalisation": {"bounds": "training_and_validation"},
+    "augmentation": {"originals": "dropped", "validation": True, "shared_by_repeats": True},
+    "training": {
+        "network": {"architecture": "paper", "width": 16},
+        "batch_size": 32,
+        "monitor": "soft_jaccard_batch_mean",
+    },
+}
+
+
+# The one variant of a study file with a search: what the ranges do not name is as it says.
+SEARCHED = "searched"
+
+
+def merge(base: dict[str, Any], difference: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `difference` laid over it, key by key, at every depth. Neither is changed.
+
+    A network of another architecture replaces the base's whole: a resnet18 encoder means nothing to it.
+    """
+    merged = deepcopy(base)
+    for key, value in difference.items():
+        below = merged.get(key)
+        replaced = (
+            key == "network"
+            and isinstance(value, dict)
+            and _architecture(value, below) != _architecture(below, below)
+        )
+        if isinstance(value, dict) and isinstance(below, dict) and not replaced:
+            merged[key] = merge(below, value)
+        else:
+            merged[key] = deepcopy(value)
+    return merged
+
+
+def _architecture(network: Any, default: Any) -> Any:
+    fallback = default.get("architecture") if isinstance(default, dict) else None
+    return network.get("architecture", fallback) if isinstance(network, dict) else fallback
