@@ -35,8 +35,9 @@ from hnscc.aggregation.results import Fold, Median, Result, Results
 from hnscc.aggregation.schemas import TABLES, schema
 from hnscc.scores.metrics import CONVENTIONS, SLICE_SETS, THRESHOLDS, Counts
 from hnscc.scores.thresholds import READINGS, choose_threshold, median_position
+from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import parse_study
-from hnscc.study.plan import SPLITS, Trial, plan_trials, trial_seeds
+from hnscc.study.plan import SPLITS, Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 
 VARIANTS = ("pet", "mri", "pet_mri", "pet_mri_augmented")
@@ -206,13 +207,13 @@ def place_frame(fold: Fold) -> pd.DataFrame:
 
 def trial_frame(results: Results, per_trial: pd.DataFrame) -> pd.DataFrame:
     names = trial_names([each.trial for each in results.results])
-    records = pd.DataFrame([each.record for each in results.results]).drop(columns="files")
+    records = pd.DataFrame([dict(each.record) for each in results.results]).drop(columns="files")
     frame = pd.concat([names, records], axis=1).assign(
         seed=[each.seed for each in results.results],
         status=[each.status for each in results.results],
         collapsed=[each.collapsed for each in results.results],
         highest_probability=[each.highest_probability for each in results.results],
-        weights_sha256=[each.record["files"]["weights.safetensors"] for each in results.results],
+        weights_sha256=[each.record.files["weights.safetensors"] for each in results.results],
         is_median=names.trial_id.isin(median_ids(results)),
     )
     wide = per_trial[SCORES].droplevel("variant").unstack("split")

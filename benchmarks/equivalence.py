@@ -92,7 +92,7 @@ def train(store: str, out: Path, repeats: int, repeat: int, fast: bool) -> float
     record: dict[str, Any] = read_record(folder) or {}
     if record.get("status") != "completed":
         raise RuntimeError(record.get("error", "no record"))
-    return record["scores"]["test"]["dice"]
+    return record.scores["test"]["dice"]
 
 
 def tost(a: np.ndarray, b: np.ndarray, margin: float) -> tuple[float, float, float]:

@@ -26,10 +26,11 @@ from typing import Any
 
 from figures import ROUNDS, Figure, tell
 
+import hnscc.training.drawn
 import hnscc.training.trial
 from data_prep.build import prepare
 from data_prep.phantom import make_phantom
-from hnscc.cohort.fold import FoldData, read_fold
+from hnscc.cohort.fold import FoldData, read_folds
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
@@ -65,17 +66,17 @@ class Cost:
 
 @contextmanager
 def timed_augmentation() -> Iterator[list[float]]:
-    """Seconds of each call that hnscc.training.trial makes into hnscc.training.augment meanwhile."""
+    """Seconds of each call that hnscc.training.drawn makes into hnscc.training.augment meanwhile."""
     took: list[float] = []
     names = ("augment", "augment_copies")
-    before = {name: getattr(hnscc.training.trial, name) for name in names}
+    before = {name: getattr(hnscc.training.drawn, name) for name in names}
     for name in names:
-        setattr(hnscc.training.trial, name, timed(before[name], took))
+        setattr(hnscc.training.drawn, name, timed(before[name], took))
     try:
         yield took
     finally:
         for name in names:
-            setattr(hnscc.training.trial, name, before[name])
+            setattr(hnscc.training.drawn, name, before[name])
 
 
 def timed(function: Callable[..., Any], took: list[float]) -> Callable[..., Any]:
@@ -104,7 +105,7 @@ def train(study: Study, name: str, data: FoldData) -> Cost:
             augmented.append(sum(took))
         whole = time.perf_counter() - began
         record = read_record(folder)
-    if record is None or record["status"] != "completed":
+    if record is None or record.status != "completed":
         raise RuntimeError((record or {}).get("error", "the trial left no record"))
     epoch, in_epoch = ends[1] - ends[0], augmented[1] - augmented[0]
     once = augmented[0] - in_epoch
@@ -119,7 +120,7 @@ def read(study: Study) -> tuple[FoldData, float]:
     store, (plan,) = plan_folds(study)
     forget(Path(study.store))
     began = time.perf_counter()
-    data = read_fold(store, study, plan)
+    data = read_folds(store, study, [plan])[0]
     return data, time.perf_counter() - began
 
 

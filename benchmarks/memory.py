@@ -36,6 +36,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from hnscc.cohort.fold import FoldData
+from hnscc.cohort.slices import Pixels
 from hnscc.study.plan import SPLITS, plan_trials
 from hnscc.study.run_folder import TrialFolder
 from hnscc.training.model import resolve_device
@@ -58,7 +59,11 @@ def fold_of(counts: tuple[int, ...]) -> FoldData:
     images, masks = slices(sum(counts))
     ends = np.cumsum([0, *counts]).tolist()
     rows = {split: slice(ends[i], ends[i + 1]) for i, split in enumerate(SPLITS)}
-    return FoldData(0, MODALITIES, images, masks, rows, dict.fromkeys(MODALITIES, (0.0, 1.0)), "benchmark")
+    keys = tuple(("scan", z) for z in range(len(images)))
+    pixels = Pixels(MODALITIES, keys, images, masks)
+    return FoldData(
+        0, pixels, np.arange(len(images)), rows, dict.fromkeys(MODALITIES, (0.0, 1.0)), "benchmark"
+    )
 
 
 def train_here(name: str, counts: tuple[int, ...], copies: int, trials: int) -> dict[str, Any]:
@@ -78,7 +83,7 @@ def train_here(name: str, counts: tuple[int, ...], copies: int, trials: int) -> 
             for _ in train_trial(study, trial, data, folder, device=device, precision=precision):
                 pass
             record = read_record(folder)
-        if record is None or record["status"] != "completed":
+        if record is None or record.status != "completed":
             raise RuntimeError((record or {}).get("error", "the trial left no record"))
         peaks.append(status_bytes("VmHWM"))
     return {"worker": worker, "peaks": peaks, "precision": precision, **parts(SETTINGS[name], precision)}

@@ -80,7 +80,9 @@ def by_executor(run: PreparedRun) -> float:
     rayjobs.study.TrialWorker = NoOpWorker
     todo = list(plan_trials(run.study))
     with connected(None), contextlib.redirect_stdout(io.StringIO()):
-        return seconds(lambda: rayjobs.study.train_trials(run, todo, None, planned=todo, left=todo, until={}))
+        return seconds(
+            lambda: rayjobs.study.train_trials(run, todo, None, planned=todo, left=todo, pause_after={})
+        )
 
 
 def by_default_tune(repeats: int, epochs: int) -> float:

@@ -27,12 +27,12 @@ import torch
 from figures import ROUNDS, Figure, in_turn, ratios, tell
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import hnscc.training.loop
-import hnscc.training.process
-import hnscc.training.trial
 from hnscc.study.loading import parse_study
 from hnscc.study.plan import plan_trials
+from hnscc.training.loop import Fit
 from hnscc.training.model import build_model, resolve_device
+from hnscc.training.process import prepare_torch
+from hnscc.training.trial import begin
 
 SIZE, MODALITIES = 128, ("pet", "mri")
 # The two networks of the studies in studies/, with their batch sizes.
@@ -133,15 +133,13 @@ def study_of(settings: dict[str, Any], precision: str, **more: Any) -> Any:
     )
 
 
-def fit_of(settings: dict[str, Any], precision: str) -> hnscc.training.loop.Fit:
+def fit_of(settings: dict[str, Any], precision: str) -> Fit:
     """A trial about to begin, as `train_trial` makes it."""
     study = study_of(settings, precision)
-    record = hnscc.training.trial.new_record(
-        study, plan_trials(study)[0], "", device="cpu", precision=precision
-    )
-    hnscc.training.process.prepare_torch(record, 1.0)
-    model = build_model(study.training.network, len(MODALITIES), record["seeds"]["initialisation"])
-    return hnscc.training.loop.Fit.start(model, study.training, record)
+    began = begin(study, plan_trials(study)[0], "", device="cpu", precision=precision)
+    prepare_torch(began.device, began.threads, 1.0)
+    model = build_model(study.training.network, len(MODALITIES), began.seeds["initialisation"])
+    return Fit.start(model, study.training, began)
 
 
 def slices(count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -39,7 +39,7 @@ from ray.tune.schedulers.async_hyperband import _Bracket
 from ray.tune.schedulers.trial_scheduler import TrialScheduler
 
 from data_prep.build import cores
-from hnscc.cohort.fold import read_fold
+from hnscc.cohort.fold import read_folds
 from hnscc.searching.race import Curve, Race
 from hnscc.searching.search_results import trial_of
 from hnscc.study.loading import parse_study
@@ -216,7 +216,7 @@ def _train(study: Study, settings: list[dict[str, Any]], folder: Path, key: tupl
     if not _FOLD:
         # The test set open, as a search never has it: it is the truth that picks are measured by.
         store, plans = plan_folds(study.model_copy(update={"search": None}))
-        _FOLD.append(read_fold(store, study, plans[0]))
+        _FOLD.append(read_folds(store, study, [plans[0]])[0])
     trial, precision = trial_of(key), "bf16"
     where = TrialFolder(folder / trial.trial_id)
     if not is_complete(where):
@@ -232,10 +232,10 @@ def replayed(folder: Path, pool: int, repeats: int, n: int) -> None:
         for r in range(repeats):
             where = TrialFolder(folder / trial_of((c, r)).trial_id)
             record = read_record(where)
-            if record is None or record["status"] != "completed":
+            if record is None or record.status != "completed":
                 raise RuntimeError(f"{where.root.name} is not completed")
             curves[c, r] = tuple(pq.read_table(where.history)["val_soft_jaccard"].to_pylist())
-            test[c, r] = record["scores"]["test"]["dice"]
+            test[c, r] = record.scores["test"]["dice"]
     epochs = max(map(len, curves.values()))
     validation = np.array([[max(curves[c, r]) for r in range(repeats)] for c in range(pool)])
     best = validation.mean(1).argmax()

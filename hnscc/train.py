@@ -6,8 +6,9 @@ import sys
 from hnscc.base.errors import told
 from hnscc.study.loading import load_study
 from hnscc.study.plan import find_trial
+from hnscc.training.earlier import ACCEPT_VERSIONS
 from hnscc.training.prepare import prepare_run
-from hnscc.training.records import is_complete, read_record
+from hnscc.training.records import Completed, is_complete, read_record
 from hnscc.training.trial import train_trial
 
 
@@ -18,14 +19,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("study", help="study file, e.g. studies/demo.yaml")
     parser.add_argument("trial", help="trial id, e.g. pet_mri-f0-r07")
     parser.add_argument("--out", help="run folder (default: runs/<name of the study>)")
+    parser.add_argument("--accept-versions", action="store_true", help=ACCEPT_VERSIONS)
     options = parser.parse_args(arguments)
-    return told(lambda: _train_one(options.study, options.trial, options.out))
+    return told(lambda: _train_one(options.study, options.trial, options.out, options.accept_versions))
 
 
-def _train_one(study_file: str, trial_id: str, out: str | None) -> int:
+def _train_one(study_file: str, trial_id: str, out: str | None, accept_versions: bool) -> int:
     study = load_study(study_file)
     trial = find_trial(study, trial_id)
-    run = prepare_run(study, out)
+    run = prepare_run(study, out, accept_versions=accept_versions)
     folder = run.folder.trial(trial.trial_id)
     if is_complete(folder):
         print(f"{trial.trial_id} is completed already: {folder.record}")
@@ -35,10 +37,10 @@ def _train_one(study_file: str, trial_id: str, out: str | None) -> int:
         scores = f"loss {row['train_loss']:.4f}  validation Jaccard {row['val_soft_jaccard']:.4f}"
         print(f"epoch {row['epoch']:3d}  {scores}")
     record = read_record(folder)
-    if record["status"] == "failed":
-        print(record["error"], file=sys.stderr)
+    if not isinstance(record, Completed):
+        print(record.error if record else f"{trial_id} left no record", file=sys.stderr)
         return 1
-    print(f"validation Dice {record['scores']['validation']['dice']:.4f}; wrote {folder.record}")
+    print(f"validation Dice {record.scores['validation']['dice']:.4f}; wrote {folder.record}")
     return 0
 
 

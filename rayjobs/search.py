@@ -37,8 +37,8 @@ from hnscc.searching.search_results import (
     write_search,
     write_search_results,
 )
+from hnscc.study.identity import differences, trial_settings
 from hnscc.study.loading import dump_study, load_study
-from hnscc.study.plan import differences, identity, trial_settings
 from hnscc.study.presets import SEARCHED
 from hnscc.study.ranges import (
     Setting,
@@ -51,8 +51,9 @@ from hnscc.study.ranges import (
 )
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Range, Study, Training
+from hnscc.training.earlier import ACCEPT_VERSIONS, choose
 from hnscc.training.model import resolve_device
-from hnscc.training.prepare import PreparedRun, check_networks, choose, run_folder
+from hnscc.training.prepare import PreparedRun, check_networks, run_folder
 from hnscc.training.records import tidy_run
 from rayjobs.cluster import connected, resolve_on_cluster
 from rayjobs.patient_files import refuse_in_job
@@ -76,7 +77,9 @@ class SearchOutcome:
     interrupted: bool
 
 
-def run_search(study: Study, out: str | Path | None, address: str | None) -> SearchOutcome:
+def run_search(
+    study: Study, out: str | Path | None, address: str | None, *, accept_versions: bool = False
+) -> SearchOutcome:
     """Train what the race still wants, then write tables, figures, the report and winners.yaml.
 
     address: as for `run_study`. InputError for ranges, settings or a budget that cannot be searched; nothing is then
@@ -93,7 +96,7 @@ def run_search(study: Study, out: str | Path | None, address: str | None) -> Sea
                 _check_same_search(study, folder)
             recorded = record.configurations if record else []
             known = with_configurations(study, recorded) if recorded else study
-            run, token = prepared(known, folder, address, during)
+            run, token = prepared(known, folder, address, during, accept_versions)
             if not address:
                 during.enter_context(connected(None))
             side_by_side = record.side_by_side if record else _side_by_side(study)
@@ -156,7 +159,7 @@ def _curve(run: PreparedRun, key: Key) -> Curve | None:
     device, precision = run.chosen[trial.variant]
     digest = run.folds[trial.fold].digest
     now = trial_settings(run.study, trial, device=device, precision=precision, fold_digest=digest)
-    return curve_of(run.folder, key, identity(now))
+    return curve_of(run.folder, key, now, accept_versions=run.versions is None)
 
 
 def _check_gpu_hours(run: PreparedRun) -> None:
@@ -184,7 +187,7 @@ def _with_configurations(
     if len(run.study.variants) == len(race.configurations) and SEARCHED not in run.study.variants:
         return run
     study = with_configurations(study, race.configurations)
-    check_networks(study.variants.values(), run.folds[0].images.shape[-1])
+    check_networks(study.variants.values(), run.folds[0].pixels.images.shape[-1])
     # What was ever proposed stays, though fewer are wanted now: there are trials of its name.
     proposed = [*race.configurations, *recorded[len(race.configurations) :]]
     write_search(run.folder, SearchRecord(proposed, race.side_by_side))
@@ -194,9 +197,9 @@ def _with_configurations(
 
 def _train(race: Race, run: PreparedRun, wanted: Wanted, token: str | None) -> bool:
     print(f"{race.now}: {len(wanted)} trainings", flush=True)
-    until = {trial_of(key): epoch for key, epoch in wanted.items()}
-    todo = list(until)
-    interrupted = train_trials(run, todo, token, planned=todo, left=todo, until=until)
+    pause_after = {trial_of(key): epoch for key, epoch in wanted.items()}
+    todo = list(pause_after)
+    interrupted = train_trials(run, todo, token, planned=todo, left=todo, pause_after=pause_after)
     for trial in todo:
         # No reading of a search needs weights, and they are most of what a trial holds.
         run.folder.trial(trial.trial_id).weights.unlink(missing_ok=True)
@@ -366,14 +369,19 @@ def _print_standings(outcome: SearchOutcome) -> None:
         print(f"and {more} more, in the table `configurations`")
 
 
-def search_and_report(study_file: str, out: str | None, address: str | None, run: bool) -> int:
+def search_and_report(
+    study_file: str, out: str | None, address: str | None, run: bool, *, accept_versions: bool = False
+) -> int:
     """Search; then, if asked to, run the winners' study in the folder `winners` below the search's."""
-    outcome = run_search(load_study(study_file), out, address)
+    outcome = run_search(load_study(study_file), out, address, accept_versions=accept_versions)
     code = report_search(outcome)
     if code or not run:
         return code
     folder = outcome.folder
-    return report_outcome(run_study(load_study(folder.winners), folder.winners_run, address, None))
+    winners = load_study(folder.winners)
+    return report_outcome(
+        run_study(winners, folder.winners_run, address, None, accept_versions=accept_versions)
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -384,8 +392,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", help="run folder (default: runs/<name of the study>)")
     parser.add_argument("--address", help="a running Ray cluster (default: RAY_ADDRESS, else one of its own)")
     parser.add_argument("--run", action="store_true", help="then run the winners' study, too")
+    parser.add_argument("--accept-versions", action="store_true", help=ACCEPT_VERSIONS)
     options = parser.parse_args(arguments)
-    return told(lambda: search_and_report(options.study, options.out, options.address, options.run))
+    return told(
+        lambda: search_and_report(
+            options.study,
+            options.out,
+            options.address,
+            options.run,
+            accept_versions=options.accept_versions,
+        )
+    )
 
 
 if __name__ == "__main__":

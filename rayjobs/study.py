@@ -6,8 +6,6 @@ folder that is removed. What is done is said by the trials' own records alone.
 
 import argparse
 import contextlib
-import errno
-import fcntl
 import gc
 import os
 import shutil
@@ -22,19 +20,20 @@ from typing import Any
 from ray import tune
 
 from hnscc.aggregation.enough_repeats import due, settle
-from hnscc.aggregation.results import UNUSABLE
 from hnscc.base.errors import InputError, told
-from hnscc.base.files import storage_errors, write_text
+from hnscc.base.files import write_text
 from hnscc.base.lease import only_one
 from hnscc.base.locations import Place, S3Path
+from hnscc.base.locks import locked
 from hnscc.study.loading import dump_study, load_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
+from hnscc.training.earlier import ACCEPT_VERSIONS
 from hnscc.training.model import resolve_device
-from hnscc.training.prepare import PreparedRun, prepare_run, run_folder, trial_status
-from hnscc.training.records import read_record, tidy_run, write_record
-from hnscc.training.trial import new_record
+from hnscc.training.prepare import PreparedRun, prepare_run, run_folder
+from hnscc.training.records import UNUSABLE, Failed, read_record, tidy_run, trial_state, write_record
+from hnscc.training.trial import begin, failed
 from rayjobs.aggregate import aggregate
 from rayjobs.cluster import (
     await_machines,
@@ -63,11 +62,19 @@ class Outcome:
     unused: list[str]
 
 
-def run_study(study: Study, out: str | Path | None, address: str | None, limit: int | None) -> Outcome:
+def run_study(
+    study: Study,
+    out: str | Path | None,
+    address: str | None,
+    limit: int | None,
+    *,
+    accept_versions: bool = False,
+) -> Outcome:
     """Train what is missing (at most `limit` trials of it), then aggregate.
 
     address: a running cluster's, else RAY_ADDRESS, else Ray is started on this machine for this run alone.
-    InputError for what cannot run; a new run folder is then not left behind.
+    accept_versions: go on beside finished trials of other versions. InputError for what cannot run; a new run folder
+    is then not left behind.
     """
     address = address or os.environ.get("RAY_ADDRESS")
     refuse_in_job()
@@ -75,18 +82,18 @@ def run_study(study: Study, out: str | Path | None, address: str | None, limit: 
     folder = RunFolder(run_folder(study, out).root.absolute())
     with only_run(folder):
         with contextlib.ExitStack() as during:
-            run, token = prepared(study, folder, address, during)
+            run, token = prepared(study, folder, address, during, accept_versions)
             left = run.missing()
-            run = _settled(run, (trial for trial in left if trial_status(folder, trial)[0] == "missing"))
+            run = _settled(run, (trial for trial in left if _status(folder, trial) == "missing"))
             tried: list[Trial] = []
             interrupted = False
             while todo := _next(run, left, tried, limit):
                 if not address and not tried:
                     during.enter_context(connected(None))
                 planned = plan_trials(run.study)
-                interrupted = train_trials(run, todo, token, planned=planned, left=left, until={})
+                interrupted = train_trials(run, todo, token, planned=planned, left=left, pause_after={})
                 tried += todo
-                states = {trial: trial_status(folder, trial)[0] for trial in todo}
+                states = {trial: _status(folder, trial) for trial in todo}
                 left = [trial for trial in left if states.get(trial) != "completed"]
                 if interrupted or "missing" in states.values():
                     break
@@ -97,6 +104,10 @@ def run_study(study: Study, out: str | Path | None, address: str | None, limit: 
             problems = aggregate(folder)
             outcome = replace(outcome, unused=[each for each in problems if UNUSABLE in each])
         return outcome
+
+
+def _status(folder: RunFolder, trial: Trial) -> str:
+    return trial_state(folder.trial(trial.trial_id)).status
 
 
 def _next(run: PreparedRun, left: list[Trial], tried: list[Trial], limit: int | None) -> list[Trial]:
@@ -118,7 +129,11 @@ def _settled(run: PreparedRun, waiting: Iterable[Trial]) -> PreparedRun:
 
 
 def prepared(
-    study: Study, folder: RunFolder, address: str | None, during: contextlib.ExitStack
+    study: Study,
+    folder: RunFolder,
+    address: str | None,
+    during: contextlib.ExitStack,
+    accept_versions: bool,
 ) -> tuple[PreparedRun, str | None]:
     """A run folder made ready, on a cluster where there is an address: then connected, and proven to be shared.
 
@@ -132,7 +147,10 @@ def prepared(
         token = during.enter_context(prove_shared(folder))
     with StudyProgress.reading() as reading:
         resolve = resolve_on_cluster(study) if address else resolve_device
-        return prepare_run(study, folder.root, resolve=resolve, progress=reading), token
+        run = prepare_run(
+            study, folder.root, resolve=resolve, progress=reading, accept_versions=accept_versions
+        )
+        return run, token
 
 
 def refuse_search(study: Study) -> None:
@@ -148,14 +166,14 @@ def refuse_search(study: Study) -> None:
 
 @contextlib.contextmanager
 def only_run(folder: RunFolder) -> Iterator[None]:
-    """Two invocations would train the same trials twice."""
+    """Two invocations would train the same trials twice: InputError for the second one."""
     if isinstance(folder.lock, S3Path):
         with only_one(folder.lock):
             yield
         return
     new = not folder.root.exists()
     try:
-        with _locked(folder):
+        with _locked(folder.lock):
             yield
     finally:
         # Only now: on NFS a folder whose lock file is open cannot be removed.
@@ -164,31 +182,17 @@ def only_run(folder: RunFolder) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _locked(folder: RunFolder) -> Iterator[None]:
+def _locked(lock: Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
-            with storage_errors(folder.lock):
-                folder.root.mkdir(parents=True, exist_ok=True)
-                lock = stack.enter_context(folder.lock.open("w"))
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(locked(lock))
         except BlockingIOError:
             raise InputError(
                 "Another `hnscc run` or `hnscc search` is at work in this run folder.",
-                where=str(folder.root),
+                where=str(lock.parent),
                 expected="one at a time",
                 found="a lock held by another process",
                 do="wait for it, or use another run folder (--out)",
-            ) from None
-        except OSError as error:
-            without_locks = error.errno in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
-            raise InputError(
-                "The run folder cannot be locked." if without_locks else "The run folder cannot be made.",
-                where=str(folder.root),
-                expected="a file system with locks (Lustre: mounted with flock; NFS: with its lock service)"
-                if without_locks
-                else "a folder, or a name for a new one, that may be written to",
-                found=os.strerror(error.errno or 0),
-                do="choose another folder with --out",
             ) from None
         yield
 
@@ -200,16 +204,21 @@ def train_trials(
     *,
     planned: Sequence[Trial],
     left: Sequence[Trial],
-    until: Mapping[Trial, int | None],
+    pause_after: Mapping[Trial, int | None],
 ) -> bool:
     """Let Tune schedule `todo`, of the planned trials that are left; returns whether the user interrupted it.
 
-    token: of the proof that the run folder is shared. until: an epoch after which a trial pauses; one that is not
-    named trains to its end.
+    token: of the proof that the run folder is shared. pause_after: an epoch after which a trial pauses; one that is
+    not named trains to its end.
     """
     shares = gpu_shares(run, {trial.variant: trial for trial in reversed(todo)})
     assignments = [
-        {"trial": vars(trial), "gpus": shares[trial.variant], "attempts": [], "until": until.get(trial)}
+        {
+            "trial": vars(trial),
+            "gpus": shares[trial.variant],
+            "attempts": [],
+            "pause_after": pause_after.get(trial),
+        }
         for trial in todo
     ]
     cpus = run.study.resources.cpus
@@ -228,9 +237,10 @@ def _with_more_memory(run: PreparedRun, assignment: dict[str, Any]) -> dict[str,
     """The same trial with twice the share of a GPU, if that is what it failed for and there is more to give."""
     record = read_record(run.folder.trial(Trial(**assignment["trial"]).trial_id))
     share = assignment["gpus"]
-    if not record or record.get("failure") != "OutOfMemoryError" or not 0 < share < 1:
+    if not isinstance(record, Failed) or record.failure != "OutOfMemoryError" or not 0 < share < 1:
         return None
-    return assignment | {"gpus": min(1.0, 2 * share), "attempts": record["attempts"]}
+    attempts = [each.model_dump() for each in record.attempts]
+    return assignment | {"gpus": min(1.0, 2 * share), "attempts": attempts}
 
 
 def _tune(
@@ -306,18 +316,16 @@ def _record_deaths(run: PreparedRun, dead: dict[Trial, str]) -> None:
     for trial, error in dead.items():
         device, precision = run.chosen[trial.variant]
         digest = run.folds[trial.fold].digest
-        record = new_record(run.study, trial, digest, device=device, precision=precision)
+        began = begin(run.study, trial, digest, device=device, precision=precision)
         failure = f"its process died {RESTARTS + 1} times without finishing an epoch"
-        write_record(
-            run.folder.trial(trial.trial_id),
-            record | {"status": "failed", "failure": failure, "error": error},
-        )
+        write_record(run.folder.trial(trial.trial_id), failed(began, (), failure, error))
 
 
 def _outcome(run: PreparedRun, todo: list[Trial], left: list[Trial], interrupted: bool) -> Outcome:
     planned = plan_trials(run.study)
     before = dict.fromkeys(set(planned) - set(left), ("completed", None))
-    states = before | {trial: trial_status(run.folder, trial) for trial in left if trial in planned}
+    found = {trial: trial_state(run.folder.trial(trial.trial_id)) for trial in left if trial in planned}
+    states = before | {trial: (state.status, state.reason) for trial, state in found.items()}
     completed = {trial.trial_id for trial, (status, _) in states.items() if status == "completed"}
     missing = sum(status == "missing" for status, _ in states.values())
     failed = {trial.trial_id: why or "" for trial, (status, why) in states.items() if status == "failed"}
@@ -335,10 +343,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", help="run folder (default: runs/<name of the study>)")
     parser.add_argument("--address", help="a running Ray cluster (default: RAY_ADDRESS, else one of its own)")
     parser.add_argument("--limit", type=_count, help="train at most so many of the missing trials")
+    parser.add_argument("--accept-versions", action="store_true", help=ACCEPT_VERSIONS)
     options = parser.parse_args(arguments)
     return told(
         lambda: report_outcome(
-            run_study(load_study(options.study), options.out, options.address, options.limit)
+            run_study(
+                load_study(options.study),
+                options.out,
+                options.address,
+                options.limit,
+                accept_versions=options.accept_versions,
+            )
         )
     )
 

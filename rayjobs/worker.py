@@ -8,10 +8,11 @@ import ray
 from ray import tune
 
 from hnscc.base.errors import InputError, StorageError
+from hnscc.study.identity import differences, versions_here
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.training.prepare import PreparedRun
-from hnscc.training.records import is_complete, read_record
+from hnscc.training.records import Attempt, Failed, is_complete, read_record
 from hnscc.training.trial import train_trial
 from rayjobs.cluster import see_shared
 
@@ -23,7 +24,7 @@ class TrialWorker(tune.Trainable):
     """One trial at a time; the folds' arrays are shared by all workers of a machine.
 
     config["assignment"]: `trial` as in study.plan.Trial, `gpus` its share of a GPU, `attempts` that failed before,
-    `until` which epoch it trains (None: to the end).
+    `pause_after` which epoch it pauses (None: never).
     """
 
     def setup(self, config: dict[str, Any], run: PreparedRun, token: str | None) -> None:
@@ -45,8 +46,8 @@ class TrialWorker(tune.Trainable):
             device=device,
             precision=precision,
             gpus=assignment["gpus"],
-            attempts=assignment["attempts"],
-            until=assignment["until"],
+            attempts=[Attempt.model_validate(each) for each in assignment["attempts"]],
+            pause_after=assignment["pause_after"],
         )
         self.rows = _unless_completed(folder, rows)
         self.report = {
@@ -56,7 +57,7 @@ class TrialWorker(tune.Trainable):
             "val_soft_jaccard": 0.0,
             "node": ray.get_runtime_context().get_node_id(),
         }
-        self.known, self.pauses = False, assignment["until"] is not None
+        self.known, self.pauses = False, assignment["pause_after"] is not None
         return True
 
     def step(self) -> dict[str, Any]:
@@ -69,6 +70,7 @@ class TrialWorker(tune.Trainable):
             if self.token:
                 see_shared(self.run.folder, self.token)
                 self.token = None
+            _check_versions(self.run)
             for row in self.rows:
                 best = max(self.report["val_soft_jaccard"], row["val_soft_jaccard"])
                 self.report |= {"epoch": row["epoch"], "val_soft_jaccard": best}
@@ -79,7 +81,20 @@ class TrialWorker(tune.Trainable):
         record = read_record(self.run.folder.trial(self.report["trial"]))
         if record is None:
             return self.report | {"done": True, "failed": None if self.pauses else "no record"}
-        return self.report | {"done": True, "failed": record.get("failure")}
+        return self.report | {"done": True, "failed": record.failure if isinstance(record, Failed) else None}
+
+
+def _check_versions(run: PreparedRun) -> None:
+    """InputError where this machine's versions are not those that the run folder was made ready by."""
+    if run.versions is None or run.versions == versions_here():
+        return
+    raise InputError(
+        "A machine of the cluster has other versions, which may give other weights.",
+        where=f"machine {ray.util.get_node_ip_address()}",
+        expected="the versions of the machine that started this run",
+        found="; ".join(differences(dict(run.versions), versions_here())),
+        do="install the same versions on every machine, or go on with --accept-versions",
+    )
 
 
 def _unless_completed(folder: TrialFolder, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hnscc.aggregation.comparisons import comparison_rows
-from hnscc.aggregation.results import UNUSABLE, Fold, Result, Results, load_results
+from hnscc.aggregation.results import Fold, Result, Results, load_results
 from hnscc.aggregation.schemas import STUDY_TABLES, schema
 from hnscc.aggregation.summary import (
     classification_rows,
@@ -27,6 +27,7 @@ from hnscc.base.files import write_bytes
 from hnscc.scores.metrics import HALF, OUTCOMES, THRESHOLDS, Counts, misplaced, outcome_codes
 from hnscc.study.plan import SPLITS
 from hnscc.study.run_folder import RunFolder
+from hnscc.training.records import UNUSABLE
 
 Columns = dict[str, Any]
 COLUMN = np.ndarray | pa.Array | pa.ChunkedArray
@@ -119,8 +120,8 @@ _RECORDED = ("best_epoch", "epochs", "stop_reason", "best_val_soft_jaccard", "se
 
 
 def _completed(result: Result, fold: Fold) -> Columns:
-    row = {name: result.record.get(name) for name in _RECORDED}
-    row["weights_sha256"] = result.record["files"].get("weights.safetensors")
+    row = {name: getattr(result.record, name) for name in _RECORDED}
+    row["weights_sha256"] = result.record.files.get("weights.safetensors")
     row |= {"collapsed": result.collapsed, "highest_probability": result.highest_probability}
     for split, short in zip(SPLITS, ("train", "val", "test"), strict=True):
         rows = fold.rows[split]

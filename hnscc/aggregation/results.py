@@ -1,7 +1,6 @@
 """What the trials of a run folder left: read, checked by their hashes, counted at 0.5; the medians chosen."""
 
 import io
-import math
 import zipfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,13 +15,12 @@ from hnscc.base.files import read_sealed, sha256, storage_errors
 from hnscc.base.locations import Place
 from hnscc.scores.metrics import HALF, Counts, concatenate, count, positive, stack
 from hnscc.scores.thresholds import READINGS, Reading, choose_threshold, highest, median_position, sweep
+from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import load_study
-from hnscc.study.plan import SPLITS, Trial, plan_trials, trial_seeds
+from hnscc.study.plan import SPLITS, Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
-from hnscc.training.records import read_record
-
-UNUSABLE = "not used: "  # begins the reason of a trial whose files are there and cannot be trusted
+from hnscc.training.records import NEEDED, UNUSABLE, Completed, Failed, trial_state
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Result:
     seed: int
     status: str
     reason: str | None = None
-    record: dict | None = None
+    record: Completed | Failed | None = None
     history: pa.Table | None = None
     counts: Counts | None = None
     collapsed: bool | None = None
@@ -116,7 +114,7 @@ def load_fold(run: RunFolder, number: int) -> Fold:
         slices, cohort, truth = (
             _checked(path, split["files"]) for path in (folder.slices, folder.scans, folder.truth)
         )
-    except _Damaged as damage:
+    except Damaged as damage:
         raise _damaged_fold(number, str(damage)) from None
     table = pq.read_table(io.BytesIO(slices))
     return Fold(
@@ -164,8 +162,8 @@ def _damaged_fold(number: int, found: str) -> InputError:
     )
 
 
-class _Damaged(ValueError):
-    """A file is not what was written; the text names it without a path."""
+class Damaged(ValueError):
+    """A file is not what was written, or not of this fold; the text names it without a path."""
 
 
 def _content(path: Place) -> bytes:
@@ -173,33 +171,30 @@ def _content(path: Place) -> bytes:
         with storage_errors(path):
             return path.read_bytes()
     except OSError as error:
-        raise _Damaged(f"{path.name} cannot be read ({type(error).__name__})") from None
+        raise Damaged(f"{path.name} cannot be read ({type(error).__name__})") from None
 
 
 def _checked(path: Place, hashes: dict[str, str]) -> bytes:
     content = _content(path)
     if sha256(content) != hashes.get(path.name):
-        raise _Damaged(f"{path.name} is not what was written: its SHA-256 differs from the recorded one")
+        raise Damaged(f"{path.name} is not what was written: its SHA-256 differs from the recorded one")
     return content
 
 
 def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result:
     """What a planned trial left; see `load_results`."""
     seed = trial_seeds(study, trial)["trial"]
-    folder = run.trial(trial.trial_id)
-    record = read_record(folder)
+    state = trial_state(run.trial(trial.trial_id), keep=NEEDED, check=NEEDED)
+    if isinstance(state.record, Failed):
+        return Result(trial, seed, "failed", failure_summary(state.record), state.record)
+    record = state.completed
     if record is None:
-        reason = f"{UNUSABLE}its record cannot be read" if folder.record.is_file() else "not run to its end"
-        return Result(trial, seed, "missing", reason)
-    if lacking := _lacks(record, trial):
-        return Result(trial, seed, "missing", UNUSABLE + lacking)
-    if record["status"] == "failed":
-        return Result(trial, seed, "failed", failure_summary(record), record)
+        return Result(trial, seed, "missing", state.reason)
     try:
-        levels = load_levels(run, record, trial, fold)
-        history = pq.read_table(io.BytesIO(_checked(folder.history, record["files"])))
-    except _Damaged as damage:
+        levels = _levels_of(record, state.contents["predictions.npz"], fold)
+    except Damaged as damage:
         return Result(trial, seed, "missing", UNUSABLE + str(damage))
+    history = pq.read_table(io.BytesIO(state.contents["history.parquet"]))
     counts = count(positive(levels, HALF), fold.masks)
     held_out = fold.split != "train"
     collapsed = not counts.pred[held_out].any()
@@ -208,61 +203,31 @@ def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result
     )
 
 
-def load_levels(run: RunFolder, record: dict, trial: Trial, fold: Fold) -> np.ndarray:
-    """The stored probabilities of a completed trial, uint16 (N, H, W). ValueError where damaged."""
-    folder = run.trial(trial.trial_id)
-    if lacking := _lacks(record, trial):
-        raise _Damaged(lacking)
-    if record["status"] != "completed":
-        raise _Damaged("its record is not of a completed trial")
-    if record["settings"].get("data", fold.digest) != fold.digest:
-        raise _Damaged("it was trained on other data than its fold holds")
-    content = _checked(folder.predictions, record["files"])
+def load_levels(run: RunFolder, trial: Trial, fold: Fold) -> np.ndarray:
+    """The stored probabilities of a completed trial, uint16 (N, H, W). Raises Damaged where they cannot be used."""
+    name = "predictions.npz"
+    state = trial_state(run.trial(trial.trial_id), keep=(name,), check=(name,))
+    if state.completed is None:
+        raise Damaged(state.reason or "it is not completed")
+    return _levels_of(state.completed, state.contents[name], fold)
+
+
+def _levels_of(record: Completed, content: bytes, fold: Fold) -> np.ndarray:
+    if record.settings.get("data", fold.digest) != fold.digest:
+        raise Damaged("it was trained on other data than its fold holds")
     try:
         levels = np.load(io.BytesIO(content), allow_pickle=False)["probabilities"]
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        raise _Damaged("predictions.npz holds no readable probabilities") from None
+        raise Damaged("predictions.npz holds no readable probabilities") from None
     if levels.dtype != np.uint16 or levels.shape != fold.masks.shape:
-        raise _Damaged(f"predictions.npz holds {levels.dtype} {levels.shape}, not uint16 {fold.masks.shape}")
+        raise Damaged(f"predictions.npz holds {levels.dtype} {levels.shape}, not uint16 {fold.masks.shape}")
     return levels
 
 
-COMPLETED = {
-    "settings": dict,
-    "best_epoch": int,
-    "epochs": int,
-    "stop_reason": str,
-    "best_val_soft_jaccard": (int, float),
-    "seconds": (int, float),
-    "device": str,
-}  # what the tables take from a completed trial's record
-
-
-def _lacks(record: dict, trial: Trial) -> str | None:
-    """What a record lacks to be that of this trial, or None."""
-    if record.get("trial_id") != trial.trial_id:
-        return "its record is of another trial"
-    if record.get("status") == "failed":
-        return None if isinstance(record.get("error"), str) else "its record lacks `error`"
-    if record.get("status") != "completed":
-        return "its record has neither status `completed` nor `failed`"
-    lacks = [name for name, kind in COMPLETED.items() if not _is(record.get(name), kind)]
-    lacks += [] if _texts(record.get("files")) else ["files"]
-    return f"its record lacks {', '.join(f'`{name}`' for name in lacks)}" if lacks else None
-
-
-def _is(value: Any, kind: Any) -> bool:
-    finite = not isinstance(value, float) or math.isfinite(value)
-    return isinstance(value, kind) and not isinstance(value, bool) and finite
-
-
-def failure_summary(record: dict) -> str:
+def failure_summary(record: Failed) -> str:
     """What a failed trial's record may tell outside of it: the kind of error alone, since a message may hold
     a path or a patient's data. For tables, logs and reports."""
-    last = (record.get("error") or "").strip().rpartition("\n")[2]
-    kind = last.partition(":")[0].strip()
-    named = f" with {kind}" if kind.replace(".", "").replace("_", "").isalnum() else ""
-    return f"failed{named}; the traceback is in its record.json"
+    return f"failed: {record.failure}; the traceback is in its record.json"
 
 
 def _medians(run: RunFolder, results: list[Result], fold: Fold) -> dict[str, Median | None]:
@@ -275,7 +240,7 @@ def _medians(run: RunFolder, results: list[Result], fold: Fold) -> dict[str, Med
     for trial in {each.trial for each in chosen.values()}:
         names = [name for name in READINGS if chosen[name].trial == trial]
         result = chosen[names[0]]
-        levels = load_levels(run, result.record, trial, fold)
+        levels = load_levels(run, trial, fold)
         sweeps = {split: sweep(levels[rows], fold.masks[rows]) for split, rows in fold.rows.items()}
         for name in names:
             medians[name] = _median(result, fold, levels, sweeps, READINGS[name])

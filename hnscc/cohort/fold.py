@@ -1,6 +1,6 @@
-"""One fold's data: read from the store once, normalised by the training slices' bounds, kept for aggregation."""
+"""One fold: which of the used slices stand in which split, the bounds of its training slices, and its files."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ import pyarrow as pa
 from hnscc.base.encode import npz_bytes, parquet_bytes
 from hnscc.base.errors import InputError
 from hnscc.base.files import hash_of, read_sealed, sha256, write_bytes, write_sealed
+from hnscc.cohort.slices import Bounds, Pixels, Slices, read_pixels
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
 from hnscc.study.plan import SPLITS
@@ -24,59 +25,78 @@ SCANS = pa.schema(
 
 @dataclass(frozen=True)
 class FoldData:
-    """The used slices of one fold in canonical order: train, validation, test; within each by scan and z.
+    """One fold's slices in canonical order: train, validation, test; within each by scan and z.
 
-    images: float32 (N, C, H, W) in 0..1, C in the order of `modalities`. masks: uint8 (N, H, W) of 0 and 1.
-    rows: for each split, the range of N that holds it. digest: hash of the pixels, bounds and order.
+    pixels: shared by all folds. at: int (N,), where each of the fold's N slices stands among the pixels. rows: for
+    each split, the range of N that holds it. bounds: modality -> what becomes 0 and 1, of this fold's training
+    slices. digest: hash of the pixels, bounds and order.
     """
 
     fold: int
-    modalities: tuple[str, ...]
-    images: np.ndarray
-    masks: np.ndarray
+    pixels: Pixels
+    at: np.ndarray
     rows: Mapping[str, slice]
-    bounds: Mapping[str, tuple[float, float]]
+    bounds: Mapping[str, Bounds]
     digest: str
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return self.pixels.modalities
 
     @property
     def splits(self) -> list[str]:
         """The split of each of the N slices."""
         return [split for split in SPLITS for _ in range(self.rows[split].start, self.rows[split].stop)]
 
+    @property
+    def masks(self) -> np.ndarray:
+        """uint8 (N, H, W) of 0 and 1, a new array."""
+        return self.pixels.masks[self.at]
 
-def read_fold(
-    store: Store, study: Study, plan: FoldPlan, progress: Callable[[int, int], None] | None = None
-) -> FoldData:
-    """Read the used slices, whole scans at a time, and normalise them (paper section 2.2).
+    @property
+    def images(self) -> np.ndarray:
+        """float32 (N, C, H, W) in 0..1, a new array: for a look at all of them. Trainings read `slices`."""
+        return self.slices(self.modalities).whole()[0]
 
-    Per modality (x - low) / (high - low), clipped to 0..1, low and high being the global minimum and maximum
-    of the training slices (with `bounds: training_and_validation` of both). InputError for a constant modality.
-    """
-    order = [each for split in SPLITS for each in plan.slices[split]]
-    images = np.empty((len(order), len(store.modalities), store.size, store.size), np.float32)
-    masks = np.empty((len(order), store.size, store.size), np.uint8)
-    wanted: dict[str, list[int]] = {}
-    for row, each in enumerate(order):
-        wanted.setdefault(each.scan_id, []).append(row)
-    for done, (scan_id, rows) in enumerate(sorted(wanted.items()), start=1):
-        scan_images, scan_masks = store.read(scan_id)
-        z = [order[row].z for row in rows]
-        images[rows], masks[rows] = scan_images[z], scan_masks[z]
-        if progress:
-            progress(done, len(wanted))
+    def slices(self, modalities: Sequence[str], split: str | None = None) -> Slices:
+        """The fold's slices of a split, or all N, with the channels of these modalities, normalised batch by batch."""
+        rows = self.at if split is None else self.at[self.rows[split]]
+        channels = [self.pixels.modalities.index(modality) for modality in modalities]
+        bounds = [self.bounds[modality] for modality in modalities]
+        return Slices(self.pixels.images, self.pixels.masks, rows, channels, bounds)
+
+
+def read_folds(
+    store: Store,
+    study: Study,
+    plans: Sequence[FoldPlan],
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[int, FoldData]:
+    """Read the used slices of all folds once, and find each fold's bounds. InputError for a constant modality."""
+    pixels = read_pixels(store, plans, progress)
+    return {plan.fold: _fold_of(store, study, plan, pixels) for plan in plans}
+
+
+def _fold_of(store: Store, study: Study, plan: FoldPlan, pixels: Pixels) -> FoldData:
+    """Bounds are the global minimum and maximum, per modality, of the training slices (paper section 2.2); with
+    `bounds: training_and_validation` of both."""
+    order = [(each.scan_id, each.z) for split in SPLITS for each in plan.slices[split]]
+    at = np.array([pixels.row_of[key] for key in order], np.int64)
     ends = np.cumsum([0, *(len(plan.slices[split]) for split in SPLITS)]).tolist()
-    rows_of = {split: slice(ends[i], ends[i + 1]) for i, split in enumerate(SPLITS)}
+    rows = {split: slice(ends[i], ends[i + 1]) for i, split in enumerate(SPLITS)}
     used = ends[2] if study.normalisation.bounds == "training_and_validation" else ends[1]
-    bounds = _bounds(images[:used], store.modalities)
-    _normalise(images, bounds)
-    digest = _digest(store, plan, bounds)
-    return FoldData(plan.fold, store.modalities, images, masks, rows_of, bounds, digest)
+    bounds = _bounds(pixels, at[:used])
+    return FoldData(plan.fold, pixels, at, rows, bounds, _digest(store, plan, bounds))
 
 
-def _bounds(images: np.ndarray, modalities: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+def _bounds(pixels: Pixels, rows: np.ndarray) -> dict[str, Bounds]:
     bounds = {}
-    for channel, modality in enumerate(modalities):
-        low, high = float(images[:, channel].min()), float(images[:, channel].max())
+    for channel, modality in enumerate(pixels.modalities):
+        planes = [pixels.images[row, channel] for row in rows]
+        low, high = min(float(each.min()) for each in planes), max(float(each.max()) for each in planes)
         if not low < high:
             raise InputError(
                 "A modality has the same value in every training pixel and cannot be normalised.",
@@ -87,14 +107,6 @@ def _bounds(images: np.ndarray, modalities: tuple[str, ...]) -> dict[str, tuple[
             )
         bounds[modality] = (low, high)
     return bounds
-
-
-def _normalise(images: np.ndarray, bounds: Mapping[str, tuple[float, float]]) -> None:
-    for channel, (low, high) in enumerate(bounds.values()):
-        view = images[:, channel]
-        np.subtract(view, np.float32(low), out=view)
-        np.divide(view, np.float32(high - low), out=view)
-        np.clip(view, 0.0, 1.0, out=view)
 
 
 def _digest(store: Store, plan: FoldPlan, bounds: Mapping[str, tuple[float, float]]) -> str:

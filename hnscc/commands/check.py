@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -18,9 +19,10 @@ from hnscc.study.plan import SPLITS, Trial, plan_trials
 from hnscc.study.ranges import check_search, number_of
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study, UntilPrecise
+from hnscc.training.earlier import check_identities, choose
 from hnscc.training.model import check_model, resolve_device
-from hnscc.training.prepare import check_identities, choose, plan_folds, run_folder, trial_status
-from hnscc.training.records import read_record
+from hnscc.training.prepare import plan_folds, run_folder
+from hnscc.training.records import TrialState, trial_state
 
 
 def check_study(
@@ -40,7 +42,8 @@ def check_study(
         precision = precision or study.repeats.until
     chosen = choose(study, folder, resolve_device)
     check_identities(study, folder, chosen, None)
-    states = {trial: trial_status(folder, trial)[0] for trial in plan_trials(study)}
+    found = {trial: trial_state(folder.trial(trial.trial_id)) for trial in plan_trials(study)}
+    states = {trial: state.status for trial, state in found.items()}
     variants = {name: _variant(study, name, store, *chosen[name]) for name in study.variants}
     return {
         "study": study.model_dump(mode="json"),
@@ -52,7 +55,7 @@ def check_study(
         "warnings": [f"fold f{plan.fold}: {warning}" for plan in plans for warning in plan.warnings],
         "trials": {"planned": len(states), **Counter(states.values())},
         "disk_mib": _disk(study, store, plans, [each["parameters"] for each in variants.values()]),
-        "time": _time(study, folder, states),
+        "time": _time(study, found),
         "precision": _precision(study, folder, states, precision) if precision else None,
         "search": rules
         and {"configurations": number_of(rules), **rules.model_dump(mode="json", exclude_none=True)},
@@ -117,19 +120,17 @@ def _disk(study: Study, store: Store, plans: list[FoldPlan], parameters: list[in
     return round(study.most_repeats * (predictions + weights) / 2**20, 1)
 
 
-def _time(study: Study, folder: RunFolder, states: dict[Trial, str]) -> dict[str, Any]:
+def _time(study: Study, states: Mapping[Trial, TrialState]) -> dict[str, Any]:
     """From the median seconds of the variant's finished trials; null for variants without one."""
     per_variant: dict[str, float | None] = {}
     for name in study.variants:
-        records = [
-            read_record(folder.trial(trial.trial_id))
+        took = [
+            state.completed.seconds
             for trial, state in states.items()
-            if state == "completed" and trial.variant == name
+            if state.completed and trial.variant == name
         ]
-        per_variant[name] = (
-            round(median(record["seconds"] for record in records if record), 1) if records else None
-        )
-    left = Counter(trial.variant for trial, state in states.items() if state != "completed")
+        per_variant[name] = round(median(took), 1) if took else None
+    left = Counter(trial.variant for trial, state in states.items() if not state.completed)
     untimed = [name for name in left if per_variant[name] is None]
     cores = os.cpu_count() or 1
     total = sum(n * (per_variant[name] or 0.0) for name, n in left.items())

@@ -2,9 +2,8 @@
 
 from hnscc.aggregation.query import read_table
 from hnscc.base.errors import InputError
-from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.prepare import trial_status
+from hnscc.training.records import trial_state
 
 
 def prune_weights(run: RunFolder) -> tuple[int, int]:
@@ -30,7 +29,7 @@ def prune_weights(run: RunFolder) -> tuple[int, int]:
 
 
 def _check_finished(run: RunFolder, trials: list[dict]) -> None:
-    now = [trial_status(run, Trial(row["variant"], row["fold"], row["repeat"]))[0] for row in trials]
+    now = [trial_state(run.trial(row["trial_id"])).status for row in trials]
     left = now.count("missing")
     if left or now != [row["status"] for row in trials]:
         raise InputError(

@@ -11,7 +11,7 @@ from rich.table import Table
 from hnscc.study.loading import load_study
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder
-from hnscc.training.records import progress, read_record
+from hnscc.training.records import Failed, progress, read_record
 
 # A checkpoint may be written over between two looks at it.
 LOOKS = 3
@@ -32,11 +32,11 @@ def run_status(folder: RunFolder) -> dict[str, Any]:
         saved, written = (None, 0.0) if record else _saved(where)
         record = record or read_record(where)  # it may have ended since
         saved = None if record else saved
-        state = record["status"] if record else "started" if saved else "missing"
+        state = record.status if record else "started" if saved else "missing"
         # How many repeats a configuration of a search is to have, nobody knows yet.
         variants[trial.variant][state] += not (study.search and state == "missing")
-        if state == "failed":
-            failed.append({"trial": trial.trial_id, "failure": record.get("failure")})
+        if isinstance(record, Failed):
+            failed.append({"trial": trial.trial_id, "failure": record.failure})
         if saved:
             epochs = study.variants[trial.variant].training.epochs
             started.append(

@@ -21,7 +21,6 @@ from hnscc.scores.metrics import HALF, positive
 from hnscc.study.plan import find_trial
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
-from hnscc.training.records import read_record
 
 NAMES = ("fig2_good", "fig3_poor", "fig4_pixels", "repeats", "differences", "learning", "thresholds")
 
@@ -138,9 +137,8 @@ PLACE = ("split", "scan_id", "z")
 
 def _levels(run: RunFolder, study: Study, trial_id: str, read_fold: Callable) -> np.ndarray:
     trial = find_trial(study, trial_id)
-    record = read_record(run.trial(trial_id)) or {}
     try:
-        return load_levels(run, record, trial, read_fold(trial.fold))
+        return load_levels(run, trial, read_fold(trial.fold))
     except ValueError as error:
         raise InputError(
             "A median model's predictions cannot be read.",

@@ -5,7 +5,6 @@ images below the outlines, and where it cannot be read the report says so and st
 """
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,6 @@ from markupsafe import Markup, escape
 
 from hnscc.aggregation.query import read_table
 from hnscc.aggregation.results import read_split
-from hnscc.base.errors import InputError
 from hnscc.base.files import write_bytes, write_text
 from hnscc.reporting.blocks import Picture, Section
 from hnscc.reporting.figures import looks_of
@@ -25,6 +23,7 @@ from hnscc.study import paper
 from hnscc.study.loading import load_study
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
+from hnscc.training.provenance import read_invocations
 from hnscc.training.records import read_record
 
 TABLES = (
@@ -73,40 +72,17 @@ def read_facts(folder: RunFolder, source: Source) -> dict[str, list[str]]:
     records = [record for trial in trials if (record := read_record(folder.trial(trial)))]
     runs = read_invocations(folder)
     facts = {
-        "device": [record.get("device") for record in records],
-        "precision": [record.get("precision") for record in records],
-        "threads per training": [record.get("threads") for record in records],
+        "device": [record.device for record in records],
+        "precision": [record.precision for record in records],
+        "threads per training": [record.threads for record in records],
         "hardware": [_pairs(_mapping(run, "hardware")) for run in runs],
         "commit": [run.get("commit") for run in runs],
         "started": [run.get("started") for run in runs],
-        "versions": _versions([_mapping(each, "versions") for each in (*runs, *records)]),
+        "versions": _versions(
+            [*(_mapping(each, "versions") for each in runs), *(each.versions for each in records)]
+        ),
     }
     return {name: each for name, values in facts.items() if (each := _once(values))}
-
-
-def read_invocations(folder: RunFolder) -> list[dict[str, Any]]:
-    """The invocations of provenance.json, none where it is not there. InputError where it is damaged."""
-    if not folder.provenance.exists():
-        return []
-    try:
-        content = json.loads(folder.provenance.read_text())
-    except (OSError, ValueError):
-        content = None
-    runs = content.get("invocations") if isinstance(content, dict) else None
-    if not isinstance(runs, list) or not all(_is_invocation(each) for each in runs):
-        raise InputError(
-            "The run folder's provenance is damaged.",
-            where="provenance.json of the run folder",
-            expected="JSON with a list `invocations`, as `hnscc run` writes it",
-            found="something else",
-            do="restore the file, or remove it: the report then does not name the machine",
-        )
-    return runs
-
-
-def _is_invocation(found: Any) -> bool:
-    parts = ("hardware", "versions")
-    return isinstance(found, dict) and all(isinstance(found.get(name, {}), dict) for name in parts)
 
 
 def _mapping(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:

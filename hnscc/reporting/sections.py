@@ -24,7 +24,7 @@ from hnscc.reporting.report_tables import (
     training_table,
 )
 from hnscc.study import paper
-from hnscc.study.plan import differences
+from hnscc.study.identity import differences
 
 Facts = Mapping[str, Any]  # of provenance.json and the trials' records; see report.read_facts
 

@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,12 +17,14 @@ from hnscc.base.encode import parquet_bytes
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, write_bytes, write_sealed, write_text
 from hnscc.searching.race import Curve, Key, Race, Standing
+from hnscc.study.identity import identity, trial_seeds
 from hnscc.study.loading import load_study
-from hnscc.study.plan import Trial, trial_seeds
+from hnscc.study.plan import Trial
 from hnscc.study.ranges import Setting, base_of, name_of, winners_file
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
-from hnscc.training.records import HISTORY, damage, progress, read_record
+from hnscc.training.earlier import check_identity, other_versions
+from hnscc.training.records import HISTORY, Attempt, Failed, progress, trial_state
 
 
 @dataclass(frozen=True)
@@ -58,39 +61,41 @@ def trial_of(key: Key) -> Trial:
     return Trial(name_of(configuration), 0, repeat)
 
 
-def curve_of(folder: RunFolder, key: Key, identity: str | None = None) -> Curve | None:
+def curve_of(
+    folder: RunFolder, key: Key, settings: Mapping[str, Any] | None = None, *, accept_versions: bool = False
+) -> Curve | None:
     """What a trial has shown so far, finished, paused or failed; None where it has not begun, or what it left is
     damaged.
 
-    identity: what the trial would now be; a checkpoint of another is not used, and a record of another is InputError.
+    settings: what the trial would now be trained by; a checkpoint of others is not used, and a record of others is
+    InputError, unless nothing but versions differs and these are accepted.
     """
     trial = trial_of(key)
     where = folder.trial(trial.trial_id)
-    record = read_record(where)
-    if identity and record and record["identity"] != identity:
-        raise InputError(
-            "The run folder holds a trial that this search would now train otherwise.",
-            where=f"trial {trial.trial_id} in {folder.root}",
-            expected="the settings, data and seeds it was trained with",
-            found="another identity",
-            do="set them back, or search into another folder (--out, or another name)",
-        )
-    if record and record["status"] == "completed" and not damage(where, record):
-        history = pq.read_table(io.BytesIO(where.history.read_bytes())).to_pylist()
-        return _curve(history, record["attempts"], ended=True)
+    state = trial_state(where, keep=("history.parquet",))
+    record = state.record
+    if settings and record:
+        versions = check_identity(folder, record, settings)
+        if versions and not accept_versions:
+            raise other_versions(folder, [(trial.trial_id, versions)])
+    if state.completed:
+        history = pq.read_table(io.BytesIO(state.contents["history.parquet"])).to_pylist()
+        return _curve(history, state.completed.attempts, ended=True)
     saved = progress(where)
-    if identity and saved and saved["identity"] != identity:
+    if settings and saved and saved["identity"] != identity(settings):
         saved = None
-    if record and record["status"] == "failed":  # its last checkpoint is still there
-        return _curve(saved["history"] if saved else [], record["attempts"], ended=True, failed=True)
-    return _curve(saved["history"], saved["attempts"], ended=False) if saved else None
+    if isinstance(record, Failed):  # its last checkpoint is still there
+        return _curve(saved["history"] if saved else [], record.attempts, ended=True, failed=True)
+    if not saved:
+        return None
+    return _curve(saved["history"], [Attempt.model_validate(each) for each in saved["attempts"]], ended=False)
 
 
 def _curve(
-    history: list[dict[str, Any]], attempts: list[dict[str, Any]], *, ended: bool, failed: bool = False
+    history: list[dict[str, Any]], attempts: Sequence[Attempt], *, ended: bool, failed: bool = False
 ) -> Curve:
     took = tuple(row["seconds"] for row in history)
-    gpus = attempts[-1]["gpus"] if attempts else 0.0
+    gpus = attempts[-1].gpus if attempts else 0.0
     return Curve(tuple(row["val_soft_jaccard"] for row in history), ended, failed, took, gpus)
 
 

@@ -5,7 +5,7 @@ Source: J Med Biol Eng 2023, doi 10.1007/s40846-023-00818-8 (CC BY 4.0), Tables 
 
 from dataclasses import dataclass
 
-from hnscc.study.plan import differences
+from hnscc.study.identity import differences
 from hnscc.study.presets import AS_WRITTEN, CORRECTED, merge
 from hnscc.study.schema import Study, Variant
 

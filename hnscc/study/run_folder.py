@@ -26,6 +26,15 @@ class RunFolder:
         return self.root / "provenance.json"
 
     @property
+    def provenance_lock(self) -> Place:
+        return self.root / ".provenance.lock"
+
+    @property
+    def precision(self) -> Place:
+        """The number format that `precision: auto` stands for here, chosen before the first trial."""
+        return self.root / "precision.json"
+
+    @property
     def lock(self) -> Place:
         return self.root / ".lock"
 

@@ -2,20 +2,23 @@
 
 import os
 import platform
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
 from torch import nn
 
 from hnscc.base.seeds import derive_seed, generator
+from hnscc.cohort.slices import Slices
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Training
 from hnscc.training.adam import Adam
 from hnscc.training.checkpoint import load_checkpoint, save_checkpoint
 from hnscc.training.losses import loss_of
+from hnscc.training.records import Attempt, Began
 
 EVALUATION_BATCH = 32
 
@@ -24,23 +27,41 @@ class Diverged(Exception):
     """A loss or a score became NaN or infinite: the trial fails, with the epoch named."""
 
 
+class Epoch(TypedDict):
+    """One row of history.parquet. epoch: from 1. Losses are means over slices; seconds are of wall-clock time."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_soft_jaccard: float
+    seconds: float
+
+
 @dataclass
 class Fit:
-    """The state of a training: what a checkpoint holds."""
+    """The state of a training: what a checkpoint holds.
+
+    began: what is known of the trial from the start. attempts: the processes that worked on it, this one last. best:
+    the weights of the best epoch so far.
+    """
 
     model: nn.Module
     optimiser: Adam
     training: Training
-    record: dict[str, Any]
+    began: Began
+    attempts: list[Attempt]
     best: dict[str, torch.Tensor] = field(default_factory=dict)
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[Epoch] = field(default_factory=list)
 
     @classmethod
-    def start(cls, model: nn.Module, training: Training, record: dict[str, Any]) -> "Fit":
-        model = model.to(record["device"], memory_format=torch.channels_last)
+    def start(
+        cls, model: nn.Module, training: Training, began: Began, attempts: Iterable[Attempt] = ()
+    ) -> "Fit":
+        """The model goes to the trial's device; `attempts`, where it is a list, is the one that grows."""
+        model = model.to(began.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         rate, epsilon = training.learning_rate, training.adam_epsilon
         optimiser = Adam(model.parameters(), learning_rate=rate, epsilon=epsilon)
-        return cls(model, optimiser, training, record)
+        return cls(model, optimiser, training, began, attempts if isinstance(attempts, list) else [*attempts])
 
     @property
     def epoch(self) -> int:
@@ -58,31 +79,29 @@ class Fit:
             return "patience"
         return "epochs" if self.epoch >= self.training.epochs else None
 
-    def train_epoch(self, epoch: int, images: np.ndarray, masks: np.ndarray, channels: list[int]) -> float:
+    def train_epoch(self, epoch: int, slices: Slices) -> float:
         """One pass in an order of this epoch's own; returns the mean loss over slices."""
         self.model.train()
-        torch.manual_seed(derive_seed(self.record["seeds"]["dropout"], epoch))
-        order = generator(self.record["seeds"]["order"], epoch).permutation(len(images))
-        total = torch.zeros((), dtype=torch.float64, device=self.record["device"])
+        torch.manual_seed(derive_seed(self.began.seeds["dropout"], epoch))
+        order = generator(self.began.seeds["order"], epoch).permutation(len(slices))
+        total = torch.zeros((), dtype=torch.float64, device=self.began.device)
         for batch in batches_of(order, self.training.batch_size):
-            logits, truth = self._forward(images, masks, batch, channels)
+            logits, truth = self._forward(slices, batch)
             loss = loss_of(self.training.loss, logits, truth)
             self.optimiser.forget_gradients()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             self.optimiser.step()
             total += loss.detach().double() * len(batch)
         return total.item() / len(order)
 
     @torch.no_grad()
-    def validate(self, images: np.ndarray, masks: np.ndarray, channels: list[int]) -> tuple[float, float]:
+    def validate(self, slices: Slices) -> tuple[float, float]:
         """Mean loss, and the soft Jaccard sum(p t) / sum(p + t - p t), over the set or as the mean over batches."""
         self.model.eval()
         pooled = self.training.monitor == "soft_jaccard_pooled"
-        size = EVALUATION_BATCH if pooled else self.training.batch_size
         losses, overlaps, unions = [], [], []
-        for start in range(0, len(images), size):
-            batch = np.arange(start, min(start + size, len(images)))
-            logits, truth = self._forward(images, masks, batch, channels)
+        for batch in _in_order(len(slices), EVALUATION_BATCH if pooled else self.training.batch_size):
+            logits, truth = self._forward(slices, batch)
             losses.append(loss_of(self.training.loss, logits, truth).double() * len(batch))
             probabilities = torch.sigmoid(logits)
             product = (probabilities * truth).sum(dtype=torch.float64)
@@ -93,72 +112,82 @@ class Fit:
             overlap, union = overlap.sum(), union.sum()
         # Nothing predicted where nothing is: 1, as for every other score.
         jaccard = torch.where(union > 0, overlap / union, 1.0).mean()
-        return torch.stack(losses).sum().item() / len(images), jaccard.item()
+        return torch.stack(losses).sum().item() / len(slices), jaccard.item()
 
     @torch.no_grad()
-    def predict(self, images: np.ndarray, channels: list[int]) -> np.ndarray:
+    def predict(self, slices: Slices) -> np.ndarray:
         """Probabilities of every slice as uint16 (N, H, W): round(p x 65535)."""
         self.model.eval()
-        out = np.empty((len(images), *images.shape[2:]), np.uint16)
-        for start in range(0, len(images), EVALUATION_BATCH):
-            batch = np.arange(start, min(start + EVALUATION_BATCH, len(images)))
-            with self._autocast():
-                logits = self.model(self._images(images, batch, channels))
-            levels = (torch.sigmoid(logits[:, 0].float()) * 65535).round()
+        out = np.empty((len(slices), *slices.masks.shape[1:]), np.uint16)
+        for batch in _in_order(len(slices), EVALUATION_BATCH):
+            logits = self._forward(slices, batch)[0]
+            levels = (torch.sigmoid(logits[:, 0]) * 65535).round()
             out[batch] = levels.to(torch.int32).cpu().numpy().astype(np.uint16)
         return out
 
-    def _forward(
-        self, images: np.ndarray, masks: np.ndarray, batch: np.ndarray, channels: list[int]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        truth = torch.from_numpy(masks[batch][:, None].astype(np.float32)).to(self.record["device"])
+    def _forward(self, slices: Slices, batch: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits and truth, float32 (B, 1, H, W), of the slices at these positions."""
+        images, masks = slices.batch(batch)
+        truth = torch.from_numpy(masks[:, None].astype(np.float32)).to(self.began.device)
+        moved = torch.from_numpy(images).to(self.began.device, memory_format=torch.channels_last)
         with self._autocast():
-            logits = self.model(self._images(images, batch, channels))
+            logits = self.model(moved)
         return logits.float(), truth
 
-    def _images(self, images: np.ndarray, batch: np.ndarray, channels: list[int]) -> torch.Tensor:
-        chosen = torch.from_numpy(images[np.ix_(batch, channels)])
-        return chosen.to(self.record["device"], memory_format=torch.channels_last)
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        enabled = self.record["precision"] == "bf16"
-        return torch.autocast(self.record["device"], torch.bfloat16, enabled=enabled)
+    def _autocast(self) -> AbstractContextManager[None]:
+        return torch.autocast(self.began.device, torch.bfloat16, enabled=self.began.precision == "bf16")
 
     def finish_epoch(self, train_loss: float, val_loss: float, jaccard: float, *, seconds: float) -> None:
+        """Add the epoch's row to the history; keep the weights if it is the best. Raises Diverged."""
         epoch = self.epoch + 1
         if not np.isfinite([train_loss, val_loss, jaccard]).all():
             raise Diverged(
                 f"epoch {epoch}: train loss {train_loss}, validation loss {val_loss}, Jaccard {jaccard}"
             )
-        row = {"epoch": epoch, "train_loss": train_loss, "val_loss": val_loss, "val_soft_jaccard": jaccard}
-        self.history.append(row | {"seconds": seconds})
+        self.history.append(
+            {
+                "epoch": epoch,
+                "train_loss": train_loss,
+                "val_loss": val_loss,
+                "val_soft_jaccard": jaccard,
+                "seconds": seconds,
+            }
+        )
         if self.best_epoch == epoch:
             self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
     def save(self, folder: TrialFolder) -> None:
+        """Write the checkpoint of the epoch that ended. StorageError where the disk is full or gone."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"adam.{name}": value for name, value in self.optimiser.state().items()}
         if self.best_epoch != self.epoch:
             tensors |= {f"best.{name}": value for name, value in self.best.items()}
         facts = {
-            "identity": self.record["identity"],
+            "identity": self.began.identity,
             "epoch": self.epoch,
             "history": self.history,
-            "attempts": self.record["attempts"],
+            "attempts": [each.model_dump(mode="json") for each in self.attempts],
         }
         save_checkpoint(folder, facts, tensors)
 
     def resume(self, folder: TrialFolder, gpus: float) -> None:
-        """Take up the trial's newest whole checkpoint, and note the attempt in the record."""
-        found, refused = load_checkpoint(folder, self.record["identity"])
+        """Take up the trial's newest whole checkpoint, and add this process to the attempts."""
+        found, refused = load_checkpoint(folder, self.began.identity)
         if found:
             facts, tensors = found
             self.history = facts["history"]
             self._load(tensors)
-            self.record["attempts"] = max(self.record["attempts"], facts["attempts"], key=len)
-        attempt: dict[str, Any] = {"node": platform.node(), "pid": os.getpid(), "gpus": gpus}
-        attempt["from_epoch"] = self.epoch + 1
-        self.record["attempts"].append(attempt | ({"not_used": refused} if refused else {}))
+            saved = [Attempt.model_validate(each) for each in facts["attempts"]]
+            self.attempts[:] = max(self.attempts, saved, key=len)
+        self.attempts.append(
+            Attempt(
+                node=platform.node(),
+                pid=os.getpid(),
+                gpus=gpus,
+                from_epoch=self.epoch + 1,
+                not_used=tuple(refused),
+            )
+        )
 
     def _load(self, tensors: dict[str, torch.Tensor]) -> None:
         named: dict[str, dict[str, torch.Tensor]] = {"model": {}, "best": {}, "adam": {}}
@@ -167,8 +196,12 @@ class Fit:
             named[kind][rest] = value
         self.model.load_state_dict(named["model"])
         best = named["best"] or named["model"]
-        self.best = {name: value.to(self.record["device"]) for name, value in best.items()}
+        self.best = {name: value.to(self.began.device) for name, value in best.items()}
         self.optimiser.load(named["adam"])
+
+
+def _in_order(count: int, size: int) -> list[np.ndarray]:
+    return [np.arange(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def batches_of(order: np.ndarray, size: int) -> list[np.ndarray]:

@@ -1,36 +1,36 @@
 """How much of a GPU a trial takes."""
 
-from typing import Any
-
 import numpy as np
 import torch
 
 from hnscc.cohort.fold import FoldData
+from hnscc.cohort.slices import Slices
 from hnscc.study.plan import Trial
 from hnscc.study.schema import Study
 from hnscc.training.loop import EVALUATION_BATCH, Fit
 from hnscc.training.model import build_model
 from hnscc.training.process import peak_gpu_bytes, prepare_torch
-from hnscc.training.trial import new_record
+from hnscc.training.records import Began
+from hnscc.training.trial import begin
 
 
 def measure_gpu(study: Study, trial: Trial, data: FoldData, *, precision: str) -> tuple[int, int]:
     """Train and evaluate the first batches of a trial on this GPU, and write nothing: bytes that the trial takes at
     its peak, and bytes that the GPU has."""
-    record = new_record(study, trial, data.digest, device="cuda", precision=precision)
-    prepare_torch(record, gpus=1.0)
-    peak_after_first_batches(study, trial, data, record)
+    began = begin(study, trial, data.digest, device="cuda", precision=precision)
+    prepare_torch(began.device, began.threads, gpus=1.0)
+    train_first_batches(study, trial, data, began)
     return peak_gpu_bytes(), torch.cuda.mem_get_info()[1]
 
 
-def peak_after_first_batches(study: Study, trial: Trial, data: FoldData, record: dict[str, Any]) -> None:
+def train_first_batches(study: Study, trial: Trial, data: FoldData, began: Began) -> None:
     """One epoch of two full batches, with its validation, its copy of the best weights and its predictions."""
     variant = study.variants[trial.variant]
-    channels = [data.modalities.index(modality) for modality in variant.modalities]
-    model = build_model(variant.training.network, len(channels), record["seeds"]["initialisation"])
-    fit = Fit.start(model, variant.training, record)
-    rows = np.resize(np.arange(len(data.images)), 2 * max(variant.training.batch_size, EVALUATION_BATCH))
-    images, masks = data.images[rows], data.masks[rows]
-    loss = fit.train_epoch(1, images, masks, channels)
-    fit.finish_epoch(loss, *fit.validate(images, masks, channels), seconds=0.0)
-    fit.predict(images, channels)
+    model = build_model(variant.training.network, len(variant.modalities), began.seeds["initialisation"])
+    fit = Fit.start(model, variant.training, began)
+    every = data.slices(variant.modalities)
+    size = 2 * max(variant.training.batch_size, EVALUATION_BATCH)
+    slices = Slices(every.images, every.masks, np.resize(every.rows, size), every.channels, every.bounds)
+    loss = fit.train_epoch(1, slices)
+    fit.finish_epoch(loss, *fit.validate(slices), seconds=0.0)
+    fit.predict(slices)

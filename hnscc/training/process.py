@@ -3,7 +3,6 @@
 import ctypes
 import os
 import platform
-from typing import Any
 
 import torch
 
@@ -13,11 +12,14 @@ CUDA_CONTEXT_BYTES = 600 * 2**20
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
-def prepare_torch(record: dict[str, Any], gpus: float) -> None:
-    """One thread count and deterministic kernels: both change the order of sums, and so the bits."""
-    torch.set_num_threads(record["threads"])
+def prepare_torch(device: str, threads: int, gpus: float) -> None:
+    """One thread count and deterministic kernels: both change the order of sums, and so the bits.
+
+    device: cpu or cuda. gpus: the share of a GPU's memory that this process may take.
+    """
+    torch.set_num_threads(threads)
     _keep_freed_memory()
-    if record["device"] == "cuda":
+    if device == "cuda":
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         torch.use_deterministic_algorithms(True)
         _keep_to_share(gpus)

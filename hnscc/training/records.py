@@ -1,10 +1,16 @@
-"""What a trial's folder says of itself: the record, written last, vouches for its other files by their hashes."""
+"""What a trial's folder says of itself, and the one judge of whether the trial is whole.
+
+record.json is written last and vouches for the other files by their hashes; it carries a seal of its own.
+"""
 
 import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from hnscc.base.files import read_sealed, sha256, storage_errors, write_sealed
 from hnscc.base.locations import S3Path
@@ -22,20 +28,173 @@ HISTORY = pa.schema(
 )
 # Weights may be pruned once no reading needs them; what the tables come from may not.
 NEEDED = ("history.parquet", "predictions.npz")
+UNUSABLE = "not used: "  # begins the reason of a trial whose files are there and cannot be trusted
 
 
-def write_record(folder: TrialFolder, record: dict[str, Any]) -> None:
-    write_sealed(folder.record, record)
+class _Facts(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
 
 
-def read_record(folder: TrialFolder) -> dict[str, Any] | None:
-    """The trial's record, or None where it has none or its record is not whole."""
+class Attempt(_Facts):
+    """One process that worked on a trial: where, with which share of a GPU, from which epoch on.
+
+    not_used: checkpoints that it found and could not use. ended: the kind of error that ended it, if one did.
+    """
+
+    node: str
+    pid: int
+    gpus: float
+    from_epoch: int
+    not_used: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    ended: str | None = None
+
+
+class Began(_Facts):
+    """The part of a trial's record that is known before it is trained.
+
+    settings: all that determines its result (`study.identity.trial_settings`); identity: their hash. device: cpu or
+    cuda, precision: fp32 or bf16, as they were chosen. versions: of the libraries that trained it.
+    """
+
+    trial_id: str
+    variant: str
+    fold: int
+    repeat: int
+    identity: str
+    settings: dict[str, Any]
+    seeds: dict[str, int]
+    device: str
+    precision: str
+    threads: int
+    versions: dict[str, str]
+
+
+class Completed(Began):
+    """A trial that was trained to its end.
+
+    scores: split -> metric -> value, pooled at 0.5. files: name -> SHA-256 of every file that the record vouches for.
+    seconds: of training and prediction, over all attempts. peak_gpu_bytes: None on a processor.
+    """
+
+    status: Literal["completed"]
+    attempts: Annotated[tuple[Attempt, ...], Field(strict=False)]
+    best_epoch: int
+    best_val_soft_jaccard: float
+    epochs: int
+    stop_reason: str
+    seconds: float
+    scores: dict[str, dict[str, float]]
+    collapsed: bool
+    highest_probability: float
+    peak_gpu_bytes: int | None = None
+    files: dict[str, str]
+
+
+class Failed(Began):
+    """A trial that ended in an error of its own. failure: its kind; error: the traceback, which stays in the trial's
+    folder, since it may name a path."""
+
+    status: Literal["failed"]
+    attempts: Annotated[tuple[Attempt, ...], Field(strict=False)]
+    failure: str
+    error: str
+
+
+Record = Completed | Failed
+_RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="status")])
+
+
+@dataclass(frozen=True)
+class TrialState:
+    """What a trial is: completed, failed or missing, and why it is not completed where that is known.
+
+    record: of a completed or failed trial. contents: the verified bytes of the files that were asked for by name.
+    A reason that begins with UNUSABLE says that files are there and cannot be trusted.
+    """
+
+    status: Literal["completed", "failed", "missing"]
+    reason: str | None = None
+    record: Record | None = None
+    contents: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def completed(self) -> Completed | None:
+        return self.record if isinstance(self.record, Completed) else None
+
+
+def trial_state(
+    folder: TrialFolder, *, keep: tuple[str, ...] = (), check: tuple[str, ...] | None = None
+) -> TrialState:
+    """The one judge of a trial's folder: its record must be whole and of this trial, and so must its files be.
+
+    keep: names of files whose contents are wanted. check: names of the files to be read and compared with their
+    hashes; None for all (on S3 those that tables come from: the weights are most of what a trial holds). A file that
+    tables do not need may be gone, since weights can be pruned. StorageError where the disk or S3 does not answer.
+    """
+    record = _record(folder)
+    if isinstance(record, str):
+        return TrialState("missing", record)
+    if isinstance(record, Failed):
+        return TrialState("failed", record.failure, record)
+    contents = {}
+    for name, expected in record.files.items():
+        path = folder.root / name
+        if check is not None and name not in check:
+            continue
+        if check is None and isinstance(path, S3Path) and name not in NEEDED:
+            continue
+        try:
+            with storage_errors(path):
+                content = path.read_bytes()
+        except FileNotFoundError:
+            if name in NEEDED:
+                return TrialState("missing", f"{UNUSABLE}{name} is gone")
+            continue
+        except OSError as error:
+            return TrialState("missing", f"{UNUSABLE}{name} cannot be read ({type(error).__name__})")
+        if sha256(content) != expected:
+            return TrialState("missing", f"{UNUSABLE}{name} is damaged: its content is not what was written")
+        if name in keep:
+            contents[name] = content
+    return TrialState("completed", None, record, contents)
+
+
+def recorded_state(folder: TrialFolder) -> TrialState:
+    """`trial_state` as the record says, its files unread: for what is looked at often, and believes records."""
+    return trial_state(folder, check=())
+
+
+def read_record(folder: TrialFolder) -> Record | None:
+    """The trial's record, or None where it has none, or one that is not whole or not this trial's."""
+    record = _record(folder)
+    return None if isinstance(record, str) else record
+
+
+def _record(folder: TrialFolder) -> Record | str:
+    """The record, or why there is none to be used."""
     try:
-        record = read_sealed(folder.record)
-    except (FileNotFoundError, ValueError):
-        return None
-    whole = {"status", "identity", "settings"} <= record.keys()
-    return record if whole and ("files" if record["status"] == "completed" else "error") in record else None
+        facts = read_sealed(folder.record)
+    except FileNotFoundError:
+        return "not run to its end"
+    except (OSError, ValueError):
+        return f"{UNUSABLE}its record cannot be read"
+    try:
+        record = _RECORD.validate_python(facts)
+    except ValidationError as error:
+        where = sorted({".".join(map(str, each["loc"][1:])) or "status" for each in error.errors()})
+        return f"{UNUSABLE}its record lacks {', '.join(f'`{name}`' for name in where)}"
+    if record.trial_id != folder.root.name:
+        return f"{UNUSABLE}its record is of another trial"
+    absent = [name for name in NEEDED if isinstance(record, Completed) and name not in record.files]
+    return f"{UNUSABLE}its record does not vouch for {', '.join(absent)}" if absent else record
+
+
+def write_record(folder: TrialFolder, record: Record) -> None:
+    write_sealed(folder.record, record.model_dump(mode="json"))
+
+
+def is_complete(folder: TrialFolder) -> bool:
+    return trial_state(folder).status == "completed"
 
 
 def progress(folder: TrialFolder) -> dict[str, Any] | None:
@@ -53,7 +212,7 @@ def tidy(folder: TrialFolder) -> None:
         folder.slot(number).facts.unlink(missing_ok=True)
         folder.slot(number).tensors.unlink(missing_ok=True)
     below = folder.slot(0).root
-    if isinstance(below, Path) and below.is_dir():
+    if isinstance(below, Path) and below.is_dir() and isinstance(folder.root, Path):
         for each in [*folder.root.glob(".*.tmp"), *below.glob(".*.tmp")]:
             each.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # another process of this trial, cut off, still writes there
@@ -75,29 +234,3 @@ def tidy_run(folder: RunFolder, completed: set[str]) -> None:
         for emptied in [*folder.root.glob("trials/*/checkpoint"), *folder.root.glob(".shared")]:
             with contextlib.suppress(OSError):  # it is not empty
                 emptied.rmdir()
-
-
-def damage(folder: TrialFolder, record: dict[str, Any]) -> str | None:
-    """What is wrong with a completed trial's files, or None.
-
-    On S3 the weights, which no table comes from and which are most of what a trial holds, are not fetched for it.
-    """
-    for name, expected in record["files"].items():
-        path = folder.root / name
-        if isinstance(path, S3Path) and name not in NEEDED:
-            continue
-        try:
-            with storage_errors(path):
-                content = path.read_bytes()
-        except FileNotFoundError:
-            if name in NEEDED:
-                return f"{name} is gone"
-        else:
-            if sha256(content) != expected:
-                return f"{name} is damaged: its content is not what was written"
-    return None
-
-
-def is_complete(folder: TrialFolder) -> bool:
-    record = read_record(folder)
-    return record is not None and record["status"] == "completed" and damage(folder, record) is None

@@ -20,6 +20,7 @@ from hnscc.base.files import read_sealed, write_sealed
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
+from hnscc.training.records import read_record
 
 # The columns that the design promises; more may stand in a table.
 PROMISED = {
@@ -347,9 +348,9 @@ def test_failed_missing_and_damaged_trials_are_named_and_never_used(tmp_path):
         "completed",
     ]
     reasons = [each["reason"] for each in rows(run, "trials")]
-    assert reasons[1] == "failed with RuntimeError; the traceback is in its record.json"
+    assert reasons[1] == "failed: RuntimeError; the traceback is in its record.json"
     assert "secret" not in str(reasons) and "secret" not in str(problems)
-    assert "predictions.npz is not what was written" in reasons[3]
+    assert "predictions.npz is damaged: its content is not what was written" in reasons[3]
     assert [each.split(":")[0] for each in problems] == [
         "pet-f0-r01",
         "pet-f0-r03",
@@ -399,11 +400,11 @@ def test_a_record_that_lacks_something_is_not_used(tmp_path, name):
     assert row(run, "trials", trial_id="pet-f0-r01")["status"] == "missing"
 
 
-def test_a_failure_is_told_without_its_message():
-    assert failure_summary({"error": "Traceback\n  x\nRuntimeError: /home/p/s.nii"}) == (
-        "failed with RuntimeError; the traceback is in its record.json"
-    )
-    assert failure_summary({"error": "/home/p/s.nii: no"}) == "failed; the traceback is in its record.json"
+def test_a_failure_is_told_without_its_message(tmp_path):
+    run = repeats_run(tmp_path, [3, 2])
+    add_failure(run, Trial("pet", 0, 1), "Traceback\n  x\nRuntimeError: /home/p/s.nii")
+    record = read_record(run.trial("pet-f0-r01"))
+    assert failure_summary(record) == "failed: RuntimeError; the traceback is in its record.json"
 
 
 def test_predictions_of_another_shape_are_not_used(tmp_path):
@@ -653,7 +654,8 @@ def test_the_same_trials_give_the_same_bytes(run, study, tmp_path):
     for name in STUDY_TABLES:
         assert copy.table(name).read_bytes() == run.table(name).read_bytes(), name
     record = copy.trial("pet-f0-r01").record
-    write_sealed(record, read_sealed(record) | {"seconds": 99.0, "attempts": [1, 2]})
+    attempts = [{"node": "n", "pid": 1, "gpus": 0.5, "from_epoch": epoch} for epoch in (1, 2)]
+    write_sealed(record, read_sealed(record) | {"seconds": 99.0, "attempts": attempts})
     write_tables(copy)
     assert copy.table("trials").read_bytes() != run.table("trials").read_bytes()
     for name in STUDY_TABLES:

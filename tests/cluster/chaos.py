@@ -40,8 +40,7 @@ from hnscc.base.encode import parquet_bytes  # noqa: E402
 from hnscc.study.plan import plan_trials  # noqa: E402
 from hnscc.study.run_folder import RunFolder  # noqa: E402
 from hnscc.study.schema import Study  # noqa: E402
-from hnscc.training.prepare import trial_status  # noqa: E402
-from hnscc.training.records import read_record  # noqa: E402
+from hnscc.training.records import read_record, trial_state  # noqa: E402
 
 # For one invocation of the command, on a machine that others use too.
 RUN_SECONDS = 1800
@@ -133,7 +132,7 @@ class Lab:
         assert tables(out) == self.expected
         folder = RunFolder(out)
         planned = plan_trials(self.study)
-        states = Counter(trial_status(folder, trial)[0] for trial in planned)
+        states = Counter(trial_state(folder.trial(trial.trial_id)).status for trial in planned)
         assert states == {"completed": len(planned)}
         assert sorted(each.name for each in (out / "trials").iterdir()) == sorted(t.trial_id for t in planned)
         left = [path for path in out.rglob("*") if path.name.endswith(".tmp") or path.name == "checkpoint"]

@@ -34,7 +34,7 @@ from hnscc.base.locations import S3Path, client, place
 from hnscc.cohort.store import ROOT, UNFINISHED, open_store, verify_store
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder, open_run
-from hnscc.training.prepare import trial_status
+from hnscc.training.records import trial_state
 
 BUCKET = "hnscc-test"
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -424,9 +424,9 @@ def test_every_damage_of_a_trial_on_s3_is_found(trained, bucket):
             else:
                 bucket.put(file.key, harmed(content, harm, draw))
             expected = "completed" if name == "weights.safetensors" else "missing"
-            assert trial_status(run_there, trial)[0] == expected, (name, harm)
+            assert trial_state(run_there.trial(trial.trial_id)).status == expected, (name, harm)
             file.write_bytes(content)
-    assert trial_status(run_there, trial)[0] == "completed"
+    assert trial_state(run_there.trial(trial.trial_id)).status == "completed"
 
 
 def test_prune_deletes_on_s3(server, trained):
@@ -551,8 +551,8 @@ def test_training_ends_with_the_storage_and_continues_from_its_checkpoint(
     record, undisturbed = (
         read_sealed(each.record) for each in (folder, trained["s3"].trial("pet_mri-f0-r01"))
     )
-    assert record["files"]["weights.safetensors"] == undisturbed["files"]["weights.safetensors"]
-    assert [attempt["from_epoch"] > 1 for attempt in record["attempts"]] == [False, True]
+    assert record.files["weights.safetensors"] == undisturbed.files["weights.safetensors"]
+    assert [attempt.from_epoch > 1 for attempt in record.attempts] == [False, True]
 
 
 def test_ctrl_c_is_heeded_in_an_outage(server, there):

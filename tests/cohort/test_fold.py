@@ -7,7 +7,7 @@ from stores import make_store, study_of
 
 from hnscc.base.errors import InputError
 from hnscc.base.files import sha256
-from hnscc.cohort.fold import read_fold, write_fold
+from hnscc.cohort.fold import read_folds, write_fold
 from hnscc.cohort.splits import plan_fold
 from hnscc.cohort.store import begin_store, finish_store, open_store, write_scan
 from hnscc.study.plan import SPLITS
@@ -19,7 +19,7 @@ def small(tmp_path_factory):
     store = make_store(tmp_path_factory.mktemp("store"))
     study = study_of(store.location)
     plan = plan_fold(store, study, 0)
-    return store, study, plan, read_fold(store, study, plan)
+    return store, study, plan, read_folds(store, study, [plan])[0]
 
 
 def test_slices_are_those_of_the_plan_in_order(small):
@@ -48,7 +48,7 @@ def test_bounds_are_those_of_the_training_slices_alone(small):
 def test_as_written_bounds_include_validation(small):
     store, _, _, _ = small
     study = study_of(store.location, normalisation={"bounds": "training_and_validation"})
-    data = read_fold(store, study, plan_fold(store, study, 0))
+    data = read_folds(store, study, [plan_fold(store, study, 0)])[0]
     used = data.images[: data.rows["validation"].stop]
     assert (used[:, 0].min(), used[:, 0].max()) == (0, 1)
 
@@ -74,7 +74,7 @@ def test_normalisation_by_hand(tmp_path):
         unfinished, tmp_path / "s.zarr", modalities=("pet",), size=4, placed={}, scans=scans, overwrite=False
     )
     study = study_of(store.location, variants={"pet": {"modalities": ["pet"]}})
-    data = read_fold(store, study, plan_fold(store, study, 0))
+    data = read_folds(store, study, [plan_fold(store, study, 0)])[0]
     assert data.bounds == {"pet": (2.0, 6.0)}
     assert data.images[:, 0, 0, 0].tolist() == [0, 1, 0, 1, 0.5, 1, 0, 0.5]
 
@@ -101,7 +101,7 @@ def test_a_constant_modality_is_refused(tmp_path):
     )
     study = study_of(store.location, variants={"pet": {"modalities": ["pet"]}})
     with pytest.raises(InputError, match="same value in every training pixel"):
-        read_fold(store, study, plan_fold(store, study, 0))
+        read_folds(store, study, [plan_fold(store, study, 0)])[0]
 
 
 def test_fold_files_vouch_for_each_other(small, tmp_path):
@@ -129,7 +129,7 @@ def test_a_fold_is_written_once_and_another_is_refused(small, tmp_path):
     assert folder.split.stat().st_mtime_ns == before
     other_study = study_of(store.location, seed=8)
     other_plan = plan_fold(store, other_study, 0)
-    other = read_fold(store, other_study, other_plan)
+    other = read_folds(store, other_study, [other_plan])[0]
     with pytest.raises(InputError, match="other data or another split"):
         write_fold(folder, store, other_plan, other)
     write_fold(folder, store, other_plan, other, replace=True)
@@ -140,9 +140,9 @@ def test_digest_follows_the_content_and_not_the_place(small, tmp_path):
     store, study, plan, data = small
     twin = make_store(tmp_path)
     assert open_store(twin.location).digest == store.digest
-    assert read_fold(twin, study, plan).digest == data.digest
+    assert read_folds(twin, study, [plan])[0].digest == data.digest
     other = make_store(tmp_path / "other", seed=1)
-    assert read_fold(other, study, plan).digest != data.digest
+    assert read_folds(other, study, [plan])[0].digest != data.digest
 
 
 @pytest.mark.parametrize("name", ["slices.parquet", "scans.parquet", "truth.npz", "split.json"])

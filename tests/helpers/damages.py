@@ -15,13 +15,13 @@ from hnscc.aggregation.build import build_tables
 from hnscc.aggregation.results import load_fold, load_results, load_trial
 from hnscc.base.encode import parquet_bytes
 from hnscc.base.errors import InputError
-from hnscc.cohort.fold import FoldData, read_fold, write_fold
+from hnscc.cohort.fold import FoldData, read_folds, write_fold
 from hnscc.cohort.store import verify_store
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
-from hnscc.training.prepare import plan_folds, prepare_run, trial_status
-from hnscc.training.records import read_record
+from hnscc.training.prepare import plan_folds, prepare_run
+from hnscc.training.records import read_record, trial_state
 from hnscc.training.trial import train_trial
 
 INTERRUPTED = Trial("pet_mri", 0, 0)
@@ -62,7 +62,6 @@ def damage_and_judge(sound: Sound, number: int, seed: int, scratch: Path) -> Cou
 
     AssertionError for one that is neither.
     """
-    draw = random.Random(seed)
     judges: dict[str, tuple[Callable[[], str], Path]] = {
         "store": (lambda: _judge_store(sound), Path(sound.study.store)),
         "fold": (lambda: _judge_fold(sound), sound.folder.fold(0).root),
@@ -70,10 +69,11 @@ def damage_and_judge(sound: Sound, number: int, seed: int, scratch: Path) -> Cou
     }
     judged: Counter = Counter()
     for i in range(number):
+        draw = random.Random(f"{seed} {i}")  # its own, or one file of another length would change all that follow
         place = draw.choice(["store", "checkpoint", "trial", "fold"])
         kind = draw.choice([_flip, _truncate, _delete])
         if place == "checkpoint":
-            copy = TrialFolder(scratch / str(i))
+            copy = TrialFolder(scratch / str(i) / INTERRUPTED.trial_id)
             shutil.copytree(sound.interrupted.root, copy.root)
             harmed = _harm(copy.slot(0).root, kind, draw)[0]
             verdict = _judge_checkpoint(sound, copy, harmed)
@@ -117,7 +117,7 @@ def _judge_store(sound: Sound) -> str:
     """Harmless: what training sees is bit for bit what it was."""
     try:
         store, (plan,) = plan_folds(sound.study)
-        data = read_fold(store, sound.study, plan)
+        data = read_folds(store, sound.study, [plan])[0]
     except InputError:
         return "detected"
     assert (data.digest, data.bounds, data.rows) == (sound.data.digest, sound.data.bounds, sound.data.rows)
@@ -149,7 +149,7 @@ def _judge_trials(sound: Sound) -> str:
     """A damaged trial is trained again, and stands in no table but where that gives the same tables."""
     fold = load_fold(sound.folder, 0)
     trials = plan_trials(sound.study)
-    statuses = {trial_status(sound.folder, trial)[0] for trial in trials}
+    statuses = {trial_state(sound.folder.trial(trial.trial_id)).status for trial in trials}
     used = {load_trial(sound.folder, sound.study, trial, fold).status for trial in trials}
     if "missing" not in used:
         assert _tables(sound.folder) == sound.tables
@@ -164,9 +164,9 @@ def _judge_checkpoint(sound: Sound, folder: TrialFolder, harmed: Path) -> str:
     rows = list(_train(sound.study, INTERRUPTED, sound.data, folder))
     record, undisturbed = read_record(folder), read_record(sound.folder.trial(INTERRUPTED.trial_id))
     for name in ("predictions.npz", "weights.safetensors"):
-        assert record["files"][name] == undisturbed["files"][name]
+        assert record.files[name] == undisturbed.files[name]
     assert _without_seconds(folder) == _without_seconds(sound.folder.trial(INTERRUPTED.trial_id))
-    refused = record["attempts"][-1].get("not_used", [])
+    refused = record.attempts[-1].not_used
     if not any(harmed.name in each for each in refused):
         return "harmless"
     assert len(rows) == 2 if is_newest else len(rows) == 1

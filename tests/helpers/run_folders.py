@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hnscc.base.files import sha256, write_bytes, write_sealed, write_text
+from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import dump_study, parse_study
-from hnscc.study.plan import SPLITS, Trial, plan_trials, trial_seeds
+from hnscc.study.plan import SPLITS, Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
 
@@ -113,13 +114,31 @@ def add_trial(run: RunFolder, study: Study, trial: Trial, levels: np.ndarray, **
         "files": {**hashes, "weights.safetensors": "f" * 64},
         "seconds": 2.75,
         "device": "cpu",
+        **_facts(trial),
+        "attempts": [],
+        "scores": {},
+        "collapsed": False,
+        "highest_probability": 1.0,
     }
     write_sealed(folder.record, {**whole, **record})
 
 
 def add_failure(run: RunFolder, trial: Trial, error: str) -> None:
-    record = {"trial_id": trial.trial_id, "status": "failed", "identity": "0" * 64, "settings": {}}
-    write_sealed(run.trial(trial.trial_id).record, record | {"error": error})
+    record = {
+        "trial_id": trial.trial_id,
+        "status": "failed",
+        "identity": "0" * 64,
+        "settings": {},
+        "seeds": {},
+    }
+    record |= _facts(trial) | {"device": "cpu", "attempts": []}
+    kind = error.strip().rpartition("\n")[2].partition(":")[0]
+    write_sealed(run.trial(trial.trial_id).record, record | {"failure": kind, "error": error})
+
+
+def _facts(trial: Trial) -> dict:
+    facts = {"variant": trial.variant, "fold": trial.fold, "repeat": trial.repeat}
+    return facts | {"precision": "fp32", "threads": 1, "versions": {"torch": "0"}}
 
 
 def random_run(root: Path, study: Study, patients: int = 12, slices: int = 4, seed: int = 0) -> RunFolder:

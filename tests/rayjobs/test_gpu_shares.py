@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stores import make_store, study_of
 
-import hnscc.training.loop
-import hnscc.training.measure
-import hnscc.training.trial
+from hnscc.cohort.slices import Slices
 from hnscc.study.loading import dump_study
 from hnscc.study.plan import plan_trials
+from hnscc.training.loop import EVALUATION_BATCH
+from hnscc.training.measure import train_first_batches
 from hnscc.training.prepare import prepare_run
+from hnscc.training.trial import begin
 from rayjobs.cluster import share_of
 
 GIB = 2**30
@@ -44,18 +45,16 @@ def test_what_is_measured_is_two_full_batches_and_leaves_nothing_behind(tmp_path
     run = prepare_run(study, tmp_path / "run")
     trial = plan_trials(study)[0]
     seen = []
-    forward = hnscc.training.loop.Fit._forward
+    batch = Slices.batch
 
-    def _note(fit, images, masks, batch, channels):
-        seen.append((fit.model.training, len(batch)))
-        return forward(fit, images, masks, batch, channels)
+    def _note(slices, positions):
+        seen.append((torch.is_grad_enabled(), len(positions)))
+        return batch(slices, positions)
 
-    monkeypatch.setattr(hnscc.training.loop.Fit, "_forward", _note)
-    record = hnscc.training.trial.new_record(
-        study, trial, run.folds[0].digest, device="cpu", precision="fp32"
-    )
-    hnscc.training.measure.peak_after_first_batches(study, trial, run.folds[0], record)
-    assert (True, 7) in seen and (False, hnscc.training.loop.EVALUATION_BATCH) in seen
+    monkeypatch.setattr(Slices, "batch", _note)
+    began = begin(study, trial, run.folds[0].digest, device="cpu", precision="fp32")
+    train_first_batches(study, trial, run.folds[0], began)
+    assert (True, 7) in seen and (False, EVALUATION_BATCH) in seen
     assert not run.folder.trial(trial.trial_id).root.exists()
 
 

@@ -26,7 +26,7 @@ from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.query import read_table
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, write_sealed, write_text
-from hnscc.cohort.fold import read_fold, write_fold
+from hnscc.cohort.fold import read_folds, write_fold
 from hnscc.cohort.splits import plan_fold
 from hnscc.reporting.findings import VERDICTS, merged, verdict
 from hnscc.reporting.pictures import NAMES
@@ -94,7 +94,7 @@ def store_run(folder: Path, **settings) -> tuple[RunFolder, Study]:
     write_text(run.study, dump_study(study))
     for number in range(study.split.folds):
         plan = plan_fold(store, study, number)
-        write_fold(run.fold(number), store, plan, read_fold(store, study, plan))
+        write_fold(run.fold(number), store, plan, read_folds(store, study, [plan])[0])
     return run, study
 
 

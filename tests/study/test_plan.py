@@ -4,15 +4,8 @@ import pytest
 from stores import study_of
 
 from hnscc.base.errors import InputError
-from hnscc.study.plan import (
-    Trial,
-    differences,
-    find_trial,
-    identity,
-    plan_trials,
-    trial_seeds,
-    trial_settings,
-)
+from hnscc.study.identity import differences, identity, trial_seeds, trial_settings
+from hnscc.study.plan import Trial, find_trial, plan_trials
 from hnscc.study.run_folder import RunFolder, open_run
 
 

@@ -7,8 +7,9 @@ import yaml
 
 from hnscc.base.errors import InputError
 from hnscc.searching.search_results import columns_of
+from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import load_study, parse_study
-from hnscc.study.plan import Trial, trial_seeds
+from hnscc.study.plan import Trial
 from hnscc.study.ranges import base_of, check_search, nested, winners_file, with_configurations
 from hnscc.study.schema import Variant
 from rayjobs.search import proposer

@@ -4,7 +4,7 @@ from monai.losses import DiceLoss
 from stores import make_store, study_of
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from hnscc.cohort.fold import read_fold
+from hnscc.cohort.fold import read_folds
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.training.losses import loss_of, soft_dice_loss
@@ -48,8 +48,9 @@ def test_a_training_learns_by_it(loss, tmp_path):
     store = make_store(tmp_path)
     study = study_of(store.location, training={"loss": loss, "epochs": 12, "patience": 12}, repeats=1)
     name = next(iter(study.variants))
-    data = read_fold(store, study, plan_folds(study)[1][0])
-    folder = TrialFolder(tmp_path / "trial")
-    rows = list(train_trial(study, Trial(name, 0, 0), data, folder, device="cpu", precision="fp32"))
-    assert read_record(folder)["status"] == "completed"
+    data = read_folds(store, study, [plan_folds(study)[1][0]])[0]
+    trial = Trial(name, 0, 0)
+    folder = TrialFolder(tmp_path / trial.trial_id)
+    rows = list(train_trial(study, trial, data, folder, device="cpu", precision="fp32"))
+    assert read_record(folder).status == "completed"
     assert rows[-1]["train_loss"] < 0.9 * rows[0]["train_loss"]

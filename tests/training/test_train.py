@@ -9,16 +9,18 @@ from safetensors.numpy import load_file
 from stores import make_store, study_of
 
 import hnscc.training.loop
-import hnscc.training.trial
+from hnscc.cohort.slices import Slices
 from hnscc.scores.metrics import dice
-from hnscc.study.plan import Trial, trial_seeds
+from hnscc.study.identity import trial_seeds
+from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
 from hnscc.train import main
-from hnscc.training.loop import batches_of
+from hnscc.training.drawn import training_slices, validation_slices
+from hnscc.training.loop import Fit, batches_of
 from hnscc.training.model import build_model, check_model
 from hnscc.training.prepare import prepare_run
-from hnscc.training.records import damage, is_complete, progress, read_record
-from hnscc.training.trial import train_trial
+from hnscc.training.records import is_complete, progress, read_record, trial_state
+from hnscc.training.trial import begin, train_trial
 
 TRIAL = Trial("pet_mri", 0, 0)
 
@@ -41,20 +43,25 @@ def fit(study, data, root, trial=TRIAL):
     return folder, read_record(folder), rows
 
 
+def with_images(data, images):
+    """The same fold with other pixels, normalised by the bounds that it has."""
+    return replace(data, pixels=replace(data.pixels, images=images))
+
+
 def digest(record):
-    return record["files"]["weights.safetensors"]
+    return record.files["weights.safetensors"]
 
 
 def test_a_trial_leaves_what_the_contract_says(small, tmp_path):
     study, data = small
     folder, record, rows = fit(study, data, tmp_path)
-    assert (record["status"], record["epochs"], record["stop_reason"]) == ("completed", 3, "epochs")
-    assert sorted(path.name for path in folder.root.iterdir()) == sorted(["record.json", *record["files"]])
+    assert (record.status, record.epochs, record.stop_reason) == ("completed", 3, "epochs")
+    assert sorted(path.name for path in folder.root.iterdir()) == sorted(["record.json", *record.files])
     assert is_complete(folder)
     history = pq.read_table(folder.history).to_pylist()
     assert history == rows
     best = max(history, key=lambda row: row["val_soft_jaccard"])
-    assert (record["best_epoch"], record["best_val_soft_jaccard"]) == (
+    assert (record.best_epoch, record.best_val_soft_jaccard) == (
         best["epoch"],
         best["val_soft_jaccard"],
     )
@@ -68,13 +75,13 @@ def test_predictions_are_those_of_the_best_epoch(small, tmp_path):
     folder, record, _ = fit(
         study_of(study.store, training={"epochs": 12, "learning_rate": 0.1}), data, tmp_path
     )
-    assert record["best_epoch"] < record["epochs"], (
+    assert record.best_epoch < record.epochs, (
         "choose other settings: this test needs a best epoch before the last"
     )
     rows = data.rows["validation"]
     p = np.load(folder.predictions)["probabilities"][rows] / 65535.0
     t = data.masks[rows]
-    assert (p * t).sum() / (p + t - p * t).sum() == pytest.approx(record["best_val_soft_jaccard"], abs=1e-4)
+    assert (p * t).sum() / (p + t - p * t).sum() == pytest.approx(record.best_val_soft_jaccard, abs=1e-4)
 
 
 def test_scores_in_the_record_come_from_the_stored_probabilities(small, tmp_path):
@@ -84,18 +91,16 @@ def test_scores_in_the_record_come_from_the_stored_probabilities(small, tmp_path
     for split, rows in data.rows.items():
         predicted, truth = levels[rows] / 65535.0 >= 0.5, data.masks[rows] == 1
         expected = dice((predicted & truth).sum(), predicted.sum(), truth.sum())
-        assert record["scores"][split]["dice"] == pytest.approx(float(expected))
-    assert record["scores"]["test"]["dice"] > 0.5, "the network did not learn a bright disc"
-    assert record["highest_probability"] == pytest.approx(
-        levels[data.rows["validation"].start :].max() / 65535
-    )
+        assert record.scores[split]["dice"] == pytest.approx(float(expected))
+    assert record.scores["test"]["dice"] > 0.5, "the network did not learn a bright disc"
+    assert record.highest_probability == pytest.approx(levels[data.rows["validation"].start :].max() / 65535)
 
 
 def test_same_trial_same_weights_and_each_repeat_its_own(small, tmp_path):
     study, data = small
     first, again = (fit(study, data, tmp_path / name)[1] for name in ("a", "b"))
-    assert first["files"]["weights.safetensors"] == again["files"]["weights.safetensors"]
-    assert first["files"]["predictions.npz"] == again["files"]["predictions.npz"]
+    assert first.files["weights.safetensors"] == again.files["weights.safetensors"]
+    assert first.files["predictions.npz"] == again.files["predictions.npz"]
     other = fit(study, data, tmp_path / "a", Trial("pet_mri", 0, 1))[1]
     assert digest(other) != digest(first)
 
@@ -105,19 +110,20 @@ def test_training_sees_training_slices_alone(small, tmp_path):
     study, data = small
     base = fit(study, data, tmp_path / "base")[1]
     for split, same in (("test", True), ("train", False)):
-        images = data.images.copy()
-        images[data.rows[split]] = images[data.rows[split]][..., ::-1]
-        changed = fit(study, replace(data, images=images), tmp_path / split)[1]
+        images = data.pixels.images.copy()
+        rows = data.at[data.rows[split]]
+        images[rows] = images[rows][..., ::-1]
+        changed = fit(study, with_images(data, images), tmp_path / split)[1]
         assert (digest(changed) == digest(base)) is same
 
 
 def test_validation_slices_choose_the_epoch_and_train_nothing(small, tmp_path):
     study, data = small
-    images = data.images.copy()
-    images[data.rows["validation"]] = 0
+    images = data.pixels.images.copy()
+    images[data.at[data.rows["validation"]]] = 0
     losses = [
         [row["train_loss"] for row in fit(study, each, tmp_path / name)[2]]
-        for name, each in (("a", data), ("b", replace(data, images=images)))
+        for name, each in (("a", data), ("b", with_images(data, images)))
     ]
     assert losses[0] == losses[1]
 
@@ -135,12 +141,12 @@ def test_an_interrupted_trial_continues_to_the_same_bits(small, tmp_path, copies
     assert read_record(folder) is None
     assert progress(folder)["epoch"] == 4
     _, record, _ = fit(study, data, tmp_path / "parts")
-    assert [attempt["from_epoch"] for attempt in record["attempts"]] == [1, 3, 5]
+    assert [attempt.from_epoch for attempt in record.attempts] == [1, 3, 5]
     for name in ("weights.safetensors", "predictions.npz"):
-        assert record["files"][name] == undisturbed["files"][name]
+        assert record.files[name] == undisturbed.files[name]
     resumed = pq.read_table(folder.history).drop_columns("seconds").to_pylist()
     assert resumed == [{key: row[key] for key in row if key != "seconds"} for row in history]
-    assert sorted(path.name for path in folder.root.iterdir()) == sorted(["record.json", *record["files"]])
+    assert sorted(path.name for path in folder.root.iterdir()) == sorted(["record.json", *record.files])
 
 
 def flip(content: bytes) -> bytes:
@@ -159,8 +165,8 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(small, tmp_pat
     newest = getattr(folder.slot(2 % 2), part)
     newest.write_bytes(harm(newest.read_bytes()))
     record = fit(study, data, tmp_path / "harmed")[1]
-    assert record["attempts"][-1]["from_epoch"] == 2
-    assert newest.name in record["attempts"][-1]["not_used"][0]
+    assert record.attempts[-1].from_epoch == 2
+    assert newest.name in record.attempts[-1].not_used[0]
     assert digest(record) == digest(undisturbed)
 
 
@@ -177,24 +183,24 @@ def test_without_a_whole_checkpoint_of_its_own_a_trial_starts_again(small, tmp_p
             for number in (0, 1):
                 folder.slot(number).tensors.unlink()
         record = fit(study, data, tmp_path / name)[1]
-        assert len(record["attempts"][-1]["not_used"]) == 2
-        assert record["attempts"][-1]["from_epoch"] == 1
+        assert len(record.attempts[-1].not_used) == 2
+        assert record.attempts[-1].from_epoch == 1
         assert digest(record) == digest(undisturbed)
 
 
 def test_patience_stops_after_so_many_epochs_without_gain(small, tmp_path):
     study = study_of(small[0].store, training={"epochs": 60, "patience": 2, "learning_rate": 0.05})
     _, record, rows = fit(study, small[1], tmp_path)
-    assert record["stop_reason"] == "patience"
-    assert record["epochs"] == record["best_epoch"] + 2 == len(rows)
+    assert record.stop_reason == "patience"
+    assert record.epochs == record.best_epoch + 2 == len(rows)
 
 
 def test_a_failing_trial_fails_alone_with_its_traceback(small, tmp_path):
     study = study_of(small[0].store, training={"learning_rate": 1e30})
     folder, record, _ = fit(study, small[1], tmp_path)
-    assert record["status"] == "failed"
-    assert "Diverged: epoch" in record["error"]
-    assert "Traceback" in record["error"]
+    assert record.status == "failed"
+    assert "Diverged: epoch" in record.error
+    assert "Traceback" in record.error
     assert not is_complete(folder)
     fit(small[0], small[1], tmp_path)
     assert is_complete(folder)
@@ -205,14 +211,12 @@ def test_as_written_copies_replace_originals_and_are_shared_by_repeats(small):
     study = study_of(small[0].store, protocol="as_written", augmentation={"copies": 5})
     data, variant = small[1], study.variants["pet"]
     seeds = [trial_seeds(study, Trial("pet", 0, repeat)) for repeat in (0, 1)]
-    first, second = (
-        hnscc.training.trial._training_slices(variant, data, [0], each).of_epoch(1)[0] for each in seeds
-    )
+    first, second = (training_slices(variant, data, each)(1).whole()[0] for each in seeds)
     originals = data.images[data.rows["train"]][:, [0]]
     assert len(first) == 5 * len(originals)
     np.testing.assert_array_equal(first, second)
     assert not any((copy == original).all() for copy in first for original in originals)
-    validation = hnscc.training.trial._validation_slices(variant, data, [0], seeds[0])[0]
+    validation = validation_slices(variant, data, seeds[0])
     assert len(validation) == 5 * (data.rows["validation"].stop - data.rows["validation"].start)
 
 
@@ -223,7 +227,7 @@ def test_monitored_jaccard_pooled_and_as_a_mean_over_batches(small, tmp_path):
     for monitor in ("soft_jaccard_pooled", "soft_jaccard_batch_mean"):
         changed = study_of(study.store, training={"epochs": 1, "batch_size": 5, "monitor": monitor})
         folder, record, _ = fit(changed, data, tmp_path / monitor)
-        values[monitor] = record["best_val_soft_jaccard"]
+        values[monitor] = record.best_val_soft_jaccard
     p = np.load(folder.predictions)["probabilities"][data.rows["validation"]] / 65535.0
     t = data.masks[data.rows["validation"]]
     overlap, union = (p * t).sum(axis=(1, 2)), (p + t - p * t).sum(axis=(1, 2))
@@ -239,17 +243,17 @@ def test_weights_are_finite_and_whole(small, tmp_path):
     weights = load_file(folder.weights)
     assert sum(value.size for value in weights.values()) == check_model(small[0].training.network, 2, 32)
     assert all(np.isfinite(value).all() for value in weights.values())
-    assert record["seconds"] > 0
+    assert record.seconds > 0
 
 
 @pytest.mark.parametrize("name", ["history.parquet", "predictions.npz", "weights.safetensors"])
 def test_damage_to_a_finished_trial_is_named(small, tmp_path, name):
-    folder, record, _ = fit(*small, tmp_path)
+    folder, _, _ = fit(*small, tmp_path)
     path = folder.root / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
-    assert name in damage(folder, record)
+    assert name in trial_state(folder).reason
     path.unlink()
     assert is_complete(folder) is (name == "weights.safetensors")  # weights may be pruned
 
@@ -276,14 +280,15 @@ def test_a_last_batch_of_one_joins_the_one_before():
 def test_nothing_predicted_where_nothing_is_monitors_as_one(small, tmp_path, monitor):
     """A saturated network predicts exact zeros: 0 / 0 is 1 by the empty-mask rule, not NaN."""
     study = study_of(small[0].store, training={"monitor": monitor})
-    record = hnscc.training.trial.new_record(study, TRIAL, "d", device="cpu", precision="fp32")
-    fit = hnscc.training.loop.Fit.start(build_model(study.training.network, 2, 0), study.training, record)
+    began = begin(study, TRIAL, "d", device="cpu", precision="fp32")
+    fit = Fit.start(build_model(study.training.network, 2, 0), study.training, began)
     with torch.no_grad():
         for value in fit.model.parameters():
             value.zero_()
         fit.model.output.bias.fill_(-500.0)
     images = small[1].images[:5]
-    assert fit.validate(images, np.zeros_like(small[1].masks[:5]), [0, 1]) == (0.0, 1.0)
+    nothing = np.zeros_like(small[1].masks[:5])
+    assert fit.validate(Slices(images, nothing, np.arange(5), (0, 1))) == (0.0, 1.0)
 
 
 def test_a_changed_weights_file_is_another_trial(tmp_path):
@@ -293,8 +298,7 @@ def test_a_changed_weights_file_is_another_trial(tmp_path):
     identities = []
     for content in (b"one", b"two", b"one"):
         path.write_bytes(content)
-        settings = hnscc.training.trial.new_record(study, TRIAL, "d", device="cpu", precision="fp32")
-        identities.append(settings["identity"])
+        identities.append(begin(study, TRIAL, "d", device="cpu", precision="fp32").identity)
     assert identities[0] == identities[2] != identities[1]
 
 

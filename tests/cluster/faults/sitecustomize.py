@@ -146,14 +146,14 @@ def _watch_training(train, faults):
     def logged_resume(self, folder, gpus):
         resume(self, folder, gpus)
         share["now"] = gpus
-        _add(faults["log"], "start", self.record["trial_id"], os.getpid(), self.epoch + 1, gpus)
+        _add(faults["log"], "start", self.began.trial_id, os.getpid(), self.epoch + 1, gpus)
 
     def logged_epoch(self, *arguments, **options):
         finish_epoch(self, *arguments, **options)
-        _add(faults["log"], "epoch", self.record["trial_id"], os.getpid(), self.epoch)
+        _add(faults["log"], "epoch", self.began.trial_id, os.getpid(), self.epoch)
 
     def faulty_epoch(self, *arguments):
-        trial = self.record["trial_id"]
+        trial = self.began.trial_id
         if trial == faults.get("crash"):
             os.kill(os.getpid(), signal.SIGSEGV)
         if trial == faults.get("memory") and share["now"] < 0.5:

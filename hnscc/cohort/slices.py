@@ -1,0 +1,95 @@
+"""The pixels of the slices that a study uses: read once and kept once, whatever the number of folds."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hnscc.cohort.splits import FoldPlan
+from hnscc.cohort.store import Store
+from hnscc.study.plan import SPLITS
+
+Bounds = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Every slice that some fold uses, in order of scan and z.
+
+    images: float32 (N, C, H, W) in the store's raw units, C in the order of `modalities`. masks: uint8 (N, H, W) of
+    0 and 1. keys: (scan id, z) of each of the N.
+    """
+
+    modalities: tuple[str, ...]
+    keys: tuple[tuple[str, int], ...]
+    images: np.ndarray
+    masks: np.ndarray
+
+    @cached_property
+    def row_of(self) -> dict[tuple[str, int], int]:
+        """Where each slice stands among the N."""
+        return {key: row for row, key in enumerate(self.keys)}
+
+
+def read_pixels(
+    store: Store, plans: Iterable[FoldPlan], progress: Callable[[int, int], None] | None = None
+) -> Pixels:
+    """Read the slices that the plans use, whole scans at a time, each once. progress: scans read, scans in all."""
+    used = {(each.scan_id, each.z) for plan in plans for split in SPLITS for each in plan.slices[split]}
+    keys = tuple(sorted(used))
+    images = np.empty((len(keys), len(store.modalities), store.size, store.size), np.float32)
+    masks = np.empty((len(keys), store.size, store.size), np.uint8)
+    wanted: dict[str, list[int]] = {}
+    for row, (scan_id, _) in enumerate(keys):
+        wanted.setdefault(scan_id, []).append(row)
+    for done, (scan_id, rows) in enumerate(wanted.items(), start=1):
+        scan_images, scan_masks = store.read(scan_id)
+        z = [keys[row][1] for row in rows]
+        images[rows], masks[rows] = scan_images[z], scan_masks[z]
+        if progress:
+            progress(done, len(wanted))
+    return Pixels(store.modalities, keys, images, masks)
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Slices to be read batch by batch: some rows and channels of arrays that others share.
+
+    images: float32 (N, C, H, W); masks: uint8 (N, H, W). rows: int (n,), which of the N and in which order. channels:
+    which of the C. bounds: of each of these channels, what becomes 0 and 1 (paper section 2.2); None where the images
+    are in 0..1 already.
+    """
+
+    images: np.ndarray
+    masks: np.ndarray
+    rows: np.ndarray
+    channels: Sequence[int]
+    bounds: Sequence[Bounds] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The slices at these positions in 0..n-1: images float32 (B, channels, H, W) in 0..1, masks uint8 (B, H, W).
+
+        New arrays each time.
+        """
+        rows = self.rows[positions]
+        images = self.images[np.ix_(rows, self.channels)]
+        if self.bounds is not None:
+            normalise(images, self.bounds)
+        return images, self.masks[rows]
+
+    def whole(self) -> tuple[np.ndarray, np.ndarray]:
+        """All of them as one batch."""
+        return self.batch(np.arange(len(self)))
+
+
+def normalise(images: np.ndarray, bounds: Sequence[Bounds]) -> None:
+    """(x - low) / (high - low), clipped to 0..1, in place: images float32 (N, C, H, W), a pair for each channel."""
+    for channel, (low, high) in enumerate(bounds):
+        view = images[:, channel]
+        np.subtract(view, np.float32(low), out=view)
+        np.divide(view, np.float32(high - low), out=view)
+        np.clip(view, 0.0, 1.0, out=view)

@@ -1,0 +1,110 @@
+"""What determines a trial's result, and its hash: the trial's identity."""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from hnscc.base.errors import InputError
+from hnscc.base.files import hash_of, sha256
+from hnscc.base.seeds import derive_seed
+from hnscc.study.plan import Trial
+from hnscc.study.schema import Study
+
+# Raised whenever a change of this project's code changes trained weights (CHANGELOG.md says what changed).
+ARITHMETIC = 1
+# The libraries whose versions may change trained weights.
+LIBRARIES = (
+    "torch",
+    "segmentation-models-pytorch",
+    "albumentations",
+    "opencv-python-headless",
+    "numpy",
+)
+# The name under which they stand among a trial's settings.
+VERSIONS = "versions"
+
+
+def versions_here() -> dict[str, str]:
+    """The number of this project's own arithmetic, and the version of each library that weights depend on, as
+    installed here."""
+    return {"hnscc arithmetic": str(ARITHMETIC), **{name: version(name) for name in LIBRARIES}}
+
+
+def trial_seeds(study: Study, trial: Trial) -> dict[str, int]:
+    """The trial's own seed and one for each use of randomness, drawn from the study's seed and the trial's name.
+
+    Where repeats share their augmented copies, those are keyed by the fold alone. In a search, repeat r of every
+    configuration shares all of them: configurations are compared in pairs, by what differs between them alone.
+    """
+    name = f"search-f{trial.fold}-r{trial.repeat:02d}" if study.search else trial.trial_id
+    own = derive_seed(study.seed, name)
+    shared = study.variants[trial.variant].augmentation.shared_by_repeats
+    augmentation = derive_seed(study.seed, f"f{trial.fold}") if shared else own
+    seeds = {use: derive_seed(own, use) for use in ("initialisation", "order", "dropout")}
+    return {"trial": own, **seeds, "augmentation": derive_seed(augmentation, "augmentation")}
+
+
+def trial_settings(
+    study: Study, trial: Trial, *, device: str, precision: str, fold_digest: str
+) -> dict[str, Any]:
+    """All that determines a trial's result, as JSON: its identity is the hash of this.
+
+    device (cpu or cuda) and precision (fp32 or bf16) are what `auto` chose; fold_digest stands for the data, and its
+    hash for a file of encoder weights (InputError where there is none). The versions are those of this machine.
+    """
+    variant = study.variants[trial.variant].model_dump(mode="json")
+    variant["training"] |= {"device": device, "precision": precision}
+    network = variant["training"]["network"]
+    if network["encoder_weights"]:
+        network["encoder_weights"] = _hash_of_weights(network["encoder_weights"])
+    return {**variant, "data": fold_digest, "seeds": trial_seeds(study, trial), VERSIONS: versions_here()}
+
+
+def _hash_of_weights(path: str) -> str:
+    try:
+        file = Path(path).stat()
+        return _hash_of(path, file.st_size, file.st_mtime_ns)
+    except OSError as error:
+        raise InputError(
+            "The file of encoder weights cannot be read.",
+            where="training.network.encoder_weights",
+            expected="the .safetensors file that the study names, on every machine that trains",
+            found=error.strerror or type(error).__name__,
+            do="put the file back, or correct its path (relative to the working directory)",
+        ) from None
+
+
+@cache
+def _hash_of(path: str, size: int, written: int) -> str:
+    """Read once for all trials, and again where size or time of writing (nanoseconds) say that it changed."""
+    return sha256(Path(path).read_bytes())
+
+
+def identity(settings: Mapping[str, Any]) -> str:
+    """64 hexadecimal digits; equal where everything that determines the result is."""
+    return hash_of(settings)
+
+
+def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """Each setting in which two nested JSON values differ, as `path: old -> new`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    elif old != new:
+        yield f"{path}: {old} -> {new}"
+
+
+def setting_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """In what two trials' settings differ, their versions left aside."""
+    return list(differences(*({k: v for k, v in each.items() if k != VERSIONS} for each in (old, new))))
+
+
+def version_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """In which versions two trials' settings differ. A trial of before versions were kept has none."""
+    return [
+        re.sub(r"\bNone\b", "unknown", each)
+        for each in differences(dict(old.get(VERSIONS) or {}), dict(new.get(VERSIONS) or {}))
+    ]

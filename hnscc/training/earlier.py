@@ -1,0 +1,143 @@
+"""What earlier invocations settled in a run folder: the number format of `auto`, and what trained its trials."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from hnscc.base.errors import InputError
+from hnscc.base.files import read_sealed, write_sealed
+from hnscc.study.identity import (
+    differences,
+    identity,
+    setting_differences,
+    trial_settings,
+    version_differences,
+)
+from hnscc.study.loading import load_study
+from hnscc.study.plan import plan_trials
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.schema import Study, Training
+from hnscc.training.records import Completed, Record, read_record
+
+# The help of the option that every command which trains has.
+ACCEPT_VERSIONS = (
+    "Go on beside finished trials of other versions; the table `trials` and the report tell them apart."
+)
+
+
+def choose(
+    study: Study, folder: RunFolder, resolve: Callable[[Training], tuple[str, str]]
+) -> dict[str, tuple[str, str]]:
+    """For each variant the device and number format that its trials are trained by.
+
+    What `precision: auto` stands for is chosen once per run folder and device, before the first trial
+    (`keep_precision`), and stays: the machines of a cluster differ in what they compute fast, and whichever answers
+    first must not change a study half done. A folder of before that was kept says it by its first completed trial.
+    """
+    kept = _kept_precision(study, folder)
+    chosen = {}
+    for name, variant in study.variants.items():
+        device, precision = resolve(variant.training)
+        if variant.training.precision == "auto":
+            precision = kept.setdefault(device, precision)
+        chosen[name] = device, precision
+    return chosen
+
+
+def _kept_precision(study: Study, folder: RunFolder) -> dict[str, str]:
+    """Device -> the number format that `auto` stands for in this run folder, as far as it has been chosen."""
+    try:
+        return dict(read_sealed(folder.precision))
+    except (FileNotFoundError, ValueError):  # damaged: as in a folder of before it was kept
+        pass
+    kept: dict[str, str] = {}
+    automatic = {name for name, each in study.variants.items() if each.training.precision == "auto"}
+    for trial in plan_trials(study) if folder.trained else ():
+        record = read_record(folder.trial(trial.trial_id)) if trial.variant in automatic else None
+        if isinstance(record, Completed):
+            kept.setdefault(record.device, record.precision)
+    return kept
+
+
+def keep_precision(study: Study, folder: RunFolder, chosen: Mapping[str, tuple[str, str]]) -> None:
+    """Write down what `precision: auto` stands for from now on."""
+    automatic = [name for name, each in study.variants.items() if each.training.precision == "auto"]
+    kept = _kept_precision(study, folder) | {chosen[name][0]: chosen[name][1] for name in automatic}
+    if kept:
+        write_sealed(folder.precision, kept)
+
+
+def check_identities(
+    study: Study,
+    folder: RunFolder,
+    chosen: Mapping[str, tuple[str, str]],
+    digests: Mapping[int, str] | None,
+    *,
+    accept_versions: bool = False,
+) -> None:
+    """Refuse, with the differences, a study that would now train one of its finished trials otherwise.
+
+    digests: of each fold's data; None to leave the data out of the comparison, where it has not been read.
+    accept_versions: go on beside trials of other versions of this project's arithmetic or of the libraries.
+    """
+    _check_same_folds(study, folder)
+    other: list[tuple[str, str]] = []
+    for trial in plan_trials(study):
+        record = read_record(folder.trial(trial.trial_id))
+        if not isinstance(record, Completed):
+            continue
+        device, precision = chosen[trial.variant]
+        digest = digests[trial.fold] if digests else record.settings.get("data", "")
+        settings = trial_settings(study, trial, device=device, precision=precision, fold_digest=digest)
+        if changes := check_identity(folder, record, settings):
+            other.append((trial.trial_id, changes))
+    if other and not accept_versions:
+        raise other_versions(folder, other)
+
+
+def check_identity(folder: RunFolder, record: Record, settings: Mapping[str, Any]) -> str | None:
+    """In which versions a trial that would now have these settings was trained, or None where in the same.
+
+    InputError where anything else differs.
+    """
+    if identity(settings) == record.identity:
+        return None
+    changes = setting_differences(record.settings, settings)
+    versions = version_differences(record.settings, settings)
+    if versions and not changes:
+        return "; ".join(versions)
+    raise InputError(
+        "The run folder holds a trial that this study would now train otherwise.",
+        where=f"trial {record.trial_id} in {folder.root}",
+        expected="the settings, data and seeds it was trained with",
+        found="; ".join(changes) or "another identity",
+        do="set them back (`auto` can be spelled out), or use another run folder (--out, or another name)",
+    )
+
+
+def other_versions(folder: RunFolder, other: Sequence[tuple[str, str]]) -> InputError:
+    """The error of trials of other versions: (trial id, how the versions differ) of each."""
+    return InputError(
+        "The run folder's finished trials were trained by other versions, which may give other weights.",
+        where=f"{len(other)} trials in {folder.root}, the first of them {other[0][0]}",
+        expected="the versions that are installed here",
+        found=other[0][1],
+        do="install those versions again, use another run folder (--out), or go on with --accept-versions: `check`, "
+        "the table `trials` and the report then say which trials came from which",
+    )
+
+
+def _check_same_folds(study: Study, folder: RunFolder) -> None:
+    """What the folds follow from, apart from the store: said by name, since their digest tells a reader nothing."""
+    if not folder.trained or not folder.study.is_file():
+        return
+    before, now = load_study(folder.study).model_dump(mode="json"), study.model_dump(mode="json")
+    keys = ("seed", "sampling", "split", "normalisation")
+    changes = list(differences({key: before[key] for key in keys}, {key: now[key] for key in keys}))
+    if changes:
+        raise InputError(
+            "The run folder's finished trials were trained with another split or other slices.",
+            where=str(folder.root),
+            expected="the seed, sampling, split and normalisation that they were trained with",
+            found="; ".join(changes),
+            do="set them back, or use another run folder (--out, or another name)",
+        )

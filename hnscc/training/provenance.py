@@ -1,0 +1,158 @@
+"""provenance.json: what was run in a run folder, when, by which versions, on what machine. No table depends on it."""
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypedDict
+
+from hnscc.base.errors import InputError
+from hnscc.base.files import write_json
+from hnscc.base.locations import S3Path
+from hnscc.base.locks import locked
+from hnscc.study.run_folder import RunFolder
+
+LIBRARIES = (
+    "hnscc",
+    "ray",
+    "torch",
+    "segmentation-models-pytorch",
+    "albumentations",
+    "opencv-python-headless",
+    "numpy",
+    "scipy",
+    "zarr",
+    "pyarrow",
+)
+
+
+class Invocation(TypedDict):
+    """One command that trained in the run folder.
+
+    started: date and time (UTC, ISO 8601). commit: of the checkout that the code ran from, `+changes` where it was
+    edited, or None. A version is None where the library is not installed.
+    """
+
+    started: str
+    process: int
+    command: list[str]
+    commit: str | None
+    versions: dict[str, str | None]
+    hardware: dict[str, str | int | None]
+
+
+def add_invocation(folder: RunFolder) -> None:
+    """Append what runs now. Processes that do so together wait for one another: no entry is lost.
+
+    InputError where the list of earlier invocations is damaged.
+    """
+    now = _this_process()
+    if isinstance(folder.provenance, S3Path):
+        _append_to_object(folder, folder.provenance, now)
+        return
+    lock = folder.provenance_lock
+    assert isinstance(lock, Path)
+    with locked(lock, wait=True):
+        write_json(folder.provenance, {"invocations": [*read_invocations(folder), now]})
+
+
+def read_invocations(folder: RunFolder) -> list[Invocation]:
+    """The invocations in the order that they began, none where there is no file. InputError where it is damaged."""
+    try:
+        content = folder.provenance.read_bytes()
+    except FileNotFoundError:
+        return []
+    return _parsed(folder, content)
+
+
+def _append_to_object(folder: RunFolder, path: S3Path, now: Invocation) -> None:
+    """Written only if nobody else wrote since it was read; else once more."""
+    while True:
+        try:
+            content, mark = path.read_version()
+        except FileNotFoundError:
+            if path.create(_encoded([now])) or _holds(folder, now):
+                return
+        else:
+            entries = [*_parsed(folder, content), now]
+            if path.replace_version(_encoded(entries), mark) or _holds(folder, now):
+                return
+
+
+def _holds(folder: RunFolder, now: Invocation) -> bool:
+    """Whether it was written though the answer got lost."""
+    return now in read_invocations(folder)
+
+
+def _encoded(invocations: list[Invocation]) -> bytes:
+    return (json.dumps({"invocations": invocations}, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _parsed(folder: RunFolder, content: bytes) -> list[Invocation]:
+    try:
+        invocations = json.loads(content)["invocations"]
+        if isinstance(invocations, list) and all(map(_is_invocation, invocations)):
+            return invocations
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise InputError(
+        "The run folder's provenance is damaged.",
+        where=f"provenance.json in {folder.root}",
+        expected="JSON with a list `invocations`, as `hnscc run` writes it",
+        found="something else",
+        do="restore the file from a copy, or move it away: no table depends on it",
+    )
+
+
+def _is_invocation(entry: Any) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    mappings = all(isinstance(entry.get(name, {}), dict) for name in ("versions", "hardware"))
+    return mappings and all(isinstance(entry.get(name), str | None) for name in ("started", "commit"))
+
+
+def _this_process() -> Invocation:
+    return {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "process": os.getpid(),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "commit": _commit(),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}},
+        "hardware": {
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "cpus": os.cpu_count(),
+            "processor": _processor(),
+        },
+    }
+
+
+def _processor() -> str | None:
+    """The processor's name as the system gives it, since bits hold on machines of the same kind alone."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or None
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or None)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
