@@ -296,8 +296,9 @@ def doctor(
 ) -> None:
     """Check a cluster file, or a folder to be submitted, before anything starts; needs no network.
 
-    Every missing safeguard and invalid field of a `ray up` file is named with its line. Of a folder: how much Ray
-    would upload, and whether patient files are among it. Exit code 2 if something is wrong.
+    Every missing safeguard, every invalid field and every FILL-IN of a `ray up` file is named with its line. Of a
+    folder: how much Ray would upload, and whether patient files are among it. Exit code 2 if something is wrong, or
+    still to be filled in.
 
     Example: hnscc doctor --cluster cluster.yaml --working-dir .
     """

@@ -1,11 +1,11 @@
 """What a `ray up` file for AWS must say besides: disks, networks and credentials closed, spot workers, a quiet head."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from rayjobs.doctor.cluster_file import ClusterFile, at, items, keys
 from rayjobs.doctor.marked_yaml import KeyPath, Problem
-from rayjobs.doctor.safeguards import ClusterFile, all_commands, items, keys
 
 
 def aws_problems(file: ClusterFile) -> Iterator[Problem]:
@@ -13,20 +13,106 @@ def aws_problems(file: ClusterFile) -> Iterator[Problem]:
     yield from _provider_problems(file)
     yield from _size_problems(file)
     for name, kind in file.machines.items():
-        yield from _machine_problems(file, name, keys(kind.get("node_config")))
-        if name == file.head:
-            yield from _head_problems(file, name, kind)
-        elif file.head in file.machines and _market(kind) != "spot":
+        checks = _EVERY_MACHINE
+        if file.head in file.machines:
+            checks += _HEAD if name == file.head else _WORKER
+        for lacks, path, problem, expected, do in checks:
+            if lacks(kind):
+                yield file.problem(("available_node_types", name, *path), f"{name}: {problem}", expected, do)
+        yield from _disk_problems(file, name)
+        yield from _key_problems(file, name)
+    docker = keys(file.settings.get("docker"))
+    if not docker and not any("boto3" in text for _, text in file.commands()):
+        yield file.problem(
+            ("head_setup_commands",),
+            "nothing installs boto3 on the head, so it cannot start workers",
+            "boto3 with a fixed version",
+            "install it in head_setup_commands",
+        )
+
+
+def _imdsv1(kind: dict[str, Any]) -> bool:
+    options = at(kind, "node_config", "MetadataOptions")
+    return at(options, "HttpTokens") in (None, "optional") and at(options, "HttpEndpoint") != "disabled"
+
+
+def _no_group(kind: dict[str, Any]) -> bool:
+    interfaces = items(at(kind, "node_config", "NetworkInterfaces"))
+    own = items(at(kind, "node_config", "SecurityGroupIds"))
+    return not own and not any(items(at(each, "Groups")) for each in interfaces)
+
+
+def _no_image(kind: dict[str, Any]) -> bool:
+    return not re.search(r"^ami-|FILL-IN", str(at(kind, "node_config", "ImageId")))
+
+
+def _no_encrypted_disk(kind: dict[str, Any]) -> bool:
+    disks = items(at(kind, "node_config", "BlockDeviceMappings"))
+    return not any(isinstance(at(disk, "Ebs"), dict) for disk in disks)
+
+
+def _is_spot(kind: dict[str, Any]) -> bool:
+    return bool(at(kind, "node_config", "InstanceMarketOptions", "MarketType") == "spot")
+
+
+# (whether a kind of machine lacks it, where under its name, what is wrong, what is expected, what to do)
+_Check = tuple[Callable[[dict[str, Any]], bool], KeyPath, str, str, str]
+# fmt: off
+_EVERY_MACHINE: tuple[_Check, ...] = (
+    (_imdsv1, ("node_config", "MetadataOptions", "HttpTokens"),
+     "the machine's credentials can be fetched by IMDSv1",
+     "MetadataOptions: {HttpTokens: required} (IMDSv2)", "add it to node_config"),
+    (_no_group, ("node_config", "SecurityGroupIds"),
+     "without a security group of yours, Ray makes one that lets in SSH from 0.0.0.0/0",
+     "SecurityGroupIds: [sg-...] that lets in SSH from your address and everything from itself",
+     "make one, and name it in node_config"),
+    (_no_image, ("node_config", "ImageId"), "no fixed machine image; Ray's default one is Ubuntu 18.04",
+     "ImageId: ami-... of your region", "name one that has an NVIDIA driver"),
+    (_no_encrypted_disk, ("node_config", "BlockDeviceMappings"), "nothing says that the disk is encrypted",
+     "BlockDeviceMappings with DeviceName: /dev/sda1 and Ebs: {Encrypted: true, ...}", "add it to node_config"),
+)
+_HEAD: tuple[_Check, ...] = (
+    (lambda kind: at(kind, "resources", "CPU") != 0, ("resources", "CPU"),
+     "it offers CPUs to trials, and one that runs out of memory there ends the cluster",
+     "resources: {CPU: 0, GPU: 0} for the head", "set CPU: 0"),
+    (lambda kind: at(kind, "resources", "GPU") != 0, ("resources", "GPU"),
+     "it offers GPUs to trials, and one that runs out of memory there ends the cluster",
+     "resources: {CPU: 0, GPU: 0} for the head", "set GPU: 0"),
+    (_is_spot, ("node_config", "InstanceMarketOptions"),
+     "the head is a spot instance: the cluster goes when AWS takes it away",
+     "an on-demand head", "delete InstanceMarketOptions of the head"),
+    (lambda kind: not at(kind, "node_config", "IamInstanceProfile"), ("node_config", "IamInstanceProfile"),
+     "it has no role of its own, so Ray gives it every right on EC2 and on all buckets",
+     "IamInstanceProfile: {Name: ...} with the rights that it needs", "make one, and name it in node_config"),
+)
+_WORKER: tuple[_Check, ...] = (
+    (lambda kind: not _is_spot(kind), ("node_config", "InstanceMarketOptions", "MarketType"),
+     "not spot instances: trials survive the loss of one, so they may be",
+     "InstanceMarketOptions: {MarketType: spot}", "add it to node_config"),
+)
+# fmt: on
+
+
+def _disk_problems(file: ClusterFile, name: str) -> Iterator[Problem]:
+    place = ("available_node_types", name, "node_config", "BlockDeviceMappings")
+    for position, disk in enumerate(items(at(file.settings, *place))):
+        ebs = at(disk, "Ebs")
+        if isinstance(ebs, dict) and ebs.get("Encrypted", False) is False:
+            path = (*place, position, "Ebs", "Encrypted")
             yield file.problem(
-                ("available_node_types", name, "node_config", "InstanceMarketOptions", "MarketType"),
-                f"{name} are not spot instances: trials survive the loss of one, so they may be",
-                "InstanceMarketOptions: {MarketType: spot}",
-                "add it to node_config",
+                path, f"{name}: this disk is not encrypted", "Encrypted: true under Ebs", "add it"
             )
 
 
-def _market(kind: dict[str, Any]) -> Any:
-    return keys(keys(kind.get("node_config")).get("InstanceMarketOptions")).get("MarketType")
+def _key_problems(file: ClusterFile, name: str) -> Iterator[Problem]:
+    machine = keys(at(file.machines, name, "node_config"))
+    if at(file.settings, "auth", "ssh_private_key") and not {"KeyName", "UserData"} & machine.keys():
+        yield file.problem(
+            ("available_node_types", name, "node_config", "KeyName"),
+            f"{name}: auth.ssh_private_key is set, but not whose key AWS puts on the machine",
+            "KeyName: the name of that key at AWS",
+            "add it to node_config, or delete ssh_private_key",
+        )
 
 
 def _provider_problems(file: ClusterFile) -> Iterator[Problem]:
@@ -38,9 +124,8 @@ def _provider_problems(file: ClusterFile) -> Iterator[Problem]:
             "no keys: `aws configure` here, IamInstanceProfile on the machines",
             "delete aws_credentials, and the keys at AWS",
         )
-    rules = items(keys(provider.get("security_group")).get("IpPermissions"))
-    for position, rule in enumerate(rules):
-        ranges = [*items(keys(rule).get("IpRanges")), *items(keys(rule).get("Ipv6Ranges"))]
+    for position, rule in enumerate(items(at(provider, "security_group", "IpPermissions"))):
+        ranges = [*items(at(rule, "IpRanges")), *items(at(rule, "Ipv6Ranges"))]
         if any({"0.0.0.0/0", "::/0"} & set(map(str, keys(each).values())) for each in ranges):
             yield file.problem(
                 ("provider", "security_group", "IpPermissions", position),
@@ -51,119 +136,12 @@ def _provider_problems(file: ClusterFile) -> Iterator[Problem]:
 
 
 def _size_problems(file: ClusterFile) -> Iterator[Problem]:
-    own = keys(file.marked.data)
+    own = file.marked.data
     if "max_workers" not in own:
-        yield Problem(
-            file.marked.line(()),
-            "max_workers is missing",
-            "a limit to the number of machines",
-            "add `max_workers: 4`",
-        )
-    workers = [
-        kind for name, kind in file.machines.items() if name != file.head and kind.get("max_workers") != 0
-    ]
-    if own.get("max_workers") == 0 or not workers:
+        expected = "a limit to the number of machines"
+        yield Problem(file.marked.line(()), "max_workers is missing", expected, "add `max_workers: 4`")
+    workers = [kind for name, kind in file.machines.items() if name != file.head]
+    if own.get("max_workers") == 0 or not any(kind.get("max_workers") != 0 for kind in workers):
         place = "max_workers" if own.get("max_workers") == 0 else "available_node_types"
-        yield file.problem(
-            (place,),
-            "no worker can ever start",
-            "a kind of worker, and max_workers of 1 or more",
-            "allow for workers",
-        )
-
-
-def _head_problems(file: ClusterFile, name: str, kind: dict[str, Any]) -> Iterator[Problem]:
-    place = ("available_node_types", name)
-    for resource in ("CPU", "GPU"):
-        if keys(kind.get("resources")).get(resource) != 0:
-            yield file.problem(
-                (*place, "resources", resource),
-                f"the head offers {resource}s to trials, and one that runs out of memory there ends the cluster",
-                "resources: {CPU: 0, GPU: 0} for the head",
-                f"set {resource}: 0",
-            )
-    if not keys(file.settings.get("docker")) and not any("boto3" in text for _, text in all_commands(file)):
-        yield file.problem(
-            ("head_setup_commands",),
-            "nothing installs boto3 on the head, so it cannot start workers",
-            "boto3 with a fixed version",
-            "install it in head_setup_commands",
-        )
-    machine = keys(kind.get("node_config"))
-    if _market(kind) == "spot":
-        yield file.problem(
-            (*place, "node_config", "InstanceMarketOptions"),
-            "the head is a spot instance: the cluster goes when AWS takes it away",
-            "an on-demand head",
-            "delete InstanceMarketOptions of the head",
-        )
-    if not machine.get("IamInstanceProfile"):
-        yield file.problem(
-            (*place, "node_config", "IamInstanceProfile"),
-            "the head has no role of its own, so Ray gives it every right on EC2 and on all buckets",
-            "IamInstanceProfile: {Name: ...} with the rights that it needs",
-            "make one, and name it in node_config",
-        )
-
-
-def _machine_problems(file: ClusterFile, name: str, machine: dict[str, Any]) -> Iterator[Problem]:
-    place = ("available_node_types", name, "node_config")
-    metadata = keys(machine.get("MetadataOptions"))
-    if metadata.get("HttpTokens") in (None, "optional") and metadata.get("HttpEndpoint") != "disabled":
-        yield file.problem(
-            (*place, "MetadataOptions", "HttpTokens"),
-            f"{name}: the machine's credentials can be fetched by IMDSv1",
-            "MetadataOptions: {HttpTokens: required} (IMDSv2)",
-            "add it to node_config",
-        )
-    yield from _disk_problems(file, name, (*place, "BlockDeviceMappings"), machine)
-    groups = [*items(machine.get("SecurityGroupIds"))]
-    groups += [
-        group for each in items(machine.get("NetworkInterfaces")) for group in items(keys(each).get("Groups"))
-    ]
-    if not groups:
-        yield file.problem(
-            (*place, "SecurityGroupIds"),
-            f"{name}: without a security group of yours, Ray makes one that lets in SSH from 0.0.0.0/0",
-            "SecurityGroupIds: [sg-...] that lets in SSH from your address and everything from itself",
-            "make one, and name it in node_config",
-        )
-    if not re.search(r"^ami-|FILL-IN", str(machine.get("ImageId"))):
-        yield file.problem(
-            (*place, "ImageId"),
-            f"{name}: no fixed machine image; Ray's default one is Ubuntu 18.04",
-            "ImageId: ami-... of your region",
-            "name one that has an NVIDIA driver",
-        )
-    if (
-        keys(file.settings.get("auth")).get("ssh_private_key")
-        and not {"KeyName", "UserData"} & machine.keys()
-    ):
-        yield file.problem(
-            (*place, "KeyName"),
-            f"{name}: auth.ssh_private_key is set, but not whose key AWS puts on the machine",
-            "KeyName: the name of that key at AWS",
-            "add it to node_config, or delete ssh_private_key",
-        )
-
-
-def _disk_problems(
-    file: ClusterFile, name: str, place: KeyPath, machine: dict[str, Any]
-) -> Iterator[Problem]:
-    disks = items(machine.get("BlockDeviceMappings"))
-    for position, disk in enumerate(disks):
-        ebs = keys(disk).get("Ebs")
-        if isinstance(ebs, dict) and ebs.get("Encrypted", False) is False:
-            yield file.problem(
-                (*place, position, "Ebs", "Encrypted"),
-                f"{name}: this disk is not encrypted",
-                "Encrypted: true under Ebs",
-                "add it",
-            )
-    if not any(isinstance(keys(disk).get("Ebs"), dict) for disk in disks):
-        yield file.problem(
-            place,
-            f"{name}: nothing says that the disk is encrypted",
-            "BlockDeviceMappings with DeviceName: /dev/sda1 and Ebs: {Encrypted: true, ...}",
-            "add it to node_config",
-        )
+        expected = "a kind of worker, and max_workers of 1 or more"
+        yield file.problem((place,), "no worker can ever start", expected, "allow for workers")

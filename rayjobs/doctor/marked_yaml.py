@@ -1,9 +1,13 @@
-"""YAML whose every key and item knows its line, so that a complaint can name it."""
+"""A `ray up` file's values as Ray reads them, and the line of each key and item, so that a complaint can name it."""
 
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import YAMLError
 
 KeyPath = tuple[Any, ...]
 
@@ -18,117 +22,89 @@ class Problem:
     do: str
 
 
+class NotYamlError(Exception):
+    """The text is no YAML document that Ray could use; `problem` says where and why."""
+
+    def __init__(self, line: int, problem: str, expected: str, do: str) -> None:
+        super().__init__(problem)
+        self.problem = Problem(line, problem, expected, do)
+
+
 @dataclass(frozen=True)
 class MarkedYaml:
-    """A document (None where it could not be read), its lines by path, and what is wrong with its YAML.
-
-    lines[("provider", "region")] is the line of the key `region`, lines[("setup_commands", 1)] that of the
-    second item. Lines count from 1; keys are text throughout.
-    """
+    """A document: `data` as Ray's YAML reader gives it, keys as text; `tree` the same from ruamel.yaml, with lines."""
 
     data: Any
-    lines: dict[KeyPath, int]
-    problems: tuple[Problem, ...]
+    tree: Any
     text: str
 
     def line(self, path: KeyPath, word: str | None = None) -> int:
-        """The line of a path, or of the nearest of its parents that the file has.
+        """The line, from 1, of the key or item at a path, or of the nearest of its parents that the file has.
 
         word: the first line from there on that holds it, where a long text runs over several.
         """
-        while path and path not in self.lines:
-            path = path[:-1]
-        first = self.lines.get(path, 1)
+        tree, first = self.tree, self.tree.lc.line + 1 if hasattr(self.tree, "lc") else 1
+        for key in path:
+            if (found := _child(tree, key)) is None:
+                break
+            tree, first = found
         if word is None:
             return first
-        later = min((line for line in self.lines.values() if line > first), default=first + 1000)
-        span = self.text.splitlines()[first - 1 : max(later - 1, first)]
+        start, *later = self.text.splitlines()[first - 1 :]
+        span = [start, *takewhile(lambda line: not line.strip() or _indent(line) > _indent(start), later)]
         return next((first + i for i, line in enumerate(span) if word in line), first)
 
 
+def _child(tree: Any, key: Any) -> tuple[Any, int] | None:
+    """A mapping's value or a list's item, and its line; `<<` brings in those of other mappings."""
+    places = getattr(getattr(tree, "lc", None), "data", None) or {}
+    for own, place in places.items():
+        if str(own) == str(key):
+            return tree[own], place[0] + 1
+    merged = getattr(tree, "merge", ())
+    return next((found for each in merged if (found := _child(each, key))), None)
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
+
+
 def read_marked(text: str) -> MarkedYaml:
-    """Parse one YAML document. Repeated keys, which YAML readers silently let win, are problems."""
-    lines: dict[KeyPath, int] = {}
-    problems: list[Problem] = []
-    loader = yaml.SafeLoader(text)
+    """Parse one YAML document. NotYamlError: it is none, or repeats a key, which YAML readers silently let win.
+
+    The values come from PyYAML, for Ray reads the file by it: YAML 1.1, where `yes` is true, and no tags.
+    """
     try:
-        root = loader.get_single_node()
-        if root is not None:
-            lines[()] = root.start_mark.line + 1
-            _mark(loader, root, (), lines, problems, frozenset())
-        data = None if root is None else _with_text_keys(loader.construct_document(root))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        problems.append(_unreadable(error))
-        data = None
-    finally:
-        loader.dispose()
-    return MarkedYaml(data, lines, tuple(problems), text)
+        data, tree = yaml.safe_load(text), YAML().load(text)
+    except DuplicateKeyError as error:
+        key = error.problem.split('"')[1]  # the rest of this text tells values
+        raise NotYamlError(
+            error.problem_mark.line + 1,
+            f"the key {key} stands here again, and Ray would take one of the two",
+            "it once",
+            "delete one of the two; the rest of the file is looked at then",
+        ) from None
+    except (yaml.YAMLError, YAMLError, ValueError, RecursionError) as error:
+        mark, why = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        why = {"found unhashable key": "a key must be a word"}.get(str(why), why) or type(error).__name__
+        raise _not_yaml(1 if mark is None else mark.line + 1, why) from None
+    raw = MarkedYaml(data, tree, text)
+    return MarkedYaml(_text_keys(raw, data, (), ()), tree, text)
 
 
-def _mark(
-    loader: yaml.SafeLoader,
-    node: yaml.Node,
-    path: KeyPath,
-    lines: dict[KeyPath, int],
-    problems: list[Problem],
-    above: frozenset[int],
-) -> None:
-    if id(node) in above:
-        raise yaml.constructor.ConstructorError(None, None, "an alias stands within itself", node.start_mark)
-    above |= {id(node)}
-    if isinstance(node, yaml.SequenceNode):
-        for position, item in enumerate(node.value):
-            lines[*path, position] = item.start_mark.line + 1
-            _mark(loader, item, (*path, position), lines, problems, above)
-    elif isinstance(node, yaml.MappingNode):
-        for key_node, _ in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a key must be a word", key_node.start_mark
-                )
-        problems += _repeated(node)
-        loader.flatten_mapping(node)  # `<<` brings in the keys of another mapping
-        for key_node, value in node.value:
-            key = _as_text(loader.construct_object(key_node, deep=True))
-            lines[*path, key] = key_node.start_mark.line + 1
-            _mark(loader, value, (*path, key), lines, problems, above)
+def _not_yaml(line: int, why: str) -> NotYamlError:
+    do = "mend the indentation, quotes or brackets here or just above"
+    return NotYamlError(line, f"this is not YAML: {why}", "one YAML document", do)
 
 
-def _as_text(key: Any) -> str:
-    """Keys of a `ray up` file are words; YAML takes some for numbers, dates or yes and no."""
-    return key if isinstance(key, str) else str(key)
-
-
-def _with_text_keys(value: Any) -> Any:
+def _text_keys(marked: MarkedYaml, value: Any, path: KeyPath, above: tuple[int, ...]) -> Any:
+    """The value with words for keys: YAML takes some for numbers, dates, or yes and no."""
+    if id(value) in above:
+        raise _not_yaml(marked.line(path), "an alias stands within itself")
     if isinstance(value, dict):
-        return {_as_text(key): _with_text_keys(each) for key, each in value.items()}
-    return [_with_text_keys(each) for each in value] if isinstance(value, list) else value
-
-
-def _repeated(node: yaml.MappingNode) -> list[Problem]:
-    first: dict[str, int] = {}
-    problems = []
-    for key, _ in node.value:
-        line = key.start_mark.line + 1
-        if key.value in first:
-            problems.append(
-                Problem(
-                    line,
-                    f"the key {key.value} stands here again, and this one would win",
-                    f"it once, as on line {first[key.value]}",
-                    "delete one of the two",
-                )
-            )
-        first.setdefault(key.value, line)
-    return problems
-
-
-def _unreadable(error: Exception) -> Problem:
-    mark = getattr(error, "problem_mark", None)
-    what = getattr(error, "problem", None) or type(error).__name__
-    return Problem(
-        1 if mark is None else mark.line + 1,
-        f"this is not YAML: {what}",
-        "one YAML document",
-        "mend the indentation, quotes or brackets here or just above",
-    )
+        above = (*above, id(value))
+        return {str(key): _text_keys(marked, each, (*path, str(key)), above) for key, each in value.items()}
+    if isinstance(value, list):
+        above = (*above, id(value))
+        return [_text_keys(marked, each, (*path, i), above) for i, each in enumerate(value)]
+    return value

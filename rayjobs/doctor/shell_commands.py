@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
@@ -22,11 +22,11 @@ class Command:
     def option(self, name: str) -> str | None:
         """The value of `--name=value` or `--name value`, the last one; "" for a bare flag at the end; None without."""
         value = None
-        for position, word in enumerate(self.words):
+        for word, after in pairwise((*self.words, "")):
             if word.startswith(f"{name}="):
                 value = word.partition("=")[2]
             elif word == name:
-                value = self.words[position + 1] if position + 1 < len(self.words) else ""
+                value = after
         return value
 
 
@@ -39,18 +39,22 @@ def simple_commands(text: str, variables: dict[str, str] | None = None) -> Itera
     for words in _split(text):
         own = dict(exported)
         while words and (words[0] in _RUNNERS or _ASSIGNMENT.fullmatch(words[0])):
-            if found := _ASSIGNMENT.fullmatch(words[0]):
-                own[found[1]] = found[2]
+            own |= _assigned(words[:1])
             words = words[1:]
         if words[:1] == ["export"]:
-            exported |= dict(found.groups() for word in words[1:] if (found := _ASSIGNMENT.fullmatch(word)))
+            exported |= _assigned(words[1:])
         elif words[:1] == ["unset"]:
             exported = {name: value for name, value in exported.items() if name not in words}
         elif words and not words[0].startswith("#"):
             yield Command(tuple(words), own)
-            for word in words:
-                if re.search(r"\s", word) and PurePosixPath(words[0]).name in ("bash", "sh", "sg", "su"):
+            if PurePosixPath(words[0]).name in ("bash", "sh", "sg", "su"):
+                for word in (each for each in words if re.search(r"\s", each)):
                     yield from simple_commands(word, own)
+
+
+def _assigned(words: Iterable[str]) -> dict[str, str]:
+    """The variables that words such as `A=1` set."""
+    return {found[1]: found[2] for word in words if (found := _ASSIGNMENT.fullmatch(word))}
 
 
 def _split(text: str) -> Iterator[list[str]]:
@@ -80,50 +84,28 @@ def ray_starts(text: str) -> list[Command]:
     """The `ray start` commands of a shell text, also those that another command runs. ValueError: not shell."""
     found = []
     for command in simple_commands(text):
-        for position, pair in enumerate(pairwise(command.words)):
-            if PurePosixPath(pair[0]).name == "ray" and pair[1] == "start" and command.words[0] != "echo":
-                before = dict(
-                    m.groups() for word in command.words[:position] if (m := _ASSIGNMENT.fullmatch(word))
-                )
-                found.append(Command(command.words[position:], command.variables | before))
+        for position, (word, after) in enumerate(pairwise(command.words)):
+            if PurePosixPath(word).name == "ray" and after == "start" and command.words[0] != "echo":
+                variables = command.variables | _assigned(command.words[:position])
+                found.append(Command(command.words[position:], variables))
     return found
+
+
+# Options of pip: those that fix versions elsewhere, and all that take a value.
+_CONSTRAINED = ("-c", "--constraint", "--constraints", "-r", "--requirement", "--requirements")
+_WITH_VALUE = {"-i", "--index-url", "--extra-index-url", "-f", "--find-links", "-t", "--target", "--prefix"}
+_WITH_VALUE |= {"--python", "--timeout", "--retries", "--cache-dir", "--trusted-host", *_CONSTRAINED}
 
 
 def unpinned(text: str) -> list[str]:
     """What the text's `pip install` commands install without a fixed version. ValueError: not shell."""
     found = []
     for command in simple_commands(text):
-        words = _after_pip_install(command.words)
-        if words is not None:
-            found += _unpinned_requirements(words)
+        for position, (word, after) in enumerate(pairwise(command.words)):
+            if re.fullmatch(r"pip[0-9.]*", PurePosixPath(word).name) and after == "install":
+                found += _unpinned_requirements(command.words[position + 2 :])
+                break
     return found
-
-
-def _after_pip_install(words: tuple[str, ...]) -> tuple[str, ...] | None:
-    for position, word in enumerate(words[:-1]):
-        is_pip = re.fullmatch(r"pip[0-9.]*", PurePosixPath(word).name)
-        if is_pip and words[position + 1] == "install":
-            return words[position + 2 :]
-    return None
-
-
-_CONSTRAINED = ("-c", "--constraint", "--constraints", "-r", "--requirement", "--requirements")
-_WITH_VALUE = {
-    *_CONSTRAINED,
-    "-i",
-    "--index-url",
-    "--extra-index-url",
-    "-f",
-    "--find-links",
-    "-t",
-    "--target",
-    "--prefix",
-    "--python",
-    "--timeout",
-    "--retries",
-    "--cache-dir",
-    "--trusted-host",
-}
 
 
 def _unpinned_requirements(words: tuple[str, ...]) -> list[str]:
@@ -132,12 +114,12 @@ def _unpinned_requirements(words: tuple[str, ...]) -> list[str]:
     for word in words:
         if skip or word.startswith("-"):
             skip = word in _WITH_VALUE and not skip
-            continue
-        requirement = word.partition(";")[0].strip()
-        if "://" in requirement:
-            fixed = "#sha256=" in requirement or (fixed_elsewhere and "latest" not in requirement)
-        else:
-            fixed = fixed_elsewhere or re.search(r"[^<>!~=]={2,3}\s*[^*,\s]+$", requirement)
-        if not fixed:
+        elif not _is_fixed(word.partition(";")[0].strip(), fixed_elsewhere):
             found.append(word)
     return found
+
+
+def _is_fixed(requirement: str, fixed_elsewhere: bool) -> bool:
+    if "://" in requirement:
+        return "#sha256=" in requirement or (fixed_elsewhere and "latest" not in requirement)
+    return fixed_elsewhere or bool(re.search(r"[^<>!~=]={2,3}\s*[^*,\s]+$", requirement))

@@ -1,18 +1,28 @@
-"""What `ray job submit --working-dir` would copy to a cluster, said before it does."""
+"""What would be copied to a cluster, by `ray up` and by `ray job submit`, said before it is: no patient file may be."""
 
 import logging
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+# Private, for Ray offers no other way to ask what it would upload; written anew here, the answer would drift from what
+# Ray does, and patient files could leave unseen.
 from ray._private import ray_constants
 from ray._private.runtime_env import packaging
 
 from hnscc.base.errors import InputError
-from rayjobs.patient_files import count_kinds, in_words
+from rayjobs.doctor.cluster_file import ClusterFile, keys
+from rayjobs.doctor.marked_yaml import Problem
+from rayjobs.patient_files import count_kinds, in_words, kind_by_name, kind_of, patient_files
 
 _MOST_MIB = packaging.GCS_STORAGE_MAX_SIZE / 2**20
+_CODE = "code only: pyproject.toml, constraints.txt, README.md, LICENSE, hnscc, rayjobs, data_prep"
+_MOVE = "mount folders of code one by one, and put data on storage that the cluster shares"
+
+
+# `ray job submit --working-dir`
 
 
 @dataclass(frozen=True)
@@ -40,23 +50,30 @@ class Upload:
         return None
 
     def line(self) -> str:
+        """The same as a line of text."""
         told = f"{self.folder}: Ray would upload {self.files} files, {self.mib} MiB"
         return f"{told}; {self.problem}" if self.problem else f"{told}, and no patient file that hnscc knows"
 
     def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
         return asdict(self) | {"problem": self.problem}
 
 
 def check_working_dir(folder: Path) -> Upload:
     """How much Ray would upload of a folder, and which patient files. InputError if it cannot be read."""
-    if not folder.is_dir():
-        raise _unreadable(folder, "no folder")
     try:
+        next(folder.iterdir(), None)  # OSError where it is no folder
         paths = uploaded(folder)
         files = [path for path in paths if path.is_file()]
         mib = sum(path.stat().st_size for path in files) / 2**20
     except OSError as error:
-        raise _unreadable(folder, error.strerror or type(error).__name__) from None
+        raise InputError(
+            "The working directory cannot be looked through.",
+            where="--working-dir",
+            expected="the folder that `ray job submit` is to upload, and that you may read",
+            found=f"{folder}: {error.strerror or type(error).__name__}",
+            do="stand in the project's folder, and name .",
+        ) from None
     return Upload(str(folder), len(files), round(mib, 2), count_kinds([folder.absolute(), *paths]))
 
 
@@ -73,11 +90,57 @@ def uploaded(folder: Path) -> list[Path]:
     return [path for path in found if path != root]
 
 
-def _unreadable(folder: Path, found: str) -> InputError:
-    return InputError(
-        "The working directory cannot be looked through.",
-        where="--working-dir",
-        expected="the folder that `ray job submit` is to upload, and that you may read",
-        found=f"{folder}: {found}",
-        do="stand in the project's folder, and name .",
-    )
+# `ray up`
+
+
+def mount_problems(file: ClusterFile) -> Iterator[Problem]:
+    """Each mount and each synced file that could take patient files along."""
+    for remote, local in keys(file.settings.get("file_mounts")).items():
+        if isinstance(local, str) and (why := _carries(local, look=True)):
+            yield file.problem(("file_mounts", remote), f"this mount {why}", _CODE, _MOVE)
+    for path, on_head in file.texts("cluster_synced_files"):
+        if why := _carries(on_head, look=False):
+            yield file.problem(path, f"this synced file {why}", _CODE, _MOVE)
+
+
+def _carries(place: str, *, look: bool) -> str | None:
+    """Why copying a file or folder could copy patient files; `look`: it lies here, so look inside.
+
+    Like Ray, relative to the folder that one stands in. Never names what it found.
+    """
+    here = Path.cwd()
+    path = Path(os.path.normpath(here / Path(place).expanduser()))
+    if here.is_relative_to(path) or Path.home().is_relative_to(path):
+        return "takes a whole working or home folder along"
+    own = path.relative_to(here) if path.is_relative_to(here) else path
+    if {"data", "runs"} & {part.lower() for part in own.parts}:
+        return "is a folder of data or runs"
+    if kind_by_name(path.name) or path.suffix.lower() in (".zarr", ".npz", ".csv", ".parquet"):
+        return "is an imaging file, a store or a table of patients"
+    if look and path.is_dir() and (found := patient_files(path)):
+        return f"holds {in_words(found)}"
+    if look and path.is_file() and (kind := kind_of(path)):
+        return f"is of the kind: {kind}"
+    return None
+
+
+def mount_notes(file: ClusterFile) -> Iterator[Problem]:
+    """Each mount that is not on this machine, seen from the folder that one stands in, and a token open to others."""
+    for remote, local in keys(file.settings.get("file_mounts")).items():
+        if not isinstance(local, str):
+            continue
+        place, path = Path(local).expanduser(), ("file_mounts", remote)
+        token = place.name == "auth_token"
+        if token and not place.exists():
+            make = f"(umask 077; ray get-auth-token --generate > /dev/null); chmod 600 {local}"
+            yield file.problem(path, "there is no token on this machine yet", "a token file", make)
+        elif token and place.stat().st_mode & 0o077:
+            problem = "others on this machine can read the token"
+            yield file.problem(path, problem, "mode 600", f"chmod 600 {local}")
+        elif not place.exists():
+            yield file.problem(
+                path,
+                "what this mount copies is not here",
+                "a file or folder, seen from where `ray up` is called",
+                "call hnscc and ray in the project's folder",
+            )

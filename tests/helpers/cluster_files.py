@@ -1,0 +1,28 @@
+"""The shipped `ray up` files, changed by a line, and what `hnscc doctor` finds in them."""
+
+from pathlib import Path
+
+from rayjobs.doctor import check_cluster
+
+ROOT = Path(__file__).parents[2]
+AWS, ONPREM = (ROOT / "cluster.yaml").read_text(), (ROOT / "deploy/onprem.yaml").read_text()
+# cluster.yaml as a user has filled it in.
+FILLED_IN = AWS.replace("-FILL-IN", "-0123456789abcdef0")
+
+
+def problems_of(text: str, tmp_path: Path) -> list[tuple[int, str]]:
+    """Line and text of each problem that the doctor finds in a file of this text."""
+    file = tmp_path / "changed.yaml"
+    file.write_text(text)
+    return [(each.line, each.problem) for each in check_cluster(file).problems]
+
+
+def changed(text: str, old: str, new: str) -> str:
+    """The first of these occurrences replaced."""
+    assert old in text
+    return text.replace(old, new, 1)
+
+
+def line_of(text: str, marker: str, nth: int = 1) -> int:
+    """The line of the nth line that holds the marker, from 1."""
+    return [number for number, line in enumerate(text.splitlines(), 1) if marker in line][nth - 1]
