@@ -15,6 +15,7 @@ import numpy as np
 import scipy.stats
 
 from hnscc.aggregation.results import Results, load_fold, load_trial, repeat_cases
+from hnscc.scores.metrics import DICE
 from hnscc.scores.stats import LEVEL, median_interval
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
@@ -127,4 +128,4 @@ def _read(folder: RunFolder, study: Study) -> Results:
 
 def _scores(results: Results, variant: str, repeats: int) -> list[float]:
     first = replace(results, results=tuple(each for each in results.results if each.trial.repeat < repeats))
-    return repeat_cases(first, variant, "test").counts.pooled().dice.tolist()
+    return DICE.of(repeat_cases(first, variant, "test").counts.pooled()).tolist()

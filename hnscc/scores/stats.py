@@ -4,16 +4,16 @@ The unit of evidence is the patient. Repeats are resampled beside patients where
 and are never counted as patients. What does not exist is None with a reason; nothing here returns NaN.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.stats
 
-from hnscc.scores.metrics import Counts
+from hnscc.scores.counts import Counts
+from hnscc.scores.metrics import Score
 
-Score = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # metrics.dice or metrics.jaccard
 LEVEL = 0.05
 FEWEST_PAIRS = 6  # the signed-rank test of n pairs gives at best 2 / 2^n: 0.0625 for 5 pairs, 0.03125 for 6
 FEWEST_PATIENTS = 2

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hnscc.scores.metrics import HALF, LEVELS, THRESHOLDS, Counts, count, positive
+from hnscc.scores.counts import HALF, LEVELS, THRESHOLDS, Counts, count, positive
+from hnscc.scores.metrics import DICE, metrics_at
 from hnscc.study.plan import SPLITS
 
 _GRID = np.arange(LEVELS + 1) * 1000 // LEVELS  # level q -> the highest k with q / 65535 >= k / 1000
@@ -38,16 +39,16 @@ READINGS = {
 def score_trial(probabilities: np.ndarray, masks: np.ndarray, splits: Sequence[str]) -> dict:
     """The scores of a trial's record, from its stored probabilities: pooled per split at 0.5.
 
-    probabilities uint16 (N, H, W), masks 0/1 (N, H, W), splits: N names. Gives `scores` {split:
-    {dice, jaccard}} of the splits that hold a slice, `collapsed` (no pixel of validation or test at or above
-    0.5) and `highest_probability` (0..1, of validation and test).
+    probabilities uint16 (N, H, W), masks 0/1 (N, H, W), splits: N names. Gives `scores` {split: {metric: value}} of
+    the splits that hold a slice, `collapsed` (no pixel of validation or test at or above 0.5) and
+    `highest_probability` (0..1, of validation and test).
     """
     splits = np.asarray(splits)
     counts = count(positive(probabilities, HALF), np.asarray(masks, bool))
     pooled = {split: counts[splits == split].pooled() for split in SPLITS if (splits == split).any()}
     return {
         "scores": {
-            split: {"dice": float(each.dice), "jaccard": float(each.jaccard)}
+            split: {metric.name: float(metric.of(each)) for metric in metrics_at("pooled")}
             for split, each in pooled.items()
         },
         "collapsed": bool(counts.pred[splits != "train"].sum() == 0),
@@ -88,7 +89,8 @@ def choose_threshold(pooled: Counts, rule: str) -> tuple[int | None, str | None]
         return None, "no lesion pixel in the split that the threshold is chosen on"
     if pooled.overlap[0] == 0:
         return None, "pooled Dice is 0 at every threshold from 0.001 to 1 in the split it is chosen on"
-    best = THRESHOLDS[pooled.dice == pooled.dice.max()]
+    scores = DICE.of(pooled)
+    best = THRESHOLDS[scores == scores.max()]
     if rule == "first":
         return int(best[0]), None
     runs = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hnscc.base.seeds import generator
-from hnscc.scores.metrics import Counts, dice, jaccard
+from hnscc.scores.counts import Counts
+from hnscc.scores.metrics import DICE, dice, jaccard
 from hnscc.scores.stats import (
     fit_line,
     holm,
@@ -79,7 +80,7 @@ def simulated(rng: np.random.Generator, count: int, quality: float) -> Counts:
 
 def test_interval_covers_the_true_score_about_as_often_as_it_says():
     rng = np.random.default_rng(0)
-    true_dice = float(simulated(rng, 200_000, 0.7).pooled().dice)
+    true_dice = float(DICE.of(simulated(rng, 200_000, 0.7).pooled()))
     found = [pooled_interval(simulated(rng, 30, 0.7), dice, rng, 300) for _ in range(300)]
     covered = np.mean([each.low <= true_dice <= each.high for each in found])
     assert 0.89 <= covered <= 0.98  # percentile intervals of 30 patients are a little short
@@ -148,7 +149,7 @@ def test_bootstrap_finds_a_clear_difference_and_signs_it():
     turned = median_difference(worse, better, dice, draw(), 500)
     assert turned.difference == pytest.approx(-found.difference)
     assert turned.high < 0
-    expected = np.median(better.pooled().dice) - np.median(worse.pooled().dice)
+    expected = np.median(DICE.of(better.pooled())) - np.median(DICE.of(worse.pooled()))
     assert found.difference == pytest.approx(expected)
 
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from hnscc.scores.metrics import THRESHOLDS, Counts, count, positive
+from hnscc.scores.counts import THRESHOLDS, Counts, count, positive
+from hnscc.scores.metrics import DICE
 from hnscc.scores.thresholds import choose_threshold, median_position, score_trial, sweep
 
 
@@ -36,7 +37,7 @@ def test_sweep_agrees_with_counting_slices_at_one_threshold():
     levels, masks = draw.integers(0, 65536, (4, 8, 8)).astype(np.uint16), draw.random((4, 8, 8)) < 0.3
     for k in (1, 499, 500, 1000):
         at_once, single = sweep(levels, masks), count(positive(levels, k), masks).pooled()
-        assert float(at_once.dice[k - 1]) == float(single.dice)
+        assert float(DICE.of(at_once)[k - 1]) == float(DICE.of(single))
 
 
 @pytest.mark.parametrize(

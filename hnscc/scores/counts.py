@@ -1,7 +1,7 @@
-"""Scores of masks from pixel counts: pure NumPy, and the one empty-mask rule.
+"""Pixel counts of predicted and true masks, and what a slice counts as at a cut-off: pure NumPy.
 
-Two empty masks agree: their Dice and Jaccard are 1 (protocol, Evaluation). Every score is made of three whole
-numbers per case, so it is exact up to one division, and pooling is adding counts.
+Overlap scores are made of three whole numbers per case (a slice, a patient), so they are exact up to one division,
+and pooling is adding counts.
 """
 
 import math
@@ -57,16 +57,8 @@ class Counts:
 
     @property
     def empty(self) -> np.ndarray:
-        """Where truth and prediction are both empty: the score there is 1 by rule."""
+        """Where truth and prediction are both empty: a metric says what its value is there (`when_empty`)."""
         return (self.pred == 0) & (self.truth == 0)
-
-    @property
-    def dice(self) -> np.ndarray:
-        return dice(self.overlap, self.pred, self.truth)
-
-    @property
-    def jaccard(self) -> np.ndarray:
-        return jaccard(self.overlap, self.pred, self.truth)
 
 
 def count(predicted: np.ndarray, masks: np.ndarray) -> Counts:
@@ -91,31 +83,6 @@ def concatenate(parts: list[Counts]) -> Counts:
         np.concatenate([each.pred for each in parts]),
         np.concatenate([each.truth for each in parts]),
     )
-
-
-def dice(overlap: np.ndarray, pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """2 |A and B| / (|A| + |B|) of pixel counts, float64 0..1; 1 where both are empty (paper section 2.4)."""
-    return _ratio(2 * np.asarray(overlap), np.asarray(pred) + truth)
-
-
-def jaccard(overlap: np.ndarray, pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """|A and B| / |A or B| of pixel counts, float64 0..1; 1 where both are empty (paper, section 2.4)."""
-    return _ratio(overlap, np.asarray(pred) + truth - overlap)
-
-
-def soft_jaccard(probabilities: np.ndarray, masks: np.ndarray) -> float:
-    """Jaccard without a threshold, pooled: sum(p m) / (sum(p) + sum(m) - sum(p m)); 1 where both sums are 0.
-
-    probabilities: floats 0..1, masks: 0/1, of one shape. The reference of the value that training monitors.
-    """
-    p, m = np.asarray(probabilities, np.float64), np.asarray(masks, np.float64)
-    overlap = (p * m).sum()
-    return float(_ratio(overlap, p.sum() + m.sum() - overlap))
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
-    return np.divide(part, whole, out=np.ones_like(whole), where=whole != 0)
 
 
 def misplaced(counts: Counts, cutoff_px: int) -> np.ndarray:
