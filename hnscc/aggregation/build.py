@@ -157,7 +157,10 @@ def _names(result: Result) -> Columns:
 
 
 def _epochs(result: Result) -> Columns:
-    return _columns_of(result.history) | _names(result)
+    """A trial's epochs; what else its history may hold stands in no table."""
+    names = schema("epochs").names
+    history = _columns_of(result.history)
+    return {name: history[name] for name in names if name in history} | _names(result)
 
 
 def _finite(table: pa.Table) -> pa.Table:

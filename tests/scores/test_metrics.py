@@ -19,7 +19,7 @@ from hnscc.scores.counts import (
     positive,
     stack,
 )
-from hnscc.scores.metrics import DICE, JACCARD, dice, jaccard, soft_jaccard
+from hnscc.scores.metrics import DICE, JACCARD, METRICS, dice, jaccard, soft_jaccard
 
 
 def counts(*cases: tuple[int, int, int]) -> Counts:
@@ -184,3 +184,16 @@ def test_rates_without_a_denominator_are_none():
     no_negative = classify(counts((9, 9, 9)), 9, "slice")
     assert (no_negative.sensitivity, no_negative.specificity) == (1.0, None)
     assert classify(counts((9, 9, 9))[np.array([False])], 9, "slice").accuracy is None
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_a_metric_keeps_its_own_promises(metric):
+    """The value of empty masks, the range, and the best value of a perfect prediction."""
+    assert METRICS[metric.name] is metric
+    assert float(metric.function(0, 0, 0)) == metric.empty_value
+    draw = np.random.default_rng(0)
+    pred, truth = draw.integers(0, 30, (2, 500))
+    found = metric.of(Counts(draw.integers(0, np.minimum(pred, truth) + 1), pred, truth))
+    lowest, highest = metric.range
+    assert found.dtype == np.float64 and lowest <= found.min() and found.max() <= highest
+    assert float(metric.function(7, 7, 7)) == (highest if metric.higher_is_better else lowest)
