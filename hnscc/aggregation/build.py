@@ -175,18 +175,18 @@ def _finite(table: pa.Table) -> pa.Table:
 def _slices(results: Results) -> Iterable[Columns]:
     """Every completed trial at 0.5, then the median trial at its chosen threshold too."""
     chosen = {
-        median.result.trial: median
+        median.result.trial: (median.chosen, median.k)
         for variant in results.medians.values()
         for median in variant["corrected"]
-        if median and median.chosen is not None and median.k != HALF
+        if median and median.chosen is not None and median.k is not None and median.k != HALF
     }
     cutoff_px = results.study.evaluation.cutoff_px
     for each in results.results:
         if each.counts is not None:
             fold = results.folds[each.trial.fold]
             yield _slice_part(each, fold, each.counts, HALF, cutoff_px)
-            if median := chosen.get(each.trial):
-                yield _slice_part(each, fold, median.chosen, median.k, cutoff_px)
+            if each.trial in chosen:
+                yield _slice_part(each, fold, *chosen[each.trial], cutoff_px)
 
 
 def _slice_part(result: Result, fold: Fold, counts: Counts, k: int, cutoff_px: int) -> Columns:
@@ -200,8 +200,8 @@ def _slice_part(result: Result, fold: Fold, counts: Counts, k: int, cutoff_px: i
 
 def _thresholds(results: Results) -> Iterable[Columns]:
     for variant in results.study.variants:
-        for median in results.medians[variant]["corrected"]:
-            for split in SPLITS if median else ():
+        for median in filter(None, results.medians[variant]["corrected"]):
+            for split in SPLITS:
                 counts = median.sweeps[split]
                 yield {
                     "variant": variant,

@@ -11,9 +11,11 @@ import numpy as np
 from hnscc.aggregation.results import Cases, Results, cases_of, lacking, repeat_cases
 from hnscc.aggregation.summary import in_set
 from hnscc.base.seeds import generator
+from hnscc.scores.arrays import Bools
 from hnscc.scores.counts import SLICE_SETS, Counts
+from hnscc.scores.differences import median_differences
 from hnscc.scores.metrics import METRICS, Level, metrics_at
-from hnscc.scores.stats import Comparison, holm, median_differences, signed_rank
+from hnscc.scores.paired_tests import Comparison, holm, signed_rank
 from hnscc.study.schema import Study
 
 Row = dict[str, Any]
@@ -97,7 +99,7 @@ def _bootstrap(study: Study, a: Side, b: Side, slice_set: str) -> Found:
     return {each.name: comparison for each, comparison in zip(metrics, found, strict=True)}
 
 
-def _same_for_all(repeats: Counts, slice_set: str) -> np.ndarray:
+def _same_for_all(repeats: Counts, slice_set: str) -> Bools:
     """Which slices stand in a set that truth alone decides, lesion or all: bool (N,) of counts (R, N)."""
     truth = repeats.truth[0]
     return truth > 0 if slice_set == "lesion" else np.ones(len(truth), bool)

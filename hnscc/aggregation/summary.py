@@ -8,6 +8,7 @@ import numpy as np
 
 from hnscc.aggregation.results import Cases, Median, Results, cases_of, lacking, repeat_cases
 from hnscc.base.seeds import generator
+from hnscc.scores.arrays import Bools
 from hnscc.scores.counts import (
     CONVENTIONS,
     SLICE_SETS,
@@ -16,8 +17,9 @@ from hnscc.scores.counts import (
     classify,
     outcomes,
 )
+from hnscc.scores.describe import Line, fit_line, spread
+from hnscc.scores.intervals import Interval, pooled_intervals
 from hnscc.scores.metrics import DICE, metrics_at
-from hnscc.scores.stats import Interval, Line, fit_line, pooled_intervals, spread
 from hnscc.scores.thresholds import READINGS, Reading
 from hnscc.study.plan import SPLITS
 from hnscc.study.schema import Study
@@ -28,15 +30,17 @@ OUTCOME_COUNTS = tuple(each.name for each in fields(Classification))
 RATES = ("sensitivity", "specificity", "accuracy")
 
 
-def in_set(counts: Counts, slice_set: str, cutoff_px: int, convention: str = "slice") -> np.ndarray:
+def in_set(counts: Counts, slice_set: str, cutoff_px: int, convention: str = "slice") -> Bools:
     """Which slices stand in a set, bool (N,): true_positive by convention, lesion, all, partial."""
     if slice_set == "true_positive":
-        return outcomes(counts, cutoff_px, convention) == "tp"
+        found: Bools = outcomes(counts, cutoff_px, convention) == "tp"
+        return found
     if slice_set == "lesion":
         return counts.truth > 0
     if slice_set == "partial":
         scores = DICE.of(counts)
-        return (scores > 0) & (scores < 1)
+        partial: Bools = np.logical_and(scores > 0, scores < 1)
+        return partial
     return np.ones(len(counts), bool)
 
 
@@ -55,7 +59,7 @@ def _pooled_row(results: Results, variant: str, split: str) -> Row:
     if cases is not None and not len(cases.patient):
         reasons.append("no slice in this split")
         cases = None
-    row |= _pooled(cases and cases.counts)
+    row |= _pooled(None if cases is None else cases.counts)
     row |= {"n_empty": None if cases is None else int(cases.counts.empty.sum())}
     row |= _intervals(results.study, variant, split, cases, reasons)
     return row | {"reason": _join(reasons)}
@@ -118,9 +122,10 @@ def _threshold(medians: Medians) -> tuple[float | None, list[str | None]]:
     reason = lacking(medians)
     if reason:
         return None, [reason]
-    if len({each.k for each in medians}) == 1:
-        return medians[0].k / 1000, []
-    each_own = ", ".join(f"f{each.fold.number} {each.k / 1000:.3f}" for each in medians)
+    chosen = [(each.fold.number, each.k / 1000) for each in medians if each and each.k is not None]
+    if len({threshold for _, threshold in chosen}) == 1:
+        return chosen[0][1], []
+    each_own = ", ".join(f"f{fold} {threshold:.3f}" for fold, threshold in chosen)
     return None, [f"each fold has its own threshold: {each_own}"]
 
 
@@ -175,7 +180,7 @@ def classification_rows(results: Results) -> Iterator[Row]:
                 row |= {"cutoff_px": cutoff_px, "n": None if cases is None else len(cases.counts)}
                 found = None if cases is None else classify(cases.counts, cutoff_px, convention)
                 row |= _classified(found, OUTCOME_COUNTS)
-                yield row | {"reason": _join([*reasons, found and _no_rate(found)])}
+                yield row | {"reason": _join([*reasons, _no_rate(found)])}
 
 
 def _classified(found: Classification | None, counts: tuple[str, ...]) -> Row:
@@ -183,7 +188,9 @@ def _classified(found: Classification | None, counts: tuple[str, ...]) -> Row:
     return {name: getattr(found, name, None) for name in (*counts, *RATES)}
 
 
-def _no_rate(found: Classification) -> str | None:
+def _no_rate(found: Classification | None) -> str | None:
+    if found is None:
+        return None
     lacks = {
         "no slice": found.accuracy is None,
         "no positive slice: no sensitivity": found.sensitivity is None,
@@ -230,8 +237,8 @@ def _read(medians: Medians, reading: Reading, cutoff_px: int) -> Row:
     cases = cases_of(medians, "test")
     found = None if cases is None else classify(cases.counts, cutoff_px, reading.convention)
     row |= _classified(found, ("tp", "tn", "fp", "fn", "misplaced"))
-    row |= _pooled(cases and cases.counts, "pooled_{}")
-    reasons.append(found and _no_rate(found))
+    row |= _pooled(None if cases is None else cases.counts, "pooled_{}")
+    reasons.append(_no_rate(found))
     scored = cases if reading.slice_k is None else cases_of(medians, "test", at_half=True)
     row |= _means_of_set(scored, reading, cutoff_px, reasons)
     return row | {"reason": _join(reasons)}

@@ -4,15 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from hnscc.scores.arrays import Floats
 from hnscc.scores.counts import Counts
 
 # What a value may be of: one slice, one scan, one patient, or all slices of a split taken as one.
 Level = Literal["slice", "scan", "patient", "pooled"]
 # Pixels of overlap, prediction and truth, of one shape -> float64 of that shape.
-Score = Callable[[ArrayLike, ArrayLike, ArrayLike], NDArray[np.float64]]
+Score = Callable[[ArrayLike, ArrayLike, ArrayLike], Floats]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,6 @@ class Metric:
     function: Score
     decimals: int = 3
 
-    def of(self, counts: Counts) -> NDArray[np.float64]:
+    def of(self, counts: Counts) -> Floats:
         """Its value of every case: float64 of the shape of `counts`."""
         return self.function(counts.overlap, counts.pred, counts.truth)

@@ -1,19 +1,20 @@
 """Metrics of overlap, from pixel counts."""
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from hnscc.scores.arrays import Floats
 from hnscc.scores.metrics.metric import Level, Metric
 
 EVERY_LEVEL: frozenset[Level] = frozenset({"slice", "scan", "patient", "pooled"})
 
 
-def dice(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> NDArray[np.float64]:
+def dice(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> Floats:
     """2 |A and B| / (|A| + |B|) of pixel counts, float64 0..1; 1 where both are empty (paper section 2.4)."""
     return ratio(2 * np.asarray(overlap), np.asarray(pred) + np.asarray(truth))
 
 
-def jaccard(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> NDArray[np.float64]:
+def jaccard(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> Floats:
     """|A and B| / |A or B| of pixel counts, float64 0..1; 1 where both are empty (paper, section 2.4)."""
     return ratio(overlap, np.asarray(pred) + np.asarray(truth) - np.asarray(overlap))
 
@@ -28,10 +29,11 @@ def soft_jaccard(probabilities: ArrayLike, masks: ArrayLike) -> float:
     return float(ratio(overlap, p.sum() + m.sum() - overlap))
 
 
-def ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
+def ratio(part: ArrayLike, whole: ArrayLike) -> Floats:
     """part / whole as float64; 1 where whole is 0."""
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
-    return np.divide(part, whole, out=np.ones_like(whole), where=whole != 0)
+    found: Floats = np.divide(part, whole, out=np.ones_like(whole), where=whole != 0)
+    return found
 
 
 DICE = Metric(
