@@ -32,7 +32,7 @@ class Table:
 _REPEATS = " ".join(pattern for pattern in METRIC_COLUMNS if "_repeats_" in pattern)
 TABLES: dict[str, Table] = {
     "cohort": Table(
-        "scan, fold, split",
+        "scan, fold and split",
         ("patient_id scan_id fold split slices positive_slices used_positive used_negative",),
     ),
     "trials": Table(
@@ -46,11 +46,11 @@ TABLES: dict[str, Table] = {
         ),
     ),
     "epochs": Table(
-        "completed trial, epoch",
+        "epoch of a completed trial",
         ("trial_id variant fold repeat epoch train_loss val_loss val_soft_jaccard seconds",),
     ),
     "slices": Table(
-        "completed trial, threshold (0.5; of the median model the chosen one too), slice",
+        "slice, completed trial and threshold (0.5; of the median model the chosen one too)",
         (
             "trial_id variant fold repeat split patient_id scan_id z threshold truth_px pred_px overlap_px",
             PerMetric("slice", "{}"),
@@ -58,11 +58,11 @@ TABLES: dict[str, Table] = {
         ),
     ),
     "thresholds": Table(
-        "variant, fold, split, threshold; of the median model",
+        "variant, fold, split and threshold, by the median model",
         ("variant fold split threshold", PerMetric("pooled", "{}"), "chosen"),
     ),
     "pooled": Table(
-        "variant, split; the median models of all folds (Table 1)",
+        "variant and split, by the median models of all folds (Table 1 of the paper)",
         (
             "variant split threshold",
             PerMetric("pooled", "{}"),
@@ -74,7 +74,7 @@ TABLES: dict[str, Table] = {
         ),
     ),
     "per_slice": Table(
-        "variant, split, slice set (Table 2)",
+        "variant, split and set of slices (Table 2 of the paper)",
         (
             "variant split slice_set threshold n n_empty patients",
             PerMetric("slice", "{}_mean {}_sd"),
@@ -82,25 +82,25 @@ TABLES: dict[str, Table] = {
         ),
     ),
     "comparisons": Table(
-        "pair of variants, metric, slice set, unit, method; on the test slices",
+        "pair of variants, metric, set of slices, unit and method, on the test slices",
         (
             "variant_a variant_b metric slice_set unit method n n_nonzero statistic p smallest_p p_holm",
             "difference low high reason",
         ),
     ),
     "classification": Table(
-        "variant, split, convention (Table 3)",
+        "variant, split and convention (Table 3 of the paper)",
         (
             "variant split convention threshold cutoff_px n tp tn fp fn misplaced small_truth",
             "sensitivity specificity accuracy reason",
         ),
     ),
     "regression": Table(
-        "variant, split (Fig. 4)",
+        "variant and split (Fig. 4 of the paper)",
         ("variant split slice_set threshold n slope intercept r2 reason",),
     ),
     "protocol": Table(
-        "variant, reading; on the test slices",
+        "variant and reading of the protocol, on the test slices",
         (
             "variant reading median_on threshold_on threshold slice_set slice_threshold convention n n_empty",
             PerMetric("slice", "{} {}_sd"),
@@ -136,7 +136,7 @@ def _fields(table: str) -> Iterator[pa.Field]:
         for name in group.split():
             kind, meaning = column(name)
             if (table, name) == ("slices", "misplaced"):
-                kind, meaning = YES, "truth and prediction both reach cutoff_px and share no pixel"
+                kind, meaning = YES, "whether truth and prediction both reach cutoff_px and share no pixel"
             yield pa.field(name, kind, metadata={"description": meaning})
 
 
