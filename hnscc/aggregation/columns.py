@@ -88,9 +88,10 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "patients": (WHOLE, "number of patients behind the row"),
     "slice_set": (
         TEXT,
-        "which slices count: lesion (truth holds a pixel), all, partial (as in the paper's code: Dice neither 0 nor 1), "
-        "or true_positive: predicted and true from cutoff_px on. In `protocol` these are tp by the row's convention, so "
-        "the paper's (overlap) leaves misplaced slices out; elsewhere by the slice convention, which keeps them",
+        "which slices count: lesion (truth holds a pixel), all, partial (as in the paper's code: Dice is neither 0 "
+        "nor 1), or true_positive: predicted and true from cutoff_px on. In `protocol` these are tp by the row's "
+        "convention, so the paper's (overlap) leaves misplaced slices out; elsewhere by the slice convention, which "
+        "keeps them",
     ),
     "n": (WHOLE, "number of slices; in `comparisons`, number of pairs of slices or patients"),
     "n_empty": (WHOLE, "number of these slices whose truth and prediction are both empty"),
@@ -114,7 +115,8 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     ),
     "p_holm": (
         REAL,
-        "p corrected by Holm's method over the pairs of variants within metric, slice_set, unit and method that have a p",
+        "p corrected by Holm's method over the pairs of variants that have one, within metric, slice_set, unit and "
+        "method",
     ),
     "difference": (
         REAL,
@@ -124,8 +126,8 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "high": (REAL, "upper end of the 95 % interval of difference (bootstrap)"),
     "convention": (
         TEXT,
-        "how a slice is judged whose truth and prediction both reach cutoff_px: slice: it is tp. lesion: it is fn where "
-        "they share no pixel (misplaced), else tp. overlap: it is fp where they share none, else tp",
+        "what a misplaced slice counts as, whose truth and prediction both reach cutoff_px and share no pixel: tp "
+        "(slice), fn (lesion) or fp (overlap, the paper's)",
     ),
     "cutoff_px": (WHOLE, "number of pixels from which on a slice counts as positive"),
     "tp": (WHOLE, "number of true positive slices"),
@@ -155,9 +157,9 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "rank": (WHOLE, "rank of the configuration, the winner's being 1; more repeats go before a higher score"),
     "place": (
         TEXT,
-        "what became of it: winner; not_distinguished (from the winner); dismissed (worse by a paired test); set_aside "
-        "(one repeat, which nothing can be tested on); stopped (across epochs); failed; untrained (the budget was spent "
-        "before)",
+        "what became of it: winner; not_distinguished (from the winner); dismissed (worse by a paired test); "
+        "set_aside (one repeat, which nothing can be tested on); stopped (across epochs); failed; untrained (the "
+        "budget was spent before)",
     ),
     "written": (YES, "whether it stands in winners.yaml"),
     "score": (REAL, "mean over its repeats of best_val_soft_jaccard"),

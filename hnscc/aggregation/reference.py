@@ -14,10 +14,10 @@ from hnscc.scores.metrics import METRICS, Metric
 COMMAND = "python -m hnscc.aggregation.reference > docs/reference/tables.md"
 TYPES = {TEXT: "text", WHOLE: "whole number", REAL: "real number", YES: "yes or no"}
 INTRODUCTION = """
-A run folder holds its tables as Parquet files, `tables/NAME.parquet`; the same descriptions travel in them as metadata.
-`hnscc query RUN "SQL"` asks them by SQL, and `pandas.read_parquet` opens them. A value that does not exist is null, and
-the column `reason` of its row, where the table has one, says why. Rows stand in a fixed order, and two runs of one study
-give the same values but for `seconds`.
+A run folder holds its tables as Parquet files, `tables/NAME.parquet`, and what is said of columns here travels in them
+as metadata. `hnscc query RUN "SQL"` asks them by SQL; `pandas.read_parquet` opens them. A value that does not exist is
+null, and the column `reason` of its row, where the table has one, says why. Rows stand in a fixed order, and two runs
+of one study give the same values but for `seconds`. 'The paper' is the one that the protocol comes from.
 """.strip()
 
 
@@ -52,14 +52,8 @@ def _metrics() -> Iterator[str]:
 def _metric(metric: Metric) -> tuple[str, ...]:
     lowest, highest = metric.range
     better = "higher" if metric.higher_is_better else "lower"
-    return (
-        f"`{metric.name}`",
-        metric.label,
-        metric.unit or "none",
-        f"{lowest:g} to {highest:g}",
-        better,
-        metric.when_empty,
-    )
+    said = (metric.label, metric.unit or "none", f"{lowest:g} to {highest:g}", better, metric.when_empty)
+    return f"`{metric.name}`", *said
 
 
 def _rows(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:

@@ -7,6 +7,7 @@ from small_tables import at, check_tables, hand_run, row, rows
 
 from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.schemas import schema
+from hnscc.scores.metrics import METRICS
 from hnscc.study.run_folder import RunFolder
 
 
@@ -128,7 +129,7 @@ def test_hand_protocol_readings(hand):
 
 def test_hand_comparisons(hand):
     found = rows(hand, "comparisons")
-    assert len(found) == 2 * 3 * 3
+    assert len(found) == len(METRICS) * 3 * 3
     assert all(each["p"] is None and each["p_holm"] is None and each["reason"] for each in found)
     slices = row(hand, "comparisons", metric="dice", slice_set="lesion", unit="slice")
     assert (slices["variant_a"], slices["variant_b"]) == ("pet", "pet_mri")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 from hnscc.scores.counts import THRESHOLDS, Counts, count, positive
-from hnscc.scores.metrics import DICE
+from hnscc.scores.metrics import DICE, METRICS
 from hnscc.scores.thresholds import choose_threshold, median_position, score_trial, sweep
 
 
@@ -97,15 +97,15 @@ def test_collapsed_looks_at_validation_and_test_only():
     found = score_trial(levels, masks, ["train", "validation", "test"])
     assert found["collapsed"] is True
     assert found["highest_probability"] == 32767 / 65535
-    assert found["scores"] == {
-        "train": {"dice": 1.0, "jaccard": 1.0},
-        "validation": {"dice": 0.0, "jaccard": 0.0},
-        "test": {"dice": 0.0, "jaccard": 0.0},
-    }
+    assert found["scores"].keys() == {"train", "validation", "test"}
+    for split, score in (("train", 1.0), ("validation", 0.0), ("test", 0.0)):
+        scores = found["scores"][split]
+        assert scores.keys() == METRICS.keys() and scores["dice"] == scores["jaccard"] == score
     levels[2, 0, 0] = 32768
     assert score_trial(levels, masks, ["train", "validation", "test"])["collapsed"] is False
 
 
 def test_a_split_without_slices_has_no_score():
     found = score_trial(np.zeros((1, 2, 2), np.uint16), np.zeros((1, 2, 2), np.uint8), ["test"])
-    assert found["scores"] == {"test": {"dice": 1.0, "jaccard": 1.0}}
+    assert found["scores"] == {"test": {name: metric.empty_value for name, metric in METRICS.items()}}
+    assert (found["scores"]["test"]["dice"], found["scores"]["test"]["jaccard"]) == (1.0, 1.0)
