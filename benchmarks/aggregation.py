@@ -33,7 +33,8 @@ from figures import ROUNDS, Figure, in_turn, ratios, tell
 from hnscc.aggregation.build import save_tables
 from hnscc.aggregation.results import Fold, Median, Result, Results
 from hnscc.aggregation.schemas import TABLES, schema
-from hnscc.scores.metrics import CONVENTIONS, SLICE_SETS, THRESHOLDS, Counts
+from hnscc.scores.counts import CONVENTIONS, SLICE_SETS, THRESHOLDS, Counts
+from hnscc.scores.metrics import DICE
 from hnscc.scores.thresholds import READINGS, choose_threshold, median_position
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import parse_study
@@ -116,7 +117,7 @@ def _medians(
     found = {}
     for name, reading in READINGS.items():
         rows = fold.split == reading.median_on
-        scores = [float(each.counts[rows].pooled().dice) for each in results]
+        scores = [float(DICE.of(each.counts[rows].pooled())) for each in results]
         result = results[median_position(scores, range(len(results)))]
         k, reason = choose_threshold(sweeps[reading.threshold_on], reading.rule)
         found[name] = (Median(result, fold, k, reason, sweeps, _counts(draw, truth, skill)),)
@@ -378,7 +379,7 @@ def _read(results: Results, test: pd.DataFrame, median: Median, reading: Any) ->
     part = at(median.result.counts) if reading.slice_k else chosen
     sets = in_sets(part) | {
         "true_positive": by_convention(part, reading.convention) == "tp",
-        "partial": (part.dice > 0) & (part.dice < 1),
+        "partial": (DICE.of(part) > 0) & (DICE.of(part) < 1),
     }
     part = part[sets[reading.slice_set]]
     row = {"threshold": median.k / 1000, "slice_threshold": (reading.slice_k or median.k) / 1000}

@@ -24,10 +24,11 @@ from hnscc.aggregation.summary import (
 )
 from hnscc.base.encode import parquet_bytes
 from hnscc.base.files import write_bytes
-from hnscc.scores.metrics import HALF, OUTCOMES, THRESHOLDS, Counts, misplaced, outcome_codes
+from hnscc.scores.counts import HALF, OUTCOMES, THRESHOLDS, Counts, misplaced, outcome_codes
+from hnscc.scores.metrics import metrics_at
 from hnscc.study.plan import SPLITS
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.records import UNUSABLE
+from hnscc.training.records import UNUSABLE, Completed
 
 Columns = dict[str, Any]
 COLUMN = np.ndarray | pa.Array | pa.ChunkedArray
@@ -61,16 +62,31 @@ def build_table(name: str, results: Results) -> pa.Table:
     return BUILDERS[name](results)
 
 
-def _from_rows(name: str, rows: Iterable[Columns]) -> pa.Table:
-    """Absent keys are null; keys that the table does not have are left out."""
+def table_of_rows(name: str, rows: Iterable[Columns]) -> pa.Table:
+    """The table of rows that each give every column of it, None where a value does not exist. Else ValueError."""
     rows = list(rows)
     wanted = schema(name)
-    return pa.table([pa.array([row.get(field.name) for row in rows], field.type) for field in wanted], wanted)
+    for row in rows:
+        _check_columns(name, row, wanted)
+    return pa.table([pa.array([row[field.name] for row in rows], field.type) for field in wanted], wanted)
 
 
-def _from_parts(name: str, parts: list[Columns]) -> pa.Table:
-    """Parts of equal length columns, one after another; a single value stands for a whole column."""
+def _check_columns(name: str, given: Columns, wanted: pa.Schema) -> None:
+    names = set(wanted.names)
+    if given.keys() != names:
+        absent, unknown = sorted(names - given.keys()), sorted(given.keys() - names)
+        raise ValueError(
+            f"a row of table `{name}` must give each of its columns and no other: "
+            f"absent {', '.join(absent) or 'none'}; unknown {', '.join(unknown) or 'none'}"
+        )
+
+
+def table_of_parts(name: str, parts: list[Columns]) -> pa.Table:
+    """The table of parts, one after another, whose columns are of equal length; a single value stands for a whole
+    column. ValueError where a part lacks a column of the table, or gives another."""
     wanted = schema(name)
+    for part in parts:
+        _check_columns(name, part, wanted)
     part_of_row = np.repeat(np.arange(len(parts)), [_rows(each) for each in parts])
     return pa.table(
         [_column([part[field.name] for part in parts], field.type, part_of_row) for field in wanted], wanted
@@ -111,23 +127,28 @@ def trial_rows(results: Results) -> Iterable[Columns]:
         row = {"trial_id": each.trial.trial_id, "variant": each.trial.variant, "fold": each.trial.fold}
         row |= {"repeat": each.trial.repeat, "seed": each.seed, "status": each.status, "reason": each.reason}
         row["is_median"] = each.trial.trial_id in medians
-        if each.status == "completed":
-            row |= _completed(each, results.folds[each.trial.fold])
-        yield row
+        yield row | _recorded(each) | _pooled_at_half(each, results.folds[each.trial.fold])
 
 
 _RECORDED = ("best_epoch", "epochs", "stop_reason", "best_val_soft_jaccard", "seconds", "device")
 
 
-def _completed(result: Result, fold: Fold) -> Columns:
-    row = {name: getattr(result.record, name) for name in _RECORDED}
-    row["weights_sha256"] = result.record.files.get("weights.safetensors")
-    row |= {"collapsed": result.collapsed, "highest_probability": result.highest_probability}
+def _recorded(result: Result) -> Columns:
+    """What only a completed trial has, but its scores; None of any other."""
+    record = result.record if isinstance(result.record, Completed) else None
+    row: Columns = {name: getattr(record, name, None) for name in _RECORDED}
+    row["weights_sha256"] = record.files.get("weights.safetensors") if record else None
+    return row | {"collapsed": result.collapsed, "highest_probability": result.highest_probability}
+
+
+def _pooled_at_half(result: Result, fold: Fold) -> Columns:
+    """The pooled scores of each split at 0.5; None of a split without slices, and of a trial that is not completed."""
+    row: Columns = {}
     for split, short in zip(SPLITS, ("train", "val", "test"), strict=True):
         rows = fold.rows[split]
-        if len(rows):
-            pooled = result.counts[rows].pooled()
-            row |= {f"{short}_dice": float(pooled.dice), f"{short}_jaccard": float(pooled.jaccard)}
+        pooled = result.counts[rows].pooled() if result.counts is not None and len(rows) else None
+        for metric in metrics_at("pooled"):
+            row[f"{short}_{metric.name}"] = None if pooled is None else float(metric.of(pooled))
     return row
 
 
@@ -137,7 +158,10 @@ def _names(result: Result) -> Columns:
 
 
 def _epochs(result: Result) -> Columns:
-    return _columns_of(result.history) | _names(result)
+    """A trial's epochs; what else its history may hold stands in no table."""
+    names = schema("epochs").names
+    history = _columns_of(result.history)
+    return {name: history[name] for name in names if name in history} | _names(result)
 
 
 def _finite(table: pa.Table) -> pa.Table:
@@ -152,24 +176,24 @@ def _finite(table: pa.Table) -> pa.Table:
 def _slices(results: Results) -> Iterable[Columns]:
     """Every completed trial at 0.5, then the median trial at its chosen threshold too."""
     chosen = {
-        median.result.trial: median
+        median.result.trial: (median.chosen, median.k)
         for variant in results.medians.values()
         for median in variant["corrected"]
-        if median and median.chosen is not None and median.k != HALF
+        if median and median.chosen is not None and median.k is not None and median.k != HALF
     }
     cutoff_px = results.study.evaluation.cutoff_px
     for each in results.results:
         if each.counts is not None:
             fold = results.folds[each.trial.fold]
             yield _slice_part(each, fold, each.counts, HALF, cutoff_px)
-            if median := chosen.get(each.trial):
-                yield _slice_part(each, fold, median.chosen, median.k, cutoff_px)
+            if each.trial in chosen:
+                yield _slice_part(each, fold, *chosen[each.trial], cutoff_px)
 
 
 def _slice_part(result: Result, fold: Fold, counts: Counts, k: int, cutoff_px: int) -> Columns:
     places = {name: fold.slices[name] for name in ("split", "patient_id", "scan_id", "z")}
     pixels = {"truth_px": counts.truth, "pred_px": counts.pred, "overlap_px": counts.overlap}
-    scores = {"dice": counts.dice, "jaccard": counts.jaccard}
+    scores = {metric.name: metric.of(counts) for metric in metrics_at("slice")}
     outcome = pa.array(OUTCOMES).take(pa.array(outcome_codes(counts, cutoff_px)))
     judged = {"outcome": outcome, "misplaced": misplaced(counts, cutoff_px)}
     return _names(result) | places | {"threshold": k / 1000} | pixels | scores | judged
@@ -177,32 +201,31 @@ def _slice_part(result: Result, fold: Fold, counts: Counts, k: int, cutoff_px: i
 
 def _thresholds(results: Results) -> Iterable[Columns]:
     for variant in results.study.variants:
-        for median in results.medians[variant]["corrected"]:
-            for split in SPLITS if median else ():
+        for median in filter(None, results.medians[variant]["corrected"]):
+            for split in SPLITS:
                 counts = median.sweeps[split]
                 yield {
                     "variant": variant,
                     "fold": median.fold.number,
                     "split": split,
                     "threshold": THRESHOLDS / 1000,
-                    "dice": counts.dice,
-                    "jaccard": counts.jaccard,
                     "chosen": np.equal(THRESHOLDS, median.k or 0),
+                    **{metric.name: metric.of(counts) for metric in metrics_at("pooled")},
                 }
 
 
 def _rowwise(name: str, rows: Callable[[Results], Iterable[Columns]]) -> Callable[[Results], pa.Table]:
-    return lambda results: _from_rows(name, rows(results))
+    return lambda results: table_of_rows(name, rows(results))
 
 
 BUILDERS: dict[str, Callable[[Results], pa.Table]] = {
-    "cohort": lambda results: _from_parts("cohort", [_columns_of(fold.cohort) for fold in results.folds]),
+    "cohort": lambda results: table_of_parts("cohort", [_columns_of(fold.cohort) for fold in results.folds]),
     "trials": _rowwise("trials", trial_rows),
     "epochs": lambda results: _finite(
-        _from_parts("epochs", [_epochs(each) for each in results.results if each.history is not None])
+        table_of_parts("epochs", [_epochs(each) for each in results.results if each.history is not None])
     ),
-    "slices": lambda results: _from_parts("slices", list(_slices(results))),
-    "thresholds": lambda results: _from_parts("thresholds", list(_thresholds(results))),
+    "slices": lambda results: table_of_parts("slices", list(_slices(results))),
+    "thresholds": lambda results: table_of_parts("thresholds", list(_thresholds(results))),
     "pooled": _rowwise("pooled", pooled_rows),
     "per_slice": _rowwise("per_slice", per_slice_rows),
     "comparisons": _rowwise("comparisons", comparison_rows),

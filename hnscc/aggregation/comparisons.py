@@ -4,19 +4,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import combinations, groupby
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from hnscc.aggregation.results import Cases, Results, cases_of, lacking, repeat_cases
 from hnscc.aggregation.summary import in_set
 from hnscc.base.seeds import generator
-from hnscc.scores.metrics import SLICE_SETS, Counts, dice, jaccard
-from hnscc.scores.stats import Comparison, holm, median_differences, signed_rank
+from hnscc.scores.arrays import Bools
+from hnscc.scores.counts import SLICE_SETS, Counts
+from hnscc.scores.differences import median_differences
+from hnscc.scores.metrics import METRICS, Level, metrics_at
+from hnscc.scores.paired_tests import Comparison, holm, signed_rank
 from hnscc.study.schema import Study
 
 Row = dict[str, Any]
-SCORES = {"dice": dice, "jaccard": jaccard}
+Found = dict[str, Comparison]  # by the name of the metric
 FAMILY = ("metric", "slice_set", "unit", "method")
 
 
@@ -56,46 +59,54 @@ def _family(row: Row) -> tuple[str, ...]:
 
 def _pair_rows(study: Study, a: Side, b: Side) -> Iterator[Row]:
     found = {(each, *test): TESTS[test](study, a, b, each) for each in SLICE_SETS for test in TESTS}
-    for place, metric in enumerate(SCORES):
+    for metric in METRICS:
         for (slice_set, unit, method), comparisons in found.items():
-            row = {"variant_a": a.variant, "variant_b": b.variant, "metric": metric, "slice_set": slice_set}
-            yield row | {"unit": unit, "method": method} | asdict(comparisons[place])
+            if metric in comparisons:
+                row = {"variant_a": a.variant, "variant_b": b.variant, "metric": metric}
+                row |= {"slice_set": slice_set, "unit": unit, "method": method}
+                yield row | asdict(comparisons[metric])
 
 
-def _wilcoxon(unit: str, study: Study, a: Side, b: Side, slice_set: str) -> list[Comparison]:
+def _none(level: Level, reason: str) -> Found:
+    return {each.name: Comparison(n=0, reason=reason) for each in metrics_at(level)}
+
+
+def _wilcoxon(unit: Literal["slice", "patient"], study: Study, a: Side, b: Side, slice_set: str) -> Found:
     """The median models at their chosen thresholds, over the slices that stand in the set for both."""
+    kept = []
     for each in (a, b):
-        if each.reason:
-            return [Comparison(n=0, reason=f"{each.variant}: {each.reason}")] * len(SCORES)
-    cutoff_px = study.evaluation.cutoff_px
-    sides = (a.median, b.median)
-    common = np.logical_and(*(in_set(each.counts, slice_set, cutoff_px) for each in sides))
-    kept = [each[common] for each in sides]
-    counts = [each.counts if unit == "slice" else each.by_patient() for each in kept]
-    return [signed_rank(*(getattr(each, metric) for each in counts), unit) for metric in SCORES]
+        if each.median is None:
+            return _none(unit, f"{each.variant}: {each.reason}")
+        kept.append(each.median)
+    stands = [in_set(each.counts, slice_set, study.evaluation.cutoff_px) for each in kept]
+    common = [each[stands[0] & stands[1]] for each in kept]
+    of_a, of_b = (each.counts if unit == "slice" else each.by_patient() for each in common)
+    return {each.name: signed_rank(each.of(of_a), each.of(of_b), unit) for each in metrics_at(unit)}
 
 
-def _bootstrap(study: Study, a: Side, b: Side, slice_set: str) -> list[Comparison]:
+def _bootstrap(study: Study, a: Side, b: Side, slice_set: str) -> Found:
     """All repeats at 0.5: the set must be the same for all, so true positives have none."""
     if slice_set == "true_positive":
-        reason = "the true positive slices differ from repeat to repeat"
-        return [Comparison(n=0, reason=reason)] * len(SCORES)
+        return _none("pooled", "the true positive slices differ from repeat to repeat")
     for each in (a, b):
         if not len(each.repeats.counts):
-            return [Comparison(n=0, reason=f"{each.variant}: no repeat is completed")] * len(SCORES)
-    kept = [each.repeats[_same_for_all(each.repeats.counts, slice_set)].by_patient() for each in (a, b)]
+            return _none("pooled", f"{each.variant}: no repeat is completed")
+    of_a, of_b = (each.repeats[_same_for_all(each.repeats.counts, slice_set)].by_patient() for each in (a, b))
     draw = generator(study.seed, "comparisons", a.variant, b.variant, slice_set)
-    return median_differences(*kept, list(SCORES.values()), draw, study.evaluation.bootstraps)
+    metrics = metrics_at("pooled")
+    scores = [each.function for each in metrics]
+    found = median_differences(of_a, of_b, scores, draw, study.evaluation.bootstraps)
+    return {each.name: comparison for each, comparison in zip(metrics, found, strict=True)}
 
 
-def _same_for_all(repeats: Counts, slice_set: str) -> np.ndarray:
+def _same_for_all(repeats: Counts, slice_set: str) -> Bools:
     """Which slices stand in a set that truth alone decides, lesion or all: bool (N,) of counts (R, N)."""
     truth = repeats.truth[0]
     return truth > 0 if slice_set == "lesion" else np.ones(len(truth), bool)
 
 
-# (unit, method) -> what gives a comparison for each of SCORES.
-TESTS: dict[tuple[str, str], Callable[[Study, Side, Side, str], list[Comparison]]] = {
+# (unit, method) -> what gives a comparison by each metric that has a value of the unit; the bootstrap pools patients.
+TESTS: dict[tuple[str, str], Callable[[Study, Side, Side, str], Found]] = {
     ("slice", "wilcoxon"): partial(_wilcoxon, "slice"),
     ("patient", "wilcoxon"): partial(_wilcoxon, "patient"),
     ("patient", "bootstrap"): _bootstrap,

@@ -1,4 +1,4 @@
-"""How well the repeats of a variant say where their median lies, and how many it takes to say it better.
+"""Which variants of a run folder have enough repeats by now, and which trials are due next.
 
 What is looked at is what Table 1 tells of the repeats: the pooled Dice of the test slices at 0.5. It is looked at for
 its spread alone: neither its height nor a difference between variants decides how many repeats are trained. Looking
@@ -6,70 +6,22 @@ again and again does not cost the interval its level: it covers the median about
 simulation, for with few values it covers it more often.
 """
 
-import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from statistics import median
-
-import numpy as np
-import scipy.stats
+from dataclasses import replace
 
 from hnscc.aggregation.results import Results, load_fold, load_trial, repeat_cases
-from hnscc.scores.stats import LEVEL, median_interval
+from hnscc.scores.metrics import DICE
+from hnscc.scores.repeats import is_known_within
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study, UntilPrecise
 
 STEP = 4  # repeats between two looks
-# The median of n normal values varies as their mean does, times this (large n).
-MEDIAN_FACTOR = math.sqrt(math.pi / 2)
 
 
-@dataclass(frozen=True)
-class Needed:
-    """From a pilot: how many repeats a precision needs, and the 95 % range of that, since the pilot's own standard
-    deviation is known no better. None below two repeats."""
-
-    pilot: int
-    sd: float | None
-    repeats: int | None
-    low: int | None
-    high: int | None
-
-
-def looks(rule: UntilPrecise) -> list[int]:
-    """After how many repeats a variant is looked at."""
+def looks_at(rule: UntilPrecise) -> list[int]:
+    """The numbers of repeats after which the rule looks at a variant."""
     return [*range(rule.first, rule.max, STEP), rule.max]
-
-
-def half_width(scores: list[float]) -> float | None:
-    """How far the 95 % interval of the median reaches to its farther side; None where there is none."""
-    interval = median_interval(scores)
-    if interval.low is None or interval.high is None:
-        return None
-    middle = median(scores)
-    return max(interval.high - middle, middle - interval.low)
-
-
-def is_precise(scores: list[float], until: float) -> bool:
-    width = half_width(scores)
-    return width is not None and width <= until
-
-
-def needed(scores: list[float], until: float) -> Needed:
-    """Repeats such that the interval of the median reaches `until` to either side, were they spread normally."""
-    n = len(scores)
-    if n < 2:
-        return Needed(n, None, None, None, None)
-    sd = float(np.std(scores, ddof=1))
-    ends = [sd * math.sqrt((n - 1) / scipy.stats.chi2.ppf(q, n - 1)) for q in (1 - LEVEL / 2, LEVEL / 2)]
-    counts = [_count(each, until) for each in (sd, *ends)]
-    return Needed(n, sd, *counts)
-
-
-def _count(sd: float, until: float) -> int:
-    z = scipy.stats.norm.ppf(1 - LEVEL / 2)
-    return max(6, math.ceil((z * MEDIAN_FACTOR * sd / until) ** 2))
 
 
 def due(study: Study, left: Sequence[Trial]) -> list[Trial]:
@@ -80,13 +32,14 @@ def due(study: Study, left: Sequence[Trial]) -> list[Trial]:
     wanted = []
     for variant in study.variants:
         own = [trial for trial in left if trial.variant == variant]
-        look = min((look for look in looks(rule) if any(trial.repeat < look for trial in own)), default=0)
+        look = min((look for look in looks_at(rule) if any(trial.repeat < look for trial in own)), default=0)
         wanted += [trial for trial in own if trial.repeat < look]
     return sorted(wanted, key=lambda trial: trial.repeat)
 
 
 def settle(folder: RunFolder, study: Study, left: Iterable[Trial]) -> Study:
-    """The study with what is enough by now: each variant's first look at which it was precise.
+    """The study with what is enough by now: each variant's first look that found its median known
+    within `until`.
 
     left: trials that are neither completed nor failed; not asked for where nobody looks. The same trials settle the
     same, however often they were cut short between.
@@ -100,11 +53,11 @@ def settle(folder: RunFolder, study: Study, left: Iterable[Trial]) -> Study:
     enough = {}
     for variant in study.variants:
         own = [trial.repeat for trial in left if trial.variant == variant]
-        for look in looks(rule):
+        for look in looks_at(rule):
             if any(repeat < look for repeat in own):
                 break
             results = results or _read(folder, study)
-            if is_precise(_scores(results, variant, look), rule.until):
+            if is_known_within(_scores(results, variant, look), rule.until):
                 enough[variant] = look
                 break
     return study.model_copy(update={"repeats": rule.model_copy(update={"enough": enough})})
@@ -127,4 +80,4 @@ def _read(folder: RunFolder, study: Study) -> Results:
 
 def _scores(results: Results, variant: str, repeats: int) -> list[float]:
     first = replace(results, results=tuple(each for each in results.results if each.trial.repeat < repeats))
-    return repeat_cases(first, variant, "test").counts.pooled().dice.tolist()
+    return [float(each) for each in DICE.of(repeat_cases(first, variant, "test").counts.pooled())]

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, sha256, storage_errors
 from hnscc.base.locations import Place
-from hnscc.scores.metrics import HALF, Counts, concatenate, count, positive, stack
+from hnscc.scores.counts import HALF, Counts, concatenate, count, positive, stack
+from hnscc.scores.metrics import DICE
 from hnscc.scores.thresholds import READINGS, Reading, choose_threshold, highest, median_position, sweep
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import load_study
@@ -248,7 +249,7 @@ def _medians(run: RunFolder, results: list[Result], fold: Fold) -> dict[str, Med
 
 
 def _median_result(completed: list[Result], fold: Fold, split: str) -> Result:
-    scores = [float(each.counts[fold.rows[split]].pooled().dice) for each in completed]
+    scores = [float(DICE.of(each.counts[fold.rows[split]].pooled())) for each in completed]
     return completed[median_position(scores, [each.trial.repeat for each in completed])]
 
 

@@ -1,39 +1,46 @@
 """The rows of the tables that summarise a study: of the corrected reading, and of all three side by side."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 
 from hnscc.aggregation.results import Cases, Median, Results, cases_of, lacking, repeat_cases
 from hnscc.base.seeds import generator
-from hnscc.scores.metrics import (
+from hnscc.scores.arrays import Bools
+from hnscc.scores.counts import (
     CONVENTIONS,
     SLICE_SETS,
     Classification,
     Counts,
     classify,
-    dice,
-    jaccard,
     outcomes,
 )
-from hnscc.scores.stats import fit_line, pooled_intervals, spread
+from hnscc.scores.describe import Line, fit_line, spread
+from hnscc.scores.intervals import Interval, pooled_intervals
+from hnscc.scores.metrics import DICE, metrics_at
 from hnscc.scores.thresholds import READINGS, Reading
 from hnscc.study.plan import SPLITS
+from hnscc.study.schema import Study
 
 Row = dict[str, Any]
 Medians = tuple[Median | None, ...]
+OUTCOME_COUNTS = tuple(each.name for each in fields(Classification))
+RATES = ("sensitivity", "specificity", "accuracy")
 
 
-def in_set(counts: Counts, slice_set: str, cutoff_px: int, convention: str = "slice") -> np.ndarray:
+def in_set(counts: Counts, slice_set: str, cutoff_px: int, convention: str = "slice") -> Bools:
     """Which slices stand in a set, bool (N,): true_positive by convention, lesion, all, partial."""
     if slice_set == "true_positive":
-        return outcomes(counts, cutoff_px, convention) == "tp"
+        found: Bools = outcomes(counts, cutoff_px, convention) == "tp"
+        return found
     if slice_set == "lesion":
         return counts.truth > 0
     if slice_set == "partial":
-        return (counts.dice > 0) & (counts.dice < 1)
+        scores = DICE.of(counts)
+        partial: Bools = np.logical_and(scores > 0, scores < 1)
+        return partial
     return np.ones(len(counts), bool)
 
 
@@ -45,38 +52,55 @@ def pooled_rows(results: Results) -> Iterator[Row]:
 
 def _pooled_row(results: Results, variant: str, split: str) -> Row:
     medians = results.medians[variant]["corrected"]
-    bootstraps = results.study.evaluation.bootstraps
     threshold, reasons = _threshold(medians)
     row = {"variant": variant, "split": split, "threshold": threshold}
     row |= _at_half(medians, split) | _repeats(results, variant, split, reasons)
     cases = cases_of(medians, split)
     if cases is not None and not len(cases.patient):
         reasons.append("no slice in this split")
-    elif cases is not None:
-        row |= _pooled(cases.counts) | {"n_empty": int(cases.counts.empty.sum())}
-        draw = generator(results.study.seed, "pooled", variant, split)
-        intervals = pooled_intervals(cases.by_patient(), (dice, jaccard), draw, bootstraps)
-        for name, interval in zip(("dice", "jaccard"), intervals, strict=True):
-            row |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
-            reasons.append(interval.reason)
+        cases = None
+    row |= _pooled(None if cases is None else cases.counts)
+    row |= {"n_empty": None if cases is None else int(cases.counts.empty.sum())}
+    row |= _intervals(results.study, variant, split, cases, reasons)
     return row | {"reason": _join(reasons)}
 
 
-def _pooled(counts: Counts, ending: str = "") -> Row:
-    pooled = counts.pooled()
-    return {f"dice{ending}": float(pooled.dice), f"jaccard{ending}": float(pooled.jaccard)}
+def _pooled(counts: Counts | None, column: str = "{}") -> Row:
+    """The pooled score by each metric, in the column named so; None without counts."""
+    pooled = None if counts is None else counts.pooled()
+    return {
+        column.format(metric.name): None if pooled is None else float(metric.of(pooled))
+        for metric in metrics_at("pooled")
+    }
+
+
+def _intervals(study: Study, variant: str, split: str, cases: Cases | None, reasons: list[str | None]) -> Row:
+    """The interval of each pooled score over patients, all of the same resamples."""
+    metrics = metrics_at("pooled")
+    found = [Interval(None, None)] * len(metrics)
+    if cases is not None:
+        draw = generator(study.seed, "pooled", variant, split)
+        scores = [metric.function for metric in metrics]
+        found = pooled_intervals(cases.by_patient(), scores, draw, study.evaluation.bootstraps)
+    row: Row = {}
+    for metric, interval in zip(metrics, found, strict=True):
+        row |= {f"{metric.name}_low": interval.low, f"{metric.name}_high": interval.high}
+        reasons.append(interval.reason)
+    return row
 
 
 def _at_half(medians: Medians, split: str) -> Row:
     """What needs no chosen threshold: scores at 0.5, how much was scored, whether it collapsed."""
     cases = cases_of(medians, split, at_half=True)
     if cases is None or not len(cases.patient):
-        return {}
-    return _pooled(cases.counts, "_at_half") | {
+        absent = ("slices", "patients", "collapsed", "highest_probability")
+        return _pooled(None, "{}_at_half") | dict.fromkeys(absent)
+    results = [each.result for each in medians if each is not None]
+    return _pooled(cases.counts, "{}_at_half") | {
         "slices": len(cases.counts),
         "patients": len(np.unique(cases.patient)),
-        "collapsed": all(each.result.collapsed for each in medians),
-        "highest_probability": max(each.result.highest_probability for each in medians),
+        "collapsed": all(each.collapsed for each in results),
+        "highest_probability": max(each.highest_probability or 0.0 for each in results),
     }
 
 
@@ -85,9 +109,9 @@ def _repeats(results: Results, variant: str, split: str, reasons: list[str | Non
     status = [each.status for each in results.of(variant)]
     pooled = repeat_cases(results, variant, split).counts.pooled()
     row: Row = {"repeats": len(pooled)} | {each: status.count(each) for each in ("failed", "missing")}
-    for name in ("dice", "jaccard"):
-        found = asdict(spread(getattr(pooled, name)))
-        row |= {f"{name}_repeats_{key}": value for key, value in found.items() if key != "n"}
+    for metric in metrics_at("pooled"):
+        found = asdict(spread(metric.of(pooled)))
+        row |= {f"{metric.name}_repeats_{key}": value for key, value in found.items() if key != "n"}
     if len(pooled) < 2:
         reasons.append("no repeat is completed" if not len(pooled) else "one repeat: no sd over repeats")
     return row
@@ -98,9 +122,10 @@ def _threshold(medians: Medians) -> tuple[float | None, list[str | None]]:
     reason = lacking(medians)
     if reason:
         return None, [reason]
-    if len({each.k for each in medians}) == 1:
-        return medians[0].k / 1000, []
-    each_own = ", ".join(f"f{each.fold.number} {each.k / 1000:.3f}" for each in medians)
+    chosen = [(each.fold.number, each.k / 1000) for each in medians if each and each.k is not None]
+    if len({threshold for _, threshold in chosen}) == 1:
+        return chosen[0][1], []
+    each_own = ", ".join(f"f{fold} {threshold:.3f}" for fold, threshold in chosen)
     return None, [f"each fold has its own threshold: {each_own}"]
 
 
@@ -123,18 +148,24 @@ def per_slice_rows(results: Results) -> Iterator[Row]:
 
 def _slice_means(cases: Cases | None, slice_set: str, cutoff_px: int) -> tuple[Row, str | None]:
     if cases is None:
-        return {}, None
+        return dict.fromkeys(("n", "n_empty", "patients")) | _means(None, "{}_mean"), None
     cases = cases[in_set(cases.counts, slice_set, cutoff_px)]
     row: Row = {
         "n": len(cases.counts),
         "n_empty": int(cases.counts.empty.sum()),
         "patients": len(np.unique(cases.patient)),
     }
-    for name in ("dice", "jaccard"):
-        found = spread(getattr(cases.counts, name))
-        row |= {f"{name}_mean": found.mean, f"{name}_sd": found.sd}
     lack = {0: "no slice in this set", 1: "one slice: no sd"}.get(len(cases.counts))
-    return row, lack
+    return row | _means(cases.counts, "{}_mean"), lack
+
+
+def _means(counts: Counts | None, column: str) -> Row:
+    """Mean, in the column named so, and standard deviation over the slices, by each metric; None without counts."""
+    row: Row = {}
+    for metric in metrics_at("slice"):
+        found = spread(np.zeros(0) if counts is None else metric.of(counts))
+        row |= {column.format(metric.name): found.mean, f"{metric.name}_sd": found.sd}
+    return row
 
 
 def classification_rows(results: Results) -> Iterator[Row]:
@@ -146,20 +177,20 @@ def classification_rows(results: Results) -> Iterator[Row]:
             cases = cases_of(medians, split)
             for convention in CONVENTIONS:
                 row = {"variant": variant, "split": split, "convention": convention, "threshold": threshold}
-                row |= {"cutoff_px": cutoff_px}
-                lack = None
-                if cases is not None:
-                    found = classify(cases.counts, cutoff_px, convention)
-                    row |= {"n": len(cases.counts), **_rates(found), **asdict(found)}
-                    lack = _no_rate(found)
-                yield row | {"reason": _join([*reasons, lack])}
+                row |= {"cutoff_px": cutoff_px, "n": None if cases is None else len(cases.counts)}
+                found = None if cases is None else classify(cases.counts, cutoff_px, convention)
+                row |= _classified(found, OUTCOME_COUNTS)
+                yield row | {"reason": _join([*reasons, _no_rate(found)])}
 
 
-def _rates(found: Classification) -> Row:
-    return {name: getattr(found, name) for name in ("sensitivity", "specificity", "accuracy")}
+def _classified(found: Classification | None, counts: tuple[str, ...]) -> Row:
+    """These counts, then the rates; None without a classification."""
+    return {name: getattr(found, name, None) for name in (*counts, *RATES)}
 
 
-def _no_rate(found: Classification) -> str | None:
+def _no_rate(found: Classification | None) -> str | None:
+    if found is None:
+        return None
     lacks = {
         "no slice": found.accuracy is None,
         "no positive slice: no sensitivity": found.sensitivity is None,
@@ -175,17 +206,12 @@ def regression_rows(results: Results) -> Iterator[Row]:
         for split in SPLITS:
             row = {"variant": variant, "split": split, "slice_set": "all", "threshold": threshold}
             cases = cases_of(medians, split)
-            lack = None
-            if cases is not None:
-                line = fit_line(cases.counts.truth, cases.counts.pred)
-                row |= {
-                    "n": len(cases.counts),
-                    "slope": line.slope,
-                    "intercept": line.intercept,
-                    "r2": line.r2,
-                }
-                lack = line.reason
-            yield row | {"reason": _join([*reasons, lack])}
+            row["n"] = None if cases is None else len(cases.counts)
+            line = (
+                Line(None, None, None) if cases is None else fit_line(cases.counts.truth, cases.counts.pred)
+            )
+            row |= asdict(line)
+            yield row | {"reason": _join([*reasons, line.reason])}
 
 
 def protocol_rows(results: Results) -> Iterator[Row]:
@@ -209,19 +235,19 @@ def _read(medians: Medians, reading: Reading, cutoff_px: int) -> Row:
     }
     row["trial_ids"] = " ".join(each.result.trial.trial_id for each in medians if each) or None
     cases = cases_of(medians, "test")
-    if cases is not None:
-        found = classify(cases.counts, cutoff_px, reading.convention)
-        kept = ("tp", "tn", "fp", "fn", "misplaced")
-        row |= _rates(found) | {each: getattr(found, each) for each in kept}
-        row |= {f"pooled_{each}": value for each, value in _pooled(cases.counts).items()}
-        reasons.append(_no_rate(found))
+    found = None if cases is None else classify(cases.counts, cutoff_px, reading.convention)
+    row |= _classified(found, ("tp", "tn", "fp", "fn", "misplaced"))
+    row |= _pooled(None if cases is None else cases.counts, "pooled_{}")
+    reasons.append(_no_rate(found))
     scored = cases if reading.slice_k is None else cases_of(medians, "test", at_half=True)
-    if scored is not None:
-        counts = scored.counts[in_set(scored.counts, reading.slice_set, cutoff_px, reading.convention)]
-        row |= {"n": len(counts), "n_empty": int(counts.empty.sum())}
-        for name in ("dice", "jaccard"):
-            found = spread(getattr(counts, name))
-            row |= {name: found.mean, f"{name}_sd": found.sd}
-        lack = {0: f"no {reading.slice_set} slice", 1: "one slice: no sd"}
-        reasons.append(lack.get(len(counts)))
+    row |= _means_of_set(scored, reading, cutoff_px, reasons)
     return row | {"reason": _join(reasons)}
+
+
+def _means_of_set(cases: Cases | None, reading: Reading, cutoff_px: int, reasons: list[str | None]) -> Row:
+    """The mean scores of the slices that a reading takes."""
+    if cases is None:
+        return {"n": None, "n_empty": None} | _means(None, "{}")
+    counts = cases.counts[in_set(cases.counts, reading.slice_set, cutoff_px, reading.convention)]
+    reasons.append({0: f"no {reading.slice_set} slice", 1: "one slice: no sd"}.get(len(counts)))
+    return {"n": len(counts), "n_empty": int(counts.empty.sum())} | _means(counts, "{}")

@@ -11,10 +11,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from hnscc.aggregation.enough_repeats import needed, scores_of
+from hnscc.aggregation.enough_repeats import scores_of
 from hnscc.base.locations import Place
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
+from hnscc.scores.repeats import needed
 from hnscc.study.plan import SPLITS, Trial, plan_trials
 from hnscc.study.ranges import check_search, number_of
 from hnscc.study.run_folder import RunFolder

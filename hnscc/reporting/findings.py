@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from hnscc.reporting.blocks import Points, Row, Section, Text, listed, p_value, score, several, signed
 from hnscc.reporting.report_tables import Source, number_range, pair, split_counts
-from hnscc.scores.stats import FEWEST_PAIRS
+from hnscc.scores.paired_tests import FEWEST_PAIRS
 from hnscc.study import paper
 from hnscc.study.schema import Study
 

@@ -17,7 +17,7 @@ from hnscc.reporting import figures
 from hnscc.reporting.blocks import Picture, Row, Table, score, table, whole
 from hnscc.reporting.overlays import KINDS, Example, choose_examples, examples_figure
 from hnscc.reporting.report_tables import Source
-from hnscc.scores.metrics import HALF, positive
+from hnscc.scores.counts import HALF, positive
 from hnscc.study.plan import find_trial
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study

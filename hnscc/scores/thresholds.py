@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hnscc.scores.metrics import HALF, LEVELS, THRESHOLDS, Counts, count, positive
+from hnscc.scores.arrays import Bools, Integers, Levels
+from hnscc.scores.counts import HALF, LEVELS, THRESHOLDS, Counts, count, positive
+from hnscc.scores.metrics import DICE, metrics_at
 from hnscc.study.plan import SPLITS
 
 _GRID = np.arange(LEVELS + 1) * 1000 // LEVELS  # level q -> the highest k with q / 65535 >= k / 1000
@@ -35,41 +39,41 @@ READINGS = {
 }
 
 
-def score_trial(probabilities: np.ndarray, masks: np.ndarray, splits: Sequence[str]) -> dict:
+def score_trial(probabilities: Levels, masks: NDArray[np.uint8], splits: Sequence[str]) -> dict[str, Any]:
     """The scores of a trial's record, from its stored probabilities: pooled per split at 0.5.
 
-    probabilities uint16 (N, H, W), masks 0/1 (N, H, W), splits: N names. Gives `scores` {split:
-    {dice, jaccard}} of the splits that hold a slice, `collapsed` (no pixel of validation or test at or above
-    0.5) and `highest_probability` (0..1, of validation and test).
+    probabilities uint16 (N, H, W), masks 0/1 (N, H, W), splits: N names. Gives `scores` {split: {metric: value}} of
+    the splits that hold a slice, `collapsed` (no pixel of validation or test at or above 0.5) and
+    `highest_probability` (0..1, of validation and test).
     """
-    splits = np.asarray(splits)
+    split_of = np.asarray(splits)
     counts = count(positive(probabilities, HALF), np.asarray(masks, bool))
-    pooled = {split: counts[splits == split].pooled() for split in SPLITS if (splits == split).any()}
+    pooled = {split: counts[split_of == split].pooled() for split in SPLITS if split in splits}
     return {
         "scores": {
-            split: {"dice": float(each.dice), "jaccard": float(each.jaccard)}
+            split: {metric.name: float(metric.of(each)) for metric in metrics_at("pooled")}
             for split, each in pooled.items()
         },
-        "collapsed": bool(counts.pred[splits != "train"].sum() == 0),
-        "highest_probability": highest(probabilities[splits != "train"]),
+        "collapsed": bool(counts.pred[split_of != "train"].sum() == 0),
+        "highest_probability": highest(probabilities[split_of != "train"]),
     }
 
 
-def highest(probabilities: np.ndarray) -> float:
+def highest(probabilities: Levels) -> float:
     """The highest of stored probabilities, 0..1; 0 where there is none."""
     return int(probabilities.max(initial=0)) / LEVELS
 
 
-def sweep(probabilities: np.ndarray, masks: np.ndarray) -> Counts:
+def sweep(probabilities: Levels, masks: Bools) -> Counts:
     """Pooled counts at all 1000 thresholds: arrays (1000,), index k - 1.
 
     probabilities uint16, masks bool, of one shape.
     """
-    reached = [_reach(probabilities[masks]), _reach(probabilities)]
-    return Counts(*reached, np.full(len(THRESHOLDS), np.count_nonzero(masks), np.int64))
+    truth = np.full(len(THRESHOLDS), np.count_nonzero(masks), np.int64)
+    return Counts(_reach(probabilities[masks]), _reach(probabilities), truth)
 
 
-def _reach(levels: np.ndarray) -> np.ndarray:
+def _reach(levels: Levels) -> Integers:
     """How many of the levels reach each threshold: one histogram, then sums from the top."""
     histogram = np.bincount(levels.ravel(), minlength=LEVELS + 1)
     per_step = np.bincount(_GRID, histogram, 1001).astype(np.int64)
@@ -88,7 +92,8 @@ def choose_threshold(pooled: Counts, rule: str) -> tuple[int | None, str | None]
         return None, "no lesion pixel in the split that the threshold is chosen on"
     if pooled.overlap[0] == 0:
         return None, "pooled Dice is 0 at every threshold from 0.001 to 1 in the split it is chosen on"
-    best = THRESHOLDS[pooled.dice == pooled.dice.max()]
+    scores = DICE.of(pooled)
+    best = THRESHOLDS[scores == scores.max()]
     if rule == "first":
         return int(best[0]), None
     runs = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)

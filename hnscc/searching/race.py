@@ -25,16 +25,15 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean, median
 
 import numpy as np
-import scipy.stats
 
-from hnscc.scores.stats import LEAST
+from hnscc.scores.intervals import FEWEST_FOR_MEAN, mean_interval
+from hnscc.scores.paired_tests import Paired, paired_t
 from hnscc.study.ranges import Setting, kept_of, number_of, rungs_of
 from hnscc.study.schema import Search
 
 Key = tuple[int, int]  # configuration, repeat; both from 0
 Wanted = dict[Key, int | None]  # up to which epoch; None: to the end
 Propose = Callable[[Sequence[tuple[Setting, float]], int], list[Setting]]
-FEWEST_SCORES = 3  # the t interval of two repeats is 25 times as wide as they lie apart: it says nothing
 
 NO_SCORE = {
     "failed": "a training failed",
@@ -335,15 +334,15 @@ class Race:
         """Best first: more repeats before a higher score (a lucky first repeat is no lead), ties in their order."""
         return sorted(members, key=lambda c: (-self.repeats(c), -self.score(c), c))
 
-    def _tests(self, running: list[int]) -> dict[int, "Paired"]:
-        """Of each configuration against the first of `running`; see `paired`."""
+    def _tests(self, running: list[int]) -> dict[int, Paired]:
+        """Of each configuration against the first of `running`; see `paired_t`."""
         leader, *others = running
         tests = {}
         for c in others:
             n = self.repeats(c)
             block = [each for each in running if self.repeats(each) >= n]
             scores = np.array([self.scores(each)[:n] for each in block])
-            tests[c] = paired(scores, block.index(leader), block.index(c))
+            tests[c] = paired_t(scores, block.index(leader), block.index(c))
         return tests
 
     # --- the end
@@ -360,7 +359,7 @@ class Race:
         rest = [c for c in every if c not in order]
         return [self._standing(c, winner, tests.get(c), level) for c in [*order, *rest]]
 
-    def _standing(self, c: int, winner: int | None, test: "Paired | None", level: float) -> Standing:
+    def _standing(self, c: int, winner: int | None, test: Paired | None, level: float) -> Standing:
         scores = self.scores(c)
         place = self.places.get(c)
         if c == winner:
@@ -371,13 +370,13 @@ class Race:
         reason = None
         if not scores:
             reason = NO_SCORE[place]
-        elif len(scores) < FEWEST_SCORES:
-            reason = f"an interval needs at least {FEWEST_SCORES} repeats"
-        shown = {} if test is None else test.shown()
+        elif len(scores) < FEWEST_FOR_MEAN:
+            reason = f"an interval needs at least {FEWEST_FOR_MEAN} repeats"
+        shown = {} if test is None else _shown(test)
         return Standing(c, place, len(scores), *found, self.rounds.get(c, 0), reason=reason, **shown)
 
 
-def _judged(test: "Paired | None", level: float) -> str:
+def _judged(test: Paired | None, level: float) -> str:
     """The place of one that is still in the race at its end, beside the winner."""
     if test is None:
         return "untrained"
@@ -390,54 +389,13 @@ def _described(scores: list[float]) -> tuple[float | None, float | None, float |
     """Mean, standard deviation (n - 1), and the ends of the 95 % t interval of the mean."""
     if not scores:
         return None, None, None, None
-    mean = fmean(scores)
     sd = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
-    if sd is None or len(scores) < FEWEST_SCORES:
-        return mean, sd, None, None
-    half = float(scipy.stats.t.ppf(0.975, len(scores) - 1)) * sd / math.sqrt(len(scores))
-    return mean, sd, mean - half, mean + half
+    interval = mean_interval(scores)
+    return fmean(scores), sd, interval.low, interval.high
 
 
-@dataclass(frozen=True)
-class Paired:
-    """The leader's scores less another's: mean over n repeats, its standard error, degrees of freedom, one-sided p."""
-
-    n: int
-    difference: float
-    error: float | None
-    degrees: float
-    p: float | None
-
-    def shown(self) -> dict[str, float | int | None]:
-        half = None if self.error is None else float(scipy.stats.t.ppf(0.975, self.degrees)) * self.error
-        low, high = (None, None) if half is None else (self.difference - half, self.difference + half)
-        ends = {"behind_low": low, "behind_high": high}
-        return {"pairs": self.n, "behind": self.difference, "p_worse": self.p} | ends
-
-
-def paired(scores: np.ndarray, leader: int, other: int) -> Paired:
-    """Is row `other` worse than row `leader`? A t test of their paired differences.
-
-    scores: (K, n), rows configurations, columns repeats that share their seeds. A few pairs alone say
-    little of how they vary: the variance is that of the two-way residuals over all K rows (configurations
-    and repeats taken out, as in a randomised block design), or the pair's own where that is larger. Degrees of
-    freedom: n - 1 of the pair's own; of the block (n - 1) times the rows less one, or, where few rows hold most of the
-    spread (others have collapsed to a constant), times Satterthwaite's effective number of them. No p where n is 1.
-    """
-    rows, n = scores.shape
-    differences = scores[leader] - scores[other]
-    mean = float(differences.mean())
-    if n < 2:
-        return Paired(n, mean, None, 0, None)
-    residuals = scores - scores.mean(1, keepdims=True) - scores.mean(0, keepdims=True) + scores.mean()
-    spreads = (residuals**2).sum(1)
-    block, own = 2 * float(spreads.sum()) / ((rows - 1) * (n - 1)), float(differences.var(ddof=1))
-    degrees = float(n - 1)
-    if block > own:
-        effective = float(spreads.sum() ** 2 / (spreads**2).sum())  # rows, were all as uneven as these
-        degrees *= min(rows - 1.0, effective)
-    variance = max(block, own)
-    error = math.sqrt(variance / n)
-    if error == 0:
-        return Paired(n, mean, error, degrees, LEAST if mean > 0 else 1.0)
-    return Paired(n, mean, error, degrees, max(LEAST, float(scipy.stats.t.sf(mean / error, degrees))))
+def _shown(test: Paired) -> dict[str, float | int | None]:
+    """A test by the fields of a standing."""
+    interval = test.interval()
+    ends = {"behind_low": interval.low, "behind_high": interval.high}
+    return {"pairs": test.n, "behind": test.difference, "p_worse": test.p} | ends

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hnscc.aggregation.build import build_table
+from hnscc.aggregation.columns import REAL, TEXT, WHOLE, YES
 from hnscc.aggregation.results import Fold, Result, Results, load_fold, load_trial
-from hnscc.aggregation.schemas import REAL, SEARCH_TABLES, TEXT, WHOLE, YES, schema
+from hnscc.aggregation.schemas import SEARCH_TABLES, schema
 from hnscc.base.encode import parquet_bytes
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, write_bytes, write_sealed, write_text

@@ -150,7 +150,7 @@ class Variant(Settings):
 class UntilPrecise(Settings):
     """Repeats of a variant until the median of their pooled test Dice at 0.5 is known well enough, at most `max`.
 
-    until: the 95 % interval of the median (scores.stats.median_interval) reaches at most so far to either side. Looked
+    until: the 95 % interval of the median (intervals.median_interval) reaches at most so far to either side. Looked
     at after `first` repeats and after every fourth more. enough: written by `hnscc run`: the
     variants that were precise enough, and after how many repeats.
     """

@@ -2,41 +2,14 @@
 
 import numpy as np
 import pytest
-import scipy.stats
-from hypothesis import given
-from hypothesis import strategies as st
 from run_folders import Case, add_failure, add_trial, small_study, write_run
 
-from hnscc.aggregation.enough_repeats import due, half_width, is_precise, looks, needed, scores_of, settle
+from hnscc.aggregation.enough_repeats import due, looks_at, scores_of, settle
 from hnscc.base.errors import InputError
-from hnscc.scores.stats import median_interval
+from hnscc.scores.intervals import median_interval
+from hnscc.scores.repeats import is_known_within, needed
 from hnscc.study.loading import parse_study
 from hnscc.study.plan import SPLITS, plan_trials
-
-
-@pytest.mark.parametrize(("n", "k"), [(6, 1), (8, 1), (9, 2), (10, 2), (15, 4), (20, 6), (25, 8), (50, 18)])
-def test_the_interval_of_a_median_is_the_tabled_pair_of_order_statistics(n, k):
-    """k-th lowest to k-th highest: Conover's, Dixon and Massey's tables."""
-    found = median_interval(list(range(1, n + 1))[::-1])
-    assert (found.low, found.high) == (k, n + 1 - k)
-
-
-@given(st.integers(6, 300))
-def test_it_holds_the_median_with_95_percent_and_the_next_narrower_one_does_not(n):
-    k = int(median_interval(list(range(1, n + 1))).low)
-    outside = 2 * scipy.stats.binom.cdf(k - 1, n, 0.5)
-    assert outside <= 0.05 < 2 * scipy.stats.binom.cdf(k, n, 0.5)
-
-
-def test_five_values_have_none():
-    assert median_interval([1, 2, 3, 4, 5]).low is None
-    assert "at least 6" in median_interval([1, 2, 3, 4, 5]).reason
-    assert half_width([0.5] * 5) is None
-    assert not is_precise([0.5] * 5, 0.9)
-
-
-def test_the_farther_side_counts():
-    assert half_width([0.1, 0.5, 0.5, 0.5, 0.5, 0.6]) == pytest.approx(0.4)
 
 
 def study_until(until: float, most: int = 14, **settings):
@@ -44,9 +17,9 @@ def study_until(until: float, most: int = 14, **settings):
 
 
 def test_looks_are_every_fourth_repeat_and_the_last():
-    assert looks(study_until(0.1, most=14).repeats) == [6, 10, 14]
-    assert looks(study_until(0.1, most=15).repeats) == [6, 10, 14, 15]
-    assert looks(study_until(0.1, most=6).repeats) == [6]
+    assert looks_at(study_until(0.1, most=14).repeats) == [6, 10, 14]
+    assert looks_at(study_until(0.1, most=15).repeats) == [6, 10, 14, 15]
+    assert looks_at(study_until(0.1, most=6).repeats) == [6]
 
 
 def test_what_is_due_is_all_before_the_next_look():
@@ -106,15 +79,6 @@ def test_a_pilot_tells_how_many_repeats_a_precision_needs(trained):
     assert needed([0.5], 0.05).repeats is None
 
 
-def test_repeats_so_found_are_precise_in_four_of_ten_studies_or_more():
-    """Normal scores: with the number that a large pilot asks for, the interval's farther side is about as long as
-    wanted, now a little longer, now a little shorter."""
-    draw = np.random.default_rng(0)
-    n = needed(draw.normal(0.6, 0.05, 2000).tolist(), 0.02).repeats
-    widths = [half_width(draw.normal(0.6, 0.05, n).tolist()) for _ in range(400)]
-    assert 0.015 < np.median(widths) < 0.027
-
-
 @pytest.mark.parametrize("until", [0.02, 0.03])
 def test_stopping_when_precise_keeps_the_coverage_near_its_level(until):
     """1,000 studies of normal repeats, at most 50, until 0.02 and 0.03 of SD 0.05: looked at again and again, the
@@ -123,8 +87,8 @@ def test_stopping_when_precise_keeps_the_coverage_near_its_level(until):
     rule = study_until(until, most=50).repeats
     for seed in range(1000):
         scores = np.random.default_rng(seed).normal(0.6, 0.05, 50)
-        for look in looks(rule):
-            if is_precise(scores[:look].tolist(), rule.until):
+        for look in looks_at(rule):
+            if is_known_within(scores[:look].tolist(), rule.until):
                 break
         interval = median_interval(scores[:look].tolist())
         covered += interval.low <= 0.6 <= interval.high

@@ -8,20 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, f1_score, jaccard_score
 
-from hnscc.scores.metrics import (
+from hnscc.scores.counts import (
     CONVENTIONS,
     Counts,
     classify,
     concatenate,
     count,
-    dice,
-    jaccard,
     misplaced,
     outcomes,
     positive,
-    soft_jaccard,
     stack,
 )
+from hnscc.scores.metrics import DICE, JACCARD, METRICS, dice, jaccard, soft_jaccard
 
 
 def counts(*cases: tuple[int, int, int]) -> Counts:
@@ -54,8 +52,8 @@ def test_count_and_pooling_by_hand():
     found = count(pred, truth)
     assert (found.overlap.tolist(), found.pred.tolist(), found.truth.tolist()) == ([1, 0], [2, 0], [2, 0])
     assert found.empty.tolist() == [False, True]
-    assert found.dice.tolist() == [0.5, 1.0]
-    assert float(found.pooled().jaccard) == pytest.approx(1 / 3)
+    assert DICE.of(found).tolist() == [0.5, 1.0]
+    assert float(JACCARD.of(found.pooled())) == pytest.approx(1 / 3)
     both = concatenate([found, found]).by_group(np.array([0, 1, 1, 0]), 3)
     assert (both.overlap.tolist(), both.truth.tolist()) == ([1, 1, 0], [2, 2, 0])
 
@@ -75,10 +73,10 @@ def test_scores_agree_with_scikit_learn(seed):
     found = count(pred, truth)
     for case in range(len(pred)):
         p, t = pred[case].ravel(), truth[case].ravel()
-        assert found.dice[case] == pytest.approx(f1_score(t, p, zero_division=1.0), abs=1e-12)
-        assert found.jaccard[case] == pytest.approx(jaccard_score(t, p, zero_division=1.0), abs=1e-12)
-    assert float(found.pooled().dice) == pytest.approx(f1_score(truth.ravel(), pred.ravel()), abs=1e-12)
-    assert float(found.pooled().jaccard) == pytest.approx(
+        assert DICE.of(found)[case] == pytest.approx(f1_score(t, p, zero_division=1.0), abs=1e-12)
+        assert JACCARD.of(found)[case] == pytest.approx(jaccard_score(t, p, zero_division=1.0), abs=1e-12)
+    assert float(DICE.of(found.pooled())) == pytest.approx(f1_score(truth.ravel(), pred.ravel()), abs=1e-12)
+    assert float(JACCARD.of(found.pooled())) == pytest.approx(
         jaccard_score(truth.ravel(), pred.ravel()), abs=1e-12
     )
 
@@ -91,10 +89,10 @@ def test_scores_agree_with_monai():
     found = count(pred, truth)
     tensors = [torch.from_numpy(each[:, None].astype(np.float32)) for each in (pred, truth)]
     their_dice = compute_dice(*tensors, ignore_empty=False).numpy().ravel()
-    np.testing.assert_allclose(found.dice, their_dice, atol=1e-6)
+    np.testing.assert_allclose(DICE.of(found), their_dice, atol=1e-6)
     their_jaccard = compute_iou(*tensors, ignore_empty=False).numpy().ravel()
-    np.testing.assert_allclose(found.jaccard, their_jaccard, atol=1e-6)
-    assert found.empty.sum() == 1 and found.jaccard[found.empty] == 1
+    np.testing.assert_allclose(JACCARD.of(found), their_jaccard, atol=1e-6)
+    assert found.empty.sum() == 1 and JACCARD.of(found)[found.empty] == 1
 
 
 @given(st.integers(0, 65535), st.integers(1, 1000))
@@ -186,3 +184,16 @@ def test_rates_without_a_denominator_are_none():
     no_negative = classify(counts((9, 9, 9)), 9, "slice")
     assert (no_negative.sensitivity, no_negative.specificity) == (1.0, None)
     assert classify(counts((9, 9, 9))[np.array([False])], 9, "slice").accuracy is None
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_a_metric_keeps_its_own_promises(metric):
+    """The value of empty masks, the range, and the best value of a perfect prediction."""
+    assert METRICS[metric.name] is metric
+    assert float(metric.function(0, 0, 0)) == metric.empty_value
+    draw = np.random.default_rng(0)
+    pred, truth = draw.integers(0, 30, (2, 500))
+    found = metric.of(Counts(draw.integers(0, np.minimum(pred, truth) + 1), pred, truth))
+    lowest, highest = metric.range
+    assert found.dtype == np.float64 and lowest <= found.min() and found.max() <= highest
+    assert float(metric.function(7, 7, 7)) == (highest if metric.higher_is_better else lowest)

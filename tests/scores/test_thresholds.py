@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from hnscc.scores.metrics import THRESHOLDS, Counts, count, positive
+from hnscc.scores.counts import THRESHOLDS, Counts, count, positive
+from hnscc.scores.metrics import DICE, METRICS
 from hnscc.scores.thresholds import choose_threshold, median_position, score_trial, sweep
 
 
@@ -36,7 +37,7 @@ def test_sweep_agrees_with_counting_slices_at_one_threshold():
     levels, masks = draw.integers(0, 65536, (4, 8, 8)).astype(np.uint16), draw.random((4, 8, 8)) < 0.3
     for k in (1, 499, 500, 1000):
         at_once, single = sweep(levels, masks), count(positive(levels, k), masks).pooled()
-        assert float(at_once.dice[k - 1]) == float(single.dice)
+        assert float(DICE.of(at_once)[k - 1]) == float(DICE.of(single))
 
 
 @pytest.mark.parametrize(
@@ -96,15 +97,15 @@ def test_collapsed_looks_at_validation_and_test_only():
     found = score_trial(levels, masks, ["train", "validation", "test"])
     assert found["collapsed"] is True
     assert found["highest_probability"] == 32767 / 65535
-    assert found["scores"] == {
-        "train": {"dice": 1.0, "jaccard": 1.0},
-        "validation": {"dice": 0.0, "jaccard": 0.0},
-        "test": {"dice": 0.0, "jaccard": 0.0},
-    }
+    assert found["scores"].keys() == {"train", "validation", "test"}
+    for split, score in (("train", 1.0), ("validation", 0.0), ("test", 0.0)):
+        scores = found["scores"][split]
+        assert scores.keys() == METRICS.keys() and scores["dice"] == scores["jaccard"] == score
     levels[2, 0, 0] = 32768
     assert score_trial(levels, masks, ["train", "validation", "test"])["collapsed"] is False
 
 
 def test_a_split_without_slices_has_no_score():
     found = score_trial(np.zeros((1, 2, 2), np.uint16), np.zeros((1, 2, 2), np.uint8), ["test"])
-    assert found["scores"] == {"test": {"dice": 1.0, "jaccard": 1.0}}
+    assert found["scores"] == {"test": {name: metric.empty_value for name, metric in METRICS.items()}}
+    assert (found["scores"]["test"]["dice"], found["scores"]["test"]["jaccard"]) == (1.0, 1.0)

@@ -4,13 +4,12 @@ import math
 
 import numpy as np
 import pytest
-import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_space import error_of, searched
 
 from hnscc.base.errors import InputError
-from hnscc.searching.race import Curve, Race, paired
+from hnscc.searching.race import Curve, Race
 from hnscc.study.ranges import check_search
 from hnscc.study.schema import Search
 
@@ -263,46 +262,19 @@ def test_grid_and_generations_propose_all_there_are():
     assert told == [(0, 3), (3, 3), (6, 4)]
 
 
-# --- the paired test
+# --- against the winner
 
 
-def test_two_rows_give_the_paired_t_test():
-    a, b = np.random.default_rng(0).normal(0.5, 0.1, (2, 7))
-    found = paired(np.stack([a, b]), 0, 1)
-    expected = scipy.stats.ttest_rel(a, b, alternative="greater")
-    assert found.p == pytest.approx(expected.pvalue)
-    assert found.degrees == 6
-    interval = scipy.stats.ttest_rel(a, b).confidence_interval(0.95)
-    assert found.shown()["behind_low"] == pytest.approx(interval.low)
-    assert found.shown()["behind_high"] == pytest.approx(interval.high)
-
-
-def test_more_rows_give_the_variance_of_the_randomised_block_design():
-    """By least squares with a term for each configuration and each repeat; and Satterthwaite's degrees of freedom by
-    hand: (n - 1) (sum s)^2 / sum s^2 of the rows' sums of squares, 3 rows less one at most."""
-    scores = np.array([[0.50, 0.60, 0.55], [0.42, 0.50, 0.49], [0.30, 0.43, 0.33], [0.35, 0.41, 0.43]])
-    rows, n = scores.shape
-    design = np.array([[*np.eye(rows)[c], *np.eye(n)[r][1:]] for c in range(rows) for r in range(n)])
-    rest = scores.ravel() - design @ np.linalg.lstsq(design, scores.ravel(), rcond=None)[0]
-    variance = float(rest @ rest) / ((rows - 1) * (n - 1))
-    own = float(np.var(scores[0] - scores[1], ddof=1))
-    assert own < 2 * variance
-    found = paired(scores, 0, 1)
-    assert found.error == pytest.approx(math.sqrt(2 * variance / n))
-    spreads = (rest.reshape(rows, n) ** 2).sum(1)
-    assert found.degrees == pytest.approx(2 * min(3, spreads.sum() ** 2 / (spreads**2).sum()))
-
-
-def test_a_pair_that_varies_more_than_the_block_stands_for_itself():
-    scores = np.array([[0.5, 0.7, 0.5], [0.4, 0.2, 0.4], [0.3, 0.3, 0.3], [0.2, 0.2, 0.2], [0.1, 0.1, 0.1]])
-    expected = scipy.stats.ttest_rel(scores[0], scores[1], alternative="greater")
-    assert paired(scores, 0, 1).degrees == 2
-    assert paired(scores, 0, 1).p == pytest.approx(expected.pvalue)
-
-
-def test_one_repeat_gives_no_p_and_none_is_zero():
-    assert paired(np.array([[0.5], [0.4]]), 0, 1).p is None
-    assert 0 < paired(np.array([[0.5, 0.5], [0.25, 0.25]]), 0, 1).p < 1e-300
+def test_standings_show_the_difference_to_the_winner_in_the_middle_of_its_interval():
+    race = finish(race_of(rules()), lambda c, r: 0.5 + 0.01 * np.random.default_rng([c, r]).standard_normal())
+    winner, *others = race.standings()
+    tested = [each for each in others if each.p_worse is not None]
+    assert winner.pairs is None and tested
+    for each in tested:
+        best, own = (race.scores(one.configuration)[: each.pairs] for one in (winner, each))
+        assert each.behind == pytest.approx(np.mean(best) - np.mean(own))
+        assert (each.behind_low + each.behind_high) / 2 == pytest.approx(each.behind)
+        assert each.behind_low < each.behind
 
 
 @pytest.mark.parametrize("uneven", [0.0, 0.5])

@@ -1,13 +1,15 @@
-"""Scores of masks from pixel counts: pure NumPy, and the one empty-mask rule.
+"""Pixel counts of predicted and true masks, and what a slice counts as at a cut-off: pure NumPy.
 
-Two empty masks agree: their Dice and Jaccard are 1 (protocol, Evaluation). Every score is made of three whole
-numbers per case, so it is exact up to one division, and pooling is adding counts.
+Overlap scores are made of three whole numbers per case (a slice, a patient), so they are exact up to one division,
+and pooling is adding counts.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
+
+from hnscc.scores.arrays import Bools, Integers, Levels, Texts
 
 LEVELS = 65535  # a stored probability is q / 65535, q an unsigned 16-bit integer
 THRESHOLDS = np.arange(1, 1001)  # the grid 0.001 .. 1.000 as integers k; the threshold is k / 1000
@@ -17,7 +19,7 @@ SLICE_SETS = ("true_positive", "lesion", "all")
 OUTCOMES = ("tn", "fn", "fp", "tp")  # at 2 * (predicted is positive) + (truth is positive)
 
 
-def positive(levels: np.ndarray, k: int) -> np.ndarray:
+def positive(levels: Levels, k: int) -> Bools:
     """Where stored probabilities reach the threshold k / 1000, as bool of the same shape.
 
     levels: uint16, any shape. q / 65535 >= k / 1000 is decided in integers, so exactly. Raises ValueError for
@@ -32,11 +34,11 @@ def positive(levels: np.ndarray, k: int) -> np.ndarray:
 class Counts:
     """Pixel counts of N cases (slices, patients): int64 arrays of one shape, (N,), or (R, N) of R repeats."""
 
-    overlap: np.ndarray
-    pred: np.ndarray
-    truth: np.ndarray
+    overlap: Integers
+    pred: Integers
+    truth: Integers
 
-    def __getitem__(self, cases: np.ndarray) -> "Counts":
+    def __getitem__(self, cases: Bools | Integers) -> "Counts":
         return Counts(self.overlap[..., cases], self.pred[..., cases], self.truth[..., cases])
 
     def __len__(self) -> int:
@@ -46,30 +48,23 @@ class Counts:
         """All cases as one: sums along the last axis."""
         return Counts(self.overlap.sum(-1), self.pred.sum(-1), self.truth.sum(-1))
 
-    def by_group(self, group: np.ndarray, groups: int) -> "Counts":
+    def by_group(self, group: Integers, groups: int) -> "Counts":
         """Cases pooled by group: `group` int (N,) in 0..groups-1 -> counts (..., groups)."""
         shape = (*self.truth.shape[:-1], groups)
         row = np.arange(math.prod(shape[:-1])) * groups
-        place = (row[:, None] + group).ravel()
+        position = (row[:, None] + group).ravel()
         parts = (self.overlap, self.pred, self.truth)
-        sums = (np.bincount(place, part.ravel(), math.prod(shape)) for part in parts)
+        sums = (np.bincount(position, part.ravel(), math.prod(shape)) for part in parts)
         return Counts(*(each.astype(np.int64).reshape(shape) for each in sums))
 
     @property
-    def empty(self) -> np.ndarray:
-        """Where truth and prediction are both empty: the score there is 1 by rule."""
-        return (self.pred == 0) & (self.truth == 0)
-
-    @property
-    def dice(self) -> np.ndarray:
-        return dice(self.overlap, self.pred, self.truth)
-
-    @property
-    def jaccard(self) -> np.ndarray:
-        return jaccard(self.overlap, self.pred, self.truth)
+    def empty(self) -> Bools:
+        """Where truth and prediction are both empty: a metric says what its value is there (`when_empty`)."""
+        both: Bools = np.logical_and(self.pred == 0, self.truth == 0)
+        return both
 
 
-def count(predicted: np.ndarray, masks: np.ndarray) -> Counts:
+def count(predicted: Bools, masks: Bools) -> Counts:
     """Counts (N,) of bool masks (N, H, W)."""
     predicted, masks = (each.reshape(len(each), -1) for each in (predicted, masks))
     overlap, pred, truth = (np.count_nonzero(each, axis=1) for each in (predicted & masks, predicted, masks))
@@ -86,6 +81,7 @@ def stack(repeats: list[Counts], cases: int) -> Counts:
 
 
 def concatenate(parts: list[Counts]) -> Counts:
+    """The cases of all parts, counts (N,), one part after another."""
     return Counts(
         np.concatenate([each.overlap for each in parts]),
         np.concatenate([each.pred for each in parts]),
@@ -93,43 +89,20 @@ def concatenate(parts: list[Counts]) -> Counts:
     )
 
 
-def dice(overlap: np.ndarray, pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """2 |A and B| / (|A| + |B|) of pixel counts, float64 0..1; 1 where both are empty (paper section 2.4)."""
-    return _ratio(2 * np.asarray(overlap), np.asarray(pred) + truth)
-
-
-def jaccard(overlap: np.ndarray, pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """|A and B| / |A or B| of pixel counts, float64 0..1; 1 where both are empty (paper, section 2.4)."""
-    return _ratio(overlap, np.asarray(pred) + truth - overlap)
-
-
-def soft_jaccard(probabilities: np.ndarray, masks: np.ndarray) -> float:
-    """Jaccard without a threshold, pooled: sum(p m) / (sum(p) + sum(m) - sum(p m)); 1 where both sums are 0.
-
-    probabilities: floats 0..1, masks: 0/1, of one shape. The reference of the value that training monitors.
-    """
-    p, m = np.asarray(probabilities, np.float64), np.asarray(masks, np.float64)
-    overlap = (p * m).sum()
-    return float(_ratio(overlap, p.sum() + m.sum() - overlap))
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
-    return np.divide(part, whole, out=np.ones_like(whole), where=whole != 0)
-
-
-def misplaced(counts: Counts, cutoff_px: int) -> np.ndarray:
+def misplaced(counts: Counts, cutoff_px: int) -> Bools:
     """Where truth and prediction both reach the cut-off and share no pixel, as bool (N,)."""
-    return (counts.pred >= cutoff_px) & (counts.truth >= cutoff_px) & (counts.overlap == 0)
+    both = np.logical_and(counts.pred >= cutoff_px, counts.truth >= cutoff_px)
+    apart: Bools = np.logical_and(both, counts.overlap == 0)
+    return apart
 
 
-def outcomes(counts: Counts, cutoff_px: int, convention: str = "slice") -> np.ndarray:
+def outcomes(counts: Counts, cutoff_px: int, convention: str = "slice") -> Texts:
     """'tp', 'tn', 'fp' or 'fn' of each slice, str (N,); see `outcome_codes`."""
     return np.array(OUTCOMES)[outcome_codes(counts, cutoff_px, convention)]
 
 
-def outcome_codes(counts: Counts, cutoff_px: int, convention: str = "slice") -> np.ndarray:
-    """The outcome of each slice at `cutoff_px` pixels, its place int (N,) in OUTCOMES (paper, 2.4; protocol).
+def outcome_codes(counts: Counts, cutoff_px: int, convention: str = "slice") -> Integers:
+    """The outcome of each slice at `cutoff_px` pixels, its position int (N,) in OUTCOMES (paper, 2.4; protocol).
 
     slice: truth and prediction each count as positive from the cut-off on. lesion: a misplaced slice is 'fn'.
     overlap (the paper's): a misplaced slice is 'fp'. Truth of 1 .. cutoff_px - 1 pixels counts as negative.

@@ -1,0 +1,211 @@
+"""What the columns of the tables are: their type and meaning. A column name has one meaning in every table."""
+
+import pyarrow as pa
+
+from hnscc.scores.metrics import METRICS, Metric
+
+TEXT, WHOLE, REAL, YES = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+
+COLUMNS: dict[str, tuple[pa.DataType, str]] = {
+    "patient_id": (TEXT, "pseudonym of the patient"),
+    "scan_id": (TEXT, "pseudonym of the scan"),
+    "z": (WHOLE, "position of the slice in its scan, counted from 0"),
+    "split": (TEXT, "what the slices serve for: train, validation or test"),
+    "slices": (WHOLE, "number of slices: of the scan in `cohort`, of the split in `pooled`"),
+    "positive_slices": (WHOLE, "number of the scan's slices whose stored mask holds lesion pixels"),
+    "used_positive": (WHOLE, "number of slices with lesion pixels that the study uses in this split"),
+    "used_negative": (WHOLE, "number of slices without lesion pixels that the study uses in this split"),
+    "trial_id": (TEXT, "name of the trial, made of variant, fold and repeat, for example pet_mri-f0-r07"),
+    "variant": (TEXT, "name of the variant in the study file"),
+    "fold": (WHOLE, "number of the fold, counted from 0"),
+    "repeat": (WHOLE, "number of the repeat, counted from 0"),
+    "seed": (WHOLE, "the trial's own seed, from which its other seeds are drawn"),
+    "status": (
+        TEXT,
+        "completed, failed or missing; in a search also stopped, before its last epoch. A trial whose files are "
+        "damaged counts as missing",
+    ),
+    "best_epoch": (WHOLE, "number, counted from 1, of the epoch whose weights were kept"),
+    "epochs": (WHOLE, "number of epochs trained"),
+    "stop_reason": (
+        TEXT,
+        "why training ended: patience (no epoch was better for as long as the study waits) or epochs (all were "
+        "trained)",
+    ),
+    "best_val_soft_jaccard": (
+        REAL,
+        "soft Jaccard of the validation slices after best_epoch: the one of probabilities, without a threshold",
+    ),
+    "collapsed": (
+        YES,
+        "whether no pixel of validation or test reaches the probability 0.5; of a variant, whether that holds of the "
+        "median model of every fold",
+    ),
+    "highest_probability": (
+        REAL,
+        "highest probability of any pixel of validation and test; of a variant, by any fold's median model",
+    ),
+    "is_median": (
+        YES,
+        "whether the trial is the median model of its variant and fold: the middle one by pooled validation Dice at "
+        "0.5, the lower of two middle repeats, ties by repeat number",
+    ),
+    "weights_sha256": (TEXT, "SHA-256 of the trial's weights"),
+    "seconds": (
+        REAL,
+        "wall-clock time in seconds; the only kind of value that differs between two runs of one study",
+    ),
+    "device": (TEXT, "kind of device that the trial was trained on"),
+    "epoch": (WHOLE, "number of the epoch, counted from 1"),
+    "train_loss": (REAL, "mean loss of the training slices"),
+    "val_loss": (REAL, "mean loss of the validation slices"),
+    "val_soft_jaccard": (
+        REAL,
+        "soft Jaccard of the validation slices: the one of probabilities, without a threshold",
+    ),
+    "threshold": (
+        REAL,
+        "probability from which on a pixel counts as predicted; null where the folds' thresholds differ",
+    ),
+    "chosen": (
+        YES,
+        "whether this is the threshold chosen for the variant and fold, on the validation slices",
+    ),
+    "truth_px": (WHOLE, "number of lesion pixels in the slice's mask"),
+    "pred_px": (WHOLE, "number of predicted pixels in the slice"),
+    "overlap_px": (WHOLE, "number of pixels that are both predicted and lesion"),
+    "outcome": (
+        TEXT,
+        "tp, tn, fp or fn of the slice, whose truth and prediction each count as positive from cutoff_px pixels on",
+    ),
+    "misplaced": (
+        WHOLE,
+        "number of slices where truth and prediction both reach cutoff_px and share no pixel",
+    ),
+    "repeats": (WHOLE, "number of repeats that are completed in every fold"),
+    "failed": (WHOLE, "number of failed trials of the variant"),
+    "missing": (WHOLE, "number of missing trials of the variant"),
+    "patients": (WHOLE, "number of patients behind the row"),
+    "slice_set": (
+        TEXT,
+        "which slices count: lesion (truth holds a pixel), all, partial (as in the paper's code: Dice is neither 0 "
+        "nor 1), or true_positive: predicted and true from cutoff_px on. In `protocol` these are tp by the row's "
+        "convention, so the paper's (overlap) leaves misplaced slices out; elsewhere by the slice convention, which "
+        "keeps them",
+    ),
+    "n": (WHOLE, "number of slices; in `comparisons`, number of pairs of slices or patients"),
+    "n_empty": (WHOLE, "number of these slices whose truth and prediction are both empty"),
+    "variant_a": (TEXT, "the variant of the pair that stands first in the study file"),
+    "variant_b": (TEXT, "the other variant of the pair"),
+    "unit": (
+        TEXT,
+        "what is paired: slice (slices of one patient are not independent) or patient (the pooled score of each)",
+    ),
+    "method": (
+        TEXT,
+        "wilcoxon: signed-rank test of the median models at their chosen thresholds. bootstrap: all repeats at 0.5, "
+        "patients and repeats resampled together",
+    ),
+    "n_nonzero": (WHOLE, "number of pairs that differ (wilcoxon)"),
+    "statistic": (REAL, "the smaller sum of signed ranks (wilcoxon)"),
+    "p": (REAL, "two-sided p value, not corrected for the number of pairs of variants"),
+    "smallest_p": (
+        REAL,
+        "the smallest p that the test could have given (wilcoxon: by its exact distribution, 2^(1 - n_nonzero))",
+    ),
+    "p_holm": (
+        REAL,
+        "p corrected by Holm's method over the pairs of variants that have one, within metric, slice_set, unit and "
+        "method",
+    ),
+    "difference": (
+        REAL,
+        "variant_a less variant_b: mean over pairs (wilcoxon), or of the medians over repeats (bootstrap)",
+    ),
+    "low": (REAL, "lower end of the 95 % interval of difference (bootstrap)"),
+    "high": (REAL, "upper end of the 95 % interval of difference (bootstrap)"),
+    "convention": (
+        TEXT,
+        "what a misplaced slice counts as, whose truth and prediction both reach cutoff_px and share no pixel: tp "
+        "(slice), fn (lesion) or fp (overlap, the paper's)",
+    ),
+    "cutoff_px": (WHOLE, "number of pixels from which on a slice counts as positive"),
+    "tp": (WHOLE, "number of true positive slices"),
+    "tn": (WHOLE, "number of true negative slices"),
+    "fp": (WHOLE, "number of false positive slices"),
+    "fn": (WHOLE, "number of false negative slices"),
+    "small_truth": (
+        WHOLE,
+        "number of slices whose truth is 1 to cutoff_px - 1 pixels: they count as negative",
+    ),
+    "sensitivity": (REAL, "tp / (tp + fn)"),
+    "specificity": (REAL, "tn / (tn + fp)"),
+    "accuracy": (REAL, "(tp + tn) / all slices"),
+    "slope": (REAL, "slope of the line of predicted on true pixels per slice, at the chosen threshold"),
+    "intercept": (REAL, "intercept of that line, in pixels"),
+    "r2": (REAL, "coefficient of determination of that line"),
+    "reading": (
+        TEXT,
+        "how the protocol is read: as_written (the paper's text), as_coded (the paper's code) or corrected",
+    ),
+    "study_protocol": (TEXT, "the preset that the study was trained by"),
+    "median_on": (TEXT, "the split whose pooled Dice at 0.5 chooses the median model"),
+    "threshold_on": (TEXT, "the split whose pooled Dice chooses the threshold"),
+    "slice_threshold": (REAL, "the threshold of the means over slice_set"),
+    "trial_ids": (TEXT, "names of the median models, one of each fold, separated by spaces"),
+    "configuration": (TEXT, "name of the configuration: the variant of its trials"),
+    "rank": (WHOLE, "rank of the configuration, the winner's being 1; more repeats go before a higher score"),
+    "place": (
+        TEXT,
+        "what became of it: winner; not_distinguished (from the winner); dismissed (worse by a paired test); "
+        "set_aside (one repeat, which nothing can be tested on); stopped (across epochs); failed; untrained (the "
+        "budget was spent before)",
+    ),
+    "written": (YES, "whether it stands in winners.yaml"),
+    "score": (REAL, "mean over its repeats of best_val_soft_jaccard"),
+    "score_sd": (REAL, "sample standard deviation (n - 1) over its repeats of best_val_soft_jaccard"),
+    "score_low": (REAL, "lower end of the 95 % t interval of score over repeats"),
+    "score_high": (REAL, "upper end of the 95 % t interval of score over repeats"),
+    "round": (WHOLE, "the last round of the race that it ran in; 0 stands for its first repeats"),
+    "pairs": (WHOLE, "number of repeats that it and the winner have in common"),
+    "behind": (REAL, "the winner's score less this one's, over these pairs"),
+    "behind_low": (REAL, "lower end of the 95 % t interval of behind, by the variance of the paired test"),
+    "behind_high": (REAL, "upper end of that interval"),
+    "p_worse": (REAL, "one-sided p of the paired test that it is worse than the winner, not corrected"),
+    "trials": (WHOLE, "number of trials begun"),
+    "reason": (TEXT, "why a value of the row does not exist; null where all do"),
+}
+
+# Columns that each metric has: {name} stands for its name, {label} and {empty} for what it says of itself.
+METRIC_COLUMNS: dict[str, str] = {
+    "{}": "{label}: of the slice in `slices`, mean over slice_set in `protocol`, else pooled over the split; {empty}",
+    "{}_sd": "sample standard deviation (n - 1) of the slices' {label}",
+    "{}_mean": "mean {label} of the slices",
+    "{}_low": "lower end of the 95 % bootstrap interval over patients of {name}, the model being fixed",
+    "{}_high": "upper end of the 95 % bootstrap interval over patients of {name}, the model being fixed",
+    "{}_at_half": "pooled {label} of the median model at 0.5",
+    "train_{}": "pooled {label} of the training slices at 0.5",
+    "val_{}": "pooled {label} of the validation slices at 0.5",
+    "test_{}": "pooled {label} of the test slices at 0.5",
+    "pooled_{}": "pooled {label} of the test slices at threshold",
+    "{}_repeats_median": "median over these repeats of the pooled {label} at 0.5",
+    "{}_repeats_q25": "lower quartile over these repeats of the pooled {label} at 0.5",
+    "{}_repeats_q75": "upper quartile over these repeats of the pooled {label} at 0.5",
+    "{}_repeats_mean": "mean over these repeats of the pooled {label} at 0.5",
+    "{}_repeats_sd": "sample standard deviation (n - 1) over these repeats of the pooled {label} at 0.5",
+    "{}_repeats_min": "lowest value over these repeats of the pooled {label} at 0.5",
+    "{}_repeats_max": "highest value over these repeats of the pooled {label} at 0.5",
+}
+
+
+def column(name: str) -> tuple[pa.DataType, str]:
+    """Type and meaning of a column that is of no single metric."""
+    if name == "metric":
+        return TEXT, f"name of the metric compared: {' or '.join(METRICS)}"
+    return COLUMNS[name]
+
+
+def metric_column(pattern: str, metric: Metric) -> tuple[str, pa.DataType, str]:
+    """Name, type and meaning of a metric's own column. pattern: one of METRIC_COLUMNS."""
+    words = {"label": metric.label, "name": metric.name, "empty": metric.when_empty}
+    return pattern.format(metric.name), REAL, METRIC_COLUMNS[pattern].format(**words)

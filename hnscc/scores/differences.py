@@ -1,0 +1,91 @@
+"""Differences of pooled scores between two variants, patients and repeats resampled together."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hnscc.scores.arrays import Bools, Floats, Integers
+from hnscc.scores.counts import Counts
+from hnscc.scores.intervals import no_interval, patient_weights, percentiles, resampled
+from hnscc.scores.metrics import Score
+from hnscc.scores.paired_tests import FEWEST_PAIRS, Comparison
+
+FEWEST_REPEATS = 2
+
+
+def median_differences(
+    a: Counts, b: Counts, scores: Sequence[Score], draw: np.random.Generator, bootstraps: int
+) -> list[Comparison]:
+    """Median over repeats of each pooled score, a - b, all of the same resamples.
+
+    Patients and repeats are resampled together.
+    a, b: counts (R, P), repeats x patients, the same P patients in the same order. Every resample draws P
+    patients (`patient_weights`), the same for a and b, and R repeats of each on their own, with replacement;
+    each repeat's counts are pooled over the drawn patients, and the ordinary median over the drawn repeats is
+    taken. 95 % percentile interval; p by its inversion, 2 (1 + min(#<=0, #>=0)) / (B + 1), at most 1. No
+    interval where fewer than 2 patients hold lesion, no p where fewer than 6 do. Of equal
+    variants it fell below 0.05 in 3 to 6 studies of 100 in simulation, but in 10 with 6 patients and 50
+    repeats: with so few patients believe the interval roughly, and the signed-rank test beside it.
+    """
+    patients = a.truth.shape[-1]
+    lacking = _lacking(a, b)
+    if lacking:
+        return [Comparison(n=patients, reason=lacking)] * len(scores)
+    differences = [_pooled_median(a, score) - _pooled_median(b, score) for score in scores]
+    lesion = a.truth[0] > 0
+    if undrawn := _undrawn(len(a), len(b), lesion):
+        return [Comparison(n=patients, difference=each, reason=undrawn) for each in differences]
+    weights = patient_weights(draw, lesion, bootstraps)
+    sums = [resampled(each, weights) for each in (a, b)]
+    drawn = [draw.integers(len(each), size=(bootstraps, len(each))) for each in (a, b)]
+    few = _no_p(int(lesion.sum()))
+    found = []
+    for score, difference in zip(scores, differences, strict=True):
+        medians = [_resampled_median(score(*each), rows) for each, rows in zip(sums, drawn, strict=True)]
+        tested = _interval_and_p(np.round(medians[0] - medians[1], 12), few)
+        found.append(Comparison(n=patients, difference=difference, **tested))
+    return found
+
+
+def _interval_and_p(differences: Floats, few: str | None) -> dict[str, Any]:
+    """Interval and p of resampled differences (B,); `few` says why there is no p."""
+    low, high = percentiles(differences)
+    if few:
+        return {"low": low, "high": high, "reason": few}
+    smallest = 2 / (len(differences) + 1)
+    extreme = 1 + min(int((differences <= 0).sum()), int((differences >= 0).sum()))
+    return {"low": low, "high": high, "smallest_p": smallest, "p": min(1.0, smallest * extreme)}
+
+
+def _undrawn(repeats_a: int, repeats_b: int, lesion: Bools) -> str | None:
+    reasons = [no_interval(lesion)]
+    if min(repeats_a, repeats_b) < FEWEST_REPEATS:
+        found = f"{repeats_a} and {repeats_b}"
+        reasons.append(f"an interval needs {FEWEST_REPEATS} repeats of both variants, and there are {found}")
+    return "; ".join(filter(None, reasons)) or None
+
+
+def _no_p(lesion: int) -> str | None:
+    if lesion >= FEWEST_PAIRS:
+        return None
+    return f"no p from {lesion} patients with lesion, {FEWEST_PAIRS} are needed; the interval is rough"
+
+
+def _lacking(a: Counts, b: Counts) -> str | None:
+    if a.truth.shape[-1] == 0:
+        return "no patients in common"
+    return None if len(a) and len(b) else "a variant has no completed repeat"
+
+
+def _pooled_median(counts: Counts, score: Score) -> float:
+    pooled = counts.pooled()
+    return float(np.median(score(pooled.overlap, pooled.pred, pooled.truth)))
+
+
+def _resampled_median(scores: Floats, drawn: Integers) -> Floats:
+    """Median over the R drawn repeats, in every resample: scores and drawn (B, R) -> (B,)."""
+    # Whole rows sorted by NumPy's vectorised sort: ten times as fast as np.median here, to the same bit.
+    ordered = np.sort(np.take_along_axis(scores, drawn, axis=1), axis=1)
+    repeats = scores.shape[1]
+    return (ordered[:, (repeats - 1) // 2] + ordered[:, repeats // 2]) / 2

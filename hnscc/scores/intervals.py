@@ -1,0 +1,115 @@
+"""95 % intervals: of pooled scores over patients, of a median and of a mean over repeats. What is resampled is said
+at each.
+
+The unit of evidence is the patient. Repeats are resampled beside patients where training itself is compared,
+and are never counted as patients. What does not exist is None with a reason; nothing here returns NaN.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+import scipy.stats
+
+from hnscc.scores.arrays import Bools, Floats
+from hnscc.scores.counts import Counts
+from hnscc.scores.metrics import Score
+
+LEVEL = 0.05
+FEWEST_PATIENTS = 2
+FEWEST_FOR_MEDIAN = 6  # the whole range of 5 values holds the median with 93.75 %
+FEWEST_FOR_MEAN = 3  # the t interval of two values is 25 times as wide as they lie apart: it says nothing
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % interval; its ends are None where it does not exist, and `reason` says why."""
+
+    low: float | None
+    high: float | None
+    reason: str | None = None
+
+
+def patient_weights(draw: np.random.Generator, lesion: Bools, bootstraps: int) -> Floats:
+    """How often each patient stands in each resample: float64 (bootstraps, P).
+
+    lesion: bool (P,). Patients with and without lesion are drawn apart, as many of each as there are, like
+    the split that the study was stratified by: a resample without any lesion would score an empty prediction 1.
+    """
+    weights = np.zeros((bootstraps, len(lesion)))
+    for stratum in (np.flatnonzero(lesion), np.flatnonzero(~lesion)):
+        if len(stratum):
+            weights[:, stratum] = draw.multinomial(
+                len(stratum), np.full(len(stratum), 1 / len(stratum)), bootstraps
+            )
+    return weights
+
+
+def resampled(counts: Counts, weights: Floats) -> tuple[Floats, Floats, Floats]:
+    """Pixels of overlap, prediction and truth pooled over every resample: counts (..., P), weights (B, P) -> three
+    float64 arrays (B, ...), exact since every sum is a whole number below 2^53."""
+    parts = np.stack((counts.overlap, counts.pred, counts.truth)).astype(np.float64)
+    # One product for all three: BLAS starts its threads for each, which costs more than a small product does.
+    sums = weights @ parts.reshape(-1, parts.shape[-1]).T
+    overlap, pred, truth = np.moveaxis(sums.reshape(len(weights), *parts.shape[:-1]), 1, 0)
+    return overlap, pred, truth
+
+
+def percentiles(values: Floats) -> tuple[float, float]:
+    """The 2.5 % and 97.5 % percentiles of values (B,)."""
+    low, high = np.quantile(values, [LEVEL / 2, 1 - LEVEL / 2])
+    return float(low), float(high)
+
+
+def pooled_intervals(
+    counts: Counts, scores: Sequence[Score], draw: np.random.Generator, bootstraps: int
+) -> list[Interval]:
+    """95 % percentile intervals of pooled scores, all of the same resamples; the model is fixed.
+
+    Patients are drawn with replacement, those with and without lesion apart (`patient_weights`).
+
+    counts: (P,), one entry per patient; None where fewer than 2 hold lesion: a resample of the others varies
+    nothing but false alarms. A resample without a pixel scores 1 by the empty-mask rule. Of few patients it is
+    too short: in the tests' simulation it covered the truth 83 times in 100 with 5 patients, 90 with 10 and 92
+    with 30.
+    """
+    lesion = counts.truth > 0
+    if lacking := no_interval(lesion):
+        return [Interval(None, None, lacking)] * len(scores)
+    sums = resampled(counts, patient_weights(draw, lesion, bootstraps))
+    return [Interval(*percentiles(score(*sums))) for score in scores]
+
+
+def no_interval(lesion: Bools) -> str | None:
+    """Why patients cannot be resampled, of lesion bool (P,): each stratum counts by itself."""
+    held = int(lesion.sum())
+    if held >= FEWEST_PATIENTS:
+        return None
+    are = f"is {held}" if held == 1 else f"are {held}"
+    return f"an interval needs at least {FEWEST_PATIENTS} patients with lesion, and there {are}"
+
+
+def median_interval(values: Sequence[float]) -> Interval:
+    """95 % interval of the median of what `values` (N,) were drawn from, by order statistics; nothing is resampled.
+
+    The narrowest pair of the k-th lowest and k-th highest value that holds the median with at least 95 % (binomial;
+    Conover, Practical Nonparametric Statistics): exact for any distribution. None below 6 values.
+    """
+    if len(values) < FEWEST_FOR_MEDIAN:
+        return Interval(None, None, f"an interval of a median needs at least {FEWEST_FOR_MEDIAN} values")
+    ordered = np.sort(np.asarray(values, float))
+    # k such that fewer than k values below the median happen with at most 2.5 %.
+    k = int(scipy.stats.binom.ppf(LEVEL / 2, len(ordered), 0.5))
+    k -= scipy.stats.binom.cdf(k - 1, len(ordered), 0.5) > LEVEL / 2
+    return Interval(float(ordered[k - 1]), float(ordered[-k]))
+
+
+def mean_interval(values: Sequence[float]) -> Interval:
+    """95 % t interval of the mean of what `values` (N,) were drawn from; nothing is resampled. None below 3 values."""
+    if len(values) < FEWEST_FOR_MEAN:
+        return Interval(None, None, f"an interval of a mean needs at least {FEWEST_FOR_MEAN} values")
+    mean, sd = fmean(values), float(np.std(values, ddof=1))
+    half = float(scipy.stats.t.ppf(1 - LEVEL / 2, len(values) - 1)) * sd / math.sqrt(len(values))
+    return Interval(mean - half, mean + half)

@@ -1,0 +1,42 @@
+"""What a metric is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from numpy.typing import ArrayLike
+
+from hnscc.scores.arrays import Floats
+from hnscc.scores.counts import Counts
+
+# What a value may be of: one slice, one scan, one patient, or all slices of a split taken as one.
+Level = Literal["slice", "scan", "patient", "pooled"]
+# Pixels of overlap, prediction and truth, of one shape -> float64 of that shape.
+Score = Callable[[ArrayLike, ArrayLike, ArrayLike], Floats]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How well a predicted mask agrees with the true one, as data: whoever scores, loops over METRICS.
+
+    name: begins the names of its columns, as in `dice_low`. label: how a report writes it. levels: what it has a
+    value of; it stands in a table only if the table's level is among them. unit: of its values, None where they are
+    ratios. range: the lowest and the highest value there is. when_empty: a sentence on prediction and truth that
+    are both empty, and empty_value what its function gives there. function: its values from pixel counts; it is
+    never NaN. decimals: how many a report writes.
+    """
+
+    name: str
+    label: str
+    levels: frozenset[Level]
+    unit: str | None
+    range: tuple[float, float]
+    higher_is_better: bool
+    when_empty: str
+    empty_value: float
+    function: Score
+    decimals: int = 3
+
+    def of(self, counts: Counts) -> Floats:
+        """Its value of every case: float64 of the shape of `counts`."""
+        return self.function(counts.overlap, counts.pred, counts.truth)

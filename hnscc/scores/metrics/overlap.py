@@ -1,0 +1,61 @@
+"""Metrics of overlap, from pixel counts."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hnscc.scores.arrays import Floats
+from hnscc.scores.metrics.metric import Level, Metric
+
+EVERY_LEVEL: frozenset[Level] = frozenset({"slice", "scan", "patient", "pooled"})
+
+
+def dice(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> Floats:
+    """2 |A and B| / (|A| + |B|) of pixel counts, float64 0..1; 1 where both are empty (paper section 2.4)."""
+    return ratio(2 * np.asarray(overlap), np.asarray(pred) + np.asarray(truth))
+
+
+def jaccard(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> Floats:
+    """|A and B| / |A or B| of pixel counts, float64 0..1; 1 where both are empty (paper, section 2.4)."""
+    return ratio(overlap, np.asarray(pred) + np.asarray(truth) - np.asarray(overlap))
+
+
+def soft_jaccard(probabilities: ArrayLike, masks: ArrayLike) -> float:
+    """Jaccard without a threshold, pooled: sum(p m) / (sum(p) + sum(m) - sum(p m)); 1 where both sums are 0.
+
+    probabilities: floats 0..1, masks: 0/1, of one shape. The reference of the value that training monitors.
+    """
+    p, m = np.asarray(probabilities, np.float64), np.asarray(masks, np.float64)
+    overlap = (p * m).sum()
+    return float(ratio(overlap, p.sum() + m.sum() - overlap))
+
+
+def ratio(part: ArrayLike, whole: ArrayLike) -> Floats:
+    """part / whole as float64; 1 where whole is 0."""
+    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    found: Floats = np.divide(part, whole, out=np.ones_like(whole), where=whole != 0)
+    return found
+
+
+DICE = Metric(
+    name="dice",
+    label="Dice",
+    levels=EVERY_LEVEL,
+    unit=None,
+    range=(0.0, 1.0),
+    higher_is_better=True,
+    when_empty="1 where truth and prediction are both empty",
+    empty_value=1.0,
+    function=dice,
+)
+JACCARD = Metric(
+    name="jaccard",
+    label="Jaccard",
+    levels=EVERY_LEVEL,
+    unit=None,
+    range=(0.0, 1.0),
+    higher_is_better=True,
+    when_empty="1 where truth and prediction are both empty",
+    empty_value=1.0,
+    function=jaccard,
+)
+OVERLAP = (DICE, JACCARD)

@@ -1,0 +1,119 @@
+"""Paired tests of two variants or configurations, and Holm's correction. Nothing here is resampled.
+
+SciPy and statsmodels: SciPy's own signed-rank test and distributions are used; it has no correction by Holm.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.stats
+
+from hnscc.scores.arrays import Floats
+from hnscc.scores.intervals import LEVEL, Interval
+
+FEWEST_PAIRS = 6  # the signed-rank test of n pairs gives at best 2 / 2^n: 0.0625 for 5 pairs, 0.03125 for 6
+LEAST = float(np.nextafter(0, 1))  # no p is 0; beyond 1075 pairs only floating point says so
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired comparison of a with b; `difference` is a - b, positive where a scores higher.
+
+    n: pairs (slices or patients). n_nonzero: pairs that differ. smallest_p: the least that p could have been,
+    for the signed-rank test by its exact distribution.
+    """
+
+    n: int
+    n_nonzero: int | None = None
+    statistic: float | None = None
+    p: float | None = None
+    smallest_p: float | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    reason: str | None = None
+
+
+def signed_rank(a: Floats, b: Floats, unit: str) -> Comparison:
+    """Wilcoxon's signed-rank test of paired scores (N,), two-sided; nothing is resampled.
+
+    Pairs that do not differ are dropped (Wilcoxon's own rule). p is exact up to 50 pairs without ties and up
+    to 13 with them, else by the normal approximation. None where fewer than 6 pairs differ: p could not fall
+    below 0.05. smallest_p is the exact test's, 2^(1 - n) of n that differ; it and p are never 0 by rounding.
+    `difference` is the mean of a - b over all N pairs. `unit` says what is paired (slice, patient), for reasons.
+    """
+    if len(a) == 0:
+        return Comparison(n=0, reason=f"no {unit}s in common")
+    differences = np.round(a - b, 12)  # rounding noise would break ties and make zeros count
+    nonzero = differences[differences != 0]
+    found = Comparison(len(a), len(nonzero), difference=float((a - b).mean()))
+    if len(nonzero) == 0:
+        none = f"the only {unit} does not differ" if len(a) == 1 else f"none of the {len(a)} {unit}s differs"
+        return replace(found, reason=none)
+    smallest = max(LEAST, 2.0 ** (1 - len(nonzero)))
+    if len(nonzero) < FEWEST_PAIRS:
+        differ = f"1 {unit} differs" if len(nonzero) == 1 else f"{len(nonzero)} {unit}s differ"
+        reason = f"{differ}: p could not fall below {smallest:g}, {FEWEST_PAIRS} are needed"
+        return replace(found, smallest_p=smallest, reason=reason)
+    result = scipy.stats.wilcoxon(nonzero)
+    p = max(LEAST, float(result.pvalue))
+    return replace(found, statistic=float(result.statistic), p=p, smallest_p=smallest)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The leader's scores less another's: mean over n repeats, its standard error, degrees of freedom, one-sided p."""
+
+    n: int
+    difference: float
+    error: float | None
+    degrees: float
+    p: float | None
+
+    def interval(self) -> Interval:
+        """95 % t interval of the difference; None where there is one repeat."""
+        if self.error is None:
+            return Interval(None, None, "an interval of a difference needs at least 2 repeats")
+        half = float(scipy.stats.t.ppf(1 - LEVEL / 2, self.degrees)) * self.error
+        return Interval(self.difference - half, self.difference + half)
+
+
+def paired_t(scores: Floats, leader: int, other: int) -> Paired:
+    """Is row `other` worse than row `leader`? A t test of their paired differences.
+
+    scores: (K, n), rows configurations, columns repeats that share their seeds. A few pairs alone say
+    little of how they vary: the variance is that of the two-way residuals over all K rows (configurations
+    and repeats taken out, as in a randomised block design), or the pair's own where that is larger. Degrees of
+    freedom: n - 1 of the pair's own; of the block (n - 1) times the rows less one, or, where few rows hold most of the
+    spread (others have collapsed to a constant), times Satterthwaite's effective number of them. No p where n is 1.
+    """
+    rows, n = scores.shape
+    differences = scores[leader] - scores[other]
+    mean = float(differences.mean())
+    if n < 2:
+        return Paired(n, mean, None, 0, None)
+    residuals = scores - scores.mean(1, keepdims=True) - scores.mean(0, keepdims=True) + scores.mean()
+    spreads = (residuals**2).sum(1)
+    block, own = 2 * float(spreads.sum()) / ((rows - 1) * (n - 1)), float(differences.var(ddof=1))
+    degrees = float(n - 1)
+    if block > own:
+        effective = float(spreads.sum() ** 2 / (spreads**2).sum())  # rows, were all as uneven as these
+        degrees *= min(rows - 1.0, effective)
+    variance = max(block, own)
+    error = math.sqrt(variance / n)
+    if error == 0:
+        return Paired(n, mean, error, degrees, LEAST if mean > 0 else 1.0)
+    return Paired(n, mean, error, degrees, max(LEAST, float(scipy.stats.t.sf(mean / error, degrees))))
+
+
+def holm(p: Sequence[float | None]) -> list[float | None]:
+    """Holm's step-down correction of one family. None stays None and does not count as a member."""
+    known = sorted((value, position) for position, value in enumerate(p) if value is not None)
+    corrected: list[float | None] = [None] * len(p)
+    reached = 0.0
+    for rank, (value, position) in enumerate(known):
+        reached = max(reached, min(1.0, value * (len(known) - rank)))
+        corrected[position] = reached
+    return corrected

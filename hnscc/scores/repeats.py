@@ -1,0 +1,62 @@
+"""How well repeats say where their median lies, and how many it takes to say it better."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+import scipy.stats
+
+from hnscc.scores.intervals import FEWEST_FOR_MEDIAN, LEVEL, median_interval
+
+# The median of n normal values varies as their mean does, times this (large n).
+MEDIAN_FACTOR = math.sqrt(math.pi / 2)
+
+
+@dataclass(frozen=True)
+class Needed:
+    """How many repeats a half-width needs, as a pilot tells.
+
+    pilot: its repeats. sd: the standard deviation of their scores (n - 1). repeats: how many are needed; low, high: the
+    95 % range of that, since the pilot's own standard deviation is known no better. All but pilot are None below two
+    repeats.
+    """
+
+    pilot: int
+    sd: float | None
+    repeats: int | None
+    low: int | None
+    high: int | None
+
+
+def half_width(scores: Sequence[float]) -> float | None:
+    """How far the 95 % interval of the median reaches to its farther side; None where there is none."""
+    interval = median_interval(scores)
+    if interval.low is None or interval.high is None:
+        return None
+    middle = median(scores)
+    return max(interval.high - middle, middle - interval.low)
+
+
+def is_known_within(scores: Sequence[float], within: float) -> bool:
+    """Whether the 95 % interval of the median reaches at most `within` to either side."""
+    width = half_width(scores)
+    return width is not None and width <= within
+
+
+def needed(scores: Sequence[float], within: float) -> Needed:
+    """How many repeats it takes until the interval of the median reaches `within` to either side, were the scores
+    spread normally."""
+    n = len(scores)
+    if n < 2:
+        return Needed(n, None, None, None, None)
+    sd = float(np.std(scores, ddof=1))
+    ends = [sd * math.sqrt((n - 1) / scipy.stats.chi2.ppf(q, n - 1)) for q in (1 - LEVEL / 2, LEVEL / 2)]
+    counts = [_count(each, within) for each in (sd, *ends)]
+    return Needed(n, sd, *counts)
+
+
+def _count(sd: float, within: float) -> int:
+    z = float(scipy.stats.norm.ppf(1 - LEVEL / 2))
+    return max(FEWEST_FOR_MEDIAN, math.ceil((z * MEDIAN_FACTOR * sd / within) ** 2))

@@ -1,0 +1,149 @@
+"""Studies in which values do not exist, and studies of several folds."""
+
+import shutil
+
+import numpy as np
+import pytest
+from run_folders import add_trial, random_run, small_study, write_run
+from small_tables import at, check_tables, levels, many_cases, perfect, row, rows, two_variants
+
+from hnscc.aggregation.build import write_tables
+from hnscc.study.plan import plan_trials
+
+
+def test_collapsed_variant_without_a_threshold(tmp_path):
+    """No overlap with any lesion at any threshold: scores at 0.5 exist, none at a chosen one."""
+    cases = many_cases()
+    run = two_variants(tmp_path, cases, np.zeros((len(cases), 4, 4), np.uint16))
+    found = row(run, "pooled", variant="odd", split="test")
+    assert (found["threshold"], found["dice"], found["dice_low"]) == (None, None, None)
+    assert (found["dice_at_half"], found["dice_repeats_mean"], found["dice_repeats_sd"]) == (0.0, 0.0, 0.0)
+    assert (found["collapsed"], found["highest_probability"]) == (True, 0.0)
+    assert "0 at every threshold" in found["reason"]
+    classified = row(run, "classification", variant="odd", split="test", convention="lesion")
+    assert classified["sensitivity"] is None and "no threshold on validation" in classified["reason"]
+    coded = row(run, "protocol", variant="odd", reading="as_coded")
+    assert (coded["threshold"], coded["slice_threshold"], coded["n"]) == (None, 0.5, 0)
+    compared = rows(run, "comparisons", metric="dice", slice_set="lesion")
+    assert [each["p"] is None for each in compared] == [True, True, False]  # the bootstrap needs no threshold
+    assert compared[0]["reason"].startswith("odd: no threshold")
+    assert compared[2]["difference"] == 1.0 and compared[2]["p"] == compared[2]["smallest_p"]
+
+
+def test_collapsed_variant_with_a_threshold(tmp_path):
+    """Everything at 0.02, as a network gives that learned only how rare a lesion is: one flat plateau."""
+    cases = many_cases()
+    run = two_variants(tmp_path, cases, np.full((len(cases), 4, 4), at(20), np.uint16))
+    found = row(run, "pooled", variant="odd", split="test")
+    assert (found["collapsed"], found["highest_probability"]) == (True, pytest.approx(0.02, abs=2e-5))
+    assert (found["threshold"], found["dice_at_half"]) == (0.01, 0.0)
+    assert found["dice"] == pytest.approx(2 * 32 / (32 + 256))
+    flat = row(run, "regression", variant="odd", split="test")
+    assert (flat["slope"], flat["r2"]) == (0.0, None) and "no r2" in flat["reason"]
+    classified = row(run, "classification", variant="odd", split="test", convention="lesion")
+    assert (classified["sensitivity"], classified["specificity"]) == (1.0, 0.0)
+
+
+def test_no_true_positive_slice_at_all(tmp_path):
+    cases = many_cases()
+    run = two_variants(tmp_path, cases, levels(*[{0: 700}] * len(cases)))  # one pixel, below the cut-off of 2
+    found = row(run, "per_slice", variant="odd", split="test", slice_set="true_positive")
+    assert (found["n"], found["dice_mean"], found["reason"]) == (0, None, "no slice in this set")
+    written = row(run, "protocol", variant="odd", reading="as_written")
+    assert (written["dice"], written["sensitivity"]) == (None, 0.0)
+    assert written["reason"] == "no true_positive slice"
+    compared = row(run, "comparisons", metric="dice", slice_set="true_positive", unit="slice")
+    assert (compared["n"], compared["reason"]) == (0, "no slices in common")
+
+
+def test_all_masks_empty(tmp_path):
+    cases = many_cases(truth=False)
+    run = two_variants(tmp_path, cases, np.full((len(cases), 4, 4), at(600), np.uint16))
+    good = row(run, "pooled", variant="good", split="test")
+    assert (good["dice_at_half"], good["dice"], good["collapsed"]) == (1.0, None, True)
+    assert "no lesion pixel" in good["reason"]
+    assert row(run, "pooled", variant="odd", split="test")["dice_at_half"] == 0.0
+    assert row(run, "comparisons", metric="dice", slice_set="lesion", method="bootstrap")["reason"]
+
+
+def test_a_variant_without_any_trial(tmp_path):
+    run = two_variants(tmp_path, many_cases(), None)
+    found = row(run, "pooled", variant="odd", split="test")
+    assert (found["dice"], found["repeats"], found["missing"], found["collapsed"]) == (None, 0, 2, None)
+    assert found["reason"] == "no completed trial; no repeat is completed"
+    assert all(each["p"] is None for each in rows(run, "comparisons"))
+    assert row(run, "pooled", variant="good", split="test")["dice"] == 1.0
+    assert row(run, "protocol", variant="odd", reading="corrected")["trial_ids"] is None
+
+
+def test_equal_variants_do_not_differ(tmp_path):
+    cases = many_cases()
+    run = two_variants(tmp_path, cases, perfect(cases))
+    for found in rows(run, "comparisons", method="wilcoxon"):
+        assert (found["difference"], found["p"]) == (0.0, None)
+        assert "differs" in found["reason"]
+    found = row(run, "comparisons", metric="dice", slice_set="all", method="bootstrap")
+    assert (found["p"], found["p_holm"], found["low"], found["high"]) == (1.0, 1.0, 0.0, 0.0)
+
+
+def test_nothing_run_at_all_still_gives_every_table(tmp_path):
+    study = small_study(repeats=2)
+    run = write_run(tmp_path, study, [many_cases()])
+    assert write_tables(run) == ["4 of 4 trials are missing"]
+    check_tables(run)
+    assert [each["status"] for each in rows(run, "trials")] == ["missing"] * 4
+    assert len(rows(run, "slices")) == 0
+
+
+def test_folds_pool_the_out_of_fold_predictions(tmp_path):
+    study = small_study(repeats=2, split={"folds": 3})
+    run = random_run(tmp_path, study, patients=9)
+    write_tables(run)
+    check_tables(run)
+    medians = {
+        (each["variant"], each["fold"]): each["trial_id"] for each in rows(run, "trials", is_median=True)
+    }
+    assert len(medians) == 6
+    chosen = {
+        (each["variant"], each["fold"]): each["threshold"]
+        for each in rows(run, "thresholds", chosen=True, split="validation")
+    }
+    used = [
+        each
+        for each in rows(run, "slices", variant="pet", split="test")
+        if each["trial_id"] == medians["pet", each["fold"]]
+        and each["threshold"] == chosen["pet", each["fold"]]
+    ]
+    assert len({each["patient_id"] for each in used}) == 9  # each patient is tested once
+    totals = {name: sum(each[name] for each in used) for name in ("overlap_px", "pred_px", "truth_px")}
+    found = row(run, "pooled", variant="pet", split="test")
+    expected = 2 * totals["overlap_px"] / (totals["pred_px"] + totals["truth_px"])
+    assert found["dice"] == pytest.approx(expected)
+    assert found["patients"] == 9 and found["repeats"] == 2
+    assert found["threshold"] is None and found["reason"].startswith("each fold has its own threshold: f0 0.")
+    assert found["collapsed"] is False
+
+
+def test_a_variant_collapsed_only_where_every_folds_median_model_did(tmp_path):
+    study = small_study(("pet",), repeats=1, split={"folds": 3})
+    run = random_run(tmp_path, study, patients=9)
+    for collapsed in range(1, 4):
+        trial = plan_trials(study)[collapsed - 1]
+        masks = np.load(run.fold(trial.fold).truth)["masks"]
+        add_trial(run, study, trial, np.where(masks, at(300), 0).astype(np.uint16))
+        write_tables(run)
+        found = row(run, "pooled", variant="pet", split="test")
+        assert found["collapsed"] is (collapsed == 3)
+        assert (found["highest_probability"] < 0.5) is (collapsed == 3)
+
+
+def test_a_fold_without_a_completed_trial_is_said(tmp_path):
+    study = small_study(repeats=2, split={"folds": 3})
+    run = random_run(tmp_path, study, patients=9)
+    for repeat in range(2):
+        shutil.rmtree(run.trial(f"pet-f1-r{repeat:02d}").root)
+    write_tables(run)
+    check_tables(run)
+    found = row(run, "pooled", variant="pet", split="test")
+    assert found["dice"] is None and found["repeats"] == 0
+    assert "no completed trial in fold f1" in found["reason"]

@@ -1,0 +1,31 @@
+"""The reference page of the tables is what the schemas say, and says it of everything."""
+
+from pathlib import Path
+
+import pytest
+
+from hnscc.aggregation.reference import COMMAND, reference
+from hnscc.aggregation.schemas import TABLES, schema
+from hnscc.scores.metrics import METRICS
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "tables.md"
+
+
+def test_the_page_is_current():
+    assert PAGE.read_text(encoding="utf-8") == reference(), (
+        f"the page is not current; write it again: {COMMAND}"
+    )
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_it_names_every_column_once_with_type_and_meaning(name):
+    section = reference().split(f"\n## {name}\n")[1].split("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    assert [row[0].strip("`") for row in rows] == schema(name).names
+    assert all(len(row) == 3 and all(row) for row in rows)
+
+
+def test_it_names_every_metric_and_what_its_empty_value_is():
+    section = reference().split("\n## Metrics\n")[1]
+    for metric in METRICS.values():
+        assert f"| `{metric.name}` | {metric.label} |" in section and metric.when_empty in section

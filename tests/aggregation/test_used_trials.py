@@ -1,0 +1,126 @@
+"""Which trials stand in the tables: the median model, and what is failed, missing or damaged."""
+
+import shutil
+
+import numpy as np
+import pytest
+from run_folders import Case, add_failure, add_trial, small_study, write_run
+from small_tables import LESION, check_tables, levels, mask, repeats_run, row, rows
+
+from hnscc.aggregation.build import write_tables
+from hnscc.aggregation.results import failure_summary
+from hnscc.base.files import read_sealed, write_sealed
+from hnscc.study.plan import Trial, plan_trials
+from hnscc.training.records import read_record
+
+
+@pytest.mark.parametrize(
+    ("scores", "median"),
+    [([3], 0), ([4, 1, 2], 2), ([4, 1, 2, 3], 2), ([2, 2, 2, 2], 1), ([None, 4, 1], 2), ([3, None, 3, 1], 0)],
+)
+def test_median_repeat(tmp_path, scores, median):
+    run = repeats_run(tmp_path, scores)
+    write_tables(run)
+    check_tables(run)
+    assert [each["repeat"] for each in rows(run, "trials", is_median=True)] == [median]
+    pooled = row(run, "pooled", variant="pet", split="test")
+    completed = [2 * pixels / (pixels + 4) for pixels in scores if pixels is not None]
+    assert (pooled["repeats"], pooled["failed"]) == (len(completed), scores.count(None))
+    assert pooled["dice_repeats_median"] == pytest.approx(np.median(completed))
+    assert pooled["dice_repeats_q25"] == pytest.approx(np.quantile(completed, 0.25))
+
+
+def test_medians_on_validation_and_on_test_may_be_different_trials(tmp_path):
+    cases = [Case(split, split, mask(*LESION)) for split in ("train", "validation", "test")]
+    study = small_study(("pet",), repeats=3)
+    run = write_run(tmp_path, study, [cases])
+    for trial, (validation, test) in zip(plan_trials(study), [(1, 2), (2, 3), (3, 1)], strict=True):
+        predicted = [dict.fromkeys(LESION[:pixels], 700) for pixels in (4, validation, test)]
+        add_trial(run, study, trial, levels(*predicted))
+    write_tables(run)
+    assert row(run, "protocol", reading="corrected")["trial_ids"] == "pet-f0-r01"
+    assert row(run, "protocol", reading="as_written")["trial_ids"] == "pet-f0-r00"
+    assert row(run, "protocol", reading="as_coded")["trial_ids"] == "pet-f0-r00"
+
+
+def test_failed_missing_and_damaged_trials_are_named_and_never_used(tmp_path):
+    run = repeats_run(tmp_path, [3, None, 1, 2, 2, 4])
+    trials = [run.trial(f"pet-f0-r{repeat:02d}") for repeat in range(6)]
+    shutil.rmtree(trials[2].root)
+    trials[3].predictions.write_bytes(trials[5].predictions.read_bytes())
+    trials[4].record.write_text("{ not whole")
+    problems = write_tables(run)
+    check_tables(run)
+    assert [each["status"] for each in rows(run, "trials")] == [
+        "completed",
+        "failed",
+        "missing",
+        "missing",
+        "missing",
+        "completed",
+    ]
+    reasons = [each["reason"] for each in rows(run, "trials")]
+    assert reasons[1] == "failed: RuntimeError; the traceback is in its record.json"
+    assert "secret" not in str(reasons) and "secret" not in str(problems)
+    assert "predictions.npz is damaged: its content is not what was written" in reasons[3]
+    assert [each.split(":")[0] for each in problems] == [
+        "pet-f0-r01",
+        "pet-f0-r03",
+        "pet-f0-r04",
+        "3 of 6 trials are missing",
+    ]
+    pooled = row(run, "pooled", split="test")
+    assert (pooled["repeats"], pooled["failed"], pooled["missing"]) == (2, 1, 3)
+    assert {each["trial_id"] for each in rows(run, "slices")} == {"pet-f0-r00", "pet-f0-r05"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"trial_id": "pet-f0-r09"},
+        {"settings": {"data": "other"}},
+        {"settings": None},
+        {"files": {}},
+        {"files": None},
+        {"files": [1]},
+        {"best_epoch": "two"},
+        {"seconds": None},
+        {"status": "started", "error": ""},
+        {"status": "failed", "error": None},
+        {"trial_id": "pet-f0-r09", "status": "failed", "error": "ValueError: no"},
+    ],
+)
+def test_a_record_that_does_not_belong_is_not_used(tmp_path, wrong):
+    run = repeats_run(tmp_path, [3, 2])
+    record = run.trial("pet-f0-r01").record
+    write_sealed(record, read_sealed(record) | wrong)
+    assert write_tables(run)[0].startswith("pet-f0-r01: not used: ")
+    check_tables(run)
+    found = row(run, "trials", trial_id="pet-f0-r01")
+    assert found["status"] == "missing" and found["reason"].startswith("not used: ")
+
+
+@pytest.mark.parametrize(
+    "name", ["trial_id", "status", "settings", "files", "best_epoch", "device", "identity"]
+)
+def test_a_record_that_lacks_something_is_not_used(tmp_path, name):
+    run = repeats_run(tmp_path, [3, 2])
+    record = run.trial("pet-f0-r01").record
+    write_sealed(record, {key: value for key, value in read_sealed(record).items() if key != name})
+    assert write_tables(run)[0].startswith("pet-f0-r01: not used: its record ")
+    check_tables(run)
+    assert row(run, "trials", trial_id="pet-f0-r01")["status"] == "missing"
+
+
+def test_a_failure_is_told_without_its_message(tmp_path):
+    run = repeats_run(tmp_path, [3, 2])
+    add_failure(run, Trial("pet", 0, 1), "Traceback\n  x\nRuntimeError: /home/p/s.nii")
+    record = read_record(run.trial("pet-f0-r01"))
+    assert failure_summary(record) == "failed: RuntimeError; the traceback is in its record.json"
+
+
+def test_predictions_of_another_shape_are_not_used(tmp_path):
+    run = repeats_run(tmp_path, [3, 2])
+    study = small_study(("pet",), repeats=2)
+    add_trial(run, study, Trial("pet", 0, 1), np.zeros((2, 4, 4), np.uint16))
+    assert "not uint16 (3, 4, 4)" in write_tables(run)[0]

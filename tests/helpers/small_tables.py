@@ -1,0 +1,172 @@
+"""A study small enough to compute by hand, studies of a few repeats, and what holds of every run's tables."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from run_folders import Case, add_failure, add_trial, small_study, write_run
+
+from hnscc.aggregation.build import write_tables
+from hnscc.aggregation.query import read_table
+from hnscc.aggregation.schemas import schema
+from hnscc.study.plan import Trial, plan_trials
+from hnscc.study.run_folder import RunFolder
+
+# The columns that the design promises; more may stand in a table.
+PROMISED = {
+    "cohort": "patient_id scan_id fold split slices positive_slices used_positive used_negative",
+    "trials": """trial_id variant fold repeat seed status best_epoch epochs stop_reason best_val_soft_jaccard
+        val_jaccard val_dice test_dice test_jaccard collapsed is_median weights_sha256 seconds device""",
+    "epochs": "trial_id epoch train_loss val_loss val_soft_jaccard seconds",
+    "slices": """trial_id variant fold repeat split patient_id scan_id z threshold truth_px pred_px overlap_px
+        dice jaccard outcome misplaced""",
+    "thresholds": "variant fold split threshold dice jaccard",
+    "pooled": """variant split threshold dice jaccard dice_low dice_high repeats dice_repeats_median
+        dice_repeats_mean dice_repeats_sd reason""",
+    "per_slice": "variant split slice_set threshold n dice_mean dice_sd jaccard_mean jaccard_sd reason",
+    "comparisons": """variant_a variant_b metric slice_set unit method n statistic p p_holm difference low
+        high reason""",
+    "classification": """variant split convention threshold cutoff_px tp tn fp fn misplaced sensitivity
+        specificity accuracy reason""",
+    "regression": "variant split slice_set n slope intercept r2 reason",
+    "protocol": """variant reading median_on threshold_on threshold slice_set convention dice jaccard
+        sensitivity specificity reason""",
+}
+# Where one of these is null, the row's reason must say why.
+EXPLAINED = {
+    "trials": ["test_dice", "best_epoch", "seconds"],
+    "pooled": [
+        "threshold",
+        "dice",
+        "jaccard",
+        "dice_low",
+        "dice_high",
+        "dice_repeats_mean",
+        "dice_repeats_sd",
+    ],
+    "per_slice": ["threshold", "n", "dice_mean", "dice_sd", "jaccard_mean", "jaccard_sd"],
+    "comparisons": ["difference", "p", "p_holm"],
+    "classification": ["threshold", "tp", "sensitivity", "specificity", "accuracy"],
+    "regression": ["threshold", "slope", "intercept", "r2"],
+    "protocol": ["threshold", "dice", "jaccard", "sensitivity", "specificity", "pooled_dice"],
+}
+
+
+def at(k: int) -> int:
+    """The lowest stored level that reaches the threshold k / 1000."""
+    return -(-k * 65535 // 1000)
+
+
+def mask(*pixels: int) -> np.ndarray:
+    """A 4 x 4 mask with these pixels of 0..15 set."""
+    flat = np.zeros(16, np.uint8)
+    flat[list(pixels)] = 1
+    return flat.reshape(4, 4)
+
+
+def levels(*slices: dict[int, int]) -> np.ndarray:
+    """Stored probabilities of 4 x 4 slices from {pixel: threshold k that it just reaches}; 0 elsewhere."""
+    flat = np.zeros((len(slices), 16), np.uint16)
+    for row, pixels in enumerate(slices):
+        for pixel, k in pixels.items():
+            flat[row, pixel] = at(k)
+    return flat.reshape(-1, 4, 4)
+
+
+def perfect(cases: list[Case]) -> np.ndarray:
+    return np.stack([each.mask for each in cases]).astype(np.uint16) * np.uint16(65535)
+
+
+def rows(run: RunFolder, name: str, **where) -> list[dict]:
+    return [
+        row
+        for row in read_table(run, name).to_pylist()
+        if all(row[key] == value for key, value in where.items())
+    ]
+
+
+def row(run: RunFolder, name: str, **where) -> dict:
+    (found,) = rows(run, name, **where)
+    return found
+
+
+def check_tables(run: RunFolder) -> None:
+    """What holds of every run: every promised table and column, typed, described; no NaN; nulls explained."""
+    for name, promised in PROMISED.items():
+        table = pq.read_table(run.table(name))
+        assert table.schema.equals(schema(name), check_metadata=True)
+        assert set(promised.split()) <= set(table.column_names)
+        assert all(field.metadata[b"description"] for field in table.schema)
+        for column in table.column_names:
+            if pa.types.is_floating(table[column].type):
+                assert not pc.any(pc.invert(pc.is_finite(table[column]))).as_py(), (name, column)
+        for each in table.to_pylist():
+            for column in EXPLAINED.get(name, []):
+                assert each[column] is not None or each["reason"], (name, column, each)
+
+
+# The hand-computed study: cut-off 2 pixels, one repeat, every patient with one scan.
+LESION = (0, 1, 2, 3)
+HAND = [
+    Case("train", "a", mask(*LESION)),
+    Case("validation", "b", mask(*LESION)),
+    Case("test", "c", mask(*LESION)),
+    Case("test", "c", mask()),
+    Case("test", "d", mask(5)),  # below the cut-off
+    Case("test", "d", mask(*LESION)),  # will be misplaced
+]
+# Validation: Dice 8/9 up to 0.300, 6/8 up to 0.400, 6/7 up to 0.600, then 0: the plateau's middle is 0.150.
+PET = levels(
+    dict.fromkeys(LESION, 900),
+    {0: 600, 1: 600, 2: 600, 3: 300, 4: 400},
+    {0: 600, 1: 600, 2: 200},
+    {},
+    {5: 600, 6: 600},
+    {8: 600, 9: 600},
+)
+
+
+def hand_run(root: Path) -> RunFolder:
+    """The hand-computed study with its trials: `pet` predicts PET, `pet_mri` the masks; its tables are not written."""
+    study = small_study(("pet", "pet_mri"), repeats=1)
+    run = write_run(root, study, [HAND])
+    add_trial(run, study, Trial("pet", 0, 0), PET)
+    add_trial(run, study, Trial("pet_mri", 0, 0), perfect(HAND))
+    return run
+
+
+def repeats_run(root: Path, scores: list[int | None], **settings) -> RunFolder:
+    """One variant whose repeats predict so many of the 4 lesion pixels of validation and test; None fails."""
+    cases = [Case(split, split, mask(*LESION)) for split in ("train", "validation", "test")]
+    study = small_study(("pet",), repeats=len(scores), **settings)
+    run = write_run(root, study, [cases])
+    for trial, pixels in zip(plan_trials(study), scores, strict=True):
+        if pixels is None:
+            add_failure(run, trial, "Traceback\n  File 'secret.nii'\nRuntimeError: secret.nii is bad\n")
+        else:
+            add_trial(run, study, trial, levels(*[dict.fromkeys(LESION[:pixels], 700)] * 3))
+    return run
+
+
+def two_variants(root: Path, cases: list[Case], predicted: np.ndarray | None) -> RunFolder:
+    """A perfect variant `good` of two repeats beside `odd`, which predicts as given, or was never run."""
+    study = small_study(("good", "odd"), repeats=2)
+    run = write_run(root, study, [cases])
+    for trial in plan_trials(study):
+        if trial.variant == "good":
+            add_trial(run, study, trial, perfect(cases))
+        elif predicted is not None:
+            add_trial(run, study, trial, predicted)
+    write_tables(run)
+    check_tables(run)
+    return run
+
+
+def many_cases(truth: bool = True) -> list[Case]:
+    splits = ["train"] * 8 + ["validation"] * 8 + ["test"] * 16
+    return [
+        Case(split, f"{split}{number // 2}", mask(*(LESION if truth and number % 2 else ())))
+        for number, split in enumerate(splits)
+    ]

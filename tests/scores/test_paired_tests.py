@@ -1,0 +1,119 @@
+"""Paired tests against hand-computed values and SciPy; Holm's correction."""
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hnscc.scores.paired_tests import holm, paired_t, signed_rank
+
+
+def test_signed_rank_is_scipys_and_its_difference_is_a_minus_b():
+    a, b = np.random.default_rng(0).random((2, 12))
+    found = signed_rank(a, b, "slice")
+    theirs = scipy.stats.wilcoxon(a, b)
+    assert (found.statistic, found.p) == pytest.approx((theirs.statistic, theirs.pvalue))
+    assert found.difference == pytest.approx(a.mean() - b.mean())
+    assert (found.n, found.n_nonzero, found.smallest_p) == (12, 12, 2 / 2**12)
+
+
+def test_signed_rank_by_counting_all_signs():
+    """One of six differences is negative, of rank 2: W = 2, and 3 of 64 sign patterns give at most 2."""
+    differences = np.array([0.1, -0.2, 0.3, 0.4, 0.5, 0.6])
+    found = signed_rank(differences, np.zeros(6), "patient")
+    ranks = np.arange(1, 7)
+    sums = [ranks[list(signs)].sum() for signs in product([False, True], repeat=6)]
+    assert found.statistic == 2
+    assert found.p == pytest.approx(2 * np.mean(np.array(sums) <= 2))
+
+
+def test_pairs_that_do_not_differ_are_dropped():
+    a = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0, 1.0, 0.1 + 0.2])
+    b = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.3])  # the last differs by rounding noise only
+    found = signed_rank(a, b, "slice")
+    assert (found.n, found.n_nonzero, found.p) == (9, 6, 2 / 64)
+    assert found.p == found.smallest_p
+
+
+@pytest.mark.parametrize(
+    ("differences", "n_nonzero", "smallest", "reason"),
+    [
+        ([], None, None, "no patients in common"),
+        ([0.0, 0.0], 0, None, "none of the 2 patients differs"),
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.0], 5, 0.0625, "5 patients differ"),
+        ([0.1], 1, 1.0, "1 patient differs"),
+        ([0.0], 0, None, "the only patient does not differ"),
+    ],
+)
+def test_no_p_where_it_could_not_fall_below_five_percent(differences, n_nonzero, smallest, reason):
+    found = signed_rank(np.array(differences), np.zeros(len(differences)), "patient")
+    assert (found.p, found.statistic) == (None, None)
+    assert (found.n_nonzero, found.smallest_p) == (n_nonzero, smallest)
+    assert reason in found.reason
+
+
+def test_what_no_number_of_pairs_can_give_is_no_p_of_zero():
+    found = signed_rank(np.linspace(0.1, 0.9, 2500), np.zeros(2500), "slice")
+    assert 0 < found.smallest_p <= found.p < 1e-300
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.04, None, 0.01]) == [pytest.approx(0.04), None, pytest.approx(0.02)]
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([0.2]) == [0.2]
+    assert holm([None, None]) == [None, None]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+@settings(max_examples=50, deadline=None)
+def test_holm_lies_between_p_and_bonferroni_and_keeps_the_order(p):
+    found = holm(p)
+    assert all(one <= other <= min(1, one * len(p)) for one, other in zip(p, found, strict=True))
+    assert [found[place] for place in np.argsort(p, kind="stable")] == sorted(found)
+
+
+def test_two_rows_give_the_paired_t_test():
+    a, b = np.random.default_rng(0).normal(0.5, 0.1, (2, 7))
+    found = paired_t(np.stack([a, b]), 0, 1)
+    expected = scipy.stats.ttest_rel(a, b, alternative="greater")
+    assert found.p == pytest.approx(expected.pvalue)
+    assert found.degrees == 6
+    interval = scipy.stats.ttest_rel(a, b).confidence_interval(0.95)
+    assert found.interval().low == pytest.approx(interval.low)
+    assert found.interval().high == pytest.approx(interval.high)
+
+
+def test_more_rows_give_the_variance_of_the_randomised_block_design():
+    """By least squares with a term for each configuration and each repeat; and Satterthwaite's degrees of freedom by
+    hand: (n - 1) (sum s)^2 / sum s^2 of the rows' sums of squares, 3 rows less one at most."""
+    scores = np.array([[0.50, 0.60, 0.55], [0.42, 0.50, 0.49], [0.30, 0.43, 0.33], [0.35, 0.41, 0.43]])
+    rows, n = scores.shape
+    design = np.array([[*np.eye(rows)[c], *np.eye(n)[r][1:]] for c in range(rows) for r in range(n)])
+    rest = scores.ravel() - design @ np.linalg.lstsq(design, scores.ravel(), rcond=None)[0]
+    variance = float(rest @ rest) / ((rows - 1) * (n - 1))
+    own = float(np.var(scores[0] - scores[1], ddof=1))
+    assert own < 2 * variance
+    found = paired_t(scores, 0, 1)
+    assert found.error == pytest.approx(math.sqrt(2 * variance / n))
+    spreads = (rest.reshape(rows, n) ** 2).sum(1)
+    assert found.degrees == pytest.approx(2 * min(3, spreads.sum() ** 2 / (spreads**2).sum()))
+
+
+def test_a_pair_that_varies_more_than_the_block_stands_for_itself():
+    scores = np.array([[0.5, 0.7, 0.5], [0.4, 0.2, 0.4], [0.3, 0.3, 0.3], [0.2, 0.2, 0.2], [0.1, 0.1, 0.1]])
+    expected = scipy.stats.ttest_rel(scores[0], scores[1], alternative="greater")
+    assert paired_t(scores, 0, 1).degrees == 2
+    assert paired_t(scores, 0, 1).p == pytest.approx(expected.pvalue)
+
+
+def test_one_repeat_gives_no_p_and_none_is_zero():
+    alone = paired_t(np.array([[0.5], [0.4]]), 0, 1)
+    assert alone.p is None
+    assert alone.interval().low is None and "2 repeats" in alone.interval().reason
+    assert 0 < paired_t(np.array([[0.5, 0.5], [0.25, 0.25]]), 0, 1).p < 1e-300
