@@ -49,7 +49,7 @@ Schema = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Setting:
+class SettingRow:
     """One setting, or a section of them.
 
     kind: its type in words, with choices or range. corrected, as_written: the preset's default, a plain YAML value;
@@ -68,18 +68,18 @@ class Setting:
 
 
 @cache
-def all_settings() -> tuple[Setting, ...]:
+def all_settings() -> tuple[SettingRow, ...]:
     """Every setting, in the order of the schema; a section stands before what it holds."""
     whole = Study.model_json_schema()
     rows = list(_fields(whole, "", whole["$defs"]))
     shared = Variant.model_json_schema()["properties"]["modalities"]
     meaning = "The modalities of every variant that names none; with a search, of what is searched."
     first = next(i for i, row in enumerate(rows) if row.path == "variants")
-    top = Setting("modalities", _kind(shared), False, False, None, None, meaning, shared["source"])
+    top = SettingRow("modalities", _kind(shared), False, False, None, None, meaning, shared["source"])
     return (*rows[:first], top, *rows[first:])
 
 
-def settings_below(key: str) -> tuple[Setting, ...]:
+def settings_below(key: str) -> tuple[SettingRow, ...]:
     """The setting of this path, and all below it; none where there is no such path."""
     return tuple(row for row in all_settings() if row.path == key or row.path.startswith(f"{key}."))
 
@@ -101,12 +101,12 @@ def nearest(path: str) -> tuple[str, ...]:
     return tuple(known for known, score in close.items() if score == max(close.values()))
 
 
-def as_json(rows: Sequence[Setting]) -> list[dict[str, Any]]:
+def as_json(rows: Sequence[SettingRow]) -> list[dict[str, Any]]:
     """The rows as JSON objects."""
     return [vars(row) for row in rows]
 
 
-def default_of(row: Setting, preset: str) -> str:
+def default_of(row: SettingRow, preset: str) -> str:
     """A default as a study file would have it, "must be given" where there is none; of a section, nothing."""
     if row.section:
         return ""
@@ -119,9 +119,9 @@ def plain(value: object) -> str:
     return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
-def to_markdown(rows: Sequence[Setting]) -> str:
+def to_markdown(rows: Sequence[SettingRow]) -> str:
     """The reference page: one table for what stands alone at the top of a file, one for each section below it."""
-    groups: dict[str, list[Setting]] = {}
+    groups: dict[str, list[SettingRow]] = {}
     for row in rows:
         groups.setdefault(row.path.partition(".")[0], []).append(row)
     alone = [group[0] for group in groups.values() if len(group) == 1]
@@ -133,7 +133,7 @@ def to_markdown(rows: Sequence[Setting]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(rows: Sequence[Setting]) -> Iterator[str]:
+def _table(rows: Sequence[SettingRow]) -> Iterator[str]:
     yield "| setting | type | corrected | as_written | meaning | source |"
     yield "|---|---|---|---|---|---|"
     for row in rows:
@@ -143,7 +143,7 @@ def _table(rows: Sequence[Setting]) -> Iterator[str]:
         yield "| " + " | ".join([f"`{row.path}`", row.kind, *defaults, row.meaning, row.source]) + " |"
 
 
-def _fields(section: Schema, above: str, models: Schema) -> Iterator[Setting]:
+def _fields(section: Schema, above: str, models: Schema) -> Iterator[SettingRow]:
     """The settings of a section of the JSON schema, each followed by what it holds."""
     for name, field in section["properties"].items():
         path = f"{above}{name}"
@@ -154,7 +154,7 @@ def _fields(section: Schema, above: str, models: Schema) -> Iterator[Setting]:
             yield from _fields(below, f"{path}.{NAMED[path]}." if path in NAMED else f"{path}.", models)
 
 
-def _setting(path: str, field: Schema, required: bool, below: Schema | None) -> Setting:
+def _setting(path: str, field: Schema, required: bool, below: Schema | None) -> SettingRow:
     kind = _kind(field)
     section = kind == SECTION
     defaults = {name: _preset_value(preset, path, field.get("default")) for name, preset in PRESETS.items()}
@@ -163,7 +163,7 @@ def _setting(path: str, field: Schema, required: bool, below: Schema | None) -> 
     meaning = field.get("description") or (below or {})["description"].partition("\n\n")[0]
     if section:
         corrected = as_written = None
-    return Setting(
+    return SettingRow(
         path, kind, section, given and not section, corrected, as_written, meaning, field["source"]
     )
 

@@ -10,7 +10,8 @@ from hnscc.searching.search_results import columns_of
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import load_study, parse_study
 from hnscc.study.plan import Trial
-from hnscc.study.ranges import base_of, check_search, nested, winners_file, with_configurations
+from hnscc.study.range_checks import check_search
+from hnscc.study.ranges import base_of, nested, winners_file, with_configurations
 from hnscc.study.schema import Variant
 from rayjobs.search import proposer
 
