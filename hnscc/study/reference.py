@@ -18,6 +18,7 @@ PRESETS: Final = {"corrected": CORRECTED, "as_written": merge(CORRECTED, AS_WRIT
 NAMED: Final = {"variants": "NAME", "search.ranges": "PATH", "repeats.enough": "NAME"}
 # Between two of these names, a letter or two apart is a slip of the pen.
 CLOSE: Final = 0.7
+OF_A_VARIANT: Final = "variants.NAME."
 SECTION: Final = "section"
 KINDS: Final = {
     "integer": "whole number",
@@ -52,13 +53,13 @@ Schema = Mapping[str, Any]
 class SettingRow:
     """One setting, or a section of them.
 
-    kind: its type in words, with choices or range. corrected, as_written: the preset's default, a plain YAML value;
+    type: in words, with choices or range. corrected, as_written: the preset's default, a plain YAML value;
     None where there is none, which is a value too unless `required`. required: it has no default and must be given,
-    within an optional section as soon as that section is.
+    within an optional section as soon as that section is given.
     """
 
     path: str
-    kind: str
+    type: str
     section: bool
     required: bool
     corrected: Any
@@ -75,7 +76,7 @@ def all_settings() -> tuple[SettingRow, ...]:
     shared = Variant.model_json_schema()["properties"]["modalities"]
     meaning = "The modalities of every variant that names none; with a search, of what is searched."
     first = next(i for i, row in enumerate(rows) if row.path == "variants")
-    top = SettingRow("modalities", _kind(shared), False, False, None, None, meaning, shared["source"])
+    top = SettingRow("modalities", _type_of(shared), False, False, None, None, meaning, shared["source"])
     return (*rows[:first], top, *rows[first:])
 
 
@@ -101,16 +102,23 @@ def nearest(path: str) -> tuple[str, ...]:
     return tuple(known for known, score in close.items() if score == max(close.values()))
 
 
-def as_json(rows: Sequence[SettingRow]) -> list[dict[str, Any]]:
-    """The rows as JSON objects."""
+def as_objects(rows: Sequence[SettingRow]) -> list[dict[str, Any]]:
+    """The rows as JSON objects: the fields of SettingRow by name."""
     return [vars(row) for row in rows]
 
 
-def default_of(row: SettingRow, preset: str) -> str:
-    """A default as a study file would have it, "must be given" where there is none; of a section, nothing."""
-    if row.section:
-        return ""
-    return "must be given" if row.required else plain(getattr(row, preset))
+def defaults_of(row: SettingRow) -> str:
+    """What a setting is where the file does not say: "16 (as_written: 32)"; of a section, nothing."""
+    corrected, as_written = (_default(row, preset) for preset in PRESETS)
+    return corrected if corrected == as_written else f"{corrected} (as_written: {as_written})"
+
+
+def _default(row: SettingRow, preset: str) -> str:
+    if row.path.startswith(OF_A_VARIANT):
+        return "the file's own"
+    if row.required:
+        return "none: must be given"
+    return "" if row.section else plain(getattr(row, preset))
 
 
 def plain(value: object) -> str:
@@ -119,10 +127,10 @@ def plain(value: object) -> str:
     return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
-def to_markdown(rows: Sequence[SettingRow]) -> str:
+def to_markdown() -> str:
     """The reference page: one table for what stands alone at the top of a file, one for each section below it."""
     groups: dict[str, list[SettingRow]] = {}
-    for row in rows:
+    for row in all_settings():
         groups.setdefault(row.path.partition(".")[0], []).append(row)
     alone = [group[0] for group in groups.values() if len(group) == 1]
     lines = [*INTRODUCTION, "", "## At the top of the file", "", *_table(alone)]
@@ -134,13 +142,11 @@ def to_markdown(rows: Sequence[SettingRow]) -> str:
 
 
 def _table(rows: Sequence[SettingRow]) -> Iterator[str]:
-    yield "| setting | type | corrected | as_written | meaning | source |"
+    yield "| setting | type | default, corrected | default, as_written | meaning | source |"
     yield "|---|---|---|---|---|---|"
     for row in rows:
-        defaults = [
-            f"`{default}`" if default else "" for default in (default_of(row, each) for each in PRESETS)
-        ]
-        yield "| " + " | ".join([f"`{row.path}`", row.kind, *defaults, row.meaning, row.source]) + " |"
+        defaults = [_default(row, preset) for preset in PRESETS]
+        yield "| " + " | ".join([f"`{row.path}`", row.type, *defaults, row.meaning, row.source]) + " |"
 
 
 def _fields(section: Schema, above: str, models: Schema) -> Iterator[SettingRow]:
@@ -150,21 +156,22 @@ def _fields(section: Schema, above: str, models: Schema) -> Iterator[SettingRow]
         below = _below(field, path, models)
         yield _setting(path, field, name in section.get("required", ()), below)
         # What a variant may change is described once, where the file's own settings are.
-        if below and above != f"variants.{NAMED['variants']}.":
+        if below and above != OF_A_VARIANT:
             yield from _fields(below, f"{path}.{NAMED[path]}." if path in NAMED else f"{path}.", models)
 
 
 def _setting(path: str, field: Schema, required: bool, below: Schema | None) -> SettingRow:
-    kind = _kind(field)
-    section = kind == SECTION
-    defaults = {name: _preset_value(preset, path, field.get("default")) for name, preset in PRESETS.items()}
-    given = all(value is MUST for value in defaults.values()) and required
-    corrected, as_written = (None if value is MUST else value for value in defaults.values())
-    meaning = field.get("description") or (below or {})["description"].partition("\n\n")[0]
-    if section:
-        corrected = as_written = None
+    type_ = _type_of(field)
+    values = {name: _preset_value(preset, path, field.get("default")) for name, preset in PRESETS.items()}
+    missing = all(value is MUST for value in values.values())
     return SettingRow(
-        path, kind, section, given and not section, corrected, as_written, meaning, field["source"]
+        path=path,
+        type=type_,
+        section=type_ == SECTION,
+        required=required and missing and not path.startswith(OF_A_VARIANT),
+        **{name: None if value is MUST or type_ == SECTION else value for name, value in values.items()},
+        meaning=field.get("description") or (below or {})["description"].partition("\n\n")[0],
+        source=field["source"],
     )
 
 
@@ -186,19 +193,19 @@ def _below(field: Schema, path: str, models: Schema) -> Schema | None:
     return next((found for each in inside if (found := _below(each, path, models))), None)
 
 
-def _kind(field: Schema) -> str:
+def _type_of(field: Schema) -> str:
     """A type of the JSON schema in words: "whole number, at least 1", "training or training_and_validation"."""
     if "$ref" in field:
         return SECTION
     if forms := field.get("anyOf") or field.get("oneOf"):
-        return ", or ".join(_kind(each) for each in forms)
+        return ", or ".join(_type_of(each) for each in forms)
     if choices := field.get("enum") or ([field["const"]] if "const" in field else []):
         return " or ".join([", ".join(choices[:-1]), choices[-1]] if choices[1:] else choices)
     if field.get("type") == "array":
-        return f"list of {_kind(field['items'])}" if field["items"] else "list of values"
+        return f"list of {_type_of(field['items'])}" if field["items"] else "list of values"
     if field.get("type") == "object":
         values = [*field.get("patternProperties", {}).values(), field.get("additionalProperties")]
-        return f"for each name: {_kind(values[0])}"
+        return f"for each name: {_type_of(values[0])}"
     limits = [words.format(field[key]) for key, words in LIMITS.items() if key in field]
     return ", ".join([KINDS[field["type"]], *limits])
 

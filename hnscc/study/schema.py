@@ -240,7 +240,10 @@ class Study(Settings):
     variants: Annotated[
         dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")], Variant],
         Field(min_length=1),
-        says("What is compared: names, each with its differences from the rest of the file.", PAPER_TRAINING),
+        says(
+            "What is compared: names, each with its differences from the rest of the file; left out for a search.",
+            PAPER_TRAINING,
+        ),
     ]
     evaluation: Annotated[Evaluation, says("How finished trials are evaluated.", PAPER_EVALUATION)]
     resources: Annotated[Resources, says("What a trial asks of Ray; it changes no result.", OURS)]
