@@ -136,8 +136,26 @@ def test_what_is_wrong_is_said_with_its_line(text, line, said):
 
 @pytest.mark.parametrize(
     "text",
-    ["[" * 3000, "{a: " * 3000, "- " * 3000, "\x00\x01", '"\\U99999999"', "%YAML 9.9\n---\na: 1", "\ud800"],
-    ids=["brackets", "braces", "dashes", "binary", "no character", "version", "surrogate"],
+    [
+        "[\n" * 3000,
+        "[" * 500,
+        "{a: " * 3000,
+        "- " * 3000,
+        "\x00\x01",
+        '"\\U99999999"',
+        "%YAML 9.9\n---\na: 1",
+        "\ud800",
+    ],
+    ids=[
+        "brackets",
+        "brackets in a line",
+        "braces",
+        "dashes",
+        "binary",
+        "no character",
+        "version",
+        "surrogate",
+    ],
 )
 def test_rubbish_is_one_clear_error(text):
     refused(text)
@@ -221,7 +239,7 @@ PLAIN = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(st.dictionaries(NAMES, PLAIN, min_size=1, max_size=5))
 def test_what_is_written_is_read_back(value):
     assert read_yaml(write_yaml(value), "x").value == value
@@ -236,7 +254,7 @@ SETTINGS = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(st.dictionaries(SAFE_NAMES, SETTINGS, min_size=1, max_size=6))
 def test_it_is_written_as_pyyaml_writes_it(value):
     """Run folders hold study.yaml as PyYAML wrote it, and other programs read it so."""
