@@ -40,10 +40,10 @@ from hnscc.searching.search_results import (
 from hnscc.study.identity import differences, trial_settings
 from hnscc.study.loading import dump_study, load_study
 from hnscc.study.presets import SEARCHED
+from hnscc.study.range_checks import check_search
 from hnscc.study.ranges import (
     Setting,
     base_of,
-    check_search,
     is_whole,
     name_of,
     number_of,

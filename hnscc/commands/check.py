@@ -17,7 +17,8 @@ from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
 from hnscc.scores.repeats import needed
 from hnscc.study.plan import SPLITS, Trial, plan_trials
-from hnscc.study.ranges import check_search, number_of
+from hnscc.study.range_checks import check_search
+from hnscc.study.ranges import number_of
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study, UntilPrecise
 from hnscc.training.earlier import check_identities, choose

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from hnscc import __version__
 from hnscc.base.errors import InputError, told
+from hnscc.commands.settings import settings
 
 app = typer.Typer(
     help="Repeat-run studies of medical image segmentation. In order: prepare, check, run, query.",
@@ -284,6 +285,9 @@ def query(
             do="choose one of these",
         )
     writers[form](ask(open_run(run), sql))
+
+
+app.command()(settings)
 
 
 @app.command()

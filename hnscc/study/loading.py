@@ -1,47 +1,33 @@
 """A study file: read, laid over its preset, checked, and written back with every default spelled out."""
 
-import re
-from difflib import get_close_matches
-from typing import Any, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import yaml
-from pydantic import (
-    BaseModel,
-    ValidationError,
-)
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from hnscc.base.errors import InputError
 from hnscc.base.locations import Place, place
 from hnscc.study.presets import AS_WRITTEN, CORRECTED, SEARCHED, merge
+from hnscc.study.reference import names_in, nearest
 from hnscc.study.schema import Range, Study, Variant
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML that reads 1e-3 as a number and refuses a key given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key!r} is given twice", node.start_mark
-                )
-        return super().construct_mapping(node, deep)
-
-
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+from hnscc.study.yaml_text import KeyPath, at_line, read_yaml, write_yaml
 
 
 def load_study(path: str | Place) -> Study:
     """Read, merge and check a study file.
 
-    Raises InputError naming the path of the setting: not YAML, unknown key, wrong type, value out of range.
+    Raises InputError naming the path of the setting and its line in the file: not YAML, unknown key, wrong type, value
+    out of range.
     """
     path = place(path)
+    document = read_yaml(_text(path), str(path))
+    return parse_study(document.value, str(path), document.lines)
+
+
+def _text(path: Place) -> str:
     try:
-        raw = yaml.load(path.read_text(), Loader=_StrictLoader)
+        return path.read_text()
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(
             "There is no such study file.",
@@ -50,36 +36,39 @@ def load_study(path: str | Place) -> Study:
             found="nothing",
             do="check the path",
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, PermissionError) as error:
+    except (UnicodeDecodeError, PermissionError) as error:
         raise InputError(
-            "The study file cannot be read as YAML.",
+            "The study file cannot be read.",
             where=str(path),
-            expected="a mapping of settings in YAML",
+            expected="a text file (UTF-8) that you may read",
             found=" ".join(str(error).split()),
-            do="mend the line that the message names; studies/demo.yaml is an example",
+            do="check the path; studies/demo.yaml is an example",
         ) from None
-    return parse_study(raw, where=str(path))
 
 
-def parse_study(raw: Any, where: str = "study") -> Study:
-    """A study from its settings as read from YAML; see `load_study`."""
+def parse_study(raw: Any, where: str = "study", lines: Mapping[KeyPath, int] | None = None) -> Study:
+    """A study from its settings as plain values; see `load_study`.
+
+    lines: for the path of each setting, its line in the file `where`, which messages then name.
+    """
     if not isinstance(raw, dict):
         raise InputError(
             "The study file holds no settings.",
             where=where,
             expected="a mapping such as `name: demo`",
-            found=type(raw).__name__,
+            found="nothing" if raw is None else type(raw).__name__,
             do="start from studies/demo.yaml",
         )
+    resolved = _resolve(raw)
     try:
-        return Study.model_validate(_resolve(raw))
+        return Study.model_validate(resolved)
     except ValidationError as error:
-        raise _first_error(error, where) from None
+        raise _told(error.errors(), resolved, where, lines or {}) from None
 
 
 def dump_study(study: Study) -> str:
     """The study as YAML with every default spelled out; `load_study` gives the same study back."""
-    return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False)
+    return write_yaml(study.model_dump(mode="json"))
 
 
 def _resolve(raw: dict[str, Any]) -> dict[str, Any]:
@@ -96,9 +85,7 @@ def _resolve(raw: dict[str, Any]) -> dict[str, Any]:
     variants = raw.get("variants")
     if isinstance(variants, dict):
         resolved["variants"] = {
-            name: merge(shared, {} if difference is None else difference)
-            if isinstance(difference, dict | None)
-            else difference
+            name: merge(shared, difference or {}) if isinstance(difference, dict | None) else difference
             for name, difference in variants.items()
         }
     elif variants is not None:
@@ -108,52 +95,87 @@ def _resolve(raw: dict[str, Any]) -> dict[str, Any]:
     return resolved
 
 
-def _first_error(error: ValidationError, where: str) -> InputError:
+def _told(
+    errors: Sequence[ErrorDetails], resolved: Any, where: str, lines: Mapping[KeyPath, int]
+) -> InputError:
+    """The first error as the user reads it, and how many more there are."""
     # An unknown key comes first: a misspelt name also shows as a missing one. A mistake in the base shows again in
-    # every variant: it is counted once.
-    errors = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    first = errors[0]
-    more = len({_in_base(each["loc"]) for each in errors}) - 1
+    # every variant, and a value that may have two forms is refused once for each: all are one.
+    errors = sorted(errors, key=lambda each: each["type"] != "extra_forbidden")
+    paths = [_path_of(each, resolved) for each in errors]
+    first, path = errors[0], paths[0]
+    more = len({_in_base(each) for each in paths}) - 1
     unknown, missing = first["type"] == "extra_forbidden", first["type"] == "missing"
+    same = [_plainly(each["msg"]) for each, at in zip(errors, paths, strict=True) if at == path]
     return InputError(
-        f"The setting {_dotted(first['loc'])} is {'unknown' if unknown else 'missing' if missing else 'not valid'}.",
-        where=where,
-        expected=_known_beside(first["loc"]) if unknown else first["msg"].removeprefix("Value error, "),
+        f"The setting {_dotted(path)} is {'unknown' if unknown else 'missing' if missing else 'not valid'}.",
+        where=at_line(where, _line_of(path, lines)),
+        expected=_meant(path) if unknown else "; or: ".join(dict.fromkeys(same)),
         found="nothing" if missing else repr(first["input"])[:200],
         do="correct it in the study file" + (f" ({more} more to correct)" if more else ""),
     )
 
 
-# What pydantic puts into the path of a setting that has two forms.
-FORMS = ("list", "range", "number", "until_precise")
+def _plainly(message: str) -> str:
+    return message.removeprefix("Value error, ").removeprefix("Input should be ")
 
 
-def _dotted(loc: tuple[str | int, ...]) -> str:
-    return ".".join(str(part) for part in loc if part not in ("[key]", *FORMS)) or "(whole file)"
+def _path_of(error: ErrorDetails, resolved: Any) -> KeyPath:
+    """The path of the setting in the study: pydantic also names which of its forms was tried, and that is no key."""
+    value: Any = resolved
+    path: list[str | int] = []
+    for part in error["loc"]:
+        keys = (
+            value if isinstance(value, dict) else range(len(value)) if isinstance(value, list | tuple) else ()
+        )
+        if part in keys:
+            value = value[part]
+            path.append(part)
+        elif error["type"] == "missing" and part == error["loc"][-1]:
+            path.append(part)
+    return tuple(path)
 
 
-def _in_base(loc: tuple[str | int, ...]) -> str:
-    return _dotted(loc[2:] if loc[:1] == ("variants",) and len(loc) > 2 else loc)
+def _dotted(path: KeyPath) -> str:
+    return ".".join(map(str, path)) or "(whole file)"
 
 
-def _model_in(annotation: Any) -> Any:
-    """The model among the forms that a setting may have."""
-    forms = [annotation, *get_args(annotation)]
-    forms += [inner for each in forms for inner in get_args(each)]
-    return next(each for each in forms if isinstance(each, type) and issubclass(each, BaseModel))
+def _in_base(path: KeyPath) -> KeyPath:
+    return path[2:] if path[:1] == ("variants",) and len(path) > 2 else path
 
 
-def _known_beside(loc: tuple[str | int, ...]) -> str:
-    """The settings that exist where an unknown one was found, or the one that it seems to mean."""
-    in_variant = loc[0] == "variants"
-    if loc[:2] == ("search", "ranges"):  # below it are paths, not fields
+def _line_of(path: KeyPath, lines: Mapping[KeyPath, int]) -> int | None:
+    """Where the setting stands: under its variant, else in the file's base, else the section that should hold it."""
+    if path in lines:
+        return lines[path]
+    if _in_base(path) in lines:
+        return lines[_in_base(path)]
+    return _line_of(path[:-1], lines) if path else None
+
+
+def _meant(path: KeyPath) -> str:
+    """The settings that an unknown one seems to mean, else those that exist beside it."""
+    if path[:2] == ("search", "ranges"):  # below it are paths, not fields
         return (
             f"a list of values, or {', '.join(Range.model_fields)}, for a path such as training.learning_rate"
         )
-    model: Any = Variant if in_variant else Study
-    for part in loc[2:-1] if in_variant else loc[:-1]:
-        if part not in FORMS:
-            model = _model_in(model.model_fields[str(part)].annotation)
-    names = list(model.model_fields)
-    close = get_close_matches(str(loc[-1]), names, n=1)
-    return f"{close[0]}?" if close else f"one of {', '.join(names)}"
+    close = nearest(_dotted(_in_base(path)))
+    known = dict.fromkeys(close if _in_base(path) == path else (_in_variant(each, path) for each in close))
+    if _dotted(path) in known:
+        return "a key for each name, one below the other, such as `training: {epochs: 40}`"
+    if known:
+        return f"{' or '.join(known)}?"
+    return f"one of {', '.join(names_in(_section_of(path)))}"
+
+
+def _in_variant(known: str, path: KeyPath) -> str:
+    """A setting of the reference as it is named for the variant that `path` lies in."""
+    own = known.removeprefix("variants.NAME.")
+    varied = own.partition(".")[0] in Variant.model_fields
+    return f"{_dotted(path[:2])}.{own}" if varied else f"{known} (not of a variant)"
+
+
+def _section_of(path: KeyPath) -> str:
+    """The section in which a setting stands, as the reference names it."""
+    inside_variant = path[:1] == ("variants",) and len(path) == 3
+    return "variants.NAME" if inside_variant else ".".join(map(str, _in_base(path)[:-1]))

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_space import error_of, searched
+from searches import error_of, searched
 
 from hnscc.base.errors import InputError
 from hnscc.searching.race import Curve, Race
-from hnscc.study.ranges import check_search
+from hnscc.study.range_checks import check_search
 from hnscc.study.schema import Search
 
 EPOCHS = 9
@@ -164,7 +164,7 @@ def test_a_budget_of_time_spent_early_says_so():
 def test_a_budget_of_trials_that_is_accepted_is_kept(stopping, method):
     """Scores without any order, so that as many as can go on at each rung."""
 
-    from hnscc.study.ranges import check_search
+    from hnscc.study.range_checks import check_search
 
     def study(trials: int):
         search = {"stopping": stopping, "configurations": 12, "repeats": {"first": 3}, "method": method}

@@ -119,6 +119,100 @@ def test_a_misspelt_key_is_counted_once_and_the_right_one_is_offered():
     assert "one of unit, folds" in refused(split={"xyz": 1})
 
 
+@pytest.mark.parametrize(
+    ("settings", "meant"),
+    [
+        ({"architecture": "unet"}, "training.network.architecture?"),
+        ({"validation": 0.2}, "split.validation or augmentation.validation?"),
+        ({"training": {"copies": 5}}, "augmentation.copies?"),
+        ({"modality": ["pet"]}, "modalities or variants.NAME.modalities?"),
+        ({"training.epochs": 3}, "`training: {epochs: 40}`"),
+        ({"variants": {"a": {"modalities": ["pet"], "epochs": 3}}}, "variants.a.training.epochs?"),
+        ({"variants": {"a": {"modalities": ["pet"], "width": 3}}}, "variants.a.training.network.width?"),
+        ({"variants": {"a": {"modality": ["pet"]}}}, "variants.a.modalities?"),
+        ({"variants": {"a": {"modalities": ["pet"], "seed": 3}}}, "seed (not of a variant)?"),
+        ({"variants": {"a": {"modalities": ["pet"], "xyz": 3}}}, "one of modalities, augmentation, training"),
+        # A variant may be named as pydantic names the forms of a setting.
+        ({"variants": {"range": {"modalities": ["pet"], "epochs": 3}}}, "variants.range.training.epochs?"),
+        ({"repeats": {"mx": 8, "until": 0.1}}, "repeats.max?"),
+    ],
+)
+def test_an_unknown_setting_names_the_nearest_path_at_any_depth(settings, meant):
+    message = refused(**settings)
+    assert meant in message.partition("expected:")[2].partition("found:")[0]
+
+
+@pytest.mark.parametrize("gpus", [0, 0.25, 1, 1.0, 2, 8.0, "auto"])
+def test_a_share_of_a_gpu_or_whole_gpus_may_be_asked_for(gpus):
+    assert study(resources={"gpus": gpus}).resources.gpus == gpus
+
+
+@pytest.mark.parametrize("gpus", [1.5, 1.0001, 7.25])
+def test_a_share_above_one_gpu_is_refused_as_ray_would(gpus):
+    message = refused(resources={"gpus": gpus})
+    assert "resources.gpus is not valid" in message
+    assert "at most 1, or a whole number of GPUs" in message
+    assert str(gpus) in message
+    assert "more to correct" not in message
+
+
+def test_a_value_of_two_forms_says_both_and_counts_once():
+    message = refused(augmentation={"copies": -1})
+    assert "augmentation.copies is not valid" in message
+    assert "greater than or equal to 0; or: 'fresh'" in message
+    assert "more to correct" not in message
+
+
+@pytest.mark.parametrize(
+    ("added", "line", "named"),
+    [
+        ("sede: 1", 7, "sede"),
+        ("resources:\n  cpus: 1\n  gpus: 1.5", 9, "resources.gpus"),
+        ("training:\n  epochs: 3\n  network:\n    width: 3", 9, "training.network"),
+        ("training: {epochs: 3,\n  patience: 0}", 8, "training.patience"),
+        ("sampling: 3", 7, "sampling"),
+        ("  mri:\n    training:\n      lr: 1", 9, "variants.mri.training.lr"),
+        ("  mri:\n    training: {epochs: 3}", 7, "variants.mri.modalities is missing"),
+        ("  mri:\n    <<: *pet\n    modalities: []", 9, "variants.mri.modalities"),
+    ],
+)
+def test_an_error_names_the_line_of_the_setting(tmp_path, added, line, named):
+    file = tmp_path / "study.yaml"
+    file.write_text(
+        f"# A comment.\nname: x\nstore: s\nvariants:\n  pet: &pet\n    modalities: [pet]\n{added}\n"
+    )
+    with pytest.raises(InputError) as caught:
+        load_study(file)
+    assert caught.value.where == f"{file}, line {line}"
+    assert named in caught.value.problem
+
+
+def test_what_is_missing_from_the_file_has_no_line(tmp_path):
+    file = tmp_path / "study.yaml"
+    file.write_text("store: s\nvariants: {pet: {modalities: [pet]}}\n")
+    with pytest.raises(InputError, match="name is missing") as caught:
+        load_study(file)
+    assert caught.value.where == str(file)
+
+
+def test_variants_may_share_settings_by_merge_keys(tmp_path):
+    file = tmp_path / "study.yaml"
+    file.write_text(
+        "name: x\nstore: s\nvariants:\n  pet: &pet\n    modalities: [pet]\n    training: {epochs: 7}\n"
+        "  mri:\n    <<: *pet\n    modalities: [mri]\n"
+    )
+    variants = load_study(file).variants
+    assert variants["mri"].modalities == ("mri",)
+    assert variants["mri"].training == variants["pet"].training
+    assert variants["mri"].training.epochs == 7
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_a_resolved_study_is_written_as_pyyaml_writes_it(path):
+    loaded = load_study(path)
+    assert dump_study(loaded) == yaml.safe_dump(loaded.model_dump(mode="json"), sort_keys=False)
+
+
 def test_yaml_pitfalls(tmp_path):
     good = tmp_path / "good.yaml"
     good.write_text(

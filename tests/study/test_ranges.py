@@ -4,37 +4,16 @@ import math
 
 import pytest
 import yaml
+from searches import error_of, searched
 
-from hnscc.base.errors import InputError
 from hnscc.searching.search_results import columns_of
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import load_study, parse_study
 from hnscc.study.plan import Trial
-from hnscc.study.ranges import base_of, check_search, nested, winners_file, with_configurations
+from hnscc.study.range_checks import check_search
+from hnscc.study.ranges import base_of, nested, winners_file, with_configurations
 from hnscc.study.schema import Variant
 from rayjobs.search import proposer
-
-RANGES = {
-    "training.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
-    "training.batch_size": {"low": 4, "high": 16},
-    "training.network": [
-        {"architecture": "paper", "width": 2},
-        {"architecture": "unet", "encoder": "resnet18"},
-    ],
-    "augmentation.copies": [0, 2, "fresh"],
-}
-
-
-def searched(search: dict | None = None, **study):
-    raw = {"method": "random", "ranges": RANGES, "configurations": 6, "budget": {"trials": 30}}
-    base = {"name": "s", "store": "none.zarr", "modalities": ["pet", "mri"], "repeats": 7}
-    return parse_study(base | {"search": raw | (search or {})} | study)
-
-
-def error_of(call) -> str:
-    with pytest.raises(InputError) as caught:
-        call()
-    return str(caught.value)
 
 
 def test_ranges_of_every_kind_give_variants_that_can_be_trained():

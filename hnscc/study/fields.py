@@ -1,0 +1,34 @@
+"""What every part of the study file's schema is made of: strict models whose fields say what they mean."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# Where a choice comes from. The sections are those of Liedes et al. 2023 (hnscc.study.paper.CITATION).
+OURS = "ours"
+PAPER_IMAGING = "paper 2.1"
+PAPER_PREPROCESSING = "paper 2.2"
+PAPER_TRAINING = "paper 2.3"
+PAPER_EVALUATION = "paper 2.4"
+# Where the paper is silent, and its authors' public code is not.
+PAPERS_CODE = "the paper's code"
+
+
+class Settings(BaseModel):
+    """A section of the study file. An unknown key, a value of another type, an infinite number are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def says(meaning: str, source: str) -> Any:
+    """What a field means, in a sentence with its unit, and where the choice comes from: for its `Annotated` type.
+
+    The reference of settings, `hnscc settings` and error messages all read it from here.
+    """
+    return Field(description=meaning, json_schema_extra={"source": source})
+
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]

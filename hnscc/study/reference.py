@@ -1,0 +1,217 @@
+"""Every setting of a study file: its type, choices, defaults, meaning and source, read from the schema and the presets.
+
+`hnscc settings`, docs/reference/settings.md and the messages about unknown settings all come from here.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import cache
+from itertools import takewhile
+from typing import Any, Final, cast
+
+from hnscc.study.presets import AS_WRITTEN, CORRECTED, merge
+from hnscc.study.schema import Study, Variant
+
+PRESETS: Final = {"corrected": CORRECTED, "as_written": merge(CORRECTED, AS_WRITTEN)}
+# How a path names what the user names: a variant, a searched setting.
+NAMED: Final = {"variants": "NAME", "search.ranges": "PATH", "repeats.enough": "NAME"}
+# Between two of these names, a letter or two apart is a slip of the pen.
+CLOSE: Final = 0.7
+OF_A_VARIANT: Final = "variants.NAME."
+SECTION: Final = "section"
+KINDS: Final = {
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+    "string": "text",
+    "null": "null",
+}
+LIMITS: Final = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "above {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "below {}",
+    "maxLength": "of at most {} characters",
+    "pattern": "of the form `{}`",
+}
+MUST: Final = object()
+INTRODUCTION: Final = (
+    "# Settings of a study file",
+    "",
+    "Written by `hnscc settings --markdown > docs/reference/settings.md` from the schema: do not edit it by hand.",
+    "`hnscc settings KEY` prints the same of one setting or section. The defaults are those of the preset that",
+    "`protocol` names. NAME stands for a variant's name, PATH for the path of a searched setting. A variant may",
+    "hold any setting of `augmentation` and `training` that differs from the file's own. Sources: a section of",
+    "Liedes et al. 2023, its authors' public code where the text is silent, or ours.",
+)
+
+Schema = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class SettingRow:
+    """One setting, or a section of them.
+
+    type: in words, with choices or range. corrected, as_written: the preset's default, a plain YAML value;
+    None where there is none, which is a value too unless `required`. required: it has no default and must be given,
+    within an optional section as soon as that section is given.
+    """
+
+    path: str
+    type: str
+    section: bool
+    required: bool
+    corrected: Any
+    as_written: Any
+    meaning: str
+    source: str
+
+
+@cache
+def all_settings() -> tuple[SettingRow, ...]:
+    """Every setting, in the order of the schema; a section stands before what it holds."""
+    whole = Study.model_json_schema()
+    rows = list(_fields(whole, "", whole["$defs"]))
+    shared = Variant.model_json_schema()["properties"]["modalities"]
+    meaning = "The modalities of every variant that names none; with a search, of what is searched."
+    first = next(i for i, row in enumerate(rows) if row.path == "variants")
+    top = SettingRow("modalities", _type_of(shared), False, False, None, None, meaning, shared["source"])
+    return (*rows[:first], top, *rows[first:])
+
+
+def settings_below(key: str) -> tuple[SettingRow, ...]:
+    """The setting of this path, and all below it; none where there is no such path."""
+    return tuple(row for row in all_settings() if row.path == key or row.path.startswith(f"{key}."))
+
+
+def names_in(section: str) -> tuple[str, ...]:
+    """The names of the settings directly in a section; of the whole file for ""."""
+    paths = [row.path.rpartition(".") for row in all_settings()]
+    return tuple(name for above, _, name in paths if above == section)
+
+
+def nearest(path: str) -> tuple[str, ...]:
+    """The paths that an unknown one seems to mean: their last name is alike, and they share most with it.
+
+    "architecture" -> ("training.network.architecture",); several where nothing tells them apart, none where no name
+    is alike.
+    """
+    scores = {row.path: _likeness(path, row.path) for row in all_settings()}
+    close = {known: score for known, score in scores.items() if score[0] >= CLOSE}
+    return tuple(known for known, score in close.items() if score == max(close.values()))
+
+
+def as_objects(rows: Sequence[SettingRow]) -> list[dict[str, Any]]:
+    """The rows as JSON objects: the fields of SettingRow by name."""
+    return [vars(row) for row in rows]
+
+
+def defaults_of(row: SettingRow) -> str:
+    """What a setting is where the file does not say: "16 (as_written: 32)"; of a section, nothing."""
+    corrected, as_written = (_default(row, preset) for preset in PRESETS)
+    return corrected if corrected == as_written else f"{corrected} (as_written: {as_written})"
+
+
+def _default(row: SettingRow, preset: str) -> str:
+    if row.path.startswith(OF_A_VARIANT):
+        return "the file's own"
+    if row.required:
+        return "none: must be given"
+    return "" if row.section else plain(getattr(row, preset))
+
+
+def plain(value: object) -> str:
+    """A plain YAML value as a study file would have it: null, true, 0.001, unet."""
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def to_markdown() -> str:
+    """The reference page: one table for what stands alone at the top of a file, one for each section below it."""
+    groups: dict[str, list[SettingRow]] = {}
+    for row in all_settings():
+        groups.setdefault(row.path.partition(".")[0], []).append(row)
+    alone = [group[0] for group in groups.values() if len(group) == 1]
+    lines = [*INTRODUCTION, "", "## At the top of the file", "", *_table(alone)]
+    for name, group in groups.items():
+        if len(group) > 1:
+            inside = group[1:] if group[0].section else group
+            lines += ["", f"## {name}", "", group[0].meaning, "", *_table(inside)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: Sequence[SettingRow]) -> Iterator[str]:
+    yield "| setting | type | default, corrected | default, as_written | meaning | source |"
+    yield "|---|---|---|---|---|---|"
+    for row in rows:
+        defaults = [_default(row, preset) for preset in PRESETS]
+        yield "| " + " | ".join([f"`{row.path}`", row.type, *defaults, row.meaning, row.source]) + " |"
+
+
+def _fields(section: Schema, above: str, models: Schema) -> Iterator[SettingRow]:
+    """The settings of a section of the JSON schema, each followed by what it holds."""
+    for name, field in section["properties"].items():
+        path = f"{above}{name}"
+        below = _below(field, path, models)
+        yield _setting(path, field, name in section.get("required", ()), below)
+        # What a variant may change is described once, where the file's own settings are.
+        if below and above != OF_A_VARIANT:
+            yield from _fields(below, f"{path}.{NAMED[path]}." if path in NAMED else f"{path}.", models)
+
+
+def _setting(path: str, field: Schema, required: bool, below: Schema | None) -> SettingRow:
+    type_ = _type_of(field)
+    values = {name: _preset_value(preset, path, field.get("default")) for name, preset in PRESETS.items()}
+    missing = all(value is MUST for value in values.values())
+    return SettingRow(
+        path=path,
+        type=type_,
+        section=type_ == SECTION,
+        required=required and missing and not path.startswith(OF_A_VARIANT),
+        **{name: None if value is MUST or type_ == SECTION else value for name, value in values.items()},
+        meaning=field.get("description") or (below or {})["description"].partition("\n\n")[0],
+        source=field["source"],
+    )
+
+
+def _preset_value(preset: Mapping[str, Any], path: str, otherwise: Any) -> Any:
+    value: Any = preset
+    for part in path.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return MUST if otherwise is None else otherwise
+        value = value[part]
+    return value
+
+
+def _below(field: Schema, path: str, models: Schema) -> Schema | None:
+    """The section that a setting is, may be, or holds by name; None where it is a plain value."""
+    if "$ref" in field:
+        return cast(Schema, models[field["$ref"].rpartition("/")[2]])
+    inside = [*field.get("anyOf", ()), *field.get("oneOf", ()), *field.get("patternProperties", {}).values()]
+    inside += [field["additionalProperties"]] if field.get("additionalProperties") else []
+    return next((found for each in inside if (found := _below(each, path, models))), None)
+
+
+def _type_of(field: Schema) -> str:
+    """A type of the JSON schema in words: "whole number, at least 1", "training or training_and_validation"."""
+    if "$ref" in field:
+        return SECTION
+    if forms := field.get("anyOf") or field.get("oneOf"):
+        return ", or ".join(_type_of(each) for each in forms)
+    if choices := field.get("enum") or ([field["const"]] if "const" in field else []):
+        return " or ".join([", ".join(choices[:-1]), choices[-1]] if choices[1:] else choices)
+    if field.get("type") == "array":
+        return f"list of {_type_of(field['items'])}" if field["items"] else "list of values"
+    if field.get("type") == "object":
+        values = [*field.get("patternProperties", {}).values(), field.get("additionalProperties")]
+        return f"for each name: {_type_of(values[0])}"
+    limits = [words.format(field[key]) for key, words in LIMITS.items() if key in field]
+    return ", ".join([KINDS[field["type"]], *limits])
+
+
+def _likeness(unknown: str, known: str) -> tuple[float, int]:
+    """How alike two paths are: their last names from 0 to 1, then how many names they share from the top."""
+    first, second = unknown.split("."), known.split(".")
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
+    return SequenceMatcher(None, first[-1], second[-1]).ratio(), shared

@@ -1,0 +1,28 @@
+"""Studies with a search, and what is wrong with them."""
+
+import pytest
+
+from hnscc.base.errors import InputError
+from hnscc.study.loading import parse_study
+
+RANGES = {
+    "training.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
+    "training.batch_size": {"low": 4, "high": 16},
+    "training.network": [
+        {"architecture": "paper", "width": 2},
+        {"architecture": "unet", "encoder": "resnet18"},
+    ],
+    "augmentation.copies": [0, 2, "fresh"],
+}
+
+
+def searched(search: dict | None = None, **study):
+    raw = {"method": "random", "ranges": RANGES, "configurations": 6, "budget": {"trials": 30}}
+    base = {"name": "s", "store": "none.zarr", "modalities": ["pet", "mri"], "repeats": 7}
+    return parse_study(base | {"search": raw | (search or {})} | study)
+
+
+def error_of(call) -> str:
+    with pytest.raises(InputError) as caught:
+        call()
+    return str(caught.value)
