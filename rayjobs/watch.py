@@ -62,7 +62,9 @@ class Watch(tune.Callback):
             self.in_a_row = 0
         self.error = result.get("told") or self.error
 
-    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+    def on_trial_complete(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
         self.left -= 1
         self.out_of_memory |= trial.last_result.get("failed") == "OutOfMemoryError"
 
@@ -82,9 +84,12 @@ class Watch(tune.Callback):
                 name = planned_trial(trial).trial_id
                 self.say(f"{name}: no epoch finished within {self.hung_after:g} s, its process is ended")
                 self.heard[trial.trial_id] = time.monotonic()
-                ray.kill(trial.temporary_state.ray_actor)
+                if actor := trial.temporary_state.ray_actor:
+                    ray.kill(actor)
 
-    def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+    def on_trial_recover(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
         name = planned_trial(trial).trial_id
         saved = progress(self.folder.trial(name))
         epoch = saved["epoch"] if saved else 0
@@ -121,4 +126,4 @@ def _hopeless(error: str) -> InputError:
 
 
 def _lost_machines() -> set[str]:
-    return {each["NodeID"] for each in ray.nodes() if not each["Alive"]}
+    return {each["NodeID"] for each in ray.nodes() if not each["Alive"]}  # type: ignore[no-untyped-call]

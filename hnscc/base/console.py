@@ -67,7 +67,7 @@ def print_rows(
     columns: the header; two may have one name. rows: a cell per column. numbers: the columns that stand to the right.
     """
     right = set(numbers)
-    table = Table(title=title, title_justify="left")
+    table = Table(title=None if title is None else Text(title), title_justify="left")
     for name in columns:
         table.add_column(Text(name), justify="right" if name in right else "left", overflow="fold")
     for row in rows:
