@@ -17,7 +17,7 @@ def doctor(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a cluster file, or a folder to be submitted, before anything starts; needs no network.
+    """Check a cluster file, or a folder to be submitted, offline. Nothing is started.
 
     Every missing safeguard, every invalid field and every FILL-IN of a `ray up` file is named with its line. Of a
     folder: how much Ray would upload, and whether patient files are among it. Exit code 2 if something is wrong, or

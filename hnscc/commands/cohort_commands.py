@@ -14,7 +14,7 @@ def phantom(
     patients: Annotated[int, typer.Option(help="Number of patients, 12 or more.")] = 44,
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 2023,
 ) -> None:
-    """Make a synthetic PET-MRI cohort with a known truth: NIfTI files and manifest.csv.
+    """Make a synthetic PET-MRI cohort with a known truth. Writes NIfTI files and manifest.csv into a new folder.
 
     Example: hnscc phantom data/phantom --patients 24
     """
@@ -44,7 +44,7 @@ def prepare(
     overwrite: Annotated[bool, typer.Option(help="Replace an existing store.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Place, resize and store every slice of every scan. A refused scan means no store.
+    """Place, resize and store every slice of every scan. If one scan is refused, no store is written.
 
     Example: hnscc prepare data/phantom/manifest.csv data/phantom.zarr --pixel-mm 1.7
     """
@@ -73,7 +73,7 @@ def verify(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Read every chunk of a store and check it against its checksums and digests.
+    """Check every chunk of a store against its checksums and digests. Names every damaged scan; writes nothing.
 
     Example: hnscc verify data/phantom.zarr
     """

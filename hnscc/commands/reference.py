@@ -48,7 +48,7 @@ def _name_of(function: Any, name: str | None) -> str:
 
 
 def _summary(function: Any) -> str:
-    return _text(function).partition("\n")[0]
+    return " ".join(_text(function).partition("\n\n")[0].split())
 
 
 def _text(function: Any) -> str:

@@ -11,7 +11,7 @@ from hnscc.commands.options import AsJson, Run
 
 
 def aggregate(run: Run) -> None:
-    """Write the tables, figures and report again from the finished trials.
+    """Write the tables and report again from finished trials. The figures are drawn again, too.
 
     Example: hnscc aggregate runs/demo
     """
@@ -24,7 +24,7 @@ def aggregate(run: Run) -> None:
 
 
 def report(run: Run) -> None:
-    """Write report.html, report.md and the figures again from the tables.
+    """Write the report and its figures again from the tables. These are report.html, report.md and figures/.
 
     Example: hnscc report runs/demo
     """
@@ -41,7 +41,7 @@ def tables(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the tables of a run folder: what a row is, how many there are, the columns and what they mean.
+    """List a run folder's tables, their columns and what these mean. Says what a row is, and how many there are.
 
     Example: hnscc tables runs/demo pooled
     """
@@ -66,7 +66,7 @@ def query(
     sql: Annotated[str, typer.Argument(help="SQL; every table of the run folder is a table here.")],
     form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
 ) -> None:
-    """Ask the tables with SQL (DuckDB); SHOW TABLES lists them, DESCRIBE pooled the columns of one.
+    """Ask the tables with SQL (DuckDB). SHOW TABLES lists them, DESCRIBE pooled lists the columns of one.
 
     Where the terminal is too narrow for the table, every value is printed on a line of its own.
 
@@ -79,7 +79,7 @@ def query(
 
 
 def prune(run: Run) -> None:
-    """Delete the weights that no reading needs: all but those of the median models. Tables do not change.
+    """Delete the weights that no reading needs. The median models keep theirs, and no table changes.
 
     Example: hnscc prune runs/demo
     """

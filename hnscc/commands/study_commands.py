@@ -27,7 +27,8 @@ def check(
     accept_versions: AcceptVersions = False,
     as_json: AsJson = False,
 ) -> None:
-    """Validate a study; print its plan, splits, leakage checks, what is done, disk and time. Trains nothing.
+    """Validate a study and tell what it would do. Prints its variants, splits, leakage checks, what is done, the disk
+    and time it needs, and warnings. Trains and writes nothing.
 
     Example: hnscc check studies/demo.yaml
     """
@@ -53,7 +54,7 @@ def run(
     ] = None,
     accept_versions: AcceptVersions = False,
 ) -> None:
-    """Train what is missing, then write tables, figures and the report. Run it again to continue.
+    """Train what is missing, then write tables and the report. The same command continues after an interrupt.
 
     Example: hnscc run studies/demo.yaml
     """
@@ -72,9 +73,10 @@ def search(
     ] = False,
     accept_versions: AcceptVersions = False,
 ) -> None:
-    """Search hyperparameters over repeats; write winners.yaml, tables, figures and a report. Run it again to continue.
+    """Search hyperparameters over repeats. Writes winners.yaml, tables, figures and a report; the same command
+    continues after an interrupt.
 
-    The score is of the validation patients alone: no test slice is read before the winners' study is run.
+    A configuration is scored on the validation patients alone: no test slice is read before the winners' study runs.
 
     Example: hnscc search studies/search.yaml
     """
@@ -85,7 +87,7 @@ def search(
 
 
 def status(run: Run, as_json: AsJson = False) -> None:
-    """Show how far a study has come, also from another terminal or machine while it runs.
+    """Show how far a study has come. Works from another terminal or machine too, while the study runs.
 
     Example: hnscc status runs/demo
     """

@@ -71,6 +71,14 @@ def test_every_command_has_help_with_an_example(hnscc, command):
     assert f"Example: hnscc {command} " in " ".join(out.split())
 
 
+def test_the_list_of_commands_fits_on_a_terminal(hnscc, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = hnscc("--help")
+    listed = out.partition("Commands:")[2]
+    assert code == 0 and all(f"  {command} " in listed for command in COMMANDS)
+    assert "..." not in listed, "the first sentence of a command's help is too long"
+
+
 def test_the_commands_of_the_contract_exist(hnscc):
     assert {"phantom", "prepare", "verify", "check", "run", "aggregate", "report", "query"} <= set(COMMANDS)
     assert hnscc("nonsense")[0] == 2
