@@ -1,4 +1,7 @@
-"""run folder -> tables -> report.    python -m rayjobs.aggregate RUN"""
+"""run folder -> tables -> report.    python -m rayjobs.aggregate RUN
+
+A search's run folder has tables and a report of its own; that a folder is one is decided here alone.
+"""
 
 import argparse
 import sys
@@ -13,7 +16,11 @@ from rayjobs.patient_files import refuse_in_job
 
 
 def aggregate(folder: RunFolder) -> list[str]:
-    """Write every table, figure and the report from the finished trials. Returns what was found wrong with trials."""
+    """Write every table, figure and the report from the finished trials.
+
+    Returns what was found wrong with trials, a sentence each; what is wrong stands in no table. InputError where the
+    folds are damaged or the folder holds no study.
+    """
     if folder.search.is_file():
         study, race = load_race(folder)
         write_search_results(folder, study, race)
@@ -24,9 +31,18 @@ def aggregate(folder: RunFolder) -> list[str]:
     return problems
 
 
+def report(folder: RunFolder) -> None:
+    """Write report.html, report.md and the figures from the tables that are there. InputError where one is missing."""
+    if folder.search.is_file():
+        write_search_report(folder, *load_race(folder))
+    else:
+        write_report(folder)
+
+
 def main(arguments: list[str] | None = None) -> int:
+    """The command line of this module; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m rayjobs.aggregate", description="Tables and report again."
+        prog="python -m rayjobs.aggregate", description="Write a run folder's tables and report again."
     )
     parser.add_argument("run", help="run folder, e.g. runs/demo")
     options = parser.parse_args(arguments)

@@ -21,9 +21,8 @@ import ray
 from ray import tune
 from ray.tune.search.optuna import OptunaSearch
 from ray.tune.search.variant_generator import generate_variants
-from rich.console import Console
-from rich.table import Table
 
+from hnscc.base.console import print_rows, terminal, with_interval
 from hnscc.base.errors import InputError, told
 from hnscc.base.files import write_text
 from hnscc.base.seeds import derive_seed
@@ -57,7 +56,6 @@ from hnscc.training.prepare import PreparedRun, check_networks, run_folder
 from hnscc.training.records import tidy_run
 from rayjobs.cluster import connected, resolve_on_cluster
 from rayjobs.patient_files import refuse_in_job
-from rayjobs.progress import with_range
 from rayjobs.study import only_run, prepared, report_outcome, run_study, shown, train_trials
 
 # Where a draw was there before, so many others are tried.
@@ -348,23 +346,23 @@ def report_search(outcome: SearchOutcome) -> int:
 
 
 def _print_standings(outcome: SearchOutcome) -> None:
-    table = Table(title="Configurations by their validation score (soft Jaccard)", title_justify="left")
-    for name in ("", "place", "repeats", "score (95 %)", "behind the winner (95 %)", "settings"):
-        table.add_column(name)
-    for each in outcome.standings[:SHOWN]:
-        settings = ", ".join(
-            f"{path.rpartition('.')[2]} {value}"
-            for path, value in outcome.configurations[each.configuration].items()
-        )
-        table.add_row(
+    columns = ("", "place", "repeats", "score (95 %)", "behind the winner (95 %)", "settings")
+    rows = [
+        (
             name_of(each.configuration),
             each.place.replace("_", " "),
             str(each.repeats),
-            with_range(each.score, each.score_low, each.score_high),
-            with_range(each.behind, each.behind_low, each.behind_high),
-            settings,
+            with_interval(each.score, each.score_low, each.score_high),
+            with_interval(each.behind, each.behind_low, each.behind_high),
+            ", ".join(
+                f"{path.rpartition('.')[2]} {value}"
+                for path, value in outcome.configurations[each.configuration].items()
+            ),
         )
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+        for each in outcome.standings[:SHOWN]
+    ]
+    title = "Configurations by their validation score (soft Jaccard)"
+    print_rows(terminal(width_elsewhere=160), columns, rows, title=title)
     if (more := len(outcome.standings) - SHOWN) > 0:
         print(f"and {more} more, in the table `configurations`")
 

@@ -44,7 +44,8 @@ from rayjobs.cluster import (
     resolve_on_cluster,
 )
 from rayjobs.patient_files import refuse_in_job
-from rayjobs.progress import RESTARTS, AllDone, StudyProgress, Watch, print_table_1
+from rayjobs.progress import StudyProgress, print_table_1
+from rayjobs.watch import RESTARTS, AllDone, Watch
 from rayjobs.worker import TrialWorker
 
 

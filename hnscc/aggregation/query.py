@@ -35,6 +35,23 @@ def read_table(run: RunFolder, name: str) -> pa.Table:
     return table
 
 
+def written_schema(run: RunFolder, name: str) -> tuple[pa.Schema, int] | None:
+    """The Arrow schema of a table as it is written, descriptions included, and its number of rows; no row is read.
+
+    None where the table is not written yet. InputError where its file is damaged.
+    """
+    path = run.table(name)
+    if not path.is_file():
+        return None
+    try:
+        # Of a file only the footer is read, an object on S3 whole.
+        file = pq.ParquetFile(path if isinstance(path, Path) else pa.BufferReader(path.read_bytes()))
+    except (pa.ArrowException, OSError):
+        raise _damaged(name, "a file that is not whole, or no Parquet file") from None
+    with file:
+        return file.schema_arrow, file.metadata.num_rows
+
+
 def _damaged(name: str, found: str) -> InputError:
     return InputError(
         "A table cannot be read.",

@@ -1,37 +1,46 @@
 """Delete the weights that no reading needs."""
 
+from typing import NamedTuple
+
 from hnscc.aggregation.query import read_table
 from hnscc.base.errors import InputError
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.records import trial_state
 
 
-def prune_weights(run: RunFolder) -> tuple[int, int]:
+class Pruned(NamedTuple):
+    """What was deleted: the number of weights files, and their size in bytes."""
+
+    files: int
+    size: int
+
+
+def prune_weights(run: RunFolder) -> Pruned:
     """Delete weights.safetensors of every completed trial that is no reading's median model.
 
-    Records, histories and predictions stay, so that the tables can be written again as they are. Returns the
-    number of files and bytes freed. InputError where tables or trials are not there yet, since medians still move.
+    Records, histories and predictions stay, so that the tables can be written again as they are.
+    InputError where tables or trials are not there yet, since medians still move; nothing is deleted then.
     """
-    trials = read_table(run, "trials").to_pylist()
-    _check_finished(run, trials)
+    statuses = {row["trial_id"]: row["status"] for row in read_table(run, "trials").to_pylist()}
+    _check_finished(run, statuses)
     needed = {
         trial_id
         for ids in read_table(run, "protocol").column("trial_ids").to_pylist()
         for trial_id in (ids or "").split()
     }
     files = size = 0
-    for trial in trials:
-        weights = run.trial(trial["trial_id"]).weights
-        if trial["trial_id"] not in needed and weights.is_file():
+    for trial_id in statuses:
+        weights = run.trial(trial_id).weights
+        if trial_id not in needed and weights.is_file():
             files, size = files + 1, size + weights.stat().st_size
             weights.unlink()
-    return files, size
+    return Pruned(files, size)
 
 
-def _check_finished(run: RunFolder, trials: list[dict]) -> None:
-    now = [trial_state(run.trial(row["trial_id"])).status for row in trials]
+def _check_finished(run: RunFolder, statuses: dict[str, str]) -> None:
+    now = [trial_state(run.trial(trial_id)).status for trial_id in statuses]
     left = now.count("missing")
-    if left or now != [row["status"] for row in trials]:
+    if left or now != list(statuses.values()):
         raise InputError(
             "Weights can be pruned once the study is finished and its tables are written: medians still move.",
             where=str(run.root),

@@ -3,84 +3,99 @@
 import contextlib
 import time
 from collections import Counter
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
+from typing import Any, TypedDict
 
 from hnscc.study.loading import load_study
-from hnscc.study.plan import plan_trials
+from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder
-from hnscc.training.records import Failed, progress, read_record
+from hnscc.study.schema import Study
+from hnscc.training.records import Failed, Record, progress, read_record
 
-# A checkpoint may be written over between two looks at it.
-LOOKS = 3
+STATES = ("completed", "failed", "started", "missing")
+# A checkpoint may be written over while it is read: it is tried so often.
+TRIES = 3
 
 
-def run_status(folder: RunFolder) -> dict[str, Any]:
-    """Everything `hnscc status` prints, as JSON. InputError where the study cannot be read.
+class StartedTrial(TypedDict):
+    """A trial with a checkpoint and no record: epochs done, of at most how many, how often its process began anew, and
+    the seconds since its checkpoint was written."""
 
-    `started` trials have a checkpoint and no record yet; `heard` is the seconds since it was written. Records are
-    believed here: whether a trial's files are whole is checked when they are used.
+    trial: str
+    epoch: int
+    of: int
+    interruptions: int
+    heard: float
+
+
+class FailedTrial(TypedDict):
+    """A failed trial and the kind of its error."""
+
+    trial: str
+    failure: str
+
+
+class Status(TypedDict):
+    """How far a study has come. variants: the number of trials by state, for each variant. tables: whether they are
+    written."""
+
+    study: str
+    variants: dict[str, dict[str, int]]
+    started: list[StartedTrial]
+    failed: list[FailedTrial]
+    tables: bool
+
+
+def run_status(folder: RunFolder) -> Status:
+    """Everything that `hnscc status` prints. InputError where the study cannot be read.
+
+    Records are believed here: whether a trial's files are whole is checked when they are used.
     """
     study = load_study(folder.study)
-    variants = {name: Counter() for name in study.variants}
-    started, failed = [], []
+    counts: dict[str, Counter[str]] = {name: Counter() for name in study.variants}
+    started: list[StartedTrial] = []
+    failed: list[FailedTrial] = []
     for trial in plan_trials(study):
-        where = folder.trial(trial.trial_id)
-        record = read_record(where)
-        saved, written = (None, 0.0) if record else _saved(where)
-        record = record or read_record(where)  # it may have ended since
-        saved = None if record else saved
+        record, saved, written = _look(folder.trial(trial.trial_id))
         state = record.status if record else "started" if saved else "missing"
         # How many repeats a configuration of a search is to have, nobody knows yet.
-        variants[trial.variant][state] += not (study.search and state == "missing")
+        counts[trial.variant][state] += not (study.search and state == "missing")
         if isinstance(record, Failed):
             failed.append({"trial": trial.trial_id, "failure": record.failure})
         if saved:
-            epochs = study.variants[trial.variant].training.epochs
-            started.append(
-                {
-                    "trial": trial.trial_id,
-                    "epoch": saved["epoch"],
-                    "of": epochs,
-                    "interruptions": len(saved["attempts"]) - 1,
-                    "heard": max(0.0, time.time() - written),
-                }
-            )
-    states = ("completed", "failed", "started", "missing")
+            started.append(_started(study, trial, saved, written))
     return {
         "study": study.name,
-        "variants": {name: {state: counts[state] for state in states} for name, counts in variants.items()},
+        "variants": {name: {state: each[state] for state in STATES} for name, each in counts.items()},
         "started": started,
         "failed": failed,
-        "tables": folder.table("pooled").is_file(),
+        "tables": folder.table("trials").is_file(),
+    }
+
+
+def _look(folder: TrialFolder) -> tuple[Record | None, dict[str, Any] | None, float]:
+    """A trial's record; where there is none, the facts of its checkpoint and when that was written."""
+    record = read_record(folder)
+    saved, written = (None, 0.0) if record else _saved(folder)
+    record = record or read_record(folder)  # it may have ended since
+    return record, None if record else saved, written
+
+
+def _started(study: Study, trial: Trial, saved: dict[str, Any], written: float) -> StartedTrial:
+    return {
+        "trial": trial.trial_id,
+        "epoch": saved["epoch"],
+        "of": study.variants[trial.variant].training.epochs,
+        "interruptions": len(saved["attempts"]) - 1,
+        "heard": max(0.0, time.time() - written),
     }
 
 
 def _saved(folder: TrialFolder) -> tuple[dict[str, Any] | None, float]:
     """The facts of a trial's newest checkpoint, and when it was written, in seconds since 1970; (None, 0) without."""
-    for _ in range(LOOKS):
+    for _ in range(TRIES):
         saved = progress(folder)
         if saved is None:
             break
         with contextlib.suppress(FileNotFoundError):  # its trial has gone on since
             return saved, folder.slot(saved["epoch"] % 2).facts.stat().st_mtime
     return None, 0.0
-
-
-def print_status(found: dict[str, Any], console: Console, run: str) -> None:
-    table = Table()
-    for name in ("variant", "completed", "failed", "started", "missing"):
-        table.add_column(name, justify="left" if name == "variant" else "right")
-    for name, counts in found["variants"].items():
-        table.add_row(name, *map(str, counts.values()))
-    console.print(table)
-    for each in found["started"]:
-        line = f"{each['trial']:<26} epoch {each['epoch']} of at most {each['of']}, {each['heard']:.0f} s ago"
-        again = f", {each['interruptions']} interruptions" if each["interruptions"] else ""
-        console.print(line + again, highlight=False, soft_wrap=True)
-    for each in found["failed"]:
-        console.print(f"{each['trial']:<26} failed: {each['failure']}", highlight=False, soft_wrap=True)
-    if found["tables"]:
-        console.print(f"tables: hnscc query {run} 'SHOW TABLES'", highlight=False, soft_wrap=True)

@@ -15,7 +15,7 @@ from machines import await_started, wait_until
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Resources, Study
 from hnscc.training.records import read_record
-from rayjobs.progress import RESTARTS
+from rayjobs.watch import RESTARTS
 
 SEED = 3
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system needs root")

@@ -1,14 +1,22 @@
 """The commands as a user meets them: help with an example, exit codes, one clear message for bad input."""
 
+import contextlib
 import csv
+import fcntl
 import io
 import json
+import os
+import pty
 import shutil
+import struct
+import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import processes
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -17,6 +25,7 @@ from stores import make_store, study_of
 from typer.main import get_command
 
 from hnscc.aggregation.build import write_tables
+from hnscc.aggregation.schemas import STUDY_TABLES
 from hnscc.base.files import read_sealed, sha256, write_sealed
 from hnscc.commands.cli import app, main
 from hnscc.study.run_folder import RunFolder
@@ -60,6 +69,14 @@ def test_every_command_has_help_with_an_example(hnscc, command):
     code, out, _ = hnscc(command, "--help")
     assert code == 0
     assert f"Example: hnscc {command} " in " ".join(out.split())
+
+
+def test_the_list_of_commands_fits_on_a_terminal(hnscc, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = hnscc("--help")
+    listed = out.partition("Commands:")[2]
+    assert code == 0 and all(f"  {command} " in listed for command in COMMANDS)
+    assert "..." not in listed, "the first sentence of a command's help is too long"
 
 
 def test_the_commands_of_the_contract_exist(hnscc):
@@ -335,3 +352,72 @@ def test_prune_keeps_the_median_models_and_the_tables(hnscc, finished, tmp_path)
     before = {path.name: path.read_bytes() for path in (root / "tables").iterdir()}
     write_tables(RunFolder(root))
     assert {path.name: path.read_bytes() for path in (root / "tables").iterdir()} == before
+
+
+def test_tables_lists_tables_columns_and_meanings(hnscc, finished):
+    code, out, _ = hnscc("tables", finished)
+    assert code == 0
+    text = " ".join(out.replace("│", " ").split())
+    for name in STUDY_TABLES:
+        assert f"│ {name} " in out
+    assert "lower end of the 95 % bootstrap interval over patients of dice" in text
+    found = json.loads(hnscc("tables", finished, "--json")[1])
+    assert [each["table"] for each in found] == list(STUDY_TABLES)
+    rows = {each["table"]: each["rows"] for each in found}
+    assert rows == {name: pq.read_metadata(finished / f"tables/{name}.parquet").num_rows for name in rows}
+    columns = {each["table"]: [column["column"] for column in each["columns"]] for each in found}
+    assert columns == {
+        name: pq.read_schema(finished / f"tables/{name}.parquet").names for name in STUDY_TABLES
+    }
+
+
+def test_tables_tells_one_table_in_full(hnscc, finished):
+    code, out, _ = hnscc("tables", finished, "regression")
+    assert code == 0
+    assert out.startswith("regression: one row per variant, split (Fig. 4); rows: ")
+    assert "its coefficient of determination" in out and "pred_px" not in out
+    facts = json.loads(hnscc("tables", finished, "regression", "--json")[1])
+    assert facts == next(
+        each for each in json.loads(hnscc("tables", finished, "--json")[1]) if each["table"] == "regression"
+    )
+    assert "pooled" in refused(hnscc("tables", finished, "polled"))
+    assert "not a run folder" in refused(hnscc("tables", finished / "trials"))
+
+
+def test_tables_says_what_is_not_written_yet(hnscc, finished, tmp_path):
+    root = tmp_path / "run"
+    shutil.copytree(finished, root)
+    shutil.rmtree(root / "tables")
+    code, out, _ = hnscc("tables", root)
+    assert code == 0 and out.count("not written") == len(STUDY_TABLES)
+
+
+def test_query_on_a_narrow_terminal_shows_one_value_per_line(finished):
+    """A real terminal, of 28 characters and of 29: 7 + 5 + 7 characters in 3 columns, 3 for each, and 1."""
+    sql = "SELECT variant, split, repeats FROM pooled WHERE split = 'test' ORDER BY variant"
+    narrow, wide = (on_a_terminal(width, "query", finished, sql) for width in (28, 29))
+    expected = pq.read_table(finished / "tables/pooled.parquet").to_pylist()
+    repeats = next(each["repeats"] for each in expected if each["split"] == "test")
+    assert narrow[:4] == ["-- row 1 of 2", "variant  pet", "split    test", f"repeats  {repeats}"]
+    assert wide[1].count("┃") == 4 and wide[3].count("│") == 4
+
+
+def on_a_terminal(width: int, *arguments) -> list[str]:
+    """What the command prints on a terminal so wide."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    command = [sys.executable, "-m", "hnscc.commands.cli", *map(str, arguments)]
+    environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}
+    environment |= {"TERM": "xterm"}
+    process = subprocess.Popen(
+        command, stdin=follower, stdout=follower, stderr=subprocess.PIPE, env=environment, cwd=processes.ROOT
+    )
+    os.close(follower)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux says so at a terminal's end
+        while part := os.read(leader, 65536):
+            shown += part
+    os.close(leader)
+    assert process.wait(timeout=60) == 0, process.stderr.read()
+    process.stderr.close()
+    return shown.decode().replace("\r\n", "\n").splitlines()

@@ -4,7 +4,8 @@ import pytest
 from rich.console import Console
 from stores import make_store, study_of
 
-from hnscc.commands.status import print_status, run_status
+from hnscc.commands.printing import print_status
+from hnscc.commands.status import run_status
 from hnscc.study.plan import plan_trials
 from hnscc.training.prepare import prepare_run
 from hnscc.training.trial import train_trial

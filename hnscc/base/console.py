@@ -1,0 +1,132 @@
+"""The one place that prints tables, lines and progress to a terminal; nothing else in the project imports rich.
+
+Text is printed as it is: what looks like rich's markup (`[red]`) or like a number is not coloured or swallowed.
+"""
+
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+__all__ = [
+    "Console",
+    "Progress",
+    "Tell",
+    "counted",
+    "print_line",
+    "print_records",
+    "print_rows",
+    "progress_bars",
+    "terminal",
+    "too_narrow",
+    "with_interval",
+]
+
+# Columns of a terminal: a cell longer than this is read as well when it is folded over several lines.
+FOLDED = 40
+
+
+class Tell(Protocol):
+    """What moves a bar: so many are done, of so many; the name of the current one is not shown."""
+
+    def __call__(self, done: int, total: int, now: str = "") -> None: ...
+
+
+def terminal(width_elsewhere: int = 120) -> Console:
+    """Standard output: as wide as the terminal, or `width_elsewhere` characters where it is a file or a pipe."""
+    return Console(width=None if sys.stdout.isatty() else width_elsewhere)
+
+
+def print_line(console: Console, line: str, style: str | None = None) -> None:
+    """Print one line, never broken: a program that reads it finds it whole. style: a colour that rich knows."""
+    console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_rows(
+    console: Console,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    title: str | None = None,
+    numbers: Iterable[str] = (),
+) -> None:
+    """Print a table with a frame. Cells that do not fit are folded, so that no character is lost.
+
+    columns: the header; two may have one name. rows: a cell per column. numbers: the columns that stand to the right.
+    """
+    right = set(numbers)
+    table = Table(title=None if title is None else Text(title), title_justify="left")
+    for name in columns:
+        table.add_column(Text(name), justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
+
+
+def print_records(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print the same with one value per line, below a line that counts the rows."""
+    longest = max(map(len, columns), default=0)
+    for number, row in enumerate(rows, start=1):
+        print_line(console, f"-- row {number} of {len(rows)}")
+        for name, cell in zip(columns, row, strict=True):
+            print_line(console, f"{name:<{longest}}  {cell}".rstrip())
+    if not rows:
+        print_line(console, f"no rows of {', '.join(columns)}")
+
+
+def too_narrow(width: int, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bool:
+    """Whether a table cannot be read on `width` characters, so that one value per line is better.
+
+    It can be read where every column gets its longest cell, or its header, unbroken on one line; of longer ones 40
+    characters are enough. The frame takes 3 characters for each column, and one more.
+    """
+    widths = [len(name) for name in columns]
+    for row in rows:
+        widths = [max(before, len(cell)) for before, cell in zip(widths, row, strict=True)]
+    return sum(min(each, FOLDED) + 3 for each in widths) + 1 > width
+
+
+def progress_bars(console: Console) -> Progress:
+    """Bars with a count, the time that has passed, the time that is left, and a task's field `note` behind them;
+    nothing is shown where the console is no terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+@contextlib.contextmanager
+def counted(description: str, console: Console | None = None) -> Iterator[Tell]:
+    """Show one bar, on standard error unless a console is given; yields what moves it."""
+    with progress_bars(console or Console(stderr=True)) as bars:
+        task = bars.add_task(description, total=None, note="")
+
+        def tell(done: int, total: int, now: str = "") -> None:
+            bars.update(task, completed=done, total=total)
+
+        yield tell
+
+
+def with_interval(value: float | None, low: float | None, high: float | None) -> str:
+    """A number and its interval, such as `0.712 (0.655 to 0.760)`; a dash where there is no number."""
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} ({low:.3f} to {high:.3f})"

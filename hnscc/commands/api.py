@@ -1,0 +1,248 @@
+"""What the commands do, as Python functions; `import hnscc` offers them as `hnscc.prepare`, `hnscc.run` and so on.
+
+The commands call these functions, so that there is no second way. What a function needs is imported when it is called:
+`import hnscc` alone loads no torch, no Ray and no NumPy. Every function raises two errors of hnscc.base.errors:
+InputError for what the user gave wrong (it says where, expected, found and what to do), and StorageError where a disk
+or S3 gave way. Every location may be an s3:// URL unless it says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from hnscc.base.locations import Place
+    from hnscc.cohort.store import Store
+    from hnscc.commands.check import Checked
+    from hnscc.commands.prune import Pruned
+    from hnscc.commands.status import Status
+    from hnscc.commands.tables import Tables
+    from hnscc.study.schema import Study
+    from rayjobs.search import SearchOutcome
+    from rayjobs.study import Outcome
+
+    Progress = Callable[[int, int, str], None]
+
+__all__ = [
+    "aggregate",
+    "check",
+    "phantom",
+    "prepare",
+    "prune",
+    "query",
+    "report",
+    "run",
+    "search",
+    "status",
+    "tables",
+    "verify",
+]
+
+
+def phantom(
+    out: str | Path, *, patients: int = 44, seed: int = 2023, progress: Progress | None = None
+) -> Path:
+    """Make a synthetic PET-MRI cohort with a known truth; returns the path of its manifest.csv.
+
+    Writes NIfTI files and manifest.csv into the new folder `out` (on a disk), or nothing. patients: 12 or more; 44
+    have 62 scans, 18 of them with lesion. seed: the same seed gives the same files. progress: called with the scans
+    done, their number, and the current one's id. It uses a process per core: in a script, call it below
+    `if __name__ == "__main__":`. InputError: fewer than 12 patients, or `out` holds something.
+    """
+    from data_prep.phantom import make_phantom
+
+    return make_phantom(out, patients=patients, seed=seed, progress=progress)
+
+
+def prepare(
+    manifest: str | Path,
+    store: str | Path,
+    *,
+    size: int = 128,
+    pixel_mm: float | None = None,
+    reference: str | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Store:
+    """Place, resize and store every slice of every scan of a manifest; returns the store, opened.
+
+    manifest: a CSV with patient_id, scan_id, mask and a column per modality, on a disk. store: where the Zarr
+    hierarchy is written, whole or not at all: images float32 (Z, C, H, W) in raw units, masks uint8 (Z, H, W), H = W =
+    size. pixel_mm: the pixel size in mm, by cropping and padding; None keeps the whole field of view. reference: the
+    modality whose grid is used; None takes the one that the masks are drawn on. workers: processes; None for one per
+    core, and then, in a script, call it below `if __name__ == "__main__":`. overwrite: replace a store that is there.
+    progress: called with the scans done, their number, and the current one's id.
+    InputError names the row, column and scan of the first that is refused.
+    """
+    from data_prep.build import prepare as build
+
+    return build(
+        manifest,
+        store,
+        size=size,
+        pixel_mm=pixel_mm,
+        reference=reference,
+        workers=workers,
+        overwrite=overwrite,
+        progress=progress,
+    )
+
+
+def verify(store: str | Path, *, progress: Progress | None = None) -> Store:
+    """Read every chunk of a store and compare it with its checksums and digests; returns the store, opened.
+
+    Writes nothing. progress: called with the scans done, their number, and the current one's id. InputError names every
+    damaged scan.
+    """
+    from hnscc.cohort.store import open_store, verify_store
+
+    opened = open_store(store)
+    verify_store(opened, progress)
+    return opened
+
+
+def check(
+    study: str | Path | dict[str, Any],
+    out: str | Path | None = None,
+    *,
+    half_width: float | None = None,
+    accept_versions: bool = False,
+) -> Checked:
+    """Validate a study and tell what it would do, as `hnscc check --json` prints it. Writes and trains nothing.
+
+    study: the study file, or its settings as a dictionary. out: the run folder; runs/<name of the study> unless given.
+    half_width: also tell how many repeats give a 95 % interval of the median test Dice that reaches so far to either
+    side (0 to 1). accept_versions: do not refuse finished trials of other versions, but name them (other_versions).
+    The result has the keys study, run_folder, store, variants, splits, leakage_checks, warnings, trials,
+    other_versions, disk_mib, time, precision and search (see hnscc.commands.check.Checked).
+    InputError for a setting that is wrong, a store that does not fit, and a run folder of other settings.
+    """
+    from hnscc.commands.check import check_study
+
+    return check_study(_study(study), out, half_width, accept_versions=accept_versions)
+
+
+def run(
+    study: str | Path | dict[str, Any],
+    out: str | Path | None = None,
+    address: str | None = None,
+    limit: int | None = None,
+    *,
+    accept_versions: bool = False,
+) -> Outcome:
+    """Train what is missing of a study, then write its tables, figures and report; called again, it goes on.
+
+    study, out: as for `check`. address: a running Ray cluster; RAY_ADDRESS unless given, and without either Ray is
+    started on this machine and ended with the call. limit: train at most so many of the missing trials.
+    accept_versions: go on beside finished trials of other versions. Progress is printed. Call it from the main thread,
+    where Ctrl-C ends it.
+    The outcome has folder, completed (trial ids), missing (how many), failed (kind of error by trial id), lost,
+    interrupted and unused: a trial that fails raises nothing.
+    InputError for what cannot run; a new run folder is then not left behind.
+    """
+    from rayjobs.study import run_study
+
+    return run_study(_study(study), out, address, limit, accept_versions=accept_versions)
+
+
+def search(
+    study: str | Path | dict[str, Any],
+    out: str | Path | None = None,
+    address: str | None = None,
+    *,
+    accept_versions: bool = False,
+) -> SearchOutcome:
+    """Search the study's hyperparameters over repeats; write winners.yaml, tables, figures and a report.
+
+    Called again, it goes on. Arguments are those of `run`. The outcome has folder (`folder.winners` is the study to run
+    next), configurations, standings (the winner first), lost and interrupted. InputError for ranges or a budget that
+    cannot be searched.
+    """
+    from rayjobs.search import run_search
+
+    return run_search(_study(study), out, address, accept_versions=accept_versions)
+
+
+def status(run: str | Path) -> Status:
+    """Tell how far a study has come, also while it runs elsewhere, as `hnscc status --json` prints it.
+
+    run: a run folder, such as runs/demo. Reads records and checkpoints alone. The result has the keys study, variants
+    (number of trials by state), started, failed and tables (see hnscc.commands.status.Status). InputError where it is
+    no run folder.
+    """
+    from hnscc.commands.status import run_status
+    from hnscc.study.run_folder import open_run
+
+    return run_status(open_run(run))
+
+
+def aggregate(run: str | Path) -> list[str]:
+    """Write the tables, figures and report of a run folder again from its finished trials.
+
+    Returns what was found wrong with trials, a sentence each. InputError where it is no run folder, or a fold is
+    damaged.
+    """
+    from hnscc.study.run_folder import open_run
+    from rayjobs.aggregate import aggregate as again
+
+    return again(open_run(run))
+
+
+def report(run: str | Path) -> Place:
+    """Write report.html, report.md and the figures of a run folder again from its tables; returns where report.html is.
+
+    InputError where it is no run folder, or a table is not written yet or damaged.
+    """
+    from hnscc.study.run_folder import open_run
+    from rayjobs.aggregate import report as again
+
+    folder = open_run(run)
+    again(folder)
+    return folder.html
+
+
+def tables(run: str | Path) -> Tables:
+    """The tables of a run folder by name: `tables(run)["pooled"]` is a pyarrow.Table, read when it is asked for.
+
+    A mapping; `.facts("pooled")` says what a row and each column of a table mean. InputError where it is no run folder,
+    for a name that is none of its tables, and for a table that is not written yet or damaged.
+    """
+    from hnscc.commands.tables import Tables
+    from hnscc.study.run_folder import open_run
+
+    return Tables(open_run(run))
+
+
+def query(run: str | Path, sql: str) -> pa.Table:
+    """Ask the tables of a run folder with SQL (DuckDB); returns the rows as a pyarrow.Table.
+
+    sql: one SELECT; every table of the run folder is a table there, and nothing else can be reached. InputError with
+    DuckDB's message where the SQL is wrong, and where a table is not written yet or damaged.
+    """
+    from hnscc.aggregation.query import query as ask
+    from hnscc.study.run_folder import open_run
+
+    return ask(open_run(run), sql)
+
+
+def prune(run: str | Path) -> Pruned:
+    """Delete the weights that no reading of the protocol needs; returns the number of files and their size in bytes.
+
+    The median models keep theirs, and no table changes. InputError, and nothing is deleted, where the study is not
+    finished or its tables are of other trials.
+    """
+    from hnscc.commands.prune import prune_weights
+    from hnscc.study.run_folder import open_run
+
+    return prune_weights(open_run(run))
+
+
+def _study(study: str | Path | dict[str, Any]) -> Study:
+    from hnscc.study.loading import load_study, parse_study
+
+    return parse_study(study) if isinstance(study, dict) else load_study(study)

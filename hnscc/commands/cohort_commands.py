@@ -1,0 +1,87 @@
+"""Commands that make and check a cohort: phantom, prepare, verify."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hnscc.commands import api
+from hnscc.commands.options import AsJson
+
+
+def phantom(
+    out: Annotated[Path, typer.Argument(help="New folder for the cohort.")],
+    patients: Annotated[int, typer.Option(help="Number of patients, 12 or more.")] = 44,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 2023,
+) -> None:
+    """Make a synthetic PET-MRI cohort with a known truth. Writes NIfTI files and manifest.csv into a new folder.
+
+    Example: hnscc phantom data/phantom --patients 24
+    """
+    from hnscc.base.console import counted
+
+    with counted("making scans") as tell:
+        manifest = api.phantom(out, patients=patients, seed=seed, progress=tell)
+    print(f"wrote {manifest}\nnext:  hnscc prepare {manifest} {out}.zarr")
+
+
+def prepare(
+    manifest: Annotated[
+        Path, typer.Argument(help="CSV: patient_id, scan_id, mask, and a column per modality.")
+    ],
+    store: Annotated[
+        str, typer.Argument(help="New store, for example data/cohort.zarr or s3://bucket/cohort.zarr.")
+    ],
+    size: Annotated[int, typer.Option(help="Side of a stored slice in pixels.")] = 128,
+    pixel_mm: Annotated[
+        float | None, typer.Option(help="Pixel size in mm (then crop and pad); else the whole field of view.")
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="Modality whose grid is used; else the one that the masks are drawn on."),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; one per core unless given.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing store.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Place, resize and store every slice of every scan. If one scan is refused, no store is written.
+
+    Example: hnscc prepare data/phantom/manifest.csv data/phantom.zarr --pixel-mm 1.7
+    """
+    from hnscc.base.console import counted
+    from hnscc.commands.printing import print_store
+
+    with counted("preparing scans") as tell:
+        made = api.prepare(
+            manifest,
+            store,
+            size=size,
+            pixel_mm=pixel_mm,
+            reference=reference,
+            workers=workers,
+            overwrite=overwrite,
+            progress=tell,
+        )
+    print_store(made, as_json)
+    if not as_json:
+        print(f"next:  hnscc check STUDY, with `store: {store}` in the study file")
+
+
+def verify(
+    store: Annotated[
+        str, typer.Argument(help="A store, for example data/cohort.zarr or s3://bucket/cohort.zarr.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Check every chunk of a store against its checksums and digests. Names every damaged scan; writes nothing.
+
+    Example: hnscc verify data/phantom.zarr
+    """
+    from hnscc.base.console import counted
+    from hnscc.commands.printing import print_store
+
+    with counted("verifying scans") as tell:
+        opened = api.verify(store, progress=tell)
+    print_store(opened, as_json)
+    if not as_json:
+        print("every chunk is as it was written")

@@ -1,0 +1,85 @@
+"""The rows of a query on standard output: as a table, one value per line, CSV, JSON or Parquet."""
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hnscc.base.console import print_records, print_rows, terminal, too_narrow
+from hnscc.base.errors import InputError
+
+
+def writer(form: str) -> Callable[[pa.Table], None]:
+    """What prints a pyarrow.Table in that format: table, csv, json or parquet. InputError for another."""
+    writers = {"table": _write_table, "csv": _write_csv, "json": _write_json, "parquet": _write_parquet}
+    if form not in writers:
+        raise InputError(
+            "There is no such format.",
+            where="--format",
+            expected=", ".join(writers),
+            found=form,
+            do="choose one of these",
+        )
+    return writers[form]
+
+
+def _write_table(table: pa.Table) -> None:
+    columns = table.column_names
+    rows = [[_cell(value) for value in row] for row in _rows(table)]
+    # Where nobody looks, a table must not be folded to the width of a terminal that is not there.
+    console = terminal(width_elsewhere=10_000)
+    if too_narrow(console.width, columns, rows):
+        print_records(console, columns, rows)
+    else:
+        print_rows(console, columns, rows)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _write_csv(table: pa.Table) -> None:
+    rows = csv.writer(sys.stdout, lineterminator="\n")
+    rows.writerow(table.column_names)
+    rows.writerows(_rows(table))
+
+
+def _write_json(table: pa.Table) -> None:
+    names = table.column_names
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise InputError(
+            "Two columns have one name, and JSON can hold only one of them.",
+            where="the query's result",
+            expected="a name of its own for every column",
+            found=f"{', '.join(twice)} more than once",
+            do="rename with AS, for example `a.variant AS first, b.variant AS second`",
+        )
+    rows = [dict(zip(names, map(_json_value, row), strict=True)) for row in _rows(table)]
+    print(json.dumps(rows, default=str, allow_nan=False))
+
+
+def _rows(table: pa.Table) -> Iterator[tuple[object, ...]]:
+    """The rows by position: as dictionaries they would lose a column that shares its name with another."""
+    return zip(*(column.to_pylist() for column in table.columns), strict=True)
+
+
+def _json_value(value: object) -> object:
+    """JSON knows no NaN and no infinity: null. A decimal is a number, not a text."""
+    if isinstance(value, dict):
+        return {name: _json_value(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(each) for each in value]
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _write_parquet(table: pa.Table) -> None:
+    pq.write_table(table, sys.stdout.buffer)

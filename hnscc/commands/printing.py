@@ -1,0 +1,173 @@
+"""What the commands print for people: a store, a checked study, how far it is, the tables of a run folder.
+
+Each function takes what was found, and where to print it; nothing is read or computed here.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hnscc.base.console import Console, print_line, print_rows
+from hnscc.cohort.store import Store
+from hnscc.commands.check import Checked, RepeatsFacts, TimeFacts
+from hnscc.commands.status import STATES, Status
+from hnscc.commands.tables import TableFacts
+
+
+def print_store(store: Store, as_json: bool) -> None:
+    """Print how many patients, scans and slices a store holds, as two sentences or as JSON."""
+    facts = {
+        "store": store.location,
+        "patients": len({scan.patient_id for scan in store.scans}),
+        "scans": len(store.scans),
+        "scans_with_lesion": sum(any(scan.lesion_px) for scan in store.scans),
+        "slices": sum(scan.slices for scan in store.scans),
+        "positive_slices": sum(px > 0 for scan in store.scans for px in scan.lesion_px),
+        "lesion_lost_in_resize": _lost_in_resize(store),
+        "modalities": list(store.modalities),
+        "size": store.size,
+        "digest": store.digest,
+    }
+    if as_json:
+        print(json.dumps(facts, indent=1))
+        return
+    print(
+        f"{facts['store']}: {facts['patients']} patients, "
+        f"{facts['scans']} scans ({facts['scans_with_lesion']} with lesion), "
+        f"{facts['slices']} slices ({facts['positive_slices']} with lesion), {', '.join(store.modalities)}, "
+        f"{store.size} x {store.size} pixels, digest {store.digest[:12]}"
+    )
+    if lost := facts["lesion_lost_in_resize"]:
+        print(f"{lost} slices lost their few lesion pixels in the resize; they are not used")
+
+
+def _lost_in_resize(store: Store) -> int:
+    """Slices whose mask holds lesion on the grid it was drawn on, and none as stored."""
+    return sum(
+        bool(source and not px)
+        for scan in store.scans
+        for px, source in zip(scan.lesion_px, scan.source_lesion_px, strict=True)
+    )
+
+
+def print_check(found: Checked, console: Console, study_file: Path) -> None:
+    """Print what a study would do, and the command that comes next."""
+    study, search = found["study"], found["search"]
+    print_line(
+        console, f"{study['name']}: protocol {study['protocol']}, seed {study['seed']}, {found['run_folder']}"
+    )
+    _print_facts(console, [{"variant": name, **facts} for name, facts in found["variants"].items()])
+    _print_facts(console, found["splits"])
+    for line in found["leakage_checks"]:
+        print_line(console, f"leakage: {line}")
+    for line in found["warnings"]:
+        print_line(console, f"warning: {line}", style="yellow")
+    if not search:
+        print_line(console, f"trials:  {_trials(found['trials'])}")
+    for other in found["other_versions"]:
+        print_line(console, f"versions: {other['differ']} ({', '.join(other['trials'])})", style="yellow")
+    print_line(console, f"disk:    at most {found['disk_mib']:.0f} MiB for predictions and weights")
+    if search:
+        _print_search(search, console)
+    else:
+        if found["precision"]:
+            _print_repeats(found["precision"], console)
+        print_line(console, f"time:    {_time(found['time'])}")
+    print_line(console, f"next:    hnscc {'search' if search else 'run'} {study_file}")
+
+
+def _trials(trials: Mapping[str, int]) -> str:
+    states = ", ".join(f"{trials.get(state, 0)} {state}" for state in ("completed", "failed", "missing"))
+    return f"{trials['planned']} planned; {states}"
+
+
+def _time(time: TimeFacts) -> str:
+    seconds, hours, cores = time["trial_seconds_left"], time["hours_left_here"], time["cores_here"]
+    if seconds is None or hours is None:
+        return f"not known: {time['reason']}"
+    return f"{seconds:.0f} s of training left, about {hours:g} h on this machine's {cores} cores"
+
+
+def _print_search(search: dict[str, Any], console: Console) -> None:
+    limits = ", ".join(f"{value:g} {name.replace('_', ' ')}" for name, value in search["budget"].items())
+    print_line(
+        console,
+        f"search:  {search['method']}, {search['configurations']} configurations x "
+        f"{search['repeats']['first']} first repeats, stopping {search['stopping'].replace('_', ' ')}; "
+        f"budget: {limits}",
+    )
+    for path, values in search["ranges"].items():
+        print_line(console, f"range:   {path}: {values}")
+
+
+def _print_repeats(found: RepeatsFacts, console: Console) -> None:
+    aim = f"the median test Dice within {found['until']:g} to either side (95 %)"
+    for name, each in found["variants"].items():
+        if each["repeats"] is None:
+            text = f"{name}: not known from {each['pilot']} finished repeats; 2 are a pilot, 6 a better one"
+        else:
+            text = (
+                f"{name}: {aim} needs about {each['repeats']} repeats ({each['low']} to {each['high']}, "
+                f"from {each['pilot']} with SD {each['sd']:.3f})"
+            )
+        print_line(console, f"repeats: {text}")
+
+
+def _print_facts(console: Console, rows: Sequence[Mapping[str, object]]) -> None:
+    columns = [name.replace("_", " ") for name in rows[0]]
+    print_rows(console, columns, [[_cell(value) for value in row.values()] for row in rows])
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(str(part) for part in value.values())
+    if isinstance(value, list):
+        return ", ".join(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def print_status(found: Status, console: Console, run: str) -> None:
+    """Print how many trials are in each state, which run now, and which failed. run: as the user typed it."""
+    rows = [[name, *map(str, counts.values())] for name, counts in found["variants"].items()]
+    print_rows(console, ["variant", *STATES], rows, numbers=STATES)
+    for each in found["started"]:
+        line = f"{each['trial']:<26} epoch {each['epoch']} of at most {each['of']}, {each['heard']:.0f} s ago"
+        again = f", {each['interruptions']} interruptions" if each["interruptions"] else ""
+        print_line(console, line + again)
+    for failed in found["failed"]:
+        print_line(console, f"{failed['trial']:<26} failed: {failed['failure']}")
+    if found["tables"]:
+        print_line(console, f"tables: hnscc tables {run}")
+
+
+def print_tables(tables: Sequence[TableFacts], console: Console, run: str) -> None:
+    """Print every table with its columns, then every column with its meaning. run: as the user typed it."""
+    rows = [
+        [
+            each["table"],
+            each["one_row_per"],
+            _rows(each),
+            ", ".join(column["column"] for column in each["columns"]),
+        ]
+        for each in tables
+    ]
+    print_rows(console, ["table", "one row per", "rows", "columns"], rows, numbers=["rows"])
+    meanings = dict.fromkeys(
+        (column["column"], column["type"], column["meaning"]) for each in tables for column in each["columns"]
+    )
+    print_rows(console, ["column", "type", "meaning"], list(meanings))
+    print_line(console, f"one table:  hnscc tables {run} {tables[0]['table']}")
+    print_line(console, f'its rows:   hnscc query {run} "SELECT * FROM {tables[0]["table"]}"')
+
+
+def print_table_facts(table: TableFacts, console: Console, run: str) -> None:
+    """Print what one table says, column by column. run: as the user typed it."""
+    print_line(console, f"{table['table']}: one row per {table['one_row_per']}; rows: {_rows(table)}")
+    rows = [[each["column"], each["type"], each["meaning"]] for each in table["columns"]]
+    print_rows(console, ["column", "type", "meaning"], rows)
+    print_line(console, f'its rows:  hnscc query {run} "SELECT * FROM {table["table"]}"')
+
+
+def _rows(table: TableFacts) -> str:
+    return "not written" if table["rows"] is None else f"{table['rows']:,}"

@@ -1,0 +1,87 @@
+"""Commands on a run folder's results: aggregate, report, tables, query, prune."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from hnscc.commands import api
+from hnscc.commands.options import AsJson, Run
+
+
+def aggregate(run: Run) -> None:
+    """Write the tables and report again from finished trials. The figures are drawn again, too.
+
+    Example: hnscc aggregate runs/demo
+    """
+    from hnscc.study.run_folder import open_run
+
+    for problem in api.aggregate(run):
+        print(problem, file=sys.stderr)
+    folder = open_run(run)
+    print(f"wrote {folder.tables} and {folder.html}\nnext:  hnscc tables {folder.root}")
+
+
+def report(run: Run) -> None:
+    """Write the report and its figures again from the tables. These are report.html, report.md and figures/.
+
+    Example: hnscc report runs/demo
+    """
+    from hnscc.study.run_folder import open_run
+
+    html = api.report(run)
+    print(f"wrote {html} and {open_run(run).markdown}")
+
+
+def tables(
+    run: Run,
+    name: Annotated[
+        str | None, typer.Argument(help="One table, for example pooled; all unless given.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List a run folder's tables, their columns and what these mean. Says what a row is, and how many there are.
+
+    Example: hnscc tables runs/demo pooled
+    """
+    from hnscc.base.console import terminal
+    from hnscc.commands.printing import print_table_facts, print_tables
+
+    found = api.tables(run)
+    if name is not None:
+        facts = found.facts(name)
+        if as_json:
+            print(json.dumps(facts, indent=1))
+        else:
+            print_table_facts(facts, terminal(), run)
+    elif as_json:
+        print(json.dumps([found.facts(each) for each in found], indent=1))
+    else:
+        print_tables([found.facts(each) for each in found], terminal(), run)
+
+
+def query(
+    run: Run,
+    sql: Annotated[str, typer.Argument(help="SQL; every table of the run folder is a table here.")],
+    form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
+) -> None:
+    """Ask the tables with SQL (DuckDB). SHOW TABLES lists them, DESCRIBE pooled lists the columns of one.
+
+    Where the terminal is too narrow for the table, every value is printed on a line of its own.
+
+    Example: hnscc query runs/demo "SELECT variant, dice, dice_low, dice_high FROM pooled WHERE split = 'test'"
+    """
+    from hnscc.commands.formats import writer
+
+    write = writer(form)
+    write(api.query(run, sql))
+
+
+def prune(run: Run) -> None:
+    """Delete the weights that no reading needs. The median models keep theirs, and no table changes.
+
+    Example: hnscc prune runs/demo
+    """
+    files, size = api.prune(run)
+    print(f"deleted {files} weights files, {size / 2**20:.1f} MiB; the median models keep theirs")

@@ -1,0 +1,101 @@
+"""Commands that check, train and watch a study: check, run, search, status."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from hnscc.commands import api
+from hnscc.commands.options import AcceptVersions, Address, AsJson, Out, Run, StudyFile
+
+
+def check(
+    study: StudyFile,
+    out: Out = None,
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="Print the study with every default spelled out.")
+    ] = False,
+    half_width: Annotated[
+        float | None,
+        typer.Option(
+            "--precision",
+            min=1e-6,
+            max=1,
+            help="Tell how many repeats give the median test Dice within this (95 %).",
+        ),
+    ] = None,
+    accept_versions: AcceptVersions = False,
+    as_json: AsJson = False,
+) -> None:
+    """Validate a study and tell what it would do. Prints its variants, splits, leakage checks, what is done, the disk
+    and time it needs, and warnings. Trains and writes nothing.
+
+    Example: hnscc check studies/demo.yaml
+    """
+    from hnscc.base.console import terminal
+    from hnscc.commands.printing import print_check
+    from hnscc.study.loading import dump_study, load_study
+
+    found = api.check(study, out, half_width=half_width, accept_versions=accept_versions)
+    if resolved:
+        print(dump_study(load_study(study)), end="")
+    elif as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        print_check(found, terminal(), study)
+
+
+def run(
+    study: StudyFile,
+    out: Out = None,
+    address: Address = None,
+    limit: Annotated[
+        int | None, typer.Option(min=0, help="Train at most so many of the missing trials.")
+    ] = None,
+    accept_versions: AcceptVersions = False,
+) -> None:
+    """Train what is missing, then write tables and the report. The same command continues after an interrupt.
+
+    Example: hnscc run studies/demo.yaml
+    """
+    from rayjobs.study import report_outcome
+
+    outcome = api.run(study, out, address, limit, accept_versions=accept_versions)
+    raise typer.Exit(report_outcome(outcome))
+
+
+def search(
+    study: StudyFile,
+    out: Out = None,
+    address: Address = None,
+    then_run: Annotated[
+        bool, typer.Option("--run", help="Then run the winners' study too, in RUN/winners.")
+    ] = False,
+    accept_versions: AcceptVersions = False,
+) -> None:
+    """Search hyperparameters over repeats. Writes winners.yaml, tables, figures and a report; the same command
+    continues after an interrupt.
+
+    A configuration is scored on the validation patients alone: no test slice is read before the winners' study runs.
+
+    Example: hnscc search studies/search.yaml
+    """
+    from rayjobs.search import search_and_report
+
+    code = search_and_report(str(study), out, address, then_run, accept_versions=accept_versions)
+    raise typer.Exit(code)
+
+
+def status(run: Run, as_json: AsJson = False) -> None:
+    """Show how far a study has come. Works from another terminal or machine too, while the study runs.
+
+    Example: hnscc status runs/demo
+    """
+    from hnscc.base.console import terminal
+    from hnscc.commands.printing import print_status
+
+    found = api.status(run)
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        print_status(found, terminal(), run)

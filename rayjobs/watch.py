@@ -1,0 +1,129 @@
+"""Trials whose process dies or hangs: which of them go on, which are given up, and when a study is over."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial as TuneTrial
+
+from hnscc.base.errors import InputError
+from hnscc.study.plan import Trial
+from hnscc.study.run_folder import RunFolder
+from hnscc.training.records import progress
+from rayjobs.progress import planned_trial
+
+# A trial whose process dies so often, and once more, without finishing an epoch in between is given up.
+RESTARTS = 5
+# So many deaths in a row without a word from any trial end the study.
+HOPELESS = 50
+
+
+class AllDone(BaseException):
+    """Every trial has ended. Tune, left to itself, goes on to start workers that it has nothing for, and ends them;
+    so it does at an Exception."""
+
+
+class Watch(tune.Callback):
+    """Lets a trial that was interrupted go on for ever, one that keeps dying of itself not; ends those that hang.
+
+    A trial's process may die for its own fault (memory, a crash in native code) or another's (a killed worker, a
+    lost machine). So deaths count only on a machine that is still there, and only until an epoch has been
+    finished since the last one. `dead` has the last error of each trial that was given up.
+    """
+
+    def __init__(self, folder: RunFolder, trials: int, hung_after: float, say: Callable[[str], None]) -> None:
+        """trials: how many there are. hung_after: seconds. say: prints a line."""
+        self.folder, self.left, self.hung_after, self.say = folder, trials, hung_after, say
+        self.heard: dict[str, float] = {}
+        self.node: dict[str, str] = {}  # of each trial's process, once it has said so
+        self.lost_before = len(_lost_machines())
+        self.lost: dict[str, int] = {}  # machines lost when each trial's last process was begun
+        self.deaths: dict[str, tuple[int, int]] = {}  # epochs saved, deaths since
+        self.dead: dict[Trial, str] = {}
+        self.in_a_row = 0  # deaths of whatever trial since any was last heard of
+        # What ends the study: raised between two steps, for elsewhere Tune hides it.
+        self.error: Exception | None = None
+        self.out_of_memory = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        self.heard[trial.trial_id] = time.monotonic()
+
+    def on_trial_result(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
+    ) -> None:
+        self.heard[trial.trial_id] = time.monotonic()
+        self.node[trial.trial_id] = result["node"]
+        if result["epoch"]:
+            self.in_a_row = 0
+        self.error = result.get("told") or self.error
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
+        self.left -= 1
+        self.out_of_memory |= trial.last_result.get("failed") == "OutOfMemoryError"
+
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        self.left -= 1
+        self.dead[planned_trial(trial)] = str(trial.get_pickled_error())
+
+    def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+        if self.error:
+            raise self.error
+        # Trials out of memory are tried again, on what the workers now give back.
+        if not self.left and not self.out_of_memory:
+            raise AllDone
+        for trial in trials:
+            silent = time.monotonic() - self.heard.get(trial.trial_id, time.monotonic())
+            if trial.status == "RUNNING" and silent > self.hung_after:
+                name = planned_trial(trial).trial_id
+                self.say(f"{name}: no epoch finished within {self.hung_after:g} s, its process is ended")
+                self.heard[trial.trial_id] = time.monotonic()
+                if actor := trial.temporary_state.ray_actor:
+                    ray.kill(actor)
+
+    def on_trial_recover(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
+        name = planned_trial(trial).trial_id
+        saved = progress(self.folder.trial(name))
+        epoch = saved["epoch"] if saved else 0
+        before, deaths = self.deaths.get(trial.trial_id, (0, 0))
+        if not self._machine_lost(trial.trial_id):
+            deaths = deaths + 1 if epoch == before else 1
+            self.in_a_row += 1
+        self.deaths[trial.trial_id] = epoch, deaths
+        self.node.pop(trial.trial_id, None)
+        self.lost[trial.trial_id] = len(_lost_machines())
+        if deaths >= RESTARTS:
+            trial.max_failures = 0  # the next one is its last
+        self.say(f"{name}: its process died; it goes on after epoch {epoch}")
+        if self.in_a_row >= HOPELESS:
+            self.error = _hopeless(str(trial.get_pickled_error()))
+
+    def _machine_lost(self, trial_id: str) -> bool:
+        """Whether the machine of a trial's process is gone; of a process that died before it could say which that is:
+        whether any machine is gone since it was begun."""
+        lost = _lost_machines()
+        if node := self.node.get(trial_id):
+            return node in lost
+        return len(lost) > self.lost.get(trial_id, self.lost_before)
+
+
+def _hopeless(error: str) -> InputError:
+    return InputError(
+        "No trial gets anywhere: their processes die one after another.",
+        where="the machines that train",
+        expected="an epoch finished between two deaths",
+        found=f"{HOPELESS} deaths in a row, the last with: {' '.join(error.split())[-500:]}",
+        do="see what `python -m hnscc.train STUDY TRIAL` says on such a machine, and how much memory it has",
+    )
+
+
+def _lost_machines() -> set[str]:
+    return {each["NodeID"] for each in ray.nodes() if not each["Alive"]}  # type: ignore[no-untyped-call]

@@ -1,0 +1,220 @@
+"""`import hnscc`: what it offers, what it loads, and that each function does what its command does."""
+
+import inspect
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import processes
+import pyarrow.parquet as pq
+import pytest
+from run_folders import random_run, small_study
+from stores import make_store, study_of
+
+import hnscc
+from hnscc.aggregation.build import write_tables
+from hnscc.aggregation.schemas import STUDY_TABLES, schema
+from hnscc.base.errors import InputError
+from hnscc.study.plan import plan_trials
+from hnscc.training.prepare import prepare_run
+
+FUNCTIONS = {
+    "aggregate",
+    "check",
+    "phantom",
+    "prepare",
+    "prune",
+    "query",
+    "report",
+    "run",
+    "search",
+    "status",
+    "tables",
+    "verify",
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    run = random_run(tmp_path_factory.mktemp("run"), small_study())
+    write_tables(run)
+    return run.root
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("store"))
+
+
+def test_tab_completion_offers_the_functions_and_nothing_else():
+    import hnscc.aggregation.query  # once loaded, a wing must not show
+
+    assert {name for name in dir(hnscc) if not name.startswith("__")} == FUNCTIONS
+    assert "__version__" in dir(hnscc)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = hnscc.nothing
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_every_function_is_typed_and_documented(name):
+    function = getattr(hnscc, name)
+    signature = inspect.signature(function)
+    assert signature.return_annotation is not inspect.Signature.empty
+    assert all(each.annotation is not inspect.Parameter.empty for each in signature.parameters.values())
+    assert "InputError" in function.__doc__
+    assert (Path(hnscc.__file__).parent / "py.typed").is_file()
+
+
+def test_the_import_alone_loads_nothing_heavy():
+    script = """
+import sys, os, hnscc
+heavy = {"torch", "ray", "numpy", "pyarrow", "duckdb", "zarr", "typer", "rich", "pydantic"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
+hnscc.tables
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    environment = {"PATH": "", "PYTHONPATH": str(processes.ROOT)}
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment, cwd=processes.ROOT)
+
+
+def test_phantom_prepare_and_verify(tmp_path):
+    told = []
+    manifest = hnscc.phantom(tmp_path / "phantom", patients=12, progress=lambda *now: told.append(now))
+    scans = told[-1][1]
+    assert [done for done, _, _ in told] == list(range(scans + 1))
+    made = hnscc.prepare(manifest, tmp_path / "phantom.zarr", size=16, workers=1)
+    assert made.size == 16 and made.modalities == ("pet", "mri") and len(made.scans) == scans
+    assert hnscc.verify(tmp_path / "phantom.zarr") == made
+    with pytest.raises(InputError):
+        hnscc.phantom(tmp_path / "few", patients=3)
+    with pytest.raises(InputError):
+        hnscc.prepare(manifest, tmp_path / "phantom.zarr")
+    with pytest.raises(InputError):
+        hnscc.verify(tmp_path)
+
+
+def test_check_takes_settings_or_a_file(store, tmp_path):
+    settings = study_of(store.location).model_dump(mode="json")
+    (tmp_path / "study.yaml").write_text(json.dumps(settings))  # JSON is YAML
+    found = hnscc.check(settings, tmp_path / "run")
+    assert found == hnscc.check(tmp_path / "study.yaml", tmp_path / "run")
+    assert found["trials"] == {"planned": 4, "missing": 4}
+    assert found["precision"] is None
+    asked = hnscc.check(settings, tmp_path / "run", half_width=0.02)["precision"]
+    assert asked["until"] == 0.02 and asked["variants"]["pet"]["repeats"] is None
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match="sede"):
+        hnscc.check(settings | {"sede": 1})
+
+
+def test_status(store, tmp_path):
+    study = study_of(store.location)
+    prepared = prepare_run(study, tmp_path / "run")
+    found = hnscc.status(str(prepared.folder.root))
+    assert found["variants"] == {
+        name: {"completed": 0, "failed": 0, "started": 0, "missing": 2} for name in study.variants
+    }
+    assert len(plan_trials(study)) == 4
+    with pytest.raises(InputError, match="not a run folder"):
+        hnscc.status(tmp_path)
+
+
+def test_tables_are_what_pyarrow_reads(finished):
+    tables = hnscc.tables(finished)
+    assert tables["pooled"].equals(pq.read_table(finished / "tables/pooled.parquet"), check_metadata=True)
+    assert tuple(tables) == STUDY_TABLES and len(tables) == len(STUDY_TABLES)
+    assert {name: table.num_rows for name, table in tables.items()} == {
+        name: pq.read_metadata(finished / f"tables/{name}.parquet").num_rows for name in STUDY_TABLES
+    }
+    for unknown in ("polled", "configurations"):
+        assert unknown not in tables
+        with pytest.raises(InputError, match="no such table") as caught:
+            tables[unknown]
+        assert "pooled" in caught.value.expected and caught.value.found == unknown
+
+
+def test_tables_are_read_only_when_asked_for(finished, tmp_path):
+    root = tmp_path / "run"
+    shutil.copytree(finished, root)
+    tables = hnscc.tables(root)
+    (root / "tables/pooled.parquet").write_bytes(b"no table")
+    (root / "tables/trials.parquet").unlink()
+    with pytest.raises(InputError, match="cannot be read"):
+        tables["pooled"]
+    with pytest.raises(InputError, match="cannot be read"):
+        tables.facts("pooled")
+    with pytest.raises(InputError, match="is missing"):
+        tables["trials"]
+    assert tables["regression"].num_rows
+
+
+def test_facts_say_what_a_table_means(finished, tmp_path):
+    facts = hnscc.tables(finished).facts("pooled")
+    assert facts["rows"] == pq.read_table(finished / "tables/pooled.parquet").num_rows
+    assert facts["one_row_per"].startswith("variant, split")
+    by_name = {each["column"]: each for each in facts["columns"]}
+    assert by_name["dice_low"] == {
+        "column": "dice_low",
+        "type": "double",
+        "meaning": schema("pooled").field("dice_low").metadata[b"description"].decode(),
+    }
+    root = tmp_path / "run"
+    shutil.copytree(finished, root)
+    (root / "tables/pooled.parquet").unlink()
+    assert hnscc.tables(root).facts("pooled") == facts | {"rows": None}
+
+
+def test_query_aggregate_and_report(finished, tmp_path):
+    root = tmp_path / "run"
+    shutil.copytree(finished, root)
+    before = {path.name: path.read_bytes() for path in (root / "tables").iterdir()}
+    shutil.rmtree(root / "tables")
+    assert hnscc.aggregate(root) == []
+    assert {path.name: path.read_bytes() for path in (root / "tables").iterdir()} == before
+    pages = [root / "report.html", root / "report.md"]
+    first = [path.read_bytes() for path in pages]
+    for path in pages:
+        path.unlink()
+    assert hnscc.report(root) == pages[0]
+    assert [path.read_bytes() for path in pages] == first
+    rows = hnscc.query(root, "SELECT count(*) AS n FROM trials").to_pylist()
+    assert rows == [{"n": hnscc.tables(root)["trials"].num_rows}]
+    with pytest.raises(InputError, match="cannot be answered"):
+        hnscc.query(root, "SELEC 1")
+
+
+def test_prune_says_what_it_freed(finished, tmp_path):
+    root = tmp_path / "run"
+    shutil.copytree(finished, root)
+    assert hnscc.prune(root) == (0, 0), "these trials have no weights"
+    next((root / "trials").glob("*/record.json")).unlink()
+    with pytest.raises(InputError, match="medians still move"):
+        hnscc.prune(root)
+
+
+def test_run_trains_to_tables_in_python(store, tmp_path):
+    """In a process of its own, which a local Ray lives in."""
+    settings = study_of(store.location, repeats=1, training={"epochs": 1}).model_dump(mode="json")
+    script = f"""
+import json, hnscc
+from hnscc.base.errors import InputError
+settings = json.loads({json.dumps(settings)!r})
+outcome = hnscc.run(settings, out={str(tmp_path / "run")!r}, limit=1)
+assert (len(outcome.completed), outcome.missing, outcome.failed) == (1, 1, {{}}), outcome
+assert hnscc.tables(outcome.folder.root)["trials"].num_rows == 2
+assert hnscc.status(outcome.folder.root)["tables"] is True
+for wrong in (lambda: hnscc.search(settings, out={str(tmp_path / "search")!r}), lambda: hnscc.run({{}})):
+    try:
+        wrong()
+    except InputError as error:
+        print("refused:", error.problem)
+"""
+    (tmp_path / "script.py").write_text(script)
+    environment = {"PYTHONPATH": f"{processes.ROOT}{os.pathsep}{tmp_path}"}
+    out, _ = processes.run(tmp_path, "script", environment=environment)
+    assert out.count("refused:") == 2
+    assert not (tmp_path / "search").exists()
