@@ -32,7 +32,7 @@ from figures import ROUNDS, Figure, in_turn, ratios, tell
 
 from hnscc.aggregation.build import save_tables
 from hnscc.aggregation.results import Fold, Median, Result, Results
-from hnscc.aggregation.schemas import TABLES, schema
+from hnscc.aggregation.schemas import STUDY_TABLES, schema
 from hnscc.scores.counts import CONVENTIONS, SLICE_SETS, THRESHOLDS, Counts
 from hnscc.scores.metrics import DICE
 from hnscc.scores.thresholds import READINGS, choose_threshold, median_position
@@ -40,6 +40,7 @@ from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import parse_study
 from hnscc.study.plan import SPLITS, Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
+from hnscc.training.records import Completed
 
 VARIANTS = ("pet", "mri", "pet_mri", "pet_mri_augmented")
 REPEATS = 50
@@ -104,8 +105,15 @@ def _counts(draw: np.random.Generator, truth: np.ndarray, skill: float) -> Count
 def _result(trial: Trial, seed: int, counts: Counts, draw: np.random.Generator) -> Result:
     epochs = {"epoch": np.arange(1, EPOCHS + 1)}
     curves = {name: draw.random(EPOCHS) for name in ("train_loss", "val_loss", "val_soft_jaccard", "seconds")}
-    record = {"best_epoch": 50, "epochs": EPOCHS, "stop_reason": "patience", "best_val_soft_jaccard": 0.5}
-    record |= {"seconds": 1.5, "device": "cpu", "files": {"weights.safetensors": f"{seed:064x}"}}
+    record = Completed.model_construct(  # what tables take from a record, and no more
+        best_epoch=50,
+        epochs=EPOCHS,
+        stop_reason="patience",
+        best_val_soft_jaccard=0.5,
+        seconds=1.5,
+        device="cpu",
+        files={"weights.safetensors": f"{seed:064x}"},
+    )
     return Result(trial, seed, "completed", None, record, pa.table(epochs | curves), counts, False, 0.99)
 
 
@@ -379,7 +387,7 @@ def _read(results: Results, test: pd.DataFrame, median: Median, reading: Any) ->
     part = at(median.result.counts) if reading.slice_k else chosen
     sets = in_sets(part) | {
         "true_positive": by_convention(part, reading.convention) == "tp",
-        "partial": (DICE.of(part) > 0) & (DICE.of(part) < 1),
+        "partial": (part.dice > 0) & (part.dice < 1),
     }
     part = part[sets[reading.slice_set]]
     row = {"threshold": median.k / 1000, "slice_threshold": (reading.slice_k or median.k) / 1000}
@@ -502,7 +510,7 @@ DRAWN = {"dice_low", "dice_high", "jaccard_low", "jaccard_high"}
 
 def check_agreement(ours: RunFolder, theirs: RunFolder) -> None:
     """AssertionError where the sides differ in what does not hang on draws. Reasons stand on our side alone."""
-    for name in TABLES:
+    for name in STUDY_TABLES:
         a, b = (pq.read_table(side.table(name)).to_pandas() for side in (ours, theirs))
         assert set(a) - {"reason"} <= set(b), (name, set(a) - set(b))
         a, b = (frame[[column for column in a if column in b]] for frame in (a, b))
@@ -556,7 +564,7 @@ def main() -> None:
     us, them = in_turn(*sides, rounds=rounds)
     pandas = f"pandas {pd.__version__} {np.median(them):.2f} s"
     busy = f"seconds of processor {np.median(cpu[0]):.2f} and {np.median(cpu[1]):.2f}"
-    detail = f"{rows:,} slice rows, {len(TABLES)} tables, 2,000 resamples; {pandas}; {busy}; {memory}"
+    detail = f"{rows:,} slice rows, {len(STUDY_TABLES)} tables, 2,000 resamples; {pandas}; {busy}; {memory}"
     tell(Figure("aggregation of a million slice rows", 5, us, "s", detail, at_most=True))
     tell(
         Figure(

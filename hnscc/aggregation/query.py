@@ -134,10 +134,10 @@ def _readable(run: RunFolder, name: str) -> bool:
 
 
 def _whole_numbers(table: pa.Table) -> pa.Table:
-    for place, field in enumerate(table.schema):
-        if pa.types.is_decimal(field.type) and field.type.scale == 0 and _fits(table.column(place)):
-            values = table.column(place).cast(WHOLE)
-            table = table.set_column(place, field.with_type(WHOLE), values)
+    for position, field in enumerate(table.schema):
+        if pa.types.is_decimal(field.type) and field.type.scale == 0 and _fits(table.column(position)):
+            values = table.column(position).cast(WHOLE)
+            table = table.set_column(position, field.with_type(WHOLE), values)
     return table
 
 

@@ -68,11 +68,10 @@ def pooled_intervals(
 ) -> list[Interval]:
     """95 % percentile intervals of pooled scores, all of the same resamples; the model is fixed.
 
-    Patients are drawn with replacement, those with and without lesion apart (`patient_weights`).
-
-    counts: (P,), one entry per patient; None where fewer than 2 hold lesion: a resample of the others varies
-    nothing but false alarms. A resample without a pixel scores 1 by the empty-mask rule. Of few patients it is
-    too short: in the tests' simulation it covered the truth 83 times in 100 with 5 patients, 90 with 10 and 92
+    Patients are drawn with replacement, those with and without lesion apart (`patient_weights`). counts: (P,), one
+    entry per patient. There is no interval where fewer than 2 hold lesion: a resample of the others varies nothing but
+    false alarms. A resample without a pixel scores what the metric gives empty masks. With few patients the intervals
+    are too short: in the tests' simulation they covered the truth 83 times in 100 with 5 patients, 90 with 10 and 92
     with 30.
     """
     lesion = counts.truth > 0
