@@ -22,7 +22,7 @@ def settings(
         bool, typer.Option("--markdown", help="Print the whole of docs/reference/settings.md.")
     ] = False,
 ) -> None:
-    """Print the settings of a study file: type, choices, the default of both presets, meaning and source.
+    """Print what a study file may hold. Of every setting: type, choices, the default of both presets, meaning, source.
 
     Example: hnscc settings training.network
     """

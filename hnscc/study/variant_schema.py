@@ -154,7 +154,7 @@ class Training(Settings):
     precision: Annotated[
         Literal["auto", "fp32", "bf16"],
         says(
-            "The number format; `auto` is bf16 where hardware computes in it, else fp32, chosen once per run folder.",
+            "The number format of the arithmetic; `auto` is bf16 where the hardware has it, else fp32.",
             OURS,
         ),
     ]

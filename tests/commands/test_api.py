@@ -155,7 +155,7 @@ def test_tables_are_read_only_when_asked_for(finished, tmp_path):
 def test_facts_say_what_a_table_means(finished, tmp_path):
     facts = hnscc.tables(finished).facts("pooled")
     assert facts["rows"] == pq.read_table(finished / "tables/pooled.parquet").num_rows
-    assert facts["one_row_per"].startswith("variant, split")
+    assert facts["one_row_per"].startswith("variant and split")
     by_name = {each["column"]: each for each in facts["columns"]}
     assert by_name["dice_low"] == {
         "column": "dice_low",

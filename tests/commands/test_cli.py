@@ -374,7 +374,7 @@ def test_tables_lists_tables_columns_and_meanings(hnscc, finished):
 def test_tables_tells_one_table_in_full(hnscc, finished):
     code, out, _ = hnscc("tables", finished, "regression")
     assert code == 0
-    assert out.startswith("regression: one row per variant, split (Fig. 4); rows: ")
+    assert out.startswith("regression: one row per variant and split (Fig. 4 of the paper); rows: ")
     assert "its coefficient of determination" in out and "pred_px" not in out
     facts = json.loads(hnscc("tables", finished, "regression", "--json")[1])
     assert facts == next(
