@@ -1,4 +1,4 @@
-"""run folder -> tables -> report.    python -m rayjobs.aggregate RUN"""
+"""From a run folder to its tables and report, once more: `python -m rayjobs.aggregate RUN`."""
 
 import argparse
 import sys
