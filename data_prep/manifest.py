@@ -18,8 +18,7 @@ _HEADER = "manifest row 1"
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a manifest, its files known to exist. `line`: the line of the CSV, the header being line
-    1."""
+    """One row of a manifest, its files known to exist. `line` counts the lines of the CSV, from 1 for the header."""
 
     line: int
     patient_id: str
@@ -85,7 +84,7 @@ def _modalities(header: list[str]) -> tuple[str, ...]:
 
 def _twice(header: list[str]) -> str:
     """The first columns of one name, by number: the name may be a patient's file where cells have shifted."""
-    second = next(place for place, name in enumerate(header) if name in header[:place])
+    second = next(i for i, name in enumerate(header) if name in header[:i])
     return f"one name for columns {header.index(header[second]) + 1} and {second + 1}"
 
 
@@ -137,7 +136,9 @@ def _file(cell: str, folder: Path, where: str) -> Path:
     except (
         OSError
     ) as error:  # too long a name, or a folder that may not be looked into; its text has the path
-        raise refused("The file cannot be looked up.", where, expected, error.strerror) from None
+        raise refused(
+            "The file cannot be looked up.", where, expected, error.strerror or type(error).__name__
+        ) from None
     if not there:
         raise refused("The file does not exist.", where, expected, "nothing there")
     if not whole:

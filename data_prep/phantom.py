@@ -1,7 +1,7 @@
 """A synthetic head and neck PET-MRI cohort with a known truth, written as ordinary scans with a manifest.
 
 The physics makes the point of the study. A tumour takes up FDG and has a signal of its own on MRI.
-Inflammation takes up as much, in the same sizes and places, but is brighter on MRI; glands, tonsils, larynx
+Inflammation takes up as much, in the same sizes and sites, but is brighter on MRI; glands, tonsils, larynx
 and brain take up tracer where they lie. Scars and nodes look like tumour on MRI, without uptake. So PET
 alone finds what is hot, with blurred borders and false alarms; MRI alone finds lookalikes; together they
 tell tumour from both, with MRI's borders.
@@ -16,13 +16,13 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from data_prep.anatomy import LABEL, TISSUES, draw, draw_lesions, draw_nodes, make_waves
@@ -30,10 +30,10 @@ from data_prep.build import cores, worker_pool
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_bytes, write_text
 from hnscc.base.seeds import generator
+from hnscc.cohort.store_format import Progress
 
 LEAST_PATIENTS = 12
 MOST_PATIENTS = 9999
-Progress = Callable[[int, int, str], None]  # done, total, text
 
 MRI_SHAPE, MRI_SPACING = (200, 200, 24), (0.9, 0.9, 4.0)
 PET_SHAPE, PET_SPACING, PET_FINE = (
@@ -99,8 +99,8 @@ def plan_visits(patients: int, seed: int) -> list[Visit]:
     order = generator(seed, "phantom", "order").permutation(patients)
     width = max(2, len(str(patients)))
     return [
-        Visit(f"P{place + 1:0{width}d}", number, lesion)
-        for place, patient in enumerate(order)
+        Visit(f"P{position:0{width}d}", number, lesion)
+        for position, patient in enumerate(order, start=1)
         for number, lesion in enumerate(states[patient], start=1)
     ]
 
@@ -114,25 +114,25 @@ def make_scan(visit: Visit, folder: Path, seed: int) -> None:
     rng = generator(seed, "phantom", visit.patient_id, visit.number)
     blobs = draw_lesions(rng, visit.lesion)
     mri_affine, pet_affine = _mri_affine(rng), _pet_affine(rng)
-    place = folder / visit.scan_id
+    scan_folder = folder / visit.scan_id
 
     points = _points(MRI_SHAPE, mri_affine)
     labels, mri_of, _ = draw(points, warp, size, nodes, blobs)
-    _write(place / "mri.nii.gz", _mri(labels, mri_of, rng), mri_affine)
+    _write(scan_folder / "mri.nii.gz", _mri(labels, mri_of, rng), mri_affine)
     if visit.lesion:
-        _write(place / "mask.nii.gz", (labels == LABEL["tumour"]).astype(np.uint8), mri_affine)
+        _write(scan_folder / "mask.nii.gz", (labels == LABEL["tumour"]).astype(np.uint8), mri_affine)
 
     fine = tuple(count * PET_FINE for count in PET_SHAPE)
     points = _points(fine, _finer(pet_affine))
     labels, _, pet_of = draw(points, warp, size, nodes, blobs)
-    _write(place / "pet.nii.gz", _pet(labels, uptakes, pet_of, rng), pet_affine, slope=0.001)
+    _write(scan_folder / "pet.nii.gz", _pet(labels, uptakes, pet_of, rng), pet_affine, slope=0.001)
 
 
 def _uptakes(rng: np.random.Generator) -> np.ndarray:
     return np.array([rng.uniform(*uptake) for _, uptake in TISSUES.values()], np.float32)
 
 
-def _mri(labels: np.ndarray, lesions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _mri(labels: np.ndarray, lesions: np.ndarray, rng: np.random.Generator) -> NDArray[np.int16]:
     """int16 in arbitrary units of this scan: tissue contrast, texture, partial volume, bias field, noise."""
     contrast = np.array([signal for signal, _ in TISSUES.values()], np.float32)
     contrast *= rng.uniform(0.95, 1.05, len(contrast)).astype(np.float32)
@@ -143,21 +143,24 @@ def _mri(labels: np.ndarray, lesions: np.ndarray, rng: np.random.Generator) -> n
     image *= np.exp(_bias(labels.shape, rng))
     noise = rng.standard_normal((2, *labels.shape), np.float32) * np.float32(0.025)
     image = np.hypot(image + noise[0], noise[1])
-    return np.clip(np.rint(image * rng.uniform(800, 1000)), 0, 32767).astype(np.int16)
+    stored: NDArray[np.int16] = np.clip(np.rint(image * rng.uniform(800, 1000)), 0, 32767).astype(np.int16)
+    return stored
 
 
-def _bias(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+def _bias(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
     """A slowly varying field of the receiving coils, about -0.2 .. 0.2."""
     x, y, z = np.meshgrid(*(np.linspace(-1, 1, count, dtype=np.float32) for count in shape), indexing="ij")
     a = rng.uniform(-0.1, 0.1, 6).astype(np.float32)
-    return a[0] * x + a[1] * y + a[2] * z + a[3] * x * y + a[4] * (x * x - 0.5) + a[5] * (y * y - 0.5)
+    field: NDArray[np.float32] = (
+        a[0] * x + a[1] * y + a[2] * z + a[3] * x * y + a[4] * (x * x - 0.5) + a[5] * (y * y - 0.5)
+    )
+    return field
 
 
 def _pet(
     labels: np.ndarray, uptakes: np.ndarray, lesions: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """int16 in 0.001 SUV: uptake blurred by the scanner, averaged over voxels, noise growing with
-    activity."""
+) -> NDArray[np.int16]:
+    """int16 in 0.001 SUV: uptake blurred by the scanner, averaged over voxels, with noise that grows with it."""
     image = np.where(lesions > 0, lesions, uptakes[labels])
     texture = ndimage.gaussian_filter(rng.standard_normal(labels.shape, np.float32), 2.0)
     image *= 1 + 0.15 * texture / texture.std()
@@ -166,7 +169,8 @@ def _pet(
     image = image.reshape(x, PET_FINE, y, PET_FINE, z, PET_FINE).mean(axis=(1, 3, 5))
     noise = ndimage.gaussian_filter(rng.standard_normal(PET_SHAPE, np.float32), 0.5)
     image += 0.16 * noise / noise.std() * np.sqrt(np.clip(image, 0.05, None))
-    return np.clip(np.rint(image * 1000), 0, 32767).astype(np.int16)
+    stored: NDArray[np.int16] = np.clip(np.rint(image * 1000), 0, 32767).astype(np.int16)
+    return stored
 
 
 def _points(shape: tuple[int, ...], affine: np.ndarray) -> list[np.ndarray]:

@@ -20,13 +20,13 @@ class _Told(Exception):
             f"{problem}\n  where:      {where}\n  expected:   {expected}\n  found:      {found}\n  what to do: {do}"
         )
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[..., "_Told"], tuple[type["_Told"], str, str, str, str, str]]:
         # Exceptions cross process borders (workers of `hnscc prepare`, of Ray); the default would lose the keywords.
         return _rebuild, (type(self), self.problem, self.where, self.expected, self.found, self.do)
 
 
 class InputError(_Told):
-    """Something the user gave is wrong: the command prints this and ends with exit code 2."""
+    """The user gave something wrong: the command prints this and ends with exit code 2."""
 
     exit_code = 2
 

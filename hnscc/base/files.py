@@ -20,8 +20,7 @@ GONE = {errno.EIO, errno.ESTALE, errno.EROFS, errno.ETIMEDOUT, errno.ENOTCONN, e
 def write_bytes(path: Place, content: bytes, *, durable: bool = True) -> None:
     """Write `content` beside `path`, flush it to the disk unless not `durable`, and rename it into place.
 
-    On S3 that is one request. StorageError where the disk is full or gone; what `path` held before is then still
-    there.
+    On S3 that is one request. Where the disk is full or gone, StorageError is raised, and `path` holds what it held.
     """
     if isinstance(path, S3Path):
         path.write_bytes(content)
@@ -54,7 +53,7 @@ def _flush_name(path: Path) -> None:
 
 @contextlib.contextmanager
 def storage_errors(path: Place) -> Iterator[None]:
-    """Errors of the disk, as opposed to those of the program, become StorageError."""
+    """Turn errors of the disk within a `with` block, as opposed to those of the program, into StorageError."""
     try:
         yield
     except OSError as error:
@@ -73,17 +72,18 @@ def storage_errors(path: Place) -> Iterator[None]:
 
 
 def write_text(path: Place, text: str) -> None:
+    """Write UTF-8 as `write_bytes` does."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: Place, value: Any, *, durable: bool = True) -> None:
-    """Readable JSON with sorted keys; NaN and infinity are refused (ValueError), since JSON has none."""
+    """Write readable JSON with sorted keys as `write_bytes` does. ValueError is raised for NaN and infinity."""
     text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
     write_bytes(path, text.encode(), durable=durable)
 
 
 def write_sealed(path: Place, value: dict[str, Any], *, durable: bool = True) -> None:
-    """JSON that vouches for itself: its key `seal` is the hash of all others."""
+    """Write JSON that vouches for itself: its key `seal` is the hash of all others."""
     write_json(path, value | {"seal": hash_of(value)}, durable=durable)
 
 
@@ -103,7 +103,11 @@ def overwrite(path: Place, parts: list[memoryview]) -> None:
 
 
 def read_sealed(path: Place) -> dict[str, Any]:
-    """What `write_sealed` wrote. FileNotFoundError where there is nothing, ValueError where a bit of it changed."""
+    """Read what `write_sealed` wrote, without the seal.
+
+    FileNotFoundError is raised where there is nothing, ValueError where a bit of it changed, StorageError where the
+    disk does not answer.
+    """
     with storage_errors(path):
         value = json.loads(path.read_bytes())
     if not isinstance(value, dict) or value.pop("seal", None) != hash_of(value):
@@ -112,6 +116,7 @@ def read_sealed(path: Place) -> dict[str, Any]:
 
 
 def sha256(content: bytes) -> str:
+    """SHA-256 as 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 

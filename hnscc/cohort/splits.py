@@ -7,16 +7,18 @@ import numpy as np
 
 from hnscc.base.errors import InputError
 from hnscc.base.seeds import generator
-from hnscc.cohort.store import Scan, Store
+from hnscc.cohort.store import Store
+from hnscc.cohort.store_format import Scan
 from hnscc.study.plan import SPLITS
 from hnscc.study.schema import Split, Study
 
-FEW_LESION_PATIENTS = 5
+# A split with fewer patients with lesion than this is warned of: its scores are means of very few.
+WARN_BELOW_LESION_PATIENTS = 5
 
 
 @dataclass(frozen=True, order=True)
 class UsedSlice:
-    """One slice that a fold uses. `positive`: its stored mask holds lesion pixels."""
+    """One slice that a fold uses; it is `positive` where its stored mask holds lesion pixels."""
 
     patient_id: str
     scan_id: str
@@ -52,7 +54,7 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
         if wanted > len(pool):
             warnings.append(f"{split}: {wanted} negative slices wanted, {len(pool)} exist; all are taken")
         draw = generator(study.seed, "negatives", f"f{fold}", split)
-        slices[split] = tuple(sorted([*chosen, *_draw(pool, wanted, draw)], key=_place))
+        slices[split] = tuple(sorted([*chosen, *_draw(pool, wanted, draw)], key=_scan_and_z))
     if study.split.validation_unit == "slice":
         slices = _validation_by_slices(
             slices, study.split.validation, generator(study.seed, "validation", f"f{fold}")
@@ -67,11 +69,14 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
 
 
 def assign_patients(scans: Sequence[Scan], split: Split, *, seed: int, fold: int) -> dict[str, str]:
-    """Patient -> train, validation or test, stratified by whether any of the patient's slices holds lesion.
+    """Assign each patient to train, validation or test, stratified by whether any of their slices holds lesion.
 
     Splits fixed in the manifest are taken as they are. Otherwise the patients of each stratum are shuffled by
     `seed` (the same for all folds); folds 1 tests the first `test` share, folds k deals them out in turn.
     With validation_unit slice the validation set is drawn later, and no patient is set aside for it here.
+
+    InputError is raised where patients with lesion are too few, and where the manifest's splits are not one hold-out
+    split of whole patients.
     """
     fixed = {scan.patient_id: scan.split for scan in scans}
     if any(fixed.values()):
@@ -102,7 +107,10 @@ def assign_patients(scans: Sequence[Scan], split: Split, *, seed: int, fold: int
 
 
 def draw_positives(scans: Iterable[Scan], most: int | None, *, seed: int) -> list[UsedSlice]:
-    """Every slice with lesion in its stored mask, or `most` of them drawn evenly over the patients."""
+    """Return every slice with lesion in its stored mask, or `most` of them drawn evenly over the patients.
+
+    They are sorted by patient, scan and z. The draw is keyed by `seed` and the patient alone.
+    """
     by_patient: dict[str, list[UsedSlice]] = {}
     for scan in scans:
         for z, pixels in enumerate(scan.lesion_px):
@@ -118,7 +126,7 @@ def draw_positives(scans: Iterable[Scan], most: int | None, *, seed: int) -> lis
 
 
 def negative_candidates(scans: Iterable[Scan], kind: str) -> list[UsedSlice]:
-    """Slices without lesion on the mask's own grid: of lesion-free scans, or of any scan.
+    """Return the slices without lesion on the mask's own grid: of lesion-free scans, or of any scan (`any_scan`).
 
     A slice whose lesion vanished in the resize is neither positive nor negative.
     """
@@ -132,7 +140,10 @@ def negative_candidates(scans: Iterable[Scan], kind: str) -> list[UsedSlice]:
 
 
 def check_disjoint(plan: FoldPlan, *, validation_unit: str) -> None:
-    """Prove that no patient stands on both sides (validation by slices: that no slice does, and no test patient)."""
+    """Raise InputError if a patient stands in two splits.
+
+    Where validation is drawn slice by slice, training and validation may share patients, but no slice.
+    """
     patients = {split: set(plan.patients[split]) for split in SPLITS}
     used = {split: {(each.scan_id, each.z) for each in plan.slices[split]} for split in SPLITS}
     for i, first in enumerate(SPLITS):
@@ -232,10 +243,10 @@ def _validation_by_slices(
         stratum = [each for each in slices["train"] if each.positive == positive]
         validation |= set(_draw(stratum, _share(share, len(stratum), at_least=positive), random))
     train = tuple(each for each in slices["train"] if each not in validation)
-    return {"train": train, "validation": tuple(sorted(validation, key=_place)), "test": slices["test"]}
+    return {"train": train, "validation": tuple(sorted(validation, key=_scan_and_z)), "test": slices["test"]}
 
 
-def _place(each: UsedSlice) -> tuple[str, int]:
+def _scan_and_z(each: UsedSlice) -> tuple[str, int]:
     return each.scan_id, each.z
 
 
@@ -257,8 +268,8 @@ def _patients_of(
 def _small_splits(plan: FoldPlan) -> list[str]:
     counts = {split: len({e.patient_id for e in plan.slices[split] if e.positive}) for split in SPLITS}
     return [
-        f"{split}: only {n} patient{'s' * (n != 1)} with lesion (fewer than {FEW_LESION_PATIENTS}); "
+        f"{split}: only {n} patient{'s' * (n != 1)} with lesion (fewer than {WARN_BELOW_LESION_PATIENTS}); "
         "its scores will vary widely"
         for split, n in counts.items()
-        if n < FEW_LESION_PATIENTS
+        if n < WARN_BELOW_LESION_PATIENTS
     ]

@@ -1,0 +1,5 @@
+"""Training: a run folder made ready, and one trial from its fold's data to its record, without Ray.
+
+Others prepare a run (`prepare.prepare_run`), train a trial (`trial.train_trial`), read what trials left
+(`records.trial_state`) and who trained what (`provenance`, `earlier`); networks, losses and layers stay inside.
+"""

@@ -1,0 +1,196 @@
+"""A slice store in the making: built in a folder beside its name and renamed, or uploaded to S3, once it is whole.
+
+An upload ends with the root's zarr.json: until then there is no store at its name, neither the old nor the new one.
+"""
+
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from hnscc.base.errors import InputError
+from hnscc.base.lease import only_one
+from hnscc.base.locations import Place, S3Path
+from hnscc.cohort.store import Store, no_store, open_store, root_attributes
+from hnscc.cohort.store_format import (
+    FORMAT,
+    LOCK,
+    ROOT,
+    SCHEMA_VERSION,
+    UNFINISHED,
+    Progress,
+    Scan,
+    content_digest,
+    index_entry,
+    store_digest,
+    zarr_store,
+)
+
+UPLOADS_AT_ONCE = 4
+
+
+def begin_store(final: Place, overwrite: bool) -> Path:
+    """Make an empty, unfinished store beside its final name, or in a temporary folder where that is on S3.
+
+    InputError is raised if `final` exists and must not be replaced, or was made by something else.
+    """
+    _check_vacant(final, overwrite)
+    if isinstance(final, S3Path):
+        unfinished = Path(tempfile.mkdtemp(prefix="hnscc-store-"))
+    else:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".unfinished", dir=final.parent))
+        unfinished.chmod(0o755)  # mkdtemp is for the owner alone; a cluster's other nodes read stores too
+    zarr.create_group(zarr_store(unfinished), zarr_format=3)
+    zarr.create_group(zarr_store(unfinished), path="scans", zarr_format=3)
+    return unfinished
+
+
+def write_scan(
+    unfinished: Path,
+    images: np.ndarray,
+    mask: np.ndarray,
+    *,
+    scan_id: str,
+    patient_id: str,
+    source_lesion_px: tuple[int, ...],
+    spacing_mm: tuple[float, float, float],
+    affine: tuple[tuple[float, ...], ...],
+    placement: dict[str, Any],
+    split: str | None,
+) -> Scan:
+    """Write images (Z, C, H, W) float32 and mask (Z, H, W) uint8, 0 and 1, of one scan; return what is known of it.
+
+    The other arguments are the scan's facts, as `Scan` tells them. Scans may be written by several processes at once.
+    ValueError is raised where shapes or dtypes are others.
+    """
+    fits = images.shape[:1] + images.shape[2:] == mask.shape
+    if images.dtype != np.float32 or mask.dtype != np.uint8 or not fits:
+        raise ValueError(
+            "images must be (Z, C, H, W) float32 and the mask (Z, H, W) uint8 of the same slices"
+        )
+    scan = Scan(
+        scan_id=scan_id,
+        patient_id=patient_id,
+        slices=len(mask),
+        lesion_px=tuple(int(count) for count in mask.sum(axis=(1, 2), dtype=np.int64)),
+        source_lesion_px=source_lesion_px,
+        spacing_mm=spacing_mm,
+        affine=affine,
+        placement=placement,
+        digest=content_digest(images, mask),
+        split=split,
+    )
+    target = zarr_store(unfinished)
+    group = zarr.create_group(target, path=f"scans/{scan_id}", attributes=index_entry(scan), zarr_format=3)
+    _write_array(group, "images", images)
+    _write_array(group, "mask", mask)
+    return scan
+
+
+def finish_store(
+    unfinished: Path,
+    final: Place,
+    *,
+    modalities: tuple[str, ...],
+    size: int,
+    placed: dict[str, Any],
+    scans: list[Scan],
+    overwrite: bool,
+    progress: Progress | None = None,
+) -> Store:
+    """Write the root's attributes, rename the store to its final name or upload it there, and open it.
+
+    `size` is the height and width of slices in pixels, `placed` how the scans were placed and resized. InputError is
+    raised if `final` exists, unless it is a store and may be replaced (`overwrite`).
+    """
+    entries = [index_entry(scan) for scan in sorted(scans, key=lambda scan: scan.scan_id)]
+    index = {"modalities": list(modalities), "size": size, "placed": placed, "scans": entries}
+    head = {"format": FORMAT, "schema_version": SCHEMA_VERSION, "digest": store_digest(index)}
+    zarr.open_group(zarr_store(unfinished), mode="r+", zarr_format=3).update_attributes({**head, **index})
+    if isinstance(final, S3Path):
+        _upload(unfinished, final, overwrite, progress)
+        shutil.rmtree(unfinished)
+    else:
+        _rename(unfinished, final, overwrite)
+    return open_store(final)
+
+
+def _rename(unfinished: Path, final: Path, overwrite: bool) -> None:
+    replaced = None
+    if _check_vacant(final, overwrite):
+        replaced = final.with_name(f"{unfinished.name}.replaced")
+        final.rename(replaced)
+    unfinished.rename(final)
+    if replaced:
+        shutil.rmtree(replaced)
+
+
+def _upload(folder: Path, final: S3Path, overwrite: bool, progress: Progress | None) -> None:
+    """The root's zarr.json goes first and comes last.
+
+    An upload that was cut short leaves UNFINISHED behind, and the same command begins again.
+    """
+    tell = progress or (lambda done, total, text: None)
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    root = files.pop(ROOT)
+    with only_one(final / LOCK):
+        _check_vacant(final, overwrite)
+        (final / UNFINISHED).write_bytes(FORMAT.encode())
+        (final / ROOT).unlink(missing_ok=True)
+        for each in (final / "scans").below():
+            if each.key.removeprefix(f"{final.key}/") not in files:
+                each.unlink(missing_ok=True)
+        with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
+            uploads = pool.map(lambda name: (final / name).write_bytes(files[name].read_bytes()), files)
+            for done, _ in enumerate(uploads, start=1):
+                tell(done, len(files), "uploading")
+        (final / ROOT).write_bytes(root.read_bytes())
+        (final / UNFINISHED).unlink(missing_ok=True)
+
+
+def _write_array(group: zarr.Group, name: str, values: np.ndarray) -> None:
+    """One chunk per slice (first axis), one shard for all of them."""
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=(1, *values.shape[1:]),
+        shards=values.shape,
+        # The crc comes last, over the compressed bytes: Zarr's default codecs return wrong data on a flipped bit.
+        compressors=[
+            # The lowest level: a higher one takes twice the time for 1 % of the room.
+            BloscCodec(typesize=values.itemsize, cname="zstd", clevel=1, shuffle="shuffle"),
+            Crc32cCodec(),
+        ],
+        # Without this a slice of zeros only (most masks) would not be written, like a chunk that got lost.
+        config={"write_empty_chunks": True},
+    )
+    array[...] = values
+
+
+def _check_vacant(final: Place, overwrite: bool) -> bool:
+    """Whether there is something to replace: only what this program made, and only when told to, else InputError."""
+    if isinstance(final, S3Path):
+        there = {each.key.removeprefix(f"{final.key}/") for each in final.below()} - {LOCK}
+        if not there or (UNFINISHED in there and ROOT not in there):
+            return False
+    elif not (final.exists() or final.is_symlink()):
+        return False
+    if not overwrite:
+        raise InputError(
+            "There is something under the store's name already.",
+            where=f"store {final}",
+            expected="a new name",
+            found="an existing file or folder",
+            do="Choose another name, or replace it with --overwrite.",
+        )
+    linked = isinstance(final, Path) and final.is_symlink()
+    if linked or root_attributes(final).get("format") != FORMAT:
+        raise no_store(final, "a link, or a folder made by something else, which is never replaced")
+    return True
