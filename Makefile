@@ -26,6 +26,9 @@ data/demo.zarr: data/demo/manifest.csv
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/deptry hnscc rayjobs data_prep
+	$(BIN)/deptry tests tests/helpers tests/cluster --exclude cluster/ports.py --ignore DEP002,DEP004
+	$(BIN)/mypy
 	$(BIN)/pytest
 
 # What the cluster tests need beyond `make setup`: Ray's job server, sshd, an S3 server. Debian's packages, as root.
