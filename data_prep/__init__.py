@@ -1,1 +1,4 @@
-"""Scans to store."""
+"""From scans to a store: a manifest is read, its files are checked, placed on one grid, resized and written.
+
+Others may use `build.prepare`, `phantom.make_phantom` and, for predicted masks, `place.to_input_grid`.
+"""

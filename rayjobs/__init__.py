@@ -1,4 +1,7 @@
-"""The cluster: the only package that imports Ray."""
+"""The cluster: studies and searches run by Ray, which no other package imports.
+
+Others may use what the commands call of `study`, `search`, `aggregate`, `progress` and `doctor`.
+"""
 
 import os
 

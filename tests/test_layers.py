@@ -1,94 +1,124 @@
-"""Imports point one way, Ray stays in rayjobs/, torch where training is."""
+"""Imports point one way, Ray stays in rayjobs/, torch where training is, and every wing says what it is for."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("hnscc", "data_prep", "rayjobs")
+# Which other wings each wing may import. A new wing or a new edge is a new word here, to be argued for.
+ALLOWED = {
+    "base": set(),
+    "study": {"base"},
+    "scores": {"base", "study"},
+    "cohort": {"base", "study"},
+    "data_prep": {"base", "cohort"},
+    "training": {"base", "study", "scores", "cohort"},
+    "aggregation": {"base", "study", "scores", "cohort", "training"},
+    "reporting": {"base", "study", "scores", "cohort", "training", "aggregation"},
+    "searching": {"base", "study", "scores", "cohort", "training", "aggregation", "reporting"},
+    "rayjobs": {"base", "study", "scores", "cohort", "training", "aggregation", "reporting", "searching"},
+}
+ALLOWED["commands"] = {*ALLOWED["rayjobs"], "rayjobs", "data_prep"}
+# What preparing scans may know of a cohort: its store alone.
+STORE = {"hnscc.cohort.store", "hnscc.cohort.store_building", "hnscc.cohort.store_format"}
+# The modules of training that need torch; the others are imported where a second of start-up counts.
 TORCH = {
     f"hnscc.training.{name}"
     for name in (
-        "adam",
-        "augment",
-        "checkpoint",
-        "layers",
-        "loop",
-        "losses",
-        "measure",
-        "model",
-        "process",
+        *("adam", "augment", "checkpoint", "layers", "loop", "losses", "measure", "model", "process"),
         "trial",
     )
 }
 
 
 def modules() -> dict[str, Path]:
+    """Every module of the three packages, by its dotted name."""
     found = {}
-    for package in PACKAGES:
+    for package in ("hnscc", "data_prep", "rayjobs"):
         for path in sorted((ROOT / package).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
             found[".".join(parts[:-1] if path.stem == "__init__" else parts)] = path
     return found
 
 
+MODULES = modules()
+
+
+def wing_of(module: str) -> str:
+    """The wing that a module belongs to: `hnscc` itself and `python -m hnscc.train` are doors, thus commands."""
+    first, *rest = module.split(".")
+    if first != "hnscc":
+        return first
+    return "commands" if not rest or rest == ["train"] else rest[0]
+
+
 def imported(path: Path) -> set[str]:
-    """Every module named in an import statement, at the top or within a function."""
+    """Every module that an import statement names, at the top of the file or within a function."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names |= {
-                f"{node.module}.{alias.name}"
-                for alias in node.names
-                if f"{node.module}.{alias.name}" in modules()
-            }
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module and not node.level, f"{path}: imports are written with the whole name"
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            # `from package import module` needs that module; its package is then only the way to it.
+            names |= {each for each in inner if each in MODULES} or {node.module}
     return names
 
 
-@pytest.mark.parametrize("name", modules())
-def test_ray_and_torch_stay_where_they_belong(name):
-    tops = {each.partition(".")[0] for each in imported(modules()[name])}
-    if not name.startswith("rayjobs"):
-        assert "ray" not in tops
-    if name not in TORCH:
-        assert "torch" not in tops
+def ours(module: str) -> set[str]:
+    """The modules of this repository that `module` imports."""
+    return (imported(MODULES[module]) & MODULES.keys()) - {module}
 
 
-@pytest.mark.parametrize("name", modules())
+def test_the_list_has_a_row_for_every_wing():
+    assert {wing_of(name) for name in MODULES} == ALLOWED.keys()
+
+
+@pytest.mark.parametrize("name", MODULES)
 def test_imports_point_one_way(name):
-    allowed = {
-        "hnscc": {"hnscc"},
-        "data_prep": {"data_prep", "hnscc"},
-        "rayjobs": {"rayjobs", "hnscc", "data_prep"},
-    }
-    ours = {each for each in imported(modules()[name]) if each in modules()} - {name}
-    if name.startswith("hnscc.commands.") or name == "hnscc.train":
-        return
-    package = name.partition(".")[0]
-    assert {each.partition(".")[0] for each in ours} <= allowed[package]
-    if package == "data_prep":
-        bottom = {
-            "hnscc",
-            "hnscc.cohort.store",
-            "hnscc.base.errors",
-            "hnscc.base.files",
-            "hnscc.base.locations",
-            "hnscc.base.seeds",
-        }
-        assert {each for each in ours if each.startswith("hnscc")} <= bottom
+    wing = wing_of(name)
+    wrong = {each for each in ours(name) if wing_of(each) not in ALLOWED[wing] | {wing}}
+    assert not wrong, f"{wing} may import {sorted(ALLOWED[wing])} alone"
+
+
+def test_preparing_knows_the_store_alone_of_a_cohort():
+    known = set().union(*(ours(name) for name in MODULES if wing_of(name) == "data_prep"))
+    assert {name for name in known if wing_of(name) == "cohort"} <= STORE
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_ray_and_torch_stay_where_they_belong(name):
+    libraries = {each.partition(".")[0] for each in imported(MODULES[name])}
+    if wing_of(name) != "rayjobs":
+        assert "ray" not in libraries
+    if name not in TORCH:
+        assert "torch" not in libraries
 
 
 def test_imports_have_no_cycle():
-    graph = {
-        name: {each for each in imported(path) if each in modules()} - {name}
-        for name, path in modules().items()
-    }
+    graph = {name: ours(name) for name in MODULES}
     done: set[str] = set()
     while left := graph.keys() - done:
         free = {name for name in left if graph[name] <= done}
         assert free, f"a cycle among {sorted(left)}"
         done |= free
+
+
+def test_the_list_itself_has_an_order():
+    """Otherwise two wings could be allowed to import each other."""
+    done: set[str] = set()
+    while left := ALLOWED.keys() - done:
+        free = {wing for wing in left if ALLOWED[wing] <= done}
+        assert free, f"a cycle among {sorted(left)}"
+        done |= free
+
+
+@pytest.mark.parametrize("wing", ALLOWED)
+def test_every_wing_says_what_it_is_for_and_what_others_may_use(wing):
+    folder = wing if wing in MODULES else f"hnscc/{wing}"
+    text = ast.get_docstring(ast.parse((ROOT / folder / "__init__.py").read_text())) or ""
+    ends = re.findall(r"[.!?](?=\s+[A-Z`]|\s*$)", text)
+    assert len(ends) >= 2, "two sentences: what it is for, what others may use"
