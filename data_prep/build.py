@@ -1,11 +1,10 @@
-"""Manifest -> store: all scans or none, in parallel, the same bytes of content whatever the number of
-workers."""
+"""From a manifest to a store: all scans or none, in parallel, and the same content for any number of workers."""
 
 import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +14,9 @@ from data_prep.manifest import Row, read_manifest, refused
 from data_prep.place import MIN_COVERAGE, place_scan, same_grid
 from data_prep.read import Grid, read_grid, read_volume
 from hnscc.base.locations import place
-from hnscc.cohort.store import Scan, Store, begin_store, finish_store, write_scan
-
-Progress = Callable[[int, int, str], None]  # done, total, text
+from hnscc.cohort.store import Store
+from hnscc.cohort.store_building import begin_store, finish_store, write_scan
+from hnscc.cohort.store_format import Progress, Scan
 
 
 def prepare(

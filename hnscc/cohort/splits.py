@@ -7,7 +7,8 @@ import numpy as np
 
 from hnscc.base.errors import InputError
 from hnscc.base.seeds import generator
-from hnscc.cohort.store import Scan, Store
+from hnscc.cohort.store import Store
+from hnscc.cohort.store_format import Scan
 from hnscc.study.plan import SPLITS
 from hnscc.study.schema import Split, Study
 

@@ -31,7 +31,8 @@ from hnscc.base import locations as places
 from hnscc.base.errors import InputError, StorageError
 from hnscc.base.files import overwrite, read_sealed, write_bytes, write_json, write_sealed
 from hnscc.base.locations import S3Path, client, place
-from hnscc.cohort.store import ROOT, UNFINISHED, open_store, verify_store
+from hnscc.cohort.store import open_store, verify_store
+from hnscc.cohort.store_format import ROOT, UNFINISHED
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder, open_run
 from hnscc.training.records import trial_state
@@ -278,7 +279,9 @@ def test_an_upload_cut_short_is_no_store_and_the_same_command_goes_on(there, tmp
     """Kill -9 in the middle of the upload; its lock is waited for with the real LEASE_SECONDS."""
     manifest = cohort(tmp_path, scans=12)
     command = ("prepare", manifest, there / "c.zarr", "--size", 16, "--workers", 1)
-    process = start("hnscc", *command, set_up="import hnscc.cohort.store as s; s.UPLOADS_AT_ONCE = 1")
+    process = start(
+        "hnscc", *command, set_up="import hnscc.cohort.store_building as s; s.UPLOADS_AT_ONCE = 1"
+    )
     until((there / "c.zarr" / UNFINISHED).is_file, process)
     process.kill()
     process.communicate()

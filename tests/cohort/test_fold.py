@@ -9,7 +9,8 @@ from hnscc.base.errors import InputError
 from hnscc.base.files import sha256
 from hnscc.cohort.fold import read_folds, write_fold
 from hnscc.cohort.splits import plan_fold
-from hnscc.cohort.store import begin_store, finish_store, open_store, write_scan
+from hnscc.cohort.store import open_store
+from hnscc.cohort.store_building import begin_store, finish_store, write_scan
 from hnscc.study.plan import SPLITS
 from hnscc.study.run_folder import RunFolder
 

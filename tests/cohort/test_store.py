@@ -10,15 +10,9 @@ import pytest
 import zarr
 
 from hnscc.base.errors import InputError
-from hnscc.cohort.store import (
-    Store,
-    begin_store,
-    content_digest,
-    finish_store,
-    open_store,
-    verify_store,
-    write_scan,
-)
+from hnscc.cohort.store import Store, open_store, verify_store
+from hnscc.cohort.store_building import begin_store, finish_store, write_scan
+from hnscc.cohort.store_format import content_digest
 
 EYE = tuple(tuple(float(value) for value in row) for row in np.eye(4))
 
@@ -93,8 +87,7 @@ def test_what_is_written_is_read_back(tmp_path):
 
 
 def test_layout_is_the_contract(store):
-    """One chunk per slice, one shard per scan, a crc32c last on every chunk, and the scan's facts as
-    attributes."""
+    """One chunk per slice, one shard per scan, a crc32c last on every chunk, the scan's facts as attributes."""
     group = zarr.open_group(store.location, mode="r", zarr_format=3)
     images, mask = group["scans/A/images"], group["scans/A/mask"]
     assert (images.shape, images.chunks, images.shards) == ((4, 2, 16, 16), (1, 2, 16, 16), (4, 2, 16, 16))

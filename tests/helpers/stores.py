@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hnscc.cohort.store import Scan, Store, begin_store, finish_store, write_scan
+from hnscc.cohort.store import Store
+from hnscc.cohort.store_building import begin_store, finish_store, write_scan
+from hnscc.cohort.store_format import Scan
 from hnscc.study.loading import parse_study
 from hnscc.study.schema import Study
 

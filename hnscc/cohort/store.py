@@ -1,0 +1,240 @@
+"""The slice store, opened: every slice of every scan of a cohort, read whole or not at all. Its files: store_format."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import zarr
+
+from hnscc.base.errors import InputError
+from hnscc.base.files import storage_errors
+from hnscc.base.locations import Place, S3Path, patiently, place
+from hnscc.cohort.store_format import (
+    FORMAT,
+    SCHEMA_VERSION,
+    UNFINISHED,
+    Progress,
+    Scan,
+    content_digest,
+    index_entry,
+    scan_of,
+    store_digest,
+    zarr_store,
+)
+
+# What Zarr and its codecs raise on bytes that are not what they wrote: on other values than those they expect (their
+# own errors, bad JSON and bad UTF-8 are ValueErrors), other types, absent keys, and data that do not decompress.
+UNDECODABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RuntimeError)
+
+Answer = TypeVar("Answer")
+
+
+class DamagedStore(InputError):
+    """A store whose content is not what was written."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """An opened store.
+
+    `digest` depends on content and settings alone: not on location, time or number of workers. `placed` says how the
+    scans were placed and resized. `scans` are sorted by scan_id. `size` is the height and width of slices in pixels.
+    """
+
+    location: str
+    modalities: tuple[str, ...]
+    size: int
+    digest: str
+    scans: tuple[Scan, ...]
+    placed: dict[str, Any]
+
+    def read(self, scan_id: str) -> tuple[np.ndarray, np.ndarray]:
+        """All slices of one scan: images (Z, C, H, W) float32 in raw units, mask (Z, H, W) uint8 of 0 and 1.
+
+        One read per shard; the content is compared with the scan's digest. InputError names the scan if it is not in
+        the store, and DamagedStore if it is damaged. StorageError is raised where disk or S3 do not answer.
+        """
+        scan = next((scan for scan in self.scans if scan.scan_id == scan_id), None)
+        if scan is None:
+            raise InputError(
+                "The store has no such scan.",
+                where=f"store {self.location}",
+                expected=f"one of its {len(self.scans)} scans",
+                found=f"scan {scan_id}",
+                do="Check the scan id, or prepare the store again from a manifest that lists the scan.",
+            )
+        images, mask = (self._array(scan_id, name) for name in ("images", "mask"))
+        if content_digest(images, mask) != scan.digest:
+            raise _damaged(self.location, scan_id, "another content (a chunk is missing or was replaced)")
+        return images, mask
+
+    def _array(self, scan_id: str, name: str) -> np.ndarray:
+        def read() -> np.ndarray:
+            path = f"scans/{scan_id}/{name}"
+            array = zarr.open_array(zarr_store(self.location), path=path, mode="r", zarr_format=3)
+            return np.asarray(array[...])
+
+        try:
+            return _asked(self.location, read)
+        except (FileNotFoundError, _Undecodable) as error:
+            raise _damaged(self.location, scan_id, f"chunks that cannot be read ({_kind(error)})") from None
+
+
+def open_store(location: str | Place) -> Store:
+    """Open a finished store and check its index. One small file is read, whatever the number of scans.
+
+    InputError is raised where there is no store, or one of another schema version; DamagedStore where its metadata
+    are damaged; StorageError where disk or S3 do not answer.
+    """
+    attributes = root_attributes(location)
+    if attributes.get("format") != FORMAT:
+        raise no_store(location, "a folder or Zarr hierarchy made by something else")
+    if attributes.get("schema_version") != SCHEMA_VERSION:
+        raise InputError(
+            "The store was written by another version of this program.",
+            where=f"store {location}",
+            expected=f"schema version {SCHEMA_VERSION}",
+            found=f"schema version {attributes.get('schema_version')}",
+            do="Prepare the store again with this version: hnscc prepare MANIFEST STORE.",
+        )
+    index: dict[str, Any] = {key: attributes.get(key) for key in ("modalities", "size", "placed", "scans")}
+    try:
+        digest = store_digest(index)
+    except ValueError:  # a NaN, which JSON readers let pass
+        digest = None
+    if digest is None or attributes.get("digest") != digest:
+        raise _damaged(location, None, "metadata that do not belong together")
+    scans = tuple(scan_of(entry) for entry in index["scans"])
+    return Store(str(location), tuple(index["modalities"]), index["size"], digest, scans, index["placed"])
+
+
+def verify_store(store: Store, progress: Progress | None = None) -> int:
+    """Read every chunk of every scan and compare it with checksums, digests and index; return the number of slices.
+
+    InputError names every damaged scan or, where all are sound, every scan that the index does not list.
+    """
+    damaged = []
+    for done, scan in enumerate(store.scans):
+        if progress:
+            progress(done, len(store.scans), scan.scan_id)
+        if not _is_sound(store, scan):
+            damaged.append(scan.scan_id)
+    unlisted = [] if damaged else _unlisted(store)  # damaged metadata would stop the listing
+    if progress:
+        progress(len(store.scans), len(store.scans), "verified")
+    if damaged or unlisted:
+        found = [f"{len(damaged)} damaged: {', '.join(damaged)}"] if damaged else []
+        found += [f"{len(unlisted)} not in the index: {', '.join(unlisted)}"] if unlisted else []
+        raise InputError(
+            "The store is damaged.",
+            where=f"store {store.location}",
+            expected=f"{len(store.scans)} scans whose content has the checksums and digests of the index",
+            found="; ".join(found),
+            do="Prepare the store again from its manifest, or restore it from a copy.",
+        )
+    return sum(scan.slices for scan in store.scans)
+
+
+def root_attributes(location: str | Place) -> dict[str, Any]:
+    """The attributes of a Zarr hierarchy's root, whoever made it.
+
+    InputError is raised where there is none, DamagedStore where it cannot be read, StorageError as by `open_store`.
+    """
+    try:
+        return _attributes(location, "")
+    except FileNotFoundError:
+        raise no_store(location, _what_is_there(location)) from None
+    except _Undecodable as error:
+        raise _damaged(location, None, f"metadata that cannot be read ({_kind(error)})") from None
+
+
+def no_store(location: str | Place, found: str) -> InputError:
+    """The error that says what was found in place of a store."""
+    return InputError(
+        "This is no store.",
+        where=f"store {location}",
+        expected="a store made by hnscc prepare",
+        found=found,
+        do="Check the path, or make the store: hnscc prepare MANIFEST STORE.",
+    )
+
+
+class _Undecodable(Exception):
+    """Bytes that Zarr cannot make sense of; its text is the kind of Zarr's own error."""
+
+
+def _asked(location: str | Place, read: Callable[[], Answer]) -> Answer:
+    """What `read` gives, which only calls Zarr.
+
+    A disk or an S3 storage that does not answer is StorageError, never damage. FileNotFoundError: nothing is there.
+    """
+    where = place(location)
+
+    def decoded() -> Answer:
+        try:
+            return read()
+        except OSError:  # Zarr's error of an absent group is a ValueError too
+            raise
+        except UNDECODABLE as error:
+            raise _Undecodable(type(error).__name__) from None
+
+    if isinstance(where, S3Path):
+        return patiently(where, decoded)
+    try:
+        with storage_errors(where):
+            return decoded()
+    except FileNotFoundError:
+        raise
+    except OSError as error:  # a folder where a file belongs, or the reverse, or one that may not be read
+        raise _Undecodable(type(error).__name__) from None
+
+
+def _attributes(location: str | Place, path: str) -> dict[str, Any]:
+    return _asked(location, lambda: dict(_open(location, path).attrs))
+
+
+def _open(location: str | Place, path: str) -> zarr.Group:
+    return zarr.open_group(zarr_store(location), path=path, mode="r", zarr_format=3)
+
+
+def _what_is_there(location: str | Place) -> str:
+    where = place(location)
+    if isinstance(where, S3Path):
+        if (where / UNFINISHED).is_file():
+            return "a store whose upload was cut short"
+        return "objects that are no Zarr hierarchy" if where.is_dir() else "nothing there"
+    return "a file or folder that is no Zarr hierarchy" if os.path.lexists(where) else "nothing there"
+
+
+def _is_sound(store: Store, scan: Scan) -> bool:
+    try:
+        store.read(scan.scan_id)
+        attributes = _attributes(store.location, f"scans/{scan.scan_id}")
+    except (DamagedStore, FileNotFoundError, _Undecodable):
+        return False
+    return attributes == index_entry(scan)
+
+
+def _unlisted(store: Store) -> list[str]:
+    listed = {scan.scan_id for scan in store.scans}
+    try:
+        there = _asked(store.location, lambda: set(_open(store.location, "scans").group_keys()))
+    except (FileNotFoundError, _Undecodable) as error:
+        raise _damaged(store.location, None, f"metadata that cannot be read ({_kind(error)})") from None
+    return sorted(there - listed)
+
+
+def _kind(error: Exception) -> str:
+    return str(error) if isinstance(error, _Undecodable) else type(error).__name__
+
+
+def _damaged(location: str | Place, scan_id: str | None, found: str) -> DamagedStore:
+    return DamagedStore(
+        "The store is damaged." if scan_id is None else f"Scan {scan_id} of the store is damaged.",
+        where=f"store {location}" + ("" if scan_id is None else f", scan {scan_id}"),
+        expected="the content that was written, by its checksums and digest",
+        found=found,
+        do="Run hnscc verify on it to see what is affected, then prepare it again or restore it from a copy.",
+    )

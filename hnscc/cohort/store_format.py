@@ -1,0 +1,95 @@
+"""What the files of a slice store hold: scans, their entries in the index, digests.
+
+    scans/<scan>/images   float32 (Z, C, H, W), raw units (SUV for PET); one chunk per slice, one shard per scan
+    scans/<scan>/mask     uint8 (Z, H, W), 1 where lesion
+    scans/<scan>          attributes: the scan's entry of the root's index
+    (root)                attributes: schema version, modalities in order, slice size, how it was placed, the
+                          index of all scans, and the store's digest
+
+Slices are transaxial and shown as in radiology: rows run to posterior, columns to the patient's left, z to
+superior. Every chunk has a crc32c; since a deleted chunk reads as zeros, every scan also has a digest of its
+content, and the store's digest covers the index, so that nothing can be damaged or exchanged unnoticed.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from obstore.store import S3Store
+from zarr.storage import LocalStore, ObjectStore
+
+from hnscc.base.files import hash_of
+from hnscc.base.locations import Place, S3Path, client, place
+
+FORMAT = "hnscc-slice-store"
+SCHEMA_VERSION = 1
+ROOT = "zarr.json"
+# Beside the scans of a store on S3 while it is uploaded: what says that it is ours, and that nobody else uploads.
+UNFINISHED = ".unfinished"
+LOCK = ".lock"
+
+Progress = Callable[[int, int, str], None]  # done, total, text
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What is known of one scan of a store without reading its slices.
+
+    `lesion_px` counts, for each slice, the lesion pixels of the stored mask; `source_lesion_px` those on the grid
+    that the mask is drawn on, so that a slice with some there and none here lost its lesion in the resize.
+    `spacing_mm` is that of the stored slices along z, y and x. `affine` is 4 x 4 and maps a stored index (x, y, z)
+    to mm (x to right, y to anterior, z to superior, as in NIfTI).
+
+    `placement` holds the facts that map a predicted mask back to the input grid (data_prep.place.to_input_grid).
+    `digest` is the SHA-256 of images and mask. `split` is train, validation or test where the manifest fixes it.
+    """
+
+    scan_id: str
+    patient_id: str
+    slices: int
+    lesion_px: tuple[int, ...]
+    source_lesion_px: tuple[int, ...]
+    spacing_mm: tuple[float, float, float]
+    affine: tuple[tuple[float, ...], ...]
+    placement: dict[str, Any]
+    digest: str
+    split: str | None
+
+
+def index_entry(scan: Scan) -> dict[str, Any]:
+    """The scan as JSON values (lists for tuples), as it stands in the attributes.
+
+    ValueError where a number is NaN or infinite.
+    """
+    entry: dict[str, Any] = json.loads(json.dumps(asdict(scan), allow_nan=False))
+    return entry
+
+
+def scan_of(entry: dict[str, Any]) -> Scan:
+    """The scan that `index_entry` gave this entry for."""
+    tuples = {name: tuple(entry[name]) for name in ("lesion_px", "source_lesion_px", "spacing_mm")}
+    return Scan(**{**entry, **tuples, "affine": tuple(tuple(row) for row in entry["affine"])})
+
+
+def store_digest(index: dict[str, Any]) -> str:
+    """SHA-256 of the root's attributes without their digest. ValueError where a number is NaN or infinite."""
+    return hash_of({"format": FORMAT, "schema_version": SCHEMA_VERSION, **index})
+
+
+def content_digest(images: np.ndarray, mask: np.ndarray) -> str:
+    """SHA-256 over shapes and little-endian bytes in C order of images (Z, C, H, W) and mask (Z, H, W)."""
+    digest = hashlib.sha256(f"{images.shape} {images.dtype} {mask.shape} {mask.dtype}".encode())
+    digest.update(np.ascontiguousarray(images, dtype="<f4").data)
+    digest.update(np.ascontiguousarray(mask).data)
+    return digest.hexdigest()
+
+
+def zarr_store(location: str | Place) -> LocalStore | ObjectStore[S3Store]:
+    """The only place that turns a location into a Zarr store; one on S3 can only be read through it."""
+    where = place(location)
+    if isinstance(where, S3Path):
+        return ObjectStore(client(where.bucket, where.key), read_only=True)
+    return LocalStore(where)
