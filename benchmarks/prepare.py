@@ -212,8 +212,7 @@ def check_same(cohort: Cohort, folder: Path) -> str:
 
 
 def measure(cohort: Cohort, folder: Path) -> tuple[list[tuple[float, ...]], list[list[int]]]:
-    """Per round, seconds per scan of the loop and of ours; and the peak memory of a worker in KiB, at n and at 3 n
-    scans."""
+    """Per round, seconds per scan of the loop and of ours; and a worker's peak memory in KiB, at n and at 3 n scans."""
     peaks: list[list[int]] = [[], []]
 
     def loop() -> float:

@@ -1,6 +1,6 @@
 """Which search finds the better configuration at equal trained epochs: the race, ASHA, or random search?
 
-    python benchmarks/search_peers.py                            simulated, known truth
+    python benchmarks/search_peers.py                                           simulated, known truth
     python benchmarks/search_peers.py --bank FOLDER --store data/demo.zarr      real trainings
 
 Every search draws from the same pool of configurations and may train as many epochs. `random` trains each

@@ -33,8 +33,7 @@ LABEL = {name: label for label, name in enumerate(TISSUES)}
 LESIONS = ("scar", "inflammation", "tumour")
 KEPT = ("air", "skin", "cortex", "marrow", "csf", "cord", "brain")  # no lesion grows into these
 
-# Where lesions of any kind may lie: tonsils, tongue base, mouth, larynx, hypopharynx, nodes of the neck,
-# nasopharynx.
+# Where lesions of any kind may lie: tonsils, tongue base, mouth, larynx, hypopharynx, nodes, nasopharynx.
 SITES = (
     *((side * 19, -12, 12) for side in (-1, 1)),
     *((side * 8, -32, 4) for side in (-1, 1)),
@@ -63,8 +62,7 @@ class Blob:
 def draw(
     points: list[np.ndarray], warp: np.ndarray, size: float, nodes: list, blobs: list[Blob]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """At each point: its tissue's label uint8; and, in lesions (0 elsewhere), their signal and uptake
-    float32."""
+    """At each point its tissue's label, uint8; and the signal and uptake of lesions, float32, 0 outside of them."""
     shift = _evaluate(warp, points)
     x, y, z = (axis / np.float32(size) + move for axis, move in zip(points, shift, strict=True))
     labels = _anatomy(x, y, z, nodes)

@@ -18,8 +18,7 @@ _HEADER = "manifest row 1"
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a manifest, its files known to exist. `line`: the line of the CSV, the header being line
-    1."""
+    """One row of a manifest, its files known to exist. `line` counts the lines of the CSV, from 1 for the header."""
 
     line: int
     patient_id: str

@@ -156,8 +156,7 @@ def _bias(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
 def _pet(
     labels: np.ndarray, uptakes: np.ndarray, lesions: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """int16 in 0.001 SUV: uptake blurred by the scanner, averaged over voxels, noise growing with
-    activity."""
+    """int16 in 0.001 SUV: uptake blurred by the scanner, averaged over voxels, with noise that grows with it."""
     image = np.where(lesions > 0, lesions, uptakes[labels])
     texture = ndimage.gaussian_filter(rng.standard_normal(labels.shape, np.float32), 2.0)
     image *= 1 + 0.15 * texture / texture.std()

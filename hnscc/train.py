@@ -1,4 +1,4 @@
-"""Train one trial, without Ray: python -m hnscc.train STUDY TRIAL [--out RUN]"""
+"""Train one trial, without Ray: `python -m hnscc.train STUDY TRIAL [--out RUN]`."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""ranges -> configurations -> Ray Tune -> race -> winners.yaml.    python -m rayjobs.search STUDY
+"""From ranges, by Ray Tune and a race of configurations, to winners.yaml: `python -m rayjobs.search STUDY`.
 
 The race (searching.race) says which trials it wants, Tune trains them, until the race wants no more. What it wants
 follows from the trials' own files alone, so that the same command goes on after a kill, to the same winner.

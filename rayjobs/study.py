@@ -1,4 +1,4 @@
-"""plan -> Ray Tune -> trial folders, then aggregate.    python -m rayjobs.study STUDY
+"""From a plan, by Ray Tune, to trial folders, tables and report: `python -m rayjobs.study STUDY`.
 
 Tune only schedules: one Tuner per invocation over the missing trials, never restored, its own files in a scratch
 folder that is removed. What is done is said by the trials' own records alone.

@@ -20,8 +20,7 @@ GONE = {errno.EIO, errno.ESTALE, errno.EROFS, errno.ETIMEDOUT, errno.ENOTCONN, e
 def write_bytes(path: Place, content: bytes, *, durable: bool = True) -> None:
     """Write `content` beside `path`, flush it to the disk unless not `durable`, and rename it into place.
 
-    On S3 that is one request. StorageError where the disk is full or gone; what `path` held before is then still
-    there.
+    On S3 that is one request. Where the disk is full or gone, StorageError is raised, and `path` holds what it held.
     """
     if isinstance(path, S3Path):
         path.write_bytes(content)

@@ -63,8 +63,7 @@ class Curve:
         return sum(self.took)
 
     def up_to(self, until: int | None) -> "Curve":
-        """As it was when it paused there: whoever asks again later must hear the same, also of one that has failed
-        since."""
+        """As it was when it paused there: whoever asks again later hears the same, even if it has failed since."""
         if until is None or len(self.scores) < until or (len(self.scores) == until and not self.failed):
             return self
         return replace(self, scores=self.scores[:until], took=self.took[:until], ended=False, failed=False)

@@ -1,5 +1,4 @@
-"""The synthetic cohort: its counts, its truth, its determinism, and that it makes the point it is built
-for."""
+"""The synthetic cohort: its counts, its truth, its determinism, and that it makes its point."""
 
 import csv
 from pathlib import Path

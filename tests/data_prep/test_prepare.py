@@ -123,8 +123,7 @@ def test_masks_are_resized_by_area():
 
 
 def test_area_counts_parts_of_pixels():
-    """3 pixels -> 2 of 1.5: the first covers all of pixel 0 and half of pixel 1, so 1 / 1.5 = 0.67 and 0.5 /
-    1.5."""
+    """3 pixels -> 2 of 1.5: the first covers all of pixel 0 and half of pixel 1, so 0.67 and 0.33."""
     window = Window(2, (1.5, 1.5), (0.0, 0.0))
     row = np.array([[1, 0, 0]] * 3, bool)
     np.testing.assert_array_equal(resize_mask(row, window), [[1, 0], [1, 0]])
@@ -199,8 +198,7 @@ def test_lesion_cropped_off_is_counted_or_refused():
 
 @pytest.mark.parametrize("axes", ["RAS", "LPS", "LAS", "PIR", "SLA", "ARI"])
 def test_the_file_s_voxel_order_does_not_matter(axes):
-    """The same head, stored in any order of axes, gives the same slices: rows to posterior, columns to the
-    left."""
+    """The same head in any order of axes gives the same slices: rows to posterior, columns to the left."""
     pet, mri, mask = scan_arrays(shape=(12, 14, 6))
     turn = orientations.ornt_transform(orientations.axcodes2ornt("LPS"), orientations.axcodes2ornt(axes))
 
@@ -303,8 +301,7 @@ def test_pixels_that_are_not_square_become_square():
 )
 @settings(max_examples=25, deadline=None)
 def test_a_stored_mask_survives_the_way_to_the_input_grid_and_back(width, height, factor, axes, seed):
-    """Exactly, where stored pixels are whole grid pixels; whatever the padding, cropping and order of
-    axes."""
+    """Exactly, where stored pixels are whole grid pixels, for any padding, cropping and order of axes."""
     size, rng = 8, np.random.default_rng(seed)
     width, height = 2 * width, 2 * height  # even, so that the window starts at a whole pixel
     affine = LPS @ orientations.inv_ornt_aff(_from_lps(axes), (width, height, 3))

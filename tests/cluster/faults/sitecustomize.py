@@ -2,17 +2,17 @@
 
 FAULTS in the environment names a JSON file, read by each process when it imports hnscc.training.loop. Its keys:
 
-    log       file to which lines are added: `start TRIAL PID EPOCH SHARE`, `epoch TRIAL PID EPOCH`,
-              `kill PID MOMENT PATH`
-    below     (optional) run folder whose writes are broken into moments: a file there has been opened, half written,
-              wholly written, flushed to the disk, renamed to its name, or deleted
-    note      (optional) file to which those moments are added, `MOMENT PATH`, the path being the finished file's
-    kill_at   (optional) [MOMENT, PATH]: there the process ends as by kill -9
-    kill_one_in (optional) {PATTERN: N}: at each moment the process ends so with a chance of 1 in N, by the first
-              pattern that is found in the path
-    seed      (with kill_one_in) of those chances, together with how many processes have been killed so far
-    crash     (optional) trial whose process dies of a segmentation fault whenever it trains
-    memory    (optional) trial that runs out of memory while its share of a GPU is below one half
+    log           file to which lines are added: `start TRIAL PID EPOCH SHARE`, `epoch TRIAL PID EPOCH`,
+                  `kill PID MOMENT PATH`
+    below         (optional) run folder whose writes are broken into moments: a file there has been opened, half
+                  written, wholly written, flushed to the disk, renamed to its name, or deleted
+    note          (optional) file to which those moments are added, `MOMENT PATH`, the path being the finished file's
+    kill_at       (optional) [MOMENT, PATH]: there the process ends as by kill -9
+    kill_one_in   (optional) {PATTERN: N}: at each moment the process ends so with a chance of 1 in N, by the first
+                  pattern that is found in the path
+    seed          (with kill_one_in) of those chances, together with how many processes have been killed so far
+    crash         (optional) trial whose process dies of a segmentation fault whenever it trains
+    memory        (optional) trial that runs out of memory while its share of a GPU is below one half
 """
 
 import importlib.abc
