@@ -6,6 +6,7 @@ Lengths in mm. Patient coordinates: X to the left, Y to posterior, Z to superior
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 # Tissue: signal on MRI (relative), uptake on PET (SUV; a range, drawn per patient, for lesions per lesion).
 TISSUES = {
@@ -29,6 +30,9 @@ TISSUES = {
     "inflammation": (0.80, (4.5, 9.5)),
     "tumour": (0.50, (4.5, 9.5)),
 }
+Values = NDArray[np.float32]
+# A lymph node: X, Y, Z of its centre, and its radius.
+Node = tuple[float, float, float, float]
 LABEL = {name: label for label, name in enumerate(TISSUES)}
 LESIONS = ("scar", "inflammation", "tumour")
 KEPT = ("air", "skin", "cortex", "marrow", "csf", "cord", "brain")  # no lesion grows into these
@@ -60,7 +64,7 @@ class Blob:
 
 
 def draw(
-    points: list[np.ndarray], warp: np.ndarray, size: float, nodes: list, blobs: list[Blob]
+    points: list[np.ndarray], warp: np.ndarray, size: float, nodes: list[Node], blobs: list[Blob]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """At each point its tissue's label, uint8; and the signal and uptake of lesions, float32, 0 outside of them."""
     shift = _evaluate(warp, points)
@@ -77,7 +81,7 @@ def draw(
     return labels, signal, uptake
 
 
-def _grow(blob: Blob, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+def _grow(blob: Blob, x: Values, y: Values, z: Values) -> np.ndarray:
     offsets = [
         (axis - np.float32(at)) / np.float32(radius)
         for axis, at, radius in zip((x, y, z), blob.centre, blob.radii, strict=True)
@@ -89,16 +93,16 @@ def _grow(blob: Blob, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray
     return grown
 
 
-def _anatomy(x: np.ndarray, y: np.ndarray, z: np.ndarray, nodes: list) -> np.ndarray:
+def _anatomy(x: Values, y: Values, z: Values, nodes: list[Node]) -> np.ndarray:
     """Labels of a head and neck from the larynx (Z = -48) to the nasopharynx (Z = 48)."""
 
-    def level(*values: float) -> np.ndarray:
+    def level(*values: float) -> Values:
         return np.interp(z, np.linspace(-48, 48, len(values)), values).astype(np.float32)
 
-    def oval(at_x: float, at_y: float, wide: float, high: float) -> np.ndarray:
+    def oval(at_x: float, at_y: float, wide: float, high: float) -> Values:
         return ((np.abs(x) - at_x) / wide) ** 2 + ((y - at_y) / high) ** 2
 
-    def ball(at_z: float, deep: float) -> np.ndarray:
+    def ball(at_z: float, deep: float) -> Values:
         return ((z - at_z) / deep) ** 2
 
     front = level(52, 54, 66, 84, 88, 88, 86)
@@ -138,8 +142,10 @@ def _anatomy(x: np.ndarray, y: np.ndarray, z: np.ndarray, nodes: list) -> np.nda
         labels[oval(at_x, at_y, radius, radius) < 1] = LABEL["vessel"]
     labels[(oval(0, 46, 48, 30) + ball(58, 22) < 1)] = LABEL["brain"]
     soft = np.isin(labels, [LABEL["fat"], LABEL["muscle"]])
-    for at_x, at_y, at_z, radius in nodes:
-        inside = ((x - at_x) ** 2 + (y - at_y) ** 2) / radius**2 + ((z - at_z) / (1.4 * radius)) ** 2 < 1
+    for node_x, node_y, node_z, radius in nodes:
+        inside = (
+            ((x - node_x) ** 2 + (y - node_y) ** 2) / radius**2 + ((z - node_z) / (1.4 * radius)) ** 2
+        ) < 1
         labels[inside & soft] = LABEL["node"]
     return labels
 
@@ -152,7 +158,8 @@ def draw_lesions(rng: np.random.Generator, lesion: bool) -> list[Blob]:
     kinds = ["tumour"] * lesion + ["inflammation"] * hot + ["scar"] * like
     blobs: list[Blob] = []
     for site in rng.permutation(len(SITES)):
-        centre = tuple(float(at + rng.uniform(-5, 5)) for at in SITES[site])
+        x, y, z = (float(at + rng.uniform(-5, 5)) for at in SITES[site])
+        centre = (x, y, z)
         clear = [
             np.hypot(*np.subtract(centre, blob.centre)[:2]) > 30 or abs(centre[2] - blob.centre[2]) > 42
             for blob in blobs
@@ -175,7 +182,7 @@ def _blob(rng: np.random.Generator, kind: str, centre: tuple[float, float, float
     )
 
 
-def draw_nodes(rng: np.random.Generator) -> list[tuple[float, float, float, float]]:
+def draw_nodes(rng: np.random.Generator) -> list[Node]:
     """Small lymph nodes along the vessels of the neck: X, Y, Z, radius."""
     return [
         (side * rng.uniform(34, 48), rng.uniform(-4, 26), rng.uniform(-45, 40), rng.uniform(3, 5.5))

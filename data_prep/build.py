@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from data_prep.grids import same_grid
 from data_prep.manifest import Row, read_manifest, refused
-from data_prep.place import MIN_COVERAGE, place_scan, same_grid
+from data_prep.place import MIN_COVERAGE, place_scan
 from data_prep.read import Grid, read_grid, read_volume
 from hnscc.base.locations import place
 from hnscc.cohort.store import Store
@@ -82,7 +83,8 @@ def choose_reference(rows: list[Row], reference: str | None) -> str:
         for name, grid in grids.items():
             pixel[name] += _pixel_area(grid)
         if row.mask:
-            candidates = _drawn_on(row, grids, candidates)
+            mask = read_grid(row.mask, f"{row.where}, column mask")
+            candidates = _drawn_on(row, mask, grids, candidates)
     return min(candidates, key=lambda name: (pixel[name], modalities.index(name)))
 
 
@@ -121,7 +123,7 @@ def _placed(reference: str, pixel_mm: float | None) -> dict[str, Any]:
 
 
 def _write_all(
-    rows: list[Row], unfinished: Path, settings: dict, workers: int, progress: Progress | None
+    rows: list[Row], unfinished: Path, settings: dict[str, Any], workers: int, progress: Progress | None
 ) -> list[Scan]:
     tell = progress or (lambda done, total, text: None)
     tell(0, len(rows), "reading scans")
@@ -140,7 +142,7 @@ def _write_all(
         return [future.result() for future in futures]
 
 
-def _wait(futures: list[Future], names: list[str], tell: Progress) -> None:
+def _wait(futures: list[Future[Scan]], names: list[str], tell: Progress) -> None:
     """Until all are done or one has failed."""
     waiting = dict(zip(futures, names, strict=True))
     while waiting:
@@ -196,8 +198,8 @@ def _check_no_twins(rows: list[Row], scans: list[Scan]) -> None:
             )
 
 
-def _drawn_on(row: Row, grids: dict[str, Grid], candidates: list[str]) -> list[str]:
-    mask = read_grid(row.mask, f"{row.where}, column mask")
+def _drawn_on(row: Row, mask: Grid, grids: dict[str, Grid], candidates: list[str]) -> list[str]:
+    """Those of the candidates on whose grid this scan's mask is drawn; InputError where there is none."""
     matching = [name for name in grids if same_grid(mask, grids[name])]
     if not matching:
         raise refused(

@@ -136,7 +136,9 @@ def _file(cell: str, folder: Path, where: str) -> Path:
     except (
         OSError
     ) as error:  # too long a name, or a folder that may not be looked into; its text has the path
-        raise refused("The file cannot be looked up.", where, expected, error.strerror) from None
+        raise refused(
+            "The file cannot be looked up.", where, expected, error.strerror or type(error).__name__
+        ) from None
     if not there:
         raise refused("The file does not exist.", where, expected, "nothing there")
     if not whole:

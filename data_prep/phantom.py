@@ -16,13 +16,13 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from data_prep.anatomy import LABEL, TISSUES, draw, draw_lesions, draw_nodes, make_waves
@@ -30,10 +30,10 @@ from data_prep.build import cores, worker_pool
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_bytes, write_text
 from hnscc.base.seeds import generator
+from hnscc.cohort.store_format import Progress
 
 LEAST_PATIENTS = 12
 MOST_PATIENTS = 9999
-Progress = Callable[[int, int, str], None]  # done, total, text
 
 MRI_SHAPE, MRI_SPACING = (200, 200, 24), (0.9, 0.9, 4.0)
 PET_SHAPE, PET_SPACING, PET_FINE = (
@@ -132,7 +132,7 @@ def _uptakes(rng: np.random.Generator) -> np.ndarray:
     return np.array([rng.uniform(*uptake) for _, uptake in TISSUES.values()], np.float32)
 
 
-def _mri(labels: np.ndarray, lesions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _mri(labels: np.ndarray, lesions: np.ndarray, rng: np.random.Generator) -> NDArray[np.int16]:
     """int16 in arbitrary units of this scan: tissue contrast, texture, partial volume, bias field, noise."""
     contrast = np.array([signal for signal, _ in TISSUES.values()], np.float32)
     contrast *= rng.uniform(0.95, 1.05, len(contrast)).astype(np.float32)
@@ -143,19 +143,23 @@ def _mri(labels: np.ndarray, lesions: np.ndarray, rng: np.random.Generator) -> n
     image *= np.exp(_bias(labels.shape, rng))
     noise = rng.standard_normal((2, *labels.shape), np.float32) * np.float32(0.025)
     image = np.hypot(image + noise[0], noise[1])
-    return np.clip(np.rint(image * rng.uniform(800, 1000)), 0, 32767).astype(np.int16)
+    stored: NDArray[np.int16] = np.clip(np.rint(image * rng.uniform(800, 1000)), 0, 32767).astype(np.int16)
+    return stored
 
 
-def _bias(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+def _bias(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
     """A slowly varying field of the receiving coils, about -0.2 .. 0.2."""
     x, y, z = np.meshgrid(*(np.linspace(-1, 1, count, dtype=np.float32) for count in shape), indexing="ij")
     a = rng.uniform(-0.1, 0.1, 6).astype(np.float32)
-    return a[0] * x + a[1] * y + a[2] * z + a[3] * x * y + a[4] * (x * x - 0.5) + a[5] * (y * y - 0.5)
+    field: NDArray[np.float32] = (
+        a[0] * x + a[1] * y + a[2] * z + a[3] * x * y + a[4] * (x * x - 0.5) + a[5] * (y * y - 0.5)
+    )
+    return field
 
 
 def _pet(
     labels: np.ndarray, uptakes: np.ndarray, lesions: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+) -> NDArray[np.int16]:
     """int16 in 0.001 SUV: uptake blurred by the scanner, averaged over voxels, with noise that grows with it."""
     image = np.where(lesions > 0, lesions, uptakes[labels])
     texture = ndimage.gaussian_filter(rng.standard_normal(labels.shape, np.float32), 2.0)
@@ -165,7 +169,8 @@ def _pet(
     image = image.reshape(x, PET_FINE, y, PET_FINE, z, PET_FINE).mean(axis=(1, 3, 5))
     noise = ndimage.gaussian_filter(rng.standard_normal(PET_SHAPE, np.float32), 0.5)
     image += 0.16 * noise / noise.std() * np.sqrt(np.clip(image, 0.05, None))
-    return np.clip(np.rint(image * 1000), 0, 32767).astype(np.int16)
+    stored: NDArray[np.int16] = np.clip(np.rint(image * 1000), 0, 32767).astype(np.int16)
+    return stored
 
 
 def _points(shape: tuple[int, ...], affine: np.ndarray) -> list[np.ndarray]:

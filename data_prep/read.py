@@ -1,23 +1,26 @@
-"""Files -> volumes: NIfTI (.nii, .nii.gz) and Analyze pairs (.hdr with .img).
+"""From files to volumes: NIfTI (.nii, .nii.gz) and Analyze pairs (.hdr with .img).
 
-Whatever cannot be read whole and with certainty is refused. No error names a file, or repeats text of a
-header.
+Whatever cannot be read whole and with certainty is refused. No error names a file or repeats a header's text.
 """
 
 import gzip
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError, HeaderTypeError
+from nibabel.spatialimages import HeaderDataError, HeaderTypeError, SpatialImage
 from nibabel.wrapstruct import WrapStructError
+from numpy.typing import NDArray
 
 from hnscc.base.errors import InputError
 
 MAX_VOXELS = 2**29  # 2 GiB as float32; a damaged header can claim any size
+# What nibabel, gzip and NumPy raise on files that are cut short, damaged, or not what their name says.
 _UNREADABLE = (
     ImageFileError,
     HeaderDataError,
@@ -28,49 +31,52 @@ _UNREADABLE = (
     zlib.error,
     ValueError,
     OverflowError,
-    MemoryError,
     LookupError,
 )
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where voxels lie. shape: voxels along x, y, z in file order. affine: 4 x 4 float64, voxel index -> mm
-    (NIfTI: x to right, y to anterior, z to superior). oriented: False for Analyze, whose affine is only an
-    assumption."""
+    """Where voxels lie.
+
+    `shape` counts the voxels along x, y and z in the file's order. `affine` is 4 x 4 and maps a voxel's index to mm
+    (as in NIfTI: x to right, y to anterior, z to superior). `oriented` is False for Analyze, whose affine is assumed.
+    """
 
     shape: tuple[int, int, int]
-    affine: np.ndarray
+    affine: NDArray[np.float64]
     oriented: bool
 
     @property
-    def spacing(self) -> np.ndarray:
-        """Voxel size in mm along the three axes of the array."""
-        return np.linalg.norm(self.affine[:3, :3], axis=0)
+    def spacing(self) -> NDArray[np.float64]:
+        """Voxel size in mm along the three axes of the array: (3,)."""
+        spacing: NDArray[np.float64] = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return spacing
 
 
 @dataclass(frozen=True)
 class Volume:
-    """data: float32 (x, y, z), finite, in the file's voxel order and units (scaled as its header says)."""
+    """`data` is (x, y, z), finite, in the file's voxel order and units (scaled as its header says)."""
 
-    data: np.ndarray
+    data: NDArray[np.float32]
     grid: Grid
 
 
 def read_volume(path: Path, where: str) -> Volume:
-    """The whole volume at `path`; `where` (row, column, scan) is how errors name it.
+    """Read the whole volume at `path`; `where` (row, column, scan) is how errors name it.
 
-    InputError: unreadable, truncated, corrupt, not one 3D volume of finite real numbers, orientation not
-    stated.
+    InputError is raised where the file is unreadable, cut short or damaged, is not one 3D volume of finite real
+    numbers, or does not say how it lies in space.
     """
     image = _open(path, where)
     grid = _grid(image, where)
-    try:
-        data = (_unzipped(path, image) if path.name.lower().endswith(".gz") else _data(image)).reshape(
-            grid.shape
-        )
-    except _UNREADABLE as error:
-        raise _unreadable(where, error) from None
+    if isinstance(image, nib.Nifti1Image) and path.name.lower().endswith(".gz"):
+        kind = type(image)
+        data = _by_library(lambda: _unzipped(path, kind).reshape(grid.shape), where)
+    else:
+        data = _by_library(lambda: _values(image).reshape(grid.shape), where)
     if not np.isfinite(data).all():
         count = int(np.size(data) - np.isfinite(data).sum())
         raise _refused(
@@ -80,11 +86,11 @@ def read_volume(path: Path, where: str) -> Volume:
 
 
 def read_grid(path: Path, where: str) -> Grid:
-    """The grid of the volume at `path`, from its header alone; errors as `read_volume`."""
+    """Read the grid of the volume at `path` from its header alone; errors are those of `read_volume`."""
     return _grid(_open(path, where), where)
 
 
-def _open(path: Path, where: str) -> nib.spatialimages.SpatialImage:
+def _open(path: Path, where: str) -> SpatialImage:
     """The one place that tells formats apart; the header is read, the data not yet."""
     if path.is_dir():  # a DICOM series will be read here
         raise InputError(
@@ -101,20 +107,31 @@ def _open(path: Path, where: str) -> nib.spatialimages.SpatialImage:
             ".nii, .nii.gz, .hdr or .img",
             "another file name ending",
         )
+    image = _by_library(lambda: nib.load(path, mmap=False), where)
+    if not isinstance(image, SpatialImage):
+        raise _unreadable(where, type(image).__name__)
+    return image
+
+
+def _by_library(read: Callable[[], Answer], where: str) -> Answer:
+    """What `read` gives, which only calls nibabel, gzip and NumPy on the file that `where` names."""
     try:
-        return nib.load(path, mmap=False)
+        return read()
     except _UNREADABLE as error:
-        raise _unreadable(where, error) from None
+        raise _unreadable(where, type(error).__name__) from None
 
 
-def _grid(image: nib.spatialimages.SpatialImage, where: str) -> Grid:
+def _grid(image: SpatialImage, where: str) -> Grid:
     shape = _shape(image, where)
     if image.get_data_dtype().kind not in "iuf":
         raise _refused(
             "The volume does not hold real numbers.", where, "integers or floats", "complex or colour"
         )
-    oriented = isinstance(image, nib.Nifti1Pair)  # and its subclasses: single files, NIfTI-2
-    if oriented and not (int(image.header["sform_code"]) or int(image.header["qform_code"])):
+    # Single files and NIfTI-2 are of subclasses.
+    oriented = isinstance(image, nib.Nifti1Pair)
+    if isinstance(image, nib.Nifti1Pair) and not any(
+        int(image.header[name]) for name in ("sform_code", "qform_code")
+    ):
         raise _refused(
             "The volume does not say how it lies in space.",
             where,
@@ -129,7 +146,7 @@ def _grid(image: nib.spatialimages.SpatialImage, where: str) -> Grid:
     return Grid(shape, affine, oriented)
 
 
-def _shape(image: nib.spatialimages.SpatialImage, where: str) -> tuple[int, int, int]:
+def _shape(image: SpatialImage, where: str) -> tuple[int, int, int]:
     shape = tuple(int(count) for count in image.shape)
     found = f"{' x '.join(map(str, shape)) or 'no'} voxels"
     if len(shape) < 3 or any(count != 1 for count in shape[3:]):
@@ -141,25 +158,27 @@ def _shape(image: nib.spatialimages.SpatialImage, where: str) -> tuple[int, int,
             f"1 to {MAX_VOXELS} voxels, each axis at least 1",
             found,
         )
-    return shape[:3]
+    x, y, z = shape[:3]
+    return x, y, z
 
 
-def _data(image: nib.spatialimages.SpatialImage) -> np.ndarray:
+def _values(image: SpatialImage) -> NDArray[np.float32]:
+    """The values of an opened image, as its header scales them."""
     return np.asarray(image.dataobj, dtype=np.float32)
 
 
-def _unzipped(path: Path, image: nib.spatialimages.SpatialImage) -> np.ndarray:
-    """gzip checks its checksum only at the end of the stream, which nibabel does not reach."""
+def _unzipped(path: Path, kind: type[nib.Nifti1Image]) -> NDArray[np.float32]:
+    """The values, from a stream that is read to its end: only there gzip compares its checksum."""
     with gzip.open(path) as stream:
-        data = _data(type(image).from_stream(stream))
+        data = _values(kind.from_stream(stream))
         while stream.read(1 << 20):
             pass
     return data
 
 
-def _unreadable(where: str, error: Exception) -> InputError:
-    # The library's own text is left out: it names the file.
-    return _refused("The file cannot be read.", where, "a whole, undamaged volume", type(error).__name__)
+def _unreadable(where: str, kind: str) -> InputError:
+    """The error that tells the kind of the library's own; its text is left out, since it names the file."""
+    return _refused("The file cannot be read.", where, "a whole, undamaged volume", kind)
 
 
 def _refused(problem: str, where: str, expected: str, found: str) -> InputError:

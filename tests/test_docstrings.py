@@ -39,7 +39,7 @@ BROKEN = {
         _docstring(
             "The file's keys are these.",
             "",
-            "    log   the file to which lines",
+            "    log    the file to which lines",
             "    are added",
             "    seed   what chances are drawn by",
             "    kill   whether",

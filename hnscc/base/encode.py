@@ -11,11 +11,12 @@ def parquet_bytes(table: pa.Table) -> bytes:
     """A whole Parquet file, compressed by zstd."""
     sink = pa.BufferOutputStream()  # of Arrow's own: other threads run while it is written to
     pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue().to_pybytes()
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 def npz_bytes(**arrays: np.ndarray) -> bytes:
-    """A whole compressed .npz file; each of its members carries a CRC-32."""
+    """A whole compressed .npz file with these arrays by name, of any shape and dtype; each carries a CRC-32."""
     sink = io.BytesIO()
-    np.savez_compressed(sink, **arrays)
+    np.savez_compressed(sink, allow_pickle=False, **arrays)
     return sink.getvalue()

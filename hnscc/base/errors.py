@@ -20,7 +20,7 @@ class _Told(Exception):
             f"{problem}\n  where:      {where}\n  expected:   {expected}\n  found:      {found}\n  what to do: {do}"
         )
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[..., "_Told"], tuple[type["_Told"], str, str, str, str, str]]:
         # Exceptions cross process borders (workers of `hnscc prepare`, of Ray); the default would lose the keywords.
         return _rebuild, (type(self), self.problem, self.where, self.expected, self.found, self.do)
 

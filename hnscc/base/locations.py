@@ -98,8 +98,12 @@ class S3Path:
 
     def write_bytes(self, content: bytes) -> None:
         """Atomic: the object is the old one or the new one, whole."""
-        parts = {"chunk_size": PART_BYTES, "max_concurrency": PARTS_AT_ONCE}
-        patiently(self, lambda: client(self.bucket).put(self.key, content, **parts))
+        patiently(
+            self,
+            lambda: client(self.bucket).put(
+                self.key, content, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
+            ),
+        )
 
     def create(self, content: bytes) -> bool:
         """Write it unless it is there; says whether it was written.

@@ -25,8 +25,9 @@ from hnscc.cohort.store_format import (
 )
 
 # What Zarr and its codecs raise on bytes that are not what they wrote: on other values than those they expect (their
-# own errors, bad JSON and bad UTF-8 are ValueErrors), other types, absent keys, and data that do not decompress.
-UNDECODABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RuntimeError)
+# own errors, bad JSON and bad UTF-8 are ValueErrors), other types, absent keys, numbers that are too large or zero,
+# and data that do not decompress (RuntimeError).
+UNDECODABLE = (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError)
 
 Answer = TypeVar("Answer")
 
@@ -65,19 +66,20 @@ class Store:
                 found=f"scan {scan_id}",
                 do="Check the scan id, or prepare the store again from a manifest that lists the scan.",
             )
-        images, mask = (self._array(scan_id, name) for name in ("images", "mask"))
+        images = self._array(scan_id, "images", (scan.slices, len(self.modalities), self.size, self.size))
+        mask = self._array(scan_id, "mask", (scan.slices, self.size, self.size))
         if content_digest(images, mask) != scan.digest:
             raise _damaged(self.location, scan_id, "another content (a chunk is missing or was replaced)")
         return images, mask
 
-    def _array(self, scan_id: str, name: str) -> np.ndarray:
-        def read() -> np.ndarray:
-            path = f"scans/{scan_id}/{name}"
-            array = zarr.open_array(zarr_store(self.location), path=path, mode="r", zarr_format=3)
-            return np.asarray(array[...])
-
+    def _array(self, scan_id: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        path = f"scans/{scan_id}/{name}"
+        where = zarr_store(self.location)
         try:
-            return _asked(self.location, read)
+            array = _asked(self.location, lambda: zarr.open_array(where, path=path, mode="r", zarr_format=3))
+            if array.shape != shape:  # damaged metadata can claim any size: more than there is memory for
+                raise _damaged(self.location, scan_id, f"{name} of another shape")
+            return _asked(self.location, lambda: np.asarray(array[...]))
         except (FileNotFoundError, _Undecodable) as error:
             raise _damaged(self.location, scan_id, f"chunks that cannot be read ({_kind(error)})") from None
 

@@ -1,0 +1,128 @@
+"""Manifests: what is missing, doubled or shifted is named, and no cell that may name a patient is shown."""
+
+import csv
+
+import pytest
+from scans import (
+    analyze,
+    change,
+    cohort,
+    refused,
+    save,
+    scan_arrays,
+)
+
+from data_prep.manifest import read_manifest
+
+
+def test_missing_and_doubled_things_are_named(tmp_path):
+    manifest = cohort(tmp_path, 3)
+    whole = manifest.read_text()
+    for row, column, value, words in (
+        (3, "pet", "s1/nothing.nii.gz", ["row 3", "scan S1", "column pet", "does not exist"]),
+        (3, "mask", "s1/nothing.nii.gz", ["row 3", "column mask", "does not exist"]),
+        (3, "mri", "", ["row 3", "column mri", "empty cell"]),
+        (3, "scan_id", "S0", ["row 3", "scan S0", "row 2"]),
+        (3, "scan_id", "s0", ["row 3", "row 2"]),
+        (3, "scan_id", "", ["row 3", "column scan_id"]),
+        (3, "scan_id", "../S1", ["row 3", "column scan_id"]),
+        (3, "scan_id", "Jane Doe", ["row 3", "column scan_id"]),
+        (3, "patient_id", "", ["row 3", "column patient_id", "missing"]),
+        (3, "patient_id", "..", ["row 3", "column patient_id"]),
+        (3, "pet", "s0/pet.nii.gz", ["row 3", "scan S1", "column pet", "scan S0"]),
+        (1, "mask", "truth", ["row 1", "mask"]),
+        (1, "mri", "pet", ["row 1", "same name", "columns 3 and 4"]),
+        (1, "mri", "T1 weighted", ["row 1", "column 4", "modality", "other characters"]),
+    ):
+        refused(change(manifest, row, column, value), *words)
+        manifest.write_text(whole)
+
+
+@pytest.mark.parametrize("column", ["patient_id", "scan_id", "split"])
+@pytest.mark.parametrize("cell", ["scans/Smith_John/pet.nii", "Smith John", "Smith" * 60])
+def test_cells_that_have_shifted_are_not_shown(tmp_path, column, cell):
+    manifest = cohort(tmp_path, 2)
+    rows = list(csv.reader(manifest.read_text().splitlines()))
+    manifest = save(tmp_path, [[*rows[0], "split"], [*rows[1], "train"], [*rows[2], "test"]])
+    text = refused(change(manifest, 2, column, cell), "row 2", f"column {column}", found(column, cell))
+    assert "Smith" not in text
+
+
+def found(column: str, cell: str) -> str:
+    if column == "split":
+        return "another word"
+    return "other characters" if len(cell) <= 100 else "more than 100 characters"
+
+
+@pytest.mark.parametrize("names", [("scans/Smith", "scans/Smith"), ("pet", "scans/Smith")])
+def test_a_header_of_shifted_cells_is_not_shown(tmp_path, names):
+    manifest = change(change(cohort(tmp_path, 2), 1, "mri", names[1]), 1, "pet", names[0])
+    assert "Smith" not in refused(manifest, "row 1", "column")
+
+
+@pytest.mark.parametrize("column", ["pet", "mask"])
+def test_a_name_too_long_for_a_file_is_refused(tmp_path, column):
+    manifest = change(cohort(tmp_path, 2), 2, column, "Smith" * 60)
+    text = refused(manifest, "row 2", "scan S0", f"column {column}", "cannot be looked up", "too long")
+    assert "Smith" not in text
+
+
+@pytest.mark.parametrize("first, second", [("pet", "mri"), ("pet", "mask"), ("mri", "mask")])
+def test_a_file_in_two_columns_of_a_row_is_refused(tmp_path, first, second):
+    manifest = change(cohort(tmp_path, 2), 2, second, f"s0/../s0/{first}.nii.gz")
+    refused(manifest, "row 2", "scan S0", f"column {second}", f"also in column {first}", "two columns")
+
+
+def test_both_halves_of_a_pair_are_one_file(tmp_path):
+    analyze(tmp_path / "both.hdr", scan_arrays()[0], (1.0, 1.0, 3.0))
+    manifest = change(change(cohort(tmp_path, 2), 2, "pet", "both.hdr"), 2, "mri", "both.img")
+    refused(manifest, "row 2", "column mri", "also in column pet", "two columns")
+
+
+def test_splits_are_checked(tmp_path):
+    manifest = cohort(tmp_path, 3)
+    rows = [
+        [*row, split]
+        for row, split in zip(
+            csv.reader(manifest.read_text().splitlines()), ["split", "train", "test", "test"], strict=True
+        )
+    ]
+    assert [row.split for row in read_manifest(save(tmp_path, rows))] == ["train", "test", "test"]
+    whole = manifest.read_text()
+    refused(
+        change(manifest, 3, "split", "dev"),
+        "row 3",
+        "scan S1",
+        "column split",
+        "train, validation, test",
+        "another word",
+    )
+    manifest.write_text(whole)
+    refused(change(manifest, 3, "split", ""), "row 3", "column split")
+    manifest.write_text(whole)
+    refused(change(manifest, 3, "patient_id", "P0"), "row 3", "two splits", "row 2")
+
+
+def test_empty_and_unreadable_manifests_are_refused(tmp_path):
+    manifest = cohort(tmp_path, 2)
+    lines = manifest.read_text().splitlines()
+    for text, word in (
+        ("", "lacks a column"),
+        (lines[0] + "\n", "empty"),
+        ("patient_id,scan_id,mask\nP,S,\n", "no modality"),
+        (lines[0] + "\nP,S\n", "row 2"),
+        (lines[0] + '\nP,S,"a,b\n', "cannot be read"),
+    ):
+        manifest.write_text(text)
+        refused(manifest, word)
+    manifest.write_bytes(b"patient_id,scan_id,pet,mask\n\xff\xfe,S,,\n")
+    refused(manifest, "UTF-8")
+    manifest.unlink()
+    refused(manifest, "no such manifest")
+
+
+def test_blank_lines_marks_and_absolute_paths_are_welcome(tmp_path):
+    manifest = cohort(tmp_path, 2)
+    lines = manifest.read_text().replace("s0/pet", f"{tmp_path}/s0/pet").splitlines()
+    manifest.write_text("\ufeff" + "\n\n".join(lines) + "\n", encoding="utf-8")
+    assert [row.scan_id for row in read_manifest(manifest)] == ["S0", "S1"]

@@ -1,0 +1,86 @@
+"""Square slices, worked out by hand: masks by area, images smoothed, cropped and padded around the centre."""
+
+import numpy as np
+import pytest
+from scans import place, scan_arrays, volume
+
+from data_prep.read import Grid
+from data_prep.resize import Window, make_window, resize_image, resize_mask
+from hnscc.base.errors import InputError
+
+
+def test_masks_are_resized_by_area():
+    """4 x 4 -> 2 x 2: 2 of 4 pixels is half and stays, 1 of 4 does not, 3 and 4 do."""
+    lesion = np.array([[1, 1, 0, 0], [0, 0, 0, 1], [1, 1, 1, 1], [1, 1, 1, 0]], bool)
+    window = Window(2, (2.0, 2.0), (0.0, 0.0))
+    np.testing.assert_array_equal(resize_mask(lesion, window), [[1, 0], [1, 1]])
+
+
+def test_area_counts_parts_of_pixels():
+    """3 pixels -> 2 of 1.5: the first covers all of pixel 0 and half of pixel 1, so 0.67 and 0.33."""
+    window = Window(2, (1.5, 1.5), (0.0, 0.0))
+    row = np.array([[1, 0, 0]] * 3, bool)
+    np.testing.assert_array_equal(resize_mask(row, window), [[1, 0], [1, 0]])
+    middle = np.array([[0, 1, 0]] * 3, bool)
+    np.testing.assert_array_equal(resize_mask(middle, window), [[0, 0], [0, 0]])
+
+
+def test_512_to_128_is_the_mean_of_four_by_four_for_masks():
+    rng = np.random.default_rng(1)
+    lesion = rng.random((64, 64)) > 0.5
+    share = lesion.reshape(16, 4, 16, 4).mean(axis=(1, 3))
+    window = make_window(Grid((64, 64, 1), np.eye(4), True), 16, None)
+    np.testing.assert_array_equal(resize_mask(lesion, window), share >= 0.5)
+
+
+def test_images_keep_level_and_slope_and_do_not_alias():
+    x = np.arange(64, dtype=float)
+    ramp = np.broadcast_to(3 * x, (64, 64))
+    window = Window(16, (4.0, 4.0), (0.0, 0.0))
+    inner = resize_image(ramp, window, 0.0)[2:-2, 2:-2]
+    np.testing.assert_allclose(
+        inner, np.broadcast_to(3 * (4 * np.arange(2, 14) + 1.5), inner.shape), rtol=1e-6
+    )
+    stripes = np.broadcast_to(x % 2, (64, 64))
+    np.testing.assert_allclose(resize_image(stripes, window, 0.0)[:, 1:-1], 0.5, atol=1e-6)
+
+
+def test_enlarging_is_linear():
+    image = np.array([[0.0, 10.0], [0.0, 10.0]])
+    window = Window(4, (0.5, 0.5), (0.0, 0.0))
+    np.testing.assert_allclose(resize_image(image, window, -1.0)[0], [0, 2.5, 7.5, 10])
+
+
+def test_padding_is_square_and_centred_and_filled():
+    _, mri, mask = scan_arrays(shape=(20, 10, 3))
+    mask[:] = 0
+    mask[8:12, 4:6] = 1
+    placed = place({"mri": volume(mri + 5)}, volume(mask), size=20)
+    assert (placed.images[:, 0, :5] == (mri + 5).min()).all() and (
+        placed.images[:, 0, 15:] == (mri + 5).min()
+    ).all()
+    np.testing.assert_allclose(placed.images[:, 0, 5:15], (mri + 5).transpose(2, 1, 0), rtol=1e-6)
+    np.testing.assert_array_equal(placed.mask[:, 5:15], mask.transpose(2, 1, 0))
+    assert placed.source_lesion_px == (8, 8, 8) and placed.spacing_mm == (3, 1, 1)
+
+
+def test_a_fixed_pixel_size_crops_and_pads_around_the_centre():
+    _, mri, mask = scan_arrays(shape=(20, 10, 2))
+    mask[:] = 0
+    mask[9:11, 4:6] = 1
+    placed = place({"mri": volume(mri)}, volume(mask), size=16, pixel_mm=1.0)
+    np.testing.assert_allclose(placed.images[:, 0, 3:13], mri[2:18].transpose(2, 1, 0), rtol=1e-6)
+    assert (placed.images[:, 0, :3] == mri.min()).all()
+    assert placed.placement["lesion_px_cropped"] == 0
+
+
+def test_lesion_cropped_off_is_counted_or_refused():
+    _, mri, mask = scan_arrays(shape=(20, 20, 2))
+    mask[:] = 0
+    mask[1:9, 9:11] = 1  # x from 1; the window of 16 starts at 2
+    placed = place({"mri": volume(mri)}, volume(mask), size=16, pixel_mm=1.0)
+    assert placed.placement["lesion_px_cropped"] == 2 * 2
+    mask[3:9] = 0
+    mask[0] = mask[1]
+    with pytest.raises(InputError, match="slice 0"):
+        place({"mri": volume(mri)}, volume(mask), size=16, pixel_mm=1.0)
