@@ -27,7 +27,7 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/deptry hnscc rayjobs data_prep
-	$(BIN)/deptry tests tests/helpers tests/cluster --exclude cluster/ports.py --ignore DEP002,DEP004
+	$(BIN)/deptry tests tests/helpers tests/cluster --ignore DEP002,DEP004
 	$(BIN)/mypy
 	$(BIN)/pytest
 
