@@ -151,7 +151,7 @@ def _anatomy(x: Values, y: Values, z: Values, nodes: list[Node]) -> np.ndarray:
 
 
 def draw_lesions(rng: np.random.Generator, lesion: bool) -> list[Blob]:
-    """The lesions of one visit. Lookalikes share the tumour's sizes and places, and its uptake (inflammation)
+    """The lesions of one visit. Lookalikes share the tumour's sizes and sites, and its uptake (inflammation)
     or its signal (scars). A scan without tumour has one more scar instead, and mostly an inflammation."""
     hot = int(rng.random() < 0.4) if lesion else int(rng.choice(3, p=(0.25, 0.6, 0.15)))
     like = int(rng.integers(3, 5)) + (not lesion)

@@ -84,7 +84,7 @@ def _modalities(header: list[str]) -> tuple[str, ...]:
 
 def _twice(header: list[str]) -> str:
     """The first columns of one name, by number: the name may be a patient's file where cells have shifted."""
-    second = next(place for place, name in enumerate(header) if name in header[:place])
+    second = next(i for i, name in enumerate(header) if name in header[:i])
     return f"one name for columns {header.index(header[second]) + 1} and {second + 1}"
 
 

@@ -1,7 +1,7 @@
 """A synthetic head and neck PET-MRI cohort with a known truth, written as ordinary scans with a manifest.
 
 The physics makes the point of the study. A tumour takes up FDG and has a signal of its own on MRI.
-Inflammation takes up as much, in the same sizes and places, but is brighter on MRI; glands, tonsils, larynx
+Inflammation takes up as much, in the same sizes and sites, but is brighter on MRI; glands, tonsils, larynx
 and brain take up tracer where they lie. Scars and nodes look like tumour on MRI, without uptake. So PET
 alone finds what is hot, with blurred borders and false alarms; MRI alone finds lookalikes; together they
 tell tumour from both, with MRI's borders.
@@ -99,8 +99,8 @@ def plan_visits(patients: int, seed: int) -> list[Visit]:
     order = generator(seed, "phantom", "order").permutation(patients)
     width = max(2, len(str(patients)))
     return [
-        Visit(f"P{place + 1:0{width}d}", number, lesion)
-        for place, patient in enumerate(order)
+        Visit(f"P{position:0{width}d}", number, lesion)
+        for position, patient in enumerate(order, start=1)
         for number, lesion in enumerate(states[patient], start=1)
     ]
 
@@ -114,18 +114,18 @@ def make_scan(visit: Visit, folder: Path, seed: int) -> None:
     rng = generator(seed, "phantom", visit.patient_id, visit.number)
     blobs = draw_lesions(rng, visit.lesion)
     mri_affine, pet_affine = _mri_affine(rng), _pet_affine(rng)
-    place = folder / visit.scan_id
+    scan_folder = folder / visit.scan_id
 
     points = _points(MRI_SHAPE, mri_affine)
     labels, mri_of, _ = draw(points, warp, size, nodes, blobs)
-    _write(place / "mri.nii.gz", _mri(labels, mri_of, rng), mri_affine)
+    _write(scan_folder / "mri.nii.gz", _mri(labels, mri_of, rng), mri_affine)
     if visit.lesion:
-        _write(place / "mask.nii.gz", (labels == LABEL["tumour"]).astype(np.uint8), mri_affine)
+        _write(scan_folder / "mask.nii.gz", (labels == LABEL["tumour"]).astype(np.uint8), mri_affine)
 
     fine = tuple(count * PET_FINE for count in PET_SHAPE)
     points = _points(fine, _finer(pet_affine))
     labels, _, pet_of = draw(points, warp, size, nodes, blobs)
-    _write(place / "pet.nii.gz", _pet(labels, uptakes, pet_of, rng), pet_affine, slope=0.001)
+    _write(scan_folder / "pet.nii.gz", _pet(labels, uptakes, pet_of, rng), pet_affine, slope=0.001)
 
 
 def _uptakes(rng: np.random.Generator) -> np.ndarray:

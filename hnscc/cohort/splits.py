@@ -12,7 +12,8 @@ from hnscc.cohort.store_format import Scan
 from hnscc.study.plan import SPLITS
 from hnscc.study.schema import Split, Study
 
-FEW_LESION_PATIENTS = 5
+# A split with fewer patients with lesion than this is warned of: its scores are means of very few.
+WARN_BELOW_LESION_PATIENTS = 5
 
 
 @dataclass(frozen=True, order=True)
@@ -53,7 +54,7 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
         if wanted > len(pool):
             warnings.append(f"{split}: {wanted} negative slices wanted, {len(pool)} exist; all are taken")
         draw = generator(study.seed, "negatives", f"f{fold}", split)
-        slices[split] = tuple(sorted([*chosen, *_draw(pool, wanted, draw)], key=_place))
+        slices[split] = tuple(sorted([*chosen, *_draw(pool, wanted, draw)], key=_scan_and_z))
     if study.split.validation_unit == "slice":
         slices = _validation_by_slices(
             slices, study.split.validation, generator(study.seed, "validation", f"f{fold}")
@@ -233,10 +234,10 @@ def _validation_by_slices(
         stratum = [each for each in slices["train"] if each.positive == positive]
         validation |= set(_draw(stratum, _share(share, len(stratum), at_least=positive), random))
     train = tuple(each for each in slices["train"] if each not in validation)
-    return {"train": train, "validation": tuple(sorted(validation, key=_place)), "test": slices["test"]}
+    return {"train": train, "validation": tuple(sorted(validation, key=_scan_and_z)), "test": slices["test"]}
 
 
-def _place(each: UsedSlice) -> tuple[str, int]:
+def _scan_and_z(each: UsedSlice) -> tuple[str, int]:
     return each.scan_id, each.z
 
 
@@ -258,8 +259,8 @@ def _patients_of(
 def _small_splits(plan: FoldPlan) -> list[str]:
     counts = {split: len({e.patient_id for e in plan.slices[split] if e.positive}) for split in SPLITS}
     return [
-        f"{split}: only {n} patient{'s' * (n != 1)} with lesion (fewer than {FEW_LESION_PATIENTS}); "
+        f"{split}: only {n} patient{'s' * (n != 1)} with lesion (fewer than {WARN_BELOW_LESION_PATIENTS}); "
         "its scores will vary widely"
         for split, n in counts.items()
-        if n < FEW_LESION_PATIENTS
+        if n < WARN_BELOW_LESION_PATIENTS
     ]
