@@ -1,4 +1,4 @@
 """What every other wing stands on: errors told without a traceback, files written whole, folders and S3, keyed seeds.
 
-Others may use every public name of `errors`, `files`, `locations`, `lease` and `seeds`; nothing here knows of a study.
+Others may use every public name of `errors`, `files`, `encode`, `locations`, `locks`, `lease` and `seeds`.
 """

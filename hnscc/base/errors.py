@@ -26,7 +26,7 @@ class _Told(Exception):
 
 
 class InputError(_Told):
-    """Something the user gave is wrong: the command prints this and ends with exit code 2."""
+    """The user gave something wrong: the command prints this and ends with exit code 2."""
 
     exit_code = 2
 

@@ -53,7 +53,7 @@ def _flush_name(path: Path) -> None:
 
 @contextlib.contextmanager
 def storage_errors(path: Place) -> Iterator[None]:
-    """Errors of the disk, as opposed to those of the program, become StorageError."""
+    """Turn errors of the disk within a `with` block, as opposed to those of the program, into StorageError."""
     try:
         yield
     except OSError as error:
@@ -72,17 +72,18 @@ def storage_errors(path: Place) -> Iterator[None]:
 
 
 def write_text(path: Place, text: str) -> None:
+    """Write UTF-8 as `write_bytes` does."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: Place, value: Any, *, durable: bool = True) -> None:
-    """Readable JSON with sorted keys; NaN and infinity are refused (ValueError), since JSON has none."""
+    """Write readable JSON with sorted keys as `write_bytes` does. ValueError is raised for NaN and infinity."""
     text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
     write_bytes(path, text.encode(), durable=durable)
 
 
 def write_sealed(path: Place, value: dict[str, Any], *, durable: bool = True) -> None:
-    """JSON that vouches for itself: its key `seal` is the hash of all others."""
+    """Write JSON that vouches for itself: its key `seal` is the hash of all others."""
     write_json(path, value | {"seal": hash_of(value)}, durable=durable)
 
 
@@ -102,7 +103,11 @@ def overwrite(path: Place, parts: list[memoryview]) -> None:
 
 
 def read_sealed(path: Place) -> dict[str, Any]:
-    """What `write_sealed` wrote. FileNotFoundError where there is nothing, ValueError where a bit of it changed."""
+    """Read what `write_sealed` wrote, without the seal.
+
+    FileNotFoundError is raised where there is nothing, ValueError where a bit of it changed, StorageError where the
+    disk does not answer.
+    """
     with storage_errors(path):
         value = json.loads(path.read_bytes())
     if not isinstance(value, dict) or value.pop("seal", None) != hash_of(value):
@@ -111,6 +116,7 @@ def read_sealed(path: Place) -> dict[str, Any]:
 
 
 def sha256(content: bytes) -> str:
+    """SHA-256 as 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 

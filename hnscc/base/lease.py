@@ -16,14 +16,14 @@ from hnscc.base.locations import S3Path
 
 # A lease that stays unchanged for so long is taken over: its owner was killed.
 LEASE_SECONDS = 30.0
-# In that time: how often its owner refreshes it, and how often one who waits for it looks.
+# In that time its owner refreshes it so often, and one who waits for it reads it so often.
 REFRESHES = 3
-LOOKS = 15
+READS = 15
 
 
 @contextlib.contextmanager
 def only_one(lock: S3Path) -> Iterator[None]:
-    """Hold the lease `lock`. InputError where a living process holds it.
+    """Hold the lease `lock` for the length of a `with` block. InputError is raised where a living process holds it.
 
     Whether its owner lives is told by watching the object change, since clocks differ. An owner that stood still for
     so long that another process took its place gets a SIGTERM, and StorageError at the end.
@@ -51,6 +51,8 @@ def only_one(lock: S3Path) -> Iterator[None]:
 
 
 class _Lease:
+    """An object that holds its owner's token, and the version of it that this process wrote or read last."""
+
     def __init__(self, lock: S3Path) -> None:
         self.lock = lock
         self.token = secrets.token_hex(16)
@@ -68,14 +70,14 @@ class _Lease:
         )
         version, since = self.version, time.monotonic()
         while time.monotonic() - since < LEASE_SECONDS:
-            time.sleep(LEASE_SECONDS / LOOKS)
+            time.sleep(LEASE_SECONDS / READS)
             asked = time.monotonic()
             if self._read() is None:
                 version = None
                 break
             if self.version != version:
                 raise self._refused()
-            if time.monotonic() - asked > LEASE_SECONDS / LOOKS:
+            if time.monotonic() - asked > LEASE_SECONDS / READS:
                 since = time.monotonic()  # an outage: its owner could not have refreshed it either
         if not self._write(version):
             raise self._refused()

@@ -1,4 +1,4 @@
-"""Where a store or a run folder lies: a folder, or a prefix of S3-compatible storage, `s3://bucket/prefix`.
+"""Where a store or a run folder lies: in a folder, or below a prefix of S3-compatible storage, `s3://bucket/prefix`.
 
 Endpoint and credentials come from the environment, as for other S3 programs: AWS_ENDPOINT_URL (none: AWS itself),
 AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN; a role of the machine serves too. The
@@ -46,7 +46,7 @@ Answer = TypeVar("Answer")
 
 
 class Stat(NamedTuple):
-    """Bytes, and the seconds since 1970 at which it was written, by the storage's clock."""
+    """The size of an object in bytes, and when it was written, in seconds since 1970 by the storage's clock."""
 
     st_size: int
     st_mtime: float
@@ -88,7 +88,7 @@ class S3Path:
         return self.read_bytes().decode()
 
     def read_version(self) -> tuple[bytes, str]:
-        """The content, and the mark of this version of it, which changes with the content (its ETag)."""
+        """Read the content, and the mark of this version of it, which changes with the content (its ETag)."""
 
         def read() -> tuple[bytes, str]:
             found = client(self.bucket).get(self.key)
@@ -106,14 +106,14 @@ class S3Path:
         )
 
     def create(self, content: bytes) -> bool:
-        """Write it unless it is there; says whether it was written.
+        """Write the object unless it is there, and return whether it was written.
 
-        False also where it was written by this very call and the answer got lost: read it to know.
+        The answer is False also where it was written by this very call and the answer got lost: read it to know.
         """
         return self._write_if("create", content)
 
     def replace_version(self, content: bytes, version: str) -> bool:
-        """Write it if it still is of that version; says whether it was written, as `create` does."""
+        """Write the object if it still is of that version, and return whether it was written, as `create` does."""
         # The standard wants the mark in quotes; some servers (Ceph 16) compare it with one that has none.
         return any(self._write_if({"e_tag": mark}, content) for mark in (version, version.strip('"')))
 
@@ -151,7 +151,7 @@ class S3Path:
         patiently(self, lambda: client(self.bucket).delete(self.key))
 
     def glob(self, pattern: str) -> Iterator["S3Path"]:
-        """Every object below whose key matches from here on, as in `trials/*/record.json`; `*` is within one name."""
+        """Yield the objects below whose key goes on like `pattern`, say `trials/*/record.json`; `*` stays in one name."""
         fixed = self
         for part in PurePosixPath(pattern).parent.parts:
             if "*" in part:
@@ -164,7 +164,7 @@ class S3Path:
                 yield each
 
     def below(self) -> list["S3Path"]:
-        """Every object whose key begins with this one and a slash."""
+        """Return every object whose key begins with this one and a slash."""
         found = patiently(self, lambda: client(self.bucket).list(self.key).collect())
         return [S3Path(self.bucket, each["path"]) for each in found]
 
@@ -195,7 +195,10 @@ def place(location: str | Place) -> Place:
 
 @cache
 def client(bucket: str, prefix: str | None = None) -> S3Store:
-    """The connection to a bucket, or to a prefix of it, by the environment of this process."""
+    """Make the connection to a bucket, or to a prefix of it, that the environment of this process describes.
+
+    InputError is raised where the endpoint is no URL, or lacks credentials.
+    """
     endpoint = next((os.environ[name] for name in ENDPOINT if os.environ.get(name)), f"https://{AWS}")
     if not re.match("https?://", endpoint):
         raise _misconfigured(bucket, "http:// or https:// and a host", "neither of these", ENDPOINT[1])
@@ -220,13 +223,13 @@ def client(bucket: str, prefix: str | None = None) -> S3Store:
 
 
 def patiently(path: S3Path, ask: Callable[[], Answer]) -> Answer:
-    """What the storage answers, asked again while it does not; S3Path tells the errors."""
+    """Return what the storage answers to `ask`, which is repeated while it does not; S3Path tells the errors."""
     until = None
     while True:
         try:
             return ask()
         except FileNotFoundError:
-            _check_bucket(path.bucket)
+            check_bucket(path.bucket)
             raise _absent(path) from None
         except BaseError as error:
             problem = _told(path, str(error))
@@ -239,8 +242,11 @@ def patiently(path: S3Path, ask: Callable[[], Answer]) -> Answer:
 
 
 @cache
-def _check_bucket(bucket: str) -> None:
-    """InputError where the bucket is missing: some requests (HEAD) cannot tell that from a missing object."""
+def check_bucket(bucket: str) -> None:
+    """Raise InputError where the bucket is missing: some requests (HEAD) cannot tell that from a missing object.
+
+    Once a bucket was there, it is not asked for again in this process.
+    """
     patiently(S3Path(bucket, ""), lambda: client(bucket).list_with_delimiter("no-such-prefix"))
 
 

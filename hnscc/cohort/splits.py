@@ -18,7 +18,7 @@ WARN_BELOW_LESION_PATIENTS = 5
 
 @dataclass(frozen=True, order=True)
 class UsedSlice:
-    """One slice that a fold uses. `positive`: its stored mask holds lesion pixels."""
+    """One slice that a fold uses; it is `positive` where its stored mask holds lesion pixels."""
 
     patient_id: str
     scan_id: str
@@ -69,11 +69,14 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
 
 
 def assign_patients(scans: Sequence[Scan], split: Split, *, seed: int, fold: int) -> dict[str, str]:
-    """Patient -> train, validation or test, stratified by whether any of the patient's slices holds lesion.
+    """Assign each patient to train, validation or test, stratified by whether any of their slices holds lesion.
 
     Splits fixed in the manifest are taken as they are. Otherwise the patients of each stratum are shuffled by
     `seed` (the same for all folds); folds 1 tests the first `test` share, folds k deals them out in turn.
     With validation_unit slice the validation set is drawn later, and no patient is set aside for it here.
+
+    InputError is raised where patients with lesion are too few, and where the manifest's splits are not one hold-out
+    split of whole patients.
     """
     fixed = {scan.patient_id: scan.split for scan in scans}
     if any(fixed.values()):
@@ -104,7 +107,10 @@ def assign_patients(scans: Sequence[Scan], split: Split, *, seed: int, fold: int
 
 
 def draw_positives(scans: Iterable[Scan], most: int | None, *, seed: int) -> list[UsedSlice]:
-    """Every slice with lesion in its stored mask, or `most` of them drawn evenly over the patients."""
+    """Return every slice with lesion in its stored mask, or `most` of them drawn evenly over the patients.
+
+    They are sorted by patient, scan and z. The draw is keyed by `seed` and the patient alone.
+    """
     by_patient: dict[str, list[UsedSlice]] = {}
     for scan in scans:
         for z, pixels in enumerate(scan.lesion_px):
@@ -120,7 +126,7 @@ def draw_positives(scans: Iterable[Scan], most: int | None, *, seed: int) -> lis
 
 
 def negative_candidates(scans: Iterable[Scan], kind: str) -> list[UsedSlice]:
-    """Slices without lesion on the mask's own grid: of lesion-free scans, or of any scan.
+    """Return the slices without lesion on the mask's own grid: of lesion-free scans, or of any scan (`any_scan`).
 
     A slice whose lesion vanished in the resize is neither positive nor negative.
     """
@@ -134,7 +140,10 @@ def negative_candidates(scans: Iterable[Scan], kind: str) -> list[UsedSlice]:
 
 
 def check_disjoint(plan: FoldPlan, *, validation_unit: str) -> None:
-    """Prove that no patient stands on both sides (validation by slices: that no slice does, and no test patient)."""
+    """Raise InputError if a patient stands in two splits.
+
+    Where validation is drawn slice by slice, training and validation may share patients, but no slice.
+    """
     patients = {split: set(plan.patients[split]) for split in SPLITS}
     used = {split: {(each.scan_id, each.z) for each in plan.slices[split]} for split in SPLITS}
     for i, first in enumerate(SPLITS):

@@ -57,7 +57,7 @@ def server() -> Iterator[S3Server]:
 
 def forget_connections() -> None:
     client.cache_clear()
-    places._check_bucket.cache_clear()
+    places.check_bucket.cache_clear()
 
 
 @pytest.fixture
