@@ -151,7 +151,7 @@ class S3Path:
         patiently(self, lambda: client(self.bucket).delete(self.key))
 
     def glob(self, pattern: str) -> Iterator["S3Path"]:
-        """Yield the objects below whose key goes on like `pattern`, say `trials/*/record.json`; `*` stays in one name."""
+        """Yield the objects whose key goes on like `pattern`, say `trials/*/record.json`; `*` stays in one name."""
         fixed = self
         for part in PurePosixPath(pattern).parent.parts:
             if "*" in part:

@@ -19,8 +19,8 @@ class Needed:
     """How many repeats a half-width needs, as a pilot tells.
 
     pilot: its repeats. sd: the standard deviation of their scores (n - 1). repeats: how many are needed; low, high: the
-    95 % range of that, since the pilot's own standard deviation is known no better. All but pilot are None below two
-    repeats.
+    95 % range of that, since the pilot's own standard deviation is known no better. With fewer than two, all others
+    are None.
     """
 
     pilot: int
