@@ -1,4 +1,4 @@
-"""run folder -> tables -> report.    python -m rayjobs.aggregate RUN
+"""From a run folder to its tables and report, once more: `python -m rayjobs.aggregate RUN`.
 
 A search's run folder has tables and a report of its own; that a folder is one is decided here alone.
 """
