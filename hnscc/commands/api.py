@@ -184,8 +184,8 @@ def status(run: str | Path) -> Status:
 def aggregate(run: str | Path) -> list[str]:
     """Write the tables, figures and report of a run folder again from its finished trials.
 
-    Returns what was found wrong with trials, a sentence each. InputError where it is no run folder, or a fold is
-    damaged.
+    Returns what was found wrong with trials, a sentence each. InputError is raised where it is
+    no run folder, or a fold is damaged.
     """
     from hnscc.study.run_folder import open_run
     from rayjobs.aggregate import aggregate as again

@@ -1,4 +1,4 @@
-"""docs/reference/commands.md, written from the commands themselves: python -m hnscc.commands.reference"""
+"""docs/reference/commands.md, written from the commands themselves: `python -m hnscc.commands.reference`."""
 
 import inspect
 import sys

@@ -35,8 +35,7 @@ class FailedTrial(TypedDict):
 
 
 class Status(TypedDict):
-    """How far a study has come. variants: the number of trials by state, for each variant. tables: whether they are
-    written."""
+    """How far a study has come: the number of trials by state for each variant, and whether tables are written."""
 
     study: str
     variants: dict[str, dict[str, int]]
