@@ -23,9 +23,9 @@ app = typer.Typer(
 )
 for command in (
     *(phantom, prepare, verify),
-    *(check, run, search, status),
+    *(settings, check, run, search, status),
     *(aggregate, report, tables, query, prune),
-    *(settings, doctor),
+    *(doctor,),
 ):
     app.command()(command)
 

@@ -66,7 +66,8 @@ def print_check(found: Checked, console: Console, study_file: Path) -> None:
     if not search:
         print_line(console, f"trials:  {_trials(found['trials'])}")
     for other in found["other_versions"]:
-        print_line(console, f"versions: {other['differ']} ({', '.join(other['trials'])})", style="yellow")
+        names = ", ".join(other["trials"])
+        print_line(console, f"versions: {names} finished by others ({other['differ']})", style="yellow")
     print_line(console, f"disk:    at most {found['disk_mib']:.0f} MiB for predictions and weights")
     if search:
         _print_search(search, console)

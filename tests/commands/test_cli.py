@@ -25,9 +25,10 @@ from stores import make_store, study_of
 from typer.main import get_command
 
 from hnscc.aggregation.build import write_tables
-from hnscc.aggregation.schemas import STUDY_TABLES
+from hnscc.aggregation.schemas import STUDY_TABLES, TABLES
 from hnscc.base.files import read_sealed, sha256, write_sealed
 from hnscc.commands.cli import app, main
+from hnscc.study.identity import identity
 from hnscc.study.run_folder import RunFolder
 
 COMMANDS = sorted(get_command(app).commands)
@@ -279,6 +280,29 @@ def test_a_changed_study_is_refused_by_check_too(hnscc, store, tmp_path):
     assert "training.epochs: 3 -> 4" in refused(hnscc("check", study, "--out", tmp_path / "run"))
 
 
+def test_check_names_the_trials_of_other_versions(hnscc, store, tmp_path):
+    """Refused, as `run` would refuse them, unless they are accepted."""
+    from hnscc.train import main as train
+
+    study = write_study(tmp_path / "study.yaml", store)
+    train([str(study), "pet-f0-r00", "--out", str(tmp_path / "run")])
+    hnscc("--version")  # what training printed is not of interest
+    out = ("--out", tmp_path / "run")
+    assert json.loads(hnscc("check", study, *out, "--json")[1])["other_versions"] == []
+    path = tmp_path / "run/trials/pet-f0-r00/record.json"
+    record = read_sealed(path)
+    here = record["settings"]["versions"]["torch"]
+    record["settings"]["versions"]["torch"] = "0.1"
+    write_sealed(path, record | {"identity": identity(record["settings"])})
+    for command in ("check", "run"):
+        error = refused(hnscc(command, study, *out))
+        assert "pet-f0-r00" in error and f"torch: 0.1 -> {here}" in error
+    code, text, _ = hnscc("check", study, *out, "--accept-versions")
+    assert code == 0 and f"versions: pet-f0-r00 finished by others (torch: 0.1 -> {here})" in text
+    found = json.loads(hnscc("check", study, *out, "--accept-versions", "--json")[1])
+    assert found["other_versions"] == [{"differ": f"torch: 0.1 -> {here}", "trials": ["pet-f0-r00"]}]
+
+
 def test_a_run_folder_that_cannot_be_made_is_refused(hnscc, store, tmp_path):
     study = write_study(tmp_path / "study.yaml", store)
     assert "cannot be made" in refused(hnscc("run", study, "--out", study))
@@ -374,7 +398,8 @@ def test_tables_lists_tables_columns_and_meanings(hnscc, finished):
 def test_tables_tells_one_table_in_full(hnscc, finished):
     code, out, _ = hnscc("tables", finished, "regression")
     assert code == 0
-    assert out.startswith("regression: one row per variant and split (Fig. 4 of the paper); rows: ")
+    rows = pq.read_metadata(finished / "tables/regression.parquet").num_rows
+    assert out.startswith(f"regression: one row per {TABLES['regression'].row}; rows: {rows}\n")
     assert "coefficient of determination" in out and "pred_px" not in out
     facts = json.loads(hnscc("tables", finished, "regression", "--json")[1])
     assert facts == next(
