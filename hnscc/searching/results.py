@@ -269,7 +269,11 @@ def winners(study: Study, race: Race, standings: list[Standing]) -> str:
     by = {each.configuration: each for each in standings}
     chosen = chosen_of(study, standings)
     notes = {name_of(c): _note(by[c]) for c in chosen}
-    return winners_file(study, {name_of(c): race.configurations[c] for c in chosen}, notes)
+    # In the study's order: search.json keeps another, and the file is the same whoever writes it.
+    ordered = {
+        name_of(c): {path: race.configurations[c][path] for path in rules_of(study).ranges} for c in chosen
+    }
+    return winners_file(study, ordered, notes)
 
 
 def _note(each: Standing) -> str:
