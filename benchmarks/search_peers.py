@@ -40,8 +40,9 @@ from ray.tune.schedulers.trial_scheduler import TrialScheduler
 
 from data_prep.build import cores
 from hnscc.cohort.fold import read_folds
-from hnscc.searching.race import Curve, Race
-from hnscc.searching.search_results import trial_of
+from hnscc.searching.curves import Curve
+from hnscc.searching.race import Race
+from hnscc.searching.results import trial_of
 from hnscc.study.loading import parse_study
 from hnscc.study.ranges import with_configurations
 from hnscc.study.run_folder import TrialFolder

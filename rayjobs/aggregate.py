@@ -9,8 +9,8 @@ import sys
 from hnscc.aggregation.build import write_tables
 from hnscc.base.errors import told
 from hnscc.reporting.report import write_report
-from hnscc.searching.search_report import write_search_report
-from hnscc.searching.search_results import load_race, write_search_results
+from hnscc.searching.report import write_search_report
+from hnscc.searching.results import load_race, write_search_results
 from hnscc.study.run_folder import RunFolder, open_run
 from rayjobs.patient_files import refuse_in_job
 

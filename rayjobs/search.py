@@ -26,9 +26,10 @@ from hnscc.base.console import print_rows, terminal, with_interval
 from hnscc.base.errors import InputError, told
 from hnscc.base.files import write_text
 from hnscc.base.seeds import derive_seed
-from hnscc.searching.race import Curve, Key, Propose, Race, Standing, Wanted
-from hnscc.searching.search_report import write_search_report
-from hnscc.searching.search_results import (
+from hnscc.searching.curves import Curve, Key, Wanted
+from hnscc.searching.race import Propose, Race
+from hnscc.searching.report import write_search_report
+from hnscc.searching.results import (
     SearchRecord,
     curve_of,
     read_search,
@@ -36,6 +37,7 @@ from hnscc.searching.search_results import (
     write_search,
     write_search_results,
 )
+from hnscc.searching.standings import Standing
 from hnscc.study.identity import differences, trial_settings
 from hnscc.study.loading import dump_study, load_study
 from hnscc.study.presets import SEARCHED

@@ -1,28 +1,29 @@
-"""What a report is made of: sections of paragraphs, tables and figures; and how a value is written.
+"""A report is made of sections, and a section of blocks: paragraphs, lists, tables and pictures.
 
-A value that does not exist is an en dash with a mark, and its reason stands under the table.
+Blocks hold text, not markup: `pages` writes them as HTML and as Markdown.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Row = dict[str, Any]
-
-DASH = "–"
+Row = dict[str, Any]  # a row of one of the run folder's tables: column -> value
 
 
 @dataclass(frozen=True)
 class Cell:
-    """`note` is why the text is a dash, or what else must be known of it."""
+    """A cell holds text and, where needed, a note below the table: why the text is a dash, or what else it means."""
 
     text: str
     note: str | None = None
 
 
+Columns = Mapping[str, Callable[[Row], Cell | str]]  # heading -> what writes its cell of a row
+
+
 @dataclass(frozen=True)
 class Marked:
-    """A cell as written: `mark` is the letter of its note, or empty."""
+    """A cell as it is printed: `mark` is the letter of its note, or empty."""
 
     text: str
     mark: str
@@ -30,7 +31,7 @@ class Marked:
 
 @dataclass(frozen=True)
 class Table:
-    """rows: cells, the first names the row. notes: (mark, text)."""
+    """A table has a head and rows of cells, of which the first names the row; its notes are pairs of mark and text."""
 
     title: str
     explanation: str
@@ -42,7 +43,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """name: of the file in figures/, without ending. alt: what it shows, for who cannot see it."""
+    """A picture is a figure with its words, rendered twice.
+
+    `name` is the file's in figures/, without ending; `alt` says what it shows to those who cannot see it; `png` and
+    `svg` are the files' bytes.
+    """
 
     name: str
     title: str
@@ -55,13 +60,15 @@ class Picture:
 
 @dataclass(frozen=True)
 class Text:
+    """A paragraph; what stands between back-quotes is code."""
+
     text: str
     kind: str = "text"
 
 
 @dataclass(frozen=True)
 class Points:
-    """A list; `heading` may be empty."""
+    """A list of points below a heading, which may be empty."""
 
     heading: str
     items: tuple[str, ...]
@@ -73,19 +80,21 @@ Block = Table | Picture | Text | Points
 
 @dataclass(frozen=True)
 class Section:
+    """A section has a title and its blocks in order."""
+
     title: str
     blocks: tuple[Block, ...]
 
 
-Columns = dict[str, Callable[[Row], Cell | str]]
-
-
 def table(title: str, explanation: str, columns: Columns, rows: Sequence[Row]) -> Table:
-    """One table row per row; `columns` maps each heading to what it writes."""
+    """Write a table with one line per row; `columns` maps each heading to what writes the row's cell.
+
+    Notes are collected below the table: cells with the same note share its mark.
+    """
     notes: dict[str, str] = {}
     written = []
     for row in rows:
-        cells = [as_cell(write(row)) for write in columns.values()]
+        cells = [_as_cell(write(row)) for write in columns.values()]
         written.append(tuple(Marked(cell.text, _mark(notes, cell.note)) for cell in cells))
     return Table(
         title,
@@ -96,71 +105,15 @@ def table(title: str, explanation: str, columns: Columns, rows: Sequence[Row]) -
     )
 
 
-def as_cell(value: Cell | str) -> Cell:
+def _as_cell(value: Cell | str) -> Cell:
     return value if isinstance(value, Cell) else Cell(value)
 
 
 def _mark(notes: dict[str, str], note: str | None) -> str:
-    """a, b, ... z, aa, ab, ...; the same note has the same mark."""
+    """Marks are a, b, ... z, aa, ab, ...; the same note has the same mark."""
     if note is None:
         return ""
     if note not in notes:
-        place = len(notes)
-        notes[note] = (chr(96 + place // 26) if place >= 26 else "") + chr(97 + place % 26)
+        position = len(notes)
+        notes[note] = (chr(96 + position // 26) if position >= 26 else "") + chr(97 + position % 26)
     return notes[note]
-
-
-def known(row: Row | None, column: str, write: Callable[[Any], str]) -> Cell:
-    """The row's value as written, or a dash with the row's reason."""
-    if row is None:
-        return Cell(DASH, "not in the tables")
-    if row[column] is None:
-        return Cell(DASH, row.get("reason") or "not defined")
-    return Cell(write(row[column]))
-
-
-def score(value: float) -> str:
-    """Dice, Jaccard, shares, slopes: three decimals."""
-    return f"{value:.3f}".replace("-", "−")
-
-
-def pixels(value: float) -> str:
-    return f"{value:.1f}".replace("-", "−")
-
-
-def whole(value: int) -> str:
-    return f"{value:d}"
-
-
-def signed(value: float) -> str:
-    """A difference: three decimals with a sign, 0.000 without one."""
-    written = f"{value:+.3f}".replace("-", "−")
-    return "0.000" if written in ("+0.000", "−0.000") else written
-
-
-def between(low: str, high: str) -> str:
-    """An interval in brackets that no line break divides."""
-    return f"({low} to {high})".replace(" ", "\u00a0")
-
-
-def p_value(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def duration(seconds: float) -> str:
-    """In the largest two of hours, minutes and seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def several(count: int, one: str, many: str | None = None) -> str:
-    """`1 patient`, `2 patients`."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

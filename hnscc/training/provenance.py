@@ -101,7 +101,7 @@ def _parsed(folder: RunFolder, content: bytes) -> list[Invocation]:
         pass
     raise InputError(
         "The run folder's provenance is damaged.",
-        where=f"provenance.json in {folder.root}",
+        where="provenance.json of the run folder",
         expected="JSON with a list `invocations`, as `hnscc run` writes it",
         found="something else",
         do="restore the file from a copy, or move it away: no table depends on it",

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from searches import error_of, searched
 
 from hnscc.base.errors import InputError
-from hnscc.searching.race import Curve, Race
+from hnscc.searching.curves import Curve
+from hnscc.searching.race import Race
 from hnscc.study.range_checks import check_search
 from hnscc.study.schema import Search
 
@@ -271,7 +272,7 @@ def test_standings_show_the_difference_to_the_winner_in_the_middle_of_its_interv
     tested = [each for each in others if each.p_worse is not None]
     assert winner.pairs is None and tested
     for each in tested:
-        best, own = (race.scores(one.configuration)[: each.pairs] for one in (winner, each))
+        best, own = (race.ledger.scores(one.configuration)[: each.pairs] for one in (winner, each))
         assert each.behind == pytest.approx(np.mean(best) - np.mean(own))
         assert (each.behind_low + each.behind_high) / 2 == pytest.approx(each.behind)
         assert each.behind_low < each.behind

@@ -1,20 +1,25 @@
-"""Figs. 2 and 3: truth and prediction over the images, for slices that are chosen by rule and not by eye."""
+"""Figs. 2 and 3 show slices with the outlines of reference and model over the images.
+
+Which slices are shown is decided in `sections.examples`.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from hnscc.reporting.blocks import Row
-from hnscc.reporting.figures import Looks, styled
+from hnscc.reporting.drawing.style import Looks, styled
 
 KINDS = {
     "best": "best lesion slice",
@@ -22,10 +27,8 @@ KINDS = {
     "worst": "worst lesion slice",
     "false_positive": "false alarm",
 }
-TRUTH, PREDICTION = (
-    "#ffffff",
-    "#00e5ff",
-)  # white solid and cyan dashed: apart on grey and on orange, and by line
+# White solid and cyan dashed lines are told apart on grey and on orange, and by their strokes.
+TRUTH, PREDICTION = "#ffffff", "#00e5ff"
 UPTAKE = "pet"
 # Dark red to yellow: neither black nor white, which belong to the anatomy and to the reference outline.
 FUSED = LinearSegmentedColormap.from_list("fused", matplotlib.colormaps["hot"](np.linspace(0.15, 0.8, 256)))
@@ -36,69 +39,41 @@ SMALLEST_VIEW_MM = 45.0
 
 @dataclass(frozen=True)
 class Example:
-    """One slice. images: modality -> float32 (H, W) in raw units; truth, predicted: bool (H, W).
+    """One slice to show.
 
-    spacing_mm: between rows, between columns. row: of table `slices`.
+    `row` is its row of table `slices`; `images` maps each modality to float32 (H, W) in raw units; `truth` and
+    `predicted` are bool (H, W); `spacing_mm` is the distance between rows, then between columns.
     """
 
     row: Row
-    images: Mapping[str, np.ndarray]
-    truth: np.ndarray
-    predicted: np.ndarray
+    images: Mapping[str, npt.NDArray[np.float32]]
+    truth: npt.NDArray[np.bool_]
+    predicted: npt.NDArray[np.bool_]
     spacing_mm: tuple[float, float]
-
-
-def choose_examples(slices: Sequence[Row], cutoff_px: int) -> dict[str, Row | None]:
-    """The rows of one median model's test slices to show; None where there is none of a kind.
-
-    Of the slices with lesion the best, the lower median and the worst by Dice (of equals the larger lesion,
-    then by scan and slice); of those without, the one with the most predicted pixels, from the cut-off on. A
-    slice is shown once: with one lesion slice there is no median and no worst.
-    """
-    lesion = sorted((row for row in slices if row["truth_px"] > 0), key=_rank)
-    alarms = [row for row in slices if row["truth_px"] == 0 and row["pred_px"] >= cutoff_px]
-    alarm = min(alarms, key=lambda row: (-row["pred_px"], row["scan_id"], row["z"]), default=None)
-    return {
-        "best": lesion[0] if lesion else None,
-        "median": lesion[len(lesion) // 2] if len(lesion) > 2 else None,
-        "worst": _worst(lesion) if len(lesion) > 1 else None,
-        "false_positive": alarm,
-    }
-
-
-def _rank(row: Row) -> tuple:
-    return (-row["dice"], -row["truth_px"], row["scan_id"], row["z"])
-
-
-def _worst(lesion: Sequence[Row]) -> Row:
-    """Of the lowest Dice the largest lesion: of several missed, the gravest. Never the best or the median."""
-    lowest = lesion[-1]["dice"]
-    middle = len(lesion) // 2 if len(lesion) > 2 else 0
-    return next(row for row in lesion[middle + 1 :] if row["dice"] == lowest)
 
 
 @styled
 def examples_figure(
     examples: Mapping[str, Mapping[str, Example | None]], kinds: Sequence[str], looks: Looks
 ) -> Figure | None:
-    """A row per variant; for each kind the whole slice and an enlarged part with both outlines.
+    """Draw a row per variant, and in it for each kind the whole slice and an enlarged part with both outlines.
 
-    examples[variant][kind], all kinds: those not drawn still count for the window of the uptake, which is the
-    same in all figures. None where there is none to show.
+    `examples` maps variants to kinds (all of `KINDS`) to what is shown: those that are not drawn still count for the
+    window of the uptake, which is the same in all figures. None where there is none to show.
     """
     shown = [example for each in examples.values() for kind in kinds if (example := each.get(kind))]
     if not shown:
         return None
-    variants = list(examples)
-    figure = Figure(figsize=(2.3 * 2 * len(kinds), 0.75 + 2.6 * len(variants)), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.04)
+    size = (2.3 * 2 * len(kinds), 0.75 + 2.6 * len(examples))
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.04))
     window = uptake_window([each for kind in examples.values() for each in kind.values() if each])
-    grid = figure.subplots(len(variants), 2 * len(kinds), squeeze=False)
-    for panels, variant in zip(grid, variants, strict=True):
+    grid = figure.subplots(len(examples), 2 * len(kinds), squeeze=False)
+    for panels, (variant, of_kind) in zip(grid, examples.items(), strict=True):
         panels[0].set_ylabel(looks[variant].label, fontsize=12, color=looks[variant].colour, weight="bold")
-        for place, kind in enumerate(kinds):
-            _draw(panels[2 * place], panels[2 * place + 1], examples[variant].get(kind), kind, window)
-    _legend(figure, shown, window, grid)
+        for position, kind in enumerate(kinds):
+            _draw(panels[2 * position], panels[2 * position + 1], of_kind.get(kind), kind, window)
+    _legend(figure)
+    _uptake_scale(figure, shown, window, list(grid.ravel()))
     return figure
 
 
@@ -110,6 +85,7 @@ def uptake_window(examples: Sequence[Example]) -> float:
 
 
 def _draw(whole: Axes, part: Axes, example: Example | None, kind: str, window: float) -> None:
+    """Draw one slice into its two panels, or say that there is none of the kind."""
     for axes in (whole, part):
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
@@ -125,18 +101,23 @@ def _draw(whole: Axes, part: Axes, example: Example | None, kind: str, window: f
     for axes in (whole, part):
         _background(axes, example, window)
         axes.set_aspect(example.spacing_mm[0] / example.spacing_mm[1])
-    place = (columns.start - 0.5, rows.start - 0.5)
-    size = (columns.stop - columns.start, rows.stop - rows.start)
-    whole.add_patch(Rectangle(place, *size, fill=False, color="white", lw=0.8))
-    whole.text(0.02, 0.5, "R", color="white", transform=whole.transAxes, va="center", fontsize=9)
-    part.set(xlim=(place[0], place[0] + size[0]), ylim=(place[1] + size[1], place[1]))
+    _frame(whole, part, rows, columns)
     _outline(part, example.truth, TRUTH, "solid")
     _outline(part, example.predicted, PREDICTION, "dashed")
     _scale_bar(part, example, rows, columns)
 
 
+def _frame(whole: Axes, part: Axes, rows: slice, columns: slice) -> None:
+    """Frame in the whole slice what the other panel shows enlarged."""
+    left, top = columns.start - 0.5, rows.start - 0.5
+    width, height = columns.stop - columns.start, rows.stop - rows.start
+    whole.add_patch(Rectangle((left, top), width, height, fill=False, color="white", lw=0.8))
+    whole.text(0.02, 0.5, "R", color="white", transform=whole.transAxes, va="center", fontsize=9)
+    part.set(xlim=(left, left + width), ylim=(top + height, top))
+
+
 def view(example: Example) -> tuple[slice, slice]:
-    """Rows and columns of the enlarged part: a square in mm around both outlines, inside the slice."""
+    """The rows and columns of the enlarged part, which is a square in mm around both outlines, inside the slice."""
     both = example.truth | example.predicted
     height, width = both.shape
     dy, dx = example.spacing_mm
@@ -153,8 +134,8 @@ def _around(span: tuple[int, int], length: int, limit: int) -> slice:
     return slice(start, start + length)
 
 
-def anatomy(images: Mapping[str, np.ndarray]) -> str | None:
-    """The modality shown in grey: mri, else ct, else the first that is not PET."""
+def anatomy(images: Mapping[str, npt.NDArray[np.float32]]) -> str | None:
+    """The modality that is shown in grey: mri, else ct, else the first that is not PET, else None."""
     others = [name for name in images if name != UPTAKE]
     return next((name for name in ("mri", "ct") if name in others), others[0] if others else None)
 
@@ -172,23 +153,27 @@ def _background(axes: Axes, example: Example, window: float) -> None:
             axes.imshow(uptake, cmap=FUSED, vmin=0, vmax=1, alpha=OPACITY * np.minimum(1.5 * uptake, 1))
 
 
-def _outline(axes: Axes, mask: np.ndarray, colour: str, line: str) -> None:
+def _outline(axes: Axes, mask: npt.NDArray[np.bool_], colour: str, line: str) -> None:
     if mask.any() and not mask.all():
         lines = axes.contour(mask, levels=[0.5], colors=[colour], linewidths=1.6, linestyles=line)
-        lines.set(path_effects=[withStroke(linewidth=2.6, foreground="black")])
+        lines.set(path_effects=_edged(2.6))
 
 
 def _scale_bar(axes: Axes, example: Example, rows: slice, columns: slice) -> None:
     length = 20 / example.spacing_mm[1]
     x = columns.start + 0.05 * (columns.stop - columns.start)
     y = rows.stop - 0.07 * (rows.stop - rows.start)
-    bar = {"color": "white", "path_effects": [withStroke(linewidth=4, foreground="black")]}
-    axes.plot([x, x + length], [y, y], lw=2.5, **bar)
-    bar["path_effects"] = [withStroke(linewidth=2, foreground="black")]
-    axes.text(x, y - 0.03 * (rows.stop - rows.start), "20 mm", fontsize=8, **bar)
+    axes.plot([x, x + length], [y, y], lw=2.5, color="white", path_effects=_edged(4))
+    y -= 0.03 * (rows.stop - rows.start)
+    axes.text(x, y, "20 mm", fontsize=8, color="white", path_effects=_edged(2))
 
 
-def _legend(figure: Figure, shown: Sequence[Example], window: float, grid: np.ndarray) -> None:
+def _edged(width: float) -> list[AbstractPathEffect]:
+    """A black edge that keeps white lines and letters readable on any image."""
+    return [withStroke(linewidth=width, foreground="black")]
+
+
+def _legend(figure: Figure) -> None:
     lines = [
         Line2D([], [], color=TRUTH, lw=2, label="reference outline (truth)"),
         Line2D([], [], color=PREDICTION, lw=2, ls="--", label="model's outline (prediction)"),
@@ -197,6 +182,10 @@ def _legend(figure: Figure, shown: Sequence[Example], window: float, grid: np.nd
     box.get_frame().set(facecolor="#33373b", edgecolor="none")
     for text in box.get_texts():
         text.set_color("white")
+
+
+def _uptake_scale(figure: Figure, shown: Sequence[Example], window: float, grid: list[Axes]) -> None:
+    """Draw the scale of the uptake below all panels, where any of them shows PET."""
     if any(UPTAKE in each.images for each in shown):
         colours = FUSED if any(anatomy(each.images) for each in shown) else ALONE
         scale = ScalarMappable(Normalize(0, window), colours)

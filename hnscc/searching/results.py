@@ -1,4 +1,4 @@
-"""A search's run folder: what was proposed and trained, the tables from it, and the study file of the winners."""
+"""A search's run folder holds what was proposed and trained, the tables from it, and the study file of the winners."""
 
 import io
 import itertools
@@ -17,13 +17,16 @@ from hnscc.aggregation.schemas import SEARCH_TABLES, schema
 from hnscc.base.encode import parquet_bytes
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, write_bytes, write_sealed, write_text
-from hnscc.searching.race import Curve, Key, Race, Standing
+from hnscc.searching.curves import Curve, Key
+from hnscc.searching.race import Race
+from hnscc.searching.standings import Standing
 from hnscc.study.identity import identity, trial_seeds
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial
 from hnscc.study.ranges import Setting, base_of, name_of, winners_file
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
+from hnscc.study.search_schema import Search
 from hnscc.training.earlier import check_identity, other_versions
 from hnscc.training.records import HISTORY, Attempt, Failed, progress, trial_state
 
@@ -38,7 +41,10 @@ class SearchRecord:
 
 
 def read_search(folder: RunFolder) -> SearchRecord | None:
-    """None where no search has begun. InputError where it is damaged: another draw would be another search."""
+    """Read what the search has proposed so far; None where no search has begun.
+
+    Raises InputError where it is damaged: another draw would be another search.
+    """
     try:
         return SearchRecord(**read_sealed(folder.search))
     except FileNotFoundError:
@@ -54,10 +60,19 @@ def read_search(folder: RunFolder) -> SearchRecord | None:
 
 
 def write_search(folder: RunFolder, record: SearchRecord) -> None:
+    """Write what the search has proposed so far, under a seal that tells later whether it is whole."""
     write_sealed(folder.search, asdict(record))
 
 
+def rules_of(study: Study) -> Search:
+    """The rules of a study that is a search; raises ValueError for one that is none."""
+    if study.search is None:
+        raise ValueError("the study is no search")
+    return study.search
+
+
 def trial_of(key: Key) -> Trial:
+    """The trial that trains this repeat of this configuration."""
     configuration, repeat = key
     return Trial(name_of(configuration), 0, repeat)
 
@@ -67,8 +82,8 @@ def curve_of(
 ) -> Curve | None:
     """What a trial has shown so far, finished, paused or failed; None where it has not begun or left damaged files.
 
-    settings: what the trial would now be trained by; a checkpoint of others is not used, and a record of others is
-    InputError, unless nothing but versions differs and these are accepted.
+    `settings` are what the trial would now be trained by: a checkpoint of others is not used, and a record of others
+    raises InputError, unless nothing but versions differs and these are accepted.
     """
     trial = trial_of(key)
     where = folder.trial(trial.trial_id)
@@ -100,8 +115,10 @@ def _curve(
 
 
 def write_search_results(folder: RunFolder, study: Study, race: Race) -> list[Standing]:
-    """Write tables/*.parquet and winners.yaml of a race that is over; returns the standings. study: with its
-    configurations as variants. InputError where a fold cannot be read."""
+    """Write tables/*.parquet and winners.yaml of a race that is over, and return the standings.
+
+    `study` has the configurations as its variants. Raises InputError where a fold cannot be read.
+    """
     standings = race.standings()
     results = _results(folder, study, race)
     tables = {name: build_table(name, results) for name in SEARCH_TABLES if name != "configurations"}
@@ -114,7 +131,11 @@ def write_search_results(folder: RunFolder, study: Study, race: Race) -> list[St
 
 
 def load_race(folder: RunFolder) -> tuple[Study, Race]:
-    """The search run again over what is there: nothing is trained or proposed. InputError where it is not over."""
+    """Run the search again over what is there: nothing is trained or proposed.
+
+    Returns the study, which has the configurations as its variants, and the race. Raises InputError where the folder
+    holds no search, or one that is not over.
+    """
     study, record = load_study(folder.study), read_search(folder)
     if record is None or study.search is None:
         raise InputError(
@@ -133,18 +154,21 @@ def load_race(folder: RunFolder) -> tuple[Study, Race]:
     )
     wanted = race.advance({})
     while wanted:
-        found = {key: curve for key in wanted if (curve := curve_of(folder, key))}
-        left = race.advance(found)
+        left = race.advance({key: curve for key in wanted if (curve := curve_of(folder, key))})
         if left == wanted:
-            raise InputError(
-                "The search is not over.",
-                where=str(folder.root),
-                expected="every training that it wants",
-                found=f"{len(left)} trainings that are missing or damaged",
-                do="`hnscc search STUDY` goes on where it stopped",
-            )
+            raise _not_over(folder, len(left))
         wanted = left
     return study, race
+
+
+def _not_over(folder: RunFolder, left: int) -> InputError:
+    return InputError(
+        "The search is not over.",
+        where=str(folder.root),
+        expected="every training that it wants",
+        found=f"{left} trainings that are missing or damaged",
+        do="`hnscc search STUDY` goes on where it stopped",
+    )
 
 
 # --- tables
@@ -169,7 +193,7 @@ def _result(folder: RunFolder, study: Study, curve: Curve, key: Key, fold: Fold)
 
 
 def configurations_table(study: Study, race: Race, standings: list[Standing]) -> pa.Table:
-    """One row per configuration, the winner first; last, a column for each searched setting."""
+    """Make the table `configurations`: a row each, the winner first; last, a column per searched setting."""
     written = chosen_of(study, standings)
     rows = []
     for rank, each in enumerate(standings):
@@ -184,14 +208,15 @@ def configurations_table(study: Study, race: Race, standings: list[Standing]) ->
 
 
 def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
-    """A list of values of several kinds is a column of texts."""
+    """Write a column; values of several kinds become texts."""
     texts = [None if each is None else str(each) for each in values]
     return pa.array(texts if kind == TEXT else values, kind)
 
 
 def columns_of(study: Study) -> dict[str, str]:
-    """Searched setting -> column: the last part of its path, or all of it with underscores where two end alike."""
-    paths = list(study.search.ranges)
+    """Map each searched setting to its column: the last part of its path, or all of it with underscores where two end
+    alike."""
+    paths = list(rules_of(study).ranges)
     last = [path.rpartition(".")[2] for path in paths]
     taken = set(schema("configurations").names)
     return {
@@ -201,12 +226,13 @@ def columns_of(study: Study) -> dict[str, str]:
 
 
 def named(study: Study, settings: Setting) -> dict[str, Any]:
-    """The settings by column; what is neither a number, a text nor yes or no, as JSON."""
+    """The settings by column; what is neither a number, a text nor yes or no, is JSON."""
     columns = columns_of(study)
     return {columns[path]: plain(value) for path, value in settings.items()}
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any) -> bool | int | float | str | None:
+    """A setting's value as a table holds it: lists and mappings are written as JSON."""
     return value if isinstance(value, bool | int | float | str) or value is None else json.dumps(value)
 
 
@@ -234,14 +260,19 @@ def chosen_of(study: Study, standings: list[Standing]) -> list[int]:
     """The configurations to be written out: the winner, and the best of those that cannot be told from it."""
     winner = [each.configuration for each in standings if each.place == "winner"]
     beside = [each.configuration for each in standings if each.place == "not_distinguished"]
-    return winner + beside[: study.search.runners_up]
+    return winner + beside[: rules_of(study).runners_up]
 
 
 def winners(study: Study, race: Race, standings: list[Standing]) -> str:
+    """The study file of the winners: the chosen configurations as variants, with a note on each."""
     by = {each.configuration: each for each in standings}
     chosen = chosen_of(study, standings)
     notes = {name_of(c): _note(by[c]) for c in chosen}
-    return winners_file(study, {name_of(c): race.configurations[c] for c in chosen}, notes)
+    # In the study's order: search.json keeps another, and the file is the same whoever writes it.
+    ordered = {
+        name_of(c): {path: race.configurations[c][path] for path in rules_of(study).ranges} for c in chosen
+    }
+    return winners_file(study, ordered, notes)
 
 
 def _note(each: Standing) -> str:

@@ -1,0 +1,112 @@
+"""These figures show how far the repeats of a variant lie apart, and how far the variants do."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from hnscc.reporting.blocks import Row
+from hnscc.reporting.drawing.style import GREY, PALETTE, WIDTH, Look, Looks, gridded, ring, styled, wrapped
+from hnscc.reporting.values import between, score, signed
+
+
+@styled
+def dice_over_repeats(trials: Sequence[Row], looks: Looks) -> Figure | None:
+    """Draw a dot per completed repeat (and fold) at its pooled test Dice at 0.5, with quartiles; the median model is
+    marked. `trials` are rows of table `trials`."""
+    done = [row for row in trials if row["test_dice"] is not None]
+    if not done:
+        return None
+    figure = Figure(figsize=(WIDTH, 1.25 + 0.75 * len(looks)), layout="constrained")
+    axes = figure.subplots()
+    for position, (variant, look) in enumerate(looks.items()):
+        _strip(axes, position, look, [row for row in done if row["variant"] == variant])
+    axes.set_yticks(range(len(looks)), [wrapped(look.label) for look in looks.values()])
+    axes.set_ylim(len(looks) - 0.4, -0.6)
+    axes.set_xlabel("pooled Dice of the test slices at threshold 0.5 (1 = same outline, 0 = no common pixel)")
+    gridded(axes, "x")
+    figure.legend(handles=_strip_legend(), loc="outside upper left", ncols=3)
+    return figure
+
+
+def _strip(axes: Axes, position: int, look: Look, rows: Sequence[Row]) -> None:
+    """Draw one variant's row."""
+    beside = axes.get_yaxis_transform()
+    if not rows:
+        axes.text(0.01, position, "no completed repeat", transform=beside, va="center")
+        return
+    dice = np.array([row["test_dice"] for row in rows])
+    offset = position + 0.09 * spread_out(dice, width=0.012)
+    low, middle, high = np.quantile(dice, [0.25, 0.5, 0.75])
+    axes.plot([low, high], [position, position], color=look.colour, alpha=0.3, lw=9, solid_capstyle="butt")
+    axes.plot([middle, middle], [position - 0.3, position + 0.3], color=look.colour, lw=2)
+    axes.scatter(dice, offset, s=30, color=look.colour, edgecolor="white", lw=0.5, zorder=3)
+    text = f"{score(float(middle))}\nn = {len(rows)}"
+    axes.text(1.01, position, text, transform=beside, va="center", fontsize=9)
+    chosen = np.array([row["is_median"] for row in rows])
+    axes.scatter(dice[chosen], offset[chosen], s=110, facecolor="none", edgecolor="black", lw=1.6, zorder=4)
+
+
+def spread_out(values: npt.NDArray[np.float64], width: float) -> npt.NDArray[np.float64]:
+    """Give each value (N,) a step 0, 1, -1, 2 ..., at most 4 to either side, so that values closer than `width` get
+    different ones and their dots do not cover each other."""
+    steps = np.zeros(len(values))
+    placed: list[tuple[float, int]] = []
+    for each in np.argsort(values, kind="stable"):
+        taken = {step for value, step in placed if values[each] - value < width}
+        step = next(s for n in range(len(values) + 1) for s in (n, -n) if s not in taken)
+        placed.append((values[each], step))
+        steps[each] = step
+    return np.clip(steps, -4, 4)
+
+
+def _strip_legend() -> list[Line2D]:
+    quartiles = Line2D([], [], color=GREY, marker="|", ms=12, mew=2, lw=7, alpha=0.5)
+    quartiles.set_label("median (number at the right), quartiles")
+    return [
+        Line2D([], [], marker="o", ls="", color=GREY, label="one repeat"),
+        ring("median model (chosen on validation)"),
+        quartiles,
+    ]
+
+
+@styled
+def differences(comparisons: Sequence[Row], looks: Looks) -> Figure | None:
+    """Draw a forest plot of the bootstrapped differences in pooled Dice between variants, with 95 % intervals.
+
+    `comparisons` are rows of table `comparisons`, one per pair.
+    """
+    rows = [row for row in comparisons if row["difference"] is not None]
+    if not rows:
+        return None
+    figure = Figure(figsize=(WIDTH, 1.1 + 0.48 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    axes.axvline(0, color="black", lw=1)
+    for position, row in enumerate(rows):
+        _difference(axes, position, row)
+    names = [f"{looks[row['variant_a']].label}\nminus {looks[row['variant_b']].label}" for row in rows]
+    axes.set_yticks(range(len(rows)), names, fontsize=9)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    reach = max(0.01, 1.15 * max(abs(row[end] or 0) for row in rows for end in ("difference", "low", "high")))
+    axes.set_xlim(-reach, reach)
+    axes.set_xlabel(
+        "difference in pooled test Dice (right of 0: the first one scored higher; grey: interval includes 0)"
+    )
+    gridded(axes, "x")
+    return figure
+
+
+def _difference(axes: Axes, position: int, row: Row) -> None:
+    """Draw one pair's row."""
+    value = row["difference"]
+    known = row["low"] is not None
+    colour = PALETTE[0] if known and not row["low"] <= 0 <= row["high"] else GREY
+    if known:
+        axes.plot([row["low"], row["high"]], [position, position], color=colour, lw=2.5)
+    axes.plot(value, position, "o", color=colour, mfc=colour if known else "white", ms=7)
+    around = between(signed(row["low"]), signed(row["high"])) if known else "(no interval)"
+    text = f"{signed(value)} {around}"
+    axes.text(1.02, position, text, transform=axes.get_yaxis_transform(), va="center", fontsize=9)

@@ -1,0 +1,119 @@
+"""What all of the report's figures share: fonts, colours, sizes, and how they become files.
+
+A variant has one label and one colour in all of them (`Look`); the colours are Okabe and Ito's, which
+colour-blind readers tell apart, and nothing is told by colour alone. The same rows give the same bytes.
+"""
+
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from hnscc.reporting.blocks import Picture, Row
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+GREY = "#5f6368"
+GRID = "#e3e5e8"
+STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 10.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "svg.hashsalt": "hnscc",
+    "svg.fonttype": "path",
+}
+# Used as a decorator: the reader's own matplotlib settings change no figure, and none of ours leak out.
+styled = style.context(["default", STYLE])
+WIDTH = 7.4  # inches: the text width of a printed page
+DPI = 150
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a variant is shown: what it is called, and its colour."""
+
+    label: str
+    colour: str
+
+
+Looks = Mapping[str, Look]  # variant -> look, in the study's order
+
+
+def looks_of(labels: Mapping[str, str]) -> dict[str, Look]:
+    """Give each variant its look; `labels` maps variants to what they are called, in the study's order."""
+    return {
+        variant: Look(label, PALETTE[position % len(PALETTE)])
+        for position, (variant, label) in enumerate(labels.items())
+    }
+
+
+@styled
+def render(figure: Figure) -> tuple[bytes, bytes]:
+    """The figure as PNG and as SVG, without date or program in their metadata."""
+    png, svg = io.BytesIO(), io.BytesIO()
+    figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
+    figure.set_layout_engine("none")  # the layout is found; finding it again takes as long as drawing
+    figure.savefig(svg, format="svg", dpi=DPI, metadata={"Date": None, "Creator": None})
+    return png.getvalue(), svg.getvalue()
+
+
+def picture(figure: Figure | None, name: str, title: str, caption: str, alt: str) -> Iterator[Picture]:
+    """The figure with its words as a block of a report, or nothing where there is nothing to draw."""
+    if figure is not None:
+        png, svg = render(figure)
+        yield Picture(name, title, caption, alt, png, svg)
+
+
+def panels(number: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of up to two panels a row that share both axes; axes that are not needed are removed."""
+    columns = min(number, 2)
+    rows = math.ceil(number / columns)
+    figure = Figure(figsize=(WIDTH, 0.9 + height * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    for axes in grid[number:]:
+        axes.remove()
+    for axes in grid[max(0, number - columns) : number]:
+        axes.tick_params(labelbottom=True)
+    return figure, list(grid[:number])
+
+
+def gridded(axes: Axes, along: Literal["x", "y", "both"]) -> None:
+    """Draw grid lines below the data."""
+    axes.grid(axis=along, color=GRID)
+    axes.set_axisbelow(True)
+
+
+def ring(label: str) -> Line2D:
+    """The legend's entry for the black ring around a mark."""
+    return Line2D(
+        [], [], marker="o", ls="", markerfacecolor="none", markeredgecolor="black", ms=10, label=label
+    )
+
+
+def of_variant(rows: Sequence[Row], variant: str) -> list[Row]:
+    """The rows of one variant."""
+    return [row for row in rows if row["variant"] == variant]
+
+
+def present(rows: Sequence[Row], looks: Looks) -> dict[str, Look]:
+    """The looks of the variants that have a row, in the study's order."""
+    return {variant: look for variant, look in looks.items() if of_variant(rows, variant)}
+
+
+def wrapped(label: str) -> str:
+    """Lay a long label over two lines, broken at a space near its middle where it has one."""
+    spaces = [position for position, letter in enumerate(label) if letter == " "]
+    if len(label) <= 16 or not spaces:
+        return label
+    best = min(spaces, key=lambda position: abs(position - len(label) / 2))
+    return f"{label[:best]}\n{label[best + 1 :]}"

@@ -1,0 +1,109 @@
+"""These figures show how the training went: learning curves, and the choice of the threshold."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from hnscc.reporting.blocks import Row
+from hnscc.reporting.drawing.style import GREY, GRID, WIDTH, Looks, of_variant, panels, present, styled
+from hnscc.reporting.values import score
+
+
+@styled
+def learning_curves(epochs: Sequence[Row], looks: Looks) -> Figure | None:
+    """Draw per variant the validation soft Jaccard and both losses: each repeat, their median and quartiles.
+
+    `epochs` are rows of table `epochs`.
+    """
+    shown = present(epochs, looks)
+    if not shown:
+        return None
+    figure = Figure(figsize=(WIDTH, 0.6 + 1.9 * len(shown)), layout="constrained")
+    grid = figure.subplots(len(shown), 2, squeeze=False, sharex=True, sharey="col")
+    for (left, right), (variant, look) in zip(grid, shown.items(), strict=True):
+        rows = of_variant(epochs, variant)
+        _band(left, curves(rows, "val_soft_jaccard"), look.colour, "-")
+        _band(right, curves(rows, "val_loss"), look.colour, "-")
+        _band(right, curves(rows, "train_loss"), GREY, "--")
+        left.set_title(f"{look.label}: validation soft Jaccard")
+        right.set_title("loss (logarithmic)")
+        right.set_yscale("log", nonpositive="clip")
+    validation = Line2D([], [], color="black", label="validation")
+    training = Line2D([], [], color=GREY, ls="--", label="training")
+    grid[0, 1].legend(handles=[validation, training], loc="upper right")
+    figure.supxlabel("epoch", fontsize=10)
+    return figure
+
+
+def curves(rows: Sequence[Row], column: str) -> npt.NDArray[np.float64]:
+    """One line per trial, (trials, longest): null, and epochs after a trial's end, are NaN."""
+    order = {trial: position for position, trial in enumerate(dict.fromkeys(row["trial_id"] for row in rows))}
+    table = np.full((len(order), max(row["epoch"] for row in rows)), np.nan)
+    for row in rows:
+        if row[column] is not None:
+            table[order[row["trial_id"]], row["epoch"] - 1] = row[column]
+    return table
+
+
+def median_band(table: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The epochs (E,) at which at least half of the trials of `curves` still train, and their quartiles (3, E)."""
+    kept = np.flatnonzero(2 * np.isfinite(table).sum(axis=0) >= max(len(table), 1))
+    return kept + 1, np.array([np.nanquantile(table[:, kept], q, axis=0) for q in (0.25, 0.5, 0.75)])
+
+
+def _band(axes: Axes, table: npt.NDArray[np.float64], colour: str, line: str) -> None:
+    epochs = np.arange(1, table.shape[1] + 1)
+    for each in table:
+        axes.plot(epochs, each, color=colour, lw=0.5, alpha=0.45, ls=line)
+    kept, (low, middle, high) = median_band(table)
+    axes.fill_between(kept, low, high, color=colour, alpha=0.2, lw=0)
+    axes.plot(kept, middle, color=colour, lw=2, ls=line, marker="o" if len(kept) < 3 else None, ms=4)
+    axes.grid(axis="y", color=GRID)
+
+
+@styled
+def threshold_curves(thresholds: Sequence[Row], looks: Looks) -> Figure | None:
+    """Draw the median model's pooled Dice against the threshold, on validation and test; the chosen one is marked.
+
+    `thresholds` are rows of table `thresholds`.
+    """
+    shown = present(thresholds, looks)
+    if not shown:
+        return None
+    figure, grid = panels(len(shown), 2.3)
+    for axes, (variant, look) in zip(grid, shown.items(), strict=True):
+        rows = of_variant(thresholds, variant)
+        _threshold_lines(axes, rows, look.colour)
+        chosen = dict.fromkeys(score(row["threshold"]) for row in rows if row["chosen"])
+        axes.set_title(f"{look.label}: {', '.join(chosen)}" if chosen else f"{look.label}: none chosen")
+        axes.grid(color=GRID)
+    lines = [
+        Line2D([], [], color="black", ls="--", label="validation (chooses)"),
+        Line2D([], [], color="black", label="test"),
+        Line2D([], [], color="black", marker="o", ls="", label="chosen threshold"),
+    ]
+    figure.legend(handles=lines, loc="outside upper left", ncols=3)
+    figure.supxlabel("threshold: a pixel counts as lesion from this probability on", fontsize=10)
+    figure.supylabel("pooled Dice", fontsize=10)
+    return figure
+
+
+def _threshold_lines(axes: Axes, rows: Sequence[Row], colour: str) -> None:
+    """Draw one variant's curves, two per fold."""
+    for fold in sorted({row["fold"] for row in rows}):
+        for split, line in (("validation", "--"), ("test", "-")):
+            part = [row for row in rows if (row["fold"], row["split"]) == (fold, split)]
+            _threshold_line(axes, part, colour, line)
+
+
+def _threshold_line(axes: Axes, rows: Sequence[Row], colour: str, line: str) -> None:
+    rows = sorted(rows, key=lambda row: row["threshold"])
+    axes.plot([row["threshold"] for row in rows], [row["dice"] for row in rows], color=colour, ls=line)
+    for row in rows:
+        if row["chosen"]:
+            axes.axvline(row["threshold"], color=GREY, lw=0.7)
+            axes.plot(row["threshold"], row["dice"], "o", color=colour, mec="white", ms=6)

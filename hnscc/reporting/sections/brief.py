@@ -1,0 +1,114 @@
+"""The section "In brief" says what the study asked, what it found and how sure that is, from the tables alone."""
+
+from collections.abc import Iterator
+
+from hnscc.reporting.blocks import Points, Row, Section, Text
+from hnscc.reporting.sections.certainty import certainty
+from hnscc.reporting.sections.provenance import repeats_planned
+from hnscc.reporting.sections.verdicts import compared
+from hnscc.reporting.source import Source
+from hnscc.reporting.values import listed, score
+
+DICE = (
+    "Dice measures how far the model's outline and the reference outline, that of the scan's mask, overlap: 1 is "
+    "the same outline, 0 is no common pixel. Jaccard measures the same on a stricter scale."
+)
+FEWEST_QUARTERED = 5  # repeats, of which quartiles say more than their least and most
+HARDLY_ANY = 0.1  # a Dice below it means that hardly any lesion was found
+
+
+def brief(source: Source) -> Section:
+    """What was asked, what was found, and how sure that is."""
+    return Section(
+        "In brief",
+        (
+            Points("What was asked", tuple(_asked(source))),
+            Points("What was found", tuple(_found(source))),
+            *([Points("Differences in test Dice", pairs)] if (pairs := tuple(compared(source))) else []),
+            Points("How sure this is", tuple(certainty(source))),
+            Text(DICE),
+        ),
+    )
+
+
+def _asked(source: Source) -> Iterator[str]:
+    study = source.study
+    labels = listed([look.label for look in source.looks.values()])
+    if len(source.looks) > 1:
+        yield f"Which images let a model outline the tumour best? Compared: {labels}."
+    else:
+        yield f"How well does a model outline the tumour? One variant was trained, {labels}: nothing is compared."
+    yield (
+        f"Each variant was to have {repeats_planned(study)}{_folds(source)}, since repeats that differ "
+        "by chance alone give different results. The middle one by validation score, the median model, stands "
+        "for its variant."
+    )
+
+
+def _folds(source: Source) -> str:
+    """Say what a repeat is, and name the folds where there are several."""
+    folds = source.study.split.folds
+    if folds == 1:
+        return " (a repeat is one independent training)"
+    return (
+        f" (a repeat is one independent training in each fold) in {folds} folds, by which every patient is "
+        "tested once"
+    )
+
+
+def _found(source: Source) -> Iterator[str]:
+    for row in source.rows("pooled", split="test"):
+        yield _variant(source, row)
+
+
+def _variant(source: Source, row: Row) -> str:
+    name = source.label(row)
+    if row["dice_repeats_median"] is None:
+        return f"{name}: no result ({row['reason']})."
+    found = f"{name}: test Dice {score(row['dice_repeats_median'])} {_spread(source, row)}"
+    if row["collapsed"]:
+        return f"{found} {_collapse(source, row)}"
+    if alone := _collapsed_folds(source, row):
+        return f"{found} {alone}"
+    return f"{found} It found hardly any lesion." if row["dice_repeats_median"] < HARDLY_ANY else found
+
+
+def _spread(source: Source, row: Row) -> str:
+    """Say how far the repeats lie apart; quartiles only of as many as can be divided by them."""
+    if row["repeats"] < 2:
+        only = "the only repeat" if source.study.most_repeats == 1 else "the only repeat completed"
+        return f"in {only}; one tells nothing of the spread."
+    few = row["repeats"] < FEWEST_QUARTERED
+    low, high = (score(row[f"dice_repeats_{key}"]) for key in (("min", "max") if few else ("q25", "q75")))
+    said = f"all between {low} and {high}" if few else f"half of them between {low} and {high}"
+    return f"in the middle of {row['repeats']} repeats ({said})."
+
+
+def _collapse(source: Source, row: Row) -> str:
+    """Show that a variant's median model collapsed, in every fold."""
+    folds = source.study.split.folds
+    who = (
+        f"The median models of all {folds} folds collapsed: they"
+        if folds > 1
+        else "The median model collapsed: it"
+    )
+    said = (
+        f"{who} marked no pixel of any validation or test slice at threshold 0.5 "
+        f"(highest probability {score(row['highest_probability'])})."
+    )
+    if row["threshold"] is None or row["dice"] is None:
+        return said
+    threshold, dice = score(row["threshold"]), score(row["dice"])
+    return f"{said} At the threshold chosen on validation, {threshold}, its test Dice is {dice}."
+
+
+def _collapsed_folds(source: Source, row: Row) -> str | None:
+    """Name the folds in which alone the median model collapsed, each with its own evidence."""
+    lost = source.rows("trials", variant=row["variant"], is_median=True, collapsed=True)
+    if not lost:
+        return None
+    each = listed([f"fold {one['fold']} ({score(one['highest_probability'])})" for one in lost])
+    return (
+        f"In {len(lost)} of {source.study.split.folds} folds the median model collapsed: it marked no pixel of "
+        f"any validation or test slice at threshold 0.5. Highest probability: {each}."
+    )

@@ -1,0 +1,85 @@
+"""The tests between variants: the table of all pairs, how to read it, and which rows stand for a pair."""
+
+from collections.abc import Callable, Iterator
+
+from hnscc.reporting.blocks import Block, Cell, Points, Row, Table, table
+from hnscc.reporting.sections.published import PUBLISHED_P, published_p, with_remark
+from hnscc.reporting.source import SLICE_SETS, Source
+from hnscc.reporting.values import interval, known, p_value, signed, whole
+from hnscc.scores.metrics import DICE, Metric
+
+TESTS = (
+    "Every pair of variants on the same test slices. Holm's correction makes each p larger for the number "
+    "of pairs compared, since among several comparisons one may differ by chance; read the corrected p, "
+    "in brackets. The three tests look at different things, so their differences may differ too, even in sign: "
+    "the bootstrap at the pixels of all slices together, all repeats at threshold 0.5; the Wilcoxon tests at "
+    "patients or slices one by one, the median models at their chosen thresholds."
+)
+READ_TESTS = (
+    "Bootstrap: patients and repeats are drawn again and again, and all repeats are used at threshold "
+    "0.5. It answers whether one variant is better for patients and repeats like these. This is the "
+    "main answer.",
+    "Wilcoxon over patients: each patient's pooled score by the two median models is one pair. It needs at "
+    "least 6 patients who differ, and says nothing about other repeats.",
+    "Wilcoxon over slices: the paper's test. Slices of one patient resemble each other and are not "
+    "independent, so its p is too small; it is given for comparison with the paper.",
+)
+
+
+def tests(source: Source) -> Iterator[Block]:
+    """The tests of the differences in Dice, and how to read them."""
+    yield comparison_table(source, "Table 2, tests. Differences in Dice between variants", DICE)
+    yield Points("How to read the tests", READ_TESTS)
+
+
+def pairs_of_variants(source: Source) -> list[Row]:
+    """One row of table `comparisons` per pair of variants: the bootstrap of pooled Dice over all test slices."""
+    return source.rows("comparisons", metric="dice", slice_set="all", unit="patient", method="bootstrap")
+
+
+def pair(source: Source, row: Row) -> str:
+    """The two variants in the direction of every difference."""
+    return f"{source.looks[row['variant_a']].label} minus {source.looks[row['variant_b']].label}"
+
+
+def comparison_table(source: Source, title: str, metric: Metric) -> Table:
+    """One row per set of slices and pair, its three tests side by side."""
+    rows = source.rows("comparisons", metric=metric.name, unit="patient", method="bootstrap")
+    rows.sort(key=lambda row: list(SLICE_SETS).index(row["slice_set"]))
+
+    def wilcoxon(row: Row, unit: str) -> Row | None:
+        same = {key: row[key] for key in ("variant_a", "variant_b", "metric", "slice_set")}
+        return source.row("comparisons", **same, unit=unit, method="wilcoxon")
+
+    columns: dict[str, Callable[[Row], Cell | str]] = {
+        "Pair: first minus second": lambda row: pair(source, row),
+        "Slices compared": lambda row: SLICE_SETS[row["slice_set"]],
+        f"Bootstrap: difference in pooled {metric.label} (95 %)": _difference,
+        "Bootstrap p (Holm)": _p_and_holm,
+        "Patients, Wilcoxon: mean difference; pairs": lambda row: _pairs(wilcoxon(row, "patient")),
+        "p (Holm), patients": lambda row: _p_and_holm(wilcoxon(row, "patient")),
+        "Slices, Wilcoxon: mean difference; pairs": lambda row: _pairs(wilcoxon(row, "slice")),
+        "p (Holm), slices": lambda row: _p_and_holm(wilcoxon(row, "slice")),
+    }
+    if source.papers:
+        columns["Published p (slices)"] = lambda row: published_p(row, metric.name)
+    return table(title, with_remark(source, TESTS, PUBLISHED_P), columns, rows)
+
+
+def _difference(row: Row) -> Cell:
+    ends = {"difference_low": row["low"], "difference_high": row["high"]}
+    return interval({**row, **ends}, "difference", signed)
+
+
+def _pairs(row: Row | None) -> Cell:
+    """The mean difference, which may lie the other way from the bootstrap's; how many pairs, and how many differ."""
+    if row is None or row["n_nonzero"] is None:
+        return known(row, "n", whole)
+    return Cell(f"{signed(row['difference'])}; {row['n']}\u00a0pairs, {row['n_nonzero']}\u00a0differ")
+
+
+def _p_and_holm(row: Row | None) -> Cell:
+    if row is None or row["p"] is None:
+        return known(row, "p", p_value)
+    corrected = known(row, "p_holm", p_value)
+    return Cell(f"{p_value(row['p'])} ({corrected.text})".replace("< ", "<\u00a0"), corrected.note)

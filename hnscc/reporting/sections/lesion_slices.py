@@ -1,0 +1,91 @@
+"""The section "Finding the slices with lesion" (Table 3 and Figure 4): which slices the model calls positive."""
+
+from collections.abc import Callable, Iterator
+
+from hnscc.reporting.blocks import Block, Cell, Points, Row, Section, Table, table
+from hnscc.reporting.drawing.outcomes import pixel_counts
+from hnscc.reporting.drawing.style import picture
+from hnscc.reporting.sections.published import NO_MRI, published, with_remark
+from hnscc.reporting.source import Source
+from hnscc.reporting.values import known, pixels, scores, wholes
+from hnscc.study import paper
+
+CONVENTIONS = (
+    "slice: any mark on a positive slice counts as found",
+    "lesion: a mark beside the lesion counts as missed",
+    "overlap (the paper's): a mark beside the lesion counts as a false alarm",
+)
+OUTCOMES = {"tp": "True positive", "tn": "True negative", "fp": "False positive", "fn": "False negative"}
+RATES = ("sensitivity", "specificity", "accuracy")
+
+
+def lesion_slices(source: Source) -> Section:
+    """Table 3, Figure 4 and the lines drawn in it."""
+    return Section("Finding the slices with lesion", tuple(_blocks(source)))
+
+
+def _blocks(source: Source) -> Iterator[Block]:
+    cutoff_px = source.study.evaluation.cutoff_px
+    explained = (
+        f"A slice counts as positive from {cutoff_px} pixels on, in the reference and for the model. "
+        "Misplaced: both marked that much and share no pixel; the three conventions differ in how they "
+        f"count these. Small truths: lesions of 1 to {cutoff_px - 1} pixels, which count as negative. "
+        "Median model at its chosen threshold."
+    )
+    title = "Table 3. Slices with and without lesion, test slices"
+    yield classification_table(source, title, with_remark(source, explained), "test")
+    yield Points("", CONVENTIONS)
+    yield from picture(
+        pixel_counts(source.median_slices, source.rows("regression", split="test"), source.looks, cutoff_px),
+        "fig4_pixels",
+        "Figure 4. Size of the model's outline against size of the reference outline",
+        "One mark per test slice, by its outcome at the cut-off (convention `slice`). On the dotted line "
+        "both sizes are equal. A ring marks a slice on which model and reference share no pixel.",
+        "Scatter of predicted against true pixel counts per variant with regression line",
+    )
+    yield _regression_table(source)
+
+
+def classification_table(source: Source, title: str, explanation: str, *splits: str) -> Table:
+    """One row per variant, split and convention; in the paper's study its own row stands below `overlap`."""
+    columns: dict[str, Callable[[Row], Cell | str]] = {"Variant": source.label}
+    if len(splits) > 1:
+        columns["Slices of"] = lambda row: row["split"]
+    columns["Counted by"] = lambda row: row["convention"]
+    names = OUTCOMES | {"misplaced": "Misplaced", "small_truth": "Small truths"}
+    columns |= {head: wholes(name) for name, head in names.items()}
+    columns |= {name.capitalize(): scores(name) for name in RATES}
+    rows = [row for row in source.tables["classification"] if row["split"] in splits]
+    if source.papers and splits == ("test",):
+        rows = [each for row in rows for each in (row, *published_outcomes(row))]
+    return table(title, explanation, columns, rows)
+
+
+def published_outcomes(row: Row) -> Iterator[Row]:
+    """The paper's Table 3 as a row of ours, values as printed; none but for the convention that it was counted by."""
+    if row["convention"] != "overlap":
+        return
+    found = paper.PUBLISHED.get(row["variant"])
+    values = {name: found and str(getattr(found, name)) for name in OUTCOMES}
+    values |= {name: found and f"{getattr(found, name):.2f}" for name in RATES}
+    reason = "not published" if found else NO_MRI
+    yield (
+        {"variant": row["variant"], "convention": "published", "reason": reason}
+        | dict.fromkeys(("misplaced", "small_truth"))
+        | values
+    )
+
+
+def _regression_table(source: Source) -> Table:
+    columns: dict[str, Callable[[Row], Cell | str]] = {
+        "Variant": source.label,
+        "Slices": wholes("n"),
+        "Slope": scores("slope"),
+        "Intercept (pixels)": lambda row: known(row, "intercept", pixels),
+        "R²": scores("r2"),
+    }
+    if source.papers:
+        columns["Published R²"] = published("r2")
+    explained = "Least squares over all test slices: model's pixels = intercept + slope x reference pixels."
+    rows = source.rows("regression", split="test")
+    return table("Lines of Figure 4", with_remark(source, explained), columns, rows)

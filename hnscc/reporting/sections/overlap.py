@@ -1,0 +1,171 @@
+"""The sections on overlap with the reference: over all test slices together (Table 1), and slice by slice (Table 2)."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from hnscc.reporting.blocks import Block, Cell, Columns, Row, Section, Table, Text, table
+from hnscc.reporting.drawing import repeats as drawing
+from hnscc.reporting.drawing.style import picture
+from hnscc.reporting.sections.comparisons import pairs_of_variants, tests
+from hnscc.reporting.sections.published import published, with_remark
+from hnscc.reporting.source import SLICE_SETS, Source
+from hnscc.reporting.values import DASH, between, interval, known, mean_sd, score, several, whole, wholes
+from hnscc.scores.metrics import metrics_at
+
+SETS_OF_TABLE_2 = ("true_positive", "lesion", "all")
+
+
+# --- Table 1
+
+
+def overlap_of_the_whole_test_set(source: Source) -> Section:
+    """Table 1, and how far repeats and variants lie apart."""
+    return Section("Overlap with the reference: the whole test set", tuple(_whole_test_set(source)))
+
+
+def _whole_test_set(source: Source) -> Iterator[Block]:
+    title = "Table 1. Overlap over all test slices together"
+    yield pooled_table(source, title, with_remark(source, POOLED), "test")
+    yield from picture(
+        drawing.dice_over_repeats(source.tables["trials"], source.looks),
+        "repeats",
+        "How much repeats of the same variant differ",
+        "Every dot is one repeat, a training from another random start (with several folds: one repeat in one "
+        "fold). A difference between variants that is smaller than the spread of the dots can come from "
+        "chance in training.",
+        "Dot plot of test Dice of every repeat per variant with median and quartiles",
+    )
+    yield from picture(
+        drawing.differences(pairs_of_variants(source), source.looks),
+        "differences",
+        "Differences between variants",
+        "Difference of the medians over repeats of the pooled test Dice at 0.5, with its 95 % interval "
+        "from drawing patients and repeats again and again. An interval that includes 0 leaves open "
+        "which variant is better; one that leaves it out is to be read with the corrected p.",
+        "Forest plot of the difference in pooled Dice for every pair of variants",
+    )
+    if len(source.looks) < 2:
+        yield Text("One variant was trained: there is no difference to show.")
+
+
+POOLED = (
+    "Pooled: all pixels of all test slices are counted together, so large lesions weigh more. First comes "
+    "how the score spreads over the repeats of a variant, each at threshold 0.5; then the median model "
+    "alone, at the threshold chosen on the validation slices. Its 95 % interval is a bootstrap over "
+    "patients: how much the score would move with other patients like these, this one model being fixed. "
+    "It does not include the spread over repeats."
+)
+
+
+def pooled_table(source: Source, title: str, explanation: str, *splits: str) -> Table:
+    """The rows of table `pooled` of these splits; published values stand only beside those of the test slices."""
+    columns: dict[str, Callable[[Row], Cell | str]] = {**_first_columns(source, splits), "Repeats": _repeats}
+    metrics = metrics_at("pooled")
+    for metric in metrics:
+        columns[f"{metric.label} over repeats: median (quartiles)"] = _quartiles_of(metric.name)
+    columns["Median model: threshold"] = lambda row: known(row, "threshold", score)
+    for metric in metrics:
+        columns[f"Median model: {metric.label} (95 % over patients)"] = _interval_of(metric.name)
+    if source.papers and splits == ("test",):
+        names = [f"pooled_{metric.name}" for metric in metrics]
+        columns[f"Published: {' / '.join(metric.label for metric in metrics)}"] = published(*names)
+    rows = [row for row in source.tables["pooled"] if row["split"] in splits]
+    return table(title, explanation, columns, rows)
+
+
+def _first_columns(source: Source, splits: Sequence[str]) -> Columns:
+    """The variant, and the split where there are several."""
+    variant: Columns = {"Variant": source.label}
+    return {**variant, "Slices of": lambda row: row["split"]} if len(splits) > 1 else variant
+
+
+def _repeats(row: Row) -> Cell:
+    lost = [several(row[key], key, key) for key in ("failed", "missing") if row[key]]
+    return Cell(whole(row["repeats"]), f"{' and '.join(lost)} of the planned trials" if lost else None)
+
+
+def _quartiles_of(metric: str) -> Callable[[Row], Cell]:
+    def write(row: Row) -> Cell:
+        middle, low, high = (row[f"{metric}_repeats_{key}"] for key in ("median", "q25", "q75"))
+        if middle is None:
+            return Cell(DASH, row["reason"])
+        if row["repeats"] < 2:
+            return Cell(score(middle), "one repeat: no spread")
+        return Cell(f"{score(middle)} {between(score(low), score(high))}")
+
+    return write
+
+
+def _interval_of(metric: str) -> Callable[[Row], Cell]:
+    return lambda row: interval(row, metric)
+
+
+# --- Table 2
+
+
+def overlap_slice_by_slice(source: Source) -> Section:
+    """Table 2, and the tests between variants."""
+    return Section("Overlap slice by slice", tuple(_slice_by_slice(source)))
+
+
+def _slice_by_slice(source: Source) -> Iterator[Block]:
+    title = "Table 2. Overlap slice by slice, test slices"
+    yield per_slice_table(source, title, PER_SLICE, ("test",), SETS_OF_TABLE_2)
+    if source.papers:
+        yield _published_slices_table(source)
+    if len(source.looks) > 1:
+        yield from tests(source)
+
+
+PER_SLICE = (
+    "Each slice is scored by itself, then the mean is taken, so every slice weighs the same. True "
+    "positive slices are those on which both reference and model hold a lesion of the cut-off size or "
+    "more, also where the model's is beside the lesion: this leaves out every missed lesion, so it flatters. "
+    "Slices with lesion count the missed ones "
+    "too. All slices also count those without lesion, where an empty prediction scores 1 and any mark "
+    "scores 0."
+)
+
+
+def per_slice_table(
+    source: Source, title: str, explanation: str, splits: Sequence[str], sets: Sequence[str]
+) -> Table:
+    """The rows of table `per_slice` of these splits and sets of slices."""
+    columns: dict[str, Callable[[Row], Cell | str]] = {
+        **_first_columns(source, splits),
+        "Slices counted": lambda row: SLICE_SETS[row["slice_set"]],
+        "Slices": lambda row: known(row, "n", whole),
+        "of these both empty": lambda row: known(row, "n_empty", whole),
+        "Patients": lambda row: known(row, "patients", whole),
+    }
+    for metric in metrics_at("slice"):
+        columns[f"{metric.label}: mean ± SD"] = _mean_of(metric.name)
+    rows = [row for row in source.tables["per_slice"] if row["split"] in splits and row["slice_set"] in sets]
+    return table(title, explanation, columns, rows)
+
+
+def _mean_of(metric: str) -> Callable[[Row], Cell]:
+    return lambda row: mean_sd(row, metric)
+
+
+def _published_slices_table(source: Source) -> Table:
+    """The reading `as_written` beside the paper's Table 2: like stands beside like."""
+    columns: dict[str, Callable[[Row], Cell | str]] = {
+        "Variant": source.label,
+        "Slices": wholes("n"),
+        "of these both empty": wholes("n_empty"),
+    }
+    for metric in metrics_at("slice"):
+        columns[f"{metric.label}: mean ± SD"] = _mean_of_reading(metric.name)
+        columns[f"Published: {metric.label}"] = published(f"slice_{metric.name}")
+    return table(
+        "Table 2, as the published study counted it",
+        "The reading `as written`, below: median model and threshold chosen on the test slices, and of the true "
+        "positive slices those left out on which model and reference share no pixel.",
+        columns,
+        source.rows("protocol", reading="as_written"),
+    )
+
+
+def _mean_of_reading(metric: str) -> Callable[[Row], Cell]:
+    """Table `protocol` names the mean after the metric alone."""
+    return lambda row: mean_sd({**row, f"{metric}_mean": row[metric]}, metric)

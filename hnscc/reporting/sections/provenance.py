@@ -1,0 +1,110 @@
+"""The section "How this was made": settings, what the variants change, the machine and the programs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hnscc.reporting.blocks import Block, Points, Section, Text
+from hnscc.reporting.source import Source
+from hnscc.reporting.values import duration, listed, several
+from hnscc.study import paper
+from hnscc.study.identity import differences
+from hnscc.study.schema import Study
+from hnscc.training.provenance import read_invocations
+from hnscc.training.records import read_record
+
+
+def provenance(source: Source) -> Section:
+    """How the report was made. Raises InputError where provenance.json is damaged."""
+    return Section("How this was made", tuple(_blocks(source)))
+
+
+def _blocks(source: Source) -> Iterator[Block]:
+    study = source.study
+    yield Points("The study", tuple(_settings(source)))
+    changed = paper.departures(study)
+    yield Points(f"Settings that differ from the preset `{study.protocol}`", tuple(changed) or ("none",))
+    yield Points("What the variants change", tuple(_variants(source)))
+    yield Points("The machine and the programs", tuple(_machine(source)))
+    yield Text(f"Published study: {paper.CITATION}")
+
+
+def repeats_planned(study: Study) -> str:
+    """Write `50 repeats`, or of a study that stops once it knows the median well enough, by what rule."""
+    rule = study.repeats
+    if isinstance(rule, int):
+        return several(rule, "repeat")
+    return (
+        f"at most {rule.max} repeats, fewer where the 95 % interval of the median of their pooled test Dice reached "
+        f"{rule.until:g} or less to either side"
+    )
+
+
+def _settings(source: Source) -> Iterator[str]:
+    study, training = source.study, source.study.training
+    folds = "hold-out (one split)" if study.split.folds == 1 else f"{study.split.folds} folds"
+    repeats = repeats_planned(study)
+    yield f"name `{study.name}`, preset `{study.protocol}`, seed {study.seed}, {repeats}, {folds}"
+    most = study.sampling.max_positive
+    positives = "all positive slices" if most is None else f"at most {most} positive slices"
+    negatives = f"negatives from `{study.sampling.negatives}`, {study.sampling.ratio:g} for each positive"
+    yield f"sampling: {positives}, {negatives}"
+    network = ", ".join(
+        f"{key} {value}" for key, value in training.network.model_dump().items() if value is not None
+    )
+    yield (
+        f"network: {network}; {training.loss}, learning rate {training.learning_rate:g}, batch "
+        f"{training.batch_size}, at most {training.epochs} epochs, patience {training.patience}, monitor "
+        f"`{training.monitor}`"
+    )
+    yield f"cut-off {study.evaluation.cutoff_px} pixels; {study.evaluation.bootstraps} bootstrap draws"
+
+
+def _variants(source: Source) -> Iterator[str]:
+    base = source.study.model_dump(mode="json")
+    for name, variant in base["variants"].items():
+        keys = ("augmentation", "training")
+        changed = list(differences({key: base[key] for key in keys}, {key: variant[key] for key in keys}))
+        images = listed(variant["modalities"])
+        yield f"{source.looks[name].label} (`{name}`): images {images}" + "".join(
+            f"; {each}" for each in changed
+        )
+
+
+def _machine(source: Source) -> Iterator[str]:
+    seconds = sum(row["seconds"] or 0.0 for row in source.tables["trials"])
+    yield f"training time, all repeats added up: {duration(seconds)}"
+    for name, values in _facts(source).items():
+        yield f"{name}: {', '.join(values)}"
+
+
+def _facts(source: Source) -> dict[str, list[str]]:
+    """What provenance.json and the completed trials' records say of machine and programs; each value once."""
+    trials = [row["trial_id"] for row in source.tables["trials"] if row["status"] == "completed"]
+    records = [record for trial in trials if (record := read_record(source.run.trial(trial)))]
+    invocations = read_invocations(source.run)
+    facts: dict[str, list[Any]] = {
+        "device": [record.device for record in records],
+        "precision": [record.precision for record in records],
+        "threads per training": [record.threads for record in records],
+        "hardware": [_in_words(each.get("hardware", {})) for each in invocations],
+        "commit": [each.get("commit") for each in invocations],
+        "started": [each.get("started") for each in invocations],
+        "versions": _versions(
+            [*(each.get("versions", {}) for each in invocations), *(each.versions for each in records)]
+        ),
+    }
+    return {name: each for name, values in facts.items() if (each := _once(values))}
+
+
+def _in_words(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _versions(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Each library with its version, or with all of them where invocations differ."""
+    pairs = {(name, str(version)) for each in found for name, version in each.items()}
+    return [f"{name} {version}" for name, version in sorted(pairs)]
+
+
+def _once(values: Sequence[Any]) -> list[str]:
+    return list(dict.fromkeys(str(value) for value in values if value not in (None, "")))

@@ -1,0 +1,101 @@
+"""What the published study and others reported: their values beside the study's own, and the section "Other studies".
+
+The values are those of `hnscc.study.paper`; they stand only beside the paper's own study (`Source.papers`).
+"""
+
+from collections.abc import Callable
+
+from hnscc.reporting.blocks import Cell, Row, Section, Table, table
+from hnscc.reporting.sections.patients import split_counts
+from hnscc.reporting.source import Source
+from hnscc.reporting.values import DASH, known, number_range, score
+from hnscc.study import paper
+
+NO_MRI = "the paper's MRI model did not yield segmentation results"
+CHOSEN_ON_TEST = (
+    "The published model and threshold were chosen on the test slices; like stands beside like in "
+    "the reading `as written`, below."
+)
+PUBLISHED_P = (
+    "The published p compare models and thresholds chosen on the test slices, over true positive slices without "
+    "those on which model and reference share no pixel; here these are otherwise chosen and counted."
+)
+METRICS_OF_P = ("dice", "jaccard")  # the order of a pair's two p in `paper.PUBLISHED_P`
+
+
+def with_remark(source: Source, text: str, remark: str = CHOSEN_ON_TEST) -> str:
+    """The text, followed by the remark where published values stand beside it."""
+    return f"{text} {remark}" if source.papers else text
+
+
+def published(*names: str) -> Callable[[Row], Cell | str]:
+    """What writes the paper's values of a row's variant, with a slash between them."""
+
+    def write(row: Row) -> Cell | str:
+        if row["variant"] not in paper.PUBLISHED:
+            return Cell(DASH, NO_MRI)
+        values = [getattr(paper.PUBLISHED[row["variant"]], name, None) for name in names]
+        found = [_printed(value) for value in values if value is not None]
+        return " / ".join(found) if len(found) == len(values) else Cell(DASH, "not published")
+
+    return write
+
+
+def _printed(value: float | int | tuple[float, float]) -> str:
+    if isinstance(value, tuple):
+        return f"{value[0]:.2f} ± {value[1]:.2f}"
+    return f"{value:d}" if isinstance(value, int) else f"{value:.2f}"
+
+
+def published_p(row: Row, metric: str) -> str:
+    """The paper's p of a row of table `comparisons`, or nothing where it gives none."""
+    found = paper.PUBLISHED_P.get(frozenset({row["variant_a"], row["variant_b"]}))
+    if found is None or row["slice_set"] != "true_positive" or metric not in METRICS_OF_P:
+        return ""
+    return f"{found[METRICS_OF_P.index(metric)]:.3f}"
+
+
+def other_studies(source: Source) -> Section:
+    """Mean Dice in other studies, and in this one."""
+    return Section("Other studies", (_literature_table(source),))
+
+
+def _literature_table(source: Source) -> Table:
+    """Table 4 lists other studies, and a row for each variant of this one."""
+    others = [*paper.LITERATURE, *([paper.THE_PAPER] if source.papers else [])]
+    return table(
+        "Table 4. Mean Dice in other studies",
+        "Mean Dice of the true positive test slices here, by the reading `as written`, which is how the "
+        "published study counted it (median model and threshold chosen on the test slices, which flatters); the others "
+        "counted in their own ways, on other patients, so the numbers are not strictly comparable. "
+        "Numbers of patients as tabulated by Liedes et al. 2023; Guo et al. gave a median.",
+        {
+            "Study": lambda row: str(row["study"]),
+            "Modalities": lambda row: _modalities(source, row),
+            "Patients: training": lambda row: str(row["train"]),
+            "validation": lambda row: str(row["validation"]),
+            "test": lambda row: str(row["test"]),
+            "Mean Dice": lambda row: (
+                known(row["own"], "dice", score) if "own" in row else f"{row['dice']:.2f}"
+            ),
+        },
+        [*(vars(each) for each in others), *_own_rows(source)],
+    )
+
+
+def _own_rows(source: Source) -> list[Row]:
+    counts = list(split_counts(source))
+    sizes = {
+        split: number_range([row["patients"] for row in counts if row["split"] == split])
+        for split in ("train", "validation", "test")
+    }
+    return [
+        {"study": f"this study: {source.label(row)}", "own": row, **sizes}
+        for row in source.rows("protocol", reading="as_written")
+    ]
+
+
+def _modalities(source: Source, row: Row) -> str:
+    if "own" not in row:
+        return str(row["modality"])
+    return "-".join(each.upper() for each in source.study.variants[row["own"]["variant"]].modalities)

@@ -1,0 +1,102 @@
+"""The section "The same predictions read in three ways": as the paper says, as its code does, and corrected."""
+
+from collections.abc import Callable, Iterator
+
+from hnscc.reporting.blocks import Block, Cell, Points, Row, Section, Table, Text, table
+from hnscc.reporting.sections.lesion_slices import OUTCOMES, RATES, published_outcomes
+from hnscc.reporting.sections.published import NO_MRI
+from hnscc.reporting.source import SLICE_SETS, Source
+from hnscc.reporting.values import DASH, known, scores, wholes
+from hnscc.scores.metrics import metrics_at
+from hnscc.study import paper
+
+READINGS = {
+    "as_written": "as written",
+    "published": "published",
+    "as_coded": "as coded",
+    "corrected": "corrected",
+}
+READ_THREE_WAYS = (
+    "The published study leaves choices open, and its authors' code sometimes differs from its text. As written: "
+    "what the paper says. As coded: what its code does. Corrected: nothing is chosen on the test slices. The first "
+    "two choose the median model and the threshold on the very slices that are scored, and leave missed lesions out "
+    "of the mean: their scores look better than new patients would see."
+)
+
+
+def readings(source: Source) -> Section:
+    """The three readings side by side, and what of the authors' code is not reproduced."""
+    return Section("The same predictions read in three ways", tuple(_blocks(source)))
+
+
+def _blocks(source: Source) -> Iterator[Block]:
+    yield Text(
+        f"{READ_THREE_WAYS} All three are read from the same repeats, by the preset `{source.study.protocol}`."
+    )
+    yield _overlap_table(source)
+    yield _outcome_table(source)
+    yield Points("Of `as coded`, not reproduced in training", paper.NOT_REPRODUCED_IN_TRAINING)
+    yield Points(
+        "Of `as coded`, not reproduced when the scans were prepared", paper.NOT_REPRODUCED_IN_PREPARATION
+    )
+
+
+def _overlap_table(source: Source) -> Table:
+    columns: dict[str, Callable[[Row], Cell | str]] = {
+        "Variant": source.label,
+        "Reading": lambda row: READINGS[row["reading"]],
+        "Model and threshold chosen on": _chosen_on,
+        "Threshold": scores("threshold"),
+        **{f"Pooled {metric.label}": scores(f"pooled_{metric.name}") for metric in metrics_at("pooled")},
+        "Mean over": _mean_over,
+        "at threshold": scores("slice_threshold"),
+        "Slices": wholes("n"),
+        **{f"Mean {metric.label}": scores(metric.name) for metric in metrics_at("slice")},
+    }
+    if source.papers:
+        columns["Published: pooled Dice / mean Dice"] = _published_dice
+    title = "The three readings side by side: overlap, test slices"
+    return table(title, "", columns, source.tables["protocol"])
+
+
+def _chosen_on(row: Row) -> str:
+    model, threshold = str(row["median_on"]), str(row["threshold_on"])
+    return model if model == threshold else f"{model}, {threshold}"
+
+
+def _mean_over(row: Row) -> str:
+    """True positives are by the reading's convention: the paper's leaves out those of Table 2 that are misplaced."""
+    beside = row["slice_set"] == "true_positive" and row["convention"] != "slice"
+    return SLICE_SETS[row["slice_set"]] + (", misplaced ones left out" if beside else "")
+
+
+def _published_dice(row: Row) -> Cell | str:
+    if row["reading"] != "as_written":
+        return ""
+    if row["variant"] not in paper.PUBLISHED:
+        return Cell(DASH, NO_MRI)
+    found = paper.PUBLISHED[row["variant"]]
+    return f"{found.pooled_dice:.2f} / {found.slice_dice[0]:.2f}"
+
+
+def _outcome_table(source: Source) -> Table:
+    columns: dict[str, Callable[[Row], Cell | str]] = {
+        "Variant": source.label,
+        "Reading": lambda row: READINGS[row["reading"]],
+        "Counted by": lambda row: row["convention"],
+        **{head: wholes(name) for name, head in OUTCOMES.items()},
+        **{name.capitalize(): scores(name) for name in RATES},
+        "Median model": lambda row: known(row, "trial_ids", str),
+    }
+    rows = source.tables["protocol"]
+    if source.papers:
+        rows = [each for row in rows for each in (row, *_published_row(row))]
+    title = "The three readings side by side: slices with and without lesion"
+    return table(title, "", columns, rows)
+
+
+def _published_row(row: Row) -> Iterator[Row]:
+    """The paper's Table 3 stands below the reading that it was made by."""
+    if row["reading"] == "as_written":
+        for each in published_outcomes(row):
+            yield each | {"reading": "published", "convention": "overlap", "trial_ids": None}

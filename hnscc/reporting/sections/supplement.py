@@ -1,0 +1,40 @@
+"""The section "Supplement" holds tables S1 to S5: further splits, sets of slices and metrics of Tables 1 to 3."""
+
+from collections.abc import Iterator
+
+from hnscc.reporting.blocks import Block, Section
+from hnscc.reporting.sections.comparisons import comparison_table
+from hnscc.reporting.sections.lesion_slices import classification_table
+from hnscc.reporting.sections.overlap import SETS_OF_TABLE_2, per_slice_table, pooled_table
+from hnscc.reporting.source import Source
+from hnscc.scores.metrics import DICE, METRICS
+
+LEARNT = "Scores on slices that the model learned from or was chosen by say nothing about new patients."
+
+
+def supplement(source: Source) -> Section:
+    """What Tables 1 to 3 leave out."""
+    return Section("Supplement", tuple(_tables(source)))
+
+
+def _tables(source: Source) -> Iterator[Block]:
+    other = ("train", "validation")
+    yield per_slice_table(
+        source,
+        "Table S1. Overlap slice by slice, true negatives, false positives and false negatives included",
+        "Like Table 2, over all test slices.",
+        ("test",),
+        ("all",),
+    )
+    yield pooled_table(source, "Table S2. Like Table 1, on training and validation slices", LEARNT, *other)
+    title = "Table S3. Like Table 2, on training and validation slices"
+    yield per_slice_table(source, title, LEARNT, other, SETS_OF_TABLE_2)
+    title = "Table S4. Like Table 3, on training and validation slices"
+    yield classification_table(source, title, LEARNT, *other)
+    if len(source.looks) > 1:
+        others = [
+            metric for metric in METRICS.values() if metric != DICE
+        ]  # whose table stands beside Table 2
+        for number, metric in enumerate(others, start=5):
+            title = f"Table S{number}. Differences in {metric.label} between variants, test slices"
+            yield comparison_table(source, title, metric)

@@ -1,0 +1,81 @@
+"""What may be said of the difference between two variants: the point "Differences in test Dice" of "In brief"."""
+
+from collections.abc import Iterator
+
+from hnscc.reporting.blocks import Row
+from hnscc.reporting.sections.comparisons import pair, pairs_of_variants
+from hnscc.reporting.sections.patients import lesion_patients
+from hnscc.reporting.source import Source
+from hnscc.reporting.values import p_value, signed
+from hnscc.scores.paired_tests import FEWEST_PAIRS
+
+SURE = 0.05  # a corrected p below it counts as sure
+ONE_EACH = "only one repeat each: no interval; set `repeats: 2` or more"
+VERDICTS = {
+    "clear": "the difference holds up, for patients and repeats like these.",
+    "suggestive": "a hint, which does not hold up once corrected for the number of comparisons.",
+    "few": "so few patients with lesion cannot tell.",
+    "untested": "the interval leaves out 0, but there is no test.",
+    "open": "no difference is shown, since the interval includes 0.",
+    "lone": "without an interval this says little.",
+    "none": "not comparable.",
+}
+
+
+def compared(source: Source) -> Iterator[str]:
+    """Say of each pair what its difference in pooled test Dice over all repeats allows; the best two come first."""
+    lesion, best = lesion_patients(source), _best_two(source)
+    found = set()
+    for row in sorted(
+        pairs_of_variants(source), key=lambda row: {row["variant_a"], row["variant_b"]} != best
+    ):
+        found.add(verdict(row, lesion))
+        yield f"{_difference(source, row)}: {_higher(source, row)}{VERDICTS[verdict(row, lesion)]}"
+    if "open" in found:
+        yield "Where no difference is shown there may be one all the same: the interval says how large."
+
+
+def _best_two(source: Source) -> set[str]:
+    """The two variants whose repeats have the highest median test Dice."""
+    rows = [row for row in source.rows("pooled", split="test") if row["dice_repeats_median"] is not None]
+    rows.sort(key=lambda row: row["dice_repeats_median"], reverse=True)
+    return {row["variant"] for row in rows[:2]}
+
+
+def verdict(row: Row, lesion: int) -> str:
+    """What a bootstrapped difference allows to say: one of the names of VERDICTS.
+
+    `row` is of table `comparisons`, `lesion` the number of test patients with lesion.
+    """
+    if row["difference"] is None:
+        return "none"
+    if lesion < FEWEST_PAIRS:
+        return "few"
+    if row["low"] is None:
+        return "lone"
+    if row["low"] <= 0 <= row["high"]:
+        return "open"
+    if row["p_holm"] is None:
+        return "untested"
+    return "clear" if row["p_holm"] < SURE else "suggestive"
+
+
+def _higher(source: Source, row: Row) -> str:
+    """Which of the pair scored higher, in words."""
+    if row["difference"] is None:
+        return ""
+    if signed(row["difference"]) == signed(0.0):
+        return "both scored the same; "
+    better = row["variant_a"] if row["difference"] > 0 else row["variant_b"]
+    return f"{source.looks[better].label} scored higher; "
+
+
+def _difference(source: Source, row: Row) -> str:
+    """The difference in the direction of the tables, first minus second, its interval and the corrected p."""
+    name, value, low, high = pair(source, row), row["difference"], row["low"], row["high"]
+    if value is None:
+        return f"{name} ({row['reason']})"
+    if low is None:
+        return f"{name} {signed(value)} ({ONE_EACH if source.study.most_repeats == 1 else row['reason']})"
+    p = row["reason"] if row["p_holm"] is None else f"p {p_value(row['p_holm'])} after Holm"
+    return f"{name} {signed(value)} (95 % interval {signed(low)} to {signed(high)}; {p})"

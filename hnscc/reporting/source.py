@@ -1,0 +1,103 @@
+"""What a study's report is made from: the rows of its tables, the study, and what each variant is called."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hnscc.aggregation.query import read_table
+from hnscc.aggregation.results import read_split
+from hnscc.reporting.blocks import Row
+from hnscc.reporting.drawing.style import Looks, looks_of
+from hnscc.scores.counts import HALF
+from hnscc.study import paper
+from hnscc.study.loading import load_study
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.schema import Study
+
+TABLES = (
+    "cohort",
+    "trials",
+    "pooled",
+    "per_slice",
+    "comparisons",
+    "classification",
+    "regression",
+    "protocol",
+)
+SLICE_SETS = {
+    "true_positive": "true positive slices",
+    "lesion": "slices with lesion",
+    "all": "all slices",
+    "partial": "slices whose Dice is neither 0 nor 1",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """What every section reads.
+
+    `tables` holds the rows of the smaller tables by name, `median_slices` the test rows of table `slices` that belong
+    to the median models. `looks` gives each variant its label and colour, in the study's order. `warnings` are what
+    the folds' splits warn of, as pairs of fold and text.
+    """
+
+    run: RunFolder
+    study: Study
+    tables: Mapping[str, Sequence[Row]]
+    median_slices: Sequence[Row]
+    looks: Looks
+    warnings: Sequence[tuple[int, str]]
+
+    def rows(self, name: str, **values: Any) -> list[Row]:
+        """The rows of a table whose columns have these values."""
+        return [row for row in self.tables[name] if all(row[key] == value for key, value in values.items())]
+
+    def row(self, name: str, **values: Any) -> Row | None:
+        """The first row of a table whose columns have these values, or None."""
+        return next(iter(self.rows(name, **values)), None)
+
+    @property
+    def papers(self) -> bool:
+        """Whether published values may stand beside the study's own."""
+        return paper.is_papers_study(self.study)
+
+    def label(self, row: Row) -> str:
+        """What the row's variant is called."""
+        return self.looks[row["variant"]].label
+
+
+def read_source(run: RunFolder) -> Source:
+    """Read what the report is made from.
+
+    Raises InputError where the study, a table or a fold's split.json cannot be read.
+    """
+    study = load_study(run.study)
+    looks = looks_of({name: paper.label(name, variant) for name, variant in study.variants.items()})
+    tables = {name: read_table(run, name).to_pylist() for name in TABLES}
+    return Source(run, study, tables, _median_slices(run, tables["trials"]), looks, _warnings(run, study))
+
+
+def _warnings(run: RunFolder, study: Study) -> list[tuple[int, str]]:
+    folds = range(study.split.folds)
+    return [(fold, warning) for fold in folds for warning in read_split(run, fold)["warnings"]]
+
+
+def _median_slices(run: RunFolder, trials: Sequence[Row]) -> list[Row]:
+    """The median models' test rows of table `slices`: at the chosen threshold, or at 0.5 where none is chosen."""
+    medians = [row["trial_id"] for row in trials if row["is_median"]]
+    rows = read_table(run, "slices")
+    wanted = pc.and_(
+        pc.is_in(rows["trial_id"], pa.array(medians, pa.string())), pc.equal(rows["split"], "test")
+    )
+    chosen = {
+        (row["variant"], row["fold"]): row["threshold"]
+        for row in read_table(run, "thresholds").filter(pc.field("chosen")).to_pylist()
+    }
+    return [
+        row
+        for row in rows.filter(wanted).to_pylist()
+        if row["threshold"] == chosen.get((row["variant"], row["fold"]), HALF / 1000)
+    ]

@@ -1,0 +1,110 @@
+"""How a report writes a value: decimals, signs, intervals, counts and lists of names.
+
+A value that does not exist is an en dash, and its reason becomes the cell's note. Minus signs are real ones (U+2212).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hnscc.reporting.blocks import Cell, Row
+
+DASH = "–"
+
+
+def score(value: float) -> str:
+    """Write a Dice, Jaccard, share or slope with three decimals."""
+    return f"{value:.3f}".replace("-", "−")
+
+
+def pixels(value: float) -> str:
+    """Write a number of pixels that need not be whole with one decimal."""
+    return f"{value:.1f}".replace("-", "−")
+
+
+def whole(value: int) -> str:
+    """Write a count; raises ValueError for a number that is not an integer."""
+    return f"{value:d}"
+
+
+def signed(value: float) -> str:
+    """Write a difference with three decimals and its sign, and 0.000 without one."""
+    written = f"{value:+.3f}".replace("-", "−")
+    return "0.000" if written in ("+0.000", "−0.000") else written
+
+
+def between(low: str, high: str) -> str:
+    """Write an interval in brackets, which no line break divides."""
+    return f"({low} to {high})".replace(" ", "\u00a0")
+
+
+def p_value(value: float) -> str:
+    """Write a p with three decimals, or that it is smaller than they can show."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time in the largest two of hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def several(count: int, one: str, many: str | None = None) -> str:
+    """Write a count with its noun: `1 patient`, `2 patients`."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Write names in a row: `a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def number_range(values: Sequence[int]) -> str:
+    """Write one number where all are the same, else the least and the most."""
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+# --- cells of a table's row
+
+
+def known(row: Row | None, column: str, write: Callable[[Any], str]) -> Cell:
+    """The row's value as `write` writes it, or a dash with the row's reason."""
+    if row is None:
+        return Cell(DASH, "not in the tables")
+    if row[column] is None:
+        return Cell(DASH, row.get("reason") or "not defined")
+    return Cell(write(row[column]))
+
+
+def wholes(column: str) -> Callable[[Row], Cell]:
+    """What writes a column of counts."""
+    return lambda row: known(row, column, str)
+
+
+def scores(column: str) -> Callable[[Row], Cell]:
+    """What writes a column of scores; published ones come as they were printed, with fewer decimals than ours."""
+    return lambda row: known(row, column, lambda value: value if isinstance(value, str) else score(value))
+
+
+def interval(row: Row, name: str, write: Callable[[float], str] = score) -> Cell:
+    """A value with its interval (columns `name`, `name_low` and `name_high`); where the interval does not exist, the
+    value stands alone and the note says why."""
+    value, low, high = (row[key] for key in (name, f"{name}_low", f"{name}_high"))
+    if value is None:
+        return Cell(DASH, row["reason"])
+    if low is None:
+        return Cell(f"{write(value)} ({DASH})", row["reason"])
+    return Cell(f"{write(value)} {between(write(low), write(high))}")
+
+
+def mean_sd(row: Row, name: str) -> Cell:
+    """A mean with its standard deviation (columns `name_mean` and `name_sd`)."""
+    mean, sd = row[f"{name}_mean"], row[f"{name}_sd"]
+    if mean is None:
+        return Cell(DASH, row["reason"])
+    if sd is None:
+        return Cell(f"{score(mean)} ± {DASH}", row["reason"])
+    return Cell(f"{score(mean)} ± {score(sd)}")

@@ -1,0 +1,132 @@
+"""The ledger of a race: what was proposed and trained, who has left, what each has scored and what it has cost.
+
+It decides nothing: the rules are those of `race`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+
+import numpy as np
+
+from hnscc.scores.paired_tests import Paired, paired_t
+from hnscc.searching.curves import Curve, Key
+from hnscc.study.ranges import Setting
+from hnscc.study.search_schema import Budget
+
+UNLIMITED = 10**9
+
+
+@dataclass
+class Ledger:
+    """What has happened so far, by configuration (counted from 0) and repeat.
+
+    `epochs` are those of a whole training. `left` holds the configurations that have left the race, with how (stopped,
+    failed or dismissed), `rounds` the last round that each ran in, 0 being its first repeats.
+    """
+
+    epochs: int
+    configurations: list[Setting] = field(default_factory=list)
+    curves: dict[Key, Curve] = field(default_factory=dict)
+    left: dict[int, str] = field(default_factory=dict)
+    rounds: dict[int, int] = field(default_factory=dict)
+
+    def note_failures(self, members: Sequence[int]) -> None:
+        """Take those of `members` out of the race of which a training failed."""
+        for (c, _), curve in self.curves.items():
+            if curve.failed and c in members:
+                self.left.setdefault(c, "failed")
+
+    # --- scores
+
+    def repeats(self, c: int) -> int:
+        """How many repeats of a configuration were trained to their end, counted from the first without a gap."""
+        n = 0
+        while (curve := self.curves.get((c, n))) and curve.ended and not curve.failed:
+            n += 1
+        return n
+
+    def scores(self, c: int) -> list[float]:
+        """The best validation score of each of these repeats."""
+        return [self.curves[c, r].best() for r in range(self.repeats(c))]
+
+    def score(self, c: int) -> float:
+        """Their mean; raises StatisticsError where there is no repeat."""
+        return fmean(self.scores(c))
+
+    def shown(self, c: int) -> float:
+        """The mean of whatever its repeats have shown, to learn from: also of one that was stopped; 0 if one failed."""
+        if self.left.get(c) == "failed":
+            return 0.0
+        return fmean([curve.best() for (each, _), curve in self.curves.items() if each == c] or [0.0])
+
+    def reaching(self, epoch: int, repeats: int) -> dict[int, list[Curve]]:
+        """The first `repeats` of each configuration, failed ones apart, all of which were trained up to an epoch or
+        ended by themselves before."""
+        found = {}
+        for c in range(len(self.configurations)):
+            own = [self.curves.get((c, r)) for r in range(repeats)]
+            curves = [
+                each for each in own if each and each.scores and (each.ended or len(each.scores) >= epoch)
+            ]
+            if len(curves) == len(own) and self.left.get(c) != "failed":
+                found[c] = curves
+        return found
+
+    def racing(self) -> list[int]:
+        """Those still in the race that were trained to the end, ranked."""
+        every = range(len(self.configurations))
+        return self.ranked([c for c in every if c not in self.left and self.repeats(c)])
+
+    def ranked(self, members: Sequence[int]) -> list[int]:
+        """Best first: more repeats before a higher score (a lucky first repeat is no lead), ties in their order."""
+        return sorted(members, key=lambda c: (-self.repeats(c), -self.score(c), c))
+
+    def tests(self, running: Sequence[int]) -> dict[int, Paired]:
+        """Test each configuration against the first of `running`, over the repeats that both have.
+
+        The variance is that of all of `running` with as many repeats; see `paired_t`.
+        """
+        leader, *others = running
+        tests = {}
+        for c in others:
+            n = self.repeats(c)
+            block = [each for each in running if self.repeats(each) >= n]
+            scores = np.array([self.scores(each)[:n] for each in block])
+            tests[c] = paired_t(scores, block.index(leader), block.index(c))
+        return tests
+
+    # --- what has been spent
+
+    def affordable(self, budget: Budget, side_by_side: float, running: Sequence[int] = ()) -> int:
+        """How many more whole trainings the budget takes, at the price of those of `running` so far (of all, if none
+        is named). `side_by_side` trials run at once, for a budget of hours."""
+        whole = [
+            each
+            for (c, _), each in self.curves.items()
+            if each.ended and not each.failed and (not running or c in running)
+        ]
+        left = [self._left_of(budget.trials, self._of_a_training, whole, 1.0)]
+        if budget.hours is not None:
+            seconds = budget.hours * 3600 * side_by_side
+            left.append(self._left_of(seconds, lambda curve: curve.seconds, whole))
+        if budget.gpu_hours is not None:
+            seconds = budget.gpu_hours * 3600
+            left.append(self._left_of(seconds, lambda curve: curve.seconds * curve.gpus, whole))
+        return max(0, min(left))
+
+    def _of_a_training(self, curve: Curve) -> float:
+        return len(curve.scores) / self.epochs
+
+    def _left_of(
+        self, limit: float | None, cost: Callable[[Curve], float], whole: Sequence[Curve], unknown: float = 0
+    ) -> int:
+        """How many trainings one limit still takes; `unknown` is the price before any training is whole."""
+        if limit is None:
+            return UNLIMITED
+        price = fmean(map(cost, whole)) if whole else unknown
+        rest = limit - sum(map(cost, self.curves.values()))
+        if rest <= 0:
+            return 0
+        # A hair's breadth of rounding must not cost a training.
+        return int(rest / price + 1e-9) if price else UNLIMITED

@@ -1,0 +1,197 @@
+"""A search's run folder -> report.html, report.md and figures/: what was tried, what was found, how sure it is."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from matplotlib.figure import Figure
+
+from hnscc.aggregation.query import read_table
+from hnscc.reporting.blocks import Block, Cell, Picture, Points, Row, Section, Text, table
+from hnscc.reporting.drawing.style import picture
+from hnscc.reporting.pages import write_pages
+from hnscc.reporting.values import DASH, between, duration, listed, p_value, score, several, signed, whole
+from hnscc.searching.figures import (
+    budget_figure,
+    configurations_figure,
+    importance_figure,
+    settings_figure,
+    written,
+)
+from hnscc.searching.race import Race
+from hnscc.searching.results import columns_of, rules_of
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.schema import Study
+from hnscc.study.search_schema import Range
+from hnscc.training.provenance import read_invocations
+
+FIGURES = ("configurations", "settings", "importance", "budget")
+
+
+def write_search_report(folder: RunFolder, study: Study, race: Race) -> None:
+    """Write figures/*.png and *.svg, report.md and report.html of a search whose tables are written.
+
+    `study` has the configurations as its variants; `race` is over. Raises InputError where a table or provenance.json
+    cannot be read.
+    """
+    rows = read_table(folder, "configurations").to_pylist()
+    write_pages(folder, f"Report of the search {study.name}", _sections(folder, study, race, rows), FIGURES)
+
+
+def _sections(folder: RunFolder, study: Study, race: Race, rows: list[Row]) -> list[Section]:
+    overview, spent = tuple(_overview(race, rows)), tuple(_budget(race, rows))
+    by_setting = tuple(_by_setting(study, rows))
+    nothing = () if overview or by_setting or spent else (Text("Nothing to draw."),)
+    return [
+        Section("What was found", (_findings(study, rows),)),
+        Section("Configurations", (*overview, _table(study, rows))),
+        Section("Settings", (*by_setting, *nothing)),
+        Section("How the budget was spent", (*spent, _spent(study, race, rows))),
+        Section("How this was made", (_made(folder, study),)),
+    ]
+
+
+def _findings(study: Study, rows: Sequence[Row]) -> Points:
+    if not rows or rows[0]["place"] != "winner":
+        return Points("", ("No configuration was trained to its end.",))
+    winner, *others = rows
+    low, high = winner["score_low"], winner["score_high"]
+    interval = "" if low is None else " " + between(score(low), score(high))
+    beside = [row["configuration"] for row in others if row["place"] == "not_distinguished"]
+    written = [row["configuration"] for row in others if row["written"]]
+    tried, repeats = several(len(rows), "configuration"), several(winner["repeats"], "repeat")
+    fresh = f"beside {listed(written)}, all" if written else ""
+    items = (
+        f"The winner of {tried} is {winner['configuration']}: {_settings(study, winner)}.",
+        f"Its validation soft Jaccard is {score(winner['score'])}{interval} over {repeats}. "
+        "The best of many looks better than it is: expect a little less from fresh repeats.",
+        f"{_not_told(beside)} Whoever was not trained often enough is not called worse.",
+        "All scores are of the validation patients. No slice of a test patient was read.",
+        " ".join(f"winners.yaml trains the winner {fresh} on fresh seeds, and opens the test set.".split()),
+    )
+    return Points("", items)
+
+
+def _not_told(beside: Sequence[str]) -> str:
+    if not beside:
+        return "None of the others is left: they were found worse, set aside, stopped, or failed."
+    verb = "is" if len(beside) == 1 else "are"
+    return f"{listed(beside)} {verb} not distinguished from it by the paired tests."
+
+
+def _settings(study: Study, row: Row) -> str:
+    return ", ".join(f"`{path}` {written(row[column])}" for path, column in columns_of(study).items())
+
+
+def _p(row: Row) -> Cell:
+    value = row["p_worse"]
+    return Cell(DASH, "the winner, or too few pairs") if value is None else Cell(p_value(value))
+
+
+def _with_interval(row: Row, name: str, write: Callable[[float], str]) -> Cell:
+    value, low, high = (row[column] for column in (name, f"{name}_low", f"{name}_high"))
+    if value is None:
+        return Cell(DASH, row["reason"] or "the winner")
+    return Cell(write(value) + ("" if low is None else " " + between(write(low), write(high))))
+
+
+def _table(study: Study, rows: Sequence[Row]) -> Block:
+    columns: dict[str, Callable[[Row], Cell | str]] = {
+        "Configuration": lambda row: row["configuration"],
+        "Place": lambda row: row["place"].replace("_", " "),
+        "Repeats": lambda row: whole(row["repeats"]),
+        "Score (95 %)": lambda row: _with_interval(row, "score", score),
+        "Behind the winner (95 %)": lambda row: _with_interval(row, "behind", signed),
+        "p": _p,
+    }
+    columns |= {column: _setting(column) for column in columns_of(study).values()}
+    return table(
+        "Every configuration",
+        "Score: mean over repeats of the best validation soft Jaccard, with its t interval. Behind: the winner's score "
+        "less this one's over the repeats that both have, which share their seeds; interval and p (one-sided) are not "
+        f"corrected. The tests of the whole search, over {several(len(rows), 'configuration')}, dismiss the best one "
+        f"with a probability of at most {rules_of(study).level:g}.",
+        columns,
+        rows,
+    )
+
+
+def _setting(column: str) -> Callable[[Row], str]:
+    return lambda row: written(row[column])
+
+
+def _spent(study: Study, race: Race, rows: Sequence[Row]) -> Points:
+    epochs = sum(row["epochs"] for row in rows)
+    seconds = sum(row["seconds"] for row in rows)
+    budget = rules_of(study).budget.model_dump(exclude_none=True)
+    limits = [f"{value:g} {name.replace('_', ' ')}" for name, value in budget.items()]
+    items = [
+        f"Budget: {listed(limits)}.",
+        f"Spent: {several(sum(row['trials'] for row in rows), 'training')}, {several(epochs, 'epoch')} "
+        f"({epochs / race.epochs:.1f} whole trainings), {duration(seconds)} of training.",
+    ]
+    if race.spent_early:
+        items.append("It was spent before every configuration had its first repeats.")
+    return Points("", tuple(items))
+
+
+def _made(folder: RunFolder, study: Study) -> Points:
+    rules = rules_of(study)
+    ranges = [
+        f"{path}: {each.low:g} to {each.high:g}{' (log)' if each.log else ''}"
+        if isinstance(each, Range)
+        else f"{path}: {listed([written(value) for value in each])}"
+        for path, each in rules.ranges.items()
+    ]
+    items = [
+        f"Method: {rules.method}, stopping across epochs: {rules.stopping.replace('_', ' ')}, "
+        f"{several(rules.repeats.first, 'first repeat')} each.",
+        *ranges,
+        f"Study {study.name}, seed {study.seed}; every default is spelled out in study.yaml.",
+    ]
+    commits = list(
+        dict.fromkeys(str(each["commit"]) for each in read_invocations(folder) if each.get("commit"))
+    )
+    return Points("", (*items, *([f"commit: {listed(commits)}"] if commits else [])))
+
+
+# --- pictures
+
+
+def _overview(race: Race, rows: Sequence[Row]) -> Iterator[Picture]:
+    yield from _picture(
+        configurations_figure(race, rows),
+        "configurations",
+        "Configurations: every repeat's score",
+        "One dot per repeat, the mean with its 95 % interval, best first. Few repeats say little: a high score of "
+        "one or two of them is often luck.",
+    )
+
+
+def _by_setting(study: Study, rows: Sequence[Row]) -> Iterator[Picture]:
+    yield from _picture(
+        settings_figure(study, rows),
+        "settings",
+        "Score by setting",
+        "One mark per configuration, at its value of each searched setting; the others vary too.",
+    )
+    yield from _picture(
+        importance_figure(study, rows),
+        "importance",
+        "How much of the score each setting explains",
+        "Adjusted R² of the configurations' scores on each setting alone (groups for lists, a parabola for "
+        "ranges). 0: no more than chance would. It knows nothing of settings that matter only together, and "
+        "little where there are few configurations.",
+    )
+
+
+def _budget(race: Race, rows: Sequence[Row]) -> Iterator[Picture]:
+    yield from _picture(
+        budget_figure(race, rows),
+        "budget",
+        "Score against budget",
+        "One dot per training, in the order of the race, against what had been spent until then. The line is the "
+        "score of the leader of that moment: it falls where a lucky first score is repeated.",
+    )
+
+
+def _picture(figure: Figure | None, name: str, title: str, caption: str) -> Iterator[Picture]:
+    yield from picture(figure, name, title, caption, f"{title}. {caption}")

@@ -1,0 +1,107 @@
+"""What a race found of each configuration, and how surely: the winner, who cannot be told from it, and who is worse."""
+
+import math
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+import numpy as np
+
+from hnscc.scores.intervals import FEWEST_FOR_MEAN, mean_interval
+from hnscc.scores.paired_tests import Paired
+from hnscc.searching.ledger import Ledger
+from hnscc.study.search_schema import Search
+
+NO_SCORE = {
+    "failed": "a training failed",
+    "stopped": "stopped before its last epoch",
+    "untrained": "the budget was spent before",
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a search found of one configuration.
+
+    `score` is the mean over its repeats, with its 95 % t interval (None below 3 repeats). `place` is one of winner;
+    not_distinguished (from the winner, at `level` over all that are compared); dismissed (worse by a paired test);
+    set_aside (one repeat, which nothing can be tested on); stopped (across epochs); failed; untrained. `behind` is the
+    winner's score less this one's over their common repeats (`pairs`), with its 95 % interval and one-sided p. `round`
+    is the last one that it ran in, 0 being its first repeats.
+    """
+
+    configuration: int
+    place: str
+    repeats: int
+    score: float | None
+    score_sd: float | None
+    score_low: float | None
+    score_high: float | None
+    round: int
+    pairs: int | None = None
+    behind: float | None = None
+    behind_low: float | None = None
+    behind_high: float | None = None
+    p_worse: float | None = None
+    reason: str | None = None
+
+
+def level_of_a_test(rules: Search, entered: int, rivals: int) -> float:
+    """The level of one test, so that all of a race together dismiss the best with at most `rules.level` (Bonferroni).
+
+    Tests are made before every round and at the end; rounds halve those that `entered`. Each time the leader is
+    compared with `rivals`.
+    """
+    times = max(1, math.ceil(math.log2(max(2, entered)))) + 1
+    return rules.level / times / max(1, rivals)
+
+
+def standings(ledger: Ledger, rules: Search) -> list[Standing]:
+    """Judge every configuration, the winner first, then by repeats and score."""
+    every = range(len(ledger.configurations))
+    trained = ledger.ranked([c for c in every if ledger.left.get(c) != "failed" and ledger.repeats(c)])
+    racing = [c for c in trained if c not in ledger.left]
+    order = [*racing[:1], *(c for c in trained if c != racing[0])] if racing else []
+    tests = ledger.tests(order) if order else {}
+    level = level_of_a_test(rules, len(order), len(order) - 1)
+    rest = [c for c in every if c not in order]
+    return [
+        _standing(ledger, c, "winner" if c in racing[:1] else _place(ledger, c, tests.get(c), level), tests)
+        for c in [*order, *rest]
+    ]
+
+
+def _place(ledger: Ledger, c: int, test: Paired | None, level: float) -> str:
+    """The place of one that is not the winner: how it left the race, or what its test says at the end."""
+    if c in ledger.left:
+        return ledger.left[c]
+    if test is None:
+        return "untrained"
+    if test.p is None:
+        return "set_aside"
+    return "dismissed" if test.p < level else "not_distinguished"
+
+
+def _standing(ledger: Ledger, c: int, place: str, tests: dict[int, Paired]) -> Standing:
+    scores = ledger.scores(c)
+    mean = fmean(scores) if scores else None
+    sd = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
+    interval = mean_interval(scores)
+    reason = None
+    if not scores:
+        reason = NO_SCORE[place]
+    elif len(scores) < FEWEST_FOR_MEAN:
+        reason = f"an interval needs at least {FEWEST_FOR_MEAN} repeats"
+    ran_in = ledger.rounds.get(c, 0)
+    found = Standing(c, place, len(scores), mean, sd, interval.low, interval.high, ran_in, reason=reason)
+    if c not in tests:
+        return found
+    test = tests[c]
+    behind = test.interval()
+    return replace(
+        found,
+        pairs=test.n,
+        behind=test.difference,
+        behind_low=behind.low,
+        behind_high=behind.high,
+        p_worse=test.p,
+    )

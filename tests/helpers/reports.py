@@ -1,0 +1,97 @@
+"""Whole run folders on small stores, their reports, and a reader of the HTML."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+from run_folders import add_trial, levels_of, noisy_levels
+from stores import make_store, study_of
+
+from hnscc.aggregation.build import write_tables
+from hnscc.base.files import write_text
+from hnscc.cohort.fold import read_folds, write_fold
+from hnscc.cohort.splits import plan_fold
+from hnscc.reporting.report import write_report
+from hnscc.study.loading import dump_study
+from hnscc.study.plan import plan_trials
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.schema import Study
+
+FOUR = {
+    "pet": {"modalities": ["pet"]},
+    "mri": {"modalities": ["mri"]},
+    "pet_mri": {"modalities": ["pet", "mri"]},
+    "pet_mri_augmented": {"modalities": ["pet", "mri"], "augmentation": {"copies": 5}},
+}
+
+
+class Page(HTMLParser):
+    """A report's tables as {title: rows of cells, the head first}, its tags and its text; marks of notes left out."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tables, self.tags, self.text, self._title, self._place = {}, [], "", "", None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag == "p" and ("class", "title") in attributes:
+            self._title, self._place = "", "title"
+        elif tag == "table":
+            self.tables[self._title] = []
+        elif tag == "tr":
+            self.tables[self._title].append([])
+        elif tag in ("td", "th"):
+            self.tables[self._title][-1].append("")
+            self._place = "cell"
+        elif tag == "sup":
+            self._place = None
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th", "p"):
+            self._place = None
+
+    def handle_data(self, data):
+        data = data.replace("\u00a0", " ")
+        self.text += data
+        if self._place == "title":
+            self._title += data
+        elif self._place == "cell":
+            self.tables[self._title][-1][-1] += data
+
+    def rows(self, title: str) -> list[list[str]]:
+        return self.tables[title][1:]
+
+
+def store_run(folder: Path, **settings) -> tuple[RunFolder, Study]:
+    """A run folder on a real store, its folds written, and no trial."""
+    store = make_store(folder, patients=18, slices=4, size=24)
+    study = study_of(store.location, **settings)
+    run = RunFolder(folder / "run")
+    write_text(run.study, dump_study(study))
+    for number in range(study.split.folds):
+        plan = plan_fold(store, study, number)
+        write_fold(run.fold(number), store, plan, read_folds(store, study, [plan])[0])
+    return run, study
+
+
+def fill(run: RunFolder, study: Study, skip: tuple[str, ...] = ()) -> None:
+    """Made-up predictions for every trial but those to skip; the variant `mri` collapses."""
+    for trial in plan_trials(study):
+        if trial.trial_id in skip:
+            continue
+        fold = run.fold(trial.fold)
+        masks = np.load(fold.truth)["masks"]
+        draw = np.random.default_rng([trial.repeat, len(trial.variant)])
+        levels = noisy_levels(masks, draw, noise=0.12)
+        if trial.variant == "mri":
+            levels = levels_of(np.full(masks.shape, 0.2) + 0.1 * masks)
+        digest = json.loads(fold.split.read_text())["digest"]
+        add_trial(run, study, trial, levels, settings={"data": digest}, precision="fp32")
+
+
+def report(run: RunFolder) -> tuple[str, str]:
+    write_tables(run)
+    write_report(run)
+    return run.html.read_text(), run.markdown.read_text()

@@ -1,0 +1,128 @@
+"""What the report says in words: what was found, how sure that is, and what is lost."""
+
+import re
+
+import numpy as np
+import pytest
+from reports import Page, report
+from run_folders import (
+    add_trial,
+    levels_of,
+    random_run,
+    small_study,
+)
+
+from hnscc.aggregation.query import read_table
+from hnscc.base.files import read_sealed, write_sealed
+from hnscc.reporting.sections.certainty import merged
+from hnscc.reporting.sections.verdicts import VERDICTS, verdict
+from hnscc.study import paper
+from hnscc.study.plan import plan_trials
+
+TESTED = "Table 2, tests. Differences in Dice between variants"
+
+
+def test_failed_missing_collapsed_and_warnings_are_told(corrected, page):
+    assert "11 of 12 planned trainings completed (4 variants x 3 repeats)." in page.text
+    assert "Failed (failed: RuntimeError; the traceback is in its record.json): pet-f0-r02." in page.text
+    assert "secret" not in page.text + corrected.markdown.read_text()
+    assert "The median model collapsed" in page.text and "highest probability 0.300" in page.text
+    assert "only 2 patients with lesion" in page.text
+    assert re.search(r"All test scores come from \d+ patients, \d+ of them with lesion", page.text)
+
+
+def test_one_variant_one_repeat_one_modality(tmp_path):
+    study = small_study(("ct",), repeats=1)
+    text, markdown = report(random_run(tmp_path, study))
+    assert "nothing is compared" in text and "in the only repeat; one tells" in text
+    assert "one slice: no sd" not in text and "There is no difference" not in markdown
+    assert "Table 2, tests" not in text
+
+
+def test_several_folds_and_lengths(tmp_path):
+    study = small_study(repeats=2, split={"folds": 3, "test": 0.2, "validation": 0.2})
+    text, _ = report(random_run(tmp_path, study))
+    page = Page(text)
+    assert "every patient is tested once" in page.text
+    assert "each fold has its own threshold" in page.text
+    assert "The 3 folds are pooled in the tables of scores" in page.text
+    assert "trainings completed (2 variants x 3 folds x 2 repeats)." in page.text
+    assert [cells[0] for cells in page.rows("Patients and slices")][-1] == "test, fold 2"
+
+
+def test_warnings_of_folds_are_one_line_per_split_with_ranges(tmp_path):
+    study = small_study(repeats=1, split={"folds": 3, "test": 0.2, "validation": 0.2})
+    run = random_run(tmp_path, study)
+    for fold, number in enumerate((3, 4, 3)):
+        where = run.fold(fold).split
+        warnings = [
+            f"{split}: only {n} patients with lesion (fewer than 5)"
+            for split, n in (("train", number), ("test", 1))
+        ]
+        warnings += ["validation: drawn by slice"] if fold else []
+        write_sealed(where, read_sealed(where) | {"warnings": warnings})
+    text, markdown = report(run)
+    lines = [line for line in markdown.splitlines() if line.startswith("- Split")]
+    assert lines == [
+        "- Split, in all 3 folds: training: only 3 to 4 patients with lesion (fewer than 5).",
+        "- Split, in all 3 folds: test: only 1 patient with lesion (fewer than 5).",
+        "- Split, in folds 1 and 2: validation: drawn by slice.",
+    ]
+    assert "only one repeat each: no interval; set <code>repeats: 2</code> or more" in text
+
+
+def test_a_range_that_ends_in_one_keeps_its_plural():
+    assert merged(["test: only 0 patients", "test: only 1 patients"]) == "test: only 0 to 1 patients"
+
+
+def test_differences_lie_in_the_direction_of_the_tables_and_say_who_scored_higher(corrected, page):
+    rows = {cells[0]: cells[2] for cells in page.rows(TESTED) if cells[1] == "all slices"}
+    said = re.findall(r"(\S.*? minus .*?) ([+−]?\d\.\d{3}) \(95 % .*?: (.*?) scored higher; ", page.text)
+    assert {pair for pair, _, _ in said} == set(rows) and len(said) == len(rows) == 6
+    for pair, value, higher in said:
+        assert rows[pair].split(" ")[0] == value
+        assert higher == pair.split(" minus ")[value.startswith("−")]
+    pooled = [row for row in read_table(corrected, "pooled").to_pylist() if row["split"] == "test"]
+    best = sorted(pooled, key=lambda row: row["dice_repeats_median"])[-2:]
+    labels = {paper.VARIANTS[row["variant"]] for row in best}
+    assert set(said[0][0].split(" minus ")) == labels
+
+
+def test_a_single_fold_that_collapsed_is_named_with_its_own_evidence(tmp_path):
+    study = small_study(("pet",), repeats=1, split={"folds": 3, "test": 0.2, "validation": 0.2})
+    run = random_run(tmp_path, study)
+    trials = plan_trials(study)
+
+    def collapse(trial) -> str:
+        masks = np.load(run.fold(trial.fold).truth)["masks"]
+        add_trial(run, study, trial, levels_of(0.3 * masks))
+        return Page(report(run)[0]).text
+
+    text = collapse(trials[1])
+    assert "In 1 of 3 folds the median model collapsed" in text
+    assert "Highest probability: fold 1 (0.300)." in text
+    collapse(trials[0])
+    text = collapse(trials[2])
+    assert "The median models of all 3 folds collapsed" in text and "(highest probability 0.300)" in text
+
+
+@pytest.mark.parametrize(
+    ("difference", "low", "high", "p_holm", "lesion", "expected"),
+    [
+        (None, None, None, None, 9, "none"),
+        (0.1, None, None, None, 9, "lone"),
+        (0.1, -0.1, 0.2, 0.4, 9, "open"),
+        (0.1, 0.0, 0.2, 0.04, 9, "open"),
+        (0.1, 0.05, 0.2, None, 9, "untested"),
+        (0.1, 0.05, 0.2, 0.04, 6, "clear"),
+        (0.1, 0.05, 0.2, 0.05, 6, "suggestive"),
+        (0.1, 0.05, 0.2, 0.04, 5, "few"),
+        (0.1, 0.05, 0.2, None, 2, "few"),
+        (0.1, None, None, None, 1, "few"),
+        (None, None, None, None, 1, "none"),
+    ],
+)
+def test_what_a_difference_allows_to_say(difference, low, high, p_holm, lesion, expected):
+    row = {"difference": difference, "low": low, "high": high, "p_holm": p_holm}
+    assert verdict(row, lesion) == expected
+    assert expected in VERDICTS

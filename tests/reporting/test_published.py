@@ -1,0 +1,54 @@
+"""Published values stand beside the paper's own study and no other, as they were printed."""
+
+import pytest
+from reports import FOUR, Page, fill, report, store_run
+
+from hnscc.aggregation.query import read_table
+from hnscc.study import paper
+from hnscc.study.loading import parse_study
+
+
+def test_published_values_stand_only_beside_the_papers_study(corrected, page, tmp_path):
+    for text in ("Published:", "0.68 / 0.52", "Published p", "0.84 ± 0.14"):
+        assert text not in page.text
+    run, study = store_run(tmp_path, repeats=1, variants=FOUR, protocol="as_written")
+    fill(run, study)
+    theirs = Page(report(run)[0])
+    table_1 = theirs.rows("Table 1. Overlap over all test slices together")
+    assert [cells[-1] for cells in table_1] == ["0.68 / 0.52", "–", "0.81 / 0.68", "0.71 / 0.56"]
+    table_3 = theirs.rows("Table 3. Slices with and without lesion, test slices")
+    assert ["PET", "published", "18", "23", "19", "6", "–", "–", "0.75", "0.55", "0.62"] in table_3
+    assert "0.90" in theirs.text and "0.008" in theirs.text
+    table_2 = theirs.rows("Table 2, as the published study counted it")
+    readings = [row for row in read_table(run, "protocol").to_pylist() if row["reading"] == "as_written"]
+    for row, cells, beside in zip(
+        readings, table_2, ["0.79 ± 0.16", "–", "0.84 ± 0.14", "0.87 ± 0.09"], strict=True
+    ):
+        assert cells[3:5] == [f"{row['dice']:.3f} ± {row['dice_sd']:.3f}", beside]
+    assert not any(
+        "Published" in cell for cell in theirs.tables["Table 2. Overlap slice by slice, test slices"][0]
+    )
+    outcomes = theirs.rows("The three readings side by side: slices with and without lesion")
+    assert outcomes[1][:7] == ["PET", "published", "overlap", "18", "23", "19", "6"]
+    assert "Settings that differ from it" in theirs.text and "training.epochs: 200 -> 3" in theirs.text
+    assert "drawn slice by slice, as the paper did" in theirs.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"protocol": "as_written", "variants": FOUR}, True),
+        ({"protocol": "corrected", "variants": FOUR}, False),
+        ({"protocol": "as_written", "variants": {"pet": {"modalities": ["ct"]}}}, False),
+        ({"protocol": "as_written", "variants": FOUR | {"other": {"modalities": ["pet"]}}}, False),
+    ],
+)
+def test_what_counts_as_the_papers_study(settings, expected):
+    assert paper.is_papers_study(parse_study({"name": "x", "store": "x", **settings})) is expected
+
+
+def test_published_counts_give_the_published_rates():
+    for found in paper.PUBLISHED.values():
+        assert round(found.tp / (found.tp + found.fn), 2) == found.sensitivity
+        assert abs(found.tn / (found.tn + found.fp) - found.specificity) < 0.01  # 26 / 34 is printed as 0.77
+        assert abs((found.tp + found.tn) / 66 - found.accuracy) < 0.01

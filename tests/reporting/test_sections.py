@@ -1,0 +1,100 @@
+"""The report's tables are true to the run folder's tables, and every dash has its reason."""
+
+import re
+
+import numpy as np
+from reports import Page, report
+from run_folders import (
+    Case,
+    add_trial,
+    levels_of,
+    small_study,
+    write_run,
+)
+
+from hnscc.aggregation.query import read_table
+from hnscc.study import paper
+from hnscc.study.plan import plan_trials
+
+TESTED = "Table 2, tests. Differences in Dice between variants"
+
+
+def test_table_1_shows_the_values_of_table_pooled(corrected, page):
+    rows = [row for row in read_table(corrected, "pooled").to_pylist() if row["split"] == "test"]
+    shown = page.rows("Table 1. Overlap over all test slices together")
+    assert len(shown) == len(rows) == 4
+    for row, cells in zip(rows, shown, strict=True):
+        spread = [row[f"dice_repeats_{key}"] for key in ("median", "q25", "q75")]
+        assert cells[2] == "{:.3f} ({:.3f} to {:.3f})".format(*spread)
+        assert cells[4] == ("–" if row["threshold"] is None else f"{row['threshold']:.3f}")
+        assert cells[5] == "{dice:.3f} ({dice_low:.3f} to {dice_high:.3f})".format(**row)
+        assert cells[6] == "{jaccard:.3f} ({jaccard_low:.3f} to {jaccard_high:.3f})".format(**row)
+
+
+def test_tables_2_and_3_show_the_values_of_their_tables(corrected, page):
+    rows = [row for row in read_table(corrected, "per_slice").to_pylist() if row["split"] == "test"]
+    for row, cells in zip(rows, page.rows("Table 2. Overlap slice by slice, test slices"), strict=True):
+        assert cells[2:5] == [str(row[key]) for key in ("n", "n_empty", "patients")]
+        assert cells[5] == "{dice_mean:.3f} ± {dice_sd:.3f}".format(**row)
+    rows = [row for row in read_table(corrected, "classification").to_pylist() if row["split"] == "test"]
+    names = ("tp", "tn", "fp", "fn", "misplaced", "small_truth")
+    shown = page.rows("Table 3. Slices with and without lesion, test slices")
+    for row, cells in zip(rows, shown, strict=True):
+        assert cells[1] == row["convention"]
+        assert cells[2:8] == [str(row[name]) for name in names]
+        assert cells[8:] == [f"{row[name]:.3f}" for name in ("sensitivity", "specificity", "accuracy")]
+
+
+def test_the_tests_show_the_values_of_table_comparisons(corrected, page):
+    rows = [row for row in read_table(corrected, "comparisons").to_pylist() if row["metric"] == "dice"]
+    shown = page.rows(TESTED)
+    assert len(shown) == 6 * 3
+    lesion = [row for row in rows if row["slice_set"] == "lesion" and row["method"] == "bootstrap"]
+    for row, cells in zip(lesion, shown[6:12], strict=True):
+        assert (
+            cells[2].replace("−", "-").replace("+", "")
+            == f"{row['difference']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
+        )
+    paired = [row for row in rows if row["slice_set"] == "lesion" and row["method"] == "wilcoxon"]
+    for place, unit in ((4, "patient"), (6, "slice")):
+        for row, cells in zip([row for row in paired if row["unit"] == unit], shown[6:12], strict=True):
+            if row["difference"] is not None:
+                assert (
+                    cells[place].replace("−", "-").startswith(f"{row['difference']:+.3f}; {row['n']} pairs")
+                )
+
+
+def test_the_readings_and_what_is_not_reproduced_are_told(corrected, page):
+    rows = read_table(corrected, "protocol").to_pylist()
+    shown = page.rows("The three readings side by side: overlap, test slices")
+    assert [cells[1] for cells in shown[:3]] == ["as written", "as coded", "corrected"]
+    for row, cells in zip(rows, shown, strict=True):
+        assert cells[4] == ("–" if row["pooled_dice"] is None else f"{row['pooled_dice']:.3f}")
+    for each in paper.NOT_REPRODUCED_IN_TRAINING + paper.NOT_REPRODUCED_IN_PREPARATION:
+        assert each in page.text
+
+
+def test_why_a_value_is_missing_stands_below_its_table(corrected, page):
+    reasons = {row["reason"] for row in read_table(corrected, "comparisons").to_pylist() if row["p"] is None}
+    assert reasons and None not in reasons
+    for reason in reasons:
+        assert reason in page.text
+    assert "nan" not in re.sub(r"base64,[^\"]*", "", corrected.html.read_text()).lower().split()
+    cells = [cell for rows in page.tables.values() for row in rows for cell in row]
+    assert not {"None", "nan", ""} & set(cells)
+
+
+def test_table_4_is_by_the_reading_as_written(tmp_path):
+    """A misplaced mark in the only other positive slice: the paper's true positives leave it out."""
+    lesion, beside = np.zeros((12, 12), np.uint8), np.zeros((12, 12), np.uint8)
+    lesion[:4, :4], beside[8:, 8:] = 1, 1
+    splits = ("train", "validation", "test", "test")
+    cases = [Case(split, f"{split}{place}", lesion) for place, split in enumerate(splits)]
+    study = small_study(("pet",), repeats=1)
+    run = write_run(tmp_path, study, [cases])
+    add_trial(run, study, plan_trials(study)[0], levels_of(0.9 * np.stack([lesion, lesion, lesion, beside])))
+    page = Page(report(run)[0])
+    assert page.rows("Table 4. Mean Dice in other studies")[-1][-1] == "1.000"
+    assert page.rows("Table 2. Overlap slice by slice, test slices")[0][5].startswith("0.500 ± ")
+    assert "so few patients with lesion" not in page.text  # one variant: nothing is compared
+    assert "2 patients with lesion cannot carry a conclusion" in page.text
