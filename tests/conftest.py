@@ -1,4 +1,4 @@
-"""What several test files need of pytest; `home` is each one's own."""
+"""What several test files need of Ray: one home folder and one running cluster for all of them."""
 
 import os
 import socket
@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def home(tmp_path_factory):
+    """Ray keeps files in the home folder: a private one."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
 def cluster(home):
     """A running cluster with a token and one GPU that is declared, not real: its address and environment."""
     with socket.socket() as free:
@@ -17,8 +23,8 @@ def cluster(home):
         port = free.getsockname()[1]
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
     ray = Path(sys.executable).parent / "ray"
-    command = [ray, "start", "--head", "--block", f"--port={port}", "--num-cpus=2", "--num-gpus=1"]
-    command += ["--include-dashboard=false", "--disable-usage-stats"]
+    command = [ray, "start", "--head", "--block", f"--port={port}", "--num-gpus=1"]
+    command += [f"--num-cpus={os.cpu_count()}", "--include-dashboard=false", "--disable-usage-stats"]
     environment = os.environ | {"HOME": str(home), "OMP_NUM_THREADS": "1"} | token
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     yield f"127.0.0.1:{port}", token
