@@ -1,4 +1,4 @@
-"""What several test files need of Ray: one home folder and one running cluster for all of them."""
+"""The order of the files; and what several need of Ray: one home folder and one running cluster for all of them."""
 
 import os
 import socket
@@ -7,6 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+
+# Files whose tests take a minute or more, most of it in Ray.
+LONGEST = ["test_search_runs.py", "test_study.py"]
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first: where two processes share the files, both end at about the same time."""
+    order = {name: position for position, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(LONGEST)))
 
 
 @pytest.fixture(scope="session")
