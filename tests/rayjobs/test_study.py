@@ -80,8 +80,8 @@ def test_a_study_runs_to_filled_tables(undisturbed):
         json.loads(RunFolder(root).trial(t).record.read_text())
         for t in tables(root)["trials"]["trial_id"].to_pylist()
     ]
-    assert {record.status for record in records} == {"completed"}
-    assert len({record.files["weights.safetensors"] for record in records}) == 4
+    assert {record["status"] for record in records} == {"completed"}
+    assert len({record["files"]["weights.safetensors"] for record in records}) == 4
     assert RunFolder(root).provenance.is_file()
 
 
