@@ -23,13 +23,14 @@ data/demo/manifest.csv: | setup
 data/demo.zarr: data/demo/manifest.csv
 	$(HNSCC) prepare data/demo/manifest.csv data/demo.zarr --size 64 --overwrite
 
+# Two files of tests at a time, the longest first (tests/conftest.py). `pytest` alone runs one after the other.
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/deptry hnscc rayjobs data_prep
 	$(BIN)/deptry tests tests/helpers tests/cluster --ignore DEP002,DEP004
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # What the cluster tests need beyond `make setup`: Ray's job server, sshd, an S3 server. Debian's packages, as root.
 PACKAGES := openssh-server openssl procps rsync iproute2 radosgw ceph-mon ceph-osd ceph-common

@@ -1,4 +1,4 @@
-"""Places by path and by URL. Nothing here needs an S3 server (tests/cluster/test_s3.py has one)."""
+"""Places by path and by URL. Nothing here needs an S3 server (tests/cluster/test_s3_locations.py has one)."""
 
 import pickle
 import socket

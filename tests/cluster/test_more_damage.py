@@ -1,4 +1,4 @@
-"""What tests/test_damage.py does, ten times as much: a minute or two."""
+"""What tests/rayjobs/test_damage.py does, ten times as much: a minute or two."""
 
 from damages import damage_and_judge, make_sound, told
 

@@ -14,7 +14,10 @@ import yaml
 from stores import make_store, study_of
 
 from hnscc.study.run_folder import RunFolder
+from rayjobs.study import main
 
+# Ray counts the processors of this machine.
+CORES = os.cpu_count() or 1
 TABLES = [
     "cohort",
     "trials",
@@ -28,12 +31,6 @@ TABLES = [
     "regression",
     "protocol",
 ]
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """Ray keeps files in the home folder: a private one."""
-    return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +65,7 @@ def tables(root: Path) -> dict:
 def undisturbed(store, home, tmp_path_factory):
     """Two variants and two repeats, one trial at a time."""
     folder = tmp_path_factory.mktemp("one")
-    cpus = os.cpu_count() or 1
-    study = write_study(folder / "study.yaml", store, resources={"cpus": cpus}, training={"epochs": 6})
+    study = write_study(folder / "study.yaml", store, resources={"cpus": CORES}, training={"epochs": 6})
     out, _ = run(home, study, "--out", folder / "run")
     return folder / "run", out
 
@@ -84,31 +80,45 @@ def test_a_study_runs_to_filled_tables(undisturbed):
         json.loads(RunFolder(root).trial(t).record.read_text())
         for t in tables(root)["trials"]["trial_id"].to_pylist()
     ]
-    assert {record.status for record in records} == {"completed"}
-    assert len({record.files["weights.safetensors"] for record in records}) == 4
+    assert {record["status"] for record in records} == {"completed"}
+    assert len({record["files"]["weights.safetensors"] for record in records}) == 4
     assert RunFolder(root).provenance.is_file()
 
 
-def test_concurrent_interrupted_and_continued_gives_the_same_tables(undisturbed, store, home, tmp_path):
-    """Two trials at once, Ctrl-C as soon as one has finished, then the same command again."""
-    study = write_study(tmp_path / "study.yaml", store, training={"epochs": 6}, resources={"cpus": 0.5})
-    process = start(home, study, "--out", tmp_path / "run")
+def interrupted(home: Path, study: Path, root: Path) -> int:
+    """Ctrl-C as soon as one trial has finished; how many have then."""
+    process = start(home, study, "--out", root)
     deadline = time.monotonic() + 300
-    while not list((tmp_path / "run/trials").glob("*/record.json")):
+    while not list((root / "trials").glob("*/record.json")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=120)
-    assert process.returncode == 130, error
-    assert "The same command continues" in error
-    done = len(list((tmp_path / "run/trials").glob("*/record.json")))
+    done = len(list((root / "trials").glob("*/record.json")))
+    assert done == 4 or process.returncode == 130, error
+    assert done == 4 or "The same command continues" in error
+    return done
+
+
+def test_concurrent_interrupted_and_continued_gives_the_same_tables(undisturbed, store, home, tmp_path):
+    """Two trials at once, Ctrl-C as soon as one has finished, then the same command again.
+
+    On a machine that is busy with other things Ctrl-C may come too late: then the whole again, in another folder.
+    """
+    cpus = CORES / 2
+    study = write_study(tmp_path / "study.yaml", store, training={"epochs": 6}, resources={"cpus": cpus})
+    for attempt in range(4):
+        root = tmp_path / f"run{attempt}"
+        done = interrupted(home, study, root)
+        if done < 4:
+            break
     assert 1 <= done < 4, "interrupted too late to show anything"
-    out, _ = run(home, study, "--out", tmp_path / "run")
+    out, _ = run(home, study, "--out", root)
     assert "4 trials completed" in out
     assert f"{done} done before" in out
     expected = tables(undisturbed[0])
-    for name, table in tables(tmp_path / "run").items():
+    for name, table in tables(root).items():
         assert table.equals(expected[name], check_metadata=True), name
 
 
@@ -117,7 +127,8 @@ def test_a_failing_variant_fails_by_name_and_alone_and_then_more_is_added(store,
         "pet": {"modalities": ["pet"]},
         "broken": {"modalities": ["mri"], "training": {"learning_rate": 1e30}},
     }
-    study = write_study(tmp_path / "study.yaml", store, variants=variants, repeats=1, training={"epochs": 1})
+    settings = {"training": {"epochs": 1}, "resources": {"cpus": CORES}}
+    study = write_study(tmp_path / "study.yaml", store, variants=variants, repeats=1, **settings)
     out, error = run(home, study, "--out", tmp_path / "run", code=1)
     assert "1 trials completed, 1 failed" in out
     assert "failed: broken-f0-r00: Diverged" in error
@@ -131,28 +142,36 @@ def test_a_failing_variant_fails_by_name_and_alone_and_then_more_is_added(store,
     before = RunFolder(tmp_path / "run").trial("pet-f0-r00").record.read_bytes()
 
     variants["broken"]["training"] = {}
-    write_study(study, store, variants=variants, repeats=2, training={"epochs": 1}, name="other")
+    write_study(study, store, variants=variants, repeats=2, **settings, name="other")
     out, _ = run(home, study, "--out", tmp_path / "run", "--limit", 2)
     assert "3 trials completed, 0 failed, 1 missing" in out
     assert RunFolder(tmp_path / "run").trial("pet-f0-r00").record.read_bytes() == before
 
 
-def test_what_cannot_run_is_refused_and_nothing_is_left(store, home, tmp_path, undisturbed):
-    """A changed trial, a GPU that is not there: exit code 2, and a run folder as it was."""
+def test_what_cannot_run_is_refused_and_nothing_is_left(
+    store, home, tmp_path, undisturbed, capfd, monkeypatch
+):
+    """A changed trial, a GPU that is not there: exit code 2, and a run folder as it was.
+
+    What is refused before Ray is started is refused in this process.
+    """
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     root = undisturbed[0]
     changed = write_study(tmp_path / "changed.yaml", store, training={"epochs": 7})
     before = RunFolder(root).study.read_bytes()
-    _, error = run(home, changed, "--out", root, code=2)
-    assert "training.epochs: 6 -> 7" in error
+    assert main([str(changed), "--out", str(root)]) == 2
+    other_trial = capfd.readouterr().err
+    assert "training.epochs: 6 -> 7" in other_trial
     assert RunFolder(root).study.read_bytes() == before
     greedy = write_study(tmp_path / "greedy.yaml", store, resources={"cpus": 1, "gpus": 0.1})
-    _, error = run(home, greedy, "--out", tmp_path / "greedy", code=2)
-    assert "No machine has the GPUs" in error
+    _, no_gpu = run(home, greedy, "--out", tmp_path / "greedy", code=2)
+    assert "No machine has the GPUs" in no_gpu
     absent = write_study(tmp_path / "absent.yaml", store, variants={"ct": {"modalities": ["ct"]}})
-    _, error = run(home, absent, "--out", tmp_path / "absent", code=2)
-    assert "variants.ct.modalities" in error
+    assert main([str(absent), "--out", str(tmp_path / "absent")]) == 2
+    no_modality = capfd.readouterr().err
+    assert "variants.ct.modalities" in no_modality
     assert not (tmp_path / "absent").exists()
-    for text in (error,):
+    for text in (other_trial, no_gpu, no_modality):
         assert "Traceback" not in text
 
 

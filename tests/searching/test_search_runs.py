@@ -1,6 +1,7 @@
 """Whole searches, and studies that stop once they are precise, on a real local Ray, each in a process of its own."""
 
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -12,12 +13,18 @@ import yaml
 from processes import run, start
 from stores import make_store, study_of
 
+import rayjobs.search
+import rayjobs.study
 from hnscc.aggregation.query import query
 from hnscc.aggregation.results import load_fold
 from hnscc.study.loading import load_study
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
 
+# Ray counts the processors of this machine.
+CORES = os.cpu_count() or 1
+# A third of the epochs is where `stopping` looks.
+STUDY = {"training": {"epochs": 3, "patience": 3}, "repeats": 2}
 SEARCH = {
     "method": "tpe",
     "ranges": {
@@ -29,11 +36,6 @@ SEARCH = {
     "stopping": "successive_halving",
     "budget": {"trials": 14.0},
 }
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +62,9 @@ def tables(root: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def searched(store, home, tmp_path_factory):
+    """A search to its end, one training at a time, and the winners' study too."""
     folder = tmp_path_factory.mktemp("search")
-    study = write(folder / "search.yaml", store, {}, training={"epochs": 9, "patience": 9}, repeats=2)
+    study = write(folder / "search.yaml", store, {}, **STUDY, resources={"cpus": CORES})
     out, _ = run(home, "rayjobs.search", study, "--out", folder / "run", "--run")
     return folder, out
 
@@ -120,11 +123,11 @@ def test_the_winners_study_was_run_on_request_with_the_test_set_open(searched):
 
 
 def test_killed_at_any_point_and_started_again_it_finds_the_same(searched, store, home, tmp_path, cluster):
-    """SIGKILL to the driver as soon as trials have left the first, the fourth and the tenth file; the same command
-    again each time, the last on a running cluster: in the end the same tables, to the byte but for seconds, and the
-    same winners."""
+    """Two trainings at a time, and SIGKILL to the driver as soon as trials have left the first, the fourth and the
+    tenth file; the same command again each time, the last on a running cluster: in the end the same tables, to the
+    byte but for seconds, and the same winners."""
     address, token = cluster
-    study = write(tmp_path / "search.yaml", store, {}, training={"epochs": 9, "patience": 9}, repeats=2)
+    study = write(tmp_path / "search.yaml", store, {}, **STUDY, resources={"cpus": CORES / 2})
     root = tmp_path / "run"
     for trials in (1, 4, 10):
         process = start(home, "rayjobs.search", study, "--out", root)
@@ -138,7 +141,11 @@ def test_killed_at_any_point_and_started_again_it_finds_the_same(searched, store
     expected = tables(searched[0] / "run")
     for name, table in tables(root).items():
         assert table.equals(expected[name], check_metadata=True), name
-    assert RunFolder(root).winners.read_text() == RunFolder(searched[0] / "run").winners.read_text()
+    winners = RunFolder(searched[0] / "run").winners.read_text()
+    assert winners.count(f"cpus: {CORES:.1f}\n") == 1
+    assert RunFolder(root).winners.read_text() == winners.replace(
+        f"cpus: {CORES:.1f}\n", f"cpus: {CORES / 2:.1f}\n"
+    )
 
 
 def test_the_same_command_again_trains_nothing_and_more_budget_goes_on(searched, home):
@@ -149,7 +156,19 @@ def test_the_same_command_again_trains_nothing_and_more_budget_goes_on(searched,
     assert before == {path: path.stat().st_mtime_ns for path in (folder / "run").glob("trials/*/record.json")}
 
 
-def test_other_ranges_or_settings_in_the_same_folder_are_refused(searched, store, home, tmp_path):
+@pytest.fixture
+def refused(capfd, monkeypatch):
+    """What a command says of a study that it refuses before it starts Ray: hence in this process."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+    def run(main, study: Path, out: Path) -> str:
+        assert main([str(study), "--out", str(out)]) == 2
+        return capfd.readouterr().err
+
+    return run
+
+
+def test_other_ranges_or_settings_in_the_same_folder_are_refused(searched, store, tmp_path, refused):
     root = searched[0] / "run"
     other = write(
         tmp_path / "ranges.yaml",
@@ -157,23 +176,22 @@ def test_other_ranges_or_settings_in_the_same_folder_are_refused(searched, store
         {"ranges": {"training.learning_rate": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]}},
         repeats=2,
     )
-    _, error = run(home, "rayjobs.search", other, "--out", root, code=2)
+    error = refused(rayjobs.search.main, other, root)
     assert "The run folder holds a search of other ranges" in error
-    settings = write(
-        tmp_path / "s.yaml", store, {}, training={"epochs": 9, "patience": 9, "batch_size": 2}, repeats=2
-    )
-    _, error = run(home, "rayjobs.search", settings, "--out", root, code=2)
+    training = STUDY["training"] | {"batch_size": 2}
+    settings = write(tmp_path / "s.yaml", store, {}, training=training, repeats=2)
+    error = refused(rayjobs.search.main, settings, root)
     assert "batch_size" in error
-    _, error = run(home, "rayjobs.study", settings, "--out", tmp_path / "x", code=2)
+    error = refused(rayjobs.study.main, settings, tmp_path / "x")
     assert "This study is a hyperparameter search" in error
     assert not (tmp_path / "x").exists()
 
 
-def test_a_bad_search_is_refused_before_anything_is_written(store, home, tmp_path):
+def test_a_bad_search_is_refused_before_anything_is_written(store, home, tmp_path, refused):
     bad = write(
         tmp_path / "bad.yaml", store, {"ranges": {"training.network.encoder": ["resnet18", "no_such"]}}
     )
-    _, error = run(home, "rayjobs.search", bad, "--out", tmp_path / "run", code=2)
+    error = refused(rayjobs.search.main, bad, tmp_path / "run")
     assert error.count("error:") == 1
     assert not (tmp_path / "run").exists()
     network = {"architecture": "unet", "encoder": "resnet18"}
@@ -193,6 +211,7 @@ def test_repeats_end_once_the_median_is_precise(store, home, tmp_path):
         repeats={"max": 10, "until": 0.99},
         variants=variants,
         training={"epochs": 1},
+        resources={"cpus": CORES},
     )
     out, _ = run(home, "rayjobs.study", study, "--out", tmp_path / "run", "--limit", "4")
     assert "4 trials completed, 0 failed, 6 missing" in out
