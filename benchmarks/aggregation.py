@@ -81,12 +81,12 @@ def _fold() -> Fold:
     splits = np.repeat(SPLITS, [PATIENTS[split] for split in SPLITS])
     split, patient = np.repeat(splits, SLICES), np.repeat(patients, SLICES)
     z = np.tile(np.arange(SLICES), len(patients))
-    places = {"split": split, "patient_id": patient, "scan_id": np.char.add(patient, "-a"), "z": z}
+    slices = {"split": split, "patient_id": patient, "scan_id": np.char.add(patient, "-a"), "z": z}
     scans = {"patient_id": patients, "scan_id": np.char.add(patients, "-a"), "split": splits}
     whole = {"slices": SLICES, "positive_slices": 12, "used_positive": 12, "used_negative": 13}
     numbers = {name: np.full(len(patients), value) for name, value in ({"fold": 0} | whole).items()}
     no_pixels = np.zeros((len(split), 0, 0), bool)
-    return Fold(0, "", pa.table(places), split, patient, no_pixels, pa.table(scans | numbers))
+    return Fold(0, "", pa.table(slices), split, patient, no_pixels, pa.table(scans | numbers))
 
 
 def _truth(draw: np.random.Generator, slices: int) -> np.ndarray:
@@ -187,9 +187,9 @@ def slice_frame(results: Results) -> pd.DataFrame:
     names = trial_names([trial for trial, _, _ in parts])
     names["threshold"] = [threshold for _, threshold, _ in parts]
     frame = names.loc[names.index.repeat(len(fold.split))].reset_index(drop=True)
-    places = place_frame(fold)
-    each_place = np.tile(np.arange(len(places)), len(parts))
-    frame = pd.concat([frame, places.take(each_place).reset_index(drop=True)], axis=1)
+    slices = place_frame(fold)
+    each_place = np.tile(np.arange(len(slices)), len(parts))
+    frame = pd.concat([frame, slices.take(each_place).reset_index(drop=True)], axis=1)
     for name, part in zip(PIXELS, ("truth", "pred", "overlap"), strict=True):
         frame[name] = np.concatenate([getattr(counts, part) for _, _, counts in parts])
     frame = judged(scored(frame), results.study.evaluation.cutoff_px)
@@ -210,8 +210,8 @@ def trial_names(trials: list[Trial]) -> pd.DataFrame:
 
 
 def place_frame(fold: Fold) -> pd.DataFrame:
-    places = fold.slices.to_pandas(strings_to_categorical=True)
-    return places.assign(split=places.split.cat.set_categories(SPLITS))
+    slices = fold.slices.to_pandas(strings_to_categorical=True)
+    return slices.assign(split=slices.split.cat.set_categories(SPLITS))
 
 
 def trial_frame(results: Results, per_trial: pd.DataFrame) -> pd.DataFrame:
@@ -274,7 +274,7 @@ def pooled_frame(results: Results, per_trial: pd.DataFrame, chosen: pd.DataFrame
         highest_probability=[each.highest_probability for each in of],
     )
     by_patient = chosen.groupby([*GROUP, "patient_id"], observed=True)[PIXELS].sum()
-    intervals = {place: interval(part, results) for place, part in by_patient.groupby(GROUP, observed=True)}
+    intervals = {key: interval(part, results) for key, part in by_patient.groupby(GROUP, observed=True)}
     ends = pd.DataFrame.from_dict(intervals, orient="index").rename_axis(GROUP)
     return frame.join(ends).reset_index()
 
@@ -416,10 +416,10 @@ def comparison_frame(results: Results, half: pd.DataFrame, chosen: pd.DataFrame)
         tests = {name: wilcoxons(models[a], models[b], name) for name in SLICE_SETS}
         for score in SCORES:
             for name in SLICE_SETS:
-                place = {"variant_a": a, "variant_b": b, "metric": score, "slice_set": name}
-                rows += [place | tests[name][unit, score] for unit in ("slice", "patient")]
+                key = {"variant_a": a, "variant_b": b, "metric": score, "slice_set": name}
+                rows += [key | tests[name][unit, score] for unit in ("slice", "patient")]
                 found = drawn[name][score] if name in drawn else {"n": 0}
-                rows.append(place | {"unit": "patient", "method": "bootstrap"} | found)
+                rows.append(key | {"unit": "patient", "method": "bootstrap"} | found)
     frame = pd.DataFrame(rows)
     family = frame.groupby(["metric", "slice_set", "unit", "method"])
     return frame.assign(p_holm=family.p.transform(holm))

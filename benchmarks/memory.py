@@ -106,7 +106,7 @@ def parts(settings: dict[str, Any], precision: str) -> dict[str, int]:
     images, masks = slices(settings["batch_size"])
     with saved() as activations, Largest() as largest:
         fit.train_epoch(1, images, masks, list(range(len(MODALITIES))))
-    saved_bytes = sum(size for place, size in storages(activations).items() if place not in weights)
+    saved_bytes = sum(size for storage, size in storages(activations).items() if storage not in weights)
     return {"weights": sum(weights.values()), "activations": saved_bytes, "largest": largest.size}
 
 

@@ -33,14 +33,14 @@ EVALUATION_BATCH = 32
 def read_slices(store: Path, run: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Images float32 (N, H, W, C) in 0..1 by the training slices' bounds, masks uint8 (N, H, W), splits (N,)."""
     used = pq.read_table(run / "folds" / "f0" / "slices.parquet").to_pydict()
-    places = list(zip(used["scan_id"], used["z"], strict=True))
+    positions = list(zip(used["scan_id"], used["z"], strict=True))
     root = zarr.open_group(store, mode="r")
     scans = {
         name: (root[f"scans/{name}/images"][:], root[f"scans/{name}/mask"][:])
         for name in set(used["scan_id"])
     }
-    images = np.stack([scans[name][0][z] for name, z in places]).transpose(0, 2, 3, 1)
-    masks = np.stack([scans[name][1][z] for name, z in places])
+    images = np.stack([scans[name][0][z] for name, z in positions]).transpose(0, 2, 3, 1)
+    masks = np.stack([scans[name][1][z] for name, z in positions])
     split = np.array(used["split"])
     low, high = (of(images[split == "train"], axis=(0, 1, 2)) for of in (np.min, np.max))
     return np.ascontiguousarray(np.clip((images - low) / (high - low), 0, 1)), masks, split

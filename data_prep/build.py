@@ -14,7 +14,7 @@ from data_prep.grids import same_grid
 from data_prep.manifest import Row, read_manifest, refused
 from data_prep.place import MIN_COVERAGE, place_scan
 from data_prep.read import Grid, read_grid, read_volume
-from hnscc.base.locations import place
+from hnscc.base.locations import locate
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
 from hnscc.cohort.store_format import Progress, Scan
@@ -41,7 +41,7 @@ def prepare(
     """
     _check_settings(size, pixel_mm, workers)
     rows = read_manifest(manifest)
-    final = place(store).absolute()
+    final = locate(store).absolute()
     unfinished = begin_store(final, overwrite)
     try:
         grid_of = choose_reference(rows, reference)

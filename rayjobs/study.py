@@ -23,7 +23,7 @@ from hnscc.aggregation.enough_repeats import due, settle
 from hnscc.base.errors import InputError, told
 from hnscc.base.files import write_text
 from hnscc.base.lease import only_one
-from hnscc.base.locations import Place, S3Path
+from hnscc.base.locations import Location, S3Path
 from hnscc.base.locks import locked
 from hnscc.study.loading import dump_study, load_study
 from hnscc.study.plan import Trial, plan_trials
@@ -388,7 +388,7 @@ def report_outcome(outcome: Outcome) -> int:
     return 1 if outcome.failed or outcome.lost or outcome.unused else 0
 
 
-def shown(root: Place) -> str:
+def shown(root: Location) -> str:
     """A run folder as its user would type it here."""
     inside = isinstance(root, Path) and root.is_relative_to(Path.cwd())
     return os.path.relpath(root) if inside else str(root)

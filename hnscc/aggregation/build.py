@@ -191,12 +191,12 @@ def _slices(results: Results) -> Iterable[Columns]:
 
 
 def _slice_part(result: Result, fold: Fold, counts: Counts, k: int, cutoff_px: int) -> Columns:
-    places = {name: fold.slices[name] for name in ("split", "patient_id", "scan_id", "z")}
+    slices = {name: fold.slices[name] for name in ("split", "patient_id", "scan_id", "z")}
     pixels = {"truth_px": counts.truth, "pred_px": counts.pred, "overlap_px": counts.overlap}
     scores = {metric.name: metric.of(counts) for metric in metrics_at("slice")}
     outcome = pa.array(OUTCOMES).take(pa.array(outcome_codes(counts, cutoff_px)))
     judged = {"outcome": outcome, "misplaced": misplaced(counts, cutoff_px)}
-    return _names(result) | places | {"threshold": k / 1000} | pixels | scores | judged
+    return _names(result) | slices | {"threshold": k / 1000} | pixels | scores | judged
 
 
 def _thresholds(results: Results) -> Iterable[Columns]:

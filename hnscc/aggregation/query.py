@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from hnscc.aggregation.columns import WHOLE
 from hnscc.aggregation.schemas import SEARCH_TABLES, STUDY_TABLES, TABLES, schema
 from hnscc.base.errors import InputError
-from hnscc.base.locations import Place
+from hnscc.base.locations import Location
 from hnscc.study.run_folder import RunFolder
 
 
@@ -62,11 +62,11 @@ def _damaged(name: str, found: str) -> InputError:
     )
 
 
-def _parquet_of(path: Place) -> pa.Table:
+def _parquet_of(path: Location) -> pa.Table:
     return pq.read_table(pa.BufferReader(path.read_bytes()))
 
 
-def _written(run: RunFolder, name: str) -> Place:
+def _written(run: RunFolder, name: str) -> Location:
     path = run.table(name)
     if not path.is_file():
         raise InputError(

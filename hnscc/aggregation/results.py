@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, sha256, storage_errors
-from hnscc.base.locations import Place
+from hnscc.base.locations import Location
 from hnscc.scores.counts import HALF, Counts, concatenate, count, positive, stack
 from hnscc.scores.metrics import DICE
 from hnscc.scores.thresholds import READINGS, Reading, choose_threshold, highest, median_position, sweep
@@ -167,7 +167,7 @@ class Damaged(ValueError):
     """A file is not what was written, or not of this fold; the text names it without a path."""
 
 
-def _content(path: Place) -> bytes:
+def _content(path: Location) -> bytes:
     try:
         with storage_errors(path):
             return path.read_bytes()
@@ -175,7 +175,7 @@ def _content(path: Place) -> bytes:
         raise Damaged(f"{path.name} cannot be read ({type(error).__name__})") from None
 
 
-def _checked(path: Place, hashes: dict[str, str]) -> bytes:
+def _checked(path: Location, hashes: dict[str, str]) -> bytes:
     content = _content(path)
     if sha256(content) != hashes.get(path.name):
         raise Damaged(f"{path.name} is not what was written: its SHA-256 differs from the recorded one")

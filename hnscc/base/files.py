@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from hnscc.base.errors import StorageError
-from hnscc.base.locations import Place, S3Path
+from hnscc.base.locations import Location, S3Path
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 GONE = {errno.EIO, errno.ESTALE, errno.EROFS, errno.ETIMEDOUT, errno.ENOTCONN, errno.EREMOTEIO}
 
 
-def write_bytes(path: Place, content: bytes, *, durable: bool = True) -> None:
+def write_bytes(path: Location, content: bytes, *, durable: bool = True) -> None:
     """Write `content` beside `path`, flush it to the disk unless not `durable`, and rename it into place.
 
     On S3 that is one request. Where the disk is full or gone, StorageError is raised, and `path` holds what it held.
@@ -52,7 +52,7 @@ def _flush_name(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def storage_errors(path: Place) -> Iterator[None]:
+def storage_errors(path: Location) -> Iterator[None]:
     """Turn errors of the disk within a `with` block, as opposed to those of the program, into StorageError."""
     try:
         yield
@@ -71,23 +71,23 @@ def storage_errors(path: Place) -> Iterator[None]:
         ) from None
 
 
-def write_text(path: Place, text: str) -> None:
+def write_text(path: Location, text: str) -> None:
     """Write UTF-8 as `write_bytes` does."""
     write_bytes(path, text.encode())
 
 
-def write_json(path: Place, value: Any, *, durable: bool = True) -> None:
+def write_json(path: Location, value: Any, *, durable: bool = True) -> None:
     """Write readable JSON with sorted keys as `write_bytes` does. ValueError is raised for NaN and infinity."""
     text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
     write_bytes(path, text.encode(), durable=durable)
 
 
-def write_sealed(path: Place, value: dict[str, Any], *, durable: bool = True) -> None:
+def write_sealed(path: Location, value: dict[str, Any], *, durable: bool = True) -> None:
     """Write JSON that vouches for itself: its key `seal` is the hash of all others."""
     write_json(path, value | {"seal": hash_of(value)}, durable=durable)
 
 
-def overwrite(path: Place, parts: list[memoryview]) -> None:
+def overwrite(path: Location, parts: list[memoryview]) -> None:
     """Write the parts one after another over what is there: fast, not flushed to the disk, not atomic (but on S3)."""
     if isinstance(path, S3Path):
         path.write_bytes(b"".join(parts))
@@ -102,7 +102,7 @@ def overwrite(path: Place, parts: list[memoryview]) -> None:
             file.truncate()
 
 
-def read_sealed(path: Place) -> dict[str, Any]:
+def read_sealed(path: Location) -> dict[str, Any]:
     """Read what `write_sealed` wrote, without the seal.
 
     FileNotFoundError is raised where there is nothing, ValueError where a bit of it changed, StorageError where the

@@ -169,11 +169,11 @@ class S3Path:
         return [S3Path(self.bucket, each["path"]) for each in found]
 
 
-Place = Path | S3Path
+Location = Path | S3Path
 
 
-def place(location: str | Place) -> Place:
-    """The place that a user names by a path or by an s3:// URL. InputError for a URL that is not a place of its own."""
+def locate(location: str | Location) -> Location:
+    """The location that a user names by a path or by an s3:// URL. InputError where a URL names none."""
     if isinstance(location, S3Path):
         return location
     text = str(location)

@@ -10,7 +10,7 @@ import zarr
 
 from hnscc.base.errors import InputError
 from hnscc.base.files import storage_errors
-from hnscc.base.locations import Place, S3Path, patiently, place
+from hnscc.base.locations import Location, S3Path, locate, patiently
 from hnscc.cohort.store_format import (
     FORMAT,
     SCHEMA_VERSION,
@@ -84,7 +84,7 @@ class Store:
             raise _damaged(self.location, scan_id, f"chunks that cannot be read ({_kind(error)})") from None
 
 
-def open_store(location: str | Place) -> Store:
+def open_store(location: str | Location) -> Store:
     """Open a finished store and check its index. One small file is read, whatever the number of scans.
 
     InputError is raised where there is no store, or one of another schema version; DamagedStore where its metadata
@@ -139,7 +139,7 @@ def verify_store(store: Store, progress: Progress | None = None) -> int:
     return sum(scan.slices for scan in store.scans)
 
 
-def root_attributes(location: str | Place) -> dict[str, Any]:
+def root_attributes(location: str | Location) -> dict[str, Any]:
     """The attributes of a Zarr hierarchy's root, whoever made it.
 
     InputError is raised where there is none, DamagedStore where it cannot be read, StorageError as by `open_store`.
@@ -152,7 +152,7 @@ def root_attributes(location: str | Place) -> dict[str, Any]:
         raise _damaged(location, None, f"metadata that cannot be read ({_kind(error)})") from None
 
 
-def no_store(location: str | Place, found: str) -> InputError:
+def no_store(location: str | Location, found: str) -> InputError:
     """The error that says what was found in place of a store."""
     return InputError(
         "This is no store.",
@@ -167,12 +167,12 @@ class _Undecodable(Exception):
     """Bytes that Zarr cannot make sense of; its text is the kind of Zarr's own error."""
 
 
-def _asked(location: str | Place, read: Callable[[], Answer]) -> Answer:
+def _asked(location: str | Location, read: Callable[[], Answer]) -> Answer:
     """What `read` gives, which only calls Zarr.
 
     A disk or an S3 storage that does not answer is StorageError, never damage. FileNotFoundError: nothing is there.
     """
-    where = place(location)
+    where = locate(location)
 
     def decoded() -> Answer:
         try:
@@ -193,16 +193,16 @@ def _asked(location: str | Place, read: Callable[[], Answer]) -> Answer:
         raise _Undecodable(type(error).__name__) from None
 
 
-def _attributes(location: str | Place, path: str) -> dict[str, Any]:
+def _attributes(location: str | Location, path: str) -> dict[str, Any]:
     return _asked(location, lambda: dict(_open(location, path).attrs))
 
 
-def _open(location: str | Place, path: str) -> zarr.Group:
+def _open(location: str | Location, path: str) -> zarr.Group:
     return zarr.open_group(zarr_store(location), path=path, mode="r", zarr_format=3)
 
 
-def _what_is_there(location: str | Place) -> str:
-    where = place(location)
+def _what_is_there(location: str | Location) -> str:
+    where = locate(location)
     if isinstance(where, S3Path):
         if (where / UNFINISHED).is_file():
             return "a store whose upload was cut short"
@@ -232,7 +232,7 @@ def _kind(error: Exception) -> str:
     return str(error) if isinstance(error, _Undecodable) else type(error).__name__
 
 
-def _damaged(location: str | Place, scan_id: str | None, found: str) -> DamagedStore:
+def _damaged(location: str | Location, scan_id: str | None, found: str) -> DamagedStore:
     return DamagedStore(
         "The store is damaged." if scan_id is None else f"Scan {scan_id} of the store is damaged.",
         where=f"store {location}" + ("" if scan_id is None else f", scan {scan_id}"),

@@ -15,7 +15,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from hnscc.base.errors import InputError
 from hnscc.base.lease import only_one
-from hnscc.base.locations import Place, S3Path
+from hnscc.base.locations import Location, S3Path
 from hnscc.cohort.store import Store, no_store, open_store, root_attributes
 from hnscc.cohort.store_format import (
     FORMAT,
@@ -34,7 +34,7 @@ from hnscc.cohort.store_format import (
 UPLOADS_AT_ONCE = 4
 
 
-def begin_store(final: Place, overwrite: bool) -> Path:
+def begin_store(final: Location, overwrite: bool) -> Path:
     """Make an empty, unfinished store beside its final name, or in a temporary folder where that is on S3.
 
     InputError is raised if `final` exists and must not be replaced, or was made by something else.
@@ -95,7 +95,7 @@ def write_scan(
 
 def finish_store(
     unfinished: Path,
-    final: Place,
+    final: Location,
     *,
     modalities: tuple[str, ...],
     size: int,
@@ -174,7 +174,7 @@ def _write_array(group: zarr.Group, name: str, values: np.ndarray) -> None:
     array[...] = values
 
 
-def _check_vacant(final: Place, overwrite: bool) -> bool:
+def _check_vacant(final: Location, overwrite: bool) -> bool:
     """Whether there is something to replace: only what this program made, and only when told to, else InputError."""
     if isinstance(final, S3Path):
         there = {each.key.removeprefix(f"{final.key}/") for each in final.below()} - {LOCK}

@@ -22,7 +22,7 @@ from obstore.store import S3Store
 from zarr.storage import LocalStore, ObjectStore
 
 from hnscc.base.files import hash_of
-from hnscc.base.locations import Place, S3Path, client, place
+from hnscc.base.locations import Location, S3Path, client, locate
 
 FORMAT = "hnscc-slice-store"
 SCHEMA_VERSION = 1
@@ -87,9 +87,9 @@ def content_digest(images: np.ndarray, mask: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def zarr_store(location: str | Place) -> LocalStore | ObjectStore[S3Store]:
+def zarr_store(location: str | Location) -> LocalStore | ObjectStore[S3Store]:
     """The only place that turns a location into a Zarr store; one on S3 can only be read through it."""
-    where = place(location)
+    where = locate(location)
     if isinstance(where, S3Path):
         return ObjectStore(client(where.bucket, where.key), read_only=True)
     return LocalStore(where)

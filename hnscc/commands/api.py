@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from hnscc.base.locations import Place
+    from hnscc.base.locations import Location
     from hnscc.cohort.store import Store
     from hnscc.commands.check import Checked
     from hnscc.commands.prune import Pruned
@@ -193,7 +193,7 @@ def aggregate(run: str | Path) -> list[str]:
     return again(open_run(run))
 
 
-def report(run: str | Path) -> Place:
+def report(run: str | Path) -> Location:
     """Write report.html, report.md and the figures of a run folder again from its tables; returns where report.html is.
 
     InputError where it is no run folder, or a table is not written yet or damaged.

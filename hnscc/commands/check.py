@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any, Literal, TypedDict
 
 from hnscc.aggregation.enough_repeats import scores_of
-from hnscc.base.locations import Place
+from hnscc.base.locations import Location
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
 from hnscc.scores.repeats import needed
@@ -109,7 +109,7 @@ class Checked(TypedDict):
 
 def check_study(
     study: Study,
-    out: str | Place | None = None,
+    out: str | Location | None = None,
     half_width: float | None = None,
     *,
     accept_versions: bool = False,

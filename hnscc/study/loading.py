@@ -7,25 +7,25 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from hnscc.base.errors import InputError
-from hnscc.base.locations import Place, place
+from hnscc.base.locations import Location, locate
 from hnscc.study.presets import AS_WRITTEN, CORRECTED, SEARCHED, merge
 from hnscc.study.reference import names_in, nearest
 from hnscc.study.schema import Range, Study, Variant
 from hnscc.study.yaml_text import KeyPath, at_line, read_yaml, write_yaml
 
 
-def load_study(path: str | Place) -> Study:
+def load_study(path: str | Location) -> Study:
     """Read, merge and check a study file.
 
     Raises InputError naming the path of the setting and its line in the file: not YAML, unknown key, wrong type, value
     out of range.
     """
-    path = place(path)
+    path = locate(path)
     document = read_yaml(_text(path), str(path))
     return parse_study(document.value, str(path), document.lines)
 
 
-def _text(path: Place) -> str:
+def _text(path: Location) -> str:
     try:
         return path.read_text()
     except (FileNotFoundError, IsADirectoryError):

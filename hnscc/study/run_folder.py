@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 
 from hnscc.base.errors import InputError
-from hnscc.base.locations import Place, place
+from hnscc.base.locations import Location, locate
 
 
 @dataclass(frozen=True)
 class RunFolder:
     """Every path of a run folder. Nothing else in the project joins a path below it."""
 
-    root: Place
+    root: Location
 
     @property
-    def study(self) -> Place:
+    def study(self) -> Location:
         return self.root / "study.yaml"
 
     @property
@@ -22,61 +22,61 @@ class RunFolder:
         return [TrialFolder(path.parent) for path in sorted(self.root.glob("trials/*/record.json"))]
 
     @property
-    def provenance(self) -> Place:
+    def provenance(self) -> Location:
         return self.root / "provenance.json"
 
     @property
-    def provenance_lock(self) -> Place:
+    def provenance_lock(self) -> Location:
         return self.root / ".provenance.lock"
 
     @property
-    def precision(self) -> Place:
+    def precision(self) -> Location:
         """The number format that `precision: auto` stands for here, chosen before the first trial."""
         return self.root / "precision.json"
 
     @property
-    def lock(self) -> Place:
+    def lock(self) -> Location:
         return self.root / ".lock"
 
-    def proof(self, name: str) -> Place:
+    def proof(self, name: str) -> Location:
         """A file by which machines prove to one another that they see this folder."""
         return self.root / ".shared" / name
 
     @property
-    def search(self) -> Place:
+    def search(self) -> Location:
         """What a search has proposed so far; only a search's run folder has it."""
         return self.root / "search.json"
 
     @property
-    def winners(self) -> Place:
+    def winners(self) -> Location:
         """The study file that a search writes."""
         return self.root / "winners.yaml"
 
     @property
-    def winners_run(self) -> Place:
+    def winners_run(self) -> Location:
         """The run folder of that study, where the search was told to run it."""
         return self.root / "winners"
 
     @property
-    def html(self) -> Place:
+    def html(self) -> Location:
         return self.root / "report.html"
 
     @property
-    def markdown(self) -> Place:
+    def markdown(self) -> Location:
         return self.root / "report.md"
 
     @property
-    def tables(self) -> Place:
+    def tables(self) -> Location:
         return self.root / "tables"
 
     @property
-    def figures(self) -> Place:
+    def figures(self) -> Location:
         return self.root / "figures"
 
-    def table(self, name: str) -> Place:
+    def table(self, name: str) -> Location:
         return self.tables / f"{name}.parquet"
 
-    def figure(self, name: str, kind: str = "png") -> Place:
+    def figure(self, name: str, kind: str = "png") -> Location:
         return self.figures / f"{name}.{kind}"
 
     def fold(self, fold: int) -> "FoldFolder":
@@ -90,22 +90,22 @@ class RunFolder:
 class FoldFolder:
     """folds/f0: split.json (written last) vouches for the others by their hashes."""
 
-    root: Place
+    root: Location
 
     @property
-    def split(self) -> Place:
+    def split(self) -> Location:
         return self.root / "split.json"
 
     @property
-    def slices(self) -> Place:
+    def slices(self) -> Location:
         return self.root / "slices.parquet"
 
     @property
-    def scans(self) -> Place:
+    def scans(self) -> Location:
         return self.root / "scans.parquet"
 
     @property
-    def truth(self) -> Place:
+    def truth(self) -> Location:
         return self.root / "truth.npz"
 
 
@@ -113,22 +113,22 @@ class FoldFolder:
 class TrialFolder:
     """trials/<trial>: record.json (written last) vouches for the others by their hashes."""
 
-    root: Place
+    root: Location
 
     @property
-    def record(self) -> Place:
+    def record(self) -> Location:
         return self.root / "record.json"
 
     @property
-    def history(self) -> Place:
+    def history(self) -> Location:
         return self.root / "history.parquet"
 
     @property
-    def predictions(self) -> Place:
+    def predictions(self) -> Location:
         return self.root / "predictions.npz"
 
     @property
-    def weights(self) -> Place:
+    def weights(self) -> Location:
         return self.root / "weights.safetensors"
 
     def slot(self, number: int) -> "Slot":
@@ -139,21 +139,21 @@ class TrialFolder:
 class Slot:
     """checkpoint/: two slots written in turn; the facts (written last) vouch for the tensors by their crc32c."""
 
-    root: Place
+    root: Location
     number: int
 
     @property
-    def facts(self) -> Place:
+    def facts(self) -> Location:
         return self.root / f"slot-{self.number}.json"
 
     @property
-    def tensors(self) -> Place:
+    def tensors(self) -> Location:
         return self.root / f"slot-{self.number}.safetensors"
 
 
-def open_run(path: str | Place) -> RunFolder:
+def open_run(path: str | Location) -> RunFolder:
     """The run folder at `path`, which may be an s3:// URL. InputError where it is none."""
-    folder = RunFolder(place(path))
+    folder = RunFolder(locate(path))
     if not folder.study.is_file():
         raise InputError(
             "This is not a run folder.",

@@ -84,6 +84,6 @@ def augment_copies(
     if originals:
         new_images[0], new_masks[0] = images, masks
     for copy in range(copies):
-        place, key = copy + originals, derive_seed(seed, "copy", copy)
-        _augment_into(new_images[place], new_masks[place], images, masks, settings, seed=key)
+        position, key = copy + originals, derive_seed(seed, "copy", copy)
+        _augment_into(new_images[position], new_masks[position], images, masks, settings, seed=key)
     return new_images.reshape(-1, *images.shape[1:]), new_masks.reshape(-1, *masks.shape[1:])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_text
-from hnscc.base.locations import Place, place
+from hnscc.base.locations import Location, locate
 from hnscc.cohort.fold import FoldData, read_folds, write_fold
 from hnscc.cohort.splits import FoldPlan, plan_fold
 from hnscc.cohort.store import Store, open_store
@@ -52,8 +52,8 @@ class PreparedRun:
         return sorted(left, key=lambda trial: trial.repeat)
 
 
-def run_folder(study: Study, out: str | Place | None) -> RunFolder:
-    return RunFolder(place(out) if out else Path("runs") / study.name)
+def run_folder(study: Study, out: str | Location | None) -> RunFolder:
+    return RunFolder(locate(out) if out else Path("runs") / study.name)
 
 
 def plan_folds(study: Study) -> tuple[Store, list[FoldPlan]]:
@@ -87,7 +87,7 @@ def _test_closed(plan: FoldPlan) -> FoldPlan:
 
 def prepare_run(
     study: Study,
-    out: str | Place | None = None,
+    out: str | Location | None = None,
     *,
     resolve: Callable[[Training], tuple[str, str]] = resolve_device,
     progress: Callable[[int, int], None] | None = None,

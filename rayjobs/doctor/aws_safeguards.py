@@ -94,11 +94,11 @@ _WORKER: tuple[_Check, ...] = (
 
 
 def _disk_problems(file: ClusterFile, name: str) -> Iterator[Problem]:
-    place = ("available_node_types", name, "node_config", "BlockDeviceMappings")
-    for position, disk in enumerate(items(at(file.settings, *place))):
+    key_path = ("available_node_types", name, "node_config", "BlockDeviceMappings")
+    for position, disk in enumerate(items(at(file.settings, *key_path))):
         ebs = at(disk, "Ebs")
         if isinstance(ebs, dict) and ebs.get("Encrypted", False) is False:
-            path = (*place, position, "Ebs", "Encrypted")
+            path = (*key_path, position, "Ebs", "Encrypted")
             yield file.problem(
                 path, f"{name}: this disk is not encrypted", "Encrypted: true under Ebs", "add it"
             )
@@ -142,6 +142,6 @@ def _size_problems(file: ClusterFile) -> Iterator[Problem]:
         yield Problem(file.marked.line(()), "max_workers is missing", expected, "add `max_workers: 4`")
     workers = [kind for name, kind in file.machines.items() if name != file.head]
     if own.get("max_workers") == 0 or not any(kind.get("max_workers") != 0 for kind in workers):
-        place = "max_workers" if own.get("max_workers") == 0 else "available_node_types"
+        key_path = "max_workers" if own.get("max_workers") == 0 else "available_node_types"
         expected = "a kind of worker, and max_workers of 1 or more"
-        yield file.problem((place,), "no worker can ever start", expected, "allow for workers")
+        yield file.problem((key_path,), "no worker can ever start", expected, "allow for workers")

@@ -57,10 +57,10 @@ class MarkedYaml:
 
 def _child(tree: Any, key: Any) -> tuple[Any, int] | None:
     """A mapping's value or a list's item, and its line; `<<` brings in those of other mappings."""
-    places = getattr(getattr(tree, "lc", None), "data", None) or {}
-    for own, place in places.items():
+    positions = getattr(getattr(tree, "lc", None), "data", None) or {}
+    for own, position in positions.items():
         if str(own) == str(key):
-            return tree[own], place[0] + 1
+            return tree[own], position[0] + 1
     merged = getattr(tree, "merge", ())
     return next((found for each in merged if (found := _child(each, key))), None)
 

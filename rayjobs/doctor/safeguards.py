@@ -118,9 +118,9 @@ _LOOSENED = (
 def _variable_problems(file: ClusterFile) -> Iterator[Problem]:
     options = [
         each
-        for place in file.docker_places()
+        for key_path in file.docker_places()
         for key in ("run_options", "head_run_options", "worker_run_options")
-        for each in file.texts(*place, key)
+        for each in file.texts(*key_path, key)
     ]
     for path, text in [*file.commands(), *options]:
         for pattern, problem, expected, do in _LOOSENED:
@@ -176,7 +176,9 @@ def _pin_problems(file: ClusterFile) -> Iterator[Problem]:
 
 def _image_problems(file: ClusterFile) -> Iterator[Problem]:
     images: list[KeyPath] = [
-        (*place, key) for place in file.docker_places() for key in ("image", "head_image", "worker_image")
+        (*key_path, key)
+        for key_path in file.docker_places()
+        for key in ("image", "head_image", "worker_image")
     ]
     for path in images:
         image = at(file.settings, *path)

@@ -103,13 +103,13 @@ def mount_problems(file: ClusterFile) -> Iterator[Problem]:
             yield file.problem(path, f"this synced file {why}", _CODE, _MOVE)
 
 
-def _carries(place: str, *, look: bool) -> str | None:
+def _carries(source: str, *, look: bool) -> str | None:
     """Why copying a file or folder could copy patient files; `look`: it lies here, so look inside.
 
     Like Ray, relative to the folder that one stands in. Never names what it found.
     """
     here = Path.cwd()
-    path = Path(os.path.normpath(here / Path(place).expanduser()))
+    path = Path(os.path.normpath(here / Path(source).expanduser()))
     if here.is_relative_to(path) or Path.home().is_relative_to(path):
         return "takes a whole working or home folder along"
     own = path.relative_to(here) if path.is_relative_to(here) else path
@@ -129,15 +129,15 @@ def mount_notes(file: ClusterFile) -> Iterator[Problem]:
     for remote, local in keys(file.settings.get("file_mounts")).items():
         if not isinstance(local, str):
             continue
-        place, path = Path(local).expanduser(), ("file_mounts", remote)
-        token = place.name == "auth_token"
-        if token and not place.exists():
+        source, path = Path(local).expanduser(), ("file_mounts", remote)
+        token = source.name == "auth_token"
+        if token and not source.exists():
             make = f"(umask 077; ray get-auth-token --generate > /dev/null); chmod 600 {local}"
             yield file.problem(path, "there is no token on this machine yet", "a token file", make)
-        elif token and place.stat().st_mode & 0o077:
+        elif token and source.stat().st_mode & 0o077:
             problem = "others on this machine can read the token"
             yield file.problem(path, problem, "mode 600", f"chmod 600 {local}")
-        elif not place.exists():
+        elif not source.exists():
             yield file.problem(
                 path,
                 "what this mount copies is not here",

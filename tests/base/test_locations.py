@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from stores import study_of
 
-from hnscc.base import locations as places
+from hnscc.base import locations as locations
 from hnscc.base.errors import InputError, StorageError
-from hnscc.base.locations import S3Path, client, place
+from hnscc.base.locations import S3Path, client, locate
 from hnscc.cohort.store import open_store
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial
@@ -27,13 +27,13 @@ def closed(monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    for name in (*places.ENDPOINT, *places.CREDENTIALS):
+    for name in (*locations.ENDPOINT, *locations.CREDENTIALS):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "TheKeyOfThisTest")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    monkeypatch.setattr(places, "OUTAGE_SECONDS", 0.0)
-    monkeypatch.setattr(places, "AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(locations, "OUTAGE_SECONDS", 0.0)
+    monkeypatch.setattr(locations, "AGAIN_SECONDS", 0.1)
     client.cache_clear()
     yield f"http://127.0.0.1:{port}"
     client.cache_clear()
@@ -41,13 +41,13 @@ def closed(monkeypatch):
 
 @pytest.mark.parametrize("text", ["runs/demo", "/data/s3", "s3", "a:b/c", "runs/demo/"])
 def test_whatever_is_no_url_is_a_path(text):
-    assert place(text) == place(Path(text)) == Path(text)
+    assert locate(text) == locate(Path(text)) == Path(text)
 
 
 def test_a_url_is_a_bucket_and_a_prefix():
-    assert place("s3://my-bucket/runs/demo") == S3Path("my-bucket", "runs/demo")
-    assert place("s3://my-bucket/runs/demo/") == place(place("s3://my-bucket/runs/demo"))
-    assert str(place("s3://my-bucket/runs/demo/")) == "s3://my-bucket/runs/demo"
+    assert locate("s3://my-bucket/runs/demo") == S3Path("my-bucket", "runs/demo")
+    assert locate("s3://my-bucket/runs/demo/") == locate(locate("s3://my-bucket/runs/demo"))
+    assert str(locate("s3://my-bucket/runs/demo/")) == "s3://my-bucket/runs/demo"
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,12 @@ def test_a_url_is_a_bucket_and_a_prefix():
 def test_other_urls_are_refused(url):
     for location in (url, Path(url)) if url.startswith("s3:/m") else (url,):
         with pytest.raises(InputError, match="s3://bucket/prefix"):
-            place(location)
+            locate(location)
 
 
 def test_a_password_in_a_url_is_refused_and_not_repeated():
     with pytest.raises(InputError) as refused:
-        place(f"s3://user:{SECRET}@my-bucket/runs")
+        locate(f"s3://user:{SECRET}@my-bucket/runs")
     assert SECRET not in str(refused.value)
 
 

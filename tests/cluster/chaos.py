@@ -278,8 +278,8 @@ def kill_drivers(lab: Lab, number: int, moments: list[list[str]], draw: random.R
     first_table = next(i for i, (_, path) in enumerate(moments) if path.startswith("tables/"))
     figures: Counter = Counter()
     out = lab.fresh()
-    for place in [each for each in chosen if each < first_table]:
-        figures[kill_driver_at(lab, out, moments[place])] += 1
+    for position in [each for each in chosen if each < first_table]:
+        figures[kill_driver_at(lab, out, moments[position])] += 1
     trials = len(plan_trials(lab.study))
     for completed in sorted(draw.randrange(trials) for _ in range(in_training)):
         process = lab.start(out)
@@ -287,8 +287,8 @@ def kill_drivers(lab: Lab, number: int, moments: list[list[str]], draw: random.R
         process.kill()
         process.wait()
         figures["while training"] += 1
-    for place in [each for each in chosen if each >= first_table]:
-        figures[kill_driver_at(lab, out, moments[place])] += 1
+    for position in [each for each in chosen if each >= first_table]:
+        figures[kill_driver_at(lab, out, moments[position])] += 1
     figures["kills"] = figures.total()
     lab.finish(out, lab.start(out))
     return figures + lab.check(out)

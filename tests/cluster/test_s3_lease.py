@@ -16,11 +16,11 @@ HOLD = """
 import sys, time
 import hnscc.base.lease as lease
 from hnscc.base.errors import InputError, StorageError
-from hnscc.base.locations import place
+from hnscc.base.locations import locate
 
 url, lease.LEASE_SECONDS, seconds = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
 try:
-    with lease.only_one(place(url)):
+    with lease.only_one(locate(url)):
         print("held", flush=True)
         time.sleep(seconds)
 except (InputError, StorageError) as error:

@@ -14,7 +14,7 @@ from stores import make_store
 
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_bytes
-from hnscc.base.locations import place
+from hnscc.base.locations import locate
 from hnscc.cohort.store import open_store, verify_store
 from hnscc.cohort.store_format import ROOT, UNFINISHED
 
@@ -96,7 +96,7 @@ def test_every_damage_of_a_store_is_found_or_harmless(there, bucket):
     """Bits flipped, ends cut off, objects deleted: a scan that is read all the same is what was written."""
     store = make_store(there, patients=4, slices=2, size=16)
     arrays = {scan.scan_id: store.read(scan.scan_id) for scan in store.scans}
-    prefix = place(store.location)
+    prefix = locate(store.location)
     names = sorted(objects(prefix))
     draw = random.Random(3)
     found = 0

@@ -124,8 +124,8 @@ DIGEST = "0e5e834a0a8c47ca7488d05ae25489b21a01636018a21ebbf475a8214e5ba7da"
 def test_a_flipped_bit_is_found_and_named(store, seed, name):
     path = shard(store, "B", name)
     content = bytearray(path.read_bytes())
-    place = random.Random(f"{seed}{name}").randrange(len(content) * 8)
-    content[place // 8] ^= 1 << place % 8
+    position = random.Random(f"{seed}{name}").randrange(len(content) * 8)
+    content[position // 8] ^= 1 << position % 8
     path.write_bytes(content)
     with pytest.raises(InputError, match="scan B"):
         store.read("B")

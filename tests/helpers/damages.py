@@ -72,22 +72,22 @@ def damage_and_judge(sound: Sound, number: int, seed: int, scratch: Path) -> Cou
         draw = random.Random(
             f"{seed} {i}"
         )  # its own, or one file of another length would change all that follow
-        place = draw.choice(["store", "checkpoint", "trial", "fold"])
+        what = draw.choice(["store", "checkpoint", "trial", "fold"])
         kind = draw.choice([_flip, _truncate, _delete])
-        if place == "checkpoint":
+        if what == "checkpoint":
             copy = TrialFolder(scratch / str(i) / INTERRUPTED.trial_id)
             shutil.copytree(sound.interrupted.root, copy.root)
             harmed = _harm(copy.slot(0).root, kind, draw)[0]
             verdict = _judge_checkpoint(sound, copy, harmed)
             shutil.rmtree(copy.root)
         else:
-            judge, below = judges[place]
+            judge, below = judges[what]
             harmed, content = _harm(below, kind, draw)
             try:
                 verdict = judge()
             finally:
                 harmed.write_bytes(content)
-        judged[place, kind.__name__.strip("_"), verdict] += 1
+        judged[what, kind.__name__.strip("_"), verdict] += 1
     assert _tables(sound.folder) == sound.tables
     return judged
 
@@ -101,9 +101,9 @@ def _harm(below: Path, kind: Callable, draw: random.Random) -> tuple[Path, bytes
 
 
 def _flip(path: Path, content: bytes, draw: random.Random) -> None:
-    place = draw.randrange(len(content))
+    position = draw.randrange(len(content))
     changed = bytearray(content)
-    changed[place] ^= 1 << draw.randrange(8)
+    changed[position] ^= 1 << draw.randrange(8)
     path.write_bytes(changed)
 
 
@@ -191,8 +191,8 @@ def told(judged: Counter, kinds: Sequence[str] = ("flip", "truncate", "delete"))
     """A line per place and kind of damage."""
     verdicts = sorted({verdict for _, _, verdict in judged})
     lines = []
-    for place in ("store", "checkpoint", "trial", "fold"):
+    for what in ("store", "checkpoint", "trial", "fold"):
         for kind in kinds:
-            counts = ", ".join(f"{judged[place, kind, each]} {each}" for each in verdicts)
-            lines.append(f"{place:<10} {kind:<8} {counts}")
+            counts = ", ".join(f"{judged[what, kind, each]} {each}" for each in verdicts)
+            lines.append(f"{what:<10} {kind:<8} {counts}")
     return "\n".join(lines)

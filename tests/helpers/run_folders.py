@@ -80,8 +80,8 @@ def _scans(number: int, cases: list[Case]) -> pa.Table:
                 "used_positive": sum(map(bool, used)),
                 "used_negative": len(used) - sum(map(bool, used)),
             }
-            place = {"patient_id": patient, "scan_id": f"{patient}-a", "fold": number, "split": split}
-            rows.append({**place, "slices": len(used), "positive_slices": counts["used_positive"], **counts})
+            named = {"patient_id": patient, "scan_id": f"{patient}-a", "fold": number, "split": split}
+            rows.append({**named, "slices": len(used), "positive_slices": counts["used_positive"], **counts})
     return pa.Table.from_pylist(rows)
 
 
@@ -156,8 +156,8 @@ def _random_cases(patients: int, slices: int, fold: int, folds: int) -> list[Cas
     """With one fold a third of the patients stand in each split; with k each patient is tested once."""
     cases = []
     for patient in range(patients):
-        place = patient % max(folds, 3)
-        split = {fold: "test", (fold + 1) % max(folds, 3): "validation"}.get(place, "train")
+        position = patient % max(folds, 3)
+        split = {fold: "test", (fold + 1) % max(folds, 3): "validation"}.get(position, "train")
         draw = np.random.default_rng([7, patient])
         for number in range(slices):
             mask = np.zeros((12, 12), np.uint8)

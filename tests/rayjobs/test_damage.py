@@ -12,5 +12,5 @@ def sound(tmp_path_factory):
 def test_random_damage_is_detected_before_use_or_harmless(sound, tmp_path):
     judged = damage_and_judge(sound, number=100, seed=0, scratch=tmp_path)
     assert judged.total() == 100
-    detected = {(place, kind) for place, kind, verdict in judged if verdict == "detected"}
+    detected = {(what, kind) for what, kind, verdict in judged if verdict == "detected"}
     assert len(detected) == 12, "every kind of damage to every place is detected now and then"

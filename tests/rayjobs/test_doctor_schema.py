@@ -133,13 +133,13 @@ def test_no_wrong_value_anywhere_makes_it_stumble(tmp_path):
     file = tmp_path / "fuzzed.yaml"
     wrong = [None, 5, "x y", ["x"], {"x": None}, [[]], True]
     whole = [yaml.safe_load(AWS), yaml.safe_load(ONPREM)]
-    places = [(one, path) for one in whole for path in paths_of(one) if path]
-    assert len(places) > 100
-    for turn, (one, path) in enumerate(places):
+    all_paths = [(one, path) for one in whole for path in paths_of(one) if path]
+    assert len(all_paths) > 100
+    for turn, (one, path) in enumerate(all_paths):
         fuzzed = copy.deepcopy(one)
-        place = fuzzed
+        position = fuzzed
         for key in path[:-1]:
-            place = place[key]
-        place[path[-1]] = wrong[turn % len(wrong)]
+            position = position[key]
+        position[path[-1]] = wrong[turn % len(wrong)]
         file.write_text(yaml.safe_dump(fuzzed))
         assert all(each.line >= 1 for each in check_cluster(file).problems)

@@ -138,8 +138,8 @@ def test_ray_uploads_code_and_study_files_alone(project):
         if path.is_file()
     }
     expected |= {"pyproject.toml", "constraints.txt", "mine.yaml"}
-    for place in ("data/sts", "runs/demo", ".venv/lib", "patients", "scans/p1"):
-        scans(project / place)
+    for folder in ("data/sts", "runs/demo", ".venv/lib", "patients", "scans/p1"):
+        scans(project / folder)
     dicom(project / "IM0001")
     for top in (*CODE, "."):
         nib.save(nib.Nifti1Image(np.zeros((2, 2, 2), np.int16), np.eye(4)), project / top / "smith.nii.gz")

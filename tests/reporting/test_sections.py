@@ -89,7 +89,7 @@ def test_table_4_is_by_the_reading_as_written(tmp_path):
     lesion, beside = np.zeros((12, 12), np.uint8), np.zeros((12, 12), np.uint8)
     lesion[:4, :4], beside[8:, 8:] = 1, 1
     splits = ("train", "validation", "test", "test")
-    cases = [Case(split, f"{split}{place}", lesion) for place, split in enumerate(splits)]
+    cases = [Case(split, f"{split}{position}", lesion) for position, split in enumerate(splits)]
     study = small_study(("pet",), repeats=1)
     run = write_run(tmp_path, study, [cases])
     add_trial(run, study, plan_trials(study)[0], levels_of(0.9 * np.stack([lesion, lesion, lesion, beside])))

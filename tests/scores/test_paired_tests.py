@@ -75,7 +75,7 @@ def test_holm_by_hand():
 def test_holm_lies_between_p_and_bonferroni_and_keeps_the_order(p):
     found = holm(p)
     assert all(one <= other <= min(1, one * len(p)) for one, other in zip(p, found, strict=True))
-    assert [found[place] for place in np.argsort(p, kind="stable")] == sorted(found)
+    assert [found[position] for position in np.argsort(p, kind="stable")] == sorted(found)
 
 
 def test_two_rows_give_the_paired_t_test():

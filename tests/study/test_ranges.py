@@ -35,7 +35,7 @@ def test_proposals_are_distinct_the_same_again_and_go_on_where_they_were(method)
     study = searched({"method": method, "configurations": 12, "budget": {"trials": 60}})
     whole = proposer(study)
     first = whole([], 4)
-    told = [(settings, 0.1 * place) for place, settings in enumerate(first)]
+    told = [(settings, 0.1 * position) for position, settings in enumerate(first)]
     second = whole(told, 4)
     assert len({str(each) for each in first + second}) == 8
     again = proposer(study, first)
