@@ -26,6 +26,7 @@ from hnscc.base.encode import parquet_bytes
 from hnscc.base.files import write_bytes
 from hnscc.scores.counts import HALF, OUTCOMES, THRESHOLDS, Counts, misplaced, outcome_codes
 from hnscc.scores.metrics import metrics_at
+from hnscc.study.identity import versions_text
 from hnscc.study.plan import SPLITS
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.records import UNUSABLE, Completed
@@ -138,6 +139,7 @@ def _recorded(result: Result) -> Columns:
     record = result.record if isinstance(result.record, Completed) else None
     row: Columns = {name: getattr(record, name, None) for name in _RECORDED}
     row["weights_sha256"] = record.files.get("weights.safetensors") if record else None
+    row["versions"] = versions_text(record.versions) if record else None
     return row | {"collapsed": result.collapsed, "highest_probability": result.highest_probability}
 
 

@@ -56,6 +56,10 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         "wall-clock time in seconds; the only kind of value that differs between two runs of one study",
     ),
     "device": (TEXT, "kind of device that the trial was trained on"),
+    "versions": (
+        TEXT,
+        "versions that trained the trial: of this project's own arithmetic and of each library that weights depend on",
+    ),
     "epoch": (WHOLE, "number of the epoch, counted from 1"),
     "train_loss": (REAL, "mean loss of the training slices"),
     "val_loss": (REAL, "mean loss of the validation slices"),

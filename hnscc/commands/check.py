@@ -11,6 +11,7 @@ from hnscc.aggregation.enough_repeats import scores_of
 from hnscc.base.locations import Location
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
+from hnscc.commands.memory import MemoryFacts, memory_of
 from hnscc.scores.repeats import needed
 from hnscc.study.identity import VERSIONS, version_differences, versions_here
 from hnscc.study.plan import SPLITS, Trial, plan_trials
@@ -102,6 +103,7 @@ class Checked(TypedDict):
     trials: dict[str, int]
     other_versions: list[OtherVersions]
     disk_mib: float
+    memory_mib: MemoryFacts
     time: TimeFacts
     precision: RepeatsFacts | None
     search: dict[str, Any] | None
@@ -140,6 +142,9 @@ def check_study(
         "trials": {"planned": len(states), **Counter(state.status for state in states.values())},
         "other_versions": _other_versions(states),
         "disk_mib": _disk(study, store, plans, [each["parameters"] for each in variants.values()]),
+        "memory_mib": memory_of(
+            study, store, plans, {name: each["parameters"] for name, each in variants.items()}
+        ),
         "time": _time(study, states),
         "precision": _repeats(study, folder, states, half_width),
         "search": _search(rules) if rules else None,

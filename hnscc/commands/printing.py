@@ -69,6 +69,12 @@ def print_check(found: Checked, console: Console, study_file: Path) -> None:
         names = ", ".join(other["trials"])
         print_line(console, f"versions: {names} finished by others ({other['differ']})", style="yellow")
     print_line(console, f"disk:    at most {found['disk_mib']:.0f} MiB for predictions and weights")
+    memory = found["memory_mib"]
+    print_line(
+        console,
+        f"memory:  slices {memory['driver']:.0f} MiB in this process and as much in Ray's object store; "
+        f"each trial at most {memory['worker']:.0f} MiB of its own, and its activations",
+    )
     if search:
         _print_search(search, console)
     else:

@@ -33,6 +33,11 @@ def versions_here() -> dict[str, str]:
     return {"hnscc arithmetic": str(ARITHMETIC), **{name: version(name) for name in LIBRARIES}}
 
 
+def versions_text(versions: Mapping[str, str]) -> str:
+    """`torch 2.14.1, numpy 2.4.6` and so on, in the order of their names."""
+    return ", ".join(f"{name} {number}" for name, number in sorted(versions.items()))
+
+
 def trial_seeds(study: Study, trial: Trial) -> dict[str, int]:
     """The trial's own seed and one for each use of randomness, drawn from the study's seed and the trial's name.
 

@@ -18,6 +18,7 @@ def certainty(source: Source) -> Iterator[str]:
     cannot show."""
     yield from _patients(source)
     yield from _trials(source)
+    yield from _versions(source)
     yield from _splits(source)
     if source.papers:
         changed = paper.departures(source.study)
@@ -85,6 +86,21 @@ def _trials(source: Source) -> Iterator[str]:
     collapsed = [row["trial_id"] for row in trials if row["collapsed"]]
     if collapsed:
         yield f"Collapsed (no pixel at or above 0.5 in validation and test): {_some(collapsed)}."
+
+
+def _versions(source: Source) -> Iterator[str]:
+    """Say which trainings are of which versions, where they are not all of the same."""
+    trained: dict[str, list[str]] = {}
+    for row in source.tables["trials"]:
+        if row["versions"]:
+            trained.setdefault(row["versions"], []).append(row["trial_id"])
+    if len(trained) > 1:
+        yield (
+            f"The trainings come from {len(trained)} different sets of versions, which may give other weights: their "
+            "differences cannot be told from those between variants or repeats."
+        )
+        for versions, names in trained.items():
+            yield f"By {versions}: {_some(names)}."
 
 
 def _planned(source: Source) -> str:

@@ -1,0 +1,49 @@
+"""The memory that `hnscc check` tells, by hand and against the arrays that a study really has."""
+
+import pytest
+from stores import make_store, study_of
+
+from hnscc.commands.memory import memory_of
+from hnscc.training.drawn import training_slices
+from hnscc.training.prepare import plan_folds, prepare_run
+
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("store"), patients=12)
+
+
+def told(store, **settings):
+    study = study_of(store.location, **settings)
+    opened, plans = plan_folds(study)
+    return study, plans, memory_of(study, opened, plans, dict.fromkeys(study.variants, 0))
+
+
+def test_slices_stand_once_whatever_the_number_of_folds(store, tmp_path):
+    """Kept once per fold, as they were, three folds took three times as much."""
+    for folds in (1, 3):
+        study, _, memory = told(store, split={"folds": folds})
+        prepared = prepare_run(study, tmp_path / str(folds))
+        pixels = {id(data.pixels): data.pixels for data in prepared.folds.values()}
+        assert len(pixels) == 1
+        (kept,) = pixels.values()
+        assert memory["driver"] == memory["object_store"]
+        assert memory["driver"] == pytest.approx((kept.images.nbytes + kept.masks.nbytes) / MIB, abs=0.05)
+        assert len(set(kept.keys)) == len(kept.keys)
+
+
+@pytest.mark.parametrize("copies", [0, 3])
+def test_a_workers_own_slices_are_its_augmented_ones(store, tmp_path, copies):
+    """Masks and predictions by hand: 32 x 32 pixels, a byte and two bytes each."""
+    variants = {"pet_mri": {"modalities": ["pet", "mri"]}}
+    study, plans, memory = told(store, variants=variants, augmentation={"copies": copies})
+    data = prepare_run(study, tmp_path).folds[0]
+    slices = training_slices(study.variants["pet_mri"], data, {"augmentation": 1})(1)
+    shared = slices.images is data.pixels.images
+    assert shared is (copies == 0)
+    own = 0 if shared else slices.images.nbytes + slices.masks.nbytes
+    predicted = len(data) * 32 * 32 * 2
+    assert memory["worker"] == pytest.approx((own + predicted) / MIB, abs=0.05)
+    assert len(slices) == (copies + 1) * len(plans[0].slices["train"])

@@ -1,0 +1,209 @@
+"""What an earlier invocation settled stays: versions, the number format, and every entry of the provenance."""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from run_folders import random_run, small_study
+from stores import make_store, study_of
+
+from hnscc.aggregation.build import write_tables
+from hnscc.aggregation.query import read_table
+from hnscc.base.errors import InputError
+from hnscc.base.files import read_sealed, write_sealed
+from hnscc.reporting.report import write_report
+from hnscc.study import identity
+from hnscc.study.plan import Trial, plan_trials
+from hnscc.study.run_folder import RunFolder
+from hnscc.training.prepare import prepare_run
+from hnscc.training.provenance import add_invocation, read_invocations
+from hnscc.training.records import progress, read_record, trial_state
+from hnscc.training.trial import begin, train_trial
+
+TRIAL = Trial("pet", 0, 0)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("store"))
+
+
+def trained(study, root):
+    """A run folder whose trials of variant pet are completed."""
+    prepared = prepare_run(study, root)
+    for trial in plan_trials(study):
+        if trial.variant == "pet":
+            device, precision = prepared.chosen[trial.variant]
+            folder = prepared.folder.trial(trial.trial_id)
+            list(train_trial(study, trial, prepared.folds[0], folder, device=device, precision=precision))
+    return prepared
+
+
+def test_versions_and_the_houses_arithmetic_are_part_of_an_identity(monkeypatch):
+    study = study_of("s")
+    before = begin(study, TRIAL, "d", device="cpu", precision="fp32")
+    assert before.settings["versions"] == {
+        "hnscc arithmetic": str(identity.ARITHMETIC),
+        **{
+            name: version(name)
+            for name in (
+                *("torch", "segmentation-models-pytorch", "albumentations"),
+                *("opencv-python-headless", "numpy"),
+            )
+        },
+    }
+    monkeypatch.setattr(identity, "ARITHMETIC", identity.ARITHMETIC + 1)
+    assert begin(study, TRIAL, "d", device="cpu", precision="fp32").identity != before.identity
+
+
+def test_trials_of_other_versions_are_refused_or_accepted_and_told(store, tmp_path, monkeypatch):
+    """Weights have changed between versions before: a folder that would be mixed is no longer mixed unseen."""
+    study = study_of(store.location, training={"epochs": 1, "patience": 1}, repeats=2)
+    run = trained(study, tmp_path / "run").folder
+    monkeypatch.setattr(identity, "ARITHMETIC", 99)
+    with pytest.raises(InputError, match="other versions") as caught:
+        prepare_run(study, tmp_path / "run")
+    assert (
+        f"hnscc arithmetic: {read_record(run.trial('pet-f0-r00')).versions['hnscc arithmetic']} -> 99"
+        in str(caught.value)
+    )
+    assert "--accept-versions" in caught.value.do and "pet-f0-r00" in caught.value.where
+    prepared = prepare_run(study, tmp_path / "run", accept_versions=True)
+    left = prepared.missing()
+    assert {trial.variant for trial in left} == {"pet_mri"}
+    device, precision = prepared.chosen["pet_mri"]
+    folder = run.trial(left[0].trial_id)
+    list(train_trial(study, left[0], prepared.folds[0], folder, device=device, precision=precision))
+    write_tables(run)
+    rows = {row["trial_id"]: row["versions"] for row in read_table(run, "trials").to_pylist()}
+    assert "hnscc arithmetic 99" in rows[left[0].trial_id]
+    assert "hnscc arithmetic 99" not in rows["pet-f0-r00"]
+    assert f"torch {version('torch')}" in rows["pet-f0-r00"]
+    write_report(run)
+    text = run.markdown.read_text()
+    assert "2 different sets of versions" in text and "By albumentations" in text
+
+
+def test_a_report_of_one_set_of_versions_says_nothing_of_them(tmp_path):
+    run = random_run(tmp_path, small_study())
+    write_tables(run)
+    write_report(run)
+    assert "sets of versions" not in run.markdown.read_text()
+
+
+def test_other_settings_are_refused_though_versions_are_accepted(store, tmp_path, monkeypatch):
+    study = study_of(store.location, training={"epochs": 1, "patience": 1})
+    trained(study, tmp_path / "run")
+    monkeypatch.setattr(identity, "ARITHMETIC", 99)
+    other = study_of(store.location, training={"epochs": 2, "patience": 1})
+    with pytest.raises(InputError, match="train otherwise") as caught:
+        prepare_run(other, tmp_path / "run", accept_versions=True)
+    assert "training.epochs: 1 -> 2" in caught.value.found
+
+
+def automatic(store):
+    return study_of(store.location, training={"precision": "auto", "epochs": 4, "patience": 4})
+
+
+def resolved(precision):
+    return lambda training: ("cpu", precision if training.precision == "auto" else training.precision)
+
+
+def test_auto_precision_is_one_for_the_whole_folder_before_any_trial(store, tmp_path):
+    """By variant and by its first completed trial, a folder begun in bf16 went on in fp32 for the others."""
+    study = automatic(store)
+    first = prepare_run(study, tmp_path / "run", resolve=resolved("bf16"))
+    assert set(first.chosen.values()) == {("cpu", "bf16")}
+    elsewhere = prepare_run(study, tmp_path / "run", resolve=resolved("fp32"))
+    assert elsewhere.chosen == first.chosen
+
+
+def test_a_checkpoint_is_gone_on_from_where_auto_would_now_be_another(store, tmp_path):
+    study = automatic(store)
+    first = prepare_run(study, tmp_path / "run", resolve=resolved("fp32"))
+    folder = first.folder.trial(TRIAL.trial_id)
+    rows = train_trial(study, TRIAL, first.folds[0], folder, device="cpu", precision="fp32")
+    next(rows)
+    rows.close()
+    assert progress(folder)["epoch"] == 1
+    elsewhere = prepare_run(study, tmp_path / "run", resolve=resolved("bf16"))
+    device, precision = elsewhere.chosen["pet"]
+    list(train_trial(study, TRIAL, elsewhere.folds[0], folder, device=device, precision=precision))
+    attempts = read_record(folder).attempts
+    assert [each.from_epoch for each in attempts] == [1, 2] and attempts[1].not_used == ()
+
+
+def test_a_folder_of_before_goes_on_by_what_its_first_trial_was(store, tmp_path):
+    study = automatic(store)
+    run = trained(study, tmp_path / "run").folder
+    was = read_record(run.trial("pet-f0-r00")).precision
+    run.precision.unlink()
+    other = {"bf16": "fp32", "fp32": "bf16"}[was]
+    assert set(prepare_run(study, run.root, resolve=resolved(other)).chosen.values()) == {("cpu", was)}
+
+
+ADD = """
+import sys
+from pathlib import Path
+from hnscc.study.run_folder import RunFolder
+from hnscc.training.provenance import add_invocation
+for _ in range(20):
+    add_invocation(RunFolder(Path(sys.argv[1])))
+"""
+
+
+def test_no_entry_is_lost_when_processes_append_together(tmp_path):
+    processes = [
+        subprocess.Popen([sys.executable, "-c", ADD, str(tmp_path)], cwd=Path(__file__).parents[2])
+        for _ in range(4)
+    ]
+    assert [process.wait(timeout=300) for process in processes] == [0] * 4
+    found = read_invocations(RunFolder(tmp_path))
+    assert len(found) == 80
+    assert sorted(map(len, _by_process(found).values())) == [20] * 4
+
+
+def _by_process(found):
+    groups = {}
+    for each in found:
+        groups.setdefault(each["process"], []).append(each)
+    return groups
+
+
+@pytest.mark.parametrize(
+    "content", ["{ not whole", "[]", '{"invocations": ["x"]}', '{"invocations": [{"versions": 1}]}']
+)
+def test_a_damaged_provenance_is_refused_and_kept(tmp_path, content):
+    run = RunFolder(tmp_path)
+    run.provenance.write_text(content)
+    with pytest.raises(InputError, match="provenance is damaged"):
+        add_invocation(run)
+    assert run.provenance.read_text() == content
+
+
+def test_one_reader_gives_a_typed_record_that_cannot_be_changed(store, tmp_path):
+    study = study_of(store.location, training={"epochs": 1, "patience": 1})
+    run = trained(study, tmp_path).folder
+    record = read_record(run.trial("pet-f0-r00"))
+    with pytest.raises(ValueError, match="frozen"):
+        record.epochs = 7
+    assert json.loads(run.trial("pet-f0-r00").record.read_text())["epochs"] == record.epochs == 1
+
+
+def test_a_record_of_another_trial_or_without_a_value_is_missing_to_every_reader(store, tmp_path):
+    """To `hnscc run` a trial whose record lacked a value was completed; to the tables it was missing."""
+    study = study_of(store.location, training={"epochs": 1, "patience": 1}, repeats=2)
+    prepared = trained(study, tmp_path / "run")
+    first, second = (prepared.folder.trial(f"pet-f0-r0{repeat}") for repeat in (0, 1))
+    whole = read_sealed(first.record)
+    write_sealed(first.record, {key: value for key, value in whole.items() if key != "best_epoch"})
+    write_sealed(second.record, whole)
+    assert "lacks `best_epoch`" in trial_state(first).reason
+    assert "of another trial" in trial_state(second).reason
+    assert {trial.trial_id for trial in prepared.missing()} >= {"pet-f0-r00", "pet-f0-r01"}
+    write_tables(prepared.folder)
+    status = {row["trial_id"]: row["status"] for row in read_table(prepared.folder, "trials").to_pylist()}
+    assert status["pet-f0-r00"] == status["pet-f0-r01"] == "missing"
