@@ -18,8 +18,8 @@ def importances(study: Study, rows: Sequence[Row]) -> dict[str, float]:
     """The adjusted R² of the scores (of the configurations that have one) on each setting alone.
 
     A list's values are groups; in a range the model is a parabola in the value, or in its logarithm. Settings with too
-    few configurations (fewer than 5 beyond the model's own parameters) are left out. `rows` are of table
-    `configurations`.
+    few configurations (fewer than 5 beyond the model's own parameters) are left out.
+    `rows` are those of table `configurations`.
     """
     scored = [row for row in rows if row["score"] is not None]
     found = {}

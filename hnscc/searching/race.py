@@ -41,8 +41,8 @@ class Race:
 
     `propose(told, n)` returns n settings, given pairs of what was tried and what it has shown. `side_by_side` trials
     run at once, which a budget of hours counts with. After `advance`, `now` says in words what is wanted; `batches` are
-    those that were trained; `spent_early` says that the budget was spent before every configuration had its first
-    repeats.
+    those that were trained; `spent_early` says that the budget was spent before every configuration
+    had its first repeats.
     """
 
     rules: Search

@@ -214,8 +214,8 @@ def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
 
 
 def columns_of(study: Study) -> dict[str, str]:
-    """Map each searched setting to its column: the last part of its path, or all of it with underscores where two end
-    alike."""
+    """Map each searched setting to its column: the last part of its path, or all of it with
+    underscores where two end alike."""
     paths = list(rules_of(study).ranges)
     last = [path.rpartition(".")[2] for path in paths]
     taken = set(schema("configurations").names)
