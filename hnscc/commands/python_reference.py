@@ -8,7 +8,7 @@ import hnscc
 from hnscc.commands import api
 
 WIDTH = 100
-HEAD = '''# Python
+HEAD = """# Python
 
 <!-- Generated from the docstrings of hnscc/commands/api.py by `make docs`; do not edit by hand. -->
 
@@ -17,16 +17,16 @@ HEAD = '''# Python
 ```python
 import hnscc
 
-if __name__ == "__main__":                    # phantom and prepare start processes
+if __name__ == "__main__":  # phantom and prepare start processes
     hnscc.prepare("manifest.csv", "data/cohort.zarr", pixel_mm=1.7)
     hnscc.run("mine.yaml")
     pooled = hnscc.tables("runs/mine")["pooled"]  # a pyarrow.Table; .to_pandas() makes a pandas one
 ```
 
 `import hnscc` itself loads neither PyTorch nor Ray: each function loads what it needs when it is called. Two errors are
-meant for people and hold their whole message: `hnscc.base.errors.InputError`, for what was given wrong (where, expected,
-found, what to do), and `hnscc.base.errors.StorageError`, where a disk or S3 gave way. Every location may be an `s3://`
-URL unless its function says otherwise.'''
+meant for people and hold their whole message: `hnscc.base.errors.InputError`, for what was given wrong (where,
+expected, found, what to do), and `hnscc.base.errors.StorageError`, where a disk or S3 gave way. Every location may be
+an `s3://` URL unless its function says otherwise."""
 
 
 def python_page() -> str:
@@ -69,4 +69,6 @@ def _parameters(signature: inspect.Signature) -> Iterator[str]:
         if each.kind is inspect.Parameter.KEYWORD_ONLY and not starred:
             starred = True
             yield "*"
-        yield f"{each.name}: {each.annotation}" + ("" if each.default is each.empty else f" = {each.default!r}")
+        yield f"{each.name}: {each.annotation}" + (
+            "" if each.default is each.empty else f" = {each.default!r}"
+        )
