@@ -21,7 +21,7 @@ HEAD = f"""# Commands
 <!-- Generated from the commands' own help by `{REGENERATE}`; do not edit by hand. -->
 
 Every command prints its part of this page with `--help`. Exit codes: 0 where all is well, 1 where a trial failed or a
-storage gave way, 2 for bad input, 130 after Ctrl-C. The same functions are there [in Python](python.md): `import hnscc`.
+storage gave way, 2 for bad input, 130 after Ctrl-C. The same functions are there in [Python](python.md).
 """
 
 

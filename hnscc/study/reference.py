@@ -42,9 +42,9 @@ INTRODUCTION: Final = (
     "<!-- Generated from the schema by `make docs`; do not edit by hand. -->",
     "",
     "`hnscc settings KEY` prints the same of one setting or section, `hnscc settings --markdown` this page. The",
-    "defaults are those of the preset that `protocol` names. NAME stands for a variant's name, PATH for the path of a",
-    "searched setting. A variant may hold any setting of `augmentation` and `training` that differs from the file's own.",
-    "Sources: a section of Liedes et al. 2023, its authors' public code where the text is silent, or ours.",
+    "defaults are those of the preset that `protocol` names. NAME stands for a variant's name, PATH for the path of",
+    "a searched setting. A variant may hold any setting of `augmentation` and `training` that differs from the file's",
+    "own. Sources: a section of Liedes et al. 2023, its authors' public code where the text is silent, or ours.",
 )
 
 Schema = Mapping[str, Any]
