@@ -9,6 +9,8 @@ from run_folders import random_run, small_study
 from stores import make_store, study_of
 
 from hnscc.aggregation.build import write_tables
+from hnscc.study.loading import dump_study
+from hnscc.train import main as train
 from hnscc.training.prepare import prepare_run
 
 
@@ -69,3 +71,33 @@ def test_other_folders_in_place_of_a_study_are_named(hnscc, store, made):
     error = refused(hnscc("check", "."))
     assert "a folder with small.yaml" in error and "such as small.yaml" in advice(error)
     assert advice(refused(hnscc("check", "small"))) == "name the file small.yaml"
+
+
+def test_a_store_that_changed_under_a_run_folder_is_told_by_check_and_run(
+    hnscc, store, tmp_path, monkeypatch
+):
+    """Patients, not two hashes. In another run folder, or with the store restored, the study is taken again."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(store.location, "cohort.zarr")
+    Path("s.yaml").write_text(dump_study(study_of("cohort.zarr")))
+    assert train(["s.yaml", "pet-f0-r00", "--out", "run"]) == 0
+    shutil.move("cohort.zarr", "before.zarr")
+    make_store(Path(), patients=10)
+    hnscc("--version")  # what training printed is not of interest
+    for command in ("check", "run"):
+        error = refused(hnscc(command, "s.yaml", "--out", "run"))
+        assert "8 -> 10 patients (with p08 p09); 8 -> 10 scans" in error
+        assert "another run folder (--out" in advice(error) and "restore the store" in advice(error)
+    assert hnscc("check", "s.yaml", "--out", "another")[0] == 0
+    shutil.rmtree("cohort.zarr")
+    shutil.move("before.zarr", "cohort.zarr")
+    assert hnscc("check", "s.yaml", "--out", "run")[0] == 0
+
+
+def test_what_check_has_proven_of_the_splits_reads_as_good_news(hnscc, store, tmp_path):
+    """`leakage: no patient stands in training and test` read like an alarm."""
+    study = tmp_path / "s.yaml"
+    study.write_text(dump_study(study_of(store.location)))
+    code, out, _ = hnscc("check", study)
+    assert code == 0 and "ok: no patient stands in training and test" in out.splitlines()
+    assert "leakage" not in out and "normalisation bounds come from: training slices" in out.splitlines()
