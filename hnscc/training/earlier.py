@@ -101,7 +101,10 @@ def check_identity(folder: RunFolder, record: Record, settings: Mapping[str, Any
     """
     if identity(settings) == record.identity:
         return None
-    changes = setting_differences(record.settings, settings)
+    changes = [
+        "data: other than it was trained on" if each.startswith("data: ") else each  # two hashes tell nothing
+        for each in setting_differences(record.settings, settings)
+    ]
     versions = version_differences(record.settings, settings)
     if versions and not changes:
         return "; ".join(versions)
