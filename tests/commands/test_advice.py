@@ -6,12 +6,18 @@ from pathlib import Path
 import pytest
 from commands import advice, refused
 from run_folders import random_run, small_study
+from safetensors.torch import save_file
 from stores import make_store, study_of
 
 from hnscc.aggregation.build import write_tables
+from hnscc.base.errors import InputError
 from hnscc.study.loading import dump_study
+from hnscc.study.plan import Trial
+from hnscc.study.schema import Network
 from hnscc.train import main as train
+from hnscc.training.model import build_model
 from hnscc.training.prepare import prepare_run
+from hnscc.training.trial import train_trial
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +107,34 @@ def test_what_check_has_proven_of_the_splits_reads_as_good_news(hnscc, store, tm
     code, out, _ = hnscc("check", study)
     assert code == 0 and "ok: no patient stands in training and test" in out.splitlines()
     assert "leakage" not in out and "normalisation bounds come from: training slices" in out.splitlines()
+
+
+@pytest.mark.parametrize("text", ["[" * 3000 + "]" * 3000, "\n".join(" " * n + "a:" for n in range(3000))])
+@pytest.mark.parametrize("command", ["check", "run", "search"])
+def test_thousands_of_nested_levels_are_one_message(hnscc, tmp_path, text, command):
+    study = tmp_path / "s.yaml"
+    study.write_text(text)
+    assert "it is nested far too deep" in refused(hnscc(command, study))
+
+
+def test_vanished_encoder_weights_are_one_message_whoever_meets_them(hnscc, store, tmp_path, monkeypatch):
+    """check, run, a single training, and a worker on a machine without the file: no trial is recorded as failed. With
+    the file put back, as the message says, the trial is trained."""
+    monkeypatch.chdir(tmp_path)
+    network = {"architecture": "unet", "encoder": "resnet18", "encoder_weights": "w.safetensors"}
+    study = study_of(store.location, training={"network": network}, variants={"pet": {"modalities": ["pet"]}})
+    Path("s.yaml").write_text(dump_study(study))
+    donor = build_model(Network(architecture="unet", encoder="resnet18"), 1, seed=0)
+    save_file(donor.encoder.state_dict(), "w.safetensors")
+    prepared = prepare_run(study, "run")
+    shutil.move("w.safetensors", "away")
+    for command in ("check", "run"):
+        assert "no such weights file" in refused(hnscc(command, "s.yaml", "--out", "run"))
+    assert train(["s.yaml", "pet-f0-r00", "--out", "run"]) == 2
+    folder = prepared.folder.trial("pet-f0-r00")
+    rows = train_trial(study, Trial("pet", 0, 0), prepared.folds[0], folder, device="cpu", precision="fp32")
+    with pytest.raises(InputError, match="weights cannot be read") as caught:
+        next(rows)
+    assert "put the file back" in caught.value.do and not folder.record.exists()
+    shutil.move("away", "w.safetensors")
+    assert train(["s.yaml", "pet-f0-r00", "--out", "run"]) == 0
