@@ -52,7 +52,10 @@ def _best_two(source: Source) -> set[str]:
 def _fewest_repeats(source: Source, row: Row) -> int:
     """How many repeats are completed of that variant of a pair which has fewer."""
     pooled = source.rows("pooled", split="test")
-    return min(each["repeats"] for each in pooled if each["variant"] in (row["variant_a"], row["variant_b"]))
+    fewest: int = min(
+        each["repeats"] for each in pooled if each["variant"] in (row["variant_a"], row["variant_b"])
+    )
+    return fewest
 
 
 def _collapsed(source: Source, row: Row) -> list[str]:
