@@ -1,19 +1,16 @@
 """The manifest: one CSV row per scan, checked as a whole before any volume is opened."""
 
-import csv
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hnscc.base.errors import InputError
+from data_prep.manifest_cells import Line, Table, read_table
+from data_prep.manifest_columns import OPTIONAL, REQUIRED, SAFE, SAFE_NAMES, modalities_of
+from data_prep.manifest_ids import alike, lines_of, rows_text
+from hnscc.base.errors import InputError, several
 
-REQUIRED = ("patient_id", "scan_id", "mask")
-OPTIONAL = ("split", "roi")
 SPLITS = ("train", "validation", "test")
-_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_SAFE_NAMES = "letters, digits, '.', '_' and '-', at most 100, beginning with a letter or digit"
-_HEADER = "manifest row 1"
+_UNKNOWN = "unknown"  # the split of a row whose cell holds none of them
 
 
 @dataclass(frozen=True)
@@ -33,93 +30,90 @@ class Row:
 
 
 def read_manifest(manifest: str | Path) -> list[Row]:
-    """The rows of a manifest, checked without opening a volume; InputError names row, column and scan."""
-    path = Path(manifest)
-    lines = _csv_lines(path)
-    header = [name.strip() for name in next(lines, (0, []))[1]]
-    modalities = _modalities(header)
-    rows = [_row(line, cells, header, modalities, path.parent) for line, cells in lines]
-    if not rows:
-        raise refused("The cohort is empty.", "manifest", "at least one row below the header", "none")
-    _check_cohort(rows)
+    """Return the rows of a manifest, checked without opening a volume.
+
+    InputError tells every fault of the manifest at once, each by row, column and scan.
+    """
+    rows, faults = examine_manifest(manifest)
+    if faults:
+        raise several(faults)
     return rows
 
 
-def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line number and cells of every line that is not blank."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            for cells in reader:
-                if any(cell.strip() for cell in cells):
-                    yield reader.line_num, cells
-    except FileNotFoundError:
-        raise refused("There is no such manifest.", "manifest", "a CSV file", "nothing there") from None
-    except (OSError, csv.Error, UnicodeDecodeError) as error:
-        raise refused(
-            "The manifest cannot be read.", "manifest", "a CSV file in UTF-8", type(error).__name__
-        ) from None
+def examine_manifest(manifest: str | Path) -> tuple[list[Row], list[InputError]]:
+    """Return the rows whose cells are in order, and all faults in the order of rows.
+
+    InputError is raised where the file or its columns leave no row to be judged.
+    """
+    path = Path(manifest)
+    table = read_table(path)
+    modalities = modalities_of(table, path.parent)
+    if not table.rows and not table.broken:
+        raise refused("The cohort is empty.", "manifest", "at least one row below the header", "none")
+    faults = [(line.number, _wrong_width(line, table.width)) for line in table.broken]
+    rows, whole = [], []
+    for line in table.rows:
+        row, own = _row(line, table, modalities, path.parent)
+        faults += [(line.number, fault) for fault in own]
+        rows += [row] if row else []
+        whole += [row] if row and not own else []
+    faults += [(line, fault) for line, fault in _cohort_faults(rows)]
+    return whole, [fault for _, fault in sorted(faults, key=lambda each: each[0])]
 
 
-def _modalities(header: list[str]) -> tuple[str, ...]:
-    missing = [name for name in REQUIRED if name not in header]
-    if missing:
-        raise refused(
-            "The manifest lacks a column.",
-            _HEADER,
-            f"{', '.join(REQUIRED)}, separated by commas",
-            f"no {', '.join(missing)}",
-        )
-    if len(set(header)) < len(header):
-        raise refused("Two columns have the same name.", _HEADER, "different names", _twice(header))
-    modalities = tuple(name for name in header if name not in REQUIRED + OPTIONAL)
-    if not modalities:
-        raise refused("The manifest has no modality.", _HEADER, "a column per modality, e.g. pet", "none")
-    for name in modalities:
-        if not _SAFE.fullmatch(name):
-            where = f"{_HEADER}, column {header.index(name) + 1}"
-            raise refused("A modality has an unusable name.", where, _SAFE_NAMES, "other characters")
-    return modalities
+def _wrong_width(line: Line, width: int) -> InputError:
+    problem = "A row has another number of cells than the header."
+    return refused(problem, f"manifest row {line.number}", str(width), str(len(line.cells)))
 
 
-def _twice(header: list[str]) -> str:
-    """The first columns of one name, by number: the name may be a patient's file where cells have shifted."""
-    second = next(i for i, name in enumerate(header) if name in header[:i])
-    return f"one name for columns {header.index(header[second]) + 1} and {second + 1}"
+def _row(
+    line: Line, table: Table, modalities: tuple[str, ...], folder: Path
+) -> tuple[Row | None, list[InputError]]:
+    """The row as far as it can be read (None without usable ids), and what is wrong with it.
 
-
-def _row(line: int, cells: list[str], header: list[str], modalities: tuple[str, ...], folder: Path) -> Row:
-    where = f"manifest row {line}"
-    if len(cells) != len(header):
-        raise refused(
-            "A row has another number of cells than the header.", where, str(len(header)), str(len(cells))
-        )
-    values = dict(zip(header, (cell.strip() for cell in cells), strict=True))
+    Left out of the row are a split that is none, and a file that is not there.
+    """
+    where = f"manifest row {line.number}"
+    values = dict(zip(table.names, line.cells, strict=True))
+    faults: list[InputError] = []
     for name in ("scan_id", "patient_id"):
-        _check_id(name, values[name], f"{where}, column {name}")
+        if fault := _id_fault(name, values[name], f"{where}, column {name}"):
+            faults.append(fault)
+    if faults:
+        return None, faults
     where += f", scan {values['scan_id']}"
-    files = {name: _file(values[name], folder, f"{where}, column {name}") for name in modalities}
-    mask = _file(values["mask"], folder, f"{where}, column mask") if values["mask"] else None
+    files: dict[str, Path] = {}
+    for name in (*modalities, *(["mask"] if values["mask"] else [])):
+        try:
+            files[name] = _file(values[name], folder, f"{where}, column {name}")
+        except InputError as fault:
+            faults.append(fault)
     if values.get("roi"):
-        raise refused(
-            "A region can be named only in DICOM structures, which are not supported yet.",
-            f"{where}, column roi",
-            "an empty cell",
-            "a name",
+        faults.append(
+            refused(
+                "A region can be named only in DICOM structures, which are not supported yet.",
+                f"{where}, column roi",
+                "an empty cell",
+                "a name",
+            )
         )
     split = values.get("split") or None
     if split is not None and split not in SPLITS:
-        raise refused("The split is unknown.", f"{where}, column split", ", ".join(SPLITS), "another word")
-    return Row(line, values["patient_id"], values["scan_id"], files, mask, split)
+        expected = ", ".join(SPLITS)
+        faults.append(refused("The split is unknown.", f"{where}, column split", expected, "another word"))
+        split = _UNKNOWN
+    mask = files.pop("mask", None)
+    return Row(line.number, values["patient_id"], values["scan_id"], files, mask, split), faults
 
 
-def _check_id(name: str, value: str, where: str) -> None:
+def _id_fault(name: str, value: str, where: str) -> InputError | None:
     """What is no id stays out of the error: where cells have shifted, it is the path of a patient's file."""
     if not value:
-        raise refused(f"The {name} is missing.", where, _SAFE_NAMES, "an empty cell")
-    if not _SAFE.fullmatch(value):
+        return refused(f"The {name} is missing.", where, SAFE_NAMES, "an empty cell")
+    if not SAFE.fullmatch(value):
         found = "other characters" if len(value) <= 100 else "more than 100 characters"
-        raise refused(f"The {name} is unusable.", where, _SAFE_NAMES, found)
+        return refused(f"The {name} is unusable.", where, SAFE_NAMES, found)
+    return None
 
 
 def _file(cell: str, folder: Path, where: str) -> Path:
@@ -146,31 +140,60 @@ def _file(cell: str, folder: Path, where: str) -> Path:
     return path
 
 
-def _check_cohort(rows: list[Row]) -> None:
-    scans: dict[str, Row] = {}
-    splits: dict[str, Row] = {}
+def _cohort_faults(rows: list[Row]) -> Iterator[tuple[int, InputError]]:
+    """What is wrong between rows, each with the line of the later row."""
+    yield from _scans_twice(rows)
+    yield from _ids_alike(rows)
+    yield from _split_faults(rows)
     files: dict[Path, tuple[Row, str]] = {}
+    for row in rows:
+        yield from _files_twice(row, files)
+
+
+def _scans_twice(rows: list[Row]) -> Iterator[tuple[int, InputError]]:
+    scans: dict[str, Row] = {}
     for row in rows:
         # Some file systems do not tell capitals apart.
         first = scans.setdefault(row.scan_id.lower(), row)
         if first is not row:
-            raise refused(
-                "A scan_id stands twice.", row.where, "one row per scan", f"also in row {first.line}"
+            found = f"also in row {first.line}"
+            yield row.line, refused("A scan_id stands twice.", row.where, "one row per scan", found)
+
+
+def _ids_alike(rows: list[Row]) -> Iterator[tuple[int, InputError]]:
+    """Typed by hand at a second visit, one patient becomes two, who may stand on both sides of a split."""
+    for column, lines in (
+        ("patient_id", lines_of((row.patient_id, row.line) for row in rows)),
+        ("scan_id", lines_of((row.scan_id, row.line) for row in rows)),
+    ):
+        for later, first in alike(lines):
+            if column == "scan_id" and later.lower() == first.lower():
+                continue  # told by _scans_twice
+            yield (
+                lines[later][0],
+                InputError(
+                    f"A {column} differs from another by capitals, leading zeros, dashes or underscores alone.",
+                    where=f"manifest {rows_text(lines[later])}, column {column}",
+                    expected="one spelling of each id, and more difference between two",
+                    found=f"{later}, and {first} in {rows_text(lines[first])}",
+                    do=f"Write one {column} in one way in all of its rows, or give two ids that differ by more.",
+                ),
             )
-        first = splits.setdefault(row.patient_id, row)
+
+
+def _split_faults(rows: list[Row]) -> Iterator[tuple[int, InputError]]:
+    firsts: dict[str, Row] = {}
+    for row in (row for row in rows if row.split != _UNKNOWN):
+        where = f"{row.where}, column split"
+        first = firsts.setdefault(row.patient_id, row)
         if first.split != row.split:
             found = f"{row.split or 'none'} here, {first.split or 'none'} in row {first.line}"
-            raise refused(
-                "A patient is in two splits.", f"{row.where}, column split", "one per patient", found
-            )
-        if (row.split is None) != (rows[0].split is None):
-            raise refused(
-                "The split is missing.", f"{row.where}, column split", "one in every row, or none", "some"
-            )
-        _check_files(row, files)
+            yield row.line, refused("A patient is in two splits.", where, "one per patient", found)
+        elif row.split is None and any(each.split for each in rows):
+            yield row.line, refused("The split is missing.", where, "one in every row, or none", "some")
 
 
-def _check_files(row: Row, files: dict[Path, tuple[Row, str]]) -> None:
+def _files_twice(row: Row, files: dict[Path, tuple[Row, str]]) -> Iterator[tuple[int, InputError]]:
     """A file named twice is a slip of the pen: under two scans it could put one image on both sides of a
     split, in two columns it would make one modality, or the truth, of another."""
     for column, path in [*row.files.items(), *([("mask", row.mask)] if row.mask else [])]:
@@ -178,10 +201,13 @@ def _check_files(row: Row, files: dict[Path, tuple[Row, str]]) -> None:
         where = f"{row.where}, column {column}"
         if first is not row:
             found = f"also in row {first.line}, scan {first.scan_id}"
-            raise refused("A file is used by two scans.", where, "files of this scan alone", found)
-        if other != column:
-            raise refused(
-                "A file is named in two columns.", where, "a file of its own", f"also in column {other}"
+            yield row.line, refused("A file is used by two scans.", where, "files of this scan alone", found)
+        elif other != column:
+            yield (
+                row.line,
+                refused(
+                    "A file is named in two columns.", where, "a file of its own", f"also in column {other}"
+                ),
             )
 
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 class _Told(Exception):
@@ -36,6 +36,24 @@ class StorageError(_Told):
     same command continues once the storage is well."""
 
     exit_code = 1
+
+
+def several(faults: Sequence[InputError]) -> InputError:
+    """Return one error that tells all of the faults, a line for each, in their order; of one fault, that fault itself.
+
+    What to do is told once for all faults that have it in common. ValueError is raised where there is no fault.
+    """
+    if len(faults) < 2:
+        (fault,) = faults
+        return fault
+    lines = [f"{each.where}: {each.problem} Expected {each.expected}; found {each.found}." for each in faults]
+    return InputError(
+        f"{len(faults)} faults were found.",
+        where="each line below says where",
+        expected="none",
+        found="".join(f"\n    {number}. {line}" for number, line in enumerate(lines, start=1)),
+        do=" ".join(dict.fromkeys(each.do for each in faults)),
+    )
 
 
 def told(command: Callable[[], int]) -> int:

@@ -13,6 +13,7 @@ from scans import (
 )
 
 from data_prep.manifest import read_manifest
+from hnscc.base.errors import InputError
 
 
 def test_missing_and_doubled_things_are_named(tmp_path):
@@ -126,3 +127,162 @@ def test_blank_lines_marks_and_absolute_paths_are_welcome(tmp_path):
     lines = manifest.read_text().replace("s0/pet", f"{tmp_path}/s0/pet").splitlines()
     manifest.write_text("\ufeff" + "\n\n".join(lines) + "\n", encoding="utf-8")
     assert [row.scan_id for row in read_manifest(manifest)] == ["S0", "S1"]
+
+
+def column(manifest, name, values):
+    """The manifest with one more column at its end."""
+    rows = list(csv.reader(manifest.read_text().splitlines()))
+    return save(manifest.parent, [[*row, value] for row, value in zip(rows, [name, *values], strict=True)])
+
+
+@pytest.mark.parametrize(
+    "first, second",
+    [("P01", "p01"), ("007", "7"), ("P01", "P-01"), ("P01", "P1"), ("p_1", "P-001"), ("2023-001", "2023001")],
+)
+def test_patient_ids_that_differ_by_spelling_alone_are_refused_by_their_rows(tmp_path, first, second):
+    manifest = cohort(tmp_path, 4)
+    for row, patient in ((2, first), (3, "other"), (4, second), (5, second)):
+        change(manifest, row, "patient_id", patient)
+    text = refused(manifest, "rows 4, 5", "column patient_id", f"{second}, and {first} in row 2", "spelling")
+    assert text.count("differs from another") == 1
+
+
+@pytest.mark.parametrize("first, second", [("S1-1", "S1-01"), ("S01", "s1"), ("a-b", "A_B")])
+def test_scan_ids_that_differ_by_spelling_alone_are_refused(tmp_path, first, second):
+    manifest = change(change(cohort(tmp_path, 3), 2, "scan_id", first), 4, "scan_id", second)
+    refused(manifest, "row 4", "column scan_id", f"{second}, and {first} in row 2")
+
+
+@pytest.mark.parametrize(
+    "first, second", [("P1-11", "P11-1"), ("P1", "P10"), ("100", "001"), ("PA", "PB"), ("P1.1", "P11")]
+)
+def test_ids_that_differ_by_more_than_spelling_are_two(tmp_path, first, second):
+    manifest = change(change(cohort(tmp_path, 2), 2, "patient_id", first), 3, "patient_id", second)
+    assert [row.patient_id for row in read_manifest(manifest)] == [first, second]
+
+
+def test_all_faulty_rows_are_told_at_once(tmp_path):
+    manifest = cohort(tmp_path, 7)
+    change(manifest, 2, "pet", "s0/nothing.nii.gz")
+    change(manifest, 3, "mri", "")
+    change(manifest, 4, "scan_id", "S1")
+    change(manifest, 5, "patient_id", "p0")
+    change(manifest, 6, "mask", "s4/pet.nii.gz")
+    manifest.write_text(manifest.read_text() + "P9,S9\n")
+    text = refused(manifest, "6 faults")
+    told = [line.split(". ", 1)[1] for line in text.splitlines() if line.startswith("    ")]
+    assert [line.split(": ")[0] for line in told] == [
+        "manifest row 2, scan S0, column pet",
+        "manifest row 3, scan S1, column mri",
+        "manifest row 4, scan S1",
+        "manifest row 5, column patient_id",
+        "manifest row 6, scan S4, column mask",
+        "manifest row 9",
+    ]
+    assert "does not exist" in told[0] and "stands twice" in told[2] and "also in column pet" in told[4]
+
+
+def test_a_row_with_several_faults_tells_each(tmp_path):
+    manifest = cohort(tmp_path, 3)
+    manifest = column(manifest, "split", ["train", "dev", "test"])
+    change(manifest, 3, "pet", "gone.nii")
+    text = refused(change(manifest, 3, "mask", "gone.nii"), "3 faults")
+    assert "column pet" in text and "column mask" in text and "column split" in text and "missing" not in text
+
+
+def test_empty_columns_and_rows_of_a_spreadsheet_are_ignored(tmp_path):
+    manifest = cohort(tmp_path, 3)
+    lines = manifest.read_text().splitlines()
+    expected = read_manifest(manifest)
+    inner = [line.replace(",", ",,", 1) for line in lines]
+    for text in (
+        "\n".join(f"{line},,, ," for line in lines) + "\n,,,,,,,,\n ,,,,,,,,\n",
+        "\n".join(inner),
+        "\n".join([lines[0] + ",,", *lines[1:]]),
+        "\n".join([lines[0], *(line + ",," for line in lines[1:])]),
+        "\r\n".join(lines) + "\r\n",
+        "\n".join(lines).replace(",", ";"),
+        "\n".join(lines).replace(",", "\t"),
+    ):
+        manifest.write_bytes(text.encode())
+        assert read_manifest(manifest) == expected
+    manifest.write_text("sep=;\n" + "\n".join(lines).replace(",", ";"))
+    assert [row.files for row in read_manifest(manifest)] == [row.files for row in expected]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_encodings_of_spreadsheets_are_read(tmp_path, encoding):
+    manifest = cohort(tmp_path, 2)
+    expected = read_manifest(manifest)
+    manifest.write_bytes(manifest.read_text().encode(encoding))
+    assert read_manifest(manifest) == expected
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04rest", b"\xd0\xcf\x11\xe0rest"])
+def test_a_workbook_is_named_as_what_it_is(tmp_path, content):
+    manifest = cohort(tmp_path, 2)
+    manifest.write_bytes(content)
+    refused(manifest, "spreadsheet program", "CSV UTF-8")
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0"])
+@pytest.mark.parametrize("start", [0, 1])
+def test_a_pandas_index_is_named_as_what_it_is(tmp_path, name, start):
+    rows = list(csv.reader(cohort(tmp_path, 3).read_text().splitlines()))
+    index = [name, *(str(start + number) for number in range(3))]
+    manifest = save(tmp_path, [[first, *row] for first, row in zip(index, rows, strict=True)])
+    refused(manifest, "index that pandas writes", "row 1, column 1", "index=False")
+
+
+def test_a_column_without_a_name_is_told_by_its_number(tmp_path):
+    refused(column(cohort(tmp_path, 2), "", ["x", ""]), "no name", "row 1, column 6")
+
+
+@pytest.mark.parametrize(
+    "name, values",
+    [
+        ("age", ["61", "58", "70"]),
+        ("age", ["61", "", "70"]),
+        ("sex", ["F", "M", "n/a"]),
+        ("visit", ["2021-03-04", "4/3/2021", "4.3.2021"]),
+        ("suv", ["1.5", "2,7", "1e3"]),
+    ],
+)
+def test_a_column_that_holds_no_paths_is_called_that(tmp_path, name, values):
+    text = refused(
+        column(cohort(tmp_path, 3), name, values),
+        f"column {name} holds no paths",
+        f"Leave the column {name} out",
+    )
+    assert "does not exist" not in text and "faults" not in text
+
+
+def test_columns_of_other_things_are_told_by_number_where_their_name_may_not_be_shown(tmp_path):
+    text = refused(column(cohort(tmp_path, 2), "age of Smith", ["61", "58"]), "column 6 holds no paths")
+    assert "Smith" not in text
+
+
+def test_a_named_column_without_cells_and_a_mask_column_of_labels_are_refused(tmp_path):
+    manifest = cohort(tmp_path, 2)
+    whole = manifest.read_text()
+    refused(column(manifest, "ct", ["", ""]), "column ct is empty in every row", "leave it out")
+    manifest.write_text(whole)
+    refused(
+        change(change(manifest, 2, "mask", "1"), 3, "mask", "0"), "column mask holds no paths", "empty cell"
+    )
+
+
+def test_a_folder_without_an_ending_may_be_a_modality(tmp_path):
+    """What kind of files it holds is told when it is read, not that the column holds no paths."""
+    manifest = cohort(tmp_path, 2)
+    for row, folder in ((2, "series_a"), (3, "series_b")):
+        (tmp_path / folder).mkdir()
+        change(manifest, row, "pet", folder)
+    assert [row.files["pet"].name for row in read_manifest(manifest)] == ["series_a", "series_b"]
+
+
+def test_an_error_of_several_faults_tells_common_cures_once(tmp_path):
+    manifest = change(change(cohort(tmp_path, 3), 2, "pet", "x.nii"), 3, "pet", "y.nii")
+    with pytest.raises(InputError) as caught:
+        read_manifest(manifest)
+    assert caught.value.do.count("Correct the manifest") == 1

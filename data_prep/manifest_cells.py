@@ -1,0 +1,120 @@
+"""The text of a manifest as a table of cells: encodings, separators, and the empty rows and columns of spreadsheets."""
+
+import codecs
+import csv
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from hnscc.base.errors import InputError
+
+# Files of spreadsheet programs, by their first bytes: .xlsx and .ods are zip archives, .xls is an OLE file.
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+_SEPARATORS = (",", ";", "\t")
+_SAVE_AS = "Save the table as 'CSV UTF-8' in the spreadsheet program, and prepare again."
+
+
+@dataclass(frozen=True)
+class Line:
+    """The cells of one row, without blanks around them; `number` counts the lines of the file, from 1."""
+
+    number: int
+    cells: list[str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The header's names, the number of each column in the file (from 1), and the rows below the header.
+
+    Rows without text, and columns that have neither a name nor a cell with text, are left out. A row with another
+    number of cells than the header keeps its cells as they are in the file; `broken` tells those rows.
+    """
+
+    names: list[str]
+    numbers: list[int]
+    rows: list[Line]
+    broken: list[Line]
+    width: int
+
+    def column(self, position: int) -> list[str]:
+        """Cells of the column at `position` of `names`, in the order of `rows`."""
+        return [row.cells[position] for row in self.rows]
+
+
+def read_table(path: Path) -> Table:
+    """Read a CSV of UTF-8 or UTF-16, with or without a byte order mark, separated by commas, semicolons or tabs.
+
+    InputError is raised where there is no such file or it is no CSV.
+    """
+    text = _text(path)
+    first, separator = text.split("\n", 1)[0].strip(), ""
+    if first[:4].lower() == "sep=":  # Excel writes such a line, and no other program counts it as a row
+        separator = first[4:5]
+    lines = _lines(text, separator or _separator(first))[bool(separator) :]
+    if not lines:
+        return Table([], [], [], [], 0)
+    return _without_empty(lines[0].cells, lines[1:])
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise _no_table(
+            "There is no such manifest.", "a CSV file", "nothing there", "Correct the manifest's path."
+        ) from None
+    except OSError as error:
+        raise _no_table("The manifest cannot be read.", "a CSV file", os.strerror(error.errno or 0)) from None
+    if content.startswith(_WORKBOOKS):
+        raise _no_table("The manifest is no CSV.", "a CSV file in UTF-8", "a spreadsheet program's own file")
+    try:
+        return content.decode(_encoding(content))
+    except UnicodeDecodeError:
+        found = "another encoding, such as the one that Excel gives plain CSV"
+        raise _no_table("The manifest cannot be read.", "a CSV file in UTF-8", found) from None
+
+
+def _encoding(content: bytes) -> str:
+    """UTF-16 is told by its mark or, where that is missing, by the zero in one of the first two bytes."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if b"\0" in content[:2]:
+        return "utf-16-be" if content[:1] == b"\0" else "utf-16-le"
+    return "utf-8-sig"
+
+
+def _separator(header: str) -> str:
+    return max(_SEPARATORS, key=header.count)
+
+
+def _lines(text: str, separator: str) -> list[Line]:
+    """Every line that is not blank."""
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
+        lines = [Line(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    except csv.Error:
+        found = "a quotation mark or a line that does not end"
+        raise _no_table("The manifest cannot be read.", "a CSV file in UTF-8", found) from None
+    return [line for line in lines if any(line.cells)]
+
+
+def _without_empty(header: list[str], below: list[Line]) -> Table:
+    kept = [
+        position
+        for position, name in enumerate(header)
+        if name or any(position < len(line.cells) and line.cells[position] for line in below)
+    ]
+    least = max(kept) + 1
+    rows, broken = [], []
+    for line in below:
+        if len(line.cells) < least or any(line.cells[len(header) :]):
+            broken.append(line)
+        else:
+            rows.append(Line(line.number, [line.cells[position] for position in kept]))
+    names, numbers = [header[position] for position in kept], [position + 1 for position in kept]
+    return Table(names, numbers, rows, broken, least)
+
+
+def _no_table(problem: str, expected: str, found: str, do: str = _SAVE_AS) -> InputError:
+    return InputError(problem, where="manifest", expected=expected, found=found, do=do)
