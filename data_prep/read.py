@@ -4,6 +4,7 @@ Whatever cannot be read whole and with certainty is refused. No error names a fi
 """
 
 import gzip
+import io
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,9 +18,13 @@ from nibabel.spatialimages import HeaderDataError, HeaderTypeError, SpatialImage
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
+from data_prep.first_bytes import cause_of, unpacked_head, values_begin_at
 from hnscc.base.errors import InputError
 
 MAX_VOXELS = 2**29  # 2 GiB as float32; a damaged header can claim any size
+MAX_BYTES = 2**31  # of one volume in memory, in the file's type or as float32, whichever is larger
+MAX_HEADER = 2**26  # bytes before the values: a header and its extensions
+MAX_PADDING = 2**26  # bytes behind the values of a compressed file
 # What nibabel, gzip and NumPy raise on files that are cut short, damaged, or not what their name says.
 _UNREADABLE = (
     ImageFileError,
@@ -72,11 +77,10 @@ def read_volume(path: Path, where: str) -> Volume:
     """
     image = _open(path, where)
     grid = _grid(image, where)
-    if isinstance(image, nib.Nifti1Image) and path.name.lower().endswith(".gz"):
-        kind = type(image)
-        data = _by_library(lambda: _unzipped(path, kind).reshape(grid.shape), where)
+    if _is_gzip(path):
+        data = _by_library(lambda: _unzipped(path, where).reshape(grid.shape), path, where)
     else:
-        data = _by_library(lambda: _values(image).reshape(grid.shape), where)
+        data = _by_library(lambda: _values(image).reshape(grid.shape), path, where)
     if not np.isfinite(data).all():
         count = int(np.size(data) - np.isfinite(data).sum())
         raise _refused(
@@ -107,18 +111,24 @@ def _open(path: Path, where: str) -> SpatialImage:
             ".nii, .nii.gz, .hdr or .img",
             "another file name ending",
         )
-    image = _by_library(lambda: nib.load(path, mmap=False), where)
+    if _is_gzip(path):
+        return _by_library(lambda: _unzipped_header(path, where), path, where)
+    image = _by_library(lambda: nib.load(path, mmap=False), path, where)
     if not isinstance(image, SpatialImage):
-        raise _unreadable(where, type(image).__name__)
+        raise _unreadable(path, where)
     return image
 
 
-def _by_library(read: Callable[[], Answer], where: str) -> Answer:
-    """What `read` gives, which only calls nibabel, gzip and NumPy on the file that `where` names."""
+def _is_gzip(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
+
+
+def _by_library(read: Callable[[], Answer], path: Path, where: str) -> Answer:
+    """What `read` gives, which only calls nibabel, gzip and NumPy on the file at `path`, which `where` names."""
     try:
         return read()
-    except _UNREADABLE as error:
-        raise _unreadable(where, type(error).__name__) from None
+    except _UNREADABLE:
+        raise _unreadable(path, where) from None
 
 
 def _grid(image: SpatialImage, where: str) -> Grid:
@@ -158,6 +168,14 @@ def _shape(image: SpatialImage, where: str) -> tuple[int, int, int]:
             f"1 to {MAX_VOXELS} voxels, each axis at least 1",
             found,
         )
+    bytes_each = max(image.get_data_dtype().itemsize, np.dtype(np.float32).itemsize)
+    if np.prod(shape, dtype=object) * bytes_each > MAX_BYTES:
+        raise _refused(
+            "The volume is too large for memory.",
+            where,
+            f"at most {MAX_BYTES / 2**30:g} GiB",
+            f"{found} of {bytes_each} bytes, {np.prod(shape, dtype=object) * bytes_each / 2**30:.1f} GiB",
+        )
     x, y, z = shape[:3]
     return x, y, z
 
@@ -167,18 +185,61 @@ def _values(image: SpatialImage) -> NDArray[np.float32]:
     return np.asarray(image.dataobj, dtype=np.float32)
 
 
-def _unzipped(path: Path, kind: type[nib.Nifti1Image]) -> NDArray[np.float32]:
-    """The values, from a stream that is read to its end: only there gzip compares its checksum."""
-    with gzip.open(path) as stream:
-        data = _values(kind.from_stream(stream))
+class _Unzipping(gzip.GzipFile):
+    """A stream that never gives all the rest at once: nibabel asks for that where an extension has no length."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or size < 0:
+            raise EOFError
+        return super().read(size)
+
+
+def _unzipped_header(path: Path, where: str) -> SpatialImage:
+    """The image of a compressed file, of which only the header may be used."""
+    begin = values_begin_at(unpacked_head(path))
+    if begin > MAX_HEADER:
+        raise _refused(
+            "The header is too long.", where, f"values that begin within {MAX_HEADER} bytes", f"{begin:.0f}"
+        )
+    with _Unzipping(path) as stream:
+        return _from_stream(path, stream)
+
+
+def _from_stream(path: Path, stream: io.BufferedIOBase) -> SpatialImage:
+    wide = nib.Nifti2Header.may_contain_header(unpacked_head(path))
+    image: SpatialImage = (nib.Nifti2Image if wide else nib.Nifti1Image).from_stream(stream)
+    return image
+
+
+def _unzipped(path: Path, where: str) -> NDArray[np.float32]:
+    """The values, from a stream that is read to its end: only there gzip compares its checksum.
+
+    What stands behind the values is thrown away piece by piece, and refused where it is more than padding can be.
+    """
+    with _Unzipping(path) as stream:
+        data = _values(_from_stream(path, stream))
+        end = stream.tell()
         while stream.read(1 << 20):
-            pass
+            if stream.tell() > end + MAX_PADDING:
+                raise _refused(
+                    "The file unpacks to more than its header tells.",
+                    where,
+                    f"at most {MAX_PADDING / 2**20:g} MiB behind the last value",
+                    "more",
+                )
     return data
 
 
-def _unreadable(where: str, kind: str) -> InputError:
-    """The error that tells the kind of the library's own; its text is left out, since it names the file."""
-    return _refused("The file cannot be read.", where, "a whole, undamaged volume", kind)
+def _unreadable(path: Path, where: str) -> InputError:
+    """The error that tells what the file is instead; the library's own text is left out, since it names the file."""
+    cause = cause_of(path)
+    return InputError(
+        "The file cannot be read.",
+        where=where,
+        expected="a whole, undamaged volume",
+        found=cause.found,
+        do=f"{cause.do} Or take the scan out of the manifest.",
+    )
 
 
 def _refused(problem: str, where: str, expected: str, found: str) -> InputError:

@@ -1,5 +1,11 @@
 """Files are read whole and with certainty, or refused without a name: NIfTI and Analyze pairs."""
 
+import gzip
+import io
+import subprocess
+import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import nibabel as nib
@@ -126,3 +132,173 @@ def test_analyze_pairs_of_another_shape_or_spacing_are_refused(tmp_path, spacing
     manifest = cohort(tmp_path, 2)
     analyze(tmp_path / "pet.hdr", scan_arrays(shape=shape)[0], spacing)
     refused(change(manifest, 2, "pet", "pet.hdr"), "Analyze", "row 2", "column pet", "S0", reference="mri")
+
+
+def _bytes_of(path: Path) -> bytes:
+    """A small volume as the bytes of an uncompressed NIfTI file."""
+    write(path / "whole.nii", np.random.default_rng(0).random((9, 9, 9), np.float32))
+    return (path / "whole.nii").read_bytes()
+
+
+def _archive(kind: str) -> bytes:
+    file = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("a.nii", b"x" * 999)
+    else:
+        with tarfile.open(fileobj=file, mode="w") as archive:
+            archive.addfile(tarfile.TarInfo("a.nii"), None)
+    return file.getvalue()
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"
+PAGE = b"\n<!DOCTYPE html><html><head><title>Sign in, Jane Doe</title></head></html>"
+# What stands under the name of a volume, made of the bytes of a whole one; what is found; a word of the cure.
+CAUSES = {
+    "not gzip": ("a.nii.gz", lambda whole: whole, "a plain NIfTI file, not compressed", "ending .nii"),
+    "gzip twice": (
+        "a.nii.gz",
+        lambda whole: gzip.compress(gzip.compress(whole)),
+        "compressed twice",
+        "gunzip",
+    ),
+    "garbage behind": (
+        "a.nii.gz",
+        lambda whole: gzip.compress(whole) + b"garbage",
+        "7 bytes of something else",
+        "again",
+    ),
+    "LFS pointer": ("a.nii.gz", lambda whole: POINTER, "Git LFS pointer", "git lfs pull"),
+    "LFS pointer, plain": ("a.nii", lambda whole: POINTER, "Git LFS pointer", "git lfs pull"),
+    "annex pointer": (
+        "a.nii",
+        lambda whole: b"/annex/objects/SHA256E-s1--0.nii\n",
+        "git-annex",
+        "git annex get",
+    ),
+    "page": ("a.nii.gz", lambda whole: PAGE, "a web page (HTML)", "login"),
+    "page, compressed": (
+        "a.nii.gz",
+        lambda whole: gzip.compress(PAGE),
+        "a web page (HTML), compressed",
+        "login",
+    ),
+    "XML": ("a.nii.gz", lambda whole: b"<?xml version='1.0'?><Error/>", "an XML text", "server"),
+    "empty": ("a.nii.gz", lambda whole: b"", "an empty file (0 bytes)", "again"),
+    "empty, plain": ("a.nii", lambda whole: b"", "an empty file (0 bytes)", "again"),
+    "empty, compressed": ("a.nii.gz", lambda whole: gzip.compress(b""), "an empty file, compressed", "again"),
+    "gzip under .nii": (
+        "a.nii",
+        lambda whole: gzip.compress(whole),
+        "under a name that says they are not",
+        ".nii.gz",
+    ),
+    "cut short": ("a.nii.gz", lambda whole: gzip.compress(whole)[:-900], "cut short", "again"),
+    "cut short, plain": ("a.nii", lambda whole: whole[:-900], "cut short", "again"),
+    "checksum": ("a.nii.gz", lambda whole: gzip.compress(whole)[:-8] + b"0" * 8, "checksum", "again"),
+    "zeros": ("a.nii", lambda whole: bytes(len(whole)), "zeros alone", "again"),
+    "zip": ("a.nii.gz", lambda whole: _archive("zip"), "a zip archive", "Unpack"),
+    "tar": ("a.nii.gz", lambda whole: gzip.compress(_archive("tar")), "a tar archive, compressed", "Unpack"),
+    "DICOM": ("a.nii", lambda whole: bytes(128) + b"DICM" + bytes(400), "a DICOM file", "dcm2niix"),
+    "NRRD": ("a.nii.gz", lambda whole: b"NRRD0004\ntype: float\n", "an NRRD file", "Convert"),
+    "text": ("a.nii", lambda whole: b"scanner was offline", "plain text", "again"),
+    "noise": ("a.nii", lambda whole: bytes(range(255, 0, -1)), "no kind that is known", "again"),
+}
+
+
+@pytest.mark.parametrize("case", CAUSES)
+def test_what_a_file_is_instead_of_a_volume_is_told_in_words(tmp_path, case):
+    name, content, found, cure = CAUSES[case]
+    path = tmp_path / name
+    path.write_bytes(content(_bytes_of(tmp_path)))
+    with pytest.raises(InputError) as caught:
+        read_volume(path, "row 2, column pet, scan S")
+    error = caught.value
+    assert "cannot be read" in error.problem and error.where == "row 2, column pet, scan S"
+    assert found in error.found and cure in error.do
+    assert "Error" not in str(error) and "Jane" not in str(error) and str(tmp_path) not in str(error)
+
+
+def test_a_pair_tells_which_half_is_no_half(tmp_path):
+    analyze(tmp_path / "a.hdr", scan_arrays()[0], (1.0, 1.0, 3.0))
+    header_, values = (tmp_path / "a.hdr").read_bytes(), (tmp_path / "a.img").read_bytes()
+    for half, content, found in (
+        ("a.hdr", POINTER, "Git LFS pointer, which stands for the file, as the .hdr"),
+        ("a.img", b"", "an empty file (0 bytes), as the .img"),
+        ("a.img", values[:-9], "cut short"),
+    ):
+        (tmp_path / "a.hdr").write_bytes(header_)
+        (tmp_path / "a.img").write_bytes(values)
+        (tmp_path / half).write_bytes(content)
+        with pytest.raises(InputError) as caught:
+            read_volume(tmp_path / "a.img", "scan S")
+        assert found in caught.value.found
+
+
+def test_zeros_behind_a_compressed_file_and_several_members_are_welcome(tmp_path):
+    """gzip pads with zeros on tapes and some storages; parallel compressors write several members."""
+    whole = _bytes_of(tmp_path)
+    expected = read_volume(tmp_path / "whole.nii", "here").data
+    for content in (
+        gzip.compress(whole) + bytes(512),
+        gzip.compress(whole[:900]) + gzip.compress(whole[900:]),
+    ):
+        (tmp_path / "a.nii.gz").write_bytes(content)
+        np.testing.assert_array_equal(read_volume(tmp_path / "a.nii.gz", "here").data, expected)
+
+
+READ_WITHIN = """
+import resource, sys
+from pathlib import Path
+from data_prep.read import read_volume
+from hnscc.base.errors import InputError
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    read_volume(Path(sys.argv[1]), "scan S")
+except InputError as error:
+    print(error.problem, error.found)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def _bomb(tmp_path: Path, shape: tuple[int, int, int], dtype: str, **fields) -> Path:
+    """A volume of zeros whose header tells `shape`, with 8 GiB of them behind it once unpacked."""
+    write(tmp_path / "a.nii", np.zeros((4, 4, 4), dtype))
+    header(tmp_path / "a.nii", dim=[3, *shape, 1, 1, 1, 1], **fields)
+    content = gzip.compress((tmp_path / "a.nii").read_bytes())
+    (tmp_path / "bomb.nii.gz").write_bytes(content + gzip.compress(bytes(2**26)) * 128)
+    return tmp_path / "bomb.nii.gz"
+
+
+@pytest.mark.parametrize(
+    "shape, dtype, fields, words",
+    [
+        ((1024, 1024, 512), "<f8", {}, "too large for memory"),
+        ((512, 1024, 1024), "<f4", {"datatype": 1024, "bitpix": 64}, "too large for memory"),
+        ((4, 4, 4), "<f4", {}, "unpacks to more than its header tells"),
+        ((4, 4, 4), "<f4", {"vox_offset": 2**33}, "header is too long"),
+    ],
+)
+def test_a_small_file_that_unpacks_to_gigabytes_is_not_read_whole(tmp_path, shape, dtype, fields, words):
+    path = _bomb(tmp_path, shape, dtype, **fields)
+    assert path.stat().st_size < 18e6
+    told = subprocess.run(
+        [sys.executable, "-c", READ_WITHIN, str(path)], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    assert words in told[0]
+    assert int(told[1]) < 200, "MiB"
+
+
+def test_an_extension_without_length_does_not_read_the_rest(tmp_path):
+    """nibabel asks for all that is left where an extension claims to be 0 bytes long."""
+    path = _bomb(tmp_path, (4, 4, 4), "<f4")
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    head = nib.Nifti1Header(bytes(content[:348]), check=False)
+    head["vox_offset"] = 384
+    content[:352] = head.binaryblock + b"\x01\0\0\0"
+    content[352:352] = bytes(32)
+    path.write_bytes(gzip.compress(bytes(content)) + gzip.compress(bytes(2**26)) * 8)
+    told = subprocess.run(
+        [sys.executable, "-c", READ_WITHIN, str(path)], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    assert "cannot be read" in told[0] and int(told[1]) < 200

@@ -1,0 +1,189 @@
+"""What a file really is where it cannot be read as a volume: told in words, from its first bytes and its size."""
+
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_UNPACKED = 2**31 + 2**26  # bytes: a volume of 2 GiB and its header; what unpacks to more is left alone
+HEAD = 1024  # bytes that tell what a file is
+_COPY = "Copy, download or export the file again."
+_GZIP = b"\x1f\x8b"
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What was found in place of a volume, and what to do about it, as an error tells them."""
+
+    found: str
+    do: str
+
+
+# First bytes, what they are, and what to do where a volume was expected.
+_KINDS = (
+    (b"version https://git-lfs", "a Git LFS pointer, which stands for the file", "Fetch it: `git lfs pull`."),
+    (b"/annex/objects/", "a git-annex pointer, which stands for the file", "Fetch it: `git annex get`."),
+    (
+        (b"<!doctype html", b"<html", b"<head", b"<!--"),
+        "a web page (HTML)",
+        "Download the file again: the server sent a page, such as a login or an error, in its place.",
+    ),
+    (
+        (b"<?xml", b"<error"),
+        "an XML text",
+        "Download the file again: the server may have sent an error in its place.",
+    ),
+    (b"PK\x03\x04", "a zip archive", "Unpack it."),
+    (b"BZh", "data compressed with bzip2", "Unpack it with bunzip2."),
+    (b"\xfd7zXZ\x00", "data compressed with xz", "Unpack it with unxz."),
+    (b"\x28\xb5\x2f\xfd", "data compressed with zstd", "Unpack it with unzstd."),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "Unpack it."),
+    (b"Rar!", "a RAR archive", "Unpack it."),
+    (b"NRRD000", "an NRRD file", "Convert it to NIfTI."),
+    (b"ObjectType", "a MetaImage file", "Convert it to NIfTI."),
+    ((b"\x89HDF", b"CDF\x01", b"CDF\x02"), "an HDF5, MINC or netCDF file", "Convert it to NIfTI."),
+    (b"MATLAB 5.0", "a MATLAB file", "Convert it to NIfTI."),
+    (b"\x93NUMPY", "a NumPy array", "Write it as NIfTI, with the affine of its image."),
+    ((b"\x89PNG", b"\xff\xd8\xff", b"GIF8"), "a picture (PNG, JPEG, GIF)", _COPY),
+    (b"%PDF", "a PDF document", _COPY),
+)
+
+
+def cause_of(path: Path) -> Cause:
+    """Tell why the file at `path`, which could not be read as a volume, is none. Never raises for what it holds.
+
+    Of an Analyze or NIfTI pair both halves are looked at. The text holds no name and nothing of a header.
+    """
+    other = {".hdr": ".img", ".img": ".hdr"}.get(path.suffix.lower())
+    if not other:
+        return _cause(path)
+    header, values = sorted((path, path.with_suffix(other)), key=lambda half: half.suffix.lower())
+    of_header = _cause(header)
+    if of_header != _NO_FIT:
+        return Cause(f"{of_header.found}, as the .hdr", of_header.do)
+    if _size(values) == 0:
+        return Cause("an empty file (0 bytes), as the .img", _COPY)
+    return _NO_FIT
+
+
+def unpacked_head(path: Path) -> bytes:
+    """Return the first HEAD bytes of a file, unpacked where it is compressed with gzip; b"" where it is unreadable."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(4 * HEAD)
+        return zlib.decompressobj(31).decompress(start, HEAD) if start.startswith(_GZIP) else start[:HEAD]
+    except (OSError, zlib.error):
+        return b""
+
+
+def values_begin_at(head: bytes) -> float:
+    """Return the byte at which the values begin as a NIfTI header says (its vox_offset); 0 where it is no NIfTI."""
+    if not _is_nifti(head):
+        return 0.0
+    order = "<" if head[0] else ">"
+    wide = max(head[0], head[3]) == 28  # 540, the size of a NIfTI-2 header, is 2 x 256 + 28
+    offset: float = struct.unpack_from(f"{order}{'q' if wide else 'f'}", head, 168 if wide else 108)[0]
+    return float(offset)
+
+
+_NO_FIT = Cause("a header and values that do not fit together: the file is cut short or damaged", _COPY)
+
+
+def _cause(path: Path) -> Cause:
+    try:
+        with path.open("rb") as file:
+            start = file.read(HEAD)
+    except OSError as error:
+        return Cause(
+            f"no access ({os.strerror(error.errno or 0)})", "Let the file be read, or copy it again."
+        )
+    if not start:
+        return Cause("an empty file (0 bytes)", _COPY)
+    named_gzip = path.name.lower().endswith(".gz")
+    if start.startswith(_GZIP):
+        if named_gzip:
+            return _in_gzip(path)
+        return Cause(
+            "data compressed with gzip, under a name that says they are not", "Give it the ending .nii.gz."
+        )
+    if named_gzip and _is_nifti(start):
+        return Cause(
+            "a plain NIfTI file, not compressed with gzip", "Give it the ending .nii, or compress it."
+        )
+    kind = _kind(start)
+    return Cause(f"{kind.found}, not data compressed with gzip", kind.do) if named_gzip else kind
+
+
+def _in_gzip(path: Path) -> Cause:
+    """What is wrong with the compression, or else with what it holds."""
+    try:
+        head, behind, whole = _unpack(path)
+    except zlib.error:
+        return Cause("damaged data: what gzip compressed does not agree with its checksum", _COPY)
+    except OSError as error:
+        return Cause(f"no access ({os.strerror(error.errno or 0)})", _COPY)
+    if head.startswith(_GZIP):
+        return Cause("a file compressed twice with gzip", "Unpack it once (`gunzip`), and name that .nii.gz.")
+    if head and not _is_nifti(head):
+        kind = _kind(head)
+        return Cause(f"{kind.found}, compressed with gzip", kind.do)
+    if not whole:
+        return Cause("compressed data without their end: the file is cut short", _COPY)
+    if behind:
+        return Cause(f"{behind} bytes of something else behind the end of the compressed data", _COPY)
+    return Cause("an empty file, compressed with gzip", _COPY) if not head else _NO_FIT
+
+
+def _unpack(path: Path) -> tuple[bytes, int, bool]:
+    """The first bytes, how many follow the last gzip member that are none, and whether that member ends.
+
+    zlib.error is raised where the compressed data are damaged. Memory is that of a few chunks. Data that unpack to
+    more than MAX_UNPACKED are not followed to their end, and count as whole.
+    """
+    size, head, unpacked = path.stat().st_size, b"", 0
+    with path.open("rb") as file:
+        unzip, rest = zlib.decompressobj(31), file.read(1 << 20)
+        while rest and unpacked < MAX_UNPACKED:
+            data = unzip.decompress(rest, 1 << 20)
+            head, unpacked = (head + data)[:HEAD], unpacked + len(data)
+            rest = unzip.unconsumed_tail or unzip.unused_data or file.read(1 << 20)
+            if unzip.eof:
+                if not rest.startswith(_GZIP):
+                    # gzip pads with zeros, which its readers skip.
+                    behind = size - file.tell() + len(rest) if rest.strip(b"\0") else 0
+                    return head, behind, True
+                unzip = zlib.decompressobj(31)
+    return head, 0, unpacked >= MAX_UNPACKED
+
+
+def _kind(start: bytes) -> Cause:
+    """What the first bytes of a file that is no whole volume tell."""
+    if _is_nifti(start):
+        return _NO_FIT
+    text = start.lstrip(b"\xef\xbb\xbf \r\n\t")
+    for marks, found, do in _KINDS:
+        for mark in marks if isinstance(marks, tuple) else (marks,):
+            if start.startswith(mark) or text[:64].lower().startswith(mark.lower()):
+                return Cause(found, do)
+    if start[128:132] == b"DICM":
+        return Cause("a DICOM file", "Convert the series to NIfTI, for example with dcm2niix.")
+    if start[257:262] == b"ustar":
+        return Cause("a tar archive", "Unpack it.")
+    if not start.strip(b"\0"):
+        return Cause("zeros alone: room for a file that was never written", _COPY)
+    if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start):
+        return Cause("plain text", _COPY)
+    return Cause("bytes of no kind that is known here", _COPY)
+
+
+def _is_nifti(head: bytes) -> bool:
+    """Whether a NIfTI or Analyze header begins so: with its size in bytes, in either order."""
+    return len(head) >= 348 and head[:4] in [struct.pack(f"{o}i", size) for o in "<>" for size in (348, 540)]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
