@@ -12,6 +12,7 @@ from typing import Any
 
 from data_prep.grids import same_grid
 from data_prep.manifest import Row, read_manifest, refused
+from data_prep.off_grid import off_grid
 from data_prep.place import MIN_COVERAGE, place_scan
 from data_prep.read import Grid, read_grid, read_volume
 from hnscc.base.locations import locate
@@ -202,12 +203,7 @@ def _drawn_on(row: Row, mask: Grid, grids: dict[str, Grid], candidates: list[str
     """Those of the candidates on whose grid this scan's mask is drawn; InputError where there is none."""
     matching = [name for name in grids if same_grid(mask, grids[name])]
     if not matching:
-        raise refused(
-            "The mask is off the grid of every modality.",
-            f"{row.where}, column mask",
-            f"shape, spacing and place of one of {', '.join(grids)}",
-            "another grid",
-        )
+        raise off_grid(mask, grids, f"{row.where}, column mask")
     both = [name for name in candidates if name in matching]
     if not both:
         raise refused(

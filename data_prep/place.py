@@ -18,6 +18,7 @@ from nibabel import orientations
 from numpy.typing import NDArray
 
 from data_prep.grids import cannot_place, check_axes, same_grid, size_text, to_lps, turn_to_lps
+from data_prep.off_grid import off_grid
 from data_prep.read import Grid, Volume
 from data_prep.resize import (
     Window,
@@ -158,13 +159,7 @@ def _on_grid(
 def _lesion(mask: Volume, reference: Grid, where: str) -> NDArray[np.bool_]:
     """(Z, Y, X): where the lesion is on the mask's own grid, turned to LPS."""
     if not same_grid(mask.grid, reference):
-        raise cannot_place(
-            "The mask is not on the grid of the reference modality.",
-            where,
-            f"{size_text(reference)}, at the same place",
-            size_text(mask.grid)
-            + ("" if mask.grid.shape != reference.shape else ", elsewhere or in another order"),
-        )
+        raise off_grid(mask.grid, {"the reference modality": reference}, where)
     lesion: NDArray[np.bool_] = mask.data != 0
     if lesion.all() or (lesion & (mask.data != mask.data.max())).any():
         values = np.unique(mask.data)
