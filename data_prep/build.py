@@ -1,24 +1,24 @@
 """From a manifest to a store: all scans or none, in parallel, and the same content for any number of workers."""
 
-import multiprocessing
-import os
 import shutil
-import signal
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from data_prep.grids import same_grid
-from data_prep.manifest import Row, read_manifest, refused
+from data_prep.manifest import Fault, Row, examine_manifest, raise_all, refused
 from data_prep.off_grid import off_grid
 from data_prep.place import MIN_COVERAGE, place_scan
-from data_prep.read import Grid, read_grid, read_volume
+from data_prep.read import Grid, Volume, read_grid, read_volume
+from data_prep.workers import cores, run_each
+from hnscc.base.errors import InputError, several
 from hnscc.base.locations import locate
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
 from hnscc.cohort.store_format import Progress, Scan
+
+Answer = TypeVar("Answer")
 
 
 def prepare(
@@ -38,16 +38,19 @@ def prepare(
     view. reference: the modality whose grid is used; None takes the one that the masks are drawn on (see
     `choose_reference`). workers: processes, None for one per core; each holds one scan at a time.
 
-    InputError: the first refused row in the manifest's order; then no store, and nothing unfinished, is left.
+    InputError tells what is wrong with the manifest and with every scan, all in one; StorageError is raised where the
+    disk is full, WorkerError where a process died. Then no store, and nothing unfinished, is left.
     """
     _check_settings(size, pixel_mm, workers)
-    rows = read_manifest(manifest)
+    rows, faults = examine_manifest(manifest)
+    if not rows:
+        raise_all(faults)
     final = locate(store).absolute()
     unfinished = begin_store(final, overwrite)
     try:
-        grid_of = choose_reference(rows, reference)
+        grid_of, more = choose_reference(rows, reference)
         settings = {"reference": grid_of, "size": size, "pixel_mm": pixel_mm}
-        scans = _write_all(rows, unfinished, settings, _workers(workers, len(rows)), progress)
+        scans = _write_all(rows, [*faults, *more], unfinished, settings, workers, progress)
         _check_no_twins(rows, scans)
         return finish_store(
             unfinished,
@@ -63,12 +66,13 @@ def prepare(
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def choose_reference(rows: list[Row], reference: str | None) -> str:
-    """The modality whose grid the slices of every scan are taken from.
+def choose_reference(rows: list[Row], reference: str | None) -> tuple[str, list[Fault]]:
+    """Return the modality whose grid the slices of every scan are taken from.
 
     One for the whole cohort, so that scans without lesion are sliced like those with. Without `reference`:
     the modality on whose grid every mask is drawn (headers only are read); of several, or where no scan has
-    a mask, the one with the smallest pixels, then the first in the manifest.
+    a mask, the one with the smallest pixels, then the first in the manifest. With it come the faults of headers that
+    were read, and of masks on no modality's grid or on another's than those of the rows before.
     """
     modalities = list(rows[0].files)
     if reference is not None:
@@ -76,23 +80,46 @@ def choose_reference(rows: list[Row], reference: str | None) -> str:
             raise refused(
                 "The reference is no modality.", "--reference", f"one of {', '.join(modalities)}", reference
             )
-        return reference
-    candidates = modalities
+        return reference, []
+    candidates, faults = modalities, []
     pixel = dict.fromkeys(modalities, 0.0)
     for row in rows:
-        grids = {name: read_grid(file, f"{row.where}, column {name}") for name, file in row.files.items()}
+        try:
+            grids = _grids(row)
+            mask = grids.pop("mask", None)
+            if mask:
+                candidates = _drawn_on(row, mask, grids, candidates)
+        except InputError as fault:
+            faults.append((row.line, fault))
+            continue
         for name, grid in grids.items():
             pixel[name] += _pixel_area(grid)
-        if row.mask:
-            mask = read_grid(row.mask, f"{row.where}, column mask")
-            candidates = _drawn_on(row, mask, grids, candidates)
-    return min(candidates, key=lambda name: (pixel[name], modalities.index(name)))
+    return min(candidates, key=lambda name: (pixel[name], modalities.index(name))), faults
+
+
+def _grids(row: Row) -> dict[str, Grid]:
+    """The grids of a row's files by column, the mask's among them; InputError tells the faults of all."""
+    return _each_column(row, read_grid)
+
+
+def _each_column(row: Row, read: Callable[[Path, str], Answer]) -> dict[str, Answer]:
+    """What `read` gives of each file of a row, by column; InputError tells the faults of all."""
+    answers: dict[str, Answer] = {}
+    faults = []
+    for column, file in [*row.files.items(), *([("mask", row.mask)] if row.mask else [])]:
+        try:
+            answers[column] = read(file, f"{row.where}, column {column}")
+        except InputError as fault:
+            faults.append(fault)
+    if faults:
+        raise several(faults)
+    return answers
 
 
 def prepare_scan(row: Row, unfinished: Path, reference: str, size: int, pixel_mm: float | None) -> Scan:
     """Read, place and write one scan; runs in a worker process."""
-    volumes = {name: read_volume(file, f"{row.where}, column {name}") for name, file in row.files.items()}
-    mask = read_volume(row.mask, f"{row.where}, column mask") if row.mask else None
+    volumes: dict[str, Volume] = _each_column(row, read_volume)
+    mask = volumes.pop("mask", None)
     placed = place_scan(volumes, mask, reference=reference, size=size, pixel_mm=pixel_mm, scan=row.where)
     return write_scan(
         unfinished,
@@ -124,61 +151,34 @@ def _placed(reference: str, pixel_mm: float | None) -> dict[str, Any]:
 
 
 def _write_all(
-    rows: list[Row], unfinished: Path, settings: dict[str, Any], workers: int, progress: Progress | None
+    rows: list[Row],
+    faults: list[Fault],
+    unfinished: Path,
+    settings: dict[str, Any],
+    workers: int | None,
+    progress: Progress | None,
 ) -> list[Scan]:
+    """Write the scans of all rows; where there are faults, in those found before or here, InputError tells all."""
     tell = progress or (lambda done, total, text: None)
-    tell(0, len(rows), "reading scans")
-    if workers == 1:
-        scans = []
-        for done, row in enumerate(rows, start=1):
-            scans.append(prepare_scan(row, unfinished, **settings))
-            tell(done, len(rows), row.scan_id)
-        return scans
-    with worker_pool(workers) as pool:
-        futures = [pool.submit(prepare_scan, row, unfinished, **settings) for row in rows]
-        _wait(futures, [row.scan_id for row in rows], tell)
-        # Scans start in the manifest's order, so on a failure whatever is wrong in an earlier row is found
-        # too once the running ones end: the error raised is that of the first bad row, on every run.
-        pool.shutdown(cancel_futures=True)
-        return [future.result() for future in futures]
-
-
-def _wait(futures: list[Future[Scan]], names: list[str], tell: Progress) -> None:
-    """Until all are done or one has failed."""
-    waiting = dict(zip(futures, names, strict=True))
-    while waiting:
-        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-        for future in done:
-            name = waiting.pop(future)
-            tell(len(futures) - len(waiting), len(futures), name)
-        if any(future.exception() for future in done):
-            return
-
-
-@contextmanager
-def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    # Spawned, not forked: the caller may hold threads. Ctrl-C is for the parent, which then cancels.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    known = {line for line, _ in faults}
+    left = [row for row in rows if row.line not in known]
+    tell(0, len(left), "reading scans")
+    outcomes = run_each(
+        partial(prepare_scan, unfinished=unfinished, **settings),
+        left,
+        name=lambda row: row.scan_id,
+        workers=_workers(workers, len(left)),
+        progress=tell,
+    )
+    found = [
+        (row.line, each) for row, each in zip(left, outcomes, strict=True) if isinstance(each, InputError)
+    ]
+    raise_all([*faults, *found])
+    return [each for each in outcomes if not isinstance(each, InputError)]
 
 
 def _workers(workers: int | None, scans: int) -> int:
-    return min(cores() if workers is None else workers, scans)
-
-
-def cores() -> int:
-    """Cores that this process may use; all of them where the system cannot say (macOS)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return max(1, min(cores() if workers is None else workers, scans))
 
 
 def _check_settings(size: int, pixel_mm: float | None, workers: int | None) -> None:

@@ -1,6 +1,6 @@
 """The manifest: one CSV row per scan, checked as a whole before any volume is opened."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from hnscc.base.errors import InputError, several
 
 SPLITS = ("train", "validation", "test")
 _UNKNOWN = "unknown"  # the split of a row whose cell holds none of them
+
+Fault = tuple[int, InputError]  # the manifest's line, counted from 1, and what is wrong with it
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,19 @@ def read_manifest(manifest: str | Path) -> list[Row]:
     InputError tells every fault of the manifest at once, each by row, column and scan.
     """
     rows, faults = examine_manifest(manifest)
-    if faults:
-        raise several(faults)
+    raise_all(faults)
     return rows
 
 
-def examine_manifest(manifest: str | Path) -> tuple[list[Row], list[InputError]]:
-    """Return the rows whose cells are in order, and all faults in the order of rows.
+def raise_all(faults: Iterable[Fault]) -> None:
+    """Raise the InputError that tells all faults in the order of their lines; return where there is none."""
+    in_order = [fault for _, fault in sorted(faults, key=lambda each: each[0])]
+    if in_order:
+        raise several(in_order)
+
+
+def examine_manifest(manifest: str | Path) -> tuple[list[Row], list[Fault]]:
+    """Return the rows whose cells are in order, and all faults of the others.
 
     InputError is raised where the file or its columns leave no row to be judged.
     """
@@ -57,8 +65,7 @@ def examine_manifest(manifest: str | Path) -> tuple[list[Row], list[InputError]]
         faults += [(line.number, fault) for fault in own]
         rows += [row] if row else []
         whole += [row] if row and not own else []
-    faults += [(line, fault) for line, fault in _cohort_faults(rows)]
-    return whole, [fault for _, fault in sorted(faults, key=lambda each: each[0])]
+    return whole, [*faults, *_cohort_faults(rows)]
 
 
 def _wrong_width(line: Line, width: int) -> InputError:
@@ -140,7 +147,7 @@ def _file(cell: str, folder: Path, where: str) -> Path:
     return path
 
 
-def _cohort_faults(rows: list[Row]) -> Iterator[tuple[int, InputError]]:
+def _cohort_faults(rows: list[Row]) -> Iterator[Fault]:
     """What is wrong between rows, each with the line of the later row."""
     yield from _scans_twice(rows)
     yield from _ids_alike(rows)
@@ -150,7 +157,7 @@ def _cohort_faults(rows: list[Row]) -> Iterator[tuple[int, InputError]]:
         yield from _files_twice(row, files)
 
 
-def _scans_twice(rows: list[Row]) -> Iterator[tuple[int, InputError]]:
+def _scans_twice(rows: list[Row]) -> Iterator[Fault]:
     scans: dict[str, Row] = {}
     for row in rows:
         # Some file systems do not tell capitals apart.
@@ -160,7 +167,7 @@ def _scans_twice(rows: list[Row]) -> Iterator[tuple[int, InputError]]:
             yield row.line, refused("A scan_id stands twice.", row.where, "one row per scan", found)
 
 
-def _ids_alike(rows: list[Row]) -> Iterator[tuple[int, InputError]]:
+def _ids_alike(rows: list[Row]) -> Iterator[Fault]:
     """Typed by hand at a second visit, one patient becomes two, who may stand on both sides of a split."""
     for column, lines in (
         ("patient_id", lines_of((row.patient_id, row.line) for row in rows)),
@@ -181,7 +188,7 @@ def _ids_alike(rows: list[Row]) -> Iterator[tuple[int, InputError]]:
             )
 
 
-def _split_faults(rows: list[Row]) -> Iterator[tuple[int, InputError]]:
+def _split_faults(rows: list[Row]) -> Iterator[Fault]:
     firsts: dict[str, Row] = {}
     for row in (row for row in rows if row.split != _UNKNOWN):
         where = f"{row.where}, column split"
@@ -193,7 +200,7 @@ def _split_faults(rows: list[Row]) -> Iterator[tuple[int, InputError]]:
             yield row.line, refused("The split is missing.", where, "one in every row, or none", "some")
 
 
-def _files_twice(row: Row, files: dict[Path, tuple[Row, str]]) -> Iterator[tuple[int, InputError]]:
+def _files_twice(row: Row, files: dict[Path, tuple[Row, str]]) -> Iterator[Fault]:
     """A file named twice is a slip of the pen: under two scans it could put one image on both sides of a
     split, in two columns it would make one modality, or the truth, of another."""
     for column, path in [*row.files.items(), *([("mask", row.mask)] if row.mask else [])]:

@@ -16,8 +16,8 @@ import io
 import os
 import shutil
 import tempfile
-from concurrent.futures import as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from data_prep.anatomy import LABEL, TISSUES, draw, draw_lesions, draw_nodes, make_waves
-from data_prep.build import cores, worker_pool
+from data_prep.workers import cores, run_each
 from hnscc.base.errors import InputError
-from hnscc.base.files import write_bytes, write_text
+from hnscc.base.files import write_bytes, write_text, writing_to
 from hnscc.base.seeds import generator
 from hnscc.cohort.store_format import Progress
 
@@ -64,20 +64,23 @@ def make_phantom(
 
     44 patients have 62 scans, 18 of them with lesion (as in Liedes et al. 2023); other numbers in proportion,
     with at least 6 patients with lesion, so that every split can hold some. The same numbers give the same
-    bytes. InputError: fewer than 12 patients, or `out` is there already.
+    bytes. InputError: fewer than 12 patients, `out` is there already, or nothing can be written there; StorageError:
+    the disk is full; WorkerError: a process died. Then nothing is left.
     """
     final = Path(out)
-    _check(final, patients)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".unfinished", dir=final.parent))
-    unfinished.chmod(0o755)
+    with writing_to(final.absolute().parent):
+        _check(final, patients)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".unfinished", dir=final.parent))
     try:
+        unfinished.chmod(0o755)
         visits = plan_visits(patients, seed)
         _make_all(visits, unfinished, seed, progress or (lambda done, total, text: None))
-        write_text(unfinished / "manifest.csv", _manifest(visits))
-        if final.exists():
-            final.rmdir()  # only an empty folder passed the check
-        unfinished.rename(final)
+        with writing_to(final.absolute().parent):
+            write_text(unfinished / "manifest.csv", _manifest(visits))
+            if final.exists():
+                final.rmdir()  # only an empty folder passed the check
+            unfinished.rename(final)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return final / "manifest.csv"
@@ -217,16 +220,20 @@ def _write(path: Path, data: np.ndarray, affine: np.ndarray, slope: float | None
     if slope:
         image.header.set_slope_inter(slope, 0)
     # mtime 0: gzip would write the time of day into the file.
-    write_bytes(path, gzip.compress(image.to_bytes(), compresslevel=5, mtime=0))
+    content = gzip.compress(image.to_bytes(), compresslevel=5, mtime=0)
+    with writing_to(path.parent):
+        write_bytes(path, content)
 
 
 def _make_all(visits: list[Visit], folder: Path, seed: int, progress: Progress) -> None:
     progress(0, len(visits), "drawing scans")
-    with worker_pool(min(cores(), len(visits))) as pool:
-        futures = {pool.submit(make_scan, visit, folder, seed): visit for visit in visits}
-        for done, future in enumerate(as_completed(futures), start=1):
-            future.result()
-            progress(done, len(visits), futures[future].scan_id)
+    run_each(
+        partial(make_scan, folder=folder, seed=seed),
+        visits,
+        name=lambda visit: visit.scan_id,
+        workers=min(cores(), len(visits)),
+        progress=progress,
+    )
 
 
 def _manifest(visits: list[Visit]) -> str:

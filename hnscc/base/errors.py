@@ -1,8 +1,9 @@
-"""The two errors that are told without a traceback: bad input, and a storage that gave way."""
+"""The errors that are told without a traceback: bad input, a storage that gave way, a process that died."""
 
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 
 class _Told(Exception):
@@ -20,7 +21,7 @@ class _Told(Exception):
             f"{problem}\n  where:      {where}\n  expected:   {expected}\n  found:      {found}\n  what to do: {do}"
         )
 
-    def __reduce__(self) -> tuple[Callable[..., "_Told"], tuple[type["_Told"], str, str, str, str, str]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions cross process borders (workers of `hnscc prepare`, of Ray); the default would lose the keywords.
         return _rebuild, (type(self), self.problem, self.where, self.expected, self.found, self.do)
 
@@ -29,6 +30,32 @@ class InputError(_Told):
     """The user gave something wrong: the command prints this and ends with exit code 2."""
 
     exit_code = 2
+
+
+class InputErrors(InputError):
+    """Several faults of the input, told in one message; `several` makes it."""
+
+    def __init__(self, faults: Sequence[InputError]) -> None:
+        self.faults = tuple(faults)
+        lines = [
+            f"{each.where}: {each.problem} Expected {each.expected}; found {each.found}." for each in faults
+        ]
+        super().__init__(
+            f"{len(faults)} faults were found.",
+            where="each line below says where",
+            expected="none",
+            found="".join(f"\n    {number}. {line}" for number, line in enumerate(lines, start=1)),
+            do=" ".join(dict.fromkeys(each.do for each in faults)),
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return InputErrors, (self.faults,)
+
+
+class WorkerError(_Told):
+    """A process that the command started died, or memory ran out: exit code 1. Nothing half-written is left."""
+
+    exit_code = 1
 
 
 class StorageError(_Told):
@@ -41,19 +68,17 @@ class StorageError(_Told):
 def several(faults: Sequence[InputError]) -> InputError:
     """Return one error that tells all of the faults, a line for each, in their order; of one fault, that fault itself.
 
-    What to do is told once for all faults that have it in common. ValueError is raised where there is no fault.
+    Faults that are told in the same words are told once, and so is what to do about several. ValueError is raised
+    where there is no fault.
     """
-    if len(faults) < 2:
-        (fault,) = faults
-        return fault
-    lines = [f"{each.where}: {each.problem} Expected {each.expected}; found {each.found}." for each in faults]
-    return InputError(
-        f"{len(faults)} faults were found.",
-        where="each line below says where",
-        expected="none",
-        found="".join(f"\n    {number}. {line}" for number, line in enumerate(lines, start=1)),
-        do=" ".join(dict.fromkeys(each.do for each in faults)),
-    )
+    flat = [
+        each for fault in faults for each in (fault.faults if isinstance(fault, InputErrors) else [fault])
+    ]
+    different = list({str(each): each for each in flat}.values())
+    if len(different) < 2:
+        (only,) = different
+        return only
+    return InputErrors(different)
 
 
 def told(command: Callable[[], int]) -> int:

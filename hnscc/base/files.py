@@ -10,11 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hnscc.base.errors import StorageError
+from hnscc.base.errors import InputError, StorageError
 from hnscc.base.locations import Location, S3Path
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 GONE = {errno.EIO, errno.ESTALE, errno.EROFS, errno.ETIMEDOUT, errno.ENOTCONN, errno.EREMOTEIO}
+# What the name of a folder, or its permissions, hinder; ENOENT: a file system that makes no folders, such as /proc.
+REFUSED = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOTDIR, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP, errno.EEXIST),
+}
 
 
 def write_bytes(path: Location, content: bytes, *, durable: bool = True) -> None:
@@ -69,6 +74,37 @@ def storage_errors(path: Location) -> Iterator[None]:
             if full
             else "mend the disk or its mount, then give the same command again: it continues",
         ) from None
+
+
+@contextlib.contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Tell what hinders writing below `folder` within a `with` block: of the disk, of permissions, of the name.
+
+    StorageError is raised where the disk is full or gone, or files may not grow further; InputError where the folder
+    is none that may be written to.
+    """
+    try:
+        yield
+    except OSError as error:
+        found = os.strerror(error.errno or 0)
+        if error.errno == errno.EFBIG:
+            raise StorageError(
+                "A file has reached the size that files may have here.",
+                where=str(folder),
+                expected="room for larger files",
+                found=found,
+                do="raise the limit (`ulimit -f`) or choose another disk, then give the same command again",
+            ) from None
+        if error.errno in REFUSED:
+            raise InputError(
+                "Nothing can be written there.",
+                where=str(folder),
+                expected="a folder that may be written to",
+                found=found,
+                do="choose another folder, or let it be written to",
+            ) from None
+        with storage_errors(folder / "any"):
+            raise
 
 
 def write_text(path: Location, text: str) -> None:

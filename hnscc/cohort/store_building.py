@@ -6,6 +6,7 @@ An upload ends with the root's zarr.json: until then there is no store at its na
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from hnscc.base.errors import InputError
+from hnscc.base.files import writing_to
 from hnscc.base.lease import only_one
 from hnscc.base.locations import Location, S3Path
 from hnscc.cohort.store import Store, no_store, open_store, root_attributes
@@ -37,17 +39,20 @@ UPLOADS_AT_ONCE = 4
 def begin_store(final: Location, overwrite: bool) -> Path:
     """Make an empty, unfinished store beside its final name, or in a temporary folder where that is on S3.
 
-    InputError is raised if `final` exists and must not be replaced, or was made by something else.
+    InputError is raised if `final` exists and must not be replaced, or was made by something else, and where nothing
+    can be written; StorageError where the disk is full. Nothing is left of it then.
     """
-    _check_vacant(final, overwrite)
-    if isinstance(final, S3Path):
-        unfinished = Path(tempfile.mkdtemp(prefix="hnscc-store-"))
-    else:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".unfinished", dir=final.parent))
+    folder = Path(tempfile.gettempdir()) if isinstance(final, S3Path) else final.parent
+    with writing_to(folder), ExitStack() as undo:
+        _check_vacant(final, overwrite)
+        folder.mkdir(parents=True, exist_ok=True)
+        name = "hnscc-store-" if isinstance(final, S3Path) else f".{final.name}."
+        unfinished = Path(tempfile.mkdtemp(prefix=name, suffix=".unfinished", dir=folder))
+        undo.callback(shutil.rmtree, unfinished, ignore_errors=True)
         unfinished.chmod(0o755)  # mkdtemp is for the owner alone; a cluster's other nodes read stores too
-    zarr.create_group(zarr_store(unfinished), zarr_format=3)
-    zarr.create_group(zarr_store(unfinished), path="scans", zarr_format=3)
+        zarr.create_group(zarr_store(unfinished), zarr_format=3)
+        zarr.create_group(zarr_store(unfinished), path="scans", zarr_format=3)
+        undo.pop_all()
     return unfinished
 
 
@@ -67,7 +72,7 @@ def write_scan(
     """Write images (Z, C, H, W) float32 and mask (Z, H, W) uint8, 0 and 1, of one scan; return what is known of it.
 
     The other arguments are the scan's facts, as `Scan` tells them. Scans may be written by several processes at once.
-    ValueError is raised where shapes or dtypes are others.
+    ValueError is raised where shapes or dtypes are others; StorageError where the disk is full.
     """
     fits = images.shape[:1] + images.shape[2:] == mask.shape
     if images.dtype != np.float32 or mask.dtype != np.uint8 or not fits:
@@ -86,10 +91,12 @@ def write_scan(
         digest=content_digest(images, mask),
         split=split,
     )
-    target = zarr_store(unfinished)
-    group = zarr.create_group(target, path=f"scans/{scan_id}", attributes=index_entry(scan), zarr_format=3)
-    _write_array(group, "images", images)
-    _write_array(group, "mask", mask)
+    entry = index_entry(scan)
+    with writing_to(unfinished.parent):
+        target = zarr_store(unfinished)
+        group = zarr.create_group(target, path=f"scans/{scan_id}", attributes=entry, zarr_format=3)
+        _write_array(group, "images", images)
+        _write_array(group, "mask", mask)
     return scan
 
 
@@ -107,17 +114,20 @@ def finish_store(
     """Write the root's attributes, rename the store to its final name or upload it there, and open it.
 
     `size` is the height and width of slices in pixels, `placed` how the scans were placed and resized. InputError is
-    raised if `final` exists, unless it is a store and may be replaced (`overwrite`).
+    raised if `final` exists, unless it is a store and may be replaced (`overwrite`), and StorageError where the disk is
+    full; what was at `final` is there then as it was.
     """
     entries = [index_entry(scan) for scan in sorted(scans, key=lambda scan: scan.scan_id)]
     index = {"modalities": list(modalities), "size": size, "placed": placed, "scans": entries}
     head = {"format": FORMAT, "schema_version": SCHEMA_VERSION, "digest": store_digest(index)}
-    zarr.open_group(zarr_store(unfinished), mode="r+", zarr_format=3).update_attributes({**head, **index})
+    with writing_to(unfinished.parent):
+        root = zarr.open_group(zarr_store(unfinished), mode="r+", zarr_format=3)
+        root.update_attributes({**head, **index})
+        if not isinstance(final, S3Path):
+            _rename(unfinished, final, overwrite)
     if isinstance(final, S3Path):
         _upload(unfinished, final, overwrite, progress)
         shutil.rmtree(unfinished)
-    else:
-        _rename(unfinished, final, overwrite)
     return open_store(final)
 
 
@@ -126,7 +136,12 @@ def _rename(unfinished: Path, final: Path, overwrite: bool) -> None:
     if _check_vacant(final, overwrite):
         replaced = final.with_name(f"{unfinished.name}.replaced")
         final.rename(replaced)
-    unfinished.rename(final)
+    try:
+        unfinished.rename(final)
+    except OSError:
+        if replaced:
+            replaced.rename(final)
+        raise
     if replaced:
         shutil.rmtree(replaced)
 

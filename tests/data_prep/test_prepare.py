@@ -95,6 +95,42 @@ def test_of_several_refused_scans_the_first_is_reported_and_nothing_is_left(tmp_
         refused(manifest, "row 4, scan S2, column pet", workers=workers)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_faults_of_all_scans_are_told_at_once(tmp_path, workers):
+    """Of the manifest, of headers, of values and of grids, each row's in the order of rows."""
+    manifest = cohort(tmp_path, 9)
+    change(manifest, 2, "pet", "s0/gone.nii.gz")
+    (tmp_path / "s1" / "mri.nii.gz").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    path = tmp_path / "s2" / "pet.nii.gz"
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-40]))
+    write(tmp_path / "s3" / "mask.nii.gz", np.eye(20, 16)[:, :, None].repeat(4, axis=2).astype(np.uint8))
+    write(tmp_path / "s4" / "mri.nii.gz", np.full((20, 16, 5), np.inf, np.float32))
+    mask = np.arange(1600).reshape(20, 16, 5) % 3
+    write(tmp_path / "s5" / "mask.nii.gz", mask.astype(np.uint8))
+    (tmp_path / "s6" / "pet.nii.gz").write_bytes(b"")
+    (tmp_path / "s6" / "mri.nii.gz").write_bytes(b"")
+    text = refused(manifest, "8 faults were found", workers=workers)
+    told = [line.split(". ", 1)[1] for line in text.splitlines() if line.startswith("    ")]
+    expected = (
+        ("row 2, scan S0, column pet", "does not exist"),
+        ("row 3, scan S1, column mri", "Git LFS pointer"),
+        ("row 4, scan S2, column pet", "do not fit together"),
+        ("row 5, scan S3, column mask", "20 x 16 x 4 voxels, not 20 x 16 x 5"),
+        ("row 6, scan S4, column mri", "finite values"),
+        ("row 7, scan S5, column mask", "not binary"),
+        ("row 8, scan S6, column pet", "empty file"),
+        ("row 8, scan S6, column mri", "empty file"),
+    )
+    assert len(told) == len(expected)
+    for line, (where, words) in zip(told, expected, strict=True):
+        assert line.startswith(f"manifest {where}: ") and words in line
+
+
+def test_where_no_row_is_in_order_all_are_told(tmp_path):
+    manifest = change(change(cohort(tmp_path, 2), 2, "pet", "gone.nii"), 3, "mri", "gone.nii")
+    refused(manifest, "2 faults", "row 2", "row 3")
+
+
 def test_an_existing_store_survives_a_refused_one(tmp_path):
     manifest = cohort(tmp_path, 2)
     store = prepare(manifest, tmp_path / "s.zarr", size=16, workers=1)

@@ -1,0 +1,108 @@
+"""One task for each of many scans, in several processes; what is wrong with scans is gathered, not raised at the first.
+
+Processes that die, and memory that runs out, end the work with one error that says so.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import TypeVar
+
+from hnscc.base.errors import InputError, WorkerError
+from hnscc.cohort.store_format import Progress
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+def run_each(
+    task: Callable[[Item], Answer],
+    items: Sequence[Item],
+    *,
+    name: Callable[[Item], str],
+    workers: int,
+    progress: Progress,
+) -> list[Answer | InputError]:
+    """Run `task` on every item, and return in their order what it returned, or the InputError that it raised.
+
+    With one worker the tasks run in this process, else `task` must be one that other processes can import. `progress`
+    is told an item's `name` when it is done. WorkerError is raised where a process died or memory ran out, and
+    whatever else a task raised is raised too; tasks that have not begun are then dropped.
+    """
+    try:
+        if workers == 1:
+            return _run_here(task, items, name, progress)
+        with worker_pool(workers) as pool:
+            futures = {pool.submit(task, item): name(item) for item in items}
+            outcomes: dict[Future[Answer], Answer | InputError] = {}
+            for future in as_completed(futures):
+                outcome = _outcome(future)
+                outcomes[future] = outcome
+                progress(len(outcomes), len(items), futures[future])
+            return [outcomes[future] for future in futures]
+    except BrokenProcessPool:
+        raise WorkerError(
+            "A process that was to work on scans died.",
+            where="the processes of this command",
+            expected="processes that end by themselves",
+            found="one that was killed, most often by the system because memory ran out",
+            do=f"Use fewer processes ({workers} now; --workers of `hnscc prepare`) or give more memory, then give the "
+            "same command again; nothing half-written is left. In a script of your own, call this under "
+            "`if __name__ == '__main__':`.",
+        ) from None
+    except MemoryError:
+        raise WorkerError(
+            "Memory ran out.",
+            where="the processes of this command",
+            expected="memory for one scan in each process",
+            found=f"too little for {workers}",
+            do="Use fewer processes (--workers of `hnscc prepare`) or give more memory, then give the same command "
+            "again; nothing half-written is left.",
+        ) from None
+
+
+def _run_here(
+    task: Callable[[Item], Answer], items: Sequence[Item], name: Callable[[Item], str], progress: Progress
+) -> list[Answer | InputError]:
+    outcomes: list[Answer | InputError] = []
+    for item in items:
+        try:
+            outcomes.append(task(item))
+        except InputError as error:
+            outcomes.append(error)
+        progress(len(outcomes), len(items), name(item))
+    return outcomes
+
+
+def _outcome(future: Future[Answer]) -> Answer | InputError:
+    try:
+        return future.result()
+    except InputError as error:
+        return error
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Give a pool of processes, and drop at the end what has not begun."""
+    # Spawned, not forked: the caller may hold threads. Ctrl-C is for the parent, which then cancels.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def cores() -> int:
+    """Cores that this process may use; all of them where the system cannot say (macOS)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,147 @@
+"""Folders that cannot be written to, full disks, killed processes: one message each, and nothing half-written."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from scans import cohort
+
+from data_prep.build import prepare
+from data_prep.phantom import make_phantom
+from hnscc.base.errors import InputError, StorageError
+from hnscc.cohort.store import open_store
+
+COMMAND = [sys.executable, "-m", "hnscc.commands.cli"]
+# Of a store of `scans`, or a cohort of 12 patients: more than fits into the limits below.
+PREPARE, PHANTOM = ["prepare", "--size", "256", "--workers", "2"], ["phantom", "--patients", "12"]
+
+
+def told(command: list[str], code: int, **options) -> str:
+    """What the command prints on standard error: one message, no traceback."""
+    done = subprocess.run([*COMMAND, *command], capture_output=True, text=True, timeout=120, **options)
+    assert done.returncode == code, done.stderr
+    assert done.stderr.count("error: ") == 1 and "Traceback" not in done.stderr
+    assert "what to do:" in done.stderr
+    return done.stderr
+
+
+def refused_to_write(name: str, manifest: Path, out: Path) -> InputError | StorageError:
+    """The error of what the command does, in this process but for the workers of phantom."""
+    with pytest.raises((InputError, StorageError)) as caught:
+        if name == "prepare":
+            prepare(manifest, out, size=256, workers=1)
+        else:
+            make_phantom(out, patients=12)
+    return caught.value
+
+
+def command(name: str, manifest: Path, out: Path) -> list[str]:
+    first, *options = PREPARE if name == "prepare" else PHANTOM
+    return [first, *([str(manifest)] if name == "prepare" else []), str(out), *options]
+
+
+@pytest.mark.parametrize("name", ["prepare", "phantom"])
+@pytest.mark.parametrize("out", ["file/new", "file/below/new", "/proc/new", "/sys/new"])
+def test_a_folder_that_cannot_be_written_to_is_told(tmp_path, name, out):
+    """As root, no permission hinders; a file in place of a folder, /proc and /sys do."""
+    manifest = cohort(tmp_path, 2)
+    (tmp_path / "file").write_text("x")
+    before = sorted(tmp_path.rglob("*"))
+    error = refused_to_write(name, manifest, tmp_path / out)
+    assert error.exit_code == 2
+    assert "Nothing can be written there" in error.problem and str((tmp_path / out).parent) in error.where
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write into any folder")
+@pytest.mark.parametrize("name", ["prepare", "phantom"])
+def test_a_read_only_folder_is_told(tmp_path, name):
+    manifest = cohort(tmp_path, 2)
+    (tmp_path / "out").mkdir(mode=0o555)
+    error = refused_to_write(name, manifest, tmp_path / "out" / "new")
+    assert error.exit_code == 2 and error.found == "Permission denied"
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """A small or a read-only file system at a folder, where mounting is permitted; else a skip."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options: str) -> Path:
+        made = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "none", folder], capture_output=True, text=True
+        )
+        if made.returncode:
+            pytest.skip("mounting a file system is not permitted here")
+        return folder
+
+    yield mount
+    subprocess.run(["umount", folder], capture_output=True)
+
+
+@pytest.mark.parametrize("name", ["prepare", "phantom"])
+def test_a_read_only_disk_is_told(tmp_path, mounted, name):
+    manifest, folder = cohort(tmp_path, 2), mounted("ro")
+    error = refused_to_write(name, manifest, folder / "new")
+    assert error.exit_code == 2 and error.found == "Read-only file system" and error.where == str(folder)
+
+
+@pytest.mark.parametrize("name", ["prepare", "phantom"])
+@pytest.mark.parametrize("size", ["4k", "300k"])
+def test_a_full_disk_is_told_and_nothing_is_left(tmp_path, mounted, name, size):
+    """Full at the first file, and full while scans are written."""
+    manifest, folder = cohort(tmp_path, 6), mounted(f"size={size}")
+    error = refused_to_write(name, manifest, folder / "new")
+    assert error.exit_code == 1 and "The disk is full" in error.problem and "make room" in error.do
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["prepare", "phantom"])
+def test_files_that_may_not_grow_are_told_and_nothing_is_left(tmp_path, name):
+    manifest, out = cohort(tmp_path, 6), tmp_path / "out"
+    out.mkdir()
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))  # noqa: E731
+    text = told(command(name, manifest, out / "new"), 1, preexec_fn=limit)
+    assert "File too large" in text and "ulimit -f" in text
+    assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["prepare", "phantom"])
+def test_a_killed_worker_is_told_and_nothing_is_left(tmp_path, name):
+    manifest, out = cohort(tmp_path, 6), tmp_path / "out"
+    out.mkdir()
+    running = subprocess.Popen(
+        [*COMMAND, *command(name, manifest, out / "new")], stderr=subprocess.PIPE, text=True
+    )
+    os.kill(_worker_of(running.pid), signal.SIGKILL)
+    _, error = running.communicate(timeout=120)
+    assert running.returncode == 1, error
+    assert error.count("error: ") == 1 and "Traceback" not in error
+    assert "process" in error and "killed" in error and "memory" in error
+    assert list(out.iterdir()) == []
+
+
+def _worker_of(pid: int) -> int:
+    """The first worker process that this process has started; not the one that watches over shared memory."""
+    for _ in range(1200):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for child in map(int, children):
+            if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text():
+                return child
+        time.sleep(0.05)
+    raise AssertionError("no worker was started")
+
+
+def test_a_store_that_cannot_be_replaced_stays_as_it_was(tmp_path, mounted):
+    manifest, folder = cohort(tmp_path, 6), mounted("size=400k")
+    store = prepare(manifest, folder / "s.zarr", size=16, workers=1)
+    with pytest.raises(StorageError, match="The disk is full"):
+        prepare(manifest, folder / "s.zarr", size=256, workers=1, overwrite=True)
+    assert open_store(folder / "s.zarr") == store
+    assert [path.name for path in folder.iterdir()] == ["s.zarr"]
