@@ -90,9 +90,15 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Give a pool of processes, and drop at the end what has not begun."""
     # Spawned, not forked: the caller may hold threads. Ctrl-C is for the parent, which then cancels.
     context = multiprocessing.get_context("spawn")
+    others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
     try:
         yield pool
+    except BrokenProcessPool:
+        # The pool ends its processes when one dies, but waits for ever for one that was just being started.
+        for process in set(multiprocessing.active_children()) - set(others):
+            process.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -40,19 +40,24 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
     """Split the store's patients and draw the slices to use; the same for every variant and repeat of the study.
 
     Keyed by study.seed and the fold. Raises InputError where the cohort is too small for a slice with lesion in
-    every split, or where a patient would stand on both sides. Where negatives run out, a warning says so.
+    every split, or where a patient would stand on both sides. Where negatives run out, a warning says so. With a
+    search, whose test set is closed, no warning is about the test patients.
     """
     assigned = assign_patients(store.scans, study.split, seed=study.seed, fold=fold)
     positives = draw_positives(store.scans, study.sampling.max_positive, seed=study.seed)
     candidates = negative_candidates(store.scans, study.sampling.negatives)
+    # A search reads nothing of the test patients, so that nothing about them is worth a warning.
+    read = [split for split in SPLITS if split != "test" or not study.search]
     warnings = []
     slices: dict[str, tuple[UsedSlice, ...]] = {}
     for split in SPLITS:
         chosen = [each for each in positives if assigned[each.patient_id] == split]
         pool = [each for each in candidates if assigned[each.patient_id] == split]
         wanted = round(study.sampling.ratio * len(chosen))
-        if wanted > len(pool):
-            warnings.append(f"{split}: {wanted} negative slices wanted, {len(pool)} exist; all are taken")
+        if wanted > len(pool) and split in read:
+            everywhere = negative_candidates(store.scans, "any_scan")
+            more = sum(assigned[each.patient_id] == split for each in everywhere) - len(pool)
+            warnings.append(_too_few(split, wanted, len(pool), more))
         draw = generator(study.seed, "negatives", f"f{fold}", split)
         slices[split] = tuple(sorted([*chosen, *_draw(pool, wanted, draw)], key=_scan_and_z))
     if study.split.validation_unit == "slice":
@@ -65,7 +70,18 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
     plan = FoldPlan(fold, _patients_of(slices, assigned), slices, tuple(warnings))
     check_disjoint(plan, validation_unit=study.split.validation_unit)
     _check_filled(plan)
-    return FoldPlan(fold, plan.patients, slices, (*warnings, *_small_splits(plan)))
+    return FoldPlan(fold, plan.patients, slices, (*warnings, *_small_splits(plan, read)))
+
+
+def _too_few(split: str, wanted: int, there: int, more: int) -> str:
+    """The warning of negatives that run out; `more` stand in scans with lesion, which the study does not draw on."""
+    text = f"{split}: {wanted} negative slices wanted, {there} exist; all are taken"
+    if not more:
+        return text
+    return (
+        f"{text}. {more} more stand in scans with lesion: set `sampling: {{negatives: any_scan}}` to draw on them"
+        + ("" if there else ", or the networks are never shown a slice without lesion")
+    )
 
 
 def assign_patients(scans: Sequence[Scan], split: Split, *, seed: int, fold: int) -> dict[str, str]:
@@ -265,8 +281,8 @@ def _patients_of(
     }
 
 
-def _small_splits(plan: FoldPlan) -> list[str]:
-    counts = {split: len({e.patient_id for e in plan.slices[split] if e.positive}) for split in SPLITS}
+def _small_splits(plan: FoldPlan, read: Sequence[str]) -> list[str]:
+    counts = {split: len({e.patient_id for e in plan.slices[split] if e.positive}) for split in read}
     return [
         f"{split}: only {n} patient{'s' * (n != 1)} with lesion (fewer than {WARN_BELOW_LESION_PATIENTS}); "
         "its scores will vary widely"

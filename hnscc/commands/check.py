@@ -136,8 +136,10 @@ def check_study(
         "run_folder": str(folder.root),
         "store": {"location": store.location, "digest": store.digest, "scans": len(store.scans)},
         "variants": variants,
-        "splits": [_split(plan, split) for plan in plans for split in SPLITS],
-        "leakage_checks": _leakage_checks(study),
+        "splits": [
+            _split(plan, split) for plan in plans for split in SPLITS if split != "test" or not study.search
+        ],
+        "leakage_checks": _leakage_checks(study, plans),
         "warnings": [f"fold f{plan.fold}: {warning}" for plan in plans for warning in plan.warnings],
         "trials": {"planned": len(states), **Counter(state.status for state in states.values())},
         "other_versions": _other_versions(states),
@@ -197,7 +199,7 @@ def _split(plan: FoldPlan, split: str) -> SplitFacts:
     }
 
 
-def _leakage_checks(study: Study) -> list[str]:
+def _leakage_checks(study: Study, plans: list[FoldPlan]) -> list[str]:
     """What `plan_folds` has proven by not raising."""
     by_slice = study.split.validation_unit == "slice"
     middle = "no slice" if by_slice else "no patient"
@@ -205,7 +207,19 @@ def _leakage_checks(study: Study) -> list[str]:
         "no patient stands in training and test",
         f"{middle} stands in training and validation",
         "no patient stands in validation and test",
+        *_closed(study, plans),
         f"normalisation bounds come from: {study.normalisation.bounds.replace('_', ' ')} slices",
+    ]
+
+
+def _closed(study: Study, plans: list[FoldPlan]) -> list[str]:
+    """What a search does with test patients: nothing."""
+    if not study.search:
+        return []
+    return [
+        f"no slice of the {len(plan.patients['test'])} test patients of fold f{plan.fold} is read: "
+        "the test set is closed to a search"
+        for plan in plans
     ]
 
 

@@ -172,3 +172,46 @@ def test_a_patient_fixed_to_two_splits_is_refused():
     scans.append(scan("p0", (3,), name="b", split="test"))
     with pytest.raises(InputError, match="fixed to different splits"):
         assign_patients(scans, split(), seed=0, fold=0)
+
+
+def every_scan_with_lesion():
+    """Nine patients of ten slices each, the last without lesion: no scan is free of it."""
+    return store_of([scan(f"p{i}", (3,) * 6 + (0,) * 4) for i in range(9)])
+
+
+def test_a_cohort_whose_every_scan_has_lesion_is_told_the_cure_and_it_works():
+    lesion_free = {"negatives": "lesion_free_scans"}
+    plan = plan_fold(every_scan_with_lesion(), study_of("s", sampling=lesion_free), 0)
+    patients = {split: len(own) for split, own in plan.patients.items()}
+    told = [warning for warning in plan.warnings if "negative slices wanted" in warning]
+    assert [warning.split(":")[0] for warning in told] == ["train", "validation", "test"]
+    for warning in told:
+        split = warning.split(":")[0]
+        assert f"{6 * patients[split]} negative slices wanted, 0 exist" in warning
+        assert f"{4 * patients[split]} more stand in scans with lesion" in warning
+        assert (
+            "`sampling: {negatives: any_scan}`" in warning and "never shown a slice without lesion" in warning
+        )
+    cured = plan_fold(every_scan_with_lesion(), study_of("s", sampling={"negatives": "any_scan"}), 0)
+    for split in patients:
+        assert sum(not each.positive for each in cured.slices[split]) == 4 * patients[split]
+    assert not any("any_scan" in warning for warning in cured.warnings), "the advice is not given twice"
+
+
+SEARCH = {
+    "method": "random",
+    "ranges": {"training.learning_rate": {"low": 0.0001, "high": 0.1, "log": True}},
+    "configurations": 4,
+    "budget": {"trials": 40},
+}
+
+
+def test_with_a_search_nothing_is_warned_of_the_test_patients():
+    scans = every_scan_with_lesion()
+    sampling = {"negatives": "lesion_free_scans"}
+    searched = plan_fold(scans, study_of("s", sampling=sampling, search=SEARCH), 0)
+    plain = plan_fold(scans, study_of("s", sampling=sampling), 0)
+    assert searched.slices == plain.slices
+    about_test = [warning for warning in plain.warnings if warning.startswith("test:")]
+    assert len(about_test) == 2, "negatives, and few patients"
+    assert [*searched.warnings] == [warning for warning in plain.warnings if warning not in about_test]

@@ -202,6 +202,32 @@ def test_check_prints_plan_splits_leaks_and_what_is_left(hnscc, store, tmp_path)
     assert again == found
 
 
+def test_the_check_of_a_search_says_that_the_test_set_is_closed_and_no_more_of_it(hnscc, store, tmp_path):
+    search = {
+        "method": "random",
+        "ranges": {"training.learning_rate": {"low": 0.0001, "high": 0.1, "log": True}},
+        "configurations": 4,
+        "budget": {"trials": 40},
+    }
+    raw = study_of(store.location).model_dump(mode="json", exclude={"variants"})
+    raw |= {
+        "modalities": ["pet", "mri"],
+        "search": search,
+        "sampling": {"negatives": "any_scan", "ratio": 9.0},
+    }
+    study = tmp_path / "study.yaml"
+    study.write_text(yaml.safe_dump(raw))
+    code, out, error = hnscc("check", study, "--out", tmp_path / "run", "--json")
+    assert code == 0, error
+    found = json.loads(out)
+    assert [row["split"] for row in found["splits"]] == ["train", "validation"]
+    assert any("train: " in line and "negative slices wanted" in line for line in found["warnings"])
+    assert not any("test: " in line for line in found["warnings"])
+    closed = [line for line in found["leakage_checks"] if "closed" in line]
+    assert len(closed) == 1 and "test patients of fold f0" in closed[0]
+    assert closed[0] in hnscc("check", study, "--out", tmp_path / "run")[1].replace("\n", " ")
+
+
 def test_check_times_what_is_left_by_what_is_done(hnscc, store, tmp_path):
     from hnscc.train import main as train
 
