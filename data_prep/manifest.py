@@ -49,7 +49,7 @@ def raise_all(faults: Iterable[Fault]) -> None:
 
 
 def examine_manifest(manifest: str | Path) -> tuple[list[Row], list[Fault]]:
-    """Return the rows whose cells are in order, and all faults of the others.
+    """Return the rows without a fault, and the faults of the others.
 
     InputError is raised where the file or its columns leave no row to be judged.
     """
@@ -59,13 +59,14 @@ def examine_manifest(manifest: str | Path) -> tuple[list[Row], list[Fault]]:
     if not table.rows and not table.broken:
         raise refused("The cohort is empty.", "manifest", "at least one row below the header", "none")
     faults = [(line.number, _wrong_width(line, table.width)) for line in table.broken]
-    rows, whole = [], []
+    rows = []
     for line in table.rows:
         row, own = _row(line, table, modalities, path.parent)
         faults += [(line.number, fault) for fault in own]
         rows += [row] if row else []
-        whole += [row] if row and not own else []
-    return whole, [*faults, *_cohort_faults(rows)]
+    faults += _cohort_faults(rows)
+    faulty = {line for line, _ in faults}
+    return [row for row in rows if row.line not in faulty], faults
 
 
 def _wrong_width(line: Line, width: int) -> InputError:

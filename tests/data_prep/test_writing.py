@@ -1,5 +1,6 @@
 """Folders that cannot be written to, full disks, killed processes: one message each, and nothing half-written."""
 
+import contextlib
 import os
 import resource
 import signal
@@ -132,8 +133,9 @@ def _worker_of(pid: int) -> int:
     for _ in range(1200):
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         for child in map(int, children):
-            if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text():
-                return child
+            with contextlib.suppress(FileNotFoundError):  # one that has ended in the meantime
+                if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text():
+                    return child
         time.sleep(0.05)
     raise AssertionError("no worker was started")
 
