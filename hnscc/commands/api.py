@@ -1,9 +1,10 @@
 """What the commands do, as Python functions; `import hnscc` offers them as `hnscc.prepare`, `hnscc.run` and so on.
 
 The commands call these functions, so that there is no second way. What a function needs is imported when it is called:
-`import hnscc` alone loads no torch, no Ray and no NumPy. Every function raises two errors of hnscc.base.errors:
-InputError for what the user gave wrong (it says where, expected, found and what to do), and StorageError where a disk
-or S3 gave way. Every location may be an s3:// URL unless it says otherwise.
+`import hnscc` alone loads no torch, no Ray and no NumPy. Functions raise errors of hnscc.base.errors:
+InputError for what the user gave wrong (it says where, expected, found and what to do), StorageError where a disk or S3
+gave way, and `phantom` and `prepare` WorkerError where one of their processes died. Every location may be an s3:// URL
+unless it says otherwise.
 """
 
 from __future__ import annotations
