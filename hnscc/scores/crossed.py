@@ -21,6 +21,8 @@ import scipy.stats
 from numpy.typing import ArrayLike
 
 from hnscc.scores.arrays import Bools, Floats
+from hnscc.scores.metrics import Fraction
+from hnscc.scores.metrics.overlap import dice_fraction, jaccard_fraction
 
 LEVEL = 0.05
 JACKKNIFE = 0.75  # weight of the jackknife; the rest goes to the estimate by equal spread
@@ -32,6 +34,7 @@ NOTHING = 1e-24  # a variance below this is rounding
 
 Counts3 = tuple[ArrayLike, ArrayLike, ArrayLike]  # pixels of overlap, prediction and truth
 Kind = Literal["dice", "jaccard"]
+FRACTIONS: dict[str, Fraction] = {"dice": dice_fraction, "jaccard": jaccard_fraction}
 
 
 @dataclass(frozen=True)
@@ -98,14 +101,17 @@ def pooled_interval(
     97 % from 5 patients on. That of one model says nothing about another training. Raises ValueError for other shapes
     or counts that cannot be.
     """
-    num, den, lesion = _fractions((overlap, pred, truth), kind)
-    repeats = (len(num),)
-    lacking = _few_patients(lesion)
-    if lacking or not lesion.any():
-        value = float((num.sum(1) / den.sum(1)).mean()) if den.sum(1).all() else None
-        return Estimate(value, reason=lacking, patients=int(lesion.sum()), repeats=repeats)
-    parts = _pooled_parts([num], [den], lesion, (1,), paired=False)
-    return _on_logit_scale(parts, repeats)
+    return fraction_interval((overlap, pred, truth), FRACTIONS[kind])
+
+
+def fraction_interval(counts: Counts3, fraction: Fraction) -> Estimate:
+    """`pooled_interval` of any score that pools as a ratio of sums."""
+    num, den, lesion = _fractions(counts, fraction)
+    repeats, patients = (len(num),), int(lesion.sum())
+    value = float((num.sum(1) / den.sum(1)).mean()) if len(num) and den.sum(1).all() else None
+    if lacking := _few_patients(lesion) or _without_value(den, lesion):
+        return Estimate(value, reason=lacking, patients=patients, repeats=repeats)
+    return _on_logit_scale(_pooled_parts([num], [den], lesion, (1,), paired=False), repeats)
 
 
 def pooled_difference(a: Counts3, b: Counts3, paired: bool = False, *, kind: Kind = "dice") -> Estimate:
@@ -118,15 +124,24 @@ def pooled_difference(a: Counts3, b: Counts3, paired: bool = False, *, kind: Kin
     patients. In simulation the test rejects equal variants in 2 to 6 % of studies, from 5 to 60 patients and 3 to 50
     repeats. Raises ValueError for other shapes, other truth, or pairs that do not match.
     """
-    (num_a, den_a, lesion), (num_b, den_b, lesion_b) = _fractions(a, kind), _fractions(b, kind)
+    return fraction_difference(a, b, FRACTIONS[kind], paired=paired)
+
+
+def fraction_difference(a: Counts3, b: Counts3, fraction: Fraction, *, paired: bool = False) -> Estimate:
+    """`pooled_difference` of any score that pools as a ratio of sums."""
+    (num_a, den_a, lesion), (num_b, den_b, lesion_b) = _fractions(a, fraction), _fractions(b, fraction)
     if not np.array_equal(lesion, lesion_b):
         raise ValueError("a and b must be of the same patients: not the same ones hold lesion")
-    repeats = (len(num_a), len(num_b))
+    repeats, patients = (len(num_a), len(num_b)), int(lesion.sum())
     _check_pairs(paired, repeats)
-    value = float((num_a.sum(1) / den_a.sum(1)).mean() - (num_b.sum(1) / den_b.sum(1)).mean())
-    lacking = _few_patients(lesion) or _few_repeats(repeats)
-    if lacking:
-        return Estimate(value, reason=lacking, patients=int(lesion.sum()), repeats=repeats)
+    wholes = [den_a.sum(1), den_b.sum(1)]
+    if min(repeats) and all(each.all() for each in wholes):
+        value = float((num_a.sum(1) / wholes[0]).mean() - (num_b.sum(1) / wholes[1]).mean())
+    else:
+        value = None
+    lacking = _few_patients(lesion) or _few_repeats(repeats) or _without_value(den_a, lesion)
+    if lacking := lacking or _without_value(den_b, lesion):
+        return Estimate(value, reason=lacking, patients=patients, repeats=repeats)
     parts = _pooled_parts([num_a, num_b], [den_a, den_b], lesion, (1, -1), paired=paired)
     return _difference(parts, repeats, bounds=(-1.0, 1.0))
 
@@ -153,7 +168,7 @@ def mean_difference(
     return _difference(_mean_parts([first, second], (1, -1), paired=paired), repeats, bounds=bounds)
 
 
-def _fractions(counts: Counts3, kind: Kind) -> tuple[Floats, Floats, Bools]:
+def _fractions(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, Bools]:
     """Numerator and denominator (R, P) of the pooled score, and which patients hold lesion (P,)."""
     overlap, pred, truth = (np.atleast_2d(np.asarray(each, np.float64)) for each in counts)
     if not overlap.shape == pred.shape == truth.shape or overlap.ndim != 2:
@@ -167,9 +182,8 @@ def _fractions(counts: Counts3, kind: Kind) -> tuple[Floats, Floats, Bools]:
     lesion = truth > 0
     if len(truth) and (lesion != lesion[:1]).any():
         raise ValueError("which patients hold lesion must be the same in every repeat")
-    if kind == "dice":
-        return 2 * overlap, pred + truth, lesion[0]
-    return overlap, pred + truth - overlap, lesion[0]
+    held: Bools = lesion[0] if len(lesion) else np.zeros(lesion.shape[1], np.bool_)
+    return *fraction(overlap, pred, truth), held
 
 
 def _scores(values: ArrayLike) -> Floats:
@@ -195,6 +209,11 @@ def _few(patients: int, what: str) -> str | None:
 
 def _few_patients(lesion: Bools) -> str | None:
     return _few(int(lesion.sum()), "patients with lesion")
+
+
+def _without_value(den: Floats, lesion: Bools) -> str | None:
+    lacking = int((den[:, lesion] == 0).any(0).sum())
+    return f"{lacking} patients with lesion have no value in some repeat" if lacking else None
 
 
 def _few_repeats(repeats: tuple[int, ...]) -> str | None:

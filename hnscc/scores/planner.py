@@ -83,6 +83,18 @@ def smallest_seen(design: Design, patients: int, repeats: int, chance: float = P
     return float(limits) * math.sqrt(design.variance(patients, repeats))
 
 
+def smallest_seen_by(found: Estimate, chance: float = POWER) -> float | None:
+    """The smallest true difference that a study like this one finds with this chance; None where it has no interval."""
+    design = design_of(found)
+    if isinstance(design, str) or found.degrees is None:
+        return None
+    joint = found.joint_variance or 0.0
+    parts = found.patient_variance or 0.0, sum(found.repeat_variance)
+    variance = max(sum(parts) - joint, *parts)
+    limits = scipy.stats.t.ppf(1 - LEVEL / 2, found.degrees) + scipy.stats.t.ppf(chance, found.degrees)
+    return float(limits) * math.sqrt(variance)
+
+
 def patients_needed(pilot: Estimate, difference: float, repeats: int, chance: float = POWER) -> Needed:
     """Lesion patients such that this true difference is found with this chance, at so many repeats of each variant."""
     return _needed(
