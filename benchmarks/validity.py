@@ -14,7 +14,7 @@ Dice is in the whole population is known from 200,000 patients at 17 training ef
 Printed are, for every P and R, the coverage of the interval of one model and of a variant; how often equal variants are
 called different at 0.05 by pooled_difference and by mean_difference; how often, of four equal variants, any pair is
 called different after Holm's correction, as the report's "holds up" is; and how often a planted difference is found
-beside the planner's forecast. Each cell is from --studies studies (the last two from a quarter of them).
+beside the planner's forecast. Each cell is from --studies studies (those of four variants from a quarter of them, planted ones from half).
 
     make validity            # minutes; writes docs/explanation/validity.md
 """
@@ -218,7 +218,7 @@ def main() -> None:
                 found = list(cell(name, patients, repeats, options.studies, nodes, mean).values())
                 few = options.studies // 4
                 found.append(any_of_four(name, patients, repeats, few))
-                found += found_and_forecast(name, patients, repeats, few)
+                found += found_and_forecast(name, patients, repeats, options.studies // 2)
                 shares = " | ".join(f"{100 * each:.1f} %" for each in found)
                 print(f"| {name} | {patients} | {repeats} | {shares} |", flush=True)
 

@@ -14,6 +14,7 @@ The weights 3/4 and 1/4 are a compromise found by simulation (docs/explanation/s
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal
 
 import numpy as np
@@ -27,7 +28,7 @@ from hnscc.scores.metrics.overlap import dice_fraction, jaccard_fraction
 LEVEL = 0.05
 JACKKNIFE = 0.75  # weight of the jackknife; the rest goes to the estimate by equal spread
 # Without it, four equal variants of 2 repeats were told apart in up to 13 % of simulated studies, after Holm.
-CAP = 1.5
+CAP = 3.0
 FEWEST_PATIENTS = 2
 FEWEST_FOR_P = 4  # with fewer lesion patients the test rejects too often in simulation
 FEWEST_REPEATS = 2
@@ -80,15 +81,13 @@ class _Parts:
 
     @property
     def degrees(self) -> float:
-        """Satterthwaite's, at most CAP times those of the repeats: with 2 or 3 repeats a variance that came out small
-        by chance would otherwise pass for a well known one. Those of the patients alone where repeats do not vary."""
+        """Satterthwaite's, at most CAP times those of a variant's repeats: with 2 or 3 repeats a variance that came out
+        small by chance would otherwise pass for a well known one. Those of the patients alone where repeats do not vary."""
         below = self.patient**2 / (self.patients - 1)
         below += sum(part**2 / own for part, own in zip(self.repeat, self.repeat_degrees, strict=True))
         degrees = (self.patient + sum(self.repeat)) ** 2 / below if below else self.patients - 1.0
-        varying = sum(
-            own for part, own in zip(self.repeat, self.repeat_degrees, strict=True) if part > NOTHING
-        )
-        return min(degrees, CAP * varying) if varying else degrees
+        varying = [own for part, own in zip(self.repeat, self.repeat_degrees, strict=True) if part > NOTHING]
+        return min(degrees, CAP * fmean(varying)) if varying else degrees
 
 
 def pooled_interval(

@@ -35,7 +35,7 @@ class Design:
         of_patients, of_repeats = self.patients / patients + joint, self.repeats / repeats + joint
         own = (1 if self.paired else 2) * (repeats - 1)
         below = of_patients**2 / (patients - 1) + of_repeats**2 / own
-        return min((of_patients + of_repeats) ** 2 / below, CAP * own) if below else patients - 1.0
+        return min((of_patients + of_repeats) ** 2 / below, CAP * (repeats - 1)) if below else patients - 1.0
 
 
 @dataclass(frozen=True)

@@ -69,13 +69,13 @@ def by_hand(variants, signs):
 
 
 def t_of(patient, repeat, joint, patients, repeats):
-    """Standard error, and the quantile of Satterthwaite's t, at most 1.5 times the degrees of the repeats."""
+    """Standard error, and the quantile of Satterthwaite's t, at most 3 times the mean degrees of a variant's repeats."""
     variance = max(patient + sum(repeat) - joint, patient, sum(repeat))
     below = patient**2 / (patients - 1)
     below += sum(v**2 / (r - 1) for v, r in zip(repeat, repeats, strict=True) if r > 1)
     degrees = (patient + sum(repeat)) ** 2 / below
-    varying = sum(r - 1 for r in repeats if r > 1)
-    degrees = min(degrees, 1.5 * varying) if varying else degrees
+    varying = [r - 1 for r in repeats if r > 1]
+    degrees = min(degrees, 3 * np.mean(varying)) if varying else degrees
     return math.sqrt(variance), degrees, scipy.stats.t.ppf(0.975, degrees)
 
 
