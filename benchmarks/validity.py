@@ -14,7 +14,8 @@ Dice is in the whole population is known from 200,000 patients at 17 training ef
 Printed are, for every P and R, the coverage of the interval of one model and of a variant; how often equal variants are
 called different at 0.05 by pooled_difference and by mean_difference; how often, of four equal variants, any pair is
 called different after Holm's correction, as the report's "holds up" is; and how often a planted difference is found
-beside the planner's forecast. Each cell is from --studies studies (those of four variants from a quarter of them, planted ones from half).
+beside the planner's forecast. Each cell is from --studies studies (a quarter of them for the
+four variants, half for the planted differences).
 
     make validity            # minutes; writes docs/explanation/validity.md
 """

@@ -82,7 +82,7 @@ class _Parts:
     @property
     def degrees(self) -> float:
         """Satterthwaite's, at most CAP times those of a variant's repeats: with 2 or 3 repeats a variance that came out
-        small by chance would otherwise pass for a well known one. Those of the patients alone where repeats do not vary."""
+        small by chance would otherwise pass for a well known one. Where no repeat varies, those of the patients."""
         below = self.patient**2 / (self.patients - 1)
         below += sum(part**2 / own for part, own in zip(self.repeat, self.repeat_degrees, strict=True))
         degrees = (self.patient + sum(self.repeat)) ** 2 / below if below else self.patients - 1.0

@@ -69,7 +69,7 @@ def by_hand(variants, signs):
 
 
 def t_of(patient, repeat, joint, patients, repeats):
-    """Standard error, and the quantile of Satterthwaite's t, at most 3 times the mean degrees of a variant's repeats."""
+    """Standard error, and the quantile of Satterthwaite's t, its degrees at most 3 times the repeats' mean."""
     variance = max(patient + sum(repeat) - joint, patient, sum(repeat))
     below = patient**2 / (patients - 1)
     below += sum(v**2 / (r - 1) for v, r in zip(repeat, repeats, strict=True) if r > 1)
