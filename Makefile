@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 HNSCC := $(BIN)/hnscc
 
-.PHONY: setup setup-cluster demo test test-cluster chaos bench clean
+.PHONY: setup setup-cluster demo test docs test-cluster chaos bench clean
 
 setup: .venv/current
 
@@ -31,6 +31,10 @@ test: setup
 	$(BIN)/deptry tests tests/helpers tests/cluster --ignore DEP002,DEP004
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+# The pages of docs/reference/ that the program writes: settings, tables, commands, Python functions.
+docs: setup
+	$(BIN)/python -m hnscc.commands.docs
 
 # What the cluster tests need beyond `make setup`: Ray's job server, sshd, an S3 server. Debian's packages, as root.
 PACKAGES := openssh-server openssl procps rsync iproute2 radosgw ceph-mon ceph-osd ceph-common

@@ -1,7 +1,4 @@
-"""The reference page of the tables, as Markdown, from the schemas:
-
-python -m hnscc.aggregation.reference > docs/reference/tables.md
-"""
+"""The reference page of the tables, as Markdown, from the schemas: `make docs` writes it."""
 
 from collections.abc import Iterator
 
@@ -11,7 +8,6 @@ from hnscc.aggregation.columns import REAL, TEXT, WHOLE, YES
 from hnscc.aggregation.schemas import TABLES, schema
 from hnscc.scores.metrics import METRICS, Metric
 
-COMMAND = "python -m hnscc.aggregation.reference > docs/reference/tables.md"
 TYPES = {TEXT: "text", WHOLE: "whole number", REAL: "real number", YES: "yes or no"}
 INTRODUCTION = """
 A run folder holds its tables as Parquet files, `tables/NAME.parquet`, and what is said of columns here travels in them
@@ -23,7 +19,12 @@ of one study give the same values but for `seconds`. 'The paper' is the one that
 
 def reference() -> str:
     """The whole page: every table with its row, and of each column its type and meaning; then the metrics."""
-    sections = ["# Tables", f"<!-- Generated: {COMMAND} -->", INTRODUCTION, _contents()]
+    sections = [
+        "# Tables",
+        "<!-- Generated from the schemas by `make docs`; do not edit by hand. -->",
+        INTRODUCTION,
+        _contents(),
+    ]
     sections += [part for name in TABLES for part in _table(name)]
     return "\n\n".join([*sections, *_metrics()]) + "\n"
 

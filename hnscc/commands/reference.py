@@ -1,4 +1,4 @@
-"""docs/reference/commands.md, written from the commands themselves: `python -m hnscc.commands.reference`."""
+"""docs/reference/commands.md, written from the commands themselves: `make docs`."""
 
 import inspect
 import sys
@@ -12,7 +12,7 @@ from typer.main import get_command
 from hnscc.commands.cli import app
 
 PAGE = Path("docs/reference/commands.md")
-REGENERATE = "python -m hnscc.commands.reference"
+REGENERATE = "make docs"
 EXAMPLE = "Example:"
 KINDS = {str: "text", Path: "path", int: "whole number", float: "number"}
 
@@ -21,7 +21,7 @@ HEAD = f"""# Commands
 <!-- Generated from the commands' own help by `{REGENERATE}`; do not edit by hand. -->
 
 Every command prints its part of this page with `--help`. Exit codes: 0 where all is well, 1 where a trial failed or a
-storage gave way, 2 for bad input, 130 after Ctrl-C. The same functions are there in Python: `import hnscc`.
+storage gave way, 2 for bad input, 130 after Ctrl-C. The same functions are there in [Python](python.md).
 """
 
 

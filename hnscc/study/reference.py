@@ -39,11 +39,12 @@ MUST: Final = object()
 INTRODUCTION: Final = (
     "# Settings of a study file",
     "",
-    "Written by `hnscc settings --markdown > docs/reference/settings.md` from the schema: do not edit it by hand.",
-    "`hnscc settings KEY` prints the same of one setting or section. The defaults are those of the preset that",
-    "`protocol` names. NAME stands for a variant's name, PATH for the path of a searched setting. A variant may",
-    "hold any setting of `augmentation` and `training` that differs from the file's own. Sources: a section of",
-    "Liedes et al. 2023, its authors' public code where the text is silent, or ours.",
+    "<!-- Generated from the schema by `make docs`; do not edit by hand. -->",
+    "",
+    "`hnscc settings KEY` prints the same of one setting or section, `hnscc settings --markdown` this page. The",
+    "defaults are those of the preset that `protocol` names. NAME stands for a variant's name, PATH for the path of",
+    "a searched setting. A variant may hold any setting of `augmentation` and `training` that differs from the file's",
+    "own. Sources: a section of Liedes et al. 2023, its authors' public code where the text is silent, or ours.",
 )
 
 Schema = Mapping[str, Any]

@@ -1,19 +1,17 @@
-"""docs/reference/commands.md is current, and says all that the help says."""
+"""docs/reference/commands.md says all that the help says; tests/test_docs.py holds it current."""
 
 from pathlib import Path
 
 from typer.main import get_command
 
 from hnscc.commands.cli import app
-from hnscc.commands.reference import PAGE, REGENERATE, commands_page
+from hnscc.commands.reference import PAGE, REGENERATE
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_page_is_current():
-    written = (ROOT / PAGE).read_text()
-    assert written == commands_page(), f"the page is old: `{REGENERATE}` writes it again"
-    assert REGENERATE in written
+def test_the_page_says_what_writes_it():
+    assert f"`{REGENERATE}`" in (ROOT / PAGE).read_text()
 
 
 def test_every_command_stands_there_with_its_options_and_example():
