@@ -34,13 +34,14 @@ def _train_one(study_file: str, trial_id: str, out: str | None, accept_versions:
         return 0
     device, precision = run.chosen[trial.variant]
     for row in train_trial(study, trial, run.folds[trial.fold], folder, device=device, precision=precision):
-        scores = f"loss {row['train_loss']:.4f}  validation Jaccard {row['val_soft_jaccard']:.4f}"
+        scores = f"loss {row['train_loss']:.4f}  validation soft Jaccard {row['val_soft_jaccard']:.4f}"
         print(f"epoch {row['epoch']:3d}  {scores}")
     record = read_record(folder)
     if not isinstance(record, Completed):
         print(record.error if record else f"{trial_id} left no record", file=sys.stderr)
         return 1
-    print(f"validation Dice {record.scores['validation']['dice']:.4f}; wrote {folder.record}")
+    scores = f"best validation soft Jaccard {record.best_val_soft_jaccard:.4f}"
+    print(f"{scores}, validation Dice {record.scores['validation']['dice']:.4f}; wrote {folder.record}")
     return 0
 
 

@@ -51,9 +51,8 @@ class StudyProgress(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
     ) -> None:
-        note = (
-            f"{result['trial']} epoch {result['epoch']}  validation Jaccard {result['val_soft_jaccard']:.3f}"
-        )
+        score = f"best validation soft Jaccard {result['val_soft_jaccard']:.3f}"
+        note = f"{result['trial']} epoch {result['epoch']}  {score}"
         self.bars.update(self.tasks[result["variant"]], note=note)
 
     def on_trial_complete(
@@ -65,9 +64,10 @@ class StudyProgress(tune.Callback):
         elif last.get("failed"):
             self._ended(trial, "FAILED")
         else:
-            self._ended(
-                trial, f"{last['epoch']} epochs, best validation Jaccard {last['val_soft_jaccard']:.3f}"
-            )
+            # By the soft Jaccard the epoch was chosen; how good the masks are, the Dice at 0.5 tells.
+            dice = f", Dice {last['val_dice']:.3f}" if last.get("val_dice") is not None else ""
+            scores = f"best validation soft Jaccard {last['val_soft_jaccard']:.3f}{dice}"
+            self._ended(trial, f"{last['epoch']} epochs, {scores}")
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         self._ended(trial, "its process died too often")
@@ -77,7 +77,7 @@ class StudyProgress(tune.Callback):
         self.done += 1
         self.bars.advance(self.tasks[planned.variant])
         seconds = time.monotonic() - self.began
-        self.say(f"{self.done:4d}/{self.todo}  {planned.trial_id:<26} {how:<44} {seconds:6.0f} s")
+        self.say(f"{self.done:4d}/{self.todo}  {planned.trial_id:<26} {how:<60} {seconds:6.0f} s")
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""

@@ -22,6 +22,7 @@ from ray import tune
 from ray.tune.search.optuna import OptunaSearch
 from ray.tune.search.variant_generator import generate_variants
 
+from hnscc.aggregation.query import read_table
 from hnscc.base.console import print_rows, terminal, with_interval
 from hnscc.base.errors import InputError, told
 from hnscc.base.files import write_text
@@ -348,13 +349,16 @@ def report_search(outcome: SearchOutcome) -> int:
 
 
 def _print_standings(outcome: SearchOutcome) -> None:
-    columns = ("", "place", "repeats", "score (95 %)", "behind the winner (95 %)", "settings")
+    columns = ("", "place", "repeats", "soft Jaccard (95 %)", "Dice", "behind the winner (95 %)", "settings")
+    table = read_table(outcome.folder, "configurations").to_pylist()
+    dice = {row["configuration"]: row["val_dice_mean"] for row in table}
     rows = [
         (
             name_of(each.configuration),
             each.place.replace("_", " "),
             str(each.repeats),
             with_interval(each.score, each.score_low, each.score_high),
+            with_interval(dice[name_of(each.configuration)], None, None),
             with_interval(each.behind, each.behind_low, each.behind_high),
             ", ".join(
                 f"{path.rpartition('.')[2]} {value}"
@@ -363,7 +367,7 @@ def _print_standings(outcome: SearchOutcome) -> None:
         )
         for each in outcome.standings[:SHOWN]
     ]
-    title = "Configurations by their validation score (soft Jaccard)"
+    title = "Configurations by their validation soft Jaccard; beside it their validation Dice at 0.5"
     print_rows(terminal(width_elsewhere=160), columns, rows, title=title)
     if (more := len(outcome.standings) - SHOWN) > 0:
         print(f"and {more} more, in the table `configurations`")

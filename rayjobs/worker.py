@@ -81,7 +81,11 @@ class TrialWorker(tune.Trainable):
         record = read_record(self.run.folder.trial(self.report["trial"]))
         if record is None:
             return self.report | {"done": True, "failed": None if self.pauses else "no record"}
-        return self.report | {"done": True, "failed": record.failure if isinstance(record, Failed) else None}
+        if isinstance(record, Failed):
+            return self.report | {"done": True, "failed": record.failure}
+        # As recorded: another process of this trial may have trained it before Tune heard of it.
+        self.report |= {"epoch": record.epochs, "val_soft_jaccard": record.best_val_soft_jaccard}
+        return self.report | {"done": True, "failed": None, "val_dice": record.scores["validation"]["dice"]}
 
 
 def _check_versions(run: PreparedRun) -> None:

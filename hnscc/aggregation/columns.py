@@ -183,6 +183,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "score_sd": (REAL, "sample standard deviation (n - 1) over its repeats of best_val_soft_jaccard"),
     "score_low": (REAL, "lower end of the 95 % t interval of score over repeats"),
     "score_high": (REAL, "upper end of the 95 % t interval of score over repeats"),
+    "val_dice_mean": (REAL, "mean over its completed repeats of val_dice, the pooled validation Dice at 0.5"),
     "round": (WHOLE, "the last round of the race that it ran in; 0 stands for its first repeats"),
     "pairs": (WHOLE, "number of repeats that it and the winner have in common"),
     "behind": (REAL, "the winner's score less this one's, over these pairs"),

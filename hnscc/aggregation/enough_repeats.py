@@ -7,11 +7,11 @@ simulation, for with few values it covers it more often.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hnscc.aggregation.results import Results, load_fold, load_trial, repeat_cases
 from hnscc.scores.metrics import DICE
-from hnscc.scores.repeats import is_known_within
+from hnscc.scores.repeats import Needed, is_known_within, needed, unknown
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study, UntilPrecise
@@ -63,13 +63,38 @@ def settle(folder: RunFolder, study: Study, left: Iterable[Trial]) -> Study:
     return study.model_copy(update={"repeats": rule.model_copy(update={"enough": enough})})
 
 
-def scores_of(folder: RunFolder, study: Study) -> dict[str, list[float]]:
-    """Variant -> pooled test Dice at 0.5 of each repeat that is completed in every fold, in the order of repeats.
+@dataclass(frozen=True)
+class Pilot:
+    """What a variant's finished repeats show. scores: pooled test Dice at 0.5 of each repeat that is completed in every
+    fold, in the order of repeats. collapsed: more than half of its completed trainings marked no pixel."""
 
-    Reads the predictions of every completed trial. InputError where a fold cannot be read.
+    scores: list[float]
+    collapsed: bool
+
+
+def pilots(folder: RunFolder, study: Study) -> dict[str, Pilot]:
+    """Read what each variant's finished repeats show; the predictions of every completed trial are read.
+
+    InputError where a fold cannot be read.
     """
     results = _read(folder, study)
-    return {variant: _scores(results, variant, study.most_repeats) for variant in study.variants}
+    return {
+        variant: Pilot(_scores(results, variant, study.most_repeats), _collapsed(results, variant))
+        for variant in study.variants
+    }
+
+
+def repeats_needed(pilot: Pilot, within: float) -> Needed:
+    """How many repeats it takes until the 95 % interval of the median test Dice reaches `within` (0 to 1) to either
+    side; none where the variant collapsed."""
+    if pilot.collapsed:
+        return unknown(len(pilot.scores), "it collapsed (no pixel at or above 0.5 in validation and test)")
+    return needed(pilot.scores, within)
+
+
+def _collapsed(results: Results, variant: str) -> bool:
+    completed = [each for each in results.of(variant) if each.status == "completed"]
+    return 2 * sum(bool(each.collapsed) for each in completed) > len(completed)
 
 
 def _read(folder: RunFolder, study: Study) -> Results:

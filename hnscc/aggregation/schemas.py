@@ -113,7 +113,7 @@ TABLES: dict[str, Table] = {
     "configurations": Table(
         "configuration of a search, the winner first; after these columns stands one for each searched setting",
         (
-            "configuration rank place written repeats score score_sd score_low score_high round",
+            "configuration rank place written repeats score score_sd score_low score_high val_dice_mean round",
             "pairs behind behind_low behind_high p_worse trials epochs seconds reason",
         ),
     ),

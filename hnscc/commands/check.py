@@ -7,12 +7,11 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any, Literal, TypedDict
 
-from hnscc.aggregation.enough_repeats import scores_of
+from hnscc.aggregation.enough_repeats import Pilot, pilots, repeats_needed
 from hnscc.base.locations import Location
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
 from hnscc.commands.memory import MemoryFacts, memory_of
-from hnscc.scores.repeats import needed
 from hnscc.study.identity import VERSIONS, version_differences, versions_here
 from hnscc.study.plan import SPLITS, Trial, plan_trials
 from hnscc.study.range_checks import check_search
@@ -160,10 +159,10 @@ def _repeats(
     if half_width is None:
         return None
     begun = any(state.completed for state in states.values())
-    scores = scores_of(folder, study) if begun else {name: [] for name in study.variants}
+    found = pilots(folder, study) if begun else {name: Pilot([], False) for name in study.variants}
     return {
         "until": half_width,
-        "variants": {name: asdict(needed(each, half_width)) for name, each in scores.items()},
+        "variants": {name: asdict(repeats_needed(each, half_width)) for name, each in found.items()},
     }
 
 

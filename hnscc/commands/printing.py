@@ -13,6 +13,7 @@ from hnscc.cohort.store import Store
 from hnscc.commands.check import Checked, RepeatsFacts, TimeFacts
 from hnscc.commands.status import STATES, Status
 from hnscc.commands.tables import TableFacts
+from hnscc.scores.repeats import FEWEST_OF_A_PILOT
 
 
 def print_store(store: Store, as_json: bool) -> None:
@@ -112,13 +113,20 @@ def _print_repeats(found: RepeatsFacts, console: Console) -> None:
     aim = f"the median test Dice within {found['until']:g} to either side (95 %)"
     for name, each in found["variants"].items():
         if each["repeats"] is None:
-            text = f"{name}: not known from {each['pilot']} finished repeats; 2 are a pilot, 6 a better one"
+            text = f"{name}: not known, {each['reason']}; {_cure(each['pilot'])}"
         else:
             text = (
                 f"{name}: {aim} needs about {each['repeats']} repeats ({each['low']} to {each['high']}, "
                 f"from {each['pilot']} with SD {each['sd']:.3f})"
             )
         print_line(console, f"repeats: {text}")
+
+
+def _cure(pilot: int) -> str:
+    """What makes a pilot that tells how many repeats are needed, of one that did not."""
+    if pilot < FEWEST_OF_A_PILOT:
+        return "4 are a pilot, 6 a better one"
+    return "mend the variant first (more epochs, another learning rate or loss), since repeats do not"
 
 
 def _print_facts(console: Console, rows: Sequence[Mapping[str, object]]) -> None:

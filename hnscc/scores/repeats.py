@@ -12,6 +12,8 @@ from hnscc.scores.intervals import FEWEST_FOR_MEDIAN, LEVEL, median_interval
 
 # The median of n normal values varies as their mean does, times this (large n).
 MEDIAN_FACTOR = math.sqrt(math.pi / 2)
+FEWEST_OF_A_PILOT = 2
+HARDLY_ANY = 0.1  # a Dice below it means that hardly any lesion was found
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,8 @@ class Needed:
     """How many repeats a half-width needs, as a pilot tells.
 
     pilot: its repeats. sd: the standard deviation of their scores (n - 1). repeats: how many are needed; low, high: the
-    95 % range of that, since the pilot's own standard deviation is known no better. With fewer than two, all others
-    are None.
+    95 % range of that, since the pilot's own standard deviation is known no better. Where a pilot cannot tell, all
+    others are None and `reason` says why.
     """
 
     pilot: int
@@ -28,6 +30,7 @@ class Needed:
     repeats: int | None
     low: int | None
     high: int | None
+    reason: str | None = None
 
 
 def half_width(scores: Sequence[float]) -> float | None:
@@ -47,14 +50,25 @@ def is_known_within(scores: Sequence[float], within: float) -> bool:
 
 def needed(scores: Sequence[float], within: float) -> Needed:
     """How many repeats it takes until the interval of the median reaches `within` to either side, were the scores
-    spread normally."""
+    spread normally.
+
+    scores: pooled Dice (0 to 1) of each repeat. Fewer than 2 cannot tell, and neither can those of a variant that finds
+    hardly any lesion: that they lie close together says nothing of repeats that learn.
+    """
     n = len(scores)
-    if n < 2:
-        return Needed(n, None, None, None, None)
+    if n < FEWEST_OF_A_PILOT:
+        return unknown(n, f"{n} finished repeats say nothing of their spread")
+    if (middle := median(scores)) < HARDLY_ANY:
+        return unknown(n, f"it finds hardly any lesion (median test Dice {middle:.3f})")
     sd = float(np.std(scores, ddof=1))
     ends = [sd * math.sqrt((n - 1) / scipy.stats.chi2.ppf(q, n - 1)) for q in (1 - LEVEL / 2, LEVEL / 2)]
     counts = [_count(each, within) for each in (sd, *ends)]
     return Needed(n, sd, *counts)
+
+
+def unknown(pilot: int, reason: str) -> Needed:
+    """What a pilot of so many repeats says that cannot tell, and why."""
+    return Needed(pilot, None, None, None, None, reason)
 
 
 def _count(sd: float, within: float) -> int:

@@ -100,7 +100,7 @@ def settings_figure(study: Study, rows: Sequence[Row]) -> Figure | None:
     for axes in panels[len(columns) :]:
         axes.set_visible(False)
     for axes in panels[::across]:
-        axes.set_ylabel("score")
+        axes.set_ylabel("soft Jaccard")
     _legend(figure, {row["place"] for row in scored})
     return figure
 

@@ -8,7 +8,18 @@ from hnscc.aggregation.query import read_table
 from hnscc.reporting.blocks import Block, Cell, Picture, Points, Row, Section, Text, table
 from hnscc.reporting.drawing.style import picture
 from hnscc.reporting.pages import write_pages
-from hnscc.reporting.values import DASH, between, duration, listed, p_value, score, several, signed, whole
+from hnscc.reporting.values import (
+    DASH,
+    between,
+    duration,
+    listed,
+    p_value,
+    score,
+    scores,
+    several,
+    signed,
+    whole,
+)
 from hnscc.searching.figures import (
     budget_figure,
     configurations_figure,
@@ -61,13 +72,20 @@ def _findings(study: Study, rows: Sequence[Row]) -> Points:
     fresh = f"beside {listed(written)}, all" if written else ""
     items = (
         f"The winner of {tried} is {winner['configuration']}: {_settings(study, winner)}.",
-        f"Its validation soft Jaccard is {score(winner['score'])}{interval} over {repeats}. "
+        f"Its validation soft Jaccard is {score(winner['score'])}{interval} over {repeats}{_dice(winner)}. "
         "The best of many looks better than it is: expect a little less from fresh repeats.",
         f"{_not_told(beside)} Whoever was not trained often enough is not called worse.",
         "All scores are of the validation patients. No slice of a test patient was read.",
         " ".join(f"winners.yaml trains the winner {fresh} on fresh seeds, and opens the test set.".split()),
     )
     return Points("", items)
+
+
+def _dice(row: Row) -> str:
+    """Write the validation Dice beside the score, where it is known."""
+    return (
+        "" if row["val_dice_mean"] is None else f", its validation Dice at 0.5 {score(row['val_dice_mean'])}"
+    )
 
 
 def _not_told(beside: Sequence[str]) -> str:
@@ -98,17 +116,20 @@ def _table(study: Study, rows: Sequence[Row]) -> Block:
         "Configuration": lambda row: row["configuration"],
         "Place": lambda row: row["place"].replace("_", " "),
         "Repeats": lambda row: whole(row["repeats"]),
-        "Score (95 %)": lambda row: _with_interval(row, "score", score),
+        "Soft Jaccard (95 %)": lambda row: _with_interval(row, "score", score),
+        "Dice": scores("val_dice_mean"),
         "Behind the winner (95 %)": lambda row: _with_interval(row, "behind", signed),
         "p": _p,
     }
     columns |= {column: _setting(column) for column in columns_of(study).values()}
     return table(
         "Every configuration",
-        "Score: mean over repeats of the best validation soft Jaccard, with its t interval. Behind: the winner's score "
-        "less this one's over the repeats that both have, which share their seeds; interval and p (one-sided) are not "
-        f"corrected. The tests of the whole search, over {several(len(rows), 'configuration')}, dismiss the best one "
-        f"with a probability of at most {rules_of(study).level:g}.",
+        "Soft Jaccard: mean over repeats of the best on validation, with its t interval; it is computed from the "
+        "probabilities, without a threshold, and ranks the configurations. Dice: their mean validation Dice at "
+        "threshold 0.5. Behind: the winner's soft Jaccard less this one's over the repeats that both have, which share "
+        "their seeds; interval and p (one-sided) are not corrected. The tests of the whole search, over "
+        f"{several(len(rows), 'configuration')}, dismiss the best one with a probability of at most "
+        f"{rules_of(study).level:g}.",
         columns,
         rows,
     )
@@ -160,8 +181,8 @@ def _overview(race: Race, rows: Sequence[Row]) -> Iterator[Picture]:
     yield from _picture(
         configurations_figure(race, rows),
         "configurations",
-        "Configurations: every repeat's score",
-        "One dot per repeat, the mean with its 95 % interval, best first. Few repeats say little: a high score of "
+        "Configurations: every repeat's soft Jaccard",
+        "One dot per repeat, the mean with its 95 % interval, best first. Few repeats say little: a high value of "
         "one or two of them is often luck.",
     )
 
@@ -170,14 +191,14 @@ def _by_setting(study: Study, rows: Sequence[Row]) -> Iterator[Picture]:
     yield from _picture(
         settings_figure(study, rows),
         "settings",
-        "Score by setting",
+        "Soft Jaccard by setting",
         "One mark per configuration, at its value of each searched setting; the others vary too.",
     )
     yield from _picture(
         importance_figure(study, rows),
         "importance",
-        "How much of the score each setting explains",
-        "Adjusted R² of the configurations' scores on each setting alone (groups for lists, a parabola for "
+        "How much of the soft Jaccard each setting explains",
+        "Adjusted R² of the configurations' soft Jaccard on each setting alone (groups for lists, a parabola for "
         "ranges). 0: no more than chance would. It knows nothing of settings that matter only together, and "
         "little where there are few configurations.",
     )
@@ -187,9 +208,9 @@ def _budget(race: Race, rows: Sequence[Row]) -> Iterator[Picture]:
     yield from _picture(
         budget_figure(race, rows),
         "budget",
-        "Score against budget",
+        "Soft Jaccard against budget",
         "One dot per training, in the order of the race, against what had been spent until then. The line is the "
-        "score of the leader of that moment: it falls where a lucky first score is repeated.",
+        "soft Jaccard of the leader of that moment: it falls where a lucky first one is repeated.",
     )
 
 

@@ -5,6 +5,7 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any
 
 import pyarrow as pa
@@ -122,7 +123,7 @@ def write_search_results(folder: RunFolder, study: Study, race: Race) -> list[St
     standings = race.standings()
     results = _results(folder, study, race)
     tables = {name: build_table(name, results) for name in SEARCH_TABLES if name != "configurations"}
-    tables["configurations"] = configurations_table(study, race, standings)
+    tables["configurations"] = configurations_table(study, race, standings, tables["trials"])
     for name, content in tables.items():
         write_bytes(folder.table(name), parquet_bytes(content))
     if standings and standings[0].place == "winner":
@@ -192,19 +193,33 @@ def _result(folder: RunFolder, study: Study, curve: Curve, key: Key, fold: Fold)
     return Result(trial, trial_seeds(study, trial)["trial"], "stopped", reason, None, history)
 
 
-def configurations_table(study: Study, race: Race, standings: list[Standing]) -> pa.Table:
-    """Make the table `configurations`: a row each, the winner first; last, a column per searched setting."""
+def configurations_table(study: Study, race: Race, standings: list[Standing], trials: pa.Table) -> pa.Table:
+    """Make the table `configurations`: a row each, the winner first; last, a column per searched setting.
+
+    trials: the search's table of that name.
+    """
+    dice = _validation_dice(trials)
     written = chosen_of(study, standings)
     rows = []
     for rank, each in enumerate(standings):
         curves = [curve for (c, _), curve in race.curves.items() if c == each.configuration]
         row = asdict(each) | {"configuration": name_of(each.configuration), "rank": rank + 1}
         row |= {"written": each.configuration in written, "trials": len(curves)}
+        row |= {"val_dice_mean": dice.get(name_of(each.configuration))}
         row |= {"epochs": sum(len(curve.scores) for curve in curves)}
         row |= {"seconds": float(sum(curve.seconds for curve in curves))}
         rows.append(row | named(study, race.configurations[each.configuration]))
     wanted = _with_settings(study, race)
     return pa.table([_column([row[field.name] for row in rows], field.type) for field in wanted], wanted)
+
+
+def _validation_dice(trials: pa.Table) -> dict[str, float]:
+    """Configuration -> mean validation Dice at 0.5 over its completed repeats; those without one are absent."""
+    found: dict[str, list[float]] = {}
+    for row in trials.select(["variant", "val_dice"]).to_pylist():
+        if row["val_dice"] is not None:
+            found.setdefault(row["variant"], []).append(row["val_dice"])
+    return {name: fmean(each) for name, each in found.items()}
 
 
 def _column(values: list[Any], kind: pa.DataType) -> pa.Array:

@@ -29,12 +29,9 @@ def _text(path: Location) -> str:
     try:
         return path.read_text()
     except (FileNotFoundError, IsADirectoryError):
+        found, do = _instead(path)
         raise InputError(
-            "There is no such study file.",
-            where=str(path),
-            expected="a YAML file",
-            found="nothing",
-            do="check the path",
+            "There is no such study file.", where=str(path), expected="a YAML file", found=found, do=do
         ) from None
     except (UnicodeDecodeError, PermissionError) as error:
         raise InputError(
@@ -44,6 +41,21 @@ def _text(path: Location) -> str:
             found=" ".join(str(error).split()),
             do="check the path; studies/demo.yaml is an example",
         ) from None
+
+
+def _instead(path: Location) -> tuple[str, str]:
+    """What stands at a path that is no study file, and which file is meant, where that can be told."""
+    if not path.is_dir():
+        near = path.parent / f"{path.name}.yaml"
+        return "nothing", f"name the file {near}" if near.is_file() else "check the path"
+    if (path / "study.yaml").is_file():
+        return "a run folder", f"name its study file, and the folder itself: {path}/study.yaml --out {path}"
+    if (path / "zarr.json").is_file():
+        return "a store", "name a study file; its setting `store` names the store"
+    files = sorted(each.name for each in path.glob("*.yaml"))
+    if files:
+        return f"a folder with {', '.join(files[:8])}", f"name one of its files, such as {path / files[0]}"
+    return "a folder", "name a file; `hnscc check` validates it"
 
 
 def parse_study(raw: Any, where: str = "study", lines: Mapping[KeyPath, int] | None = None) -> Study:

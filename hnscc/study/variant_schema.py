@@ -1,5 +1,7 @@
 """What one variant trains by: modalities, augmentation and training. The part of a study file that is searched."""
 
+from collections.abc import Iterable
+from difflib import SequenceMatcher
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -14,6 +16,12 @@ from hnscc.study.fields import (
     Probability,
     Settings,
     says,
+)
+
+# The architectures of segmentation-models-pytorch, which takes two seconds to import: a test holds this list to it.
+ARCHITECTURES = (
+    *("unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet"),
+    *("deeplabv3", "deeplabv3plus", "pan", "upernet", "segformer", "dpt"),
 )
 
 
@@ -100,6 +108,14 @@ class Network(Settings):
         says("The filters of the first level of `paper`; each level below has twice as many.", PAPERS_CODE),
     ] = None
 
+    @field_validator("architecture")
+    @classmethod
+    def _architecture_exists(cls, name: str) -> str:
+        known = ("paper", *ARCHITECTURES)
+        if name != "paper" and name.lower() not in ARCHITECTURES:
+            raise ValueError(f"one of {', '.join(nearest_first(name, known))}")
+        return name
+
     @model_validator(mode="after")
     def _settings_belong_to_the_architecture(self) -> "Network":
         if self.architecture == "paper" and (self.encoder or self.encoder_weights):
@@ -111,6 +127,11 @@ class Network(Settings):
         if self.architecture != "paper" and self.encoder is None:
             raise ValueError(f"architecture {self.architecture} needs an encoder, for example resnet18")
         return self
+
+
+def nearest_first(name: str, known: Iterable[str]) -> list[str]:
+    """Known names, those first that are most like `name`; where two are alike, in the order given."""
+    return sorted(known, key=lambda each: -SequenceMatcher(None, name.lower(), each.lower()).ratio())
 
 
 class Training(Settings):

@@ -69,7 +69,7 @@ class Fit:
 
     @property
     def best_epoch(self) -> int:
-        """The first epoch of the highest validation Jaccard, from 1; 0 before any."""
+        """The first epoch of the highest validation soft Jaccard, from 1; 0 before any."""
         scores = [row["val_soft_jaccard"] for row in self.history]
         return scores.index(max(scores)) + 1 if scores else 0
 
@@ -142,7 +142,7 @@ class Fit:
         epoch = self.epoch + 1
         if not np.isfinite([train_loss, val_loss, jaccard]).all():
             raise Diverged(
-                f"epoch {epoch}: train loss {train_loss}, validation loss {val_loss}, Jaccard {jaccard}"
+                f"epoch {epoch}: train loss {train_loss}, validation loss {val_loss}, soft Jaccard {jaccard}"
             )
         self.history.append(
             {

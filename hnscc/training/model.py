@@ -9,6 +9,7 @@ from torch import nn
 
 from hnscc.base.errors import InputError
 from hnscc.study.schema import Network, Training
+from hnscc.study.variant_schema import nearest_first
 from hnscc.training.layers import Doubling, Dropout
 
 DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
@@ -97,18 +98,43 @@ def build_model(network: Network, in_channels: int, seed: int) -> nn.Module:
 def check_model(network: Network, in_channels: int, size: int) -> int:
     """Build the network and pass one empty image through it. Returns its number of parameters."""
     model = build_model(network, in_channels, seed=0).eval()
-    try:
-        with torch.no_grad():
-            model(torch.zeros(1, in_channels, size, size))
-    except (RuntimeError, ValueError) as error:
+    if said := _refused(model, in_channels, size):
+        step, sizes = _sizes_near(model, in_channels, size)
+        again = f" again with --size {' or '.join(map(str, sizes))}" if sizes else " with another --size"
+        named = network.architecture + (f" with {network.encoder}" if network.encoder else "")
         raise InputError(
             "The network does not take the store's slices.",
             where=f"training.network, slices of {size} x {size}",
-            expected="a size that the network can halve as often as it does (a multiple of 32 suits most)",
-            found=" ".join(str(error).split())[:300],
-            do="prepare the store with another --size or choose another architecture",
-        ) from None
+            expected=f"a size that is a multiple of {step}, for {named}"
+            if step
+            else f"a size that suits {named}",
+            found=f"{size}" if step else said,
+            do=f"prepare the store{again}, or choose another architecture",
+        )
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _refused(model: nn.Module, in_channels: int, size: int) -> str | None:
+    """What the network says of an image of this size that it does not take; None where it takes it."""
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, in_channels, size, size))
+    except (RuntimeError, ValueError, AssertionError) as error:  # as torch and the architectures say it
+        return " ".join(str(error).split())[:300]
+    return None
+
+
+def _sizes_near(model: nn.Module, in_channels: int, size: int) -> tuple[int | None, list[int]]:
+    """A number whose multiples the network takes, and its multiples around a size: those that were tried and fit.
+
+    (None, []) where neither halving five or six times over explains what was refused.
+    """
+    for step in (8, 16, 32, 64):
+        below, above = size // step * step, size // step * step + step
+        tried = [each for each in (below, above) if each and each != size]
+        if size % step and not any(_refused(model, in_channels, each) for each in tried):
+            return step, tried
+    return None, []
 
 
 def _create(network: Network, in_channels: int) -> nn.Module:
@@ -119,12 +145,18 @@ def _create(network: Network, in_channels: int) -> nn.Module:
             network.architecture, network.encoder, encoder_weights=None, in_channels=in_channels, classes=1
         )
     except (KeyError, ValueError, RuntimeError) as error:
+        encoders = smp.encoders.get_encoder_names()
+        unknown = network.encoder not in encoders and not str(network.encoder).startswith("tu-")
+        near = ", ".join(nearest_first(str(network.encoder), encoders)[:8])
+        said = "" if unknown else f": {' '.join(str(error).split())[:300]}"
         raise InputError(
             "segmentation-models-pytorch cannot build this network.",
-            where="training.network",
-            expected="an architecture and encoder that the library knows, such as unet and resnet18, or `paper`",
-            found=f"{network.architecture}, {network.encoder}: {' '.join(str(error).split())[:300]}",
-            do="see the library's lists of architectures and encoders",
+            where=f"training.network.{'encoder' if unknown else 'architecture'}",
+            expected=f"an encoder that the library knows, the nearest are {near}"
+            if unknown
+            else "an architecture and an encoder that suit one another, such as unet and resnet18",
+            found=f"{network.architecture} with {network.encoder}{said}",
+            do="correct the encoder" if unknown else "choose another architecture or encoder",
         ) from None
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_text
@@ -16,7 +15,7 @@ from hnscc.study.identity import (
 from hnscc.study.loading import dump_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.ranges import networks
-from hnscc.study.run_folder import RunFolder
+from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study, Training, Variant
 from hnscc.training.earlier import check_identities, choose, keep_precision
 from hnscc.training.model import check_model, resolve_device
@@ -53,7 +52,7 @@ class PreparedRun:
 
 
 def run_folder(study: Study, out: str | Location | None) -> RunFolder:
-    return RunFolder(locate(out) if out else Path("runs") / study.name)
+    return RunFolder(locate(out)) if out else run_folder_of(study)
 
 
 def plan_folds(study: Study) -> tuple[Store, list[FoldPlan]]:

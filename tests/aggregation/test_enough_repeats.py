@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from run_folders import Case, add_failure, add_trial, small_study, write_run
 
-from hnscc.aggregation.enough_repeats import due, looks_at, scores_of, settle
+from hnscc.aggregation.enough_repeats import due, looks_at, pilots, repeats_needed, settle
 from hnscc.base.errors import InputError
 from hnscc.scores.intervals import median_interval
 from hnscc.scores.repeats import is_known_within, needed
@@ -70,13 +70,37 @@ def test_a_variant_is_settled_at_its_first_precise_look(trained):
 
 def test_a_pilot_tells_how_many_repeats_a_precision_needs(trained):
     run, study = trained
-    scores = scores_of(run, study)
-    assert scores == {"pet": [1.0] * 8, "pet_mri": [1.0, 0.0] * 4}
+    found = pilots(run, study)
+    assert {name: each.scores for name, each in found.items()} == {
+        "pet": [1.0] * 8,
+        "pet_mri": [1.0, 0.0] * 4,
+    }
     found = needed([0.5, 0.6, 0.7], 0.05)
     # SD 0.1; (1.959964 x 1.253314 x 0.1 / 0.05)^2 = 24.1; the SD's own 95 % range is 0.0521 to 0.6285.
     assert (found.pilot, found.repeats, found.low, found.high) == (3, 25, 7, 954)
     assert found.sd == pytest.approx(0.1)
     assert needed([0.5], 0.05).repeats is None
+
+
+@pytest.mark.parametrize("collapsed", [True, False])
+def test_a_variant_that_collapsed_or_finds_hardly_any_lesion_gets_no_number_of_repeats(tmp_path, collapsed):
+    """Six repeats of Dice 0 and 0.031 look precise: 6 repeats (SD 0.02) was what `check` asked for."""
+    study = small_study(("pet",), repeats=6)
+    mask = np.zeros((16, 16), np.uint8)
+    mask[:8, :8] = 1
+    run = write_run(tmp_path / "run", study, [[Case(split, f"p-{split}", mask) for split in SPLITS]])
+    for trial in plan_trials(study):
+        levels = np.zeros((3, 16, 16), np.uint16)
+        if not collapsed or trial.repeat >= 4:
+            levels[2, 0, : trial.repeat % 2] = 65535  # of the 64 pixels of lesion
+            levels[1, 0, 0] = 65535
+        add_trial(run, study, trial, levels)
+    found = pilots(run, study)["pet"]
+    assert found.collapsed == collapsed
+    assert found.scores == pytest.approx([0, 0, 0, 0, 0, 2 / 65] if collapsed else [0, 2 / 65] * 3)
+    asked = repeats_needed(found, 0.02)
+    assert (asked.pilot, asked.sd, asked.repeats, asked.low, asked.high) == (6, None, None, None, None)
+    assert ("collapsed" if collapsed else "hardly any lesion (median test Dice 0.015)") in asked.reason
 
 
 @pytest.mark.parametrize("until", [0.02, 0.03])

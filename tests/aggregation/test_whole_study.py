@@ -33,7 +33,11 @@ def run(tmp_path_factory, study) -> RunFolder:
     return run
 
 
-def test_comparisons_of_a_whole_study(run):
+def test_comparisons_of_a_whole_study(tmp_path, run):
+    check_tables(run)
+    assert not [each for each in rows(run, "comparisons", method="bootstrap") if each["p"] is not None]
+    run = random_run(tmp_path, small_study(("pet", "mri", "pet_mri"), repeats=4), patients=24)
+    write_tables(run)
     check_tables(run)
     pairs = [(each["variant_a"], each["variant_b"]) for each in rows(run, "comparisons")]
     assert list(dict.fromkeys(pairs)) == [("pet", "mri"), ("pet", "pet_mri"), ("mri", "pet_mri")]

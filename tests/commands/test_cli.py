@@ -20,6 +20,7 @@ import processes
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from commands import refused
 from run_folders import random_run, small_study
 from stores import make_store, study_of
 from typer.main import get_command
@@ -27,25 +28,11 @@ from typer.main import get_command
 from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.schemas import STUDY_TABLES, TABLES
 from hnscc.base.files import read_sealed, sha256, write_sealed
-from hnscc.commands.cli import app, main
+from hnscc.commands.cli import app
 from hnscc.study.identity import identity
 from hnscc.study.run_folder import RunFolder
 
 COMMANDS = sorted(get_command(app).commands)
-
-
-@pytest.fixture
-def hnscc(capsys, monkeypatch):
-    """Run the command in this process: exit code, standard output, standard error."""
-
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["hnscc", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, error = capsys.readouterr()
-        return ended.value.code or 0, out, error
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -53,16 +40,6 @@ def finished(tmp_path_factory):
     run = random_run(tmp_path_factory.mktemp("run"), small_study())
     write_tables(run)
     return run.root
-
-
-def refused(result) -> str:
-    code, _, error = result
-    assert code == 2, result
-    assert error.startswith("error: ")
-    for part in ("where:", "expected:", "found:", "what to do:"):
-        assert error.count(part) == 1, error
-    assert "Traceback" not in error
-    return error
 
 
 @pytest.mark.parametrize("command", COMMANDS)

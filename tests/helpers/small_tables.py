@@ -151,8 +151,8 @@ def repeats_run(root: Path, scores: list[int | None], **settings) -> RunFolder:
 
 
 def two_variants(root: Path, cases: list[Case], predicted: np.ndarray | None) -> RunFolder:
-    """A perfect variant `good` of two repeats beside `odd`, which predicts as given, or was never run."""
-    study = small_study(("good", "odd"), repeats=2)
+    """A perfect variant `good` of four repeats beside `odd`, which predicts as given, or was never run."""
+    study = small_study(("good", "odd"), repeats=4)
     run = write_run(root, study, [cases])
     for trial in plan_trials(study):
         if trial.variant == "good":

@@ -74,6 +74,10 @@ def test_a_study_runs_to_filled_tables(undisturbed):
     root, out = undisturbed
     assert "4 trials completed, 0 failed, 0 missing" in out
     assert "report.html" in out
+    for row in tables(root)["trials"].to_pylist():
+        line = next(line for line in out.splitlines() if row["trial_id"] in line)
+        soft, dice = row["best_val_soft_jaccard"], row["val_dice"]
+        assert f"best validation soft Jaccard {soft:.3f}, Dice {dice:.3f}" in line
     for name, table in tables(root).items():
         assert table.num_rows, name
     records = [

@@ -12,10 +12,12 @@ from run_folders import (
     small_study,
 )
 
+from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.query import read_table
 from hnscc.base.files import read_sealed, write_sealed
 from hnscc.reporting.sections.certainty import merged
-from hnscc.reporting.sections.verdicts import VERDICTS, verdict
+from hnscc.reporting.sections.verdicts import VERDICTS, compared, verdict
+from hnscc.reporting.source import read_source
 from hnscc.study import paper
 from hnscc.study.plan import plan_trials
 
@@ -68,7 +70,7 @@ def test_warnings_of_folds_are_one_line_per_split_with_ranges(tmp_path):
         "- Split, in all 3 folds: test: only 1 patient with lesion (fewer than 5).",
         "- Split, in folds 1 and 2: validation: drawn by slice.",
     ]
-    assert "only one repeat each: no interval; set <code>repeats: 2</code> or more" in text
+    assert "only one repeat each: no interval; set <code>repeats: 4</code> or more" in text
 
 
 def test_a_range_that_ends_in_one_keeps_its_plural():
@@ -107,22 +109,59 @@ def test_a_single_fold_that_collapsed_is_named_with_its_own_evidence(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("difference", "low", "high", "p_holm", "lesion", "expected"),
+    ("difference", "low", "high", "p_holm", "lesion", "repeats", "expected"),
     [
-        (None, None, None, None, 9, "none"),
-        (0.1, None, None, None, 9, "lone"),
-        (0.1, -0.1, 0.2, 0.4, 9, "open"),
-        (0.1, 0.0, 0.2, 0.04, 9, "open"),
-        (0.1, 0.05, 0.2, None, 9, "untested"),
-        (0.1, 0.05, 0.2, 0.04, 6, "clear"),
-        (0.1, 0.05, 0.2, 0.05, 6, "suggestive"),
-        (0.1, 0.05, 0.2, 0.04, 5, "few"),
-        (0.1, 0.05, 0.2, None, 2, "few"),
-        (0.1, None, None, None, 1, "few"),
-        (None, None, None, None, 1, "none"),
+        (None, None, None, None, 9, 4, "none"),
+        (0.1, None, None, None, 9, 1, "lone"),
+        (0.1, -0.1, 0.2, 0.4, 9, 4, "open"),
+        (0.1, 0.0, 0.2, 0.04, 9, 4, "open"),
+        (0.1, 0.05, 0.2, None, 9, 4, "untested"),
+        (0.1, 0.05, 0.2, 0.04, 6, 4, "clear"),
+        (0.1, 0.05, 0.2, 0.05, 6, 4, "suggestive"),
+        (0.1, 0.05, 0.2, 0.04, 5, 4, "few"),
+        (0.1, 0.05, 0.2, None, 2, 4, "few"),
+        (0.1, None, None, None, 1, 4, "few"),
+        (None, None, None, None, 1, 4, "none"),
+        (0.1, 0.05, 0.2, None, 9, 3, "short"),
+        (0.1, -0.1, 0.2, None, 9, 2, "short"),
+        (0.1, 0.05, 0.2, 0.04, 9, 3, "short"),
+        (0.1, 0.05, 0.2, None, 5, 3, "few"),
     ],
 )
-def test_what_a_difference_allows_to_say(difference, low, high, p_holm, lesion, expected):
+def test_what_a_difference_allows_to_say(difference, low, high, p_holm, lesion, repeats, expected):
     row = {"difference": difference, "low": low, "high": high, "p_holm": p_holm}
-    assert verdict(row, lesion) == expected
+    assert verdict(row, lesion, repeats) == expected
     assert expected in VERDICTS
+
+
+@pytest.mark.parametrize("repeats", [2, 3, 4])
+def test_a_difference_is_judged_from_four_repeats_of_both_variants_on(tmp_path, repeats):
+    """One variant finds all, the other a quarter: with 2 or 3 repeats of each even that gives no p and no verdict."""
+    study = small_study(repeats=repeats)
+    run = random_run(tmp_path, study, patients=24)
+    masks = np.load(run.fold(0).truth)["masks"]
+    for trial in plan_trials(study):
+        part = masks * (np.arange(masks.shape[1])[:, None] % 4 == 0) if trial.variant == "pet" else masks
+        add_trial(run, study, trial, levels_of(part.astype(float)))
+    text = Page(report(run)[0]).text
+    said = re.findall(r"scored higher; (.*?)\.", text)
+    assert said == [
+        "so few repeats cannot tell"
+        if repeats < 4
+        else "the difference holds up, for patients and repeats like these"
+    ]
+    assert (f"no p from {repeats} and {repeats} repeats, 4 of both variants are needed" in text) == (
+        repeats < 4
+    )
+
+
+@pytest.mark.parametrize("repeats", [2, 3])
+def test_equal_variants_of_two_or_three_repeats_get_no_verdict(tmp_path, repeats):
+    """Twelve null studies: equal but for chance. None of them says that a difference holds, or that none does."""
+    judged = [VERDICTS[name] for name in ("clear", "suggestive", "untested", "open")]
+    for seed in range(12):
+        run = random_run(tmp_path / str(seed), small_study(repeats=repeats), patients=24, seed=seed)
+        write_tables(run)
+        said = list(compared(read_source(run)))
+        assert len(said) == 1 and said[0].endswith(VERDICTS["short"])
+        assert not any(each in said[0] for each in judged)

@@ -117,3 +117,14 @@ def test_every_variant_collapsed(tmp_path):
     text, _ = report(run)
     assert text.count("The median model collapsed") == 2
     assert "pooled Dice is 0 at every threshold" in text
+    assert "both collapsed; there is nothing to compare." in text and "scored the same" not in text
+
+
+def test_of_a_pair_the_one_that_collapsed_is_named(tmp_path):
+    study = small_study(repeats=2)
+    run = random_run(tmp_path, study, patients=24)
+    masks = np.load(run.fold(0).truth)["masks"]
+    for trial in plan_trials(study):
+        if trial.variant == "pet":
+            add_trial(run, study, trial, levels_of(np.zeros(masks.shape)))
+    assert "pet_mri scored higher; PET collapsed; so few repeats cannot tell." in Page(report(run)[0]).text

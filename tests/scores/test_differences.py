@@ -58,7 +58,7 @@ def test_scores_of_the_same_resamples_are_as_each_alone_and_as_a_plain_median(re
 def test_bootstrap_of_equal_variants_gives_p_one():
     rng = np.random.default_rng(0)
     same = repeats_of(rng, rng.integers(50, 300, 8), 0.7, 1)
-    both = Counts(*(np.repeat(part, 3, axis=0) for part in (same.overlap, same.pred, same.truth)))
+    both = Counts(*(np.repeat(part, 4, axis=0) for part in (same.overlap, same.pred, same.truth)))
     found = median_differences(both, both, (dice,), draw(), 200)[0]
     assert (found.difference, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)
 
@@ -101,6 +101,25 @@ def test_bootstrap_that_cannot_be_drawn_says_why(repeats_a, repeats_b, count, re
     assert reason in found.reason
 
 
+@pytest.mark.parametrize(("repeats_a", "repeats_b"), [(2, 2), (3, 3), (3, 50), (50, 2)])
+def test_below_four_repeats_of_a_side_there_is_an_interval_but_no_p(repeats_a, repeats_b):
+    rng = np.random.default_rng(0)
+    truth = rng.integers(50, 300, 12)
+    sides = repeats_of(rng, truth, 0.8, repeats_a), repeats_of(rng, truth, 0.6, repeats_b)
+    found = median_differences(*sides, (dice,), draw(), 200)[0]
+    assert found.low > 0.1 and found.p is None and found.smallest_p is None
+    assert f"no p from {repeats_a} and {repeats_b} repeats, 4 of both" in found.reason
+    enough = [repeats_of(rng, truth, quality, 4) for quality in (0.8, 0.6)]
+    assert median_differences(*enough, (dice,), draw(), 200)[0].p == pytest.approx(2 / 201)
+
+
+def test_few_patients_and_few_repeats_are_both_named():
+    rng = np.random.default_rng(0)
+    sides = [repeats_of(rng, rng.integers(50, 300, 5), 0.8, 2) for _ in range(2)]
+    reason = median_differences(*sides, (dice,), draw(), 100)[0].reason
+    assert "5 patients with lesion" in reason and "2 and 2 repeats" in reason
+
+
 def test_few_patients_have_an_interval_but_no_p():
     rng = np.random.default_rng(0)
     truth = rng.integers(50, 300, 5)
@@ -119,8 +138,8 @@ def test_only_patients_with_lesion_count_toward_the_minimums(lesion, interval, p
     """Twelve patients; those without lesion hold false alarms in one variant and add no evidence."""
     truth = np.array([100] * lesion + [0] * (12 - lesion))
     rng = np.random.default_rng(0)
-    overlap = np.where(truth, rng.integers(60, 90, (2, 3, 12)), 0)
-    pred = overlap + rng.integers(5, 30, (2, 3, 12))
+    overlap = np.where(truth, rng.integers(60, 90, (2, 4, 12)), 0)
+    pred = overlap + rng.integers(5, 30, (2, 4, 12))
     a, b = (Counts(o, each, np.broadcast_to(truth, o.shape)) for o, each in zip(overlap, pred, strict=True))
     found = median_differences(a, b, (dice,), draw(), 200)[0]
     assert found.difference is not None

@@ -73,6 +73,7 @@ def test_a_search_finds_a_winner_and_writes_its_study(searched):
     folder, out = searched
     root = folder / "run"
     assert "wrote" in out
+    assert "soft Jaccard (95 %)" in out and "validation Jaccard" not in out
     rows = tables(root)["configurations"].to_pylist()
     assert len(rows) == 6
     assert [row["place"] for row in rows].count("winner") == 1
@@ -108,6 +109,10 @@ def test_scores_are_of_the_validation_patients_and_no_test_slice_is_read(searche
         if row["score"] is not None:
             assert row["score"] == pytest.approx(np.mean(own))
             assert row["repeats"] == len(own)
+        dice = [each["val_dice"] for each in completed if each["variant"] == row["configuration"]]
+        assert row["val_dice_mean"] == (pytest.approx(np.mean(dice)) if dice else None)
+        if dice:
+            assert f"{np.mean(dice):.3f}" in RunFolder(root).markdown.read_text()
     stopped = [row for row in trials.to_pylist() if row["status"] == "stopped"]
     assert stopped
     assert all("stopped after epoch" in row["reason"] for row in stopped)

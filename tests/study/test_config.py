@@ -109,6 +109,26 @@ def test_each_wrong_setting_is_named_by_its_path(settings, named):
     assert "what to do" in message
 
 
+@pytest.mark.parametrize(
+    ("wrong", "nearest"),
+    [
+        ("nnunet", "unet"),
+        ("unet++", "unet"),
+        ("deeplab", "deeplabv3"),
+        ("segformers", "segformer"),
+        ("papr", "paper"),
+    ],
+)
+def test_an_unknown_architecture_is_one_message_that_names_the_known_ones_nearest_first(wrong, nearest):
+    """It read `needs an encoder`, and with one `Wrong architecture type`. The first that it names is taken."""
+    message = refused(training={"network": {"architecture": wrong}})
+    assert message == refused(training={"network": {"architecture": wrong, "encoder": "resnet18"}})
+    assert "The setting training.network.architecture is not valid" in message and f"'{wrong}'" in message
+    assert f"one of {nearest}, " in message and "encoder" not in message and "more to correct" not in message
+    followed = {"architecture": nearest} | ({"width": 16} if nearest == "paper" else {"encoder": "resnet18"})
+    study(training={"network": followed})
+
+
 def test_a_misspelt_key_is_counted_once_and_the_right_one_is_offered():
     message = refused(
         training={"epoch": 3}, variants={"a": {"modalities": ["pet"]}, "b": {"modalities": ["mri"]}}

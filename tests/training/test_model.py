@@ -1,11 +1,15 @@
+import re
+
 import numpy as np
 import pytest
+import segmentation_models_pytorch as smp
 import torch
 from safetensors.torch import save_file
 
 from hnscc.base.errors import InputError
 from hnscc.study.presets import CORRECTED
 from hnscc.study.schema import Network, Training
+from hnscc.study.variant_schema import ARCHITECTURES
 from hnscc.training.layers import Doubling, Dropout
 from hnscc.training.model import PaperUNet, build_model, check_model, resolve_device
 
@@ -71,18 +75,50 @@ def test_other_architectures_come_by_name(name):
     assert check_model(Network(architecture=name, encoder="resnet18"), 3, 64) > 1e6
 
 
-@pytest.mark.parametrize(
-    "network",
-    [Network(architecture="unett", encoder="resnet18"), Network(architecture="unet", encoder="resnet-18")],
-)
-def test_unknown_names_are_refused(network):
-    with pytest.raises(InputError, match="cannot build this network"):
+@pytest.mark.parametrize("name", ["resnet-18", "resnet19", "Resnet18"])
+def test_an_unknown_encoder_is_refused_with_the_nearest_first(name):
+    """The first of the encoders that the message names is taken."""
+    network = Network(architecture="unet", encoder=name)
+    with pytest.raises(InputError, match="cannot build this network") as caught:
         build_model(network, 1, seed=0)
+    nearest = caught.value.expected.partition("nearest are ")[2].split(", ")
+    assert nearest[0] == "resnet18" and caught.value.where == "training.network.encoder"
+    assert build_model(network.model_copy(update={"encoder": nearest[0]}), 1, seed=0)
+
+
+def test_an_encoder_that_an_architecture_does_not_take_is_told_as_that():
+    with pytest.raises(InputError, match="cannot build this network") as caught:
+        build_model(Network(architecture="linknet", encoder="mit_b0"), 1, seed=0)
+    assert "suit one another" in caught.value.expected and "mit_b0" in caught.value.found
+
+
+def test_the_known_architectures_are_those_of_the_library():
+    assert set(ARCHITECTURES) == set(smp.MODEL_ARCHITECTURES_MAPPING)
 
 
 def test_a_size_that_does_not_fit_is_refused():
     with pytest.raises(InputError, match="does not take the store's slices"):
         check_model(PAPER, 1, 36)
+
+
+@pytest.mark.parametrize(
+    ("network", "size", "step", "advised"),
+    [
+        (PAPER, 100, 16, (96, 112)),
+        (Network(architecture="linknet", encoder="resnet18"), 100, 32, (96, 128)),
+        (Network(architecture="deeplabv3plus", encoder="resnet18"), 90, 16, (80, 96)),
+        (PAPER, 12, 16, (16,)),
+    ],
+)
+def test_the_sizes_that_a_message_advises_are_taken(network, size, step, advised):
+    """100 pixels: `Expected size 24 but got size 25` was all that torch said."""
+    with pytest.raises(InputError) as caught:
+        check_model(network, 1, size)
+    assert f"a multiple of {step}" in caught.value.expected and "Expected size" not in str(caught.value)
+    sizes = re.search(r"--size (\d+)(?: or (\d+))?,", caught.value.do)
+    assert tuple(int(each) for each in sizes.groups() if each) == advised
+    for each in advised:
+        assert check_model(network, 1, each)
 
 
 def test_encoder_weights_come_from_a_named_file_only(tmp_path):

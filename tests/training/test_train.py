@@ -265,6 +265,11 @@ def test_one_trial_without_ray(store, tmp_path, capsys):
     command = [str(study), "pet-f0-r01", "--out", str(tmp_path / "run")]
     assert main(command) == 0
     assert is_complete(RunFolder(tmp_path / "run").trial("pet-f0-r01"))
+    record = read_record(RunFolder(tmp_path / "run").trial("pet-f0-r01"))
+    *epochs, last = capsys.readouterr().out.splitlines()
+    assert epochs and all("validation soft Jaccard" in line for line in epochs)
+    assert f"best validation soft Jaccard {record.best_val_soft_jaccard:.4f}, validation Dice " in last
+    assert f"{record.scores['validation']['dice']:.4f}" in last
     assert main(command) == 0
     assert "completed already" in capsys.readouterr().out
     assert main([str(study), "pet-f0-r77"]) == 2

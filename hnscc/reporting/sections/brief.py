@@ -8,13 +8,13 @@ from hnscc.reporting.sections.provenance import repeats_planned
 from hnscc.reporting.sections.verdicts import compared
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import listed, score
+from hnscc.scores.repeats import HARDLY_ANY
 
 DICE = (
     "Dice measures how far the model's outline and the reference outline, that of the scan's mask, overlap: 1 is "
     "the same outline, 0 is no common pixel. Jaccard measures the same on a stricter scale."
 )
 FEWEST_QUARTERED = 5  # repeats, of which quartiles say more than their least and most
-HARDLY_ANY = 0.1  # a Dice below it means that hardly any lesion was found
 
 
 def brief(source: Source) -> Section:

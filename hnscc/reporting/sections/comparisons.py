@@ -6,6 +6,7 @@ from hnscc.reporting.blocks import Block, Cell, Points, Row, Table, table
 from hnscc.reporting.sections.published import PUBLISHED_P, published_p, with_remark
 from hnscc.reporting.source import SLICE_SETS, Source
 from hnscc.reporting.values import interval, known, p_value, signed, whole
+from hnscc.scores.differences import FEWEST_FOR_P
 from hnscc.scores.metrics import DICE, Metric
 
 TESTS = (
@@ -18,7 +19,8 @@ TESTS = (
 READ_TESTS = (
     "Bootstrap: patients and repeats are drawn again and again, and all repeats are used at threshold "
     "0.5. It answers whether one variant is better for patients and repeats like these. This is the "
-    "main answer.",
+    f"main answer. It gives a p from {FEWEST_FOR_P} repeats of both variants on: fewer do not tell how much repeats "
+    "differ by chance.",
     "Wilcoxon over patients: each patient's pooled score by the two median models is one pair. It needs at "
     "least 6 patients who differ, and says nothing about other repeats.",
     "Wilcoxon over slices: the paper's test. Slices of one patient resemble each other and are not "

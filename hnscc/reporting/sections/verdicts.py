@@ -7,14 +7,18 @@ from hnscc.reporting.sections.comparisons import pair, pairs_of_variants
 from hnscc.reporting.sections.patients import lesion_patients
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import p_value, signed
+from hnscc.scores.differences import FEWEST_FOR_P
 from hnscc.scores.paired_tests import FEWEST_PAIRS
+from hnscc.scores.repeats import HARDLY_ANY
 
 SURE = 0.05  # a corrected p below it counts as sure
-ONE_EACH = "only one repeat each: no interval; set `repeats: 2` or more"
+ONE_EACH = f"only one repeat each: no interval; set `repeats: {FEWEST_FOR_P}` or more"
 VERDICTS = {
     "clear": "the difference holds up, for patients and repeats like these.",
     "suggestive": "a hint, which does not hold up once corrected for the number of comparisons.",
+    "collapsed": "there is nothing to compare.",
     "few": "so few patients with lesion cannot tell.",
+    "short": "so few repeats cannot tell.",
     "untested": "the interval leaves out 0, but there is no test.",
     "open": "no difference is shown, since the interval includes 0.",
     "lone": "without an interval this says little.",
@@ -29,8 +33,11 @@ def compared(source: Source) -> Iterator[str]:
     for row in sorted(
         pairs_of_variants(source), key=lambda row: {row["variant_a"], row["variant_b"]} != best
     ):
-        found.add(verdict(row, lesion))
-        yield f"{_difference(source, row)}: {_higher(source, row)}{VERDICTS[verdict(row, lesion)]}"
+        said = verdict(row, lesion, _fewest_repeats(source, row))
+        if said != "none" and len(_collapsed(source, row)) == 2:
+            said = "collapsed"
+        found.add(said)
+        yield f"{_difference(source, row)}: {_higher(source, row)}{VERDICTS[said]}"
     if "open" in found:
         yield "Where no difference is shown there may be one all the same: the interval says how large."
 
@@ -42,10 +49,27 @@ def _best_two(source: Source) -> set[str]:
     return {row["variant"] for row in rows[:2]}
 
 
-def verdict(row: Row, lesion: int) -> str:
+def _fewest_repeats(source: Source, row: Row) -> int:
+    """How many repeats are completed of that variant of a pair which has fewer."""
+    pooled = source.rows("pooled", split="test")
+    return min(each["repeats"] for each in pooled if each["variant"] in (row["variant_a"], row["variant_b"]))
+
+
+def _collapsed(source: Source, row: Row) -> list[str]:
+    """Which variants of a pair collapsed: more than half of their completed trainings marked no pixel."""
+    found = []
+    for variant in (row["variant_a"], row["variant_b"]):
+        trials = source.rows("trials", variant=variant, status="completed")
+        if 2 * sum(each["collapsed"] for each in trials) > len(trials):
+            found.append(variant)
+    return found
+
+
+def verdict(row: Row, lesion: int, repeats: int) -> str:
     """What a bootstrapped difference allows to say: one of the names of VERDICTS.
 
-    `row` is of table `comparisons`, `lesion` the number of test patients with lesion.
+    `row` is of table `comparisons`, `lesion` the number of test patients with lesion, `repeats` that of the completed
+    repeats of the variant which has fewer.
     """
     if row["difference"] is None:
         return "none"
@@ -53,6 +77,8 @@ def verdict(row: Row, lesion: int) -> str:
         return "few"
     if row["low"] is None:
         return "lone"
+    if repeats < FEWEST_FOR_P:
+        return "short"
     if row["low"] <= 0 <= row["high"]:
         return "open"
     if row["p_holm"] is None:
@@ -61,13 +87,23 @@ def verdict(row: Row, lesion: int) -> str:
 
 
 def _higher(source: Source, row: Row) -> str:
-    """Which of the pair scored higher, in words."""
+    """Which of the pair collapsed, and which scored higher, in words."""
     if row["difference"] is None:
         return ""
+    collapsed = [source.looks[variant].label for variant in _collapsed(source, row)]
+    if len(collapsed) == 2:
+        return "both collapsed; "
+    alone = f"{collapsed[0]} collapsed; " if collapsed else ""
     if signed(row["difference"]) == signed(0.0):
-        return "both scored the same; "
+        return f"both {'found hardly any lesion' if _hardly_any(source, row) else 'scored the same'}; {alone}"
     better = row["variant_a"] if row["difference"] > 0 else row["variant_b"]
-    return f"{source.looks[better].label} scored higher; "
+    return f"{source.looks[better].label} scored higher; {alone}"
+
+
+def _hardly_any(source: Source, row: Row) -> bool:
+    """Whether both variants of a pair found hardly any lesion, by the median over their repeats."""
+    pooled = [source.row("pooled", split="test", variant=row[f"variant_{side}"]) for side in "ab"]
+    return all(each and each["dice_repeats_median"] < HARDLY_ANY for each in pooled)
 
 
 def _difference(source: Source, row: Row) -> str:
