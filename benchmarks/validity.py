@@ -237,13 +237,14 @@ def page(lines: list[str], cells: list[list[float]], studies: int) -> str:
     columns = list(zip(*cells, strict=True))
     ranges = [f"{100 * min(each):.1f} to {100 * max(each):.1f} %" for each in columns]
     off = sum(abs(found - forecast) > 0.07 for found, forecast in zip(*columns[5:], strict=True))
+    errors = [50 / number**0.5 for number in (studies, studies // 4, studies // 2)]
     facts = (
         f"Of {len(cells)} cells: the interval of one model covers {ranges[0]}, that of a variant {ranges[1]} (aim 93 "
-        f"to 97.5 %); equal variants are called different in {ranges[2]} (pooled) and {ranges[3]} (mean over patients) of "
-        f"studies (aim 2 to 6.5 %); of four equal variants any pair holds up after Holm in {ranges[4]} (aim at most "
-        f"6 %); the share in which a planted difference is found is more than 7 points off the forecast in {off} "
-        f"cells. The standard error of a cell is at most {100 * 0.5 / studies**0.5:.1f} points, of the four variants and the "
-        f"planted differences at most {50 / (studies // 4) ** 0.5:.1f} and {50 / (studies // 2) ** 0.5:.1f}."
+        f"to 97.5 %); equal variants are called different in {ranges[2]} (pooled) and {ranges[3]} (mean over "
+        f"patients) of studies (aim 2 to 6.5 %); of four equal variants any pair holds up after Holm in {ranges[4]} "
+        f"(aim at most 6 %); the share in which a planted difference is found is more than 7 points off the forecast "
+        f"in {off} cells. The standard error of a cell is at most {errors[0]:.1f} points, of the four variants and "
+        f"the planted differences at most {errors[1]:.1f} and {errors[2]:.1f}."
     )
     return "\n".join(
         [
@@ -266,8 +267,8 @@ def page(lines: list[str], cells: list[list[float]], studies: int) -> str:
 
 WHAT_FAILS = (
     "What falls short: with 2 or 3 repeats the interval of a variant is wider than it need be, and so is that of a "
-    "difference (degrees of freedom are capped, or a variance that came out small by chance would pass for a well "
-    "known one), so the test misses more than the forecast says. One split, one hospital: neither the choice of training "
+    "difference (degrees of freedom are capped, or a variance that came out small by chance would pass "
+    "for a well known one), so the test misses more than the forecast says. One split, one hospital: neither the choice of training "
     "patients nor another scanner is in any of these figures."
 )
 

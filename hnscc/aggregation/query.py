@@ -1,5 +1,6 @@
 """The tables of a run folder, read back and asked by SQL."""
 
+import re
 from pathlib import Path
 
 import duckdb
@@ -112,8 +113,24 @@ def query(run: RunFolder, sql: str) -> pa.Table:
         where=" ".join(sql.split())[:200] or "an empty query",
         expected=f"one SELECT over {', '.join(names)}",
         found=message.strip(),
-        do="mend the SQL; `DESCRIBE pooled` lists the columns of a table",
+        do=_quotes(sql, message) or "mend the SQL; `DESCRIBE pooled` lists the columns of a table",
     )
+
+
+def _quotes(sql: str, message: str) -> str | None:
+    """What to do where a text stands without quotes, or in double ones: DuckDB takes it for a column's name, and
+    guesses which column is meant. None where no such name is compared with anything."""
+    unknown = re.search('Referenced (?:column|table) "([^"]+)" not found', message)
+    if unknown is None:
+        return None
+    name = re.escape(unknown[1])
+    compared = re.search(
+        rf"""(?:[=<>]|\bi?like\b|\bin\s*\([^)]*?)\s*("{name}[^"]*"|\b{name}\b[\w.-]*)""", sql, re.IGNORECASE
+    )
+    if compared is None:
+        return None
+    text = compared[1].strip('"')
+    return f"put text in single quotes, '{text}' instead of {compared[1]}: without them it is the name of a column"
 
 
 def _dataset(run: RunFolder, name: str) -> ds.Dataset:

@@ -134,6 +134,8 @@ class _Lease:
 def _owner(content: bytes | None) -> str:
     try:
         facts = json.loads(content or b"{}")
-        return f"process {int(facts['process'])} on {facts['node']}, which refreshes its lock"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, RecursionError):  # as json says it
+        facts = None
+    if not isinstance(facts, dict) or not isinstance(facts.get("process"), int) or "node" not in facts:
         return "a lock that changes"
+    return f"process {facts['process']} on {facts['node']}, which refreshes its lock"

@@ -9,6 +9,7 @@ import pyarrow as pa
 from hnscc.base.encode import npz_bytes, parquet_bytes
 from hnscc.base.errors import InputError
 from hnscc.base.files import hash_of, read_sealed, sha256, write_bytes, write_sealed
+from hnscc.cohort.same_data import check_same_data
 from hnscc.cohort.slices import Bounds, Pixels, Slices, read_pixels
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
@@ -126,7 +127,7 @@ def write_fold(
     """
     existing = _read_split(folder)
     if existing and not replace:
-        _check_same(existing, data)
+        check_same_data(folder, store, plan, data.digest, data.bounds)
     contents = {
         folder.slices: parquet_bytes(_slices_table(plan, data)),
         folder.scans: parquet_bytes(_scans_table(store, plan)),
@@ -155,17 +156,6 @@ def _read_split(folder: FoldFolder) -> dict | None:
         return read_sealed(folder.split)
     except (FileNotFoundError, ValueError):
         return None
-
-
-def _check_same(existing: dict, data: FoldData) -> None:
-    if existing.get("digest") != data.digest:
-        raise InputError(
-            "The run folder was made with other data or another split.",
-            where=f"folds/f{data.fold}",
-            expected=f"data digest {str(existing.get('digest'))[:12]}",
-            found=data.digest[:12],
-            do="use another run folder (--out or name), or restore its store, seed, sampling and split",
-        )
 
 
 def _slices_table(plan: FoldPlan, data: FoldData) -> pa.Table:

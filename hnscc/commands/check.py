@@ -20,7 +20,7 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Search, Study, UntilPrecise
 from hnscc.training.earlier import check_identities, choose
 from hnscc.training.model import check_model, resolve_device
-from hnscc.training.prepare import plan_folds, run_folder
+from hnscc.training.prepare import check_same_store, plan_folds, run_folder
 from hnscc.training.records import TrialState, trial_state
 
 States = Mapping[Trial, TrialState]
@@ -127,6 +127,7 @@ def check_study(
     store, plans = plan_folds(study)
     folder = run_folder(study, out)
     chosen = choose(study, folder, resolve_device)
+    check_same_store(study, folder, store, plans)
     check_identities(study, folder, chosen, None, accept_versions=accept_versions)
     states = {trial: trial_state(folder.trial(trial.trial_id)) for trial in plan_trials(study)}
     variants = {name: _variant(study, name, store, *chosen[name]) for name in study.variants}

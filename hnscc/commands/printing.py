@@ -61,7 +61,7 @@ def print_check(found: Checked, console: Console, study_file: Path) -> None:
     _print_facts(console, [{"variant": name, **facts} for name, facts in found["variants"].items()])
     _print_facts(console, found["splits"])
     for line in found["leakage_checks"]:
-        print_line(console, f"leakage: {line}")
+        print_line(console, f"ok: {line}" if line.startswith("no ") else line)
     for line in found["warnings"]:
         print_line(console, f"warning: {line}", style="yellow")
     if not search:

@@ -62,8 +62,13 @@ def needed(scores: Sequence[float], within: float) -> Needed:
         return unknown(n, f"it finds hardly any lesion (median test Dice {middle:.3f})")
     sd = float(np.std(scores, ddof=1))
     ends = [sd * math.sqrt((n - 1) / scipy.stats.chi2.ppf(q, n - 1)) for q in (1 - LEVEL / 2, LEVEL / 2)]
-    counts = [_count(each, within) for each in (sd, *ends)]
-    return Needed(n, sd, *counts)
+    repeats, low, high = (_count(each, within) for each in (sd, *ends))
+    return Needed(n, sd, repeats, low, high)
+
+
+def unknown(pilot: int, reason: str) -> Needed:
+    """What a pilot of so many repeats says that cannot tell, and why."""
+    return Needed(pilot, None, None, None, None, reason)
 
 
 def unknown(pilot: int, reason: str) -> Needed:

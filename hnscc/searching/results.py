@@ -4,7 +4,7 @@ import io
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from statistics import fmean
 from typing import Any
 
@@ -47,17 +47,20 @@ def read_search(folder: RunFolder) -> SearchRecord | None:
     Raises InputError where it is damaged: another draw would be another search.
     """
     try:
-        return SearchRecord(**read_sealed(folder.search))
+        facts = read_sealed(folder.search)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError):
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict) or facts.keys() != {each.name for each in fields(SearchRecord)}:
         raise InputError(
             "What the search has proposed cannot be read.",
             where=f"search.json in {folder.root}",
             expected="the file as this program wrote it",
             found="something else",
             do="restore it from a copy, or search into another folder (--out)",
-        ) from None
+        )
+    return SearchRecord(**facts)
 
 
 def write_search(folder: RunFolder, record: SearchRecord) -> None:

@@ -11,7 +11,7 @@ from hnscc.base.locations import Location, locate
 from hnscc.study.presets import AS_WRITTEN, CORRECTED, SEARCHED, merge
 from hnscc.study.reference import names_in, nearest
 from hnscc.study.schema import Range, Study, Variant
-from hnscc.study.yaml_text import KeyPath, at_line, read_yaml, write_yaml
+from hnscc.study.yaml_text import MOST_LEVELS, KeyPath, at_line, read_yaml, write_yaml
 
 
 def load_study(path: str | Location) -> Study:
@@ -71,11 +71,31 @@ def parse_study(raw: Any, where: str = "study", lines: Mapping[KeyPath, int] | N
             found="nothing" if raw is None else type(raw).__name__,
             do="start from studies/demo.yaml",
         )
+    _check_levels(raw, where)
     resolved = _resolve(raw)
     try:
         return Study.model_validate(resolved)
     except ValidationError as error:
         raise _told(error.errors(), resolved, where, lines or {}) from None
+
+
+def _check_levels(raw: Any, where: str) -> None:
+    """Refuse values that are nested deeper than a study file may be: `read_yaml` has seen to that, Python has not."""
+    left = [(raw, 0)]
+    while left:
+        value, level = left.pop()
+        if level > MOST_LEVELS:
+            raise InputError(
+                "The study's settings are nested too deep.",
+                where=where,
+                expected=f"at most {MOST_LEVELS} levels; a study needs 7",
+                found="more, or a value within itself",
+                do="compare it with studies/demo.yaml",
+            )
+        inside = (
+            value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+        )
+        left += [(each, level + 1) for each in inside]
 
 
 def dump_study(study: Study) -> str:

@@ -79,7 +79,7 @@ def check_identities(
     digests: of each fold's data; None to leave the data out of the comparison, where it has not been read.
     accept_versions: go on beside trials of other versions of this project's arithmetic or of the libraries.
     """
-    _check_same_folds(study, folder)
+    check_same_folds(study, folder)
     other: list[tuple[str, str]] = []
     for trial in plan_trials(study):
         record = read_record(folder.trial(trial.trial_id))
@@ -101,7 +101,10 @@ def check_identity(folder: RunFolder, record: Record, settings: Mapping[str, Any
     """
     if identity(settings) == record.identity:
         return None
-    changes = setting_differences(record.settings, settings)
+    changes = [
+        "data: other than it was trained on" if each.startswith("data: ") else each  # two hashes tell nothing
+        for each in setting_differences(record.settings, settings)
+    ]
     versions = version_differences(record.settings, settings)
     if versions and not changes:
         return "; ".join(versions)
@@ -126,8 +129,9 @@ def other_versions(folder: RunFolder, other: Sequence[tuple[str, str]]) -> Input
     )
 
 
-def _check_same_folds(study: Study, folder: RunFolder) -> None:
-    """What the folds follow from, apart from the store: said by name, since their digest tells a reader nothing."""
+def check_same_folds(study: Study, folder: RunFolder) -> None:
+    """Refuse another split than that of the finished trials: what the folds follow from, apart from the store, is said
+    by name (InputError), since their digest tells a reader nothing."""
     if not folder.trained or not folder.study.is_file():
         return
     before, now = load_study(folder.study).model_dump(mode="json"), study.model_dump(mode="json")

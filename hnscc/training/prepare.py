@@ -7,6 +7,7 @@ from hnscc.base.errors import InputError
 from hnscc.base.files import write_text
 from hnscc.base.locations import Location, locate
 from hnscc.cohort.fold import FoldData, read_folds, write_fold
+from hnscc.cohort.same_data import check_same_data
 from hnscc.cohort.splits import FoldPlan, plan_fold
 from hnscc.cohort.store import Store, open_store
 from hnscc.study.identity import (
@@ -17,7 +18,7 @@ from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.ranges import networks
 from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study, Training, Variant
-from hnscc.training.earlier import check_identities, choose, keep_precision
+from hnscc.training.earlier import check_identities, check_same_folds, choose, keep_precision
 from hnscc.training.model import check_model, resolve_device
 from hnscc.training.provenance import add_invocation
 from hnscc.training.records import trial_state
@@ -84,6 +85,26 @@ def _test_closed(plan: FoldPlan) -> FoldPlan:
     return replace(plan, slices={**plan.slices, "test": ()})
 
 
+def check_same_store(
+    study: Study,
+    folder: RunFolder,
+    store: Store,
+    plans: Iterable[FoldPlan],
+    folds: Mapping[int, FoldData] | None = None,
+) -> None:
+    """Refuse, with what differs, a split or a store other than those of the run folder's finished trials (InputError).
+
+    folds: their data; without it, images are not compared.
+    """
+    if not folder.trained:
+        return
+    check_same_folds(study, folder)
+    for plan in plans:
+        data = folds[plan.fold] if folds else None
+        of_data = (data.digest, data.bounds) if data else ()
+        check_same_data(folder.fold(plan.fold), store, plan, *of_data)
+
+
 def prepare_run(
     study: Study,
     out: str | Location | None = None,
@@ -102,6 +123,7 @@ def prepare_run(
     folds = read_folds(store, study, plans, progress)
     folder = run_folder(study, out)
     chosen = choose(study, folder, resolve)
+    check_same_store(study, folder, store, plans, folds)
     digests = {fold: data.digest for fold, data in folds.items()}
     check_identities(study, folder, chosen, digests, accept_versions=accept_versions)
     for plan in plans:

@@ -94,11 +94,12 @@ def _encoded(invocations: list[Invocation]) -> bytes:
 
 def _parsed(folder: RunFolder, content: bytes) -> list[Invocation]:
     try:
-        invocations = json.loads(content)["invocations"]
-        if isinstance(invocations, list) and all(map(_is_invocation, invocations)):
-            return invocations
-    except (ValueError, KeyError, TypeError):
-        pass
+        parsed = json.loads(content)
+    except (ValueError, RecursionError):  # as json says it
+        parsed = None
+    invocations = parsed.get("invocations") if isinstance(parsed, dict) else None
+    if isinstance(invocations, list) and all(map(_is_invocation, invocations)):
+        return invocations
     raise InputError(
         "The run folder's provenance is damaged.",
         where="provenance.json of the run folder",

@@ -67,3 +67,38 @@ def test_what_is_no_number_is_null_in_json(printed):
 def test_a_query_without_rows_has_its_header(printed):
     assert printed("SELECT variant, dice FROM pooled WHERE false", "csv") == "variant,dice\n"
     assert json.loads(printed("SELECT variant FROM pooled WHERE false", "json")) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("split = test", "'test' instead of test"),
+        ('split = "test"', "'test' instead of \"test\""),
+        ("split <> train AND dice > 0", "'train' instead of train"),
+        ("split IN ('train', test)", "'test' instead of test"),
+        ("variant LIKE pet_mri", "'pet_mri' instead of pet_mri"),
+    ],
+)
+def test_text_without_single_quotes_is_told_as_that(run, wrong, right):
+    """DuckDB takes it for a column and guesses which. What the message says instead is an answer."""
+    sql = f"SELECT variant, dice FROM pooled WHERE {wrong}"
+    with pytest.raises(InputError, match="cannot be answered") as caught:
+        query(run, sql)
+    assert "single quotes" in caught.value.do and right in caught.value.do
+    quoted, _, bare = right.partition(" instead of ")
+    assert query(run, quoted.join(sql.rsplit(bare, 1))).num_rows > 0
+
+
+def test_a_text_with_dashes_is_quoted_whole(run):
+    with pytest.raises(InputError) as caught:
+        query(run, "SELECT * FROM trials WHERE trial_id = pet-f0-r00")
+    assert "'pet-f0-r00' instead of pet-f0-r00" in caught.value.do
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT variant, dise FROM pooled", "SELECT dice FROM pooled WHERE splt = 'test'"]
+)
+def test_a_misspelt_column_is_still_told_as_a_column(run, sql):
+    with pytest.raises(InputError) as caught:
+        query(run, sql)
+    assert "DESCRIBE pooled" in caught.value.do and "quotes" not in caught.value.do

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -8,6 +9,7 @@ from stores import make_store, study_of
 from hnscc.base.errors import InputError
 from hnscc.base.files import sha256
 from hnscc.cohort.fold import read_folds, write_fold
+from hnscc.cohort.same_data import check_same_data
 from hnscc.cohort.splits import plan_fold
 from hnscc.cohort.store import open_store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
@@ -135,6 +137,46 @@ def test_a_fold_is_written_once_and_another_is_refused(small, tmp_path):
         write_fold(folder, store, other_plan, other)
     write_fold(folder, store, other_plan, other, replace=True)
     assert json.loads(folder.split.read_text())["digest"] == other.digest
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        (
+            {"patients": 10},
+            "8 -> 10 patients (with p08 p09); 8 -> 10 scans (with p08_a p09_a); 32 -> 40 slices",
+        ),
+        ({"slices": 6}, "32 -> 48 slices"),
+        ({"size": 48}, "32 x 32 -> 48 x 48 pixels"),
+        ({"seed": 1}, "mri of the training slices "),
+    ],
+)
+def test_a_store_that_changed_is_told_by_what_differs(small, tmp_path, changed, found):
+    """Two hashes were all that was said. By the index alone, as `check` sees it, all but other values are told."""
+    store, study, plan, data = small
+    folder = RunFolder(tmp_path).fold(0)
+    write_fold(folder, store, plan, data)
+    now = make_store(tmp_path / "now", **({"patients": 8, "slices": 4, "size": 32} | changed))
+    other = plan_fold(now, study, 0)
+    with pytest.raises(InputError, match="other data or another split") as caught:
+        write_fold(folder, now, other, read_folds(now, study, [other])[0])
+    assert found in caught.value.found and data.digest[:12] not in str(caught.value)
+    if "seed" in changed:
+        check_same_data(folder, now, other)
+        return
+    with pytest.raises(InputError, match="other data or another split") as caught:
+        check_same_data(folder, now, other)
+    assert found in caught.value.found
+
+
+def test_a_modality_that_a_store_lost_is_named(small, tmp_path):
+    store, _, plan, data = small
+    folder = RunFolder(tmp_path).fold(0)
+    write_fold(folder, store, plan, data)
+    with pytest.raises(InputError) as caught:
+        check_same_data(folder, replace(store, modalities=("pet",)), plan)
+    assert caught.value.found == "modalities mri, pet -> pet"
+    check_same_data(folder, store, plan)
 
 
 def test_digest_follows_the_content_and_not_the_place(small, tmp_path):

@@ -6,10 +6,18 @@ from pathlib import Path
 import pytest
 from commands import advice, refused
 from run_folders import random_run, small_study
+from safetensors.torch import save_file
 from stores import make_store, study_of
 
 from hnscc.aggregation.build import write_tables
+from hnscc.base.errors import InputError
+from hnscc.study.loading import dump_study
+from hnscc.study.plan import Trial
+from hnscc.study.schema import Network
+from hnscc.train import main as train
+from hnscc.training.model import build_model
 from hnscc.training.prepare import prepare_run
+from hnscc.training.trial import train_trial
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +77,64 @@ def test_other_folders_in_place_of_a_study_are_named(hnscc, store, made):
     error = refused(hnscc("check", "."))
     assert "a folder with small.yaml" in error and "such as small.yaml" in advice(error)
     assert advice(refused(hnscc("check", "small"))) == "name the file small.yaml"
+
+
+def test_a_store_that_changed_under_a_run_folder_is_told_by_check_and_run(
+    hnscc, store, tmp_path, monkeypatch
+):
+    """Patients, not two hashes. In another run folder, or with the store restored, the study is taken again."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(store.location, "cohort.zarr")
+    Path("s.yaml").write_text(dump_study(study_of("cohort.zarr")))
+    assert train(["s.yaml", "pet-f0-r00", "--out", "run"]) == 0
+    shutil.move("cohort.zarr", "before.zarr")
+    make_store(Path(), patients=10)
+    hnscc("--version")  # what training printed is not of interest
+    for command in ("check", "run"):
+        error = refused(hnscc(command, "s.yaml", "--out", "run"))
+        assert "8 -> 10 patients (with p08 p09); 8 -> 10 scans" in error
+        assert "another run folder (--out" in advice(error) and "restore the store" in advice(error)
+    assert hnscc("check", "s.yaml", "--out", "another")[0] == 0
+    shutil.rmtree("cohort.zarr")
+    shutil.move("before.zarr", "cohort.zarr")
+    assert hnscc("check", "s.yaml", "--out", "run")[0] == 0
+
+
+def test_what_check_has_proven_of_the_splits_reads_as_good_news(hnscc, store, tmp_path):
+    """`leakage: no patient stands in training and test` read like an alarm."""
+    study = tmp_path / "s.yaml"
+    study.write_text(dump_study(study_of(store.location)))
+    code, out, _ = hnscc("check", study)
+    assert code == 0 and "ok: no patient stands in training and test" in out.splitlines()
+    assert "leakage" not in out and "normalisation bounds come from: training slices" in out.splitlines()
+
+
+@pytest.mark.parametrize("text", ["[" * 3000 + "]" * 3000, "\n".join(" " * n + "a:" for n in range(3000))])
+@pytest.mark.parametrize("command", ["check", "run", "search"])
+def test_thousands_of_nested_levels_are_one_message(hnscc, tmp_path, text, command):
+    study = tmp_path / "s.yaml"
+    study.write_text(text)
+    assert "it is nested far too deep" in refused(hnscc(command, study))
+
+
+def test_vanished_encoder_weights_are_one_message_whoever_meets_them(hnscc, store, tmp_path, monkeypatch):
+    """check, run, a single training, and a worker on a machine without the file: no trial is recorded as failed. With
+    the file put back, as the message says, the trial is trained."""
+    monkeypatch.chdir(tmp_path)
+    network = {"architecture": "unet", "encoder": "resnet18", "encoder_weights": "w.safetensors"}
+    study = study_of(store.location, training={"network": network}, variants={"pet": {"modalities": ["pet"]}})
+    Path("s.yaml").write_text(dump_study(study))
+    donor = build_model(Network(architecture="unet", encoder="resnet18"), 1, seed=0)
+    save_file(donor.encoder.state_dict(), "w.safetensors")
+    prepared = prepare_run(study, "run")
+    shutil.move("w.safetensors", "away")
+    for command in ("check", "run"):
+        assert "no such weights file" in refused(hnscc(command, "s.yaml", "--out", "run"))
+    assert train(["s.yaml", "pet-f0-r00", "--out", "run"]) == 2
+    folder = prepared.folder.trial("pet-f0-r00")
+    rows = train_trial(study, Trial("pet", 0, 0), prepared.folds[0], folder, device="cpu", precision="fp32")
+    with pytest.raises(InputError, match="weights cannot be read") as caught:
+        next(rows)
+    assert "put the file back" in caught.value.do and not folder.record.exists()
+    shutil.move("away", "w.safetensors")
+    assert train(["s.yaml", "pet-f0-r00", "--out", "run"]) == 0

@@ -129,6 +129,36 @@ def test_an_unknown_architecture_is_one_message_that_names_the_known_ones_neares
     study(training={"network": followed})
 
 
+def nested(levels: int, wrap) -> object:
+    value = 1
+    for _ in range(levels):
+        value = wrap(value)
+    return value
+
+
+@pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"a": value}, lambda value: (value,)])
+@pytest.mark.parametrize("key", ["variants", "training", "name", "search"])
+def test_settings_that_are_nested_too_deep_are_one_message(key, wrap):
+    for levels in (30, 5000):
+        assert "nested too deep" in refused(**{key: nested(levels, wrap)})
+    within = {}
+    within["a"] = within
+    assert "nested too deep" in refused(**{key: within})
+
+
+def test_a_merge_key_is_taken_in_a_whole_study(tmp_path):
+    """`<<: *anchor`: what is merged stands, and what is given beside it counts before it."""
+    file = tmp_path / "merged.yaml"
+    file.write_text(
+        "name: x\nstore: x.zarr\nvariants:\n"
+        "  pet: &pet\n    modalities: [pet]\n    training: {epochs: 7}\n"
+        "  mri:\n    <<: *pet\n    modalities: [mri]\n"
+    )
+    made = load_study(file).variants
+    assert made["mri"].modalities == ("mri",) and made["mri"].training.epochs == 7
+    assert made["pet"].modalities == ("pet",)
+
+
 def test_a_misspelt_key_is_counted_once_and_the_right_one_is_offered():
     message = refused(
         training={"epoch": 3}, variants={"a": {"modalities": ["pet"]}, "b": {"modalities": ["mri"]}}

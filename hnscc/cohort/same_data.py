@@ -1,0 +1,137 @@
+"""Whether a store still holds what a run folder's fold was made of, and in what it differs: told in words."""
+
+import io
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hnscc.base.errors import InputError
+from hnscc.base.files import read_sealed
+from hnscc.cohort.slices import Bounds
+from hnscc.cohort.splits import FoldPlan
+from hnscc.cohort.store import Store
+from hnscc.study.plan import SPLITS
+from hnscc.study.run_folder import FoldFolder
+
+MOST_NAMES = 5  # of patients or scans that one message names
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What a fold is made of. slices: of all its scans; used: split, scan and z of each used slice, in order."""
+
+    patients: frozenset[str]
+    scans: frozenset[str]
+    slices: int
+    used: tuple[tuple[str, str, int], ...]
+    modalities: tuple[str, ...]
+    size: int
+
+
+def check_same_data(
+    folder: FoldFolder,
+    store: Store,
+    plan: FoldPlan,
+    digest: str | None = None,
+    bounds: Mapping[str, Bounds] | None = None,
+) -> None:
+    """Refuse, with what differs, a store and plan other than those that the fold was made of (InputError).
+
+    digest, bounds: of the fold's data (`FoldData`), where its images have been read; without them the used slices,
+    modalities and the size alone are compared. A fold that is not there, or is damaged, is not compared.
+    """
+    try:
+        split = read_sealed(folder.split)
+    except (FileNotFoundError, ValueError):
+        return
+    before, now = _written(folder, split), _planned(store, plan)
+    by_index = before is None or _content(before) == _content(now)
+    same = by_index if digest is None else split.get("digest") == digest
+    if same:
+        return
+    found = list(_differences(before, now)) if before else []
+    if not found and bounds is not None:
+        found = list(_values(split.get("bounds", {}), bounds))
+    raise InputError(
+        "The run folder was made with other data or another split.",
+        where=f"folds/f{plan.fold}, store {store.location}",
+        expected="the data that its trials were trained on",
+        found="; ".join(found) or "other images or masks in the same slices, or another order of modalities",
+        do="restore the store, seed, sampling and split, or use another run folder (--out, or another name)",
+    )
+
+
+def _content(data: _Data) -> tuple[Any, ...]:
+    return data.used, data.modalities, data.size
+
+
+def _planned(store: Store, plan: FoldPlan) -> _Data:
+    return _Data(
+        frozenset(patient for split in SPLITS for patient in plan.patients[split]),
+        frozenset(scan.scan_id for scan in store.scans),
+        sum(scan.slices for scan in store.scans),
+        tuple((split, each.scan_id, each.z) for split in SPLITS for each in plan.slices[split]),
+        tuple(sorted(store.modalities)),
+        store.size,
+    )
+
+
+def _written(folder: FoldFolder, split: Mapping[str, Any]) -> _Data | None:
+    """What the fold's files say; None where one of them is lost or damaged."""
+    try:
+        scans, used = (
+            pq.read_table(pa.BufferReader(path.read_bytes())).to_pylist()
+            for path in (folder.scans, folder.slices)
+        )
+        masks = np.load(io.BytesIO(folder.truth.read_bytes()), allow_pickle=False)["masks"]
+    except (OSError, pa.ArrowException, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    return _Data(
+        frozenset(patient for names in split["patients"].values() for patient in names),
+        frozenset(row["scan_id"] for row in scans),
+        sum({row["scan_id"]: row["slices"] for row in scans}.values()),
+        tuple((row["split"], row["scan_id"], row["z"]) for row in used),
+        tuple(sorted(split["bounds"])),  # whose order JSON does not keep
+        int(masks.shape[-1]),
+    )
+
+
+def _differences(before: _Data, now: _Data) -> Iterator[str]:
+    yield from _names("patients", before.patients, now.patients)
+    yield from _names("scans", before.scans, now.scans)
+    if before.slices != now.slices:
+        yield f"{before.slices} -> {now.slices} slices"
+    if before.modalities != now.modalities:
+        yield f"modalities {', '.join(before.modalities)} -> {', '.join(now.modalities)}"
+    if before.size != now.size:
+        yield f"{before.size} x {before.size} -> {now.size} x {now.size} pixels"
+    if len(before.used) != len(now.used):
+        yield f"{len(before.used)} -> {len(now.used)} used slices"
+    elif before.used != now.used:
+        yield "other slices are used"
+
+
+def _names(what: str, before: frozenset[str], now: frozenset[str]) -> Iterator[str]:
+    """How many there were and are, and the first of those that went and came."""
+    if before == now:
+        return
+    gone, new = sorted(before - now), sorted(now - before)
+    named = [f"{word} {_some(names)}" for word, names in (("without", gone), ("with", new)) if names]
+    yield f"{len(before)} -> {len(now)} {what} ({', '.join(named)})"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMES
+    return " ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _values(before: Mapping[str, Any], now: Mapping[str, Bounds]) -> Iterator[str]:
+    for modality, (low, high) in now.items():
+        old = before.get(modality)
+        if old and (old[0], old[1]) != (low, high):
+            yield f"{modality} of the training slices {old[0]:g} to {old[1]:g} -> {low:g} to {high:g}"
