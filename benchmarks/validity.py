@@ -267,9 +267,9 @@ def page(lines: list[str], cells: list[list[float]], studies: int) -> str:
 
 WHAT_FAILS = (
     "What falls short: with 2 or 3 repeats the interval of a variant is wider than it need be, and so is that of a "
-    "difference (degrees of freedom are capped, or a variance that came out small by chance would pass "
-    "for a well known one), so the test misses more than the forecast says. One split, one hospital: neither the choice of training "
-    "patients nor another scanner is in any of these figures."
+    "difference: degrees of freedom are capped, or a variance that came out small by chance would pass for a well "
+    "known one. The test then misses more than the forecast says. One split, one hospital: neither the choice of "
+    "training patients nor another scanner is in any of these figures."
 )
 
 

@@ -71,11 +71,6 @@ def unknown(pilot: int, reason: str) -> Needed:
     return Needed(pilot, None, None, None, None, reason)
 
 
-def unknown(pilot: int, reason: str) -> Needed:
-    """What a pilot of so many repeats says that cannot tell, and why."""
-    return Needed(pilot, None, None, None, None, reason)
-
-
 def _count(sd: float, within: float) -> int:
     z = float(scipy.stats.norm.ppf(1 - LEVEL / 2))
     return max(FEWEST_FOR_MEDIAN, math.ceil((z * MEDIAN_FACTOR * sd / within) ** 2))
