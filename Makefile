@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 HNSCC := $(BIN)/hnscc
 
-.PHONY: setup setup-cluster demo test docs test-cluster chaos bench clean
+.PHONY: setup setup-cluster demo test docs test-cluster chaos bench validity clean
 
 setup: .venv/current
 
@@ -61,6 +61,10 @@ bench: setup data/demo.zarr
 	rm -rf runs/bench
 	$(BIN)/python benchmarks/measure.py $(HNSCC) run studies/demo.yaml --out runs/bench
 	$(BIN)/python benchmarks/all.py
+
+# Simulated studies: do the intervals cover, do the tests keep their level? About ten minutes on one core.
+validity: setup
+	$(BIN)/python benchmarks/validity.py --page docs/explanation/validity.md
 
 clean:
 	rm -rf .venv data/demo data/demo.zarr runs/demo runs/bench

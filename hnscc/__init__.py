@@ -1,4 +1,5 @@
-"""Repeat-run studies of medical image segmentation: what the `hnscc` command does, as Python functions.
+"""Repeat-run studies of medical image segmentation: what the `hnscc` command does, as Python functions, and the
+statistics of patients by repeats.
 
     import hnscc
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
         aggregate,
         check,
         phantom,
+        plan,
         prepare,
         prune,
         query,
@@ -27,11 +29,16 @@ if TYPE_CHECKING:
         tables,
         verify,
     )
+    from hnscc.scores.crossed import mean_difference, pooled_difference, pooled_interval
 
 __all__ = [
     "aggregate",
     "check",
+    "mean_difference",
     "phantom",
+    "plan",
+    "pooled_difference",
+    "pooled_interval",
     "prepare",
     "prune",
     "query",
@@ -42,6 +49,9 @@ __all__ = [
     "tables",
     "verify",
 ]
+
+# Usable without a run folder: arrays in, an estimate with its interval out.
+STATISTICS = ("mean_difference", "pooled_difference", "pooled_interval")
 
 __version__ = "0.1.0"
 
@@ -55,7 +65,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    globals()[name] = getattr(import_module("hnscc.commands.api"), name)
+    home = "hnscc.scores.crossed" if name in STATISTICS else "hnscc.commands.api"
+    globals()[name] = getattr(import_module(home), name)
     return globals()[name]
 
 

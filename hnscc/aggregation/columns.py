@@ -107,8 +107,9 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     ),
     "method": (
         TEXT,
-        "wilcoxon: signed-rank test of the median models at their chosen thresholds. bootstrap: all repeats at 0.5, "
-        "patients and repeats resampled together",
+        "two_way_t: t test of the means over repeats, all repeats at 0.5, over patients and repeats together: the one "
+        "to conclude from. wilcoxon: signed-rank test of the two median models at their chosen thresholds, which says "
+        "nothing of other trainings. bootstrap: all repeats at 0.5, patients and repeats resampled together",
     ),
     "n_nonzero": (WHOLE, "number of pairs that differ (wilcoxon)"),
     "statistic": (REAL, "the smaller sum of signed ranks (wilcoxon)"),
@@ -124,10 +125,22 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     ),
     "difference": (
         REAL,
-        "variant_a less variant_b: mean over pairs (wilcoxon), or of the medians over repeats (bootstrap)",
+        "variant_a less variant_b: of the means over repeats (two_way_t), mean over pairs (wilcoxon), or of the "
+        "medians over repeats (bootstrap)",
     ),
-    "low": (REAL, "lower end of the 95 % interval of difference (bootstrap)"),
-    "high": (REAL, "upper end of the 95 % interval of difference (bootstrap)"),
+    "low": (REAL, "lower end of the 95 % interval of difference (two_way_t, bootstrap)"),
+    "high": (REAL, "upper end of the 95 % interval of difference (two_way_t, bootstrap)"),
+    "repeats_a": (WHOLE, "number of repeats of variant_a (two_way_t)"),
+    "repeats_b": (WHOLE, "number of repeats of variant_b (two_way_t)"),
+    "effective_patients": (
+        REAL,
+        "number of patients of equal weight that would carry as much: pooled scores weigh patients by their pixels; "
+        "below 3, an interval rests on few lesions",
+    ),
+    "smallest_seen": (
+        REAL,
+        "the smallest true difference that a study of this size finds in 80 of 100 cases (two_way_t)",
+    ),
     "convention": (
         TEXT,
         "what a misplaced slice counts as, whose truth and prediction both reach cutoff_px and share no pixel: tp "
@@ -186,8 +199,8 @@ METRIC_COLUMNS: dict[str, str] = {
     "{}": "{label}: of the slice in `slices`, mean over slice_set in `protocol`, else pooled over the split; {empty}",
     "{}_sd": "sample standard deviation (n - 1) of the slices' {label}",
     "{}_mean": "mean {label} of the slices",
-    "{}_low": "lower end of the 95 % bootstrap interval over patients of {name}, the model being fixed",
-    "{}_high": "upper end of the 95 % bootstrap interval over patients of {name}, the model being fixed",
+    "{}_low": "lower end of the 95 % interval over patients of {name}, the model being fixed",
+    "{}_high": "upper end of the 95 % interval over patients of {name}, the model being fixed",
     "{}_at_half": "pooled {label} of the median model at 0.5",
     "train_{}": "pooled {label} of the training slices at 0.5",
     "val_{}": "pooled {label} of the validation slices at 0.5",
@@ -197,6 +210,8 @@ METRIC_COLUMNS: dict[str, str] = {
     "{}_repeats_q25": "lower quartile over these repeats of the pooled {label} at 0.5",
     "{}_repeats_q75": "upper quartile over these repeats of the pooled {label} at 0.5",
     "{}_repeats_mean": "mean over these repeats of the pooled {label} at 0.5",
+    "{}_repeats_low": "lower end of the 95 % interval of {name}_repeats_mean over patients and repeats",
+    "{}_repeats_high": "upper end of the 95 % interval of {name}_repeats_mean over patients and repeats",
     "{}_repeats_sd": "sample standard deviation (n - 1) over these repeats of the pooled {label} at 0.5",
     "{}_repeats_min": "lowest value over these repeats of the pooled {label} at 0.5",
     "{}_repeats_max": "highest value over these repeats of the pooled {label} at 0.5",

@@ -13,9 +13,11 @@ from hnscc.aggregation.summary import in_set
 from hnscc.base.seeds import generator
 from hnscc.scores.arrays import Bools
 from hnscc.scores.counts import SLICE_SETS, Counts
+from hnscc.scores.crossed import Estimate, fraction_difference
 from hnscc.scores.differences import median_differences
 from hnscc.scores.metrics import METRICS, Level, metrics_at
 from hnscc.scores.paired_tests import Comparison, holm, signed_rank
+from hnscc.scores.planner import smallest_seen_by
 from hnscc.study.schema import Study
 
 Row = dict[str, Any]
@@ -99,15 +101,50 @@ def _bootstrap(study: Study, a: Side, b: Side, slice_set: str) -> Found:
     return {each.name: comparison for each, comparison in zip(metrics, found, strict=True)}
 
 
+def _two_way_t(study: Study, a: Side, b: Side, slice_set: str) -> Found:
+    """All repeats at 0.5, as the bootstrap, by the t test over patients and repeats; the means over repeats."""
+    if slice_set == "true_positive":
+        return _none("pooled", "the true positive slices differ from repeat to repeat")
+    for each in (a, b):
+        if not len(each.repeats.counts):
+            return _none("pooled", f"{each.variant}: no repeat is completed")
+    sides = [each.repeats[_same_for_all(each.repeats.counts, slice_set)].by_patient() for each in (a, b)]
+    counts_a, counts_b = ((each.overlap, each.pred, each.truth) for each in sides)
+    found: Found = {}
+    for metric in metrics_at("pooled"):
+        if metric.fraction is None:
+            found[metric.name] = Comparison(n=0, reason=f"{metric.label} does not pool as a ratio of sums")
+        else:
+            estimate = fraction_difference(counts_a, counts_b, metric.fraction)
+            found[metric.name] = _as_comparison(estimate, sides[0].truth.shape[-1])
+    return found
+
+
+def _as_comparison(found: Estimate, patients: int) -> Comparison:
+    return Comparison(
+        n=patients,
+        p=found.p,
+        difference=found.value,
+        low=found.low,
+        high=found.high,
+        repeats_a=found.repeats[0],
+        repeats_b=found.repeats[1],
+        effective_patients=found.effective_patients,
+        smallest_seen=smallest_seen_by(found),
+        reason=found.reason,
+    )
+
+
 def _same_for_all(repeats: Counts, slice_set: str) -> Bools:
     """Which slices stand in a set that truth alone decides, lesion or all: bool (N,) of counts (R, N)."""
     truth = repeats.truth[0]
     return truth > 0 if slice_set == "lesion" else np.ones(len(truth), bool)
 
 
-# (unit, method) -> what gives a comparison by each metric that has a value of the unit; the bootstrap pools patients.
+# (unit, method) -> what gives a comparison by each metric that has a value of the unit; the last two pool patients.
 TESTS: dict[tuple[str, str], Callable[[Study, Side, Side, str], Found]] = {
     ("slice", "wilcoxon"): partial(_wilcoxon, "slice"),
     ("patient", "wilcoxon"): partial(_wilcoxon, "patient"),
+    ("patient", "two_way_t"): _two_way_t,
     ("patient", "bootstrap"): _bootstrap,
 }

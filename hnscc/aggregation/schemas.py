@@ -67,6 +67,7 @@ TABLES: dict[str, Table] = {
             "variant split threshold",
             PerMetric("pooled", "{}"),
             PerMetric("pooled", "{}_low {}_high"),
+            "effective_patients",
             PerMetric("pooled", "{}_at_half"),
             "repeats failed missing",
             PerMetric("pooled", _REPEATS),
@@ -85,7 +86,7 @@ TABLES: dict[str, Table] = {
         "pair of variants, metric, set of slices, unit and method, on the test slices",
         (
             "variant_a variant_b metric slice_set unit method n n_nonzero statistic p smallest_p p_holm",
-            "difference low high reason",
+            "difference low high repeats_a repeats_b effective_patients smallest_seen reason",
         ),
     ),
     "classification": Table(

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from hnscc.aggregation.results import Cases, Median, Results, cases_of, lacking, repeat_cases
-from hnscc.base.seeds import generator
 from hnscc.scores.arrays import Bools
 from hnscc.scores.counts import (
     CONVENTIONS,
@@ -17,12 +16,11 @@ from hnscc.scores.counts import (
     classify,
     outcomes,
 )
+from hnscc.scores.crossed import Estimate, fraction_interval
 from hnscc.scores.describe import Line, fit_line, spread
-from hnscc.scores.intervals import Interval, pooled_intervals
-from hnscc.scores.metrics import DICE, metrics_at
+from hnscc.scores.metrics import DICE, Metric, metrics_at
 from hnscc.scores.thresholds import READINGS, Reading
 from hnscc.study.plan import SPLITS
-from hnscc.study.schema import Study
 
 Row = dict[str, Any]
 Medians = tuple[Median | None, ...]
@@ -61,7 +59,7 @@ def _pooled_row(results: Results, variant: str, split: str) -> Row:
         cases = None
     row |= _pooled(None if cases is None else cases.counts)
     row |= {"n_empty": None if cases is None else int(cases.counts.empty.sum())}
-    row |= _intervals(results.study, variant, split, cases, reasons)
+    row |= _intervals(cases, reasons)
     return row | {"reason": _join(reasons)}
 
 
@@ -74,19 +72,25 @@ def _pooled(counts: Counts | None, column: str = "{}") -> Row:
     }
 
 
-def _intervals(study: Study, variant: str, split: str, cases: Cases | None, reasons: list[str | None]) -> Row:
-    """The interval of each pooled score over patients, all of the same resamples."""
-    metrics = metrics_at("pooled")
-    found = [Interval(None, None)] * len(metrics)
-    if cases is not None:
-        draw = generator(study.seed, "pooled", variant, split)
-        scores = [metric.function for metric in metrics]
-        found = pooled_intervals(cases.by_patient(), scores, draw, study.evaluation.bootstraps)
-    row: Row = {}
-    for metric, interval in zip(metrics, found, strict=True):
-        row |= {f"{metric.name}_low": interval.low, f"{metric.name}_high": interval.high}
-        reasons.append(interval.reason)
+def _intervals(cases: Cases | None, reasons: list[str | None]) -> Row:
+    """The interval of each pooled score over patients, the model being fixed."""
+    counts = None if cases is None else cases.by_patient()
+    row: Row = {"effective_patients": None}
+    for metric in metrics_at("pooled"):
+        found = _interval(metric, counts)
+        row |= {f"{metric.name}_low": found.low, f"{metric.name}_high": found.high}
+        row["effective_patients"] = row["effective_patients"] or found.effective_patients
+        reasons.append(found.reason)
     return row
+
+
+def _interval(metric: Metric, counts: Counts | None) -> Estimate:
+    """Of one model's counts (P,), or of a variant's repeats (R, P)."""
+    if counts is None or not len(counts):
+        return Estimate(None)
+    if metric.fraction is None:
+        return Estimate(None, reason=f"{metric.label} does not pool as a ratio of sums: no interval")
+    return fraction_interval((counts.overlap, counts.pred, counts.truth), metric.fraction)
 
 
 def _at_half(medians: Medians, split: str) -> Row:
@@ -107,11 +111,15 @@ def _at_half(medians: Medians, split: str) -> Row:
 def _repeats(results: Results, variant: str, split: str, reasons: list[str | None]) -> Row:
     """The distribution over repeats at 0.5; a repeat counts once it is completed in every fold."""
     status = [each.status for each in results.of(variant)]
-    pooled = repeat_cases(results, variant, split).counts.pooled()
+    cases = repeat_cases(results, variant, split)
+    pooled, by_patient = cases.counts.pooled(), cases.by_patient() if len(cases.patient) else None
     row: Row = {"repeats": len(pooled)} | {each: status.count(each) for each in ("failed", "missing")}
     for metric in metrics_at("pooled"):
         found = asdict(spread(metric.of(pooled)))
         row |= {f"{metric.name}_repeats_{key}": value for key, value in found.items() if key != "n"}
+        over_both = _interval(metric, by_patient) if len(pooled) > 1 else Estimate(None)
+        row |= {f"{metric.name}_repeats_low": over_both.low, f"{metric.name}_repeats_high": over_both.high}
+        reasons.append(over_both.reason)
     if len(pooled) < 2:
         reasons.append("no repeat is completed" if not len(pooled) else "one repeat: no sd over repeats")
     return row

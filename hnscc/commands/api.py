@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hnscc.base.locations import Location
     from hnscc.cohort.store import Store
     from hnscc.commands.check import Checked
+    from hnscc.commands.plan import Plan
     from hnscc.commands.prune import Pruned
     from hnscc.commands.status import Status
     from hnscc.commands.tables import Tables
@@ -32,6 +33,7 @@ __all__ = [
     "aggregate",
     "check",
     "phantom",
+    "plan",
     "prepare",
     "prune",
     "query",
@@ -229,6 +231,20 @@ def query(run: str | Path, sql: str) -> pa.Table:
     from hnscc.study.run_folder import open_run
 
     return ask(open_run(run), sql)
+
+
+def plan(run: str | Path, *, see: float = 0.05, power: float = 0.8) -> Plan:
+    """Tell how many patients and repeats a study needs to see a difference, from a finished one as the pilot.
+
+    see: the true difference in pooled Dice that is to be found, 0 to 1; power: with which chance, 0.5 to 0.99. Returns
+    a mapping of numbers (see hnscc.commands.plan.Plan): of every pair of variants the smallest difference that the
+    pilot itself finds, and the patients and repeats needed, each with the range that the pilot's own uncertainty
+    leaves. InputError where there is no difference to plan from.
+    """
+    from hnscc.commands.plan import plan_study
+    from hnscc.study.run_folder import open_run
+
+    return plan_study(open_run(run), see, power)
 
 
 def prune(run: str | Path) -> Pruned:

@@ -10,7 +10,7 @@ from hnscc import __version__
 from hnscc.base.errors import told
 from hnscc.commands.cluster_commands import doctor
 from hnscc.commands.cohort_commands import phantom, prepare, verify
-from hnscc.commands.results_commands import aggregate, prune, query, report, tables
+from hnscc.commands.results_commands import aggregate, plan, prune, query, report, tables
 from hnscc.commands.settings import settings
 from hnscc.commands.study_commands import check, run, search, status
 
@@ -24,7 +24,7 @@ app = typer.Typer(
 for command in (
     *(phantom, prepare, verify),
     *(settings, check, run, search, status),
-    *(aggregate, report, tables, query, prune),
+    *(aggregate, report, tables, query, plan, prune),
     *(doctor,),
 ):
     app.command()(command)

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import hnscc
-from hnscc.commands import api
 
 WIDTH = 100
 HEAD = """# Python
 
 <!-- Generated from the docstrings of hnscc/commands/api.py by `make docs`; do not edit by hand. -->
 
-`import hnscc` offers what the [commands](commands.md) do, as functions; the commands call these, so both do the same.
+`import hnscc` offers what the [commands](commands.md) do, as functions; the commands call these, so both do the
+same. Three more take arrays of patients by repeats, and need no run folder.
 
 ```python
 import hnscc
@@ -31,7 +31,7 @@ an `s3://` URL unless its function says otherwise."""
 
 def python_page() -> str:
     """The page as Markdown: a table of the functions, then the signature and the docstring of each."""
-    functions = [(name, getattr(api, name)) for name in hnscc.__all__]
+    functions = [(name, getattr(hnscc, name)) for name in hnscc.__all__]
     rows = [f"| [`{name}`](#hnscc{name}) | {_summary(function)} |" for name, function in functions]
     table = "\n".join(["| function | what it does |", "|---|---|", *rows])
     return "\n\n".join([HEAD, table, *(_section(*each) for each in functions)]) + "\n"

@@ -61,6 +61,24 @@ def tables(
         print_tables([found.facts(each) for each in found], terminal(), run)
 
 
+def plan(
+    run: Run,
+    see: Annotated[
+        float, typer.Option(min=0.001, max=1, help="Difference in pooled Dice that is to be seen.")
+    ] = 0.05,
+    power: Annotated[float, typer.Option(min=0.5, max=0.99, help="Chance of seeing it.")] = 0.8,
+    as_json: AsJson = False,
+) -> None:
+    """Tell how many patients and repeats the next study needs. A finished study serves as the pilot.
+
+    Example: hnscc plan runs/demo --see 0.05 --power 0.8
+    """
+    from hnscc.commands.plan import plan_lines
+
+    found = api.plan(run, see=see, power=power)
+    print(json.dumps(found, indent=1) if as_json else "\n".join(plan_lines(found)))
+
+
 def query(
     run: Run,
     sql: Annotated[str, typer.Argument(help="SQL; every table of the run folder is a table here.")],

@@ -25,7 +25,11 @@ def test_collapsed_variant_without_a_threshold(tmp_path):
     coded = row(run, "protocol", variant="odd", reading="as_coded")
     assert (coded["threshold"], coded["slice_threshold"], coded["n"]) == (None, 0.5, 0)
     compared = rows(run, "comparisons", metric="dice", slice_set="lesion")
-    assert [each["p"] is None for each in compared] == [True, True, False]  # the bootstrap needs no threshold
+    # The bootstrap needs no threshold; nor does the t test, but here no patient and no repeat varies.
+    assert [each["p"] is None for each in compared] == [True, True, True, False]
+    crossed = next(each for each in compared if each["method"] == "two_way_t")
+    assert (crossed["difference"], crossed["low"], crossed["high"]) == (1.0, 1.0, 1.0)
+    assert "nothing varies" in crossed["reason"]
     assert compared[0]["reason"].startswith("odd: no threshold")
     assert compared[2]["difference"] == 1.0 and compared[2]["p"] == compared[2]["smallest_p"]
 

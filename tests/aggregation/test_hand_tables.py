@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.stats
+from scipy.special import expit
 from small_tables import at, check_tables, hand_run, row, rows
 
 from hnscc.aggregation.build import write_tables
@@ -22,14 +23,22 @@ def test_hand_tables_hold_what_every_run_holds(hand):
     check_tables(hand)
 
 
+JACKKNIFE = 1 / 2 * ((4 / 18 - 1 / 2) ** 2 + (12 / 14 - 1 / 2) ** 2)
+EVEN = (6 / 7 - 2 / 9) ** 2 / 2 * ((7 / 16) ** 2 + (9 / 16) ** 2)
+
+
 def test_hand_pooled(hand):
     found = row(hand, "pooled", variant="pet", split="test")
     assert found["threshold"] == 0.15
     assert (found["dice"], found["jaccard"]) == pytest.approx((8 / 16, 4 / 12))
     assert (found["dice_at_half"], found["jaccard_at_half"]) == pytest.approx((6 / 15, 3 / 12))
     assert (found["slices"], found["n_empty"], found["patients"]) == (4, 1, 2)
-    # Two patients: c alone scores 6/7, d alone 2/9; a quarter of the resamples hold one of them twice.
-    assert (found["dice_low"], found["dice_high"]) == pytest.approx((2 / 9, 6 / 7))
+    # Two patients, c 6 of 7 and d 2 of 9: without c 4/18, without d 12/14, each 1/2 off; jackknife 0.1024, equal
+    # spread 0.2016 x (7/16)^2 + (9/16)^2 = 0.1024; t of one degree is 12.7: two patients tell next to nothing.
+    half = scipy.stats.t.ppf(0.975, 1) * np.sqrt(0.75 * JACKKNIFE + 0.25 * EVEN) / (0.5 * 0.5)
+    assert (found["dice_low"], found["dice_high"]) == pytest.approx((expit(-half), expit(half)))
+    assert found["effective_patients"] == pytest.approx(1 / ((7 / 16) ** 2 + (9 / 16) ** 2))
+    assert (found["dice_repeats_low"], found["dice_repeats_high"]) == (None, None)
     assert (found["repeats"], found["dice_repeats_median"], found["dice_repeats_sd"]) == (1, 0.4, None)
     assert found["reason"] == "one repeat: no sd over repeats"
     one_patient = row(hand, "pooled", variant="pet", split="validation")
@@ -129,7 +138,7 @@ def test_hand_protocol_readings(hand):
 
 def test_hand_comparisons(hand):
     found = rows(hand, "comparisons")
-    assert len(found) == len(METRICS) * 3 * 3
+    assert len(found) == len(METRICS) * 3 * 4
     assert all(each["p"] is None and each["p_holm"] is None and each["reason"] for each in found)
     slices = row(hand, "comparisons", metric="dice", slice_set="lesion", unit="slice")
     assert (slices["variant_a"], slices["variant_b"]) == ("pet", "pet_mri")
@@ -143,6 +152,10 @@ def test_hand_comparisons(hand):
     resampled = row(hand, "comparisons", metric="dice", slice_set="all", method="bootstrap")
     assert resampled["difference"] == pytest.approx(0.4 - 1)
     assert "there are 1 and 1" in resampled["reason"]
+    crossed = row(hand, "comparisons", metric="dice", slice_set="all", method="two_way_t")
+    assert crossed["difference"] == pytest.approx(0.4 - 1)
+    assert (crossed["n"], crossed["repeats_a"], crossed["repeats_b"], crossed["low"]) == (2, 1, 1, None)
+    assert "at least 2 of both variants, and there are 1 and 1" in crossed["reason"]
 
 
 def test_hand_trials_epochs_cohort(hand):

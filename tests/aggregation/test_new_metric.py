@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.stats
 from run_folders import add_failure
+from scipy.special import expit, logit
 from small_tables import check_tables, hand_run, row, rows
 
 from hnscc.aggregation.build import table_of_parts, table_of_rows, write_tables
@@ -32,6 +34,7 @@ PRECISION = Metric(
     when_empty="1 where truth and prediction are both empty",
     empty_value=1.0,
     function=share_right,
+    fraction=lambda overlap, pred, truth: (np.asarray(overlap, float), np.asarray(pred, float)),
 )
 
 
@@ -63,8 +66,12 @@ def test_it_stands_behind_the_others_and_is_described(hand):
 def test_its_values_by_hand(hand):
     pooled = row(hand, "pooled", variant="pet", split="test")
     assert pooled["precision"] == pytest.approx(4 / 7)
-    # Patient c alone scores 3/3, d alone 1/4.
-    assert (pooled["precision_low"], pooled["precision_high"]) == pytest.approx((1 / 4, 1))
+    # Patient c alone scores 3/3, d alone 1/4: left out, the other one stands twice.
+    shares = (3 / 7) ** 2 + (4 / 7) ** 2
+    jackknife, even = ((1 / 4 - 4 / 7) ** 2 + (1 - 4 / 7) ** 2) / 2, (1 - 1 / 4) ** 2 / 2 * shares
+    half = scipy.stats.t.ppf(0.975, 1) * np.sqrt(0.75 * jackknife + 0.25 * even) / (4 / 7 * 3 / 7)
+    ends = [expit(logit(4 / 7) - half), expit(logit(4 / 7) + half)]
+    assert [pooled["precision_low"], pooled["precision_high"]] == pytest.approx(ends)
     assert (pooled["precision_at_half"], pooled["precision_repeats_median"]) == pytest.approx((0.5, 0.5))
     chosen = rows(hand, "slices", variant="pet", split="test", threshold=0.15)
     assert [each["precision"] for each in chosen] == pytest.approx([1, 1, 1 / 2, 0])
@@ -81,7 +88,7 @@ def test_its_values_by_hand(hand):
 
 
 def test_pairs_are_compared_by_it(hand):
-    assert len(rows(hand, "comparisons", metric="precision")) == 3 * 3
+    assert len(rows(hand, "comparisons", metric="precision")) == 3 * 4
     slices = row(hand, "comparisons", metric="precision", slice_set="all", unit="slice")
     assert slices["difference"] == pytest.approx((1 + 1 + 1 / 2 + 0) / 4 - 1)
     repeats = row(hand, "comparisons", metric="precision", slice_set="all", method="bootstrap")
@@ -112,7 +119,10 @@ def test_a_metric_stands_only_in_tables_of_its_levels(tmp_path, monkeypatch):
     assert "precision" in read_table(run, "pooled").column_names
     assert "precision" not in read_table(run, "slices").column_names
     assert "precision_mean" not in read_table(run, "per_slice").column_names
-    assert {each["method"] for each in rows(run, "comparisons", metric="precision")} == {"bootstrap"}
+    assert {each["method"] for each in rows(run, "comparisons", metric="precision")} == {
+        "bootstrap",
+        "two_way_t",
+    }
 
 
 @pytest.mark.parametrize("build", [table_of_rows, table_of_parts])

@@ -27,7 +27,7 @@ def run(tmp_path_factory) -> RunFolder:
 def test_rows_of_a_query_stand_in_the_tables_order(run):
     assert query(run, "SELECT * FROM slices").to_pylist() == read_table(run, "slices").to_pylist()
     assert query(run, "SELECT count(*) AS n FROM comparisons").to_pylist() == [
-        {"n": 3 * len(METRICS) * 3 * 3}
+        {"n": 3 * len(METRICS) * 3 * 4}
     ]
 
 

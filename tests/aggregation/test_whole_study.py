@@ -16,6 +16,7 @@ from hnscc.aggregation.query import query
 from hnscc.aggregation.schemas import STUDY_TABLES
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, write_sealed
+from hnscc.scores.crossed import pooled_difference, pooled_interval
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
 
@@ -40,12 +41,60 @@ def test_comparisons_of_a_whole_study(tmp_path, run):
     check_tables(run)
     pairs = [(each["variant_a"], each["variant_b"]) for each in rows(run, "comparisons")]
     assert list(dict.fromkeys(pairs)) == [("pet", "mri"), ("pet", "pet_mri"), ("mri", "pet_mri")]
-    for unit, method in (("slice", "wilcoxon"), ("patient", "wilcoxon"), ("patient", "bootstrap")):
+    for unit, method in (
+        *(("slice", "wilcoxon"), ("patient", "wilcoxon")),
+        *(("patient", "two_way_t"), ("patient", "bootstrap")),
+    ):
         family = rows(run, "comparisons", metric="dice", slice_set="all", unit=unit, method=method)
         low, middle, high = sorted(each["p"] for each in family)
         expected = np.maximum.accumulate(np.minimum([3 * low, 2 * middle, high], 1))
         assert sorted(each["p_holm"] for each in family) == pytest.approx(expected)
     assert all(each["low"] <= each["difference"] <= each["high"] for each in family)
+
+
+def counted(run, variant):
+    """Pixels of overlap, prediction and truth (R, P) of a variant's test patients at 0.5, summed by hand."""
+    sums: dict[tuple[int, str], list[int]] = {}
+    for each in rows(run, "slices", variant=variant, split="test", threshold=0.5):
+        pixels = sums.setdefault((each["repeat"], each["patient_id"]), [0, 0, 0])
+        for part, name in enumerate(("overlap_px", "pred_px", "truth_px")):
+            pixels[part] += each[name]
+    patients = sorted({patient for _, patient in sums})
+    repeats = sorted({repeat for repeat, _ in sums})
+    table = np.array([[sums[repeat, patient] for patient in patients] for repeat in repeats])
+    return tuple(np.moveaxis(table, 2, 0))
+
+
+def test_the_main_test_is_that_of_the_patients_rows_summed_by_hand(run):
+    for kind in ("dice", "jaccard"):
+        found = row(
+            run,
+            "comparisons",
+            metric=kind,
+            slice_set="all",
+            method="two_way_t",
+            variant_a="pet",
+            variant_b="mri",
+        )
+        expected = pooled_difference(counted(run, "pet"), counted(run, "mri"), kind=kind)
+        assert [
+            found[name] for name in ("difference", "low", "high", "p", "effective_patients")
+        ] == pytest.approx(
+            [expected.value, expected.low, expected.high, expected.p, expected.effective_patients]
+        )
+        assert (found["repeats_a"], found["repeats_b"]) == (3, 3)
+        assert (
+            found["low"] <= found["difference"] <= found["high"] < found["low"] + 4 * found["smallest_seen"]
+        )
+
+
+def test_a_variants_interval_over_patients_and_repeats_is_that_of_the_same_rows(run):
+    found = row(run, "pooled", variant="pet", split="test")
+    expected = pooled_interval(*counted(run, "pet"))
+    assert found["dice_repeats_mean"] == pytest.approx(expected.value)
+    assert [found["dice_repeats_low"], found["dice_repeats_high"]] == pytest.approx(
+        [expected.low, expected.high]
+    )
 
 
 def test_wilcoxon_over_slices_is_scipys_on_the_slices_table(run):

@@ -24,7 +24,11 @@ from hnscc.training.prepare import prepare_run
 FUNCTIONS = {
     "aggregate",
     "check",
+    "mean_difference",
     "phantom",
+    "plan",
+    "pooled_difference",
+    "pooled_interval",
     "prepare",
     "prune",
     "query",

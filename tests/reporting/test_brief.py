@@ -8,6 +8,7 @@ from reports import Page, report
 from run_folders import (
     add_trial,
     levels_of,
+    noisy_levels,
     random_run,
     small_study,
 )
@@ -109,59 +110,45 @@ def test_a_single_fold_that_collapsed_is_named_with_its_own_evidence(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("difference", "low", "high", "p_holm", "lesion", "repeats", "expected"),
+    ("difference", "low", "high", "p", "p_holm", "expected"),
     [
-        (None, None, None, None, 9, 4, "none"),
-        (0.1, None, None, None, 9, 1, "lone"),
-        (0.1, -0.1, 0.2, 0.4, 9, 4, "open"),
-        (0.1, 0.0, 0.2, 0.04, 9, 4, "open"),
-        (0.1, 0.05, 0.2, None, 9, 4, "untested"),
-        (0.1, 0.05, 0.2, 0.04, 6, 4, "clear"),
-        (0.1, 0.05, 0.2, 0.05, 6, 4, "suggestive"),
-        (0.1, 0.05, 0.2, 0.04, 5, 4, "few"),
-        (0.1, 0.05, 0.2, None, 2, 4, "few"),
-        (0.1, None, None, None, 1, 4, "few"),
-        (None, None, None, None, 1, 4, "none"),
-        (0.1, 0.05, 0.2, None, 9, 3, "short"),
-        (0.1, -0.1, 0.2, None, 9, 2, "short"),
-        (0.1, 0.05, 0.2, 0.04, 9, 3, "short"),
-        (0.1, 0.05, 0.2, None, 5, 3, "few"),
+        (None, None, None, None, None, "none"),
+        (0.1, None, None, None, None, "lone"),
+        (0.1, -0.1, 0.2, 0.4, 0.4, "open"),
+        (0.1, -0.1, 0.2, None, None, "untested"),
+        (0.1, 0.05, 0.2, None, None, "untested"),
+        (0.1, 0.05, 0.2, 0.01, 0.04, "clear"),
+        (0.1, 0.05, 0.2, 0.02, 0.05, "suggestive"),
     ],
 )
-def test_what_a_difference_allows_to_say(difference, low, high, p_holm, lesion, repeats, expected):
-    row = {"difference": difference, "low": low, "high": high, "p_holm": p_holm}
-    assert verdict(row, lesion, repeats) == expected
+def test_what_a_difference_allows_to_say(difference, low, high, p, p_holm, expected):
+    row = {"difference": difference, "low": low, "high": high, "p": p, "p_holm": p_holm}
+    assert verdict(row) == expected
     assert expected in VERDICTS
 
 
-@pytest.mark.parametrize("repeats", [2, 3, 4])
-def test_a_difference_is_judged_from_four_repeats_of_both_variants_on(tmp_path, repeats):
-    """One variant finds all, the other a quarter: with 2 or 3 repeats of each even that gives no p and no verdict."""
-    study = small_study(repeats=repeats)
+def test_a_plain_difference_holds_up(tmp_path):
+    """One variant finds all, the other a quarter, in every repeat, but for noise."""
+    study = small_study(repeats=3)
     run = random_run(tmp_path, study, patients=24)
     masks = np.load(run.fold(0).truth)["masks"]
     for trial in plan_trials(study):
         part = masks * (np.arange(masks.shape[1])[:, None] % 4 == 0) if trial.variant == "pet" else masks
-        add_trial(run, study, trial, levels_of(part.astype(float)))
+        draw = np.random.default_rng([trial.repeat, trial.variant == "pet"])
+        add_trial(run, study, trial, noisy_levels(part, draw))
     text = Page(report(run)[0]).text
     said = re.findall(r"scored higher; (.*?)\.", text)
-    assert said == [
-        "so few repeats cannot tell"
-        if repeats < 4
-        else "the difference holds up, for patients and repeats like these"
-    ]
-    assert (f"no p from {repeats} and {repeats} repeats, 4 of both variants are needed" in text) == (
-        repeats < 4
-    )
+    assert said == ["the difference holds up, for patients and trainings like these"]
+    assert "of equal weight" in text and "seen from 0.0" in text
 
 
 @pytest.mark.parametrize("repeats", [2, 3])
-def test_equal_variants_of_two_or_three_repeats_get_no_verdict(tmp_path, repeats):
-    """Twelve null studies: equal but for chance. None of them says that a difference holds, or that none does."""
-    judged = [VERDICTS[name] for name in ("clear", "suggestive", "untested", "open")]
+def test_equal_variants_of_two_or_three_repeats_do_not_hold_up(tmp_path, repeats):
+    """Twelve null studies: more than 3 would hold up once in 500 such tests. benchmarks/validity.py has thousands."""
+    alarms = 0
     for seed in range(12):
         run = random_run(tmp_path / str(seed), small_study(repeats=repeats), patients=24, seed=seed)
         write_tables(run)
         said = list(compared(read_source(run)))
-        assert len(said) == 1 and said[0].endswith(VERDICTS["short"])
-        assert not any(each in said[0] for each in judged)
+        alarms += VERDICTS["clear"] in said[0]
+    assert alarms <= 3

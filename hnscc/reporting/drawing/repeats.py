@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hnscc.reporting.blocks import Row
-from hnscc.reporting.drawing.style import GREY, PALETTE, WIDTH, Look, Looks, gridded, ring, styled, wrapped
+from hnscc.reporting.drawing.style import GREY, WIDTH, Look, Looks, gridded, ring, styled, wrapped
 from hnscc.reporting.values import between, score, signed
 
 
@@ -75,7 +75,7 @@ def _strip_legend() -> list[Line2D]:
 
 @styled
 def differences(comparisons: Sequence[Row], looks: Looks) -> Figure | None:
-    """Draw a forest plot of the bootstrapped differences in pooled Dice between variants, with 95 % intervals.
+    """Draw a forest plot of the differences in pooled Dice between variants, with 95 % intervals.
 
     `comparisons` are rows of table `comparisons`, one per pair.
     """
@@ -103,7 +103,7 @@ def _difference(axes: Axes, position: int, row: Row) -> None:
     """Draw one pair's row."""
     value = row["difference"]
     known = row["low"] is not None
-    colour = PALETTE[0] if known and not row["low"] <= 0 <= row["high"] else GREY
+    colour = "black" if known and not row["low"] <= 0 <= row["high"] else GREY
     if known:
         axes.plot([row["low"], row["high"]], [position, position], color=colour, lw=2.5)
     axes.plot(value, position, "o", color=colour, mfc=colour if known else "white", ms=7)

@@ -5,24 +5,22 @@ from collections.abc import Callable, Iterator
 from hnscc.reporting.blocks import Block, Cell, Points, Row, Table, table
 from hnscc.reporting.sections.published import PUBLISHED_P, published_p, with_remark
 from hnscc.reporting.source import SLICE_SETS, Source
-from hnscc.reporting.values import interval, known, p_value, signed, whole
-from hnscc.scores.differences import FEWEST_FOR_P
+from hnscc.reporting.values import interval, known, p_value, score, signed, whole
 from hnscc.scores.metrics import DICE, Metric
 
 TESTS = (
     "Every pair of variants on the same test slices. Holm's correction makes each p larger for the number "
     "of pairs compared, since among several comparisons one may differ by chance; read the corrected p, "
     "in brackets. The three tests look at different things, so their differences may differ too, even in sign: "
-    "the bootstrap at the pixels of all slices together, all repeats at threshold 0.5; the Wilcoxon tests at "
-    "patients or slices one by one, the median models at their chosen thresholds."
+    "the t test at the pixels of all slices together, all repeats at threshold 0.5; the Wilcoxon tests at "
+    "patients or slices one by one, the two median models at their chosen thresholds."
 )
 READ_TESTS = (
-    "Bootstrap: patients and repeats are drawn again and again, and all repeats are used at threshold "
-    "0.5. It answers whether one variant is better for patients and repeats like these. This is the "
-    f"main answer. It gives a p from {FEWEST_FOR_P} repeats of both variants on: fewer do not tell how much repeats "
-    "differ by chance.",
-    "Wilcoxon over patients: each patient's pooled score by the two median models is one pair. It needs at "
-    "least 6 patients who differ, and says nothing about other repeats.",
+    "t test over patients and repeats: both are samples, and all repeats are used at threshold 0.5. It answers whether "
+    "one variant is better for other patients and other trainings like these. This is the main answer. `Seen from`: a "
+    "true difference of that size would be found in 80 of 100 such studies; smaller ones are missed more often.",
+    "Wilcoxon over patients: each patient's pooled score by the two median models is one pair. It is a statement about "
+    "these two trained models alone, and needs at least 6 patients who differ.",
     "Wilcoxon over slices: the paper's test. Slices of one patient resemble each other and are not "
     "independent, so its p is too small; it is given for comparison with the paper.",
 )
@@ -35,8 +33,8 @@ def tests(source: Source) -> Iterator[Block]:
 
 
 def pairs_of_variants(source: Source) -> list[Row]:
-    """One row of table `comparisons` per pair of variants: the bootstrap of pooled Dice over all test slices."""
-    return source.rows("comparisons", metric="dice", slice_set="all", unit="patient", method="bootstrap")
+    """One row of table `comparisons` per pair of variants: the t test of pooled Dice over all test slices."""
+    return source.rows("comparisons", metric="dice", slice_set="all", unit="patient", method="two_way_t")
 
 
 def pair(source: Source, row: Row) -> str:
@@ -46,7 +44,7 @@ def pair(source: Source, row: Row) -> str:
 
 def comparison_table(source: Source, title: str, metric: Metric) -> Table:
     """One row per set of slices and pair, its three tests side by side."""
-    rows = source.rows("comparisons", metric=metric.name, unit="patient", method="bootstrap")
+    rows = source.rows("comparisons", metric=metric.name, unit="patient", method="two_way_t")
     rows.sort(key=lambda row: list(SLICE_SETS).index(row["slice_set"]))
 
     def wilcoxon(row: Row, unit: str) -> Row | None:
@@ -56,8 +54,9 @@ def comparison_table(source: Source, title: str, metric: Metric) -> Table:
     columns: dict[str, Callable[[Row], Cell | str]] = {
         "Pair: first minus second": lambda row: pair(source, row),
         "Slices compared": lambda row: SLICE_SETS[row["slice_set"]],
-        f"Bootstrap: difference in pooled {metric.label} (95 %)": _difference,
-        "Bootstrap p (Holm)": _p_and_holm,
+        f"t test: difference in pooled {metric.label} (95 %)": _difference,
+        "t test: p (Holm)": _p_and_holm,
+        "Seen from": lambda row: known(row, "smallest_seen", score),
         "Patients, Wilcoxon: mean difference; pairs": lambda row: _pairs(wilcoxon(row, "patient")),
         "p (Holm), patients": lambda row: _p_and_holm(wilcoxon(row, "patient")),
         "Slices, Wilcoxon: mean difference; pairs": lambda row: _pairs(wilcoxon(row, "slice")),
@@ -74,7 +73,7 @@ def _difference(row: Row) -> Cell:
 
 
 def _pairs(row: Row | None) -> Cell:
-    """The mean difference, which may lie the other way from the bootstrap's; how many pairs, and how many differ."""
+    """The mean difference, which may lie the other way from the t test's; how many pairs, and how many differ."""
     if row is None or row["n_nonzero"] is None:
         return known(row, "n", whole)
     return Cell(f"{signed(row['difference'])}; {row['n']}\u00a0pairs, {row['n_nonzero']}\u00a0differ")

@@ -38,9 +38,9 @@ def _whole_test_set(source: Source) -> Iterator[Block]:
         drawing.differences(pairs_of_variants(source), source.looks),
         "differences",
         "Differences between variants",
-        "Difference of the medians over repeats of the pooled test Dice at 0.5, with its 95 % interval "
-        "from drawing patients and repeats again and again. An interval that includes 0 leaves open "
-        "which variant is better; one that leaves it out is to be read with the corrected p.",
+        "Difference of the means over repeats of the pooled test Dice at 0.5, with its 95 % interval over patients "
+        "and repeats. An interval that includes 0 leaves open which variant is better; one that leaves it out is to be "
+        "read with the corrected p.",
         "Forest plot of the difference in pooled Dice for every pair of variants",
     )
     if len(source.looks) < 2:
@@ -49,10 +49,10 @@ def _whole_test_set(source: Source) -> Iterator[Block]:
 
 POOLED = (
     "Pooled: all pixels of all test slices are counted together, so large lesions weigh more. First comes "
-    "how the score spreads over the repeats of a variant, each at threshold 0.5; then the median model "
-    "alone, at the threshold chosen on the validation slices. Its 95 % interval is a bootstrap over "
-    "patients: how much the score would move with other patients like these, this one model being fixed. "
-    "It does not include the spread over repeats."
+    "how the score spreads over the repeats of a variant, each at threshold 0.5, and their mean with its 95 % interval "
+    "for other patients and other trainings like these; then the median model alone, at the threshold chosen on the "
+    "validation slices. Its 95 % interval says how much the score would move with other patients, this one model being "
+    "fixed: it says nothing of another training."
 )
 
 
@@ -62,6 +62,9 @@ def pooled_table(source: Source, title: str, explanation: str, *splits: str) -> 
     metrics = metrics_at("pooled")
     for metric in metrics:
         columns[f"{metric.label} over repeats: median (quartiles)"] = _quartiles_of(metric.name)
+        columns[f"{metric.label} over repeats: mean (95 % over patients and repeats)"] = _mean_over_both(
+            metric.name
+        )
     columns["Median model: threshold"] = lambda row: known(row, "threshold", score)
     for metric in metrics:
         columns[f"Median model: {metric.label} (95 % over patients)"] = _interval_of(metric.name)
@@ -91,6 +94,16 @@ def _quartiles_of(metric: str) -> Callable[[Row], Cell]:
         if row["repeats"] < 2:
             return Cell(score(middle), "one repeat: no spread")
         return Cell(f"{score(middle)} {between(score(low), score(high))}")
+
+    return write
+
+
+def _mean_over_both(metric: str) -> Callable[[Row], Cell]:
+    """The interval of the mean over repeats is that of the variant, over patients and repeats."""
+
+    def write(row: Row) -> Cell:
+        ends = {f"{metric}_{end}": row[f"{metric}_repeats_{end}"] for end in ("low", "high")}
+        return interval({**row, **ends, metric: row[f"{metric}_repeats_mean"]}, metric)
 
     return write
 

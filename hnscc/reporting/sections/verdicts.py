@@ -4,23 +4,19 @@ from collections.abc import Iterator
 
 from hnscc.reporting.blocks import Row
 from hnscc.reporting.sections.comparisons import pair, pairs_of_variants
-from hnscc.reporting.sections.patients import lesion_patients
 from hnscc.reporting.source import Source
-from hnscc.reporting.values import p_value, signed
+from hnscc.reporting.values import p_value, score, signed
 from hnscc.scores.differences import FEWEST_FOR_P
-from hnscc.scores.paired_tests import FEWEST_PAIRS
 from hnscc.scores.repeats import HARDLY_ANY
 
 SURE = 0.05  # a corrected p below it counts as sure
 ONE_EACH = f"only one repeat each: no interval; set `repeats: {FEWEST_FOR_P}` or more"
 VERDICTS = {
-    "clear": "the difference holds up, for patients and repeats like these.",
+    "clear": "the difference holds up, for patients and trainings like these.",
     "suggestive": "a hint, which does not hold up once corrected for the number of comparisons.",
     "collapsed": "there is nothing to compare.",
-    "few": "so few patients with lesion cannot tell.",
-    "short": "so few repeats cannot tell.",
-    "untested": "the interval leaves out 0, but there is no test.",
-    "open": "no difference is shown, since the interval includes 0.",
+    "untested": "there is no test, so this cannot tell.",
+    "open": "no difference is shown.",
     "lone": "without an interval this says little.",
     "none": "not comparable.",
 }
@@ -28,18 +24,21 @@ VERDICTS = {
 
 def compared(source: Source) -> Iterator[str]:
     """Say of each pair what its difference in pooled test Dice over all repeats allows; the best two come first."""
-    lesion, best = lesion_patients(source), _best_two(source)
+    best = _best_two(source)
     found = set()
     for row in sorted(
         pairs_of_variants(source), key=lambda row: {row["variant_a"], row["variant_b"]} != best
     ):
-        said = verdict(row, lesion, _fewest_repeats(source, row))
+        said = verdict(row)
         if said != "none" and len(_collapsed(source, row)) == 2:
             said = "collapsed"
         found.add(said)
         yield f"{_difference(source, row)}: {_higher(source, row)}{VERDICTS[said]}"
     if "open" in found:
-        yield "Where no difference is shown there may be one all the same: the interval says how large."
+        yield (
+            "Where no difference is shown there may be one all the same: the interval says how large, and `seen from` "
+            "which would have been found in 80 of 100 such studies."
+        )
 
 
 def _best_two(source: Source) -> set[str]:
@@ -47,15 +46,6 @@ def _best_two(source: Source) -> set[str]:
     rows = [row for row in source.rows("pooled", split="test") if row["dice_repeats_median"] is not None]
     rows.sort(key=lambda row: row["dice_repeats_median"], reverse=True)
     return {row["variant"] for row in rows[:2]}
-
-
-def _fewest_repeats(source: Source, row: Row) -> int:
-    """How many repeats are completed of that variant of a pair which has fewer."""
-    pooled = source.rows("pooled", split="test")
-    fewest: int = min(
-        each["repeats"] for each in pooled if each["variant"] in (row["variant_a"], row["variant_b"])
-    )
-    return fewest
 
 
 def _collapsed(source: Source, row: Row) -> list[str]:
@@ -68,25 +58,18 @@ def _collapsed(source: Source, row: Row) -> list[str]:
     return found
 
 
-def verdict(row: Row, lesion: int, repeats: int) -> str:
-    """What a bootstrapped difference allows to say: one of the names of VERDICTS.
-
-    `row` is of table `comparisons`, `lesion` the number of test patients with lesion, `repeats` that of the completed
-    repeats of the variant which has fewer.
-    """
+def verdict(row: Row) -> str:
+    """What the t test over patients and repeats allows to say: one of the names of VERDICTS. `row` is of table
+    `comparisons`."""
     if row["difference"] is None:
         return "none"
-    if lesion < FEWEST_PAIRS:
-        return "few"
     if row["low"] is None:
         return "lone"
-    if repeats < FEWEST_FOR_P:
-        return "short"
-    if row["low"] <= 0 <= row["high"]:
-        return "open"
     if row["p_holm"] is None:
         return "untested"
-    return "clear" if row["p_holm"] < SURE else "suggestive"
+    if row["p_holm"] < SURE:
+        return "clear"
+    return "suggestive" if row["p"] < SURE else "open"
 
 
 def _higher(source: Source, row: Row) -> str:
@@ -117,4 +100,5 @@ def _difference(source: Source, row: Row) -> str:
     if low is None:
         return f"{name} {signed(value)} ({ONE_EACH if source.study.most_repeats == 1 else row['reason']})"
     p = row["reason"] if row["p_holm"] is None else f"p {p_value(row['p_holm'])} after Holm"
-    return f"{name} {signed(value)} (95 % interval {signed(low)} to {signed(high)}; {p})"
+    seen = f"; seen from {score(row['smallest_seen'])}" if row["smallest_seen"] is not None else ""
+    return f"{name} {signed(value)} (95 % interval {signed(low)} to {signed(high)}; {p}{seen})"

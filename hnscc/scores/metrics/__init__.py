@@ -5,13 +5,14 @@ from pixel counts), and a test beside the others. Its columns then stand in ever
 of variants in `comparisons`. A kind that needs the masks and the spacing gets a file of its own.
 """
 
-from hnscc.scores.metrics.metric import Level, Metric, Score
+from hnscc.scores.metrics.metric import Fraction, Level, Metric, Score
 from hnscc.scores.metrics.overlap import DICE, JACCARD, OVERLAP, dice, jaccard, soft_jaccard
 
 __all__ = [
     "DICE",
     "JACCARD",
     "METRICS",
+    "Fraction",
     "Level",
     "Metric",
     "Score",

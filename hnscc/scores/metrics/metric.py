@@ -13,6 +13,8 @@ from hnscc.scores.counts import Counts
 Level = Literal["slice", "scan", "patient", "pooled"]
 # Pixels of overlap, prediction and truth, of one shape -> float64 of that shape.
 Score = Callable[[ArrayLike, ArrayLike, ArrayLike], Floats]
+# The same counts -> numerator and denominator, whose sums over patients give the pooled value.
+Fraction = Callable[[ArrayLike, ArrayLike, ArrayLike], tuple[Floats, Floats]]
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Metric:
     value of; it stands in a table only if the table's level is among them. unit: of its values, None where they are
     ratios. range: the lowest and the highest value there is. when_empty: a sentence on prediction and truth that
     are both empty, and empty_value what its function gives there. function: its values from pixel counts; it is
-    never NaN. decimals: how many a report writes.
+    never NaN. decimals: how many a report writes. fraction: of a metric that pools as a ratio of sums, the two parts,
+    on which its intervals over patients and repeats rest (scores.crossed); None for any other.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Metric:
     empty_value: float
     function: Score
     decimals: int = 3
+    fraction: Fraction | None = None
 
     def of(self, counts: Counts) -> Floats:
         """Its value of every case: float64 of the shape of `counts`."""

@@ -11,12 +11,25 @@ EVERY_LEVEL: frozenset[Level] = frozenset({"slice", "scan", "patient", "pooled"}
 
 def dice(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> Floats:
     """2 |A and B| / (|A| + |B|) of pixel counts, float64 0..1; 1 where both are empty (paper section 2.4)."""
-    return ratio(2 * np.asarray(overlap), np.asarray(pred) + np.asarray(truth))
+    return ratio(*dice_fraction(overlap, pred, truth))
+
+
+def dice_fraction(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> tuple[Floats, Floats]:
+    """2 |A and B|, and |A| + |B|, as float64."""
+    whole: Floats = np.asarray(pred, np.float64) + np.asarray(truth, np.float64)
+    return 2 * np.asarray(overlap, np.float64), whole
 
 
 def jaccard(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> Floats:
     """|A and B| / |A or B| of pixel counts, float64 0..1; 1 where both are empty (paper, section 2.4)."""
-    return ratio(overlap, np.asarray(pred) + np.asarray(truth) - np.asarray(overlap))
+    return ratio(*jaccard_fraction(overlap, pred, truth))
+
+
+def jaccard_fraction(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> tuple[Floats, Floats]:
+    """|A and B|, and |A or B|, as float64."""
+    both = np.asarray(overlap, np.float64)
+    either: Floats = np.asarray(pred, np.float64) + np.asarray(truth, np.float64) - both
+    return both, either
 
 
 def soft_jaccard(probabilities: ArrayLike, masks: ArrayLike) -> float:
@@ -46,6 +59,7 @@ DICE = Metric(
     when_empty="1 where truth and prediction are both empty",
     empty_value=1.0,
     function=dice,
+    fraction=dice_fraction,
 )
 JACCARD = Metric(
     name="jaccard",
@@ -57,5 +71,6 @@ JACCARD = Metric(
     when_empty="1 where truth and prediction are both empty",
     empty_value=1.0,
     function=jaccard,
+    fraction=jaccard_fraction,
 )
 OVERLAP = (DICE, JACCARD)

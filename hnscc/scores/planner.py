@@ -1,0 +1,148 @@
+"""How many patients and repeats a study needs, from the parts of variance that a finished one found.
+
+A difference varies by patients, by repeats, and by both together (scores.crossed). Of P lesion patients and R repeats
+of each variant, V = patients / P + repeats / R + joint / (P R). The pilot knows these parts no better than its own few
+patients and repeats allow: what is told has a range, from the chi-square limits of each part.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import scipy.stats
+
+from hnscc.scores.crossed import CAP, LEVEL, Estimate
+
+MOST_PATIENTS, MOST_REPEATS = 10_000, 1_000
+POWER = 0.8
+RANGE = 0.8  # of the pilot's own uncertainty: the middle 80 %
+
+
+@dataclass(frozen=True)
+class Design:
+    """The parts of the variance of a difference, of one patient and one repeat of each variant."""
+
+    patients: float
+    repeats: float
+    joint: float
+    paired: bool = False
+
+    def variance(self, patients: int, repeats: int) -> float:
+        return self.patients / patients + self.repeats / repeats + self.joint / (patients * repeats)
+
+    def degrees(self, patients: int, repeats: int) -> float:
+        joint = self.joint / (patients * repeats)
+        of_patients, of_repeats = self.patients / patients + joint, self.repeats / repeats + joint
+        own = (1 if self.paired else 2) * (repeats - 1)
+        below = of_patients**2 / (patients - 1) + of_repeats**2 / own
+        return min((of_patients + of_repeats) ** 2 / below, CAP * (repeats - 1)) if below else patients - 1.0
+
+
+@dataclass(frozen=True)
+class Needed:
+    """So many are needed, with the range of the pilot's own uncertainty; None where even the most do not suffice."""
+
+    value: int | None
+    low: int | None
+    high: int | None
+    reason: str | None = None
+
+
+def design_of(pilot: Estimate, paired: bool = False) -> Design | str:
+    """The parts that a pilot's difference found, or why there are none."""
+    if pilot.patient_variance is None or pilot.joint_variance is None or not pilot.repeat_variance:
+        return pilot.reason or "the pilot has no difference over patients and repeats"
+    joint = pilot.joint_variance
+    patients, repeats = pilot.patients, min(pilot.repeats)
+    design = Design(
+        patients * max(0.0, pilot.patient_variance - joint),
+        repeats * max(0.0, sum(pilot.repeat_variance) - joint),
+        patients * repeats * joint,
+        paired,
+    )
+    if design.variance(patients, repeats) <= 0:
+        return "nothing varied in the pilot"
+    return design
+
+
+def power(design: Design, difference: float, patients: int, repeats: int) -> float:
+    """The chance, 0..1, that a study of this size finds a true difference at 0.05, two-sided (noncentral t)."""
+    degrees = design.degrees(patients, repeats)
+    error = math.sqrt(design.variance(patients, repeats))
+    limit = float(scipy.stats.t.ppf(1 - LEVEL / 2, degrees))
+    away = abs(difference) / error
+    found = float(scipy.stats.nct.sf(limit, degrees, away))
+    other = float(scipy.stats.nct.cdf(-limit, degrees, away))
+    return (found if math.isfinite(found) else 1.0) + (other if math.isfinite(other) else 0.0)
+
+
+def smallest_seen(design: Design, patients: int, repeats: int, chance: float = POWER) -> float:
+    """The smallest true difference that a study of this size finds with this chance, by the t distribution."""
+    degrees = design.degrees(patients, repeats)
+    limits = scipy.stats.t.ppf(1 - LEVEL / 2, degrees) + scipy.stats.t.ppf(chance, degrees)
+    return float(limits) * math.sqrt(design.variance(patients, repeats))
+
+
+def smallest_seen_by(found: Estimate, chance: float = POWER) -> float | None:
+    """The smallest true difference that a study like this one finds with this chance; None where it has no interval."""
+    design = design_of(found)
+    if isinstance(design, str) or found.degrees is None:
+        return None
+    joint = found.joint_variance or 0.0
+    parts = found.patient_variance or 0.0, sum(found.repeat_variance)
+    variance = max(sum(parts) - joint, *parts)
+    limits = scipy.stats.t.ppf(1 - LEVEL / 2, found.degrees) + scipy.stats.t.ppf(chance, found.degrees)
+    return float(limits) * math.sqrt(variance)
+
+
+def patients_needed(pilot: Estimate, difference: float, repeats: int, chance: float = POWER) -> Needed:
+    """Lesion patients such that this true difference is found with this chance, at so many repeats of each variant."""
+    return _needed(
+        pilot, lambda design, n: smallest_seen(design, n, repeats, chance) <= difference, MOST_PATIENTS
+    )
+
+
+def repeats_needed(pilot: Estimate, difference: float, patients: int, chance: float = POWER) -> Needed:
+    """Repeats of each variant such that this true difference is found with this chance, of so many lesion patients."""
+    return _needed(
+        pilot, lambda design, n: smallest_seen(design, patients, n, chance) <= difference, MOST_REPEATS
+    )
+
+
+def limits(pilot: Estimate, design: Design) -> tuple[Design, Design]:
+    """The design at the lower and the upper limit of its parts, as far as the pilot's few patients and repeats tell."""
+    patients, repeats = pilot.patients - 1, 2 * (min(pilot.repeats) - 1)
+
+    def scaled(tail: float) -> Design:
+        of_patients = patients / float(scipy.stats.chi2.ppf(tail, patients))
+        of_repeats = repeats / float(scipy.stats.chi2.ppf(tail, repeats))
+        both = patients * repeats
+        return Design(
+            design.patients * of_patients,
+            design.repeats * of_repeats,
+            design.joint * both / float(scipy.stats.chi2.ppf(tail, both)),
+            design.paired,
+        )
+
+    return scaled((1 + RANGE) / 2), scaled((1 - RANGE) / 2)
+
+
+def _needed(pilot: Estimate, suffices: Callable[[Design, int], bool], most: int) -> Needed:
+    design = design_of(pilot)
+    if isinstance(design, str):
+        return Needed(None, None, None, design)
+    favourable, adverse = limits(pilot, design)
+    value, low, high = (_least(each, suffices, most) for each in (design, favourable, adverse))
+    reason = None if value else f"not even {most} suffice: the other number is what is short"
+    return Needed(value, low, high, reason)
+
+
+def _least(design: Design, suffices: Callable[[Design, int], bool], most: int) -> int | None:
+    """The least n from 2 to `most` that suffices, by bisection; None where `most` does not."""
+    if not suffices(design, most):
+        return None
+    low, high = 1, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if suffices(design, middle) else (middle, high)
+    return high

@@ -1,0 +1,80 @@
+"""`hnscc plan`: what a finished study tells of the next one."""
+
+import json
+
+import numpy as np
+import pytest
+from run_folders import add_trial, levels_of, noisy_levels, random_run, small_study
+
+import hnscc
+from hnscc.aggregation.build import write_tables
+from hnscc.aggregation.query import read_table
+from hnscc.base.errors import InputError
+from hnscc.commands.cli import app
+from hnscc.study.plan import plan_trials
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Equal variants whose trainings differ: each repeat is blurred by its own strength."""
+    study = small_study(repeats=5)
+    run = random_run(tmp_path_factory.mktemp("plan"), study, patients=30)
+    masks = np.load(run.fold(0).truth)["masks"]
+    for trial in plan_trials(study):
+        draw = np.random.default_rng([trial.repeat, trial.variant == "pet"])
+        add_trial(run, study, trial, noisy_levels(masks, draw, noise=draw.uniform(0.23, 0.27)))
+    write_tables(run)
+    return run
+
+
+def test_what_the_pilot_itself_sees_is_what_the_table_says(finished):
+    (pair,) = hnscc.plan(finished.root, see=0.02)["pairs"]
+    rows = read_table(finished, "comparisons").to_pylist()
+    (row,) = [
+        each
+        for each in rows
+        if (each["metric"], each["slice_set"], each["method"]) == ("dice", "all", "two_way_t")
+    ]
+    assert pair["seen_from"] == pytest.approx(row["smallest_seen"])
+    assert (pair["difference"], pair["repeats"]) == (pytest.approx(row["difference"]), row["repeats_a"])
+
+
+def test_less_to_see_needs_more(finished):
+    (small,), (large,) = (hnscc.plan(finished.root, see=see)["pairs"] for see in (0.02, 0.1))
+    # Trainings differ by so much that no number of patients makes up for five of them; more repeats do.
+    assert small["patients_needed"]["value"] is None
+    assert "not even 10000 suffice: the other number" in small["patients_needed"]["reason"]
+    needed, fewer = small["repeats_needed"], large["repeats_needed"]
+    assert needed["low"] <= needed["value"] <= needed["high"]
+    assert fewer["value"] < small["repeats"] < needed["value"]
+    assert large["patients_needed"]["value"] < small["patients"]
+
+
+def test_a_collapsed_variant_gets_no_number(finished, tmp_path):
+    study = small_study(repeats=4)
+    run = random_run(tmp_path, study, patients=24)
+    masks = np.load(run.fold(0).truth)["masks"]
+    for trial in plan_trials(study):
+        if trial.variant == "pet":
+            add_trial(run, study, trial, levels_of(np.zeros(masks.shape)))
+    (pair,) = hnscc.plan(run.root)["pairs"]
+    assert "pet collapsed" in pair["reason"]
+
+
+def test_one_variant_is_no_pilot(tmp_path):
+    run = random_run(tmp_path, small_study(("pet",), repeats=2), patients=12)
+    with pytest.raises(InputError, match="no difference between variants"):
+        hnscc.plan(run.root)
+
+
+def test_the_command_tells_it_in_sentences_and_as_json(finished):
+    from typer.testing import CliRunner
+
+    told = CliRunner().invoke(app, ["plan", str(finished.root), "--see", "0.1"])
+    assert told.exit_code == 0
+    assert "To see a difference of 0.1 in pooled Dice in 80 of 100 studies:" in told.output
+    assert "patients with lesion, at 5 repeats: about" in told.output
+    found = json.loads(
+        CliRunner().invoke(app, ["plan", str(finished.root), "--see", "0.05", "--json"]).output
+    )
+    assert found == hnscc.plan(finished.root, see=0.05)

@@ -1,0 +1,255 @@
+"""Scores of patients by trainings: by hand, against the formulas written out patient by patient, and in simulation."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hnscc.scores.crossed import mean_difference, pooled_difference, pooled_interval
+
+
+def counts(draw, repeats=4, lesion=6, free=3, good=0.7):
+    """Overlap, prediction and truth (R, P) of plausible models; some patients without lesion have false alarms."""
+    patients = lesion + free
+    truth = np.where(np.arange(patients) < lesion, draw.integers(20, 400, patients), 0)
+    truth = np.repeat(truth[None], repeats, axis=0)
+    overlap = draw.binomial(truth, good)
+    extra = draw.poisson(12, (repeats, patients)) * (draw.random((repeats, patients)) < 0.7)
+    return overlap, overlap + extra, truth
+
+
+def by_hand(variants, signs):
+    """Value and parts of variance, one patient left out at a time with plain loops over plain numbers."""
+    truth = variants[0][2][0]
+    lesion, free = np.flatnonzero(truth > 0), np.flatnonzero(truth == 0)
+    patients = len(truth)
+    value, repeat, joint = 0.0, [], 0.0
+    left, each, alarm = np.zeros(patients), np.zeros(len(lesion)), np.zeros(len(free))
+    weight, share, per_variant = np.zeros(len(lesion)), 0.0, []
+    for sign, (overlap, pred, true) in zip(signs, variants, strict=True):
+        repeats = len(overlap)
+        scores, outs, dices = [], np.zeros((repeats, patients)), np.zeros((repeats, len(lesion)))
+        for r in range(repeats):
+            num, den = 2.0 * overlap[r], (pred[r] + true[r]).astype(float)
+            score = num.sum() / den.sum()
+            scores.append(score)
+            for group in (lesion, free):
+                for i in group:
+                    if len(group) < 2:
+                        continue
+                    rest = [j for j in group if j != i]
+                    others = [j for j in range(patients) if j not in group]
+                    gap = len(group) / (len(group) - 1)
+                    outs[r, i] = (num[others].sum() + num[rest].sum() * gap) / (
+                        den[others].sum() + den[rest].sum() * gap
+                    ) - score
+            for k, i in enumerate(lesion):
+                dices[r, k] = num[i] / den[i]
+                weight[k] += den[i] / den[lesion].sum() / repeats / len(signs)
+            for k, i in enumerate(free):
+                alarm[k] += sign * score * den[i] / den.sum() / repeats
+            share += den[lesion].sum() / den.sum() / repeats / len(signs)
+        value += sign * np.mean(scores)
+        left += sign * outs.mean(0)
+        each += sign * dices.mean(0)
+        repeat.append(np.var(scores, ddof=1) / repeats if repeats > 1 else 0.0)
+        per_variant.append((outs, dices - dices.mean(1, keepdims=True), repeats))
+    size = np.array([len(lesion) if t > 0 else len(free) for t in truth])
+    heavy = (weight**2).sum() * share**2
+    even = each.var(ddof=1) * heavy + (len(free) * alarm.var(ddof=1) if len(free) > 1 else 0)
+    patient = 0.75 * ((size - 1) / size * left**2).sum() + 0.25 * even
+    for outs, dices, repeats in per_variant:
+        if repeats > 1:
+            joint += 0.75 * ((size - 1) / size * outs.var(0, ddof=1)).sum() / repeats
+            joint += 0.25 * heavy * dices.var(0, ddof=1).sum() / (repeats * (len(lesion) - 1))
+    return value, patient, repeat, joint, 1 / heavy
+
+
+def t_of(patient, repeat, joint, patients, repeats):
+    """Standard error, and the quantile of Satterthwaite's t, its degrees at most 3 times the repeats' mean."""
+    variance = max(patient + sum(repeat) - joint, patient, sum(repeat))
+    below = patient**2 / (patients - 1)
+    below += sum(v**2 / (r - 1) for v, r in zip(repeat, repeats, strict=True) if r > 1)
+    degrees = (patient + sum(repeat)) ** 2 / below
+    varying = [r - 1 for r in repeats if r > 1]
+    degrees = min(degrees, 3 * np.mean(varying)) if varying else degrees
+    return math.sqrt(variance), degrees, scipy.stats.t.ppf(0.975, degrees)
+
+
+@pytest.mark.parametrize(
+    ("repeats", "lesion", "free"), [(1, 5, 3), (1, 4, 0), (1, 6, 1), (3, 5, 2), (8, 13, 6)]
+)
+def test_one_variant_is_what_the_formulas_give(repeats, lesion, free):
+    a = counts(np.random.default_rng(repeats + lesion), repeats, lesion, free)
+    found = pooled_interval(*a)
+    value, patient, repeat, joint, effective = by_hand([a], [1])
+    assert found.value == pytest.approx(value)
+    assert found.patient_variance == pytest.approx(patient)
+    assert found.joint_variance == pytest.approx(joint)
+    assert found.effective_patients == pytest.approx(effective)
+    error, degrees, t = t_of(patient, repeat, joint, lesion, [repeats])
+    half = t * error / (value * (1 - value))
+    logit = math.log(value / (1 - value))
+    assert found.low == pytest.approx(1 / (1 + math.exp(-(logit - half))))
+    assert found.high == pytest.approx(1 / (1 + math.exp(-(logit + half))))
+    assert (found.degrees, found.patients, found.repeats) == (pytest.approx(degrees), lesion, (repeats,))
+    assert found.p is None and found.reason is None
+
+
+@pytest.mark.parametrize(("of_a", "of_b", "lesion", "free"), [(3, 3, 5, 2), (2, 6, 7, 0), (10, 4, 13, 5)])
+def test_a_difference_is_what_the_formulas_give(of_a, of_b, lesion, free):
+    draw = np.random.default_rng(of_a + lesion)
+    a = counts(draw, of_a, lesion, free, good=0.8)
+    b = counts(draw, of_b, lesion, free, good=0.6)
+    b = (np.minimum(b[0], a[2][:1]), np.minimum(b[0], a[2][:1]) + 5, np.repeat(a[2][:1], of_b, axis=0))
+    found = pooled_difference(a, b)
+    value, patient, repeat, joint, effective = by_hand([a, b], [1, -1])
+    error, degrees, t = t_of(patient, repeat, joint, lesion, [of_a, of_b])
+    assert found.value == pytest.approx(value)
+    assert found.repeat_variance == pytest.approx(repeat)
+    assert found.joint_variance == pytest.approx(joint)
+    assert found.effective_patients == pytest.approx(effective)
+    assert (found.low, found.high) == (pytest.approx(value - t * error), pytest.approx(value + t * error))
+    assert found.p == pytest.approx(2 * scipy.stats.t.sf(abs(value) / error, degrees))
+    assert (found.p < 0.05) is (found.low > 0 or found.high < 0)
+
+
+def test_the_mean_of_patients_by_hand():
+    """Two patients, two repeats: a 0.9 0.5 / 0.7 0.5, b 0.4 0.2 / 0.4 0.4; the mean of a less that of b is 0.3."""
+    a, b = [[0.9, 0.5], [0.7, 0.5]], [[0.4, 0.2], [0.4, 0.4]]
+    found = mean_difference(a, b)
+    assert found.value == pytest.approx(0.3)
+    # Patients: 0.8 - 0.4 and 0.5 - 0.3, that is 0.4 and 0.2; variance 0.02, over 2 patients.
+    assert found.patient_variance == pytest.approx(0.01)
+    # Repeats: a 0.7 and 0.6, b 0.3 and 0.4: variance 0.005 each, over 2 repeats.
+    assert found.repeat_variance == pytest.approx((0.0025, 0.0025))
+    # Within a repeat about its mean: a +-0.2, +-0.1; b +-0.1, 0: variances 0.005 twice, 0.005 twice; / (2 x 2 x 1).
+    assert found.joint_variance == pytest.approx(2 * (0.005 + 0.005) / 4)
+    assert found.p is None and found.reason == "no p from 2 patients, 4 are needed"
+
+
+def test_jaccard_of_one_patient_alike_is_that_of_dice():
+    """J = D / (2 - D) where one number stands for all; the value of several is pooled over pixels."""
+    a = counts(np.random.default_rng(3), 1)
+    dice, jaccard = pooled_interval(*a), pooled_interval(*a, kind="jaccard")
+    assert jaccard.value == pytest.approx(dice.value / (2 - dice.value))
+
+
+@given(seed=st.integers(0, 10_000), scale=st.integers(2, 9))
+@settings(max_examples=40, deadline=None)
+def test_order_of_patients_and_repeats_and_the_size_of_a_pixel_change_nothing(seed, scale):
+    draw = np.random.default_rng(seed)
+    a, b = counts(draw), counts(draw)
+    b = (np.minimum(b[0], a[2]), np.minimum(b[0], a[2]) + 3, a[2])
+    found = pooled_difference(a, b)
+    order, turn = draw.permutation(9), draw.permutation(4)
+    moved = pooled_difference(
+        tuple(each[turn][:, order] * scale for each in a), tuple(each[:, order] * scale for each in b)
+    )
+    assert (moved.value, moved.low, moved.high, moved.p) == pytest.approx(
+        (found.value, found.low, found.high, found.p)
+    )
+    turned = pooled_difference(b, a)
+    assert (turned.value, turned.low, turned.high, turned.p) == pytest.approx(
+        (-found.value, -found.high, -found.low, found.p)
+    )
+
+
+def test_what_does_not_exist_is_none_with_its_reason():
+    one = pooled_interval([5, 0], [6, 0], [8, 0])
+    assert (one.value, one.low) == (10 / 14, None) and "2 patients with lesion, and there is 1" in one.reason
+    none = pooled_interval([0, 0], [0, 0], [0, 0])
+    assert (none.value, none.low) == (None, None) and "there are 0" in none.reason
+    missed = pooled_interval([0, 0, 0], [0, 0, 0], [5, 6, 7])
+    assert (missed.value, missed.low) == (0.0, None) and "scores 0" in missed.reason
+    perfect = pooled_interval([5, 6], [5, 6], [5, 6])
+    assert (perfect.value, perfect.low) == (1.0, None) and "scores 1" in perfect.reason
+    alike = pooled_interval([5, 5, 5], [10, 10, 10], [10, 10, 10])
+    assert (alike.value, alike.low, alike.high) == (0.5, 0.5, 0.5)
+    a = counts(np.random.default_rng(0), 1)
+    single = pooled_difference(a, a)
+    assert (single.value, single.low) == (0.0, None) and "at least 2 of both variants" in single.reason
+    same = counts(np.random.default_rng(1), 3)
+    equal = pooled_difference(same, tuple(np.repeat(each[:1], 3, axis=0) for each in same))
+    assert equal.p is not None and equal.low < equal.value < equal.high
+    still = tuple(np.repeat(each[:1], 3, axis=0) for each in same)
+    assert (pooled_difference(still, still).low, pooled_difference(still, still).p) == (0.0, 1.0)
+
+
+def test_a_constant_difference_has_no_p():
+    found = mean_difference(np.full((3, 5), 0.75), np.full((2, 5), 0.5))
+    assert (found.value, found.low, found.high, found.p) == (0.25, 0.25, 0.25, None)
+    assert "nothing varies" in found.reason
+
+
+def test_intervals_of_a_difference_end_where_differences_end():
+    a, b = [[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]], [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
+    free, held = mean_difference(a, b), mean_difference(a, b, bounds=(-1, 1))
+    assert free.low < -1 and free.high > 1
+    assert (held.low, held.high) == (-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "paired", "message"),
+    [
+        ([[1.0, 2.0]], [[1.0]], False, "same patients"),
+        ([[1.0, float("nan")]], [[1.0, 1.0]], False, "finite"),
+        ([[1.0, 2.0]] * 6, [[1.0, 1.0]] * 5, True, "match by number"),
+        ([[1.0, 2.0]] * 4, [[1.0, 1.0]] * 4, True, "at least 5"),
+    ],
+)
+def test_scores_that_cannot_be_compared_are_refused(a, b, paired, message):
+    with pytest.raises(ValueError, match=message):
+        mean_difference(a, b, paired)
+
+
+@pytest.mark.parametrize(
+    ("counted", "message"),
+    [
+        (([1, 2], [1], [1, 2]), "one shape"),
+        (([3, 2], [2, 2], [4, 4]), "overlap is more"),
+        (([-1, 0], [2, 2], [4, 4]), "not negative"),
+        (([[1, 1], [1, 0]], [[2, 2], [2, 2]], [[4, 4], [4, 0]]), "same in every repeat"),
+    ],
+)
+def test_counts_that_cannot_be_are_refused(counted, message):
+    with pytest.raises(ValueError, match=message):
+        pooled_interval(*counted)
+
+
+def test_pairs_help_where_seeds_are_shared():
+    """A training's luck that both variants have in common is no doubt about their difference."""
+    draw = np.random.default_rng(5)
+    luck = draw.normal(0, 0.1, (10, 1))
+    patients = draw.normal(0.6, 0.05, (1, 30))
+    a = patients + luck + draw.normal(0, 0.01, (10, 30)) + 0.05
+    b = patients + luck + draw.normal(0, 0.01, (10, 30))
+    apart, paired = mean_difference(a, b), mean_difference(a, b, paired=True)
+    assert paired.value == apart.value
+    assert paired.high - paired.low < 0.2 * (apart.high - apart.low)
+    assert paired.p < 0.001 < apart.p
+
+
+def test_coverage_and_level_in_simulation():
+    """200 studies of 8 lesion patients and 3 repeats; benchmarks/validity.py has the figures of thousands."""
+    covered, rejected = 0, 0
+    for study in range(200):
+        draw = np.random.default_rng([11, study])
+        size = np.exp(draw.normal(5, 1, 8))
+        level = 1 + draw.normal(0, 0.8, 8)
+        sides = []
+        for _ in range(2):
+            logit = (
+                level + draw.normal(0, 0.25, 8) + draw.normal(0, 0.3, (3, 1)) + draw.normal(0, 0.3, (3, 8))
+            )
+            dice = 1 / (1 + np.exp(-logit))
+            truth = np.repeat(size[None], 3, axis=0)
+            sides.append((dice * truth, truth, truth))
+        rejected += pooled_difference(*sides).p < 0.05
+        found = pooled_interval(*sides[0])
+        covered += found.low < 0.7037 < found.high  # the mean of expit(1 + N(0, 0.8^2 + 0.25^2 + 2 x 0.3^2))
+    assert 0.91 <= covered / 200 <= 0.995
+    assert rejected / 200 <= 0.085

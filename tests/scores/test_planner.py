@@ -1,0 +1,93 @@
+"""What the planner forecasts, by hand and against simulated studies."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from hnscc.scores.crossed import Estimate, mean_difference
+from hnscc.scores.planner import (
+    Design,
+    design_of,
+    patients_needed,
+    power,
+    repeats_needed,
+    smallest_seen,
+)
+
+# Standard deviations of a difference: 0.15 from patient to patient, 0.05 by training of each variant, 0.1 together.
+PATIENTS, TRAINING, TOGETHER = 0.15, 0.05, 0.1
+TRUE = Design(PATIENTS**2, 2 * TRAINING**2, 2 * TOGETHER**2)
+
+
+def study(draw, patients, repeats, difference=0.0):
+    own = draw.normal(0, PATIENTS, patients)
+    a, b = (
+        draw.normal(0, TRAINING, (repeats, 1)) + draw.normal(0, TOGETHER, (repeats, patients))
+        for _ in range(2)
+    )
+    return mean_difference(a + own + difference, b)
+
+
+def test_parts_of_a_pilot_by_hand():
+    pilot = Estimate(
+        0.1,
+        patients=10,
+        repeats=(5, 5),
+        patient_variance=0.003,
+        repeat_variance=(0.001, 0.0015),
+        joint_variance=0.0005,
+    )
+    design = design_of(pilot)
+    assert design.patients == pytest.approx(10 * 0.0025)
+    assert design.repeats == pytest.approx(5 * 0.002)
+    assert design.joint == pytest.approx(50 * 0.0005)
+    assert design.variance(10, 5) == pytest.approx(0.0025 + 0.002 + 0.0005)
+    assert design.variance(20, 10) == pytest.approx(0.00125 + 0.001 + 0.000125)
+
+
+def test_the_smallest_difference_seen_is_found_with_that_chance():
+    seen = smallest_seen(TRUE, 30, 10)
+    assert power(TRUE, seen, 30, 10) == pytest.approx(0.8, abs=0.02)
+    assert power(TRUE, 0.0, 30, 10) == pytest.approx(0.05, abs=1e-6)
+
+
+@pytest.mark.parametrize(("patients", "repeats"), [(10, 5), (30, 5)])
+def test_forecasts_are_what_simulated_studies_find(patients, repeats):
+    found = [
+        study(np.random.default_rng([patients, repeats, n]), patients, repeats, 0.1).p < 0.05
+        for n in range(400)
+    ]
+    assert np.mean(found) == pytest.approx(power(TRUE, 0.1, patients, repeats), abs=0.07)
+
+
+def test_numbers_needed_are_the_least_that_suffice():
+    pilot = study(np.random.default_rng(4), 60, 20)
+    design = design_of(pilot)
+    needed = patients_needed(pilot, 0.08, repeats=20)
+    assert smallest_seen(design, needed.value, 20) <= 0.08 < smallest_seen(design, needed.value - 1, 20)
+    assert needed.low <= needed.value <= needed.high
+    repeats = repeats_needed(pilot, 0.08, patients=60)
+    assert smallest_seen(design, 60, repeats.value) <= 0.08 < smallest_seen(design, 60, repeats.value - 1)
+
+
+def test_what_more_repeats_cannot_do_is_said():
+    """Repeats leave the spread of 10 patients: 0.15 / sqrt(10) alone takes a difference of over 0.13."""
+    floor = (scipy.stats.t.ppf(0.975, 9) + scipy.stats.t.ppf(0.8, 9)) * PATIENTS / math.sqrt(10)
+    assert floor > 0.13
+    pilot = study(np.random.default_rng(2), 10, 20)
+    found = repeats_needed(pilot, 0.02, patients=10)
+    assert found.value is None and "not even 1000 suffice" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("pilot", "reason"),
+    [
+        (mean_difference([[0.5, 0.6]], [[0.4, 0.5]]), "at least 2 of both"),
+        (mean_difference(np.full((3, 4), 0.5), np.full((3, 4), 0.5)), "nothing varied"),
+    ],
+)
+def test_a_pilot_that_tells_nothing_says_why(pilot, reason):
+    found = patients_needed(pilot, 0.05, repeats=10)
+    assert found.value is None and reason in found.reason
