@@ -10,7 +10,7 @@ Spacing = tuple[float, float, float]  # mm between voxels along z, y, x
 
 
 def check(pred: Bools, truth: Bools, spacing_mm: Spacing) -> None:
-    """Raises ValueError unless both masks are bool (Z, H, W) of one shape, and the spacing is three finite positive mm."""
+    """Raises ValueError unless the masks are bool (Z, H, W) of one shape and the spacing is three positive mm."""
     for name, mask in (("prediction", pred), ("truth", truth)):
         if mask.dtype != np.bool_ or mask.ndim != 3:
             raise ValueError(f"the {name} is bool (Z, H, W), not {mask.dtype} {mask.shape}")
@@ -38,5 +38,4 @@ def crop(pred: Bools, truth: Bools) -> tuple[Bools, Bools]:
 def _marked(mask: Bools, axis: int) -> Bools:
     """Which indices of an axis hold a marked voxel: bool (length of the axis,)."""
     others = tuple(each for each in range(3) if each != axis)
-    found: Bools = mask.any(axis=others)
-    return found
+    return np.asarray(mask.any(axis=others))

@@ -10,9 +10,9 @@ over scans by predicting nothing. Where it exists, it is
 So missing more lesions never improves a score: taking a lesion that was found out of a prediction, the last one too,
 makes every score worse or leaves it. This holds
 
-- for lesion-wise scores and for the calls of scans and patients, of every predicted component that touches a lesion;
-- for volumes and shares of voxels, of every component that lies within the truth (one that reaches beyond it also
-  takes false positives away);
+- for counts of lesions and for the calls of scans and patients, of every predicted component that touches a lesion;
+- for volumes, shares of voxels and Dice, of every component that lies within the truth (one that reaches beyond it
+  also takes false positives away);
 - for distances of surfaces, of every component that is the lesion itself. Of a lesion that was found in part, only
   the last step is certain: to predict nothing is never better than to predict anything.
 
