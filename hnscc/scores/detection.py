@@ -100,7 +100,7 @@ class ReliabilityBin:
 
 
 def count_levels(levels: Levels, truth: Bools) -> LevelCounts:
-    """Counts of stored probabilities, uint16 of any shape, by a bool truth of that shape. Raises ValueError for others."""
+    """Counts of stored probabilities, uint16 of any shape, by a bool truth of that shape; else ValueError."""
     if levels.dtype != np.uint16 or truth.dtype != np.bool_ or levels.shape != truth.shape:
         raise ValueError(
             f"probabilities are uint16 and the truth is bool, of one shape, not {levels.dtype} {levels.shape} "

@@ -13,10 +13,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
-from hnscc.scores.arrays import Bools, Floats, Integers
+from hnscc.scores.arrays import Bools, Floats
 from hnscc.scores.masks import Spacing, check, crop
 from hnscc.scores.quantities import Quantity
 from hnscc.scores.surface_elements import Elements, elements
@@ -24,8 +23,6 @@ from hnscc.scores.surface_elements import Elements, elements
 TOLERANCE_MM = 5.0  # the paper's
 # Rounding of the spacing must not decide whether 5 mm are within 5 mm.
 _SLACK = 2e-9
-# A grid of more cells than this per element is searched faster by a tree of the elements than by a transform of it.
-_CELLS_PER_ELEMENT = 8
 
 
 @dataclass(frozen=True)
@@ -53,14 +50,13 @@ def surface_distances(pred: Bools, truth: Bools, spacing_mm: Spacing) -> Surface
     axes = slice(0 if len(truth) > 1 else 1, 3)
     spacing = tuple(float(each) for each in spacing_mm)[axes]
     diagonal = math.hypot(*(n * mm for n, mm in zip(truth.shape[axes], spacing, strict=True)))
-    cropped = crop(pred, truth)
-    if len(truth) == 1 and cropped[0].size:
-        cropped = cropped[0][0], cropped[1][0]
+    # Without the axis of a single slice, which has no thickness to count.
+    cropped = (each.reshape(each.shape[axes]) for each in crop(pred, truth))
     of_pred, of_truth = (elements(each, spacing) for each in cropped)
     return SurfaceDistances(
-        _nearest(of_truth, of_pred, spacing, diagonal),
+        _nearest(of_truth, of_pred, diagonal),
         of_truth.size,
-        _nearest(of_pred, of_truth, spacing, diagonal),
+        _nearest(of_pred, of_truth, diagonal),
         of_pred.size,
         diagonal,
     )
@@ -157,31 +153,12 @@ ASSD = Quantity(
 )
 
 
-def _nearest(of: Elements, to: Elements, spacing: tuple[float, ...], absent: float) -> Floats:
+def _nearest(of: Elements, to: Elements, absent: float) -> Floats:
     """The distance in mm of each element from the nearest of the other surface: (N,); `absent` if that has none."""
     if not len(of.size) or not len(to.size):
         return np.full(len(of.size), absent)
-    shape = np.maximum(of.position.max(axis=0), to.position.max(axis=0)) + 1
-    if math.prod(shape.tolist()) > _CELLS_PER_ELEMENT * (len(of.size) + len(to.size)):
-        # Both are exact; elements far apart leave most of the grid to be transformed for nothing.
-        nearest = to.position[cKDTree(to.position * spacing).query(of.position * spacing)[1]]
-    else:
-        nearest = _nearest_by_transform(of.position, to.position, shape, spacing)
-    away = (nearest - of.position) * spacing
     # Rounded, so that what is equally far on paper is equally far here: no score may hang on the last bit.
-    found: Floats = np.round(np.sqrt((away**2).sum(axis=1)), 9)
-    return found
-
-
-def _nearest_by_transform(
-    of: Integers, to: Integers, shape: Integers, spacing: tuple[float, ...]
-) -> Integers:
-    """The position (N, D) in `to` that is nearest to each in `of`, by a distance transform of a grid of `shape`."""
-    elsewhere = np.ones(shape, np.bool_)
-    elsewhere[tuple(to.T)] = False
-    # Positions alone: the distances of all cells would take several times the memory.
-    nearest = distance_transform_edt(elsewhere, spacing, return_distances=False, return_indices=True)
-    found: Integers = nearest[(slice(None), *of.T)].T
+    found: Floats = np.round(cKDTree(to.position).query(of.position)[0], 9)
     return found
 
 
