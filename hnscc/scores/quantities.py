@@ -7,7 +7,7 @@ over scans by predicting nothing. Where it exists, it is
 - the worst value where one of them is empty and the other is not: all was missed, or all is a false alarm. The worst
   of a distance is the diagonal of the scan, which no two points of the scan exceed: means and medians take it as it
   is. What tells of alarms alone (`fp_ml`, `false_lesions`, specificity) cannot see a miss, nor `fn_ml` and
-  sensitivity an alarm: none of these is to be read without its partner.
+  sensitivity an alarm: none of these is to be read without its partner. Volumes and counts have no worst value.
 
 So missing more lesions never improves a score: taking a lesion that was found out of a prediction, the last one too,
 makes every score worse or leaves it. This holds

@@ -21,7 +21,9 @@ from hnscc.scores.quantities import Quantity
 from hnscc.scores.surface_elements import Elements, elements
 
 TOLERANCE_MM = 5.0  # the paper's
-# Rounding of the spacing must not decide whether 5 mm are within 5 mm.
+# Of mm: what is equally far on paper is equally far here. No score, and no comparison of two, hangs on the last bit.
+_DECIMALS = 9
+# Rounding of the spacing, or of a distance, must not decide whether 5 mm are within 5 mm.
 _SLACK = 2e-9
 
 
@@ -50,6 +52,7 @@ def surface_distances(pred: Bools, truth: Bools, spacing_mm: Spacing) -> Surface
     axes = slice(0 if len(truth) > 1 else 1, 3)
     spacing = tuple(float(each) for each in spacing_mm)[axes]
     diagonal = math.hypot(*(n * mm for n, mm in zip(truth.shape[axes], spacing, strict=True)))
+    diagonal = round(diagonal, _DECIMALS)
     # Without the axis of a single slice, which has no thickness to count.
     cropped = (each.reshape(each.shape[axes]) for each in crop(pred, truth))
     of_pred, of_truth = (elements(each, spacing) for each in cropped)
@@ -86,8 +89,7 @@ def average_distance(distances: SurfaceDistances) -> float:
     if total == 0:
         return 0.0
     weighted = distances.truth_mm * distances.truth_size, distances.pred_mm * distances.pred_size
-    # The rounding of a mean must not lift it above the worst.
-    return min(float((weighted[0].sum() + weighted[1].sum()) / total), distances.diagonal_mm)
+    return round(float((weighted[0].sum() + weighted[1].sum()) / total), _DECIMALS)
 
 
 def surface_dice(distances: SurfaceDistances, tolerance_mm: float = TOLERANCE_MM) -> float:
@@ -157,8 +159,7 @@ def _nearest(of: Elements, to: Elements, absent: float) -> Floats:
     """The distance in mm of each element from the nearest of the other surface: (N,); `absent` if that has none."""
     if not len(of.size) or not len(to.size):
         return np.full(len(of.size), absent)
-    # Rounded, so that what is equally far on paper is equally far here: no score may hang on the last bit.
-    found: Floats = np.round(cKDTree(to.position).query(of.position)[0], 9)
+    found: Floats = np.round(cKDTree(to.position).query(of.position)[0], _DECIMALS)
     return found
 
 

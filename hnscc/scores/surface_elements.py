@@ -16,7 +16,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -48,10 +48,11 @@ def elements(mask: Bools, spacing_mm: tuple[float, ...]) -> Elements:
     return Elements((cell - 0.5 + centroids[code]) * spacing_mm, sizes[code])
 
 
+@lru_cache(maxsize=64)
 def cell_surfaces(spacing_mm: tuple[float, ...]) -> tuple[Floats, Floats]:
     """The surface within a cell of `spacing_mm` (z, y, x), by code: area in mm2 (256,), and centroid (256, 3).
 
-    Centroids are in cells, from the middle of the cell: -0.5..0.5.
+    Centroids are in cells, from the middle of the cell: -0.5..0.5. Both arrays are read-only.
     """
     z, y, x = spacing_mm
     vectors, middles = _triangles_of_codes()
@@ -59,13 +60,14 @@ def cell_surfaces(spacing_mm: tuple[float, ...]) -> tuple[Floats, Floats]:
     area: Floats = each.sum(axis=-1)
     moments = (each[..., None] * (middles - 0.5)).sum(axis=1)
     centroid: Floats = np.divide(moments, area[:, None], out=np.zeros_like(moments), where=area[:, None] > 0)
-    return area, centroid
+    return _read_only(area), _read_only(centroid)
 
 
+@lru_cache(maxsize=64)
 def cell_contours(spacing_mm: tuple[float, ...]) -> tuple[Floats, Floats]:
     """The contour within a cell of `spacing_mm` (y, x), by code: length in mm (16,), and centroid (16, 2).
 
-    Centroids are in cells, from the middle of the cell: -0.5..0.5.
+    Centroids are in cells, from the middle of the cell: -0.5..0.5. Both arrays are read-only.
     """
     y, x = spacing_mm
     cut = math.hypot(y, x) / 2
@@ -78,7 +80,13 @@ def cell_contours(spacing_mm: tuple[float, ...]) -> tuple[Floats, Floats]:
     for bit, corner in enumerate(itertools.product((-0.25, 0.25), repeat=2)):
         # One corner is cut off, marked or unmarked; where two opposite ones are, their middle is the cell's.
         centroid[[1 << bit, 15 - (1 << bit)]] = corner
-    return length, centroid
+    return _read_only(length), _read_only(centroid)
+
+
+def _read_only(array: Floats) -> Floats:
+    """It stands in a cache, so nobody may change it."""
+    array.flags.writeable = False
+    return array
 
 
 def _codes(mask: Bools) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
