@@ -5,6 +5,9 @@ counts by its size. A scan of one slice is scored in its plane, by contours. Mas
 have a surface there. The rule for empty masks is that of `quantities`: a surface that is absent lies the diagonal of
 the scan away.
 
+MONAI's HD95 and average distance take the centres of border voxels instead, each counted once; its surface Dice with
+subvoxels has the same sizes as here, and the middle of the cell for every element's place.
+
 Definitions: HD95 as in Metrics Reloaded (Maier-Hein et al., doi:10.1038/s41592-023-02151-z), normalised surface Dice
 as Nikolov et al. (doi:10.2196/26151).
 """
@@ -69,8 +72,8 @@ def hd95(distances: SurfaceDistances, percent: float = 95.0) -> float:
     """The robust Hausdorff distance in mm: the larger of the two surfaces' 95th percentiles of distance.
 
     A percentile is the least distance within which at least `percent` % of the surface's size lie; it is not
-    interpolated. 0 where both masks are empty, the diagonal where one is. Raises ValueError for percent outside of
-    0..100.
+    interpolated. 0 where both masks are empty, the diagonal where one is. Raises ValueError for a percent that is not
+    in 0..100.
     """
     if not 0 <= percent <= 100:
         raise ValueError(f"the percentile is 0..100, not {percent}")
