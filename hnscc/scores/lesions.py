@@ -1,0 +1,243 @@
+"""Which lesions of a scan were found, and how many false ones were alleged.
+
+A lesion is a connected component of a mask in 3D. A true lesion is found if at least one of its voxels is predicted,
+and at least `share` of them. A predicted lesion is false if it holds no voxel of the truth; one that touches a true
+lesion without finding it is neither found nor false. So taking a predicted lesion away that touches the truth can
+lose found lesions and never a false one. The rule for empty masks is that of `quantities`.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import generate_binary_structure, label
+
+from hnscc.scores.arrays import Bools, Floats, Integers
+from hnscc.scores.masks import Spacing, check, crop, voxel_ml
+from hnscc.scores.quantities import Quantity, Value
+
+# How many neighbours count as connected -> along how many axes a neighbour may differ.
+CONNECTIVITIES = {6: 1, 18: 2, 26: 3}
+SIZE_EDGES_ML = (1.0, 10.0)
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One true lesion of a scan.
+
+    lesion: its number from 1 on, in the order of its first voxel by z, y, x. truth_ml: its volume. pred_ml: that of
+    all predicted lesions that touch it, whole. overlap_ml: its predicted part. dice: of it and the predicted lesions
+    that touch it, 0..1, 0 where none does.
+    """
+
+    lesion: int
+    truth_ml: float
+    pred_ml: float
+    overlap_ml: float
+    dice: float
+    found: bool
+
+
+@dataclass(frozen=True)
+class Lesions:
+    """The true lesions of a scan, or of several. false: how many predicted ones hold no voxel of the truth, and
+    false_ml their volume. predicted: how many predicted ones there are. scans: of how many scans."""
+
+    lesions: tuple[Lesion, ...]
+    false: int
+    false_ml: float
+    predicted: int
+    scans: int = 1
+
+    @property
+    def found(self) -> int:
+        """How many true lesions were found."""
+        return sum(each.found for each in self.lesions)
+
+    @property
+    def missed(self) -> int:
+        """How many true lesions were not found."""
+        return len(self.lesions) - self.found
+
+
+@dataclass(frozen=True)
+class SizeClass:
+    """Lesions of low_ml up to, not including, high_ml (None: no bound), how many were found, and their share."""
+
+    low_ml: float
+    high_ml: float | None
+    lesions: int
+    found: int
+    sensitivity: Value
+
+
+def find_lesions(
+    pred: Bools, truth: Bools, spacing_mm: Spacing, *, share: float = 0.0, connectivity: int = 26
+) -> Lesions:
+    """The lesions of two masks, bool (Z, H, W) of one scan.
+
+    spacing_mm: between voxels along z, y, x. share: the least predicted part of a lesion that finds it, 0..1; 0
+    stands for any voxel. connectivity: 6, 18 or 26 neighbours. Raises ValueError for anything else.
+    """
+    check(pred, truth, spacing_mm)
+    if not 0 <= share <= 1:
+        raise ValueError(f"the share of a lesion is 0..1, not {share}")
+    if connectivity not in CONNECTIVITIES:
+        raise ValueError(f"the connectivity is one of {sorted(CONNECTIVITIES)}, not {connectivity}")
+    neighbours = generate_binary_structure(3, CONNECTIVITIES[connectivity])
+    of_pred, of_truth = (label(each, neighbours)[0].ravel() for each in crop(pred, truth))
+    pred_px, truth_px = np.bincount(of_pred, minlength=1), np.bincount(of_truth, minlength=1)
+    touching = _touching(of_truth, of_pred)
+    voxel = voxel_ml(spacing_mm)
+    records = tuple(
+        _lesion(number, int(truth_px[number]), pred_px, *touching.get(number, _NOTHING), share, voxel)
+        for number in range(1, len(truth_px))
+    )
+    true = np.unique(np.concatenate([[0], *(each[0] for each in touching.values())]).astype(np.int64))
+    return Lesions(
+        records,
+        false=len(pred_px) - len(true),
+        false_ml=float((pred_px.sum() - pred_px[true].sum()) * voxel),
+        predicted=len(pred_px) - 1,
+    )
+
+
+def pooled(scans: Sequence[Lesions]) -> Lesions:
+    """The lesions of several scans together; each keeps the number that it has in its scan."""
+    return Lesions(
+        tuple(itertools.chain.from_iterable(each.lesions for each in scans)),
+        false=sum(each.false for each in scans),
+        false_ml=sum(each.false_ml for each in scans),
+        predicted=sum(each.predicted for each in scans),
+        scans=sum(each.scans for each in scans),
+    )
+
+
+def sensitivity(case: Lesions) -> float | None:
+    """Found lesions / true lesions, 0..1; None where there is no true lesion."""
+    return case.found / len(case.lesions) if case.lesions else None
+
+
+def false_per_scan(case: Lesions) -> float | None:
+    """False lesions per scan; None of no scan."""
+    return case.false / case.scans if case.scans else None
+
+
+def f1(case: Lesions) -> float:
+    """2 found / (2 found + missed + false), 0..1; 1 where there is neither a true nor a false lesion."""
+    total = 2 * case.found + case.missed + case.false
+    return 2 * case.found / total if total else 1.0
+
+
+def sensitivity_by_size(case: Lesions, edges_ml: Sequence[float] = SIZE_EDGES_ML) -> tuple[SizeClass, ...]:
+    """The sensitivity of lesions by their true volume: classes from 0 to the first edge, ..., from the last one on.
+
+    edges_ml: positive and rising, else ValueError. A class without lesions has no sensitivity, and a reason.
+    """
+    bounds = [0.0, *edges_ml]
+    if any(low >= high for low, high in itertools.pairwise(bounds)):
+        raise ValueError(f"edges of classes in ml are positive and rise, not {tuple(edges_ml)}")
+    classes = []
+    for low, high in itertools.zip_longest(bounds, bounds[1:]):
+        within = [
+            each for each in case.lesions if each.truth_ml >= low and (high is None or each.truth_ml < high)
+        ]
+        found = sum(each.found for each in within)
+        value = Value(found / len(within)) if within else Value(None, "no true lesion is of this size")
+        classes.append(SizeClass(low, high, len(within), found, value))
+    return tuple(classes)
+
+
+# The predicted lesions that touch a true one, and the voxels that each shares with it.
+Touching = tuple[Integers, Integers]
+_NOTHING: Touching = (np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+def _touching(of_truth: Integers, of_pred: Integers) -> dict[int, Touching]:
+    """By number of the true lesion; numbers of both masks' voxels (N,), 0 outside of lesions."""
+    both = (of_truth > 0) & (of_pred > 0)
+    pairs, shared = np.unique(np.stack([of_truth[both], of_pred[both]]), axis=1, return_counts=True)
+    numbers, starts = np.unique(pairs[0], return_index=True)
+    parts = zip(np.split(pairs[1], starts[1:]), np.split(shared, starts[1:]), strict=True)
+    return dict(zip(numbers.tolist(), parts, strict=False))
+
+
+def _lesion(
+    number: int,
+    truth_px: int,
+    pred_px: Integers,
+    touching: Integers,
+    shared: Integers,
+    share: float,
+    voxel: float,
+) -> Lesion:
+    touching_px, overlap_px = int(pred_px[touching].sum()), int(shared.sum())
+    return Lesion(
+        number,
+        truth_ml=truth_px * voxel,
+        pred_ml=touching_px * voxel,
+        overlap_ml=overlap_px * voxel,
+        dice=2 * overlap_px / (truth_px + touching_px),
+        # Rounding of share x voxels must not ask for one voxel more.
+        found=overlap_px > 0 and overlap_px + 1e-9 >= share * truth_px,
+    )
+
+
+def lesion_dice(case: Lesions) -> float | None:
+    """The mean Dice of the true lesions, 0 for each missed one; None where there is no true lesion."""
+    each: Floats = np.array([lesion.dice for lesion in case.lesions])
+    return float(each.mean()) if len(each) else None
+
+
+_NO_LESION = "no true lesion"
+LESIONS: tuple[Quantity[Lesions], ...] = (
+    Quantity(
+        name="lesion_f1",
+        label="F1 of lesions",
+        unit=None,
+        range=(0.0, 1.0),
+        better="higher",
+        both_empty="1",
+        no_prediction="0",
+        no_truth="0",
+        function=f1,
+    ),
+    Quantity(
+        name="lesion_sensitivity",
+        label="sensitivity of lesions",
+        unit=None,
+        range=(0.0, 1.0),
+        better="higher",
+        both_empty="none, whatever is predicted",
+        no_prediction="0",
+        no_truth="none, whatever is predicted",
+        function=sensitivity,
+        absent=_NO_LESION,
+    ),
+    Quantity(
+        name="lesion_dice",
+        label="mean Dice of lesions",
+        unit=None,
+        range=(0.0, 1.0),
+        better="higher",
+        both_empty="none, whatever is predicted",
+        no_prediction="0",
+        no_truth="none, whatever is predicted",
+        function=lesion_dice,
+        absent=_NO_LESION,
+    ),
+    Quantity(
+        name="false_lesions",
+        label="false lesions per scan",
+        unit=None,
+        range=(0.0, None),
+        better="lower",
+        both_empty="0",
+        no_prediction="0: it tells of alarms alone, and the sensitivity of misses",
+        no_truth="how many are predicted",
+        function=false_per_scan,
+        absent="no scan",
+        decimals=1,
+    ),
+)

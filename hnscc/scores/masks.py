@@ -1,0 +1,41 @@
+"""What every score of two masks begins with: checks of masks and spacing, and the box that holds what is marked."""
+
+import math
+
+import numpy as np
+
+from hnscc.scores.arrays import Bools
+
+Spacing = tuple[float, float, float]  # mm between voxels along z, y, x
+
+
+def check(pred: Bools, truth: Bools, spacing_mm: Spacing) -> None:
+    """Raises ValueError unless the masks are bool (Z, H, W) of one shape and the spacing is three positive mm."""
+    for name, mask in (("prediction", pred), ("truth", truth)):
+        if mask.dtype != np.bool_ or mask.ndim != 3:
+            raise ValueError(f"the {name} is bool (Z, H, W), not {mask.dtype} {mask.shape}")
+    if pred.shape != truth.shape:
+        raise ValueError(f"prediction and truth have one shape, not {pred.shape} and {truth.shape}")
+    if len(spacing_mm) != 3 or not all(math.isfinite(each) and each > 0 for each in spacing_mm):
+        raise ValueError(f"the spacing is three positive numbers of mm (z, y, x), not {spacing_mm}")
+
+
+def voxel_ml(spacing_mm: Spacing) -> float:
+    """The volume of a voxel in ml."""
+    return math.prod(float(each) for each in spacing_mm) / 1000
+
+
+def crop(pred: Bools, truth: Bools) -> tuple[Bools, Bools]:
+    """Both masks within the smallest box that holds all that either marks: views; of shape (0, 0, 0) if nothing is."""
+    rows = [_marked(pred, axis) | _marked(truth, axis) for axis in range(3)]
+    if not rows[0].any():
+        return pred[:0, :0, :0], truth[:0, :0, :0]
+    ends = [np.flatnonzero(each)[[0, -1]] for each in rows]
+    box = tuple(slice(int(first), int(last) + 1) for first, last in ends)
+    return pred[box], truth[box]
+
+
+def _marked(mask: Bools, axis: int) -> Bools:
+    """Which indices of an axis hold a marked voxel: bool (length of the axis,)."""
+    others = tuple(each for each in range(3) if each != axis)
+    return np.asarray(mask.any(axis=others))

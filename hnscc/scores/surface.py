@@ -1,0 +1,176 @@
+"""How far apart the surfaces of a predicted and a true mask lie: HD95, average distance, normalised surface Dice.
+
+Every element of each surface (`surface_elements`) has its distance to the nearest element of the other one, in mm, and
+counts by its size. A scan of one slice is scored in its plane, by contours. Masks that reach the border of the scan
+have a surface there. The rule for empty masks is that of `quantities`: a surface that is absent lies the diagonal of
+the scan away.
+
+MONAI's HD95 and average distance take the centres of border voxels instead, each counted once; its surface Dice with
+subvoxels has the same sizes as here, and the middle of the cell for every element's place.
+
+Definitions: HD95 as in Metrics Reloaded (Maier-Hein et al., doi:10.1038/s41592-023-02151-z), normalised surface Dice
+as Nikolov et al. (doi:10.2196/26151).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from hnscc.scores.arrays import Bools, Floats
+from hnscc.scores.masks import Spacing, check, crop
+from hnscc.scores.quantities import Quantity
+from hnscc.scores.surface_elements import Elements, elements
+
+TOLERANCE_MM = 5.0  # the paper's
+# Of mm: what is equally far on paper is equally far here. No score, and no comparison of two, hangs on the last bit.
+_DECIMALS = 9
+# Rounding of the spacing, or of a distance, must not decide whether 5 mm are within 5 mm.
+_SLACK = 2e-9
+
+
+@dataclass(frozen=True)
+class SurfaceDistances:
+    """How far each element of one surface is from the other surface.
+
+    truth_mm, pred_mm: distances (T,) and (P,) of the elements of the truth's and of the prediction's surface, in mm;
+    the diagonal where the other surface is absent. truth_size, pred_size: the elements' sizes in mm2 (of a plane, mm).
+    diagonal_mm: of the scan, from the outer corner of its first voxel to that of its last; no distance exceeds it.
+    """
+
+    truth_mm: Floats
+    truth_size: Floats
+    pred_mm: Floats
+    pred_size: Floats
+    diagonal_mm: float
+
+
+def surface_distances(pred: Bools, truth: Bools, spacing_mm: Spacing) -> SurfaceDistances:
+    """The distances between the surfaces of two masks, bool (Z, H, W) of one scan.
+
+    spacing_mm: between voxels along z, y, x. Raises ValueError for other masks or a spacing that is not positive.
+    """
+    check(pred, truth, spacing_mm)
+    axes = slice(0 if len(truth) > 1 else 1, 3)
+    spacing = tuple(float(each) for each in spacing_mm)[axes]
+    diagonal = math.hypot(*(n * mm for n, mm in zip(truth.shape[axes], spacing, strict=True)))
+    diagonal = round(diagonal, _DECIMALS)
+    # Without the axis of a single slice, which has no thickness to count.
+    cropped = (each.reshape(each.shape[axes]) for each in crop(pred, truth))
+    of_pred, of_truth = (elements(each, spacing) for each in cropped)
+    return SurfaceDistances(
+        _nearest(of_truth, of_pred, diagonal),
+        of_truth.size,
+        _nearest(of_pred, of_truth, diagonal),
+        of_pred.size,
+        diagonal,
+    )
+
+
+def hd95(distances: SurfaceDistances, percent: float = 95.0) -> float:
+    """The robust Hausdorff distance in mm: the larger of the two surfaces' 95th percentiles of distance.
+
+    A percentile is the least distance within which at least `percent` % of the surface's size lie; it is not
+    interpolated. 0 where both masks are empty, the diagonal where one is. Raises ValueError for a percent that is not
+    in 0..100.
+    """
+    if not 0 <= percent <= 100:
+        raise ValueError(f"the percentile is 0..100, not {percent}")
+    return max(
+        _percentile(distances.truth_mm, distances.truth_size, percent),
+        _percentile(distances.pred_mm, distances.pred_size, percent),
+    )
+
+
+def average_distance(distances: SurfaceDistances) -> float:
+    """The average symmetric surface distance (ASSD) in mm: the mean over both surfaces together, by size.
+
+    0 where both masks are empty, the diagonal where one is.
+    """
+    total = distances.truth_size.sum() + distances.pred_size.sum()
+    if total == 0:
+        return 0.0
+    weighted = distances.truth_mm * distances.truth_size, distances.pred_mm * distances.pred_size
+    return round(float((weighted[0].sum() + weighted[1].sum()) / total), _DECIMALS)
+
+
+def surface_dice(distances: SurfaceDistances, tolerance_mm: float = TOLERANCE_MM) -> float:
+    """The normalised surface Dice, 0..1: the part of both surfaces that lies within the tolerance of the other one.
+
+    1 where both masks are empty, 0 where one is, whatever the tolerance. Raises ValueError for a negative tolerance.
+    """
+    if not tolerance_mm >= 0:
+        raise ValueError(f"the tolerance is a number of mm from 0 on, not {tolerance_mm}")
+    if not len(distances.truth_size) or not len(distances.pred_size):
+        return float(len(distances.truth_size) == len(distances.pred_size))
+    near = tolerance_mm + _SLACK
+    within = (
+        distances.truth_size[distances.truth_mm <= near].sum()
+        + distances.pred_size[distances.pred_mm <= near].sum()
+    )
+    total = distances.truth_size.sum() + distances.pred_size.sum()
+    return min(float(within / total), 1.0)
+
+
+def surface_quantities(tolerance_mm: float = TOLERANCE_MM) -> tuple[Quantity[SurfaceDistances], ...]:
+    """HD95, average distance and surface Dice at a tolerance, as data."""
+    return (
+        HD95,
+        ASSD,
+        Quantity(
+            name="nsd",
+            label=f"surface Dice at {tolerance_mm:g} mm",
+            unit=None,
+            range=(0.0, 1.0),
+            better="higher",
+            both_empty="1",
+            no_prediction="0",
+            no_truth="0",
+            function=lambda distances: surface_dice(distances, tolerance_mm),
+        ),
+    )
+
+
+HD95 = Quantity(
+    name="hd95_mm",
+    label="HD95",
+    unit="mm",
+    range=(0.0, None),
+    better="lower",
+    both_empty="0",
+    no_prediction="the diagonal of the scan",
+    no_truth="the diagonal of the scan",
+    function=hd95,
+    decimals=1,
+)
+ASSD = Quantity(
+    name="assd_mm",
+    label="average surface distance",
+    unit="mm",
+    range=(0.0, None),
+    better="lower",
+    both_empty="0",
+    no_prediction="the diagonal of the scan",
+    no_truth="the diagonal of the scan",
+    function=average_distance,
+    decimals=1,
+)
+
+
+def _nearest(of: Elements, to: Elements, absent: float) -> Floats:
+    """The distance in mm of each element from the nearest of the other surface: (N,); `absent` if that has none."""
+    if not len(of.size) or not len(to.size):
+        return np.full(len(of.size), absent)
+    found: Floats = np.round(cKDTree(to.position).query(of.position)[0], _DECIMALS)
+    return found
+
+
+def _percentile(values: Floats, sizes: Floats, percent: float) -> float:
+    """The least value that at least `percent` % of the total size do not exceed; 0 of no values."""
+    if not len(values):
+        return 0.0
+    order = np.argsort(values, kind="stable")
+    upto = np.cumsum(sizes[order])
+    position = int(np.searchsorted(upto, upto[-1] * (percent / 100) * (1 - _SLACK)))
+    return float(values[order[position]])

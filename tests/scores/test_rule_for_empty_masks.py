@@ -1,0 +1,226 @@
+"""Missing more lesions never improves a score: the rule of hnscc/scores/quantities.py, on random scans."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import binary_dilation, label
+
+from hnscc.scores.counts import Counts
+from hnscc.scores.detection import BRIER, CALLS, Calls, count_levels
+from hnscc.scores.lesions import LESIONS, find_lesions
+from hnscc.scores.metrics import METRICS
+from hnscc.scores.surface import surface_distances, surface_quantities
+from hnscc.scores.volumes import VOLUMES, volumes
+
+EVERY_NEIGHBOUR = np.ones((3, 3, 3), bool)
+SURFACE = {"hd95_mm", "assd_mm", "nsd"}
+LESION_COUNTS = {"lesion_f1", "lesion_sensitivity", "false_lesions"}
+# To these a false alarm adds without end: silence is not the worst of them.
+ALARMS = {"fp_ml", "false_lesions", "wrong_ml"}
+MISSES_ALONE = {"fn_ml", "lesion_sensitivity", "lesion_dice"}
+
+
+def scores(pred, truth, spacing, tolerance=2.0):
+    """Every score of a scan that has a better way: name -> value (None where there is none), higher is better."""
+    surface = surface_distances(pred, truth, spacing)
+    found = {each: each.of(surface).value for each in surface_quantities(tolerance)}
+    volume = volumes(pred, truth, spacing, np.ones(truth.shape))
+    found |= {each: each.of(volume).value for each in VOLUMES}
+    lesions = find_lesions(pred, truth, spacing)
+    found |= {each: each.of(lesions).value for each in LESIONS}
+    signs = {"higher": 1, "lower": -1}
+    values = {
+        each.name: None if value is None else signs[each.better] * value
+        for each, value in found.items()
+        if each.better
+    }
+    counts = Counts(*(np.array(each.sum()) for each in (pred & truth, pred, truth)))
+    return values | {name: float(each.of(counts)) for name, each in METRICS.items()}
+
+
+def improved(before, after, among=None):
+    """The names of the scores that are better after than before."""
+    assert {name for name in before if before[name] is None} == {
+        name for name in after if after[name] is None
+    }
+    names = [name for name in before if before[name] is not None and (among is None or name in among)]
+    return [name for name in names if after[name] > before[name]]
+
+
+@st.composite
+def scans(draw):
+    """Truth and prediction: bool masks of a small scan, of one slice too; and the spacing."""
+    shape = draw(st.tuples(st.integers(1, 6), st.integers(1, 14), st.integers(1, 14)))
+    spacing = draw(st.tuples(*[st.sampled_from([0.4, 0.977, 1.0, 2.0, 3.27])] * 3))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    dense = draw(st.sampled_from([0.02, 0.05, 0.15]))
+    truth, pred = rng.random((2, *shape)) < dense
+    if draw(st.booleans()):  # lesions of more than a few voxels
+        truth, pred = (binary_dilation(each, iterations=draw(st.integers(1, 2))) for each in (truth, pred))
+    return pred, truth, spacing, rng
+
+
+def components(mask):
+    """Each component's mask."""
+    numbers, n = label(mask, EVERY_NEIGHBOUR)
+    return [numbers == each for each in range(1, n + 1)]
+
+
+@given(scans(), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_losing_a_found_lesion_never_improves_any_score(scan, alarms):
+    """Lesions predicted as they are, some or all, with or without false ones elsewhere: lost one by one."""
+    pred, truth, spacing, rng = scan
+    elsewhere = pred & ~binary_dilation(truth, EVERY_NEIGHBOUR)
+    found = [each for each in components(truth) if rng.random() < 0.8]
+    now = np.logical_or.reduce([elsewhere & alarms, *found])
+    for lesion in rng.permutation(len(found)):
+        fewer = now & ~found[lesion]
+        assert improved(scores(now, truth, spacing), scores(fewer, truth, spacing)) == []
+        now = fewer
+
+
+@given(scans(), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_losing_what_lies_within_a_lesion_never_improves_volumes_and_overlap(scan, alarms):
+    pred, truth, spacing, _ = scan
+    inside = pred & truth
+    now = inside | (pred & alarms & ~binary_dilation(truth, EVERY_NEIGHBOUR))
+    for part in components(inside):
+        before, after = scores(now, truth, spacing), scores(now & ~part, truth, spacing)
+        assert improved(before, after, before.keys() - SURFACE) == []
+        now &= ~part
+
+
+@given(scans(), st.sampled_from([0.0, 0.3, 1.0]))
+@settings(max_examples=100, deadline=None)
+def test_losing_whatever_touches_a_lesion_never_improves_counts_of_lesions(scan, share):
+    pred, truth, spacing, _ = scan
+    now = pred
+    for part in components(pred):
+        if not (part & truth).any():
+            continue
+        before, after = (find_lesions(each, truth, spacing, share=share) for each in (now, now & ~part))
+        assert after.found <= before.found and after.false == before.false
+        assert improved(scores(now, truth, spacing), scores(now & ~part, truth, spacing), LESION_COUNTS) == []
+        now = now & ~part
+
+
+@given(scans())
+@settings(max_examples=100, deadline=None)
+def test_predicting_nothing_is_never_better_than_predicting_anything(scan):
+    """Where there is a lesion; and of what sees misses, it is the worst value there is."""
+    pred, truth, spacing, _ = scan
+    truth[0, 0, 0] = True
+    nothing = scores(np.zeros_like(pred), truth, spacing)
+    assert improved(scores(pred, truth, spacing), nothing, nothing.keys() - ALARMS) == []
+    assert {name: nothing[name] for name in nothing.keys() - ALARMS} == worst(truth, spacing)
+
+
+def worst(truth, spacing):
+    """What stands where all is missed, written down by hand."""
+    sides = [n * mm for n, mm in zip(truth.shape, spacing, strict=True)][0 if len(truth) > 1 else 1 :]
+    missed = truth.sum() * math.prod(spacing) / 1000
+    return {
+        "hd95_mm": pytest.approx(-math.hypot(*sides)),
+        "assd_mm": pytest.approx(-math.hypot(*sides)),
+        "nsd": 0,
+        "fn_ml": pytest.approx(-missed),
+        "precision": 0,
+        "lesion_f1": 0,
+        "lesion_sensitivity": 0,
+        "lesion_dice": 0,
+        "dice": 0,
+        "jaccard": 0,
+    }
+
+
+@given(scans())
+@settings(max_examples=100, deadline=None)
+def test_in_a_scan_without_lesion_a_false_one_never_improves_and_silence_is_perfect(scan):
+    pred, truth, spacing, _ = scan
+    truth[:] = False
+    now = np.zeros_like(pred)
+    silence = scores(now, truth, spacing)
+    assert silence == {
+        **dict.fromkeys(("hd95_mm", "assd_mm", "fp_ml", "fn_ml", "wrong_ml", "false_lesions"), 0),
+        **dict.fromkeys(("nsd", "precision", "lesion_f1", "dice", "jaccard"), 1),
+        **dict.fromkeys(("lesion_sensitivity", "lesion_dice"), None),
+    }
+    for part in components(pred):
+        before, after = scores(now, truth, spacing), scores(now | part, truth, spacing)
+        assert improved(before, after) == []
+        if not now.any():
+            worse = {name for name in before if before[name] is not None and after[name] < before[name]}
+            assert worse == before.keys() - MISSES_ALONE
+        now = now | part
+
+
+@given(scans())
+@settings(max_examples=100, deadline=None)
+def test_whether_a_score_exists_depends_on_the_truth_alone_and_it_is_in_its_range(scan):
+    pred, truth, spacing, _ = scan
+    values = [scores(each, truth, spacing) for each in (pred, ~pred, truth, np.zeros_like(pred))]
+    assert len({frozenset(name for name in each if each[name] is None) for each in values}) == 1
+    surface, volume, lesions = (
+        find(pred, truth, spacing) for find in (surface_distances, volumes, find_lesions)
+    )
+    for quantities, case in ((surface_quantities(), surface), (VOLUMES, volume), (LESIONS, lesions)):
+        for each in quantities:
+            value, (low, high) = each.of(case).value, each.range
+            assert value is None or ((low is None or value >= low) and (high is None or value <= high)), (
+                each.name
+            )
+    assert -values[0]["hd95_mm"] <= surface.diagonal_mm and -values[0]["assd_mm"] <= surface.diagonal_mm
+
+
+@given(scans())
+@settings(max_examples=100, deadline=None)
+def test_a_perfect_prediction_has_the_best_values(scan):
+    _, truth, spacing, _ = scan
+    perfect = scores(truth, truth, spacing)
+    for name in ("hd95_mm", "assd_mm", "fp_ml", "fn_ml", "wrong_ml", "false_lesions"):
+        assert perfect[name] == 0
+    for name in perfect.keys() - {"hd95_mm", "assd_mm", "fp_ml", "fn_ml", "wrong_ml", "false_lesions"}:
+        assert perfect[name] == 1 or perfect[name] is None
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12))
+@settings(max_examples=100, deadline=None)
+def test_a_scan_whose_lesion_is_missed_never_improves_calls(seed, n):
+    draw = np.random.default_rng(seed)
+    truth, called = draw.random((2, n)) < 0.6
+    score = draw.integers(0, 5, n) / 4
+    missed = truth & (draw.random(n) < 0.5)
+    before = Calls(truth, called, score)
+    after = Calls(truth, called & ~missed, np.where(missed, 0, score))
+    for each in CALLS:
+        was, now = each.of(before), each.of(after)
+        assert was.reason == now.reason
+        assert was.value is None or now.value <= was.value
+
+
+@given(scans())
+@settings(max_examples=100, deadline=None)
+def test_a_lesion_whose_probability_falls_never_improves_the_brier_score(scan):
+    pred, truth, _, rng = scan
+    levels = np.where(pred, rng.integers(30000, 65536, pred.shape), rng.integers(0, 30000, pred.shape))
+    before, after = (
+        count_levels(each.astype(np.uint16), truth) for each in (levels, np.where(truth, 0, levels))
+    )
+    assert BRIER.of(after).value >= BRIER.of(before).value
+
+
+def test_every_quantity_says_what_it_is():
+    quantities = [*surface_quantities(3.5), *VOLUMES, *LESIONS, *CALLS, BRIER]
+    assert len({each.name for each in quantities} | METRICS.keys()) == len(quantities) + len(METRICS)
+    assert [each.label for each in quantities if each.name == "nsd"] == ["surface Dice at 3.5 mm"]
+    for each in quantities:
+        assert each.label and each.both_empty and each.no_prediction and each.no_truth, each.name
+        assert each.better in ("higher", "lower", None) and len(each.range) == 2
+        assert (each.unit is not None) == each.name.endswith(
+            ("_mm", "_ml", "tlg_truth", "tlg_pred", "tlg_error")
+        )

@@ -1,0 +1,78 @@
+"""Volumes, their errors and uptake, by hand."""
+
+import numpy as np
+import pytest
+
+from hnscc.scores.volumes import (
+    VOLUMES,
+    glycolysis_error,
+    pooled,
+    precision,
+    volume_error_ml,
+    volumes,
+    wrong_ml,
+)
+
+SPACING = (5.0, 10.0, 20.0)  # a voxel is 1 ml
+
+
+def masks():
+    """Truth of 4 voxels, prediction of 5, both in 3 of them."""
+    truth, pred = np.zeros((2, 2, 3, 4), bool)
+    truth[0, 0, :4] = True
+    pred[0, 0, 1:4], pred[1, 2, :2] = True, True
+    return pred, truth
+
+
+def test_volumes_by_hand():
+    found = volumes(*masks(), SPACING)
+    assert (found.truth_ml, found.pred_ml, found.overlap_ml, found.fp_ml, found.fn_ml) == (4, 5, 3, 2, 1)
+    assert (volume_error_ml(found), wrong_ml(found), precision(found)) == (1, 3, 0.6)
+    assert (found.tlg_truth, found.tlg_pred, glycolysis_error(found)) == (None, None, None)
+
+
+def test_glycolysis_is_volume_times_mean_uptake():
+    pred, truth = masks()
+    uptake = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    found = volumes(pred, truth, SPACING, uptake)
+    assert found.tlg_truth == pytest.approx(4 * (0 + 1 + 2 + 3) / 4)
+    assert found.tlg_pred == pytest.approx(5 * (1 + 2 + 3 + 20 + 21) / 5)
+    assert glycolysis_error(found) == pytest.approx(41)
+    empty = volumes(np.zeros_like(pred), truth, SPACING, uptake)
+    assert (empty.tlg_pred, empty.tlg_truth) == (0.0, 6.0)
+
+
+def test_uptake_outside_of_the_masks_may_be_missing():
+    pred, truth = masks()
+    uptake = np.ones(truth.shape)
+    uptake[1, 0, 0] = np.nan
+    assert volumes(pred, truth, SPACING, uptake).tlg_truth == 4
+    uptake[0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="finite"):
+        volumes(pred, truth, SPACING, uptake)
+    with pytest.raises(ValueError, match="shape of the masks"):
+        volumes(pred, truth, SPACING, uptake[:1])
+
+
+def test_volumes_of_scans_add_up():
+    pred, truth = masks()
+    one, other = volumes(pred, truth, SPACING, np.ones(truth.shape)), volumes(truth, pred, SPACING)
+    both = pooled([one, one])
+    assert (both.truth_ml, both.fp_ml, both.fn_ml, both.tlg_pred) == (8, 4, 2, 10)
+    assert pooled([one, other]).tlg_truth is None
+    assert (pooled([one, other]).fp_ml, pooled([]).truth_ml) == (3, 0)
+
+
+def test_no_rounding_is_left_for_a_false_positive():
+    """0.3 x 0.3 x 0.3 mm: differences of volumes would leave 1e-19 ml."""
+    truth = np.zeros((1, 9, 9), bool)
+    truth.ravel()[:67] = True
+    pred = truth.copy()
+    pred.ravel()[:31] = False
+    assert volumes(pred, truth, (0.3, 0.3, 0.3)).fp_ml == 0
+
+
+def test_without_uptake_a_quantity_gives_the_reason():
+    found = {each.name: each.of(volumes(*masks(), SPACING)) for each in VOLUMES}
+    assert (found["tlg_pred"].value, found["tlg_pred"].reason) == (None, "PET is not in SUV")
+    assert (found["pred_ml"].value, found["pred_ml"].reason) == (5, None)
