@@ -1,6 +1,11 @@
-"""The values of a volume at the voxels of another grid, linear in between; whichever way is taken, the same bits."""
+"""The values of a volume at the voxels of another grid; whichever way is taken, the same bits.
+
+They are linear in between. Along each axis on which the grid is coarser than the volume, they are means over the grid's
+voxel, so that what is finer than the grid averages out instead of turning into noise and stripes (aliasing).
+"""
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 from nibabel import orientations
@@ -12,6 +17,7 @@ from data_prep.read import Grid, Volume
 from data_prep.resize import weigh
 
 DECIMALS = 6  # of a position in a volume, in voxels: what lies nearer to a voxel than this lies on it
+ALIKE = 0.01  # voxels: by so much a step may be longer than one voxel and still count as one
 NOTHING = 0.4 * 10**-DECIMALS  # voxels: what such a rounding takes away
 
 # For each slice of a grid: values (y, x) float32, and where these are inside of the volume's outer faces, (y, x) bool.
@@ -21,8 +27,54 @@ Slices = Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]
 def sampled(volume: Volume, grid: Grid) -> Slices:
     """The volume at the voxels of a grid that lies LPS, by the quickest way that the two grids allow.
 
-    Outside of its outer faces the values are those of the nearest voxel.
+    Outside of its outer faces the values are those of the nearest voxel. A voxel of a coarser grid is split into parts
+    no larger than the volume's voxels; it holds the mean of the parts inside of the faces, and is inside itself where
+    at least half of them are.
     """
+    parts = parts_of(to_lps(volume.grid), grid)
+    if parts == (1, 1, 1):
+        return _at_centres(volume, grid)
+    return _means(_at_centres(volume, finer(grid, parts)), parts)
+
+
+def parts_of(lps: Grid, grid: Grid) -> tuple[int, int, int]:
+    """Into how many parts a voxel of the grid is split along x, y and z, so that one step is at most one voxel.
+
+    A step is counted in voxels of the volume that it crosses, in whichever direction it runs. Both grids lie LPS.
+    """
+    x, y, z = (
+        max(1, int(np.ceil(step - ALIKE))) for step in np.linalg.norm(_voxels(lps, grid)[:3, :3], axis=0)
+    )
+    return x, y, z
+
+
+def finer(grid: Grid, parts: tuple[int, int, int]) -> Grid:
+    """The grid with every voxel split into so many parts along x, y and z."""
+    split = np.diag([*(1 / count for count in parts), 1.0])
+    split[:3, 3] = [0.5 / count - 0.5 for count in parts]
+    x, y, z = (count * split for count, split in zip(grid.shape, parts, strict=True))
+    return Grid((x, y, z), grid.affine @ split, grid.oriented)
+
+
+def _means(slices: Slices, parts: tuple[int, int, int]) -> Slices:
+    """Slices of the finer grid to slices of the grid itself."""
+    wide, high, deep = parts
+    while together := list(islice(slices, deep)):
+        inside = np.sum([_added(part.astype(np.float64), wide, high) for _, part in together], axis=0)
+        total = np.sum([_added(np.where(part, values, 0.0), wide, high) for values, part in together], axis=0)
+        # Where no part is inside, the value is not used.
+        means = np.asarray(total / np.maximum(inside, 1), dtype=np.float32)
+        yield means, np.asarray(2 * inside >= wide * high * deep)
+
+
+def _added(values: NDArray[np.float64], wide: int, high: int) -> NDArray[np.float64]:
+    """(y, x) of a finer grid: the sums over each block of high x wide."""
+    rows, columns = (count // part for count, part in zip(values.shape, (high, wide), strict=True))
+    added: NDArray[np.float64] = values.reshape(rows, high, columns, wide).sum(axis=(1, 3))
+    return added
+
+
+def _at_centres(volume: Volume, grid: Grid) -> Slices:
     lps = to_lps(volume.grid)
     if near(lps, grid, NOTHING):  # every voxel lies on one of the grid's
         data = orientations.apply_orientation(volume.data, turn_to_lps(volume.grid))
