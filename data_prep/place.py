@@ -1,15 +1,17 @@
 """One grid for all modalities of a scan, then square slices; and the way back for predicted masks.
 
-1. The grid is that of the mask, or of the reference modality where a scan has none. Its axes are turned and
-   flipped, never interpolated, so that slices are transaxial, rows run to posterior and columns to the patient's left.
-2. The other modalities are sampled there linearly through their affines. Outside of a modality's volume stands the
-   volume's minimum. A volume without an orientation (Analyze) is taken to lie on the grid, in file order, but only if
-   shape and spacing agree.
+1. The grid is that of the reference modality, whether the scan has a mask or not. Its axes are turned and flipped,
+   never interpolated, so that slices are transaxial, rows run to posterior and columns to the patient's left. A mask
+   that was drawn on another modality's grid is brought there by area: lesion is what it covers at least half of.
+2. The other modalities are sampled there through their affines: linearly, or where the grid is coarser, as means over
+   its voxels. Outside of a modality's volume stands the volume's minimum; so it does where
+   the file holds no number (NaN around a field of view). What states no orientation (Analyze): data_prep.lying.
 3. Each slice becomes size x size square pixels around the centre of the grid: images by a triangle filter that is as
    wide as a stored pixel when it shrinks (anti-aliased) and linear when it enlarges; masks by area: 1 where lesion
    covers at least half of the stored pixel.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +19,10 @@ import numpy as np
 from nibabel import orientations
 from numpy.typing import NDArray
 
-from data_prep.grids import cannot_place, check_axes, same_grid, size_text, to_lps, turn_to_lps
-from data_prep.off_grid import off_grid
+from data_prep.found import lesion_of, values_of
+from data_prep.grids import cannot_place, check_axes, to_lps
+from data_prep.lesions import lesion_on
+from data_prep.lying import lying
 from data_prep.read import Grid, Volume
 from data_prep.resize import (
     Window,
@@ -35,6 +39,7 @@ from hnscc.base.errors import InputError
 
 MIN_COVERAGE = 0.5  # of the grid's voxels that each modality must cover
 MIN_LESION_COVERAGE = 0.9  # of the lesion's voxels
+FLAT = 1e-5  # of a volume's range: a slice that differs by no more is one value, whatever wrote it
 MAX_LESION_LOSS = 0.5  # of a slice's lesion that a fixed pixel size may crop off
 
 
@@ -67,45 +72,47 @@ def place_scan(
     Where `pixel_mm` is None, the whole field of view is kept, padded to a square; otherwise stored pixels are of that
     size, and the field of view is cropped or padded around its centre. `scan` is how errors name it (row and scan).
 
-    InputError is raised where the mask is not binary or not on the reference's grid, where a volume cannot be placed,
+    InputError is raised where the mask is not binary or on the grid of no modality, where a volume cannot be placed,
     where slices are not transaxial, and where most of a slice's lesion would be cropped off.
     """
-    drawn = volumes[reference] if mask is None else mask
-    check_axes(drawn.grid, scan)
-    lesion = None if mask is None else _lesion(mask, volumes[reference].grid, f"{scan}, column mask")
-    grid = to_lps(drawn.grid)
-    if lesion is None:
-        lesion = np.zeros(grid.shape[::-1], dtype=bool)
+    stating = {**volumes, **({} if mask is None else {"mask": mask})}
+    assumed = [name for name, volume in stating.items() if not volume.grid.oriented]
+    volumes, mask = lying(volumes, mask, reference, scan)
+    drawn = volumes[reference].grid
+    check_axes(drawn, scan)
+    grids = {name: volume.grid for name, volume in volumes.items()}
+    lesion = lesion_on(mask, grids, reference, f"{scan}, column mask")
+    grid = to_lps(drawn)
     window = make_window(grid, size, pixel_mm)
-    cropped = _cropped(lesion, window, scan)
-    images: list[NDArray[np.float32]] = []
-    coverage: dict[str, float] = {}
-    fill: dict[str, float] = {}
-    for name, volume in volumes.items():
-        slices, fill[name], coverage[name] = _on_grid(
-            volume, drawn.grid, grid, window, lesion, f"{scan}, column {name}"
-        )
-        images.append(slices)
-    placement = {
-        "reference": reference,
-        "input_shape": list(drawn.grid.shape),
-        "input_affine": drawn.grid.affine.tolist(),
-        "input_axes": "".join(orientations.aff2axcodes(drawn.grid.affine)),
-        "size": size,
-        "scale": list(window.scale),
-        "offset": list(window.offset),
-        "coverage": coverage,
-        "fill": fill,
-        "assumed": [name for name, volume in volumes.items() if not volume.grid.oriented],
-        "lesion_px_cropped": cropped,
+    cropped = _cropped(lesion.voxels, window, scan)
+    placed = {
+        name: _on_grid(volume, grid, window, lesion.voxels, f"{scan}, column {name}")
+        for name, volume in volumes.items()
     }
+    images = np.stack([each.slices for each in placed.values()], axis=1)
+    stored = np.stack([resize_mask(slice_, window) for slice_ in lesion.voxels])
     return Placed(
-        images=np.stack(images, axis=1),
-        mask=np.stack([resize_mask(slice_, window) for slice_ in lesion]),
-        source_lesion_px=tuple(int(count) for count in lesion.sum(axis=(1, 2))),
+        images=images,
+        mask=stored,
+        source_lesion_px=lesion.source_px,
         spacing_mm=stored_spacing(grid, window),
         affine=tuple(tuple(float(value) for value in row) for row in stored_affine(grid, window)),
-        placement=placement,
+        placement={
+            "reference": reference,
+            "input_shape": list(drawn.shape),
+            "input_affine": drawn.affine.tolist(),
+            "input_axes": "".join(orientations.aff2axcodes(drawn.affine)),
+            "size": size,
+            "scale": list(window.scale),
+            "offset": list(window.offset),
+            "coverage": {name: each.coverage for name, each in placed.items()},
+            "fill": {name: float(volume.data.min()) for name, volume in volumes.items()},
+            "assumed": assumed,
+            "lesion_px_cropped": cropped,
+            "outside": {name: each.outside for name, each in placed.items()},
+            "values": {name: values_of(volume) for name, volume in volumes.items()},
+            "lesion": lesion_of(lesion, mask, grid, window, images, stored),
+        },
     )
 
 
@@ -132,45 +139,41 @@ def to_input_grid(
     return back
 
 
-def _on_grid(
-    volume: Volume, drawn: Grid, grid: Grid, window: Window, lesion: NDArray[np.bool_], where: str
-) -> tuple[NDArray[np.float32], float, float]:
-    """The stored slices (Z, size, size), the fill value, and the share of the grid that the volume covers."""
-    if not (volume.grid.oriented and drawn.oriented):
-        if not same_grid(volume.grid, drawn):
-            raise cannot_place(
-                "A volume without orientation (Analyze) is not on the grid.",
-                where,
-                f"{size_text(drawn)}, or NIfTI files, which say how they lie",
-                size_text(volume.grid),
-            )
-        volume = Volume(volume.data, drawn)
+@dataclass(frozen=True)
+class _OnGrid:
+    """A modality's stored slices (Z, size, size), the share of the grid that it covers, and the slices that it does not
+    show: those that it covers less than half of, and those where it is one value everywhere."""
+
+    slices: NDArray[np.float32]
+    coverage: float
+    outside: list[int]
+
+
+def _on_grid(volume: Volume, grid: Grid, window: Window, lesion: NDArray[np.bool_], where: str) -> _OnGrid:
     fill = float(volume.data.min())
-    slices, covered, covered_lesion = [], 0, 0
-    for (values, inside), drawn_lesion in zip(sampled(volume, grid), lesion, strict=True):
-        covered += int(inside.sum())
-        covered_lesion += int((inside & drawn_lesion).sum())
-        slices.append(resize_image(np.where(inside, values, np.float32(fill)), window, fill))
+    flat = FLAT * (float(volume.data.max()) - fill)
+    slices, outside, covered, covered_lesion = [], [], 0, 0
+    sampling = zip(sampled(volume, grid), _held(volume, grid), lesion, strict=True)
+    for z, ((values, inside), held, drawn_lesion) in enumerate(sampling):
+        shown = inside & held
+        covered += int(shown.sum())
+        covered_lesion += int((shown & drawn_lesion).sum())
+        image = np.where(shown, values, np.float32(fill))
+        if shown.mean() < MIN_COVERAGE or image.max() - image.min() <= flat:
+            outside.append(z)
+        slices.append(resize_image(image, window, fill))
     coverage = covered / lesion.size
     _check_coverage(coverage, covered_lesion, int(lesion.sum()), where)
-    return np.stack(slices), fill, coverage
+    return _OnGrid(np.stack(slices), coverage, outside)
 
 
-def _lesion(mask: Volume, reference: Grid, where: str) -> NDArray[np.bool_]:
-    """(Z, Y, X): where the lesion is on the mask's own grid, turned to LPS."""
-    if not same_grid(mask.grid, reference):
-        raise off_grid(mask.grid, {"the reference modality": reference}, where)
-    lesion: NDArray[np.bool_] = mask.data != 0
-    if lesion.all() or (lesion & (mask.data != mask.data.max())).any():
-        values = np.unique(mask.data)
-        raise cannot_place(
-            "The mask is not binary.",
-            where,
-            "0 and one other value",
-            f"{len(values)} values, from {values[0]:g} to {values[-1]:g}",
-        )
-    turned: NDArray[np.bool_] = orientations.apply_orientation(lesion, turn_to_lps(mask.grid)).T
-    return turned
+def _held(volume: Volume, grid: Grid) -> Iterator[NDArray[np.bool_]]:
+    """For each slice of the grid, where the volume's file holds numbers: (y, x)."""
+    if volume.blank is None:
+        yield from (np.broadcast_to(np.bool_(True), grid.shape[1::-1]) for _ in range(grid.shape[2]))
+    else:
+        held = Volume((~volume.blank).astype(np.float32), volume.grid)
+        yield from (values >= 0.5 for values, _ in sampled(held, grid))
 
 
 def _cropped(lesion: NDArray[np.bool_], window: Window, scan: str) -> int:

@@ -18,7 +18,9 @@ from nibabel.spatialimages import HeaderDataError, HeaderTypeError, SpatialImage
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
+from data_prep.blank import filled
 from data_prep.first_bytes import cause_of, unpacked_head, values_begin_at
+from data_prep.stated import stated_by
 from hnscc.base.errors import InputError
 
 MAX_VOXELS = 2**29  # 2 GiB as float32; a damaged header can claim any size
@@ -48,11 +50,13 @@ class Grid:
 
     `shape` counts the voxels along x, y and z in the file's order. `affine` is 4 x 4 and maps a voxel's index to mm
     (as in NIfTI: x to right, y to anterior, z to superior). `oriented` is False for Analyze, whose affine is assumed.
+    `stated_by` says what in the file gives the affine: sform, qform, both, or for Analyze nothing ("").
     """
 
     shape: tuple[int, int, int]
     affine: NDArray[np.float64]
     oriented: bool
+    stated_by: str = ""
 
     @property
     def spacing(self) -> NDArray[np.float64]:
@@ -63,35 +67,36 @@ class Grid:
 
 @dataclass(frozen=True)
 class Volume:
-    """`data` is (x, y, z), finite, in the file's voxel order and units (scaled as its header says)."""
+    """`data` is (x, y, z), finite, in the file's voxel order and units (scaled as its header says).
+
+    `blank` says which voxels the file holds no number for (NaN around the field of view; they are the minimum in
+    `data`), and is None where there are none.
+    """
 
     data: NDArray[np.float32]
     grid: Grid
+    blank: NDArray[np.bool_] | None = None
 
 
 def read_volume(path: Path, where: str) -> Volume:
     """Read the whole volume at `path`; `where` (row, column, scan) is how errors name it.
 
     InputError is raised where the file is unreadable, cut short or damaged, is not one 3D volume of finite real
-    numbers, or does not say how it lies in space.
+    numbers (NaN around the field of view is filled, see data_prep.blank), or does not say how it lies in space.
     """
     image = _open(path, where)
-    grid = _grid(image, where)
+    grid = _grid(image, path, where)
     if _is_gzip(path):
         data = _by_library(lambda: _unzipped(path, where).reshape(grid.shape), path, where)
     else:
         data = _by_library(lambda: _values(image).reshape(grid.shape), path, where)
-    if not np.isfinite(data).all():
-        count = int(np.size(data) - np.isfinite(data).sum())
-        raise _refused(
-            "The volume holds values that are no numbers.", where, "finite values", f"{count} others"
-        )
-    return Volume(data, grid)
+    data, blank = filled(data, where)
+    return Volume(data, grid, blank)
 
 
 def read_grid(path: Path, where: str) -> Grid:
     """Read the grid of the volume at `path` from its header alone; errors are those of `read_volume`."""
-    return _grid(_open(path, where), where)
+    return _grid(_open(path, where), path, where)
 
 
 def _open(path: Path, where: str) -> SpatialImage:
@@ -131,29 +136,23 @@ def _by_library(read: Callable[[], Answer], path: Path, where: str) -> Answer:
         raise _unreadable(path, where) from None
 
 
-def _grid(image: SpatialImage, where: str) -> Grid:
+def _grid(image: SpatialImage, path: Path, where: str) -> Grid:
     shape = _shape(image, where)
     if image.get_data_dtype().kind not in "iuf":
         raise _refused(
             "The volume does not hold real numbers.", where, "integers or floats", "complex or colour"
         )
     # Single files and NIfTI-2 are of subclasses.
-    oriented = isinstance(image, nib.Nifti1Pair)
-    if isinstance(image, nib.Nifti1Pair) and not any(
-        int(image.header[name]) for name in ("sform_code", "qform_code")
-    ):
-        raise _refused(
-            "The volume does not say how it lies in space.",
-            where,
-            "an sform or qform code above 0",
-            "both are 0",
-        )
+    oriented, stated = isinstance(image, nib.Nifti1Pair), ""
+    if isinstance(image, nib.Nifti1Pair):
+        header = image.header
+        stated = _by_library(lambda: stated_by(header, where), path, where)
     affine = np.asarray(image.affine, dtype=np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise _refused(
             "The volume's affine cannot be inverted.", where, "a regular 4 x 4 matrix", "a singular one"
         )
-    return Grid(shape, affine, oriented)
+    return Grid(shape, affine, oriented, stated)
 
 
 def _shape(image: SpatialImage, where: str) -> tuple[int, int, int]:

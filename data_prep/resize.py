@@ -62,8 +62,8 @@ def resize_image(image: NDArray[np.floating], window: Window, fill: float) -> ND
         for axis in (0, 1)
     )
     resized = weigh(image.astype(np.float64), rows, columns)
-    resized[~_inside(window, image.shape[0], 0)] = fill
-    resized[:, ~_inside(window, image.shape[1], 1)] = fill
+    resized[~inside(window, image.shape[0], 0)] = fill
+    resized[:, ~inside(window, image.shape[1], 1)] = fill
     return resized.astype(np.float32)
 
 
@@ -101,7 +101,7 @@ def weigh(
     return weighed
 
 
-def _inside(window: Window, count: int, axis: int) -> NDArray[np.bool_]:
+def inside(window: Window, count: int, axis: int) -> NDArray[np.bool_]:
     """Which stored pixels have their centre on the grid, along an axis of `count` grid pixels."""
     centre = window.offset[axis] + window.scale[axis] * (np.arange(window.size) + 0.5)
     return (centre >= 0) & (centre <= count)

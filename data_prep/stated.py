@@ -1,0 +1,62 @@
+"""What a NIfTI header states about how its volume lies: sform, qform or both, and whether the two agree."""
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from hnscc.base.errors import InputError
+
+MAX_APART = 1.0  # voxels: the most that a corner may lie apart by sform and by qform
+
+
+def stated_by(header: nib.Nifti1Header, where: str) -> str:
+    """Which of sform and qform place the volume: "sform", "qform", or "sform and qform" where the two agree.
+
+    Where both are set, the sform is taken, as nibabel, SPM and FSL do; ITK tools may show the qform. InputError where
+    neither is set, where lengths are in metres or micrometres, and where a corner of the volume lies more than a
+    voxel apart by the two: nobody can know then which of them the masks were drawn by. ValueError where the qform's
+    quaternion is none.
+    """
+    stated = [name for name in ("sform", "qform") if int(header[f"{name}_code"])]
+    if not stated:
+        raise _refused(
+            "The volume does not say how it lies in space.",
+            where,
+            "an sform or qform code above 0",
+            "both are 0",
+        )
+    unit = header.get_xyzt_units()[0]
+    if unit not in ("mm", "unknown"):
+        raise _refused("The header states lengths in another unit.", where, "mm", unit)
+    if len(stated) == 2:
+        sform, qform = header.get_sform(), header.get_qform()
+        apart = _apart(sform, qform, header.get_data_shape())
+        if not apart <= MAX_APART:
+            raise _refused(
+                "The sform and the qform of the volume disagree.",
+                where,
+                f"both within {MAX_APART:g} voxel of one another",
+                f"the first voxel at {_point(sform)} mm by sform, at {_point(qform)} mm by qform, "
+                f"and corners up to {apart:.3g} voxels apart",
+            )
+    return " and ".join(stated)
+
+
+def _apart(one: NDArray[np.float64], other: NDArray[np.float64], shape: tuple[int, ...]) -> float:
+    """How far apart the corners of a volume of this shape lie by two affines, at most, in its smallest voxel size."""
+    ends = np.array(np.meshgrid(*([0, count - 1] for count in shape[:3]))).reshape(3, -1)
+    points = np.vstack([ends, np.ones(ends.shape[1])])
+    distance = np.linalg.norm(((one - other) @ points)[:3], axis=0)
+    return float(distance.max() / np.linalg.norm(other[:3, :3], axis=0).min())
+
+
+def _point(affine: NDArray[np.float64]) -> str:
+    return "({})".format(", ".join(f"{value:.4g}" for value in affine[:3, 3]))
+
+
+def _refused(problem: str, where: str, expected: str, found: str) -> InputError:
+    do = (
+        "Find out how the volume lies and write it into the header (sform and qform alike, in mm; nibabel's set_sform "
+        "and set_qform do), or export the volume again."
+    )
+    return InputError(problem, where=where, expected=expected, found=found, do=do)
