@@ -2,15 +2,21 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from data_prep.grids import same_grid
+from data_prep.judged import judged, told
 from data_prep.manifest import Fault, Row, examine_manifest, raise_all, refused
 from data_prep.off_grid import off_grid
 from data_prep.place import MIN_COVERAGE, place_scan
 from data_prep.read import Grid, Volume, read_grid, read_volume
+from data_prep.twins import reduced
 from data_prep.workers import cores, run_each
 from hnscc.base.errors import InputError, several
 from hnscc.base.locations import locate
@@ -30,18 +36,20 @@ def prepare(
     reference: str | None = None,
     workers: int | None = None,
     overwrite: bool = False,
+    accept_odd: str | None = None,
     progress: Progress | None = None,
 ) -> Store:
     """Read every scan of a manifest, place and resize it (data_prep.place), and write the store.
 
     size: stored slices are size x size. pixel_mm: their pixel size in mm; None keeps a scan's whole field of
     view. reference: the modality whose grid is used; None takes the one that the masks are drawn on (see
-    `choose_reference`). workers: processes, None for one per core; each holds one scan at a time.
+    `choose_reference`). workers: processes, None for one per core; each holds one scan at a time. accept_odd: the
+    reason why scans that are odd against the others (data_prep.odd) are right as they are; the store keeps it.
 
     InputError tells what is wrong with the manifest and with every scan, all in one; StorageError is raised where the
     disk is full, WorkerError where a process died. Then no store, and nothing unfinished, is left.
     """
-    _check_settings(size, pixel_mm, workers)
+    _check_settings(size, pixel_mm, workers, accept_odd)
     rows, faults = examine_manifest(manifest)
     if not rows:
         raise_all(faults)
@@ -50,14 +58,15 @@ def prepare(
     try:
         grid_of, more = choose_reference(rows, reference)
         settings = {"reference": grid_of, "size": size, "pixel_mm": pixel_mm}
-        scans = _write_all(rows, [*faults, *more], unfinished, settings, workers, progress)
-        _check_no_twins(rows, scans)
+        written = _write_all(rows, [*faults, *more], unfinished, settings, workers, progress)
+        scans = [each.scan for each in written]
+        odd = judged(rows, scans, [each.reduced for each in written], unfinished, accept_odd)
         return finish_store(
             unfinished,
             final,
             modalities=tuple(rows[0].files),
             size=size,
-            placed=_placed(grid_of, pixel_mm),
+            placed={**_placed(grid_of, pixel_mm), **told(odd, accept_odd)},
             scans=scans,
             overwrite=overwrite,
             progress=progress,
@@ -116,12 +125,20 @@ def _each_column(row: Row, read: Callable[[Path, str], Answer]) -> dict[str, Ans
     return answers
 
 
-def prepare_scan(row: Row, unfinished: Path, reference: str, size: int, pixel_mm: float | None) -> Scan:
+@dataclass(frozen=True)
+class Written:
+    """A scan of the unfinished store, and its images reduced (data_prep.twins) to find the same ones elsewhere."""
+
+    scan: Scan
+    reduced: NDArray[np.float32]
+
+
+def prepare_scan(row: Row, unfinished: Path, reference: str, size: int, pixel_mm: float | None) -> Written:
     """Read, place and write one scan; runs in a worker process."""
     volumes: dict[str, Volume] = _each_column(row, read_volume)
     mask = volumes.pop("mask", None)
     placed = place_scan(volumes, mask, reference=reference, size=size, pixel_mm=pixel_mm, scan=row.where)
-    return write_scan(
+    scan = write_scan(
         unfinished,
         placed.images,
         placed.mask,
@@ -133,6 +150,7 @@ def prepare_scan(row: Row, unfinished: Path, reference: str, size: int, pixel_mm
         placement={**placed.placement, "has_mask": row.mask is not None},
         split=row.split,
     )
+    return Written(scan, reduced(placed.images))
 
 
 def _placed(reference: str, pixel_mm: float | None) -> dict[str, Any]:
@@ -142,7 +160,7 @@ def _placed(reference: str, pixel_mm: float | None) -> dict[str, Any]:
         "pixel_mm": pixel_mm,
         "field_of_view": "whole, padded to a square" if pixel_mm is None else "cropped or padded",
         "orientation": "LPS: rows to posterior, columns to the patient's left, slices to superior",
-        "resampling": "linear, through the affines",
+        "resampling": "through the affines: linear, or the mean over the voxel where the grid is coarser",
         "images": "triangle filter, anti-aliased",
         "mask": "1 where lesion covers at least half of the pixel",
         "outside": "the volume's minimum",
@@ -157,7 +175,7 @@ def _write_all(
     settings: dict[str, Any],
     workers: int | None,
     progress: Progress | None,
-) -> list[Scan]:
+) -> list[Written]:
     """Write the scans of all rows; where there are faults, in those found before or here, InputError tells all."""
     tell = progress or (lambda done, total, text: None)
     known = {line for line, _ in faults}
@@ -181,22 +199,16 @@ def _workers(workers: int | None, scans: int) -> int:
     return max(1, min(cores() if workers is None else workers, scans))
 
 
-def _check_settings(size: int, pixel_mm: float | None, workers: int | None) -> None:
+def _check_settings(size: int, pixel_mm: float | None, workers: int | None, accept_odd: str | None) -> None:
     for name, value, least, most in (("--size", size, 8, 4096), ("--workers", workers, 1, 4096)):
         if value is not None and not least <= value <= most:
             raise refused(f"{name} is out of range.", name, f"{least} to {most}", str(value))
     if pixel_mm is not None and not 0.01 <= pixel_mm <= 100:
         raise refused("--pixel-mm is out of range.", "--pixel-mm", "0.01 to 100 mm", str(pixel_mm))
-
-
-def _check_no_twins(rows: list[Row], scans: list[Scan]) -> None:
-    digests: dict[str, Row] = {}
-    for row, scan in zip(rows, scans, strict=True):
-        first = digests.setdefault(scan.digest, row)
-        if first is not row:
-            raise refused(
-                "Two scans hold the same images.", row.where, "different scans", f"those of {first.where}"
-            )
+    if accept_odd is not None and not accept_odd.strip():
+        raise refused(
+            "A reason is missing.", "--accept-odd", "why the scans are right as they are", "no words"
+        )
 
 
 def _drawn_on(row: Row, mask: Grid, grids: dict[str, Grid], candidates: list[str]) -> list[str]:
@@ -209,7 +221,8 @@ def _drawn_on(row: Row, mask: Grid, grids: dict[str, Grid], candidates: list[str
         raise refused(
             "The masks of the cohort are drawn on the grids of different modalities.",
             f"{row.where}, column mask",
-            f"the grid of {' or '.join(candidates)}, as in the rows above",
+            f"the grid of {' or '.join(candidates)}, as in the rows above, or --reference MODALITY: the grid that "
+            "the others are brought to",
             f"the grid of {' or '.join(matching)}",
         )
     return both

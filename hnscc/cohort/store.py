@@ -51,6 +51,17 @@ class Store:
     scans: tuple[Scan, ...]
     placed: dict[str, Any]
 
+    @property
+    def odd(self) -> tuple[str, ...]:
+        """What preparing found odd about the scans, a sentence each, and by which reason it was accepted where it had
+        to be. Stores that were made before preparing looked for it tell of nothing."""
+        told = [
+            f"scan {each['scan_id']}: {each['text']}" if each["scan_id"] else str(each["text"])
+            for each in self.placed.get("odd", [])
+        ]
+        reason = self.placed.get("accepted")
+        return (*told, *([f"accepted as it is, with the reason: {reason}"] if reason else []))
+
     def read(self, scan_id: str) -> tuple[np.ndarray, np.ndarray]:
         """All slices of one scan: images (Z, C, H, W) float32 in raw units, mask (Z, H, W) uint8 of 0 and 1.
 

@@ -100,6 +100,11 @@ def write_scan(
     return scan
 
 
+def read_images(unfinished: Path, scan_id: str) -> np.ndarray:
+    """The images (Z, C, H, W) float32 of a scan that `write_scan` has written."""
+    return np.asarray(zarr.open_array(zarr_store(unfinished), path=f"scans/{scan_id}/images", mode="r")[...])
+
+
 def finish_store(
     unfinished: Path,
     final: Location,

@@ -13,7 +13,7 @@ content, and the store's digest covers the index, so that nothing can be damaged
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -43,7 +43,9 @@ class Scan:
     `spacing_mm` is that of the stored slices along z, y and x. `affine` is 4 x 4 and maps a stored index (x, y, z)
     to mm (x to right, y to anterior, z to superior, as in NIfTI).
 
-    `placement` holds the facts that map a predicted mask back to the input grid (data_prep.place.to_input_grid).
+    `placement` holds the facts that map a predicted mask back to the input grid (data_prep.place.to_input_grid), and
+    what preparing found: `values` of each modality (range, median, NaN, what states its orientation), `lesion` (ml,
+    shares, how it was drawn), and the slices `outside` of each modality's field of view.
     `digest` is the SHA-256 of images and mask. `split` is train, validation or test where the manifest fixes it.
     """
 
@@ -57,6 +59,14 @@ class Scan:
     placement: dict[str, Any]
     digest: str
     split: str | None
+
+    def unseen(self, modalities: Iterable[str]) -> frozenset[int]:
+        """The slices (z) that some of these modalities do not show: outside of its field of view, or one value.
+
+        Stores that were made before preparing looked for them tell of none.
+        """
+        outside = self.placement.get("outside", {})
+        return frozenset(z for name in modalities for z in outside.get(name, ()))
 
 
 def index_entry(scan: Scan) -> dict[str, Any]:

@@ -34,7 +34,8 @@ def test_masks_on_different_modalities_need_a_reference(tmp_path):
     mask[3:6, 3:6, 2] = 1
     write(tmp_path / "s1" / "mask.nii.gz", mask, coarse.affine)
     refused(manifest, "different modalities", "row 3", "scan S1")
-    refused(manifest, "not on the grid", "row 3", reference="mri")
+    store = prepare(manifest, tmp_path / "both.zarr", size=16, workers=1, reference="mri")
+    assert [scan.placement["lesion"]["drawn_on"] for scan in store.scans] == ["mri", "pet", None]
     store = prepare(change(manifest, 3, "mask", ""), tmp_path / "s.zarr", size=16, workers=1)
     assert store.placed["reference"] == "mri"
 

@@ -1,0 +1,86 @@
+"""A cohort's scans against one another: what cannot be right is refused, what is odd is told."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.manifest import Row, refused
+from data_prep.odd import Odd, odd_scans
+from data_prep.twins import find_twins
+from hnscc.base.errors import InputError
+from hnscc.cohort.store_building import read_images
+from hnscc.cohort.store_format import Scan
+
+MOST_TOLD = 20  # sentences of one error
+
+
+def judged(
+    rows: Sequence[Row],
+    scans: Sequence[Scan],
+    slices: Sequence[NDArray[np.float32]],
+    unfinished: Path,
+    accept_odd: str | None,
+) -> list[Odd]:
+    """What is odd about the scans of these rows, of which `slices` are the reduced ones (data_prep.twins).
+
+    InputError: two patients share images, or something needs a reason (data_prep.odd) and accept_odd gives none.
+    """
+    odd = [*_shared_images(rows, scans, slices, unfinished), *odd_scans(scans, list(rows[0].files))]
+    _check_odd(rows, odd, accept_odd)
+    return odd
+
+
+def _shared_images(
+    rows: Sequence[Row], scans: Sequence[Scan], slices: Sequence[NDArray[np.float32]], unfinished: Path
+) -> list[Odd]:
+    """What scans of one patient share, or nearly of two; InputError where two patients share the images of a
+    modality, or a scan stands in the manifest twice. The first would put one image into training and test."""
+    modalities = list(rows[0].files)
+    pairs = find_twins(slices, lambda at: read_images(unfinished, scans[at].scan_id))
+    shared = Counter((twins.first, twins.second) for twins in pairs if twins.same)
+    odd = []
+    for twins in pairs:
+        first, second, name = rows[twins.first], rows[twins.second], modalities[twins.modality]
+        own = first.patient_id == second.patient_id
+        if twins.same and not (own and shared[twins.first, twins.second] < len(modalities)):
+            raise refused(
+                "Two scans hold the same images.",
+                f"{second.where}, column {name}",
+                "different scans" if own else "images of another patient",
+                f"those of {first.where} (compared by content, without the masks)",
+            )
+        whose = "of the same patient" if own else "of another patient"
+        if twins.same:
+            odd.append(Odd(second.scan_id, f"{name} is that of scan {first.scan_id}, {whose}, too"))
+        elif not own:
+            nearly = f"{name} is nearly that of scan {first.scan_id}, {whose} (correlation {twins.correlation:.4f})"
+            odd.append(Odd(second.scan_id, nearly))
+    return odd
+
+
+def _check_odd(rows: Sequence[Row], odd: Sequence[Odd], accept_odd: str | None) -> None:
+    """InputError where something odd needs a reason, and none is given."""
+    needing = [each for each in odd if each.refused]
+    if not needing or accept_odd is not None:
+        return
+    where = {row.scan_id: row.where for row in rows}
+    found = [f"{where[each.scan_id]}: {each.text}" if each.scan_id else each.text for each in needing]
+    rest = f"\n  and {len(found) - MOST_TOLD} more" if len(found) > MOST_TOLD else ""
+    raise InputError(
+        "The cohort holds what cannot be right, or would give the lesions away.",
+        where="manifest",
+        expected="scans of one unit, masks of a lesion, and orientations that do not depend on the lesion",
+        found="\n  ".join(found[:MOST_TOLD]) + rest,
+        do="Correct the files or take the scans out; if they are right as they are, say why: --accept-odd REASON.",
+    )
+
+
+def told(odd: Sequence[Odd], accept_odd: str | None) -> dict[str, Any]:
+    """What was odd, for the store's attributes, and by which reason it was accepted, where that was needed."""
+    told = [{"scan_id": each.scan_id, "text": each.text} for each in odd]
+    needed = accept_odd is not None and any(each.refused for each in odd)
+    return {"odd": told, "accepted": accept_odd if needed else None}

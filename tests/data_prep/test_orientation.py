@@ -1,0 +1,169 @@
+"""What states its orientation rules: masks never decide how images lie; sform and qform agree or are refused."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel import orientations
+from scans import LPS, analyze, refused, save, scan_arrays, write
+
+from data_prep.build import prepare
+from data_prep.read import read_grid, read_volume
+from hnscc.base.errors import InputError
+
+SHAPE = (16, 20, 6)
+
+
+def turned(data: np.ndarray, axes: str) -> tuple[np.ndarray, np.ndarray]:
+    """The same head (its LPS data) as a file of other axes: values and affine."""
+    turn = orientations.ornt_transform(orientations.axcodes2ornt("LPS"), orientations.axcodes2ornt(axes))
+    return orientations.apply_orientation(data, turn), LPS @ orientations.inv_ornt_aff(turn, data.shape)
+
+
+def heads(folder, axes: str, masks: str, scans: int = 6):
+    """PET and MRI as NIfTI, stored as `axes`; every other scan has a mask, an Analyze pair or a NIfTI file."""
+    rows = [["patient_id", "scan_id", "pet", "mri", "mask"]]
+    for number in range(scans):
+        pet, mri, _ = scan_arrays(number, SHAPE)
+        mask = np.zeros(SHAPE, np.uint8)
+        mask[3:6, 12:16, 1:4] = 1
+        scan = folder / f"s{number}"
+        for name, data in (("pet", pet), ("mri", mri)):
+            write(scan / f"{name}.nii.gz", *turned(data, axes))
+        data, affine = turned(mask, axes)
+        spacing = tuple(np.linalg.norm(affine[:3, :3], axis=0))
+        if masks == "analyze":
+            analyze(scan / "mask.hdr", data, spacing)
+        else:
+            write(scan / "mask.nii", data, affine)
+        cell = f"s{number}/mask.{'hdr' if masks == 'analyze' else 'nii'}" if number % 2 == 0 else ""
+        rows.append([f"P{number}", f"S{number}", f"s{number}/pet.nii.gz", f"s{number}/mri.nii.gz", cell])
+    return save(folder, rows), mask
+
+
+@pytest.mark.parametrize("masks", ["analyze", "nifti"])
+@pytest.mark.parametrize("axes", ["LPS", "RAS", "LAS", "PIR", "SRA"])
+def test_a_mask_does_not_decide_how_images_lie(tmp_path, axes, masks):
+    """Row 1: with an Analyze mask or without, every scan is stored with rows to posterior, columns to the left."""
+    manifest, mask = heads(tmp_path, axes, masks)
+    store = prepare(manifest, tmp_path / "s.zarr", size=20, workers=1)
+    for number, scan in enumerate(store.scans):
+        pet, mri, _ = scan_arrays(number, SHAPE)
+        images, stored = store.read(scan.scan_id)
+        np.testing.assert_allclose(images[:, 0, :, 2:18], pet.transpose(2, 1, 0), rtol=1e-6)
+        np.testing.assert_allclose(images[:, 1, :, 2:18], mri.transpose(2, 1, 0), rtol=1e-6)
+        expected = mask.transpose(2, 1, 0) * (number % 2 == 0)
+        np.testing.assert_array_equal(stored[:, :, 2:18], expected)
+        assumed = ["mask"] if masks == "analyze" and number % 2 == 0 else []
+        assert scan.placement["assumed"] == assumed
+    told = [text for text in store.odd if "states no orientation in 3 of 3 scans" in text]
+    assert len(told) == (masks == "analyze") and all("voxel by voxel in file order" in text for text in told)
+
+
+def test_a_mask_a_little_off_leaves_the_image_bit_for_bit(tmp_path):
+    """A mask 0.03 voxels off lies on the image's grid; the image is stored as in a scan without a mask."""
+    manifest, _ = heads(tmp_path, "LPS", "nifti", scans=2)
+    image = nib.load(tmp_path / "s0" / "mask.nii")
+    moved = image.affine.copy()
+    moved[:2, 3] += 0.03
+    write(tmp_path / "s0" / "mask.nii", np.asarray(image.dataobj), moved)
+    store = prepare(manifest, tmp_path / "s.zarr", size=20, workers=1)
+    np.testing.assert_array_equal(
+        store.read("S0")[0][:, 1, :, 2:18], scan_arrays(0, SHAPE)[1].transpose(2, 1, 0)
+    )
+
+
+def test_images_that_lie_as_their_mask_says_are_refused_beside_others_without(tmp_path):
+    """Analyze images whose orientation only the mask states: scans with lesion would be turned, the others not."""
+    rows = [["patient_id", "scan_id", "mri", "mask"]]
+    for number in range(4):
+        _, mri, mask = scan_arrays(number)
+        analyze(tmp_path / f"{number}.hdr", mri, (1.0, 1.0, 3.0))
+        write(tmp_path / f"{number}.nii", mask)
+        rows.append([f"P{number}", f"S{number}", f"{number}.hdr", f"{number}.nii" if number % 2 else ""])
+    manifest = save(tmp_path, rows)
+    refused(
+        manifest, "mri states no orientation", "as mask (2 of 2 with lesion, 0 of 2 without)", "--accept-odd"
+    )
+    store = prepare(manifest, tmp_path / "s.zarr", size=16, workers=1, accept_odd="all are stored LPS")
+    assert store.odd[-1] == "accepted as it is, with the reason: all are stored LPS"
+    for number in (1, 3):
+        rows[number + 1][3] = ""
+    alike = prepare(save(tmp_path, rows), tmp_path / "alike.zarr", size=16, workers=1)
+    assert alike.odd == ("mri states no orientation in any scan; assumed: Analyze's default axes",)
+
+
+def test_analyze_images_lie_as_another_modality_says(tmp_path):
+    """Not as Analyze's default: the MRI of the same shape and spacing states how it lies."""
+    pet, mri, mask = scan_arrays()
+    data, affine = turned(mri, "RAS")
+    rows = [["patient_id", "scan_id", "pet", "mri", "mask"], ["P", "S", "pet.hdr", "mri.nii", "mask.hdr"]]
+    analyze(tmp_path / "pet.hdr", turned(pet, "RAS")[0], (1.0, 1.0, 3.0))
+    analyze(tmp_path / "mask.hdr", turned(mask, "RAS")[0], (1.0, 1.0, 3.0))
+    write(tmp_path / "mri.nii", data, affine)
+    for reference in ("pet", "mri"):
+        store = prepare(
+            save(tmp_path, rows), tmp_path / "s.zarr", size=20, workers=1, reference=reference, overwrite=True
+        )
+        images, stored = store.read("S")
+        np.testing.assert_allclose(images[:, 0, 2:18], pet.transpose(2, 1, 0), rtol=1e-6)
+        np.testing.assert_allclose(images[:, 1, 2:18], mri.transpose(2, 1, 0), rtol=1e-6)
+        np.testing.assert_array_equal(stored[:, 2:18], mask.transpose(2, 1, 0))
+        assert store.scans[0].placement["values"]["pet"]["orientation"] == "as mri"
+
+
+def twice_placed(path, move=(0.0, 0.0, 0.0), turn: float = 0.0) -> None:
+    """A NIfTI file whose qform lies elsewhere than its sform."""
+    image = nib.Nifti1Image(np.random.default_rng(0).random((8, 9, 5), np.float32), LPS)
+    image.set_sform(LPS, code=1)
+    angle = np.radians(turn)
+    around = np.eye(4)
+    around[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    qform = around @ LPS
+    qform[:3, 3] += move
+    image.set_qform(qform, code=1)
+    image.to_filename(path)
+
+
+@pytest.mark.parametrize(
+    "how, words",
+    [
+        ({"move": (20, 0, 0)}, ["(0, 0, 0) mm by sform", "(20, 0, 0) mm by qform", "20 voxels apart"]),
+        ({"move": (0, 0, -1.5)}, ["(0, 0, 0) mm by sform", "(0, 0, -1.5) mm by qform", "1.5 voxels apart"]),
+        ({"turn": 30}, ["by sform", "by qform", "voxels apart"]),
+    ],
+)
+def test_sform_and_qform_that_disagree_are_refused_with_both_origins(tmp_path, how, words):
+    """Row 2: moved by 20 mm, by 1.5 mm along the slices, or turned about one origin."""
+    twice_placed(tmp_path / "a.nii.gz", **how)
+    for read in (read_grid, read_volume):
+        with pytest.raises(InputError, match="disagree") as caught:
+            read(tmp_path / "a.nii.gz", "manifest row 2, scan S, column pet")
+        assert all(word in str(caught.value) for word in words), str(caught.value)
+        assert "row 2" in str(caught.value) and str(tmp_path) not in str(caught.value)
+
+
+def test_sform_and_qform_within_a_voxel_are_taken_by_the_sform(tmp_path):
+    twice_placed(tmp_path / "a.nii", move=(0.4, 0, 0))
+    grid = read_grid(tmp_path / "a.nii", "S")
+    assert grid.stated_by == "sform and qform"
+    np.testing.assert_array_equal(grid.affine, LPS)
+
+
+@pytest.mark.parametrize("form", ["sform", "qform"])
+def test_one_form_alone_is_taken(tmp_path, form):
+    image = nib.Nifti1Image(np.zeros((4, 5, 6), np.float32), LPS)
+    image.set_sform(LPS if form == "sform" else np.eye(4), code=int(form == "sform"))
+    image.set_qform(LPS if form == "qform" else np.eye(4), code=int(form == "qform"))
+    image.to_filename(tmp_path / "a.nii")
+    grid = read_grid(tmp_path / "a.nii", "S")
+    assert grid.stated_by == form
+    np.testing.assert_allclose(grid.affine, LPS, atol=1e-6)
+
+
+@pytest.mark.parametrize("unit", ["meter", "micron"])
+def test_lengths_in_another_unit_than_mm_are_refused(tmp_path, unit):
+    image = nib.Nifti1Image(np.zeros((4, 5, 6), np.float32), LPS)
+    image.header.set_xyzt_units(unit)
+    image.to_filename(tmp_path / "a.nii")
+    with pytest.raises(InputError, match=unit):
+        read_grid(tmp_path / "a.nii", "S")
