@@ -140,6 +140,7 @@ def write_fold(
         "bounds": {modality: list(pair) for modality, pair in data.bounds.items()},
         "patients": {split: list(patients) for split, patients in plan.patients.items()},
         "warnings": list(plan.warnings),
+        "odd": list(store.odd),
         "files": {path.name: sha256(content) for path, content in contents.items()},
     }
     whole = all(path.is_file() and path.read_bytes() == content for path, content in contents.items())

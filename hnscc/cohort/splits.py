@@ -42,20 +42,24 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
     Keyed by study.seed and the fold. Raises InputError where the cohort is too small for a slice with lesion in
     every split, or where a patient would stand on both sides. Where negatives run out, a warning says so. With a
     search, whose test set is closed, no warning is about the test patients.
+
+    A slice that some modality of the study does not show is used by no variant, so that all are compared on the same
+    slices; a warning says how many there are.
     """
-    assigned = assign_patients(store.scans, study.split, seed=study.seed, fold=fold)
-    positives = draw_positives(store.scans, study.sampling.max_positive, seed=study.seed)
-    candidates = negative_candidates(store.scans, study.sampling.negatives)
+    shown = modalities_of(study)
+    assigned = assign_patients(store.scans, study.split, seed=study.seed, fold=fold, shown=shown)
+    positives = draw_positives(store.scans, study.sampling.max_positive, seed=study.seed, shown=shown)
+    candidates = negative_candidates(store.scans, study.sampling.negatives, shown=shown)
     # A search reads nothing of the test patients, so that nothing about them is worth a warning.
     read = [split for split in SPLITS if split != "test" or not study.search]
-    warnings = []
+    warnings = _unseen(store.scans, shown)
     slices: dict[str, tuple[UsedSlice, ...]] = {}
     for split in SPLITS:
         chosen = [each for each in positives if assigned[each.patient_id] == split]
         pool = [each for each in candidates if assigned[each.patient_id] == split]
         wanted = round(study.sampling.ratio * len(chosen))
         if wanted > len(pool) and split in read:
-            everywhere = negative_candidates(store.scans, "any_scan")
+            everywhere = negative_candidates(store.scans, "any_scan", shown=shown)
             more = sum(assigned[each.patient_id] == split for each in everywhere) - len(pool)
             warnings.append(_too_few(split, wanted, len(pool), more))
         draw = generator(study.seed, "negatives", f"f{fold}", split)
@@ -84,12 +88,28 @@ def _too_few(split: str, wanted: int, there: int, more: int) -> str:
     )
 
 
-def assign_patients(scans: Sequence[Scan], split: Split, *, seed: int, fold: int) -> dict[str, str]:
+def modalities_of(study: Study) -> tuple[str, ...]:
+    """Every modality that some variant of the study uses, sorted."""
+    return tuple(sorted({name for variant in study.variants.values() for name in variant.modalities}))
+
+
+def _unseen(scans: Sequence[Scan], shown: Sequence[str]) -> list[str]:
+    counts = [len(unseen) for scan in scans if (unseen := scan.unseen(shown))]
+    if not counts:
+        return []
+    few = f"{sum(counts)} slice{'s' * (sum(counts) != 1)} of {len(counts)} scan{'s' * (len(counts) != 1)}"
+    return [f"{few} left out: outside of a modality's field of view, or one value everywhere"]
+
+
+def assign_patients(
+    scans: Sequence[Scan], split: Split, *, seed: int, fold: int, shown: Sequence[str] = ()
+) -> dict[str, str]:
     """Assign each patient to train, validation or test, stratified by whether any of their slices holds lesion.
 
     Splits fixed in the manifest are taken as they are. Otherwise the patients of each stratum are shuffled by
     `seed` (the same for all folds); folds 1 tests the first `test` share, folds k deals them out in turn.
-    With validation_unit slice the validation set is drawn later, and no patient is set aside for it here.
+    With validation_unit slice the validation set is drawn later, and no patient is set aside for it here. Slices that a
+    modality in `shown` does not show do not count.
 
     InputError is raised where patients with lesion are too few, and where the manifest's splits are not one hold-out
     split of whole patients.
@@ -98,7 +118,7 @@ def assign_patients(scans: Sequence[Scan], split: Split, *, seed: int, fold: int
     if any(fixed.values()):
         _check_one_split_each(scans)
         return _fixed_by_user(fixed, split)
-    lesion = {scan.patient_id for scan in scans if any(scan.lesion_px)}
+    lesion = {scan.patient_id for scan in scans if any(scan.lesion_px[z] for z in _shown(scan, shown))}
     _check_enough(len(lesion), split)
     assigned: dict[str, str] = {}
     dealt = 0
@@ -122,15 +142,18 @@ def assign_patients(scans: Sequence[Scan], split: Split, *, seed: int, fold: int
     return assigned
 
 
-def draw_positives(scans: Iterable[Scan], most: int | None, *, seed: int) -> list[UsedSlice]:
+def draw_positives(
+    scans: Iterable[Scan], most: int | None, *, seed: int, shown: Sequence[str] = ()
+) -> list[UsedSlice]:
     """Return every slice with lesion in its stored mask, or `most` of them drawn evenly over the patients.
 
-    They are sorted by patient, scan and z. The draw is keyed by `seed` and the patient alone.
+    Slices that a modality in `shown` does not show are left out. They are sorted by patient, scan and z. The draw is
+    keyed by `seed` and the patient alone.
     """
     by_patient: dict[str, list[UsedSlice]] = {}
     for scan in scans:
-        for z, pixels in enumerate(scan.lesion_px):
-            if pixels:
+        for z in _shown(scan, shown):
+            if scan.lesion_px[z]:
                 by_patient.setdefault(scan.patient_id, []).append(
                     UsedSlice(scan.patient_id, scan.scan_id, z, True)
                 )
@@ -141,18 +164,25 @@ def draw_positives(scans: Iterable[Scan], most: int | None, *, seed: int) -> lis
     return chosen
 
 
-def negative_candidates(scans: Iterable[Scan], kind: str) -> list[UsedSlice]:
+def negative_candidates(scans: Iterable[Scan], kind: str, *, shown: Sequence[str] = ()) -> list[UsedSlice]:
     """Return the slices without lesion on the mask's own grid: of lesion-free scans, or of any scan (`any_scan`).
 
-    A slice whose lesion vanished in the resize is neither positive nor negative.
+    A slice whose lesion vanished in the resize is neither positive nor negative, nor is one that a modality in `shown`
+    does not show.
     """
     return [
         UsedSlice(scan.patient_id, scan.scan_id, z, False)
         for scan in scans
         if kind == "any_scan" or not any(scan.source_lesion_px)
-        for z, pixels in enumerate(scan.source_lesion_px)
-        if not pixels
+        for z in _shown(scan, shown)
+        if not scan.source_lesion_px[z]
     ]
+
+
+def _shown(scan: Scan, modalities: Sequence[str]) -> list[int]:
+    """The slices that all of these modalities show."""
+    unseen = scan.unseen(modalities)
+    return [z for z in range(scan.slices) if z not in unseen]
 
 
 def check_disjoint(plan: FoldPlan, *, validation_unit: str) -> None:
