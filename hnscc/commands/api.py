@@ -70,6 +70,7 @@ def prepare(
     reference: str | None = None,
     workers: int | None = None,
     overwrite: bool = False,
+    accept_odd: str | None = None,
     progress: Progress | None = None,
 ) -> Store:
     """Place, resize and store every slice of every scan of a manifest; returns the store, opened.
@@ -79,7 +80,9 @@ def prepare(
     size. pixel_mm: the pixel size in mm, by cropping and padding; None keeps the whole field of view. reference: the
     modality whose grid is used; None takes the one that the masks are drawn on. workers: processes; None for one per
     core, and then, in a script, call it below `if __name__ == "__main__":`. overwrite: replace a store that is there.
-    progress: called with the scans done, their number, and the current one's id.
+    accept_odd: the reason why scans that are odd against the others (another unit, say) are right as they are; the
+    store keeps it, and `store.odd` says what was odd. progress: called with the scans done, their number, and the
+    current one's id.
     InputError names the row, column and scan of the first that is refused.
     """
     from data_prep.build import prepare as build
@@ -92,6 +95,7 @@ def prepare(
         reference=reference,
         workers=workers,
         overwrite=overwrite,
+        accept_odd=accept_odd,
         progress=progress,
     )
 

@@ -88,9 +88,10 @@ class OtherVersions(TypedDict):
 
 
 class Checked(TypedDict):
-    """What `check_study` found. study: every setting, resolved. trials: how many are planned, and how many are in each
-    state. other_versions: empty where all finished trials are of the versions installed here. disk_mib: at most so
-    much. precision: None unless asked for. search: None, or its settings and the number of configurations."""
+    """What `check_study` found. study: every setting, resolved. odd: what preparing found odd about the scans.
+    trials: how many are planned, and how many are in each state. other_versions: empty where all finished trials are
+    of the versions installed here. disk_mib: at most so much. precision: None unless asked for. search: None, or its
+    settings and the number of configurations."""
 
     study: dict[str, Any]
     run_folder: str
@@ -98,6 +99,7 @@ class Checked(TypedDict):
     variants: dict[str, VariantFacts]
     splits: list[SplitFacts]
     leakage_checks: list[str]
+    odd: list[str]
     warnings: list[str]
     trials: dict[str, int]
     other_versions: list[OtherVersions]
@@ -140,6 +142,7 @@ def check_study(
             _split(plan, split) for plan in plans for split in SPLITS if split != "test" or not study.search
         ],
         "leakage_checks": _leakage_checks(study, plans),
+        "odd": list(store.odd),
         "warnings": [f"fold f{plan.fold}: {warning}" for plan in plans for warning in plan.warnings],
         "trials": {"planned": len(states), **Counter(state.status for state in states.values())},
         "other_versions": _other_versions(states),

@@ -42,13 +42,22 @@ def prepare(
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; one per core unless given.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing store.")] = False,
+    accept_odd: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REASON", help="Why scans that are odd against the others are right; the store keeps it."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Place, resize and store every slice of every scan. If one scan is refused, no store is written.
 
+    Ends with a table of the cohort: values, lesions, coverage, what was assumed, and what is odd.
+
     Example: hnscc prepare data/phantom/manifest.csv data/phantom.zarr --pixel-mm 1.7
     """
-    from hnscc.base.console import counted
+    from hnscc.base.console import counted, terminal
+    from hnscc.commands.cohort_table import print_cohort
     from hnscc.commands.printing import print_store
 
     with counted("preparing scans") as tell:
@@ -60,8 +69,11 @@ def prepare(
             reference=reference,
             workers=workers,
             overwrite=overwrite,
+            accept_odd=accept_odd,
             progress=tell,
         )
+    if not as_json:
+        print_cohort(made, terminal())
     print_store(made, as_json)
     if not as_json:
         print(f"next:  hnscc check STUDY, with `store: {store}` in the study file")

@@ -11,6 +11,7 @@ from typing import Any
 from hnscc.base.console import Console, print_line, print_rows
 from hnscc.cohort.store import Store
 from hnscc.commands.check import Checked, RepeatsFacts, TimeFacts
+from hnscc.commands.cohort_table import cohort_facts
 from hnscc.commands.status import STATES, Status
 from hnscc.commands.tables import TableFacts
 from hnscc.scores.repeats import FEWEST_OF_A_PILOT
@@ -29,6 +30,8 @@ def print_store(store: Store, as_json: bool) -> None:
         "modalities": list(store.modalities),
         "size": store.size,
         "digest": store.digest,
+        "odd": list(store.odd),
+        "cohort": cohort_facts(store),
     }
     if as_json:
         print(json.dumps(facts, indent=1))
@@ -62,6 +65,8 @@ def print_check(found: Checked, console: Console, study_file: Path) -> None:
     _print_facts(console, found["splits"])
     for line in found["leakage_checks"]:
         print_line(console, f"ok: {line}" if line.startswith("no ") else line)
+    for line in found["odd"]:
+        print_line(console, f"data: {line}", style="yellow")
     for line in found["warnings"]:
         print_line(console, f"warning: {line}", style="yellow")
     if not search:

@@ -41,7 +41,7 @@ class Source:
 
     `tables` holds the rows of the smaller tables by name, `median_slices` the test rows of table `slices` that belong
     to the median models. `looks` gives each variant its label and colour, in the study's order. `warnings` are what
-    the folds' splits warn of, as pairs of fold and text.
+    the folds' splits warn of, as pairs of fold and text; `odd` is what preparing found odd about the scans.
     """
 
     run: RunFolder
@@ -50,6 +50,7 @@ class Source:
     median_slices: Sequence[Row]
     looks: Looks
     warnings: Sequence[tuple[int, str]]
+    odd: Sequence[str] = ()
 
     def rows(self, name: str, **values: Any) -> list[Row]:
         """The rows of a table whose columns have these values."""
@@ -77,12 +78,20 @@ def read_source(run: RunFolder) -> Source:
     study = load_study(run.study)
     looks = looks_of({name: paper.label(name, variant) for name, variant in study.variants.items()})
     tables = {name: read_table(run, name).to_pylist() for name in TABLES}
-    return Source(run, study, tables, _median_slices(run, tables["trials"]), looks, _warnings(run, study))
+    return Source(
+        run, study, tables, _median_slices(run, tables["trials"]), looks, _warnings(run, study), _odd(run)
+    )
 
 
 def _warnings(run: RunFolder, study: Study) -> list[tuple[int, str]]:
     folds = range(study.split.folds)
     return [(fold, warning) for fold in folds for warning in read_split(run, fold)["warnings"]]
+
+
+def _odd(run: RunFolder) -> list[str]:
+    """The same for every fold; run folders of earlier versions tell of nothing."""
+    odd: list[str] = read_split(run, 0).get("odd", [])
+    return odd
 
 
 def _median_slices(run: RunFolder, trials: Sequence[Row]) -> list[Row]:

@@ -74,6 +74,21 @@ def test_warnings_of_folds_are_one_line_per_split_with_ranges(tmp_path):
     assert "only one repeat each: no interval; set <code>repeats: 4</code> or more" in text
 
 
+def test_what_is_odd_in_the_data_is_repeated(tmp_path):
+    run = random_run(tmp_path, small_study(repeats=1))
+    where = run.fold(0).split
+    odd = [f"scan S{number}: pet covers 60% of the grid" for number in range(14)]
+    write_sealed(where, read_sealed(where) | {"odd": odd[:2]})
+    _, markdown = report(run)
+    assert (
+        "- Odd in the data: scan S0: pet covers 60% of the grid; scan S1: pet covers 60% of the grid."
+        in markdown
+    )
+    write_sealed(where, read_sealed(where) | {"odd": odd})
+    _, markdown = report(run)
+    assert "scan S11: pet covers 60% of the grid; and 2 more, which `hnscc check` lists." in markdown
+
+
 def test_a_range_that_ends_in_one_keeps_its_plural():
     assert merged(["test: only 0 patients", "test: only 1 patients"]) == "test: only 0 to 1 patients"
 

@@ -10,15 +10,17 @@ from hnscc.scores.crossed import FEWEST_FOR_P
 from hnscc.study import paper
 
 FEW_EFFECTIVE = 3  # patients of equal weight; below it, one or two lesions decide
+MOST_ODD = 12  # sentences
 
 
 def certainty(source: Source) -> Iterator[str]:
-    """Say how many patients the scores come from, which repeats are lost, what the splits warn of, and what the study
-    cannot show."""
+    """Say how many patients the scores come from, which repeats are lost, what the splits warn of, what is odd in the
+    data, and what the study cannot show."""
     yield from _patients(source)
     yield from _trials(source)
     yield from _versions(source)
     yield from _splits(source)
+    yield from _data(source)
     if source.papers:
         changed = paper.departures(source.study)
         beside = "Values of the published study stand beside these. Its patients are not public."
@@ -49,6 +51,14 @@ def _patients(source: Source) -> Iterator[str]:
         yield "No test slice holds lesion: the test Dice says nothing about finding lesions."
     elif lesion < FEWEST_FOR_P:
         yield f"{several(lesion, 'patient')} with lesion cannot carry a conclusion: another draw may turn it."
+
+
+def _data(source: Source) -> Iterator[str]:
+    """Repeat what preparing found odd about the scans, the most of it in one point."""
+    if source.odd:
+        rest = len(source.odd) - MOST_ODD
+        more = f"; and {rest} more, which `hnscc check` lists" if rest > 0 else ""
+        yield f"Odd in the data: {'; '.join(source.odd[:MOST_ODD])}{more}."
 
 
 def _splits(source: Source) -> Iterator[str]:

@@ -1,0 +1,93 @@
+"""The cohort as preparing found it: a row per scan with values, lesion, coverage and what was assumed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hnscc.base.console import Console, print_line, print_rows
+from hnscc.cohort.store import Store
+from hnscc.cohort.store_format import Scan
+
+
+def print_cohort(store: Store, console: Console) -> None:
+    """Print the table, and below it what is odd about the cohort as a whole. Stores that were made before preparing
+    looked for it print nothing."""
+    scans = [scan for scan in store.scans if "values" in scan.placement]
+    if not scans:
+        return
+    odd = _odd(store)
+    columns = ["scan", *store.modalities, "lesion", "share", "coverage", "assumed", "others"]
+    print_rows(console, columns, [_row(scan, store.modalities, odd.get(scan.scan_id, [])) for scan in scans])
+    print_line(
+        console,
+        f"{', '.join(store.modalities)}: lowest .. highest value, median, in the files' own units, which no file "
+        "states. lesion: ml. share: of the grid, of the body. "
+        "coverage: of the grid. others: ok, or what is odd against them",
+    )
+    for text in odd.get(None, []):
+        print_line(console, f"odd: {text}", style="yellow")
+    if reason := store.placed.get("accepted"):
+        print_line(console, f"accepted as it is, with the reason: {reason}", style="yellow")
+
+
+def cohort_facts(store: Store) -> list[dict[str, Any]]:
+    """The same for a program: for each scan its values, lesion, coverage, slices that are not shown, what was assumed
+    and what is odd (a list of sentences, empty where all is well)."""
+    odd = _odd(store)
+    return [
+        {
+            "scan_id": scan.scan_id,
+            "values": scan.placement["values"],
+            "lesion": scan.placement["lesion"],
+            "coverage": scan.placement["coverage"],
+            "outside": scan.placement["outside"],
+            "assumed": scan.placement["assumed"],
+            "odd": odd.get(scan.scan_id, []),
+        }
+        for scan in store.scans
+        if "values" in scan.placement
+    ]
+
+
+def _row(scan: Scan, modalities: tuple[str, ...], odd: list[str]) -> list[str]:
+    facts, lesion = scan.placement, scan.placement["lesion"]
+    return [
+        scan.scan_id,
+        *(_values(facts["values"][name]) for name in modalities),
+        f"{lesion['ml']:.4g}" if lesion["ml"] else "none" if lesion["drawn_on"] else "no mask",
+        f"{lesion['share_of_grid']:.1%}, {lesion['share_of_body']:.1%}" if lesion["ml"] else "",
+        _coverage(facts["coverage"]),
+        _assumed(facts, modalities),
+        "; ".join(odd) or "ok",
+    ]
+
+
+def _values(values: Mapping[str, Any]) -> str:
+    return f"{values['low']:.4g} .. {values['high']:.4g}, {values['median']:.4g}"
+
+
+def _coverage(shares: Mapping[str, float]) -> str:
+    """What each modality covers; one number where all cover the same."""
+    texts = {name: f"{share:.0%}" for name, share in shares.items()}
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return ", ".join(f"{name} {text}" for name, text in texts.items())
+
+
+def _assumed(facts: Mapping[str, Any], modalities: tuple[str, ...]) -> str:
+    """By what each file is placed; the parts that are alike stand together."""
+    lies = {name: facts["values"][name]["orientation"] for name in modalities}
+    if facts["lesion"]["orientation"]:
+        lies["mask"] = facts["lesion"]["orientation"]
+    together: dict[str, list[str]] = {}
+    for name, by in lies.items():
+        together.setdefault(f"assumed: {by}" if name in facts["assumed"] else by, []).append(name)
+    if len(together) == 1:
+        return next(iter(together))
+    return "; ".join(f"{', '.join(names)} {by}" for by, names in together.items())
+
+
+def _odd(store: Store) -> dict[str | None, list[str]]:
+    found: dict[str | None, list[str]] = {}
+    for each in store.placed.get("odd", []):
+        found.setdefault(each["scan_id"], []).append(each["text"])
+    return found

@@ -1,0 +1,110 @@
+"""`hnscc prepare` ends with a table of the cohort; the store keeps it, and check and the report repeat what is odd."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from reports import store_run
+from scans import save, scan_arrays, write
+from stores import study_of
+
+from hnscc.base.console import Console
+from hnscc.cohort.fold import read_folds, write_fold
+from hnscc.cohort.splits import plan_fold
+from hnscc.cohort.store import open_store, verify_store
+from hnscc.commands.check import check_study
+from hnscc.commands.cli import main
+from hnscc.commands.cohort_table import print_cohort
+
+
+@pytest.fixture
+def hnscc(capsys, monkeypatch):
+    """Run the command in this process: exit code, standard output, standard error."""
+
+    def run(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["hnscc", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, error = capsys.readouterr()
+        return ended.value.code or 0, out, error
+
+    return run
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """Twelve scans; every other has a lesion; the PET of the third is in another unit."""
+    rows = [["patient_id", "scan_id", "pet", "mri", "mask"]]
+    for number in range(12):
+        pet, mri, mask = scan_arrays(number)
+        folder = tmp_path / "Jane_Doe"
+        write(folder / f"{number}-pet.nii", pet * (5000 if number == 2 else 1))
+        write(folder / f"{number}-mri.nii", mri)
+        write(folder / f"{number}-mask.nii", mask)
+        cells = [f"Jane_Doe/{number}-{name}.nii" for name in ("pet", "mri", "mask")]
+        rows.append([f"P{number:02d}", f"S{number:02d}", *cells[:2], cells[2] if number % 2 else ""])
+    return save(tmp_path, rows)
+
+
+def test_prepare_ends_with_a_table_of_the_cohort(hnscc, manifest, tmp_path):
+    code, _, error = hnscc("prepare", manifest, tmp_path / "s.zarr", "--workers", 1, "--size", 16)
+    assert code == 2 and "pet cannot be in one unit with 11 others" in error and "Jane" not in error
+    assert not (tmp_path / "s.zarr").exists()
+    reason = ("--accept-odd", "a phantom of another centre")
+    code, out, _ = hnscc("prepare", manifest, tmp_path / "s.zarr", "--workers", 1, "--size", 16, *reason)
+    assert code == 0 and "Jane" not in out
+    row = next(line for line in out.splitlines() if "S01" in line)
+    pet, mri, _ = scan_arrays(1)
+    for data in (pet, mri):
+        assert f"{data.min():.4g} .. {data.max():.4g}" in row
+    # 8 x 7 x 3 voxels of 1 x 1 x 3 mm, of 20 x 16 x 5.
+    assert "0.504" in row and "10.5%" in row and "100%" in row and "sform" in row and "ok" in row
+    assert "no mask" in next(line for line in out.splitlines() if "S00" in line)
+    assert "accepted as it is, with the reason: a phantom of another centre" in out
+
+
+def test_the_same_stands_in_the_store_and_in_json(hnscc, manifest, tmp_path):
+    options = ("--workers", 1, "--size", 16, "--accept-odd", "known", "--json")
+    _, out, _ = hnscc("prepare", manifest, tmp_path / "s.zarr", *options)
+    facts = json.loads(out)
+    assert [each["scan_id"] for each in facts["cohort"]] == [f"S{number:02d}" for number in range(12)]
+    third = facts["cohort"][2]
+    pet = scan_arrays(2)[0] * 5000
+    assert third["values"]["pet"]["median"] == pytest.approx(np.median(pet), rel=1e-6)
+    assert len(third["odd"]) == 1 and "cannot be in one unit" in third["odd"][0]
+    store = open_store(tmp_path / "s.zarr")
+    assert list(store.odd) == facts["odd"] and verify_store(store) == 60
+
+
+def test_check_repeats_what_is_odd(hnscc, manifest, tmp_path):
+    store = tmp_path / "s.zarr"
+    hnscc("prepare", manifest, store, "--workers", 1, "--size", 32, "--accept-odd", "known")
+    study = study_of(store)
+    assert check_study(study, tmp_path / "run")["odd"] == list(open_store(store).odd)
+    (tmp_path / "study.yaml").write_text(
+        f"name: odd\nstore: {store}\nrepeats: 1\ntraining: {{device: cpu}}\nvariants: {{pet: {{modalities: [pet]}}}}\n"
+    )
+    code, out, _ = hnscc("check", tmp_path / "study.yaml", "--out", tmp_path / "run")
+    assert code == 0
+    assert "data: scan S02: pet cannot be in one unit with 11 others" in out
+    assert "data: accepted as it is, with the reason: known" in out
+
+
+def test_the_fold_keeps_what_is_odd(hnscc, manifest, tmp_path):
+    """For the report, which reads the run folder alone."""
+    hnscc("prepare", manifest, tmp_path / "s.zarr", "--workers", 1, "--size", 16, "--accept-odd", "known")
+    store = open_store(tmp_path / "s.zarr")
+    run, _ = store_run(tmp_path)
+    study = study_of(store.location)
+    plan = plan_fold(store, study, 0)
+    write_fold(run.fold(0), store, plan, read_folds(store, study, [plan])[0], replace=True)
+    assert json.loads(run.fold(0).split.read_text())["odd"] == list(store.odd)
+
+
+def test_stores_of_before_print_no_table(tmp_path, capsys):
+    _, study = store_run(tmp_path)
+    store = open_store(study.store)
+    assert store.odd == () and verify_store(store) == 72
+    print_cohort(store, Console())
+    assert capsys.readouterr().out == ""
