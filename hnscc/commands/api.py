@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from hnscc.commands.status import Status
     from hnscc.commands.tables import Tables
     from hnscc.study.schema import Study
+    from rayjobs.outcome import Outcome
     from rayjobs.search import SearchOutcome
-    from rayjobs.study import Outcome
 
     Progress = Callable[[int, int, str], None]
 

@@ -104,7 +104,8 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
 
 def setting_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """In what two trials' settings differ, their versions left aside."""
-    return list(differences(*({k: v for k, v in each.items() if k != VERSIONS} for each in (old, new))))
+    before, now = ({k: v for k, v in each.items() if k != VERSIONS} for each in (old, new))
+    return list(differences(before, now))
 
 
 def version_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

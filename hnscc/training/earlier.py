@@ -15,7 +15,7 @@ from hnscc.study.identity import (
 from hnscc.study.loading import load_study
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
-from hnscc.study.schema import Study, Training
+from hnscc.study.schema import Study, Training, UntilPrecise
 from hnscc.training.records import Completed, Record, read_record
 
 # The help of the option that every command which trains has.
@@ -64,6 +64,22 @@ def keep_precision(study: Study, folder: RunFolder, chosen: Mapping[str, tuple[s
     kept = _kept_precision(study, folder) | {chosen[name][0]: chosen[name][1] for name in automatic}
     if kept:
         write_sealed(folder.precision, kept)
+
+
+def with_enough(study: Study, folder: RunFolder) -> Study:
+    """The study with the repeats that `hnscc run` has found to be enough here, by the rule that it still has.
+
+    study.yaml says them, and is written by whoever trains: without them, repeats that nobody is to train would count
+    as missing in every table.
+    """
+    if not isinstance(study.repeats, UntilPrecise) or not folder.study.is_file():
+        return study
+    before = load_study(folder.study).repeats
+    rule = study.repeats.model_copy(update={"enough": {}})
+    if not isinstance(before, UntilPrecise) or before.model_copy(update={"enough": {}}) != rule:
+        return study
+    kept = {name: repeats for name, repeats in before.enough.items() if name in study.variants}
+    return study.model_copy(update={"repeats": rule.model_copy(update={"enough": kept})})
 
 
 def check_identities(
@@ -127,6 +143,31 @@ def other_versions(folder: RunFolder, other: Sequence[tuple[str, str]]) -> Input
         do="install those versions again, use another run folder (--out), or go on with --accept-versions: `check`, "
         "the table `trials` and the report then say which trials came from which",
     )
+
+
+def left_out(study: Study, folder: RunFolder) -> dict[str, list[str]]:
+    """Variant -> the finished trials of the run folder that the study does not plan, so that no table holds them."""
+    planned = {trial.trial_id for trial in plan_trials(study)}
+    found: dict[str, list[str]] = {}
+    for trial in folder.trained if not study.search else ():
+        if trial.root.name not in planned:
+            record = read_record(trial)
+            if isinstance(record, Completed):
+                found.setdefault(record.variant, []).append(record.trial_id)
+    return found
+
+
+def lines_of_left_out(study: Study, folder: RunFolder) -> list[str]:
+    """A sentence on the `left_out` trials of each variant: how many, which, and what brings them back."""
+    lines = []
+    for variant, trials in left_out(study, folder).items():
+        known = variant in study.variants
+        why = "the study plans fewer repeats or folds" if known else "the study has no such variant"
+        do = "raise `repeats` or `folds`" if known else "name the variant in the study again"
+        one, several = f"({trials[0]}) stands", f"({trials[0]} to {trials[-1]}) stand"
+        which = f"trial of {variant} {one}" if len(trials) == 1 else f"trials of {variant} {several}"
+        lines.append(f"{len(trials)} finished {which} in no table, since {why}; to use them again, {do}")
+    return lines
 
 
 def check_same_folds(study: Study, folder: RunFolder) -> None:
