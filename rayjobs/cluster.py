@@ -13,6 +13,7 @@ import ray
 import yaml
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from hnscc.base.cores import cores
 from hnscc.base.errors import InputError, StorageError
 from hnscc.base.files import write_text
 from hnscc.study.plan import Trial
@@ -22,6 +23,7 @@ from hnscc.training.measure import measure_gpu
 from hnscc.training.model import resolve_device
 from hnscc.training.prepare import Prepared
 from rayjobs.patient_files import in_job
+from rayjobs.surroundings import folder_for_ray, no_cluster, refuse_shadowed, refuse_silent
 
 # How long a machine may take to answer that it sees the run folder.
 ANSWER_SECONDS = 120
@@ -33,31 +35,38 @@ ANY_GPU = 0.001
 
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[None]:
-    """Ray at an address, or one of this run's own on this machine. InputError where no cluster answers."""
-    if address:
-        _join(address)
-    else:
-        # Even a local Ray listens on the machine's network: a token of this run's own keeps others out.
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    """Ray at an address, or one of this run's own on this machine, with the cores that this process may use.
+
+    InputError where no cluster answers, or what Ray needs here is not there.
+    """
+    refuse_shadowed()
+    with contextlib.ExitStack() as during:
+        if address:
+            _join(address)
+        else:
+            temporary = during.enter_context(folder_for_ray())
+            # Even a local Ray listens on the machine's network: a token of this run's own keeps others out.
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+            ray.init(
+                address="local",
+                num_cpus=cores(),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=temporary,
+            )
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def _join(address: str) -> None:
+    refuse_silent(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, ray.exceptions.RayError) as error:
-        raise InputError(
-            "No Ray cluster can be joined at this address.",
-            where="--address or RAY_ADDRESS",
-            expected="the address of a running cluster, such as auto or 10.0.0.5:6379 (not the dashboard's, which "
-            "`ray job submit` takes), and its token in RAY_AUTH_TOKEN or ~/.ray/auth_token",
-            found=" ".join(str(error).split())[:300],
-            do="start the cluster, correct the address, or leave it out for a local run",
-        ) from None
+        raise no_cluster(str(error)) from None
 
 
 def largest(name: str) -> float:

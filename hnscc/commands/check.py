@@ -1,6 +1,5 @@
 """What a study would do, before anything is trained: `hnscc check`. Gathered here, printed by `printing`."""
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -8,6 +7,7 @@ from statistics import median
 from typing import Any, Literal, TypedDict
 
 from hnscc.aggregation.enough_repeats import Pilot, pilots, repeats_needed
+from hnscc.base.cores import cores
 from hnscc.base.locations import Location
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
@@ -235,14 +235,13 @@ def _time(study: Study, states: States) -> TimeFacts:
     seconds = {name: _seconds_of(name, states) for name in study.variants}
     left = Counter(trial.variant for trial, state in states.items() if not state.completed)
     untimed = [name for name in left if seconds[name] is None]
-    cores = os.cpu_count() or 1
     total = sum(n * (seconds[name] or 0.0) for name, n in left.items())
-    side_by_side = max(1, cores // study.resources.cpus)
+    side_by_side = max(1, cores() // study.resources.cpus)
     return {
         "seconds_per_trial": seconds,
         "trials_left": sum(left.values()),
         "trial_seconds_left": None if untimed else round(total, 1),
-        "cores_here": cores,
+        "cores_here": cores(),
         "hours_left_here": None if untimed else round(total / side_by_side / 3600, 2),
         "reason": f"no finished trial of {', '.join(untimed)} yet" if untimed else None,
     }
