@@ -23,7 +23,7 @@ from hnscc.training.measure import measure_gpu
 from hnscc.training.model import resolve_device
 from hnscc.training.prepare import Prepared
 from rayjobs.patient_files import in_job
-from rayjobs.surroundings import folder_for_ray, no_cluster, refuse_shadowed, refuse_silent
+from rayjobs.surroundings import folder_for_ray, no_cluster, refuse_silent
 
 # How long a machine may take to answer that it sees the run folder.
 ANSWER_SECONDS = 120
@@ -39,7 +39,6 @@ def connected(address: str | None) -> Iterator[None]:
 
     InputError where no cluster answers, or what Ray needs here is not there.
     """
-    refuse_shadowed()
     with contextlib.ExitStack() as during:
         if address:
             _join(address)

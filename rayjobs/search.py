@@ -64,6 +64,7 @@ from rayjobs.outcome import report_outcome, shown
 from rayjobs.patient_files import refuse_in_job
 from rayjobs.scheduling import train_trials
 from rayjobs.study import make_ready, run_study
+from rayjobs.surroundings import refuse_shadowed
 
 # Where a draw was there before, so many others are tried.
 DRAWS = 1000
@@ -93,6 +94,7 @@ def run_search(
     rules = check_search(study)
     address = address or os.environ.get("RAY_ADDRESS")
     refuse_in_job()
+    refuse_shadowed()
     folder = RunFolder(run_folder(study, out).root.absolute())
     with alone(folder):
         with contextlib.ExitStack() as during:

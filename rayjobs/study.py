@@ -26,6 +26,7 @@ from rayjobs.outcome import Outcome, outcome_of, report_outcome
 from rayjobs.patient_files import refuse_in_job
 from rayjobs.progress import StudyProgress
 from rayjobs.scheduling import check_resources, train_trials
+from rayjobs.surroundings import refuse_shadowed
 
 
 def run_study(
@@ -44,6 +45,7 @@ def run_study(
     """
     address = address or os.environ.get("RAY_ADDRESS")
     refuse_in_job()
+    refuse_shadowed()
     refuse_search(study)
     folder = RunFolder(run_folder(study, out).root.absolute())
     with alone(folder):

@@ -170,9 +170,28 @@ def lines_of_left_out(study: Study, folder: RunFolder) -> list[str]:
     return lines
 
 
+def _check_same_kind(study: Study, folder: RunFolder) -> None:
+    """A search and a study that is none, its winners' above all, have folders of their own."""
+    if not folder.study.is_file():
+        return
+    before = load_study(folder.study)
+    here = bool(before.search)
+    if here != bool(study.search):
+        raise InputError(
+            "The run folder holds a search, and this study is none."
+            if here
+            else "The run folder holds a study without a search, and this study is a search.",
+            where=str(folder.root),
+            expected="a folder that holds a search" if study.search else "a folder of the study's own",
+            found=f"the {'search' if here else 'study'} {before.name}",
+            do="use another run folder (--out, or another name)",
+        )
+
+
 def check_same_folds(study: Study, folder: RunFolder) -> None:
     """Refuse another split than that of the finished trials: what the folds follow from, apart from the store, is said
     by name (InputError), since their digest tells a reader nothing."""
+    _check_same_kind(study, folder)
     if not folder.trained or not folder.study.is_file():
         return
     before, now = load_study(folder.study).model_dump(mode="json"), study.model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""The cores that a process may use: its affinity and its control groups count, not the machine's cores alone (row 12)."""
+"""The cores that a process may use: its affinity and its control groups count (row 12)."""
 
 import os
 import subprocess
