@@ -1,6 +1,6 @@
 """What earlier invocations settled in a run folder: the number format of `auto`, and what trained its trials."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from hnscc.base.errors import InputError
@@ -159,9 +159,14 @@ def left_out(study: Study, folder: RunFolder) -> dict[str, list[str]]:
 
 def lines_of_left_out(study: Study, folder: RunFolder) -> list[str]:
     """A sentence on the `left_out` trials of each variant: how many, which, and what brings them back."""
+    return told_left_out(left_out(study, folder), study.variants)
+
+
+def told_left_out(left: Mapping[str, Sequence[str]], variants: Collection[str]) -> list[str]:
+    """The sentences of `lines_of_left_out`. variants: the names of those that the study has."""
     lines = []
-    for variant, trials in left_out(study, folder).items():
-        known = variant in study.variants
+    for variant, trials in left.items():
+        known = variant in variants
         why = "the study plans fewer repeats or folds" if known else "the study has no such variant"
         do = "raise `repeats` or `folds`" if known else "name the variant in the study again"
         one, several = f"({trials[0]}) stands", f"({trials[0]} to {trials[-1]}) stand"
