@@ -102,8 +102,8 @@ class Checked(TypedDict):
     study: every setting, resolved. trials: how many are planned, and how many are in each state; trial_states: each of
     them (of a search, the finished and failed ones). left_out: variant -> finished trials that the study does not plan,
     so that no table holds them. other_versions: empty where all finished trials are of the versions installed here.
-    disk_mib: at most so much. precision: None unless asked for. search: None, or its settings and the number of
-    configurations.
+    disk_mib: at most so much. precision: None unless asked for. search: None, or its settings and how many
+    configurations it tries.
     """
 
     study: dict[str, Any]
