@@ -24,7 +24,7 @@ import numpy as np
 from figures import ROUNDS, Figure, in_turn, machine, ratios, tell
 from training import NETWORKS, Bench, call, make_cohort
 
-from data_prep.build import cores
+from hnscc.base.cores import cores
 
 RECIPE = Path(__file__).with_name("keras_recipe.py")
 ENVIRONMENT = Path(__file__).parents[1] / ".venv-keras"

@@ -27,7 +27,8 @@ from torch import nn
 
 import hnscc.training.loop
 import hnscc.training.trial
-from data_prep.build import cores, prepare
+from data_prep.build import prepare
+from hnscc.base.cores import cores
 from hnscc.study.loading import parse_study
 from hnscc.study.plan import Trial
 from hnscc.study.schema import Study

@@ -24,13 +24,13 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 from figures import ROUNDS, Figure, in_turn, ratios, seconds, tell
 from ray import tune
 
-import rayjobs.study
+import rayjobs.scheduling
 import rayjobs.worker
 from hnscc.study.loading import load_study
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
-from hnscc.training.prepare import PreparedRun, prepare_run
+from hnscc.training.prepare import Prepared, prepare_run
 from hnscc.training.trial import train_trial
 from rayjobs.cluster import connected
 
@@ -55,7 +55,7 @@ def default_trial(config: dict[str, Any]) -> None:
         tune.report(row)
 
 
-def one_real_trial(study: Study, run: PreparedRun) -> float:
+def one_real_trial(study: Study, run: Prepared) -> float:
     """Seconds of the study's first trial, in a folder of its own, so that it never continues an earlier round's."""
     trial = plan_trials(study)[0]
     device, precision = run.chosen[trial.variant]
@@ -67,7 +67,7 @@ def one_real_trial(study: Study, run: PreparedRun) -> float:
         return time.perf_counter() - began
 
 
-def without_ray(run: PreparedRun) -> float:
+def without_ray(run: Prepared) -> float:
     began = time.perf_counter()
     for _ in plan_trials(run.study):
         for _ in no_op(run.study.training.epochs):
@@ -75,13 +75,13 @@ def without_ray(run: PreparedRun) -> float:
     return time.perf_counter() - began
 
 
-def by_executor(run: PreparedRun) -> float:
+def by_executor(run: Prepared) -> float:
     """In a Ray of its own, whose start is not timed: what a side leaves behind must not keep the other waiting."""
-    rayjobs.study.TrialWorker = NoOpWorker
+    rayjobs.scheduling.TrialWorker = NoOpWorker
     todo = list(plan_trials(run.study))
     with connected(None), contextlib.redirect_stdout(io.StringIO()):
         return seconds(
-            lambda: rayjobs.study.train_trials(run, todo, None, planned=todo, left=todo, pause_after={})
+            lambda: rayjobs.scheduling.train_trials(run, todo, None, planned=todo, left=todo, pause_after={})
         )
 
 
@@ -107,7 +107,7 @@ def as_ray_comes() -> Iterator[None]:
         os.environ.update(before)
 
 
-def no_op_run(run: PreparedRun, folder: Path, repeats: int, epochs: int) -> PreparedRun:
+def no_op_run(run: Prepared, folder: Path, repeats: int, epochs: int) -> Prepared:
     """The study's first variant alone, with so many repeats that do nothing."""
     study = run.study
     first = next(iter(study.variants))
@@ -116,7 +116,7 @@ def no_op_run(run: PreparedRun, folder: Path, repeats: int, epochs: int) -> Prep
     return replace(run, study=study.model_copy(update=changes), folder=RunFolder(folder))
 
 
-def report(run: PreparedRun, no_op: PreparedRun, rounds: int) -> None:
+def report(run: Prepared, no_op: Prepared, rounds: int) -> None:
     repeats, epochs = no_op.study.repeats, no_op.study.training.epochs
     sides = (
         lambda: one_real_trial(run.study, run),

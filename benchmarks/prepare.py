@@ -32,7 +32,9 @@ from nibabel import orientations
 from scipy import ndimage
 
 from data_prep import phantom
-from data_prep.build import cores, prepare, worker_pool
+from data_prep.build import prepare
+from data_prep.workers import worker_pool
+from hnscc.base.cores import cores
 from hnscc.base.seeds import generator
 
 SIZE = 128

@@ -38,7 +38,7 @@ from figures import machine
 from ray.tune.schedulers.async_hyperband import _Bracket
 from ray.tune.schedulers.trial_scheduler import TrialScheduler
 
-from data_prep.build import cores
+from hnscc.base.cores import cores
 from hnscc.cohort.fold import read_folds
 from hnscc.searching.curves import Curve
 from hnscc.searching.race import Race

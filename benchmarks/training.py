@@ -24,8 +24,9 @@ import numpy as np
 import yaml
 from figures import ROUNDS, Figure, in_turn, machine, ratios, seconds, tell
 
-from data_prep.build import cores, prepare
+from data_prep.build import prepare
 from data_prep.phantom import make_phantom
+from hnscc.base.cores import cores
 from hnscc.cohort.fold import FoldData
 from hnscc.study.loading import load_study
 from hnscc.training.model import resolve_device

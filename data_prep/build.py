@@ -17,7 +17,8 @@ from data_prep.off_grid import off_grid
 from data_prep.place import MIN_COVERAGE, place_scan
 from data_prep.read import Grid, Volume, read_grid, read_volume
 from data_prep.twins import reduced
-from data_prep.workers import cores, run_each
+from data_prep.workers import run_each
+from hnscc.base.cores import cores
 from hnscc.base.errors import InputError, several
 from hnscc.base.locations import locate
 from hnscc.cohort.store import Store

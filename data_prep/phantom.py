@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from data_prep.anatomy import LABEL, TISSUES, draw, draw_lesions, draw_nodes, make_waves
-from data_prep.workers import cores, run_each
+from data_prep.workers import run_each
+from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_bytes, write_text, writing_to
 from hnscc.base.seeds import generator

@@ -4,6 +4,14 @@ Others may use what the commands call of `study`, `search`, `aggregate`, `progre
 """
 
 import os
+import sys
+from pathlib import Path
+
+# `python -m rayjobs.study` puts the working folder before all installed packages. It is taken
+# out where it does not hold these, lest a file ray.py there be taken for Ray.
+_FOUND_IN = Path(__file__).resolve().parents[1]
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and Path(sys.path[0]).resolve() != _FOUND_IN:
+    del sys.path[0]
 
 # Read by Ray when it is imported: no usage statistics are sent, and no experiment loggers write beside the trials'
 # own folders.

@@ -12,31 +12,34 @@ from hnscc.reporting.report import write_report
 from hnscc.searching.report import write_search_report
 from hnscc.searching.results import load_race, write_search_results
 from hnscc.study.run_folder import RunFolder, open_run
+from hnscc.training.in_use import writing_tables
 from rayjobs.patient_files import refuse_in_job
 
 
 def aggregate(folder: RunFolder) -> list[str]:
     """Write every table, figure and the report from the finished trials.
 
-    Returns what was found wrong with trials, a sentence each; what is wrong stands in no table. InputError where the
-    folds are damaged or the folder holds no study.
+    Returns what was found wrong with trials, and which the study leaves out, a sentence each; these stand in no table.
+    Another process that writes the tables is waited for. InputError where the folds are damaged or there is no study.
     """
-    if folder.search.is_file():
-        study, race = load_race(folder)
-        write_search_results(folder, study, race)
-        write_search_report(folder, study, race)
-        return []
-    problems = write_tables(folder)
-    write_report(folder)
-    return problems
+    with writing_tables(folder):
+        if folder.search.is_file():
+            study, race = load_race(folder)
+            write_search_results(folder, study, race)
+            write_search_report(folder, study, race)
+            return []
+        problems = write_tables(folder)
+        write_report(folder)
+        return problems
 
 
 def report(folder: RunFolder) -> None:
     """Write report.html, report.md and the figures from the tables that are there. InputError where one is missing."""
-    if folder.search.is_file():
-        write_search_report(folder, *load_race(folder))
-    else:
-        write_report(folder)
+    with writing_tables(folder):
+        if folder.search.is_file():
+            write_search_report(folder, *load_race(folder))
+        else:
+            write_report(folder)
 
 
 def main(arguments: list[str] | None = None) -> int:

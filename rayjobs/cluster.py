@@ -1,16 +1,19 @@
 """The cluster that a study runs on: connecting, what its machines have, and that all see the run folder."""
 
 import contextlib
+import logging
 import math
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import ray
 import yaml
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from hnscc.base.cores import cores
 from hnscc.base.errors import InputError, StorageError
 from hnscc.base.files import write_text
 from hnscc.study.plan import Trial
@@ -18,8 +21,9 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study, Training
 from hnscc.training.measure import measure_gpu
 from hnscc.training.model import resolve_device
-from hnscc.training.prepare import PreparedRun
+from hnscc.training.prepare import Prepared
 from rayjobs.patient_files import in_job
+from rayjobs.surroundings import folder_for_ray, no_cluster, refuse_silent
 
 # How long a machine may take to answer that it sees the run folder.
 ANSWER_SECONDS = 120
@@ -31,31 +35,37 @@ ANY_GPU = 0.001
 
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[None]:
-    """Ray at an address, or one of this run's own on this machine. InputError where no cluster answers."""
-    if address:
-        _join(address)
-    else:
-        # Even a local Ray listens on the machine's network: a token of this run's own keeps others out.
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    """Ray at an address, or one of this run's own on this machine, with the cores that this process may use.
+
+    InputError where no cluster answers, or what Ray needs here is not there.
+    """
+    with contextlib.ExitStack() as during:
+        if address:
+            _join(address)
+        else:
+            temporary = during.enter_context(folder_for_ray())
+            # Even a local Ray listens on the machine's network: a token of this run's own keeps others out.
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+            ray.init(
+                address="local",
+                num_cpus=cores(),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=temporary,
+            )
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def _join(address: str) -> None:
+    refuse_silent(address)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, ray.exceptions.RayError) as error:
-        raise InputError(
-            "No Ray cluster can be joined at this address.",
-            where="--address or RAY_ADDRESS",
-            expected="the address of a running cluster, such as auto or 10.0.0.5:6379 (not the dashboard's, which "
-            "`ray job submit` takes), and its token in RAY_AUTH_TOKEN or ~/.ray/auth_token",
-            found=" ".join(str(error).split())[:300],
-            do="start the cluster, correct the address, or leave it out for a local run",
-        ) from None
+        raise no_cluster(str(error)) from None
 
 
 def largest(name: str) -> float:
@@ -66,13 +76,13 @@ def largest(name: str) -> float:
     trains, startable = _machines_that_train(), _startable()
     if not trains and not startable:
         return math.inf
-    return max(
-        resources.get(name, 0.0) for resources in [*(node["Resources"] for node in trains), *startable]
-    )
+    up: list[dict[str, float]] = [node["Resources"] for node in trains]
+    return max(resources.get(name, 0.0) for resources in [*up, *startable])
 
 
-def _machines_that_train() -> list[dict]:
-    return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+def _machines_that_train() -> list[dict[str, Any]]:
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node for node in nodes if node["Alive"] and node["Resources"].get("CPU")]
 
 
 def _startable() -> list[dict[str, float]]:
@@ -141,18 +151,24 @@ def prove_shared(folder: RunFolder) -> Iterator[str]:
     finally:
         for name in (token, *machines):
             folder.proof(name).unlink(missing_ok=True)
-        if isinstance(folder.root, Path):
+        shared = folder.proof(token).parent
+        if isinstance(shared, Path):
             with contextlib.suppress(OSError):  # another machine's file is still there
-                folder.proof(token).parent.rmdir()
+                shared.rmdir()
 
 
 def see_shared(folder: RunFolder, token: str) -> None:
     """InputError where this machine does not see what the driving one wrote."""
     if found := _unseen(folder, token, token):
-        raise _not_shared(folder, ray.util.get_node_ip_address(), found)
+        raise _not_shared(folder, address_here(), found)
 
 
-def _ask(node: str, folder: RunFolder, token: str) -> ray.ObjectRef:
+def address_here() -> str:
+    """The address by which Ray knows this machine."""
+    return str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
+
+
+def _ask(node: str, folder: RunFolder, token: str) -> ray.ObjectRef[str | None]:
     there = NodeAffinitySchedulingStrategy(node, soft=False)
     return ray.remote(_answer).options(num_cpus=0, scheduling_strategy=there).remote(folder, token, node)
 
@@ -179,7 +195,7 @@ def _why(error: OSError | InputError | StorageError) -> str:
     return type(error).__name__ if isinstance(error, OSError) else f"{error.problem} {error.found}"
 
 
-def _lost(answer: ray.ObjectRef) -> bool:
+def _lost(answer: ray.ObjectRef[str | None]) -> bool:
     """Whether the machine that was asked is gone: nothing is trained there."""
     try:
         ray.get(answer)
@@ -200,25 +216,27 @@ def _not_shared(folder: RunFolder, machine: str, found: str) -> InputError:
     )
 
 
-def gpu_shares(run: PreparedRun, variants: Mapping[str, Trial]) -> dict[str, float]:
+def gpu_shares(prepared: Prepared, variants: Mapping[str, Trial]) -> dict[str, float]:
     """The share of a GPU that each variant's trials need: measured on one trial each, where the study says `auto`.
 
     variants: of each variant one of its trials.
     """
-    asked = run.study.resources.gpus
+    asked = prepared.study.resources.gpus
     if asked != "auto":
         return dict.fromkeys(variants, asked)
     return {
-        variant: _measured_share(run, trial) if run.chosen[variant][0] == "cuda" else 0.0
+        variant: _measured_share(prepared, trial) if prepared.chosen[variant][0] == "cuda" else 0.0
         for variant, trial in variants.items()
     }
 
 
-def _measured_share(run: PreparedRun, trial: Trial) -> float:
+def _measured_share(prepared: Prepared, trial: Trial) -> float:
     """Of a trial, alone on a GPU; 1 where it fails there: its own record will say of what."""
     # A process of its own (max_calls), for what it keeps of the GPU's memory goes with it.
-    measure = ray.remote(num_cpus=run.study.resources.cpus, num_gpus=1, max_calls=1)(measure_gpu)
-    measured = measure.remote(run.study, trial, run.folds[trial.fold], precision=run.chosen[trial.variant][1])
+    alone: Any = ray.remote(num_cpus=prepared.study.resources.cpus, num_gpus=1, max_calls=1)
+    measure = alone(measure_gpu)
+    precision = prepared.chosen[trial.variant][1]
+    measured = measure.remote(prepared.study, trial, prepared.folds[trial.fold], precision=precision)
     try:
         peak, total = ray.get(measured)
     except ray.exceptions.RayError as error:

@@ -12,7 +12,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from hnscc.aggregation.query import read_table
 from hnscc.base.console import print_rows, terminal, with_interval
 from hnscc.base.errors import InputError, told
 from hnscc.base.files import write_text
+from hnscc.base.locations import Location
 from hnscc.base.seeds import derive_seed
 from hnscc.searching.curves import Curve, Key, Wanted
 from hnscc.searching.race import Propose, Race
@@ -49,17 +49,22 @@ from hnscc.study.ranges import (
     is_whole,
     name_of,
     number_of,
+    search_of,
     with_configurations,
 )
 from hnscc.study.run_folder import RunFolder
-from hnscc.study.schema import Range, Study, Training
+from hnscc.study.schema import Range, Search, Study, Training
 from hnscc.training.earlier import ACCEPT_VERSIONS, choose
+from hnscc.training.in_use import alone
 from hnscc.training.model import resolve_device
-from hnscc.training.prepare import PreparedRun, check_networks, run_folder
+from hnscc.training.prepare import Prepared, check_networks, run_folder
 from hnscc.training.records import tidy_run
 from rayjobs.cluster import connected, resolve_on_cluster
+from rayjobs.outcome import report_outcome, shown
 from rayjobs.patient_files import refuse_in_job
-from rayjobs.study import only_run, prepared, report_outcome, run_study, shown, train_trials
+from rayjobs.scheduling import train_trials
+from rayjobs.study import make_ready, run_study
+from rayjobs.surroundings import refuse_shadowed
 
 # Where a draw was there before, so many others are tried.
 DRAWS = 1000
@@ -79,7 +84,7 @@ class SearchOutcome:
 
 
 def run_search(
-    study: Study, out: str | Path | None, address: str | None, *, accept_versions: bool = False
+    study: Study, out: str | Location | None, address: str | None, *, accept_versions: bool = False
 ) -> SearchOutcome:
     """Train what the race still wants, then write tables, figures, the report and winners.yaml.
 
@@ -89,22 +94,23 @@ def run_search(
     rules = check_search(study)
     address = address or os.environ.get("RAY_ADDRESS")
     refuse_in_job()
+    refuse_shadowed()
     folder = RunFolder(run_folder(study, out).root.absolute())
-    with only_run(folder):
+    with alone(folder):
         with contextlib.ExitStack() as during:
             record = read_search(folder)
             if record:
                 _check_same_search(study, folder)
             recorded = record.configurations if record else []
             known = with_configurations(study, recorded) if recorded else study
-            run, token = prepared(known, folder, address, during, accept_versions)
+            prepared, token = make_ready(known, folder, address, during, accept_versions)
             if not address:
                 during.enter_context(connected(None))
             side_by_side = record.side_by_side if record else _side_by_side(study)
             race = Race(rules, base_of(study).training.epochs, proposer(study, recorded), side_by_side)
             resolve = functools.cache(resolve_on_cluster(study) if address else resolve_device)
-            _check_gpu_hours(run)
-            lost, interrupted = _search(study, race, run, resolve, token, recorded)
+            _check_gpu_hours(prepared, rules)
+            lost, interrupted = _search(study, race, prepared, resolve, token, recorded)
         standings: list[Standing] = []
         if not interrupted and not lost:
             tidy_run(folder, set())
@@ -116,8 +122,7 @@ def run_search(
 
 def _check_same_search(study: Study, folder: RunFolder) -> None:
     """More budget or configurations go on; other ranges or another method are another search."""
-    before = load_study(folder.study).search
-    now = study.search
+    before, now = load_study(folder.study).search, search_of(study)
     keys = ("method", "ranges")
     if before and any(getattr(before, key) != getattr(now, key) for key in keys):
         old, new = ({key: each.model_dump(mode="json")[key] for key in keys} for each in (before, now))
@@ -133,41 +138,41 @@ def _check_same_search(study: Study, folder: RunFolder) -> None:
 def _search(
     study: Study,
     race: Race,
-    run: PreparedRun,
+    prepared: Prepared,
     resolve: Callable[[Training], tuple[str, str]],
     token: str | None,
     recorded: Sequence[Setting],
 ) -> tuple[list[str], bool]:
     """Train what the race wants, to its end. The trials that left nothing, and whether the user interrupted it."""
-    wanted, trained = race.advance({}), {}
+    wanted, trained = race.advance({}), Wanted()
     while wanted:
-        run = _with_configurations(study, race, run, resolve, recorded)
-        left = race.advance({key: curve for key in wanted if (curve := _curve(run, key))})
+        prepared = _with_configurations(study, race, prepared, resolve, recorded)
+        left = race.advance({key: curve for key in wanted if (curve := _curve(prepared, key))})
         if left != wanted:  # some were there: the race may want others now
-            wanted, trained = left, {}
+            wanted, trained = left, Wanted()
         elif wanted == trained:
             return [trial_of(key).trial_id for key in wanted], False
-        elif _train(race, run, wanted, token):
+        elif _train(race, prepared, wanted, token):
             return [], True
         else:
             trained = wanted
     return [], False
 
 
-def _curve(run: PreparedRun, key: Key) -> Curve | None:
+def _curve(prepared: Prepared, key: Key) -> Curve | None:
     """What a trial of these settings has shown."""
     trial = trial_of(key)
-    device, precision = run.chosen[trial.variant]
-    digest = run.folds[trial.fold].digest
-    now = trial_settings(run.study, trial, device=device, precision=precision, fold_digest=digest)
-    return curve_of(run.folder, key, now, accept_versions=run.versions is None)
+    device, precision = prepared.chosen[trial.variant]
+    digest = prepared.folds[trial.fold].digest
+    now = trial_settings(prepared.study, trial, device=device, precision=precision, fold_digest=digest)
+    return curve_of(prepared.folder, key, now, accept_versions=prepared.versions is None)
 
 
-def _check_gpu_hours(run: PreparedRun) -> None:
+def _check_gpu_hours(prepared: Prepared, rules: Search) -> None:
     """InputError where nothing is spent of the only thing that is limited."""
-    budget = run.study.search.budget
+    budget = rules.budget
     only = budget.gpu_hours is not None and budget.trials is None and budget.hours is None
-    if only and all(device == "cpu" for device, _ in run.chosen.values()):
+    if only and all(device == "cpu" for device, _ in prepared.chosen.values()):
         raise InputError(
             "A budget of GPU-hours is never spent here.",
             where="search.budget.gpu_hours",
@@ -180,36 +185,37 @@ def _check_gpu_hours(run: PreparedRun) -> None:
 def _with_configurations(
     study: Study,
     race: Race,
-    run: PreparedRun,
+    prepared: Prepared,
     resolve: Callable[[Training], tuple[str, str]],
     recorded: Sequence[Setting],
-) -> PreparedRun:
+) -> Prepared:
     """The run with a variant for every configuration so far, as study.yaml and search.json now say."""
-    if len(run.study.variants) == len(race.configurations) and SEARCHED not in run.study.variants:
-        return run
+    if len(prepared.study.variants) == len(race.configurations) and SEARCHED not in prepared.study.variants:
+        return prepared
     study = with_configurations(study, race.configurations)
-    check_networks(study.variants.values(), run.folds[0].pixels.images.shape[-1])
+    check_networks(study.variants.values(), prepared.folds[0].pixels.images.shape[-1])
     # What was ever proposed stays, though fewer are wanted now: there are trials of its name.
     proposed = [*race.configurations, *recorded[len(race.configurations) :]]
-    write_search(run.folder, SearchRecord(proposed, race.side_by_side))
-    write_text(run.folder.study, dump_study(study))
-    return replace(run, study=study, chosen=choose(study, run.folder, resolve))
+    write_search(prepared.folder, SearchRecord(proposed, race.side_by_side))
+    write_text(prepared.folder.study, dump_study(study))
+    return replace(prepared, study=study, chosen=choose(study, prepared.folder, resolve))
 
 
-def _train(race: Race, run: PreparedRun, wanted: Wanted, token: str | None) -> bool:
+def _train(race: Race, prepared: Prepared, wanted: Wanted, token: str | None) -> bool:
     print(f"{race.now}: {len(wanted)} trainings", flush=True)
     pause_after = {trial_of(key): epoch for key, epoch in wanted.items()}
     todo = list(pause_after)
-    interrupted = train_trials(run, todo, token, planned=todo, left=todo, pause_after=pause_after)
+    interrupted = train_trials(prepared, todo, token, planned=todo, left=todo, pause_after=pause_after)
     for trial in todo:
         # No reading of a search needs weights, and they are most of what a trial holds.
-        run.folder.trial(trial.trial_id).weights.unlink(missing_ok=True)
+        prepared.folder.trial(trial.trial_id).weights.unlink(missing_ok=True)
     return interrupted
 
 
 def _side_by_side(study: Study) -> float:
     """How many trials the machines that are up hold at once."""
-    resources, gpus = ray.cluster_resources(), study.resources.gpus
+    resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    gpus = study.resources.gpus
     most = resources.get("CPU", 1.0) / study.resources.cpus
     if resources.get("GPU") and gpus:  # what share `auto` gives is not known yet: at least one runs on each
         most = min(most, resources["GPU"] / (1.0 if gpus == "auto" else gpus))
@@ -225,13 +231,13 @@ def proposer(study: Study, recorded: Sequence[Setting] = ()) -> Propose:
     random and grid by Tune's variant generator, tpe by Optuna through Tune's OptunaSearch, told what was scored.
     """
     known: list[Setting] = []
-    recorded = [{path: each[path] for path in study.search.ranges} for each in recorded]
+    recorded = [{path: each[path] for path in search_of(study).ranges} for each in recorded]
     makers = {"random": _random, "grid": _grid, "tpe": _tpe}
 
     def propose(told: Sequence[tuple[Setting, float]], n: int) -> list[Setting]:
         new = list(recorded[len(known) : len(known) + n])
         if len(new) < n:
-            new += makers[study.search.method](study, told, [*known, *new], n - len(new))
+            new += makers[search_of(study).method](study, told, [*known, *new], n - len(new))
         known.extend(new)
         return new
 
@@ -239,7 +245,7 @@ def proposer(study: Study, recorded: Sequence[Setting] = ()) -> Propose:
 
 
 def _grid(study: Study, told: Any, known: list[Setting], n: int) -> list[Setting]:
-    spec = {"config": {path: tune.grid_search([*values]) for path, values in study.search.ranges.items()}}
+    spec = {"config": {path: tune.grid_search([*values]) for path, values in search_of(study).ranges.items()}}
     return [variant["config"] for _, variant in generate_variants(spec)][len(known) : len(known) + n]
 
 
@@ -264,12 +270,12 @@ def _tpe(study: Study, told: Sequence[tuple[Setting, float]], known: list[Settin
         evaluated_rewards=[score for _, score in told] or None,
     )
     names = itertools.count()
-    return _distinct(study, known, n, lambda: searcher.suggest(str(next(names))))
+    return _distinct(study, known, n, lambda: searcher.suggest(str(next(names))) or {})
 
 
 def _domains(study: Study) -> dict[str, Any]:
     """Lists by the places of their values: an entry may be of any kind, a whole network too."""
-    return {path: _domain(study, path, each) for path, each in study.search.ranges.items()}
+    return {path: _domain(study, path, each) for path, each in search_of(study).ranges.items()}
 
 
 def _domain(study: Study, path: str, values: Range | tuple[Any, ...]) -> Any:
@@ -282,11 +288,12 @@ def _domain(study: Study, path: str, values: Range | tuple[Any, ...]) -> Any:
 
 def _placed(study: Study, settings: Setting) -> dict[str, Any]:
     """The settings as `_domains` has them."""
-    ranges = study.search.ranges
-    return {
-        path: value if isinstance(ranges[path], Range) else ranges[path].index(value)
-        for path, value in settings.items()
-    }
+    ranges = search_of(study).ranges
+    return {path: _position(ranges[path], value) for path, value in settings.items()}
+
+
+def _position(values: Range | tuple[Any, ...], value: Any) -> Any:
+    return value if isinstance(values, Range) else values.index(value)
 
 
 def _distinct(
@@ -303,7 +310,7 @@ def _distinct(
         "The ranges hold no more configurations.",
         where="search.configurations",
         expected=f"as many as the ranges hold, {len(known) + len(new)} or a few more",
-        found=str(number_of(study.search)),
+        found=str(number_of(search_of(study))),
         do="try fewer, widen the ranges, or use `method: grid`, which tries all",
     )
 
@@ -311,7 +318,7 @@ def _distinct(
 def _settings(study: Study, drawn: dict[str, Any]) -> Setting:
     """As they stand in a study file: list entries themselves, real numbers to four digits."""
     settings = {}
-    for path, each in study.search.ranges.items():
+    for path, each in search_of(study).ranges.items():
         value = drawn[path]
         if not isinstance(each, Range):
             settings[path] = each[int(value)]

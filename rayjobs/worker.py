@@ -11,10 +11,11 @@ from hnscc.base.errors import InputError, StorageError
 from hnscc.study.identity import differences, versions_here
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
-from hnscc.training.prepare import PreparedRun
+from hnscc.training.loop import Epoch
+from hnscc.training.prepare import Prepared
 from hnscc.training.records import Attempt, Failed, is_complete, read_record
 from hnscc.training.trial import train_trial
-from rayjobs.cluster import see_shared
+from rayjobs.cluster import address_here, see_shared
 
 # Reports to Tune cost more than a small network's epoch: they are sent at most this often.
 REPORT_SECONDS = 1.0
@@ -27,21 +28,23 @@ class TrialWorker(tune.Trainable):
     `pause_after` which epoch it pauses (None: never).
     """
 
-    def setup(self, config: dict[str, Any], run: PreparedRun, token: str | None) -> None:
+    def setup(  # type: ignore[override]  # Tune passes the parameters of `with_parameters` by name
+        self, config: dict[str, Any], prepared: Prepared, token: str | None
+    ) -> None:
         """token: what `prove_shared` wrote; a machine that joined since must see it too. Nothing here may hang on a
         file system: what hangs in a step is noticed."""
-        self.run, self.token = run, token
+        self.prepared, self.token = prepared, token
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         assignment = new_config["assignment"]
         trial = Trial(**assignment["trial"])
-        device, precision = self.run.chosen[trial.variant]
-        folder = self.run.folder.trial(trial.trial_id)
+        device, precision = self.prepared.chosen[trial.variant]
+        folder = self.prepared.folder.trial(trial.trial_id)
         rows = train_trial(
-            self.run.study,
+            self.prepared.study,
             trial,
-            self.run.folds[trial.fold],
+            self.prepared.folds[trial.fold],
             folder,
             device=device,
             precision=precision,
@@ -50,7 +53,7 @@ class TrialWorker(tune.Trainable):
             pause_after=assignment["pause_after"],
         )
         self.rows = _unless_completed(folder, rows)
-        self.report = {
+        self.report: dict[str, Any] = {
             "trial": trial.trial_id,
             "variant": trial.variant,
             "epoch": 0,
@@ -68,9 +71,9 @@ class TrialWorker(tune.Trainable):
         until = time.monotonic() + REPORT_SECONDS
         try:
             if self.token:
-                see_shared(self.run.folder, self.token)
+                see_shared(self.prepared.folder, self.token)
                 self.token = None
-            _check_versions(self.run)
+            _check_versions(self.prepared)
             for row in self.rows:
                 best = max(self.report["val_soft_jaccard"], row["val_soft_jaccard"])
                 self.report |= {"epoch": row["epoch"], "val_soft_jaccard": best}
@@ -78,7 +81,7 @@ class TrialWorker(tune.Trainable):
                     return self.report
         except (InputError, StorageError) as error:
             return self.report | {"done": True, "told": error}
-        record = read_record(self.run.folder.trial(self.report["trial"]))
+        record = read_record(self.prepared.folder.trial(self.report["trial"]))
         if record is None:
             return self.report | {"done": True, "failed": None if self.pauses else "no record"}
         if isinstance(record, Failed):
@@ -88,20 +91,20 @@ class TrialWorker(tune.Trainable):
         return self.report | {"done": True, "failed": None, "val_dice": record.scores["validation"]["dice"]}
 
 
-def _check_versions(run: PreparedRun) -> None:
+def _check_versions(prepared: Prepared) -> None:
     """InputError where this machine's versions are not those that the run folder was made ready by."""
-    if run.versions is None or run.versions == versions_here():
+    if prepared.versions is None or prepared.versions == versions_here():
         return
     raise InputError(
         "A machine of the cluster has other versions, which may give other weights.",
-        where=f"machine {ray.util.get_node_ip_address()}",
+        where=f"machine {address_here()}",
         expected="the versions of the machine that started this run",
-        found="; ".join(differences(dict(run.versions), versions_here())),
+        found="; ".join(differences(dict(prepared.versions), versions_here())),
         do="install the same versions on every machine, or go on with --accept-versions",
     )
 
 
-def _unless_completed(folder: TrialFolder, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _unless_completed(folder: TrialFolder, rows: Iterator[Epoch]) -> Iterator[Epoch]:
     """Nothing to do where a process of this trial died after it had written its record, before Tune heard of it."""
     if not is_complete(folder):
         yield from rows

@@ -29,6 +29,7 @@ from hnscc.scores.metrics import metrics_at
 from hnscc.study.identity import versions_text
 from hnscc.study.plan import SPLITS
 from hnscc.study.run_folder import RunFolder
+from hnscc.training.earlier import lines_of_left_out
 from hnscc.training.records import UNUSABLE, Completed
 
 Columns = dict[str, Any]
@@ -39,11 +40,12 @@ def write_tables(run: RunFolder) -> list[str]:
     """Build every table from study.yaml, folds/ and trials/ alone, and write tables/*.parquet.
 
     Gives the problems to tell the user, one text each: failed trials, trials that cannot be used, how many
-    are missing. Raises InputError where the study or a fold cannot be read, before anything is written.
+    are missing, which finished ones the study leaves out. Raises InputError where the study or a fold cannot be read,
+    before anything is written.
     """
     results = load_results(run)
     save_tables(run, results)
-    return problems(results)
+    return [*problems(results), *lines_of_left_out(results.study, run)]
 
 
 def save_tables(run: RunFolder, results: Results) -> None:

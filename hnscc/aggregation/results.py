@@ -217,7 +217,7 @@ def _levels_of(record: Completed, content: bytes, fold: Fold) -> np.ndarray:
     if record.settings.get("data", fold.digest) != fold.digest:
         raise Damaged("it was trained on other data than its fold holds")
     try:
-        levels = np.load(io.BytesIO(content), allow_pickle=False)["probabilities"]
+        levels: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)["probabilities"]
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
         raise Damaged("predictions.npz holds no readable probabilities") from None
     if levels.dtype != np.uint16 or levels.shape != fold.masks.shape:
@@ -249,8 +249,12 @@ def _medians(run: RunFolder, results: list[Result], fold: Fold) -> dict[str, Med
 
 
 def _median_result(completed: list[Result], fold: Fold, split: str) -> Result:
-    scores = [float(DICE.of(each.counts[fold.rows[split]].pooled())) for each in completed]
-    return completed[median_position(scores, [each.trial.repeat for each in completed])]
+    """The trial of median score among those that are completed, of which there is one at least."""
+    counts = [each.counts for each in completed if each.counts is not None]
+    scores = [float(DICE.of(each[fold.rows[split]].pooled())) for each in counts]
+    position = median_position(scores, [each.trial.repeat for each in completed])
+    assert position is not None and len(scores) == len(completed)
+    return completed[position]
 
 
 def _median(
@@ -293,14 +297,17 @@ def lacking(medians: tuple[Median | None, ...]) -> str | None:
 
 def cases_of(medians: tuple[Median | None, ...], split: str, at_half: bool = False) -> Cases | None:
     """The median models' slices of a split at their chosen thresholds (or 0.5); None where one is lacking."""
-    counts = [each and (each.result.counts if at_half else each.chosen) for each in medians]
-    if any(each is None for each in counts):
-        return None
-    rows = [each.fold.rows[split] for each in medians]
-    return Cases(
-        concatenate([each[where] for each, where in zip(counts, rows, strict=True)]),
-        np.concatenate([each.fold.patient[where] for each, where in zip(medians, rows, strict=True)]),
-    )
+    counts, patients = [], []
+    for median in medians:
+        if median is None:
+            return None
+        found = median.result.counts if at_half else median.chosen
+        if found is None:
+            return None
+        rows = median.fold.rows[split]
+        counts.append(found[rows])
+        patients.append(median.fold.patient[rows])
+    return Cases(concatenate(counts), np.concatenate(patients))
 
 
 def repeat_cases(results: Results, variant: str, split: str) -> Cases:
@@ -311,8 +318,8 @@ def repeat_cases(results: Results, variant: str, split: str) -> Cases:
     for each in results.of(variant):
         by_repeat.setdefault(each.trial.repeat, []).append(each)
     repeats = [
-        concatenate([each.counts[where] for each, where in zip(parts, rows, strict=True)])
+        concatenate([counts[where] for counts, where in zip(found, rows, strict=True)])
         for parts in by_repeat.values()
-        if all(each.status == "completed" for each in parts)
+        if len(found := [each.counts for each in parts if each.counts is not None]) == len(parts)
     ]
     return Cases(stack(repeats, len(patient)), patient)

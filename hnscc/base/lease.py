@@ -9,7 +9,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from hnscc.base.errors import InputError, StorageError
 from hnscc.base.locations import S3Path
@@ -19,17 +20,21 @@ LEASE_SECONDS = 30.0
 # In that time its owner refreshes it so often, and one who waits for it reads it so often.
 REFRESHES = 3
 READS = 15
+# So many leases are watched at once.
+WATCHED_AT_ONCE = 64
 
 
 @contextlib.contextmanager
-def only_one(lock: S3Path) -> Iterator[None]:
-    """Hold the lease `lock` for the length of a `with` block. InputError is raised where a living process holds it.
+def only_one(lock: S3Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold the lease `lock` for the length of a `with` block.
+
+    A living process that holds it is waited for, or without `wait` InputError is raised.
 
     Whether its owner lives is told by watching the object change, since clocks differ. An owner that stood still for
     so long that another process took its place gets a SIGTERM, and StorageError at the end.
     """
     lease = _Lease(lock)
-    lease.take()
+    lease.take(wait=wait)
     refresher = threading.Thread(target=lease.keep, daemon=True)
     refresher.start()
     try:
@@ -50,6 +55,17 @@ def only_one(lock: S3Path) -> Iterator[None]:
         )
 
 
+def refuse_held(locks: Iterable[S3Path]) -> None:
+    """Raise InputError where a living process holds one of these leases; those of killed processes are deleted.
+
+    All are watched at once, since each takes LEASE_SECONDS.
+    """
+    leases = [_Lease(lock) for lock in locks]
+    if leases:
+        with ThreadPoolExecutor(max_workers=min(WATCHED_AT_ONCE, len(leases))) as pool:
+            list(pool.map(_Lease.end_if_left, leases))
+
+
 class _Lease:
     """An object that holds its owner's token, and the version of it that this process wrote or read last."""
 
@@ -61,26 +77,39 @@ class _Lease:
         self.lost = False
         self.ended = threading.Event()
 
-    def take(self) -> None:
+    def take(self, *, wait: bool = False) -> None:
         """Create the object, or take over one whose owner no longer refreshes it."""
         if self._write(None):
             return
         print(
             f"{self.lock}: waiting {LEASE_SECONDS:.0f} s to see whether its owner is alive", file=sys.stderr
         )
+        while not self._write(self._left_alone(wait)):
+            if not wait:
+                raise self._refused()
+
+    def _left_alone(self, wait: bool) -> str | None:
+        """The version that the object has kept for LEASE_SECONDS, or None once it is gone. Another version is waited
+        for, or refused."""
         version, since = self.version, time.monotonic()
         while time.monotonic() - since < LEASE_SECONDS:
             time.sleep(LEASE_SECONDS / READS)
             asked = time.monotonic()
             if self._read() is None:
-                version = None
-                break
+                return None
             if self.version != version:
-                raise self._refused()
+                if not wait:
+                    raise self._refused()
+                version, since = self.version, time.monotonic()
             if time.monotonic() - asked > LEASE_SECONDS / READS:
                 since = time.monotonic()  # an outage: its owner could not have refreshed it either
-        if not self._write(version):
-            raise self._refused()
+        return version
+
+    def end_if_left(self) -> None:
+        """Delete the object if its owner no longer refreshes it. InputError is raised where it does."""
+        if self._read() is not None:
+            self.take()
+            self.release()
 
     def keep(self) -> None:
         """Refresh the object until the end; runs in a thread."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -55,7 +56,8 @@ class FoldData:
     @property
     def masks(self) -> np.ndarray:
         """uint8 (N, H, W) of 0 and 1, a new array."""
-        return self.pixels.masks[self.at]
+        masks: np.ndarray = self.pixels.masks[self.at]
+        return masks
 
     @property
     def images(self) -> np.ndarray:
@@ -151,7 +153,7 @@ def write_fold(
     write_sealed(folder.split, split)
 
 
-def _read_split(folder: FoldFolder) -> dict | None:
+def _read_split(folder: FoldFolder) -> dict[str, Any] | None:
     """What split.json says; None where there is none or where it is damaged, since it can be written again."""
     try:
         return read_sealed(folder.split)

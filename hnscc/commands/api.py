@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from hnscc.commands.status import Status
     from hnscc.commands.tables import Tables
     from hnscc.study.schema import Study
+    from rayjobs.outcome import Outcome
     from rayjobs.search import SearchOutcome
-    from rayjobs.study import Outcome
 
     Progress = Callable[[int, int, str], None]
 
@@ -126,7 +126,8 @@ def check(
     half_width: also tell how many repeats give a 95 % interval of the median test Dice that reaches so far to either
     side (0 to 1). accept_versions: do not refuse finished trials of other versions, but name them (other_versions).
     The result has the keys study, run_folder, store, variants, splits, leakage_checks, warnings, trials,
-    other_versions, disk_mib, memory_mib, time, precision and search (see hnscc.commands.check.Checked).
+    trial_states, left_out, other_versions, disk_mib, memory_mib, time, precision and search, of which
+    hnscc.commands.check.Checked says what each means.
     InputError for a setting that is wrong, a store that does not fit, and a run folder of other settings.
     """
     from hnscc.commands.check import check_study

@@ -1,6 +1,5 @@
 """What a study would do, before anything is trained: `hnscc check`. Gathered here, printed by `printing`."""
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -8,6 +7,7 @@ from statistics import median
 from typing import Any, Literal, TypedDict
 
 from hnscc.aggregation.enough_repeats import Pilot, pilots, repeats_needed
+from hnscc.base.cores import cores
 from hnscc.base.locations import Location
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
@@ -18,10 +18,10 @@ from hnscc.study.range_checks import check_search
 from hnscc.study.ranges import number_of
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Search, Study, UntilPrecise
-from hnscc.training.earlier import check_identities, choose
+from hnscc.training.earlier import check_identities, choose, left_out
 from hnscc.training.model import check_model, resolve_device
 from hnscc.training.prepare import check_same_store, plan_folds, run_folder
-from hnscc.training.records import TrialState, trial_state
+from hnscc.training.records import TrialState, recorded_state, trial_state
 
 States = Mapping[Trial, TrialState]
 
@@ -80,6 +80,15 @@ class RepeatsFacts(TypedDict):
     variants: dict[str, dict[str, Any]]
 
 
+class TrialFacts(TypedDict):
+    """A trial by its id, whether it is completed, failed or missing, and why it is not completed, where that is known:
+    the kind of its error, or what is wrong with its files."""
+
+    trial: str
+    status: Literal["completed", "failed", "missing"]
+    reason: str | None
+
+
 class OtherVersions(TypedDict):
     """Finished trials of other versions than those that are installed here, and how the versions differ."""
 
@@ -88,10 +97,14 @@ class OtherVersions(TypedDict):
 
 
 class Checked(TypedDict):
-    """What `check_study` found. study: every setting, resolved. odd: what preparing found odd about the scans.
-    trials: how many are planned, and how many are in each state. other_versions: empty where all finished trials are
-    of the versions installed here. disk_mib: at most so much. precision: None unless asked for. search: None, or its
-    settings and the number of configurations."""
+    """What `check_study` found.
+
+    study: every setting, resolved. odd: what preparing found odd about the scans. trials: how many are planned, and
+    how many are in each state; trial_states: each of them (of a search, the finished and failed ones). left_out:
+    variant -> finished trials that the study does not plan, so that no table holds them. other_versions: empty where
+    all finished trials are of the versions installed here. disk_mib: at most so much. precision: None unless asked
+    for. search: None, or its settings and how many configurations it tries.
+    """
 
     study: dict[str, Any]
     run_folder: str
@@ -102,6 +115,8 @@ class Checked(TypedDict):
     odd: list[str]
     warnings: list[str]
     trials: dict[str, int]
+    trial_states: list[TrialFacts]
+    left_out: dict[str, list[str]]
     other_versions: list[OtherVersions]
     disk_mib: float
     memory_mib: MemoryFacts
@@ -145,6 +160,8 @@ def check_study(
         "odd": list(store.odd),
         "warnings": [f"fold f{plan.fold}: {warning}" for plan in plans for warning in plan.warnings],
         "trials": {"planned": len(states), **Counter(state.status for state in states.values())},
+        "trial_states": _trial_states(folder, {} if rules else states),
+        "left_out": left_out(study, folder),
         "other_versions": _other_versions(states),
         "disk_mib": _disk(study, store, plans, [each["parameters"] for each in variants.values()]),
         "memory_mib": memory_of(
@@ -238,14 +255,13 @@ def _time(study: Study, states: States) -> TimeFacts:
     seconds = {name: _seconds_of(name, states) for name in study.variants}
     left = Counter(trial.variant for trial, state in states.items() if not state.completed)
     untimed = [name for name in left if seconds[name] is None]
-    cores = os.cpu_count() or 1
     total = sum(n * (seconds[name] or 0.0) for name, n in left.items())
-    side_by_side = max(1, cores // study.resources.cpus)
+    side_by_side = max(1, cores() // study.resources.cpus)
     return {
         "seconds_per_trial": seconds,
         "trials_left": sum(left.values()),
         "trial_seconds_left": None if untimed else round(total, 1),
-        "cores_here": cores,
+        "cores_here": cores(),
         "hours_left_here": None if untimed else round(total / side_by_side / 3600, 2),
         "reason": f"no finished trial of {', '.join(untimed)} yet" if untimed else None,
     }
@@ -259,6 +275,13 @@ def _seconds_of(variant: str, states: States) -> float | None:
         if state.completed and trial.variant == variant
     ]
     return round(median(took), 1) if took else None
+
+
+def _trial_states(folder: RunFolder, states: States) -> list[TrialFacts]:
+    """Of each planned trial; where none is planned ahead, of those that have a record."""
+    by_name = {trial.trial_id: state for trial, state in states.items()}
+    by_name = by_name or {trial.root.name: recorded_state(trial) for trial in folder.trained}
+    return [{"trial": name, "status": each.status, "reason": each.reason} for name, each in by_name.items()]
 
 
 def _other_versions(states: States) -> list[OtherVersions]:

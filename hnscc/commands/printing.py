@@ -15,6 +15,7 @@ from hnscc.commands.cohort_table import cohort_facts
 from hnscc.commands.status import STATES, Status
 from hnscc.commands.tables import TableFacts
 from hnscc.scores.repeats import FEWEST_OF_A_PILOT
+from hnscc.training.earlier import told_left_out
 
 
 def print_store(store: Store, as_json: bool) -> None:
@@ -71,6 +72,8 @@ def print_check(found: Checked, console: Console, study_file: Path) -> None:
         print_line(console, f"warning: {line}", style="yellow")
     if not search:
         print_line(console, f"trials:  {_trials(found['trials'])}")
+    for line in told_left_out(found["left_out"], found["variants"]):
+        print_line(console, f"left out: {line}", style="yellow")
     for other in found["other_versions"]:
         names = ", ".join(other["trials"])
         print_line(console, f"versions: {names} finished by others ({other['differ']})", style="yellow")

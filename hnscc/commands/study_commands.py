@@ -58,7 +58,7 @@ def run(
 
     Example: hnscc run studies/demo.yaml
     """
-    from rayjobs.study import report_outcome
+    from rayjobs.outcome import report_outcome
 
     outcome = api.run(study, out, address, limit, accept_versions=accept_versions)
     raise typer.Exit(report_outcome(outcome))

@@ -22,7 +22,8 @@ class Ledger:
     """What has happened so far, by configuration (counted from 0) and repeat.
 
     `epochs` are those of a whole training. `left` holds the configurations that have left the race, with how (stopped,
-    failed or dismissed), `rounds` the last round that each ran in, 0 being its first repeats.
+    failed or dismissed), `rounds` the last round that each ran in, 0 being its first repeats. `counted` says how many
+    repeats count of a configuration, where the budget was spent before one more had ended of all that were racing.
     """
 
     epochs: int
@@ -30,6 +31,7 @@ class Ledger:
     curves: dict[Key, Curve] = field(default_factory=dict)
     left: dict[int, str] = field(default_factory=dict)
     rounds: dict[int, int] = field(default_factory=dict)
+    counted: dict[int, int] = field(default_factory=dict)
 
     def note_failures(self, members: Sequence[int]) -> None:
         """Take those of `members` out of the race of which a training failed."""
@@ -41,8 +43,8 @@ class Ledger:
 
     def repeats(self, c: int) -> int:
         """How many repeats of a configuration were trained to their end, counted from the first without a gap."""
-        n = 0
-        while (curve := self.curves.get((c, n))) and curve.ended and not curve.failed:
+        n, most = 0, self.counted.get(c, UNLIMITED)
+        while n < most and (curve := self.curves.get((c, n))) and curve.ended and not curve.failed:
             n += 1
         return n
 
@@ -114,6 +116,23 @@ class Ledger:
             seconds = budget.gpu_hours * 3600
             left.append(self._left_of(seconds, lambda curve: curve.seconds * curve.gpus, whole))
         return max(0, min(left))
+
+    def surely_affords(self, budget: Budget, trainings: Sequence[Key]) -> bool:
+        """Whether a budget of trials takes these too, though each of them trains to its last epoch. Budgets of time,
+        which no training tells its end by, always do."""
+        if budget.trials is None:
+            return True
+        most = sum(self._most_of_a_training(c) for c, _ in trainings)
+        # A hair's breadth of rounding must not cost a training.
+        return sum(map(self._of_a_training, self.curves.values())) + most <= budget.trials + 1e-9
+
+    def epochs_left(self, budget: Budget) -> int:
+        """The epochs that a budget of trials still takes."""
+        spent = sum(len(curve.scores) for curve in self.curves.values())
+        return UNLIMITED if budget.trials is None else int(budget.trials * self.epochs + 1e-6) - spent
+
+    def _most_of_a_training(self, c: int) -> float:
+        return float(self.configurations[c].get("training.epochs", self.epochs)) / self.epochs
 
     def _of_a_training(self, curve: Curve) -> float:
         return len(curve.scores) / self.epochs

@@ -184,9 +184,32 @@ class Race:
             number, raced = number + 1, len(running)
             self.ledger.rounds.update(dict.fromkeys(running, number))
             self.now = f"round {number}: {len(running)} configurations, {more} more repeats each"
-            yield self._more_repeats(running, more)
+            yield from self._in_portions(self._more_repeats(running, more))
             self.ledger.note_failures(running)
             running = self.ledger.ranked([c for c in running if c not in self.ledger.left])
+
+    def _in_portions(self, wanted: Wanted) -> Iterator[Wanted]:
+        """As many at once as the budget of trials takes though each trains to its last epoch, again and again: what
+        ends early leaves room for more. The last repeats, which it takes if they end as early as those before, pause
+        where it is spent; a repeat that has not ended then counts for nobody, since all are to have the same."""
+        rows = [[key for key in wanted if key[1] == repeat] for repeat in sorted({r for _, r in wanted})]
+        while sure := self._surely_affordable(rows):
+            yield dict.fromkeys([key for row in rows[:sure] for key in row])
+            rows = rows[sure:]
+        for row in rows:
+            if self._affordable([c for c, _ in row]) < len(row):
+                return
+            yield dict.fromkeys(row, self.ledger.epochs_left(self.rules.budget) // len(row))
+            if not all(self.curves[key].ended for key in row):
+                self.ledger.counted.update(row)
+                return
+
+    def _surely_affordable(self, rows: Sequence[Sequence[Key]]) -> int:
+        """How many of the rows, each of one repeat of several configurations, the budget takes in any case."""
+        for number in range(len(rows), 0, -1):
+            if self.ledger.surely_affords(self.rules.budget, [key for row in rows[:number] for key in row]):
+                return number
+        return 0
 
     def _worse(self, running: list[int], entered: int) -> list[int]:
         """Who is worse than the leader, the first of `running`, by the paired test."""
@@ -198,6 +221,10 @@ class Race:
         """The better half, as far as the budget takes them, and how many more repeats each of them gets: what is left
         of the budget is shared by the rounds to come."""
         running = running[: max(2, math.ceil(len(running) / 2))]
+        while len(running) > 2 and not self.ledger.surely_affords(
+            self.rules.budget, [(c, 0) for c in running]
+        ):
+            running = running[:-1]
         affordable = self._affordable(running)
         running = running[: max(1, min(len(running), affordable))]
         rounds = math.ceil(math.log2(len(running))) or 1

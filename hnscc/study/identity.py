@@ -42,12 +42,14 @@ def trial_seeds(study: Study, trial: Trial) -> dict[str, int]:
     """The trial's own seed and one for each use of randomness, drawn from the study's seed and the trial's name.
 
     Where repeats share their augmented copies, those are keyed by the fold alone. In a search, repeat r of every
-    configuration shares all of them: configurations are compared in pairs, by what differs between them alone.
+    configuration shares all of them: configurations are compared in pairs, by what differs between them alone. The
+    winners' study draws others: what was chosen on the search's draws is not scored on them again.
     """
     name = f"search-f{trial.fold}-r{trial.repeat:02d}" if study.search else trial.trial_id
     own = derive_seed(study.seed, name)
     shared = study.variants[trial.variant].augmentation.shared_by_repeats
-    augmentation = derive_seed(study.seed, f"f{trial.fold}") if shared else own
+    fold = f"search-f{trial.fold}" if study.search else f"f{trial.fold}"
+    augmentation = derive_seed(study.seed, fold) if shared else own
     seeds = {use: derive_seed(own, use) for use in ("initialisation", "order", "dropout")}
     return {"trial": own, **seeds, "augmentation": derive_seed(augmentation, "augmentation")}
 
@@ -104,7 +106,8 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
 
 def setting_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """In what two trials' settings differ, their versions left aside."""
-    return list(differences(*({k: v for k, v in each.items() if k != VERSIONS} for each in (old, new))))
+    before, now = ({k: v for k, v in each.items() if k != VERSIONS} for each in (old, new))
+    return list(differences(before, now))
 
 
 def version_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -168,7 +168,8 @@ def _count(study: Study, path: str, values: Range | tuple[Any, ...]) -> int | No
 def _check_budget(study: Study, search: Search) -> None:
     """Every configuration gets its first repeats, and the best two one more each: else nothing was compared."""
     trials, configurations = search.budget.trials, number_of(search)
-    least = math.ceil(_first_cost(study, search)) + 2
+    longest = _longest(study)
+    least = math.ceil(_first_cost(study, search) * longest + 2 * longest)
     if trials is not None and trials < least:
         raise _wrong(
             "The budget is too small for the search.",
@@ -180,12 +181,11 @@ def _check_budget(study: Study, search: Search) -> None:
 
 
 def _first_cost(study: Study, search: Search) -> float:
-    """The most that the first repeats may take, in whole trainings of the study's own epochs.
+    """The most that the first repeats may take, in whole trainings.
 
     Of successive halving within one generation it is known how many reach each rung; in several, as by median, all may.
     """
     epochs = base_of(study).training.epochs
-    longest = max(epochs, *map(int, ends_of(study).get("training.epochs", [epochs]))) / epochs
     n = number_of(search)
     cost = float(n)
     if search.stopping == "successive_halving" and search.method != "tpe":
@@ -193,7 +193,13 @@ def _first_cost(study: Study, search: Search) -> float:
         for rung in (*rungs_of(epochs), epochs):
             cost += n * (rung - before) / epochs
             n, before = min(n, kept_of(n)), rung
-    return cost * search.repeats.first * longest
+    return cost * search.repeats.first
+
+
+def _longest(study: Study) -> float:
+    """The longest training that is searched, in trainings of the study's own epochs."""
+    epochs = base_of(study).training.epochs
+    return max(epochs, *map(int, ends_of(study).get("training.epochs", [epochs]))) / epochs
 
 
 def _wrong(problem: str, where: str, expected: str, found: str, do: str) -> InputError:

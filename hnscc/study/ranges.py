@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from hnscc.base.errors import InputError
 from hnscc.study.presets import merge
-from hnscc.study.schema import Range, Search, Study, Variant
+from hnscc.study.schema import NAME_LENGTH, Range, Search, Study, Variant
 from hnscc.study.yaml_text import write_yaml
 
 Setting = dict[str, Any]  # the searched settings of a configuration: {"training.learning_rate": 0.001, ...}
@@ -141,6 +141,13 @@ def with_configurations(study: Study, configurations: Iterable[Setting]) -> Stud
     return study.model_copy(update={"variants": variants})
 
 
+def _name_of_winners(searched: str) -> str:
+    """A name of at most NAME_LENGTH characters that is not the search's own: by it a run folder is called."""
+    end = "_winners"
+    name = searched[: NAME_LENGTH - len(end)] + end
+    return name if name != searched else searched[: NAME_LENGTH - len(end) - 1] + end
+
+
 def winners_file(study: Study, chosen: Mapping[str, Setting], notes: Mapping[str, str]) -> str:
     """A study file, ready for `hnscc run`: the searched study with the chosen configurations as variants.
 
@@ -148,7 +155,7 @@ def winners_file(study: Study, chosen: Mapping[str, Setting], notes: Mapping[str
     """
     raw = study.model_dump(mode="json", exclude={"search", "variants"})
     base = base_of(study).model_dump(mode="json")
-    raw |= base | {"name": f"{study.name}_winners"[:60]}
+    raw |= base | {"name": _name_of_winners(study.name)}
     raw["variants"] = {name: nested(settings) for name, settings in chosen.items()}
     lines = [f"# {name}: {notes[name]}" for name in chosen]
     head = "# Written by `hnscc search`. Their scores below are of the validation patients; the test set was closed.\n"

@@ -22,7 +22,8 @@ class RunFolder:
     @property
     def trained(self) -> list["TrialFolder"]:
         """The folders of all trials that have a record, planned now or not."""
-        return [TrialFolder(path.parent) for path in sorted(self.root.glob("trials/*/record.json"))]
+        records: list[Location] = [*self.root.glob("trials/*/record.json")]
+        return [TrialFolder(path.parent) for path in sorted(records, key=str)]
 
     @property
     def provenance(self) -> Location:
@@ -39,7 +40,22 @@ class RunFolder:
 
     @property
     def lock(self) -> Location:
+        """Held by whoever trains here, see training.in_use."""
         return self.root / ".lock"
+
+    @property
+    def preparing_lock(self) -> Location:
+        return self.root / ".preparing.lock"
+
+    @property
+    def tables_lock(self) -> Location:
+        return self.root / ".tables.lock"
+
+    @property
+    def trial_locks(self) -> list[Location]:
+        """The locks of trials that are trained by processes of their own, or were."""
+        locks: list[Location] = [*self.root.glob("trials/*/.lock")]
+        return sorted(locks, key=str)
 
     def proof(self, name: str) -> Location:
         """A file by which machines prove to one another that they see this folder."""
@@ -121,6 +137,11 @@ class TrialFolder:
     @property
     def record(self) -> Location:
         return self.root / "record.json"
+
+    @property
+    def lock(self) -> Location:
+        """Held by a process that trains this trial alone."""
+        return self.root / ".lock"
 
     @property
     def history(self) -> Location:

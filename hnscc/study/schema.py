@@ -25,6 +25,7 @@ from hnscc.study.variant_schema import Augmentation, Network, Training, Variant
 
 # What others may use, in whichever file of the schema it stands.
 __all__ = [
+    "NAME_LENGTH",
     "Augmentation",
     "Evaluation",
     "Network",
@@ -39,6 +40,10 @@ __all__ = [
     "UntilPrecise",
     "Variant",
 ]
+
+
+# The most characters that a study's name may have.
+NAME_LENGTH = 60
 
 
 class Sampling(Settings):
@@ -202,7 +207,7 @@ class Study(Settings):
 
     name: Annotated[
         str,
-        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$", max_length=60),
+        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$", max_length=NAME_LENGTH),
         says("The study's name; its run folder is `runs/NAME` unless --out says otherwise.", OURS),
     ]
     store: Annotated[

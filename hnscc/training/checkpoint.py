@@ -34,7 +34,8 @@ def load_checkpoint(
 ) -> tuple[tuple[dict[str, Any], dict[str, torch.Tensor]] | None, list[str]]:
     """The facts and tensors of the newest whole checkpoint of a trial of this identity, or None; and what was
     found that may not be used, by name."""
-    candidates, refused = [], []
+    candidates: list[tuple[dict[str, Any], Slot]] = []
+    refused: list[str] = []
     for number in (0, 1):
         slot = folder.slot(number)
         try:
@@ -64,7 +65,9 @@ def _tensors(slot: Slot, crc32c: int) -> dict[str, torch.Tensor] | None:
 
 def _safetensors(tensors: Mapping[str, torch.Tensor]) -> list[memoryview]:
     """A safetensors file in parts, the tensors' own memory among them: nothing is copied but from a GPU."""
-    header, parts, end = {}, [], 0
+    header: dict[str, dict[str, Any]] = {}
+    parts: list[memoryview] = []
+    end = 0
     for name, value in tensors.items():
         content = _memory(value)
         begin, end = end, end + content.nbytes
@@ -80,7 +83,7 @@ def _safetensors(tensors: Mapping[str, torch.Tensor]) -> list[memoryview]:
 
 def _memory(value: torch.Tensor) -> memoryview:
     flat = value.detach().cpu().contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy()).toreadonly()
+    return flat.view(torch.uint8).numpy().data.toreadonly()
 
 
 def _crc32c(parts: list[memoryview]) -> int:

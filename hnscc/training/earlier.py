@@ -1,6 +1,6 @@
 """What earlier invocations settled in a run folder: the number format of `auto`, and what trained its trials."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from hnscc.base.errors import InputError
@@ -15,7 +15,7 @@ from hnscc.study.identity import (
 from hnscc.study.loading import load_study
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
-from hnscc.study.schema import Study, Training
+from hnscc.study.schema import Study, Training, UntilPrecise
 from hnscc.training.records import Completed, Record, read_record
 
 # The help of the option that every command which trains has.
@@ -64,6 +64,22 @@ def keep_precision(study: Study, folder: RunFolder, chosen: Mapping[str, tuple[s
     kept = _kept_precision(study, folder) | {chosen[name][0]: chosen[name][1] for name in automatic}
     if kept:
         write_sealed(folder.precision, kept)
+
+
+def with_enough(study: Study, folder: RunFolder) -> Study:
+    """The study with the repeats that `hnscc run` has found to be enough here, by the rule that it still has.
+
+    study.yaml says them, and is written by whoever trains: without them, repeats that nobody is to train would count
+    as missing in every table.
+    """
+    if not isinstance(study.repeats, UntilPrecise) or not folder.study.is_file():
+        return study
+    before = load_study(folder.study).repeats
+    rule = study.repeats.model_copy(update={"enough": {}})
+    if not isinstance(before, UntilPrecise) or before.model_copy(update={"enough": {}}) != rule:
+        return study
+    kept = {name: repeats for name, repeats in before.enough.items() if name in study.variants}
+    return study.model_copy(update={"repeats": rule.model_copy(update={"enough": kept})})
 
 
 def check_identities(
@@ -129,9 +145,58 @@ def other_versions(folder: RunFolder, other: Sequence[tuple[str, str]]) -> Input
     )
 
 
+def left_out(study: Study, folder: RunFolder) -> dict[str, list[str]]:
+    """Variant -> the finished trials of the run folder that the study does not plan, so that no table holds them."""
+    planned = {trial.trial_id for trial in plan_trials(study)}
+    found: dict[str, list[str]] = {}
+    for trial in folder.trained if not study.search else ():
+        if trial.root.name not in planned:
+            record = read_record(trial)
+            if isinstance(record, Completed):
+                found.setdefault(record.variant, []).append(record.trial_id)
+    return found
+
+
+def lines_of_left_out(study: Study, folder: RunFolder) -> list[str]:
+    """A sentence on the `left_out` trials of each variant: how many, which, and what brings them back."""
+    return told_left_out(left_out(study, folder), study.variants)
+
+
+def told_left_out(left: Mapping[str, Sequence[str]], variants: Collection[str]) -> list[str]:
+    """The sentences of `lines_of_left_out`. variants: the names of those that the study has."""
+    lines = []
+    for variant, trials in left.items():
+        known = variant in variants
+        why = "the study plans fewer repeats or folds" if known else "the study has no such variant"
+        do = "raise `repeats` or `folds`" if known else "name the variant in the study again"
+        one, several = f"({trials[0]}) stands", f"({trials[0]} to {trials[-1]}) stand"
+        which = f"trial of {variant} {one}" if len(trials) == 1 else f"trials of {variant} {several}"
+        lines.append(f"{len(trials)} finished {which} in no table, since {why}; to use them again, {do}")
+    return lines
+
+
+def _check_same_kind(study: Study, folder: RunFolder) -> None:
+    """A search and a study that is none, its winners' above all, have folders of their own."""
+    if not folder.study.is_file():
+        return
+    before = load_study(folder.study)
+    here = bool(before.search)
+    if here != bool(study.search):
+        raise InputError(
+            "The run folder holds a search, and this study is none."
+            if here
+            else "The run folder holds a study without a search, and this study is a search.",
+            where=str(folder.root),
+            expected="a folder that holds a search" if study.search else "a folder of the study's own",
+            found=f"the {'search' if here else 'study'} {before.name}",
+            do="use another run folder (--out, or another name)",
+        )
+
+
 def check_same_folds(study: Study, folder: RunFolder) -> None:
     """Refuse another split than that of the finished trials: what the folds follow from, apart from the store, is said
     by name (InputError), since their digest tells a reader nothing."""
+    _check_same_kind(study, folder)
     if not folder.trained or not folder.study.is_file():
         return
     before, now = load_study(folder.study).model_dump(mode="json"), study.model_dump(mode="json")

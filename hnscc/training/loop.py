@@ -178,7 +178,8 @@ class Fit:
             self.history = facts["history"]
             self._load(tensors)
             saved = [Attempt.model_validate(each) for each in facts["attempts"]]
-            self.attempts[:] = max(self.attempts, saved, key=len)
+            if len(saved) > len(self.attempts):
+                self.attempts[:] = saved
         self.attempts.append(
             Attempt(
                 node=platform.node(),

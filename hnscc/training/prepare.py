@@ -18,14 +18,14 @@ from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.ranges import networks
 from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study, Training, Variant
-from hnscc.training.earlier import check_identities, check_same_folds, choose, keep_precision
+from hnscc.training.earlier import check_identities, check_same_folds, choose, keep_precision, with_enough
 from hnscc.training.model import check_model, resolve_device
 from hnscc.training.provenance import add_invocation
 from hnscc.training.records import trial_state
 
 
 @dataclass(frozen=True)
-class PreparedRun:
+class Prepared:
     """A run folder that trials can be trained into.
 
     chosen: for each variant the device (cpu, cuda) and precision (fp32, bf16) that `auto` chose. versions: of this
@@ -112,12 +112,14 @@ def prepare_run(
     resolve: Callable[[Training], tuple[str, str]] = resolve_device,
     progress: Callable[[int, int], None] | None = None,
     accept_versions: bool = False,
-) -> PreparedRun:
+    replace_folds: bool = True,
+) -> Prepared:
     """Write study.yaml, the folds and provenance.json, and read the folds' data.
 
     `resolve` says what device and precision `auto` means where the trials will run. Trials may be there from
     before: InputError, with the differences, where the study would now train one of them otherwise, or where other
-    versions trained it, unless these are accepted (`check_identities`).
+    versions trained it, unless these are accepted (`check_identities`). replace_folds: write folds of other data over
+    those that are there, if no trial has been trained on them yet; InputError otherwise.
     """
     store, plans = plan_folds(study)
     folds = read_folds(store, study, plans, progress)
@@ -127,8 +129,14 @@ def prepare_run(
     digests = {fold: data.digest for fold, data in folds.items()}
     check_identities(study, folder, chosen, digests, accept_versions=accept_versions)
     for plan in plans:
-        write_fold(folder.fold(plan.fold), store, plan, folds[plan.fold], replace=not folder.trained)
-    write_text(folder.study, dump_study(study))
+        write_fold(
+            folder.fold(plan.fold),
+            store,
+            plan,
+            folds[plan.fold],
+            replace=replace_folds and not folder.trained,
+        )
+    write_text(folder.study, dump_study(with_enough(study, folder)))
     keep_precision(study, folder, chosen)
     add_invocation(folder)
-    return PreparedRun(study, folder, folds, chosen, None if accept_versions else versions_here())
+    return Prepared(study, folder, folds, chosen, None if accept_versions else versions_here())

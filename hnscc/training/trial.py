@@ -121,6 +121,7 @@ def _train(
 
 def _write_results(fit: Fit, variant: Variant, data: FoldData, folder: TrialFolder) -> None:
     """Predictions, weights and history first, the record that vouches for them last; then the checkpoint goes."""
+    assert fit.stop_reason is not None
     started = time.monotonic()
     fit.model.load_state_dict(fit.best)
     probabilities = fit.predict(data.slices(variant.modalities))

@@ -1,12 +1,22 @@
 """What a search writes into its run folder, without one."""
 
-from searches import RANGES, searched
+import pytest
+import yaml
+from searches import RANGES, error_of, searched
 
+from hnscc.base.files import write_text
 from hnscc.searching.curves import Curve
 from hnscc.searching.race import Race
 from hnscc.searching.results import winners
+from hnscc.study.identity import trial_seeds
+from hnscc.study.loading import dump_study, parse_study
+from hnscc.study.plan import Trial
+from hnscc.study.ranges import winners_file, with_configurations
+from hnscc.study.run_folder import RunFolder
+from hnscc.training.earlier import check_identities
 
 EPOCHS = 9
+SHORT = {"training.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
 
 
 def test_the_winners_file_is_the_same_in_whatever_order_settings_are_kept():
@@ -23,3 +33,47 @@ def test_the_winners_file_is_the_same_in_whatever_order_settings_are_kept():
 
     assert written(settings) == written(dict(sorted(settings.items())))
     assert "learning_rate: 0.001" in written(settings)
+
+
+def winners_of(study):
+    race = Race(study.search, EPOCHS, lambda told, n: [_settings(c) for c in range(n)])
+    wanted = race.advance({})
+    while wanted:
+        wanted = race.advance({(c, r): Curve((0.5 + 0.01 * c,) * EPOCHS, True) for c, r in wanted})
+    return parse_study(yaml.safe_load(winners(study, race, race.standings())))
+
+
+def _settings(c: int) -> dict:
+    values = (0.001 + 0.0001 * c, 8, {"architecture": "paper", "width": 2}, 2)
+    return dict(zip(RANGES, values, strict=True))
+
+
+@pytest.mark.parametrize("name", ["s", "x" * 60, "x" * 52 + "_winners", "x" * 59])
+def test_a_winners_study_is_never_named_like_its_search(name):
+    study = searched(name=name)
+    found = winners_of(study).name
+    assert found != name and found.endswith("_winners") and len(found) <= 60
+
+
+def test_winners_are_augmented_by_draws_of_their_own_where_repeats_share_them():
+    study = searched(augmentation={"copies": 2, "shared_by_repeats": True}, search={"ranges": SHORT})
+    tried = with_configurations(study, [{"training.learning_rate": 0.001}])
+    winner = parse_study(
+        yaml.safe_load(winners_file(study, {"c00": {"training.learning_rate": 0.001}}, {"c00": ""}))
+    )
+    of_search = [trial_seeds(tried, Trial("c00", 0, r))["augmentation"] for r in (0, 1)]
+    of_winner = [trial_seeds(winner, Trial("c00", 0, r))["augmentation"] for r in (0, 1)]
+    assert of_search[0] == of_search[1] and of_winner[0] == of_winner[1], "shared by repeats"
+    assert of_search[0] != of_winner[0]
+
+
+def test_a_search_and_its_winners_do_not_share_a_folder(tmp_path):
+    study = searched()
+    run = RunFolder(tmp_path)
+    write_text(run.study, dump_study(study))
+    assert "holds a search, and this study is none" in error_of(
+        lambda: check_identities(winners_of(study), run, {}, None)
+    )
+    check_identities(study, run, {}, None)
+    write_text(run.study, dump_study(winners_of(study)))
+    assert "this study is a search" in error_of(lambda: check_identities(study, run, {}, None))

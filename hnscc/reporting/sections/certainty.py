@@ -8,6 +8,7 @@ from hnscc.reporting.source import Source
 from hnscc.reporting.values import listed, number_range, several
 from hnscc.scores.crossed import FEWEST_FOR_P
 from hnscc.study import paper
+from hnscc.training.earlier import lines_of_left_out
 
 FEW_EFFECTIVE = 3  # patients of equal weight; below it, one or two lesions decide
 MOST_ODD = 12  # sentences
@@ -19,6 +20,7 @@ def certainty(source: Source) -> Iterator[str]:
     yield from _patients(source)
     yield from _trials(source)
     yield from _versions(source)
+    yield from (f"{line}." for line in lines_of_left_out(source.study, source.run))
     yield from _splits(source)
     yield from _data(source)
     if source.papers:

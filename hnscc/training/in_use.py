@@ -1,0 +1,167 @@
+"""Who may work in a run folder at once: one `hnscc run` or `hnscc search` alone, or any number of single trials.
+
+On a disk the lock of the folder is held alone by the former and shared by the latter, and each single trial holds the
+lock of its own folder too. A lease on S3 cannot be shared: there a single trial holds its own alone, and whoever wants
+the folder for itself looks at those of all trials, once it holds the folder's.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from hnscc.base.errors import InputError
+from hnscc.base.lease import only_one, refuse_held
+from hnscc.base.locations import S3Path
+from hnscc.base.locks import locked
+from hnscc.study.run_folder import RunFolder
+
+
+@contextlib.contextmanager
+def alone(folder: RunFolder) -> Iterator[None]:
+    """Hold a run folder alone. A folder that was not there and has no study.yaml at the end is not left behind.
+
+    InputError where another process trains here: two would train the same trials.
+    """
+    if isinstance(folder.lock, S3Path):
+        with only_one(folder.lock):
+            refuse_held(lock for lock in folder.trial_locks if isinstance(lock, S3Path))
+            yield
+        return
+    assert isinstance(folder.root, Path)
+    existed = folder.root.exists()
+    try:
+        with _held_alone(folder, folder.lock):
+            # Told only now: what another process made until then is not to be deleted.
+            unused = _is_unused(folder)
+            try:
+                yield
+            finally:
+                if unused and not folder.study.exists():
+                    _empty(folder.root, folder.lock)
+    finally:
+        if not existed:
+            with contextlib.suppress(OSError):  # it is in use, or on NFS its lock file is not gone yet
+                folder.root.rmdir()
+
+
+@contextlib.contextmanager
+def one_trial(folder: RunFolder, trial_id: str) -> Iterator[None]:
+    """Hold one trial of a run folder, beside other processes that each hold another one.
+
+    InputError where another process trains this trial, or holds the whole folder.
+    """
+    lock = folder.trial(trial_id).lock
+    if isinstance(lock, S3Path):
+        assert isinstance(folder.lock, S3Path)
+        with only_one(lock):
+            with preparing(
+                folder
+            ):  # one after another: else each would take the other's look for the folder's owner
+                refuse_held([folder.lock])
+            yield
+        return
+    assert isinstance(folder.lock, Path) and isinstance(folder.root, Path)
+    existed = folder.root.exists()
+    try:
+        with _held_shared(folder.lock), _held_by_one(lock, trial_id):
+            yield
+    finally:
+        if not existed:  # and nothing may have come of it
+            with contextlib.suppress(InputError, OSError):
+                with alone(folder):
+                    pass
+                folder.root.rmdir()
+
+
+@contextlib.contextmanager
+def preparing(folder: RunFolder) -> Iterator[None]:
+    """Write what all trials share (study.yaml, folds, precision.json) one process after another."""
+    lock = folder.preparing_lock
+    with only_one(lock, wait=True) if isinstance(lock, S3Path) else locked(lock, wait=True):
+        yield
+
+
+@contextlib.contextmanager
+def writing_tables(folder: RunFolder) -> Iterator[None]:
+    """Write tables and report one process after another, so that all of them are of the same trials.
+
+    On S3 nobody is waited for: each table is whole, and whoever ends last writes all of them again.
+    """
+    lock = folder.tables_lock
+    with contextlib.nullcontext() if isinstance(lock, S3Path) else locked(lock, wait=True):
+        yield
+
+
+@contextlib.contextmanager
+def _held_alone(folder: RunFolder, lock: Path) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(lock))
+        except BlockingIOError:
+            raise _refused(lock, by_trials=_is_shared(lock)) from None
+        yield
+
+
+def _is_shared(lock: Path) -> bool:
+    """Whether those that hold the lock share it."""
+    try:
+        with locked(lock, shared=True):
+            return True
+    except BlockingIOError:
+        return False
+
+
+@contextlib.contextmanager
+def _held_shared(lock: Path) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(lock, shared=True))
+        except BlockingIOError:
+            raise _refused(lock, by_trials=False) from None
+        yield
+
+
+def _refused(lock: Path, *, by_trials: bool) -> InputError:
+    single = "Single trials are being trained in this run folder (`python -m hnscc.train`)."
+    whole = "Another `hnscc run` or `hnscc search` is at work in this run folder."
+    return InputError(
+        single if by_trials else whole,
+        where=str(lock.parent),
+        expected="one `hnscc run` or `hnscc search` alone, or single trials side by side",
+        found="a lock held by another process",
+        do="wait for it, or use another run folder (--out); `hnscc aggregate` and `hnscc status` work beside it",
+    )
+
+
+@contextlib.contextmanager
+def _held_by_one(lock: Path, trial_id: str) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(lock))
+        except BlockingIOError:
+            raise InputError(
+                "Another process is training this trial.",
+                where=f"trial {trial_id} in {lock.parent.parent.parent}",
+                expected="one process for each trial",
+                found="a lock held by another process",
+                do="let it end: its record is the result of both. If it is killed, give the same command again",
+            ) from None
+        yield
+
+
+def _is_unused(folder: RunFolder) -> bool:
+    """Whether the folder holds nothing but locks."""
+    if not isinstance(folder.root, Path) or folder.study.exists():
+        return False
+    return all(each.is_dir() or each.name.endswith(".lock") for each in folder.root.rglob("*"))
+
+
+def _empty(root: Path, lock: Path) -> None:
+    """Delete what the folder holds; its lock, which is held, last."""
+    for each in root.iterdir():
+        if each.is_dir():
+            shutil.rmtree(each, ignore_errors=True)
+        elif each != lock:
+            each.unlink(missing_ok=True)
+    lock.unlink(missing_ok=True)

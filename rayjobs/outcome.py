@@ -1,0 +1,79 @@
+"""What a training of a study left, and how its user is told."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hnscc.base.locations import Location
+from hnscc.study.plan import Trial, plan_trials
+from hnscc.study.run_folder import RunFolder
+from hnscc.training.prepare import Prepared
+from hnscc.training.records import trial_state
+from rayjobs.progress import print_table_1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an invocation left.
+
+    completed: trial ids. missing: how many of the plan. failed: trial id -> the kind of its error. lost: the trials
+    that this invocation should have trained and did not. unused: what no table could be made of; left_out: the
+    finished trials that the study does not plan; a sentence each.
+    """
+
+    folder: RunFolder
+    completed: set[str]
+    missing: int
+    failed: dict[str, str]
+    lost: list[str]
+    interrupted: bool
+    unused: Sequence[str] = ()
+    left_out: Sequence[str] = ()
+
+
+def outcome_of(prepared: Prepared, todo: list[Trial], left: list[Trial], interrupted: bool) -> Outcome:
+    """What is there now. todo: the trials that were to be trained; left: those of the plan that were not completed."""
+    planned = plan_trials(prepared.study)
+    before = dict.fromkeys(set(planned) - set(left), ("completed", None))
+    found = {trial: trial_state(prepared.folder.trial(trial.trial_id)) for trial in left if trial in planned}
+    states = before | {trial: (state.status, state.reason) for trial, state in found.items()}
+    completed = {trial.trial_id for trial, (status, _) in states.items() if status == "completed"}
+    missing = sum(status == "missing" for status, _ in states.values())
+    failed = {trial.trial_id: why or "" for trial, (status, why) in states.items() if status == "failed"}
+    lost = (
+        [] if interrupted else [trial.trial_id for trial in todo if states.get(trial, ("",))[0] == "missing"]
+    )
+    return Outcome(prepared.folder, completed, missing, failed, lost, interrupted)
+
+
+def report_outcome(outcome: Outcome) -> int:
+    """Say what was done and what to do next; the exit code: 0, 1 where a trial failed, 130 after an interrupt."""
+    root = shown(outcome.folder.root)
+    if not outcome.interrupted:
+        print_table_1(outcome.folder)
+    print(
+        f"{len(outcome.completed)} trials completed, {len(outcome.failed)} failed, {outcome.missing} missing in {root}"
+    )
+    for name, why in outcome.failed.items():
+        print(f"failed: {name}: {why}\n  traceback: {root}/trials/{name}/record.json", file=sys.stderr)
+    for name in outcome.lost:
+        print(f"lost: {name} left no record; the same command tries it again", file=sys.stderr)
+    for each in outcome.unused:
+        print(f"in no table: {each}; the same command mends it", file=sys.stderr)
+    for each in outcome.left_out:
+        print(each, file=sys.stderr)
+    if outcome.interrupted:
+        print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
+        return 130
+    print(f"next:   open {root}/report.html")
+    sql = "SELECT variant, dice, dice_low, dice_high FROM pooled WHERE split = 'test'"
+    print(f'or:     hnscc query {root} "{sql}"')
+    return 1 if outcome.failed or outcome.lost or outcome.unused else 0
+
+
+def shown(root: Location) -> str:
+    """A run folder as its user would type it here."""
+    if isinstance(root, Path) and root.is_relative_to(Path.cwd()):
+        return str(root.relative_to(Path.cwd()))
+    return str(root)

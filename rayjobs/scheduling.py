@@ -1,0 +1,150 @@
+"""Trials of a study or a search, trained by Ray Tune on the machines that Ray is connected to.
+
+Tune only schedules: one Tuner over the trials that are to be trained, never restored, its own files in a scratch
+folder that is removed. What is done is said by the trials' own records alone.
+"""
+
+import contextlib
+import gc
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ray import tune
+
+from hnscc.base.errors import InputError
+from hnscc.study.plan import Trial
+from hnscc.study.schema import Study
+from hnscc.training.prepare import Prepared
+from hnscc.training.records import Failed, read_record, write_record
+from hnscc.training.trial import begin, failed
+from rayjobs.cluster import gpu_shares, largest
+from rayjobs.progress import StudyProgress
+from rayjobs.watch import RESTARTS, AllDone, Watch
+from rayjobs.worker import TrialWorker
+
+
+def train_trials(
+    prepared: Prepared,
+    todo: Sequence[Trial],
+    token: str | None,
+    *,
+    planned: Sequence[Trial],
+    left: Sequence[Trial],
+    pause_after: Mapping[Trial, int | None],
+) -> bool:
+    """Let Tune schedule `todo`, of the planned trials that are left; returns whether the user interrupted it.
+
+    token: of the proof that the run folder is shared. pause_after: an epoch after which a trial pauses; one that is
+    not named trains to its end.
+    """
+    shares = gpu_shares(prepared, {trial.variant: trial for trial in reversed(todo)})
+    assignments: list[dict[str, Any]] = [
+        {
+            "trial": vars(trial),
+            "gpus": shares[trial.variant],
+            "attempts": [],
+            "pause_after": pause_after.get(trial),
+        }
+        for trial in todo
+    ]
+    cpus = prepared.study.resources.cpus
+    while assignments:
+        check_resources(prepared.study, max(each["gpus"] for each in assignments))
+        progress = StudyProgress(planned, [Trial(**each["trial"]) for each in assignments], left, cpus)
+        interrupted = _tune(prepared, assignments, progress, token)
+        gc.collect()  # Tune's loop, left by AllDone, is a cycle that holds its workers, and they the processors
+        if interrupted:
+            return True
+        assignments = [more for each in assignments if (more := _with_more_memory(prepared, each))]
+    return False
+
+
+def _with_more_memory(prepared: Prepared, assignment: dict[str, Any]) -> dict[str, Any] | None:
+    """The same trial with twice the share of a GPU, if that is what it failed for and there is more to give."""
+    record = read_record(prepared.folder.trial(Trial(**assignment["trial"]).trial_id))
+    share = assignment["gpus"]
+    if not isinstance(record, Failed) or record.failure != "OutOfMemoryError" or not 0 < share < 1:
+        return None
+    attempts = [each.model_dump() for each in record.attempts]
+    return assignment | {"gpus": min(1.0, 2 * share), "attempts": attempts}
+
+
+def _tune(
+    prepared: Prepared, assignments: list[dict[str, Any]], progress: StudyProgress, token: str | None
+) -> bool:
+    """Train by Tune; returns whether the user interrupted it. StorageError where a trial met one."""
+    todo = [Trial(**each["trial"]) for each in assignments]
+    for trial in todo:
+        # What is trained again must not be taken for done, or for this time's failure, by its old record.
+        prepared.folder.trial(trial.trial_id).record.unlink(missing_ok=True)
+    scratch = tempfile.mkdtemp(prefix="hnscc-tune-")
+    watch = Watch(prepared.folder, len(todo), prepared.study.resources.hung_after, progress.say)
+    cpus = prepared.study.resources.cpus
+    worker = tune.with_resources(
+        tune.with_parameters(TrialWorker, prepared=prepared, token=token),
+        lambda config: tune.PlacementGroupFactory([{"CPU": cpus, "GPU": config["assignment"]["gpus"]}]),
+    )
+    try:
+        tuner = tune.Tuner(
+            worker,
+            param_space={"assignment": tune.grid_search(assignments)},
+            tune_config=tune.TuneConfig(reuse_actors=True),
+            run_config=tune.RunConfig(
+                name="trials",
+                storage_path=scratch,
+                failure_config=tune.FailureConfig(max_failures=-1),  # Watch says when it is enough
+                checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+                callbacks=[progress, watch],
+                verbose=0,
+            ),
+        )
+        with _interruptible() as interrupted, progress, contextlib.suppress(AllDone):
+            tuner.fit()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    _record_deaths(prepared, watch.dead)
+    return bool(interrupted)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM end Tune's loop at the next step; trials keep their checkpoints. Yields the signals seen."""
+    seen: list[int] = []
+
+    def _stop(number: int, frame: Any) -> None:
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            yield seen
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def check_resources(study: Study, gpus: float) -> None:
+    """InputError where no machine has what a trial asks for: Ray would wait for ever."""
+    for name, wanted in (("CPU", study.resources.cpus), ("GPU", gpus)):
+        if wanted > largest(name):
+            raise InputError(
+                f"No machine has the {name}s that a trial asks for.",
+                where=f"resources.{name.lower()}s",
+                expected=f"at most {largest(name):g}",
+                found=f"{wanted:g}",
+                do=f"lower resources.{name.lower()}s, or use a cluster that has them",
+            )
+
+
+def _record_deaths(prepared: Prepared, dead: dict[Trial, str]) -> None:
+    """A trial whose process died too often fails by name, like one whose code failed. dead: the last error of each."""
+    for trial, error in dead.items():
+        device, precision = prepared.chosen[trial.variant]
+        digest = prepared.folds[trial.fold].digest
+        began = begin(prepared.study, trial, digest, device=device, precision=precision)
+        failure = f"its process died {RESTARTS + 1} times without finishing an epoch"
+        write_record(prepared.folder.trial(trial.trial_id), failed(began, (), failure, error))

@@ -1,0 +1,161 @@
+"""Rows 11, 12, 13 and 17: a silent address, fewer cores than the machine's, TMPDIR, files that hide packages."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from stores import make_store, study_of
+
+from hnscc.study.loading import dump_study
+from rayjobs.surroundings import folder_for_ray
+
+ROOT = Path(__file__).parents[2]
+RUN = ("-P", "-c", "from hnscc.commands.cli import main; main()", "run")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    settings = {"repeats": 1, "variants": {"pet": {"modalities": ["pet"]}}, "training": {"epochs": 1}}
+    (folder / "study.yaml").write_text(dump_study(study_of(make_store(folder).location, **settings)))
+    return folder / "study.yaml"
+
+
+def started(home: Path, *command, here: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    own = {"HOME": str(home), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | environment
+    return subprocess.run(
+        [sys.executable, *map(str, command)],
+        env=inherited | own,
+        cwd=here,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@contextlib.contextmanager
+def listening(answer: bytes | None):
+    """A port at which something listens that is no Ray: it says nothing, or greets like another server."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        kept = []
+
+        def _accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    kept.append(server.accept()[0])
+                    if answer:
+                        kept[-1].sendall(answer)
+
+        threading.Thread(target=_accept, daemon=True).start()
+        yield server.getsockname()[1]
+        for each in kept:
+            each.close()
+
+
+def told(done: subprocess.CompletedProcess, *words: str) -> None:
+    assert done.returncode == 2, done.stderr + done.stdout
+    assert done.stderr.count("error: ") == 1 and "Traceback" not in done.stderr, done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+@pytest.mark.parametrize("variable", [True, False])
+def test_row_11_a_port_where_nothing_listens_is_one_message_at_once(study, home, tmp_path, variable):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    given = () if variable else ("--address", address)
+    began = time.monotonic()
+    done = started(
+        home,
+        "-m",
+        "rayjobs.study",
+        study,
+        "--out",
+        tmp_path / "run",
+        *given,
+        RAY_ADDRESS=address if variable else "",
+    )
+    assert time.monotonic() - began < 30
+    told(done, "No Ray cluster can be joined at this address.", f"nothing listens at {address}")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("answer", [None, b"SSH-2.0-OpenSSH_9.2\r\n"])
+def test_row_11_a_port_where_something_else_listens_is_one_message(study, home, tmp_path, answer):
+    with listening(answer) as port:
+        began = time.monotonic()
+        done = started(
+            home, "-m", "rayjobs.study", study, "--out", tmp_path / "run", "--address", f"127.0.0.1:{port}"
+        )
+        assert time.monotonic() - began < 60, (
+            "20 s of waiting, and the start of two Pythons on a loaded machine"
+        )
+    told(done, "No Ray cluster can be joined at this address.")
+    assert not (tmp_path / "run").exists()
+
+
+def test_row_12_a_run_bound_to_one_core_trains_one_trial_at_a_time_and_check_says_so(study, home, tmp_path):
+    first = min(os.sched_getaffinity(0))
+    bound = f"import os; os.sched_setaffinity(0, {{{first}}})\n"
+    check = bound + "import hnscc, json, sys; print(json.dumps(hnscc.check(sys.argv[1])['time']))"
+    done = started(home, "-c", check, study)
+    assert json.loads(done.stdout)["cores_here"] == 1, done.stderr
+    ask = bound + (
+        "import ray\nfrom rayjobs.cluster import connected\n"
+        "with connected(None): print('CPUs', ray.cluster_resources()['CPU'])"
+    )
+    done = started(home, "-c", ask)
+    assert "CPUs 1.0" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["long", "read-only", "gone"])
+def test_row_13_a_tmpdir_that_is_no_place_for_sockets_is_gone_round(study, home, tmp_path, kind):
+    """/proc cannot be written to, not even by root."""
+    long = tmp_path / ("x" * 80)
+    long.mkdir()
+    before = set(Path("/tmp").glob("hnscc-*"))
+    tmpdir = {"long": str(long), "read-only": "/proc", "gone": str(tmp_path / "gone")}[kind]
+    done = started(home, "-m", "rayjobs.study", study, "--out", tmp_path / "run", TMPDIR=tmpdir)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "1 trials completed" in done.stdout
+    assert set(Path("/tmp").glob("hnscc-*")) <= before, "its own folder is gone again"
+
+
+def test_row_13_a_short_tmpdir_is_left_to_ray(monkeypatch):
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv("TMPDIR", "/var/tmp")
+    with folder_for_ray() as folder:
+        assert folder is None
+
+
+@pytest.mark.parametrize("name", ["hnscc.py", "ray.py", "torch.py", "numpy/__init__.py", "statistics.py"])
+def test_row_17_a_file_that_hides_a_package_is_named(study, home, tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("raise SystemExit('not the package')\n")
+    done = started(home, *RUN, study, "--out", tmp_path / "run", here=tmp_path)
+    told(done, "A file in the working folder hides a package", name.partition("/")[0])
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["hnscc.py", "ray.py"])
+def test_row_17_the_module_by_its_name_finds_the_installed_packages_too(study, home, tmp_path, name):
+    (tmp_path / name).write_text("raise SystemExit('not the package')\n")
+    done = started(home, "-m", "rayjobs.study", study, "--out", tmp_path / "run", here=tmp_path)
+    told(done, "A file in the working folder hides a package", name)
+
+
+def test_row_17_other_files_in_the_working_folder_hide_nothing(study, home, tmp_path):
+    for name in ("my_analysis.py", "hnscc.txt", "train.py", "ray/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x = 1\n")
+    done = started(home, *RUN, study, "--out", tmp_path / "run", here=tmp_path)
+    assert done.returncode == 0, done.stderr
