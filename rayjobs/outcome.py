@@ -56,7 +56,9 @@ def report_outcome(outcome: Outcome) -> int:
         f"{len(outcome.completed)} trials completed, {len(outcome.failed)} failed, {outcome.missing} missing in {root}"
     )
     for name, why in outcome.failed.items():
-        print(f"failed: {name}: {why}\n  traceback: {root}/trials/{name}/record.json", file=sys.stderr)
+        print(
+            f"failed: {name}: {why}\n  traceback: {shown(outcome.folder.trial(name).record)}", file=sys.stderr
+        )
     for name in outcome.lost:
         print(f"lost: {name} left no record; the same command tries it again", file=sys.stderr)
     for each in outcome.unused:
@@ -66,7 +68,7 @@ def report_outcome(outcome: Outcome) -> int:
     if outcome.interrupted:
         print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
         return 130
-    print(f"next:   open {root}/report.html")
+    print(f"next:   open {shown(outcome.folder.html)}")
     sql = "SELECT variant, dice, dice_low, dice_high FROM pooled WHERE split = 'test'"
     print(f'or:     hnscc query {root} "{sql}"')
     return 1 if outcome.failed or outcome.lost or outcome.unused else 0

@@ -69,13 +69,24 @@ def test_the_list_of_pages_names_every_page():
 
 def test_paths_of_the_code_that_a_page_names_are_there():
     """`hnscc/training/losses.py` in backticks, wherever it stands; what is yet to be made is said to be."""
-    new = {"hnscc/scores/metrics/distance.py"}
+    new: set[str] = set()
     named = re.compile(r"`((?:hnscc|rayjobs|data_prep|tests|studies|benchmarks|deploy)/[\w./*-]+)`")
     for file in FILES:
         if file.name != "CHANGELOG.md":
             for path in set(named.findall(text_of(file))) - new:
                 assert any(ROOT.glob(path.rstrip("/"))), f"{file}: no {path}"
     assert not any((ROOT / each).exists() for each in new), "it is there now: it needs no exemption"
+
+
+def test_the_page_on_architecture_names_every_file():
+    told = text_of(Path("docs/explanation/architecture.md"))
+    files = told[told.index("## Each wing's files") :]
+    whole = {"hnscc/reporting/sections", "hnscc/reporting/drawing", "hnscc/scores/metrics", "rayjobs/doctor"}
+    for package in ("hnscc", "rayjobs", "data_prep"):
+        for path in (ROOT / package).rglob("*.py"):
+            folder = path.parent.relative_to(ROOT).as_posix()
+            if path.stem != "__init__" and folder not in whole:
+                assert re.search(rf"\b{path.stem}\b", files), f"{path.relative_to(ROOT)} is not named"
 
 
 # Generated pages

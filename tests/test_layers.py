@@ -96,6 +96,8 @@ def test_ray_and_torch_stay_where_they_belong(name):
         assert "ray" not in libraries
     if name not in TORCH:
         assert "torch" not in libraries
+    if name != "hnscc.base.console":
+        assert "rich" not in libraries
 
 
 def test_imports_have_no_cycle():

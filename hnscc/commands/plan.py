@@ -5,9 +5,8 @@ from typing import TypedDict
 
 from hnscc.aggregation.results import Results, load_results, repeat_cases
 from hnscc.base.errors import InputError
-from hnscc.scores.crossed import Estimate, fraction_difference
+from hnscc.scores.crossed import Estimate, pooled_difference
 from hnscc.scores.metrics import DICE
-from hnscc.scores.metrics.overlap import dice_fraction
 from hnscc.scores.planner import Needed, patients_needed, repeats_needed, smallest_seen_by
 from hnscc.study.run_folder import RunFolder
 
@@ -88,9 +87,8 @@ def _difference(results: Results, a: str, b: str) -> Estimate:
     if not all(len(each.counts) for each in cases):
         return Estimate(None, reason="a variant has no completed repeat", repeats=(0, 0))
     first, second = (each.by_patient() for each in cases)
-    return fraction_difference(
-        (first.overlap, first.pred, first.truth), (second.overlap, second.pred, second.truth), dice_fraction
-    )
+    counts = [(each.overlap, each.pred, each.truth) for each in (first, second)]
+    return pooled_difference(counts[0], counts[1], kind=DICE.name)
 
 
 def _collapsed(results: Results, *variants: str) -> str | None:

@@ -15,15 +15,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal
 
 import numpy as np
 import scipy.stats
 from numpy.typing import ArrayLike
 
 from hnscc.scores.arrays import Bools, Floats
-from hnscc.scores.metrics import Fraction
-from hnscc.scores.metrics.overlap import dice_fraction, jaccard_fraction
+from hnscc.scores.metrics import METRICS, Fraction
 
 LEVEL = 0.05
 JACKKNIFE = 0.75  # weight of the jackknife; the rest goes to the estimate by equal spread
@@ -36,8 +34,6 @@ FEWEST_PAIRED = 5  # with fewer pairs of repeats the paired test rejects too oft
 NOTHING = 1e-24  # a variance below this is rounding
 
 Counts3 = tuple[ArrayLike, ArrayLike, ArrayLike]  # pixels of overlap, prediction and truth
-Kind = Literal["dice", "jaccard"]
-FRACTIONS: dict[str, Fraction] = {"dice": dice_fraction, "jaccard": jaccard_fraction}
 
 
 @dataclass(frozen=True)
@@ -90,19 +86,16 @@ class _Parts:
         return min(degrees, CAP * fmean(varying)) if varying else degrees
 
 
-def pooled_interval(
-    overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike, *, kind: Kind = "dice"
-) -> Estimate:
+def pooled_interval(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike, *, kind: str = "dice") -> Estimate:
     """A pooled score with its 95 % interval: of one model over patients, or of a variant over patients and repeats.
 
     overlap, pred, truth: pixel counts (P,) of one model, or (R, P) of R repeats on the same P patients, whole numbers
-    from 0 on; truth is the same in every repeat. Patients with truth > 0 hold lesion; each needs a pixel of truth or
-    prediction. value: 2 sum(overlap) / (sum(pred) + sum(truth)), with `kind` jaccard sum(overlap) over the union, and
-    over repeats the mean of these. The interval is a t interval on the logit scale: in simulation it covers 94 to
-    97 % from 5 patients on. That of one model says nothing about another training. Raises ValueError for other shapes
-    or counts that cannot be.
+    from 0 on; truth is the same in every repeat. Patients with truth > 0 hold lesion. value: 2 sum(overlap) /
+    (sum(pred) + sum(truth)), or with `kind` jaccard sum(overlap) over the union; of repeats the mean of these. The
+    interval is a t interval on the logit scale; docs/explanation/validity.md has how often it covers. That of one model
+    says nothing about another training. Raises ValueError for other shapes, counts that cannot be, or another `kind`.
     """
-    return fraction_interval((overlap, pred, truth), FRACTIONS[kind])
+    return fraction_interval((overlap, pred, truth), _fraction_of(kind))
 
 
 def fraction_interval(counts: Counts3, fraction: Fraction) -> Estimate:
@@ -115,7 +108,7 @@ def fraction_interval(counts: Counts3, fraction: Fraction) -> Estimate:
     return _on_logit_scale(_pooled_parts([num], [den], lesion, (1,), paired=False), repeats)
 
 
-def pooled_difference(a: Counts3, b: Counts3, paired: bool = False, *, kind: Kind = "dice") -> Estimate:
+def pooled_difference(a: Counts3, b: Counts3, paired: bool = False, *, kind: str = "dice") -> Estimate:
     """How far the pooled score of variant a lies above that of b, over patients and repeats; the means over repeats.
 
     a, b: (overlap, pred, truth), each (R, P) pixel counts of the same P patients in the same order; the numbers of
@@ -125,7 +118,7 @@ def pooled_difference(a: Counts3, b: Counts3, paired: bool = False, *, kind: Kin
     patients. In simulation the test rejects equal variants in 2 to 6 % of studies, from 5 to 60 patients and 3 to 50
     repeats. Raises ValueError for other shapes, other truth, or pairs that do not match.
     """
-    return fraction_difference(a, b, FRACTIONS[kind], paired=paired)
+    return fraction_difference(a, b, _fraction_of(kind), paired=paired)
 
 
 def fraction_difference(a: Counts3, b: Counts3, fraction: Fraction, *, paired: bool = False) -> Estimate:
@@ -167,6 +160,13 @@ def mean_difference(
     if lacking:
         return Estimate(value, reason=lacking, patients=patients, repeats=repeats)
     return _difference(_mean_parts([first, second], (1, -1), paired=paired), repeats, bounds=bounds)
+
+
+def _fraction_of(kind: str) -> Fraction:
+    known = {name: metric.fraction for name, metric in METRICS.items() if metric.fraction}
+    if kind not in known:
+        raise ValueError(f"kind is one of {', '.join(known)}, not {kind!r}")
+    return known[kind]
 
 
 def _fractions(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, Bools]:

@@ -1,5 +1,6 @@
 """What earlier invocations settled in a run folder: the number format of `auto`, and what trained its trials."""
 
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -47,8 +48,12 @@ def _kept_precision(study: Study, folder: RunFolder) -> dict[str, str]:
     """Device -> the number format that `auto` stands for in this run folder, as far as it has been chosen."""
     try:
         return dict(read_sealed(folder.precision))
-    except (FileNotFoundError, ValueError):  # damaged: as in a folder of before it was kept
+    except FileNotFoundError:  # a folder of before it was kept, or a new one
         pass
+    except ValueError:
+        print(
+            f"{folder.precision.name} is damaged: what it said is taken from finished trials", file=sys.stderr
+        )
     kept: dict[str, str] = {}
     automatic = {name for name, each in study.variants.items() if each.training.precision == "auto"}
     for trial in plan_trials(study) if folder.trained else ():

@@ -1,15 +1,19 @@
 """What a training minimises, of a batch: float32 logits and 0/1 truth (N, 1, H, W) -> a scalar."""
 
+from collections.abc import Callable
+
 import torch
 from torch.nn import functional
 
 
 def loss_of(name: str, logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """binary_cross_entropy: mean over pixels (paper section 2.3). dice: `soft_dice_loss`. Or the sum of both."""
-    if name == "dice":
-        return soft_dice_loss(logits, truth)
-    loss = functional.binary_cross_entropy_with_logits(logits, truth)
-    return loss + soft_dice_loss(logits, truth) if name == "binary_cross_entropy_and_dice" else loss
+    """The loss of that name, one of LOSSES, of a batch."""
+    return LOSSES[name](logits, truth)
+
+
+def binary_cross_entropy(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """The mean over pixels (paper section 2.3)."""
+    return functional.binary_cross_entropy_with_logits(logits, truth)
 
 
 def soft_dice_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -20,3 +24,16 @@ def soft_dice_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     probabilities = torch.sigmoid(logits)
     overlap = (probabilities * truth).sum()
     return 1 - (2 * overlap + 1) / (probabilities.sum() + truth.sum() + 1)
+
+
+def both(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """The sum of the two."""
+    return binary_cross_entropy(logits, truth) + soft_dice_loss(logits, truth)
+
+
+# The names are the choices of `training.loss` in a study file.
+LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "binary_cross_entropy": binary_cross_entropy,
+    "dice": soft_dice_loss,
+    "binary_cross_entropy_and_dice": both,
+}

@@ -1,3 +1,5 @@
+from typing import get_args
+
 import pytest
 import torch
 from monai.losses import DiceLoss
@@ -7,7 +9,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from hnscc.cohort.fold import read_folds
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
-from hnscc.training.losses import loss_of, soft_dice_loss
+from hnscc.study.schema import Training
+from hnscc.training.losses import LOSSES, loss_of, soft_dice_loss
 from hnscc.training.prepare import plan_folds
 from hnscc.training.records import read_record
 from hnscc.training.trial import train_trial
@@ -54,3 +57,11 @@ def test_a_training_learns_by_it(loss, tmp_path):
     rows = list(train_trial(study, trial, data, folder, device="cpu", precision="fp32"))
     assert read_record(folder).status == "completed"
     assert rows[-1]["train_loss"] < 0.9 * rows[0]["train_loss"]
+
+
+def test_every_choice_of_a_study_file_is_a_loss():
+    """A name that no loss has once trained by cross-entropy without a word."""
+    choices = get_args(Training.model_fields["loss"].annotation)
+    assert set(choices) == LOSSES.keys()
+    with pytest.raises(KeyError):
+        loss_of("focal", torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2))
