@@ -137,7 +137,7 @@ def fit_of(settings: dict[str, Any], precision: str) -> Fit:
     """A trial about to begin, as `train_trial` makes it."""
     study = study_of(settings, precision)
     began = begin(study, plan_trials(study)[0], "", device="cpu", precision=precision)
-    prepare_torch(began.device, began.threads, 1.0)
+    prepare_torch(began.device, began.threads, 1.0, began.precision)
     model = build_model(study.training.network, len(MODALITIES), began.seeds["initialisation"])
     return Fit.start(model, study.training, began)
 

@@ -18,7 +18,7 @@ from hnscc.base.errors import InputError
 from hnscc.study.plan import Trial
 from hnscc.study.schema import Study
 from hnscc.training.prepare import Prepared
-from hnscc.training.records import Failed, read_record, write_record
+from hnscc.training.records import OUT_OF_MEMORY, Failed, read_record, write_record
 from hnscc.training.trial import begin, failed
 from rayjobs.cluster import gpu_shares, largest
 from rayjobs.progress import StudyProgress
@@ -66,7 +66,7 @@ def _with_more_memory(prepared: Prepared, assignment: dict[str, Any]) -> dict[st
     """The same trial with twice the share of a GPU, if that is what it failed for and there is more to give."""
     record = read_record(prepared.folder.trial(Trial(**assignment["trial"]).trial_id))
     share = assignment["gpus"]
-    if not isinstance(record, Failed) or record.failure != "OutOfMemoryError" or not 0 < share < 1:
+    if not isinstance(record, Failed) or record.failure != OUT_OF_MEMORY or not 0 < share < 1:
         return None
     attempts = [each.model_dump() for each in record.attempts]
     return assignment | {"gpus": min(1.0, 2 * share), "attempts": attempts}

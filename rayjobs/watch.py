@@ -11,7 +11,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from hnscc.base.errors import InputError
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.records import progress
+from hnscc.training.records import OUT_OF_MEMORY, progress
 from rayjobs.progress import planned_trial
 
 # A trial whose process dies so often, and once more, without finishing an epoch in between is given up.
@@ -66,7 +66,7 @@ class Watch(tune.Callback):
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
         self.left -= 1
-        self.out_of_memory |= trial.last_result.get("failed") == "OutOfMemoryError"
+        self.out_of_memory |= trial.last_result.get("failed") == OUT_OF_MEMORY
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         self.left -= 1

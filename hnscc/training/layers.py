@@ -1,4 +1,4 @@
-"""Layers of the paper's network, computed faster on a processor than PyTorch does; on a GPU they are PyTorch's own.
+"""Layers of the paper's network, computed faster on a processor than PyTorch does; elsewhere they are PyTorch's own.
 
 Measured for the paper's network in training, one thread, bf16: PyTorch's dropout alone takes a fifth of the time,
 and the gradient of its transposed convolutions an eighth (benchmarks/training.py measures the whole).
@@ -21,7 +21,7 @@ class Dropout(nn.Dropout):
     """
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        if not self.training or not self.p or values.is_cuda or values.dtype not in BITS:
+        if not self.training or not self.p or not values.is_cpu or values.dtype not in BITS:
             return super().forward(values)
         return values * _kept(values, round(self.p * STEPS))
 
@@ -53,7 +53,7 @@ class Doubling(nn.ConvTranspose2d):
         super().__init__(in_channels, out_channels, kernel_size=2, stride=2)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        if images.is_cuda:
+        if not images.is_cpu:
             return super().forward(images)
         weight = self.weight.permute(1, 2, 3, 0).flatten(0, 2)[:, :, None, None]
         return functional.pixel_shuffle(

@@ -18,6 +18,7 @@ from hnscc.study.schema import Training
 from hnscc.training.adam import Adam
 from hnscc.training.checkpoint import load_checkpoint, save_checkpoint
 from hnscc.training.losses import loss_of
+from hnscc.training.process import hardware
 from hnscc.training.records import Attempt, Began
 
 EVALUATION_BATCH = 32
@@ -186,6 +187,7 @@ class Fit:
                 pid=os.getpid(),
                 gpus=gpus,
                 from_epoch=self.epoch + 1,
+                hardware=hardware(),
                 not_used=tuple(refused),
             )
         )

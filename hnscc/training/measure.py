@@ -18,9 +18,9 @@ def measure_gpu(study: Study, trial: Trial, data: FoldData, *, precision: str) -
     """Train and evaluate the first batches of a trial on this GPU, and write nothing: bytes that the trial takes at
     its peak, and bytes that the GPU has."""
     began = begin(study, trial, data.digest, device="cuda", precision=precision)
-    prepare_torch(began.device, began.threads, gpus=1.0)
+    prepare_torch(began.device, began.threads, gpus=1.0, precision=precision)
     train_first_batches(study, trial, data, began)
-    return peak_gpu_bytes(), torch.cuda.mem_get_info()[1]
+    return peak_gpu_bytes(gpus=1.0), torch.cuda.mem_get_info()[1]
 
 
 def train_first_batches(study: Study, trial: Trial, data: FoldData, began: Began) -> None:

@@ -184,13 +184,16 @@ def _load_encoder(model: nn.Module, path: str) -> None:
 
 
 def resolve_device(training: Training) -> tuple[str, str]:
-    """What `auto` chooses here: device cpu or cuda, precision fp32 or bf16 (where the processor computes in it)."""
+    """What `auto` chooses here: device cpu or cuda, precision fp32 or bf16 (where the hardware computes in it; older
+    GPUs emulate it)."""
     device = training.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     precision = training.precision
     if precision == "auto":
-        fast = torch.cuda.is_bf16_supported() if device == "cuda" else _cpu_has_bf16()
+        fast = (
+            torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else _cpu_has_bf16()
+        )
         precision = "bf16" if fast else "fp32"
     return device, precision
 

@@ -1,27 +1,43 @@
-"""What a process must be told before it trains: threads, memory, deterministic kernels, its share of a GPU."""
+"""What a process must be told before it trains: threads, memory, deterministic kernels, its share of a GPU.
+
+And what it can say of its hardware, and its errors of the GPU: that its memory is full, or that the process can compute
+on it no more.
+"""
 
 import ctypes
 import os
 import platform
+from pathlib import Path
 
 import torch
 
-# What a process takes of a GPU before its first tensor: CUDA's context and the kernels' libraries.
+# What a process takes of a GPU before its first tensor: CUDA's context and the kernels' libraries. A guess, for while
+# others are on the same GPU nobody can tell their memory from this process's.
 CUDA_CONTEXT_BYTES = 600 * 2**20
+# Where the driver of NVIDIA's GPUs says its version.
+DRIVER = Path("/proc/driver/nvidia/version")
 # Of malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+# How CUDA and its libraries say that a GPU's memory is full where PyTorch's own allocator does not: cuBLAS
+# (CUBLAS_STATUS_ALLOC_FAILED), cuDNN (CUDNN_STATUS_ALLOC_FAILED, ..._INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED), CUDA.
+MEMORY_IS_FULL = ("_ALLOC_FAILED", "_ALLOCATION_FAILED", "CUDA error: out of memory")
 
 
-def prepare_torch(device: str, threads: int, gpus: float) -> None:
+def prepare_torch(device: str, threads: int, gpus: float, precision: str) -> None:
     """One thread count and deterministic kernels: both change the order of sums, and so the bits.
 
-    device: cpu or cuda. gpus: the share of a GPU's memory that this process may take.
+    device: cpu or cuda. gpus: the share of a GPU's memory that this process may take. precision: fp32 or bf16; fp32
+    is that on a GPU too, not TF32, which has 10 bits of mantissa instead of 23.
     """
     torch.set_num_threads(threads)
     _keep_freed_memory()
     if device == "cuda":
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
-        torch.use_deterministic_algorithms(True)
+        # Sets the same flag as use_deterministic_algorithms(True), which loads PyTorch's compiler: 1.5 s and 150 MB.
+        torch.set_deterministic_debug_mode("error")
+        # Else each new tensor is filled with NaN first, a kernel more for each.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        torch.backends.cudnn.allow_tf32 = precision != "fp32"
         _keep_to_share(gpus)
 
 
@@ -36,14 +52,104 @@ def _keep_freed_memory() -> None:
 
 def _keep_to_share(gpus: float) -> None:
     """Ray counts shares of a GPU and isolates nothing: one that takes more than its share must fail itself, not
-    the trial beside it."""
+    the trial beside it. Set for every trial, since the process may have trained one of another share before."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
+    torch.cuda.set_per_process_memory_fraction(memory_fraction(gpus, torch.cuda.mem_get_info()[1]))
+
+
+def memory_fraction(gpus: float, total: int) -> float:
+    """Of a GPU of `total` bytes, the fraction that the tensors of a process with this share may take: 0 to 1.
+
+    With the CUDA context, which is not counted there, it is never more than the share. A share smaller than the
+    context leaves nothing: the trial then fails for memory, and is tried again with a larger one.
+    """
+    return 1.0 if gpus >= 1 else max(0.0, gpus - CUDA_CONTEXT_BYTES / total)
+
+
+def peak_gpu_bytes(gpus: float) -> int:
+    """The most GPU memory that this process has taken since its trial began, its CUDA context included.
+
+    gpus: its share. A process that is alone on its GPU, with a share of 1 or more, knows its context's size: what is
+    neither free nor reserved for tensors.
+    """
+    peak = torch.cuda.max_memory_reserved()
     if gpus < 1:
-        total = torch.cuda.mem_get_info()[1]
-        torch.cuda.set_per_process_memory_fraction(max(0.01, gpus - CUDA_CONTEXT_BYTES / total))
+        return peak + CUDA_CONTEXT_BYTES
+    free, total = torch.cuda.mem_get_info()
+    return peak + total - free - torch.cuda.memory_reserved()
 
 
-def peak_gpu_bytes() -> int:
-    """The most GPU memory that this process has taken since its trial began, its CUDA context included."""
-    return torch.cuda.max_memory_reserved() + CUDA_CONTEXT_BYTES
+def memory_is_full(error: BaseException) -> bool:
+    """Whether an error says that a GPU's memory is full, whoever found it: PyTorch, CUDA, cuBLAS or cuDNN."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in MEMORY_IS_FULL)
+
+
+def gpu_is_lost(error: BaseException) -> bool:
+    """Whether this process can compute on its GPU no more, after this error: all that it tried there would fail, too.
+
+    CUDA keeps most of its errors (a kernel's bad access, a GPU that fell off the bus) until the process ends.
+    Libraries report them under names of their own (CUDNN_STATUS_EXECUTION_FAILED), so the GPU itself is asked.
+    """
+    if memory_is_full(error):
+        return False
+    if isinstance(error, torch.AcceleratorError):
+        return True
+    if not torch.cuda.is_initialized():
+        return False
+    try:
+        torch.cuda.synchronize()
+    except torch.AcceleratorError:
+        return True
+    return False
+
+
+def hardware() -> dict[str, str | int | None]:
+    """What this process computes on, since bits hold on machines of the same kind alone.
+
+    machine (x86_64), system (Linux), cpus (how many), processor (its name); and where it sees a GPU: gpus (their
+    names), gpu_driver, cuda and cudnn (the versions).
+    """
+    found: dict[str, str | int | None] = {
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cpus": os.cpu_count(),
+        "processor": _processor(),
+    }
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(each) for each in range(torch.cuda.device_count())]
+        found |= {
+            "gpus": ", ".join(names),
+            "gpu_driver": _gpu_driver(),
+            "cuda": torch.version.cuda,
+            "cudnn": _cudnn_version(),
+        }
+    return found
+
+
+def _processor() -> str | None:
+    """The processor's name as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or None
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or None)
+
+
+def _gpu_driver() -> str | None:
+    """The version of NVIDIA's kernel module, which its first line names: "... Kernel Module  580.65.06  Release ...";
+    None where the system does not show it."""
+    try:
+        first = DRIVER.read_text().partition("\n")[0]
+    except OSError:
+        return None
+    return next((word for word in first.split() if word[0].isdigit() and "." in word), None)
+
+
+def _cudnn_version() -> str | None:
+    """As PyTorch counts it: 91002 is 9.10.2."""
+    version: int | None = torch.backends.cudnn.version()
+    return None if version is None else str(version)

@@ -15,6 +15,7 @@ from hnscc.base.files import write_json
 from hnscc.base.locations import S3Path
 from hnscc.base.locks import locked
 from hnscc.study.run_folder import RunFolder
+from hnscc.training.process import hardware
 
 LIBRARIES = (
     "hnscc",
@@ -34,7 +35,8 @@ class Invocation(TypedDict):
     """One command that trained in the run folder.
 
     started: date and time (UTC, ISO 8601). commit: of the checkout that the code ran from, `+changes` where it was
-    edited, or None. A version is None where the library is not installed.
+    edited, or None. A version is None where the library is not installed. hardware: of this machine, which on a cluster
+    is often none of those that train: what each trial was computed on stands in its record.
     """
 
     started: str
@@ -123,23 +125,8 @@ def _this_process() -> Invocation:
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "commit": _commit(),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}},
-        "hardware": {
-            "machine": platform.machine(),
-            "system": platform.system(),
-            "cpus": os.cpu_count(),
-            "processor": _processor(),
-        },
+        "hardware": hardware(),
     }
-
-
-def _processor() -> str | None:
-    """The processor's name as the system gives it, since bits hold on machines of the same kind alone."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or None
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or None)
 
 
 def _version(name: str) -> str | None:

@@ -28,6 +28,7 @@ HISTORY = pa.schema(
 )
 # Weights may be pruned once no reading needs them; what the tables come from may not.
 NEEDED = ("history.parquet", "predictions.npz")
+OUT_OF_MEMORY = "OutOfMemoryError"  # the failure of a trial whose share of a GPU's memory was full
 UNUSABLE = "not used: "  # begins the reason of a trial whose files are there and cannot be trusted
 
 
@@ -38,13 +39,15 @@ class _Facts(BaseModel):
 class Attempt(_Facts):
     """One process that worked on a trial: where, with which share of a GPU, from which epoch on.
 
-    not_used: checkpoints that it found and could not use. ended: the kind of error that ended it, if one did.
+    hardware: what it computed on (`process.hardware`). not_used: checkpoints that it found and could not use. ended:
+    the kind of error that ended it, if one did.
     """
 
     node: str
     pid: int
     gpus: float
     from_epoch: int
+    hardware: dict[str, str | int | None] = {}
     not_used: Annotated[tuple[str, ...], Field(strict=False)] = ()
     ended: str | None = None
 

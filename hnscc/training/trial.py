@@ -19,9 +19,10 @@ from hnscc.study.schema import Study, Variant
 from hnscc.training.drawn import training_slices, validation_slices
 from hnscc.training.loop import Epoch, Fit
 from hnscc.training.model import build_model
-from hnscc.training.process import peak_gpu_bytes, prepare_torch
+from hnscc.training.process import gpu_is_lost, memory_is_full, peak_gpu_bytes, prepare_torch
 from hnscc.training.records import (
     HISTORY,
+    OUT_OF_MEMORY,
     Attempt,
     Began,
     Completed,
@@ -50,7 +51,9 @@ def train_trial(
     attempts: earlier ones that ended in failure, to be kept in the record. pause_after: an epoch after which it
     pauses, leaving its checkpoint and no record; None to train to the end. Continues from the trial's own
     checkpoint where there is one. This is the trial's boundary: an exception becomes a record with status failed
-    and the traceback. StorageError, which is not the trial's fault, is raised: the checkpoint stays.
+    and the traceback. Two that are not the trial's fault are raised, and its checkpoint stays: StorageError, and an
+    error after which this process can compute on its GPU no more (`process.gpu_is_lost`). It must end then, and
+    another process go on with the trial.
     """
     began = begin(study, trial, data.digest, device=device, precision=precision)
     tried = [*attempts]
@@ -58,12 +61,14 @@ def train_trial(
         yield from _train(study.variants[trial.variant], data, folder, began, tried, gpus, pause_after)
     except StorageError:
         raise
-    except Exception as error:  # noqa: BLE001 (the boundary: whatever went wrong is this trial's alone)
+    except Exception as error:  # the boundary: whatever went wrong is this trial's alone
         # A process that was taken for lost with its machine, and was not, may have finished this trial meanwhile, and
         # deleted the checkpoints that this one was writing.
         if is_complete(folder):
             return
-        kind = type(error).__name__
+        if gpu_is_lost(error):
+            raise
+        kind = OUT_OF_MEMORY if memory_is_full(error) else type(error).__name__
         if tried:
             tried[-1] = tried[-1].model_copy(update={"ended": kind})
         write_record(folder, failed(began, tried, kind, traceback.format_exc()))
@@ -101,7 +106,7 @@ def _train(
     gpus: float,
     pause_after: int | None,
 ) -> Iterator[Epoch]:
-    prepare_torch(began.device, began.threads, gpus)
+    prepare_torch(began.device, began.threads, gpus, began.precision)
     model = build_model(variant.training.network, len(variant.modalities), began.seeds["initialisation"])
     fit = Fit.start(model, variant.training, began, attempts)
     fit.resume(folder, gpus)
@@ -116,10 +121,10 @@ def _train(
         fit.finish_epoch(loss, *fit.validate(validation), seconds=time.monotonic() - started)
         fit.save(folder)
         yield fit.history[-1]
-    _write_results(fit, variant, data, folder)
+    _write_results(fit, variant, data, folder, gpus)
 
 
-def _write_results(fit: Fit, variant: Variant, data: FoldData, folder: TrialFolder) -> None:
+def _write_results(fit: Fit, variant: Variant, data: FoldData, folder: TrialFolder, gpus: float) -> None:
     """Predictions, weights and history first, the record that vouches for them last; then the checkpoint goes."""
     assert fit.stop_reason is not None
     started = time.monotonic()
@@ -143,7 +148,7 @@ def _write_results(fit: Fit, variant: Variant, data: FoldData, folder: TrialFold
         epochs=fit.epoch,
         stop_reason=fit.stop_reason,
         seconds=sum(row["seconds"] for row in fit.history) + time.monotonic() - started,
-        peak_gpu_bytes=peak_gpu_bytes() if fit.began.device == "cuda" else None,
+        peak_gpu_bytes=peak_gpu_bytes(gpus) if fit.began.device == "cuda" else None,
         files={path.name: sha256(content) for path, content in contents.items()},
     )
     write_record(folder, record)

@@ -1,4 +1,5 @@
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -147,6 +148,20 @@ def test_what_auto_chooses_here():
     assert resolve_device(named) == ("cpu", "fp32")
 
 
+@pytest.mark.parametrize(("major", "precision"), [(7, "fp32"), (8, "bf16")])
+def test_auto_takes_no_format_that_the_gpu_would_emulate(monkeypatch, major, precision):
+    """A V100 or T4 (7.0, 7.5) computes bf16 by float32, slower than that; an A100 (8.0) has it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda device: SimpleNamespace(major=major, name="a GPU")
+    )
+    # What torch would find by trying: the emulation works.
+    monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda device: True)
+    training = Training(**CORRECTED["training"] | {"device": "cuda", "precision": "auto"})
+    assert resolve_device(training) == ("cuda", precision)
+
+
 def test_batch_items_do_not_mix():
     model = build_model(PAPER, 1, seed=0).eval()
     images = torch.from_numpy(np.random.default_rng(0).random((3, 1, 32, 32), np.float32))
@@ -188,6 +203,16 @@ def test_dropout_lets_gradients_through_where_it_kept():
     out = Dropout(0.5)(values)
     out.sum().backward()
     assert torch.equal(values.grad, (out != 0) * 2.0)
+
+
+@pytest.mark.parametrize("network", [PAPER, RESNET])
+def test_networks_train_on_other_devices_than_a_processor(network):
+    """NumPy's draws meet no other device: on PyTorch's device without data, forward and backward go through."""
+    model = build_model(network, 2, seed=0).to("meta", memory_format=torch.channels_last).train()
+    out = model(torch.empty(3, 2, 64, 64, device="meta"))
+    out.sum().backward()
+    assert out.device.type == "meta" and out.shape == (3, 1, 64, 64)
+    assert all(each.grad.device.type == "meta" for each in model.parameters())
 
 
 @pytest.mark.parametrize("channels_last", [False, True])

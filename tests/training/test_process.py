@@ -1,0 +1,152 @@
+"""What is asked of CUDA, checked by its flags and by what would be told to it: no GPU is needed."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from hnscc.training import process
+from hnscc.training.process import (
+    CUDA_CONTEXT_BYTES,
+    gpu_is_lost,
+    hardware,
+    memory_fraction,
+    memory_is_full,
+    peak_gpu_bytes,
+)
+from hnscc.training.records import Attempt
+
+GIB = 2**30
+
+PREPARE = """
+import json, os, sys, warnings
+import torch
+warnings.simplefilter("error")
+from hnscc.training.process import prepare_torch
+
+told = []
+torch.cuda.empty_cache = torch.cuda.reset_peak_memory_stats = lambda: None
+torch.cuda.mem_get_info = lambda: (70 * 2**30, 80 * 2**30)
+torch.cuda.set_per_process_memory_fraction = told.append
+tf32 = []
+for gpus, precision in ((0.25, "bf16"), (1.0, "fp32"), (0.001, "fp32"), (2.0, "fp32")):
+    prepare_torch("cuda", 1, gpus, precision)
+    tf32.append(torch.backends.cudnn.allow_tf32)
+print(json.dumps({
+    "deterministic": torch.are_deterministic_algorithms_enabled(),
+    "only_warns": torch.is_deterministic_algorithms_warn_only_enabled(),
+    "filled": torch.utils.deterministic.fill_uninitialized_memory,
+    "compiler": sorted({"torch._inductor", "torch._dynamo"} & set(sys.modules)),
+    "cublas": os.environ["CUBLAS_WORKSPACE_CONFIG"],
+    "tf32": tf32,
+    "fractions": told,
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    done = subprocess.run([sys.executable, "-c", PREPARE], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_a_gpu_computes_deterministically_without_the_compiler_and_without_filling_new_memory(prepared):
+    assert prepared["deterministic"] and not prepared["only_warns"]
+    assert prepared["compiler"] == []
+    assert prepared["filled"] is False
+    assert prepared["cublas"] == ":4096:8"
+
+
+def test_fp32_on_a_gpu_is_not_tf32(prepared):
+    assert prepared["tf32"] == [True, False, False, False]
+
+
+def test_every_trial_of_a_reused_process_gets_its_own_limit_of_memory(prepared):
+    """A quarter of 80 GiB less the context, then all of it; a share below the context leaves nothing, never more."""
+    quarter = 0.25 - CUDA_CONTEXT_BYTES / (80 * GIB)
+    assert prepared["fractions"] == pytest.approx([quarter, 1.0, 0.0, 1.0], abs=1e-12)
+
+
+@pytest.mark.parametrize("gpus", [0.0001, 0.01, 0.1, 0.5, 0.9999])
+@pytest.mark.parametrize("total", [4 * GIB, 16 * GIB, 80 * GIB])
+def test_tensors_and_context_together_never_exceed_the_share(gpus, total):
+    taken = memory_fraction(gpus, total) * total
+    assert taken == 0 or taken + CUDA_CONTEXT_BYTES <= gpus * total * (1 + 1e-12)
+
+
+def test_a_process_alone_on_a_gpu_measures_its_context(monkeypatch):
+    """Of 80 GiB 76 are free, 3 reserved for tensors (5 at their peak): the context has 1."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (76 * GIB, 80 * GIB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 3 * GIB)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: 5 * GIB)
+    assert peak_gpu_bytes(1.0) == 6 * GIB
+    assert peak_gpu_bytes(0.5) == 5 * GIB + CUDA_CONTEXT_BYTES  # others are there: a guess
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+        torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be reported later"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+    ],
+)
+def test_a_full_gpu_is_known_by_whatever_library_says_it(error):
+    assert memory_is_full(error)
+    assert not gpu_is_lost(error)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("shapes do not match"), ValueError("CUDA error: out of memory"), KeyError("x")]
+)
+def test_other_errors_are_neither(error):
+    assert not memory_is_full(error)
+    assert not gpu_is_lost(error)
+
+
+def test_a_cuda_error_stays_for_the_process():
+    lost = torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+    assert gpu_is_lost(lost)
+    assert not memory_is_full(lost)
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_an_error_by_another_name_asks_the_gpu_whether_it_stays(monkeypatch, stays):
+    def _synchronize():
+        if stays:
+            raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", _synchronize)
+    assert gpu_is_lost(RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")) is stays
+
+
+def test_the_hardware_names_gpu_driver_and_libraries(monkeypatch, tmp_path):
+    driver = tmp_path / "version"
+    driver.write_text(
+        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build  (dvs-builder)\n"
+        "GCC version:  gcc version 12.2.0\n"
+    )
+    monkeypatch.setattr(process, "DRIVER", driver)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda each: ["NVIDIA L4", "NVIDIA H100"][each])
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
+    found = hardware()
+    assert found["gpus"] == "NVIDIA L4, NVIDIA H100"
+    assert (found["gpu_driver"], found["cuda"], found["cudnn"]) == ("580.65.06", "13.0", "91002")
+    assert found["cpus"] and found["machine"]
+    attempt = Attempt(node="n", pid=1, gpus=1.0, from_epoch=1, hardware=found)
+    assert Attempt.model_validate(attempt.model_dump(mode="json")) == attempt
+    driver.unlink()
+    assert hardware()["gpu_driver"] is None
+
+
+def test_without_a_gpu_the_hardware_names_none(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert sorted(hardware()) == ["cpus", "machine", "processor", "system"]
