@@ -1,8 +1,11 @@
 """A module of the project as its user would start it: in a process of its own."""
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -26,3 +29,29 @@ def run(
     out, error = process.communicate(timeout=500)
     assert process.returncode == code, error + out
     return out, error
+
+
+@contextlib.contextmanager
+def running_cluster(
+    home: Path, gpus: int, cpus: int | None = None, environment: dict[str, str] | None = None
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """A cluster of one machine with a token and GPUs that are declared, not real: its address and the token.
+
+    environment: of its workers. cpus: declared, too; None for those of this machine.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
+    ray = Path(sys.executable).parent / "ray"
+    command = [ray, "start", "--head", "--block", f"--port={port}", f"--num-gpus={gpus}"]
+    command += [f"--num-cpus={cpus or os.cpu_count()}", "--include-dashboard=false", "--disable-usage-stats"]
+    own = {"HOME": str(home), "OMP_NUM_THREADS": "1"} | token | (environment or {})
+    process = subprocess.Popen(
+        command, env=os.environ | own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield f"127.0.0.1:{port}", token
+    finally:
+        process.terminate()
+        process.wait(timeout=60)

@@ -13,6 +13,8 @@ FAULTS in the environment names a JSON file, read by each process when it import
     seed          (with kill_one_in) of those chances, together with how many processes have been killed so far
     crash         (optional) trial whose process dies of a segmentation fault whenever it trains
     memory        (optional) trial that runs out of memory while its share of a GPU is below one half
+    full_library  (optional) trial whose cuBLAS finds no memory while its share of a GPU is below one half
+    gpu_lost      (optional) trial whose process, once, can compute on its GPU no more after the trial's first epoch
 """
 
 import importlib.abc
@@ -138,6 +140,15 @@ def _break_writes(writes):
     pathlib.Path.open, pathlib.Path.replace, pathlib.Path.unlink = path_open, replace, unlink
 
 
+def _lost_before(log):
+    """Whether another process lost its GPU already; this one is then the first to say so."""
+    mark = pathlib.Path(f"{log}.lost")
+    if mark.exists():
+        return mark.read_text() != str(os.getpid())
+    mark.write_text(str(os.getpid()))
+    return False
+
+
 def _watch_training(train, faults):
     """Log what is trained; let the named trials come to grief."""
     fit, share = train.Fit, {}
@@ -158,6 +169,12 @@ def _watch_training(train, faults):
             os.kill(os.getpid(), signal.SIGSEGV)
         if trial == faults.get("memory") and share["now"] < 0.5:
             raise train.torch.OutOfMemoryError("CUDA out of memory")
+        if trial == faults.get("full_library") and share["now"] < 0.5:
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+        # Once a GPU is lost to a process, all that it tries there fails.
+        share["lost"] = share.get("lost") or (trial == faults.get("gpu_lost") and self.epoch == 1)
+        if share["lost"] and not _lost_before(faults["log"]):
+            raise train.torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
         return train_epoch(self, *arguments)
 
     fit.resume, fit.finish_epoch, fit.train_epoch = logged_resume, logged_epoch, faulty_epoch
