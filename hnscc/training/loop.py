@@ -20,6 +20,7 @@ from hnscc.training.checkpoint import load_checkpoint, save_checkpoint
 from hnscc.training.losses import loss_of
 from hnscc.training.process import hardware
 from hnscc.training.records import Attempt, Began
+from hnscc.training.resizing import resize_by_products
 
 EVALUATION_BATCH = 32
 
@@ -59,6 +60,8 @@ class Fit:
         cls, model: nn.Module, training: Training, began: Began, attempts: Iterable[Attempt] = ()
     ) -> "Fit":
         """The model goes to the trial's device; `attempts`, where it is a list, is the one that grows."""
+        if began.device == "cuda":  # on a processor PyTorch's own are deterministic, and trained bits stay
+            model = resize_by_products(model)
         model = model.to(began.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         rate, epsilon = training.learning_rate, training.adam_epsilon
         optimiser = Adam(model.parameters(), learning_rate=rate, epsilon=epsilon)

@@ -1,0 +1,136 @@
+"""Bilinear resizing and adaptive average pooling by two fixed matrix products, for GPUs.
+
+PyTorch's own have no deterministic gradient there: pooling raises, and resizing is replaced by 8 to 48 gathers whose
+gradient sorts. A product with a fixed matrix is deterministic on every device, and its gradient is one, too.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+Key = tuple[Any, ...]
+
+
+def resize_by_products(model: nn.Module) -> nn.Module:
+    """The same model, whose forward pass resizes bilinearly and pools to sizes by products; returned for convenience.
+
+    Its parameters, their names and its outputs stay, but for rounding. Other interpolations stay PyTorch's, and so
+    does pooling to 1 pixel, which is a mean. A network whose first pass does neither is left as it was, since to look
+    at each of its calls takes time.
+    """
+    forward, products = model.forward, _Products()
+
+    def _forward(*arguments: Any, **named: Any) -> Any:
+        with products:
+            out = forward(*arguments, **named)
+        if not products.matrices:
+            del model.forward
+        return out
+
+    model.forward = _forward  # type: ignore[method-assign]
+    return model
+
+
+class _Products(TorchFunctionMode):
+    """Takes the place of two functions of torch.nn.functional; keeps the matrices that it has made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrices: dict[Key, torch.Tensor] = {}
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        named = kwargs or {}
+        if func is functional.interpolate:
+            return self._interpolate(*args, **named)
+        if func is functional.adaptive_avg_pool2d:
+            return self._pool(*args, **named)
+        return func(*args, **named)
+
+    def _interpolate(
+        self,
+        input: torch.Tensor,
+        size: int | Sequence[int] | None = None,
+        scale_factor: float | Sequence[float] | None = None,
+        mode: str = "nearest",
+        *arguments: Any,
+        **named: Any,
+    ) -> torch.Tensor:
+        if mode == "area" and input.dim() == 4 and size is not None:  # by another name
+            return self._pool(input, size)
+        if mode != "bilinear":
+            return functional.interpolate(input, size, scale_factor, mode, *arguments, **named)
+
+        def _along(axis: int, pixels: int) -> torch.Tensor:
+            # The other axis keeps its size: each column is resized for itself, so the identity becomes the matrix.
+            to = None if size is None else (_of_axis(size, axis), pixels)
+            by = None if scale_factor is None else (_of_axis(scale_factor, axis), 1.0)
+            return functional.interpolate(_identity(pixels), to, by, mode, *arguments, **named)
+
+        settings = (_hashable(size), _hashable(scale_factor), arguments, tuple(sorted(named.items())))
+        return self._apply(input, _along, ("bilinear", *settings))
+
+    def _pool(self, input: torch.Tensor, output_size: int | Sequence[int | None]) -> torch.Tensor:
+        sizes = [_of_axis(output_size, axis) or pixels for axis, pixels in enumerate(input.shape[-2:])]
+        if sizes == [1, 1]:
+            return functional.adaptive_avg_pool2d(input, 1)
+
+        def _along(axis: int, pixels: int) -> torch.Tensor:
+            return functional.adaptive_avg_pool2d(_identity(pixels), (sizes[axis], pixels))
+
+        return self._apply(input, _along, ("pool", *sizes))
+
+    def _apply(
+        self, images: torch.Tensor, along: Callable[[int, int], torch.Tensor], key: Key
+    ) -> torch.Tensor:
+        """A x B' for each channel; in float32 where the images have less, as PyTorch's own functions sum."""
+        dtype = images.dtype if images.dtype == torch.float64 else torch.float32
+        down, across = (
+            self._matrix(along, axis, pixels, images.device, dtype, key)
+            for axis, pixels in enumerate(images.shape[-2:])
+        )
+        with _no_autocast(images.device.type):
+            return (down @ images.to(dtype) @ across.T).to(images.dtype)
+
+    def _matrix(
+        self,
+        along: Callable[[int, int], torch.Tensor],
+        axis: int,
+        pixels: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        key: Key,
+    ) -> torch.Tensor:
+        """(resized, pixels): from PyTorch's own resizing of an identity matrix, once, in float64."""
+        key = (*key, axis, pixels, device, dtype)
+        if key not in self.matrices:
+            with torch.no_grad():
+                self.matrices[key] = along(axis, pixels)[0, 0].to(device, dtype)
+        return self.matrices[key]
+
+
+def _no_autocast(kind: str) -> AbstractContextManager[None]:
+    """Autocast would round the products; the device without data has none."""
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
+
+
+def _identity(pixels: int) -> torch.Tensor:
+    return torch.eye(pixels, dtype=torch.float64, device="cpu")[None, None]
+
+
+def _of_axis(value: Any, axis: int) -> Any:
+    return value[axis] if isinstance(value, Sequence) else value
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, Sequence) else value
