@@ -193,7 +193,8 @@ def _with_configurations(
     if len(prepared.study.variants) == len(race.configurations) and SEARCHED not in prepared.study.variants:
         return prepared
     study = with_configurations(study, race.configurations)
-    check_networks(study.variants.values(), prepared.folds[0].pixels.images.shape[-1])
+    slices = [data.rows["train"].stop - data.rows["train"].start for data in prepared.folds.values()]
+    check_networks(study.variants.values(), prepared.folds[0].pixels.images.shape[-1], slices)
     # What was ever proposed stays, though fewer are wanted now: there are trials of its name.
     proposed = [*race.configurations, *recorded[len(race.configurations) :]]
     write_search(prepared.folder, SearchRecord(proposed, race.side_by_side))

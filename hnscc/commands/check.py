@@ -20,7 +20,7 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Search, Study, UntilPrecise
 from hnscc.training.earlier import check_identities, choose, left_out
 from hnscc.training.model import check_model, resolve_device
-from hnscc.training.prepare import check_same_store, plan_folds, run_folder
+from hnscc.training.prepare import batches_in, check_same_store, plan_folds, run_folder
 from hnscc.training.records import TrialState, recorded_state, trial_state
 
 States = Mapping[Trial, TrialState]
@@ -147,7 +147,7 @@ def check_study(
     check_same_store(study, folder, store, plans)
     check_identities(study, folder, chosen, None, accept_versions=accept_versions)
     states = {trial: trial_state(folder.trial(trial.trial_id)) for trial in plan_trials(study)}
-    variants = {name: _variant(study, name, store, *chosen[name]) for name in study.variants}
+    variants = {name: _variant(study, name, store, plans, *chosen[name]) for name in study.variants}
     return {
         "study": study.model_dump(mode="json"),
         "run_folder": str(folder.root),
@@ -193,13 +193,19 @@ def _search(rules: Search) -> dict[str, Any]:
     return {"configurations": number_of(rules), **rules.model_dump(mode="json", exclude_none=True)}
 
 
-def _variant(study: Study, name: str, store: Store, device: str, precision: str) -> VariantFacts:
+def _variant(
+    study: Study, name: str, store: Store, plans: list[FoldPlan], device: str, precision: str
+) -> VariantFacts:
     variant = study.variants[name]
+    network, batches = (
+        variant.training.network,
+        batches_in(variant, [len(plan.slices["train"]) for plan in plans]),
+    )
     return {
         "modalities": list(variant.modalities),
         "copies": variant.augmentation.copies,
-        "network": variant.training.network.model_dump(exclude_none=True),
-        "parameters": check_model(variant.training.network, len(variant.modalities), store.size),
+        "network": network.model_dump(exclude_none=True),
+        "parameters": check_model(network, len(variant.modalities), store.size, batches),
         "device": device,
         "precision": precision,
         "trials": study.repeats_of(name) * study.split.folds,

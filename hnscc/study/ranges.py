@@ -58,8 +58,10 @@ def ends_of(study: Study) -> dict[str, list[Any]]:
 
 
 def networks(study: Study) -> list[Variant]:
-    """A variant for each network that the ranges name by lists and ends: to be built before anything is trained."""
-    named = {path: values for path, values in ends_of(study).items() if path.startswith("training.network")}
+    """A variant for each network, and each number of slices in a batch, that the ranges name by lists and ends: to be
+    tried before anything is trained."""
+    tried = ("training.network", "training.batch_size", "augmentation.copies", "augmentation.originals")
+    named = {path: values for path, values in ends_of(study).items() if path.startswith(tried)}
     first = itertools.islice(combinations_of(named), MOST_CORNERS)
     return [variant_of(study, settings, "search.ranges") for settings in first]
 

@@ -32,6 +32,14 @@ def training_slices(variant: Variant, data: FoldData, seeds: Mapping[str, int]) 
     return lambda epoch: drawn
 
 
+def training_count(variant: Variant, slices: int) -> int:
+    """The number of slices of an epoch, where the fold has so many for training."""
+    settings = variant.augmentation
+    if settings.copies in (0, "fresh"):
+        return slices
+    return slices * (int(settings.copies) + (settings.originals == "kept"))
+
+
 def validation_slices(variant: Variant, data: FoldData, seeds: Mapping[str, int]) -> Slices:
     """The originals; in the as_written reading (`validation: true`) their augmented copies instead."""
     settings = variant.augmentation

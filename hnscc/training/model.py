@@ -1,5 +1,7 @@
 """build_model(): segmentation-models-pytorch by name, and the paper's own network."""
 
+from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -11,6 +13,7 @@ from hnscc.base.errors import InputError
 from hnscc.study.schema import Network, Training
 from hnscc.study.variant_schema import nearest_first
 from hnscc.training.layers import Doubling, Dropout
+from hnscc.training.losses import loss_of
 
 DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
 
@@ -95,13 +98,24 @@ def build_model(network: Network, in_channels: int, seed: int) -> nn.Module:
     return model
 
 
-def check_model(network: Network, in_channels: int, size: int) -> int:
-    """Build the network and pass one empty image through it. Returns its number of parameters."""
+def check_model(network: Network, in_channels: int, size: int, batches: Collection[int] = ()) -> int:
+    """Build the network, pass one empty image through it, and train it one step with each of these numbers of slices.
+
+    Returns its number of parameters. size: of a slice, in pixels. The steps are computed without data, which takes
+    little time and memory; what fails so is tried in full. InputError for a network that cannot be built, takes no
+    slices of this size or cannot be trained by one of these batches.
+    """
+    return _checked(network, in_channels, size, tuple(sorted(set(batches))))
+
+
+@cache
+def _checked(network: Network, in_channels: int, size: int, batches: tuple[int, ...]) -> int:
+    """Once for all variants and commands of this process that have the network."""
     model = build_model(network, in_channels, seed=0).eval()
     if said := _refused(model, in_channels, size):
         step, sizes = _sizes_near(model, in_channels, size)
         again = f" again with --size {' or '.join(map(str, sizes))}" if sizes else " with another --size"
-        named = network.architecture + (f" with {network.encoder}" if network.encoder else "")
+        named = _named(network)
         raise InputError(
             "The network does not take the store's slices.",
             where=f"training.network, slices of {size} x {size}",
@@ -111,6 +125,9 @@ def check_model(network: Network, in_channels: int, size: int) -> int:
             found=f"{size}" if step else said,
             do=f"prepare the store{again}, or choose another architecture",
         )
+    for batch in batches:
+        if error := _fails(network, model, in_channels, size, batch):
+            raise _untrainable(network, model, in_channels, size, batch, error)
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -119,8 +136,8 @@ def _refused(model: nn.Module, in_channels: int, size: int) -> str | None:
     try:
         with torch.no_grad():
             model(torch.zeros(1, in_channels, size, size))
-    except (RuntimeError, ValueError, AssertionError) as error:  # as torch and the architectures say it
-        return " ".join(str(error).split())[:300]
+    except Exception as error:  # noqa: BLE001 (the boundary: networks of a library, which raise what they like)
+        return _in_a_line(error)
     return None
 
 
@@ -137,27 +154,69 @@ def _sizes_near(model: nn.Module, in_channels: int, size: int) -> tuple[int | No
     return None, []
 
 
+def _fails(network: Network, model: nn.Module, in_channels: int, size: int, batch: int) -> Exception | None:
+    """What a step of training with so many slices raises. One without data may raise what one in full does not, where
+    a network looks at values: then the latter counts."""
+    if _step(model.to("meta"), in_channels, size, batch) is None:
+        return None
+    return _step(build_model(network, in_channels, seed=0), in_channels, size, batch)
+
+
+def _step(model: nn.Module, in_channels: int, size: int, batch: int) -> Exception | None:
+    device = next(model.parameters()).device
+    images, truth = (torch.zeros(batch, channels, size, size, device=device) for channels in (in_channels, 1))
+    try:
+        loss_of("binary_cross_entropy", model.train()(images), truth).backward()  # type: ignore[no-untyped-call]
+    except Exception as error:  # noqa: BLE001 (the boundary: networks of a library, which raise what they like)
+        return error
+    return None
+
+
+def _untrainable(
+    network: Network, model: nn.Module, in_channels: int, size: int, batch: int, error: Exception
+) -> InputError:
+    two_would_do = batch == 1 and not _fails(network, model, in_channels, size, 2)
+    return InputError(
+        f"The network cannot be trained on a batch of {batch} {'slice' if batch == 1 else 'slices'}.",
+        where=f"training.batch_size, training.network ({_named(network)}), slices of {size} x {size}",
+        expected="a batch that the network can be trained on; batch normalisation needs two values of every channel",
+        found=_in_a_line(error),
+        do="set training.batch_size to 2 or more"
+        if two_would_do
+        else "choose another architecture or encoder, or prepare the store with a larger --size",
+    )
+
+
 def _create(network: Network, in_channels: int) -> nn.Module:
     import segmentation_models_pytorch as smp  # here, for it takes two seconds, and the paper's network needs none
 
     try:
-        return smp.create_model(
+        model: nn.Module = smp.create_model(
             network.architecture, network.encoder, encoder_weights=None, in_channels=in_channels, classes=1
         )
-    except (KeyError, ValueError, RuntimeError) as error:
+    except Exception as error:  # noqa: BLE001 (the boundary: encoders of several libraries, which raise what they like)
         encoders = smp.encoders.get_encoder_names()
         unknown = network.encoder not in encoders and not str(network.encoder).startswith("tu-")
         near = ", ".join(nearest_first(str(network.encoder), encoders)[:8])
-        said = "" if unknown else f": {' '.join(str(error).split())[:300]}"
+        said = "" if unknown else f": {_in_a_line(error)}"
         raise InputError(
             "segmentation-models-pytorch cannot build this network.",
             where=f"training.network.{'encoder' if unknown else 'architecture'}",
             expected=f"an encoder that the library knows, the nearest are {near}"
             if unknown
             else "an architecture and an encoder that suit one another, such as unet and resnet18",
-            found=f"{network.architecture} with {network.encoder}{said}",
+            found=f"{_named(network)}{said}",
             do="correct the encoder" if unknown else "choose another architecture or encoder",
         ) from None
+    return model
+
+
+def _named(network: Network) -> str:
+    return network.architecture + (f" with {network.encoder}" if network.encoder else "")
+
+
+def _in_a_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def _load_encoder(model: nn.Module, path: str) -> None:

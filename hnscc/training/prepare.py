@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_text
 from hnscc.base.locations import Location, locate
@@ -18,7 +20,9 @@ from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.ranges import networks
 from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study, Training, Variant
+from hnscc.training.drawn import training_count
 from hnscc.training.earlier import check_identities, check_same_folds, choose, keep_precision, with_enough
+from hnscc.training.loop import batches_of
 from hnscc.training.model import check_model, resolve_device
 from hnscc.training.provenance import add_invocation
 from hnscc.training.records import trial_state
@@ -69,15 +73,25 @@ def plan_folds(study: Study) -> tuple[Store, list[FoldPlan]]:
                 found=", ".join(absent),
                 do="correct the variant, or prepare the store with that modality",
             )
-    check_networks([*study.variants.values(), *(networks(study) if study.search else ())], store.size)
     plans = [plan_fold(store, study, fold) for fold in range(study.split.folds)]
+    variants = [*study.variants.values(), *(networks(study) if study.search else ())]
+    check_networks(variants, store.size, [len(plan.slices["train"]) for plan in plans])
     return store, [_test_closed(plan) for plan in plans] if study.search else plans
 
 
-def check_networks(variants: Iterable[Variant], size: int) -> None:
-    """Build each network once, however many variants have it; see `check_model`. size: of a slice, in pixels."""
-    for network, channels in {(each.training.network, len(each.modalities)): None for each in variants}:
-        check_model(network, channels, size)
+def check_networks(variants: Iterable[Variant], size: int, slices: Iterable[int]) -> None:
+    """Build each network once, however many variants have it, and train it one step by its full and its last batch;
+    see `check_model`. size: of a slice, in pixels. slices: that each fold has for training."""
+    slices = set(slices)
+    for variant in variants:
+        check_model(variant.training.network, len(variant.modalities), size, batches_in(variant, slices))
+
+
+def batches_in(variant: Variant, slices: Iterable[int]) -> set[int]:
+    """The numbers of slices that the variant's steps of training have, where folds have so many for training."""
+    counts = {training_count(variant, each) for each in slices}
+    size = variant.training.batch_size
+    return {len(batch) for count in counts for batch in batches_of(np.arange(count), size)}
 
 
 def _test_closed(plan: FoldPlan) -> FoldPlan:

@@ -122,6 +122,60 @@ def test_the_sizes_that_a_message_advises_are_taken(network, size, step, advised
         assert check_model(network, 1, each)
 
 
+@pytest.mark.parametrize(
+    ("network", "size", "batches"),
+    [
+        (Network(architecture="deeplabv3plus", encoder="resnet18"), 64, (4, 1)),  # pools to one pixel
+        (RESNET, 32, (1,)),  # ends in one pixel
+    ],
+)
+def test_a_batch_of_one_value_per_channel_is_refused_and_the_advice_works(network, size, batches):
+    """Batch normalisation cannot divide by the deviation of one value: every trial would fail."""
+    with pytest.raises(InputError, match="cannot be trained on a batch of 1 slice") as refused:
+        check_model(network, 2, size, batches)
+    assert "training.batch_size" in refused.value.where
+    assert refused.value.do == "set training.batch_size to 2 or more"
+    assert check_model(network, 2, size, [2]) == check_model(network, 2, size)
+
+
+def test_the_papers_network_trains_on_single_slices():
+    assert check_model(PAPER, 1, 32, [1, 5]) == 1_940_817
+
+
+def test_a_network_that_takes_one_size_alone_is_refused_in_a_message():
+    """Its encoder, a vision transformer, raises an AssertionError at any size but 224."""
+    network = Network(architecture="dpt", encoder="tu-vit_tiny_patch16_224")
+    with pytest.raises(InputError, match="does not take the store's slices") as refused:
+        check_model(network, 2, 64)
+    assert "Input height (64) doesn't match model (224)" in refused.value.found
+
+
+class Shy(torch.nn.Module):
+    """A network that looks at its values, which are not there on PyTorch's device without data."""
+
+    def __init__(self, least: int) -> None:
+        super().__init__()
+        self.inner, self.least = torch.nn.Conv2d(1, 1, 3, padding=1), least
+
+    def forward(self, images):
+        if images.sum().item() != 0 or (self.training and len(images) < self.least):
+            raise ArithmeticError("too few")
+        return self.inner(images)
+
+
+@pytest.mark.parametrize(("least", "trains"), [(2, True), (9, False)])
+def test_what_fails_without_data_is_tried_in_full(monkeypatch, least, trains):
+    """Whatever a library's network raises; width tells the two apart, since what was tried is not tried again."""
+    monkeypatch.setattr("hnscc.training.model.PaperUNet", lambda channels, width: Shy(least))
+    network = Network(architecture="paper", width=1000 + least)
+    if trains:
+        assert check_model(network, 1, 16, [3]) == 10
+    else:
+        with pytest.raises(InputError, match="cannot be trained on a batch of 3 slices") as refused:
+            check_model(network, 1, 16, [3])
+        assert refused.value.found == "ArithmeticError: too few"
+
+
 def test_encoder_weights_come_from_a_named_file_only(tmp_path):
     donor = build_model(RESNET, 2, seed=9)
     path = tmp_path / "encoder.safetensors"
