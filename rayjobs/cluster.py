@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import math
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -20,17 +19,24 @@ from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study, Training
 from hnscc.training.measure import measure_gpu
-from hnscc.training.model import resolve_device
+from hnscc.training.model import resolve_device, resolve_unasked
 from hnscc.training.prepare import Prepared
 from rayjobs.patient_files import in_job
+from rayjobs.requests import (
+    ANY_GPU,
+    Resources,
+    check_study_requests,
+    in_words,
+    trials_per_gpu,
+    with_share,
+)
 from rayjobs.surroundings import folder_for_ray, no_cluster, refuse_silent
+from rayjobs.waiting import answer_to
 
 # How long a machine may take to answer that it sees the run folder.
 ANSWER_SECONDS = 120
 # What is left free of a GPU's memory, and added to each trial's measured peak: allocators fragment.
 GPU_SPARE, PEAK_MARGIN = 0.05, 1.1
-# A share that places a question on a machine with a GPU without waiting for a free one.
-ANY_GPU = 0.001
 
 
 @contextlib.contextmanager
@@ -68,24 +74,21 @@ def _join(address: str) -> None:
         raise no_cluster(str(error)) from None
 
 
-def largest(name: str) -> float:
-    """The most of a resource (CPU, GPU) that a machine of the cluster has, or one that it may start would have.
-
-    Infinite while nobody knows: no machine that trains is up, and those to come do not say what they have.
-    """
-    trains, startable = _machines_that_train(), _startable()
-    if not trains and not startable:
-        return math.inf
-    up: list[dict[str, float]] = [node["Resources"] for node in trains]
-    return max(resources.get(name, 0.0) for resources in [*up, *startable])
-
-
-def _machines_that_train() -> list[dict[str, Any]]:
-    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+def machines_that_train() -> list[dict[str, Any]]:
+    """The cluster's nodes that are up and have processors for trials, as Ray describes them."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     return [node for node in nodes if node["Alive"] and node["Resources"].get("CPU")]
 
 
-def _startable() -> list[dict[str, float]]:
+def machines_of_cluster() -> list[Resources]:
+    """What each machine that trains has, and each kind of machine that the cluster may start would have.
+
+    Empty while nobody knows: no machine that trains is up, and those to come do not say what they have.
+    """
+    return [*(node["Resources"] for node in machines_that_train()), *_startable()]
+
+
+def _startable() -> list[Resources]:
     """What each kind of machine has that the autoscaler may start: `ray up` leaves its file on the head. Machines by
     SSH are listed there without what they have."""
     try:
@@ -100,11 +103,18 @@ def _startable() -> list[dict[str, float]]:
 
 def await_machines(study: Study) -> None:
     """Wait until a machine that trains is up. Asking for one is what makes an autoscaler start it."""
-    if _machines_that_train():
+    if machines_that_train():
         return
     print("no machine that trains is up yet: waiting for the first, which takes minutes", flush=True)
     gpus = 0 if study.resources.gpus == "auto" else study.resources.gpus
-    ray.get(ray.remote(_is_up).options(num_cpus=study.resources.cpus, num_gpus=gpus).remote())
+    first = _remote(_is_up, study.resources.cpus, gpus)
+    answer_to(first.remote(), "the first machine that trains")
+
+
+def _remote(function: Callable[..., Any], cpus: float, gpus: float) -> Any:
+    """A task of Ray's whose process ends with it (max_calls): what it keeps of a GPU's memory lies outside of all
+    shares."""
+    return ray.remote(num_cpus=cpus, num_gpus=gpus, max_calls=1)(function)
 
 
 def _is_up() -> bool:
@@ -113,13 +123,30 @@ def _is_up() -> bool:
 
 def resolve_on_cluster(study: Study) -> Callable[[Training], tuple[str, str]]:
     """`resolve_device` as answered by a machine that trains: the one that drives often has no GPU of its own."""
-    gpus = ANY_GPU if study.resources.gpus != 0 and largest("GPU") else 0.0
+    with_gpu = any(each.get("GPU") for each in machines_of_cluster())
 
     def _resolve(training: Training) -> tuple[str, str]:
-        asked = {"num_cpus": study.resources.cpus, "num_gpus": 0 if training.device == "cpu" else gpus}
-        return ray.get(ray.remote(resolve_device).options(**asked).remote(training))
+        training = with_share(study, training)
+        gpus = ANY_GPU if with_gpu and training.device != "cpu" else 0.0
+        cpus = study.resources.cpus
+        question = _remote(resolve_device, cpus, gpus).remote(training)
+        return answer_to(
+            question, f"a machine with {in_words({'CPU': cpus, 'GPU': gpus})} free, to ask what it has"
+        )
 
     return _resolve
+
+
+@contextlib.contextmanager
+def asked_first(study: Study, address: str) -> Iterator[Callable[[Training], tuple[str, str]]]:
+    """For what trains nothing: the cluster that the trials would be trained on, asked how they would resolve `auto`.
+
+    No machine is started: where none is up, the settings alone tell. InputError where a trial asks for more than any
+    machine there has.
+    """
+    with connected(address):
+        check_study_requests(study, machines_of_cluster())
+        yield resolve_on_cluster(study) if machines_that_train() else resolve_unasked
 
 
 @contextlib.contextmanager
@@ -138,7 +165,7 @@ def prove_shared(folder: RunFolder) -> Iterator[str]:
         )
     token = secrets.token_hex(16)
     write_text(folder.proof(token), token)
-    machines = {node["NodeID"]: node["NodeManagerAddress"] for node in _machines_that_train()}
+    machines = {node["NodeID"]: node["NodeManagerAddress"] for node in machines_that_train()}
     try:
         asked = {_ask(node, folder, token): node for node in machines}
         ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_SECONDS)
@@ -216,45 +243,47 @@ def _not_shared(folder: RunFolder, machine: str, found: str) -> InputError:
     )
 
 
-def gpu_shares(prepared: Prepared, variants: Mapping[str, Trial]) -> dict[str, float]:
+def gpu_shares(
+    prepared: Prepared, variants: Mapping[str, Trial], trials: int | None = None
+) -> dict[str, float]:
     """The share of a GPU that each variant's trials need: measured on one trial each, where the study says `auto`.
 
-    variants: of each variant one of its trials.
+    variants: of each variant one of its trials. trials: how many are to be trained, where that is known.
     """
     asked = prepared.study.resources.gpus
     if asked != "auto":
         return dict.fromkeys(variants, asked)
+    most = trials_per_gpu(machines_of_cluster(), prepared.study.resources.cpus, trials)
     return {
-        variant: _measured_share(prepared, trial) if prepared.chosen[variant][0] == "cuda" else 0.0
+        variant: _measured_share(prepared, trial, most) if prepared.chosen[variant][0] == "cuda" else 0.0
         for variant, trial in variants.items()
     }
 
 
-def _measured_share(prepared: Prepared, trial: Trial) -> float:
+def _measured_share(prepared: Prepared, trial: Trial, most: int) -> float:
     """Of a trial, alone on a GPU; 1 where it fails there: its own record will say of what."""
-    # A process of its own (max_calls), for what it keeps of the GPU's memory goes with it.
-    alone: Any = ray.remote(num_cpus=prepared.study.resources.cpus, num_gpus=1, max_calls=1)
-    measure = alone(measure_gpu)
-    precision = prepared.chosen[trial.variant][1]
-    measured = measure.remote(prepared.study, trial, prepared.folds[trial.fold], precision=precision)
+    measure = _remote(measure_gpu, prepared.study.resources.cpus, 1)
+    measured = measure.remote(
+        prepared.study, trial, prepared.folds[trial.fold], precision=prepared.chosen[trial.variant][1]
+    )
     try:
-        peak, total = ray.get(measured)
+        peak, total = answer_to(measured, f"a whole GPU free, to measure the memory of {trial.variant}")
     except ray.exceptions.RayError as error:
         why = type(getattr(error, "cause", None) or error).__name__
         print(f"{trial.variant}: its GPU memory cannot be measured ({why}): a GPU each")
         return 1.0
-    share = share_of(peak, total)
+    share = share_of(peak, total, most)
     text = f"{trial.variant}: {peak / 2**30:.1f} of {total / 2**30:.0f} GiB of a GPU at its peak"
     print(f"{text}, {int(1 / share)} trials to a GPU")
     return share
 
 
-def share_of(peak: int, total: int) -> float:
+def share_of(peak: int, total: int, most: int = 10_000) -> float:
     """The share of a GPU of `total` bytes, such that as many trials of `peak` bytes fit as memory allows; at most 1.
 
-    In ten-thousandths, which is what Ray counts in.
+    most: so many trials at most (`trials_per_gpu`). In ten-thousandths, which is what Ray counts in.
     """
-    fit = min(10_000, max(1, int(total * (1 - GPU_SPARE) / (peak * PEAK_MARGIN))))
+    fit = min(most, max(1, int(total * (1 - GPU_SPARE) / (peak * PEAK_MARGIN))))
     parts = 10_000 // fit
     if 10_000 // parts > fit:  # rounded down so far that one more would be placed
         parts += 1

@@ -14,14 +14,14 @@ from typing import Any
 
 from ray import tune
 
-from hnscc.base.errors import InputError
 from hnscc.study.plan import Trial
-from hnscc.study.schema import Study
 from hnscc.training.prepare import Prepared
 from hnscc.training.records import OUT_OF_MEMORY, Failed, read_record, write_record
 from hnscc.training.trial import begin, failed
-from rayjobs.cluster import gpu_shares, largest
+from rayjobs.cluster import gpu_shares, machines_of_cluster
 from rayjobs.progress import StudyProgress
+from rayjobs.requests import check_request
+from rayjobs.waiting import Waiting
 from rayjobs.watch import RESTARTS, AllDone, Watch
 from rayjobs.worker import TrialWorker
 
@@ -40,7 +40,7 @@ def train_trials(
     token: of the proof that the run folder is shared. pause_after: an epoch after which a trial pauses; one that is
     not named trains to its end.
     """
-    shares = gpu_shares(prepared, {trial.variant: trial for trial in reversed(todo)})
+    shares = gpu_shares(prepared, {trial.variant: trial for trial in reversed(todo)}, len(todo))
     assignments: list[dict[str, Any]] = [
         {
             "trial": vars(trial),
@@ -52,7 +52,7 @@ def train_trials(
     ]
     cpus = prepared.study.resources.cpus
     while assignments:
-        check_resources(prepared.study, max(each["gpus"] for each in assignments))
+        check_request(cpus, max(each["gpus"] for each in assignments), machines_of_cluster())
         progress = StudyProgress(planned, [Trial(**each["trial"]) for each in assignments], left, cpus)
         interrupted = _tune(prepared, assignments, progress, token)
         gc.collect()  # Tune's loop, left by AllDone, is a cycle that holds its workers, and they the processors
@@ -83,6 +83,7 @@ def _tune(
     scratch = tempfile.mkdtemp(prefix="hnscc-tune-")
     watch = Watch(prepared.folder, len(todo), prepared.study.resources.hung_after, progress.say)
     cpus = prepared.study.resources.cpus
+    least = {"CPU": cpus, "GPU": min(each["gpus"] for each in assignments)}
     worker = tune.with_resources(
         tune.with_parameters(TrialWorker, prepared=prepared, token=token),
         lambda config: tune.PlacementGroupFactory([{"CPU": cpus, "GPU": config["assignment"]["gpus"]}]),
@@ -97,7 +98,7 @@ def _tune(
                 storage_path=scratch,
                 failure_config=tune.FailureConfig(max_failures=-1),  # Watch says when it is enough
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-                callbacks=[progress, watch],
+                callbacks=[progress, watch, Waiting(least, progress.say)],
                 verbose=0,
             ),
         )
@@ -125,19 +126,6 @@ def _interruptible() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def check_resources(study: Study, gpus: float) -> None:
-    """InputError where no machine has what a trial asks for: Ray would wait for ever."""
-    for name, wanted in (("CPU", study.resources.cpus), ("GPU", gpus)):
-        if wanted > largest(name):
-            raise InputError(
-                f"No machine has the {name}s that a trial asks for.",
-                where=f"resources.{name.lower()}s",
-                expected=f"at most {largest(name):g}",
-                found=f"{wanted:g}",
-                do=f"lower resources.{name.lower()}s, or use a cluster that has them",
-            )
 
 
 def _record_deaths(prepared: Prepared, dead: dict[Trial, str]) -> None:

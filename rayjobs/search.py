@@ -56,12 +56,12 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Range, Search, Study, Training
 from hnscc.training.earlier import ACCEPT_VERSIONS, choose
 from hnscc.training.in_use import alone
-from hnscc.training.model import resolve_device
 from hnscc.training.prepare import Prepared, check_networks, run_folder
 from hnscc.training.records import tidy_run
 from rayjobs.cluster import connected, resolve_on_cluster
 from rayjobs.outcome import report_outcome, shown
 from rayjobs.patient_files import refuse_in_job
+from rayjobs.requests import resolve_here
 from rayjobs.scheduling import train_trials
 from rayjobs.study import make_ready, run_study
 from rayjobs.surroundings import refuse_shadowed
@@ -108,7 +108,7 @@ def run_search(
                 during.enter_context(connected(None))
             side_by_side = record.side_by_side if record else _side_by_side(study)
             race = Race(rules, base_of(study).training.epochs, proposer(study, recorded), side_by_side)
-            resolve = functools.cache(resolve_on_cluster(study) if address else resolve_device)
+            resolve = functools.cache(resolve_on_cluster(study) if address else resolve_here(study))
             _check_gpu_hours(prepared, rules)
             lost, interrupted = _search(study, race, prepared, resolve, token, recorded)
         standings: list[Standing] = []

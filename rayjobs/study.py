@@ -17,15 +17,22 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study, UntilPrecise
 from hnscc.training.earlier import ACCEPT_VERSIONS, lines_of_left_out
 from hnscc.training.in_use import alone
-from hnscc.training.model import resolve_device
 from hnscc.training.prepare import Prepared, prepare_run, run_folder
+from hnscc.training.process import resources_here
 from hnscc.training.records import UNUSABLE, tidy_run, trial_state
 from rayjobs.aggregate import aggregate
-from rayjobs.cluster import await_machines, connected, prove_shared, resolve_on_cluster
+from rayjobs.cluster import (
+    await_machines,
+    connected,
+    machines_of_cluster,
+    prove_shared,
+    resolve_on_cluster,
+)
 from rayjobs.outcome import Outcome, outcome_of, report_outcome
 from rayjobs.patient_files import refuse_in_job
 from rayjobs.progress import StudyProgress
-from rayjobs.scheduling import check_resources, train_trials
+from rayjobs.requests import check_study_requests, resolve_here
+from rayjobs.scheduling import train_trials
 from rayjobs.surroundings import refuse_shadowed
 
 
@@ -115,11 +122,13 @@ def make_ready(
     token = None
     if address:
         during.enter_context(connected(address))
-        check_resources(study, 0 if study.resources.gpus == "auto" else study.resources.gpus)
+        check_study_requests(study, machines_of_cluster())
         await_machines(study)
         token = during.enter_context(prove_shared(folder))
+    else:
+        check_study_requests(study, [resources_here()])
     with StudyProgress.reading() as reading:
-        resolve = resolve_on_cluster(study) if address else resolve_device
+        resolve = resolve_on_cluster(study) if address else resolve_here(study)
         prepared = prepare_run(
             study, folder.root, resolve=resolve, progress=reading, accept_versions=accept_versions
         )

@@ -28,7 +28,7 @@ TORCH = {
     f"hnscc.training.{name}"
     for name in (
         *("adam", "augment", "checkpoint", "layers", "loop", "losses", "measure", "model", "process"),
-        "trial",
+        *("resizing", "trial"),
     )
 }
 

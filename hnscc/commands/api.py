@@ -119,20 +119,24 @@ def check(
     *,
     half_width: float | None = None,
     accept_versions: bool = False,
+    address: str | None = None,
 ) -> Checked:
     """Validate a study and tell what it would do, as `hnscc check --json` prints it. Writes and trains nothing.
 
     study: the study file, or its settings as a dictionary. out: the run folder; runs/<name of the study> unless given.
     half_width: also tell how many repeats give a 95 % interval of the median test Dice that reaches so far to either
     side (0 to 1). accept_versions: do not refuse finished trials of other versions, but name them (other_versions).
+    address: the running Ray cluster whose machines are asked what they have; RAY_ADDRESS unless given, and without
+    either this machine.
     The result has the keys study, run_folder, store, variants, splits, leakage_checks, warnings, trials,
     trial_states, left_out, other_versions, disk_mib, memory_mib, time, precision and search, of which
     hnscc.commands.check.Checked says what each means.
-    InputError for a setting that is wrong, a store that does not fit, and a run folder of other settings.
+    InputError for a setting that is wrong, a store that does not fit, a run folder of other settings, and a trial that
+    asks for more CPUs or GPUs than any machine has.
     """
     from hnscc.commands.check import check_study
 
-    return check_study(_study(study), out, half_width, accept_versions=accept_versions)
+    return check_study(_study(study), out, half_width, accept_versions=accept_versions, address=address)
 
 
 def run(

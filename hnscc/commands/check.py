@@ -1,7 +1,9 @@
 """What a study would do, before anything is trained: `hnscc check`. Gathered here, printed by `printing`."""
 
+import contextlib
+import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from statistics import median
 from typing import Any, Literal, TypedDict
@@ -17,11 +19,13 @@ from hnscc.study.plan import SPLITS, Trial, plan_trials
 from hnscc.study.range_checks import check_search
 from hnscc.study.ranges import number_of
 from hnscc.study.run_folder import RunFolder
-from hnscc.study.schema import Search, Study, UntilPrecise
+from hnscc.study.schema import Search, Study, Training, UntilPrecise
 from hnscc.training.earlier import check_identities, choose, left_out
-from hnscc.training.model import check_model, resolve_device
+from hnscc.training.model import check_model
 from hnscc.training.prepare import batches_in, check_same_store, plan_folds, run_folder
+from hnscc.training.process import resources_here
 from hnscc.training.records import TrialState, recorded_state, trial_state
+from rayjobs.requests import check_study_requests, resolve_here
 
 States = Mapping[Trial, TrialState]
 
@@ -131,8 +135,12 @@ def check_study(
     half_width: float | None = None,
     *,
     accept_versions: bool = False,
+    address: str | None = None,
 ) -> Checked:
     """Validate a study against its store and networks, and tell what it would do. Writes and trains nothing.
+
+    address: of the running Ray cluster whose machines it would be trained on, RAY_ADDRESS unless given; this machine
+    without either. InputError where a trial asks for more than any of them has.
 
     Reads the store's index and the records of trials already there, no image. out: the run folder, runs/<name of the
     study> unless given. half_width: how far the 95 % interval of the median test Dice may reach to either side; the
@@ -143,7 +151,8 @@ def check_study(
     rules = check_search(study) if study.search else None
     store, plans = plan_folds(study)
     folder = run_folder(study, out)
-    chosen = choose(study, folder, resolve_device)
+    with _asked_first(study, address or os.environ.get("RAY_ADDRESS")) as resolve:
+        chosen = choose(study, folder, resolve)
     check_same_store(study, folder, store, plans)
     check_identities(study, folder, chosen, None, accept_versions=accept_versions)
     states = {trial: trial_state(folder.trial(trial.trial_id)) for trial in plan_trials(study)}
@@ -171,6 +180,21 @@ def check_study(
         "precision": _repeats(study, folder, states, half_width),
         "search": _search(rules) if rules else None,
     }
+
+
+@contextlib.contextmanager
+def _asked_first(study: Study, address: str | None) -> Iterator[Callable[[Training], tuple[str, str]]]:
+    """What `auto` stands for where the trials will be trained: on a running cluster, else on this machine."""
+    if address:
+        from rayjobs.cluster import (
+            asked_first,  # here, for Ray takes two seconds, and this machine needs none
+        )
+
+        with asked_first(study, address) as resolve:
+            yield resolve
+    else:
+        check_study_requests(study, [resources_here()])
+        yield resolve_here(study)
 
 
 def _repeats(

@@ -12,6 +12,7 @@ from hnscc.commands.options import AcceptVersions, Address, AsJson, Out, Run, St
 def check(
     study: StudyFile,
     out: Out = None,
+    address: Address = None,
     resolved: Annotated[
         bool, typer.Option("--resolved", help="Print the study with every default spelled out.")
     ] = False,
@@ -36,7 +37,7 @@ def check(
     from hnscc.commands.printing import print_check
     from hnscc.study.loading import dump_study, load_study
 
-    found = api.check(study, out, half_width=half_width, accept_versions=accept_versions)
+    found = api.check(study, out, half_width=half_width, accept_versions=accept_versions, address=address)
     if resolved:
         print(dump_study(load_study(study)), end="")
     elif as_json:

@@ -31,14 +31,13 @@ class Adam:
 
     @torch.no_grad()
     def step(self) -> None:
-        moved = [i for i, each in enumerate(self.parameters) if each.grad is not None]
-        every = (self.parameters, [each.grad for each in self.parameters], self.first, self.second)
-        parameters, gradients, first, second, steps = (
-            [each[i] for i in moved] for each in (*every, self.steps)
+        gradients = {i: each.grad for i, each in enumerate(self.parameters) if each.grad is not None}
+        parameters, first, second, steps = (
+            [each[i] for i in gradients] for each in (self.parameters, self.first, self.second, self.steps)
         )
         adam(
             parameters,
-            gradients,
+            [*gradients.values()],
             first,
             second,
             [],

@@ -52,10 +52,12 @@ class Doubling(nn.ConvTranspose2d):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, kernel_size=2, stride=2)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        if not images.is_cpu:
-            return super().forward(images)
+    def forward(self, input: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
+        """output_size is PyTorch's, for windows that overlap or leave gaps: these do neither."""
+        assert self.bias is not None
+        if not input.is_cpu:
+            return super().forward(input, output_size)
         weight = self.weight.permute(1, 2, 3, 0).flatten(0, 2)[:, :, None, None]
         return functional.pixel_shuffle(
-            functional.conv2d(images, weight, self.bias.repeat_interleave(4)), upscale_factor=2
+            functional.conv2d(input, weight, self.bias.repeat_interleave(4)), upscale_factor=2
         )

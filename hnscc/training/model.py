@@ -1,5 +1,6 @@
 """build_model(): segmentation-models-pytorch by name, and the paper's own network."""
 
+import platform
 from collections.abc import Collection
 from functools import cache
 from pathlib import Path
@@ -52,7 +53,8 @@ class PaperUNet(nn.Module):
             skips.append(features)
         for up, merge, skip in zip(self.up, self.merge, reversed(skips[:-1]), strict=True):
             features = merge(torch.cat([up(features), skip], dim=1))
-        return self.output(features)
+        logits: torch.Tensor = self.output(features)
+        return logits
 
 
 def _two_convolutions(before: int, after: int, dropout: float) -> nn.Sequential:
@@ -72,7 +74,8 @@ def _initialise(module: nn.Module) -> None:
         _he_normal(module.weight)
     else:
         nn.init.xavier_uniform_(module.weight)
-    nn.init.zeros_(module.bias)
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
 
 
 def _he_normal(weight: torch.Tensor) -> None:
@@ -91,6 +94,7 @@ def build_model(network: Network, in_channels: int, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if network.architecture == "paper":
+            assert network.width is not None  # the schema says so of this architecture
             return PaperUNet(in_channels, network.width)
         model = _create(network, in_channels)
     if network.encoder_weights:
@@ -126,8 +130,8 @@ def _checked(network: Network, in_channels: int, size: int, batches: tuple[int, 
             do=f"prepare the store{again}, or choose another architecture",
         )
     for batch in batches:
-        if error := _fails(network, model, in_channels, size, batch):
-            raise _untrainable(network, model, in_channels, size, batch, error)
+        if found := _fails(network, model, in_channels, size, batch):
+            raise _untrainable(network, model, in_channels, size, batch, found)
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -231,7 +235,7 @@ def _load_encoder(model: nn.Module, path: str) -> None:
             do="check the path (relative to the working directory)",
         )
     try:
-        model.encoder.load_state_dict(load_file(path))
+        model.get_submodule("encoder").load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError, OSError, ValueError) as error:
         raise InputError(
             "The weights file does not fit the encoder.",
@@ -244,17 +248,38 @@ def _load_encoder(model: nn.Module, path: str) -> None:
 
 def resolve_device(training: Training) -> tuple[str, str]:
     """What `auto` chooses here: device cpu or cuda, precision fp32 or bf16 (where the hardware computes in it; older
-    GPUs emulate it)."""
+    GPUs emulate it). InputError for `device: cuda` where PyTorch can use no GPU."""
     device = training.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    elif device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "This machine has no GPU that PyTorch can use, and the study trains on one.",
+            where=f"training.device, machine {platform.node()}",
+            expected="a CUDA GPU, its driver, and a PyTorch that is built for them",
+            found=f"device: cuda, and none of {torch.cuda.device_count()} GPUs usable by PyTorch {torch.__version__}",
+            do="set training.device to auto or cpu, or train on a machine or cluster that has one (--address)",
+        )
     precision = training.precision
     if precision == "auto":
-        fast = (
-            torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else _cpu_has_bf16()
-        )
-        precision = "bf16" if fast else "fp32"
+        precision = "bf16" if _computes_in_bf16(device) else "fp32"
     return device, precision
+
+
+def resolve_unasked(training: Training) -> tuple[str, str]:
+    """What `auto` would choose on machines that are not up yet, as far as the settings tell: a GPU if they name one,
+    in the format that GPUs have."""
+    device = "cpu" if training.device == "auto" else training.device
+    precision = training.precision
+    if precision == "auto":
+        precision = "bf16" if device == "cuda" or _computes_in_bf16(device) else "fp32"
+    return device, precision
+
+
+def _computes_in_bf16(device: str) -> bool:
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return _cpu_has_bf16()
 
 
 def _cpu_has_bf16() -> bool:

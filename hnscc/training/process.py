@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from hnscc.base.cores import cores
+
 # What a process takes of a GPU before its first tensor: CUDA's context and the kernels' libraries. A guess, for while
 # others are on the same GPU nobody can tell their memory from this process's.
 CUDA_CONTEXT_BYTES = 600 * 2**20
@@ -97,7 +99,7 @@ def gpu_is_lost(error: BaseException) -> bool:
         return False
     if isinstance(error, torch.AcceleratorError):
         return True
-    if not torch.cuda.is_initialized():
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return False
     try:
         torch.cuda.synchronize()
@@ -129,6 +131,11 @@ def hardware() -> dict[str, str | int | None]:
     return found
 
 
+def resources_here() -> dict[str, float]:
+    """What this machine has for trials, by Ray's names: processor cores that this process may use (CPU), and GPUs that PyTorch can use (GPU)."""
+    return {"CPU": float(cores()), "GPU": float(torch.cuda.device_count())}
+
+
 def _processor() -> str | None:
     """The processor's name as the system gives it."""
     try:
@@ -151,5 +158,5 @@ def _gpu_driver() -> str | None:
 
 def _cudnn_version() -> str | None:
     """As PyTorch counts it: 91002 is 9.10.2."""
-    version: int | None = torch.backends.cudnn.version()
+    version: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
     return None if version is None else str(version)

@@ -15,7 +15,6 @@ from hnscc.base.files import write_json
 from hnscc.base.locations import S3Path
 from hnscc.base.locks import locked
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.process import hardware
 
 LIBRARIES = (
     "hnscc",
@@ -119,6 +118,8 @@ def _is_invocation(entry: Any) -> bool:
 
 
 def _this_process() -> Invocation:
+    from hnscc.training.process import hardware  # here, for those who read invocations need no torch
+
     return {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "process": os.getpid(),

@@ -32,7 +32,7 @@ def resize_by_products(model: nn.Module) -> nn.Module:
             del model.forward
         return out
 
-    model.forward = _forward  # type: ignore[method-assign]
+    model.forward = _forward
     return model
 
 

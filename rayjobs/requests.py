@@ -1,0 +1,100 @@
+"""What a trial asks of a machine, and whether any can give it. Without Ray, which takes two seconds to load."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from hnscc.base.errors import InputError
+from hnscc.study.schema import Study, Training
+from hnscc.training.model import resolve_device
+
+# A share that places a question on a machine with a GPU without waiting for a free one.
+ANY_GPU = 0.001
+# What a machine has, or a trial asks for: {"CPU": 16, "GPU": 1}.
+Resources = Mapping[str, float]
+
+
+def check_study_requests(study: Study, machines: Sequence[Resources]) -> None:
+    """InputError where a trial of the study asks for more than any of these machines has: it would wait for ever.
+
+    machines: none while nobody knows.
+    """
+    gpus, on_gpu = study.resources.gpus, _on_gpu(study)
+    if on_gpu and gpus == 0:
+        raise InputError(
+            "The trials are to be trained on a GPU, and reserve none.",
+            where="training.device, resources.gpus",
+            expected="a share of a GPU for each trial, or gpus: auto",
+            found="device: cuda, gpus: 0",
+            do="set resources.gpus to auto, or training.device to cpu",
+        )
+    if on_gpu and machines and not any(each.get("GPU") for each in machines):
+        raise InputError(
+            "No machine has a GPU, and the trials are to be trained on one.",
+            where="training.device",
+            expected="a machine with a CUDA GPU that PyTorch can use",
+            found="device: cuda, and machines without one",
+            do="set training.device to auto or cpu, or use a machine or cluster that has one (--address)",
+        )
+    least = (ANY_GPU if on_gpu else 0.0) if gpus == "auto" else gpus
+    check_request(study.resources.cpus, least, machines)
+
+
+def _on_gpu(study: Study) -> bool:
+    return any(variant.training.device == "cuda" for variant in study.variants.values())
+
+
+def check_request(cpus: float, gpus: float, machines: Sequence[Resources]) -> None:
+    """InputError where none of these machines has as many of both: a trial that asks for them would wait for ever."""
+    wanted = {"CPU": cpus, "GPU": gpus}
+    if not machines or any(_has(each, wanted) for each in machines):
+        return
+    for name, count in wanted.items():
+        most = max(each.get(name, 0.0) for each in machines)
+        if count > most:
+            raise InputError(
+                f"No machine has the {name}s that a trial asks for.",
+                where=f"resources.{name.lower()}s",
+                expected=f"at most {most:g}",
+                found=f"{count:g}",
+                do=f"lower resources.{name.lower()}s, or use a cluster that has them",
+            )
+    raise InputError(
+        "No machine has both the CPUs and the GPUs that a trial asks for.",
+        where="resources.cpus, resources.gpus",
+        expected="at most what one of the machines has: " + "; ".join(map(in_words, machines)),
+        found=in_words(wanted),
+        do="lower resources.cpus or resources.gpus, or use a cluster with such a machine",
+    )
+
+
+def _has(machine: Resources, wanted: Resources) -> bool:
+    return all(machine.get(name, 0.0) >= count for name, count in wanted.items())
+
+
+def trials_per_gpu(machines: Sequence[Resources], cpus: float, trials: int | None = None) -> int:
+    """The most trials that may share a GPU so that no other GPU stands idle; at least 1.
+
+    Ray fills one GPU before it goes on to the next. So each gets as many as its part of the machine's processors can
+    train, and its part of the trials that there are. cpus: of a trial. trials: None where nobody knows how many.
+    """
+    with_gpus = [each for each in machines if each.get("GPU")]
+    by_cpus = min((each.get("CPU", 0.0) / cpus / each["GPU"] for each in with_gpus), default=math.inf)
+    by_trials = trials / sum(each["GPU"] for each in with_gpus) if trials and with_gpus else math.inf
+    most = min(by_cpus, by_trials)
+    return 10_000 if math.isinf(most) else max(1, int(most))
+
+
+def in_words(resources: Resources) -> str:
+    """ "2 CPUs and 0.5 GPUs"."""
+    return " and ".join(f"{resources[name]:g} {name}s" for name in ("CPU", "GPU") if resources.get(name))
+
+
+def resolve_here(study: Study) -> Callable[[Training], tuple[str, str]]:
+    """`resolve_device` for trials that are trained on this machine."""
+    return lambda training: resolve_device(with_share(study, training))
+
+
+def with_share(study: Study, training: Training) -> Training:
+    """A trial that reserves no share of a GPU is trained on the processor, unless it says otherwise."""
+    no_gpu = study.resources.gpus == 0 and training.device == "auto"
+    return training.model_copy(update={"device": "cpu"}) if no_gpu else training

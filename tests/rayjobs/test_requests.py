@@ -1,0 +1,291 @@
+"""What trials ask for: refused at once where no machine will ever have it, told while all that have it are busy."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import processes
+import pytest
+import torch
+import yaml
+from stores import make_store, study_of
+
+import hnscc
+from hnscc.base.errors import InputError
+from hnscc.study.loading import dump_study
+from hnscc.study.run_folder import RunFolder
+from hnscc.training.model import resolve_unasked
+from hnscc.training.records import read_record
+from rayjobs.cluster import share_of
+from rayjobs.requests import check_request, check_study_requests, resolve_here, trials_per_gpu
+from rayjobs.waiting import Wait
+
+GIB = 2**30
+without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has what is asked for")
+SMALL, BIG = {"CPU": 4.0, "GPU": 1.0}, {"CPU": 64.0}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("store"), patients=12).location
+
+
+def asking(store, resources, device="cpu"):
+    return study_of(store, training={"device": device, "epochs": 2}, resources=resources)
+
+
+@without_gpu
+@pytest.mark.parametrize("call", [hnscc.check, hnscc.run])
+@pytest.mark.parametrize(
+    ("device", "gpus", "problem"),
+    [
+        ("cuda", "auto", "No machine has a GPU, and the trials are to be trained on one."),
+        ("cuda", 1, "No machine has a GPU, and the trials are to be trained on one."),
+        ("cuda", 0, "The trials are to be trained on a GPU, and reserve none."),
+        ("auto", 0.5, "No machine has the GPUs that a trial asks for."),
+        ("cpu", 2, "No machine has the GPUs that a trial asks for."),
+    ],
+)
+def test_a_gpu_that_is_not_there_is_refused_at_once(
+    store, tmp_path, monkeypatch, call, device, gpus, problem
+):
+    """Ray would wait for one for ever, without a word; `check` would say that all is well."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    study = asking(store, {"cpus": 1, "gpus": gpus}, device).model_dump(mode="json")
+    began = time.monotonic()
+    with pytest.raises(InputError) as refused:
+        call(study, tmp_path / "run")
+    assert refused.value.problem == problem
+    assert time.monotonic() - began < 20
+    assert not (tmp_path / "run").exists()
+
+
+@without_gpu
+def test_a_single_trial_without_ray_asks_for_the_gpu_too(store, tmp_path, capfd):
+    from hnscc.train import main
+
+    (tmp_path / "study.yaml").write_text(dump_study(asking(store, {"cpus": 1}, "cuda")))
+    assert main([str(tmp_path / "study.yaml"), "pet-f0-r00", "--out", str(tmp_path / "run")]) == 2
+    assert "This machine has no GPU that PyTorch can use" in capfd.readouterr().err
+
+
+def test_more_cores_than_the_machine_has_are_refused_by_check_as_by_run(store, tmp_path, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    study = asking(store, {"cpus": 4096}).model_dump(mode="json")
+    for call in (hnscc.check, hnscc.run):
+        with pytest.raises(InputError, match="No machine has the CPUs"):
+            call(study, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "machines", "problem"),
+    [
+        (4, 1, [SMALL, BIG], None),
+        (64, 0, [SMALL, BIG], None),
+        (1, 0.5, [], None),  # nobody knows yet
+        (8, 1, [SMALL, BIG], "No machine has both the CPUs and the GPUs that a trial asks for."),
+        (8, 2, [SMALL, BIG], "No machine has the GPUs that a trial asks for."),
+        (65, 0, [SMALL, BIG], "No machine has the CPUs that a trial asks for."),
+    ],
+)
+def test_one_machine_must_have_all_that_a_trial_asks_for(cpus, gpus, machines, problem):
+    if problem is None:
+        check_request(cpus, gpus, machines)
+    else:
+        with pytest.raises(InputError) as refused:
+            check_request(cpus, gpus, machines)
+        assert refused.value.problem == problem
+
+
+def test_the_advice_of_every_refusal_works(store):
+    """Followed, each leads to a study that is accepted."""
+    for machines, resources, device, followed in (
+        ([BIG], {"cpus": 1}, "cuda", ({"cpus": 1}, "auto")),
+        ([SMALL], {"cpus": 1, "gpus": 0}, "cuda", ({"cpus": 1, "gpus": "auto"}, "cuda")),
+        ([SMALL, BIG], {"cpus": 8, "gpus": 1}, "cuda", ({"cpus": 4, "gpus": 1}, "cuda")),
+        ([SMALL], {"cpus": 1, "gpus": 2}, "auto", ({"cpus": 1, "gpus": 1}, "auto")),
+    ):
+        with pytest.raises(InputError):
+            check_study_requests(asking(store, resources, device), machines)
+        check_study_requests(asking(store, followed[0], followed[1]), machines)
+
+
+def test_no_share_of_a_gpu_means_the_processor(store, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    study = asking(store, {"cpus": 1, "gpus": 0}, "auto")
+    training = study.variants["pet"].training
+    assert resolve_here(study)(training) == ("cpu", "fp32")
+    assert resolve_here(asking(store, {"cpus": 1}, "auto"))(training) == ("cuda", "fp32")
+
+
+def test_machines_that_are_not_up_are_taken_at_the_settings_word(store):
+    for device, expected in (("cuda", "cuda"), ("auto", "cpu"), ("cpu", "cpu")):
+        training = asking(store, {"cpus": 1}, device).variants["pet"].training
+        assert resolve_unasked(training) == (expected, "fp32")
+    automatic = training.model_copy(update={"device": "cuda", "precision": "auto"})
+    assert resolve_unasked(automatic) == ("cuda", "bf16")
+
+
+@pytest.mark.parametrize(
+    ("machines", "cpus", "trials", "most"),
+    [
+        ([{"CPU": 4, "GPU": 2}], 1, None, 2),
+        ([{"CPU": 16, "GPU": 1}], 1, 100, 16),
+        ([{"CPU": 16, "GPU": 4}], 2, 100, 2),
+        ([{"CPU": 4, "GPU": 3}], 1, 100, 1),
+        ([{"CPU": 2, "GPU": 4}], 1, 100, 1),
+        ([{"CPU": 64, "GPU": 2}], 1, 5, 2),  # five trials: two and two, then the fifth
+        ([{"CPU": 64, "GPU": 8}], 1, 3, 1),
+        ([{"CPU": 64, "GPU": 1}, {"CPU": 8, "GPU": 4}, {"CPU": 96}], 1, 100, 2),
+        ([{"CPU": 8}], 1, 100, 10_000),
+        ([], 1, 100, 10_000),
+    ],
+)
+def test_trials_per_gpu_by_hand(machines, cpus, trials, most):
+    assert trials_per_gpu(machines, cpus, trials) == most
+
+
+def test_processors_cap_the_trials_of_a_gpu_as_memory_does():
+    """80 GiB hold 34 trials of 2 GiB; 2 processors to a GPU hold 2."""
+    assert share_of(2 * GIB, 80 * GIB, 2) == 0.5
+    assert share_of(2 * GIB, 80 * GIB, 3) == 0.3333
+    assert share_of(2 * GIB, 80 * GIB, 100) == share_of(2 * GIB, 80 * GIB)
+
+
+PLACE = """
+import time
+import ray
+from rayjobs.cluster import machines_of_cluster, share_of
+from rayjobs.requests import trials_per_gpu
+
+ray.init(address="local", num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False)
+share = share_of(2**30, 80 * 2**30, trials_per_gpu(machines_of_cluster(), 1, 100))
+
+@ray.remote(num_cpus=1, num_gpus=share)
+class Trial:
+    def gpu(self):
+        return ray.get_gpu_ids()
+
+trials = [Trial.remote() for _ in range(4)]
+print(sorted(int(each[0]) for each in ray.get([trial.gpu.remote() for trial in trials])))
+"""
+
+ASK = """
+import os, sys, time
+import ray
+import rayjobs.cluster
+from hnscc.study.loading import load_study
+
+rayjobs.cluster.resolve_device = lambda training: (str(os.getpid()), "fp32")
+study = load_study(sys.argv[1])
+ray.init(address="local", num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False)
+resolve = rayjobs.cluster.resolve_on_cluster(study)
+pids = [int(resolve(study.variants["pet"].training)[0]) for _ in range(3)]
+until = time.monotonic() + 30
+while time.monotonic() < until and any(os.path.exists(f"/proc/{pid}") for pid in pids):
+    time.sleep(0.1)
+print(len(set(pids)), [os.path.exists(f"/proc/{pid}") for pid in pids])
+"""
+
+
+def script(home: Path, text: str, *arguments) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", text, *map(str, arguments)],
+        env=environment | {"HOME": str(home)},
+        cwd=processes.ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_four_trials_of_little_memory_are_placed_on_both_gpus(home):
+    """By memory alone Ray would put all of them on the first."""
+    assert script(home, PLACE).endswith("[0, 0, 1, 1]\n")
+
+
+def test_no_process_that_answered_keeps_a_gpu(home, store, tmp_path):
+    """What it has of the GPU's memory lies outside of all shares."""
+    study = asking(store, {"cpus": 1}, "auto")
+    (tmp_path / "study.yaml").write_text(dump_study(study))
+    assert script(home, ASK, tmp_path / "study.yaml").endswith("3 [False, False, False]\n")
+
+
+def test_a_wait_is_told_after_ten_seconds_and_then_each_time_that_it_has_doubled(monkeypatch):
+    now, said = [100.0], []
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    wait = Wait(said.append)
+    for second in range(1, 61):
+        now[0] = 100.0 + second
+        wait.tell("a GPU")
+    assert said == [f"waiting for a GPU, for {seconds} s so far" for seconds in (10, 20, 40)]
+
+
+HOLD = """
+import sys, time
+import ray
+
+ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
+
+@ray.remote(num_cpus=0, num_gpus=0.8)
+class Other:
+    def hold(self):
+        return True
+
+other = Other.remote()
+ray.get(other.hold.remote())
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_study_that_waits_for_a_gpu_says_for_what_and_how_long_and_then_trains(
+    cluster, home, store, tmp_path
+):
+    """Another job holds most of the cluster's GPU, declared and not there, and then ends."""
+    address, token = cluster
+    environment = os.environ | {"HOME": str(home)} | token
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, address],
+        env=environment,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert holder.stdout.readline() == "held\n"
+    study = asking(store, {"cpus": 1, "gpus": 0.5})
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study.model_dump(mode="json")))
+    arguments = (tmp_path / "study.yaml", "--out", tmp_path / "run", "--address", address)
+    running = processes.start(home, "rayjobs.study", *arguments, environment=token)
+    told = ""
+    for line in running.stdout:
+        told += line
+        if "waiting for" in line:
+            break
+    holder.communicate("now\n", timeout=60)
+    rest, error = running.communicate(timeout=300)
+    assert running.returncode == 0, error
+    assert "waiting for a machine with 1 CPUs and 0.5 GPUs free: no trial is being trained, for 1" in told
+    assert "4 trials completed" in rest
+    assert read_record(RunFolder(tmp_path / "run").trial("pet-f0-r00")).attempts[0].gpus == 0.5
+
+
+def test_what_a_cluster_can_never_give_is_refused_by_check_and_run(cluster, home, store, tmp_path):
+    """Its one GPU is declared; two for a trial are not there, and PyTorch finds none."""
+    address, token = cluster
+    for name, resources, device, problem in (
+        ("two", {"cpus": 1, "gpus": 2}, "cpu", "No machine has the GPUs that a trial asks for."),
+        ("real", {"cpus": 1}, "cuda", "This machine has no GPU that PyTorch can use"),
+    ):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(asking(store, resources, device).model_dump(mode="json")))
+        for module, command in (("hnscc.commands.cli", ("check",)), ("rayjobs.study", ())):
+            arguments = (*command, path, "--out", tmp_path / name, "--address", address)
+            _, error = processes.run(home, module, *arguments, code=2, environment=token)
+            assert problem in error
+            assert "Traceback" not in error
+        assert not (tmp_path / name).exists()
