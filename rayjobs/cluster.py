@@ -112,8 +112,7 @@ def await_machines(study: Study) -> None:
 
 
 def _remote(function: Callable[..., Any], cpus: float, gpus: float) -> Any:
-    """A task of Ray's whose process ends with it (max_calls): what it keeps of a GPU's memory lies outside of all
-    shares."""
+    """A task of Ray's whose process ends with it (max_calls): what it keeps of a GPU's memory is in nobody's share."""
     return ray.remote(num_cpus=cpus, num_gpus=gpus, max_calls=1)(function)
 
 

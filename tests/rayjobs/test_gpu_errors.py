@@ -56,7 +56,7 @@ def test_a_process_that_lost_its_gpu_ends_and_another_goes_on_with_its_trial(hom
 
 def test_a_library_that_finds_no_memory_gives_its_trial_a_larger_share(home, store, tmp_path, faults):
     """cuBLAS says so in a RuntimeError of its own."""
-    environment = faults(full_library="pet-f0-r00")
+    environment = faults(cublas="pet-f0-r00")
     with processes.running_cluster(home, gpus=1, environment=environment) as (address, token):
         resources = {"cpus": 1, "gpus": 0.25}
         _, records = run(home, tmp_path, store, resources, "--address", address, environment=token)

@@ -13,8 +13,8 @@ FAULTS in the environment names a JSON file, read by each process when it import
     seed          (with kill_one_in) of those chances, together with how many processes have been killed so far
     crash         (optional) trial whose process dies of a segmentation fault whenever it trains
     memory        (optional) trial that runs out of memory while its share of a GPU is below one half
-    full_library  (optional) trial whose cuBLAS finds no memory while its share of a GPU is below one half
-    gpu_lost      (optional) trial whose process, once, can compute on its GPU no more after the trial's first epoch
+    cublas        (optional) trial whose cuBLAS finds no memory while its share of a GPU is below one half
+    gpu_lost      (optional) trial whose process, once, loses its GPU after the trial's first epoch
 """
 
 import importlib.abc
@@ -169,7 +169,7 @@ def _watch_training(train, faults):
             os.kill(os.getpid(), signal.SIGSEGV)
         if trial == faults.get("memory") and share["now"] < 0.5:
             raise train.torch.OutOfMemoryError("CUDA out of memory")
-        if trial == faults.get("full_library") and share["now"] < 0.5:
+        if trial == faults.get("cublas") and share["now"] < 0.5:
             raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
         # Once a GPU is lost to a process, all that it tries there fails.
         share["lost"] = share.get("lost") or (trial == faults.get("gpu_lost") and self.epoch == 1)
