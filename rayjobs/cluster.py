@@ -129,9 +129,9 @@ def resolve_on_cluster(study: Study) -> Callable[[Training], tuple[str, str]]:
         gpus = ANY_GPU if with_gpu and training.device != "cpu" else 0.0
         cpus = study.resources.cpus
         question = _remote(resolve_device, cpus, gpus).remote(training)
-        return answer_to(
-            question, f"a machine with {in_words({'CPU': cpus, 'GPU': gpus})} free, to ask what it has"
-        )
+        wanted = f"a machine with {in_words({'CPU': cpus, 'GPU': gpus})} free, to ask what it has"
+        answer: tuple[str, str] = answer_to(question, wanted)
+        return answer
 
     return _resolve
 

@@ -132,7 +132,8 @@ def hardware() -> dict[str, str | int | None]:
 
 
 def resources_here() -> dict[str, float]:
-    """What this machine has for trials, by Ray's names: processor cores that this process may use (CPU), and GPUs that PyTorch can use (GPU)."""
+    """What this machine has for trials, by Ray's names: cores that this process may use (CPU), GPUs that PyTorch can
+    use (GPU)."""
     return {"CPU": float(cores()), "GPU": float(torch.cuda.device_count())}
 
 
