@@ -50,7 +50,7 @@ from hnscc.study.schema import Search, Study
 from hnscc.training.prepare import plan_folds
 from hnscc.training.records import is_complete, read_record
 from hnscc.training.trial import train_trial
-from rayjobs.search import proposer
+from rayjobs.proposals import proposer
 
 LEVEL, ETA = 0.05, 3
 Scores = Callable[

@@ -7,28 +7,20 @@ follows from the trials' own files alone, so that the same command goes on after
 import argparse
 import contextlib
 import functools
-import itertools
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
-import optuna
 import ray
-from ray import tune
-from ray.tune.search.optuna import OptunaSearch
-from ray.tune.search.variant_generator import generate_variants
 
 from hnscc.aggregation.query import read_table
 from hnscc.base.console import print_rows, terminal, with_interval
 from hnscc.base.errors import InputError, told
 from hnscc.base.files import write_text
 from hnscc.base.locations import Location
-from hnscc.base.seeds import derive_seed
 from hnscc.searching.curves import Curve, Key, Wanted
-from hnscc.searching.race import Propose, Race
+from hnscc.searching.race import Race
 from hnscc.searching.report import write_search_report
 from hnscc.searching.results import (
     SearchRecord,
@@ -46,14 +38,12 @@ from hnscc.study.range_checks import check_search
 from hnscc.study.ranges import (
     Setting,
     base_of,
-    is_whole,
     name_of,
-    number_of,
     search_of,
     with_configurations,
 )
 from hnscc.study.run_folder import RunFolder
-from hnscc.study.schema import Range, Search, Study, Training
+from hnscc.study.schema import Search, Study, Training
 from hnscc.training.earlier import ACCEPT_VERSIONS, choose
 from hnscc.training.in_use import alone
 from hnscc.training.prepare import Prepared, check_networks, run_folder
@@ -61,13 +51,12 @@ from hnscc.training.records import tidy_run
 from rayjobs.cluster import connected, resolve_on_cluster
 from rayjobs.outcome import report_outcome, shown
 from rayjobs.patient_files import refuse_in_job
+from rayjobs.proposals import proposer
 from rayjobs.requests import resolve_here
 from rayjobs.scheduling import train_trials
 from rayjobs.study import make_ready, run_study
 from rayjobs.surroundings import refuse_shadowed
 
-# Where a draw was there before, so many others are tried.
-DRAWS = 1000
 SHOWN = 12
 
 
@@ -221,113 +210,6 @@ def _side_by_side(study: Study) -> float:
     if resources.get("GPU") and gpus:  # what share `auto` gives is not known yet: at least one runs on each
         most = min(most, resources["GPU"] / (1.0 if gpus == "auto" else gpus))
     return max(1.0, float(int(most)))
-
-
-# --- proposals, by Ray Tune's searchers
-
-
-def proposer(study: Study, recorded: Sequence[Setting] = ()) -> Propose:
-    """What the race calls for new configurations: the recorded ones again, then new ones, all different.
-
-    random and grid by Tune's variant generator, tpe by Optuna through Tune's OptunaSearch, told what was scored.
-    """
-    known: list[Setting] = []
-    recorded = [{path: each[path] for path in search_of(study).ranges} for each in recorded]
-    makers = {"random": _random, "grid": _grid, "tpe": _tpe}
-
-    def propose(told: Sequence[tuple[Setting, float]], n: int) -> list[Setting]:
-        new = list(recorded[len(known) : len(known) + n])
-        if len(new) < n:
-            new += makers[search_of(study).method](study, told, [*known, *new], n - len(new))
-        known.extend(new)
-        return new
-
-    return propose
-
-
-def _grid(study: Study, told: Any, known: list[Setting], n: int) -> list[Setting]:
-    spec = {"config": {path: tune.grid_search([*values]) for path, values in search_of(study).ranges.items()}}
-    return [variant["config"] for _, variant in generate_variants(spec)][len(known) : len(known) + n]
-
-
-def _random(study: Study, told: Any, known: list[Setting], n: int) -> list[Setting]:
-    draw = np.random.RandomState(derive_seed(study.seed, "search", len(known)) % 2**32)
-    spec = {"config": _domains(study)}
-    return _distinct(study, known, n, lambda: next(generate_variants(spec, random_state=draw))[1]["config"])
-
-
-def _tpe(study: Study, told: Sequence[tuple[Setting, float]], known: list[Setting], n: int) -> list[Setting]:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    places = [_placed(study, settings) for settings, _ in told]
-    sampler = optuna.samplers.TPESampler(
-        seed=derive_seed(study.seed, "search", len(known)) % 2**32, n_startup_trials=min(10, len(told))
-    )
-    searcher = OptunaSearch(
-        OptunaSearch.convert_search_space(_domains(study)),
-        metric="score",
-        mode="max",
-        sampler=sampler,
-        points_to_evaluate=places or None,
-        evaluated_rewards=[score for _, score in told] or None,
-    )
-    names = itertools.count()
-    return _distinct(study, known, n, lambda: searcher.suggest(str(next(names))) or {})
-
-
-def _domains(study: Study) -> dict[str, Any]:
-    """Lists by the places of their values: an entry may be of any kind, a whole network too."""
-    return {path: _domain(study, path, each) for path, each in search_of(study).ranges.items()}
-
-
-def _domain(study: Study, path: str, values: Range | tuple[Any, ...]) -> Any:
-    if not isinstance(values, Range):
-        return tune.choice(list(range(len(values))))
-    if is_whole(study, path):
-        return (tune.lograndint if values.log else tune.randint)(int(values.low), int(values.high) + 1)
-    return (tune.loguniform if values.log else tune.uniform)(values.low, values.high)
-
-
-def _placed(study: Study, settings: Setting) -> dict[str, Any]:
-    """The settings as `_domains` has them."""
-    ranges = search_of(study).ranges
-    return {path: _position(ranges[path], value) for path, value in settings.items()}
-
-
-def _position(values: Range | tuple[Any, ...], value: Any) -> Any:
-    return value if isinstance(values, Range) else values.index(value)
-
-
-def _distinct(
-    study: Study, known: list[Setting], n: int, draw: Callable[[], dict[str, Any]]
-) -> list[Setting]:
-    new: list[Setting] = []
-    for _ in range(DRAWS * n):
-        settings = _settings(study, draw())
-        if settings not in known and settings not in new:
-            new.append(settings)
-        if len(new) == n:
-            return new
-    raise InputError(
-        "The ranges hold no more configurations.",
-        where="search.configurations",
-        expected=f"as many as the ranges hold, {len(known) + len(new)} or a few more",
-        found=str(number_of(search_of(study))),
-        do="try fewer, widen the ranges, or use `method: grid`, which tries all",
-    )
-
-
-def _settings(study: Study, drawn: dict[str, Any]) -> Setting:
-    """As they stand in a study file: list entries themselves, real numbers to four digits."""
-    settings = {}
-    for path, each in search_of(study).ranges.items():
-        value = drawn[path]
-        if not isinstance(each, Range):
-            settings[path] = each[int(value)]
-        elif is_whole(study, path):
-            settings[path] = int(value)
-        else:
-            settings[path] = min(max(float(f"{value:.4g}"), each.low), each.high)
-    return settings
 
 
 # --- the command

@@ -5,16 +5,11 @@ patients. Here every variant is a table of R repeats by P patients, and three pa
 patients (the mean over repeats varies from patient to patient), that of repeats, and that of both together (one
 training does well on one patient), which the other two hold once each and which is therefore taken off once
 (Cameron, Gelbach and Miller 2011). Degrees of freedom are Satterthwaite's. Nothing is resampled, so nothing is drawn.
-
-Pooled scores weigh patients by their pixels, so their variance over patients is a weighted mean of two estimates: the
-jackknife (which trusts nothing, and is noisy) and one that takes the scores of large and small lesions to spread alike.
-The weights 3/4 and 1/4 are a compromise found by simulation (docs/explanation/statistics.md).
+The parts are those of scores.variance_parts.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 import numpy as np
 import scipy.stats
@@ -22,16 +17,12 @@ from numpy.typing import ArrayLike
 
 from hnscc.scores.arrays import Bools, Floats
 from hnscc.scores.metrics import METRICS, Fraction
+from hnscc.scores.variance_parts import FEWEST_REPEATS, NOTHING, VarianceParts, mean_parts, pooled_parts
 
 LEVEL = 0.05
-JACKKNIFE = 0.75  # weight of the jackknife; the rest goes to the estimate by equal spread
-# Without it, four equal variants of 2 repeats were told apart in up to 13 % of simulated studies, after Holm.
-CAP = 3.0
 FEWEST_PATIENTS = 2
 FEWEST_FOR_P = 4  # with fewer lesion patients the test rejects too often in simulation
-FEWEST_REPEATS = 2
 FEWEST_PAIRED = 5  # with fewer pairs of repeats the paired test rejects too often
-NOTHING = 1e-24  # a variance below this is rounding
 
 Counts3 = tuple[ArrayLike, ArrayLike, ArrayLike]  # pixels of overlap, prediction and truth
 
@@ -60,32 +51,6 @@ class Estimate:
     joint_variance: float | None = None
 
 
-@dataclass(frozen=True)
-class _Parts:
-    value: float
-    patient: float
-    repeat: tuple[float, ...]
-    repeat_degrees: tuple[int, ...]
-    joint: float
-    patients: int
-    effective: float | None = None
-
-    @property
-    def variance(self) -> float:
-        both = sum(self.repeat)
-        return max(self.patient + both - self.joint, self.patient, both)
-
-    @property
-    def degrees(self) -> float:
-        """Satterthwaite's, at most CAP times those of a variant's repeats: with 2 or 3 repeats a variance that came out
-        small by chance would otherwise pass for a well known one. Where no repeat varies, those of the patients."""
-        below = self.patient**2 / (self.patients - 1)
-        below += sum(part**2 / own for part, own in zip(self.repeat, self.repeat_degrees, strict=True))
-        degrees = (self.patient + sum(self.repeat)) ** 2 / below if below else self.patients - 1.0
-        varying = [own for part, own in zip(self.repeat, self.repeat_degrees, strict=True) if part > NOTHING]
-        return min(degrees, CAP * fmean(varying)) if varying else degrees
-
-
 def pooled_interval(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike, *, kind: str = "dice") -> Estimate:
     """A pooled score with its 95 % interval: of one model over patients, or of a variant over patients and repeats.
 
@@ -105,7 +70,7 @@ def fraction_interval(counts: Counts3, fraction: Fraction) -> Estimate:
     value = float((num.sum(1) / den.sum(1)).mean()) if len(num) and den.sum(1).all() else None
     if lacking := _few_patients(lesion) or _without_value(den, lesion):
         return Estimate(value, reason=lacking, patients=patients, repeats=repeats)
-    return _on_logit_scale(_pooled_parts([num], [den], lesion, (1,), paired=False), repeats)
+    return _on_logit_scale(pooled_parts([num], [den], lesion, (1,), paired=False), repeats)
 
 
 def pooled_difference(a: Counts3, b: Counts3, paired: bool = False, *, kind: str = "dice") -> Estimate:
@@ -136,7 +101,7 @@ def fraction_difference(a: Counts3, b: Counts3, fraction: Fraction, *, paired: b
     lacking = _few_patients(lesion) or _few_repeats(repeats) or _without_value(den_a, lesion)
     if lacking := lacking or _without_value(den_b, lesion):
         return Estimate(value, reason=lacking, patients=patients, repeats=repeats)
-    parts = _pooled_parts([num_a, num_b], [den_a, den_b], lesion, (1, -1), paired=paired)
+    parts = pooled_parts([num_a, num_b], [den_a, den_b], lesion, (1, -1), paired=paired)
     return _difference(parts, repeats, bounds=(-1.0, 1.0))
 
 
@@ -159,7 +124,7 @@ def mean_difference(
     lacking = _few(patients, "patients") or _few_repeats(repeats)
     if lacking:
         return Estimate(value, reason=lacking, patients=patients, repeats=repeats)
-    return _difference(_mean_parts([first, second], (1, -1), paired=paired), repeats, bounds=bounds)
+    return _difference(mean_parts([first, second], (1, -1), paired=paired), repeats, bounds=bounds)
 
 
 def _fraction_of(kind: str) -> Fraction:
@@ -226,91 +191,7 @@ def _few_repeats(repeats: tuple[int, ...]) -> str | None:
     )
 
 
-def _pooled_parts(
-    nums: Sequence[Floats], dens: Sequence[Floats], lesion: Bools, signs: tuple[int, ...], *, paired: bool
-) -> _Parts:
-    """Parts of the variance of the signed sum of the variants' pooled scores."""
-    patients, free = int(lesion.sum()), int((~lesion).sum())
-    size = np.where(lesion, patients, free)
-    left, each, alarm = np.zeros(len(lesion)), np.zeros(patients), np.zeros(free)
-    weight, share = np.zeros(patients), 0.0
-    thetas, left_out, dices = [], [], []
-    for sign, num, den in zip(signs, nums, dens, strict=True):
-        whole = den.sum(1, keepdims=True)
-        theta = num.sum(1, keepdims=True) / whole
-        loo = _leave_one_out(num, den, lesion, theta)
-        dice = num[:, lesion] / den[:, lesion]
-        left += sign * (loo - theta).mean(0)
-        each += sign * dice.mean(0)
-        alarm += sign * (theta * den[:, ~lesion] / whole).mean(0)
-        own = den[:, lesion].sum(1)
-        weight += (den[:, lesion] / own[:, None]).mean(0) / len(signs)
-        share += float((own / whole[:, 0]).mean()) / len(signs)
-        thetas.append(sign * theta[:, 0])
-        left_out.append(sign * (loo - theta))
-        dices.append(sign * (dice - dice.mean(1, keepdims=True)))
-    concentration = float((weight**2).sum()) * share**2  # 1 / effective number of patients
-    jackknife = float(((size - 1) / size * left**2).sum())
-    even = float(each.var(ddof=1)) * concentration + (free * float(alarm.var(ddof=1)) if free > 1 else 0.0)
-    repeat, degrees = _repeat_parts(thetas, paired=paired)
-
-    def joint(loo: Floats, dice: Floats) -> float:
-        repeats = len(loo)
-        if repeats < FEWEST_REPEATS:
-            return 0.0
-        jack = float(((size - 1) / size * loo.var(0, ddof=1)).sum()) / repeats
-        alike = concentration * float(dice.var(0, ddof=1).sum()) / (repeats * (patients - 1))
-        return JACKKNIFE * jack + (1 - JACKKNIFE) * alike
-
-    if paired:
-        together = joint(left_out[0] + left_out[1], dices[0] + dices[1])
-    else:
-        together = sum(joint(loo, dice) for loo, dice in zip(left_out, dices, strict=True))
-    value = float(sum(theta.mean() for theta in thetas))
-    variance = JACKKNIFE * jackknife + (1 - JACKKNIFE) * even
-    effective = 1 / concentration if concentration else None
-    return _Parts(value, variance, repeat, degrees, together, patients, effective)
-
-
-def _leave_one_out(num: Floats, den: Floats, lesion: Bools, theta: Floats) -> Floats:
-    """The pooled score (R, P) without each patient, the rest of its stratum filling the gap. A patient alone in its
-    stratum stays fixed, and so adds no variance."""
-    out = np.repeat(theta, num.shape[1], axis=1)
-    total, whole = num.sum(1, keepdims=True), den.sum(1, keepdims=True)
-    for stratum in (lesion, ~lesion):
-        members = int(stratum.sum())
-        if members < 2:
-            continue
-        own, size = num[:, stratum].sum(1, keepdims=True), den[:, stratum].sum(1, keepdims=True)
-        filled = members / (members - 1)
-        above = total - own + (own - num[:, stratum]) * filled
-        below = whole - size + (size - den[:, stratum]) * filled
-        out[:, stratum] = above / below
-    return out
-
-
-def _mean_parts(scores: Sequence[Floats], signs: tuple[int, ...], *, paired: bool) -> _Parts:
-    """Parts of the variance of the signed sum of the variants' means over patients."""
-    patients = scores[0].shape[1]
-    each = sum((sign * own.mean(0) for sign, own in zip(signs, scores, strict=True)), np.zeros(patients))
-    centred = [sign * (own - own.mean(1, keepdims=True)) for sign, own in zip(signs, scores, strict=True)]
-    means = [sign * own.mean(1) for sign, own in zip(signs, scores, strict=True)]
-    if paired:
-        centred = [centred[0] + centred[1]]
-    joint = sum(float(own.var(0, ddof=1).sum()) / (len(own) * patients * (patients - 1)) for own in centred)
-    repeat, degrees = _repeat_parts(means, paired=paired)
-    variance = float(each.var(ddof=1)) / patients
-    return _Parts(float(each.mean()), variance, repeat, degrees, joint, patients)
-
-
-def _repeat_parts(signed: Sequence[Floats], *, paired: bool) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Variance of each variant's mean over its repeats, and its degrees of freedom; of the pairs' where paired."""
-    columns = [signed[0] + signed[1]] if paired else [each for each in signed if len(each) >= FEWEST_REPEATS]
-    variances = tuple(float(each.var(ddof=1)) / len(each) for each in columns)
-    return variances, tuple(len(each) - 1 for each in columns)
-
-
-def _on_logit_scale(parts: _Parts, repeats: tuple[int, ...]) -> Estimate:
+def _on_logit_scale(parts: VarianceParts, repeats: tuple[int, ...]) -> Estimate:
     """The t interval of a score in 0..1, on the logit scale."""
     low = high = degrees = reason = None
     if not 0 < parts.value < 1:
@@ -327,7 +208,9 @@ def _on_logit_scale(parts: _Parts, repeats: tuple[int, ...]) -> Estimate:
     return _estimate(parts, repeats, low, high, None, degrees, reason)
 
 
-def _difference(parts: _Parts, repeats: tuple[int, ...], bounds: tuple[float, float] | None) -> Estimate:
+def _difference(
+    parts: VarianceParts, repeats: tuple[int, ...], bounds: tuple[float, float] | None
+) -> Estimate:
     if parts.variance <= NOTHING:
         same = abs(parts.value) <= math.sqrt(NOTHING)
         reason = None if same else "nothing varies, neither over patients nor over repeats: no p"
@@ -350,7 +233,7 @@ def _t(degrees: float) -> float:
 
 
 def _estimate(
-    parts: _Parts,
+    parts: VarianceParts,
     repeats: tuple[int, ...],
     low: float | None,
     high: float | None,

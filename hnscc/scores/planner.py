@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import scipy.stats
 
-from hnscc.scores.crossed import CAP, LEVEL, Estimate
+from hnscc.scores.crossed import LEVEL, Estimate
+from hnscc.scores.variance_parts import CAP
 
 MOST_PATIENTS, MOST_REPEATS = 10_000, 1_000
 POWER = 0.8

@@ -13,7 +13,7 @@ from hnscc.study.plan import Trial
 from hnscc.study.range_checks import check_search
 from hnscc.study.ranges import base_of, nested, winners_file, with_configurations
 from hnscc.study.schema import Variant
-from rayjobs.search import proposer
+from rayjobs.proposals import proposer
 
 
 def test_ranges_of_every_kind_give_variants_that_can_be_trained():

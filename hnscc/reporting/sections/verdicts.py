@@ -59,8 +59,10 @@ def _collapsed(source: Source, row: Row) -> list[str]:
 
 
 def verdict(row: Row) -> str:
-    """What the t test over patients and repeats allows to say: one of the names of VERDICTS. `row` is of table
-    `comparisons`."""
+    """What the t test over patients and repeats allows to say: one of the names of VERDICTS.
+
+    `row` is of table `comparisons`.
+    """
     if row["difference"] is None:
         return "none"
     if row["low"] is None:

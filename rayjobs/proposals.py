@@ -1,0 +1,132 @@
+"""New configurations of a search: the recorded ones again, then new ones by Ray Tune's searchers."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from ray import tune
+from ray.tune.search.optuna import OptunaSearch
+from ray.tune.search.variant_generator import generate_variants
+
+from hnscc.base.errors import InputError
+from hnscc.base.seeds import derive_seed
+from hnscc.searching.race import Propose
+from hnscc.study.ranges import (
+    Setting,
+    is_whole,
+    number_of,
+    search_of,
+)
+from hnscc.study.schema import Range, Study
+
+# Where a draw was there before, so many others are tried.
+DRAWS = 1000
+
+
+# --- proposals, by Ray Tune's searchers
+
+
+def proposer(study: Study, recorded: Sequence[Setting] = ()) -> Propose:
+    """What the race calls for new configurations: the recorded ones again, then new ones, all different.
+
+    random and grid by Tune's variant generator, tpe by Optuna through Tune's OptunaSearch, told what was scored.
+    """
+    known: list[Setting] = []
+    recorded = [{path: each[path] for path in search_of(study).ranges} for each in recorded]
+    makers = {"random": _random, "grid": _grid, "tpe": _tpe}
+
+    def propose(told: Sequence[tuple[Setting, float]], n: int) -> list[Setting]:
+        new = list(recorded[len(known) : len(known) + n])
+        if len(new) < n:
+            new += makers[search_of(study).method](study, told, [*known, *new], n - len(new))
+        known.extend(new)
+        return new
+
+    return propose
+
+
+def _grid(study: Study, told: Any, known: list[Setting], n: int) -> list[Setting]:
+    spec = {"config": {path: tune.grid_search([*values]) for path, values in search_of(study).ranges.items()}}
+    return [variant["config"] for _, variant in generate_variants(spec)][len(known) : len(known) + n]
+
+
+def _random(study: Study, told: Any, known: list[Setting], n: int) -> list[Setting]:
+    draw = np.random.RandomState(derive_seed(study.seed, "search", len(known)) % 2**32)
+    spec = {"config": _domains(study)}
+    return _distinct(study, known, n, lambda: next(generate_variants(spec, random_state=draw))[1]["config"])
+
+
+def _tpe(study: Study, told: Sequence[tuple[Setting, float]], known: list[Setting], n: int) -> list[Setting]:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    places = [_placed(study, settings) for settings, _ in told]
+    sampler = optuna.samplers.TPESampler(
+        seed=derive_seed(study.seed, "search", len(known)) % 2**32, n_startup_trials=min(10, len(told))
+    )
+    searcher = OptunaSearch(
+        OptunaSearch.convert_search_space(_domains(study)),
+        metric="score",
+        mode="max",
+        sampler=sampler,
+        points_to_evaluate=places or None,
+        evaluated_rewards=[score for _, score in told] or None,
+    )
+    names = itertools.count()
+    return _distinct(study, known, n, lambda: searcher.suggest(str(next(names))) or {})
+
+
+def _domains(study: Study) -> dict[str, Any]:
+    """Lists by the places of their values: an entry may be of any kind, a whole network too."""
+    return {path: _domain(study, path, each) for path, each in search_of(study).ranges.items()}
+
+
+def _domain(study: Study, path: str, values: Range | tuple[Any, ...]) -> Any:
+    if not isinstance(values, Range):
+        return tune.choice(list(range(len(values))))
+    if is_whole(study, path):
+        return (tune.lograndint if values.log else tune.randint)(int(values.low), int(values.high) + 1)
+    return (tune.loguniform if values.log else tune.uniform)(values.low, values.high)
+
+
+def _placed(study: Study, settings: Setting) -> dict[str, Any]:
+    """The settings as `_domains` has them."""
+    ranges = search_of(study).ranges
+    return {path: _position(ranges[path], value) for path, value in settings.items()}
+
+
+def _position(values: Range | tuple[Any, ...], value: Any) -> Any:
+    return value if isinstance(values, Range) else values.index(value)
+
+
+def _distinct(
+    study: Study, known: list[Setting], n: int, draw: Callable[[], dict[str, Any]]
+) -> list[Setting]:
+    new: list[Setting] = []
+    for _ in range(DRAWS * n):
+        settings = _settings(study, draw())
+        if settings not in known and settings not in new:
+            new.append(settings)
+        if len(new) == n:
+            return new
+    raise InputError(
+        "The ranges hold no more configurations.",
+        where="search.configurations",
+        expected=f"as many as the ranges hold, {len(known) + len(new)} or a few more",
+        found=str(number_of(search_of(study))),
+        do="try fewer, widen the ranges, or use `method: grid`, which tries all",
+    )
+
+
+def _settings(study: Study, drawn: dict[str, Any]) -> Setting:
+    """As they stand in a study file: list entries themselves, real numbers to four digits."""
+    settings = {}
+    for path, each in search_of(study).ranges.items():
+        value = drawn[path]
+        if not isinstance(each, Range):
+            settings[path] = each[int(value)]
+        elif is_whole(study, path):
+            settings[path] = int(value)
+        else:
+            settings[path] = min(max(float(f"{value:.4g}"), each.low), each.high)
+    return settings
