@@ -48,6 +48,7 @@ def write_yaml(value: Mapping[str, Any]) -> str:
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.allow_unicode = False
+    yaml.width = 2**20  # never wrapped: where the library breaks a line after escapes, it adds a space
     out = io.StringIO()
     yaml.dump(value, out)
     return out.getvalue().removeprefix("%YAML 1.1\n---\n")

@@ -109,7 +109,9 @@ def check_model(network: Network, in_channels: int, size: int, batches: Collecti
     little time and memory; what fails so is tried in full. InputError for a network that cannot be built, takes no
     slices of this size or cannot be trained by one of these batches.
     """
-    return _checked(network, in_channels, size, tuple(sorted(set(batches))))
+    # A file of weights may change or vanish between two checks of one process.
+    checked = _checked.__wrapped__ if network.encoder_weights else _checked
+    return checked(network, in_channels, size, tuple(sorted(set(batches))))
 
 
 @cache

@@ -154,7 +154,7 @@ class Lab:
             elif kind == "epoch":
                 finished[trial] = max(finished[trial], int(epoch))
         for trial in plan_trials(self.study):
-            attempts = read_record(folder.trial(trial.trial_id))["attempts"]
+            attempts = read_record(folder.trial(trial.trial_id)).attempts
             happened["trials interrupted"] += starts[trial.trial_id] > 1
             happened["interruptions"] += starts[trial.trial_id] - 1
             happened["attempts in records"] += len(attempts)

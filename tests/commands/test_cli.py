@@ -387,7 +387,7 @@ def test_tables_lists_tables_columns_and_meanings(hnscc, finished):
     text = " ".join(out.replace("│", " ").split())
     for name in STUDY_TABLES:
         assert f"│ {name} " in out
-    assert "lower end of the 95 % bootstrap interval over patients of dice" in text
+    assert "lower end of the 95 % interval over patients of dice" in text
     found = json.loads(hnscc("tables", finished, "--json")[1])
     assert [each["table"] for each in found] == list(STUDY_TABLES)
     rows = {each["table"]: each["rows"] for each in found}

@@ -27,7 +27,7 @@ def run(
     """Let it end with that exit code; what it printed and its errors."""
     process = start(home, module, *arguments, environment=environment)
     out, error = process.communicate(timeout=500)
-    assert process.returncode == code, error + out
+    assert process.returncode == code, f"exit code {process.returncode}\n{error}{out}"
     return out, error
 
 

@@ -5,7 +5,7 @@ import string
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hnscc.base.errors import InputError
@@ -241,6 +241,7 @@ PLAIN = st.recursive(
 
 @settings(deadline=None, max_examples=100)
 @given(st.dictionaries(NAMES, PLAIN, min_size=1, max_size=5))
+@example({"0000": "000¡¡¡¡¡¡¡¡¡¡𐀀𐀀𐀀0 0"})
 def test_what_is_written_is_read_back(value):
     assert read_yaml(write_yaml(value), "x").value == value
 
