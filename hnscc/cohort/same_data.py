@@ -1,7 +1,6 @@
 """Whether a store still holds what a run folder's fold was made of, and in what it differs: told in words."""
 
 import io
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hnscc.base.errors import InputError
-from hnscc.base.files import read_sealed
+from hnscc.base.files import read_sealed, sha256
 from hnscc.cohort.slices import Bounds
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
@@ -83,14 +82,18 @@ def _planned(store: Store, plan: FoldPlan) -> _Data:
 
 def _written(folder: FoldFolder, split: Mapping[str, Any]) -> _Data | None:
     """What the fold's files say; None where one of them is lost or damaged."""
+    files = {path.name: path for path in (folder.scans, folder.slices, folder.truth)}
     try:
-        scans, used = (
-            pq.read_table(pa.BufferReader(path.read_bytes())).to_pylist()
-            for path in (folder.scans, folder.slices)
-        )
-        masks = np.load(io.BytesIO(folder.truth.read_bytes()), allow_pickle=False)["masks"]
-    except (OSError, pa.ArrowException, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        contents = {name: path.read_bytes() for name, path in files.items()}
+    except OSError:
         return None
+    if any(sha256(content) != split["files"].get(name) for name, content in contents.items()):
+        return None
+    scans, used = (
+        pq.read_table(pa.BufferReader(contents[path.name])).to_pylist()
+        for path in (folder.scans, folder.slices)
+    )
+    masks = np.load(io.BytesIO(contents[folder.truth.name]), allow_pickle=False)["masks"]
     return _Data(
         frozenset(patient for names in split["patients"].values() for patient in names),
         frozenset(row["scan_id"] for row in scans),

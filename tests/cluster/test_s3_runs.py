@@ -25,8 +25,8 @@ def test_a_run_on_s3_gives_the_tables_of_a_run_in_a_folder(trained):
     assert names == {
         path.relative_to(here).as_posix()
         for path in here.rglob("*")
-        if path.is_file() and "trials" not in path.parts
-    }
+        if path.is_file() and "trials" not in path.parts and not path.name.endswith(".lock")
+    }  # S3 has no locks: a process that finds one held is a matter of folders
     for folder in trained["s3"].trained:
         assert {path.name for path in folder.root.below()} == {
             "record.json",
