@@ -1,7 +1,7 @@
 """What a training of a study left, and how its user is told."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,19 +59,29 @@ def report_outcome(outcome: Outcome) -> int:
         print(
             f"failed: {name}: {why}\n  traceback: {shown(outcome.folder.trial(name).record)}", file=sys.stderr
         )
-    for name in outcome.lost:
-        print(f"lost: {name} left no record; the same command tries it again", file=sys.stderr)
+    tell_lost(outcome.lost)
     for each in outcome.unused:
         print(f"in no table: {each}; the same command mends it", file=sys.stderr)
     for each in outcome.left_out:
         print(each, file=sys.stderr)
     if outcome.interrupted:
-        print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
-        return 130
+        return tell_interrupted()
     print(f"next:   open {shown(outcome.folder.html)}")
     sql = "SELECT variant, dice, dice_low, dice_high FROM pooled WHERE split = 'test'"
     print(f'or:     hnscc query {root} "{sql}"')
     return 1 if outcome.failed or outcome.lost or outcome.unused else 0
+
+
+def tell_lost(names: Iterable[str]) -> None:
+    """Name what should have been trained and left no record."""
+    for name in names:
+        print(f"lost: {name} left no record; the same command tries it again", file=sys.stderr)
+
+
+def tell_interrupted() -> int:
+    """Say that the command goes on where it stopped; the exit code."""
+    print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
+    return 130
 
 
 def shown(root: Location) -> str:

@@ -49,7 +49,7 @@ from hnscc.training.in_use import alone
 from hnscc.training.prepare import Prepared, check_networks, run_folder
 from hnscc.training.records import tidy_run
 from rayjobs.cluster import connected, resolve_on_cluster
-from rayjobs.outcome import report_outcome, shown
+from rayjobs.outcome import report_outcome, shown, tell_interrupted, tell_lost
 from rayjobs.patient_files import refuse_in_job
 from rayjobs.proposals import proposer
 from rayjobs.requests import resolve_here
@@ -218,10 +218,8 @@ def _side_by_side(study: Study) -> float:
 def report_search(outcome: SearchOutcome) -> int:
     """Say what was found and what to do next; the exit code: 0, 1 where there is no winner, 130 after an interrupt."""
     if outcome.interrupted:
-        print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
-        return 130
-    for name in outcome.lost:
-        print(f"lost: {name} left no record; the same command tries it again", file=sys.stderr)
+        return tell_interrupted()
+    tell_lost(outcome.lost)
     if outcome.lost:
         return 1
     root = shown(outcome.folder.root)

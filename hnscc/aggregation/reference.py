@@ -60,7 +60,3 @@ def _metric(metric: Metric) -> tuple[str, ...]:
 def _rows(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
     lines = [heads, ("---",) * len(heads), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
-
-
-if __name__ == "__main__":
-    print(reference(), end="")

@@ -83,7 +83,7 @@ def prepare(
     accept_odd: the reason why scans that are odd against the others (another unit, say) are right as they are; the
     store keeps it, and `store.odd` says what was odd. progress: called with the scans done, their number, and the
     current one's id.
-    InputError names the row, column and scan of the first that is refused.
+    InputError tells what is wrong with the manifest and with every scan, with row and column, all in one.
     """
     from data_prep.build import prepare as build
 

@@ -1,11 +1,15 @@
 """The cohort as preparing found it: a row per scan with values, lesion, coverage and what was assumed."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hnscc.base.console import Console, print_line, print_rows
-from hnscc.cohort.store import Store
-from hnscc.cohort.store_format import Scan
+
+if TYPE_CHECKING:
+    from hnscc.cohort.store import Store
+    from hnscc.cohort.store_format import Scan
 
 
 def print_cohort(store: Store, console: Console) -> None:

@@ -1,21 +1,25 @@
 """What the commands print for people: a store, a checked study, how far it is, the tables of a run folder.
 
-Each function takes what was found, and where to print it; nothing is read or computed here.
+Each function takes what was found, and where to print it; nothing is read or computed here. What is imported for its
+types alone stays out of the running program: `hnscc status` needs no torch, SciPy or DuckDB to print.
 """
+
+from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hnscc.base.console import Console, print_line, print_rows
-from hnscc.cohort.store import Store
-from hnscc.commands.check import Checked, RepeatsFacts, TimeFacts
 from hnscc.commands.cohort_table import cohort_facts
 from hnscc.commands.status import STATES, Status
-from hnscc.commands.tables import TableFacts
-from hnscc.scores.repeats import FEWEST_OF_A_PILOT
 from hnscc.training.earlier import told_left_out
+
+if TYPE_CHECKING:
+    from hnscc.cohort.store import Store
+    from hnscc.commands.check import Checked, RepeatsFacts, TimeFacts
+    from hnscc.commands.tables import TableFacts
 
 
 def print_store(store: Store, as_json: bool) -> None:
@@ -132,6 +136,8 @@ def _print_repeats(found: RepeatsFacts, console: Console) -> None:
 
 def _cure(pilot: int) -> str:
     """What makes a pilot that tells how many repeats are needed, of one that did not."""
+    from hnscc.scores.repeats import FEWEST_OF_A_PILOT  # loads SciPy
+
     if pilot < FEWEST_OF_A_PILOT:
         return "4 are a pilot, 6 a better one"
     return "mend the variant first (more epochs, another learning rate or loss), since repeats do not"

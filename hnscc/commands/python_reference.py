@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import hnscc
+from hnscc.commands.reference import summary_of, text_of
 
 WIDTH = 100
 HEAD = """# Python
@@ -32,22 +33,14 @@ an `s3://` URL unless its function says otherwise."""
 def python_page() -> str:
     """The page as Markdown: a table of the functions, then the signature and the docstring of each."""
     functions = [(name, getattr(hnscc, name)) for name in hnscc.__all__]
-    rows = [f"| [`{name}`](#hnscc{name}) | {_summary(function)} |" for name, function in functions]
+    rows = [f"| [`{name}`](#hnscc{name}) | {summary_of(function)} |" for name, function in functions]
     table = "\n".join(["| function | what it does |", "|---|---|", *rows])
     return "\n\n".join([HEAD, table, *(_section(*each) for each in functions)]) + "\n"
 
 
-def _summary(function: Callable[..., Any]) -> str:
-    return " ".join(_text(function).partition("\n\n")[0].split()).replace("|", "\\|")
-
-
-def _text(function: Callable[..., Any]) -> str:
-    return inspect.cleandoc(function.__doc__ or "")
-
-
 def _section(name: str, function: Callable[..., Any]) -> str:
     called = "\n".join(_signature(name, inspect.signature(function)))
-    return f"## hnscc.{name}\n\n```python\n{called}\n```\n\n{_text(function)}"
+    return f"## hnscc.{name}\n\n```python\n{called}\n```\n\n{text_of(function)}"
 
 
 def _signature(name: str, signature: inspect.Signature) -> Iterator[str]:

@@ -1,8 +1,7 @@
 """docs/reference/commands.md, written from the commands themselves: `make docs`."""
 
 import inspect
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -11,14 +10,12 @@ from typer.main import get_command
 
 from hnscc.commands.cli import app
 
-PAGE = Path("docs/reference/commands.md")
-REGENERATE = "make docs"
 EXAMPLE = "Example:"
 KINDS = {str: "text", Path: "path", int: "whole number", float: "number"}
 
-HEAD = f"""# Commands
+HEAD = """# Commands
 
-<!-- Generated from the commands' own help by `{REGENERATE}`; do not edit by hand. -->
+<!-- Generated from the commands' own help by `make docs`; do not edit by hand. -->
 
 Every command prints its part of this page with `--help`. Exit codes: 0 where all is well, 1 where a trial failed or a
 storage gave way, 2 for bad input, 130 after Ctrl-C. The same functions are there in [Python](python.md).
@@ -28,7 +25,7 @@ storage gave way, 2 for bad input, 130 after Ctrl-C. The same functions are ther
 def commands_page() -> str:
     """The page as Markdown: a table of the commands, then for each what it does, its example, arguments and options."""
     commands = list(_commands())
-    rows = [f"| [`{name}`](#hnscc-{name}) | {_summary(function)} |" for name, function, _ in commands]
+    rows = [f"| [`{name}`](#hnscc-{name}) | {summary_of(function)} |" for name, function, _ in commands]
     table = "\n".join(["| command | what it does |", "|---|---|", *rows])
     return "\n".join([HEAD, table, *(_section(*each) for each in commands)])
 
@@ -47,16 +44,18 @@ def _name_of(function: Any, name: str | None) -> str:
     return name or function.__name__.replace("_", "-")
 
 
-def _summary(function: Any) -> str:
-    return " ".join(_text(function).partition("\n\n")[0].split())
+def summary_of(function: Callable[..., Any]) -> str:
+    """The first paragraph of a docstring, on one line, as a cell of a table."""
+    return " ".join(text_of(function).partition("\n\n")[0].split()).replace("|", "\\|")
 
 
-def _text(function: Any) -> str:
-    return inspect.cleandoc(function.__doc__)
+def text_of(function: Callable[..., Any]) -> str:
+    """A docstring without its indentation."""
+    return inspect.cleandoc(function.__doc__ or "")
 
 
 def _section(name: str, function: Any, parameters: list[TyperArgument | TyperOption]) -> str:
-    description, _, example = _text(function).partition(EXAMPLE)
+    description, _, example = text_of(function).partition(EXAMPLE)
     arguments = [each for each in parameters if isinstance(each, TyperArgument)]
     shape = [_argument(each) for each in arguments] + ["[OPTIONS]"] * (len(parameters) > len(arguments))
     types = get_type_hints(function)
@@ -101,9 +100,3 @@ def _kind(parameter: TyperArgument | TyperOption, types: dict[str, Any]) -> str:
         return "flag"
     default = parameter.default
     return kinds[0] if default is None or parameter.required else f"{kinds[0]}; default `{default}`"
-
-
-if __name__ == "__main__":
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(commands_page())
-    sys.stdout.write(f"wrote {PAGE}\n")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hnscc.base.errors import InputError
+from hnscc.commands.options import AsJson
 
 if TYPE_CHECKING:
     from hnscc.study.reference import SettingRow
@@ -17,7 +18,7 @@ def settings(
     key: Annotated[
         str | None, typer.Argument(help="A setting or a section, such as training.epochs; all unless given.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")] = False,
+    as_json: AsJson = False,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the whole of docs/reference/settings.md.")
     ] = False,

@@ -19,8 +19,8 @@ from hnscc.reporting.drawing.style import GREY, PALETTE, WIDTH, gridded, styled
 from hnscc.searching.curves import Key
 from hnscc.searching.importance import importances
 from hnscc.searching.race import Race
-from hnscc.searching.results import columns_of, plain, rules_of
-from hnscc.study.ranges import name_of
+from hnscc.searching.results import columns_of, plain
+from hnscc.study.ranges import name_of, search_of
 from hnscc.study.schema import Study
 from hnscc.study.search_schema import Range
 
@@ -96,7 +96,7 @@ def settings_figure(study: Study, rows: Sequence[Row]) -> Figure | None:
     figure = Figure(figsize=(WIDTH, 0.5 + 2.3 * down), layout="constrained")
     panels = figure.subplots(down, across, sharey=True, squeeze=False).ravel()
     for axes, (path, column) in zip(panels, columns.items(), strict=False):
-        _panel(axes, rules_of(study).ranges[path], path, [(row[column], row) for row in scored])
+        _panel(axes, search_of(study).ranges[path], path, [(row[column], row) for row in scored])
     for axes in panels[len(columns) :]:
         axes.set_visible(False)
     for axes in panels[::across]:

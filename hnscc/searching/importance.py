@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hnscc.reporting.blocks import Row
-from hnscc.searching.results import columns_of, rules_of
+from hnscc.searching.results import columns_of
+from hnscc.study.ranges import search_of
 from hnscc.study.schema import Study
 from hnscc.study.search_schema import Range
 
@@ -24,7 +25,7 @@ def importances(study: Study, rows: Sequence[Row]) -> dict[str, float]:
     scored = [row for row in rows if row["score"] is not None]
     found = {}
     for path, column in columns_of(study).items():
-        values, each = rules_of(study).ranges[path], [row[column] for row in scored]
+        values, each = search_of(study).ranges[path], [row[column] for row in scored]
         design = _design(values, each)
         adjusted = _adjusted_r2(design, np.array([row["score"] for row in scored])) if len(scored) else None
         if adjusted is not None:

@@ -28,7 +28,8 @@ from hnscc.searching.figures import (
     written,
 )
 from hnscc.searching.race import Race
-from hnscc.searching.results import columns_of, rules_of
+from hnscc.searching.results import columns_of
+from hnscc.study.ranges import search_of
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
 from hnscc.study.search_schema import Range
@@ -129,7 +130,7 @@ def _table(study: Study, rows: Sequence[Row]) -> Block:
         "threshold 0.5. Behind: the winner's soft Jaccard less this one's over the repeats that both have, which share "
         "their seeds; interval and p (one-sided) are not corrected. The tests of the whole search, over "
         f"{several(len(rows), 'configuration')}, dismiss the best one with a probability of at most "
-        f"{rules_of(study).level:g}.",
+        f"{search_of(study).level:g}.",
         columns,
         rows,
     )
@@ -142,7 +143,7 @@ def _setting(column: str) -> Callable[[Row], str]:
 def _spent(study: Study, race: Race, rows: Sequence[Row]) -> Points:
     epochs = sum(row["epochs"] for row in rows)
     seconds = sum(row["seconds"] for row in rows)
-    budget = rules_of(study).budget.model_dump(exclude_none=True)
+    budget = search_of(study).budget.model_dump(exclude_none=True)
     limits = [f"{value:g} {name.replace('_', ' ')}" for name, value in budget.items()]
     items = [
         f"Budget: {listed(limits)}.",
@@ -155,7 +156,7 @@ def _spent(study: Study, race: Race, rows: Sequence[Row]) -> Points:
 
 
 def _made(folder: RunFolder, study: Study) -> Points:
-    rules = rules_of(study)
+    rules = search_of(study)
     ranges = [
         f"{path}: {each.low:g} to {each.high:g}{' (log)' if each.log else ''}"
         if isinstance(each, Range)

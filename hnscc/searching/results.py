@@ -24,10 +24,9 @@ from hnscc.searching.standings import Standing
 from hnscc.study.identity import identity, trial_seeds
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial
-from hnscc.study.ranges import Setting, base_of, name_of, winners_file
+from hnscc.study.ranges import Setting, base_of, name_of, search_of, winners_file
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
-from hnscc.study.search_schema import Search
 from hnscc.training.earlier import check_identity, other_versions
 from hnscc.training.records import HISTORY, Attempt, Failed, progress, trial_state
 
@@ -66,13 +65,6 @@ def read_search(folder: RunFolder) -> SearchRecord | None:
 def write_search(folder: RunFolder, record: SearchRecord) -> None:
     """Write what the search has proposed so far, under a seal that tells later whether it is whole."""
     write_sealed(folder.search, asdict(record))
-
-
-def rules_of(study: Study) -> Search:
-    """The rules of a study that is a search; raises ValueError for one that is none."""
-    if study.search is None:
-        raise ValueError("the study is no search")
-    return study.search
 
 
 def trial_of(key: Key) -> Trial:
@@ -234,7 +226,7 @@ def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
 def columns_of(study: Study) -> dict[str, str]:
     """Map each searched setting to its column: the last part of its path, or all of it with
     underscores where two end alike."""
-    paths = list(rules_of(study).ranges)
+    paths = list(search_of(study).ranges)
     last = [path.rpartition(".")[2] for path in paths]
     taken = set(schema("configurations").names)
     return {
@@ -278,7 +270,7 @@ def chosen_of(study: Study, standings: list[Standing]) -> list[int]:
     """The configurations to be written out: the winner, and the best of those that cannot be told from it."""
     winner = [each.configuration for each in standings if each.place == "winner"]
     beside = [each.configuration for each in standings if each.place == "not_distinguished"]
-    return winner + beside[: rules_of(study).runners_up]
+    return winner + beside[: search_of(study).runners_up]
 
 
 def winners(study: Study, race: Race, standings: list[Standing]) -> str:
@@ -288,7 +280,7 @@ def winners(study: Study, race: Race, standings: list[Standing]) -> str:
     notes = {name_of(c): _note(by[c]) for c in chosen}
     # In the study's order: search.json keeps another, and the file is the same whoever writes it.
     ordered = {
-        name_of(c): {path: race.configurations[c][path] for path in rules_of(study).ranges} for c in chosen
+        name_of(c): {path: race.configurations[c][path] for path in search_of(study).ranges} for c in chosen
     }
     return winners_file(study, ordered, notes)
 

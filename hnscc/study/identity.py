@@ -30,7 +30,13 @@ VERSIONS = "versions"
 def versions_here() -> dict[str, str]:
     """The number of this project's own arithmetic, and the version of each library that weights depend on, as
     installed here."""
-    return {"hnscc arithmetic": str(ARITHMETIC), **{name: version(name) for name in LIBRARIES}}
+    return {"hnscc arithmetic": str(ARITHMETIC), **{name: _installed(name) for name in LIBRARIES}}
+
+
+@cache
+def _installed(library: str) -> str:
+    """Read once: what is imported stays the same while the process lives, and every trial asks."""
+    return version(library)
 
 
 def versions_text(versions: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from pydantic_core import ErrorDetails
 
 from hnscc.base.errors import InputError
 from hnscc.base.locations import Location, locate
-from hnscc.study.presets import AS_WRITTEN, CORRECTED, SEARCHED, merge
+from hnscc.study.presets import SEARCHED, merge, preset_of
 from hnscc.study.reference import names_in, nearest
 from hnscc.study.schema import Range, Study, Variant
 from hnscc.study.yaml_text import MOST_LEVELS, KeyPath, at_line, read_yaml, write_yaml
@@ -108,9 +108,8 @@ def _resolve(raw: dict[str, Any]) -> dict[str, Any]:
 
     What is not a mapping is left for the schema to refuse.
     """
-    preset = merge(CORRECTED, AS_WRITTEN) if raw.get("protocol") == "as_written" else CORRECTED
     base = {key: value for key, value in raw.items() if key not in ("variants", "modalities")}
-    resolved = merge(preset, base)
+    resolved = merge(preset_of(raw.get("protocol")), base)
     shared = {key: resolved[key] for key in ("augmentation", "training")}
     if "modalities" in raw:
         shared["modalities"] = raw["modalities"]

@@ -6,7 +6,7 @@ Source: J Med Biol Eng 2023, doi 10.1007/s40846-023-00818-8 (CC BY 4.0), Tables 
 from dataclasses import dataclass
 
 from hnscc.study.identity import differences
-from hnscc.study.presets import AS_WRITTEN, CORRECTED, merge
+from hnscc.study.presets import preset_of
 from hnscc.study.schema import Study, Variant
 
 CITATION = (
@@ -117,7 +117,7 @@ def is_papers_study(study: Study) -> bool:
 
 def departures(study: Study) -> list[str]:
     """The settings in which a study differs from its preset, as `path: preset -> study`."""
-    preset = merge(CORRECTED, AS_WRITTEN) if study.protocol == "as_written" else CORRECTED
+    preset = preset_of(study.protocol)
     own = study.model_dump(mode="json")
     compared = ("repeats", "sampling", "split", "normalisation", "augmentation", "training", "evaluation")
     return list(differences({key: preset[key] for key in compared}, {key: own[key] for key in compared}))

@@ -78,3 +78,11 @@ def merge(base: dict[str, Any], difference: dict[str, Any]) -> dict[str, Any]:
 def _architecture(network: Any, default: Any) -> Any:
     fallback = default.get("architecture") if isinstance(default, dict) else None
     return network.get("architecture", fallback) if isinstance(network, dict) else fallback
+
+
+PRESETS: dict[str, dict[str, Any]] = {"corrected": CORRECTED, "as_written": merge(CORRECTED, AS_WRITTEN)}
+
+
+def preset_of(protocol: object) -> dict[str, Any]:
+    """The preset of a protocol; of what is none, `corrected`, for the schema to refuse."""
+    return PRESETS["as_written"] if protocol == "as_written" else CORRECTED

@@ -33,7 +33,7 @@ PARTS = ("training", "augmentation")
 def check_search(study: Study) -> Search:
     """The study's search, every range of which gives settings that can be trained. Else InputError, naming it."""
     search = search_of(study)
-    _check_study(study, search)
+    _check_study(study)
     for path in search.ranges:
         _check_path(study, path, search)
     _check_values(study)
@@ -67,7 +67,7 @@ def _fault(study: Study, settings: Setting, where: str) -> InputError | None:
     return None
 
 
-def _check_study(study: Study, search: Search) -> None:
+def _check_study(study: Study) -> None:
     if list(study.variants) != [SEARCHED]:
         raise _wrong(
             "A study with a search has variants.",

@@ -10,10 +10,9 @@ from functools import cache
 from itertools import takewhile
 from typing import Any, Final, cast
 
-from hnscc.study.presets import AS_WRITTEN, CORRECTED, merge
+from hnscc.study.presets import PRESETS
 from hnscc.study.schema import Study, Variant
 
-PRESETS: Final = {"corrected": CORRECTED, "as_written": merge(CORRECTED, AS_WRITTEN)}
 # How a path names what the user names: a variant, a searched setting.
 NAMED: Final = {"variants": "NAME", "search.ranges": "PATH", "repeats.enough": "NAME"}
 # Between two of these names, a letter or two apart is a slip of the pen.

@@ -7,7 +7,7 @@ the folder for itself looks at those of all trials, once it holds the folder's.
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hnscc.base.errors import InputError
@@ -23,22 +23,23 @@ def alone(folder: RunFolder) -> Iterator[None]:
 
     InputError where another process trains here: two would train the same trials.
     """
-    if isinstance(folder.lock, S3Path):
-        with only_one(folder.lock):
-            refuse_held(lock for lock in folder.trial_locks if isinstance(lock, S3Path))
+    lock = folder.lock
+    if isinstance(lock, S3Path):
+        with only_one(lock):
+            refuse_held(each for each in folder.trial_locks if isinstance(each, S3Path))
             yield
         return
     assert isinstance(folder.root, Path)
     existed = folder.root.exists()
     try:
-        with _held_alone(folder, folder.lock):
+        with _held(lock, lambda: _refused(lock, by_trials=_is_shared(lock))):
             # Told only now: what another process made until then is not to be deleted.
             unused = _is_unused(folder)
             try:
                 yield
             finally:
                 if unused and not folder.study.exists():
-                    _empty(folder.root, folder.lock)
+                    _empty(folder.root, lock)
     finally:
         if not existed:
             with contextlib.suppress(OSError):  # it is in use, or on NFS its lock file is not gone yet
@@ -55,16 +56,19 @@ def one_trial(folder: RunFolder, trial_id: str) -> Iterator[None]:
     if isinstance(lock, S3Path):
         assert isinstance(folder.lock, S3Path)
         with only_one(lock):
-            with preparing(
-                folder
-            ):  # one after another: else each would take the other's look for the folder's owner
+            # One after another: else each would take the other's look for the folder's owner.
+            with preparing(folder):
                 refuse_held([folder.lock])
             yield
         return
-    assert isinstance(folder.lock, Path) and isinstance(folder.root, Path)
+    whole = folder.lock
+    assert isinstance(whole, Path) and isinstance(folder.root, Path)
     existed = folder.root.exists()
     try:
-        with _held_shared(folder.lock), _held_by_one(lock, trial_id):
+        with (
+            _held(whole, lambda: _refused(whole, by_trials=False), shared=True),
+            _held(lock, lambda: _trained_already(folder, trial_id)),
+        ):
             yield
     finally:
         if not existed:  # and nothing may have come of it
@@ -94,12 +98,13 @@ def writing_tables(folder: RunFolder) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _held_alone(folder: RunFolder, lock: Path) -> Iterator[None]:
+def _held(lock: Path, refused: Callable[[], InputError], *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock; where another process has it, raise what `refused` makes, which is only then asked."""
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(locked(lock))
+            stack.enter_context(locked(lock, shared=shared))
         except BlockingIOError:
-            raise _refused(lock, by_trials=_is_shared(lock)) from None
+            raise refused() from None
         yield
 
 
@@ -110,16 +115,6 @@ def _is_shared(lock: Path) -> bool:
             return True
     except BlockingIOError:
         return False
-
-
-@contextlib.contextmanager
-def _held_shared(lock: Path) -> Iterator[None]:
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(locked(lock, shared=True))
-        except BlockingIOError:
-            raise _refused(lock, by_trials=False) from None
-        yield
 
 
 def _refused(lock: Path, *, by_trials: bool) -> InputError:
@@ -134,20 +129,14 @@ def _refused(lock: Path, *, by_trials: bool) -> InputError:
     )
 
 
-@contextlib.contextmanager
-def _held_by_one(lock: Path, trial_id: str) -> Iterator[None]:
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(locked(lock))
-        except BlockingIOError:
-            raise InputError(
-                "Another process is training this trial.",
-                where=f"trial {trial_id} in {lock.parent.parent.parent}",
-                expected="one process for each trial",
-                found="a lock held by another process",
-                do="let it end: its record is the result of both. If it is killed, give the same command again",
-            ) from None
-        yield
+def _trained_already(folder: RunFolder, trial_id: str) -> InputError:
+    return InputError(
+        "Another process is training this trial.",
+        where=f"trial {trial_id} in {folder.root}",
+        expected="one process for each trial",
+        found="a lock held by another process",
+        do="let it end: its record is the result of both. If it is killed, give the same command again",
+    )
 
 
 def _is_unused(folder: RunFolder) -> bool:

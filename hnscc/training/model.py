@@ -109,14 +109,23 @@ def check_model(network: Network, in_channels: int, size: int, batches: Collecti
     little time and memory; what fails so is tried in full. InputError for a network that cannot be built, takes no
     slices of this size or cannot be trained by one of these batches.
     """
-    # A file of weights may change or vanish between two checks of one process.
-    checked = _checked.__wrapped__ if network.encoder_weights else _checked
-    return checked(network, in_channels, size, tuple(sorted(set(batches))))
+    return _checked(network, in_channels, size, tuple(sorted(set(batches))), _stamp(network.encoder_weights))
+
+
+def _stamp(weights: str | None) -> tuple[int, ...] | None:
+    """Tells a file of weights from one that was written over it; None where there is none, which loading it tells."""
+    try:
+        file = Path(weights).stat() if weights else None
+    except OSError:
+        return None
+    return file and (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns)
 
 
 @cache
-def _checked(network: Network, in_channels: int, size: int, batches: tuple[int, ...]) -> int:
-    """Once for all variants and commands of this process that have the network."""
+def _checked(
+    network: Network, in_channels: int, size: int, batches: tuple[int, ...], stamp: tuple[int, ...] | None
+) -> int:
+    """Once for all variants and commands of this process that have the network, and the same file of weights."""
     model = build_model(network, in_channels, seed=0).eval()
     if said := _refused(model, in_channels, size):
         step, sizes = _sizes_near(model, in_channels, size)

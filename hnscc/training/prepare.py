@@ -25,7 +25,7 @@ from hnscc.training.earlier import check_identities, check_same_folds, choose, k
 from hnscc.training.loop import batches_of
 from hnscc.training.model import check_model, resolve_device
 from hnscc.training.provenance import add_invocation
-from hnscc.training.records import trial_state
+from hnscc.training.records import is_complete
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,7 @@ class Prepared:
         Repeat by repeat, so that a study cut short has as many repeats of every variant.
         """
         left = [
-            trial
-            for trial in plan_trials(self.study)
-            if trial_state(self.folder.trial(trial.trial_id)).status != "completed"
+            trial for trial in plan_trials(self.study) if not is_complete(self.folder.trial(trial.trial_id))
         ]
         return sorted(left, key=lambda trial: trial.repeat)
 

@@ -67,7 +67,7 @@ def read_invocations(folder: RunFolder) -> list[Invocation]:
         content = folder.provenance.read_bytes()
     except FileNotFoundError:
         return []
-    return _parsed(folder, content)
+    return _parsed(content)
 
 
 def _append_to_object(folder: RunFolder, path: S3Path, now: Invocation) -> None:
@@ -79,7 +79,7 @@ def _append_to_object(folder: RunFolder, path: S3Path, now: Invocation) -> None:
             if path.create(_encoded([now])) or _holds(folder, now):
                 return
         else:
-            entries = [*_parsed(folder, content), now]
+            entries = [*_parsed(content), now]
             if path.replace_version(_encoded(entries), mark) or _holds(folder, now):
                 return
 
@@ -93,7 +93,7 @@ def _encoded(invocations: list[Invocation]) -> bytes:
     return (json.dumps({"invocations": invocations}, indent=1, sort_keys=True) + "\n").encode()
 
 
-def _parsed(folder: RunFolder, content: bytes) -> list[Invocation]:
+def _parsed(content: bytes) -> list[Invocation]:
     try:
         parsed = json.loads(content)
     except (ValueError, RecursionError):  # as json says it

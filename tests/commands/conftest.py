@@ -1,21 +1,19 @@
-"""The command `hnscc`, run in the process of the tests."""
-
-import sys
+"""What several tests of the commands read: a run folder with its tables, and a store. None of them writes there."""
 
 import pytest
+from run_folders import random_run, small_study
+from stores import make_store
 
-from hnscc.commands.cli import main
+from hnscc.aggregation.build import write_tables
 
 
-@pytest.fixture
-def hnscc(capsys, monkeypatch):
-    """Run the command in this process: exit code, standard output, standard error."""
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    run = random_run(tmp_path_factory.mktemp("run"), small_study())
+    write_tables(run)
+    return run.root
 
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["hnscc", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, error = capsys.readouterr()
-        return ended.value.code or 0, out, error
 
-    return run
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("store"))

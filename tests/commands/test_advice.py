@@ -5,11 +5,9 @@ from pathlib import Path
 
 import pytest
 from commands import advice, refused
-from run_folders import random_run, small_study
 from safetensors.torch import save_file
 from stores import make_store, study_of
 
-from hnscc.aggregation.build import write_tables
 from hnscc.base.errors import InputError
 from hnscc.study.loading import dump_study
 from hnscc.study.plan import Trial
@@ -18,18 +16,6 @@ from hnscc.train import main as train
 from hnscc.training.model import build_model
 from hnscc.training.prepare import prepare_run
 from hnscc.training.trial import train_trial
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    run = random_run(tmp_path_factory.mktemp("run"), small_study())
-    write_tables(run)
-    return run.root
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return make_store(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture

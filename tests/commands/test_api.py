@@ -11,11 +11,9 @@ from pathlib import Path
 import processes
 import pyarrow.parquet as pq
 import pytest
-from run_folders import random_run, small_study
-from stores import make_store, study_of
+from stores import study_of
 
 import hnscc
-from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.schemas import STUDY_TABLES, schema
 from hnscc.base.errors import InputError
 from hnscc.study.plan import plan_trials
@@ -39,18 +37,6 @@ FUNCTIONS = {
     "tables",
     "verify",
 }
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    run = random_run(tmp_path_factory.mktemp("run"), small_study())
-    write_tables(run)
-    return run.root
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return make_store(tmp_path_factory.mktemp("store"))
 
 
 def test_tab_completion_offers_the_functions_and_nothing_else():
@@ -83,6 +69,15 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
     environment = {"PATH": "", "PYTHONPATH": str(processes.ROOT)}
     subprocess.run([sys.executable, "-c", script], check=True, env=environment, cwd=processes.ROOT)
+
+
+def test_what_prints_loads_nothing_that_only_training_or_tables_need():
+    script = """
+import sys, hnscc.commands.printing
+heavy = {"torch", "ray", "scipy", "duckdb", "pandas", "zarr"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, env={"PATH": ""}, cwd=processes.ROOT)
 
 
 def test_phantom_prepare_and_verify(tmp_path):

@@ -21,7 +21,6 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from commands import refused
-from run_folders import random_run, small_study
 from stores import make_store, study_of
 from typer.main import get_command
 
@@ -33,13 +32,6 @@ from hnscc.study.identity import identity
 from hnscc.study.run_folder import RunFolder
 
 COMMANDS = sorted(get_command(app).commands)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    run = random_run(tmp_path_factory.mktemp("run"), small_study())
-    write_tables(run)
-    return run.root
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -165,11 +157,6 @@ def test_prepare_verify_and_a_damaged_store(hnscc, cohort):
     assert "s2" in refused(hnscc("verify", cohort / "out.zarr"))
     for foreign in (cohort, cohort / "absent.zarr", cohort / "manifest.csv"):
         refused(hnscc("verify", foreign))
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return make_store(tmp_path_factory.mktemp("store"))
 
 
 def write_study(path: Path, made, **settings) -> Path:

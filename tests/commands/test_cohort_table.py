@@ -1,7 +1,6 @@
 """`hnscc prepare` ends with a table of the cohort; the store keeps it, and check and the report repeat what is odd."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -14,22 +13,7 @@ from hnscc.cohort.fold import read_folds, write_fold
 from hnscc.cohort.splits import plan_fold
 from hnscc.cohort.store import open_store, verify_store
 from hnscc.commands.check import check_study
-from hnscc.commands.cli import main
 from hnscc.commands.cohort_table import print_cohort
-
-
-@pytest.fixture
-def hnscc(capsys, monkeypatch):
-    """Run the command in this process: exit code, standard output, standard error."""
-
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["hnscc", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, error = capsys.readouterr()
-        return ended.value.code or 0, out, error
-
-    return run
 
 
 @pytest.fixture

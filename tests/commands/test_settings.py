@@ -1,28 +1,18 @@
 """`hnscc settings` as a user meets it."""
 
 import json
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
-
-from hnscc.commands.cli import main
 
 PAGE = Path(__file__).parents[2] / "docs/reference/settings.md"
 
 
 @pytest.fixture
-def settings(capsys, monkeypatch):
+def settings(hnscc):
     """Run `hnscc settings` in this process: exit code, standard output, standard error."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["hnscc", "settings", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, error = capsys.readouterr()
-        return int(ended.value.code or 0), out, error
-
-    return run
+    return partial(hnscc, "settings")
 
 
 def test_all_settings_are_printed(settings):

@@ -26,3 +26,18 @@ def changed(text: str, old: str, new: str) -> str:
 def line_of(text: str, marker: str, nth: int = 1) -> int:
     """The line of the nth line that holds the marker, from 1."""
     return [number for number, line in enumerate(text.splitlines(), 1) if marker in line][nth - 1]
+
+
+def assert_named(
+    taken_away: tuple[str, str, str, str], folder: Path, *, nth: int = 1, findings: int = 1
+) -> None:
+    """What is taken away from cluster.yaml is found, first of so many, in the nth line that holds the mark.
+
+    taken_away: the text that goes, what stands there instead, the mark, and what the finding says.
+    """
+    old, new, mark, finding = taken_away
+    text = changed(AWS, old, new)
+    found = problems_of(text, folder)
+    assert len(found) == findings, found
+    assert found[0][0] == line_of(text, mark, nth), found
+    assert finding in found[0][1], found

@@ -1,7 +1,6 @@
 """Builds real run folders from arrays, by the contract of the run folder, without training."""
 
 import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -177,10 +176,6 @@ def noisy_levels(masks: np.ndarray, draw: np.random.Generator, noise: float = 0.
 def levels_of(probabilities) -> np.ndarray:
     """Stored probabilities of floats 0..1."""
     return np.round(np.asarray(probabilities, float) * 65535).astype(np.uint16)
-
-
-def read_json(path: Path) -> dict:
-    return json.loads(path.read_text())
 
 
 def _parquet(table: pa.Table) -> bytes:

@@ -1,7 +1,7 @@
 """Each safeguard that AWS needs besides, taken away from cluster.yaml, is named with its line."""
 
 import pytest
-from cluster_files import AWS, changed, line_of, problems_of
+from cluster_files import AWS, assert_named
 
 pytestmark = pytest.mark.usefixtures("stand_in_project")
 
@@ -59,9 +59,4 @@ TWICE = {"key pair"}
 
 @pytest.mark.parametrize("name", TAKEN_AWAY)
 def test_each_missing_safeguard_is_named_with_its_line(name, tmp_path):
-    old, new, mark, finding = TAKEN_AWAY[name]
-    text = changed(AWS, old, new)
-    found = problems_of(text, tmp_path)
-    assert len(found) == 1 + (name in TWICE), found
-    assert found[0][0] == line_of(text, mark, NTH.get(name, 1))
-    assert finding in found[0][1]
+    assert_named(TAKEN_AWAY[name], tmp_path, nth=NTH.get(name, 1), findings=1 + (name in TWICE))

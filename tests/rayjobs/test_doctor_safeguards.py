@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cluster_files import AWS, ONPREM, changed, line_of, problems_of
+from cluster_files import AWS, ONPREM, assert_named, changed, line_of, problems_of
 
 from rayjobs.doctor.shell_commands import ray_starts, unpinned
 
@@ -119,12 +119,7 @@ NTH = {"worker alone": 2}
 
 @pytest.mark.parametrize("name", TAKEN_AWAY)
 def test_each_missing_safeguard_is_named_with_its_line(name, tmp_path):
-    old, new, mark, finding = TAKEN_AWAY[name]
-    text = changed(AWS, old, new)
-    found = problems_of(text, tmp_path)
-    assert len(found) == 1, found
-    assert found[0][0] == line_of(text, mark, NTH.get(name, 1))
-    assert finding in found[0][1]
+    assert_named(TAKEN_AWAY[name], tmp_path, nth=NTH.get(name, 1))
 
 
 def test_a_token_that_reaches_no_machine_is_named(tmp_path):
