@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.grids import same_grid
+from data_prep.grids import matching
 from data_prep.judged import judged, told
 from data_prep.manifest import Fault, Row, examine_manifest, raise_all, refused
 from data_prep.off_grid import off_grid
@@ -116,7 +116,7 @@ def _each_column(row: Row, read: Callable[[Path, str], Answer]) -> dict[str, Ans
     """What `read` gives of each file of a row, by column; InputError tells the faults of all."""
     answers: dict[str, Answer] = {}
     faults = []
-    for column, file in [*row.files.items(), *([("mask", row.mask)] if row.mask else [])]:
+    for column, file in row.columns:
         try:
             answers[column] = read(file, f"{row.where}, column {column}")
         except InputError as fault:
@@ -214,17 +214,17 @@ def _check_settings(size: int, pixel_mm: float | None, workers: int | None, acce
 
 def _drawn_on(row: Row, mask: Grid, grids: dict[str, Grid], candidates: list[str]) -> list[str]:
     """Those of the candidates on whose grid this scan's mask is drawn; InputError where there is none."""
-    matching = [name for name in grids if same_grid(mask, grids[name])]
-    if not matching:
+    found = matching(mask, grids)
+    if not found:
         raise off_grid(mask, grids, f"{row.where}, column mask")
-    both = [name for name in candidates if name in matching]
+    both = [name for name in candidates if name in found]
     if not both:
         raise refused(
             "The masks of the cohort are drawn on the grids of different modalities.",
             f"{row.where}, column mask",
             f"the grid of {' or '.join(candidates)}, as in the rows above, or --reference MODALITY: the grid that "
             "the others are brought to",
-            f"the grid of {' or '.join(matching)}",
+            f"the grid of {' or '.join(found)}",
         )
     return both
 

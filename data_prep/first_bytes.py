@@ -55,16 +55,22 @@ def cause_of(path: Path) -> Cause:
 
     Of an Analyze or NIfTI pair both halves are looked at. The text holds no name and nothing of a header.
     """
-    other = {".hdr": ".img", ".img": ".hdr"}.get(path.suffix.lower())
+    other = other_half(path)
     if not other:
         return _cause(path)
-    header, values = sorted((path, path.with_suffix(other)), key=lambda half: half.suffix.lower())
+    header, values = sorted((path, other), key=lambda half: half.suffix.lower())
     of_header = _cause(header)
     if of_header != _NO_FIT:
         return Cause(f"{of_header.found}, as the .hdr", of_header.do)
     if _size(values) == 0:
         return Cause("an empty file (0 bytes), as the .img", _COPY)
     return _NO_FIT
+
+
+def other_half(path: Path) -> Path | None:
+    """Return the other file of an Analyze or NIfTI pair (.hdr and .img); None where the name is not of one."""
+    other = {".hdr": ".img", ".img": ".hdr"}.get(path.suffix.lower())
+    return path.with_suffix(other) if other else None
 
 
 def unpacked_head(path: Path) -> bytes:

@@ -46,11 +46,13 @@ def lesion_of(
     """
     voxels = int(lesion.voxels.sum())
     rows, columns = inside(window, grid.shape[1], 0), inside(window, grid.shape[0], 1)
-    shown = body(images[:, :, rows][:, :, :, columns])
+    lesion_px = int(stored.sum())
+    # The body is slow to find, and nothing is no share of it.
+    body_px = int(body(images[:, :, rows][:, :, :, columns]).sum()) if lesion_px else 0
     return {
         "ml": round(voxels * float(np.prod(grid.spacing)) / 1000, 4),
         "share_of_grid": voxels / lesion.voxels.size,
-        "share_of_body": float(stored.sum() / max(1, int(shown.sum()))),
+        "share_of_body": lesion_px / max(1, body_px),
         "drawn_on": lesion.drawn_on,
         "orientation": None if mask is None else mask.grid.stated_by,
         "nan": 0 if mask is None or mask.blank is None else int(mask.blank.sum()),

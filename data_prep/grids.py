@@ -1,11 +1,16 @@
 """How grids lie in space: their axes turned to LPS, whether two hold the same voxels, and what slices need of them."""
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 import numpy as np
 from nibabel import orientations
 from numpy.typing import NDArray
 
 from data_prep.read import Grid
 from hnscc.base.errors import InputError
+
+Kind = TypeVar("Kind", bound=np.generic)
 
 SAME_GRID = 0.05  # voxels: the most that corners of equal grids may lie apart
 
@@ -23,6 +28,23 @@ def turn_to_lps(grid: Grid) -> NDArray[np.float64]:
         orientations.io_orientation(grid.affine), orientations.axcodes2ornt("LPS")
     )
     return turn
+
+
+def turned(data: NDArray[Kind], grid: Grid) -> NDArray[Kind]:
+    """An array in the order of the grid's file, its axes turned and flipped to those of `to_lps`."""
+    lps: NDArray[Kind] = orientations.apply_orientation(data, turn_to_lps(grid))
+    return lps
+
+
+def voxels_of(one: Grid, other: Grid) -> NDArray[np.float64]:
+    """4 x 4: from an index of the other grid to the position in this one, in its voxels."""
+    matrix: NDArray[np.float64] = np.linalg.inv(one.affine) @ other.affine
+    return matrix
+
+
+def matching(one: Grid, grids: Mapping[str, Grid]) -> list[str]:
+    """The names of those grids that hold the same voxels, in their order."""
+    return [name for name, grid in grids.items() if same_grid(one, grid)]
 
 
 def same_grid(one: Grid, other: Grid) -> bool:

@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from nibabel import orientations
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from data_prep.grids import cannot_place, corners, same_grid, to_lps, turn_to_lps
+from data_prep.grids import cannot_place, corners, matching, to_lps, turned, voxels_of
 from data_prep.off_grid import off_grid
 from data_prep.read import Grid, Volume
-from data_prep.resize import area_weights, weigh
+from data_prep.resize import HALF, area_weights, weigh
 from data_prep.sampling import DECIMALS, NOTHING, finer
 
 MIN_KEPT = 0.9  # of the lesion's volume that must lie on the slices' grid
@@ -42,11 +41,10 @@ def lesion_on(mask: Volume | None, grids: dict[str, Grid], reference: str, where
     drawn_on = _drawn_on(mask.grid, grids, reference, where)
     _check_binary(mask, where)
     if drawn_on == reference:
-        turned: NDArray[np.bool_] = orientations.apply_orientation(mask.data != 0, turn_to_lps(mask.grid)).T
-        return Lesion(turned, tuple(int(count) for count in turned.sum(axis=(1, 2))), drawn_on)
+        drawn = turned(mask.data != 0, mask.grid).T
+        return Lesion(drawn, tuple(int(count) for count in drawn.sum(axis=(1, 2))), drawn_on)
     share = covered(Volume((mask.data != 0).astype(np.float32), mask.grid), grid)
-    # The small allowance keeps exact halves in, whatever the rounding of the weights.
-    voxels = share >= 0.5 - 1e-9
+    voxels = share >= HALF
     _check_kept(share, voxels, mask, grid, where)
     counts = np.ceil(np.round(share.sum(axis=(1, 2)), DECIMALS))
     return Lesion(voxels, tuple(int(count) for count in counts), drawn_on)
@@ -59,8 +57,8 @@ def covered(lesion: Volume, grid: Grid) -> NDArray[np.float64]:
     grid, or of the grid itself if that is finer.
     """
     lps = to_lps(lesion.grid)
-    data: NDArray[np.float32] = orientations.apply_orientation(lesion.data, turn_to_lps(lesion.grid))
-    matrix = np.linalg.inv(lps.affine) @ grid.affine
+    data = turned(lesion.data, lesion.grid)
+    matrix = voxels_of(lps, grid)
     drift = np.abs(matrix[:3, :3] - np.diag(np.diag(matrix))[:3, :3]) * (np.array(grid.shape) - 1)
     if drift.max() <= NOTHING:
         return _covered_exactly(data, matrix, grid.shape)
@@ -92,10 +90,10 @@ def _covered_by_parts(data: NDArray[np.float32], lps: Grid, grid: Grid) -> NDArr
     window = grid.affine.copy()
     window[:3, 3] = (grid.affine @ [*low, 1.0])[:3]
     wide, tall, deep = (int(count) for count in high - low)
-    steps = np.linalg.norm((np.linalg.inv(lps.affine) @ grid.affine)[:3, :3], axis=0)
+    steps = np.linalg.norm(voxels_of(lps, grid)[:3, :3], axis=0)
     x, y, z = (max(2, int(np.ceil(2 * step))) for step in steps)
     parts = finer(Grid((wide, tall, deep), window, True), (x, y, z))
-    matrix = np.linalg.inv(lps.affine) @ parts.affine
+    matrix = voxels_of(lps, parts)
     for slice_ in range(deep):
         index = np.indices((parts.shape[0], parts.shape[1], z)).reshape(3, -1)
         index[2] += slice_ * z
@@ -114,7 +112,7 @@ def _around(data: NDArray[np.float32], lps: Grid, grid: Grid) -> tuple[NDArray[n
     first, last = (np.array([each[end] for each in found]) for end in (0, -1))
     box = corners((2, 2, 2)) * np.array([*(last - first + 1), 1])[:, None]
     box[:3] += first[:, None] - 0.5
-    at = (np.linalg.inv(grid.affine) @ lps.affine @ box)[:3]
+    at = (voxels_of(grid, lps) @ box)[:3]
     low = np.clip(np.floor(at.min(axis=1)).astype(np.int64), 0, grid.shape)
     high = np.clip(np.ceil(at.max(axis=1)).astype(np.int64) + 1, 0, grid.shape)
     return low, high
@@ -122,10 +120,10 @@ def _around(data: NDArray[np.float32], lps: Grid, grid: Grid) -> tuple[NDArray[n
 
 def _drawn_on(mask: Grid, grids: dict[str, Grid], reference: str, where: str) -> str:
     """The modality on whose grid the mask lies, the reference first."""
-    for name in (reference, *grids):
-        if same_grid(mask, grids[name]):
-            return name
-    raise off_grid(mask, grids, where)
+    found = matching(mask, grids)
+    if not found:
+        raise off_grid(mask, grids, where)
+    return reference if reference in found else found[0]
 
 
 def _check_binary(mask: Volume, where: str) -> None:

@@ -6,7 +6,7 @@ scans with and without lesion would be stored by different rules.
 
 from dataclasses import replace
 
-from data_prep.grids import cannot_place, same_grid, size_text
+from data_prep.grids import cannot_place, matching, same_grid, size_text
 from data_prep.off_grid import off_grid
 from data_prep.read import Grid, Volume
 
@@ -28,12 +28,13 @@ def lying(
     for name, volume in volumes.items():
         if name != reference:
             where = f"{scan}, column {name}"
-            placed[name] = volume if volume.grid.oriented else _laid(volume, {reference: grid}, where)
+            placed[name] = volume if volume.grid.oriented else _on_reference(volume, reference, grid, where)
     if mask is not None and not mask.grid.oriented:
         grids = {reference: grid, **{name: volume.grid for name, volume in placed.items()}}
-        if not any(same_grid(mask.grid, each) for each in grids.values()):
+        found = matching(mask.grid, grids)
+        if not found:
             raise off_grid(mask.grid, grids, f"{scan}, column mask")
-        mask = _laid(mask, grids, f"{scan}, column mask")
+        mask = _laid(mask, found[0], grids[found[0]])
     return {name: placed[name] for name in volumes}, mask
 
 
@@ -48,14 +49,17 @@ def _of_reference(volumes: dict[str, Volume], mask: Volume | None, reference: st
     return replace(own, oriented=True, stated_by=NOWHERE)
 
 
-def _laid(volume: Volume, grids: dict[str, Grid], where: str) -> Volume:
-    """The volume on the first of the grids that has its shape and spacing."""
-    for name, grid in grids.items():
-        if same_grid(volume.grid, grid):
-            return replace(volume, grid=replace(grid, stated_by=f"as {name}"))
-    raise cannot_place(
-        "A volume without orientation (Analyze) is not on the grid.",
-        where,
-        f"{' or '.join(size_text(grid) for grid in grids.values())}, or NIfTI files, which say how they lie",
-        size_text(volume.grid),
-    )
+def _on_reference(volume: Volume, reference: str, grid: Grid, where: str) -> Volume:
+    """The volume on the reference's grid; InputError where that has another shape or spacing."""
+    if not same_grid(volume.grid, grid):
+        raise cannot_place(
+            "A volume without orientation (Analyze) is not on the grid.",
+            where,
+            f"{size_text(grid)}, or NIfTI files, which say how they lie",
+            size_text(volume.grid),
+        )
+    return _laid(volume, reference, grid)
+
+
+def _laid(volume: Volume, name: str, grid: Grid) -> Volume:
+    return replace(volume, grid=replace(grid, stated_by=f"as {name}"))

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_prep.first_bytes import other_half
 from data_prep.manifest_cells import Line, Table, read_table
 from data_prep.manifest_columns import OPTIONAL, REQUIRED, SAFE, SAFE_NAMES, modalities_of
 from data_prep.manifest_ids import alike, lines_of, rows_text
@@ -25,6 +26,11 @@ class Row:
     files: dict[str, Path]  # by modality, in the manifest's order
     mask: Path | None
     split: str | None
+
+    @property
+    def columns(self) -> list[tuple[str, Path]]:
+        """The columns that name a file, with their files: the modalities, then the mask where there is one."""
+        return [*self.files.items(), *([("mask", self.mask)] if self.mask else [])]
 
     @property
     def where(self) -> str:
@@ -131,10 +137,10 @@ def _file(cell: str, folder: Path, where: str) -> Path:
     if not cell:
         raise refused("A modality is missing.", where, expected, "an empty cell")
     path = folder / cell
-    pair = {".hdr": ".img", ".img": ".hdr"}.get(path.suffix.lower())
+    other = other_half(path)
     try:
         there = path.exists()
-        whole = not pair or path.with_suffix(pair).exists()
+        whole = not other or other.exists()
     except (
         OSError
     ) as error:  # too long a name, or a folder that may not be looked into; its text has the path
@@ -191,20 +197,21 @@ def _ids_alike(rows: list[Row]) -> Iterator[Fault]:
 
 def _split_faults(rows: list[Row]) -> Iterator[Fault]:
     firsts: dict[str, Row] = {}
+    some = any(row.split for row in rows)
     for row in (row for row in rows if row.split != _UNKNOWN):
         where = f"{row.where}, column split"
         first = firsts.setdefault(row.patient_id, row)
         if first.split != row.split:
             found = f"{row.split or 'none'} here, {first.split or 'none'} in row {first.line}"
             yield row.line, refused("A patient is in two splits.", where, "one per patient", found)
-        elif row.split is None and any(each.split for each in rows):
+        elif row.split is None and some:
             yield row.line, refused("The split is missing.", where, "one in every row, or none", "some")
 
 
 def _files_twice(row: Row, files: dict[Path, tuple[Row, str]]) -> Iterator[Fault]:
     """A file named twice is a slip of the pen: under two scans it could put one image on both sides of a
     split, in two columns it would make one modality, or the truth, of another."""
-    for column, path in [*row.files.items(), *([("mask", row.mask)] if row.mask else [])]:
+    for column, path in row.columns:
         first, other = files.setdefault(_identity(path), (row, column))
         where = f"{row.where}, column {column}"
         if first is not row:

@@ -75,16 +75,19 @@ def _units(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     ordered = sorted(
         (scan for scan in scans if height[scan.scan_id] > 0), key=lambda scan: height[scan.scan_id]
     )
+    if not ordered:
+        return
     groups: list[list[Scan]] = []
     for scan in ordered:
         if not groups or _two_units(groups[-1], scan, modality):
             groups.append([])
         groups[-1].append(scan)
-    most = max(groups, key=len, default=[])
+    most = max(groups, key=len)
+    usual = median(height[each.scan_id] for each in most)
     for group in groups:
         if group is not most:
             for scan in group:
-                times = height[scan.scan_id] / median(height[each.scan_id] for each in most)
+                times = height[scan.scan_id] / usual
                 yield Odd(
                     scan.scan_id,
                     f"{modality} cannot be in one unit with {len(most)} others: "
@@ -97,8 +100,9 @@ def _two_units(group: Sequence[Scan], scan: Scan, modality: str) -> bool:
     """Whether a scan's values are far larger than those of a group: its whole range is, and that of most voxels.
 
     The second is asked too, since a hot lesion alone can make the whole range large; half as much is enough there.
+    The group's ranges ascend.
     """
-    if _height(scan, modality) < TWO_UNITS * max(_height(each, modality) for each in group):
+    if _height(scan, modality) < TWO_UNITS * _height(group[-1], modality):
         return False
     most, theirs = _bulk(scan, modality), [_bulk(each, modality) for each in group]
     return min(most, *theirs) <= 0 or most >= TWO_UNITS / 2 * median(theirs)
@@ -123,11 +127,12 @@ def _outliers(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 
 def _coverage(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     shares = [scan.placement["coverage"][modality] for scan in scans]
+    if not shares:
+        return
+    usual = median(shares)
     for scan, share in zip(scans, shares, strict=True):
-        if share < median(shares) - LESS_COVERED:
-            yield Odd(
-                scan.scan_id, f"{modality} covers {share:.0%} of the grid, in most scans {median(shares):.0%}"
-            )
+        if share < usual - LESS_COVERED:
+            yield Odd(scan.scan_id, f"{modality} covers {share:.0%} of the grid, in most scans {usual:.0%}")
 
 
 def _assumptions(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:

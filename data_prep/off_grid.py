@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.grids import SAME_GRID, corners, to_lps
+from data_prep.grids import SAME_GRID, corners, to_lps, voxels_of
 from data_prep.read import Grid
 from hnscc.base.errors import InputError
 
@@ -74,7 +74,7 @@ def is_piece(mask: Grid, other: Grid) -> bool:
     if not (mask.oriented and other.oriented) or to_lps(mask).shape == to_lps(other).shape:
         return False
     mask, other = to_lps(mask), to_lps(other)
-    ends = (np.linalg.inv(other.affine) @ mask.affine @ corners(mask.shape))[:3]
+    ends = (voxels_of(other, mask) @ corners(mask.shape))[:3]
     whole = np.abs(ends - np.rint(ends)).max() <= SAME_GRID
     last = np.array(other.shape)[:, None] - 1
     inside = bool((np.rint(ends) >= 0).all() and (np.rint(ends) <= last).all())

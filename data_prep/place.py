@@ -25,6 +25,7 @@ from data_prep.lesions import lesion_on
 from data_prep.lying import lying
 from data_prep.read import Grid, Volume
 from data_prep.resize import (
+    HALF,
     Window,
     area_weights,
     make_window,
@@ -106,7 +107,7 @@ def place_scan(
             "scale": list(window.scale),
             "offset": list(window.offset),
             "coverage": {name: each.coverage for name, each in placed.items()},
-            "fill": {name: float(volume.data.min()) for name, volume in volumes.items()},
+            "fill": {name: each.fill for name, each in placed.items()},
             "assumed": assumed,
             "lesion_px_cropped": cropped,
             "outside": {name: each.outside for name, each in placed.items()},
@@ -134,17 +135,19 @@ def to_input_grid(
     columns = area_weights(width, size, 1 / scale[1], -offset[1] / scale[1])
     share = np.stack([weigh(slice_.astype(np.float64), rows, columns) for slice_ in mask])
     back: NDArray[np.uint8] = orientations.apply_orientation(
-        (share >= 0.5 - 1e-9).astype(np.uint8).T, orientations.ornt_transform(lps, axes)
+        (share >= HALF).astype(np.uint8).T, orientations.ornt_transform(lps, axes)
     )
     return back
 
 
 @dataclass(frozen=True)
 class _OnGrid:
-    """A modality's stored slices (Z, size, size), the share of the grid that it covers, and the slices that it does not
-    show: those that it covers less than half of, and those where it is one value everywhere."""
+    """A modality's stored slices (Z, size, size), the value outside of the volume, the share of the grid it covers,
+    and the slices that it does not show: those that it covers less than half of, and those where it is one value
+    everywhere."""
 
     slices: NDArray[np.float32]
+    fill: float
     coverage: float
     outside: list[int]
 
@@ -164,7 +167,7 @@ def _on_grid(volume: Volume, grid: Grid, window: Window, lesion: NDArray[np.bool
         slices.append(resize_image(image, window, fill))
     coverage = covered / lesion.size
     _check_coverage(coverage, covered_lesion, int(lesion.sum()), where)
-    return _OnGrid(np.stack(slices), coverage, outside)
+    return _OnGrid(np.stack(slices), fill, coverage, outside)
 
 
 def _held(volume: Volume, grid: Grid) -> Iterator[NDArray[np.bool_]]:

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
-from nibabel import orientations
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
 
-from data_prep.grids import corners, near, to_lps, turn_to_lps
+from data_prep.grids import corners, near, to_lps, turned, voxels_of
 from data_prep.read import Grid, Volume
 from data_prep.resize import weigh
 
@@ -43,7 +42,7 @@ def parts_of(lps: Grid, grid: Grid) -> tuple[int, int, int]:
     A step is counted in voxels of the volume that it crosses, in whichever direction it runs. Both grids lie LPS.
     """
     x, y, z = (
-        max(1, int(np.ceil(step - ALIKE))) for step in np.linalg.norm(_voxels(lps, grid)[:3, :3], axis=0)
+        max(1, int(np.ceil(step - ALIKE))) for step in np.linalg.norm(voxels_of(lps, grid)[:3, :3], axis=0)
     )
     return x, y, z
 
@@ -77,9 +76,9 @@ def _added(values: NDArray[np.float64], wide: int, high: int) -> NDArray[np.floa
 def _at_centres(volume: Volume, grid: Grid) -> Slices:
     lps = to_lps(volume.grid)
     if near(lps, grid, NOTHING):  # every voxel lies on one of the grid's
-        data = orientations.apply_orientation(volume.data, turn_to_lps(volume.grid))
+        data = turned(volume.data, volume.grid)
         yield from ((values, np.broadcast_to(np.bool_(True), values.shape)) for values in data.T)
-    elif _turned_about_x(_voxels(lps, grid), grid.shape):
+    elif _turned_about_x(voxels_of(lps, grid), grid.shape):
         yield from sampled_by_lines(volume, grid)
     else:
         yield from sampled_by_voxels(volume, grid)
@@ -90,8 +89,8 @@ def sampled_by_lines(volume: Volume, grid: Grid) -> Slices:
 
     Each line is weighed out of the four around it and then sampled: the sums are those by voxels, but fewer.
     """
-    data = orientations.apply_orientation(volume.data, turn_to_lps(volume.grid))
-    matrix = _voxels(to_lps(volume.grid), grid)
+    data = turned(volume.data, volume.grid)
+    matrix = voxels_of(to_lps(volume.grid), grid)
     wide, high, deep = data.shape
     width, height, depth = grid.shape
     lines = data.T.astype(np.float64, order="C").reshape(-1, wide)  # (z * y, x)
@@ -111,8 +110,8 @@ def sampled_by_lines(volume: Volume, grid: Grid) -> Slices:
 
 def sampled_by_voxels(volume: Volume, grid: Grid) -> Slices:
     """For any two grids: each voxel of the grid out of the eight around it."""
-    data = orientations.apply_orientation(volume.data, turn_to_lps(volume.grid))
-    matrix = _voxels(to_lps(volume.grid), grid)
+    data = turned(volume.data, volume.grid)
+    matrix = voxels_of(to_lps(volume.grid), grid)
     width, height, depth = grid.shape
     # A grid whose corners lie inside of a box lies there as a whole.
     whole = _is_inside(np.round((matrix @ corners(grid.shape))[:3], DECIMALS), data.shape).all()
@@ -121,11 +120,6 @@ def sampled_by_voxels(volume: Volume, grid: Grid) -> Slices:
         values = ndimage.map_coordinates(data, at, order=1, mode="nearest", output=np.float32)
         inside = np.broadcast_to(np.bool_(True), values.shape) if whole else _is_inside(at, data.shape)
         yield values, inside
-
-
-def _voxels(lps: Grid, grid: Grid) -> NDArray[np.float64]:
-    """4 x 4: from an index of the grid to the position in a volume that lies LPS, in voxels."""
-    return np.linalg.inv(lps.affine) @ grid.affine
 
 
 def _turned_about_x(matrix: NDArray[np.float64], shape: tuple[int, int, int]) -> bool:

@@ -1,5 +1,6 @@
 """One fold: which of the used slices stand in which split, the bounds of its training slices, and its files."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,8 +87,7 @@ def read_folds(
 def _fold_of(store: Store, study: Study, plan: FoldPlan, pixels: Pixels) -> FoldData:
     """Bounds are the global minimum and maximum, per modality, of the training slices (paper section 2.2); with
     `bounds: training_and_validation` of both."""
-    order = [(each.scan_id, each.z) for split in SPLITS for each in plan.slices[split]]
-    at = np.array([pixels.row_of[key] for key in order], np.int64)
+    at = np.array([pixels.row_of[each.scan_id, each.z] for _, each in plan.order], np.int64)
     ends = np.cumsum([0, *(len(plan.slices[split]) for split in SPLITS)]).tolist()
     rows = {split: slice(ends[i], ends[i + 1]) for i, split in enumerate(SPLITS)}
     used = ends[2] if study.normalisation.bounds == "training_and_validation" else ends[1]
@@ -115,7 +115,7 @@ def _bounds(pixels: Pixels, rows: np.ndarray) -> dict[str, Bounds]:
 def _digest(store: Store, plan: FoldPlan, bounds: Mapping[str, tuple[float, float]]) -> str:
     """What the pixels follow from: the content of the used scans, the used slices in order, the bounds."""
     digests = {scan.scan_id: scan.digest for scan in store.scans}
-    used = [[split, digests[e.scan_id], e.z] for split in SPLITS for e in plan.slices[split]]
+    used = [[split, digests[each.scan_id], each.z] for split, each in plan.order]
     return hash_of({"modalities": store.modalities, "size": store.size, "slices": used, "bounds": bounds})
 
 
@@ -145,8 +145,9 @@ def write_fold(
         "odd": list(store.odd),
         "files": {path.name: sha256(content) for path, content in contents.items()},
     }
-    whole = all(path.is_file() and path.read_bytes() == content for path, content in contents.items())
-    if existing == split and whole:
+    if existing == split and all(
+        path.is_file() and path.read_bytes() == content for path, content in contents.items()
+    ):
         return
     for path, content in contents.items():
         write_bytes(path, content)
@@ -162,7 +163,7 @@ def _read_split(folder: FoldFolder) -> dict[str, Any] | None:
 
 
 def _slices_table(plan: FoldPlan, data: FoldData) -> pa.Table:
-    order = [(split, each) for split in SPLITS for each in plan.slices[split]]
+    order = plan.order
     return pa.table(
         {
             "row": pa.array(range(len(order)), pa.int32()),
@@ -180,10 +181,11 @@ def _scans_table(store: Store, plan: FoldPlan) -> pa.Table:
     """The `cohort` table's rows for this fold: each scan with its slices, in every split that it stands in."""
     rows = []
     for split in SPLITS:
+        patients = set(plan.patients[split])
+        used = Counter((each.scan_id, each.positive) for each in plan.slices[split])
         for scan in store.scans:
-            if scan.patient_id not in plan.patients[split]:
+            if scan.patient_id not in patients:
                 continue
-            used = [each.positive for each in plan.slices[split] if each.scan_id == scan.scan_id]
             rows.append(
                 {
                     "patient_id": scan.patient_id,
@@ -192,8 +194,8 @@ def _scans_table(store: Store, plan: FoldPlan) -> pa.Table:
                     "split": split,
                     "slices": scan.slices,
                     "positive_slices": sum(px > 0 for px in scan.lesion_px),
-                    "used_positive": sum(used),
-                    "used_negative": len(used) - sum(used),
+                    "used_positive": used[scan.scan_id, True],
+                    "used_negative": used[scan.scan_id, False],
                 }
             )
     return pa.Table.from_pylist(rows, schema=SCANS)

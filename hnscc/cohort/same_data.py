@@ -48,10 +48,10 @@ def check_same_data(
         split = read_sealed(folder.split)
     except (FileNotFoundError, ValueError):
         return
+    if digest is not None and split.get("digest") == digest:
+        return
     before, now = _written(folder, split), _planned(store, plan)
-    by_index = before is None or _content(before) == _content(now)
-    same = by_index if digest is None else split.get("digest") == digest
-    if same:
+    if digest is None and (before is None or _content(before) == _content(now)):
         return
     found = list(_differences(before, now)) if before else []
     if not found and bounds is not None:
@@ -74,7 +74,7 @@ def _planned(store: Store, plan: FoldPlan) -> _Data:
         frozenset(patient for split in SPLITS for patient in plan.patients[split]),
         frozenset(scan.scan_id for scan in store.scans),
         sum(scan.slices for scan in store.scans),
-        tuple((split, each.scan_id, each.z) for split in SPLITS for each in plan.slices[split]),
+        tuple((split, each.scan_id, each.z) for split, each in plan.order),
         tuple(sorted(store.modalities)),
         store.size,
     )

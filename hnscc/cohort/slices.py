@@ -8,7 +8,6 @@ import numpy as np
 
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
-from hnscc.study.plan import SPLITS
 
 Bounds = tuple[float, float]
 
@@ -36,7 +35,7 @@ def read_pixels(
     store: Store, plans: Iterable[FoldPlan], progress: Callable[[int, int], None] | None = None
 ) -> Pixels:
     """Read the slices that the plans use, whole scans at a time, each once. progress: scans read, scans in all."""
-    used = {(each.scan_id, each.z) for plan in plans for split in SPLITS for each in plan.slices[split]}
+    used = {(each.scan_id, each.z) for plan in plans for _, each in plan.order}
     keys = tuple(sorted(used))
     images = np.empty((len(keys), len(store.modalities), store.size, store.size), np.float32)
     masks = np.empty((len(keys), store.size, store.size), np.uint8)

@@ -35,6 +35,11 @@ class FoldPlan:
     slices: Mapping[str, tuple[UsedSlice, ...]]
     warnings: tuple[str, ...]
 
+    @property
+    def order(self) -> list[tuple[str, UsedSlice]]:
+        """Every used slice with its split, in canonical order: train, validation, test; within each by scan and z."""
+        return [(split, each) for split in SPLITS for each in self.slices[split]]
+
 
 def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
     """Split the store's patients and draw the slices to use; the same for every variant and repeat of the study.
@@ -129,7 +134,8 @@ def assign_patients(
         else:
             test = [patient for i, patient in enumerate(order) if (i + dealt) % split.folds == fold]
         dealt += len(order)
-        rest = [patient for patient in order if patient not in set(test)]
+        tested = set(test)
+        rest = [patient for patient in order if patient not in tested]
         validation: list[str] = []
         if split.validation_unit == "patient":
             turn = generator(seed, "validation", name, f"f{fold}").permutation(rest).tolist()

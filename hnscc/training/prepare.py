@@ -140,14 +140,9 @@ def prepare_run(
     check_same_store(study, folder, store, plans, folds)
     digests = {fold: data.digest for fold, data in folds.items()}
     check_identities(study, folder, chosen, digests, accept_versions=accept_versions)
+    replacing = replace_folds and not folder.trained
     for plan in plans:
-        write_fold(
-            folder.fold(plan.fold),
-            store,
-            plan,
-            folds[plan.fold],
-            replace=replace_folds and not folder.trained,
-        )
+        write_fold(folder.fold(plan.fold), store, plan, folds[plan.fold], replace=replacing)
     write_text(folder.study, dump_study(with_enough(study, folder)))
     keep_precision(study, folder, chosen)
     add_invocation(folder)
