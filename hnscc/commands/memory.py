@@ -27,7 +27,7 @@ def memory_of(
     study: Study, store: Store, plans: Sequence[FoldPlan], parameters: Mapping[str, int]
 ) -> MemoryFacts:
     """What is known without reading an image. parameters: variant -> trained parameters of its network."""
-    used = {(each.scan_id, each.z) for plan in plans for split in SPLITS for each in plan.slices[split]}
+    used = {(each.scan_id, each.z) for plan in plans for _, each in plan.order}
     slices = len(used) * _slice_bytes(store, len(store.modalities))
     worker = max(
         _own_bytes(variant, store, plan) + parameters[name] * FLOAT * COPIES_OF_WEIGHTS

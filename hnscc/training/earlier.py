@@ -180,11 +180,8 @@ def told_left_out(left: Mapping[str, Sequence[str]], variants: Collection[str]) 
     return lines
 
 
-def _check_same_kind(study: Study, folder: RunFolder) -> None:
+def _check_same_kind(study: Study, folder: RunFolder, before: Study) -> None:
     """A search and a study that is none, its winners' above all, have folders of their own."""
-    if not folder.study.is_file():
-        return
-    before = load_study(folder.study)
     here = bool(before.search)
     if here != bool(study.search):
         raise InputError(
@@ -201,10 +198,13 @@ def _check_same_kind(study: Study, folder: RunFolder) -> None:
 def check_same_folds(study: Study, folder: RunFolder) -> None:
     """Refuse another split than that of the finished trials: what the folds follow from, apart from the store, is said
     by name (InputError), since their digest tells a reader nothing."""
-    _check_same_kind(study, folder)
-    if not folder.trained or not folder.study.is_file():
+    if not folder.study.is_file():
         return
-    before, now = load_study(folder.study).model_dump(mode="json"), study.model_dump(mode="json")
+    earlier = load_study(folder.study)
+    _check_same_kind(study, folder, earlier)
+    if not folder.trained:
+        return
+    before, now = earlier.model_dump(mode="json"), study.model_dump(mode="json")
     keys = ("seed", "sampling", "split", "normalisation")
     changes = list(differences({key: before[key] for key in keys}, {key: now[key] for key in keys}))
     if changes:
