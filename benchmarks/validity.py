@@ -30,7 +30,8 @@ from pathlib import Path
 import numpy as np
 
 from hnscc.base.seeds import generator
-from hnscc.scores.crossed import LEVEL, Estimate, mean_difference, pooled_difference, pooled_interval
+from hnscc.scores.crossed import Estimate, mean_difference, pooled_difference, pooled_interval
+from hnscc.scores.intervals import LEVEL
 from hnscc.scores.paired_tests import holm
 from hnscc.scores.planner import Design, design_of, power, smallest_seen
 

@@ -57,10 +57,6 @@ def save_tables(run: RunFolder, results: Results) -> None:
         list(pool.map(write_bytes, map(run.table, STUDY_TABLES), contents))
 
 
-def build_tables(results: Results) -> dict[str, pa.Table]:
-    return {name: build_table(name, results) for name in STUDY_TABLES}
-
-
 def build_table(name: str, results: Results) -> pa.Table:
     return BUILDERS[name](results)
 

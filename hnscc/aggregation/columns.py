@@ -1,4 +1,5 @@
-"""What the columns of the tables are: their type and meaning. A column name has one meaning in every table."""
+"""What the columns of the tables are: their type and meaning. A column name has one meaning in every table, unless
+COLUMNS says otherwise."""
 
 import pyarrow as pa
 
@@ -6,6 +7,7 @@ from hnscc.scores.metrics import METRICS, Metric
 
 TEXT, WHOLE, REAL, YES = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
+# What means something else in one table stands again, as `table.name`.
 COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "patient_id": (TEXT, "pseudonym of the patient"),
     "scan_id": (TEXT, "pseudonym of the scan"),
@@ -86,6 +88,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         WHOLE,
         "number of slices where truth and prediction both reach cutoff_px and share no pixel",
     ),
+    "slices.misplaced": (YES, "whether truth and prediction both reach cutoff_px and share no pixel"),
     "repeats": (WHOLE, "number of repeats that are completed in every fold"),
     "failed": (WHOLE, "number of failed trials of the variant"),
     "missing": (WHOLE, "number of missing trials of the variant"),
@@ -218,11 +221,11 @@ METRIC_COLUMNS: dict[str, str] = {
 }
 
 
-def column(name: str) -> tuple[pa.DataType, str]:
-    """Type and meaning of a column that is of no single metric."""
+def column(table: str, name: str) -> tuple[pa.DataType, str]:
+    """Type and meaning of a table's column that is of no single metric."""
     if name == "metric":
         return TEXT, f"name of the metric compared: {' or '.join(METRICS)}"
-    return COLUMNS[name]
+    return COLUMNS.get(f"{table}.{name}") or COLUMNS[name]
 
 
 def metric_column(pattern: str, metric: Metric) -> tuple[str, pa.DataType, str]:

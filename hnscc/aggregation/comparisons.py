@@ -11,7 +11,6 @@ import numpy as np
 from hnscc.aggregation.results import Cases, Results, cases_of, lacking, repeat_cases
 from hnscc.aggregation.summary import in_set
 from hnscc.base.seeds import generator
-from hnscc.scores.arrays import Bools
 from hnscc.scores.counts import SLICE_SETS, Counts
 from hnscc.scores.crossed import Estimate, fraction_difference
 from hnscc.scores.differences import median_differences
@@ -29,13 +28,14 @@ FAMILY = ("metric", "slice_set", "unit", "method")
 class Side:
     """The test slices of a variant. median: the median models' at their chosen thresholds, or None and why.
 
-    repeats: counts (R, N) of all repeats at 0.5.
+    pooled: by each set that truth alone decides, counts (R, P) of all repeats at 0.5, pooled by patient; empty where no
+    repeat is completed.
     """
 
     variant: str
     median: Cases | None
     reason: str | None
-    repeats: Cases
+    pooled: dict[str, Counts]
 
 
 def comparison_rows(results: Results) -> list[Row]:
@@ -52,7 +52,13 @@ def comparison_rows(results: Results) -> list[Row]:
 def _side(results: Results, variant: str) -> Side:
     medians = results.medians[variant]["corrected"]
     median = cases_of(medians, "test")
-    return Side(variant, median, lacking(medians), repeat_cases(results, variant, "test"))
+    repeats = repeat_cases(results, variant, "test")
+    pooled = {}
+    if len(repeats.counts):
+        truth = repeats.counts.truth[0]
+        stands = {"lesion": truth > 0, "all": np.ones(len(truth), bool)}
+        pooled = {name: repeats[slices].by_patient() for name, slices in stands.items()}
+    return Side(variant, median, lacking(medians), pooled)
 
 
 def _family(row: Row) -> tuple[str, ...]:
@@ -86,37 +92,41 @@ def _wilcoxon(unit: Literal["slice", "patient"], study: Study, a: Side, b: Side,
     return {each.name: signed_rank(each.of(of_a), each.of(of_b), unit) for each in metrics_at(unit)}
 
 
-def _bootstrap(study: Study, a: Side, b: Side, slice_set: str) -> Found:
-    """All repeats at 0.5: the set must be the same for all, so true positives have none."""
+def _pooled(a: Side, b: Side, slice_set: str) -> tuple[Counts, Counts] | str:
+    """All repeats of both, or why not: the set must be the same for all, so true positives have none."""
     if slice_set == "true_positive":
-        return _none("pooled", "the true positive slices differ from repeat to repeat")
+        return "the true positive slices differ from repeat to repeat"
     for each in (a, b):
-        if not len(each.repeats.counts):
-            return _none("pooled", f"{each.variant}: no repeat is completed")
-    of_a, of_b = (each.repeats[_same_for_all(each.repeats.counts, slice_set)].by_patient() for each in (a, b))
+        if not each.pooled:
+            return f"{each.variant}: no repeat is completed"
+    return a.pooled[slice_set], b.pooled[slice_set]
+
+
+def _bootstrap(study: Study, a: Side, b: Side, slice_set: str) -> Found:
+    """All repeats at 0.5, patients and repeats resampled together."""
+    pooled = _pooled(a, b, slice_set)
+    if isinstance(pooled, str):
+        return _none("pooled", pooled)
     draw = generator(study.seed, "comparisons", a.variant, b.variant, slice_set)
     metrics = metrics_at("pooled")
     scores = [each.function for each in metrics]
-    found = median_differences(of_a, of_b, scores, draw, study.evaluation.bootstraps)
+    found = median_differences(*pooled, scores, draw, study.evaluation.bootstraps)
     return {each.name: comparison for each, comparison in zip(metrics, found, strict=True)}
 
 
 def _two_way_t(study: Study, a: Side, b: Side, slice_set: str) -> Found:
     """All repeats at 0.5, as the bootstrap, by the t test over patients and repeats; the means over repeats."""
-    if slice_set == "true_positive":
-        return _none("pooled", "the true positive slices differ from repeat to repeat")
-    for each in (a, b):
-        if not len(each.repeats.counts):
-            return _none("pooled", f"{each.variant}: no repeat is completed")
-    sides = [each.repeats[_same_for_all(each.repeats.counts, slice_set)].by_patient() for each in (a, b)]
-    counts_a, counts_b = ((each.overlap, each.pred, each.truth) for each in sides)
+    pooled = _pooled(a, b, slice_set)
+    if isinstance(pooled, str):
+        return _none("pooled", pooled)
+    counts_a, counts_b = ((each.overlap, each.pred, each.truth) for each in pooled)
     found: Found = {}
     for metric in metrics_at("pooled"):
         if metric.fraction is None:
             found[metric.name] = Comparison(n=0, reason=f"{metric.label} does not pool as a ratio of sums")
         else:
             estimate = fraction_difference(counts_a, counts_b, metric.fraction)
-            found[metric.name] = _as_comparison(estimate, sides[0].truth.shape[-1])
+            found[metric.name] = _as_comparison(estimate, pooled[0].truth.shape[-1])
     return found
 
 
@@ -133,12 +143,6 @@ def _as_comparison(found: Estimate, patients: int) -> Comparison:
         smallest_seen=smallest_seen_by(found),
         reason=found.reason,
     )
-
-
-def _same_for_all(repeats: Counts, slice_set: str) -> Bools:
-    """Which slices stand in a set that truth alone decides, lesion or all: bool (N,) of counts (R, N)."""
-    truth = repeats.truth[0]
-    return truth > 0 if slice_set == "lesion" else np.ones(len(truth), bool)
 
 
 # (unit, method) -> what gives a comparison by each metric that has a value of the unit; the last two pool patients.

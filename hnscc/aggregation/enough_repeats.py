@@ -9,10 +9,10 @@ simulation, for with few values it covers it more often.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from hnscc.aggregation.results import Results, load_fold, load_trial, repeat_cases
+from hnscc.aggregation.results import Results, read_trials, repeat_cases
 from hnscc.scores.metrics import DICE
 from hnscc.scores.repeats import Needed, is_known_within, needed, unknown
-from hnscc.study.plan import Trial, plan_trials
+from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study, UntilPrecise
 
@@ -56,7 +56,7 @@ def settle(folder: RunFolder, study: Study, left: Iterable[Trial]) -> Study:
         for look in looks_at(rule):
             if any(repeat < look for repeat in own):
                 break
-            results = results or _read(folder, study)
+            results = results or read_trials(folder, study)
             if is_known_within(_scores(results, variant, look), rule.until):
                 enough[variant] = look
                 break
@@ -77,9 +77,9 @@ def pilots(folder: RunFolder, study: Study) -> dict[str, Pilot]:
 
     InputError where a fold cannot be read.
     """
-    results = _read(folder, study)
+    results = read_trials(folder, study)
     return {
-        variant: Pilot(_scores(results, variant, study.most_repeats), _collapsed(results, variant))
+        variant: Pilot(_scores(results, variant, study.most_repeats), results.collapsed(variant))
         for variant in study.variants
     }
 
@@ -90,17 +90,6 @@ def repeats_needed(pilot: Pilot, within: float) -> Needed:
     if pilot.collapsed:
         return unknown(len(pilot.scores), "it collapsed (no pixel at or above 0.5 in validation and test)")
     return needed(pilot.scores, within)
-
-
-def _collapsed(results: Results, variant: str) -> bool:
-    completed = [each for each in results.of(variant) if each.status == "completed"]
-    return 2 * sum(bool(each.collapsed) for each in completed) > len(completed)
-
-
-def _read(folder: RunFolder, study: Study) -> Results:
-    folds = tuple(load_fold(folder, number) for number in range(study.split.folds))
-    results = tuple(load_trial(folder, study, trial, folds[trial.fold]) for trial in plan_trials(study))
-    return Results(study, folds, results, {})
 
 
 def _scores(results: Results, variant: str, repeats: int) -> list[float]:

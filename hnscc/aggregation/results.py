@@ -90,6 +90,11 @@ class Results:
             each for each in self.results if each.trial.variant == variant and fold in (None, each.trial.fold)
         ]
 
+    def collapsed(self, variant: str) -> bool:
+        """Whether more than half of a variant's completed trainings marked no pixel."""
+        completed = [each for each in self.of(variant) if each.status == "completed"]
+        return 2 * sum(bool(each.collapsed) for each in completed) > len(completed)
+
 
 def load_results(run: RunFolder) -> Results:
     """Read the study, its folds and every planned trial's folder; nothing else.
@@ -98,13 +103,18 @@ def load_results(run: RunFolder) -> Results:
     and says why. Raises InputError where a fold is missing or damaged.
     """
     study = load_study(run.study)
-    folds = tuple(load_fold(run, number) for number in range(study.split.folds))
-    results = tuple(load_trial(run, study, trial, folds[trial.fold]) for trial in plan_trials(study))
-    read = Results(study, folds, results, {})
+    read = read_trials(run, study)
     for variant in study.variants:
-        found = [_medians(run, read.of(variant, fold.number), fold) for fold in folds]
+        found = [_medians(run, read.of(variant, fold.number), fold) for fold in read.folds]
         read.medians[variant] = {name: tuple(each[name] for each in found) for name in READINGS}
     return read
+
+
+def read_trials(run: RunFolder, study: Study) -> Results:
+    """The folds and every planned trial of a study, without medians; see `load_results`."""
+    folds = tuple(load_fold(run, number) for number in range(study.split.folds))
+    results = tuple(load_trial(run, study, trial, folds[trial.fold]) for trial in plan_trials(study))
+    return Results(study, folds, results, {})
 
 
 def load_fold(run: RunFolder, number: int) -> Fold:

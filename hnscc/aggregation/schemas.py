@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from hnscc.aggregation.columns import METRIC_COLUMNS, YES, column, metric_column
+from hnscc.aggregation.columns import METRIC_COLUMNS, column, metric_column
 from hnscc.scores.metrics import Level, metrics_at
 
 
@@ -135,9 +135,7 @@ def _fields(table: str) -> Iterator[pa.Field]:
             yield from _metric_fields(group)
             continue
         for name in group.split():
-            kind, meaning = column(name)
-            if (table, name) == ("slices", "misplaced"):
-                kind, meaning = YES, "whether truth and prediction both reach cutoff_px and share no pixel"
+            kind, meaning = column(table, name)
             yield pa.field(name, kind, metadata={"description": meaning})
 
 

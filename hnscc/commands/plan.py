@@ -3,11 +3,13 @@
 from itertools import combinations
 from typing import TypedDict
 
-from hnscc.aggregation.results import Results, load_results, repeat_cases
+from hnscc.aggregation.results import Results, read_trials, repeat_cases
 from hnscc.base.errors import InputError
+from hnscc.scores.counts import Counts
 from hnscc.scores.crossed import Estimate, pooled_difference
 from hnscc.scores.metrics import DICE
 from hnscc.scores.planner import Needed, patients_needed, repeats_needed, smallest_seen_by
+from hnscc.study.loading import load_study
 from hnscc.study.run_folder import RunFolder
 
 
@@ -53,7 +55,7 @@ def plan_study(folder: RunFolder, see: float, power: float) -> Plan:
 
     InputError where the folder holds a search or fewer than two variants, or where a fold cannot be read.
     """
-    results = load_results(folder)
+    results = read_trials(folder, load_study(folder.study))
     if results.study.search or len(results.study.variants) < 2:
         raise InputError(
             "There is no difference between variants to plan from.",
@@ -62,12 +64,13 @@ def plan_study(folder: RunFolder, see: float, power: float) -> Plan:
             found="a search" if results.study.search else "one variant",
             do="run a small study of the variants that are to be compared, and plan from it",
         )
-    pairs = combinations(results.study.variants, 2)
-    return {"see": see, "power": power, "pairs": [_pair(results, *pair, see, power) for pair in pairs]}
+    pooled = {each: repeat_cases(results, each, "test").by_patient() for each in results.study.variants}
+    pairs = [_pair(results, pooled, *pair, see, power) for pair in combinations(pooled, 2)]
+    return {"see": see, "power": power, "pairs": pairs}
 
 
-def _pair(results: Results, a: str, b: str, see: float, power: float) -> PairFacts:
-    pilot = _difference(results, a, b)
+def _pair(results: Results, pooled: dict[str, Counts], a: str, b: str, see: float, power: float) -> PairFacts:
+    pilot = _difference(pooled[a], pooled[b])
     repeats = min(pilot.repeats)
     return {
         "variant_a": a,
@@ -82,20 +85,17 @@ def _pair(results: Results, a: str, b: str, see: float, power: float) -> PairFac
     }
 
 
-def _difference(results: Results, a: str, b: str) -> Estimate:
-    cases = [repeat_cases(results, variant, "test") for variant in (a, b)]
-    if not all(len(each.counts) for each in cases):
+def _difference(a: Counts, b: Counts) -> Estimate:
+    if not (len(a) and len(b)):
         return Estimate(None, reason="a variant has no completed repeat", repeats=(0, 0))
-    first, second = (each.by_patient() for each in cases)
-    counts = [(each.overlap, each.pred, each.truth) for each in (first, second)]
-    return pooled_difference(counts[0], counts[1], kind=DICE.name)
+    counts_a, counts_b = ((each.overlap, each.pred, each.truth) for each in (a, b))
+    return pooled_difference(counts_a, counts_b, kind=DICE.name)
 
 
 def _collapsed(results: Results, *variants: str) -> str | None:
     """A collapsed variant's repeats hardly differ, which says nothing of trainings that work."""
     for variant in variants:
-        completed = [each for each in results.of(variant) if each.status == "completed"]
-        if completed and 2 * sum(bool(each.collapsed) for each in completed) > len(completed):
+        if results.collapsed(variant):
             return f"{variant} collapsed: its repeats tell nothing of how much trainings that work differ"
     return None
 

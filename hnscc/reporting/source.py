@@ -78,20 +78,11 @@ def read_source(run: RunFolder) -> Source:
     study = load_study(run.study)
     looks = looks_of({name: paper.label(name, variant) for name, variant in study.variants.items()})
     tables = {name: read_table(run, name).to_pylist() for name in TABLES}
-    return Source(
-        run, study, tables, _median_slices(run, tables["trials"]), looks, _warnings(run, study), _odd(run)
-    )
-
-
-def _warnings(run: RunFolder, study: Study) -> list[tuple[int, str]]:
-    folds = range(study.split.folds)
-    return [(fold, warning) for fold in folds for warning in read_split(run, fold)["warnings"]]
-
-
-def _odd(run: RunFolder) -> list[str]:
-    """The same for every fold; run folders of earlier versions tell of nothing."""
-    odd: list[str] = read_split(run, 0).get("odd", [])
-    return odd
+    slices = _median_slices(run, tables["trials"])
+    splits = [read_split(run, fold) for fold in range(study.split.folds)]
+    warnings = [(fold, warning) for fold, split in enumerate(splits) for warning in split["warnings"]]
+    # What is odd is the same for every fold; run folders of earlier versions tell of nothing.
+    return Source(run, study, tables, slices, looks, warnings, splits[0].get("odd", []))
 
 
 def _median_slices(run: RunFolder, trials: Sequence[Row]) -> list[Row]:

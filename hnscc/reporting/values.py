@@ -89,22 +89,20 @@ def scores(column: str) -> Callable[[Row], Cell]:
     return lambda row: known(row, column, lambda value: value if isinstance(value, str) else score(value))
 
 
-def interval(row: Row, name: str, write: Callable[[float], str] = score) -> Cell:
-    """A value with its interval (columns `name`, `name_low` and `name_high`); where the interval does not exist, the
-    value stands alone and the note says why."""
-    value, low, high = (row[key] for key in (name, f"{name}_low", f"{name}_high"))
-    if value is None:
+def interval(row: Row, value: str, low: str, high: str, write: Callable[[float], str] = score) -> Cell:
+    """The value and the interval of these columns; where the interval does not exist, the value stands alone and the
+    note says why."""
+    if row[value] is None:
         return Cell(DASH, row["reason"])
-    if low is None:
-        return Cell(f"{write(value)} ({DASH})", row["reason"])
-    return Cell(f"{write(value)} {between(write(low), write(high))}")
+    if row[low] is None:
+        return Cell(f"{write(row[value])} ({DASH})", row["reason"])
+    return Cell(f"{write(row[value])} {between(write(row[low]), write(row[high]))}")
 
 
-def mean_sd(row: Row, name: str) -> Cell:
-    """A mean with its standard deviation (columns `name_mean` and `name_sd`)."""
-    mean, sd = row[f"{name}_mean"], row[f"{name}_sd"]
-    if mean is None:
+def mean_sd(row: Row, mean: str, sd: str) -> Cell:
+    """The mean and the standard deviation of these columns."""
+    if row[mean] is None:
         return Cell(DASH, row["reason"])
-    if sd is None:
-        return Cell(f"{score(mean)} ± {DASH}", row["reason"])
-    return Cell(f"{score(mean)} ± {score(sd)}")
+    if row[sd] is None:
+        return Cell(f"{score(row[mean])} ± {DASH}", row["reason"])
+    return Cell(f"{score(row[mean])} ± {score(row[sd])}")

@@ -16,11 +16,10 @@ import scipy.stats
 from numpy.typing import ArrayLike
 
 from hnscc.scores.arrays import Bools, Floats
+from hnscc.scores.intervals import t_limit, too_few
 from hnscc.scores.metrics import METRICS, Fraction
 from hnscc.scores.variance_parts import FEWEST_REPEATS, NOTHING, VarianceParts, mean_parts, pooled_parts
 
-LEVEL = 0.05
-FEWEST_PATIENTS = 2
 FEWEST_FOR_P = 4  # with fewer lesion patients the test rejects too often in simulation
 FEWEST_PAIRED = 5  # with fewer pairs of repeats the paired test rejects too often
 
@@ -68,7 +67,7 @@ def fraction_interval(counts: Counts3, fraction: Fraction) -> Estimate:
     num, den, lesion = _fractions(counts, fraction)
     repeats, patients = (len(num),), int(lesion.sum())
     value = float((num.sum(1) / den.sum(1)).mean()) if len(num) and den.sum(1).all() else None
-    if lacking := _few_patients(lesion) or _without_value(den, lesion):
+    if lacking := too_few(patients) or _without_value(den, lesion):
         return Estimate(value, reason=lacking, patients=patients, repeats=repeats)
     return _on_logit_scale(pooled_parts([num], [den], lesion, (1,), paired=False), repeats)
 
@@ -98,7 +97,7 @@ def fraction_difference(a: Counts3, b: Counts3, fraction: Fraction, *, paired: b
         value = float((num_a.sum(1) / wholes[0]).mean() - (num_b.sum(1) / wholes[1]).mean())
     else:
         value = None
-    lacking = _few_patients(lesion) or _few_repeats(repeats) or _without_value(den_a, lesion)
+    lacking = too_few(patients) or _few_repeats(repeats) or _without_value(den_a, lesion)
     if lacking := lacking or _without_value(den_b, lesion):
         return Estimate(value, reason=lacking, patients=patients, repeats=repeats)
     parts = pooled_parts([num_a, num_b], [den_a, den_b], lesion, (1, -1), paired=paired)
@@ -122,7 +121,7 @@ def mean_difference(
     _check_pairs(paired, repeats)
     patients = first.shape[1]
     value = float(first.mean() - second.mean()) if patients else None
-    lacking = _few(patients, "patients") or _few_repeats(repeats)
+    lacking = too_few(patients, "patients") or _few_repeats(repeats)
     if lacking:
         return Estimate(value, reason=lacking, patients=patients, repeats=repeats)
     return _difference(mean_parts([first, second], (1, -1), paired=paired), repeats, bounds=bounds)
@@ -167,17 +166,6 @@ def _check_pairs(paired: bool, repeats: tuple[int, int]) -> None:
         )
 
 
-def _few(patients: int, what: str) -> str | None:
-    if patients >= FEWEST_PATIENTS:
-        return None
-    are = "is 1" if patients == 1 else f"are {patients}"
-    return f"an interval needs at least {FEWEST_PATIENTS} {what}, and there {are}"
-
-
-def _few_patients(lesion: Bools) -> str | None:
-    return _few(int(lesion.sum()), "patients with lesion")
-
-
 def _without_value(den: Floats, lesion: Bools) -> str | None:
     lacking = int((den[:, lesion] == 0).any(0).sum())
     return f"{lacking} patients with lesion have no value in some repeat" if lacking else None
@@ -204,7 +192,7 @@ def _on_logit_scale(parts: VarianceParts, repeats: tuple[int, ...]) -> Estimate:
     else:
         degrees = parts.degrees
         logit = math.log(parts.value / (1 - parts.value))
-        half = _t(degrees) * math.sqrt(parts.variance) / (parts.value * (1 - parts.value))
+        half = t_limit(degrees) * math.sqrt(parts.variance) / (parts.value * (1 - parts.value))
         low, high = (float(scipy.special.expit(logit + side * half)) for side in (-1, 1))
     return _estimate(parts, repeats, low, high, None, degrees, reason)
 
@@ -217,7 +205,7 @@ def _difference(
         reason = None if same else "nothing varies, neither over patients nor over repeats: no p"
         return _estimate(parts, repeats, parts.value, parts.value, 1.0 if same else None, None, reason)
     degrees, error = parts.degrees, math.sqrt(parts.variance)
-    half = _t(degrees) * error
+    half = t_limit(degrees) * error
     low, high = parts.value - half, parts.value + half
     if bounds:
         low, high = max(low, bounds[0]), min(high, bounds[1])
@@ -227,10 +215,6 @@ def _difference(
     else:
         p = min(1.0, 2 * float(scipy.stats.t.sf(abs(parts.value) / error, degrees)))
     return _estimate(parts, repeats, low, high, p, degrees, reason)
-
-
-def _t(degrees: float) -> float:
-    return float(scipy.stats.t.ppf(1 - LEVEL / 2, degrees))
 
 
 def _estimate(

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from hnscc.scores.arrays import Bools, Floats, Integers
+from hnscc.scores.arrays import Floats, Integers
 from hnscc.scores.counts import Counts
-from hnscc.scores.intervals import no_interval, patient_weights, percentiles, resampled
+from hnscc.scores.intervals import patient_weights, percentiles, resampled, too_few
 from hnscc.scores.metrics import Score
 from hnscc.scores.paired_tests import FEWEST_PAIRS, Comparison
 
@@ -38,12 +38,13 @@ def median_differences(
         return [Comparison(n=patients, reason=lacking)] * len(scores)
     differences = [_pooled_median(a, score) - _pooled_median(b, score) for score in scores]
     lesion = a.truth[0] > 0
-    if undrawn := _undrawn(len(a), len(b), lesion):
+    with_lesion = int(lesion.sum())
+    if undrawn := _undrawn(with_lesion, len(a), len(b)):
         return [Comparison(n=patients, difference=each, reason=undrawn) for each in differences]
     weights = patient_weights(draw, lesion, bootstraps)
     sums = [resampled(each, weights) for each in (a, b)]
     drawn = [draw.integers(len(each), size=(bootstraps, len(each))) for each in (a, b)]
-    few = _no_p(int(lesion.sum()), len(a), len(b))
+    few = _no_p(with_lesion, len(a), len(b))
     found = []
     for score, difference in zip(scores, differences, strict=True):
         medians = [_resampled_median(score(*each), rows) for each, rows in zip(sums, drawn, strict=True)]
@@ -62,8 +63,8 @@ def _interval_and_p(differences: Floats, few: str | None) -> dict[str, Any]:
     return {"low": low, "high": high, "smallest_p": smallest, "p": min(1.0, smallest * extreme)}
 
 
-def _undrawn(repeats_a: int, repeats_b: int, lesion: Bools) -> str | None:
-    reasons = [no_interval(lesion)]
+def _undrawn(lesion: int, repeats_a: int, repeats_b: int) -> str | None:
+    reasons = [too_few(lesion)]
     if min(repeats_a, repeats_b) < FEWEST_REPEATS:
         found = f"{repeats_a} and {repeats_b}"
         reasons.append(f"an interval needs {FEWEST_REPEATS} repeats of both variants, and there are {found}")

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.stats
 
 from hnscc.scores.arrays import Floats
-from hnscc.scores.intervals import LEVEL, Interval
+from hnscc.scores.intervals import Interval, t_limit
 
 FEWEST_PAIRS = 6  # the signed-rank test of n pairs gives at best 2 / 2^n: 0.0625 for 5 pairs, 0.03125 for 6
 LEAST = float(np.nextafter(0, 1))  # no p is 0; beyond 1075 pairs only floating point says so
@@ -82,7 +82,7 @@ class Paired:
         """95 % t interval of the difference; None where there is one repeat."""
         if self.error is None:
             return Interval(None, None, "an interval of a difference needs at least 2 repeats")
-        half = float(scipy.stats.t.ppf(1 - LEVEL / 2, self.degrees)) * self.error
+        half = t_limit(self.degrees) * self.error
         return Interval(self.difference - half, self.difference + half)
 
 

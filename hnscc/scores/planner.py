@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import scipy.stats
 
-from hnscc.scores.crossed import LEVEL, Estimate
-from hnscc.scores.variance_parts import CAP
+from hnscc.scores.crossed import Estimate
+from hnscc.scores.intervals import t_limit
+from hnscc.scores.variance_parts import CAP, variance_of
 
 MOST_PATIENTS, MOST_REPEATS = 10_000, 1_000
 POWER = 0.8
@@ -70,7 +71,7 @@ def power(design: Design, difference: float, patients: int, repeats: int) -> flo
     """The chance, 0..1, that a study of this size finds a true difference at 0.05, two-sided (noncentral t)."""
     degrees = design.degrees(patients, repeats)
     error = math.sqrt(design.variance(patients, repeats))
-    limit = float(scipy.stats.t.ppf(1 - LEVEL / 2, degrees))
+    limit = t_limit(degrees)
     away = abs(difference) / error
     found = float(scipy.stats.nct.sf(limit, degrees, away))
     other = float(scipy.stats.nct.cdf(-limit, degrees, away))
@@ -79,9 +80,7 @@ def power(design: Design, difference: float, patients: int, repeats: int) -> flo
 
 def smallest_seen(design: Design, patients: int, repeats: int, chance: float = POWER) -> float:
     """The smallest true difference that a study of this size finds with this chance, by the t distribution."""
-    degrees = design.degrees(patients, repeats)
-    limits = scipy.stats.t.ppf(1 - LEVEL / 2, degrees) + scipy.stats.t.ppf(chance, degrees)
-    return float(limits) * math.sqrt(design.variance(patients, repeats))
+    return _seen(design.variance(patients, repeats), design.degrees(patients, repeats), chance)
 
 
 def smallest_seen_by(found: Estimate, chance: float = POWER) -> float | None:
@@ -89,11 +88,12 @@ def smallest_seen_by(found: Estimate, chance: float = POWER) -> float | None:
     design = design_of(found)
     if isinstance(design, str) or found.degrees is None:
         return None
-    joint = found.joint_variance or 0.0
-    parts = found.patient_variance or 0.0, sum(found.repeat_variance)
-    variance = max(sum(parts) - joint, *parts)
-    limits = scipy.stats.t.ppf(1 - LEVEL / 2, found.degrees) + scipy.stats.t.ppf(chance, found.degrees)
-    return float(limits) * math.sqrt(variance)
+    patient, joint = found.patient_variance or 0.0, found.joint_variance or 0.0
+    return _seen(variance_of(patient, sum(found.repeat_variance), joint), found.degrees, chance)
+
+
+def _seen(variance: float, degrees: float, chance: float) -> float:
+    return (t_limit(degrees) + float(scipy.stats.t.ppf(chance, degrees))) * math.sqrt(variance)
 
 
 def patients_needed(pilot: Estimate, difference: float, repeats: int, chance: float = POWER) -> Needed:

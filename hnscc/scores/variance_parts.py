@@ -20,6 +20,11 @@ FEWEST_REPEATS = 2
 NOTHING = 1e-24  # a variance below this is rounding
 
 
+def variance_of(patient: float, repeats: float, joint: float) -> float:
+    """The variance that these parts make: both of the first hold the third, which is therefore taken off once."""
+    return max(patient + repeats - joint, patient, repeats)
+
+
 @dataclass(frozen=True)
 class VarianceParts:
     """A value and the parts of its variance: of patients, of the repeats of each variant (with their degrees of
@@ -35,8 +40,7 @@ class VarianceParts:
 
     @property
     def variance(self) -> float:
-        both = sum(self.repeat)
-        return max(self.patient + both - self.joint, self.patient, both)
+        return variance_of(self.patient, sum(self.repeat), self.joint)
 
     @property
     def degrees(self) -> float:

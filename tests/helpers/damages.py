@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from stores import make_store, study_of
 
-from hnscc.aggregation.build import build_tables
+from hnscc.aggregation.build import build_table
 from hnscc.aggregation.results import load_fold, load_results, load_trial
+from hnscc.aggregation.schemas import STUDY_TABLES
 from hnscc.base.encode import parquet_bytes
 from hnscc.base.errors import InputError
 from hnscc.cohort.fold import FoldData, read_folds, write_fold
@@ -180,7 +181,8 @@ def _without_seconds(folder: TrialFolder) -> bytes:
 
 
 def _tables(folder: RunFolder) -> dict[str, bytes]:
-    return {name: parquet_bytes(table) for name, table in build_tables(load_results(folder)).items()}
+    results = load_results(folder)
+    return {name: parquet_bytes(build_table(name, results)) for name in STUDY_TABLES}
 
 
 def _train(study: Study, trial: Trial, data: FoldData, folder: TrialFolder):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from hnscc.reporting.blocks import Block, Cell, Points, Row, Table, table
 from hnscc.reporting.sections.published import PUBLISHED_P, published_p, with_remark
 from hnscc.reporting.source import SLICE_SETS, Source
-from hnscc.reporting.values import interval, known, p_value, score, signed, whole
+from hnscc.reporting.values import interval, known, p_value, scores, signed, whole
 from hnscc.scores.metrics import DICE, Metric
 
 TESTS = (
@@ -56,7 +56,7 @@ def comparison_table(source: Source, title: str, metric: Metric) -> Table:
         "Slices compared": lambda row: SLICE_SETS[row["slice_set"]],
         f"t test: difference in pooled {metric.label} (95 %)": _difference,
         "t test: p (Holm)": _p_and_holm,
-        "Seen from": lambda row: known(row, "smallest_seen", score),
+        "Seen from": scores("smallest_seen"),
         "Patients, Wilcoxon: mean difference; pairs": lambda row: _pairs(wilcoxon(row, "patient")),
         "p (Holm), patients": lambda row: _p_and_holm(wilcoxon(row, "patient")),
         "Slices, Wilcoxon: mean difference; pairs": lambda row: _pairs(wilcoxon(row, "slice")),
@@ -68,8 +68,7 @@ def comparison_table(source: Source, title: str, metric: Metric) -> Table:
 
 
 def _difference(row: Row) -> Cell:
-    ends = {"difference_low": row["low"], "difference_high": row["high"]}
-    return interval({**row, **ends}, "difference", signed)
+    return interval(row, "difference", "low", "high", signed)
 
 
 def _pairs(row: Row | None) -> Cell:

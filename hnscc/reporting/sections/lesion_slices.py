@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from hnscc.aggregation.summary import RATES
 from hnscc.reporting.blocks import Block, Cell, Points, Row, Section, Table, table
 from hnscc.reporting.drawing.outcomes import pixel_counts
 from hnscc.reporting.drawing.style import picture
@@ -16,7 +17,6 @@ CONVENTIONS = (
     "overlap (the paper's): a mark beside the lesion counts as a false alarm",
 )
 OUTCOMES = {"tp": "True positive", "tn": "True negative", "fp": "False positive", "fn": "False negative"}
-RATES = ("sensitivity", "specificity", "accuracy")
 
 
 def lesion_slices(source: Source) -> Section:

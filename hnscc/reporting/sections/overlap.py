@@ -8,11 +8,9 @@ from hnscc.reporting.drawing.style import picture
 from hnscc.reporting.sections.comparisons import pairs_of_variants, tests
 from hnscc.reporting.sections.published import published, with_remark
 from hnscc.reporting.source import SLICE_SETS, Source
-from hnscc.reporting.values import DASH, between, interval, known, mean_sd, score, several, whole, wholes
+from hnscc.reporting.values import DASH, between, interval, mean_sd, score, scores, several, whole, wholes
+from hnscc.scores.counts import SLICE_SETS as ALL_SETS
 from hnscc.scores.metrics import metrics_at
-
-SETS_OF_TABLE_2 = ("true_positive", "lesion", "all")
-
 
 # --- Table 1
 
@@ -62,12 +60,14 @@ def pooled_table(source: Source, title: str, explanation: str, *splits: str) -> 
     metrics = metrics_at("pooled")
     for metric in metrics:
         columns[f"{metric.label} over repeats: median (quartiles)"] = _quartiles_of(metric.name)
-        columns[f"{metric.label} over repeats: mean (95 % over patients and repeats)"] = _mean_over_both(
-            metric.name
+        columns[f"{metric.label} over repeats: mean (95 % over patients and repeats)"] = _interval_of(
+            *(f"{metric.name}_repeats_{each}" for each in ("mean", "low", "high"))
         )
-    columns["Median model: threshold"] = lambda row: known(row, "threshold", score)
+    columns["Median model: threshold"] = scores("threshold")
     for metric in metrics:
-        columns[f"Median model: {metric.label} (95 % over patients)"] = _interval_of(metric.name)
+        columns[f"Median model: {metric.label} (95 % over patients)"] = _interval_of(
+            metric.name, f"{metric.name}_low", f"{metric.name}_high"
+        )
     if source.papers and splits == ("test",):
         names = [f"pooled_{metric.name}" for metric in metrics]
         columns[f"Published: {' / '.join(metric.label for metric in metrics)}"] = published(*names)
@@ -98,18 +98,8 @@ def _quartiles_of(metric: str) -> Callable[[Row], Cell]:
     return write
 
 
-def _mean_over_both(metric: str) -> Callable[[Row], Cell]:
-    """The interval of the mean over repeats is that of the variant, over patients and repeats."""
-
-    def write(row: Row) -> Cell:
-        ends = {f"{metric}_{end}": row[f"{metric}_repeats_{end}"] for end in ("low", "high")}
-        return interval({**row, **ends, metric: row[f"{metric}_repeats_mean"]}, metric)
-
-    return write
-
-
-def _interval_of(metric: str) -> Callable[[Row], Cell]:
-    return lambda row: interval(row, metric)
+def _interval_of(value: str, low: str, high: str) -> Callable[[Row], Cell]:
+    return lambda row: interval(row, value, low, high)
 
 
 # --- Table 2
@@ -122,7 +112,7 @@ def overlap_slice_by_slice(source: Source) -> Section:
 
 def _slice_by_slice(source: Source) -> Iterator[Block]:
     title = "Table 2. Overlap slice by slice, test slices"
-    yield per_slice_table(source, title, PER_SLICE, ("test",), SETS_OF_TABLE_2)
+    yield per_slice_table(source, title, PER_SLICE, ("test",), ALL_SETS)
     if source.papers:
         yield _published_slices_table(source)
     if len(source.looks) > 1:
@@ -146,18 +136,18 @@ def per_slice_table(
     columns: dict[str, Callable[[Row], Cell | str]] = {
         **_first_columns(source, splits),
         "Slices counted": lambda row: SLICE_SETS[row["slice_set"]],
-        "Slices": lambda row: known(row, "n", whole),
-        "of these both empty": lambda row: known(row, "n_empty", whole),
-        "Patients": lambda row: known(row, "patients", whole),
+        "Slices": wholes("n"),
+        "of these both empty": wholes("n_empty"),
+        "Patients": wholes("patients"),
     }
     for metric in metrics_at("slice"):
-        columns[f"{metric.label}: mean ± SD"] = _mean_of(metric.name)
+        columns[f"{metric.label}: mean ± SD"] = _mean_of(f"{metric.name}_mean", f"{metric.name}_sd")
     rows = [row for row in source.tables["per_slice"] if row["split"] in splits and row["slice_set"] in sets]
     return table(title, explanation, columns, rows)
 
 
-def _mean_of(metric: str) -> Callable[[Row], Cell]:
-    return lambda row: mean_sd(row, metric)
+def _mean_of(mean: str, sd: str) -> Callable[[Row], Cell]:
+    return lambda row: mean_sd(row, mean, sd)
 
 
 def _published_slices_table(source: Source) -> Table:
@@ -168,7 +158,7 @@ def _published_slices_table(source: Source) -> Table:
         "of these both empty": wholes("n_empty"),
     }
     for metric in metrics_at("slice"):
-        columns[f"{metric.label}: mean ± SD"] = _mean_of_reading(metric.name)
+        columns[f"{metric.label}: mean ± SD"] = _mean_of(metric.name, f"{metric.name}_sd")
         columns[f"Published: {metric.label}"] = published(f"slice_{metric.name}")
     return table(
         "Table 2, as the published study counted it",
@@ -177,8 +167,3 @@ def _published_slices_table(source: Source) -> Table:
         columns,
         source.rows("protocol", reading="as_written"),
     )
-
-
-def _mean_of_reading(metric: str) -> Callable[[Row], Cell]:
-    """Table `protocol` names the mean after the metric alone."""
-    return lambda row: mean_sd({**row, f"{metric}_mean": row[metric]}, metric)

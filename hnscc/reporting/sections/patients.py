@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from hnscc.reporting.blocks import Row, Section, Table, table
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import whole
+from hnscc.study.plan import SPLITS
 
 
 def patients(source: Source) -> Section:
@@ -40,7 +41,7 @@ def split_counts(source: Source) -> Iterator[Row]:
     """
     several_folds = source.study.split.folds > 1
     for fold in range(source.study.split.folds):
-        for split in ("train", "validation", "test"):
+        for split in SPLITS:
             rows = source.rows("cohort", fold=fold, split=split)
             used = [row for row in rows if row["used_positive"] + row["used_negative"]]
             yield {
@@ -53,8 +54,3 @@ def split_counts(source: Source) -> Iterator[Row]:
                 "positive": sum(row["used_positive"] for row in rows),
                 "negative": sum(row["used_negative"] for row in rows),
             }
-
-
-def lesion_patients(source: Source) -> int:
-    """Count the test patients with used slices that hold lesion, over all folds."""
-    return sum(row["lesion"] for row in split_counts(source) if row["split"] == "test")

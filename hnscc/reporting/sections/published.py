@@ -10,6 +10,7 @@ from hnscc.reporting.sections.patients import split_counts
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import DASH, known, number_range, score
 from hnscc.study import paper
+from hnscc.study.plan import SPLITS
 
 NO_MRI = "the paper's MRI model did not yield segmentation results"
 CHOSEN_ON_TEST = (
@@ -86,8 +87,7 @@ def _literature_table(source: Source) -> Table:
 def _own_rows(source: Source) -> list[Row]:
     counts = list(split_counts(source))
     sizes = {
-        split: number_range([row["patients"] for row in counts if row["split"] == split])
-        for split in ("train", "validation", "test")
+        split: number_range([row["patients"] for row in counts if row["split"] == split]) for split in SPLITS
     }
     return [
         {"study": f"this study: {source.label(row)}", "own": row, **sizes}

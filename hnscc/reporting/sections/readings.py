@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
+from hnscc.aggregation.summary import RATES
 from hnscc.reporting.blocks import Block, Cell, Points, Row, Section, Table, Text, table
-from hnscc.reporting.sections.lesion_slices import OUTCOMES, RATES, published_outcomes
+from hnscc.reporting.sections.lesion_slices import OUTCOMES, published_outcomes
 from hnscc.reporting.sections.published import NO_MRI
 from hnscc.reporting.source import SLICE_SETS, Source
 from hnscc.reporting.values import DASH, known, scores, wholes

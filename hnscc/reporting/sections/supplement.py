@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from hnscc.reporting.blocks import Block, Section
 from hnscc.reporting.sections.comparisons import comparison_table
 from hnscc.reporting.sections.lesion_slices import classification_table
-from hnscc.reporting.sections.overlap import SETS_OF_TABLE_2, per_slice_table, pooled_table
+from hnscc.reporting.sections.overlap import per_slice_table, pooled_table
 from hnscc.reporting.source import Source
+from hnscc.scores.counts import SLICE_SETS
 from hnscc.scores.metrics import DICE, METRICS
 
 LEARNT = "Scores on slices that the model learned from or was chosen by say nothing about new patients."
@@ -28,7 +29,7 @@ def _tables(source: Source) -> Iterator[Block]:
     )
     yield pooled_table(source, "Table S2. Like Table 1, on training and validation slices", LEARNT, *other)
     title = "Table S3. Like Table 2, on training and validation slices"
-    yield per_slice_table(source, title, LEARNT, other, SETS_OF_TABLE_2)
+    yield per_slice_table(source, title, LEARNT, other, SLICE_SETS)
     title = "Table S4. Like Table 3, on training and validation slices"
     yield classification_table(source, title, LEARNT, *other)
     if len(source.looks) > 1:

@@ -29,11 +29,11 @@ def compared(source: Source) -> Iterator[str]:
     for row in sorted(
         pairs_of_variants(source), key=lambda row: {row["variant_a"], row["variant_b"]} != best
     ):
-        said = verdict(row)
-        if said != "none" and len(_collapsed(source, row)) == 2:
+        said, collapsed = verdict(row), _collapsed(source, row)
+        if said != "none" and len(collapsed) == 2:
             said = "collapsed"
         found.add(said)
-        yield f"{_difference(source, row)}: {_higher(source, row)}{VERDICTS[said]}"
+        yield f"{_difference(source, row)}: {_higher(source, row, collapsed)}{VERDICTS[said]}"
     if "open" in found:
         yield (
             "Where no difference is shown there may be one all the same: the interval says how large, and `seen from` "
@@ -74,14 +74,13 @@ def verdict(row: Row) -> str:
     return "suggestive" if row["p"] < SURE else "open"
 
 
-def _higher(source: Source, row: Row) -> str:
+def _higher(source: Source, row: Row, collapsed: list[str]) -> str:
     """Which of the pair collapsed, and which scored higher, in words."""
     if row["difference"] is None:
         return ""
-    collapsed = [source.looks[variant].label for variant in _collapsed(source, row)]
     if len(collapsed) == 2:
         return "both collapsed; "
-    alone = f"{collapsed[0]} collapsed; " if collapsed else ""
+    alone = f"{source.looks[collapsed[0]].label} collapsed; " if collapsed else ""
     if signed(row["difference"]) == signed(0.0):
         return f"both {'found hardly any lesion' if _hardly_any(source, row) else 'scored the same'}; {alone}"
     better = row["variant_a"] if row["difference"] > 0 else row["variant_b"]
