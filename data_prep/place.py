@@ -143,8 +143,7 @@ def to_input_grid(
 @dataclass(frozen=True)
 class _OnGrid:
     """A modality's stored slices (Z, size, size), the value outside of the volume, the share of the grid it covers,
-    and the slices that it does not show: those that it covers less than half of, and those where it is one value
-    everywhere."""
+    and the slices that it does not show: those that it covers less than half of, and those of one value throughout."""
 
     slices: NDArray[np.float32]
     fill: float
