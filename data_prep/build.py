@@ -15,8 +15,9 @@ from data_prep.judged import judged, told
 from data_prep.manifest import Fault, Row, examine_manifest, raise_all, refused
 from data_prep.off_grid import off_grid
 from data_prep.place import MIN_COVERAGE, place_scan
-from data_prep.read import Grid, Volume, read_grid, read_volume
+from data_prep.read import read_grid, read_volume
 from data_prep.twins import reduced
+from data_prep.volumes import Grid, Volume
 from data_prep.workers import run_each
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError, several

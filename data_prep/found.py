@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from data_prep.lesions import Lesion
-from data_prep.read import Grid, Volume
 from data_prep.resize import Window, inside
+from data_prep.volumes import Grid, Volume
 
 # Of the way from air to the 99th percentile: what is brighter, averaged over 5 x 5 pixels, is body. Air on MRI is
 # noisy; the mean takes most of that away, and the 1st percentile of the means is its level.

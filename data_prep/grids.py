@@ -7,7 +7,7 @@ import numpy as np
 from nibabel import orientations
 from numpy.typing import NDArray
 
-from data_prep.read import Grid
+from data_prep.volumes import Grid
 from hnscc.base.errors import InputError
 
 Kind = TypeVar("Kind", bound=np.generic)

@@ -8,9 +8,9 @@ from scipy import ndimage
 
 from data_prep.grids import cannot_place, corners, matching, to_lps, turned, voxels_of
 from data_prep.off_grid import off_grid
-from data_prep.read import Grid, Volume
 from data_prep.resize import HALF, area_weights, weigh
 from data_prep.sampling import DECIMALS, NOTHING, finer
+from data_prep.volumes import Grid, Volume
 
 MIN_KEPT = 0.9  # of the lesion's volume that must lie on the slices' grid
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from data_prep.grids import cannot_place, matching, same_grid, size_text
 from data_prep.off_grid import off_grid
-from data_prep.read import Grid, Volume
+from data_prep.volumes import Grid, Volume
 
 NOWHERE = "Analyze's default axes"
 

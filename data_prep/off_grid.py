@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.grids import SAME_GRID, corners, to_lps, voxels_of
-from data_prep.read import Grid
+from data_prep.volumes import Grid
 from hnscc.base.errors import InputError
 
 _SIDES = (("left", "right"), ("posterior", "anterior"), ("superior", "inferior"))

@@ -23,7 +23,6 @@ from data_prep.found import lesion_of, values_of
 from data_prep.grids import cannot_place, check_axes, to_lps
 from data_prep.lesions import lesion_on
 from data_prep.lying import lying
-from data_prep.read import Grid, Volume
 from data_prep.resize import (
     HALF,
     Window,
@@ -36,6 +35,7 @@ from data_prep.resize import (
     weigh,
 )
 from data_prep.sampling import sampled
+from data_prep.volumes import Grid, Volume
 from hnscc.base.errors import InputError
 
 MIN_COVERAGE = 0.5  # of the grid's voxels that each modality must cover

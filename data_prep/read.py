@@ -7,7 +7,6 @@ import gzip
 import io
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from data_prep.blank import filled
 from data_prep.first_bytes import cause_of, unpacked_head, values_begin_at
 from data_prep.stated import stated_by
+from data_prep.volumes import Grid, Volume
 from hnscc.base.errors import InputError
 
 MAX_VOXELS = 2**29  # 2 GiB as float32; a damaged header can claim any size
@@ -42,40 +42,6 @@ _UNREADABLE = (
 )
 
 Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Where voxels lie.
-
-    `shape` counts the voxels along x, y and z in the file's order. `affine` is 4 x 4 and maps a voxel's index to mm
-    (as in NIfTI: x to right, y to anterior, z to superior). `oriented` is False for Analyze, whose affine is assumed.
-    `stated_by` says what in the file gives the affine: sform, qform, both, or for Analyze nothing ("").
-    """
-
-    shape: tuple[int, int, int]
-    affine: NDArray[np.float64]
-    oriented: bool
-    stated_by: str = ""
-
-    @property
-    def spacing(self) -> NDArray[np.float64]:
-        """Voxel size in mm along the three axes of the array: (3,)."""
-        spacing: NDArray[np.float64] = np.linalg.norm(self.affine[:3, :3], axis=0)
-        return spacing
-
-
-@dataclass(frozen=True)
-class Volume:
-    """`data` is (x, y, z), finite, in the file's voxel order and units (scaled as its header says).
-
-    `blank` says which voxels the file holds no number for (NaN around the field of view; they are the minimum in
-    `data`), and is None where there are none.
-    """
-
-    data: NDArray[np.float32]
-    grid: Grid
-    blank: NDArray[np.bool_] | None = None
 
 
 def read_volume(path: Path, where: str) -> Volume:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from data_prep.read import Grid
+from data_prep.volumes import Grid
 
 # Half of a pixel or voxel; the small allowance keeps exact halves in, whatever the rounding of the weights.
 HALF = 0.5 - 1e-9

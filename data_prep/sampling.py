@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 
 from data_prep.grids import corners, near, to_lps, turned, voxels_of
-from data_prep.read import Grid, Volume
 from data_prep.resize import weigh
+from data_prep.volumes import Grid, Volume
 
 DECIMALS = 6  # of a position in a volume, in voxels: what lies nearer to a voxel than this lies on it
 ALIKE = 0.01  # voxels: by so much a step may be longer than one voxel and still count as one

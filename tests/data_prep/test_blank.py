@@ -5,7 +5,8 @@ import pytest
 from scans import LPS, cohort, place, refused, save, scan_arrays, volume, write
 
 from data_prep.build import prepare
-from data_prep.read import Volume, read_volume
+from data_prep.read import read_volume
+from data_prep.volumes import Volume
 from hnscc.base.errors import InputError
 
 SHAPE = (20, 16, 5)

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from data_prep.build import prepare
 from data_prep.lesions import covered, lesion_on
-from data_prep.read import Grid, Volume
+from data_prep.volumes import Grid, Volume
 from hnscc.base.errors import InputError
 
 

@@ -13,8 +13,8 @@ from scipy.spatial.transform import Rotation
 
 from data_prep.grids import to_lps
 from data_prep.place import to_input_grid
-from data_prep.read import Grid, Volume
 from data_prep.sampling import sampled, sampled_by_voxels
+from data_prep.volumes import Grid, Volume
 from hnscc.base.errors import InputError
 
 

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from data_prep.build import prepare
 from data_prep.place import Placed, place_scan
-from data_prep.read import Grid, Volume
+from data_prep.volumes import Grid, Volume
 from hnscc.base.errors import InputError
 
 LPS = np.diag([-1.0, -1.0, 3.0, 1.0])

@@ -1,0 +1,40 @@
+"""What every reader gives: a grid of voxels that lies in space, and the values on it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where voxels lie.
+
+    `shape` counts the voxels along x, y and z in the file's order. `affine` is 4 x 4 and maps a voxel's index to mm
+    (as in NIfTI: x to right, y to anterior, z to superior). `oriented` is False for Analyze, whose affine is assumed.
+    `stated_by` says what in the file gives the affine: sform, qform, both, or for Analyze nothing ("").
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+    oriented: bool
+    stated_by: str = ""
+
+    @property
+    def spacing(self) -> NDArray[np.float64]:
+        """Voxel size in mm along the three axes of the array: (3,)."""
+        spacing: NDArray[np.float64] = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return spacing
+
+
+@dataclass(frozen=True)
+class Volume:
+    """`data` is (x, y, z), finite, in the file's voxel order and units (scaled as its header says).
+
+    `blank` says which voxels the file holds no number for (NaN around the field of view; they are the minimum in
+    `data`), and is None where there are none.
+    """
+
+    data: NDArray[np.float32]
+    grid: Grid
+    blank: NDArray[np.bool_] | None = None
