@@ -27,7 +27,18 @@ STORE = {"hnscc.cohort.store", "hnscc.cohort.store_building", "hnscc.cohort.stor
 TORCH = {
     f"hnscc.training.{name}"
     for name in (
-        *("adam", "augment", "checkpoint", "layers", "loop", "losses", "measure", "model", "process"),
+        *(
+            "adam",
+            "augment",
+            "checkpoint",
+            "inference",
+            "layers",
+            "loop",
+            "losses",
+            "measure",
+            "model",
+            "process",
+        ),
         *("resizing", "trial"),
     )
 }

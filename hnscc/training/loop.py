@@ -3,7 +3,6 @@
 import os
 import platform
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TypedDict
 
@@ -17,12 +16,11 @@ from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Training
 from hnscc.training.adam import Adam
 from hnscc.training.checkpoint import load_checkpoint, save_checkpoint
+from hnscc.training.inference import EVALUATION_BATCH, in_order, logits_of, predict
 from hnscc.training.losses import loss_of
 from hnscc.training.process import hardware
 from hnscc.training.records import Attempt, Began
 from hnscc.training.resizing import resize_by_products
-
-EVALUATION_BATCH = 32
 
 
 class Diverged(Exception):
@@ -104,7 +102,7 @@ class Fit:
         self.model.eval()
         pooled = self.training.monitor == "soft_jaccard_pooled"
         losses, overlaps, unions = [], [], []
-        for batch in _in_order(len(slices), EVALUATION_BATCH if pooled else self.training.batch_size):
+        for batch in in_order(len(slices), EVALUATION_BATCH if pooled else self.training.batch_size):
             logits, truth = self._forward(slices, batch)
             losses.append(loss_of(self.training.loss, logits, truth).double() * len(batch))
             probabilities = torch.sigmoid(logits)
@@ -118,28 +116,16 @@ class Fit:
         jaccard = torch.where(union > 0, overlap / union, 1.0).mean()
         return torch.stack(losses).sum().item() / len(slices), jaccard.item()
 
-    @torch.no_grad()
     def predict(self, slices: Slices) -> np.ndarray:
         """Probabilities of every slice as uint16 (N, H, W): round(p x 65535)."""
-        self.model.eval()
-        out = np.empty((len(slices), *slices.masks.shape[1:]), np.uint16)
-        for batch in _in_order(len(slices), EVALUATION_BATCH):
-            logits = self._forward(slices, batch)[0]
-            levels = (torch.sigmoid(logits[:, 0]) * 65535).round()
-            out[batch] = levels.to(torch.int32).cpu().numpy().astype(np.uint16)
-        return out
+        return predict(self.model, slices, device=self.began.device, precision=self.began.precision)
 
     def _forward(self, slices: Slices, batch: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits and truth, float32 (B, 1, H, W), of the slices at these positions."""
         images, masks = slices.batch(batch)
         truth = torch.from_numpy(masks[:, None].astype(np.float32)).to(self.began.device)
-        moved = torch.from_numpy(images).to(self.began.device, memory_format=torch.channels_last)
-        with self._autocast():
-            logits = self.model(moved)
-        return logits.float(), truth
-
-    def _autocast(self) -> AbstractContextManager[None]:
-        return torch.autocast(self.began.device, torch.bfloat16, enabled=self.began.precision == "bf16")
+        began = self.began
+        return logits_of(self.model, images, device=began.device, precision=began.precision), truth
 
     def finish_epoch(self, train_loss: float, val_loss: float, jaccard: float, *, seconds: float) -> None:
         """Add the epoch's row to the history; keep the weights if it is the best. Raises Diverged."""
@@ -204,10 +190,6 @@ class Fit:
         best = named["best"] or named["model"]
         self.best = {name: value.to(self.began.device) for name, value in best.items()}
         self.optimiser.load(named["adam"])
-
-
-def _in_order(count: int, size: int) -> list[np.ndarray]:
-    return [np.arange(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def batches_of(order: np.ndarray, size: int) -> list[np.ndarray]:

@@ -7,7 +7,8 @@ from hnscc.cohort.fold import FoldData
 from hnscc.cohort.slices import Slices
 from hnscc.study.plan import Trial
 from hnscc.study.schema import Study
-from hnscc.training.loop import EVALUATION_BATCH, Fit
+from hnscc.training.inference import EVALUATION_BATCH
+from hnscc.training.loop import Fit
 from hnscc.training.model import build_model
 from hnscc.training.process import peak_gpu_bytes, prepare_torch
 from hnscc.training.records import Began

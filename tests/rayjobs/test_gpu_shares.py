@@ -14,7 +14,7 @@ from stores import make_store, study_of
 from hnscc.cohort.slices import Slices
 from hnscc.study.loading import dump_study
 from hnscc.study.plan import plan_trials
-from hnscc.training.loop import EVALUATION_BATCH
+from hnscc.training.inference import EVALUATION_BATCH
 from hnscc.training.measure import train_first_batches
 from hnscc.training.prepare import prepare_run
 from hnscc.training.trial import begin

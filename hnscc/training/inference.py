@@ -1,0 +1,41 @@
+"""What a trained network says of slices: the one forward pass that training, scoring and prediction share."""
+
+from contextlib import AbstractContextManager
+
+import numpy as np
+import torch
+from torch import nn
+
+from hnscc.cohort.slices import Slices
+
+EVALUATION_BATCH = 32
+
+
+def autocast(device: str, precision: str) -> AbstractContextManager[None]:
+    """The number format that a trial of this precision (fp32, bf16) computes in."""
+    return torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
+
+
+def logits_of(model: nn.Module, images: np.ndarray, *, device: str, precision: str) -> torch.Tensor:
+    """Pass slices through a network: images float32 (B, C, H, W) in 0..1 -> logits float32 (B, 1, H, W)."""
+    moved = torch.from_numpy(images).to(device, memory_format=torch.channels_last)
+    with autocast(device, precision):
+        logits: torch.Tensor = model(moved)
+    return logits.float()
+
+
+@torch.no_grad()
+def predict(model: nn.Module, slices: Slices, *, device: str, precision: str) -> np.ndarray:
+    """Probabilities of every slice as uint16 (N, H, W): round(p x 65535)."""
+    model.eval()
+    out = np.empty((len(slices), *slices.masks.shape[1:]), np.uint16)
+    for batch in in_order(len(slices), EVALUATION_BATCH):
+        logits = logits_of(model, slices.batch(batch)[0], device=device, precision=precision)
+        levels = (torch.sigmoid(logits[:, 0]) * 65535).round()
+        out[batch] = levels.to(torch.int32).cpu().numpy().astype(np.uint16)
+    return out
+
+
+def in_order(count: int, size: int) -> list[np.ndarray]:
+    """The positions 0..count - 1, cut into batches of this size."""
+    return [np.arange(start, min(start + size, count)) for start in range(0, count, size)]
