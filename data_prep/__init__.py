@@ -1,4 +1,4 @@
 """From scans to a store: a manifest is read, its files are checked, placed on one grid, resized and written.
 
-Others may use `build.prepare`, `phantom.make_phantom` and, for predicted masks, `place.to_input_grid`.
+Others may use `build.prepare`, `phantom.make_phantom` and, for predicted masks, `way_back.to_input_grid`.
 """

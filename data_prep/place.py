@@ -1,4 +1,4 @@
-"""One grid for all modalities of a scan, then square slices; and the way back for predicted masks.
+"""One grid for all modalities of a scan, then square slices. The way back: data_prep.way_back.
 
 1. The grid is that of the reference modality, whether the scan has a mask or not. Its axes are turned and flipped,
    never interpolated, so that slices are transaxial, rows run to posterior and columns to the patient's left. A mask
@@ -24,15 +24,12 @@ from data_prep.grids import cannot_place, check_axes, to_lps
 from data_prep.lesions import lesion_on
 from data_prep.lying import lying
 from data_prep.resize import (
-    HALF,
     Window,
-    area_weights,
     make_window,
     resize_image,
     resize_mask,
     stored_affine,
     stored_spacing,
-    weigh,
 )
 from data_prep.sampling import sampled
 from data_prep.volumes import Grid, Volume
@@ -115,29 +112,6 @@ def place_scan(
             "lesion": lesion_of(lesion, mask, grid, window, images, stored),
         },
     )
-
-
-def to_input_grid(
-    mask: NDArray[np.uint8] | NDArray[np.bool_], placement: dict[str, Any]
-) -> NDArray[np.uint8]:
-    """Turn a mask of stored slices (Z, H, W) into one (x, y, z) in the voxel order of the file whose grid was used.
-
-    It is 1 where lesion covers at least half of the voxel, and 0 outside of the stored slices. The affine to write it
-    with is placement["input_affine"]. ValueError is raised where the mask's shape is not that of the stored slices.
-    """
-    axes, lps = (orientations.axcodes2ornt(codes) for codes in (placement["input_axes"], "LPS"))
-    order = np.argsort(orientations.ornt_transform(axes, lps)[:, 0])
-    width, height, depth = (placement["input_shape"][axis] for axis in order)
-    if mask.shape != (depth, placement["size"], placement["size"]):
-        raise ValueError("the mask must have the shape of the scan's stored slices")
-    scale, offset, size = placement["scale"], placement["offset"], placement["size"]
-    rows = area_weights(height, size, 1 / scale[0], -offset[0] / scale[0])
-    columns = area_weights(width, size, 1 / scale[1], -offset[1] / scale[1])
-    share = np.stack([weigh(slice_.astype(np.float64), rows, columns) for slice_ in mask])
-    back: NDArray[np.uint8] = orientations.apply_orientation(
-        (share >= HALF).astype(np.uint8).T, orientations.ornt_transform(lps, axes)
-    )
-    return back
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from scans import LPS, cohort, dice, place, refused, scan_arrays, to_itk, volume
 from scipy.spatial.transform import Rotation
 
 from data_prep.grids import to_lps
-from data_prep.place import to_input_grid
 from data_prep.sampling import sampled, sampled_by_voxels
 from data_prep.volumes import Grid, Volume
+from data_prep.way_back import to_input_grid
 from hnscc.base.errors import InputError
 
 
