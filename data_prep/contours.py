@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.polygons import area, coverage
-from data_prep.read import Grid
 from data_prep.resize import HALF
+from data_prep.volumes import Grid
 from hnscc.base.errors import InputError
 
 Floats = NDArray[np.float64]

@@ -41,8 +41,7 @@ def _right_of(x: Floats, row: NDArray[np.int64], shape: tuple[int, int]) -> Floa
     first = np.floor(x + 0.5).astype(np.int64)
     part = first + 0.5 - x
     at, size = row * (wide + 2) + first, high * (wide + 2)
-    steps: Floats = np.bincount(at, part, size) + np.bincount(at + 1, 1 - part, size)
-    return steps
+    return np.asarray(np.bincount(at, part, size) + np.bincount(at + 1, 1 - part, size), dtype=np.float64)
 
 
 def _spans(polygons: Sequence[Floats]) -> tuple[NDArray[np.int64], Floats, Floats]:
@@ -54,7 +53,7 @@ def _spans(polygons: Sequence[Floats]) -> tuple[NDArray[np.int64], Floats, Float
     first = np.ceil(np.minimum(from_line, to_line)).astype(np.int64)
     count = np.ceil(np.maximum(from_line, to_line)).astype(np.int64) - first
     edge = np.repeat(np.arange(len(count)), count)
-    line = first[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count)
+    line = np.arange(len(edge)) + np.repeat(first - np.cumsum(count) + count, count)
     along = (line - from_line[edge]) / (to_line - from_line)[edge]
     x = start[edge, 0] + along * (end - start)[edge, 0]
     order = np.lexsort((x, line))
