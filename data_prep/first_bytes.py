@@ -173,7 +173,7 @@ def _kind(start: bytes) -> Cause:
             if start.startswith(mark) or text[:64].lower().startswith(mark.lower()):
                 return Cause(found, do)
     if start[128:132] == b"DICM":
-        return Cause("a DICOM file", "Convert the series to NIfTI, for example with dcm2niix.")
+        return Cause("a DICOM file", "Name the folder of its series, or convert the series with dcm2niix.")
     if start[257:262] == b"ustar":
         return Cause("a tar archive", "Unpack it.")
     if not start.strip(b"\0"):

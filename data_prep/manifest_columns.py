@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from data_prep.dicom import named_series
 from data_prep.manifest_cells import Table
 from hnscc.base.errors import InputError, several
 
@@ -68,7 +69,7 @@ def _column_fault(table: Table, position: int, folder: Path) -> InputError | Non
         return _fault(
             "A column has no name.", f"{_HEADER}, {number}", "a name for each column", "cells without one"
         )
-    if name == "mask" and all(cell.casefold() == "none" for cell in cells):
+    if name == "mask" and not cells:
         return None
     if table.rows and not cells:
         return _fault(
@@ -83,7 +84,7 @@ def _column_fault(table: Table, position: int, folder: Path) -> InputError | Non
             f"The {column} holds no paths.",
             f"manifest, {column}",
             "a path relative to the manifest"
-            + (" or, for a scan without lesion, `none` or an empty cell" if name == "mask" else ""),
+            + (" or, for a scan without lesion, an empty cell" if name == "mask" else ""),
             "numbers or words, and no file of such a name",
             "Write the paths of the masks there."
             if name == "mask"
@@ -104,7 +105,7 @@ def _may_name_a_file(cell: str, folder: Path) -> bool:
     if len(cell) > _LONGEST_WORD or (_PATH.search(cell) and cell.lower() != "n/a"):
         return True
     try:
-        return (folder / cell).exists()
+        return named_series(folder / cell)[0].exists()
     except OSError:  # a folder that may not be looked into: what is wrong is told for its row
         return True
 

@@ -1,4 +1,4 @@
-"""From files to volumes: NIfTI (.nii, .nii.gz) and Analyze pairs (.hdr with .img).
+"""From files to volumes: NIfTI (.nii, .nii.gz), Analyze pairs (.hdr with .img), and DICOM series (data_prep.dicom).
 
 Whatever cannot be read whole and with certainty is refused. No error names a file or repeats a header's text.
 """
@@ -18,13 +18,12 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from data_prep.blank import filled
+from data_prep.dicom import names_dicom, read_dicom_grid, read_dicom_volume
 from data_prep.first_bytes import cause_of, unpacked_head, values_begin_at
 from data_prep.stated import stated_by
-from data_prep.volumes import Grid, Volume
+from data_prep.volumes import MAX_BYTES, MAX_VOXELS, Grid, Volume
 from hnscc.base.errors import InputError
 
-MAX_VOXELS = 2**29  # 2 GiB as float32; a damaged header can claim any size
-MAX_BYTES = 2**31  # of one volume in memory, in the file's type or as float32, whichever is larger
 MAX_HEADER = 2**26  # bytes before the values: a header and its extensions
 MAX_PADDING = 2**26  # bytes behind the values of a compressed file
 # What nibabel, gzip and NumPy raise on files that are cut short, damaged, or not what their name says.
@@ -50,6 +49,8 @@ def read_volume(path: Path, where: str) -> Volume:
     InputError is raised where the file is unreadable, cut short or damaged, is not one 3D volume of finite real
     numbers (NaN around the field of view is filled, see data_prep.blank), or does not say how it lies in space.
     """
+    if not _is_named_volume(path) and names_dicom(path):
+        return read_dicom_volume(path, where)
     image = _open(path, where)
     grid = _grid(image, path, where)
     if _is_gzip(path):
@@ -62,24 +63,18 @@ def read_volume(path: Path, where: str) -> Volume:
 
 def read_grid(path: Path, where: str) -> Grid:
     """Read the grid of the volume at `path` from its header alone; errors are those of `read_volume`."""
+    if not _is_named_volume(path) and names_dicom(path):
+        return read_dicom_grid(path, where)
     return _grid(_open(path, where), path, where)
 
 
 def _open(path: Path, where: str) -> SpatialImage:
-    """The one place that tells formats apart; the header is read, the data not yet."""
-    if path.is_dir():  # a DICOM series will be read here
-        raise InputError(
-            "DICOM series are not supported yet.",
-            where=where,
-            expected="a NIfTI file (.nii, .nii.gz) or an Analyze pair (.hdr, .img)",
-            found="a folder",
-            do="Convert the series to NIfTI, for example with dcm2niix.",
-        )
-    if not path.name.lower().endswith((".nii", ".nii.gz", ".hdr", ".img")):
+    """The image of NIfTI or Analyze: its header is read, the data not yet."""
+    if not _is_named_volume(path):
         raise _refused(
             "The file is of an unknown kind.",
             where,
-            ".nii, .nii.gz, .hdr or .img",
+            ".nii, .nii.gz, .hdr or .img, a DICOM file, or a folder of a DICOM series",
             "another file name ending",
         )
     if _is_gzip(path):
@@ -88,6 +83,10 @@ def _open(path: Path, where: str) -> SpatialImage:
     if not isinstance(image, SpatialImage):
         raise _unreadable(path, where)
     return image
+
+
+def _is_named_volume(path: Path) -> bool:
+    return path.name.lower().endswith((".nii", ".nii.gz", ".hdr", ".img")) and not path.is_dir()
 
 
 def _is_gzip(path: Path) -> bool:

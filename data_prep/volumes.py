@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+MAX_VOXELS = 2**29  # 2 GiB as float32; a damaged header can claim any size
+MAX_BYTES = 2**31  # of one volume in memory, in the file's type or as float32, whichever is larger
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -12,7 +15,7 @@ class Grid:
 
     `shape` counts the voxels along x, y and z in the file's order. `affine` is 4 x 4 and maps a voxel's index to mm
     (as in NIfTI: x to right, y to anterior, z to superior). `oriented` is False for Analyze, whose affine is assumed.
-    `stated_by` says what in the file gives the affine: sform, qform, both, or for Analyze nothing ("").
+    `stated_by` says what in the file gives the affine: sform, qform, both, DICOM, or for Analyze nothing ("").
     """
 
     shape: tuple[int, int, int]

@@ -1,0 +1,162 @@
+"""DICOM files: which files of a folder they are, and their headers, in memory that their damages cannot raise."""
+
+import hashlib
+import io
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.dataset import FileDataset
+from pydicom.filereader import read_dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from data_prep.dicom_header import UNREADABLE, lacking, quiet, refused, text_of
+
+MAX_FILES = 100_000  # of one folder, those below it included
+MAX_FILE = 2**31 + 2**26  # bytes: a volume of 2 GiB and its header
+ENDINGS = (".dcm", ".ima")  # a file of such a name is DICOM, or damaged
+DICOMDIR = "1.2.840.10008.1.3.10"
+_PREAMBLE = 128
+_AT_ONCE = 2**16  # bytes: what may be asked for without a look at what is left
+
+# What is read of a header. Texts that name a person, a place or a text of a user are not among it, but for the ids by
+# which `hnscc scan` tells patients apart.
+TAGS: Sequence[str] = (
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
+    *("PatientID", "Modality", "ImageType"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames"),
+    *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "NumberOfSlices"),
+    *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit"),
+    *("PixelRepresentation", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    *("AcquisitionNumber", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "ContentTime"),
+    *("EchoTime", "EchoNumbers", "InversionTime", "TriggerTime", "TemporalPositionIdentifier"),
+    *("DiffusionBValue", "FrameReferenceTime", "SeriesDate", "SeriesTime"),
+)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One DICOM file: its path, and of its header what `TAGS` names. Neither is for any text."""
+
+    file: Path = field(repr=False)
+    header: FileDataset = field(repr=False)
+
+
+class _Bounded(io.BufferedReader):
+    """A file that gives no more memory than it has bytes: a damaged length may claim 4 GiB."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _AT_ONCE:
+            size = min(size, max(0, self._size - self.tell()))
+        return super().read(size)
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether the file begins as DICOM does: by its mark, or by the first attributes where that is missing."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_PREAMBLE + 4)
+    except OSError:
+        return False
+    return head[_PREAMBLE:] == b"DICM" or _without_mark(head)
+
+
+def _without_mark(head: bytes) -> bool:
+    """Whether a data set begins at once, as old programs write it: with group 8, in little endian."""
+    if len(head) < 8:
+        return False
+    group, element = struct.unpack_from("<HH", head)
+    return group == 8 and element in (0x00, 0x01, 0x05, 0x08, 0x12, 0x16, 0x18)
+
+
+def instances_of(path: Path, where: str, tags: Sequence[str] = TAGS) -> list[Instance]:
+    """Return the DICOM files of a folder and of those below it, or the one file that `path` is, by name.
+
+    Other files are left out, and so are indices (DICOMDIR) and exact copies of an instance. InputError where a file
+    that is DICOM, or is named so, cannot be read; where two files that differ bear one SOPInstanceUID; and where there
+    is none.
+    """
+    files = _files(path, where) if path.is_dir() else [path]
+    found = [Instance(file, read_header(file, where, tags)) for file in files]
+    images = [each for each in found if text_of(each.header, "SOPClassUID", where) != DICOMDIR]
+    if not images:
+        raise refused("The folder holds no DICOM file.", where, "the files of a series", "none")
+    return _without_copies(images, where)
+
+
+def _files(folder: Path, where: str) -> list[Path]:
+    files: list[Path] = []
+    for at, _, names in os.walk(folder):
+        for name in names:
+            file = Path(at) / name
+            if is_dicom(file):
+                files.append(file)
+            elif file.suffix.lower() in ENDINGS and not name.startswith("."):
+                raise refused(
+                    "A file of the folder is named as DICOM, and is none.",
+                    where,
+                    "whole DICOM files",
+                    "another, an empty or a damaged one",
+                )
+        if len(files) > MAX_FILES:
+            raise refused("The folder holds too many files.", where, f"at most {MAX_FILES} files", "more")
+    return sorted(files)
+
+
+def read_header(path: Path, where: str, tags: Sequence[str] = TAGS) -> FileDataset:
+    """Read those attributes of a file that `tags` names; InputError where it cannot be read."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE:
+            raise refused("A file is too large.", where, f"at most {MAX_FILE} bytes", f"{size} bytes")
+        with quiet(), _Bounded(path) as file:
+            if _transfer_syntax(file) == DeflatedExplicitVRLittleEndian:
+                raise refused(
+                    "A DICOM file is deflated as a whole (Deflated Explicit VR Little Endian).",
+                    where,
+                    "a plain data set, whose pixels may be compressed",
+                    "a deflated one",
+                )
+            file.seek(0)
+            return dcmread(
+                file, force=True, specific_tags=list(tags), stop_before_pixels="PixelData" not in tags
+            )
+    except UNREADABLE:
+        raise refused(
+            "A DICOM file cannot be read.", where, "whole, undamaged files", "one cut short or damaged"
+        ) from None
+
+
+def _transfer_syntax(file: _Bounded) -> str:
+    """The transfer syntax as the file's first group states it: before it is known, nothing else may be unpacked."""
+    if file.read(_PREAMBLE + 4)[_PREAMBLE:] != b"DICM":
+        return ""
+    meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+    return str(meta.get("TransferSyntaxUID", ""))
+
+
+def _without_copies(instances: list[Instance], where: str) -> list[Instance]:
+    """The instances, each once: a folder may hold a file twice, under two names."""
+    kept: dict[str, Instance] = {}
+    for each in instances:
+        uid = text_of(each.header, "SOPInstanceUID", where)
+        if not uid:
+            raise lacking("SOPInstanceUID", where)
+        first = kept.setdefault(uid, each)
+        if first is not each and _digest(first.file) != _digest(each.file):
+            raise refused(
+                "Two files that differ bear one SOPInstanceUID.", where, "one file for each instance", "two"
+            )
+    return list(kept.values())
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
