@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from data_prep.grids import matching
 from data_prep.judged import judged, told
 from data_prep.manifest import Fault, Row, examine_manifest, raise_all, refused
+from data_prep.masks import read_mask
 from data_prep.off_grid import off_grid
 from data_prep.place import MIN_COVERAGE, place_scan
 from data_prep.read import read_grid, read_volume
@@ -82,8 +83,9 @@ def choose_reference(rows: list[Row], reference: str | None) -> tuple[str, list[
 
     One for the whole cohort, so that scans without lesion are sliced like those with. Without `reference`:
     the modality on whose grid every mask is drawn (headers only are read); of several, or where no scan has
-    a mask, the one with the smallest pixels, then the first in the manifest. With it come the faults of headers that
-    were read, and of masks on no modality's grid or on another's than those of the rows before.
+    a mask, the one with the smallest pixels, then the first in the manifest. Where masks are drawn on different
+    modalities, it is the one with the smallest pixels of those: to it the other masks are brought, by area, with the
+    least loss. With it come the faults of headers that were read, and of masks on no modality's grid.
     """
     modalities = list(rows[0].files)
     if reference is not None:
@@ -92,34 +94,38 @@ def choose_reference(rows: list[Row], reference: str | None) -> tuple[str, list[
                 "The reference is no modality.", "--reference", f"one of {', '.join(modalities)}", reference
             )
         return reference, []
-    candidates, faults = modalities, []
+    drawn_on: list[list[str]] = []
+    faults = []
     pixel = dict.fromkeys(modalities, 0.0)
     for row in rows:
         try:
             grids = _grids(row)
             mask = grids.pop("mask", None)
             if mask:
-                candidates = _drawn_on(row, mask, grids, candidates)
+                drawn_on.append(_drawn_on(row, mask, grids))
         except InputError as fault:
             faults.append((row.line, fault))
             continue
         for name, grid in grids.items():
             pixel[name] += _pixel_area(grid)
+    everywhere = [name for name in modalities if all(name in names for names in drawn_on)]
+    somewhere = [name for name in modalities if any(name in names for names in drawn_on)]
+    candidates = everywhere or somewhere or modalities
     return min(candidates, key=lambda name: (pixel[name], modalities.index(name))), faults
 
 
 def _grids(row: Row) -> dict[str, Grid]:
     """The grids of a row's files by column, the mask's among them; InputError tells the faults of all."""
-    return _each_column(row, read_grid)
+    return _each_column(row, lambda row, column, file: read_grid(file, _where(row, column)))
 
 
-def _each_column(row: Row, read: Callable[[Path, str], Answer]) -> dict[str, Answer]:
+def _each_column(row: Row, read: Callable[[Row, str, Path], Answer]) -> dict[str, Answer]:
     """What `read` gives of each file of a row, by column; InputError tells the faults of all."""
     answers: dict[str, Answer] = {}
     faults = []
     for column, file in row.columns:
         try:
-            answers[column] = read(file, f"{row.where}, column {column}")
+            answers[column] = read(row, column, file)
         except InputError as fault:
             faults.append(fault)
     if faults:
@@ -137,7 +143,7 @@ class Written:
 
 def prepare_scan(row: Row, unfinished: Path, reference: str, size: int, pixel_mm: float | None) -> Written:
     """Read, place and write one scan; runs in a worker process."""
-    volumes: dict[str, Volume] = _each_column(row, read_volume)
+    volumes = _each_column(row, _volume)
     mask = volumes.pop("mask", None)
     placed = place_scan(volumes, mask, reference=reference, size=size, pixel_mm=pixel_mm, scan=row.where)
     scan = write_scan(
@@ -149,10 +155,30 @@ def prepare_scan(row: Row, unfinished: Path, reference: str, size: int, pixel_mm
         source_lesion_px=placed.source_lesion_px,
         spacing_mm=placed.spacing_mm,
         affine=placed.affine,
-        placement={**placed.placement, "has_mask": row.mask is not None},
+        placement={
+            **placed.placement,
+            "has_mask": row.mask is not None,
+            "lesion_free": _lesion_free(row, placed.placement),
+        },
         split=row.split,
     )
     return Written(scan, reduced(placed.images))
+
+
+def _volume(row: Row, column: str, file: Path) -> Volume:
+    where = _where(row, column)
+    return read_mask(file, row.region, where) if column == "mask" else read_volume(file, where)
+
+
+def _where(row: Row, column: str) -> str:
+    return f"{row.where}, column {column}"
+
+
+def _lesion_free(row: Row, placement: dict[str, Any]) -> str | None:
+    """By what a scan is taken as free of lesion; None where it has one."""
+    if row.mask is None:
+        return "none in the manifest" if row.said_free else "an empty cell"
+    return None if placement["lesion"]["ml"] else "a mask without lesion"
 
 
 def _placed(reference: str, pixel_mm: float | None) -> dict[str, Any]:
@@ -213,21 +239,12 @@ def _check_settings(size: int, pixel_mm: float | None, workers: int | None, acce
         )
 
 
-def _drawn_on(row: Row, mask: Grid, grids: dict[str, Grid], candidates: list[str]) -> list[str]:
-    """Those of the candidates on whose grid this scan's mask is drawn; InputError where there is none."""
+def _drawn_on(row: Row, mask: Grid, grids: dict[str, Grid]) -> list[str]:
+    """The modalities on whose grid this scan's mask is drawn; InputError where there is none."""
     found = matching(mask, grids)
     if not found:
-        raise off_grid(mask, grids, f"{row.where}, column mask")
-    both = [name for name in candidates if name in found]
-    if not both:
-        raise refused(
-            "The masks of the cohort are drawn on the grids of different modalities.",
-            f"{row.where}, column mask",
-            f"the grid of {' or '.join(candidates)}, as in the rows above, or --reference MODALITY: the grid that "
-            "the others are brought to",
-            f"the grid of {' or '.join(found)}",
-        )
-    return both
+        raise off_grid(mask, grids, _where(row, "mask"))
+    return found
 
 
 def _pixel_area(grid: Grid) -> float:

@@ -1,6 +1,6 @@
 """The lesion of a scan on the grid of its slices: voxel by voxel where it was drawn there, else by area."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from data_prep.sampling import DECIMALS, NOTHING, finer
 from data_prep.volumes import Grid, Volume
 
 MIN_KEPT = 0.9  # of the lesion's volume that must lie on the slices' grid
+NEAR = 1e-3  # of a whole number: what floats leave of a label such as 0.9999
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,13 @@ def lesion_on(mask: Volume | None, grids: dict[str, Grid], reference: str, where
         voxels = np.zeros(grid.shape[::-1], dtype=bool)
         return Lesion(voxels, (0,) * len(voxels), None)
     drawn_on = _drawn_on(mask.grid, grids, reference, where)
-    _check_binary(mask, where)
+    inside = _binary(mask, where)
     if drawn_on == reference:
-        drawn = turned(mask.data != 0, mask.grid).T
+        drawn = turned(inside, mask.grid).T
         return Lesion(drawn, tuple(int(count) for count in drawn.sum(axis=(1, 2))), drawn_on)
-    share = covered(Volume((mask.data != 0).astype(np.float32), mask.grid), grid)
+    share = covered(Volume(inside.astype(np.float32), mask.grid), grid)
     voxels = share >= HALF
-    _check_kept(share, voxels, mask, grid, where)
+    _check_kept(share, voxels, float(inside.sum() * np.prod(mask.grid.spacing)), grid, where)
     counts = np.ceil(np.round(share.sum(axis=(1, 2)), DECIMALS))
     return Lesion(voxels, tuple(int(count) for count in counts), drawn_on)
 
@@ -126,22 +127,52 @@ def _drawn_on(mask: Grid, grids: dict[str, Grid], reference: str, where: str) ->
     return reference if reference in found else found[0]
 
 
-def _check_binary(mask: Volume, where: str) -> None:
-    lesion = mask.data != 0
-    if lesion.all() or (lesion & (mask.data != mask.data.max())).any():
+def labelled(mask: Volume, number: int, where: str) -> Volume:
+    """Return the mask of one label of a label map: 1 where the map holds that number, else 0; it may stand nowhere.
+
+    InputError where the map holds values that are no whole numbers.
+    """
+    labels = _whole(mask.data)
+    if labels is None:
         values = np.unique(mask.data)
         raise cannot_place(
-            "The mask is not binary.",
+            "The mask holds no labels.",
             where,
-            "0 and one other value",
-            f"{len(values)} values, from {values[0]:g} to {values[-1]:g}",
+            "whole numbers, of which the column `roi` chooses one",
+            f"{len(values)} values from {values[0]:g} to {values[-1]:g}, not all of them whole",
         )
+    return replace(mask, data=(labels == number).astype(np.float32))
+
+
+def _binary(mask: Volume, where: str) -> NDArray[np.bool_]:
+    """Where the lesion is, in the order of the mask's file; InputError where there is more than 0 and one value."""
+    for values in (mask.data, _whole(mask.data)):
+        if values is not None and _is_binary(values):
+            return np.asarray(values != 0)
+    values = np.unique(mask.data)
+    raise cannot_place(
+        "The mask is not binary.",
+        where,
+        "0 and one other value, or the number of the lesion in the column `roi` (such as label:3)",
+        f"{len(values)} values, from {values[0]:g} to {values[-1]:g}",
+    )
+
+
+def _is_binary(values: NDArray[np.float32]) -> bool:
+    lesion = values != 0
+    return bool(not lesion.all() and not (lesion & (values != values.max())).any())
+
+
+def _whole(values: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """The values as whole numbers; None where they are none. Resampling and scaling leave 0.9999 of a 1."""
+    whole = np.rint(values)
+    return whole if np.abs(values - whole).max() <= NEAR else None
 
 
 def _check_kept(
-    share: NDArray[np.float64], voxels: NDArray[np.bool_], mask: Volume, grid: Grid, where: str
+    share: NDArray[np.float64], voxels: NDArray[np.bool_], before: float, grid: Grid, where: str
 ) -> None:
-    before = float((mask.data != 0).sum() * np.prod(mask.grid.spacing))
+    """InputError where a lesion of `before` mm3 is cut off by the grid, or lost between its voxels."""
     if not before:
         return
     kept = float(share.sum() * np.prod(grid.spacing)) / before

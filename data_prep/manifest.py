@@ -12,6 +12,7 @@ from data_prep.manifest_ids import alike, lines_of, rows_text
 from hnscc.base.errors import InputError, several
 
 SPLITS = ("train", "validation", "test")
+LESION_FREE = "none"  # in the cell of the mask: the scan has no lesion, and its mask was not forgotten
 _UNKNOWN = "unknown"  # the split of a row whose cell holds none of them
 
 Fault = tuple[int, InputError]  # the manifest's line, counted from 1, and what is wrong with it
@@ -19,7 +20,11 @@ Fault = tuple[int, InputError]  # the manifest's line, counted from 1, and what 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a manifest, its files known to exist. `line` counts the lines of the CSV, from 1 for the header."""
+    """One row of a manifest, its files known to exist. `line` counts the lines of the CSV, from 1 for the header.
+
+    `mask` is None for a scan without lesion; `said_free` tells that its cell says so, and is not just empty. `region`
+    is what the column `roi` says of the mask (data_prep.regions).
+    """
 
     line: int
     patient_id: str
@@ -27,6 +32,8 @@ class Row:
     files: dict[str, Path]  # by modality, in the manifest's order
     mask: Path | None
     split: str | None
+    region: str | None = None
+    said_free: bool = False
 
     @property
     def columns(self) -> list[tuple[str, Path]]:
@@ -71,7 +78,7 @@ def examine_manifest(manifest: str | Path) -> tuple[list[Row], list[Fault]]:
         row, own = _row(line, table, modalities, path.parent)
         faults += [(line.number, fault) for fault in own]
         rows += [row] if row else []
-    faults += _cohort_faults(rows)
+    faults += [*_cohort_faults(rows), *_forgotten_masks(table)]
     faulty = {line for line, _ in faults}
     return [row for row in rows if row.line not in faulty], faults
 
@@ -98,19 +105,17 @@ def _row(
         return None, faults
     where += f", scan {values['scan_id']}"
     files: dict[str, Path] = {}
-    for name in (*modalities, *(["mask"] if values["mask"] else [])):
+    said_free = _says_free(values["mask"])
+    for name in (*modalities, *(["mask"] if values["mask"] and not said_free else [])):
         try:
             files[name] = _file(values[name], folder, f"{where}, column {name}")
         except InputError as fault:
             faults.append(fault)
-    if values.get("roi"):
+    region = values.get("roi") or None
+    if region is not None and (said_free or not values["mask"]):
+        expected = "an empty cell where the row has no mask"
         faults.append(
-            refused(
-                "A region can be named only in DICOM structures, which are not supported yet.",
-                f"{where}, column roi",
-                "an empty cell",
-                "a name",
-            )
+            refused("A region is named, and no mask.", f"{where}, column roi", expected, "a region")
         )
     split = values.get("split") or None
     if split is not None and split not in SPLITS:
@@ -118,7 +123,8 @@ def _row(
         faults.append(refused("The split is unknown.", f"{where}, column split", expected, "another word"))
         split = _UNKNOWN
     mask = files.pop("mask", None)
-    return Row(line.number, values["patient_id"], values["scan_id"], files, mask, split), faults
+    ids = values["patient_id"], values["scan_id"]
+    return Row(line.number, *ids, files, mask, split, region, said_free), faults
 
 
 def _id_fault(name: str, value: str, where: str) -> InputError | None:
@@ -207,6 +213,21 @@ def _split_faults(rows: list[Row]) -> Iterator[Fault]:
             yield row.line, refused("A patient is in two splits.", where, "one per patient", found)
         elif row.split is None and some:
             yield row.line, refused("The split is missing.", where, "one in every row, or none", "some")
+
+
+def _forgotten_masks(table: Table) -> Iterator[Fault]:
+    """Where some rows say that their scans have no lesion, an empty cell says nothing: a mask was forgotten."""
+    cells = table.column(table.names.index("mask"))
+    if any(_says_free(cell) for cell in cells):
+        for line, cell in zip(table.rows, cells, strict=True):
+            if not cell:
+                expected = f"a mask, or `{LESION_FREE}` as in other rows where the scan has no lesion"
+                where = f"manifest row {line.number}, column mask"
+                yield line.number, refused("The mask is missing.", where, expected, "an empty cell")
+
+
+def _says_free(cell: str) -> bool:
+    return cell.casefold() == LESION_FREE
 
 
 def _files_twice(row: Row, files: dict[Path, tuple[Row, str]]) -> Iterator[Fault]:

@@ -69,7 +69,7 @@ def _column_fault(table: Table, position: int, folder: Path) -> InputError | Non
         return _fault(
             "A column has no name.", f"{_HEADER}, {number}", "a name for each column", "cells without one"
         )
-    if name == "mask" and not cells:
+    if name == "mask" and all(cell.casefold() == "none" for cell in cells):
         return None
     if table.rows and not cells:
         return _fault(
@@ -84,7 +84,7 @@ def _column_fault(table: Table, position: int, folder: Path) -> InputError | Non
             f"The {column} holds no paths.",
             f"manifest, {column}",
             "a path relative to the manifest"
-            + (" or, for a scan without lesion, an empty cell" if name == "mask" else ""),
+            + (" or, for a scan without lesion, `none` or an empty cell" if name == "mask" else ""),
             "numbers or words, and no file of such a name",
             "Write the paths of the masks there."
             if name == "mask"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hnscc.base.console import Console, print_line, print_rows
@@ -27,6 +27,8 @@ def print_cohort(store: Store, console: Console) -> None:
         "states. lesion: ml. share: of the grid, of the body. "
         "coverage: of the grid. others: ok, or what is odd against them",
     )
+    for line in _lesion_free(scans):
+        print_line(console, line)
     for text in odd.get(None, []):
         print_line(console, f"odd: {text}", style="yellow")
     if reason := store.placed.get("accepted"):
@@ -34,8 +36,8 @@ def print_cohort(store: Store, console: Console) -> None:
 
 
 def cohort_facts(store: Store) -> list[dict[str, Any]]:
-    """The same for a program: for each scan its values, lesion, coverage, slices that are not shown, what was assumed
-    and what is odd (a list of sentences, empty where all is well)."""
+    """The same for a program: for each scan its values, lesion, coverage, slices that are not shown, what was assumed,
+    by what it was taken as free of lesion (null where it has one), and what is odd (a list of sentences)."""
     odd = _odd(store)
     return [
         {
@@ -45,10 +47,23 @@ def cohort_facts(store: Store) -> list[dict[str, Any]]:
             "coverage": scan.placement["coverage"],
             "outside": scan.placement["outside"],
             "assumed": scan.placement["assumed"],
+            "lesion_free": scan.placement.get("lesion_free"),
             "odd": odd.get(scan.scan_id, []),
         }
         for scan in store.scans
         if "values" in scan.placement
+    ]
+
+
+def _lesion_free(scans: Sequence[Scan]) -> list[str]:
+    """The scans taken as free of lesion, counted and named by what says so: a forgotten mask is seen here."""
+    free: dict[str, list[str]] = {}
+    for scan in scans:
+        if reason := scan.placement.get("lesion_free"):
+            free.setdefault(reason, []).append(scan.scan_id)
+    return [
+        f"taken as free of lesion by {reason}: {len(ids)} of {len(scans)} scans: {', '.join(ids)}"
+        for reason, ids in free.items()
     ]
 
 

@@ -28,15 +28,17 @@ from hnscc.base.errors import InputError
 from hnscc.cohort.store import open_store, verify_store
 
 
-def test_masks_on_different_modalities_need_a_reference(tmp_path):
+def test_masks_on_different_modalities_go_to_the_finer_grid_or_to_the_reference(tmp_path):
     manifest = cohort(tmp_path, 3)
     coarse = nib.load(tmp_path / "s1" / "pet.nii.gz")
     mask = np.zeros(coarse.shape, np.uint8)
     mask[3:6, 3:6, 2] = 1
     write(tmp_path / "s1" / "mask.nii.gz", mask, coarse.affine)
-    refused(manifest, "different modalities", "row 3", "scan S1")
-    store = prepare(manifest, tmp_path / "both.zarr", size=16, workers=1, reference="mri")
-    assert [scan.placement["lesion"]["drawn_on"] for scan in store.scans] == ["mri", "pet", None]
+    for reference in (None, "mri", "pet"):
+        out = tmp_path / f"{reference}.zarr"
+        store = prepare(manifest, out, size=16, workers=1, reference=reference)
+        assert store.placed["reference"] == (reference or "mri")  # whose pixels are a quarter of those of PET
+        assert [scan.placement["lesion"]["drawn_on"] for scan in store.scans] == ["mri", "pet", None]
     store = prepare(change(manifest, 3, "mask", ""), tmp_path / "s.zarr", size=16, workers=1)
     assert store.placed["reference"] == "mri"
 

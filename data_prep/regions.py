@@ -1,0 +1,65 @@
+"""Which of the regions of a mask file is the lesion: by the cell `roi` of the manifest, or the only one."""
+
+import re
+from collections.abc import Mapping
+
+from hnscc.base.errors import InputError
+
+_NUMBER = re.compile(r"(?:label:)?\s*(\d{1,9})", re.IGNORECASE)
+
+
+def number_of(region: str) -> int | None:
+    """The number that a cell such as `3` or `label:3` gives; None where it is a name or a pattern."""
+    found = _NUMBER.fullmatch(region.strip())
+    return int(found[1]) if found else None
+
+
+def chosen(names: Mapping[int, str], region: str | None, where: str) -> list[int]:
+    """Return the numbers of the regions that are the lesion, in the order of `names` (number to name).
+
+    region: a name (capitals and outer blanks count for nothing); a pattern in which `*` stands for any letters and
+    `?` for one, of which every match is lesion; a number as 3 or label:3; None takes the only region there is.
+    InputError, without the regions' names, which may be those of patients: none or several fit.
+    """
+    plain = {number: name.strip().casefold() for number, name in names.items()}
+    if region is None:
+        found = list(plain)
+        if len(found) == 1:
+            return found
+        raise _refused(
+            "The mask holds no region." if not found else "The mask holds several regions.",
+            where,
+            "one region, or a column `roi` that names the lesion (* and ? stand for any letters)",
+            f"{len(found) or 'no'} regions",
+        )
+    wanted = region.strip().casefold()
+    found = [number for number, name in plain.items() if name == wanted]
+    number = number_of(region)
+    if not found and number is not None and number in plain:
+        found = [number]
+    if len(found) > 1:
+        raise _refused("Two regions of the mask have that name.", where, "one", str(len(found)))
+    if not found and ("*" in wanted or "?" in wanted):
+        found = [number for number, name in plain.items() if _fits(name, wanted)]
+    if not found:
+        raise _refused(
+            "The mask holds no such region.",
+            where,
+            "the name, number or pattern of a region in the column `roi`",
+            f"{len(names)} regions of other names" if names else "no region at all",
+        )
+    return found
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """Whether a name fits a pattern of * and ?, which alone stand for something else."""
+    parts = {"*": ".*", "?": "."}
+    return re.fullmatch("".join(parts.get(each, re.escape(each)) for each in pattern), name, re.S) is not None
+
+
+def _refused(problem: str, where: str, expected: str, found: str) -> InputError:
+    do = (
+        "Look up what the lesion is called in the program that drew it, and write that into the column `roi` of "
+        "this row; or take the scan out."
+    )
+    return InputError(problem, where=where, expected=expected, found=found, do=do)

@@ -1,0 +1,125 @@
+"""Masks of other values than 0 and 1: label maps of which `roi` chooses one, and what floats leave of whole numbers."""
+
+import csv
+
+import numpy as np
+import pytest
+from scans import change, cohort, place, refused, save, scan_arrays, volume, write
+
+from data_prep.build import prepare
+from data_prep.manifest import read_manifest
+from data_prep.masks import read_mask
+from data_prep.regions import chosen
+from hnscc.base.errors import InputError
+
+MASK = scan_arrays()[2]
+
+
+def with_roi(manifest, *cells: str):
+    """The manifest with a column `roi`."""
+    rows = list(csv.reader(manifest.read_text().splitlines()))
+    return save(manifest.parent, [[*row, cell] for row, cell in zip(rows, ("roi", *cells), strict=True)])
+
+
+def label_map() -> np.ndarray:
+    """The lesion is 3, beside organs 1 and 2."""
+    labels = MASK.astype(np.int16) * 3
+    labels[0:4], labels[16:] = 1, 2
+    return labels
+
+
+@pytest.mark.parametrize("cell", ["3", "label:3", "LABEL: 3"])
+def test_one_label_of_a_map_is_the_lesion(tmp_path, cell):
+    manifest = cohort(tmp_path, 2)
+    plain = prepare(manifest, tmp_path / "plain.zarr", size=16, workers=1)
+    write(tmp_path / "s0" / "mask.nii.gz", label_map())
+    labelled = prepare(with_roi(manifest, cell, ""), tmp_path / "labelled.zarr", size=16, workers=1)
+    assert labelled.scans[0].digest == plain.scans[0].digest
+
+
+def test_a_label_map_without_a_choice_is_refused_and_told_of_the_column(tmp_path):
+    manifest = cohort(tmp_path, 2)
+    write(tmp_path / "s0" / "mask.nii.gz", label_map())
+    refused(manifest, "row 2", "column mask", "not binary", "4 values, from 0 to 3", "column `roi`")
+    refused(with_roi(manifest, "GTV", ""), "row 2", "A label map knows no names")
+    write(tmp_path / "s0" / "mask.nii.gz", label_map() / np.float32(2))
+    refused(change(manifest, 2, "roi", "1"), "row 2", "holds no labels", "not all of them whole")
+
+
+def test_a_label_that_stands_nowhere_is_no_lesion_and_told(tmp_path):
+    manifest = with_roi(cohort(tmp_path, 2), "2", "")
+    store = prepare(manifest, tmp_path / "s.zarr", size=16, workers=1)
+    assert [scan.placement["lesion_free"] for scan in store.scans] == [
+        "a mask without lesion",
+        "an empty cell",
+    ]
+
+
+def test_a_region_without_a_mask_is_a_slip(tmp_path):
+    for cell in ("", "none"):
+        manifest = change(cohort(tmp_path, 2), 3, "mask", cell)
+        with pytest.raises(InputError, match="row 3, scan S1, column roi"):
+            read_manifest(with_roi(manifest, "", "GTV"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([0, 255]),
+        np.array([0, 2]),
+        np.array([0, 0.9999]),
+        np.array([0, 0.0039]),  # a 1 scaled by 1/255
+        np.array([1e-7, 1.0]),  # both near whole numbers, none of them 0
+    ],
+)
+def test_two_values_are_a_mask(values):
+    expected = place({"mri": volume(scan_arrays()[1])}, volume(MASK)).mask
+    other = place({"mri": volume(scan_arrays()[1])}, volume(values[MASK]))
+    np.testing.assert_array_equal(other.mask, expected)
+
+
+def test_what_floats_leave_of_whole_numbers_is_taken_as_them(tmp_path):
+    noisy = MASK + np.random.default_rng(0).uniform(-1e-4, 1e-4, MASK.shape)
+    expected = place({"mri": volume(scan_arrays()[1])}, volume(MASK)).mask
+    np.testing.assert_array_equal(place({"mri": volume(scan_arrays()[1])}, volume(noisy)).mask, expected)
+    write(tmp_path / "mask.nii.gz", (3 * noisy).astype(np.float32))
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.nii.gz", "3", "S").data, MASK)
+    for share in (0.5, 0.99):
+        with pytest.raises(InputError, match="not binary"):
+            place({"mri": volume(scan_arrays()[1])}, volume(np.where(MASK & (noisy > 1), share, MASK)))
+
+
+NAMES = {1: "GTV_Primary", 2: "GTV_Node", 4: "Body ", 7: "ptv*", 9: "12"}
+
+
+@pytest.mark.parametrize(
+    "region, expected",
+    [
+        ("gtv_primary", [1]),
+        (" BODY", [4]),
+        ("GTV*", [1, 2]),
+        ("?TV_Node", [2]),
+        ("PTV*", [7]),  # a region of that very name comes before the pattern
+        ("12", [9]),
+        ("2", [2]),
+        ("label:4", [4]),
+    ],
+)
+def test_regions_are_chosen_by_name_pattern_or_number(region, expected):
+    assert chosen(NAMES, region, "S") == expected
+
+
+@pytest.mark.parametrize("region", ["GTV", "3", "G.V*", "CTV*", "*gtv_primary_"])
+def test_a_region_that_is_not_there_is_refused_without_the_names_of_the_others(region):
+    with pytest.raises(InputError, match="no such region") as caught:
+        chosen(NAMES, region, "S")
+    assert "Primary" not in str(caught.value) and "5 regions" in str(caught.value)
+
+
+def test_without_a_choice_there_must_be_one_region():
+    assert chosen({5: "anything"}, None, "S") == [5]
+    for names, words in ((NAMES, "several regions"), ({}, "no region")):
+        with pytest.raises(InputError, match=words):
+            chosen(names, None, "S")
+    with pytest.raises(InputError, match="Two regions"):
+        chosen({1: "GTV", 2: "gtv "}, "GTV", "S")

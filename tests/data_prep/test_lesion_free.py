@@ -1,0 +1,50 @@
+"""Scans without lesion: said by `none`, or taken as such and then counted and named."""
+
+import numpy as np
+import pytest
+from scans import change, cohort, refused, write
+
+from data_prep.build import prepare
+
+
+def test_none_says_that_a_scan_has_no_lesion(tmp_path, hnscc):
+    manifest = cohort(tmp_path, 4)
+    change(manifest, 5, "mask", "None")
+    write(tmp_path / "s1" / "mask.nii.gz", np.zeros((20, 16, 5), np.uint8))
+    code, out, _ = hnscc("prepare", manifest, tmp_path / "s.zarr", "--size", 16, "--workers", 1)
+    assert code == 0
+    assert "taken as free of lesion by none in the manifest: 1 of 4 scans: S3" in out
+    assert "taken as free of lesion by a mask without lesion: 1 of 4 scans: S1" in out
+    assert "an empty cell" not in out
+
+
+def test_empty_cells_and_masks_of_zeros_are_counted_and_named(tmp_path, hnscc):
+    manifest = cohort(tmp_path, 4)
+    change(manifest, 3, "mask", "")
+    code, out, _ = hnscc("prepare", manifest, tmp_path / "s.zarr", "--size", 16, "--workers", 1)
+    assert code == 0
+    assert "taken as free of lesion by an empty cell: 2 of 4 scans: S1, S3" in out
+    assert "a mask without lesion" not in out
+
+
+def test_where_one_row_says_none_an_empty_cell_is_a_forgotten_mask(tmp_path):
+    manifest = cohort(tmp_path, 4)
+    change(change(manifest, 2, "mask", "none"), 3, "mask", "")
+    text = refused(manifest, "2 faults", "`none`", "an empty cell")
+    assert "row 3, column mask" in text and "row 5, column mask" in text and "row 2" not in text
+
+
+@pytest.mark.parametrize("word", ["none", "NONE"])
+def test_a_cohort_may_have_no_mask_at_all(tmp_path, word):
+    manifest = cohort(tmp_path, 2)
+    for row in (2, 3):
+        change(manifest, row, "mask", word)
+    store = prepare(manifest, tmp_path / "s.zarr", size=16, workers=1)
+    assert [scan.placement["lesion_free"] for scan in store.scans] == ["none in the manifest"] * 2
+
+
+def test_a_mask_that_is_not_there_is_told_as_that_alone(tmp_path):
+    manifest = cohort(tmp_path, 3)
+    change(change(manifest, 4, "mask", "none"), 2, "mask", "s0/gone.nii.gz")
+    text = refused(manifest, "does not exist", "row 2")
+    assert "missing" not in text
