@@ -9,7 +9,7 @@ from pathlib import Path
 
 from data_prep.blank import filled
 from data_prep.dicom_files import is_dicom
-from data_prep.dicom_header import maybe_numbers, refused, text_of
+from data_prep.dicom_header import maybe_numbers, quiet, refused, text_of
 from data_prep.dicom_pixels import values_of_slices
 from data_prep.dicom_series import Series, all_series, choose
 from data_prep.dicom_slices import Slice, slices_of
@@ -42,19 +42,22 @@ def read_dicom_volume(path: Path, where: str) -> Volume:
     The array is (x, y, z): columns, rows, slices. InputError where a file cannot be read whole, where it is not clear
     which series is meant, and where its slices make no volume (data_prep.dicom_stack).
     """
-    ordered, grid = _ordered(path, where)
-    data, blank = filled(values_of_slices(ordered, where), where)
+    with quiet():
+        ordered, grid = _ordered(path, where, pixels=True)
+        values = values_of_slices(ordered, where)
+    data, blank = filled(values, where)
     return Volume(data, grid, blank)
 
 
 def read_dicom_grid(path: Path, where: str) -> Grid:
     """Read the grid of the series that `path` names from its headers alone; errors are those of `read_dicom_volume`."""
-    return _ordered(path, where)[1]
+    with quiet():
+        return _ordered(path, where)[1]
 
 
-def _ordered(path: Path, where: str) -> tuple[list[Slice], Grid]:
+def _ordered(path: Path, where: str, *, pixels: bool = False) -> tuple[list[Slice], Grid]:
     place, chosen = named_series(path)
-    series = choose(all_series(place, where), chosen, where)
+    series = choose(all_series(place, where, pixels=pixels), chosen, where)
     return series_stack(series, where)
 
 

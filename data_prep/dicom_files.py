@@ -13,10 +13,11 @@ from pydicom.dataset import FileDataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from data_prep.dicom_header import UNREADABLE, lacking, quiet, refused, text_of
+from data_prep.dicom_header import UNREADABLE, lacking, refused, text_of
 
 MAX_FILES = 100_000  # of one folder, those below it included
 MAX_FILE = 2**31 + 2**26  # bytes: a volume of 2 GiB and its header
+MAX_AT_ONCE = 2**28  # bytes of a folder that are read at once, its pixels with the headers
 ENDINGS = (".dcm", ".ima")  # a file of such a name is DICOM, or damaged
 DICOMDIR = "1.2.840.10008.1.3.10"
 _PREAMBLE = 128
@@ -24,7 +25,7 @@ _AT_ONCE = 2**16  # bytes: what may be asked for without a look at what is left
 
 # What is read of a header. Texts that name a person, a place or a text of a user are not among it, but for the ids by
 # which `hnscc scan` tells patients apart.
-TAGS: Sequence[str] = (
+TAGS = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
     *("PatientID", "Modality", "ImageType"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames"),
@@ -35,11 +36,12 @@ TAGS: Sequence[str] = (
     *("EchoTime", "EchoNumbers", "InversionTime", "TriggerTime", "TemporalPositionIdentifier"),
     *("DiffusionBValue", "FrameReferenceTime", "SeriesDate", "SeriesTime"),
 )
+PIXELS = ("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 
 
 @dataclass(frozen=True)
 class Instance:
-    """One DICOM file: its path, and of its header what `TAGS` names. Neither is for any text."""
+    """One DICOM file: its path, and of its header what `TAGS` names, maybe with pixels. Neither is for any text."""
 
     file: Path = field(repr=False)
     header: FileDataset = field(repr=False)
@@ -76,14 +78,18 @@ def _without_mark(head: bytes) -> bool:
     return group == 8 and element in (0x00, 0x01, 0x05, 0x08, 0x12, 0x16, 0x18)
 
 
-def instances_of(path: Path, where: str, tags: Sequence[str] = TAGS) -> list[Instance]:
+def instances_of(path: Path, where: str, *, pixels: bool = False) -> list[Instance]:
     """Return the DICOM files of a folder and of those below it, or the one file that `path` is, by name.
+
+    With `pixels` their pixel data are read too, so that no file is read twice, unless the folder is too large for it.
 
     Other files are left out, and so are indices (DICOMDIR) and exact copies of an instance. InputError where a file
     that is DICOM, or is named so, cannot be read; where two files that differ bear one SOPInstanceUID; and where there
     is none.
     """
     files = _files(path, where) if path.is_dir() else [path]
+    at_once = pixels and sum(file.stat().st_size for file in files) <= MAX_AT_ONCE
+    tags = [*TAGS, *PIXELS] if at_once else TAGS
     found = [Instance(file, read_header(file, where, tags)) for file in files]
     images = [each for each in found if text_of(each.header, "SOPClassUID", where) != DICOMDIR]
     if not images:
@@ -110,13 +116,13 @@ def _files(folder: Path, where: str) -> list[Path]:
     return sorted(files)
 
 
-def read_header(path: Path, where: str, tags: Sequence[str] = TAGS) -> FileDataset:
+def read_header(path: Path, where: str, tags: Sequence[str]) -> FileDataset:
     """Read those attributes of a file that `tags` names; InputError where it cannot be read."""
     try:
         size = path.stat().st_size
         if size > MAX_FILE:
             raise refused("A file is too large.", where, f"at most {MAX_FILE} bytes", f"{size} bytes")
-        with quiet(), _Bounded(path) as file:
+        with _Bounded(path) as file:
             if _transfer_syntax(file) == DeflatedExplicitVRLittleEndian:
                 raise refused(
                     "A DICOM file is deflated as a whole (Deflated Explicit VR Little Endian).",

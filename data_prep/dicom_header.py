@@ -34,7 +34,10 @@ UNREADABLE = (
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let pydicom and its decoders neither warn nor log: their texts quote what stands in the file."""
+    """Let pydicom and its decoders neither warn nor log: their texts quote what stands in the file.
+
+    All of data_prep.dicom* runs within: whoever calls its parts from elsewhere opens it first.
+    """
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -48,9 +51,8 @@ def quiet() -> Iterator[None]:
 def value_of(header: Dataset, keyword: str, where: str) -> Any:
     """Return what the attribute holds, None where it is missing or empty; InputError where it cannot be decoded."""
     try:
-        with quiet():
-            value = header.get(keyword)
-            empty = value is None or (hasattr(value, "__len__") and len(value) == 0)
+        value = header.get(keyword)
+        empty = value is None or (hasattr(value, "__len__") and len(value) == 0)
     except UNREADABLE:
         raise refused(
             f"The attribute {keyword} cannot be read.", where, "a value of its type", "something else"

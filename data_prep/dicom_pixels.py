@@ -1,11 +1,14 @@
 """The stored values of slices: decoded, checked to be whole, and scaled slice by slice."""
 
+import os
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
@@ -27,8 +30,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from data_prep.dicom_files import read_header
-from data_prep.dicom_header import UNREADABLE, lacking, quiet, refused, text_of, value_of, whole_number
+from data_prep.dicom_files import PIXELS, read_header
+from data_prep.dicom_header import UNREADABLE, lacking, refused, text_of, value_of, whole_number
 from data_prep.dicom_slices import MAX_FRAMES, MAX_SIDE, Slice
 
 PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
@@ -40,22 +43,8 @@ DECODERS = {
     **dict.fromkeys((JPEGLSLossless, JPEGLSNearLossless), "gdcm"),
 }
 _TAGS = (
-    *(
-        "SamplesPerPixel",
-        "PhotometricInterpretation",
-        "Rows",
-        "Columns",
-        "BitsAllocated",
-        "BitsStored",
-        "HighBit",
-    ),
-    *(
-        "PixelRepresentation",
-        "NumberOfFrames",
-        "PixelData",
-        "ExtendedOffsetTable",
-        "ExtendedOffsetTableLengths",
-    ),
+    *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "NumberOfFrames"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", *PIXELS),
 )
 _END = b"\xff\xd9"  # of a JPEG or JPEG 2000 code stream
 
@@ -67,7 +56,8 @@ def values_of_slices(ordered: Sequence[Slice], where: str) -> NDArray[np.float32
     """
     values = np.empty((ordered[0].columns, ordered[0].rows, len(ordered)), np.float32, order="F")
     for file, wanted in _by_file(ordered).items():
-        stored = _stored(file, [frame for _, frame in wanted], where)
+        header = ordered[wanted[0][0]].groups[-1]
+        stored = _stored(file, header, [frame for _, frame in wanted], where)
         for (z, _), pixels in zip(wanted, stored, strict=True):
             scaled = pixels.astype(np.float64) * ordered[z].slope + ordered[z].intercept
             values[:, :, z] = scaled.T
@@ -82,9 +72,10 @@ def _by_file(ordered: Sequence[Slice]) -> dict[Path, list[tuple[int, int]]]:
     return {file: sorted(wanted, key=lambda pair: pair[1]) for file, wanted in found.items()}
 
 
-def _stored(file: Path, frames: Sequence[int], where: str) -> Iterator[NDArray[np.generic]]:
-    """The stored values of frames, (rows, columns) each."""
-    header = read_header(file, where, _TAGS)
+def _stored(file: Path, header: Dataset, frames: Sequence[int], where: str) -> Iterator[NDArray[np.generic]]:
+    """The stored values of frames, (rows, columns) each; `header` is that of the file, with or without pixels."""
+    if "PixelData" not in header:
+        header = read_header(file, where, _TAGS)
     shape = (
         whole_number(header, "Rows", 1, MAX_SIDE, where),
         whole_number(header, "Columns", 1, MAX_SIDE, where),
@@ -94,20 +85,35 @@ def _stored(file: Path, frames: Sequence[int], where: str) -> Iterator[NDArray[n
         raise lacking("PixelData", where)
     syntax = _syntax(header, where)
     _check_whole(header, syntax, shape, where)
+    plugin = DECODERS.get(syntax, "")
     try:
-        with quiet():
-            decoded = get_decoder(syntax).iter_array(
-                header, raw=True, indices=list(frames), decoding_plugin=DECODERS.get(syntax, "")
-            )
-            for pixels, _ in decoded:
-                if pixels.shape != shape:
-                    raise _damaged(where)
-                yield _significant(pixels, header)
+        decoder = get_decoder(syntax)
+        for frame in frames:
+            with _without_complaint(where) if plugin == "gdcm" else nullcontext():
+                pixels, _ = decoder.as_array(header, raw=True, index=frame, decoding_plugin=plugin)
+            if pixels.shape != shape:
+                raise _damaged(where)
+            yield _significant(pixels, header)
     except UNREADABLE:
         raise _damaged(where) from None
 
 
-def _syntax(header: FileDataset, where: str) -> UID:
+@contextmanager
+def _without_complaint(where: str) -> Iterator[None]:
+    """InputError where libjpeg, within GDCM, complains: it fills what is damaged and says so on standard error."""
+    with tempfile.TemporaryFile() as complaints:
+        before = os.dup(2)
+        os.dup2(complaints.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+        if os.fstat(complaints.fileno()).st_size:
+            raise _damaged(where)
+
+
+def _syntax(header: Dataset, where: str) -> UID:
     """The transfer syntax; one that the file does not state is the default of old files without a first group."""
     meta = getattr(header, "file_meta", None)
     syntax = UID(str(meta.get("TransferSyntaxUID", "") if meta is not None else ""))
@@ -126,7 +132,7 @@ def _syntax(header: FileDataset, where: str) -> UID:
     return syntax
 
 
-def _check_kind(header: FileDataset, where: str) -> None:
+def _check_kind(header: Dataset, where: str) -> None:
     """InputError unless the pixels are grey values in whole numbers."""
     if text_of(header, "PhotometricInterpretation", where) != "MONOCHROME2":
         raise refused("The pixels are no plain grey values.", where, "MONOCHROME2", "colour or inverted grey")
@@ -144,7 +150,7 @@ def _check_kind(header: FileDataset, where: str) -> None:
         )
 
 
-def _check_whole(header: FileDataset, syntax: UID, shape: tuple[int, int], where: str) -> None:
+def _check_whole(header: Dataset, syntax: UID, shape: tuple[int, int], where: str) -> None:
     """InputError unless there are as many bytes, or whole compressed frames, as the header asks for."""
     frames = _frames(header, where)
     data: bytes = header.PixelData
@@ -159,8 +165,7 @@ def _check_whole(header: FileDataset, syntax: UID, shape: tuple[int, int], where
             )
         return
     try:
-        with quiet():
-            pieces = list(generate_frames(data, number_of_frames=frames, extended_offsets=_offsets(header)))
+        pieces = list(generate_frames(data, number_of_frames=frames, extended_offsets=_offsets(header)))
     except UNREADABLE:
         raise _damaged(where) from None
     if len(pieces) != frames:
@@ -170,12 +175,12 @@ def _check_whole(header: FileDataset, syntax: UID, shape: tuple[int, int], where
             raise _damaged(where)
 
 
-def _offsets(header: FileDataset) -> tuple[bytes, bytes] | None:
+def _offsets(header: Dataset) -> tuple[bytes, bytes] | None:
     table, lengths = header.get("ExtendedOffsetTable"), header.get("ExtendedOffsetTableLengths")
     return (table, lengths) if table and lengths else None
 
 
-def _frames(header: FileDataset, where: str) -> int:
+def _frames(header: Dataset, where: str) -> int:
     if value_of(header, "NumberOfFrames", where) is None:
         return 1
     return whole_number(header, "NumberOfFrames", 1, MAX_FRAMES, where)
@@ -202,7 +207,7 @@ def coded_size(stream: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _significant(pixels: NDArray[np.generic], header: FileDataset) -> NDArray[np.int64]:
+def _significant(pixels: NDArray[np.generic], header: Dataset) -> NDArray[np.int64]:
     """The bits that are stored, without what old files keep above them (overlays), with their sign."""
     stored, signed = int(header.BitsStored), int(header.PixelRepresentation) == 1
     values: NDArray[np.int64] = pixels.astype(np.int64) & ((1 << stored) - 1)

@@ -59,12 +59,14 @@ class Series:
         return " x ".join(f"{side[0]:g}" if side else "?" for side in sides)
 
 
-def all_series(path: Path, where: str) -> list[Series]:
+def all_series(path: Path, where: str, *, pixels: bool = False) -> list[Series]:
     """Return every series of a folder, or of the one file that `path` is, by modality and key.
+
+    With `pixels` the files' pixel data are read too (see `instances_of`).
 
     InputError where a file cannot be read, or does not say to which series it belongs.
     """
-    return group_series(instances_of(path, where), where)
+    return group_series(instances_of(path, where, pixels=pixels), where)
 
 
 def group_series(instances: Iterable[Instance], where: str) -> list[Series]:

@@ -58,8 +58,8 @@ class Slice:
 
     `position` is that of the first pixel's centre, in mm, in DICOM's axes (x to left, y to posterior, z to superior).
     `axes` (2, 3) are the directions in which the column and the row count, of length 1; `pixel` the steps along them.
-    Stored values times `slope` plus `intercept` are the file's values. `telling` holds what may tell acquisitions
-    apart, by attribute, for comparisons alone.
+    Stored values times `slope` plus `intercept` are the file's values. `groups` hold its
+    attributes: functional groups, where there are any, and last the file's header.
     """
 
     file: Path = field(repr=False)
@@ -71,7 +71,7 @@ class Slice:
     pixel: tuple[float, float]
     slope: float
     intercept: float
-    telling: dict[str, str] = field(repr=False)
+    groups: tuple[Dataset, ...] = field(repr=False)
 
 
 def slices_of(instance: Instance, modality: str, where: str) -> list[Slice]:
@@ -131,7 +131,7 @@ def _slice(instance: Instance, frame: int, groups: Sequence[Dataset], modality: 
         pixel=(between_columns, between_rows),
         slope=slope,
         intercept=intercept,
-        telling=_telling(groups, where),
+        groups=tuple(groups),
     )
 
 
@@ -182,14 +182,18 @@ def _axes(cosines: tuple[float, ...], where: str) -> NDArray[np.float64]:
     return unit
 
 
-def _telling(groups: Sequence[Dataset], where: str) -> dict[str, str]:
-    *functional, header = groups
+def differing(one: Slice, other: Slice, where: str) -> set[str]:
+    """Return the attributes of `TELLING` in which two slices differ."""
+    first, second = _telling(one, where), _telling(other, where)
+    return {keyword for keyword in first.keys() | second.keys() if first.get(keyword) != second.get(keyword)}
+
+
+def _telling(of: Slice, where: str) -> dict[str, str]:
+    *functional, header = of.groups
     told = {keyword: text_of(header, keyword, where) for keyword in TELLING[""]}
     for sequence, keywords in TELLING.items():
-        for keyword in keywords if sequence else ():
-            for group in functional:
-                item = first_item(group, sequence, where)
-                if item is not None:
-                    told.setdefault(keyword, "")
-                    told[keyword] = told[keyword] or text_of(item, keyword, where)
+        items = [first_item(group, sequence, where) for group in functional] if sequence else []
+        for keyword in keywords:
+            texts = [text_of(item, keyword, where) for item in items if item is not None]
+            told[keyword] = "".join([told.get(keyword, ""), *texts[:1]])
     return told

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.dicom_header import refused
-from data_prep.dicom_slices import Slice
+from data_prep.dicom_slices import Slice, differing
 from data_prep.volumes import Grid
 from hnscc.base.errors import InputError
 
@@ -84,23 +84,17 @@ def _check_once(ordered: Sequence[Slice], along: NDArray[np.float64], where: str
     again = steps <= max(1e-3, 0.1 * float(np.median(apart)) if len(apart) else 0.0)
     if not again.any():
         return
-    differing = sorted(
-        {
-            keyword
-            for at in map(int, np.flatnonzero(again))
-            for keyword in ordered[at].telling
-            if ordered[at].telling[keyword] != ordered[at + 1].telling.get(keyword)
-        }
-    )
+    pairs = [(ordered[at], ordered[at + 1]) for at in map(int, np.flatnonzero(again))]
+    names = sorted(set().union(*(differing(*pair, where) for pair in pairs)))
     positions = len(ordered) - int(again.sum())
     count = f"{len(ordered)} slices at {positions} positions"
-    if not differing:
+    if not names:
         raise refused("Slices of the series stand twice.", where, "one for each position", count, _EXPORT)
     raise refused(
         "The series holds several acquisitions at the same positions (times, echoes, gates or weightings).",
         where,
         "one slice for each position",
-        f"{count}, which differ in {', '.join(differing)}",
+        f"{count}, which differ in {', '.join(names)}",
         "Export each acquisition as a series of its own, and name one of them.",
     )
 

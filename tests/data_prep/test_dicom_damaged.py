@@ -1,0 +1,41 @@
+"""Damaged DICOM files give clear errors alone: no crash, no hang, no memory beyond what the files can need."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dicom_damages
+import dicom_files as made
+import gdcm
+import numpy as np
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
+
+
+def sound_series(folder: Path) -> Path:
+    """A folder with a series of 2 slices for each way to keep pixels, and one enhanced object."""
+    values = np.random.default_rng(5).integers(0, 4096, (40, 36, 2)).astype(np.uint16)
+    made.write(folder / "plain", made.classic_series(values, modality="PT"))
+    made.write(folder / "enhanced", [made.enhanced(made.classic_series(values))])
+    for name, syntax in {"rle": RLELossless, "j2k": JPEG2000Lossless, "jls": JPEGLSLossless}.items():
+        series = [made.with_meta(each) for each in made.classic_series(values)]
+        for each in series:
+            each.compress(syntax, generate_instance_uid=False)
+        made.write(folder / name, series)
+    for file in made.write(folder / "jpeg", made.classic_series(values)).iterdir():
+        made.compressed_by_gdcm(file, gdcm.TransferSyntax.JPEGLosslessProcess14_1)
+    return folder
+
+
+def test_damaged_files_are_refused_or_read_and_nothing_else(tmp_path):
+    folder = sound_series(tmp_path / "sound")
+    ran = subprocess.run(
+        [sys.executable, dicom_damages.__file__, str(folder), "150", "11"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    refused, read, mebibytes = map(int, ran.stdout.split())
+    assert refused + read == 150 and refused > 50 and read > 10
+    assert mebibytes < 700
+    assert ran.stderr == ""

@@ -1,0 +1,64 @@
+"""Reads many damaged DICOM series in this process, within a bound of memory: `dicom_damages.py FOLDER COUNT SEED`.
+
+FOLDER holds a folder for each sound series. Prints how many were refused, how many were read, and the most memory in
+MiB; any other exception ends the process with its traceback. A file that was cut short and read is one too.
+"""
+
+import random
+import resource
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+
+from data_prep.read import read_volume
+from hnscc.base.errors import InputError
+
+MEMORY = 4 * 2**30  # bytes of address space, of which the libraries themselves map much
+
+
+def damaged(content: bytes, rng: random.Random) -> tuple[str, bytes]:
+    """One kind of damage, and what is left of the file: bits turned, bytes exchanged, lengths made huge, ends cut."""
+    data = bytearray(content)
+    kind = rng.choice(["bits", "header", "length", "cut", "hole", "swap"])
+    if kind == "cut":
+        return kind, bytes(data[: rng.randrange(len(data) - 8)])
+    if kind == "hole":
+        at = rng.randrange(len(data))
+        return kind, bytes(data[:at] + data[at + rng.randrange(1, 64) :])
+    for _ in range(rng.choice([1, 1, 2, 8])):
+        at = rng.randrange(128, len(data) if kind == "bits" else min(len(data), 2500))
+        if kind == "length":
+            data[at : at + 4] = rng.choice(
+                [b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\0", b"\xfe\xff\0\xe0"]
+            )
+        elif kind == "swap":
+            data[at : at + 2] = bytes(reversed(data[at : at + 2]))
+        else:
+            data[at] = rng.randrange(256) if kind == "header" else data[at] ^ 1 << rng.randrange(8)
+    return kind, bytes(data)
+
+
+def main(folder: Path, count: int, seed: int) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    rng, outcomes = random.Random(seed), Counter()
+    sound = sorted(each for each in folder.iterdir() if each.is_dir())
+    for number in range(count):
+        scratch = Path(shutil.copytree(rng.choice(sound), folder.parent / "damaged", dirs_exist_ok=False))
+        file = rng.choice(sorted(scratch.iterdir()))
+        kind, content = damaged(file.read_bytes(), rng)
+        file.write_bytes(content)
+        try:
+            read_volume(scratch, "scan S")
+            outcomes["read"] += 1
+            assert kind != "cut", f"number {number}: a file that is cut short was read"
+        except InputError as error:
+            assert "SECRET" not in str(error) and str(scratch) not in str(error), number
+            outcomes["refused"] += 1
+        shutil.rmtree(scratch)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(outcomes["refused"], outcomes["read"], peak)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
