@@ -40,8 +40,8 @@ _KINDS = (
     (b"\x28\xb5\x2f\xfd", "data compressed with zstd", "Unpack it with unzstd."),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "Unpack it."),
     (b"Rar!", "a RAR archive", "Unpack it."),
-    (b"NRRD000", "an NRRD file", "Convert it to NIfTI."),
-    (b"ObjectType", "a MetaImage file", "Convert it to NIfTI."),
+    (b"NRRD000", "an NRRD file", "Convert it to NIfTI, or give it the ending .nrrd."),
+    (b"ObjectType", "a MetaImage file", "Convert it to NIfTI, or give it the ending .mha."),
     ((b"\x89HDF", b"CDF\x01", b"CDF\x02"), "an HDF5, MINC or netCDF file", "Convert it to NIfTI."),
     (b"MATLAB 5.0", "a MATLAB file", "Convert it to NIfTI."),
     (b"\x93NUMPY", "a NumPy array", "Write it as NIfTI, with the affine of its image."),
@@ -93,6 +93,22 @@ def values_begin_at(head: bytes) -> float:
     return float(offset)
 
 
+def is_mgh(path: Path) -> bool:
+    """Whether the name of a file ends as FreeSurfer's volumes do (MGH, compressed with gzip)."""
+    return path.name.lower().endswith(".mgz")
+
+
+def mgh_shape(head: bytes) -> tuple[int, ...]:
+    """Return the four counts of voxels in the first bytes of an MGH file; one of 0 where it is none."""
+    version, *shape = struct.unpack_from(">5i", head) if len(head) >= 30 else (0,)
+    return tuple(shape) if version == 1 else (0,)
+
+
+def places_itself(head: bytes) -> bool:
+    """Whether the first bytes of an MGH file say that the rest of its header places the volume (goodRASFlag)."""
+    return struct.unpack_from(">h", head, 28) != (0,)
+
+
 _NO_FIT = Cause("a header and values that do not fit together: the file is cut short or damaged", _COPY)
 
 
@@ -106,7 +122,7 @@ def _cause(path: Path) -> Cause:
         )
     if not start:
         return Cause("an empty file (0 bytes)", _COPY)
-    named_gzip = path.name.lower().endswith(".gz")
+    named_gzip = path.name.lower().endswith((".gz", ".mgz"))
     if start.startswith(_GZIP):
         if named_gzip:
             return _in_gzip(path)
@@ -131,7 +147,7 @@ def _in_gzip(path: Path) -> Cause:
         return Cause(f"no access ({os.strerror(error.errno or 0)})", _COPY)
     if head.startswith(_GZIP):
         return Cause("a file compressed twice with gzip", "Unpack it once (`gunzip`), and name that .nii.gz.")
-    if head and not _is_nifti(head):
+    if head and not _is_nifti(head) and not (is_mgh(path) and any(mgh_shape(head))):
         kind = _kind(head)
         return Cause(f"{kind.found}, compressed with gzip", kind.do)
     if not whole:

@@ -200,7 +200,7 @@ def _assumed(scan: Scan, modality: str) -> str:
 
 
 def _stated(by: str) -> bool:
-    return by in ("", "sform", "qform", "sform and qform", "DICOM")
+    return by in ("", "sform", "qform", "sform and qform", "DICOM", "NRRD", "MetaImage", "MGH")
 
 
 # What may hold for a modality of a scan, by its name in a sentence.

@@ -1,4 +1,4 @@
-"""From files to volumes: NIfTI (.nii, .nii.gz), Analyze pairs (.hdr with .img), and DICOM series (data_prep.dicom).
+"""From files to volumes: NIfTI, Analyze pairs, MGH; DICOM (data_prep.dicom); NRRD and MetaImage (data_prep.itk_files).
 
 Whatever cannot be read whole and with certainty is refused. No error names a file or repeats a header's text.
 """
@@ -19,13 +19,15 @@ from numpy.typing import NDArray
 
 from data_prep.blank import filled
 from data_prep.dicom import names_dicom, read_dicom_grid, read_dicom_volume
-from data_prep.first_bytes import cause_of, unpacked_head, values_begin_at
+from data_prep.first_bytes import cause_of, is_mgh, mgh_shape, places_itself, unpacked_head, values_begin_at
+from data_prep.itk_files import READERS, is_itk_file, read_itk_grid, read_itk_volume
 from data_prep.stated import stated_by
 from data_prep.volumes import MAX_BYTES, MAX_VOXELS, Grid, Volume
 from hnscc.base.errors import InputError
 
 MAX_HEADER = 2**26  # bytes before the values: a header and its extensions
 MAX_PADDING = 2**26  # bytes behind the values of a compressed file
+ENDINGS = (".nii", ".nii.gz", ".hdr", ".img", ".mgz")  # of files that nibabel reads
 # What nibabel, gzip and NumPy raise on files that are cut short, damaged, or not what their name says.
 _UNREADABLE = (
     ImageFileError,
@@ -51,6 +53,8 @@ def read_volume(path: Path, where: str) -> Volume:
     """
     if not _is_named_volume(path) and names_dicom(path):
         return read_dicom_volume(path, where)
+    if is_itk_file(path):
+        return read_itk_volume(path, where)
     image = _open(path, where)
     grid = _grid(image, path, where)
     if _is_gzip(path):
@@ -65,18 +69,22 @@ def read_grid(path: Path, where: str) -> Grid:
     """Read the grid of the volume at `path` from its header alone; errors are those of `read_volume`."""
     if not _is_named_volume(path) and names_dicom(path):
         return read_dicom_grid(path, where)
+    if is_itk_file(path):
+        return read_itk_grid(path, where)
     return _grid(_open(path, where), path, where)
 
 
 def _open(path: Path, where: str) -> SpatialImage:
-    """The image of NIfTI or Analyze: its header is read, the data not yet."""
+    """The image of NIfTI, Analyze or MGH: its header is read, the data not yet."""
     if not _is_named_volume(path):
         raise _refused(
             "The file is of an unknown kind.",
             where,
-            ".nii, .nii.gz, .hdr or .img, a DICOM file, or a folder of a DICOM series",
+            f"{', '.join((*ENDINGS, *READERS))}, a DICOM file, or a folder of a DICOM series",
             "another file name ending",
         )
+    if is_mgh(path):
+        _check_mgh(path, where)
     if _is_gzip(path):
         return _by_library(lambda: _unzipped_header(path, where), path, where)
     image = _by_library(lambda: nib.load(path, mmap=False), path, where)
@@ -86,11 +94,22 @@ def _open(path: Path, where: str) -> SpatialImage:
 
 
 def _is_named_volume(path: Path) -> bool:
-    return path.name.lower().endswith((".nii", ".nii.gz", ".hdr", ".img")) and not path.is_dir()
+    return path.name.lower().endswith(ENDINGS) and not path.is_dir()
+
+
+def _check_mgh(path: Path, where: str) -> None:
+    """InputError for what nibabel does not refuse: values that it would unpack by the gigabyte, and a default place."""
+    head = unpacked_head(path)
+    shape = mgh_shape(head)
+    if not any(shape):
+        raise _unreadable(path, where)
+    _check_size(shape, 4, where)
+    if not places_itself(head):
+        raise _refused("The volume does not say how it lies in space.", where, "goodRASFlag 1", "0")
 
 
 def _is_gzip(path: Path) -> bool:
-    return path.name.lower().endswith(".gz")
+    return path.name.lower().endswith((".gz", ".mgz"))
 
 
 def _by_library(read: Callable[[], Answer], path: Path, where: str) -> Answer:
@@ -112,6 +131,8 @@ def _grid(image: SpatialImage, path: Path, where: str) -> Grid:
     if isinstance(image, nib.Nifti1Pair):
         header = image.header
         stated = _by_library(lambda: stated_by(header, where), path, where)
+    if isinstance(image, nib.MGHImage):
+        oriented, stated = True, "MGH"
     affine = np.asarray(image.affine, dtype=np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise _refused(
@@ -125,6 +146,14 @@ def _shape(image: SpatialImage, where: str) -> tuple[int, int, int]:
     found = f"{' x '.join(map(str, shape)) or 'no'} voxels"
     if len(shape) < 3 or any(count != 1 for count in shape[3:]):
         raise _refused("The file does not hold one 3D volume.", where, "three axes, one frame", found)
+    _check_size(shape, image.get_data_dtype().itemsize, where)
+    x, y, z = shape[:3]
+    return x, y, z
+
+
+def _check_size(shape: tuple[int, ...], itemsize: int, where: str) -> None:
+    """InputError where an array of this shape and bytes for each value is none, or too large for memory."""
+    found = f"{' x '.join(map(str, shape)) or 'no'} voxels"
     if min(shape) < 1 or np.prod(shape, dtype=object) > MAX_VOXELS:
         raise _refused(
             "The volume has an impossible size.",
@@ -132,7 +161,7 @@ def _shape(image: SpatialImage, where: str) -> tuple[int, int, int]:
             f"1 to {MAX_VOXELS} voxels, each axis at least 1",
             found,
         )
-    bytes_each = max(image.get_data_dtype().itemsize, np.dtype(np.float32).itemsize)
+    bytes_each = max(itemsize, np.dtype(np.float32).itemsize)
     if np.prod(shape, dtype=object) * bytes_each > MAX_BYTES:
         raise _refused(
             "The volume is too large for memory.",
@@ -140,8 +169,6 @@ def _shape(image: SpatialImage, where: str) -> tuple[int, int, int]:
             f"at most {MAX_BYTES / 2**30:g} GiB",
             f"{found} of {bytes_each} bytes, {np.prod(shape, dtype=object) * bytes_each / 2**30:.1f} GiB",
         )
-    x, y, z = shape[:3]
-    return x, y, z
 
 
 def _values(image: SpatialImage) -> NDArray[np.float32]:
@@ -171,7 +198,8 @@ def _unzipped_header(path: Path, where: str) -> SpatialImage:
 
 def _from_stream(path: Path, stream: io.BufferedIOBase) -> SpatialImage:
     wide = nib.Nifti2Header.may_contain_header(unpacked_head(path))
-    image: SpatialImage = (nib.Nifti2Image if wide else nib.Nifti1Image).from_stream(stream)
+    nifti = nib.Nifti2Image if wide else nib.Nifti1Image
+    image: SpatialImage = (nib.MGHImage if is_mgh(path) else nifti).from_stream(stream)
     return image
 
 

@@ -15,7 +15,8 @@ class Grid:
 
     `shape` counts the voxels along x, y and z in the file's order. `affine` is 4 x 4 and maps a voxel's index to mm
     (as in NIfTI: x to right, y to anterior, z to superior). `oriented` is False for Analyze, whose affine is assumed.
-    `stated_by` says what in the file gives the affine: sform, qform, both, DICOM, or for Analyze nothing ("").
+    `stated_by` says what in the file gives the affine: sform, qform, both, or the kind of file (DICOM, NRRD, MetaImage,
+    MGH); for Analyze nothing ("").
     """
 
     shape: tuple[int, int, int]
