@@ -29,11 +29,14 @@ if TYPE_CHECKING:
         tables,
         verify,
     )
+    from hnscc.scores.better import chance_of_better, equivalence
     from hnscc.scores.crossed import mean_difference, pooled_difference, pooled_interval
 
 __all__ = [
     "aggregate",
+    "chance_of_better",
     "check",
+    "equivalence",
     "mean_difference",
     "phantom",
     "plan",
@@ -51,7 +54,13 @@ __all__ = [
 ]
 
 # Usable without a run folder: arrays in, an estimate with its interval out.
-STATISTICS = ("mean_difference", "pooled_difference", "pooled_interval")
+STATISTICS = {
+    "chance_of_better": "better",
+    "equivalence": "better",
+    "mean_difference": "crossed",
+    "pooled_difference": "crossed",
+    "pooled_interval": "crossed",
+}
 
 __version__ = "0.1.0"
 
@@ -65,7 +74,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    home = "hnscc.scores.crossed" if name in STATISTICS else "hnscc.commands.api"
+    home = f"hnscc.scores.{STATISTICS[name]}" if name in STATISTICS else "hnscc.commands.api"
     globals()[name] = getattr(import_module(home), name)
     return globals()[name]
 

@@ -144,6 +144,22 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         REAL,
         "the smallest true difference that a study of this size finds in 80 of 100 cases (two_way_t)",
     ),
+    "margin": (
+        REAL,
+        "a difference below it counts as none: `evaluation.margin` of the study file (two_way_t)",
+    ),
+    "p_equal": (
+        REAL,
+        "p of the hypothesis that the true difference is margin or more, either way, by two one-sided t tests, not "
+        "corrected: below 0.05 the variants are equal up to the margin (two_way_t, where a margin is named)",
+    ),
+    "better": (
+        REAL,
+        "the chance that a training of variant_a scores higher than one of variant_b on the same patient with lesion, "
+        "ties counted half: 0.5 is even (two_way_t)",
+    ),
+    "better_low": (REAL, "lower end of the 95 % interval of better, over patients and repeats"),
+    "better_high": (REAL, "upper end of the 95 % interval of better, over patients and repeats"),
     "convention": (
         TEXT,
         "what a misplaced slice counts as, whose truth and prediction both reach cutoff_px and share no pixel: tp "

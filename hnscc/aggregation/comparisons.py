@@ -11,10 +11,12 @@ import numpy as np
 from hnscc.aggregation.results import Cases, Results, cases_of, lacking, repeat_cases
 from hnscc.aggregation.summary import in_set
 from hnscc.base.seeds import generator
+from hnscc.scores.arrays import Floats
+from hnscc.scores.better import chance_of_better, equivalence
 from hnscc.scores.counts import SLICE_SETS, Counts
 from hnscc.scores.crossed import Estimate, fraction_difference
 from hnscc.scores.differences import median_differences
-from hnscc.scores.metrics import METRICS, Level, metrics_at
+from hnscc.scores.metrics import METRICS, Fraction, Level, metrics_at
 from hnscc.scores.paired_tests import Comparison, holm, signed_rank
 from hnscc.scores.planner import smallest_seen_by
 from hnscc.study.schema import Study
@@ -126,11 +128,21 @@ def _two_way_t(study: Study, a: Side, b: Side, slice_set: str) -> Found:
             found[metric.name] = Comparison(n=0, reason=f"{metric.label} does not pool as a ratio of sums")
         else:
             estimate = fraction_difference(counts_a, counts_b, metric.fraction)
-            found[metric.name] = _as_comparison(estimate, pooled[0].truth.shape[-1])
+            better = chance_of_better(*(_of_patients(each, metric.fraction) for each in pooled))
+            found[metric.name] = _as_comparison(
+                pooled[0].truth.shape[-1], estimate, better, study.evaluation.margin
+            )
     return found
 
 
-def _as_comparison(found: Estimate, patients: int) -> Comparison:
+def _of_patients(counts: Counts, fraction: Fraction) -> Floats:
+    """The scores (R, P) of the patients with lesion: their denominators hold the truth, so are never 0."""
+    held = counts[counts.truth[0] > 0]
+    above, below = fraction(*(each.astype(np.float64) for each in (held.overlap, held.pred, held.truth)))
+    return above / below
+
+
+def _as_comparison(patients: int, found: Estimate, better: Estimate, margin: float | None) -> Comparison:
     return Comparison(
         n=patients,
         p=found.p,
@@ -141,6 +153,11 @@ def _as_comparison(found: Estimate, patients: int) -> Comparison:
         repeats_b=found.repeats[1],
         effective_patients=found.effective_patients,
         smallest_seen=smallest_seen_by(found),
+        margin=margin,
+        p_equal=None if margin is None else equivalence(found, margin),
+        better=better.value,
+        better_low=better.low,
+        better_high=better.high,
         reason=found.reason,
     )
 

@@ -18,10 +18,19 @@ from numpy.typing import ArrayLike
 from hnscc.scores.arrays import Bools, Floats
 from hnscc.scores.intervals import t_limit, too_few
 from hnscc.scores.metrics import METRICS, Fraction
-from hnscc.scores.variance_parts import FEWEST_REPEATS, NOTHING, VarianceParts, mean_parts, pooled_parts
+from hnscc.scores.variance_parts import (
+    FEWEST_REPEATS,
+    NOTHING,
+    VarianceParts,
+    mean_parts,
+    pooled_parts,
+    variance_of,
+)
 
 FEWEST_FOR_P = 4  # with fewer lesion patients the test rejects too often in simulation
 FEWEST_PAIRED = 5  # with fewer pairs of repeats the paired test rejects too often
+
+ONE_SCORE = "every patient with lesion scores {:g}: nothing varies that an interval could rest on"
 
 Counts3 = tuple[ArrayLike, ArrayLike, ArrayLike]  # pixels of overlap, prediction and truth
 
@@ -49,6 +58,13 @@ class Estimate:
     repeat_variance: tuple[float, ...] = ()
     joint_variance: float | None = None
 
+    @property
+    def error(self) -> float | None:
+        """The standard error; None where there is no interval."""
+        if self.degrees is None or self.patient_variance is None or self.joint_variance is None:
+            return None
+        return math.sqrt(variance_of(self.patient_variance, sum(self.repeat_variance), self.joint_variance))
+
 
 def pooled_interval(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike, *, kind: str = "dice") -> Estimate:
     """A pooled score with its 95 % interval: of one model over patients, or of a variant over patients and repeats.
@@ -69,7 +85,7 @@ def fraction_interval(counts: Counts3, fraction: Fraction) -> Estimate:
     value = float((num.sum(1) / den.sum(1)).mean()) if len(num) and den.sum(1).all() else None
     if lacking := too_few(patients) or _without_value(den, lesion):
         return Estimate(value, reason=lacking, patients=patients, repeats=repeats)
-    return _on_logit_scale(pooled_parts([num], [den], lesion, (1,), paired=False), repeats)
+    return logit_interval(pooled_parts([num], [den], lesion, (1,), paired=False), repeats, ONE_SCORE)
 
 
 def pooled_difference(a: Counts3, b: Counts3, paired: bool = False, *, kind: str = "dice") -> Estimate:
@@ -97,7 +113,7 @@ def fraction_difference(a: Counts3, b: Counts3, fraction: Fraction, *, paired: b
         value = float((num_a.sum(1) / wholes[0]).mean() - (num_b.sum(1) / wholes[1]).mean())
     else:
         value = None
-    lacking = too_few(patients) or _few_repeats(repeats) or _without_value(den_a, lesion)
+    lacking = too_few(patients) or few_repeats(repeats) or _without_value(den_a, lesion)
     if lacking := lacking or _without_value(den_b, lesion):
         return Estimate(value, reason=lacking, patients=patients, repeats=repeats)
     parts = pooled_parts([num_a, num_b], [den_a, den_b], lesion, (1, -1), paired=paired)
@@ -114,14 +130,14 @@ def mean_difference(
     what is refused: as for `pooled_difference`; every patient counts alike, so that all P count as patients.
     Raises ValueError as that one does, and for scores that are not finite.
     """
-    first, second = _scores(a), _scores(b)
+    first, second = scores_of(a), scores_of(b)
     if first.shape[1] != second.shape[1]:
         raise ValueError("a and b must be of the same patients: their numbers of columns differ")
     repeats = (len(first), len(second))
     _check_pairs(paired, repeats)
     patients = first.shape[1]
     value = float(first.mean() - second.mean()) if patients else None
-    lacking = too_few(patients, "patients") or _few_repeats(repeats)
+    lacking = too_few(patients, "patients") or few_repeats(repeats)
     if lacking:
         return Estimate(value, reason=lacking, patients=patients, repeats=repeats)
     return _difference(mean_parts([first, second], (1, -1), paired=paired), repeats, bounds=bounds)
@@ -152,7 +168,8 @@ def _fractions(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, Boo
     return *fraction(overlap, pred, truth), held
 
 
-def _scores(values: ArrayLike) -> Floats:
+def scores_of(values: ArrayLike) -> Floats:
+    """Finite scores as (R, P). Raises ValueError for others."""
     scores = np.atleast_2d(np.asarray(values, np.float64))
     if scores.ndim != 2 or not np.isfinite(scores).all():
         raise ValueError("scores must be finite and of shape (P,) or (R, P)")
@@ -171,7 +188,8 @@ def _without_value(den: Floats, lesion: Bools) -> str | None:
     return f"{lacking} patients with lesion have no value in some repeat" if lacking else None
 
 
-def _few_repeats(repeats: tuple[int, ...]) -> str | None:
+def few_repeats(repeats: tuple[int, ...]) -> str | None:
+    """Why there is no difference over repeats, if there are too few of either variant."""
     if min(repeats) >= FEWEST_REPEATS:
         return None
     return (
@@ -180,13 +198,11 @@ def _few_repeats(repeats: tuple[int, ...]) -> str | None:
     )
 
 
-def _on_logit_scale(parts: VarianceParts, repeats: tuple[int, ...]) -> Estimate:
-    """The t interval of a score in 0..1, on the logit scale."""
+def logit_interval(parts: VarianceParts, repeats: tuple[int, ...], extreme: str) -> Estimate:
+    """The t interval of a value in 0..1, on the logit scale; `extreme` is the reason where the value is 0 or 1."""
     low = high = degrees = reason = None
     if not 0 < parts.value < 1:
-        reason = (
-            f"every patient with lesion scores {parts.value:g}: nothing varies that an interval could rest on"
-        )
+        reason = extreme.format(parts.value)
     elif parts.variance <= NOTHING:
         low = high = parts.value
     else:

@@ -24,7 +24,9 @@ class Comparison:
     n: pairs (slices or patients). n_nonzero: pairs that differ. smallest_p: the least that p could have been,
     for the signed-rank test by its exact distribution. repeats_a, repeats_b, effective_patients and smallest_seen are
     of the two-way t test: the repeats of either side, how many patients of equal weight would carry as much, and the
-    smallest true difference that a study of this size finds in 80 of 100 cases.
+    smallest true difference that a study of this size finds in 80 of 100 cases. So are p_equal, that of the hypothesis
+    that the true difference reaches `margin`, and better, the chance that a scores higher on a patient with lesion,
+    with its 95 % interval (scores.better).
     """
 
     n: int
@@ -39,6 +41,11 @@ class Comparison:
     repeats_b: int | None = None
     effective_patients: float | None = None
     smallest_seen: float | None = None
+    margin: float | None = None
+    p_equal: float | None = None
+    better: float | None = None
+    better_low: float | None = None
+    better_high: float | None = None
     reason: str | None = None
 
 

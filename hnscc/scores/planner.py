@@ -13,7 +13,7 @@ import scipy.stats
 
 from hnscc.scores.crossed import Estimate
 from hnscc.scores.intervals import t_limit
-from hnscc.scores.variance_parts import CAP, variance_of
+from hnscc.scores.variance_parts import CAP
 
 MOST_PATIENTS, MOST_REPEATS = 10_000, 1_000
 POWER = 0.8
@@ -85,11 +85,9 @@ def smallest_seen(design: Design, patients: int, repeats: int, chance: float = P
 
 def smallest_seen_by(found: Estimate, chance: float = POWER) -> float | None:
     """The smallest true difference that a study like this one finds with this chance; None where it has no interval."""
-    design = design_of(found)
-    if isinstance(design, str) or found.degrees is None:
+    if found.error is None or found.degrees is None:
         return None
-    patient, joint = found.patient_variance or 0.0, found.joint_variance or 0.0
-    return _seen(variance_of(patient, sum(found.repeat_variance), joint), found.degrees, chance)
+    return _seen(found.error**2, found.degrees, chance)
 
 
 def _seen(variance: float, degrees: float, chance: float) -> float:

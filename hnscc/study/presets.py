@@ -35,7 +35,7 @@ CORRECTED: dict[str, Any] = {
         "precision": "auto",
         "device": "auto",
     },
-    "evaluation": {"cutoff_px": 9, "bootstraps": 2000},
+    "evaluation": {"cutoff_px": 9, "bootstraps": 2000, "margin": None},
     "resources": {"cpus": 1, "gpus": "auto", "hung_after": 1800},
 }
 AS_WRITTEN: dict[str, Any] = {

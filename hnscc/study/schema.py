@@ -129,6 +129,13 @@ class Evaluation(Settings):
         Field(ge=100),
         says("So many bootstrap draws give each interval.", OURS),
     ]
+    margin: Annotated[
+        Annotated[float, Field(gt=0, lt=1)] | None,
+        says(
+            "A difference in a pooled score below this counts as none: then variants can be told to be equal up to it.",
+            OURS,
+        ),
+    ]
 
 
 def _share_or_whole_number(gpus: float) -> float:

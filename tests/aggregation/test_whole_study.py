@@ -16,6 +16,7 @@ from hnscc.aggregation.query import query
 from hnscc.aggregation.schemas import STUDY_TABLES
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, write_sealed
+from hnscc.scores.better import equivalence
 from hnscc.scores.crossed import pooled_difference, pooled_interval
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
@@ -23,7 +24,8 @@ from hnscc.study.schema import Study
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    return small_study(("pet", "mri", "pet_mri"), repeats=3)
+    evaluation = {"cutoff_px": 2, "bootstraps": 200, "margin": 0.1}
+    return small_study(("pet", "mri", "pet_mri"), repeats=3, evaluation=evaluation)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,27 @@ def test_the_main_test_is_that_of_the_patients_rows_summed_by_hand(run):
         assert (
             found["low"] <= found["difference"] <= found["high"] < found["low"] + 4 * found["smallest_seen"]
         )
+        assert (found["margin"], found["p_equal"]) == (0.1, pytest.approx(equivalence(expected, 0.1)))
+
+
+def test_the_chance_to_be_better_is_that_of_the_patients_dice_at_one_half(run):
+    found = row(
+        run,
+        "comparisons",
+        metric="dice",
+        slice_set="all",
+        method="two_way_t",
+        variant_a="pet",
+        variant_b="mri",
+    )
+    dice = []
+    for variant in ("pet", "mri"):
+        overlap, pred, truth = counted(run, variant)
+        with_lesion = truth[0] > 0
+        dice.append((2 * overlap / (pred + truth))[:, with_lesion])
+    pairs = [(a > b) + (a == b) / 2 for a in dice[0] for b in dice[1]]
+    assert found["better"] == pytest.approx(np.mean(pairs))
+    assert found["better_low"] < found["better"] < found["better_high"]
 
 
 def test_a_variants_interval_over_patients_and_repeats_is_that_of_the_same_rows(run):

@@ -125,19 +125,21 @@ def test_a_single_fold_that_collapsed_is_named_with_its_own_evidence(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("difference", "low", "high", "p", "p_holm", "expected"),
+    ("difference", "low", "high", "p", "p_holm", "p_equal", "expected"),
     [
-        (None, None, None, None, None, "none"),
-        (0.1, None, None, None, None, "lone"),
-        (0.1, -0.1, 0.2, 0.4, 0.4, "open"),
-        (0.1, -0.1, 0.2, None, None, "untested"),
-        (0.1, 0.05, 0.2, None, None, "untested"),
-        (0.1, 0.05, 0.2, 0.01, 0.04, "clear"),
-        (0.1, 0.05, 0.2, 0.02, 0.05, "suggestive"),
+        (None, None, None, None, None, None, "none"),
+        (0.1, None, None, None, None, None, "lone"),
+        (0.1, -0.1, 0.2, 0.4, 0.4, None, "open"),
+        (0.1, -0.1, 0.2, 0.4, 0.4, 0.05, "open"),
+        (0.01, -0.1, 0.2, 0.4, 0.4, 0.04, "equal"),
+        (0.1, -0.1, 0.2, None, None, None, "untested"),
+        (0.1, 0.05, 0.2, None, None, None, "untested"),
+        (0.1, 0.05, 0.2, 0.01, 0.04, 0.01, "clear"),
+        (0.1, 0.05, 0.2, 0.02, 0.05, 0.01, "suggestive"),
     ],
 )
-def test_what_a_difference_allows_to_say(difference, low, high, p, p_holm, expected):
-    row = {"difference": difference, "low": low, "high": high, "p": p, "p_holm": p_holm}
+def test_what_a_difference_allows_to_say(difference, low, high, p, p_holm, p_equal, expected):
+    row = {"difference": difference, "low": low, "high": high, "p": p, "p_holm": p_holm, "p_equal": p_equal}
     assert verdict(row) == expected
     assert expected in VERDICTS
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from hnscc.reporting.blocks import Block, Cell, Points, Row, Table, table
 from hnscc.reporting.sections.published import PUBLISHED_P, published_p, with_remark
 from hnscc.reporting.source import SLICE_SETS, Source
-from hnscc.reporting.values import interval, known, p_value, scores, signed, whole
+from hnscc.reporting.values import interval, known, p_value, score, scores, signed, whole
 from hnscc.scores.metrics import DICE, Metric
 
 TESTS = (
@@ -18,7 +18,9 @@ TESTS = (
 READ_TESTS = (
     "t test over patients and repeats: both are samples, and all repeats are used at threshold 0.5. It answers whether "
     "one variant is better for other patients and other trainings like these. This is the main answer. `Seen from`: a "
-    "true difference of that size would be found in 80 of 100 such studies; smaller ones are missed more often.",
+    "true difference of that size would be found in 80 of 100 such studies; smaller ones are missed more often. "
+    "`First higher`: the chance that a new training of the first scores higher than one of the second on a new patient "
+    "with lesion; 0.5 is even.",
     "Wilcoxon over patients: each patient's pooled score by the two median models is one pair. It is a statement about "
     "these two trained models alone, and needs at least 6 patients who differ.",
     "Wilcoxon over slices: the paper's test. Slices of one patient resemble each other and are not "
@@ -57,6 +59,7 @@ def comparison_table(source: Source, title: str, metric: Metric) -> Table:
         f"t test: difference in pooled {metric.label} (95 %)": _difference,
         "t test: p (Holm)": _p_and_holm,
         "Seen from": scores("smallest_seen"),
+        "First higher (95 %)": lambda row: interval(row, "better", "better_low", "better_high", score),
         "Patients, Wilcoxon: mean difference; pairs": lambda row: _pairs(wilcoxon(row, "patient")),
         "p (Holm), patients": lambda row: _p_and_holm(wilcoxon(row, "patient")),
         "Slices, Wilcoxon: mean difference; pairs": lambda row: _pairs(wilcoxon(row, "slice")),

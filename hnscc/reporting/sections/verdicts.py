@@ -16,6 +16,7 @@ VERDICTS = {
     "suggestive": "a hint, which does not hold up once corrected for the number of comparisons.",
     "collapsed": "there is nothing to compare.",
     "untested": "there is no test, so this cannot tell.",
+    "equal": "no difference is shown, and they are equal up to the margin that the study names.",
     "open": "no difference is shown.",
     "lone": "without an interval this says little.",
     "none": "not comparable.",
@@ -71,7 +72,9 @@ def verdict(row: Row) -> str:
         return "untested"
     if row["p_holm"] < SURE:
         return "clear"
-    return "suggestive" if row["p"] < SURE else "open"
+    if row["p"] < SURE:
+        return "suggestive"
+    return "equal" if row["p_equal"] is not None and row["p_equal"] < SURE else "open"
 
 
 def _higher(source: Source, row: Row, collapsed: list[str]) -> str:
@@ -102,4 +105,9 @@ def _difference(source: Source, row: Row) -> str:
         return f"{name} {signed(value)} ({ONE_EACH if source.study.most_repeats == 1 else row['reason']})"
     p = row["reason"] if row["p_holm"] is None else f"p {p_value(row['p_holm'])} after Holm"
     seen = f"; seen from {score(row['smallest_seen'])}" if row["smallest_seen"] is not None else ""
-    return f"{name} {signed(value)} (95 % interval {signed(low)} to {signed(high)}; {p}{seen})"
+    equal = (
+        ""
+        if row["p_equal"] is None
+        else f"; p {p_value(row['p_equal'])} that it is {row['margin']:g} or more"
+    )
+    return f"{name} {signed(value)} (95 % interval {signed(low)} to {signed(high)}; {p}{seen}{equal})"

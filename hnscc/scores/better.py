@@ -1,0 +1,73 @@
+"""Beyond "is there a difference": are two variants as good as equal, and how often is one of them better?"""
+
+import math
+
+import numpy as np
+import scipy.stats
+from numpy.typing import ArrayLike
+
+from hnscc.scores.arrays import Floats
+from hnscc.scores.crossed import FEWEST_FOR_P, Estimate, few_repeats, logit_interval, scores_of
+from hnscc.scores.intervals import too_few
+from hnscc.scores.variance_parts import VarianceParts, mean_parts
+
+ALWAYS = "in every pair of trainings the score of every patient is higher for the same variant: the chance is {:g} here"
+# A score is rounded before scores are compared: a tie must not be broken by rounding noise.
+DIGITS = 12
+
+
+def equivalence(difference: Estimate, margin: float) -> float | None:
+    """p of the hypothesis that a difference is as large as `margin` or larger, in either direction.
+
+    Two one-sided t tests (TOST; Schuirmann 1987), the larger of both p: below 0.05, the 90 % interval lies within
+    -margin..margin, and the variants may be called equal up to the margin. difference: of `pooled_difference` or
+    `mean_difference`; its error and degrees of freedom are used. margin: in the units of the score, above 0.
+    None where the difference has no p, for too few patients or repeats, or because nothing varies. Raises ValueError
+    for a margin that is not above 0.
+    """
+    if not margin > 0:
+        raise ValueError(f"the margin must be above 0, not {margin}")
+    if difference.value is None or not difference.error or difference.patients < FEWEST_FOR_P:
+        return None
+    inside = margin - abs(difference.value)
+    return float(scipy.stats.t.sf(inside / difference.error, difference.degrees))
+
+
+def chance_of_better(a: ArrayLike, b: ArrayLike) -> Estimate:
+    """How likely a training of variant a scores higher than one of b on the same patient; ties count half.
+
+    a, b: (R, P) scores of the same P patients in the same order, such as the Dice of each patient with lesion; the
+    numbers of repeats may differ. value: the mean over patients of the share of the pairs of trainings in which a is
+    higher (Mann and Whitney's statistic, patient by patient), 0..1; 0.5 where neither is. It asks of a new patient and
+    a new training what may be expected. The interval is a t interval on the logit scale: the variance is that of the
+    patients, and of the trainings of either variant by their placements (DeLong, DeLong and Clarke-Pearson 1988), less
+    what both hold. None with a reason below 2 patients or 2 repeats of either, and where one is always the better.
+    Raises ValueError for other shapes, and for scores that are not finite.
+    """
+    first, second = (np.round(scores_of(each), DIGITS) for each in (a, b))
+    if first.shape[1] != second.shape[1]:
+        raise ValueError("a and b must be of the same patients: their numbers of columns differ")
+    repeats, patients = (len(first), len(second)), first.shape[1]
+    if lacking := too_few(patients, "patients") or few_repeats(repeats):
+        return Estimate(None, reason=lacking, patients=patients, repeats=repeats)
+    sides = [mean_parts([each], (1,), paired=False) for each in _placements(first, second)]
+    parts = VarianceParts(
+        sides[0].value,
+        sides[0].patient,
+        tuple(part for side in sides for part in side.repeat),
+        tuple(own for side in sides for own in side.repeat_degrees),
+        math.fsum(side.joint for side in sides),
+        patients,
+    )
+    return logit_interval(parts, repeats, ALWAYS)
+
+
+def _placements(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """Per training of a the share of those of b that it beats (R_a, P), and per training of b the share of those of a
+    that beat it (R_b, P). Their means over trainings are the same (P,)."""
+    beats = np.empty((len(a), len(b), a.shape[1]))
+    for own, row in zip(
+        a, beats, strict=True
+    ):  # one row at a time: 50 x 50 x P at once would be three such arrays
+        row[:] = (own > b) + 0.5 * (own == b)
+    return beats.mean(1), beats.mean(0)
