@@ -21,7 +21,9 @@ from hnscc.training.prepare import prepare_run
 
 FUNCTIONS = {
     "aggregate",
+    "chance_of_better",
     "check",
+    "equivalence",
     "mean_difference",
     "phantom",
     "plan",

@@ -64,8 +64,9 @@ def test_the_tests_show_the_values_of_table_comparisons(corrected, page):
             cells[2].replace("−", "-").replace("+", "")
             == f"{row['difference']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
         )
+        assert cells[5].startswith(f"{row['better']:.3f} (")
     paired = [row for row in rows if row["slice_set"] == "lesion" and row["method"] == "wilcoxon"]
-    for place, unit in ((5, "patient"), (7, "slice")):
+    for place, unit in ((6, "patient"), (8, "slice")):
         for row, cells in zip([row for row in paired if row["unit"] == unit], shown[6:12], strict=True):
             if row["difference"] is not None:
                 assert (
