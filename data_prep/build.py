@@ -1,33 +1,27 @@
 """From a manifest to a store: all scans or none, in parallel, and the same content for any number of workers."""
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.grids import matching
 from data_prep.judged import judged, told
 from data_prep.manifest import Fault, Row, examine_manifest, raise_all, refused
-from data_prep.masks import read_mask
-from data_prep.off_grid import off_grid
 from data_prep.place import MIN_COVERAGE, place_scan
-from data_prep.read import read_grid, read_volume
+from data_prep.reference import choose_reference
+from data_prep.row_files import volumes_of
 from data_prep.twins import reduced
-from data_prep.volumes import Grid, Volume
 from data_prep.workers import run_each
 from hnscc.base.cores import cores
-from hnscc.base.errors import InputError, several
+from hnscc.base.errors import InputError
 from hnscc.base.locations import locate
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
 from hnscc.cohort.store_format import Progress, Scan
-
-Answer = TypeVar("Answer")
 
 
 def prepare(
@@ -46,7 +40,7 @@ def prepare(
 
     size: stored slices are size x size. pixel_mm: their pixel size in mm; None keeps a scan's whole field of
     view. reference: the modality whose grid is used; None takes the one that the masks are drawn on (see
-    `choose_reference`). workers: processes, None for one per core; each holds one scan at a time. accept_odd: the
+    data_prep.reference). workers: processes, None for one per core; each holds one scan at a time. accept_odd: the
     reason why scans that are odd against the others (data_prep.odd) are right as they are; the store keeps it.
 
     InputError tells what is wrong with the manifest and with every scan, all in one; StorageError is raised where the
@@ -78,61 +72,6 @@ def prepare(
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def choose_reference(rows: list[Row], reference: str | None) -> tuple[str, list[Fault]]:
-    """Return the modality whose grid the slices of every scan are taken from.
-
-    One for the whole cohort, so that scans without lesion are sliced like those with. Without `reference`:
-    the modality on whose grid every mask is drawn (headers only are read); of several, or where no scan has
-    a mask, the one with the smallest pixels, then the first in the manifest. Where masks are drawn on different
-    modalities, it is the one with the smallest pixels of those: to it the other masks are brought, by area, with the
-    least loss. With it come the faults of headers that were read, and of masks on no modality's grid.
-    """
-    modalities = list(rows[0].files)
-    if reference is not None:
-        if reference not in modalities:
-            raise refused(
-                "The reference is no modality.", "--reference", f"one of {', '.join(modalities)}", reference
-            )
-        return reference, []
-    drawn_on: list[list[str]] = []
-    faults = []
-    pixel = dict.fromkeys(modalities, 0.0)
-    for row in rows:
-        try:
-            grids = _grids(row)
-            mask = grids.pop("mask", None)
-            if mask:
-                drawn_on.append(_drawn_on(row, mask, grids))
-        except InputError as fault:
-            faults.append((row.line, fault))
-            continue
-        for name, grid in grids.items():
-            pixel[name] += _pixel_area(grid)
-    everywhere = [name for name in modalities if all(name in names for names in drawn_on)]
-    somewhere = [name for name in modalities if any(name in names for names in drawn_on)]
-    candidates = everywhere or somewhere or modalities
-    return min(candidates, key=lambda name: (pixel[name], modalities.index(name))), faults
-
-
-def _grids(row: Row) -> dict[str, Grid]:
-    """The grids of a row's files by column, the mask's among them; InputError tells the faults of all."""
-    return _each_column(row, lambda row, column, file: read_grid(file, _where(row, column)))
-
-
-def _each_column(row: Row, read: Callable[[Row, str, Path], Answer]) -> dict[str, Answer]:
-    """What `read` gives of each file of a row, by column; InputError tells the faults of all."""
-    answers: dict[str, Answer] = {}
-    faults = []
-    for column, file in row.columns:
-        try:
-            answers[column] = read(row, column, file)
-        except InputError as fault:
-            faults.append(fault)
-    if faults:
-        raise several(faults)
-    return answers
-
-
 @dataclass(frozen=True)
 class Written:
     """A scan of the unfinished store, and its images reduced (data_prep.twins) to find the same ones elsewhere."""
@@ -143,9 +82,15 @@ class Written:
 
 def prepare_scan(row: Row, unfinished: Path, reference: str, size: int, pixel_mm: float | None) -> Written:
     """Read, place and write one scan; runs in a worker process."""
-    volumes = _each_column(row, _volume)
-    mask = volumes.pop("mask", None)
-    placed = place_scan(volumes, mask, reference=reference, size=size, pixel_mm=pixel_mm, scan=row.where)
+    volumes, mask = volumes_of(row, reference)
+    placed = place_scan(
+        volumes,
+        mask.volume if mask else None,
+        reference=reference,
+        size=size,
+        pixel_mm=pixel_mm,
+        scan=row.where,
+    )
     scan = write_scan(
         unfinished,
         placed.images,
@@ -158,20 +103,12 @@ def prepare_scan(row: Row, unfinished: Path, reference: str, size: int, pixel_mm
         placement={
             **placed.placement,
             "has_mask": row.mask is not None,
+            "mask_told": list(mask.told) if mask else [],
             "lesion_free": _lesion_free(row, placed.placement),
         },
         split=row.split,
     )
     return Written(scan, reduced(placed.images))
-
-
-def _volume(row: Row, column: str, file: Path) -> Volume:
-    where = _where(row, column)
-    return read_mask(file, row.region, where) if column == "mask" else read_volume(file, where)
-
-
-def _where(row: Row, column: str) -> str:
-    return f"{row.where}, column {column}"
 
 
 def _lesion_free(row: Row, placement: dict[str, Any]) -> str | None:
@@ -237,17 +174,3 @@ def _check_settings(size: int, pixel_mm: float | None, workers: int | None, acce
         raise refused(
             "A reason is missing.", "--accept-odd", "why the scans are right as they are", "no words"
         )
-
-
-def _drawn_on(row: Row, mask: Grid, grids: dict[str, Grid]) -> list[str]:
-    """The modalities on whose grid this scan's mask is drawn; InputError where there is none."""
-    found = matching(mask, grids)
-    if not found:
-        raise off_grid(mask, grids, _where(row, "mask"))
-    return found
-
-
-def _pixel_area(grid: Grid) -> float:
-    # Slices may lie along any axis of the file; of the three faces of a voxel the smallest is the pixel.
-    one, two, _ = sorted(float(step) for step in grid.spacing)
-    return one * two

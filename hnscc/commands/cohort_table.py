@@ -29,6 +29,9 @@ def print_cohort(store: Store, console: Console) -> None:
     )
     for line in _lesion_free(scans):
         print_line(console, line)
+    for scan in scans:
+        for text in scan.placement.get("mask_told", []):
+            print_line(console, f"mask of {scan.scan_id}: {text}")
     for text in odd.get(None, []):
         print_line(console, f"odd: {text}", style="yellow")
     if reason := store.placed.get("accepted"):
@@ -37,7 +40,8 @@ def print_cohort(store: Store, console: Console) -> None:
 
 def cohort_facts(store: Store) -> list[dict[str, Any]]:
     """The same for a program: for each scan its values, lesion, coverage, slices that are not shown, what was assumed,
-    by what it was taken as free of lesion (null where it has one), and what is odd (a list of sentences)."""
+    by what it was taken as free of lesion (null where it has one), what its mask left out or assumed, and what is odd
+    (lists of sentences)."""
     odd = _odd(store)
     return [
         {
@@ -48,6 +52,7 @@ def cohort_facts(store: Store) -> list[dict[str, Any]]:
             "outside": scan.placement["outside"],
             "assumed": scan.placement["assumed"],
             "lesion_free": scan.placement.get("lesion_free"),
+            "mask_told": scan.placement.get("mask_told", []),
             "odd": odd.get(scan.scan_id, []),
         }
         for scan in store.scans

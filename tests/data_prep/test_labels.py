@@ -8,7 +8,7 @@ from scans import change, cohort, place, refused, save, scan_arrays, volume, wri
 
 from data_prep.build import prepare
 from data_prep.manifest import read_manifest
-from data_prep.masks import read_mask
+from data_prep.masks import Cell, read_mask
 from data_prep.regions import chosen
 from hnscc.base.errors import InputError
 
@@ -83,7 +83,9 @@ def test_what_floats_leave_of_whole_numbers_is_taken_as_them(tmp_path):
     expected = place({"mri": volume(scan_arrays()[1])}, volume(MASK)).mask
     np.testing.assert_array_equal(place({"mri": volume(scan_arrays()[1])}, volume(noisy)).mask, expected)
     write(tmp_path / "mask.nii.gz", (3 * noisy).astype(np.float32))
-    np.testing.assert_array_equal(read_mask(tmp_path / "mask.nii.gz", "3", "S").data, MASK)
+    np.testing.assert_array_equal(
+        read_mask(Cell(tmp_path / "mask.nii.gz", "3", {}, "S"), {}, "").volume.data, MASK
+    )
     for share in (0.5, 0.99):
         with pytest.raises(InputError, match="not binary"):
             place({"mri": volume(scan_arrays()[1])}, volume(np.where(MASK & (noisy > 1), share, MASK)))

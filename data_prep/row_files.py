@@ -1,0 +1,54 @@
+"""What the files of a manifest's row hold: all of them are read, so that the faults of all are told at once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from data_prep.dicom import names_dicom
+from data_prep.manifest import Row
+from data_prep.masks import Cell, Mask, drawn_on, read_mask
+from data_prep.read import read_grid, read_volume
+from data_prep.volumes import Grid, Volume
+from hnscc.base.errors import InputError, several
+
+Read = TypeVar("Read")
+Drawn = TypeVar("Drawn")
+
+
+def volumes_of(row: Row, reference: str) -> tuple[dict[str, Volume], Mask | None]:
+    """Return the volumes of a row by modality, and its mask; InputError tells the faults of all its files."""
+
+    def mask_of(cell: Cell, volumes: dict[str, Volume]) -> Mask:
+        return read_mask(cell, {name: volume.grid for name, volume in volumes.items()}, reference)
+
+    return _each(row, read_volume, mask_of)
+
+
+def grids_of(row: Row) -> tuple[dict[str, Grid], list[str] | None]:
+    """Return the grids of a row by modality, and the modalities that its mask may be drawn on (None: no mask).
+
+    Headers alone are read; InputError tells the faults of all files.
+    """
+    return _each(row, read_grid, drawn_on)
+
+
+def _each(
+    row: Row, read: Callable[[Path, str], Read], read_drawn: Callable[[Cell, dict[str, Read]], Drawn]
+) -> tuple[dict[str, Read], Drawn | None]:
+    answers: dict[str, Read] = {}
+    faults: list[InputError] = []
+    for name, file in row.files.items():
+        try:
+            answers[name] = read(file, f"{row.where}, column {name}")
+        except InputError as fault:
+            faults.append(fault)
+    drawn = None
+    # A DICOM mask needs the images, of which one has failed already.
+    if row.mask is not None and not (faults and names_dicom(row.mask)):
+        try:
+            drawn = read_drawn(Cell(row.mask, row.region, row.files, f"{row.where}, column mask"), answers)
+        except InputError as fault:
+            faults.append(fault)
+    if faults:
+        raise several(faults)
+    return answers, drawn

@@ -1,0 +1,239 @@
+"""DICOM contours as masks: regions chosen, kinds of contours, the image they were drawn on, and the real cohort."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from dicom_files import STORAGE, classic_series, with_meta
+from dicom_files import write as write_series
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as Items
+from pydicom.uid import generate_uid
+from scans import cohort, dice, refused, save, sts, write
+
+from data_prep.build import prepare
+from data_prep.masks import Cell, drawn_on, read_mask
+from data_prep.read import read_grid
+from hnscc.base.errors import InputError
+
+SHAPE = (20, 16, 5)
+LPS = np.diag([-1.0, -1.0, 3.0, 1.0])  # as cohort() writes its MRI: DICOM's x and y are columns and rows
+
+
+def box(x: float, y: float, wide: float, high: float, z: float) -> list[float]:
+    """Corners in DICOM's mm, on voxels of 1 x 1 x 3 mm whose first centre is 0: from the outer corner."""
+    corners = [(x, y), (x + wide, y), (x + wide, y + high), (x, y + high)]
+    return [value for a, b in corners for value in (a - 0.5, b - 0.5, 3.0 * z)]
+
+
+def items(*made: dict[str, object]) -> Items:
+    sets = []
+    for attributes in made:
+        sets.append(Dataset())
+        for name, value in attributes.items():
+            setattr(sets[-1], name, value)
+    return Items(sets)
+
+
+def contour(data: Sequence[float], kind: str = "CLOSED_PLANAR", **more) -> dict[str, object]:
+    return {"ContourGeometricType": kind, "NumberOfContourPoints": len(data) // 3, "ContourData": data} | more
+
+
+def structures(
+    path: Path, regions: dict[str, list[dict]], frame: str = "1.2.826.0.1.3", series: str = "1.2.826.0.1.2"
+) -> Path:
+    """Write an RTSTRUCT; `regions` are lists of contours by name."""
+    data = Dataset()
+    data.SOPClassUID, data.SOPInstanceUID, data.Modality = STORAGE + "481.3", generate_uid(), "RTSTRUCT"
+    data.StudyInstanceUID, data.SeriesInstanceUID = "1.2.826.0.1.1", generate_uid()
+    referred = items({"SeriesInstanceUID": series})
+    data.ReferencedFrameOfReferenceSequence = items(
+        {
+            "FrameOfReferenceUID": frame,
+            "RTReferencedStudySequence": items({"RTReferencedSeriesSequence": referred}),
+        }
+    )
+    data.StructureSetROISequence = items(
+        *(
+            {"ROINumber": number, "ROIName": name, "ReferencedFrameOfReferenceUID": frame}
+            for number, name in enumerate(regions, 1)
+        )
+    )
+    data.ROIContourSequence = items(
+        *(
+            {"ReferencedROINumber": number, "ContourSequence": items(*contours)}
+            for number, contours in enumerate(regions.values(), 1)
+        )
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with_meta(data).save_as(path, enforce_file_format=True)
+    return path
+
+
+# The lesion of scans.cohort: columns 6 to 13, rows 5 to 11, slices 1 to 3.
+LESION = [contour(box(6, 5, 8, 7, z)) for z in (1, 2, 3)]
+
+
+def with_contours(folder: Path, regions: dict[str, list[dict]], roi: str = "") -> Path:
+    """scans.cohort, whose first mask is an RTSTRUCT drawn on its MRI."""
+    manifest = cohort(folder, 2)
+    structures(folder / "s0" / "rt" / "RS.dcm", regions)
+    rows = list(csv.reader(manifest.read_text().splitlines()))
+    cells = ("roi", roi, "")
+    rows[1][rows[0].index("mask")] = "s0/rt/RS.dcm"
+    return save(folder, [[*row, cell] for row, cell in zip(rows, cells, strict=True)])
+
+
+def read(path: Path, region: str | None = None, mri: Path | None = None, **images: Path):
+    given = {"mri": mri or path.parent / "mri.nii.gz"} | images
+    grids = {name: read_grid(each, "S") for name, each in given.items()}
+    return read_mask(Cell(path, region, given, "scan S, column mask"), grids, "mri")
+
+
+@pytest.mark.parametrize("roi", ["", "gtv", "G*", "1"])
+def test_contours_give_the_store_of_the_mask_that_they_outline(tmp_path, roi):
+    plain = prepare(cohort(tmp_path / "plain", 2), tmp_path / "plain.zarr", size=16, workers=1)
+    manifest = with_contours(tmp_path / "rt", {"GTV": LESION, **({"Body": LESION[:1]} if roi else {})}, roi)
+    store = prepare(manifest, tmp_path / "rt.zarr", size=16, workers=1)
+    assert store.scans[0].digest == plain.scans[0].digest
+    assert store.scans[0].placement["mask_told"] == [
+        "contours that refer to no series of the row are taken as drawn on mri"
+    ]
+
+
+def test_the_folder_of_the_contours_may_be_named(tmp_path):
+    manifest = with_contours(tmp_path, {"GTV": LESION})
+    text = manifest.read_text()
+    one = prepare(manifest, tmp_path / "one.zarr", size=16, workers=1)
+    manifest.write_text(text.replace("s0/rt/RS.dcm", "s0/rt"))
+    assert prepare(manifest, tmp_path / "two.zarr", size=16, workers=1).digest == one.digest
+    structures(tmp_path / "s0" / "rt" / "second.dcm", {"GTV": LESION})
+    refused(manifest, "several masks", "2 of them")
+
+
+def test_regions_that_fit_a_pattern_are_lesion_together_and_told(tmp_path):
+    write(tmp_path / "mri.nii.gz", np.zeros(SHAPE, np.float32), LPS)
+    halves = {"GTV 1": [contour(box(6, 5, 5, 7, 1))], "GTV 2": [contour(box(9, 5, 5, 7, 1))], "x": LESION}
+    mask = read(structures(tmp_path / "a.dcm", halves), "gtv*")
+    expected = np.zeros(SHAPE)
+    expected[6:14, 5:12, 1] = 1  # what both cover is lesion: the rule of odd and even is one region's own
+    np.testing.assert_array_equal(mask.volume.data, expected)
+    assert "regions that are lesion together: 2" in mask.told
+
+
+def test_points_and_contours_without_area_are_left_out_and_told(tmp_path):
+    write(tmp_path / "mri.nii.gz", np.zeros(SHAPE, np.float32), LPS)
+    others = [contour([1, 2, 3], "POINT"), contour([1, 2, 3, 4, 2, 3])]
+    mask = read(structures(tmp_path / "a.dcm", {"GTV": LESION + others}))
+    assert mask.volume.data.sum() == 8 * 7 * 3
+    told = (
+        "single points left out of the region: 1",
+        "contours of one or two points left out of the region: 1",
+    )
+    assert mask.told[1:] == told
+
+
+WRONG = {
+    "open": ([*LESION, contour(box(1, 1, 2, 2, 1), "OPEN_PLANAR")], "1 open ones among 4"),
+    "points alone": ([contour([1, 2, 3], "POINT")], "no closed contour"),
+    "never drawn": ([], "no region"),
+    "count": ([contour(box(1, 1, 2, 2, 1), NumberOfContourPoints=5)], "damaged"),
+    "no threes": ([contour(box(1, 1, 2, 2, 1)[:-1])], "damaged"),
+    "crossing": ([contour(box(1, 1, 4, 4, 1)), contour(box(3, 1, 4, 4, 1))], "cross one another"),
+    "far away": ([contour(box(4000, 1, 4, 4, 1))], "farther away"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_regions_that_enclose_nothing_certain_are_refused(tmp_path, case):
+    contours, words = WRONG[case]
+    text = refused(with_contours(tmp_path, {"GTV of Doe": contours}), "row 2, scan S0, column mask", words)
+    assert "Doe" not in text
+
+
+@pytest.mark.parametrize("text", [b"no numb.", b"nan     ", b"1e999999", b"7\\777777"])
+def test_coordinates_that_are_no_finite_numbers_are_refused(tmp_path, text):
+    manifest = with_contours(tmp_path, {"GTV": [contour([77777777, *box(1, 1, 2, 2, 1)[1:]])]})
+    file = tmp_path / "s0" / "rt" / "RS.dcm"
+    content = file.read_bytes()
+    assert content.count(b"77777777") == 1
+    file.write_bytes(content.replace(b"77777777", text))
+    refused(manifest, "A contour is damaged")
+
+
+def test_a_region_named_and_never_drawn_is_no_scan_without_lesion(tmp_path):
+    text = refused(with_contours(tmp_path, {"GTV": [], "Body": LESION}, "GTV"), "no closed contour")
+    assert "found:      none" in text
+    refused(
+        with_contours(tmp_path / "two", {"GTV of Doe": LESION, "Body": LESION}), "several regions", "`roi`"
+    )
+    text = refused(
+        with_contours(tmp_path / "no", {"GTV of Doe": LESION}, "CTV"), "no such region", "1 regions"
+    )
+    assert "Doe" not in text
+
+
+def test_overlaps_are_taken_out_where_the_file_says_so(tmp_path):
+    write(tmp_path / "mri.nii.gz", np.zeros(SHAPE, np.float32), LPS)
+    crossing = [contour(box(x, 1, 4, 4, 1), "CLOSEDPLANAR_XOR") for x in (1, 3)]
+    mask = read(structures(tmp_path / "a.dcm", {"GTV": crossing}))
+    np.testing.assert_array_equal(mask.volume.data[:8, 2, 1], [0, 1, 1, 0, 0, 1, 1, 0])
+
+
+def series(folder: Path, uid: str, frame: str = "1.2.826.0.1.3", **options) -> Path:
+    """A DICOM series of the shape of SHAPE, its first voxel's centre at 0."""
+    values = np.arange(np.prod(SHAPE)).reshape(SHAPE).astype(np.uint16)
+    made = classic_series(values, origin=(0, 0, 0), **{"pixel": (1, 1), "step": 3.0} | options)
+    for each in made:
+        each.SeriesInstanceUID, each.FrameOfReferenceUID = uid, frame
+    return write_series(folder, made)
+
+
+def test_contours_lie_on_the_series_that_they_refer_to_else_on_one_of_their_frame(tmp_path):
+    images = {
+        "mri": series(tmp_path / "mri", "1.2.1"),
+        "pet": series(tmp_path / "pet", "1.2.2", pixel=(2, 2)),
+        "ct": series(tmp_path / "ct", "1.2.3", frame="9.9"),
+    }
+    grids = {name: read_grid(path, "S") for name, path in images.items()}
+    for uid, frame, expected, on in (
+        ("1.2.2", "1.2.826.0.1.3", ["pet"], "pet"),
+        ("1.2.77", "1.2.826.0.1.3", ["mri", "pet"], "mri"),
+        ("1.2.77", "9.9", ["ct"], "ct"),
+    ):
+        path = structures(tmp_path / "rt" / "RS.dcm", {"GTV": LESION}, frame, uid)
+        cell = Cell(path, None, images, "scan S")
+        assert drawn_on(cell, grids) == expected
+        mask = read_mask(cell, grids, "mri")
+        assert mask.volume.grid is grids[on]
+        assert bool(mask.told) == (uid == "1.2.77")
+    path = structures(tmp_path / "rt" / "RS.dcm", {"GTV": LESION}, "8.8", "1.2.77")
+    with pytest.raises(InputError, match="another frame of reference"):
+        drawn_on(Cell(path, None, images, "scan S"), grids)
+
+
+def test_images_and_contours_may_lie_in_one_folder(tmp_path):
+    series(tmp_path / "p1", "1.2.1")
+    structures(tmp_path / "p1" / "RS.dcm", {"GTV": LESION}, series="1.2.1")
+    manifest = save(tmp_path, [["patient_id", "scan_id", "mri", "mask"], ["P1", "S1", "p1", "p1"]])
+    store = prepare(manifest, tmp_path / "s.zarr", size=20, workers=1)
+    assert store.scans[0].source_lesion_px == (0, 56, 56, 56, 0)
+    assert store.scans[0].placement["mask_told"] == []
+
+
+@pytest.mark.parametrize("patient", ["STS_008", "STS_025"])
+@pytest.mark.parametrize("modality", ["PET", "MR_T1"])
+def test_contours_of_the_real_cohort_are_its_masks(patient, modality):
+    """Against the masks that another program (MIRP) made of the same files."""
+    folder = sts() / "dicom" / patient / modality
+    nifti = sts() / "nifti" / patient
+    images = {"image": folder / "image"}
+    cell = Cell(folder / "mask", f"GTV_Mass_{modality}", images, "S")
+    mask = read_mask(cell, {"image": read_grid(folder / "image", "S")}, "image")
+    other = nib.load(nifti / f"{modality}_mask.nii.gz")
+    np.testing.assert_allclose(mask.volume.grid.affine, other.affine, atol=2e-3)
+    assert dice(mask.volume.data, np.asarray(other.dataobj) > 0) >= (1 if modality == "MR_T1" else 0.98)
+    assert mask.told == ()
