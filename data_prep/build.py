@@ -14,6 +14,7 @@ from data_prep.manifest import Fault, Row, examine_manifest, raise_all, refused
 from data_prep.place import MIN_COVERAGE, place_scan
 from data_prep.reference import choose_reference
 from data_prep.row_files import volumes_of
+from data_prep.suv import BODY_WEIGHT, UNITS
 from data_prep.twins import reduced
 from data_prep.workers import run_each
 from hnscc.base.cores import cores
@@ -34,6 +35,7 @@ def prepare(
     workers: int | None = None,
     overwrite: bool = False,
     accept_odd: str | None = None,
+    suv: str = BODY_WEIGHT,
     progress: Progress | None = None,
 ) -> Store:
     """Read every scan of a manifest, place and resize it (data_prep.place), and write the store.
@@ -41,12 +43,13 @@ def prepare(
     size: stored slices are size x size. pixel_mm: their pixel size in mm; None keeps a scan's whole field of
     view. reference: the modality whose grid is used; None takes the one that the masks are drawn on (see
     data_prep.reference). workers: processes, None for one per core; each holds one scan at a time. accept_odd: the
-    reason why scans that are odd against the others (data_prep.odd) are right as they are; the store keeps it.
+    reason why scans that are odd against the others (data_prep.odd) are right as they are; the store keeps it. suv: how
+    PET of DICOM is turned into SUV, "bw" (body weight) or "lbm" (lean body mass).
 
     InputError tells what is wrong with the manifest and with every scan, all in one; StorageError is raised where the
     disk is full, WorkerError where a process died. Then no store, and nothing unfinished, is left.
     """
-    _check_settings(size, pixel_mm, workers, accept_odd)
+    _check_settings(size, pixel_mm, workers, accept_odd, suv)
     rows, faults = examine_manifest(manifest)
     if not rows:
         raise_all(faults)
@@ -54,7 +57,7 @@ def prepare(
     unfinished = begin_store(final, overwrite)
     try:
         grid_of, more = choose_reference(rows, reference)
-        settings = {"reference": grid_of, "size": size, "pixel_mm": pixel_mm}
+        settings = {"reference": grid_of, "size": size, "pixel_mm": pixel_mm, "suv": suv}
         written = _write_all(rows, [*faults, *more], unfinished, settings, workers, progress)
         scans = [each.scan for each in written]
         odd = judged(rows, scans, [each.reduced for each in written], unfinished, accept_odd)
@@ -63,7 +66,7 @@ def prepare(
             final,
             modalities=tuple(rows[0].files),
             size=size,
-            placed={**_placed(grid_of, pixel_mm), **told(odd, accept_odd)},
+            placed={**_placed(grid_of, pixel_mm), **_units(scans), **told(odd, accept_odd)},
             scans=scans,
             overwrite=overwrite,
             progress=progress,
@@ -80,9 +83,11 @@ class Written:
     reduced: NDArray[np.float32]
 
 
-def prepare_scan(row: Row, unfinished: Path, reference: str, size: int, pixel_mm: float | None) -> Written:
+def prepare_scan(
+    row: Row, unfinished: Path, reference: str, size: int, pixel_mm: float | None, suv: str
+) -> Written:
     """Read, place and write one scan; runs in a worker process."""
-    volumes, mask = volumes_of(row, reference)
+    volumes, mask = volumes_of(row, reference, suv)
     placed = place_scan(
         volumes,
         mask.volume if mask else None,
@@ -133,6 +138,16 @@ def _placed(reference: str, pixel_mm: float | None) -> dict[str, Any]:
     }
 
 
+def _units(scans: list[Scan]) -> dict[str, Any]:
+    """The unit of each modality that all of its files state alike, for the store's attributes."""
+    units: dict[str, str] = {}
+    for name in scans[0].placement["values"]:
+        stated = {scan.placement["values"][name].get("unit", "") for scan in scans}
+        if len(stated) == 1 and stated != {""}:
+            (units[name],) = stated
+    return {"units": units} if units else {}
+
+
 def _write_all(
     rows: list[Row],
     faults: list[Fault],
@@ -164,7 +179,11 @@ def _workers(workers: int | None, scans: int) -> int:
     return max(1, min(cores() if workers is None else workers, scans))
 
 
-def _check_settings(size: int, pixel_mm: float | None, workers: int | None, accept_odd: str | None) -> None:
+def _check_settings(
+    size: int, pixel_mm: float | None, workers: int | None, accept_odd: str | None, suv: str
+) -> None:
+    if suv not in UNITS:
+        raise refused("--suv is unknown.", "--suv", " or ".join(UNITS), suv)
     for name, value, least, most in (("--size", size, 8, 4096), ("--workers", workers, 1, 4096)):
         if value is not None and not least <= value <= most:
             raise refused(f"{name} is out of range.", name, f"{least} to {most}", str(value))

@@ -5,6 +5,7 @@ the series behind a `#`: `scans/p01#1.2.840.113619.2.5` or `scans/p01#3f2a9c1e`,
 `hnscc scan` list. Each slice has a slope and intercept of its own, which PET uses.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from data_prep.blank import filled
@@ -14,9 +15,11 @@ from data_prep.dicom_pixels import values_of_slices
 from data_prep.dicom_series import Series, all_series, choose
 from data_prep.dicom_slices import Slice, slices_of
 from data_prep.dicom_stack import stacked
+from data_prep.suv import BODY_WEIGHT, UNITS, suv_factors
 from data_prep.volumes import MAX_BYTES, MAX_VOXELS, Grid, Volume
 
 _SEPARATOR = "#"
+_UNITS = {"CT": "HU", "MR": ""}
 
 
 def named_series(path: Path) -> tuple[Path, str | None]:
@@ -36,29 +39,41 @@ def names_dicom(path: Path) -> bool:
     return series is not None or place.is_dir() or is_dicom(place)
 
 
-def read_dicom_volume(path: Path, where: str) -> Volume:
+def read_dicom_volume(path: Path, where: str, suv: str = BODY_WEIGHT) -> Volume:
     """Read the series that `path` names (see `named_series`), in the order of its slices along their normal.
 
-    The array is (x, y, z): columns, rows, slices. InputError where a file cannot be read whole, where it is not clear
-    which series is meant, and where its slices make no volume (data_prep.dicom_stack).
+    The array is (x, y, z): columns, rows, slices. PET is turned into SUV, by body weight or as `suv` says
+    (data_prep.suv); CT is in HU, MR in the file's values. InputError where a file cannot be read whole, where it is not
+    clear which series is meant, where its slices make no volume (data_prep.dicom_stack), and where a PET
+    lacks what SUV needs.
     """
     with quiet():
-        ordered, grid = _ordered(path, where, pixels=True)
+        series = _named(path, where, pixels=True)
+        ordered, grid = series_stack(series, where)
+        if series.modality == "PT":
+            ordered = _in_suv(ordered, suv, where)
         values = values_of_slices(ordered, where)
     data, blank = filled(values, where)
-    return Volume(data, grid, blank)
+    return Volume(data, grid, blank, UNITS[suv] if series.modality == "PT" else _UNITS[series.modality])
 
 
 def read_dicom_grid(path: Path, where: str) -> Grid:
     """Read the grid of the series that `path` names from its headers alone; errors are those of `read_dicom_volume`."""
     with quiet():
-        return _ordered(path, where)[1]
+        return series_stack(_named(path, where), where)[1]
 
 
-def _ordered(path: Path, where: str, *, pixels: bool = False) -> tuple[list[Slice], Grid]:
+def _named(path: Path, where: str, *, pixels: bool = False) -> Series:
     place, chosen = named_series(path)
-    series = choose(all_series(place, where, pixels=pixels), chosen, where)
-    return series_stack(series, where)
+    return choose(all_series(place, where, pixels=pixels), chosen, where)
+
+
+def _in_suv(ordered: list[Slice], suv: str, where: str) -> list[Slice]:
+    factors = suv_factors([each.groups[-1] for each in ordered], suv, where)
+    return [
+        replace(each, slope=each.slope * factor, intercept=each.intercept * factor)
+        for each, factor in zip(ordered, factors, strict=True)
+    ]
 
 
 def series_stack(series: Series, where: str) -> tuple[list[Slice], Grid]:

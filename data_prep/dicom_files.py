@@ -34,7 +34,10 @@ TAGS = (
     *("PixelRepresentation", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *("AcquisitionNumber", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "ContentTime"),
     *("EchoTime", "EchoNumbers", "InversionTime", "TriggerTime", "TemporalPositionIdentifier"),
-    *("DiffusionBValue", "FrameReferenceTime", "SeriesDate", "SeriesTime"),
+    *("DiffusionBValue", "FrameReferenceTime", "SeriesDate", "SeriesTime", "ActualFrameDuration"),
+    *("Units", "SUVType", "DecayCorrection", "CorrectedImage", "PatientWeight", "PatientSize", "PatientSex"),
+    "RadiopharmaceuticalInformationSequence",
+    *("0x00090010", "0x0009100d", "0x70530010", "0x70531000", "0x70531009"),  # of GE and Philips, for SUV
 )
 PIXELS = ("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from hnscc.base.errors import InputError
 
 # What pydicom and its decoders raise on files that are cut short, damaged, or not what they say they are.
 UNREADABLE = (
     InvalidDicomError,
+    BytesLengthException,
     OSError,
     EOFError,
     ValueError,

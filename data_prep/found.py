@@ -17,7 +17,10 @@ SMOOTHED = 5  # pixels
 
 
 def values_of(volume: Volume) -> dict[str, Any]:
-    """Lowest, median and highest value of the voxels that hold one, 1st and 99th percentile, and the number of NaN."""
+    """Lowest, median and highest value of the voxels that hold one, 1st and 99th percentile, and the number of NaN.
+
+    With them what states the orientation and, where the file states it, the unit.
+    """
     held = volume.data if volume.blank is None else volume.data[~volume.blank]
     low, first, median, last, high = (float(value) for value in np.percentile(held, [0, 1, 50, 99, 100]))
     return {
@@ -28,6 +31,7 @@ def values_of(volume: Volume) -> dict[str, Any]:
         "high": high,
         "nan": 0 if volume.blank is None else int(volume.blank.sum()),
         "orientation": volume.grid.stated_by,
+        **({"unit": volume.unit} if volume.unit else {}),
     }
 
 

@@ -35,7 +35,11 @@ class Odd:
 
 def odd_scans(scans: Sequence[Scan], modalities: Sequence[str]) -> list[Odd]:
     """Everything that is odd, the cohort's own first, then scan by scan in the order given."""
-    found = [*_assumptions(scans, modalities), *_one_sided(scans, modalities)]
+    found = [
+        *_assumptions(scans, modalities),
+        *_one_sided(scans, modalities),
+        *_stated_units(scans, modalities),
+    ]
     for modality in modalities:
         units = list(_units(scans, modality))
         elsewhere = {odd.scan_id for odd in units}
@@ -67,6 +71,22 @@ def _of_scan(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
             )
     if lesion["nan"]:
         yield Odd(scan.scan_id, f"the mask had no number in {lesion['nan']:,} voxels (NaN around it, filled)")
+
+
+def _stated_units(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
+    """Units that files state (DICOM): refused where two differ, told where some scans state none (NIfTI)."""
+    for modality in modalities:
+        units = Counter(scan.placement["values"][modality].get("unit", "") for scan in scans)
+        named = sorted(unit for unit in units if unit)
+        if len(named) > 1:
+            counts = ", ".join(f"{unit} in {units[unit]}" for unit in named)
+            yield Odd(None, f"{modality} is of several units: {counts} of {len(scans)} scans", refused=True)
+        elif named and units[""]:
+            yield Odd(
+                None,
+                f"{modality} is in {named[0]} in {units[named[0]]} of {len(scans)} scans, as DICOM says; the files of "
+                f"the other {units['']} state no unit, and count as {named[0]} too",
+            )
 
 
 def _units(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
@@ -207,6 +227,7 @@ def _stated(by: str) -> bool:
 FACTS: dict[str, Callable[[Scan, str], bool]] = {
     "is placed by its sform alone": lambda scan, modality: _by(scan, modality) == "sform",
     "is placed by its qform alone": lambda scan, modality: _by(scan, modality) == "qform",
+    "is read from DICOM": lambda scan, modality: _by(scan, modality) == "DICOM",
     "had NaN around it": lambda scan, modality: scan.placement["values"][modality]["nan"] > 0,
     "does not show all slices": lambda scan, modality: bool(scan.placement["outside"][modality]),
 }

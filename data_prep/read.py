@@ -22,6 +22,7 @@ from data_prep.dicom import names_dicom, read_dicom_grid, read_dicom_volume
 from data_prep.first_bytes import cause_of, is_mgh, mgh_shape, places_itself, unpacked_head, values_begin_at
 from data_prep.itk_files import READERS, is_itk_file, read_itk_grid, read_itk_volume
 from data_prep.stated import stated_by
+from data_prep.suv import BODY_WEIGHT
 from data_prep.volumes import MAX_BYTES, MAX_VOXELS, Grid, Volume
 from hnscc.base.errors import InputError
 
@@ -45,14 +46,16 @@ _UNREADABLE = (
 Answer = TypeVar("Answer")
 
 
-def read_volume(path: Path, where: str) -> Volume:
+def read_volume(path: Path, where: str, suv: str = BODY_WEIGHT) -> Volume:
     """Read the whole volume at `path`; `where` (row, column, scan) is how errors name it.
+
+    PET of DICOM is turned into SUV, by body weight ("bw") or lean body mass ("lbm"), as `suv` says.
 
     InputError is raised where the file is unreadable, cut short or damaged, is not one 3D volume of finite real
     numbers (NaN around the field of view is filled, see data_prep.blank), or does not say how it lies in space.
     """
     if not _is_named_volume(path) and names_dicom(path):
-        return read_dicom_volume(path, where)
+        return read_dicom_volume(path, where, suv)
     if is_itk_file(path):
         return read_itk_volume(path, where)
     image = _open(path, where)

@@ -1,6 +1,7 @@
 """What the files of a manifest's row hold: all of them are read, so that the faults of all are told at once."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,13 +16,16 @@ Read = TypeVar("Read")
 Drawn = TypeVar("Drawn")
 
 
-def volumes_of(row: Row, reference: str) -> tuple[dict[str, Volume], Mask | None]:
-    """Return the volumes of a row by modality, and its mask; InputError tells the faults of all its files."""
+def volumes_of(row: Row, reference: str, suv: str) -> tuple[dict[str, Volume], Mask | None]:
+    """Return the volumes of a row by modality, PET of DICOM in SUV as `suv` says (data_prep.suv), and its mask.
+
+    InputError tells the faults of all its files.
+    """
 
     def mask_of(cell: Cell, volumes: dict[str, Volume]) -> Mask:
         return read_mask(cell, {name: volume.grid for name, volume in volumes.items()}, reference)
 
-    return _each(row, read_volume, mask_of)
+    return _each(row, partial(read_volume, suv=suv), mask_of)
 
 
 def grids_of(row: Row) -> tuple[dict[str, Grid], list[str] | None]:

@@ -36,9 +36,10 @@ class Volume:
     """`data` is (x, y, z), finite, in the file's voxel order and units (scaled as its header says).
 
     `blank` says which voxels the file holds no number for (NaN around the field of view; they are the minimum in
-    `data`), and is None where there are none.
+    `data`), and is None where there are none. `unit` is that of the values where the file states it: SUV, HU; else "".
     """
 
     data: NDArray[np.float32]
     grid: Grid
     blank: NDArray[np.bool_] | None = None
+    unit: str = ""

@@ -1,6 +1,6 @@
 """What the files of a slice store hold: scans, their entries in the index, digests.
 
-    scans/<scan>/images   float32 (Z, C, H, W), raw units (SUV for PET); one chunk per slice, one shard per scan
+    scans/<scan>/images   float32 (Z, C, H, W), the files' units (DICOM PET: SUV); a chunk per slice, a shard per scan
     scans/<scan>/mask     uint8 (Z, H, W), 1 where lesion
     scans/<scan>          attributes: the scan's entry of the root's index
     (root)                attributes: schema version, modalities in order, slice size, how it was placed, the
@@ -44,8 +44,8 @@ class Scan:
     to mm (x to right, y to anterior, z to superior, as in NIfTI).
 
     `placement` holds the facts that map a predicted mask back to the input grid (data_prep.way_back.to_input_grid), and
-    what preparing found: `values` of each modality (range, median, NaN, what states its orientation), `lesion` (ml,
-    shares, how it was drawn), and the slices `outside` of each modality's field of view.
+    what preparing found: `values` of each modality (range, median, NaN, what states its orientation, unit), `lesion`
+    (ml, shares, how it was drawn), and the slices `outside` of each modality's field of view.
     `digest` is the SHA-256 of images and mask. `split` is train, validation or test where the manifest fixes it.
     """
 

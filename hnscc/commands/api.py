@@ -71,17 +71,19 @@ def prepare(
     workers: int | None = None,
     overwrite: bool = False,
     accept_odd: str | None = None,
+    suv: str = "bw",
     progress: Progress | None = None,
 ) -> Store:
     """Place, resize and store every slice of every scan of a manifest; returns the store, opened.
 
     manifest: a CSV with patient_id, scan_id, mask and a column per modality, on a disk. store: where the Zarr
-    hierarchy is written, whole or not at all: images float32 (Z, C, H, W) in raw units, masks uint8 (Z, H, W), H = W =
-    size. pixel_mm: the pixel size in mm, by cropping and padding; None keeps the whole field of view. reference: the
-    modality whose grid is used; None takes the one that the masks are drawn on. workers: processes; None for one per
-    core, and then, in a script, call it below `if __name__ == "__main__":`. overwrite: replace a store that is there.
-    accept_odd: the reason why scans that are odd against the others (another unit, say) are right as they are; the
-    store keeps it, and `store.odd` says what was odd. progress: called with the scans done, their number, and the
+    hierarchy is written, whole or not at all: images float32 (Z, C, H, W) in the files' units, masks uint8 (Z, H, W),
+    H = W = size. pixel_mm: the pixel size in mm, by cropping and padding; None keeps the whole field of view.
+    reference: the modality whose grid is used; None takes the one that the masks are drawn on. workers: processes;
+    None for one per core, and then, in a script, call it below `if __name__ == "__main__":`. overwrite: replace a
+    store that is there. accept_odd: the reason why scans that are odd against the others (another unit, say) are
+    right as they are; the store keeps it, and `store.odd` says what was odd. suv: how PET of DICOM is turned into
+    SUV, "bw" (body weight) or "lbm" (lean body mass). progress: called with the scans done, their number, and the
     current one's id.
     InputError tells what is wrong with the manifest and with every scan, with row and column, all in one.
     """
@@ -96,6 +98,7 @@ def prepare(
         workers=workers,
         overwrite=overwrite,
         accept_odd=accept_odd,
+        suv=suv,
         progress=progress,
     )
 

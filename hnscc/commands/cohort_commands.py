@@ -48,6 +48,9 @@ def prepare(
             metavar="REASON", help="Why scans that are odd against the others are right; the store keeps it."
         ),
     ] = None,
+    suv: Annotated[
+        str, typer.Option(help="PET of DICOM becomes SUV: bw (body weight) or lbm (lean body mass).")
+    ] = "bw",
     as_json: AsJson = False,
 ) -> None:
     """Place, resize and store every slice of every scan. If one scan is refused, no store is written.
@@ -70,6 +73,7 @@ def prepare(
             workers=workers,
             overwrite=overwrite,
             accept_odd=accept_odd,
+            suv=suv,
             progress=tell,
         )
     if not as_json:

@@ -23,8 +23,8 @@ def print_cohort(store: Store, console: Console) -> None:
     print_rows(console, columns, [_row(scan, store.modalities, odd.get(scan.scan_id, [])) for scan in scans])
     print_line(
         console,
-        f"{', '.join(store.modalities)}: lowest .. highest value, median, in the files' own units, which no file "
-        "states. lesion: ml. share: of the grid, of the body. "
+        f"{', '.join(store.modalities)}: lowest .. highest value, median, {_units(store)}. "
+        "lesion: ml. share: of the grid, of the body. "
         "coverage: of the grid. others: ok, or what is odd against them",
     )
     for line in _lesion_free(scans):
@@ -58,6 +58,15 @@ def cohort_facts(store: Store) -> list[dict[str, Any]]:
         for scan in store.scans
         if "values" in scan.placement
     ]
+
+
+def _units(store: Store) -> str:
+    """In what units the values are: those that all files of a modality state, as DICOM does."""
+    units = store.placed.get("units", {})
+    stated = [f"{name} in {units[name]}" for name in store.modalities if name in units]
+    rest = [name for name in store.modalities if name not in units]
+    own = "in the files' own units, which no file states" if not stated else "in the files' own units"
+    return ", ".join([*stated, *([f"{', '.join(rest)} {own}" if stated else own] if rest else [])])
 
 
 def _lesion_free(scans: Sequence[Scan]) -> list[str]:

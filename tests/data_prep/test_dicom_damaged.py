@@ -14,7 +14,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 def sound_series(folder: Path) -> Path:
     """A folder with a series of 2 slices for each way to keep pixels, and one enhanced object."""
     values = np.random.default_rng(5).integers(0, 4096, (40, 36, 2)).astype(np.uint16)
-    made.write(folder / "plain", made.classic_series(values, modality="PT"))
+    made.write(folder / "plain", made.classic_series(values, modality="PT", **made.pet_attributes()))
     made.write(folder / "enhanced", [made.enhanced(made.classic_series(values))])
     for name, syntax in {"rle": RLELossless, "j2k": JPEG2000Lossless, "jls": JPEGLSLossless}.items():
         series = [made.with_meta(each) for each in made.classic_series(values)]

@@ -135,6 +135,25 @@ def enhanced(series: Sequence[Dataset]) -> Dataset:
     return data
 
 
+def pet_attributes(**changes: object) -> dict[str, object]:
+    """What a PET in Bq/ml states: 370 MBq of F-18 at 09:00, scan and acquisition at 10:00, 70 kg."""
+    injection = {"RadionuclideTotalDose": 370e6, "RadionuclideHalfLife": 6586.2}
+    injection["RadiopharmaceuticalStartTime"] = "090000"
+    attributes = {
+        "Units": "BQML",
+        "DecayCorrection": "START",
+        "CorrectedImage": ["DECY", "ATTN", "SCAT"],
+        "PatientWeight": 70,
+        "SeriesTime": "100000",
+        "AcquisitionTime": "100000",
+    }
+    for name, value in changes.items():
+        (injection if name.startswith("Radio") else attributes)[name] = value
+    made = group(RadiopharmaceuticalInformationSequence={k: v for k, v in injection.items() if v is not None})
+    sequence = made.RadiopharmaceuticalInformationSequence
+    return {**attributes, "RadiopharmaceuticalInformationSequence": sequence}
+
+
 def group(**sequences: dict[str, object]) -> Dataset:
     """A data set of sequences, each with one item of those attributes."""
     made = Dataset()

@@ -1,0 +1,285 @@
+"""SUV from DICOM: values by hand, another implementation's, and what lacks an attribute is refused by its name."""
+
+import math
+from datetime import datetime
+from pathlib import Path
+
+import dicom_files as made
+import nibabel as nib
+import numpy as np
+import pytest
+
+from data_prep.build import prepare
+from data_prep.read import read_volume
+from hnscc.base.errors import InputError
+
+# 1 Bq/ml: 70,000 g of body over a dose of 370 MBq that decayed for an hour, with a half-life of 6586.2 s.
+BY_HAND = 70000 / (370e6 * 0.5 ** (3600 / 6586.2))
+STORED = np.arange(1, 61).reshape(5, 4, 3).astype(np.int16)
+
+
+def read(tmp_path, change=None, suv="bw", slopes=(0.5, 1.0, 4.0), intercept=0, **attributes):
+    series = made.classic_series(
+        STORED, modality="PT", slopes=slopes, intercept=intercept, **made.pet_attributes(**attributes)
+    )
+    return read_volume(made.write(tmp_path / "s", series, change), "row 2", suv)
+
+
+def factor(tmp_path, **settings) -> float:
+    """What stored values times their slope are multiplied with; the same for every voxel."""
+    volume = read(tmp_path, **settings)
+    ratio = volume.data / (STORED * np.array([0.5, 1.0, 4.0]))
+    np.testing.assert_allclose(ratio, ratio[0, 0, 0], rtol=1e-6)
+    return float(ratio[0, 0, 0])
+
+
+def test_activity_in_bq_per_ml_by_hand(tmp_path):
+    assert pytest.approx(2.7634e-4, rel=1e-4) == BY_HAND
+    assert factor(tmp_path) == pytest.approx(BY_HAND, rel=1e-6)
+    assert read(tmp_path / "2").unit == "SUV"
+
+
+def test_an_intercept_is_scaled_too(tmp_path):
+    volume = read(tmp_path, slopes=(1, 1, 1), intercept=-100)
+    np.testing.assert_allclose(volume.data, (STORED - 100.0) * BY_HAND, rtol=1e-6)
+
+
+def test_values_corrected_to_the_injection_do_not_decay_again(tmp_path):
+    assert factor(tmp_path, DecayCorrection="ADMIN") == pytest.approx(70000 / 370e6, rel=1e-6)
+
+
+def test_values_that_are_suv_are_taken_as_they_are(tmp_path):
+    attributes = {
+        "Units": "GML",
+        "PatientWeight": None,
+        "RadionuclideTotalDose": None,
+        "CorrectedImage": None,
+    }
+    assert factor(tmp_path, **attributes) == 1
+    assert factor(tmp_path / "2", SUVType="BW", **attributes) == 1
+    with pytest.raises(InputError, match="SUV of another type"):
+        read(tmp_path / "3", SUVType="BSA", **attributes)
+    with pytest.raises(InputError, match="SUV of another type"):
+        read(tmp_path / "4", suv="lbm", **attributes)
+    assert read(tmp_path / "5", suv="lbm", SUVType="LBMJANMA", **attributes).unit == "SUV (lean body mass)"
+
+
+@pytest.mark.parametrize(
+    # Janmahasatian et al.: 9270 x 70 / (6680 + 216 x 22.857) = 55.857 kg, and / (8780 + 244 x 22.857) = 45.197 kg.
+    "sex, mass",
+    [("M", 55.857), ("F", 45.197)],
+)
+def test_lean_body_mass(tmp_path, sex, mass):
+    found = factor(tmp_path, suv="lbm", PatientSize=1.75, PatientSex=sex)
+    assert found == pytest.approx(BY_HAND * mass / 70, rel=2e-5)
+
+
+def test_an_injection_before_midnight(tmp_path):
+    at_night = {
+        "SeriesTime": "003000",
+        "AcquisitionTime": "003000",
+        "RadiopharmaceuticalStartTime": "233000.000",
+    }
+    assert factor(tmp_path, **at_night) == pytest.approx(BY_HAND, rel=1e-6)
+
+
+def test_a_series_split_by_midnight(tmp_path):
+    """The last bed positions are acquired on the next day; all are corrected to the start of the series."""
+
+    def later(data, z):
+        data.SeriesTime, data.AcquisitionTime = "235000", ["235000", "235900", "000800"][z]
+        data.AcquisitionDate = ["20200102", "20200102", "20200103"][z]
+
+    found = factor(tmp_path, change=later, RadiopharmaceuticalStartTime="225000")
+    assert found == pytest.approx(BY_HAND, rel=1e-6)
+
+
+def test_a_stated_day_of_injection_counts(tmp_path):
+    injected = {"RadiopharmaceuticalStartDateTime": "20200102090000.00"}
+    assert factor(tmp_path, **injected) == pytest.approx(BY_HAND, rel=1e-6)
+    with pytest.raises(InputError, match="StartDateTime and RadiopharmaceuticalStartTime differ"):
+        read(tmp_path / "2", RadiopharmaceuticalStartDateTime="20200102093000")
+    with pytest.raises(InputError, match=r"cannot both be right[^$]*half-lives"):
+        read(tmp_path / "3", RadiopharmaceuticalStartDateTime="20200101090000")
+
+
+def ge_private(data, z):
+    """A series made an hour after the scan, which GE's private attribute tells."""
+    data.SeriesTime, data.AcquisitionTime = "110000", f"10{z:02d}00"
+    data.private_block(0x0009, "GEMS_PETD_01", create=True).add_new(0x0D, "DT", "20200102100000.00")
+
+
+def siemens_frames(data, z):
+    """The same without a private time: each bed position of 120 s says how far into the scan its average lies."""
+    start, duration, rate = 130.0 * z, 120.0, math.log(2) / 6586.2
+    ends = np.linspace(0, duration, 200001)
+    activity = np.exp(-rate * ends)
+    average = float(np.interp(-activity.mean(), -activity, ends))
+    data.SeriesTime, data.AcquisitionTime = "110000", f"10{int(start) // 60:02d}{int(start) % 60:02d}"
+    data.FrameReferenceTime, data.ActualFrameDuration = f"{1000 * (start + average):.1f}", "120000"
+
+
+@pytest.mark.parametrize("change", [ge_private, siemens_frames])
+def test_a_series_that_was_made_after_its_acquisition(tmp_path, change):
+    assert factor(tmp_path, change=change) == pytest.approx(BY_HAND, rel=1e-6)
+
+
+def test_frames_that_disagree_on_the_start_of_the_scan(tmp_path):
+    def disagreeing(data, z):
+        siemens_frames(data, z)
+        data.FrameReferenceTime = "60000"
+
+    with pytest.raises(InputError, match="do not agree on when the scan began"):
+        read(tmp_path, change=disagreeing)
+
+
+def philips(element, value):
+    def change(data, z):
+        data.private_block(0x7053, "Philips PET Private Group", create=True).add_new(element, "DS", value)
+
+    return change
+
+
+def test_counts_by_the_private_factors_of_philips(tmp_path):
+    assert factor(tmp_path, Units="CNTS", change=philips(0x00, "0.000525")) == pytest.approx(0.000525)
+    to_activity = factor(tmp_path / "2", Units="CNTS", change=philips(0x09, "1.5"))
+    assert to_activity == pytest.approx(1.5 * BY_HAND, rel=1e-6)
+    lean = {"suv": "lbm", "PatientSize": 1.75, "PatientSex": "M", "Units": "CNTS"}
+    found = factor(tmp_path / "3", change=philips(0x00, "0.000525"), **lean)
+    assert found == pytest.approx(0.000525 * 55.857 / 70, rel=2e-5)
+    with pytest.raises(InputError, match=r"\(7053,1000\) or \(7053,1009\)"):
+        read(tmp_path / "4", Units="CNTS")
+    with pytest.raises(InputError, match=r"\(7053,1000\) or \(7053,1009\)"):
+        read(tmp_path / "5", Units="CNTS", change=philips(0x00, "0"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Units", "DecayCorrection", "CorrectedImage", "PatientWeight", "SeriesTime", "AcquisitionTime"),
+        *("RadionuclideTotalDose", "RadionuclideHalfLife", "RadiopharmaceuticalStartTime"),
+    ],
+)
+def test_what_lacks_an_attribute_is_refused_by_its_name(tmp_path, name):
+    with pytest.raises(InputError, match=name) as refused:
+        read(tmp_path, **{name: None})
+    assert "SECRET" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["FrameReferenceTime", "ActualFrameDuration"])
+def test_a_late_series_without_the_place_of_its_frames_is_refused(tmp_path, name):
+    def lacking(data, z):
+        siemens_frames(data, z)
+        delattr(data, name)
+
+    with pytest.raises(InputError, match=f"{name} is missing"):
+        read(tmp_path, change=lacking)
+
+
+@pytest.mark.parametrize(
+    "attributes, words",
+    [
+        ({"Units": "PROPCNTS"}, "Units give no SUV[^$]*PROPCNTS"),
+        ({"Units": "SECRET"}, "Units give no SUV[^$]*another"),
+        ({"DecayCorrection": "NONE"}, "DecayCorrection gives no SUV"),
+        ({"CorrectedImage": ["DECY"]}, "not corrected for attenuation"),
+        ({"CorrectedImage": ["ATTN"]}, "not corrected for decay"),
+        ({"PatientWeight": 70000}, "PatientWeight is out of range"),
+        ({"RadionuclideTotalDose": 370}, "RadionuclideTotalDose is out of range"),
+        ({"RadiopharmaceuticalStartTime": "09"}, "RadiopharmaceuticalStartTime is unusable"),
+        ({"suv": "lbm"}, "PatientSize is missing"),
+        ({"suv": "lbm", "PatientSize": 1.75, "PatientSex": "O"}, "PatientSex gives no lean body mass"),
+        ({"suv": "lbm", "PatientSize": 175}, "PatientSize is out of range"),
+    ],
+)
+def test_what_gives_no_suv_is_refused(tmp_path, attributes, words):
+    with pytest.raises(InputError, match=words) as refused:
+        read(tmp_path, **attributes)
+    assert "SECRET" not in str(refused.value)
+
+
+def test_slices_of_different_weights_or_doses_are_refused(tmp_path):
+    def heavier(data, z):
+        data.PatientWeight = 70 + z
+
+    with pytest.raises(InputError, match="PatientWeight differs"):
+        read(tmp_path, change=heavier)
+
+
+def other_implementation(data) -> float:
+    """SUV per Bq/ml of one slice as a script would have it: decay by natural logarithm, times through datetime."""
+    injection = data.RadiopharmaceuticalInformationSequence[0]
+    clock = "%Y%m%d%H%M%S"
+    scan = datetime.strptime(data.SeriesDate + str(data.SeriesTime), clock)
+    injected = datetime.strptime(data.SeriesDate + str(injection.RadiopharmaceuticalStartTime), clock)
+    rate = math.log(2) / float(injection.RadionuclideHalfLife)
+    waited = (scan - injected).total_seconds() if data.DecayCorrection == "START" else 0.0
+    left = float(injection.RadionuclideTotalDose) * math.exp(-rate * waited)
+    return float(data.PatientWeight) * 1000.0 / left
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_another_implementation_agrees(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    attributes = made.pet_attributes(
+        PatientWeight=f"{rng.uniform(40, 120):.1f}",
+        RadionuclideTotalDose=f"{rng.uniform(1e8, 6e8):.0f}",
+        RadionuclideHalfLife=f"{rng.choice([6586.2, 1223.4, 4062.6]):.1f}",
+        RadiopharmaceuticalStartTime=f"09{rng.integers(60):02d}{rng.integers(60):02d}",
+        DecayCorrection=str(rng.choice(["START", "ADMIN"])),
+    )
+    slopes = rng.uniform(0.1, 3, 3).round(6)
+    series = made.classic_series(STORED, modality="PT", slopes=slopes, **attributes)
+    expected = STORED * slopes * other_implementation(series[0])
+    np.testing.assert_allclose(
+        read_volume(made.write(tmp_path / "s", series), "row 2").data, expected, rtol=1e-6
+    )
+
+
+def cohort(tmp_path, units) -> Path:
+    """A scan for each of `units`, as it is stated: BQML and GML by DICOM, none by NIfTI; masks on their grid."""
+    rng, rows = np.random.default_rng(8), ["patient_id,scan_id,pet,mask"]
+    affine = np.diag([-2.0, -1.5, 3.0, 1.0])
+    affine[:3, 3] = 20, 30, 40
+    for number, unit in enumerate(units):
+        values = rng.integers(0, 30000, (24, 20, 4)).astype(np.int16)
+        lesion = np.zeros(values.shape, np.uint8)
+        lesion[8:12, 8:12, 1:3] = 1
+        nib.save(nib.Nifti1Image(lesion, affine), tmp_path / f"mask{number}.nii")
+        if unit == "NIfTI":
+            nib.save(nib.Nifti1Image((values / 4000).astype(np.float32), affine), tmp_path / f"{number}.nii")
+        else:
+            kind = {"Units": "GML", "SUVType": unit} if unit != "BQML" else {}
+            slope = 1 / 4000 / (BY_HAND if unit == "BQML" else 1)
+            series = made.classic_series(
+                values, modality="PT", slopes=[slope] * 4, **made.pet_attributes(**kind)
+            )
+            made.write(tmp_path / f"{number}", series)
+        cell = f"{number}.nii" if unit == "NIfTI" else str(number)
+        rows.append(f"p{number},s{number},./{cell},mask{number}.nii")
+    (tmp_path / "manifest.csv").write_text("\n".join(rows))
+    return tmp_path / "manifest.csv"
+
+
+def test_the_store_says_that_its_pet_is_suv(tmp_path):
+    store = prepare(cohort(tmp_path, ["BQML", "BW"]), tmp_path / "a.zarr", size=16, workers=1)
+    assert store.placed["units"] == {"pet": "SUV"}
+    highs = [scan.placement["values"]["pet"]["high"] for scan in store.scans]
+    np.testing.assert_allclose(highs, 7.5, atol=0.1)
+    assert not store.odd
+
+
+def test_suv_beside_files_that_state_no_unit_is_told(tmp_path):
+    store = prepare(cohort(tmp_path, ["BQML", "NIfTI", "BW"]), tmp_path / "a.zarr", size=16, workers=1)
+    assert "units" not in store.placed
+    assert any("pet is in SUV in 2 of 3 scans" in str(odd) for odd in store.odd)
+
+
+def test_another_type_of_suv_is_chosen_for_the_whole_cohort(tmp_path):
+    manifest = cohort(tmp_path, ["BW", "LBMJANMA"])
+    with pytest.raises(InputError, match=r"another type[^$]*row 3, scan s1, column pet"):
+        prepare(manifest, tmp_path / "a.zarr", size=16, workers=1)
+    with pytest.raises(InputError, match=r"another type[^$]*row 2, scan s0, column pet"):
+        prepare(manifest, tmp_path / "b.zarr", size=16, workers=1, suv="lbm")
+    with pytest.raises(InputError, match="--suv is unknown"):
+        prepare(manifest, tmp_path / "c.zarr", size=16, workers=1, suv="bsa")
