@@ -1,55 +1,53 @@
-"""The DICOM object that a mask cell names: a structure set in a file or in a folder, whatever else lies there."""
+"""The DICOM mask that a cell names: a structure set or a segmentation, in a file or in a folder with other objects."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom.dataset import Dataset
-
-from data_prep import rtstruct
+from data_prep import dicom_seg, rtstruct
 from data_prep.dicom import named_series, names_dicom
 from data_prep.dicom_files import read_header
-from data_prep.dicom_header import refused, text_of
+from data_prep.dicom_header import quiet, refused, text_of
+from data_prep.dicom_seg import Segmentation, segmentation_of
 from data_prep.dicom_series import all_series
+from data_prep.rtstruct import Structure, structure_of
 
 RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
-KINDS = {RTSTRUCT: "a structure set (RTSTRUCT)"}
+SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # the second: label maps
 
 
-@dataclass(frozen=True)
-class DicomMask:
-    """The header of the object, of it what its reader asks for, and its file; neither is for any text."""
-
-    path: Path
-    header: Dataset
-
-
-def read_dicom_mask(path: Path, where: str) -> DicomMask | None:
-    """Return the object that a cell names; None where the cell names an image or no DICOM at all.
+def read_dicom_mask(path: Path, region: str | None, where: str) -> Structure | Segmentation | None:
+    """Return the regions that `region` (data_prep.regions) names; None where the cell names an image, or no DICOM.
 
     `path` may be a file, a folder, or a folder and the series behind a # (data_prep.dicom.named_series). InputError
-    where a folder holds several such objects and none is named.
+    where a folder holds several masks and none is named, and those of `structure_of` and `segmentation_of`.
     """
-    if not names_dicom(path):
-        return None
+    with quiet():
+        found = _mask_file(path, where) if names_dicom(path) else None
+        if found is None:
+            return None
+        file, sop_class = found
+        if sop_class == RTSTRUCT:
+            return structure_of(read_header(file, where, rtstruct.TAGS), region, where)
+        return segmentation_of(read_header(file, where, dicom_seg.TAGS), region, where)
+
+
+def _mask_file(path: Path, where: str) -> tuple[Path, str] | None:
+    """The file of the mask that a cell names, and its SOP class; None where there is none."""
     place, series = named_series(path)
     groups = all_series(place, where)
     if series is not None:
         groups = [each for each in groups if series.strip().upper() in (each.uid, each.key.upper())]
-    files = [
-        instance.file
+    classes = {
+        instance.file: text_of(instance.header, "SOPClassUID", where)
         for each in groups
         for instance in each.instances
-        if text_of(instance.header, "SOPClassUID", where) in KINDS
-    ]
-    if not files:
-        return None
-    if len(files) > 1:
+    }
+    masks = [(file, kind) for file, kind in classes.items() if kind in (RTSTRUCT, *SEGMENTATIONS)]
+    if len(masks) > 1:
         raise refused(
             "The folder holds several masks.",
             where,
-            " or ".join(KINDS.values()),
-            f"{len(files)} of them",
+            "one structure set (RTSTRUCT) or segmentation (SEG)",
+            f"{len(masks)} of them",
             "Name the file itself in the mask column; or the series behind the folder, after a #.",
         )
-    (file,) = files
-    return DicomMask(file, read_header(file, where, rtstruct.TAGS))
+    return masks[0] if masks else None

@@ -46,7 +46,7 @@ def lesion_on(mask: Volume | None, grids: dict[str, Grid], reference: str, where
         return Lesion(drawn, tuple(int(count) for count in drawn.sum(axis=(1, 2))), drawn_on)
     share = covered(Volume(inside.astype(np.float32), mask.grid), grid)
     voxels = share >= HALF
-    _check_kept(share, voxels, float(inside.sum() * np.prod(mask.grid.spacing)), grid, where)
+    check_kept(share, voxels, float(inside.sum() * np.prod(mask.grid.spacing)), grid, where)
     counts = np.ceil(np.round(share.sum(axis=(1, 2)), DECIMALS))
     return Lesion(voxels, tuple(int(count) for count in counts), drawn_on)
 
@@ -169,10 +169,13 @@ def _whole(values: NDArray[np.float32]) -> NDArray[np.float32] | None:
     return whole if np.abs(values - whole).max() <= NEAR else None
 
 
-def _check_kept(
+def check_kept(
     share: NDArray[np.float64], voxels: NDArray[np.bool_], before: float, grid: Grid, where: str
 ) -> None:
-    """InputError where a lesion of `before` mm3 is cut off by the grid, or lost between its voxels."""
+    """InputError where the grid cuts off a tenth of a lesion of `before` mm3, or the lesion covers half of no voxel.
+
+    share, voxels: (Z, Y, X) on the grid, what the lesion covers of each voxel, and which of them are lesion by that.
+    """
     if not before:
         return
     kept = float(share.sum() * np.prod(grid.spacing)) / before

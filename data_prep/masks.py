@@ -1,6 +1,7 @@
-"""From the mask cell of a manifest to a mask: volumes, of which `roi` may name a label, and DICOM contours.
+"""From the mask cell of a manifest to a mask: volumes, of which `roi` may name a label, DICOM contours and segments.
 
-Contours have no voxels of their own: they take the grid of the modality that they were drawn on.
+Contours have no voxels of their own, and segments only the frames that hold some: both are brought to the grid of the
+modality that they were drawn on.
 """
 
 from collections.abc import Mapping
@@ -10,15 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.contours import fill_contours
-from data_prep.dicom_header import quiet
 from data_prep.dicom_masks import read_dicom_mask
+from data_prep.dicom_seg import Segmentation
 from data_prep.drawn_on import images_of
-from data_prep.grids import matching
-from data_prep.lesions import labelled
-from data_prep.off_grid import off_grid
+from data_prep.grids import matching, same_grid, to_lps
+from data_prep.lesions import check_kept, covered, labelled
+from data_prep.off_grid import is_piece, off_grid
 from data_prep.read import read_grid, read_volume
 from data_prep.regions import number_of
-from data_prep.rtstruct import Structure, structure_of
+from data_prep.resize import HALF
+from data_prep.rtstruct import Structure
 from data_prep.volumes import Grid, Volume
 from hnscc.base.errors import InputError
 
@@ -46,37 +48,59 @@ def read_mask(cell: Cell, grids: Mapping[str, Grid], reference: str) -> Mask:
     """Read a mask; `grids` are those of the row's modalities, `reference` the modality whose slices are stored.
 
     InputError: the file cannot be read, the region is not in it (data_prep.regions), contours cannot be filled
-    (data_prep.contours) or were drawn on another image than those of the row (data_prep.drawn_on).
+    (data_prep.contours), or a DICOM mask was drawn on another image than those of the row (data_prep.drawn_on).
     """
-    structure = _structure(cell)
-    if structure is None:
+    found = read_dicom_mask(cell.path, cell.region, cell.where)
+    if found is None:
         return Mask(_volume(cell))
-    candidates, referred = images_of(structure.frame, structure.series, cell.images, cell.where)
-    name = reference if reference in candidates else candidates[0]
-    told = [] if referred else [f"contours that refer to no series of the row are taken as drawn on {name}"]
-    return _filled(structure, grids[name], told, cell.where)
+    names, referred = _drawn_on(found, cell, grids)
+    name = reference if reference in names else names[0]
+    what = "contours" if isinstance(found, Structure) else "segments"
+    told = [] if referred else [f"{what} that refer to no series of the row are taken as drawn on {name}"]
+    if isinstance(found, Segmentation):
+        return _on_grid_of(name, found, grids[name], told, cell.where)
+    return _filled(found, grids[name], told, cell.where)
 
 
 def drawn_on(cell: Cell, grids: Mapping[str, Grid]) -> list[str]:
-    """Return the modalities on whose grid a mask is drawn, or may be, from headers; InputError where there is none.
+    """Return the modalities on whose grid a mask is drawn, or may be; InputError where there is none.
 
     Where `grids` lacks some of the row's images, since these cannot be read, none is no error: they may be the ones.
     """
-    structure = _structure(cell)
-    if structure is None:
-        grid = read_grid(cell.path, cell.where)
-        names = matching(grid, grids)
-        if not names and len(grids) == len(cell.images):
-            raise off_grid(grid, dict(grids), cell.where)
-        return names
-    return images_of(structure.frame, structure.series, cell.images, cell.where)[0]
+    found = read_dicom_mask(cell.path, cell.region, cell.where)
+    if found is not None:
+        return _drawn_on(found, cell, grids)[0]
+    grid = read_grid(cell.path, cell.where)
+    names = matching(grid, grids)
+    if not names and len(grids) == len(cell.images):
+        raise off_grid(grid, dict(grids), cell.where)
+    return names
 
 
-def _structure(cell: Cell) -> Structure | None:
-    """The contours that a cell names; None where it names a volume."""
-    with quiet():
-        found = read_dicom_mask(cell.path, cell.where)
-        return structure_of(found.header, cell.region, cell.where) if found else None
+def _drawn_on(
+    found: Structure | Segmentation, cell: Cell, grids: Mapping[str, Grid]
+) -> tuple[list[str], bool]:
+    """The modalities that a DICOM mask may be drawn on, one or more, and whether it refers to them by their series."""
+    names, referred = images_of(found.frame, found.series, cell.images, cell.where)
+    if isinstance(found, Segmentation) and not referred:
+        grid = found.volume.grid
+        names = [
+            name for name in names if same_grid(grid, grids[name]) or is_piece(grid, grids[name])
+        ] or names
+    return names, referred
+
+
+def _on_grid_of(name: str, found: Segmentation, grid: Grid, told: list[str], where: str) -> Mask:
+    """A segmentation on the whole grid of an image, of which it holds a piece: frames without lesion are left out."""
+    _check_oriented(grid, where)
+    own, lps = found.volume, to_lps(grid)
+    share = covered(own, lps)
+    voxels = share >= HALF
+    check_kept(share, voxels, float(own.data.sum() * np.prod(own.grid.spacing)), lps, where)
+    told = [*told, *found.told]
+    if not (same_grid(own.grid, grid) or is_piece(own.grid, grid)):
+        told.append(f"segments on a grid of their own are brought to {name}, by area")
+    return Mask(Volume(np.ascontiguousarray(voxels.T, dtype=np.float32), lps), tuple(told))
 
 
 def _volume(cell: Cell) -> Volume:
@@ -97,14 +121,7 @@ def _volume(cell: Cell) -> Volume:
 
 
 def _filled(structure: Structure, grid: Grid, told: list[str], where: str) -> Mask:
-    if not grid.oriented:
-        raise InputError(
-            "The image of the contours does not say how it lies (Analyze).",
-            where=where,
-            expected="contours drawn on a DICOM series or on a NIfTI file",
-            found="an Analyze pair",
-            do="Give the image as DICOM or as NIfTI, or the mask as a volume.",
-        )
+    _check_oriented(grid, where)
     lesion = np.zeros(grid.shape, dtype=bool)
     told = [*told, *structure.told]
     for region in structure.regions:
@@ -112,3 +129,14 @@ def _filled(structure: Structure, grid: Grid, told: list[str], where: str) -> Ma
         lesion |= drawn.voxels
         told += drawn.told
     return Mask(Volume(lesion.astype(np.float32), grid), tuple(told))
+
+
+def _check_oriented(grid: Grid, where: str) -> None:
+    if not grid.oriented:
+        raise InputError(
+            "The image of a DICOM mask does not say how it lies (Analyze).",
+            where=where,
+            expected="a mask drawn on a DICOM series or on a NIfTI file",
+            found="an Analyze pair",
+            do="Give the image as DICOM or as NIfTI, or the mask as a volume.",
+        )
