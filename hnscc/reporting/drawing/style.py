@@ -12,6 +12,8 @@ from typing import Literal
 
 from matplotlib import style
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -61,9 +63,13 @@ def looks_of(labels: Mapping[str, str]) -> dict[str, Look]:
 def render(figure: Figure) -> tuple[bytes, bytes]:
     """The figure as PNG and as SVG, without date or program in their metadata."""
     png, svg = io.BytesIO(), io.BytesIO()
-    figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
-    figure.set_layout_engine("none")  # the layout is found; finding it again takes as long as drawing
-    figure.savefig(svg, format="svg", dpi=DPI, metadata={"Date": None, "Creator": None})
+    figure.set_dpi(DPI)
+    # The layout is found once: it takes as long as drawing. The canvases draw once, `savefig` would draw twice.
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+    FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
     return png.getvalue(), svg.getvalue()
 
 
