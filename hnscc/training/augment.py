@@ -1,24 +1,28 @@
 """The paper's augmentation (section 2.2) by albumentations, keyed: the same seed gives the same images."""
 
 import os
+from typing import TYPE_CHECKING
 
-# Read by albumentations at import: without it, the library asks the network for a newer version.
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
-
-import albumentations as A
 import cv2
 import numpy as np
 
 from hnscc.base.seeds import derive_seed
 from hnscc.study.schema import Augmentation
 
+if TYPE_CHECKING:
+    import albumentations as A
 
-def build_pipeline(settings: Augmentation) -> A.Compose:
+
+def build_pipeline(settings: Augmentation) -> "A.Compose":
     """Flips left-right and up-down, then one move that translates and rotates together.
 
     Images are interpolated linearly and masks by the nearest pixel, by the same map; what comes in from
     outside is 0.
     """
+    # Read by albumentations at import: without it, the library asks the network for a newer version.
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    import albumentations as A  # here, for it takes a second, and most processes augment nothing
+
     moves = settings.translate
     return A.Compose(
         [
