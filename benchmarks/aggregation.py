@@ -4,10 +4,10 @@
 
 Both sides start from the same pixel counts in memory (4 variants x 50 repeats, 200 patients with 25 slices each) and
 write all eleven tables as Parquet, of the types that the schema names; ours are flushed to the disk too. The other
-side is pandas as one who knows it well writes it: categories for names, whole columns, groupby, SciPy for the tests,
-the bootstrap on a patients x repeats matrix in NumPy, both scores from the same resamples. It may take for granted
-what holds here, that there is one fold and every trial is completed, and does not say reasons. What does not hang on
-random draws must be equal on both sides.
+side (`aggregation_by_pandas.py`) is pandas as one who knows it well writes it: categories for names, whole columns,
+groupby, SciPy for the tests, the bootstrap on a patients x repeats matrix in NumPy, both scores from the same
+resamples. It may take for granted what holds here, that there is one fold and every trial is completed, and does not
+say reasons. What does not hang on random draws must be equal on both sides.
 """
 
 import argparse
@@ -16,9 +16,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
-from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 # As in `hnscc aggregate`, which imports hnscc before NumPy; pandas is as fast with it.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -27,13 +25,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import scipy.stats
+from aggregation_by_pandas import VARIANTS, by_pandas
 from figures import ROUNDS, Figure, in_turn, ratios, tell
 
 from hnscc.aggregation.build import save_tables
 from hnscc.aggregation.results import Fold, Median, Result, Results
-from hnscc.aggregation.schemas import STUDY_TABLES, schema
-from hnscc.scores.counts import CONVENTIONS, SLICE_SETS, THRESHOLDS, Counts
+from hnscc.aggregation.schemas import STUDY_TABLES
+from hnscc.scores.counts import THRESHOLDS, Counts
 from hnscc.scores.metrics import DICE
 from hnscc.scores.thresholds import READINGS, choose_threshold, median_position
 from hnscc.study.identity import trial_seeds
@@ -42,16 +40,10 @@ from hnscc.study.plan import SPLITS, Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.records import Completed
 
-VARIANTS = ("pet", "mri", "pet_mri", "pet_mri_augmented")
 REPEATS = 50
 PATIENTS = {"train": 132, "validation": 30, "test": 38}
 SLICES = 25  # of each patient
 EPOCHS = 100
-
-SCORES = ["dice", "jaccard"]
-PIXELS = ["truth_px", "pred_px", "overlap_px"]
-OUTCOMES = ["tn", "fn", "fp", "tp"]  # at 2 * (predicted is positive) + (truth is positive)
-GROUP = ["variant", "split"]
 
 
 # The study -----------------------------------------------------------------------------------------------------------
@@ -112,6 +104,7 @@ def _result(trial: Trial, seed: int, counts: Counts, draw: np.random.Generator) 
         best_val_soft_jaccard=0.5,
         seconds=1.5,
         device="cpu",
+        versions={"torch": "0"},
         files={"weights.safetensors": f"{seed:064x}"},
     )
     return Result(trial, seed, "completed", None, record, pa.table(epochs | curves), counts, False, 0.99)
@@ -139,370 +132,11 @@ def _sweep(truth: int, skill: float) -> Counts:
     return Counts(overlap, overlap + (truth * left**4).astype(int), np.full(1000, truth))
 
 
-# The other side ------------------------------------------------------------------------------------------------------
-
-
-def pandas_tables(results: Results) -> dict[str, pd.DataFrame]:
-    slices = slice_frame(results)
-    half, chosen = slices[slices.threshold == 0.5], slices[slices.threshold != 0.5]
-    per_trial = scored(half.groupby(["trial_id", *GROUP], observed=True)[PIXELS].sum())
-    return {
-        "cohort": results.folds[0].cohort.to_pandas(),
-        "trials": trial_frame(results, per_trial),
-        "epochs": epoch_frame(results),
-        "slices": slices,
-        "thresholds": threshold_frame(results),
-        "pooled": pooled_frame(results, per_trial, chosen),
-        "per_slice": per_slice_frame(chosen),
-        "comparisons": comparison_frame(results, half, chosen),
-        "classification": classification_frame(results, chosen),
-        "regression": regression_frame(chosen),
-        "protocol": protocol_frame(results),
-    }
-
-
-def scored(frame: pd.DataFrame) -> pd.DataFrame:
-    """With Dice and Jaccard of its pixel counts; no pixel at all scores 1."""
-    both = frame.pred_px + frame.truth_px
-    dice, jaccard = 2 * frame.overlap_px / both, frame.overlap_px / (both - frame.overlap_px)
-    return frame.assign(dice=dice.fillna(1.0), jaccard=jaccard.fillna(1.0))
-
-
-def judged(frame: pd.DataFrame, cutoff_px: int) -> pd.DataFrame:
-    predicted, true = frame.pred_px >= cutoff_px, frame.truth_px >= cutoff_px
-    codes = 2 * predicted.astype("int8") + true.astype("int8")
-    misplaced = predicted & true & (frame.overlap_px == 0)
-    return frame.assign(outcome=pd.Categorical.from_codes(codes, OUTCOMES), misplaced=misplaced)
-
-
-def slice_frame(results: Results) -> pd.DataFrame:
-    """Every trial at 0.5, then the median trial at its chosen threshold too."""
-    (fold,) = results.folds
-    medians = {each["corrected"][0].result.trial: each["corrected"][0] for each in results.medians.values()}
-    parts = []
-    for each in results.results:
-        parts.append((each.trial, 0.5, each.counts))
-        if median := medians.get(each.trial):
-            parts.append((each.trial, median.k / 1000, median.chosen))
-    names = trial_names([trial for trial, _, _ in parts])
-    names["threshold"] = [threshold for _, threshold, _ in parts]
-    frame = names.loc[names.index.repeat(len(fold.split))].reset_index(drop=True)
-    slices = place_frame(fold)
-    each_place = np.tile(np.arange(len(slices)), len(parts))
-    frame = pd.concat([frame, slices.take(each_place).reset_index(drop=True)], axis=1)
-    for name, part in zip(PIXELS, ("truth", "pred", "overlap"), strict=True):
-        frame[name] = np.concatenate([getattr(counts, part) for _, _, counts in parts])
-    frame = judged(scored(frame), results.study.evaluation.cutoff_px)
-    order = ["trial_id", "variant", "fold", "repeat", "split", "patient_id", "scan_id", "z", "threshold"]
-    return frame[[*order, *PIXELS, *SCORES, "outcome", "misplaced"]]
-
-
-def trial_names(trials: list[Trial]) -> pd.DataFrame:
-    ids = [each.trial_id for each in trials]
-    return pd.DataFrame(
-        {
-            "trial_id": pd.Categorical(ids, list(dict.fromkeys(ids))),
-            "variant": pd.Categorical([each.variant for each in trials], VARIANTS),
-            "fold": [each.fold for each in trials],
-            "repeat": [each.repeat for each in trials],
-        }
-    )
-
-
-def place_frame(fold: Fold) -> pd.DataFrame:
-    slices = fold.slices.to_pandas(strings_to_categorical=True)
-    return slices.assign(split=slices.split.cat.set_categories(SPLITS))
-
-
-def trial_frame(results: Results, per_trial: pd.DataFrame) -> pd.DataFrame:
-    names = trial_names([each.trial for each in results.results])
-    records = pd.DataFrame([dict(each.record) for each in results.results]).drop(columns="files")
-    frame = pd.concat([names, records], axis=1).assign(
-        seed=[each.seed for each in results.results],
-        status=[each.status for each in results.results],
-        collapsed=[each.collapsed for each in results.results],
-        highest_probability=[each.highest_probability for each in results.results],
-        weights_sha256=[each.record.files["weights.safetensors"] for each in results.results],
-        is_median=names.trial_id.isin(median_ids(results)),
-    )
-    wide = per_trial[SCORES].droplevel("variant").unstack("split")
-    wide.columns = [f"{split.replace('validation', 'val')}_{score}" for score, split in wide.columns]
-    return frame.merge(wide, left_on="trial_id", right_index=True)
-
-
-def median_ids(results: Results) -> list[str]:
-    return [each["corrected"][0].result.trial.trial_id for each in results.medians.values()]
-
-
-def epoch_frame(results: Results) -> pd.DataFrame:
-    names = trial_names([each.trial for each in results.results])
-    epochs = [len(each.history) for each in results.results]
-    curves = pa.concat_tables([each.history for each in results.results]).to_pandas()
-    return pd.concat([names.loc[names.index.repeat(epochs)].reset_index(drop=True), curves], axis=1)
-
-
-def threshold_frame(results: Results) -> pd.DataFrame:
-    parts = []
-    for variant in VARIANTS:
-        (median,) = results.medians[variant]["corrected"]
-        for split, counts in median.sweeps.items():
-            pixels = {"truth_px": counts.truth, "pred_px": counts.pred, "overlap_px": counts.overlap}
-            part = pd.DataFrame({"threshold": THRESHOLDS / 1000} | pixels)
-            parts.append(part.assign(variant=variant, fold=0, split=split, chosen=median.k == THRESHOLDS))
-    return scored(pd.concat(parts, ignore_index=True)).drop(columns=PIXELS)
-
-
-def pooled_frame(results: Results, per_trial: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
-    groups = chosen.groupby(GROUP, observed=True)
-    frame = scored(groups[PIXELS].sum()).drop(columns=PIXELS)
-    frame["threshold"] = groups.threshold.first()
-    frame["slices"], frame["patients"] = groups.size(), groups.patient_id.nunique()
-    frame["n_empty"] = empty(chosen).groupby([chosen[name] for name in GROUP], observed=True).sum()
-    medians = per_trial.loc[median_ids(results)].droplevel("trial_id")
-    described = per_trial.groupby(GROUP, observed=True)
-    for score in SCORES:
-        frame[f"{score}_at_half"] = medians[score]
-        spread = described[score].describe()
-        spread = spread.rename(columns={"25%": "q25", "50%": "median", "75%": "q75", "std": "sd"})
-        frame = frame.join(spread.drop(columns="count").add_prefix(f"{score}_repeats_"))
-    of = [
-        results.medians[variant]["corrected"][0].result for variant in frame.index.get_level_values("variant")
-    ]
-    frame = frame.assign(repeats=described.size(), failed=0, missing=0)
-    frame = frame.assign(
-        collapsed=[each.collapsed for each in of],
-        highest_probability=[each.highest_probability for each in of],
-    )
-    by_patient = chosen.groupby([*GROUP, "patient_id"], observed=True)[PIXELS].sum()
-    intervals = {key: interval(part, results) for key, part in by_patient.groupby(GROUP, observed=True)}
-    ends = pd.DataFrame.from_dict(intervals, orient="index").rename_axis(GROUP)
-    return frame.join(ends).reset_index()
-
-
-def empty(frame: pd.DataFrame) -> pd.Series:
-    return (frame.truth_px == 0) & (frame.pred_px == 0)
-
-
-def draws(draw: np.random.Generator, lesion: np.ndarray, bootstraps: int) -> np.ndarray:
-    """Positions of drawn patients, int (B, P): those with and without lesion apart."""
-    strata = [np.flatnonzero(lesion), np.flatnonzero(~lesion)]
-    return np.hstack([draw.choice(each, (bootstraps, len(each))) for each in strata if len(each)])
-
-
-def interval(patients: pd.DataFrame, results: Results) -> dict[str, float]:
-    """95 % intervals of pooled scores, patients drawn with replacement."""
-    pixels = patients.to_numpy()
-    drawn = draws(np.random.default_rng(0), pixels[:, 0] > 0, results.study.evaluation.bootstraps)
-    sums = scored(pd.DataFrame(pixels[drawn].sum(axis=1), columns=PIXELS))
-    ends = sums[SCORES].quantile([0.025, 0.975]).to_numpy()
-    return {
-        f"{score}_{end}": ends[i, j]
-        for j, score in enumerate(SCORES)
-        for i, end in enumerate(("low", "high"))
-    }
-
-
-def in_sets(frame: pd.DataFrame) -> dict[str, pd.Series]:
-    every = pd.Series(True, index=frame.index)
-    found = {"true_positive": frame.outcome == "tp", "lesion": frame.truth_px > 0, "all": every}
-    return {name: found[name] for name in SLICE_SETS}
-
-
-def per_slice_frame(chosen: pd.DataFrame) -> pd.DataFrame:
-    parts = []
-    chosen = chosen.assign(empty=empty(chosen))
-    for name, rows in in_sets(chosen).items():
-        groups = chosen[rows].groupby(GROUP, observed=True)
-        part = groups[SCORES].agg(["mean", "std"])
-        part.columns = [f"{score}_{kind.replace('std', 'sd')}" for score, kind in part.columns]
-        part = part.assign(slice_set=name, threshold=groups.threshold.first(), n=groups.size())
-        parts.append(part.assign(n_empty=groups.empty.sum(), patients=groups.patient_id.nunique()))
-    # A stable sort: the sets keep their order within each variant and split.
-    return pd.concat(parts).sort_index(kind="stable").reset_index()
-
-
-def by_convention(frame: pd.DataFrame, convention: str) -> pd.Series:
-    moved = {"slice": "tp", "lesion": "fn", "overlap": "fp"}[convention]
-    return frame.outcome.mask(frame.misplaced, moved)
-
-
-def with_rates(frame: pd.DataFrame) -> pd.DataFrame:
-    positive, negative = frame.tp + frame.fn, frame.tn + frame.fp
-    return frame.assign(
-        sensitivity=frame.tp / positive,
-        specificity=frame.tn / negative,
-        accuracy=(frame.tp + frame.tn) / (positive + negative),
-    )
-
-
-def classification_frame(results: Results, chosen: pd.DataFrame) -> pd.DataFrame:
-    cutoff_px = results.study.evaluation.cutoff_px
-    small = (chosen.truth_px > 0) & (chosen.truth_px < cutoff_px)
-    groups = chosen.assign(small_truth=small).groupby(GROUP, observed=True)
-    common = groups[["misplaced", "small_truth"]].sum().assign(threshold=groups.threshold.first())
-    common = common.assign(cutoff_px=cutoff_px, n=groups.size())
-    parts = []
-    for convention in CONVENTIONS:
-        outcome = by_convention(chosen, convention).rename("outcome")
-        counted = outcome.groupby([chosen[name] for name in GROUP], observed=True).value_counts().unstack()
-        parts.append(with_rates(common.join(counted.astype(int))).assign(convention=convention))
-    return pd.concat(parts).sort_index(kind="stable").reset_index()
-
-
-def regression_frame(chosen: pd.DataFrame) -> pd.DataFrame:
-    rows = []
-    for (variant, split), part in chosen.groupby(GROUP, observed=True):
-        line = scipy.stats.linregress(part.truth_px, part.pred_px)
-        row = {"variant": variant, "split": split, "slice_set": "all", "threshold": part.threshold.iloc[0]}
-        row |= {"n": len(part), "slope": line.slope, "intercept": line.intercept, "r2": line.rvalue**2}
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def protocol_frame(results: Results) -> pd.DataFrame:
-    (fold,) = results.folds
-    test = place_frame(fold).query("split == 'test'")
-    rows = []
-    for variant in VARIANTS:
-        for name, reading in READINGS.items():
-            (median,) = results.medians[variant][name]
-            row = {"variant": variant, "reading": name, "study_protocol": results.study.protocol}
-            row |= {"median_on": reading.median_on, "threshold_on": reading.threshold_on}
-            row |= {"slice_set": reading.slice_set, "convention": reading.convention}
-            rows.append(row | _read(results, test, median, reading))
-    return pd.DataFrame(rows)
-
-
-def _read(results: Results, test: pd.DataFrame, median: Median, reading: Any) -> dict[str, Any]:
-    cutoff_px = results.study.evaluation.cutoff_px
-
-    def at(counts: Counts) -> pd.DataFrame:
-        frame = pd.DataFrame({"truth_px": counts.truth, "pred_px": counts.pred, "overlap_px": counts.overlap})
-        return judged(scored(frame.loc[test.index]), cutoff_px)
-
-    chosen = at(median.chosen)
-    counted = by_convention(chosen, reading.convention).value_counts().to_frame().T.astype(int)
-    rates = with_rates(counted).iloc[0]
-    pooled = scored(chosen[PIXELS].sum().to_frame().T).iloc[0]
-    part = at(median.result.counts) if reading.slice_k else chosen
-    sets = in_sets(part) | {
-        "true_positive": by_convention(part, reading.convention) == "tp",
-        "partial": (part.dice > 0) & (part.dice < 1),
-    }
-    part = part[sets[reading.slice_set]]
-    row = {"threshold": median.k / 1000, "slice_threshold": (reading.slice_k or median.k) / 1000}
-    row |= {"trial_ids": median.result.trial.trial_id, "n": len(part), "n_empty": empty(part).sum()}
-    row |= {name: int(rates[name]) for name in OUTCOMES} | {"misplaced": chosen.misplaced.sum()}
-    row |= {name: rates[name] for name in ("sensitivity", "specificity", "accuracy")}
-    row |= {"pooled_dice": pooled.dice, "pooled_jaccard": pooled.jaccard}
-    for score in SCORES:
-        row |= {score: part[score].mean(), f"{score}_sd": part[score].std()}
-    return row
-
-
-def comparison_frame(results: Results, half: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
-    half, chosen = (frame[frame.split == "test"] for frame in (half, chosen))
-    models = {
-        variant: part.reset_index(drop=True) for variant, part in chosen.groupby("variant", observed=True)
-    }
-    matrices = {
-        name: {v: matrix(half[rows & (half.variant == v)]) for v in VARIANTS}
-        for name, rows in in_sets(half).items()
-        if name != "true_positive"
-    }
-    rows = []
-    for a, b in combinations(VARIANTS, 2):
-        drawn = {name: bootstrap(each[a], each[b], results) for name, each in matrices.items()}
-        tests = {name: wilcoxons(models[a], models[b], name) for name in SLICE_SETS}
-        for score in SCORES:
-            for name in SLICE_SETS:
-                key = {"variant_a": a, "variant_b": b, "metric": score, "slice_set": name}
-                rows += [key | tests[name][unit, score] for unit in ("slice", "patient")]
-                found = drawn[name][score] if name in drawn else {"n": 0}
-                rows.append(key | {"unit": "patient", "method": "bootstrap"} | found)
-    frame = pd.DataFrame(rows)
-    family = frame.groupby(["metric", "slice_set", "unit", "method"])
-    return frame.assign(p_holm=family.p.transform(holm))
-
-
-def holm(p: pd.Series) -> pd.Series:
-    known = p.dropna().sort_values()
-    return (known * np.arange(len(known), 0, -1)).cummax().clip(upper=1).reindex(p.index)
-
-
-def wilcoxons(a: pd.DataFrame, b: pd.DataFrame, slice_set: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """Signed-rank tests of two median models over the slices that stand in the set for both."""
-    common = in_sets(a)[slice_set] & in_sets(b)[slice_set]
-    sides = {"slice": [each[common] for each in (a, b)]}
-    sides["patient"] = [
-        scored(each.groupby("patient_id", observed=True)[PIXELS].sum()) for each in sides["slice"]
-    ]
-    found = {}
-    for unit, (one, other) in sides.items():
-        for score in SCORES:
-            differences = (one[score] - other[score]).to_numpy()
-            nonzero = differences[np.round(differences, 12) != 0]
-            test = scipy.stats.wilcoxon(np.round(nonzero, 12))
-            row = {"unit": unit, "method": "wilcoxon", "n": len(differences), "n_nonzero": len(nonzero)}
-            row |= {"statistic": test.statistic, "p": test.pvalue, "difference": differences.mean()}
-            found[unit, score] = row | {"smallest_p": max(5e-324, 2.0 ** (1 - len(nonzero)))}
-    return found
-
-
-def matrix(half: pd.DataFrame) -> np.ndarray:
-    """Pixels int (3, patients, repeats)."""
-    pivot = half.pivot_table(PIXELS, "patient_id", "repeat", aggfunc="sum", observed=True)
-    return np.stack([pivot[name].to_numpy() for name in PIXELS])
-
-
-def bootstrap(a: np.ndarray, b: np.ndarray, results: Results) -> dict[str, dict[str, float]]:
-    """Median over repeats of the pooled score, a - b; patients and repeats drawn together."""
-    bootstraps, draw = results.study.evaluation.bootstraps, np.random.default_rng(0)
-    drawn = draws(draw, a[0, :, 0] > 0, bootstraps)
-    repeats = [draw.integers(each.shape[2], size=(bootstraps, each.shape[2])) for each in (a, b)]
-    both = np.concatenate([a, b], axis=2).transpose(1, 0, 2).copy()
-    sums = np.stack([both[rows].sum(axis=0) for rows in drawn])  # patient by patient would need gigabytes
-    parts = [sums[:, :, : a.shape[2]], sums[:, :, a.shape[2] :]]
-    medians = [resampled_medians(*each) for each in zip(parts, repeats, strict=True)]
-    points = [_scores(each.sum(axis=1)) for each in (a, b)]
-    found = {}
-    for score in SCORES:
-        difference = medians[0][score] - medians[1][score]
-        low, high = np.quantile(difference, [0.025, 0.975])
-        extreme = 1 + min((difference <= 0).sum(), (difference >= 0).sum())
-        row = {"n": a.shape[1], "low": low, "high": high, "smallest_p": 2 / (bootstraps + 1)}
-        row["difference"] = np.median(points[0][score]) - np.median(points[1][score])
-        found[score] = row | {"p": min(1.0, 2 * extreme / (bootstraps + 1))}
-    return found
-
-
-def resampled_medians(sums: np.ndarray, repeats: np.ndarray) -> dict[str, np.ndarray]:
-    """Pixels (B, 3, R) and drawn repeats (B, R) -> {score: (B,)}."""
-    scores = _scores(sums.transpose(1, 0, 2))
-    return {
-        name: np.median(np.take_along_axis(each, repeats, axis=1), axis=1) for name, each in scores.items()
-    }
-
-
-def _scores(pixels: np.ndarray) -> dict[str, np.ndarray]:
-    truth, pred, overlap = pixels
-    return {"dice": 2 * overlap / (pred + truth), "jaccard": overlap / (pred + truth - overlap)}
-
-
 # Both ----------------------------------------------------------------------------------------------------------------
 
 
 def by_us(results: Results, folder: Path) -> None:
     save_tables(RunFolder(folder), results)
-
-
-def by_pandas(results: Results, folder: Path) -> None:
-    run = RunFolder(folder)
-    run.tables.mkdir(parents=True, exist_ok=True)
-    for name, frame in pandas_tables(results).items():
-        wanted = schema(name)
-        fields = pa.schema([field for field in wanted if field.name in frame], wanted.metadata)
-        frame.to_parquet(run.table(name), index=False, schema=fields)
 
 
 DRAWN = {"dice_low", "dice_high", "jaccard_low", "jaccard_high"}
