@@ -1,0 +1,156 @@
+"""`hnscc check`, and what `hnscc run` refuses as it does: the plan, what is left, studies that cannot be run."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from commands import refused
+from stores import make_store, study_of
+
+from hnscc.base.files import read_sealed, write_sealed
+from hnscc.study.identity import identity
+
+
+def write_study(path: Path, made, **settings) -> Path:
+    raw = study_of(made.location).model_dump(mode="json") | settings
+    path.write_text(yaml.safe_dump(raw, sort_keys=False))
+    return path
+
+
+def test_check_prints_plan_splits_leaks_and_what_is_left(hnscc, store, tmp_path):
+    study = write_study(tmp_path / "study.yaml", store)
+    code, out, _ = hnscc("check", study, "--out", tmp_path / "run")
+    assert code == 0
+    for text in (
+        "no patient stands in training and test",
+        "4 planned; 0 completed",
+        "time:    not known",
+        "fewer than 5",
+    ):
+        assert text in out
+    found = json.loads(hnscc("check", study, "--out", tmp_path / "run", "--json")[1])
+    rows = {row["split"]: row for row in found["splits"]}
+    assert sum(row["patients"] for row in rows.values()) == 8
+    assert rows["test"]["positive_slices"] == 4
+    assert found["variants"]["pet_mri"]["parameters"] == 30_549
+    assert found["time"]["hours_left_here"] is None
+    assert not (tmp_path / "run").exists(), "check writes nothing"
+    resolved = tmp_path / "resolved.yaml"
+    resolved.write_text(hnscc("check", study, "--resolved")[1])
+    again = json.loads(hnscc("check", resolved, "--out", tmp_path / "run", "--json")[1])
+    assert again == found
+
+
+def test_the_check_of_a_search_says_that_the_test_set_is_closed_and_no_more_of_it(hnscc, store, tmp_path):
+    search = {
+        "method": "random",
+        "ranges": {"training.learning_rate": {"low": 0.0001, "high": 0.1, "log": True}},
+        "configurations": 4,
+        "budget": {"trials": 40},
+    }
+    raw = study_of(store.location).model_dump(mode="json", exclude={"variants"})
+    raw |= {
+        "modalities": ["pet", "mri"],
+        "search": search,
+        "sampling": {"negatives": "any_scan", "ratio": 9.0},
+    }
+    study = tmp_path / "study.yaml"
+    study.write_text(yaml.safe_dump(raw))
+    code, out, error = hnscc("check", study, "--out", tmp_path / "run", "--json")
+    assert code == 0, error
+    found = json.loads(out)
+    assert [row["split"] for row in found["splits"]] == ["train", "validation"]
+    assert any("train: " in line and "negative slices wanted" in line for line in found["warnings"])
+    assert not any("test: " in line for line in found["warnings"])
+    closed = [line for line in found["leakage_checks"] if "closed" in line]
+    assert len(closed) == 1 and "test patients of fold f0" in closed[0]
+    assert closed[0] in hnscc("check", study, "--out", tmp_path / "run")[1].replace("\n", " ")
+
+
+def test_check_times_what_is_left_by_what_is_done(hnscc, store, tmp_path):
+    from hnscc.train import main as train
+
+    study = write_study(tmp_path / "study.yaml", store)
+    for trial in ("pet-f0-r00", "pet_mri-f0-r00"):
+        train([str(study), trial, "--out", str(tmp_path / "run")])
+    found = json.loads(
+        hnscc("check", study, "--out", tmp_path / "run", "--json")[1].partition("\n{")[2].join(["{", ""])
+    )
+    assert found["trials"] == {"planned": 4, "completed": 2, "missing": 2}
+    seconds = found["time"]["seconds_per_trial"]
+    assert found["time"]["trial_seconds_left"] == pytest.approx(sum(seconds.values()), abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"sede": 1}, "sede"),
+        ({"variants": {"ct": {"modalities": ["ct"]}}}, "variants.ct.modalities"),
+        ({"split": {"folds": 20}}, "too small to split"),
+        ({"store": "nowhere.zarr"}, "nowhere.zarr"),
+        (
+            {
+                "training": {"network": {"architecture": "unett", "encoder": "resnet18"}},
+                "variants": {"pet": {"modalities": ["pet"]}},
+            },
+            "unett",
+        ),
+    ],
+)
+def test_bad_studies_are_refused(hnscc, store, tmp_path, settings, named):
+    study = write_study(tmp_path / "study.yaml", store, **settings)
+    assert named in refused(hnscc("check", study))
+    assert named in refused(hnscc("run", study, "--out", tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_changed_study_is_refused_by_check_too(hnscc, store, tmp_path):
+    from hnscc.train import main as train
+
+    study = write_study(tmp_path / "study.yaml", store)
+    train([str(study), "pet-f0-r00", "--out", str(tmp_path / "run")])
+    hnscc("--version")  # what training printed is not of interest
+    write_study(study, store, seed=1)
+    assert "seed: 2023 -> 1" in refused(hnscc("check", study, "--out", tmp_path / "run"))
+    write_study(study, store, variants={"other": {"modalities": ["pet"]}}, seed=1)
+    for command in ("check", "run"):
+        error = refused(hnscc(command, study, "--out", tmp_path / "run"))
+        assert "seed: 2023 -> 1" in error, "a finished trial's fold is not replaced"
+    raw = study_of(store.location).model_dump(mode="json")
+    raw["variants"]["pet"]["training"]["epochs"] = 4
+    study.write_text(yaml.safe_dump(raw))
+    assert "training.epochs: 3 -> 4" in refused(hnscc("check", study, "--out", tmp_path / "run"))
+
+
+def test_check_names_the_trials_of_other_versions(hnscc, store, tmp_path):
+    """Refused, as `run` would refuse them, unless they are accepted."""
+    from hnscc.train import main as train
+
+    study = write_study(tmp_path / "study.yaml", store)
+    train([str(study), "pet-f0-r00", "--out", str(tmp_path / "run")])
+    hnscc("--version")  # what training printed is not of interest
+    out = ("--out", tmp_path / "run")
+    assert json.loads(hnscc("check", study, *out, "--json")[1])["other_versions"] == []
+    path = tmp_path / "run/trials/pet-f0-r00/record.json"
+    record = read_sealed(path)
+    here = record["settings"]["versions"]["torch"]
+    record["settings"]["versions"]["torch"] = "0.1"
+    write_sealed(path, record | {"identity": identity(record["settings"])})
+    for command in ("check", "run"):
+        error = refused(hnscc(command, study, *out))
+        assert "pet-f0-r00" in error and f"torch: 0.1 -> {here}" in error
+    code, text, _ = hnscc("check", study, *out, "--accept-versions")
+    assert code == 0 and f"versions: pet-f0-r00 finished by others (torch: 0.1 -> {here})" in text
+    found = json.loads(hnscc("check", study, *out, "--accept-versions", "--json")[1])
+    assert found["other_versions"] == [{"differ": f"torch: 0.1 -> {here}", "trials": ["pet-f0-r00"]}]
+
+
+def test_a_run_folder_that_cannot_be_made_is_refused(hnscc, store, tmp_path):
+    study = write_study(tmp_path / "study.yaml", store)
+    assert "cannot be made" in refused(hnscc("run", study, "--out", study))
+
+
+def test_a_cohort_too_small_is_refused(hnscc, tmp_path):
+    study = write_study(tmp_path / "study.yaml", make_store(tmp_path, patients=4))
+    assert "too small to split" in refused(hnscc("check", study))
