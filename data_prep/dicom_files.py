@@ -90,33 +90,40 @@ def instances_of(path: Path, where: str, *, pixels: bool = False) -> list[Instan
     that is DICOM, or is named so, cannot be read; where two files that differ bear one SOPInstanceUID; and where there
     is none.
     """
-    files = _files(path, where) if path.is_dir() else [path]
+    files, strange = dicom_files(path, where) if path.is_dir() else ([path], 0)
+    if strange:
+        raise refused(
+            "A file of the folder is named as DICOM, and is none.",
+            where,
+            "whole DICOM files",
+            "another, an empty or a damaged one",
+        )
     at_once = pixels and sum(file.stat().st_size for file in files) <= MAX_AT_ONCE
     tags = [*TAGS, *PIXELS] if at_once else TAGS
     found = [Instance(file, read_header(file, where, tags)) for file in files]
     images = [each for each in found if text_of(each.header, "SOPClassUID", where) != DICOMDIR]
     if not images:
         raise refused("The folder holds no DICOM file.", where, "the files of a series", "none")
-    return _without_copies(images, where)
+    return without_copies(images, where)
 
 
-def _files(folder: Path, where: str) -> list[Path]:
+def dicom_files(folder: Path, where: str) -> tuple[list[Path], int]:
+    """Return the DICOM files of a folder and of those below it, by name, and how many are named so and are none.
+
+    InputError where the folder holds more than MAX_FILES.
+    """
     files: list[Path] = []
+    strange = 0
     for at, _, names in os.walk(folder):
         for name in names:
             file = Path(at) / name
             if is_dicom(file):
                 files.append(file)
             elif file.suffix.lower() in ENDINGS and not name.startswith("."):
-                raise refused(
-                    "A file of the folder is named as DICOM, and is none.",
-                    where,
-                    "whole DICOM files",
-                    "another, an empty or a damaged one",
-                )
+                strange += 1
         if len(files) > MAX_FILES:
             raise refused("The folder holds too many files.", where, f"at most {MAX_FILES} files", "more")
-    return sorted(files)
+    return sorted(files), strange
 
 
 def read_header(path: Path, where: str, tags: Sequence[str]) -> FileDataset:
@@ -151,8 +158,11 @@ def _transfer_syntax(file: _Bounded) -> str:
     return str(meta.get("TransferSyntaxUID", ""))
 
 
-def _without_copies(instances: list[Instance], where: str) -> list[Instance]:
-    """The instances, each once: a folder may hold a file twice, under two names."""
+def without_copies(instances: Sequence[Instance], where: str) -> list[Instance]:
+    """Return the instances, each once: a folder may hold a file twice, under two names.
+
+    InputError where two files that differ bear one SOPInstanceUID, and where one bears none.
+    """
     kept: dict[str, Instance] = {}
     for each in instances:
         uid = text_of(each.header, "SOPInstanceUID", where)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from data_prep.dicom_listing import Listing
     from hnscc.base.locations import Location
     from hnscc.cohort.store import Store
     from hnscc.commands.check import Checked
@@ -39,6 +40,7 @@ __all__ = [
     "query",
     "report",
     "run",
+    "scan",
     "search",
     "status",
     "tables",
@@ -101,6 +103,35 @@ def prepare(
         suv=suv,
         progress=progress,
     )
+
+
+def scan(
+    folder: str | Path,
+    *,
+    manifest: str | Path | None = None,
+    key: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Listing:
+    """List what a folder of DICOM, and those below it, hold: patients under pseudonyms, scans, and every series with
+    its modality, geometry, regions, or what keeps it from being read. Headers alone are read.
+
+    manifest: where a manifest for `prepare` is written; `notes` of what is returned tells what to look at in it. key:
+    a CSV of pseudonyms and patients, which identifies them: pseudonyms that it holds are kept, new ones added, and only
+    its owner may read it; None writes none. progress: called with the files done and their number. InputError is raised
+    where no DICOM file can be read, the manifest is there already, or the key file is no such table.
+    """
+    from dataclasses import replace
+
+    from data_prep.dicom_listing import list_folder
+    from data_prep.listed_manifest import read_key, write_key, write_manifest
+
+    known = read_key(Path(key)) if key is not None else {}
+    listing = list_folder(Path(folder), known, progress)
+    if manifest is not None:
+        listing = replace(listing, notes=tuple(write_manifest(listing, Path(manifest))))
+    if key is not None:
+        write_key(listing, Path(key))
+    return listing
 
 
 def verify(store: str | Path, *, progress: Progress | None = None) -> Store:

@@ -9,7 +9,7 @@ import typer
 from hnscc import __version__
 from hnscc.base.errors import told
 from hnscc.commands.cluster_commands import doctor
-from hnscc.commands.cohort_commands import phantom, prepare, verify
+from hnscc.commands.cohort_commands import phantom, prepare, scan, verify
 from hnscc.commands.results_commands import aggregate, plan, prune, query, report, tables
 from hnscc.commands.settings import settings
 from hnscc.commands.study_commands import check, run, search, status
@@ -22,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
-    *(phantom, prepare, verify),
+    *(phantom, scan, prepare, verify),
     *(settings, check, run, search, status),
     *(aggregate, report, tables, query, plan, prune),
     *(doctor,),

@@ -1,4 +1,4 @@
-"""Commands that make and check a cohort: phantom, prepare, verify."""
+"""Commands that make and check a cohort: phantom, scan, prepare, verify."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +23,32 @@ def phantom(
     with counted("making scans") as tell:
         manifest = api.phantom(out, patients=patients, seed=seed, progress=tell)
     print(f"wrote {manifest}\nnext:  hnscc prepare {manifest} {out}.zarr")
+
+
+def scan(
+    folder: Annotated[Path, typer.Argument(help="Folder of DICOM files; those below it are read too.")],
+    manifest: Annotated[
+        Path | None, typer.Option(help="Write a manifest of its scans here, for `hnscc prepare`.")
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(help="CSV of pseudonyms and PatientIDs to keep and add to. It identifies patients."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what a folder of DICOM holds, under pseudonyms.
+
+    Reads headers alone. Shows patients, scans, and each series' key, kind, geometry and regions, or what keeps it
+    from being read.
+
+    Example: hnscc scan exports/ --manifest manifest.csv
+    """
+    from hnscc.base.console import counted
+    from hnscc.commands.listing import print_listing
+
+    with counted("reading headers") as tell:
+        listing = api.scan(folder, manifest=manifest, key=key, progress=tell)
+    print_listing(listing, manifest, as_json)
 
 
 def prepare(

@@ -1,0 +1,133 @@
+"""`hnscc scan FOLDER` lists what DICOM holds, under pseudonyms, and writes a manifest that `prepare` takes."""
+
+import csv
+import json
+
+import dicom_files as made
+import numpy as np
+import pytest
+from commands import refused
+from pydicom.sequence import Sequence as Items
+
+from hnscc.cohort.store import open_store
+
+SHAPE = (24, 20, 6)
+
+
+def structures(frame: str, images, corners) -> made.Dataset:
+    """A structure set with one region, `GTV`: the same polygon (x, y) in mm on the slices z = 43 to 49 mm."""
+    data = made.image("RTSTRUCT", np.zeros((1, 1), np.uint8), FrameOfReferenceUID=frame)
+    del data.PixelData
+    roi = made.Dataset()
+    roi.ROINumber, roi.ROIName, roi.ReferencedFrameOfReferenceUID = 1, "GTV", frame
+    data.StructureSetROISequence = Items([roi])
+    contours = []
+    for image in images:
+        contour = made.Dataset()
+        z = float(image.ImagePositionPatient[2])
+        contour.ContourGeometricType, contour.NumberOfContourPoints = "CLOSED_PLANAR", len(corners)
+        contour.ContourData = [value for x, y in corners for value in (x, y, z)]
+        contours.append(contour)
+    drawn = made.Dataset()
+    drawn.ReferencedROINumber, drawn.ContourSequence = 1, Items(contours)
+    data.ROIContourSequence = Items([drawn])
+    return data
+
+
+@pytest.fixture
+def exports(tmp_path):
+    """Two patients, each with PET and MR of one frame and a structure set, all in one folder per patient; the second
+    has an MR of fewer slices more, a localiser and a file that is damaged."""
+    for number in (1, 2):
+        rng = np.random.default_rng(number)
+        ids = {"PatientID": f"SECRET{number}", "StudyInstanceUID": f"1.2.826.0.{number}"}
+        ids["FrameOfReferenceUID"] = f"1.2.826.0.{number}.9"
+        folder = tmp_path / "exports" / f"SECRET_{number}"
+        values = rng.integers(0, 30000, SHAPE).astype(np.int16)
+        pet = made.pet_attributes(SeriesInstanceUID=f"1.2.826.0.{number}.1", **ids)
+        made.write(folder, made.classic_series(values, modality="PT", **pet), name="PT")
+        mri = made.classic_series(values[::-1], SeriesInstanceUID=f"1.2.826.0.{number}.2", **ids)
+        made.write(folder, mri, name="MR")
+        corners = [(-8, -20), (4, -20), (4, -10), (-8, -10)]
+        lesion = structures(ids["FrameOfReferenceUID"], mri[1:4], corners)
+        for name, value in {**ids, "SeriesInstanceUID": f"1.2.826.0.{number}.3"}.items():
+            setattr(lesion, name, value)
+        made.write(folder, [lesion], name="RS")
+    short = made.classic_series(values[:, :, :3], SeriesInstanceUID="1.2.826.0.2.4", **ids)
+    made.write(folder, short, name="short")
+    scout = {"SeriesInstanceUID": "1.2.826.0.2.5", "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}
+    made.write(folder, made.classic_series(values, **{**ids, **scout}), name="scout")
+    (folder / "broken.dcm").write_bytes(b"moved")
+    return tmp_path / "exports"
+
+
+def test_a_folder_is_listed_under_pseudonyms(hnscc, exports, tmp_path):
+    code, out, error = hnscc("scan", exports, "--json")
+    assert code == 0
+    listing = json.loads(out)
+    assert listing["unreadable"] == 1
+    series = listing["series"]
+    assert {each["patient"] for each in series} == {"p001", "p002"}
+    assert {each["scan"] for each in series} == {"p001_1", "p002_1"}
+    (pet,) = [each for each in series if each["patient"] == "p001" and each["modality"] == "PT"]
+    assert pet["shape"] == [24, 20, 6] and pet["spacing_mm"] == [2, 1.5, 3] and pet["slices"] == 6
+    assert pet["plane"] == "axial" and pet["fault"] == ""
+    assert [each["regions"] for each in series if each["regions"]] == [["GTV"], ["GTV"]]
+    assert any(each["kind"] == "a localiser (scout)" for each in series)
+    code, table, more = hnscc("scan", exports)
+    assert code == 0 and "2 patients, 2 scans, 8 series" in table and f"#{pet['key']}" in table
+    assert "DICOM files that could not be read: 1" in table
+    for text in (out, error, table, more):
+        assert "SECRET" not in text and "1.2.826" not in text
+
+
+def test_its_manifest_is_prepared(hnscc, exports, tmp_path):
+    manifest, store = tmp_path / "manifest.csv", tmp_path / "s.zarr"
+    code, out, _ = hnscc("scan", exports, "--manifest", manifest)
+    assert code == 0 and "look at p002_1: of 2 series of MR" in out
+    rows = list(csv.DictReader(manifest.read_text().splitlines()))
+    assert [(row["patient_id"], row["scan_id"], row["roi"]) for row in rows] == [
+        ("p001", "p001_1", "GTV"),
+        ("p002", "p002_1", "GTV"),
+    ]
+    (exports / "SECRET_2" / "broken.dcm").unlink()
+    code, _, error = hnscc("prepare", manifest, store, "--size", 16, "--workers", 1, "--accept-odd", "noise")
+    assert code == 0, error
+    opened = open_store(store)
+    assert opened.placed["units"] == {"pet": "SUV"}
+    # 12 x 10 mm on three slices of 3 mm.
+    assert [scan.placement["lesion"]["ml"] for scan in opened.scans] == pytest.approx([1.08, 1.08], rel=0.15)
+    assert "SECRET" not in refused(hnscc("scan", exports, "--manifest", manifest))
+
+
+def test_a_key_file_keeps_pseudonyms(hnscc, exports, tmp_path):
+    key = tmp_path / "key.csv"
+    key.write_text("pseudonym,patient_id\np007,SECRET2\n")
+    code, out, _ = hnscc("scan", exports, "--key", key, "--json")
+    assert code == 0 and {each["patient"] for each in json.loads(out)["series"]} == {"p001", "p007"}
+    assert key.read_text() == "pseudonym,patient_id\np001,SECRET1\np007,SECRET2\n"
+    assert key.stat().st_mode & 0o077 == 0
+    key.write_text("name,id\na,b\n")
+    assert "The key file cannot be read" in refused(hnscc("scan", exports, "--key", key))
+
+
+def test_what_keeps_a_series_from_being_read_is_told(hnscc, tmp_path):
+    values = np.zeros(SHAPE, np.int16)
+    pet = made.pet_attributes(PatientWeight=None, SeriesInstanceUID="1.2.826.0.7")
+    made.write(tmp_path / "x", made.classic_series(values, modality="PT", **pet))
+    gap = made.classic_series(values, SeriesInstanceUID="1.2.826.0.8", orientation=made.CORONAL)
+    made.write(tmp_path / "x", [*gap[:2], *gap[3:]], name="gap")
+    _, out, _ = hnscc("scan", tmp_path / "x", "--json")
+    faults = {each["modality"]: each["fault"] for each in json.loads(out)["series"]}
+    assert faults == {
+        "PT": "The attribute PatientWeight is missing.",
+        "MR": "Slices of the series are missing.",
+    }
+    assert "No scan of the folder can be prepared" in refused(
+        hnscc("scan", tmp_path / "x", "--manifest", tmp_path / "m.csv")
+    )
+
+
+def test_a_folder_without_dicom_is_refused(hnscc, tmp_path):
+    (tmp_path / "notes.txt").write_text("SECRET")
+    assert "holds no DICOM file" in refused(hnscc("scan", tmp_path))
