@@ -28,6 +28,7 @@ BENCHMARKS = {
     "training": [],
     "against_keras": [],
     "roofline": [],
+    "subpixel": [],
     "input_share": [],
     "prepare": [],
     "aggregation": [],

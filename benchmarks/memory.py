@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import torch
 from figures import ROUNDS, Figure, tell
-from roofline import MODALITIES, SETTINGS, fit_of, slices, study_of
+from roofline import MODALITIES, SETTINGS, fit_of, slices, slices_of, study_of
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -103,9 +103,8 @@ def parts(settings: dict[str, Any], precision: str) -> dict[str, int]:
     """Bytes of the weights, of the activations of a step, and of the largest array that the step makes."""
     fit = fit_of(settings, precision)
     weights = storages(fit.model.state_dict().values())
-    images, masks = slices(settings["batch_size"])
     with saved() as activations, Largest() as largest:
-        fit.train_epoch(1, images, masks, list(range(len(MODALITIES))))
+        fit.train_epoch(1, slices_of(settings["batch_size"]))
     saved_bytes = sum(size for storage, size in storages(activations).items() if storage not in weights)
     return {"weights": sum(weights.values()), "activations": saved_bytes, "largest": largest.size}
 

@@ -27,6 +27,7 @@ import torch
 from figures import ROUNDS, Figure, in_turn, ratios, tell
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from hnscc.cohort.slices import Slices
 from hnscc.study.loading import parse_study
 from hnscc.study.plan import plan_trials
 from hnscc.training.loop import Fit
@@ -90,8 +91,7 @@ class Convolutions(TorchDispatchMode):
 
 def convolutions(settings: dict[str, Any]) -> list[tuple[Convolution, int]]:
     """The network's convolutions in order, each with its floating point operations in one forward pass of a batch."""
-    study = study_of(settings, "fp32")
-    model = build_model(study.training.network, len(MODALITIES), seed=0)
+    model = fit_of(settings, "fp32").model  # as it is trained, its decoder included
     images = torch.zeros(settings["batch_size"], len(MODALITIES), SIZE, SIZE)
     with torch.no_grad(), Convolutions() as noted:
         model(images)
@@ -142,6 +142,12 @@ def fit_of(settings: dict[str, Any], precision: str) -> Fit:
     return Fit.start(model, study.training, began)
 
 
+def slices_of(count: int, size: int = SIZE) -> Slices:
+    """So many slices of `slices`, as a training reads them; of the upper left corner where they are to be smaller."""
+    images, masks = (each[..., :size, :size] for each in slices(count))
+    return Slices(images, masks, np.arange(count), range(len(MODALITIES)))
+
+
 def slices(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Images float32 (count, 2, 128, 128) of noise in 0..1, masks uint8 (count, 128, 128) with a square lesion each."""
     images = np.random.default_rng(0).random((count, len(MODALITIES), SIZE, SIZE), dtype=np.float32)
@@ -152,10 +158,9 @@ def slices(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def measured_step(settings: dict[str, Any], precision: str, batches: int) -> Callable[[], float]:
     """What times an epoch of the project's own code: seconds per step. The first, which prepares kernels, is done."""
-    fit, (images, masks) = fit_of(settings, precision), slices(batches * settings["batch_size"])
-    channels = list(range(len(MODALITIES)))
-    fit.train_epoch(1, images, masks, channels)
-    return lambda: cpu_seconds(lambda: fit.train_epoch(2, images, masks, channels)) / batches
+    fit, trained_on = fit_of(settings, precision), slices_of(batches * settings["batch_size"])
+    fit.train_epoch(1, trained_on)
+    return lambda: cpu_seconds(lambda: fit.train_epoch(2, trained_on)) / batches
 
 
 def cpu_seconds(act: Callable[[], object]) -> float:

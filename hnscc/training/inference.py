@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from hnscc.cohort.slices import Slices
+from hnscc.training.resizing import resize_by_products
+from hnscc.training.subpixel import decode_small
 
 EVALUATION_BATCH = 32
 
@@ -14,6 +16,17 @@ EVALUATION_BATCH = 32
 def autocast(device: str, precision: str) -> AbstractContextManager[None]:
     """The number format that a trial of this precision (fp32, bf16) computes in."""
     return torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
+
+
+def placed(model: nn.Module, device: str) -> nn.Module:
+    """The model on a device, made to compute there as training does; the names of its parameters stay.
+
+    On a GPU its resizing becomes deterministic, which it is on a processor; there its decoder takes fewer operations,
+    which was never measured on a GPU.
+    """
+    model = resize_by_products(model) if device == "cuda" else decode_small(model)
+    moved: nn.Module = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
 
 
 def logits_of(model: nn.Module, images: np.ndarray, *, device: str, precision: str) -> torch.Tensor:

@@ -16,11 +16,10 @@ from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Training
 from hnscc.training.adam import Adam
 from hnscc.training.checkpoint import load_checkpoint, save_checkpoint
-from hnscc.training.inference import EVALUATION_BATCH, in_order, logits_of, predict
+from hnscc.training.inference import EVALUATION_BATCH, in_order, logits_of, placed, predict
 from hnscc.training.losses import loss_of
 from hnscc.training.process import hardware
 from hnscc.training.records import Attempt, Began
-from hnscc.training.resizing import resize_by_products
 
 
 class Diverged(Exception):
@@ -58,9 +57,7 @@ class Fit:
         cls, model: nn.Module, training: Training, began: Began, attempts: Iterable[Attempt] = ()
     ) -> "Fit":
         """The model goes to the trial's device; `attempts`, where it is a list, is the one that grows."""
-        if began.device == "cuda":  # on a processor PyTorch's own are deterministic, and trained bits stay
-            model = resize_by_products(model)
-        model = model.to(began.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = placed(model, began.device)
         rate, epsilon = training.learning_rate, training.adam_epsilon
         optimiser = Adam(model.parameters(), learning_rate=rate, epsilon=epsilon)
         return cls(model, optimiser, training, began, attempts if isinstance(attempts, list) else [*attempts])
