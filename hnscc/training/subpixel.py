@@ -6,6 +6,8 @@ per small pixel where there were 36. The part of the kernel that meets the conca
 own, whose output is added.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -54,9 +56,10 @@ def _in_place_of(block: nn.Module) -> nn.Module | None:
 class _Block(nn.Module):
     """Of Unet++, and the last of MAnet: (N, C, H, W) and the skip (N, S, 2 H, 2 W) -> (N, out, 2 H, 2 W)."""
 
-    def __init__(self, block: nn.Module) -> None:
+    def __init__(self, block: Any) -> None:
         super().__init__()
-        self.conv1, self.conv2 = block.conv1, block.conv2
+        self.conv1: nn.Sequential = block.conv1
+        self.conv2: nn.Sequential = block.conv2
 
     def forward(self, x: torch.Tensor, skip: Skip = None) -> torch.Tensor:
         return _decode(self.conv1, self.conv2, x, _twice(x), skip)
@@ -65,9 +68,10 @@ class _Block(nn.Module):
 class _UnetBlock(nn.Module):
     """Of Unet, which names the size that comes out: of a slice that is no multiple of 32, not always the double."""
 
-    def __init__(self, block: nn.Module) -> None:
+    def __init__(self, block: Any) -> None:
         super().__init__()
-        self.conv1, self.conv2 = block.conv1, block.conv2
+        self.conv1: nn.Sequential = block.conv1
+        self.conv2: nn.Sequential = block.conv2
 
     def forward(self, x: torch.Tensor, height: int, width: int, skip_connection: Skip = None) -> torch.Tensor:
         return _decode(self.conv1, self.conv2, x, (height, width), skip_connection)
@@ -76,10 +80,13 @@ class _UnetBlock(nn.Module):
 class _WeighedBlock(nn.Module):
     """Of MAnet, which weighs each channel of the doubled image: as well before it is doubled."""
 
-    def __init__(self, block: nn.Module) -> None:
+    def __init__(self, block: Any) -> None:
         super().__init__()
-        self.hl_conv, self.SE_ll, self.SE_hl = block.hl_conv, block.SE_ll, block.SE_hl
-        self.conv1, self.conv2 = block.conv1, block.conv2
+        self.hl_conv: nn.Sequential = block.hl_conv
+        self.SE_ll: nn.Sequential = block.SE_ll
+        self.SE_hl: nn.Sequential = block.SE_hl
+        self.conv1: nn.Sequential = block.conv1
+        self.conv2: nn.Sequential = block.conv2
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         x = self.hl_conv(x)
