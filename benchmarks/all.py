@@ -43,8 +43,6 @@ WHY = {
     "roofline: the paper's network": "the rest is dropout's draws, pooling, concatenation and the optimiser: no "
     "convolutions",
     "aggregation against pandas": "drawing the patients of 2,000 resamples and writing Parquet are the same for both",
-    "beyond worker, model": "copies: 5 stay in memory, 290 to 305 MB of it; with copies: 0 it is 178 MB (resnet18) and "
-    "284 MB (the paper's network)",
     "memory of a process after": "some 90 of 1,580 MB more after five further trials; where they are was not found",
 }
 NO_GPU = "not measured: no GPU"

@@ -68,7 +68,7 @@ class Cost:
 def timed_augmentation() -> Iterator[list[float]]:
     """Seconds of each call that hnscc.training.drawn makes into hnscc.training.augment meanwhile."""
     took: list[float] = []
-    names = ("augment", "augment_copies")
+    names = ("draw_moves", "move")
     before = {name: getattr(hnscc.training.drawn, name) for name in names}
     for name in names:
         setattr(hnscc.training.drawn, name, timed(before[name], took))
@@ -164,8 +164,8 @@ def report(study: Study, rounds: list[tuple[float, dict[str, Cost]]]) -> None:
     figures = {
         "the paper's study (one variant with copies: 5)": (
             paper,
-            f"{assumed}, copies of a trial {augmented.augment_once:.2f} s once, its epoch {augmented.epoch:.1f} s; "
-            f"{hours:.1f} h in all",
+            f"{assumed}, copies of a trial drawn in {augmented.augment_once:.2f} s once and made in "
+            f"{augmented.augment_epoch:.2f} s of its epoch of {augmented.epoch:.1f} s; {hours:.1f} h in all",
         ),
         "one variant with copies: fresh": (
             [FRESH],

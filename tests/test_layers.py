@@ -39,7 +39,7 @@ TORCH = {
             "model",
             "process",
         ),
-        *("resizing", "trial"),
+        *("resizing", "subpixel", "trial"),
     )
 }
 

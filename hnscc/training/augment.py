@@ -1,16 +1,19 @@
 """The paper's augmentation (section 2.2) by albumentations, keyed: the same seed gives the same images."""
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from hnscc.base.seeds import derive_seed
 from hnscc.study.schema import Augmentation
 
 if TYPE_CHECKING:
     import albumentations as A
+
+# What was drawn for one slice: each transform that is applied, in order, with its parameters.
+Moves = list[tuple["A.DualTransform", dict[str, Any]]]
 
 
 def build_pipeline(settings: Augmentation) -> "A.Compose":
@@ -43,51 +46,29 @@ def build_pipeline(settings: Augmentation) -> "A.Compose":
     )
 
 
-def augment(
-    images: np.ndarray, masks: np.ndarray, settings: Augmentation, *, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """One augmented copy of each slice, in the order given.
+def draw_moves(settings: Augmentation, count: int, pixels: int, *, seed: int) -> list[Moves]:
+    """How each of `count` slices of pixels x pixels is to be moved; nothing is moved yet.
 
-    images float32 (N, C, H, W) in 0..1 and masks uint8 (N, H, W) of 0 and 1, unchanged; returns new arrays of
-    the same shapes and dtypes. The draws depend on the seed and the slice's position alone.
+    The draws depend on the seed and the slice's position alone.
     """
-    new_images, new_masks = np.empty_like(images), np.empty_like(masks)
-    _augment_into(new_images, new_masks, images, masks, settings, seed=seed)
-    return new_images, new_masks
-
-
-def _augment_into(
-    new_images: np.ndarray,
-    new_masks: np.ndarray,
-    images: np.ndarray,
-    masks: np.ndarray,
-    settings: Augmentation,
-    *,
-    seed: int,
-) -> None:
-    cv2.setNumThreads(1)
     pipeline = build_pipeline(settings)
     pipeline.set_random_seed(seed % 2**32)
-    for i, (image, mask) in enumerate(zip(images, masks, strict=True)):
-        moved = pipeline(image=np.ascontiguousarray(image.transpose(1, 2, 0)), mask=mask)
-        new_images[i] = moved["image"].reshape(*image.shape[1:], -1).transpose(2, 0, 1)
-        new_masks[i] = moved["mask"]
+    empty = np.zeros(
+        (pixels, pixels, 1), np.float32
+    )  # the library draws while it moves an image: any of this size
+    drawn = []
+    for _ in range(count):
+        pipeline(image=empty)
+        drawn.append([(each, each.params) for each in pipeline.transforms if each.params])
+    return drawn
 
 
-def augment_copies(
-    images: np.ndarray, masks: np.ndarray, settings: Augmentation, *, copies: int, originals: bool, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """`copies` augmented copies of every slice, behind the originals where these are kept.
-
-    Returns images float32 (M, C, H, W) and masks uint8 (M, H, W), M = N x (copies + 1) or N x copies.
-    """
-    # Made where they stay: joined afterwards, they would be there twice.
-    sets = copies + originals
-    new_images = np.empty((sets, *images.shape), images.dtype)
-    new_masks = np.empty((sets, *masks.shape), masks.dtype)
-    if originals:
-        new_images[0], new_masks[0] = images, masks
-    for copy in range(copies):
-        position, key = copy + originals, derive_seed(seed, "copy", copy)
-        _augment_into(new_images[position], new_masks[position], images, masks, settings, seed=key)
-    return new_images.reshape(-1, *images.shape[1:]), new_masks.reshape(-1, *masks.shape[1:])
+def move(images: np.ndarray, masks: np.ndarray, moves: Sequence[Moves]) -> None:
+    """Move each slice, in place: images float32 (N, C, H, W) in 0..1, masks uint8 (N, H, W) of 0 and 1, N moves."""
+    cv2.setNumThreads(1)
+    for image, mask, steps in zip(images, masks, moves, strict=True):
+        moved = {"image": np.ascontiguousarray(image.transpose(1, 2, 0)), "mask": mask.copy()}
+        for transform, drawn in steps:
+            moved = transform.apply_with_params(drawn, **moved)
+        image[:] = moved["image"].reshape(*image.shape[1:], -1).transpose(2, 0, 1)
+        mask[:] = moved["mask"]

@@ -1,35 +1,60 @@
-"""The slices that a trial trains and validates on: the fold's own, or augmented ones that are drawn for it."""
+"""The slices that a trial trains and validates on: the fold's own, or augmented copies that are drawn for it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from hnscc.base.seeds import derive_seed
 from hnscc.cohort.fold import FoldData
 from hnscc.cohort.slices import Slices
-from hnscc.study.schema import Variant
-from hnscc.training.augment import augment, augment_copies
+from hnscc.study.schema import Augmentation, Variant
+from hnscc.training.augment import Moves, draw_moves, move
 
 
-def training_slices(variant: Variant, data: FoldData, seeds: Mapping[str, int]) -> Callable[[int], Slices]:
+@dataclass(frozen=True)
+class Copies:
+    """Augmented copies of slices, of which only the draws are kept: each is moved anew whenever it is read.
+
+    own: the slices, N of them. sets: one for each time that all N stand there, one behind the other: how each of the N
+    is moved, or None where they stand as they are.
+    """
+
+    own: Slices
+    sets: Sequence[Sequence[Moves] | None]
+
+    def __len__(self) -> int:
+        return len(self.own) * len(self.sets)
+
+    def batch(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As of `Slices`: those at these positions in 0..n-1, the same arrays each time, made anew."""
+        images, masks = self.own.batch(positions % len(self.own))
+        for at, position in enumerate(positions):
+            number, which = divmod(int(position), len(self.own))
+            if (moves := self.sets[number]) is not None:
+                move(images[at : at + 1], masks[at : at + 1], [moves[which]])
+        return images, masks
+
+    def whole(self) -> tuple[np.ndarray, np.ndarray]:
+        """All of them as one batch."""
+        return self.batch(np.arange(len(self)))
+
+
+def training_slices(
+    variant: Variant, data: FoldData, seeds: Mapping[str, int]
+) -> Callable[[int], Slices | Copies]:
     """Epoch (from 1) -> the slices of that epoch: the same in each, or with `copies: fresh` drawn anew.
 
-    Where nothing is augmented they are the arrays that all trials of a machine share.
+    Their pixels are those that all trials of a machine share.
     """
     settings, seed = variant.augmentation, seeds["augmentation"]
     own = data.slices(variant.modalities, "train")
     if settings.copies == 0:
         return lambda epoch: own
-    images, masks = own.whole()
     if settings.copies == "fresh":
-        return lambda epoch: _as_slices(
-            *augment(images, masks, settings, seed=derive_seed(seed, "fresh", epoch))
-        )
-    kept = settings.originals == "kept"
-    drawn = _as_slices(
-        *augment_copies(images, masks, settings, copies=settings.copies, originals=kept, seed=seed)
-    )
-    return lambda epoch: drawn
+        return lambda epoch: Copies(own, [_draws(own, settings, derive_seed(seed, "fresh", epoch))])
+    copies = _copies(own, settings, seed, originals=settings.originals == "kept")
+    return lambda epoch: copies
 
 
 def training_count(variant: Variant, slices: int) -> int:
@@ -40,16 +65,20 @@ def training_count(variant: Variant, slices: int) -> int:
     return slices * (int(settings.copies) + (settings.originals == "kept"))
 
 
-def validation_slices(variant: Variant, data: FoldData, seeds: Mapping[str, int]) -> Slices:
+def validation_slices(variant: Variant, data: FoldData, seeds: Mapping[str, int]) -> Slices | Copies:
     """The originals; in the as_written reading (`validation: true`) their augmented copies instead."""
     settings = variant.augmentation
     own = data.slices(variant.modalities, "validation")
     if not (settings.validation and settings.copies):
         return own
-    seed = derive_seed(seeds["augmentation"], "validation")
-    copies = int(settings.copies)
-    return _as_slices(*augment_copies(*own.whole(), settings, copies=copies, originals=False, seed=seed))
+    return _copies(own, settings, derive_seed(seeds["augmentation"], "validation"), originals=False)
 
 
-def _as_slices(images: np.ndarray, masks: np.ndarray) -> Slices:
-    return Slices(images, masks, np.arange(len(images)), range(images.shape[1]))
+def _copies(own: Slices, settings: Augmentation, seed: int, *, originals: bool) -> Copies:
+    """`copies` augmented copies of every slice, behind the originals where these are kept."""
+    keys = [derive_seed(seed, "copy", copy) for copy in range(int(settings.copies))]
+    return Copies(own, [*([None] if originals else []), *(_draws(own, settings, key) for key in keys)])
+
+
+def _draws(own: Slices, settings: Augmentation, seed: int) -> list[Moves]:
+    return draw_moves(settings, len(own), own.masks.shape[-1], seed=seed)

@@ -16,6 +16,7 @@ from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Training
 from hnscc.training.adam import Adam
 from hnscc.training.checkpoint import load_checkpoint, save_checkpoint
+from hnscc.training.drawn import Copies
 from hnscc.training.inference import EVALUATION_BATCH, in_order, logits_of, placed, predict
 from hnscc.training.losses import loss_of
 from hnscc.training.process import hardware
@@ -78,7 +79,7 @@ class Fit:
             return "patience"
         return "epochs" if self.epoch >= self.training.epochs else None
 
-    def train_epoch(self, epoch: int, slices: Slices) -> float:
+    def train_epoch(self, epoch: int, slices: Slices | Copies) -> float:
         """One pass in an order of this epoch's own; returns the mean loss over slices."""
         self.model.train()
         torch.manual_seed(derive_seed(self.began.seeds["dropout"], epoch))
@@ -94,7 +95,7 @@ class Fit:
         return total.item() / len(order)
 
     @torch.no_grad()
-    def validate(self, slices: Slices) -> tuple[float, float]:
+    def validate(self, slices: Slices | Copies) -> tuple[float, float]:
         """Mean loss, and the soft Jaccard sum(p t) / sum(p + t - p t), over the set or as the mean over batches."""
         self.model.eval()
         pooled = self.training.monitor == "soft_jaccard_pooled"
@@ -117,7 +118,7 @@ class Fit:
         """Probabilities of every slice as uint16 (N, H, W): round(p x 65535)."""
         return predict(self.model, slices, device=self.began.device, precision=self.began.precision)
 
-    def _forward(self, slices: Slices, batch: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    def _forward(self, slices: Slices | Copies, batch: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits and truth, float32 (B, 1, H, W), of the slices at these positions."""
         images, masks = slices.batch(batch)
         truth = torch.from_numpy(masks[:, None].astype(np.float32)).to(self.began.device)

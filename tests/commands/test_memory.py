@@ -34,16 +34,15 @@ def test_slices_stand_once_whatever_the_number_of_folds(store, tmp_path):
         assert len(set(kept.keys)) == len(kept.keys)
 
 
-@pytest.mark.parametrize("copies", [0, 3])
-def test_a_workers_own_slices_are_its_augmented_ones(store, tmp_path, copies):
-    """Masks and predictions by hand: 32 x 32 pixels, a byte and two bytes each."""
+@pytest.mark.parametrize("copies", [0, 3, "fresh"])
+def test_a_worker_has_no_slices_of_its_own(store, tmp_path, copies):
+    """Copies are made when they are read, of the pixels that all share. Predictions by hand: 32 x 32 pixels of two
+    bytes each."""
     variants = {"pet_mri": {"modalities": ["pet", "mri"]}}
     study, plans, memory = told(store, variants=variants, augmentation={"copies": copies})
     data = prepare_run(study, tmp_path).folds[0]
     slices = training_slices(study.variants["pet_mri"], data, {"augmentation": 1})(1)
-    shared = slices.images is data.pixels.images
-    assert shared is (copies == 0)
-    own = 0 if shared else slices.images.nbytes + slices.masks.nbytes
+    assert (slices if copies == 0 else slices.own).images is data.pixels.images
     predicted = len(data) * 32 * 32 * 2
-    assert memory["worker"] == pytest.approx((own + predicted) / MIB, abs=0.05)
-    assert len(slices) == (copies + 1) * len(plans[0].slices["train"])
+    assert memory["worker"] == pytest.approx(predicted / MIB, abs=0.05)
+    assert len(slices) == (1 if copies == "fresh" else copies + 1) * len(plans[0].slices["train"])

@@ -4,7 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stores import study_of
 
-from hnscc.training.augment import augment, augment_copies
+from hnscc.cohort.slices import Slices
+from hnscc.training.augment import build_pipeline, draw_moves, move
+from hnscc.training.drawn import Copies
 
 
 def choices(**changes):
@@ -18,6 +20,20 @@ def slices(n=6, channels=2, size=32, seed=0):
     images = random.random((n, channels, size, size), np.float32)
     images[:, 0] = masks
     return images, masks
+
+
+def augment(images, masks, settings, *, seed):
+    """New arrays of one augmented copy of each slice."""
+    new_images, new_masks = images.copy(), masks.copy()
+    move(new_images, new_masks, draw_moves(settings, len(images), images.shape[-1], seed=seed))
+    return new_images, new_masks
+
+
+def copies_of(images, masks, *, copies, originals, seed):
+    own = Slices(images, masks, np.arange(len(images)), range(images.shape[1]))
+    keys = [seed + each for each in range(copies)]
+    draws = [draw_moves(choices(), len(images), images.shape[-1], seed=key) for key in keys]
+    return Copies(own, [*([None] if originals else []), *draws])
 
 
 STILL = {"flip_left_right": 0.0, "flip_up_down": 0.0, "translate": 0.0, "rotate_degrees": 0.0}
@@ -100,11 +116,40 @@ def test_draws_are_keyed():
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_what_is_drawn_apart_is_what_the_library_does_at_once(channels):
+    """The pipeline called on the slices themselves, which draws and moves in one call: the same bits."""
+    images, masks = slices(n=12, channels=channels)
+    images[:] = np.random.default_rng(1).random(images.shape, np.float32)
+    pipeline = build_pipeline(choices())
+    pipeline.set_random_seed(9)
+    moved, moved_masks = augment(images, masks, choices(), seed=9)
+    for i, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        expected = pipeline(image=np.ascontiguousarray(image.transpose(1, 2, 0)), mask=mask)
+        np.testing.assert_array_equal(
+            moved[i], expected["image"].reshape(32, 32, channels).transpose(2, 0, 1)
+        )
+        np.testing.assert_array_equal(moved_masks[i], expected["mask"])
+
+
 def test_copies_stand_behind_the_originals_or_replace_them():
     images, masks = slices(n=3)
-    kept = augment_copies(images, masks, choices(), copies=5, originals=True, seed=1)
-    dropped = augment_copies(images, masks, choices(), copies=5, originals=False, seed=1)
-    assert (len(kept[0]), len(dropped[0])) == (18, 15)
+    both, alone = (copies_of(images, masks, copies=5, originals=each, seed=1) for each in (True, False))
+    kept, dropped = both.whole(), alone.whole()
+    assert (len(both), len(alone)) == (len(kept[0]), len(dropped[0])) == (18, 15)
     np.testing.assert_array_equal(kept[0][:3], images)
     np.testing.assert_array_equal(kept[0][3:], dropped[0])
+    np.testing.assert_array_equal(kept[1][:3], masks)
+    np.testing.assert_array_equal(kept[1][3:], dropped[1])
     assert not np.array_equal(dropped[0][:3], dropped[0][3:6])
+    np.testing.assert_array_equal(images, slices(n=3)[0])
+
+
+def test_copies_are_the_same_in_whatever_order_they_are_read():
+    images, masks = slices(n=5)
+    copies = copies_of(images, masks, copies=3, originals=True, seed=4)
+    expected = copies.whole()
+    order = np.random.default_rng(0).permutation(len(copies))
+    for batch in np.split(order, [7, 8, 15]):
+        for found, whole in zip(copies.batch(batch), expected, strict=True):
+            np.testing.assert_array_equal(found, whole[batch])
