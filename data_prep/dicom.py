@@ -85,7 +85,8 @@ def series_stack(series: Series, where: str) -> tuple[list[Slice], Grid]:
     _check_count(series, where)
     _check_size(series, where)
     slices = [slice_ for each in series.instances for slice_ in slices_of(each, series.modality, where)]
-    return stacked(slices, where)
+    ordered, grid = stacked(slices, where)
+    return ordered, replace(grid, series=series.uid, frame_of_reference=series.frame_of_reference)
 
 
 def _check_count(series: Series, where: str) -> None:

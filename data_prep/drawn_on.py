@@ -1,29 +1,24 @@
 """On which modality of its row a DICOM mask was drawn: by the series it refers to, else by its frame of reference."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from data_prep.dicom import named_series, names_dicom
-from data_prep.dicom_header import quiet
-from data_prep.dicom_series import Series, all_series, choose
+from data_prep.volumes import Grid
 from hnscc.base.errors import InputError
 
 
 def images_of(
-    frame: str, series: frozenset[str], images: Mapping[str, Path], where: str
+    frame: str, series: frozenset[str], grids: Mapping[str, Grid], where: str
 ) -> tuple[list[str], bool]:
-    """Return the modalities that a mask may lie on, and whether it refers to them by name.
+    """Return the modalities that a mask may lie on, and whether it refers to them by their series.
 
     frame, series: the UIDs of the mask's frame of reference ("" for none) and of the series that it refers to.
-    images: the files or folders of the row, by modality. Those that are no DICOM say nothing of either, and may be
-    made of that series. InputError where every modality lies in another frame of reference.
+    grids: those of the row's images, by modality. Those that are no DICOM say nothing of either, and may be made of
+    that series. InputError where every modality lies in another frame of reference.
     """
-    with quiet():
-        known = {name: _series(path, where) for name, path in images.items() if names_dicom(path)}
-    if referred := [name for name, each in known.items() if each.uid in series]:
+    if referred := [name for name, grid in grids.items() if grid.series in series - {""}]:
         return referred, True
-    shared = [name for name, each in known.items() if frame and each.frame_of_reference == frame]
-    silent = [name for name in images if name not in known or not known[name].frame_of_reference or not frame]
+    shared = [name for name, grid in grids.items() if frame and grid.frame_of_reference == frame]
+    silent = [name for name, grid in grids.items() if not frame or not grid.frame_of_reference]
     if not shared and not silent:
         raise InputError(
             "The mask lies in another frame of reference than the images.",
@@ -33,8 +28,3 @@ def images_of(
             do="Check that mask and images are of one scan; or take the scan out.",
         )
     return shared or silent, False
-
-
-def _series(path: Path, where: str) -> Series:
-    place, chosen = named_series(path)
-    return choose(all_series(place, where), chosen, where)

@@ -4,7 +4,7 @@ Contours have no voxels of their own, and segments only the frames that hold som
 modality that they were drawn on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,11 +36,11 @@ class Mask:
 @dataclass(frozen=True)
 class Cell:
     """What a row says of its mask: the file or folder, the region of it that is lesion (None: the only one), the
-    row's images by modality, and how errors name the cell (row, column, scan)."""
+    row's modalities, and how errors name the cell (row, column, scan)."""
 
     path: Path
     region: str | None
-    images: Mapping[str, Path]
+    modalities: Collection[str]
     where: str
 
 
@@ -72,7 +72,7 @@ def drawn_on(cell: Cell, grids: Mapping[str, Grid]) -> list[str]:
         return _drawn_on(found, cell, grids)[0]
     grid = read_grid(cell.path, cell.where)
     names = matching(grid, grids)
-    if not names and len(grids) == len(cell.images):
+    if not names and len(grids) == len(cell.modalities):
         raise off_grid(grid, dict(grids), cell.where)
     return names
 
@@ -81,7 +81,7 @@ def _drawn_on(
     found: Structure | Segmentation, cell: Cell, grids: Mapping[str, Grid]
 ) -> tuple[list[str], bool]:
     """The modalities that a DICOM mask may be drawn on, one or more, and whether it refers to them by their series."""
-    names, referred = images_of(found.frame, found.series, cell.images, cell.where)
+    names, referred = images_of(found.frame, found.series, grids, cell.where)
     if isinstance(found, Segmentation) and not referred:
         grid = found.volume.grid
         names = [

@@ -1,6 +1,6 @@
 """What every reader gives: a grid of voxels that lies in space, and the values on it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,16 @@ class Grid:
     `shape` counts the voxels along x, y and z in the file's order. `affine` is 4 x 4 and maps a voxel's index to mm
     (as in NIfTI: x to right, y to anterior, z to superior). `oriented` is False for Analyze, whose affine is assumed.
     `stated_by` says what in the file gives the affine: sform, qform, both, or the kind of file (DICOM, NRRD, MetaImage,
-    MGH); for Analyze nothing ("").
+    MGH); for Analyze nothing (""). `series` and `frame_of_reference` are the UIDs of a DICOM series, "" of other files;
+    they are for comparisons, and for no text.
     """
 
     shape: tuple[int, int, int]
     affine: NDArray[np.float64]
     oriented: bool
     stated_by: str = ""
+    series: str = field(default="", repr=False)
+    frame_of_reference: str = field(default="", repr=False)
 
     @property
     def spacing(self) -> NDArray[np.float64]:
