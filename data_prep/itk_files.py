@@ -1,5 +1,8 @@
-"""NRRD (.nrrd) and MetaImage (.mha) files to volumes, by SimpleITK."""
+"""NRRD (.nrrd) and MetaImage (.mha) files to volumes: SimpleITK reads what their headers say of space."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +11,17 @@ from numpy.typing import NDArray
 
 from data_prep.blank import filled
 from data_prep.first_bytes import cause_of
-from data_prep.itk_header import Header, bytes_of, check_whole, read_header
+from data_prep.itk_header import Header, bytes_of, read_header, read_values
 from data_prep.volumes import MAX_BYTES, MAX_VOXELS, Grid, Volume
 from hnscc.base.errors import InputError
 
 # The readers of SimpleITK by ending: no other is let near the file.
 READERS = {".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}
 STATED_BY = {"NrrdImageIO": "NRRD", "MetaImageIO": "MetaImage"}  # what gives a grid's affine
-_BYTES = {
-    **{sitk.sitkInt8: 1, sitk.sitkUInt8: 1, sitk.sitkInt16: 2, sitk.sitkUInt16: 2, sitk.sitkInt32: 4},
-    **{sitk.sitkUInt32: 4, sitk.sitkInt64: 8, sitk.sitkUInt64: 8, sitk.sitkFloat32: 4, sitk.sitkFloat64: 8},
+NUMBERS = {
+    **{sitk.sitkInt8: "i1", sitk.sitkUInt8: "u1", sitk.sitkInt16: "i2", sitk.sitkUInt16: "u2"},
+    **{sitk.sitkInt32: "i4", sitk.sitkUInt32: "u4", sitk.sitkInt64: "i8", sitk.sitkUInt64: "u8"},
+    **{sitk.sitkFloat32: "f4", sitk.sitkFloat64: "f8"},
 }
 _TO_RAS = np.diag([-1.0, -1.0, 1.0])  # ITK counts mm to the left and to posterior
 
@@ -37,12 +41,11 @@ def read_itk_volume(path: Path, where: str) -> Volume:
     """
     reader, header = _opened(path, where)
     grid = _grid(reader, where)
-    check_whole(path, header, bytes_of(grid.shape, _BYTES[reader.GetPixelID()]), where)
     try:
-        data = sitk.GetArrayFromImage(reader.Execute())
-    except RuntimeError:
+        data = read_values(path, header, NUMBERS[reader.GetPixelID()], bytes_of(grid.shape, 1), where)
+    except OSError:
         raise _unreadable(path, where) from None
-    values = np.ascontiguousarray(data.T.reshape(grid.shape), dtype=np.float32)
+    values = np.ascontiguousarray(data.reshape(grid.shape[::-1]).T, dtype=np.float32)
     values, blank = filled(values, where)
     return Volume(values, grid, blank)
 
@@ -61,10 +64,25 @@ def _opened(path: Path, where: str) -> tuple[sitk.ImageFileReader, Header]:
         header = read_header(path, where)
         if header is None:
             raise _unreadable(path, where)
-        reader.ReadImageInformation()
+        with _silent():
+            reader.ReadImageInformation()
     except (RuntimeError, OSError):
         raise _unreadable(path, where) from None
     return reader, header
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep the library for MetaImage from writing on standard error, which no setting does."""
+    before = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
 
 
 def _grid(reader: sitk.ImageFileReader, where: str) -> Grid:
@@ -72,14 +90,14 @@ def _grid(reader: sitk.ImageFileReader, where: str) -> Grid:
     found = f"{' x '.join(map(str, size))} voxels"
     if len(size) < 3 or any(count != 1 for count in size[3:]):
         raise _refused("The file does not hold one 3D volume.", where, "three axes, one frame", found)
-    if reader.GetNumberOfComponents() != 1 or reader.GetPixelID() not in _BYTES:
+    if reader.GetNumberOfComponents() != 1 or reader.GetPixelID() not in NUMBERS:
         raise _refused(
             "The volume does not hold real numbers.",
             where,
             "integers or floats",
             "vectors, colour or complex",
         )
-    bytes_each = max(_BYTES[reader.GetPixelID()], 4)
+    bytes_each = max(np.dtype(NUMBERS[reader.GetPixelID()]).itemsize, 4)
     if min(size) < 1 or bytes_of(size, 1) > MAX_VOXELS or bytes_of(size, bytes_each) > MAX_BYTES:
         expected = f"at most {MAX_VOXELS} voxels and {MAX_BYTES / 2**30:g} GiB"
         raise _refused("The volume has an impossible size.", where, expected, found)

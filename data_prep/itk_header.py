@@ -1,13 +1,17 @@
-"""The text before the values of an NRRD or MetaImage file, and whether the values behind it are whole.
+"""NRRD and MetaImage files: what SimpleITK must not be asked to read is refused, and the values behind the header.
 
-SimpleITK takes compressed values that are damaged, fills in what a header does not say about space, and follows a
-header to other files. What it must not be asked to read is refused here, before it.
+SimpleITK places a volume. But it takes compressed values that are damaged, fills in what a header does not say about
+space, and follows a header to other files.
 """
 
 import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hnscc.base.errors import InputError
 
@@ -17,15 +21,16 @@ _SPACES = (
     *("left-anterior-superior", "las"),
 )
 _CHUNK = 1 << 20
+_TRUE = ("true", "1")
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the text before the values says, by its own words in small letters, and the byte at which they begin."""
+    """At which byte the values begin, whether they are compressed, and whether their low bytes come first."""
 
-    fields: dict[str, str]
     begin: int
     packed: bool
+    little: bool
 
 
 def read_header(path: Path, where: str) -> Header | None:
@@ -39,18 +44,25 @@ def read_header(path: Path, where: str) -> Header | None:
     return _nrrd(start, where) if path.name.lower().endswith(".nrrd") else _meta_image(start, where)
 
 
-def check_whole(path: Path, header: Header, expected: int, where: str) -> None:
-    """InputError unless the file holds `expected` bytes of values, undamaged as far as its compression can tell."""
-    size = path.stat().st_size - header.begin
-    held = _unpacked(path, header.begin, expected) if header.packed else size
-    if held < expected:
+def read_values(path: Path, header: Header, dtype: str, count: int, where: str) -> NDArray[np.generic]:
+    """Return `count` values of a number type (such as i2) in the order of the file.
+
+    InputError unless the file holds so many, undamaged as far as its compression can tell.
+    """
+    number = np.dtype(("<" if header.little else ">") + dtype)
+    expected = number.itemsize * count
+    with path.open("rb") as file:
+        file.seek(header.begin)
+        content = _unpacked(file, expected) if header.packed else file.read(expected)
+    if len(content) < expected:
         raise _refused(
             "The file is cut short or damaged.",
             where,
             f"{expected} bytes of values, as its header tells",
-            f"{size} bytes behind the header that cannot be unpacked to them" if header.packed else f"{size}",
+            "fewer, or compressed ones that are no more whole" if header.packed else f"{len(content)}",
             "Copy, download or export the file again.",
         )
+    return np.frombuffer(content, number, count)
 
 
 def _nrrd(start: bytes, where: str) -> Header | None:
@@ -76,7 +88,8 @@ def _nrrd(start: bytes, where: str) -> Header | None:
     units = fields.get("space units", '"mm"').replace('"', "").split()
     if any(unit not in ("mm", "millimeter", "millimeters", "none", "???") for unit in units):
         raise _refused("The header states lengths in another unit.", where, "mm", "another unit")
-    return Header(fields, min(ends), encoding != "raw")
+    little = fields.get("endian", "little").lower() == "little"
+    return Header(min(ends), encoding != "raw", little)
 
 
 def _meta_image(start: bytes, where: str) -> Header | None:
@@ -86,9 +99,9 @@ def _meta_image(start: bytes, where: str) -> Header | None:
         return None
     pairs = [line.split("=", 1) for line in start[:end].decode("latin-1").splitlines() if "=" in line]
     fields = {name.strip().lower(): value.strip() for name, value in pairs}
-    if fields["elementdatafile"].upper() != "LOCAL":
+    if fields.get("elementdatafile", "").upper() != "LOCAL":
         raise _detached(where)
-    if fields.get("binarydata", "").lower() not in ("true", "1"):
+    if fields.get("binarydata", "").lower() not in _TRUE:
         raise _refused("The values are written as text.", where, "BinaryData = True", "another way")
     if not {"transformmatrix", "rotation", "orientation"} & set(fields) or not (
         {"offset", "position", "origin"} & set(fields)
@@ -96,22 +109,23 @@ def _meta_image(start: bytes, where: str) -> Header | None:
         raise _nowhere("TransformMatrix and Offset", where)
     if fields.get("distanceunits", "mm").lower() not in ("mm", "?"):
         raise _refused("The header states lengths in another unit.", where, "mm", "another unit")
-    return Header(fields, end, fields.get("compresseddata", "").lower() in ("true", "1"))
+    packed = fields.get("compresseddata", "").lower() in _TRUE
+    order = fields.get("binarydatabyteordermsb", fields.get("elementbyteordermsb", "")).lower()
+    return Header(end, packed, order not in _TRUE)
 
 
-def _unpacked(path: Path, begin: int, most: int) -> int:
-    """How many bytes the values unpack to; 0 where they are damaged. No more is unpacked than a little over `most`."""
-    held = 0
+def _unpacked(file: BinaryIO, expected: int) -> bytes:
+    """The values that follow in a file, unpacked; nothing where they are damaged, or more or fewer than expected."""
+    pieces, held = [], 0
+    unzip, rest = zlib.decompressobj(47), file.read(_CHUNK)  # 47: gzip or zlib, as the data begin
     try:
-        with path.open("rb") as file:
-            file.seek(begin)
-            unzip, rest = zlib.decompressobj(47), file.read(_CHUNK)  # 47: gzip or zlib, as the data begin
-            while rest and not unzip.eof and held <= most:
-                held += len(unzip.decompress(rest, _CHUNK))
-                rest = unzip.unconsumed_tail or file.read(_CHUNK)
+        while rest and not unzip.eof and held <= expected:
+            pieces.append(unzip.decompress(rest, _CHUNK))
+            held += len(pieces[-1])
+            rest = unzip.unconsumed_tail or file.read(_CHUNK)
     except zlib.error:
-        return 0
-    return held if unzip.eof or held > most else 0
+        return b""
+    return b"".join(pieces) if unzip.eof and held == expected else b""
 
 
 def bytes_of(shape: tuple[int, ...], itemsize: int) -> int:

@@ -63,6 +63,16 @@ def test_number_types_and_compression(tmp_path, dtype, compressed):
         np.testing.assert_array_equal(read_volume(tmp_path / name, "S").data, np.abs(DATA % 200))
 
 
+@pytest.mark.parametrize("name, order", [("a.nrrd", b"endian: "), ("a.mha", b"BinaryDataByteOrderMSB = ")])
+def test_the_order_of_bytes_is_that_of_the_header(tmp_path, name, order):
+    save_as(tmp_path / name, DATA, LPS, compressed=False)
+    content = (tmp_path / name).read_bytes()
+    words = {b"endian: ": (b"little", b"big")}.get(order, (b"False", b"True"))
+    head = content[: -DATA.nbytes].replace(order + words[0], order + words[1])
+    (tmp_path / name).write_bytes(head + DATA.T.astype(">i2").tobytes())
+    np.testing.assert_array_equal(read_volume(tmp_path / name, "S").data, DATA)
+
+
 @pytest.mark.parametrize("space, flips", [("right-anterior-superior", (-1, -1)), ("LAS", (1, -1))])
 def test_other_spaces_of_nrrd_are_turned(tmp_path, space, flips):
     """The same numbers in the header mean another place: x or y counts the other way."""
@@ -158,6 +168,8 @@ WRONG = {
     "MetaImage elsewhere": ("a.mha", "= LOCAL", "= ../other.raw", "another file"),
     "no matrix": ("a.mha", "TransformMatrix = 1 0 0 0 1 0 0 0 1\n", "", "lies in space"),
     "colour": ("a.mha", "ElementType", "ElementNumberOfChannels = 3\nElementType", ""),
+    "another word": ("a.mha", "ElementDataFile = LOCAL", "ElementDataFile   LOCAL", "another file"),
+    "no size": ("a.mha", "DimSize = 6 7 8\n", "", "cannot be read"),
     "huge MetaImage": ("a.mha", "DimSize = 6 7 8", "DimSize = 60000 70000 80000", "impossible size"),
     "two axes": ("a.mha", "NDims = 3", "NDims = 2", ""),
 }
@@ -174,6 +186,14 @@ def test_headers_that_cannot_be_trusted_are_refused(tmp_path, case):
     for read in (read_grid, read_volume):
         with pytest.raises(InputError, match=words or None):
             read(tmp_path / name, "S")
+
+
+def test_values_of_a_longer_type_than_there_are_bytes_for_are_refused(tmp_path):
+    save_as(tmp_path / "a.mha", DATA, LPS, compressed=False)
+    content = (tmp_path / "a.mha").read_bytes()
+    (tmp_path / "a.mha").write_bytes(content.replace(b"MET_SHORT", b"MET_FLOAT"))
+    with pytest.raises(InputError, match="cut short"):
+        read_volume(tmp_path / "a.mha", "S")
 
 
 def test_mgh_files_without_a_place_or_of_a_huge_size_are_refused(tmp_path):

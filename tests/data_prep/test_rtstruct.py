@@ -237,3 +237,23 @@ def test_contours_of_the_real_cohort_are_its_masks(patient, modality):
     np.testing.assert_allclose(mask.volume.grid.affine, other.affine, atol=2e-3)
     assert dice(mask.volume.data, np.asarray(other.dataobj) > 0) >= (1 if modality == "MR_T1" else 0.98)
     assert mask.told == ()
+
+
+def test_a_real_scan_gives_one_store_as_dicom_and_as_nifti(tmp_path):
+    """PET in SUV, MR, and contours of the PET brought to the MR by area, against MIRP's volumes and mask."""
+    dicom, nifti = sts() / "dicom" / "STS_025", sts() / "nifti" / "STS_025"
+    paths = {
+        "dicom": [dicom / "PET" / "image", dicom / "MR_T1" / "image", dicom / "PET" / "mask"],
+        "nifti": [nifti / f"{name}.nii.gz" for name in ("PET_image", "MR_T1_image", "PET_mask")],
+    }
+    stores = []
+    for kind, files in paths.items():
+        (tmp_path / kind).mkdir()
+        row = ["P", "S", *map(str, files)]
+        manifest = save(tmp_path / kind, [["patient_id", "scan_id", "pet", "mri", "mask"], row])
+        options = {"size": 96, "pixel_mm": 1.7, "reference": "mri", "workers": 1, "accept_odd": "real"}
+        stores.append(prepare(manifest, tmp_path / f"{kind}.zarr", **options))
+    (images, mask), (other_images, other_mask) = (store.read("S") for store in stores)
+    np.testing.assert_allclose(images, other_images, atol=1e-3)
+    assert dice(mask, other_mask) >= 0.99
+    assert stores[0].scans[0].placement["lesion"]["drawn_on"] == "pet"
