@@ -35,12 +35,13 @@ from data_prep.dicom_header import UNREADABLE, lacking, refused, text_of, value_
 from data_prep.dicom_slices import MAX_FRAMES, MAX_SIDE, Slice
 
 PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
-# Who decodes which compression; one each, since the next in line may take what the first refuses as damaged.
+# Who decodes which compression; one each, since the next in line may take what the first refuses as damaged. GDCM
+# ends the process at some damaged JPEG-LS.
 DECODERS = {
     RLELossless: "pydicom",
     **dict.fromkeys((JPEG2000, JPEG2000Lossless, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL), "pylibjpeg"),
     **dict.fromkeys((JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1), "gdcm"),
-    **dict.fromkeys((JPEGLSLossless, JPEGLSNearLossless), "gdcm"),
+    **dict.fromkeys((JPEGLSLossless, JPEGLSNearLossless), "pyjpegls"),
 }
 _TAGS = (
     *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "NumberOfFrames"),

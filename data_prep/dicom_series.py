@@ -23,6 +23,7 @@ _PICTURES = {  # words of ImageType that say that an image is no slice
     "LOCALIZER": "a localiser (scout)",
     "SCREEN SAVE": "a secondary capture (screenshot)",
     "MIP": "a projection (MIP)",
+    "MOSAIC": "a mosaic of slices (Siemens)",
     "PROJECTION IMAGE": "a projection (MIP)",
 }
 MOST_TOLD = 30  # series, in an error

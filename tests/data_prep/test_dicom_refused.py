@@ -7,7 +7,7 @@ import gdcm
 import nibabel as nib
 import numpy as np
 import pytest
-from pydicom.uid import JPEG2000Lossless, RLELossless
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from data_prep.build import prepare
 from data_prep.read import read_volume
@@ -82,6 +82,7 @@ CASES = {
     "frames of reference": (series, at(3, FrameOfReferenceUID="1.2.99"), "several frames of reference"),
     "localiser": (series, all_of(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "a localiser"),
     "MIP": (series, all_of(ImageType=["DERIVED", "SECONDARY", "MIP"]), "a projection"),
+    "mosaic": (series, all_of(ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"]), "a mosaic of slices"),
     "capture": (lambda: series(modality="capture"), None, "Secondary Capture Image"),
     "structures": (lambda: series(modality="RTSTRUCT"), None, "RT Structure Set"),
     "unknown class": (series, all_of(SOPClassUID="1.2.3.4.5"), "an unknown kind"),
@@ -145,7 +146,7 @@ def test_a_damaged_file_of_a_folder_is_refused(tmp_path, damage):
         read_volume(folder, "row 2")
 
 
-@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless, "lossless JPEG"])
+@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless, JPEGLSLossless, "lossless JPEG"])
 @pytest.mark.parametrize("damage", ["cut", "size", "none"])
 def test_compressed_pixels_that_are_cut_or_of_another_size_are_refused(tmp_path, syntax, damage, capfd):
     instances = [made.with_meta(each) for each in series()]
