@@ -91,8 +91,12 @@ def test_its_manifest_is_prepared(hnscc, exports, tmp_path):
         ("p002", "p002_1", "GTV"),
     ]
     (exports / "SECRET_2" / "broken.dcm").unlink()
-    code, _, error = hnscc("prepare", manifest, store, "--size", 16, "--workers", 1, "--accept-odd", "noise")
+    options = ("--size", 16, "--workers", 1, "--accept-odd", "noise")
+    code, shown, error = hnscc("prepare", manifest, store, *options)
     assert code == 0, error
+    kept = [file.read_bytes() for file in store.rglob("*") if file.is_file()]
+    for text in (shown.encode(), error.encode(), *kept):
+        assert b"SECRET" not in text and b"1.2.826" not in text
     opened = open_store(store)
     assert opened.placed["units"] == {"pet": "SUV"}
     # 12 x 10 mm on three slices of 3 mm.

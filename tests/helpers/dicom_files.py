@@ -60,6 +60,7 @@ def image(modality: str, pixels: np.ndarray, **attributes: object) -> Dataset:
     data.StudyTime, data.SeriesTime, data.AcquisitionTime = "100000", "101500", "101500"
     for name in IDENTIFYING:
         setattr(data, name, planted(name))
+    data.private_block(0x0019, "SECRET", create=True).add_new(0x10, "LO", planted("private"))
     data.Rows, data.Columns = pixels.shape[-2:]
     data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
     data.BitsAllocated = data.BitsStored = 8 * pixels.dtype.itemsize
