@@ -7,7 +7,6 @@ apart, and each voxel holds its share of the slabs.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,10 +58,14 @@ def fill_contours(contours: Sequence[Floats], grid: Grid, where: str, *, odd_is_
     planes = _planes(placed, axis)
     told = [] if odd_is_meant else _without_copies(planes, where)
     thick, on_slices = _thickness([plane.at for plane in planes])
-    share, drawn = _shares(planes, thick, on_slices, grid, axis)
-    told += _told(planes, thick, on_slices, share)
-    told += _check_kept(float(share.sum()) / drawn if drawn else 1.0, where)
-    return Drawn(np.moveaxis(share >= HALF, 0, axis), tuple(told))
+    shares, drawn = _shares(planes, thick, on_slices, grid, axis)
+    told += _told(thick, on_slices, shares)
+    told += _check_kept(sum(float(share.sum()) for share in shares.values()), drawn, where)
+    voxels = np.zeros(grid.shape, dtype=bool)
+    across = np.moveaxis(voxels, axis, 0)
+    for z, share in shares.items():
+        across[z] = share >= HALF
+    return Drawn(voxels, tuple(told))
 
 
 def _check_near(placed: list[Floats], grid: Grid, where: str) -> None:
@@ -108,13 +111,13 @@ def _without_copies(planes: list[_Plane], where: str) -> list[str]:
     """Drop outlines that stand there twice, which would cancel; InputError for outlines that cross."""
     copies = 0
     for plane in planes:
-        areas = {id(polygon): area([polygon]) for polygon in plane.polygons}
-        dropped: set[int] = set()
-        for one, other in combinations(plane.polygons, 2):
-            shared = _shared(one, other, areas[id(one)] + areas[id(other)])
-            small, large = sorted((areas[id(one)], areas[id(other)]))
+        areas = [area([polygon]) for polygon in plane.polygons]
+        dropped = set()
+        for one, other in _touching(plane.polygons):
+            shared = (areas[one] + areas[other] - area([plane.polygons[one], plane.polygons[other]])) / 2
+            small, large = sorted((areas[one], areas[other]))
             if shared > (1 - SLIVER) * large:
-                dropped.add(id(other))
+                dropped.add(other)
             elif SLIVER * small < shared < (1 - SLIVER) * small:
                 raise _refused(
                     "Contours of one plane cross one another.",
@@ -122,15 +125,17 @@ def _without_copies(planes: list[_Plane], where: str) -> list[str]:
                     "contours beside one another or one within another (a hole)",
                     f"two that share {shared / small:.0%} of the smaller one",
                 )
-        plane.polygons[:] = [each for each in plane.polygons if id(each) not in dropped]
+        plane.polygons[:] = [each for at, each in enumerate(plane.polygons) if at not in dropped]
         copies += len(dropped)
     return [f"contours that stood there twice and count once: {copies}"] if copies else []
 
 
-def _shared(one: Floats, other: Floats, areas: float) -> float:
-    """What two outlines both cover, in pixels."""
-    apart = (one.max(axis=0) <= other.min(axis=0)) | (other.max(axis=0) <= one.min(axis=0))
-    return 0.0 if apart.any() else (areas - area([one, other])) / 2
+def _touching(polygons: list[Floats]) -> list[tuple[int, int]]:
+    """The pairs of outlines whose boxes have something in common: (earlier, later)."""
+    low = np.array([polygon.min(axis=0) for polygon in polygons])
+    high = np.array([polygon.max(axis=0) for polygon in polygons])
+    touching = ((low[:, None] < high) & (low < high[:, None])).all(axis=2)
+    return [(int(one), int(other)) for one, other in np.argwhere(np.triu(touching, 1))]
 
 
 def _thickness(at: list[float]) -> tuple[float, bool]:
@@ -148,34 +153,38 @@ def _thickness(at: list[float]) -> tuple[float, bool]:
 
 def _shares(
     planes: list[_Plane], thick: float, on_slices: bool, grid: Grid, axis: int
-) -> tuple[Floats, float]:
-    """The share of each voxel that the slabs cover, the axis across them first; and the volume drawn, in voxels."""
+) -> tuple[dict[int, Floats], float]:
+    """By slice across the axis, the share of each voxel that the slabs cover; and the volume drawn, in voxels."""
     wide, high = (count for axis_, count in enumerate(grid.shape) if axis_ != axis)
-    share, drawn = np.zeros((grid.shape[axis], wide, high)), 0.0
+    shares: dict[int, Floats] = {}
+    drawn = 0.0
     for plane in planes:
         at = float(np.rint(plane.at)) if on_slices else plane.at
         covered = coverage(plane.polygons, (wide, high))
         drawn += thick * area(plane.polygons)
         low, up = at - thick / 2, at + thick / 2
-        for z in range(max(0, int(np.floor(low + 0.5))), min(len(share) - 1, int(np.ceil(up - 0.5))) + 1):
-            share[z] += covered * max(0.0, min(up, z + 0.5) - max(low, z - 0.5))
-    return share, drawn
+        first, last = max(0, int(np.floor(low + 0.5))), min(grid.shape[axis] - 1, int(np.ceil(up - 0.5)))
+        for z in range(first, last + 1):
+            part = max(0.0, min(up, z + 0.5) - max(low, z - 0.5))
+            shares[z] = shares.get(z, 0.0) + covered * part
+    return shares, drawn
 
 
-def _told(planes: list[_Plane], thick: float, on_slices: bool, share: Floats) -> list[str]:
+def _told(thick: float, on_slices: bool, shares: dict[int, Floats]) -> list[str]:
     told = []
     if not on_slices:
         told.append(f"contours lie between the slices and stand for {thick:.2g} slices each")
     elif thick > 1:
         told.append(f"contours lie {thick:.0f} slices apart and stand for as many each")
-    held = np.flatnonzero(share.any(axis=(1, 2)))
-    empty = int(held[-1] - held[0] + 1 - len(held)) if len(held) else 0
+    held = sorted(z for z, share in shares.items() if share.any())
+    empty = held[-1] - held[0] + 1 - len(held) if held else 0
     if empty:
         told.append(f"slices without a contour between those with: {empty}")
     return told
 
 
-def _check_kept(kept: float, where: str) -> list[str]:
+def _check_kept(inside: float, drawn: float, where: str) -> list[str]:
+    kept = inside / drawn if drawn else 1.0
     if kept < MIN_KEPT:
         raise _refused(
             "The contours reach out of the grid.",

@@ -234,9 +234,9 @@ def _files_twice(row: Row, files: dict[Path, tuple[Row, str]]) -> Iterator[Fault
     """A file named twice is a slip of the pen: under two scans it could put one image on both sides of a
     split, in two columns it would make one modality, or the truth, of another."""
     for column, path in row.columns:
-        if column == "mask" and path.is_dir():
-            continue  # the folder of a scan's series may hold its contours too
-        first, other = files.setdefault(_identity(path), (row, column))
+        # The folder of a scan's series may hold its contours too.
+        named = _identity(path) / "mask" if column == "mask" and path.is_dir() else _identity(path)
+        first, other = files.setdefault(named, (row, column))
         where = f"{row.where}, column {column}"
         if first is not row:
             found = f"also in row {first.line}, scan {first.scan_id}"

@@ -59,7 +59,7 @@ def _fits(name: str, pattern: str) -> bool:
 
 def _refused(problem: str, where: str, expected: str, found: str) -> InputError:
     do = (
-        "Look up what the lesion is called in the program that drew it, and write that into the column `roi` of "
-        "this row; or take the scan out."
+        "Look up what the lesion is called (`hnscc scan FOLDER` lists the regions of DICOM), and write that into the "
+        "column `roi` of this row; or take the scan out."
     )
     return InputError(problem, where=where, expected=expected, found=found, do=do)

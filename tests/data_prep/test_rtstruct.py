@@ -222,6 +222,9 @@ def test_images_and_contours_may_lie_in_one_folder(tmp_path):
     store = prepare(manifest, tmp_path / "s.zarr", size=20, workers=1)
     assert store.scans[0].source_lesion_px == (0, 56, 56, 56, 0)
     assert store.scans[0].placement["mask_told"] == []
+    series(tmp_path / "p2", "1.2.2")
+    manifest = save(tmp_path, [*csv.reader(manifest.read_text().splitlines()), ["P2", "S2", "p2", "p1"]])
+    refused(manifest, "row 3, scan S2, column mask", "used by two scans", "row 2")
 
 
 @pytest.mark.parametrize("patient", ["STS_008", "STS_025"])
