@@ -158,3 +158,18 @@ def test_real_series_agree_with_their_nifti(patient, modality):
     np.testing.assert_allclose(
         turned(series.data, series.grid), turned(nifti.data, nifti.grid), atol=1e-6, rtol=1e-6
     )
+
+
+def test_slices_of_many_pixels(tmp_path):
+    values = np.random.default_rng(6).integers(0, 4096, (400, 380, 2)).astype(np.uint16)
+    folder = made.write(tmp_path / "s", made.classic_series(values, modality="CT"))
+    volume = read_volume(folder, "row 2")
+    np.testing.assert_array_equal(volume.data, values)
+    assert volume.unit == "HU"
+    file = sorted(folder.iterdir())[0]
+    content = bytearray(file.read_bytes())
+    at = content.index(b"\xe0\x7f\x10\x00OW") + 8  # the length of the pixel data, which now claims 4 GiB
+    content[at : at + 4] = b"\xf0\xff\xff\xff"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"cut short|cannot be read"):
+        read_volume(folder, "row 2")
