@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data_prep.dicom import named_series
 from data_prep.first_bytes import other_half
-from data_prep.manifest_cells import Line, Table, read_table
+from data_prep.manifest_cells import Line, Table, read_table, with_empty_column
 from data_prep.manifest_columns import OPTIONAL, REQUIRED, SAFE, SAFE_NAMES, modalities_of
 from data_prep.manifest_ids import alike, lines_of, rows_text
 from hnscc.base.errors import InputError, several
@@ -62,13 +62,16 @@ def raise_all(faults: Iterable[Fault]) -> None:
         raise several(in_order)
 
 
-def examine_manifest(manifest: str | Path) -> tuple[list[Row], list[Fault]]:
+def examine_manifest(manifest: str | Path, *, mask_needed: bool = True) -> tuple[list[Row], list[Fault]]:
     """Return the rows without a fault, and the faults of the others.
 
-    InputError is raised where the file or its columns leave no row to be judged.
+    mask_needed: where False, the column `mask` may be missing, and an empty cell says nothing. InputError is raised
+    where the file or its columns leave no row to be judged.
     """
     path = Path(manifest)
     table = read_table(path)
+    if not mask_needed and "mask" not in table.names:
+        table = with_empty_column(table, "mask")
     modalities = modalities_of(table, path.parent)
     if not table.rows and not table.broken:
         raise refused("The cohort is empty.", "manifest", "at least one row below the header", "none")
@@ -78,7 +81,7 @@ def examine_manifest(manifest: str | Path) -> tuple[list[Row], list[Fault]]:
         row, own = _row(line, table, modalities, path.parent)
         faults += [(line.number, fault) for fault in own]
         rows += [row] if row else []
-    faults += [*_cohort_faults(rows), *_forgotten_masks(table)]
+    faults += [*_cohort_faults(rows), *(_forgotten_masks(table) if mask_needed else [])]
     faulty = {line for line, _ in faults}
     return [row for row in rows if row.line not in faulty], faults
 

@@ -4,7 +4,7 @@ import codecs
 import csv
 import io
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hnscc.base.errors import InputError
@@ -55,6 +55,14 @@ def read_table(path: Path) -> Table:
     if not lines:
         return Table([], [], [], [], 0)
     return _without_empty(lines[0].cells, lines[1:])
+
+
+def with_empty_column(table: Table, name: str) -> Table:
+    """The table with one more column, empty in every row, behind the others."""
+    rows = [Line(row.number, [*row.cells, ""]) for row in table.rows]
+    return replace(
+        table, names=[*table.names, name], numbers=[*table.numbers, 1 + len(table.names)], rows=rows
+    )
 
 
 def _text(path: Path) -> str:

@@ -1,8 +1,10 @@
 """From stored slices back to the grid of a scan's own files: predicted masks and probabilities."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
+import nibabel as nib
 import numpy as np
 from nibabel import orientations
 from numpy.typing import NDArray
@@ -59,3 +61,14 @@ def _shares(values: NDArray[Any], placement: dict[str, Any]) -> Iterator[NDArray
     rows = area_weights(height, size, 1 / scale[0], -offset[0] / scale[0])
     columns = area_weights(width, size, 1 / scale[1], -offset[1] / scale[1])
     return (weigh(slice_.astype(np.float64), rows, columns) for slice_ in values)
+
+
+def save_nifti(path: Path, values: NDArray[Any], placement: dict[str, Any]) -> None:
+    """Write (Z, Y, X) on the grid that lies LPS as a NIfTI file on the grid of the scan's own file."""
+    affine = np.array(placement["input_affine"], dtype=np.float64)
+    image = nib.Nifti1Image(in_file_order(values, placement), affine)
+    image.set_sform(affine, code=1)
+    image.set_qform(affine, code=1)
+    if not np.allclose(image.get_qform(), affine, atol=1e-3):  # a qform holds no shear, however small
+        image.set_qform(None, code=0)
+    image.to_filename(path)

@@ -37,6 +37,7 @@ TORCH = {
             "losses",
             "measure",
             "model",
+            "networks",
             "process",
         ),
         *("resizing", "subpixel", "trial"),

@@ -140,6 +140,7 @@ def write_fold(
         "digest": data.digest,
         "store_digest": store.digest,
         "bounds": {modality: list(pair) for modality, pair in data.bounds.items()},
+        "placing": store.placing,
         "patients": {split: list(patients) for split, patients in plan.patients.items()},
         "warnings": list(plan.warnings),
         "odd": list(store.odd),

@@ -62,6 +62,16 @@ class Store:
         reason = self.placed.get("accepted")
         return (*told, *([f"accepted as it is, with the reason: {reason}"] if reason else []))
 
+    @property
+    def placing(self) -> dict[str, Any]:
+        """What a new scan must be placed by to be like these: `reference` (the modality whose grid is used), `size`,
+        and `pixel_mm` (None: the whole field of view)."""
+        return {
+            "reference": self.placed.get("reference"),
+            "size": self.size,
+            "pixel_mm": self.placed.get("pixel_mm"),
+        }
+
     def read(self, scan_id: str) -> tuple[np.ndarray, np.ndarray]:
         """All slices of one scan: images (Z, C, H, W) float32 in raw units, mask (Z, H, W) uint8 of 0 and 1.
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hnscc.cohort.store import Store
     from hnscc.commands.check import Checked
     from hnscc.commands.plan import Plan
+    from hnscc.commands.predict import Predicted
     from hnscc.commands.prune import Pruned
     from hnscc.commands.status import Status
     from hnscc.commands.tables import Tables
@@ -35,6 +36,7 @@ __all__ = [
     "check",
     "phantom",
     "plan",
+    "predict",
     "prepare",
     "prune",
     "query",
@@ -300,6 +302,49 @@ def prune(run: str | Path) -> Pruned:
     from hnscc.study.run_folder import open_run
 
     return prune_weights(open_run(run))
+
+
+def predict(
+    run: str | Path,
+    manifest: str | Path,
+    out: str | Path,
+    *,
+    variant: str | None = None,
+    ensemble: bool = False,
+    probabilities: bool = False,
+    disagreement: bool = False,
+    suv: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Predicted:
+    """Predict lesions in new scans by the trained models of a finished study; writes the folder `out`, or nothing.
+
+    run: a run folder. manifest: a CSV as for `prepare`, on a disk; its column mask may be missing, and rows that have a
+    mask are scored. variant: by name; None for the only one, or the one whose median models score best on the
+    validation slices. ensemble: all repeats instead of the median model of each fold. Several models predict by the
+    mean of their probabilities, and placing, bounds and threshold are those of the study.
+    For each scan: `<scan_id>.nii.gz`, its mask of 0 and 1 on the grid of its own reference file, and `<scan_id>.png`;
+    with `probabilities` and `disagreement` (the models' standard deviation) maps of 0 to 1 beside them. lesions.csv
+    and lesions.json list the lesions: volume in ml, position in mm, highest and mean value of each modality; with
+    `suv`, which says that the modality pet is in SUV, SUVmax, SUVmean, SUVpeak and TLG. scores.csv: Dice of the scans
+    with a mask. predictions.json: all of it in short, and what is to be known of each scan. overwrite: replace such a
+    folder. progress: called with the scans done, their number, and the current one's id.
+    The result has folder, and facts, the content of predictions.json. InputError for no run folder, an unfinished
+    study, an unknown variant, a missing modality, and every fault of the manifest and its scans, all in one.
+    """
+    from hnscc.commands.predict import Wanted, predict_scans
+    from hnscc.study.run_folder import open_run
+
+    return predict_scans(
+        open_run(run),
+        manifest,
+        out,
+        variant=variant,
+        ensemble=ensemble,
+        wanted=Wanted(probabilities, disagreement, suv),
+        overwrite=overwrite,
+        progress=progress,
+    )
 
 
 def _study(study: str | Path | dict[str, Any]) -> Study:

@@ -200,3 +200,28 @@ def print_table_facts(table: TableFacts, console: Console, run: str) -> None:
 
 def _rows(table: TableFacts) -> str:
     return "not written" if table["rows"] is None else f"{table['rows']:,}"
+
+
+def print_predictions(facts: Mapping[str, Any], console: Console) -> None:
+    """Print which models predicted, a row for each scan, and what is to be known of some."""
+    trials = ", ".join(facts["trials"]) if len(facts["trials"]) < 6 else f"{len(facts['trials'])} models"
+    print_line(
+        console,
+        f"study {facts['study']}, variant {facts['variant']}: {trials}; threshold {facts['threshold']:g}",
+    )
+    scored = any(scan["dice"] is not None for scan in facts["scans"])
+    print_rows(
+        console,
+        ["scan", "lesions", "volume (ml)", *(["Dice"] if scored else []), "told"],
+        [_prediction(scan, scored) for scan in facts["scans"]],
+        numbers=["lesions", "volume (ml)", "Dice"],
+    )
+    for scan in facts["scans"]:
+        for line in scan["told"]:
+            print_line(console, f"{scan['scan_id']}: {line}", style="yellow")
+
+
+def _prediction(scan: Mapping[str, Any], scored: bool) -> list[str]:
+    dice = ["" if scan["dice"] is None else f"{scan['dice']:.3f}"] if scored else []
+    told = f"{len(scan['told'])}, below" if scan["told"] else "nothing"
+    return [scan["scan_id"], str(scan["lesions"]), f"{scan['volume_ml']:.2f}", *dice, told]

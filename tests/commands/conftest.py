@@ -3,6 +3,7 @@
 import pytest
 from run_folders import random_run, small_study
 from stores import make_store
+from trained_runs import trained_run
 
 from hnscc.aggregation.build import write_tables
 
@@ -17,3 +18,9 @@ def finished(tmp_path_factory):
 @pytest.fixture(scope="session")
 def store(tmp_path_factory):
     return make_store(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A study of two folds, two variants and two repeats, with its weights; none of the tests writes there."""
+    return trained_run(tmp_path_factory.mktemp("trained"))

@@ -29,6 +29,7 @@ FUNCTIONS = {
     "plan",
     "pooled_difference",
     "pooled_interval",
+    "predict",
     "prepare",
     "prune",
     "query",

@@ -99,11 +99,11 @@ def _draw(whole: Axes, part: Axes, example: Example | None, kind: str, window: f
     part.set_title(score, weight="bold")
     rows, columns = view(example)
     for axes in (whole, part):
-        _background(axes, example, window)
+        background(axes, example, window)
         axes.set_aspect(example.spacing_mm[0] / example.spacing_mm[1])
     _frame(whole, part, rows, columns)
-    _outline(part, example.truth, TRUTH, "solid")
-    _outline(part, example.predicted, PREDICTION, "dashed")
+    outline(part, example.truth, TRUTH, "solid")
+    outline(part, example.predicted, PREDICTION, "dashed")
     _scale_bar(part, example, rows, columns)
 
 
@@ -140,7 +140,8 @@ def anatomy(images: Mapping[str, npt.NDArray[np.float32]]) -> str | None:
     return next((name for name in ("mri", "ct") if name in others), others[0] if others else None)
 
 
-def _background(axes: Axes, example: Example, window: float) -> None:
+def background(axes: Axes, example: Example, window: float) -> None:
+    """Draw a slice's images: the anatomy in grey, and over it the uptake, at full strength from `window` on."""
     below = anatomy(example.images)
     if below is not None:
         low, high = np.percentile(example.images[below], [1, 99.5])
@@ -153,7 +154,8 @@ def _background(axes: Axes, example: Example, window: float) -> None:
             axes.imshow(uptake, cmap=FUSED, vmin=0, vmax=1, alpha=OPACITY * np.minimum(1.5 * uptake, 1))
 
 
-def _outline(axes: Axes, mask: npt.NDArray[np.bool_], colour: str, line: str) -> None:
+def outline(axes: Axes, mask: npt.NDArray[np.bool_], colour: str, line: str) -> None:
+    """Draw the outline of a mask (H, W) in a matplotlib colour and line style; none where it is empty or full."""
     if mask.any() and not mask.all():
         lines = axes.contour(mask, levels=[0.5], colors=[colour], linewidths=1.6, linestyles=line)
         lines.set(path_effects=_edged(2.6))

@@ -1,0 +1,100 @@
+"""Scans that a trained network has not seen: read from a manifest, and placed as those of its study were."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.build import read_row
+from data_prep.grids import to_lps
+from data_prep.lesions import lesion_on
+from data_prep.lying import lying
+from data_prep.manifest import Row, examine_manifest, raise_all
+from data_prep.place import place_scan
+from data_prep.sampling import sampled
+from data_prep.volumes import Grid, Volume
+from hnscc.base.errors import InputError
+
+
+@dataclass(frozen=True)
+class NewScan:
+    """One scan, placed.
+
+    `images` (Z, C, H, W) float32 are its stored slices, C in the order of the modalities asked for, `pixel_mm` the
+    distance between their rows, then between their columns. `grid` is that of the reference modality turned to LPS;
+    arrays (Z, Y, X) lie on it. `truth` is the given mask there, None where the scan has none; `stored_truth` (Z, H, W)
+    is the same on the stored slices. `volumes` are the scan's files, each oriented. `placement` maps a mask of stored
+    slices back (data_prep.way_back). `assumed` names the files whose orientation is assumed, since they state none
+    (Analyze).
+    """
+
+    row: Row
+    images: NDArray[np.float32]
+    pixel_mm: tuple[float, float]
+    grid: Grid
+    truth: NDArray[np.bool_] | None
+    stored_truth: NDArray[np.uint8]
+    volumes: dict[str, Volume]
+    placement: dict[str, Any]
+    assumed: tuple[str, ...]
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Of the grid, along z, y and x."""
+        x, y, z = (float(each) for each in self.grid.spacing)
+        return z, y, x
+
+    def on_grid(self, modality: str) -> NDArray[np.float32]:
+        """The values of a modality at the voxels of the grid: (Z, Y, X), in the units of its file."""
+        return np.stack([values for values, _ in sampled(self.volumes[modality], self.grid)])
+
+
+def list_scans(manifest: str | Path, needed: Sequence[str]) -> list[Row]:
+    """The rows of a manifest, which may lack the column `mask`, with the files of the needed modalities alone.
+
+    No volume is opened. InputError tells every fault of the manifest, or which needed modalities it lacks.
+    """
+    rows, faults = examine_manifest(manifest, mask_needed=False)
+    raise_all(faults)
+    lacking = [name for name in needed if name not in rows[0].files]
+    if lacking:
+        raise InputError(
+            "The manifest lacks a modality that the predictions need.",
+            where="manifest row 1",
+            expected=f"columns {', '.join(needed)}: what the variant sees, and the one whose grid the slices lie on",
+            found=f"no {', '.join(lacking)} among {', '.join(rows[0].files)}",
+            do="Add the column, or choose a variant that does without it (--variant).",
+        )
+    return [replace(row, files={name: row.files[name] for name in needed}) for row in rows]
+
+
+def place_new(
+    row: Row, *, modalities: Sequence[str], reference: str, size: int, pixel_mm: float | None
+) -> NewScan:
+    """Read one scan and place it by the rules of `hnscc prepare`. InputError as by data_prep.place.place_scan.
+
+    modalities: the channels of `images`, in their order; the reference is read too where it is none of them.
+    """
+    volumes = read_row(row)
+    assumed = tuple(name for name, volume in volumes.items() if not volume.grid.oriented)
+    mask = volumes.pop("mask", None)
+    volumes, mask = lying(volumes, mask, reference, row.where)
+    placed = place_scan(volumes, mask, reference=reference, size=size, pixel_mm=pixel_mm, scan=row.where)
+    channels = [list(volumes).index(name) for name in modalities]
+    grids = {name: volume.grid for name, volume in volumes.items()}
+    known = mask is not None or row.said_free  # an empty cell says nothing here
+    lesion = lesion_on(mask, grids, reference, f"{row.where}, column mask")
+    return NewScan(
+        row,
+        np.ascontiguousarray(placed.images[:, channels]),
+        placed.spacing_mm[1:],
+        to_lps(volumes[reference].grid),
+        lesion.voxels if known else None,
+        placed.mask,
+        volumes,
+        placed.placement,
+        assumed,
+    )

@@ -1,0 +1,196 @@
+"""The trained models of a variant by which new scans are predicted: its median models, or all of its repeats.
+
+Several models predict by the mean of their probabilities. The threshold is that of the study: with one median model its
+own; with the median models of several folds the mean of theirs; with all repeats the one that the same rule chooses on
+the mean of their validation predictions, and its mean over folds.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hnscc.aggregation.query import read_table
+from hnscc.aggregation.results import Damaged, load_fold, load_levels, read_split
+from hnscc.base.errors import InputError
+from hnscc.cohort.store import open_store
+from hnscc.scores.thresholds import READINGS, choose_threshold, sweep
+from hnscc.study.loading import load_study
+from hnscc.study.plan import Trial
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.schema import Study, Variant
+from hnscc.training.members import Member
+from hnscc.training.records import read_record
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models of a variant. k: they predict lesion where the mean of their probabilities reaches k / 1000.
+
+    members: one for each trial, fold after fold. placing: how the study's scans were placed (`Store.placing`).
+    trained_on: the patients of the study, with the folds (in words) whose training or validation they were in.
+    """
+
+    study: str
+    name: str
+    variant: Variant
+    members: tuple[Member, ...]
+    k: int
+    placing: Mapping[str, Any]
+    trained_on: Mapping[str, str]
+
+    @property
+    def needed(self) -> list[str]:
+        """The modalities that a scan must have: those that the networks see, and the one whose grid is used."""
+        seen = list(self.variant.modalities)
+        return seen if self.placing["reference"] in seen else [*seen, self.placing["reference"]]
+
+
+def models_of(run: RunFolder, variant: str | None = None, *, ensemble: bool = False) -> Models:
+    """Find the median model of every fold, or with `ensemble` all completed repeats, and their threshold.
+
+    variant: by name; None for the only one, or of several the one whose median models have the highest pooled Dice on
+    the validation slices. InputError where the run folder's tables are not written, the study is not finished, there is
+    no such variant, or no threshold was chosen.
+    """
+    study = load_study(run.study)
+    trials = read_table(run, "trials").to_pylist()
+    name = _variant(run, study, variant)
+    of_variant = [row for row in trials if row["variant"] == name]
+    _check_finished(run, name, of_variant)
+    splits = [read_split(run, fold) for fold in range(study.split.folds)]
+    used = [row for row in of_variant if row["status"] == "completed" and (ensemble or row["is_median"])]
+    return Models(
+        study.name,
+        name,
+        study.variants[name],
+        tuple(_member(run, row, study.variants[name], splits[row["fold"]]) for row in used),
+        _threshold(run, study, name, used if ensemble else None),
+        _placing(study, splits[0]),
+        _trained_on(splits),
+    )
+
+
+def _variant(run: RunFolder, study: Study, variant: str | None) -> str:
+    names = list(study.variants)
+    if variant in names:
+        return variant
+    if variant is not None:
+        raise InputError(
+            "The study has no such variant.",
+            where=f"study {study.name}",
+            expected=f"one of {', '.join(names)}",
+            found=variant,
+            do="name one of these (--variant)",
+        )
+    rows = [row for row in read_table(run, "pooled").to_pylist() if row["split"] == "validation"]
+    dice = {row["variant"]: -1.0 if row["dice"] is None else row["dice"] for row in rows}
+    return max(names, key=lambda name: (dice.get(name, -1.0), -names.index(name)))
+
+
+def _check_finished(run: RunFolder, name: str, rows: Sequence[Row]) -> None:
+    missing = sum(row["status"] == "missing" for row in rows)
+    if missing or not rows:
+        found = f"{missing} of {len(rows)} trials missing" if rows else "tables without it"
+        raise InputError(
+            "The variant is not trained to its end: its median model may still be another.",
+            where=f"variant {name} in {run.root}",
+            expected="every trial of the variant finished, and tables of the same trials",
+            found=found,
+            do="`hnscc run STUDY` trains what is missing and writes the tables",
+        )
+
+
+def _member(run: RunFolder, row: Row, variant: Variant, split: dict[str, Any]) -> Member:
+    record = read_record(run.trial(row["trial_id"]))
+    bounds = [tuple(split.get("bounds", {}).get(modality, ())) for modality in variant.modalities]
+    if record is None or not all(bounds):
+        raise InputError(
+            "A trial cannot be used for predictions.",
+            where=f"trials/{row['trial_id']} of the run folder",
+            expected="a record, and the normalisation bounds in its fold's split.json",
+            found="no record" if record is None else f"no bounds in folds/f{row['fold']}/split.json",
+            do="`hnscc run STUDY` writes what is missing",
+        )
+    pairs = tuple((float(low), float(high)) for low, high in bounds)
+    return Member(row["trial_id"], pairs, record.precision, row["weights_sha256"])
+
+
+def _threshold(run: RunFolder, study: Study, name: str, ensemble: Sequence[Row] | None) -> int:
+    """k of the variant's models; of all repeats where their rows are given."""
+    folds = range(study.split.folds)
+    found: list[int | None]
+    if ensemble is None:
+        rows = read_table(run, "thresholds").to_pylist()
+        chosen = {
+            row["fold"]: round(1000 * row["threshold"])
+            for row in rows
+            if row["variant"] == name and row["chosen"]
+        }
+        found = [chosen.get(fold) for fold in folds]
+    else:
+        found = [_of_ensemble(run, fold, [row for row in ensemble if row["fold"] == fold]) for fold in folds]
+    if absent := [fold for fold, k in enumerate(found) if k is None]:
+        raise InputError(
+            "The study has chosen no threshold for this variant.",
+            where=f"variant {name}, fold {', '.join(f'f{fold}' for fold in absent)}",
+            expected="a threshold from the validation slices, and a finished trial",
+            found="none: no trial finished, or no probability overlaps a lesion there",
+            do="choose another variant (--variant), or train it again with other settings",
+        )
+    return round(sum(k for k in found if k is not None) / len(found))
+
+
+def _of_ensemble(run: RunFolder, number: int, rows: Sequence[Row]) -> int | None:
+    """k by the corrected reading's rule, on the mean of the repeats' stored validation predictions."""
+    if not rows:
+        return None
+    fold, reading = load_fold(run, number), READINGS["corrected"]
+    at = fold.rows[reading.threshold_on]
+    total = np.zeros(fold.masks[at].shape)
+    for row in rows:
+        try:
+            total += load_levels(run, Trial(row["variant"], number, row["repeat"]), fold)[at]
+        except Damaged as damage:
+            raise InputError(
+                "The predictions of a trial cannot be used.",
+                where=f"trials/{row['trial_id']} of the run folder",
+                expected="predictions.npz as its record tells of it",
+                found=str(damage),
+                do="`hnscc run STUDY` trains it again",
+            ) from None
+    levels = mean_levels(total, len(rows))
+    k, _ = choose_threshold(sweep(levels, fold.masks[at]), reading.rule)
+    return k
+
+
+def mean_levels(total: np.ndarray, models: int) -> np.ndarray:
+    """The mean of stored probabilities, uint16, from their sum over so many models."""
+    levels: np.ndarray = np.rint(total / models).astype(np.uint16)
+    return levels
+
+
+def _placing(study: Study, split: dict[str, Any]) -> dict[str, Any]:
+    """From the fold, which keeps it since version 0.2, else from the store."""
+    placing: dict[str, Any] = split.get("placing") or open_store(study.store).placing
+    if placing["reference"] is None:
+        raise InputError(
+            "The study's store does not say how its scans were placed.",
+            where=f"study {study.name}",
+            expected="a store made by `hnscc prepare`",
+            found="a store without the modality whose grid its slices lie on",
+            do="prepare the store from its manifest, and run the study on that",
+        )
+    return placing
+
+
+def _trained_on(splits: Sequence[dict[str, Any]]) -> dict[str, str]:
+    told: dict[str, list[str]] = {}
+    for fold, split in enumerate(splits):
+        for name in ("train", "validation"):
+            for patient in split.get("patients", {}).get(name, ()):
+                told.setdefault(patient, []).append(f"{name} of fold f{fold}")
+    return {patient: ", ".join(where) for patient, where in told.items()}

@@ -1,0 +1,74 @@
+"""Commands that take a finished study's models to new scans: predict."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hnscc.commands import api
+from hnscc.commands.options import AsJson, Run
+
+Variant = Annotated[
+    str | None,
+    typer.Option(help="Variant of the study; else the one that scores best on the validation slices."),
+]
+# Not Path, which would make s3:/ of s3://, and hide what is refused.
+OutFolder = Annotated[str, typer.Option("--out", help="New folder for what is written.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a folder that this command made.")]
+
+
+def predict(
+    run: Run,
+    manifest: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV as for `prepare`; the column mask may be missing, or filled to have scores."
+        ),
+    ],
+    out: OutFolder,
+    variant: Variant = None,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="All repeats, not the median model of each fold alone.")
+    ] = False,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write a map of probabilities for each scan, too.")
+    ] = False,
+    disagreement: Annotated[
+        bool, typer.Option("--disagreement", help="Write a map of the models' standard deviation, too.")
+    ] = False,
+    suv: Annotated[
+        bool, typer.Option("--suv", help="The modality pet is in SUV: list SUVmax, SUVmean, SUVpeak and TLG.")
+    ] = False,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Predict the lesions of new scans by a finished study's models. Writes a mask and a picture per scan.
+
+    The masks lie on the grid of each scan's own file; lesions.csv lists their lesions. Scans are placed, and
+    probabilities cut, as in the study; what is unlike the study's scans is told. One scan that cannot be read means
+    that nothing is written.
+
+    Example: hnscc predict runs/demo data/demo/manifest.csv --out masks --variant pet_mri
+    """
+    from hnscc.base.console import counted, terminal
+    from hnscc.commands.printing import print_predictions
+
+    with counted("predicting scans") as tell:
+        found = api.predict(
+            run,
+            manifest,
+            out,
+            variant=variant,
+            ensemble=ensemble,
+            probabilities=probabilities,
+            disagreement=disagreement,
+            suv=suv,
+            overwrite=overwrite,
+            progress=tell,
+        )
+    if as_json:
+        print(json.dumps(found.facts, indent=1))
+    else:
+        print_predictions(found.facts, terminal())
+        print(f"wrote {found.folder}\nnext:  look at the pictures, {found.folder / '*.png'}")

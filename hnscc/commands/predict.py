@@ -1,0 +1,188 @@
+"""Masks for new scans: a finished study's models applied to the scans of a manifest, and the files that tell it."""
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_prep.manifest import Fault, Row, raise_all
+from data_prep.new_scans import NewScan, list_scans, place_new
+from data_prep.way_back import save_nifti
+from hnscc.aggregation.models import Models, models_of
+from hnscc.base.cores import cores
+from hnscc.base.errors import InputError
+from hnscc.base.files import write_json
+from hnscc.base.folders import new_folder
+from hnscc.commands.predicted_scan import (
+    SCORES,
+    ScanPrediction,
+    combine,
+    intensities,
+    lesion_columns,
+    lesion_rows,
+    scores,
+    told_of,
+)
+from hnscc.reporting.drawing.scan_picture import scan_picture
+from hnscc.study.run_folder import RunFolder
+from hnscc.training.networks import Networks
+
+FACTS = "predictions.json"
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What `hnscc predict` wrote. facts: the content of predictions.json (study, variant, trials, threshold, scans)."""
+
+    folder: Path
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is written for each scan beside its mask and picture. suv: the modality `pet` is in SUV."""
+
+    probabilities: bool
+    disagreement: bool
+    suv: bool
+
+
+def predict_scans(
+    run: RunFolder,
+    manifest: str | Path,
+    out: str | Path,
+    *,
+    variant: str | None,
+    ensemble: bool,
+    wanted: Wanted,
+    overwrite: bool,
+    progress: Progress | None,
+) -> Predicted:
+    """Predict every scan of a manifest and write the folder `out`, whole or not at all; see `hnscc.predict`."""
+    models = models_of(run, variant, ensemble=ensemble)
+    rows = list_scans(manifest, models.needed)
+    _check(models, wanted)
+    network = models.variant.training.network
+    with new_folder(out, FACTS, overwrite=overwrite) as folder:
+        networks = Networks(run, network, models.members, threads=cores())
+        found = _predict_each(rows, models, networks, wanted, folder, progress or (lambda *now: None))
+        facts = {**_facts_of(models), "scans": [each.facts for each in found]}
+        _write_tables(folder, found, models, wanted)
+        write_json(folder / FACTS, facts)
+    return Predicted(Path(out), facts)
+
+
+def _check(models: Models, wanted: Wanted) -> None:
+    if wanted.disagreement and len(models.members) < 2:
+        raise InputError(
+            "One model cannot disagree with itself.",
+            where="--disagreement",
+            expected="several models: --ensemble, or a study of several folds",
+            found=f"{models.members[0].trial_id} alone",
+            do="add --ensemble, or leave --disagreement out",
+        )
+    if wanted.suv and "pet" not in models.needed:
+        raise InputError(
+            "There is no PET that could be in SUV.",
+            where="--suv",
+            expected="a variant with the modality pet",
+            found=f"variant {models.name} with {', '.join(models.needed)}",
+            do="leave --suv out",
+        )
+
+
+@dataclass(frozen=True)
+class _Done:
+    facts: dict[str, Any]
+    lesions: list[dict[str, Any]]
+    scores: dict[str, Any] | None
+
+
+def _predict_each(
+    rows: Sequence[Row],
+    models: Models,
+    networks: Networks,
+    wanted: Wanted,
+    folder: Path,
+    progress: Progress,
+) -> list[_Done]:
+    """One scan after another; after the first fault the rest are only read, and InputError tells all faults."""
+    done: list[_Done] = []
+    faults: list[Fault] = []
+    progress(0, len(rows), "reading scans")
+    for number, row in enumerate(rows, start=1):
+        try:
+            scan = place_new(row, modalities=models.variant.modalities, **models.placing)
+        except InputError as fault:
+            faults.append((row.line, fault))
+        else:
+            if not faults:
+                done.append(_predict_one(scan, models, networks, wanted, folder))
+        progress(number, len(rows), row.scan_id)
+    raise_all(faults)
+    return done
+
+
+def _predict_one(scan: NewScan, models: Models, networks: Networks, wanted: Wanted, folder: Path) -> _Done:
+    asked = {"probabilities": wanted.probabilities, "disagreement": wanted.disagreement}
+    predicted = combine(scan, networks.levels(scan.images), models.k, **asked)
+    files = _write_scan(folder, scan, predicted, models)
+    lesions = lesion_rows(scan, predicted, models.needed, wanted.suv)
+    scored = scores(scan, predicted)
+    found = intensities(scan, models)
+    facts = {
+        "scan_id": scan.row.scan_id,
+        "patient_id": scan.row.patient_id,
+        "files": files,
+        "lesions": len(lesions),
+        "volume_ml": round(sum(each["volume_ml"] for each in lesions), 4),
+        "dice": scored and scored["dice"],
+        "intensities": found,
+        "told": told_of(scan, models, found),
+    }
+    return _Done(facts, lesions, scored)
+
+
+def _write_scan(folder: Path, scan: NewScan, predicted: ScanPrediction, models: Models) -> dict[str, str]:
+    """Write the files of one scan; their names, by what they hold."""
+    name, placement = scan.row.scan_id, scan.placement
+    files = {"mask": f"{name}.nii.gz", "picture": f"{name}.png"}
+    save_nifti(folder / files["mask"], predicted.lesion.astype("uint8"), placement)
+    for kind, values in (("probability", predicted.probability), ("disagreement", predicted.disagreement)):
+        if values is not None:
+            files[kind] = f"{name}_{kind}.nii.gz"
+            save_nifti(folder / files[kind], values, placement)
+    images = {each: scan.images[:, at] for at, each in enumerate(models.variant.modalities)}
+    truth = None if scan.truth is None else scan.stored_truth == 1
+    picture = scan_picture(f"{name}, variant {models.name}", images, predicted.stored, truth, scan.pixel_mm)
+    (folder / files["picture"]).write_bytes(picture)
+    return files
+
+
+def _write_tables(folder: Path, found: Sequence[_Done], models: Models, wanted: Wanted) -> None:
+    lesions = [lesion for each in found for lesion in each.lesions]
+    columns = lesion_columns(models.needed, wanted.suv)
+    _write_csv(folder / "lesions.csv", columns, lesions)
+    write_json(folder / "lesions.json", lesions)
+    if scored := [each.scores for each in found if each.scores]:
+        _write_csv(folder / "scores.csv", SCORES, scored)
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
+def _facts_of(models: Models) -> dict[str, Any]:
+    return {
+        "study": models.study,
+        "variant": models.name,
+        "modalities": list(models.variant.modalities),
+        "trials": [member.trial_id for member in models.members],
+        "threshold": models.k / 1000,
+        "placing": dict(models.placing),
+    }

@@ -1,0 +1,161 @@
+"""One new scan: what a variant's models predict there, measured, scored, and judged for being like the study's."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.new_scans import NewScan
+from data_prep.way_back import lesion_back, values_back
+from hnscc.aggregation.models import Models, mean_levels
+from hnscc.cohort.slices import Bounds
+from hnscc.scores.counts import LEVELS, positive
+from hnscc.scores.masks import voxel_ml
+from hnscc.scores.metrics import dice
+from hnscc.scores.uptake import MarkedLesion, marked_lesions
+
+OUTSIDE = 0.01  # of a modality's stored pixels: so many beyond the bounds are told
+REACH = 0.05  # of the bounds: a modality whose highest value stays below is told
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ScanPrediction:
+    """What models predict on one scan.
+
+    stored: bool (Z, H, W) on its stored slices. lesion: bool (Z, Y, X) on its own grid turned to LPS. probability and
+    disagreement, the same shape: the mean of the models' probabilities and their standard deviation, where asked for.
+    """
+
+    stored: NDArray[np.bool_]
+    lesion: NDArray[np.bool_]
+    probability: NDArray[np.float32] | None
+    disagreement: NDArray[np.float32] | None
+
+
+def combine(
+    scan: NewScan, levels: Iterable[np.ndarray], k: int, *, probabilities: bool, disagreement: bool
+) -> ScanPrediction:
+    """Make one prediction of what each model says, uint16 (Z, H, W): lesion where the mean reaches k / 1000."""
+    total = squares = np.zeros(())
+    models = 0
+    for each in levels:
+        p = each.astype(np.float64)
+        total, squares, models = total + p, squares + p * p, models + 1
+    mean = mean_levels(total, models)
+    stored = positive(mean, k)
+    spread = np.sqrt(np.maximum(squares / models - (total / models) ** 2, 0)) / LEVELS
+    return ScanPrediction(
+        stored,
+        lesion_back(stored, scan.placement),
+        values_back(mean / LEVELS, scan.placement) if probabilities else None,
+        values_back(spread, scan.placement) if disagreement else None,
+    )
+
+
+def lesion_rows(scan: NewScan, predicted: ScanPrediction, modalities: Sequence[str], suv: bool) -> list[Row]:
+    """A row for each predicted lesion: where it is in mm (x to right, y to anterior, z to superior), its volume, and
+    the values of each modality within it; of PET in SUV the measures by their names."""
+    images = {name: scan.on_grid(name) for name in modalities} if predicted.lesion.any() else {}
+    found = marked_lesions(predicted.lesion, images, scan.spacing_mm)
+    return [_lesion_row(scan, each, modalities, suv) for each in found]
+
+
+def lesion_columns(modalities: Sequence[str], suv: bool) -> list[str]:
+    """The names in a row of `lesion_rows`, in their order."""
+    columns = ["scan_id", "lesion", "voxels", "volume_ml", "x_mm", "y_mm", "z_mm"]
+    for name in modalities:
+        pet = suv and name == "pet"
+        columns += ["suv_max", "suv_mean", "suv_peak", "tlg"] if pet else [f"{name}_max", f"{name}_mean"]
+    return columns
+
+
+def _lesion_row(scan: NewScan, lesion: MarkedLesion, modalities: Sequence[str], suv: bool) -> Row:
+    z, y, x = lesion.centre
+    at = (scan.grid.affine @ [x, y, z, 1.0])[:3]
+    values: list[Any] = [scan.row.scan_id, lesion.lesion, lesion.voxels, round(lesion.volume_ml, 4)]
+    values += [round(float(each), 2) for each in at]
+    for name in modalities:
+        of = lesion.uptake[name]
+        numbers = [of.highest, of.mean]
+        if suv and name == "pet":
+            numbers += [of.peak, of.mean * lesion.volume_ml]
+        values += [float(f"{each:.6g}") for each in numbers]
+    return dict(zip(lesion_columns(modalities, suv), values, strict=True))
+
+
+SCORES = (
+    *("scan_id", "patient_id", "truth_ml", "predicted_ml", "overlap_ml", "dice"),
+    *("dice_stored", "dice_of_mask_sent_back"),
+)
+
+
+def scores(scan: NewScan, predicted: ScanPrediction) -> Row | None:
+    """How the prediction overlaps the given mask: on the scan's own grid, and on the stored slices; None without one.
+
+    dice_of_mask_sent_back is the Dice of the given mask with itself, once it was placed on the stored slices and sent
+    back: what a perfect model would reach.
+    """
+    if scan.truth is None:
+        return None
+    ml = voxel_ml(scan.spacing_mm)
+    pred, truth = predicted.lesion, scan.truth
+    overlap = int((pred & truth).sum())
+    back = lesion_back(scan.stored_truth, scan.placement)
+    return {
+        "scan_id": scan.row.scan_id,
+        "patient_id": scan.row.patient_id,
+        "truth_ml": round(int(truth.sum()) * ml, 4),
+        "predicted_ml": round(int(pred.sum()) * ml, 4),
+        "overlap_ml": round(overlap * ml, 4),
+        "dice": _dice(pred, truth),
+        "dice_stored": _dice(predicted.stored, scan.stored_truth == 1),
+        "dice_of_mask_sent_back": _dice(back, truth),
+    }
+
+
+def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    return round(float(dice((one & other).sum(), one.sum(), other.sum())), 6)
+
+
+def intensities(scan: NewScan, models: Models) -> dict[str, Row]:
+    """For each modality that the networks see: the bounds that it was trained within, and how this scan lies to them.
+
+    low, high: of the fold by whose bounds most pixels lie outside. outside: the share of stored pixels beyond them.
+    reach: how far the highest pixel goes, of the way from low to high.
+    """
+    found = {}
+    for channel, name in enumerate(models.variant.modalities):
+        image = scan.images[:, channel]
+        bounds = dict.fromkeys(member.bounds[channel] for member in models.members)
+        found[name] = max((_within(image, each) for each in bounds), key=lambda each: each["outside"])
+    return found
+
+
+def _within(image: NDArray[np.float32], bounds: Bounds) -> Row:
+    low, high = np.float32(bounds[0]), np.float32(bounds[1])
+    outside = float(((image < low) | (image > high)).mean())
+    reach = (float(image.max()) - bounds[0]) / (bounds[1] - bounds[0])
+    return {"low": bounds[0], "high": bounds[1], "outside": round(outside, 6), "reach": float(f"{reach:.4g}")}
+
+
+def told_of(scan: NewScan, models: Models, found: dict[str, Row]) -> list[str]:
+    """What the user should know of a scan before trusting its mask, a sentence each."""
+    told = [
+        f"{name}: {each['outside']:.1%} of the pixels lie outside of {each['low']:.4g} to {each['high']:.4g}, the "
+        "values that the network was trained on"
+        for name, each in found.items()
+        if each["outside"] > OUTSIDE
+    ]
+    told += [
+        f"{name}: the highest value reaches {each['reach']:.2%} of the way from {each['low']:.4g} to "
+        f"{each['high']:.4g}, the values that the network was trained on: is it another unit?"
+        for name, each in found.items()
+        if each["reach"] < REACH
+    ]
+    told += [f"{name}: its orientation is assumed, since its file states none" for name in scan.assumed]
+    if where := models.trained_on.get(scan.row.patient_id):
+        told.append(f"patient {scan.row.patient_id} is one of the study's ({where}): no new patient")
+    return told

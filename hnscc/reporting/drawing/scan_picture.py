@@ -1,0 +1,86 @@
+"""One picture of a predicted scan: some of its slices, with the outlines of what was predicted and of a given mask."""
+
+from collections.abc import Mapping
+from io import BytesIO
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from hnscc.reporting.drawing.overlays import PREDICTION, TRUTH, Example, background, outline, uptake_window
+from hnscc.reporting.drawing.style import styled
+
+PANELS = 8
+COLUMNS = 4
+PANEL, HEADING = 2.6, 0.75  # inches; a layout that matplotlib finds takes longer than the drawing
+
+
+@styled
+def scan_picture(
+    title: str,
+    images: Mapping[str, npt.NDArray[np.float32]],
+    predicted: npt.NDArray[np.bool_],
+    truth: npt.NDArray[np.bool_] | None,
+    pixel_mm: tuple[float, float],
+) -> bytes:
+    """Draw up to eight slices as a PNG.
+
+    images: of each modality (Z, H, W) in raw units; predicted, truth: (Z, H, W); pixel_mm: the distance between rows,
+    then between columns. Slices run to posterior and to the patient's left. Those with lesion are shown, spread over
+    them, the one with the most among them; where there is none, slices spread over the scan.
+    """
+    shown = slices_to_show(predicted if truth is None else predicted | truth)
+    none = np.zeros(predicted.shape[1:], bool)
+    examples = [
+        Example(
+            {},
+            {name: image[z] for name, image in images.items()},
+            none if truth is None else truth[z],
+            predicted[z],
+            pixel_mm,
+        )
+        for z in shown
+    ]
+    rows = -(-len(shown) // COLUMNS)
+    height = HEADING + PANEL * rows
+    figure = Figure(figsize=(PANEL * COLUMNS, height))
+    figure.subplots_adjust(
+        left=0.01, right=0.99, bottom=0.01, top=1 - HEADING / height, wspace=0.03, hspace=0.12
+    )
+    window = uptake_window(examples)
+    panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for axes in panels:
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+    for axes, z, example in zip(panels, shown, examples, strict=False):
+        axes.set_title(f"slice {z}: {int(example.predicted.sum())} pixels marked")
+        background(axes, example, window)
+        axes.set_aspect(pixel_mm[0] / pixel_mm[1])
+        outline(axes, example.truth, TRUTH, "solid")
+        outline(axes, example.predicted, PREDICTION, "dashed")
+        axes.text(0.02, 0.5, "R", color="white", transform=axes.transAxes, va="center", fontsize=9)
+    _heading(figure, title, truth is not None)
+    file = BytesIO()
+    figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
+    return file.getvalue()
+
+
+def slices_to_show(lesion: npt.NDArray[np.bool_]) -> list[int]:
+    """Which slices (z) of a mask (Z, H, W) are shown, in rising order: at most eight."""
+    pixels = lesion.sum(axis=(1, 2))
+    among = np.flatnonzero(pixels) if pixels.any() else np.arange(len(pixels))
+    spread = among[np.unique(np.linspace(0, len(among) - 1, PANELS).round().astype(int))]
+    if pixels.any() and (most := int(pixels.argmax())) not in spread:
+        spread[np.abs(spread - most).argmin()] = most
+    return [int(z) for z in spread]
+
+
+def _heading(figure: Figure, title: str, with_truth: bool) -> None:
+    lines = [Line2D([], [], color=PREDICTION, lw=2, ls="--", label="predicted")]
+    lines += [Line2D([], [], color=TRUTH, lw=2, label="the given mask")] if with_truth else []
+    box = figure.legend(handles=lines, loc="upper right", ncols=2, frameon=True, fontsize=10)
+    box.get_frame().set(facecolor="#33373b", edgecolor="none")
+    for text in box.get_texts():
+        text.set_color("white")
+    figure.suptitle(title, x=0.01, y=0.99, ha="left", va="top", fontsize=12)

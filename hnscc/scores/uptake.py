@@ -1,0 +1,94 @@
+"""The lesions of one mask, and what images show within each: the list that goes with a predicted mask.
+
+SUVpeak is the highest mean over a sphere of 1 ml whose centre lies in the lesion (Wahl et al., J Nucl Med 2009;50
+Suppl 1:122S, PERCIST); the sphere may reach beyond the lesion.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import find_objects, generate_binary_structure, label
+from scipy.signal import oaconvolve
+
+from hnscc.scores.arrays import Bools
+from hnscc.scores.masks import Spacing, voxel_ml
+
+PEAK_ML = 1.0
+PEAK_RADIUS_MM = float((3 * 1000 * PEAK_ML / (4 * np.pi)) ** (1 / 3))
+
+
+@dataclass(frozen=True)
+class Uptake:
+    """Values of one image within a lesion, in the image's units. peak: over spheres of 1 ml."""
+
+    highest: float
+    mean: float
+    peak: float
+
+
+@dataclass(frozen=True)
+class MarkedLesion:
+    """One connected component (26 neighbours) of a mask. lesion: its number, from 1, in the order of its first voxel
+    by z, y, x. centre: the mean index of its voxels along z, y, x. uptake: by image."""
+
+    lesion: int
+    voxels: int
+    volume_ml: float
+    centre: tuple[float, float, float]
+    uptake: Mapping[str, Uptake]
+
+
+def marked_lesions(
+    mask: Bools, images: Mapping[str, NDArray[np.float32]], spacing_mm: Spacing
+) -> list[MarkedLesion]:
+    """The lesions of a mask, bool (Z, Y, X), with their values in images (Z, Y, X) of the same grid.
+
+    spacing_mm: between voxels along z, y, x.
+    """
+    labels, _ = label(mask, generate_binary_structure(3, 3))
+    return [
+        _lesion(number, labels, box, images, spacing_mm)
+        for number, box in enumerate(find_objects(labels), start=1)
+    ]
+
+
+def _lesion(
+    number: int,
+    labels: NDArray[np.integer],
+    box: tuple[slice, ...],
+    images: Mapping[str, NDArray[np.float32]],
+    spacing_mm: Spacing,
+) -> MarkedLesion:
+    lesion = labels[box] == number
+    voxels = int(lesion.sum())
+    z, y, x = (float(each.mean()) + part.start for each, part in zip(np.nonzero(lesion), box, strict=True))
+    uptake = {name: _uptake(image, lesion, box, spacing_mm) for name, image in images.items()}
+    return MarkedLesion(number, voxels, voxels * voxel_ml(spacing_mm), (z, y, x), uptake)
+
+
+def _uptake(image: NDArray[np.float32], lesion: Bools, box: tuple[slice, ...], spacing_mm: Spacing) -> Uptake:
+    values = image[box][lesion].astype(np.float64)
+    return Uptake(float(values.max()), float(values.mean()), _peak(image, lesion, box, spacing_mm))
+
+
+def _peak(image: NDArray[np.float32], lesion: Bools, box: tuple[slice, ...], spacing_mm: Spacing) -> float:
+    """The sphere holds the voxels whose centres lie in it; at the image's border those that are there."""
+    reach = [int(PEAK_RADIUS_MM // step) for step in spacing_mm]
+    around = tuple(
+        slice(max(0, part.start - more), part.stop + more) for part, more in zip(box, reach, strict=True)
+    )
+    inner = tuple(
+        slice(part.start - wide.start, part.stop - wide.start) for part, wide in zip(box, around, strict=True)
+    )
+    sphere = _sphere(reach, spacing_mm)
+    near = image[around].astype(np.float64)
+    sums, counts = (oaconvolve(each, sphere, mode="same") for each in (near, np.ones_like(near)))
+    return float((sums[inner] / np.round(counts[inner]))[lesion].max())
+
+
+def _sphere(reach: list[int], spacing_mm: Spacing) -> NDArray[np.float64]:
+    steps = (step * np.arange(-more, more + 1.0) for more, step in zip(reach, spacing_mm, strict=True))
+    z, y, x = np.meshgrid(*steps, indexing="ij")
+    return (z**2 + y**2 + x**2 <= PEAK_RADIUS_MM**2).astype(np.float64)
