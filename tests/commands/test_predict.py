@@ -201,9 +201,10 @@ def test_a_mask_lies_where_its_scan_lies(everywhere, number):
 
 
 def test_scores_are_there_for_scans_with_a_mask(trained, tmp_path):
+    """An empty cell says nothing; `none` says that there is no lesion."""
     scans = {"a": scan_of(1), "b": scan_of(2), "c": scan_of(3)}
     manifest = write_scans(tmp_path / "new", scans)
-    text = manifest.read_text().replace("b/mask.nii.gz", "")
+    text = manifest.read_text().replace("b/mask.nii.gz", "").replace("c/mask.nii.gz", "none")
     manifest.write_text(text)
     hnscc.predict(trained.root, manifest, tmp_path / "out", variant="pet_mri")
     found = {row["scan_id"]: row for row in rows_of(tmp_path / "out" / "scores.csv")}
