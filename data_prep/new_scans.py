@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.build import read_row
 from data_prep.grids import to_lps
 from data_prep.lesions import lesion_on
 from data_prep.lying import lying
 from data_prep.manifest import Row, examine_manifest, raise_all
 from data_prep.place import place_scan
+from data_prep.row_files import volumes_of
 from data_prep.sampling import sampled
 from data_prep.volumes import Grid, Volume
 from hnscc.base.errors import InputError
@@ -78,9 +78,9 @@ def place_new(
 
     modalities: the channels of `images`, in their order; the reference is read too where it is none of them.
     """
-    volumes = read_row(row)
+    volumes, read = volumes_of(row, reference)
+    mask = read.volume if read else None
     assumed = tuple(name for name, volume in volumes.items() if not volume.grid.oriented)
-    mask = volumes.pop("mask", None)
     volumes, mask = lying(volumes, mask, reference, row.where)
     placed = place_scan(volumes, mask, reference=reference, size=size, pixel_mm=pixel_mm, scan=row.where)
     channels = [list(volumes).index(name) for name in modalities]

@@ -1,0 +1,41 @@
+"""What is lost where masks are placed on a store's slices and sent back: the Dice of each mask with itself.
+
+    python benchmarks/sent_back.py ../shared/data/sts/manifest.csv --reference mri --size 64 128 256
+
+It is the highest Dice on a scan's own grid that any network could reach with slices of that size. Counts of voxels
+decide it, so it is the same on any hardware.
+"""
+
+import argparse
+import statistics
+
+import numpy as np
+
+from data_prep.new_scans import list_scans, place_new
+from data_prep.way_back import lesion_back
+from hnscc.scores.metrics import dice
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The Dice of masks that are placed and sent back.")
+    parser.add_argument("manifest", help="CSV as for `hnscc prepare`")
+    parser.add_argument("--reference", default="mri", help="the modality whose grid the slices lie on")
+    parser.add_argument("--size", type=int, nargs="+", default=[64, 128, 256], help="sides of stored slices")
+    options = parser.parse_args()
+    rows = [row for row in list_scans(options.manifest, [options.reference]) if row.mask]
+    for size in options.size:
+        found = [sent_back(row, options.reference, size) for row in rows]
+        print(
+            f"size {size}: {len(found)} scans, median {statistics.median(found):.3f}, "
+            f"lowest {min(found):.3f}, highest {max(found):.3f}"
+        )
+
+
+def sent_back(row, reference: str, size: int) -> float:
+    scan = place_new(row, modalities=[reference], reference=reference, size=size, pixel_mm=None)
+    back = lesion_back(scan.stored_truth, scan.placement)
+    return float(dice(np.sum(back & scan.truth), np.sum(back), np.sum(scan.truth)))
+
+
+if __name__ == "__main__":
+    main()
