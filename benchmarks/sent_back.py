@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def sent_back(row, reference: str, size: int) -> float:
-    scan = place_new(row, modalities=[reference], reference=reference, size=size, pixel_mm=None)
+    scan = place_new(row, modalities=[reference], reference=reference, size=size, pixel_mm=None, units={})
     back = lesion_back(scan.stored_truth, scan.placement)
     return float(dice(np.sum(back & scan.truth), np.sum(back), np.sum(scan.truth)))
 

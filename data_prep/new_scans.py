@@ -1,6 +1,6 @@
 """Scans that a trained network has not seen: read from a manifest, and placed as those of its study were."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from data_prep.manifest import Row, examine_manifest, raise_all
 from data_prep.place import place_scan
 from data_prep.row_files import volumes_of
 from data_prep.sampling import sampled
+from data_prep.suv import BODY_WEIGHT, LEAN_BODY_MASS, UNITS
 from data_prep.volumes import Grid, Volume
 from hnscc.base.errors import InputError
 
@@ -47,6 +48,11 @@ class NewScan:
         x, y, z = (float(each) for each in self.grid.spacing)
         return z, y, x
 
+    @property
+    def in_suv(self) -> str | None:
+        """The modality whose file states SUV, or None."""
+        return next((name for name, volume in self.volumes.items() if volume.unit in UNITS.values()), None)
+
     def on_grid(self, modality: str) -> NDArray[np.float32]:
         """The values of a modality at the voxels of the grid: (Z, Y, X), in the units of its file."""
         return np.stack([values for values, _ in sampled(self.volumes[modality], self.grid)])
@@ -72,13 +78,20 @@ def list_scans(manifest: str | Path, needed: Sequence[str]) -> list[Row]:
 
 
 def place_new(
-    row: Row, *, modalities: Sequence[str], reference: str, size: int, pixel_mm: float | None
+    row: Row,
+    *,
+    modalities: Sequence[str],
+    reference: str,
+    size: int,
+    pixel_mm: float | None,
+    units: Mapping[str, str],
 ) -> NewScan:
     """Read one scan and place it by the rules of `hnscc prepare`. InputError as by data_prep.place.place_scan.
 
-    modalities: the channels of `images`, in their order; the reference is read too where it is none of them.
+    modalities: the channels of `images`, in their order; the reference is read too where it is none of them. units:
+    those of the study's modalities, where they are known: PET of DICOM becomes SUV of the same kind.
     """
-    volumes, read = volumes_of(row, reference)
+    volumes, read = volumes_of(row, reference, _suv_of(units))
     mask = read.volume if read else None
     assumed = tuple(name for name, volume in volumes.items() if not volume.grid.oriented)
     volumes, mask = lying(volumes, mask, reference, row.where)
@@ -98,3 +111,7 @@ def place_new(
         placed.placement,
         assumed,
     )
+
+
+def _suv_of(units: Mapping[str, str]) -> str:
+    return LEAN_BODY_MASS if UNITS[LEAN_BODY_MASS] in units.values() else BODY_WEIGHT

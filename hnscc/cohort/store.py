@@ -64,12 +64,16 @@ class Store:
 
     @property
     def placing(self) -> dict[str, Any]:
-        """What a new scan must be placed by to be like these: `reference` (the modality whose grid is used), `size`,
-        and `pixel_mm` (None: the whole field of view)."""
+        """What a new scan must be placed by to be like these.
+
+        `reference` (the modality whose grid is used), `size`, `pixel_mm` (None: the whole field of view), and the
+        `units` of the modalities whose files state one.
+        """
         return {
             "reference": self.placed.get("reference"),
             "size": self.size,
             "pixel_mm": self.placed.get("pixel_mm"),
+            "units": self.placed.get("units", {}),
         }
 
     def read(self, scan_id: str) -> tuple[np.ndarray, np.ndarray]:

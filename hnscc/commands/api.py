@@ -313,7 +313,7 @@ def predict(
     ensemble: bool = False,
     probabilities: bool = False,
     disagreement: bool = False,
-    suv: bool = False,
+    pet_is_suv: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Predicted:
@@ -325,8 +325,8 @@ def predict(
     mean of their probabilities, and placing, bounds and threshold are those of the study.
     For each scan: `<scan_id>.nii.gz`, its mask of 0 and 1 on the grid of its own reference file, and `<scan_id>.png`;
     with `probabilities` and `disagreement` (the models' standard deviation) maps of 0 to 1 beside them. lesions.csv
-    and lesions.json list the lesions: volume in ml, position in mm, highest and mean value of each modality; with
-    `suv`, which says that the modality pet is in SUV, SUVmax, SUVmean, SUVpeak and TLG. scores.csv: Dice of the scans
+    and lesions.json list the lesions: volume in ml, position in mm, highest and mean value of each modality; where PET
+    is in SUV (DICOM, or by `pet_is_suv`), SUVmax, SUVmean, SUVpeak and TLG. scores.csv: Dice of the scans
     with a mask. predictions.json: all of it in short, and what is to be known of each scan. overwrite: replace such a
     folder. progress: called with the scans done, their number, and the current one's id.
     The result has folder, and facts, the content of predictions.json. InputError for no run folder, an unfinished
@@ -341,7 +341,7 @@ def predict(
         out,
         variant=variant,
         ensemble=ensemble,
-        wanted=Wanted(probabilities, disagreement, suv),
+        wanted=Wanted(probabilities, disagreement, pet_is_suv),
         overwrite=overwrite,
         progress=progress,
     )

@@ -37,8 +37,11 @@ def predict(
     disagreement: Annotated[
         bool, typer.Option("--disagreement", help="Write a map of the models' standard deviation, too.")
     ] = False,
-    suv: Annotated[
-        bool, typer.Option("--suv", help="The modality pet is in SUV: list SUVmax, SUVmean, SUVpeak and TLG.")
+    pet_is_suv: Annotated[
+        bool,
+        typer.Option(
+            "--pet-is-suv", help="The files of the modality pet are in SUV, which NIfTI files do not say."
+        ),
     ] = False,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -63,7 +66,7 @@ def predict(
             ensemble=ensemble,
             probabilities=probabilities,
             disagreement=disagreement,
-            suv=suv,
+            pet_is_suv=pet_is_suv,
             overwrite=overwrite,
             progress=tell,
         )

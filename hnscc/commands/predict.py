@@ -42,11 +42,11 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is written for each scan beside its mask and picture. suv: the modality `pet` is in SUV."""
+    """What is written for each scan beside its mask and picture. pet_is_suv: the modality `pet` is in SUV, as its files do not say."""
 
     probabilities: bool
     disagreement: bool
-    suv: bool
+    pet_is_suv: bool
 
 
 def predict_scans(
@@ -69,7 +69,7 @@ def predict_scans(
         networks = Networks(run, network, models.members, threads=cores())
         found = _predict_each(rows, models, networks, wanted, folder, progress or (lambda *now: None))
         facts = {**_facts_of(models), "scans": [each.facts for each in found]}
-        _write_tables(folder, found, models, wanted)
+        _write_tables(folder, found, models)
         write_json(folder / FACTS, facts)
     return Predicted(Path(out), facts)
 
@@ -83,13 +83,13 @@ def _check(models: Models, wanted: Wanted) -> None:
             found=f"{models.members[0].trial_id} alone",
             do="add --ensemble, or leave --disagreement out",
         )
-    if wanted.suv and "pet" not in models.needed:
+    if wanted.pet_is_suv and "pet" not in models.needed:
         raise InputError(
             "There is no PET that could be in SUV.",
-            where="--suv",
+            where="--pet-is-suv",
             expected="a variant with the modality pet",
             found=f"variant {models.name} with {', '.join(models.needed)}",
-            do="leave --suv out",
+            do="leave --pet-is-suv out",
         )
 
 
@@ -129,7 +129,8 @@ def _predict_one(scan: NewScan, models: Models, networks: Networks, wanted: Want
     asked = {"probabilities": wanted.probabilities, "disagreement": wanted.disagreement}
     predicted = combine(scan, networks.levels(scan.images), models.k, **asked)
     files = _write_scan(folder, scan, predicted, models)
-    lesions = lesion_rows(scan, predicted, models.needed, wanted.suv)
+    suv = scan.in_suv or ("pet" if wanted.pet_is_suv else None)
+    lesions = lesion_rows(scan, predicted, models.needed, suv)
     scored = scores(scan, predicted)
     found = intensities(scan, models)
     facts = {
@@ -161,9 +162,9 @@ def _write_scan(folder: Path, scan: NewScan, predicted: ScanPrediction, models: 
     return files
 
 
-def _write_tables(folder: Path, found: Sequence[_Done], models: Models, wanted: Wanted) -> None:
+def _write_tables(folder: Path, found: Sequence[_Done], models: Models) -> None:
     lesions = [lesion for each in found for lesion in each.lesions]
-    columns = lesion_columns(models.needed, wanted.suv)
+    columns = lesion_columns(models.needed, lesions)
     _write_csv(folder / "lesions.csv", columns, lesions)
     write_json(folder / "lesions.json", lesions)
     if scored := [each.scores for each in found if each.scores]:

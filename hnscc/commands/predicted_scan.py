@@ -18,6 +18,7 @@ from hnscc.scores.uptake import MarkedLesion, marked_lesions
 
 OUTSIDE = 0.01  # of a modality's stored pixels: so many beyond the bounds are told
 REACH = 0.05  # of the bounds: a modality whose highest value stays below is told
+SUV = ("suv_max", "suv_mean", "suv_peak", "tlg")
 Row = dict[str, Any]
 
 
@@ -55,35 +56,41 @@ def combine(
     )
 
 
-def lesion_rows(scan: NewScan, predicted: ScanPrediction, modalities: Sequence[str], suv: bool) -> list[Row]:
+def lesion_rows(
+    scan: NewScan, predicted: ScanPrediction, modalities: Sequence[str], suv: str | None
+) -> list[Row]:
     """A row for each predicted lesion: where it is in mm (x to right, y to anterior, z to superior), its volume, and
-    the values of each modality within it; of PET in SUV the measures by their names."""
+    the values of each modality within it. suv: the modality that is in SUV; its measures are added by their names."""
     images = {name: scan.on_grid(name) for name in modalities} if predicted.lesion.any() else {}
     found = marked_lesions(predicted.lesion, images, scan.spacing_mm)
     return [_lesion_row(scan, each, modalities, suv) for each in found]
 
 
-def lesion_columns(modalities: Sequence[str], suv: bool) -> list[str]:
-    """The names in a row of `lesion_rows`, in their order."""
+def lesion_columns(modalities: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    """The names in rows of `lesion_rows`, in their order; those of SUV stand there if any row has them."""
     columns = ["scan_id", "lesion", "voxels", "volume_ml", "x_mm", "y_mm", "z_mm"]
-    for name in modalities:
-        pet = suv and name == "pet"
-        columns += ["suv_max", "suv_mean", "suv_peak", "tlg"] if pet else [f"{name}_max", f"{name}_mean"]
-    return columns
+    columns += [f"{name}_{measure}" for name in modalities for measure in ("max", "mean")]
+    return [*columns, *(SUV if any("suv_max" in row for row in rows) else ())]
 
 
-def _lesion_row(scan: NewScan, lesion: MarkedLesion, modalities: Sequence[str], suv: bool) -> Row:
+def _lesion_row(scan: NewScan, lesion: MarkedLesion, modalities: Sequence[str], suv: str | None) -> Row:
     z, y, x = lesion.centre
     at = (scan.grid.affine @ [x, y, z, 1.0])[:3]
-    values: list[Any] = [scan.row.scan_id, lesion.lesion, lesion.voxels, round(lesion.volume_ml, 4)]
-    values += [round(float(each), 2) for each in at]
+    place = {f"{axis}_mm": round(float(each), 2) for axis, each in zip("xyz", at, strict=True)}
+    row = {"scan_id": scan.row.scan_id, "lesion": lesion.lesion, "voxels": lesion.voxels}
+    row |= {"volume_ml": round(lesion.volume_ml, 4), **place}
     for name in modalities:
         of = lesion.uptake[name]
-        numbers = [of.highest, of.mean]
-        if suv and name == "pet":
-            numbers += [of.peak, of.mean * lesion.volume_ml]
-        values += [float(f"{each:.6g}") for each in numbers]
-    return dict(zip(lesion_columns(modalities, suv), values, strict=True))
+        row |= {f"{name}_max": _rounded(of.highest), f"{name}_mean": _rounded(of.mean)}
+    if suv is not None:
+        of = lesion.uptake[suv]
+        values = (of.highest, of.mean, of.peak, of.mean * lesion.volume_ml)
+        row |= dict(zip(SUV, map(_rounded, values), strict=True))
+    return row
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")
 
 
 SCORES = (
@@ -154,6 +161,12 @@ def told_of(scan: NewScan, models: Models, found: dict[str, Row]) -> list[str]:
         f"{each['high']:.4g}, the values that the network was trained on: is it another unit?"
         for name, each in found.items()
         if each["reach"] < REACH
+    ]
+    units = models.placing["units"]
+    told += [
+        f"{name}: the file is in {volume.unit}, and those of the study are in {units[name]}"
+        for name, volume in scan.volumes.items()
+        if volume.unit and volume.unit != units.get(name, volume.unit)
     ]
     told += [f"{name}: its orientation is assumed, since its file states none" for name in scan.assumed]
     if where := models.trained_on.get(scan.row.patient_id):

@@ -20,6 +20,8 @@ from hnscc.scores.thresholds import choose_threshold, sweep
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
 
+PLACING = {"reference": "pet", "size": SIDE, "pixel_mm": None, "units": {}}
+
 
 def rows_of(path):
     with path.open(newline="") as file:
@@ -66,7 +68,7 @@ def predicted(trained, tmp_path_factory):
         variant="pet_mri",
         probabilities=True,
         disagreement=True,
-        suv=True,
+        pet_is_suv=True,
     )
 
 
@@ -312,11 +314,11 @@ def test_a_run_folder_without_placing_asks_its_store(trained, tmp_path):
     shutil.copytree(trained.root, run.root)
     for fold in (0, 1):
         split = read_sealed(run.fold(fold).split)
-        assert split.pop("placing") == {"reference": "pet", "size": SIDE, "pixel_mm": None}
+        assert split.pop("placing") == PLACING
         write_sealed(run.fold(fold).split, split)
     manifest = write_scans(tmp_path / "new", {"a": scan_of(1)})
     found = hnscc.predict(run.root, manifest, tmp_path / "out")
-    assert found.facts["placing"] == {"reference": "pet", "size": SIDE, "pixel_mm": None}
+    assert found.facts["placing"] == PLACING
 
 
 def test_one_model_gives_exactly_what_it_stored(tmp_path):
