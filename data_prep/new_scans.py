@@ -28,8 +28,7 @@ class NewScan:
     distance between their rows, then between their columns. `grid` is that of the reference modality turned to LPS;
     arrays (Z, Y, X) lie on it. `truth` is the given mask there, None where the scan has none; `stored_truth` (Z, H, W)
     is the same on the stored slices. `volumes` are the scan's files, each oriented. `placement` maps a mask of stored
-    slices back (data_prep.way_back). `assumed` names the files whose orientation is assumed, since they state none
-    (Analyze).
+    slices back (data_prep.way_back). `assumed` names the files that state no orientation, so that theirs is assumed.
     """
 
     row: Row

@@ -42,7 +42,10 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is written for each scan beside its mask and picture. pet_is_suv: the modality `pet` is in SUV, as its files do not say."""
+    """What is written for each scan beside its mask and picture.
+
+    pet_is_suv: the modality `pet` is in SUV, though its files do not say so.
+    """
 
     probabilities: bool
     disagreement: bool
