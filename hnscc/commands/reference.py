@@ -57,7 +57,9 @@ def text_of(function: Callable[..., Any]) -> str:
 def _section(name: str, function: Any, parameters: list[TyperArgument | TyperOption]) -> str:
     description, _, example = text_of(function).partition(EXAMPLE)
     arguments = [each for each in parameters if isinstance(each, TyperArgument)]
-    shape = [_argument(each) for each in arguments] + ["[OPTIONS]"] * (len(parameters) > len(arguments))
+    options = [each for each in parameters if not isinstance(each, TyperArgument)]
+    needed = [f"{each.opts[0]} {_upper(each)}" for each in options if each.required]
+    shape = [*map(_argument, arguments), *needed, *(["[OPTIONS]"] if len(options) > len(needed) else [])]
     types = get_type_hints(function)
     rows = [f"| {_names(each)} | {_kind(each, types)} | {_cell(each.help or '')} |" for each in parameters]
     return "\n".join(
