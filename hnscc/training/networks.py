@@ -9,11 +9,10 @@ from safetensors.torch import load
 from hnscc.cohort.slices import Slices
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Network
-from hnscc.training.inference import predict
+from hnscc.training.inference import placed, predict
 from hnscc.training.members import Member, read_weights
 from hnscc.training.model import build_model
 from hnscc.training.process import prepare_torch
-from hnscc.training.resizing import resize_by_products
 
 
 def device_here() -> str:
@@ -33,10 +32,7 @@ class Networks:
         prepare_torch(self.device, threads, 1.0, members[0].precision)
         # Encoder weights from a file are in the trained weights already.
         bare = network.model_copy(update={"encoder_weights": None})
-        model = build_model(bare, len(members[0].bounds), seed=0)
-        if self.device == "cuda":
-            model = resize_by_products(model)
-        self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = placed(build_model(bare, len(members[0].bounds), seed=0), self.device)
         self.loaded: Member | None = None
 
     def levels(self, images: np.ndarray) -> Iterator[np.ndarray]:
