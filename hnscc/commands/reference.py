@@ -84,7 +84,7 @@ def _argument(argument: TyperArgument) -> str:
     return name if argument.required else f"[{name}]"
 
 
-def _upper(argument: TyperArgument) -> str:
+def _upper(argument: TyperArgument | TyperOption) -> str:
     return (argument.name or "").upper()
 
 
