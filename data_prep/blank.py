@@ -27,7 +27,7 @@ def filled(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float32], 
         return data, None
     if blank.all():
         raise _refused("The volume holds no number.", where, "finite values", "NaN everywhere")
-    holes = int(_enclosed(blank).sum())
+    holes = int(enclosed(blank).sum())
     if holes:
         raise _refused(
             "The volume holds values that are no numbers.",
@@ -38,7 +38,7 @@ def filled(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float32], 
     return np.where(blank, data[~blank].min(), data), blank
 
 
-def _enclosed(blank: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def enclosed(blank: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which of the voxels belong, in a plane across some axis, to a piece that does not reach the plane's border."""
     enclosed = np.zeros_like(blank)
     for across in range(3):

@@ -8,13 +8,13 @@ the series behind a `#`: `scans/p01#1.2.840.113619.2.5` or `scans/p01#3f2a9c1e`,
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.blank import filled
 from data_prep.dicom_files import is_dicom
 from data_prep.dicom_header import maybe_numbers, quiet, refused, text_of
 from data_prep.dicom_pixels import values_of_slices
 from data_prep.dicom_series import Series, all_series, choose
 from data_prep.dicom_slices import Slice, slices_of
 from data_prep.dicom_stack import stacked
+from data_prep.padding import measured
 from data_prep.suv import BODY_WEIGHT, UNITS, suv_factors
 from data_prep.volumes import MAX_BYTES, MAX_VOXELS, Grid, Volume
 
@@ -53,8 +53,7 @@ def read_dicom_volume(path: Path, where: str, suv: str = BODY_WEIGHT) -> Volume:
         if series.modality == "PT":
             ordered = _in_suv(ordered, suv, where)
         values = values_of_slices(ordered, where)
-    data, blank = filled(values, where)
-    return Volume(data, grid, blank, UNITS[suv] if series.modality == "PT" else _UNITS[series.modality])
+    return measured(values, grid, where, UNITS[suv] if series.modality == "PT" else _UNITS[series.modality])
 
 
 def read_dicom_grid(path: Path, where: str) -> Grid:

@@ -9,9 +9,9 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from data_prep.blank import filled
 from data_prep.first_bytes import cause_of
 from data_prep.itk_header import Header, bytes_of, read_header, read_values
+from data_prep.padding import measured
 from data_prep.volumes import MAX_BYTES, MAX_VOXELS, Grid, Volume
 from hnscc.base.errors import InputError
 
@@ -46,8 +46,7 @@ def read_itk_volume(path: Path, where: str) -> Volume:
     except OSError:
         raise _unreadable(path, where) from None
     values = np.ascontiguousarray(data.reshape(grid.shape[::-1]).T, dtype=np.float32)
-    values, blank = filled(values, where)
-    return Volume(values, grid, blank)
+    return measured(values, grid, where)
 
 
 def read_itk_grid(path: Path, where: str) -> Grid:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.manifest import Row, refused
-from data_prep.odd import Odd, odd_scans
+from data_prep.odd import odd_scans
+from data_prep.oddity import Odd
 from data_prep.twins import find_twins
 from hnscc.base.errors import InputError
 from hnscc.cohort.store_building import read_images

@@ -5,32 +5,17 @@ Nothing here reads an image: all of it follows from the facts that placing kept 
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from statistics import median
 
-import numpy as np
-
+from data_prep.inverted import inverted
+from data_prep.odd_lesions import odd_lesions
+from data_prep.oddity import Odd
+from data_prep.scales import odd_scales
+from data_prep.separating import separating
 from hnscc.cohort.store_format import Scan
 
-# Times larger than the next scan's: intensities so far apart, with no scan in between, are of two units. Bq/ml are
-# 1,500 times SUV and more; one scanner's arbitrary units are seldom 10 times another's.
-TWO_UNITS = 20.0
-ODD_SCALE = 3.0  # times larger or smaller than the cohort's median
-ODD_SDS = 4.0  # robust standard deviations of the logarithm, beside it
-ODD_LEVEL = 0.3  # of the cohort's median range, by which a scan's lowest values differ
-MAX_LESION = 0.25  # of the grid, or of the body
 LESS_COVERED = 0.1  # of the grid, against the cohort's median
 ONE_SIDED = 0.5  # difference between the shares of scans with and without lesion that a fact holds for
-FEW = 5  # scans, below which nothing is compared with a cohort's median
-
-
-@dataclass(frozen=True)
-class Odd:
-    """One sentence on one scan, or on the cohort where `scan_id` is None. `refused`: it needs a reason to go on."""
-
-    scan_id: str | None
-    text: str
-    refused: bool = False
 
 
 def odd_scans(scans: Sequence[Scan], modalities: Sequence[str]) -> list[Odd]:
@@ -41,23 +26,26 @@ def odd_scans(scans: Sequence[Scan], modalities: Sequence[str]) -> list[Odd]:
         *_stated_units(scans, modalities),
     ]
     for modality in modalities:
-        units = list(_units(scans, modality))
-        elsewhere = {odd.scan_id for odd in units}
-        outliers = (odd for odd in _outliers(scans, modality) if odd.scan_id not in elsewhere)
-        found += [*units, *outliers, *_coverage(scans, modality)]
+        found += [*_scale(scans, modality), *separating(scans, modality), *_coverage(scans, modality)]
+    found += odd_lesions(scans, modalities)
     for scan in scans:
         found += _of_scan(scan, modalities)
     order = {None: -1} | {scan.scan_id: position for position, scan in enumerate(scans)}
     return sorted(found, key=lambda odd: order[odd.scan_id])
 
 
+def _scale(scans: Sequence[Scan], modality: str) -> list[Odd]:
+    """What is odd about scale and level; of a scan that is inverted, that alone."""
+    turned = list(inverted(scans, modality))
+    known = {odd.scan_id for odd in turned}
+    return [
+        *turned,
+        *(odd for odd in odd_scales([scan for scan in scans if scan.scan_id not in known], modality)),
+    ]
+
+
 def _of_scan(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
     lesion = scan.placement["lesion"]
-    for part in ("grid", "body"):
-        if lesion[f"share_of_{part}"] > MAX_LESION:
-            share = f"{lesion[f'share_of_{part}']:.0%} of the {part} is lesion ({lesion['ml']:.4g} ml)"
-            yield Odd(scan.scan_id, f"{share}: is the mask inverted?", refused=True)
-            break
     for modality in modalities:
         facts, outside = scan.placement["values"][modality], scan.placement["outside"][modality]
         if facts["low"] == facts["high"]:
@@ -65,10 +53,13 @@ def _of_scan(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
         elif outside:
             shown = f"{modality} does not show {len(outside)} of {scan.slices} slices, which are not used"
             yield Odd(scan.scan_id, shown, refused=len(outside) == scan.slices)
-        if facts["nan"]:
-            yield Odd(
-                scan.scan_id, f"{modality} had no number in {facts['nan']:,} voxels (NaN around it, filled)"
-            )
+        yield from _unmeasured(scan, modality)
+    if lesion["fits"]:
+        names = " and of ".join(lesion["fits"])
+        text = (
+            f"the mask, which states no orientation, fits the grid of {names}, which lie in different places"
+        )
+        yield Odd(scan.scan_id, f"{text}; taken as {lesion['drawn_on']}")
     if lesion["nan"]:
         yield Odd(scan.scan_id, f"the mask had no number in {lesion['nan']:,} voxels (NaN around it, filled)")
 
@@ -89,60 +80,24 @@ def _stated_units(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[
             )
 
 
-def _units(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
-    """Scans whose values cannot be of the unit of most others."""
-    height = {scan.scan_id: _height(scan, modality) for scan in scans}
-    ordered = sorted(
-        (scan for scan in scans if height[scan.scan_id] > 0), key=lambda scan: height[scan.scan_id]
-    )
-    if not ordered:
-        return
-    groups: list[list[Scan]] = []
-    for scan in ordered:
-        if not groups or _two_units(groups[-1], scan, modality):
-            groups.append([])
-        groups[-1].append(scan)
-    most = max(groups, key=len)
-    usual = median(height[each.scan_id] for each in most)
-    for group in groups:
-        if group is not most:
-            for scan in group:
-                times = height[scan.scan_id] / usual
-                yield Odd(
-                    scan.scan_id,
-                    f"{modality} cannot be in one unit with {len(most)} others: "
-                    f"{_range(scan, modality)}, {_times(times)} theirs",
-                    refused=True,
-                )
-
-
-def _two_units(group: Sequence[Scan], scan: Scan, modality: str) -> bool:
-    """Whether a scan's values are far larger than those of a group: its whole range is, and that of most voxels.
-
-    The second is asked too, since a hot lesion alone can make the whole range large; half as much is enough there.
-    The group's ranges ascend.
-    """
-    if _height(scan, modality) < TWO_UNITS * _height(group[-1], modality):
-        return False
-    most, theirs = _bulk(scan, modality), [_bulk(each, modality) for each in group]
-    return min(most, *theirs) <= 0 or most >= TWO_UNITS / 2 * median(theirs)
-
-
-def _outliers(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
-    sizes = np.array([_bulk(scan, modality) or _height(scan, modality) for scan in scans])
-    if len(scans) < FEW or (sizes <= 0).any():
-        return
-    logs = np.log(sizes / np.median(sizes))
-    limit = max(np.log(ODD_SCALE), ODD_SDS * 1.4826 * float(np.median(np.abs(logs))))
-    firsts = np.array([scan.placement["values"][modality]["first"] for scan in scans])
-    levels = (firsts - np.median(firsts)) / np.median(sizes)
-    for scan, log, level in zip(scans, logs, levels, strict=True):
-        if abs(log) > limit:
-            yield Odd(scan.scan_id, f"{modality} is {_times(float(np.exp(log)))} the cohort's median")
-        elif abs(level) > ODD_LEVEL:
-            yield Odd(
-                scan.scan_id, f"{modality} begins elsewhere than in most scans: {_range(scan, modality)}"
-            )
+def _unmeasured(scan: Scan, modality: str) -> Iterator[Odd]:
+    """Voxels without a value, and those of a value that stands for nothing."""
+    facts = scan.placement["values"][modality]
+    within = ""
+    if facts["within"]:
+        within = f"; {facts['within']:,} voxels of that lie within the volume, between some that hold a value"
+    if facts["nan"]:
+        text = f"{modality} had no number in {facts['nan']:,} voxels (NaN around it, filled)"
+        yield Odd(scan.scan_id, text + within)
+    if facts["padding"]:
+        value, voxels = facts["padding"]["value"], facts["padding"]["voxels"]
+        text = f"{modality} holds {value:g} in {voxels:,} voxels and nothing near it: a value that stands for nothing"
+        filled = (
+            ", filled as NaN is"
+            if facts["padding"]["filled"]
+            else " and is left, since it is most of the volume"
+        )
+        yield Odd(scan.scan_id, text + filled + (within if not facts["nan"] else ""))
 
 
 def _coverage(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
@@ -229,24 +184,8 @@ FACTS: dict[str, Callable[[Scan, str], bool]] = {
     "is placed by its qform alone": lambda scan, modality: _by(scan, modality) == "qform",
     "is read from DICOM": lambda scan, modality: _by(scan, modality) == "DICOM",
     "had NaN around it": lambda scan, modality: scan.placement["values"][modality]["nan"] > 0,
+    "had a value that stands for nothing": lambda scan, modality: bool(
+        scan.placement["values"][modality]["padding"]
+    ),
     "does not show all slices": lambda scan, modality: bool(scan.placement["outside"][modality]),
 }
-
-
-def _height(scan: Scan, modality: str) -> float:
-    facts = scan.placement["values"][modality]
-    return float(facts["high"] - facts["low"])
-
-
-def _bulk(scan: Scan, modality: str) -> float:
-    facts = scan.placement["values"][modality]
-    return float(facts["last"] - facts["first"])
-
-
-def _range(scan: Scan, modality: str) -> str:
-    facts = scan.placement["values"][modality]
-    return f"{facts['low']:.4g} to {facts['high']:.4g}, median {facts['median']:.4g}"
-
-
-def _times(ratio: float) -> str:
-    return f"{ratio:.3g} times" if ratio >= 1 else f"1/{1 / ratio:.3g} of"

@@ -19,7 +19,8 @@ import numpy as np
 from nibabel import orientations
 from numpy.typing import NDArray
 
-from data_prep.found import lesion_of, values_of
+from data_prep.drawn import fits
+from data_prep.found import lesion_of, on_grid, tissue_of, values_of
 from data_prep.grids import cannot_place, check_axes, to_lps
 from data_prep.lesions import lesion_on
 from data_prep.lying import lying
@@ -75,6 +76,7 @@ def place_scan(
     """
     stating = {**volumes, **({} if mask is None else {"mask": mask})}
     assumed = [name for name, volume in stating.items() if not volume.grid.oriented]
+    fitting = fits(mask, {name: volume.grid for name, volume in volumes.items()})
     volumes, mask = lying(volumes, mask, reference, scan)
     drawn = volumes[reference].grid
     check_axes(drawn, scan)
@@ -89,6 +91,7 @@ def place_scan(
     }
     images = np.stack([each.slices for each in placed.values()], axis=1)
     stored = np.stack([resize_mask(slice_, window) for slice_ in lesion.voxels])
+    shown, drawn_px = on_grid(images, stored, grid, window)
     return Placed(
         images=images,
         mask=stored,
@@ -108,8 +111,11 @@ def place_scan(
             "assumed": assumed,
             "lesion_px_cropped": cropped,
             "outside": {name: each.outside for name, each in placed.items()},
-            "values": {name: values_of(volume) for name, volume in volumes.items()},
-            "lesion": lesion_of(lesion, mask, grid, window, images, stored),
+            "values": {
+                name: values_of(volume) | {"tissue": tissue_of(shown[:, at], drawn_px)}
+                for at, (name, volume) in enumerate(volumes.items())
+            },
+            "lesion": lesion_of(lesion, mask, grid, volumes, shown, drawn_px) | {"fits": fitting},
         },
     )
 

@@ -17,10 +17,10 @@ from nibabel.spatialimages import HeaderDataError, HeaderTypeError, SpatialImage
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
-from data_prep.blank import filled
 from data_prep.dicom import names_dicom, read_dicom_grid, read_dicom_volume
 from data_prep.first_bytes import cause_of, is_mgh, mgh_shape, places_itself, unpacked_head, values_begin_at
 from data_prep.itk_files import READERS, is_itk_file, read_itk_grid, read_itk_volume
+from data_prep.padding import measured
 from data_prep.stated import stated_by
 from data_prep.suv import BODY_WEIGHT
 from data_prep.volumes import MAX_BYTES, MAX_VOXELS, Grid, Volume
@@ -52,7 +52,8 @@ def read_volume(path: Path, where: str, suv: str = BODY_WEIGHT) -> Volume:
     PET of DICOM is turned into SUV, by body weight ("bw") or lean body mass ("lbm"), as `suv` says.
 
     InputError is raised where the file is unreadable, cut short or damaged, is not one 3D volume of finite real
-    numbers (NaN around the field of view is filled, see data_prep.blank), or does not say how it lies in space.
+    numbers (NaN around the field of view is filled, and so is a value that stands for nothing: data_prep.padding), or
+    does not say how it lies in space.
     """
     if not _is_named_volume(path) and names_dicom(path):
         return read_dicom_volume(path, where, suv)
@@ -64,8 +65,7 @@ def read_volume(path: Path, where: str, suv: str = BODY_WEIGHT) -> Volume:
         data = _by_library(lambda: _unzipped(path, where).reshape(grid.shape), path, where)
     else:
         data = _by_library(lambda: _values(image).reshape(grid.shape), path, where)
-    data, blank = filled(data, where)
-    return Volume(data, grid, blank)
+    return measured(data, grid, where)
 
 
 def read_grid(path: Path, where: str) -> Grid:

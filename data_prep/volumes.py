@@ -35,14 +35,25 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class Padding:
+    """`voxels` of a volume hold `value`, which stands for nothing. `filled`: they are taken as NaN is."""
+
+    value: float
+    voxels: int
+    filled: bool
+
+
+@dataclass(frozen=True)
 class Volume:
     """`data` is (x, y, z), finite, in the file's voxel order and units (scaled as its header says).
 
-    `blank` says which voxels the file holds no number for (NaN around the field of view; they are the minimum in
-    `data`), and is None where there are none. `unit` is that of the values where the file states it: SUV, HU; else "".
+    `blank` says which voxels the file holds no number for (NaN around the field of view, or `padding`, a value that
+    stands for nothing; they are the minimum in `data`), and is None where there are none. `unit` is that of the values
+    where the file states it: SUV, HU; else "".
     """
 
     data: NDArray[np.float32]
     grid: Grid
     blank: NDArray[np.bool_] | None = None
     unit: str = ""
+    padding: Padding | None = None

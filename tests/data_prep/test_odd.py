@@ -1,15 +1,12 @@
 """What is odd about scans against their cohort: told and kept in the store, refused where it cannot be right."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from facts import facts, told
 from scans import LPS, cohort, refused, save, scan_arrays, write
-from stores import scan
 
 from data_prep.build import prepare
 from data_prep.found import body
-from data_prep.odd import odd_scans
 
 
 def images(folder, count: int, change=lambda number, pet: pet, lesion=lambda number: number % 2 == 0):
@@ -59,27 +56,6 @@ def test_values_are_kept_with_the_scan(tmp_path):
     lesion = store.scans[0].placement["lesion"]
     assert lesion["ml"] == pytest.approx(168 * 3 / 1000)  # voxels of 1 x 1 x 3 mm
     assert lesion["share_of_grid"] == pytest.approx(168 / 1600)
-
-
-def facts(scans: int, **changed) -> list:
-    """Scans of an index alone, PET of SUV, with what preparing would have found; `changed` says what in which scan."""
-    found = []
-    for number in range(scans):
-        values = {"low": 0.0, "first": 0.0, "median": 1.0, "last": 4.0 + number / 10, "high": 9.0, "nan": 0}
-        lesion = {"ml": 1.0, "share_of_grid": 0.01, "share_of_body": 0.02, "drawn_on": "pet", "nan": 0}
-        placement = {
-            "reference": "pet",
-            "coverage": {"pet": changed.get(f"c{number}", 1.0)},
-            "outside": {"pet": []},
-            "values": {"pet": values | {"orientation": "sform"} | changed.get(f"s{number}", {})},
-            "lesion": lesion | {"orientation": "sform"} | changed.get(f"l{number}", {}),
-        }
-        found.append(replace(scan(f"p{number}", (0, 4 * (number % 2))), placement=placement))
-    return found
-
-
-def told(scans: list) -> list[tuple]:
-    return [(odd.scan_id, odd.text, odd.refused) for odd in odd_scans(scans, ["pet"])]
 
 
 def test_a_cohort_of_one_kind_has_nothing_odd():

@@ -1,0 +1,63 @@
+"""One thing that is odd about a scan or a cohort, and what the checks of a cohort share: groups, limits, names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+FEW = 5  # scans, below which nothing is compared with the others' median
+ODD_SDS = 4.0  # robust standard deviations from the median, from which a scan is an outlier
+MAJORITY = 0.6  # of the scans: a group of fewer is not the one that the others are measured by
+CLEAR = 3.0  # times the spread within the groups that the gap between them must be
+NAMED = 8  # scans of a group, at most
+
+
+@dataclass(frozen=True)
+class Odd:
+    """One sentence on one scan, or on the cohort where `scan_id` is None. `refused`: it needs a reason to go on."""
+
+    scan_id: str | None
+    text: str
+    refused: bool = False
+
+
+def grouped(values: Sequence[float], least: float) -> list[list[int]]:
+    """Positions of values by clear groups, ascending: gaps are at least `least`, and wide beside the groups' spread.
+
+    One group where the values are of one kind; also where there are fewer than FEW.
+    """
+    order = [int(at) for at in np.argsort(values, kind="stable")]
+    pieces = [order[:1]]
+    for before, at in pairwise(order):
+        if values[at] - values[before] >= least:
+            pieces.append([])
+        pieces[-1].append(at)
+    spread = float(
+        np.sqrt(sum(np.var([values[at] for at in piece]) * len(piece) for piece in pieces) / len(order))
+    )
+    gaps = [values[after[0]] - values[piece[-1]] for piece, after in pairwise(pieces)]
+    if len(order) < FEW or any(gap < CLEAR * spread for gap in gaps):
+        return [order]
+    return pieces
+
+
+def has_majority(groups: Sequence[Sequence[object]]) -> bool:
+    """Whether one group is large enough for the others to be measured by."""
+    return max(map(len, groups)) >= MAJORITY * sum(map(len, groups))
+
+
+def limit(deviations: Sequence[float], least: float) -> float:
+    """From where a deviation from the median is an outlier's: ODD_SDS robust standard deviations, at least `least`."""
+    return max(least, ODD_SDS * 1.4826 * float(np.median(np.abs(deviations))))
+
+
+def named(scan_ids: Sequence[str]) -> str:
+    """Scans in words: their number and their ids, of many the first."""
+    rest = f" and {len(scan_ids) - NAMED} more" if len(scan_ids) > NAMED else ""
+    return f"{len(scan_ids)} scan{'s' * (len(scan_ids) != 1)} ({', '.join(scan_ids[:NAMED])}{rest})"
+
+
+def times(ratio: float) -> str:
+    """A ratio as it stands before what it is of: "3.9 times", "1/3.9 of"."""
+    return f"{ratio:.3g} times" if ratio >= 1 else f"1/{1 / ratio:.3g} of"

@@ -1,0 +1,145 @@
+"""Lesions that are no lesions, below a quarter of the body: too large, in air, of impossible shape, or misplaced."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from facts import facts, told
+from scans import save, write
+
+from data_prep.build import prepare
+from data_prep.drawn import is_box, spanned
+
+Draw = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def necks(folder, draw: Draw, count: int = 7) -> list[str]:
+    """What is odd about a cohort of hot balls of about 60 ml in discs, of which the mask of scan S1 is drawn by `draw`
+    from the lesion and the image."""
+    rows = [["patient_id", "scan_id", "pet", "mask"]]
+    x, y, z = np.indices((48, 48, 12))
+    disc = (x - 23.5) ** 2 + (y - 23.5) ** 2 < 18**2
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        reach = rng.uniform(5, 6.5)
+        middle = (16 + 2 * number, 24)
+        lesion = (x - middle[0]) ** 2 + (y - middle[1]) ** 2 + (2 * (z - 6)) ** 2 < reach**2
+        pet = rng.gamma(4, 0.05, disc.shape) + disc * rng.normal(1, 0.1, disc.shape) + 5 * lesion
+        mask = draw(lesion, pet) if number == 1 else lesion
+        write(folder / f"{number}.nii", pet.astype(np.float32))
+        write(folder / f"{number}-mask.nii", mask.astype(np.uint8))
+        rows.append([f"P{number}", f"S{number}", f"{number}.nii", f"{number}-mask.nii"])
+    store = prepare(save(folder, rows), folder / "s.zarr", size=48, workers=1, accept_odd="a test")
+    return [text for text in store.odd if not text.startswith("accepted")]
+
+
+def _slice(lesion, pet):
+    return lesion | (np.arange(12) == 2)
+
+
+def _frame(lesion, pet):
+    x, y, _ = np.indices(lesion.shape)
+    return lesion | (x == 0) | (x == 47) | (y == 0) | (y == 47)
+
+
+def _corner(lesion, pet):
+    x, y, _ = np.indices(lesion.shape)
+    return (x < 8) & (y < 8)
+
+
+def _brightest(lesion, pet):
+    return pet > np.percentile(pet, 91)
+
+
+@pytest.mark.parametrize(
+    "draw, words",
+    [
+        (lambda lesion, pet: lesion, []),
+        (
+            _slice,
+            [
+                "% of the lesion lies in air",
+                "from border to border of the plane in 1 of 12 slices",
+                "times the",
+            ],
+        ),
+        (
+            _frame,
+            [
+                "% of the lesion lies in air",
+                "from border to border of the plane in 12 of 12 slices",
+                "times the",
+            ],
+        ),
+        (
+            _corner,
+            ["100% of the lesion lies in air", "a box with straight edges", "does not stand out on pet"],
+        ),
+        (_brightest, ["times the median lesion"]),
+        (lambda lesion, pet: lesion[::-1], ["the lesion does not stand out on pet"]),
+    ],
+    ids=["as it is", "one slice", "frame", "corner of air", "brightest tenth", "mirrored"],
+)
+def test_masks_that_are_no_lesion_are_told(tmp_path, draw, words):
+    found = necks(tmp_path, draw)
+    assert all(text.startswith("scan S1: ") for text in found) and bool(found) == bool(words)
+    for word in words:
+        assert any(word in text for text in found)
+
+
+@pytest.mark.parametrize("factor, told_", [(2.9, None), (9.0, "8.18 times"), (1 / 9, "1/9.9 of")])
+def test_volumes_are_compared_with_the_median_lesion(factor, told_):
+    """Lesions of 1, 1.1 (in the middle), 1.2 and so on; the fourth is changed."""
+    volumes = [1.0, 1.2, 0.9, factor, 1.1, 1.3]
+    found = told(facts(12, **{f"l{2 * at + 1}": {"ml": ml} for at, ml in enumerate(volumes)}))
+    usual = float(np.median(volumes))
+    expected = [] if told_ is None else [("p7_a", _text(factor, usual), False)]
+    assert found == expected
+
+
+def _text(ml: float, usual: float) -> str:
+    times = f"{ml / usual:.3g} times" if ml > usual else f"1/{usual / ml:.3g} of"
+    return f"the lesion is {times} the median lesion ({ml:.4g} ml, {usual:.4g} ml)"
+
+
+def test_of_few_lesions_none_is_compared():
+    assert told(facts(8, l1={"ml": 50.0, "box": True})) == []
+
+
+@pytest.mark.parametrize("share, refused", [(0.1, None), (0.2, False), (0.6, True)])
+def test_a_lesion_in_air_is_told_and_refused_where_most_of_it_is(share, refused):
+    found = told(facts(8, l1={"share_in_air": share}))
+    text = f"{share:.0%} of the lesion lies in air, outside of the body: does the mask belong here?"
+    assert found == ([] if refused is None else [("p1_a", text, refused)])
+
+
+def test_boxes_are_told_where_they_are_few():
+    some = {f"l{number}": {"box": True} for number in (1, 3)}
+    assert [(scan_id, "box" in text) for scan_id, text, _ in told(facts(12, **some))] == [
+        ("p1_a", True),
+        ("p3_a", True),
+    ]
+    assert told(facts(12, **{f"l{number}": {"box": True} for number in range(1, 12, 2)})) == []
+
+
+def test_an_empty_mask_is_told_where_others_have_none():
+    changed = {f"l{number}": {"drawn_on": None} for number in range(0, 8, 2) if number != 4}
+    assert told(facts(8, **changed)) == [
+        ("p4_a", "the mask is empty; most scans without lesion have no mask: was it lost?", False)
+    ]
+    assert told(facts(8)) == []
+
+
+def test_shapes_are_counted_voxel_by_voxel():
+    voxels = np.zeros((4, 10, 12), bool)
+    assert spanned(voxels) == 0 and not is_box(voxels)
+    voxels[1, 2:8, 3:9] = True
+    assert spanned(voxels) == 0 and is_box(voxels)
+    voxels[1, 2, 3] = False
+    assert not is_box(voxels)
+    voxels[2, 5, :] = True
+    voxels[3, 0, 4] = voxels[3, 9, 7] = True
+    assert spanned(voxels) == 2
+    small = np.zeros((4, 10, 12), bool)
+    small[1:3, 2:6, 3:9] = True
+    assert not is_box(small)

@@ -1,0 +1,66 @@
+"""Units, scales and levels of a cohort's scans: single outliers are told by scan, groups without a majority by name."""
+
+import numpy as np
+import pytest
+from facts import facts, scaled, told
+
+from data_prep.oddity import grouped
+
+
+def test_a_factor_in_half_of_the_scans_names_both_halves_and_blames_none():
+    """Tissue of 4.0, 4.1, 4.4, 4.5 and of 5 times 4.2, 4.3, 4.6, 4.7: medians 4.25 and 22.25."""
+    found = told(facts(8, **scaled([1, 1, 5, 5, 1, 1, 5, 5])))
+    assert found == [
+        (
+            None,
+            "pet falls into 2 groups of scale: 4 scans (p0_a, p1_a, p4_a, p5_a), about 5.24 times as much in 4 scans "
+            "(p2_a, p3_a, p6_a, p7_a); which is right is for you to say",
+            False,
+        )
+    ]
+
+
+def test_scales_by_turns_are_refused_as_no_unit():
+    """1, 12, 150, 1800: each step is below what tells two units apart, the whole is far above."""
+    found = told(facts(12, **scaled([1, 12, 150, 1800] * 3)))
+    assert [(scan_id, refused) for scan_id, _, refused in found] == [(None, True)]
+    text = found[0][1]
+    assert text.startswith(
+        "pet cannot be in one unit with itself: 3 scans (p0_a, p4_a, p8_a), median 1, about 12."
+    )
+    assert text.endswith("3 scans (p3_a, p7_a, p11_a), median 1800")
+
+
+@pytest.mark.parametrize(
+    "factor, times",
+    [
+        (5, ["4.08 times", "4.39 times", "4.49 times", "5 times"]),
+        (1 / 5, ["1/5.44 of", "1/5.06 of", "1/4.94 of", "1/4.44 of"]),
+    ],
+)
+def test_a_factor_in_a_third_of_the_scans_marks_these_alone(factor, times):
+    """Tissue of 4.0, 4.3, 4.4 and 4.9 times the factor; the median of all is 4.9 with 5, 4.35 with 1/5."""
+    found = told(facts(12, **scaled([factor if number in (0, 3, 4, 9) else 1 for number in range(12)])))
+    expected = zip(("p0_a", "p3_a", "p4_a", "p9_a"), times, strict=True)
+    assert found == [(name, f"pet is {each} the cohort's median", False) for name, each in expected]
+
+
+def test_levels_of_two_kinds_are_named():
+    found = told(facts(8, **scaled([100] * 8, lambda number: 1024.0 * (number % 4 < 2))))
+    assert [text for _, text, _ in found] == [
+        "pet falls into 2 groups of level: it begins at about 0 in 4 scans (p2_a, p3_a, p6_a, p7_a) and at about 1024 "
+        "in 4 scans (p0_a, p1_a, p4_a, p5_a)"
+    ]
+
+
+def test_arbitrary_units_that_vary_without_a_gap_are_not_odd():
+    """1 to 2.9, in steps of 10 %: no scan stands apart."""
+    rng = np.random.default_rng(0)
+    assert told(facts(12, **scaled(list(rng.permutation(1.1 ** np.arange(12)))))) == []
+
+
+def test_groups_need_gaps_that_are_wide_beside_their_spread():
+    assert grouped([0, 5, 0.1, 5.1, 0.2, 5.2], 1) == [[0, 2, 4], [1, 3, 5]]
+    assert grouped([0, 1.1, 2.2, 3.3, 4.4, 5.5], 1) == [[at] for at in range(6)]
+    assert grouped([0, 0.9, 1.8, 2.7, 3.8, 4.7, 5.6], 1) == [[0, 1, 2, 3, 4, 5, 6]]
+    assert grouped([0, 9, 0, 9], 1) == [[0, 2, 1, 3]]

@@ -1,0 +1,60 @@
+"""Scans of an index alone, with what preparing would have found in them, and what is odd about them."""
+
+from dataclasses import replace
+
+from stores import scan
+
+from data_prep.odd import odd_scans
+from hnscc.cohort.store_format import Scan
+
+
+def facts(scans: int, **changed) -> list[Scan]:
+    """PET of SUV; odd scans hold a lesion of 1 ml. `changed` says what in which scan: c its coverage, s its values, l
+    its lesion, by its number."""
+    found = []
+    for number in range(scans):
+        values = {"low": 0.0, "first": 0.0, "median": 1.0, "last": 4.0 + number / 10, "high": 9.0, "nan": 0}
+        values |= {"within": 0, "padding": None, "tissue": None, "orientation": "sform"}
+        values |= changed.get(f"s{number}", {})
+        lesion = {
+            "ml": float(number % 2),
+            "share_of_grid": 0.01,
+            "share_of_body": 0.02,
+            "drawn_on": "pet",
+            "nan": 0,
+        }
+        lesion |= {"share_in_air": 0.0, "spanned": 0, "box": False, "medians": {"pet": None}, "fits": []}
+        lesion |= {"orientation": "sform"} | changed.get(f"l{number}", {})
+        placement = {
+            "reference": "pet",
+            "coverage": {"pet": changed.get(f"c{number}", 1.0)},
+            "outside": {"pet": []},
+            "values": {"pet": {"rim": values["first"]} | values},
+            "lesion": lesion,
+        }
+        found.append(replace(scan(f"p{number}", (0, 4 * (number % 2))), placement=placement))
+    return found
+
+
+def scaled(factors: list[float], level=lambda number: 0.0) -> dict[str, dict[str, float]]:
+    """PET of which the bright tenth of the tissue stands 4.0, 4.1, ... above the lowest value, times a factor."""
+    return {
+        f"s{number}": {
+            "low": level(number),
+            "first": level(number),
+            "median": level(number) + factor,
+            "last": level(number) + 5 * factor,
+            "high": level(number) + 9 * factor,
+            "tissue": {
+                "median": level(number) + factor,
+                "last": level(number) + (4 + number / 10) * factor,
+                "high": level(number) + 5 * factor,
+                "grain": factor / 10,
+            },
+        }
+        for number, factor in enumerate(factors)
+    }
+
+
+def told(scans: list[Scan]) -> list[tuple]:
+    return [(odd.scan_id, odd.text, odd.refused) for odd in odd_scans(scans, ["pet"])]
