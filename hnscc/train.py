@@ -45,11 +45,11 @@ def _train_one(study_file: str, trial_id: str, out: str | None, accept_versions:
 def _train(prepared: Prepared, trial: Trial) -> int:
     """Train and print a line for each epoch; the exit code."""
     folder = prepared.folder.trial(trial.trial_id)
-    if is_complete(folder):
+    data = prepared.folds[trial.fold]
+    if is_complete(folder, data.scored):
         print(f"{trial.trial_id} is completed already: {folder.record}")
         return 0
     device, precision = prepared.chosen[trial.variant]
-    data = prepared.folds[trial.fold]
     for row in train_trial(prepared.study, trial, data, folder, device=device, precision=precision):
         scores = f"loss {row['train_loss']:.4f}  validation soft Jaccard {row['val_soft_jaccard']:.4f}"
         print(f"epoch {row['epoch']:3d}  {scores}")

@@ -52,7 +52,7 @@ class TrialWorker(tune.Trainable):
             attempts=[Attempt.model_validate(each) for each in assignment["attempts"]],
             pause_after=assignment["pause_after"],
         )
-        self.rows = _unless_completed(folder, rows)
+        self.rows = _unless_completed(folder, self.prepared.folds[trial.fold].scored, rows)
         self.report: dict[str, Any] = {
             "trial": trial.trial_id,
             "variant": trial.variant,
@@ -104,7 +104,7 @@ def _check_versions(prepared: Prepared) -> None:
     )
 
 
-def _unless_completed(folder: TrialFolder, rows: Iterator[Epoch]) -> Iterator[Epoch]:
+def _unless_completed(folder: TrialFolder, scored: str, rows: Iterator[Epoch]) -> Iterator[Epoch]:
     """Nothing to do where a process of this trial died after it had written its record, before Tune heard of it."""
-    if not is_complete(folder):
+    if not is_complete(folder, scored):
         yield from rows

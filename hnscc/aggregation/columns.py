@@ -89,6 +89,16 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         "number of slices where truth and prediction both reach cutoff_px and share no pixel",
     ),
     "slices.misplaced": (YES, "whether truth and prediction both reach cutoff_px and share no pixel"),
+    "used": (
+        YES,
+        "whether the slice is of the sampled set, by which trials are trained and the readings as_written and as_coded "
+        "score; the others make whole scans of those of validation and test, and all count in every other table",
+    ),
+    "scored": (
+        TEXT,
+        "which slices the reading scores and chooses by: sampled (`used` in table `slices`), or every one; with "
+        "`evaluation: {slices: sampled}` these are the same",
+    ),
     "repeats": (WHOLE, "number of repeats that are completed in every fold"),
     "failed": (WHOLE, "number of failed trials of the variant"),
     "missing": (WHOLE, "number of missing trials of the variant"),

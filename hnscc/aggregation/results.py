@@ -2,7 +2,8 @@
 
 import io
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,8 +15,17 @@ from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, sha256, storage_errors
 from hnscc.base.locations import Location
 from hnscc.scores.counts import HALF, Counts, concatenate, count, positive, stack
+from hnscc.scores.masks import Spacing
 from hnscc.scores.metrics import DICE
-from hnscc.scores.thresholds import READINGS, Reading, choose_threshold, highest, median_position, sweep
+from hnscc.scores.thresholds import (
+    READINGS,
+    Reading,
+    Scored,
+    choose_threshold,
+    highest,
+    median_position,
+    sweep,
+)
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import load_study
 from hnscc.study.plan import SPLITS, Trial, plan_trials
@@ -26,20 +36,54 @@ from hnscc.training.records import NEEDED, UNUSABLE, Completed, Failed, trial_st
 
 @dataclass(frozen=True)
 class Fold:
-    """The used slices of one fold in stored order: split and patient str (N,), masks bool (N, H, W)."""
+    """The scored slices of one fold in stored order: split, patient and scan str (N,), masks bool (N, H, W).
+
+    The used ones, which are sampled, stand first: used bool (N,). whole: whether the others were written too, so that
+    the scans of validation and test are whole. digest: of what trainings follow from; scored: of the other slices,
+    empty for none. spacing_mm: scan -> mm between voxels along z, y, x; folds of earlier versions say none.
+    """
 
     number: int
     digest: str
     slices: pa.Table
     split: np.ndarray
     patient: np.ndarray
+    scan: np.ndarray
+    used: np.ndarray
     masks: np.ndarray
     cohort: pa.Table
+    whole: bool = False
+    scored: str = ""
+    spacing_mm: Mapping[str, Spacing] = field(default_factory=dict)
 
     @cached_property
     def rows(self) -> dict[str, np.ndarray]:
-        """Where the slices of each split stand: {split: int (n,)}."""
+        """Where the scored slices of each split stand: {split: int (n,)}."""
         return {split: np.flatnonzero(self.split == split) for split in SPLITS}
+
+    @cached_property
+    def used_rows(self) -> dict[str, np.ndarray]:
+        """Where the used ones of each split stand."""
+        return {split: rows[self.used[rows]] for split, rows in self.rows.items()}
+
+    def rows_of(self, split: str, slices: Scored) -> np.ndarray:
+        """The slices of a split that a reading scores."""
+        return self.used_rows[split] if slices == "sampled" else self.rows[split]
+
+    def of_used(self) -> "Fold":
+        """The same fold, of the used slices alone."""
+        last = int(self.used.sum())
+        return replace(
+            self,
+            slices=self.slices[:last],
+            split=self.split[:last],
+            patient=self.patient[:last],
+            scan=self.scan[:last],
+            used=self.used[:last],
+            masks=self.masks[:last],
+            whole=False,
+            scored="",
+        )
 
 
 @dataclass(frozen=True)
@@ -112,9 +156,26 @@ def load_results(run: RunFolder) -> Results:
 
 def read_trials(run: RunFolder, study: Study) -> Results:
     """The folds and every planned trial of a study, without medians; see `load_results`."""
-    folds = tuple(load_fold(run, number) for number in range(study.split.folds))
+    folds = tuple(scored_fold(run, study, number) for number in range(study.split.folds))
     results = tuple(load_trial(run, study, trial, folds[trial.fold]) for trial in plan_trials(study))
     return Results(study, folds, results, {})
+
+
+def scored_fold(run: RunFolder, study: Study, number: int) -> Fold:
+    """One fold, of the slices that the study evaluates. InputError where these are not there, or a file is damaged."""
+    fold = load_fold(run, number)
+    if study.search or study.evaluation.slices == "sampled":
+        return fold.of_used()
+    if fold.whole:
+        return fold
+    raise InputError(
+        "The run folder holds the sampled slices alone, and the study evaluates every slice.",
+        where=f"folds/f{number}, evaluation.slices in study.yaml",
+        expected="every slice of the validation and test scans",
+        found=f"the {len(fold.split)} slices that are sampled",
+        do="`hnscc run STUDY` adds the others and predicts them by the weights that are there; or set `evaluation: "
+        "{slices: sampled}`",
+    )
 
 
 def load_fold(run: RunFolder, number: int) -> Fold:
@@ -134,8 +195,13 @@ def load_fold(run: RunFolder, number: int) -> Fold:
         table,
         np.array(table["split"].to_pylist(), dtype=str),
         np.array(table["patient_id"].to_pylist(), dtype=str),
+        np.array(table["scan_id"].to_pylist(), dtype=str),
+        np.array(table["used"]) if "used" in table.column_names else np.ones(len(table), bool),
         np.load(io.BytesIO(truth), allow_pickle=False)["masks"].astype(bool),
         pq.read_table(io.BytesIO(cohort)),
+        split.get("slices") == "all",
+        split.get("scored", ""),
+        {scan: (z, y, x) for scan, (z, y, x) in split.get("spacing_mm", {}).items()},
     )
 
 
@@ -215,7 +281,8 @@ def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result
 
 
 def load_levels(run: RunFolder, trial: Trial, fold: Fold) -> np.ndarray:
-    """The stored probabilities of a completed trial, uint16 (N, H, W). Raises Damaged where they cannot be used."""
+    """The stored probabilities of a completed trial for the fold's slices, uint16 (N, H, W). Raises Damaged where they
+    cannot be used."""
     name = "predictions.npz"
     state = trial_state(run.trial(trial.trial_id), keep=(name,), check=(name,))
     if state.completed is None:
@@ -230,6 +297,12 @@ def _levels_of(record: Completed, content: bytes, fold: Fold) -> np.ndarray:
         levels: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)["probabilities"]
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
         raise Damaged("predictions.npz holds no readable probabilities") from None
+    if not fold.scored:
+        levels = levels[: len(fold.masks)]  # the used slices stand first, whatever else was predicted
+    elif record.scored != fold.scored:
+        raise Damaged(
+            "it predicted other slices than the study evaluates: `hnscc run` predicts them by its weights"
+        )
     if levels.dtype != np.uint16 or levels.shape != fold.masks.shape:
         raise Damaged(f"predictions.npz holds {levels.dtype} {levels.shape}, not uint16 {fold.masks.shape}")
     return levels
@@ -246,22 +319,25 @@ def _medians(run: RunFolder, results: list[Result], fold: Fold) -> dict[str, Med
     completed = [each for each in results if each.status == "completed"]
     if not completed:
         return dict.fromkeys(READINGS)
-    chosen = {name: _median_result(completed, fold, reading.median_on) for name, reading in READINGS.items()}
+    chosen = {name: _median_result(completed, fold, reading) for name, reading in READINGS.items()}
     medians: dict[str, Median | None] = {}
     for trial in {each.trial for each in chosen.values()}:
         names = [name for name in READINGS if chosen[name].trial == trial]
         result = chosen[names[0]]
         levels = load_levels(run, trial, fold)
-        sweeps = {split: sweep(levels[rows], fold.masks[rows]) for split, rows in fold.rows.items()}
-        for name in names:
-            medians[name] = _median(result, fold, levels, sweeps, READINGS[name])
+        for slices in {READINGS[name].slices for name in names}:
+            rows_of = {split: fold.rows_of(split, slices) for split in SPLITS}
+            sweeps = {split: sweep(levels[rows], fold.masks[rows]) for split, rows in rows_of.items()}
+            for name in names:
+                if READINGS[name].slices == slices:
+                    medians[name] = _median(result, fold, levels, sweeps, READINGS[name])
     return medians
 
 
-def _median_result(completed: list[Result], fold: Fold, split: str) -> Result:
+def _median_result(completed: list[Result], fold: Fold, reading: Reading) -> Result:
     """The trial of median score among those that are completed, of which there is one at least."""
-    counts = [each.counts for each in completed if each.counts is not None]
-    scores = [float(DICE.of(each[fold.rows[split]].pooled())) for each in counts]
+    rows = fold.rows_of(reading.median_on, reading.slices)
+    scores = [float(DICE.of(each.counts[rows].pooled())) for each in completed if each.counts is not None]
     position = median_position(scores, [each.trial.repeat for each in completed])
     assert position is not None and len(scores) == len(completed)
     return completed[position]
@@ -305,7 +381,9 @@ def lacking(medians: tuple[Median | None, ...]) -> str | None:
     return None
 
 
-def cases_of(medians: tuple[Median | None, ...], split: str, at_half: bool = False) -> Cases | None:
+def cases_of(
+    medians: tuple[Median | None, ...], split: str, at_half: bool = False, slices: Scored = "every"
+) -> Cases | None:
     """The median models' slices of a split at their chosen thresholds (or 0.5); None where one is lacking."""
     counts, patients = [], []
     for median in medians:
@@ -314,7 +392,7 @@ def cases_of(medians: tuple[Median | None, ...], split: str, at_half: bool = Fal
         found = median.result.counts if at_half else median.chosen
         if found is None:
             return None
-        rows = median.fold.rows[split]
+        rows = median.fold.rows_of(split, slices)
         counts.append(found[rows])
         patients.append(median.fold.patient[rows])
     return Cases(concatenate(counts), np.concatenate(patients))

@@ -50,11 +50,11 @@ TABLES: dict[str, Table] = {
         ("trial_id variant fold repeat epoch train_loss val_loss val_soft_jaccard seconds",),
     ),
     "slices": Table(
-        "slice, completed trial and threshold (0.5; of the median model the chosen one too)",
+        "scored slice, completed trial and threshold (0.5; of the median model the chosen one too)",
         (
             "trial_id variant fold repeat split patient_id scan_id z threshold truth_px pred_px overlap_px",
             PerMetric("slice", "{}"),
-            "outcome misplaced",
+            "outcome misplaced used",
         ),
     ),
     "thresholds": Table(
@@ -108,7 +108,7 @@ TABLES: dict[str, Table] = {
             PerMetric("slice", "{} {}_sd"),
             "sensitivity specificity accuracy tp tn fp fn misplaced",
             PerMetric("pooled", "pooled_{}"),
-            "trial_ids study_protocol reason",
+            "trial_ids study_protocol scored reason",
         ),
     ),
     "configurations": Table(

@@ -231,6 +231,7 @@ def protocol_rows(results: Results) -> Iterator[Row]:
                 each: getattr(reading, each)
                 for each in ("median_on", "threshold_on", "slice_set", "convention")
             }
+            row["scored"] = reading.slices
             yield row | _read(medians, reading, results.study.evaluation.cutoff_px)
 
 
@@ -242,12 +243,14 @@ def _read(medians: Medians, reading: Reading, cutoff_px: int) -> Row:
         "slice_threshold": reading.slice_k / 1000 if reading.slice_k else threshold,
     }
     row["trial_ids"] = " ".join(each.result.trial.trial_id for each in medians if each) or None
-    cases = cases_of(medians, "test")
+    cases = cases_of(medians, "test", slices=reading.slices)
     found = None if cases is None else classify(cases.counts, cutoff_px, reading.convention)
     row |= _classified(found, ("tp", "tn", "fp", "fn", "misplaced"))
     row |= _pooled(None if cases is None else cases.counts, "pooled_{}")
     reasons.append(_no_rate(found))
-    scored = cases if reading.slice_k is None else cases_of(medians, "test", at_half=True)
+    scored = (
+        cases if reading.slice_k is None else cases_of(medians, "test", at_half=True, slices=reading.slices)
+    )
     row |= _means_of_set(scored, reading, cutoff_px, reasons)
     return row | {"reason": _join(reasons)}
 

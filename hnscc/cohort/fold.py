@@ -1,8 +1,8 @@
-"""One fold: which of the used slices stand in which split, the bounds of its training slices, and its files."""
+"""One fold: which slices stand in which split and which are scored, the bounds of training slices, and its files."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,9 +30,12 @@ SCANS = pa.schema(
 class FoldData:
     """One fold's slices in canonical order: train, validation, test; within each by scan and z.
 
-    pixels: shared by all folds. at: int (N,), where each of the fold's N slices stands among the pixels. rows: for
-    each split, the range of N that holds it. bounds: modality -> what becomes 0 and 1, of this fold's training
-    slices. digest: hash of the pixels, bounds and order.
+    pixels: shared by all folds. at: int (N,), where each of the fold's N used slices stands among the pixels. rows:
+    for each split, the range of N that holds it. bounds: modality -> what becomes 0 and 1, of this fold's training
+    slices. digest: hash of the pixels, bounds and order of the used slices, which trainings follow from.
+
+    Scored are the used slices and, after them, others: int (M,), where the M slices stand that make whole scans of
+    validation and test; other_splits: the split of each. scored: hash of their pixels and order, empty for none.
     """
 
     fold: int
@@ -41,6 +44,9 @@ class FoldData:
     rows: Mapping[str, slice]
     bounds: Mapping[str, Bounds]
     digest: str
+    others: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    other_splits: tuple[str, ...] = ()
+    scored: str = ""
 
     def __len__(self) -> int:
         return len(self.at)
@@ -56,8 +62,24 @@ class FoldData:
 
     @property
     def masks(self) -> np.ndarray:
-        """uint8 (N, H, W) of 0 and 1, a new array."""
+        """Of the used slices: uint8 (N, H, W) of 0 and 1, a new array."""
         masks: np.ndarray = self.pixels.masks[self.at]
+        return masks
+
+    @property
+    def scored_at(self) -> np.ndarray:
+        """Where the used slices and then the others stand among the pixels: int (N + M,)."""
+        return np.concatenate([self.at, self.others])
+
+    @property
+    def scored_splits(self) -> list[str]:
+        """The split of each scored slice."""
+        return [*self.splits, *self.other_splits]
+
+    @property
+    def scored_masks(self) -> np.ndarray:
+        """Of the scored slices: uint8 (N + M, H, W) of 0 and 1, a new array."""
+        masks: np.ndarray = self.pixels.masks[self.scored_at]
         return masks
 
     @property
@@ -66,8 +88,14 @@ class FoldData:
         return self.slices(self.modalities).whole()[0]
 
     def slices(self, modalities: Sequence[str], split: str | None = None) -> Slices:
-        """The fold's slices of a split, or all N, with the channels of these modalities, normalised batch by batch."""
-        rows = self.at if split is None else self.at[self.rows[split]]
+        """The used slices of a split, or all N, with the channels of these modalities, normalised batch by batch."""
+        return self._slices_at(self.at if split is None else self.at[self.rows[split]], modalities)
+
+    def scored_slices(self, modalities: Sequence[str]) -> Slices:
+        """The scored slices, N + M, in the same way."""
+        return self._slices_at(self.scored_at, modalities)
+
+    def _slices_at(self, rows: np.ndarray, modalities: Sequence[str]) -> Slices:
         channels = [self.pixels.modalities.index(modality) for modality in modalities]
         bounds = [self.bounds[modality] for modality in modalities]
         return Slices(self.pixels.images, self.pixels.masks, rows, channels, bounds)
@@ -79,7 +107,7 @@ def read_folds(
     plans: Sequence[FoldPlan],
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[int, FoldData]:
-    """Read the used slices of all folds once, and find each fold's bounds. InputError for a constant modality."""
+    """Read the slices of all folds once, and find each fold's bounds. InputError for a constant modality."""
     pixels = read_pixels(store, plans, progress)
     return {plan.fold: _fold_of(store, study, plan, pixels) for plan in plans}
 
@@ -92,7 +120,18 @@ def _fold_of(store: Store, study: Study, plan: FoldPlan, pixels: Pixels) -> Fold
     rows = {split: slice(ends[i], ends[i + 1]) for i, split in enumerate(SPLITS)}
     used = ends[2] if study.normalisation.bounds == "training_and_validation" else ends[1]
     bounds = _bounds(pixels, at[:used])
-    return FoldData(plan.fold, pixels, at, rows, bounds, _digest(store, plan, bounds))
+    others = plan.others or ()
+    return FoldData(
+        plan.fold,
+        pixels,
+        at,
+        rows,
+        bounds,
+        _digest(store, plan, bounds),
+        np.array([pixels.row_of[each.scan_id, each.z] for _, each in others], np.int64),
+        tuple(split for split, _ in others),
+        _scored(store, plan),
+    )
 
 
 def _bounds(pixels: Pixels, rows: np.ndarray) -> dict[str, Bounds]:
@@ -119,6 +158,15 @@ def _digest(store: Store, plan: FoldPlan, bounds: Mapping[str, tuple[float, floa
     return hash_of({"modalities": store.modalities, "size": store.size, "slices": used, "bounds": bounds})
 
 
+def _scored(store: Store, plan: FoldPlan) -> str:
+    """What the scored slices beside the used ones follow from: the content of their scans, and their order. Empty
+    where there are none."""
+    if not plan.others:
+        return ""
+    digests = {scan.scan_id: scan.digest for scan in store.scans}
+    return hash_of([[split, digests[each.scan_id], each.z] for split, each in plan.others])
+
+
 def write_fold(
     folder: FoldFolder, store: Store, plan: FoldPlan, data: FoldData, *, replace: bool = False
 ) -> None:
@@ -133,11 +181,14 @@ def write_fold(
     contents = {
         folder.slices: parquet_bytes(_slices_table(plan, data)),
         folder.scans: parquet_bytes(_scans_table(store, plan)),
-        folder.truth: npz_bytes(masks=data.masks),
+        folder.truth: npz_bytes(masks=data.scored_masks),
     }
     split = {
         "fold": plan.fold,
         "digest": data.digest,
+        "slices": "sampled" if plan.others is None else "all",
+        "scored": data.scored,
+        "spacing_mm": _spacing(store, plan),
         "store_digest": store.digest,
         "bounds": {modality: list(pair) for modality, pair in data.bounds.items()},
         "placing": store.placing,
@@ -163,8 +214,15 @@ def _read_split(folder: FoldFolder) -> dict[str, Any] | None:
         return None
 
 
+def _spacing(store: Store, plan: FoldPlan) -> dict[str, list[float]]:
+    """Scan -> mm between its stored voxels along z, y and x, of the fold's scans."""
+    scans = {each.scan_id for _, each in plan.scored}
+    return {scan.scan_id: list(scan.spacing_mm) for scan in store.scans if scan.scan_id in scans}
+
+
 def _slices_table(plan: FoldPlan, data: FoldData) -> pa.Table:
-    order = plan.order
+    """The scored slices; `used`: whether the slice is one of those that are sampled."""
+    order = plan.scored
     return pa.table(
         {
             "row": pa.array(range(len(order)), pa.int32()),
@@ -173,7 +231,8 @@ def _slices_table(plan: FoldPlan, data: FoldData) -> pa.Table:
             "scan_id": [each.scan_id for _, each in order],
             "z": pa.array([each.z for _, each in order], pa.int32()),
             "positive": [each.positive for _, each in order],
-            "truth_px": pa.array(data.masks.sum(axis=(1, 2), dtype=np.int64), pa.int32()),
+            "used": [row < len(data) for row in range(len(order))],
+            "truth_px": pa.array(data.scored_masks.sum(axis=(1, 2), dtype=np.int64), pa.int32()),
         }
     )
 

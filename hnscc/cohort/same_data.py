@@ -98,7 +98,7 @@ def _written(folder: FoldFolder, split: Mapping[str, Any]) -> _Data | None:
         frozenset(patient for names in split["patients"].values() for patient in names),
         frozenset(row["scan_id"] for row in scans),
         sum({row["scan_id"]: row["slices"] for row in scans}.values()),
-        tuple((row["split"], row["scan_id"], row["z"]) for row in used),
+        tuple((row["split"], row["scan_id"], row["z"]) for row in used if row.get("used", True)),
         tuple(sorted(split["bounds"])),  # whose order JSON does not keep
         int(masks.shape[-1]),
     )

@@ -14,7 +14,7 @@ Bounds = tuple[float, float]
 
 @dataclass(frozen=True)
 class Pixels:
-    """Every slice that some fold uses, in order of scan and z.
+    """Every slice that some fold uses or scores, in order of scan and z.
 
     images: float32 (N, C, H, W) in the store's raw units, C in the order of `modalities`. masks: uint8 (N, H, W) of
     0 and 1. keys: (scan id, z) of each of the N.
@@ -34,9 +34,11 @@ class Pixels:
 def read_pixels(
     store: Store, plans: Iterable[FoldPlan], progress: Callable[[int, int], None] | None = None
 ) -> Pixels:
-    """Read the slices that the plans use, whole scans at a time, each once. progress: scans read, scans in all."""
-    used = {(each.scan_id, each.z) for plan in plans for _, each in plan.order}
-    keys = tuple(sorted(used))
+    """Read the slices that the plans use or score, whole scans at a time, each once.
+
+    progress: scans read, scans in all.
+    """
+    keys = tuple(sorted({(each.scan_id, each.z) for plan in plans for _, each in plan.scored}))
     images = np.empty((len(keys), len(store.modalities), store.size, store.size), np.float32)
     masks = np.empty((len(keys), store.size, store.size), np.uint8)
     wanted: dict[str, list[int]] = {}

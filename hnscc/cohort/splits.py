@@ -28,17 +28,28 @@ class UsedSlice:
 
 @dataclass(frozen=True)
 class FoldPlan:
-    """One fold: which patients and slices stand in which split, and what the user should know of it."""
+    """One fold: which patients and slices stand in which split, and what the user should know of it.
+
+    slices: the used ones of each split, which are sampled. others: with their splits, the slices that make whole scans
+    of those of validation and test: they are scored and decide nothing in training; by split, scan and z. None where
+    the used slices alone are scored.
+    """
 
     fold: int
     patients: Mapping[str, tuple[str, ...]]
     slices: Mapping[str, tuple[UsedSlice, ...]]
     warnings: tuple[str, ...]
+    others: tuple[tuple[str, UsedSlice], ...] | None = None
 
     @property
     def order(self) -> list[tuple[str, UsedSlice]]:
         """Every used slice with its split, in canonical order: train, validation, test; within each by scan and z."""
         return [(split, each) for split in SPLITS for each in self.slices[split]]
+
+    @property
+    def scored(self) -> list[tuple[str, UsedSlice]]:
+        """Every slice that trials predict and that is scored, with its split: the used ones, then the others."""
+        return [*self.order, *(self.others or ())]
 
 
 def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
@@ -79,7 +90,28 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
     plan = FoldPlan(fold, _patients_of(slices, assigned), slices, tuple(warnings))
     check_disjoint(plan, validation_unit=study.split.validation_unit)
     _check_filled(plan)
-    return FoldPlan(fold, plan.patients, slices, (*warnings, *_small_splits(plan, read)))
+    others = _others(store.scans, study, plan)
+    return FoldPlan(fold, plan.patients, slices, (*warnings, *_small_splits(plan, read)), others)
+
+
+def _others(scans: Sequence[Scan], study: Study, plan: FoldPlan) -> tuple[tuple[str, UsedSlice], ...] | None:
+    """What makes whole scans of validation and test, slices that a modality does not show included.
+
+    A validation set that is drawn slice by slice stays as it is: its scans are trained on too. A search, which is
+    decided by the used validation slices, has none.
+    """
+    if study.search or study.evaluation.slices == "sampled":
+        return None
+    splits = ("test",) if study.split.validation_unit == "slice" else ("validation", "test")
+    used = {(each.scan_id, each.z) for _, each in plan.order}
+    return tuple(
+        (split, UsedSlice(scan.patient_id, scan.scan_id, z, scan.lesion_px[z] > 0))
+        for split in splits
+        for scan in sorted(scans, key=lambda each: each.scan_id)
+        if scan.patient_id in plan.patients[split]
+        for z in range(scan.slices)
+        if (scan.scan_id, z) not in used
+    )
 
 
 def _too_few(split: str, wanted: int, there: int, more: int) -> str:

@@ -275,7 +275,7 @@ def _closed(study: Study, plans: list[FoldPlan]) -> list[str]:
 
 def _disk(study: Study, store: Store, plans: list[FoldPlan], parameters: list[int]) -> float:
     """At most so many MiB: predictions before compression, and weights of four bytes a parameter."""
-    slices = sum(len(plan.slices[split]) for plan in plans for split in SPLITS)
+    slices = sum(len(plan.scored) for plan in plans)
     predictions = slices * store.size**2 * 2 * len(study.variants)
     weights = sum(parameters) * 4 * study.split.folds
     return round(study.most_repeats * (predictions + weights) / 2**20, 1)

@@ -5,7 +5,6 @@ from typing import TypedDict
 
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
-from hnscc.study.plan import SPLITS
 from hnscc.study.schema import Study
 
 # Weights, gradients, the two moments of Adam, and the weights of the best epoch: float32 each.
@@ -14,7 +13,8 @@ FLOAT, BYTE, LEVEL = 4, 1, 2  # bytes: a pixel of an image, of a mask, of a stor
 
 
 class MemoryFacts(TypedDict):
-    """MiB, beside Python and its libraries. driver: of the process that reads the slices of all folds, once.
+    """MiB, beside Python and its libraries. driver: of the process that reads the slices of all folds, once: the used
+    ones and, with `evaluation: {slices: all}`, whole scans of validation and test.
     object_store: of Ray's copy of them, which all workers of a machine share. worker: at most, of one worker's own: its
     predictions, weights and what is kept of these; activations of a batch come on top. Augmented slices are drawn
     when a batch is read, and not kept."""
@@ -28,7 +28,7 @@ def memory_of(
     study: Study, store: Store, plans: Sequence[FoldPlan], parameters: Mapping[str, int]
 ) -> MemoryFacts:
     """What is known without reading an image. parameters: variant -> trained parameters of its network."""
-    used = {(each.scan_id, each.z) for plan in plans for _, each in plan.order}
+    used = {(each.scan_id, each.z) for plan in plans for _, each in plan.scored}
     slices = len(used) * _slice_bytes(store, len(store.modalities))
     weights = max(parameters[name] for name in study.variants) * FLOAT * COPIES_OF_WEIGHTS
     worker = max(_predicted_bytes(store, plan) for plan in plans) + weights
@@ -37,7 +37,7 @@ def memory_of(
 
 def _predicted_bytes(store: Store, plan: FoldPlan) -> int:
     """What one worker predicts in a fold."""
-    return sum(len(plan.slices[split]) for split in SPLITS) * store.size**2 * LEVEL
+    return len(plan.scored) * store.size**2 * LEVEL
 
 
 def _slice_bytes(store: Store, channels: int) -> int:

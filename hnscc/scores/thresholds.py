@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,17 @@ from hnscc.study.plan import SPLITS
 _GRID = np.arange(LEVELS + 1) * 1000 // LEVELS  # level q -> the highest k with q / 65535 >= k / 1000
 
 
+# Which slices of validation and test a reading scores: those that are sampled, or every one that was predicted.
+Scored = Literal["sampled", "every"]
+
+
 @dataclass(frozen=True)
 class Reading:
     """How the protocol is read at table stage (protocol, Evaluation).
 
     median_on, threshold_on: the split whose pooled Dice decides. rule: see `choose_threshold`. slice_set,
     slice_k: the slices whose mean Dice is reported, and their threshold (None: the chosen one). convention:
-    of the classification and of the true positives.
+    of the classification and of the true positives. slices: which are scored.
     """
 
     median_on: str
@@ -30,12 +34,13 @@ class Reading:
     slice_set: str
     slice_k: int | None
     convention: str
+    slices: Scored
 
 
 READINGS = {
-    "as_written": Reading("test", "test", "first", "true_positive", None, "overlap"),
-    "as_coded": Reading("test", "test", "first", "partial", HALF, "overlap"),
-    "corrected": Reading("validation", "validation", "plateau", "lesion", None, "lesion"),
+    "as_written": Reading("test", "test", "first", "true_positive", None, "overlap", "sampled"),
+    "as_coded": Reading("test", "test", "first", "partial", HALF, "overlap", "sampled"),
+    "corrected": Reading("validation", "validation", "plateau", "lesion", None, "lesion", "every"),
 }
 
 

@@ -35,7 +35,7 @@ CORRECTED: dict[str, Any] = {
         "precision": "auto",
         "device": "auto",
     },
-    "evaluation": {"cutoff_px": 9, "bootstraps": 2000, "margin": None},
+    "evaluation": {"slices": "all", "cutoff_px": 9, "bootstraps": 2000, "margin": None},
     "resources": {"cpus": 1, "gpus": "auto", "hung_after": 1800},
 }
 AS_WRITTEN: dict[str, Any] = {
@@ -48,6 +48,7 @@ AS_WRITTEN: dict[str, Any] = {
         "batch_size": 32,
         "monitor": "soft_jaccard_batch_mean",
     },
+    "evaluation": {"slices": "sampled"},
 }
 
 

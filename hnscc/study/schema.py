@@ -120,6 +120,13 @@ class Normalisation(Settings):
 class Evaluation(Settings):
     """How finished trials are evaluated; a change needs no new training."""
 
+    slices: Annotated[
+        Literal["all", "sampled"],
+        says(
+            "Every slice of every validation and test scan is predicted and scored, or the sampled slices alone.",
+            PAPER_EVALUATION,
+        ),
+    ]
     cutoff_px: Annotated[
         Count,
         says("A slice counts as positive from so many pixels of lesion on.", PAPER_EVALUATION),

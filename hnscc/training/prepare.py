@@ -44,12 +44,15 @@ class Prepared:
     versions: Mapping[str, str] | None
 
     def missing(self) -> list[Trial]:
-        """The trials left to train: those that are not completed, or whose files are damaged.
+        """The trials left to train: those that are not completed, or whose files are damaged. Those that predicted
+        other slices than the study evaluates are left too: they predict again (`trial.train_trial`).
 
         Repeat by repeat, so that a study cut short has as many repeats of every variant.
         """
         left = [
-            trial for trial in plan_trials(self.study) if not is_complete(self.folder.trial(trial.trial_id))
+            trial
+            for trial in plan_trials(self.study)
+            if not is_complete(self.folder.trial(trial.trial_id), self.folds[trial.fold].scored)
         ]
         return sorted(left, key=lambda trial: trial.repeat)
 
@@ -94,7 +97,7 @@ def batches_in(variant: Variant, slices: Iterable[int]) -> set[int]:
 
 def _test_closed(plan: FoldPlan) -> FoldPlan:
     """What a search reads: of the test patients no slice, so that nothing of it can depend on them."""
-    return replace(plan, slices={**plan.slices, "test": ()})
+    return replace(plan, slices={**plan.slices, "test": ()}, others=None)
 
 
 def check_same_store(

@@ -75,8 +75,9 @@ class Began(_Facts):
 class Completed(Began):
     """A trial that was trained to its end.
 
-    scores: split -> metric -> value, pooled at 0.5. files: name -> SHA-256 of every file that the record vouches for.
-    seconds: of training and prediction, over all attempts. peak_gpu_bytes: None on a processor.
+    scores: split -> metric -> value, pooled at 0.5, of the slices that it predicted: the used ones, and those that
+    `scored` is the hash of (`FoldData.scored`; empty for none). files: name -> SHA-256 of every file that the record
+    vouches for. seconds: of training and prediction, over all attempts. peak_gpu_bytes: None on a processor.
     """
 
     status: Literal["completed"]
@@ -89,6 +90,7 @@ class Completed(Began):
     scores: dict[str, dict[str, float]]
     collapsed: bool
     highest_probability: float
+    scored: str = ""
     peak_gpu_bytes: int | None = None
     files: dict[str, str]
 
@@ -196,8 +198,24 @@ def write_record(folder: TrialFolder, record: Record) -> None:
     write_sealed(folder.record, record.model_dump(mode="json"))
 
 
-def is_complete(folder: TrialFolder) -> bool:
-    return trial_state(folder).status == "completed"
+def with_weights(folder: TrialFolder) -> tuple[Completed, bytes] | None:
+    """The record of a trial that was trained to its end, and its weights, whatever became of its predictions; None
+    where the record, the weights or the history are not there, or not what was written."""
+    record = read_record(folder)
+    wanted = (folder.weights, folder.history)
+    if not isinstance(record, Completed) or not all(path.is_file() for path in wanted):
+        return None
+    contents = {path.name: path.read_bytes() for path in wanted}
+    if any(sha256(content) != record.files.get(name) for name, content in contents.items()):
+        return None
+    return record, contents[folder.weights.name]
+
+
+def is_complete(folder: TrialFolder, scored: str = "") -> bool:
+    """Whether the trial is whole and, where its fold scores more than the used slices (`FoldData.scored` is not empty),
+    whether it predicted them."""
+    record = trial_state(folder).completed
+    return record is not None and scored in ("", record.scored)
 
 
 def progress(folder: TrialFolder) -> dict[str, Any] | None:

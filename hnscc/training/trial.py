@@ -3,8 +3,10 @@
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
+from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
 from hnscc.base.encode import npz_bytes, parquet_bytes
@@ -29,6 +31,7 @@ from hnscc.training.records import (
     Failed,
     is_complete,
     tidy,
+    with_weights,
     write_record,
 )
 
@@ -50,10 +53,13 @@ def train_trial(
     device and precision are what `resolve_device` chose. gpus: the share of a GPU's memory that it may take.
     attempts: earlier ones that ended in failure, to be kept in the record. pause_after: an epoch after which it
     pauses, leaving its checkpoint and no record; None to train to the end. Continues from the trial's own
-    checkpoint where there is one. This is the trial's boundary: an exception becomes a record with status failed
-    and the traceback. Two that are not the trial's fault are raised, and its checkpoint stays: StorageError, and an
-    error after which this process can compute on its GPU no more (`process.gpu_is_lost`). It must end then, and
-    another process go on with the trial.
+    checkpoint where there is one. A finished trial whose predictions are damaged, or of other slices than the fold
+    scores now (`evaluation.slices`), is predicted again by its weights and yields nothing; it is trained again where
+    these are gone.
+
+    This is the trial's boundary: an exception becomes a record with status failed and the traceback. Two that are not
+    the trial's fault are raised, and its checkpoint stays: StorageError, and an error after which this process can
+    compute on its GPU no more (`process.gpu_is_lost`). It must end then, and another process go on with the trial.
     """
     began = begin(study, trial, data.digest, device=device, precision=precision)
     tried = [*attempts]
@@ -109,6 +115,9 @@ def _train(
     prepare_torch(began.device, began.threads, gpus, began.precision)
     model = build_model(variant.training.network, len(variant.modalities), began.seeds["initialisation"])
     fit = Fit.start(model, variant.training, began, attempts)
+    if (finished := with_weights(folder)) and _is_own(finished[0], fit, data):
+        _predict_again(*finished, fit, variant, data, folder)
+        return
     fit.resume(folder, gpus)
     validation = validation_slices(variant, data, began.seeds)
     training = training_slices(variant, data, began.seeds)
@@ -129,10 +138,10 @@ def _write_results(fit: Fit, variant: Variant, data: FoldData, folder: TrialFold
     assert fit.stop_reason is not None
     started = time.monotonic()
     fit.model.load_state_dict(fit.best)
-    probabilities = fit.predict(data.slices(variant.modalities))
+    predictions, scores = _predicted(fit, variant, data)
     weights = {name: value.cpu().contiguous() for name, value in fit.best.items()}
     contents = {
-        folder.predictions: npz_bytes(probabilities=probabilities),
+        folder.predictions: predictions,
         folder.weights: save_safetensors(weights),
         folder.history: parquet_bytes(pa.Table.from_pylist(list(fit.history), schema=HISTORY)),
     }
@@ -140,7 +149,7 @@ def _write_results(fit: Fit, variant: Variant, data: FoldData, folder: TrialFold
         write_bytes(path, content)
     record = Completed(
         **dict(fit.began),
-        **score_trial(probabilities, data.masks, data.splits),
+        **scores,
         status="completed",
         attempts=tuple(fit.attempts),
         best_epoch=fit.best_epoch,
@@ -153,3 +162,26 @@ def _write_results(fit: Fit, variant: Variant, data: FoldData, folder: TrialFold
     )
     write_record(folder, record)
     tidy(folder)
+
+
+def _predicted(fit: Fit, variant: Variant, data: FoldData) -> tuple[bytes, dict[str, Any]]:
+    """Probabilities of the fold's scored slices as they are stored, and what the record says of them."""
+    probabilities = fit.predict(data.scored_slices(variant.modalities))
+    scores = score_trial(probabilities, data.scored_masks, data.scored_splits)
+    return npz_bytes(probabilities=probabilities), scores | {"scored": data.scored}
+
+
+def _is_own(record: Completed, fit: Fit, data: FoldData) -> bool:
+    """Whether a finished trial's weights are this trial's: another identity was accepted before it came to this."""
+    return record.identity == fit.began.identity or record.scored != data.scored
+
+
+def _predict_again(
+    record: Completed, weights: bytes, fit: Fit, variant: Variant, data: FoldData, folder: TrialFolder
+) -> None:
+    """Other slices of a finished trial. Cut short between the two files, it is done again: `scored` is the old one."""
+    fit.model.load_state_dict(load_safetensors(weights))
+    predictions, scores = _predicted(fit, variant, data)
+    write_bytes(folder.predictions, predictions)
+    files = record.files | {folder.predictions.name: sha256(predictions)}
+    write_record(folder, record.model_copy(update={**scores, "files": files}))

@@ -43,6 +43,6 @@ def test_a_worker_has_no_slices_of_its_own(store, tmp_path, copies):
     data = prepare_run(study, tmp_path).folds[0]
     slices = training_slices(study.variants["pet_mri"], data, {"augmentation": 1})(1)
     assert (slices if copies == 0 else slices.own).images is data.pixels.images
-    predicted = len(data) * 32 * 32 * 2
+    predicted = len(data.scored_at) * 32 * 32 * 2
     assert memory["worker"] == pytest.approx(predicted / MIB, abs=0.05)
     assert len(slices) == (1 if copies == "fresh" else copies + 1) * len(plans[0].slices["train"])

@@ -87,8 +87,9 @@ def fill(run: RunFolder, study: Study, skip: tuple[str, ...] = ()) -> None:
         levels = noisy_levels(masks, draw, noise=0.12)
         if trial.variant == "mri":
             levels = levels_of(np.full(masks.shape, 0.2) + 0.1 * masks)
-        digest = json.loads(fold.split.read_text())["digest"]
-        add_trial(run, study, trial, levels, settings={"data": digest}, precision="fp32")
+        split = json.loads(fold.split.read_text())
+        facts = {"settings": {"data": split["digest"]}, "scored": split["scored"], "precision": "fp32"}
+        add_trial(run, study, trial, levels, **facts)
 
 
 def report(run: RunFolder) -> tuple[str, str]:

@@ -18,11 +18,15 @@ from hnscc.study.schema import Study
 
 @dataclass(frozen=True)
 class Case:
-    """One used slice: its split, patient, and its mask (H, W) of 0 and 1. Each patient has one scan."""
+    """One scored slice: its split, patient, its mask (H, W) of 0 and 1, and whether it is used.
+
+    Each patient has one scan.
+    """
 
     split: str
     patient: str
     mask: np.ndarray
+    used: bool = True
 
 
 def small_study(variants: tuple[str, ...] = ("pet", "pet_mri"), **settings) -> Study:
@@ -55,6 +59,7 @@ def _write_fold(run: RunFolder, number: int, cases: list[Case]) -> None:
             "scan_id": [f"{each.patient}-a" for each in cases],
             "z": pa.array(range(len(cases)), pa.int32()),
             "positive": truth_px > 0,
+            "used": [each.used for each in cases],
             "truth_px": pa.array(truth_px, pa.int32()),
         }
     )
@@ -67,7 +72,10 @@ def _write_fold(run: RunFolder, number: int, cases: list[Case]) -> None:
     for path, content in files.items():
         write_bytes(path, content)
     hashes = {path.name: sha256(content) for path, content in files.items()}
-    write_sealed(folder.split, {"fold": number, "digest": f"digest{number}", "files": hashes, "warnings": []})
+    split = {"fold": number, "digest": f"digest{number}", "files": hashes, "warnings": [], "slices": "all"}
+    split |= {"scored": "" if all(each.used for each in cases) else f"scored{number}"}
+    split |= {"spacing_mm": {f"{each.patient}-a": [3.0, 1.0, 1.0] for each in cases}}
+    write_sealed(folder.split, split)
 
 
 def _scans(number: int, cases: list[Case]) -> pa.Table:

@@ -92,3 +92,19 @@ def study_of(store: str | Path, **settings) -> Study:
         "variants": {"pet": {"modalities": ["pet"]}, "pet_mri": {"modalities": ["pet", "mri"]}},
     }
     return parse_study(raw | settings)
+
+
+def changed_store(store: Store, folder: Path, splits: dict[str, str], change=None) -> Store:
+    """The same scans in another store, each patient's split fixed. change: scan id, images, mask -> images, mask."""
+    unfinished = begin_store(folder / "cohort.zarr", overwrite=False)
+    scans = []
+    for each in store.scans:
+        images, mask = store.read(each.scan_id)
+        if change:
+            images, mask = change(each.scan_id, images, mask)
+        facts = {"scan_id": each.scan_id, "patient_id": each.patient_id, "split": splits[each.patient_id]}
+        facts |= {"source_lesion_px": tuple(int(px) for px in mask.sum(axis=(1, 2)))}
+        facts |= {"spacing_mm": each.spacing_mm, "affine": each.affine, "placement": each.placement}
+        scans.append(write_scan(unfinished, images, mask, **facts))
+    facts = {"modalities": store.modalities, "size": store.size, "placed": {}, "scans": scans}
+    return finish_store(unfinished, folder / "cohort.zarr", **facts, overwrite=False)

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from hnscc.aggregation.results import Fold, load_fold, load_levels
+from hnscc.aggregation.results import Fold, load_levels, scored_fold
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import Store, open_store
 from hnscc.reporting.blocks import Block, Row, Section, Table, Text, table
@@ -143,7 +143,7 @@ def _reader(source: Source, store: Store) -> Callable[[Row], Example]:
     """
     scans = {scan.scan_id: scan for scan in store.scans}
     read_scan = cache(store.read)
-    read_fold = cache(lambda number: load_fold(source.run, number))
+    read_fold = cache(lambda number: scored_fold(source.run, source.study, number))
     read_levels = cache(lambda trial_id: _levels(source, trial_id, read_fold))
 
     def read(row: Row) -> Example:

@@ -1,0 +1,225 @@
+"""Every slice of validation and test scans is predicted and scored, and decides nothing in training."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from stores import changed_store, make_store, study_of
+
+from hnscc.aggregation.build import write_tables
+from hnscc.aggregation.query import read_table
+from hnscc.base.errors import InputError
+from hnscc.base.files import write_text
+from hnscc.scores.metrics import dice
+from hnscc.study.loading import dump_study
+from hnscc.study.plan import plan_trials
+from hnscc.training.prepare import plan_folds, prepare_run
+from hnscc.training.records import read_record
+from hnscc.training.trial import train_trial
+
+ONE = {"variants": {"pet": {"modalities": ["pet"]}}, "sampling": {"max_positive": 8}}
+ALL, SAMPLED = {"evaluation": {"slices": "all"}}, {"evaluation": {"slices": "sampled"}}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("store"), patients=10, size=16)
+
+
+def train_all(study, root):
+    """Train what is missing, and write the tables."""
+    run = prepare_run(study, root)
+    for trial in run.missing():
+        folder = run.folder.trial(trial.trial_id)
+        list(train_trial(study, trial, run.folds[trial.fold], folder, device="cpu", precision="fp32"))
+    problems = write_tables(run.folder)
+    return run, problems
+
+
+@pytest.fixture(scope="module")
+def whole(store, tmp_path_factory):
+    study = study_of(store.location, **ONE)
+    return study, *train_all(study, tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture(scope="module")
+def sampled(store, tmp_path_factory):
+    study = study_of(store.location, **ONE, **SAMPLED)
+    return study, *train_all(study, tmp_path_factory.mktemp("sampled"))
+
+
+def test_every_slice_of_validation_and_test_is_scored_once(store, whole):
+    study, run, problems = whole
+    assert problems == []
+    _, (plan,) = plan_folds(study)
+    rows = read_table(run.folder, "slices").filter(
+        pq.filters_to_expression([("trial_id", "=", "pet-f0-r00")])
+    )
+    at_half = [row for row in rows.to_pylist() if row["threshold"] == 0.5]
+    for split in ("validation", "test"):
+        patients = set(plan.patients[split])
+        expected = {(s.scan_id, z) for s in store.scans if s.patient_id in patients for z in range(s.slices)}
+        found = [(row["scan_id"], row["z"]) for row in at_half if row["split"] == split]
+        assert len(found) == len(expected)
+        assert set(found) == expected
+        used = {(row["scan_id"], row["z"]) for row in at_half if row["split"] == split and row["used"]}
+        assert used == {(each.scan_id, each.z) for each in plan.slices[split]}
+        assert len(used) < len(expected)
+    assert all(row["used"] for row in at_half if row["split"] == "train")
+
+
+def test_scores_of_a_split_are_those_of_whole_scans(store, whole):
+    """Table `trials` and the record, against the stored probabilities and the store's own masks."""
+    _, run, _ = whole
+    folder = run.folder.trial("pet-f0-r00")
+    slices = pq.read_table(run.folder.fold(0).slices).to_pylist()
+    levels = np.load(folder.predictions)["probabilities"]
+    masks = {scan.scan_id: store.read(scan.scan_id)[1] for scan in store.scans}
+    predicted = [level >= 32768 for level, row in zip(levels, slices, strict=True) if row["split"] == "test"]
+    truth = [masks[row["scan_id"]][row["z"]] > 0 for row in slices if row["split"] == "test"]
+    both = sum(int((p & t).sum()) for p, t in zip(predicted, truth, strict=True))
+    expected = float(dice(both, sum(map(np.sum, predicted)), sum(map(np.sum, truth))))
+    assert read_record(folder).scores["test"]["dice"] == pytest.approx(expected)
+    assert read_table(run.folder, "trials").to_pylist()[0]["test_dice"] == pytest.approx(expected)
+
+
+def test_whole_scans_change_no_weight_and_sampled_ones_stay_the_first(whole, sampled):
+    """The other slices come after those that are used, so that the sampled set can be read from either."""
+    for trial in plan_trials(whole[0]):
+        records = [read_record(each[1].folder.trial(trial.trial_id)) for each in (whole, sampled)]
+        assert records[0].files["weights.safetensors"] == records[1].files["weights.safetensors"]
+        assert records[0].identity == records[1].identity
+        folders = [each[1].folder.trial(trial.trial_id) for each in (whole, sampled)]
+        levels = [np.load(each.predictions)["probabilities"] for each in folders]
+        assert len(levels[1]) == len(sampled[1].folds[0]) < len(levels[0])
+        np.testing.assert_allclose(levels[0][: len(levels[1])].astype(float), levels[1], atol=2)
+
+
+def test_a_run_of_sampled_slices_predicts_the_others_by_its_weights(whole, store, tmp_path):
+    """The same bytes as a run that predicted them at once; not an epoch is trained."""
+    train_all(study_of(store.location, **ONE, **SAMPLED), tmp_path)
+    run, problems = train_all(whole[0], tmp_path)
+    assert problems == [] == run.missing()
+    for trial in plan_trials(whole[0]):
+        here, there = (each.folder.trial(trial.trial_id) for each in (run, whole[1]))
+        assert here.predictions.read_bytes() == there.predictions.read_bytes()
+        assert len(read_record(here).attempts) == 1
+        assert read_record(here).scores == read_record(there).scores
+    for table in ("pooled", "slices", "comparisons", "classification"):
+        assert run.folder.table(table).read_bytes() == whole[1].folder.table(table).read_bytes()
+
+
+def test_cut_short_between_predictions_and_record_it_predicts_again(whole, store, tmp_path):
+    run, _ = train_all(study_of(store.location, **ONE, **SAMPLED), tmp_path)
+    trial = run.folder.trial("pet-f0-r01")
+    trial.predictions.write_bytes(whole[1].folder.trial("pet-f0-r01").predictions.read_bytes())
+    run, problems = train_all(whole[0], tmp_path)
+    assert problems == []
+    assert len(read_record(trial).attempts) == 1
+
+
+def test_without_weights_the_trial_is_trained_again(whole, store, tmp_path):
+    run, _ = train_all(study_of(store.location, **ONE, **SAMPLED), tmp_path)
+    trial = run.folder.trial("pet-f0-r00")
+    weights = trial.weights.read_bytes()
+    trial.weights.unlink()
+    run, problems = train_all(whole[0], tmp_path)
+    assert problems == [] == run.missing()
+    assert trial.weights.read_bytes() == weights
+
+
+def test_tables_never_mix_sampled_slices_with_whole_scans(whole, store, tmp_path):
+    study = study_of(store.location, **ONE, **SAMPLED)
+    run, _ = train_all(study, tmp_path)
+    pooled = run.folder.table("pooled").read_bytes()
+    write_text(run.folder.study, dump_study(whole[0]))
+    with pytest.raises(InputError, match="sampled slices alone") as refused:
+        write_tables(run.folder)
+    assert "`hnscc run STUDY` adds the others" in str(refused.value)
+    assert run.folder.table("pooled").read_bytes() == pooled
+    run = prepare_run(
+        whole[0], tmp_path
+    )  # the fold is whole now, and no trial has predicted the other slices
+    assert {each.status for each in plan_states(run)} == {"completed"}
+    told = " ".join(write_tables(run.folder))
+    assert told.count("`hnscc run` predicts them by its weights") == 2
+    assert {row["status"] for row in read_table(run.folder, "trials").to_pylist()} == {"missing"}
+
+
+def plan_states(run):
+    return [read_record(run.folder.trial(trial.trial_id)) for trial in plan_trials(run.study)]
+
+
+def test_a_run_of_whole_scans_is_read_as_sampled_without_a_training(whole, sampled, store, tmp_path):
+    train_all(whole[0], tmp_path)
+    run, problems = train_all(sampled[0], tmp_path)
+    assert problems == []
+    names = ("trial_id", "test_dice", "val_dice", "is_median")
+    found, expected = (
+        read_table(each.folder, "trials").select(names).to_pylist() for each in (run, sampled[1])
+    )
+    assert [list(row.values()) for row in found] == [
+        pytest.approx(list(row.values()), abs=1e-3) for row in expected
+    ]
+    counts = Counter(row["used"] for row in read_table(run.folder, "slices").to_pylist())
+    assert set(counts) == {True}
+
+
+def test_a_validation_set_of_single_slices_stays_as_it_is(store):
+    """Its scans are trained on too; test scans are whole all the same."""
+    _, (plan,) = plan_folds(study_of(store.location, **ONE, **ALL, protocol="as_written"))
+    assert {split for split, _ in plan.others} == {"test"}
+    _, (plan,) = plan_folds(study_of(store.location, **ONE, protocol="as_written"))
+    assert plan.others is None
+
+
+def test_slices_of_no_modality_count_in_whole_scans(store, tmp_path):
+    """A lesion that lies outside of a modality's field of view is missed there, and so it counts."""
+    hidden = replace(store.scans[0], placement={"outside": {"pet": [0]}})
+    turns = ["test"] * 4 + ["train"] * 4 + ["validation"] * 2
+    splits = dict(zip([each.patient_id for each in store.scans], turns, strict=True))
+    other = changed_store(replace(store, scans=(hidden, *store.scans[1:])), tmp_path, splits)
+    study = study_of(other.location, **ONE)
+    _, (plan,) = plan_folds(study)
+    assert (hidden.scan_id, 0) not in {(each.scan_id, each.z) for _, each in plan.order}
+    assert (hidden.scan_id, 0) in {(each.scan_id, each.z) for _, each in plan.scored}
+
+
+def test_nothing_of_the_test_patients_reaches_weights_thresholds_or_choices(store, tmp_path):
+    """The firewall: all test pixels and labels are replaced by others."""
+    splits = {each.patient_id: "train" for each in store.scans}
+    splits |= {"p00": "test", "p01": "test", "p02": "test", "p04": "validation", "p03": "validation"}
+    draw = np.random.default_rng(5)
+
+    def corrupt(scan_id, images, mask):
+        if splits[scan_id[:3]] != "test":
+            return images, mask
+        return 90 * draw.random(images.shape, np.float32) - 40, 1 - mask
+
+    found = []
+    for name, change in (("sound", None), ("corrupt", corrupt)):
+        (tmp_path / name).mkdir()
+        other = changed_store(store, tmp_path / name, splits, change)
+        study = study_of(other.location, repeats=3, training={"epochs": 6})
+        run, problems = train_all(study, tmp_path / name / "run")
+        assert problems == []
+        found.append(run.folder)
+    columns = ["weights_sha256", "best_epoch", "epochs", "is_median", "val_dice", "train_dice", "seed"]
+    trials = [read_table(each, "trials").select(columns).to_pylist() for each in found]
+    assert trials[0] == trials[1]
+    chosen = [
+        [
+            (row["variant"], row["threshold"], row["dice"])
+            for row in read_table(each, "thresholds").to_pylist()
+            if row["chosen"] and row["split"] == "validation"
+        ]
+        for each in found
+    ]
+    assert chosen[0] == chosen[1] != []
+    bounds = [json.loads(each.fold(0).split.read_text())["bounds"] for each in found]
+    assert bounds[0] == bounds[1]
+    scores = [read_table(each, "slices")["truth_px"].to_pylist() for each in found]
+    assert scores[0] != scores[1], "the corruption did not reach the scores"
