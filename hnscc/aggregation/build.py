@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from hnscc.aggregation.comparisons import comparison_rows
 from hnscc.aggregation.results import Fold, Result, Results, load_results
+from hnscc.aggregation.scans import lesion_rows, patient_rows, scan_rows
 from hnscc.aggregation.schemas import STUDY_TABLES, schema
 from hnscc.aggregation.summary import (
     classification_rows,
@@ -233,6 +234,9 @@ BUILDERS: dict[str, Callable[[Results], pa.Table]] = {
     "classification": _rowwise("classification", classification_rows),
     "regression": _rowwise("regression", regression_rows),
     "protocol": _rowwise("protocol", protocol_rows),
+    "scans": _rowwise("scans", scan_rows),
+    "patients": _rowwise("patients", patient_rows),
+    "lesions": _rowwise("lesions", lesion_rows),
 }
 
 

@@ -13,7 +13,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "scan_id": (TEXT, "pseudonym of the scan"),
     "z": (WHOLE, "position of the slice in its scan, counted from 0"),
     "split": (TEXT, "what the slices serve for: train, validation or test"),
-    "slices": (WHOLE, "number of slices: of the scan in `cohort`, of the split in `pooled`"),
+    "slices": (WHOLE, "number of slices: of the scan in `cohort` and `scans`, of the split in `pooled`"),
     "positive_slices": (WHOLE, "number of the scan's slices whose stored mask holds lesion pixels"),
     "used_positive": (WHOLE, "number of slices with lesion pixels that the study uses in this split"),
     "used_negative": (WHOLE, "number of slices without lesion pixels that the study uses in this split"),
@@ -77,8 +77,8 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         YES,
         "whether this is the threshold chosen for the variant and fold, on the validation slices",
     ),
-    "truth_px": (WHOLE, "number of lesion pixels in the slice's mask"),
-    "pred_px": (WHOLE, "number of predicted pixels in the slice"),
+    "truth_px": (WHOLE, "number of lesion pixels of the slice, or of all scored slices of the patient"),
+    "pred_px": (WHOLE, "number of predicted pixels there"),
     "overlap_px": (WHOLE, "number of pixels that are both predicted and lesion"),
     "outcome": (
         TEXT,
@@ -89,6 +89,43 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         "number of slices where truth and prediction both reach cutoff_px and share no pixel",
     ),
     "slices.misplaced": (YES, "whether truth and prediction both reach cutoff_px and share no pixel"),
+    "scans": (WHOLE, "number of the patient's scans"),
+    "truth_ml": (REAL, "volume of the lesions in ml (metabolic tumour volume), on the stored slices"),
+    "pred_ml": (REAL, "predicted volume in ml"),
+    "overlap_ml": (REAL, "volume that is both predicted and lesion, in ml"),
+    "fp_ml": (REAL, "volume of false positives in ml: predicted and no lesion"),
+    "fn_ml": (REAL, "volume of misses in ml: lesion and not predicted"),
+    "hd95_mm": (
+        REAL,
+        "95 % Hausdorff distance in mm: all but 5 % of each surface lies so near to the other; 0 where neither mask "
+        "holds a voxel, the diagonal of the scan where one of them does. In `patients` the mean over the scans",
+    ),
+    "assd_mm": (REAL, "average distance of the two surfaces in mm; empty masks count as for hd95_mm"),
+    "nsd": (
+        REAL,
+        "surface Dice: the share of both surfaces that lies within `evaluation.tolerance_mm` of the other; 1 where "
+        "neither mask holds a voxel, 0 where one of them does. In `patients` the mean over the scans",
+    ),
+    "lesions": (WHOLE, "number of true lesions, connected in 3D"),
+    "lesions_found": (WHOLE, "how many of these hold a predicted voxel"),
+    "false_lesions": (
+        WHOLE,
+        "number of predicted lesions, connected in 3D, that hold no voxel of a true one",
+    ),
+    "tlg_truth": (REAL, "total lesion glycolysis of the true mask, where PET is in SUV"),
+    "tlg_pred": (REAL, "total lesion glycolysis of the predicted mask, where PET is in SUV"),
+    "lesion": (YES, "whether any scan of the patient holds lesion"),
+    "lesions.lesion": (
+        WHOLE,
+        "number of the lesion in its scan, from 1 on, by its first voxel along z, y, x",
+    ),
+    "detected": (
+        YES,
+        "of a patient with lesion, whether any voxel of it is predicted; of one without, whether anything is "
+        "predicted, which is a false alarm",
+    ),
+    "found": (YES, "whether any voxel of the lesion is predicted"),
+    "lesions.dice": (REAL, "Dice of the lesion and the predicted ones that touch it; 0 where none does"),
     "used": (
         YES,
         "whether the slice is of the sampled set, by which trials are trained and the readings as_written and as_coded "
@@ -225,7 +262,8 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
 
 # Columns that each metric has: {name} stands for its name, {label} and {empty} for what it says of itself.
 METRIC_COLUMNS: dict[str, str] = {
-    "{}": "{label}: of the slice in `slices`, mean over slice_set in `protocol`, else pooled over the split; {empty}",
+    "{}": "{label}: of the slice in `slices`, of all voxels in `scans` and `patients`, mean over slice_set in "
+    "`protocol`, else pooled over the split; {empty}",
     "{}_sd": "sample standard deviation (n - 1) of the slices' {label}",
     "{}_mean": "mean {label} of the slices",
     "{}_low": "lower end of the 95 % interval over patients of {name}, the model being fixed",

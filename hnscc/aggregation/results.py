@@ -14,9 +14,11 @@ import pyarrow.parquet as pq
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, sha256, storage_errors
 from hnscc.base.locations import Location
-from hnscc.scores.counts import HALF, Counts, concatenate, count, positive, stack
-from hnscc.scores.masks import Spacing
+from hnscc.cohort.slices import Spacing, rows_of_scans
+from hnscc.scores.counts import Counts, concatenate, count, positive, stack
 from hnscc.scores.metrics import DICE
+from hnscc.scores.scans import ScanScore, score_scans
+from hnscc.scores.stored import StoredScores, from_bytes, score_at_half
 from hnscc.scores.thresholds import (
     READINGS,
     Reading,
@@ -33,6 +35,8 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
 from hnscc.training.records import NEEDED, UNUSABLE, Completed, Failed, trial_state
 
+SCORES = "scores.json"  # of a trial: what it says of its predictions at 0.5
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -40,7 +44,7 @@ class Fold:
 
     The used ones, which are sampled, stand first: used bool (N,). whole: whether the others were written too, so that
     the scans of validation and test are whole. digest: of what trainings follow from; scored: of the other slices,
-    empty for none. spacing_mm: scan -> mm between voxels along z, y, x; folds of earlier versions say none.
+    empty for none. spacing_mm: of each scan of which every slice is scored, mm between voxels along z, y and x.
     """
 
     number: int
@@ -60,6 +64,18 @@ class Fold:
     def rows(self) -> dict[str, np.ndarray]:
         """Where the scored slices of each split stand: {split: int (n,)}."""
         return {split: np.flatnonzero(self.split == split) for split in SPLITS}
+
+    @cached_property
+    def scan_rows(self) -> dict[str, np.ndarray]:
+        """Where the slices of each whole scan of validation and test stand, from its first to its last."""
+        z = np.array(self.slices["z"])
+        return rows_of_scans(sorted(self.spacing_mm), self.scan, z, self.split)
+
+    @cached_property
+    def truth_px(self) -> np.ndarray:
+        """Lesion pixels of each slice: int64 (N,)."""
+        truth: np.ndarray = self.masks.sum(axis=(1, 2), dtype=np.int64)
+        return truth
 
     @cached_property
     def used_rows(self) -> dict[str, np.ndarray]:
@@ -83,6 +99,7 @@ class Fold:
             masks=self.masks[:last],
             whole=False,
             scored="",
+            spacing_mm={},
         )
 
 
@@ -90,7 +107,8 @@ class Fold:
 class Result:
     """A planned trial and what it left; what stands below `record` only a completed one has.
 
-    counts: (N,) at 0.5. collapsed: no pixel of validation or test reaches 0.5; highest_probability: of these.
+    counts: (N,) at 0.5; scans: the scores of whole scans there. collapsed: no pixel of validation or test reaches 0.5;
+    highest_probability: of these.
     """
 
     trial: Trial
@@ -100,6 +118,7 @@ class Result:
     record: Completed | Failed | None = None
     history: pa.Table | None = None
     counts: Counts | None = None
+    scans: Mapping[str, ScanScore] = field(default_factory=dict)
     collapsed: bool | None = None
     highest_probability: float | None = None
 
@@ -108,7 +127,8 @@ class Result:
 class Median:
     """The median model of a variant in one fold, by one reading. k: its threshold, or None and why.
 
-    sweeps: pooled counts (1000,) of each split. chosen: counts (N,) at k.
+    sweeps: pooled counts (1000,) of each split. chosen: counts (N,) at k. scans: the scores of whole scans at k, by the
+    corrected reading alone.
     """
 
     result: Result
@@ -117,6 +137,7 @@ class Median:
     reason: str | None
     sweeps: dict[str, Counts]
     chosen: Counts | None
+    scans: Mapping[str, ScanScore] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -149,7 +170,8 @@ def load_results(run: RunFolder) -> Results:
     study = load_study(run.study)
     read = read_trials(run, study)
     for variant in study.variants:
-        found = [_medians(run, read.of(variant, fold.number), fold) for fold in read.folds]
+        tolerance_mm = study.evaluation.tolerance_mm
+        found = [_medians(run, read.of(variant, fold.number), fold, tolerance_mm) for fold in read.folds]
         read.medians[variant] = {name: tuple(each[name] for each in found) for name in READINGS}
     return read
 
@@ -261,23 +283,48 @@ def _checked(path: Location, hashes: dict[str, str]) -> bytes:
 def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result:
     """What a planned trial left; see `load_results`."""
     seed = trial_seeds(study, trial)["trial"]
-    state = trial_state(run.trial(trial.trial_id), keep=NEEDED, check=NEEDED)
+    read = (*NEEDED, SCORES)
+    state = trial_state(run.trial(trial.trial_id), keep=read, check=read)
     if isinstance(state.record, Failed):
         return Result(trial, seed, "failed", failure_summary(state.record), state.record)
     record = state.completed
     if record is None:
         return Result(trial, seed, "missing", state.reason)
+    tolerance_mm = study.evaluation.tolerance_mm
     try:
-        levels = _levels_of(record, state.contents["predictions.npz"], fold)
+        scores, highest_probability = _scores_of(record, state.contents, fold, tolerance_mm)
     except Damaged as damage:
         return Result(trial, seed, "missing", UNUSABLE + str(damage))
     history = pq.read_table(io.BytesIO(state.contents["history.parquet"]))
-    counts = count(positive(levels, HALF), fold.masks)
-    held_out = fold.split != "train"
-    collapsed = not counts.pred[held_out].any()
+    counts = Counts(scores.overlap, scores.pred, fold.truth_px)
+    collapsed = not counts.pred[fold.split != "train"].any()
     return Result(
-        trial, seed, "completed", None, record, history, counts, collapsed, highest(levels[held_out])
+        trial,
+        seed,
+        "completed",
+        None,
+        record,
+        history,
+        counts,
+        scores.scans,
+        collapsed,
+        highest_probability,
     )
+
+
+def _scores_of(
+    record: Completed, contents: Mapping[str, bytes], fold: Fold, tolerance_mm: float
+) -> tuple[StoredScores, float]:
+    """The scores at 0.5 and the highest probability: those that the trial stored where they are of the fold's slices
+    and by the same tolerance, else from its predictions. Raises Damaged."""
+    stored = contents.get(SCORES)
+    if stored and record.scored == fold.scored and record.settings.get("data") == fold.digest:
+        found = from_bytes(stored, tolerance_mm, len(fold.masks), {*fold.scan_rows})
+        if found:
+            return found, record.highest_probability
+    levels = _levels_of(record, contents["predictions.npz"], fold)
+    scores = score_at_half(levels, fold.masks, fold.scan_rows, fold.spacing_mm, tolerance_mm)
+    return scores, highest(levels[fold.split != "train"])
 
 
 def load_levels(run: RunFolder, trial: Trial, fold: Fold) -> np.ndarray:
@@ -314,7 +361,9 @@ def failure_summary(record: Failed) -> str:
     return f"failed: {record.failure}; the traceback is in its record.json"
 
 
-def _medians(run: RunFolder, results: list[Result], fold: Fold) -> dict[str, Median | None]:
+def _medians(
+    run: RunFolder, results: list[Result], fold: Fold, tolerance_mm: float
+) -> dict[str, Median | None]:
     """The median model of one variant and fold by each reading; predictions are read once per trial."""
     completed = [each for each in results if each.status == "completed"]
     if not completed:
@@ -330,8 +379,19 @@ def _medians(run: RunFolder, results: list[Result], fold: Fold) -> dict[str, Med
             sweeps = {split: sweep(levels[rows], fold.masks[rows]) for split, rows in rows_of.items()}
             for name in names:
                 if READINGS[name].slices == slices:
-                    medians[name] = _median(result, fold, levels, sweeps, READINGS[name])
+                    median = _median(result, fold, levels, sweeps, READINGS[name])
+                    corrected = name == "corrected"
+                    medians[name] = _with_scans(median, levels, tolerance_mm) if corrected else median
     return medians
+
+
+def _with_scans(median: Median, levels: np.ndarray, tolerance_mm: float) -> Median:
+    """The median model with the scores of whole scans at its threshold."""
+    if median.k is None:
+        return median
+    fold = median.fold
+    scans = score_scans(levels, fold.masks, fold.scan_rows, fold.spacing_mm, median.k, tolerance_mm)
+    return replace(median, scans=scans)
 
 
 def _median_result(completed: list[Result], fold: Fold, reading: Reading) -> Result:

@@ -111,6 +111,31 @@ TABLES: dict[str, Table] = {
             "trial_ids study_protocol scored reason",
         ),
     ),
+    "scans": Table(
+        "scan of validation and test, completed trial and threshold (0.5; of the median model the chosen one too)",
+        (
+            "trial_id variant fold repeat split patient_id scan_id threshold is_median slices",
+            "truth_ml pred_ml overlap_ml",
+            PerMetric("scan", "{}"),
+            "hd95_mm assd_mm nsd fp_ml fn_ml lesions lesions_found false_lesions tlg_truth tlg_pred reason",
+        ),
+    ),
+    "patients": Table(
+        "patient of validation and test, completed trial and threshold, as in `scans`: all scans of the patient",
+        (
+            "trial_id variant fold repeat split patient_id threshold is_median scans truth_px pred_px overlap_px",
+            PerMetric("patient", "{}"),
+            "hd95_mm nsd truth_ml pred_ml overlap_ml fp_ml fn_ml lesion detected lesions lesions_found false_lesions",
+            "reason",
+        ),
+    ),
+    "lesions": Table(
+        "true lesion (connected in 3D) of a row of `scans`",
+        (
+            "trial_id variant fold repeat split patient_id scan_id lesion threshold is_median truth_ml overlap_ml",
+            "dice found reason",
+        ),
+    ),
     "configurations": Table(
         "configuration of a search, the winner first; after these columns stands one for each searched setting",
         (

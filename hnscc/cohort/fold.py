@@ -12,7 +12,7 @@ from hnscc.base.encode import npz_bytes, parquet_bytes
 from hnscc.base.errors import InputError
 from hnscc.base.files import hash_of, read_sealed, sha256, write_bytes, write_sealed
 from hnscc.cohort.same_data import check_same_data
-from hnscc.cohort.slices import Bounds, Pixels, Slices, read_pixels
+from hnscc.cohort.slices import Bounds, Pixels, Slices, Spacing, read_pixels, rows_of_scans
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
 from hnscc.study.plan import SPLITS
@@ -36,6 +36,7 @@ class FoldData:
 
     Scored are the used slices and, after them, others: int (M,), where the M slices stand that make whole scans of
     validation and test; other_splits: the split of each. scored: hash of their pixels and order, empty for none.
+    spacing_mm: of each scan of which every slice is scored, mm between stored voxels along z, y and x.
     """
 
     fold: int
@@ -47,6 +48,7 @@ class FoldData:
     others: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     other_splits: tuple[str, ...] = ()
     scored: str = ""
+    spacing_mm: Mapping[str, Spacing] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.at)
@@ -75,6 +77,13 @@ class FoldData:
     def scored_splits(self) -> list[str]:
         """The split of each scored slice."""
         return [*self.splits, *self.other_splits]
+
+    @property
+    def scan_rows(self) -> dict[str, np.ndarray]:
+        """Where the slices of each whole scan stand among the scored ones, from its first slice to its last."""
+        keys = [self.pixels.keys[row] for row in self.scored_at]
+        scan, z = np.array([name for name, _ in keys]), np.array([z for _, z in keys])
+        return rows_of_scans(self.spacing_mm, scan, z, np.array(self.scored_splits))
 
     @property
     def scored_masks(self) -> np.ndarray:
@@ -131,6 +140,7 @@ def _fold_of(store: Store, study: Study, plan: FoldPlan, pixels: Pixels) -> Fold
         np.array([pixels.row_of[each.scan_id, each.z] for _, each in others], np.int64),
         tuple(split for split, _ in others),
         _scored(store, plan),
+        {scan.scan_id: scan.spacing_mm for scan in store.scans if scan.scan_id in set(plan.whole)},
     )
 
 
@@ -188,7 +198,7 @@ def write_fold(
         "digest": data.digest,
         "slices": "sampled" if plan.others is None else "all",
         "scored": data.scored,
-        "spacing_mm": _spacing(store, plan),
+        "spacing_mm": {scan: list(spacing) for scan, spacing in data.spacing_mm.items()},
         "store_digest": store.digest,
         "bounds": {modality: list(pair) for modality, pair in data.bounds.items()},
         "placing": store.placing,
@@ -212,12 +222,6 @@ def _read_split(folder: FoldFolder) -> dict[str, Any] | None:
         return read_sealed(folder.split)
     except (FileNotFoundError, ValueError):
         return None
-
-
-def _spacing(store: Store, plan: FoldPlan) -> dict[str, list[float]]:
-    """Scan -> mm between its stored voxels along z, y and x, of the fold's scans."""
-    scans = {each.scan_id for _, each in plan.scored}
-    return {scan.scan_id: list(scan.spacing_mm) for scan in store.scans if scan.scan_id in scans}
 
 
 def _slices_table(plan: FoldPlan, data: FoldData) -> pa.Table:

@@ -10,6 +10,7 @@ from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
 
 Bounds = tuple[float, float]
+Spacing = tuple[float, float, float]  # mm between voxels along z, y, x
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,18 @@ def read_pixels(
         if progress:
             progress(done, len(wanted))
     return Pixels(store.modalities, keys, images, masks)
+
+
+def rows_of_scans(
+    scans: Iterable[str], scan: np.ndarray, z: np.ndarray, split: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Where the slices of each of these scans stand, by z, among N slices of which these are scan str (N,), z int (N,)
+    and split str (N,); those of training do not count."""
+    found = {}
+    for each in scans:
+        at = np.flatnonzero((scan == each) & (split != "train"))
+        found[each] = at[np.argsort(z[at], kind="stable")]
+    return found
 
 
 @dataclass(frozen=True)

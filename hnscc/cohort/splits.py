@@ -1,7 +1,7 @@
 """Patient-wise, stratified splits and the slices they use. Works on the store's index alone: no image is read."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class FoldPlan:
 
     slices: the used ones of each split, which are sampled. others: with their splits, the slices that make whole scans
     of those of validation and test: they are scored and decide nothing in training; by split, scan and z. None where
-    the used slices alone are scored.
+    the used slices alone are scored. whole: the scans of which every slice is scored.
     """
 
     fold: int
@@ -40,6 +40,7 @@ class FoldPlan:
     slices: Mapping[str, tuple[UsedSlice, ...]]
     warnings: tuple[str, ...]
     others: tuple[tuple[str, UsedSlice], ...] | None = None
+    whole: tuple[str, ...] = ()
 
     @property
     def order(self) -> list[tuple[str, UsedSlice]]:
@@ -90,28 +91,31 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
     plan = FoldPlan(fold, _patients_of(slices, assigned), slices, tuple(warnings))
     check_disjoint(plan, validation_unit=study.split.validation_unit)
     _check_filled(plan)
-    others = _others(store.scans, study, plan)
-    return FoldPlan(fold, plan.patients, slices, (*warnings, *_small_splits(plan, read)), others)
+    plan = FoldPlan(fold, plan.patients, slices, (*warnings, *_small_splits(plan, read)))
+    scored_whole = not study.search and study.evaluation.slices == "all"
+    return _with_whole_scans(plan, store.scans, study.split) if scored_whole else plan
 
 
-def _others(scans: Sequence[Scan], study: Study, plan: FoldPlan) -> tuple[tuple[str, UsedSlice], ...] | None:
-    """What makes whole scans of validation and test, slices that a modality does not show included.
+def _with_whole_scans(plan: FoldPlan, scans: Sequence[Scan], split: Split) -> FoldPlan:
+    """The plan with what makes whole scans of validation and test, slices that a modality does not show included.
 
-    A validation set that is drawn slice by slice stays as it is: its scans are trained on too. A search, which is
-    decided by the used validation slices, has none.
+    A validation set that is drawn slice by slice stays as it is: its scans are trained on too.
     """
-    if study.search or study.evaluation.slices == "sampled":
-        return None
-    splits = ("test",) if study.split.validation_unit == "slice" else ("validation", "test")
+    splits = ("test",) if split.validation_unit == "slice" else ("validation", "test")
     used = {(each.scan_id, each.z) for _, each in plan.order}
-    return tuple(
-        (split, UsedSlice(scan.patient_id, scan.scan_id, z, scan.lesion_px[z] > 0))
-        for split in splits
+    whole = [
+        (name, scan)
+        for name in splits
         for scan in sorted(scans, key=lambda each: each.scan_id)
-        if scan.patient_id in plan.patients[split]
+        if scan.patient_id in plan.patients[name]
+    ]
+    others = tuple(
+        (name, UsedSlice(scan.patient_id, scan.scan_id, z, scan.lesion_px[z] > 0))
+        for name, scan in whole
         for z in range(scan.slices)
         if (scan.scan_id, z) not in used
     )
+    return replace(plan, others=others, whole=tuple(scan.scan_id for _, scan in whole))
 
 
 def _too_few(split: str, wanted: int, there: int, more: int) -> str:

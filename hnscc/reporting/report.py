@@ -16,6 +16,7 @@ from hnscc.reporting.sections.published import other_studies
 from hnscc.reporting.sections.readings import readings
 from hnscc.reporting.sections.supplement import supplement
 from hnscc.reporting.sections.training import training
+from hnscc.reporting.sections.whole_scans import whole_scans
 from hnscc.reporting.source import Source, read_source
 from hnscc.study.run_folder import RunFolder
 
@@ -41,6 +42,7 @@ def sections(source: Source) -> list[Section]:
         patients(source),
         overlap_of_the_whole_test_set(source),
         overlap_slice_by_slice(source),
+        whole_scans(source),
         examples(source),
         lesion_slices(source),
         readings(source),

@@ -11,6 +11,7 @@ from hnscc.aggregation.query import read_table
 from hnscc.aggregation.results import read_split
 from hnscc.reporting.blocks import Row
 from hnscc.reporting.drawing.style import Looks, looks_of
+from hnscc.reporting.values import several
 from hnscc.scores.counts import HALF
 from hnscc.study import paper
 from hnscc.study.loading import load_study
@@ -26,6 +27,8 @@ TABLES = (
     "classification",
     "regression",
     "protocol",
+    "scans",
+    "patients",
 )
 SLICE_SETS = {
     "true_positive": "true positive slices",
@@ -61,6 +64,21 @@ class Source:
         return next(iter(self.rows(name, **values)), None)
 
     @property
+    def whole(self) -> bool:
+        """Whether every slice of the test scans is scored, or the sampled ones alone."""
+        return self.study.evaluation.slices == "all"
+
+    @property
+    def scored(self) -> str:
+        """What of the test scans was scored, in words."""
+        tested = self.rows("cohort", split="test")
+        if not self.whole:
+            slices = sum(row["used_positive"] + row["used_negative"] for row in tested)
+            return f"the {several(slices, 'sampled slice')} of the test scans"
+        slices = sum(row["slices"] for row in tested)
+        return f"every slice of {several(len(tested), 'test scan')} ({several(slices, 'slice')})"
+
+    @property
     def papers(self) -> bool:
         """Whether published values may stand beside the study's own."""
         return paper.is_papers_study(self.study)
@@ -85,6 +103,14 @@ def read_source(run: RunFolder) -> Source:
     return Source(run, study, tables, slices, looks, warnings, splits[0].get("odd", []))
 
 
+def chosen_thresholds(run: RunFolder) -> dict[tuple[str, int], float]:
+    """(variant, fold) -> the threshold of its median model, where one was chosen."""
+    return {
+        (row["variant"], row["fold"]): row["threshold"]
+        for row in read_table(run, "thresholds").filter(pc.field("chosen")).to_pylist()
+    }
+
+
 def _median_slices(run: RunFolder, trials: Sequence[Row]) -> list[Row]:
     """The median models' test rows of table `slices`: at the chosen threshold, or at 0.5 where none is chosen."""
     medians = [row["trial_id"] for row in trials if row["is_median"]]
@@ -92,10 +118,7 @@ def _median_slices(run: RunFolder, trials: Sequence[Row]) -> list[Row]:
     wanted = pc.and_(
         pc.is_in(rows["trial_id"], pa.array(medians, pa.string())), pc.equal(rows["split"], "test")
     )
-    chosen = {
-        (row["variant"], row["fold"]): row["threshold"]
-        for row in read_table(run, "thresholds").filter(pc.field("chosen")).to_pylist()
-    }
+    chosen = chosen_thresholds(run)
     return [
         row
         for row in rows.filter(wanted).to_pylist()

@@ -35,7 +35,13 @@ CORRECTED: dict[str, Any] = {
         "precision": "auto",
         "device": "auto",
     },
-    "evaluation": {"slices": "all", "cutoff_px": 9, "bootstraps": 2000, "margin": None},
+    "evaluation": {
+        "slices": "all",
+        "cutoff_px": 9,
+        "tolerance_mm": 5.0,
+        "bootstraps": 2000,
+        "margin": None,
+    },
     "resources": {"cpus": 1, "gpus": "auto", "hung_after": 1800},
 }
 AS_WRITTEN: dict[str, Any] = {

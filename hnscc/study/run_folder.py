@@ -152,6 +152,10 @@ class TrialFolder:
         return self.root / "predictions.npz"
 
     @property
+    def scores(self) -> Location:
+        return self.root / "scores.json"
+
+    @property
     def weights(self) -> Location:
         return self.root / "weights.safetensors"
 

@@ -131,6 +131,14 @@ class Evaluation(Settings):
         Count,
         says("A slice counts as positive from so many pixels of lesion on.", PAPER_EVALUATION),
     ]
+    tolerance_mm: Annotated[
+        float,
+        Field(gt=0),
+        says(
+            "Surfaces that lie at most so many mm apart agree, by the surface Dice of scans.",
+            PAPER_EVALUATION,
+        ),
+    ]
     bootstraps: Annotated[
         int,
         Field(ge=100),

@@ -12,7 +12,9 @@ from safetensors.torch import save as save_safetensors
 from hnscc.base.encode import npz_bytes, parquet_bytes
 from hnscc.base.errors import StorageError
 from hnscc.base.files import sha256, write_bytes
+from hnscc.base.locations import Location
 from hnscc.cohort.fold import FoldData
+from hnscc.scores.stored import score_at_half, to_bytes
 from hnscc.scores.thresholds import score_trial
 from hnscc.study.identity import identity, trial_settings
 from hnscc.study.plan import Trial
@@ -64,7 +66,7 @@ def train_trial(
     began = begin(study, trial, data.digest, device=device, precision=precision)
     tried = [*attempts]
     try:
-        yield from _train(study.variants[trial.variant], data, folder, began, tried, gpus, pause_after)
+        yield from _train(study, data, folder, began, tried, gpus, pause_after)
     except StorageError:
         raise
     except Exception as error:  # the boundary: whatever went wrong is this trial's alone
@@ -104,7 +106,7 @@ def failed(began: Began, attempts: Sequence[Attempt], failure: str, error: str) 
 
 
 def _train(
-    variant: Variant,
+    study: Study,
     data: FoldData,
     folder: TrialFolder,
     began: Began,
@@ -112,11 +114,12 @@ def _train(
     gpus: float,
     pause_after: int | None,
 ) -> Iterator[Epoch]:
+    variant, tolerance_mm = study.variants[began.variant], study.evaluation.tolerance_mm
     prepare_torch(began.device, began.threads, gpus, began.precision)
     model = build_model(variant.training.network, len(variant.modalities), began.seeds["initialisation"])
     fit = Fit.start(model, variant.training, began, attempts)
     if (finished := with_weights(folder)) and _is_own(finished[0], fit, data):
-        _predict_again(*finished, fit, variant, data, folder)
+        _predict_again(*finished, fit, variant, data, folder, tolerance_mm)
         return
     fit.resume(folder, gpus)
     validation = validation_slices(variant, data, began.seeds)
@@ -130,18 +133,20 @@ def _train(
         fit.finish_epoch(loss, *fit.validate(validation), seconds=time.monotonic() - started)
         fit.save(folder)
         yield fit.history[-1]
-    _write_results(fit, variant, data, folder, gpus)
+    _write_results(fit, variant, data, folder, gpus, tolerance_mm)
 
 
-def _write_results(fit: Fit, variant: Variant, data: FoldData, folder: TrialFolder, gpus: float) -> None:
-    """Predictions, weights and history first, the record that vouches for them last; then the checkpoint goes."""
+def _write_results(
+    fit: Fit, variant: Variant, data: FoldData, folder: TrialFolder, gpus: float, tolerance_mm: float
+) -> None:
+    """All files first, the record that vouches for them last; then the checkpoint goes."""
     assert fit.stop_reason is not None
     started = time.monotonic()
     fit.model.load_state_dict(fit.best)
-    predictions, scores = _predicted(fit, variant, data)
+    predicted, scores = _predicted(fit, variant, data, folder, tolerance_mm)
     weights = {name: value.cpu().contiguous() for name, value in fit.best.items()}
     contents = {
-        folder.predictions: predictions,
+        **predicted,
         folder.weights: save_safetensors(weights),
         folder.history: parquet_bytes(pa.Table.from_pylist(list(fit.history), schema=HISTORY)),
     }
@@ -164,11 +169,19 @@ def _write_results(fit: Fit, variant: Variant, data: FoldData, folder: TrialFold
     tidy(folder)
 
 
-def _predicted(fit: Fit, variant: Variant, data: FoldData) -> tuple[bytes, dict[str, Any]]:
-    """Probabilities of the fold's scored slices as they are stored, and what the record says of them."""
+def _predicted(
+    fit: Fit, variant: Variant, data: FoldData, folder: TrialFolder, tolerance_mm: float
+) -> tuple[dict[Location, bytes], dict[str, Any]]:
+    """Files of the probabilities of the fold's scored slices and of their scores at 0.5; what the record says of
+    them."""
     probabilities = fit.predict(data.scored_slices(variant.modalities))
-    scores = score_trial(probabilities, data.scored_masks, data.scored_splits)
-    return npz_bytes(probabilities=probabilities), scores | {"scored": data.scored}
+    masks = data.scored_masks
+    at_half = score_at_half(probabilities, masks.astype(bool), data.scan_rows, data.spacing_mm, tolerance_mm)
+    contents = {
+        folder.predictions: npz_bytes(probabilities=probabilities),
+        folder.scores: to_bytes(at_half, tolerance_mm),
+    }
+    return contents, score_trial(probabilities, masks, data.scored_splits) | {"scored": data.scored}
 
 
 def _is_own(record: Completed, fit: Fit, data: FoldData) -> bool:
@@ -177,11 +190,18 @@ def _is_own(record: Completed, fit: Fit, data: FoldData) -> bool:
 
 
 def _predict_again(
-    record: Completed, weights: bytes, fit: Fit, variant: Variant, data: FoldData, folder: TrialFolder
+    record: Completed,
+    weights: bytes,
+    fit: Fit,
+    variant: Variant,
+    data: FoldData,
+    folder: TrialFolder,
+    tolerance_mm: float,
 ) -> None:
-    """Other slices of a finished trial. Cut short between the two files, it is done again: `scored` is the old one."""
+    """Other slices of a finished trial. Cut short before its record is written, it is done again."""
     fit.model.load_state_dict(load_safetensors(weights))
-    predictions, scores = _predicted(fit, variant, data)
-    write_bytes(folder.predictions, predictions)
-    files = record.files | {folder.predictions.name: sha256(predictions)}
+    contents, scores = _predicted(fit, variant, data, folder, tolerance_mm)
+    for path, content in contents.items():
+        write_bytes(path, content)
+    files = record.files | {path.name: sha256(content) for path, content in contents.items()}
     write_record(folder, record.model_copy(update={**scores, "files": files}))

@@ -74,7 +74,8 @@ def _write_fold(run: RunFolder, number: int, cases: list[Case]) -> None:
     hashes = {path.name: sha256(content) for path, content in files.items()}
     split = {"fold": number, "digest": f"digest{number}", "files": hashes, "warnings": [], "slices": "all"}
     split |= {"scored": "" if all(each.used for each in cases) else f"scored{number}"}
-    split |= {"spacing_mm": {f"{each.patient}-a": [3.0, 1.0, 1.0] for each in cases}}
+    whole = {f"{each.patient}-a" for each in cases if each.split != "train"}
+    split |= {"spacing_mm": {scan: [3.0, 1.0, 1.0] for scan in sorted(whole)}}
     write_sealed(folder.split, split)
 
 

@@ -32,6 +32,13 @@ PROMISED = {
     "classification": """variant split convention threshold cutoff_px tp tn fp fn misplaced sensitivity
         specificity accuracy reason""",
     "regression": "variant split slice_set n slope intercept r2 reason",
+    "scans": """trial_id variant fold repeat split patient_id scan_id threshold is_median slices truth_ml pred_ml
+        overlap_ml dice jaccard hd95_mm assd_mm nsd fp_ml fn_ml lesions lesions_found false_lesions tlg_truth tlg_pred
+        reason""",
+    "patients": """trial_id variant fold repeat split patient_id threshold is_median scans truth_px pred_px overlap_px
+        dice jaccard hd95_mm nsd truth_ml pred_ml lesion detected reason""",
+    "lesions": """trial_id variant repeat patient_id scan_id lesion threshold is_median truth_ml overlap_ml dice found
+        reason""",
     "protocol": """variant reading median_on threshold_on threshold slice_set convention dice jaccard
         sensitivity specificity reason""",
 }
@@ -50,6 +57,8 @@ EXPLAINED = {
     "per_slice": ["threshold", "n", "dice_mean", "dice_sd", "jaccard_mean", "jaccard_sd"],
     "comparisons": ["difference", "p", "p_holm"],
     "classification": ["threshold", "tp", "sensitivity", "specificity", "accuracy"],
+    "scans": ["hd95_mm", "tlg_truth", "tlg_pred"],
+    "patients": ["hd95_mm", "nsd", "truth_ml", "pred_ml"],
     "regression": ["threshold", "slope", "intercept", "r2"],
     "protocol": ["threshold", "dice", "jaccard", "sensitivity", "specificity", "pooled_dice"],
 }

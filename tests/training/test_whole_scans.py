@@ -223,3 +223,32 @@ def test_nothing_of_the_test_patients_reaches_weights_thresholds_or_choices(stor
     assert bounds[0] == bounds[1]
     scores = [read_table(each, "slices")["truth_px"].to_pylist() for each in found]
     assert scores[0] != scores[1], "the corruption did not reach the scores"
+
+
+def test_stored_scores_are_those_of_the_predictions(whole, store, tmp_path):
+    """Without them, and by another tolerance, tables come from the predictions; no table says which way they came."""
+    run, _ = train_all(whole[0], tmp_path)
+    names = ("scans", "patients", "lesions", "slices", "pooled")
+    before = {name: run.folder.table(name).read_bytes() for name in names}
+    for trial in plan_trials(whole[0]):
+        run.folder.trial(trial.trial_id).scores.unlink()
+    assert write_tables(run.folder) == []
+    assert {name: run.folder.table(name).read_bytes() for name in names} == before
+
+
+def test_another_tolerance_needs_no_training(whole, store, tmp_path):
+    loose = study_of(store.location, **ONE, evaluation={"tolerance_mm": 50.0})
+    train_all(whole[0], tmp_path)
+    run, _ = train_all(loose, tmp_path)
+    scans = read_table(run.folder, "scans").to_pylist()
+    assert {row["nsd"] for row in scans if row["truth_ml"] and row["pred_ml"]} <= {1.0}
+    assert {len(read_record(run.folder.trial(each.trial_id)).attempts) for each in plan_trials(loose)} == {1}
+
+
+def test_damage_to_stored_scores_is_named(whole, tmp_path):
+    run, _ = train_all(whole[0], tmp_path)
+    scores = run.folder.trial("pet-f0-r01").scores
+    scores.write_bytes(scores.read_bytes().replace(b"1", b"2", 1))
+    assert any("scores.json is damaged" in each for each in write_tables(run.folder))
+    assert [trial.trial_id for trial in run.missing()] == ["pet-f0-r01"]
+    assert train_all(whole[0], tmp_path)[1] == []

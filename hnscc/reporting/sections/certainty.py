@@ -33,11 +33,11 @@ def certainty(source: Source) -> Iterator[str]:
 def _patients(source: Source) -> Iterator[str]:
     tested = [row for row in split_counts(source) if row["split"] == "test"]
     patients, lesion, positive, negative = (
-        sum(row[key] for row in tested) for key in ("used", "lesion", "positive", "negative")
+        sum(row[f"scored_{key}"] for row in tested) for key in ("patients", "lesion", "positive", "negative")
     )
     yield (
         f"All test scores come from {several(patients, 'patient')}, {lesion} of them with lesion "
-        f"({several(positive, 'slice')} with lesion, {negative} without). The unit of evidence is the "
+        f"({source.scored}: {positive} with lesion, {negative} without). The unit of evidence is the "
         "patient."
     )
     weights = [

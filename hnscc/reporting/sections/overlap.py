@@ -22,20 +22,21 @@ def overlap_of_the_whole_test_set(source: Source) -> Section:
 
 def _whole_test_set(source: Source) -> Iterator[Block]:
     title = "Table 1. Overlap over all test slices together"
-    yield pooled_table(source, title, with_remark(source, POOLED), "test")
+    yield pooled_table(source, title, with_remark(source, f"Scored: {source.scored}. {POOLED}"), "test")
     yield from picture(
         drawing.dice_over_repeats(source.tables["trials"], source.looks),
         "repeats",
         "How much repeats of the same variant differ",
-        "Every dot is one repeat, a training from another random start (with several folds: one repeat in one "
-        "fold). A difference between variants that is smaller than the spread of the dots can come from "
-        "chance in training.",
+        f"Scored: {source.scored}. Every dot is one repeat, a training from another random start (with several "
+        "folds: one repeat in one fold). A difference between variants that is smaller than the spread of the dots can "
+        "come from chance in training.",
         "Dot plot of test Dice of every repeat per variant with median and quartiles",
     )
     yield from picture(
         drawing.differences(pairs_of_variants(source), source.looks),
         "differences",
         "Differences between variants",
+        f"Scored: {source.scored}. "
         "Difference of the means over repeats of the pooled test Dice at 0.5, with its 95 % interval over patients "
         "and repeats. An interval that includes 0 leaves open which variant is better; one that leaves it out is to be "
         "read with the corrected p.",
@@ -112,7 +113,7 @@ def overlap_slice_by_slice(source: Source) -> Section:
 
 def _slice_by_slice(source: Source) -> Iterator[Block]:
     title = "Table 2. Overlap slice by slice, test slices"
-    yield per_slice_table(source, title, PER_SLICE, ("test",), ALL_SETS)
+    yield per_slice_table(source, title, f"Scored: {source.scored}. {PER_SLICE}", ("test",), ALL_SETS)
     if source.papers:
         yield _published_slices_table(source)
     if len(source.looks) > 1:
@@ -162,8 +163,8 @@ def _published_slices_table(source: Source) -> Table:
         columns[f"Published: {metric.label}"] = published(f"slice_{metric.name}")
     return table(
         "Table 2, as the published study counted it",
-        "The reading `as written`, below: median model and threshold chosen on the test slices, and of the true "
-        "positive slices those left out on which model and reference share no pixel.",
+        "The reading `as written`, below: the sampled slices alone; median model and threshold chosen on the test "
+        "slices, and of the true positive slices those left out on which model and reference share no pixel.",
         columns,
         source.rows("protocol", reading="as_written"),
     )

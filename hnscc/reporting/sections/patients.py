@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from hnscc.reporting.blocks import Row, Section, Table, table
+from hnscc.reporting.blocks import Columns, Row, Section, Table, table
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import whole
 from hnscc.study.plan import SPLITS
@@ -19,25 +19,48 @@ def _cohort_table(source: Source) -> Table:
         "The patients of the three splits are different people, unless a warning above says otherwise. "
         "The model learns from the training slices; the validation slices decide when training stops, "
         "which repeat is the median one, and the threshold; the test slices are scored, and decide "
-        "nothing.",
+        f"nothing. Used slices are sampled. Scored: {source.scored}{_validation(source)}.",
         {
             "Split": lambda row: str(row["name"]),
             "Patients": lambda row: whole(row["patients"]),
             "with slices used": lambda row: whole(row["used"]),
             "with lesion slices used": lambda row: whole(row["lesion"]),
             "Scans": lambda row: whole(row["scans"]),
-            "Slices with lesion": lambda row: whole(row["positive"]),
-            "Slices without": lambda row: whole(row["negative"]),
+            "Slices used: with lesion": lambda row: whole(row["positive"]),
+            "without": lambda row: whole(row["negative"]),
+            **_scored_columns(source),
         },
         list(split_counts(source)),
     )
+
+
+def _validation(source: Source) -> str:
+    """Whether thresholds and median models are chosen on whole scans too."""
+    return ", and as well of the validation scans" if _is_whole(source, "validation") else ""
+
+
+def _is_whole(source: Source, split: str) -> bool:
+    """Whether every slice of a split's scans is scored."""
+    by_slice = source.study.split.validation_unit == "slice"
+    return source.whole and (split == "test" or (split == "validation" and not by_slice))
+
+
+def _scored_columns(source: Source) -> Columns:
+    """How many slices are scored, where these are more than are used."""
+    if not source.whole:
+        return {}
+    return {
+        "Slices scored: with lesion": lambda row: whole(row["scored_positive"]),
+        "without ": lambda row: whole(row["scored_negative"]),
+    }
 
 
 def split_counts(source: Source) -> Iterator[Row]:
     """Count the patients, scans and used slices of each fold and split.
 
     `patients` are all of the split, `used` those with used slices, `lesion` those with used slices that hold lesion;
-    `positive` and `negative` are used slices with and without lesion.
+    `positive` and `negative` are used slices with and without lesion; `scored_positive`, `scored_negative`,
+    `scored_patients` and `scored_lesion` are counted over the slices that are scored.
     """
     several_folds = source.study.split.folds > 1
     for fold in range(source.study.split.folds):
@@ -53,4 +76,22 @@ def split_counts(source: Source) -> Iterator[Row]:
                 "scans": len({row["scan_id"] for row in rows}),
                 "positive": sum(row["used_positive"] for row in rows),
                 "negative": sum(row["used_negative"] for row in rows),
+                **_scored(rows if _is_whole(source, split) else used, _is_whole(source, split)),
             }
+
+
+def _scored(rows: list[Row], every_slice: bool) -> Row:
+    """Of rows of table `cohort`, all slices or the used ones."""
+
+    def positive(row: Row) -> int:
+        return int(row["positive_slices" if every_slice else "used_positive"])
+
+    slices = sum(
+        row["slices"] if every_slice else row["used_positive"] + row["used_negative"] for row in rows
+    )
+    return {
+        "scored_positive": sum(map(positive, rows)),
+        "scored_negative": slices - sum(map(positive, rows)),
+        "scored_patients": len({row["patient_id"] for row in rows}),
+        "scored_lesion": len({row["patient_id"] for row in rows if positive(row)}),
+    }

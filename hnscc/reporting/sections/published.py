@@ -67,8 +67,8 @@ def _literature_table(source: Source) -> Table:
     return table(
         "Table 4. Mean Dice in other studies",
         "Mean Dice of the true positive test slices here, by the reading `as written`, which is how the "
-        "published study counted it (median model and threshold chosen on the test slices, which flatters); the others "
-        "counted in their own ways, on other patients, so the numbers are not strictly comparable. "
+        "published study counted it (sampled slices, median model and threshold chosen on them, which flatters); "
+        "the others counted in their own ways, on other patients, so the numbers are not strictly comparable. "
         "Numbers of patients as tabulated by Liedes et al. 2023; Guo et al. gave a median.",
         {
             "Study": lambda row: str(row["study"]),

@@ -21,7 +21,8 @@ READ_THREE_WAYS = (
     "The published study leaves choices open, and its authors' code sometimes differs from its text. As written: "
     "what the paper says. As coded: what its code does. Corrected: nothing is chosen on the test slices. The first "
     "two choose the median model and the threshold on the very slices that are scored, and leave missed lesions out "
-    "of the mean: their scores look better than new patients would see."
+    "of the mean: their scores look better than new patients would see. They score the sampled slices, as many without "
+    "lesion as with; corrected scores every slice of the test scans, unless the study says otherwise."
 )
 
 
@@ -47,6 +48,7 @@ def _overlap_table(source: Source) -> Table:
         "Variant": source.label,
         "Reading": lambda row: READINGS[row["reading"]],
         "Model and threshold chosen on": _chosen_on,
+        "Slices scored": lambda row: str(row["scored"]),
         "Threshold": scores("threshold"),
         **{f"Pooled {metric.label}": scores(f"pooled_{metric.name}") for metric in metrics_at("pooled")},
         "Mean over": _mean_over,

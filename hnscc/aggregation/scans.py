@@ -1,0 +1,109 @@
+"""The rows of tables `scans`, `patients` and `lesions`: what whole scans of validation and test were scored."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from hnscc.aggregation.results import Fold, Median, Result, Results
+from hnscc.scores.counts import HALF, Counts
+from hnscc.scores.metrics import Level, metrics_at
+from hnscc.scores.scans import ScanScore, together
+
+Row = dict[str, Any]
+HELD_OUT = ("validation", "test")
+NO_UPTAKE = "trials store no uptake: no total lesion glycolysis"
+SAMPLED = "the sampled slices alone are scored (evaluation.slices)"
+
+
+def scan_rows(results: Results) -> Iterator[Row]:
+    """A row per whole scan of validation and test, of each trial at 0.5 and of the median ones at their thresholds."""
+    for fold, named, scans, _ in _scored(results):
+        for scan in _in_order(fold, scans):
+            yield named | _of_scan(fold, scan) | _scores(scans[scan]) | {"reason": NO_UPTAKE}
+
+
+def patient_rows(results: Results) -> Iterator[Row]:
+    """A row per patient of validation and test; of sampled slices the pixels alone."""
+    for fold, named, scans, counts in _scored(results):
+        for split in HELD_OUT:
+            rows = fold.rows[split]
+            for patient in np.unique(fold.patient[rows]).tolist():
+                own = rows[fold.patient[rows] == patient]
+                names = np.unique(fold.scan[own]).tolist()
+                row = named | {"split": split, "patient_id": patient, "scans": len(names)}
+                score = together([scans[each] for each in names]) if scans.keys() >= set(names) else None
+                yield row | _of_patient(counts[own].pooled(), score)
+
+
+def lesion_rows(results: Results) -> Iterator[Row]:
+    """A row per true lesion of each scan of table `scans`."""
+    for fold, named, scans, _ in _scored(results):
+        for scan in _in_order(fold, scans):
+            for each in scans[scan].lesions:
+                row = named | _of_scan(fold, scan) | {"lesion": each.lesion, "found": each.found}
+                row |= {name: getattr(each, name) for name in ("truth_ml", "overlap_ml", "dice")}
+                yield row | {"reason": None}
+
+
+def _scored(results: Results) -> Iterator[tuple[Fold, Row, Mapping[str, ScanScore], Counts]]:
+    """Each trial at 0.5, the median ones at their chosen thresholds too: its fold, what names its rows, and scores."""
+    chosen = {
+        median.result.trial: median
+        for medians in results.medians.values()
+        for median in medians["corrected"]
+        if median
+    }
+    for each in results.results:
+        if each.counts is None:
+            continue
+        fold, median = results.folds[each.trial.fold], chosen.get(each.trial)
+        named = _named(each, median)
+        yield fold, named | {"threshold": HALF / 1000}, each.scans, each.counts
+        if median and median.chosen is not None and median.k is not None and median.k != HALF:
+            yield fold, named | {"threshold": median.k / 1000}, median.scans, median.chosen
+
+
+def _named(result: Result, median: Median | None) -> Row:
+    trial = result.trial
+    names = {"trial_id": trial.trial_id, "variant": trial.variant, "fold": trial.fold, "repeat": trial.repeat}
+    return names | {"is_median": median is not None}
+
+
+def _in_order(fold: Fold, scans: Mapping[str, ScanScore]) -> list[str]:
+    """Validation first, as in every table; then by scan."""
+    split = {scan: str(fold.split[rows[0]]) for scan, rows in fold.scan_rows.items()}
+    return sorted(scans, key=lambda each: (HELD_OUT.index(split[each]), each))
+
+
+def _of_scan(fold: Fold, scan: str) -> Row:
+    first = fold.scan_rows[scan][0]
+    return {"split": str(fold.split[first]), "patient_id": str(fold.patient[first]), "scan_id": scan}
+
+
+def _scores(score: ScanScore) -> Row:
+    row: Row = {name: getattr(score, name) for name in ("hd95_mm", "assd_mm", "nsd", "false_lesions")}
+    row |= {name: getattr(score.volumes, name) for name in VOLUMES}
+    row |= {"lesions": len(score.lesions), "lesions_found": score.found, "slices": score.slices}
+    return row | _overlap("scan", _counts_of(score)) | {"tlg_truth": None, "tlg_pred": None}
+
+
+VOLUMES = ("truth_ml", "pred_ml", "overlap_ml", "fp_ml", "fn_ml")
+
+
+def _counts_of(score: ScanScore) -> Counts:
+    return Counts(*(np.array([each]) for each in (score.overlap_px, score.pred_px, score.truth_px))).pooled()
+
+
+def _overlap(level: Level, counts: Counts) -> Row:
+    return {metric.name: float(metric.of(counts)) for metric in metrics_at(level)}
+
+
+def _of_patient(counts: Counts, score: ScanScore | None) -> Row:
+    row: Row = {f"{name}_px": int(getattr(counts, name)) for name in ("truth", "pred", "overlap")}
+    row |= _overlap("patient", counts) | {"lesion": bool(counts.truth)}
+    row["detected"] = bool(counts.overlap if counts.truth else counts.pred)
+    row |= {name: getattr(score, name, None) for name in ("hd95_mm", "nsd", "false_lesions")}
+    row |= {name: score and getattr(score.volumes, name) for name in VOLUMES}
+    row |= {"lesions": score and len(score.lesions), "lesions_found": score and score.found}
+    return row | {"reason": None if score else SAMPLED}

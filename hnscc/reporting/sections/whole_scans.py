@@ -1,0 +1,141 @@
+"""The section "Whole scans": what the median models find and falsely allege in scans, and how far off volumes are."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from hnscc.reporting.blocks import Block, Cell, Columns, Row, Section, Table, Text, table
+from hnscc.reporting.source import Source, chosen_thresholds
+from hnscc.reporting.values import DASH, between, score, whole
+from hnscc.scores.counts import HALF
+
+NO_LESION = "no such scan holds lesion"
+SCANS = (
+    "A lesion is what hangs together in three dimensions; it is found if any voxel of it is predicted. A false lesion "
+    "holds no voxel of a true one. Median model at its chosen threshold."
+)
+SIZES = (
+    "HD95 (95 % Hausdorff distance): all but 5 % of each surface lies so near to the other. Surface Dice: the share of "
+    "both surfaces that lies within {tolerance:g} mm of the other. A missed lesion counts as the diagonal of the scan, "
+    "and as 0. Over scans with lesion; volumes over all scans."
+)
+PATIENTS = (
+    "A patient with lesion is detected if any voxel of it is predicted; in one without, any predicted voxel is a false "
+    "alarm."
+)
+
+
+def whole_scans(source: Source) -> Section:
+    """Lesions, distances, volumes and patients, of the test scans."""
+    return Section("Whole scans", tuple(_blocks(source)))
+
+
+def _blocks(source: Source) -> Iterator[Block]:
+    if not source.tables["scans"]:
+        yield Text(
+            "The sampled slices alone were scored (`evaluation.slices`): nothing is known of whole scans."
+        )
+        return
+    scans, patients = (_of_median_models(source, name) for name in ("scans", "patients"))
+    yield Text(f"Scored: {source.scored}.")
+    yield _table(source, "Lesions in test scans", SCANS, _lesion_columns(scans))
+    sizes = SIZES.format(tolerance=source.study.evaluation.tolerance_mm)
+    yield _table(source, "Surfaces and volumes in test scans", sizes, _size_columns(scans))
+    yield _table(source, "Test patients with and without lesion", PATIENTS, _patient_columns(patients))
+
+
+def _of_median_models(source: Source, name: str) -> dict[str, list[Row]]:
+    """Variant -> the test rows of its median models, at the chosen threshold, or at 0.5 where none is chosen."""
+    chosen = chosen_thresholds(source.run)
+    return {
+        variant: [
+            row
+            for row in source.rows(name, variant=variant, split="test", is_median=True)
+            if row["threshold"] == chosen.get((variant, row["fold"]), HALF / 1000)
+        ]
+        for variant in source.looks
+    }
+
+
+def _table(source: Source, title: str, explanation: str, columns: Columns) -> Table:
+    rows = [{"variant": variant} for variant in source.looks]
+    return table(title, explanation, {"Variant": source.label, **columns}, rows)
+
+
+def _of(found: dict[str, list[Row]], write: Callable[[list[Row]], Cell | str]) -> Callable[[Row], Cell | str]:
+    """What writes a cell from a variant's own rows; a dash where no trial of it is completed."""
+    return lambda row: write(own) if (own := found[row["variant"]]) else Cell(DASH, "no completed trial")
+
+
+def _lesion_columns(scans: dict[str, list[Row]]) -> Columns:
+    return {
+        "Scans (with lesion)": _of(scans, lambda own: f"{len(own)} ({len(_ill(own))})"),
+        "Lesions found": _of(scans, lambda own: _share(_sum(own, "lesions_found"), _sum(own, "lesions"))),
+        "False lesions": _of(scans, lambda own: whole(_sum(own, "false_lesions"))),
+        "per scan": _of(scans, lambda own: f"{_sum(own, 'false_lesions') / len(own):.2f}"),
+        "Scans without lesion that hold one": _of(
+            scans, lambda own: _share(sum(row["false_lesions"] > 0 for row in _well(own)), len(_well(own)))
+        ),
+    }
+
+
+def _size_columns(scans: dict[str, list[Row]]) -> Columns:
+    return {
+        "HD95 in mm: median (quartiles)": _of(scans, lambda own: _quartiles(_ill(own), "hd95_mm", "{:.1f}")),
+        "Surface Dice: mean": _of(scans, lambda own: _mean(_ill(own), "nsd")),
+        "Dice of scans: mean": _of(scans, lambda own: _mean(_ill(own), "dice")),
+        "True volume in ml": _of(scans, lambda own: f"{_sum(own, 'truth_ml'):.1f}"),
+        "Predicted": _of(scans, lambda own: f"{_sum(own, 'pred_ml'):.1f}"),
+        "False": _of(scans, lambda own: f"{_sum(own, 'fp_ml'):.1f}"),
+        "Missed": _of(scans, lambda own: f"{_sum(own, 'fn_ml'):.1f}"),
+        "Error of a scan's volume: median of its size": _of(scans, _volume_error),
+    }
+
+
+def _patient_columns(patients: dict[str, list[Row]]) -> Columns:
+    def share(lesion: bool) -> Callable[[Row], Cell | str]:
+        def write(own: list[Row]) -> Cell | str:
+            rows = [row for row in own if row["lesion"] == lesion]
+            return _share(sum(row["detected"] for row in rows), len(rows))
+
+        return _of(patients, write)
+
+    return {
+        "Patients": _of(patients, lambda own: whole(len(own))),
+        "With lesion: detected": share(True),
+        "Without: false alarm": share(False),
+    }
+
+
+def _ill(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row["lesions"]]
+
+
+def _well(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if not row["lesions"]]
+
+
+def _sum(rows: Sequence[Row], column: str) -> int:
+    return sum(row[column] for row in rows)
+
+
+def _share(part: int, all_of_it: int) -> Cell | str:
+    return f"{part} of {all_of_it}" if all_of_it else Cell(DASH, "there is none")
+
+
+def _mean(rows: Sequence[Row], column: str) -> Cell | str:
+    return score(float(np.mean([row[column] for row in rows]))) if rows else Cell(DASH, NO_LESION)
+
+
+def _quartiles(rows: Sequence[Row], column: str, form: str) -> Cell | str:
+    if not rows:
+        return Cell(DASH, NO_LESION)
+    low, middle, high = (
+        form.format(each) for each in np.quantile([row[column] for row in rows], [0.25, 0.5, 0.75])
+    )
+    return f"{middle} {between(low, high)}"
+
+
+def _volume_error(rows: Sequence[Row]) -> str:
+    """The size of the error whatever its sign, since too much in one scan does not make good too little in another."""
+    return f"{float(np.median([abs(row['pred_ml'] - row['truth_ml']) for row in rows])):.2f} ml"

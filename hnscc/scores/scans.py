@@ -1,0 +1,120 @@
+"""The scores of whole scans at one threshold: volumes, distances of surfaces, lesions; of a patient's scans together.
+
+The rule for empty masks is that of `quantities`: missing more lesions never improves a score.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from hnscc.scores.arrays import Bools, Integers, Levels
+from hnscc.scores.counts import positive
+from hnscc.scores.lesions import Lesion, find_lesions
+from hnscc.scores.masks import Spacing
+from hnscc.scores.surface import TOLERANCE_MM, average_distance, hd95, surface_dice, surface_distances
+from hnscc.scores.volumes import Volumes, pooled, volumes
+
+
+@dataclass(frozen=True)
+class ScanScore:
+    """One scan, or several as one (`together`).
+
+    slices: how many. truth_px, pred_px, overlap_px: voxels. hd95_mm, assd_mm, nsd: as in `surface`. volumes: in ml.
+    lesions: the true ones, found or not. false_lesions: how many predicted ones hold no voxel of the truth.
+    """
+
+    slices: int
+    truth_px: int
+    pred_px: int
+    overlap_px: int
+    hd95_mm: float
+    assd_mm: float
+    nsd: float
+    volumes: Volumes
+    lesions: tuple[Lesion, ...]
+    false_lesions: int
+
+    @property
+    def found(self) -> int:
+        """How many true lesions were found."""
+        return sum(each.found for each in self.lesions)
+
+
+def score_scan(
+    pred: Bools, truth: Bools, spacing_mm: Spacing, tolerance_mm: float = TOLERANCE_MM
+) -> ScanScore:
+    """The scores of a predicted and a true mask, bool (Z, H, W) of one scan.
+
+    spacing_mm: between voxels along z, y, x. tolerance_mm: of the surface Dice. Raises ValueError for other masks, a
+    spacing that is not positive, or a negative tolerance.
+    """
+    distances = surface_distances(pred, truth, spacing_mm)
+    found = find_lesions(pred, truth, spacing_mm)
+    return ScanScore(
+        slices=len(truth),
+        truth_px=int(np.count_nonzero(truth)),
+        pred_px=int(np.count_nonzero(pred)),
+        overlap_px=int(np.count_nonzero(truth & pred)),
+        hd95_mm=hd95(distances),
+        assd_mm=average_distance(distances),
+        nsd=surface_dice(distances, tolerance_mm),
+        volumes=volumes(pred, truth, spacing_mm),
+        lesions=found.lesions,
+        false_lesions=found.false,
+    )
+
+
+def score_scans(
+    levels: Levels,
+    masks: Bools,
+    rows: Mapping[str, Integers],
+    spacing_mm: Mapping[str, Spacing],
+    k: int,
+    tolerance_mm: float = TOLERANCE_MM,
+) -> dict[str, ScanScore]:
+    """The scores of each whole scan, from stored probabilities, uint16 (N, H, W), at the threshold k / 1000.
+
+    masks: bool (N, H, W). rows: scan -> where its slices stand among the N, from its first to its last. spacing_mm: of
+    each of these scans.
+    """
+    return {
+        scan: score_scan(positive(levels[at], k), masks[at], spacing_mm[scan], tolerance_mm)
+        for scan, at in rows.items()
+    }
+
+
+def together(scans: Sequence[ScanScore]) -> ScanScore:
+    """A patient's scans: voxels, volumes and lesions add up; distances and surface Dice are means over the scans."""
+    return ScanScore(
+        slices=sum(each.slices for each in scans),
+        truth_px=sum(each.truth_px for each in scans),
+        pred_px=sum(each.pred_px for each in scans),
+        overlap_px=sum(each.overlap_px for each in scans),
+        hd95_mm=_mean([each.hd95_mm for each in scans]),
+        assd_mm=_mean([each.assd_mm for each in scans]),
+        nsd=_mean([each.nsd for each in scans]),
+        volumes=pooled([each.volumes for each in scans]),
+        lesions=tuple(lesion for each in scans for lesion in each.lesions),
+        false_lesions=sum(each.false_lesions for each in scans),
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def as_json(score: ScanScore) -> dict[str, Any]:
+    """The score as JSON values."""
+    return asdict(score)
+
+
+def from_json(value: Mapping[str, Any]) -> ScanScore:
+    """The score that `as_json` gave this for. Raises KeyError or TypeError for anything else."""
+    parts = {
+        "volumes": Volumes(**value["volumes"]),
+        "lesions": tuple(Lesion(**each) for each in value["lesions"]),
+    }
+    return ScanScore(**{**value, **parts})

@@ -1,0 +1,67 @@
+"""What a trial says of its own predictions at 0.5, so that no table has to read them: scores.json."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hnscc.scores.arrays import Bools, Integers, Levels
+from hnscc.scores.counts import HALF, count, positive
+from hnscc.scores.masks import Spacing
+from hnscc.scores.scans import ScanScore, as_json, from_json, score_scans
+
+# Raised whenever what is written here, or how scans are scored, changes: older files are then not used.
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class StoredScores:
+    """overlap, pred: pixels of N scored slices at 0.5, int64 (N,). scans: the score of each whole scan there."""
+
+    overlap: Integers
+    pred: Integers
+    scans: dict[str, ScanScore]
+
+
+def score_at_half(
+    levels: Levels,
+    masks: Bools,
+    rows: Mapping[str, Integers],
+    spacing_mm: Mapping[str, Spacing],
+    tolerance_mm: float,
+) -> StoredScores:
+    """The scores of stored probabilities, uint16 (N, H, W), at 0.5; arguments as of `scans.score_scans`."""
+    counts = count(positive(levels, HALF), masks)
+    scans = score_scans(levels, masks, rows, spacing_mm, HALF, tolerance_mm)
+    return StoredScores(counts.overlap, counts.pred, scans)
+
+
+def to_bytes(scores: StoredScores, tolerance_mm: float) -> bytes:
+    """The scores as JSON, with what they depend on beside the predictions."""
+    content = {
+        "version": VERSION,
+        "tolerance_mm": tolerance_mm,
+        "overlap_px": scores.overlap.tolist(),
+        "pred_px": scores.pred.tolist(),
+        "scans": {scan: as_json(each) for scan, each in scores.scans.items()},
+    }
+    return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+
+
+def from_bytes(content: bytes, tolerance_mm: float, slices: int, scans: set[str]) -> StoredScores | None:
+    """The scores that `to_bytes` wrote of so many slices and of these scans; None where they are of another version,
+    tolerance or selection, so that they have to be computed again."""
+    try:
+        found: dict[str, Any] = json.loads(content)
+        if (found["version"], found["tolerance_mm"]) != (VERSION, tolerance_mm):
+            return None
+        scores = StoredScores(
+            np.array(found["overlap_px"], np.int64),
+            np.array(found["pred_px"], np.int64),
+            {scan: from_json(each) for scan, each in found["scans"].items()},
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+    return scores if len(scores.pred) == slices and scores.scans.keys() == scans else None

@@ -1,0 +1,154 @@
+"""Tables `scans`, `patients` and `lesions`: by hand, against table `pooled`, and that misses never pay."""
+
+import numpy as np
+import pytest
+from run_folders import Case, add_trial, random_run, small_study, write_run
+from small_tables import check_tables, levels, mask, row, rows
+
+from hnscc.aggregation.build import write_tables
+from hnscc.scores.scans import score_scan, together
+from hnscc.study.plan import plan_trials
+
+WORSE = {"hd95_mm": 1, "nsd": -1, "dice": -1, "jaccard": -1, "fn_ml": 1, "lesions_found": -1, "detected": -1}
+
+
+def three_patients(tmp_path, predicted, **settings):
+    """A test patient with two lesions (3 and 1 voxels) in 3 slices, one without lesion; voxels of 3 x 1 x 1 mm."""
+    cases = [Case("train", "t", mask(0)), Case("validation", "v", mask(0))]
+    cases += [Case("test", "a", mask(0, 1)), Case("test", "a", mask(0)), Case("test", "b", mask())]
+    cases += [Case("test", "a", mask(15), used=False)]  # those that are not sampled stand last
+    study = small_study(("pet",), repeats=1, **settings)
+    run = write_run(tmp_path, study, [cases])
+    (trial,) = plan_trials(study)
+    add_trial(run, study, trial, levels({0: 900}, {0: 900}, *predicted), scored="scored0")
+    assert write_tables(run) == []
+    check_tables(run)
+    return run
+
+
+def test_scans_patients_and_lesions_by_hand(tmp_path):
+    """Of the larger lesion 2 of 3 voxels are found, the other is missed; an alarm in the patient without lesion."""
+    run = three_patients(tmp_path, [{0: 900}, {0: 900}, {5: 900, 6: 900}, {}])
+    ill = row(run, "scans", scan_id="a-a", threshold=0.5)
+    assert (ill["slices"], ill["lesions"], ill["lesions_found"], ill["false_lesions"]) == (3, 2, 1, 0)
+    volumes = [ill[name] for name in ("truth_ml", "pred_ml", "overlap_ml", "fp_ml", "fn_ml")]
+    assert volumes == pytest.approx([0.012, 0.006, 0.006, 0, 0.006])
+    assert ill["dice"] == pytest.approx(2 * 2 / (4 + 2))
+    well = row(run, "scans", scan_id="b-a", threshold=0.5)
+    diagonal = np.sqrt(4**2 + 4**2)  # one slice is scored in its plane
+    assert (well["hd95_mm"], well["assd_mm"]) == pytest.approx((diagonal, diagonal))
+    assert (well["dice"], well["nsd"], well["lesions"], well["false_lesions"]) == (0, 0, 0, 1)
+    found = rows(run, "lesions", scan_id="a-a", threshold=0.5)
+    assert [(each["lesion"], each["found"]) for each in found] == [(1, True), (2, False)]
+    assert [each["truth_ml"] for each in found] == pytest.approx([0.009, 0.003])
+    assert [each["dice"] for each in found] == pytest.approx([2 * 2 / (3 + 2), 0])
+    told = {each["patient_id"]: each for each in rows(run, "patients", split="test", threshold=0.5)}
+    assert [(told[each]["lesion"], told[each]["detected"]) for each in "ab"] == [(True, True), (False, True)]
+    assert [told["a"][name] for name in ("truth_px", "pred_px", "overlap_px", "scans")] == [4, 2, 2, 1]
+
+
+def test_the_readings_of_the_paper_leave_the_other_slices_out(tmp_path):
+    """The lesion of the slice that is not sampled is missed: by every other table, and not by these readings."""
+    run = three_patients(tmp_path, [{0: 900, 1: 900}, {0: 900}, {}, {}])
+    assert row(run, "trials")["test_dice"] == pytest.approx(2 * 3 / (3 + 4))
+    assert row(run, "pooled", split="test")["dice"] == pytest.approx(2 * 3 / (3 + 4))
+    read = {each["reading"]: each for each in rows(run, "protocol")}
+    assert read["corrected"]["pooled_dice"] == pytest.approx(2 * 3 / (3 + 4))
+    assert read["corrected"]["scored"] == "every"
+    for reading in ("as_written", "as_coded"):
+        assert (read[reading]["pooled_dice"], read[reading]["scored"]) == (1, "sampled")
+        assert read[reading]["tn"] + read[reading]["tp"] == 3
+    assert [each["used"] for each in rows(run, "slices", patient_id="a", threshold=0.5)] == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_sampled_slices_make_no_scan(tmp_path):
+    run = three_patients(
+        tmp_path, [{0: 900}, {0: 900}, {}, {}], evaluation={"slices": "sampled", "cutoff_px": 2}
+    )
+    assert rows(run, "scans") == rows(run, "lesions") == []
+    ill = row(run, "patients", patient_id="a", threshold=0.5)
+    assert (ill["truth_px"], ill["overlap_px"], ill["hd95_mm"]) == (3, 2, None)
+    assert "sampled" in ill["reason"]
+
+
+@pytest.mark.parametrize("folds", [1, 3])
+def test_patients_rows_summed_by_hand_give_the_pooled_row(tmp_path, folds):
+    run = random_run(tmp_path, small_study(("pet", "pet_mri"), repeats=2, split={"folds": folds}))
+    write_tables(run)
+    check_tables(run)
+    chosen = {
+        (each["variant"], each["fold"]): each["threshold"] for each in rows(run, "thresholds", chosen=True)
+    }
+    for pooled in rows(run, "pooled"):
+        if pooled["split"] == "train":
+            continue
+        own = [
+            each
+            for each in rows(
+                run, "patients", variant=pooled["variant"], split=pooled["split"], is_median=True
+            )
+            if each["threshold"] == chosen[each["variant"], each["fold"]]
+        ]
+        assert own
+        truth, pred, overlap = (
+            sum(each[f"{name}_px"] for each in own) for name in ("truth", "pred", "overlap")
+        )
+        assert pooled["dice"] == pytest.approx(2 * overlap / (truth + pred), abs=1e-12)
+        assert pooled["jaccard"] == pytest.approx(overlap / (truth + pred - overlap), abs=1e-12)
+
+
+def test_scans_and_lesions_add_up_to_patients(tmp_path):
+    run = random_run(tmp_path, small_study(("pet",), repeats=2))
+    write_tables(run)
+    key = ("trial_id", "split", "patient_id", "threshold")
+    for patient in rows(run, "patients"):
+        of = {name: patient[name] for name in key}
+        scans = rows(run, "scans", **of)
+        assert len(scans) == patient["scans"]
+        for name in ("truth_ml", "pred_ml", "fp_ml", "fn_ml", "lesions", "lesions_found", "false_lesions"):
+            assert patient[name] == pytest.approx(sum(each[name] for each in scans))
+        assert patient["hd95_mm"] == pytest.approx(np.mean([each["hd95_mm"] for each in scans]))
+        lesions = rows(run, "lesions", **of)
+        assert (len(lesions), sum(each["found"] for each in lesions)) == (
+            patient["lesions"],
+            patient["lesions_found"],
+        )
+    assert {each["threshold"] for each in rows(run, "scans", is_median=False)} == {0.5}
+    assert len({each["threshold"] for each in rows(run, "scans", is_median=True)}) == 2
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_missing_one_more_lesion_never_improves_a_score(seed):
+    """Boxes that are predicted exactly, and alarms beside them; lesions are taken out of the prediction one by one."""
+    draw = np.random.default_rng(seed)
+    shape, spacing = (6, 16, 16), (3.0, 1.2, 1.2)
+    boxes = []
+    for position in draw.permutation(8)[: draw.integers(1, 5)]:
+        corner = np.array([3 * (position // 4), 8 * (position // 2 % 2), 8 * (position % 2)])
+        size = draw.integers(1, [3, 6, 6])
+        boxes.append(tuple(slice(at, at + n) for at, n in zip(corner, size, strict=True)))
+    truth = np.zeros(shape, bool)
+    for box in boxes:
+        truth[box] = True
+    alarms = np.zeros(shape, bool)
+    alarms[5, 15, draw.integers(0, 16)] = draw.random() < 0.5
+    before = None
+    for kept in range(len(boxes), -1, -1):
+        predicted = alarms & ~truth
+        for box in boxes[:kept]:
+            predicted[box] = True
+        score = together([score_scan(predicted, truth, spacing)])
+        now = {
+            "hd95_mm": score.hd95_mm,
+            "nsd": score.nsd,
+            "fn_ml": score.volumes.fn_ml,
+            "lesions_found": score.found,
+        }
+        now |= {"dice": 2 * score.overlap_px / (score.truth_px + score.pred_px)}
+        for name, value in now.items():
+            assert before is None or WORSE[name] * (value - before[name]) >= -1e-12, name
+        before = now
