@@ -46,7 +46,7 @@ def _patients(source: Source) -> Iterator[str]:
     if weights:
         few = " The intervals rest on few lesions." if min(weights) < FEW_EFFECTIVE else ""
         yield (
-            f"Pooled scores weigh patients by their pixels: the {several(lesion, 'patient')} with lesion count like "
+            f"Pooled scores weigh patients by their pixels: the {several(patients, 'patient')} count like "
             f"{min(weights):.1f} of equal weight.{few}"
         )
     if not positive:
