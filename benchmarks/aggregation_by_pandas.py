@@ -89,7 +89,7 @@ def slice_frame(results: Results) -> pd.DataFrame:
         frame[name] = np.concatenate([getattr(counts, part) for _, _, counts in parts])
     frame = judged(scored(frame), results.study.evaluation.cutoff_px)
     order = ["trial_id", "variant", "fold", "repeat", "split", "patient_id", "scan_id", "z", "threshold"]
-    return frame[[*order, *PIXELS, *SCORES, "outcome", "misplaced"]]
+    return frame[[*order, *PIXELS, *SCORES, "outcome", "misplaced", "used"]]
 
 
 def trial_names(trials: list[Trial]) -> pd.DataFrame:
@@ -106,7 +106,7 @@ def trial_names(trials: list[Trial]) -> pd.DataFrame:
 
 def place_frame(fold: Fold) -> pd.DataFrame:
     slices = fold.slices.to_pandas(strings_to_categorical=True)
-    return slices.assign(split=slices.split.cat.set_categories(SPLITS))
+    return slices.assign(split=slices.split.cat.set_categories(SPLITS), used=True)
 
 
 def trial_frame(results: Results, per_trial: pd.DataFrame) -> pd.DataFrame:
@@ -264,7 +264,7 @@ def protocol_frame(results: Results) -> pd.DataFrame:
             (median,) = results.medians[variant][name]
             row = {"variant": variant, "reading": name, "study_protocol": results.study.protocol}
             row |= {"median_on": reading.median_on, "threshold_on": reading.threshold_on}
-            row |= {"slice_set": reading.slice_set, "convention": reading.convention}
+            row |= {"slice_set": reading.slice_set, "convention": reading.convention, "scored": reading.slices}
             rows.append(row | _read(results, test, median, reading))
     return pd.DataFrame(rows)
 

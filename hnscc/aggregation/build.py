@@ -4,7 +4,7 @@ The same trials give the same bytes: rows stand in canonical order, draws are ke
 no wall-clock value stands outside columns named `seconds`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -49,13 +49,13 @@ def write_tables(run: RunFolder) -> list[str]:
     return [*problems(results), *lines_of_left_out(results.study, run)]
 
 
-def save_tables(run: RunFolder, results: Results) -> None:
-    """Build every table of these results, then write tables/*.parquet."""
+def save_tables(run: RunFolder, results: Results, names: Sequence[str] = STUDY_TABLES) -> None:
+    """Build the tables of these results, all unless `names` says which, then write tables/*.parquet."""
     # Parquet is encoded, and files reach the disk, beside the building of the next tables.
     with ThreadPoolExecutor() as pool:
-        files = [pool.submit(_parquet, build_table(name, results)) for name in STUDY_TABLES]
+        files = [pool.submit(_parquet, build_table(name, results)) for name in names]
         contents = [each.result() for each in files]
-        list(pool.map(write_bytes, map(run.table, STUDY_TABLES), contents))
+        list(pool.map(write_bytes, map(run.table, names), contents))
 
 
 def build_table(name: str, results: Results) -> pa.Table:

@@ -71,6 +71,16 @@ class Fold:
         z = np.array(self.slices["z"])
         return rows_of_scans(sorted(self.spacing_mm), self.scan, z, self.split)
 
+    def scans_of(self, split: str) -> dict[str, list[str]]:
+        """Patient -> the scans of which slices stand in the split, sorted."""
+        rows = self.rows[split]
+        found: dict[str, list[str]] = {}
+        for patient, scan in sorted(
+            set(zip(self.patient[rows].tolist(), self.scan[rows].tolist(), strict=True))
+        ):
+            found.setdefault(patient, []).append(scan)
+        return found
+
     @cached_property
     def truth_px(self) -> np.ndarray:
         """Lesion pixels of each slice: int64 (N,)."""

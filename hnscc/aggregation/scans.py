@@ -28,12 +28,15 @@ def patient_rows(results: Results) -> Iterator[Row]:
     for fold, named, scans, counts in _scored(results):
         for split in HELD_OUT:
             rows = fold.rows[split]
-            for patient in np.unique(fold.patient[rows]).tolist():
-                own = rows[fold.patient[rows] == patient]
-                names = np.unique(fold.scan[own]).tolist()
+            patients, group = np.unique(fold.patient[rows], return_inverse=True)
+            pooled = counts[rows].by_group(group, len(patients))
+            scans_of = fold.scans_of(split)
+            for position, patient in enumerate(patients.tolist()):
+                names = scans_of[patient]
+                whole = [scans[each] for each in names if each in scans]
                 row = named | {"split": split, "patient_id": patient, "scans": len(names)}
-                score = together([scans[each] for each in names]) if scans.keys() >= set(names) else None
-                yield row | _of_patient(counts[own].pooled(), score)
+                score = together(whole) if len(whole) == len(names) else None
+                yield row | _of_patient(pooled[np.array([position])].pooled(), score)
 
 
 def lesion_rows(results: Results) -> Iterator[Row]:
