@@ -172,8 +172,7 @@ def _write_results(
 def _predicted(
     fit: Fit, variant: Variant, data: FoldData, folder: TrialFolder, tolerance_mm: float
 ) -> tuple[dict[Location, bytes], dict[str, Any]]:
-    """Files of the probabilities of the fold's scored slices and of their scores at 0.5; what the record says of
-    them."""
+    """Files of the probabilities of the fold's scored slices and of their scores at 0.5, and the record's part."""
     probabilities = fit.predict(data.scored_slices(variant.modalities))
     masks = data.scored_masks
     at_half = score_at_half(probabilities, masks.astype(bool), data.scan_rows, data.spacing_mm, tolerance_mm)

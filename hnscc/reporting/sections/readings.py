@@ -48,13 +48,13 @@ def _overlap_table(source: Source) -> Table:
         "Variant": source.label,
         "Reading": lambda row: READINGS[row["reading"]],
         "Model and threshold chosen on": _chosen_on,
-        "Slices scored": lambda row: str(row["scored"]),
         "Threshold": scores("threshold"),
         **{f"Pooled {metric.label}": scores(f"pooled_{metric.name}") for metric in metrics_at("pooled")},
         "Mean over": _mean_over,
         "at threshold": scores("slice_threshold"),
         "Slices": wholes("n"),
         **{f"Mean {metric.label}": scores(metric.name) for metric in metrics_at("slice")},
+        "Slices scored": lambda row: str(row["scored"]),
     }
     if source.papers:
         columns["Published: pooled Dice / mean Dice"] = _published_dice
