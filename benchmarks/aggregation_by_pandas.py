@@ -264,7 +264,11 @@ def protocol_frame(results: Results) -> pd.DataFrame:
             (median,) = results.medians[variant][name]
             row = {"variant": variant, "reading": name, "study_protocol": results.study.protocol}
             row |= {"median_on": reading.median_on, "threshold_on": reading.threshold_on}
-            row |= {"slice_set": reading.slice_set, "convention": reading.convention, "scored": reading.slices}
+            row |= {
+                "slice_set": reading.slice_set,
+                "convention": reading.convention,
+                "scored": reading.slices,
+            }
             rows.append(row | _read(results, test, median, reading))
     return pd.DataFrame(rows)
 
