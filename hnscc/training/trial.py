@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
@@ -175,7 +176,9 @@ def _predicted(
     """Files of the probabilities of the fold's scored slices and of their scores at 0.5, and the record's part."""
     probabilities = fit.predict(data.scored_slices(variant.modalities))
     masks = data.scored_masks
-    at_half = score_at_half(probabilities, masks.astype(bool), data.scan_rows, data.spacing_mm, tolerance_mm)
+    at_half = score_at_half(
+        probabilities, masks.view(np.bool_), data.scan_rows, data.spacing_mm, tolerance_mm
+    )
     contents = {
         folder.predictions: npz_bytes(probabilities=probabilities),
         folder.scores: to_bytes(at_half, tolerance_mm),
