@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hnscc.aggregation.query import read_table
-from hnscc.aggregation.results import Damaged, load_fold, load_levels, read_split
+from hnscc.aggregation.results import Damaged, load_levels, read_split, scored_fold
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import open_store
 from hnscc.scores.thresholds import READINGS, choose_threshold, sweep
@@ -132,7 +132,9 @@ def _threshold(run: RunFolder, study: Study, name: str, ensemble: Sequence[Row] 
         }
         found = [chosen.get(fold) for fold in folds]
     else:
-        found = [_of_ensemble(run, fold, [row for row in ensemble if row["fold"] == fold]) for fold in folds]
+        found = [
+            _of_ensemble(run, study, fold, [row for row in ensemble if row["fold"] == fold]) for fold in folds
+        ]
     if absent := [fold for fold, k in enumerate(found) if k is None]:
         raise InputError(
             "The study has chosen no threshold for this variant.",
@@ -144,11 +146,11 @@ def _threshold(run: RunFolder, study: Study, name: str, ensemble: Sequence[Row] 
     return round(sum(k for k in found if k is not None) / len(found))
 
 
-def _of_ensemble(run: RunFolder, number: int, rows: Sequence[Row]) -> int | None:
+def _of_ensemble(run: RunFolder, study: Study, number: int, rows: Sequence[Row]) -> int | None:
     """k by the corrected reading's rule, on the mean of the repeats' stored validation predictions."""
     if not rows:
         return None
-    fold, reading = load_fold(run, number), READINGS["corrected"]
+    fold, reading = scored_fold(run, study, number), READINGS["corrected"]
     at = fold.rows[reading.threshold_on]
     total = np.zeros(fold.masks[at].shape)
     for row in rows:
