@@ -3,14 +3,12 @@
 import csv
 from pathlib import Path
 
-import highdicom as hd
 import numpy as np
 import pytest
-from dicom_files import CORONAL, SAGITTAL, classic_series, with_meta
-from dicom_files import write as write_series
+from dicom_drawn import drawn_series, segmentation
+from dicom_files import CORONAL, SAGITTAL
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
 from scans import cohort, refused, save
 
 from data_prep.build import prepare
@@ -27,47 +25,7 @@ NODE[15:18, 2:4, 2:5] = True
 
 
 def series(folder: Path, **options) -> list[Dataset]:
-    """An image series of the shape of SHAPE in `folder`, slice by slice."""
-    values = np.arange(np.prod(SHAPE)).reshape(SHAPE).astype(np.uint16)
-    made = [with_meta(each) for each in classic_series(values, origin=(0, 0, 0), **options)]
-    for each in made:
-        each.AccessionNumber, each.StudyID = "1", "1"
-        each.PatientName, each.PatientBirthDate, each.PatientSex = "A^B", "", ""
-        each.PatientID, each.ReferringPhysicianName, each.SliceThickness = "P", "", 2.5
-    write_series(folder, made)
-    return made
-
-
-def segmentation(path: Path, images: list[Dataset], *masks: np.ndarray, kind: str = "BINARY", **more) -> Path:
-    """Write a SEG of masks (x, y, z), segment by segment: GTV, then Node."""
-    segments = [
-        hd.seg.SegmentDescription(
-            segment_number=number,
-            segment_label=label,
-            segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-            segmented_property_type=codes.SCT.Neoplasm,
-            algorithm_type="MANUAL",
-        )
-        for number, label in zip(range(1, len(masks) + 1), ("GTV", "Node"), strict=False)
-    ]
-    made = hd.seg.Segmentation(
-        source_images=images,
-        pixel_array=np.stack([mask.transpose(2, 1, 0) for mask in masks], axis=-1),
-        segmentation_type=kind,
-        segment_descriptions=segments,
-        series_instance_uid=hd.UID(),
-        series_number=2,
-        sop_instance_uid=hd.UID(),
-        instance_number=1,
-        manufacturer="test",
-        manufacturer_model_name="test",
-        software_versions="1",
-        device_serial_number="1",
-        **more,
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    made.save_as(path)
-    return path
+    return drawn_series(folder, SHAPE, **options)
 
 
 def on_image(path: Path, region: str | None = None, **images: Path):

@@ -1,17 +1,14 @@
 """DICOM contours as masks: regions chosen, kinds of contours, the image they were drawn on, and the real cohort."""
 
 import csv
-from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_files import STORAGE, classic_series, with_meta
+from dicom_drawn import box, contour, structures
+from dicom_files import classic_series
 from dicom_files import write as write_series
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence as Items
-from pydicom.uid import generate_uid
 from scans import cohort, dice, refused, save, sts, write
 
 from data_prep.build import prepare
@@ -21,56 +18,6 @@ from hnscc.base.errors import InputError
 
 SHAPE = (20, 16, 5)
 LPS = np.diag([-1.0, -1.0, 3.0, 1.0])  # as cohort() writes its MRI: DICOM's x and y are columns and rows
-
-
-def box(x: float, y: float, wide: float, high: float, z: float) -> list[float]:
-    """Corners in DICOM's mm, on voxels of 1 x 1 x 3 mm whose first centre is 0: from the outer corner."""
-    corners = [(x, y), (x + wide, y), (x + wide, y + high), (x, y + high)]
-    return [value for a, b in corners for value in (a - 0.5, b - 0.5, 3.0 * z)]
-
-
-def items(*made: dict[str, object]) -> Items:
-    sets = []
-    for attributes in made:
-        sets.append(Dataset())
-        for name, value in attributes.items():
-            setattr(sets[-1], name, value)
-    return Items(sets)
-
-
-def contour(data: Sequence[float], kind: str = "CLOSED_PLANAR", **more) -> dict[str, object]:
-    return {"ContourGeometricType": kind, "NumberOfContourPoints": len(data) // 3, "ContourData": data} | more
-
-
-def structures(
-    path: Path, regions: dict[str, list[dict]], frame: str = "1.2.826.0.1.3", series: str = "1.2.826.0.1.2"
-) -> Path:
-    """Write an RTSTRUCT; `regions` are lists of contours by name."""
-    data = Dataset()
-    data.SOPClassUID, data.SOPInstanceUID, data.Modality = STORAGE + "481.3", generate_uid(), "RTSTRUCT"
-    data.StudyInstanceUID, data.SeriesInstanceUID = "1.2.826.0.1.1", generate_uid()
-    referred = items({"SeriesInstanceUID": series})
-    data.ReferencedFrameOfReferenceSequence = items(
-        {
-            "FrameOfReferenceUID": frame,
-            "RTReferencedStudySequence": items({"RTReferencedSeriesSequence": referred}),
-        }
-    )
-    data.StructureSetROISequence = items(
-        *(
-            {"ROINumber": number, "ROIName": name, "ReferencedFrameOfReferenceUID": frame}
-            for number, name in enumerate(regions, 1)
-        )
-    )
-    data.ROIContourSequence = items(
-        *(
-            {"ReferencedROINumber": number, "ContourSequence": items(*contours)}
-            for number, contours in enumerate(regions.values(), 1)
-        )
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with_meta(data).save_as(path, enforce_file_format=True)
-    return path
 
 
 # The lesion of scans.cohort: columns 6 to 13, rows 5 to 11, slices 1 to 3.
