@@ -62,6 +62,12 @@ def read_dicom_grid(path: Path, where: str) -> Grid:
         return series_stack(_named(path, where), where)[1]
 
 
+def source_slices(path: Path, where: str) -> list[Slice]:
+    """Return the slices of the series that `path` names, without pixels, in the order of `read_dicom_volume`."""
+    with quiet():
+        return series_stack(_named(path, where), where)[0]
+
+
 def _named(path: Path, where: str, *, pixels: bool = False) -> Series:
     place, chosen = named_series(path)
     return choose(all_series(place, where, pixels=pixels), chosen, where)

@@ -314,6 +314,7 @@ def predict(
     probabilities: bool = False,
     disagreement: bool = False,
     pet_is_suv: bool = False,
+    keep_identity: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Predicted:
@@ -324,7 +325,9 @@ def predict(
     validation slices. ensemble: all repeats instead of the median model of each fold. Several models predict by the
     mean of their probabilities, and placing, bounds and threshold are those of the study.
     For each scan: `<scan_id>.nii.gz`, its mask of 0 and 1 on the grid of its own reference file, and `<scan_id>.png`;
-    with `probabilities` and `disagreement` (the models' standard deviation) maps of 0 to 1 beside them. lesions.csv
+    with `probabilities` and `disagreement` (the models' standard deviation) maps of 0 to 1 beside them. Where the
+    reference file is DICOM, `<scan_id>.seg.dcm`, a segmentation that refers to its series; it bears the manifest's
+    patient_id, or with `keep_identity` the source's patient and study attributes. lesions.csv
     and lesions.json list the lesions: volume in ml, position in mm, highest and mean value of each modality; where PET
     is in SUV (DICOM, or by `pet_is_suv`), SUVmax, SUVmean, SUVpeak and TLG. scores.csv: Dice of the scans
     with a mask. predictions.json: all of it in short, and what is to be known of each scan. overwrite: replace such a
@@ -341,7 +344,7 @@ def predict(
         out,
         variant=variant,
         ensemble=ensemble,
-        wanted=Wanted(probabilities, disagreement, pet_is_suv),
+        wanted=Wanted(probabilities, disagreement, pet_is_suv, keep_identity),
         overwrite=overwrite,
         progress=progress,
     )

@@ -43,6 +43,13 @@ def predict(
             "--pet-is-suv", help="The files of the modality pet are in SUV, which NIfTI files do not say."
         ),
     ] = False,
+    keep_identity: Annotated[
+        bool,
+        typer.Option(
+            "--keep-identity",
+            help="DICOM segmentations bear the source's patient, not the manifest's patient_id.",
+        ),
+    ] = False,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -67,6 +74,7 @@ def predict(
             probabilities=probabilities,
             disagreement=disagreement,
             pet_is_suv=pet_is_suv,
+            keep_identity=keep_identity,
             overwrite=overwrite,
             progress=tell,
         )

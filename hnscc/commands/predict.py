@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_prep.dicom import names_dicom
 from data_prep.manifest import Fault, Row, raise_all
 from data_prep.new_scans import NewScan, list_scans, place_new
-from data_prep.way_back import save_nifti
+from data_prep.way_back import in_file_order, save_nifti
 from hnscc.aggregation.models import Models, models_of
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
@@ -44,12 +45,14 @@ class Predicted:
 class Wanted:
     """What is written for each scan beside its mask and picture.
 
-    pet_is_suv: the modality `pet` is in SUV, though its files do not say so.
+    pet_is_suv: the modality `pet` is in SUV, though its files do not say so. keep_identity: a DICOM segmentation bears
+    the source's patient, not a pseudonym.
     """
 
     probabilities: bool
     disagreement: bool
     pet_is_suv: bool
+    keep_identity: bool
 
 
 def predict_scans(
@@ -131,7 +134,7 @@ def _predict_each(
 def _predict_one(scan: NewScan, models: Models, networks: Networks, wanted: Wanted, folder: Path) -> _Done:
     asked = {"probabilities": wanted.probabilities, "disagreement": wanted.disagreement}
     predicted = combine(scan, networks.levels(scan.images), models.k, **asked)
-    files = _write_scan(folder, scan, predicted, models)
+    files = _write_scan(folder, scan, predicted, models, wanted)
     suv = scan.in_suv or ("pet" if wanted.pet_is_suv else None)
     lesions = lesion_rows(scan, predicted, models.needed, suv)
     scored = scores(scan, predicted)
@@ -149,7 +152,9 @@ def _predict_one(scan: NewScan, models: Models, networks: Networks, wanted: Want
     return _Done(facts, lesions, scored)
 
 
-def _write_scan(folder: Path, scan: NewScan, predicted: ScanPrediction, models: Models) -> dict[str, str]:
+def _write_scan(
+    folder: Path, scan: NewScan, predicted: ScanPrediction, models: Models, wanted: Wanted
+) -> dict[str, str]:
     """Write the files of one scan; their names, by what they hold."""
     name, placement = scan.row.scan_id, scan.placement
     files = {"mask": f"{name}.nii.gz", "picture": f"{name}.png"}
@@ -158,11 +163,27 @@ def _write_scan(folder: Path, scan: NewScan, predicted: ScanPrediction, models: 
         if values is not None:
             files[kind] = f"{name}_{kind}.nii.gz"
             save_nifti(folder / files[kind], values, placement)
+    if _write_seg(folder / f"{name}.seg.dcm", scan, predicted, wanted.keep_identity):
+        files["segmentation"] = f"{name}.seg.dcm"
     images = {each: scan.images[:, at] for at, each in enumerate(models.variant.modalities)}
     truth = None if scan.truth is None else scan.stored_truth == 1
     picture = scan_picture(f"{name}, variant {models.name}", images, predicted.stored, truth, scan.pixel_mm)
     (folder / files["picture"]).write_bytes(picture)
     return files
+
+
+def _write_seg(path: Path, scan: NewScan, predicted: ScanPrediction, keep_identity: bool) -> bool:
+    """Whether the file whose grid the mask has is DICOM, so that a segmentation was written too."""
+    reference = scan.placement["reference"]
+    source = scan.row.files[reference]
+    if not names_dicom(source):
+        return False
+    from data_prep.seg_out import save_seg  # here, for highdicom takes a second to import
+
+    mask = in_file_order(predicted.lesion.astype("uint8"), scan.placement)
+    where = f"{scan.row.where}, column {reference}"
+    patient = scan.row.patient_id
+    return save_seg(path, mask, source, patient_id=patient, keep_identity=keep_identity, where=where)
 
 
 def _write_tables(folder: Path, found: Sequence[_Done], models: Models) -> None:

@@ -1,0 +1,115 @@
+"""Masks of scans in DICOM come as DICOM segmentations that lie over the source series, and name no patient."""
+
+import highdicom as hd
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from dicom_files import AXIAL, CORONAL, SAGITTAL, classic_series, enhanced, with_meta
+from dicom_files import write as write_series
+from pydicom import dcmread
+from pydicom.uid import generate_uid
+from scans import save
+from trained_runs import scan_of
+
+import hnscc
+
+OBLIQUE = (*(0.98, 0.199, 0.0), *(-0.199 * 0.96, 0.98 * 0.96, 0.28))
+# How the slices of the same scan lie: direction, how its voxels (x, y, z to left, posterior, superior) are turned into
+# columns, rows and slices, and the steps between these in mm.
+WAYS = {
+    "axial": (AXIAL, lambda data: data, (1.0, 1.0), 3.0),
+    "sagittal": (SAGITTAL, lambda data: data.transpose(1, 2, 0)[:, ::-1, ::-1], (1.0, 3.0), 1.0),
+    "coronal": (CORONAL, lambda data: data.transpose(0, 2, 1)[:, ::-1], (1.0, 3.0), 1.0),
+    "oblique": (OBLIQUE, lambda data: data, (1.0, 1.0), 3.0),
+}
+SECRET = b"SECRET"
+
+
+def series_of(data, way):
+    orientation, turn, pixel, step = WAYS[way]
+    stored = np.ascontiguousarray(turn(np.clip(np.rint(data * 100), 0, 60000).astype(np.uint16)))
+    slopes = [0.01] * stored.shape[2]
+    made = classic_series(stored, orientation=orientation, pixel=pixel, step=step, slopes=slopes)
+    uid = generate_uid()
+    for each in made:
+        each.SeriesInstanceUID = uid
+    return made
+
+
+@pytest.fixture(scope="module")
+def predicted(trained, tmp_path_factory):
+    """The same scan in every way, predicted; the last is an enhanced object whose frames stand in another order."""
+    folder = tmp_path_factory.mktemp("dicom")
+    rows = [["patient_id", "scan_id", "pet", "mri"]]
+    volumes = scan_of(101)
+    for name in (*WAYS, "enhanced"):
+        for modality in ("pet", "mri"):
+            made = series_of(volumes[modality], name if name in WAYS else "axial")
+            made = made if name in WAYS else [enhanced([made[at] for at in (2, 0, 3, 1)])]
+            write_series(folder / name / modality, made)
+        rows.append([name.upper(), name, f"{name}/pet", f"{name}/mri"])
+    hnscc.predict(trained.root, save(folder, rows), folder / "out", variant="pet_mri")
+    return folder
+
+
+def points(marked, affine):
+    at = np.argwhere(marked) @ affine[:3, :3].T + affine[:3, 3]
+    return at[np.lexsort(np.round(at, 3).T)]
+
+
+@pytest.mark.parametrize("name", [*WAYS, "enhanced"])
+def test_a_segmentation_lies_where_the_mask_lies(predicted, name):
+    """Read back by highdicom as a volume, and by SimpleITK; the NIfTI mask by nibabel."""
+    mask = nib.load(predicted / "out" / f"{name}.nii.gz")
+    expected = points(np.asarray(mask.dataobj), np.diag([-1, -1, 1, 1]) @ mask.affine)
+    assert len(expected) > 10
+    path = predicted / "out" / f"{name}.seg.dcm"
+    volume = hd.seg.segread(path).get_volume(combine_segments=True)
+    found = points(np.asarray(volume.array), volume.affine)
+    assert found.shape == expected.shape and np.abs(found - expected).max() < 1e-3
+    if name != "enhanced":
+        image = sitk.ReadImage(path)
+        voxels = np.argwhere(sitk.GetArrayFromImage(image))[:, ::-1]
+        at = np.array([image.TransformIndexToPhysicalPoint(list(map(int, each))) for each in voxels])
+        assert np.abs(at[np.lexsort(np.round(at, 3).T)] - expected).max() < 1e-3
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_every_slice_of_the_series_has_its_frame(predicted, name):
+    sources = [dcmread(path) for path in (predicted / name / "pet").iterdir()]
+    segmentation = hd.seg.segread(predicted / "out" / f"{name}.seg.dcm")
+    assert segmentation.NumberOfFrames == len(sources)
+    assert segmentation.StudyInstanceUID == sources[0].StudyInstanceUID
+    assert segmentation.SeriesInstanceUID != sources[0].SeriesInstanceUID
+    (referred,) = segmentation.ReferencedSeriesSequence
+    assert referred.SeriesInstanceUID == sources[0].SeriesInstanceUID
+    ordered = sorted(sources, key=lambda each: int(each.InstanceNumber))
+    frames = segmentation.get_pixels_by_source_instance(
+        [each.SOPInstanceUID for each in ordered], segment_numbers=[1], ignore_spatial_locations=True
+    )
+    mask = np.asarray(nib.load(predicted / "out" / f"{name}.nii.gz").dataobj)
+    assert (frames[..., 0] == mask.T).all()
+
+
+def test_nothing_of_the_patient_stands_in_what_is_written(predicted, trained, tmp_path):
+    for path in (predicted / "out").iterdir():
+        assert SECRET not in path.read_bytes(), path.name
+    segmentation = dcmread(predicted / "out" / "axial.seg.dcm")
+    assert segmentation.PatientID == "AXIAL" and segmentation.PatientIdentityRemoved == "YES"
+    assert not segmentation.StudyDate and not segmentation.PatientName
+    rows = [["patient_id", "scan_id", "pet"], ["A", "a", str(predicted / "axial" / "pet")]]
+    hnscc.predict(trained.root, save(tmp_path, rows), tmp_path / "out", variant="pet", keep_identity=True)
+    kept = dcmread(tmp_path / "out" / "a.seg.dcm")
+    assert str(kept.PatientName).startswith("SECRET") and kept.StudyDate == "20200102"
+
+
+def test_a_series_without_a_frame_of_reference_has_a_mask_alone(trained, tmp_path):
+    made = series_of(scan_of(4)["pet"], "axial")
+    for each in made:
+        del each.FrameOfReferenceUID
+        with_meta(each)
+    write_series(tmp_path / "pet", made)
+    rows = [["patient_id", "scan_id", "pet"], ["A", "a", "pet"]]
+    found = hnscc.predict(trained.root, save(tmp_path, rows), tmp_path / "out", variant="pet")
+    assert set(found.facts["scans"][0]["files"]) == {"mask", "picture"}
