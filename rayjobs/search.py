@@ -47,6 +47,7 @@ from hnscc.study.schema import Search, Study, Training
 from hnscc.training.earlier import ACCEPT_VERSIONS, choose
 from hnscc.training.in_use import alone
 from hnscc.training.prepare import Prepared, check_networks, run_folder
+from hnscc.training.process import resources_here
 from hnscc.training.records import tidy_run
 from rayjobs.cluster import connected, resolve_on_cluster
 from rayjobs.outcome import report_outcome, shown, tell_interrupted, tell_lost
@@ -93,13 +94,12 @@ def run_search(
             recorded = record.configurations if record else []
             known = with_configurations(study, recorded) if recorded else study
             prepared, token = make_ready(known, folder, address, during, accept_versions)
-            if not address:
-                during.enter_context(connected(None))
-            side_by_side = record.side_by_side if record else _side_by_side(study)
+            side_by_side = record.side_by_side if record else _side_by_side(study, address)
             race = Race(rules, base_of(study).training.epochs, proposer(study, recorded), side_by_side)
             resolve = functools.cache(resolve_on_cluster(study) if address else resolve_here(study))
             _check_gpu_hours(prepared, rules)
-            lost, interrupted = _search(study, race, prepared, resolve, token, recorded)
+            train = functools.partial(_train, race, token, during)
+            lost, interrupted = _search(study, race, prepared, resolve, train, recorded)
         standings: list[Standing] = []
         if not interrupted and not lost:
             tidy_run(folder, set())
@@ -129,7 +129,7 @@ def _search(
     race: Race,
     prepared: Prepared,
     resolve: Callable[[Training], tuple[str, str]],
-    token: str | None,
+    train: Callable[[Prepared, Wanted], bool],
     recorded: Sequence[Setting],
 ) -> tuple[list[str], bool]:
     """Train what the race wants, to its end. The trials that left nothing, and whether the user interrupted it."""
@@ -141,7 +141,7 @@ def _search(
             wanted, trained = left, Wanted()
         elif wanted == trained:
             return [trial_of(key).trial_id for key in wanted], False
-        elif _train(race, prepared, wanted, token):
+        elif train(prepared, wanted):
             return [], True
         else:
             trained = wanted
@@ -191,7 +191,13 @@ def _with_configurations(
     return replace(prepared, study=study, chosen=choose(study, prepared.folder, resolve))
 
 
-def _train(race: Race, prepared: Prepared, wanted: Wanted, token: str | None) -> bool:
+def _train(
+    race: Race, token: str | None, during: contextlib.ExitStack, prepared: Prepared, wanted: Wanted
+) -> bool:
+    """Train what the race wants now; whether the user interrupted it. Ray is started here where no cluster was joined:
+    a search that only goes through what is there needs none. `during` takes its end."""
+    if not ray.is_initialized():
+        during.enter_context(connected(None))
     print(f"{race.now}: {len(wanted)} trainings", flush=True)
     pause_after = {trial_of(key): epoch for key, epoch in wanted.items()}
     todo = list(pause_after)
@@ -202,9 +208,9 @@ def _train(race: Race, prepared: Prepared, wanted: Wanted, token: str | None) ->
     return interrupted
 
 
-def _side_by_side(study: Study) -> float:
+def _side_by_side(study: Study, address: str | None) -> float:
     """How many trials the machines that are up hold at once."""
-    resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    resources = ray.cluster_resources() if address else resources_here()  # type: ignore[no-untyped-call]
     gpus = study.resources.gpus
     most = resources.get("CPU", 1.0) / study.resources.cpus
     if resources.get("GPU") and gpus:  # what share `auto` gives is not known yet: at least one runs on each
