@@ -23,14 +23,15 @@ data/demo/manifest.csv: | setup
 data/demo.zarr: data/demo/manifest.csv
 	$(HNSCC) prepare data/demo/manifest.csv data/demo.zarr --size 64 --overwrite
 
-# Two files of tests at a time, the longest first (tests/conftest.py). `pytest` alone runs one after the other.
+# Four files of tests at a time, the longest first (tests/conftest.py): half of the time of those with Ray is waiting.
+# Each computes on one core. `pytest` alone runs one file after the other.
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/deptry hnscc rayjobs data_prep
 	$(BIN)/deptry tests tests/helpers tests/cluster --ignore DEP002,DEP004
 	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # The pages of docs/reference/ that the program writes: settings, tables, commands, Python functions.
 docs: setup

@@ -1,14 +1,31 @@
-"""The order of the files; and what several need: the command, and of Ray one home folder and one running cluster."""
+"""The order of the files; and what several need: the command, a module's `main` in this process, and of Ray one home
+folder and one running cluster.
 
+A command in a process of its own (`processes.run`) costs four seconds of imports before it does anything. So only what
+depends on the process is tested in one: kills, Ctrl-C, locks between processes, the environment at its start. All else
+is called in the process of the tests (`hnscc`, `here`). Shared by all tests of a process of pytest, which must leave
+them as they are: `home`, `cluster`.
+"""
+
+import os
 import sys
 
 import pytest
-from processes import running_cluster
+from processes import LOCAL_RAY, TOKEN, running_cluster
 
 from hnscc.commands.cli import main
 
-# Files whose tests take a minute or more, most of it in Ray.
-LONGEST = ["test_search_runs.py", "test_study.py"]
+# Files whose tests take longest, those with the most waiting for Ray first.
+LONGEST = [
+    "test_search_runs.py",
+    "test_study.py",
+    "test_surroundings.py",
+    "test_in_use.py",
+    "test_requests.py",
+    "test_gpu_errors.py",
+    "test_brief.py",
+    "test_report.py",
+]
 
 
 def pytest_collection_modifyitems(items):
@@ -29,6 +46,22 @@ def hnscc(capsys, monkeypatch):
         return ended.value.code or 0, out, error
 
     return run
+
+
+@pytest.fixture
+def here(home, monkeypatch, capsys):
+    """Call the `main` of a module in this process, a Ray that it starts included: exit code, standard output, standard
+    error. RAY_ADDRESS and its like are not set; the token is that of `cluster`."""
+    for name in [name for name in os.environ if name.startswith("RAY_")]:
+        monkeypatch.delenv(name)
+    for name, value in {"HOME": str(home), **LOCAL_RAY, **TOKEN}.items():
+        monkeypatch.setenv(name, value)
+
+    def call(main, *arguments) -> tuple[int, str, str]:
+        code = main([*map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+# A local Ray of a test. It starts no process before it has something for it to do, and may take long on a busy machine.
+LOCAL_RAY = {
+    "RAY_worker_niceness": "0",
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_raylet_start_wait_time_s": "120",
+}
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
+# Ray reads these once, when it is imported: whatever joins or starts one in this process does it with the same token.
+os.environ.update(TOKEN)
 
 
 def start(home: Path, module: str, *arguments, environment: dict[str, str] | None = None) -> subprocess.Popen:
     """python -m module; home: where Ray keeps files."""
-    own = {"HOME": str(home), "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"} | (environment or {})
+    own = {"HOME": str(home), "OMP_NUM_THREADS": "1"} | LOCAL_RAY | (environment or {})
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     command = [sys.executable, "-m", module, *map(str, arguments)]
     return subprocess.Popen(
@@ -42,16 +51,15 @@ def running_cluster(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
     ray = Path(sys.executable).parent / "ray"
     command = [ray, "start", "--head", "--block", f"--port={port}", f"--num-gpus={gpus}"]
     command += [f"--num-cpus={cpus or os.cpu_count()}", "--include-dashboard=false", "--disable-usage-stats"]
-    own = {"HOME": str(home), "OMP_NUM_THREADS": "1"} | token | (environment or {})
+    own = {"HOME": str(home), "OMP_NUM_THREADS": "1"} | TOKEN | (environment or {})
     process = subprocess.Popen(
         command, env=os.environ | own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        yield f"127.0.0.1:{port}", token
+        yield f"127.0.0.1:{port}", TOKEN
     finally:
         process.terminate()
         process.wait(timeout=60)

@@ -3,8 +3,6 @@
 import errno
 import fcntl
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,9 +19,7 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.training.prepare import prepare_run
 from hnscc.training.records import read_record
 from hnscc.training.trial import train_trial
-from rayjobs.study import run_study
-
-ROOT = Path(__file__).parents[2]
+from rayjobs.study import main, run_study
 
 
 @pytest.fixture(scope="module")
@@ -55,20 +51,12 @@ def test_an_error_that_a_task_elsewhere_raised_is_told_without_its_traceback(cap
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1", "nonsense"])
-def test_an_address_without_a_cluster_is_told(study, tmp_path, address):
+def test_an_address_without_a_cluster_is_told(study, here, tmp_path, address):
     (tmp_path / "study.yaml").write_text(dump_study(study))
-    command = [sys.executable, "-m", "rayjobs.study", tmp_path / "study.yaml", "--out", tmp_path / "run"]
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    done = subprocess.run(
-        [*command, "--address", address],
-        env=inherited | {"HOME": str(tmp_path)},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2, done.stderr
-    assert "No Ray cluster can be joined at this address." in done.stderr
-    assert "Traceback" not in done.stderr
+    code, _, error = here(main, tmp_path / "study.yaml", "--out", tmp_path / "run", "--address", address)
+    assert code == 2, error
+    assert "No Ray cluster can be joined at this address." in error
+    assert "Traceback" not in error
     assert not (tmp_path / "run").exists()
 
 

@@ -126,14 +126,15 @@ def test_concurrent_interrupted_and_continued_gives_the_same_tables(undisturbed,
         assert table.equals(expected[name], check_metadata=True), name
 
 
-def test_a_failing_variant_fails_by_name_and_alone_and_then_more_is_added(store, home, tmp_path):
+def test_a_failing_variant_fails_by_name_and_alone_and_then_more_is_added(store, here, tmp_path):
     variants = {
         "pet": {"modalities": ["pet"]},
         "broken": {"modalities": ["mri"], "training": {"learning_rate": 1e30}},
     }
     settings = {"training": {"epochs": 1}, "resources": {"cpus": CORES}}
     study = write_study(tmp_path / "study.yaml", store, variants=variants, repeats=1, **settings)
-    out, error = run(home, study, "--out", tmp_path / "run", code=1)
+    code, out, error = here(main, study, "--out", tmp_path / "run")
+    assert code == 1
     assert "1 trials completed, 1 failed" in out
     assert "failed: broken-f0-r00: Diverged" in error
     status = dict(
@@ -147,32 +148,28 @@ def test_a_failing_variant_fails_by_name_and_alone_and_then_more_is_added(store,
 
     variants["broken"]["training"] = {}
     write_study(study, store, variants=variants, repeats=2, **settings, name="other")
-    out, _ = run(home, study, "--out", tmp_path / "run", "--limit", 2)
+    code, out, _ = here(main, study, "--out", tmp_path / "run", "--limit", 2)
+    assert code == 0
     assert "3 trials completed, 0 failed, 1 missing" in out
     assert RunFolder(tmp_path / "run").trial("pet-f0-r00").record.read_bytes() == before
 
 
-def test_what_cannot_run_is_refused_and_nothing_is_left(
-    store, home, tmp_path, undisturbed, capfd, monkeypatch
-):
-    """A changed trial, a GPU that is not there: exit code 2, and a run folder as it was.
-
-    What is refused before Ray is started is refused in this process.
-    """
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+def test_what_cannot_run_is_refused_and_nothing_is_left(store, here, tmp_path, undisturbed):
+    """A changed trial, a GPU that is not there: exit code 2, and a run folder as it was."""
     root = undisturbed[0]
     changed = write_study(tmp_path / "changed.yaml", store, training={"epochs": 7})
     before = RunFolder(root).study.read_bytes()
-    assert main([str(changed), "--out", str(root)]) == 2
-    other_trial = capfd.readouterr().err
+    code, _, other_trial = here(main, changed, "--out", root)
+    assert code == 2
     assert "training.epochs: 6 -> 7" in other_trial
     assert RunFolder(root).study.read_bytes() == before
     greedy = write_study(tmp_path / "greedy.yaml", store, resources={"cpus": 1, "gpus": 0.1})
-    _, no_gpu = run(home, greedy, "--out", tmp_path / "greedy", code=2)
+    code, _, no_gpu = here(main, greedy, "--out", tmp_path / "greedy")
+    assert code == 2
     assert "No machine has the GPUs" in no_gpu
     absent = write_study(tmp_path / "absent.yaml", store, variants={"ct": {"modalities": ["ct"]}})
-    assert main([str(absent), "--out", str(tmp_path / "absent")]) == 2
-    no_modality = capfd.readouterr().err
+    code, _, no_modality = here(main, absent, "--out", tmp_path / "absent")
+    assert code == 2
     assert "variants.ct.modalities" in no_modality
     assert not (tmp_path / "absent").exists()
     for text in (other_trial, no_gpu, no_modality):

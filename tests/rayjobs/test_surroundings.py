@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from stores import make_store, study_of
 
 from hnscc.study.loading import dump_study
+from rayjobs.study import main
 from rayjobs.surroundings import folder_for_ray
 
 ROOT = Path(__file__).parents[2]
@@ -60,45 +62,37 @@ def listening(answer: bytes | None):
             each.close()
 
 
-def told(done: subprocess.CompletedProcess, *words: str) -> None:
-    assert done.returncode == 2, done.stderr + done.stdout
-    assert done.stderr.count("error: ") == 1 and "Traceback" not in done.stderr, done.stderr
+def told(done: tuple[int, str, str], *words: str) -> None:
+    """done: exit code, standard output, standard error."""
+    code, out, error = done
+    assert code == 2, error + out
+    assert error.count("error: ") == 1 and "Traceback" not in error, error
     for word in words:
-        assert word in done.stderr
+        assert word in error
 
 
 @pytest.mark.parametrize("variable", [True, False])
-def test_row_11_a_port_where_nothing_listens_is_one_message_at_once(study, home, tmp_path, variable):
+def test_row_11_a_port_where_nothing_listens_is_one_message_at_once(
+    study, here, monkeypatch, tmp_path, variable
+):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     given = () if variable else ("--address", address)
+    monkeypatch.setenv("RAY_ADDRESS", address if variable else "")
     began = time.monotonic()
-    done = started(
-        home,
-        "-m",
-        "rayjobs.study",
-        study,
-        "--out",
-        tmp_path / "run",
-        *given,
-        RAY_ADDRESS=address if variable else "",
-    )
+    done = here(main, study, "--out", tmp_path / "run", *given)
     assert time.monotonic() - began < 30
     told(done, "No Ray cluster can be joined at this address.", f"nothing listens at {address}")
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("answer", [None, b"SSH-2.0-OpenSSH_9.2\r\n"])
-def test_row_11_a_port_where_something_else_listens_is_one_message(study, home, tmp_path, answer):
+def test_row_11_a_port_where_something_else_listens_is_one_message(study, here, tmp_path, answer):
     with listening(answer) as port:
         began = time.monotonic()
-        done = started(
-            home, "-m", "rayjobs.study", study, "--out", tmp_path / "run", "--address", f"127.0.0.1:{port}"
-        )
-        assert time.monotonic() - began < 60, (
-            "20 s of waiting, and the start of two Pythons on a loaded machine"
-        )
+        done = here(main, study, "--out", tmp_path / "run", "--address", f"127.0.0.1:{port}")
+        assert time.monotonic() - began < 60, "20 s of waiting, and the start of a Python on a loaded machine"
     told(done, "No Ray cluster can be joined at this address.")
     assert not (tmp_path / "run").exists()
 
@@ -118,16 +112,23 @@ def test_row_12_a_run_bound_to_one_core_trains_one_trial_at_a_time_and_check_say
 
 
 @pytest.mark.parametrize("kind", ["long", "read-only", "gone"])
-def test_row_13_a_tmpdir_that_is_no_place_for_sockets_is_gone_round(study, home, tmp_path, kind):
+def test_row_13_a_tmpdir_that_is_no_place_for_sockets_is_gone_round(study, here, monkeypatch, tmp_path, kind):
     """/proc cannot be written to, not even by root."""
     long = tmp_path / ("x" * 80)
     long.mkdir()
-    before = set(Path("/tmp").glob("hnscc-*"))
+    made, make = [], tempfile.mkdtemp
+    monkeypatch.setattr(
+        tempfile, "mkdtemp", lambda *given, **how: made.append(make(*given, **how)) or made[-1]
+    )
     tmpdir = {"long": str(long), "read-only": "/proc", "gone": str(tmp_path / "gone")}[kind]
-    done = started(home, "-m", "rayjobs.study", study, "--out", tmp_path / "run", TMPDIR=tmpdir)
-    assert done.returncode == 0, done.stderr + done.stdout
-    assert "1 trials completed" in done.stdout
-    assert set(Path("/tmp").glob("hnscc-*")) <= before, "its own folder is gone again"
+    monkeypatch.setenv("TMPDIR", tmpdir)
+    monkeypatch.setattr(tempfile, "tempdir", None)  # where a new process would find none yet
+    code, out, error = here(main, study, "--out", tmp_path / "run")
+    assert code == 0, error + out
+    assert "1 trials completed" in out
+    own = [Path(each) for each in made if Path(each).name.startswith("hnscc-")]
+    assert Path("/tmp") in {each.parent for each in own}
+    assert not any(each.exists() for each in own), "its own folder is gone again"
 
 
 def test_row_13_a_short_tmpdir_is_left_to_ray(monkeypatch):
@@ -137,12 +138,26 @@ def test_row_13_a_short_tmpdir_is_left_to_ray(monkeypatch):
         assert folder is None
 
 
-@pytest.mark.parametrize("name", ["hnscc.py", "ray.py", "torch.py", "numpy/__init__.py", "statistics.py"])
-def test_row_17_a_file_that_hides_a_package_is_named(study, home, tmp_path, name):
+HIDING = ("hnscc.py", "ray.py", "torch.py", "numpy/__init__.py", "statistics.py")
+
+
+@pytest.mark.parametrize("name", HIDING)
+def test_row_17_a_file_that_hides_a_package_is_named(study, here, monkeypatch, tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("raise SystemExit('not the package')\n")
-    done = started(home, *RUN, study, "--out", tmp_path / "run", here=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    done = here(main, study, "--out", tmp_path / "run")
     told(done, "A file in the working folder hides a package", name.partition("/")[0])
+    assert not (tmp_path / "run").exists()
+
+
+def test_row_17_the_command_names_all_files_that_hide_what_it_has_loaded(study, home, tmp_path):
+    for name in HIDING:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise SystemExit('not the package')\n")
+    done = started(home, *RUN, study, "--out", tmp_path / "run", here=tmp_path)
+    names = "hnscc.py, numpy, ray.py, statistics.py, torch.py"
+    told((done.returncode, done.stdout, done.stderr), "A file in the working folder hides a package", names)
     assert not (tmp_path / "run").exists()
 
 
@@ -150,7 +165,7 @@ def test_row_17_a_file_that_hides_a_package_is_named(study, home, tmp_path, name
 def test_row_17_the_module_by_its_name_finds_the_installed_packages_too(study, home, tmp_path, name):
     (tmp_path / name).write_text("raise SystemExit('not the package')\n")
     done = started(home, "-m", "rayjobs.study", study, "--out", tmp_path / "run", here=tmp_path)
-    told(done, "A file in the working folder hides a package", name)
+    told((done.returncode, done.stdout, done.stderr), "A file in the working folder hides a package", name)
 
 
 def test_row_17_other_files_in_the_working_folder_hide_nothing(study, home, tmp_path):

@@ -1,4 +1,4 @@
-"""Whole searches, and studies that stop once they are precise, on a real local Ray, each in a process of its own."""
+"""Whole searches, and studies that stop once they are precise, on a real local Ray."""
 
 import json
 import os
@@ -153,22 +153,23 @@ def test_killed_at_any_point_and_started_again_it_finds_the_same(searched, store
     )
 
 
-def test_the_same_command_again_trains_nothing_and_more_budget_goes_on(searched, home):
+def test_the_same_command_again_trains_nothing_and_more_budget_goes_on(searched, here):
     folder = searched[0]
     before = {path: path.stat().st_mtime_ns for path in (folder / "run").glob("trials/*/record.json")}
-    out, _ = run(home, "rayjobs.search", folder / "search.yaml", "--out", folder / "run")
+    code, out, _ = here(rayjobs.search.main, folder / "search.yaml", "--out", folder / "run")
+    assert code == 0
     assert "training" not in out
     assert before == {path: path.stat().st_mtime_ns for path in (folder / "run").glob("trials/*/record.json")}
 
 
 @pytest.fixture
-def refused(capfd, monkeypatch):
-    """What a command says of a study that it refuses before it starts Ray: hence in this process."""
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+def refused(here):
+    """What a command says of a study that it refuses."""
 
     def run(main, study: Path, out: Path) -> str:
-        assert main([str(study), "--out", str(out)]) == 2
-        return capfd.readouterr().err
+        code, _, error = here(main, study, "--out", out)
+        assert code == 2
+        return error
 
     return run
 
@@ -192,7 +193,7 @@ def test_other_ranges_or_settings_in_the_same_folder_are_refused(searched, store
     assert not (tmp_path / "x").exists()
 
 
-def test_a_bad_search_is_refused_before_anything_is_written(store, home, tmp_path, refused):
+def test_a_bad_search_is_refused_before_anything_is_written(store, tmp_path, refused):
     bad = write(
         tmp_path / "bad.yaml", store, {"ranges": {"training.network.encoder": ["resnet18", "no_such"]}}
     )
@@ -202,12 +203,12 @@ def test_a_bad_search_is_refused_before_anything_is_written(store, home, tmp_pat
     network = {"architecture": "unet", "encoder": "resnet18"}
     unknown = [network, {"architecture": "unet", "encoder": "no_such"}]
     bad = write(tmp_path / "bad.yaml", store, {"ranges": {"training.network": unknown}, "configurations": 2})
-    _, error = run(home, "rayjobs.search", bad, "--out", tmp_path / "run", code=2)
+    error = refused(rayjobs.search.main, bad, tmp_path / "run")
     assert "segmentation-models-pytorch cannot build this network" in error
     assert not (tmp_path / "run").exists()
 
 
-def test_repeats_end_once_the_median_is_precise(store, home, tmp_path):
+def test_repeats_end_once_the_median_is_precise(store, here, hnscc, tmp_path):
     """An aim that any six scores in 0..1 reach: one variant, six repeats of at most ten."""
     variants = {"pet": {"modalities": ["pet"]}}
     study = write(
@@ -218,18 +219,19 @@ def test_repeats_end_once_the_median_is_precise(store, home, tmp_path):
         training={"epochs": 1},
         resources={"cpus": CORES},
     )
-    out, _ = run(home, "rayjobs.study", study, "--out", tmp_path / "run", "--limit", "4")
+    code, out, _ = here(rayjobs.study.main, study, "--out", tmp_path / "run", "--limit", "4")
+    assert code == 0
     assert "4 trials completed, 0 failed, 6 missing" in out
-    out, _ = run(home, "rayjobs.study", study, "--out", tmp_path / "run")
+    code, out, _ = here(rayjobs.study.main, study, "--out", tmp_path / "run")
+    assert code == 0
     assert "pet: 6 repeats are enough" in out
     assert "6 trials completed, 0 failed, 0 missing" in out
     kept = load_study(tmp_path / "run" / "study.yaml")
     assert kept.repeats.enough == {"pet": 6}
     assert len(plan_trials(kept)) == 6
     assert "at most 10 repeats, fewer where" in (tmp_path / "run" / "report.md").read_text()
-    out, _ = run(
-        home, "hnscc.commands.cli", "check", study, "--out", tmp_path / "run", "--json", "--precision", "0.01"
-    )
+    code, out, _ = hnscc("check", study, "--out", tmp_path / "run", "--json", "--precision", "0.01")
+    assert code == 0
     found = json.loads(out)["precision"]
     assert found["until"] == 0.01
     assert found["variants"]["pet"]["pilot"] == 6
