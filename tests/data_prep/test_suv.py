@@ -246,8 +246,9 @@ def cohort(tmp_path, units) -> Path:
         lesion = np.zeros(values.shape, np.uint8)
         lesion[8:12, 8:12, 1:3] = 1
         nib.save(nib.Nifti1Image(lesion, affine), tmp_path / f"mask{number}.nii")
-        if unit == "NIfTI":
-            nib.save(nib.Nifti1Image((values / 4000).astype(np.float32), affine), tmp_path / f"{number}.nii")
+        if unit in ("NIfTI", "raw NIfTI"):
+            scale = 4000 if unit == "NIfTI" else 1
+            nib.save(nib.Nifti1Image((values / scale).astype(np.float32), affine), tmp_path / f"{number}.nii")
         else:
             kind = {"Units": "GML", "SUVType": unit} if unit != "BQML" else {}
             slope = 1 / 4000 / (BY_HAND if unit == "BQML" else 1)
@@ -255,7 +256,7 @@ def cohort(tmp_path, units) -> Path:
                 values, modality="PT", slopes=[slope] * 4, **made.pet_attributes(**kind)
             )
             made.write(tmp_path / f"{number}", series)
-        cell = f"{number}.nii" if unit == "NIfTI" else str(number)
+        cell = f"{number}.nii" if "NIfTI" in unit else str(number)
         rows.append(f"p{number},s{number},./{cell},mask{number}.nii")
     (tmp_path / "manifest.csv").write_text("\n".join(rows))
     return tmp_path / "manifest.csv"
@@ -273,6 +274,12 @@ def test_suv_beside_files_that_state_no_unit_is_told(tmp_path):
     store = prepare(cohort(tmp_path, ["BQML", "NIfTI", "BW"]), tmp_path / "a.zarr", size=16, workers=1)
     assert "units" not in store.placed
     assert any("pet is in SUV in 2 of 3 scans" in str(odd) for odd in store.odd)
+
+
+def test_suv_beside_raw_values_is_refused(tmp_path):
+    manifest = cohort(tmp_path, ["BQML", "BW", "raw NIfTI"])
+    with pytest.raises(InputError, match="pet cannot be in one unit with 2 others"):
+        prepare(manifest, tmp_path / "a.zarr", size=16, workers=1)
 
 
 def test_another_type_of_suv_is_chosen_for_the_whole_cohort(tmp_path):
