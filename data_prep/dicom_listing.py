@@ -23,6 +23,11 @@ _MASKS = {
     **dict.fromkeys(SEGMENTATIONS, "a segmentation (SEG)"),
 }
 _REGIONS = {"StructureSetROISequence": "ROIName", "SegmentSequence": "SegmentLabel"}
+# What must be readable of a file for it to be listed.
+_GROUPING = (
+    *("SeriesInstanceUID", "SOPClassUID", "StudyInstanceUID", "FrameOfReferenceUID", "PatientID"),
+    *("ImageType", "SeriesDate"),
+)
 _OBLIQUE = 5.0  # degrees from the nearest plane of the body
 _PLANES = ("sagittal", "coronal", "axial")
 
@@ -103,8 +108,8 @@ def _instances(folder: Path, progress: Progress) -> tuple[list[Instance], int]:
     for done, file in enumerate(files, start=1):
         try:
             instance = Instance(file, read_header(file, _WHERE, [*TAGS, *_REGIONS]))
-            named = text_of(instance.header, "SeriesInstanceUID", _WHERE)
-            index = text_of(instance.header, "SOPClassUID", _WHERE) == DICOMDIR
+            named, kind, *_ = [text_of(instance.header, name, _WHERE) for name in _GROUPING]
+            _regions(instance.header)
         except InputError:
             unreadable += 1
             continue
@@ -112,7 +117,7 @@ def _instances(folder: Path, progress: Progress) -> tuple[list[Instance], int]:
             progress(done, len(files), "")
         if named:
             found.append(instance)
-        elif not index:
+        elif kind != DICOMDIR:
             unreadable += 1
     if not found:
         raise InputError(

@@ -1,9 +1,7 @@
 """The stored values of slices: decoded, checked to be whole, and scaled slice by slice."""
 
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,17 +30,17 @@ from pydicom.uid import (
 
 from data_prep.dicom_files import PIXELS, read_header
 from data_prep.dicom_header import UNREADABLE, lacking, refused, text_of, value_of, whole_number
+from data_prep.dicom_jpeg import Coded, decode_jpeg
 from data_prep.dicom_slices import MAX_FRAMES, MAX_SIDE, Slice
 
 PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
-# Who decodes which compression; one each, since the next in line may take what the first refuses as damaged. GDCM
-# ends the process at some damaged JPEG-LS.
+# Who decodes which compression; one each, since the next in line may take what the first refuses as damaged.
 DECODERS = {
     RLELossless: "pydicom",
     **dict.fromkeys((JPEG2000, JPEG2000Lossless, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL), "pylibjpeg"),
-    **dict.fromkeys((JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1), "gdcm"),
     **dict.fromkeys((JPEGLSLossless, JPEGLSNearLossless), "pyjpegls"),
 }
+JPEG = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)  # by GDCM (data_prep.dicom_jpeg)
 _TAGS = (
     *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "NumberOfFrames"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", *PIXELS),
@@ -56,13 +54,28 @@ def values_of_slices(ordered: Sequence[Slice], where: str) -> NDArray[np.float32
     InputError where pixels are missing, cut short, damaged, of an unknown compression, or no grey values.
     """
     values = np.empty((ordered[0].columns, ordered[0].rows, len(ordered)), np.float32, order="F")
+    for z, stored in _stored_values(ordered, where):
+        scaled = stored.astype(np.float64) * ordered[z].slope + ordered[z].intercept
+        values[:, :, z] = scaled.T
+    return values
+
+
+def _stored_values(ordered: Sequence[Slice], where: str) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """The place of each slice in the volume with its stored values (rows, columns), JPEG last and all at once."""
+    jpeg: list[tuple[int, Coded]] = []
     for file, wanted in _by_file(ordered).items():
         header = ordered[wanted[0][0]].groups[-1]
-        stored = _stored(file, header, [frame for _, frame in wanted], where)
-        for (z, _), pixels in zip(wanted, stored, strict=True):
-            scaled = pixels.astype(np.float64) * ordered[z].slope + ordered[z].intercept
-            values[:, :, z] = scaled.T
-    return values
+        whole = _whole(header if "PixelData" in header else read_header(file, where, _TAGS), where)
+        if whole.syntax in JPEG:
+            jpeg += [(z, _coded(whole, frame)) for z, frame in wanted]
+        else:
+            yield from ((z, _decoded(whole, frame, where)) for z, frame in wanted)
+    if jpeg:
+        decoded = decode_jpeg([coded for _, coded in jpeg])
+        if decoded is None:
+            raise _damaged(where)
+        for (z, coded), pixels in zip(jpeg, decoded, strict=True):
+            yield z, _significant(pixels, coded.stored, coded.signed)
 
 
 def _by_file(ordered: Sequence[Slice]) -> dict[Path, list[tuple[int, int]]]:
@@ -73,10 +86,17 @@ def _by_file(ordered: Sequence[Slice]) -> dict[Path, list[tuple[int, int]]]:
     return {file: sorted(wanted, key=lambda pair: pair[1]) for file, wanted in found.items()}
 
 
-def _stored(file: Path, header: Dataset, frames: Sequence[int], where: str) -> Iterator[NDArray[np.generic]]:
-    """The stored values of frames, (rows, columns) each; `header` is that of the file, with or without pixels."""
-    if "PixelData" not in header:
-        header = read_header(file, where, _TAGS)
+@dataclass(frozen=True)
+class _Whole:
+    """A file whose pixels are all there: its header with them, and its frames where they are compressed."""
+
+    header: Dataset
+    syntax: UID
+    shape: tuple[int, int]
+    frames: list[bytes]
+
+
+def _whole(header: Dataset, where: str) -> _Whole:
     shape = (
         whole_number(header, "Rows", 1, MAX_SIDE, where),
         whole_number(header, "Columns", 1, MAX_SIDE, where),
@@ -85,33 +105,26 @@ def _stored(file: Path, header: Dataset, frames: Sequence[int], where: str) -> I
     if value_of(header, "PixelData", where) is None:
         raise lacking("PixelData", where)
     syntax = _syntax(header, where)
-    _check_whole(header, syntax, shape, where)
-    plugin = DECODERS.get(syntax, "")
+    return _Whole(header, syntax, shape, _frames_of(header, syntax, shape, where))
+
+
+def _coded(whole: _Whole, frame: int) -> Coded:
+    bits = {
+        name: int(whole.header[name].value) for name in ("BitsAllocated", "BitsStored", "PixelRepresentation")
+    }
+    return Coded(whole.frames[frame], str(whole.syntax), *whole.shape, *bits.values())
+
+
+def _decoded(whole: _Whole, frame: int, where: str) -> NDArray[np.int64]:
     try:
-        decoder = get_decoder(syntax)
-        for frame in frames:
-            with _without_complaint(where) if plugin == "gdcm" else nullcontext():
-                pixels, _ = decoder.as_array(header, raw=True, index=frame, decoding_plugin=plugin)
-            if pixels.shape != shape:
-                raise _damaged(where)
-            yield _significant(pixels, header)
+        pixels, _ = get_decoder(whole.syntax).as_array(
+            whole.header, raw=True, index=frame, decoding_plugin=DECODERS.get(whole.syntax, "")
+        )
     except UNREADABLE:
         raise _damaged(where) from None
-
-
-@contextmanager
-def _without_complaint(where: str) -> Iterator[None]:
-    """InputError where libjpeg, within GDCM, complains: it fills what is damaged and says so on standard error."""
-    with tempfile.TemporaryFile() as complaints:
-        before = os.dup(2)
-        os.dup2(complaints.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(before, 2)
-            os.close(before)
-        if os.fstat(complaints.fileno()).st_size:
-            raise _damaged(where)
+    if pixels.shape != whole.shape:
+        raise _damaged(where)
+    return _significant(pixels, int(whole.header.BitsStored), int(whole.header.PixelRepresentation))
 
 
 def _syntax(header: Dataset, where: str) -> UID:
@@ -121,7 +134,7 @@ def _syntax(header: Dataset, where: str) -> UID:
     if not syntax:
         syntax = ImplicitVRLittleEndian if header.original_encoding[0] else ExplicitVRLittleEndian
         header.file_meta.TransferSyntaxUID = syntax
-    if syntax not in (*PLAIN, *DECODERS):
+    if syntax not in (*PLAIN, *DECODERS, *JPEG):
         name = "an unknown one" if syntax.name == syntax else syntax.name
         raise refused(
             "The pixels are compressed in a way that is not read here.",
@@ -151,8 +164,11 @@ def _check_kind(header: Dataset, where: str) -> None:
         )
 
 
-def _check_whole(header: Dataset, syntax: UID, shape: tuple[int, int], where: str) -> None:
-    """InputError unless there are as many bytes, or whole compressed frames, as the header asks for."""
+def _frames_of(header: Dataset, syntax: UID, shape: tuple[int, int], where: str) -> list[bytes]:
+    """The compressed frames, none where pixels are plain.
+
+    InputError unless there are as many bytes, or whole compressed frames, as the header asks for.
+    """
     frames = _frames(header, where)
     data: bytes = header.PixelData
     if syntax in PLAIN:
@@ -164,7 +180,7 @@ def _check_whole(header: Dataset, syntax: UID, shape: tuple[int, int], where: st
                 f"{needed} bytes",
                 f"{len(data)} bytes",
             )
-        return
+        return []
     try:
         pieces = list(generate_frames(data, number_of_frames=frames, extended_offsets=_offsets(header)))
     except UNREADABLE:
@@ -174,6 +190,7 @@ def _check_whole(header: Dataset, syntax: UID, shape: tuple[int, int], where: st
     for piece in pieces if syntax != RLELossless else ():
         if not piece.rstrip(b"\0").endswith(_END) or coded_size(piece) != shape:
             raise _damaged(where)
+    return pieces
 
 
 def _offsets(header: Dataset) -> tuple[bytes, bytes] | None:
@@ -208,9 +225,8 @@ def coded_size(stream: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _significant(pixels: NDArray[np.generic], header: Dataset) -> NDArray[np.int64]:
+def _significant(pixels: NDArray[np.generic], stored: int, signed: int) -> NDArray[np.int64]:
     """The bits that are stored, without what old files keep above them (overlays), with their sign."""
-    stored, signed = int(header.BitsStored), int(header.PixelRepresentation) == 1
     values: NDArray[np.int64] = pixels.astype(np.int64) & ((1 << stored) - 1)
     return np.where(values >> (stored - 1), values - (1 << stored), values) if signed else values
 

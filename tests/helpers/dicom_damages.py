@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from data_prep.dicom_listing import list_folder
 from data_prep.read import read_volume
 from hnscc.base.errors import InputError
 
@@ -55,6 +56,10 @@ def main(folder: Path, count: int, seed: int) -> None:
         except InputError as error:
             assert "SECRET" not in str(error) and str(scratch) not in str(error), number
             outcomes["refused"] += 1
+        try:
+            assert "SECRET" not in str(list_folder(scratch)), number
+        except InputError as error:
+            assert "no DICOM file" in str(error), (number, str(error))
         shutil.rmtree(scratch)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(outcomes["refused"], outcomes["read"], peak)
