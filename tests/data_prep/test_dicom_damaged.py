@@ -54,5 +54,5 @@ def test_damaged_files_are_refused_or_read_and_nothing_else(tmp_path):
     assert ran.returncode == 0, ran.stderr[-2000:]
     refused, read, mebibytes = map(int, ran.stdout.split())
     assert refused + read == 60 and refused > 20 and read > 5
-    assert mebibytes < 700
+    assert mebibytes < 300, "growth, in MiB"
     assert ran.stderr == ""

@@ -1,7 +1,8 @@
 """Reads many damaged DICOM series in this process, within a bound of memory: `dicom_damages.py FOLDER COUNT SEED`.
 
-FOLDER holds a folder for each sound series. Prints how many were refused, how many were read, and the most memory in
-MiB; any other exception ends the process with its traceback. A file that was cut short and read is one too.
+FOLDER holds a folder for each sound series. Prints how many were refused, how many were read, and by how many MiB
+memory grew at most; any other exception ends the process with its traceback. A file that was cut short and read is
+one too.
 """
 
 import random
@@ -42,6 +43,9 @@ def damaged(content: bytes, rng: random.Random) -> tuple[str, bytes]:
 
 def main(folder: Path, count: int, seed: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    before = resource.getrusage(
+        resource.RUSAGE_SELF
+    ).ru_maxrss  # that of whoever started this process, or more
     rng, outcomes = random.Random(seed), Counter()
     sound = sorted(each for each in folder.iterdir() if each.is_dir())
     for number in range(count):
@@ -61,8 +65,8 @@ def main(folder: Path, count: int, seed: int) -> None:
         except InputError as error:
             assert "no DICOM file" in str(error), (number, str(error))
         shutil.rmtree(scratch)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(outcomes["refused"], outcomes["read"], peak)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(outcomes["refused"], outcomes["read"], grown // 1024)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 Positions, directions and lengths are DICOM's: mm, x to left, y to posterior, z to superior.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.sequence import Sequence as Items
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."
 CLASSES = {"CT": "2", "MR": "4", "PT": "128", "enhanced MR": "4.1", "capture": "7", "RTSTRUCT": "481.3"}
@@ -20,6 +21,7 @@ AXIAL = (1, 0, 0, 0, 1, 0)
 CORONAL = (1, 0, 0, 0, 0, -1)
 SAGITTAL = (0, 1, 0, 0, 0, -1)
 
+_NUMBERS = itertools.count()
 # Attributes that identify, or may: each is given a text of its own that must not come out anywhere.
 IDENTIFYING = (
     *(
@@ -51,7 +53,7 @@ def image(modality: str, pixels: np.ndarray, **attributes: object) -> Dataset:
     """One instance of an image: pixels (rows, columns), or (frames, rows, columns), of 8, 16 or 32 bits."""
     data = Dataset()
     data.SOPClassUID = STORAGE + CLASSES[modality]
-    data.SOPInstanceUID = generate_uid()
+    data.SOPInstanceUID = f"1.2.826.0.1.4.{next(_NUMBERS)}"
     data.Modality = modality if modality in ("CT", "MR", "PT") else "MR" if "MR" in modality else "OT"
     data.StudyInstanceUID, data.SeriesInstanceUID = "1.2.826.0.1.1", "1.2.826.0.1.2"
     data.FrameOfReferenceUID = "1.2.826.0.1.3"
