@@ -142,7 +142,16 @@ class Fit:
             }
         )
         if self.best_epoch == epoch:
-            self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+            self._keep_weights()
+
+    def _keep_weights(self) -> None:
+        """As the best; where those of an epoch before are, for a copy beside them would leave a hole in memory."""
+        now = self.model.state_dict()
+        if self.best:
+            for name, kept in self.best.items():
+                kept.copy_(now[name])
+        else:
+            self.best = {name: value.detach().clone() for name, value in now.items()}
 
     def save(self, folder: TrialFolder) -> None:
         """Write the checkpoint of the epoch that ended. StorageError where the disk is full or gone."""

@@ -52,6 +52,16 @@ def _keep_freed_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def give_back_memory() -> None:
+    """Return what tensors have freed to the system, where glibc was told to keep it.
+
+    It keeps blocks of the sizes of a training step. Others, such as a trial's results, do not fit between them and
+    would take new memory on top, by another amount in each trial.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
 def _keep_to_share(gpus: float) -> None:
     """Ray counts shares of a GPU and isolates nothing: one that takes more than its share must fail itself, not
     the trial beside it. Set for every trial, since the process may have trained one of another share before."""

@@ -24,7 +24,13 @@ from hnscc.study.schema import Study, Variant
 from hnscc.training.drawn import training_slices, validation_slices
 from hnscc.training.loop import Epoch, Fit
 from hnscc.training.model import build_model
-from hnscc.training.process import gpu_is_lost, memory_is_full, peak_gpu_bytes, prepare_torch
+from hnscc.training.process import (
+    give_back_memory,
+    gpu_is_lost,
+    memory_is_full,
+    peak_gpu_bytes,
+    prepare_torch,
+)
 from hnscc.training.records import (
     HISTORY,
     OUT_OF_MEMORY,
@@ -116,6 +122,7 @@ def _train(
     pause_after: int | None,
 ) -> Iterator[Epoch]:
     variant, tolerance_mm = study.variants[began.variant], study.evaluation.tolerance_mm
+    give_back_memory()  # of the trial before
     prepare_torch(began.device, began.threads, gpus, began.precision)
     model = build_model(variant.training.network, len(variant.modalities), began.seeds["initialisation"])
     fit = Fit.start(model, variant.training, began, attempts)
@@ -144,6 +151,8 @@ def _write_results(
     assert fit.stop_reason is not None
     started = time.monotonic()
     fit.model.load_state_dict(fit.best)
+    fit.optimiser.forget_gradients()
+    give_back_memory()
     predicted, scores = _predicted(fit, variant, data, folder, tolerance_mm)
     weights = {name: value.cpu().contiguous() for name, value in fit.best.items()}
     contents = {

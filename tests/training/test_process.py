@@ -1,6 +1,7 @@
 """What is asked of CUDA, checked by its flags and by what would be told to it: no GPU is needed."""
 
 import json
+import platform
 import subprocess
 import sys
 
@@ -145,6 +146,35 @@ def test_the_hardware_names_gpu_driver_and_libraries(monkeypatch, tmp_path):
     assert Attempt.model_validate(attempt.model_dump(mode="json")) == attempt
     driver.unlink()
     assert hardware()["gpu_driver"] is None
+
+
+KEEP_AND_GIVE_BACK = """
+import json, torch
+from hnscc.training.process import give_back_memory, prepare_torch
+
+def resident():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
+
+prepare_torch("cpu", 1, 1.0, "fp32")
+found = [resident()]
+many, last = [torch.ones(2**18) for _ in range(100)], torch.ones(2**10)
+del many
+found.append(resident())
+give_back_memory()
+print(json.dumps([*found, resident()]))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep nothing")
+def test_freed_memory_is_kept_until_it_is_given_back():
+    """100 MiB in tensors of 1 MiB, in a process of its own: what others have freed before would count, too."""
+    done = subprocess.run(
+        [sys.executable, "-c", KEEP_AND_GIVE_BACK], capture_output=True, text=True, check=True
+    )
+    before, kept, given_back = json.loads(done.stdout)
+    assert kept > before + 90
+    assert given_back < before + 20
 
 
 def test_without_a_gpu_the_hardware_names_none(monkeypatch):
