@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.judged import judged, told
+from data_prep.judged import Reduced, judged, told
 from data_prep.manifest import Fault, Row, examine_manifest, raise_all, refused
+from data_prep.moved import projections
 from data_prep.place import MIN_COVERAGE, place_scan
 from data_prep.reference import choose_reference
 from data_prep.row_files import volumes_of
@@ -60,7 +61,8 @@ def prepare(
         settings = {"reference": grid_of, "size": size, "pixel_mm": pixel_mm, "suv": suv}
         written = _write_all(rows, [*faults, *more], unfinished, settings, workers, progress)
         scans = [each.scan for each in written]
-        odd = judged(rows, scans, [each.reduced for each in written], unfinished, accept_odd)
+        images = Reduced([each.reduced for each in written], [each.projections for each in written])
+        odd = judged(rows, scans, images, unfinished, accept_odd)
         return finish_store(
             unfinished,
             final,
@@ -77,10 +79,11 @@ def prepare(
 
 @dataclass(frozen=True)
 class Written:
-    """A scan of the unfinished store, and its images reduced (data_prep.twins) to find the same ones elsewhere."""
+    """A scan of the unfinished store, and its images reduced to find the same ones elsewhere (data_prep.judged)."""
 
     scan: Scan
     reduced: NDArray[np.float32]
+    projections: NDArray[np.float32]
 
 
 def prepare_scan(
@@ -113,7 +116,7 @@ def prepare_scan(
         },
         split=row.split,
     )
-    return Written(scan, reduced(placed.images))
+    return Written(scan, reduced(placed.images), projections(placed.images))
 
 
 def _lesion_free(row: Row, placement: dict[str, Any]) -> str | None:

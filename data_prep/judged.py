@@ -2,16 +2,21 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.fields import odd_fields, spellings
 from data_prep.manifest import Row, refused
+from data_prep.manifest_ids import look_alike
+from data_prep.moved import find_moved
 from data_prep.odd import odd_scans
 from data_prep.oddity import Odd
-from data_prep.twins import find_twins
+from data_prep.one_sided import one_sided
+from data_prep.twins import Twins, find_twins
 from hnscc.base.errors import InputError
 from hnscc.cohort.store_building import read_images
 from hnscc.cohort.store_format import Scan
@@ -19,29 +24,52 @@ from hnscc.cohort.store_format import Scan
 MOST_TOLD = 20  # sentences of one error
 
 
+@dataclass(frozen=True)
+class Reduced:
+    """The images of each scan, reduced: slice by slice (data_prep.twins), and their mean (data_prep.moved)."""
+
+    slices: Sequence[NDArray[np.float32]]
+    projections: Sequence[NDArray[np.float32]]
+
+
 def judged(
     rows: Sequence[Row],
     scans: Sequence[Scan],
-    slices: Sequence[NDArray[np.float32]],
+    images: Reduced,
     unfinished: Path,
     accept_odd: str | None,
 ) -> list[Odd]:
-    """What is odd about the scans of these rows, of which `slices` are the reduced ones (data_prep.twins).
+    """What is odd about the scans of these rows, of which `images` are the reduced ones.
 
     InputError: two patients share images, or something needs a reason (data_prep.odd) and accept_odd gives none.
     """
-    odd = [*_shared_images(rows, scans, slices, unfinished), *odd_scans(scans, list(rows[0].files))]
+    modalities = list(rows[0].files)
+    odd = [
+        *_shared_images(rows, scans, images, unfinished),
+        *_ids_alike(rows),
+        *odd_scans(scans, modalities),
+        *one_sided(scans, modalities),
+        *odd_fields(scans, modalities),
+        *spellings(scans),
+    ]
     _check_odd(rows, odd, accept_odd)
     return odd
 
 
+def _ids_alike(rows: Sequence[Row]) -> list[Odd]:
+    return [
+        Odd(None, f"patients {later} and {first} look alike: are they one patient?")
+        for later, first in look_alike(row.patient_id for row in rows)
+    ]
+
+
 def _shared_images(
-    rows: Sequence[Row], scans: Sequence[Scan], slices: Sequence[NDArray[np.float32]], unfinished: Path
+    rows: Sequence[Row], scans: Sequence[Scan], images: Reduced, unfinished: Path
 ) -> list[Odd]:
     """What scans of one patient share, or nearly of two; InputError where two patients share the images of a
     modality, or a scan stands in the manifest twice. The first would put one image into training and test."""
     modalities = list(rows[0].files)
-    pairs = find_twins(slices, lambda at: read_images(unfinished, scans[at].scan_id))
+    pairs = _pairs(rows, scans, images, unfinished)
     shared = Counter((twins.first, twins.second) for twins in pairs if twins.same)
     odd = []
     for twins in pairs:
@@ -61,6 +89,23 @@ def _shared_images(
             nearly = f"{name} is nearly that of scan {first.scan_id}, {whose} (correlation {twins.correlation:.4f})"
             odd.append(Odd(second.scan_id, nearly))
     return odd
+
+
+def _pairs(rows: Sequence[Row], scans: Sequence[Scan], images: Reduced, unfinished: Path) -> list[Twins]:
+    """Scans that share images as they are stored; of two patients, also those that do once one is moved."""
+
+    def read(at: int) -> NDArray[np.float32]:
+        return read_images(unfinished, scans[at].scan_id)
+
+    pairs = find_twins(images.slices, read)
+    known = {(twins.first, twins.second) for twins in pairs}
+    moved = find_moved(
+        images.projections,
+        [scan.spacing_mm[1] for scan in scans],
+        lambda one, two: rows[one].patient_id != rows[two].patient_id and (one, two) not in known,
+        read,
+    )
+    return sorted([*pairs, *moved], key=lambda twins: (twins.second, twins.first, twins.modality))
 
 
 def _check_odd(rows: Sequence[Row], odd: Sequence[Odd], accept_odd: str | None) -> None:

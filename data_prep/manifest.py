@@ -196,7 +196,7 @@ def _ids_alike(rows: list[Row]) -> Iterator[Fault]:
             yield (
                 lines[later][0],
                 InputError(
-                    f"A {column} differs from another by capitals, leading zeros, dashes or underscores alone.",
+                    f"A {column} differs from another by capitals, leading zeros, dashes, underscores or dots alone.",
                     where=f"manifest {rows_text(lines[later])}, column {column}",
                     expected="one spelling of each id, and more difference between two",
                     found=f"{later}, and {first} in {rows_text(lines[first])}",

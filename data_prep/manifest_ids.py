@@ -1,11 +1,12 @@
-"""Ids that were meant to be one: typed by hand, they differ by capitals, leading zeros, dashes or underscores alone."""
+"""Ids that were meant to be one: typed by hand or damaged by a spreadsheet, they differ by capitals, leading zeros,
+dashes, underscores, dots or a decimal `.0` alone."""
 
 import re
 from collections.abc import Iterable, Mapping
 
 
 def alike(ids: Iterable[str]) -> list[tuple[str, str]]:
-    """Return pairs (later id, earlier id) that mean one thing: P01 and p1, 007 and 7, 2023-001 and 2023001.
+    """Return pairs (later id, earlier id) that mean one thing: P01, p1 and P.01, 007, 7 and 7.0, 2023-001 and 2023001.
 
     Where dashes stand between numbers in both ids, they part the same numbers in both, so that P1-11 and P11-1 stay
     two. An id is named once as the later one, with the first that it is like.
@@ -22,6 +23,22 @@ def alike(ids: Iterable[str]) -> list[tuple[str, str]]:
         if first != each:
             pairs.append((each, first))
         others.append(each)
+    return pairs
+
+
+def look_alike(ids: Iterable[str]) -> list[tuple[str, str]]:
+    """Return pairs (later id, earlier id) that look alike and may mean one thing: PO1 and P01, l7 and 17.
+
+    Pairs of `alike` are left out: those are sure.
+    """
+    firsts: dict[str, str] = {}
+    distinct = list(dict.fromkeys(ids))
+    sure = {later for later, _ in alike(distinct)}
+    pairs = []
+    for each in distinct:
+        first = firsts.setdefault(_looks(each), each)
+        if first != each and each not in sure:
+            pairs.append((each, first))
     return pairs
 
 
@@ -45,5 +62,13 @@ def _parts(text: str) -> tuple[str, ...]:
 
 
 def _plain(text: str) -> str:
-    """The text without capitals, dashes, underscores, spaces and the leading zeros of its numbers."""
-    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[-_ ]+", "", text).casefold())
+    """The text without capitals, dashes, underscores, spaces, the leading zeros of its numbers, and dots but those
+    that part two numbers; a spreadsheet's decimal zero (7.0) is no number."""
+    text = re.sub(r"(?<=\d)\.0+$", "", text)
+    text = re.sub(r"(?<!\d)\.|\.(?!\d)|[-_ ]+", "", text).casefold()
+    return re.sub(r"(?<!\d)0+(?=\d)", "", text)
+
+
+def _looks(text: str) -> str:
+    """The plain text with one sign for those that are mistaken for one another: o and 0, i, l and 1."""
+    return _plain(text.casefold().translate(str.maketrans("oil", "011")))

@@ -12,6 +12,7 @@ from data_prep.odd_lesions import odd_lesions
 from data_prep.oddity import Odd
 from data_prep.scales import odd_scales
 from data_prep.separating import separating
+from data_prep.stated import SPM
 from hnscc.cohort.store_format import Scan
 
 LESS_COVERED = 0.1  # of the grid, against the cohort's median
@@ -175,7 +176,7 @@ def _assumed(scan: Scan, modality: str) -> str:
 
 
 def _stated(by: str) -> bool:
-    return by in ("", "sform", "qform", "sform and qform", "DICOM", "NRRD", "MetaImage", "MGH")
+    return by in ("", "sform", "qform", "sform and qform", "DICOM", "NRRD", "MetaImage", "MGH", SPM)
 
 
 # What may hold for a modality of a scan, by its name in a sentence.

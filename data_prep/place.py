@@ -19,9 +19,11 @@ import numpy as np
 from nibabel import orientations
 from numpy.typing import NDArray
 
+from data_prep.absent import absent
 from data_prep.drawn import fits
 from data_prep.found import lesion_of, on_grid, tissue_of, values_of
-from data_prep.grids import cannot_place, check_axes, to_lps
+from data_prep.grids import cannot_place, check_axes, to_lps, turned
+from data_prep.inputs import input_of
 from data_prep.lesions import lesion_on
 from data_prep.lying import lying
 from data_prep.resize import (
@@ -39,6 +41,8 @@ from hnscc.base.errors import InputError
 MIN_COVERAGE = 0.5  # of the grid's voxels that each modality must cover
 MIN_LESION_COVERAGE = 0.9  # of the lesion's voxels
 FLAT = 1e-5  # of a volume's range: a slice that differs by no more is one value, whatever wrote it
+MORE_ABSENT = 0.1  # of a slice, beyond the scan's other slices: what shows no image there (data_prep.absent)
+MOST_ABSENT = 0.9  # of a slice: it shows nothing
 MAX_LESION_LOSS = 0.5  # of a slice's lesion that a fixed pixel size may crop off
 
 
@@ -111,6 +115,11 @@ def place_scan(
             "assumed": assumed,
             "lesion_px_cropped": cropped,
             "outside": {name: each.outside for name, each in placed.items()},
+            "absent": {name: each.absent for name, each in placed.items()},
+            "inputs": {
+                name: input_of(volume)
+                for name, volume in {**volumes, **({} if mask is None else {"mask": mask})}.items()
+            },
             "values": {
                 name: values_of(volume) | {"tissue": tissue_of(shown[:, at], drawn_px)}
                 for at, (name, volume) in enumerate(volumes.items())
@@ -123,17 +132,22 @@ def place_scan(
 @dataclass(frozen=True)
 class _OnGrid:
     """A modality's stored slices (Z, size, size), the value outside of the volume, the share of the grid it covers,
-    and the slices that it does not show: those that it covers less than half of, and those of one value throughout."""
+    the share of most slices where the file holds something that is no image (data_prep.absent), and the slices that it
+    does not show: those that it covers less than half of, those of one value throughout, and those where more is
+    absent than in others."""
 
     slices: NDArray[np.float32]
     fill: float
     coverage: float
+    absent: float
     outside: list[int]
 
 
 def _on_grid(volume: Volume, grid: Grid, window: Window, lesion: NDArray[np.bool_], where: str) -> _OnGrid:
     fill = float(volume.data.min())
     flat = FLAT * (float(volume.data.max()) - fill)
+    gone = _gone(volume, grid)
+    usual = _usual(gone)
     slices, outside, covered, covered_lesion = [], [], 0, 0
     sampling = zip(sampled(volume, grid), _held(volume, grid), lesion, strict=True)
     for z, ((values, inside), held, drawn_lesion) in enumerate(sampling):
@@ -141,12 +155,31 @@ def _on_grid(volume: Volume, grid: Grid, window: Window, lesion: NDArray[np.bool
         covered += int(shown.sum())
         covered_lesion += int((shown & drawn_lesion).sum())
         image = np.where(shown, values, np.float32(fill))
-        if shown.mean() < MIN_COVERAGE or image.max() - image.min() <= flat:
+        if shown.mean() < MIN_COVERAGE or image.max() - image.min() <= flat or gone[z] > usual + MORE_ABSENT:
             outside.append(z)
         slices.append(resize_image(image, window, fill))
     coverage = covered / lesion.size
     _check_coverage(coverage, covered_lesion, int(lesion.sum()), where)
-    return _OnGrid(np.stack(slices), fill, coverage, outside)
+    return _OnGrid(np.stack(slices), fill, coverage, usual, outside)
+
+
+def _gone(volume: Volume, grid: Grid) -> NDArray[np.float64]:
+    """(Z,): the share of each slice of the grid where the volume holds something that is no image; 1 for copies of a
+    slice as a whole."""
+    marked = absent(turned(volume.data, volume.grid))
+    if marked is None:
+        return np.zeros(grid.shape[2])
+    if volume.blank is not None:
+        marked &= ~turned(volume.blank, volume.grid)
+    held = Volume(marked.astype(np.float32), to_lps(volume.grid))
+    shares = [float(((values >= 0.5) & inside).mean()) for values, inside in sampled(held, grid)]
+    return np.array(shares)
+
+
+def _usual(gone: NDArray[np.float64]) -> float:
+    """What most slices lack, of those that show something: a cut is not seen in slices with little body."""
+    some = gone[gone < MOST_ABSENT]
+    return float(np.percentile(some, 25)) if len(some) else 0.0
 
 
 def _held(volume: Volume, grid: Grid) -> Iterator[NDArray[np.bool_]]:

@@ -7,6 +7,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,9 +22,10 @@ from data_prep.dicom import names_dicom, read_dicom_grid, read_dicom_volume
 from data_prep.first_bytes import cause_of, is_mgh, mgh_shape, places_itself, unpacked_head, values_begin_at
 from data_prep.itk_files import READERS, is_itk_file, read_itk_grid, read_itk_volume
 from data_prep.padding import measured
-from data_prep.stated import stated_by
+from data_prep.stated import by_spm, stated_by
 from data_prep.suv import BODY_WEIGHT
 from data_prep.volumes import MAX_BYTES, MAX_VOXELS, Grid, Volume
+from data_prep.written import written_as
 from hnscc.base.errors import InputError
 
 MAX_HEADER = 2**26  # bytes before the values: a header and its extensions
@@ -65,7 +67,7 @@ def read_volume(path: Path, where: str, suv: str = BODY_WEIGHT) -> Volume:
         data = _by_library(lambda: _unzipped(path, where).reshape(grid.shape), path, where)
     else:
         data = _by_library(lambda: _values(image).reshape(grid.shape), path, where)
-    return measured(data, grid, where)
+    return replace(measured(data, grid, where), written=written_as(image))
 
 
 def read_grid(path: Path, where: str) -> Grid:
@@ -134,10 +136,14 @@ def _grid(image: SpatialImage, path: Path, where: str) -> Grid:
     if isinstance(image, nib.Nifti1Pair):
         header = image.header
         stated = _by_library(lambda: stated_by(header, where), path, where)
-    if isinstance(image, nib.MGHImage):
+    elif isinstance(image, nib.MGHImage):
         oriented, stated = True, "MGH"
+    elif by := by_spm(image, where):
+        oriented, stated = True, by
     affine = np.asarray(image.affine, dtype=np.float64)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+    # Whatever the unit: voxels in metres would else be taken for none (their size in mm is told later).
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(affine).all() or not steps.all() or abs(np.linalg.det(affine[:3, :3] / steps)) < 1e-6:
         raise _refused(
             "The volume's affine cannot be inverted.", where, "a regular 4 x 4 matrix", "a singular one"
         )

@@ -1,12 +1,15 @@
-"""What a NIfTI header states about how its volume lies: sform, qform or both, and whether the two agree."""
+"""What a NIfTI header states about how its volume lies: sform, qform or both, and whether they agree; SPM's .mat."""
 
 import nibabel as nib
 import numpy as np
+from nibabel.spatialimages import SpatialImage
+from nibabel.spm99analyze import Spm99AnalyzeImage
 from numpy.typing import NDArray
 
 from hnscc.base.errors import InputError
 
-MAX_APART = 1.0  # voxels: the most that a corner may lie apart by sform and by qform
+MAX_APART = 1.0  # voxels: the most that a corner may lie apart by two statements of one file
+SPM = "SPM's .mat"
 
 
 def stated_by(header: nib.Nifti1Header, where: str) -> str:
@@ -14,8 +17,8 @@ def stated_by(header: nib.Nifti1Header, where: str) -> str:
 
     Where both are set, the sform is taken, as nibabel, SPM and FSL do; ITK tools may show the qform. InputError where
     neither is set, where lengths are in metres or micrometres, and where a corner of the volume lies more than a
-    voxel apart by the two: nobody can know then which of them the masks were drawn by. ValueError where the qform's
-    quaternion is none.
+    voxel apart by the two, or by the sform alone and by the header's voxel sizes (pixdim, which ITK tools take):
+    nobody can know then which of them the masks were drawn by. ValueError where the qform's quaternion is none.
     """
     stated = [name for name in ("sform", "qform") if int(header[f"{name}_code"])]
     if not stated:
@@ -39,7 +42,49 @@ def stated_by(header: nib.Nifti1Header, where: str) -> str:
                 f"the first voxel at {_point(sform)} mm by sform, at {_point(qform)} mm by qform, "
                 f"and corners up to {apart:.3g} voxels apart",
             )
+    elif stated == ["sform"] and not all(size == 1 for size in header.get_zooms()[:3]):  # 1: never written
+        _check_voxels(header.get_sform(), header.get_zooms(), header.get_data_shape(), where)
     return " and ".join(stated)
+
+
+def by_spm(image: SpatialImage, where: str) -> str:
+    """`SPM` where an image is an Analyze pair with a .mat of SPM beside it, which nibabel has read, else nothing.
+
+    InputError where its voxels are of other sizes than the header's.
+    """
+    if not isinstance(image, Spm99AnalyzeImage):
+        return ""
+    try:
+        with image.file_map["mat"].get_prepare_fileobj() as file:
+            there = bool(file.read(1))
+    except OSError:  # as nibabel asks whether it is there
+        return ""
+    if there:
+        _check_voxels(image.affine, image.header.get_zooms(), image.shape, where, "SPM's .mat")
+    return SPM if there else ""
+
+
+def _check_voxels(
+    affine: NDArray[np.float64],
+    sizes: tuple[float, ...],
+    shape: tuple[int, ...],
+    where: str,
+    by: str = "sform",
+) -> None:
+    """InputError where voxel sizes add up to more than a voxel less or more than by the affine, along some axis."""
+    steps, stated = np.linalg.norm(affine[:3, :3], axis=0), np.abs(np.array(sizes[:3], dtype=np.float64))
+    smallest = max(min(steps.min(), stated.min()), 1e-12)
+    if (np.abs(steps - stated) * (np.array(shape[:3]) - 1)).max() > MAX_APART * smallest:
+        raise _refused(
+            f"The {by} and the header's voxel sizes (pixdim) disagree.",
+            where,
+            "voxels of one size by both",
+            f"{_sizes(steps)} mm by {by}, {_sizes(stated)} mm by pixdim",
+        )
+
+
+def _sizes(steps: NDArray[np.float64]) -> str:
+    return " x ".join(f"{step:.4g}" for step in steps)
 
 
 def _apart(one: NDArray[np.float64], other: NDArray[np.float64], shape: tuple[int, ...]) -> float:

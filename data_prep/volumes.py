@@ -1,5 +1,6 @@
 """What every reader gives: a grid of voxels that lies in space, and the values on it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,10 +15,10 @@ class Grid:
     """Where voxels lie.
 
     `shape` counts the voxels along x, y and z in the file's order. `affine` is 4 x 4 and maps a voxel's index to mm
-    (as in NIfTI: x to right, y to anterior, z to superior). `oriented` is False for Analyze, whose affine is assumed.
-    `stated_by` says what in the file gives the affine: sform, qform, both, or the kind of file (DICOM, NRRD, MetaImage,
-    MGH); for Analyze nothing (""). `series` and `frame_of_reference` are the UIDs of a DICOM series, "" of other files;
-    they are for comparisons, and for no text.
+    (as in NIfTI: x to right, y to anterior, z to superior). `oriented` is False for Analyze without SPM's .mat, whose
+    affine is assumed. `stated_by` says what in the file gives the affine: sform, qform, both, SPM's .mat, or the kind
+    of file (DICOM, NRRD, MetaImage, MGH); for Analyze nothing (""). `series` and `frame_of_reference` are the UIDs of a
+    DICOM series, "" of other files; they are for comparisons, and for no text.
     """
 
     shape: tuple[int, int, int]
@@ -50,6 +51,7 @@ class Volume:
     `blank` says which voxels the file holds no number for (NaN around the field of view, or `padding`, a value that
     stands for nothing; they are the minimum in `data`), and is None where there are none. `unit` is that of the values
     where the file states it: SUV, HU; else "".
+    `written` tells how the file is written (data_prep.written).
     """
 
     data: NDArray[np.float32]
@@ -57,3 +59,4 @@ class Volume:
     blank: NDArray[np.bool_] | None = None
     unit: str = ""
     padding: Padding | None = None
+    written: Mapping[str, str] = field(default_factory=dict)

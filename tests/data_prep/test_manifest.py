@@ -137,7 +137,24 @@ def column(manifest, name, values):
 
 @pytest.mark.parametrize(
     "first, second",
-    [("P01", "p01"), ("007", "7"), ("P01", "P-01"), ("P01", "P1"), ("p_1", "P-001"), ("2023-001", "2023001")],
+    [
+        *(
+            ("P01", "p01"),
+            ("007", "7"),
+            ("P01", "P-01"),
+            ("P01", "P1"),
+            ("p_1", "P-001"),
+            ("2023-001", "2023001"),
+        ),
+        *(
+            ("7", "7.0"),
+            ("P01.0", "P01"),
+            ("P01", "P.01"),
+            ("12.00", "0012"),
+            ("P1.", "P1"),
+            ("2023-1.0", "2023-001"),
+        ),
+    ],
 )
 def test_patient_ids_that_differ_by_spelling_alone_are_refused_by_their_rows(tmp_path, first, second):
     manifest = cohort(tmp_path, 4)
@@ -154,7 +171,8 @@ def test_scan_ids_that_differ_by_spelling_alone_are_refused(tmp_path, first, sec
 
 
 @pytest.mark.parametrize(
-    "first, second", [("P1-11", "P11-1"), ("P1", "P10"), ("100", "001"), ("PA", "PB"), ("P1.1", "P11")]
+    "first, second",
+    [("P1-11", "P11-1"), ("P1", "P10"), ("100", "001"), ("PA", "PB"), ("P1.1", "P11"), ("1.10", "1.1")],
 )
 def test_ids_that_differ_by_more_than_spelling_are_two(tmp_path, first, second):
     manifest = change(change(cohort(tmp_path, 2), 2, "patient_id", first), 3, "patient_id", second)

@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nibabel import orientations
-from scans import LPS, analyze, refused, save, scan_arrays, write
+from scans import LPS, analyze, change, refused, save, scan_arrays, write
 
 from data_prep.build import prepare
 from data_prep.read import read_grid, read_volume
@@ -167,3 +167,62 @@ def test_lengths_in_another_unit_than_mm_are_refused(tmp_path, unit):
     image.to_filename(tmp_path / "a.nii")
     with pytest.raises(InputError, match=unit):
         read_grid(tmp_path / "a.nii", "S")
+
+
+def spm_pair(path, data, affine) -> None:
+    """An Analyze pair as SPM writes it: how it lies stands in a .mat beside it."""
+    nib.Spm99AnalyzeImage(data, affine).to_filename(path)
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LAS", "LPS", "PIR"])
+def test_a_mask_lies_as_the_mat_of_spm_beside_it_says(tmp_path, axes):
+    """In file order it would be mirrored in the scans whose mask has other axes than the images."""
+    manifest, mask = heads(tmp_path, "LPS", "nifti")
+    spm_pair(tmp_path / "s2" / "mask.img", *turned(mask, axes))
+    change(manifest, 4, "mask", "s2/mask.img")
+    store = prepare(manifest, tmp_path / "s.zarr", size=20, workers=1)
+    np.testing.assert_array_equal(store.read("S2")[1][:, :, 2:18], mask.transpose(2, 1, 0))
+    assert store.scans[2].placement["lesion"]["orientation"] == "SPM's .mat"
+    assert store.scans[2].placement["assumed"] == [] and "orientation" not in " ".join(store.odd)
+
+
+def test_a_mat_that_contradicts_the_header_is_refused(tmp_path):
+    manifest, mask = heads(tmp_path, "LPS", "nifti")
+    spm_pair(tmp_path / "s2" / "mask.img", mask, LPS)
+    content = bytearray((tmp_path / "s2" / "mask.hdr").read_bytes())
+    content[80:92] = np.array([2, 2, 3], "<f4").tobytes()  # pixdim[1:4]
+    (tmp_path / "s2" / "mask.hdr").write_bytes(content)
+    change(manifest, 4, "mask", "s2/mask.img")
+    refused(manifest, "row 4", "SPM's .mat and the header's voxel sizes", "2 x 2 x 3 mm by pixdim")
+
+
+def test_an_orientation_in_an_analyze_header_is_named_and_not_used(tmp_path):
+    manifest, mask = heads(tmp_path, "LPS", "analyze")
+    content = bytearray((tmp_path / "s2" / "mask.hdr").read_bytes())
+    content[252] = 3
+    (tmp_path / "s2" / "mask.hdr").write_bytes(content)
+    store = prepare(manifest, tmp_path / "s.zarr", size=20, workers=1)
+    (text,) = [text for text in store.odd if "hist.orient" in text]
+    assert text.startswith(
+        "scan S2: the Analyze header of the mask says hist.orient 3 (transverse, flipped), which is not"
+    )
+    np.testing.assert_array_equal(store.read("S2")[1][:, :, 2:18], mask.transpose(2, 1, 0))
+
+
+def test_columns_exchanged_in_one_row_are_blamed_on_it_alone(tmp_path):
+    """Its mask is on what stands under pet; PET of 16 voxels of 4 mm does not cover the grid of MRI."""
+    rows = [["patient_id", "scan_id", "pet", "mri", "mask"]]
+    for number in range(5):
+        pet, mri, _ = scan_arrays(number, SHAPE)
+        scan = tmp_path / f"s{number}"
+        coarse = np.diag([-4.0, -4.0, 4.0, 1.0])
+        coarse[:3, 3] = (16, 10, -4)
+        write(scan / "pet.nii", pet, coarse)
+        write(scan / "mri.nii", mri)
+        lesion = np.zeros(SHAPE, np.uint8)
+        lesion[4:12, 5:13, 1:5] = 1
+        write(scan / "mask.nii", lesion)
+        cells = [f"s{number}/{name}.nii" for name in (("mri", "pet") if number == 0 else ("pet", "mri"))]
+        rows.append([f"P{number}", f"S{number}", *cells, f"s{number}/mask.nii"])
+    text = refused(save(tmp_path, rows), "row 2, scan S0", size=20)
+    assert not any(f"row {row}" in text for row in range(3, 7))

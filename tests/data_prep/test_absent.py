@@ -1,0 +1,142 @@
+"""What a file holds but is no image: slices of noise, copies of a slice, parts cut out; networks do not see them."""
+
+import numpy as np
+import pytest
+from scans import LPS, refused, save, write
+
+from data_prep.absent import absent
+from data_prep.build import prepare
+
+SHAPE = (40, 36, 20)
+
+
+def body(seed: int = 0, air: float = 5.0) -> np.ndarray:
+    """An ellipsoid of its own size in noise (x, y, z), which the first and last slices show little of."""
+    rng = np.random.default_rng(seed)
+    wide, high = rng.uniform(12, 17, 2)
+    x, y, z = np.indices(SHAPE) - np.array([19.5, 17.5, 9.5])[:, None, None, None]
+    inside = (x / wide) ** 2 + (y / high) ** 2 + (z / 11) ** 2 < 1
+    return (inside * rng.normal(500, 50, SHAPE) + np.abs(rng.normal(0, air, SHAPE))).astype(np.float32)
+
+
+def masked(seed: int = 0) -> np.ndarray:
+    """The same with air of exactly 0, as programs that take the background away write it."""
+    data = body(seed)
+    return np.where(data > 100, data, 0).astype(np.float32)
+
+
+def padded(data):
+    data[:, :, 12:] = np.random.default_rng(1).random(data[:, :, 12:].shape) * data.max() * 1e-3
+
+
+def repeated(data):
+    data[:, :, 12:] = data[:, :, 11:12]
+
+
+def nearly_repeated(data):
+    repeated(data)
+    data[:, :, 12:] += np.random.default_rng(1).normal(0, 0.1, data[:, :, 12:].shape).astype(np.float32)
+
+
+def one_bright_voxel(data):
+    data[:, :, 12:] = 0
+    data[3, 4, 12:] = 900
+
+
+LATER = {each.__name__: each for each in (padded, repeated, nearly_repeated, one_bright_voxel)}
+
+
+@pytest.mark.parametrize("how", LATER)
+def test_slices_that_are_no_image_are_found(how):
+    data = body()
+    LATER[how](data)
+    found = absent(data)
+    np.testing.assert_array_equal(found.all(axis=(0, 1)), np.arange(20) >= 12)
+    assert not found[:, :, :12].any()
+
+
+@pytest.mark.parametrize("make", [body, masked])
+def test_whole_volumes_have_none(make):
+    for seed in range(5):
+        assert absent(make(seed)) is None
+    rounded = np.rint(make(0) / 4)
+    assert absent(rounded.astype(np.float32)) is None
+
+
+@pytest.mark.parametrize("times", [2, 4])
+def test_slices_written_several_times_by_resampling_are_whole(times):
+    assert absent(body()[:, :, :10].repeat(times, axis=2)) is None
+
+
+@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize("make", [body, masked])
+def test_a_half_cut_off_along_a_line_is_found(turn, make):
+    data = make()
+    data[:18] = 0
+    data = np.rot90(data, turn)
+    found = np.rot90(absent(np.ascontiguousarray(data)), -turn)
+    assert found[:18, :, 4:16].all() and not found[18:].any()
+
+
+def test_a_box_cut_out_of_a_body_takes_its_slices():
+    data = body()
+    data[15:24, 14:22, 5:9] = 0
+    found = absent(data)
+    np.testing.assert_array_equal(found.all(axis=(0, 1)), np.isin(np.arange(20), (5, 6, 7, 8)))
+    assert not found[:, :, [0, 4, 9, 19]].any()
+
+
+def cohort(folder, change, of=(1,), scans: int = 6):
+    """Scans of one modality, `change` made to those of these numbers; every other one has a lesion in slice 3."""
+    rows = [["patient_id", "scan_id", "mri", "mask"]]
+    for number in range(scans):
+        data, mask = body(number), np.zeros(SHAPE, np.uint8)
+        mask[18:24, 15:21, 3] = number % 2
+        if number in of:
+            change(data)
+        write(folder / f"{number}.nii", data, LPS)
+        write(folder / f"{number}-mask.nii", mask, LPS)
+        rows.append([f"P{number}", f"S{number}", f"{number}.nii", f"{number}-mask.nii" if number % 2 else ""])
+    return save(folder, rows)
+
+
+def in_some(data):
+    data[:14, :, 5:9] = 0
+
+
+def hole(data):
+    data[15:24, 14:22, 5:9] = 0
+
+
+UNUSED = {
+    padded: range(12, 20),
+    repeated: range(12, 20),
+    hole: range(5, 9),
+    in_some: range(5, 9),
+}
+
+
+@pytest.mark.parametrize("change", UNUSED)
+def test_such_slices_are_not_used_and_told(tmp_path, change):
+    store = prepare(cohort(tmp_path, change, of=(2,)), tmp_path / "s.zarr", size=40, workers=1)
+    unused = list(UNUSED[change])
+    assert [scan.placement["outside"]["mri"] for scan in store.scans] == [[], [], unused, [], [], []]
+    assert store.scans[2].unseen(["mri"]) == frozenset(unused)
+    assert f"scan S2: mri does not show {len(unused)} of 20 slices, which are not used" in store.odd
+
+
+def test_half_of_every_slice_without_an_image_needs_a_reason(tmp_path):
+    def half(data):
+        data[:20] = 0
+
+    manifest = cohort(tmp_path, half, of=(2,))
+    refused(manifest, "row 4, scan S2: mri shows nothing in 50% of most slices", "--accept-odd", size=40)
+
+
+def test_parts_that_all_scans_lack_are_their_field_of_view(tmp_path):
+    def third(data):
+        data[:13] = 0
+
+    store = prepare(cohort(tmp_path, third, of=range(6)), tmp_path / "s.zarr", size=40, workers=1)
+    assert store.odd == () and not any(scan.placement["outside"]["mri"] for scan in store.scans)
+    assert all(scan.placement["absent"]["mri"] == pytest.approx(13 / 40) for scan in store.scans)

@@ -1,0 +1,126 @@
+"""Lengths that are not in mm, voxels of other sizes than in most scans, and headers that contradict themselves."""
+
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scans import LPS, cohort, refused, save, scan_arrays, write
+from stores import scan
+
+from data_prep.build import prepare
+from data_prep.fields import odd_fields
+from data_prep.read import read_grid
+from hnscc.base.errors import InputError
+
+USUAL = ((200, 180, 24), (0.9, 0.9, 4.0))
+
+
+def told(*inputs: tuple, others: int = 6, absent: float = 0.0) -> list[tuple]:
+    """What is odd about scans of these (shape, spacing in mm) among usual ones."""
+    scans = []
+    for number, (shape, spacing) in enumerate([*inputs, *[USUAL] * others]):
+        facts = {"shape": list(shape), "spacing": list(spacing), "written": {}}
+        placement = {"inputs": {"mri": facts}, "outside": {"mri": []}}
+        placement["absent"] = {"mri": absent if number == 0 else 0.0}
+        scans.append(replace(scan(f"p{number}", (0, 4)), placement=placement))
+    return [(odd.scan_id, odd.text, odd.refused) for odd in odd_fields(scans, ["mri"])]
+
+
+def scaled(times: float) -> tuple:
+    return USUAL[0], tuple(step * times for step in USUAL[1])
+
+
+def test_scans_of_one_kind_are_not_odd():
+    assert told() == [] and told(scaled(1.2), ((180, 200, 30), (0.8, 1.1, 3.0))) == []
+
+
+@pytest.mark.parametrize("times", [0.1, 10.0])
+def test_a_scan_in_another_unit_of_length_is_refused(times):
+    """180 mm x 0.1 are 18 mm, x 10 are 1800."""
+    ((scan_id, text, refused_),) = told(scaled(times), others=2)
+    assert scan_id == "p0_a" and refused_
+    assert (
+        "are its lengths in mm" in text
+        and f"{0.9 * times:.3g} x" in text
+        and "most scans voxels of 0.9 x" in text
+    )
+
+
+@pytest.mark.parametrize("times", [0.001, 0.004 / 0.9, 100, 40 / 0.9])
+def test_what_no_body_has_is_refused_in_every_scan(times):
+    found = told(*[scaled(times)] * 4, others=0)
+    assert len(found) == 4 and all(refused_ for _, _, refused_ in found)
+    assert "which no scan of a body has: are its lengths in mm?" in found[0][1]
+
+
+def test_a_whole_cohort_in_cm_is_told():
+    found = told(*[scaled(0.1)] * 4, others=0)
+    text = "mri has voxels of 0.09 x 0.09 x 0.4 mm, 18 x 16.2 x 9.6 mm in all, which is small for a body: "
+    assert found == [(f"p{number}_a", text + "are its lengths in mm, not cm?", False) for number in range(4)]
+
+
+def test_as_many_voxels_of_another_size_are_told():
+    (found,) = told(scaled(1.5))
+    text = "mri has as many voxels as most scans, but of 1.35 x 1.35 x 6 mm, not 0.9 x 0.9 x 4: is their size right?"
+    assert found == ("p0_a", text, False)
+
+
+def test_an_extent_of_its_own_is_told():
+    ((_, text, refused_),) = told(((200, 180, 75), (0.9, 0.9, 4.0)))
+    assert text == "mri has an extent of 300 mm from foot to head, in most scans 96" and not refused_
+
+
+def test_a_part_of_every_slice_that_shows_nothing_needs_a_reason():
+    ((_, text, refused_),) = told(USUAL, absent=0.5)
+    assert "shows nothing in 50% of most slices" in text and "(0% in most scans)" in text and refused_
+    assert told(USUAL, absent=0.05) == []
+
+
+@pytest.mark.parametrize("times", [0.1, 0.001, 0.0001])
+def test_one_scan_in_cm_or_metres_is_refused_by_its_row(tmp_path, times):
+    manifest = cohort(tmp_path, 4)
+    for name in ("pet", "mri", "mask"):
+        image = nib.load(tmp_path / "s1" / f"{name}.nii.gz")
+        write(
+            tmp_path / "s1" / f"{name}.nii.gz",
+            np.asarray(image.dataobj),
+            np.diag([times, times, times, 1]) @ image.affine,
+        )
+    refused(manifest, "row 3, scan S1: mri has voxels of", "lengths in mm", "--accept-odd")
+
+
+@pytest.mark.parametrize("sizes", [(1.8, 1.8, 8.0), (1.0, 1.0, 6.0), (1.2, 1.0, 3.0)])
+def test_voxel_sizes_that_contradict_the_sform_are_refused(tmp_path, sizes):
+    """ITK tools take the one, nibabel and SPM the other. 0.2 mm each are 3.8 voxels over 20."""
+    image = nib.Nifti1Image(scan_arrays()[1], LPS)
+    image.set_sform(LPS, 1)
+    image.set_qform(None, 0)
+    image.header["pixdim"][1:4] = sizes
+    image.to_filename(tmp_path / "a.nii")
+    with pytest.raises(InputError) as caught:
+        read_grid(tmp_path / "a.nii", "manifest row 3")
+    text = str(caught.value)
+    assert "The sform and the header's voxel sizes (pixdim) disagree." in text and "manifest row 3" in text
+    assert (
+        "1 x 1 x 3 mm by sform" in text
+        and f"{' x '.join(f'{each:g}' for each in sizes)} mm by pixdim" in text
+    )
+
+
+def test_voxel_sizes_that_are_rounded_are_not(tmp_path):
+    image = nib.Nifti1Image(scan_arrays()[1], LPS)
+    image.set_sform(LPS, 1)
+    image.set_qform(None, 0)
+    image.header["pixdim"][1:4] = (1.04, 0.97, 3.0)
+    image.to_filename(tmp_path / "a.nii")
+    assert read_grid(tmp_path / "a.nii", "here").stated_by == "sform"
+
+
+def test_ids_that_look_alike_are_told(tmp_path):
+    rows = [["patient_id", "scan_id", "mri", "mask"]]
+    for number, patient in enumerate(("P01", "PO1", "P2")):
+        write(tmp_path / f"{number}.nii", scan_arrays(number)[1])
+        rows.append([patient, f"S{number}", f"{number}.nii", ""])
+    store = prepare(save(tmp_path, rows), tmp_path / "s.zarr", size=16, workers=1)
+    assert store.odd == ("patients PO1 and P01 look alike: are they one patient?",)

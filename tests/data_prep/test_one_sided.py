@@ -1,0 +1,115 @@
+"""Properties of files that tell scans with lesion from those without are told, and chance is not."""
+
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scans import LPS, save, scan_arrays
+from stores import scan
+
+from data_prep.build import prepare
+from data_prep.one_sided import one_sided
+
+PLAIN = {"shape": [200, 180, 24], "spacing": [0.9, 0.9, 4.0], "axes": "LPS", "tilt": 0.0, "lowest": 0.0}
+WRITTEN = {
+    "kind": "NIfTI",
+    "numbers": "int16",
+    "scaling": "as stored",
+    "codes": "sform 1, qform 1",
+    "unit": "mm",
+}
+
+
+def facts(ill: list[dict], free: list[dict]) -> list:
+    """Scans of an index alone: with lesion, then without, each with what its mri differs in."""
+    found = []
+    for number, changed in enumerate([*ill, *free]):
+        own = {key: changed.get(key, value) for key, value in PLAIN.items()}
+        own["written"] = WRITTEN | {key: changed[key] for key in WRITTEN if key in changed}
+        placement = {"inputs": {"mri": own}, "absent": {"mri": 0.0}}
+        placement["coverage"] = {"mri": changed.get("coverage", 1.0)}
+        found.append(replace(scan(f"p{number}", (0, 4 * (number < len(ill)))), placement=placement))
+    return found
+
+
+def told(ill: list[dict], free: list[dict]) -> str:
+    texts = [odd.text for odd in one_sided(facts(ill, free), ["mri"])]
+    assert len(texts) <= 1
+    return "".join(texts)
+
+
+CHANGES = {
+    "pixels in mm at least 1.8": {"spacing": [1.8, 1.8, 4.0], "shape": [100, 90, 24]},
+    "distance of slices in mm at least 8": {"spacing": [0.9, 0.9, 8.0], "shape": [200, 180, 12]},
+    "extent from left to right in mm at least 360": {"shape": [400, 180, 24]},
+    "extent from front to back in mm at least 360": {"shape": [200, 400, 24]},
+    "extent from foot to head in mm at least 192": {"shape": [200, 180, 48]},
+    "tilt in degrees at least 12": {"tilt": 12.0},
+    "share of the lowest value at least 0.4": {"lowest": 0.4},
+    "axes of the file LPS": {"axes": "RAS"},
+    "kind of file Analyze": {"kind": "Analyze"},
+    "number type float32": {"numbers": "float32"},
+    "scaling of values as stored": {"scaling": "scaled"},
+    "codes of orientation sform 1, qform 1": {"codes": "sform 4, qform 1"},
+    "unit of lengths mm": {"unit": "unknown"},
+}
+
+
+@pytest.mark.parametrize("text", CHANGES)
+def test_what_all_scans_with_lesion_have_and_no_other_is_told(text):
+    found = told([CHANGES[text]] * 5, [{}] * 7)
+    kept = "0 of 5 with lesion, 7 of 7 without" if text.split()[-1] in ("LPS", "stored", "mm", "1") else None
+    assert f"{text} in {kept or '5 of 5 with lesion, 0 of 7 without'}" in found
+    assert text in told([{}] * 5, [CHANGES[text]] * 7)
+
+
+def test_less_coverage_of_most_scans_without_lesion_is_told():
+    """Most scans have it, so that none differs from the cohort's median."""
+    found = told([{}] * 6, [{"coverage": 0.71}] * 10 + [{}])
+    assert "share of the grid covered at least 1 in 6 of 6 with lesion, 1 of 11 without" in found
+
+
+def test_a_difference_that_chance_can_give_is_not_told():
+    fine = {"spacing": [0.5, 0.5, 4.0]}
+    assert told([fine] * 3, [{}] * 3) == ""  # 2 of the 20 ways to part 3 from 3: p = 0.1
+    assert told([fine] * 4, [{}] * 4) != ""  # 2 of 70
+    assert told([fine] * 2, [{}] * 12) != "" and told([fine], [{}] * 12) == ""  # 1 of 91, 1 of 13
+    assert told([fine] * 7 + [{}] * 3, [fine] * 3 + [{}] * 7) == ""  # 70 % against 30 %
+    assert told([fine] * 5, []) == "" and told([], [fine] * 5) == ""
+
+
+def test_scanners_that_differ_by_chance_are_seldom_told():
+    """Each scan has an extent and a resolution of its own: 40 cohorts of 20 scans, at most 1 in 20 of them."""
+    rng = np.random.default_rng(0)
+    count = 0
+    for _ in range(40):
+        scans = [
+            {
+                "shape": [*map(int, rng.integers(100, 300, 3))],
+                "spacing": [*rng.uniform(0.5, 5, 3)],
+                "lowest": rng.random(),
+            }
+            for _ in range(20)
+        ]
+        count += told(scans[:8], scans[8:]) != ""
+    assert count <= 2
+
+
+def test_half_the_resolution_in_scans_with_lesion_alone_is_told_by_prepare(tmp_path):
+    rows = [["patient_id", "scan_id", "mri", "mask"]]
+    for number in range(8):
+        _, mri, mask = scan_arrays(number)
+        ill = number % 2 == 1
+        affine = LPS @ np.diag([2.0, 2.0, 1.0, 1.0]) if ill else LPS
+        step = 2 if ill else 1
+        for name, data in (("mri", mri), ("mask", mask)):
+            nib.Nifti1Image(data[::step, ::step], affine).to_filename(tmp_path / f"{number}-{name}.nii")
+        rows.append([f"P{number}", f"S{number}", f"{number}-mri.nii", f"{number}-mask.nii" if ill else ""])
+    store = prepare(save(tmp_path, rows), tmp_path / "s.zarr", size=16, workers=1)
+    texts = [
+        text for text in store.odd if "pixels in mm at least 2 in 4 of 4 with lesion, 0 of 4 without" in text
+    ]
+    assert len(texts) == 1 and texts[0].startswith(
+        "mri files differ between scans with lesion and those without"
+    )
