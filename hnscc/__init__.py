@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hnscc.commands.api import (
         aggregate,
         check,
+        export,
         phantom,
         plan,
         predict,
@@ -39,6 +40,7 @@ __all__ = [
     "chance_of_better",
     "check",
     "equivalence",
+    "export",
     "mean_difference",
     "phantom",
     "plan",

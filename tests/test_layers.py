@@ -31,6 +31,7 @@ TORCH = {
             "adam",
             "augment",
             "checkpoint",
+            "export",
             "inference",
             "layers",
             "loop",

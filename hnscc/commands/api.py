@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "aggregate",
     "check",
+    "export",
     "phantom",
     "plan",
     "predict",
@@ -348,6 +349,21 @@ def predict(
         overwrite=overwrite,
         progress=progress,
     )
+
+
+def export(run: str | Path, out: str | Path, *, variant: str | None = None, overwrite: bool = False) -> Path:
+    """Write a variant's median models as a folder that others can use without this package; returns the folder.
+
+    run: a run folder. out: a new folder, on a disk. variant: as for `predict`. overwrite: replace such a folder.
+    model.onnx takes images float32 (N, C, H, W) in the store's units and gives probabilities float32 (N, H, W); weights
+    are safetensors, one file for each fold; settings.json has the threshold, and model_card.md the study's numbers,
+    cohort, limits, and the lines that use it all. InputError for no run folder, an unfinished study, an unknown
+    variant.
+    """
+    from hnscc.commands.export import export_variant
+    from hnscc.study.run_folder import open_run
+
+    return export_variant(open_run(run), variant, out, overwrite=overwrite)
 
 
 def _study(study: str | Path | dict[str, Any]) -> Study:

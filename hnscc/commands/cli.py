@@ -10,7 +10,7 @@ from hnscc import __version__
 from hnscc.base.errors import told
 from hnscc.commands.cluster_commands import doctor
 from hnscc.commands.cohort_commands import phantom, prepare, scan, verify
-from hnscc.commands.new_scan_commands import predict
+from hnscc.commands.new_scan_commands import export, predict
 from hnscc.commands.results_commands import aggregate, plan, prune, query, report, tables
 from hnscc.commands.settings import settings
 from hnscc.commands.study_commands import check, run, search, status
@@ -26,7 +26,7 @@ for command in (
     *(phantom, scan, prepare, verify),
     *(settings, check, run, search, status),
     *(aggregate, report, tables, query, plan, prune),
-    *(predict,),
+    *(predict, export),
     *(doctor,),
 ):
     app.command()(command)

@@ -1,4 +1,4 @@
-"""Commands that take a finished study's models to new scans: predict."""
+"""Commands that take a finished study's models to new scans: predict, export."""
 
 import json
 from pathlib import Path
@@ -83,3 +83,14 @@ def predict(
     else:
         print_predictions(found.facts, terminal())
         print(f"wrote {found.folder}\nnext:  look at the pictures, {found.folder / '*.png'}")
+
+
+def export(run: Run, out: OutFolder, variant: Variant = None, overwrite: Overwrite = False) -> None:
+    """Write a variant's median models for use without this package. ONNX, weights, settings and a model card.
+
+    The graph takes slices in the store's units and gives probabilities; the card shows the lines that use it.
+
+    Example: hnscc export runs/demo --variant pet_mri --out model
+    """
+    folder = api.export(run, out, variant=variant, overwrite=overwrite)
+    print(f"wrote {folder}\nnext:  read {folder / 'model_card.md'}")

@@ -23,6 +23,7 @@ FUNCTIONS = {
     "aggregate",
     "chance_of_better",
     "check",
+    "export",
     "equivalence",
     "mean_difference",
     "phantom",

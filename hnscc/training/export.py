@@ -1,0 +1,69 @@
+"""A variant's networks as one ONNX graph: images in the store's units in, a probability out."""
+
+import io
+import warnings
+from collections.abc import Sequence
+
+import torch
+from safetensors.torch import load
+from torch import nn
+
+from hnscc.cohort.slices import Bounds
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.schema import Network
+from hnscc.training.members import Member, read_weights
+from hnscc.training.model import build_model
+
+
+class _Normalised(nn.Module):
+    """A network with what `cohort.slices.normalise` does before it, and the sigmoid behind it."""
+
+    def __init__(self, network: nn.Module, bounds: Sequence[Bounds]) -> None:
+        super().__init__()
+        self.network = network
+        lows, spans = ([each[0] for each in bounds], [each[1] - each[0] for each in bounds])
+        self.register_buffer("low", torch.tensor(lows).reshape(1, -1, 1, 1))
+        self.register_buffer("span", torch.tensor(spans).reshape(1, -1, 1, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        scaled = ((images - self.low) / self.span).clamp(0.0, 1.0)  # type: ignore[operator]
+        probability: torch.Tensor = torch.sigmoid(self.network(scaled))[:, 0]
+        return probability
+
+
+class _Mean(nn.Module):
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.stack([member(images) for member in self.members]).mean(dim=0)
+
+
+def onnx_of(run: RunFolder, network: Network, members: Sequence[Member], size: int) -> bytes:
+    """Return the ONNX file of these trials' networks together, in float32.
+
+    Its input `images` is float32 (N, C, size, size) in the store's units, its output `probability` float32
+    (N, size, size): the mean over the networks. InputError as by `members.read_weights`.
+    """
+    bare = network.model_copy(update={"encoder_weights": None})
+    parts = []
+    for member in members:
+        model = build_model(bare, len(member.bounds), seed=0)
+        model.load_state_dict(load(read_weights(run, member)))
+        parts.append(_Normalised(model, member.bounds))
+    whole = _Mean(parts).eval()
+    file = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        # PyTorch's other exporter needs onnxscript, and a minute more.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            whole,
+            (torch.zeros(1, len(members[0].bounds), size, size),),
+            file,  # type: ignore[arg-type]  # it takes a stream, whatever its types say
+            dynamo=False,
+            input_names=["images"],
+            output_names=["probability"],
+            dynamic_axes={"images": {0: "slices"}, "probability": {0: "slices"}},
+        )
+    return file.getvalue()

@@ -1,0 +1,76 @@
+"""`hnscc export`: the graph says what the study's own networks say, and is used without this package."""
+
+import json
+import re
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import onnxruntime
+import pytest
+from commands import refused
+from safetensors.numpy import load_file
+from trained_runs import scan_of, write_scans
+
+import hnscc
+
+
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory):
+    return hnscc.export(trained.root, tmp_path_factory.mktemp("export") / "model", variant="pet_mri")
+
+
+def test_the_graph_says_what_the_networks_say(exported, trained, tmp_path):
+    """From raw values to probabilities, and to the mask, of a scan whose grid is that of the stored slices."""
+    volumes = scan_of(5)
+    manifest = write_scans(tmp_path / "new", {"a": volumes})
+    options = {"variant": "pet_mri", "probabilities": True}
+    found = hnscc.predict(trained.root, manifest, tmp_path / "out", **options)
+    images = np.stack([volumes["pet"].T, volumes["mri"].T], axis=1).astype(np.float32)
+    session = onnxruntime.InferenceSession(exported / "model.onnx")
+    (probability,) = session.run(None, {"images": images})
+    expected = np.asarray(nib.load(tmp_path / "out" / "a_probability.nii.gz").dataobj).T
+    assert probability.shape == expected.shape and probability.std() > 1e-3
+    assert np.abs(probability - expected).max() < 1e-4
+    settings = json.loads((exported / "settings.json").read_text())
+    assert settings["threshold"] == found.facts["threshold"] and settings["trials"] == found.facts["trials"]
+    for name, trial in zip(settings["weights"], settings["trials"], strict=True):
+        assert (exported / name).read_bytes() == trained.trial(trial).weights.read_bytes()
+        assert load_file(exported / name)
+
+
+def test_the_lines_of_the_card_run_without_this_package(exported, tmp_path):
+    card = (exported / "model_card.md").read_text()
+    lines = re.search(r"```python\n(.*?)```", card, re.S)[1]
+    assert len(lines.strip().splitlines()) <= 15
+    for name in ("model.onnx", "settings.json"):
+        (tmp_path / name).write_bytes((exported / name).read_bytes())
+    volumes = scan_of(7)
+    images = np.stack([volumes["pet"].T, volumes["mri"].T], axis=1)
+    np.save(tmp_path / "images.npy", images)
+    without = "import sys\nfor name in ('hnscc', 'data_prep', 'rayjobs', 'torch'): sys.modules[name] = None\n"
+    subprocess.run([sys.executable, "-c", without + lines], check=True, cwd=tmp_path, env={"PATH": ""})
+    mask = np.load(tmp_path / "mask.npy")
+    assert mask.shape == images[:, 0].shape and mask.dtype == bool
+
+
+def test_the_card_has_the_studys_numbers(exported, trained):
+    card = (exported / "model_card.md").read_text()
+    rows = hnscc.query(trained.root, "SELECT split, dice FROM pooled WHERE variant = 'pet_mri'").to_pylist()
+    assert len(rows) == 3
+    for row in rows:
+        assert f"| {row['split']} | {row['dice']:.3f} (" in card
+    assert "12 patients with 12 scans, 8 of them with lesion" in card
+    assert "no medical device" in card and str(trained.root) not in card
+
+
+def test_the_command_tells_what_it_wrote_and_refuses(hnscc, trained, tmp_path):
+    code, text, _ = hnscc("export", trained.root, "--out", tmp_path / "model", "--variant", "pet")
+    assert code == 0 and f"wrote {tmp_path / 'model'}" in text and "next:" in text
+    error = refused(hnscc("export", trained.root, "--out", tmp_path / "model"))
+    assert "a folder with settings.json" in error
+    assert "no such variant" in refused(
+        hnscc("export", trained.root, "--out", tmp_path / "x", "--variant", "q")
+    )
+    assert not (tmp_path / "x").exists()
