@@ -36,6 +36,7 @@ FUNCTIONS = {
     "query",
     "report",
     "run",
+    "scan",
     "search",
     "status",
     "tables",
