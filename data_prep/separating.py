@@ -19,7 +19,10 @@ from hnscc.cohort.store_format import Scan
 
 NEARLY_ALL = 0.95  # area under the ROC curve, from which a property separates
 BY_CHANCE = 0.002  # of the exact rank test: a dozen properties are looked at
-LEAST = 0.15  # of the difference between the medians; of a logarithm it is 16 %
+LEAST_RATIO, LEAST = (
+    0.1,
+    0.03,
+)  # of the difference between the medians: of a logarithm (11 %), of a share of the range
 # Where scans are too few for the test: the gap between two groups that are exactly those with and without lesion.
 CLEAR_GAP = 0.4
 
@@ -40,7 +43,7 @@ def separating(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
         values = [(each.of(scan, modality), any(scan.source_lesion_px)) for scan in scans]
         with_ = [value for value, lesion in values if lesion and value is not None]
         without = [value for value, lesion in values if not lesion and value is not None]
-        if not (with_ and without and len(with_) + len(without) >= FEW and _separated(with_, without)):
+        if not (with_ and without and len(with_) + len(without) >= FEW and _separated(with_, without, each)):
             continue
         typical = [exp(median(side)) if each.logarithm else median(side) for side in (with_, without)]
         yield Odd(
@@ -51,9 +54,9 @@ def separating(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
         )
 
 
-def _separated(with_: Sequence[float], without: Sequence[float]) -> bool:
-    area = _area(with_, without)
-    if abs(median(with_) - median(without)) < LEAST or max(area, 1 - area) < NEARLY_ALL:
+def _separated(with_: Sequence[float], without: Sequence[float], what: Property) -> bool:
+    area, apart = _area(with_, without), abs(median(with_) - median(without))
+    if apart < (LEAST_RATIO if what.logarithm else LEAST) or max(area, 1 - area) < NEARLY_ALL:
         return False
     sizes = sorted(map(len, grouped([*with_, *without], CLEAR_GAP)))
     if area in (0.0, 1.0) and sizes == sorted((len(with_), len(without))):
