@@ -94,10 +94,10 @@ def train(study: Study, name: str, data: FoldData) -> Cost:
     """Train one trial of a variant for two epochs; the second one tells what an epoch costs."""
     device, precision = resolve_device(study.variants[name].training)
     with tempfile.TemporaryDirectory() as root, timed_augmentation() as took:
-        folder = TrialFolder(Path(root))
+        trial = Trial(name, 0, 0)
+        folder = TrialFolder(Path(root) / trial.trial_id)
         began = time.perf_counter()
         ends, augmented = [], []
-        trial = Trial(name, 0, 0)
         for _ in hnscc.training.trial.train_trial(
             study, trial, data, folder, device=device, precision=precision
         ):
@@ -106,7 +106,7 @@ def train(study: Study, name: str, data: FoldData) -> Cost:
         whole = time.perf_counter() - began
         record = read_record(folder)
     if record is None or record.status != "completed":
-        raise RuntimeError((record or {}).get("error", "the trial left no record"))
+        raise RuntimeError("the trial failed" if record else "the trial left no record")
     epoch, in_epoch = ends[1] - ends[0], augmented[1] - augmented[0]
     once = augmented[0] - in_epoch
     cost = Cost(once, in_epoch, whole - 2 * epoch - once, epoch)

@@ -79,12 +79,12 @@ def train_here(name: str, counts: tuple[int, ...], copies: int, trials: int) -> 
     forget_peak()
     for trial in plan_trials(study):
         with tempfile.TemporaryDirectory() as root:
-            folder = TrialFolder(Path(root))
+            folder = TrialFolder(Path(root) / trial.trial_id)
             for _ in train_trial(study, trial, data, folder, device=device, precision=precision):
                 pass
             record = read_record(folder)
         if record is None or record.status != "completed":
-            raise RuntimeError((record or {}).get("error", "the trial left no record"))
+            raise RuntimeError("the trial failed" if record else "the trial left no record")
         peaks.append(status_bytes("VmHWM"))
     return {"worker": worker, "peaks": peaks, "precision": precision, **parts(SETTINGS[name], precision)}
 
