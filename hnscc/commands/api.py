@@ -357,8 +357,8 @@ def export(run: str | Path, out: str | Path, *, variant: str | None = None, over
     run: a run folder. out: a new folder, on a disk. variant: as for `predict`. overwrite: replace such a folder.
     model.onnx takes images float32 (N, C, H, W) in the store's units and gives probabilities float32 (N, H, W); weights
     are safetensors, one file for each fold; settings.json has the threshold, and model_card.md the study's numbers,
-    cohort, limits, and the lines that use it all. InputError for no run folder, an unfinished study, an unknown
-    variant.
+    cohort, limits, and the lines that use it all. InputError for no run folder, an unfinished study, or a variant that
+    the study does not have.
     """
     from hnscc.commands.export import export_variant
     from hnscc.study.run_folder import open_run
