@@ -29,7 +29,7 @@ from figures import ROUNDS, Figure, tell
 import hnscc.training.drawn
 import hnscc.training.trial
 from data_prep.build import prepare
-from data_prep.phantom import make_phantom
+from data_prep.phantom.phantom import make_phantom
 from hnscc.cohort.fold import FoldData, read_folds
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial

@@ -2,12 +2,12 @@
 
     python benchmarks/prepare.py [--scans N]
 
-The cohort has clinical dimensions: phantoms (data_prep.phantom) drawn on an MR grid of 512 x 512 x 60 and a PET grid of
-200 x 200 x 80, tilted against each other, with noise. Where the real cohort is at hand (HNSCC_STS, else
-../shared/data/sts), it is prepared too. Each side does the same job: the PET linearly on the MR grid, both anti-aliased
-to 128 x 128, the mask by area, all written with Zarr. Ours takes, per scan, what 3 n scans take less what n scans take,
-so that the start of its processes is apart; the loop, which starts none, what n scans take. A worker's memory is its
-peak resident set as the kernel keeps it.
+The cohort has clinical dimensions: phantoms (data_prep.phantom.phantom) drawn on an MR grid of 512 x 512 x 60 and a
+PET grid of 200 x 200 x 80, tilted against each other, with noise. Where the real cohort is at hand (HNSCC_STS, else
+../shared/data/sts), it is prepared too. Each side does the same job: the PET linearly on the MR grid, both
+anti-aliased to 128 x 128, the mask by area, all written with Zarr. Ours takes, per scan, what 3 n scans take less what
+n scans take, so that the start of its processes is apart; the loop, which starts none, what n scans take. A worker's
+memory is its peak resident set as the kernel keeps it.
 """
 
 import argparse
@@ -31,8 +31,8 @@ from measure import children
 from nibabel import orientations
 from scipy import ndimage
 
-from data_prep import phantom
 from data_prep.build import prepare
+from data_prep.phantom import phantom
 from data_prep.workers import worker_pool
 from hnscc.base.cores import cores
 from hnscc.base.seeds import generator

@@ -12,7 +12,7 @@ import statistics
 import numpy as np
 
 from data_prep.new_scans import list_scans, place_new
-from data_prep.way_back import lesion_back
+from data_prep.placing.way_back import lesion_back
 from hnscc.scores.metrics import dice
 
 

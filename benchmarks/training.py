@@ -25,7 +25,7 @@ import yaml
 from figures import ROUNDS, Figure, in_turn, machine, ratios, seconds, tell
 
 from data_prep.build import prepare
-from data_prep.phantom import make_phantom
+from data_prep.phantom.phantom import make_phantom
 from hnscc.base.cores import cores
 from hnscc.cohort.fold import FoldData
 from hnscc.study.loading import load_study

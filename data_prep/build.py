@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.judged import Reduced, judged, told
-from data_prep.manifest import Fault, Row, examine_manifest, raise_all, refused
-from data_prep.moved import projections
-from data_prep.place import MIN_COVERAGE, place_scan
+from data_prep.dicom.suv import BODY_WEIGHT, UNITS
+from data_prep.manifest.manifest import Fault, Row, examine_manifest, raise_all, refused
+from data_prep.oddities.judged import Reduced, judged, told
+from data_prep.oddities.moved import projections
+from data_prep.oddities.twins import reduced
+from data_prep.placing.place import MIN_COVERAGE, place_scan
 from data_prep.reference import choose_reference
 from data_prep.row_files import volumes_of
-from data_prep.suv import BODY_WEIGHT, UNITS
-from data_prep.twins import reduced
 from data_prep.workers import run_each
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
@@ -39,13 +39,13 @@ def prepare(
     suv: str = BODY_WEIGHT,
     progress: Progress | None = None,
 ) -> Store:
-    """Read every scan of a manifest, place and resize it (data_prep.place), and write the store.
+    """Read every scan of a manifest, place and resize it (data_prep.placing.place), and write the store.
 
-    size: stored slices are size x size. pixel_mm: their pixel size in mm; None keeps a scan's whole field of
-    view. reference: the modality whose grid is used; None takes the one that the masks are drawn on (see
+    size: stored slices are size x size. pixel_mm: their pixel size in mm; None keeps a scan's whole field of view.
+    reference: the modality whose grid is used; None takes the one that the masks are drawn on (see
     data_prep.reference). workers: processes, None for one per core; each holds one scan at a time. accept_odd: the
-    reason why scans that are odd against the others (data_prep.odd) are right as they are; the store keeps it. suv: how
-    PET of DICOM is turned into SUV, "bw" (body weight) or "lbm" (lean body mass).
+    reason why scans that are odd against the others (data_prep.oddities.odd) are right as they are; the store keeps
+    it. suv: how PET of DICOM is turned into SUV, "bw" (body weight) or "lbm" (lean body mass).
 
     InputError tells what is wrong with the manifest and with every scan, all in one; StorageError is raised where the
     disk is full, WorkerError where a process died. Then no store, and nothing unfinished, is left.
@@ -79,7 +79,7 @@ def prepare(
 
 @dataclass(frozen=True)
 class Written:
-    """A scan of the unfinished store, and its images reduced to find the same ones elsewhere (data_prep.judged)."""
+    """A scan of the unfinished store, and its images reduced (data_prep.oddities.judged) to find them elsewhere."""
 
     scan: Scan
     reduced: NDArray[np.float32]

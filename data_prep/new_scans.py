@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.grids import to_lps
-from data_prep.lesions import lesion_on
-from data_prep.lying import lying
-from data_prep.manifest import Row, examine_manifest, raise_all
-from data_prep.place import place_scan
+from data_prep.dicom.suv import BODY_WEIGHT, LEAN_BODY_MASS, UNITS
+from data_prep.manifest.manifest import Row, examine_manifest, raise_all
+from data_prep.masks.lesions import lesion_on
+from data_prep.placing.place import place_scan
 from data_prep.row_files import volumes_of
-from data_prep.sampling import sampled
-from data_prep.suv import BODY_WEIGHT, LEAN_BODY_MASS, UNITS
-from data_prep.volumes import Grid, Volume
+from data_prep.volumes.grids import to_lps
+from data_prep.volumes.lying import lying
+from data_prep.volumes.sampling import sampled
+from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
 
 
@@ -28,7 +28,7 @@ class NewScan:
     distance between their rows, then between their columns. `grid` is that of the reference modality turned to LPS;
     arrays (Z, Y, X) lie on it. `truth` is the given mask there, None where the scan has none; `stored_truth` (Z, H, W)
     is the same on the stored slices. `volumes` are the scan's files, each oriented. `placement` maps a mask of stored
-    slices back (data_prep.way_back). `assumed` names the files that state no orientation, so that theirs is assumed.
+    slices back (data_prep.placing.way_back). `assumed` names the files that state no orientation: theirs is assumed.
     """
 
     row: Row
@@ -85,7 +85,7 @@ def place_new(
     pixel_mm: float | None,
     units: Mapping[str, str],
 ) -> NewScan:
-    """Read one scan and place it by the rules of `hnscc prepare`. InputError as by data_prep.place.place_scan.
+    """Read one scan and place it by the rules of `hnscc prepare`. InputError as by data_prep.placing.place.place_scan.
 
     modalities: the channels of `images`, in their order; the reference is read too where it is none of them. units:
     those of the study's modalities, where they are known: PET of DICOM becomes SUV of the same kind.

@@ -1,8 +1,8 @@
 """Which modality's grid the slices of every scan are taken from."""
 
-from data_prep.manifest import Fault, Row, refused
+from data_prep.manifest.manifest import Fault, Row, refused
 from data_prep.row_files import grids_of
-from data_prep.volumes import Grid
+from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError
 
 

@@ -5,11 +5,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from data_prep.dicom import names_dicom
-from data_prep.manifest import Row
-from data_prep.masks import Cell, Mask, drawn_on, read_mask
-from data_prep.read import read_grid, read_volume
-from data_prep.volumes import Grid, Volume
+from data_prep.dicom.reading import names_dicom
+from data_prep.files.read import read_grid, read_volume
+from data_prep.manifest.manifest import Row
+from data_prep.masks.masks import Cell, Mask, drawn_on, read_mask
+from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError, several
 
 Read = TypeVar("Read")
@@ -17,7 +17,7 @@ Drawn = TypeVar("Drawn")
 
 
 def volumes_of(row: Row, reference: str, suv: str) -> tuple[dict[str, Volume], Mask | None]:
-    """Return the volumes of a row by modality, PET of DICOM in SUV as `suv` says (data_prep.suv), and its mask.
+    """Return the volumes of a row by modality, PET of DICOM in SUV as `suv` says (data_prep.dicom.suv), and its mask.
 
     InputError tells the faults of all its files.
     """

@@ -43,10 +43,11 @@ class Scan:
     `spacing_mm` is that of the stored slices along z, y and x. `affine` is 4 x 4 and maps a stored index (x, y, z)
     to mm (x to right, y to anterior, z to superior, as in NIfTI).
 
-    `placement` holds the facts that map a predicted mask back to the input grid (data_prep.way_back.to_input_grid), and
-    what preparing found: `values` of each modality (range, median, NaN, what states its orientation, unit), `lesion`
-    (ml, shares, how it was drawn), and the slices `outside` of each modality's field of view.
-    `digest` is the SHA-256 of images and mask. `split` is train, validation or test where the manifest fixes it.
+    `placement` holds the facts that map a predicted mask back to the input grid
+    (data_prep.placing.way_back.to_input_grid), and what preparing found: `values` of each modality (range, median,
+    NaN, what states its orientation, unit), `lesion` (ml, shares, how it was drawn), and the slices `outside` of each
+    modality's field of view. `digest` is the SHA-256 of images and mask. `split` is train, validation or test where
+    the manifest fixes it.
     """
 
     scan_id: str

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from data_prep.dicom_listing import Listing
+    from data_prep.dicom.listing import Listing
     from hnscc.base.locations import Location
     from hnscc.cohort.store import Store
     from hnscc.commands.check import Checked
@@ -61,7 +61,7 @@ def phantom(
     done, their number, and the current one's id. It uses a process per core: in a script, call it below
     `if __name__ == "__main__":`. InputError: fewer than 12 patients, or `out` holds something.
     """
-    from data_prep.phantom import make_phantom
+    from data_prep.phantom.phantom import make_phantom
 
     return make_phantom(out, patients=patients, seed=seed, progress=progress)
 
@@ -125,8 +125,8 @@ def scan(
     """
     from dataclasses import replace
 
-    from data_prep.dicom_listing import list_folder
-    from data_prep.listed_manifest import read_key, write_key, write_manifest
+    from data_prep.dicom.listing import list_folder
+    from data_prep.manifest.listed import read_key, write_key, write_manifest
 
     known = read_key(Path(key)) if key is not None else {}
     listing = list_folder(Path(folder), known, progress)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hnscc.base.console import print_line, print_rows, terminal
 
 if TYPE_CHECKING:
-    from data_prep.dicom_listing import ListedSeries, Listing
+    from data_prep.dicom.listing import ListedSeries, Listing
 
 _COLUMNS = ("patient", "scan", "series", "kind", "slices", "voxels", "mm", "plane", "remarks")
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_prep.dicom import names_dicom
-from data_prep.manifest import Fault, Row, raise_all
+from data_prep.dicom.reading import names_dicom
+from data_prep.manifest.manifest import Fault, Row, raise_all
 from data_prep.new_scans import NewScan, list_scans, place_new
-from data_prep.way_back import in_file_order, save_nifti
+from data_prep.placing.way_back import in_file_order, save_nifti
 from hnscc.aggregation.models import Models, models_of
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
@@ -178,7 +178,7 @@ def _write_seg(path: Path, scan: NewScan, predicted: ScanPrediction, keep_identi
     source = scan.row.files[reference]
     if not names_dicom(source):
         return False
-    from data_prep.seg_out import save_seg  # here, for highdicom takes a second to import
+    from data_prep.dicom.seg_out import save_seg  # here, for highdicom takes a second to import
 
     mask = in_file_order(predicted.lesion.astype("uint8"), scan.placement)
     where = f"{scan.row.where}, column {reference}"

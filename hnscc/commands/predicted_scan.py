@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.new_scans import NewScan
-from data_prep.way_back import lesion_back, values_back
+from data_prep.placing.way_back import lesion_back, values_back
 from hnscc.aggregation.models import Models, mean_levels
 from hnscc.cohort.slices import Bounds
 from hnscc.scores.counts import LEVELS, positive

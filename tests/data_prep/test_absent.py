@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scans import LPS, refused, save, write
 
-from data_prep.absent import absent
 from data_prep.build import prepare
+from data_prep.placing.absent import absent
 
 SHAPE = (40, 36, 20)
 

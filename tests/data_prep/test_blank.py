@@ -5,8 +5,8 @@ import pytest
 from scans import LPS, cohort, place, refused, save, scan_arrays, volume, write
 
 from data_prep.build import prepare
-from data_prep.read import read_volume
-from data_prep.volumes import Volume
+from data_prep.files.read import read_volume
+from data_prep.volumes.volume import Volume
 from hnscc.base.errors import InputError
 
 SHAPE = (20, 16, 5)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scans import place, to_itk, volume
 from scipy.spatial.transform import Rotation
 
-from data_prep.sampling import sampled, sampled_by_voxels
-from data_prep.volumes import Grid
+from data_prep.volumes.sampling import sampled, sampled_by_voxels
+from data_prep.volumes.volume import Grid
 
 FINE = (0.64, 0.64, 1.0)
 SHAPE = (150, 150, 60)

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
 from scipy.spatial.transform import Rotation
 
-from data_prep.contours import fill_contours
-from data_prep.polygons import area, coverage
-from data_prep.volumes import Grid
+from data_prep.masks.contours import fill_contours
+from data_prep.masks.polygons import area, coverage
+from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError
 
 GRID = Grid((10, 8, 6), np.diag([-1.0, -1.0, 1.0, 1.0]), True)

@@ -10,8 +10,8 @@ import SimpleITK as sitk
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 from scans import sts
 
-from data_prep.grids import to_lps, turned
-from data_prep.read import read_grid, read_volume
+from data_prep.files.read import read_grid, read_volume
+from data_prep.volumes.grids import to_lps, turned
 from hnscc.base.errors import InputError
 
 TURNED = (np.cos(0.3), np.sin(0.3), 0, -np.sin(0.3) * np.cos(0.2), np.cos(0.3) * np.cos(0.2), np.sin(0.2))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from data_prep.read import read_volume
+from data_prep.files.read import read_volume
 from hnscc.base.errors import InputError
 
 

@@ -10,7 +10,7 @@ import pytest
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from data_prep.build import prepare
-from data_prep.read import read_volume
+from data_prep.files.read import read_volume
 from hnscc.base.errors import InputError
 
 SHAPE = (64, 48, 6)

@@ -12,8 +12,8 @@ from pydicom.dataset import Dataset
 from scans import cohort, refused, save
 
 from data_prep.build import prepare
-from data_prep.masks import Cell, drawn_on, read_mask
-from data_prep.read import read_grid
+from data_prep.files.read import read_grid
+from data_prep.masks.masks import Cell, drawn_on, read_mask
 from hnscc.base.errors import InputError
 
 SHAPE = (20, 16, 6)

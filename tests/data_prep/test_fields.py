@@ -9,8 +9,8 @@ from scans import LPS, cohort, refused, save, scan_arrays, write
 from stores import scan
 
 from data_prep.build import prepare
-from data_prep.fields import odd_fields
-from data_prep.read import read_grid
+from data_prep.files.read import read_grid
+from data_prep.oddities.fields import odd_fields
 from hnscc.base.errors import InputError
 
 USUAL = ((200, 180, 24), (0.9, 0.9, 4.0))

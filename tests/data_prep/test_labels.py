@@ -7,9 +7,9 @@ import pytest
 from scans import change, cohort, place, refused, save, scan_arrays, volume, write
 
 from data_prep.build import prepare
-from data_prep.manifest import read_manifest
-from data_prep.masks import Cell, read_mask
-from data_prep.regions import chosen
+from data_prep.dicom.regions import chosen
+from data_prep.manifest.manifest import read_manifest
+from data_prep.masks.masks import Cell, read_mask
 from hnscc.base.errors import InputError
 
 MASK = scan_arrays()[2]

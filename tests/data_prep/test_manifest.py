@@ -12,7 +12,7 @@ from scans import (
     scan_arrays,
 )
 
-from data_prep.manifest import read_manifest
+from data_prep.manifest.manifest import read_manifest
 from hnscc.base.errors import InputError
 
 

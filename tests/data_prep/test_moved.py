@@ -7,8 +7,8 @@ from scans import refused, save
 from scipy import ndimage
 
 from data_prep.build import prepare
-from data_prep.moved import find_moved, projections
-from data_prep.resize import Window, resize_image
+from data_prep.oddities.moved import find_moved, projections
+from data_prep.volumes.resize import Window, resize_image
 
 SIZE = 64
 

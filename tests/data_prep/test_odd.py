@@ -6,7 +6,7 @@ from facts import facts, told
 from scans import LPS, cohort, refused, save, scan_arrays, write
 
 from data_prep.build import prepare
-from data_prep.found import body
+from data_prep.placing.found import body
 
 
 def images(folder, count: int, change=lambda number, pet: pet, lesion=lambda number: number % 2 == 0):

@@ -8,7 +8,7 @@ from facts import facts, told
 from scans import save, write
 
 from data_prep.build import prepare
-from data_prep.drawn import is_box, spanned
+from data_prep.placing.drawn import is_box, spanned
 
 Draw = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

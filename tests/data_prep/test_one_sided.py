@@ -9,7 +9,7 @@ from scans import LPS, save, scan_arrays
 from stores import scan
 
 from data_prep.build import prepare
-from data_prep.one_sided import one_sided
+from data_prep.oddities.one_sided import one_sided
 
 PLAIN = {"shape": [200, 180, 24], "spacing": [0.9, 0.9, 4.0], "axes": "LPS", "tilt": 0.0, "lowest": 0.0}
 WRITTEN = {

@@ -7,7 +7,7 @@ from nibabel import orientations
 from scans import LPS, analyze, change, refused, save, scan_arrays, write
 
 from data_prep.build import prepare
-from data_prep.read import read_grid, read_volume
+from data_prep.files.read import read_grid, read_volume
 from hnscc.base.errors import InputError
 
 SHAPE = (16, 20, 6)

@@ -12,7 +12,7 @@ from scans import LPS, change, cohort, refused, scan_arrays, to_itk, write
 from scipy.spatial.transform import Rotation
 
 from data_prep.build import prepare
-from data_prep.read import read_grid, read_volume
+from data_prep.files.read import read_grid, read_volume
 from hnscc.base.errors import InputError
 
 DATA = np.random.default_rng(3).integers(-900, 900, (6, 7, 8)).astype(np.int16)

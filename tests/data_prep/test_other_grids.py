@@ -9,8 +9,8 @@ from scans import LPS, analyze, cohort, dice, place, refused, scan_arrays, to_it
 from scipy.spatial.transform import Rotation
 
 from data_prep.build import prepare
-from data_prep.lesions import covered, lesion_on
-from data_prep.volumes import Grid, Volume
+from data_prep.masks.lesions import covered, lesion_on
+from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
 
 

@@ -5,8 +5,8 @@ import pytest
 from scans import LPS, analyze, cohort, save, scan_arrays, write
 
 from data_prep.build import prepare
-from data_prep.padding import measured
-from data_prep.volumes import Grid, Padding
+from data_prep.volumes.padding import measured
+from data_prep.volumes.volume import Grid, Padding
 from hnscc.base.errors import InputError
 
 SHAPE = (20, 16, 5)

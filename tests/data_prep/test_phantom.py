@@ -9,9 +9,9 @@ import pytest
 from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from data_prep.anatomy import LABEL
 from data_prep.build import prepare
-from data_prep.phantom import LEAST_PATIENTS, Visit, make_phantom, make_scan, plan_visits
+from data_prep.phantom.anatomy import LABEL
+from data_prep.phantom.phantom import LEAST_PATIENTS, Visit, make_phantom, make_scan, plan_visits
 from hnscc.base.errors import InputError
 from hnscc.base.seeds import generator
 from hnscc.cohort.store import Store

@@ -11,10 +11,10 @@ from nibabel import orientations
 from scans import LPS, cohort, dice, place, refused, scan_arrays, to_itk, volume, write
 from scipy.spatial.transform import Rotation
 
-from data_prep.grids import to_lps
-from data_prep.sampling import sampled, sampled_by_voxels
-from data_prep.volumes import Grid, Volume
-from data_prep.way_back import to_input_grid
+from data_prep.placing.way_back import to_input_grid
+from data_prep.volumes.grids import to_lps
+from data_prep.volumes.sampling import sampled, sampled_by_voxels
+from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
 
 

@@ -20,9 +20,9 @@ from scans import (
 )
 
 from data_prep.build import prepare
-from data_prep.manifest import read_manifest
-from data_prep.read import read_volume
-from data_prep.way_back import to_input_grid
+from data_prep.files.read import read_volume
+from data_prep.manifest.manifest import read_manifest
+from data_prep.placing.way_back import to_input_grid
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import open_store, verify_store

@@ -14,7 +14,7 @@ import pytest
 from scans import LPS, analyze, change, cohort, refused, save, scan_arrays, write
 
 from data_prep.build import prepare
-from data_prep.read import read_volume
+from data_prep.files.read import read_volume
 from hnscc.base.errors import InputError
 
 
@@ -250,7 +250,7 @@ def test_zeros_behind_a_compressed_file_and_several_members_are_welcome(tmp_path
 READ_WITHIN = """
 import resource, sys
 from pathlib import Path
-from data_prep.read import read_volume
+from data_prep.files.read import read_volume
 from hnscc.base.errors import InputError
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scans import place, scan_arrays, volume
 
-from data_prep.resize import Window, make_window, resize_image, resize_mask
-from data_prep.volumes import Grid
+from data_prep.volumes.resize import Window, make_window, resize_image, resize_mask
+from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError
 
 

@@ -12,8 +12,8 @@ from dicom_files import write as write_series
 from scans import cohort, dice, refused, save, sts, write
 
 from data_prep.build import prepare
-from data_prep.masks import Cell, drawn_on, read_mask
-from data_prep.read import read_grid
+from data_prep.files.read import read_grid
+from data_prep.masks.masks import Cell, drawn_on, read_mask
 from hnscc.base.errors import InputError
 
 SHAPE = (20, 16, 5)

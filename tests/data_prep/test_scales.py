@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from facts import facts, scaled, told
 
-from data_prep.oddity import grouped
+from data_prep.oddities.oddity import grouped
 
 
 def test_a_factor_in_half_of_the_scans_names_both_halves_and_blames_none():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from data_prep.build import prepare
-from data_prep.read import read_volume
+from data_prep.files.read import read_volume
 from hnscc.base.errors import InputError
 
 # 1 Bq/ml: 70,000 g of body over a dose of 370 MBq that decayed for an hour, with a half-life of 6586.2 s.

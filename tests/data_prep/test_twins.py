@@ -9,7 +9,7 @@ from nibabel import orientations
 from scans import LPS, cohort, refused, save, scan_arrays, write
 
 from data_prep.build import prepare
-from data_prep.twins import find_twins, reduced
+from data_prep.oddities.twins import find_twins, reduced
 
 SHAPE = (20, 16, 8)
 

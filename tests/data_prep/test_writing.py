@@ -13,7 +13,7 @@ import pytest
 from scans import cohort
 
 from data_prep.build import prepare
-from data_prep.phantom import make_phantom
+from data_prep.phantom.phantom import make_phantom
 from hnscc.base.errors import InputError, StorageError
 from hnscc.cohort.store import open_store
 

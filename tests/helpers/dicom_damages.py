@@ -12,8 +12,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from data_prep.dicom_listing import list_folder
-from data_prep.read import read_volume
+from data_prep.dicom.listing import list_folder
+from data_prep.files.read import read_volume
 from hnscc.base.errors import InputError
 
 MEMORY = 4 * 2**30  # bytes of address space, of which the libraries themselves map much

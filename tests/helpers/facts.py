@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from stores import scan
 
-from data_prep.odd import odd_scans
+from data_prep.oddities.odd import odd_scans
 from hnscc.cohort.store_format import Scan
 
 

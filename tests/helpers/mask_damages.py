@@ -12,8 +12,8 @@ from pathlib import Path
 
 from dicom_damages import MEMORY, damaged
 
-from data_prep.masks import Cell, read_mask
-from data_prep.read import read_grid
+from data_prep.files.read import read_grid
+from data_prep.masks.masks import Cell, read_mask
 from hnscc.base.errors import InputError
 
 

@@ -10,8 +10,8 @@ import pytest
 import SimpleITK as sitk
 
 from data_prep.build import prepare
-from data_prep.place import Placed, place_scan
-from data_prep.volumes import Grid, Volume
+from data_prep.placing.place import Placed, place_scan
+from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
 
 LPS = np.diag([-1.0, -1.0, 3.0, 1.0])

@@ -1,0 +1,189 @@
+"""DICOM files: which files of a folder they are, and their headers, in memory that their damages cannot raise."""
+
+import hashlib
+import io
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.dataset import FileDataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from data_prep.dicom.header import UNREADABLE, lacking, refused, text_of
+
+MAX_FILES = 100_000  # of one folder, those below it included
+MAX_FILE = 2**31 + 2**26  # bytes: a volume of 2 GiB and its header
+SMALL = 2**18  # bytes: a file of a slice that is read whole, which is faster than in pieces
+MAX_AT_ONCE = 2**28  # bytes of a folder that are read at once, its pixels with the headers
+ENDINGS = (".dcm", ".ima")  # a file of such a name is DICOM, or damaged
+DICOMDIR = "1.2.840.10008.1.3.10"
+_PREAMBLE = 128
+_AT_ONCE = 2**16  # bytes: what may be asked for without a look at what is left
+
+# What is read of a header. Texts that name a person, a place or a text of a user are not among it, but for the ids by
+# which `hnscc scan` tells patients apart.
+TAGS = (
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
+    *("PatientID", "Modality", "ImageType"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames"),
+    *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "NumberOfSlices"),
+    *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit"),
+    *("PixelRepresentation", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    *("AcquisitionNumber", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "ContentTime"),
+    *("EchoTime", "EchoNumbers", "InversionTime", "TriggerTime", "TemporalPositionIdentifier"),
+    *("DiffusionBValue", "FrameReferenceTime", "SeriesDate", "SeriesTime", "ActualFrameDuration"),
+    *("Units", "SUVType", "DecayCorrection", "CorrectedImage", "PatientWeight", "PatientSize", "PatientSex"),
+    "RadiopharmaceuticalInformationSequence",
+    *("0x00090010", "0x0009100d", "0x70530010", "0x70531000", "0x70531009"),  # of GE and Philips, for SUV
+)
+PIXELS = ("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths")
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One DICOM file: its path, and of its header what `TAGS` names, maybe with pixels. Neither is for any text."""
+
+    file: Path = field(repr=False)
+    header: FileDataset = field(repr=False)
+
+
+class _Bounded(io.BufferedReader):
+    """A file that gives no more memory than it has bytes: a damaged length may claim 4 GiB."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _AT_ONCE:
+            size = min(size, max(0, self._size - self.tell()))
+        return super().read(size)
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether the file begins as DICOM does: by its mark, or by the first attributes where that is missing."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_PREAMBLE + 4)
+    except OSError:
+        return False
+    return head[_PREAMBLE:] == b"DICM" or _without_mark(head)
+
+
+def _without_mark(head: bytes) -> bool:
+    """Whether a data set begins at once, as old programs write it: with group 8, in little endian."""
+    if len(head) < 8:
+        return False
+    group, element = struct.unpack_from("<HH", head)
+    return group == 8 and element in (0x00, 0x01, 0x05, 0x08, 0x12, 0x16, 0x18)
+
+
+def instances_of(path: Path, where: str, *, pixels: bool = False) -> list[Instance]:
+    """Return the DICOM files of a folder and of those below it, or the one file that `path` is, by name.
+
+    With `pixels` their pixel data are read too, so that no file is read twice, unless the folder is too large for it.
+
+    Other files are left out, and so are indices (DICOMDIR) and exact copies of an instance. InputError where a file
+    that is DICOM, or is named so, cannot be read; where two files that differ bear one SOPInstanceUID; and where there
+    is none.
+    """
+    files, strange = dicom_files(path, where) if path.is_dir() else ([path], 0)
+    if strange:
+        raise refused(
+            "A file of the folder is named as DICOM, and is none.",
+            where,
+            "whole DICOM files",
+            "another, an empty or a damaged one",
+        )
+    at_once = pixels and sum(file.stat().st_size for file in files) <= MAX_AT_ONCE
+    tags = [*TAGS, *PIXELS] if at_once else TAGS
+    found = [Instance(file, read_header(file, where, tags)) for file in files]
+    images = [each for each in found if text_of(each.header, "SOPClassUID", where) != DICOMDIR]
+    if not images:
+        raise refused("The folder holds no DICOM file.", where, "the files of a series", "none")
+    return without_copies(images, where)
+
+
+def dicom_files(folder: Path, where: str) -> tuple[list[Path], int]:
+    """Return the DICOM files of a folder and of those below it, by name, and how many are named so and are none.
+
+    InputError where the folder holds more than MAX_FILES.
+    """
+    files: list[Path] = []
+    strange = 0
+    for at, _, names in os.walk(folder):
+        for name in names:
+            file = Path(at) / name
+            if is_dicom(file):
+                files.append(file)
+            elif file.suffix.lower() in ENDINGS and not name.startswith("."):
+                strange += 1
+        if len(files) > MAX_FILES:
+            raise refused("The folder holds too many files.", where, f"at most {MAX_FILES} files", "more")
+    return sorted(files), strange
+
+
+def read_header(path: Path, where: str, tags: Sequence[str]) -> FileDataset:
+    """Read those attributes of a file that `tags` names; InputError where it cannot be read."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE:
+            raise refused("A file is too large.", where, f"at most {MAX_FILE} bytes", f"{size} bytes")
+        with _Bounded(path) if size > SMALL else io.BytesIO(path.read_bytes()) as file:
+            if _transfer_syntax(file) == DeflatedExplicitVRLittleEndian:
+                raise refused(
+                    "A DICOM file is deflated as a whole (Deflated Explicit VR Little Endian).",
+                    where,
+                    "a plain data set, whose pixels may be compressed",
+                    "a deflated one",
+                )
+            file.seek(0)
+            return dcmread(
+                file, force=True, specific_tags=_tags(tuple(tags)), stop_before_pixels="PixelData" not in tags
+            )
+    except UNREADABLE:
+        raise refused(
+            "A DICOM file cannot be read.", where, "whole, undamaged files", "one cut short or damaged"
+        ) from None
+
+
+@lru_cache
+def _tags(names: tuple[str, ...]) -> list[BaseTag]:
+    return [Tag(name) for name in names]
+
+
+def _transfer_syntax(file: _Bounded | io.BytesIO) -> str:
+    """The transfer syntax as the file's first group states it: before it is known, nothing else may be unpacked."""
+    if file.read(_PREAMBLE + 4)[_PREAMBLE:] != b"DICM":
+        return ""
+    meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+    return str(meta.get("TransferSyntaxUID", ""))
+
+
+def without_copies(instances: Sequence[Instance], where: str) -> list[Instance]:
+    """Return the instances, each once: a folder may hold a file twice, under two names.
+
+    InputError where two files that differ bear one SOPInstanceUID, and where one bears none.
+    """
+    kept: dict[str, Instance] = {}
+    for each in instances:
+        uid = text_of(each.header, "SOPInstanceUID", where)
+        if not uid:
+            raise lacking("SOPInstanceUID", where)
+        first = kept.setdefault(uid, each)
+        if first is not each and _digest(first.file) != _digest(each.file):
+            raise refused(
+                "Two files that differ bear one SOPInstanceUID.", where, "one file for each instance", "two"
+            )
+    return list(kept.values())
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

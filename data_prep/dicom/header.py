@@ -1,0 +1,127 @@
+"""Values of DICOM attributes, checked; an error names the attribute, and never repeats what stands in it."""
+
+import logging
+import math
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
+
+from hnscc.base.errors import InputError
+
+# What pydicom and its decoders raise on files that are cut short, damaged, or not what they say they are.
+UNREADABLE = (
+    InvalidDicomError,
+    BytesLengthException,
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let pydicom and its decoders neither warn nor log: their texts quote what stands in the file.
+
+    All of data_prep.dicom.reading* runs within: whoever calls its parts from elsewhere opens it first.
+    """
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def value_of(header: Dataset, keyword: str, where: str) -> Any:
+    """Return what the attribute holds, None where it is missing or empty; InputError where it cannot be decoded."""
+    try:
+        value = header.get(keyword)
+        empty = value is None or (hasattr(value, "__len__") and len(value) == 0)
+    except UNREADABLE:
+        raise refused(
+            f"The attribute {keyword} cannot be read.", where, "a value of its type", "something else"
+        ) from None
+    return None if empty else value
+
+
+def text_of(header: Dataset, keyword: str, where: str) -> str:
+    """Return the attribute's text in capitals, several values with backslashes between; "" where there is none."""
+    value = value_of(header, keyword, where)
+    if value is None:
+        return ""
+    several = not isinstance(value, (str, bytes)) and isinstance(value, Sequence)
+    return "\\".join(str(each) for each in value).upper() if several else str(value).strip().upper()
+
+
+def maybe_numbers(header: Dataset, keyword: str, count: int, where: str) -> tuple[float, ...] | None:
+    """Return `count` finite numbers, None where the attribute is missing or empty.
+
+    InputError where it holds another number of them, or something else.
+    """
+    value = value_of(header, keyword, where)
+    if value is None:
+        return None
+    several = not isinstance(value, (str, bytes)) and isinstance(value, Sequence)
+    try:
+        numbers = tuple(float(each) for each in (value if several else [value]))
+    except UNREADABLE:
+        numbers = ()
+    if len(numbers) != count or not all(math.isfinite(each) for each in numbers):
+        expected = "a finite number" if count == 1 else f"{count} finite numbers"
+        raise refused(f"The attribute {keyword} is unusable.", where, expected, "something else")
+    return numbers
+
+
+def numbers_of(header: Dataset, keyword: str, count: int, where: str) -> tuple[float, ...]:
+    """Return `count` finite numbers; InputError where the attribute is missing, empty or holds something else."""
+    numbers = maybe_numbers(header, keyword, count, where)
+    if numbers is None:
+        raise lacking(keyword, where)
+    return numbers
+
+
+def whole_number(header: Dataset, keyword: str, least: int, most: int, where: str) -> int:
+    """Return a whole number of that range; InputError where the attribute does not hold one."""
+    (number,) = numbers_of(header, keyword, 1, where)
+    if number != int(number) or not least <= number <= most:
+        raise refused(
+            f"The attribute {keyword} is out of range.",
+            where,
+            f"a whole number from {least} to {most}",
+            "another",
+        )
+    return int(number)
+
+
+def first_item(header: Dataset, keyword: str, where: str) -> Dataset | None:
+    """Return the first item of a sequence, None where the sequence is missing or empty."""
+    value = value_of(header, keyword, where)
+    return value[0] if isinstance(value, Sequence) and isinstance(value[0], Dataset) else None
+
+
+def lacking(keyword: str, where: str) -> InputError:
+    """Return the error of an attribute that is needed and not there."""
+    return refused(f"The attribute {keyword} is missing.", where, "a value", "none")
+
+
+def refused(problem: str, where: str, expected: str, found: str, do: str = "") -> InputError:
+    """Return the error of a DICOM file or series that cannot be used."""
+    do = do or "Export or copy the series again, from the scanner or the archive, or take the scan out."
+    return InputError(problem, where=where, expected=expected, found=found, do=do)

@@ -1,0 +1,215 @@
+"""What a folder of DICOM holds: patients under pseudonyms, scans, and each series with its geometry or fault."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from data_prep.dicom.files import DICOMDIR, TAGS, Instance, dicom_files, read_header, without_copies
+from data_prep.dicom.header import maybe_numbers, quiet, text_of, value_of
+from data_prep.dicom.masks import RTSTRUCT, SEGMENTATIONS
+from data_prep.dicom.reading import series_stack
+from data_prep.dicom.series import Series, group_series
+from data_prep.dicom.suv import BODY_WEIGHT, suv_factors
+from data_prep.volumes.volume import Grid
+from hnscc.base.errors import InputError
+from hnscc.cohort.store_format import Progress
+
+_WHERE = "the folder"
+_MASKS = {
+    RTSTRUCT: "a structure set (RTSTRUCT)",
+    **dict.fromkeys(SEGMENTATIONS, "a segmentation (SEG)"),
+}
+_REGIONS = {"StructureSetROISequence": "ROIName", "SegmentSequence": "SegmentLabel"}
+# What must be readable of a file for it to be listed.
+_GROUPING = (
+    *("SeriesInstanceUID", "SOPClassUID", "StudyInstanceUID", "FrameOfReferenceUID", "PatientID"),
+    *("ImageType", "SeriesDate"),
+)
+_OBLIQUE = 5.0  # degrees from the nearest plane of the body
+_PLANES = ("sagittal", "coronal", "axial")
+
+
+@dataclass(frozen=True)
+class ListedSeries:
+    """One series. `patient` and `scan` are pseudonyms; series of a scan share a study or a frame of reference.
+
+    key: what stands for the series behind a folder in a manifest. modality: PT, MR, CT, or "" of what is no volume;
+    kind: what it is, in words. files and slices are counted. shape: voxels along x, y and z, spacing in mm; empty where
+    it makes no volume. plane: axial, coronal or sagittal, with "oblique" where it is turned by more than 5 degrees.
+    regions: the names in a structure set or segmentation. fault: why it cannot be read; "" where it can.
+    """
+
+    patient: str
+    scan: str
+    key: str
+    modality: str
+    kind: str
+    files: int
+    slices: int
+    shape: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    plane: str
+    regions: tuple[str, ...]
+    fault: str
+    paths: tuple[Path, ...] = field(repr=False)
+
+    @property
+    def is_mask(self) -> bool:
+        return self.kind in _MASKS.values()
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All series by patient and scan; how many files could not be read; each patient's id with the pseudonym; and what
+    a user must look at in the manifest that was made of it, in sentences."""
+
+    series: list[ListedSeries]
+    unreadable: int
+    pseudonyms: dict[str, str] = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+
+def list_folder(
+    folder: Path, known: Mapping[str, str] | None = None, progress: Progress | None = None
+) -> Listing:
+    """Read the headers of every DICOM file of a folder, and of those below it.
+
+    known: the pseudonyms of patients by their PatientID, as earlier listings gave them; other patients get new ones.
+    progress: called with the files done, their number, and nothing else. InputError where there is no DICOM file.
+    """
+    with quiet():
+        instances, unreadable = _instances(folder, progress or (lambda done, total, text: None))
+        series = group_series(instances, _WHERE)
+        pseudonyms = give_pseudonyms({_patient(each) for each in series}, known or {})
+        listed = []
+        for patient in sorted({pseudonyms[_patient(each)] for each in series}):
+            own = [each for each in series if pseudonyms[_patient(each)] == patient]
+            for number, scan in enumerate(_scans(own), start=1):
+                listed += [_listed(each, patient, f"{patient}_{number}") for each in scan]
+    return Listing(listed, unreadable, pseudonyms)
+
+
+def give_pseudonyms(patients: Iterable[str], known: Mapping[str, str]) -> dict[str, str]:
+    """Return a pseudonym for every patient, p001 and so on in the order of their ids, behind those that are `known`."""
+    given = dict(known)
+    taken = set(given.values())
+    numbers = (name for name in (f"p{number:03d}" for number in range(1, 10**6)) if name not in taken)
+    for patient in sorted(set(patients) - given.keys()):
+        given[patient] = next(numbers)
+    return given
+
+
+def _instances(folder: Path, progress: Progress) -> tuple[list[Instance], int]:
+    files, unreadable = dicom_files(folder, _WHERE)
+    found = []
+    for done, file in enumerate(files, start=1):
+        try:
+            instance = Instance(file, read_header(file, _WHERE, [*TAGS, *_REGIONS]))
+            named, kind, *_ = [text_of(instance.header, name, _WHERE) for name in _GROUPING]
+            _regions(instance.header)
+        except InputError:
+            unreadable += 1
+            continue
+        finally:
+            progress(done, len(files), "")
+        if named:
+            found.append(instance)
+        elif kind != DICOMDIR:
+            unreadable += 1
+    if not found:
+        raise InputError(
+            "The folder holds no DICOM file that can be read.",
+            where=_WHERE,
+            expected="series of DICOM in it or in the folders below it",
+            found=f"{unreadable} files that cannot be read" if unreadable else "none",
+            do="Name the folder that the scanner's or the archive's export is in.",
+        )
+    return found, unreadable
+
+
+def _patient(series: Series) -> str:
+    """The patient's id; without one, the study's, so that two unnamed patients never become one."""
+    return series.patient or f"study {series.study or series.uid}"
+
+
+def _scans(series: list[Series]) -> list[list[Series]]:
+    """The series of one patient, those together that share a study or a frame of reference, or are linked by others."""
+    scans: list[tuple[set[str], list[Series]]] = []
+    for each in series:
+        marks = {f"study {each.study}"} | ({each.frame_of_reference} - {""})
+        joined = [scan for scan in scans if scan[0] & marks]
+        scans = [scan for scan in scans if not scan[0] & marks]
+        together = set().union(marks, *(scan[0] for scan in joined))
+        scans.append((together, [*(one for scan in joined for one in scan[1]), each]))
+    begun = {id(group): min(_date(each) for each in group) for _, group in scans}
+    return sorted((group for _, group in scans), key=lambda group: (begun[id(group)], group[0].key))
+
+
+def _date(series: Series) -> str:
+    return text_of(series.instances[0].header, "SeriesDate", _WHERE)
+
+
+def _listed(series: Series, patient: str, scan: str) -> ListedSeries:
+    grid, fault = _judged(series)
+    header = series.instances[0].header
+    return ListedSeries(
+        patient=patient,
+        scan=scan,
+        key=series.key,
+        modality=series.modality,
+        kind=_MASKS.get(text_of(header, "SOPClassUID", _WHERE), series.kind),
+        files=len(series.instances),
+        slices=_slices(series.instances),
+        shape=grid.shape if grid else (),
+        spacing_mm=tuple(round(float(each), 4) for each in grid.spacing) if grid else (),
+        plane=plane_of(grid) if grid else "",
+        regions=_regions(header),
+        fault=fault,
+        paths=tuple(each.file for each in series.instances),
+    )
+
+
+def _judged(series: Series) -> tuple[Grid | None, str]:
+    """The grid of a volume, and what keeps it from being read, as `prepare` would say."""
+    if not series.modality:
+        return None, ""
+    try:
+        whole = replace(series, instances=tuple(without_copies(series.instances, _WHERE)))
+        ordered, grid = series_stack(whole, _WHERE)
+        if series.modality == "PT":
+            suv_factors([each.groups[-1] for each in ordered], BODY_WEIGHT, _WHERE)
+    except InputError as error:
+        return None, error.problem
+    return grid, ""
+
+
+def _slices(instances: Sequence[Instance]) -> int:
+    return sum(int((_frames(each) or (1,))[0]) for each in instances)
+
+
+def _frames(instance: Instance) -> tuple[float, ...] | None:
+    try:
+        return maybe_numbers(instance.header, "NumberOfFrames", 1, _WHERE)
+    except InputError:
+        return None
+
+
+def _regions(header: Dataset) -> tuple[str, ...]:
+    """The names of regions in a structure set or a segmentation, as they stand there."""
+    names: list[str] = []
+    for sequence, keyword in _REGIONS.items():
+        items = value_of(header, sequence, _WHERE) or ()
+        names += [str(value_of(item, keyword, _WHERE) or "") for item in items]
+    return tuple(names)
+
+
+def plane_of(grid: Grid) -> str:
+    """Return the plane of the slices: axial, coronal or sagittal, with "oblique" before it where they are turned."""
+    across = np.cross(grid.affine[:3, 0], grid.affine[:3, 1])
+    shares = np.abs(across) / np.linalg.norm(across)
+    nearest = int(np.argmax(shares))
+    turned = float(np.degrees(np.arccos(min(1.0, shares[nearest]))))
+    return f"oblique {_PLANES[nearest]}" if turned > _OBLIQUE else _PLANES[nearest]

@@ -1,0 +1,53 @@
+"""The DICOM mask that a cell names: a structure set or a segmentation, in a file or in a folder with other objects."""
+
+from pathlib import Path
+
+from data_prep.dicom import rtstruct, seg
+from data_prep.dicom.files import read_header
+from data_prep.dicom.header import quiet, refused, text_of
+from data_prep.dicom.reading import named_series, names_dicom
+from data_prep.dicom.rtstruct import Structure, structure_of
+from data_prep.dicom.seg import Segmentation, segmentation_of
+from data_prep.dicom.series import all_series
+
+RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
+SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # the second: label maps
+
+
+def read_dicom_mask(path: Path, region: str | None, where: str) -> Structure | Segmentation | None:
+    """Return the regions that `region` (data_prep.dicom.regions) names; None for an image or another format.
+
+    `path` may be a file, a folder, or a folder and the series behind a # (data_prep.dicom.reading.named_series).
+    InputError where a folder holds several masks and none is named, and those of `structure_of` and `segmentation_of`.
+    """
+    with quiet():
+        found = _mask_file(path, where) if names_dicom(path) else None
+        if found is None:
+            return None
+        file, sop_class = found
+        if sop_class == RTSTRUCT:
+            return structure_of(read_header(file, where, rtstruct.TAGS), region, where)
+        return segmentation_of(read_header(file, where, seg.TAGS), region, where)
+
+
+def _mask_file(path: Path, where: str) -> tuple[Path, str] | None:
+    """The file of the mask that a cell names, and its SOP class; None where there is none."""
+    place, series = named_series(path)
+    groups = all_series(place, where)
+    if series is not None:
+        groups = [each for each in groups if series.strip().upper() in (each.uid, each.key.upper())]
+    classes = {
+        instance.file: text_of(instance.header, "SOPClassUID", where)
+        for each in groups
+        for instance in each.instances
+    }
+    masks = [(file, kind) for file, kind in classes.items() if kind in (RTSTRUCT, *SEGMENTATIONS)]
+    if len(masks) > 1:
+        raise refused(
+            "The folder holds several masks.",
+            where,
+            "one structure set (RTSTRUCT) or segmentation (SEG)",
+            f"{len(masks)} of them",
+            "Name the file itself in the mask column; or the series behind the folder, after a #.",
+        )
+    return masks[0] if masks else None

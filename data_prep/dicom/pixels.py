@@ -1,0 +1,240 @@
+"""The stored values of slices: decoded, checked to be whole, and scaled slice by slice."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+from data_prep.dicom.files import PIXELS, read_header
+from data_prep.dicom.header import UNREADABLE, lacking, refused, text_of, value_of, whole_number
+from data_prep.dicom.jpeg import Coded, decode_jpeg
+from data_prep.dicom.slices import MAX_FRAMES, MAX_SIDE, Slice
+
+PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
+# Who decodes which compression; one each, since the next in line may take what the first refuses as damaged.
+DECODERS = {
+    RLELossless: "pydicom",
+    **dict.fromkeys((JPEG2000, JPEG2000Lossless, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL), "pylibjpeg"),
+    **dict.fromkeys((JPEGLSLossless, JPEGLSNearLossless), "pyjpegls"),
+}
+JPEG = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)  # by GDCM (data_prep.dicom.jpeg)
+_TAGS = (
+    *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "NumberOfFrames"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", *PIXELS),
+)
+_END = b"\xff\xd9"  # of a JPEG or JPEG 2000 code stream
+
+
+def values_of_slices(ordered: Sequence[Slice], where: str) -> NDArray[np.float32]:
+    """Return the scaled values of slices of one size, (x, y, z), z in the order given.
+
+    InputError where pixels are missing, cut short, damaged, of an unknown compression, or no grey values.
+    """
+    values = np.empty((ordered[0].columns, ordered[0].rows, len(ordered)), np.float32, order="F")
+    for z, stored in _stored_values(ordered, where):
+        scaled = stored.astype(np.float64) * ordered[z].slope + ordered[z].intercept
+        values[:, :, z] = scaled.T
+    return values
+
+
+def _stored_values(ordered: Sequence[Slice], where: str) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """The place of each slice in the volume with its stored values (rows, columns), JPEG last and all at once."""
+    jpeg: list[tuple[int, Coded]] = []
+    for file, wanted in _by_file(ordered).items():
+        header = ordered[wanted[0][0]].groups[-1]
+        whole = _whole(header if "PixelData" in header else read_header(file, where, _TAGS), where)
+        if whole.syntax in JPEG:
+            jpeg += [(z, _coded(whole, frame)) for z, frame in wanted]
+        else:
+            yield from ((z, _decoded(whole, frame, where)) for z, frame in wanted)
+    if jpeg:
+        decoded = decode_jpeg([coded for _, coded in jpeg])
+        if decoded is None:
+            raise _damaged(where)
+        for (z, coded), pixels in zip(jpeg, decoded, strict=True):
+            yield z, _significant(pixels, coded.stored, coded.signed)
+
+
+def _by_file(ordered: Sequence[Slice]) -> dict[Path, list[tuple[int, int]]]:
+    """For each file the places in the volume and the frames that stand there, in the order of the frames."""
+    found: dict[Path, list[tuple[int, int]]] = {}
+    for z, each in enumerate(ordered):
+        found.setdefault(each.file, []).append((z, each.frame))
+    return {file: sorted(wanted, key=lambda pair: pair[1]) for file, wanted in found.items()}
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """A file whose pixels are all there: its header with them, and its frames where they are compressed."""
+
+    header: Dataset
+    syntax: UID
+    shape: tuple[int, int]
+    frames: list[bytes]
+
+
+def _whole(header: Dataset, where: str) -> _Whole:
+    shape = (
+        whole_number(header, "Rows", 1, MAX_SIDE, where),
+        whole_number(header, "Columns", 1, MAX_SIDE, where),
+    )
+    _check_kind(header, where)
+    if value_of(header, "PixelData", where) is None:
+        raise lacking("PixelData", where)
+    syntax = _syntax(header, where)
+    return _Whole(header, syntax, shape, _frames_of(header, syntax, shape, where))
+
+
+def _coded(whole: _Whole, frame: int) -> Coded:
+    bits = {
+        name: int(whole.header[name].value) for name in ("BitsAllocated", "BitsStored", "PixelRepresentation")
+    }
+    return Coded(whole.frames[frame], str(whole.syntax), *whole.shape, *bits.values())
+
+
+def _decoded(whole: _Whole, frame: int, where: str) -> NDArray[np.int64]:
+    try:
+        pixels, _ = get_decoder(whole.syntax).as_array(
+            whole.header, raw=True, index=frame, decoding_plugin=DECODERS.get(whole.syntax, "")
+        )
+    except UNREADABLE:
+        raise _damaged(where) from None
+    if pixels.shape != whole.shape:
+        raise _damaged(where)
+    return _significant(pixels, int(whole.header.BitsStored), int(whole.header.PixelRepresentation))
+
+
+def _syntax(header: Dataset, where: str) -> UID:
+    """The transfer syntax; one that the file does not state is the default of old files without a first group."""
+    meta = getattr(header, "file_meta", None)
+    syntax = UID(str(meta.get("TransferSyntaxUID", "") if meta is not None else ""))
+    if not syntax:
+        syntax = ImplicitVRLittleEndian if header.original_encoding[0] else ExplicitVRLittleEndian
+        header.file_meta.TransferSyntaxUID = syntax
+    if syntax not in (*PLAIN, *DECODERS, *JPEG):
+        name = "an unknown one" if syntax.name == syntax else syntax.name
+        raise refused(
+            "The pixels are compressed in a way that is not read here.",
+            where,
+            "plain pixels, RLE, JPEG, JPEG-LS or JPEG 2000",
+            name,
+            "Decompress the files, for example with gdcmconv --raw or dcmdjpeg, or export them again.",
+        )
+    return syntax
+
+
+def _check_kind(header: Dataset, where: str) -> None:
+    """InputError unless the pixels are grey values in whole numbers."""
+    if text_of(header, "PhotometricInterpretation", where) != "MONOCHROME2":
+        raise refused("The pixels are no plain grey values.", where, "MONOCHROME2", "colour or inverted grey")
+    whole_number(header, "SamplesPerPixel", 1, 1, where)
+    whole_number(header, "PixelRepresentation", 0, 1, where)
+    allocated = whole_number(header, "BitsAllocated", 8, 32, where)
+    stored = whole_number(header, "BitsStored", 1, allocated, where)
+    high = whole_number(header, "HighBit", 0, allocated - 1, where)
+    if allocated not in (8, 16, 32) or high != stored - 1:
+        raise refused(
+            "The pixels are packed in an unusual way.",
+            where,
+            "8, 16 or 32 bits, HighBit one below BitsStored",
+            "others",
+        )
+
+
+def _frames_of(header: Dataset, syntax: UID, shape: tuple[int, int], where: str) -> list[bytes]:
+    """The compressed frames, none where pixels are plain.
+
+    InputError unless there are as many bytes, or whole compressed frames, as the header asks for.
+    """
+    frames = _frames(header, where)
+    data: bytes = header.PixelData
+    if syntax in PLAIN:
+        needed = shape[0] * shape[1] * frames * (int(header.BitsAllocated) // 8)
+        if len(data) not in (needed, needed + needed % 2):
+            raise refused(
+                "The pixel data are cut short, or do not fit the size of the image.",
+                where,
+                f"{needed} bytes",
+                f"{len(data)} bytes",
+            )
+        return []
+    try:
+        pieces = list(generate_frames(data, number_of_frames=frames, extended_offsets=_offsets(header)))
+    except UNREADABLE:
+        raise _damaged(where) from None
+    if len(pieces) != frames:
+        raise refused("Compressed frames are missing.", where, f"{frames}", f"{len(pieces)}")
+    for piece in pieces if syntax != RLELossless else ():
+        if not piece.rstrip(b"\0").endswith(_END) or coded_size(piece) != shape:
+            raise _damaged(where)
+    return pieces
+
+
+def _offsets(header: Dataset) -> tuple[bytes, bytes] | None:
+    table, lengths = header.get("ExtendedOffsetTable"), header.get("ExtendedOffsetTableLengths")
+    return (table, lengths) if table and lengths else None
+
+
+def _frames(header: Dataset, where: str) -> int:
+    if value_of(header, "NumberOfFrames", where) is None:
+        return 1
+    return whole_number(header, "NumberOfFrames", 1, MAX_FRAMES, where)
+
+
+def coded_size(stream: bytes) -> tuple[int, int] | None:
+    """Return rows and columns as a JPEG, JPEG-LS or JPEG 2000 code stream states them; None where it states none.
+
+    A decoder takes memory for that size before it looks at the rest.
+    """
+    if stream.startswith(b"\xff\x4f\xff\x51") and len(stream) >= 24:
+        x, y, left, top = (int.from_bytes(stream[at : at + 4], "big") for at in (8, 12, 16, 20))
+        return y - top, x - left
+    at = 2
+    while stream.startswith(b"\xff\xd8") and at + 9 <= len(stream) and stream[at] == 0xFF:
+        marker, length = stream[at + 1], int.from_bytes(stream[at + 2 : at + 4], "big")
+        if marker == 0xFF:  # a byte of padding before a marker
+            at += 1
+        elif marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            rows, columns = (int.from_bytes(stream[at + each : at + each + 2], "big") for each in (5, 7))
+            return rows, columns
+        else:
+            at += 2 + length
+    return None
+
+
+def _significant(pixels: NDArray[np.generic], stored: int, signed: int) -> NDArray[np.int64]:
+    """The bits that are stored, without what old files keep above them (overlays), with their sign."""
+    values: NDArray[np.int64] = pixels.astype(np.int64) & ((1 << stored) - 1)
+    return np.where(values >> (stored - 1), values - (1 << stored), values) if signed else values
+
+
+def _damaged(where: str) -> Exception:
+    return refused(
+        "The compressed pixels of a slice cannot be decoded.",
+        where,
+        "whole, undamaged pixels of the size that the header states",
+        "cut short or damaged ones",
+    )

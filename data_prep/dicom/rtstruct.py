@@ -1,0 +1,138 @@
+"""Contours of a region from a DICOM structure set (RTSTRUCT)."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from data_prep.dicom.header import maybe_numbers, text_of, value_of, whole_number
+from data_prep.dicom.regions import chosen
+from hnscc.base.errors import InputError
+
+TAGS = ("StructureSetROISequence", "ROIContourSequence", "ReferencedFrameOfReferenceSequence")
+_MOST = 2**31 - 1  # what a region's number may be
+_CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+_TO_RAS = np.array([-1.0, -1.0, 1.0])  # DICOM counts mm to the left and to posterior
+
+
+@dataclass(frozen=True)
+class Region:
+    """Closed contours of one region, each (n, 3) in mm as Grid counts them; n >= 3.
+
+    `odd_is_meant`: the file says that what an even number of them enclose is left out.
+    """
+
+    contours: tuple[NDArray[np.float64], ...]
+    odd_is_meant: bool
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The regions chosen, which are lesion together; the UIDs of their frame of reference ("" where the file gives
+    none) and of the image series that the file refers to; and what was left out, in sentences."""
+
+    regions: tuple[Region, ...]
+    frame: str = field(repr=False)
+    series: frozenset[str] = field(repr=False)
+    told: tuple[str, ...]
+
+
+def structure_of(header: Dataset, region: str | None, where: str) -> Structure:
+    """Return what `region` (data_prep.dicom.regions) names in an RTSTRUCT of which TAGS were read.
+
+    Points, and contours of fewer than three corners, are left out beside closed contours, and told. InputError: no
+    such region; a region without a closed contour, or with an open one, whose area nobody can know; coordinates that
+    are no numbers; regions of several frames of reference.
+    """
+    rois = _by_number(header, "StructureSetROISequence", "ROINumber", where)
+    drawn = _by_number(header, "ROIContourSequence", "ReferencedROINumber", where)
+    items = {number: _items(each, "ContourSequence", where) for number, each in drawn.items()}
+    # Without a name in the manifest, what was never drawn is no choice.
+    offered = [number for number in rois if region is not None or items.get(number)]
+    names = {number: text_of(rois[number], "ROIName", where) for number in offered}
+    numbers = chosen(names, region, where)
+    frames = {text_of(rois[number], "ReferencedFrameOfReferenceUID", where) for number in numbers}
+    if len(frames) > 1:
+        raise _refused(
+            "The regions lie in several frames of reference.", where, "regions of one image", "several"
+        )
+    told = [f"regions that are lesion together: {len(numbers)}"] if len(numbers) > 1 else []
+    regions = []
+    for number in numbers:
+        drawn_region, left_out = _region(items.get(number, []), where)
+        regions.append(drawn_region)
+        told += left_out
+    return Structure(tuple(regions), frames.pop(), frozenset(_series(header, where)), tuple(told))
+
+
+def _region(items: list[Dataset], where: str) -> tuple[Region, list[str]]:
+    """The closed contours, and what was left out."""
+    kinds = [text_of(item, "ContourGeometricType", where) for item in items]
+    counts = Counter(kinds)
+    opened = sum(count for kind, count in counts.items() if kind not in (*_CLOSED, "POINT"))
+    if opened:
+        raise _refused(
+            "The region holds open contours, which enclose nothing.",
+            where,
+            "closed contours",
+            f"{opened} open ones among {len(items)}",
+        )
+    drawn = [_points(item, where) for item, kind in zip(items, kinds, strict=True) if kind in _CLOSED]
+    closed = tuple(points for points in drawn if len(points) >= 3)
+    if not closed:
+        found = f"{counts['POINT']} single points" if counts["POINT"] else "none"
+        raise _refused("The region holds no closed contour.", where, "closed contours", found)
+    left_out = {"single points": counts["POINT"], "contours of one or two points": len(drawn) - len(closed)}
+    told = [f"{what} left out of the region: {count}" for what, count in left_out.items() if count]
+    return Region(closed, counts["CLOSED_PLANAR"] == 0), told
+
+
+def _points(item: Dataset, where: str) -> NDArray[np.float64]:
+    """(n, 3), in mm as Grid counts them."""
+    values = _numbers(item, where)
+    told = maybe_numbers(item, "NumberOfContourPoints", 1, where)
+    if len(values) % 3 or (told is not None and told[0] * 3 != len(values)):
+        raise _refused(
+            "A contour is damaged.", where, "three numbers for each of its points", "another count"
+        )
+    if not np.isfinite(values).all():
+        raise _refused("A contour is damaged.", where, "finite numbers", "infinite ones, or none")
+    mm: NDArray[np.float64] = values.reshape(-1, 3) * _TO_RAS
+    return mm
+
+
+def _numbers(item: Dataset, where: str) -> NDArray[np.float64]:
+    """The numbers of ContourData, from its text: pydicom takes ten times as long to make an object of each."""
+    raw = item.get_item("ContourData")
+    text = raw.value if raw is not None and isinstance(raw.value, bytes) else b""
+    try:
+        if raw is None or text:
+            return np.array(text.split(b"\\") if text else []).astype(np.float64)
+        return np.array(value_of(item, "ContourData", where) or [], dtype=np.float64).reshape(-1)
+    except ValueError:
+        raise _refused("A contour is damaged.", where, "numbers", "something else") from None
+
+
+def _series(header: Dataset, where: str) -> list[str]:
+    return [
+        text_of(series, "SeriesInstanceUID", where)
+        for frame in _items(header, "ReferencedFrameOfReferenceSequence", where)
+        for study in _items(frame, "RTReferencedStudySequence", where)
+        for series in _items(study, "RTReferencedSeriesSequence", where)
+    ]
+
+
+def _by_number(header: Dataset, sequence: str, number: str, where: str) -> dict[int, Dataset]:
+    return {whole_number(item, number, 0, _MOST, where): item for item in _items(header, sequence, where)}
+
+
+def _items(header: Dataset, sequence: str, where: str) -> list[Dataset]:
+    found = value_of(header, sequence, where)
+    return [item for item in found if isinstance(item, Dataset)] if found is not None else []
+
+
+def _refused(problem: str, where: str, expected: str, found: str) -> InputError:
+    do = "Correct the region in the program that drew it, and export it again; or take the scan out."
+    return InputError(problem, where=where, expected=expected, found=found, do=do)

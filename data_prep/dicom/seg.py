@@ -1,0 +1,191 @@
+"""A DICOM segmentation (SEG) as a mask on the grid of its own frames."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from data_prep.dicom.header import (
+    UNREADABLE,
+    first_item,
+    lacking,
+    maybe_numbers,
+    numbers_of,
+    refused,
+    text_of,
+    value_of,
+    whole_number,
+)
+from data_prep.dicom.regions import chosen
+from data_prep.volumes.volume import MAX_VOXELS, Grid, Volume
+
+TAGS = (
+    *("SegmentSequence", "SegmentationType", "MaximumFractionalValue", "FrameOfReferenceUID"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "ReferencedSeriesSequence"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData"),
+)
+HALF = 0.5  # of the largest value that a fraction may have: from there on it is lesion
+_TO_RAS = np.diag([-1.0, -1.0, 1.0])  # DICOM counts mm to the left and to posterior
+_ONE_PLANE = 0.01  # mm: frames that lie no farther apart show one plane
+_UNEVEN = 0.05  # of a step: how far a plane may lie from a whole number of steps
+_MOST = 2**16  # segments, frames and pixels of a side
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A mask (1 where the chosen segments are lesion, together) on the grid of the frames, those left out included;
+    the UIDs of its frame of reference ("" for none) and of the series it refers to; and what is told of it."""
+
+    volume: Volume
+    frame: str = field(repr=False)
+    series: frozenset[str] = field(repr=False)
+    told: tuple[str, ...]
+
+
+def segmentation_of(header: Dataset, region: str | None, where: str) -> Segmentation:
+    """Return the segments that `region` (data_prep.dicom.regions) names, of a SEG of which TAGS were read.
+
+    Frames may stand in any order; those without a pixel of the segments are mostly left out, and are 0 here. A
+    fraction is lesion from half of the largest value on. InputError: no such segment; frames that do not say where
+    they lie, lie in no even steps, or overlap; pixels that are damaged.
+    """
+    segments = value_of(header, "SegmentSequence", where) or []
+    numbered = {whole_number(item, "SegmentNumber", 0, _MOST, where): item for item in segments}
+    # Label maps name the background too, as segment 0.
+    names = {number: text_of(item, "SegmentLabel", where) for number, item in numbered.items() if number}
+    numbers = chosen(names, region, where)
+    frames = _frames(header, where)
+    pixels = _pixels(header, len(frames), where)
+    grid, planes = _grid(header, frames, where)
+    data = np.zeros(grid.shape, dtype=np.float32)
+    for plane, frame, lesion in zip(planes, frames, _lesion(header, pixels, numbers, where), strict=True):
+        if frame.segment is None or frame.segment in numbers:
+            data[:, :, plane] = np.maximum(data[:, :, plane], lesion.T)
+    told = [f"segments that are lesion together: {len(numbers)}"] if len(numbers) > 1 else []
+    series = value_of(header, "ReferencedSeriesSequence", where) or []
+    return Segmentation(
+        Volume(data, grid),
+        text_of(header, "FrameOfReferenceUID", where),
+        frozenset(text_of(each, "SeriesInstanceUID", where) for each in series),
+        tuple(told),
+    )
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Where the first pixel of a frame lies, in DICOM's mm; its segment, None where the pixels name it (labels)."""
+
+    position: NDArray[np.float64]
+    segment: int | None
+
+
+def _frames(header: Dataset, where: str) -> list[_Frame]:
+    groups = value_of(header, "PerFrameFunctionalGroupsSequence", where) or []
+    count = whole_number(header, "NumberOfFrames", 1, _MOST, where)
+    if len(groups) != count:
+        raise refused(
+            "The functional groups do not fit the frames.", where, f"{count} items", f"{len(groups)}"
+        )
+    labels = text_of(header, "SegmentationType", where) == "LABELMAP"
+    frames = []
+    for group in groups:
+        item = _group(header, group, "SegmentIdentificationSequence", where)
+        segment = None if labels else whole_number(item, "ReferencedSegmentNumber", 1, _MOST, where)
+        position = numbers_of(
+            _group(header, group, "PlanePositionSequence", where), "ImagePositionPatient", 3, where
+        )
+        frames.append(_Frame(np.array(position), segment))
+    return frames
+
+
+def _group(header: Dataset, group: Dataset, sequence: str, where: str) -> Dataset:
+    """The first item of a sequence of a frame's functional groups, else of those that all frames share, else empty."""
+    shared = first_item(header, "SharedFunctionalGroupsSequence", where) or Dataset()
+    return first_item(group, sequence, where) or first_item(shared, sequence, where) or Dataset()
+
+
+def _grid(header: Dataset, frames: Sequence[_Frame], where: str) -> tuple[Grid, list[int]]:
+    """The grid of all planes from the first to the last, and the plane of each frame on it."""
+    groups = value_of(header, "PerFrameFunctionalGroupsSequence", where)
+    orientations = [
+        numbers_of(
+            _group(header, each, "PlaneOrientationSequence", where), "ImageOrientationPatient", 6, where
+        )
+        for each in groups
+    ]
+    if np.ptp(orientations, axis=0).max() > 1e-4:
+        raise refused("The frames differ in orientation.", where, "one orientation", "several")
+    measures = _group(header, groups[0], "PixelMeasuresSequence", where)
+    between_rows, between_columns = numbers_of(measures, "PixelSpacing", 2, where)
+    along_row, along_column = np.array(orientations[0]).reshape(2, 3)
+    normal = np.cross(along_row, along_column)
+    positions = np.array([frame.position for frame in frames])
+    along = positions @ normal
+    step = _step(along, measures, where)
+    planes = np.rint((along - along.min()) / step)
+    first = positions[np.argmin(along)]
+    aside = positions - first - np.outer(planes * step, normal)
+    if np.abs(aside).max() > _UNEVEN * max(step, _ONE_PLANE):
+        raise refused("The frames do not lie in even steps above each other.", where, "even steps", "others")
+    affine = np.eye(4)
+    steps = [along_row * between_columns, along_column * between_rows, normal * step, first]
+    affine[:3] = _TO_RAS @ np.column_stack(steps)
+    if not abs(np.linalg.det(affine[:3, :3])) > 1e-9:
+        raise refused("The frames span no volume.", where, "axes that are independent", "others")
+    columns, rows = (whole_number(header, name, 1, _MOST, where) for name in ("Columns", "Rows"))
+    deep = int(planes.max()) + 1
+    if columns * rows * deep > MAX_VOXELS:
+        raise refused("The segmentation is too large.", where, f"at most {MAX_VOXELS} voxels", "more")
+    return Grid((columns, rows, deep), affine, True, "DICOM"), [int(plane) for plane in planes]
+
+
+def _step(along: NDArray[np.float64], measures: Dataset, where: str) -> float:
+    """The distance from plane to plane in mm: as the file states it, else the smallest between its planes.
+
+    Empty frames are left out, so that the smallest may be that of several planes; a thickness that fits it is right.
+    """
+    apart = np.diff(np.unique(np.round(along, 4)))
+    apart = apart[apart > _ONE_PLANE]
+    for name in ("SpacingBetweenSlices", "SliceThickness"):
+        stated = maybe_numbers(measures, name, 1, where)
+        if stated and stated[0] > 0:
+            steps = apart / stated[0]
+            if not len(apart) or (np.abs(steps - np.rint(steps)).max() <= _UNEVEN and steps.min() > 0.5):
+                return float(stated[0])
+    if not len(apart):
+        raise lacking("SpacingBetweenSlices", where)
+    return float(apart.min())
+
+
+def _pixels(header: Dataset, frames: int, where: str) -> NDArray[np.generic]:
+    """The stored values: (frames, rows, columns)."""
+    columns, rows = (whole_number(header, name, 1, _MOST, where) for name in ("Columns", "Rows"))
+    if columns * rows * frames > MAX_VOXELS:
+        raise refused("The segmentation is too large.", where, f"at most {MAX_VOXELS} voxels", "more")
+    try:
+        pixels: NDArray[np.generic] = header.pixel_array.reshape(frames, rows, columns)
+    except UNREADABLE:
+        raise refused(
+            "The pixels of the segmentation cannot be read.", where, "whole, undamaged pixels", "others"
+        ) from None
+    return pixels
+
+
+def _lesion(
+    header: Dataset, pixels: NDArray[np.generic], numbers: Sequence[int], where: str
+) -> NDArray[np.bool_]:
+    """Which pixels of each frame are lesion, if the frame is of a chosen segment."""
+    kind = text_of(header, "SegmentationType", where)
+    if kind == "BINARY":
+        return np.asarray(pixels != 0)
+    if kind == "FRACTIONAL":
+        most = whole_number(header, "MaximumFractionalValue", 1, 2**16, where)
+        return np.asarray(pixels.astype(np.float64) >= HALF * most)
+    if kind == "LABELMAP":
+        return np.isin(pixels, numbers)
+    raise refused(
+        "The segmentation is of an unknown type.", where, "BINARY, FRACTIONAL or LABELMAP", "another"
+    )

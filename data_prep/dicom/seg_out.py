@@ -1,0 +1,127 @@
+"""A predicted mask as a DICOM segmentation (SEG) that refers to the series it was predicted from.
+
+Every slice of the series has its frame, empty ones too, so that viewers lay the mask over the images. The UIDs of
+study, series and instances are the source's, since a reference is made of them; nothing else of it is copied unless
+asked for.
+"""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+
+from data_prep.dicom.reading import source_slices
+from data_prep.dicom.slices import Slice
+
+# What a reference to a slice, and its place in space, are made of.
+_PLACE = (
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
+    *("Modality", "Rows", "Columns", "NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient"),
+    "PixelSpacing",
+)
+# Attributes that must be there, and may be empty.
+_MAY_BE_EMPTY = (
+    *("PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
+    *("AccessionNumber", "ReferringPhysicianName"),
+)
+
+
+def save_seg(
+    path: Path,
+    mask: NDArray[np.uint8],
+    source: Path,
+    *,
+    patient_id: str,
+    keep_identity: bool,
+    where: str,
+) -> bool:
+    """Write a mask (x, y, z) in the order of the source series, which a manifest's cell `source` names, as a SEG.
+
+    patient_id: the pseudonym that stands for the patient; with keep_identity the source's patient and study modules
+    are copied instead. Returns False, and writes nothing, where the series has no frame of reference to refer to.
+    InputError as by data_prep.dicom.reading.read_dicom_volume; `where` is how it names the scan.
+    """
+    slices = source_slices(source, where)
+    if not slices[0].groups[-1].get("FrameOfReferenceUID"):
+        return False
+    files = {each.file: each for each in slices}
+    thickness = float(np.linalg.norm(slices[1].position - slices[0].position))
+    images = [_source(each, patient_id, keep_identity) for each in files.values()]
+    frames = np.ascontiguousarray(mask.T)
+    if len(files) == 1:  # an enhanced object keeps its frames in an order of its own
+        order = np.argsort([each.frame for each in slices])
+        frames = frames[order]
+        _set_groups(images[0], [slices[at] for at in order], thickness)
+    else:
+        for image in images:
+            image.SliceThickness = image.get("SliceThickness") or f"{thickness:.6g}"
+    made = _segmentation(images, frames)
+    if not keep_identity:
+        made.PatientIdentityRemoved = "YES"
+        made.DeidentificationMethod = "a pseudonym in place of all but the UIDs referred to"
+    made.save_as(path)
+    return True
+
+
+def _segmentation(images: list[Dataset], frames: NDArray[np.uint8]) -> hd.seg.Segmentation:
+    by = hd.AlgorithmIdentificationSequence("hnscc", codes.DCM.ArtificialIntelligence, version("hnscc"))
+    lesion = hd.seg.SegmentDescription(
+        segment_number=1,
+        segment_label="Lesion",
+        segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+        segmented_property_type=codes.SCT.Lesion,
+        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=by,
+    )
+    return hd.seg.Segmentation(
+        source_images=images,
+        pixel_array=frames,
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=[lesion],
+        series_instance_uid=hd.UID(),
+        series_number=1000,
+        sop_instance_uid=hd.UID(),
+        instance_number=1,
+        manufacturer="hnscc",
+        manufacturer_model_name="hnscc predict",
+        software_versions=version("hnscc"),
+        device_serial_number="0",
+        omit_empty_frames=False,
+    )
+
+
+def _set_groups(image: Dataset, in_order: list[Slice], thickness: float) -> None:
+    """Say anew where the frames of an enhanced object lie: its own groups may lack the thickness, and hold more."""
+    first = in_order[0]
+    measures = hd.PixelMeasuresSequence([first.pixel[1], first.pixel[0]], thickness)
+    shared, frames = Dataset(), []
+    shared.PixelMeasuresSequence = measures
+    shared.PlaneOrientationSequence = hd.PlaneOrientationSequence("PATIENT", first.axes.ravel().tolist())
+    for each in in_order:
+        frame = Dataset()
+        frame.PlanePositionSequence = hd.PlanePositionSequence("PATIENT", each.position.tolist())
+        frames.append(frame)
+    image.SharedFunctionalGroupsSequence = [shared]
+    image.PerFrameFunctionalGroupsSequence = frames
+
+
+def _source(slice_: Slice, patient_id: str, keep_identity: bool) -> Dataset:
+    """What the SEG may know of one file of the source."""
+    if keep_identity:
+        made: Dataset = dcmread(slice_.file, stop_before_pixels=True)
+    else:
+        header = slice_.groups[-1]
+        made = Dataset()
+        for name in _PLACE:
+            if name in header:
+                made[name] = header[name]
+        made.PatientID = patient_id
+    for name in _MAY_BE_EMPTY:
+        if name not in made:
+            setattr(made, name, "")
+    return made

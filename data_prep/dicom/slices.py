@@ -1,0 +1,199 @@
+"""From DICOM instances to single slices: where each lies and how its stored values are scaled.
+
+A classic instance is one slice; an enhanced one holds many frames, whose attributes stand in functional groups.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from data_prep.dicom.files import Instance
+from data_prep.dicom.header import (
+    first_item,
+    lacking,
+    maybe_numbers,
+    numbers_of,
+    refused,
+    text_of,
+    value_of,
+    whole_number,
+)
+
+MAX_SIDE = 2**15  # pixels
+MAX_FRAMES = 2**16
+MAX_MM = 1e5  # of a position
+_SQUARE = 1e-3  # how far a direction may be from length 1, and two from a right angle
+# Attributes by which acquisitions at one position differ, and the functional groups that they stand in.
+TELLING = {
+    "": (
+        *(
+            "AcquisitionNumber",
+            "AcquisitionTime",
+            "AcquisitionDateTime",
+            "EchoTime",
+            "EchoNumbers",
+            "ImageType",
+        ),
+        *(
+            "InversionTime",
+            "TriggerTime",
+            "TemporalPositionIdentifier",
+            "DiffusionBValue",
+            "FrameReferenceTime",
+        ),
+    ),
+    "FrameContentSequence": ("TemporalPositionIndex", "FrameAcquisitionNumber", "FrameAcquisitionDateTime"),
+    "MREchoSequence": ("EffectiveEchoTime",),
+    "MRDiffusionSequence": ("DiffusionBValue",),
+}
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One slice, or one frame of a file.
+
+    `position` is that of the first pixel's centre, in mm, in DICOM's axes (x to left, y to posterior, z to superior).
+    `axes` (2, 3) are the directions in which the column and the row count, of length 1; `pixel` the steps along them.
+    Stored values times `slope` plus `intercept` are the file's values. `groups` hold its
+    attributes: functional groups, where there are any, and last the file's header.
+    """
+
+    file: Path = field(repr=False)
+    frame: int
+    columns: int
+    rows: int
+    position: NDArray[np.float64]
+    axes: NDArray[np.float64]
+    pixel: tuple[float, float]
+    slope: float
+    intercept: float
+    groups: tuple[Dataset, ...] = field(repr=False)
+
+
+def slices_of(instance: Instance, modality: str, where: str) -> list[Slice]:
+    """Return the slices of one file in its order: one, or its frames.
+
+    InputError where it does not say where they lie, how large they are, or how their values are scaled.
+    """
+    header = instance.header
+    if text_of(header, "PhotometricInterpretation", where) != "MONOCHROME2":
+        raise refused("The pixels are no plain grey values.", where, "MONOCHROME2", "colour or inverted grey")
+    if value_of(header, "ModalityLUTSequence", where) is not None:
+        raise refused(
+            "The values are scaled by a table (ModalityLUTSequence).",
+            where,
+            "RescaleSlope, RescaleIntercept",
+            "a table",
+        )
+    frames = value_of(header, "PerFrameFunctionalGroupsSequence", where)
+    if frames is None:
+        if (maybe_numbers(header, "NumberOfFrames", 1, where) or (1,)) != (1,):
+            raise refused(
+                "A file holds many frames and does not say where each lies.",
+                where,
+                "single slices, or an enhanced object with PerFrameFunctionalGroupsSequence",
+                "an old multi-frame object",
+            )
+        return [_slice(instance, 0, [header], modality, where)]
+    count = whole_number(header, "NumberOfFrames", 1, MAX_FRAMES, where)
+    if len(frames) != count:
+        raise refused(
+            "The functional groups do not fit the frames.", where, f"{count} items", f"{len(frames)}"
+        )
+    shared = first_item(header, "SharedFunctionalGroupsSequence", where)
+    rest = [*([shared] if shared else []), header]
+    return [_slice(instance, at, [frame, *rest], modality, where) for at, frame in enumerate(frames)]
+
+
+def _slice(instance: Instance, frame: int, groups: Sequence[Dataset], modality: str, where: str) -> Slice:
+    position = _numbers(groups, "PlanePositionSequence", "ImagePositionPatient", 3, where)
+    if max(abs(each) for each in position) > MAX_MM:
+        raise refused(
+            "The attribute ImagePositionPatient is out of range.", where, f"up to {MAX_MM:g} mm", "more"
+        )
+    between_rows, between_columns = _numbers(groups, "PixelMeasuresSequence", "PixelSpacing", 2, where)
+    if not (1e-3 <= between_rows <= 1e3 and 1e-3 <= between_columns <= 1e3):
+        raise refused(
+            "The attribute PixelSpacing is out of range.", where, "0.001 to 1000 mm", "another length"
+        )
+    slope, intercept = _scale(groups, modality, where)
+    return Slice(
+        file=instance.file,
+        frame=frame,
+        columns=whole_number(instance.header, "Columns", 1, MAX_SIDE, where),
+        rows=whole_number(instance.header, "Rows", 1, MAX_SIDE, where),
+        position=np.array(position),
+        axes=_axes(_numbers(groups, "PlaneOrientationSequence", "ImageOrientationPatient", 6, where), where),
+        pixel=(between_columns, between_rows),
+        slope=slope,
+        intercept=intercept,
+        groups=tuple(groups),
+    )
+
+
+def _holder(groups: Sequence[Dataset], sequence: str, keyword: str, where: str) -> Dataset | None:
+    """The data set that holds an attribute: an item of a functional group, or the header itself."""
+    *functional, header = groups
+    for group in functional:
+        item = first_item(group, sequence, where) if sequence else None
+        if item is not None and value_of(item, keyword, where) is not None:
+            return item
+    return header if not functional and value_of(header, keyword, where) is not None else None
+
+
+def _numbers(
+    groups: Sequence[Dataset], sequence: str, keyword: str, count: int, where: str
+) -> tuple[float, ...]:
+    holder = _holder(groups, sequence, keyword, where)
+    if holder is None:
+        raise lacking(keyword, where)
+    return numbers_of(holder, keyword, count, where)
+
+
+def _scale(groups: Sequence[Dataset], modality: str, where: str) -> tuple[float, float]:
+    """Slope and intercept. MR may leave both out, since its values have no unit; PET and CT must state them."""
+    holder = _holder(groups, "PixelValueTransformationSequence", "RescaleSlope", where)
+    if holder is None:
+        if modality != "MR":
+            raise lacking("RescaleSlope", where)
+        return 1.0, 0.0
+    (slope,) = numbers_of(holder, "RescaleSlope", 1, where)
+    (intercept,) = numbers_of(holder, "RescaleIntercept", 1, where)
+    if not 1e-20 <= abs(slope) <= 1e20 or abs(intercept) > 1e20:
+        raise refused("The attribute RescaleSlope is unusable.", where, "a number other than 0", "another")
+    return slope, intercept
+
+
+def _axes(cosines: tuple[float, ...], where: str) -> NDArray[np.float64]:
+    axes = np.array(cosines).reshape(2, 3)
+    lengths = np.linalg.norm(axes, axis=1)
+    if np.abs(lengths - 1).max() > _SQUARE or abs(axes[0] @ axes[1]) > _SQUARE:
+        raise refused(
+            "The attribute ImageOrientationPatient is unusable.",
+            where,
+            "two directions of length 1 at a right angle",
+            "others",
+        )
+    unit: NDArray[np.float64] = axes / lengths[:, None]
+    return unit
+
+
+def differing(one: Slice, other: Slice, where: str) -> set[str]:
+    """Return the attributes of `TELLING` in which two slices differ."""
+    first, second = _telling(one, where), _telling(other, where)
+    return {keyword for keyword in first.keys() | second.keys() if first.get(keyword) != second.get(keyword)}
+
+
+def _telling(of: Slice, where: str) -> dict[str, str]:
+    *functional, header = of.groups
+    told = {keyword: text_of(header, keyword, where) for keyword in TELLING[""]}
+    for sequence, keywords in TELLING.items():
+        items = [first_item(group, sequence, where) for group in functional] if sequence else []
+        for keyword in keywords:
+            texts = [text_of(item, keyword, where) for item in items if item is not None]
+            told[keyword] = "".join([told.get(keyword, ""), *texts[:1]])
+    return told

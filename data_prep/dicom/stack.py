@@ -1,0 +1,151 @@
+"""Slices put in order along their normal, and the one grid that they make; what makes none is refused by its kind."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.dicom.header import refused
+from data_prep.dicom.slices import Slice, differing
+from data_prep.volumes.volume import Grid
+from hnscc.base.errors import InputError
+
+APART = 0.05  # voxels: how far a slice may lie from where even steps put it (the tolerance of equal grids)
+TILT = 0.01  # of a step: how far slices may be shifted against one another (half a degree of gantry tilt)
+STATED_BY = "DICOM"
+_TO_RAS = np.diag(
+    [-1.0, -1.0, 1.0]
+)  # DICOM's x runs to left and y to posterior, those of NIfTI the other way
+_EXPORT = "Export the whole series again, or take the scan out."
+
+
+def stacked(slices: Sequence[Slice], where: str) -> tuple[list[Slice], Grid]:
+    """Return the slices in the order of their positions along the normal, and the grid (x, y, z) that they make.
+
+    x counts columns, y rows, z slices; the affine is that of NIfTI (mm; x to right, y to anterior, z to superior).
+    InputError where they differ in size, pixel spacing or orientation, where two lie at one position, where slices are
+    missing or uneven, and where each is shifted against the one before (gantry tilt).
+    """
+    if len(slices) < 2:
+        raise refused(
+            "The series holds one slice.",
+            where,
+            "a volume of 2 slices or more",
+            "a single image",
+            "Name the whole series: its folder, or its enhanced file.",
+        )
+    _check_alike(slices, where)
+    normal = np.cross(*slices[0].axes)
+    along = np.array([each.position @ normal for each in slices])
+    order = np.argsort(along, kind="stable")
+    ordered = [slices[int(at)] for at in order]
+    _check_once(ordered, along[order], where)
+    _check_even(along[order], where)
+    positions = np.array([each.position for each in ordered])
+    step = (positions[-1] - positions[0]) / (len(ordered) - 1)
+    _check_straight(positions, step, normal, min(slices[0].pixel), where)
+    return ordered, _grid(ordered, step)
+
+
+def _grid(ordered: Sequence[Slice], step: NDArray[np.float64]) -> Grid:
+    first = ordered[0]
+    affine = np.eye(4)
+    directions = [first.axes[0] * first.pixel[0], first.axes[1] * first.pixel[1], step, first.position]
+    affine[:3] = _TO_RAS @ np.column_stack(directions)
+    return Grid((first.columns, first.rows, len(ordered)), affine, oriented=True, stated_by=STATED_BY)
+
+
+def _check_alike(slices: Sequence[Slice], where: str) -> None:
+    sizes = {(each.columns, each.rows) for each in slices}
+    if len(sizes) > 1:
+        raise refused(
+            "The slices of the series differ in size.", where, "one size", f"{len(sizes)} sizes", _EXPORT
+        )
+    first = slices[0]
+    side = max(first.columns, first.rows)
+    pixels = np.array([each.pixel for each in slices])
+    if (np.abs(pixels / pixels[0] - 1) * side > APART).any():
+        raise refused("The slices differ in pixel spacing.", where, "one spacing", "several", _EXPORT)
+    turned = np.array([np.abs(each.axes - first.axes).max() for each in slices])
+    if (turned * side > 2 * APART).any():
+        raise refused(
+            "The slices of the series differ in orientation.",
+            where,
+            "one orientation",
+            "several, as in a localiser of three planes",
+            "Name a series of one orientation, or take the scan out.",
+        )
+
+
+def _check_once(ordered: Sequence[Slice], along: NDArray[np.float64], where: str) -> None:
+    """InputError where two slices lie at one position, with the attributes by which they differ."""
+    steps = np.diff(along)
+    apart = steps[steps > 1e-3]
+    again = steps <= max(1e-3, 0.1 * float(np.median(apart)) if len(apart) else 0.0)
+    if not again.any():
+        return
+    pairs = [(ordered[at], ordered[at + 1]) for at in map(int, np.flatnonzero(again))]
+    names = sorted(set().union(*(differing(*pair, where) for pair in pairs)))
+    positions = len(ordered) - int(again.sum())
+    count = f"{len(ordered)} slices at {positions} positions"
+    if not names:
+        raise refused("Slices of the series stand twice.", where, "one for each position", count, _EXPORT)
+    raise refused(
+        "The series holds several acquisitions at the same positions (times, echoes, gates or weightings).",
+        where,
+        "one slice for each position",
+        f"{count}, which differ in {', '.join(names)}",
+        "Export each acquisition as a series of its own, and name one of them.",
+    )
+
+
+def _check_even(along: NDArray[np.float64], where: str) -> None:
+    """InputError where slices are missing between others, or steps differ."""
+    steps = np.diff(along)
+    usual = float(np.median(steps))
+    even = np.linspace(along[0], along[-1], len(along))
+    if np.abs(along - even).max() <= APART * usual:
+        return
+    ratios = steps / steps.min()
+    whole = np.rint(ratios)
+    if (np.abs(ratios - whole) < 0.1).all() and (whole >= 1).all():
+        raise refused(
+            "Slices of the series are missing.",
+            where,
+            f"a slice every {steps.min():.4g} mm",
+            f"{int((whole - 1).sum())} missing between the others, in {int((whole > 1).sum())} places",
+            _EXPORT,
+        )
+    raise refused(
+        "The slices do not follow each other in even steps.",
+        where,
+        "one step between all slices",
+        f"steps from {steps.min():.4g} to {steps.max():.4g} mm",
+        _EXPORT,
+    )
+
+
+def _check_straight(
+    positions: NDArray[np.float64],
+    step: NDArray[np.float64],
+    normal: NDArray[np.float64],
+    pixel: float,
+    where: str,
+) -> None:
+    aside = step - (step @ normal) * normal
+    if np.linalg.norm(aside) > TILT * np.linalg.norm(step):
+        angle = np.degrees(np.arctan2(np.linalg.norm(aside), step @ normal))
+        raise refused(
+            "Each slice is shifted against the one before, as with a tilted gantry.",
+            where,
+            "slices straight above each other",
+            f"a tilt of {angle:.3g} degrees",
+            "Correct the tilt with the scanner's software or dcm2niix, or take the scan out.",
+        )
+    even = positions[0] + np.arange(len(positions))[:, None] * step
+    if np.linalg.norm(positions - even, axis=1).max() > APART * max(pixel, float(np.linalg.norm(step))):
+        raise _not_straight(where)
+
+
+def _not_straight(where: str) -> InputError:
+    return refused("The slices do not lie on one line.", where, "one line", "another course", _EXPORT)

@@ -1,0 +1,136 @@
+"""NRRD (.nrrd) and MetaImage (.mha) files to volumes: SimpleITK reads what their headers say of space."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from data_prep.files.first_bytes import cause_of
+from data_prep.files.itk_header import Header, bytes_of, read_header, read_values
+from data_prep.volumes.padding import measured
+from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, Grid, Volume
+from hnscc.base.errors import InputError
+
+# The readers of SimpleITK by ending: no other is let near the file.
+READERS = {".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}
+STATED_BY = {"NrrdImageIO": "NRRD", "MetaImageIO": "MetaImage"}  # what gives a grid's affine
+NUMBERS = {
+    **{sitk.sitkInt8: "i1", sitk.sitkUInt8: "u1", sitk.sitkInt16: "i2", sitk.sitkUInt16: "u2"},
+    **{sitk.sitkInt32: "i4", sitk.sitkUInt32: "u4", sitk.sitkInt64: "i8", sitk.sitkUInt64: "u8"},
+    **{sitk.sitkFloat32: "f4", sitk.sitkFloat64: "f8"},
+}
+_TO_RAS = np.diag([-1.0, -1.0, 1.0])  # ITK counts mm to the left and to posterior
+
+sitk.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings name the file
+
+
+def is_itk_file(path: Path) -> bool:
+    """Whether the name of a file ends as those that are read here."""
+    return path.suffix.lower() in READERS and not path.is_dir()
+
+
+def read_itk_volume(path: Path, where: str) -> Volume:
+    """Read the whole volume; `where` (row, column, scan) is how errors name it.
+
+    InputError where the file is unreadable, cut short or damaged, is not one 3D volume of finite real numbers, or does
+    not say how it lies in space.
+    """
+    reader, header = _opened(path, where)
+    grid = _grid(reader, where)
+    try:
+        data = read_values(path, header, NUMBERS[reader.GetPixelID()], bytes_of(grid.shape, 1), where)
+    except OSError:
+        raise _unreadable(path, where) from None
+    values = np.ascontiguousarray(data.reshape(grid.shape[::-1]).T, dtype=np.float32)
+    return measured(values, grid, where)
+
+
+def read_itk_grid(path: Path, where: str) -> Grid:
+    """Read the grid of a volume from its header; errors are those of `read_itk_volume` but for damaged values."""
+    return _grid(_opened(path, where)[0], where)
+
+
+def _opened(path: Path, where: str) -> tuple[sitk.ImageFileReader, Header]:
+    """A reader that has read the file's header, and that header's text."""
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(READERS[path.suffix.lower()])
+    reader.SetFileName(str(path))
+    try:
+        header = read_header(path, where)
+        if header is None:
+            raise _unreadable(path, where)
+        with _silent():
+            reader.ReadImageInformation()
+    except (RuntimeError, OSError):
+        raise _unreadable(path, where) from None
+    return reader, header
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep the library for MetaImage from writing on standard error, which no setting does."""
+    before = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
+
+
+def _grid(reader: sitk.ImageFileReader, where: str) -> Grid:
+    size = tuple(int(count) for count in reader.GetSize())
+    found = f"{' x '.join(map(str, size))} voxels"
+    if len(size) < 3 or any(count != 1 for count in size[3:]):
+        raise _refused("The file does not hold one 3D volume.", where, "three axes, one frame", found)
+    if reader.GetNumberOfComponents() != 1 or reader.GetPixelID() not in NUMBERS:
+        raise _refused(
+            "The volume does not hold real numbers.",
+            where,
+            "integers or floats",
+            "vectors, colour or complex",
+        )
+    bytes_each = max(np.dtype(NUMBERS[reader.GetPixelID()]).itemsize, 4)
+    if min(size) < 1 or bytes_of(size, 1) > MAX_VOXELS or bytes_of(size, bytes_each) > MAX_BYTES:
+        expected = f"at most {MAX_VOXELS} voxels and {MAX_BYTES / 2**30:g} GiB"
+        raise _refused("The volume has an impossible size.", where, expected, found)
+    x, y, z = size[:3]
+    return Grid((x, y, z), _affine(reader, where), True, STATED_BY[reader.GetImageIO()])
+
+
+def _affine(reader: sitk.ImageFileReader, where: str) -> NDArray[np.float64]:
+    """4 x 4, from an index (x, y, z) to mm as in NIfTI; a trailing axis is left out."""
+    axes = reader.GetDimension()
+    direction = np.array(reader.GetDirection()).reshape(axes, axes)[:3, :3]
+    affine = np.eye(4)
+    affine[:3, :3] = _TO_RAS @ direction * np.array(reader.GetSpacing()[:3])
+    affine[:3, 3] = _TO_RAS @ np.array(reader.GetOrigin()[:3])
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise _refused(
+            "The volume's affine cannot be inverted.", where, "axes that are independent", "others"
+        )
+    return affine
+
+
+def _unreadable(path: Path, where: str) -> InputError:
+    """The error that tells what the file is instead; SimpleITK's own text names the file."""
+    cause = cause_of(path)
+    known = cause.found not in ("an NRRD file", "a MetaImage file")
+    return InputError(
+        "The file cannot be read.",
+        where=where,
+        expected="a whole, undamaged volume",
+        found=cause.found if known else "a header that is damaged, or does not fit the values",
+        do=f"{cause.do if known else 'Copy or export the file again.'} Or take the scan out of the manifest.",
+    )
+
+
+def _refused(problem: str, where: str, expected: str, found: str) -> InputError:
+    do = "Look at the file that this cell names; copy or export it again, or take the scan out."
+    return InputError(problem, where=where, expected=expected, found=found, do=do)

@@ -1,0 +1,255 @@
+"""From files to volumes: NIfTI, Analyze pairs, MGH; by data_prep.dicom DICOM; by itk_files NRRD and MetaImage.
+
+Whatever cannot be read whole and with certainty is refused. No error names a file or repeats a header's text.
+"""
+
+import gzip
+import io
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError, HeaderTypeError, SpatialImage
+from nibabel.wrapstruct import WrapStructError
+from numpy.typing import NDArray
+
+from data_prep.dicom.reading import names_dicom, read_dicom_grid, read_dicom_volume
+from data_prep.dicom.suv import BODY_WEIGHT
+from data_prep.files.first_bytes import (
+    cause_of,
+    is_mgh,
+    mgh_shape,
+    places_itself,
+    unpacked_head,
+    values_begin_at,
+)
+from data_prep.files.itk_files import READERS, is_itk_file, read_itk_grid, read_itk_volume
+from data_prep.files.stated import by_spm, stated_by
+from data_prep.files.written import written_as
+from data_prep.volumes.padding import measured
+from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, Grid, Volume
+from hnscc.base.errors import InputError
+
+MAX_HEADER = 2**26  # bytes before the values: a header and its extensions
+MAX_PADDING = 2**26  # bytes behind the values of a compressed file
+ENDINGS = (".nii", ".nii.gz", ".hdr", ".img", ".mgz")  # of files that nibabel reads
+# What nibabel, gzip and NumPy raise on files that are cut short, damaged, or not what their name says.
+_UNREADABLE = (
+    ImageFileError,
+    HeaderDataError,
+    HeaderTypeError,
+    WrapStructError,
+    OSError,
+    EOFError,
+    zlib.error,
+    ValueError,
+    OverflowError,
+    LookupError,
+)
+
+Answer = TypeVar("Answer")
+
+
+def read_volume(path: Path, where: str, suv: str = BODY_WEIGHT) -> Volume:
+    """Read the whole volume at `path`; `where` (row, column, scan) is how errors name it.
+
+    PET of DICOM is turned into SUV, by body weight ("bw") or lean body mass ("lbm"), as `suv` says.
+
+    InputError is raised where the file is unreadable, cut short or damaged, is not one 3D volume of finite real
+    numbers (NaN around the field of view is filled, and so is a value that stands for nothing:
+    data_prep.volumes.padding), or does not say how it lies in space.
+    """
+    if not _is_named_volume(path) and names_dicom(path):
+        return read_dicom_volume(path, where, suv)
+    if is_itk_file(path):
+        return read_itk_volume(path, where)
+    image = _open(path, where)
+    grid = _grid(image, path, where)
+    if _is_gzip(path):
+        data = _by_library(lambda: _unzipped(path, where).reshape(grid.shape), path, where)
+    else:
+        data = _by_library(lambda: _values(image).reshape(grid.shape), path, where)
+    return replace(measured(data, grid, where), written=written_as(image))
+
+
+def read_grid(path: Path, where: str) -> Grid:
+    """Read the grid of the volume at `path` from its header alone; errors are those of `read_volume`."""
+    if not _is_named_volume(path) and names_dicom(path):
+        return read_dicom_grid(path, where)
+    if is_itk_file(path):
+        return read_itk_grid(path, where)
+    return _grid(_open(path, where), path, where)
+
+
+def _open(path: Path, where: str) -> SpatialImage:
+    """The image of NIfTI, Analyze or MGH: its header is read, the data not yet."""
+    if not _is_named_volume(path):
+        raise _refused(
+            "The file is of an unknown kind.",
+            where,
+            f"{', '.join((*ENDINGS, *READERS))}, a DICOM file, or a folder of a DICOM series",
+            "another file name ending",
+        )
+    if is_mgh(path):
+        _check_mgh(path, where)
+    if _is_gzip(path):
+        return _by_library(lambda: _unzipped_header(path, where), path, where)
+    image = _by_library(lambda: nib.load(path, mmap=False), path, where)
+    if not isinstance(image, SpatialImage):
+        raise _unreadable(path, where)
+    return image
+
+
+def _is_named_volume(path: Path) -> bool:
+    return path.name.lower().endswith(ENDINGS) and not path.is_dir()
+
+
+def _check_mgh(path: Path, where: str) -> None:
+    """InputError for what nibabel does not refuse: values that it would unpack by the gigabyte, and a default place."""
+    head = unpacked_head(path)
+    shape = mgh_shape(head)
+    if not any(shape):
+        raise _unreadable(path, where)
+    _check_size(shape, 4, where)
+    if not places_itself(head):
+        raise _refused("The volume does not say how it lies in space.", where, "goodRASFlag 1", "0")
+
+
+def _is_gzip(path: Path) -> bool:
+    return path.name.lower().endswith((".gz", ".mgz"))
+
+
+def _by_library(read: Callable[[], Answer], path: Path, where: str) -> Answer:
+    """What `read` gives, which only calls nibabel, gzip and NumPy on the file at `path`, which `where` names."""
+    try:
+        return read()
+    except _UNREADABLE:
+        raise _unreadable(path, where) from None
+
+
+def _grid(image: SpatialImage, path: Path, where: str) -> Grid:
+    shape = _shape(image, where)
+    if image.get_data_dtype().kind not in "iuf":
+        raise _refused(
+            "The volume does not hold real numbers.", where, "integers or floats", "complex or colour"
+        )
+    # Single files and NIfTI-2 are of subclasses.
+    oriented, stated = isinstance(image, nib.Nifti1Pair), ""
+    if isinstance(image, nib.Nifti1Pair):
+        header = image.header
+        stated = _by_library(lambda: stated_by(header, where), path, where)
+    elif isinstance(image, nib.MGHImage):
+        oriented, stated = True, "MGH"
+    elif by := by_spm(image, where):
+        oriented, stated = True, by
+    affine = np.asarray(image.affine, dtype=np.float64)
+    # Whatever the unit: voxels in metres would else be taken for none (their size in mm is told later).
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(affine).all() or not steps.all() or abs(np.linalg.det(affine[:3, :3] / steps)) < 1e-6:
+        raise _refused(
+            "The volume's affine cannot be inverted.", where, "a regular 4 x 4 matrix", "a singular one"
+        )
+    return Grid(shape, affine, oriented, stated)
+
+
+def _shape(image: SpatialImage, where: str) -> tuple[int, int, int]:
+    shape = tuple(int(count) for count in image.shape)
+    found = f"{' x '.join(map(str, shape)) or 'no'} voxels"
+    if len(shape) < 3 or any(count != 1 for count in shape[3:]):
+        raise _refused("The file does not hold one 3D volume.", where, "three axes, one frame", found)
+    _check_size(shape, image.get_data_dtype().itemsize, where)
+    x, y, z = shape[:3]
+    return x, y, z
+
+
+def _check_size(shape: tuple[int, ...], itemsize: int, where: str) -> None:
+    """InputError where an array of this shape and bytes for each value is none, or too large for memory."""
+    found = f"{' x '.join(map(str, shape)) or 'no'} voxels"
+    if min(shape) < 1 or np.prod(shape, dtype=object) > MAX_VOXELS:
+        raise _refused(
+            "The volume has an impossible size.",
+            where,
+            f"1 to {MAX_VOXELS} voxels, each axis at least 1",
+            found,
+        )
+    bytes_each = max(itemsize, np.dtype(np.float32).itemsize)
+    if np.prod(shape, dtype=object) * bytes_each > MAX_BYTES:
+        raise _refused(
+            "The volume is too large for memory.",
+            where,
+            f"at most {MAX_BYTES / 2**30:g} GiB",
+            f"{found} of {bytes_each} bytes, {np.prod(shape, dtype=object) * bytes_each / 2**30:.1f} GiB",
+        )
+
+
+def _values(image: SpatialImage) -> NDArray[np.float32]:
+    """The values of an opened image, as its header scales them."""
+    return np.asarray(image.dataobj, dtype=np.float32)
+
+
+class _Unzipping(gzip.GzipFile):
+    """A stream that never gives all the rest at once: nibabel asks for that where an extension has no length."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or size < 0:
+            raise EOFError
+        return super().read(size)
+
+
+def _unzipped_header(path: Path, where: str) -> SpatialImage:
+    """The image of a compressed file, of which only the header may be used."""
+    begin = values_begin_at(unpacked_head(path))
+    if begin > MAX_HEADER:
+        raise _refused(
+            "The header is too long.", where, f"values that begin within {MAX_HEADER} bytes", f"{begin:.0f}"
+        )
+    with _Unzipping(path) as stream:
+        return _from_stream(path, stream)
+
+
+def _from_stream(path: Path, stream: io.BufferedIOBase) -> SpatialImage:
+    wide = nib.Nifti2Header.may_contain_header(unpacked_head(path))
+    nifti = nib.Nifti2Image if wide else nib.Nifti1Image
+    image: SpatialImage = (nib.MGHImage if is_mgh(path) else nifti).from_stream(stream)
+    return image
+
+
+def _unzipped(path: Path, where: str) -> NDArray[np.float32]:
+    """The values, from a stream that is read to its end: only there gzip compares its checksum.
+
+    What stands behind the values is thrown away piece by piece, and refused where it is more than padding can be.
+    """
+    with _Unzipping(path) as stream:
+        data = _values(_from_stream(path, stream))
+        end = stream.tell()
+        while stream.read(1 << 20):
+            if stream.tell() > end + MAX_PADDING:
+                raise _refused(
+                    "The file unpacks to more than its header tells.",
+                    where,
+                    f"at most {MAX_PADDING / 2**20:g} MiB behind the last value",
+                    "more",
+                )
+    return data
+
+
+def _unreadable(path: Path, where: str) -> InputError:
+    """The error that tells what the file is instead; the library's own text is left out, since it names the file."""
+    cause = cause_of(path)
+    return InputError(
+        "The file cannot be read.",
+        where=where,
+        expected="a whole, undamaged volume",
+        found=cause.found,
+        do=f"{cause.do} Or take the scan out of the manifest.",
+    )
+
+
+def _refused(problem: str, where: str, expected: str, found: str) -> InputError:
+    do = "Look at the file that this cell names; copy or export it again, or take the scan out."
+    return InputError(problem, where=where, expected=expected, found=found, do=do)

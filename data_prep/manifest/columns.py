@@ -1,0 +1,114 @@
+"""The columns of a manifest: the names that must be there, and what a column that holds no paths is instead."""
+
+import re
+from pathlib import Path
+
+from data_prep.dicom.reading import named_series
+from data_prep.manifest.cells import Table
+from hnscc.base.errors import InputError, several
+
+REQUIRED = ("patient_id", "scan_id", "mask")
+OPTIONAL = ("split", "roi")
+SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+SAFE_NAMES = "letters, digits, '.', '_' and '-', at most 100, beginning with a letter or digit"
+_HEADER = "manifest row 1"
+_CORRECT = "Correct the manifest, and prepare again."
+# What a path has, and a number, a date or a word has not: an ending of letters, or a separator beside a word.
+_PATH = re.compile(r"\.[A-Za-z]\w{0,7}$|[A-Za-z]{2}[\w.-]*[/\\]|[/\\][\w.-]*[A-Za-z]{2}")
+_LONGEST_WORD = 60
+
+
+def modalities_of(table: Table, folder: Path) -> tuple[str, ...]:
+    """Return the columns that name one file of each scan, in the manifest's order; `folder` is that of the manifest.
+
+    InputError tells all faults of columns at once.
+    """
+    faults: list[InputError] = []
+    missing = [name for name in REQUIRED if name not in table.names]
+    if missing:
+        needed = f"{', '.join(REQUIRED)}, separated by commas"
+        faults.append(_fault("The manifest lacks a column.", _HEADER, needed, f"no {', '.join(missing)}"))
+    if twice := _twice(table):
+        faults.append(_fault("Two columns have the same name.", _HEADER, "different names", twice))
+    modalities = [position for position, name in enumerate(table.names) if name not in (*REQUIRED, *OPTIONAL)]
+    if not modalities:
+        faults.append(
+            _fault("The manifest has no modality.", _HEADER, "a column per modality, e.g. pet", "none")
+        )
+    checked = [*modalities, *(position for position, name in enumerate(table.names) if name == "mask")]
+    faults += [fault for position in checked if (fault := _column_fault(table, position, folder))]
+    if faults:
+        raise several(faults)
+    return tuple(table.names[position] for position in modalities)
+
+
+def _twice(table: Table) -> str | None:
+    """The first columns of one name, by number: the name may be a patient's file where cells have shifted."""
+    names = table.names
+    for second, name in enumerate(names):
+        if name and name in names[:second]:
+            first = names.index(name)
+            return f"one name for columns {table.numbers[first]} and {table.numbers[second]}"
+    return None
+
+
+def _column_fault(table: Table, position: int, folder: Path) -> InputError | None:
+    """What is wrong with a column of paths as a whole; None where it may name files."""
+    name, cells = table.names[position], [cell for cell in table.column(position) if cell]
+    number = f"column {table.numbers[position]}"
+    column = f"column {name}" if SAFE.fullmatch(name) else number
+    if (not name or name.startswith("Unnamed:")) and _counts_rows(cells):
+        return _fault(
+            "A column without a name counts the rows: it is the index that pandas writes.",
+            f"{_HEADER}, {number}",
+            f"{', '.join(REQUIRED)} and a column per modality",
+            "an index",
+            "Delete that column, or write the manifest with `to_csv(..., index=False)`.",
+        )
+    if not name:
+        return _fault(
+            "A column has no name.", f"{_HEADER}, {number}", "a name for each column", "cells without one"
+        )
+    if name == "mask" and all(cell.casefold() == "none" for cell in cells):
+        return None
+    if table.rows and not cells:
+        return _fault(
+            f"The {column} is empty in every row.",
+            f"manifest, {column}",
+            "a path in every row of a modality",
+            "empty cells",
+            f"Fill the {column}, or leave it out.",
+        )
+    if cells and not any(_may_name_a_file(cell, folder) for cell in cells):
+        return _fault(
+            f"The {column} holds no paths.",
+            f"manifest, {column}",
+            "a path relative to the manifest"
+            + (" or, for a scan without lesion, `none` or an empty cell" if name == "mask" else ""),
+            "numbers or words, and no file of such a name",
+            "Write the paths of the masks there."
+            if name == "mask"
+            else f"Leave the {column} out: every column but {', '.join(REQUIRED + OPTIONAL)} is a modality.",
+        )
+    if not SAFE.fullmatch(name):
+        return _fault(
+            "A modality has an unusable name.", f"{_HEADER}, {number}", SAFE_NAMES, "other characters"
+        )
+    return None
+
+
+def _counts_rows(cells: list[str]) -> bool:
+    return bool(cells) and all(cell.isdecimal() for cell in cells) and len(set(cells)) == len(cells)
+
+
+def _may_name_a_file(cell: str, folder: Path) -> bool:
+    if len(cell) > _LONGEST_WORD or (_PATH.search(cell) and cell.lower() != "n/a"):
+        return True
+    try:
+        return named_series(folder / cell)[0].exists()
+    except OSError:  # a folder that may not be looked into: what is wrong is told for its row
+        return True
+
+
+def _fault(problem: str, where: str, expected: str, found: str, do: str = _CORRECT) -> InputError:
+    return InputError(problem, where=where, expected=expected, found=found, do=do)

@@ -1,0 +1,265 @@
+"""The manifest: one CSV row per scan, checked as a whole before any volume is opened."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_prep.dicom.reading import named_series
+from data_prep.files.first_bytes import other_half
+from data_prep.manifest.cells import Line, Table, read_table, with_empty_column
+from data_prep.manifest.columns import OPTIONAL, REQUIRED, SAFE, SAFE_NAMES, modalities_of
+from data_prep.manifest.ids import alike, lines_of, rows_text
+from hnscc.base.errors import InputError, several
+
+SPLITS = ("train", "validation", "test")
+LESION_FREE = "none"  # in the cell of the mask: the scan has no lesion, and its mask was not forgotten
+_UNKNOWN = "unknown"  # the split of a row whose cell holds none of them
+
+Fault = tuple[int, InputError]  # the manifest's line, counted from 1, and what is wrong with it
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a manifest, its files known to exist. `line` counts the lines of the CSV, from 1 for the header.
+
+    `mask` is None for a scan without lesion; `said_free` tells that its cell says so, and is not just empty. `region`
+    is what the column `roi` says of the mask (data_prep.dicom.regions).
+    """
+
+    line: int
+    patient_id: str
+    scan_id: str
+    files: dict[str, Path]  # by modality, in the manifest's order
+    mask: Path | None
+    split: str | None
+    region: str | None = None
+    said_free: bool = False
+
+    @property
+    def columns(self) -> list[tuple[str, Path]]:
+        """The columns that name a file, with their files: the modalities, then the mask where there is one."""
+        return [*self.files.items(), *([("mask", self.mask)] if self.mask else [])]
+
+    @property
+    def where(self) -> str:
+        return f"manifest row {self.line}, scan {self.scan_id}"
+
+
+def read_manifest(manifest: str | Path) -> list[Row]:
+    """Return the rows of a manifest, checked without opening a volume.
+
+    InputError tells every fault of the manifest at once, each by row, column and scan.
+    """
+    rows, faults = examine_manifest(manifest)
+    raise_all(faults)
+    return rows
+
+
+def raise_all(faults: Iterable[Fault]) -> None:
+    """Raise the InputError that tells all faults in the order of their lines; return where there is none."""
+    in_order = [fault for _, fault in sorted(faults, key=lambda each: each[0])]
+    if in_order:
+        raise several(in_order)
+
+
+def examine_manifest(manifest: str | Path, *, mask_needed: bool = True) -> tuple[list[Row], list[Fault]]:
+    """Return the rows without a fault, and the faults of the others.
+
+    mask_needed: where False, the column `mask` may be missing, and an empty cell says nothing. InputError is raised
+    where the file or its columns leave no row to be judged.
+    """
+    path = Path(manifest)
+    table = read_table(path)
+    if not mask_needed and "mask" not in table.names:
+        table = with_empty_column(table, "mask")
+    modalities = modalities_of(table, path.parent)
+    if not table.rows and not table.broken:
+        raise refused("The cohort is empty.", "manifest", "at least one row below the header", "none")
+    faults = [(line.number, _wrong_width(line, table.width)) for line in table.broken]
+    rows = []
+    for line in table.rows:
+        row, own = _row(line, table, modalities, path.parent)
+        faults += [(line.number, fault) for fault in own]
+        rows += [row] if row else []
+    faults += [*_cohort_faults(rows), *(_forgotten_masks(table) if mask_needed else [])]
+    faulty = {line for line, _ in faults}
+    return [row for row in rows if row.line not in faulty], faults
+
+
+def _wrong_width(line: Line, width: int) -> InputError:
+    problem = "A row has another number of cells than the header."
+    return refused(problem, f"manifest row {line.number}", str(width), str(len(line.cells)))
+
+
+def _row(
+    line: Line, table: Table, modalities: tuple[str, ...], folder: Path
+) -> tuple[Row | None, list[InputError]]:
+    """The row as far as it can be read (None without usable ids), and what is wrong with it.
+
+    Left out of the row are a split that is none, and a file that is not there.
+    """
+    where = f"manifest row {line.number}"
+    values = dict(zip(table.names, line.cells, strict=True))
+    faults: list[InputError] = []
+    for name in ("scan_id", "patient_id"):
+        if fault := _id_fault(name, values[name], f"{where}, column {name}"):
+            faults.append(fault)
+    if faults:
+        return None, faults
+    where += f", scan {values['scan_id']}"
+    files: dict[str, Path] = {}
+    said_free = _says_free(values["mask"])
+    for name in (*modalities, *(["mask"] if values["mask"] and not said_free else [])):
+        try:
+            files[name] = _file(values[name], folder, f"{where}, column {name}")
+        except InputError as fault:
+            faults.append(fault)
+    region = values.get("roi") or None
+    if region is not None and (said_free or not values["mask"]):
+        expected = "an empty cell where the row has no mask"
+        faults.append(
+            refused("A region is named, and no mask.", f"{where}, column roi", expected, "a region")
+        )
+    split = values.get("split") or None
+    if split is not None and split not in SPLITS:
+        expected = ", ".join(SPLITS)
+        faults.append(refused("The split is unknown.", f"{where}, column split", expected, "another word"))
+        split = _UNKNOWN
+    mask = files.pop("mask", None)
+    ids = values["patient_id"], values["scan_id"]
+    return Row(line.number, *ids, files, mask, split, region, said_free), faults
+
+
+def _id_fault(name: str, value: str, where: str) -> InputError | None:
+    """What is no id stays out of the error: where cells have shifted, it is the path of a patient's file."""
+    if not value:
+        return refused(f"The {name} is missing.", where, SAFE_NAMES, "an empty cell")
+    if not SAFE.fullmatch(value):
+        found = "other characters" if len(value) <= 100 else "more than 100 characters"
+        return refused(f"The {name} is unusable.", where, SAFE_NAMES, found)
+    return None
+
+
+def _file(cell: str, folder: Path, where: str) -> Path:
+    """The file a cell names. The cell's text stays out of errors: it is the path of a patient's file."""
+    others = ", ".join(REQUIRED + OPTIONAL)
+    expected = f"a path relative to the manifest (every column but {others} is a modality)"
+    if not cell:
+        raise refused("A modality is missing.", where, expected, "an empty cell")
+    path = folder / cell
+    other = other_half(path)
+    try:
+        there = named_series(path)[0].exists()
+        whole = not other or other.exists()
+    except (
+        OSError
+    ) as error:  # too long a name, or a folder that may not be looked into; its text has the path
+        raise refused(
+            "The file cannot be looked up.", where, expected, error.strerror or type(error).__name__
+        ) from None
+    if not there:
+        raise refused("The file does not exist.", where, expected, "nothing there")
+    if not whole:
+        raise refused("Half of the pair is missing.", where, "a .hdr and an .img of one name", "one of them")
+    return path
+
+
+def _cohort_faults(rows: list[Row]) -> Iterator[Fault]:
+    """What is wrong between rows, each with the line of the later row."""
+    yield from _scans_twice(rows)
+    yield from _ids_alike(rows)
+    yield from _split_faults(rows)
+    files: dict[Path, tuple[Row, str]] = {}
+    for row in rows:
+        yield from _files_twice(row, files)
+
+
+def _scans_twice(rows: list[Row]) -> Iterator[Fault]:
+    scans: dict[str, Row] = {}
+    for row in rows:
+        # Some file systems do not tell capitals apart.
+        first = scans.setdefault(row.scan_id.lower(), row)
+        if first is not row:
+            found = f"also in row {first.line}"
+            yield row.line, refused("A scan_id stands twice.", row.where, "one row per scan", found)
+
+
+def _ids_alike(rows: list[Row]) -> Iterator[Fault]:
+    """Typed by hand at a second visit, one patient becomes two, who may stand on both sides of a split."""
+    for column, lines in (
+        ("patient_id", lines_of((row.patient_id, row.line) for row in rows)),
+        ("scan_id", lines_of((row.scan_id, row.line) for row in rows)),
+    ):
+        for later, first in alike(lines):
+            if column == "scan_id" and later.lower() == first.lower():
+                continue  # told by _scans_twice
+            yield (
+                lines[later][0],
+                InputError(
+                    f"A {column} differs from another by capitals, leading zeros, dashes, underscores or dots alone.",
+                    where=f"manifest {rows_text(lines[later])}, column {column}",
+                    expected="one spelling of each id, and more difference between two",
+                    found=f"{later}, and {first} in {rows_text(lines[first])}",
+                    do=f"Write one {column} in one way in all of its rows, or give two ids that differ by more.",
+                ),
+            )
+
+
+def _split_faults(rows: list[Row]) -> Iterator[Fault]:
+    firsts: dict[str, Row] = {}
+    some = any(row.split for row in rows)
+    for row in (row for row in rows if row.split != _UNKNOWN):
+        where = f"{row.where}, column split"
+        first = firsts.setdefault(row.patient_id, row)
+        if first.split != row.split:
+            found = f"{row.split or 'none'} here, {first.split or 'none'} in row {first.line}"
+            yield row.line, refused("A patient is in two splits.", where, "one per patient", found)
+        elif row.split is None and some:
+            yield row.line, refused("The split is missing.", where, "one in every row, or none", "some")
+
+
+def _forgotten_masks(table: Table) -> Iterator[Fault]:
+    """Where some rows say that their scans have no lesion, an empty cell says nothing: a mask was forgotten."""
+    cells = table.column(table.names.index("mask"))
+    if any(_says_free(cell) for cell in cells):
+        for line, cell in zip(table.rows, cells, strict=True):
+            if not cell:
+                expected = f"a mask, or `{LESION_FREE}` as in other rows where the scan has no lesion"
+                where = f"manifest row {line.number}, column mask"
+                yield line.number, refused("The mask is missing.", where, expected, "an empty cell")
+
+
+def _says_free(cell: str) -> bool:
+    return cell.casefold() == LESION_FREE
+
+
+def _files_twice(row: Row, files: dict[Path, tuple[Row, str]]) -> Iterator[Fault]:
+    """A file named twice is a slip of the pen: under two scans it could put one image on both sides of a
+    split, in two columns it would make one modality, or the truth, of another."""
+    for column, path in row.columns:
+        # The folder of a scan's series may hold its contours too.
+        named = _identity(path) / "mask" if column == "mask" and path.is_dir() else _identity(path)
+        first, other = files.setdefault(named, (row, column))
+        where = f"{row.where}, column {column}"
+        if first is not row:
+            found = f"also in row {first.line}, scan {first.scan_id}"
+            yield row.line, refused("A file is used by two scans.", where, "files of this scan alone", found)
+        elif other != column:
+            yield (
+                row.line,
+                refused(
+                    "A file is named in two columns.", where, "a file of its own", f"also in column {other}"
+                ),
+            )
+
+
+def _identity(path: Path) -> Path:
+    """One path for one image, whichever half of an Analyze pair names it."""
+    path = path.resolve()
+    return path.with_suffix(".hdr") if path.suffix == ".img" else path
+
+
+def refused(problem: str, where: str, expected: str, found: str) -> InputError:
+    """An error of the manifest or of a setting."""
+    do = "Correct the manifest or the setting, or take the scan out of the manifest, and prepare again."
+    return InputError(problem, where=where, expected=expected, found=found, do=do)

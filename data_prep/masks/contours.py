@@ -1,0 +1,200 @@
+"""From outlines drawn in planes to a mask on a grid: lesion is what they cover at least half of.
+
+Outlines of one plane are filled by the even-odd rule: an outline within another is a hole, and so is what a keyhole
+leaves out. Those that lie on the grid's slices fill them. Others stand for a slab that is as thick as their planes are
+apart, and each voxel holds its share of the slabs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.masks.polygons import area, coverage
+from data_prep.volumes.resize import HALF
+from data_prep.volumes.volume import Grid
+from hnscc.base.errors import InputError
+
+Floats = NDArray[np.float64]
+
+ON_SLICE = 0.1  # slices: by so much an outline may leave its plane, and a plane the grid's slice
+ONE_PLANE = 0.02  # slices: outlines that lie no farther apart were drawn in one plane
+SLIVER = 0.01  # of the smaller outline: what two outlines may share and still lie beside one another
+MIN_KEPT = 0.9  # of the volume outlined that must lie on the grid
+ALIKE = 0.8  # of the distances between planes that must be one for their slabs to be thicker than a slice
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """`voxels`: (x, y, z) in the order of the grid's file. `told`: what was assumed or left out, in sentences."""
+
+    voxels: NDArray[np.bool_]
+    told: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """Outlines of one plane: where it lies, in slices, and each outline's corners in pixels, (n, 2)."""
+
+    at: float
+    polygons: list[Floats]
+
+
+def fill_contours(contours: Sequence[Floats], grid: Grid, where: str, *, odd_is_meant: bool = False) -> Drawn:
+    """Return the mask of outlines on a grid: true where they cover at least half of the voxel.
+
+    contours: one or more, each (n, 3), n >= 3, its corners in mm as the grid's affine counts them, closed by itself.
+    odd_is_meant: outlines that cross one another are filled by the even-odd rule; otherwise they are refused, since
+    nobody can know whether what they share is lesion. `where` (row, column, scan) is how errors name the mask.
+
+    InputError: outlines in no slice or plane of slices of the grid, outlines that cross, and a tenth or more of
+    the volume outside of the grid.
+    """
+    inverse = np.linalg.inv(grid.affine)
+    placed = [points @ inverse[:3, :3].T + inverse[:3, 3] for points in contours]
+    _check_near(placed, grid, where)
+    axis = _across(placed, where)
+    planes = _planes(placed, axis)
+    told = [] if odd_is_meant else _without_copies(planes, where)
+    thick, on_slices = _thickness([plane.at for plane in planes])
+    shares, drawn = _shares(planes, thick, on_slices, grid, axis)
+    told += _told(thick, on_slices, shares)
+    told += _check_kept(sum(float(share.sum()) for share in shares.values()), drawn, where)
+    voxels = np.zeros(grid.shape, dtype=bool)
+    across = np.moveaxis(voxels, axis, 0)
+    for z, share in shares.items():
+        across[z] = share >= HALF
+    return Drawn(voxels, tuple(told))
+
+
+def _check_near(placed: list[Floats], grid: Grid, where: str) -> None:
+    """InputError where a corner lies farther outside of the grid than the grid is wide: no slip of a hand does that."""
+    size = np.array(grid.shape)
+    points = np.concatenate(placed)
+    if not ((points > -size - 1) & (points < 2 * size)).all():
+        raise _refused(
+            "The contours lie outside of the grid.",
+            where,
+            "contours on the image that they were drawn on",
+            "points farther away from it than it is wide",
+        )
+
+
+def _across(placed: list[Floats], where: str) -> int:
+    """The axis of the grid across which the planes lie; InputError where the outlines lie in no such planes."""
+    leaving = [max(float(np.ptp(points[:, axis])) for points in placed) for axis in range(3)]
+    axis = int(np.argmin(leaving))
+    if leaving[axis] > 2 * ON_SLICE:
+        raise _refused(
+            "The contours do not lie in the slices of the image.",
+            where,
+            "contours drawn on one kind of slices of the image (axial, coronal or sagittal)",
+            f"one that runs through {leaving[axis] + 1:.3g} slices",
+        )
+    return axis
+
+
+def _planes(placed: list[Floats], axis: int) -> list[_Plane]:
+    """The outlines plane by plane, in the order of the axis."""
+    planes: list[_Plane] = []
+    flat = [axis_ for axis_ in range(3) if axis_ != axis]
+    for points in sorted(placed, key=lambda each: float(each[:, axis].mean())):
+        at = float(points[:, axis].mean())
+        if not planes or at - planes[-1].at > ONE_PLANE:
+            planes.append(_Plane(at, []))
+        planes[-1].polygons.append(points[:, flat])
+    return planes
+
+
+def _without_copies(planes: list[_Plane], where: str) -> list[str]:
+    """Drop outlines that stand there twice, which would cancel; InputError for outlines that cross."""
+    copies = 0
+    for plane in planes:
+        areas = [area([polygon]) for polygon in plane.polygons]
+        dropped = set()
+        for one, other in _touching(plane.polygons):
+            shared = (areas[one] + areas[other] - area([plane.polygons[one], plane.polygons[other]])) / 2
+            small, large = sorted((areas[one], areas[other]))
+            if shared > (1 - SLIVER) * large:
+                dropped.add(other)
+            elif SLIVER * small < shared < (1 - SLIVER) * small:
+                raise _refused(
+                    "Contours of one plane cross one another.",
+                    where,
+                    "contours beside one another or one within another (a hole)",
+                    f"two that share {shared / small:.0%} of the smaller one",
+                )
+        plane.polygons[:] = [each for at, each in enumerate(plane.polygons) if at not in dropped]
+        copies += len(dropped)
+    return [f"contours that stood there twice and count once: {copies}"] if copies else []
+
+
+def _touching(polygons: list[Floats]) -> list[tuple[int, int]]:
+    """The pairs of outlines whose boxes have something in common: (earlier, later)."""
+    low = np.array([polygon.min(axis=0) for polygon in polygons])
+    high = np.array([polygon.max(axis=0) for polygon in polygons])
+    touching = ((low[:, None] < high) & (low < high[:, None])).all(axis=2)
+    return [(int(one), int(other)) for one, other in np.argwhere(np.triu(touching, 1))]
+
+
+def _thickness(at: list[float]) -> tuple[float, bool]:
+    """How thick a slab each plane stands for, in slices, and whether the planes lie on the slices."""
+    on_slices = bool(np.abs(np.array(at) - np.rint(at)).max() <= ON_SLICE)
+    steps = np.diff(at)
+    if not len(steps):
+        return 1.0, on_slices
+    middle = float(np.median(steps))
+    alike = len(steps) > 1 and float(np.mean(np.abs(steps - middle) <= ON_SLICE * middle)) >= ALIKE
+    # Where planes are far apart by no rule, those are gaps between lesions, not thick slices.
+    thick = middle if alike else min(middle, 1.0)
+    return (max(1.0, float(np.rint(thick))) if on_slices else thick), on_slices
+
+
+def _shares(
+    planes: list[_Plane], thick: float, on_slices: bool, grid: Grid, axis: int
+) -> tuple[dict[int, Floats], float]:
+    """By slice across the axis, the share of each voxel that the slabs cover; and the volume drawn, in voxels."""
+    wide, high = (count for axis_, count in enumerate(grid.shape) if axis_ != axis)
+    shares: dict[int, Floats] = {}
+    drawn = 0.0
+    for plane in planes:
+        at = float(np.rint(plane.at)) if on_slices else plane.at
+        covered = coverage(plane.polygons, (wide, high))
+        drawn += thick * area(plane.polygons)
+        low, up = at - thick / 2, at + thick / 2
+        first, last = max(0, int(np.floor(low + 0.5))), min(grid.shape[axis] - 1, int(np.ceil(up - 0.5)))
+        for z in range(first, last + 1):
+            part = max(0.0, min(up, z + 0.5) - max(low, z - 0.5))
+            shares[z] = shares.get(z, 0.0) + covered * part
+    return shares, drawn
+
+
+def _told(thick: float, on_slices: bool, shares: dict[int, Floats]) -> list[str]:
+    told = []
+    if not on_slices:
+        told.append(f"contours lie between the slices and stand for {thick:.2g} slices each")
+    elif thick > 1:
+        told.append(f"contours lie {thick:.0f} slices apart and stand for as many each")
+    held = sorted(z for z, share in shares.items() if share.any())
+    empty = held[-1] - held[0] + 1 - len(held) if held else 0
+    if empty:
+        told.append(f"slices without a contour between those with: {empty}")
+    return told
+
+
+def _check_kept(inside: float, drawn: float, where: str) -> list[str]:
+    kept = inside / drawn if drawn else 1.0
+    if kept < MIN_KEPT:
+        raise _refused(
+            "The contours reach out of the grid.",
+            where,
+            f"at least {MIN_KEPT:.0%} of their volume inside",
+            f"{kept:.1%}",
+        )
+    return [f"{1 - kept:.1%} of the contours' volume lies outside of the grid"] if kept < 0.999 else []
+
+
+def _refused(problem: str, where: str, expected: str, found: str) -> InputError:
+    do = "Check that the contours were drawn on this image, and export them again; or take the scan out."
+    return InputError(problem, where=where, expected=expected, found=found, do=do)

@@ -1,0 +1,195 @@
+"""The lesion of a scan on the grid of its slices: voxel by voxel where it was drawn there, else by area."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from data_prep.volumes.grids import cannot_place, corners, matching, to_lps, turned, voxels_of
+from data_prep.volumes.off_grid import off_grid
+from data_prep.volumes.resize import HALF, area_weights, weigh
+from data_prep.volumes.sampling import DECIMALS, NOTHING, finer
+from data_prep.volumes.volume import Grid, Volume
+
+MIN_KEPT = 0.9  # of the lesion's volume that must lie on the slices' grid
+NEAR = 1e-3  # of a whole number: what floats leave of a label such as 0.9999
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """`voxels`: (Z, Y, X), true where lesion covers at least half of the voxel, on the grid turned to LPS.
+
+    `source_px` counts the lesion's voxels in each slice, at least 1 where any of it lies there. `drawn_on` names the
+    modality on whose grid the mask was drawn; None where the scan has no mask.
+    """
+
+    voxels: NDArray[np.bool_]
+    source_px: tuple[int, ...]
+    drawn_on: str | None
+
+
+def lesion_on(mask: Volume | None, grids: dict[str, Grid], reference: str, where: str) -> Lesion:
+    """Bring a mask to the grid of the reference modality. `grids` are those of the scan's modalities, each oriented.
+
+    InputError, naming `where`: the mask is not binary, lies on the grid of no modality, or loses a tenth of its volume
+    or all of its voxels on the reference's grid.
+    """
+    grid = to_lps(grids[reference])
+    if mask is None:
+        voxels = np.zeros(grid.shape[::-1], dtype=bool)
+        return Lesion(voxels, (0,) * len(voxels), None)
+    drawn_on = _drawn_on(mask.grid, grids, reference, where)
+    inside = _binary(mask, where)
+    if drawn_on == reference:
+        drawn = turned(inside, mask.grid).T
+        return Lesion(drawn, tuple(int(count) for count in drawn.sum(axis=(1, 2))), drawn_on)
+    share = covered(Volume(inside.astype(np.float32), mask.grid), grid)
+    voxels = share >= HALF
+    check_kept(share, voxels, float(inside.sum() * np.prod(mask.grid.spacing)), grid, where)
+    counts = np.ceil(np.round(share.sum(axis=(1, 2)), DECIMALS))
+    return Lesion(voxels, tuple(int(count) for count in counts), drawn_on)
+
+
+def covered(lesion: Volume, grid: Grid) -> NDArray[np.float64]:
+    """(Z, Y, X): the share of each voxel of a grid that lies LPS which the lesion (0 and 1) covers, 0 to 1.
+
+    It is exact where the axes of both grids are parallel; else it is counted in parts of half a voxel of the lesion's
+    grid, or of the grid itself if that is finer.
+    """
+    lps = to_lps(lesion.grid)
+    data = turned(lesion.data, lesion.grid)
+    matrix = voxels_of(lps, grid)
+    drift = np.abs(matrix[:3, :3] - np.diag(np.diag(matrix))[:3, :3]) * (np.array(grid.shape) - 1)
+    if drift.max() <= NOTHING:
+        return _covered_exactly(data, matrix, grid.shape)
+    return _covered_by_parts(data, lps, grid)
+
+
+def _covered_exactly(
+    data: NDArray[np.float32], matrix: NDArray[np.float64], shape: tuple[int, int, int]
+) -> NDArray[np.float64]:
+    columns, rows, slices = (
+        area_weights(shape[axis], data.shape[axis], matrix[axis, axis], _edge(matrix, axis))
+        for axis in range(3)
+    )
+    flat = np.stack([weigh(slice_.astype(np.float64), rows, columns).ravel() for slice_ in data.T])
+    shares: NDArray[np.float64] = (slices @ flat).reshape(shape[::-1])
+    return shares
+
+
+def _edge(matrix: NDArray[np.float64], axis: int) -> float:
+    """Where the grid's first voxel begins, in voxels from the outer face of the lesion's grid."""
+    return float(matrix[axis, 3] - matrix[axis, axis] / 2 + 0.5)
+
+
+def _covered_by_parts(data: NDArray[np.float32], lps: Grid, grid: Grid) -> NDArray[np.float64]:
+    share = np.zeros(grid.shape[::-1])
+    low, high = _around(data, lps, grid)
+    if (low >= high).any():
+        return share
+    window = grid.affine.copy()
+    window[:3, 3] = (grid.affine @ [*low, 1.0])[:3]
+    wide, tall, deep = (int(count) for count in high - low)
+    steps = np.linalg.norm(voxels_of(lps, grid)[:3, :3], axis=0)
+    x, y, z = (max(2, int(np.ceil(2 * step))) for step in steps)
+    parts = finer(Grid((wide, tall, deep), window, True), (x, y, z))
+    matrix = voxels_of(lps, parts)
+    for slice_ in range(deep):
+        index = np.indices((parts.shape[0], parts.shape[1], z)).reshape(3, -1)
+        index[2] += slice_ * z
+        at = np.round(matrix[:3, :3] @ index + matrix[:3, 3:], DECIMALS)
+        inside = ndimage.map_coordinates(data, at, order=0, mode="constant", cval=0.0)
+        means = inside.reshape(wide, x, tall, y, z).mean(axis=(1, 3, 4), dtype=np.float64)
+        share[low[2] + slice_, low[1] : high[1], low[0] : high[0]] = means.T
+    return share
+
+
+def _around(data: NDArray[np.float32], lps: Grid, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first voxels (x, y, z) of the grid that the lesion may touch, and those behind the last."""
+    found = [np.flatnonzero(data.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    if not all(map(len, found)):
+        return np.zeros(3, np.int64), np.zeros(3, np.int64)
+    first, last = (np.array([each[end] for each in found]) for end in (0, -1))
+    box = corners((2, 2, 2)) * np.array([*(last - first + 1), 1])[:, None]
+    box[:3] += first[:, None] - 0.5
+    at = (voxels_of(grid, lps) @ box)[:3]
+    low = np.clip(np.floor(at.min(axis=1)).astype(np.int64), 0, grid.shape)
+    high = np.clip(np.ceil(at.max(axis=1)).astype(np.int64) + 1, 0, grid.shape)
+    return low, high
+
+
+def _drawn_on(mask: Grid, grids: dict[str, Grid], reference: str, where: str) -> str:
+    """The modality on whose grid the mask lies, the reference first."""
+    found = matching(mask, grids)
+    if not found:
+        raise off_grid(mask, grids, where)
+    return reference if reference in found else found[0]
+
+
+def labelled(mask: Volume, number: int, where: str) -> Volume:
+    """Return the mask of one label of a label map: 1 where the map holds that number, else 0; it may stand nowhere.
+
+    InputError where the map holds values that are no whole numbers.
+    """
+    labels = _whole(mask.data)
+    if labels is None:
+        values = np.unique(mask.data)
+        raise cannot_place(
+            "The mask holds no labels.",
+            where,
+            "whole numbers, of which the column `roi` chooses one",
+            f"{len(values)} values from {values[0]:g} to {values[-1]:g}, not all of them whole",
+        )
+    return replace(mask, data=(labels == number).astype(np.float32))
+
+
+def _binary(mask: Volume, where: str) -> NDArray[np.bool_]:
+    """Where the lesion is, in the order of the mask's file; InputError where there is more than 0 and one value."""
+    for values in (mask.data, _whole(mask.data)):
+        if values is not None and _is_binary(values):
+            return np.asarray(values != 0)
+    values = np.unique(mask.data)
+    raise cannot_place(
+        "The mask is not binary.",
+        where,
+        "0 and one other value, or the number of the lesion in the column `roi` (such as label:3)",
+        f"{len(values)} values, from {values[0]:g} to {values[-1]:g}",
+    )
+
+
+def _is_binary(values: NDArray[np.float32]) -> bool:
+    lesion = values != 0
+    return bool(not lesion.all() and not (lesion & (values != values.max())).any())
+
+
+def _whole(values: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """The values as whole numbers; None where they are none. Resampling and scaling leave 0.9999 of a 1."""
+    whole = np.rint(values)
+    return whole if np.abs(values - whole).max() <= NEAR else None
+
+
+def check_kept(
+    share: NDArray[np.float64], voxels: NDArray[np.bool_], before: float, grid: Grid, where: str
+) -> None:
+    """InputError where the grid cuts off a tenth of a lesion of `before` mm3, or the lesion covers half of no voxel.
+
+    share, voxels: (Z, Y, X) on the grid, what the lesion covers of each voxel, and which of them are lesion by that.
+    """
+    if not before:
+        return
+    kept = float(share.sum() * np.prod(grid.spacing)) / before
+    if kept < MIN_KEPT:
+        raise cannot_place(
+            "The lesion lies outside of the slices' grid.",
+            where,
+            f"at least {MIN_KEPT:.0%} of its volume inside",
+            f"{kept:.1%}",
+        )
+    if not voxels.any():
+        raise cannot_place(
+            "The lesion is lost on the slices' grid: it covers half of no voxel.",
+            where,
+            "a lesion of at least one voxel",
+            f"{before / 1000:.2g} ml, in voxels of {np.prod(grid.spacing) / 1000:.2g} ml",
+        )

@@ -1,0 +1,142 @@
+"""From the mask cell of a manifest to a mask: volumes, of which `roi` may name a label, DICOM contours and segments.
+
+Contours have no voxels of their own, and segments only the frames that hold some: both are brought to the grid of the
+modality that they were drawn on.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.dicom.masks import read_dicom_mask
+from data_prep.dicom.regions import number_of
+from data_prep.dicom.rtstruct import Structure
+from data_prep.dicom.seg import Segmentation
+from data_prep.files.read import read_grid, read_volume
+from data_prep.masks.contours import fill_contours
+from data_prep.masks.drawn_on import images_of
+from data_prep.masks.lesions import check_kept, covered, labelled
+from data_prep.volumes.grids import matching, same_grid, to_lps
+from data_prep.volumes.off_grid import is_piece, off_grid
+from data_prep.volumes.resize import HALF
+from data_prep.volumes.volume import Grid, Volume
+from hnscc.base.errors import InputError
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A mask on the grid of one of its row's modalities, and what was assumed or left out, in sentences."""
+
+    volume: Volume
+    told: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a row says of its mask: the file or folder, the region of it that is lesion (None: the only one), the
+    row's modalities, and how errors name the cell (row, column, scan)."""
+
+    path: Path
+    region: str | None
+    modalities: Collection[str]
+    where: str
+
+
+def read_mask(cell: Cell, grids: Mapping[str, Grid], reference: str) -> Mask:
+    """Read a mask; `grids` are those of the row's modalities, `reference` the modality whose slices are stored.
+
+    InputError: the file cannot be read, the region is not in it (data_prep.dicom.regions), contours cannot be filled
+    (data_prep.masks.contours), or a DICOM mask was drawn on an image that is not in the row (data_prep.masks.drawn_on).
+    """
+    found = read_dicom_mask(cell.path, cell.region, cell.where)
+    if found is None:
+        return Mask(_volume(cell))
+    names, referred = _drawn_on(found, cell, grids)
+    name = reference if reference in names else names[0]
+    what = "contours" if isinstance(found, Structure) else "segments"
+    told = [] if referred else [f"{what} that refer to no series of the row are taken as drawn on {name}"]
+    if isinstance(found, Segmentation):
+        return _on_grid_of(name, found, grids[name], told, cell.where)
+    return _filled(found, grids[name], told, cell.where)
+
+
+def drawn_on(cell: Cell, grids: Mapping[str, Grid]) -> list[str]:
+    """Return the modalities on whose grid a mask is drawn, or may be; InputError where there is none.
+
+    Where `grids` lacks some of the row's images, since these cannot be read, none is no error: they may be the ones.
+    """
+    found = read_dicom_mask(cell.path, cell.region, cell.where)
+    if found is not None:
+        return _drawn_on(found, cell, grids)[0]
+    grid = read_grid(cell.path, cell.where)
+    names = matching(grid, grids)
+    if not names and len(grids) == len(cell.modalities):
+        raise off_grid(grid, dict(grids), cell.where)
+    return names
+
+
+def _drawn_on(
+    found: Structure | Segmentation, cell: Cell, grids: Mapping[str, Grid]
+) -> tuple[list[str], bool]:
+    """The modalities that a DICOM mask may be drawn on, one or more, and whether it refers to them by their series."""
+    names, referred = images_of(found.frame, found.series, grids, cell.where)
+    if isinstance(found, Segmentation) and not referred:
+        grid = found.volume.grid
+        names = [
+            name for name in names if same_grid(grid, grids[name]) or is_piece(grid, grids[name])
+        ] or names
+    return names, referred
+
+
+def _on_grid_of(name: str, found: Segmentation, grid: Grid, told: list[str], where: str) -> Mask:
+    """A segmentation on the whole grid of an image, of which it holds a piece: frames without lesion are left out."""
+    _check_oriented(grid, where)
+    own, lps = found.volume, to_lps(grid)
+    share = covered(own, lps)
+    voxels = share >= HALF
+    check_kept(share, voxels, float(own.data.sum() * np.prod(own.grid.spacing)), lps, where)
+    told = [*told, *found.told]
+    if not (same_grid(own.grid, grid) or is_piece(own.grid, grid)):
+        told.append(f"segments on a grid of their own are brought to {name}, by area")
+    return Mask(Volume(np.ascontiguousarray(voxels.T, dtype=np.float32), lps), tuple(told))
+
+
+def _volume(cell: Cell) -> Volume:
+    """A mask on the grid of its own file: of a label map, 1 where it holds the label that the region names."""
+    volume = read_volume(cell.path, cell.where)
+    if cell.region is None:
+        return volume
+    number = number_of(cell.region)
+    if number is None:
+        raise InputError(
+            "A label map knows no names.",
+            where=cell.where,
+            expected="the number of the lesion in the column `roi`, such as label:3",
+            found="a name",
+            do="Write the label's number into the column `roi` of this row.",
+        )
+    return labelled(volume, number, cell.where)
+
+
+def _filled(structure: Structure, grid: Grid, told: list[str], where: str) -> Mask:
+    _check_oriented(grid, where)
+    lesion = np.zeros(grid.shape, dtype=bool)
+    told = [*told, *structure.told]
+    for region in structure.regions:
+        drawn = fill_contours(region.contours, grid, where, odd_is_meant=region.odd_is_meant)
+        lesion |= drawn.voxels
+        told += drawn.told
+    return Mask(Volume(lesion.astype(np.float32), grid), tuple(told))
+
+
+def _check_oriented(grid: Grid, where: str) -> None:
+    if not grid.oriented:
+        raise InputError(
+            "The image of a DICOM mask does not say how it lies (Analyze).",
+            where=where,
+            expected="a mask drawn on a DICOM series or on a NIfTI file",
+            found="an Analyze pair",
+            do="Give the image as DICOM or as NIfTI, or the mask as a volume.",
+        )

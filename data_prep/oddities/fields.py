@@ -1,0 +1,122 @@
+"""Fields of view in mm, against what a body can be and against the other scans: lengths in cm or m, other voxels."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from data_prep.oddities.oddity import FEW, Odd
+from hnscc.cohort.store_format import Scan
+
+SMALLEST, LARGEST = 0.02, 20.0  # mm: sides of a voxel, the largest and the smallest of which no scanner gives
+SHORTEST, LONGEST = 2.0, 2500.0  # mm: the longest side of a volume
+SMALL, FINE = 60.0, 1.0  # mm: a volume so small, of voxels so fine, is more likely one in cm
+TENFOLD = 5.0  # times, in voxels and extent alike: another unit of length
+ODD_LENGTH = 1.9  # times the cohort's median
+ODD_SDS = 4.0  # robust standard deviations of the logarithm, beside it
+OTHER_VOXELS = 1.3  # times in some direction, of one and the same number of voxels
+ABSENT = 0.1  # of the grid, more than in most scans
+
+DIRECTIONS = ("left to right", "front to back", "foot to head")
+
+
+def odd_fields(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
+    """A sentence on each modality of a scan whose voxels or extent cannot be, or differ from those of most scans.
+
+    It is refused where no scanner gives it, and where both are five times larger or smaller than in most scans: the
+    header's lengths are not in mm then, whatever it says. Parts without an image, beyond those of most scans, too.
+    """
+    if not all("inputs" in scan.placement for scan in scans):
+        return
+    for modality in modalities:
+        steps = np.array([scan.placement["inputs"][modality]["spacing"] for scan in scans])
+        shapes = np.array([scan.placement["inputs"][modality]["shape"] for scan in scans])
+        for at, scan in enumerate(scans):
+            found = _impossible(steps[at], shapes[at]) or _other_unit(at, steps, shapes)
+            if found:
+                yield Odd(scan.scan_id, f"{modality} {found}", refused=True)
+            elif found := _small(steps[at], shapes[at]) or _unlike(at, steps, shapes):
+                yield Odd(scan.scan_id, f"{modality} {found}")
+        yield from _parts_absent(scans, modality)
+
+
+def spellings(scans: Sequence[Scan]) -> Iterator[Odd]:
+    """Analyze headers that hold an orientation of their own, which is not used."""
+    for scan in scans:
+        for name, facts in scan.placement.get("inputs", {}).items():
+            if orient := facts["written"].get("orient"):
+                yield Odd(
+                    scan.scan_id,
+                    f"the Analyze header of the {name} says hist.orient {orient}, which is not used, since few "
+                    "programs write it truly: look whether the scan lies right, or convert it to NIfTI",
+                )
+
+
+def _impossible(steps: np.ndarray, shape: np.ndarray) -> str:
+    longest = (steps * shape).max()
+    if steps.max() < SMALLEST or longest < SHORTEST or steps.min() > LARGEST or longest > LONGEST:
+        return f"has {_size(steps, shape)}, which no scan of a body has: are its lengths in mm?"
+    return ""
+
+
+def _other_unit(at: int, steps: np.ndarray, shapes: np.ndarray) -> str:
+    """Voxels and extent five times those of most scans or a fifth, in all."""
+    others = np.arange(len(steps)) != at
+    if others.sum() < 2:
+        return ""
+    voxel, extent = np.log(steps).mean(axis=1), np.log(steps * shapes).mean(axis=1)
+    times = [float(np.exp(each[at] - np.median(each[others]))) for each in (voxel, extent)]
+    if min(times) >= TENFOLD or max(times) <= 1 / TENFOLD:
+        usual = _size(np.median(steps[others], axis=0), np.median(shapes[others], axis=0))
+        return f"has {_size(steps[at], shapes[at])}, most scans {usual}: are its lengths in mm, as theirs?"
+    return ""
+
+
+def _small(steps: np.ndarray, shape: np.ndarray) -> str:
+    if (steps * shape).max() < SMALL and steps.max() < FINE:
+        return f"has {_size(steps, shape)}, which is small for a body: are its lengths in mm, not cm?"
+    return ""
+
+
+def _unlike(at: int, steps: np.ndarray, shapes: np.ndarray) -> str:
+    """Voxels of other sizes than those of most scans, or another extent."""
+    if len(steps) < FEW:
+        return ""
+    kinds = Counter((*map(int, shape), *np.round(step, 3)) for shape, step in zip(shapes, steps, strict=True))
+    most, count = kinds.most_common(1)[0]
+    ratio = steps[at] / np.array(most[3:])
+    alike = 2 * count > len(steps) and tuple(shapes[at]) == most[:3]
+    if alike and max(ratio.max(), 1 / ratio.min()) > OTHER_VOXELS:
+        usual = _product(np.array(most[3:]))
+        return f"has as many voxels as most scans, but of {_product(steps[at])} mm, not {usual}: is their size right?"
+    told = []
+    for name, lengths in (("voxels", steps), ("an extent", steps * shapes)):
+        logs = np.log(lengths / np.median(lengths, axis=0))
+        limit = np.maximum(np.log(ODD_LENGTH), ODD_SDS * 1.4826 * np.median(np.abs(logs), axis=0))
+        told += [
+            f"{name} of {lengths[at, axis]:.3g} mm from {DIRECTIONS[axis]}, in most scans "
+            f"{np.median(lengths[:, axis]):.3g}"
+            for axis in np.flatnonzero(np.abs(logs[at]) > limit)
+        ]
+    return f"has {'; '.join(told)}" if told else ""
+
+
+def _parts_absent(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
+    shares = np.array([scan.placement["absent"][modality] for scan in scans])
+    usual = float(np.median(shares))
+    for scan, share in zip(scans, shares, strict=True):
+        if share > usual + ABSENT:
+            yield Odd(
+                scan.scan_id,
+                f"{modality} shows nothing in {share:.0%} of most slices, which is of one value up to a straight line "
+                f"({usual:.0%} in most scans)",
+                refused=True,
+            )
+
+
+def _size(steps: np.ndarray, shape: np.ndarray) -> str:
+    return f"voxels of {_product(steps)} mm, {_product(steps * shape)} mm in all"
+
+
+def _product(values: np.ndarray) -> str:
+    return " x ".join(f"{value:.3g}" for value in values)

@@ -1,0 +1,48 @@
+"""Scans whose dark and bright are exchanged against the others: air is bright in them.
+
+Where a volume ends sideways there is mostly air, and most of a volume is air or dark tissue. How high both stand
+between the 1st and the 99th percentile tells of inversion, whatever the unit.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from data_prep.oddities.oddity import FEW, Odd, has_majority, named
+from hnscc.cohort.store_format import Scan
+
+DARK, BRIGHT = 0.4, 0.6  # what lies between is neither
+
+
+def inverted(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
+    """What is odd about which scans are bright where there is air; of few scans nothing."""
+    heights = {scan.scan_id: air_height(scan, modality) for scan in scans}
+    dark = [name for name, height in heights.items() if height is not None and height <= DARK]
+    bright = [name for name, height in heights.items() if height is not None and height >= BRIGHT]
+    if len(scans) < FEW or not (dark and bright):
+        return
+    if has_majority([dark, bright]):
+        fewer, more, how = (dark, bright, "dark") if len(dark) < len(bright) else (bright, dark, "bright")
+        other = {"dark": "bright", "bright": "dark"}[how]
+        for name in fewer:
+            yield Odd(
+                name,
+                f"{modality} is {how} at its rim and in most voxels, {other} in {len(more)} others: is it inverted?",
+            )
+    else:
+        yield Odd(
+            None,
+            f"{modality} is dark at its rim and in most voxels in {named(dark)}, bright there in {named(bright)}: are "
+            "some inverted?",
+        )
+
+
+def air_height(scan: Scan, modality: str) -> float | None:
+    """How high the rim and the median of a volume stand between its 1st and 99th percentile, on average: 0 to 1.
+
+    None where the volume is of one value or has no rim.
+    """
+    facts = scan.placement["values"][modality]
+    span = facts["last"] - facts["first"]
+    if facts["rim"] is None or span <= 0:
+        return None
+    rim, middle = (min(1.0, max(0.0, (facts[name] - facts["first"]) / span)) for name in ("rim", "median"))
+    return float(rim + middle) / 2

@@ -1,0 +1,132 @@
+"""A cohort's scans against one another: what cannot be right is refused, what is odd is told."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.manifest.ids import look_alike
+from data_prep.manifest.manifest import Row, refused
+from data_prep.oddities.fields import odd_fields, spellings
+from data_prep.oddities.moved import find_moved
+from data_prep.oddities.odd import odd_scans
+from data_prep.oddities.oddity import Odd
+from data_prep.oddities.one_sided import one_sided
+from data_prep.oddities.twins import Twins, find_twins
+from hnscc.base.errors import InputError
+from hnscc.cohort.store_building import read_images
+from hnscc.cohort.store_format import Scan
+
+MOST_TOLD = 20  # sentences of one error
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """The images of each scan, reduced: slice by slice (oddities.twins), and their mean (oddities.moved)."""
+
+    slices: Sequence[NDArray[np.float32]]
+    projections: Sequence[NDArray[np.float32]]
+
+
+def judged(
+    rows: Sequence[Row],
+    scans: Sequence[Scan],
+    images: Reduced,
+    unfinished: Path,
+    accept_odd: str | None,
+) -> list[Odd]:
+    """What is odd about the scans of these rows, of which `images` are the reduced ones.
+
+    InputError: two patients share images, or something needs a reason (oddities.odd) and accept_odd gives none.
+    """
+    modalities = list(rows[0].files)
+    odd = [
+        *_shared_images(rows, scans, images, unfinished),
+        *_ids_alike(rows),
+        *odd_scans(scans, modalities),
+        *one_sided(scans, modalities),
+        *odd_fields(scans, modalities),
+        *spellings(scans),
+    ]
+    _check_odd(rows, odd, accept_odd)
+    return odd
+
+
+def _ids_alike(rows: Sequence[Row]) -> list[Odd]:
+    return [
+        Odd(None, f"patients {later} and {first} look alike: are they one patient?")
+        for later, first in look_alike(row.patient_id for row in rows)
+    ]
+
+
+def _shared_images(
+    rows: Sequence[Row], scans: Sequence[Scan], images: Reduced, unfinished: Path
+) -> list[Odd]:
+    """What scans of one patient share, or nearly of two; InputError where two patients share the images of a
+    modality, or a scan stands in the manifest twice. The first would put one image into training and test."""
+    modalities = list(rows[0].files)
+    pairs = _pairs(rows, scans, images, unfinished)
+    shared = Counter((twins.first, twins.second) for twins in pairs if twins.same)
+    odd = []
+    for twins in pairs:
+        first, second, name = rows[twins.first], rows[twins.second], modalities[twins.modality]
+        own = first.patient_id == second.patient_id
+        if twins.same and not (own and shared[twins.first, twins.second] < len(modalities)):
+            raise refused(
+                "Two scans hold the same images.",
+                f"{second.where}, column {name}",
+                "different scans" if own else "images of another patient",
+                f"those of {first.where} (compared by content, without the masks)",
+            )
+        whose = "of the same patient" if own else "of another patient"
+        if twins.same:
+            odd.append(Odd(second.scan_id, f"{name} is that of scan {first.scan_id}, {whose}, too"))
+        elif not own:
+            nearly = f"{name} is nearly that of scan {first.scan_id}, {whose} (correlation {twins.correlation:.4f})"
+            odd.append(Odd(second.scan_id, nearly))
+    return odd
+
+
+def _pairs(rows: Sequence[Row], scans: Sequence[Scan], images: Reduced, unfinished: Path) -> list[Twins]:
+    """Scans that share images as they are stored; of two patients, also those that do once one is moved."""
+
+    def read(at: int) -> NDArray[np.float32]:
+        return read_images(unfinished, scans[at].scan_id)
+
+    pairs = find_twins(images.slices, read)
+    known = {(twins.first, twins.second) for twins in pairs}
+    moved = find_moved(
+        images.projections,
+        [scan.spacing_mm[1] for scan in scans],
+        lambda one, two: rows[one].patient_id != rows[two].patient_id and (one, two) not in known,
+        read,
+    )
+    return sorted([*pairs, *moved], key=lambda twins: (twins.second, twins.first, twins.modality))
+
+
+def _check_odd(rows: Sequence[Row], odd: Sequence[Odd], accept_odd: str | None) -> None:
+    """InputError where something odd needs a reason, and none is given."""
+    needing = [each for each in odd if each.refused]
+    if not needing or accept_odd is not None:
+        return
+    where = {row.scan_id: row.where for row in rows}
+    found = [f"{where[each.scan_id]}: {each.text}" if each.scan_id else each.text for each in needing]
+    rest = f"\n  and {len(found) - MOST_TOLD} more" if len(found) > MOST_TOLD else ""
+    raise InputError(
+        "The cohort holds what cannot be right, or would give the lesions away.",
+        where="manifest",
+        expected="scans of one unit, masks of a lesion, and orientations that do not depend on the lesion",
+        found="\n  ".join(found[:MOST_TOLD]) + rest,
+        do="Correct the files or take the scans out; if they are right as they are, say why: --accept-odd REASON.",
+    )
+
+
+def told(odd: Sequence[Odd], accept_odd: str | None) -> dict[str, Any]:
+    """What was odd, for the store's attributes, and by which reason it was accepted, where that was needed."""
+    told = [{"scan_id": each.scan_id, "text": each.text} for each in odd]
+    needed = accept_odd is not None and any(each.refused for each in odd)
+    return {"odd": told, "accepted": accept_odd if needed else None}

@@ -1,0 +1,104 @@
+"""What separates scans with lesion from those without by their values outside of the lesions: a model could learn it.
+
+Scanners, reconstructions and exports differ between hospitals, and patients with and without lesion often come from
+different ones. What is compared leaves out the lesion and what surrounds it, so that disease itself does not count.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import exp, log
+from statistics import median
+
+import numpy as np
+from scipy import stats
+
+from data_prep.oddities.inverted import air_height
+from data_prep.oddities.oddity import FEW, Odd, grouped
+from data_prep.oddities.scales import size
+from hnscc.cohort.store_format import Scan
+
+NEARLY_ALL = 0.95  # area under the ROC curve, from which a property separates
+BY_CHANCE = 0.002  # of the exact rank test: a dozen properties are looked at
+LEAST_RATIO, LEAST = (
+    0.1,
+    0.03,
+)  # of the difference between the medians: of a logarithm (11 %), of a share of the range
+# Where scans are too few for the test: the gap between two groups that are exactly those with and without lesion.
+CLEAR_GAP = 0.4
+
+
+@dataclass(frozen=True)
+class Property:
+    """What is compared, by its name in a sentence. `of` gives it of a modality of a scan, or None where it has none;
+    logarithms of ratios are shown as ratios."""
+
+    name: str
+    of: Callable[[Scan, str], float | None]
+    logarithm: bool
+
+
+def separating(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
+    """The properties of a modality that separate scans with lesion from those without, all or nearly all of them."""
+    for each in PROPERTIES:
+        values = [(each.of(scan, modality), any(scan.source_lesion_px)) for scan in scans]
+        with_ = [value for value, lesion in values if lesion and value is not None]
+        without = [value for value, lesion in values if not lesion and value is not None]
+        if not (with_ and without and len(with_) + len(without) >= FEW and _separated(with_, without, each)):
+            continue
+        typical = [exp(median(side)) if each.logarithm else median(side) for side in (with_, without)]
+        yield Odd(
+            None,
+            f"the {each.name} of {modality} outside of the lesions separates scans with lesion from those without: "
+            f"{typical[0]:.3g} in the {len(with_)} with, {typical[1]:.3g} in the {len(without)} without (area under "
+            f"the curve {_area(with_, without):.2f}): a model could tell them apart by it",
+        )
+
+
+def _separated(with_: Sequence[float], without: Sequence[float], what: Property) -> bool:
+    area, apart = _area(with_, without), abs(median(with_) - median(without))
+    if apart < (LEAST_RATIO if what.logarithm else LEAST) or max(area, 1 - area) < NEARLY_ALL:
+        return False
+    sizes = sorted(map(len, grouped([*with_, *without], CLEAR_GAP)))
+    if area in (0.0, 1.0) and sizes == sorted((len(with_), len(without))):
+        return True
+    return float(stats.mannwhitneyu(with_, without, method="exact").pvalue) < BY_CHANCE
+
+
+def _area(with_: Sequence[float], without: Sequence[float]) -> float:
+    """The share of pairs of a scan with lesion and one without in which the first is larger; ties count half."""
+    apart = np.subtract.outer(with_, without)
+    return float((apart > 0).mean() + (apart == 0).mean() / 2)
+
+
+def _brightness(scan: Scan, modality: str) -> float | None:
+    bright = size(scan, modality)
+    return log(bright) if bright > 0 else None
+
+
+def _relative(name: str) -> Callable[[Scan, str], float | None]:
+    """The logarithm of a number of the tissue as a share of its brightness."""
+
+    def of(scan: Scan, modality: str) -> float | None:
+        facts = scan.placement["values"][modality]
+        bright = size(scan, modality)
+        if facts["tissue"] is None or bright <= 0:
+            return None
+        number = facts["tissue"][name] - (0 if name == "grain" else facts["first"])
+        return log(max(number / bright, 1e-6))
+
+    return of
+
+
+def _level(scan: Scan, modality: str) -> float | None:
+    bright = size(scan, modality)
+    return float(scan.placement["values"][modality]["first"]) / bright if bright > 0 else None
+
+
+PROPERTIES = (
+    Property("brightness", _brightness, True),
+    Property("lowest value (beside the brightness)", _level, False),
+    Property("height of air and rim", air_height, False),
+    Property("median (beside the brightness)", _relative("median"), True),
+    Property("highest value (beside the brightness)", _relative("high"), True),
+    Property("grain (beside the brightness)", _relative("grain"), True),
+)

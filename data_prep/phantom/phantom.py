@@ -1,0 +1,266 @@
+"""A synthetic head and neck PET-MRI cohort with a known truth, written as ordinary scans with a manifest.
+
+The physics makes the point of the study. A tumour takes up FDG and has a signal of its own on MRI.
+Inflammation takes up as much, in the same sizes and sites, but is brighter on MRI; glands, tonsils, larynx
+and brain take up tracer where they lie. Scars and nodes look like tumour on MRI, without uptake. So PET
+alone finds what is hot, with blurred borders and false alarms; MRI alone finds lookalikes; together they
+tell tumour from both, with MRI's borders.
+
+Anatomy (data_prep.phantom.anatomy) is drawn in patient coordinates: X to the left, Y to posterior, Z to superior, in
+mm, at the centres of the voxels of any grid, so that PET and MRI each have their own.
+"""
+
+import csv
+import gzip
+import io
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from data_prep.phantom.anatomy import LABEL, TISSUES, draw, draw_lesions, draw_nodes, make_waves
+from data_prep.workers import run_each
+from hnscc.base.cores import cores
+from hnscc.base.errors import InputError
+from hnscc.base.files import write_bytes, write_text, writing_to
+from hnscc.base.seeds import generator
+from hnscc.cohort.store_format import Progress
+
+LEAST_PATIENTS = 12
+MOST_PATIENTS = 9999
+
+MRI_SHAPE, MRI_SPACING = (200, 200, 24), (0.9, 0.9, 4.0)
+PET_SHAPE, PET_SPACING, PET_FINE = (
+    (60, 60, 32),
+    4.0,
+    2,
+)  # drawn PET_FINE times finer, then blurred and averaged
+PET_BLUR_FWHM = 5.5
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One scan to make. number: 1 for a patient's first scan. lesion: whether it holds a tumour."""
+
+    patient_id: str
+    number: int
+    lesion: bool
+
+    @property
+    def scan_id(self) -> str:
+        return f"{self.patient_id}-{self.number}"
+
+
+def make_phantom(
+    out: str | Path, *, patients: int = 44, seed: int = 2023, progress: Progress | None = None
+) -> Path:
+    """Write the cohort into the new folder `out`; the path of its manifest.csv.
+
+    44 patients have 62 scans, 18 of them with lesion (as in Liedes et al. 2023); other numbers in proportion,
+    with at least 6 patients with lesion, so that every split can hold some. The same numbers give the same
+    bytes. InputError: fewer than 12 patients, `out` is there already, or nothing can be written there; StorageError:
+    the disk is full; WorkerError: a process died. Then nothing is left.
+    """
+    final = Path(out)
+    with writing_to(final.absolute().parent):
+        _check(final, patients)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".unfinished", dir=final.parent))
+    try:
+        unfinished.chmod(0o755)
+        visits = plan_visits(patients, seed)
+        _make_all(visits, unfinished, seed, progress or (lambda done, total, text: None))
+        with writing_to(final.absolute().parent):
+            write_text(unfinished / "manifest.csv", _manifest(visits))
+            if final.exists():
+                final.rmdir()  # only an empty folder passed the check
+            unfinished.rename(final)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return final / "manifest.csv"
+
+
+def plan_visits(patients: int, seed: int) -> list[Visit]:
+    """Who is scanned how often, and with lesion or without; patients are numbered in random order."""
+    with_lesion = max(6, round(patients * 18 / 44))  # scans
+    followed = round(patients * 18 / 44)  # patients with two scans
+    both = with_lesion // 8  # of them: with lesion in both
+    once = (followed - both) // 2  # with lesion in one of the two
+    free = followed - both - once  # without lesion
+    ill = with_lesion - both  # patients with lesion
+    states: list[tuple[bool, ...]] = [(True, True)] * both
+    states += [(True, False) if count % 2 else (False, True) for count in range(once)]
+    states += [(True,)] * (ill - both - once)
+    states += [(False, False)] * free
+    states += [(False,)] * (patients - ill - free)
+    order = generator(seed, "phantom", "order").permutation(patients)
+    width = max(2, len(str(patients)))
+    return [
+        Visit(f"P{position:0{width}d}", number, lesion)
+        for position, patient in enumerate(order, start=1)
+        for number, lesion in enumerate(states[patient], start=1)
+    ]
+
+
+def make_scan(visit: Visit, folder: Path, seed: int) -> None:
+    """Write pet.nii.gz, mri.nii.gz and, with lesion, mask.nii.gz of one visit; runs in a worker process."""
+    body = generator(seed, "phantom", visit.patient_id)
+    warp, uptakes = make_waves(body, 10, 45, 110, amplitude=4.0, components=3), _uptakes(body)
+    size = body.uniform(0.92, 1.02)
+    nodes = draw_nodes(body)
+    rng = generator(seed, "phantom", visit.patient_id, visit.number)
+    blobs = draw_lesions(rng, visit.lesion)
+    mri_affine, pet_affine = _mri_affine(rng), _pet_affine(rng)
+    scan_folder = folder / visit.scan_id
+
+    points = _points(MRI_SHAPE, mri_affine)
+    labels, mri_of, _ = draw(points, warp, size, nodes, blobs)
+    _write(scan_folder / "mri.nii.gz", _mri(labels, mri_of, rng), mri_affine)
+    if visit.lesion:
+        _write(scan_folder / "mask.nii.gz", (labels == LABEL["tumour"]).astype(np.uint8), mri_affine)
+
+    fine = tuple(count * PET_FINE for count in PET_SHAPE)
+    points = _points(fine, _finer(pet_affine))
+    labels, _, pet_of = draw(points, warp, size, nodes, blobs)
+    _write(scan_folder / "pet.nii.gz", _pet(labels, uptakes, pet_of, rng), pet_affine, slope=0.001)
+
+
+def _uptakes(rng: np.random.Generator) -> np.ndarray:
+    return np.array([rng.uniform(*uptake) for _, uptake in TISSUES.values()], np.float32)
+
+
+def _mri(labels: np.ndarray, lesions: np.ndarray, rng: np.random.Generator) -> NDArray[np.int16]:
+    """int16 in arbitrary units of this scan: tissue contrast, texture, partial volume, bias field, noise."""
+    contrast = np.array([signal for signal, _ in TISSUES.values()], np.float32)
+    contrast *= rng.uniform(0.95, 1.05, len(contrast)).astype(np.float32)
+    image = np.where(lesions > 0, lesions, contrast[labels])
+    texture = ndimage.gaussian_filter(rng.standard_normal(labels.shape, np.float32), (1.2, 1.2, 0.4))
+    image *= 1 + 0.05 * texture / texture.std()
+    image = ndimage.gaussian_filter(image, (0.7, 0.7, 0))
+    image *= np.exp(_bias(labels.shape, rng))
+    noise = rng.standard_normal((2, *labels.shape), np.float32) * np.float32(0.025)
+    image = np.hypot(image + noise[0], noise[1])
+    stored: NDArray[np.int16] = np.clip(np.rint(image * rng.uniform(800, 1000)), 0, 32767).astype(np.int16)
+    return stored
+
+
+def _bias(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
+    """A slowly varying field of the receiving coils, about -0.2 .. 0.2."""
+    x, y, z = np.meshgrid(*(np.linspace(-1, 1, count, dtype=np.float32) for count in shape), indexing="ij")
+    a = rng.uniform(-0.1, 0.1, 6).astype(np.float32)
+    field: NDArray[np.float32] = (
+        a[0] * x + a[1] * y + a[2] * z + a[3] * x * y + a[4] * (x * x - 0.5) + a[5] * (y * y - 0.5)
+    )
+    return field
+
+
+def _pet(
+    labels: np.ndarray, uptakes: np.ndarray, lesions: np.ndarray, rng: np.random.Generator
+) -> NDArray[np.int16]:
+    """int16 in 0.001 SUV: uptake blurred by the scanner, averaged over voxels, with noise that grows with it."""
+    image = np.where(lesions > 0, lesions, uptakes[labels])
+    texture = ndimage.gaussian_filter(rng.standard_normal(labels.shape, np.float32), 2.0)
+    image *= 1 + 0.15 * texture / texture.std()
+    image = ndimage.gaussian_filter(image, PET_BLUR_FWHM / 2.355 / (PET_SPACING / PET_FINE))
+    x, y, z = PET_SHAPE
+    image = image.reshape(x, PET_FINE, y, PET_FINE, z, PET_FINE).mean(axis=(1, 3, 5))
+    noise = ndimage.gaussian_filter(rng.standard_normal(PET_SHAPE, np.float32), 0.5)
+    image += 0.16 * noise / noise.std() * np.sqrt(np.clip(image, 0.05, None))
+    stored: NDArray[np.int16] = np.clip(np.rint(image * 1000), 0, 32767).astype(np.int16)
+    return stored
+
+
+def _points(shape: tuple[int, ...], affine: np.ndarray) -> list[np.ndarray]:
+    """Patient coordinates (X left, Y posterior, Z superior) of the voxel centres, each (x, y, z) float32."""
+    index = np.meshgrid(*(np.arange(count, dtype=np.float32) for count in shape), indexing="ij", sparse=True)
+    matrix = affine.astype(np.float32)
+    world = [sum(matrix[row, axis] * index[axis] for axis in range(3)) + matrix[row, 3] for row in range(3)]
+    return [-world[0], -world[1], world[2]]
+
+
+def _mri_affine(rng: np.random.Generator) -> np.ndarray:
+    """Stored as scanners do: x to the left, y to posterior, tilted a little about the left-right axis."""
+    tilt, shift = np.radians(rng.uniform(-7, 7)), rng.uniform(-3, 3, 3)
+    turn = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
+    axes = np.diag([-1.0, -1.0, 1.0]) @ turn @ np.diag(MRI_SPACING)
+    centre = np.array([0.0, 3.0, 0.0]) + shift
+    return _affine(axes, centre, MRI_SHAPE)
+
+
+def _pet_affine(rng: np.random.Generator) -> np.ndarray:
+    """A larger field of view on a grid of its own, stored with x to the right and y to anterior."""
+    return _affine(np.eye(3) * PET_SPACING, rng.uniform(-2, 2, 3), PET_SHAPE)
+
+
+def _affine(axes: np.ndarray, centre: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    affine = np.eye(4)
+    affine[:3, :3] = axes
+    affine[:3, 3] = centre - axes @ ((np.array(shape) - 1) / 2)
+    return np.round(affine, 5)
+
+
+def _finer(affine: np.ndarray) -> np.ndarray:
+    """The grid of voxels split PET_FINE times along each axis."""
+    step = np.diag([1 / PET_FINE] * 3 + [1.0])
+    step[:3, 3] = 0.5 / PET_FINE - 0.5
+    return affine @ step
+
+
+def _write(path: Path, data: np.ndarray, affine: np.ndarray, slope: float | None = None) -> None:
+    image = nib.Nifti1Image(data, affine)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(affine, code=1)
+    image.set_qform(affine, code=1)
+    if slope:
+        image.header.set_slope_inter(slope, 0)
+    # mtime 0: gzip would write the time of day into the file.
+    content = gzip.compress(image.to_bytes(), compresslevel=5, mtime=0)
+    with writing_to(path.parent):
+        write_bytes(path, content)
+
+
+def _make_all(visits: list[Visit], folder: Path, seed: int, progress: Progress) -> None:
+    progress(0, len(visits), "drawing scans")
+    run_each(
+        partial(make_scan, folder=folder, seed=seed),
+        visits,
+        name=lambda visit: visit.scan_id,
+        workers=min(cores(), len(visits)),
+        progress=progress,
+    )
+
+
+def _manifest(visits: list[Visit]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["patient_id", "scan_id", "pet", "mri", "mask"])
+    for visit in visits:
+        files = [f"{visit.scan_id}/{name}.nii.gz" for name in ("pet", "mri", "mask")]
+        writer.writerow([visit.patient_id, visit.scan_id, *files[:2], files[2] if visit.lesion else ""])
+    return text.getvalue()
+
+
+def _check(final: Path, patients: int) -> None:
+    if not LEAST_PATIENTS <= patients <= MOST_PATIENTS:
+        raise InputError(
+            "That is no size for a cohort.",
+            where="--patients",
+            expected=f"{LEAST_PATIENTS} to {MOST_PATIENTS}, so that every split can hold lesions",
+            found=str(patients),
+            do=f"Ask for at least {LEAST_PATIENTS} patients.",
+        )
+    if os.path.lexists(final) and not (final.is_dir() and not any(final.iterdir())):
+        raise InputError(
+            "There is something under the cohort's name already.",
+            where=f"folder {final}",
+            expected="a new name, or an empty folder",
+            found="an existing file or folder",
+            do="Choose another name, or remove it.",
+        )

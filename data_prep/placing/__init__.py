@@ -1,0 +1,1 @@
+"""One grid for all modalities of a scan, square slices of it, and the way back; what is found in a scan on the way."""

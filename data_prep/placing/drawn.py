@@ -1,0 +1,36 @@
+"""The shape of a lesion as it was drawn: what no lesion is shaped like, and masks that fit several grids."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.volumes.grids import matching, same_grid
+from data_prep.volumes.volume import Grid, Volume
+
+BOX_SIDE = 5  # voxels along both axes of a plane, from which a box is no small lesion
+
+
+def spanned(voxels: NDArray[np.bool_]) -> int:
+    """In how many slices of (Z, Y, X) lesion touches two opposite borders of the plane."""
+    ends = [np.take(voxels, end, axis=axis).any(axis=1) for axis in (1, 2) for end in (0, -1)]
+    return int(np.sum((ends[0] & ends[1]) | (ends[2] & ends[3])))
+
+
+def is_box(voxels: NDArray[np.bool_]) -> bool:
+    """Whether the lesion in (Z, Y, X) is one block with straight edges, and no small one."""
+    if not voxels.any():
+        return False
+    found = [np.flatnonzero(voxels.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    sides = [int(at[-1] - at[0]) + 1 for at in found]
+    return min(sides[1:]) >= BOX_SIDE and int(voxels.sum()) == int(np.prod(sides))
+
+
+def fits(mask: Volume | None, grids: Mapping[str, Grid]) -> list[str]:
+    """The modalities whose grids a mask without orientation fits, where they lie in different places; else none."""
+    if mask is None or mask.grid.oriented:
+        return []
+    found = matching(mask.grid, grids)
+    stated = [name for name in found if grids[name].oriented]
+    apart = any(not same_grid(grids[stated[0]], grids[name]) for name in stated[1:])
+    return stated if apart else []

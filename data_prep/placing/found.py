@@ -1,0 +1,140 @@
+"""What preparing finds in a scan, in numbers: values, tissue, lesion. It is kept in the store."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from nibabel import orientations
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from data_prep.masks.lesions import Lesion
+from data_prep.placing.drawn import is_box, spanned
+from data_prep.volumes.resize import Window, inside
+from data_prep.volumes.volume import Grid, Volume
+
+# Of the way from air to the 99th percentile: what is brighter, averaged over 5 x 5 pixels, is body. Air on MRI is
+# noisy; the mean takes most of that away, and the 1st percentile of the means is its level.
+ABOVE_AIR = 0.03
+SMOOTHED = 5  # pixels
+AROUND = 3  # stored pixels around a lesion that are left out with it: PET spreads its uptake so far
+
+
+def values_of(volume: Volume) -> dict[str, Any]:
+    """Lowest, median and highest value of the voxels that hold one, 1st and 99th percentile, and the number of NaN.
+
+    `within` counts the voxels without a value that lie between some with one, along an axis of the file; `padding` is
+    what stands for nothing (data_prep.volumes.padding), or None; `rim` the median where the volume ends sideways.
+    With them what states the orientation and, where the file states it, the unit.
+    """
+    held = volume.data if volume.blank is None else volume.data[~volume.blank]
+    low, first, median, last, high = (float(value) for value in np.percentile(held, [0, 1, 50, 99, 100]))
+    padding = volume.padding
+    blank = 0 if volume.blank is None else int(volume.blank.sum())
+    return {
+        "low": low,
+        "first": first,
+        "median": median,
+        "last": last,
+        "high": high,
+        "rim": _rim(volume),
+        "nan": blank - (padding.voxels if padding and padding.filled else 0),
+        "within": 0 if volume.blank is None else int(_between(volume.blank).sum()),
+        "padding": None if padding is None else asdict(padding),
+        "orientation": volume.grid.stated_by,
+        **({"unit": volume.unit} if volume.unit else {}),
+    }
+
+
+def _rim(volume: Volume) -> float | None:
+    """The median of the voxels at the four sides of the volume's planes; None where none of them holds a value."""
+    held = np.isfinite(volume.data) if volume.blank is None else ~volume.blank
+    up = int(np.flatnonzero(orientations.io_orientation(volume.grid.affine)[:, 0] == 2)[0])
+    sides = [
+        (np.take(volume.data, end, axis=axis), np.take(held, end, axis=axis))
+        for axis in {0, 1, 2} - {up}
+        for end in (0, -1)
+    ]
+    values = np.concatenate([data[known] for data, known in sides])
+    return float(np.median(values)) if values.size else None
+
+
+def _between(blank: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which voxels without a value have some with one on both sides, along some axis. A field of view is convex, so
+    that no voxel outside of it does."""
+    held, found = ~blank, np.zeros_like(blank)
+    for axis in range(3):
+        before = np.maximum.accumulate(held, axis=axis)
+        after = np.flip(np.maximum.accumulate(np.flip(held, axis), axis=axis), axis)
+        found |= blank & before & after
+    return found
+
+
+def on_grid(
+    images: NDArray[np.float32], stored: NDArray[np.uint8], grid: Grid, window: Window
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The pixels of stored images (Z, C, H, W) and of their mask (Z, H, W) that lie on the grid of the slices."""
+    rows, columns = inside(window, grid.shape[1], 0), inside(window, grid.shape[0], 1)
+    return images[:, :, rows][:, :, :, columns], stored[:, rows][:, :, columns] > 0
+
+
+def tissue_of(image: NDArray[np.float32], lesion: NDArray[np.bool_]) -> dict[str, float] | None:
+    """Values of a modality's body (Z, H, W) without the lesion and what lies around it: the median, the 90th and 99.9th
+    percentile (`last`, `high`), and `grain`, the median difference between pixels side by side.
+
+    None where the modality shows nothing else.
+    """
+    near = ndimage.binary_dilation(lesion, ndimage.generate_binary_structure(3, 1), AROUND)
+    kept = body(image[:, None]) & ~near
+    if not kept.any():
+        return None
+    median, last, high = (float(value) for value in np.percentile(image[kept], [50, 90, 99.9]))
+    beside = kept[:, :, 1:] & kept[:, :, :-1]
+    steps = np.abs(np.diff(image.astype(np.float64), axis=2))[beside]
+    grain = float(np.median(steps)) if steps.size else 0.0
+    return {"median": median, "last": last, "high": high, "grain": grain}
+
+
+def lesion_of(
+    lesion: Lesion,
+    mask: Volume | None,
+    grid: Grid,
+    names: Iterable[str],
+    images: NDArray[np.float32],
+    drawn: NDArray[np.bool_],
+) -> dict[str, Any]:
+    """Volume of the lesion in ml, its share of the grid and of the body, 0 to 1, and the share of it that lies in air;
+    its shape; its median value in each modality; how its mask was drawn.
+
+    images (Z, C, H, W), of the modalities `names`, and drawn (Z, H, W) are the pixels of the stored slices that lie on
+    the grid, by which the body is measured.
+    """
+    voxels, lesion_px = int(lesion.voxels.sum()), int(drawn.sum())
+    # The body is slow to find, and nothing is no share of it.
+    shown = body(images) if lesion_px else np.ones_like(drawn)
+    return {
+        "ml": round(voxels * float(np.prod(grid.spacing)) / 1000, 4),
+        "share_of_grid": voxels / lesion.voxels.size,
+        "share_of_body": lesion_px / max(1, int(shown.sum())),
+        "share_in_air": int((drawn & ~shown).sum()) / max(1, lesion_px),
+        "spanned": spanned(lesion.voxels),
+        "box": is_box(lesion.voxels),
+        "medians": {
+            name: float(np.median(image[drawn])) if lesion_px else None
+            for name, image in zip(names, images.swapaxes(0, 1), strict=True)
+        },
+        "drawn_on": lesion.drawn_on,
+        "orientation": None if mask is None else mask.grid.stated_by,
+        "nan": 0 if mask is None or mask.blank is None else int(mask.blank.sum()),
+    }
+
+
+def body(images: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(Z, C, H, W) -> (Z, H, W): where some modality shows more than air. The pixels are those of the grid."""
+    shown = np.zeros(images.shape[:1] + images.shape[2:], dtype=bool)
+    for image in images.swapaxes(0, 1):
+        smooth = ndimage.uniform_filter(image.astype(np.float64), (0, SMOOTHED, SMOOTHED))
+        air, last = np.percentile(smooth, [1, 99])
+        shown |= smooth > air + ABOVE_AIR * (last - air)
+    return shown

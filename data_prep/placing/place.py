@@ -1,0 +1,231 @@
+"""One grid for all modalities of a scan, then square slices. The way back: data_prep.placing.way_back.
+
+1. The grid is that of the reference modality, whether the scan has a mask or not. Its axes are turned and flipped,
+   never interpolated, so that slices are transaxial, rows run to posterior and columns to the patient's left. A mask
+   that was drawn on another modality's grid is brought there by area: lesion is what it covers at least half of.
+2. The other modalities are sampled there through their affines: linearly, or where the grid is coarser, as means over
+   its voxels. Outside of a modality's volume stands the volume's minimum; so it does where
+   the file holds no number (NaN around a field of view). What states no orientation (Analyze): data_prep.volumes.lying.
+3. Each slice becomes size x size square pixels around the centre of the grid: images by a triangle filter that is as
+   wide as a stored pixel when it shrinks (anti-aliased) and linear when it enlarges; masks by area: 1 where lesion
+   covers at least half of the stored pixel.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from nibabel import orientations
+from numpy.typing import NDArray
+
+from data_prep.masks.lesions import lesion_on
+from data_prep.placing.absent import absent
+from data_prep.placing.drawn import fits
+from data_prep.placing.found import lesion_of, on_grid, tissue_of, values_of
+from data_prep.placing.inputs import input_of
+from data_prep.volumes.grids import cannot_place, check_axes, to_lps, turned
+from data_prep.volumes.lying import lying
+from data_prep.volumes.resize import (
+    Window,
+    make_window,
+    resize_image,
+    resize_mask,
+    stored_affine,
+    stored_spacing,
+)
+from data_prep.volumes.sampling import sampled
+from data_prep.volumes.volume import Grid, Volume
+from hnscc.base.errors import InputError
+
+MIN_COVERAGE = 0.5  # of the grid's voxels that each modality must cover
+MIN_LESION_COVERAGE = 0.9  # of the lesion's voxels
+FLAT = 1e-5  # of a volume's range: a slice that differs by no more is one value, whatever wrote it
+MORE_ABSENT = (
+    0.1  # of a slice, beyond the scan's other slices: what shows no image there (data_prep.placing.absent)
+)
+MOST_ABSENT = 0.9  # of a slice: it shows nothing
+MAX_LESION_LOSS = 0.5  # of a slice's lesion that a fixed pixel size may crop off
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One scan, ready to be stored: images (Z, C, H, W) in raw units, mask (Z, H, W) of 0 and 1.
+
+    The rest is told by hnscc.cohort.store_format.Scan.
+    """
+
+    images: NDArray[np.float32]
+    mask: NDArray[np.uint8]
+    source_lesion_px: tuple[int, ...]
+    spacing_mm: tuple[float, float, float]
+    affine: tuple[tuple[float, ...], ...]
+    placement: dict[str, Any]
+
+
+def place_scan(
+    volumes: dict[str, Volume],
+    mask: Volume | None,
+    *,
+    reference: str,
+    size: int,
+    pixel_mm: float | None,
+    scan: str,
+) -> Placed:
+    """Bring the modalities and the mask of one scan onto square slices of one grid.
+
+    Where `pixel_mm` is None, the whole field of view is kept, padded to a square; otherwise stored pixels are of that
+    size, and the field of view is cropped or padded around its centre. `scan` is how errors name it (row and scan).
+
+    InputError is raised where the mask is not binary or on the grid of no modality, where a volume cannot be placed,
+    where slices are not transaxial, and where most of a slice's lesion would be cropped off.
+    """
+    stating = {**volumes, **({} if mask is None else {"mask": mask})}
+    assumed = [name for name, volume in stating.items() if not volume.grid.oriented]
+    fitting = fits(mask, {name: volume.grid for name, volume in volumes.items()})
+    volumes, mask = lying(volumes, mask, reference, scan)
+    drawn = volumes[reference].grid
+    check_axes(drawn, scan)
+    grids = {name: volume.grid for name, volume in volumes.items()}
+    lesion = lesion_on(mask, grids, reference, f"{scan}, column mask")
+    grid = to_lps(drawn)
+    window = make_window(grid, size, pixel_mm)
+    cropped = _cropped(lesion.voxels, window, scan)
+    placed = {
+        name: _on_grid(volume, grid, window, lesion.voxels, f"{scan}, column {name}")
+        for name, volume in volumes.items()
+    }
+    images = np.stack([each.slices for each in placed.values()], axis=1)
+    stored = np.stack([resize_mask(slice_, window) for slice_ in lesion.voxels])
+    shown, drawn_px = on_grid(images, stored, grid, window)
+    return Placed(
+        images=images,
+        mask=stored,
+        source_lesion_px=lesion.source_px,
+        spacing_mm=stored_spacing(grid, window),
+        affine=tuple(tuple(float(value) for value in row) for row in stored_affine(grid, window)),
+        placement={
+            "reference": reference,
+            "input_shape": list(drawn.shape),
+            "input_affine": drawn.affine.tolist(),
+            "input_axes": "".join(orientations.aff2axcodes(drawn.affine)),
+            "size": size,
+            "scale": list(window.scale),
+            "offset": list(window.offset),
+            "coverage": {name: each.coverage for name, each in placed.items()},
+            "fill": {name: each.fill for name, each in placed.items()},
+            "assumed": assumed,
+            "lesion_px_cropped": cropped,
+            "outside": {name: each.outside for name, each in placed.items()},
+            "absent": {name: each.absent for name, each in placed.items()},
+            "inputs": {
+                name: input_of(volume)
+                for name, volume in {**volumes, **({} if mask is None else {"mask": mask})}.items()
+            },
+            "values": {
+                name: values_of(volume) | {"tissue": tissue_of(shown[:, at], drawn_px)}
+                for at, (name, volume) in enumerate(volumes.items())
+            },
+            "lesion": lesion_of(lesion, mask, grid, volumes, shown, drawn_px) | {"fits": fitting},
+        },
+    )
+
+
+@dataclass(frozen=True)
+class _OnGrid:
+    """A modality's stored slices (Z, size, size), the value outside of the volume, the share of the grid it covers,
+    the share of most slices where the file holds something that is no image (data_prep.placing.absent), and the slices
+    that it does not show: those that it covers less than half of, those of one value throughout, and those where more
+    is absent than in others."""
+
+    slices: NDArray[np.float32]
+    fill: float
+    coverage: float
+    absent: float
+    outside: list[int]
+
+
+def _on_grid(volume: Volume, grid: Grid, window: Window, lesion: NDArray[np.bool_], where: str) -> _OnGrid:
+    fill = float(volume.data.min())
+    flat = FLAT * (float(volume.data.max()) - fill)
+    gone = _gone(volume, grid)
+    usual = _usual(gone)
+    slices, outside, covered, covered_lesion = [], [], 0, 0
+    sampling = zip(sampled(volume, grid), _held(volume, grid), lesion, strict=True)
+    for z, ((values, inside), held, drawn_lesion) in enumerate(sampling):
+        shown = inside & held
+        covered += int(shown.sum())
+        covered_lesion += int((shown & drawn_lesion).sum())
+        image = np.where(shown, values, np.float32(fill))
+        if shown.mean() < MIN_COVERAGE or image.max() - image.min() <= flat or gone[z] > usual + MORE_ABSENT:
+            outside.append(z)
+        slices.append(resize_image(image, window, fill))
+    coverage = covered / lesion.size
+    _check_coverage(coverage, covered_lesion, int(lesion.sum()), where)
+    return _OnGrid(np.stack(slices), fill, coverage, usual, outside)
+
+
+def _gone(volume: Volume, grid: Grid) -> NDArray[np.float64]:
+    """(Z,): the share of each slice of the grid where the volume holds something that is no image; 1 for copies of a
+    slice as a whole."""
+    marked = absent(turned(volume.data, volume.grid))
+    if marked is None:
+        return np.zeros(grid.shape[2])
+    if volume.blank is not None:
+        marked &= ~turned(volume.blank, volume.grid)
+    held = Volume(marked.astype(np.float32), to_lps(volume.grid))
+    shares = [float(((values >= 0.5) & inside).mean()) for values, inside in sampled(held, grid)]
+    return np.array(shares)
+
+
+def _usual(gone: NDArray[np.float64]) -> float:
+    """What most slices lack, of those that show something: a cut is not seen in slices with little body."""
+    some = gone[gone < MOST_ABSENT]
+    return float(np.percentile(some, 25)) if len(some) else 0.0
+
+
+def _held(volume: Volume, grid: Grid) -> Iterator[NDArray[np.bool_]]:
+    """For each slice of the grid, where the volume's file holds numbers: (y, x)."""
+    if volume.blank is None:
+        yield from (np.broadcast_to(np.bool_(True), grid.shape[1::-1]) for _ in range(grid.shape[2]))
+    else:
+        held = Volume((~volume.blank).astype(np.float32), volume.grid)
+        yield from (values >= 0.5 for values, _ in sampled(held, grid))
+
+
+def _cropped(lesion: NDArray[np.bool_], window: Window, scan: str) -> int:
+    """Count the lesion pixels whose centre lies outside of the stored slices.
+
+    InputError is raised where a slice loses most of its own.
+    """
+    kept = []
+    for axis in (0, 1):
+        centre = np.arange(lesion.shape[axis + 1]) + 0.5 - window.offset[axis]
+        kept.append((centre >= 0) & (centre <= window.size * window.scale[axis]))
+    lost = (lesion & ~(kept[0][:, None] & kept[1])).sum(axis=(1, 2))
+    for z in np.flatnonzero(lost > MAX_LESION_LOSS * lesion.sum(axis=(1, 2))):
+        raise InputError(
+            "The lesion lies outside of the stored slices.",
+            where=f"{scan}, column mask, slice {z}",
+            expected=f"at most {MAX_LESION_LOSS:.0%} of a slice's lesion cropped off",
+            found=f"{lost[z]} of {lesion[z].sum()} lesion pixels cropped off",
+            do="Prepare with larger pixels or more of them (--pixel-mm, --size), or without --pixel-mm.",
+        )
+    return int(lost.sum())
+
+
+def _check_coverage(coverage: float, lesion_covered: int, lesion: int, where: str) -> None:
+    if coverage < MIN_COVERAGE:
+        raise cannot_place(
+            "The volume does not cover the grid of the slices.",
+            where,
+            f"at least {MIN_COVERAGE:.0%} of its voxels inside the volume",
+            f"{coverage:.1%}",
+        )
+    if lesion_covered < MIN_LESION_COVERAGE * lesion:
+        raise cannot_place(
+            "The volume does not cover the lesion.",
+            where,
+            f"at least {MIN_LESION_COVERAGE:.0%} of its voxels inside the volume",
+            f"{lesion_covered / lesion:.1%}",
+        )

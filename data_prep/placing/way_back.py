@@ -1,0 +1,74 @@
+"""From stored slices back to the grid of a scan's own files: predicted masks and probabilities."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import nibabel as nib
+import numpy as np
+from nibabel import orientations
+from numpy.typing import NDArray
+
+from data_prep.volumes.resize import HALF, area_weights, weigh
+
+Kind = TypeVar("Kind", bound=np.generic)
+
+
+def to_input_grid(
+    mask: NDArray[np.uint8] | NDArray[np.bool_], placement: dict[str, Any]
+) -> NDArray[np.uint8]:
+    """Turn a mask of stored slices (Z, H, W) into one (x, y, z) in the voxel order of the file whose grid was used.
+
+    It is 1 where lesion covers at least half of the voxel, and 0 outside of the stored slices. The affine to write it
+    with is placement["input_affine"]. ValueError is raised where the mask's shape is not that of the stored slices.
+    """
+    return in_file_order(lesion_back(mask, placement).astype(np.uint8), placement)
+
+
+def lesion_back(mask: NDArray[Any], placement: dict[str, Any]) -> NDArray[np.bool_]:
+    """The mask of `to_input_grid` with its axes turned to LPS: (Z, Y, X), as data_prep.volumes.grids.to_lps lies."""
+    return np.stack([share >= HALF for share in _shares(mask, placement)])
+
+
+def values_back(values: NDArray[Any], placement: dict[str, Any]) -> NDArray[np.float32]:
+    """Stored slices (Z, H, W) of probabilities to the same grid as `lesion_back`, (Z, Y, X): means over each voxel.
+
+    They are 0 outside of the stored slices. ValueError as by `to_input_grid`.
+    """
+    return np.stack([share.astype(np.float32) for share in _shares(values, placement)])
+
+
+def in_file_order(values: NDArray[Kind], placement: dict[str, Any]) -> NDArray[Kind]:
+    """Turn (Z, Y, X) on the grid that lies LPS into (x, y, z) in the voxel order of the file whose grid was used."""
+    turn = orientations.ornt_transform(*_axes(placement)[::-1])
+    turned: NDArray[Kind] = orientations.apply_orientation(values.T, turn)
+    return turned
+
+
+def _axes(placement: dict[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The axes of the file, and LPS, as nibabel writes them."""
+    file, lps = (orientations.axcodes2ornt(codes) for codes in (placement["input_axes"], "LPS"))
+    return file, lps
+
+
+def _shares(values: NDArray[Any], placement: dict[str, Any]) -> Iterator[NDArray[np.float64]]:
+    """Each slice of the grid, (Y, X): the mean of the stored pixels over each voxel, by the area that they cover."""
+    order = np.argsort(orientations.ornt_transform(*_axes(placement))[:, 0])
+    width, height, depth = (placement["input_shape"][axis] for axis in order)
+    if values.shape != (depth, placement["size"], placement["size"]):
+        raise ValueError("the mask must have the shape of the scan's stored slices")
+    scale, offset, size = placement["scale"], placement["offset"], placement["size"]
+    rows = area_weights(height, size, 1 / scale[0], -offset[0] / scale[0])
+    columns = area_weights(width, size, 1 / scale[1], -offset[1] / scale[1])
+    return (weigh(slice_.astype(np.float64), rows, columns) for slice_ in values)
+
+
+def save_nifti(path: Path, values: NDArray[Any], placement: dict[str, Any]) -> None:
+    """Write (Z, Y, X) on the grid that lies LPS as a NIfTI file on the grid of the scan's own file."""
+    affine = np.array(placement["input_affine"], dtype=np.float64)
+    image = nib.Nifti1Image(in_file_order(values, placement), affine)
+    image.set_sform(affine, code=1)
+    image.set_qform(affine, code=1)
+    if not np.allclose(image.get_qform(), affine, atol=1e-3):  # a qform holds no shear, however small
+        image.set_qform(None, code=0)
+    image.to_filename(path)

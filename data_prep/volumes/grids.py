@@ -1,0 +1,99 @@
+"""How grids lie in space: their axes turned to LPS, whether two hold the same voxels, and what slices need of them."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import numpy as np
+from nibabel import orientations
+from numpy.typing import NDArray
+
+from data_prep.volumes.volume import Grid
+from hnscc.base.errors import InputError
+
+Kind = TypeVar("Kind", bound=np.generic)
+
+SAME_GRID = 0.05  # voxels: the most that corners of equal grids may lie apart
+
+
+def to_lps(grid: Grid) -> Grid:
+    """The same voxels, axes turned and flipped so that x runs to the left, y to posterior and z to superior."""
+    turn = turn_to_lps(grid)
+    x, y, z = (grid.shape[axis] for axis in np.argsort(turn[:, 0]))
+    return Grid((x, y, z), grid.affine @ orientations.inv_ornt_aff(turn, grid.shape), grid.oriented)
+
+
+def turn_to_lps(grid: Grid) -> NDArray[np.float64]:
+    """The turn that brings an array in the order of the grid's file to LPS, as nibabel writes it: (3, 2)."""
+    turn: NDArray[np.float64] = orientations.ornt_transform(
+        orientations.io_orientation(grid.affine), orientations.axcodes2ornt("LPS")
+    )
+    return turn
+
+
+def turned(data: NDArray[Kind], grid: Grid) -> NDArray[Kind]:
+    """An array in the order of the grid's file, its axes turned and flipped to those of `to_lps`."""
+    lps: NDArray[Kind] = orientations.apply_orientation(data, turn_to_lps(grid))
+    return lps
+
+
+def voxels_of(one: Grid, other: Grid) -> NDArray[np.float64]:
+    """4 x 4: from an index of the other grid to the position in this one, in its voxels."""
+    matrix: NDArray[np.float64] = np.linalg.inv(one.affine) @ other.affine
+    return matrix
+
+
+def matching(one: Grid, grids: Mapping[str, Grid]) -> list[str]:
+    """The names of those grids that hold the same voxels, in their order."""
+    return [name for name, grid in grids.items() if same_grid(one, grid)]
+
+
+def same_grid(one: Grid, other: Grid) -> bool:
+    """Whether two grids hold the same voxels, whatever the order of their axes in the file.
+
+    Where one has no orientation (Analyze), only shape and spacing in file order can be compared.
+    """
+    if not (one.oriented and other.oriented):
+        return one.shape == other.shape and bool(np.allclose(one.spacing, other.spacing, rtol=1e-3))
+    return near(to_lps(one), to_lps(other), SAME_GRID)
+
+
+def near(one: Grid, other: Grid, voxels: float) -> bool:
+    """Whether two grids that lie LPS have one shape, and no corners farther apart than so many voxels of `one`."""
+    if one.shape != other.shape:
+        return False
+    apart = np.linalg.norm(((one.affine - other.affine) @ corners(one.shape))[:3], axis=0)
+    return bool(apart.max() <= voxels * one.spacing.min())
+
+
+def corners(shape: tuple[int, int, int]) -> NDArray[np.float64]:
+    """The indices of the eight corner voxels as homogeneous coordinates: (4, 8)."""
+    ends = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=np.float64).T
+    last: NDArray[np.float64] = np.array([*(count - 1 for count in shape), 1], dtype=np.float64)
+    return ends * last[:, None]
+
+
+def check_axes(grid: Grid, scan: str) -> None:
+    """InputError unless the axes are at right angles, and the slices nearer to transaxial than to anything else.
+
+    Resizing in mm needs both. `scan` is how the error names the scan.
+    """
+    axes = to_lps(grid).affine[:3, :3] / to_lps(grid).spacing
+    if np.abs(axes.T @ axes - np.eye(3)).max() > 0.01:
+        raise cannot_place("The grid is skewed.", scan, "axes at right angles", "axes at other angles")
+    tilt = float(np.degrees(np.arccos(np.clip(axes[2, 2], -1, 1))))
+    if tilt > 45:
+        raise cannot_place(
+            "The slices are not transaxial.", scan, "a tilt of at most 45 degrees", f"{tilt:.0f}"
+        )
+
+
+def size_text(grid: Grid) -> str:
+    """Shape and spacing as an error tells them."""
+    voxels, steps = " x ".join(map(str, grid.shape)), " x ".join(f"{step:.3g}" for step in grid.spacing)
+    return f"{voxels} voxels of {steps} mm"
+
+
+def cannot_place(problem: str, where: str, expected: str, found: str) -> InputError:
+    """The error of a scan whose volumes do not fit together."""
+    do = "Check that the row's files belong together and are whole; or choose the grid with --reference."
+    return InputError(problem, where=where, expected=expected, found=found, do=do)

@@ -1,0 +1,75 @@
+"""A value that stands for nothing, such as -32768 around a scanner's field of view: found, and taken as NaN is.
+
+Programs write one value where they have none. It is told from measured values by three marks: it is the lowest or the
+highest of the volume, many voxels hold exactly it, and nothing lies near it.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.volumes.blank import enclosed, filled
+from data_prep.volumes.volume import Grid, Padding, Volume
+from hnscc.base.errors import InputError
+
+LEAST = 0.01  # of the voxels that hold the value
+MOST = 0.5  # of the voxels that may be outside of a field of view; more than that is what was cut out of an image
+# Of the range of the other values, by which these lie apart: a negative value below all, as no image has air there;
+# and any value above all, which could be a hot spot's if it were near.
+BELOW, ABOVE = 0.25, 2.0
+SAMPLED = 2**18  # voxels, about, by which the range of the other values is measured
+LEVELS = 16  # other values at least: a mask or a labelled image holds fewer
+
+
+def measured(data: NDArray[np.float32], grid: Grid, where: str, unit: str = "") -> Volume:
+    """The volume of values as a file holds them (x, y, z): what holds no value around the field of view is filled.
+
+    InputError for values that are infinite, and for NaN or a value that stands for nothing within the volume.
+    """
+    data, padding = without_padding(data, where)
+    data, blank = filled(data, where)
+    return Volume(data, grid, blank, unit, padding)
+
+
+def without_padding(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float32], Padding | None]:
+    """Replace what stands for nothing around the values of a volume (x, y, z) by NaN; and say what that was.
+
+    Where it is more than half of the volume, no field of view is meant: it is told, and stays. InputError where it
+    lies within the volume.
+    """
+    found = _padding(data)
+    if found is None or not found.filled:
+        return data, found
+    blank = data == np.float32(found.value)
+    holes = int(enclosed(blank).sum())
+    if holes:
+        raise InputError(
+            "The volume holds a value that stands for nothing.",
+            where=where,
+            expected="it around the field of view alone, in one piece with the border",
+            found=f"{found.value:g} in {holes} voxels within it ({found.voxels} in all), and no value near it",
+            do="Reslice or export the volume again so that every voxel within it holds a measured value, or take the "
+            "scan out.",
+        )
+    return np.where(blank, np.float32(np.nan), data), found
+
+
+def _padding(data: NDArray[np.float32]) -> Padding | None:
+    """The lowest or the highest value of a volume, where it stands for nothing. Volumes are large: none is copied."""
+    sample = data.reshape(-1)[:: max(1, data.size // SAMPLED)]
+    for lowest, apart in ((True, BELOW), (False, ABOVE)):
+        value = (np.fmin if lowest else np.fmax).reduce(data, axis=None)
+        count = int((data == value).sum())
+        if not np.isfinite(value) or count < LEAST * data.size or (lowest and value >= 0):
+            continue
+        rest = sample[sample > value if lowest else sample < value]
+        if len(np.unique(rest)) < LEVELS:
+            continue
+        next_to = (
+            np.min(data, where=data > value, initial=np.inf)
+            if lowest
+            else np.max(data, where=data < value, initial=-np.inf)
+        )
+        first, last = (float(each) for each in np.percentile(rest, [1, 99]))
+        if abs(float(next_to) - float(value)) > apart * (last - first):
+            return Padding(float(value), count, count <= MOST * data.size)
+    return None

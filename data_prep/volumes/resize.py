@@ -1,0 +1,109 @@
+"""From slices of a grid to square slices of size x size pixels: images smoothed or interpolated, masks by area."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from data_prep.volumes.volume import Grid
+
+# Half of a pixel or voxel; the small allowance keeps exact halves in, whatever the rounding of the weights.
+HALF = 0.5 - 1e-9
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where size x size stored pixels lie on the slices of the grid; scale and offset in grid pixels, along y and x.
+
+    Stored pixel i spans offset + i * scale to offset + (i + 1) * scale; 0 is the outer edge of the first grid pixel.
+    """
+
+    size: int
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+
+def make_window(grid: Grid, size: int, pixel_mm: float | None) -> Window:
+    """Stored pixels around the centre of a grid that lies LPS; pixel_mm None fits the longer side."""
+    width, height = grid.shape[:2]
+    wide, high = grid.spacing[:2]
+    pixel = max(width * wide, height * high) / size if pixel_mm is None else pixel_mm
+    scale = (float(pixel / high), float(pixel / wide))
+    return Window(size, scale, ((height - size * scale[0]) / 2, (width - size * scale[1]) / 2))
+
+
+def stored_spacing(grid: Grid, window: Window) -> tuple[float, float, float]:
+    """The spacing of the stored slices of a grid that lies LPS, in mm along z, y and x."""
+    wide, high, deep = (float(step) for step in grid.spacing)
+    return (deep, high * window.scale[0], wide * window.scale[1])
+
+
+def stored_affine(grid: Grid, window: Window) -> NDArray[np.float64]:
+    """4 x 4: from a stored index (x, y, z) to mm, for a grid that lies LPS."""
+    step = np.diag([window.scale[1], window.scale[0], 1.0, 1.0])
+    step[0, 3] = window.offset[1] + window.scale[1] / 2 - 0.5
+    step[1, 3] = window.offset[0] + window.scale[0] / 2 - 0.5
+    return grid.affine @ step
+
+
+def resize_mask(lesion: NDArray[np.bool_], window: Window) -> NDArray[np.uint8]:
+    """(H, W) of the grid -> (size, size): 1 where lesion covers at least half of the stored pixel."""
+    rows, columns = (
+        area_weights(window.size, lesion.shape[axis], window.scale[axis], window.offset[axis])
+        for axis in (0, 1)
+    )
+    return (weigh(lesion.astype(np.float64), rows, columns) >= HALF).astype(np.uint8)
+
+
+def resize_image(image: NDArray[np.floating], window: Window, fill: float) -> NDArray[np.float32]:
+    """(H, W) of the grid -> (size, size), anti-aliased; `fill` where the centre lies outside of the grid."""
+    rows, columns = (
+        smooth_weights(window.size, image.shape[axis], window.scale[axis], window.offset[axis])
+        for axis in (0, 1)
+    )
+    resized = weigh(image.astype(np.float64), rows, columns)
+    resized[~inside(window, image.shape[0], 0)] = fill
+    resized[:, ~inside(window, image.shape[1], 1)] = fill
+    return resized.astype(np.float32)
+
+
+# Kept, as all slices of a scan ask for the same; nobody changes them.
+@lru_cache(maxsize=8)
+def area_weights(out: int, count: int, scale: float, offset: float) -> sparse.csr_array:
+    """(out, count): the share of output pixel i that input pixel j covers; rows sum to 1, to less at the edge."""
+    start = offset + scale * np.arange(out)[:, None]
+    pixel = np.arange(count)[None]
+    return sparse.csr_array(
+        np.clip(np.minimum(start + scale, pixel + 1) - np.maximum(start, pixel), 0, None) / scale
+    )
+
+
+@lru_cache(maxsize=8)
+def smooth_weights(out: int, count: int, scale: float, offset: float) -> sparse.csr_array:
+    """(out, count): a triangle around each output pixel's centre; rows sum to 1 (0 where no input pixel is near).
+
+    It is as wide as two output or two input pixels, whichever is more.
+    """
+    centre = offset + scale * (np.arange(out)[:, None] + 0.5)
+    distance = np.abs(np.arange(count)[None] + 0.5 - np.clip(centre, 0.5, count - 0.5))
+    weights = np.clip(1 - distance / max(scale, 1.0), 0, None)
+    return sparse.csr_array(weights / weights.sum(axis=1, keepdims=True))
+
+
+def weigh(
+    image: NDArray[np.float64], rows: sparse.csr_array, columns: sparse.csr_array
+) -> NDArray[np.float64]:
+    """rows @ image @ columns.T: each output pixel is a weighed sum of the image's.
+
+    Sparse products add in a fixed order, so that digests do not depend on a BLAS library's threads.
+    """
+    weighed: NDArray[np.float64] = (columns @ (rows @ image).T).T
+    return weighed
+
+
+def inside(window: Window, count: int, axis: int) -> NDArray[np.bool_]:
+    """Which stored pixels have their centre on the grid, along an axis of `count` grid pixels."""
+    centre = window.offset[axis] + window.scale[axis] * (np.arange(window.size) + 0.5)
+    return (centre >= 0) & (centre <= count)

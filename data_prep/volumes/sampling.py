@@ -1,0 +1,167 @@
+"""The values of a volume at the voxels of another grid; whichever way is taken, the same bits.
+
+They are linear in between. Along each axis on which the grid is coarser than the volume, they are means over the grid's
+voxel, so that what is finer than the grid averages out instead of turning into noise and stripes (aliasing).
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, sparse
+
+from data_prep.volumes.grids import corners, near, to_lps, turned, voxels_of
+from data_prep.volumes.resize import weigh
+from data_prep.volumes.volume import Grid, Volume
+
+DECIMALS = 6  # of a position in a volume, in voxels: what lies nearer to a voxel than this lies on it
+ALIKE = 0.01  # voxels: by so much a step may be longer than one voxel and still count as one
+NOTHING = 0.4 * 10**-DECIMALS  # voxels: what such a rounding takes away
+
+# For each slice of a grid: values (y, x) float32, and where these are inside of the volume's outer faces, (y, x) bool.
+Slices = Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]
+
+
+def sampled(volume: Volume, grid: Grid) -> Slices:
+    """The volume at the voxels of a grid that lies LPS, by the quickest way that the two grids allow.
+
+    Outside of its outer faces the values are those of the nearest voxel. A voxel of a coarser grid is split into parts
+    no larger than the volume's voxels; it holds the mean of the parts inside of the faces, and is inside itself where
+    at least half of them are.
+    """
+    parts = parts_of(to_lps(volume.grid), grid)
+    if parts == (1, 1, 1):
+        return _at_centres(volume, grid)
+    return _means(_at_centres(volume, finer(grid, parts)), parts)
+
+
+def parts_of(lps: Grid, grid: Grid) -> tuple[int, int, int]:
+    """Into how many parts a voxel of the grid is split along x, y and z, so that one step is at most one voxel.
+
+    A step is counted in voxels of the volume that it crosses, in whichever direction it runs. Both grids lie LPS.
+    """
+    x, y, z = (
+        max(1, int(np.ceil(step - ALIKE))) for step in np.linalg.norm(voxels_of(lps, grid)[:3, :3], axis=0)
+    )
+    return x, y, z
+
+
+def finer(grid: Grid, parts: tuple[int, int, int]) -> Grid:
+    """The grid with every voxel split into so many parts along x, y and z."""
+    split = np.diag([*(1 / count for count in parts), 1.0])
+    split[:3, 3] = [0.5 / count - 0.5 for count in parts]
+    x, y, z = (count * split for count, split in zip(grid.shape, parts, strict=True))
+    return Grid((x, y, z), grid.affine @ split, grid.oriented)
+
+
+def _means(slices: Slices, parts: tuple[int, int, int]) -> Slices:
+    """Slices of the finer grid to slices of the grid itself."""
+    wide, high, deep = parts
+    while together := list(islice(slices, deep)):
+        inside = np.sum([_added(part.astype(np.float64), wide, high) for _, part in together], axis=0)
+        total = np.sum([_added(np.where(part, values, 0.0), wide, high) for values, part in together], axis=0)
+        # Where no part is inside, the value is not used.
+        means = np.asarray(total / np.maximum(inside, 1), dtype=np.float32)
+        yield means, np.asarray(2 * inside >= wide * high * deep)
+
+
+def _added(values: NDArray[np.float64], wide: int, high: int) -> NDArray[np.float64]:
+    """(y, x) of a finer grid: the sums over each block of high x wide."""
+    rows, columns = (count // part for count, part in zip(values.shape, (high, wide), strict=True))
+    added: NDArray[np.float64] = values.reshape(rows, high, columns, wide).sum(axis=(1, 3))
+    return added
+
+
+def _at_centres(volume: Volume, grid: Grid) -> Slices:
+    lps = to_lps(volume.grid)
+    if near(lps, grid, NOTHING):  # every voxel lies on one of the grid's
+        data = turned(volume.data, volume.grid)
+        yield from ((values, np.broadcast_to(np.bool_(True), values.shape)) for values in data.T)
+    elif _turned_about_x(voxels_of(lps, grid), grid.shape):
+        yield from sampled_by_lines(volume, grid)
+    else:
+        yield from sampled_by_voxels(volume, grid)
+
+
+def sampled_by_lines(volume: Volume, grid: Grid) -> Slices:
+    """For grids whose lines along x are lines along x of the volume, at most turned about them.
+
+    Each line is weighed out of the four around it and then sampled: the sums are those by voxels, but fewer.
+    """
+    data = turned(volume.data, volume.grid)
+    matrix = voxels_of(to_lps(volume.grid), grid)
+    wide, high, deep = data.shape
+    width, height, depth = grid.shape
+    lines = data.T.astype(np.float64, order="C").reshape(-1, wide)  # (z * y, x)
+    at_x = np.round(matrix[0, 0] * np.arange(width) + matrix[0, 3], DECIMALS)
+    columns = _picked(*_neighbours(at_x, wide), wide)
+    inside_x = _within(at_x, wide)
+    for z in range(depth):
+        at_y, at_z = np.round(
+            np.outer(matrix[1:3, 1], np.arange(height)) + (matrix[1:3, 2:3] * z + matrix[1:3, 3:]), DECIMALS
+        )
+        (y, share_y), (at_deep, share_z) = _neighbours(at_y, high), _neighbours(at_z, deep)
+        index = at_deep[:, :, None] * high + y[:, None, :]
+        rows = _picked(index, share_z[:, :, None] * share_y[:, None, :], len(lines))
+        inside = (_within(at_y, high) & _within(at_z, deep))[:, None] & inside_x
+        yield weigh(lines, rows, columns).astype(np.float32), inside
+
+
+def sampled_by_voxels(volume: Volume, grid: Grid) -> Slices:
+    """For any two grids: each voxel of the grid out of the eight around it."""
+    data = turned(volume.data, volume.grid)
+    matrix = voxels_of(to_lps(volume.grid), grid)
+    width, height, depth = grid.shape
+    # A grid whose corners lie inside of a box lies there as a whole.
+    whole = _is_inside(np.round((matrix @ corners(grid.shape))[:3], DECIMALS), data.shape).all()
+    for z in range(depth):
+        at = _positions(matrix, width, height, z)
+        values = ndimage.map_coordinates(data, at, order=1, mode="nearest", output=np.float32)
+        inside = np.broadcast_to(np.bool_(True), values.shape) if whole else _is_inside(at, data.shape)
+        yield values, inside
+
+
+def _turned_about_x(matrix: NDArray[np.float64], shape: tuple[int, int, int]) -> bool:
+    """Whether the grid's lines along x are lines along x of the volume: level grids, and most tilted ones."""
+    drift = np.abs(matrix[:3, :3]) * (np.array(shape) - 1)
+    return bool(drift[0, 1] + drift[0, 2] <= NOTHING and drift[1:, 0].max() <= NOTHING)
+
+
+def _neighbours(at: NDArray[np.float64], count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The two voxels around each position on a line of `count`, and their shares by linear interpolation: (n, 2)."""
+    at = np.clip(at, 0, count - 1)
+    low = np.floor(at).astype(np.int64)
+    share = at - low
+    return np.stack([low, np.minimum(low + 1, count - 1)], axis=1), np.stack([1 - share, share], axis=1)
+
+
+def _picked(index: NDArray[np.int64], share: NDArray[np.float64], count: int) -> sparse.csr_array:
+    """(n, count): row i has share[i] at the columns index[i]."""
+    index, share = index.reshape(len(index), -1), share.reshape(len(index), -1)
+    ends = np.arange(len(index) + 1) * index.shape[1]
+    return sparse.csr_array((share.ravel(), index.ravel(), ends), shape=(len(index), count))
+
+
+def _within(at: NDArray[np.float64], count: int) -> NDArray[np.bool_]:
+    """Which positions on a line of `count` voxels lie inside of its outer faces."""
+    return (at >= -0.5) & (at <= count - 0.5)
+
+
+def _positions(matrix: NDArray[np.float64], width: int, height: int, z: int) -> NDArray[np.float64]:
+    """Where slice z of the grid lies in a volume, in voxels of the volume: (3, y, x).
+
+    Rounded, so that a voxel which lies exactly on another stays one voxel, and a face stays a face.
+    """
+    along_x, along_y, along_z, origin = matrix[:3].T
+    columns = np.outer(along_x, np.arange(width))
+    rows = np.outer(along_y, np.arange(height)) + (along_z * z + origin)[:, None]
+    at = rows[:, :, None] + columns[:, None, :]
+    rounded: NDArray[np.float64] = np.round(at, DECIMALS, out=at)
+    return rounded
+
+
+def _is_inside(at: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which positions (3, ...), in voxels, lie inside of the outer faces of a volume of this shape."""
+    x, y, z = (_within(axis, count) for axis, count in zip(at, shape, strict=True))
+    return x & y & z
