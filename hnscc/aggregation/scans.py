@@ -1,6 +1,7 @@
 """The rows of tables `scans`, `patients` and `lesions`: what whole scans of validation and test were scored."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from hnscc.aggregation.results import Fold, Median, Result, Results
 from hnscc.scores.counts import HALF, Counts
 from hnscc.scores.metrics import Level, metrics_at
 from hnscc.scores.scans import ScanScore, together
+from hnscc.scores.volumes import Volumes, precision
 
 Row = dict[str, Any]
 HELD_OUT = ("validation", "test")
@@ -86,12 +88,19 @@ def _of_scan(fold: Fold, scan: str) -> Row:
 
 def _scores(score: ScanScore) -> Row:
     row: Row = {name: getattr(score, name) for name in ("hd95_mm", "assd_mm", "nsd", "false_lesions")}
-    row |= {name: getattr(score.volumes, name) for name in VOLUMES}
-    row |= {"lesions": len(score.lesions), "lesions_found": score.found, "slices": score.slices}
-    return row | _overlap("scan", _counts_of(score)) | {"tlg_truth": None, "tlg_pred": None}
+    row |= _volumes(score) | {
+        "lesions": len(score.lesions),
+        "lesions_found": score.found,
+        "slices": score.slices,
+    }
+    return row | _overlap("scan", _counts_of(score))
 
 
-VOLUMES = ("truth_ml", "pred_ml", "overlap_ml", "fp_ml", "fn_ml")
+def _volumes(score: ScanScore | None) -> Row:
+    """Each field of Volumes, and the precision; None without a score."""
+    if score is None:
+        return dict.fromkeys([*(each.name for each in fields(Volumes)), "precision"])
+    return asdict(score.volumes) | {"precision": precision(score.volumes)}
 
 
 def _counts_of(score: ScanScore) -> Counts:
@@ -107,6 +116,6 @@ def _of_patient(counts: Counts, score: ScanScore | None) -> Row:
     row |= _overlap("patient", counts) | {"lesion": bool(counts.truth)}
     row["detected"] = bool(counts.overlap if counts.truth else counts.pred)
     row |= {name: getattr(score, name, None) for name in ("hd95_mm", "nsd", "false_lesions")}
-    row |= {name: score and getattr(score.volumes, name) for name in VOLUMES}
+    row |= _volumes(score)
     row |= {"lesions": score and len(score.lesions), "lesions_found": score and score.found}
-    return row | {"reason": None if score else SAMPLED}
+    return row | {"reason": NO_UPTAKE if score else SAMPLED}

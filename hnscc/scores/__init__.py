@@ -2,7 +2,6 @@
 
 Others may use METRICS (`metrics`), counts of pixels and outcomes of slices (`counts`), thresholds and the median model
 (`thresholds`), and every statistic of the house: `intervals`, `differences`, `paired_tests`, `repeats`, `describe`.
-Of whole scans, each with its Quantities: distances of surfaces (`surface`), volumes and uptake (`volumes`), lesions
-found and false (`lesions`), calls of scans and patients, and calibration (`detection`). The rule for empty masks, and
-what a Quantity is, stands in `quantities`.
+Of whole scans: distances of surfaces (`surface`), volumes and uptake (`volumes`), lesions found and false (`lesions`),
+calls of scans and patients, and calibration (`detection`). The rule for empty masks stands in `masks`.
 """

@@ -3,7 +3,7 @@
 A case is a scan or a patient. It is called positive where anything is predicted in it (or by whatever rule the caller
 has), and has a score that rises with the evidence for a lesion, such as its highest stored probability or its
 predicted volume. Every case has both, so that none leaves a rate for want of a prediction. Rates without a denominator
-are None, with a reason; whether they exist depends on the truth alone (the rule of `quantities`).
+are None; whether they exist depends on the truth alone (the rule of `masks`).
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,6 @@ from scipy.stats import rankdata
 
 from hnscc.scores.arrays import Bools, Floats, Integers, Levels
 from hnscc.scores.counts import LEVELS
-from hnscc.scores.quantities import Quantity
 
 
 @dataclass(frozen=True)
@@ -147,56 +146,3 @@ def _by_bin(values: Integers, position: NDArray[np.int64], bins: int) -> list[in
     sums = np.zeros(bins, np.int64)
     np.add.at(sums, position, values)
     return [int(each) for each in sums]
-
-
-CALLS: tuple[Quantity[Calls], ...] = (
-    Quantity(
-        name="sensitivity",
-        label="sensitivity",
-        unit=None,
-        range=(0.0, 1.0),
-        better="higher",
-        both_empty="none",
-        no_prediction="0",
-        no_truth="none",
-        function=sensitivity,
-        absent="no case holds lesion",
-    ),
-    Quantity(
-        name="specificity",
-        label="specificity",
-        unit=None,
-        range=(0.0, 1.0),
-        better="higher",
-        both_empty="1",
-        no_prediction="1: it tells of alarms alone, and the sensitivity of misses",
-        no_truth="the part that was not called",
-        function=specificity,
-        absent="every case holds lesion",
-    ),
-    Quantity(
-        name="auc",
-        label="AUC",
-        unit=None,
-        range=(0.0, 1.0),
-        better="higher",
-        both_empty="none",
-        no_prediction="0.5, as all scores are equal",
-        no_truth="none",
-        function=auc,
-        absent="an AUC needs cases with lesion and cases without",
-    ),
-)
-BRIER = Quantity(
-    name="brier",
-    label="Brier score",
-    unit=None,
-    range=(0.0, 1.0),
-    better="lower",
-    both_empty="0, where every probability is 0",
-    no_prediction="the part of the voxels that holds lesion, where every probability is 0",
-    no_truth="the mean square of the probabilities",
-    function=brier,
-    absent="no voxel",
-    decimals=4,
-)

@@ -3,7 +3,7 @@
 A lesion is a connected component of a mask in 3D. A true lesion is found if at least one of its voxels is predicted,
 and at least `share` of them. A predicted lesion is false if it holds no voxel of the truth; one that touches a true
 lesion without finding it is neither found nor false. So taking a predicted lesion away that touches the truth can
-lose found lesions and never a false one. The rule for empty masks is that of `quantities`.
+lose found lesions and never a false one. The rule for empty masks is that of `masks`.
 """
 
 import itertools
@@ -15,11 +15,10 @@ from scipy.ndimage import generate_binary_structure, label
 
 from hnscc.scores.arrays import Bools, Floats, Integers
 from hnscc.scores.masks import Spacing, check, crop, voxel_ml
-from hnscc.scores.quantities import Quantity, Value
 
 # How many neighbours count as connected -> along how many axes a neighbour may differ.
 CONNECTIVITIES = {6: 1, 18: 2, 26: 3}
-SIZE_EDGES_ML = (1.0, 10.0)
+SIZE_EDGES_ML = (1.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -63,13 +62,14 @@ class Lesions:
 
 @dataclass(frozen=True)
 class SizeClass:
-    """Lesions of low_ml up to, not including, high_ml (None: no bound), how many were found, and their share."""
+    """Lesions of low_ml up to, not including, high_ml (None: no bound): how many there are, how many were found, and
+    their share, None where there is none."""
 
     low_ml: float
     high_ml: float | None
     lesions: int
     found: int
-    sensitivity: Value
+    sensitivity: float | None
 
 
 def find_lesions(
@@ -133,7 +133,7 @@ def f1(case: Lesions) -> float:
 def sensitivity_by_size(case: Lesions, edges_ml: Sequence[float] = SIZE_EDGES_ML) -> tuple[SizeClass, ...]:
     """The sensitivity of lesions by their true volume: classes from 0 to the first edge, ..., from the last one on.
 
-    edges_ml: positive and rising, else ValueError. A class without lesions has no sensitivity, and a reason.
+    edges_ml: positive and rising, else ValueError.
     """
     bounds = [0.0, *edges_ml]
     if any(low >= high for low, high in itertools.pairwise(bounds)):
@@ -144,8 +144,7 @@ def sensitivity_by_size(case: Lesions, edges_ml: Sequence[float] = SIZE_EDGES_ML
             each for each in case.lesions if each.truth_ml >= low and (high is None or each.truth_ml < high)
         ]
         found = sum(each.found for each in within)
-        value = Value(found / len(within)) if within else Value(None, "no true lesion is of this size")
-        classes.append(SizeClass(low, high, len(within), found, value))
+        classes.append(SizeClass(low, high, len(within), found, found / len(within) if within else None))
     return tuple(classes)
 
 
@@ -188,56 +187,3 @@ def lesion_dice(case: Lesions) -> float | None:
     """The mean Dice of the true lesions, 0 for each missed one; None where there is no true lesion."""
     each: Floats = np.array([lesion.dice for lesion in case.lesions])
     return float(each.mean()) if len(each) else None
-
-
-_NO_LESION = "no true lesion"
-LESIONS: tuple[Quantity[Lesions], ...] = (
-    Quantity(
-        name="lesion_f1",
-        label="F1 of lesions",
-        unit=None,
-        range=(0.0, 1.0),
-        better="higher",
-        both_empty="1",
-        no_prediction="0",
-        no_truth="0",
-        function=f1,
-    ),
-    Quantity(
-        name="lesion_sensitivity",
-        label="sensitivity of lesions",
-        unit=None,
-        range=(0.0, 1.0),
-        better="higher",
-        both_empty="none, whatever is predicted",
-        no_prediction="0",
-        no_truth="none, whatever is predicted",
-        function=sensitivity,
-        absent=_NO_LESION,
-    ),
-    Quantity(
-        name="lesion_dice",
-        label="mean Dice of lesions",
-        unit=None,
-        range=(0.0, 1.0),
-        better="higher",
-        both_empty="none, whatever is predicted",
-        no_prediction="0",
-        no_truth="none, whatever is predicted",
-        function=lesion_dice,
-        absent=_NO_LESION,
-    ),
-    Quantity(
-        name="false_lesions",
-        label="false lesions per scan",
-        unit=None,
-        range=(0.0, None),
-        better="lower",
-        both_empty="0",
-        no_prediction="0: it tells of alarms alone, and the sensitivity of misses",
-        no_truth="how many are predicted",
-        function=false_per_scan,
-        absent="no scan",
-        decimals=1,
-    ),
-)

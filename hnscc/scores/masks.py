@@ -1,4 +1,26 @@
-"""What every score of two masks begins with: checks of masks and spacing, and the box that holds what is marked."""
+"""What every score of two masks begins with: checks of masks and spacing, the box that holds what is marked, and the
+one rule for empty masks that all scores follow.
+
+**The rule.** Whether a score exists depends on the truth alone, never on the prediction: a model cannot leave a mean
+over scans by predicting nothing. Where it exists, it is
+
+- the best value where truth and prediction are both empty: nothing was to be found, and nothing was alleged;
+- the worst value where one of them is empty and the other is not: all was missed, or all is a false alarm. The worst
+  of a distance is the diagonal of the scan, which no two points of the scan exceed: means and medians take it as it
+  is. What tells of alarms alone (`fp_ml`, `false_lesions`, specificity) cannot see a miss, nor `fn_ml` and
+  sensitivity an alarm: none of these is to be read without its partner. Volumes and counts have no worst value.
+
+So missing more lesions never improves a score: taking a lesion that was found out of a prediction, the last one too,
+makes every score worse or leaves it. This holds
+
+- for counts of lesions and for the calls of scans and patients, of every predicted component that touches a lesion;
+- for volumes, shares of voxels and Dice, of every component that lies within the truth (one that reaches beyond it
+  also takes false positives away);
+- for distances of surfaces, of every component that is the lesion itself. Of a lesion that was found in part, only
+  the last step is certain: to predict nothing is never better than to predict anything.
+
+The difference of two volumes is a description and no score: a false alarm hides a miss of the same volume.
+"""
 
 import math
 

@@ -2,7 +2,7 @@
 
 Every element of each surface (`surface_elements`) has its distance to the nearest element of the other one, in mm, and
 counts by its size. A scan of one slice is scored in its plane, by contours. Masks that reach the border of the scan
-have a surface there. The rule for empty masks is that of `quantities`: a surface that is absent lies the diagonal of
+have a surface there. The rule for empty masks is that of `masks`: a surface that is absent lies the diagonal of
 the scan away.
 
 MONAI's HD95 and average distance take the centres of border voxels instead, each counted once; its surface Dice with
@@ -20,7 +20,6 @@ from scipy.spatial import cKDTree
 
 from hnscc.scores.arrays import Bools, Floats
 from hnscc.scores.masks import Spacing, check, crop
-from hnscc.scores.quantities import Quantity
 from hnscc.scores.surface_elements import Elements, elements
 
 TOLERANCE_MM = 5.0  # the paper's
@@ -111,51 +110,6 @@ def surface_dice(distances: SurfaceDistances, tolerance_mm: float = TOLERANCE_MM
     )
     total = distances.truth_size.sum() + distances.pred_size.sum()
     return min(float(within / total), 1.0)
-
-
-def surface_quantities(tolerance_mm: float = TOLERANCE_MM) -> tuple[Quantity[SurfaceDistances], ...]:
-    """HD95, average distance and surface Dice at a tolerance, as data."""
-    return (
-        HD95,
-        ASSD,
-        Quantity(
-            name="nsd",
-            label=f"surface Dice at {tolerance_mm:g} mm",
-            unit=None,
-            range=(0.0, 1.0),
-            better="higher",
-            both_empty="1",
-            no_prediction="0",
-            no_truth="0",
-            function=lambda distances: surface_dice(distances, tolerance_mm),
-        ),
-    )
-
-
-HD95 = Quantity(
-    name="hd95_mm",
-    label="HD95",
-    unit="mm",
-    range=(0.0, None),
-    better="lower",
-    both_empty="0",
-    no_prediction="the diagonal of the scan",
-    no_truth="the diagonal of the scan",
-    function=hd95,
-    decimals=1,
-)
-ASSD = Quantity(
-    name="assd_mm",
-    label="average surface distance",
-    unit="mm",
-    range=(0.0, None),
-    better="lower",
-    both_empty="0",
-    no_prediction="the diagonal of the scan",
-    no_truth="the diagonal of the scan",
-    function=average_distance,
-    decimals=1,
-)
 
 
 def _nearest(of: Elements, to: Elements, absent: float) -> Floats:

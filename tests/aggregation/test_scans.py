@@ -1,7 +1,9 @@
 """Tables `scans`, `patients` and `lesions`: by hand, against table `pooled`, and that misses never pay."""
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import SimpleITK as sitk
 from run_folders import Case, add_trial, random_run, small_study, write_run
 from small_tables import check_tables, levels, mask, row, rows
 
@@ -33,11 +35,12 @@ def test_scans_patients_and_lesions_by_hand(tmp_path):
     assert (ill["slices"], ill["lesions"], ill["lesions_found"], ill["false_lesions"]) == (3, 2, 1, 0)
     volumes = [ill[name] for name in ("truth_ml", "pred_ml", "overlap_ml", "fp_ml", "fn_ml")]
     assert volumes == pytest.approx([0.012, 0.006, 0.006, 0, 0.006])
-    assert ill["dice"] == pytest.approx(2 * 2 / (4 + 2))
+    assert (ill["dice"], ill["precision"]) == (pytest.approx(2 * 2 / (4 + 2)), 1)
     well = row(run, "scans", scan_id="b-a", threshold=0.5)
     diagonal = np.sqrt(4**2 + 4**2)  # one slice is scored in its plane
     assert (well["hd95_mm"], well["assd_mm"]) == pytest.approx((diagonal, diagonal))
     assert (well["dice"], well["nsd"], well["lesions"], well["false_lesions"]) == (0, 0, 0, 1)
+    assert (well["precision"], well["tlg_pred"], "uptake" in well["reason"]) == (0, None, True)
     found = rows(run, "lesions", scan_id="a-a", threshold=0.5)
     assert [(each["lesion"], each["found"]) for each in found] == [(1, True), (2, False)]
     assert [each["truth_ml"] for each in found] == pytest.approx([0.009, 0.003])
@@ -71,8 +74,31 @@ def test_sampled_slices_make_no_scan(tmp_path):
     )
     assert rows(run, "scans") == rows(run, "lesions") == []
     ill = row(run, "patients", patient_id="a", threshold=0.5)
-    assert (ill["truth_px"], ill["overlap_px"], ill["hd95_mm"]) == (3, 2, None)
+    assert (ill["truth_px"], ill["overlap_px"], ill["hd95_mm"], ill["precision"]) == (3, 2, None, None)
     assert "sampled" in ill["reason"]
+
+
+def test_dice_of_a_scan_is_simpleitk_s_on_the_same_masks_as_nifti(tmp_path):
+    """Of every row of table `scans`, at 0.5 and at the chosen thresholds, from two files of the whole scan."""
+    run = random_run(tmp_path / "run", small_study(("pet",), repeats=2))
+    write_tables(run)
+    slices, fold = pq.read_table(run.fold(0).slices), np.load(run.fold(0).truth)["masks"]
+    scans = np.array(slices["scan_id"].to_pylist())
+    for each in rows(run, "scans"):
+        levels_of = np.load(run.trial(each["trial_id"]).predictions)["probabilities"]
+        own = np.flatnonzero(scans == each["scan_id"])
+        predicted = levels_of[own] / 65535 >= each["threshold"]
+        names = [tmp_path / name for name in ("truth.nii.gz", "predicted.nii.gz")]
+        for name, mask_of in zip(names, (fold[own], predicted), strict=True):
+            image = sitk.GetImageFromArray(mask_of.astype(np.uint8))
+            image.SetSpacing((1.0, 1.0, 3.0))
+            sitk.WriteImage(image, str(name))
+        overlap = sitk.LabelOverlapMeasuresImageFilter()
+        overlap.Execute(*(sitk.ReadImage(str(name)) for name in names))
+        assert each["dice"] == pytest.approx(overlap.GetDiceCoefficient(), abs=1e-12)
+        assert each["jaccard"] == pytest.approx(overlap.GetJaccardCoefficient(), abs=1e-12)
+    assert {each["threshold"] for each in rows(run, "scans")} > {0.5}
+    assert len({each["dice"] for each in rows(run, "scans")}) > 10
 
 
 @pytest.mark.parametrize("folds", [1, 3])

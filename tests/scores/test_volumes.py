@@ -4,13 +4,9 @@ import numpy as np
 import pytest
 
 from hnscc.scores.volumes import (
-    VOLUMES,
-    glycolysis_error,
     pooled,
     precision,
-    volume_error_ml,
     volumes,
-    wrong_ml,
 )
 
 SPACING = (5.0, 10.0, 20.0)  # a voxel is 1 ml
@@ -27,8 +23,8 @@ def masks():
 def test_volumes_by_hand():
     found = volumes(*masks(), SPACING)
     assert (found.truth_ml, found.pred_ml, found.overlap_ml, found.fp_ml, found.fn_ml) == (4, 5, 3, 2, 1)
-    assert (volume_error_ml(found), wrong_ml(found), precision(found)) == (1, 3, 0.6)
-    assert (found.tlg_truth, found.tlg_pred, glycolysis_error(found)) == (None, None, None)
+    assert precision(found) == 0.6
+    assert (found.tlg_truth, found.tlg_pred) == (None, None)
 
 
 def test_glycolysis_is_volume_times_mean_uptake():
@@ -37,7 +33,6 @@ def test_glycolysis_is_volume_times_mean_uptake():
     found = volumes(pred, truth, SPACING, uptake)
     assert found.tlg_truth == pytest.approx(4 * (0 + 1 + 2 + 3) / 4)
     assert found.tlg_pred == pytest.approx(5 * (1 + 2 + 3 + 20 + 21) / 5)
-    assert glycolysis_error(found) == pytest.approx(41)
     empty = volumes(np.zeros_like(pred), truth, SPACING, uptake)
     assert (empty.tlg_pred, empty.tlg_truth) == (0.0, 6.0)
 
@@ -70,9 +65,3 @@ def test_no_rounding_is_left_for_a_false_positive():
     pred = truth.copy()
     pred.ravel()[:31] = False
     assert volumes(pred, truth, (0.3, 0.3, 0.3)).fp_ml == 0
-
-
-def test_without_uptake_a_quantity_gives_the_reason():
-    found = {each.name: each.of(volumes(*masks(), SPACING)) for each in VOLUMES}
-    assert (found["tlg_pred"].value, found["tlg_pred"].reason) == (None, "PET is not in SUV")
-    assert (found["pred_ml"].value, found["pred_ml"].reason) == (5, None)
