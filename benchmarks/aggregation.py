@@ -3,11 +3,12 @@
     python benchmarks/aggregation.py [--rounds 3]
 
 Both sides start from the same pixel counts in memory (4 variants x 50 repeats, 200 patients with 25 slices each) and
-write all eleven tables as Parquet, of the types that the schema names; ours are flushed to the disk too. The other
-side (`aggregation_by_pandas.py`) is pandas as one who knows it well writes it: categories for names, whole columns,
-groupby, SciPy for the tests, the bootstrap on a patients x repeats matrix in NumPy, both scores from the same
-resamples. It may take for granted what holds here, that there is one fold and every trial is completed, and does not
-say reasons. What does not hang on random draws must be equal on both sides.
+write eleven tables as Parquet, of the types that the schema names: all of a study's but `scans`, `patients` and
+`lesions`, which need masks. Ours are flushed to the disk too. The other side (`aggregation_by_pandas.py`) is pandas as
+one who knows it well writes it: categories for names, whole columns, groupby, SciPy for the tests, the bootstrap on a
+patients x repeats matrix in NumPy, both scores from the same resamples. It may take for granted what holds here, that
+there is one fold and every trial is completed, and does not say reasons. What does not hang on random draws must be
+equal on both sides.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """The tables of a completed study by pandas: the other side of `benchmarks/aggregation.py`, which says what it may do.
 
-From the pixel counts of a study's trials to its eleven tables as Parquet, of the types that the schema names.
+From the pixel counts of a study's trials to the eleven tables that follow from them, as Parquet, of the types that the
+schema names.
 """
 
 from itertools import combinations

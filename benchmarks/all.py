@@ -47,6 +47,11 @@ WHY = {
     "within one differs with the holes in the heap, which glibc is told to keep between steps",
 }
 NO_GPU = "not measured: no GPU"
+# Benchmarks that were run by hand, and where the page on it is.
+ELSEWHERE = {
+    "overhead": "not by `make bench` yet; one round by hand, 25 November 2026: "
+    "[failures](explanation/failures.md#what-it-was-put-through)",
+}
 # What needs a GPU, with its target.
 ON_GPU = {
     "one training on a GPU against eager PyTorch with a DataLoader": "at least 8 x",
@@ -59,7 +64,8 @@ ON_GPU = {
 
 @dataclass(frozen=True)
 class Run:
-    """What one benchmark found, when and where. notes: that it failed, or what it skipped, in words."""
+    """What one benchmark found, when and where. notes: that it failed, what it skipped, or (by hand, until it is run
+    again) that the code has changed since; in words."""
 
     date: str
     machine: str
@@ -127,6 +133,9 @@ def page(found: dict[str, Run]) -> Iterator[str]:
     for date, where in sorted({(each.date, each.machine) for each in found.values()}):
         names = ", ".join(name for name, each in found.items() if (each.date, each.machine) == (date, where))
         yield f"- {date}, {where}: {names}"
+    for name, each in found.items():
+        if each.figures and not each.failed:  # else its row says so
+            yield from (f"- {name}: {note}" for note in each.notes)
     yield ""
     yield "| what | target | median (range), n | reached? |"
     yield "|---|---|---|---|"
@@ -136,7 +145,7 @@ def page(found: dict[str, Run]) -> Iterator[str]:
             yield f"| benchmarks/{name}.py | | {cell('; '.join(each.notes))} | no |"
     for name in BENCHMARKS:
         if name not in found:
-            yield f"| benchmarks/{name}.py | | not run yet | |"
+            yield f"| benchmarks/{name}.py | | {ELSEWHERE.get(name, 'not run yet')} | |"
     for what, target in ON_GPU.items():
         yield f"| {what} | {target} | {NO_GPU} | |"
     for name, each in found.items():
@@ -166,8 +175,6 @@ def details(name: str, found: Run) -> Iterator[str]:
         for words, why in WHY.items():
             if words in figure.what and not figure.reached:
                 yield f"  - missed: {why}"
-    for note in found.notes:
-        yield f"- {note}"
 
 
 def main() -> int:

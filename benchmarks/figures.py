@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -80,12 +81,19 @@ def ratios(theirs: Sequence[float], ours: Sequence[float]) -> tuple[float, ...]:
 
 
 def machine() -> str:
-    """The processor and how many of its cores there are, and the versions that matter."""
+    """The processor and how many of its cores there are, the versions that matter, and this repository's commit."""
     cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
     flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if _has(flag)]
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "ray", "numpy"))
     name = cpu.group(1) if cpu else platform.processor()
-    return f"{os.cpu_count()} cores of {name} ({', '.join(flags)}), Python {platform.python_version()}, {versions}"
+    processor = f"{os.cpu_count()} cores of {name} ({', '.join(flags)})"
+    return f"{processor}, Python {platform.python_version()}, {versions}, {_commit()}"
+
+
+def _commit() -> str:
+    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    found = subprocess.run(git, capture_output=True, text=True)
+    return f"commit {found.stdout.strip()}" if found.returncode == 0 else "no commit"
 
 
 def _has(flag: str) -> bool:

@@ -28,6 +28,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+from figures import machine
 
 from hnscc.base.seeds import generator
 from hnscc.scores.crossed import Estimate, mean_difference, pooled_difference, pooled_interval
@@ -64,6 +65,18 @@ MODELS = {
     "misses": Model(1.2, 0.3, 1.0, 0.30, 0.35, 0.4, 0.1),
     # Ours: large lesions score worse, patients differ more, trainings collapse now and then (SD 0.8).
     "unruly": Model(1.2, -0.2, 1.2, 0.30, 0.80, 0.4, 0.05),
+}
+
+
+STANDS_FOR = {
+    "regular": "lesions (SD of the logarithm of their size: 1.0), patients (0.8) and trainings (0.2) vary least, "
+    "and no patient is hard",
+    "heavy": "a few large lesions hold most of the voxels (SD of the logarithm 1.5), and patients (1.2) and "
+    "trainings (0.5) vary more",
+    "misses": "one patient in ten is hard: the lesion is missed in 9 of 10 trainings (patients 1.0, trainings "
+    "0.35)",
+    "unruly": "trainings vary most (0.8), large lesions score worse than small ones, and one patient in 20 is "
+    "hard (patients 1.2)",
 }
 
 
@@ -253,10 +266,20 @@ def page(lines: list[str], cells: list[list[float]], studies: int) -> str:
             "",
             "<!-- Written by `make validity`; do not edit by hand. -->",
             "",
-            f"Simulated studies through the product's own functions (`benchmarks/validity.py`, whose head says how; "
-            f"{studies:,} studies a cell; {date.today().isoformat()}).",
+            *textwrap.wrap(
+                f"Simulated studies through the product's own functions (`benchmarks/validity.py`, whose head says "
+                f"how; {studies:,} studies a cell; {date.today().isoformat()}, {machine()}; what was drawn decides the "
+                "figures, not the machine).",
+                118,
+            ),
             "",
             *textwrap.wrap(facts, 118),
+            "",
+            "Four models of how the Dice of a patient varies, on the logit scale:",
+            "",
+            "| model | what it stands for |",
+            "|---|---|",
+            *(f"| {name} | {words} |" for name, words in STANDS_FOR.items()),
             "",
             *textwrap.wrap(WHAT_FAILS, 118),
             "",
