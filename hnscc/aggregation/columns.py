@@ -117,8 +117,11 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         WHOLE,
         "number of predicted lesions, connected in 3D, that hold no voxel of a true one",
     ),
-    "tlg_truth": (REAL, "total lesion glycolysis of the true mask, where PET is in SUV"),
-    "tlg_pred": (REAL, "total lesion glycolysis of the predicted mask, where PET is in SUV"),
+    "tlg_truth": (REAL, "total lesion glycolysis of the true mask; null so far, also where PET is in SUV"),
+    "tlg_pred": (
+        REAL,
+        "total lesion glycolysis of the predicted mask; null so far, also where PET is in SUV",
+    ),
     "lesion": (YES, "whether any scan of the patient holds lesion"),
     "lesions.lesion": (
         WHOLE,

@@ -142,7 +142,11 @@ class Evaluation(Settings):
     bootstraps: Annotated[
         int,
         Field(ge=100),
-        says("So many bootstrap draws give each interval.", OURS),
+        says(
+            "So many resamples give an interval and a p of `comparisons` where its `method` is bootstrap; no other "
+            "interval uses them.",
+            OURS,
+        ),
     ]
     margin: Annotated[
         Annotated[float, Field(gt=0, lt=1)] | None,

@@ -2,7 +2,8 @@
 
 A new metric is a `Metric` and its function in the file of its kind here, at the end of that file's list (`overlap`:
 from pixel counts), and a test beside the others. Its columns then stand in every table of its levels, and its pairs
-of variants in `comparisons`. A kind that needs the masks and the spacing gets a file of its own.
+of variants in `comparisons`. What needs masks and spacing, such as distances of surfaces, is no `Metric`: those scores
+of whole scans are in `scores.surface`, `scores.volumes`, `scores.lesions` and `scores.scans`.
 """
 
 from hnscc.scores.metrics.metric import Fraction, Level, Metric, Score
