@@ -11,7 +11,8 @@ from hnscc.base.errors import told
 from hnscc.reporting.report import write_report
 from hnscc.searching.report import write_search_report
 from hnscc.searching.results import load_race, write_search_results
-from hnscc.study.run_folder import RunFolder, open_run
+from hnscc.study.opening import open_run
+from hnscc.study.run_folder import RunFolder
 from hnscc.training.in_use import writing_tables
 from rayjobs.patient_files import refuse_in_job
 
@@ -54,9 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _aggregate(run: str) -> int:
     refuse_in_job()
-    for problem in aggregate(open_run(run)):
+    folder = open_run(run)
+    for problem in aggregate(folder):
         print(problem, file=sys.stderr)
-    print(f"wrote {run}/tables and {run}/report.html")
+    print(f"wrote {folder.tables} and {folder.html}")
     return 0
 
 

@@ -228,17 +228,16 @@ def report_search(outcome: SearchOutcome) -> int:
     tell_lost(outcome.lost)
     if outcome.lost:
         return 1
-    root = shown(outcome.folder.root)
+    folder = outcome.folder
+    winners = shown(folder.winners)
     if not outcome.standings or outcome.standings[0].place != "winner":
-        print(
-            f"no configuration was trained to its end; tracebacks: {root}/trials/*/record.json",
-            file=sys.stderr,
-        )
+        records = shown(folder.trial("*").record)
+        print(f"no configuration was trained to its end; tracebacks: {records}", file=sys.stderr)
         return 1
     _print_standings(outcome)
-    print(f"wrote {root}/winners.yaml\nnext:   hnscc run {root}/winners.yaml")
-    print(f"or:     open {root}/report.html")
-    print(f'or:     hnscc query {root} "SELECT * FROM configurations"')
+    print(f"wrote {winners}\nnext:   hnscc run {winners}")
+    print(f"or:     open {shown(folder.html)}")
+    print(f'or:     hnscc query {shown(folder.root)} "SELECT * FROM configurations"')
     return 0
 
 

@@ -29,7 +29,7 @@ from hnscc.scores.counts import HALF, OUTCOMES, THRESHOLDS, Counts, misplaced, o
 from hnscc.scores.metrics import metrics_at
 from hnscc.study.identity import versions_text
 from hnscc.study.plan import SPLITS
-from hnscc.study.run_folder import RunFolder
+from hnscc.study.run_folder import WEIGHTS_FILE, RunFolder
 from hnscc.training.earlier import lines_of_left_out
 from hnscc.training.records import UNUSABLE, Completed
 
@@ -137,7 +137,7 @@ def _recorded(result: Result) -> Columns:
     """What only a completed trial has, but its scores; None of any other."""
     record = result.record if isinstance(result.record, Completed) else None
     row: Columns = {name: getattr(record, name, None) for name in _RECORDED}
-    row["weights_sha256"] = record.files.get("weights.safetensors") if record else None
+    row["weights_sha256"] = record.files.get(WEIGHTS_FILE) if record else None
     row["versions"] = versions_text(record.versions) if record else None
     return row | {"collapsed": result.collapsed, "highest_probability": result.highest_probability}
 

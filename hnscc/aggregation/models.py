@@ -18,7 +18,7 @@ from hnscc.cohort.store import open_store
 from hnscc.scores.thresholds import READINGS, choose_threshold, sweep
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial
-from hnscc.study.run_folder import RunFolder
+from hnscc.study.run_folder import RunFolder, inside
 from hnscc.study.schema import Study, Variant
 from hnscc.training.members import Member
 from hnscc.training.records import read_record
@@ -105,14 +105,15 @@ def _check_finished(run: RunFolder, name: str, rows: Sequence[Row]) -> None:
 
 
 def _member(run: RunFolder, row: Row, variant: Variant, split: dict[str, Any]) -> Member:
-    record = read_record(run.trial(row["trial_id"]))
+    trial, fold = run.trial(row["trial_id"]), run.fold(row["fold"])
+    record = read_record(trial)
     bounds = [tuple(split.get("bounds", {}).get(modality, ())) for modality in variant.modalities]
     if record is None or not all(bounds):
         raise InputError(
             "A trial cannot be used for predictions.",
-            where=f"trials/{row['trial_id']} of the run folder",
-            expected="a record, and the normalisation bounds in its fold's split.json",
-            found="no record" if record is None else f"no bounds in folds/f{row['fold']}/split.json",
+            where=f"{inside(trial.root)} of the run folder",
+            expected=f"a record, and the normalisation bounds in split.json of {inside(fold.root)}",
+            found="no bounds there" if record else "no record",
             do="`hnscc run STUDY` writes what is missing",
         )
     pairs = tuple((float(low), float(high)) for low, high in bounds)
@@ -159,7 +160,7 @@ def _of_ensemble(run: RunFolder, study: Study, number: int, rows: Sequence[Row])
         except Damaged as damage:
             raise InputError(
                 "The predictions of a trial cannot be used.",
-                where=f"trials/{row['trial_id']} of the run folder",
+                where=f"{inside(run.trial(row['trial_id']).root)} of the run folder",
                 expected="predictions.npz as its record tells of it",
                 found=str(damage),
                 do="`hnscc run STUDY` trains it again",

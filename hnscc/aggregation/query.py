@@ -13,7 +13,7 @@ from hnscc.aggregation.columns import WHOLE
 from hnscc.aggregation.schemas import SEARCH_TABLES, STUDY_TABLES, TABLES, schema
 from hnscc.base.errors import InputError
 from hnscc.base.locations import Location
-from hnscc.study.run_folder import RunFolder
+from hnscc.study.run_folder import RunFolder, inside
 
 
 def read_table(run: RunFolder, name: str) -> pa.Table:
@@ -29,10 +29,10 @@ def read_table(run: RunFolder, name: str) -> pa.Table:
     try:
         table = _parquet_of(_written(run, name))
     except (pa.ArrowException, OSError):
-        raise _damaged(name, "a file that is not whole, or no Parquet file") from None
+        raise _damaged(run.table(name), "a file that is not whole, or no Parquet file") from None
     absent = [column for column in schema(name).names if column not in table.column_names]
     if absent:
-        raise _damaged(name, f"no column {', '.join(absent)}: another version of hnscc wrote it")
+        raise _damaged(run.table(name), f"no column {', '.join(absent)}: another version of hnscc wrote it")
     return table
 
 
@@ -48,15 +48,15 @@ def written_schema(run: RunFolder, name: str) -> tuple[pa.Schema, int] | None:
         # Of a file only the footer is read, an object on S3 whole.
         file = pq.ParquetFile(path if isinstance(path, Path) else pa.BufferReader(path.read_bytes()))
     except (pa.ArrowException, OSError):
-        raise _damaged(name, "a file that is not whole, or no Parquet file") from None
+        raise _damaged(run.table(name), "a file that is not whole, or no Parquet file") from None
     with file:
         return file.schema_arrow, file.metadata.num_rows
 
 
-def _damaged(name: str, found: str) -> InputError:
+def _damaged(table: Location, found: str) -> InputError:
     return InputError(
         "A table cannot be read.",
-        where=f"tables/{name}.parquet of the run folder",
+        where=f"{inside(table)} of the run folder",
         expected="the table as this version of hnscc writes it",
         found=found,
         do="`hnscc aggregate RUN` writes the tables again",
@@ -73,7 +73,7 @@ def _written(run: RunFolder, name: str) -> Location:
         raise InputError(
             "The run folder has no tables yet." if not run.tables.is_dir() else "A table is missing.",
             where=str(run.root),
-            expected=f"tables/{path.name}",
+            expected=inside(path),
             found="nothing",
             do=f"hnscc aggregate {run.root}",
         )
@@ -106,7 +106,7 @@ def query(run: RunFolder, sql: str) -> pa.Table:
             message = "the statement gives no rows"
         except duckdb.Error as error:
             if damaged := next((name for name in names if not _readable(run, name)), None):
-                raise _damaged(damaged, "a file that is not whole") from None
+                raise _damaged(run.table(damaged), "a file that is not whole") from None
             message = str(error)
     raise InputError(
         "The query cannot be answered.",
@@ -139,7 +139,7 @@ def _dataset(run: RunFolder, name: str) -> ds.Dataset:
         # A file is read as far as the query needs it, an object on S3 whole.
         return ds.dataset(path if isinstance(path, Path) else _parquet_of(path))
     except (pa.ArrowException, OSError):
-        raise _damaged(name, "a file that is not whole, or no Parquet file") from None
+        raise _damaged(run.table(name), "a file that is not whole, or no Parquet file") from None
 
 
 def _readable(run: RunFolder, name: str) -> bool:

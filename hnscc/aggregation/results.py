@@ -31,11 +31,9 @@ from hnscc.scores.thresholds import (
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import load_study
 from hnscc.study.plan import SPLITS, Trial, plan_trials
-from hnscc.study.run_folder import RunFolder
+from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, SCORES_FILE, FoldFolder, RunFolder, inside
 from hnscc.study.schema import Study
 from hnscc.training.records import NEEDED, UNUSABLE, Completed, Failed, trial_state
-
-SCORES = "scores.json"  # of a trial: what it says of its predictions at 0.5
 
 
 @dataclass(frozen=True)
@@ -202,7 +200,7 @@ def scored_fold(run: RunFolder, study: Study, number: int) -> Fold:
         return fold
     raise InputError(
         "The run folder holds the sampled slices alone, and the study evaluates every slice.",
-        where=f"folds/f{number}, evaluation.slices in study.yaml",
+        where=f"{inside(run.fold(number).root)}, evaluation.slices in study.yaml",
         expected="every slice of the validation and test scans",
         found=f"the {len(fold.split)} slices that are sampled",
         do="`hnscc run STUDY` adds the others and predicts them by the weights that are there; or set `evaluation: "
@@ -219,7 +217,7 @@ def load_fold(run: RunFolder, number: int) -> Fold:
             _checked(path, split["files"]) for path in (folder.slices, folder.scans, folder.truth)
         )
     except Damaged as damage:
-        raise _damaged_fold(number, str(damage)) from None
+        raise _damaged_fold(folder, str(damage)) from None
     table = pq.read_table(io.BytesIO(slices))
     return Fold(
         number,
@@ -239,12 +237,13 @@ def load_fold(run: RunFolder, number: int) -> Fold:
 
 def read_split(run: RunFolder, number: int) -> dict[str, Any]:
     """A fold's split.json: at least `digest` (str), `files` {name: sha256} and `warnings` [str]. Else InputError."""
+    folder = run.fold(number)
     try:
-        split = read_sealed(run.fold(number).split)
+        split = read_sealed(folder.split)
     except OSError as error:
-        raise _damaged_fold(number, f"split.json cannot be read ({type(error).__name__})") from None
+        raise _damaged_fold(folder, f"split.json cannot be read ({type(error).__name__})") from None
     except ValueError:
-        raise _damaged_fold(number, "a split.json whose content is not what was written") from None
+        raise _damaged_fold(folder, "a split.json whose content is not what was written") from None
     whole = (
         isinstance(split, dict)
         and isinstance(split.get("digest"), str)
@@ -253,7 +252,7 @@ def read_split(run: RunFolder, number: int) -> dict[str, Any]:
         and all(isinstance(each, str) for each in split["warnings"])
     )
     if not whole:
-        raise _damaged_fold(number, "a split.json that lacks digest, files or warnings")
+        raise _damaged_fold(folder, "a split.json that lacks digest, files or warnings")
     return split
 
 
@@ -261,10 +260,10 @@ def _texts(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
 
 
-def _damaged_fold(number: int, found: str) -> InputError:
+def _damaged_fold(folder: FoldFolder, found: str) -> InputError:
     return InputError(
         "A fold of the run folder is missing or damaged.",
-        where=f"folds/f{number}",
+        where=inside(folder.root),
         expected="split.json and the files that it names, unchanged",
         found=found,
         do="`hnscc run STUDY` writes what is missing; restore what was changed",
@@ -293,7 +292,7 @@ def _checked(path: Location, hashes: dict[str, str]) -> bytes:
 def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result:
     """What a planned trial left; see `load_results`."""
     seed = trial_seeds(study, trial)["trial"]
-    read = (*NEEDED, SCORES)
+    read = (*NEEDED, SCORES_FILE)
     state = trial_state(run.trial(trial.trial_id), keep=read, check=read)
     if isinstance(state.record, Failed):
         return Result(trial, seed, "failed", failure_summary(state.record), state.record)
@@ -305,7 +304,7 @@ def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result
         scores, highest_probability = _scores_of(record, state.contents, fold, tolerance_mm)
     except Damaged as damage:
         return Result(trial, seed, "missing", UNUSABLE + str(damage))
-    history = pq.read_table(io.BytesIO(state.contents["history.parquet"]))
+    history = pq.read_table(io.BytesIO(state.contents[HISTORY_FILE]))
     counts = Counts(scores.overlap, scores.pred, fold.truth_px)
     collapsed = not counts.pred[fold.split != "train"].any()
     return Result(
@@ -327,12 +326,12 @@ def _scores_of(
 ) -> tuple[StoredScores, float]:
     """The scores at 0.5 and the highest probability: those that the trial stored where they are of the fold's slices
     and by the same tolerance, else from its predictions. Raises Damaged."""
-    stored = contents.get(SCORES)
+    stored = contents.get(SCORES_FILE)
     if stored and record.scored == fold.scored and record.settings.get("data") == fold.digest:
         found = from_bytes(stored, tolerance_mm, len(fold.masks), {*fold.scan_rows})
         if found:
             return found, record.highest_probability
-    levels = _levels_of(record, contents["predictions.npz"], fold)
+    levels = _levels_of(record, contents[PREDICTIONS_FILE], fold)
     scores = score_at_half(levels, fold.masks, fold.scan_rows, fold.spacing_mm, tolerance_mm)
     return scores, highest(levels[fold.split != "train"])
 
@@ -340,11 +339,11 @@ def _scores_of(
 def load_levels(run: RunFolder, trial: Trial, fold: Fold) -> np.ndarray:
     """The stored probabilities of a completed trial for the fold's slices, uint16 (N, H, W). Raises Damaged where they
     cannot be used."""
-    name = "predictions.npz"
-    state = trial_state(run.trial(trial.trial_id), keep=(name,), check=(name,))
+    wanted = (PREDICTIONS_FILE,)
+    state = trial_state(run.trial(trial.trial_id), keep=wanted, check=wanted)
     if state.completed is None:
         raise Damaged(state.reason or "it is not completed")
-    return _levels_of(state.completed, state.contents[name], fold)
+    return _levels_of(state.completed, state.contents[PREDICTIONS_FILE], fold)
 
 
 def _levels_of(record: Completed, content: bytes, fold: Fold) -> np.ndarray:
@@ -353,7 +352,7 @@ def _levels_of(record: Completed, content: bytes, fold: Fold) -> np.ndarray:
     try:
         levels: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)["probabilities"]
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        raise Damaged("predictions.npz holds no readable probabilities") from None
+        raise Damaged(f"{PREDICTIONS_FILE} holds no readable probabilities") from None
     if not fold.scored:
         levels = levels[: len(fold.masks)]  # the used slices stand first, whatever else was predicted
     elif record.scored != fold.scored:
@@ -361,7 +360,9 @@ def _levels_of(record: Completed, content: bytes, fold: Fold) -> np.ndarray:
             "it predicted other slices than the study evaluates: `hnscc run` predicts them by its weights"
         )
     if levels.dtype != np.uint16 or levels.shape != fold.masks.shape:
-        raise Damaged(f"predictions.npz holds {levels.dtype} {levels.shape}, not uint16 {fold.masks.shape}")
+        raise Damaged(
+            f"{PREDICTIONS_FILE} holds {levels.dtype} {levels.shape}, not uint16 {fold.masks.shape}"
+        )
     return levels
 
 

@@ -15,7 +15,7 @@ from hnscc.cohort.slices import Bounds
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
 from hnscc.study.plan import SPLITS
-from hnscc.study.run_folder import FoldFolder
+from hnscc.study.run_folder import FoldFolder, inside
 
 MOST_NAMES = 5  # of patients or scans that one message names
 
@@ -58,7 +58,7 @@ def check_same_data(
         found = list(_values(split.get("bounds", {}), bounds))
     raise InputError(
         "The run folder was made with other data or another split.",
-        where=f"folds/f{plan.fold}, store {store.location}",
+        where=f"{inside(folder.root)}, store {store.location}",
         expected="the data that its trials were trained on",
         found="; ".join(found) or "other images or masks in the same slices, or another order of modalities",
         do="restore the store, seed, sampling and split, or use another run folder (--out, or another name)",

@@ -225,7 +225,7 @@ def status(run: str | Path) -> Status:
     no run folder.
     """
     from hnscc.commands.status import run_status
-    from hnscc.study.run_folder import open_run
+    from hnscc.study.opening import open_run
 
     return run_status(open_run(run))
 
@@ -236,7 +236,7 @@ def aggregate(run: str | Path) -> list[str]:
     Returns what was found wrong with trials, a sentence each. InputError is raised where it is
     no run folder, or a fold is damaged.
     """
-    from hnscc.study.run_folder import open_run
+    from hnscc.study.opening import open_run
     from rayjobs.aggregate import aggregate as again
 
     return again(open_run(run))
@@ -247,7 +247,7 @@ def report(run: str | Path) -> Location:
 
     InputError where it is no run folder, or a table is not written yet or damaged.
     """
-    from hnscc.study.run_folder import open_run
+    from hnscc.study.opening import open_run
     from rayjobs.aggregate import report as again
 
     folder = open_run(run)
@@ -262,7 +262,7 @@ def tables(run: str | Path) -> Tables:
     for a name that is none of its tables, and for a table that is not written yet or damaged.
     """
     from hnscc.commands.tables import Tables
-    from hnscc.study.run_folder import open_run
+    from hnscc.study.opening import open_run
 
     return Tables(open_run(run))
 
@@ -274,7 +274,7 @@ def query(run: str | Path, sql: str) -> pa.Table:
     DuckDB's message where the SQL is wrong, and where a table is not written yet or damaged.
     """
     from hnscc.aggregation.query import query as ask
-    from hnscc.study.run_folder import open_run
+    from hnscc.study.opening import open_run
 
     return ask(open_run(run), sql)
 
@@ -288,7 +288,7 @@ def plan(run: str | Path, *, see: float = 0.05, power: float = 0.8) -> Plan:
     leaves. InputError where there is no difference to plan from.
     """
     from hnscc.commands.plan import plan_study
-    from hnscc.study.run_folder import open_run
+    from hnscc.study.opening import open_run
 
     return plan_study(open_run(run), see, power)
 
@@ -300,7 +300,7 @@ def prune(run: str | Path) -> Pruned:
     finished or its tables are of other trials.
     """
     from hnscc.commands.prune import prune_weights
-    from hnscc.study.run_folder import open_run
+    from hnscc.study.opening import open_run
 
     return prune_weights(open_run(run))
 
@@ -337,7 +337,7 @@ def predict(
     study, an unknown variant, a missing modality, and every fault of the manifest and its scans, all in one.
     """
     from hnscc.commands.predict import Wanted, predict_scans
-    from hnscc.study.run_folder import open_run
+    from hnscc.study.opening import open_run
 
     return predict_scans(
         open_run(run),
@@ -361,7 +361,7 @@ def export(run: str | Path, out: str | Path, *, variant: str | None = None, over
     the study does not have.
     """
     from hnscc.commands.export import export_variant
-    from hnscc.study.run_folder import open_run
+    from hnscc.study.opening import open_run
 
     return export_variant(open_run(run), variant, out, overwrite=overwrite)
 

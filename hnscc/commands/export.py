@@ -8,7 +8,7 @@ from hnscc.aggregation.query import read_table
 from hnscc.base.files import write_json, write_text
 from hnscc.base.folders import new_folder
 from hnscc.commands.model_card import card_text
-from hnscc.study.run_folder import RunFolder
+from hnscc.study.run_folder import WEIGHTS_FILE, RunFolder
 from hnscc.training.export import onnx_of
 from hnscc.training.members import read_weights
 
@@ -43,8 +43,7 @@ def _settings(models: Models) -> dict[str, Any]:
         "bounds": [[list(pair) for pair in member.bounds] for member in models.members],
         "precision": sorted({member.precision for member in models.members}),
         "weights": [
-            f"weights-{member.trial_id}.safetensors" if several else "weights.safetensors"
-            for member in models.members
+            f"weights-{member.trial_id}.safetensors" if several else WEIGHTS_FILE for member in models.members
         ],
         "weights_sha256": [member.weights_sha256 for member in models.members],
         "training": models.variant.model_dump(mode="json"),

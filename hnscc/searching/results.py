@@ -25,7 +25,7 @@ from hnscc.study.identity import identity, trial_seeds
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial
 from hnscc.study.ranges import Setting, base_of, name_of, search_of, winners_file
-from hnscc.study.run_folder import RunFolder
+from hnscc.study.run_folder import HISTORY_FILE, RunFolder
 from hnscc.study.schema import Study
 from hnscc.training.earlier import check_identity, other_versions
 from hnscc.training.records import HISTORY, Attempt, Failed, progress, trial_state
@@ -83,14 +83,14 @@ def curve_of(
     """
     trial = trial_of(key)
     where = folder.trial(trial.trial_id)
-    state = trial_state(where, keep=("history.parquet",))
+    state = trial_state(where, keep=(HISTORY_FILE,))
     record = state.record
     if settings and record:
         versions = check_identity(folder, record, settings)
         if versions and not accept_versions:
             raise other_versions(folder, [(trial.trial_id, versions)])
     if state.completed:
-        history = pq.read_table(io.BytesIO(state.contents["history.parquet"])).to_pylist()
+        history = pq.read_table(io.BytesIO(state.contents[HISTORY_FILE])).to_pylist()
         return _curve(history, state.completed.attempts, ended=True)
     saved = progress(where)
     if settings and saved and saved["identity"] != identity(settings):

@@ -1,6 +1,7 @@
 """The study file and what follows from it before anything is trained: settings, planned trials, identity, paths.
 
 Others use `schema` (the typed settings), `loading` (a file to a `Study` and back), `plan` and `identity` (trials and
-what determines them), `run_folder` (every path below a run folder), `ranges` and `range_checks` (the configurations of
-a search), `reference` (what each setting means) and `paper` (what Liedes et al. published).
+what determines them), `run_folder` (every path below a run folder), `opening` (the run folder that a user names),
+`ranges` and `range_checks` (the configurations of a search), `reference` (what each setting means) and `paper` (what
+Liedes et al. published).
 """

@@ -10,6 +10,7 @@ from hnscc.base.errors import InputError
 from hnscc.base.locations import Location, locate
 from hnscc.study.presets import SEARCHED, merge, preset_of
 from hnscc.study.reference import names_in, nearest
+from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Range, Study, Variant
 from hnscc.study.yaml_text import MOST_LEVELS, KeyPath, at_line, read_yaml, write_yaml
 
@@ -48,8 +49,9 @@ def _instead(path: Location) -> tuple[str, str]:
     if not path.is_dir():
         near = path.parent / f"{path.name}.yaml"
         return "nothing", f"name the file {near}" if near.is_file() else "check the path"
-    if (path / "study.yaml").is_file():
-        return "a run folder", f"name its study file, and the folder itself: {path}/study.yaml --out {path}"
+    run = RunFolder(path)
+    if run.study.is_file():
+        return "a run folder", f"name its study file, and the folder itself: {run.study} --out {path}"
     if (path / "zarr.json").is_file():
         return "a store", "name a study file; its setting `store` names the store"
     files = sorted(each.name for each in path.glob("*.yaml"))

@@ -1,17 +1,22 @@
-"""The paths of a run folder; nothing else in the project joins a path below it."""
+"""The paths of a run folder; nothing else in the project joins a path below it (`tests/test_run_paths.py`)."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from hnscc.base.errors import InputError
-from hnscc.base.locations import Location, locate
-from hnscc.study.loading import load_study
+from hnscc.base.locations import Location
 from hnscc.study.schema import Study
+
+# Files of a trial that its record names and vouches for by their hashes.
+HISTORY_FILE = "history.parquet"
+PREDICTIONS_FILE = "predictions.npz"
+SCORES_FILE = "scores.json"  # what the trial says of its predictions at 0.5
+WEIGHTS_FILE = "weights.safetensors"
+_HALF_WRITTEN = ".*.tmp"  # as `base.files` writes on a disk until a file is whole
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Every path of a run folder. Nothing else in the project joins a path below it."""
+    """Every path of a run folder."""
 
     root: Location
 
@@ -60,6 +65,24 @@ class RunFolder:
     def proof(self, name: str) -> Location:
         """A file by which machines prove to one another that they see this folder."""
         return self.root / ".shared" / name
+
+    def proofs(self) -> list[Location]:
+        """Every such file that is there."""
+        return [*self.root.glob(".shared/*")]
+
+    def checkpoints(self, trials: set[str]) -> list[Location]:
+        """Every file in the checkpoint folders of these trials, by one listing of S3."""
+        found: list[Location] = [*self.root.glob("trials/*/checkpoint/*")]
+        return [path for path in found if path.parent.parent.name in trials]
+
+    def half_written(self) -> list[Path]:
+        """What killed processes left of files of the run folder, its folds and trials; none on S3, where a write is
+        one request."""
+        return _below(self.root, *(f"{depth}{_HALF_WRITTEN}" for depth in ("", "*/", "*/*/")))
+
+    def passing(self) -> list[Path]:
+        """The folders that are deleted once they are empty; none on S3, which has no folders."""
+        return _below(self.root, "trials/*/checkpoint", ".shared")
 
     @property
     def search(self) -> Location:
@@ -135,6 +158,14 @@ class TrialFolder:
     root: Location
 
     @property
+    def trial_id(self) -> str:
+        return self.root.name
+
+    def file(self, name: str) -> Location:
+        """A file that the trial's record names."""
+        return self.root / name
+
+    @property
     def record(self) -> Location:
         return self.root / "record.json"
 
@@ -145,22 +176,34 @@ class TrialFolder:
 
     @property
     def history(self) -> Location:
-        return self.root / "history.parquet"
+        return self.file(HISTORY_FILE)
 
     @property
     def predictions(self) -> Location:
-        return self.root / "predictions.npz"
+        return self.file(PREDICTIONS_FILE)
 
     @property
     def scores(self) -> Location:
-        return self.root / "scores.json"
+        return self.file(SCORES_FILE)
 
     @property
     def weights(self) -> Location:
-        return self.root / "weights.safetensors"
+        return self.file(WEIGHTS_FILE)
+
+    @property
+    def checkpoint(self) -> Location:
+        return self.root / "checkpoint"
 
     def slot(self, number: int) -> "Slot":
-        return Slot(self.root / "checkpoint", number)
+        return Slot(self.checkpoint, number)
+
+    @property
+    def slots(self) -> tuple["Slot", "Slot"]:
+        return self.slot(0), self.slot(1)
+
+    def half_written(self) -> list[Path]:
+        """What killed processes left of this trial's files and checkpoints; none on S3."""
+        return _below(self.root, _HALF_WRITTEN) + _below(self.checkpoint, _HALF_WRITTEN)
 
 
 @dataclass(frozen=True)
@@ -179,48 +222,16 @@ class Slot:
         return self.root / f"slot-{self.number}.safetensors"
 
 
-def open_run(path: str | Location) -> RunFolder:
-    """The run folder at `path`, which may be an s3:// URL. InputError where it is none."""
-    folder = RunFolder(locate(path))
-    if not folder.study.is_file():
-        found, do = _instead(folder.root)
-        raise InputError(
-            "This is not a run folder.",
-            where=str(path),
-            expected="a folder with study.yaml, as `hnscc run` makes it",
-            found=found,
-            do=do or "check the path, for example runs/demo or s3://bucket/runs/demo",
-        )
-    return folder
-
-
 def run_folder_of(study: Study) -> RunFolder:
     """The run folder of a study for which no other is named: runs/<its name>."""
     return RunFolder(Path("runs") / study.name)
 
 
-def _instead(path: Location) -> tuple[str, str | None]:
-    """What stands at a path that is no run folder, and which one is meant, where that can be told."""
-    above = RunFolder(path.parent)
-    kind = "file" if path.is_file() else "folder" if path.is_dir() else None
-    if kind and above.study.is_file():
-        return f"a {kind} inside a run folder", f"name the run folder itself: {above.root}"
-    if kind == "file":
-        return _of_study_file(path)
-    if kind == "folder":
-        return "a folder without study.yaml", None
-    near = RunFolder(Path("runs") / path.name)
-    return "no such folder", f"name the run folder {near.root}" if near.study.is_file() else None
+def _below(folder: Location, *patterns: str) -> list[Path]:
+    """What matches on a disk; nothing on S3."""
+    return [path for each in patterns for path in folder.glob(each)] if isinstance(folder, Path) else []
 
 
-def _of_study_file(path: Location) -> tuple[str, str | None]:
-    try:
-        folder = run_folder_of(load_study(path))
-    except InputError:
-        return "a file", None
-    if folder.study.is_file():
-        return "a study file", f"name its run folder: {folder.root}"
-    return (
-        "a study file",
-        f"name its run folder: {folder.root} once `hnscc run {path}` has made it, or the one given as --out",
-    )
+def inside(path: Location) -> str:
+    """A fold's or trial's folder, or a table, by its path from the run folder: for messages."""
+    return f"{path.parent.name}/{path.name}"

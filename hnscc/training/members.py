@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from hnscc.base.errors import InputError
 from hnscc.cohort.slices import Bounds
-from hnscc.study.run_folder import RunFolder
+from hnscc.study.run_folder import WEIGHTS_FILE, RunFolder, inside
 from hnscc.training.records import trial_state
 
 
@@ -22,14 +22,14 @@ class Member:
 
 def read_weights(run: RunFolder, member: Member) -> bytes:
     """The content of a trial's weights.safetensors. InputError where it is gone, damaged or another."""
-    name = "weights.safetensors"
-    state = trial_state(run.trial(member.trial_id), keep=(name,), check=(name,))
+    name, trial = WEIGHTS_FILE, run.trial(member.trial_id)
+    state = trial_state(trial, keep=(name,), check=(name,))
     if name in state.contents and state.completed and state.completed.files[name] == member.weights_sha256:
         return state.contents[name]
     other = "those of another training than the tables tell of" if name in state.contents else None
     raise InputError(
         "The weights of a trial cannot be used.",
-        where=f"trials/{member.trial_id} of the run folder",
+        where=f"{inside(trial.root)} of the run folder",
         expected=f"{name}, as its record and the tables tell of it",
         found=other or state.reason or "no such file: `hnscc prune` keeps those of the median models alone",
         do="restore the file, leave --ensemble out if it was given, or write the tables again: `hnscc aggregate RUN`",

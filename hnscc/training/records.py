@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from hnscc.base.files import read_sealed, sha256, storage_errors, write_sealed
 from hnscc.base.locations import S3Path
-from hnscc.study.run_folder import RunFolder, TrialFolder
+from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, RunFolder, TrialFolder
 
 # A trial's own history.parquet.
 HISTORY = pa.schema(
@@ -27,7 +27,7 @@ HISTORY = pa.schema(
     ]
 )
 # Weights may be pruned once no reading needs them; what the tables come from may not.
-NEEDED = ("history.parquet", "predictions.npz")
+NEEDED = (HISTORY_FILE, PREDICTIONS_FILE)
 OUT_OF_MEMORY = "OutOfMemoryError"  # the failure of a trial whose share of a GPU's memory was full
 UNUSABLE = "not used: "  # begins the reason of a trial whose files are there and cannot be trusted
 
@@ -143,7 +143,7 @@ def trial_state(
         return TrialState("failed", record.failure, record)
     contents = {}
     for name, expected in record.files.items():
-        path = folder.root / name
+        path = folder.file(name)
         if check is not None and name not in check:
             continue
         if check is None and isinstance(path, S3Path) and name not in NEEDED:
@@ -188,7 +188,7 @@ def _record(folder: TrialFolder) -> Record | str:
     except ValidationError as error:
         where = sorted({".".join(map(str, each["loc"][1:])) or "status" for each in error.errors()})
         return f"{UNUSABLE}its record lacks {', '.join(f'`{name}`' for name in where)}"
-    if record.trial_id != folder.root.name:
+    if record.trial_id != folder.trial_id:
         return f"{UNUSABLE}its record is of another trial"
     absent = [name for name in NEEDED if isinstance(record, Completed) and name not in record.files]
     return f"{UNUSABLE}its record does not vouch for {', '.join(absent)}" if absent else record
@@ -221,37 +221,29 @@ def is_complete(folder: TrialFolder, scored: str = "") -> bool:
 def progress(folder: TrialFolder) -> dict[str, Any] | None:
     """The facts of a running or interrupted trial's newest checkpoint: epoch, history, attempts; None without one."""
     found = []
-    for number in (0, 1):
+    for slot in folder.slots:
         with contextlib.suppress(FileNotFoundError, ValueError):
-            found.append(read_sealed(folder.slot(number).facts))
+            found.append(read_sealed(slot.facts))
     return max(found, key=lambda facts: facts["epoch"], default=None)
 
 
 def tidy(folder: TrialFolder) -> None:
     """Delete the checkpoints of a finished trial, and what killed processes left half-written."""
-    for number in (0, 1):
-        folder.slot(number).facts.unlink(missing_ok=True)
-        folder.slot(number).tensors.unlink(missing_ok=True)
-    below = folder.slot(0).root
-    if isinstance(below, Path) and below.is_dir() and isinstance(folder.root, Path):
-        for each in [*folder.root.glob(".*.tmp"), *below.glob(".*.tmp")]:
+    for slot in folder.slots:
+        slot.facts.unlink(missing_ok=True)
+        slot.tensors.unlink(missing_ok=True)
+    if isinstance(folder.checkpoint, Path) and folder.checkpoint.is_dir():
+        for each in folder.half_written():
             each.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # another process of this trial, cut off, still writes there
-            below.rmdir()
+            folder.checkpoint.rmdir()
 
 
 def tidy_run(folder: RunFolder, completed: set[str]) -> None:
     """Delete what killed processes left in a run folder that nobody works in: half-written files, proofs that it
     is shared, and checkpoints of `completed` trials."""
-    left = [
-        path for path in folder.root.glob("trials/*/checkpoint/*") if path.parent.parent.name in completed
-    ]
-    left += folder.root.glob(".shared/*")
-    if isinstance(folder.root, Path):  # elsewhere a write is one request
-        left += [path for depth in ("", "*/", "*/*/") for path in folder.root.glob(f"{depth}.*.tmp")]
-    for path in left:
+    for path in [*folder.checkpoints(completed), *folder.proofs(), *folder.half_written()]:
         path.unlink(missing_ok=True)
-    if isinstance(folder.root, Path):
-        for emptied in [*folder.root.glob("trials/*/checkpoint"), *folder.root.glob(".shared")]:
-            with contextlib.suppress(OSError):  # it is not empty
-                emptied.rmdir()
+    for emptied in folder.passing():
+        with contextlib.suppress(OSError):  # it is not empty
+            emptied.rmdir()

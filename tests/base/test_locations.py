@@ -14,8 +14,8 @@ from hnscc.base.errors import InputError, StorageError
 from hnscc.base.locations import S3Path, client, locate
 from hnscc.cohort.store import open_store
 from hnscc.study.loading import load_study
+from hnscc.study.opening import open_run
 from hnscc.study.plan import Trial
-from hnscc.study.run_folder import open_run
 from hnscc.training.prepare import run_folder
 
 SECRET = "TheSecretKeyOfThisTest"
