@@ -1,4 +1,5 @@
-# Two commands: `make demo` and `make test`. Both make .venv themselves, and do nothing there if it is current.
+# Upkeep is `make setup`, `make test` and `make docs` (CONTRIBUTING.md); `make demo` is the main job in small. Each makes
+# .venv itself, and does nothing there if it is current.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 HNSCC := $(BIN)/hnscc
