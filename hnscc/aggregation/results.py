@@ -324,11 +324,11 @@ def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result
 def _scores_of(
     record: Completed, contents: Mapping[str, bytes], fold: Fold, tolerance_mm: float
 ) -> tuple[StoredScores, float]:
-    """The scores at 0.5 and the highest probability: those that the trial stored where they are of the fold's slices
-    and by the same tolerance, else from its predictions. Raises Damaged."""
+    """The scores at 0.5 and the highest probability: those that the trial stored where they are of the fold's slices,
+    by its spacing and the same tolerance, else from its predictions. Raises Damaged."""
     stored = contents.get(SCORES_FILE)
     if stored and record.scored == fold.scored and record.settings.get("data") == fold.digest:
-        found = from_bytes(stored, tolerance_mm, len(fold.masks), {*fold.scan_rows})
+        found = from_bytes(stored, fold.spacing_mm, tolerance_mm, len(fold.masks))
         if found:
             return found, record.highest_probability
     levels = _levels_of(record, contents[PREDICTIONS_FILE], fold)

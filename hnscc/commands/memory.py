@@ -15,9 +15,9 @@ FLOAT, BYTE, LEVEL = 4, 1, 2  # bytes: a pixel of an image, of a mask, of a stor
 class MemoryFacts(TypedDict):
     """MiB, beside Python and its libraries. driver: of the process that reads the slices of all folds, once: the used
     ones and, with `evaluation: {slices: all}`, whole scans of validation and test.
-    object_store: of Ray's copy of them, which all workers of a machine share. worker: at most, of one worker's own: its
-    predictions, weights and what is kept of these; activations of a batch come on top. Augmented slices are drawn
-    when a batch is read, and not kept."""
+    object_store: of Ray's copy of them, which all workers of a machine share. worker: at most, of one worker's own:
+    weights with what is kept of them, and its predictions with their masks while they are scored and compressed;
+    activations of a batch come on top. Augmented slices are drawn when a batch is read, and not kept."""
 
     driver: float
     object_store: float
@@ -36,8 +36,8 @@ def memory_of(
 
 
 def _predicted_bytes(store: Store, plan: FoldPlan) -> int:
-    """What one worker predicts in a fold."""
-    return len(plan.scored) * store.size**2 * LEVEL
+    """What one worker predicts in a fold, its masks, and the compressed file, which is no larger than what it holds."""
+    return len(plan.scored) * store.size**2 * (LEVEL + BYTE + LEVEL)
 
 
 def _slice_bytes(store: Store, channels: int) -> int:

@@ -8,12 +8,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hnscc.scores.arrays import Bools, Integers, Levels, Texts
 
 LEVELS = 65535  # a stored probability is q / 65535, q an unsigned 16-bit integer
 THRESHOLDS = np.arange(1, 1001)  # the grid 0.001 .. 1.000 as integers k; the threshold is k / 1000
 HALF = 500
+BATCH = 64  # slices that are counted at once
 CONVENTIONS = ("slice", "lesion", "overlap")
 SLICE_SETS = ("true_positive", "lesion", "all")
 OUTCOMES = ("tn", "fn", "fp", "tp")  # at 2 * (predicted is positive) + (truth is positive)
@@ -69,6 +71,15 @@ def count(predicted: Bools, masks: Bools) -> Counts:
     predicted, masks = (each.reshape(len(each), -1) for each in (predicted, masks))
     overlap, pred, truth = (np.count_nonzero(each, axis=1) for each in (predicted & masks, predicted, masks))
     return Counts(*(np.asarray(each, dtype=np.int64) for each in (overlap, pred, truth)))
+
+
+def count_at(levels: Levels, masks: Bools | NDArray[np.uint8], k: int) -> Counts:
+    """Counts (N,) of stored probabilities, uint16 (N, H, W), at the threshold k / 1000, against masks bool or 0/1
+    (N, H, W). Batch by batch: all slices at once would take two more bytes a pixel than the predictions themselves."""
+    batches = [slice(first, first + BATCH) for first in range(0, len(levels), BATCH)]
+    return concatenate(
+        [count(positive(levels[at], k), masks[at].astype(bool)) for at in batches or [slice(0)]]
+    )
 
 
 def stack(repeats: list[Counts], cases: int) -> Counts:

@@ -1,4 +1,4 @@
-"""What a trial says of its own predictions at 0.5, so that no table has to read them: scores.json."""
+"""What a trial says of its own predictions at 0.5, so that no table has to score them again: scores.json."""
 
 import json
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from hnscc.scores.arrays import Bools, Integers, Levels
-from hnscc.scores.counts import HALF, count, positive
+from hnscc.scores.counts import HALF, count_at
 from hnscc.scores.masks import Spacing
 from hnscc.scores.scans import ScanScore, as_json, from_json, score_scans
 
 # Raised whenever what is written here, or how scans are scored, changes: older files are then not used.
-VERSION = 1
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,17 @@ def score_at_half(
     tolerance_mm: float,
 ) -> StoredScores:
     """The scores of stored probabilities, uint16 (N, H, W), at 0.5; arguments as of `scans.score_scans`."""
-    counts = count(positive(levels, HALF), masks)
+    counts = count_at(levels, masks, HALF)
     scans = score_scans(levels, masks, rows, spacing_mm, HALF, tolerance_mm)
     return StoredScores(counts.overlap, counts.pred, scans)
 
 
-def to_bytes(scores: StoredScores, tolerance_mm: float) -> bytes:
-    """The scores as JSON, with what they depend on beside the predictions."""
+def to_bytes(scores: StoredScores, spacing_mm: Mapping[str, Spacing], tolerance_mm: float) -> bytes:
+    """The scores as JSON, with what they depend on beside predictions and masks: arguments as of `score_at_half`."""
     content = {
         "version": VERSION,
         "tolerance_mm": tolerance_mm,
+        "spacing_mm": _as_lists(spacing_mm),
         "overlap_px": scores.overlap.tolist(),
         "pred_px": scores.pred.tolist(),
         "scans": {scan: as_json(each) for scan, each in scores.scans.items()},
@@ -50,12 +51,15 @@ def to_bytes(scores: StoredScores, tolerance_mm: float) -> bytes:
     return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
 
 
-def from_bytes(content: bytes, tolerance_mm: float, slices: int, scans: set[str]) -> StoredScores | None:
-    """The scores that `to_bytes` wrote of so many slices and of these scans; None where they are of another version,
-    tolerance or selection, so that they have to be computed again."""
+def from_bytes(
+    content: bytes, spacing_mm: Mapping[str, Spacing], tolerance_mm: float, slices: int
+) -> StoredScores | None:
+    """The scores that `to_bytes` wrote of so many slices and of the scans that spacing_mm names; None where they are of
+    another version, spacing, tolerance or selection, or are no such scores, so that they have to be computed again."""
     try:
         found: dict[str, Any] = json.loads(content)
-        if (found["version"], found["tolerance_mm"]) != (VERSION, tolerance_mm):
+        wanted = (VERSION, tolerance_mm, _as_lists(spacing_mm))
+        if (found["version"], found["tolerance_mm"], found["spacing_mm"]) != wanted:
             return None
         scores = StoredScores(
             np.array(found["overlap_px"], np.int64),
@@ -64,4 +68,9 @@ def from_bytes(content: bytes, tolerance_mm: float, slices: int, scans: set[str]
         )
     except (ValueError, KeyError, TypeError):
         return None
-    return scores if len(scores.pred) == slices and scores.scans.keys() == scans else None
+    counted = scores.overlap.shape == scores.pred.shape == (slices,)
+    return scores if counted and scores.scans.keys() == spacing_mm.keys() else None
+
+
+def _as_lists(spacing_mm: Mapping[str, Spacing]) -> dict[str, list[float]]:
+    return {scan: [float(each) for each in spacing] for scan, spacing in spacing_mm.items()}

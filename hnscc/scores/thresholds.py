@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hnscc.scores.arrays import Bools, Integers, Levels
-from hnscc.scores.counts import HALF, LEVELS, THRESHOLDS, Counts, count, positive
+from hnscc.scores.counts import HALF, LEVELS, THRESHOLDS, Counts, count_at
 from hnscc.scores.metrics import DICE, metrics_at
 from hnscc.study.plan import SPLITS
 
@@ -52,7 +52,7 @@ def score_trial(probabilities: Levels, masks: NDArray[np.uint8], splits: Sequenc
     `highest_probability` (0..1, of validation and test).
     """
     split_of = np.asarray(splits)
-    counts = count(positive(probabilities, HALF), np.asarray(masks, bool))
+    counts = count_at(probabilities, masks, HALF)
     pooled = {split: counts[split_of == split].pooled() for split in SPLITS if split in splits}
     return {
         "scores": {
@@ -60,7 +60,7 @@ def score_trial(probabilities: Levels, masks: NDArray[np.uint8], splits: Sequenc
             for split, each in pooled.items()
         },
         "collapsed": bool(counts.pred[split_of != "train"].sum() == 0),
-        "highest_probability": highest(probabilities[split_of != "train"]),
+        "highest_probability": highest(probabilities.max(axis=(1, 2))[split_of != "train"]),
     }
 
 

@@ -190,7 +190,7 @@ def _predicted(
     )
     contents = {
         folder.predictions: npz_bytes(probabilities=probabilities),
-        folder.scores: to_bytes(at_half, tolerance_mm),
+        folder.scores: to_bytes(at_half, data.spacing_mm, tolerance_mm),
     }
     return contents, score_trial(probabilities, masks, data.scored_splits) | {"scored": data.scored}
 

@@ -37,12 +37,12 @@ def test_slices_stand_once_whatever_the_number_of_folds(store, tmp_path):
 @pytest.mark.parametrize("copies", [0, 3, "fresh"])
 def test_a_worker_has_no_slices_of_its_own(store, tmp_path, copies):
     """Copies are made when they are read, of the pixels that all share. Predictions by hand: 32 x 32 pixels of two
-    bytes each."""
+    bytes each, one more of their masks, and two where none can be saved by compression."""
     variants = {"pet_mri": {"modalities": ["pet", "mri"]}}
     study, plans, memory = told(store, variants=variants, augmentation={"copies": copies})
     data = prepare_run(study, tmp_path).folds[0]
     slices = training_slices(study.variants["pet_mri"], data, {"augmentation": 1})(1)
     assert (slices if copies == 0 else slices.own).images is data.pixels.images
-    predicted = len(data.scored_at) * 32 * 32 * 2
+    predicted = len(data.scored_at) * 32 * 32 * (2 + 1 + 2)
     assert memory["worker"] == pytest.approx(predicted / MIB, abs=0.05)
     assert len(slices) == (1 if copies == "fresh" else copies + 1) * len(plans[0].slices["train"])

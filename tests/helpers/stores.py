@@ -94,8 +94,9 @@ def study_of(store: str | Path, **settings) -> Study:
     return parse_study(raw | settings)
 
 
-def changed_store(store: Store, folder: Path, splits: dict[str, str], change=None) -> Store:
-    """The same scans in another store, each patient's split fixed. change: scan id, images, mask -> images, mask."""
+def changed_store(store: Store, folder: Path, splits: dict[str, str], change=None, spacing_mm=None) -> Store:
+    """The same scans in another store, each patient's split fixed, and their spacing where one is given. change: scan
+    id, images, mask -> images, mask."""
     unfinished = begin_store(folder / "cohort.zarr", overwrite=False)
     scans = []
     for each in store.scans:
@@ -104,7 +105,11 @@ def changed_store(store: Store, folder: Path, splits: dict[str, str], change=Non
             images, mask = change(each.scan_id, images, mask)
         facts = {"scan_id": each.scan_id, "patient_id": each.patient_id, "split": splits[each.patient_id]}
         facts |= {"source_lesion_px": tuple(int(px) for px in mask.sum(axis=(1, 2)))}
-        facts |= {"spacing_mm": each.spacing_mm, "affine": each.affine, "placement": each.placement}
+        facts |= {
+            "spacing_mm": spacing_mm or each.spacing_mm,
+            "affine": each.affine,
+            "placement": each.placement,
+        }
         scans.append(write_scan(unfinished, images, mask, **facts))
     facts = {"modalities": store.modalities, "size": store.size, "placed": {}, "scans": scans}
     return finish_store(unfinished, folder / "cohort.zarr", **facts, overwrite=False)

@@ -245,6 +245,28 @@ def test_another_tolerance_needs_no_training(whole, store, tmp_path):
     assert {len(read_record(run.folder.trial(each.trial_id)).attempts) for each in plan_trials(loose)} == {1}
 
 
+def test_a_corrected_spacing_reaches_every_score_without_a_training(whole, store, tmp_path):
+    """The store prepared again: the same pixels, so the same digest, three times as far apart along z. Scores stored
+    before must not stand beside those of the median models, which are always computed."""
+    run, _ = train_all(whole[0], tmp_path)
+    splits = dict.fromkeys(scan.patient_id for scan in store.scans)
+    corrected = changed_store(store, tmp_path, splits, spacing_mm=(3.0, 1.0, 1.0))
+    assert train_all(study_of(corrected.location, **ONE), tmp_path)[1] == []
+    tables = {name: read_table(run.folder, name).to_pylist() for name in ("scans", "patients", "slices")}
+    voxels = Counter()
+    for each in tables["slices"]:
+        voxels[each["trial_id"], each["threshold"], each["scan_id"]] += each["truth_px"]
+    for each in tables["scans"]:
+        truth = voxels[each["trial_id"], each["threshold"], each["scan_id"]]
+        assert each["truth_ml"] == pytest.approx(truth * 3 / 1000)
+    for each in tables["patients"]:
+        assert each["truth_ml"] is None or each["truth_ml"] == pytest.approx(each["truth_px"] * 3 / 1000)
+    assert {each["threshold"] == 0.5 for each in tables["scans"]} == {True, False}
+    assert {len(read_record(run.folder.trial(each.trial_id)).attempts) for each in plan_trials(whole[0])} == {
+        1
+    }
+
+
 def test_damage_to_stored_scores_is_named(whole, tmp_path):
     run, _ = train_all(whole[0], tmp_path)
     scores = run.folder.trial("pet-f0-r01").scores

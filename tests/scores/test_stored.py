@@ -1,0 +1,70 @@
+"""The scores that a trial keeps: read back as they were, not used for anything else, computed in little memory."""
+
+import json
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from hnscc.scores.stored import from_bytes, score_at_half, to_bytes
+from hnscc.scores.thresholds import score_trial
+
+ROWS = {"a": np.arange(3), "b": np.arange(3, 5)}
+SPACING = {"a": (3.0, 1.0, 1.0), "b": (5.0, 0.7, 0.7)}
+TOLERANCE = 2.0
+
+
+def written():
+    draw = np.random.default_rng(1)
+    levels = draw.integers(0, 65536, (5, 8, 8)).astype(np.uint16)
+    masks = draw.random((5, 8, 8)) < 0.3
+    scores = score_at_half(levels, masks, ROWS, SPACING, TOLERANCE)
+    return scores, to_bytes(scores, SPACING, TOLERANCE)
+
+
+def test_stored_scores_come_back():
+    scores, content = written()
+    found = from_bytes(content, SPACING, TOLERANCE, 5)
+    assert found.scans == scores.scans
+    np.testing.assert_array_equal([found.overlap, found.pred], [scores.overlap, scores.pred])
+
+
+@pytest.mark.parametrize(
+    ("spacing_mm", "tolerance_mm", "slices"),
+    [
+        (SPACING | {"a": (3.0, 1.0, 1.1)}, TOLERANCE, 5),
+        ({"a": SPACING["a"]}, TOLERANCE, 5),
+        (SPACING | {"c": (1.0, 1.0, 1.0)}, TOLERANCE, 5),
+        (SPACING, 5.0, 5),
+        (SPACING, TOLERANCE, 4),
+    ],
+)
+def test_scores_of_another_spacing_selection_or_tolerance_are_not_used(spacing_mm, tolerance_mm, slices):
+    assert from_bytes(written()[1], spacing_mm, tolerance_mm, slices) is None
+
+
+@pytest.mark.parametrize("column", ["overlap_px", "pred_px", "spacing_mm", "scans", "version"])
+def test_scores_that_lack_a_part_are_not_used(column):
+    content = json.loads(written()[1])
+    if column.endswith("_px"):
+        content[column].pop()
+    else:
+        del content[column]
+    assert from_bytes(json.dumps(content).encode(), SPACING, TOLERANCE, 5) is None
+
+
+def test_scoring_makes_no_second_array_as_large_as_the_predictions():
+    """Predictions take two bytes a pixel, and a copy of their masks one: the memory that `hnscc check` tells."""
+    slices, side = 2000, 64
+    levels = np.zeros((slices, side, side), np.uint16)
+    masks = np.zeros(levels.shape, np.uint8)
+    levels[::5, 10:20, 10:20], masks[::5, 12:22, 12:22] = 60000, 1
+    rows = {str(scan): np.arange(80 * scan, 80 * (scan + 1)) for scan in range(slices // 80)}
+    tracemalloc.start()
+    scores = score_at_half(levels, masks.view(bool), rows, dict.fromkeys(rows, (3.0, 1.0, 1.0)), 5.0)
+    record = score_trial(levels, masks, ["test"] * slices)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert scores.pred.sum() == slices // 5 * 100 and scores.overlap.sum() == slices // 5 * 64
+    assert record["scores"]["test"]["dice"] == pytest.approx(0.64)
+    assert peak < levels.size / 2
