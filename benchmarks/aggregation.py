@@ -30,8 +30,11 @@ from aggregation_by_pandas import VARIANTS, by_pandas
 from figures import ROUNDS, Figure, in_turn, ratios, tell
 
 from hnscc.aggregation.build import save_tables
-from hnscc.aggregation.results import Fold, Median, Result, Results
+from hnscc.aggregation.folds import Fold
+from hnscc.aggregation.medians import Median
+from hnscc.aggregation.results import Results
 from hnscc.aggregation.schemas import STUDY_TABLES
+from hnscc.aggregation.trials import Result
 from hnscc.scores.counts import THRESHOLDS, Counts
 from hnscc.scores.metrics import DICE
 from hnscc.scores.thresholds import READINGS, choose_threshold, median_position

@@ -13,7 +13,9 @@ import pandas as pd
 import pyarrow as pa
 import scipy.stats
 
-from hnscc.aggregation.results import Fold, Median, Results
+from hnscc.aggregation.folds import Fold
+from hnscc.aggregation.medians import Median
+from hnscc.aggregation.results import Results
 from hnscc.aggregation.schemas import schema
 from hnscc.scores.counts import CONVENTIONS, SLICE_SETS, THRESHOLDS, Counts
 from hnscc.scores.thresholds import READINGS

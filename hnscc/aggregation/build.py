@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hnscc.aggregation.comparisons import comparison_rows
-from hnscc.aggregation.results import Fold, Result, Results, load_results
+from hnscc.aggregation.folds import Fold
+from hnscc.aggregation.results import Results, load_results
 from hnscc.aggregation.scans import lesion_rows, patient_rows, scan_rows
 from hnscc.aggregation.schemas import STUDY_TABLES, schema
 from hnscc.aggregation.summary import (
@@ -23,6 +24,7 @@ from hnscc.aggregation.summary import (
     protocol_rows,
     regression_rows,
 )
+from hnscc.aggregation.trials import Result
 from hnscc.base.encode import parquet_bytes
 from hnscc.base.files import write_bytes
 from hnscc.scores.counts import HALF, OUTCOMES, THRESHOLDS, Counts, misplaced, outcome_codes

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hnscc.aggregation.results import Cases, Results, cases_of, lacking, repeat_cases
+from hnscc.aggregation.cases import Cases, cases_of, lacking, repeat_cases
+from hnscc.aggregation.results import Results
 from hnscc.aggregation.summary import in_set
 from hnscc.base.seeds import generator
 from hnscc.scores.arrays import Floats

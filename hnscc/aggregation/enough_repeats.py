@@ -9,7 +9,8 @@ simulation, for with few values it covers it more often.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from hnscc.aggregation.results import Results, read_trials, repeat_cases
+from hnscc.aggregation.cases import repeat_cases
+from hnscc.aggregation.results import Results, read_trials
 from hnscc.scores.metrics import DICE
 from hnscc.scores.repeats import Needed, is_known_within, needed, unknown
 from hnscc.study.plan import Trial

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from hnscc.aggregation.folds import Damaged, read_split, scored_fold
 from hnscc.aggregation.query import read_table
-from hnscc.aggregation.results import Damaged, load_levels, read_split, scored_fold
+from hnscc.aggregation.trials import load_levels
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import open_store
 from hnscc.scores.thresholds import READINGS, choose_threshold, sweep

@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from hnscc.aggregation.results import Fold, Median, Result, Results
+from hnscc.aggregation.folds import Fold
+from hnscc.aggregation.medians import Median
+from hnscc.aggregation.results import Results
+from hnscc.aggregation.trials import Result
 from hnscc.scores.counts import HALF, Counts
 from hnscc.scores.metrics import Level, metrics_at
 from hnscc.scores.scans import ScanScore, together

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from hnscc.aggregation.results import Cases, Median, Results, cases_of, lacking, repeat_cases
+from hnscc.aggregation.cases import Cases, cases_of, lacking, repeat_cases
+from hnscc.aggregation.medians import Median
+from hnscc.aggregation.results import Results
 from hnscc.scores.arrays import Bools
 from hnscc.scores.counts import (
     CONVENTIONS,

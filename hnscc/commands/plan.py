@@ -3,7 +3,8 @@
 from itertools import combinations
 from typing import TypedDict
 
-from hnscc.aggregation.results import Results, read_trials, repeat_cases
+from hnscc.aggregation.cases import repeat_cases
+from hnscc.aggregation.results import Results, read_trials
 from hnscc.base.errors import InputError
 from hnscc.scores.counts import Counts
 from hnscc.scores.crossed import Estimate, pooled_difference

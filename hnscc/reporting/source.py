@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hnscc.aggregation.folds import read_split
 from hnscc.aggregation.query import read_table
-from hnscc.aggregation.results import read_split
 from hnscc.reporting.blocks import Row
 from hnscc.reporting.drawing.style import Looks, looks_of
 from hnscc.reporting.values import several

@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 
 from hnscc.aggregation.build import build_table
 from hnscc.aggregation.columns import REAL, TEXT, WHOLE, YES
-from hnscc.aggregation.results import Fold, Result, Results, load_fold, load_trial
+from hnscc.aggregation.folds import Fold, load_fold
+from hnscc.aggregation.results import Results
 from hnscc.aggregation.schemas import SEARCH_TABLES, schema
+from hnscc.aggregation.trials import Result, load_trial
 from hnscc.base.encode import parquet_bytes
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, write_bytes, write_sealed, write_text

@@ -8,7 +8,7 @@ from run_folders import Case, add_failure, add_trial, small_study, write_run
 from small_tables import LESION, check_tables, levels, mask, repeats_run, row, rows
 
 from hnscc.aggregation.build import write_tables
-from hnscc.aggregation.results import failure_summary
+from hnscc.aggregation.trials import failure_summary
 from hnscc.base.files import read_sealed, write_sealed
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.training.records import read_record

@@ -14,7 +14,8 @@ from trained_runs import SIDE, UPRIGHT, scan_of, trained_run, write_scans
 
 import hnscc
 from hnscc.aggregation.build import write_tables
-from hnscc.aggregation.results import load_fold, load_levels
+from hnscc.aggregation.folds import load_fold
+from hnscc.aggregation.trials import load_levels
 from hnscc.base.errors import InputError
 from hnscc.scores.thresholds import choose_threshold, sweep
 from hnscc.study.plan import Trial

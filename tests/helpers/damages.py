@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 from stores import make_store, study_of
 
 from hnscc.aggregation.build import build_table
-from hnscc.aggregation.results import load_fold, load_results, load_trial
+from hnscc.aggregation.folds import load_fold
+from hnscc.aggregation.results import load_results
 from hnscc.aggregation.schemas import STUDY_TABLES
+from hnscc.aggregation.trials import load_trial
 from hnscc.base.encode import parquet_bytes
 from hnscc.base.errors import InputError
 from hnscc.cohort.fold import FoldData, read_folds, write_fold

@@ -15,8 +15,8 @@ from stores import make_store, study_of
 
 import rayjobs.search
 import rayjobs.study
+from hnscc.aggregation.folds import load_fold
 from hnscc.aggregation.query import query
-from hnscc.aggregation.results import load_fold
 from hnscc.study.loading import load_study
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder

@@ -9,7 +9,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from hnscc.aggregation.results import Fold, load_levels, scored_fold
+from hnscc.aggregation.folds import Fold, scored_fold
+from hnscc.aggregation.trials import load_levels
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import Store, open_store
 from hnscc.reporting.blocks import Block, Row, Section, Table, Text, table

@@ -1,0 +1,195 @@
+"""What a run folder says of its folds: their scored slices, truth and cohort, checked by their hashes."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hnscc.base.errors import InputError
+from hnscc.base.files import read_sealed, sha256, storage_errors
+from hnscc.base.locations import Location
+from hnscc.cohort.slices import Spacing, rows_of_scans
+from hnscc.scores.thresholds import (
+    Scored,
+)
+from hnscc.study.plan import SPLITS
+from hnscc.study.run_folder import FoldFolder, RunFolder, inside
+from hnscc.study.schema import Study
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The scored slices of one fold in stored order: split, patient and scan str (N,), masks bool (N, H, W).
+
+    The used ones, which are sampled, stand first: used bool (N,). whole: whether the others were written too, so that
+    the scans of validation and test are whole. digest: of what trainings follow from; scored: of the other slices,
+    empty for none. spacing_mm: of each scan of which every slice is scored, mm between voxels along z, y and x.
+    """
+
+    number: int
+    digest: str
+    slices: pa.Table
+    split: np.ndarray
+    patient: np.ndarray
+    scan: np.ndarray
+    used: np.ndarray
+    masks: np.ndarray
+    cohort: pa.Table
+    whole: bool = False
+    scored: str = ""
+    spacing_mm: Mapping[str, Spacing] = field(default_factory=dict)
+
+    @cached_property
+    def rows(self) -> dict[str, np.ndarray]:
+        """Where the scored slices of each split stand: {split: int (n,)}."""
+        return {split: np.flatnonzero(self.split == split) for split in SPLITS}
+
+    @cached_property
+    def scan_rows(self) -> dict[str, np.ndarray]:
+        """Where the slices of each whole scan of validation and test stand, from its first to its last."""
+        z = np.array(self.slices["z"])
+        return rows_of_scans(sorted(self.spacing_mm), self.scan, z, self.split)
+
+    def scans_of(self, split: str) -> dict[str, list[str]]:
+        """Patient -> the scans of which slices stand in the split, sorted."""
+        rows = self.rows[split]
+        found: dict[str, list[str]] = {}
+        for patient, scan in sorted(
+            set(zip(self.patient[rows].tolist(), self.scan[rows].tolist(), strict=True))
+        ):
+            found.setdefault(patient, []).append(scan)
+        return found
+
+    @cached_property
+    def truth_px(self) -> np.ndarray:
+        """Lesion pixels of each slice: int64 (N,)."""
+        truth: np.ndarray = self.masks.sum(axis=(1, 2), dtype=np.int64)
+        return truth
+
+    @cached_property
+    def used_rows(self) -> dict[str, np.ndarray]:
+        """Where the used ones of each split stand."""
+        return {split: rows[self.used[rows]] for split, rows in self.rows.items()}
+
+    def rows_of(self, split: str, slices: Scored) -> np.ndarray:
+        """The slices of a split that a reading scores."""
+        return self.used_rows[split] if slices == "sampled" else self.rows[split]
+
+    def of_used(self) -> "Fold":
+        """The same fold, of the used slices alone."""
+        last = int(self.used.sum())
+        return replace(
+            self,
+            slices=self.slices[:last],
+            split=self.split[:last],
+            patient=self.patient[:last],
+            scan=self.scan[:last],
+            used=self.used[:last],
+            masks=self.masks[:last],
+            whole=False,
+            scored="",
+            spacing_mm={},
+        )
+
+
+def scored_fold(run: RunFolder, study: Study, number: int) -> Fold:
+    """One fold, of the slices that the study evaluates. InputError where these are not there, or a file is damaged."""
+    fold = load_fold(run, number)
+    if study.search or study.evaluation.slices == "sampled":
+        return fold.of_used()
+    if fold.whole:
+        return fold
+    raise InputError(
+        "The run folder holds the sampled slices alone, and the study evaluates every slice.",
+        where=f"{inside(run.fold(number).root)}, evaluation.slices in study.yaml",
+        expected="every slice of the validation and test scans",
+        found=f"the {len(fold.split)} slices that are sampled",
+        do="`hnscc run STUDY` adds the others and predicts them by the weights that are there; or set `evaluation: "
+        "{slices: sampled}`",
+    )
+
+
+def load_fold(run: RunFolder, number: int) -> Fold:
+    """One fold as `hnscc run` wrote it. InputError where a file is missing or not what split.json says."""
+    folder = run.fold(number)
+    split = read_split(run, number)
+    try:
+        slices, cohort, truth = (
+            _checked(path, split["files"]) for path in (folder.slices, folder.scans, folder.truth)
+        )
+    except Damaged as damage:
+        raise _damaged_fold(folder, str(damage)) from None
+    table = pq.read_table(io.BytesIO(slices))
+    return Fold(
+        number,
+        split["digest"],
+        table,
+        np.array(table["split"].to_pylist(), dtype=str),
+        np.array(table["patient_id"].to_pylist(), dtype=str),
+        np.array(table["scan_id"].to_pylist(), dtype=str),
+        np.array(table["used"]) if "used" in table.column_names else np.ones(len(table), bool),
+        np.load(io.BytesIO(truth), allow_pickle=False)["masks"].astype(bool),
+        pq.read_table(io.BytesIO(cohort)),
+        split.get("slices") == "all",
+        split.get("scored", ""),
+        {scan: (z, y, x) for scan, (z, y, x) in split.get("spacing_mm", {}).items()},
+    )
+
+
+def read_split(run: RunFolder, number: int) -> dict[str, Any]:
+    """A fold's split.json: at least `digest` (str), `files` {name: sha256} and `warnings` [str]. Else InputError."""
+    folder = run.fold(number)
+    try:
+        split = read_sealed(folder.split)
+    except OSError as error:
+        raise _damaged_fold(folder, f"split.json cannot be read ({type(error).__name__})") from None
+    except ValueError:
+        raise _damaged_fold(folder, "a split.json whose content is not what was written") from None
+    whole = (
+        isinstance(split, dict)
+        and isinstance(split.get("digest"), str)
+        and _texts(split.get("files"))
+        and isinstance(split.get("warnings"), list)
+        and all(isinstance(each, str) for each in split["warnings"])
+    )
+    if not whole:
+        raise _damaged_fold(folder, "a split.json that lacks digest, files or warnings")
+    return split
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+
+
+def _damaged_fold(folder: FoldFolder, found: str) -> InputError:
+    return InputError(
+        "A fold of the run folder is missing or damaged.",
+        where=inside(folder.root),
+        expected="split.json and the files that it names, unchanged",
+        found=found,
+        do="`hnscc run STUDY` writes what is missing; restore what was changed",
+    )
+
+
+class Damaged(ValueError):
+    """A file is not what was written, or not of this fold; the text names it without a path."""
+
+
+def _content(path: Location) -> bytes:
+    try:
+        with storage_errors(path):
+            return path.read_bytes()
+    except OSError as error:
+        raise Damaged(f"{path.name} cannot be read ({type(error).__name__})") from None
+
+
+def _checked(path: Location, hashes: dict[str, str]) -> bytes:
+    content = _content(path)
+    if sha256(content) != hashes.get(path.name):
+        raise Damaged(f"{path.name} is not what was written: its SHA-256 differs from the recorded one")
+    return content

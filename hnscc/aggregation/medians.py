@@ -1,0 +1,89 @@
+"""The median models of a variant in a fold, by each reading of the protocol, and their thresholds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from hnscc.aggregation.folds import Fold
+from hnscc.aggregation.trials import Result, load_levels
+from hnscc.scores.counts import Counts, count, positive
+from hnscc.scores.metrics import DICE
+from hnscc.scores.scans import ScanScore, score_scans
+from hnscc.scores.thresholds import (
+    READINGS,
+    Reading,
+    choose_threshold,
+    median_position,
+    sweep,
+)
+from hnscc.study.plan import SPLITS
+from hnscc.study.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Median:
+    """The median model of a variant in one fold, by one reading. k: its threshold, or None and why.
+
+    sweeps: pooled counts (1000,) of each split. chosen: counts (N,) at k. scans: the scores of whole scans at k, by the
+    corrected reading alone.
+    """
+
+    result: Result
+    fold: Fold
+    k: int | None
+    reason: str | None
+    sweeps: dict[str, Counts]
+    chosen: Counts | None
+    scans: Mapping[str, ScanScore] = field(default_factory=dict)
+
+
+def medians_of(
+    run: RunFolder, results: list[Result], fold: Fold, tolerance_mm: float
+) -> dict[str, Median | None]:
+    """The median model of one variant and fold by each reading; predictions are read once per trial."""
+    completed = [each for each in results if each.status == "completed"]
+    if not completed:
+        return dict.fromkeys(READINGS)
+    chosen = {name: _median_result(completed, fold, reading) for name, reading in READINGS.items()}
+    medians: dict[str, Median | None] = {}
+    for trial in {each.trial for each in chosen.values()}:
+        names = [name for name in READINGS if chosen[name].trial == trial]
+        result = chosen[names[0]]
+        levels = load_levels(run, trial, fold)
+        for slices in {READINGS[name].slices for name in names}:
+            rows_of = {split: fold.rows_of(split, slices) for split in SPLITS}
+            sweeps = {split: sweep(levels[rows], fold.masks[rows]) for split, rows in rows_of.items()}
+            for name in names:
+                if READINGS[name].slices == slices:
+                    median = _median(result, fold, levels, sweeps, READINGS[name])
+                    corrected = name == "corrected"
+                    medians[name] = _with_scans(median, levels, tolerance_mm) if corrected else median
+    return medians
+
+
+def _with_scans(median: Median, levels: np.ndarray, tolerance_mm: float) -> Median:
+    """The median model with the scores of whole scans at its threshold."""
+    if median.k is None:
+        return median
+    fold = median.fold
+    scans = score_scans(levels, fold.masks, fold.scan_rows, fold.spacing_mm, median.k, tolerance_mm)
+    return replace(median, scans=scans)
+
+
+def _median_result(completed: list[Result], fold: Fold, reading: Reading) -> Result:
+    """The trial of median score among those that are completed, of which there is one at least."""
+    rows = fold.rows_of(reading.median_on, reading.slices)
+    scores = [float(DICE.of(each.counts[rows].pooled())) for each in completed if each.counts is not None]
+    position = median_position(scores, [each.trial.repeat for each in completed])
+    assert position is not None and len(scores) == len(completed)
+    return completed[position]
+
+
+def _median(
+    result: Result, fold: Fold, levels: np.ndarray, sweeps: dict[str, Counts], reading: Reading
+) -> Median:
+    k, reason = choose_threshold(sweeps[reading.threshold_on], reading.rule)
+    reason = reason and f"no threshold on {reading.threshold_on}: {reason}"
+    chosen = None if k is None else count(positive(levels, k), fold.masks)
+    return Median(result, fold, k, reason, sweeps, chosen)

@@ -1,0 +1,126 @@
+"""What each planned trial left: its folder is judged, its slices are counted at 0.5, its probabilities read."""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hnscc.aggregation.folds import Damaged, Fold
+from hnscc.scores.counts import Counts
+from hnscc.scores.scans import ScanScore
+from hnscc.scores.stored import StoredScores, from_bytes, score_at_half
+from hnscc.scores.thresholds import (
+    highest,
+)
+from hnscc.study.identity import trial_seeds
+from hnscc.study.plan import Trial
+from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, SCORES_FILE, RunFolder
+from hnscc.study.schema import Study
+from hnscc.training.records import NEEDED, UNUSABLE, Completed, Failed, trial_state
+
+
+@dataclass(frozen=True)
+class Result:
+    """A planned trial and what it left; what stands below `record` only a completed one has.
+
+    counts: (N,) at 0.5; scans: the scores of whole scans there. collapsed: no pixel of validation or test reaches 0.5;
+    highest_probability: of these.
+    """
+
+    trial: Trial
+    seed: int
+    status: str
+    reason: str | None = None
+    record: Completed | Failed | None = None
+    history: pa.Table | None = None
+    counts: Counts | None = None
+    scans: Mapping[str, ScanScore] = field(default_factory=dict)
+    collapsed: bool | None = None
+    highest_probability: float | None = None
+
+
+def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result:
+    """What a planned trial left; see `load_results`."""
+    seed = trial_seeds(study, trial)["trial"]
+    read = (*NEEDED, SCORES_FILE)
+    state = trial_state(run.trial(trial.trial_id), keep=read, check=read)
+    if isinstance(state.record, Failed):
+        return Result(trial, seed, "failed", failure_summary(state.record), state.record)
+    record = state.completed
+    if record is None:
+        return Result(trial, seed, "missing", state.reason)
+    tolerance_mm = study.evaluation.tolerance_mm
+    try:
+        scores, highest_probability = _scores_of(record, state.contents, fold, tolerance_mm)
+    except Damaged as damage:
+        return Result(trial, seed, "missing", UNUSABLE + str(damage))
+    history = pq.read_table(io.BytesIO(state.contents[HISTORY_FILE]))
+    counts = Counts(scores.overlap, scores.pred, fold.truth_px)
+    collapsed = not counts.pred[fold.split != "train"].any()
+    return Result(
+        trial,
+        seed,
+        "completed",
+        None,
+        record,
+        history,
+        counts,
+        scores.scans,
+        collapsed,
+        highest_probability,
+    )
+
+
+def _scores_of(
+    record: Completed, contents: Mapping[str, bytes], fold: Fold, tolerance_mm: float
+) -> tuple[StoredScores, float]:
+    """The scores at 0.5 and the highest probability: those that the trial stored where they are of the fold's slices,
+    by its spacing and the same tolerance, else from its predictions. Raises Damaged."""
+    stored = contents.get(SCORES_FILE)
+    if stored and record.scored == fold.scored and record.settings.get("data") == fold.digest:
+        found = from_bytes(stored, fold.spacing_mm, tolerance_mm, len(fold.masks))
+        if found:
+            return found, record.highest_probability
+    levels = _levels_of(record, contents[PREDICTIONS_FILE], fold)
+    scores = score_at_half(levels, fold.masks, fold.scan_rows, fold.spacing_mm, tolerance_mm)
+    return scores, highest(levels[fold.split != "train"])
+
+
+def load_levels(run: RunFolder, trial: Trial, fold: Fold) -> np.ndarray:
+    """The stored probabilities of a completed trial for the fold's slices, uint16 (N, H, W). Raises Damaged where they
+    cannot be used."""
+    wanted = (PREDICTIONS_FILE,)
+    state = trial_state(run.trial(trial.trial_id), keep=wanted, check=wanted)
+    if state.completed is None:
+        raise Damaged(state.reason or "it is not completed")
+    return _levels_of(state.completed, state.contents[PREDICTIONS_FILE], fold)
+
+
+def _levels_of(record: Completed, content: bytes, fold: Fold) -> np.ndarray:
+    if record.settings.get("data", fold.digest) != fold.digest:
+        raise Damaged("it was trained on other data than its fold holds")
+    try:
+        levels: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)["probabilities"]
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        raise Damaged(f"{PREDICTIONS_FILE} holds no readable probabilities") from None
+    if not fold.scored:
+        levels = levels[: len(fold.masks)]  # the used slices stand first, whatever else was predicted
+    elif record.scored != fold.scored:
+        raise Damaged(
+            "it predicted other slices than the study evaluates: `hnscc run` predicts them by its weights"
+        )
+    if levels.dtype != np.uint16 or levels.shape != fold.masks.shape:
+        raise Damaged(
+            f"{PREDICTIONS_FILE} holds {levels.dtype} {levels.shape}, not uint16 {fold.masks.shape}"
+        )
+    return levels
+
+
+def failure_summary(record: Failed) -> str:
+    """What a failed trial's record may tell outside of it: the kind of error alone, since a message may hold
+    a path or a patient's data. For tables, logs and reports."""
+    return f"failed: {record.failure}; the traceback is in its record.json"
