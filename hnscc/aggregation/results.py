@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from hnscc.aggregation.folds import Fold, scored_fold
 from hnscc.aggregation.medians import Median, medians_of
 from hnscc.aggregation.trials import Result, load_trial
-from hnscc.scores.thresholds import (
-    READINGS,
-)
+from hnscc.scores.thresholds import READINGS
 from hnscc.study.loading import load_study
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder

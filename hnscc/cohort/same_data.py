@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, sha256
+from hnscc.cohort.fold_plan import FoldPlan
 from hnscc.cohort.slices import Bounds
-from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
 from hnscc.study.plan import SPLITS
 from hnscc.study.run_folder import FoldFolder, inside

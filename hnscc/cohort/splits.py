@@ -1,56 +1,23 @@
 """Patient-wise, stratified splits and the slices they use. Works on the store's index alone: no image is read."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-import numpy as np
-
-from hnscc.base.errors import InputError
 from hnscc.base.seeds import generator
+from hnscc.cohort.fold_plan import FoldPlan, check_disjoint, check_filled, small_splits
+from hnscc.cohort.patients import assign_patients
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_format import Scan
+from hnscc.cohort.used_slices import (
+    UsedSlice,
+    by_scan_and_z,
+    draw_from,
+    draw_positives,
+    negative_candidates,
+    validation_by_slices,
+)
 from hnscc.study.plan import SPLITS
 from hnscc.study.schema import Split, Study
-
-# A split with fewer patients with lesion than this is warned of: its scores are means of very few.
-WARN_BELOW_LESION_PATIENTS = 5
-
-
-@dataclass(frozen=True, order=True)
-class UsedSlice:
-    """One slice that a fold uses; it is `positive` where its stored mask holds lesion pixels."""
-
-    patient_id: str
-    scan_id: str
-    z: int
-    positive: bool
-
-
-@dataclass(frozen=True)
-class FoldPlan:
-    """One fold: which patients and slices stand in which split, and what the user should know of it.
-
-    slices: the used ones of each split, which are sampled. others: with their splits, the slices that make whole scans
-    of those of validation and test: they are scored and decide nothing in training; by split, scan and z. None where
-    the used slices alone are scored. whole: the scans of which every slice is scored.
-    """
-
-    fold: int
-    patients: Mapping[str, tuple[str, ...]]
-    slices: Mapping[str, tuple[UsedSlice, ...]]
-    warnings: tuple[str, ...]
-    others: tuple[tuple[str, UsedSlice], ...] | None = None
-    whole: tuple[str, ...] = ()
-
-    @property
-    def order(self) -> list[tuple[str, UsedSlice]]:
-        """Every used slice with its split, in canonical order: train, validation, test; within each by scan and z."""
-        return [(split, each) for split in SPLITS for each in self.slices[split]]
-
-    @property
-    def scored(self) -> list[tuple[str, UsedSlice]]:
-        """Every slice that trials predict and that is scored, with its split: the used ones, then the others."""
-        return [*self.order, *(self.others or ())]
 
 
 def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
@@ -80,9 +47,9 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
             more = sum(assigned[each.patient_id] == split for each in everywhere) - len(pool)
             warnings.append(_too_few(split, wanted, len(pool), more))
         draw = generator(study.seed, "negatives", f"f{fold}", split)
-        slices[split] = tuple(sorted([*chosen, *_draw(pool, wanted, draw)], key=_scan_and_z))
+        slices[split] = tuple(sorted([*chosen, *draw_from(pool, wanted, draw)], key=by_scan_and_z))
     if study.split.validation_unit == "slice":
-        slices = _validation_by_slices(
+        slices = validation_by_slices(
             slices, study.split.validation, generator(study.seed, "validation", f"f{fold}")
         )
         warnings.append(
@@ -90,8 +57,8 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
         )
     plan = FoldPlan(fold, _patients_of(slices, assigned), slices, tuple(warnings))
     check_disjoint(plan, validation_unit=study.split.validation_unit)
-    _check_filled(plan)
-    plan = FoldPlan(fold, plan.patients, slices, (*warnings, *_small_splits(plan, read)))
+    check_filled(plan)
+    plan = FoldPlan(fold, plan.patients, slices, (*warnings, *small_splits(plan, read)))
     scored_whole = not study.search and study.evaluation.slices == "all"
     return _with_whole_scans(plan, store.scans, study.split) if scored_whole else plan
 
@@ -142,202 +109,6 @@ def _unseen(scans: Sequence[Scan], shown: Sequence[str]) -> list[str]:
     return [f"{few} left out: outside of a modality's field of view, or one value everywhere"]
 
 
-def assign_patients(
-    scans: Sequence[Scan], split: Split, *, seed: int, fold: int, shown: Sequence[str] = ()
-) -> dict[str, str]:
-    """Assign each patient to train, validation or test, stratified by whether any of their slices holds lesion.
-
-    Splits fixed in the manifest are taken as they are. Otherwise the patients of each stratum are shuffled by
-    `seed` (the same for all folds); folds 1 tests the first `test` share, folds k deals them out in turn.
-    With validation_unit slice the validation set is drawn later, and no patient is set aside for it here. Slices that a
-    modality in `shown` does not show do not count.
-
-    InputError is raised where patients with lesion are too few, and where the manifest's splits are not one hold-out
-    split of whole patients.
-    """
-    fixed = {scan.patient_id: scan.split for scan in scans}
-    if any(fixed.values()):
-        _check_one_split_each(scans)
-        return _fixed_by_user(fixed, split)
-    lesion = {scan.patient_id for scan in scans if any(scan.lesion_px[z] for z in _shown(scan, shown))}
-    _check_enough(len(lesion), split)
-    assigned: dict[str, str] = {}
-    dealt = 0
-    for name, stratum in (("lesion", lesion), ("none", fixed.keys() - lesion)):
-        order = generator(seed, "split", name).permutation(sorted(stratum)).tolist()
-        if split.folds == 1:
-            test = order[: _share(split.test, len(order), at_least=name == "lesion")]
-        else:
-            test = [patient for i, patient in enumerate(order) if (i + dealt) % split.folds == fold]
-        dealt += len(order)
-        tested = set(test)
-        rest = [patient for patient in order if patient not in tested]
-        validation: list[str] = []
-        if split.validation_unit == "patient":
-            turn = generator(seed, "validation", name, f"f{fold}").permutation(rest).tolist()
-            validation = turn[: _share(split.validation, len(rest), at_least=name == "lesion")]
-        assigned |= (
-            dict.fromkeys(rest, "train")
-            | dict.fromkeys(validation, "validation")
-            | dict.fromkeys(test, "test")
-        )
-    return assigned
-
-
-def draw_positives(
-    scans: Iterable[Scan], most: int | None, *, seed: int, shown: Sequence[str] = ()
-) -> list[UsedSlice]:
-    """Return every slice with lesion in its stored mask, or `most` of them drawn evenly over the patients.
-
-    Slices that a modality in `shown` does not show are left out. They are sorted by patient, scan and z. The draw is
-    keyed by `seed` and the patient alone.
-    """
-    by_patient: dict[str, list[UsedSlice]] = {}
-    for scan in scans:
-        for z in _shown(scan, shown):
-            if scan.lesion_px[z]:
-                by_patient.setdefault(scan.patient_id, []).append(
-                    UsedSlice(scan.patient_id, scan.scan_id, z, True)
-                )
-    quota = _even_quota({patient: len(own) for patient, own in by_patient.items()}, most)
-    chosen: list[UsedSlice] = []
-    for patient in sorted(by_patient):
-        chosen += _draw(sorted(by_patient[patient]), quota[patient], generator(seed, "positives", patient))
-    return chosen
-
-
-def negative_candidates(scans: Iterable[Scan], kind: str, *, shown: Sequence[str] = ()) -> list[UsedSlice]:
-    """Return the slices without lesion on the mask's own grid: of lesion-free scans, or of any scan (`any_scan`).
-
-    A slice whose lesion vanished in the resize is neither positive nor negative, nor is one that a modality in `shown`
-    does not show.
-    """
-    return [
-        UsedSlice(scan.patient_id, scan.scan_id, z, False)
-        for scan in scans
-        if kind == "any_scan" or not any(scan.source_lesion_px)
-        for z in _shown(scan, shown)
-        if not scan.source_lesion_px[z]
-    ]
-
-
-def _shown(scan: Scan, modalities: Sequence[str]) -> list[int]:
-    """The slices that all of these modalities show."""
-    unseen = scan.unseen(modalities)
-    return [z for z in range(scan.slices) if z not in unseen]
-
-
-def check_disjoint(plan: FoldPlan, *, validation_unit: str) -> None:
-    """Raise InputError if a patient stands in two splits.
-
-    Where validation is drawn slice by slice, training and validation may share patients, but no slice.
-    """
-    patients = {split: set(plan.patients[split]) for split in SPLITS}
-    used = {split: {(each.scan_id, each.z) for each in plan.slices[split]} for split in SPLITS}
-    for i, first in enumerate(SPLITS):
-        for second in SPLITS[i + 1 :]:
-            by_slice = validation_unit == "slice" and second == "validation"
-            shared = used[first] & used[second] if by_slice else patients[first] & patients[second]
-            if shared:
-                raise InputError(
-                    "Leakage: the same data stands in two splits.",
-                    where=f"fold f{plan.fold}, {first} and {second}",
-                    expected="disjoint slices" if by_slice else "disjoint patients",
-                    found=f"{len(shared)} in common",
-                    do="give every scan of a patient the same split in the manifest",
-                )
-
-
-def _check_filled(plan: FoldPlan) -> None:
-    empty = [split for split in SPLITS if not any(each.positive for each in plan.slices[split])]
-    if empty:
-        raise InputError(
-            "The cohort is too small to split: a split holds no slice with lesion.",
-            where=f"fold f{plan.fold}, {', '.join(empty)}",
-            expected="slices with lesion in training, validation and test",
-            found="none",
-            do="add patients with lesion, use fewer folds, or change split.test, split.validation or max_positive",
-        )
-
-
-def _fixed_by_user(fixed: Mapping[str, str | None], split: Split) -> dict[str, str]:
-    missing = sorted(patient for patient, name in fixed.items() if not name)
-    absent = [name for name in SPLITS if name not in fixed.values() and not _drawn_later(name, split)]
-    if missing or absent or split.folds > 1:
-        raise InputError(
-            "The split column of the manifest does not give one hold-out split.",
-            where="manifest, column split",
-            expected="train, validation or test for every scan, each of them used, and split.folds 1",
-            found=f"{len(missing)} patients without; unused: {', '.join(absent) or 'none'}; folds {split.folds}",
-            do="fill the column for all scans or leave it out",
-        )
-    return {patient: str(name) for patient, name in fixed.items()}
-
-
-def _check_one_split_each(scans: Sequence[Scan]) -> None:
-    pairs = {(scan.patient_id, scan.split) for scan in scans}
-    if len(pairs) > len({patient for patient, _ in pairs}):
-        raise InputError(
-            "Leakage: a patient's scans are fixed to different splits.",
-            where="manifest, column split",
-            expected="one split for all scans of a patient",
-            found=f"{len(pairs) - len({patient for patient, _ in pairs})} patients in several",
-            do="correct the column and prepare the store again",
-        )
-
-
-def _drawn_later(name: str, split: Split) -> bool:
-    return name == "validation" and split.validation_unit == "slice"
-
-
-def _check_enough(lesion_patients: int, split: Split) -> None:
-    wanted = max(3 if split.validation_unit == "patient" else 2, split.folds)
-    if lesion_patients < wanted:
-        raise InputError(
-            "The cohort is too small to split.",
-            where="store",
-            expected=f"at least {wanted} patients with lesion, one for each split and fold",
-            found=f"{lesion_patients} patients with lesion",
-            do="add patients, or use fewer folds",
-        )
-
-
-def _share(share: float, n: int, *, at_least: bool) -> int:
-    return max(round(share * n), 1 if at_least and n > 1 else 0)
-
-
-def _draw(pool: Sequence[UsedSlice], n: int, random: np.random.Generator) -> list[UsedSlice]:
-    chosen = random.permutation(len(pool))[:n]
-    return [pool[i] for i in sorted(chosen)]
-
-
-def _even_quota(available: Mapping[str, int], most: int | None) -> dict[str, int]:
-    """Share `most` out evenly; what a patient cannot fill goes to the others, the odd ones in order of id."""
-    quota = dict.fromkeys(available, 0)
-    left = sum(available.values()) if most is None else min(most, sum(available.values()))
-    while left:
-        open_to = [patient for patient in sorted(available) if quota[patient] < available[patient]]
-        for patient in open_to[:left]:
-            quota[patient] += 1
-        left -= len(open_to[:left])
-    return quota
-
-
-def _validation_by_slices(
-    slices: Mapping[str, tuple[UsedSlice, ...]], share: float, random: np.random.Generator
-) -> dict[str, tuple[UsedSlice, ...]]:
-    validation: set[UsedSlice] = set()
-    for positive in (True, False):
-        stratum = [each for each in slices["train"] if each.positive == positive]
-        validation |= set(_draw(stratum, _share(share, len(stratum), at_least=positive), random))
-    train = tuple(each for each in slices["train"] if each not in validation)
-    return {"train": train, "validation": tuple(sorted(validation, key=_scan_and_z)), "test": slices["test"]}
-
-
-def _scan_and_z(each: UsedSlice) -> tuple[str, int]:
-    return each.scan_id, each.z
-
-
 def _patients_of(
     slices: Mapping[str, tuple[UsedSlice, ...]], assigned: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
@@ -351,13 +122,3 @@ def _patients_of(
         )
         for split in SPLITS
     }
-
-
-def _small_splits(plan: FoldPlan, read: Sequence[str]) -> list[str]:
-    counts = {split: len({e.patient_id for e in plan.slices[split] if e.positive}) for split in read}
-    return [
-        f"{split}: only {n} patient{'s' * (n != 1)} with lesion (fewer than {WARN_BELOW_LESION_PATIENTS}); "
-        "its scores will vary widely"
-        for split, n in counts.items()
-        if n < WARN_BELOW_LESION_PATIENTS
-    ]

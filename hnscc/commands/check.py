@@ -11,7 +11,7 @@ from typing import Any, Literal, TypedDict
 from hnscc.aggregation.enough_repeats import Pilot, pilots, repeats_needed
 from hnscc.base.cores import cores
 from hnscc.base.locations import Location
-from hnscc.cohort.splits import FoldPlan
+from hnscc.cohort.fold_plan import FoldPlan
 from hnscc.cohort.store import Store
 from hnscc.commands.memory import MemoryFacts, memory_of
 from hnscc.study.identity import VERSIONS, version_differences, versions_here

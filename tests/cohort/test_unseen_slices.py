@@ -8,8 +8,10 @@ from scans import LPS, refused, save, scan_arrays, write
 from stores import cohort, study_of
 
 from data_prep.build import prepare
-from hnscc.cohort.splits import assign_patients, draw_positives, negative_candidates, plan_fold
+from hnscc.cohort.patients import assign_patients
+from hnscc.cohort.splits import plan_fold
 from hnscc.cohort.store import Store
+from hnscc.cohort.used_slices import draw_positives, negative_candidates
 
 SHAPE = (16, 16, 20)
 

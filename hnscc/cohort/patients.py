@@ -1,0 +1,94 @@
+"""Each patient is assigned to training, validation or test: stratified by lesion, or as the manifest fixes it."""
+
+from collections.abc import Mapping, Sequence
+
+from hnscc.base.errors import InputError
+from hnscc.base.seeds import generator
+from hnscc.cohort.store_format import Scan
+from hnscc.cohort.used_slices import share_of, slices_shown
+from hnscc.study.plan import SPLITS
+from hnscc.study.schema import Split
+
+
+def assign_patients(
+    scans: Sequence[Scan], split: Split, *, seed: int, fold: int, shown: Sequence[str] = ()
+) -> dict[str, str]:
+    """Assign each patient to train, validation or test, stratified by whether any of their slices holds lesion.
+
+    Splits fixed in the manifest are taken as they are. Otherwise the patients of each stratum are shuffled by
+    `seed` (the same for all folds); folds 1 tests the first `test` share, folds k deals them out in turn.
+    With validation_unit slice the validation set is drawn later, and no patient is set aside for it here. Slices that a
+    modality in `shown` does not show do not count.
+
+    InputError is raised where patients with lesion are too few, and where the manifest's splits are not one hold-out
+    split of whole patients.
+    """
+    fixed = {scan.patient_id: scan.split for scan in scans}
+    if any(fixed.values()):
+        _check_one_split_each(scans)
+        return _fixed_by_user(fixed, split)
+    lesion = {scan.patient_id for scan in scans if any(scan.lesion_px[z] for z in slices_shown(scan, shown))}
+    _check_enough(len(lesion), split)
+    assigned: dict[str, str] = {}
+    dealt = 0
+    for name, stratum in (("lesion", lesion), ("none", fixed.keys() - lesion)):
+        order = generator(seed, "split", name).permutation(sorted(stratum)).tolist()
+        if split.folds == 1:
+            test = order[: share_of(split.test, len(order), at_least=name == "lesion")]
+        else:
+            test = [patient for i, patient in enumerate(order) if (i + dealt) % split.folds == fold]
+        dealt += len(order)
+        tested = set(test)
+        rest = [patient for patient in order if patient not in tested]
+        validation: list[str] = []
+        if split.validation_unit == "patient":
+            turn = generator(seed, "validation", name, f"f{fold}").permutation(rest).tolist()
+            validation = turn[: share_of(split.validation, len(rest), at_least=name == "lesion")]
+        assigned |= (
+            dict.fromkeys(rest, "train")
+            | dict.fromkeys(validation, "validation")
+            | dict.fromkeys(test, "test")
+        )
+    return assigned
+
+
+def _fixed_by_user(fixed: Mapping[str, str | None], split: Split) -> dict[str, str]:
+    missing = sorted(patient for patient, name in fixed.items() if not name)
+    absent = [name for name in SPLITS if name not in fixed.values() and not _drawn_later(name, split)]
+    if missing or absent or split.folds > 1:
+        raise InputError(
+            "The split column of the manifest does not give one hold-out split.",
+            where="manifest, column split",
+            expected="train, validation or test for every scan, each of them used, and split.folds 1",
+            found=f"{len(missing)} patients without; unused: {', '.join(absent) or 'none'}; folds {split.folds}",
+            do="fill the column for all scans or leave it out",
+        )
+    return {patient: str(name) for patient, name in fixed.items()}
+
+
+def _check_one_split_each(scans: Sequence[Scan]) -> None:
+    pairs = {(scan.patient_id, scan.split) for scan in scans}
+    if len(pairs) > len({patient for patient, _ in pairs}):
+        raise InputError(
+            "Leakage: a patient's scans are fixed to different splits.",
+            where="manifest, column split",
+            expected="one split for all scans of a patient",
+            found=f"{len(pairs) - len({patient for patient, _ in pairs})} patients in several",
+            do="correct the column and prepare the store again",
+        )
+
+
+def _drawn_later(name: str, split: Split) -> bool:
+    return name == "validation" and split.validation_unit == "slice"
+
+
+def _check_enough(lesion_patients: int, split: Split) -> None:
+    wanted = max(3 if split.validation_unit == "patient" else 2, split.folds)
+    if lesion_patients < wanted:
+        raise InputError(
+            "The cohort is too small to split.",
+            where="store",
+            expected=f"at least {wanted} patients with lesion, one for each split and fold",
+            found=f"{lesion_patients} patients with lesion",
+            do="add patients, or use fewer folds",
+        )

@@ -1,0 +1,104 @@
+"""The slices that a fold uses: with lesion, evenly over patients, and without. The store's index alone is read."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hnscc.base.seeds import generator
+from hnscc.cohort.store_format import Scan
+
+
+@dataclass(frozen=True, order=True)
+class UsedSlice:
+    """One slice that a fold uses; it is `positive` where its stored mask holds lesion pixels."""
+
+    patient_id: str
+    scan_id: str
+    z: int
+    positive: bool
+
+
+def draw_positives(
+    scans: Iterable[Scan], most: int | None, *, seed: int, shown: Sequence[str] = ()
+) -> list[UsedSlice]:
+    """Return every slice with lesion in its stored mask, or `most` of them drawn evenly over the patients.
+
+    Slices that a modality in `shown` does not show are left out. They are sorted by patient, scan and z. The draw is
+    keyed by `seed` and the patient alone.
+    """
+    by_patient: dict[str, list[UsedSlice]] = {}
+    for scan in scans:
+        for z in slices_shown(scan, shown):
+            if scan.lesion_px[z]:
+                by_patient.setdefault(scan.patient_id, []).append(
+                    UsedSlice(scan.patient_id, scan.scan_id, z, True)
+                )
+    quota = _even_quota({patient: len(own) for patient, own in by_patient.items()}, most)
+    chosen: list[UsedSlice] = []
+    for patient in sorted(by_patient):
+        chosen += draw_from(
+            sorted(by_patient[patient]), quota[patient], generator(seed, "positives", patient)
+        )
+    return chosen
+
+
+def negative_candidates(scans: Iterable[Scan], kind: str, *, shown: Sequence[str] = ()) -> list[UsedSlice]:
+    """Return the slices without lesion on the mask's own grid: of lesion-free scans, or of any scan (`any_scan`).
+
+    A slice whose lesion vanished in the resize is neither positive nor negative, nor is one that a modality in `shown`
+    does not show.
+    """
+    return [
+        UsedSlice(scan.patient_id, scan.scan_id, z, False)
+        for scan in scans
+        if kind == "any_scan" or not any(scan.source_lesion_px)
+        for z in slices_shown(scan, shown)
+        if not scan.source_lesion_px[z]
+    ]
+
+
+def slices_shown(scan: Scan, modalities: Sequence[str]) -> list[int]:
+    """The slices that all of these modalities show."""
+    unseen = scan.unseen(modalities)
+    return [z for z in range(scan.slices) if z not in unseen]
+
+
+def _even_quota(available: Mapping[str, int], most: int | None) -> dict[str, int]:
+    """Share `most` out evenly; what a patient cannot fill goes to the others, the odd ones in order of id."""
+    quota = dict.fromkeys(available, 0)
+    left = sum(available.values()) if most is None else min(most, sum(available.values()))
+    while left:
+        open_to = [patient for patient in sorted(available) if quota[patient] < available[patient]]
+        for patient in open_to[:left]:
+            quota[patient] += 1
+        left -= len(open_to[:left])
+    return quota
+
+
+def draw_from(pool: Sequence[UsedSlice], n: int, random: np.random.Generator) -> list[UsedSlice]:
+    chosen = random.permutation(len(pool))[:n]
+    return [pool[i] for i in sorted(chosen)]
+
+
+def share_of(share: float, n: int, *, at_least: bool) -> int:
+    return max(round(share * n), 1 if at_least and n > 1 else 0)
+
+
+def validation_by_slices(
+    slices: Mapping[str, tuple[UsedSlice, ...]], share: float, random: np.random.Generator
+) -> dict[str, tuple[UsedSlice, ...]]:
+    validation: set[UsedSlice] = set()
+    for positive in (True, False):
+        stratum = [each for each in slices["train"] if each.positive == positive]
+        validation |= set(draw_from(stratum, share_of(share, len(stratum), at_least=positive), random))
+    train = tuple(each for each in slices["train"] if each not in validation)
+    return {
+        "train": train,
+        "validation": tuple(sorted(validation, key=by_scan_and_z)),
+        "test": slices["test"],
+    }
+
+
+def by_scan_and_z(each: UsedSlice) -> tuple[str, int]:
+    return each.scan_id, each.z
