@@ -125,3 +125,22 @@ def refused(problem: str, where: str, expected: str, found: str, do: str = "") -
     """Return the error of a DICOM file or series that cannot be used."""
     do = do or "Export or copy the series again, from the scanner or the archive, or take the scan out."
     return InputError(problem, where=where, expected=expected, found=found, do=do)
+
+
+def private_value(header: Dataset, creator: tuple[int, str], element: int) -> Any:
+    """What stands in a vendor's private attribute; None where it is missing or cannot be decoded."""
+    try:
+        return header.private_block(*creator)[element].value
+    except UNREADABLE:
+        return None
+
+
+def check_range(keyword: str, value: float, least: float, most: float, unit: str, where: str) -> None:
+    """InputError where a value, in the unit that is named, is outside of what can be."""
+    if not least <= value <= most:
+        raise refused(
+            f"The attribute {keyword} is out of range.",
+            where,
+            f"{least:g} to {most:g} {unit}",
+            "another value",
+        )

@@ -8,18 +8,14 @@ and that for vendors' private attributes; lean body mass by Janmahasatian et al.
 
 import math
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any
 
 from pydicom.dataset import Dataset
 
-from data_prep.dicom.header import UNREADABLE, first_item, lacking, numbers_of, refused, text_of, value_of
-from data_prep.dicom.times import moment_at, moment_of, of_day
+from data_prep.dicom.decay import decayed_dose
+from data_prep.dicom.header import check_range, lacking, numbers_of, private_value, refused, text_of
 
 BODY_WEIGHT, LEAN_BODY_MASS = "bw", "lbm"
 UNITS = {BODY_WEIGHT: "SUV", LEAN_BODY_MASS: "SUV (lean body mass)"}
-MOST_HALF_LIVES = 8.0  # between injection and scan
-MOST_APART_S = 60.0  # what times that should be one may differ by: 0.6 % of the activity of F-18
 # What must be one for all slices of a series.
 _ONE = ("Units", "SUVType", "DecayCorrection", "CorrectedImage", "PatientWeight", "PatientSize", "PatientSex")
 _KNOWN_UNITS = (
@@ -42,7 +38,6 @@ _KNOWN_UNITS = (
 )
 _TYPES = {BODY_WEIGHT: ("", "BW"), LEAN_BODY_MASS: ("LBMJANMA",)}
 _PHILIPS = (0x7053, "Philips PET Private Group")
-_GE = (0x0009, "GEMS_PETD_01")
 
 
 def suv_factors(headers: Sequence[Dataset], weighting: str, where: str) -> list[float]:
@@ -65,7 +60,7 @@ def suv_factors(headers: Sequence[Dataset], weighting: str, where: str) -> list[
     _check_corrected(headers[0], where)
     mass = _mass(headers[0], weighting, where)
     if units == "BQML":
-        return [mass / _decayed_dose(headers, where)] * len(headers)
+        return [mass / decayed_dose(headers, where)] * len(headers)
     return _philips_factors(headers, mass, weighting, where)
 
 
@@ -83,13 +78,13 @@ def _philips_factors(headers: Sequence[Dataset], mass: float, weighting: str, wh
             "the private attribute (7053,1000) or (7053,1009) of Philips",
             "neither",
         )
-    dose = _decayed_dose(headers, where)
+    dose = decayed_dose(headers, where)
     return [factor * mass / dose for factor in to_activity if factor]
 
 
 def _private(header: Dataset, creator: tuple[int, str], element: int, where: str) -> float | None:
     """A number above 0 in a vendor's private attribute; None where it is missing, empty or 0."""
-    value = _private_value(header, creator, element)
+    value = private_value(header, creator, element)
     try:
         number = float(value) if value is not None else 0.0
     except (TypeError, ValueError):
@@ -103,14 +98,6 @@ def _private(header: Dataset, creator: tuple[int, str], element: int, where: str
             "another value",
         )
     return number or None
-
-
-def _private_value(header: Dataset, creator: tuple[int, str], element: int) -> Any:
-    """What stands in a vendor's private attribute; None where it is missing or cannot be decoded."""
-    try:
-        return header.private_block(*creator)[element].value
-    except UNREADABLE:
-        return None
 
 
 def _check_one(headers: Sequence[Dataset], where: str) -> None:
@@ -148,11 +135,11 @@ def _check_corrected(header: Dataset, where: str) -> None:
 def _mass(header: Dataset, weighting: str, where: str) -> float:
     """The patient's weight, or lean body mass, in g."""
     (weight,) = numbers_of(header, "PatientWeight", 1, where)
-    _check_range("PatientWeight", weight, 0.5, 500, "kg", where)
+    check_range("PatientWeight", weight, 0.5, 500, "kg", where)
     if weighting == BODY_WEIGHT:
         return 1000 * weight
     (size,) = numbers_of(header, "PatientSize", 1, where)
-    _check_range("PatientSize", size, 0.3, 2.6, "m", where)
+    check_range("PatientSize", size, 0.3, 2.6, "m", where)
     sex = text_of(header, "PatientSex", where)
     if sex not in ("M", "F"):
         raise refused(
@@ -160,155 +147,3 @@ def _mass(header: Dataset, weighting: str, where: str) -> float:
         )
     constant, per_index = (6680, 216) if sex == "M" else (8780, 244)
     return 1000 * 9270 * weight / (constant + per_index * weight / size**2)
-
-
-def _injection(header: Dataset, where: str) -> Dataset | None:
-    value = value_of(header, "RadiopharmaceuticalInformationSequence", where)
-    if value is not None and len(value) > 1:
-        raise refused("The PET is of several injections.", where, "one radiopharmaceutical", f"{len(value)}")
-    return first_item(header, "RadiopharmaceuticalInformationSequence", where)
-
-
-def _injected(header: Dataset, where: str) -> Dataset:
-    injection = _injection(header, where)
-    if injection is None:
-        raise lacking("RadiopharmaceuticalInformationSequence", where)
-    return injection
-
-
-def _dose(header: Dataset, where: str) -> float:
-    (dose,) = numbers_of(_injected(header, where), "RadionuclideTotalDose", 1, where)
-    _check_range("RadionuclideTotalDose", dose, 1e5, 1e11, "Bq", where)
-    return dose
-
-
-def _half_life(header: Dataset, where: str) -> float:
-    (half_life,) = numbers_of(_injected(header, where), "RadionuclideHalfLife", 1, where)
-    _check_range("RadionuclideHalfLife", half_life, 10, 1e7, "s", where)
-    return half_life
-
-
-def _decayed_dose(headers: Sequence[Dataset], where: str) -> float:
-    """The dose in Bq at the time that the values are corrected to."""
-    header = headers[0]
-    (dose, half_life), *others = {(_dose(each, where), _half_life(each, where)) for each in headers}
-    if others:
-        raise refused("The injection differs between the slices.", where, "one for all", "several")
-    correction = text_of(header, "DecayCorrection", where)
-    if correction == "ADMIN":
-        return dose
-    if correction != "START":
-        raise refused(
-            "The attribute DecayCorrection gives no SUV.",
-            where,
-            "START or ADMIN",
-            "NONE, another, or nothing",
-        )
-    start = _scan_start(headers, half_life, where)
-    elapsed = (start - _injected_at(header, start, where)).total_seconds()
-    if not 0 <= elapsed <= MOST_HALF_LIVES * half_life:
-        raise refused(
-            "The times of injection and scan cannot both be right.",
-            where,
-            f"an injection 0 to {MOST_HALF_LIVES:g} half-lives before the scan",
-            f"{elapsed / half_life:.3g} half-lives",
-        )
-    return dose * 2 ** (-elapsed / half_life)
-
-
-def _injected_at(header: Dataset, start: datetime, where: str) -> datetime:
-    """The moment of the injection; where its day is not stated, the last such time of day before the scan."""
-    injection = _injected(header, where)
-    moment = moment_of(injection, "RadiopharmaceuticalStartDateTime", where)
-    time = of_day(injection, "RadiopharmaceuticalStartTime", where)
-    if moment is None and time is None:
-        raise lacking("RadiopharmaceuticalStartTime", where)
-    if moment is None and time is not None:
-        moment = datetime(start.year, start.month, start.day) + time
-        return moment if moment <= start else moment - timedelta(days=1)
-    assert moment is not None
-    if (
-        time is not None
-        and _apart(moment, datetime(moment.year, moment.month, moment.day) + time) > MOST_APART_S
-    ):
-        raise refused(
-            "RadiopharmaceuticalStartDateTime and RadiopharmaceuticalStartTime differ.",
-            where,
-            "one time",
-            "two",
-        )
-    return moment
-
-
-def _scan_start(headers: Sequence[Dataset], half_life: float, where: str) -> datetime:
-    """When the scan began, to which values are decayed.
-
-    SeriesTime says so where no slice was acquired before it. A series made later has a later one: then GE's private
-    scan time says it, or each slice's acquisition time, less the frame's place in the scan.
-    """
-    series = _moment(headers[0], "Series", where)
-    acquired = [_moment(each, "Acquisition", where) for each in headers]
-    if series <= min(acquired) + timedelta(seconds=1):
-        return series
-    private = _private_value(headers[0], _GE, 0x0D)
-    if private is not None:
-        return _private_moment(private, where)
-    starts = sorted(
-        moment - timedelta(seconds=_into_scan(each, half_life, where))
-        for moment, each in zip(acquired, headers, strict=True)
-    )
-    if _apart(starts[0], starts[-1]) > MOST_APART_S:
-        raise refused(
-            "The slices do not agree on when the scan began (AcquisitionTime, FrameReferenceTime).",
-            where,
-            f"one moment, within {MOST_APART_S:g} s",
-            f"{_apart(starts[0], starts[-1]):.0f} s",
-        )
-    return starts[len(starts) // 2]
-
-
-def _into_scan(header: Dataset, half_life: float, where: str) -> float:
-    """Seconds from the scan's start to that of a frame: its reference time is that of its average activity."""
-    (reference,) = numbers_of(header, "FrameReferenceTime", 1, where)
-    (duration,) = numbers_of(header, "ActualFrameDuration", 1, where)
-    _check_range("ActualFrameDuration", duration, 1, 1e8, "ms", where)
-    rate = math.log(2) / half_life
-    decay = rate * duration / 1000
-    return reference / 1000 - math.log(decay / -math.expm1(-decay)) / rate
-
-
-def _private_moment(value: Any, where: str) -> datetime:
-    moment = moment_at(str(value))
-    if moment is None:
-        raise refused(
-            "The private attribute (0009,100d) is unusable.", where, "a date and time", "another value"
-        )
-    return moment
-
-
-def _moment(header: Dataset, name: str, where: str) -> datetime:
-    """The moment that a date and a time of one name state, such as SeriesDate and SeriesTime."""
-    both = [text_of(header, f"{name}{part}", where) for part in ("Date", "Time")]
-    for part, text in zip(("Date", "Time"), both, strict=True):
-        if not text:
-            raise lacking(f"{name}{part}", where)
-    moment = moment_at("".join(both))
-    if moment is None:
-        raise refused(
-            f"The attributes {name}Date and {name}Time are unusable.", where, "a date, a time", "others"
-        )
-    return moment
-
-
-def _apart(one: datetime, other: datetime) -> float:
-    return abs((one - other).total_seconds())
-
-
-def _check_range(keyword: str, value: float, least: float, most: float, unit: str, where: str) -> None:
-    if not least <= value <= most:
-        raise refused(
-            f"The attribute {keyword} is out of range.",
-            where,
-            f"{least:g} to {most:g} {unit}",
-            "another value",
-        )

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple, TypeVar
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store
 
-from hnscc.base.errors import InputError, StorageError
+from hnscc.base.errors import InputError
+from hnscc.base.s3_errors import ENDPOINT_URL, NO_ANSWER, misconfigured, told
 
 # A storage that does not answer is asked again for so long, then StorageError.
 OUTAGE_SECONDS = 120.0
@@ -35,12 +36,9 @@ PART_BYTES = 16 * 2**20
 PARTS_AT_ONCE = 4
 
 AWS = "amazonaws.com"
-ENDPOINT = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+ENDPOINT = ("AWS_ENDPOINT_URL_S3", ENDPOINT_URL, "AWS_ENDPOINT")
 # What may stand for AWS_ACCESS_KEY_ID at a server that is not AWS.
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_SKIP_SIGNATURE")
-NO_ANSWER = "The S3 storage does not answer."
-REFUSED = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "AuthorizationHeaderMalformed"}
-FULL = {"QuotaExceeded", "InsufficientStorage"}
 
 Answer = TypeVar("Answer")
 
@@ -201,9 +199,9 @@ def client(bucket: str, prefix: str | None = None) -> S3Store:
     """
     endpoint = next((os.environ[name] for name in ENDPOINT if os.environ.get(name)), f"https://{AWS}")
     if not re.match("https?://", endpoint):
-        raise _misconfigured(bucket, "http:// or https:// and a host", "neither of these", ENDPOINT[1])
+        raise misconfigured(bucket, "http:// or https:// and a host", "neither of these", ENDPOINT_URL)
     if AWS not in endpoint and not any(os.environ.get(name) for name in CREDENTIALS):
-        raise _misconfigured(bucket, "credentials for this endpoint", "none")
+        raise misconfigured(bucket, "credentials for this endpoint", "none")
     return S3Store(
         bucket,
         prefix=prefix,
@@ -232,7 +230,7 @@ def patiently(path: S3Path, ask: Callable[[], Answer]) -> Answer:
             check_bucket(path.bucket)
             raise _absent(path) from None
         except BaseError as error:
-            problem = _told(path, str(error))
+            problem = told(str(path), path.bucket, str(error))
         if problem.problem != NO_ANSWER or (until is not None and time.monotonic() > until):
             raise problem from None
         if until is None:
@@ -252,54 +250,3 @@ def check_bucket(bucket: str) -> None:
 
 def _absent(path: S3Path) -> FileNotFoundError:
     return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-
-
-def _told(path: S3Path, text: str) -> InputError | StorageError:
-    """The error that a text of the S3 client stands for. Of the text only the code is told: it may hold a key's id."""
-    code = re.search(r"<Code>(\w+)</Code>", text)
-    status = re.search(r"status code: (\d+)", text)
-    found = code[1] if code else f"HTTP status {status[1]}" if status else "no answer"
-    if found == "NoSuchBucket":
-        return _no_bucket(path.bucket)
-    if "/latest/api/token" in text or "/latest/meta-data" in text:
-        return _misconfigured(path.bucket, "credentials", "none, and this machine has no role of its own")
-    if found in FULL or (status and status[1] == "507"):
-        return _gave_way(path, "The S3 storage is full.", "room to write", found, "make room there")
-    if found in REFUSED or (status and status[1] in ("401", "403")):
-        return _misconfigured(path.bucket, "credentials that may list, read, write and delete there", found)
-    if "redirect without LOCATION" in text or (status and status[1].startswith("3")):
-        return _misconfigured(path.bucket, "the region of the bucket", "another region", "AWS_REGION")
-    if status and status[1].startswith("4") and status[1] not in ("408", "409", "429"):
-        return _misconfigured(path.bucket, "a storage that does what S3 does", found, ENDPOINT[1])
-    return _gave_way(path, NO_ANSWER, "an answer", found, "check the storage and the network")
-
-
-def _gave_way(path: S3Path, problem: str, expected: str, found: str, do: str) -> StorageError:
-    return StorageError(
-        problem,
-        where=str(path),
-        expected=expected,
-        found=found,
-        do=f"{do}, then give the same command again: it continues",
-    )
-
-
-def _misconfigured(bucket: str, expected: str, found: str, variable: str | None = None) -> InputError:
-    return InputError(
-        "The S3 storage cannot be used as it is configured.",
-        where=f"s3://{bucket}",
-        expected=expected,
-        found=found,
-        do=f"set {variable or 'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY'} in the environment, on every machine "
-        "that takes part (profiles in ~/.aws are not read)",
-    )
-
-
-def _no_bucket(bucket: str) -> InputError:
-    return InputError(
-        "There is no such bucket.",
-        where=f"s3://{bucket}",
-        expected="a bucket that exists at the endpoint",
-        found="none of that name",
-        do="make the bucket, or check its name and AWS_ENDPOINT_URL",
-    )

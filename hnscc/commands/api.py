@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from data_prep.dicom.listing import Listing
     from hnscc.base.locations import Location
     from hnscc.cohort.store import Store
-    from hnscc.commands.check import Checked
+    from hnscc.commands.checked import Checked
     from hnscc.commands.plan import Plan
     from hnscc.commands.predict import Predicted
     from hnscc.commands.prune import Pruned
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hnscc.commands.tables import Tables
     from hnscc.study.schema import Study
     from rayjobs.outcome import Outcome
-    from rayjobs.search import SearchOutcome
+    from rayjobs.search_outcome import SearchOutcome
 
     Progress = Callable[[int, int, str], None]
 
@@ -167,7 +167,7 @@ def check(
     either this machine.
     The result has the keys study, run_folder, store, variants, splits, leakage_checks, warnings, trials,
     trial_states, left_out, other_versions, disk_mib, memory_mib, time, precision and search, of which
-    hnscc.commands.check.Checked says what each means.
+    hnscc.commands.checked.Checked says what each means.
     InputError for a setting that is wrong, a store that does not fit, a run folder of other settings, and a trial that
     asks for more CPUs or GPUs than any machine has.
     """

@@ -18,7 +18,7 @@ from hnscc.training.earlier import told_left_out
 
 if TYPE_CHECKING:
     from hnscc.cohort.store import Store
-    from hnscc.commands.check import Checked, RepeatsFacts, TimeFacts
+    from hnscc.commands.checked import Checked, RepeatsFacts, TimeFacts
     from hnscc.commands.tables import TableFacts
 
 

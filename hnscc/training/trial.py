@@ -71,9 +71,26 @@ def train_trial(
     compute on its GPU no more (`process.gpu_is_lost`). It must end then, and another process go on with the trial.
     """
     began = begin(study, trial, data.digest, device=device, precision=precision)
+    variant, tolerance_mm = study.variants[trial.variant], study.evaluation.tolerance_mm
     tried = [*attempts]
     try:
-        yield from _train(study, data, folder, began, tried, gpus, pause_after)
+        fit = _start(variant, began, tried, gpus)
+        if (finished := with_weights(folder)) and _is_own(finished[0], fit, data):
+            _predict_again(*finished, fit, variant, data, folder, tolerance_mm)
+            return
+        fit.resume(folder, gpus)
+        validation = validation_slices(variant, data, began.seeds)
+        training = training_slices(variant, data, began.seeds)
+        while fit.stop_reason is None:
+            if pause_after is not None and fit.epoch >= pause_after:
+                return
+            started = time.monotonic()
+            epoch = fit.epoch + 1
+            loss = fit.train_epoch(epoch, training(epoch))
+            fit.finish_epoch(loss, *fit.validate(validation), seconds=time.monotonic() - started)
+            fit.save(folder)
+            yield fit.history[-1]
+        _write_results(fit, variant, data, folder, gpus, tolerance_mm)
     except StorageError:
         raise
     except Exception as error:  # the boundary: whatever went wrong is this trial's alone
@@ -83,10 +100,7 @@ def train_trial(
             return
         if gpu_is_lost(error):
             raise
-        kind = OUT_OF_MEMORY if memory_is_full(error) else type(error).__name__
-        if tried:
-            tried[-1] = tried[-1].model_copy(update={"ended": kind})
-        write_record(folder, failed(began, tried, kind, traceback.format_exc()))
+        _write_failure(folder, began, tried, error)
 
 
 def begin(study: Study, trial: Trial, fold_digest: str, *, device: str, precision: str) -> Began:
@@ -112,36 +126,20 @@ def failed(began: Began, attempts: Sequence[Attempt], failure: str, error: str) 
     return Failed(**dict(began), status="failed", attempts=tuple(attempts), failure=failure, error=error)
 
 
-def _train(
-    study: Study,
-    data: FoldData,
-    folder: TrialFolder,
-    began: Began,
-    attempts: list[Attempt],
-    gpus: float,
-    pause_after: int | None,
-) -> Iterator[Epoch]:
-    variant, tolerance_mm = study.variants[began.variant], study.evaluation.tolerance_mm
+def _start(variant: Variant, began: Began, attempts: list[Attempt], gpus: float) -> Fit:
+    """The trial before its first epoch, in a process made ready for it."""
     give_back_memory()  # of the trial before
     prepare_torch(began.device, began.threads, gpus, began.precision)
     model = build_model(variant.training.network, len(variant.modalities), began.seeds["initialisation"])
-    fit = Fit.start(model, variant.training, began, attempts)
-    if (finished := with_weights(folder)) and _is_own(finished[0], fit, data):
-        _predict_again(*finished, fit, variant, data, folder, tolerance_mm)
-        return
-    fit.resume(folder, gpus)
-    validation = validation_slices(variant, data, began.seeds)
-    training = training_slices(variant, data, began.seeds)
-    while fit.stop_reason is None:
-        if pause_after is not None and fit.epoch >= pause_after:
-            return
-        started = time.monotonic()
-        epoch = fit.epoch + 1
-        loss = fit.train_epoch(epoch, training(epoch))
-        fit.finish_epoch(loss, *fit.validate(validation), seconds=time.monotonic() - started)
-        fit.save(folder)
-        yield fit.history[-1]
-    _write_results(fit, variant, data, folder, gpus, tolerance_mm)
+    return Fit.start(model, variant.training, began, attempts)
+
+
+def _write_failure(folder: TrialFolder, began: Began, attempts: list[Attempt], error: Exception) -> None:
+    """The record of a trial that ended in this error, which is being handled; its last attempt names the kind."""
+    kind = OUT_OF_MEMORY if memory_is_full(error) else type(error).__name__
+    if attempts:
+        attempts[-1] = attempts[-1].model_copy(update={"ended": kind})
+    write_record(folder, failed(began, attempts, kind, traceback.format_exc()))
 
 
 def _write_results(

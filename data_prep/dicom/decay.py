@@ -1,0 +1,166 @@
+"""The dose of a PET, decayed from the injection to the time that its values are corrected to."""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from data_prep.dicom.header import (
+    check_range,
+    first_item,
+    lacking,
+    numbers_of,
+    private_value,
+    refused,
+    text_of,
+    value_of,
+)
+from data_prep.dicom.times import moment_at, moment_of, of_day
+
+MOST_HALF_LIVES = 8.0  # between injection and scan
+MOST_APART_S = 60.0  # what times that should be one may differ by: 0.6 % of the activity of F-18
+_GE = (0x0009, "GEMS_PETD_01")
+
+
+def _injection(header: Dataset, where: str) -> Dataset | None:
+    value = value_of(header, "RadiopharmaceuticalInformationSequence", where)
+    if value is not None and len(value) > 1:
+        raise refused("The PET is of several injections.", where, "one radiopharmaceutical", f"{len(value)}")
+    return first_item(header, "RadiopharmaceuticalInformationSequence", where)
+
+
+def _injected(header: Dataset, where: str) -> Dataset:
+    injection = _injection(header, where)
+    if injection is None:
+        raise lacking("RadiopharmaceuticalInformationSequence", where)
+    return injection
+
+
+def _dose(header: Dataset, where: str) -> float:
+    (dose,) = numbers_of(_injected(header, where), "RadionuclideTotalDose", 1, where)
+    check_range("RadionuclideTotalDose", dose, 1e5, 1e11, "Bq", where)
+    return dose
+
+
+def _half_life(header: Dataset, where: str) -> float:
+    (half_life,) = numbers_of(_injected(header, where), "RadionuclideHalfLife", 1, where)
+    check_range("RadionuclideHalfLife", half_life, 10, 1e7, "s", where)
+    return half_life
+
+
+def decayed_dose(headers: Sequence[Dataset], where: str) -> float:
+    """The dose in Bq at the time that the values are corrected to."""
+    header = headers[0]
+    (dose, half_life), *others = {(_dose(each, where), _half_life(each, where)) for each in headers}
+    if others:
+        raise refused("The injection differs between the slices.", where, "one for all", "several")
+    correction = text_of(header, "DecayCorrection", where)
+    if correction == "ADMIN":
+        return dose
+    if correction != "START":
+        raise refused(
+            "The attribute DecayCorrection gives no SUV.",
+            where,
+            "START or ADMIN",
+            "NONE, another, or nothing",
+        )
+    start = _scan_start(headers, half_life, where)
+    elapsed = (start - _injected_at(header, start, where)).total_seconds()
+    if not 0 <= elapsed <= MOST_HALF_LIVES * half_life:
+        raise refused(
+            "The times of injection and scan cannot both be right.",
+            where,
+            f"an injection 0 to {MOST_HALF_LIVES:g} half-lives before the scan",
+            f"{elapsed / half_life:.3g} half-lives",
+        )
+    return dose * 2 ** (-elapsed / half_life)
+
+
+def _injected_at(header: Dataset, start: datetime, where: str) -> datetime:
+    """The moment of the injection; where its day is not stated, the last such time of day before the scan."""
+    injection = _injected(header, where)
+    moment = moment_of(injection, "RadiopharmaceuticalStartDateTime", where)
+    time = of_day(injection, "RadiopharmaceuticalStartTime", where)
+    if moment is None and time is None:
+        raise lacking("RadiopharmaceuticalStartTime", where)
+    if moment is None and time is not None:
+        moment = datetime(start.year, start.month, start.day) + time
+        return moment if moment <= start else moment - timedelta(days=1)
+    assert moment is not None
+    if (
+        time is not None
+        and _apart(moment, datetime(moment.year, moment.month, moment.day) + time) > MOST_APART_S
+    ):
+        raise refused(
+            "RadiopharmaceuticalStartDateTime and RadiopharmaceuticalStartTime differ.",
+            where,
+            "one time",
+            "two",
+        )
+    return moment
+
+
+def _scan_start(headers: Sequence[Dataset], half_life: float, where: str) -> datetime:
+    """When the scan began, to which values are decayed.
+
+    SeriesTime says so where no slice was acquired before it. A series made later has a later one: then GE's private
+    scan time says it, or each slice's acquisition time, less the frame's place in the scan.
+    """
+    series = _moment(headers[0], "Series", where)
+    acquired = [_moment(each, "Acquisition", where) for each in headers]
+    if series <= min(acquired) + timedelta(seconds=1):
+        return series
+    private = private_value(headers[0], _GE, 0x0D)
+    if private is not None:
+        return _private_moment(private, where)
+    starts = sorted(
+        moment - timedelta(seconds=_into_scan(each, half_life, where))
+        for moment, each in zip(acquired, headers, strict=True)
+    )
+    if _apart(starts[0], starts[-1]) > MOST_APART_S:
+        raise refused(
+            "The slices do not agree on when the scan began (AcquisitionTime, FrameReferenceTime).",
+            where,
+            f"one moment, within {MOST_APART_S:g} s",
+            f"{_apart(starts[0], starts[-1]):.0f} s",
+        )
+    return starts[len(starts) // 2]
+
+
+def _into_scan(header: Dataset, half_life: float, where: str) -> float:
+    """Seconds from the scan's start to that of a frame: its reference time is that of its average activity."""
+    (reference,) = numbers_of(header, "FrameReferenceTime", 1, where)
+    (duration,) = numbers_of(header, "ActualFrameDuration", 1, where)
+    check_range("ActualFrameDuration", duration, 1, 1e8, "ms", where)
+    rate = math.log(2) / half_life
+    decay = rate * duration / 1000
+    return reference / 1000 - math.log(decay / -math.expm1(-decay)) / rate
+
+
+def _private_moment(value: Any, where: str) -> datetime:
+    moment = moment_at(str(value))
+    if moment is None:
+        raise refused(
+            "The private attribute (0009,100d) is unusable.", where, "a date and time", "another value"
+        )
+    return moment
+
+
+def _moment(header: Dataset, name: str, where: str) -> datetime:
+    """The moment that a date and a time of one name state, such as SeriesDate and SeriesTime."""
+    both = [text_of(header, f"{name}{part}", where) for part in ("Date", "Time")]
+    for part, text in zip(("Date", "Time"), both, strict=True):
+        if not text:
+            raise lacking(f"{name}{part}", where)
+    moment = moment_at("".join(both))
+    if moment is None:
+        raise refused(
+            f"The attributes {name}Date and {name}Time are unusable.", where, "a date, a time", "others"
+        )
+    return moment
+
+
+def _apart(one: datetime, other: datetime) -> float:
+    return abs((one - other).total_seconds())

@@ -1,0 +1,62 @@
+"""What goes wrong with S3-compatible storage, in the words of this project: no answer, no right, no room, no bucket."""
+
+import re
+
+from hnscc.base.errors import InputError, StorageError
+
+ENDPOINT_URL = "AWS_ENDPOINT_URL"
+NO_ANSWER = "The S3 storage does not answer."
+REFUSED = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "AuthorizationHeaderMalformed"}
+FULL = {"QuotaExceeded", "InsufficientStorage"}
+
+
+def told(where: str, bucket: str, text: str) -> InputError | StorageError:
+    """The error that a text of the S3 client stands for. Of the text only the code is told: it may hold a key's id."""
+    code = re.search(r"<Code>(\w+)</Code>", text)
+    status = re.search(r"status code: (\d+)", text)
+    found = code[1] if code else f"HTTP status {status[1]}" if status else "no answer"
+    if found == "NoSuchBucket":
+        return _no_bucket(bucket)
+    if "/latest/api/token" in text or "/latest/meta-data" in text:
+        return misconfigured(bucket, "credentials", "none, and this machine has no role of its own")
+    if found in FULL or (status and status[1] == "507"):
+        return _gave_way(where, "The S3 storage is full.", "room to write", found, "make room there")
+    if found in REFUSED or (status and status[1] in ("401", "403")):
+        return misconfigured(bucket, "credentials that may list, read, write and delete there", found)
+    if "redirect without LOCATION" in text or (status and status[1].startswith("3")):
+        return misconfigured(bucket, "the region of the bucket", "another region", "AWS_REGION")
+    if status and status[1].startswith("4") and status[1] not in ("408", "409", "429"):
+        return misconfigured(bucket, "a storage that does what S3 does", found, ENDPOINT_URL)
+    return _gave_way(where, NO_ANSWER, "an answer", found, "check the storage and the network")
+
+
+def _gave_way(where: str, problem: str, expected: str, found: str, do: str) -> StorageError:
+    return StorageError(
+        problem,
+        where=where,
+        expected=expected,
+        found=found,
+        do=f"{do}, then give the same command again: it continues",
+    )
+
+
+def misconfigured(bucket: str, expected: str, found: str, variable: str | None = None) -> InputError:
+    """The environment lacks, or is wrong about, what `variable` names: credentials, where it is None."""
+    return InputError(
+        "The S3 storage cannot be used as it is configured.",
+        where=f"s3://{bucket}",
+        expected=expected,
+        found=found,
+        do=f"set {variable or 'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY'} in the environment, on every machine "
+        "that takes part (profiles in ~/.aws are not read)",
+    )
+
+
+def _no_bucket(bucket: str) -> InputError:
+    return InputError(
+        "There is no such bucket.",
+        where=f"s3://{bucket}",
+        expected="a bucket that exists at the endpoint",
+        found="none of that name",
+        do="make the bucket, or check its name and AWS_ENDPOINT_URL",
+    )

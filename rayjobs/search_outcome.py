@@ -1,0 +1,73 @@
+"""What a search came to, and what its user is told of it at the end."""
+
+import sys
+from dataclasses import dataclass
+
+from hnscc.aggregation.query import read_table
+from hnscc.base.console import print_rows, terminal, with_interval
+from hnscc.searching.standings import Standing
+from hnscc.study.ranges import (
+    Setting,
+    name_of,
+)
+from hnscc.study.run_folder import RunFolder
+from rayjobs.outcome import shown, tell_interrupted, tell_lost
+
+SHOWN = 12
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """standings: every configuration, the winner first; none of a search that is not over. lost: trials that should
+    have been trained and left nothing."""
+
+    folder: RunFolder
+    configurations: list[Setting]
+    standings: list[Standing]
+    lost: list[str]
+    interrupted: bool
+
+
+def report_search(outcome: SearchOutcome) -> int:
+    """Say what was found and what to do next; the exit code: 0, 1 where there is no winner, 130 after an interrupt."""
+    if outcome.interrupted:
+        return tell_interrupted()
+    tell_lost(outcome.lost)
+    if outcome.lost:
+        return 1
+    folder = outcome.folder
+    winners = shown(folder.winners)
+    if not outcome.standings or outcome.standings[0].place != "winner":
+        records = shown(folder.trial("*").record)
+        print(f"no configuration was trained to its end; tracebacks: {records}", file=sys.stderr)
+        return 1
+    _print_standings(outcome)
+    print(f"wrote {winners}\nnext:   hnscc run {winners}")
+    print(f"or:     open {shown(folder.html)}")
+    print(f'or:     hnscc query {shown(folder.root)} "SELECT * FROM configurations"')
+    return 0
+
+
+def _print_standings(outcome: SearchOutcome) -> None:
+    columns = ("", "place", "repeats", "soft Jaccard (95 %)", "Dice", "behind the winner (95 %)", "settings")
+    table = read_table(outcome.folder, "configurations").to_pylist()
+    dice = {row["configuration"]: row["val_dice_mean"] for row in table}
+    rows = [
+        (
+            name_of(each.configuration),
+            each.place.replace("_", " "),
+            str(each.repeats),
+            with_interval(each.score, each.score_low, each.score_high),
+            with_interval(dice[name_of(each.configuration)], None, None),
+            with_interval(each.behind, each.behind_low, each.behind_high),
+            ", ".join(
+                f"{path.rpartition('.')[2]} {value}"
+                for path, value in outcome.configurations[each.configuration].items()
+            ),
+        )
+        for each in outcome.standings[:SHOWN]
+    ]
+    title = "Configurations by their validation soft Jaccard; beside it their validation Dice at 0.5"
+    print_rows(terminal(width_elsewhere=160), columns, rows, title=title)
+    if (more := len(outcome.standings) - SHOWN) > 0:
+        print(f"and {more} more, in the table `configurations`")
