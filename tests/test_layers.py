@@ -137,3 +137,23 @@ def test_every_wing_says_what_it_is_for_and_what_others_may_use(wing):
     text = ast.get_docstring(ast.parse((ROOT / folder / "__init__.py").read_text())) or ""
     ends = re.findall(r"[.!?](?=\s+[A-Z`]|\s*$)", text)
     assert len(ends) >= 2, "two sentences: what it is for, what others may use"
+
+
+PAGE = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+
+
+def test_the_page_on_architecture_prints_the_list():
+    rows = re.findall(r"^\| (\w+) \| ([\w, ]+) \|$", PAGE.partition("| wing | may import |")[2], re.MULTILINE)
+    told = {wing: set() if names == "no other" else set(names.split(", ")) for wing, names in rows}
+    assert {wing: told.get(wing) for wing in ALLOWED} == ALLOWED
+
+
+def test_every_step_that_the_page_names_is_there():
+    steps = re.findall(r"`([\w/]+\.py):([\w.]+)`", PAGE)
+    assert {("rayjobs/study.py", "run_study"), ("hnscc/training/loop.py", "Fit.train_epoch")} <= {*steps}
+    for file, name in steps:
+        scope: ast.AST = ast.parse((ROOT / file).read_text())
+        for part in name.split("."):
+            found = [each for each in ast.iter_child_nodes(scope) if getattr(each, "name", None) == part]
+            assert found, f"{file} has no {name}"
+            (scope,) = found
