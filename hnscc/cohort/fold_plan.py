@@ -60,6 +60,7 @@ def check_disjoint(plan: FoldPlan, *, validation_unit: str) -> None:
 
 
 def check_filled(plan: FoldPlan) -> None:
+    """Raise InputError if a split holds no slice with lesion."""
     empty = [split for split in SPLITS if not any(each.positive for each in plan.slices[split])]
     if empty:
         raise InputError(
@@ -72,6 +73,7 @@ def check_filled(plan: FoldPlan) -> None:
 
 
 def small_splits(plan: FoldPlan, read: Sequence[str]) -> list[str]:
+    """A warning for each split of `read` whose patients with lesion are few."""
     counts = {split: len({e.patient_id for e in plan.slices[split] if e.positive}) for split in read}
     return [
         f"{split}: only {n} patient{'s' * (n != 1)} with lesion (fewer than {WARN_BELOW_LESION_PATIENTS}); "

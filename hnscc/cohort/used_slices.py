@@ -77,17 +77,20 @@ def _even_quota(available: Mapping[str, int], most: int | None) -> dict[str, int
 
 
 def draw_from(pool: Sequence[UsedSlice], n: int, random: np.random.Generator) -> list[UsedSlice]:
+    """Draw `n` slices of the pool without replacement, or all where it has fewer; they keep the pool's order."""
     chosen = random.permutation(len(pool))[:n]
     return [pool[i] for i in sorted(chosen)]
 
 
 def share_of(share: float, n: int, *, at_least: bool) -> int:
+    """The number that a share (0 to 1) of `n` is; with `at_least`, one at least where there are two or more."""
     return max(round(share * n), 1 if at_least and n > 1 else 0)
 
 
 def validation_by_slices(
     slices: Mapping[str, tuple[UsedSlice, ...]], share: float, random: np.random.Generator
 ) -> dict[str, tuple[UsedSlice, ...]]:
+    """Move a share of training's slices to validation, of those with and without lesion alike, as the paper did."""
     validation: set[UsedSlice] = set()
     for positive in (True, False):
         stratum = [each for each in slices["train"] if each.positive == positive]
@@ -101,4 +104,5 @@ def validation_by_slices(
 
 
 def by_scan_and_z(each: UsedSlice) -> tuple[str, int]:
+    """The key by which slices stand in canonical order within a split."""
     return each.scan_id, each.z
