@@ -33,12 +33,7 @@ from hnscc.study.identity import differences, trial_settings
 from hnscc.study.loading import dump_study, load_study
 from hnscc.study.presets import SEARCHED
 from hnscc.study.range_checks import check_search
-from hnscc.study.ranges import (
-    Setting,
-    base_of,
-    search_of,
-    with_configurations,
-)
+from hnscc.study.ranges import Setting, base_of, search_of, with_configurations
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Search, Study, Training
 from hnscc.training.earlier import ACCEPT_VERSIONS, choose

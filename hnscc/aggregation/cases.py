@@ -8,9 +8,7 @@ from hnscc.aggregation.medians import Median
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.trials import Result
 from hnscc.scores.counts import Counts, concatenate, stack
-from hnscc.scores.thresholds import (
-    Scored,
-)
+from hnscc.scores.thresholds import Scored
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,7 @@ from hnscc.aggregation.trials import Result, load_levels
 from hnscc.scores.counts import Counts, count, positive
 from hnscc.scores.metrics import DICE
 from hnscc.scores.scans import ScanScore, score_scans
-from hnscc.scores.thresholds import (
-    READINGS,
-    Reading,
-    choose_threshold,
-    median_position,
-    sweep,
-)
+from hnscc.scores.thresholds import READINGS, Reading, choose_threshold, median_position, sweep
 from hnscc.study.plan import SPLITS
 from hnscc.study.run_folder import RunFolder
 

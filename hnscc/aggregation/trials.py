@@ -13,9 +13,7 @@ from hnscc.aggregation.folds import Damaged, Fold
 from hnscc.scores.counts import Counts
 from hnscc.scores.scans import ScanScore
 from hnscc.scores.stored import StoredScores, from_bytes, score_at_half
-from hnscc.scores.thresholds import (
-    highest,
-)
+from hnscc.scores.thresholds import highest
 from hnscc.study.identity import trial_seeds
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, SCORES_FILE, RunFolder

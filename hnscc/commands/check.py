@@ -97,8 +97,8 @@ def _asked_first(study: Study, address: str | None) -> Iterator[Callable[[Traini
     """What `auto` stands for where the trials will be trained: on a running cluster, else on this machine."""
     if address:
         from rayjobs.cluster import (
-            asked_first,  # here, for Ray takes two seconds, and this machine needs none
-        )
+            asked_first,
+        )  # here, for Ray takes two seconds, and this machine needs none
 
         with asked_first(study, address) as resolve:
             yield resolve
