@@ -1,6 +1,6 @@
 """From finished trials to tables: what a run folder holds is read, scored, summarised, compared and written as Parquet.
 
 Others may use `build` (writes the tables), `query` (reads them and asks them by SQL), `schemas` and `columns` (what
-they hold), `results`, `folds`, `trials` and `medians` (what is behind them) and `enough_repeats` (which trials are
-due).
+they hold), `results`, `folds`, `trials` and `medians` (what is behind them) and `enough_repeats` (which trials are to
+be trained).
 """
