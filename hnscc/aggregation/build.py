@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hnscc.aggregation.comparisons import comparison_rows
+from hnscc.aggregation.detection import detection_rows, reliability_rows
 from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.results import Results, load_results
 from hnscc.aggregation.scans import lesion_rows, patient_rows, scan_rows
@@ -239,6 +240,8 @@ BUILDERS: dict[str, Callable[[Results], pa.Table]] = {
     "scans": _rowwise("scans", scan_rows),
     "patients": _rowwise("patients", patient_rows),
     "lesions": _rowwise("lesions", lesion_rows),
+    "detection": _rowwise("detection", detection_rows),
+    "reliability": _rowwise("reliability", reliability_rows),
 }
 
 

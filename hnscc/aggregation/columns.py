@@ -3,9 +3,9 @@ COLUMNS says otherwise."""
 
 import pyarrow as pa
 
+from hnscc.aggregation.column_types import REAL, TEXT, WHOLE, YES
+from hnscc.aggregation.detection_columns import DETECTION
 from hnscc.scores.metrics import METRICS, Metric
-
-TEXT, WHOLE, REAL, YES = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
 # What means something else in one table stands again, as `table.name`.
 COLUMNS: dict[str, tuple[pa.DataType, str]] = {
@@ -244,6 +244,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "threshold_on": (TEXT, "the split whose pooled Dice chooses the threshold"),
     "slice_threshold": (REAL, "the threshold of the means over slice_set"),
     "trial_ids": (TEXT, "names of the median models, one of each fold, separated by spaces"),
+    **DETECTION,
     "configuration": (TEXT, "name of the configuration: the variant of its trials"),
     "rank": (WHOLE, "rank of the configuration, the winner's being 1; more repeats go before a higher score"),
     "place": (

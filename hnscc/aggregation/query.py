@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from hnscc.aggregation.columns import WHOLE
+from hnscc.aggregation.column_types import WHOLE
 from hnscc.aggregation.schemas import SEARCH_TABLES, STUDY_TABLES, TABLES, schema
 from hnscc.base.errors import InputError
 from hnscc.base.locations import Location

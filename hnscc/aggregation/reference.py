@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from hnscc.aggregation.columns import REAL, TEXT, WHOLE, YES
+from hnscc.aggregation.column_types import REAL, TEXT, WHOLE, YES
 from hnscc.aggregation.schemas import TABLES, schema
 from hnscc.scores.metrics import METRICS, Metric
 

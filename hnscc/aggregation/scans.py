@@ -48,7 +48,7 @@ def lesion_rows(results: Results) -> Iterator[Row]:
     """A row per true lesion of each scan of table `scans`."""
     for fold, named, scans, _ in _scored(results):
         for scan in _in_order(fold, scans):
-            for each in scans[scan].lesions:
+            for each in scans[scan].lesions.lesions:
                 row = named | _of_scan(fold, scan) | {"lesion": each.lesion, "found": each.found}
                 row |= {name: getattr(each, name) for name in ("truth_ml", "overlap_ml", "dice")}
                 yield row | {"reason": None}
@@ -90,12 +90,8 @@ def _of_scan(fold: Fold, scan: str) -> Row:
 
 
 def _scores(score: ScanScore) -> Row:
-    row: Row = {name: getattr(score, name) for name in ("hd95_mm", "assd_mm", "nsd", "false_lesions")}
-    row |= _volumes(score) | {
-        "lesions": len(score.lesions),
-        "lesions_found": score.found,
-        "slices": score.slices,
-    }
+    row: Row = {name: getattr(score, name) for name in ("hd95_mm", "assd_mm", "nsd")}
+    row |= _volumes(score) | _lesions(score) | {"slices": score.slices}
     return row | _overlap("scan", _counts_of(score))
 
 
@@ -104,6 +100,16 @@ def _volumes(score: ScanScore | None) -> Row:
     if score is None:
         return dict.fromkeys([*(each.name for each in fields(Volumes)), "precision"])
     return asdict(score.volumes) | {"precision": precision(score.volumes)}
+
+
+def _lesions(score: ScanScore | None) -> Row:
+    """How many there are, were found, and are false; None without a score."""
+    found = score and score.lesions
+    return {
+        "lesions": found and len(found.lesions),
+        "lesions_found": found and found.found,
+        "false_lesions": found and found.false,
+    }
 
 
 def _counts_of(score: ScanScore) -> Counts:
@@ -118,7 +124,6 @@ def _of_patient(counts: Counts, score: ScanScore | None) -> Row:
     row: Row = {f"{name}_px": int(getattr(counts, name)) for name in ("truth", "pred", "overlap")}
     row |= _overlap("patient", counts) | {"lesion": bool(counts.truth)}
     row["detected"] = bool(counts.overlap if counts.truth else counts.pred)
-    row |= {name: getattr(score, name, None) for name in ("hd95_mm", "nsd", "false_lesions")}
-    row |= _volumes(score)
-    row |= {"lesions": score and len(score.lesions), "lesions_found": score and score.found}
+    row |= {name: getattr(score, name, None) for name in ("hd95_mm", "nsd")}
+    row |= _volumes(score) | _lesions(score)
     return row | {"reason": NO_UPTAKE if score else SAMPLED}

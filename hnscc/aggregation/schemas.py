@@ -136,6 +136,19 @@ TABLES: dict[str, Table] = {
             "dice found reason",
         ),
     ),
+    "detection": Table(
+        "variant, repeat (and once for the median models), split and unit, of whole scans of validation and test",
+        (
+            "variant repeat split unit threshold n with_lesion tp fn fp tn misplaced sensitivity specificity auc",
+            "lesions lesions_found false_lesions false_per_scan lesion_sensitivity lesion_f1 lesion_dice",
+            "lesions_under_1_ml sensitivity_under_1_ml lesions_1_to_5_ml sensitivity_1_to_5_ml lesions_over_5_ml",
+            "sensitivity_over_5_ml brier reason",
+        ),
+    ),
+    "reliability": Table(
+        "row of `detection` (whatever its unit) and bin of probabilities, of all voxels of its scans",
+        ("variant repeat split threshold low high n predicted observed reason",),
+    ),
     "configurations": Table(
         "configuration of a search, the winner first; after these columns stands one for each searched setting",
         (

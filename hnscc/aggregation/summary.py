@@ -52,7 +52,7 @@ def pooled_rows(results: Results) -> Iterator[Row]:
 
 def _pooled_row(results: Results, variant: str, split: str) -> Row:
     medians = results.medians[variant]["corrected"]
-    threshold, reasons = _threshold(medians)
+    threshold, reasons = shared_threshold(medians)
     row = {"variant": variant, "split": split, "threshold": threshold}
     row |= _at_half(medians, split) | _repeats(results, variant, split, reasons)
     cases = cases_of(medians, split)
@@ -62,7 +62,7 @@ def _pooled_row(results: Results, variant: str, split: str) -> Row:
     row |= _pooled(None if cases is None else cases.counts)
     row |= {"n_empty": None if cases is None else int(cases.counts.empty.sum())}
     row |= _intervals(cases, reasons)
-    return row | {"reason": _join(reasons)}
+    return row | {"reason": join_reasons(reasons)}
 
 
 def _pooled(counts: Counts | None, column: str = "{}") -> Row:
@@ -127,7 +127,7 @@ def _repeats(results: Results, variant: str, split: str, reasons: list[str | Non
     return row
 
 
-def _threshold(medians: Medians) -> tuple[float | None, list[str | None]]:
+def shared_threshold(medians: Medians) -> tuple[float | None, list[str | None]]:
     """The chosen threshold that all folds share, else None; and the reasons."""
     reason = lacking(medians)
     if reason:
@@ -139,7 +139,7 @@ def _threshold(medians: Medians) -> tuple[float | None, list[str | None]]:
     return None, [f"each fold has its own threshold: {each_own}"]
 
 
-def _join(reasons: list[str | None]) -> str | None:
+def join_reasons(reasons: list[str | None]) -> str | None:
     """Reasons in order, each once."""
     return "; ".join(dict.fromkeys(each for each in reasons if each)) or None
 
@@ -147,13 +147,13 @@ def _join(reasons: list[str | None]) -> str | None:
 def per_slice_rows(results: Results) -> Iterator[Row]:
     for variant in results.study.variants:
         medians = results.medians[variant]["corrected"]
-        threshold, reasons = _threshold(medians)
+        threshold, reasons = shared_threshold(medians)
         for split in SPLITS:
             cases = cases_of(medians, split)
             for slice_set in SLICE_SETS:
                 row = {"variant": variant, "split": split, "slice_set": slice_set, "threshold": threshold}
                 found, lack = _slice_means(cases, slice_set, results.study.evaluation.cutoff_px)
-                yield row | found | {"reason": _join([*reasons, lack])}
+                yield row | found | {"reason": join_reasons([*reasons, lack])}
 
 
 def _slice_means(cases: Cases | None, slice_set: str, cutoff_px: int) -> tuple[Row, str | None]:
@@ -182,7 +182,7 @@ def classification_rows(results: Results) -> Iterator[Row]:
     cutoff_px = results.study.evaluation.cutoff_px
     for variant in results.study.variants:
         medians = results.medians[variant]["corrected"]
-        threshold, reasons = _threshold(medians)
+        threshold, reasons = shared_threshold(medians)
         for split in SPLITS:
             cases = cases_of(medians, split)
             for convention in CONVENTIONS:
@@ -190,7 +190,7 @@ def classification_rows(results: Results) -> Iterator[Row]:
                 row |= {"cutoff_px": cutoff_px, "n": None if cases is None else len(cases.counts)}
                 found = None if cases is None else classify(cases.counts, cutoff_px, convention)
                 row |= _classified(found, OUTCOME_COUNTS)
-                yield row | {"reason": _join([*reasons, _no_rate(found)])}
+                yield row | {"reason": join_reasons([*reasons, _no_rate(found)])}
 
 
 def _classified(found: Classification | None, counts: tuple[str, ...]) -> Row:
@@ -212,7 +212,7 @@ def _no_rate(found: Classification | None) -> str | None:
 def regression_rows(results: Results) -> Iterator[Row]:
     for variant in results.study.variants:
         medians = results.medians[variant]["corrected"]
-        threshold, reasons = _threshold(medians)
+        threshold, reasons = shared_threshold(medians)
         for split in SPLITS:
             row = {"variant": variant, "split": split, "slice_set": "all", "threshold": threshold}
             cases = cases_of(medians, split)
@@ -221,7 +221,7 @@ def regression_rows(results: Results) -> Iterator[Row]:
                 Line(None, None, None) if cases is None else fit_line(cases.counts.truth, cases.counts.pred)
             )
             row |= asdict(line)
-            yield row | {"reason": _join([*reasons, line.reason])}
+            yield row | {"reason": join_reasons([*reasons, line.reason])}
 
 
 def protocol_rows(results: Results) -> Iterator[Row]:
@@ -239,7 +239,7 @@ def protocol_rows(results: Results) -> Iterator[Row]:
 
 def _read(medians: Medians, reading: Reading, cutoff_px: int) -> Row:
     """What one reading makes of one variant's test slices."""
-    threshold, reasons = _threshold(medians)
+    threshold, reasons = shared_threshold(medians)
     row: Row = {
         "threshold": threshold,
         "slice_threshold": reading.slice_k / 1000 if reading.slice_k else threshold,
@@ -254,7 +254,7 @@ def _read(medians: Medians, reading: Reading, cutoff_px: int) -> Row:
         cases if reading.slice_k is None else cases_of(medians, "test", at_half=True, slices=reading.slices)
     )
     row |= _means_of_set(scored, reading, cutoff_px, reasons)
-    return row | {"reason": _join(reasons)}
+    return row | {"reason": join_reasons(reasons)}
 
 
 def _means_of_set(cases: Cases | None, reading: Reading, cutoff_px: int, reasons: list[str | None]) -> Row:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hnscc.aggregation.folds import Damaged, Fold
+from hnscc.scores.calibration import Probabilities
 from hnscc.scores.counts import Counts
 from hnscc.scores.scans import ScanScore
 from hnscc.scores.stored import StoredScores, from_bytes, score_at_half
@@ -25,7 +26,7 @@ from hnscc.training.records import NEEDED, UNUSABLE, Completed, Failed, trial_st
 class Result:
     """A planned trial and what it left; what stands below `record` only a completed one has.
 
-    counts: (N,) at 0.5; scans: the scores of whole scans there. collapsed: no pixel of validation or test reaches 0.5;
+    counts: (N,) at 0.5; scans, probabilities: of whole scans. collapsed: no pixel of validation or test reaches 0.5;
     highest_probability: of these.
     """
 
@@ -39,6 +40,7 @@ class Result:
     scans: Mapping[str, ScanScore] = field(default_factory=dict)
     collapsed: bool | None = None
     highest_probability: float | None = None
+    probabilities: Mapping[str, Probabilities] = field(default_factory=dict)
 
 
 def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result:
@@ -70,6 +72,7 @@ def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result
         scores.scans,
         collapsed,
         highest_probability,
+        scores.probabilities,
     )
 
 

@@ -29,6 +29,7 @@ TABLES = (
     "protocol",
     "scans",
     "patients",
+    "detection",
 )
 SLICE_SETS = {
     "true_positive": "true positive slices",

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from hnscc.scores import lesions
 from hnscc.scores.arrays import Bools, Integers, Levels
 from hnscc.scores.counts import positive
-from hnscc.scores.lesions import Lesion, find_lesions
+from hnscc.scores.lesions import Lesion, Lesions, find_lesions
 from hnscc.scores.masks import Spacing
 from hnscc.scores.surface import TOLERANCE_MM, average_distance, hd95, surface_dice, surface_distances
 from hnscc.scores.volumes import Volumes, pooled, volumes
@@ -23,7 +24,7 @@ class ScanScore:
     """One scan, or several as one (`together`).
 
     slices: how many. truth_px, pred_px, overlap_px: voxels. hd95_mm, assd_mm, nsd: as in `surface`. volumes: in ml.
-    lesions: the true ones, found or not. false_lesions: how many predicted ones hold no voxel of the truth.
+    lesions: the true ones, found or not, and how many predicted ones are false.
     """
 
     slices: int
@@ -34,13 +35,7 @@ class ScanScore:
     assd_mm: float
     nsd: float
     volumes: Volumes
-    lesions: tuple[Lesion, ...]
-    false_lesions: int
-
-    @property
-    def found(self) -> int:
-        """How many true lesions were found."""
-        return sum(each.found for each in self.lesions)
+    lesions: Lesions
 
 
 def score_scan(
@@ -52,7 +47,6 @@ def score_scan(
     spacing that is not positive, or a negative tolerance.
     """
     distances = surface_distances(pred, truth, spacing_mm)
-    found = find_lesions(pred, truth, spacing_mm)
     return ScanScore(
         slices=len(truth),
         truth_px=int(np.count_nonzero(truth)),
@@ -62,8 +56,7 @@ def score_scan(
         assd_mm=average_distance(distances),
         nsd=surface_dice(distances, tolerance_mm),
         volumes=volumes(pred, truth, spacing_mm),
-        lesions=found.lesions,
-        false_lesions=found.false,
+        lesions=find_lesions(pred, truth, spacing_mm),
     )
 
 
@@ -97,8 +90,7 @@ def together(scans: Sequence[ScanScore]) -> ScanScore:
         assd_mm=_mean([each.assd_mm for each in scans]),
         nsd=_mean([each.nsd for each in scans]),
         volumes=pooled([each.volumes for each in scans]),
-        lesions=tuple(lesion for each in scans for lesion in each.lesions),
-        false_lesions=sum(each.false_lesions for each in scans),
+        lesions=lesions.pooled([each.lesions for each in scans]),
     )
 
 
@@ -113,8 +105,9 @@ def as_json(score: ScanScore) -> dict[str, Any]:
 
 def from_json(value: Mapping[str, Any]) -> ScanScore:
     """The score that `as_json` gave this for. Raises KeyError or TypeError for anything else."""
+    found = tuple(Lesion(**each) for each in value["lesions"]["lesions"])
     parts = {
         "volumes": Volumes(**value["volumes"]),
-        "lesions": tuple(Lesion(**each) for each in value["lesions"]),
+        "lesions": Lesions(**{**value["lesions"], "lesions": found}),
     }
     return ScanScore(**{**value, **parts})

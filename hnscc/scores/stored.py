@@ -2,27 +2,31 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from hnscc.scores import calibration
 from hnscc.scores.arrays import Bools, Integers, Levels
+from hnscc.scores.calibration import Probabilities, probabilities_of
 from hnscc.scores.counts import HALF, count_at
 from hnscc.scores.masks import Spacing
 from hnscc.scores.scans import ScanScore, as_json, from_json, score_scans
 
 # Raised whenever what is written here, or how scans are scored, changes: older files are then not used.
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True)
 class StoredScores:
-    """overlap, pred: pixels of N scored slices at 0.5, int64 (N,). scans: the score of each whole scan there."""
+    """overlap, pred: pixels of N scored slices at 0.5, int64 (N,). scans: the score of each whole scan there.
+    probabilities: of each of these scans, whatever the threshold."""
 
     overlap: Integers
     pred: Integers
     scans: dict[str, ScanScore]
+    probabilities: dict[str, Probabilities]
 
 
 def score_at_half(
@@ -35,7 +39,7 @@ def score_at_half(
     """The scores of stored probabilities, uint16 (N, H, W), at 0.5; arguments as of `scans.score_scans`."""
     counts = count_at(levels, masks, HALF)
     scans = score_scans(levels, masks, rows, spacing_mm, HALF, tolerance_mm)
-    return StoredScores(counts.overlap, counts.pred, scans)
+    return StoredScores(counts.overlap, counts.pred, scans, probabilities_of(levels, masks, rows))
 
 
 def to_bytes(scores: StoredScores, spacing_mm: Mapping[str, Spacing], tolerance_mm: float) -> bytes:
@@ -47,6 +51,7 @@ def to_bytes(scores: StoredScores, spacing_mm: Mapping[str, Spacing], tolerance_
         "overlap_px": scores.overlap.tolist(),
         "pred_px": scores.pred.tolist(),
         "scans": {scan: as_json(each) for scan, each in scores.scans.items()},
+        "probabilities": {scan: asdict(each) for scan, each in scores.probabilities.items()},
     }
     return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
 
@@ -65,11 +70,13 @@ def from_bytes(
             np.array(found["overlap_px"], np.int64),
             np.array(found["pred_px"], np.int64),
             {scan: from_json(each) for scan, each in found["scans"].items()},
+            {scan: calibration.from_json(each) for scan, each in found["probabilities"].items()},
         )
     except (ValueError, KeyError, TypeError):
         return None
     counted = scores.overlap.shape == scores.pred.shape == (slices,)
-    return scores if counted and scores.scans.keys() == spacing_mm.keys() else None
+    whole = scores.scans.keys() == scores.probabilities.keys() == spacing_mm.keys()
+    return scores if counted and whole else None
 
 
 def _as_lists(spacing_mm: Mapping[str, Spacing]) -> dict[str, list[float]]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hnscc.aggregation.build import build_table
-from hnscc.aggregation.columns import REAL, TEXT, WHOLE, YES
+from hnscc.aggregation.column_types import REAL, TEXT, WHOLE, YES
 from hnscc.aggregation.folds import Fold, load_fold
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.schemas import SEARCH_TABLES, schema

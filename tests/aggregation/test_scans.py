@@ -172,7 +172,7 @@ def test_missing_one_more_lesion_never_improves_a_score(seed):
             "hd95_mm": score.hd95_mm,
             "nsd": score.nsd,
             "fn_ml": score.volumes.fn_ml,
-            "lesions_found": score.found,
+            "lesions_found": score.lesions.found,
         }
         now |= {"dice": 2 * score.overlap_px / (score.truth_px + score.pred_px)}
         for name, value in now.items():

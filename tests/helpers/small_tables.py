@@ -39,6 +39,11 @@ PROMISED = {
         dice jaccard hd95_mm nsd truth_ml pred_ml lesion detected reason""",
     "lesions": """trial_id variant repeat patient_id scan_id lesion threshold is_median truth_ml overlap_ml dice found
         reason""",
+    "detection": """variant repeat split unit threshold n with_lesion tp fn fp tn misplaced sensitivity specificity auc
+        lesions lesions_found false_lesions false_per_scan lesion_sensitivity lesion_f1 lesions_under_1_ml
+        sensitivity_under_1_ml lesions_1_to_5_ml sensitivity_1_to_5_ml lesions_over_5_ml sensitivity_over_5_ml brier
+        reason""",
+    "reliability": "variant repeat split low high n predicted observed reason",
     "protocol": """variant reading median_on threshold_on threshold slice_set convention dice jaccard
         sensitivity specificity reason""",
 }
@@ -59,6 +64,11 @@ EXPLAINED = {
     "classification": ["threshold", "tp", "sensitivity", "specificity", "accuracy"],
     "scans": ["hd95_mm", "tlg_truth", "tlg_pred"],
     "patients": ["hd95_mm", "nsd", "truth_ml", "pred_ml"],
+    "detection": [
+        *("threshold", "n", "sensitivity", "specificity", "auc", "false_per_scan", "lesion_sensitivity"),
+        *("lesion_f1", "sensitivity_under_1_ml", "sensitivity_1_to_5_ml", "sensitivity_over_5_ml", "brier"),
+    ],
+    "reliability": ["predicted", "observed"],
     "regression": ["threshold", "slope", "intercept", "r2"],
     "protocol": ["threshold", "dice", "jaccard", "sensitivity", "specificity", "pooled_dice"],
 }

@@ -39,6 +39,15 @@ def test_the_section_shows_the_values_of_its_tables(tmp_path):
         ill = [row["detected"] for row in patients[variant] if row["lesion"]]
         assert people[position][1:3] == [str(len(patients[variant])), f"{sum(ill)} of {len(ill)}"]
     slices = sum(row["slices"] for row in scans["pet"])
+    detection = read_table(run, "detection").to_pylist()
+    for position, variant in enumerate(scans):
+        own = [row for row in detection if (row["variant"], row["split"]) == (variant, "test")]
+        median = next(row for row in own if row["repeat"] is None and row["unit"] == "scan")
+        repeats = [row["lesion_f1"] for row in own if row["repeat"] is not None and row["unit"] == "scan"]
+        shown = page.rows("Detection in the test set")[position]
+        assert shown[1].startswith(f"{median['sensitivity']:.3f} (")
+        assert shown[5] == f"{median['lesion_f1']:.3f} ({min(repeats):.3f} to {max(repeats):.3f})"
+        assert shown[6].startswith(f"{median['brier']:.4f} (")
     scored = f"every slice of {len(scans['pet'])} test scans ({slices} slices)"
     assert page.text.count(scored) >= 6
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation, label
 
+from hnscc.scores.calibration import brier, calibration
 from hnscc.scores.counts import Counts
-from hnscc.scores.detection import Calls, auc, brier, count_levels, sensitivity, specificity
+from hnscc.scores.detection import Calls, auc, sensitivity, specificity
 from hnscc.scores.lesions import f1, false_per_scan, find_lesions, lesion_dice
 from hnscc.scores.lesions import sensitivity as lesion_sensitivity
 from hnscc.scores.metrics import METRICS
@@ -202,6 +203,6 @@ def test_a_lesion_whose_probability_falls_never_improves_the_brier_score(scan):
     pred, truth, _, rng = scan
     levels = np.where(pred, rng.integers(30000, 65536, pred.shape), rng.integers(0, 30000, pred.shape))
     before, after = (
-        count_levels(each.astype(np.uint16), truth) for each in (levels, np.where(truth, 0, levels))
+        calibration(each.astype(np.uint16), truth) for each in (levels, np.where(truth, 0, levels))
     )
     assert brier(after) >= brier(before)

@@ -228,7 +228,7 @@ def test_nothing_of_the_test_patients_reaches_weights_thresholds_or_choices(stor
 def test_stored_scores_are_those_of_the_predictions(whole, store, tmp_path):
     """Without them, and by another tolerance, tables come from the predictions; no table says which way they came."""
     run, _ = train_all(whole[0], tmp_path)
-    names = ("scans", "patients", "lesions", "slices", "pooled")
+    names = ("scans", "patients", "lesions", "detection", "reliability", "slices", "pooled")
     before = {name: run.folder.table(name).read_bytes() for name in names}
     for trial in plan_trials(whole[0]):
         run.folder.trial(trial.trial_id).scores.unlink()

@@ -6,7 +6,7 @@ import numpy as np
 
 from hnscc.reporting.blocks import Block, Cell, Columns, Row, Section, Table, Text, table
 from hnscc.reporting.source import Source, chosen_thresholds
-from hnscc.reporting.values import DASH, between, score, whole
+from hnscc.reporting.values import DASH, between, known, score, whole
 from hnscc.scores.counts import HALF
 
 NO_LESION = "no such scan holds lesion"
@@ -22,6 +22,13 @@ SIZES = (
 PATIENTS = (
     "A patient with lesion is detected if any voxel of it is predicted; in one without, any predicted voxel is a false "
     "alarm."
+)
+
+DETECTION = (
+    "Positive is where anything is predicted, wherever: sensitivity is of those with lesion, specificity of others. "
+    "AUC: how often one with lesion has a higher probability than one without, by the highest in it, whatever the "
+    "threshold. F1 of lesions counts misses and false ones. Brier score: mean squared error of the probabilities of "
+    "all voxels, 0 being perfect. Median model at its chosen threshold; in brackets the range over repeats at 0.5."
 )
 
 
@@ -42,6 +49,7 @@ def _blocks(source: Source) -> Iterator[Block]:
     sizes = SIZES.format(tolerance=source.study.evaluation.tolerance_mm)
     yield _table(source, "Surfaces and volumes in test scans", sizes, _size_columns(scans))
     yield _table(source, "Test patients with and without lesion", PATIENTS, _patient_columns(patients))
+    yield _table(source, "Detection in the test set", DETECTION, _detection_columns(source))
 
 
 def _of_median_models(source: Source, name: str) -> dict[str, list[Row]]:
@@ -104,6 +112,30 @@ def _patient_columns(patients: dict[str, list[Row]]) -> Columns:
         "Patients": _of(patients, lambda own: whole(len(own))),
         "With lesion: detected": share(True),
         "Without: false alarm": share(False),
+    }
+
+
+def _detection_columns(source: Source) -> Columns:
+    def of(unit: str, column: str, form: Callable[[float], str] = score) -> Callable[[Row], Cell | str]:
+        def write(row: Row) -> Cell | str:
+            found = source.rows("detection", variant=row["variant"], split="test", unit=unit)
+            median = known(next((each for each in found if each["repeat"] is None), None), column, form)
+            repeats = [
+                each[column] for each in found if each["repeat"] is not None and each[column] is not None
+            ]
+            if len(repeats) < 2:
+                return median
+            return Cell(f"{median.text} {between(form(min(repeats)), form(max(repeats)))}", median.note)
+
+        return write
+
+    return {
+        "Scans: sensitivity": of("scan", "sensitivity"),
+        "Specificity": of("scan", "specificity"),
+        "AUC": of("scan", "auc"),
+        "Patients: AUC": of("patient", "auc"),
+        "F1 of lesions": of("scan", "lesion_f1"),
+        "Brier score": of("scan", "brier", "{:.4f}".format),
     }
 
 

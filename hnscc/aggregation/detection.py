@@ -1,0 +1,181 @@
+"""The rows of tables `detection` and `reliability`: are scans and patients with lesion told from those without, which
+lesions are found, and are probabilities right.
+
+A model is what tests every patient: the median models of all folds at their chosen thresholds, or one repeat of all
+folds at 0.5. The AUC goes by the highest probability in a scan, which needs no threshold; by predicted
+volume, all scans in which nothing is predicted would be alike.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import add
+from typing import Any
+
+import numpy as np
+
+from hnscc.aggregation.cases import lacking
+from hnscc.aggregation.folds import Fold
+from hnscc.aggregation.results import Results
+from hnscc.aggregation.scans import HELD_OUT, SAMPLED
+from hnscc.aggregation.summary import join_reasons, shared_threshold
+from hnscc.aggregation.trials import Result
+from hnscc.scores.calibration import Calibration, Probabilities, brier, reliability
+from hnscc.scores.counts import HALF
+from hnscc.scores.detection import Calls, auc, sensitivity, specificity
+from hnscc.scores.lesions import (
+    Lesions,
+    f1,
+    false_per_scan,
+    lesion_dice,
+    pooled,
+    sensitivity_by_size,
+)
+from hnscc.scores.lesions import sensitivity as lesion_sensitivity
+from hnscc.scores.scans import ScanScore
+
+Row = dict[str, Any]
+UNITS = ("scan", "patient")
+SIZES = ("under_1_ml", "1_to_5_ml", "over_5_ml")  # the classes of lesions.SIZE_EDGES_ML
+NO_SCAN = "no whole scan of this split is scored"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One whole scan of a fold as a model saw it."""
+
+    fold: int
+    split: str
+    patient: str
+    score: ScanScore
+    probabilities: Probabilities
+
+
+@dataclass(frozen=True)
+class Model:
+    """What names its rows, and every whole scan that it saw: none where it has no threshold, which `reasons` tell."""
+
+    named: Row
+    reasons: list[str | None]
+    cases: list[Case]
+
+
+def detection_rows(results: Results) -> Iterator[Row]:
+    """A row per variant, model, split and unit."""
+    for model, split, cases, reasons in _each(results):
+        for unit in UNITS:
+            row = model.named | {"split": split, "unit": unit}
+            yield row | _found(cases, unit, reasons)
+
+
+def reliability_rows(results: Results) -> Iterator[Row]:
+    """A row per variant, model, split and bin of probabilities; none of a split without a whole scan."""
+    for model, split, cases, _ in _each(results):
+        if cases:
+            for each in reliability(_calibration(cases)):
+                reason = None if each.n else "no voxel has such a probability"
+                yield model.named | {"split": split} | asdict(each) | {"reason": reason}
+
+
+def _each(results: Results) -> Iterator[tuple[Model, str, list[Case], list[str | None]]]:
+    sampled = results.study.evaluation.slices == "sampled"
+    for variant in results.study.variants:
+        for model in _models(results, variant):
+            for split in HELD_OUT:
+                cases = [each for each in model.cases if each.split == split]
+                absent = None if cases or any(model.reasons) else SAMPLED if sampled else NO_SCAN
+                yield model, split, cases, [*model.reasons, absent]
+
+
+def _models(results: Results, variant: str) -> Iterator[Model]:
+    """The median models of all folds, then each repeat that is completed in all of them."""
+    medians = results.medians[variant]["corrected"]
+    threshold, reasons = shared_threshold(medians)
+    cases = [
+        case
+        for median in medians
+        if median and not lacking(medians)
+        for case in _cases(median.fold, median.scans, median.result)
+    ]
+    # Each fold's own threshold leaves this column empty, and no score.
+    yield Model(_named(variant, None, threshold), reasons, cases)
+    for repeat in sorted({each.trial.repeat for each in results.of(variant)}):
+        parts = [each for each in results.of(variant) if each.trial.repeat == repeat]
+        if all(each.counts is not None for each in parts):
+            seen = [
+                case for each in parts for case in _cases(results.folds[each.trial.fold], each.scans, each)
+            ]
+            yield Model(_named(variant, repeat, HALF / 1000), [], seen)
+
+
+def _named(variant: str, repeat: int | None, threshold: float | None) -> Row:
+    return {"variant": variant, "repeat": repeat, "threshold": threshold}
+
+
+def _cases(fold: Fold, scans: Mapping[str, ScanScore], result: Result) -> Iterator[Case]:
+    """Every whole scan of a fold, by name."""
+    for scan, rows in sorted(fold.scan_rows.items()):
+        split, patient = str(fold.split[rows[0]]), str(fold.patient[rows[0]])
+        yield Case(fold.number, split, patient, scans[scan], result.probabilities[scan])
+
+
+def _found(cases: list[Case], unit: str, reasons: list[str | None]) -> Row:
+    """All that is said of the cases; None without one."""
+    if not cases:
+        return _nothing() | {"reason": join_reasons(reasons)}
+    calls, overlap = _calls(cases, unit)
+    row = _told_apart(calls, overlap) | _of_lesions(pooled([each.score.lesions for each in cases]))
+    row["brier"] = brier(_calibration(cases))
+    return row | {"reason": join_reasons([*reasons, *_undefined(row, unit)])}
+
+
+def _nothing() -> Row:
+    """The same columns without values."""
+    empty = Calls(np.zeros(0, bool), np.zeros(0, bool), np.zeros(0))
+    row = _told_apart(empty, np.zeros(0, bool)) | _of_lesions(Lesions((), 0, 0.0, 0))
+    return dict.fromkeys([*row, "brier"])
+
+
+def _calibration(cases: list[Case]) -> Calibration:
+    return reduce(add, (each.probabilities.calibration for each in cases))
+
+
+def _calls(cases: list[Case], unit: str) -> tuple[Calls, np.ndarray]:
+    """The calls of scans, or of the patients of each fold; and of each, whether a voxel of its lesion is predicted."""
+    truth, called, overlap = (
+        np.array([getattr(each.score, f"{name}_px") > 0 for each in cases])
+        for name in ("truth", "pred", "overlap")
+    )
+    calls = Calls(truth, called, np.array([each.probabilities.highest for each in cases]))
+    if unit == "scan":
+        return calls, overlap
+    # Validation patients of several folds stand once for each.
+    names, group = np.unique([f"{each.fold} {each.patient}" for each in cases], return_inverse=True)
+    return calls.by_group(group, len(names)), np.bincount(group, overlap, len(names)) > 0
+
+
+def _told_apart(calls: Calls, overlap: np.ndarray) -> Row:
+    truth, called = calls.truth, calls.called
+    counts = {"n": truth | True, "with_lesion": truth, "tp": truth & called, "fn": truth & ~called}
+    counts |= {"fp": ~truth & called, "tn": ~truth & ~called, "misplaced": truth & called & ~overlap}
+    row: Row = {name: int(each.sum()) for name, each in counts.items()}
+    return row | {"sensitivity": sensitivity(calls), "specificity": specificity(calls), "auc": auc(calls)}
+
+
+def _of_lesions(found: Lesions) -> Row:
+    row: Row = {"lesions": len(found.lesions), "lesions_found": found.found, "false_lesions": found.false}
+    row |= {"false_per_scan": false_per_scan(found), "lesion_sensitivity": lesion_sensitivity(found)}
+    row |= {"lesion_f1": f1(found), "lesion_dice": lesion_dice(found)}
+    for name, each in zip(SIZES, sensitivity_by_size(found), strict=True):
+        row |= {f"lesions_{name}": each.lesions, f"sensitivity_{name}": each.sensitivity}
+    return row
+
+
+def _undefined(row: Row, unit: str) -> Iterator[str]:
+    """Why values of a row with cases do not exist."""
+    if row["sensitivity"] is None:
+        yield f"no {unit} holds lesion: no sensitivity, no AUC"
+    if row["specificity"] is None:
+        yield f"every {unit} holds lesion: no specificity, no AUC"
+    if row["lesions"] and any(row[f"sensitivity_{name}"] is None for name in SIZES):
+        yield "no lesion is of the size whose sensitivity is null"

@@ -1,0 +1,121 @@
+"""Whether stored probabilities are right: the Brier score and the reliability curve of a scan's voxels.
+
+Both are made of whole numbers that add up over scans, so that pooling needs no voxel again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hnscc.scores.arrays import Bools, Integers, Levels
+from hnscc.scores.counts import LEVELS
+
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Voxels of stored probabilities, of which level q stands for q / 65535, in bins of equal width.
+
+    n: how many voxels each bin holds. total: the sum of their levels. lesion: how many of them are lesion. squares: the
+    sum over all voxels of (level - 65535 x truth)^2. Those of several scans of as many bins add up (`+`).
+    """
+
+    n: tuple[int, ...]
+    total: tuple[int, ...]
+    lesion: tuple[int, ...]
+    squares: int
+
+    def __add__(self, other: "Calibration") -> "Calibration":
+        parts = ((self.n, other.n), (self.total, other.total), (self.lesion, other.lesion))
+        n, total, lesion = (tuple(a + b for a, b in zip(*each, strict=True)) for each in parts)
+        return Calibration(n, total, lesion, self.squares + other.squares)
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """What a scan's stored probabilities say without a threshold. highest: of any voxel, 0..1."""
+
+    highest: float
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """The voxels whose probability is above `low` (the first bin: from 0 on) and at most `high`.
+
+    n: how many. predicted: their mean probability; observed: the part of them that holds lesion; both None for none.
+    """
+
+    low: float
+    high: float
+    n: int
+    predicted: float | None
+    observed: float | None
+
+
+def calibration(levels: Levels, truth: Bools, bins: int = BINS) -> Calibration:
+    """Stored probabilities, uint16 of any shape, beside a bool truth of that shape, in bins of equal width.
+
+    A probability on an edge belongs to the bin below it. Raises ValueError for other arrays, or without a bin.
+    """
+    if levels.dtype != np.uint16 or truth.dtype != np.bool_ or levels.shape != truth.shape:
+        raise ValueError(
+            f"probabilities are uint16 and the truth is bool, of one shape, not {levels.dtype} {levels.shape} "
+            f"and {truth.dtype} {truth.shape}"
+        )
+    if bins < 1:
+        raise ValueError(f"a reliability curve has at least one bin, not {bins}")
+    every = np.bincount(levels.ravel(), minlength=LEVELS + 1)
+    lesion = np.bincount(levels[truth], minlength=LEVELS + 1)
+    level = np.arange(LEVELS + 1, dtype=np.int64)
+    # In whole numbers: exact, up to 2e9 voxels, and a level on an edge is always in the lower bin.
+    position = np.maximum(-(-level * bins // LEVELS) - 1, 0)
+    squares = int(((every - lesion) * level**2).sum()) + int((lesion * (LEVELS - level) ** 2).sum())
+    n, total, of_lesion = (_by_bin(each, position, bins) for each in (every, every * level, lesion))
+    return Calibration(n, total, of_lesion, squares)
+
+
+def probabilities_of(levels: Levels, masks: Bools, rows: Mapping[str, Integers]) -> dict[str, Probabilities]:
+    """Of each scan, from stored probabilities uint16 (N, H, W) and masks bool (N, H, W); rows: scan -> where its
+    slices stand among the N."""
+    return {
+        scan: Probabilities(int(levels[at].max()) / LEVELS, calibration(levels[at], masks[at]))
+        for scan, at in rows.items()
+    }
+
+
+def from_json(value: Mapping[str, Any]) -> Probabilities:
+    """Probabilities from what `dataclasses.asdict` gave. Raises KeyError or TypeError for anything else."""
+    found = {name: tuple(value["calibration"][name]) for name in ("n", "total", "lesion")}
+    return Probabilities(value["highest"], Calibration(**found, squares=value["calibration"]["squares"]))
+
+
+def brier(found: Calibration) -> float | None:
+    """The mean squared difference of probability and truth (0 or 1) over voxels, 0..1; None of no voxel."""
+    n = sum(found.n)
+    return found.squares / (n * LEVELS**2) if n else None
+
+
+def reliability(found: Calibration) -> tuple[ReliabilityBin, ...]:
+    """Predicted against observed in each bin, from 0 to 1: a reliability curve."""
+    bins = len(found.n)
+    return tuple(
+        ReliabilityBin(
+            low=each / bins,
+            high=(each + 1) / bins,
+            n=n,
+            predicted=total / (n * LEVELS) if n else None,
+            observed=lesion / n if n else None,
+        )
+        for each, (n, total, lesion) in enumerate(zip(found.n, found.total, found.lesion, strict=True))
+    )
+
+
+def _by_bin(values: Integers, position: NDArray[np.int64], bins: int) -> tuple[int, ...]:
+    sums = np.zeros(bins, np.int64)
+    np.add.at(sums, position, values)
+    return tuple(int(each) for each in sums)

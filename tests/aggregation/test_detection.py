@@ -1,0 +1,150 @@
+"""Tables `detection` and `reliability`: by hand, and against scikit-learn on the stored probabilities."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from run_folders import Case, add_trial, noisy_levels, small_study, write_run
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import brier_score_loss, recall_score, roc_auc_score
+from small_tables import check_tables, levels, mask, row, rows
+
+from hnscc.aggregation.build import write_tables
+from hnscc.study.plan import plan_trials
+
+FOUR = {**dict.fromkeys(range(4), 900), 8: 450}
+# Test: `a` is found, `b` is missed beside an alarm, `c` is missed; `d` has no lesion and an alarm, `e` none.
+TEST = [("a", mask(0, 1), {0: 900}), ("b", mask(0), {15: 700}), ("c", mask(0), {0: 300})]
+TEST += [("d", mask(), {0: 600, 10: 600}), ("e", mask(), {3: 100})]
+
+
+def five_scans(root, **settings):
+    cases = [Case("train", "t", mask(0)), Case("validation", "v", mask(0, 1, 2, 3))]
+    cases += [Case("test", patient, truth) for patient, truth, _ in TEST]
+    study = small_study(("pet",), repeats=1, **settings)
+    run = write_run(root, study, [cases])
+    predicted = levels({0: 900}, FOUR, *(each for *_, each in TEST))
+    add_trial(run, study, plan_trials(study)[0], predicted)
+    assert write_tables(run) == []
+    check_tables(run)
+    return run
+
+
+def test_scans_and_lesions_by_hand(tmp_path):
+    run = five_scans(tmp_path)
+    found = row(run, "detection", split="test", unit="scan", repeat=0)
+    counts = [found[name] for name in ("n", "with_lesion", "tp", "fn", "fp", "tn", "misplaced", "threshold")]
+    assert counts == [5, 3, 2, 1, 1, 1, 1, 0.5]
+    assert (found["sensitivity"], found["specificity"]) == (2 / 3, 0.5)
+    # 0.9, 0.7 and 0.3 against 0.6 and 0.1: of six pairs one, 0.3 below 0.6, is not in order.
+    assert found["auc"] == pytest.approx(5 / 6)
+    assert [found[name] for name in ("lesions", "lesions_found", "false_lesions")] == [3, 1, 3]
+    assert (found["false_per_scan"], found["lesion_sensitivity"]) == (3 / 5, 1 / 3)
+    assert found["lesion_f1"] == 2 * 1 / (3 + 1 + 3)
+    assert found["lesion_dice"] == pytest.approx((2 * 1 / (2 + 1)) / 3)
+    assert [found[f"lesions_{size}"] for size in ("under_1_ml", "1_to_5_ml", "over_5_ml")] == [3, 0, 0]
+    assert (found["sensitivity_under_1_ml"], found["sensitivity_over_5_ml"]) == (1 / 3, None)
+    assert "of the size" in found["reason"]
+    squares = (0.1**2 + 1) + (1 + 0.7**2) + 0.7**2 + 2 * 0.6**2 + 0.1**2
+    assert found["brier"] == pytest.approx(squares / (5 * 16), abs=1e-5)
+
+
+def test_what_does_not_exist_has_its_reason(tmp_path):
+    """The validation scan holds lesion; without whole scans nothing exists."""
+    found = row(five_scans(tmp_path / "whole"), "detection", split="validation", unit="patient", repeat=0)
+    assert (found["sensitivity"], found["specificity"], found["auc"]) == (1, None, None)
+    assert "every patient holds lesion" in found["reason"]
+    settings = {"evaluation": {"slices": "sampled", "cutoff_px": 2}}
+    sampled = five_scans(tmp_path / "sampled", **settings)
+    assert rows(sampled, "reliability") == []
+    assert len(rows(sampled, "detection")) == 8
+    for each in rows(sampled, "detection"):
+        assert each["n"] is each["auc"] is each["brier"] is None and "sampled slices alone" in each["reason"]
+
+
+def test_median_models_stand_at_their_threshold_and_share_the_auc(tmp_path):
+    run = five_scans(tmp_path)
+    (chosen,) = {each["threshold"] for each in rows(run, "thresholds", chosen=True)}
+    median, repeat = (row(run, "detection", split="test", unit="scan", repeat=each) for each in (None, 0))
+    assert (median["threshold"], repeat["threshold"]) == (pytest.approx(chosen), 0.5) and chosen != 0.5
+    assert (median["auc"], median["brier"]) == (repeat["auc"], repeat["brier"])
+    called = [each["pred_ml"] > 0 for each in rows(run, "scans", split="test", threshold=median["threshold"])]
+    assert median["tp"] + median["fp"] == sum(called)
+
+
+def random_study(root, folds):
+    """Twelve patients, every other without lesion; of the others one lesion in each size class at least."""
+    draw = np.random.default_rng(3)
+    study = small_study(("pet",), repeats=2, split={"folds": folds})
+    parts = []
+    for fold in range(folds):
+        cases = []
+        for patient in range(12):
+            split = {fold: "test", (fold + 1) % 3: "validation"}.get(patient % 3, "train")
+            for z in range(4):
+                drawn = np.zeros((24, 24), np.uint8)
+                if patient % 2:
+                    side = {1: 24, 3: 3, 5: 24 if z < 2 else 0}.get(patient, 5)
+                    drawn[:side, :side] = 1
+                cases.append(Case(split, f"p{patient:02d}", drawn))
+        parts.append(sorted(cases, key=lambda each: ("train", "validation", "test").index(each.split)))
+    run = write_run(root, study, parts)
+    for trial in plan_trials(study):
+        masks = np.stack([each.mask for each in parts[trial.fold]])
+        weaker = masks * (draw.random(len(masks)) < 0.6)[:, None, None]
+        add_trial(run, study, trial, noisy_levels(weaker, draw, noise=0.08))
+    assert write_tables(run) == []
+    check_tables(run)
+    return run
+
+
+def seen_by(run, repeat, folds, split="test"):
+    """Of a repeat, over all folds: each scan's probabilities and truth."""
+    for fold in range(folds):
+        slices = pq.read_table(run.fold(fold).slices).to_pylist()
+        masks = np.load(run.fold(fold).truth)["masks"]
+        stored = np.load(run.trial(f"pet-f{fold}-r{repeat:02d}").predictions)["probabilities"]
+        for scan in sorted({each["scan_id"] for each in slices if each["split"] == split}):
+            own = [position for position, each in enumerate(slices) if each["scan_id"] == scan]
+            yield stored[own] / 65535, masks[own] > 0
+
+
+@pytest.mark.parametrize("folds", [1, 3])
+def test_rates_auc_brier_and_reliability_are_scikit_learn_s(tmp_path, folds):
+    run = random_study(tmp_path, folds)
+    for repeat in (0, 1):
+        found = row(run, "detection", split="test", unit="scan", repeat=repeat)
+        scans = list(seen_by(run, repeat, folds))
+        truth = np.array([each.any() for _, each in scans])
+        highest = np.array([each.max() for each, _ in scans])
+        assert found["n"] == len(scans) == 12 * folds // 3
+        assert found["auc"] == pytest.approx(roc_auc_score(truth, highest), abs=1e-12)
+        assert found["sensitivity"] == pytest.approx(recall_score(truth, highest >= 0.5), abs=1e-12)
+        assert found["specificity"] == pytest.approx(recall_score(~truth, highest < 0.5), abs=1e-12)
+        voxels, lesion = (np.concatenate([each[at].ravel() for each in scans]) for at in (0, 1))
+        assert found["brier"] == pytest.approx(brier_score_loss(lesion, voxels), abs=1e-12)
+        curve = [each for each in rows(run, "reliability", split="test", repeat=repeat) if each["n"]]
+        observed, predicted = calibration_curve(lesion, voxels, n_bins=10)
+        assert [each["observed"] for each in curve] == pytest.approx(observed.tolist(), abs=1e-12)
+        assert [each["predicted"] for each in curve] == pytest.approx(predicted.tolist(), abs=1e-12)
+        assert sum(each["n"] for each in curve) == len(voxels)
+
+
+def test_rows_agree_with_the_tables_of_scans_patients_and_lesions(tmp_path):
+    run = random_study(tmp_path, 3)
+    for repeat in (0, 1):
+        scan, patient = (
+            row(run, "detection", split="test", unit=unit, repeat=repeat) for unit in ("scan", "patient")
+        )
+        own = rows(run, "scans", split="test", repeat=repeat, threshold=0.5)
+        assert scan["false_lesions"] == sum(each["false_lesions"] for each in own)
+        assert scan["false_per_scan"] == scan["false_lesions"] / len(own)
+        patients = rows(run, "patients", split="test", repeat=repeat, threshold=0.5)
+        detected = sum(each["detected"] for each in patients if each["lesion"])
+        assert patient["tp"] - patient["misplaced"] == detected
+        assert patient["fp"] == sum(each["detected"] for each in patients if not each["lesion"])
+        lesions = rows(run, "lesions", split="test", repeat=repeat, threshold=0.5)
+        bounds = {"under_1_ml": (0, 1), "1_to_5_ml": (1, 5), "over_5_ml": (5, np.inf)}
+        for size, (low, high) in bounds.items():
+            of_size = [each["found"] for each in lesions if low <= each["truth_ml"] < high]
+            assert scan[f"lesions_{size}"] == len(of_size) > 0
+            assert scan[f"sensitivity_{size}"] == pytest.approx(np.mean(of_size))

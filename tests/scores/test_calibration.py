@@ -1,0 +1,53 @@
+"""The Brier score and the reliability curve of stored probabilities, by hand and against scikit-learn."""
+
+import numpy as np
+import pytest
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import brier_score_loss
+
+from hnscc.scores.calibration import brier, calibration, reliability
+
+
+def test_brier_by_hand():
+    counts = calibration(np.array([0, 65535, 13107, 65535], np.uint16), np.array([0, 1, 1, 0], bool))
+    assert brier(counts) == pytest.approx((0 + 0 + 0.8**2 + 1) / 4)
+    assert brier(counts + counts) == brier(counts)
+    nothing = calibration(np.zeros(0, np.uint16), np.zeros(0, bool))
+    assert brier(nothing) is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_brier_and_reliability_are_scikit_learn_s(seed):
+    """Levels on the edges of bins among them: a fifth is level 13107, and belongs to the lower bin."""
+    draw = np.random.default_rng(seed)
+    levels = np.concatenate(
+        [draw.integers(0, 65536, 3000), np.arange(0, 65536, 13107), draw.integers(0, 9, 99)]
+    ).astype(np.uint16)
+    truth = draw.random(len(levels)) < levels / 65535
+    assert brier(calibration(levels, truth)) == pytest.approx(
+        brier_score_loss(truth, levels / 65535), abs=1e-12
+    )
+    for bins in (1, 5, 10):
+        filled = [each for each in reliability(calibration(levels, truth, bins)) if each.n]
+        observed, predicted = calibration_curve(truth, levels / 65535, n_bins=bins)
+        assert [each.observed for each in filled] == pytest.approx(observed.tolist(), abs=1e-12)
+        assert [each.predicted for each in filled] == pytest.approx(predicted.tolist(), abs=1e-12)
+
+
+def test_bins_without_voxels_have_no_values():
+    curve = reliability(calibration(np.array([0, 65535], np.uint16), np.array([0, 1], bool), 3))
+    assert [(each.n, each.predicted, each.observed) for each in curve] == [
+        (1, 0, 0),
+        (0, None, None),
+        (1, 1, 1),
+    ]
+    assert (curve[0].low, curve[2].high) == (0, 1)
+    with pytest.raises(ValueError, match="bin"):
+        calibration(np.zeros(1, np.uint16), np.zeros(1, bool), 0)
+
+
+def test_other_probabilities_are_refused():
+    with pytest.raises(ValueError, match="uint16"):
+        calibration(np.zeros(3), np.zeros(3, bool))
+    with pytest.raises(ValueError, match="one shape"):
+        calibration(np.zeros(3, np.uint16), np.zeros(4, bool))
