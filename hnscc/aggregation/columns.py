@@ -95,7 +95,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "overlap_ml": (REAL, "volume that is both predicted and lesion, in ml"),
     "fp_ml": (REAL, "volume of false positives in ml: predicted and no lesion"),
     "fn_ml": (REAL, "volume of misses in ml: lesion and not predicted"),
-    "precision": (
+    "volume_precision": (
         REAL,
         "the part of the predicted volume that is lesion, 0 to 1; of an empty prediction 1 where the truth is empty "
         "too, else 0",

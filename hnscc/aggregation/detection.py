@@ -114,8 +114,9 @@ def _named(variant: str, repeat: int | None, threshold: float | None) -> Row:
 
 def _cases(fold: Fold, scans: Mapping[str, ScanScore], result: Result) -> Iterator[Case]:
     """Every whole scan of a fold, by name."""
-    for scan, rows in sorted(fold.scan_rows.items()):
-        split, patient = str(fold.split[rows[0]]), str(fold.patient[rows[0]])
+    for scan in sorted(scans):
+        first = fold.scan_rows[scan][0]
+        split, patient = str(fold.split[first]), str(fold.patient[first])
         yield Case(fold.number, split, patient, scans[scan], result.probabilities[scan])
 
 

@@ -98,8 +98,8 @@ def _scores(score: ScanScore) -> Row:
 def _volumes(score: ScanScore | None) -> Row:
     """Each field of Volumes, and the precision; None without a score."""
     if score is None:
-        return dict.fromkeys([*(each.name for each in fields(Volumes)), "precision"])
-    return asdict(score.volumes) | {"precision": precision(score.volumes)}
+        return dict.fromkeys([*(each.name for each in fields(Volumes)), "volume_precision"])
+    return asdict(score.volumes) | {"volume_precision": precision(score.volumes)}
 
 
 def _lesions(score: ScanScore | None) -> Row:

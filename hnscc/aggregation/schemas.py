@@ -117,7 +117,8 @@ TABLES: dict[str, Table] = {
             "trial_id variant fold repeat split patient_id scan_id threshold is_median slices",
             "truth_ml pred_ml overlap_ml",
             PerMetric("scan", "{}"),
-            "hd95_mm assd_mm nsd fp_ml fn_ml precision lesions lesions_found false_lesions tlg_truth tlg_pred reason",
+            "hd95_mm assd_mm nsd fp_ml fn_ml volume_precision lesions lesions_found false_lesions tlg_truth tlg_pred",
+            "reason",
         ),
     ),
     "patients": Table(
@@ -125,8 +126,8 @@ TABLES: dict[str, Table] = {
         (
             "trial_id variant fold repeat split patient_id threshold is_median scans truth_px pred_px overlap_px",
             PerMetric("patient", "{}"),
-            "hd95_mm nsd truth_ml pred_ml overlap_ml fp_ml fn_ml precision lesion detected lesions lesions_found",
-            "false_lesions tlg_truth tlg_pred reason",
+            "hd95_mm nsd truth_ml pred_ml overlap_ml fp_ml fn_ml volume_precision lesion detected lesions",
+            "lesions_found false_lesions tlg_truth tlg_pred reason",
         ),
     ),
     "lesions": Table(

@@ -35,12 +35,12 @@ def test_scans_patients_and_lesions_by_hand(tmp_path):
     assert (ill["slices"], ill["lesions"], ill["lesions_found"], ill["false_lesions"]) == (3, 2, 1, 0)
     volumes = [ill[name] for name in ("truth_ml", "pred_ml", "overlap_ml", "fp_ml", "fn_ml")]
     assert volumes == pytest.approx([0.012, 0.006, 0.006, 0, 0.006])
-    assert (ill["dice"], ill["precision"]) == (pytest.approx(2 * 2 / (4 + 2)), 1)
+    assert (ill["dice"], ill["volume_precision"]) == (pytest.approx(2 * 2 / (4 + 2)), 1)
     well = row(run, "scans", scan_id="b-a", threshold=0.5)
     diagonal = np.sqrt(4**2 + 4**2)  # one slice is scored in its plane
     assert (well["hd95_mm"], well["assd_mm"]) == pytest.approx((diagonal, diagonal))
     assert (well["dice"], well["nsd"], well["lesions"], well["false_lesions"]) == (0, 0, 0, 1)
-    assert (well["precision"], well["tlg_pred"], "uptake" in well["reason"]) == (0, None, True)
+    assert (well["volume_precision"], well["tlg_pred"], "uptake" in well["reason"]) == (0, None, True)
     found = rows(run, "lesions", scan_id="a-a", threshold=0.5)
     assert [(each["lesion"], each["found"]) for each in found] == [(1, True), (2, False)]
     assert [each["truth_ml"] for each in found] == pytest.approx([0.009, 0.003])
@@ -74,7 +74,7 @@ def test_sampled_slices_make_no_scan(tmp_path):
     )
     assert rows(run, "scans") == rows(run, "lesions") == []
     ill = row(run, "patients", patient_id="a", threshold=0.5)
-    assert (ill["truth_px"], ill["overlap_px"], ill["hd95_mm"], ill["precision"]) == (3, 2, None, None)
+    assert (ill["truth_px"], ill["overlap_px"], ill["hd95_mm"], ill["volume_precision"]) == (3, 2, None, None)
     assert "sampled" in ill["reason"]
 
 
