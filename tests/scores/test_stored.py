@@ -25,7 +25,7 @@ def written():
 def test_stored_scores_come_back():
     scores, content = written()
     found = from_bytes(content, SPACING, TOLERANCE, 5)
-    assert found.scans == scores.scans
+    assert found.scans == scores.scans and found.probabilities == scores.probabilities
     np.testing.assert_array_equal([found.overlap, found.pred], [scores.overlap, scores.pred])
 
 
@@ -43,7 +43,9 @@ def test_scores_of_another_spacing_selection_or_tolerance_are_not_used(spacing_m
     assert from_bytes(written()[1], spacing_mm, tolerance_mm, slices) is None
 
 
-@pytest.mark.parametrize("column", ["overlap_px", "pred_px", "spacing_mm", "scans", "version"])
+@pytest.mark.parametrize(
+    "column", ["overlap_px", "pred_px", "spacing_mm", "scans", "probabilities", "version"]
+)
 def test_scores_that_lack_a_part_are_not_used(column):
     content = json.loads(written()[1])
     if column.endswith("_px"):
