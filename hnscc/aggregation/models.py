@@ -178,7 +178,7 @@ def mean_levels(total: np.ndarray, models: int) -> np.ndarray:
 
 
 def _placing(study: Study, split: dict[str, Any]) -> dict[str, Any]:
-    """From the fold, which keeps it since version 0.2, else from the store."""
+    """From the fold; of a fold that was written before folds kept it, from the store."""
     placing: dict[str, Any] = split.get("placing") or open_store(study.store).placing
     if placing["reference"] is None:
         raise InputError(

@@ -52,16 +52,22 @@ def read_search(folder: RunFolder) -> SearchRecord | None:
     except FileNotFoundError:
         return None
     except ValueError:
-        facts = None
-    if not isinstance(facts, dict) or facts.keys() != {each.name for each in fields(SearchRecord)}:
-        raise InputError(
-            "What the search has proposed cannot be read.",
-            where=f"search.json in {folder.root}",
-            expected="the file as this program wrote it",
-            found="something else",
-            do="restore it from a copy, or search into another folder (--out)",
-        )
+        raise _no_search(folder, "a file that was cut short or changed after it was written") from None
+    wanted = [each.name for each in fields(SearchRecord)]
+    if facts.keys() != set(wanted):
+        found = f"the parts {', '.join(sorted(facts)) or 'none'}, where this version has {', '.join(wanted)}"
+        raise _no_search(folder, found)
     return SearchRecord(**facts)
+
+
+def _no_search(folder: RunFolder, found: str) -> InputError:
+    return InputError(
+        "What the search has proposed cannot be read.",
+        where=f"search.json in {folder.root}",
+        expected="the file as this program wrote it",
+        found=found,
+        do="restore it from a copy, or search into another folder (--out)",
+    )
 
 
 def write_search(folder: RunFolder, record: SearchRecord) -> None:

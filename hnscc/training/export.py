@@ -14,6 +14,14 @@ from hnscc.study.schema import Network
 from hnscc.training.members import Member, read_weights
 from hnscc.training.model import build_model
 
+# What PyTorch says of this exporter whatever the network: that it is the older one (the other needs onnxscript, and a
+# minute more), and that a constant is computed when the graph runs, not now. All else is told.
+_EXPECTED = (
+    "You are using the legacy TorchScript-based ONNX export",
+    "The feature will be removed. Please remove usage of this function",
+    "Constant folding - Only steps=1 can be constant folded",
+)
+
 
 class _Normalised(nn.Module):
     """A network with what `cohort.slices.normalise` does before it, and the sigmoid behind it."""
@@ -55,8 +63,8 @@ def onnx_of(run: RunFolder, network: Network, members: Sequence[Member], size: i
     whole = _Mean(parts).eval()
     file = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
-        # PyTorch's other exporter needs onnxscript, and a minute more.
-        warnings.simplefilter("ignore")
+        for message in _EXPECTED:
+            warnings.filterwarnings("ignore", message=message)
         torch.onnx.export(
             whole,
             (torch.zeros(1, len(members[0].bounds), size, size),),

@@ -97,15 +97,22 @@ def _parsed(content: bytes) -> list[Invocation]:
     try:
         parsed = json.loads(content)
     except (ValueError, RecursionError):  # as json says it
-        parsed = None
+        raise _damaged("text that is no JSON, or cut short") from None
     invocations = parsed.get("invocations") if isinstance(parsed, dict) else None
-    if isinstance(invocations, list) and all(map(_is_invocation, invocations)):
-        return invocations
-    raise InputError(
+    if not isinstance(invocations, list):
+        raise _damaged("JSON without such a list")
+    for number, each in enumerate(invocations, start=1):
+        if not _is_invocation(each):
+            raise _damaged(f"a list whose entry {number} of {len(invocations)} is no invocation")
+    return invocations
+
+
+def _damaged(found: str) -> InputError:
+    return InputError(
         "The run folder's provenance is damaged.",
         where="provenance.json of the run folder",
         expected="JSON with a list `invocations`, as `hnscc run` writes it",
-        found="something else",
+        found=found,
         do="restore the file from a copy, or move it away: no table depends on it",
     )
 

@@ -4,10 +4,11 @@ import pytest
 import yaml
 from searches import RANGES, error_of, searched
 
-from hnscc.base.files import write_text
+from hnscc.base.errors import InputError
+from hnscc.base.files import write_sealed, write_text
 from hnscc.searching.curves import Curve
 from hnscc.searching.race import Race
-from hnscc.searching.results import winners
+from hnscc.searching.results import SearchRecord, read_search, winners, write_search
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import dump_study, parse_study
 from hnscc.study.plan import Trial
@@ -33,6 +34,24 @@ def test_the_winners_file_is_the_same_in_whatever_order_settings_are_kept():
 
     assert written(settings) == written(dict(sorted(settings.items())))
     assert "learning_rate: 0.001" in written(settings)
+
+
+def test_what_was_proposed_is_told_as_damaged_by_what_was_found(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    assert read_search(folder) is None
+    record = SearchRecord([{"training.learning_rate": 0.01}], 2.0)
+    write_search(folder, record)
+    assert read_search(folder) == record
+    folder.search.write_bytes(folder.search.read_bytes().replace(b"0.01", b"0.02"))
+    with pytest.raises(InputError) as caught:
+        read_search(folder)
+    assert caught.value.found == "a file that was cut short or changed after it was written"
+    write_sealed(folder.search, {"configurations": []})
+    with pytest.raises(InputError) as caught:
+        read_search(folder)
+    assert caught.value.found == (
+        "the parts configurations, where this version has configurations, side_by_side"
+    )
 
 
 def winners_of(study):

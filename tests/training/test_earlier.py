@@ -173,14 +173,22 @@ def _by_process(found):
     return groups
 
 
-@pytest.mark.parametrize(
-    "content", ["{ not whole", "[]", '{"invocations": ["x"]}', '{"invocations": [{"versions": 1}]}']
-)
+DAMAGED = {
+    "{ not whole": "text that is no JSON, or cut short",
+    "[]": "JSON without such a list",
+    '{"invocations": ["x"]}': "a list whose entry 1 of 1 is no invocation",
+    '{"invocations": [{}, {"versions": 1}]}': "a list whose entry 2 of 2 is no invocation",
+    '{"invocations": [{"versions": 1}]}': "a list whose entry 1 of 1 is no invocation",
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED)
 def test_a_damaged_provenance_is_refused_and_kept(tmp_path, content):
     run = RunFolder(tmp_path)
     run.provenance.write_text(content)
-    with pytest.raises(InputError, match="provenance is damaged"):
+    with pytest.raises(InputError, match="provenance is damaged") as caught:
         add_invocation(run)
+    assert caught.value.found == DAMAGED[content]
     assert run.provenance.read_text() == content
 
 
