@@ -8,34 +8,36 @@ from data_prep.dicom.header import quiet, refused, text_of
 from data_prep.dicom.reading import named_series, names_dicom
 from data_prep.dicom.rtstruct import Structure, structure_of
 from data_prep.dicom.seg import Segmentation, segmentation_of
-from data_prep.dicom.series import all_series
+from data_prep.dicom.series import Series, all_series, choose
+from hnscc.base.errors import InputError
 
 RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # the second: label maps
 
 
 def read_dicom_mask(path: Path, region: str | None, where: str) -> Structure | Segmentation | None:
-    """Return the regions that `region` (data_prep.dicom.regions) names; None for an image or another format.
+    """Return the regions that `region` (data_prep.dicom.regions) names; None for a file that is no DICOM.
 
     `path` may be a file, a folder, or a folder and the series behind a # (data_prep.dicom.reading.named_series).
-    InputError where a folder holds several masks and none is named, and those of `structure_of` and `segmentation_of`.
+    InputError where it holds no mask (images are none, whatever they show), where a folder holds several masks and none
+    is named, and those of `structure_of` and `segmentation_of`.
     """
     with quiet():
-        found = _mask_file(path, where) if names_dicom(path) else None
-        if found is None:
+        if not names_dicom(path):
             return None
-        file, sop_class = found
+        file, sop_class = _mask_file(path, where)
         if sop_class == RTSTRUCT:
             return structure_of(read_header(file, where, rtstruct.TAGS), region, where)
         return segmentation_of(read_header(file, where, seg.TAGS), region, where)
 
 
-def _mask_file(path: Path, where: str) -> tuple[Path, str] | None:
-    """The file of the mask that a cell names, and its SOP class; None where there is none."""
+def _mask_file(path: Path, where: str) -> tuple[Path, str]:
+    """The file of the mask that a cell names, and its SOP class."""
     place, series = named_series(path)
     groups = all_series(place, where)
     if series is not None:
-        groups = [each for each in groups if series.strip().upper() in (each.uid, each.key.upper())]
+        named = [each for each in groups if series.strip().upper() in (each.uid, each.key.upper())]
+        groups = named or [choose(groups, series, where)]  # which raises the error that lists all of them
     classes = {
         instance.file: text_of(instance.header, "SOPClassUID", where)
         for each in groups
@@ -50,4 +52,17 @@ def _mask_file(path: Path, where: str) -> tuple[Path, str] | None:
             f"{len(masks)} of them",
             "Name the file itself in the mask column; or the series behind the folder, after a #.",
         )
-    return masks[0] if masks else None
+    if not masks:
+        raise _no_mask(groups, where)
+    return masks[0]
+
+
+def _no_mask(groups: list[Series], where: str) -> InputError:
+    return refused(
+        "The DICOM that is named as a mask is none.",
+        where,
+        "a structure set (RTSTRUCT) or segmentation (SEG), or a mask in a file of another format",
+        ", ".join(sorted({each.kind for each in groups})),
+        "Name the file of the contours or segments, which `hnscc scan FOLDER` lists. A mask that was saved as a series "
+        "of images has to be converted, to NIfTI for example.",
+    )

@@ -1,15 +1,16 @@
 """DICOM segmentations, as highdicom writes them, are masks on the images that they were drawn on."""
 
 import csv
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from dicom_drawn import drawn_series, segmentation
-from dicom_files import CORONAL, SAGITTAL
+from dicom_files import CORONAL, SAGITTAL, pet_attributes
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from scans import cohort, refused, save
+from scans import change, cohort, refused, save
 
 from data_prep.build import prepare
 from data_prep.files.read import read_grid
@@ -138,6 +139,30 @@ def test_segments_lie_on_the_image_that_they_fit(tmp_path):
     images = {name: tmp_path / "s0" / f"{name}.nii.gz" for name in ("pet", "mri")}
     cell = Cell(tmp_path / "s0" / "seg.dcm", None, images, "S")
     assert drawn_on(cell, {name: read_grid(path, "S") for name, path in images.items()}) == ["mri"]
+
+
+@pytest.mark.parametrize("modality, kind", [("PT", "Positron Emission Tomography"), ("MR", "MR Image")])
+@pytest.mark.parametrize("named", ["the folder", "a series", "a file"])
+def test_images_are_no_mask(tmp_path, modality, kind, named):
+    """Else a PET would be turned into SUV, and what is 0 or 1 there be lesion."""
+    manifest = cohort(tmp_path, 2)
+    more = {"modality": modality, **(pet_attributes() if modality == "PT" else {})}
+    series(tmp_path / "s0" / "drawn", **more)
+    key = hashlib.sha256(b"1.2.826.0.1.2").hexdigest()[:8]
+    file = next((tmp_path / "s0" / "drawn").iterdir()).name
+    cell = {"the folder": "s0/drawn", "a series": f"s0/drawn#{key}", "a file": f"s0/drawn/{file}"}[named]
+    change(manifest, 2, "mask", cell)
+    text = refused(
+        manifest, "The DICOM that is named as a mask is none.", "row 2, scan S0, column mask", kind
+    )
+    assert "structure set (RTSTRUCT) or segmentation (SEG)" in text and file not in text
+
+
+def test_a_series_that_is_not_there_is_no_mask(tmp_path):
+    manifest = cohort(tmp_path, 2)
+    series(tmp_path / "s0" / "drawn")
+    change(manifest, 2, "mask", "s0/drawn#00000000")
+    refused(manifest, "The folder holds no such series.", "row 2, scan S0, column mask")
 
 
 def no_segments(data: Dataset) -> None:
