@@ -17,7 +17,6 @@ from data_prep.volumes.grids import to_lps
 from data_prep.volumes.lying import lying
 from data_prep.volumes.sampling import sampled
 from data_prep.volumes.volume import Grid, Volume
-from hnscc.base.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -60,19 +59,11 @@ class NewScan:
 def list_scans(manifest: str | Path, needed: Sequence[str]) -> list[Row]:
     """The rows of a manifest, which may lack the column `mask`, with the files of the needed modalities alone.
 
-    No volume is opened. InputError tells every fault of the manifest, or which needed modalities it lacks.
+    What its columns of other modalities hold does not matter. No volume is opened. InputError tells every fault of the
+    manifest, or which needed modalities it lacks.
     """
-    rows, faults = examine_manifest(manifest, mask_needed=False)
+    rows, faults = examine_manifest(manifest, mask_needed=False, needed=needed)
     raise_all(faults)
-    lacking = [name for name in needed if name not in rows[0].files]
-    if lacking:
-        raise InputError(
-            "The manifest lacks a modality that the predictions need.",
-            where="manifest row 1",
-            expected=f"columns {', '.join(needed)}: what the variant sees, and the one whose grid the slices lie on",
-            found=f"no {', '.join(lacking)} among {', '.join(rows[0].files)}",
-            do="Add the column, or choose a variant that does without it (--variant).",
-        )
     return [replace(row, files={name: row.files[name] for name in needed}) for row in rows]
 
 

@@ -63,13 +63,15 @@ class ListedSeries:
 
 @dataclass(frozen=True)
 class Listing:
-    """All series by patient and scan; how many files could not be read; each patient's id with the pseudonym; and what
-    a user must look at in the manifest that was made of it, in sentences."""
+    """All series by patient and scan; how many files could not be read; each patient's id with the pseudonym; what a
+    user must look at in the manifest that was made of it, in sentences; and the scans whose mask is to be filled in
+    there."""
 
     series: list[ListedSeries]
     unreadable: int
     pseudonyms: dict[str, str] = field(repr=False)
     notes: tuple[str, ...] = ()
+    to_fill_in: tuple[str, ...] = ()
 
 
 def list_folder(

@@ -1,6 +1,7 @@
 """The columns of a manifest: the names that must be there, and what a column that holds no paths is instead."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.dicom.reading import named_series
@@ -9,6 +10,10 @@ from hnscc.base.errors import InputError, several
 
 REQUIRED = ("patient_id", "scan_id", "mask")
 OPTIONAL = ("split", "roi")
+LESION_FREE = "none"  # in the cell of the mask: the scan has no lesion, and its mask was not forgotten
+TO_FILL_IN = (
+    "FILL-IN"  # in the cell of the mask: `hnscc scan` found none, and the user has to say what is true
+)
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SAFE_NAMES = "letters, digits, '.', '_' and '-', at most 100, beginning with a letter or digit"
 _HEADER = "manifest row 1"
@@ -18,10 +23,11 @@ _PATH = re.compile(r"\.[A-Za-z]\w{0,7}$|[A-Za-z]{2}[\w.-]*[/\\]|[/\\][\w.-]*[A-Z
 _LONGEST_WORD = 60
 
 
-def modalities_of(table: Table, folder: Path) -> tuple[str, ...]:
+def modalities_of(table: Table, folder: Path, needed: Sequence[str] | None = None) -> tuple[str, ...]:
     """Return the columns that name one file of each scan, in the manifest's order; `folder` is that of the manifest.
 
-    InputError tells all faults of columns at once.
+    needed: the modalities that are looked for, and the only ones that are returned; what other columns hold is then
+    no fault. InputError tells all faults of columns at once.
     """
     faults: list[InputError] = []
     missing = [name for name in REQUIRED if name not in table.names]
@@ -31,7 +37,10 @@ def modalities_of(table: Table, folder: Path) -> tuple[str, ...]:
     if twice := _twice(table):
         faults.append(_fault("Two columns have the same name.", _HEADER, "different names", twice))
     modalities = [position for position, name in enumerate(table.names) if name not in (*REQUIRED, *OPTIONAL)]
-    if not modalities:
+    if needed is not None and not missing:
+        faults += _lacking(needed, [table.names[position] for position in modalities])
+        modalities = [position for position in modalities if table.names[position] in needed]
+    elif not modalities:
         faults.append(
             _fault("The manifest has no modality.", _HEADER, "a column per modality, e.g. pet", "none")
         )
@@ -40,6 +49,27 @@ def modalities_of(table: Table, folder: Path) -> tuple[str, ...]:
     if faults:
         raise several(faults)
     return tuple(table.names[position] for position in modalities)
+
+
+def _lacking(needed: Sequence[str], there: Sequence[str]) -> list[InputError]:
+    lacking = [name for name in needed if name not in there]
+    if not lacking:
+        return []
+    others = ", ".join(name for name in there if SAFE.fullmatch(name)) or "none"
+    return [
+        _fault(
+            "The manifest lacks a modality that the predictions need.",
+            _HEADER,
+            f"columns {', '.join(needed)}: what the variant sees, and the one whose grid the slices lie on",
+            f"no {', '.join(lacking)} among {others}",
+            "Add the column, or choose a variant that does without it (--variant).",
+        )
+    ]
+
+
+def says(word: str, cell: str) -> bool:
+    """Whether a cell of the mask says this word, in whatever capitals."""
+    return cell.casefold() == word.casefold()
 
 
 def _twice(table: Table) -> str | None:
@@ -69,7 +99,7 @@ def _column_fault(table: Table, position: int, folder: Path) -> InputError | Non
         return _fault(
             "A column has no name.", f"{_HEADER}, {number}", "a name for each column", "cells without one"
         )
-    if name == "mask" and all(cell.casefold() == "none" for cell in cells):
+    if name == "mask" and all(says(LESION_FREE, cell) or says(TO_FILL_IN, cell) for cell in cells):
         return None
     if table.rows and not cells:
         return _fault(

@@ -1,25 +1,29 @@
-"""A manifest made from what a folder of DICOM holds, and the key file that tells pseudonyms and patients apart."""
+"""A manifest made from what a folder of DICOM holds, and the file that says which patient each pseudonym stands for."""
 
 import csv
 import io
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from data_prep.dicom.listing import ListedSeries, Listing
+from data_prep.manifest.columns import LESION_FREE, TO_FILL_IN
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_text
 
 COLUMNS = {"PT": "pet", "MR": "mri", "CT": "ct"}  # of the manifest, by modality
-_KEY = ("pseudonym", "patient_id")
+_PSEUDONYMS = ("pseudonym", "dicom_patient_id")  # a manifest's patient_id is the pseudonym
 
 
-def write_manifest(listing: Listing, manifest: Path) -> list[str]:
-    """Write a manifest of the scans that hold a volume; returns what the user must look at, in sentences.
+def write_manifest(listing: Listing, manifest: Path) -> Listing:
+    """Write a manifest of the scans that hold a volume; returns the listing with what the user must look at in it.
 
     Of several series of a modality the one with the most slices is taken, of several masks the one whose region bears
-    the name that most scans have. InputError where the manifest is there already, or no scan holds a volume.
+    the name that most scans have. Where a scan has none, the cell says FILL-IN, which `prepare` refuses: no scan is
+    free of lesion because its contours were not exported. InputError where the manifest is there already, or no scan
+    holds a volume.
     """
     if manifest.exists():
         raise InputError(
@@ -46,16 +50,18 @@ def write_manifest(listing: Listing, manifest: Path) -> list[str]:
         name for series in scans.values() for name in {n for each in series for n in each.regions}
     )
     told: list[str] = []
+    maskless: list[str] = []
     rows = [["patient_id", "scan_id", *columns, "mask", "roi"]]
     for scan, found in volumes.items():
         if found:
             cells = _images(scan, found, columns, manifest.parent, told)
             mask = _mask(scan, scans[scan], names, manifest.parent, told)
             rows.append([scans[scan][0].patient, scan, *cells, *mask])
+            maskless += [scan] if mask[0] == TO_FILL_IN else []
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     write_text(manifest, text.getvalue())
-    return told
+    return replace(listing, notes=tuple(told), to_fill_in=tuple(maskless))
 
 
 def _usable(series: Sequence[ListedSeries]) -> dict[str, list[ListedSeries]]:
@@ -92,8 +98,11 @@ def _mask(
 
     masks = sorted((each for each in series if each.is_mask), key=rank)
     if not masks:
-        told.append(f"{scan}: no mask found; its empty cell says that the scan is free of lesion")
-        return "", ""
+        told.append(
+            f"{scan}: no mask found; its cell says {TO_FILL_IN}: write a mask there, or `{LESION_FREE}` where the scan "
+            "has no lesion"
+        )
+        return TO_FILL_IN, ""
     mask = masks[0]
     if len(masks) > 1 or mask.files > 1:
         told.append(f"{scan}: of several masks, a file of #{mask.key} was taken")
@@ -114,37 +123,49 @@ def _relative(path: Path, beside: Path) -> str:
         return str(path.absolute())
 
 
-def read_key(key: Path) -> dict[str, str]:
-    """Return the pseudonyms of a key file by PatientID; none where the file is not there.
+def read_pseudonyms(path: Path) -> dict[str, str]:
+    """Return the pseudonyms of such a file by the patients' DICOM PatientID; none where the file is not there.
 
-    InputError where the file is no such table.
+    InputError where the file is no such table: it says what was found, and repeats none of its text.
     """
-    if not key.exists():
+    if not path.exists():
         return {}
     try:
-        first, *rows = list(csv.reader(io.StringIO(key.read_text("utf-8")), strict=True))
-        given = {patient: pseudonym for pseudonym, patient in rows}
+        lines = list(csv.reader(io.StringIO(path.read_text("utf-8")), strict=True))
     except (OSError, ValueError, csv.Error):
-        first, given, rows = [], {}, []
-    if tuple(first) != _KEY or len(set(given.values())) != len(rows):
-        raise InputError(
-            "The key file cannot be read.",
-            where="--key",
-            expected=f"a CSV with the columns {' and '.join(_KEY)}, each pseudonym and each patient once",
-            found="something else",
-            do="Give the file that an earlier `hnscc scan` wrote, or a name that is not there yet.",
-        )
+        raise _no_pseudonyms("a file that cannot be read as CSV in UTF-8") from None
+    if not lines or tuple(lines[0]) != _PSEUDONYMS:
+        raise _no_pseudonyms("other words in its first line" if lines else "an empty file")
+    given: dict[str, str] = {}
+    for number, cells in enumerate(lines[1:], start=2):
+        if len(cells) != len(_PSEUDONYMS):
+            raise _no_pseudonyms(f"{len(cells)} cells in line {number}")
+        pseudonym, patient = cells
+        if patient in given or pseudonym in given.values():
+            what = "patient" if patient in given else "pseudonym"
+            raise _no_pseudonyms(f"a {what} in line {number} that stands in an earlier line too")
+        given[patient] = pseudonym
     return given
 
 
-def write_key(listing: Listing, key: Path) -> None:
+def _no_pseudonyms(found: str) -> InputError:
+    return InputError(
+        "The file of pseudonyms cannot be used.",
+        where="--pseudonyms",
+        expected=f"a CSV with the columns {' and '.join(_PSEUDONYMS)}, each pseudonym and each patient once",
+        found=found,
+        do="Give the file that an earlier `hnscc scan` wrote, or a name that is not there yet.",
+    )
+
+
+def write_pseudonyms(listing: Listing, path: Path) -> None:
     """Write which patient each pseudonym stands for. The file identifies patients: only its owner may read it."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_KEY)
+    writer.writerow(_PSEUDONYMS)
     writer.writerows(sorted((pseudonym, patient) for patient, pseudonym in listing.pseudonyms.items()))
     before = os.umask(0o077)
     try:
-        write_text(key, text.getvalue())
+        write_text(path, text.getvalue())
     finally:
         os.umask(before)

@@ -1,18 +1,26 @@
 """The manifest: one CSV row per scan, checked as a whole before any volume is opened."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.dicom.reading import named_series
 from data_prep.files.first_bytes import other_half
 from data_prep.manifest.cells import Line, Table, read_table, with_empty_column
-from data_prep.manifest.columns import OPTIONAL, REQUIRED, SAFE, SAFE_NAMES, modalities_of
+from data_prep.manifest.columns import (
+    LESION_FREE,
+    OPTIONAL,
+    REQUIRED,
+    SAFE,
+    SAFE_NAMES,
+    TO_FILL_IN,
+    modalities_of,
+    says,
+)
 from data_prep.manifest.ids import alike, lines_of, rows_text
 from hnscc.base.errors import InputError, several
 
 SPLITS = ("train", "validation", "test")
-LESION_FREE = "none"  # in the cell of the mask: the scan has no lesion, and its mask was not forgotten
 _UNKNOWN = "unknown"  # the split of a row whose cell holds none of them
 
 Fault = tuple[int, InputError]  # the manifest's line, counted from 1, and what is wrong with it
@@ -62,17 +70,20 @@ def raise_all(faults: Iterable[Fault]) -> None:
         raise several(in_order)
 
 
-def examine_manifest(manifest: str | Path, *, mask_needed: bool = True) -> tuple[list[Row], list[Fault]]:
+def examine_manifest(
+    manifest: str | Path, *, mask_needed: bool = True, needed: Sequence[str] | None = None
+) -> tuple[list[Row], list[Fault]]:
     """Return the rows without a fault, and the faults of the others.
 
-    mask_needed: where False, the column `mask` may be missing, and an empty cell says nothing. InputError is raised
-    where the file or its columns leave no row to be judged.
+    mask_needed: where False, the column `mask` may be missing, and an empty cell, or one to be filled in, says nothing.
+    needed: the modalities whose columns must be there, and the only ones that are looked at; None for every column that
+    is a modality. InputError is raised where the file or its columns leave no row to be judged.
     """
     path = Path(manifest)
     table = read_table(path)
     if not mask_needed and "mask" not in table.names:
         table = with_empty_column(table, "mask")
-    modalities = modalities_of(table, path.parent)
+    modalities = modalities_of(table, path.parent, needed)
     if not table.rows and not table.broken:
         raise refused("The cohort is empty.", "manifest", "at least one row below the header", "none")
     faults = [(line.number, _wrong_width(line, table.width)) for line in table.broken]
@@ -108,14 +119,15 @@ def _row(
         return None, faults
     where += f", scan {values['scan_id']}"
     files: dict[str, Path] = {}
-    said_free = _says_free(values["mask"])
-    for name in (*modalities, *(["mask"] if values["mask"] and not said_free else [])):
+    said_free = says(LESION_FREE, values["mask"])
+    names_mask = bool(values["mask"]) and not said_free and not says(TO_FILL_IN, values["mask"])
+    for name in (*modalities, *(["mask"] if names_mask else [])):
         try:
             files[name] = _file(values[name], folder, f"{where}, column {name}")
         except InputError as fault:
             faults.append(fault)
     region = values.get("roi") or None
-    if region is not None and (said_free or not values["mask"]):
+    if region is not None and not names_mask:
         expected = "an empty cell where the row has no mask"
         faults.append(
             refused("A region is named, and no mask.", f"{where}, column roi", expected, "a region")
@@ -219,18 +231,18 @@ def _split_faults(rows: list[Row]) -> Iterator[Fault]:
 
 
 def _forgotten_masks(table: Table) -> Iterator[Fault]:
-    """Where some rows say that their scans have no lesion, an empty cell says nothing: a mask was forgotten."""
+    """Cells that are still to be filled in. Where some rows say that their scans have no lesion, an empty cell says
+    nothing: a mask was forgotten."""
     cells = table.column(table.names.index("mask"))
-    if any(_says_free(cell) for cell in cells):
-        for line, cell in zip(table.rows, cells, strict=True):
-            if not cell:
-                expected = f"a mask, or `{LESION_FREE}` as in other rows where the scan has no lesion"
-                where = f"manifest row {line.number}, column mask"
-                yield line.number, refused("The mask is missing.", where, expected, "an empty cell")
-
-
-def _says_free(cell: str) -> bool:
-    return cell.casefold() == LESION_FREE
+    some_free = any(says(LESION_FREE, cell) for cell in cells)
+    for line, cell in zip(table.rows, cells, strict=True):
+        where = f"manifest row {line.number}, column mask"
+        if says(TO_FILL_IN, cell):
+            expected = f"a mask, or `{LESION_FREE}` for a scan without lesion"
+            yield line.number, refused("The mask is still to be filled in.", where, expected, TO_FILL_IN)
+        elif some_free and not cell:
+            expected = f"a mask, or `{LESION_FREE}` as in other rows where the scan has no lesion"
+            yield line.number, refused("The mask is missing.", where, expected, "an empty cell")
 
 
 def _files_twice(row: Row, files: dict[Path, tuple[Row, str]]) -> Iterator[Fault]:

@@ -112,28 +112,28 @@ def scan(
     folder: str | Path,
     *,
     manifest: str | Path | None = None,
-    key: str | Path | None = None,
+    pseudonyms: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Listing:
     """List what a folder of DICOM, and those below it, hold: patients under pseudonyms, scans, and every series with
     its modality, geometry, regions, or what keeps it from being read. Headers alone are read.
 
-    manifest: where a manifest for `prepare` is written; `notes` of what is returned tells what to look at in it. key:
-    a CSV of pseudonyms and patients, which identifies them: pseudonyms that it holds are kept, new ones added, and only
-    its owner may read it; None writes none. progress: called with the files done and their number. InputError is raised
-    where no DICOM file can be read, the manifest is there already, or the key file is no such table.
+    manifest: where a manifest for `prepare` is written; `notes` of what is returned tells what to look at in it, and
+    `to_fill_in` the scans without a mask, whose cell FILL-IN `prepare` refuses until you have filled it in.
+    pseudonyms: a CSV of pseudonyms and the patients' DICOM PatientIDs, which identifies them: pseudonyms that it holds
+    are kept, new ones added, and only its owner may read it; None writes none. progress: called with the files done and
+    their number. InputError is raised where no DICOM file can be read, the manifest is there already, or the file of
+    pseudonyms is no such table.
     """
-    from dataclasses import replace
-
     from data_prep.dicom.listing import list_folder
-    from data_prep.manifest.listed import read_key, write_key, write_manifest
+    from data_prep.manifest.listed import read_pseudonyms, write_manifest, write_pseudonyms
 
-    known = read_key(Path(key)) if key is not None else {}
+    known = read_pseudonyms(Path(pseudonyms)) if pseudonyms is not None else {}
     listing = list_folder(Path(folder), known, progress)
     if manifest is not None:
-        listing = replace(listing, notes=tuple(write_manifest(listing, Path(manifest))))
-    if key is not None:
-        write_key(listing, Path(key))
+        listing = write_manifest(listing, Path(manifest))
+    if pseudonyms is not None:
+        write_pseudonyms(listing, Path(pseudonyms))
     return listing
 
 
@@ -317,6 +317,7 @@ def predict(
     pet_is_suv: bool = False,
     keep_identity: bool = False,
     overwrite: bool = False,
+    accept_odd: str | None = None,
     progress: Progress | None = None,
 ) -> Predicted:
     """Predict lesions in new scans by the trained models of a finished study; writes the folder `out`, or nothing.
@@ -332,9 +333,11 @@ def predict(
     and lesions.json list the lesions: volume in ml, position in mm, highest and mean value of each modality; where PET
     is in SUV (DICOM, or by `pet_is_suv`), SUVmax, SUVmean, SUVpeak and TLG. scores.csv: Dice of the scans
     with a mask. predictions.json: all of it in short, and what is to be known of each scan. overwrite: replace such a
-    folder. progress: called with the scans done, their number, and the current one's id.
+    folder. accept_odd: the reason why scans whose files state another unit than the study's are right as they are;
+    predictions.json keeps it. progress: called with the scans done, their number, and the current one's id.
     The result has folder, and facts, the content of predictions.json. InputError for no run folder, an unfinished
-    study, an unknown variant, a missing modality, and every fault of the manifest and its scans, all in one.
+    study, an unknown variant, a missing modality, another unit, and every fault of the manifest and its scans, all in
+    one.
     """
     from hnscc.commands.predict import Wanted, predict_scans
     from hnscc.study.opening import open_run
@@ -345,7 +348,7 @@ def predict(
         out,
         variant=variant,
         ensemble=ensemble,
-        wanted=Wanted(probabilities, disagreement, pet_is_suv, keep_identity),
+        wanted=Wanted(probabilities, disagreement, pet_is_suv, keep_identity, accept_odd),
         overwrite=overwrite,
         progress=progress,
     )

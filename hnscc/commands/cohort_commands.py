@@ -30,9 +30,12 @@ def scan(
     manifest: Annotated[
         Path | None, typer.Option(help="Write a manifest of its scans here, for `hnscc prepare`.")
     ] = None,
-    key: Annotated[
+    pseudonyms: Annotated[
         Path | None,
-        typer.Option(help="CSV of pseudonyms and PatientIDs to keep and add to. It identifies patients."),
+        typer.Option(
+            metavar="FILE",
+            help="CSV of pseudonyms and DICOM PatientIDs to keep and add to. It identifies patients.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -47,7 +50,7 @@ def scan(
     from hnscc.commands.listing import print_listing
 
     with counted("reading headers") as tell:
-        listing = api.scan(folder, manifest=manifest, key=key, progress=tell)
+        listing = api.scan(folder, manifest=manifest, pseudonyms=pseudonyms, progress=tell)
     print_listing(listing, manifest, as_json)
 
 

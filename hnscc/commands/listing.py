@@ -30,8 +30,19 @@ def print_listing(listing: Listing, manifest: Path | None, as_json: bool) -> Non
         print_line(console, f"look at {note}", style="yellow")
     if manifest is None:
         print_line(console, "next:  hnscc scan FOLDER --manifest manifest.csv")
-    else:
-        print_line(console, f"wrote {manifest}\nnext:  hnscc prepare {manifest} {manifest.stem}.zarr")
+        return
+    print_line(
+        console, f"wrote {manifest}\nnext:  {_to_do(listing)}hnscc prepare {manifest} {manifest.stem}.zarr"
+    )
+
+
+def _to_do(listing: Listing) -> str:
+    """What comes before `hnscc prepare`."""
+    if not listing.to_fill_in:
+        return ""
+    scans = len(listing.to_fill_in)
+    said = f"the mask of {scans} scan{'s' * (scans > 1)} says FILL-IN"
+    return f"{said}: write a mask there, or none where there is no lesion; then\n       "
 
 
 def listing_facts(listing: Listing) -> dict[str, Any]:
@@ -43,6 +54,7 @@ def listing_facts(listing: Listing) -> dict[str, Any]:
         ],
         "unreadable": listing.unreadable,
         "notes": list(listing.notes),
+        "to_fill_in": list(listing.to_fill_in),
     }
 
 

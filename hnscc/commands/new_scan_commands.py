@@ -51,6 +51,13 @@ def predict(
         ),
     ] = False,
     overwrite: Overwrite = False,
+    accept_odd: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REASON",
+            help="Why scans in another unit than the study's are right; predictions.json keeps it.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict the lesions of new scans by a finished study's models. Writes a mask and a picture per scan.
@@ -76,6 +83,7 @@ def predict(
             pet_is_suv=pet_is_suv,
             keep_identity=keep_identity,
             overwrite=overwrite,
+            accept_odd=accept_odd,
             progress=tell,
         )
     if as_json:

@@ -1,7 +1,7 @@
 """Masks for new scans: a finished study's models applied to the scans of a manifest, and the files that tell it."""
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from hnscc.commands.predicted_scan import (
     scores,
     told_of,
 )
+from hnscc.commands.units import Units, check_units, units_of
 from hnscc.reporting.drawing.scan_picture import scan_picture
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.networks import Networks
@@ -46,13 +47,14 @@ class Wanted:
     """What is written for each scan beside its mask and picture.
 
     pet_is_suv: the modality `pet` is in SUV, though its files do not say so. keep_identity: a DICOM segmentation bears
-    the source's patient, not a pseudonym.
+    the source's patient, not a pseudonym. accept_odd: why scans in another unit than the study's are right.
     """
 
     probabilities: bool
     disagreement: bool
     pet_is_suv: bool
     keep_identity: bool
+    accept_odd: str | None = None
 
 
 def predict_scans(
@@ -74,13 +76,22 @@ def predict_scans(
     with new_folder(out, FACTS, overwrite=overwrite) as folder:
         networks = Networks(run, network, models.members, threads=cores())
         found = _predict_each(rows, models, networks, wanted, folder, progress or (lambda *now: None))
-        facts = {**_facts_of(models), "scans": [each.facts for each in found]}
+        accepted = wanted.accept_odd if any(each.odd for each in found) else None
+        facts = {**_facts_of(models), "accepted": accepted, "scans": [each.facts for each in found]}
         _write_tables(folder, found, models)
         write_json(folder / FACTS, facts)
     return Predicted(Path(out), facts)
 
 
 def _check(models: Models, wanted: Wanted) -> None:
+    if wanted.accept_odd is not None and not wanted.accept_odd.strip():
+        raise InputError(
+            "A reason is missing.",
+            where="--accept-odd",
+            expected="why the scans are right as they are",
+            found="no words",
+            do="write the reason behind --accept-odd, or leave it out",
+        )
     if wanted.disagreement and len(models.members) < 2:
         raise InputError(
             "One model cannot disagree with itself.",
@@ -104,6 +115,7 @@ class _Done:
     facts: dict[str, Any]
     lesions: list[dict[str, Any]]
     scores: dict[str, Any] | None
+    odd: bool  # in another unit than the study's, which was accepted
 
 
 def _predict_each(
@@ -121,17 +133,27 @@ def _predict_each(
     for number, row in enumerate(rows, start=1):
         try:
             scan = place_new(row, modalities=models.variant.modalities, **models.placing)
+            units = units_of(scan, models.placing["units"], pet_is_suv=wanted.pet_is_suv)
+            if wanted.accept_odd is None:
+                check_units(scan, units)
         except InputError as fault:
             faults.append((row.line, fault))
         else:
             if not faults:
-                done.append(_predict_one(scan, models, networks, wanted, folder))
+                done.append(_predict_one(scan, units, models, networks, wanted, folder))
         progress(number, len(rows), row.scan_id)
     raise_all(faults)
     return done
 
 
-def _predict_one(scan: NewScan, models: Models, networks: Networks, wanted: Wanted, folder: Path) -> _Done:
+def _predict_one(
+    scan: NewScan,
+    units: Mapping[str, Units],
+    models: Models,
+    networks: Networks,
+    wanted: Wanted,
+    folder: Path,
+) -> _Done:
     asked = {"probabilities": wanted.probabilities, "disagreement": wanted.disagreement}
     predicted = combine(scan, networks.levels(scan.images), models.k, **asked)
     files = _write_scan(folder, scan, predicted, models, wanted)
@@ -147,9 +169,9 @@ def _predict_one(scan: NewScan, models: Models, networks: Networks, wanted: Want
         "volume_ml": round(sum(each["volume_ml"] for each in lesions), 4),
         "dice": scored and scored["dice"],
         "intensities": found,
-        "told": told_of(scan, models, found),
+        "told": told_of(scan, models, found, units),
     }
-    return _Done(facts, lesions, scored)
+    return _Done(facts, lesions, scored, any(of.differ for of in units.values()))
 
 
 def _write_scan(

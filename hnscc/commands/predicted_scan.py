@@ -1,6 +1,6 @@
 """One new scan: what a variant's models predict there, measured, scored, and judged for being like the study's."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from data_prep.new_scans import NewScan
 from data_prep.placing.way_back import lesion_back, values_back
 from hnscc.aggregation.models import Models, mean_levels
 from hnscc.cohort.slices import Bounds
+from hnscc.commands.units import Units
 from hnscc.scores.counts import LEVELS, positive
 from hnscc.scores.masks import voxel_ml
 from hnscc.scores.metrics import dice
@@ -94,7 +95,7 @@ def _rounded(value: float) -> float:
 
 
 SCORES = (
-    *("scan_id", "patient_id", "truth_ml", "predicted_ml", "overlap_ml", "dice"),
+    *("scan_id", "patient_id", "truth_ml", "pred_ml", "overlap_ml", "dice"),
     *("dice_stored", "dice_of_mask_sent_back"),
 )
 
@@ -115,7 +116,7 @@ def scores(scan: NewScan, predicted: ScanPrediction) -> Row | None:
         "scan_id": scan.row.scan_id,
         "patient_id": scan.row.patient_id,
         "truth_ml": round(int(truth.sum()) * ml, 4),
-        "predicted_ml": round(int(pred.sum()) * ml, 4),
+        "pred_ml": round(int(pred.sum()) * ml, 4),
         "overlap_ml": round(overlap * ml, 4),
         "dice": _dice(pred, truth),
         "dice_stored": _dice(predicted.stored, scan.stored_truth == 1),
@@ -148,8 +149,11 @@ def _within(image: NDArray[np.float32], bounds: Bounds) -> Row:
     return {"low": bounds[0], "high": bounds[1], "outside": round(outside, 6), "reach": float(f"{reach:.4g}")}
 
 
-def told_of(scan: NewScan, models: Models, found: dict[str, Row]) -> list[str]:
-    """What the user should know of a scan before trusting its mask, a sentence each."""
+def told_of(scan: NewScan, models: Models, found: dict[str, Row], units: Mapping[str, Units]) -> list[str]:
+    """What the user should know of a scan before trusting its mask, a sentence each.
+
+    found: its `intensities`; units: those of its modalities (hnscc.commands.units).
+    """
     told = [
         f"{name}: {each['outside']:.1%} of the pixels lie outside of {each['low']:.4g} to {each['high']:.4g}, the "
         "values that the network was trained on"
@@ -162,12 +166,7 @@ def told_of(scan: NewScan, models: Models, found: dict[str, Row]) -> list[str]:
         for name, each in found.items()
         if each["reach"] < REACH
     ]
-    units = models.placing["units"]
-    told += [
-        f"{name}: the file is in {volume.unit}, and those of the study are in {units[name]}"
-        for name, volume in scan.volumes.items()
-        if volume.unit and volume.unit != units.get(name, volume.unit)
-    ]
+    told += [f"{name}: {of.text}" for name, of in units.items() if of.text]
     told += [f"{name}: its orientation is assumed, since its file states none" for name in scan.assumed]
     if where := models.trained_on.get(scan.row.patient_id):
         told.append(f"patient {scan.row.patient_id} is one of the study's ({where}): no new patient")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from commands import refused
-from scans import save, write
+from scans import change, save, write
 from trained_runs import SIDE, UPRIGHT, scan_of, trained_run, write_scans
 
 import hnscc
@@ -217,6 +217,7 @@ def test_scores_are_there_for_scans_with_a_mask(trained, tmp_path):
         truth = scans[name]["mask"]
         overlap, total = int((mask & truth).sum()), int(mask.sum()) + int(truth.sum())
         assert float(row["dice"]) == pytest.approx(2 * overlap / total if total else 1.0, abs=1e-6)
+        assert float(row["pred_ml"]) == pytest.approx(int(mask.sum()) * 0.003)
         assert float(row["overlap_ml"]) == pytest.approx(overlap * 0.003)
         # The grid is that of the stored slices: nothing is lost on the way.
         assert row["dice_stored"] == row["dice"] and float(row["dice_of_mask_sent_back"]) == 1
@@ -398,6 +399,23 @@ def test_what_does_not_fit_the_study_is_refused(asked, tmp_path):
     lacking = write_scans(tmp_path / "lacking", {"a": {"pet": scan_of(1)["pet"]}})
     assert "no mri among pet" in refused(asked("--variant", "pet_mri", table=lacking))
     assert asked("--variant", "pet", table=lacking)[0] == 0
+
+
+def test_only_what_the_variant_needs_is_looked_for(asked, tmp_path):
+    """The slices lie on the grid of the PET, so every variant needs it; only one needs MRI."""
+    table = write_scans(tmp_path / "some", {"a": scan_of(1), "b": scan_of(3)})
+    change(change(table, 2, "mri", ""), 3, "mri", "no/such.nii.gz")
+    assert asked("--variant", "pet", table=table)[0] == 0
+    shutil.rmtree(tmp_path / "out")
+    error = refused(asked("--variant", "pet_mri", table=table))
+    assert "2 faults were found" in error and "row 2, scan a, column mri" in error
+    assert "row 3, scan b, column mri" in error and "column pet" not in error
+    change(table, 3, "pet", "")
+    assert "row 3, scan b, column pet" in refused(asked("--variant", "pet", table=table))
+    only_mri = write_scans(tmp_path / "mri", {"a": {"mri": scan_of(1)["mri"]}})
+    assert "no pet among mri" in refused(asked("--variant", "pet", table=only_mri))
+    change(only_mri, 1, "patient_id", "who")
+    assert "no patient_id" in refused(asked("--variant", "pet", table=only_mri))
 
 
 def test_what_cannot_be_asked_for_is_refused(asked, tmp_path):

@@ -105,15 +105,53 @@ def test_its_manifest_is_prepared(hnscc, exports, tmp_path):
     assert "SECRET" not in refused(hnscc("scan", exports, "--manifest", manifest))
 
 
-def test_a_key_file_keeps_pseudonyms(hnscc, exports, tmp_path):
-    key = tmp_path / "key.csv"
-    key.write_text("pseudonym,patient_id\np007,SECRET2\n")
-    code, out, _ = hnscc("scan", exports, "--key", key, "--json")
+def test_a_scan_without_a_mask_is_not_taken_as_free_of_lesion(hnscc, exports, tmp_path):
+    """Contours that were not exported: the user says whether there is a lesion, and `prepare` waits for that."""
+    (contours,) = (exports / "SECRET_1").glob("RS*")
+    contours.unlink()
+    (exports / "SECRET_2" / "broken.dcm").unlink()
+    manifest = tmp_path / "manifest.csv"
+    code, out, _ = hnscc("scan", exports, "--manifest", manifest)
+    assert code == 0 and "look at p001_1: no mask found; its cell says FILL-IN" in out
+    assert "the mask of 1 scan says FILL-IN: write a mask there" in out.partition("next:")[2]
+    rows = {row["scan_id"]: row for row in csv.DictReader(manifest.read_text().splitlines())}
+    assert [rows[scan]["mask"] == "FILL-IN" for scan in ("p001_1", "p002_1")] == [True, False]
+    options = ("--size", 16, "--workers", 1, "--accept-odd", "noise")
+    error = refused(hnscc("prepare", manifest, tmp_path / "s.zarr", *options))
+    assert "The mask is still to be filled in." in error and "row 2, column mask" in error
+    assert "a mask, or `none` for a scan without lesion" in error and "row 3" not in error
+    assert not (tmp_path / "s.zarr").exists()
+    manifest.write_text(manifest.read_text().replace("FILL-IN", "none"))
+    code, _, error = hnscc("prepare", manifest, tmp_path / "s.zarr", *options)
+    assert code == 0, error
+    code, out, _ = hnscc("scan", exports, "--manifest", tmp_path / "again.csv", "--json")
+    assert json.loads(out)["to_fill_in"] == ["p001_1"]
+
+
+# What a file may hold instead of pseudonyms, and how that is told.
+NO_PSEUDONYMS = {
+    "name,id\na,b\n": "other words in its first line",
+    "": "an empty file",
+    "pseudonym,dicom_patient_id\np001,SECRET1,x\n": "3 cells in line 2",
+    "pseudonym,dicom_patient_id\np001,SECRET1\np002,SECRET1\n": "a patient in line 3",
+    "pseudonym,dicom_patient_id\np001,SECRET1\np001,SECRET2\n": "a pseudonym in line 3",
+    'pseudonym,dicom_patient_id\n"p001,SECRET1\n': "cannot be read as CSV",
+}
+
+
+def test_a_file_of_pseudonyms_keeps_them(hnscc, exports, tmp_path):
+    """A manifest's patient_id is the pseudonym: the file calls the other one by another name."""
+    kept = tmp_path / "pseudonyms.csv"
+    kept.write_text("pseudonym,dicom_patient_id\np007,SECRET2\n")
+    code, out, _ = hnscc("scan", exports, "--pseudonyms", kept, "--json")
     assert code == 0 and {each["patient"] for each in json.loads(out)["series"]} == {"p001", "p007"}
-    assert key.read_text() == "pseudonym,patient_id\np001,SECRET1\np007,SECRET2\n"
-    assert key.stat().st_mode & 0o077 == 0
-    key.write_text("name,id\na,b\n")
-    assert "The key file cannot be read" in refused(hnscc("scan", exports, "--key", key))
+    assert kept.read_text() == "pseudonym,dicom_patient_id\np001,SECRET1\np007,SECRET2\n"
+    assert kept.stat().st_mode & 0o077 == 0
+    for text, found in NO_PSEUDONYMS.items():
+        kept.write_text(text)
+        error = refused(hnscc("scan", exports, "--pseudonyms", kept))
+        assert "The file of pseudonyms cannot be used" in error and found in error and "SECRET" not in error
+        assert kept.read_text() == text
 
 
 def test_what_keeps_a_series_from_being_read_is_told(hnscc, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 from scans import change, cohort, refused, write
 
 from data_prep.build import prepare
+from data_prep.new_scans import list_scans
 
 
 def test_none_says_that_a_scan_has_no_lesion(tmp_path, hnscc):
@@ -41,6 +42,16 @@ def test_a_cohort_may_have_no_mask_at_all(tmp_path, word):
         change(manifest, row, "mask", word)
     store = prepare(manifest, tmp_path / "s.zarr", size=16, workers=1)
     assert [scan.placement["lesion_free"] for scan in store.scans] == ["none in the manifest"] * 2
+
+
+@pytest.mark.parametrize("others", ["none", "FILL-IN", "s1/mask.nii.gz"])
+def test_a_mask_that_is_to_be_filled_in_is_no_scan_without_lesion(tmp_path, others):
+    """Whatever other rows say; and for predictions such a cell says nothing."""
+    manifest = change(change(cohort(tmp_path, 2), 2, "mask", "fill-in"), 3, "mask", others)
+    text = refused(manifest, "still to be filled in", "row 2, column mask", "`none`")
+    assert ("row 3, column mask" in text) == (others == "FILL-IN")
+    first, _ = list_scans(manifest, ["pet", "mri"])
+    assert first.mask is None and not first.said_free
 
 
 def test_a_mask_that_is_not_there_is_told_as_that_alone(tmp_path):
