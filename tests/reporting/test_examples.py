@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from charts import LOOKS, example, scored
+from matplotlib.figure import Figure
 
-from hnscc.reporting.drawing.overlays import Example, anatomy, examples_figure, uptake_window, view
+from hnscc.reporting.drawing.overlays import Example, anatomy, examples_figure, outline, uptake_window, view
 from hnscc.reporting.drawing.style import render
 from hnscc.reporting.sections.examples import choose_examples
 
@@ -61,6 +62,23 @@ def test_pixels_keep_their_shape_and_outlines_are_drawn_where_there_are_pixels()
     assert whole.get_aspect() == part.get_aspect() == 2.0
     assert [len(axes.collections) for axes in (whole, part, missed_part)] == [0, 2, 1]
     assert part.get_title(loc="left") == "Dice 0.83"
+
+
+@pytest.mark.parametrize("where", [np.s_[6:, 2:5], np.s_[:, :], np.s_[3:5, 3:5]])
+def test_an_outline_is_closed_where_it_meets_the_border(where):
+    """Else a lesion at the border is shown as loose strokes. It encloses half a pixel around the pixels' centres."""
+    mask = np.zeros((8, 8), bool)
+    mask[where] = True
+    axes = Figure().subplots()
+    axes.imshow(mask)
+    limits = axes.get_xlim(), axes.get_ylim()
+    outline(axes, mask, "#00e5ff", "solid")
+    assert (axes.get_xlim(), axes.get_ylim()) == limits
+    (path,) = axes.collections[0].get_paths()
+    assert path.vertices[0].tolist() == path.vertices[-1].tolist()
+    rows, columns = np.nonzero(mask)
+    assert path.vertices.min(axis=0).tolist() == [columns.min() - 0.5, rows.min() - 0.5]
+    assert path.vertices.max(axis=0).tolist() == [columns.max() + 0.5, rows.max() + 0.5]
 
 
 @pytest.mark.parametrize(

@@ -155,9 +155,15 @@ def background(axes: Axes, example: Example, window: float) -> None:
 
 
 def outline(axes: Axes, mask: npt.NDArray[np.bool_], colour: str, line: str) -> None:
-    """Draw the outline of a mask (H, W) in a matplotlib colour and line style; none where it is empty or full."""
-    if mask.any() and not mask.all():
-        lines = axes.contour(mask, levels=[0.5], colors=[colour], linewidths=1.6, linestyles=line)
+    """Draw the outline of a mask (H, W) in a matplotlib colour and line style, closed where it meets the border of the
+    slice; none where the mask is empty."""
+    if mask.any():
+        axes.autoscale(False)  # the panel stays as large as the slice
+        height, width = mask.shape
+        places = np.arange(-1, width + 1), np.arange(-1, height + 1)
+        lines = axes.contour(
+            *places, np.pad(mask, 1), levels=[0.5], colors=[colour], linewidths=1.6, linestyles=line
+        )
         lines.set(path_effects=_edged(2.6))
 
 

@@ -8,7 +8,16 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hnscc.reporting.drawing.overlays import PREDICTION, TRUTH, Example, background, outline, uptake_window
+from hnscc.reporting.drawing.overlays import (
+    PREDICTION,
+    TRUTH,
+    UPTAKE,
+    Example,
+    anatomy,
+    background,
+    outline,
+    uptake_window,
+)
 from hnscc.reporting.drawing.style import styled
 
 PANELS = 8
@@ -54,16 +63,24 @@ def scan_picture(
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
     for axes, z, example in zip(panels, shown, examples, strict=False):
-        axes.set_title(f"slice {z}: {int(example.predicted.sum())} pixels marked")
+        axes.set_title(f"slice {z}: {int(example.predicted.sum())} pixels predicted")
         background(axes, example, window)
         axes.set_aspect(pixel_mm[0] / pixel_mm[1])
         outline(axes, example.truth, TRUTH, "solid")
         outline(axes, example.predicted, PREDICTION, "dashed")
         axes.text(0.02, 0.5, "R", color="white", transform=axes.transAxes, va="center", fontsize=9)
-    _heading(figure, title, truth is not None)
+    _heading(figure, f"{title}\n{_shown_as(images, window)}", truth is not None)
     file = BytesIO()
     figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
     return file.getvalue()
+
+
+def _shown_as(images: Mapping[str, npt.NDArray[np.float32]], window: float) -> str:
+    """What is shown how: without it, the noise of a scan that takes up nothing looks like a tumour."""
+    below = anatomy(images)
+    grey = [f"{below} in grey"] if below else []
+    colour = [f"{UPTAKE} in colour, brightest from {window:.3g} on"] if UPTAKE in images else []
+    return ", ".join([*grey, *colour])
 
 
 def slices_to_show(lesion: npt.NDArray[np.bool_]) -> list[int]:
@@ -83,4 +100,4 @@ def _heading(figure: Figure, title: str, with_truth: bool) -> None:
     box.get_frame().set(facecolor="#33373b", edgecolor="none")
     for text in box.get_texts():
         text.set_color("white")
-    figure.suptitle(title, x=0.01, y=0.99, ha="left", va="top", fontsize=12)
+    figure.suptitle(title, x=0.01, y=0.99, ha="left", va="top", fontsize=11)
