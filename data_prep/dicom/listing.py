@@ -64,8 +64,7 @@ class ListedSeries:
 @dataclass(frozen=True)
 class Listing:
     """All series by patient and scan; how many files could not be read; each patient's id with the pseudonym; what a
-    user must look at in the manifest that was made of it, in sentences; and the scans whose mask is to be filled in
-    there."""
+    user must look at in the manifest that was made of it, in sentences; and the scans whose mask must be filled in."""
 
     series: list[ListedSeries]
     unreadable: int

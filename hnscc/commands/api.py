@@ -336,8 +336,7 @@ def predict(
     folder. accept_odd: the reason why scans whose files state another unit than the study's are right as they are;
     predictions.json keeps it. progress: called with the scans done, their number, and the current one's id.
     The result has folder, and facts, the content of predictions.json. InputError for no run folder, an unfinished
-    study, an unknown variant, a missing modality, another unit, and every fault of the manifest and its scans, all in
-    one.
+    study, an unknown variant, a missing modality, and every fault of the manifest and its scans, all in one.
     """
     from hnscc.commands.predict import Wanted, predict_scans
     from hnscc.study.opening import open_run
