@@ -1,26 +1,29 @@
 """A folder of results that is there whole, or not at all."""
 
 import contextlib
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hnscc.base.errors import InputError
-from hnscc.base.files import writing_to
+from hnscc.base.files import write_json, writing_to
 from hnscc.base.locations import S3Path, locate
 
 
 @contextlib.contextmanager
-def new_folder(out: str | Path, marker: str, *, overwrite: bool = False) -> Iterator[Path]:
+def new_folder(out: str | Path, marker: str, command: str, *, overwrite: bool = False) -> Iterator[Path]:
     """Give an empty folder beside `out`, and rename it to `out` where the block ends without an error.
 
-    marker: the name of a file that every folder of this kind holds: with `overwrite`, a folder that holds it is
-    replaced. InputError where something else is there, or nothing can be written; StorageError where the disk is full.
-    Nothing is left then, and what was there stays.
+    marker: the name of the file that the block writes last, by `write_marker` with the same `command`. With
+    `overwrite`, a folder is replaced whose marker says that this command wrote it, and that holds no other files than
+    it lists. InputError where something else is there, at the start or at the end, or nothing can be written;
+    StorageError where the disk is full. Nothing is left then, and what was there stays.
     """
     final = _on_disk(out)
-    _check_vacant(final, marker, overwrite)
+    _check_vacant(final, marker, command, overwrite)
     with writing_to(final.parent):
         final.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".unfinished", dir=final.parent))
@@ -28,10 +31,20 @@ def new_folder(out: str | Path, marker: str, *, overwrite: bool = False) -> Iter
         unfinished.chmod(0o755)  # mkdtemp is for the owner alone
         with writing_to(unfinished):
             yield unfinished
+        _check_vacant(final, marker, command, overwrite)  # it may have come while the block ran
         with writing_to(final.parent):
             _rename(unfinished, final)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def write_marker(folder: Path, marker: str, command: str, content: dict[str, Any]) -> dict[str, Any]:
+    """Write the file that tells whose folder this is, the last one of it: JSON of `content` with `written_by`, the
+    command, and `files`, the names of all other files; returns what was written."""
+    files = sorted(path.name for path in folder.iterdir())
+    whole = {"written_by": command, **content, "files": files}
+    write_json(folder / marker, whole)
+    return whole
 
 
 def _on_disk(out: str | Path) -> Path:
@@ -47,20 +60,42 @@ def _on_disk(out: str | Path) -> Path:
     return final.absolute()
 
 
-def _check_vacant(final: Path, marker: str, overwrite: bool) -> None:
+def _check_vacant(final: Path, marker: str, command: str, overwrite: bool) -> None:
     """An empty folder counts as vacant."""
-    if not final.exists() or (final.is_dir() and not final.is_symlink() and not any(final.iterdir())):
+    if not final.exists() and not final.is_symlink():
         return
-    ours = final.is_dir() and not final.is_symlink() and (final / marker).is_file()
-    if ours and overwrite:
+    folder = final.is_dir() and not final.is_symlink()
+    if folder and not any(final.iterdir()):
         return
+    listed = _listed(final / marker, command) if folder else None
+    others = [] if listed is None else [path for path in final.iterdir() if path.name not in listed]
+    if listed is not None and not others and overwrite:
+        return
+    found = "a file or a folder that was made by something else"
+    if listed is not None:
+        found = f"a folder with {marker}" + (
+            f" and {len(others)} that {command} did not write" if others else ""
+        )
+    replaceable = listed is not None and not others
     raise InputError(
         "There is something under the name of the new folder already.",
         where=str(final),
         expected="a new name",
-        found=f"a folder with {marker}" if ours else "a file or a folder that was made by something else",
-        do="choose another name, or replace it with --overwrite" if ours else "choose another name",
+        found=found,
+        do="choose another name, or replace it with --overwrite" if replaceable else "choose another name",
     )
+
+
+def _listed(marker: Path, command: str) -> set[str] | None:
+    """The names in a folder that `command` wrote; None where its marker does not say that it did."""
+    try:
+        content = json.loads(marker.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(content, dict) or content.get("written_by") != command:
+        return None
+    files = content.get("files")
+    return {marker.name, *map(str, files)} if isinstance(files, list) else None
 
 
 def _rename(unfinished: Path, final: Path) -> None:

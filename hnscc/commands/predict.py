@@ -14,7 +14,7 @@ from hnscc.aggregation.models import Models, models_of
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_json
-from hnscc.base.folders import new_folder
+from hnscc.base.folders import new_folder, write_marker
 from hnscc.commands.predicted_scan import (
     SCORES,
     ScanPrediction,
@@ -31,6 +31,7 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.training.networks import Networks
 
 FACTS = "predictions.json"
+COMMAND = "hnscc predict"  # what predictions.json says that it was written by
 Progress = Callable[[int, int, str], None]
 
 
@@ -73,13 +74,13 @@ def predict_scans(
     rows = list_scans(manifest, models.needed)
     _check(models, wanted)
     network = models.variant.training.network
-    with new_folder(out, FACTS, overwrite=overwrite) as folder:
+    with new_folder(out, FACTS, COMMAND, overwrite=overwrite) as folder:
         networks = Networks(run, network, models.members, threads=cores())
         found = _predict_each(rows, models, networks, wanted, folder, progress or (lambda *now: None))
         accepted = wanted.accept_odd if any(each.odd for each in found) else None
         facts = {**_facts_of(models), "accepted": accepted, "scans": [each.facts for each in found]}
         _write_tables(folder, found, models)
-        write_json(folder / FACTS, facts)
+        facts = write_marker(folder, FACTS, COMMAND, facts)
     return Predicted(Path(out), facts)
 
 

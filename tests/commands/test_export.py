@@ -38,6 +38,8 @@ def test_the_graph_says_what_the_networks_say(exported, trained, tmp_path):
     for name, trial in zip(settings["weights"], settings["trials"], strict=True):
         assert (exported / name).read_bytes() == trained.trial(trial).weights.read_bytes()
         assert load_file(exported / name)
+    assert settings["training"]["training"]["network"]["architecture"]
+    assert "encoder_weights" not in settings["training"]["training"]["network"]  # a path of the user's
 
 
 def test_the_lines_of_the_card_run_without_this_package(exported, tmp_path):
