@@ -68,7 +68,7 @@ def prepare(
             final,
             modalities=tuple(rows[0].files),
             size=size,
-            placed={**_placed(grid_of, pixel_mm), **_units(scans), **told(odd, accept_odd)},
+            placed={**_placed(grid_of, pixel_mm, suv), **_units(scans), **told(odd, accept_odd)},
             scans=scans,
             overwrite=overwrite,
             progress=progress,
@@ -126,11 +126,12 @@ def _lesion_free(row: Row, placement: dict[str, Any]) -> str | None:
     return None if placement["lesion"]["ml"] else "a mask without lesion"
 
 
-def _placed(reference: str, pixel_mm: float | None) -> dict[str, Any]:
+def _placed(reference: str, pixel_mm: float | None, suv: str) -> dict[str, Any]:
     """How the scans were placed and resized, for the store's attributes."""
     return {
         "reference": reference,
         "pixel_mm": pixel_mm,
+        "suv": suv,
         "field_of_view": "whole, padded to a square" if pixel_mm is None else "cropped or padded",
         "orientation": "LPS: rows to posterior, columns to the patient's left, slices to superior",
         "resampling": "through the affines: linear, or the mean over the voxel where the grid is coarser",

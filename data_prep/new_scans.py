@@ -1,6 +1,6 @@
 """Scans that a trained network has not seen: read from a manifest, and placed as those of its study were."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,26 @@ from numpy.typing import NDArray
 from data_prep.dicom.suv import BODY_WEIGHT, LEAN_BODY_MASS, UNITS
 from data_prep.manifest.manifest import Row, examine_manifest, raise_all
 from data_prep.masks.lesions import lesion_on
+from data_prep.masks.own_voxels import own_voxels
 from data_prep.placing.place import place_scan
 from data_prep.row_files import volumes_of
-from data_prep.volumes.grids import to_lps
+from data_prep.volumes.grids import to_lps, turned
 from data_prep.volumes.lying import lying
-from data_prep.volumes.sampling import sampled
 from data_prep.volumes.volume import Grid, Volume
+
+
+@dataclass(frozen=True)
+class Own:
+    """An image on its own voxels, turned to LPS: values (Z, Y, X) in the units of its file, the grid of the file, and
+    the distance of its voxels in mm along z, y and x."""
+
+    values: NDArray[np.float32]
+    grid: Grid
+    spacing_mm: tuple[float, float, float]
+
+    def covered(self, lesion: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:
+        """The voxels that a lesion (Z, Y, X) on a grid that lies LPS covers (data_prep.masks.own_voxels)."""
+        return own_voxels(lesion, grid, self.grid)
 
 
 @dataclass(frozen=True)
@@ -28,6 +42,7 @@ class NewScan:
     arrays (Z, Y, X) lie on it. `truth` is the given mask there, None where the scan has none; `stored_truth` (Z, H, W)
     is the same on the stored slices. `volumes` are the scan's files, each oriented. `placement` maps a mask of stored
     slices back (data_prep.placing.way_back). `assumed` names the files that state no orientation: theirs is assumed.
+    `mask_told` says, in sentences, what was assumed or left out when the mask was read.
     """
 
     row: Row
@@ -39,6 +54,7 @@ class NewScan:
     volumes: dict[str, Volume]
     placement: dict[str, Any]
     assumed: tuple[str, ...]
+    mask_told: tuple[str, ...]
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -51,9 +67,15 @@ class NewScan:
         """The modality whose file states SUV, or None."""
         return next((name for name, volume in self.volumes.items() if volume.unit in UNITS.values()), None)
 
-    def on_grid(self, modality: str) -> NDArray[np.float32]:
-        """The values of a modality at the voxels of the grid: (Z, Y, X), in the units of its file."""
-        return np.stack([values for values, _ in sampled(self.volumes[modality], self.grid)])
+    def own(self, modality: str) -> Own:
+        """A modality as its file holds it, turned to LPS."""
+        volume = self.volumes[modality]
+        x, y, z = (float(each) for each in to_lps(volume.grid).spacing)
+        return Own(turned(volume.data, volume.grid).T, volume.grid, (z, y, x))
+
+    def unseen(self, modalities: Iterable[str]) -> list[int]:
+        """The stored slices (z) that some of these modalities do not show."""
+        return sorted({z for name in modalities for z in self.placement["outside"][name]})
 
 
 def list_scans(manifest: str | Path, needed: Sequence[str]) -> list[Row]:
@@ -75,13 +97,15 @@ def place_new(
     size: int,
     pixel_mm: float | None,
     units: Mapping[str, str],
+    suv: str | None = None,
 ) -> NewScan:
     """Read one scan and place it by the rules of `hnscc prepare`. InputError as by data_prep.placing.place.place_scan.
 
     modalities: the channels of `images`, in their order; the reference is read too where it is none of them. units:
-    those of the study's modalities, where they are known: PET of DICOM becomes SUV of the same kind.
+    those of the study's modalities, where they are known. suv: how PET of DICOM becomes SUV, as the study's did
+    (data_prep.dicom.suv); where its store does not say (None), as the units do, and else by body weight.
     """
-    volumes, read = volumes_of(row, reference, _suv_of(units))
+    volumes, read = volumes_of(row, reference, suv or _suv_of(units))
     mask = read.volume if read else None
     assumed = tuple(name for name, volume in volumes.items() if not volume.grid.oriented)
     volumes, mask = lying(volumes, mask, reference, row.where)
@@ -100,6 +124,7 @@ def place_new(
         volumes,
         placed.placement,
         assumed,
+        read.told if read else (),
     )
 
 

@@ -6,6 +6,7 @@ asked for.
 """
 
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 
 import highdicom as hd
@@ -15,6 +16,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
+from data_prep.dicom.header import UNREADABLE, quiet, refused, text_of
 from data_prep.dicom.reading import source_slices
 from data_prep.dicom.slices import Slice
 
@@ -39,16 +41,50 @@ def save_seg(
     patient_id: str,
     keep_identity: bool,
     where: str,
-) -> bool:
+) -> None:
     """Write a mask (x, y, z) in the order of the source series, which a manifest's cell `source` names, as a SEG.
 
     patient_id: the pseudonym that stands for the patient; with keep_identity the source's patient and study modules
-    are copied instead. Returns False, and writes nothing, where the series has no frame of reference to refer to.
-    InputError as by data_prep.dicom.reading.read_dicom_volume; `where` is how it names the scan.
+    are copied instead. InputError, and nothing is written, where the series cannot be referred to, where its attributes
+    cannot be copied, and as by data_prep.dicom.reading.read_dicom_volume; `where` is how it names the scan.
     """
-    slices = source_slices(source, where)
-    if not slices[0].groups[-1].get("FrameOfReferenceUID"):
-        return False
+    with quiet():
+        slices = source_slices(source, where)
+        _check_reference(slices, where)
+        try:
+            content = BytesIO()
+            _made(slices, mask, patient_id, keep_identity).save_as(content)
+        except UNREADABLE:  # its text quotes the header
+            raise refused(
+                "No DICOM segmentation can be made of the series' attributes.",
+                where,
+                "attributes as DICOM defines them",
+                "others",
+                "Use the NIfTI mask" + (", or leave --keep-identity out." if keep_identity else "."),
+            ) from None
+    path.write_bytes(content.getvalue())
+
+
+def _check_reference(slices: list[Slice], where: str) -> None:
+    """InputError where a SEG could not say which images it lies over."""
+    for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
+        if not all(text_of(each.groups[-1], name, where) for each in slices):
+            raise refused(
+                "A DICOM segmentation cannot refer to the series.", where, f"a {name} in every file", "none"
+            )
+    files = {each.file for each in slices}
+    if 1 < len(files) < len(slices):
+        raise refused(
+            "A DICOM segmentation cannot refer to the series.",
+            where,
+            "one file for each slice, or one for all",
+            f"{len(slices)} slices in {len(files)} files",
+        )
+
+
+def _made(
+    slices: list[Slice], mask: NDArray[np.uint8], patient_id: str, keep_identity: bool
+) -> hd.seg.Segmentation:
     files = {each.file: each for each in slices}
     thickness = float(np.linalg.norm(slices[1].position - slices[0].position))
     images = [_source(each, patient_id, keep_identity) for each in files.values()]
@@ -64,8 +100,7 @@ def save_seg(
     if not keep_identity:
         made.PatientIdentityRemoved = "YES"
         made.DeidentificationMethod = "a pseudonym in place of all but the UIDs referred to"
-    made.save_as(path)
-    return True
+    return made
 
 
 def _segmentation(images: list[Dataset], frames: NDArray[np.uint8]) -> hd.seg.Segmentation:

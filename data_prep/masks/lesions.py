@@ -85,7 +85,7 @@ def _edge(matrix: NDArray[np.float64], axis: int) -> float:
 
 def _covered_by_parts(data: NDArray[np.float32], lps: Grid, grid: Grid) -> NDArray[np.float64]:
     share = np.zeros(grid.shape[::-1])
-    low, high = _around(data, lps, grid)
+    low, high = around(data, lps, grid)
     if (low >= high).any():
         return share
     window = grid.affine.copy()
@@ -105,8 +105,11 @@ def _covered_by_parts(data: NDArray[np.float32], lps: Grid, grid: Grid) -> NDArr
     return share
 
 
-def _around(data: NDArray[np.float32], lps: Grid, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The first voxels (x, y, z) of the grid that the lesion may touch, and those behind the last."""
+def around(data: NDArray[np.float32], lps: Grid, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first voxels (x, y, z) of the grid that the lesion may touch, and those behind the last.
+
+    data: (x, y, z), not 0 where the lesion is, on the grid `lps`; both grids lie LPS.
+    """
     found = [np.flatnonzero(data.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     if not all(map(len, found)):
         return np.zeros(3, np.int64), np.zeros(3, np.int64)

@@ -106,7 +106,7 @@ def _unseen(scans: Sequence[Scan], shown: Sequence[str]) -> list[str]:
     if not counts:
         return []
     few = f"{sum(counts)} slice{'s' * (sum(counts) != 1)} of {len(counts)} scan{'s' * (len(counts) != 1)}"
-    return [f"{few} left out: outside of a modality's field of view, or one value everywhere"]
+    return [f"{few} never sampled: outside of a modality's field of view, or one value everywhere"]
 
 
 def _patients_of(

@@ -66,10 +66,12 @@ class Store:
     def placing(self) -> dict[str, Any]:
         """What a new scan must be placed by to be like these.
 
-        `reference` (the modality whose grid is used), `size`, `pixel_mm` (None: the whole field of view), and the
-        `units` of the modalities whose files state one.
+        `reference` (the modality whose grid is used), `size`, `pixel_mm` (None: the whole field of view), the
+        `units` of the modalities whose files all state one, and `suv`, how PET of DICOM was turned into SUV ("bw" or
+        "lbm"; not there in stores that were made before preparing kept it).
         """
-        return {
+        kept = {"suv": self.placed["suv"]} if "suv" in self.placed else {}
+        return kept | {
             "reference": self.placed.get("reference"),
             "size": self.size,
             "pixel_mm": self.placed.get("pixel_mm"),

@@ -155,9 +155,15 @@ def _predict_one(
     wanted: Wanted,
     folder: Path,
 ) -> _Done:
-    asked = {"probabilities": wanted.probabilities, "disagreement": wanted.disagreement}
-    predicted = combine(scan, networks.levels(scan.images), models.k, **asked)
-    files = _write_scan(folder, scan, predicted, models, wanted)
+    predicted = combine(
+        scan,
+        networks.levels(scan.images),
+        models.k,
+        unseen=scan.unseen(models.variant.modalities),
+        probabilities=wanted.probabilities,
+        disagreement=wanted.disagreement,
+    )
+    files, left_out = _write_scan(folder, scan, predicted, models, wanted)
     suv = scan.in_suv or ("pet" if wanted.pet_is_suv else None)
     lesions = lesion_rows(scan, predicted, models.needed, suv)
     scored = scores(scan, predicted)
@@ -170,15 +176,16 @@ def _predict_one(
         "volume_ml": round(sum(each["volume_ml"] for each in lesions), 4),
         "dice": scored and scored["dice"],
         "intensities": found,
-        "told": told_of(scan, models, found, units),
+        "units": {name: of.scan or None for name, of in units.items()},
+        "told": [*told_of(scan, models, found, units), *left_out],
     }
     return _Done(facts, lesions, scored, any(of.differ for of in units.values()))
 
 
 def _write_scan(
     folder: Path, scan: NewScan, predicted: ScanPrediction, models: Models, wanted: Wanted
-) -> dict[str, str]:
-    """Write the files of one scan; their names, by what they hold."""
+) -> tuple[dict[str, str], list[str]]:
+    """Write the files of one scan; their names, by what they hold, and which could not be written, in sentences."""
     name, placement = scan.row.scan_id, scan.placement
     files = {"mask": f"{name}.nii.gz", "picture": f"{name}.png"}
     save_nifti(folder / files["mask"], predicted.lesion.astype("uint8"), placement)
@@ -186,27 +193,31 @@ def _write_scan(
         if values is not None:
             files[kind] = f"{name}_{kind}.nii.gz"
             save_nifti(folder / files[kind], values, placement)
-    if _write_seg(folder / f"{name}.seg.dcm", scan, predicted, wanted.keep_identity):
-        files["segmentation"] = f"{name}.seg.dcm"
+    left_out = []
+    if names_dicom(scan.row.files[placement["reference"]]):
+        try:
+            _write_seg(folder / f"{name}.seg.dcm", scan, predicted, wanted.keep_identity)
+            files["segmentation"] = f"{name}.seg.dcm"
+        except InputError as fault:  # the mask as NIfTI is there all the same
+            found = f"{fault.problem} (expected {fault.expected}, found {fault.found})"
+            left_out.append(f"no DICOM segmentation was written: {found}")
     images = {each: scan.images[:, at] for at, each in enumerate(models.variant.modalities)}
     truth = None if scan.truth is None else scan.stored_truth == 1
     picture = scan_picture(f"{name}, variant {models.name}", images, predicted.stored, truth, scan.pixel_mm)
     (folder / files["picture"]).write_bytes(picture)
-    return files
+    return files, left_out
 
 
-def _write_seg(path: Path, scan: NewScan, predicted: ScanPrediction, keep_identity: bool) -> bool:
-    """Whether the file whose grid the mask has is DICOM, so that a segmentation was written too."""
+def _write_seg(path: Path, scan: NewScan, predicted: ScanPrediction, keep_identity: bool) -> None:
+    """Write the mask as a DICOM segmentation of the series whose grid it has. InputError where there can be none."""
     reference = scan.placement["reference"]
     source = scan.row.files[reference]
-    if not names_dicom(source):
-        return False
     from data_prep.dicom.seg_out import save_seg  # here, for highdicom takes a second to import
 
     mask = in_file_order(predicted.lesion.astype("uint8"), scan.placement)
     where = f"{scan.row.where}, column {reference}"
     patient = scan.row.patient_id
-    return save_seg(path, mask, source, patient_id=patient, keep_identity=keep_identity, where=where)
+    save_seg(path, mask, source, patient_id=patient, keep_identity=keep_identity, where=where)
 
 
 def _write_tables(folder: Path, found: Sequence[_Done], models: Models) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.new_scans import NewScan
+from data_prep.new_scans import NewScan, Own
 from data_prep.placing.way_back import lesion_back, values_back
 from hnscc.aggregation.models import Models, mean_levels
 from hnscc.cohort.slices import Bounds
@@ -15,10 +15,11 @@ from hnscc.commands.units import Units
 from hnscc.scores.counts import LEVELS, positive
 from hnscc.scores.masks import voxel_ml
 from hnscc.scores.metrics import dice
-from hnscc.scores.uptake import MarkedLesion, marked_lesions
+from hnscc.scores.uptake import MarkedLesion, Uptake, marked_lesions, uptake_of
 
 OUTSIDE = 0.01  # of a modality's stored pixels: so many beyond the bounds are told
 REACH = 0.05  # of the bounds: a modality whose highest value stays below is told
+ABSENT = 0.1  # of most slices of a modality, which show nothing: so much is told
 SUV = ("suv_max", "suv_mean", "suv_peak", "tlg")
 Row = dict[str, Any]
 
@@ -38,17 +39,28 @@ class ScanPrediction:
 
 
 def combine(
-    scan: NewScan, levels: Iterable[np.ndarray], k: int, *, probabilities: bool, disagreement: bool
+    scan: NewScan,
+    levels: Iterable[np.ndarray],
+    k: int,
+    *,
+    unseen: Sequence[int],
+    probabilities: bool,
+    disagreement: bool,
 ) -> ScanPrediction:
-    """Make one prediction of what each model says, uint16 (Z, H, W): lesion where the mean reaches k / 1000."""
+    """Make one prediction of what each model says, uint16 (Z, H, W): lesion where the mean reaches k / 1000.
+
+    unseen: slices (z) that a modality does not show, where the models saw no image: there, all is 0.
+    """
     total = squares = np.zeros(())
     models = 0
     for each in levels:
         p = each.astype(np.float64)
         total, squares, models = total + p, squares + p * p, models + 1
     mean = mean_levels(total, models)
+    mean[list(unseen)] = 0
     stored = positive(mean, k)
     spread = np.sqrt(np.maximum(squares / models - (total / models) ** 2, 0)) / LEVELS
+    spread[list(unseen)] = 0
     return ScanPrediction(
         stored,
         lesion_back(stored, scan.placement),
@@ -61,10 +73,21 @@ def lesion_rows(
     scan: NewScan, predicted: ScanPrediction, modalities: Sequence[str], suv: str | None
 ) -> list[Row]:
     """A row for each predicted lesion: where it is in mm (x to right, y to anterior, z to superior), its volume, and
-    the values of each modality within it. suv: the modality that is in SUV; its measures are added by their names."""
-    images = {name: scan.on_grid(name) for name in modalities} if predicted.lesion.any() else {}
-    found = marked_lesions(predicted.lesion, images, scan.spacing_mm)
-    return [_lesion_row(scan, each, modalities, suv) for each in found]
+    the values of each modality within it, on that modality's own voxels; None where the lesion lies outside of it.
+    suv: the modality that is in SUV; its measures are added by their names."""
+    images = {name: scan.own(name) for name in modalities} if predicted.lesion.any() else {}
+    found = marked_lesions(predicted.lesion, {}, scan.spacing_mm)
+    return [_lesion_row(scan, each, _uptake(scan, each, predicted, images), suv) for each in found]
+
+
+def _uptake(
+    scan: NewScan, lesion: MarkedLesion, predicted: ScanPrediction, images: Mapping[str, Own]
+) -> dict[str, Uptake | None]:
+    voxels = lesion.on_grid(predicted.lesion.shape)
+    return {
+        name: uptake_of(image.values, image.covered(voxels, scan.grid), image.spacing_mm)
+        for name, image in images.items()
+    }
 
 
 def lesion_columns(modalities: Sequence[str], rows: Sequence[Row]) -> list[str]:
@@ -74,19 +97,20 @@ def lesion_columns(modalities: Sequence[str], rows: Sequence[Row]) -> list[str]:
     return [*columns, *(SUV if any("suv_max" in row for row in rows) else ())]
 
 
-def _lesion_row(scan: NewScan, lesion: MarkedLesion, modalities: Sequence[str], suv: str | None) -> Row:
+def _lesion_row(
+    scan: NewScan, lesion: MarkedLesion, uptake: Mapping[str, Uptake | None], suv: str | None
+) -> Row:
     z, y, x = lesion.centre
     at = (scan.grid.affine @ [x, y, z, 1.0])[:3]
     place = {f"{axis}_mm": round(float(each), 2) for axis, each in zip("xyz", at, strict=True)}
     row = {"scan_id": scan.row.scan_id, "lesion": lesion.lesion, "voxels": lesion.voxels}
     row |= {"volume_ml": round(lesion.volume_ml, 4), **place}
-    for name in modalities:
-        of = lesion.uptake[name]
-        row |= {f"{name}_max": _rounded(of.highest), f"{name}_mean": _rounded(of.mean)}
+    for name, of in uptake.items():
+        row |= {f"{name}_max": of and _rounded(of.highest), f"{name}_mean": of and _rounded(of.mean)}
     if suv is not None:
-        of = lesion.uptake[suv]
-        values = (of.highest, of.mean, of.peak, of.mean * lesion.volume_ml)
-        row |= dict(zip(SUV, map(_rounded, values), strict=True))
+        of = uptake[suv]
+        values = (of.highest, of.mean, of.peak, of.mean * lesion.volume_ml) if of else ()
+        row |= dict.fromkeys(SUV) | dict(zip(SUV, map(_rounded, values), strict=False))
     return row
 
 
@@ -168,6 +192,23 @@ def told_of(scan: NewScan, models: Models, found: dict[str, Row], units: Mapping
     ]
     told += [f"{name}: {of.text}" for name, of in units.items() if of.text]
     told += [f"{name}: its orientation is assumed, since its file states none" for name in scan.assumed]
+    told += _unseen(scan, models.variant.modalities)
+    told += [f"mask: {sentence}" for sentence in scan.mask_told]
     if where := models.trained_on.get(scan.row.patient_id):
         told.append(f"patient {scan.row.patient_id} is one of the study's ({where}): no new patient")
+    return told
+
+
+def _unseen(scan: NewScan, modalities: Sequence[str]) -> list[str]:
+    """What the modalities that the networks see do not show."""
+    told, depth = [], len(scan.images)
+    for name in modalities:
+        if outside := scan.placement["outside"][name]:
+            told.append(
+                f"{name}: {len(outside)} of {depth} slices ({min(outside)} to {max(outside)}, counted from 0 at the "
+                "feet) show no whole image, since the volume ends there or holds padding, copies or cuts: no lesion is "
+                "predicted there"
+            )
+        if (share := scan.placement["absent"][name]) > ABSENT:
+            told.append(f"{name}: {share:.0%} of most slices show nothing (cut off, or padding)")
     return told

@@ -31,13 +31,22 @@ class Uptake:
 @dataclass(frozen=True)
 class MarkedLesion:
     """One connected component (26 neighbours) of a mask. lesion: its number, from 1, in the order of its first voxel
-    by z, y, x. centre: the mean index of its voxels along z, y, x. uptake: by image."""
+    by z, y, x. centre: the mean index of its voxels along z, y, x. uptake: by image of the mask's grid. box and inside:
+    its voxels are those of the mask's part `box` where `inside` is true."""
 
     lesion: int
     voxels: int
     volume_ml: float
     centre: tuple[float, float, float]
     uptake: Mapping[str, Uptake]
+    box: tuple[slice, ...]
+    inside: Bools
+
+    def on_grid(self, shape: tuple[int, ...]) -> Bools:
+        """Its voxels in a mask of this shape (Z, Y, X), which is that of the mask it was found in."""
+        whole = np.zeros(shape, dtype=bool)
+        whole[self.box] = self.inside
+        return whole
 
 
 def marked_lesions(
@@ -65,7 +74,18 @@ def _lesion(
     voxels = int(lesion.sum())
     z, y, x = (float(each.mean()) + part.start for each, part in zip(np.nonzero(lesion), box, strict=True))
     uptake = {name: _uptake(image, lesion, box, spacing_mm) for name, image in images.items()}
-    return MarkedLesion(number, voxels, voxels * voxel_ml(spacing_mm), (z, y, x), uptake)
+    return MarkedLesion(number, voxels, voxels * voxel_ml(spacing_mm), (z, y, x), uptake, box, lesion)
+
+
+def uptake_of(image: NDArray[np.float32], lesion: Bools, spacing_mm: Spacing) -> Uptake | None:
+    """What an image (Z, Y, X) shows within a lesion, bool of the same grid; None where the lesion has no voxel there.
+
+    spacing_mm: between voxels along z, y, x.
+    """
+    if not lesion.any():
+        return None
+    (box,) = find_objects(lesion.astype(np.uint8))
+    return _uptake(image, lesion[box], box, spacing_mm)
 
 
 def _uptake(image: NDArray[np.float32], lesion: Bools, box: tuple[slice, ...], spacing_mm: Spacing) -> Uptake:

@@ -21,7 +21,7 @@ from hnscc.scores.thresholds import choose_threshold, sweep
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
 
-PLACING = {"reference": "pet", "size": SIDE, "pixel_mm": None, "units": {}}
+PLACING = {"reference": "pet", "size": SIDE, "pixel_mm": None, "suv": "bw", "units": {}}
 
 
 def rows_of(path):

@@ -1,8 +1,11 @@
 """Masks of scans in DICOM come as DICOM segmentations that lie over the source series, and name no patient."""
 
+import json
+
 import highdicom as hd
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from dicom_files import AXIAL, CORONAL, SAGITTAL, classic_series, enhanced, with_meta
@@ -113,3 +116,49 @@ def test_a_series_without_a_frame_of_reference_has_a_mask_alone(trained, tmp_pat
     rows = [["patient_id", "scan_id", "pet"], ["A", "a", "pet"]]
     found = hnscc.predict(trained.root, save(tmp_path, rows), tmp_path / "out", variant="pet")
     assert set(found.facts["scans"][0]["files"]) == {"mask", "picture"}
+    assert any("a FrameOfReferenceUID in every file" in line for line in found.facts["scans"][0]["told"])
+
+
+def without_study(made):
+    for each in made:
+        del each.StudyInstanceUID
+    return made
+
+
+def of_odd_attributes(made):
+    for each in made:
+        each.add_new(0x00100030, "DA", "SECRET19500101")
+        each.add_new(0x00101010, "AS", "SECRET45")
+    return made
+
+
+@pytest.mark.parametrize(
+    "damage, said",
+    [
+        (lambda made: [enhanced(made[:2]), enhanced(made[2:])], "4 slices in 2 files"),
+        (without_study, "a StudyInstanceUID in every file"),
+        (of_odd_attributes, "attributes as DICOM defines them"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")  # of pydicom, while the files of the test are made
+def test_what_no_segmentation_can_refer_to_has_a_mask_alone(
+    trained, tmp_path, capfd, monkeypatch, damage, said
+):
+    """The other scans are not lost, and nothing quotes the header."""
+    monkeypatch.setattr(pydicom.config.settings, "reading_validation_mode", pydicom.config.IGNORE)
+    monkeypatch.setattr(pydicom.config.settings, "writing_validation_mode", pydicom.config.IGNORE)
+    for name, made in (("odd", damage(series_of(scan_of(4)["pet"], "axial"))), ("sound", None)):
+        write_series(tmp_path / name, made or series_of(scan_of(5)["pet"], "axial"))
+    monkeypatch.undo()
+    capfd.readouterr()
+    rows = [["patient_id", "scan_id", "pet"], ["A", "a", "odd"], ["B", "b", "sound"]]
+    found = hnscc.predict(
+        trained.root, save(tmp_path, rows), tmp_path / "out", variant="pet", keep_identity=True
+    )
+    odd, sound = found.facts["scans"]
+    assert set(odd["files"]) == {"mask", "picture"} and "segmentation" in sound["files"]
+    (line,) = [line for line in odd["told"] if line.startswith("no DICOM segmentation was written")]
+    assert said in line
+    printed = capfd.readouterr()
+    assert "SECRET" not in json.dumps(found.facts) + printed.out + printed.err
+    assert not list((tmp_path / "out").glob("a*.dcm"))

@@ -1,0 +1,52 @@
+"""A lesion on the voxels of an image of its own grid, so that the image is measured as its file holds it.
+
+Sampled on a finer grid, an image loses its highest values: no voxel of it lies where the finer grid asks.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.masks.lesions import around, covered
+from data_prep.volumes.grids import to_lps
+from data_prep.volumes.resize import HALF
+from data_prep.volumes.volume import Grid, Volume
+
+
+def own_voxels(lesion: NDArray[np.bool_], grid: Grid, image: Grid) -> NDArray[np.bool_]:
+    """Which voxels of an image a lesion covers at least half of, by area: (Z, Y, X), of the image turned to LPS.
+
+    lesion: (Z, Y, X) on `grid`, which lies LPS. Where it covers half of no voxel, those that it covers most of; none
+    where it lies outside of the image.
+    """
+    lps = to_lps(image)
+    found = np.zeros(lps.shape[::-1], dtype=bool)
+    if not lesion.any():
+        return found
+    drawn, part = _cut(lesion.T.astype(np.float32), grid)
+    low, high = around(drawn, part, lps)
+    if (low >= high).any():
+        return found
+    x, y, z = (int(count) for count in high - low)
+    share = covered(Volume(drawn, part), _moved(lps, low, (x, y, z)))
+    most = float(share.max())
+    if most > 0:
+        box = tuple(slice(first, last) for first, last in zip(low[::-1], high[::-1], strict=True))
+        found[box] = share >= min(HALF, most)
+    return found
+
+
+def _cut(data: NDArray[np.float32], grid: Grid) -> tuple[NDArray[np.float32], Grid]:
+    """The box of a volume (x, y, z) that holds its lesion, and the grid of that box."""
+    held = [np.flatnonzero(data.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    first, last = (np.array([each[end] for each in held]) for end in (0, -1))
+    x, y, z = (slice(low, high + 1) for low, high in zip(first, last, strict=True))
+    cut = np.ascontiguousarray(data[x, y, z])
+    wide, tall, deep = cut.shape
+    return cut, _moved(grid, first, (wide, tall, deep))
+
+
+def _moved(grid: Grid, first: NDArray[np.int64], shape: tuple[int, int, int]) -> Grid:
+    """The part of a grid that begins at the voxel `first` (x, y, z)."""
+    affine = grid.affine.copy()
+    affine[:3, 3] = (grid.affine @ [*first, 1.0])[:3]
+    return Grid(shape, affine, grid.oriented)
