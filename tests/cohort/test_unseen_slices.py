@@ -99,7 +99,7 @@ def test_no_variant_uses_a_slice_that_another_does_not_see():
     used = {each.z for slices in plan.slices.values() for each in slices}
     assert used == {2, 3, 4, 5}
     left_out = (
-        "48 slices of 24 scans left out: outside of a modality's field of view, or one value everywhere"
+        "48 slices of 24 scans never sampled: outside of a modality's field of view, or one value everywhere"
     )
     assert left_out in plan.warnings
     mri = study_of("s", variants={"mri": {"modalities": ["mri"]}})
