@@ -20,6 +20,12 @@ _SPACES = (
     *("left-posterior-superior", "lps", "right-anterior-superior", "ras"),
     *("left-anterior-superior", "las"),
 )
+# What a MetaImage header must say of space, each by one of its names: without one, SimpleITK takes a default.
+_PLACE = (
+    ("transformmatrix", "rotation", "orientation"),
+    ("offset", "position", "origin"),
+    ("elementspacing",),
+)
 _CHUNK = 1 << 20
 _TRUE = ("true", "1")
 
@@ -83,8 +89,8 @@ def _nrrd(start: bytes, where: str) -> Header | None:
             "encoding raw or gzip, without a skip",
             "another encoding or a skip",
         )
-    if fields.get("space", "").lower() not in _SPACES or "space directions" not in fields:
-        raise _nowhere("a space of left or right, and space directions", where)
+    if fields.get("space", "").lower() not in _SPACES or not {"space directions", "space origin"} <= set(fields):
+        raise _nowhere("a space of left or right, space directions and space origin", where)
     units = fields.get("space units", '"mm"').replace('"', "").split()
     if any(unit not in ("mm", "millimeter", "millimeters", "none", "???") for unit in units):
         raise _refused("The header states lengths in another unit.", where, "mm", "another unit")
@@ -103,10 +109,8 @@ def _meta_image(start: bytes, where: str) -> Header | None:
         raise _detached(where)
     if fields.get("binarydata", "").lower() not in _TRUE:
         raise _refused("The values are written as text.", where, "BinaryData = True", "another way")
-    if not {"transformmatrix", "rotation", "orientation"} & set(fields) or not (
-        {"offset", "position", "origin"} & set(fields)
-    ):
-        raise _nowhere("TransformMatrix and Offset", where)
+    if not all(set(names) & set(fields) for names in _PLACE):
+        raise _nowhere("TransformMatrix, Offset and ElementSpacing", where)
     if fields.get("distanceunits", "mm").lower() not in ("mm", "?"):
         raise _refused("The header states lengths in another unit.", where, "mm", "another unit")
     packed = fields.get("compresseddata", "").lower() in _TRUE
@@ -144,7 +148,7 @@ def _detached(where: str) -> InputError:
 
 
 def _nowhere(expected: str, where: str) -> InputError:
-    return _refused("The volume does not say how it lies in space.", where, expected, "nothing of the kind")
+    return _refused("The volume does not say how it lies in space.", where, expected, "not all of it")
 
 
 def _refused(problem: str, where: str, expected: str, found: str, do: str = "") -> InputError:
