@@ -2,7 +2,8 @@
 
 Outlines of one plane are filled by the even-odd rule: an outline within another is a hole, and so is what a keyhole
 leaves out. Those that lie on the grid's slices fill them. Others stand for a slab that is as thick as their planes are
-apart, and each voxel holds its share of the slabs.
+apart, up to MOST_THICK slices, and each voxel holds its share of the slabs. Where a slab ends in the middle of a slice,
+that slice is lesion at one of its two ends, so that the slabs hold as many slices as were drawn.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ ON_SLICE = 0.1  # slices: by so much an outline may leave its plane, and a plane
 ONE_PLANE = 0.02  # slices: outlines that lie no farther apart were drawn in one plane
 SLIVER = 0.01  # of the smaller outline: what two outlines may share and still lie beside one another
 MIN_KEPT = 0.9  # of the volume outlined that must lie on the grid
+MOST_THICK = 5  # slices: outlines that lie farther apart are those of several lesions, or of one that was sampled
+LEAN = 1e-3  # slices: by so much a slab's end is moved that would halve a slice
 ALIKE = 0.8  # of the distances between planes that must be one for their slabs to be thicker than a slice
 
 
@@ -59,7 +62,7 @@ def fill_contours(contours: Sequence[Floats], grid: Grid, where: str, *, odd_is_
     told = [] if odd_is_meant else _without_copies(planes, where)
     thick, on_slices = _thickness([plane.at for plane in planes])
     shares, drawn = _shares(planes, thick, on_slices, grid, axis)
-    told += _told(thick, on_slices, shares)
+    told += _told([plane.at for plane in planes], thick, on_slices, shares)
     told += _check_kept(sum(float(share.sum()) for share in shares.values()), drawn, where)
     voxels = np.zeros(grid.shape, dtype=bool)
     across = np.moveaxis(voxels, axis, 0)
@@ -146,8 +149,9 @@ def _thickness(at: list[float]) -> tuple[float, bool]:
         return 1.0, on_slices
     middle = float(np.median(steps))
     alike = len(steps) > 1 and float(np.mean(np.abs(steps - middle) <= ON_SLICE * middle)) >= ALIKE
-    # Where planes are far apart by no rule, those are gaps between lesions, not thick slices.
-    thick = middle if alike else min(middle, 1.0)
+    # Where planes are far apart, or apart by no rule, those are gaps between lesions, not thick slices.
+    slabs = alike and middle <= MOST_THICK + ON_SLICE
+    thick = middle if slabs else min(middle, 1.0)
     return (max(1.0, float(np.rint(thick))) if on_slices else thick), on_slices
 
 
@@ -162,7 +166,7 @@ def _shares(
         at = float(np.rint(plane.at)) if on_slices else plane.at
         covered = coverage(plane.polygons, (wide, high))
         drawn += thick * area(plane.polygons)
-        low, up = at - thick / 2, at + thick / 2
+        low, up = _end(at - thick / 2), _end(at + thick / 2)
         first, last = max(0, int(np.floor(low + 0.5))), min(grid.shape[axis] - 1, int(np.ceil(up - 0.5)))
         for z in range(first, last + 1):
             part = max(0.0, min(up, z + 0.5) - max(low, z - 0.5))
@@ -170,9 +174,17 @@ def _shares(
     return shares, drawn
 
 
-def _told(thick: float, on_slices: bool, shares: dict[int, Floats]) -> list[str]:
+def _end(at: float) -> float:
+    """Where a slab ends: one that would halve a slice ends a little before, since both halves would count as whole."""
+    return at - LEAN if abs(at - np.rint(at)) < LEAN / 2 else at
+
+
+def _told(at: list[float], thick: float, on_slices: bool, shares: dict[int, Floats]) -> list[str]:
     told = []
-    if not on_slices:
+    apart = float(np.median(np.diff(at))) if len(at) > 1 else 0.0
+    if apart > MOST_THICK + ON_SLICE:
+        told.append(f"contours lie {apart:.3g} slices apart, too far for thick ones, and stand for one slice each")
+    elif not on_slices:
         told.append(f"contours lie between the slices and stand for {thick:.2g} slices each")
     elif thick > 1:
         told.append(f"contours lie {thick:.0f} slices apart and stand for as many each")

@@ -138,16 +138,39 @@ def test_planes_between_slices_are_shared_out():
 
 
 def test_planes_of_a_thicker_image_stand_for_slabs_of_its_thickness():
-    """Slices of 2.5 of ours at 1, 3.5, 6: from -0.25 to 7.25. Those of 2 at 1, 3, 5: from 0 to 6."""
+    """Slices of 2.5 of ours at 1, 3.5, 6: from -0.25 to 7.25. Those of 2 at 1, 3, 5: from 0 to 6, which halves two
+    slices of ours, and six were drawn."""
     grid = Grid((10, 8, 12), GRID.affine, True)
     between = fill_contours(at(box(2, 2, 3, 3), 1, 3.5, 6), grid, "scan S")
     expected = block(slice(2, 5), slice(2, 5), slice(0, 8), grid.shape)
     np.testing.assert_array_equal(between.voxels, expected)
     assert between.told == ("contours lie between the slices and stand for 2.5 slices each",)
     on_slices = fill_contours(at(box(2, 2, 3, 3), 1, 3, 5), grid, "scan S")
-    expected = block(slice(2, 5), slice(2, 5), slice(0, 7), grid.shape)
+    expected = block(slice(2, 5), slice(2, 5), slice(0, 6), grid.shape)
     np.testing.assert_array_equal(on_slices.voxels, expected)
     assert on_slices.told == ("contours lie 2 slices apart and stand for as many each",)
+
+
+@pytest.mark.parametrize("thick", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("first", [6, 6.5])
+def test_slabs_hold_as_many_slices_as_were_drawn(thick, first):
+    grid = Grid((10, 8, 40), GRID.affine, True)
+    planes = first + thick * np.arange(4)
+    held = drawn(at(box(2, 2, 3, 3), *planes, grid=grid), grid)
+    assert held[2:5, 2:5].sum() == held.sum() == 9 * 4 * thick
+    middle = np.flatnonzero(held.any(axis=(0, 1))).mean()
+    assert abs(middle - planes.mean()) <= 0.5, "centre, in slices"
+
+
+def test_outlines_far_apart_are_lesions_of_their_own_and_told():
+    """At 5, 15 and 25, equally far apart: three slices were drawn, not a slab of 30."""
+    grid = Grid((10, 8, 40), GRID.affine, True)
+    mask = fill_contours(at(box(2, 2, 3, 3), 5, 15, 25, grid=grid), grid, "scan S")
+    np.testing.assert_array_equal(np.flatnonzero(mask.voxels.any(axis=(0, 1))), [5, 15, 25])
+    assert mask.told == (
+        "contours lie 10 slices apart, too far for thick ones, and stand for one slice each",
+        "slices without a contour between those with: 18",
+    )
 
 
 def test_gaps_between_lesions_stay_gaps_and_are_told():
