@@ -38,6 +38,7 @@ TAGS = (
     *("AcquisitionNumber", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "ContentTime"),
     *("EchoTime", "EchoNumbers", "InversionTime", "TriggerTime", "TemporalPositionIdentifier"),
     *("DiffusionBValue", "FrameReferenceTime", "SeriesDate", "SeriesTime", "ActualFrameDuration"),
+    "TimezoneOffsetFromUTC",
     *("Units", "SUVType", "DecayCorrection", "CorrectedImage", "PatientWeight", "PatientSize", "PatientSex"),
     "RadiopharmaceuticalInformationSequence",
     *("0x00090010", "0x0009100d", "0x70530010", "0x70531000", "0x70531009"),  # of GE and Philips, for SUV
@@ -67,12 +68,19 @@ class _Bounded(io.BufferedReader):
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether the file begins as DICOM does: by its mark, or by the first attributes where that is missing."""
+    """Whether the file begins as DICOM does: by its mark, or by the first attributes where that is missing.
+
+    False where the file cannot be opened.
+    """
     try:
-        with path.open("rb") as file:
-            head = file.read(_PREAMBLE + 4)
+        return _begins(path)
     except OSError:
         return False
+
+
+def _begins(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(_PREAMBLE + 4)
     return head[_PREAMBLE:] == b"DICM" or _without_mark(head)
 
 
@@ -90,16 +98,16 @@ def instances_of(path: Path, where: str, *, pixels: bool = False) -> list[Instan
     With `pixels` their pixel data are read too, so that no file is read twice, unless the folder is too large for it.
 
     Other files are left out, and so are indices (DICOMDIR) and exact copies of an instance. InputError where a file
-    that is DICOM, or is named so, cannot be read; where two files that differ bear one SOPInstanceUID; and where there
+    or folder cannot be opened, which may hold slices, or a file that is named as DICOM is none; where two files that differ bear one SOPInstanceUID; and where there
     is none.
     """
     files, strange = dicom_files(path, where) if path.is_dir() else ([path], 0)
     if strange:
         raise refused(
-            "A file of the folder is named as DICOM, and is none.",
+            "A file of the folder cannot be opened, or is named as DICOM and is none.",
             where,
             "whole DICOM files",
-            "another, an empty or a damaged one",
+            f"{strange} that are links to nothing, unreadable, empty or damaged",
         )
     at_once = pixels and sum(file.stat().st_size for file in files) <= MAX_AT_ONCE
     tags = [*TAGS, *PIXELS] if at_once else TAGS
@@ -111,22 +119,36 @@ def instances_of(path: Path, where: str, *, pixels: bool = False) -> list[Instan
 
 
 def dicom_files(folder: Path, where: str) -> tuple[list[Path], int]:
-    """Return the DICOM files of a folder and of those below it, by name, and how many are named so and are none.
+    """Return the DICOM files of a folder and of those below it, by name, and how many others may hold slices.
 
-    InputError where the folder holds more than MAX_FILES.
+    These are files and folders that cannot be opened (a link to nothing, no right to read), and files that are named
+    as DICOM and are none; hidden ones count for nothing. InputError where the folder holds more than MAX_FILES.
     """
     files: list[Path] = []
+    closed: list[OSError] = []
     strange = 0
-    for at, _, names in os.walk(folder):
+    for at, _, names in os.walk(folder, onerror=closed.append):
         for name in names:
             file = Path(at) / name
-            if is_dicom(file):
+            found = _is_or_may_be(file)
+            if found:
                 files.append(file)
-            elif file.suffix.lower() in ENDINGS and not name.startswith("."):
+            elif found is None:
                 strange += 1
         if len(files) > MAX_FILES:
             raise refused("The folder holds too many files.", where, f"at most {MAX_FILES} files", "more")
-    return sorted(files), strange
+    return sorted(files), strange + len(closed)
+
+
+def _is_or_may_be(file: Path) -> bool | None:
+    """Whether a file is DICOM; None where it should be by its name, or cannot be opened, and is not hidden."""
+    try:
+        if _begins(file):
+            return True
+        strange = file.suffix.lower() in ENDINGS
+    except OSError:
+        strange = True
+    return None if strange and not file.name.startswith(".") else False
 
 
 def read_header(path: Path, where: str, tags: Sequence[str]) -> FileDataset:

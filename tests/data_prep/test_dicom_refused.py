@@ -1,5 +1,6 @@
 """DICOM that makes no volume is refused by its kind, and no error tells what stands in a file."""
 
+import os
 from pathlib import Path
 
 import dicom_files as made
@@ -143,6 +144,36 @@ def test_a_damaged_file_of_a_folder_is_refused(tmp_path, damage):
     }
     file.write_bytes(left[damage])
     with pytest.raises(InputError, match=r"cut short|is none|cannot be read|missing"):
+        read_volume(folder, "row 2")
+
+
+@pytest.mark.parametrize("last", ["links to nothing", "links to themselves", "hidden links"])
+def test_slices_that_cannot_be_opened_are_refused_and_never_left_out(tmp_path, last):
+    """Those at the end leave no gap: without them, the rest would be a shorter volume."""
+    folder = made.write(tmp_path / "s", series())
+    for file in sorted(folder.iterdir(), key=lambda each: made.opened(each).InstanceNumber)[-2:]:
+        name = f".#{file.name}" if last == "hidden links" else file.name
+        file.rename(tmp_path / file.name)
+        (folder / name).symlink_to(folder / name if last == "links to themselves" else "/nowhere/Doe")
+    if last == "hidden links":  # as editors leave them behind
+        assert read_volume(folder, "row 2").data.shape == (64, 48, 4)
+        return
+    with pytest.raises(InputError, match=r"cannot be opened[^$]*row 2[^$]*2 that are links to nothing") as refused:
+        read_volume(folder, "row 2")
+    assert "Doe" not in str(refused.value) and str(tmp_path) not in str(refused.value)
+
+
+def test_folders_that_cannot_be_opened_are_refused(tmp_path):
+    """A path that is too long for the system cannot be opened by anyone, an administrator included."""
+    folder = made.write(tmp_path / "s", series())
+    at = os.open(folder, os.O_RDONLY)
+    for _ in range(18):
+        os.mkdir("f" * 250, dir_fd=at)
+        below = os.open("f" * 250, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    with pytest.raises(InputError, match="cannot be opened"):
         read_volume(folder, "row 2")
 
 
