@@ -17,7 +17,7 @@ from data_prep.dicom.header import (
     text_of,
     value_of,
 )
-from data_prep.dicom.times import moment_at, moment_of, of_day
+from data_prep.dicom.times import moment_at, moment_of, of_day, on_clock
 
 MOST_HALF_LIVES = 8.0  # between injection and scan
 MOST_APART_S = 60.0  # what times that should be one may differ by: 0.6 % of the activity of F-18
@@ -67,7 +67,7 @@ def decayed_dose(headers: Sequence[Dataset], where: str) -> float:
             "NONE, another, or nothing",
         )
     start = _scan_start(headers, half_life, where)
-    elapsed = (start - _injected_at(header, start, where)).total_seconds()
+    elapsed = (start - _injected_at(header, start, half_life, where)).total_seconds()
     if not 0 <= elapsed <= MOST_HALF_LIVES * half_life:
         raise refused(
             "The times of injection and scan cannot both be right.",
@@ -78,21 +78,18 @@ def decayed_dose(headers: Sequence[Dataset], where: str) -> float:
     return dose * 2 ** (-elapsed / half_life)
 
 
-def _injected_at(header: Dataset, start: datetime, where: str) -> datetime:
-    """The moment of the injection; where its day is not stated, the last such time of day before the scan."""
+def _injected_at(header: Dataset, start: datetime, half_life: float, where: str) -> datetime:
+    """The moment of the injection, by RadiopharmaceuticalStartDateTime, else by the time of day."""
     injection = _injected(header, where)
     moment = moment_of(injection, "RadiopharmaceuticalStartDateTime", where)
     time = of_day(injection, "RadiopharmaceuticalStartTime", where)
     if moment is None and time is None:
         raise lacking("RadiopharmaceuticalStartTime", where)
     if moment is None and time is not None:
-        moment = datetime(start.year, start.month, start.day) + time
-        return moment if moment <= start else moment - timedelta(days=1)
+        return _last_before(start, time, half_life, where)
     assert moment is not None
-    if (
-        time is not None
-        and _apart(moment, datetime(moment.year, moment.month, moment.day) + time) > MOST_APART_S
-    ):
+    moment = on_clock(moment, header, "RadiopharmaceuticalStartDateTime", where)
+    if time is not None and _apart(moment, _midnight(moment) + time) > MOST_APART_S:
         raise refused(
             "RadiopharmaceuticalStartDateTime and RadiopharmaceuticalStartTime differ.",
             where,
@@ -100,6 +97,27 @@ def _injected_at(header: Dataset, start: datetime, where: str) -> datetime:
             "two",
         )
     return moment
+
+
+def _last_before(start: datetime, time: timedelta, half_life: float, where: str) -> datetime:
+    """The last moment of a time of day before the scan; InputError where one a day earlier would be possible too.
+
+    Tracers of long half-lives (Cu-64, Zr-89) are given days before the scan.
+    """
+    moment = _midnight(start) + time
+    moment -= timedelta(days=int(moment > start))
+    if (start - moment + timedelta(days=1)).total_seconds() <= MOST_HALF_LIVES * half_life:
+        raise refused(
+            "The file states no day of the injection (RadiopharmaceuticalStartDateTime), and several are possible.",
+            where,
+            "RadiopharmaceuticalStartDateTime, or a half-life so short that only the last such time fits",
+            f"RadiopharmaceuticalStartTime alone, and a half-life of {half_life / 3600:.3g} h",
+        )
+    return moment
+
+
+def _midnight(moment: datetime) -> datetime:
+    return datetime(moment.year, moment.month, moment.day)
 
 
 def _scan_start(headers: Sequence[Dataset], half_life: float, where: str) -> datetime:
@@ -114,7 +132,7 @@ def _scan_start(headers: Sequence[Dataset], half_life: float, where: str) -> dat
         return series
     private = private_value(headers[0], _GE, 0x0D)
     if private is not None:
-        return _private_moment(private, where)
+        return on_clock(_private_moment(private, where), headers[0], "(0009,100d)", where)
     starts = sorted(
         moment - timedelta(seconds=_into_scan(each, half_life, where))
         for moment, each in zip(acquired, headers, strict=True)
@@ -155,7 +173,7 @@ def _moment(header: Dataset, name: str, where: str) -> datetime:
         if not text:
             raise lacking(f"{name}{part}", where)
     moment = moment_at("".join(both))
-    if moment is None:
+    if moment is None or moment.tzinfo is not None:  # a time of day bears no offset
         raise refused(
             f"The attributes {name}Date and {name}Time are unusable.", where, "a date, a time", "others"
         )

@@ -17,7 +17,10 @@ from data_prep.dicom.header import check_range, lacking, numbers_of, private_val
 BODY_WEIGHT, LEAN_BODY_MASS = "bw", "lbm"
 UNITS = {BODY_WEIGHT: "SUV", LEAN_BODY_MASS: "SUV (lean body mass)"}
 # What must be one for all slices of a series.
-_ONE = ("Units", "SUVType", "DecayCorrection", "CorrectedImage", "PatientWeight", "PatientSize", "PatientSex")
+_ONE = (
+    *("Units", "SUVType", "DecayCorrection", "CorrectedImage", "PatientWeight", "PatientSize", "PatientSex"),
+    "TimezoneOffsetFromUTC",
+)
 _KNOWN_UNITS = (
     *(
         "BQML",
