@@ -97,9 +97,9 @@ def instances_of(path: Path, where: str, *, pixels: bool = False) -> list[Instan
 
     With `pixels` their pixel data are read too, so that no file is read twice, unless the folder is too large for it.
 
-    Other files are left out, and so are indices (DICOMDIR) and exact copies of an instance. InputError where a file
-    or folder cannot be opened, which may hold slices, or a file that is named as DICOM is none; where two files that differ bear one SOPInstanceUID; and where there
-    is none.
+    Other files are left out, and so are indices (DICOMDIR) and exact copies of an instance. InputError where a file or
+    folder cannot be opened, which may hold slices; where a file that is named as DICOM is none, or one that is DICOM
+    cannot be read; where two files that differ bear one SOPInstanceUID; and where there is none.
     """
     files, strange = dicom_files(path, where) if path.is_dir() else ([path], 0)
     if strange:

@@ -37,7 +37,7 @@ UNREADABLE = (
 def quiet() -> Iterator[None]:
     """Let pydicom and its decoders neither warn nor log: their texts quote what stands in the file.
 
-    All of data_prep.dicom.reading* runs within: whoever calls its parts from elsewhere opens it first.
+    What this room offers to others (reading, masks, listing) opens it itself; whoever calls their parts opens it first.
     """
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
@@ -61,13 +61,21 @@ def value_of(header: Dataset, keyword: str, where: str) -> Any:
     return None if empty else value
 
 
-def text_of(header: Dataset, keyword: str, where: str) -> str:
-    """Return the attribute's text in capitals, several values with backslashes between; "" where there is none."""
+def exact_text_of(header: Dataset, keyword: str, where: str) -> str:
+    """Return the attribute's text as it stands, without outer blanks, several values with backslashes between.
+
+    "" where there is none. For what is compared with other texts than a file's, such as PatientID.
+    """
     value = value_of(header, keyword, where)
     if value is None:
         return ""
     several = not isinstance(value, (str, bytes)) and isinstance(value, Sequence)
-    return "\\".join(str(each) for each in value).upper() if several else str(value).strip().upper()
+    return ("\\".join(str(each) for each in value) if several else str(value)).strip()
+
+
+def text_of(header: Dataset, keyword: str, where: str) -> str:
+    """Return the attribute's text in capitals, several values with backslashes between; "" where there is none."""
+    return exact_text_of(header, keyword, where).upper()
 
 
 def maybe_numbers(header: Dataset, keyword: str, count: int, where: str) -> tuple[float, ...] | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydicom.uid import UID
 
 from data_prep.dicom.files import Instance, instances_of
-from data_prep.dicom.header import lacking, maybe_numbers, refused, text_of
+from data_prep.dicom.header import exact_text_of, lacking, maybe_numbers, refused, text_of
 from hnscc.base.errors import InputError
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
@@ -138,7 +138,7 @@ def _series(uid: str, instances: list[Instance], where: str) -> Series:
     modality = VOLUMES.get(sop_class, "")
     return Series(
         uid=uid,
-        patient=text_of(header, "PatientID", where),
+        patient=exact_text_of(header, "PatientID", where),
         study=text_of(header, "StudyInstanceUID", where),
         frame_of_reference=text_of(header, "FrameOfReferenceUID", where),
         instances=tuple(instances),

@@ -89,7 +89,9 @@ def _nrrd(start: bytes, where: str) -> Header | None:
             "encoding raw or gzip, without a skip",
             "another encoding or a skip",
         )
-    if fields.get("space", "").lower() not in _SPACES or not {"space directions", "space origin"} <= set(fields):
+    if fields.get("space", "").lower() not in _SPACES or not {"space directions", "space origin"} <= set(
+        fields
+    ):
         raise _nowhere("a space of left or right, space directions and space origin", where)
     units = fields.get("space units", '"mm"').replace('"', "").split()
     if any(unit not in ("mm", "millimeter", "millimeters", "none", "???") for unit in units):

@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 from scans import sts
 
+from data_prep.dicom.listing import list_folder
 from data_prep.files.read import read_grid, read_volume
 from data_prep.volumes.grids import to_lps, turned
 from hnscc.base.errors import InputError
@@ -173,3 +174,15 @@ def test_slices_of_many_pixels(tmp_path):
     file.write_bytes(content[:-2])
     with pytest.raises(InputError, match=r"cut short|cannot be read"):
         read_volume(folder, "row 2")
+
+
+def test_patient_ids_are_told_apart_by_their_capitals(tmp_path):
+    for number, patient in enumerate(("Abc1", " aBC1 ")):
+        uids = {
+            name: f"1.2.826.0.{number}.{at}"
+            for at, name in enumerate(("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"))
+        }
+        scan = made.classic_series(np.ones((4, 4, 3), np.int16), PatientID=patient, **uids)
+        made.write(tmp_path / str(number), scan)
+    assert list_folder(tmp_path).pseudonyms == {"Abc1": "p001", "aBC1": "p002"}
+    assert list_folder(tmp_path, {"Abc1": "p007"}).pseudonyms == {"Abc1": "p007", "aBC1": "p001"}

@@ -158,7 +158,9 @@ def test_slices_that_cannot_be_opened_are_refused_and_never_left_out(tmp_path, l
     if last == "hidden links":  # as editors leave them behind
         assert read_volume(folder, "row 2").data.shape == (64, 48, 4)
         return
-    with pytest.raises(InputError, match=r"cannot be opened[^$]*row 2[^$]*2 that are links to nothing") as refused:
+    with pytest.raises(
+        InputError, match=r"cannot be opened[^$]*row 2[^$]*2 that are links to nothing"
+    ) as refused:
         read_volume(folder, "row 2")
     assert "Doe" not in str(refused.value) and str(tmp_path) not in str(refused.value)
 

@@ -112,7 +112,7 @@ def test_the_day_of_an_injection_is_never_guessed_where_several_are_possible(tmp
         expected = 70000 / (370e6 * 0.5 ** (1 / hours))
         assert factor(tmp_path, **half_life) == pytest.approx(expected, rel=1e-6)
         return
-    with pytest.raises(InputError, match="no day of the injection .RadiopharmaceuticalStartDateTime"):
+    with pytest.raises(InputError, match=r"no day of the injection \(RadiopharmaceuticalStartDateTime"):
         read(tmp_path / "2", **half_life)
     expected = 70000 / (370e6 * 0.5 ** (49 / hours))
     assert factor(tmp_path / "3", **half_life, **days_before) == pytest.approx(expected, rel=1e-6)
@@ -127,7 +127,10 @@ def test_the_day_of_an_injection_is_never_guessed_where_several_are_possible(tmp
 )
 def test_a_utc_offset_counts(tmp_path, stated, own, fits):
     """All are 09:00 on the clock of the scan, where the file tells that clock."""
-    attributes = {"RadiopharmaceuticalStartDateTime": f"20200102{stated}", "RadiopharmaceuticalStartTime": None}
+    attributes = {
+        "RadiopharmaceuticalStartDateTime": f"20200102{stated}",
+        "RadiopharmaceuticalStartTime": None,
+    }
 
     def in_zone(data, z):
         if own:
