@@ -14,7 +14,6 @@ from hnscc.study.plan import Trial, find_trial
 from hnscc.training.earlier import ACCEPT_VERSIONS
 from hnscc.training.in_use import one_trial, preparing
 from hnscc.training.prepare import Prepared, prepare_run, run_folder
-from hnscc.training.records import Completed, is_complete, read_record
 from hnscc.training.trial import train_trial
 
 
@@ -46,16 +45,18 @@ def _train(prepared: Prepared, trial: Trial) -> int:
     """Train and print a line for each epoch; the exit code."""
     folder = prepared.folder.trial(trial.trial_id)
     data = prepared.folds[trial.fold]
-    if is_complete(folder, data.scored):
+    if prepared.state(trial).completed:
         print(f"{trial.trial_id} is completed already: {folder.record}")
         return 0
     device, precision = prepared.chosen[trial.variant]
     for row in train_trial(prepared.study, trial, data, folder, device=device, precision=precision):
         scores = f"loss {row['train_loss']:.4f}  validation soft Jaccard {row['val_soft_jaccard']:.4f}"
         print(f"epoch {row['epoch']:3d}  {scores}")
-    record = read_record(folder)
-    if not isinstance(record, Completed):
-        print(record.error if record else f"{trial.trial_id} left no record", file=sys.stderr)
+    state = prepared.state(trial)
+    record = state.completed
+    if record is None:
+        error = state.record and state.record.error
+        print(error or f"{trial.trial_id} left no record", file=sys.stderr)
         return 1
     scores = f"best validation soft Jaccard {record.best_val_soft_jaccard:.4f}"
     print(f"{scores}, validation Dice {record.scores['validation']['dice']:.4f}; wrote {folder.record}")

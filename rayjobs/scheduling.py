@@ -15,9 +15,18 @@ from typing import Any
 from ray import tune
 
 from hnscc.study.plan import Trial
+from hnscc.study.run_folder import TrialFolder
 from hnscc.training.prepare import Prepared
-from hnscc.training.records import OUT_OF_MEMORY, Failed, read_record, write_record
-from hnscc.training.trial import begin, failed
+from hnscc.training.records import (
+    OUT_OF_MEMORY,
+    Completed,
+    Failed,
+    is_complete,
+    read_record,
+    with_weights,
+    write_record,
+)
+from hnscc.training.trial import begin, write_failure
 from rayjobs.cluster import gpu_shares, machines_of_cluster
 from rayjobs.progress import StudyProgress
 from rayjobs.requests import check_request
@@ -66,10 +75,23 @@ def _with_more_memory(prepared: Prepared, assignment: dict[str, Any]) -> dict[st
     """The same trial with twice the share of a GPU, if that is what it failed for and there is more to give."""
     record = read_record(prepared.folder.trial(Trial(**assignment["trial"]).trial_id))
     share = assignment["gpus"]
-    if not isinstance(record, Failed) or record.failure != OUT_OF_MEMORY or not 0 < share < 1:
+    if record is None or record.failure != OUT_OF_MEMORY or not 0 < share < 1:
         return None
-    attempts = [each.model_dump() for each in record.attempts]
+    # Those of a finished trial trained it, and stand in its record already.
+    attempts = [each.model_dump() for each in record.attempts if isinstance(record, Failed)]
     return assignment | {"gpus": min(1.0, 2 * share), "attempts": attempts}
+
+
+def _forget_failure(folder: TrialFolder) -> None:
+    """What is tried again must not be taken for this time's failure by its old record.
+
+    A finished trial's record stays: it vouches for weights that predict again, or for predictions of other slices.
+    """
+    record = read_record(folder)
+    if not isinstance(record, Completed) or not (is_complete(folder) or with_weights(folder)):
+        folder.record.unlink(missing_ok=True)
+    elif record.failure:
+        write_record(folder, record.model_copy(update={"failure": None, "error": None}))
 
 
 def _tune(
@@ -78,8 +100,7 @@ def _tune(
     """Train by Tune; returns whether the user interrupted it. StorageError where a trial met one."""
     todo = [Trial(**each["trial"]) for each in assignments]
     for trial in todo:
-        # What is trained again must not be taken for done, or for this time's failure, by its old record.
-        prepared.folder.trial(trial.trial_id).record.unlink(missing_ok=True)
+        _forget_failure(prepared.folder.trial(trial.trial_id))
     scratch = tempfile.mkdtemp(prefix="hnscc-tune-")
     watch = Watch(prepared.folder, len(todo), prepared.study.resources.hung_after, progress.say)
     cpus = prepared.study.resources.cpus
@@ -135,4 +156,4 @@ def _record_deaths(prepared: Prepared, dead: dict[Trial, str]) -> None:
         digest = prepared.folds[trial.fold].digest
         began = begin(prepared.study, trial, digest, device=device, precision=precision)
         failure = f"its process died {RESTARTS + 1} times without finishing an epoch"
-        write_record(prepared.folder.trial(trial.trial_id), failed(began, (), failure, error))
+        write_failure(prepared.folder.trial(trial.trial_id), began, (), failure, error)

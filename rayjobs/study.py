@@ -19,7 +19,7 @@ from hnscc.training.earlier import ACCEPT_VERSIONS, lines_of_left_out
 from hnscc.training.in_use import alone
 from hnscc.training.prepare import Prepared, prepare_run, run_folder
 from hnscc.training.process import resources_here
-from hnscc.training.records import UNUSABLE, tidy_run, trial_state
+from hnscc.training.records import UNUSABLE, tidy_run
 from rayjobs.aggregate import aggregate
 from rayjobs.cluster import (
     await_machines,
@@ -59,7 +59,9 @@ def run_study(
         with contextlib.ExitStack() as during:
             prepared, token = make_ready(study, folder, address, during, accept_versions)
             left = prepared.missing()
-            prepared = _settled(prepared, (trial for trial in left if _status(folder, trial) == "missing"))
+            prepared = _settled(
+                prepared, (trial for trial in left if prepared.state(trial).status == "missing")
+            )
             tried: list[Trial] = []
             interrupted = False
             while todo := _next(prepared, left, tried, limit):
@@ -68,7 +70,7 @@ def run_study(
                 planned = plan_trials(prepared.study)
                 interrupted = train_trials(prepared, todo, token, planned=planned, left=left, pause_after={})
                 tried += todo
-                states = {trial: _status(folder, trial) for trial in todo}
+                states = {trial: prepared.state(trial).status for trial in todo}
                 left = [trial for trial in left if states.get(trial) != "completed"]
                 if interrupted or "missing" in states.values():
                     break
@@ -83,10 +85,6 @@ def _with_tables(prepared: Prepared, outcome: Outcome) -> Outcome:
     problems = aggregate(prepared.folder)
     unused = [each for each in problems if UNUSABLE in each]
     return replace(outcome, unused=unused, left_out=lines_of_left_out(prepared.study, prepared.folder))
-
-
-def _status(folder: RunFolder, trial: Trial) -> str:
-    return trial_state(folder.trial(trial.trial_id)).status
 
 
 def _next(prepared: Prepared, left: list[Trial], tried: list[Trial], limit: int | None) -> list[Trial]:

@@ -13,7 +13,7 @@ from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.training.loop import Epoch
 from hnscc.training.prepare import Prepared
-from hnscc.training.records import Attempt, Failed, is_complete, read_record
+from hnscc.training.records import Attempt, is_complete, trial_state
 from hnscc.training.trial import train_trial
 from rayjobs.cluster import address_here, see_shared
 
@@ -40,19 +40,20 @@ class TrialWorker(tune.Trainable):
         assignment = new_config["assignment"]
         trial = Trial(**assignment["trial"])
         device, precision = self.prepared.chosen[trial.variant]
-        folder = self.prepared.folder.trial(trial.trial_id)
+        self.folder = self.prepared.folder.trial(trial.trial_id)
+        self.scored = self.prepared.folds[trial.fold].scored
         rows = train_trial(
             self.prepared.study,
             trial,
             self.prepared.folds[trial.fold],
-            folder,
+            self.folder,
             device=device,
             precision=precision,
             gpus=assignment["gpus"],
             attempts=[Attempt.model_validate(each) for each in assignment["attempts"]],
             pause_after=assignment["pause_after"],
         )
-        self.rows = _unless_completed(folder, self.prepared.folds[trial.fold].scored, rows)
+        self.rows = _unless_completed(self.folder, self.scored, rows)
         self.report: dict[str, Any] = {
             "trial": trial.trial_id,
             "variant": trial.variant,
@@ -81,11 +82,15 @@ class TrialWorker(tune.Trainable):
                     return self.report
         except (InputError, StorageError) as error:
             return self.report | {"done": True, "told": error}
-        record = read_record(self.prepared.folder.trial(self.report["trial"]))
+        return self._ended()
+
+    def _ended(self) -> dict[str, Any]:
+        """The last report of a trial, by what its folder then says of it."""
+        state = trial_state(self.folder, scored=self.scored)
+        record = state.completed
         if record is None:
-            return self.report | {"done": True, "failed": None if self.pauses else "no record"}
-        if isinstance(record, Failed):
-            return self.report | {"done": True, "failed": record.failure}
+            failure = state.reason if state.status == "failed" else None if self.pauses else "no record"
+            return self.report | {"done": True, "failed": failure}
         # As recorded: another process of this trial may have trained it before Tune heard of it.
         self.report |= {"epoch": record.epochs, "val_soft_jaccard": record.best_val_soft_jaccard}
         return self.report | {"done": True, "failed": None, "val_dice": record.scores["validation"]["dice"]}

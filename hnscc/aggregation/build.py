@@ -34,7 +34,7 @@ from hnscc.study.identity import versions_text
 from hnscc.study.plan import SPLITS
 from hnscc.study.run_folder import WEIGHTS_FILE, RunFolder
 from hnscc.training.earlier import lines_of_left_out
-from hnscc.training.records import UNUSABLE, Completed
+from hnscc.training.records import UNUSABLE
 
 Columns = dict[str, Any]
 COLUMN = np.ndarray | pa.Array | pa.ChunkedArray
@@ -138,7 +138,7 @@ _RECORDED = ("best_epoch", "epochs", "stop_reason", "best_val_soft_jaccard", "se
 
 def _recorded(result: Result) -> Columns:
     """What only a completed trial has, but its scores; None of any other."""
-    record = result.record if isinstance(result.record, Completed) else None
+    record = result.record
     row: Columns = {name: getattr(record, name, None) for name in _RECORDED}
     row["weights_sha256"] = record.files.get(WEIGHTS_FILE) if record else None
     row["versions"] = versions_text(record.versions) if record else None

@@ -19,7 +19,7 @@ from hnscc.study.identity import trial_seeds
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, SCORES_FILE, RunFolder
 from hnscc.study.schema import Study
-from hnscc.training.records import NEEDED, UNUSABLE, Completed, Failed, trial_state
+from hnscc.training.records import NEEDED, UNUSABLE, Completed, Record, trial_state
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Result:
     seed: int
     status: str
     reason: str | None = None
-    record: Completed | Failed | None = None
+    record: Completed | None = None
     history: pa.Table | None = None
     counts: Counts | None = None
     scans: Mapping[str, ScanScore] = field(default_factory=dict)
@@ -47,9 +47,9 @@ def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result
     """What a planned trial left; see `load_results`."""
     seed = trial_seeds(study, trial)["trial"]
     read = (*NEEDED, SCORES_FILE)
-    state = trial_state(run.trial(trial.trial_id), keep=read, check=read)
-    if isinstance(state.record, Failed):
-        return Result(trial, seed, "failed", failure_summary(state.record), state.record)
+    state = trial_state(run.trial(trial.trial_id), scored=fold.scored, keep=read, check=read)
+    if state.status == "failed" and state.record:
+        return Result(trial, seed, "failed", failure_summary(state.record))
     record = state.completed
     if record is None:
         return Result(trial, seed, "missing", state.reason)
@@ -121,7 +121,7 @@ def _levels_of(record: Completed, content: bytes, fold: Fold) -> np.ndarray:
     return levels
 
 
-def failure_summary(record: Failed) -> str:
+def failure_summary(record: Record) -> str:
     """What a failed trial's record may tell outside of it: the kind of error alone, since a message may hold
     a path or a patient's data. For tables, logs and reports."""
     return f"failed: {record.failure}; the traceback is in its record.json"

@@ -9,7 +9,7 @@ from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
-from hnscc.training.records import Failed, Record, progress, read_record
+from hnscc.training.records import Record, progress, read_record
 
 STATES = ("completed", "failed", "started", "missing")
 # A checkpoint may be written over while it is read: it is tried so often.
@@ -55,11 +55,12 @@ def run_status(folder: RunFolder) -> Status:
     failed: list[FailedTrial] = []
     for trial in plan_trials(study):
         record, saved, written = _look(folder.trial(trial.trial_id))
-        state = record.status if record else "started" if saved else "missing"
+        failure = record.failure if record else None
+        state = "failed" if failure else record.status if record else "started" if saved else "missing"
         # How many repeats a configuration of a search is to have, nobody knows yet.
         counts[trial.variant][state] += not (study.search and state == "missing")
-        if isinstance(record, Failed):
-            failed.append({"trial": trial.trial_id, "failure": record.failure})
+        if failure:
+            failed.append({"trial": trial.trial_id, "failure": failure})
         if saved:
             started.append(_started(study, trial, saved, written))
     return {

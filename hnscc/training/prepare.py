@@ -26,7 +26,7 @@ from hnscc.training.earlier import check_identities, check_same_folds, choose, k
 from hnscc.training.loop import batches_of
 from hnscc.training.model import check_model, resolve_device
 from hnscc.training.provenance import add_invocation
-from hnscc.training.records import is_complete
+from hnscc.training.records import TrialState, trial_state
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,17 @@ class Prepared:
     chosen: Mapping[str, tuple[str, str]]
     versions: Mapping[str, str] | None
 
+    def state(self, trial: Trial) -> TrialState:
+        """What a planned trial is by now: completed where it predicted what the study evaluates."""
+        return trial_state(self.folder.trial(trial.trial_id), scored=self.folds[trial.fold].scored)
+
     def missing(self) -> list[Trial]:
         """The trials left to train: those that are not completed, or whose files are damaged. Those that predicted
         other slices than the study evaluates are left too: they predict again (`trial.train_trial`).
 
         Repeat by repeat, so that a study cut short has as many repeats of every variant.
         """
-        left = [
-            trial
-            for trial in plan_trials(self.study)
-            if not is_complete(self.folder.trial(trial.trial_id), self.folds[trial.fold].scored)
-        ]
+        left = [trial for trial in plan_trials(self.study) if self.state(trial).status != "completed"]
         return sorted(left, key=lambda trial: trial.repeat)
 
 

@@ -30,6 +30,9 @@ HISTORY = pa.schema(
 NEEDED = (HISTORY_FILE, PREDICTIONS_FILE)
 OUT_OF_MEMORY = "OutOfMemoryError"  # the failure of a trial whose share of a GPU's memory was full
 UNUSABLE = "not used: "  # begins the reason of a trial whose files are there and cannot be trusted
+OTHER_SLICES = (
+    f"{UNUSABLE}it predicted other slices than the study evaluates: `hnscc run` predicts them by its weights"
+)
 
 
 class _Facts(BaseModel):
@@ -78,6 +81,8 @@ class Completed(Began):
     scores: split -> metric -> value, pooled at 0.5, of the slices that it predicted: the used ones, and those that
     `scored` is the hash of (`FoldData.scored`; empty for none). files: name -> SHA-256 of every file that the record
     vouches for. seconds: of training and prediction, over all attempts. peak_gpu_bytes: None on a processor.
+    predicted_by: the versions that predicted, where others trained it; else empty. failure, error: as of `Failed`,
+    where its weights were to predict again and did not; None once they have. Its earlier predictions then still hold.
     """
 
     status: Literal["completed"]
@@ -93,6 +98,9 @@ class Completed(Began):
     scored: str = ""
     peak_gpu_bytes: int | None = None
     files: dict[str, str]
+    predicted_by: dict[str, str] = {}
+    failure: str | None = None
+    error: str | None = None
 
 
 class Failed(Began):
@@ -113,8 +121,9 @@ _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator
 class TrialState:
     """What a trial is: completed, failed or missing, and why it is not completed where that is known.
 
-    record: of a completed or failed trial. contents: the verified bytes of the files that were asked for by name.
-    A reason that begins with UNUSABLE says that files are there and cannot be trusted.
+    record: of a completed or failed trial; a trial whose weights failed to predict again has failed, and its record
+    is a `Completed` one. contents: the verified bytes of the files that were asked for by name. A reason that begins
+    with UNUSABLE says that files are there and cannot be trusted.
     """
 
     status: Literal["completed", "failed", "missing"]
@@ -124,23 +133,41 @@ class TrialState:
 
     @property
     def completed(self) -> Completed | None:
-        return self.record if isinstance(self.record, Completed) else None
+        return self.record if isinstance(self.record, Completed) and self.status == "completed" else None
 
 
 def trial_state(
-    folder: TrialFolder, *, keep: tuple[str, ...] = (), check: tuple[str, ...] | None = None
+    folder: TrialFolder,
+    *,
+    scored: str = "",
+    keep: tuple[str, ...] = (),
+    check: tuple[str, ...] | None = None,
 ) -> TrialState:
     """The one judge of a trial's folder: its record must be whole and of this trial, and so must its files be.
 
-    keep: names of files whose contents are wanted. check: names of the files to be read and compared with their
-    hashes; None for all (on S3 those that tables come from: the weights are most of what a trial holds). A file that
-    tables do not need may be gone, since weights can be pruned. StorageError where the disk or S3 does not answer.
+    scored: of the slices that its fold scores beside the used ones (`FoldData.scored`); where it is not empty, the
+    trial must have predicted these. keep: names of files whose contents are wanted. check: names of the files to be
+    read and compared with their hashes; None for all (on S3 those that tables come from: the weights are most of what a
+    trial holds). A file that tables do not need may be gone, since weights can be pruned. StorageError where the disk
+    or S3 does not answer.
     """
     record = _record(folder)
     if isinstance(record, str):
         return TrialState("missing", record)
     if isinstance(record, Failed):
         return TrialState("failed", record.failure, record)
+    found = _verified(folder, record, keep, check)
+    if not isinstance(found, str):
+        if scored in ("", record.scored):
+            return TrialState("completed", None, record, found)
+        found = OTHER_SLICES
+    return TrialState("failed", record.failure, record) if record.failure else TrialState("missing", found)
+
+
+def _verified(
+    folder: TrialFolder, record: Completed, keep: tuple[str, ...], check: tuple[str, ...] | None
+) -> dict[str, bytes] | str:
+    """The contents to be kept, or which file is not what the record says; arguments as of `trial_state`."""
     contents = {}
     for name, expected in record.files.items():
         path = folder.file(name)
@@ -153,15 +180,15 @@ def trial_state(
                 content = path.read_bytes()
         except FileNotFoundError:
             if name in NEEDED:
-                return TrialState("missing", f"{UNUSABLE}{name} is gone")
+                return f"{UNUSABLE}{name} is gone"
             continue
         except OSError as error:
-            return TrialState("missing", f"{UNUSABLE}{name} cannot be read ({type(error).__name__})")
+            return f"{UNUSABLE}{name} cannot be read ({type(error).__name__})"
         if sha256(content) != expected:
-            return TrialState("missing", f"{UNUSABLE}{name} is damaged: its content is not what was written")
+            return f"{UNUSABLE}{name} is damaged: its content is not what was written"
         if name in keep:
             contents[name] = content
-    return TrialState("completed", None, record, contents)
+    return contents
 
 
 def recorded_state(folder: TrialFolder) -> TrialState:
@@ -200,12 +227,18 @@ def write_record(folder: TrialFolder, record: Record) -> None:
 
 def with_weights(folder: TrialFolder) -> tuple[Completed, bytes] | None:
     """The record of a trial that was trained to its end, and its weights, whatever became of its predictions; None
-    where the record, the weights or the history are not there, or not what was written."""
+    where the record, the weights or the history are not there, or not what was written. StorageError where the disk
+    does not answer."""
     record = read_record(folder)
-    wanted = (folder.weights, folder.history)
-    if not isinstance(record, Completed) or not all(path.is_file() for path in wanted):
+    if not isinstance(record, Completed):
         return None
-    contents = {path.name: path.read_bytes() for path in wanted}
+    contents = {}
+    for path in (folder.weights, folder.history):
+        try:
+            with storage_errors(path):
+                contents[path.name] = path.read_bytes()
+        except OSError:  # it is gone, or may not be read
+            return None
     if any(sha256(content) != record.files.get(name) for name, content in contents.items()):
         return None
     return record, contents[folder.weights.name]
@@ -214,8 +247,7 @@ def with_weights(folder: TrialFolder) -> tuple[Completed, bytes] | None:
 def is_complete(folder: TrialFolder, scored: str = "") -> bool:
     """Whether the trial is whole and, where its fold scores more than the used slices (`FoldData.scored` is not empty),
     whether it predicted them."""
-    record = trial_state(folder).completed
-    return record is not None and scored in ("", record.scored)
+    return trial_state(folder, scored=scored).status == "completed"
 
 
 def progress(folder: TrialFolder) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from hnscc.base.locations import Location
 from hnscc.cohort.fold import FoldData
 from hnscc.scores.stored import score_at_half, to_bytes
 from hnscc.scores.thresholds import score_trial
-from hnscc.study.identity import identity, trial_settings
+from hnscc.study.identity import identity, setting_differences, trial_settings, version_differences
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Study, Variant
@@ -64,9 +64,10 @@ def train_trial(
     pauses, leaving its checkpoint and no record; None to train to the end. Continues from the trial's own
     checkpoint where there is one. A finished trial whose predictions are damaged, or of other slices than the fold
     scores now (`evaluation.slices`), is predicted again by its weights and yields nothing; it is trained again where
-    these are gone.
+    these are gone. Weights of other versions, if these were accepted, predict too: the record says by which.
 
-    This is the trial's boundary: an exception becomes a record with status failed and the traceback. Two that are not
+    This is the trial's boundary: an exception becomes a record with status failed and the traceback; where weights
+    were to predict again, it is added to the record that vouches for them. Two that are not
     the trial's fault are raised, and its checkpoint stays: StorageError, and an error after which this process can
     compute on its GPU no more (`process.gpu_is_lost`). It must end then, and another process go on with the trial.
     """
@@ -75,7 +76,7 @@ def train_trial(
     tried = [*attempts]
     try:
         fit = _start(variant, began, tried, gpus)
-        if (finished := with_weights(folder)) and _is_own(finished[0], fit, data):
+        if finished := _own_weights(folder, began):
             _predict_again(*finished, fit, variant, data, folder, tolerance_mm)
             return
         fit.resume(folder, gpus)
@@ -96,11 +97,11 @@ def train_trial(
     except Exception as error:  # the boundary: whatever went wrong is this trial's alone
         # A process that was taken for lost with its machine, and was not, may have finished this trial meanwhile, and
         # deleted the checkpoints that this one was writing.
-        if is_complete(folder):
+        if is_complete(folder, data.scored):
             return
         if gpu_is_lost(error):
             raise
-        _write_failure(folder, began, tried, error)
+        _tell_failure(folder, began, tried, error)
 
 
 def begin(study: Study, trial: Trial, fold_digest: str, *, device: str, precision: str) -> Began:
@@ -121,9 +122,19 @@ def begin(study: Study, trial: Trial, fold_digest: str, *, device: str, precisio
     )
 
 
-def failed(began: Began, attempts: Sequence[Attempt], failure: str, error: str) -> Failed:
-    """The record of a trial that ended in an error. failure: its kind; error: the traceback."""
-    return Failed(**dict(began), status="failed", attempts=tuple(attempts), failure=failure, error=error)
+def write_failure(
+    folder: TrialFolder, began: Began, attempts: Sequence[Attempt], failure: str, error: str
+) -> None:
+    """Write that a trial ended in an error. failure: its kind; error: the traceback.
+
+    The record of a trial that was trained to its end before, and whose weights are there, is kept and says it too:
+    without it nothing would vouch for them. StorageError where the disk does not answer.
+    """
+    if finished := _own_weights(folder, began):
+        write_record(folder, finished[0].model_copy(update={"failure": failure, "error": error}))
+        return
+    ended = Failed(**dict(began), status="failed", attempts=tuple(attempts), failure=failure, error=error)
+    write_record(folder, ended)
 
 
 def _start(variant: Variant, began: Began, attempts: list[Attempt], gpus: float) -> Fit:
@@ -134,12 +145,12 @@ def _start(variant: Variant, began: Began, attempts: list[Attempt], gpus: float)
     return Fit.start(model, variant.training, began, attempts)
 
 
-def _write_failure(folder: TrialFolder, began: Began, attempts: list[Attempt], error: Exception) -> None:
+def _tell_failure(folder: TrialFolder, began: Began, attempts: list[Attempt], error: Exception) -> None:
     """The record of a trial that ended in this error, which is being handled; its last attempt names the kind."""
     kind = OUT_OF_MEMORY if memory_is_full(error) else type(error).__name__
     if attempts:
         attempts[-1] = attempts[-1].model_copy(update={"ended": kind})
-    write_record(folder, failed(began, attempts, kind, traceback.format_exc()))
+    write_failure(folder, began, attempts, kind, traceback.format_exc())
 
 
 def _write_results(
@@ -193,9 +204,17 @@ def _predicted(
     return contents, score_trial(probabilities, masks, data.scored_splits) | {"scored": data.scored}
 
 
-def _is_own(record: Completed, fit: Fit, data: FoldData) -> bool:
-    """Whether a finished trial's weights are this trial's: another identity was accepted before it came to this."""
-    return record.identity == fit.began.identity or record.scored != data.scored
+def _own_weights(folder: TrialFolder, began: Began) -> tuple[Completed, bytes] | None:
+    """The record and the weights of this very trial, trained to its end before; None where there are none.
+
+    Other versions may have trained it: they were accepted before it came to this.
+    """
+    finished = with_weights(folder)
+    if not finished or finished[0].identity == began.identity:
+        return finished
+    settings = finished[0].settings
+    own = version_differences(settings, began.settings) and not setting_differences(settings, began.settings)
+    return finished if own else None
 
 
 def _predict_again(
@@ -213,4 +232,6 @@ def _predict_again(
     for path, content in contents.items():
         write_bytes(path, content)
     files = record.files | {path.name: sha256(content) for path, content in contents.items()}
-    write_record(folder, record.model_copy(update={**scores, "files": files}))
+    versions = fit.began.versions
+    by = {"predicted_by": {} if versions == record.versions else versions, "failure": None, "error": None}
+    write_record(folder, record.model_copy(update={**scores, **by, "files": files}))

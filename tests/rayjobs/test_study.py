@@ -14,6 +14,7 @@ import yaml
 from stores import make_store, study_of
 
 from hnscc.study.run_folder import RunFolder
+from hnscc.training.records import read_record
 from rayjobs.study import main
 
 # Ray counts the processors of this machine.
@@ -190,3 +191,29 @@ def test_fractions_of_a_gpu_on_a_running_cluster(cluster, store, home, tmp_path,
     _, error = run(home, study, "--out", tmp_path / "other", "--address", address, environment=wrong, code=2)
     assert "No Ray cluster can be joined at this address." in error
     assert not (tmp_path / "other").exists()
+
+
+def test_a_study_of_sampled_slices_predicts_whole_scans_by_its_weights(store, here, tmp_path):
+    """By the command as by one that scored whole scans at once, and no epoch is trained again: not a byte of the
+    history, which holds seconds, changes."""
+    settings = {"variants": {"pet": {"modalities": ["pet"]}}, "resources": {"cpus": CORES}}
+    settings |= {"training": {"epochs": 2}, "repeats": 1, "sampling": {"max_positive": 8}}
+    of = {
+        slices: write_study(tmp_path / f"{slices}.yaml", store, evaluation={"slices": slices}, **settings)
+        for slices in ("sampled", "all")
+    }
+    assert here(main, of["all"], "--out", tmp_path / "direct")[0] == 0
+    assert here(main, of["sampled"], "--out", tmp_path / "run")[0] == 0
+    trial, direct = (RunFolder(tmp_path / each).trial("pet-f0-r00") for each in ("run", "direct"))
+    history, attempts = trial.history.read_bytes(), read_record(trial).attempts
+    sampled = trial.predictions.read_bytes()
+    code, out, error = here(main, of["all"], "--out", tmp_path / "run")
+    assert code == 0, error
+    assert "1 trials completed, 0 failed, 0 missing" in out
+    assert trial.history.read_bytes() == history
+    assert read_record(trial).attempts == attempts
+    assert trial.predictions.read_bytes() == direct.predictions.read_bytes() != sampled
+    for table in TABLES:
+        if table not in ("trials", "epochs"):  # these hold seconds
+            paths = [RunFolder(tmp_path / each).table(table) for each in ("run", "direct")]
+            assert paths[0].read_bytes() == paths[1].read_bytes(), table

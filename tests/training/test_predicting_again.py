@@ -1,0 +1,117 @@
+"""A finished trial whose weights predict again: what its record says where that fails, and by which versions."""
+
+import json
+from pathlib import Path
+
+import pytest
+from stores import make_store, study_of
+
+from hnscc.aggregation.build import write_tables
+from hnscc.base.errors import StorageError
+from hnscc.base.files import read_sealed, write_sealed
+from hnscc.study.identity import identity, versions_here
+from hnscc.training.prepare import prepare_run
+from hnscc.training.records import read_record, trial_state
+from hnscc.training.trial import begin, train_trial, write_failure
+
+SETTINGS = {"variants": {"pet": {"modalities": ["pet"]}}, "sampling": {"max_positive": 8}, "repeats": 1}
+SETTINGS |= {"training": {"epochs": 1}}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("store"), patients=10, size=16)
+
+
+def study(store, slices):
+    return study_of(store.location, **SETTINGS, evaluation={"slices": slices})
+
+
+def go(run, trial):
+    """How many epochs it trains."""
+    folder = run.folder.trial(trial.trial_id)
+    data = run.folds[trial.fold]
+    return len(list(train_trial(run.study, trial, data, folder, device="cpu", precision="fp32")))
+
+
+def of_sampled(store, root):
+    """A run folder of sampled slices, made ready for whole scans; its trial, and the trial's folder."""
+    run = prepare_run(study(store, "sampled"), root)
+    (trial,) = run.missing()
+    assert go(run, trial) == 1
+    run = prepare_run(study(store, "all"), root)
+    return run, trial, run.folder.trial(trial.trial_id)
+
+
+def test_an_error_while_predicting_again_is_told_and_keeps_what_vouches_for_the_weights(
+    store, tmp_path, monkeypatch
+):
+    run, trial, folder = of_sampled(store, tmp_path)
+    before = read_record(folder)
+    full = RuntimeError("CUDA out of memory")
+
+    def fails(*arguments):
+        raise full
+
+    monkeypatch.setattr("hnscc.training.trial.score_at_half", fails)
+    assert go(run, trial) == 0
+    state = run.state(trial)
+    assert (state.status, state.reason) == ("failed", "RuntimeError")
+    assert "CUDA out of memory" in state.record.error
+    assert state.record.files == before.files
+    problem = write_tables(run.folder)[0]
+    assert "RuntimeError" in problem and "CUDA" not in problem
+    assert trial_state(folder).completed, "what it predicted before still holds"
+    monkeypatch.undo()
+    assert go(run, trial) == 0
+    assert run.missing() == []
+    assert read_record(folder).failure is None
+    assert read_record(folder).files["weights.safetensors"] == before.files["weights.safetensors"]
+
+
+def test_a_process_that_dies_while_predicting_again_keeps_the_record(store, tmp_path):
+    run, trial, folder = of_sampled(store, tmp_path)
+    files = read_record(folder).files
+    began = begin(run.study, trial, run.folds[0].digest, device="cpu", precision="fp32")
+    write_failure(folder, began, (), "its process died 6 times", "killed")
+    assert (run.state(trial).status, run.state(trial).reason) == ("failed", "its process died 6 times")
+    assert read_record(folder).files == files
+    folder.weights.unlink()
+    write_failure(folder, began, (), "its process died 6 times", "killed")
+    assert read_record(folder).status == "failed", "without weights there is nothing to vouch for"
+
+
+def test_a_disk_that_does_not_answer_ends_the_process_and_not_the_record(store, tmp_path, monkeypatch):
+    run, trial, folder = of_sampled(store, tmp_path)
+    record = folder.record.read_bytes()
+    read_bytes = Path.read_bytes
+
+    def stale(path):
+        if path == folder.weights:
+            raise OSError(116, "Stale file handle")
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", stale)
+    with pytest.raises(StorageError):
+        go(run, trial)
+    assert read_bytes(folder.record) == record
+
+
+def test_weights_of_other_versions_predict_where_predictions_are_damaged(store, tmp_path):
+    run = prepare_run(study(store, "all"), tmp_path)
+    (trial,) = run.missing()
+    folder = run.folder.trial(trial.trial_id)
+    go(run, trial)
+    facts, predictions = read_sealed(folder.record), folder.predictions.read_bytes()
+    facts["settings"]["versions"] |= {"torch": "1.0"}
+    facts["versions"] |= {"torch": "1.0"}
+    write_sealed(folder.record, facts | {"identity": identity(facts["settings"])})
+    folder.predictions.write_bytes(b"damaged")
+    run = prepare_run(study(store, "all"), tmp_path, accept_versions=True)
+    assert run.missing() == [trial]
+    assert go(run, trial) == 0
+    assert run.missing() == []
+    assert folder.predictions.read_bytes() == predictions
+    record = json.loads(folder.record.read_text())
+    assert record["versions"]["torch"] == "1.0"
+    assert record["predicted_by"] == versions_here()
