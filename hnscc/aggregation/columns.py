@@ -206,7 +206,11 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "p_equal": (
         REAL,
         "p of the hypothesis that the true difference is margin or more, either way, by two one-sided t tests, not "
-        "corrected: below 0.05 the variants are equal up to the margin (two_way_t, where a margin is named)",
+        "corrected for the number of pairs of variants (two_way_t, where a margin is named)",
+    ),
+    "p_equal_holm": (
+        REAL,
+        "p_equal corrected as p_holm is: below 0.05 the variants are equal up to the margin",
     ),
     "better": (
         REAL,

@@ -42,13 +42,14 @@ class Side:
 
 
 def comparison_rows(results: Results) -> list[Row]:
-    """Pairs in the study's order of variants; p_holm over the pairs of each family that have a p."""
+    """Pairs in the study's order of variants; p_holm and p_equal_holm over the pairs of each family that have a p."""
     sides = [_side(results, variant) for variant in results.study.variants]
     rows = [row for pair in combinations(sides, 2) for row in _pair_rows(results.study, *pair)]
     for _, family in groupby(sorted(rows, key=_family), key=_family):
         members = list(family)
-        for row, p in zip(members, holm([each["p"] for each in members]), strict=True):
-            row["p_holm"] = p
+        for name in ("p", "p_equal"):
+            for row, p in zip(members, holm([each[name] for each in members]), strict=True):
+                row[f"{name}_holm"] = p
     return rows
 
 

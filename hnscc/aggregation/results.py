@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hnscc.aggregation.folds import Fold, scored_fold
 from hnscc.aggregation.medians import Median, medians_of
 from hnscc.aggregation.trials import Result, load_trial
+from hnscc.scores.repeats import mostly_collapsed
 from hnscc.scores.thresholds import READINGS
 from hnscc.study.loading import load_study
 from hnscc.study.plan import plan_trials
@@ -29,8 +30,9 @@ class Results:
 
     def collapsed(self, variant: str) -> bool:
         """Whether more than half of a variant's completed trainings marked no pixel."""
-        completed = [each for each in self.of(variant) if each.status == "completed"]
-        return 2 * sum(bool(each.collapsed) for each in completed) > len(completed)
+        return mostly_collapsed(
+            [bool(each.collapsed) for each in self.of(variant) if each.status == "completed"]
+        )
 
 
 def load_results(run: RunFolder) -> Results:

@@ -86,7 +86,7 @@ TABLES: dict[str, Table] = {
         "pair of variants, metric, set of slices, unit and method, on the test slices",
         (
             "variant_a variant_b metric slice_set unit method n n_nonzero statistic p smallest_p p_holm",
-            "difference low high repeats_a repeats_b effective_patients smallest_seen margin p_equal",
+            "difference low high repeats_a repeats_b effective_patients smallest_seen margin p_equal p_equal_holm",
             "better better_low better_high reason",
         ),
     ),

@@ -33,6 +33,11 @@ class Needed:
     reason: str | None = None
 
 
+def mostly_collapsed(trainings: Sequence[bool]) -> bool:
+    """Whether a variant collapsed: more than half of its completed trainings, each of which did (True) or did not."""
+    return 2 * sum(trainings) > len(trainings)
+
+
 def half_width(scores: Sequence[float]) -> float | None:
     """How far the 95 % interval of the median reaches to its farther side; None where there is none."""
     interval = median_interval(scores)

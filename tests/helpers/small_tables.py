@@ -27,7 +27,7 @@ PROMISED = {
         dice_repeats_mean dice_repeats_sd reason""",
     "per_slice": "variant split slice_set threshold n dice_mean dice_sd jaccard_mean jaccard_sd reason",
     "comparisons": """variant_a variant_b metric slice_set unit method n statistic p p_holm difference low
-        high repeats_a repeats_b effective_patients smallest_seen margin p_equal
+        high repeats_a repeats_b effective_patients smallest_seen margin p_equal p_equal_holm
         better better_low better_high reason""",
     "classification": """variant split convention threshold cutoff_px tp tn fp fn misplaced sensitivity
         specificity accuracy reason""",

@@ -125,7 +125,7 @@ def test_a_single_fold_that_collapsed_is_named_with_its_own_evidence(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("difference", "low", "high", "p", "p_holm", "p_equal", "expected"),
+    ("difference", "low", "high", "p", "p_holm", "p_equal_holm", "expected"),
     [
         (None, None, None, None, None, None, "none"),
         (0.1, None, None, None, None, None, "lone"),
@@ -138,15 +138,16 @@ def test_a_single_fold_that_collapsed_is_named_with_its_own_evidence(tmp_path):
         (0.1, 0.05, 0.2, 0.02, 0.05, 0.01, "suggestive"),
     ],
 )
-def test_what_a_difference_allows_to_say(difference, low, high, p, p_holm, p_equal, expected):
-    row = {"difference": difference, "low": low, "high": high, "p": p, "p_holm": p_holm, "p_equal": p_equal}
+def test_what_a_difference_allows_to_say(difference, low, high, p, p_holm, p_equal_holm, expected):
+    row = {"difference": difference, "low": low, "high": high, "p": p, "p_holm": p_holm}
+    row |= {"p_equal": 0.0, "p_equal_holm": p_equal_holm}
     assert verdict(row) == expected
     assert expected in VERDICTS
 
 
 def test_a_plain_difference_holds_up(tmp_path):
     """One variant finds all, the other a quarter, in every repeat, but for noise."""
-    study = small_study(repeats=3)
+    study = small_study(repeats=3, evaluation={"cutoff_px": 2, "bootstraps": 200, "margin": 0.1})
     run = random_run(tmp_path, study, patients=24)
     masks = np.load(run.fold(0).truth)["masks"]
     for trial in plan_trials(study):
@@ -157,6 +158,7 @@ def test_a_plain_difference_holds_up(tmp_path):
     said = re.findall(r"scored higher; (.*?)\.", text)
     assert said == ["the difference holds up, for patients and trainings like these"]
     assert "of equal weight" in text and "seen from 0.0" in text
+    assert re.search(r"test against a difference of 0\.1 or more: p [01]\.\d{3} after Holm\)", text)
 
 
 @pytest.mark.parametrize("repeats", [2, 3])

@@ -2,9 +2,10 @@
 
 import numpy as np
 from reports import Page, report
-from run_folders import random_run, small_study
+from run_folders import add_failure, random_run, small_study
 
 from hnscc.aggregation.query import read_table
+from hnscc.study.plan import plan_trials
 
 
 def of_median(run, name):
@@ -57,3 +58,32 @@ def test_sampled_slices_are_called_so(tmp_path):
     text = Page(report(random_run(tmp_path, study))[0]).text
     assert "nothing is known of whole scans" in text
     assert "sampled slices of the test scans" in text
+
+
+def test_without_a_completed_trial_the_section_says_so(tmp_path):
+    study = small_study(repeats=1)
+    run = random_run(tmp_path, study)
+    for trial in plan_trials(study):
+        add_failure(run, trial, "RuntimeError: lost")
+    text = Page(report(run)[0]).text
+    assert "No trial is completed: nothing is known of whole scans" in text
+    assert "sampled slices alone were scored" not in text
+
+
+def test_a_variant_that_lacks_a_fold_has_a_dash_and_the_fold(tmp_path):
+    """The other folds test other scans: a row of these would stand beside the whole cohort's without a word."""
+    study = small_study(repeats=1, split={"folds": 3})
+    run = random_run(tmp_path, study)
+    for trial in plan_trials(study):
+        if (trial.variant, trial.fold) == ("pet", 1):
+            add_failure(run, trial, "RuntimeError: lost")
+    page = Page(report(run)[0])
+    for title in (
+        "Lesions in test scans",
+        "Surfaces and volumes in test scans",
+        "Test patients with and without lesion",
+    ):
+        without, beside = page.rows(title)
+        assert set(without[1:]) == {"–"}
+        assert "–" not in beside[1]
+    assert page.text.count("no completed trial in fold f1") >= 3

@@ -7,7 +7,7 @@ from hnscc.reporting.sections.comparisons import pair, pairs_of_variants
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import p_value, score, signed
 from hnscc.scores.differences import FEWEST_FOR_P
-from hnscc.scores.repeats import HARDLY_ANY
+from hnscc.scores.repeats import HARDLY_ANY, mostly_collapsed
 
 SURE = 0.05  # a corrected p below it counts as sure
 ONE_EACH = f"only one repeat each: no interval; set `repeats: {FEWEST_FOR_P}` or more"
@@ -50,11 +50,11 @@ def _best_two(source: Source) -> set[str]:
 
 
 def _collapsed(source: Source, row: Row) -> list[str]:
-    """Which variants of a pair collapsed: more than half of their completed trainings marked no pixel."""
+    """Which variants of a pair collapsed."""
     found = []
     for variant in (row["variant_a"], row["variant_b"]):
         trials = source.rows("trials", variant=variant, status="completed")
-        if 2 * sum(each["collapsed"] for each in trials) > len(trials):
+        if mostly_collapsed([each["collapsed"] for each in trials]):
             found.append(variant)
     return found
 
@@ -74,7 +74,7 @@ def verdict(row: Row) -> str:
         return "clear"
     if row["p"] < SURE:
         return "suggestive"
-    return "equal" if row["p_equal"] is not None and row["p_equal"] < SURE else "open"
+    return "equal" if row["p_equal_holm"] is not None and row["p_equal_holm"] < SURE else "open"
 
 
 def _higher(source: Source, row: Row, collapsed: list[str]) -> str:
@@ -107,7 +107,8 @@ def _difference(source: Source, row: Row) -> str:
     seen = f"; seen from {score(row['smallest_seen'])}" if row["smallest_seen"] is not None else ""
     equal = (
         ""
-        if row["p_equal"] is None
-        else f"; p {p_value(row['p_equal'])} that it is {row['margin']:g} or more"
+        if row["p_equal_holm"] is None
+        else f"; test against a difference of {row['margin']:g} or more: "
+        f"p {p_value(row['p_equal_holm'])} after Holm"
     )
     return f"{name} {signed(value)} (95 % interval {signed(low)} to {signed(high)}; {p}{seen}{equal})"

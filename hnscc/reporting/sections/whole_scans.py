@@ -9,6 +9,7 @@ from hnscc.reporting.source import Source, chosen_thresholds
 from hnscc.reporting.values import DASH, between, known, score, whole
 from hnscc.scores.counts import HALF
 
+Found = dict[str, list[Row] | str]  # variant -> its rows, or why there are none
 NO_LESION = "no such scan holds lesion"
 SCANS = (
     "A lesion is what hangs together in three dimensions; it is found if any voxel of it is predicted. A false lesion "
@@ -16,8 +17,9 @@ SCANS = (
 )
 SIZES = (
     "HD95 (95 % Hausdorff distance): all but 5 % of each surface lies so near to the other. Surface Dice: the share of "
-    "both surfaces that lies within {tolerance:g} mm of the other. A missed lesion counts as the diagonal of the scan, "
-    "and as 0. Over scans with lesion; volumes over all scans."
+    "both surfaces that lies within {tolerance:g} mm of the other. A scan with lesion in which nothing is "
+    "predicted counts as its diagonal, and as 0; a lesion missed beside one that is found counts by its surface alone. "
+    "Over scans with lesion; volumes over all scans."
 )
 PATIENTS = (
     "A patient with lesion is detected if any voxel of it is predicted; in one without, any predicted voxel is a false "
@@ -38,10 +40,13 @@ def whole_scans(source: Source) -> Section:
 
 
 def _blocks(source: Source) -> Iterator[Block]:
-    if not source.tables["scans"]:
+    if not source.whole:
         yield Text(
             "The sampled slices alone were scored (`evaluation.slices`): nothing is known of whole scans."
         )
+        return
+    if not source.tables["scans"]:
+        yield Text("No trial is completed: nothing is known of whole scans.")
         return
     scans, patients = (_of_median_models(source, name) for name in ("scans", "patients"))
     yield Text(f"Scored: {source.scored}.")
@@ -52,17 +57,21 @@ def _blocks(source: Source) -> Iterator[Block]:
     yield _table(source, "Detection in the test set", DETECTION, _detection_columns(source))
 
 
-def _of_median_models(source: Source, name: str) -> dict[str, list[Row]]:
-    """Variant -> the test rows of its median models, at the chosen threshold, or at 0.5 where none is chosen."""
+def _of_median_models(source: Source, name: str) -> Found:
+    """Variant -> the test rows of its median models, at the chosen threshold, or at 0.5 where none is chosen; why there
+    are none where it has no completed trial in a fold, since the other folds test other scans."""
     chosen = chosen_thresholds(source.run)
-    return {
-        variant: [
-            row
-            for row in source.rows(name, variant=variant, split="test", is_median=True)
-            if row["threshold"] == chosen.get((variant, row["fold"]), HALF / 1000)
+    found: Found = {}
+    for variant in source.looks:
+        rows = source.rows(name, variant=variant, split="test", is_median=True)
+        there, folds = {row["fold"] for row in rows}, source.study.split.folds
+        lost = [fold for fold in range(folds) if fold not in there]
+        found[variant] = [
+            row for row in rows if row["threshold"] == chosen.get((variant, row["fold"]), HALF / 1000)
         ]
-        for variant in source.looks
-    }
+        if lost:
+            found[variant] = "no completed trial" + (f" in fold f{lost[0]}" if folds > 1 else "")
+    return found
 
 
 def _table(source: Source, title: str, explanation: str, columns: Columns) -> Table:
@@ -70,12 +79,17 @@ def _table(source: Source, title: str, explanation: str, columns: Columns) -> Ta
     return table(title, explanation, {"Variant": source.label, **columns}, rows)
 
 
-def _of(found: dict[str, list[Row]], write: Callable[[list[Row]], Cell | str]) -> Callable[[Row], Cell | str]:
-    """What writes a cell from a variant's own rows; a dash where no trial of it is completed."""
-    return lambda row: write(own) if (own := found[row["variant"]]) else Cell(DASH, "no completed trial")
+def _of(found: Found, write: Callable[[list[Row]], Cell | str]) -> Callable[[Row], Cell | str]:
+    """What writes a cell from a variant's own rows; a dash and why where it has none."""
+
+    def cell(row: Row) -> Cell | str:
+        own = found[row["variant"]]
+        return Cell(DASH, own) if isinstance(own, str) else write(own)
+
+    return cell
 
 
-def _lesion_columns(scans: dict[str, list[Row]]) -> Columns:
+def _lesion_columns(scans: Found) -> Columns:
     return {
         "Scans (with lesion)": _of(scans, lambda own: f"{len(own)} ({len(_ill(own))})"),
         "Lesions found": _of(scans, lambda own: _share(_sum(own, "lesions_found"), _sum(own, "lesions"))),
@@ -87,7 +101,7 @@ def _lesion_columns(scans: dict[str, list[Row]]) -> Columns:
     }
 
 
-def _size_columns(scans: dict[str, list[Row]]) -> Columns:
+def _size_columns(scans: Found) -> Columns:
     return {
         "HD95 in mm: median (quartiles)": _of(scans, lambda own: _quartiles(_ill(own), "hd95_mm", "{:.1f}")),
         "Surface Dice: mean": _of(scans, lambda own: _mean(_ill(own), "nsd")),
@@ -100,7 +114,7 @@ def _size_columns(scans: dict[str, list[Row]]) -> Columns:
     }
 
 
-def _patient_columns(patients: dict[str, list[Row]]) -> Columns:
+def _patient_columns(patients: Found) -> Columns:
     def share(lesion: bool) -> Callable[[Row], Cell | str]:
         def write(own: list[Row]) -> Cell | str:
             rows = [row for row in own if row["lesion"] == lesion]
