@@ -89,7 +89,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         "number of slices where truth and prediction both reach cutoff_px and share no pixel",
     ),
     "slices.misplaced": (YES, "whether truth and prediction both reach cutoff_px and share no pixel"),
-    "scans": (WHOLE, "number of the patient's scans"),
+    "scans": (WHOLE, "number of the patient's scans that are scored, whole or by sampled slices"),
     "truth_ml": (REAL, "volume of the lesions in ml (metabolic tumour volume), on the stored slices"),
     "pred_ml": (REAL, "predicted volume in ml"),
     "overlap_ml": (REAL, "volume that is both predicted and lesion, in ml"),
@@ -122,7 +122,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         REAL,
         "total lesion glycolysis of the predicted mask; null so far, also where PET is in SUV",
     ),
-    "lesion": (YES, "whether any scan of the patient holds lesion"),
+    "lesion": (YES, "whether any scan of the patient holds lesion; null where scans are not whole"),
     "lesions.lesion": (
         WHOLE,
         "number of the lesion in its scan, from 1 on, by its first voxel along z, y, x",
@@ -130,7 +130,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "detected": (
         YES,
         "of a patient with lesion, whether any voxel of it is predicted; of one without, whether anything is "
-        "predicted, which is a false alarm",
+        "predicted, which is a false alarm; null where scans are not whole",
     ),
     "found": (YES, "whether any voxel of the lesion is predicted"),
     "lesions.dice": (REAL, "Dice of the lesion and the predicted ones that touch it; 0 where none does"),

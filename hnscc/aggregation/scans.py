@@ -19,6 +19,7 @@ Row = dict[str, Any]
 HELD_OUT = ("validation", "test")
 NO_UPTAKE = "trials store no uptake: no total lesion glycolysis"
 SAMPLED = "the sampled slices alone are scored (evaluation.slices)"
+BY_SLICE = "validation is drawn slice by slice (split.validation_unit), so its scans are not scored whole"
 
 
 def scan_rows(results: Results) -> Iterator[Row]:
@@ -30,6 +31,7 @@ def scan_rows(results: Results) -> Iterator[Row]:
 
 def patient_rows(results: Results) -> Iterator[Row]:
     """A row per patient of validation and test; of sampled slices the pixels alone."""
+    not_whole = SAMPLED if results.study.evaluation.slices == "sampled" else BY_SLICE
     for fold, named, scans, counts in _scored(results):
         for split in HELD_OUT:
             rows = fold.rows[split]
@@ -41,7 +43,8 @@ def patient_rows(results: Results) -> Iterator[Row]:
                 whole = [scans[each] for each in names if each in scans]
                 row = named | {"split": split, "patient_id": patient, "scans": len(names)}
                 score = together(whole) if len(whole) == len(names) else None
-                yield row | _of_patient(pooled[np.array([position])].pooled(), score)
+                row |= _of_patient(pooled[np.array([position])].pooled(), score)
+                yield row | {"reason": NO_UPTAKE if score else not_whole}
 
 
 def lesion_rows(results: Results) -> Iterator[Row]:
@@ -122,8 +125,9 @@ def _overlap(level: Level, counts: Counts) -> Row:
 
 def _of_patient(counts: Counts, score: ScanScore | None) -> Row:
     row: Row = {f"{name}_px": int(getattr(counts, name)) for name in ("truth", "pred", "overlap")}
-    row |= _overlap("patient", counts) | {"lesion": bool(counts.truth)}
-    row["detected"] = bool(counts.overlap if counts.truth else counts.pred)
+    row |= _overlap("patient", counts) | {"lesion": None, "detected": None}
+    if score:  # what the sampled slices hold says nothing of the others
+        row["lesion"] = bool(counts.truth)
+        row["detected"] = bool(counts.overlap if counts.truth else counts.pred)
     row |= {name: getattr(score, name, None) for name in ("hd95_mm", "nsd")}
-    row |= _volumes(score) | _lesions(score)
-    return row | {"reason": NO_UPTAKE if score else SAMPLED}
+    return row | _volumes(score) | _lesions(score)

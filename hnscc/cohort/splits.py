@@ -30,6 +30,7 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
     A slice that some modality of the study does not show is used by no variant, so that all are compared on the same
     slices; a warning says how many there are.
     """
+    scored_whole = not study.search and study.evaluation.slices == "all"
     shown = modalities_of(study)
     assigned = assign_patients(store.scans, study.split, seed=study.seed, fold=fold, shown=shown)
     positives = draw_positives(store.scans, study.sampling.max_positive, seed=study.seed, shown=shown)
@@ -55,11 +56,15 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
         warnings.append(
             "validation: drawn slice by slice, as the paper did: its patients also stand in training"
         )
+        if scored_whole:
+            warnings.append(
+                "validation: thresholds and median models are chosen on sampled slices, while every slice of the test "
+                "scans is scored (split.validation_unit: slice)"
+            )
     plan = FoldPlan(fold, _patients_of(slices, assigned), slices, tuple(warnings))
     check_disjoint(plan, validation_unit=study.split.validation_unit)
     check_filled(plan)
     plan = FoldPlan(fold, plan.patients, slices, (*warnings, *small_splits(plan, read)))
-    scored_whole = not study.search and study.evaluation.slices == "all"
     return _with_whole_scans(plan, store.scans, study.split) if scored_whole else plan
 
 

@@ -98,7 +98,7 @@ def batches_in(variant: Variant, slices: Iterable[int]) -> set[int]:
 
 def _test_closed(plan: FoldPlan) -> FoldPlan:
     """What a search reads: of the test patients no slice, so that nothing of it can depend on them."""
-    return replace(plan, slices={**plan.slices, "test": ()}, others=None, whole=())
+    return replace(plan, slices={**plan.slices, "test": ()})
 
 
 def check_same_store(

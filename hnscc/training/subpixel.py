@@ -35,13 +35,15 @@ def decode_small(model: nn.Module) -> nn.Module:
 
 
 def _in_place_of(block: nn.Module) -> nn.Module | None:
-    """The block that takes its place, made of its layers; None where it does not double."""
+    """The block that takes its place, made of its layers; None where it does not double. AssertionError for one that
+    does more than these layers: attention, or another interpolation than by nearest pixels."""
     from segmentation_models_pytorch.decoders import (  # here, for they take two seconds
         manet,
         unet,
         unetplusplus,
     )
 
+    _check_plain(block)
     if isinstance(block, unet.decoder.UnetDecoderBlock):
         return _UnetBlock(block)
     if isinstance(block, manet.decoder.MFABBlock):
@@ -51,6 +53,16 @@ def _in_place_of(block: nn.Module) -> nn.Module | None:
     if isinstance(block, unetplusplus.decoder.DecoderBlock) and not block.is_empty:
         return _Block(block)
     return None
+
+
+def _check_plain(block: Any) -> None:
+    for name in ("attention1", "attention2"):
+        found = getattr(getattr(block, name, None), "attention", None)
+        assert found is None or isinstance(found, nn.Identity), (
+            f"{name} of {type(block).__name__} is left out"
+        )
+    mode = getattr(block, "interpolation_mode", "nearest")
+    assert mode == "nearest", f"{type(block).__name__} doubles by {mode}, not by nearest pixels"
 
 
 class _Block(nn.Module):

@@ -76,6 +76,7 @@ def test_sampled_slices_make_no_scan(tmp_path):
     ill = row(run, "patients", patient_id="a", threshold=0.5)
     assert (ill["truth_px"], ill["overlap_px"], ill["hd95_mm"], ill["volume_precision"]) == (3, 2, None, None)
     assert "sampled" in ill["reason"]
+    assert {(each["lesion"], each["detected"]) for each in rows(run, "patients")} == {(None, None)}
 
 
 def test_dice_of_a_scan_is_simpleitk_s_on_the_same_masks_as_nifti(tmp_path):

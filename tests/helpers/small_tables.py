@@ -63,7 +63,7 @@ EXPLAINED = {
     "comparisons": ["difference", "p", "p_holm"],
     "classification": ["threshold", "tp", "sensitivity", "specificity", "accuracy"],
     "scans": ["hd95_mm", "tlg_truth", "tlg_pred"],
-    "patients": ["hd95_mm", "nsd", "truth_ml", "pred_ml"],
+    "patients": ["hd95_mm", "nsd", "truth_ml", "pred_ml", "lesion", "detected"],
     "detection": [
         *("threshold", "n", "sensitivity", "specificity", "auc", "false_per_scan", "lesion_sensitivity"),
         *("lesion_f1", "sensitivity_under_1_ml", "sensitivity_1_to_5_ml", "sensitivity_over_5_ml", "brier"),

@@ -172,8 +172,10 @@ def test_a_validation_set_of_single_slices_stays_as_it_is(store):
     """Its scans are trained on too; test scans are whole all the same."""
     _, (plan,) = plan_folds(study_of(store.location, **ONE, **ALL, protocol="as_written"))
     assert {split for split, _ in plan.others} == {"test"}
+    assert sum("chosen on sampled slices" in each for each in plan.warnings) == 1
     _, (plan,) = plan_folds(study_of(store.location, **ONE, protocol="as_written"))
     assert plan.others is None
+    assert not any("chosen on sampled slices" in each for each in plan.warnings)
 
 
 def test_slices_of_no_modality_count_in_whole_scans(store, tmp_path):
