@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from monai.metrics.utils import get_code_to_measure_table
 
 from hnscc.scores.surface_elements import cell_contours, cell_surfaces, elements
 
@@ -11,6 +10,8 @@ from hnscc.scores.surface_elements import cell_contours, cell_surfaces, elements
     "spacing", [(1.0, 1.0, 1.0), (3.0, 1.0, 1.0), (2.2, 0.7, 1.4), (0.977, 3.27), (1.0, 1.0)]
 )
 def test_every_code_has_the_size_that_monai_gives_it(spacing):
+    from monai.metrics.utils import get_code_to_measure_table  # of seconds: not in every process of pytest
+
     theirs, weights = get_code_to_measure_table(spacing)
     weights = weights.numpy().ravel()
     corners = len(weights)

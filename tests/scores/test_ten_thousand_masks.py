@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance, compute_surface_dice
-from monai.metrics.utils import get_edge_surface_distance
 from scipy.spatial.distance import cdist
 
 from hnscc.scores.counts import count
@@ -162,6 +160,9 @@ def check_lesions(lesions, of_pred, of_truth, sizes):
 @NEXT_MONAI
 def test_surfaces_are_monai_s_but_for_the_place_of_their_elements():
     """On 300 pairs; where one mask is empty MONAI has infinity or NaN, and here the rule stands."""
+    from monai.metrics import compute_surface_dice  # of seconds: not in every process of pytest
+    from monai.metrics.utils import get_edge_surface_distance
+
     compared = 0
     for pred, truth, spacing in pairs(300, seed=3):
         if not pred.any() or not truth.any():
@@ -196,6 +197,8 @@ def test_surfaces_are_monai_s_but_for_the_place_of_their_elements():
 @pytest.mark.parametrize("shift", [1, 3, 5])
 def test_monai_s_unweighted_distances_agree_on_whole_voxels(shift):
     """A slab moved along an axis: its faces outweigh its rim, by size and by number."""
+    from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
+
     truth, pred = np.zeros((2, 6, 30, 40), bool)
     truth[:, 4:26, 5:25], pred[:, 4:26, 5 + shift : 25 + shift] = True, True
     spacing = (4.0, 1.0, 1.5)
@@ -211,6 +214,8 @@ def test_monai_s_unweighted_distances_agree_on_whole_voxels(shift):
 @pytest.mark.filterwarnings("ignore:the prediction of class:UserWarning")
 def test_monai_s_values_of_an_empty_mask_are_not_the_rule_s():
     """MONAI gives infinity or NaN, by which a mean over scans is lost or leaves the scan out."""
+    from monai.metrics import compute_hausdorff_distance
+
     some = torch.zeros(1, 1, 4, 4)
     some[..., 1, 1] = 1
     nothing = torch.zeros_like(some)

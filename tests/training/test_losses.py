@@ -2,7 +2,6 @@ from typing import get_args
 
 import pytest
 import torch
-from monai.losses import DiceLoss
 from stores import make_store, study_of
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -22,6 +21,8 @@ def batch():
 
 
 def test_dice_is_monais_over_the_batch_with_a_smoothing_pixel():
+    from monai.losses import DiceLoss  # of seconds: not in every process of pytest
+
     logits, truth = batch()
     logits.requires_grad_()
     oracle = DiceLoss(sigmoid=True, batch=True, smooth_nr=1, smooth_dr=1)
