@@ -1,12 +1,10 @@
 """What an earlier invocation settled stays: versions, the number format, and every entry of the provenance."""
 
 import json
-import subprocess
-import sys
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
+from forked import Forked
 from run_folders import random_run, small_study
 from stores import make_store, study_of
 
@@ -146,20 +144,16 @@ def test_a_folder_of_before_goes_on_by_what_its_first_trial_was(store, tmp_path)
 
 
 ADD = """
-import sys
 from pathlib import Path
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.provenance import add_invocation
 for _ in range(20):
-    add_invocation(RunFolder(Path(sys.argv[1])))
+    add_invocation(RunFolder(Path(root)))
 """
 
 
-def test_no_entry_is_lost_when_processes_append_together(tmp_path):
-    processes = [
-        subprocess.Popen([sys.executable, "-c", ADD, str(tmp_path)], cwd=Path(__file__).parents[2])
-        for _ in range(4)
-    ]
+def test_no_entry_is_lost_when_processes_append_together(home, tmp_path):
+    processes = [Forked(home, exec, ADD, {"root": str(tmp_path)}) for _ in range(4)]
     assert [process.wait(timeout=300) for process in processes] == [0] * 4
     found = read_invocations(RunFolder(tmp_path))
     assert len(found) == 80

@@ -15,6 +15,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from forked import Forked
 from processes import ROOT, start
 from stores import make_store, study_of
 
@@ -41,7 +42,7 @@ def store(tmp_path_factory):
 @pytest.fixture
 def begun():
     """Processes that are ended with the test, however it ends."""
-    processes: list[subprocess.Popen] = []
+    processes: list[subprocess.Popen | Forked] = []
     yield processes
     for each in processes:
         each.kill()
@@ -55,12 +56,12 @@ def write_study(folder: Path, store, epochs: int, **settings) -> Path:
     return folder / "study.yaml"
 
 
-def train(begun: list, home: Path, study: Path, trial: str, run: Path) -> subprocess.Popen:
-    begun.append(start(home, "hnscc.train", study, trial, "--out", run))
+def train(begun: list, home: Path, study: Path, trial: str, run: Path) -> Forked:
+    begun.append(Forked(home, train_one, [str(study), trial, "--out", str(run)]))
     return begun[-1]
 
 
-def training(begun: list, home: Path, study: Path, trial: str, run: Path) -> subprocess.Popen:
+def training(begun: list, home: Path, study: Path, trial: str, run: Path) -> Forked:
     """Begun, and past its first epoch; from then on it takes of the processors what the others leave."""
     process = train(begun, home, study, trial, run)
     line = process.stdout.readline()
@@ -71,7 +72,7 @@ def training(begun: list, home: Path, study: Path, trial: str, run: Path) -> sub
     return process
 
 
-def ended(process: subprocess.Popen) -> tuple[int, str, str]:
+def ended(process: subprocess.Popen | Forked) -> tuple[int, str, str]:
     out, error = process.communicate(timeout=120)
     assert "Traceback" not in error, error
     return process.returncode, out, error
@@ -85,7 +86,7 @@ def test_single_trials_side_by_side_give_the_tables_of_one_run(begun, store, hom
     while not (tmp_path / "many" / "provenance.json").exists():
         assert all(each.poll() in (None, 0) for each in processes), [ended(each) for each in processes]
         time.sleep(0.05)
-    among = [start(home, "rayjobs.aggregate", tmp_path / "many") for _ in range(2)]
+    among = [Forked(home, aggregate, [str(tmp_path / "many")]) for _ in range(2)]
     begun += among
     assert [ended(each)[0] for each in [*processes, *among]] == [0] * 6
     folder = RunFolder(tmp_path / "many")
@@ -146,7 +147,8 @@ def test_a_single_trial_is_refused_while_a_run_holds_the_folder(begun, store, ho
     study = write_study(tmp_path, store, SHORT)
     run = RunFolder(tmp_path / "run")
     with alone(run):
-        code, _, error = ended(train(begun, home, study, "pet-f0-r00", run.root))
+        begun.append(start(home, "hnscc.train", study, "pet-f0-r00", "--out", run.root))
+        code, _, error = ended(begun[-1])
         assert code == 2
         assert "Another `hnscc run` or `hnscc search` is at work in this run folder." in error
         assert not run.study.exists()
