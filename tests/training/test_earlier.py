@@ -154,7 +154,8 @@ for _ in range(20):
 
 def test_no_entry_is_lost_when_processes_append_together(home, tmp_path):
     processes = [Forked(home, exec, ADD, {"root": str(tmp_path)}) for _ in range(4)]
-    assert [process.wait(timeout=300) for process in processes] == [0] * 4
+    said = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, said
     found = read_invocations(RunFolder(tmp_path))
     assert len(found) == 80
     assert sorted(map(len, _by_process(found).values())) == [20] * 4
