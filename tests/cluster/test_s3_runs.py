@@ -32,6 +32,7 @@ def test_a_run_on_s3_gives_the_tables_of_a_run_in_a_folder(trained):
             "record.json",
             "history.parquet",
             "predictions.npz",
+            "scores.json",
             "weights.safetensors",
         }
 
