@@ -64,14 +64,23 @@ def test_the_tests_show_the_values_of_table_comparisons(corrected, page):
             cells[2].replace("−", "-").replace("+", "")
             == f"{row['difference']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
         )
-        assert cells[5].startswith(f"{row['better']:.3f} (")
     paired = [row for row in rows if row["slice_set"] == "lesion" and row["method"] == "wilcoxon"]
-    for place, unit in ((6, "patient"), (8, "slice")):
+    for place, unit in ((4, "patient"), (6, "slice")):
         for row, cells in zip([row for row in paired if row["unit"] == unit], shown[6:12], strict=True):
             if row["difference"] is not None:
                 assert (
                     cells[place].replace("−", "-").startswith(f"{row['difference']:+.3f}; {row['n']} pairs")
                 )
+
+
+def test_the_reach_of_the_main_test_is_that_of_table_comparisons(corrected, page):
+    every = [row for row in read_table(corrected, "comparisons").to_pylist() if row["metric"] == "dice"]
+    main = [row for row in every if row["slice_set"] == "all" and row["method"] == "two_way_t"]
+    shown = page.rows("Table 2, reach of the t test. All test slices")
+    assert len(shown) == len(main) == 6
+    for row, cells in zip(main, shown, strict=True):
+        assert cells[2] == f"{row['smallest_seen']:.3f}"
+        assert cells[3].startswith(f"{row['better']:.3f} (")
 
 
 def test_the_readings_and_what_is_not_reproduced_are_told(corrected, page):
