@@ -33,7 +33,9 @@ def new_folder(out: str | Path, marker: str, command: str, *, overwrite: bool = 
             yield unfinished
         _check_vacant(final, marker, command, overwrite)  # it may have come while the block ran
         with writing_to(final.parent):
-            _rename(unfinished, final)
+            replaced = put_in_place(unfinished, final)
+        if replaced:
+            shutil.rmtree(replaced, ignore_errors=True)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -73,9 +75,8 @@ def _check_vacant(final: Path, marker: str, command: str, overwrite: bool) -> No
         return
     found = "a file or a folder that was made by something else"
     if listed is not None:
-        found = f"a folder with {marker}" + (
-            f" and {len(others)} that {command} did not write" if others else ""
-        )
+        found = f"a folder with {marker}"
+        found += f" and {len(others)} that {command} did not write" if others else ""
     replaceable = listed is not None and not others
     raise InputError(
         "There is something under the name of the new folder already.",
@@ -98,7 +99,11 @@ def _listed(marker: Path, command: str) -> set[str] | None:
     return {marker.name, *map(str, files)} if isinstance(files, list) else None
 
 
-def _rename(unfinished: Path, final: Path) -> None:
+def put_in_place(unfinished: Path, final: Path) -> Path | None:
+    """Rename a folder to its final name, and what stands there to another beside it, which is returned to be removed.
+
+    OSError where the folder cannot be renamed; what stood there is back then.
+    """
     replaced = None
     if final.exists():
         replaced = final.with_name(f"{unfinished.name}.replaced")
@@ -109,5 +114,4 @@ def _rename(unfinished: Path, final: Path) -> None:
         if replaced:
             replaced.rename(final)
         raise
-    if replaced:
-        shutil.rmtree(replaced, ignore_errors=True)
+    return replaced

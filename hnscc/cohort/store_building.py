@@ -16,6 +16,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from hnscc.base.errors import InputError
 from hnscc.base.files import writing_to
+from hnscc.base.folders import put_in_place
 from hnscc.base.lease import only_one
 from hnscc.base.locations import Location, S3Path
 from hnscc.cohort.store import Store, no_store, open_store, root_attributes
@@ -129,26 +130,13 @@ def finish_store(
         root = zarr.open_group(zarr_store(unfinished), mode="r+", zarr_format=3)
         root.update_attributes({**head, **index})
         if not isinstance(final, S3Path):
-            _rename(unfinished, final, overwrite)
+            _check_vacant(final, overwrite)
+            if replaced := put_in_place(unfinished, final):
+                shutil.rmtree(replaced)
     if isinstance(final, S3Path):
         _upload(unfinished, final, overwrite, progress)
         shutil.rmtree(unfinished)
     return open_store(final)
-
-
-def _rename(unfinished: Path, final: Path, overwrite: bool) -> None:
-    replaced = None
-    if _check_vacant(final, overwrite):
-        replaced = final.with_name(f"{unfinished.name}.replaced")
-        final.rename(replaced)
-    try:
-        unfinished.rename(final)
-    except OSError:
-        if replaced:
-            replaced.rename(final)
-        raise
-    if replaced:
-        shutil.rmtree(replaced)
 
 
 def _upload(folder: Path, final: S3Path, overwrite: bool, progress: Progress | None) -> None:
@@ -194,14 +182,14 @@ def _write_array(group: zarr.Group, name: str, values: np.ndarray) -> None:
     array[...] = values
 
 
-def _check_vacant(final: Location, overwrite: bool) -> bool:
-    """Whether there is something to replace: only what this program made, and only when told to, else InputError."""
+def _check_vacant(final: Location, overwrite: bool) -> None:
+    """InputError where something stands there: replaced is only what this program made, and only when told to."""
     if isinstance(final, S3Path):
         there = {each.key.removeprefix(f"{final.key}/") for each in final.below()} - {LOCK}
         if not there or (UNFINISHED in there and ROOT not in there):
-            return False
+            return
     elif not (final.exists() or final.is_symlink()):
-        return False
+        return
     if not overwrite:
         raise InputError(
             "There is something under the store's name already.",
@@ -213,4 +201,3 @@ def _check_vacant(final: Location, overwrite: bool) -> bool:
     linked = isinstance(final, Path) and final.is_symlink()
     if linked or root_attributes(final).get("format") != FORMAT:
         raise no_store(final, "a link, or a folder made by something else, which is never replaced")
-    return True
