@@ -9,12 +9,12 @@ from pydicom.dataset import Dataset
 
 from data_prep.dicom.header import maybe_numbers, text_of, value_of, whole_number
 from data_prep.dicom.regions import chosen
+from data_prep.volumes.volume import TO_RAS
 from hnscc.base.errors import InputError
 
 TAGS = ("StructureSetROISequence", "ROIContourSequence", "ReferencedFrameOfReferenceSequence")
 _MOST = 2**31 - 1  # what a region's number may be
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
-_TO_RAS = np.array([-1.0, -1.0, 1.0])  # DICOM counts mm to the left and to posterior
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _points(item: Dataset, where: str) -> NDArray[np.float64]:
         )
     if not np.isfinite(values).all():
         raise _refused("A contour is damaged.", where, "finite numbers", "infinite ones, or none")
-    mm: NDArray[np.float64] = values.reshape(-1, 3) * _TO_RAS
+    mm: NDArray[np.float64] = values.reshape(-1, 3) * TO_RAS.diagonal()
     return mm
 
 

@@ -19,7 +19,7 @@ from data_prep.dicom.header import (
     whole_number,
 )
 from data_prep.dicom.regions import chosen
-from data_prep.volumes.volume import MAX_VOXELS, Grid, Volume
+from data_prep.volumes.volume import MAX_VOXELS, TO_RAS, Grid, Volume
 
 TAGS = (
     *("SegmentSequence", "SegmentationType", "MaximumFractionalValue", "FrameOfReferenceUID"),
@@ -28,7 +28,6 @@ TAGS = (
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData"),
 )
 HALF = 0.5  # of the largest value that a fraction may have: from there on it is lesion
-_TO_RAS = np.diag([-1.0, -1.0, 1.0])  # DICOM counts mm to the left and to posterior
 _ONE_PLANE = 0.01  # mm: frames that lie no farther apart show one plane
 _UNEVEN = 0.05  # of a step: how far a plane may lie from a whole number of steps
 _MOST = 2**16  # segments, frames and pixels of a side
@@ -132,7 +131,7 @@ def _grid(header: Dataset, frames: Sequence[_Frame], where: str) -> tuple[Grid, 
         raise refused("The frames do not lie in even steps above each other.", where, "even steps", "others")
     affine = np.eye(4)
     steps = [along_row * between_columns, along_column * between_rows, normal * step, first]
-    affine[:3] = _TO_RAS @ np.column_stack(steps)
+    affine[:3] = TO_RAS @ np.column_stack(steps)
     if not abs(np.linalg.det(affine[:3, :3])) > 1e-9:
         raise refused("The frames span no volume.", where, "axes that are independent", "others")
     columns, rows = (whole_number(header, name, 1, _MOST, where) for name in ("Columns", "Rows"))

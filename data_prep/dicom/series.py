@@ -41,6 +41,7 @@ class Series:
     instances: tuple[Instance, ...] = field(repr=False)
     modality: str  # CT, MR, PT; "" of what is no volume
     kind: str  # what it is, in words
+    where: str  # the row and column that named it, for errors
 
     @cached_property
     def key(self) -> str:
@@ -50,13 +51,13 @@ class Series:
     @property
     def slices(self) -> int:
         """Slices, the frames of enhanced objects counted."""
-        return sum(_frames(each) for each in self.instances)
+        return sum(_frames(each, self.where) for each in self.instances)
 
     @property
     def size(self) -> str:
         """Columns x rows of the first slice."""
         header = self.instances[0].header
-        sides = [maybe_numbers(header, name, 1, "") for name in ("Columns", "Rows")]
+        sides = [maybe_numbers(header, name, 1, self.where) for name in ("Columns", "Rows")]
         return " x ".join(f"{side[0]:g}" if side else "?" for side in sides)
 
 
@@ -144,6 +145,7 @@ def _series(uid: str, instances: list[Instance], where: str) -> Series:
         instances=tuple(instances),
         modality=modality if kind == _kind(sop_class) else "",
         kind=kind,
+        where=where,
     )
 
 
@@ -153,6 +155,6 @@ def _kind(sop_class: str) -> str:
     return "objects of an unknown kind" if name == sop_class else name.removesuffix(" Storage")
 
 
-def _frames(instance: Instance) -> int:
-    frames = maybe_numbers(instance.header, "NumberOfFrames", 1, "")
+def _frames(instance: Instance, where: str) -> int:
+    frames = maybe_numbers(instance.header, "NumberOfFrames", 1, where)
     return int(frames[0]) if frames else 1

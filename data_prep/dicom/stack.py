@@ -7,15 +7,12 @@ from numpy.typing import NDArray
 
 from data_prep.dicom.header import refused
 from data_prep.dicom.slices import Slice, differing
-from data_prep.volumes.volume import Grid
+from data_prep.volumes.volume import TO_RAS, Grid
 from hnscc.base.errors import InputError
 
 APART = 0.05  # voxels: how far a slice may lie from where even steps put it (the tolerance of equal grids)
 TILT = 0.01  # of a step: how far slices may be shifted against one another (half a degree of gantry tilt)
 STATED_BY = "DICOM"
-_TO_RAS = np.diag(
-    [-1.0, -1.0, 1.0]
-)  # DICOM's x runs to left and y to posterior, those of NIfTI the other way
 _EXPORT = "Export the whole series again, or take the scan out."
 
 
@@ -51,7 +48,7 @@ def _grid(ordered: Sequence[Slice], step: NDArray[np.float64]) -> Grid:
     first = ordered[0]
     affine = np.eye(4)
     directions = [first.axes[0] * first.pixel[0], first.axes[1] * first.pixel[1], step, first.position]
-    affine[:3] = _TO_RAS @ np.column_stack(directions)
+    affine[:3] = TO_RAS @ np.column_stack(directions)
     return Grid((first.columns, first.rows, len(ordered)), affine, oriented=True, stated_by=STATED_BY)
 
 

@@ -6,6 +6,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from hnscc.base.errors import InputError
+
 MAX_UNPACKED = 2**31 + 2**26  # bytes: a volume of 2 GiB and its header; what unpacks to more is left alone
 HEAD = 1024  # bytes that tell what a file is
 _COPY = "Copy, download or export the file again."
@@ -48,6 +50,12 @@ _KINDS = (
     ((b"\x89PNG", b"\xff\xd8\xff", b"GIF8"), "a picture (PNG, JPEG, GIF)", _COPY),
     (b"%PDF", "a PDF document", _COPY),
 )
+
+
+def refused(problem: str, where: str, expected: str, found: str) -> InputError:
+    """The error of a file that can be read, and holds no volume that could be used."""
+    do = "Look at the file that this cell names; copy or export it again, or take the scan out."
+    return InputError(problem, where=where, expected=expected, found=found, do=do)
 
 
 def cause_of(path: Path) -> Cause:

@@ -9,10 +9,10 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from data_prep.files.first_bytes import cause_of
+from data_prep.files.first_bytes import cause_of, refused
 from data_prep.files.itk_header import Header, bytes_of, read_header, read_values
 from data_prep.volumes.padding import measured
-from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, Grid, Volume
+from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, TO_RAS, Grid, Volume
 from hnscc.base.errors import InputError
 
 # The readers of SimpleITK by ending: no other is let near the file.
@@ -23,7 +23,6 @@ NUMBERS = {
     **{sitk.sitkInt32: "i4", sitk.sitkUInt32: "u4", sitk.sitkInt64: "i8", sitk.sitkUInt64: "u8"},
     **{sitk.sitkFloat32: "f4", sitk.sitkFloat64: "f8"},
 }
-_TO_RAS = np.diag([-1.0, -1.0, 1.0])  # ITK counts mm to the left and to posterior
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings name the file
 
@@ -88,9 +87,9 @@ def _grid(reader: sitk.ImageFileReader, where: str) -> Grid:
     size = tuple(int(count) for count in reader.GetSize())
     found = f"{' x '.join(map(str, size))} voxels"
     if len(size) < 3 or any(count != 1 for count in size[3:]):
-        raise _refused("The file does not hold one 3D volume.", where, "three axes, one frame", found)
+        raise refused("The file does not hold one 3D volume.", where, "three axes, one frame", found)
     if reader.GetNumberOfComponents() != 1 or reader.GetPixelID() not in NUMBERS:
-        raise _refused(
+        raise refused(
             "The volume does not hold real numbers.",
             where,
             "integers or floats",
@@ -99,7 +98,7 @@ def _grid(reader: sitk.ImageFileReader, where: str) -> Grid:
     bytes_each = max(np.dtype(NUMBERS[reader.GetPixelID()]).itemsize, 4)
     if min(size) < 1 or bytes_of(size, 1) > MAX_VOXELS or bytes_of(size, bytes_each) > MAX_BYTES:
         expected = f"at most {MAX_VOXELS} voxels and {MAX_BYTES / 2**30:g} GiB"
-        raise _refused("The volume has an impossible size.", where, expected, found)
+        raise refused("The volume has an impossible size.", where, expected, found)
     x, y, z = size[:3]
     return Grid((x, y, z), _affine(reader, where), True, STATED_BY[reader.GetImageIO()])
 
@@ -109,12 +108,10 @@ def _affine(reader: sitk.ImageFileReader, where: str) -> NDArray[np.float64]:
     axes = reader.GetDimension()
     direction = np.array(reader.GetDirection()).reshape(axes, axes)[:3, :3]
     affine = np.eye(4)
-    affine[:3, :3] = _TO_RAS @ direction * np.array(reader.GetSpacing()[:3])
-    affine[:3, 3] = _TO_RAS @ np.array(reader.GetOrigin()[:3])
+    affine[:3, :3] = TO_RAS @ direction * np.array(reader.GetSpacing()[:3])
+    affine[:3, 3] = TO_RAS @ np.array(reader.GetOrigin()[:3])
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise _refused(
-            "The volume's affine cannot be inverted.", where, "axes that are independent", "others"
-        )
+        raise refused("The volume's affine cannot be inverted.", where, "axes that are independent", "others")
     return affine
 
 
@@ -129,8 +126,3 @@ def _unreadable(path: Path, where: str) -> InputError:
         found=cause.found if known else "a header that is damaged, or does not fit the values",
         do=f"{cause.do if known else 'Copy or export the file again.'} Or take the scan out of the manifest.",
     )
-
-
-def _refused(problem: str, where: str, expected: str, found: str) -> InputError:
-    do = "Look at the file that this cell names; copy or export it again, or take the scan out."
-    return InputError(problem, where=where, expected=expected, found=found, do=do)

@@ -53,16 +53,6 @@ class Row:
         return f"manifest row {self.line}, scan {self.scan_id}"
 
 
-def read_manifest(manifest: str | Path) -> list[Row]:
-    """Return the rows of a manifest, checked without opening a volume.
-
-    InputError tells every fault of the manifest at once, each by row, column and scan.
-    """
-    rows, faults = examine_manifest(manifest)
-    raise_all(faults)
-    return rows
-
-
 def raise_all(faults: Iterable[Fault]) -> None:
     """Raise the InputError that tells all faults in the order of their lines; return where there is none."""
     in_order = [fault for _, fault in sorted(faults, key=lambda each: each[0])]

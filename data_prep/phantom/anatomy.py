@@ -34,7 +34,6 @@ Values = NDArray[np.float32]
 # A lymph node: X, Y, Z of its centre, and its radius.
 Node = tuple[float, float, float, float]
 LABEL = {name: label for label, name in enumerate(TISSUES)}
-LESIONS = ("scar", "inflammation", "tumour")
 KEPT = ("air", "skin", "cortex", "marrow", "csf", "cord", "brain")  # no lesion grows into these
 
 # Where lesions of any kind may lie: tonsils, tongue base, mouth, larynx, hypopharynx, nodes, nasopharynx.

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+# DICOM and ITK count mm to the patient's left and to posterior, NIfTI to right and to anterior.
+TO_RAS = np.diag([-1.0, -1.0, 1.0])
 MAX_VOXELS = 2**29  # 2 GiB as float32; a damaged header can claim any size
 MAX_BYTES = 2**31  # of one volume in memory, in the file's type or as float32, whichever is larger
 

@@ -7,12 +7,12 @@ from scans import (
     analyze,
     change,
     cohort,
+    read_manifest,
     refused,
     save,
     scan_arrays,
 )
 
-from data_prep.manifest.manifest import read_manifest
 from hnscc.base.errors import InputError
 
 

@@ -10,11 +10,19 @@ import pytest
 import SimpleITK as sitk
 
 from data_prep.build import prepare
+from data_prep.manifest.manifest import Row, examine_manifest, raise_all
 from data_prep.placing.place import Placed, place_scan
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
 
 LPS = np.diag([-1.0, -1.0, 3.0, 1.0])
+
+
+def read_manifest(manifest: Path) -> list[Row]:
+    """The rows of a manifest; InputError tells all of its faults."""
+    rows, faults = examine_manifest(manifest)
+    raise_all(faults)
+    return rows
 
 
 def sts() -> Path:
