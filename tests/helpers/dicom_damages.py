@@ -8,9 +8,11 @@ one too.
 import random
 import resource
 import shutil
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import ModuleType
 
 from data_prep.dicom.listing import list_folder
 from data_prep.files.read import read_volume
@@ -39,6 +41,20 @@ def damaged(content: bytes, rng: random.Random) -> tuple[str, bytes]:
         else:
             data[at] = rng.randrange(256) if kind == "header" else data[at] ^ 1 << rng.randrange(8)
     return kind, bytes(data)
+
+
+def counted(script: ModuleType, folder: Path, count: int, seed: int) -> tuple[int, int, int]:
+    """What this script, or one that prints the like, counted in a process of its own, which said nothing else."""
+    ran = subprocess.run(
+        [sys.executable, str(script.__file__), str(folder), str(count), str(seed)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert ran.stderr == ""
+    refused, read, mebibytes = map(int, ran.stdout.split())
+    return refused, read, mebibytes
 
 
 def main(folder: Path, count: int, seed: int) -> None:
