@@ -13,6 +13,7 @@ from scans import (
     change,
     cohort,
     dice,
+    read_manifest,
     refused,
     save,
     sts,
@@ -21,7 +22,6 @@ from scans import (
 
 from data_prep.build import prepare
 from data_prep.files.read import read_volume
-from data_prep.manifest.manifest import read_manifest
 from data_prep.placing.way_back import to_input_grid
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
