@@ -35,12 +35,13 @@ from hnscc.aggregation.medians import Median
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.schemas import STUDY_TABLES
 from hnscc.aggregation.trials import Result
+from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import THRESHOLDS, Counts
 from hnscc.scores.metrics import DICE
 from hnscc.scores.thresholds import READINGS, choose_threshold, median_position
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import parse_study
-from hnscc.study.plan import SPLITS, Trial, plan_trials
+from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.records import Completed
 

@@ -17,10 +17,11 @@ from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.medians import Median
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.schemas import schema
+from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import CONVENTIONS, SLICE_SETS, THRESHOLDS, Counts
 from hnscc.scores.thresholds import READINGS
 from hnscc.study.identity import versions_text
-from hnscc.study.plan import SPLITS, Trial
+from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
 
 # The study's variants, in its order.

@@ -35,9 +35,10 @@ from roofline import MODALITIES, SETTINGS, fit_of, slices, slices_of, study_of
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from hnscc.base.split_names import SPLITS
 from hnscc.cohort.fold import FoldData
 from hnscc.cohort.slices import Pixels
-from hnscc.study.plan import SPLITS, plan_trials
+from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import TrialFolder
 from hnscc.training.model import resolve_device
 from hnscc.training.records import read_record

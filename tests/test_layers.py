@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 ALLOWED = {
     "base": set(),
     "study": {"base"},
-    "scores": {"base", "study"},
+    "scores": {"base"},
     "cohort": {"base", "study"},
     "data_prep": {"base", "cohort"},
     "training": {"base", "study", "scores", "cohort"},

@@ -19,8 +19,8 @@ from data_prep.manifest.columns import (
 )
 from data_prep.manifest.ids import alike, lines_of, rows_text
 from hnscc.base.errors import InputError, several
+from hnscc.base.split_names import SPLITS
 
-SPLITS = ("train", "validation", "test")
 _UNKNOWN = "unknown"  # the split of a row whose cell holds none of them
 
 Fault = tuple[int, InputError]  # the manifest's line, counted from 1, and what is wrong with it

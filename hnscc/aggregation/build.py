@@ -28,10 +28,10 @@ from hnscc.aggregation.summary import (
 from hnscc.aggregation.trials import Result
 from hnscc.base.encode import parquet_bytes
 from hnscc.base.files import write_bytes
+from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import HALF, OUTCOMES, THRESHOLDS, Counts, misplaced, outcome_codes
 from hnscc.scores.metrics import metrics_at
 from hnscc.study.identity import versions_text
-from hnscc.study.plan import SPLITS
 from hnscc.study.run_folder import WEIGHTS_FILE, RunFolder
 from hnscc.training.earlier import lines_of_left_out
 from hnscc.training.records import UNUSABLE

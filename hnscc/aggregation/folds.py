@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, sha256, storage_errors
 from hnscc.base.locations import Location
+from hnscc.base.split_names import SPLITS
 from hnscc.cohort.slices import Spacing, rows_of_scans
 from hnscc.scores.thresholds import Scored
-from hnscc.study.plan import SPLITS
 from hnscc.study.run_folder import FoldFolder, RunFolder, inside
 from hnscc.study.schema import Study
 

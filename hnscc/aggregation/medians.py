@@ -7,11 +7,11 @@ import numpy as np
 
 from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.trials import Result, load_levels
+from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import Counts, count, positive
 from hnscc.scores.metrics import DICE
 from hnscc.scores.scans import ScanScore, score_scans
 from hnscc.scores.thresholds import READINGS, Reading, choose_threshold, median_position, sweep
-from hnscc.study.plan import SPLITS
 from hnscc.study.run_folder import RunFolder
 
 

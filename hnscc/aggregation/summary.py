@@ -9,6 +9,7 @@ import numpy as np
 from hnscc.aggregation.cases import Cases, cases_of, lacking, repeat_cases
 from hnscc.aggregation.medians import Median
 from hnscc.aggregation.results import Results
+from hnscc.base.split_names import SPLITS
 from hnscc.scores.arrays import Bools
 from hnscc.scores.counts import (
     CONVENTIONS,
@@ -22,7 +23,6 @@ from hnscc.scores.crossed import Estimate, fraction_interval
 from hnscc.scores.describe import Line, fit_line, spread
 from hnscc.scores.metrics import DICE, Metric, metrics_at
 from hnscc.scores.thresholds import READINGS, Reading
-from hnscc.study.plan import SPLITS
 
 Row = dict[str, Any]
 Medians = tuple[Median | None, ...]

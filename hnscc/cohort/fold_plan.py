@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hnscc.base.errors import InputError
+from hnscc.base.split_names import SPLITS
 from hnscc.cohort.used_slices import UsedSlice
-from hnscc.study.plan import SPLITS
 
 # A split with fewer patients with lesion than this is warned of: its scores are means of very few.
 WARN_BELOW_LESION_PATIENTS = 5

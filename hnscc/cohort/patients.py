@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from hnscc.base.errors import InputError
 from hnscc.base.seeds import generator
+from hnscc.base.split_names import SPLITS
 from hnscc.cohort.store_format import Scan
 from hnscc.cohort.used_slices import share_of, slices_shown
-from hnscc.study.plan import SPLITS
 from hnscc.study.schema import Split
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from hnscc.base.seeds import generator
+from hnscc.base.split_names import SPLITS
 from hnscc.cohort.fold_plan import FoldPlan, check_disjoint, check_filled, small_splits
 from hnscc.cohort.patients import assign_patients
 from hnscc.cohort.store import Store
@@ -16,7 +17,6 @@ from hnscc.cohort.used_slices import (
     negative_candidates,
     validation_by_slices,
 )
-from hnscc.study.plan import SPLITS
 from hnscc.study.schema import Split, Study
 
 

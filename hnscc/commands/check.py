@@ -11,6 +11,7 @@ from typing import Any
 from hnscc.aggregation.enough_repeats import Pilot, pilots, repeats_needed
 from hnscc.base.cores import cores
 from hnscc.base.locations import Location
+from hnscc.base.split_names import SPLITS
 from hnscc.cohort.fold_plan import FoldPlan
 from hnscc.cohort.store import Store
 from hnscc.commands.checked import (
@@ -24,7 +25,7 @@ from hnscc.commands.checked import (
 )
 from hnscc.commands.memory import memory_of
 from hnscc.study.identity import VERSIONS, version_differences, versions_here
-from hnscc.study.plan import SPLITS, Trial, plan_trials
+from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.range_checks import check_search
 from hnscc.study.ranges import number_of
 from hnscc.study.run_folder import RunFolder

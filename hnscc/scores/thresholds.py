@@ -7,10 +7,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hnscc.base.split_names import SPLITS
 from hnscc.scores.arrays import Bools, Integers, Levels
 from hnscc.scores.counts import HALF, LEVELS, THRESHOLDS, Counts, count_at
 from hnscc.scores.metrics import DICE, metrics_at
-from hnscc.study.plan import SPLITS
 
 _GRID = np.arange(LEVELS + 1) * 1000 // LEVELS  # level q -> the highest k with q / 65535 >= k / 1000
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from hnscc.base.errors import InputError
 from hnscc.study.schema import Study
 
-SPLITS = ("train", "validation", "test")
-
 
 @dataclass(frozen=True, order=True)
 class Trial:

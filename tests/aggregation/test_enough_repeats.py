@@ -6,10 +6,11 @@ from run_folders import Case, add_failure, add_trial, small_study, write_run
 
 from hnscc.aggregation.enough_repeats import due, looks_at, pilots, repeats_needed, settle
 from hnscc.base.errors import InputError
+from hnscc.base.split_names import SPLITS
 from hnscc.scores.intervals import median_interval
 from hnscc.scores.repeats import is_known_within, needed
 from hnscc.study.loading import parse_study
-from hnscc.study.plan import SPLITS, plan_trials
+from hnscc.study.plan import plan_trials
 
 
 def study_until(until: float, most: int = 14, **settings):

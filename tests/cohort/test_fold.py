@@ -8,12 +8,12 @@ from stores import make_store, study_of
 
 from hnscc.base.errors import InputError
 from hnscc.base.files import sha256
+from hnscc.base.split_names import SPLITS
 from hnscc.cohort.fold import read_folds, write_fold
 from hnscc.cohort.same_data import check_same_data
 from hnscc.cohort.splits import plan_fold
 from hnscc.cohort.store import open_store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
-from hnscc.study.plan import SPLITS
 from hnscc.study.run_folder import RunFolder
 
 

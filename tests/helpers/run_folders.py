@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hnscc.base.files import sha256, write_bytes, write_sealed, write_text
+from hnscc.base.split_names import SPLITS
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import dump_study, parse_study
-from hnscc.study.plan import SPLITS, Trial, plan_trials
+from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
 

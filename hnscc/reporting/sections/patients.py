@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from hnscc.base.split_names import SPLITS
 from hnscc.reporting.blocks import Columns, Row, Section, Table, table
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import whole
-from hnscc.study.plan import SPLITS
 
 
 def patients(source: Source) -> Section:

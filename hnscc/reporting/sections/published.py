@@ -5,12 +5,12 @@ The values are those of `hnscc.study.paper`; they stand only beside the paper's 
 
 from collections.abc import Callable
 
+from hnscc.base.split_names import SPLITS
 from hnscc.reporting.blocks import Cell, Row, Section, Table, table
 from hnscc.reporting.sections.patients import split_counts
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import DASH, known, number_range, score
 from hnscc.study import paper
-from hnscc.study.plan import SPLITS
 
 NO_MRI = "the paper's MRI model did not yield segmentation results"
 CHOSEN_ON_TEST = (

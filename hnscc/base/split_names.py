@@ -1,0 +1,3 @@
+"""The three splits of a cohort, in the order in which slices, tables and reports name them."""
+
+SPLITS = ("train", "validation", "test")
