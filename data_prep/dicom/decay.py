@@ -83,11 +83,10 @@ def _injected_at(header: Dataset, start: datetime, half_life: float, where: str)
     injection = _injected(header, where)
     moment = moment_of(injection, "RadiopharmaceuticalStartDateTime", where)
     time = of_day(injection, "RadiopharmaceuticalStartTime", where)
-    if moment is None and time is None:
-        raise lacking("RadiopharmaceuticalStartTime", where)
-    if moment is None and time is not None:
+    if moment is None:
+        if time is None:
+            raise lacking("RadiopharmaceuticalStartTime", where)
         return _last_before(start, time, half_life, where)
-    assert moment is not None
     moment = on_clock(moment, header, "RadiopharmaceuticalStartDateTime", where)
     if time is not None and _apart(moment, _midnight(moment) + time) > MOST_APART_S:
         raise refused(

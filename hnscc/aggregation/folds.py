@@ -123,6 +123,8 @@ def load_fold(run: RunFolder, number: int) -> Fold:
     except Damaged as damage:
         raise _damaged_fold(folder, str(damage)) from None
     table = pq.read_table(io.BytesIO(slices))
+    if "used" not in table.column_names:
+        raise _damaged_fold(folder, f"a {folder.slices.name} without the column used")
     return Fold(
         number,
         split["digest"],
@@ -130,17 +132,18 @@ def load_fold(run: RunFolder, number: int) -> Fold:
         np.array(table["split"].to_pylist(), dtype=str),
         np.array(table["patient_id"].to_pylist(), dtype=str),
         np.array(table["scan_id"].to_pylist(), dtype=str),
-        np.array(table["used"]) if "used" in table.column_names else np.ones(len(table), bool),
+        np.array(table["used"]),
         np.load(io.BytesIO(truth), allow_pickle=False)["masks"].astype(bool),
         pq.read_table(io.BytesIO(cohort)),
-        split.get("slices") == "all",
-        split.get("scored", ""),
-        {scan: (z, y, x) for scan, (z, y, x) in split.get("spacing_mm", {}).items()},
+        split["slices"] == "all",
+        split["scored"],
+        {scan: (z, y, x) for scan, (z, y, x) in split["spacing_mm"].items()},
     )
 
 
 def read_split(run: RunFolder, number: int) -> dict[str, Any]:
-    """A fold's split.json: at least `digest` (str), `files` {name: sha256} and `warnings` [str]. Else InputError."""
+    """A fold's split.json: at least `digest` and `scored` (str), `slices` (all or sampled), `files` {name: sha256},
+    `spacing_mm` {scan: [z, y, x]} and `warnings` [str]. Else InputError."""
     folder = run.fold(number)
     try:
         split = read_sealed(folder.split)
@@ -150,13 +153,17 @@ def read_split(run: RunFolder, number: int) -> dict[str, Any]:
         raise _damaged_fold(folder, "a split.json whose content is not what was written") from None
     whole = (
         isinstance(split, dict)
-        and isinstance(split.get("digest"), str)
+        and all(isinstance(split.get(name), str) for name in ("digest", "scored"))
+        and split.get("slices") in ("all", "sampled")
+        and isinstance(split.get("spacing_mm"), dict)
         and _texts(split.get("files"))
         and isinstance(split.get("warnings"), list)
         and all(isinstance(each, str) for each in split["warnings"])
     )
     if not whole:
-        raise _damaged_fold(folder, "a split.json that lacks digest, files or warnings")
+        raise _damaged_fold(
+            folder, "a split.json that lacks one of digest, scored, slices, spacing_mm, files, warnings"
+        )
     return split
 
 

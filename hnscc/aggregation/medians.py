@@ -70,7 +70,10 @@ def _median_result(completed: list[Result], fold: Fold, reading: Reading) -> Res
     rows = fold.rows_of(reading.median_on, reading.slices)
     scores = [float(DICE.of(each.counts[rows].pooled())) for each in completed if each.counts is not None]
     position = median_position(scores, [each.trial.repeat for each in completed])
-    assert position is not None and len(scores) == len(completed)
+    if position is None or len(scores) != len(completed):
+        raise ValueError(
+            f"of {len(completed)} completed trials {len(scores)} have counts, and all must have them"
+        )
     return completed[position]
 
 

@@ -31,7 +31,8 @@ RATES = ("sensitivity", "specificity", "accuracy")
 
 
 def in_set(counts: Counts, slice_set: str, cutoff_px: int, convention: str = "slice") -> Bools:
-    """Which slices stand in a set, bool (N,): true_positive by convention, lesion, all, partial."""
+    """Which slices stand in a set, bool (N,): true_positive by convention, lesion, all, partial. ValueError is raised
+    for another set."""
     if slice_set == "true_positive":
         found: Bools = outcomes(counts, cutoff_px, convention) == "tp"
         return found
@@ -41,7 +42,9 @@ def in_set(counts: Counts, slice_set: str, cutoff_px: int, convention: str = "sl
         scores = DICE.of(counts)
         partial: Bools = np.logical_and(scores > 0, scores < 1)
         return partial
-    return np.ones(len(counts), bool)
+    if slice_set == "all":
+        return np.ones(len(counts), bool)
+    raise ValueError(f"the set of slices is {', '.join(SLICE_SETS)} or partial, not {slice_set!r}")
 
 
 def pooled_rows(results: Results) -> Iterator[Row]:

@@ -132,15 +132,13 @@ def _variant(
     study: Study, name: str, store: Store, plans: list[FoldPlan], device: str, precision: str
 ) -> VariantFacts:
     variant = study.variants[name]
-    network, batches = (
-        variant.training.network,
-        batches_in(variant, [len(plan.slices["train"]) for plan in plans]),
-    )
+    network, loss = variant.training.network, variant.training.loss
+    batches = batches_in(variant, [len(plan.slices["train"]) for plan in plans])
     return {
         "modalities": list(variant.modalities),
         "copies": variant.augmentation.copies,
         "network": network.model_dump(exclude_none=True),
-        "parameters": check_model(network, len(variant.modalities), store.size, batches),
+        "parameters": check_model(network, len(variant.modalities), store.size, batches, loss=loss),
         "device": device,
         "precision": precision,
         "trials": study.repeats_of(name) * study.split.folds,

@@ -15,7 +15,7 @@ from hnscc.scores.arrays import Bools, Integers, Levels
 from hnscc.scores.counts import positive
 from hnscc.scores.lesions import Lesion, Lesions, find_lesions
 from hnscc.scores.masks import Spacing
-from hnscc.scores.surface import TOLERANCE_MM, average_distance, hd95, surface_dice, surface_distances
+from hnscc.scores.surface import average_distance, hd95, surface_dice, surface_distances
 from hnscc.scores.volumes import Volumes, pooled, volumes
 
 
@@ -38,9 +38,7 @@ class ScanScore:
     lesions: Lesions
 
 
-def score_scan(
-    pred: Bools, truth: Bools, spacing_mm: Spacing, tolerance_mm: float = TOLERANCE_MM
-) -> ScanScore:
+def score_scan(pred: Bools, truth: Bools, spacing_mm: Spacing, tolerance_mm: float) -> ScanScore:
     """The scores of a predicted and a true mask, bool (Z, H, W) of one scan.
 
     spacing_mm: between voxels along z, y, x. tolerance_mm: of the surface Dice. Raises ValueError for other masks, a
@@ -66,7 +64,7 @@ def score_scans(
     rows: Mapping[str, Integers],
     spacing_mm: Mapping[str, Spacing],
     k: int,
-    tolerance_mm: float = TOLERANCE_MM,
+    tolerance_mm: float,
 ) -> dict[str, ScanScore]:
     """The scores of each whole scan, from stored probabilities, uint16 (N, H, W), at the threshold k / 1000.
 

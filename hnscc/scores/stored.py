@@ -60,20 +60,21 @@ def from_bytes(
     content: bytes, spacing_mm: Mapping[str, Spacing], tolerance_mm: float, slices: int
 ) -> StoredScores | None:
     """The scores that `to_bytes` wrote of so many slices and of the scans that spacing_mm names; None where they are of
-    another version, spacing, tolerance or selection, or are no such scores, so that they have to be computed again."""
-    try:
-        found: dict[str, Any] = json.loads(content)
-        wanted = (VERSION, tolerance_mm, _as_lists(spacing_mm))
-        if (found["version"], found["tolerance_mm"], found["spacing_mm"]) != wanted:
-            return None
-        scores = StoredScores(
-            np.array(found["overlap_px"], np.int64),
-            np.array(found["pred_px"], np.int64),
-            {scan: from_json(each) for scan, each in found["scans"].items()},
-            {scan: calibration.from_json(each) for scan, each in found["probabilities"].items()},
-        )
-    except (ValueError, KeyError, TypeError):
+    another version, spacing, tolerance or selection, so that they have to be computed again.
+
+    The trial's record vouches for the content: what is of this version and no such scores is a fault of this program
+    (ValueError, KeyError, TypeError)."""
+    found: dict[str, Any] = json.loads(content)
+    if found.get("version") != VERSION:
         return None
+    if (found["tolerance_mm"], found["spacing_mm"]) != (tolerance_mm, _as_lists(spacing_mm)):
+        return None
+    scores = StoredScores(
+        np.array(found["overlap_px"], np.int64),
+        np.array(found["pred_px"], np.int64),
+        {scan: from_json(each) for scan, each in found["scans"].items()},
+        {scan: calibration.from_json(each) for scan, each in found["probabilities"].items()},
+    )
     counted = scores.overlap.shape == scores.pred.shape == (slices,)
     whole = scores.scans.keys() == scores.probabilities.keys() == spacing_mm.keys()
     return scores if counted and whole else None

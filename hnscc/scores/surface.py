@@ -22,7 +22,6 @@ from hnscc.scores.arrays import Bools, Floats
 from hnscc.scores.masks import Spacing, check, crop
 from hnscc.scores.surface_elements import Elements, elements
 
-TOLERANCE_MM = 5.0  # the paper's
 # Of mm: what is equally far on paper is equally far here. No score, and no comparison of two, hangs on the last bit.
 _DECIMALS = 9
 # Rounding of the spacing, or of a distance, must not decide whether 5 mm are within 5 mm.
@@ -94,7 +93,7 @@ def average_distance(distances: SurfaceDistances) -> float:
     return round(float((weighted[0].sum() + weighted[1].sum()) / total), _DECIMALS)
 
 
-def surface_dice(distances: SurfaceDistances, tolerance_mm: float = TOLERANCE_MM) -> float:
+def surface_dice(distances: SurfaceDistances, tolerance_mm: float) -> float:
     """The normalised surface Dice, 0..1: the part of both surfaces that lies within the tolerance of the other one.
 
     1 where both masks are empty, 0 where one is, whatever the tolerance. Raises ValueError for a negative tolerance.

@@ -28,12 +28,12 @@ class Reading:
     of the classification and of the true positives. slices: which are scored.
     """
 
-    median_on: str
-    threshold_on: str
-    rule: str
-    slice_set: str
+    median_on: Literal["validation", "test"]
+    threshold_on: Literal["validation", "test"]
+    rule: Literal["first", "plateau"]
+    slice_set: Literal["true_positive", "lesion", "partial"]
     slice_k: int | None
-    convention: str
+    convention: Literal["lesion", "overlap"]
     slices: Scored
 
 
@@ -91,8 +91,11 @@ def choose_threshold(pooled: Counts, rule: str) -> tuple[int | None, str | None]
     plateau: the thresholds whose Dice equals the maximum, in runs of neighbours; the longest run, the lowest
     of equally long ones; its middle, the lower of two. first: the lowest threshold with the maximum. A split
     without a lesion pixel only tells whether a threshold keeps it empty, and where Dice is 0 everywhere no
-    threshold is better than another: both give None, and no other threshold takes its place.
+    threshold is better than another: both give None, and no other threshold takes its place. ValueError is raised for
+    another rule.
     """
+    if rule not in ("first", "plateau"):
+        raise ValueError(f"the rule of a threshold is first or plateau, not {rule!r}")
     if pooled.truth[0] == 0:
         return None, "no lesion pixel in the split that the threshold is chosen on"
     if pooled.overlap[0] == 0:

@@ -1,6 +1,5 @@
 """What earlier invocations settled in a run folder: the number format of `auto`, and what trained its trials."""
 
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -45,15 +44,20 @@ def choose(
 
 
 def _kept_precision(study: Study, folder: RunFolder) -> dict[str, str]:
-    """Device -> the number format that `auto` stands for in this run folder, as far as it has been chosen."""
+    """Device -> the number format that `auto` stands for in this run folder, as far as it has been chosen. InputError
+    where what was kept is damaged: to guess it could train half a study otherwise than the other half."""
     try:
         return dict(read_sealed(folder.precision))
     except FileNotFoundError:  # a folder of before it was kept, or a new one
         pass
     except ValueError:
-        print(
-            f"{folder.precision.name} is damaged: what it said is taken from finished trials", file=sys.stderr
-        )
+        raise InputError(
+            "The file that says what `precision: auto` stands for is damaged.",
+            where=f"{folder.precision.name} in {folder.root}",
+            expected="what an earlier invocation wrote there",
+            found="other content",
+            do="restore the file; or delete it, and `auto` stands for what the first finished trial was trained in",
+        ) from None
     kept: dict[str, str] = {}
     automatic = {name for name, each in study.variants.items() if each.training.precision == "auto"}
     for trial in plan_trials(study) if folder.trained else ():

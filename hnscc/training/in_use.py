@@ -9,6 +9,7 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 from hnscc.base.errors import InputError
 from hnscc.base.lease import only_one, refuse_held
@@ -29,8 +30,8 @@ def alone(folder: RunFolder) -> Iterator[None]:
             refuse_held(each for each in folder.trial_locks if isinstance(each, S3Path))
             yield
         return
-    assert isinstance(folder.root, Path)
-    existed = folder.root.exists()
+    root = lock.parent
+    existed = root.exists()
     try:
         with _held(lock, lambda: _refused(lock, by_trials=_is_shared(lock))):
             # Told only now: what another process made until then is not to be deleted.
@@ -39,11 +40,11 @@ def alone(folder: RunFolder) -> Iterator[None]:
                 yield
             finally:
                 if unused and not folder.study.exists():
-                    _empty(folder.root, lock)
+                    _empty(root, lock)
     finally:
         if not existed:
             with contextlib.suppress(OSError):  # it is in use, or on NFS its lock file is not gone yet
-                folder.root.rmdir()
+                root.rmdir()
 
 
 @contextlib.contextmanager
@@ -52,22 +53,20 @@ def one_trial(folder: RunFolder, trial_id: str) -> Iterator[None]:
 
     InputError where another process trains this trial, or holds the whole folder.
     """
-    lock = folder.trial(trial_id).lock
-    if isinstance(lock, S3Path):
-        assert isinstance(folder.lock, S3Path)
-        with only_one(lock):
+    whole, lock = folder.lock, folder.trial(trial_id).lock
+    if isinstance(whole, S3Path):
+        with only_one(cast(S3Path, lock)):
             # One after another: else each would take the other's look for the folder's owner.
             with preparing(folder):
-                refuse_held([folder.lock])
+                refuse_held([whole])
             yield
         return
-    whole = folder.lock
-    assert isinstance(whole, Path) and isinstance(folder.root, Path)
-    existed = folder.root.exists()
+    root = whole.parent
+    existed = root.exists()
     try:
         with (
             _held(whole, lambda: _refused(whole, by_trials=False), shared=True),
-            _held(lock, lambda: _trained_already(folder, trial_id)),
+            _held(cast(Path, lock), lambda: _trained_already(folder, trial_id)),
         ):
             yield
     finally:
@@ -75,7 +74,7 @@ def one_trial(folder: RunFolder, trial_id: str) -> Iterator[None]:
             with contextlib.suppress(InputError, OSError):
                 with alone(folder):
                     pass
-                folder.root.rmdir()
+                root.rmdir()
 
 
 @contextlib.contextmanager

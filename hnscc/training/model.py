@@ -93,8 +93,7 @@ def build_model(network: Network, in_channels: int, seed: int) -> nn.Module:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if network.architecture == "paper":
-            assert network.width is not None  # the schema says so of this architecture
+        if network.width is not None:  # the schema gives it to the architecture `paper` alone, and always
             return PaperUNet(in_channels, network.width)
         model = _create(network, in_channels)
     if network.encoder_weights:
@@ -102,14 +101,17 @@ def build_model(network: Network, in_channels: int, seed: int) -> nn.Module:
     return model
 
 
-def check_model(network: Network, in_channels: int, size: int, batches: Collection[int] = ()) -> int:
+def check_model(
+    network: Network, in_channels: int, size: int, batches: Collection[int] = (), *, loss: str
+) -> int:
     """Build the network, pass one empty image through it, and train it one step with each of these numbers of slices.
 
-    Returns its number of parameters. size: of a slice, in pixels. The steps are computed without data, which takes
-    little time and memory; what fails so is tried in full. InputError for a network that cannot be built, takes no
-    slices of this size or cannot be trained by one of these batches.
+    Returns its number of parameters. size: of a slice, in pixels. loss: that it is trained by, one of LOSSES. The steps
+    are computed without data, which takes little time and memory; what fails so is tried in full. InputError for a
+    network that cannot be built, takes no slices of this size or cannot be trained by one of these batches.
     """
-    return _checked(network, in_channels, size, tuple(sorted(set(batches))), _stamp(network.encoder_weights))
+    stamp = _stamp(network.encoder_weights)
+    return _checked(network, in_channels, size, tuple(sorted(set(batches))), loss, stamp)
 
 
 def _stamp(weights: str | None) -> tuple[int, ...] | None:
@@ -123,7 +125,12 @@ def _stamp(weights: str | None) -> tuple[int, ...] | None:
 
 @cache
 def _checked(
-    network: Network, in_channels: int, size: int, batches: tuple[int, ...], stamp: tuple[int, ...] | None
+    network: Network,
+    in_channels: int,
+    size: int,
+    batches: tuple[int, ...],
+    loss: str,
+    stamp: tuple[int, ...] | None,
 ) -> int:
     """Once for all variants and commands of this process that have the network, and the same file of weights."""
     model = build_model(network, in_channels, seed=0).eval()
@@ -141,8 +148,8 @@ def _checked(
             do=f"prepare the store{again}, or choose another architecture",
         )
     for batch in batches:
-        if found := _fails(network, model, in_channels, size, batch):
-            raise _untrainable(network, model, in_channels, size, batch, found)
+        if found := _fails(network, model, in_channels, size, batch, loss):
+            raise _untrainable(network, model, in_channels, size, batch, loss, found)
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -169,28 +176,30 @@ def _sizes_near(model: nn.Module, in_channels: int, size: int) -> tuple[int | No
     return None, []
 
 
-def _fails(network: Network, model: nn.Module, in_channels: int, size: int, batch: int) -> Exception | None:
+def _fails(
+    network: Network, model: nn.Module, in_channels: int, size: int, batch: int, loss: str
+) -> Exception | None:
     """What a step of training with so many slices raises. One without data may raise what one in full does not, where
     a network looks at values: then the latter counts."""
-    if _step(model.to("meta"), in_channels, size, batch) is None:
+    if _step(model.to("meta"), in_channels, size, batch, loss) is None:
         return None
-    return _step(build_model(network, in_channels, seed=0), in_channels, size, batch)
+    return _step(build_model(network, in_channels, seed=0), in_channels, size, batch, loss)
 
 
-def _step(model: nn.Module, in_channels: int, size: int, batch: int) -> Exception | None:
+def _step(model: nn.Module, in_channels: int, size: int, batch: int, loss: str) -> Exception | None:
     device = next(model.parameters()).device
     images, truth = (torch.zeros(batch, channels, size, size, device=device) for channels in (in_channels, 1))
     try:
-        loss_of("binary_cross_entropy", model.train()(images), truth).backward()  # type: ignore[no-untyped-call]
+        loss_of(loss, model.train()(images), truth).backward()  # type: ignore[no-untyped-call]
     except Exception as error:  # noqa: BLE001 (the boundary: networks of a library, which raise what they like)
         return error
     return None
 
 
 def _untrainable(
-    network: Network, model: nn.Module, in_channels: int, size: int, batch: int, error: Exception
+    network: Network, model: nn.Module, in_channels: int, size: int, batch: int, loss: str, error: Exception
 ) -> InputError:
-    two_would_do = batch == 1 and not _fails(network, model, in_channels, size, 2)
+    two_would_do = batch == 1 and not _fails(network, model, in_channels, size, 2, loss)
     return InputError(
         f"The network cannot be trained on a batch of {batch} {'slice' if batch == 1 else 'slices'}.",
         where=f"training.batch_size, training.network ({_named(network)}), slices of {size} x {size}",

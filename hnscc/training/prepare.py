@@ -86,7 +86,8 @@ def check_networks(variants: Iterable[Variant], size: int, slices: Iterable[int]
     see `check_model`. size: of a slice, in pixels. slices: that each fold has for training."""
     slices = set(slices)
     for variant in variants:
-        check_model(variant.training.network, len(variant.modalities), size, batches_in(variant, slices))
+        training, batches = variant.training, batches_in(variant, slices)
+        check_model(training.network, len(variant.modalities), size, batches, loss=training.loss)
 
 
 def batches_in(variant: Variant, slices: Iterable[int]) -> set[int]:

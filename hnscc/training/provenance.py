@@ -8,7 +8,7 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_json
@@ -55,9 +55,7 @@ def add_invocation(folder: RunFolder) -> None:
     if isinstance(folder.provenance, S3Path):
         _append_to_object(folder, folder.provenance, now)
         return
-    lock = folder.provenance_lock
-    assert isinstance(lock, Path)
-    with locked(lock, wait=True):
+    with locked(cast(Path, folder.provenance_lock), wait=True):
         write_json(folder.provenance, {"invocations": [*read_invocations(folder), now]})
 
 

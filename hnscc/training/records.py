@@ -36,7 +36,7 @@ OTHER_SLICES = (
 
 
 class _Facts(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
 class Attempt(_Facts):
@@ -213,12 +213,19 @@ def _record(folder: TrialFolder) -> Record | str:
     try:
         record = _RECORD.validate_python(facts)
     except ValidationError as error:
-        where = sorted({".".join(map(str, each["loc"][1:])) or "status" for each in error.errors()})
-        return f"{UNUSABLE}its record lacks {', '.join(f'`{name}`' for name in where)}"
+        return f"{UNUSABLE}its record {_unlike(error)}"
     if record.trial_id != folder.trial_id:
         return f"{UNUSABLE}its record is of another trial"
     absent = [name for name in NEEDED if isinstance(record, Completed) and name not in record.files]
     return f"{UNUSABLE}its record does not vouch for {', '.join(absent)}" if absent else record
+
+
+def _unlike(error: ValidationError) -> str:
+    """What a record lacks, or holds that this version does not know: what it means there would be ignored."""
+    unknown = [each for each in error.errors() if each["type"] == "extra_forbidden"]
+    names = {".".join(map(str, each["loc"][1:])) or "status" for each in unknown or error.errors()}
+    listed = ", ".join(f"`{name}`" for name in sorted(names))
+    return f"holds {listed}, unknown to this version" if unknown else f"lacks {listed}"
 
 
 def write_record(folder: TrialFolder, record: Record) -> None:

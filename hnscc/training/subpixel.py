@@ -35,7 +35,7 @@ def decode_small(model: nn.Module) -> nn.Module:
 
 
 def _in_place_of(block: nn.Module) -> nn.Module | None:
-    """The block that takes its place, made of its layers; None where it does not double. AssertionError for one that
+    """The block that takes its place, made of its layers; None where it does not double. ValueError for one that
     does more than these layers: attention, or another interpolation than by nearest pixels."""
     from segmentation_models_pytorch.decoders import (  # here, for they take two seconds
         manet,
@@ -58,11 +58,11 @@ def _in_place_of(block: nn.Module) -> nn.Module | None:
 def _check_plain(block: Any) -> None:
     for name in ("attention1", "attention2"):
         found = getattr(getattr(block, name, None), "attention", None)
-        assert found is None or isinstance(found, nn.Identity), (
-            f"{name} of {type(block).__name__} is left out"
-        )
+        if not (found is None or isinstance(found, nn.Identity)):
+            raise ValueError(f"{type(block).__name__} has a layer {name}, which would be left out")
     mode = getattr(block, "interpolation_mode", "nearest")
-    assert mode == "nearest", f"{type(block).__name__} doubles by {mode}, not by nearest pixels"
+    if mode != "nearest":
+        raise ValueError(f"{type(block).__name__} doubles by {mode}, not by nearest pixels")
 
 
 class _Block(nn.Module):
@@ -115,7 +115,8 @@ def _decode(
 ) -> torch.Tensor:
     """Two convolutions, each with its normalisation and activation, of the image at this size and its skip."""
     convolution, *then = conv1.children()
-    assert isinstance(convolution, nn.Conv2d)
+    if not isinstance(convolution, nn.Conv2d):
+        raise TypeError(f"a block begins with a convolution, not with {type(convolution).__name__}")
     joined = _convolve(x, convolution.weight, convolution.bias, size, skip)
     for layer in then:
         joined = layer(joined)

@@ -82,7 +82,7 @@ def train_trial(
         fit.resume(folder, gpus)
         validation = validation_slices(variant, data, began.seeds)
         training = training_slices(variant, data, began.seeds)
-        while fit.stop_reason is None:
+        while (stopped := fit.stop_reason) is None:
             if pause_after is not None and fit.epoch >= pause_after:
                 return
             started = time.monotonic()
@@ -91,7 +91,7 @@ def train_trial(
             fit.finish_epoch(loss, *fit.validate(validation), seconds=time.monotonic() - started)
             fit.save(folder)
             yield fit.history[-1]
-        _write_results(fit, variant, data, folder, gpus, tolerance_mm)
+        _write_results(fit, stopped, variant, data, folder, gpus, tolerance_mm)
     except StorageError:
         raise
     except Exception as error:  # the boundary: whatever went wrong is this trial's alone
@@ -154,10 +154,15 @@ def _tell_failure(folder: TrialFolder, began: Began, attempts: list[Attempt], er
 
 
 def _write_results(
-    fit: Fit, variant: Variant, data: FoldData, folder: TrialFolder, gpus: float, tolerance_mm: float
+    fit: Fit,
+    stop_reason: str,
+    variant: Variant,
+    data: FoldData,
+    folder: TrialFolder,
+    gpus: float,
+    tolerance_mm: float,
 ) -> None:
     """All files first, the record that vouches for them last; then the checkpoint goes."""
-    assert fit.stop_reason is not None
     started = time.monotonic()
     fit.model.load_state_dict(fit.best)
     fit.optimiser.forget_gradients()
@@ -179,7 +184,7 @@ def _write_results(
         best_epoch=fit.best_epoch,
         best_val_soft_jaccard=fit.history[fit.best_epoch - 1]["val_soft_jaccard"],
         epochs=fit.epoch,
-        stop_reason=fit.stop_reason,
+        stop_reason=stop_reason,
         seconds=sum(row["seconds"] for row in fit.history) + time.monotonic() - started,
         peak_gpu_bytes=peak_gpu_bytes(gpus) if fit.began.device == "cuda" else None,
         files={path.name: sha256(content) for path, content in contents.items()},

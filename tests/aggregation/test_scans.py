@@ -168,7 +168,7 @@ def test_missing_one_more_lesion_never_improves_a_score(seed):
         predicted = alarms & ~truth
         for box in boxes[:kept]:
             predicted[box] = True
-        score = together([score_scan(predicted, truth, spacing)])
+        score = together([score_scan(predicted, truth, spacing, 5.0)])
         now = {
             "hd95_mm": score.hd95_mm,
             "nsd": score.nsd,

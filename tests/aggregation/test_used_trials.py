@@ -1,15 +1,23 @@
 """Which trials stand in the tables: the median model, and what is failed, missing or damaged."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from run_folders import Case, add_failure, add_trial, small_study, write_run
 from small_tables import LESION, check_tables, levels, mask, repeats_run, row, rows
 
 from hnscc.aggregation.build import write_tables
+from hnscc.aggregation.folds import load_fold
+from hnscc.aggregation.medians import medians_of
+from hnscc.aggregation.results import load_results
+from hnscc.aggregation.summary import in_set
 from hnscc.aggregation.trials import failure_summary
-from hnscc.base.files import read_sealed, write_sealed
+from hnscc.base.errors import InputError
+from hnscc.base.files import read_sealed, sha256, write_sealed
+from hnscc.scores.counts import Counts
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.training.records import read_record
 
@@ -124,3 +132,39 @@ def test_predictions_of_another_shape_are_not_used(tmp_path):
     study = small_study(("pet",), repeats=2)
     add_trial(run, study, Trial("pet", 0, 1), np.zeros((2, 4, 4), np.uint16))
     assert "not uint16 (3, 4, 4)" in write_tables(run)[0]
+
+
+def test_a_completed_trial_without_counts_is_no_part_of_a_median(tmp_path):
+    """Left out in silence, it would shift the positions: another trial would stand as the median model."""
+    run = repeats_run(tmp_path, [1, 2, 4])
+    results = load_results(run)
+    (fold,), found = results.folds, list(results.of("pet"))
+    assert medians_of(run, found, fold, 5.0)["corrected"].result.trial.repeat == 1
+    with pytest.raises(ValueError, match="of 3 completed trials 2 have counts"):
+        medians_of(run, [replace(found[0], counts=None), *found[1:]], fold, 5.0)
+
+
+def test_a_set_of_slices_that_is_none_is_refused():
+    """It was taken as all of them."""
+    counts = Counts(*(np.array([0, 3, 4]) for _ in range(3)))
+    assert in_set(counts, "all", 1).tolist() == [True, True, True]
+    assert in_set(counts, "lesion", 1).tolist() == [False, True, True]
+    with pytest.raises(ValueError, match="not 'lesions'"):
+        in_set(counts, "lesions", 1)
+
+
+@pytest.mark.parametrize("lacking", ["scored", "slices", "spacing_mm", "used"])
+def test_a_fold_that_does_not_say_what_it_scores_is_refused(tmp_path, lacking):
+    """It was taken as one of the sampled slices alone, whose scans are not whole."""
+    run = repeats_run(tmp_path, [1])
+    folder = run.fold(0)
+    split = read_sealed(folder.split)
+    if lacking == "used":
+        pq.write_table(pq.read_table(folder.slices).drop_columns("used"), folder.slices)
+        split["files"][folder.slices.name] = sha256(folder.slices.read_bytes())
+    else:
+        del split[lacking]
+    write_sealed(folder.split, split)
+    with pytest.raises(InputError, match="missing or damaged") as refused:
+        load_fold(run, 0)
+    assert lacking in refused.value.found and "hnscc run" in refused.value.do

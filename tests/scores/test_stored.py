@@ -43,16 +43,32 @@ def test_scores_of_another_spacing_selection_or_tolerance_are_not_used(spacing_m
     assert from_bytes(written()[1], spacing_mm, tolerance_mm, slices) is None
 
 
-@pytest.mark.parametrize(
-    "column", ["overlap_px", "pred_px", "spacing_mm", "scans", "probabilities", "version"]
-)
-def test_scores_that_lack_a_part_are_not_used(column):
+@pytest.mark.parametrize("column", ["overlap_px", "pred_px", "version"])
+def test_scores_of_other_slices_or_of_no_version_are_not_used(column):
     content = json.loads(written()[1])
     if column.endswith("_px"):
         content[column].pop()
     else:
         del content[column]
     assert from_bytes(json.dumps(content).encode(), SPACING, TOLERANCE, 5) is None
+
+
+@pytest.mark.parametrize(
+    "lacking", ["tolerance_mm", "spacing_mm", "scans", "probabilities", "hd95_mm", "total"]
+)
+def test_scores_of_this_version_that_lack_a_part_are_a_fault_and_those_of_another_are_not_read(lacking):
+    """A change of what is written without a new VERSION was never seen: every table then scored all scans again."""
+    content = json.loads(written()[1])
+    parts = [
+        content,
+        *content["scans"].values(),
+        *(each["calibration"] for each in content["probabilities"].values()),
+    ]
+    for part in parts:
+        part.pop(lacking, None)
+    with pytest.raises((KeyError, TypeError)):
+        from_bytes(json.dumps(content).encode(), SPACING, TOLERANCE, 5)
+    assert from_bytes(json.dumps(content | {"version": 0}).encode(), SPACING, TOLERANCE, 5) is None
 
 
 def test_scoring_makes_no_second_array_as_large_as_the_predictions():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
+from hnscc.scores.scans import score_scan
 from hnscc.scores.surface import average_distance, hd95, surface_dice, surface_distances
 from hnscc.scores.surface_elements import elements
 
@@ -55,7 +56,7 @@ def test_one_voxel_by_hand():
 def test_empty_masks_follow_the_rule():
     empty, some = np.zeros((3, 4, 12), bool), box((3, 4, 12), (0, 0, 0), (1, 1, 1))
     both = surface_distances(empty, empty, (1, 1, 1))
-    assert (hd95(both), average_distance(both), surface_dice(both)) == (0.0, 0.0, 1.0)
+    assert (hd95(both), average_distance(both), surface_dice(both, 5.0)) == (0.0, 0.0, 1.0)
     for pred, truth in ((empty, some), (some, empty)):
         one = surface_distances(pred, truth, (1, 1, 1))
         # The diagonal of 3 x 4 x 12 mm; and a tolerance above it forgives nothing.
@@ -275,3 +276,12 @@ def test_a_shell_and_the_ball_that_fills_it(outer, inner):
         assert abs(hd95(found) - apart) <= 0.25
         assert average_distance(found) == pytest.approx(apart * within / (within + 2 * without), abs=0.05)
         assert surface_dice(found, apart / 2) == pytest.approx(2 * without / (within + 2 * without), abs=0.01)
+
+
+def test_no_tolerance_is_assumed():
+    """The study's is the one default (presets): a second one here could differ from it unseen."""
+    mask = box((3, 4, 12), (0, 0, 0), (1, 1, 1))
+    with pytest.raises(TypeError, match="tolerance_mm"):
+        surface_dice(surface_distances(mask, mask, (1, 1, 1)))
+    with pytest.raises(TypeError, match="tolerance_mm"):
+        score_scan(mask, mask, (1, 1, 1))

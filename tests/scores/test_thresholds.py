@@ -109,3 +109,9 @@ def test_a_split_without_slices_has_no_score():
     found = score_trial(np.zeros((1, 2, 2), np.uint16), np.zeros((1, 2, 2), np.uint8), ["test"])
     assert found["scores"] == {"test": {name: metric.empty_value for name, metric in METRICS.items()}}
     assert (found["scores"]["test"]["dice"], found["scores"]["test"]["jaccard"]) == (1.0, 1.0)
+
+
+def test_a_rule_that_is_none_chooses_nothing():
+    """Any other word than first was taken as plateau."""
+    with pytest.raises(ValueError, match="first or plateau, not 'lowest'"):
+        choose_threshold(curve({300: 50}), "lowest")

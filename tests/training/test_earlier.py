@@ -16,6 +16,7 @@ from hnscc.reporting.report import write_report
 from hnscc.study import identity
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
+from hnscc.training.earlier import choose
 from hnscc.training.prepare import prepare_run
 from hnscc.training.provenance import add_invocation, read_invocations
 from hnscc.training.records import progress, read_record, trial_state
@@ -141,6 +142,29 @@ def test_a_folder_of_before_goes_on_by_what_its_first_trial_was(store, tmp_path)
     run.precision.unlink()
     other = {"bf16": "fp32", "fp32": "bf16"}[was]
     assert set(prepare_run(study, run.root, resolve=resolved(other)).chosen.values()) == {("cpu", was)}
+
+
+def test_a_damaged_precision_json_is_refused_and_the_advice_works(store, tmp_path):
+    """It was guessed: by no finished trial, a folder begun in bf16 went on in fp32."""
+    study = automatic(store)
+    run = prepare_run(study, tmp_path / "run", resolve=resolved("bf16")).folder
+    run.precision.write_text(run.precision.read_text().replace("bf16", "fp32"))
+    for prepare in (prepare_run, lambda study, root, resolve: choose(study, RunFolder(root), resolve)):
+        with pytest.raises(InputError, match=r"`precision: auto` stands for is damaged") as refused:
+            prepare(study, run.root, resolve=resolved("bf16"))
+        assert "precision.json" in refused.value.where and "delete it" in refused.value.do
+    run.precision.unlink()
+    assert prepare_run(study, run.root, resolve=resolved("bf16")).chosen["pet"] == ("cpu", "bf16")
+
+
+def test_a_record_that_holds_what_this_version_does_not_know_is_not_used(tmp_path):
+    """Ignored, it could say that the trial is none that a table may hold."""
+    study = small_study(("pet",), repeats=1)
+    folder = random_run(tmp_path, study).trial("pet-f0-r00")
+    write_sealed(folder.record, read_sealed(folder.record) | {"withdrawn": True})
+    state = trial_state(folder)
+    assert state.status == "missing"
+    assert state.reason == "not used: its record holds `withdrawn`, unknown to this version"
 
 
 ADD = """

@@ -12,15 +12,17 @@ from hnscc.study.presets import CORRECTED
 from hnscc.study.schema import Network, Training
 from hnscc.study.variant_schema import ARCHITECTURES
 from hnscc.training.layers import Doubling, Dropout
+from hnscc.training.losses import LOSSES
 from hnscc.training.model import PaperUNet, build_model, check_model, resolve_device
 
 PAPER = Network(architecture="paper", width=16)
+BCE = "binary_cross_entropy"
 RESNET = Network(architecture="unet", encoder="resnet18")
 
 
 @pytest.mark.parametrize(("channels", "parameters"), [(1, 1_940_817), (2, 1_940_961)])
 def test_the_papers_network_has_as_many_parameters_as_the_authors(channels, parameters):
-    assert check_model(PAPER, channels, 128) == parameters
+    assert check_model(PAPER, channels, 128, loss=BCE) == parameters
 
 
 def test_the_papers_network_layer_by_layer():
@@ -73,7 +75,7 @@ def test_weights_follow_the_seed_and_leave_torchs_generator_alone():
 
 @pytest.mark.parametrize("name", ["unetplusplus", "fpn", "deeplabv3plus"])
 def test_other_architectures_come_by_name(name):
-    assert check_model(Network(architecture=name, encoder="resnet18"), 3, 64) > 1e6
+    assert check_model(Network(architecture=name, encoder="resnet18"), 3, 64, loss=BCE) > 1e6
 
 
 @pytest.mark.parametrize("name", ["resnet-18", "resnet19", "Resnet18"])
@@ -99,7 +101,7 @@ def test_the_known_architectures_are_those_of_the_library():
 
 def test_a_size_that_does_not_fit_is_refused():
     with pytest.raises(InputError, match="does not take the store's slices"):
-        check_model(PAPER, 1, 36)
+        check_model(PAPER, 1, 36, loss=BCE)
 
 
 @pytest.mark.parametrize(
@@ -114,12 +116,12 @@ def test_a_size_that_does_not_fit_is_refused():
 def test_the_sizes_that_a_message_advises_are_taken(network, size, step, advised):
     """100 pixels: `Expected size 24 but got size 25` was all that torch said."""
     with pytest.raises(InputError) as caught:
-        check_model(network, 1, size)
+        check_model(network, 1, size, loss=BCE)
     assert f"a multiple of {step}" in caught.value.expected and "Expected size" not in str(caught.value)
     sizes = re.search(r"--size (\d+)(?: or (\d+))?,", caught.value.do)
     assert tuple(int(each) for each in sizes.groups() if each) == advised
     for each in advised:
-        assert check_model(network, 1, each)
+        assert check_model(network, 1, each, loss=BCE)
 
 
 @pytest.mark.parametrize(
@@ -132,21 +134,30 @@ def test_the_sizes_that_a_message_advises_are_taken(network, size, step, advised
 def test_a_batch_of_one_value_per_channel_is_refused_and_the_advice_works(network, size, batches):
     """Batch normalisation cannot divide by the deviation of one value: every trial would fail."""
     with pytest.raises(InputError, match="cannot be trained on a batch of 1 slice") as refused:
-        check_model(network, 2, size, batches)
+        check_model(network, 2, size, batches, loss=BCE)
     assert "training.batch_size" in refused.value.where
     assert refused.value.do == "set training.batch_size to 2 or more"
-    assert check_model(network, 2, size, [2]) == check_model(network, 2, size)
+    assert check_model(network, 2, size, [2], loss=BCE) == check_model(network, 2, size, loss=BCE)
+
+
+def test_the_step_that_is_tried_is_by_the_loss_that_the_study_names(monkeypatch):
+    """It was by binary cross-entropy, whatever the study named."""
+    monkeypatch.setitem(LOSSES, "dice", lambda logits, truth: logits.reshape(-1, 7).mean())
+    network = Network(architecture="paper", width=3)
+    assert check_model(network, 1, 16, [3], loss=BCE) > 0
+    with pytest.raises(InputError, match="cannot be trained on a batch of 3 slices"):
+        check_model(network, 1, 16, [3], loss="dice")
 
 
 def test_the_papers_network_trains_on_single_slices():
-    assert check_model(PAPER, 1, 32, [1, 5]) == 1_940_817
+    assert check_model(PAPER, 1, 32, [1, 5], loss=BCE) == 1_940_817
 
 
 def test_a_network_that_takes_one_size_alone_is_refused_in_a_message():
     """Its encoder, a vision transformer, raises an AssertionError at any size but 224."""
     network = Network(architecture="dpt", encoder="tu-vit_tiny_patch16_224")
     with pytest.raises(InputError, match="does not take the store's slices") as refused:
-        check_model(network, 2, 64)
+        check_model(network, 2, 64, loss=BCE)
     assert "Input height (64) doesn't match model (224)" in refused.value.found
 
 
@@ -169,10 +180,10 @@ def test_what_fails_without_data_is_tried_in_full(monkeypatch, least, trains):
     monkeypatch.setattr("hnscc.training.model.PaperUNet", lambda channels, width: Shy(least))
     network = Network(architecture="paper", width=1000 + least)
     if trains:
-        assert check_model(network, 1, 16, [3]) == 10
+        assert check_model(network, 1, 16, [3], loss=BCE) == 10
     else:
         with pytest.raises(InputError, match="cannot be trained on a batch of 3 slices") as refused:
-            check_model(network, 1, 16, [3])
+            check_model(network, 1, 16, [3], loss=BCE)
         assert refused.value.found == "ArithmeticError: too few"
 
 
