@@ -8,7 +8,7 @@ run folder in which `hnscc run` or `hnscc search` is at work, are refused.
 import argparse
 import sys
 
-from hnscc.base.errors import told
+from hnscc.base.errors import exit_code_of
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, find_trial
 from hnscc.training.earlier import ACCEPT_VERSIONS
@@ -28,7 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", help="run folder (default: runs/<name of the study>)")
     parser.add_argument("--accept-versions", action="store_true", help=ACCEPT_VERSIONS)
     options = parser.parse_args(arguments)
-    return told(lambda: _train_one(options.study, options.trial, options.out, options.accept_versions))
+    return exit_code_of(
+        lambda: _train_one(options.study, options.trial, options.out, options.accept_versions)
+    )
 
 
 def _train_one(study_file: str, trial_id: str, out: str | None, accept_versions: bool) -> int:

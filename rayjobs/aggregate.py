@@ -7,7 +7,7 @@ import argparse
 import sys
 
 from hnscc.aggregation.build import write_tables
-from hnscc.base.errors import told
+from hnscc.base.errors import exit_code_of
 from hnscc.reporting.report import write_report
 from hnscc.searching.report import write_search_report
 from hnscc.searching.results import load_race, write_search_results
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("run", help="run folder, e.g. runs/demo")
     options = parser.parse_args(arguments)
-    return told(lambda: _aggregate(options.run))
+    return exit_code_of(lambda: _aggregate(options.run))
 
 
 def _aggregate(run: str) -> int:

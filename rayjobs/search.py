@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import ray
 
-from hnscc.base.errors import InputError, told
+from hnscc.base.errors import InputError, exit_code_of
 from hnscc.base.files import write_text
 from hnscc.base.locations import Location
 from hnscc.searching.curves import Curve, Key, Wanted
@@ -222,7 +222,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--run", action="store_true", help="then run the winners' study, too")
     parser.add_argument("--accept-versions", action="store_true", help=ACCEPT_VERSIONS)
     options = parser.parse_args(arguments)
-    return told(
+    return exit_code_of(
         lambda: search_and_report(
             options.study,
             options.out,

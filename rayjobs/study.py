@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from hnscc.aggregation.enough_repeats import due, settle
-from hnscc.base.errors import InputError, told
+from hnscc.base.errors import InputError, exit_code_of
 from hnscc.base.files import write_text
 from hnscc.base.locations import Location
 from hnscc.study.loading import dump_study, load_study
@@ -154,7 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--limit", type=_count, help="train at most so many of the missing trials")
     parser.add_argument("--accept-versions", action="store_true", help=ACCEPT_VERSIONS)
     options = parser.parse_args(arguments)
-    return told(
+    return exit_code_of(
         lambda: report_outcome(
             run_study(
                 load_study(options.study),

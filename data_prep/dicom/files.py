@@ -15,7 +15,7 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from data_prep.dicom.header import UNREADABLE, lacking, refused, text_of
+from data_prep.dicom.header import UNREADABLE, lacking, text_of, unusable
 
 MAX_FILES = 100_000  # of one folder, those below it included
 MAX_FILE = 2**31 + 2**26  # bytes: a volume of 2 GiB and its header
@@ -103,7 +103,7 @@ def instances_of(path: Path, where: str, *, pixels: bool = False) -> list[Instan
     """
     files, strange = dicom_files(path, where) if path.is_dir() else ([path], 0)
     if strange:
-        raise refused(
+        raise unusable(
             "A file of the folder cannot be opened, or is named as DICOM and is none.",
             where,
             "whole DICOM files",
@@ -114,7 +114,7 @@ def instances_of(path: Path, where: str, *, pixels: bool = False) -> list[Instan
     found = [Instance(file, read_header(file, where, tags)) for file in files]
     images = [each for each in found if text_of(each.header, "SOPClassUID", where) != DICOMDIR]
     if not images:
-        raise refused("The folder holds no DICOM file.", where, "the files of a series", "none")
+        raise unusable("The folder holds no DICOM file.", where, "the files of a series", "none")
     return without_copies(images, where)
 
 
@@ -136,7 +136,7 @@ def dicom_files(folder: Path, where: str) -> tuple[list[Path], int]:
             elif found is None:
                 strange += 1
         if len(files) > MAX_FILES:
-            raise refused("The folder holds too many files.", where, f"at most {MAX_FILES} files", "more")
+            raise unusable("The folder holds too many files.", where, f"at most {MAX_FILES} files", "more")
     return sorted(files), strange + len(closed)
 
 
@@ -156,10 +156,10 @@ def read_header(path: Path, where: str, tags: Sequence[str]) -> FileDataset:
     try:
         size = path.stat().st_size
         if size > MAX_FILE:
-            raise refused("A file is too large.", where, f"at most {MAX_FILE} bytes", f"{size} bytes")
+            raise unusable("A file is too large.", where, f"at most {MAX_FILE} bytes", f"{size} bytes")
         with _Bounded(path) if size > SMALL else io.BytesIO(path.read_bytes()) as file:
             if _transfer_syntax(file) == DeflatedExplicitVRLittleEndian:
-                raise refused(
+                raise unusable(
                     "A DICOM file is deflated as a whole (Deflated Explicit VR Little Endian).",
                     where,
                     "a plain data set, whose pixels may be compressed",
@@ -170,7 +170,7 @@ def read_header(path: Path, where: str, tags: Sequence[str]) -> FileDataset:
                 file, force=True, specific_tags=_tags(tuple(tags)), stop_before_pixels="PixelData" not in tags
             )
     except UNREADABLE:
-        raise refused(
+        raise unusable(
             "A DICOM file cannot be read.", where, "whole, undamaged files", "one cut short or damaged"
         ) from None
 
@@ -200,7 +200,7 @@ def without_copies(instances: Sequence[Instance], where: str) -> list[Instance]:
             raise lacking("SOPInstanceUID", where)
         first = kept.setdefault(uid, each)
         if first is not each and _digest(first.file) != _digest(each.file):
-            raise refused(
+            raise unusable(
                 "Two files that differ bear one SOPInstanceUID.", where, "one file for each instance", "two"
             )
     return list(kept.values())

@@ -55,7 +55,7 @@ def value_of(header: Dataset, keyword: str, where: str) -> Any:
         value = header.get(keyword)
         empty = value is None or (hasattr(value, "__len__") and len(value) == 0)
     except UNREADABLE:
-        raise refused(
+        raise unusable(
             f"The attribute {keyword} cannot be read.", where, "a value of its type", "something else"
         ) from None
     return None if empty else value
@@ -93,7 +93,7 @@ def maybe_numbers(header: Dataset, keyword: str, count: int, where: str) -> tupl
         numbers = ()
     if len(numbers) != count or not all(math.isfinite(each) for each in numbers):
         expected = "a finite number" if count == 1 else f"{count} finite numbers"
-        raise refused(f"The attribute {keyword} is unusable.", where, expected, "something else")
+        raise unusable(f"The attribute {keyword} is unusable.", where, expected, "something else")
     return numbers
 
 
@@ -109,7 +109,7 @@ def whole_number(header: Dataset, keyword: str, least: int, most: int, where: st
     """Return a whole number of that range; InputError where the attribute does not hold one."""
     (number,) = numbers_of(header, keyword, 1, where)
     if number != int(number) or not least <= number <= most:
-        raise refused(
+        raise unusable(
             f"The attribute {keyword} is out of range.",
             where,
             f"a whole number from {least} to {most}",
@@ -126,10 +126,10 @@ def first_item(header: Dataset, keyword: str, where: str) -> Dataset | None:
 
 def lacking(keyword: str, where: str) -> InputError:
     """Return the error of an attribute that is needed and not there."""
-    return refused(f"The attribute {keyword} is missing.", where, "a value", "none")
+    return unusable(f"The attribute {keyword} is missing.", where, "a value", "none")
 
 
-def refused(problem: str, where: str, expected: str, found: str, do: str = "") -> InputError:
+def unusable(problem: str, where: str, expected: str, found: str, do: str = "") -> InputError:
     """Return the error of a DICOM file or series that cannot be used."""
     do = do or "Export or copy the series again, from the scanner or the archive, or take the scan out."
     return InputError(problem, where=where, expected=expected, found=found, do=do)
@@ -146,7 +146,7 @@ def private_value(header: Dataset, creator: tuple[int, str], element: int) -> An
 def check_range(keyword: str, value: float, least: float, most: float, unit: str, where: str) -> None:
     """InputError where a value, in the unit that is named, is outside of what can be."""
     if not least <= value <= most:
-        raise refused(
+        raise unusable(
             f"The attribute {keyword} is out of range.",
             where,
             f"{least:g} to {most:g} {unit}",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from data_prep.dicom import rtstruct, seg
 from data_prep.dicom.files import read_header
-from data_prep.dicom.header import quiet, refused, text_of
+from data_prep.dicom.header import quiet, text_of, unusable
 from data_prep.dicom.reading import named_series, names_dicom
 from data_prep.dicom.rtstruct import Structure, structure_of
 from data_prep.dicom.seg import Segmentation, segmentation_of
@@ -45,7 +45,7 @@ def _mask_file(path: Path, where: str) -> tuple[Path, str]:
     }
     masks = [(file, kind) for file, kind in classes.items() if kind in (RTSTRUCT, *SEGMENTATIONS)]
     if len(masks) > 1:
-        raise refused(
+        raise unusable(
             "The folder holds several masks.",
             where,
             "one structure set (RTSTRUCT) or segmentation (SEG)",
@@ -58,7 +58,7 @@ def _mask_file(path: Path, where: str) -> tuple[Path, str]:
 
 
 def _no_mask(groups: list[Series], where: str) -> InputError:
-    return refused(
+    return unusable(
         "The DICOM that is named as a mask is none.",
         where,
         "a structure set (RTSTRUCT) or segmentation (SEG), or a mask in a file of another format",

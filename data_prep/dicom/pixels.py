@@ -29,7 +29,7 @@ from pydicom.uid import (
 )
 
 from data_prep.dicom.files import PIXELS, read_header
-from data_prep.dicom.header import UNREADABLE, lacking, refused, text_of, value_of, whole_number
+from data_prep.dicom.header import UNREADABLE, lacking, text_of, unusable, value_of, whole_number
 from data_prep.dicom.jpeg import Coded, decode_jpeg
 from data_prep.dicom.slices import MAX_FRAMES, MAX_SIDE, Slice
 
@@ -136,7 +136,7 @@ def _syntax(header: Dataset, where: str) -> UID:
         header.file_meta.TransferSyntaxUID = syntax
     if syntax not in (*PLAIN, *DECODERS, *JPEG):
         name = "an unknown one" if syntax.name == syntax else syntax.name
-        raise refused(
+        raise unusable(
             "The pixels are compressed in a way that is not read here.",
             where,
             "plain pixels, RLE, JPEG, JPEG-LS or JPEG 2000",
@@ -149,14 +149,16 @@ def _syntax(header: Dataset, where: str) -> UID:
 def _check_kind(header: Dataset, where: str) -> None:
     """InputError unless the pixels are grey values in whole numbers."""
     if text_of(header, "PhotometricInterpretation", where) != "MONOCHROME2":
-        raise refused("The pixels are no plain grey values.", where, "MONOCHROME2", "colour or inverted grey")
+        raise unusable(
+            "The pixels are no plain grey values.", where, "MONOCHROME2", "colour or inverted grey"
+        )
     whole_number(header, "SamplesPerPixel", 1, 1, where)
     whole_number(header, "PixelRepresentation", 0, 1, where)
     allocated = whole_number(header, "BitsAllocated", 8, 32, where)
     stored = whole_number(header, "BitsStored", 1, allocated, where)
     high = whole_number(header, "HighBit", 0, allocated - 1, where)
     if allocated not in (8, 16, 32) or high != stored - 1:
-        raise refused(
+        raise unusable(
             "The pixels are packed in an unusual way.",
             where,
             "8, 16 or 32 bits, HighBit one below BitsStored",
@@ -174,7 +176,7 @@ def _frames_of(header: Dataset, syntax: UID, shape: tuple[int, int], where: str)
     if syntax in PLAIN:
         needed = shape[0] * shape[1] * frames * (int(header.BitsAllocated) // 8)
         if len(data) not in (needed, needed + needed % 2):
-            raise refused(
+            raise unusable(
                 "The pixel data are cut short, or do not fit the size of the image.",
                 where,
                 f"{needed} bytes",
@@ -186,7 +188,7 @@ def _frames_of(header: Dataset, syntax: UID, shape: tuple[int, int], where: str)
     except UNREADABLE:
         raise _damaged(where) from None
     if len(pieces) != frames:
-        raise refused("Compressed frames are missing.", where, f"{frames}", f"{len(pieces)}")
+        raise unusable("Compressed frames are missing.", where, f"{frames}", f"{len(pieces)}")
     for piece in pieces if syntax != RLELossless else ():
         if not piece.rstrip(b"\0").endswith(_END) or coded_size(piece) != shape:
             raise _damaged(where)
@@ -232,7 +234,7 @@ def _significant(pixels: NDArray[np.generic], stored: int, signed: int) -> NDArr
 
 
 def _damaged(where: str) -> Exception:
-    return refused(
+    return unusable(
         "The compressed pixels of a slice cannot be decoded.",
         where,
         "whole, undamaged pixels of the size that the header states",

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_prep.dicom.files import is_dicom
-from data_prep.dicom.header import maybe_numbers, quiet, refused, text_of
+from data_prep.dicom.header import maybe_numbers, quiet, text_of, unusable
 from data_prep.dicom.pixels import values_of_slices
 from data_prep.dicom.series import Series, all_series, choose
 from data_prep.dicom.slices import Slice, slices_of
@@ -84,7 +84,7 @@ def _in_suv(ordered: list[Slice], suv: str, where: str) -> list[Slice]:
 def series_stack(series: Series, where: str) -> tuple[list[Slice], Grid]:
     """Return the slices of a series in order, and their grid; InputError where they make none."""
     if len({text_of(each.header, "FrameOfReferenceUID", where) for each in series.instances}) > 1:
-        raise refused(
+        raise unusable(
             "The slices of the series have several frames of reference.", where, "one for all", "several"
         )
     _check_count(series, where)
@@ -98,7 +98,7 @@ def _check_count(series: Series, where: str) -> None:
     """InputError where a PET says that it has more slices than are there: those at the ends leave no gap."""
     stated = maybe_numbers(series.instances[0].header, "NumberOfSlices", 1, where)
     if series.modality == "PT" and stated and series.slices < stated[0]:
-        raise refused(
+        raise unusable(
             "Slices of the series are missing.",
             where,
             f"{stated[0]:g}, which NumberOfSlices states",
@@ -111,4 +111,4 @@ def _check_size(series: Series, where: str) -> None:
     sides = [maybe_numbers(header, name, 1, where) or (1.0,) for name in ("Columns", "Rows")]
     voxels = series.slices * sides[0][0] * sides[1][0]
     if voxels > min(MAX_VOXELS, MAX_BYTES / 4):
-        raise refused("The series is too large for memory.", where, f"at most {MAX_VOXELS} voxels", "more")
+        raise unusable("The series is too large for memory.", where, f"at most {MAX_VOXELS} voxels", "more")

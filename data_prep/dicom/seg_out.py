@@ -16,7 +16,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from data_prep.dicom.header import UNREADABLE, quiet, refused, text_of
+from data_prep.dicom.header import UNREADABLE, quiet, text_of, unusable
 from data_prep.dicom.reading import source_slices
 from data_prep.dicom.slices import Slice
 
@@ -55,7 +55,7 @@ def save_seg(
             content = BytesIO()
             _made(slices, mask, patient_id, keep_identity).save_as(content)
         except UNREADABLE:  # its text quotes the header
-            raise refused(
+            raise unusable(
                 "No DICOM segmentation can be made of the series' attributes.",
                 where,
                 "attributes as DICOM defines them",
@@ -69,12 +69,12 @@ def _check_reference(slices: list[Slice], where: str) -> None:
     """InputError where a SEG could not say which images it lies over."""
     for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
         if not all(text_of(each.groups[-1], name, where) for each in slices):
-            raise refused(
+            raise unusable(
                 "A DICOM segmentation cannot refer to the series.", where, f"a {name} in every file", "none"
             )
     files = {each.file for each in slices}
     if 1 < len(files) < len(slices):
-        raise refused(
+        raise unusable(
             "A DICOM segmentation cannot refer to the series.",
             where,
             "one file for each slice, or one for all",

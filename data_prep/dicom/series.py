@@ -9,7 +9,7 @@ from pathlib import Path
 from pydicom.uid import UID
 
 from data_prep.dicom.files import Instance, instances_of
-from data_prep.dicom.header import exact_text_of, lacking, maybe_numbers, refused, text_of
+from data_prep.dicom.header import exact_text_of, lacking, maybe_numbers, text_of, unusable
 from hnscc.base.errors import InputError
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
@@ -98,7 +98,7 @@ def choose(series: list[Series], chosen: str | None, where: str) -> Series:
             raise _to_choose("The folder holds several series.", named, f"{len(named)} series", where)
     if not named or not named[0].modality:
         kinds = ", ".join(sorted({each.kind for each in named or series}))
-        raise refused(
+        raise unusable(
             "What is named holds no volume.",
             where,
             "a series of PET, MR or CT slices",
@@ -109,9 +109,9 @@ def choose(series: list[Series], chosen: str | None, where: str) -> Series:
 
 
 def _to_choose(problem: str, series: list[Series], found: str, where: str) -> InputError:
-    lines = [f"#{each.key}: {told(each)}" for each in series]
+    lines = [f"#{each.key}: {in_words(each)}" for each in series]
     rest = f"\n    and {len(lines) - MOST_TOLD} more" if len(lines) > MOST_TOLD else ""
-    return refused(
+    return unusable(
         problem,
         where,
         "one volume, or the choice of one",
@@ -121,7 +121,7 @@ def _to_choose(problem: str, series: list[Series], found: str, where: str) -> In
     )
 
 
-def told(series: Series) -> str:
+def in_words(series: Series) -> str:
     """Return a series in words: kind, slices and size."""
     if not series.modality:
         return series.kind

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.dicom.header import refused
+from data_prep.dicom.header import unusable
 from data_prep.dicom.slices import Slice, differing
 from data_prep.volumes.volume import TO_RAS, Grid
 from hnscc.base.errors import InputError
@@ -24,7 +24,7 @@ def stacked(slices: Sequence[Slice], where: str) -> tuple[list[Slice], Grid]:
     missing or uneven, and where each is shifted against the one before (gantry tilt).
     """
     if len(slices) < 2:
-        raise refused(
+        raise unusable(
             "The series holds one slice.",
             where,
             "a volume of 2 slices or more",
@@ -55,17 +55,17 @@ def _grid(ordered: Sequence[Slice], step: NDArray[np.float64]) -> Grid:
 def _check_alike(slices: Sequence[Slice], where: str) -> None:
     sizes = {(each.columns, each.rows) for each in slices}
     if len(sizes) > 1:
-        raise refused(
+        raise unusable(
             "The slices of the series differ in size.", where, "one size", f"{len(sizes)} sizes", _EXPORT
         )
     first = slices[0]
     side = max(first.columns, first.rows)
     pixels = np.array([each.pixel for each in slices])
     if (np.abs(pixels / pixels[0] - 1) * side > APART).any():
-        raise refused("The slices differ in pixel spacing.", where, "one spacing", "several", _EXPORT)
+        raise unusable("The slices differ in pixel spacing.", where, "one spacing", "several", _EXPORT)
     turned = np.array([np.abs(each.axes - first.axes).max() for each in slices])
     if (turned * side > 2 * APART).any():
-        raise refused(
+        raise unusable(
             "The slices of the series differ in orientation.",
             where,
             "one orientation",
@@ -86,8 +86,8 @@ def _check_once(ordered: Sequence[Slice], along: NDArray[np.float64], where: str
     positions = len(ordered) - int(again.sum())
     count = f"{len(ordered)} slices at {positions} positions"
     if not names:
-        raise refused("Slices of the series stand twice.", where, "one for each position", count, _EXPORT)
-    raise refused(
+        raise unusable("Slices of the series stand twice.", where, "one for each position", count, _EXPORT)
+    raise unusable(
         "The series holds several acquisitions at the same positions (times, echoes, gates or weightings).",
         where,
         "one slice for each position",
@@ -106,14 +106,14 @@ def _check_even(along: NDArray[np.float64], where: str) -> None:
     ratios = steps / steps.min()
     whole = np.rint(ratios)
     if (np.abs(ratios - whole) < 0.1).all() and (whole >= 1).all():
-        raise refused(
+        raise unusable(
             "Slices of the series are missing.",
             where,
             f"a slice every {steps.min():.4g} mm",
             f"{int((whole - 1).sum())} missing between the others, in {int((whole > 1).sum())} places",
             _EXPORT,
         )
-    raise refused(
+    raise unusable(
         "The slices do not follow each other in even steps.",
         where,
         "one step between all slices",
@@ -132,7 +132,7 @@ def _check_straight(
     aside = step - (step @ normal) * normal
     if np.linalg.norm(aside) > TILT * np.linalg.norm(step):
         angle = np.degrees(np.arctan2(np.linalg.norm(aside), step @ normal))
-        raise refused(
+        raise unusable(
             "Each slice is shifted against the one before, as with a tilted gantry.",
             where,
             "slices straight above each other",
@@ -145,4 +145,4 @@ def _check_straight(
 
 
 def _not_straight(where: str) -> InputError:
-    return refused("The slices do not lie on one line.", where, "one line", "another course", _EXPORT)
+    return unusable("The slices do not lie on one line.", where, "one line", "another course", _EXPORT)

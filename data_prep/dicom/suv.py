@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pydicom.dataset import Dataset
 
 from data_prep.dicom.decay import decayed_dose
-from data_prep.dicom.header import check_range, lacking, numbers_of, private_value, refused, text_of
+from data_prep.dicom.header import check_range, lacking, numbers_of, private_value, text_of, unusable
 
 BODY_WEIGHT, LEAN_BODY_MASS = "bw", "lbm"
 UNITS = {BODY_WEIGHT: "SUV", LEAN_BODY_MASS: "SUV (lean body mass)"}
@@ -59,7 +59,7 @@ def suv_factors(headers: Sequence[Dataset], weighting: str, where: str) -> list[
         if not units:
             raise lacking("Units", where)
         found = units if units in _KNOWN_UNITS else "another"
-        raise refused("The PET's Units give no SUV.", where, "BQML, GML, or CNTS of Philips", found)
+        raise unusable("The PET's Units give no SUV.", where, "BQML, GML, or CNTS of Philips", found)
     _check_corrected(headers[0], where)
     mass = _mass(headers[0], weighting, where)
     if units == "BQML":
@@ -75,7 +75,7 @@ def _philips_factors(headers: Sequence[Dataset], mass: float, weighting: str, wh
         return [factor * share for factor in to_suv if factor]
     to_activity = [_private(each, _PHILIPS, 0x09, where) for each in headers]
     if not all(to_activity):
-        raise refused(
+        raise unusable(
             "The PET is in counts, and no factor to SUV or to activity stands in all of its files.",
             where,
             "the private attribute (7053,1000) or (7053,1009) of Philips",
@@ -94,7 +94,7 @@ def _private(header: Dataset, creator: tuple[int, str], element: int, where: str
         number = math.nan
     if not 0 <= number < math.inf:
         group = creator[0]
-        raise refused(
+        raise unusable(
             f"The private attribute ({group:04x},10{element:02x}) is unusable.",
             where,
             "a number",
@@ -106,7 +106,7 @@ def _private(header: Dataset, creator: tuple[int, str], element: int, where: str
 def _check_one(headers: Sequence[Dataset], where: str) -> None:
     for keyword in _ONE:
         if len({text_of(each, keyword, where) for each in headers}) > 1:
-            raise refused(
+            raise unusable(
                 f"The attribute {keyword} differs between the slices.", where, "one for all", "several"
             )
 
@@ -114,7 +114,7 @@ def _check_one(headers: Sequence[Dataset], where: str) -> None:
 def _check_type(header: Dataset, weighting: str, where: str) -> None:
     """InputError where values that are SUV already are of another type than the one asked for."""
     if text_of(header, "SUVType", where) not in _TYPES[weighting]:
-        raise refused(
+        raise unusable(
             "The PET is in SUV of another type (SUVType).",
             where,
             f"{UNITS[weighting]}: SUVType {' or '.join(each or 'empty' for each in _TYPES[weighting])}",
@@ -127,7 +127,7 @@ def _check_corrected(header: Dataset, where: str) -> None:
     corrected = text_of(header, "CorrectedImage", where).split("\\")
     for word, name in (("ATTN", "attenuation"), ("DECY", "decay")):
         if word not in corrected:
-            raise refused(
+            raise unusable(
                 f"The PET is not corrected for {name}, or does not say so (CorrectedImage).",
                 where,
                 word,
@@ -145,7 +145,7 @@ def _mass(header: Dataset, weighting: str, where: str) -> float:
     check_range("PatientSize", size, 0.3, 2.6, "m", where)
     sex = text_of(header, "PatientSex", where)
     if sex not in ("M", "F"):
-        raise refused(
+        raise unusable(
             "The attribute PatientSex gives no lean body mass.", where, "M or F", "another, or none"
         )
     constant, per_index = (6680, 216) if sex == "M" else (8780, 244)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 
 from pydicom.dataset import Dataset
 
-from data_prep.dicom.header import refused, text_of
+from data_prep.dicom.header import text_of, unusable
 
 _MOMENT = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})(\d{2}):?(\d{2}):?(\d{2})?(\.\d{1,6})?([+-]\d{4})?")
 _OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
@@ -52,7 +52,7 @@ def on_clock(moment: datetime, header: Dataset, keyword: str, where: str) -> dat
     except ValueError:
         own = None
     if own is None:
-        raise refused(
+        raise unusable(
             f"The attribute {keyword} bears a UTC offset, and the file does not say that of its other times.",
             where,
             f"TimezoneOffsetFromUTC, or {keyword} without an offset",
@@ -69,7 +69,7 @@ def moment_of(header: Dataset, keyword: str, where: str) -> datetime | None:
     text = text_of(header, keyword, where)
     moment = moment_at(text)
     if text and moment is None:
-        raise refused(f"The attribute {keyword} is unusable.", where, "a date and time", "something else")
+        raise unusable(f"The attribute {keyword} is unusable.", where, "a date and time", "something else")
     return moment
 
 
@@ -78,7 +78,7 @@ def of_day(header: Dataset, keyword: str, where: str) -> timedelta | None:
     text = text_of(header, keyword, where)
     found = _TIME.fullmatch(text)
     if text and found is None:
-        raise refused(f"The attribute {keyword} is unusable.", where, "a time of day", "something else")
+        raise unusable(f"The attribute {keyword} is unusable.", where, "a time of day", "something else")
     if found is None:
         return None
     hour, minute, second, part = found.groups()

@@ -52,7 +52,7 @@ _KINDS = (
 )
 
 
-def refused(problem: str, where: str, expected: str, found: str) -> InputError:
+def no_volume(problem: str, where: str, expected: str, found: str) -> InputError:
     """The error of a file that can be read, and holds no volume that could be used."""
     do = "Look at the file that this cell names; copy or export it again, or take the scan out."
     return InputError(problem, where=where, expected=expected, found=found, do=do)

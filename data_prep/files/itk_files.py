@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from data_prep.files.first_bytes import cause_of, refused
+from data_prep.files.first_bytes import cause_of, no_volume
 from data_prep.files.itk_header import Header, bytes_of, read_header, read_values
 from data_prep.volumes.padding import measured
 from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, TO_RAS, Grid, Volume
@@ -87,9 +87,9 @@ def _grid(reader: sitk.ImageFileReader, where: str) -> Grid:
     size = tuple(int(count) for count in reader.GetSize())
     found = f"{' x '.join(map(str, size))} voxels"
     if len(size) < 3 or any(count != 1 for count in size[3:]):
-        raise refused("The file does not hold one 3D volume.", where, "three axes, one frame", found)
+        raise no_volume("The file does not hold one 3D volume.", where, "three axes, one frame", found)
     if reader.GetNumberOfComponents() != 1 or reader.GetPixelID() not in NUMBERS:
-        raise refused(
+        raise no_volume(
             "The volume does not hold real numbers.",
             where,
             "integers or floats",
@@ -98,7 +98,7 @@ def _grid(reader: sitk.ImageFileReader, where: str) -> Grid:
     bytes_each = max(np.dtype(NUMBERS[reader.GetPixelID()]).itemsize, 4)
     if min(size) < 1 or bytes_of(size, 1) > MAX_VOXELS or bytes_of(size, bytes_each) > MAX_BYTES:
         expected = f"at most {MAX_VOXELS} voxels and {MAX_BYTES / 2**30:g} GiB"
-        raise refused("The volume has an impossible size.", where, expected, found)
+        raise no_volume("The volume has an impossible size.", where, expected, found)
     x, y, z = size[:3]
     return Grid((x, y, z), _affine(reader, where), True, STATED_BY[reader.GetImageIO()])
 
@@ -111,7 +111,9 @@ def _affine(reader: sitk.ImageFileReader, where: str) -> NDArray[np.float64]:
     affine[:3, :3] = TO_RAS @ direction * np.array(reader.GetSpacing()[:3])
     affine[:3, 3] = TO_RAS @ np.array(reader.GetOrigin()[:3])
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise refused("The volume's affine cannot be inverted.", where, "axes that are independent", "others")
+        raise no_volume(
+            "The volume's affine cannot be inverted.", where, "axes that are independent", "others"
+        )
     return affine
 
 

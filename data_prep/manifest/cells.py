@@ -24,7 +24,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Table:
+class Cells:
     """The header's names, the number of each column in the file (from 1), and the rows below the header.
 
     Rows without text, and columns that have neither a name nor a cell with text, are left out. A row with another
@@ -42,7 +42,7 @@ class Table:
         return [row.cells[position] for row in self.rows]
 
 
-def read_table(path: Path) -> Table:
+def read_cells(path: Path) -> Cells:
     """Read a CSV of UTF-8 or UTF-16, with or without a byte order mark, separated by commas, semicolons or tabs.
 
     InputError is raised where there is no such file or it is no CSV.
@@ -53,11 +53,11 @@ def read_table(path: Path) -> Table:
         separator = first[4:5]
     lines = _lines(text, separator or _separator(first))[bool(separator) :]
     if not lines:
-        return Table([], [], [], [], 0)
+        return Cells([], [], [], [], 0)
     return _without_empty(lines[0].cells, lines[1:])
 
 
-def with_empty_column(table: Table, name: str) -> Table:
+def with_empty_column(table: Cells, name: str) -> Cells:
     """The table with one more column, empty in every row, behind the others."""
     rows = [Line(row.number, [*row.cells, ""]) for row in table.rows]
     return replace(
@@ -107,7 +107,7 @@ def _lines(text: str, separator: str) -> list[Line]:
     return [line for line in lines if any(line.cells)]
 
 
-def _without_empty(header: list[str], below: list[Line]) -> Table:
+def _without_empty(header: list[str], below: list[Line]) -> Cells:
     kept = [
         position
         for position, name in enumerate(header)
@@ -121,7 +121,7 @@ def _without_empty(header: list[str], below: list[Line]) -> Table:
         else:
             rows.append(Line(line.number, [line.cells[position] for position in kept]))
     names, numbers = [header[position] for position in kept], [position + 1 for position in kept]
-    return Table(names, numbers, rows, broken, least)
+    return Cells(names, numbers, rows, broken, least)
 
 
 def _no_table(problem: str, expected: str, found: str, do: str = _SAVE_AS) -> InputError:

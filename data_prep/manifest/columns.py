@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.dicom.reading import named_series
-from data_prep.manifest.cells import Table
+from data_prep.manifest.cells import Cells
 from hnscc.base.errors import InputError, several
 
 REQUIRED = ("patient_id", "scan_id", "mask")
@@ -23,7 +23,7 @@ _PATH = re.compile(r"\.[A-Za-z]\w{0,7}$|[A-Za-z]{2}[\w.-]*[/\\]|[/\\][\w.-]*[A-Z
 _LONGEST_WORD = 60
 
 
-def modalities_of(table: Table, folder: Path, needed: Sequence[str] | None = None) -> tuple[str, ...]:
+def modalities_of(table: Cells, folder: Path, needed: Sequence[str] | None = None) -> tuple[str, ...]:
     """Return the columns that name one file of each scan, in the manifest's order; `folder` is that of the manifest.
 
     needed: the modalities that are looked for, and the only ones that are returned; what other columns hold is then
@@ -72,7 +72,7 @@ def says(word: str, cell: str) -> bool:
     return cell.casefold() == word.casefold()
 
 
-def _twice(table: Table) -> str | None:
+def _twice(table: Cells) -> str | None:
     """The first columns of one name, by number: the name may be a patient's file where cells have shifted."""
     names = table.names
     for second, name in enumerate(names):
@@ -82,7 +82,7 @@ def _twice(table: Table) -> str | None:
     return None
 
 
-def _column_fault(table: Table, position: int, folder: Path) -> InputError | None:
+def _column_fault(table: Cells, position: int, folder: Path) -> InputError | None:
     """What is wrong with a column of paths as a whole; None where it may name files."""
     name, cells = table.names[position], [cell for cell in table.column(position) if cell]
     number = f"column {table.numbers[position]}"

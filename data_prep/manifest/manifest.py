@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data_prep.dicom.reading import named_series
 from data_prep.files.first_bytes import other_half
-from data_prep.manifest.cells import Line, Table, read_table, with_empty_column
+from data_prep.manifest.cells import Cells, Line, read_cells, with_empty_column
 from data_prep.manifest.columns import (
     LESION_FREE,
     OPTIONAL,
@@ -70,7 +70,7 @@ def examine_manifest(
     is a modality. InputError is raised where the file or its columns leave no row to be judged.
     """
     path = Path(manifest)
-    table = read_table(path)
+    table = read_cells(path)
     if not mask_needed and "mask" not in table.names:
         table = with_empty_column(table, "mask")
     modalities = modalities_of(table, path.parent, needed)
@@ -93,7 +93,7 @@ def _wrong_width(line: Line, width: int) -> InputError:
 
 
 def _row(
-    line: Line, table: Table, modalities: tuple[str, ...], folder: Path
+    line: Line, table: Cells, modalities: tuple[str, ...], folder: Path
 ) -> tuple[Row | None, list[InputError]]:
     """The row as far as it can be read (None without usable ids), and what is wrong with it.
 
@@ -220,7 +220,7 @@ def _split_faults(rows: list[Row]) -> Iterator[Fault]:
             yield row.line, refused("The split is missing.", where, "one in every row, or none", "some")
 
 
-def _forgotten_masks(table: Table) -> Iterator[Fault]:
+def _forgotten_masks(table: Cells) -> Iterator[Fault]:
     """Cells that are still to be filled in. Where some rows say that their scans have no lesion, an empty cell says
     nothing: a mask was forgotten."""
     cells = table.column(table.names.index("mask"))

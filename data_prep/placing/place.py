@@ -116,7 +116,7 @@ def place_scan(
             "fill": {name: each.fill for name, each in placed.items()},
             "assumed": assumed,
             "lesion_px_cropped": cropped,
-            "outside": {name: each.outside for name, each in placed.items()},
+            "outside": {name: each.unseen for name, each in placed.items()},
             "absent": {name: each.absent for name, each in placed.items()},
             "inputs": {
                 name: input_of(volume)
@@ -142,7 +142,7 @@ class _OnGrid:
     fill: float
     coverage: float
     absent: float
-    outside: list[int]
+    unseen: list[int]
 
 
 def _on_grid(volume: Volume, grid: Grid, window: Window, lesion: NDArray[np.bool_], where: str) -> _OnGrid:
@@ -150,7 +150,7 @@ def _on_grid(volume: Volume, grid: Grid, window: Window, lesion: NDArray[np.bool
     flat = FLAT * (float(volume.data.max()) - fill)
     gone = _gone(volume, grid)
     usual = _usual(gone)
-    slices, outside, covered, covered_lesion = [], [], 0, 0
+    slices, unseen, covered, covered_lesion = [], [], 0, 0
     sampling = zip(sampled(volume, grid), _held(volume, grid), lesion, strict=True)
     for z, ((values, inside), held, drawn_lesion) in enumerate(sampling):
         shown = inside & held
@@ -158,11 +158,11 @@ def _on_grid(volume: Volume, grid: Grid, window: Window, lesion: NDArray[np.bool
         covered_lesion += int((shown & drawn_lesion).sum())
         image = np.where(shown, values, np.float32(fill))
         if shown.mean() < MIN_COVERAGE or image.max() - image.min() <= flat or gone[z] > usual + MORE_ABSENT:
-            outside.append(z)
+            unseen.append(z)
         slices.append(resize_image(image, window, fill))
     coverage = covered / lesion.size
     _check_coverage(coverage, covered_lesion, int(lesion.sum()), where)
-    return _OnGrid(np.stack(slices), fill, coverage, usual, outside)
+    return _OnGrid(np.stack(slices), fill, coverage, usual, unseen)
 
 
 def _gone(volume: Volume, grid: Grid) -> NDArray[np.float64]:

@@ -28,8 +28,8 @@ from hnscc.scores.lesions import (
     f1,
     false_per_scan,
     lesion_dice,
-    pooled,
     sensitivity_by_size,
+    together,
 )
 from hnscc.scores.lesions import sensitivity as lesion_sensitivity
 from hnscc.scores.scans import ScanScore
@@ -125,7 +125,7 @@ def _found(cases: list[Case], unit: str, reasons: list[str | None]) -> Row:
     if not cases:
         return _nothing() | {"reason": join_reasons(reasons)}
     calls, overlap = _calls(cases, unit)
-    row = _told_apart(calls, overlap) | _of_lesions(pooled([each.score.lesions for each in cases]))
+    row = _told_apart(calls, overlap) | _of_lesions(together([each.score.lesions for each in cases]))
     row["brier"] = brier(_calibration(cases))
     return row | {"reason": join_reasons([*reasons, *_undefined(row, unit)])}
 

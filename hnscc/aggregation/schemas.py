@@ -22,7 +22,7 @@ class PerMetric:
 
 
 @dataclass(frozen=True)
-class Table:
+class TableSchema:
     """row: what there is one row for. columns: names separated by spaces, or columns of each metric, in their order."""
 
     row: str
@@ -30,12 +30,12 @@ class Table:
 
 
 _REPEATS = " ".join(pattern for pattern in METRIC_COLUMNS if "_repeats_" in pattern)
-TABLES: dict[str, Table] = {
-    "cohort": Table(
+TABLES: dict[str, TableSchema] = {
+    "cohort": TableSchema(
         "scan, fold and split",
         ("patient_id scan_id fold split slices positive_slices used_positive used_negative",),
     ),
-    "trials": Table(
+    "trials": TableSchema(
         "planned trial",
         (
             "trial_id variant fold repeat seed status best_epoch epochs stop_reason best_val_soft_jaccard",
@@ -45,11 +45,11 @@ TABLES: dict[str, Table] = {
             "collapsed highest_probability is_median weights_sha256 seconds device versions reason",
         ),
     ),
-    "epochs": Table(
+    "epochs": TableSchema(
         "epoch of a completed trial",
         ("trial_id variant fold repeat epoch train_loss val_loss val_soft_jaccard seconds",),
     ),
-    "slices": Table(
+    "slices": TableSchema(
         "scored slice, completed trial and threshold (0.5; of the median model the chosen one too)",
         (
             "trial_id variant fold repeat split patient_id scan_id z threshold truth_px pred_px overlap_px",
@@ -57,12 +57,12 @@ TABLES: dict[str, Table] = {
             "outcome misplaced used",
         ),
     ),
-    "thresholds": Table(
+    "thresholds": TableSchema(
         "variant, fold, split and threshold, by the median model",
         ("variant fold split threshold", PerMetric("pooled", "{}"), "chosen"),
     ),
-    "pooled": Table(
-        "variant and split, by the median models of all folds (Table 1 of the paper)",
+    "pooled": TableSchema(
+        "variant and split, by the median models of all folds (TableSchema 1 of the paper)",
         (
             "variant split threshold",
             PerMetric("pooled", "{}"),
@@ -74,15 +74,15 @@ TABLES: dict[str, Table] = {
             "slices n_empty patients collapsed highest_probability reason",
         ),
     ),
-    "per_slice": Table(
-        "variant, split and set of slices (Table 2 of the paper)",
+    "per_slice": TableSchema(
+        "variant, split and set of slices (TableSchema 2 of the paper)",
         (
             "variant split slice_set threshold n n_empty patients",
             PerMetric("slice", "{}_mean {}_sd"),
             "reason",
         ),
     ),
-    "comparisons": Table(
+    "comparisons": TableSchema(
         "pair of variants, metric, set of slices, unit and method, on the test slices",
         (
             "variant_a variant_b metric slice_set unit method n n_nonzero statistic p smallest_p p_holm",
@@ -90,18 +90,18 @@ TABLES: dict[str, Table] = {
             "better better_low better_high reason",
         ),
     ),
-    "classification": Table(
-        "variant, split and convention (Table 3 of the paper)",
+    "classification": TableSchema(
+        "variant, split and convention (TableSchema 3 of the paper)",
         (
             "variant split convention threshold cutoff_px n tp tn fp fn misplaced small_truth",
             "sensitivity specificity accuracy reason",
         ),
     ),
-    "regression": Table(
+    "regression": TableSchema(
         "variant and split (Fig. 4 of the paper)",
         ("variant split slice_set threshold n slope intercept r2 reason",),
     ),
-    "protocol": Table(
+    "protocol": TableSchema(
         "variant and reading of the protocol, on the test slices",
         (
             "variant reading median_on threshold_on threshold slice_set slice_threshold convention n n_empty",
@@ -111,7 +111,7 @@ TABLES: dict[str, Table] = {
             "trial_ids study_protocol scored reason",
         ),
     ),
-    "scans": Table(
+    "scans": TableSchema(
         "scan of validation and test, completed trial and threshold (0.5; of the median model the chosen one too)",
         (
             "trial_id variant fold repeat split patient_id scan_id threshold is_median slices",
@@ -121,7 +121,7 @@ TABLES: dict[str, Table] = {
             "reason",
         ),
     ),
-    "patients": Table(
+    "patients": TableSchema(
         "patient of validation and test, completed trial and threshold, as in `scans`: all scans of the patient",
         (
             "trial_id variant fold repeat split patient_id threshold is_median scans truth_px pred_px overlap_px",
@@ -130,14 +130,14 @@ TABLES: dict[str, Table] = {
             "lesions_found false_lesions tlg_truth tlg_pred reason",
         ),
     ),
-    "lesions": Table(
+    "lesions": TableSchema(
         "true lesion (connected in 3D) of a row of `scans`",
         (
             "trial_id variant fold repeat split patient_id scan_id lesion threshold is_median truth_ml overlap_ml",
             "dice found reason",
         ),
     ),
-    "detection": Table(
+    "detection": TableSchema(
         "variant, repeat (and once for the median models), split and unit, of whole scans of validation and test",
         (
             "variant repeat split unit threshold n with_lesion tp fn fp tn misplaced sensitivity specificity auc",
@@ -146,11 +146,11 @@ TABLES: dict[str, Table] = {
             "sensitivity_over_5_ml brier reason",
         ),
     ),
-    "reliability": Table(
+    "reliability": TableSchema(
         "row of `detection` (whatever its unit) and bin of probabilities, of all voxels of its scans",
         ("variant repeat split threshold low high n predicted observed reason",),
     ),
-    "configurations": Table(
+    "configurations": TableSchema(
         "configuration of a search, the winner first; after these columns stands one for each searched setting",
         (
             "configuration rank place written repeats score score_sd score_low score_high val_dice_mean round",

@@ -81,7 +81,7 @@ def several(faults: Sequence[InputError]) -> InputError:
     return InputErrors(different)
 
 
-def told(command: Callable[[], int]) -> int:
+def exit_code_of(command: Callable[[], int]) -> int:
     """Run a command as the last thing that this process does; an error that is told is printed on standard error.
     Returns the exit code, or at StorageError ends the process with it."""
     try:

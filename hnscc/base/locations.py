@@ -21,7 +21,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store
 
 from hnscc.base.errors import InputError
-from hnscc.base.s3_errors import ENDPOINT_URL, NO_ANSWER, misconfigured, told
+from hnscc.base.s3_errors import ENDPOINT_URL, NO_ANSWER, error_of, misconfigured
 
 # A storage that does not answer is asked again for so long, then StorageError.
 OUTAGE_SECONDS = 120.0
@@ -230,7 +230,7 @@ def patiently(path: S3Path, ask: Callable[[], Answer]) -> Answer:
             check_bucket(path.bucket)
             raise _absent(path) from None
         except BaseError as error:
-            problem = told(str(path), path.bucket, str(error))
+            problem = error_of(str(path), path.bucket, str(error))
         if problem.problem != NO_ANSWER or (until is not None and time.monotonic() > until):
             raise problem from None
         if until is None:

@@ -10,7 +10,7 @@ REFUSED = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "Authorizatio
 FULL = {"QuotaExceeded", "InsufficientStorage"}
 
 
-def told(where: str, bucket: str, text: str) -> InputError | StorageError:
+def error_of(where: str, bucket: str, text: str) -> InputError | StorageError:
     """The error that a text of the S3 client stands for. Of the text only the code is told: it may hold a key's id."""
     code = re.search(r"<Code>(\w+)</Code>", text)
     status = re.search(r"status code: (\d+)", text)

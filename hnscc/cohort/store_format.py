@@ -45,8 +45,8 @@ class Scan:
 
     `placement` holds the facts that map a predicted mask back to the input grid
     (data_prep.placing.way_back.to_input_grid), and what preparing found: `values` of each modality (range, median,
-    NaN, what states its orientation, unit), `lesion` (ml, shares, how it was drawn), and the slices `outside` of each
-    modality's field of view. `digest` is the SHA-256 of images and mask. `split` is train, validation or test where
+    NaN, what states its orientation, unit), `lesion` (ml, shares, how it was drawn), and under `outside` the slices that
+    each modality does not show. `digest` is the SHA-256 of images and mask. `split` is train, validation or test where
     the manifest fixes it.
     """
 
@@ -66,8 +66,8 @@ class Scan:
 
         Stores that were made before preparing looked for them tell of none.
         """
-        outside = self.placement.get("outside", {})
-        return frozenset(z for name in modalities for z in outside.get(name, ()))
+        unseen = self.placement.get("outside", {})
+        return frozenset(z for name in modalities for z in unseen.get(name, ()))
 
 
 def index_entry(scan: Scan) -> dict[str, Any]:

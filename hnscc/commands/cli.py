@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hnscc import __version__
-from hnscc.base.errors import told
+from hnscc.base.errors import exit_code_of
 from hnscc.commands.cluster_commands import doctor
 from hnscc.commands.cohort_commands import phantom, prepare, scan, verify
 from hnscc.commands.new_scan_commands import export, predict
@@ -35,7 +35,7 @@ for command in (
 def main() -> None:
     """Run a command; bad input gives one message on standard error and exit code 2, failing storage exit code 1."""
     try:
-        sys.exit(told(app))
+        sys.exit(exit_code_of(app))
     except BrokenPipeError:
         # The reader, such as `head`, has what it wants; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -17,7 +17,7 @@ from hnscc.scores.masks import voxel_ml
 from hnscc.scores.metrics import dice
 from hnscc.scores.uptake import MarkedLesion, Uptake, marked_lesions, uptake_of
 
-OUTSIDE = 0.01  # of a modality's stored pixels: so many beyond the bounds are told
+BEYOND_BOUNDS = 0.01  # of a modality's stored pixels: so many beyond the bounds are told
 REACH = 0.05  # of the bounds: a modality whose highest value stays below is told
 ABSENT = 0.1  # of most slices of a modality, which show nothing: so much is told
 SUV = ("suv_max", "suv_mean", "suv_peak", "tlg")
@@ -155,7 +155,7 @@ def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 def intensities(scan: NewScan, models: Models) -> dict[str, Row]:
     """For each modality that the networks see: the bounds that it was trained within, and how this scan lies to them.
 
-    low, high: of the fold by whose bounds most pixels lie outside. outside: the share of stored pixels beyond them.
+    low, high: of the fold that most stored pixels lie beyond. outside: their share, beyond the bounds.
     reach: how far the highest pixel goes, of the way from low to high.
     """
     found = {}
@@ -168,9 +168,9 @@ def intensities(scan: NewScan, models: Models) -> dict[str, Row]:
 
 def _within(image: NDArray[np.float32], bounds: Bounds) -> Row:
     low, high = np.float32(bounds[0]), np.float32(bounds[1])
-    outside = float(((image < low) | (image > high)).mean())
+    beyond = float(((image < low) | (image > high)).mean())
     reach = (float(image.max()) - bounds[0]) / (bounds[1] - bounds[0])
-    return {"low": bounds[0], "high": bounds[1], "outside": round(outside, 6), "reach": float(f"{reach:.4g}")}
+    return {"low": bounds[0], "high": bounds[1], "outside": round(beyond, 6), "reach": float(f"{reach:.4g}")}
 
 
 def told_of(scan: NewScan, models: Models, found: dict[str, Row], units: Mapping[str, Units]) -> list[str]:
@@ -182,7 +182,7 @@ def told_of(scan: NewScan, models: Models, found: dict[str, Row], units: Mapping
         f"{name}: {each['outside']:.1%} of the pixels lie outside of {each['low']:.4g} to {each['high']:.4g}, the "
         "values that the network was trained on"
         for name, each in found.items()
-        if each["outside"] > OUTSIDE
+        if each["outside"] > BEYOND_BOUNDS
     ]
     told += [
         f"{name}: the highest value reaches {each['reach']:.2%} of the way from {each['low']:.4g} to "
@@ -203,9 +203,9 @@ def _unseen(scan: NewScan, modalities: Sequence[str]) -> list[str]:
     """What the modalities that the networks see do not show."""
     told, depth = [], len(scan.images)
     for name in modalities:
-        if outside := scan.placement["outside"][name]:
+        if unseen := scan.placement["outside"][name]:
             told.append(
-                f"{name}: {len(outside)} of {depth} slices ({min(outside)} to {max(outside)}, counted from 0 at the "
+                f"{name}: {len(unseen)} of {depth} slices ({min(unseen)} to {max(unseen)}, counted from 0 at the "
                 "feet) show no whole image, since the volume ends there or holds padding, copies or cuts: no lesion is "
                 "predicted there"
             )

@@ -31,7 +31,7 @@ TABLES = (
     "patients",
     "detection",
 )
-SLICE_SETS = {
+SET_IN_WORDS = {
     "true_positive": "true positive slices",
     "lesion": "slices with lesion",
     "all": "all slices",

@@ -103,7 +103,7 @@ def find_lesions(
     )
 
 
-def pooled(scans: Sequence[Lesions]) -> Lesions:
+def together(scans: Sequence[Lesions]) -> Lesions:
     """The lesions of several scans together; each keeps the number that it has in its scan."""
     return Lesions(
         tuple(itertools.chain.from_iterable(each.lesions for each in scans)),

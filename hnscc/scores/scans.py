@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from hnscc.scores import lesions
+from hnscc.scores import lesions, volumes
 from hnscc.scores.arrays import Bools, Integers, Levels
 from hnscc.scores.counts import positive
 from hnscc.scores.lesions import Lesion, Lesions, find_lesions
 from hnscc.scores.masks import Spacing
 from hnscc.scores.surface import average_distance, hd95, surface_dice, surface_distances
-from hnscc.scores.volumes import Volumes, pooled, volumes
+from hnscc.scores.volumes import Volumes
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def score_scan(pred: Bools, truth: Bools, spacing_mm: Spacing, tolerance_mm: flo
         hd95_mm=hd95(distances),
         assd_mm=average_distance(distances),
         nsd=surface_dice(distances, tolerance_mm),
-        volumes=volumes(pred, truth, spacing_mm),
+        volumes=volumes.volumes(pred, truth, spacing_mm),
         lesions=find_lesions(pred, truth, spacing_mm),
     )
 
@@ -87,8 +87,8 @@ def together(scans: Sequence[ScanScore]) -> ScanScore:
         hd95_mm=_mean([each.hd95_mm for each in scans]),
         assd_mm=_mean([each.assd_mm for each in scans]),
         nsd=_mean([each.nsd for each in scans]),
-        volumes=pooled([each.volumes for each in scans]),
-        lesions=lesions.pooled([each.lesions for each in scans]),
+        volumes=volumes.together([each.volumes for each in scans]),
+        lesions=lesions.together([each.lesions for each in scans]),
     )
 
 

@@ -21,7 +21,7 @@ class Volumes:
     truth, fn_ml the truth outside of the prediction.
 
     tlg_truth, tlg_pred: the total lesion glycolysis within the truth and within the prediction, in SUV ml; None where
-    no uptake was given. Volumes of several scans add up (`pooled`).
+    no uptake was given. Volumes of several scans add up (`together`).
     """
 
     truth_ml: float
@@ -51,7 +51,7 @@ def volumes(
     return Volumes(*counted, *(_glycolysis(each, uptake, voxel) for each in (truth, pred)))
 
 
-def pooled(scans: Sequence[Volumes]) -> Volumes:
+def together(scans: Sequence[Volumes]) -> Volumes:
     """The volumes of several scans as those of one; its glycolysis is None if that of any scan is."""
     return Volumes(
         truth_ml=math.fsum(each.truth_ml for each in scans),

@@ -11,7 +11,7 @@ from stores import make_store, study_of
 
 import hnscc.commands.status
 from hnscc.aggregation.results import load_results
-from hnscc.base.errors import InputError, StorageError, told
+from hnscc.base.errors import InputError, StorageError, exit_code_of
 from hnscc.commands.status import run_status
 from hnscc.study.loading import dump_study
 from hnscc.study.plan import plan_trials
@@ -44,7 +44,7 @@ def test_an_error_that_a_task_elsewhere_raised_is_told_without_its_traceback(cap
     def _raise():
         raise wrapped
 
-    assert told(_raise) == 2
+    assert exit_code_of(_raise) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: Something is wrong.\n")
     assert "Traceback" not in said

@@ -9,9 +9,9 @@ from hnscc.scores.lesions import (
     false_per_scan,
     find_lesions,
     lesion_dice,
-    pooled,
     sensitivity,
     sensitivity_by_size,
+    together,
 )
 
 SPACING = (5.0, 10.0, 20.0)  # a voxel is 1 ml
@@ -76,13 +76,13 @@ def test_scans_without_lesion_or_prediction():
     assert (f1(missed), sensitivity(missed), lesion_dice(missed), missed.false) == (0.0, 0.0, 0.0, 0)
 
 
-def test_scans_are_pooled_by_counting():
+def test_scans_are_put_together_by_counting():
     one = find_lesions(*scan("#.#.##", "#..###"), SPACING)
     two = find_lesions(*scan("#.....", "......"), SPACING)
-    both = pooled([one, two, two])
+    both = together([one, two, two])
     assert (len(both.lesions), both.found, both.false, both.scans) == (2, 2, 3, 3)
     assert (f1(both), false_per_scan(both)) == (4 / 7, 1.0)
-    assert (false_per_scan(pooled([])), f1(pooled([]))) == (None, 1.0)
+    assert (false_per_scan(together([])), f1(together([]))) == (None, 1.0)
 
 
 def test_sensitivity_by_size():

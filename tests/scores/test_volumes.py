@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hnscc.scores.volumes import (
-    pooled,
     precision,
+    together,
     volumes,
 )
 
@@ -52,10 +52,10 @@ def test_uptake_outside_of_the_masks_may_be_missing():
 def test_volumes_of_scans_add_up():
     pred, truth = masks()
     one, other = volumes(pred, truth, SPACING, np.ones(truth.shape)), volumes(truth, pred, SPACING)
-    both = pooled([one, one])
+    both = together([one, one])
     assert (both.truth_ml, both.fp_ml, both.fn_ml, both.tlg_pred) == (8, 4, 2, 10)
-    assert pooled([one, other]).tlg_truth is None
-    assert (pooled([one, other]).fp_ml, pooled([]).truth_ml) == (3, 0)
+    assert together([one, other]).tlg_truth is None
+    assert (together([one, other]).fp_ml, together([]).truth_ml) == (3, 0)
 
 
 def test_no_rounding_is_left_for_a_false_positive():

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from hnscc.reporting.blocks import Block, Cell, Points, Row, Table, table
 from hnscc.reporting.sections.published import PUBLISHED_P, published_p, with_remark
-from hnscc.reporting.source import SLICE_SETS, Source
+from hnscc.reporting.source import SET_IN_WORDS, Source
 from hnscc.reporting.values import interval, known, p_value, score, scores, signed, whole
 from hnscc.scores.metrics import DICE, Metric
 
@@ -51,7 +51,7 @@ def pair(source: Source, row: Row) -> str:
 def comparison_table(source: Source, title: str, metric: Metric) -> Table:
     """One row per set of slices and pair, its three tests side by side."""
     rows = source.rows("comparisons", metric=metric.name, unit="patient", method="two_way_t")
-    rows.sort(key=lambda row: list(SLICE_SETS).index(row["slice_set"]))
+    rows.sort(key=lambda row: list(SET_IN_WORDS).index(row["slice_set"]))
 
     def wilcoxon(row: Row, unit: str) -> Row | None:
         same = {key: row[key] for key in ("variant_a", "variant_b", "metric", "slice_set")}
@@ -59,7 +59,7 @@ def comparison_table(source: Source, title: str, metric: Metric) -> Table:
 
     columns: dict[str, Callable[[Row], Cell | str]] = {
         "Pair: first minus second": lambda row: pair(source, row),
-        "Slices compared": lambda row: SLICE_SETS[row["slice_set"]],
+        "Slices compared": lambda row: SET_IN_WORDS[row["slice_set"]],
         f"t test: difference in pooled {metric.label} (95 %)": _difference,
         "t test: p (Holm)": _p_and_holm,
         "Patients, Wilcoxon: mean difference; pairs": lambda row: _pairs(wilcoxon(row, "patient")),

@@ -7,9 +7,9 @@ from hnscc.reporting.drawing import repeats as drawing
 from hnscc.reporting.drawing.style import picture
 from hnscc.reporting.sections.comparisons import pairs_of_variants, tests
 from hnscc.reporting.sections.published import published, with_remark
-from hnscc.reporting.source import SLICE_SETS, Source
+from hnscc.reporting.source import SET_IN_WORDS, Source
 from hnscc.reporting.values import DASH, between, interval, mean_sd, score, scores, several, whole, wholes
-from hnscc.scores.counts import SLICE_SETS as ALL_SETS
+from hnscc.scores.counts import SLICE_SETS
 from hnscc.scores.metrics import metrics_at
 
 # --- Table 1
@@ -113,7 +113,7 @@ def overlap_slice_by_slice(source: Source) -> Section:
 
 def _slice_by_slice(source: Source) -> Iterator[Block]:
     title = "Table 2. Overlap slice by slice, test slices"
-    yield per_slice_table(source, title, f"Scored: {source.scored}. {PER_SLICE}", ("test",), ALL_SETS)
+    yield per_slice_table(source, title, f"Scored: {source.scored}. {PER_SLICE}", ("test",), SLICE_SETS)
     if source.papers:
         yield _published_slices_table(source)
     if len(source.looks) > 1:
@@ -136,7 +136,7 @@ def per_slice_table(
     """The rows of table `per_slice` of these splits and sets of slices."""
     columns: dict[str, Callable[[Row], Cell | str]] = {
         **_first_columns(source, splits),
-        "Slices counted": lambda row: SLICE_SETS[row["slice_set"]],
+        "Slices counted": lambda row: SET_IN_WORDS[row["slice_set"]],
         "Slices": wholes("n"),
         "of these both empty": wholes("n_empty"),
         "Patients": wholes("patients"),

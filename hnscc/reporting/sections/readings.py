@@ -6,7 +6,7 @@ from hnscc.aggregation.summary import RATES
 from hnscc.reporting.blocks import Block, Cell, Points, Row, Section, Table, Text, table
 from hnscc.reporting.sections.lesion_slices import OUTCOMES, published_outcomes
 from hnscc.reporting.sections.published import NO_MRI
-from hnscc.reporting.source import SLICE_SETS, Source
+from hnscc.reporting.source import SET_IN_WORDS, Source
 from hnscc.reporting.values import DASH, known, scores, wholes
 from hnscc.scores.metrics import metrics_at
 from hnscc.study import paper
@@ -70,7 +70,7 @@ def _chosen_on(row: Row) -> str:
 def _mean_over(row: Row) -> str:
     """True positives are by the reading's convention: the paper's leaves out those of Table 2 that are misplaced."""
     beside = row["slice_set"] == "true_positive" and row["convention"] != "slice"
-    return SLICE_SETS[row["slice_set"]] + (", misplaced ones left out" if beside else "")
+    return SET_IN_WORDS[row["slice_set"]] + (", misplaced ones left out" if beside else "")
 
 
 def _published_dice(row: Row) -> Cell | str:
