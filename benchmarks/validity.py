@@ -32,7 +32,7 @@ from figures import machine
 
 from hnscc.base.seeds import generator
 from hnscc.scores.crossed import Estimate, mean_difference, pooled_difference, pooled_interval
-from hnscc.scores.intervals import LEVEL
+from hnscc.scores.intervals import ALPHA
 from hnscc.scores.paired_tests import holm
 from hnscc.scores.planner import Design, design_of, power, smallest_seen
 
@@ -162,7 +162,7 @@ def any_of_four(name: str, patients: int, repeats: int, studies: int) -> float:
         people = cohort(model, patients, draw)
         variants = [trainings(model, people, draw.normal(0, model.training, repeats), draw) for _ in range(4)]
         p = [pooled_difference(*pair).p for pair in itertools.combinations(variants, 2)]
-        alarms += any(each is not None and each < LEVEL for each in holm(p))
+        alarms += any(each is not None and each < ALPHA for each in holm(p))
     return alarms / studies
 
 
@@ -178,7 +178,7 @@ def found_and_forecast(name: str, patients: int, repeats: int, studies: int) -> 
     )  # on the logit scale, at a Dice of 0.7
     tries = [_study(model, name, patients, repeats, studies + study, shift) for study in range(studies)]
     true = float(np.mean([each.value for each in tries if each.value is not None]))
-    return float(np.mean([each.p is not None and each.p < LEVEL for each in tries])), power(
+    return float(np.mean([each.p is not None and each.p < ALPHA for each in tries])), power(
         mean, true, patients, repeats
     )
 

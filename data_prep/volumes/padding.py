@@ -17,7 +17,7 @@ MOST = 0.5  # of the voxels that may be outside of a field of view; more than th
 # and any value above all, which could be a hot spot's if it were near.
 BELOW, ABOVE = 0.25, 2.0
 SAMPLED = 2**18  # voxels, about, by which the range of the other values is measured
-LEVELS = 16  # other values at least: a mask or a labelled image holds fewer
+VALUES = 16  # other values at least: a mask or a labelled image holds fewer
 
 
 def measured(data: NDArray[np.float32], grid: Grid, where: str, unit: str = "") -> Volume:
@@ -62,7 +62,7 @@ def _padding(data: NDArray[np.float32]) -> Padding | None:
         if not np.isfinite(value) or count < LEAST * data.size or (lowest and value >= 0):
             continue
         rest = sample[sample > value if lowest else sample < value]
-        if len(np.unique(rest)) < LEVELS:
+        if len(np.unique(rest)) < VALUES:
             continue
         next_to = (
             np.min(data, where=data > value, initial=np.inf)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hnscc.aggregation.folds import Fold
-from hnscc.aggregation.trials import Result, load_levels
+from hnscc.aggregation.trials import Result, load_probabilities
 from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import Counts, count, positive
 from hnscc.scores.metrics import DICE
@@ -44,24 +44,24 @@ def medians_of(
     for trial in {each.trial for each in chosen.values()}:
         names = [name for name in READINGS if chosen[name].trial == trial]
         result = chosen[names[0]]
-        levels = load_levels(run, trial, fold)
+        probabilities = load_probabilities(run, trial, fold)
         for slices in {READINGS[name].slices for name in names}:
             rows_of = {split: fold.rows_of(split, slices) for split in SPLITS}
-            sweeps = {split: sweep(levels[rows], fold.masks[rows]) for split, rows in rows_of.items()}
+            sweeps = {split: sweep(probabilities[rows], fold.masks[rows]) for split, rows in rows_of.items()}
             for name in names:
                 if READINGS[name].slices == slices:
-                    median = _median(result, fold, levels, sweeps, READINGS[name])
+                    median = _median(result, fold, probabilities, sweeps, READINGS[name])
                     corrected = name == "corrected"
-                    medians[name] = _with_scans(median, levels, tolerance_mm) if corrected else median
+                    medians[name] = _with_scans(median, probabilities, tolerance_mm) if corrected else median
     return medians
 
 
-def _with_scans(median: Median, levels: np.ndarray, tolerance_mm: float) -> Median:
+def _with_scans(median: Median, probabilities: np.ndarray, tolerance_mm: float) -> Median:
     """The median model with the scores of whole scans at its threshold."""
     if median.k is None:
         return median
     fold = median.fold
-    scans = score_scans(levels, fold.masks, fold.scan_rows, fold.spacing_mm, median.k, tolerance_mm)
+    scans = score_scans(probabilities, fold.masks, fold.scan_rows, fold.spacing_mm, median.k, tolerance_mm)
     return replace(median, scans=scans)
 
 
@@ -78,9 +78,9 @@ def _median_result(completed: list[Result], fold: Fold, reading: Reading) -> Res
 
 
 def _median(
-    result: Result, fold: Fold, levels: np.ndarray, sweeps: dict[str, Counts], reading: Reading
+    result: Result, fold: Fold, probabilities: np.ndarray, sweeps: dict[str, Counts], reading: Reading
 ) -> Median:
     k, reason = choose_threshold(sweeps[reading.threshold_on], reading.rule)
     reason = reason and f"no threshold on {reading.threshold_on}: {reason}"
-    chosen = None if k is None else count(positive(levels, k), fold.masks)
+    chosen = None if k is None else count(positive(probabilities, k), fold.masks)
     return Median(result, fold, k, reason, sweeps, chosen)

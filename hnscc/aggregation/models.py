@@ -13,7 +13,7 @@ import numpy as np
 
 from hnscc.aggregation.folds import Damaged, read_split, scored_fold
 from hnscc.aggregation.query import read_table
-from hnscc.aggregation.trials import load_levels
+from hnscc.aggregation.trials import load_probabilities
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import open_store
 from hnscc.scores.thresholds import READINGS, choose_threshold, sweep
@@ -157,7 +157,7 @@ def _of_ensemble(run: RunFolder, study: Study, number: int, rows: Sequence[Row])
     total = np.zeros(fold.masks[at].shape)
     for row in rows:
         try:
-            total += load_levels(run, Trial(row["variant"], number, row["repeat"]), fold)[at]
+            total += load_probabilities(run, Trial(row["variant"], number, row["repeat"]), fold)[at]
         except Damaged as damage:
             raise InputError(
                 "The predictions of a trial cannot be used.",
@@ -166,15 +166,15 @@ def _of_ensemble(run: RunFolder, study: Study, number: int, rows: Sequence[Row])
                 found=str(damage),
                 do="`hnscc run STUDY` trains it again",
             ) from None
-    levels = mean_levels(total, len(rows))
-    k, _ = choose_threshold(sweep(levels, fold.masks[at]), reading.rule)
+    probabilities = mean_probabilities(total, len(rows))
+    k, _ = choose_threshold(sweep(probabilities, fold.masks[at]), reading.rule)
     return k
 
 
-def mean_levels(total: np.ndarray, models: int) -> np.ndarray:
+def mean_probabilities(total: np.ndarray, models: int) -> np.ndarray:
     """The mean of stored probabilities, uint16, from their sum over so many models."""
-    levels: np.ndarray = np.rint(total / models).astype(np.uint16)
-    return levels
+    probabilities: np.ndarray = np.rint(total / models).astype(np.uint16)
+    return probabilities
 
 
 def _placing(study: Study, split: dict[str, Any]) -> dict[str, Any]:

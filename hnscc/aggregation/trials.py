@@ -86,39 +86,41 @@ def _scores_of(
         found = from_bytes(stored, fold.spacing_mm, tolerance_mm, len(fold.masks))
         if found:
             return found, record.highest_probability
-    levels = _levels_of(record, contents[PREDICTIONS_FILE], fold)
-    scores = score_at_half(levels, fold.masks, fold.scan_rows, fold.spacing_mm, tolerance_mm)
-    return scores, highest(levels[fold.split != "train"])
+    probabilities = _probabilities_of(record, contents[PREDICTIONS_FILE], fold)
+    scores = score_at_half(probabilities, fold.masks, fold.scan_rows, fold.spacing_mm, tolerance_mm)
+    return scores, highest(probabilities[fold.split != "train"])
 
 
-def load_levels(run: RunFolder, trial: Trial, fold: Fold) -> np.ndarray:
+def load_probabilities(run: RunFolder, trial: Trial, fold: Fold) -> np.ndarray:
     """The stored probabilities of a completed trial for the fold's slices, uint16 (N, H, W). Raises Damaged where they
     cannot be used."""
     wanted = (PREDICTIONS_FILE,)
     state = trial_state(run.trial(trial.trial_id), keep=wanted, check=wanted)
     if state.completed is None:
         raise Damaged(state.reason or "it is not completed")
-    return _levels_of(state.completed, state.contents[PREDICTIONS_FILE], fold)
+    return _probabilities_of(state.completed, state.contents[PREDICTIONS_FILE], fold)
 
 
-def _levels_of(record: Completed, content: bytes, fold: Fold) -> np.ndarray:
+def _probabilities_of(record: Completed, content: bytes, fold: Fold) -> np.ndarray:
     if record.settings.get("data", fold.digest) != fold.digest:
         raise Damaged("it was trained on other data than its fold holds")
     try:
-        levels: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)["probabilities"]
+        probabilities: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)["probabilities"]
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
         raise Damaged(f"{PREDICTIONS_FILE} holds no readable probabilities") from None
     if not fold.scored:
-        levels = levels[: len(fold.masks)]  # the used slices stand first, whatever else was predicted
+        probabilities = probabilities[
+            : len(fold.masks)
+        ]  # the used slices stand first, whatever else was predicted
     elif record.scored != fold.scored:
         raise Damaged(
             "it predicted other slices than the study evaluates: `hnscc run` predicts them by its weights"
         )
-    if levels.dtype != np.uint16 or levels.shape != fold.masks.shape:
+    if probabilities.dtype != np.uint16 or probabilities.shape != fold.masks.shape:
         raise Damaged(
-            f"{PREDICTIONS_FILE} holds {levels.dtype} {levels.shape}, not uint16 {fold.masks.shape}"
+            f"{PREDICTIONS_FILE} holds {probabilities.dtype} {probabilities.shape}, not uint16 {fold.masks.shape}"
         )
-    return levels
+    return probabilities
 
 
 def failure_summary(record: Record) -> str:

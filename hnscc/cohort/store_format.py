@@ -45,9 +45,9 @@ class Scan:
 
     `placement` holds the facts that map a predicted mask back to the input grid
     (data_prep.placing.way_back.to_input_grid), and what preparing found: `values` of each modality (range, median,
-    NaN, what states its orientation, unit), `lesion` (ml, shares, how it was drawn), and under `outside` the slices that
-    each modality does not show. `digest` is the SHA-256 of images and mask. `split` is train, validation or test where
-    the manifest fixes it.
+    NaN, what states its orientation, unit), `lesion` (ml, shares, how it was drawn), and under `outside` the slices
+    that each modality does not show. `digest` is the SHA-256 of images and mask. `split` is train, validation or test
+    where the manifest fixes it.
     """
 
     scan_id: str

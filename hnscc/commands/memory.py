@@ -9,7 +9,7 @@ from hnscc.study.schema import Study
 
 # Weights, gradients, the two moments of Adam, and the weights of the best epoch: float32 each.
 COPIES_OF_WEIGHTS = 5
-FLOAT, BYTE, LEVEL = 4, 1, 2  # bytes: a pixel of an image, of a mask, of a stored probability
+FLOAT, BYTE, PROBABILITY = 4, 1, 2  # bytes: a pixel of an image, of a mask, of a stored probability
 
 
 class MemoryFacts(TypedDict):
@@ -37,7 +37,7 @@ def memory_of(
 
 def _predicted_bytes(store: Store, plan: FoldPlan) -> int:
     """What one worker predicts in a fold, its masks, and the compressed file, which is no larger than what it holds."""
-    return len(plan.scored) * store.size**2 * (LEVEL + BYTE + LEVEL)
+    return len(plan.scored) * store.size**2 * (PROBABILITY + BYTE + PROBABILITY)
 
 
 def _slice_bytes(store: Store, channels: int) -> int:

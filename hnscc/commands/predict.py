@@ -157,7 +157,7 @@ def _predict_one(
 ) -> _Done:
     predicted = combine(
         scan,
-        networks.levels(scan.images),
+        networks.probabilities(scan.images),
         models.k,
         unseen=scan.unseen(models.variant.modalities),
         probabilities=wanted.probabilities,

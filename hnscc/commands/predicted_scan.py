@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from data_prep.new_scans import NewScan, Own
 from data_prep.placing.way_back import lesion_back, values_back
-from hnscc.aggregation.models import Models, mean_levels
+from hnscc.aggregation.models import Models, mean_probabilities
 from hnscc.cohort.slices import Bounds
 from hnscc.commands.units import Units
-from hnscc.scores.counts import LEVELS, positive
+from hnscc.scores.counts import ONE, positive
 from hnscc.scores.masks import voxel_ml
 from hnscc.scores.metrics import dice
 from hnscc.scores.uptake import MarkedLesion, Uptake, marked_lesions, uptake_of
@@ -40,7 +40,7 @@ class ScanPrediction:
 
 def combine(
     scan: NewScan,
-    levels: Iterable[np.ndarray],
+    predictions: Iterable[np.ndarray],
     k: int,
     *,
     unseen: Sequence[int],
@@ -53,18 +53,18 @@ def combine(
     """
     total = squares = np.zeros(())
     models = 0
-    for each in levels:
+    for each in predictions:
         p = each.astype(np.float64)
         total, squares, models = total + p, squares + p * p, models + 1
-    mean = mean_levels(total, models)
+    mean = mean_probabilities(total, models)
     mean[list(unseen)] = 0
     stored = positive(mean, k)
-    spread = np.sqrt(np.maximum(squares / models - (total / models) ** 2, 0)) / LEVELS
+    spread = np.sqrt(np.maximum(squares / models - (total / models) ** 2, 0)) / ONE
     spread[list(unseen)] = 0
     return ScanPrediction(
         stored,
         lesion_back(stored, scan.placement),
-        values_back(mean / LEVELS, scan.placement) if probabilities else None,
+        values_back(mean / ONE, scan.placement) if probabilities else None,
         values_back(spread, scan.placement) if disagreement else None,
     )
 

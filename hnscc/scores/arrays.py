@@ -7,4 +7,4 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Texts = NDArray[np.str_]
-Levels = NDArray[np.uint16]  # stored probabilities: q stands for q / 65535
+StoredProbabilities = NDArray[np.uint16]  # stored probabilities: q stands for q / 65535

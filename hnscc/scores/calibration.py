@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hnscc.scores.arrays import Bools, Integers, Levels
-from hnscc.scores.counts import LEVELS
+from hnscc.scores.arrays import Bools, Integers, StoredProbabilities
+from hnscc.scores.counts import ONE
 
 BINS = 10
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Voxels of stored probabilities, of which level q stands for q / 65535, in bins of equal width.
+    """Voxels of stored probabilities, of which q stands for q / 65535, in bins of equal width.
 
-    n: how many voxels each bin holds. total: the sum of their levels. lesion: how many of them are lesion. squares: the
-    sum over all voxels of (level - 65535 x truth)^2. Those of several scans of as many bins add up (`+`).
+    n: how many voxels each bin holds. total: the sum of their q. lesion: how many of them are lesion. squares: the sum over
+    all voxels of (q - 65535 x truth)^2. Those of several scans of as many bins add up (`+`).
     """
 
     n: tuple[int, ...]
@@ -57,33 +57,35 @@ class ReliabilityBin:
     observed: float | None
 
 
-def calibration(levels: Levels, truth: Bools, bins: int = BINS) -> Calibration:
+def calibration(probabilities: StoredProbabilities, truth: Bools, bins: int = BINS) -> Calibration:
     """Stored probabilities, uint16 of any shape, beside a bool truth of that shape, in bins of equal width.
 
     A probability on an edge belongs to the bin below it. Raises ValueError for other arrays, or without a bin.
     """
-    if levels.dtype != np.uint16 or truth.dtype != np.bool_ or levels.shape != truth.shape:
+    if probabilities.dtype != np.uint16 or truth.dtype != np.bool_ or probabilities.shape != truth.shape:
         raise ValueError(
-            f"probabilities are uint16 and the truth is bool, of one shape, not {levels.dtype} {levels.shape} "
+            f"probabilities are uint16 and the truth is bool, of one shape, not {probabilities.dtype} {probabilities.shape} "
             f"and {truth.dtype} {truth.shape}"
         )
     if bins < 1:
         raise ValueError(f"a reliability curve has at least one bin, not {bins}")
-    every, lesion = _count(levels), _count(levels[truth])
-    level = np.flatnonzero(every)
-    every, lesion = every[level], lesion[level]
-    # In whole numbers: exact, up to 2e9 voxels, and a level on an edge is always in the lower bin.
-    position = np.maximum(-(-level * bins // LEVELS) - 1, 0)
-    squares = int(((every - lesion) * level**2).sum()) + int((lesion * (LEVELS - level) ** 2).sum())
-    n, total, of_lesion = (_by_bin(each, position, bins) for each in (every, every * level, lesion))
+    every, lesion = _count(probabilities), _count(probabilities[truth])
+    q = np.flatnonzero(every)
+    every, lesion = every[q], lesion[q]
+    # In whole numbers: exact, up to 2e9 voxels, and a q on an edge is always in the lower bin.
+    position = np.maximum(-(-q * bins // ONE) - 1, 0)
+    squares = int(((every - lesion) * q**2).sum()) + int((lesion * (ONE - q) ** 2).sum())
+    n, total, of_lesion = (_by_bin(each, position, bins) for each in (every, every * q, lesion))
     return Calibration(n, total, of_lesion, squares)
 
 
-def probabilities_of(levels: Levels, masks: Bools, rows: Mapping[str, Integers]) -> dict[str, Probabilities]:
+def probabilities_of(
+    probabilities: StoredProbabilities, masks: Bools, rows: Mapping[str, Integers]
+) -> dict[str, Probabilities]:
     """Of each scan, from stored probabilities uint16 (N, H, W) and masks bool (N, H, W); rows: scan -> where its
     slices stand among the N."""
     return {
-        scan: Probabilities(int(levels[at].max()) / LEVELS, calibration(levels[at], masks[at]))
+        scan: Probabilities(int(probabilities[at].max()) / ONE, calibration(probabilities[at], masks[at]))
         for scan, at in rows.items()
     }
 
@@ -97,7 +99,7 @@ def from_json(value: Mapping[str, Any]) -> Probabilities:
 def brier(found: Calibration) -> float | None:
     """The mean squared difference of probability and truth (0 or 1) over voxels, 0..1; None of no voxel."""
     n = sum(found.n)
-    return found.squares / (n * LEVELS**2) if n else None
+    return found.squares / (n * ONE**2) if n else None
 
 
 def reliability(found: Calibration) -> tuple[ReliabilityBin, ...]:
@@ -108,19 +110,19 @@ def reliability(found: Calibration) -> tuple[ReliabilityBin, ...]:
             low=each / bins,
             high=(each + 1) / bins,
             n=n,
-            predicted=total / (n * LEVELS) if n else None,
+            predicted=total / (n * ONE) if n else None,
             observed=lesion / n if n else None,
         )
         for each, (n, total, lesion) in enumerate(zip(found.n, found.total, found.lesion, strict=True))
     )
 
 
-def _count(levels: Levels) -> Integers:
-    """How many voxels have each level: int64 (65536,). Part by part: NumPy counts a copy of eight bytes a voxel."""
-    counts = np.zeros(LEVELS + 1, np.int64)
-    voxels = levels.reshape(-1)
-    for first in range(0, len(voxels), LEVELS + 1):
-        counts += np.bincount(voxels[first : first + LEVELS + 1], minlength=LEVELS + 1)
+def _count(probabilities: StoredProbabilities) -> Integers:
+    """How many voxels have each q: int64 (65536,). Part by part: NumPy counts a copy of eight bytes a voxel."""
+    counts = np.zeros(ONE + 1, np.int64)
+    voxels = probabilities.reshape(-1)
+    for first in range(0, len(voxels), ONE + 1):
+        counts += np.bincount(voxels[first : first + ONE + 1], minlength=ONE + 1)
     return counts
 
 

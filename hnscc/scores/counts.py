@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hnscc.scores.arrays import Bools, Integers, Levels, Texts
+from hnscc.scores.arrays import Bools, Integers, StoredProbabilities, Texts
 
-LEVELS = 65535  # a stored probability is q / 65535, q an unsigned 16-bit integer
+ONE = 65535  # a stored probability is q / ONE, q an unsigned 16-bit integer
 THRESHOLDS = np.arange(1, 1001)  # the grid 0.001 .. 1.000 as integers k; the threshold is k / 1000
 HALF = 500
 BATCH = 64  # slices that are counted at once
@@ -21,15 +21,15 @@ SLICE_SETS = ("true_positive", "lesion", "all")
 OUTCOMES = ("tn", "fn", "fp", "tp")  # at 2 * (predicted is positive) + (truth is positive)
 
 
-def positive(levels: Levels, k: int) -> Bools:
+def positive(probabilities: StoredProbabilities, k: int) -> Bools:
     """Where stored probabilities reach the threshold k / 1000, as bool of the same shape.
 
-    levels: uint16, any shape. q / 65535 >= k / 1000 is decided in integers, so exactly. Raises ValueError for
+    probabilities: uint16, any shape. q / 65535 >= k / 1000 is decided in integers, so exactly. Raises ValueError for
     another type, or k outside 1..1000.
     """
-    if levels.dtype != np.uint16 or not 1 <= k <= 1000:
-        raise ValueError(f"needs uint16 and k in 1..1000, got {levels.dtype} and {k}")
-    return levels >= np.uint16(-(-k * LEVELS // 1000))
+    if probabilities.dtype != np.uint16 or not 1 <= k <= 1000:
+        raise ValueError(f"needs uint16 and k in 1..1000, got {probabilities.dtype} and {k}")
+    return probabilities >= np.uint16(-(-k * ONE // 1000))
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,12 @@ def count(predicted: Bools, masks: Bools) -> Counts:
     return Counts(*(np.asarray(each, dtype=np.int64) for each in (overlap, pred, truth)))
 
 
-def count_at(levels: Levels, masks: Bools | NDArray[np.uint8], k: int) -> Counts:
+def count_at(probabilities: StoredProbabilities, masks: Bools | NDArray[np.uint8], k: int) -> Counts:
     """Counts (N,) of stored probabilities, uint16 (N, H, W), at the threshold k / 1000, against masks bool or 0/1
     (N, H, W). Batch by batch: all slices at once would take two more bytes a pixel than the predictions themselves."""
-    batches = [slice(first, first + BATCH) for first in range(0, len(levels), BATCH)]
+    batches = [slice(first, first + BATCH) for first in range(0, len(probabilities), BATCH)]
     return concatenate(
-        [count(positive(levels[at], k), masks[at].astype(bool)) for at in batches or [slice(0)]]
+        [count(positive(probabilities[at], k), masks[at].astype(bool)) for at in batches or [slice(0)]]
     )
 
 

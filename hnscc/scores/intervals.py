@@ -16,7 +16,7 @@ import scipy.stats
 from hnscc.scores.arrays import Bools, Floats
 from hnscc.scores.counts import Counts
 
-LEVEL = 0.05
+ALPHA = 0.05
 FEWEST_PATIENTS = 2
 FEWEST_FOR_MEDIAN = 6  # the whole range of 5 values holds the median with 93.75 %
 FEWEST_FOR_MEAN = 3  # the t interval of two values is 25 times as wide as they lie apart: it says nothing
@@ -58,7 +58,7 @@ def resampled(counts: Counts, weights: Floats) -> tuple[Floats, Floats, Floats]:
 
 def percentiles(values: Floats) -> tuple[float, float]:
     """The 2.5 % and 97.5 % percentiles of values (B,)."""
-    low, high = np.quantile(values, [LEVEL / 2, 1 - LEVEL / 2])
+    low, high = np.quantile(values, [ALPHA / 2, 1 - ALPHA / 2])
     return float(low), float(high)
 
 
@@ -73,7 +73,7 @@ def too_few(patients: int, what: str = "patients with lesion") -> str | None:
 
 def t_limit(degrees: float) -> float:
     """How many standard errors a 95 % t interval reaches to either side."""
-    return float(scipy.stats.t.ppf(1 - LEVEL / 2, degrees))
+    return float(scipy.stats.t.ppf(1 - ALPHA / 2, degrees))
 
 
 def median_interval(values: Sequence[float]) -> Interval:
@@ -86,8 +86,8 @@ def median_interval(values: Sequence[float]) -> Interval:
         return Interval(None, None, f"an interval of a median needs at least {FEWEST_FOR_MEDIAN} values")
     ordered = np.sort(np.asarray(values, float))
     # k such that fewer than k values below the median happen with at most 2.5 %.
-    k = int(scipy.stats.binom.ppf(LEVEL / 2, len(ordered), 0.5))
-    k -= scipy.stats.binom.cdf(k - 1, len(ordered), 0.5) > LEVEL / 2
+    k = int(scipy.stats.binom.ppf(ALPHA / 2, len(ordered), 0.5))
+    k -= scipy.stats.binom.cdf(k - 1, len(ordered), 0.5) > ALPHA / 2
     return Interval(float(ordered[k - 1]), float(ordered[-k]))
 
 

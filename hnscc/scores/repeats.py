@@ -8,7 +8,7 @@ from statistics import median
 import numpy as np
 import scipy.stats
 
-from hnscc.scores.intervals import FEWEST_FOR_MEDIAN, LEVEL, median_interval
+from hnscc.scores.intervals import ALPHA, FEWEST_FOR_MEDIAN, median_interval
 
 # The median of n normal values varies as their mean does, times this (large n).
 MEDIAN_FACTOR = math.sqrt(math.pi / 2)
@@ -66,7 +66,7 @@ def needed(scores: Sequence[float], within: float) -> Needed:
     if (middle := median(scores)) < HARDLY_ANY:
         return unknown(n, f"it finds hardly any lesion (median test Dice {middle:.3f})")
     sd = float(np.std(scores, ddof=1))
-    ends = [sd * math.sqrt((n - 1) / scipy.stats.chi2.ppf(q, n - 1)) for q in (1 - LEVEL / 2, LEVEL / 2)]
+    ends = [sd * math.sqrt((n - 1) / scipy.stats.chi2.ppf(q, n - 1)) for q in (1 - ALPHA / 2, ALPHA / 2)]
     repeats, low, high = (_count(each, within) for each in (sd, *ends))
     return Needed(n, sd, repeats, low, high)
 
@@ -77,5 +77,5 @@ def unknown(pilot: int, reason: str) -> Needed:
 
 
 def _count(sd: float, within: float) -> int:
-    z = float(scipy.stats.norm.ppf(1 - LEVEL / 2))
+    z = float(scipy.stats.norm.ppf(1 - ALPHA / 2))
     return max(FEWEST_FOR_MEDIAN, math.ceil((z * MEDIAN_FACTOR * sd / within) ** 2))

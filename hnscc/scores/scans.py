@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hnscc.scores import lesions, volumes
-from hnscc.scores.arrays import Bools, Integers, Levels
+from hnscc.scores.arrays import Bools, Integers, StoredProbabilities
 from hnscc.scores.counts import positive
 from hnscc.scores.lesions import Lesion, Lesions, find_lesions
 from hnscc.scores.masks import Spacing
@@ -59,7 +59,7 @@ def score_scan(pred: Bools, truth: Bools, spacing_mm: Spacing, tolerance_mm: flo
 
 
 def score_scans(
-    levels: Levels,
+    probabilities: StoredProbabilities,
     masks: Bools,
     rows: Mapping[str, Integers],
     spacing_mm: Mapping[str, Spacing],
@@ -72,7 +72,7 @@ def score_scans(
     each of these scans.
     """
     return {
-        scan: score_scan(positive(levels[at], k), masks[at], spacing_mm[scan], tolerance_mm)
+        scan: score_scan(positive(probabilities[at], k), masks[at], spacing_mm[scan], tolerance_mm)
         for scan, at in rows.items()
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hnscc.scores import calibration
-from hnscc.scores.arrays import Bools, Integers, Levels
+from hnscc.scores.arrays import Bools, Integers, StoredProbabilities
 from hnscc.scores.calibration import Probabilities, probabilities_of
 from hnscc.scores.counts import HALF, count_at
 from hnscc.scores.masks import Spacing
@@ -30,16 +30,16 @@ class StoredScores:
 
 
 def score_at_half(
-    levels: Levels,
+    probabilities: StoredProbabilities,
     masks: Bools,
     rows: Mapping[str, Integers],
     spacing_mm: Mapping[str, Spacing],
     tolerance_mm: float,
 ) -> StoredScores:
     """The scores of stored probabilities, uint16 (N, H, W), at 0.5; arguments as of `scans.score_scans`."""
-    counts = count_at(levels, masks, HALF)
-    scans = score_scans(levels, masks, rows, spacing_mm, HALF, tolerance_mm)
-    return StoredScores(counts.overlap, counts.pred, scans, probabilities_of(levels, masks, rows))
+    counts = count_at(probabilities, masks, HALF)
+    scans = score_scans(probabilities, masks, rows, spacing_mm, HALF, tolerance_mm)
+    return StoredScores(counts.overlap, counts.pred, scans, probabilities_of(probabilities, masks, rows))
 
 
 def to_bytes(scores: StoredScores, spacing_mm: Mapping[str, Spacing], tolerance_mm: float) -> bytes:

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hnscc.base.split_names import SPLITS
-from hnscc.scores.arrays import Bools, Integers, Levels
-from hnscc.scores.counts import HALF, LEVELS, THRESHOLDS, Counts, count_at
+from hnscc.scores.arrays import Bools, Integers, StoredProbabilities
+from hnscc.scores.counts import HALF, ONE, THRESHOLDS, Counts, count_at
 from hnscc.scores.metrics import DICE, metrics_at
 
-_GRID = np.arange(LEVELS + 1) * 1000 // LEVELS  # level q -> the highest k with q / 65535 >= k / 1000
+_GRID = np.arange(ONE + 1) * 1000 // ONE  # stored q -> the highest k with q / 65535 >= k / 1000
 
 
 # Which slices of validation and test a reading scores: those that are sampled, or every one that was predicted.
@@ -44,7 +44,9 @@ READINGS = {
 }
 
 
-def score_trial(probabilities: Levels, masks: NDArray[np.uint8], splits: Sequence[str]) -> dict[str, Any]:
+def score_trial(
+    probabilities: StoredProbabilities, masks: NDArray[np.uint8], splits: Sequence[str]
+) -> dict[str, Any]:
     """The scores of a trial's record, from its stored probabilities: pooled per split at 0.5.
 
     probabilities uint16 (N, H, W), masks 0/1 (N, H, W), splits: N names. Gives `scores` {split: {metric: value}} of
@@ -64,12 +66,12 @@ def score_trial(probabilities: Levels, masks: NDArray[np.uint8], splits: Sequenc
     }
 
 
-def highest(probabilities: Levels) -> float:
+def highest(probabilities: StoredProbabilities) -> float:
     """The highest of stored probabilities, 0..1; 0 where there is none."""
-    return int(probabilities.max(initial=0)) / LEVELS
+    return int(probabilities.max(initial=0)) / ONE
 
 
-def sweep(probabilities: Levels, masks: Bools) -> Counts:
+def sweep(probabilities: StoredProbabilities, masks: Bools) -> Counts:
     """Pooled counts at all 1000 thresholds: arrays (1000,), index k - 1.
 
     probabilities uint16, masks bool, of one shape.
@@ -78,9 +80,9 @@ def sweep(probabilities: Levels, masks: Bools) -> Counts:
     return Counts(_reach(probabilities[masks]), _reach(probabilities), truth)
 
 
-def _reach(levels: Levels) -> Integers:
-    """How many of the levels reach each threshold: one histogram, then sums from the top."""
-    histogram = np.bincount(levels.ravel(), minlength=LEVELS + 1)
+def _reach(probabilities: StoredProbabilities) -> Integers:
+    """How many of the probabilities reach each threshold: one histogram, then sums from the top."""
+    histogram = np.bincount(probabilities.ravel(), minlength=ONE + 1)
     per_step = np.bincount(_GRID, histogram, 1001).astype(np.int64)
     return per_step[::-1].cumsum()[::-1][1:]
 

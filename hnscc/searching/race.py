@@ -26,7 +26,7 @@ from statistics import fmean, median
 
 from hnscc.searching.curves import Batch, Curve, Key, Wanted
 from hnscc.searching.ledger import Ledger
-from hnscc.searching.standings import Standing, level_of_a_test, standings
+from hnscc.searching.standings import Standing, alpha_of_a_test, standings
 from hnscc.study.ranges import Setting, kept_of, number_of, rungs_of
 from hnscc.study.search_schema import Search
 
@@ -213,9 +213,9 @@ class Race:
 
     def _worse(self, running: list[int], entered: int) -> list[int]:
         """Who is worse than the leader, the first of `running`, by the paired test."""
-        level = level_of_a_test(self.rules, entered, len(running) - 1)
+        alpha = alpha_of_a_test(self.rules, entered, len(running) - 1)
         tests = self.ledger.tests(running)
-        return [c for c in running[1:] if (p := tests[c].p) is not None and p < level]
+        return [c for c in running[1:] if (p := tests[c].p) is not None and p < alpha]
 
     def _next_round(self, running: list[int]) -> tuple[list[int], int]:
         """The better half, as far as the budget takes them, and how many more repeats each of them gets: what is left

@@ -45,8 +45,8 @@ class Standing:
     reason: str | None = None
 
 
-def level_of_a_test(rules: Search, entered: int, rivals: int) -> float:
-    """The level of one test, so that all of a race together dismiss the best with at most `rules.level` (Bonferroni).
+def alpha_of_a_test(rules: Search, entered: int, rivals: int) -> float:
+    """The error rate of one test: all of a race together dismiss the best with at most `rules.level` (Bonferroni).
 
     Tests are made before every round and at the end; rounds halve those that `entered`. Each time the leader is
     compared with `rivals`.
@@ -62,15 +62,15 @@ def standings(ledger: Ledger, rules: Search) -> list[Standing]:
     racing = [c for c in trained if c not in ledger.left]
     order = [*racing[:1], *(c for c in trained if c != racing[0])] if racing else []
     tests = ledger.tests(order) if order else {}
-    level = level_of_a_test(rules, len(order), len(order) - 1)
+    alpha = alpha_of_a_test(rules, len(order), len(order) - 1)
     rest = [c for c in every if c not in order]
     return [
-        _standing(ledger, c, "winner" if c in racing[:1] else _place(ledger, c, tests.get(c), level), tests)
+        _standing(ledger, c, "winner" if c in racing[:1] else _place(ledger, c, tests.get(c), alpha), tests)
         for c in [*order, *rest]
     ]
 
 
-def _place(ledger: Ledger, c: int, test: Paired | None, level: float) -> str:
+def _place(ledger: Ledger, c: int, test: Paired | None, alpha: float) -> str:
     """The place of one that is not the winner: how it left the race, or what its test says at the end."""
     if c in ledger.left:
         return ledger.left[c]
@@ -78,7 +78,7 @@ def _place(ledger: Ledger, c: int, test: Paired | None, level: float) -> str:
         return "untrained"
     if test.p is None:
         return "set_aside"
-    return "dismissed" if test.p < level else "not_distinguished"
+    return "dismissed" if test.p < alpha else "not_distinguished"
 
 
 def _standing(ledger: Ledger, c: int, place: str, tests: dict[int, Paired]) -> Standing:

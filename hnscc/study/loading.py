@@ -12,7 +12,7 @@ from hnscc.study.presets import SEARCHED, merge, preset_of
 from hnscc.study.reference import names_in, nearest
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Range, Study, Variant
-from hnscc.study.yaml_text import MOST_LEVELS, KeyPath, at_line, read_yaml, write_yaml
+from hnscc.study.yaml_text import MOST_NESTED, KeyPath, at_line, read_yaml, write_yaml
 
 
 def load_study(path: str | Location) -> Study:
@@ -73,7 +73,7 @@ def parse_study(raw: Any, where: str = "study", lines: Mapping[KeyPath, int] | N
             found="nothing" if raw is None else type(raw).__name__,
             do="start from studies/demo.yaml",
         )
-    _check_levels(raw, where)
+    _check_depth(raw, where)
     resolved = _resolve(raw)
     try:
         return Study.model_validate(resolved)
@@ -81,23 +81,23 @@ def parse_study(raw: Any, where: str = "study", lines: Mapping[KeyPath, int] | N
         raise _told(error.errors(), resolved, where, lines or {}) from None
 
 
-def _check_levels(raw: Any, where: str) -> None:
+def _check_depth(raw: Any, where: str) -> None:
     """Refuse values that are nested deeper than a study file may be: `read_yaml` has seen to that, Python has not."""
     left = [(raw, 0)]
     while left:
-        value, level = left.pop()
-        if level > MOST_LEVELS:
+        value, depth = left.pop()
+        if depth > MOST_NESTED:
             raise InputError(
                 "The study's settings are nested too deep.",
                 where=where,
-                expected=f"at most {MOST_LEVELS} levels; a study needs 7",
+                expected=f"at most {MOST_NESTED} levels; a study needs 7",
                 found="more, or a value within itself",
                 do="compare it with studies/demo.yaml",
             )
         inside = (
             value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
         )
-        left += [(each, level + 1) for each in inside]
+        left += [(each, depth + 1) for each in inside]
 
 
 def dump_study(study: Study) -> str:

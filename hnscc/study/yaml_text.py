@@ -14,7 +14,7 @@ from hnscc.base.errors import InputError
 
 # A study file needs 7 levels. Without these limits an anchor within itself would never end, and a few lines of
 # aliases of aliases would fill the memory.
-MOST_LEVELS: Final = 20
+MOST_NESTED: Final = 20
 MOST_VALUES: Final = 100_000
 TAG: Final = "tag:yaml.org,2002:"
 
@@ -37,7 +37,7 @@ def read_yaml(text: str, where: str) -> Document:
 
     1e-3 is a number, yes and no are true and false, keys are text as written, and `<<: *anchor` is merged. Raises
     InputError, which says `where` and the line, where the text is no YAML, gives a key twice, has a tag or a key of
-    another kind, or is nested deeper than MOST_LEVELS.
+    another kind, or is nested deeper than MOST_NESTED.
     """
     return _Reading(where).document(_composed(text, where))
 
@@ -115,10 +115,10 @@ class _Reading:
             return {key: self._at(path, key, *pair) for key, pair in self._pairs(node).items()}
         return [self._at(path, position, each, each) for position, each in enumerate(node.value)]
 
-    def _count(self, node: Node, level: int) -> None:
+    def _count(self, node: Node, depth: int) -> None:
         self.values += 1
-        if level > MOST_LEVELS or self.values > MOST_VALUES:
-            limit = f"{MOST_LEVELS} levels" if level > MOST_LEVELS else f"{MOST_VALUES} values"
+        if depth > MOST_NESTED or self.values > MOST_VALUES:
+            limit = f"{MOST_NESTED} levels" if depth > MOST_NESTED else f"{MOST_VALUES} values"
             raise self._error(node, f"more than {limit}, or an alias within itself")
 
     def _at(self, path: KeyPath, step: str | int, named_by: Node, node: Node) -> Any:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from hnscc.cohort.slices import Slices
+from hnscc.scores.counts import ONE
 from hnscc.training.resizing import resize_by_products
 from hnscc.training.subpixel import decode_small
 
@@ -44,8 +45,8 @@ def predict(model: nn.Module, slices: Slices, *, device: str, precision: str) ->
     out = np.empty((len(slices), *slices.masks.shape[1:]), np.uint16)
     for batch in in_order(len(slices), EVALUATION_BATCH):
         logits = logits_of(model, slices.batch(batch)[0], device=device, precision=precision)
-        levels = (torch.sigmoid(logits[:, 0]) * 65535).round()
-        out[batch] = levels.to(torch.int32).cpu().numpy().astype(np.uint16)
+        probabilities = (torch.sigmoid(logits[:, 0]) * ONE).round()
+        out[batch] = probabilities.to(torch.int32).cpu().numpy().astype(np.uint16)
     return out
 
 

@@ -15,7 +15,7 @@ from trained_runs import SIDE, UPRIGHT, scan_of, trained_run, write_scans
 import hnscc
 from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.folds import load_fold
-from hnscc.aggregation.trials import load_levels
+from hnscc.aggregation.trials import load_probabilities
 from hnscc.base.errors import InputError
 from hnscc.scores.thresholds import choose_threshold, sweep
 from hnscc.study.plan import Trial
@@ -34,7 +34,7 @@ def stored(run, trials):
     found = {}
     for variant, fold, repeat in trials:
         each = load_fold(run, fold)
-        levels = load_levels(run, Trial(variant, fold, repeat), each)
+        levels = load_probabilities(run, Trial(variant, fold, repeat), each)
         keys = zip(each.slices["scan_id"].to_pylist(), each.slices["z"].to_pylist(), strict=True)
         for key, slice_ in zip(keys, levels, strict=True):
             total = found.setdefault(key, [np.zeros(slice_.shape), 0])
@@ -126,7 +126,7 @@ def test_thresholds_are_the_studys(trained, predicted, tmp_path):
     for number in (0, 1):
         fold = load_fold(trained, number)
         rows = fold.split == "validation"
-        levels = [load_levels(trained, Trial("pet", number, repeat), fold)[rows] for repeat in (0, 1)]
+        levels = [load_probabilities(trained, Trial("pet", number, repeat), fold)[rows] for repeat in (0, 1)]
         mean = np.rint(np.mean(levels, axis=0)).astype(np.uint16)
         expected.append(choose_threshold(sweep(mean, fold.masks[rows]), "plateau")[0])
     assert found.facts["threshold"] == pytest.approx(sum(expected) / 2000, abs=0.00051)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hnscc.aggregation.folds import Fold, scored_fold
-from hnscc.aggregation.trials import load_levels
+from hnscc.aggregation.trials import load_probabilities
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import Store, open_store
 from hnscc.reporting.blocks import Block, Row, Section, Table, Text, table
@@ -167,7 +167,7 @@ def _levels(source: Source, trial_id: str, read_fold: Callable[[int], Fold]) -> 
     """A trial's stored probabilities (N, H, W), in the fold's order of slices."""
     trial = find_trial(source.study, trial_id)
     try:
-        return load_levels(source.run, trial, read_fold(trial.fold))
+        return load_probabilities(source.run, trial, read_fold(trial.fold))
     except ValueError as error:
         raise InputError(
             "A median model's predictions cannot be read.",
