@@ -13,8 +13,8 @@ from data_prep.dicom.header import (
     lacking,
     numbers_of,
     private_value,
-    refused,
     text_of,
+    unusable,
     value_of,
 )
 from data_prep.dicom.times import moment_at, moment_of, of_day, on_clock
@@ -27,7 +27,7 @@ _GE = (0x0009, "GEMS_PETD_01")
 def _injection(header: Dataset, where: str) -> Dataset | None:
     value = value_of(header, "RadiopharmaceuticalInformationSequence", where)
     if value is not None and len(value) > 1:
-        raise refused("The PET is of several injections.", where, "one radiopharmaceutical", f"{len(value)}")
+        raise unusable("The PET is of several injections.", where, "one radiopharmaceutical", f"{len(value)}")
     return first_item(header, "RadiopharmaceuticalInformationSequence", where)
 
 
@@ -55,12 +55,12 @@ def decayed_dose(headers: Sequence[Dataset], where: str) -> float:
     header = headers[0]
     (dose, half_life), *others = {(_dose(each, where), _half_life(each, where)) for each in headers}
     if others:
-        raise refused("The injection differs between the slices.", where, "one for all", "several")
+        raise unusable("The injection differs between the slices.", where, "one for all", "several")
     correction = text_of(header, "DecayCorrection", where)
     if correction == "ADMIN":
         return dose
     if correction != "START":
-        raise refused(
+        raise unusable(
             "The attribute DecayCorrection gives no SUV.",
             where,
             "START or ADMIN",
@@ -69,7 +69,7 @@ def decayed_dose(headers: Sequence[Dataset], where: str) -> float:
     start = _scan_start(headers, half_life, where)
     elapsed = (start - _injected_at(header, start, half_life, where)).total_seconds()
     if not 0 <= elapsed <= MOST_HALF_LIVES * half_life:
-        raise refused(
+        raise unusable(
             "The times of injection and scan cannot both be right.",
             where,
             f"an injection 0 to {MOST_HALF_LIVES:g} half-lives before the scan",
@@ -89,7 +89,7 @@ def _injected_at(header: Dataset, start: datetime, half_life: float, where: str)
         return _last_before(start, time, half_life, where)
     moment = on_clock(moment, header, "RadiopharmaceuticalStartDateTime", where)
     if time is not None and _apart(moment, _midnight(moment) + time) > MOST_APART_S:
-        raise refused(
+        raise unusable(
             "RadiopharmaceuticalStartDateTime and RadiopharmaceuticalStartTime differ.",
             where,
             "one time",
@@ -106,7 +106,7 @@ def _last_before(start: datetime, time: timedelta, half_life: float, where: str)
     moment = _midnight(start) + time
     moment -= timedelta(days=int(moment > start))
     if (start - moment + timedelta(days=1)).total_seconds() <= MOST_HALF_LIVES * half_life:
-        raise refused(
+        raise unusable(
             "The file states no day of the injection (RadiopharmaceuticalStartDateTime), and several are possible.",
             where,
             "RadiopharmaceuticalStartDateTime, or a half-life so short that only the last such time fits",
@@ -137,7 +137,7 @@ def _scan_start(headers: Sequence[Dataset], half_life: float, where: str) -> dat
         for moment, each in zip(acquired, headers, strict=True)
     )
     if _apart(starts[0], starts[-1]) > MOST_APART_S:
-        raise refused(
+        raise unusable(
             "The slices do not agree on when the scan began (AcquisitionTime, FrameReferenceTime).",
             where,
             f"one moment, within {MOST_APART_S:g} s",
@@ -159,7 +159,7 @@ def _into_scan(header: Dataset, half_life: float, where: str) -> float:
 def _private_moment(value: Any, where: str) -> datetime:
     moment = moment_at(str(value))
     if moment is None:
-        raise refused(
+        raise unusable(
             "The private attribute (0009,100d) is unusable.", where, "a date and time", "another value"
         )
     return moment
@@ -173,7 +173,7 @@ def _moment(header: Dataset, name: str, where: str) -> datetime:
             raise lacking(f"{name}{part}", where)
     moment = moment_at("".join(both))
     if moment is None or moment.tzinfo is not None:  # a time of day bears no offset
-        raise refused(
+        raise unusable(
             f"The attributes {name}Date and {name}Time are unusable.", where, "a date, a time", "others"
         )
     return moment

@@ -13,8 +13,8 @@ from data_prep.dicom.header import (
     lacking,
     maybe_numbers,
     numbers_of,
-    refused,
     text_of,
+    unusable,
     value_of,
     whole_number,
 )
@@ -85,7 +85,7 @@ def _frames(header: Dataset, where: str) -> list[_Frame]:
     groups = value_of(header, "PerFrameFunctionalGroupsSequence", where) or []
     count = whole_number(header, "NumberOfFrames", 1, _MOST, where)
     if len(groups) != count:
-        raise refused(
+        raise unusable(
             "The functional groups do not fit the frames.", where, f"{count} items", f"{len(groups)}"
         )
     labels = text_of(header, "SegmentationType", where) == "LABELMAP"
@@ -116,7 +116,7 @@ def _grid(header: Dataset, frames: Sequence[_Frame], where: str) -> tuple[Grid, 
         for each in groups
     ]
     if np.ptp(orientations, axis=0).max() > 1e-4:
-        raise refused("The frames differ in orientation.", where, "one orientation", "several")
+        raise unusable("The frames differ in orientation.", where, "one orientation", "several")
     measures = _group(header, groups[0], "PixelMeasuresSequence", where)
     between_rows, between_columns = numbers_of(measures, "PixelSpacing", 2, where)
     along_row, along_column = np.array(orientations[0]).reshape(2, 3)
@@ -128,16 +128,16 @@ def _grid(header: Dataset, frames: Sequence[_Frame], where: str) -> tuple[Grid, 
     first = positions[np.argmin(along)]
     aside = positions - first - np.outer(planes * step, normal)
     if np.abs(aside).max() > _UNEVEN * max(step, _ONE_PLANE):
-        raise refused("The frames do not lie in even steps above each other.", where, "even steps", "others")
+        raise unusable("The frames do not lie in even steps above each other.", where, "even steps", "others")
     affine = np.eye(4)
     steps = [along_row * between_columns, along_column * between_rows, normal * step, first]
     affine[:3] = TO_RAS @ np.column_stack(steps)
     if not abs(np.linalg.det(affine[:3, :3])) > 1e-9:
-        raise refused("The frames span no volume.", where, "axes that are independent", "others")
+        raise unusable("The frames span no volume.", where, "axes that are independent", "others")
     columns, rows = (whole_number(header, name, 1, _MOST, where) for name in ("Columns", "Rows"))
     deep = int(planes.max()) + 1
     if columns * rows * deep > MAX_VOXELS:
-        raise refused("The segmentation is too large.", where, f"at most {MAX_VOXELS} voxels", "more")
+        raise unusable("The segmentation is too large.", where, f"at most {MAX_VOXELS} voxels", "more")
     return Grid((columns, rows, deep), affine, True, "DICOM"), [int(plane) for plane in planes]
 
 
@@ -163,11 +163,11 @@ def _pixels(header: Dataset, frames: int, where: str) -> NDArray[np.generic]:
     """The stored values: (frames, rows, columns)."""
     columns, rows = (whole_number(header, name, 1, _MOST, where) for name in ("Columns", "Rows"))
     if columns * rows * frames > MAX_VOXELS:
-        raise refused("The segmentation is too large.", where, f"at most {MAX_VOXELS} voxels", "more")
+        raise unusable("The segmentation is too large.", where, f"at most {MAX_VOXELS} voxels", "more")
     try:
         pixels: NDArray[np.generic] = header.pixel_array.reshape(frames, rows, columns)
     except UNREADABLE:
-        raise refused(
+        raise unusable(
             "The pixels of the segmentation cannot be read.", where, "whole, undamaged pixels", "others"
         ) from None
     return pixels
@@ -185,6 +185,6 @@ def _lesion(
         return np.asarray(pixels.astype(np.float64) >= HALF * most)
     if kind == "LABELMAP":
         return np.isin(pixels, numbers)
-    raise refused(
+    raise unusable(
         "The segmentation is of an unknown type.", where, "BINARY, FRACTIONAL or LABELMAP", "another"
     )

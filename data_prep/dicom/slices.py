@@ -17,8 +17,8 @@ from data_prep.dicom.header import (
     lacking,
     maybe_numbers,
     numbers_of,
-    refused,
     text_of,
+    unusable,
     value_of,
     whole_number,
 )
@@ -81,9 +81,11 @@ def slices_of(instance: Instance, modality: str, where: str) -> list[Slice]:
     """
     header = instance.header
     if text_of(header, "PhotometricInterpretation", where) != "MONOCHROME2":
-        raise refused("The pixels are no plain grey values.", where, "MONOCHROME2", "colour or inverted grey")
+        raise unusable(
+            "The pixels are no plain grey values.", where, "MONOCHROME2", "colour or inverted grey"
+        )
     if value_of(header, "ModalityLUTSequence", where) is not None:
-        raise refused(
+        raise unusable(
             "The values are scaled by a table (ModalityLUTSequence).",
             where,
             "RescaleSlope, RescaleIntercept",
@@ -92,7 +94,7 @@ def slices_of(instance: Instance, modality: str, where: str) -> list[Slice]:
     frames = value_of(header, "PerFrameFunctionalGroupsSequence", where)
     if frames is None:
         if (maybe_numbers(header, "NumberOfFrames", 1, where) or (1,)) != (1,):
-            raise refused(
+            raise unusable(
                 "A file holds many frames and does not say where each lies.",
                 where,
                 "single slices, or an enhanced object with PerFrameFunctionalGroupsSequence",
@@ -101,7 +103,7 @@ def slices_of(instance: Instance, modality: str, where: str) -> list[Slice]:
         return [_slice(instance, 0, [header], modality, where)]
     count = whole_number(header, "NumberOfFrames", 1, MAX_FRAMES, where)
     if len(frames) != count:
-        raise refused(
+        raise unusable(
             "The functional groups do not fit the frames.", where, f"{count} items", f"{len(frames)}"
         )
     shared = first_item(header, "SharedFunctionalGroupsSequence", where)
@@ -112,12 +114,12 @@ def slices_of(instance: Instance, modality: str, where: str) -> list[Slice]:
 def _slice(instance: Instance, frame: int, groups: Sequence[Dataset], modality: str, where: str) -> Slice:
     position = _numbers(groups, "PlanePositionSequence", "ImagePositionPatient", 3, where)
     if max(abs(each) for each in position) > MAX_MM:
-        raise refused(
+        raise unusable(
             "The attribute ImagePositionPatient is out of range.", where, f"up to {MAX_MM:g} mm", "more"
         )
     between_rows, between_columns = _numbers(groups, "PixelMeasuresSequence", "PixelSpacing", 2, where)
     if not (1e-3 <= between_rows <= 1e3 and 1e-3 <= between_columns <= 1e3):
-        raise refused(
+        raise unusable(
             "The attribute PixelSpacing is out of range.", where, "0.001 to 1000 mm", "another length"
         )
     slope, intercept = _scale(groups, modality, where)
@@ -164,7 +166,7 @@ def _scale(groups: Sequence[Dataset], modality: str, where: str) -> tuple[float,
     (slope,) = numbers_of(holder, "RescaleSlope", 1, where)
     (intercept,) = numbers_of(holder, "RescaleIntercept", 1, where)
     if not 1e-20 <= abs(slope) <= 1e20 or abs(intercept) > 1e20:
-        raise refused("The attribute RescaleSlope is unusable.", where, "a number other than 0", "another")
+        raise unusable("The attribute RescaleSlope is unusable.", where, "a number other than 0", "another")
     return slope, intercept
 
 
@@ -172,7 +174,7 @@ def _axes(cosines: tuple[float, ...], where: str) -> NDArray[np.float64]:
     axes = np.array(cosines).reshape(2, 3)
     lengths = np.linalg.norm(axes, axis=1)
     if np.abs(lengths - 1).max() > _SQUARE or abs(axes[0] @ axes[1]) > _SQUARE:
-        raise refused(
+        raise unusable(
             "The attribute ImageOrientationPatient is unusable.",
             where,
             "two directions of length 1 at a right angle",

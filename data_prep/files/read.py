@@ -24,8 +24,8 @@ from data_prep.files.first_bytes import (
     cause_of,
     is_mgh,
     mgh_shape,
+    no_volume,
     places_itself,
-    refused,
     unpacked_head,
     values_begin_at,
 )
@@ -90,7 +90,7 @@ def read_grid(path: Path, where: str) -> Grid:
 def _open(path: Path, where: str) -> SpatialImage:
     """The image of NIfTI, Analyze or MGH: its header is read, the data not yet."""
     if not _is_named_volume(path):
-        raise refused(
+        raise no_volume(
             "The file is of an unknown kind.",
             where,
             f"{', '.join((*ENDINGS, *READERS))}, a DICOM file, or a folder of a DICOM series",
@@ -118,7 +118,7 @@ def _check_mgh(path: Path, where: str) -> None:
         raise _unreadable(path, where)
     _check_size(shape, 4, where)
     if not places_itself(head):
-        raise refused("The volume does not say how it lies in space.", where, "goodRASFlag 1", "0")
+        raise no_volume("The volume does not say how it lies in space.", where, "goodRASFlag 1", "0")
 
 
 def _is_gzip(path: Path) -> bool:
@@ -136,7 +136,7 @@ def _by_library(read: Callable[[], Answer], path: Path, where: str) -> Answer:
 def _grid(image: SpatialImage, path: Path, where: str) -> Grid:
     shape = _shape(image, where)
     if image.get_data_dtype().kind not in "iuf":
-        raise refused(
+        raise no_volume(
             "The volume does not hold real numbers.", where, "integers or floats", "complex or colour"
         )
     # Single files and NIfTI-2 are of subclasses.
@@ -152,7 +152,7 @@ def _grid(image: SpatialImage, path: Path, where: str) -> Grid:
     # Whatever the unit: voxels in metres would else be taken for none (their size in mm is told later).
     steps = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(affine).all() or not steps.all() or abs(np.linalg.det(affine[:3, :3] / steps)) < 1e-6:
-        raise refused(
+        raise no_volume(
             "The volume's affine cannot be inverted.", where, "a regular 4 x 4 matrix", "a singular one"
         )
     return Grid(shape, affine, oriented, stated)
@@ -162,7 +162,7 @@ def _shape(image: SpatialImage, where: str) -> tuple[int, int, int]:
     shape = tuple(int(count) for count in image.shape)
     found = f"{' x '.join(map(str, shape)) or 'no'} voxels"
     if len(shape) < 3 or any(count != 1 for count in shape[3:]):
-        raise refused("The file does not hold one 3D volume.", where, "three axes, one frame", found)
+        raise no_volume("The file does not hold one 3D volume.", where, "three axes, one frame", found)
     _check_size(shape, image.get_data_dtype().itemsize, where)
     x, y, z = shape[:3]
     return x, y, z
@@ -172,7 +172,7 @@ def _check_size(shape: tuple[int, ...], itemsize: int, where: str) -> None:
     """InputError where an array of this shape and bytes for each value is none, or too large for memory."""
     found = f"{' x '.join(map(str, shape)) or 'no'} voxels"
     if min(shape) < 1 or np.prod(shape, dtype=object) > MAX_VOXELS:
-        raise refused(
+        raise no_volume(
             "The volume has an impossible size.",
             where,
             f"1 to {MAX_VOXELS} voxels, each axis at least 1",
@@ -180,7 +180,7 @@ def _check_size(shape: tuple[int, ...], itemsize: int, where: str) -> None:
         )
     bytes_each = max(itemsize, np.dtype(np.float32).itemsize)
     if np.prod(shape, dtype=object) * bytes_each > MAX_BYTES:
-        raise refused(
+        raise no_volume(
             "The volume is too large for memory.",
             where,
             f"at most {MAX_BYTES / 2**30:g} GiB",
@@ -206,7 +206,7 @@ def _unzipped_header(path: Path, where: str) -> SpatialImage:
     """The image of a compressed file, of which only the header may be used."""
     begin = values_begin_at(unpacked_head(path))
     if begin > MAX_HEADER:
-        raise refused(
+        raise no_volume(
             "The header is too long.", where, f"values that begin within {MAX_HEADER} bytes", f"{begin:.0f}"
         )
     with _Unzipping(path) as stream:
@@ -230,7 +230,7 @@ def _unzipped(path: Path, where: str) -> NDArray[np.float32]:
         end = stream.tell()
         while stream.read(1 << 20):
             if stream.tell() > end + MAX_PADDING:
-                raise refused(
+                raise no_volume(
                     "The file unpacks to more than its header tells.",
                     where,
                     f"at most {MAX_PADDING / 2**20:g} MiB behind the last value",

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import combinations, groupby
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from hnscc.aggregation.cases import Cases, cases_of, lacking, repeat_cases
+from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.summary import in_set
 from hnscc.base.seeds import generator
@@ -22,7 +23,6 @@ from hnscc.scores.paired_tests import Comparison, holm, signed_rank
 from hnscc.scores.planner import smallest_seen_by
 from hnscc.study.schema import Study
 
-Row = dict[str, Any]
 Found = dict[str, Comparison]  # by the name of the metric
 FAMILY = ("metric", "slice_set", "unit", "method")
 
@@ -41,7 +41,7 @@ class Side:
     pooled: dict[str, Counts]
 
 
-def comparison_rows(results: Results) -> list[Row]:
+def comparison_rows(results: Results) -> list[TableRow]:
     """Pairs in the study's order of variants; p_holm and p_equal_holm over the pairs of each family that have a p."""
     sides = [_side(results, variant) for variant in results.study.variants]
     rows = [row for pair in combinations(sides, 2) for row in _pair_rows(results.study, *pair)]
@@ -65,11 +65,11 @@ def _side(results: Results, variant: str) -> Side:
     return Side(variant, median, lacking(medians), pooled)
 
 
-def _family(row: Row) -> tuple[str, ...]:
+def _family(row: TableRow) -> tuple[str, ...]:
     return tuple(row[name] for name in FAMILY)
 
 
-def _pair_rows(study: Study, a: Side, b: Side) -> Iterator[Row]:
+def _pair_rows(study: Study, a: Side, b: Side) -> Iterator[TableRow]:
     found = {(each, *test): TESTS[test](study, a, b, each) for each in SLICE_SETS for test in TESTS}
     for metric in METRICS:
         for (slice_set, unit, method), comparisons in found.items():

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import add
-from typing import Any
 
 import numpy as np
 
 from hnscc.aggregation.cases import lacking
+from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.scans import HELD_OUT, SAMPLED
@@ -34,7 +34,6 @@ from hnscc.scores.lesions import (
 from hnscc.scores.lesions import sensitivity as lesion_sensitivity
 from hnscc.scores.scans import ScanScore
 
-Row = dict[str, Any]
 UNITS = ("scan", "patient")
 SIZES = ("under_1_ml", "1_to_5_ml", "over_5_ml")  # the classes of lesions.SIZE_EDGES_ML
 NO_SCAN = "no whole scan of this split is scored"
@@ -55,12 +54,12 @@ class Case:
 class Model:
     """What names its rows, and every whole scan that it saw: none where it has no threshold, which `reasons` tell."""
 
-    named: Row
+    named: TableRow
     reasons: list[str | None]
     cases: list[Case]
 
 
-def detection_rows(results: Results) -> Iterator[Row]:
+def detection_rows(results: Results) -> Iterator[TableRow]:
     """A row per variant, model, split and unit."""
     for model, split, cases, reasons in _each(results):
         for unit in UNITS:
@@ -68,7 +67,7 @@ def detection_rows(results: Results) -> Iterator[Row]:
             yield row | _found(cases, unit, reasons)
 
 
-def reliability_rows(results: Results) -> Iterator[Row]:
+def reliability_rows(results: Results) -> Iterator[TableRow]:
     """A row per variant, model, split and bin of probabilities; none of a split without a whole scan."""
     for model, split, cases, _ in _each(results):
         if cases:
@@ -108,7 +107,7 @@ def _models(results: Results, variant: str) -> Iterator[Model]:
             yield Model(_named(variant, repeat, HALF / 1000), [], seen)
 
 
-def _named(variant: str, repeat: int | None, threshold: float | None) -> Row:
+def _named(variant: str, repeat: int | None, threshold: float | None) -> TableRow:
     return {"variant": variant, "repeat": repeat, "threshold": threshold}
 
 
@@ -120,7 +119,7 @@ def _cases(fold: Fold, scans: Mapping[str, ScanScore], result: Result) -> Iterat
         yield Case(fold.number, split, patient, scans[scan], result.probabilities[scan])
 
 
-def _found(cases: list[Case], unit: str, reasons: list[str | None]) -> Row:
+def _found(cases: list[Case], unit: str, reasons: list[str | None]) -> TableRow:
     """All that is said of the cases; None without one."""
     if not cases:
         return _nothing() | {"reason": join_reasons(reasons)}
@@ -130,7 +129,7 @@ def _found(cases: list[Case], unit: str, reasons: list[str | None]) -> Row:
     return row | {"reason": join_reasons([*reasons, *_undefined(row, unit)])}
 
 
-def _nothing() -> Row:
+def _nothing() -> TableRow:
     """The same columns without values."""
     empty = Calls(np.zeros(0, bool), np.zeros(0, bool), np.zeros(0))
     row = _told_apart(empty, np.zeros(0, bool)) | _of_lesions(Lesions((), 0, 0.0, 0))
@@ -155,16 +154,20 @@ def _calls(cases: list[Case], unit: str) -> tuple[Calls, np.ndarray]:
     return calls.by_group(group, len(names)), np.bincount(group, overlap, len(names)) > 0
 
 
-def _told_apart(calls: Calls, overlap: np.ndarray) -> Row:
+def _told_apart(calls: Calls, overlap: np.ndarray) -> TableRow:
     truth, called = calls.truth, calls.called
     counts = {"n": truth | True, "with_lesion": truth, "tp": truth & called, "fn": truth & ~called}
     counts |= {"fp": ~truth & called, "tn": ~truth & ~called, "misplaced": truth & called & ~overlap}
-    row: Row = {name: int(each.sum()) for name, each in counts.items()}
+    row: TableRow = {name: int(each.sum()) for name, each in counts.items()}
     return row | {"sensitivity": sensitivity(calls), "specificity": specificity(calls), "auc": auc(calls)}
 
 
-def _of_lesions(found: Lesions) -> Row:
-    row: Row = {"lesions": len(found.lesions), "lesions_found": found.found, "false_lesions": found.false}
+def _of_lesions(found: Lesions) -> TableRow:
+    row: TableRow = {
+        "lesions": len(found.lesions),
+        "lesions_found": found.found,
+        "false_lesions": found.false,
+    }
     row |= {"false_per_scan": false_per_scan(found), "lesion_sensitivity": lesion_sensitivity(found)}
     row |= {"lesion_f1": f1(found), "lesion_dice": lesion_dice(found)}
     for name, each in zip(SIZES, sensitivity_by_size(found), strict=True):
@@ -172,7 +175,7 @@ def _of_lesions(found: Lesions) -> Row:
     return row
 
 
-def _undefined(row: Row, unit: str) -> Iterator[str]:
+def _undefined(row: TableRow, unit: str) -> Iterator[str]:
     """Why values of a row with cases do not exist."""
     if row["sensitivity"] is None:
         yield f"no {unit} holds lesion: no sensitivity, no AUC"

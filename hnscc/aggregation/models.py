@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import Damaged, read_split, scored_fold
 from hnscc.aggregation.query import read_table
 from hnscc.aggregation.trials import load_probabilities
@@ -23,8 +24,6 @@ from hnscc.study.run_folder import RunFolder, inside
 from hnscc.study.schema import Study, Variant
 from hnscc.training.members import Member
 from hnscc.training.records import read_record
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def _variant(run: RunFolder, study: Study, variant: str | None) -> str:
     return max(names, key=lambda name: (dice.get(name, -1.0), -names.index(name)))
 
 
-def _check_finished(run: RunFolder, name: str, rows: Sequence[Row]) -> None:
+def _check_finished(run: RunFolder, name: str, rows: Sequence[TableRow]) -> None:
     missing = sum(row["status"] == "missing" for row in rows)
     if missing or not rows:
         found = f"{missing} of {len(rows)} trials missing" if rows else "tables without it"
@@ -105,7 +104,7 @@ def _check_finished(run: RunFolder, name: str, rows: Sequence[Row]) -> None:
         )
 
 
-def _member(run: RunFolder, row: Row, variant: Variant, split: dict[str, Any]) -> Member:
+def _member(run: RunFolder, row: TableRow, variant: Variant, split: dict[str, Any]) -> Member:
     trial, fold = run.trial(row["trial_id"]), run.fold(row["fold"])
     record = read_record(trial)
     bounds = [tuple(split.get("bounds", {}).get(modality, ())) for modality in variant.modalities]
@@ -121,7 +120,7 @@ def _member(run: RunFolder, row: Row, variant: Variant, split: dict[str, Any]) -
     return Member(row["trial_id"], pairs, record.precision, row["weights_sha256"])
 
 
-def _threshold(run: RunFolder, study: Study, name: str, ensemble: Sequence[Row] | None) -> int:
+def _threshold(run: RunFolder, study: Study, name: str, ensemble: Sequence[TableRow] | None) -> int:
     """k of the variant's models; of all repeats where their rows are given."""
     folds = range(study.split.folds)
     found: list[int | None]
@@ -148,7 +147,7 @@ def _threshold(run: RunFolder, study: Study, name: str, ensemble: Sequence[Row] 
     return round(sum(k for k in found if k is not None) / len(found))
 
 
-def _of_ensemble(run: RunFolder, study: Study, number: int, rows: Sequence[Row]) -> int | None:
+def _of_ensemble(run: RunFolder, study: Study, number: int, rows: Sequence[TableRow]) -> int | None:
     """k by the corrected reading's rule, on the mean of the repeats' stored validation predictions."""
     if not rows:
         return None

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
-from typing import Any
 
 import numpy as np
 
+from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.medians import Median
 from hnscc.aggregation.results import Results
@@ -15,21 +15,20 @@ from hnscc.scores.metrics import Level, metrics_at
 from hnscc.scores.scans import ScanScore, together
 from hnscc.scores.volumes import Volumes, precision
 
-Row = dict[str, Any]
 HELD_OUT = ("validation", "test")
 NO_UPTAKE = "trials store no uptake: no total lesion glycolysis"
 SAMPLED = "the sampled slices alone are scored (evaluation.slices)"
 BY_SLICE = "validation is drawn slice by slice (split.validation_unit), so its scans are not scored whole"
 
 
-def scan_rows(results: Results) -> Iterator[Row]:
+def scan_rows(results: Results) -> Iterator[TableRow]:
     """A row per whole scan of validation and test, of each trial at 0.5 and of the median ones at their thresholds."""
     for fold, named, scans, _ in _scored(results):
         for scan in _in_order(fold, scans):
             yield named | _of_scan(fold, scan) | _scores(scans[scan]) | {"reason": NO_UPTAKE}
 
 
-def patient_rows(results: Results) -> Iterator[Row]:
+def patient_rows(results: Results) -> Iterator[TableRow]:
     """A row per patient of validation and test; of sampled slices the pixels alone."""
     not_whole = SAMPLED if results.study.evaluation.slices == "sampled" else BY_SLICE
     for fold, named, scans, counts in _scored(results):
@@ -47,7 +46,7 @@ def patient_rows(results: Results) -> Iterator[Row]:
                 yield row | {"reason": NO_UPTAKE if score else not_whole}
 
 
-def lesion_rows(results: Results) -> Iterator[Row]:
+def lesion_rows(results: Results) -> Iterator[TableRow]:
     """A row per true lesion of each scan of table `scans`."""
     for fold, named, scans, _ in _scored(results):
         for scan in _in_order(fold, scans):
@@ -57,7 +56,7 @@ def lesion_rows(results: Results) -> Iterator[Row]:
                 yield row | {"reason": None}
 
 
-def _scored(results: Results) -> Iterator[tuple[Fold, Row, Mapping[str, ScanScore], Counts]]:
+def _scored(results: Results) -> Iterator[tuple[Fold, TableRow, Mapping[str, ScanScore], Counts]]:
     """Each trial at 0.5, the median ones at their chosen thresholds too: its fold, what names its rows, and scores."""
     chosen = {
         median.result.trial: median
@@ -75,7 +74,7 @@ def _scored(results: Results) -> Iterator[tuple[Fold, Row, Mapping[str, ScanScor
             yield fold, named | {"threshold": median.k / 1000}, median.scans, median.chosen
 
 
-def _named(result: Result, median: Median | None) -> Row:
+def _named(result: Result, median: Median | None) -> TableRow:
     trial = result.trial
     names = {"trial_id": trial.trial_id, "variant": trial.variant, "fold": trial.fold, "repeat": trial.repeat}
     return names | {"is_median": median is not None}
@@ -87,25 +86,25 @@ def _in_order(fold: Fold, scans: Mapping[str, ScanScore]) -> list[str]:
     return sorted(scans, key=lambda each: (HELD_OUT.index(split[each]), each))
 
 
-def _of_scan(fold: Fold, scan: str) -> Row:
+def _of_scan(fold: Fold, scan: str) -> TableRow:
     first = fold.scan_rows[scan][0]
     return {"split": str(fold.split[first]), "patient_id": str(fold.patient[first]), "scan_id": scan}
 
 
-def _scores(score: ScanScore) -> Row:
-    row: Row = {name: getattr(score, name) for name in ("hd95_mm", "assd_mm", "nsd")}
+def _scores(score: ScanScore) -> TableRow:
+    row: TableRow = {name: getattr(score, name) for name in ("hd95_mm", "assd_mm", "nsd")}
     row |= _volumes(score) | _lesions(score) | {"slices": score.slices}
     return row | _overlap("scan", _counts_of(score))
 
 
-def _volumes(score: ScanScore | None) -> Row:
+def _volumes(score: ScanScore | None) -> TableRow:
     """Each field of Volumes, and the precision; None without a score."""
     if score is None:
         return dict.fromkeys([*(each.name for each in fields(Volumes)), "volume_precision"])
     return asdict(score.volumes) | {"volume_precision": precision(score.volumes)}
 
 
-def _lesions(score: ScanScore | None) -> Row:
+def _lesions(score: ScanScore | None) -> TableRow:
     """How many there are, were found, and are false; None without a score."""
     found = score and score.lesions
     return {
@@ -119,12 +118,12 @@ def _counts_of(score: ScanScore) -> Counts:
     return Counts(*(np.array([each]) for each in (score.overlap_px, score.pred_px, score.truth_px))).pooled()
 
 
-def _overlap(level: Level, counts: Counts) -> Row:
+def _overlap(level: Level, counts: Counts) -> TableRow:
     return {metric.name: float(metric.of(counts)) for metric in metrics_at(level)}
 
 
-def _of_patient(counts: Counts, score: ScanScore | None) -> Row:
-    row: Row = {f"{name}_px": int(getattr(counts, name)) for name in ("truth", "pred", "overlap")}
+def _of_patient(counts: Counts, score: ScanScore | None) -> TableRow:
+    row: TableRow = {f"{name}_px": int(getattr(counts, name)) for name in ("truth", "pred", "overlap")}
     row |= _overlap("patient", counts) | {"lesion": None, "detected": None}
     if score:  # what the sampled slices hold says nothing of the others
         row["lesion"] = bool(counts.truth)

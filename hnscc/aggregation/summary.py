@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, fields
-from typing import Any
 
 import numpy as np
 
 from hnscc.aggregation.cases import Cases, cases_of, lacking, repeat_cases
+from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.medians import Median
 from hnscc.aggregation.results import Results
 from hnscc.base.split_names import SPLITS
@@ -24,7 +24,6 @@ from hnscc.scores.describe import Line, fit_line, spread
 from hnscc.scores.metrics import DICE, Metric, metrics_at
 from hnscc.scores.thresholds import READINGS, Reading
 
-Row = dict[str, Any]
 Medians = tuple[Median | None, ...]
 OUTCOME_COUNTS = tuple(each.name for each in fields(Classification))
 RATES = ("sensitivity", "specificity", "accuracy")
@@ -47,13 +46,13 @@ def in_set(counts: Counts, slice_set: str, cutoff_px: int, convention: str = "sl
     raise ValueError(f"the set of slices is {', '.join(SLICE_SETS)} or partial, not {slice_set!r}")
 
 
-def pooled_rows(results: Results) -> Iterator[Row]:
+def pooled_rows(results: Results) -> Iterator[TableRow]:
     for variant in results.study.variants:
         for split in SPLITS:
             yield _pooled_row(results, variant, split)
 
 
-def _pooled_row(results: Results, variant: str, split: str) -> Row:
+def _pooled_row(results: Results, variant: str, split: str) -> TableRow:
     medians = results.medians[variant]["corrected"]
     threshold, reasons = shared_threshold(medians)
     row = {"variant": variant, "split": split, "threshold": threshold}
@@ -68,7 +67,7 @@ def _pooled_row(results: Results, variant: str, split: str) -> Row:
     return row | {"reason": join_reasons(reasons)}
 
 
-def _pooled(counts: Counts | None, column: str = "{}") -> Row:
+def _pooled(counts: Counts | None, column: str = "{}") -> TableRow:
     """The pooled score by each metric, in the column named so; None without counts."""
     pooled = None if counts is None else counts.pooled()
     return {
@@ -77,10 +76,10 @@ def _pooled(counts: Counts | None, column: str = "{}") -> Row:
     }
 
 
-def _intervals(cases: Cases | None, reasons: list[str | None]) -> Row:
+def _intervals(cases: Cases | None, reasons: list[str | None]) -> TableRow:
     """The interval of each pooled score over patients, the model being fixed."""
     counts = None if cases is None else cases.by_patient()
-    row: Row = {"effective_patients": None}
+    row: TableRow = {"effective_patients": None}
     for metric in metrics_at("pooled"):
         found = _interval(metric, counts)
         row |= {f"{metric.name}_low": found.low, f"{metric.name}_high": found.high}
@@ -98,7 +97,7 @@ def _interval(metric: Metric, counts: Counts | None) -> Estimate:
     return fraction_interval((counts.overlap, counts.pred, counts.truth), metric.fraction)
 
 
-def _at_half(medians: Medians, split: str) -> Row:
+def _at_half(medians: Medians, split: str) -> TableRow:
     """What needs no chosen threshold: scores at 0.5, how much was scored, whether it collapsed."""
     cases = cases_of(medians, split, at_half=True)
     if cases is None or not len(cases.patient):
@@ -113,12 +112,12 @@ def _at_half(medians: Medians, split: str) -> Row:
     }
 
 
-def _repeats(results: Results, variant: str, split: str, reasons: list[str | None]) -> Row:
+def _repeats(results: Results, variant: str, split: str, reasons: list[str | None]) -> TableRow:
     """The distribution over repeats at 0.5; a repeat counts once it is completed in every fold."""
     status = [each.status for each in results.of(variant)]
     cases = repeat_cases(results, variant, split)
     pooled, by_patient = cases.counts.pooled(), cases.by_patient() if len(cases.patient) else None
-    row: Row = {"repeats": len(pooled)} | {each: status.count(each) for each in ("failed", "missing")}
+    row: TableRow = {"repeats": len(pooled)} | {each: status.count(each) for each in ("failed", "missing")}
     for metric in metrics_at("pooled"):
         found = asdict(spread(metric.of(pooled)))
         row |= {f"{metric.name}_repeats_{key}": value for key, value in found.items() if key != "n"}
@@ -147,7 +146,7 @@ def join_reasons(reasons: list[str | None]) -> str | None:
     return "; ".join(dict.fromkeys(each for each in reasons if each)) or None
 
 
-def per_slice_rows(results: Results) -> Iterator[Row]:
+def per_slice_rows(results: Results) -> Iterator[TableRow]:
     for variant in results.study.variants:
         medians = results.medians[variant]["corrected"]
         threshold, reasons = shared_threshold(medians)
@@ -159,11 +158,11 @@ def per_slice_rows(results: Results) -> Iterator[Row]:
                 yield row | found | {"reason": join_reasons([*reasons, lack])}
 
 
-def _slice_means(cases: Cases | None, slice_set: str, cutoff_px: int) -> tuple[Row, str | None]:
+def _slice_means(cases: Cases | None, slice_set: str, cutoff_px: int) -> tuple[TableRow, str | None]:
     if cases is None:
         return dict.fromkeys(("n", "n_empty", "patients")) | _means(None, "{}_mean"), None
     cases = cases[in_set(cases.counts, slice_set, cutoff_px)]
-    row: Row = {
+    row: TableRow = {
         "n": len(cases.counts),
         "n_empty": int(cases.counts.empty.sum()),
         "patients": len(np.unique(cases.patient)),
@@ -172,16 +171,16 @@ def _slice_means(cases: Cases | None, slice_set: str, cutoff_px: int) -> tuple[R
     return row | _means(cases.counts, "{}_mean"), lack
 
 
-def _means(counts: Counts | None, column: str) -> Row:
+def _means(counts: Counts | None, column: str) -> TableRow:
     """Mean, in the column named so, and standard deviation over the slices, by each metric; None without counts."""
-    row: Row = {}
+    row: TableRow = {}
     for metric in metrics_at("slice"):
         found = spread(np.zeros(0) if counts is None else metric.of(counts))
         row |= {column.format(metric.name): found.mean, f"{metric.name}_sd": found.sd}
     return row
 
 
-def classification_rows(results: Results) -> Iterator[Row]:
+def classification_rows(results: Results) -> Iterator[TableRow]:
     cutoff_px = results.study.evaluation.cutoff_px
     for variant in results.study.variants:
         medians = results.medians[variant]["corrected"]
@@ -196,7 +195,7 @@ def classification_rows(results: Results) -> Iterator[Row]:
                 yield row | {"reason": join_reasons([*reasons, _no_rate(found)])}
 
 
-def _classified(found: Classification | None, counts: tuple[str, ...]) -> Row:
+def _classified(found: Classification | None, counts: tuple[str, ...]) -> TableRow:
     """These counts, then the rates; None without a classification."""
     return {name: getattr(found, name, None) for name in (*counts, *RATES)}
 
@@ -212,7 +211,7 @@ def _no_rate(found: Classification | None) -> str | None:
     return next((reason for reason, holds in lacks.items() if holds), None)
 
 
-def regression_rows(results: Results) -> Iterator[Row]:
+def regression_rows(results: Results) -> Iterator[TableRow]:
     for variant in results.study.variants:
         medians = results.medians[variant]["corrected"]
         threshold, reasons = shared_threshold(medians)
@@ -227,7 +226,7 @@ def regression_rows(results: Results) -> Iterator[Row]:
             yield row | {"reason": join_reasons([*reasons, line.reason])}
 
 
-def protocol_rows(results: Results) -> Iterator[Row]:
+def protocol_rows(results: Results) -> Iterator[TableRow]:
     for variant in results.study.variants:
         for name, reading in READINGS.items():
             medians = results.medians[variant][name]
@@ -240,10 +239,10 @@ def protocol_rows(results: Results) -> Iterator[Row]:
             yield row | _read(medians, reading, results.study.evaluation.cutoff_px)
 
 
-def _read(medians: Medians, reading: Reading, cutoff_px: int) -> Row:
+def _read(medians: Medians, reading: Reading, cutoff_px: int) -> TableRow:
     """What one reading makes of one variant's test slices."""
     threshold, reasons = shared_threshold(medians)
-    row: Row = {
+    row: TableRow = {
         "threshold": threshold,
         "slice_threshold": reading.slice_k / 1000 if reading.slice_k else threshold,
     }
@@ -260,7 +259,9 @@ def _read(medians: Medians, reading: Reading, cutoff_px: int) -> Row:
     return row | {"reason": join_reasons(reasons)}
 
 
-def _means_of_set(cases: Cases | None, reading: Reading, cutoff_px: int, reasons: list[str | None]) -> Row:
+def _means_of_set(
+    cases: Cases | None, reading: Reading, cutoff_px: int, reasons: list[str | None]
+) -> TableRow:
     """The mean scores of the slices that a reading takes."""
     if cases is None:
         return {"n": None, "n_empty": None} | _means(None, "{}")

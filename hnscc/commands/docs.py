@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from hnscc.aggregation.reference import reference as tables_page
+from hnscc.aggregation.tables_page import tables_page
 from hnscc.base.files import write_text
-from hnscc.commands.python_reference import python_page
-from hnscc.commands.reference import commands_page
-from hnscc.study.reference import to_markdown as settings_page
+from hnscc.commands.commands_page import commands_page
+from hnscc.commands.python_page import python_page
+from hnscc.study.settings_page import to_markdown as settings_page
 
 # Each page, from the root of the repository, and what writes its text.
 PAGES: Final[dict[str, Callable[[], str]]] = {

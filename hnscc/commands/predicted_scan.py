@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.new_scans import NewScan, Own
 from data_prep.placing.way_back import lesion_back, values_back
+from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.models import Models, mean_probabilities
 from hnscc.cohort.slices import Bounds
 from hnscc.commands.units import Units
@@ -21,7 +21,6 @@ BEYOND_BOUNDS = 0.01  # of a modality's stored pixels: so many beyond the bounds
 REACH = 0.05  # of the bounds: a modality whose highest value stays below is told
 ABSENT = 0.1  # of most slices of a modality, which show nothing: so much is told
 SUV = ("suv_max", "suv_mean", "suv_peak", "tlg")
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def combine(
 
 def lesion_rows(
     scan: NewScan, predicted: ScanPrediction, modalities: Sequence[str], suv: str | None
-) -> list[Row]:
+) -> list[TableRow]:
     """A row for each predicted lesion: where it is in mm (x to right, y to anterior, z to superior), its volume, and
     the values of each modality within it, on that modality's own voxels; None where the lesion lies outside of it.
     suv: the modality that is in SUV; its measures are added by their names."""
@@ -90,7 +89,7 @@ def _uptake(
     }
 
 
-def lesion_columns(modalities: Sequence[str], rows: Sequence[Row]) -> list[str]:
+def lesion_columns(modalities: Sequence[str], rows: Sequence[TableRow]) -> list[str]:
     """The names in rows of `lesion_rows`, in their order; those of SUV stand there if any row has them."""
     columns = ["scan_id", "lesion", "voxels", "volume_ml", "x_mm", "y_mm", "z_mm"]
     columns += [f"{name}_{measure}" for name in modalities for measure in ("max", "mean")]
@@ -99,7 +98,7 @@ def lesion_columns(modalities: Sequence[str], rows: Sequence[Row]) -> list[str]:
 
 def _lesion_row(
     scan: NewScan, lesion: MarkedLesion, uptake: Mapping[str, Uptake | None], suv: str | None
-) -> Row:
+) -> TableRow:
     z, y, x = lesion.centre
     at = (scan.grid.affine @ [x, y, z, 1.0])[:3]
     place = {f"{axis}_mm": round(float(each), 2) for axis, each in zip("xyz", at, strict=True)}
@@ -124,7 +123,7 @@ SCORES = (
 )
 
 
-def scores(scan: NewScan, predicted: ScanPrediction) -> Row | None:
+def scores(scan: NewScan, predicted: ScanPrediction) -> TableRow | None:
     """How the prediction overlaps the given mask: on the scan's own grid, and on the stored slices; None without one.
 
     dice_of_mask_sent_back is the Dice of the given mask with itself, once it was placed on the stored slices and sent
@@ -152,7 +151,7 @@ def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     return round(float(dice((one & other).sum(), one.sum(), other.sum())), 6)
 
 
-def intensities(scan: NewScan, models: Models) -> dict[str, Row]:
+def intensities(scan: NewScan, models: Models) -> dict[str, TableRow]:
     """For each modality that the networks see: the bounds that it was trained within, and how this scan lies to them.
 
     low, high: of the fold that most stored pixels lie beyond. outside: their share, beyond the bounds.
@@ -166,14 +165,16 @@ def intensities(scan: NewScan, models: Models) -> dict[str, Row]:
     return found
 
 
-def _within(image: NDArray[np.float32], bounds: Bounds) -> Row:
+def _within(image: NDArray[np.float32], bounds: Bounds) -> TableRow:
     low, high = np.float32(bounds[0]), np.float32(bounds[1])
     beyond = float(((image < low) | (image > high)).mean())
     reach = (float(image.max()) - bounds[0]) / (bounds[1] - bounds[0])
     return {"low": bounds[0], "high": bounds[1], "outside": round(beyond, 6), "reach": float(f"{reach:.4g}")}
 
 
-def told_of(scan: NewScan, models: Models, found: dict[str, Row], units: Mapping[str, Units]) -> list[str]:
+def told_of(
+    scan: NewScan, models: Models, found: dict[str, TableRow], units: Mapping[str, Units]
+) -> list[str]:
     """What the user should know of a scan before trusting its mask, a sentence each.
 
     found: its `intensities`; units: those of its modalities (hnscc.commands.units).

@@ -11,7 +11,7 @@ from hnscc.base.errors import InputError
 from hnscc.commands.options import AsJson
 
 if TYPE_CHECKING:
-    from hnscc.study.reference import SettingRow
+    from hnscc.study.settings_page import SettingRow
 
 
 def settings(
@@ -27,7 +27,7 @@ def settings(
 
     Example: hnscc settings training.network
     """
-    from hnscc.study.reference import all_settings, as_objects, settings_below, to_markdown
+    from hnscc.study.settings_page import all_settings, as_objects, settings_below, to_markdown
 
     if markdown:
         print(to_markdown(), end="")
@@ -43,7 +43,7 @@ def settings(
 
 def _lines(row: "SettingRow") -> Iterator[str]:
     """A setting on three lines or more: its path and type, its defaults, what it means."""
-    from hnscc.study.reference import defaults_of
+    from hnscc.study.settings_page import defaults_of
 
     yield f"{row.path}: {row.type}"
     if defaults := defaults_of(row):
@@ -54,7 +54,7 @@ def _lines(row: "SettingRow") -> Iterator[str]:
 
 
 def _unknown(key: str) -> InputError:
-    from hnscc.study.reference import names_in, nearest
+    from hnscc.study.settings_page import names_in, nearest
 
     close = nearest(key)
     return InputError(

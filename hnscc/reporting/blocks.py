@@ -5,9 +5,8 @@ Blocks hold text, not markup: `pages` writes them as HTML and as Markdown.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-Row = dict[str, Any]  # a row of one of the run folder's tables: column -> value
+from hnscc.aggregation.column_types import TableRow
 
 
 @dataclass(frozen=True)
@@ -18,7 +17,7 @@ class Cell:
     note: str | None = None
 
 
-Columns = Mapping[str, Callable[[Row], Cell | str]]  # heading -> what writes its cell of a row
+Columns = Mapping[str, Callable[[TableRow], Cell | str]]  # heading -> what writes its cell of a row
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class Section:
     blocks: tuple[Block, ...]
 
 
-def table(title: str, explanation: str, columns: Columns, rows: Sequence[Row]) -> Table:
+def table(title: str, explanation: str, columns: Columns, rows: Sequence[TableRow]) -> Table:
     """Write a table with one line per row; `columns` maps each heading to what writes the row's cell.
 
     Notes are collected below the table: cells with the same note share its mark.

@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import read_split
 from hnscc.aggregation.query import read_table
-from hnscc.reporting.blocks import Row
 from hnscc.reporting.drawing.style import Looks, looks_of
 from hnscc.reporting.values import several
 from hnscc.scores.counts import HALF
@@ -50,17 +50,17 @@ class Source:
 
     run: RunFolder
     study: Study
-    tables: Mapping[str, Sequence[Row]]
-    median_slices: Sequence[Row]
+    tables: Mapping[str, Sequence[TableRow]]
+    median_slices: Sequence[TableRow]
     looks: Looks
     warnings: Sequence[tuple[int, str]]
     odd: Sequence[str] = ()
 
-    def rows(self, name: str, **values: Any) -> list[Row]:
+    def rows(self, name: str, **values: Any) -> list[TableRow]:
         """The rows of a table whose columns have these values."""
         return [row for row in self.tables[name] if all(row[key] == value for key, value in values.items())]
 
-    def row(self, name: str, **values: Any) -> Row | None:
+    def row(self, name: str, **values: Any) -> TableRow | None:
         """The first row of a table whose columns have these values, or None."""
         return next(iter(self.rows(name, **values)), None)
 
@@ -84,7 +84,7 @@ class Source:
         """Whether published values may stand beside the study's own."""
         return paper.is_papers_study(self.study)
 
-    def label(self, row: Row) -> str:
+    def label(self, row: TableRow) -> str:
         """What the row's variant is called."""
         return self.looks[row["variant"]].label
 
@@ -112,7 +112,7 @@ def chosen_thresholds(run: RunFolder) -> dict[tuple[str, int], float]:
     }
 
 
-def _median_slices(run: RunFolder, trials: Sequence[Row]) -> list[Row]:
+def _median_slices(run: RunFolder, trials: Sequence[TableRow]) -> list[TableRow]:
     """The median models' test rows of table `slices`: at the chosen threshold, or at 0.5 where none is chosen."""
     medians = [row["trial_id"] for row in trials if row["is_median"]]
     rows = read_table(run, "slices")

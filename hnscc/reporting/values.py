@@ -6,7 +6,8 @@ A value that does not exist is an en dash, and its reason becomes the cell's not
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hnscc.reporting.blocks import Cell, Row
+from hnscc.aggregation.column_types import TableRow
+from hnscc.reporting.blocks import Cell
 
 DASH = "–"
 
@@ -70,7 +71,7 @@ def number_range(values: Sequence[int]) -> str:
 # --- cells of a table's row
 
 
-def known(row: Row | None, column: str, write: Callable[[Any], str]) -> Cell:
+def known(row: TableRow | None, column: str, write: Callable[[Any], str]) -> Cell:
     """The row's value as `write` writes it, or a dash with the row's reason."""
     if row is None:
         return Cell(DASH, "not in the tables")
@@ -79,17 +80,17 @@ def known(row: Row | None, column: str, write: Callable[[Any], str]) -> Cell:
     return Cell(write(row[column]))
 
 
-def wholes(column: str) -> Callable[[Row], Cell]:
+def wholes(column: str) -> Callable[[TableRow], Cell]:
     """What writes a column of counts."""
     return lambda row: known(row, column, str)
 
 
-def scores(column: str) -> Callable[[Row], Cell]:
+def scores(column: str) -> Callable[[TableRow], Cell]:
     """What writes a column of scores; published ones come as they were printed, with fewer decimals than ours."""
     return lambda row: known(row, column, lambda value: value if isinstance(value, str) else score(value))
 
 
-def interval(row: Row, value: str, low: str, high: str, write: Callable[[float], str] = score) -> Cell:
+def interval(row: TableRow, value: str, low: str, high: str, write: Callable[[float], str] = score) -> Cell:
     """The value and the interval of these columns; where the interval does not exist, the value stands alone and the
     note says why."""
     if row[value] is None:
@@ -99,7 +100,7 @@ def interval(row: Row, value: str, low: str, high: str, write: Callable[[float],
     return Cell(f"{write(row[value])} {between(write(row[low]), write(row[high]))}")
 
 
-def mean_sd(row: Row, mean: str, sd: str) -> Cell:
+def mean_sd(row: TableRow, mean: str, sd: str) -> Cell:
     """The mean and the standard deviation of these columns."""
     if row[mean] is None:
         return Cell(DASH, row["reason"])

@@ -20,8 +20,8 @@ BINS = 10
 class Calibration:
     """Voxels of stored probabilities, of which q stands for q / 65535, in bins of equal width.
 
-    n: how many voxels each bin holds. total: the sum of their q. lesion: how many of them are lesion. squares: the sum over
-    all voxels of (q - 65535 x truth)^2. Those of several scans of as many bins add up (`+`).
+    n: how many voxels each bin holds. total: the sum of their q. lesion: how many of them are lesion. squares: the sum
+    over all voxels of (q - 65535 x truth)^2. Those of several scans of as many bins add up (`+`).
     """
 
     n: tuple[int, ...]
@@ -64,8 +64,8 @@ def calibration(probabilities: StoredProbabilities, truth: Bools, bins: int = BI
     """
     if probabilities.dtype != np.uint16 or truth.dtype != np.bool_ or probabilities.shape != truth.shape:
         raise ValueError(
-            f"probabilities are uint16 and the truth is bool, of one shape, not {probabilities.dtype} {probabilities.shape} "
-            f"and {truth.dtype} {truth.shape}"
+            "probabilities are uint16 and the truth is bool, of one shape, not "
+            f"{probabilities.dtype} {probabilities.shape} and {truth.dtype} {truth.shape}"
         )
     if bins < 1:
         raise ValueError(f"a reliability curve has at least one bin, not {bins}")

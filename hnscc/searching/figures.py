@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
-from hnscc.reporting.blocks import Row
+from hnscc.aggregation.column_types import TableRow
 from hnscc.reporting.drawing.style import GREY, PALETTE, WIDTH, gridded, styled
 from hnscc.searching.curves import Key
 from hnscc.searching.importance import importances
@@ -41,7 +41,7 @@ def written(value: Any) -> str:
 
 
 @styled
-def configurations_figure(race: Race, rows: Sequence[Row]) -> Figure | None:
+def configurations_figure(race: Race, rows: Sequence[TableRow]) -> Figure | None:
     """Draw the dots of every repeat, and the mean with its interval, of each configuration."""
     scored = [row for row in rows if row["score"] is not None][:MOST_ROWS]
     if not scored:
@@ -64,7 +64,7 @@ def configurations_figure(race: Race, rows: Sequence[Row]) -> Figure | None:
     return figure
 
 
-def _configuration(axes: Axes, position: int, row: Row, repeats: Sequence[float]) -> None:
+def _configuration(axes: Axes, position: int, row: TableRow, repeats: Sequence[float]) -> None:
     """Draw one configuration's row."""
     _, colour, _ = MARKS[row["place"]]
     axes.scatter(repeats, [position] * len(repeats), s=14, color=colour, alpha=0.45, lw=0)
@@ -85,7 +85,7 @@ def _legend(figure: Figure, places: set[str]) -> None:
 
 
 @styled
-def settings_figure(study: Study, rows: Sequence[Row]) -> Figure | None:
+def settings_figure(study: Study, rows: Sequence[TableRow]) -> Figure | None:
     """Draw a panel per searched setting: the score over its values."""
     scored = [row for row in rows if row["score"] is not None]
     if not scored:
@@ -105,7 +105,9 @@ def settings_figure(study: Study, rows: Sequence[Row]) -> Figure | None:
     return figure
 
 
-def _panel(axes: Axes, values: Range | tuple[Any, ...], path: str, points: Sequence[tuple[Any, Row]]) -> None:
+def _panel(
+    axes: Axes, values: Range | tuple[Any, ...], path: str, points: Sequence[tuple[Any, TableRow]]
+) -> None:
     position_of = _range_axis(axes, values) if isinstance(values, Range) else _list_axis(axes, values)
     for value, row in points:
         _, colour, marker = MARKS[row["place"]]
@@ -140,7 +142,7 @@ def _list_axis(axes: Axes, values: Sequence[Any]) -> Callable[[Any], float]:
 
 
 @styled
-def importance_figure(study: Study, rows: Sequence[Row]) -> Figure | None:
+def importance_figure(study: Study, rows: Sequence[TableRow]) -> Figure | None:
     """Draw a bar per searched setting: how much of the score it explains by itself."""
     found = sorted(importances(study, rows).items(), key=lambda each: each[1])
     if not found:
@@ -161,7 +163,7 @@ Dot = tuple[float, float, str]  # whole trainings spent, score, place of the con
 
 
 @styled
-def budget_figure(race: Race, rows: Sequence[Row]) -> Figure | None:
+def budget_figure(race: Race, rows: Sequence[TableRow]) -> Figure | None:
     """Draw every whole training's score against the epochs spent until then, and the leader's score."""
     dots, line = _spent(race, {row["configuration"]: row["place"] for row in rows})
     if not dots:

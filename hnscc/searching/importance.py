@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hnscc.reporting.blocks import Row
+from hnscc.aggregation.column_types import TableRow
 from hnscc.searching.results import columns_of
 from hnscc.study.ranges import search_of
 from hnscc.study.schema import Study
@@ -15,7 +15,7 @@ from hnscc.study.search_schema import Range
 FEWEST_BEYOND = 5  # configurations beyond a model's parameters, below which its R² is luck
 
 
-def importances(study: Study, rows: Sequence[Row]) -> dict[str, float]:
+def importances(study: Study, rows: Sequence[TableRow]) -> dict[str, float]:
     """The adjusted R² of the scores (of the configurations that have one) on each setting alone.
 
     A list's values are groups; in a range the model is a parabola in the value, or in its logarithm. Settings with too

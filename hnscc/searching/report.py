@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from matplotlib.figure import Figure
 
+from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.query import read_table
-from hnscc.reporting.blocks import Block, Cell, Picture, Points, Row, Section, Text, table
+from hnscc.reporting.blocks import Block, Cell, Picture, Points, Section, Text, table
 from hnscc.reporting.drawing.style import picture
 from hnscc.reporting.pages import write_pages
 from hnscc.reporting.values import (
@@ -48,7 +49,7 @@ def write_search_report(folder: RunFolder, study: Study, race: Race) -> None:
     write_pages(folder, f"Report of the search {study.name}", _sections(folder, study, race, rows), FIGURES)
 
 
-def _sections(folder: RunFolder, study: Study, race: Race, rows: list[Row]) -> list[Section]:
+def _sections(folder: RunFolder, study: Study, race: Race, rows: list[TableRow]) -> list[Section]:
     overview, spent = tuple(_overview(race, rows)), tuple(_budget(race, rows))
     by_setting = tuple(_by_setting(study, rows))
     nothing = () if overview or by_setting or spent else (Text("Nothing to draw."),)
@@ -61,7 +62,7 @@ def _sections(folder: RunFolder, study: Study, race: Race, rows: list[Row]) -> l
     ]
 
 
-def _findings(study: Study, rows: Sequence[Row]) -> Points:
+def _findings(study: Study, rows: Sequence[TableRow]) -> Points:
     if not rows or rows[0]["place"] != "winner":
         return Points("", ("No configuration was trained to its end.",))
     winner, *others = rows
@@ -82,7 +83,7 @@ def _findings(study: Study, rows: Sequence[Row]) -> Points:
     return Points("", items)
 
 
-def _dice(row: Row) -> str:
+def _dice(row: TableRow) -> str:
     """Write the validation Dice beside the score, where it is known."""
     return (
         "" if row["val_dice_mean"] is None else f", its validation Dice at 0.5 {score(row['val_dice_mean'])}"
@@ -96,24 +97,24 @@ def _not_told(beside: Sequence[str]) -> str:
     return f"{listed(beside)} {verb} not distinguished from it by the paired tests."
 
 
-def _settings(study: Study, row: Row) -> str:
+def _settings(study: Study, row: TableRow) -> str:
     return ", ".join(f"`{path}` {written(row[column])}" for path, column in columns_of(study).items())
 
 
-def _p(row: Row) -> Cell:
+def _p(row: TableRow) -> Cell:
     value = row["p_worse"]
     return Cell(DASH, "the winner, or too few pairs") if value is None else Cell(p_value(value))
 
 
-def _with_interval(row: Row, name: str, write: Callable[[float], str]) -> Cell:
+def _with_interval(row: TableRow, name: str, write: Callable[[float], str]) -> Cell:
     value, low, high = (row[column] for column in (name, f"{name}_low", f"{name}_high"))
     if value is None:
         return Cell(DASH, row["reason"] or "the winner")
     return Cell(write(value) + ("" if low is None else " " + between(write(low), write(high))))
 
 
-def _table(study: Study, rows: Sequence[Row]) -> Block:
-    columns: dict[str, Callable[[Row], Cell | str]] = {
+def _table(study: Study, rows: Sequence[TableRow]) -> Block:
+    columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Configuration": lambda row: row["configuration"],
         "Place": lambda row: row["place"].replace("_", " "),
         "Repeats": lambda row: whole(row["repeats"]),
@@ -136,11 +137,11 @@ def _table(study: Study, rows: Sequence[Row]) -> Block:
     )
 
 
-def _setting(column: str) -> Callable[[Row], str]:
+def _setting(column: str) -> Callable[[TableRow], str]:
     return lambda row: written(row[column])
 
 
-def _spent(study: Study, race: Race, rows: Sequence[Row]) -> Points:
+def _spent(study: Study, race: Race, rows: Sequence[TableRow]) -> Points:
     epochs = sum(row["epochs"] for row in rows)
     seconds = sum(row["seconds"] for row in rows)
     budget = search_of(study).budget.model_dump(exclude_none=True)
@@ -178,7 +179,7 @@ def _made(folder: RunFolder, study: Study) -> Points:
 # --- pictures
 
 
-def _overview(race: Race, rows: Sequence[Row]) -> Iterator[Picture]:
+def _overview(race: Race, rows: Sequence[TableRow]) -> Iterator[Picture]:
     yield from _picture(
         configurations_figure(race, rows),
         "configurations",
@@ -188,7 +189,7 @@ def _overview(race: Race, rows: Sequence[Row]) -> Iterator[Picture]:
     )
 
 
-def _by_setting(study: Study, rows: Sequence[Row]) -> Iterator[Picture]:
+def _by_setting(study: Study, rows: Sequence[TableRow]) -> Iterator[Picture]:
     yield from _picture(
         settings_figure(study, rows),
         "settings",
@@ -205,7 +206,7 @@ def _by_setting(study: Study, rows: Sequence[Row]) -> Iterator[Picture]:
     )
 
 
-def _budget(race: Race, rows: Sequence[Row]) -> Iterator[Picture]:
+def _budget(race: Race, rows: Sequence[TableRow]) -> Iterator[Picture]:
     yield from _picture(
         budget_figure(race, rows),
         "budget",

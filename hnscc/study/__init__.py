@@ -2,6 +2,6 @@
 
 Others use `schema` (the typed settings), `loading` (a file to a `Study` and back), `plan` and `identity` (trials and
 what determines them), `run_folder` (every path below a run folder), `opening` (the run folder that a user names),
-`ranges` and `range_checks` (the configurations of a search), `reference` (what each setting means) and `paper` (what
-Liedes et al. published).
+`ranges` and `range_checks` (the configurations of a search), `settings_page` (what each setting means) and `paper`
+(what Liedes et al. published).
 """

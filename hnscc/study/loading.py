@@ -9,9 +9,9 @@ from pydantic_core import ErrorDetails
 from hnscc.base.errors import InputError
 from hnscc.base.locations import Location, locate
 from hnscc.study.presets import SEARCHED, merge, preset_of
-from hnscc.study.reference import names_in, nearest
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Range, Study, Variant
+from hnscc.study.settings_page import names_in, nearest
 from hnscc.study.yaml_text import MOST_NESTED, KeyPath, at_line, read_yaml, write_yaml
 
 

@@ -3,8 +3,7 @@
 from copy import deepcopy
 from typing import Any
 
-# The `train` stage of the protocol, in the two readings that can be trained. `corrected` is spelled out whole;
-# `as_written` is its difference from it.
+# The two presets that can be trained. `corrected` is spelled out whole; `as_written` is its difference from it.
 CORRECTED: dict[str, Any] = {
     "protocol": "corrected",
     "seed": 2023,

@@ -16,7 +16,7 @@ from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Training
 from hnscc.training.adam import Adam
 from hnscc.training.checkpoint import load_checkpoint, save_checkpoint
-from hnscc.training.drawn import Copies
+from hnscc.training.copies import Copies
 from hnscc.training.inference import EVALUATION_BATCH, in_order, logits_of, placed, predict
 from hnscc.training.losses import loss_of
 from hnscc.training.process import hardware

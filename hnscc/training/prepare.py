@@ -21,7 +21,7 @@ from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.ranges import networks
 from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study, Training, Variant
-from hnscc.training.drawn import training_count
+from hnscc.training.copies import training_count
 from hnscc.training.earlier import check_identities, check_same_folds, choose, keep_precision, with_enough
 from hnscc.training.loop import batches_of
 from hnscc.training.model import check_model, resolve_device

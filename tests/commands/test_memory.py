@@ -4,7 +4,7 @@ import pytest
 from stores import make_store, study_of
 
 from hnscc.commands.memory import memory_of
-from hnscc.training.drawn import training_slices
+from hnscc.training.copies import training_slices
 from hnscc.training.prepare import plan_folds, prepare_run
 
 MIB = 2**20

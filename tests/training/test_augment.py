@@ -6,7 +6,7 @@ from stores import study_of
 
 from hnscc.cohort.slices import Slices
 from hnscc.training.augment import build_pipeline, draw_moves, move
-from hnscc.training.drawn import Copies
+from hnscc.training.copies import Copies
 
 
 def choices(**changes):

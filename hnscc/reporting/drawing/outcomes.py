@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hnscc.reporting.blocks import Row
+from hnscc.aggregation.column_types import TableRow
 from hnscc.reporting.drawing.style import GREY, Look, Looks, of_variant, panels, present, ring, styled
 
 OUTCOMES = {
@@ -20,7 +20,7 @@ OUTCOMES = {
 
 @styled
 def pixel_counts(
-    slices: Sequence[Row], regression: Sequence[Row], looks: Looks, cutoff_px: int
+    slices: Sequence[TableRow], regression: Sequence[TableRow], looks: Looks, cutoff_px: int
 ) -> Figure | None:
     """Draw Fig. 4: predicted against true pixels of the median models' test slices, coloured by their outcome.
 
@@ -45,7 +45,7 @@ def pixel_counts(
     return figure
 
 
-def _scatter(axes: Axes, rows: Sequence[Row]) -> None:
+def _scatter(axes: Axes, rows: Sequence[TableRow]) -> None:
     for outcome, (_, colour, marker) in OUTCOMES.items():
         part = [row for row in rows if row["outcome"] == outcome]
         x, y = [row["truth_px"] for row in part], [row["pred_px"] for row in part]
@@ -55,7 +55,7 @@ def _scatter(axes: Axes, rows: Sequence[Row]) -> None:
     axes.scatter(x, y, s=110, facecolor="none", edgecolor="black", lw=1)
 
 
-def _regression(axes: Axes, rows: Sequence[Row], look: Look, reach: float) -> None:
+def _regression(axes: Axes, rows: Sequence[TableRow], look: Look, reach: float) -> None:
     line = rows[0] if rows else {"slope": None, "r2": None}
     if line["slope"] is None:
         axes.set_title(f"{look.label}: no line")

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 
-from hnscc.reporting.blocks import Row
+from hnscc.aggregation.column_types import TableRow
 from hnscc.reporting.drawing.style import Looks, styled
 
 KINDS = {
@@ -45,7 +45,7 @@ class Example:
     `predicted` are bool (H, W); `spacing_mm` is the distance between rows, then between columns.
     """
 
-    row: Row
+    row: TableRow
     images: Mapping[str, npt.NDArray[np.float32]]
     truth: npt.NDArray[np.bool_]
     predicted: npt.NDArray[np.bool_]

@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hnscc.reporting.blocks import Row
+from hnscc.aggregation.column_types import TableRow
 from hnscc.reporting.drawing.style import GREY, WIDTH, Look, Looks, gridded, ring, styled, wrapped
 from hnscc.reporting.values import between, score, signed
 
 
 @styled
-def dice_over_repeats(trials: Sequence[Row], looks: Looks) -> Figure | None:
+def dice_over_repeats(trials: Sequence[TableRow], looks: Looks) -> Figure | None:
     """Draw a dot per completed repeat (and fold) at its pooled test Dice at 0.5, with quartiles; the median model is
     marked. `trials` are rows of table `trials`."""
     done = [row for row in trials if row["test_dice"] is not None]
@@ -32,7 +32,7 @@ def dice_over_repeats(trials: Sequence[Row], looks: Looks) -> Figure | None:
     return figure
 
 
-def _strip(axes: Axes, position: int, look: Look, rows: Sequence[Row]) -> None:
+def _strip(axes: Axes, position: int, look: Look, rows: Sequence[TableRow]) -> None:
     """Draw one variant's row."""
     beside = axes.get_yaxis_transform()
     if not rows:
@@ -74,7 +74,7 @@ def _strip_legend() -> list[Line2D]:
 
 
 @styled
-def differences(comparisons: Sequence[Row], looks: Looks) -> Figure | None:
+def differences(comparisons: Sequence[TableRow], looks: Looks) -> Figure | None:
     """Draw a forest plot of the differences in pooled Dice between variants, with 95 % intervals.
 
     `comparisons` are rows of table `comparisons`, one per pair.
@@ -99,7 +99,7 @@ def differences(comparisons: Sequence[Row], looks: Looks) -> Figure | None:
     return figure
 
 
-def _difference(axes: Axes, position: int, row: Row) -> None:
+def _difference(axes: Axes, position: int, row: TableRow) -> None:
     """Draw one pair's row."""
     value = row["difference"]
     known = row["low"] is not None

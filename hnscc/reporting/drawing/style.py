@@ -17,7 +17,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hnscc.reporting.blocks import Picture, Row
+from hnscc.aggregation.column_types import TableRow
+from hnscc.reporting.blocks import Picture
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY = "#5f6368"
@@ -106,12 +107,12 @@ def ring(label: str) -> Line2D:
     )
 
 
-def of_variant(rows: Sequence[Row], variant: str) -> list[Row]:
+def of_variant(rows: Sequence[TableRow], variant: str) -> list[TableRow]:
     """The rows of one variant."""
     return [row for row in rows if row["variant"] == variant]
 
 
-def present(rows: Sequence[Row], looks: Looks) -> dict[str, Look]:
+def present(rows: Sequence[TableRow], looks: Looks) -> dict[str, Look]:
     """The looks of the variants that have a row, in the study's order."""
     return {variant: look for variant, look in looks.items() if of_variant(rows, variant)}
 

@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hnscc.reporting.blocks import Row
+from hnscc.aggregation.column_types import TableRow
 from hnscc.reporting.drawing.style import GREY, GRID, WIDTH, Looks, of_variant, panels, present, styled
 from hnscc.reporting.values import score
 
 
 @styled
-def learning_curves(epochs: Sequence[Row], looks: Looks) -> Figure | None:
+def learning_curves(epochs: Sequence[TableRow], looks: Looks) -> Figure | None:
     """Draw per variant the validation soft Jaccard and both losses: each repeat, their median and quartiles.
 
     `epochs` are rows of table `epochs`.
@@ -39,7 +39,7 @@ def learning_curves(epochs: Sequence[Row], looks: Looks) -> Figure | None:
     return figure
 
 
-def curves(rows: Sequence[Row], column: str) -> npt.NDArray[np.float64]:
+def curves(rows: Sequence[TableRow], column: str) -> npt.NDArray[np.float64]:
     """One line per trial, (trials, longest): null, and epochs after a trial's end, are NaN."""
     order = {trial: position for position, trial in enumerate(dict.fromkeys(row["trial_id"] for row in rows))}
     table = np.full((len(order), max(row["epoch"] for row in rows)), np.nan)
@@ -66,7 +66,7 @@ def _band(axes: Axes, table: npt.NDArray[np.float64], colour: str, line: str) ->
 
 
 @styled
-def threshold_curves(thresholds: Sequence[Row], looks: Looks) -> Figure | None:
+def threshold_curves(thresholds: Sequence[TableRow], looks: Looks) -> Figure | None:
     """Draw the median model's pooled Dice against the threshold, on validation and test; the chosen one is marked.
 
     `thresholds` are rows of table `thresholds`.
@@ -92,7 +92,7 @@ def threshold_curves(thresholds: Sequence[Row], looks: Looks) -> Figure | None:
     return figure
 
 
-def _threshold_lines(axes: Axes, rows: Sequence[Row], colour: str) -> None:
+def _threshold_lines(axes: Axes, rows: Sequence[TableRow], colour: str) -> None:
     """Draw one variant's curves, two per fold."""
     for fold in sorted({row["fold"] for row in rows}):
         for split, line in (("validation", "--"), ("test", "-")):
@@ -100,7 +100,7 @@ def _threshold_lines(axes: Axes, rows: Sequence[Row], colour: str) -> None:
             _threshold_line(axes, part, colour, line)
 
 
-def _threshold_line(axes: Axes, rows: Sequence[Row], colour: str, line: str) -> None:
+def _threshold_line(axes: Axes, rows: Sequence[TableRow], colour: str, line: str) -> None:
     rows = sorted(rows, key=lambda row: row["threshold"])
     axes.plot([row["threshold"] for row in rows], [row["dice"] for row in rows], color=colour, ls=line)
     for row in rows:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from hnscc.reporting.blocks import Points, Row, Section, Text
+from hnscc.aggregation.column_types import TableRow
+from hnscc.reporting.blocks import Points, Section, Text
 from hnscc.reporting.sections.certainty import certainty
 from hnscc.reporting.sections.provenance import repeats_planned
 from hnscc.reporting.sections.verdicts import compared
@@ -61,7 +62,7 @@ def _found(source: Source) -> Iterator[str]:
         yield _variant(source, row)
 
 
-def _variant(source: Source, row: Row) -> str:
+def _variant(source: Source, row: TableRow) -> str:
     name = source.label(row)
     if row["dice_repeats_median"] is None:
         return f"{name}: no result ({row['reason']})."
@@ -73,7 +74,7 @@ def _variant(source: Source, row: Row) -> str:
     return f"{found} It found hardly any lesion." if row["dice_repeats_median"] < HARDLY_ANY else found
 
 
-def _spread(source: Source, row: Row) -> str:
+def _spread(source: Source, row: TableRow) -> str:
     """Say how far the repeats lie apart; quartiles only of as many as can be divided by them."""
     if row["repeats"] < 2:
         only = "the only repeat" if source.study.most_repeats == 1 else "the only repeat completed"
@@ -84,7 +85,7 @@ def _spread(source: Source, row: Row) -> str:
     return f"in the middle of {row['repeats']} repeats ({said})."
 
 
-def _collapse(source: Source, row: Row) -> str:
+def _collapse(source: Source, row: TableRow) -> str:
     """Show that a variant's median model collapsed, in every fold."""
     folds = source.study.split.folds
     who = (
@@ -102,7 +103,7 @@ def _collapse(source: Source, row: Row) -> str:
     return f"{said} At the threshold chosen on validation, {threshold}, its test Dice is {dice}."
 
 
-def _collapsed_folds(source: Source, row: Row) -> str | None:
+def _collapsed_folds(source: Source, row: TableRow) -> str | None:
     """Name the folds in which alone the median model collapsed, each with its own evidence."""
     lost = source.rows("trials", variant=row["variant"], is_median=True, collapsed=True)
     if not lost:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
-from hnscc.reporting.blocks import Block, Cell, Points, Row, Table, table
+from hnscc.aggregation.column_types import TableRow
+from hnscc.reporting.blocks import Block, Cell, Points, Table, table
 from hnscc.reporting.sections.published import PUBLISHED_P, published_p, with_remark
 from hnscc.reporting.source import SET_IN_WORDS, Source
 from hnscc.reporting.values import interval, known, p_value, score, scores, signed, whole
@@ -38,12 +39,12 @@ def tests(source: Source) -> Iterator[Block]:
     yield Points("How to read the tests", READ_TESTS)
 
 
-def pairs_of_variants(source: Source) -> list[Row]:
+def pairs_of_variants(source: Source) -> list[TableRow]:
     """One row of table `comparisons` per pair of variants: the t test of pooled Dice over all test slices."""
     return source.rows("comparisons", metric="dice", slice_set="all", unit="patient", method="two_way_t")
 
 
-def pair(source: Source, row: Row) -> str:
+def pair(source: Source, row: TableRow) -> str:
     """The two variants in the direction of every difference."""
     return f"{source.looks[row['variant_a']].label} minus {source.looks[row['variant_b']].label}"
 
@@ -53,11 +54,11 @@ def comparison_table(source: Source, title: str, metric: Metric) -> Table:
     rows = source.rows("comparisons", metric=metric.name, unit="patient", method="two_way_t")
     rows.sort(key=lambda row: list(SET_IN_WORDS).index(row["slice_set"]))
 
-    def wilcoxon(row: Row, unit: str) -> Row | None:
+    def wilcoxon(row: TableRow, unit: str) -> TableRow | None:
         same = {key: row[key] for key in ("variant_a", "variant_b", "metric", "slice_set")}
         return source.row("comparisons", **same, unit=unit, method="wilcoxon")
 
-    columns: dict[str, Callable[[Row], Cell | str]] = {
+    columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Pair: first minus second": lambda row: pair(source, row),
         "Slices compared": lambda row: SET_IN_WORDS[row["slice_set"]],
         f"t test: difference in pooled {metric.label} (95 %)": _difference,
@@ -74,7 +75,7 @@ def comparison_table(source: Source, title: str, metric: Metric) -> Table:
 
 def _reach(source: Source) -> Table:
     """One row per pair: how small a difference the main test could have seen, and who may be expected to be better."""
-    columns: dict[str, Callable[[Row], Cell | str]] = {
+    columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Pair: first minus second": lambda row: pair(source, row),
         "Difference in pooled Dice (95 %)": _difference,
         "Seen from": scores("smallest_seen"),
@@ -83,18 +84,18 @@ def _reach(source: Source) -> Table:
     return table(REACH, READ_REACH, columns, pairs_of_variants(source))
 
 
-def _difference(row: Row) -> Cell:
+def _difference(row: TableRow) -> Cell:
     return interval(row, "difference", "low", "high", signed)
 
 
-def _pairs(row: Row | None) -> Cell:
+def _pairs(row: TableRow | None) -> Cell:
     """The mean difference, which may lie the other way from the t test's; how many pairs, and how many differ."""
     if row is None or row["n_nonzero"] is None:
         return known(row, "n", whole)
     return Cell(f"{signed(row['difference'])}; {row['n']}\u00a0pairs, {row['n_nonzero']}\u00a0differ")
 
 
-def _p_and_holm(row: Row | None) -> Cell:
+def _p_and_holm(row: TableRow | None) -> Cell:
     if row is None or row["p"] is None:
         return known(row, "p", p_value)
     corrected = known(row, "p_holm", p_value)

@@ -9,11 +9,12 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import Fold, scored_fold
 from hnscc.aggregation.trials import load_probabilities
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import Store, open_store
-from hnscc.reporting.blocks import Block, Row, Section, Table, Text, table
+from hnscc.reporting.blocks import Block, Section, Table, Text, table
 from hnscc.reporting.drawing.overlays import KINDS, Example, examples_figure
 from hnscc.reporting.drawing.style import of_variant, picture
 from hnscc.reporting.source import Source
@@ -84,7 +85,7 @@ def _shown_table(source: Source, found: Examples) -> Table:
 # --- which slices
 
 
-def choose_examples(slices: Sequence[Row], cutoff_px: int) -> dict[str, Row | None]:
+def choose_examples(slices: Sequence[TableRow], cutoff_px: int) -> dict[str, TableRow | None]:
     """Choose the rows of one median model's test slices to show; None where there is none of a kind.
 
     Of the slices with lesion the best, the lower median and the worst by Dice (of equals the larger lesion,
@@ -102,11 +103,11 @@ def choose_examples(slices: Sequence[Row], cutoff_px: int) -> dict[str, Row | No
     }
 
 
-def _best_first(row: Row) -> tuple[float, int, str, int]:
+def _best_first(row: TableRow) -> tuple[float, int, str, int]:
     return (-row["dice"], -row["truth_px"], row["scan_id"], row["z"])
 
 
-def _worst(lesion: Sequence[Row]) -> Row:
+def _worst(lesion: Sequence[TableRow]) -> TableRow:
     """Of the lowest Dice the largest lesion: of several missed, the gravest. Never the best or the median."""
     lowest = lesion[-1]["dice"]
     middle = len(lesion) // 2 if len(lesion) > 2 else 0
@@ -137,7 +138,7 @@ def _find(source: Source) -> tuple[Examples, str | None]:
         return {}, f"the images could not be read from the store ({error.problem.rstrip('.')}: {error.found})"
 
 
-def _reader(source: Source, store: Store) -> Callable[[Row], Example]:
+def _reader(source: Source, store: Store) -> Callable[[TableRow], Example]:
     """What turns a row of table `slices` into what is drawn; it reads each scan, fold and trial once.
 
     It raises InputError where a scan, the fold or the trial cannot be read, or the store's mask is not the one scored.
@@ -147,7 +148,7 @@ def _reader(source: Source, store: Store) -> Callable[[Row], Example]:
     read_fold = cache(lambda number: scored_fold(source.run, source.study, number))
     read_levels = cache(lambda trial_id: _levels(source, trial_id, read_fold))
 
-    def read(row: Row) -> Example:
+    def read(row: TableRow) -> Example:
         images, masks = read_scan(row["scan_id"])
         fold = read_fold(row["fold"])
         names = list(zip(*(fold.slices[name].to_pylist() for name in SLICE), strict=True))
@@ -178,7 +179,7 @@ def _levels(source: Source, trial_id: str, read_fold: Callable[[int], Fold]) -> 
         ) from None
 
 
-def _other_data(row: Row) -> InputError:
+def _other_data(row: TableRow) -> InputError:
     return InputError(
         "The store holds other data than the study was run on.",
         where=f"scan {row['scan_id']}, slice {row['z']}",

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
+from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.summary import RATES
-from hnscc.reporting.blocks import Block, Cell, Points, Row, Section, Table, table
+from hnscc.reporting.blocks import Block, Cell, Points, Section, Table, table
 from hnscc.reporting.drawing.outcomes import pixel_counts
 from hnscc.reporting.drawing.style import picture
 from hnscc.reporting.sections.published import NO_MRI, published, with_remark
@@ -50,7 +51,7 @@ def _blocks(source: Source) -> Iterator[Block]:
 
 def classification_table(source: Source, title: str, explanation: str, *splits: str) -> Table:
     """One row per variant, split and convention; in the paper's study its own row stands below `overlap`."""
-    columns: dict[str, Callable[[Row], Cell | str]] = {"Variant": source.label}
+    columns: dict[str, Callable[[TableRow], Cell | str]] = {"Variant": source.label}
     if len(splits) > 1:
         columns["Slices of"] = lambda row: row["split"]
     columns["Counted by"] = lambda row: row["convention"]
@@ -63,7 +64,7 @@ def classification_table(source: Source, title: str, explanation: str, *splits: 
     return table(title, explanation, columns, rows)
 
 
-def published_outcomes(row: Row) -> Iterator[Row]:
+def published_outcomes(row: TableRow) -> Iterator[TableRow]:
     """The paper's Table 3 as a row of ours, values as printed; none but for the convention that it was counted by."""
     if row["convention"] != "overlap":
         return
@@ -79,7 +80,7 @@ def published_outcomes(row: Row) -> Iterator[Row]:
 
 
 def _regression_table(source: Source) -> Table:
-    columns: dict[str, Callable[[Row], Cell | str]] = {
+    columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Variant": source.label,
         "Slices": wholes("n"),
         "Slope": scores("slope"),

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from hnscc.reporting.blocks import Block, Cell, Columns, Row, Section, Table, Text, table
+from hnscc.aggregation.column_types import TableRow
+from hnscc.reporting.blocks import Block, Cell, Columns, Section, Table, Text, table
 from hnscc.reporting.drawing import repeats as drawing
 from hnscc.reporting.drawing.style import picture
 from hnscc.reporting.sections.comparisons import pairs_of_variants, tests
@@ -57,7 +58,10 @@ POOLED = (
 
 def pooled_table(source: Source, title: str, explanation: str, *splits: str) -> Table:
     """The rows of table `pooled` of these splits; published values stand only beside those of the test slices."""
-    columns: dict[str, Callable[[Row], Cell | str]] = {**_first_columns(source, splits), "Repeats": _repeats}
+    columns: dict[str, Callable[[TableRow], Cell | str]] = {
+        **_first_columns(source, splits),
+        "Repeats": _repeats,
+    }
     metrics = metrics_at("pooled")
     for metric in metrics:
         columns[f"{metric.label} over repeats: median (quartiles)"] = _quartiles_of(metric.name)
@@ -82,13 +86,13 @@ def _first_columns(source: Source, splits: Sequence[str]) -> Columns:
     return {**variant, "Slices of": lambda row: row["split"]} if len(splits) > 1 else variant
 
 
-def _repeats(row: Row) -> Cell:
+def _repeats(row: TableRow) -> Cell:
     lost = [several(row[key], key, key) for key in ("failed", "missing") if row[key]]
     return Cell(whole(row["repeats"]), f"{' and '.join(lost)} of the planned trials" if lost else None)
 
 
-def _quartiles_of(metric: str) -> Callable[[Row], Cell]:
-    def write(row: Row) -> Cell:
+def _quartiles_of(metric: str) -> Callable[[TableRow], Cell]:
+    def write(row: TableRow) -> Cell:
         middle, low, high = (row[f"{metric}_repeats_{key}"] for key in ("median", "q25", "q75"))
         if middle is None:
             return Cell(DASH, row["reason"])
@@ -99,7 +103,7 @@ def _quartiles_of(metric: str) -> Callable[[Row], Cell]:
     return write
 
 
-def _interval_of(value: str, low: str, high: str) -> Callable[[Row], Cell]:
+def _interval_of(value: str, low: str, high: str) -> Callable[[TableRow], Cell]:
     return lambda row: interval(row, value, low, high)
 
 
@@ -134,7 +138,7 @@ def per_slice_table(
     source: Source, title: str, explanation: str, splits: Sequence[str], sets: Sequence[str]
 ) -> Table:
     """The rows of table `per_slice` of these splits and sets of slices."""
-    columns: dict[str, Callable[[Row], Cell | str]] = {
+    columns: dict[str, Callable[[TableRow], Cell | str]] = {
         **_first_columns(source, splits),
         "Slices counted": lambda row: SET_IN_WORDS[row["slice_set"]],
         "Slices": wholes("n"),
@@ -147,13 +151,13 @@ def per_slice_table(
     return table(title, explanation, columns, rows)
 
 
-def _mean_of(mean: str, sd: str) -> Callable[[Row], Cell]:
+def _mean_of(mean: str, sd: str) -> Callable[[TableRow], Cell]:
     return lambda row: mean_sd(row, mean, sd)
 
 
 def _published_slices_table(source: Source) -> Table:
     """The reading `as_written` beside the paper's Table 2: like stands beside like."""
-    columns: dict[str, Callable[[Row], Cell | str]] = {
+    columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Variant": source.label,
         "Slices": wholes("n"),
         "of these both empty": wholes("n_empty"),

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from hnscc.aggregation.column_types import TableRow
 from hnscc.base.split_names import SPLITS
-from hnscc.reporting.blocks import Columns, Row, Section, Table, table
+from hnscc.reporting.blocks import Columns, Section, Table, table
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import whole
 
@@ -55,7 +56,7 @@ def _scored_columns(source: Source) -> Columns:
     }
 
 
-def split_counts(source: Source) -> Iterator[Row]:
+def split_counts(source: Source) -> Iterator[TableRow]:
     """Count the patients, scans and used slices of each fold and split.
 
     `patients` are all of the split, `used` those with used slices, `lesion` those with used slices that hold lesion;
@@ -80,10 +81,10 @@ def split_counts(source: Source) -> Iterator[Row]:
             }
 
 
-def _scored(rows: list[Row], every_slice: bool) -> Row:
+def _scored(rows: list[TableRow], every_slice: bool) -> TableRow:
     """Of rows of table `cohort`, all slices or the used ones."""
 
-    def positive(row: Row) -> int:
+    def positive(row: TableRow) -> int:
         return int(row["positive_slices" if every_slice else "used_positive"])
 
     slices = sum(

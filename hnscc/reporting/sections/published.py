@@ -5,8 +5,9 @@ The values are those of `hnscc.study.paper`; they stand only beside the paper's 
 
 from collections.abc import Callable
 
+from hnscc.aggregation.column_types import TableRow
 from hnscc.base.split_names import SPLITS
-from hnscc.reporting.blocks import Cell, Row, Section, Table, table
+from hnscc.reporting.blocks import Cell, Section, Table, table
 from hnscc.reporting.sections.patients import split_counts
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import DASH, known, number_range, score
@@ -29,10 +30,10 @@ def with_remark(source: Source, text: str, remark: str = CHOSEN_ON_TEST) -> str:
     return f"{text} {remark}" if source.papers else text
 
 
-def published(*names: str) -> Callable[[Row], Cell | str]:
+def published(*names: str) -> Callable[[TableRow], Cell | str]:
     """What writes the paper's values of a row's variant, with a slash between them."""
 
-    def write(row: Row) -> Cell | str:
+    def write(row: TableRow) -> Cell | str:
         if row["variant"] not in paper.PUBLISHED:
             return Cell(DASH, NO_MRI)
         values = [getattr(paper.PUBLISHED[row["variant"]], name, None) for name in names]
@@ -48,7 +49,7 @@ def _printed(value: float | int | tuple[float, float]) -> str:
     return f"{value:d}" if isinstance(value, int) else f"{value:.2f}"
 
 
-def published_p(row: Row, metric: str) -> str:
+def published_p(row: TableRow, metric: str) -> str:
     """The paper's p of a row of table `comparisons`, or nothing where it gives none."""
     found = paper.PUBLISHED_P.get(frozenset({row["variant_a"], row["variant_b"]}))
     if found is None or row["slice_set"] != "true_positive" or metric not in METRICS_OF_P:
@@ -84,7 +85,7 @@ def _literature_table(source: Source) -> Table:
     )
 
 
-def _own_rows(source: Source) -> list[Row]:
+def _own_rows(source: Source) -> list[TableRow]:
     counts = list(split_counts(source))
     sizes = {
         split: number_range([row["patients"] for row in counts if row["split"] == split]) for split in SPLITS
@@ -95,7 +96,7 @@ def _own_rows(source: Source) -> list[Row]:
     ]
 
 
-def _modalities(source: Source, row: Row) -> str:
+def _modalities(source: Source, row: TableRow) -> str:
     if "own" not in row:
         return str(row["modality"])
     return "-".join(each.upper() for each in source.study.variants[row["own"]["variant"]].modalities)

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
+from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.summary import RATES
-from hnscc.reporting.blocks import Block, Cell, Points, Row, Section, Table, Text, table
+from hnscc.reporting.blocks import Block, Cell, Points, Section, Table, Text, table
 from hnscc.reporting.sections.lesion_slices import OUTCOMES, published_outcomes
 from hnscc.reporting.sections.published import NO_MRI
 from hnscc.reporting.source import SET_IN_WORDS, Source
@@ -44,7 +45,7 @@ def _blocks(source: Source) -> Iterator[Block]:
 
 
 def _overlap_table(source: Source) -> Table:
-    columns: dict[str, Callable[[Row], Cell | str]] = {
+    columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Variant": source.label,
         "Reading": lambda row: READINGS[row["reading"]],
         "Model and threshold chosen on": _chosen_on,
@@ -62,18 +63,18 @@ def _overlap_table(source: Source) -> Table:
     return table(title, "", columns, source.tables["protocol"])
 
 
-def _chosen_on(row: Row) -> str:
+def _chosen_on(row: TableRow) -> str:
     model, threshold = str(row["median_on"]), str(row["threshold_on"])
     return model if model == threshold else f"{model}, {threshold}"
 
 
-def _mean_over(row: Row) -> str:
+def _mean_over(row: TableRow) -> str:
     """True positives are by the reading's convention: the paper's leaves out those of Table 2 that are misplaced."""
     beside = row["slice_set"] == "true_positive" and row["convention"] != "slice"
     return SET_IN_WORDS[row["slice_set"]] + (", misplaced ones left out" if beside else "")
 
 
-def _published_dice(row: Row) -> Cell | str:
+def _published_dice(row: TableRow) -> Cell | str:
     if row["reading"] != "as_written":
         return ""
     if row["variant"] not in paper.PUBLISHED:
@@ -83,7 +84,7 @@ def _published_dice(row: Row) -> Cell | str:
 
 
 def _outcome_table(source: Source) -> Table:
-    columns: dict[str, Callable[[Row], Cell | str]] = {
+    columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Variant": source.label,
         "Reading": lambda row: READINGS[row["reading"]],
         "Counted by": lambda row: row["convention"],
@@ -98,7 +99,7 @@ def _outcome_table(source: Source) -> Table:
     return table(title, "", columns, rows)
 
 
-def _published_row(row: Row) -> Iterator[Row]:
+def _published_row(row: TableRow) -> Iterator[TableRow]:
     """The paper's Table 3 stands below the reading that it was made by."""
     if row["reading"] == "as_written":
         for each in published_outcomes(row):

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pyarrow.compute as pc
 
+from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.query import read_table
-from hnscc.reporting.blocks import Block, Cell, Points, Row, Section, Table, table
+from hnscc.reporting.blocks import Block, Cell, Points, Section, Table, table
 from hnscc.reporting.drawing import training as drawing
 from hnscc.reporting.drawing.style import picture
 from hnscc.reporting.source import Source
@@ -47,16 +48,16 @@ def _blocks(source: Source) -> Iterator[Block]:
     )
 
 
-def _held_out(source: Source) -> list[Row]:
+def _held_out(source: Source) -> list[TableRow]:
     rows = read_table(source.run, "thresholds")
-    found: list[Row] = rows.filter(pc.not_equal(rows["split"], "train")).to_pylist()
+    found: list[TableRow] = rows.filter(pc.not_equal(rows["split"], "train")).to_pylist()
     return found
 
 
 def _training_table(source: Source) -> Table:
     each = "The repeats of each fold are counted by themselves. " if source.study.split.folds > 1 else ""
     none = Cell(DASH, "no completed repeat")
-    columns: dict[str, Callable[[Row], Cell | str]] = {
+    columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Variant": source.label,
         **{name.capitalize(): wholes(name) for name in (*STATUSES, "collapsed")},
         "Epochs trained": lambda row: number_range(row["epochs"]) if row["epochs"] else none,
@@ -72,7 +73,7 @@ def _training_table(source: Source) -> Table:
     )
 
 
-def _summed(source: Source, variant: str) -> Row:
+def _summed(source: Source, variant: str) -> TableRow:
     """What became of one variant's trials."""
     rows = source.rows("trials", variant=variant)
     done = [row for row in rows if row["status"] == "completed"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from hnscc.reporting.blocks import Row
+from hnscc.aggregation.column_types import TableRow
 from hnscc.reporting.sections.comparisons import pair, pairs_of_variants
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import p_value, score, signed
@@ -49,7 +49,7 @@ def _best_two(source: Source) -> set[str]:
     return {row["variant"] for row in rows[:2]}
 
 
-def _collapsed(source: Source, row: Row) -> list[str]:
+def _collapsed(source: Source, row: TableRow) -> list[str]:
     """Which variants of a pair collapsed."""
     found = []
     for variant in (row["variant_a"], row["variant_b"]):
@@ -59,7 +59,7 @@ def _collapsed(source: Source, row: Row) -> list[str]:
     return found
 
 
-def verdict(row: Row) -> str:
+def verdict(row: TableRow) -> str:
     """What the t test over patients and repeats allows to say: one of the names of VERDICTS.
 
     `row` is of table `comparisons`.
@@ -77,7 +77,7 @@ def verdict(row: Row) -> str:
     return "equal" if row["p_equal_holm"] is not None and row["p_equal_holm"] < SURE else "open"
 
 
-def _higher(source: Source, row: Row, collapsed: list[str]) -> str:
+def _higher(source: Source, row: TableRow, collapsed: list[str]) -> str:
     """Which of the pair collapsed, and which scored higher, in words."""
     if row["difference"] is None:
         return ""
@@ -90,13 +90,13 @@ def _higher(source: Source, row: Row, collapsed: list[str]) -> str:
     return f"{source.looks[better].label} scored higher; {alone}"
 
 
-def _hardly_any(source: Source, row: Row) -> bool:
+def _hardly_any(source: Source, row: TableRow) -> bool:
     """Whether both variants of a pair found hardly any lesion, by the median over their repeats."""
     pooled = [source.row("pooled", split="test", variant=row[f"variant_{side}"]) for side in "ab"]
     return all(each and each["dice_repeats_median"] < HARDLY_ANY for each in pooled)
 
 
-def _difference(source: Source, row: Row) -> str:
+def _difference(source: Source, row: TableRow) -> str:
     """The difference in the direction of the tables, first minus second, its interval and the corrected p."""
     name, value, low, high = pair(source, row), row["difference"], row["low"], row["high"]
     if value is None:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from hnscc.reporting.blocks import Block, Cell, Columns, Row, Section, Table, Text, table
+from hnscc.aggregation.column_types import TableRow
+from hnscc.reporting.blocks import Block, Cell, Columns, Section, Table, Text, table
 from hnscc.reporting.source import Source, chosen_thresholds
 from hnscc.reporting.values import DASH, between, known, score, whole
 from hnscc.scores.counts import HALF
 
-Found = dict[str, list[Row] | str]  # variant -> its rows, or why there are none
+Found = dict[str, list[TableRow] | str]  # variant -> its rows, or why there are none
 NO_LESION = "no such scan holds lesion"
 SCANS = (
     "A lesion is what hangs together in three dimensions; it is found if any voxel of it is predicted. A false lesion "
@@ -79,10 +80,10 @@ def _table(source: Source, title: str, explanation: str, columns: Columns) -> Ta
     return table(title, explanation, {"Variant": source.label, **columns}, rows)
 
 
-def _of(found: Found, write: Callable[[list[Row]], Cell | str]) -> Callable[[Row], Cell | str]:
+def _of(found: Found, write: Callable[[list[TableRow]], Cell | str]) -> Callable[[TableRow], Cell | str]:
     """What writes a cell from a variant's own rows; a dash and why where it has none."""
 
-    def cell(row: Row) -> Cell | str:
+    def cell(row: TableRow) -> Cell | str:
         own = found[row["variant"]]
         return Cell(DASH, own) if isinstance(own, str) else write(own)
 
@@ -115,8 +116,8 @@ def _size_columns(scans: Found) -> Columns:
 
 
 def _patient_columns(patients: Found) -> Columns:
-    def share(lesion: bool) -> Callable[[Row], Cell | str]:
-        def write(own: list[Row]) -> Cell | str:
+    def share(lesion: bool) -> Callable[[TableRow], Cell | str]:
+        def write(own: list[TableRow]) -> Cell | str:
             rows = [row for row in own if row["lesion"] == lesion]
             return _share(sum(row["detected"] for row in rows), len(rows))
 
@@ -130,8 +131,8 @@ def _patient_columns(patients: Found) -> Columns:
 
 
 def _detection_columns(source: Source) -> Columns:
-    def of(unit: str, column: str, form: Callable[[float], str] = score) -> Callable[[Row], Cell | str]:
-        def write(row: Row) -> Cell | str:
+    def of(unit: str, column: str, form: Callable[[float], str] = score) -> Callable[[TableRow], Cell | str]:
+        def write(row: TableRow) -> Cell | str:
             found = source.rows("detection", variant=row["variant"], split="test", unit=unit)
             median = known(next((each for each in found if each["repeat"] is None), None), column, form)
             repeats = [
@@ -153,15 +154,15 @@ def _detection_columns(source: Source) -> Columns:
     }
 
 
-def _ill(rows: Sequence[Row]) -> list[Row]:
+def _ill(rows: Sequence[TableRow]) -> list[TableRow]:
     return [row for row in rows if row["lesions"]]
 
 
-def _well(rows: Sequence[Row]) -> list[Row]:
+def _well(rows: Sequence[TableRow]) -> list[TableRow]:
     return [row for row in rows if not row["lesions"]]
 
 
-def _sum(rows: Sequence[Row], column: str) -> int:
+def _sum(rows: Sequence[TableRow], column: str) -> int:
     return sum(row[column] for row in rows)
 
 
@@ -169,11 +170,11 @@ def _share(part: int, all_of_it: int) -> Cell | str:
     return f"{part} of {all_of_it}" if all_of_it else Cell(DASH, "there is none")
 
 
-def _mean(rows: Sequence[Row], column: str) -> Cell | str:
+def _mean(rows: Sequence[TableRow], column: str) -> Cell | str:
     return score(float(np.mean([row[column] for row in rows]))) if rows else Cell(DASH, NO_LESION)
 
 
-def _quartiles(rows: Sequence[Row], column: str, form: str) -> Cell | str:
+def _quartiles(rows: Sequence[TableRow], column: str, form: str) -> Cell | str:
     if not rows:
         return Cell(DASH, NO_LESION)
     low, middle, high = (
@@ -182,6 +183,6 @@ def _quartiles(rows: Sequence[Row], column: str, form: str) -> Cell | str:
     return f"{middle} {between(low, high)}"
 
 
-def _volume_error(rows: Sequence[Row]) -> str:
+def _volume_error(rows: Sequence[TableRow]) -> str:
     """The size of the error whatever its sign, since too much in one scan does not make good too little in another."""
     return f"{float(np.median([abs(row['pred_ml'] - row['truth_ml']) for row in rows])):.2f} ml"

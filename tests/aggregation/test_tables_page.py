@@ -2,14 +2,14 @@
 
 import pytest
 
-from hnscc.aggregation.reference import reference
 from hnscc.aggregation.schemas import TABLES, schema
+from hnscc.aggregation.tables_page import tables_page
 from hnscc.scores.metrics import METRICS
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_it_names_every_column_once_with_type_and_meaning(name):
-    section = reference().split(f"\n## {name}\n")[1].split("\n## ")[0]
+    section = tables_page().split(f"\n## {name}\n")[1].split("\n## ")[0]
     rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| `")]
     names = [row[0].strip("`") for row in rows]
     assert names == schema(name).names and len(names) == len(set(names))
@@ -17,6 +17,6 @@ def test_it_names_every_column_once_with_type_and_meaning(name):
 
 
 def test_it_names_every_metric_and_what_its_empty_value_is():
-    section = reference().split("\n## Metrics\n")[1]
+    section = tables_page().split("\n## Metrics\n")[1]
     for metric in METRICS.values():
         assert f"| `{metric.name}` | {metric.label} |" in section and metric.when_empty in section

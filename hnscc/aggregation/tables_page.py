@@ -17,7 +17,7 @@ of one study give the same values but for `seconds`. 'The paper' is the one that
 """.strip()
 
 
-def reference() -> str:
+def tables_page() -> str:
     """The whole page: every table with its row, and of each column its type and meaning; then the metrics."""
     sections = [
         "# Tables",

@@ -5,7 +5,14 @@ import pytest
 from hnscc.study.loading import parse_study
 from hnscc.study.paper import CITATION
 from hnscc.study.presets import AS_WRITTEN, CORRECTED, merge
-from hnscc.study.reference import all_settings, defaults_of, names_in, nearest, settings_below, to_markdown
+from hnscc.study.settings_page import (
+    all_settings,
+    defaults_of,
+    names_in,
+    nearest,
+    settings_below,
+    to_markdown,
+)
 
 ROWS = {row.path: row for row in all_settings()}
 SMALL = {"name": "x", "store": "x.zarr", "variants": {"pet": {"modalities": ["pet"]}}}

@@ -66,7 +66,7 @@ def training_count(variant: Variant, slices: int) -> int:
 
 
 def validation_slices(variant: Variant, data: FoldData, seeds: Mapping[str, int]) -> Slices | Copies:
-    """The originals; in the as_written reading (`validation: true`) their augmented copies instead."""
+    """The originals; with the preset as_written (`validation: true`) their augmented copies instead."""
     settings = variant.augmentation
     own = data.slices(variant.modalities, "validation")
     if not (settings.validation and settings.copies):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import hnscc
-from hnscc.commands.reference import summary_of, text_of
+from hnscc.commands.commands_page import summary_of, text_of
 
 WIDTH = 100
 HEAD = """# Python
