@@ -41,7 +41,7 @@ class TrialWorker(tune.Trainable):
         trial = Trial(**assignment["trial"])
         device, precision = self.prepared.chosen[trial.variant]
         self.folder = self.prepared.folder.trial(trial.trial_id)
-        self.scored = self.prepared.folds[trial.fold].scored
+        self.others_digest = self.prepared.folds[trial.fold].others_digest
         rows = train_trial(
             self.prepared.study,
             trial,
@@ -53,7 +53,7 @@ class TrialWorker(tune.Trainable):
             attempts=[Attempt.model_validate(each) for each in assignment["attempts"]],
             pause_after=assignment["pause_after"],
         )
-        self.rows = _unless_completed(self.folder, self.scored, rows)
+        self.rows = _unless_completed(self.folder, self.others_digest, rows)
         self.report: dict[str, Any] = {
             "trial": trial.trial_id,
             "variant": trial.variant,
@@ -86,7 +86,7 @@ class TrialWorker(tune.Trainable):
 
     def _ended(self) -> dict[str, Any]:
         """The last report of a trial, by what its folder then says of it."""
-        state = trial_state(self.folder, scored=self.scored)
+        state = trial_state(self.folder, others_digest=self.others_digest)
         record = state.completed
         if record is None:
             failure = state.reason if state.status == "failed" else None if self.pauses else "no record"
@@ -109,7 +109,7 @@ def _check_versions(prepared: Prepared) -> None:
     )
 
 
-def _unless_completed(folder: TrialFolder, scored: str, rows: Iterator[Epoch]) -> Iterator[Epoch]:
+def _unless_completed(folder: TrialFolder, others_digest: str, rows: Iterator[Epoch]) -> Iterator[Epoch]:
     """Nothing to do where a process of this trial died after it had written its record, before Tune heard of it."""
-    if not is_complete(folder, scored):
+    if not is_complete(folder, others_digest):
         yield from rows

@@ -22,7 +22,7 @@ def names() -> set[str]:
         getattr(part, name)
         for part in parts
         for name, each in vars(type(part)).items()
-        if isinstance(each, property) and name not in ("trained", "trial_locks")
+        if isinstance(each, property) and name not in ("recorded", "trial_locks")
     }
     paths = {path for path in own if isinstance(path, Path)} | {run.proof("x").parent}
     return {path.name for path in paths}

@@ -8,7 +8,7 @@ from hnscc.aggregation.medians import Median
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.trials import Result
 from hnscc.scores.counts import Counts, concatenate, stack
-from hnscc.scores.thresholds import Scored
+from hnscc.scores.thresholds import SliceChoice
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def lacking(medians: tuple[Median | None, ...]) -> str | None:
 
 
 def cases_of(
-    medians: tuple[Median | None, ...], split: str, at_half: bool = False, slices: Scored = "every"
+    medians: tuple[Median | None, ...], split: str, at_half: bool = False, slices: SliceChoice = "all"
 ) -> Cases | None:
     """The median models' slices of a split at their chosen thresholds (or 0.5); None where one is lacking."""
     counts, patients = [], []

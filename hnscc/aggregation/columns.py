@@ -141,7 +141,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     ),
     "scored": (
         TEXT,
-        "which slices the reading scores and chooses by: sampled (`used` in table `slices`), or every one; with "
+        "which slices the reading scores and chooses by: sampled (`used` in table `slices`), or all; with "
         "`evaluation: {slices: sampled}` these are the same",
     ),
     "repeats": (WHOLE, "number of repeats that are completed in every fold"),

@@ -15,7 +15,7 @@ from hnscc.base.files import read_sealed, sha256, storage_errors
 from hnscc.base.locations import Location
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.slices import Spacing, rows_of_scans
-from hnscc.scores.thresholds import Scored
+from hnscc.scores.thresholds import SliceChoice
 from hnscc.study.run_folder import FoldFolder, RunFolder, inside
 from hnscc.study.schema import Study
 
@@ -25,8 +25,9 @@ class Fold:
     """The scored slices of one fold in stored order: split, patient and scan str (N,), masks bool (N, H, W).
 
     The used ones, which are sampled, stand first: used bool (N,). whole: whether the others were written too, so that
-    the scans of validation and test are whole. digest: of what trainings follow from; scored: of the other slices,
-    empty for none. spacing_mm: of each scan of which every slice is scored, mm between voxels along z, y and x.
+    the scans of validation and test are whole. digest: of what trainings follow from; others_digest: of the
+    other slices, empty for none. spacing_mm: of each scan of which every slice is scored, mm between voxels along z, y
+    and x.
     """
 
     number: int
@@ -39,7 +40,7 @@ class Fold:
     masks: np.ndarray
     cohort: pa.Table
     whole: bool = False
-    scored: str = ""
+    others_digest: str = ""
     spacing_mm: Mapping[str, Spacing] = field(default_factory=dict)
 
     @cached_property
@@ -74,7 +75,7 @@ class Fold:
         """Where the used ones of each split stand."""
         return {split: rows[self.used[rows]] for split, rows in self.rows.items()}
 
-    def rows_of(self, split: str, slices: Scored) -> np.ndarray:
+    def rows_of(self, split: str, slices: SliceChoice) -> np.ndarray:
         """The slices of a split that a reading scores."""
         return self.used_rows[split] if slices == "sampled" else self.rows[split]
 
@@ -90,7 +91,7 @@ class Fold:
             used=self.used[:last],
             masks=self.masks[:last],
             whole=False,
-            scored="",
+            others_digest="",
             spacing_mm={},
         )
 

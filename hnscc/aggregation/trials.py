@@ -47,7 +47,7 @@ def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result
     """What a planned trial left; see `load_results`."""
     seed = trial_seeds(study, trial)["trial"]
     read = (*NEEDED, SCORES_FILE)
-    state = trial_state(run.trial(trial.trial_id), scored=fold.scored, keep=read, check=read)
+    state = trial_state(run.trial(trial.trial_id), others_digest=fold.others_digest, keep=read, check=read)
     if state.status == "failed" and state.record:
         return Result(trial, seed, "failed", failure_summary(state.record))
     record = state.completed
@@ -82,7 +82,7 @@ def _scores_of(
     """The scores at 0.5 and the highest probability: those that the trial stored where they are of the fold's slices,
     by its spacing and the same tolerance, else from its predictions. Raises Damaged."""
     stored = contents.get(SCORES_FILE)
-    if stored and record.scored == fold.scored and record.settings.get("data") == fold.digest:
+    if stored and record.scored == fold.others_digest and record.settings.get("data") == fold.digest:
         found = from_bytes(stored, fold.spacing_mm, tolerance_mm, len(fold.masks))
         if found:
             return found, record.highest_probability
@@ -108,11 +108,11 @@ def _probabilities_of(record: Completed, content: bytes, fold: Fold) -> np.ndarr
         probabilities: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)["probabilities"]
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
         raise Damaged(f"{PREDICTIONS_FILE} holds no readable probabilities") from None
-    if not fold.scored:
+    if not fold.others_digest:
         probabilities = probabilities[
             : len(fold.masks)
         ]  # the used slices stand first, whatever else was predicted
-    elif record.scored != fold.scored:
+    elif record.scored != fold.others_digest:
         raise Damaged(
             "it predicted other slices than the study evaluates: `hnscc run` predicts them by its weights"
         )

@@ -35,7 +35,8 @@ class FoldData:
     slices. digest: hash of the pixels, bounds and order of the used slices, which trainings follow from.
 
     Scored are the used slices and, after them, others: int (M,), where the M slices stand that make whole scans of
-    validation and test; other_splits: the split of each. scored: hash of their pixels and order, empty for none.
+    validation and test; other_splits: the split of each. others_digest: hash of their pixels and order, empty
+    for none.
     spacing_mm: of each scan of which every slice is scored, mm between stored voxels along z, y and x.
     """
 
@@ -47,7 +48,7 @@ class FoldData:
     digest: str
     others: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     other_splits: tuple[str, ...] = ()
-    scored: str = ""
+    others_digest: str = ""
     spacing_mm: Mapping[str, Spacing] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -139,7 +140,7 @@ def _fold_of(store: Store, study: Study, plan: FoldPlan, pixels: Pixels) -> Fold
         _digest(store, plan, bounds),
         np.array([pixels.row_of[each.scan_id, each.z] for _, each in others], np.int64),
         tuple(split for split, _ in others),
-        _scored(store, plan),
+        _others_digest(store, plan),
         {scan.scan_id: scan.spacing_mm for scan in store.scans if scan.scan_id in set(plan.whole)},
     )
 
@@ -168,7 +169,7 @@ def _digest(store: Store, plan: FoldPlan, bounds: Mapping[str, tuple[float, floa
     return hash_of({"modalities": store.modalities, "size": store.size, "slices": used, "bounds": bounds})
 
 
-def _scored(store: Store, plan: FoldPlan) -> str:
+def _others_digest(store: Store, plan: FoldPlan) -> str:
     """What the scored slices beside the used ones follow from: the content of their scans, and their order. Empty
     where there are none."""
     if not plan.others:
@@ -197,7 +198,7 @@ def write_fold(
         "fold": plan.fold,
         "digest": data.digest,
         "slices": "sampled" if plan.others is None else "all",
-        "scored": data.scored,
+        "scored": data.others_digest,
         "spacing_mm": {scan: list(spacing) for scan, spacing in data.spacing_mm.items()},
         "store_digest": store.digest,
         "bounds": {modality: list(pair) for modality, pair in data.bounds.items()},

@@ -219,7 +219,7 @@ def _seconds_of(variant: str, states: States) -> float | None:
 def _trial_states(folder: RunFolder, states: States) -> list[TrialFacts]:
     """Of each planned trial; where none is planned ahead, of those that have a record."""
     by_name = {trial.trial_id: state for trial, state in states.items()}
-    by_name = by_name or {trial.root.name: recorded_state(trial) for trial in folder.trained}
+    by_name = by_name or {trial.root.name: recorded_state(trial) for trial in folder.recorded}
     return [{"trial": name, "status": each.status, "reason": each.reason} for name, each in by_name.items()]
 
 

@@ -70,7 +70,7 @@ class Source:
         return self.study.evaluation.slices == "all"
 
     @property
-    def scored(self) -> str:
+    def scored_in_words(self) -> str:
         """What of the test scans was scored, in words."""
         tested = self.rows("cohort", split="test")
         if not self.whole:

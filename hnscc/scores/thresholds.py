@@ -15,8 +15,8 @@ from hnscc.scores.metrics import DICE, metrics_at
 _GRID = np.arange(ONE + 1) * 1000 // ONE  # stored q -> the highest k with q / 65535 >= k / 1000
 
 
-# Which slices of validation and test a reading scores: those that are sampled, or every one that was predicted.
-Scored = Literal["sampled", "every"]
+# Which slices of validation and test a reading scores: all that were predicted, or those that are sampled.
+SliceChoice = Literal["all", "sampled"]
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Reading:
     slice_set: Literal["true_positive", "lesion", "partial"]
     slice_k: int | None
     convention: Literal["lesion", "overlap"]
-    slices: Scored
+    slices: SliceChoice
 
 
 READINGS = {
     "as_written": Reading("test", "test", "first", "true_positive", None, "overlap", "sampled"),
     "as_coded": Reading("test", "test", "first", "partial", HALF, "overlap", "sampled"),
-    "corrected": Reading("validation", "validation", "plateau", "lesion", None, "lesion", "every"),
+    "corrected": Reading("validation", "validation", "plateau", "lesion", None, "lesion", "all"),
 }
 
 

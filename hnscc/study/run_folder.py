@@ -25,7 +25,7 @@ class RunFolder:
         return self.root / "study.yaml"
 
     @property
-    def trained(self) -> list["TrialFolder"]:
+    def recorded(self) -> list["TrialFolder"]:
         """The folders of all trials that have a record, planned now or not."""
         records: list[Location] = [*self.root.glob("trials/*/record.json")]
         return [TrialFolder(path.parent) for path in sorted(records, key=str)]

@@ -60,7 +60,7 @@ def _kept_precision(study: Study, folder: RunFolder) -> dict[str, str]:
         ) from None
     kept: dict[str, str] = {}
     automatic = {name for name, each in study.variants.items() if each.training.precision == "auto"}
-    for trial in plan_trials(study) if folder.trained else ():
+    for trial in plan_trials(study) if folder.recorded else ():
         record = read_record(folder.trial(trial.trial_id)) if trial.variant in automatic else None
         if isinstance(record, Completed):
             kept.setdefault(record.device, record.precision)
@@ -158,7 +158,7 @@ def left_out(study: Study, folder: RunFolder) -> dict[str, list[str]]:
     """Variant -> the finished trials of the run folder that the study does not plan, so that no table holds them."""
     planned = {trial.trial_id for trial in plan_trials(study)}
     found: dict[str, list[str]] = {}
-    for trial in folder.trained if not study.search else ():
+    for trial in folder.recorded if not study.search else ():
         if trial.root.name not in planned:
             record = read_record(trial)
             if isinstance(record, Completed):
@@ -199,6 +199,12 @@ def _check_same_kind(study: Study, folder: RunFolder, before: Study) -> None:
         )
 
 
+def any_finished(folder: RunFolder) -> bool:
+    """Whether a trial of the run folder, planned now or not, was trained to its end. One that failed binds nothing:
+    it is trained again by what the study then says."""
+    return any(isinstance(read_record(each), Completed) for each in folder.recorded)
+
+
 def check_same_folds(study: Study, folder: RunFolder) -> None:
     """Refuse another split than that of the finished trials: what the folds follow from, apart from the store, is said
     by name (InputError), since their digest tells a reader nothing."""
@@ -206,7 +212,7 @@ def check_same_folds(study: Study, folder: RunFolder) -> None:
         return
     earlier = load_study(folder.study)
     _check_same_kind(study, folder, earlier)
-    if not folder.trained:
+    if not any_finished(folder):
         return
     before, now = earlier.model_dump(mode="json"), study.model_dump(mode="json")
     keys = ("seed", "sampling", "split", "normalisation")

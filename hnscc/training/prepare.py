@@ -22,7 +22,14 @@ from hnscc.study.ranges import networks
 from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study, Training, Variant
 from hnscc.training.copies import training_count
-from hnscc.training.earlier import check_identities, check_same_folds, choose, keep_precision, with_enough
+from hnscc.training.earlier import (
+    any_finished,
+    check_identities,
+    check_same_folds,
+    choose,
+    keep_precision,
+    with_enough,
+)
 from hnscc.training.loop import batches_of
 from hnscc.training.model import check_model, resolve_device
 from hnscc.training.provenance import add_invocation
@@ -46,7 +53,9 @@ class Prepared:
 
     def state(self, trial: Trial) -> TrialState:
         """What a planned trial is by now: completed where it predicted what the study evaluates."""
-        return trial_state(self.folder.trial(trial.trial_id), scored=self.folds[trial.fold].scored)
+        return trial_state(
+            self.folder.trial(trial.trial_id), others_digest=self.folds[trial.fold].others_digest
+        )
 
     def missing(self) -> list[Trial]:
         """The trials left to train: those that are not completed, or whose files are damaged. Those that predicted
@@ -113,7 +122,7 @@ def check_same_store(
 
     folds: their data; without it, images are not compared.
     """
-    if not folder.trained:
+    if not any_finished(folder):
         return
     check_same_folds(study, folder)
     for plan in plans:
@@ -145,7 +154,7 @@ def prepare_run(
     check_same_store(study, folder, store, plans, folds)
     digests = {fold: data.digest for fold, data in folds.items()}
     check_identities(study, folder, chosen, digests, accept_versions=accept_versions)
-    replacing = replace_folds and not folder.trained
+    replacing = replace_folds and not any_finished(folder)
     for plan in plans:
         write_fold(folder.fold(plan.fold), store, plan, folds[plan.fold], replace=replacing)
     write_text(folder.study, dump_study(with_enough(study, folder)))

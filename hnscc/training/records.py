@@ -79,8 +79,8 @@ class Completed(Began):
     """A trial that was trained to its end.
 
     scores: split -> metric -> value, pooled at 0.5, of the slices that it predicted: the used ones, and those that
-    `scored` is the hash of (`FoldData.scored`; empty for none). files: name -> SHA-256 of every file that the record
-    vouches for. seconds: of training and prediction, over all attempts. peak_gpu_bytes: None on a processor.
+    `scored` is the hash of (`FoldData.others_digest`; empty for none). files: name -> SHA-256 of every file that the
+    record vouches for. seconds: of training and prediction, over all attempts. peak_gpu_bytes: None on a processor.
     predicted_by: the versions that predicted, where others trained it; else empty. failure, error: as of `Failed`,
     where its weights were to predict again and did not; None once they have. Its earlier predictions then still hold.
     """
@@ -139,17 +139,17 @@ class TrialState:
 def trial_state(
     folder: TrialFolder,
     *,
-    scored: str = "",
+    others_digest: str = "",
     keep: tuple[str, ...] = (),
     check: tuple[str, ...] | None = None,
 ) -> TrialState:
     """The one judge of a trial's folder: its record must be whole and of this trial, and so must its files be.
 
-    scored: of the slices that its fold scores beside the used ones (`FoldData.scored`); where it is not empty, the
-    trial must have predicted these. keep: names of files whose contents are wanted. check: names of the files to be
-    read and compared with their hashes; None for all (on S3 those that tables come from: the weights are most of what a
-    trial holds). A file that tables do not need may be gone, since weights can be pruned. StorageError where the disk
-    or S3 does not answer.
+    others_digest: of the slices that its fold scores beside the used ones (`FoldData.others_digest`); where it is not
+    empty, the trial must have predicted these. keep: names of files whose contents are wanted. check: names of the
+    files to be read and compared with their hashes; None for all (on S3 those that tables come from: the weights are
+    most of what a trial holds). A file that tables do not need may be gone, since weights can be pruned. StorageError
+    where the disk or S3 does not answer.
     """
     record = _record(folder)
     if isinstance(record, str):
@@ -158,7 +158,7 @@ def trial_state(
         return TrialState("failed", record.failure, record)
     found = _verified(folder, record, keep, check)
     if not isinstance(found, str):
-        if scored in ("", record.scored):
+        if others_digest in ("", record.scored):
             return TrialState("completed", None, record, found)
         found = OTHER_SLICES
     return TrialState("failed", record.failure, record) if record.failure else TrialState("missing", found)
@@ -251,10 +251,10 @@ def with_weights(folder: TrialFolder) -> tuple[Completed, bytes] | None:
     return record, contents[folder.weights.name]
 
 
-def is_complete(folder: TrialFolder, scored: str = "") -> bool:
-    """Whether the trial is whole and, where its fold scores more than the used slices (`FoldData.scored` is not empty),
+def is_complete(folder: TrialFolder, others_digest: str = "") -> bool:
+    """Whether the trial is whole and, where its fold scores more than the used slices (`others_digest` is not empty),
     whether it predicted them."""
-    return trial_state(folder, scored=scored).status == "completed"
+    return trial_state(folder, others_digest=others_digest).status == "completed"
 
 
 def progress(folder: TrialFolder) -> dict[str, Any] | None:

@@ -97,7 +97,7 @@ def train_trial(
     except Exception as error:  # the boundary: whatever went wrong is this trial's alone
         # A process that was taken for lost with its machine, and was not, may have finished this trial meanwhile, and
         # deleted the checkpoints that this one was writing.
-        if is_complete(folder, data.scored):
+        if is_complete(folder, data.others_digest):
             return
         if gpu_is_lost(error):
             raise
@@ -206,7 +206,7 @@ def _predicted(
         folder.predictions: npz_bytes(probabilities=probabilities),
         folder.scores: to_bytes(at_half, data.spacing_mm, tolerance_mm),
     }
-    return contents, score_trial(probabilities, masks, data.scored_splits) | {"scored": data.scored}
+    return contents, score_trial(probabilities, masks, data.scored_splits) | {"scored": data.others_digest}
 
 
 def _own_weights(folder: TrialFolder, began: Began) -> tuple[Completed, bytes] | None:

@@ -57,7 +57,7 @@ def test_the_readings_of_the_paper_leave_the_other_slices_out(tmp_path):
     assert row(run, "pooled", split="test")["dice"] == pytest.approx(2 * 3 / (3 + 4))
     read = {each["reading"]: each for each in rows(run, "protocol")}
     assert read["corrected"]["pooled_dice"] == pytest.approx(2 * 3 / (3 + 4))
-    assert read["corrected"]["scored"] == "every"
+    assert read["corrected"]["scored"] == "all"
     for reading in ("as_written", "as_coded"):
         assert (read[reading]["pooled_dice"], read[reading]["scored"]) == (1, "sampled")
         assert read[reading]["tn"] + read[reading]["tp"] == 3

@@ -102,7 +102,7 @@ def test_a_machine_that_does_not_see_the_run_folder_is_named(lab, late):
     assert "Traceback" not in said
     lab.cluster.remove(machine)
     if late:
-        records = [read_record(folder) for folder in RunFolder(out).trained]
+        records = [read_record(folder) for folder in RunFolder(out).recorded]
         assert all(record.status == "completed" for record in records)
     else:
         assert not out.exists()

@@ -46,7 +46,7 @@ def test_a_place_on_s3_does_what_a_folder_does(kind, tmp_path, there):
         write_json(root / other, {})
     found = sorted(str(path).removeprefix(f"{root}/") for path in root.glob("trials/*/record.json"))
     assert found == ["trials/a/record.json", "trials/b/record.json"]
-    assert [folder.root.name for folder in RunFolder(root).trained] == ["a", "b"]
+    assert [folder.root.name for folder in RunFolder(root).recorded] == ["a", "b"]
     file.unlink()
     assert not file.exists()
 

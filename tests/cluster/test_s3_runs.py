@@ -27,7 +27,7 @@ def test_a_run_on_s3_gives_the_tables_of_a_run_in_a_folder(trained):
         for path in here.rglob("*")
         if path.is_file() and "trials" not in path.parts and not path.name.endswith(".lock")
     }  # S3 has no locks: a process that finds one held is a matter of folders
-    for folder in trained["s3"].trained:
+    for folder in trained["s3"].recorded:
         assert {path.name for path in folder.root.below()} == {
             "record.json",
             "history.parquet",

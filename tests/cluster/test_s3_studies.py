@@ -16,7 +16,7 @@ def test_a_whole_study_on_s3_with_the_server_killed_in_mid_run(server, trained, 
     study = write_study(tmp_path, f"s3://{BUCKET}/trained/cohort.zarr")
     process = start("study", study, "--out", there)
     run_there = RunFolder(there)
-    until(lambda: run_there.trained, process, seconds=200)
+    until(lambda: run_there.recorded, process, seconds=200)
     with outage(server, 8):
         pass
     out, error = process.communicate(timeout=400)
@@ -42,7 +42,7 @@ def test_a_driver_killed_on_s3_is_succeeded(server, trained, there, tmp_path):
     study = write_study(tmp_path, f"s3://{BUCKET}/trained/cohort.zarr")
     process = start("study", study, "--out", there)
     run_there = RunFolder(there)
-    until(lambda: run_there.trained, process, seconds=200)
+    until(lambda: run_there.recorded, process, seconds=200)
     process.kill()
     process.communicate()
     process = start("study", study, "--out", there)
@@ -61,7 +61,7 @@ def test_a_study_whose_storage_is_gone_for_long_fails_and_continues(
     with monkeypatch.context() as patch:
         patch.setenv("PYTHONPATH", str(tmp_path))
         process = start("study", *command)
-    until(lambda: RunFolder(there).trained, process, seconds=200)
+    until(lambda: RunFolder(there).recorded, process, seconds=200)
     server.kill()
     out, error = process.communicate(timeout=300)
     server.start()

@@ -39,7 +39,7 @@ def run(home, folder, store, resources, *arguments, environment):
     study.write_text(yaml.safe_dump(study_of(store.location, **settings).model_dump(mode="json")))
     command = (study, "--out", folder / "run", *arguments)
     out, _ = processes.run(home, "rayjobs.study", *command, environment=environment)
-    return out, {each.root.name: read_record(each) for each in RunFolder(folder / "run").trained}
+    return out, {each.root.name: read_record(each) for each in RunFolder(folder / "run").recorded}
 
 
 def test_a_process_that_lost_its_gpu_ends_and_another_goes_on_with_its_trial(home, store, tmp_path, faults):

@@ -14,13 +14,14 @@ from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, write_sealed
 from hnscc.reporting.report import write_report
 from hnscc.study import identity
+from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.earlier import choose
 from hnscc.training.prepare import prepare_run
 from hnscc.training.provenance import add_invocation, read_invocations
 from hnscc.training.records import progress, read_record, trial_state
-from hnscc.training.trial import begin, train_trial
+from hnscc.training.trial import begin, train_trial, write_failure
 
 TRIAL = Trial("pet", 0, 0)
 
@@ -101,6 +102,22 @@ def test_other_settings_are_refused_though_versions_are_accepted(store, tmp_path
     with pytest.raises(InputError, match="train otherwise") as caught:
         prepare_run(other, tmp_path / "run", accept_versions=True)
     assert "training.epochs: 1 -> 2" in caught.value.found
+
+
+def test_another_split_is_refused_by_finished_trials_and_not_by_failed_ones(store, tmp_path):
+    """A trial that failed is trained again, by the split that the study then has."""
+    settings = {"epochs": 1, "patience": 1}
+    study, other = (study_of(store.location, training=settings, seed=seed) for seed in (2023, 7))
+    prepared = prepare_run(study, tmp_path / "failed")
+    digest, folder = prepared.folds[0].digest, prepared.folder.trial("pet-f0-r00")
+    began = begin(study, TRIAL, digest, device="cpu", precision="fp32")
+    write_failure(folder, began, [], "RuntimeError", "it failed")
+    prepare_run(other, tmp_path / "failed")
+    assert load_study(prepared.folder.study).seed == 7
+    trained(study, tmp_path / "finished")
+    with pytest.raises(InputError, match="another split") as caught:
+        prepare_run(other, tmp_path / "finished")
+    assert caught.value.found == "seed: 2023 -> 7"
 
 
 def automatic(store):

@@ -28,7 +28,7 @@ def lesion_slices(source: Source) -> Section:
 def _blocks(source: Source) -> Iterator[Block]:
     cutoff_px = source.study.evaluation.cutoff_px
     explained = (
-        f"Scored: {source.scored}. "
+        f"Scored: {source.scored_in_words}. "
         f"A slice counts as positive from {cutoff_px} pixels on, in the reference and for the model. "
         "Misplaced: both marked that much and share no pixel; the three conventions differ in how they "
         f"count these. Small truths: lesions of 1 to {cutoff_px - 1} pixels, which count as negative. "
@@ -41,7 +41,7 @@ def _blocks(source: Source) -> Iterator[Block]:
         pixel_counts(source.median_slices, source.rows("regression", split="test"), source.looks, cutoff_px),
         "fig4_pixels",
         "Figure 4. Size of the model's outline against size of the reference outline",
-        f"Scored: {source.scored}. "
+        f"Scored: {source.scored_in_words}. "
         "One mark per slice, by its outcome at the cut-off (convention `slice`). On the dotted line "
         "both sizes are equal. A ring marks a slice on which model and reference share no pixel.",
         "Scatter of predicted against true pixel counts per variant with regression line",

@@ -23,21 +23,23 @@ def overlap_of_the_whole_test_set(source: Source) -> Section:
 
 def _whole_test_set(source: Source) -> Iterator[Block]:
     title = "Table 1. Overlap over all test slices together"
-    yield pooled_table(source, title, with_remark(source, f"Scored: {source.scored}. {POOLED}"), "test")
+    yield pooled_table(
+        source, title, with_remark(source, f"Scored: {source.scored_in_words}. {POOLED}"), "test"
+    )
     yield from picture(
         drawing.dice_over_repeats(source.tables["trials"], source.looks),
         "repeats",
         "How much repeats of the same variant differ",
-        f"Scored: {source.scored}. Every dot is one repeat, a training from another random start (with several "
-        "folds: one repeat in one fold). A difference between variants that is smaller than the spread of the dots can "
-        "come from chance in training.",
+        f"Scored: {source.scored_in_words}. Every dot is one repeat, a training from another random start (with "
+        "several folds: one repeat in one fold). A difference between variants that is smaller than the spread of the "
+        "dots can come from chance in training.",
         "Dot plot of test Dice of every repeat per variant with median and quartiles",
     )
     yield from picture(
         drawing.differences(pairs_of_variants(source), source.looks),
         "differences",
         "Differences between variants",
-        f"Scored: {source.scored}. "
+        f"Scored: {source.scored_in_words}. "
         "Difference of the means over repeats of the pooled test Dice at 0.5, with its 95 % interval over patients "
         "and repeats. An interval that includes 0 leaves open which variant is better; one that leaves it out is to be "
         "read with the corrected p.",
@@ -117,7 +119,9 @@ def overlap_slice_by_slice(source: Source) -> Section:
 
 def _slice_by_slice(source: Source) -> Iterator[Block]:
     title = "Table 2. Overlap slice by slice, test slices"
-    yield per_slice_table(source, title, f"Scored: {source.scored}. {PER_SLICE}", ("test",), SLICE_SETS)
+    yield per_slice_table(
+        source, title, f"Scored: {source.scored_in_words}. {PER_SLICE}", ("test",), SLICE_SETS
+    )
     if source.papers:
         yield _published_slices_table(source)
     if len(source.looks) > 1:

@@ -20,7 +20,7 @@ def _cohort_table(source: Source) -> Table:
         "The patients of the three splits are different people, unless a warning above says otherwise. "
         "The model learns from the training slices; the validation slices decide when training stops, "
         "which repeat is the median one, and the threshold; the test slices are scored, and decide "
-        f"nothing. Used slices are sampled. Scored: {source.scored}{_validation(source)}.",
+        f"nothing. Used slices are sampled. Scored: {source.scored_in_words}{_validation(source)}.",
         {
             "Split": lambda row: str(row["name"]),
             "Patients": lambda row: whole(row["patients"]),

@@ -50,7 +50,7 @@ def _blocks(source: Source) -> Iterator[Block]:
         yield Text("No trial is completed: nothing is known of whole scans.")
         return
     scans, patients = (_of_median_models(source, name) for name in ("scans", "patients"))
-    yield Text(f"Scored: {source.scored}.")
+    yield Text(f"Scored: {source.scored_in_words}.")
     yield _table(source, "Lesions in test scans", SCANS, _lesion_columns(scans))
     sizes = SIZES.format(tolerance=source.study.evaluation.tolerance_mm)
     yield _table(source, "Surfaces and volumes in test scans", sizes, _size_columns(scans))
