@@ -62,7 +62,7 @@ TABLES: dict[str, TableSchema] = {
         ("variant fold split threshold", PerMetric("pooled", "{}"), "chosen"),
     ),
     "pooled": TableSchema(
-        "variant and split, by the median models of all folds (TableSchema 1 of the paper)",
+        "variant and split, by the median models of all folds (Table 1 of the paper)",
         (
             "variant split threshold",
             PerMetric("pooled", "{}"),
@@ -75,7 +75,7 @@ TABLES: dict[str, TableSchema] = {
         ),
     ),
     "per_slice": TableSchema(
-        "variant, split and set of slices (TableSchema 2 of the paper)",
+        "variant, split and set of slices (Table 2 of the paper)",
         (
             "variant split slice_set threshold n n_empty patients",
             PerMetric("slice", "{}_mean {}_sd"),
@@ -91,7 +91,7 @@ TABLES: dict[str, TableSchema] = {
         ),
     ),
     "classification": TableSchema(
-        "variant, split and convention (TableSchema 3 of the paper)",
+        "variant, split and convention (Table 3 of the paper)",
         (
             "variant split convention threshold cutoff_px n tp tn fp fn misplaced small_truth",
             "sensitivity specificity accuracy reason",
