@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hnscc.base.errors import InputError
+from hnscc.base.locations import ZARR_ROOT
 
 # By the end of a file's name, in lower case.
 _ENDINGS = {
@@ -36,7 +37,7 @@ _ENDINGS = {
     ".npz": "array file",
     ".parquet": "table of patients",
 }
-_ZARR_DOCUMENTS = ("zarr.json", ".zgroup", ".zarray")
+_ZARR_DOCUMENTS = (ZARR_ROOT, ".zgroup", ".zarray")
 # Where each format's mark stands: (offset in bytes, mark).
 _MARKS = (
     (128, b"DICM", "DICOM file"),

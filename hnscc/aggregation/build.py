@@ -29,7 +29,7 @@ from hnscc.aggregation.trials import Result
 from hnscc.base.encode import parquet_bytes
 from hnscc.base.files import write_bytes
 from hnscc.base.split_names import SPLITS
-from hnscc.scores.counts import HALF, OUTCOMES, THRESHOLDS, Counts, misplaced, outcome_codes
+from hnscc.scores.counts import HALF, OUTCOMES, THRESHOLDS, Counts, misplaced, outcome_codes, threshold_of
 from hnscc.scores.metrics import metrics_at
 from hnscc.study.identity import versions_text
 from hnscc.study.run_folder import WEIGHTS_FILE, RunFolder
@@ -201,7 +201,7 @@ def _slice_part(result: Result, fold: Fold, counts: Counts, k: int, cutoff_px: i
     scores = {metric.name: metric.of(counts) for metric in metrics_at("slice")}
     outcome = pa.array(OUTCOMES).take(pa.array(outcome_codes(counts, cutoff_px)))
     judged = {"outcome": outcome, "misplaced": misplaced(counts, cutoff_px)}
-    return _names(result) | slices | {"threshold": k / 1000} | pixels | scores | judged
+    return _names(result) | slices | {"threshold": threshold_of(k)} | pixels | scores | judged
 
 
 def _thresholds(results: Results) -> Iterable[Columns]:
@@ -213,7 +213,7 @@ def _thresholds(results: Results) -> Iterable[Columns]:
                     "variant": variant,
                     "fold": median.fold.number,
                     "split": split,
-                    "threshold": THRESHOLDS / 1000,
+                    "threshold": np.array([threshold_of(k) for k in THRESHOLDS.tolist()]),
                     "chosen": np.equal(THRESHOLDS, median.k or 0),
                     **{metric.name: metric.of(counts) for metric in metrics_at("pooled")},
                 }

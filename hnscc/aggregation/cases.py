@@ -9,6 +9,7 @@ from hnscc.aggregation.results import Results
 from hnscc.aggregation.trials import Result
 from hnscc.scores.counts import Counts, concatenate, stack
 from hnscc.scores.thresholds import SliceChoice
+from hnscc.study.plan import fold_name
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def lacking(medians: tuple[Median | None, ...]) -> str | None:
     for fold, median in enumerate(medians):
         reason = "no completed trial" if median is None else median.reason
         if reason:
-            return f"{reason} in fold f{fold}" if several else reason
+            return f"{reason} in fold {fold_name(fold)}" if several else reason
     return None
 
 

@@ -21,7 +21,7 @@ from hnscc.aggregation.scans import HELD_OUT, SAMPLED
 from hnscc.aggregation.summary import join_reasons, shared_threshold
 from hnscc.aggregation.trials import Result
 from hnscc.scores.calibration import Calibration, Probabilities, brier, reliability
-from hnscc.scores.counts import HALF
+from hnscc.scores.counts import HALF, threshold_of
 from hnscc.scores.detection import Calls, auc, sensitivity, specificity
 from hnscc.scores.lesions import (
     Lesions,
@@ -104,7 +104,7 @@ def _models(results: Results, variant: str) -> Iterator[Model]:
             seen = [
                 case for each in parts for case in _cases(results.folds[each.trial.fold], each.scans, each)
             ]
-            yield Model(_named(variant, repeat, HALF / 1000), [], seen)
+            yield Model(_named(variant, repeat, threshold_of(HALF)), [], seen)
 
 
 def _named(variant: str, repeat: int | None, threshold: float | None) -> TableRow:

@@ -17,9 +17,10 @@ from hnscc.aggregation.query import read_table
 from hnscc.aggregation.trials import load_probabilities
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import open_store
+from hnscc.scores.counts import k_of
 from hnscc.scores.thresholds import READINGS, choose_threshold, sweep
 from hnscc.study.loading import load_study
-from hnscc.study.plan import Trial
+from hnscc.study.plan import Trial, fold_name
 from hnscc.study.run_folder import RunFolder, inside
 from hnscc.study.schema import Study, Variant
 from hnscc.training.members import Member
@@ -127,9 +128,7 @@ def _threshold(run: RunFolder, study: Study, name: str, ensemble: Sequence[Table
     if ensemble is None:
         rows = read_table(run, "thresholds").to_pylist()
         chosen = {
-            row["fold"]: round(1000 * row["threshold"])
-            for row in rows
-            if row["variant"] == name and row["chosen"]
+            row["fold"]: k_of(row["threshold"]) for row in rows if row["variant"] == name and row["chosen"]
         }
         found = [chosen.get(fold) for fold in folds]
     else:
@@ -139,7 +138,7 @@ def _threshold(run: RunFolder, study: Study, name: str, ensemble: Sequence[Table
     if absent := [fold for fold, k in enumerate(found) if k is None]:
         raise InputError(
             "The study has chosen no threshold for this variant.",
-            where=f"variant {name}, fold {', '.join(f'f{fold}' for fold in absent)}",
+            where=f"variant {name}, fold {', '.join(map(fold_name, absent))}",
             expected="a threshold from the validation slices, and a finished trial",
             found="none: no trial finished, or no probability overlaps a lesion there",
             do="choose another variant (--variant), or train it again with other settings",
@@ -195,5 +194,5 @@ def _trained_on(splits: Sequence[dict[str, Any]]) -> dict[str, str]:
     for fold, split in enumerate(splits):
         for name in ("train", "validation"):
             for patient in split.get("patients", {}).get(name, ()):
-                told.setdefault(patient, []).append(f"{name} of fold f{fold}")
+                told.setdefault(patient, []).append(f"{name} of fold {fold_name(fold)}")
     return {patient: ", ".join(where) for patient, where in told.items()}

@@ -10,7 +10,7 @@ from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.medians import Median
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.trials import Result
-from hnscc.scores.counts import HALF, Counts
+from hnscc.scores.counts import HALF, Counts, threshold_of
 from hnscc.scores.metrics import Level, metrics_at
 from hnscc.scores.scans import ScanScore, together
 from hnscc.scores.volumes import Volumes, precision
@@ -69,9 +69,9 @@ def _scored(results: Results) -> Iterator[tuple[Fold, TableRow, Mapping[str, Sca
             continue
         fold, median = results.folds[each.trial.fold], chosen.get(each.trial)
         named = _named(each, median)
-        yield fold, named | {"threshold": HALF / 1000}, each.scans, each.counts
+        yield fold, named | {"threshold": threshold_of(HALF)}, each.scans, each.counts
         if median and median.chosen is not None and median.k is not None and median.k != HALF:
-            yield fold, named | {"threshold": median.k / 1000}, median.scans, median.chosen
+            yield fold, named | {"threshold": threshold_of(median.k)}, median.scans, median.chosen
 
 
 def _named(result: Result, median: Median | None) -> TableRow:

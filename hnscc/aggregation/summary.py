@@ -18,11 +18,13 @@ from hnscc.scores.counts import (
     Counts,
     classify,
     outcomes,
+    threshold_of,
 )
 from hnscc.scores.crossed import Estimate, fraction_interval
 from hnscc.scores.describe import Line, fit_line, spread
 from hnscc.scores.metrics import DICE, Metric, metrics_at
 from hnscc.scores.thresholds import READINGS, Reading
+from hnscc.study.plan import fold_name
 
 Medians = tuple[Median | None, ...]
 OUTCOME_COUNTS = tuple(each.name for each in fields(Classification))
@@ -134,10 +136,10 @@ def shared_threshold(medians: Medians) -> tuple[float | None, list[str | None]]:
     reason = lacking(medians)
     if reason:
         return None, [reason]
-    chosen = [(each.fold.number, each.k / 1000) for each in medians if each and each.k is not None]
+    chosen = [(each.fold.number, threshold_of(each.k)) for each in medians if each and each.k is not None]
     if len({threshold for _, threshold in chosen}) == 1:
         return chosen[0][1], []
-    each_own = ", ".join(f"f{fold} {threshold:.3f}" for fold, threshold in chosen)
+    each_own = ", ".join(f"{fold_name(fold)} {threshold:.3f}" for fold, threshold in chosen)
     return None, [f"each fold has its own threshold: {each_own}"]
 
 
@@ -244,7 +246,7 @@ def _read(medians: Medians, reading: Reading, cutoff_px: int) -> TableRow:
     threshold, reasons = shared_threshold(medians)
     row: TableRow = {
         "threshold": threshold,
-        "slice_threshold": reading.slice_k / 1000 if reading.slice_k else threshold,
+        "slice_threshold": threshold_of(reading.slice_k) if reading.slice_k else threshold,
     }
     row["trial_ids"] = " ".join(each.result.trial.trial_id for each in medians if each) or None
     cases = cases_of(medians, "test", slices=reading.slices)

@@ -35,6 +35,8 @@ REQUEST_SECONDS = 600.0
 PART_BYTES = 16 * 2**20
 PARTS_AT_ONCE = 4
 
+ZARR_ROOT = "zarr.json"  # the file that makes a folder a Zarr hierarchy: a store has it
+
 AWS = "amazonaws.com"
 ENDPOINT = ("AWS_ENDPOINT_URL_S3", ENDPOINT_URL, "AWS_ENDPOINT")
 # What may stand for AWS_ACCESS_KEY_ID at a server that is not AWS.

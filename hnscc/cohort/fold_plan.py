@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hnscc.base.errors import InputError
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.used_slices import UsedSlice
+from hnscc.study.plan import fold_name
 
 # A split with fewer patients with lesion than this is warned of: its scores are means of very few.
 WARN_BELOW_LESION_PATIENTS = 5
@@ -52,7 +53,7 @@ def check_disjoint(plan: FoldPlan, *, validation_unit: str) -> None:
             if shared:
                 raise InputError(
                     "Leakage: the same data stands in two splits.",
-                    where=f"fold f{plan.fold}, {first} and {second}",
+                    where=f"fold {fold_name(plan.fold)}, {first} and {second}",
                     expected="disjoint slices" if by_slice else "disjoint patients",
                     found=f"{len(shared)} in common",
                     do="give every scan of a patient the same split in the manifest",
@@ -65,7 +66,7 @@ def check_filled(plan: FoldPlan) -> None:
     if empty:
         raise InputError(
             "The cohort is too small to split: a split holds no slice with lesion.",
-            where=f"fold f{plan.fold}, {', '.join(empty)}",
+            where=f"fold {fold_name(plan.fold)}, {', '.join(empty)}",
             expected="slices with lesion in training, validation and test",
             found="none",
             do="add patients with lesion, use fewer folds, or change split.test, split.validation or max_positive",

@@ -7,6 +7,7 @@ from hnscc.base.seeds import generator
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.store_format import Scan
 from hnscc.cohort.used_slices import share_of, slices_shown
+from hnscc.study.plan import fold_name
 from hnscc.study.schema import Split
 
 
@@ -42,7 +43,7 @@ def assign_patients(
         rest = [patient for patient in order if patient not in tested]
         validation: list[str] = []
         if split.validation_unit == "patient":
-            turn = generator(seed, "validation", name, f"f{fold}").permutation(rest).tolist()
+            turn = generator(seed, "validation", name, fold_name(fold)).permutation(rest).tolist()
             validation = turn[: share_of(split.validation, len(rest), at_least=name == "lesion")]
         assigned |= (
             dict.fromkeys(rest, "train")

@@ -17,6 +17,7 @@ from hnscc.cohort.used_slices import (
     negative_candidates,
     validation_by_slices,
 )
+from hnscc.study.plan import fold_name
 from hnscc.study.schema import Split, Study
 
 
@@ -47,11 +48,11 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
             everywhere = negative_candidates(store.scans, "any_scan", shown=shown)
             more = sum(assigned[each.patient_id] == split for each in everywhere) - len(pool)
             warnings.append(_too_few(split, wanted, len(pool), more))
-        draw = generator(study.seed, "negatives", f"f{fold}", split)
+        draw = generator(study.seed, "negatives", fold_name(fold), split)
         slices[split] = tuple(sorted([*chosen, *draw_from(pool, wanted, draw)], key=by_scan_and_z))
     if study.split.validation_unit == "slice":
         slices = validation_by_slices(
-            slices, study.split.validation, generator(study.seed, "validation", f"f{fold}")
+            slices, study.split.validation, generator(study.seed, "validation", fold_name(fold))
         )
         warnings.append(
             "validation: drawn slice by slice, as the paper did: its patients also stand in training"

@@ -18,12 +18,11 @@ from hnscc.base.errors import InputError
 from hnscc.base.files import writing_to
 from hnscc.base.folders import put_in_place
 from hnscc.base.lease import only_one
-from hnscc.base.locations import Location, S3Path
+from hnscc.base.locations import ZARR_ROOT, Location, S3Path
 from hnscc.cohort.store import Store, no_store, open_store, root_attributes
 from hnscc.cohort.store_format import (
     FORMAT,
     LOCK,
-    ROOT,
     SCHEMA_VERSION,
     UNFINISHED,
     Progress,
@@ -146,11 +145,11 @@ def _upload(folder: Path, final: S3Path, overwrite: bool, progress: Progress | N
     """
     tell = progress or (lambda done, total, text: None)
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    root = files.pop(ROOT)
+    root = files.pop(ZARR_ROOT)
     with only_one(final / LOCK):
         _check_vacant(final, overwrite)
         (final / UNFINISHED).write_bytes(FORMAT.encode())
-        (final / ROOT).unlink(missing_ok=True)
+        (final / ZARR_ROOT).unlink(missing_ok=True)
         for each in (final / "scans").below():
             if each.key.removeprefix(f"{final.key}/") not in files:
                 each.unlink(missing_ok=True)
@@ -158,7 +157,7 @@ def _upload(folder: Path, final: S3Path, overwrite: bool, progress: Progress | N
             uploads = pool.map(lambda name: (final / name).write_bytes(files[name].read_bytes()), files)
             for done, _ in enumerate(uploads, start=1):
                 tell(done, len(files), "uploading")
-        (final / ROOT).write_bytes(root.read_bytes())
+        (final / ZARR_ROOT).write_bytes(root.read_bytes())
         (final / UNFINISHED).unlink(missing_ok=True)
 
 
@@ -186,7 +185,7 @@ def _check_vacant(final: Location, overwrite: bool) -> None:
     """InputError where something stands there: replaced is only what this program made, and only when told to."""
     if isinstance(final, S3Path):
         there = {each.key.removeprefix(f"{final.key}/") for each in final.below()} - {LOCK}
-        if not there or (UNFINISHED in there and ROOT not in there):
+        if not there or (UNFINISHED in there and ZARR_ROOT not in there):
             return
     elif not (final.exists() or final.is_symlink()):
         return

@@ -26,7 +26,6 @@ from hnscc.base.locations import Location, S3Path, client, locate
 
 FORMAT = "hnscc-slice-store"
 SCHEMA_VERSION = 1
-ROOT = "zarr.json"
 # Beside the scans of a store on S3 while it is uploaded: what says that it is ours, and that nobody else uploads.
 UNFINISHED = ".unfinished"
 LOCK = ".lock"

@@ -25,7 +25,7 @@ from hnscc.commands.checked import (
 )
 from hnscc.commands.memory import memory_of
 from hnscc.study.identity import VERSIONS, version_differences, versions_here
-from hnscc.study.plan import Trial, plan_trials
+from hnscc.study.plan import Trial, fold_name, plan_trials
 from hnscc.study.range_checks import check_search
 from hnscc.study.ranges import number_of
 from hnscc.study.run_folder import RunFolder
@@ -78,7 +78,9 @@ def check_study(
         ],
         "leakage_checks": _leakage_checks(study, plans),
         "odd": list(store.odd),
-        "warnings": [f"fold f{plan.fold}: {warning}" for plan in plans for warning in plan.warnings],
+        "warnings": [
+            f"fold {fold_name(plan.fold)}: {warning}" for plan in plans for warning in plan.warnings
+        ],
         "trials": {"planned": len(states), **Counter(state.status for state in states.values())},
         "trial_states": _trial_states(folder, {} if rules else states),
         "left_out": left_out(study, folder),
@@ -176,7 +178,7 @@ def _closed(study: Study, plans: list[FoldPlan]) -> list[str]:
     if not study.search:
         return []
     return [
-        f"no slice of the {len(plan.patients['test'])} test patients of fold f{plan.fold} is read: "
+        f"no slice of the {len(plan.patients['test'])} test patients of fold {fold_name(plan.fold)} is read: "
         "the test set is closed to a search"
         for plan in plans
     ]

@@ -4,17 +4,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hnscc.base.console import with_interval
+from hnscc.commands.output_folders import MODEL_FILE, SETTINGS_FILE
 
-USE = """```python
+USE = f"""```python
 import json
 
 import numpy as np
 import onnxruntime
 
-settings = json.load(open("settings.json"))
-session = onnxruntime.InferenceSession("model.onnx")
+settings = json.load(open("{SETTINGS_FILE}"))
+session = onnxruntime.InferenceSession("{MODEL_FILE}")
 images = np.load("images.npy").astype(np.float32)  # (slices, modalities, size, size), in the order of the modalities
-(probability,) = session.run(None, {"images": images})  # float32 (slices, size, size), 0 to 1
+(probability,) = session.run(None, {{"images": images}})  # float32 (slices, size, size), 0 to 1
 mask = probability >= settings["threshold"]
 np.save("mask.npy", mask)
 ```"""

@@ -100,5 +100,7 @@ def export(run: Run, out: OutFolder, variant: Variant = None, overwrite: Overwri
 
     Example: hnscc export runs/demo --variant pet_mri --out model
     """
+    from hnscc.commands.output_folders import ExportFolder
+
     folder = api.export(run, out, variant=variant, overwrite=overwrite)
-    print(f"wrote {folder}\nnext:  read {folder / 'model_card.md'}")
+    print(f"wrote {folder}\nnext:  read {ExportFolder(folder).card}")

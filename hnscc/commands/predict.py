@@ -15,6 +15,7 @@ from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_json
 from hnscc.base.folders import new_folder, write_marker
+from hnscc.commands.output_folders import FACTS_FILE, PREDICT, PredictionFolder
 from hnscc.commands.predicted_scan import (
     SCORES,
     ScanPrediction,
@@ -27,11 +28,10 @@ from hnscc.commands.predicted_scan import (
 )
 from hnscc.commands.units import Units, check_units, units_of
 from hnscc.reporting.drawing.scan_picture import scan_picture
+from hnscc.scores.counts import threshold_of
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.networks import Networks
 
-FACTS = "predictions.json"
-COMMAND = "hnscc predict"  # what predictions.json says that it was written by
 Progress = Callable[[int, int, str], None]
 
 
@@ -74,13 +74,14 @@ def predict_scans(
     rows = list_scans(manifest, models.needed)
     _check(models, wanted)
     network = models.variant.training.network
-    with new_folder(out, FACTS, COMMAND, overwrite=overwrite) as folder:
+    with new_folder(out, FACTS_FILE, PREDICT, overwrite=overwrite) as root:
+        folder = PredictionFolder(root)
         networks = Networks(run, network, models.members, threads=cores())
         found = _predict_each(rows, models, networks, wanted, folder, progress or (lambda *now: None))
         accepted = wanted.accept_odd if any(each.odd for each in found) else None
         facts = {**_facts_of(models), "accepted": accepted, "scans": [each.facts for each in found]}
         _write_tables(folder, found, models)
-        facts = write_marker(folder, FACTS, COMMAND, facts)
+        facts = write_marker(root, FACTS_FILE, PREDICT, facts)
     return Predicted(Path(out), facts)
 
 
@@ -124,7 +125,7 @@ def _predict_each(
     models: Models,
     networks: Networks,
     wanted: Wanted,
-    folder: Path,
+    folder: PredictionFolder,
     progress: Progress,
 ) -> list[_Done]:
     """One scan after another; after the first fault the rest are only read, and InputError tells all faults."""
@@ -153,7 +154,7 @@ def _predict_one(
     models: Models,
     networks: Networks,
     wanted: Wanted,
-    folder: Path,
+    folder: PredictionFolder,
 ) -> _Done:
     predicted = combine(
         scan,
@@ -183,29 +184,29 @@ def _predict_one(
 
 
 def _write_scan(
-    folder: Path, scan: NewScan, predicted: ScanPrediction, models: Models, wanted: Wanted
+    folder: PredictionFolder, scan: NewScan, predicted: ScanPrediction, models: Models, wanted: Wanted
 ) -> tuple[dict[str, str], list[str]]:
     """Write the files of one scan; their names, by what they hold, and which could not be written, in sentences."""
     name, placement = scan.row.scan_id, scan.placement
-    files = {"mask": f"{name}.nii.gz", "picture": f"{name}.png"}
-    save_nifti(folder / files["mask"], predicted.lesion.astype("uint8"), placement)
+    files = {"mask": folder.mask(name), "picture": folder.picture(name)}
+    save_nifti(files["mask"], predicted.lesion.astype("uint8"), placement)
     for kind, values in (("probability", predicted.probability), ("disagreement", predicted.disagreement)):
         if values is not None:
-            files[kind] = f"{name}_{kind}.nii.gz"
-            save_nifti(folder / files[kind], values, placement)
+            files[kind] = folder.values(name, kind)
+            save_nifti(files[kind], values, placement)
     left_out = []
     if names_dicom(scan.row.files[placement["reference"]]):
         try:
-            _write_seg(folder / f"{name}.seg.dcm", scan, predicted, wanted.keep_identity)
-            files["segmentation"] = f"{name}.seg.dcm"
+            _write_seg(folder.segmentation(name), scan, predicted, wanted.keep_identity)
+            files["segmentation"] = folder.segmentation(name)
         except InputError as fault:  # the mask as NIfTI is there all the same
             found = f"{fault.problem} (expected {fault.expected}, found {fault.found})"
             left_out.append(f"no DICOM segmentation was written: {found}")
     images = {each: scan.images[:, at] for at, each in enumerate(models.variant.modalities)}
     truth = None if scan.truth is None else scan.stored_truth == 1
     picture = scan_picture(f"{name}, variant {models.name}", images, predicted.stored, truth, scan.pixel_mm)
-    (folder / files["picture"]).write_bytes(picture)
-    return files, left_out
+    files["picture"].write_bytes(picture)
+    return {kind: path.name for kind, path in files.items()}, left_out
 
 
 def _write_seg(path: Path, scan: NewScan, predicted: ScanPrediction, keep_identity: bool) -> None:
@@ -220,13 +221,13 @@ def _write_seg(path: Path, scan: NewScan, predicted: ScanPrediction, keep_identi
     save_seg(path, mask, source, patient_id=patient, keep_identity=keep_identity, where=where)
 
 
-def _write_tables(folder: Path, found: Sequence[_Done], models: Models) -> None:
+def _write_tables(folder: PredictionFolder, found: Sequence[_Done], models: Models) -> None:
     lesions = [lesion for each in found for lesion in each.lesions]
     columns = lesion_columns(models.needed, lesions)
-    _write_csv(folder / "lesions.csv", columns, lesions)
-    write_json(folder / "lesions.json", lesions)
+    _write_csv(folder.lesions, columns, lesions)
+    write_json(folder.lesions_as_json, lesions)
     if scored := [each.scores for each in found if each.scores]:
-        _write_csv(folder / "scores.csv", SCORES, scored)
+        _write_csv(folder.scores, SCORES, scored)
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
@@ -242,6 +243,6 @@ def _facts_of(models: Models) -> dict[str, Any]:
         "variant": models.name,
         "modalities": list(models.variant.modalities),
         "trials": [member.trial_id for member in models.members],
-        "threshold": models.k / 1000,
+        "threshold": threshold_of(models.k),
         "placing": dict(models.placing),
     }

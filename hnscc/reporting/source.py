@@ -12,7 +12,7 @@ from hnscc.aggregation.folds import read_split
 from hnscc.aggregation.query import read_table
 from hnscc.reporting.drawing.style import Looks, looks_of
 from hnscc.reporting.values import several
-from hnscc.scores.counts import HALF
+from hnscc.scores.counts import HALF, k_of
 from hnscc.study import paper
 from hnscc.study.loading import load_study
 from hnscc.study.run_folder import RunFolder
@@ -104,10 +104,10 @@ def read_source(run: RunFolder) -> Source:
     return Source(run, study, tables, slices, looks, warnings, splits[0].get("odd", []))
 
 
-def chosen_thresholds(run: RunFolder) -> dict[tuple[str, int], float]:
-    """(variant, fold) -> the threshold of its median model, where one was chosen."""
+def chosen_k(run: RunFolder) -> dict[tuple[str, int], int]:
+    """(variant, fold) -> the threshold of its median model, as k of k / 1000, where one was chosen."""
     return {
-        (row["variant"], row["fold"]): row["threshold"]
+        (row["variant"], row["fold"]): k_of(row["threshold"])
         for row in read_table(run, "thresholds").filter(pc.field("chosen")).to_pylist()
     }
 
@@ -119,9 +119,9 @@ def _median_slices(run: RunFolder, trials: Sequence[TableRow]) -> list[TableRow]
     wanted = pc.and_(
         pc.is_in(rows["trial_id"], pa.array(medians, pa.string())), pc.equal(rows["split"], "test")
     )
-    chosen = chosen_thresholds(run)
+    chosen = chosen_k(run)
     return [
         row
         for row in rows.filter(wanted).to_pylist()
-        if row["threshold"] == chosen.get((row["variant"], row["fold"]), HALF / 1000)
+        if k_of(row["threshold"]) == chosen.get((row["variant"], row["fold"]), HALF)
     ]

@@ -14,11 +14,21 @@ from hnscc.scores.arrays import Bools, Integers, StoredProbabilities, Texts
 
 ONE = 65535  # a stored probability is q / ONE, q an unsigned 16-bit integer
 THRESHOLDS = np.arange(1, 1001)  # the grid 0.001 .. 1.000 as integers k; the threshold is k / 1000
-HALF = 500
+HALF = 500  # k of the threshold 0.5
 BATCH = 64  # slices that are counted at once
 CONVENTIONS = ("slice", "lesion", "overlap")
 SLICE_SETS = ("true_positive", "lesion", "all")
 OUTCOMES = ("tn", "fn", "fp", "tp")  # at 2 * (predicted is positive) + (truth is positive)
+
+
+def threshold_of(k: int) -> float:
+    """The threshold that k in 1..1000 stands for, as tables and files say it: k / 1000."""
+    return k / 1000
+
+
+def k_of(threshold: float) -> int:
+    """The k of a threshold that a table or file says. Thresholds are compared by it, being whole numbers."""
+    return round(threshold * 1000)
 
 
 def positive(probabilities: StoredProbabilities, k: int) -> Bools:

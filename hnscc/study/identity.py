@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from hnscc.base.errors import InputError
 from hnscc.base.files import hash_of, sha256
 from hnscc.base.seeds import derive_seed
-from hnscc.study.plan import Trial
+from hnscc.study.plan import Trial, fold_name
 from hnscc.study.schema import Study
 
 # Raised whenever a change of this project's code changes trained weights (CHANGELOG.md says what changed).
@@ -51,10 +52,9 @@ def trial_seeds(study: Study, trial: Trial) -> dict[str, int]:
     configuration shares all of them: configurations are compared in pairs, by what differs between them alone. The
     winners' study draws others: what was chosen on the search's draws is not scored on them again.
     """
-    name = f"search-f{trial.fold}-r{trial.repeat:02d}" if study.search else trial.trial_id
-    own = derive_seed(study.seed, name)
+    own = derive_seed(study.seed, (replace(trial, variant="search") if study.search else trial).trial_id)
     shared = study.variants[trial.variant].augmentation.shared_by_repeats
-    fold = f"search-f{trial.fold}" if study.search else f"f{trial.fold}"
+    fold = f"search-{fold_name(trial.fold)}" if study.search else fold_name(trial.fold)
     augmentation = derive_seed(study.seed, fold) if shared else own
     seeds = {use: derive_seed(own, use) for use in ("initialisation", "order", "dropout")}
     return {"trial": own, **seeds, "augmentation": derive_seed(augmentation, "augmentation")}

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from hnscc.base.errors import InputError
-from hnscc.base.locations import Location, locate
+from hnscc.base.locations import ZARR_ROOT, Location, locate
 from hnscc.study.presets import SEARCHED, merge, preset_of
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Range, Study, Variant
@@ -52,7 +52,7 @@ def _instead(path: Location) -> tuple[str, str]:
     run = RunFolder(path)
     if run.study.is_file():
         return "a run folder", f"name its study file, and the folder itself: {run.study} --out {path}"
-    if (path / "zarr.json").is_file():
+    if (path / ZARR_ROOT).is_file():
         return "a store", "name a study file; its setting `store` names the store"
     files = sorted(each.name for each in path.glob("*.yaml"))
     if files:

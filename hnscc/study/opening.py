@@ -1,7 +1,5 @@
 """A path that a user names is opened as a run folder, or refused with what stands there instead."""
 
-from pathlib import Path
-
 from hnscc.base.errors import InputError
 from hnscc.base.locations import Location, locate
 from hnscc.study.loading import load_study
@@ -33,13 +31,13 @@ def _instead(path: Location) -> tuple[str, str | None]:
         return _of_study_file(path)
     if kind == "folder":
         return "a folder without study.yaml", None
-    near = RunFolder(Path("runs") / path.name)
+    near = run_folder_of(path.name)
     return "no such folder", f"name the run folder {near.root}" if near.study.is_file() else None
 
 
 def _of_study_file(path: Location) -> tuple[str, str | None]:
     try:
-        folder = run_folder_of(load_study(path))
+        folder = run_folder_of(load_study(path).name)
     except InputError:
         return "a file", None
     if folder.study.is_file():

@@ -6,6 +6,11 @@ from hnscc.base.errors import InputError
 from hnscc.study.schema import Study
 
 
+def fold_name(fold: int) -> str:
+    """What a fold is called in ids, folders, keys of randomness and messages: f0 for the first."""
+    return f"f{fold}"
+
+
 @dataclass(frozen=True, order=True)
 class Trial:
     """Variant x fold x repeat. Folds and repeats count from 0."""
@@ -16,7 +21,7 @@ class Trial:
 
     @property
     def trial_id(self) -> str:
-        return f"{self.variant}-f{self.fold}-r{self.repeat:02d}"
+        return f"{self.variant}-{fold_name(self.fold)}-r{self.repeat:02d}"
 
 
 def plan_trials(study: Study) -> tuple[Trial, ...]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hnscc.base.locations import Location
-from hnscc.study.schema import Study
+from hnscc.study.plan import fold_name
 
 # Files of a trial that its record names and vouches for by their hashes.
 HISTORY_FILE = "history.parquet"
@@ -122,7 +122,7 @@ class RunFolder:
         return self.figures / f"{name}.{kind}"
 
     def fold(self, fold: int) -> "FoldFolder":
-        return FoldFolder(self.root / "folds" / f"f{fold}")
+        return FoldFolder(self.root / "folds" / fold_name(fold))
 
     def trial(self, trial_id: str) -> "TrialFolder":
         return TrialFolder(self.root / "trials" / trial_id)
@@ -222,9 +222,9 @@ class Slot:
         return self.root / f"slot-{self.number}.safetensors"
 
 
-def run_folder_of(study: Study) -> RunFolder:
-    """The run folder of a study for which no other is named: runs/<its name>."""
-    return RunFolder(Path("runs") / study.name)
+def run_folder_of(study: str) -> RunFolder:
+    """The run folder of the study of this name, where no other is named: runs/<its name>."""
+    return RunFolder(Path("runs") / study)
 
 
 def _below(folder: Location, *patterns: str) -> list[Path]:

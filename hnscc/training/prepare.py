@@ -68,7 +68,7 @@ class Prepared:
 
 
 def run_folder(study: Study, out: str | Location | None) -> RunFolder:
-    return RunFolder(locate(out)) if out else run_folder_of(study)
+    return RunFolder(locate(out)) if out else run_folder_of(study.name)
 
 
 def plan_folds(study: Study) -> tuple[Store, list[FoldPlan]]:

@@ -19,7 +19,7 @@ from hnscc.reporting.drawing.overlays import KINDS, Example, examples_figure
 from hnscc.reporting.drawing.style import of_variant, picture
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import score, whole
-from hnscc.scores.counts import positive
+from hnscc.scores.counts import k_of, positive
 from hnscc.study.plan import find_trial
 
 Examples = Mapping[str, Mapping[str, Example | None]]  # variant -> kind -> what is shown
@@ -146,7 +146,7 @@ def _reader(source: Source, store: Store) -> Callable[[TableRow], Example]:
     scans = {scan.scan_id: scan for scan in store.scans}
     read_scan = cache(store.read)
     read_fold = cache(lambda number: scored_fold(source.run, source.study, number))
-    read_levels = cache(lambda trial_id: _levels(source, trial_id, read_fold))
+    read_probabilities = cache(lambda trial_id: _probabilities(source, trial_id, read_fold))
 
     def read(row: TableRow) -> Example:
         images, masks = read_scan(row["scan_id"])
@@ -156,7 +156,7 @@ def _reader(source: Source, store: Store) -> Callable[[TableRow], Example]:
         truth = fold.masks[position]
         if row["z"] >= len(masks) or not np.array_equal(masks[row["z"]].astype(bool), truth):
             raise _other_data(row)
-        predicted = positive(read_levels(row["trial_id"])[position], round(1000 * row["threshold"]))
+        predicted = positive(read_probabilities(row["trial_id"])[position], k_of(row["threshold"]))
         planes = dict(zip(store.modalities, images[row["z"]], strict=True))
         dy, dx = scans[row["scan_id"]].spacing_mm[1:]
         return Example(row, planes, truth, predicted, (dy, dx))
@@ -164,7 +164,7 @@ def _reader(source: Source, store: Store) -> Callable[[TableRow], Example]:
     return read
 
 
-def _levels(source: Source, trial_id: str, read_fold: Callable[[int], Fold]) -> npt.NDArray[np.uint16]:
+def _probabilities(source: Source, trial_id: str, read_fold: Callable[[int], Fold]) -> npt.NDArray[np.uint16]:
     """A trial's stored probabilities (N, H, W), in the fold's order of slices."""
     trial = find_trial(source.study, trial_id)
     try:

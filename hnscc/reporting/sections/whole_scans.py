@@ -6,9 +6,10 @@ import numpy as np
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.reporting.blocks import Block, Cell, Columns, Section, Table, Text, table
-from hnscc.reporting.source import Source, chosen_thresholds
+from hnscc.reporting.source import Source, chosen_k
 from hnscc.reporting.values import DASH, between, known, score, whole
-from hnscc.scores.counts import HALF
+from hnscc.scores.counts import HALF, k_of
+from hnscc.study.plan import fold_name
 
 Found = dict[str, list[TableRow] | str]  # variant -> its rows, or why there are none
 NO_LESION = "no such scan holds lesion"
@@ -61,17 +62,17 @@ def _blocks(source: Source) -> Iterator[Block]:
 def _of_median_models(source: Source, name: str) -> Found:
     """Variant -> the test rows of its median models, at the chosen threshold, or at 0.5 where none is chosen; why there
     are none where it has no completed trial in a fold, since the other folds test other scans."""
-    chosen = chosen_thresholds(source.run)
+    chosen = chosen_k(source.run)
     found: Found = {}
     for variant in source.looks:
         rows = source.rows(name, variant=variant, split="test", is_median=True)
         there, folds = {row["fold"] for row in rows}, source.study.split.folds
         lost = [fold for fold in range(folds) if fold not in there]
         found[variant] = [
-            row for row in rows if row["threshold"] == chosen.get((variant, row["fold"]), HALF / 1000)
+            row for row in rows if k_of(row["threshold"]) == chosen.get((variant, row["fold"]), HALF)
         ]
         if lost:
-            found[variant] = "no completed trial" + (f" in fold f{lost[0]}" if folds > 1 else "")
+            found[variant] = "no completed trial" + (f" in fold {fold_name(lost[0])}" if folds > 1 else "")
     return found
 
 

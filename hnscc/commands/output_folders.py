@@ -1,0 +1,62 @@
+"""The names of the files in the folders that `hnscc predict` and `hnscc export` write; no other file spells them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hnscc.study.run_folder import WEIGHTS_FILE
+
+# The file that is written last and tells whose folder it is (base.folders), and the command that it names.
+FACTS_FILE, PREDICT = "predictions.json", "hnscc predict"
+SETTINGS_FILE, EXPORT = "settings.json", "hnscc export"
+MODEL_FILE = "model.onnx"
+
+
+@dataclass(frozen=True)
+class PredictionFolder:
+    """What `hnscc predict` writes: FACTS_FILE, tables of all scans, and of each scan files that begin with its id."""
+
+    root: Path
+
+    @property
+    def lesions(self) -> Path:
+        return self.root / "lesions.csv"
+
+    @property
+    def lesions_as_json(self) -> Path:
+        return self.root / "lesions.json"
+
+    @property
+    def scores(self) -> Path:
+        return self.root / "scores.csv"
+
+    def mask(self, scan_id: str) -> Path:
+        return self.root / f"{scan_id}.nii.gz"
+
+    def picture(self, scan_id: str) -> Path:
+        return self.root / f"{scan_id}.png"
+
+    def values(self, scan_id: str, kind: str) -> Path:
+        """kind: probability or disagreement."""
+        return self.root / f"{scan_id}_{kind}.nii.gz"
+
+    def segmentation(self, scan_id: str) -> Path:
+        return self.root / f"{scan_id}.seg.dcm"
+
+
+@dataclass(frozen=True)
+class ExportFolder:
+    """What `hnscc export` writes: SETTINGS_FILE, MODEL_FILE, the weights of each trial and the model card."""
+
+    root: Path
+
+    @property
+    def model(self) -> Path:
+        return self.root / MODEL_FILE
+
+    @property
+    def card(self) -> Path:
+        return self.root / "model_card.md"
+
+    def weights(self, trial_id: str, *, alone: bool) -> Path:
+        """alone: whether it is the only trial."""
+        return self.root / (WEIGHTS_FILE if alone else f"weights-{trial_id}.safetensors")
