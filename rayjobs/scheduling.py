@@ -6,7 +6,6 @@ folder that is removed. What is done is said by the trials' own records alone.
 
 import contextlib
 import gc
-import shutil
 import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,7 +46,7 @@ def train_trials(
     """Let Tune schedule `todo`, of the planned trials that are left; returns whether the user interrupted it.
 
     token: of the proof that the run folder is shared. pause_after: an epoch after which a trial pauses; one that is
-    not named trains to its end.
+    not named trains to its end. StorageError where a trial met one.
     """
     shares = gpu_shares(prepared, {trial.variant: trial for trial in reversed(todo)}, len(todo))
     assignments: list[dict[str, Any]] = [
@@ -62,8 +61,19 @@ def train_trials(
     cpus = prepared.study.resources.cpus
     while assignments:
         check_request(cpus, max(each["gpus"] for each in assignments), machines_of_cluster())
-        progress = StudyProgress(planned, [Trial(**each["trial"]) for each in assignments], left, cpus)
-        interrupted = _tune(prepared, assignments, progress, token)
+        now = [Trial(**each["trial"]) for each in assignments]
+        for trial in now:
+            _forget_failure(prepared.folder.trial(trial.trial_id))
+        progress = StudyProgress(planned, now, left, cpus)
+        watch = Watch(prepared.folder, len(now), prepared.study.resources.hung_after, progress.say)
+        with (
+            tempfile.TemporaryDirectory(prefix="hnscc-tune-", ignore_cleanup_errors=True) as scratch,
+            _interruptible() as interrupted,
+            progress,
+            contextlib.suppress(AllDone),
+        ):
+            _tuner(prepared, assignments, token, scratch, progress, watch).fit()
+        _record_deaths(prepared, watch.dead)
         gc.collect()  # Tune's loop, left by AllDone, is a cycle that holds its workers, and they the processors
         if interrupted:
             return True
@@ -94,41 +104,34 @@ def _forget_failure(folder: TrialFolder) -> None:
         write_record(folder, record.model_copy(update={"failure": None, "error": None}))
 
 
-def _tune(
-    prepared: Prepared, assignments: list[dict[str, Any]], progress: StudyProgress, token: str | None
-) -> bool:
-    """Train by Tune; returns whether the user interrupted it. StorageError where a trial met one."""
-    todo = [Trial(**each["trial"]) for each in assignments]
-    for trial in todo:
-        _forget_failure(prepared.folder.trial(trial.trial_id))
-    scratch = tempfile.mkdtemp(prefix="hnscc-tune-")
-    watch = Watch(prepared.folder, len(todo), prepared.study.resources.hung_after, progress.say)
+def _tuner(
+    prepared: Prepared,
+    assignments: list[dict[str, Any]],
+    token: str | None,
+    scratch: str,
+    progress: StudyProgress,
+    watch: Watch,
+) -> tune.Tuner:
+    """What runs a `TrialWorker` for each assignment, as machines come free. scratch: the folder of its own files."""
     cpus = prepared.study.resources.cpus
     least = {"CPU": cpus, "GPU": min(each["gpus"] for each in assignments)}
     worker = tune.with_resources(
         tune.with_parameters(TrialWorker, prepared=prepared, token=token),
         lambda config: tune.PlacementGroupFactory([{"CPU": cpus, "GPU": config["assignment"]["gpus"]}]),
     )
-    try:
-        tuner = tune.Tuner(
-            worker,
-            param_space={"assignment": tune.grid_search(assignments)},
-            tune_config=tune.TuneConfig(reuse_actors=True),
-            run_config=tune.RunConfig(
-                name="trials",
-                storage_path=scratch,
-                failure_config=tune.FailureConfig(max_failures=-1),  # Watch says when it is enough
-                checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-                callbacks=[progress, watch, Waiting(least, progress.say)],
-                verbose=0,
-            ),
-        )
-        with _interruptible() as interrupted, progress, contextlib.suppress(AllDone):
-            tuner.fit()
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    _record_deaths(prepared, watch.dead)
-    return bool(interrupted)
+    return tune.Tuner(
+        worker,
+        param_space={"assignment": tune.grid_search(assignments)},
+        tune_config=tune.TuneConfig(reuse_actors=True),
+        run_config=tune.RunConfig(
+            name="trials",
+            storage_path=scratch,
+            failure_config=tune.FailureConfig(max_failures=-1),  # Watch says when it is enough
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+            callbacks=[progress, watch, Waiting(least, progress.say)],
+            verbose=0,
+        ),
+    )
 
 
 @contextlib.contextmanager

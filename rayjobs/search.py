@@ -197,19 +197,19 @@ def _side_by_side(study: Study, address: str | None) -> float:
     return max(1.0, float(int(most)))
 
 
-def search_and_report(
-    study_file: str, out: str | None, address: str | None, run: bool, *, accept_versions: bool = False
-) -> int:
-    """Search; then, if asked to, run the winners' study in the folder `winners` below the search's."""
+def run_winners(outcome: SearchOutcome, address: str | None, *, accept_versions: bool = False) -> int:
+    """Run the winners' study in the folder `winners` below the search's, and report it. Returns the exit code."""
+    winners = load_study(outcome.folder.winners)
+    return report_outcome(
+        run_study(winners, outcome.folder.winners_run, address, None, accept_versions=accept_versions)
+    )
+
+
+def _command(study_file: str, out: str | None, address: str | None, run: bool, accept_versions: bool) -> int:
+    """What the command does, for `python -m`."""
     outcome = run_search(load_study(study_file), out, address, accept_versions=accept_versions)
     code = report_search(outcome)
-    if code or not run:
-        return code
-    folder = outcome.folder
-    winners = load_study(folder.winners)
-    return report_outcome(
-        run_study(winners, folder.winners_run, address, None, accept_versions=accept_versions)
-    )
+    return run_winners(outcome, address, accept_versions=accept_versions) if run and not code else code
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -223,13 +223,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--accept-versions", action="store_true", help=ACCEPT_VERSIONS)
     options = parser.parse_args(arguments)
     return exit_code_of(
-        lambda: search_and_report(
-            options.study,
-            options.out,
-            options.address,
-            options.run,
-            accept_versions=options.accept_versions,
-        )
+        lambda: _command(options.study, options.out, options.address, options.run, options.accept_versions)
     )
 
 

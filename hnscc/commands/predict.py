@@ -73,11 +73,24 @@ def predict_scans(
     models = models_of(run, variant, ensemble=ensemble)
     rows = list_scans(manifest, models.needed)
     _check(models, wanted)
+    tell = progress or (lambda *now: None)
     network = models.variant.training.network
     with new_folder(out, FACTS_FILE, PREDICT, overwrite=overwrite) as root:
         folder = PredictionFolder(root)
         networks = Networks(run, network, models.members, threads=cores())
-        found = _predict_each(rows, models, networks, wanted, folder, progress or (lambda *now: None))
+        found: list[_Done] = []
+        faults: list[Fault] = []
+        tell(0, len(rows), "reading scans")
+        for number, row in enumerate(rows, start=1):
+            try:
+                placed = _placed(row, models, wanted)
+            except InputError as fault:  # the rest are only read then, and all faults told at once
+                faults.append((row.line, fault))
+            else:
+                if not faults:
+                    found.append(_predict_one(*placed, models, networks, wanted, folder))
+            tell(number, len(rows), row.scan_id)
+        raise_all(faults)
         accepted = wanted.accept_odd if any(each.odd for each in found) else None
         facts = {**_facts_of(models), "accepted": accepted, "scans": [each.facts for each in found]}
         _write_tables(folder, found, models)
@@ -120,32 +133,13 @@ class _Done:
     odd: bool  # in another unit than the study's, which was accepted
 
 
-def _predict_each(
-    rows: Sequence[Row],
-    models: Models,
-    networks: Networks,
-    wanted: Wanted,
-    folder: PredictionFolder,
-    progress: Progress,
-) -> list[_Done]:
-    """One scan after another; after the first fault the rest are only read, and InputError tells all faults."""
-    done: list[_Done] = []
-    faults: list[Fault] = []
-    progress(0, len(rows), "reading scans")
-    for number, row in enumerate(rows, start=1):
-        try:
-            scan = place_new(row, modalities=models.variant.modalities, **models.placing)
-            units = units_of(scan, models.placing["units"], pet_is_suv=wanted.pet_is_suv)
-            if wanted.accept_odd is None:
-                check_units(scan, units)
-        except InputError as fault:
-            faults.append((row.line, fault))
-        else:
-            if not faults:
-                done.append(_predict_one(scan, units, models, networks, wanted, folder))
-        progress(number, len(rows), row.scan_id)
-    raise_all(faults)
-    return done
+def _placed(row: Row, models: Models, wanted: Wanted) -> tuple[NewScan, dict[str, Units]]:
+    """A scan, placed as those of the study were, and the units of its modalities. InputError for one that cannot be."""
+    scan = place_new(row, modalities=models.variant.modalities, **models.placing)
+    units = units_of(scan, models.placing["units"], pet_is_suv=wanted.pet_is_suv)
+    if wanted.accept_odd is None:
+        check_units(scan, units)
+    return scan, units
 
 
 def _predict_one(

@@ -81,9 +81,13 @@ def search(
 
     Example: hnscc search studies/search.yaml
     """
-    from rayjobs.search import search_and_report
+    from rayjobs.search import run_winners
+    from rayjobs.search_outcome import report_search
 
-    code = search_and_report(str(study), out, address, then_run, accept_versions=accept_versions)
+    outcome = api.search(study, out, address, accept_versions=accept_versions)
+    code = report_search(outcome)
+    if then_run and not code:
+        code = run_winners(outcome, address, accept_versions=accept_versions)
     raise typer.Exit(code)
 
 
