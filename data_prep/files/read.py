@@ -7,7 +7,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,6 +56,16 @@ _UNREADABLE = (
 Answer = TypeVar("Answer")
 
 
+@dataclass(frozen=True)
+class Format:
+    """A kind of files. is_mine: whether a cell names one; read_volume (path, where, suv) and read_grid (path, where):
+    as the functions of these names."""
+
+    is_mine: Callable[[Path], bool]
+    read_volume: Callable[[Path, str, str], Volume]
+    read_grid: Callable[[Path, str], Grid]
+
+
 def read_volume(path: Path, where: str, suv: str = BODY_WEIGHT) -> Volume:
     """Read the whole volume at `path`; `where` (row, column, scan) is how errors name it.
 
@@ -65,10 +75,15 @@ def read_volume(path: Path, where: str, suv: str = BODY_WEIGHT) -> Volume:
     numbers (NaN around the field of view is filled, and so is a value that stands for nothing:
     data_prep.volumes.padding), or does not say how it lies in space.
     """
-    if not _is_named_volume(path) and names_dicom(path):
-        return read_dicom_volume(path, where, suv)
-    if is_itk_file(path):
-        return read_itk_volume(path, where)
+    return _format_of(path, where).read_volume(path, where, suv)
+
+
+def read_grid(path: Path, where: str) -> Grid:
+    """Read the grid of the volume at `path` from its header alone; errors are those of `read_volume`."""
+    return _format_of(path, where).read_grid(path, where)
+
+
+def _read_by_nibabel(path: Path, where: str) -> Volume:
     image = _open(path, where)
     grid = _grid(image, path, where)
     if _is_gzip(path):
@@ -78,24 +93,8 @@ def read_volume(path: Path, where: str, suv: str = BODY_WEIGHT) -> Volume:
     return replace(measured(data, grid, where), written=written_as(image))
 
 
-def read_grid(path: Path, where: str) -> Grid:
-    """Read the grid of the volume at `path` from its header alone; errors are those of `read_volume`."""
-    if not _is_named_volume(path) and names_dicom(path):
-        return read_dicom_grid(path, where)
-    if is_itk_file(path):
-        return read_itk_grid(path, where)
-    return _grid(_open(path, where), path, where)
-
-
 def _open(path: Path, where: str) -> SpatialImage:
     """The image of NIfTI, Analyze or MGH: its header is read, the data not yet."""
-    if not _is_named_volume(path):
-        raise no_volume(
-            "The file is of an unknown kind.",
-            where,
-            f"{', '.join((*ENDINGS, *READERS))}, a DICOM file, or a folder of a DICOM series",
-            "another file name ending",
-        )
     if is_mgh(path):
         _check_mgh(path, where)
     if _is_gzip(path):
@@ -249,3 +248,27 @@ def _unreadable(path: Path, where: str) -> InputError:
         found=cause.found,
         do=f"{cause.do} Or take the scan out of the manifest.",
     )
+
+
+def _format_of(path: Path, where: str) -> Format:
+    found = next((each for each in FORMATS if each.is_mine(path)), None)
+    if found is None:
+        raise no_volume(
+            "The file is of an unknown kind.",
+            where,
+            f"{', '.join((*ENDINGS, *READERS))}, a DICOM file, or a folder of a DICOM series",
+            "another file name ending",
+        )
+    return found
+
+
+# What volumes are read from; the first that takes a file for its own reads it.
+FORMATS = (
+    Format(
+        _is_named_volume,
+        lambda path, where, suv: _read_by_nibabel(path, where),
+        lambda path, where: _grid(_open(path, where), path, where),
+    ),
+    Format(names_dicom, read_dicom_volume, read_dicom_grid),
+    Format(is_itk_file, lambda path, where, suv: read_itk_volume(path, where), read_itk_grid),
+)

@@ -122,8 +122,8 @@ def trial_rows(results: Results) -> Iterable[Columns]:
     """One row per planned trial, in the plan's order."""
     medians = {
         median.result.trial.trial_id
-        for variant in results.medians.values()
-        for median in variant["corrected"]
+        for variant in results.medians
+        for median in results.main_medians(variant)
         if median
     }
     for each in results.results:
@@ -181,8 +181,8 @@ def _slices(results: Results) -> Iterable[Columns]:
     """Every completed trial at 0.5, then the median trial at its chosen threshold too."""
     chosen = {
         median.result.trial: (median.chosen, median.k)
-        for variant in results.medians.values()
-        for median in variant["corrected"]
+        for variant in results.medians
+        for median in results.main_medians(variant)
         if median and median.chosen is not None and median.k is not None and median.k != HALF
     }
     cutoff_px = results.study.evaluation.cutoff_px
@@ -206,7 +206,7 @@ def _slice_part(result: Result, fold: Fold, counts: Counts, k: int, cutoff_px: i
 
 def _thresholds(results: Results) -> Iterable[Columns]:
     for variant in results.study.variants:
-        for median in filter(None, results.medians[variant]["corrected"]):
+        for median in filter(None, results.main_medians(variant)):
             for split in SPLITS:
                 counts = median.sweeps[split]
                 yield {

@@ -54,7 +54,7 @@ def comparison_rows(results: Results) -> list[TableRow]:
 
 
 def _side(results: Results, variant: str) -> Side:
-    medians = results.medians[variant]["corrected"]
+    medians = results.main_medians(variant)
     median = cases_of(medians, "test")
     repeats = repeat_cases(results, variant, "test")
     pooled = {}

@@ -88,7 +88,7 @@ def _each(results: Results) -> Iterator[tuple[Model, str, list[Case], list[str |
 
 def _models(results: Results, variant: str) -> Iterator[Model]:
     """The median models of all folds, then each repeat that is completed in all of them."""
-    medians = results.medians[variant]["corrected"]
+    medians = results.main_medians(variant)
     threshold, reasons = shared_threshold(medians)
     cases = [
         case

@@ -11,7 +11,7 @@ from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import Counts, count, positive
 from hnscc.scores.metrics import DICE
 from hnscc.scores.scans import ScanScore, score_scans
-from hnscc.scores.thresholds import READINGS, Reading, choose_threshold, median_position, sweep
+from hnscc.scores.thresholds import MAIN_READING, READINGS, Reading, choose_threshold, median_position, sweep
 from hnscc.study.run_folder import RunFolder
 
 
@@ -20,7 +20,7 @@ class Median:
     """The median model of a variant in one fold, by one reading. k: its threshold, or None and why.
 
     sweeps: pooled counts (1000,) of each split. chosen: counts (N,) at k. scans: the scores of whole scans at k, by the
-    corrected reading alone.
+    main reading alone.
     """
 
     result: Result
@@ -51,8 +51,8 @@ def medians_of(
             for name in names:
                 if READINGS[name].slices == slices:
                     median = _median(result, fold, probabilities, sweeps, READINGS[name])
-                    corrected = name == "corrected"
-                    medians[name] = _with_scans(median, probabilities, tolerance_mm) if corrected else median
+                    main = name == MAIN_READING
+                    medians[name] = _with_scans(median, probabilities, tolerance_mm) if main else median
     return medians
 
 

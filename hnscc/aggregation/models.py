@@ -18,7 +18,7 @@ from hnscc.aggregation.trials import load_probabilities
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import open_store
 from hnscc.scores.counts import k_of
-from hnscc.scores.thresholds import READINGS, choose_threshold, sweep
+from hnscc.scores.thresholds import MAIN_READING, READINGS, choose_threshold, sweep
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, fold_name
 from hnscc.study.run_folder import RunFolder, inside
@@ -147,10 +147,10 @@ def _threshold(run: RunFolder, study: Study, name: str, ensemble: Sequence[Table
 
 
 def _of_ensemble(run: RunFolder, study: Study, number: int, rows: Sequence[TableRow]) -> int | None:
-    """k by the corrected reading's rule, on the mean of the repeats' stored validation predictions."""
+    """k by the main reading's rule, on the mean of the repeats' stored validation predictions."""
     if not rows:
         return None
-    fold, reading = scored_fold(run, study, number), READINGS["corrected"]
+    fold, reading = scored_fold(run, study, number), READINGS[MAIN_READING]
     at = fold.rows[reading.threshold_on]
     total = np.zeros(fold.masks[at].shape)
     for row in rows:

@@ -6,7 +6,7 @@ from hnscc.aggregation.folds import Fold, scored_fold
 from hnscc.aggregation.medians import Median, medians_of
 from hnscc.aggregation.trials import Result, load_trial
 from hnscc.scores.repeats import mostly_collapsed
-from hnscc.scores.thresholds import READINGS
+from hnscc.scores.thresholds import MAIN_READING, READINGS
 from hnscc.study.loading import load_study
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
@@ -27,6 +27,10 @@ class Results:
         return [
             each for each in self.results if each.trial.variant == variant and fold in (None, each.trial.fold)
         ]
+
+    def main_medians(self, variant: str) -> tuple[Median | None, ...]:
+        """The median models of a variant by the main reading, one entry per fold."""
+        return self.medians[variant][MAIN_READING]
 
     def collapsed(self, variant: str) -> bool:
         """Whether more than half of a variant's completed trainings marked no pixel."""

@@ -60,8 +60,8 @@ def _scored(results: Results) -> Iterator[tuple[Fold, TableRow, Mapping[str, Sca
     """Each trial at 0.5, the median ones at their chosen thresholds too: its fold, what names its rows, and scores."""
     chosen = {
         median.result.trial: median
-        for medians in results.medians.values()
-        for median in medians["corrected"]
+        for variant in results.medians
+        for median in results.main_medians(variant)
         if median
     }
     for each in results.results:

@@ -55,7 +55,7 @@ def pooled_rows(results: Results) -> Iterator[TableRow]:
 
 
 def _pooled_row(results: Results, variant: str, split: str) -> TableRow:
-    medians = results.medians[variant]["corrected"]
+    medians = results.main_medians(variant)
     threshold, reasons = shared_threshold(medians)
     row = {"variant": variant, "split": split, "threshold": threshold}
     row |= _at_half(medians, split) | _repeats(results, variant, split, reasons)
@@ -150,7 +150,7 @@ def join_reasons(reasons: list[str | None]) -> str | None:
 
 def per_slice_rows(results: Results) -> Iterator[TableRow]:
     for variant in results.study.variants:
-        medians = results.medians[variant]["corrected"]
+        medians = results.main_medians(variant)
         threshold, reasons = shared_threshold(medians)
         for split in SPLITS:
             cases = cases_of(medians, split)
@@ -185,7 +185,7 @@ def _means(counts: Counts | None, column: str) -> TableRow:
 def classification_rows(results: Results) -> Iterator[TableRow]:
     cutoff_px = results.study.evaluation.cutoff_px
     for variant in results.study.variants:
-        medians = results.medians[variant]["corrected"]
+        medians = results.main_medians(variant)
         threshold, reasons = shared_threshold(medians)
         for split in SPLITS:
             cases = cases_of(medians, split)
@@ -215,7 +215,7 @@ def _no_rate(found: Classification | None) -> str | None:
 
 def regression_rows(results: Results) -> Iterator[TableRow]:
     for variant in results.study.variants:
-        medians = results.medians[variant]["corrected"]
+        medians = results.main_medians(variant)
         threshold, reasons = shared_threshold(medians)
         for split in SPLITS:
             row = {"variant": variant, "split": split, "slice_set": "all", "threshold": threshold}

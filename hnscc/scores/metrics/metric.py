@@ -25,7 +25,7 @@ class Metric:
     value of; it stands in a table only if the table's level is among them. unit: of its values, None where they are
     ratios. range: the lowest and the highest value there is. when_empty: a sentence on prediction and truth that
     are both empty, and empty_value what its function gives there. function: its values from pixel counts; it is
-    never NaN. decimals: how many a report writes. fraction: of a metric that pools as a ratio of sums, the two parts,
+    never NaN. fraction: of a metric that pools as a ratio of sums, the two parts,
     on which its intervals over patients and repeats rest (scores.crossed); None for any other.
     """
 
@@ -38,7 +38,6 @@ class Metric:
     when_empty: str
     empty_value: float
     function: Score
-    decimals: int = 3
     fraction: Fraction | None = None
 
     def of(self, counts: Counts) -> Floats:
