@@ -7,7 +7,9 @@ statistics of patients by repeats.
     hnscc.run("studies/demo.yaml")
     hnscc.tables("runs/demo")["pooled"]        # a pyarrow.Table
 
-Each function is loaded when it is first used (hnscc.commands.api): this import alone loads no torch, Ray or NumPy.
+The wings, each of which may import what stands behind it: commands -> rayjobs -> searching -> reporting -> aggregation
+-> training, data_prep -> cohort, scores -> study -> base. Each function is loaded when it is first used
+(hnscc.commands.api): this import alone loads no torch, Ray or NumPy.
 """
 
 import os

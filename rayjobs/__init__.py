@@ -1,6 +1,10 @@
 """The cluster: studies and searches run by Ray, which no other package imports.
 
 Others may use what the commands call of `study`, `search`, `aggregate`, `progress` and `doctor`.
+
+It may import base, study, scores, cohort, training, aggregation, reporting and searching. Inside, imports point one
+way: search -> study -> scheduling -> worker -> cluster, search_outcome -> aggregate, doctor, outcome, waiting, watch ->
+patient_files, progress, proposals, requests, surroundings.
 """
 
 import os

@@ -131,12 +131,50 @@ def test_the_list_itself_has_an_order():
         done |= free
 
 
+def docstring_of(package: str) -> str:
+    """What a package's `__init__` says, without its line breaks."""
+    return " ".join((ast.get_docstring(ast.parse(MODULES[package].read_text())) or "").split())
+
+
+def order_in(text: str) -> list[set[str]]:
+    """The steps of `a, b -> c -> d`, where each may import those behind it alone."""
+    return [set(step.split(", ")) for step in text.split(" -> ")]
+
+
+def assert_one_way(steps: list[set[str]], imports: dict[str, set[str]]) -> None:
+    """Every name stands in one step, and what it imports in later ones."""
+    assert sorted(name for step in steps for name in step) == sorted(imports), "each name stands there once"
+    place = {name: number for number, step in enumerate(steps) for name in step}
+    wrong = {
+        (name, each) for name, needed in imports.items() for each in needed if place[each] <= place[name]
+    }
+    assert not wrong, "these import what does not stand behind them"
+
+
+def test_the_package_says_the_order_of_the_wings():
+    steps = order_in(re.search(r"what stands behind it: (.+?)\. ", docstring_of("hnscc"))[1])
+    assert_one_way(steps, ALLOWED)
+
+
 @pytest.mark.parametrize("wing", ALLOWED)
-def test_every_wing_says_what_it_is_for_and_what_others_may_use(wing):
-    folder = wing if wing in MODULES else f"hnscc/{wing}"
-    text = ast.get_docstring(ast.parse((ROOT / folder / "__init__.py").read_text())) or ""
+def test_every_wing_says_what_it_is_for_what_others_may_use_and_how_it_imports(wing):
+    package = wing if wing in MODULES else f"hnscc.{wing}"
+    text, _, imports = docstring_of(package).partition(" It may import ")
     ends = re.findall(r"[.!?](?=\s+[A-Z`]|\s*$)", text)
     assert len(ends) >= 2, "two sentences: what it is for, what others may use"
+    others, inside = re.fullmatch(r"(.+?)\. Inside, imports point one way: (.+)\.", imports).groups()
+    assert set(re.split(", | and ", others)) - {"no other wing"} == ALLOWED[wing]
+    # A module by its name; a folder of modules, within which it does not matter, by that of the folder.
+    within: dict[str, set[str]] = {}
+    for name in MODULES:
+        if name.startswith(f"{package}."):
+            own, *needed = (
+                each.removeprefix(f"{package}.").partition(".")[0]
+                for each in (name, *ours(name))
+                if each.startswith(f"{package}.")
+            )
+            within.setdefault(own, set()).update({*needed} - {own})
+    assert_one_way(order_in(inside), within)
 
 
 PAGE = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
@@ -148,12 +186,32 @@ def test_the_page_on_architecture_prints_the_list():
     assert {wing: told.get(wing) for wing in ALLOWED} == ALLOWED
 
 
-def test_every_step_that_the_page_names_is_there():
-    steps = re.findall(r"`([\w/]+\.py):([\w.]+)`", PAGE)
-    assert {("rayjobs/study.py", "run_study"), ("hnscc/training/loop.py", "Fit.train_epoch")} <= {*steps}
-    for file, name in steps:
+def names_of(node: ast.AST) -> set[str]:
+    """What a statement defines: a class, a function, or the constants that it assigns."""
+    targets = [*getattr(node, "targets", []), getattr(node, "target", None)]
+    return {getattr(node, "name", "")} | {each.id for each in targets if isinstance(each, ast.Name)}
+
+
+def named_in_files() -> list[tuple[str, str]]:
+    """(file, name) of what the page says as `file:name`, as `file` (`name`, ...) and as `name` in `file`."""
+    found = re.findall(r"`([\w/]+\.py):([\w.]+)`", PAGE)
+    for file, names in re.findall(r"`([\w/]+\.py)` \(((?:`\w+`(?:, )?)+)", PAGE):
+        found += [(file, name) for name in re.findall(r"`(\w+)`", names)]
+    found += [(file, name) for name, file in re.findall(r"`([\w.]+)` in `([\w/]+\.py)`", PAGE)]
+    return found
+
+
+def test_everything_that_the_page_names_is_there():
+    named = named_in_files()
+    assert {
+        ("rayjobs/study.py", "run_study"),
+        ("hnscc/training/loop.py", "Fit.train_epoch"),
+        ("hnscc/training/losses.py", "LOSSES"),
+        ("hnscc/aggregation/medians.py", "Median"),
+    } <= {*named}
+    for file, name in named:
         scope: ast.AST = ast.parse((ROOT / file).read_text())
         for part in name.split("."):
-            found = [each for each in ast.iter_child_nodes(scope) if getattr(each, "name", None) == part]
+            found = [each for each in ast.iter_child_nodes(scope) if part in names_of(each)]
             assert found, f"{file} has no {name}"
             (scope,) = found

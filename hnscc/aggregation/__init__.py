@@ -3,4 +3,8 @@
 Others may use `build` (writes the tables), `query` (reads them and asks them by SQL), `schemas` and `columns` (what
 they hold), `results`, `folds`, `trials` and `medians` (what is behind them) and `enough_repeats` (which trials are to
 be trained).
+
+It may import base, study, scores, cohort and training. Inside, imports point one way: build -> comparisons, detection
+-> enough_repeats, models, summary -> cases, query, scans, tables_page -> results, schemas -> columns, medians ->
+detection_columns, trials -> column_types, folds.
 """

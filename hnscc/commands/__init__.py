@@ -2,4 +2,10 @@
 
 The commands only turn arguments into calls of these functions, and what they return into text. Nothing imports this
 wing but the `hnscc` package itself, and that only once one of its functions is used.
+
+It may import base, study, scores, cohort, data_prep, training, aggregation, reporting, searching and rayjobs. Inside,
+imports point one way: docs -> python_page -> commands_page -> cli -> cohort_commands, new_scan_commands,
+results_commands, study_commands -> api -> check, export, predict, printing -> checked, cluster_commands, model_card,
+predicted_scan, settings -> cohort_table, formats, listing, memory, options, output_folders, plan, prune, status,
+tables, units.
 """

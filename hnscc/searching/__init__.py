@@ -2,4 +2,7 @@
 
 Whoever trains (`rayjobs.search`) asks `race.Race`, which knows nothing of files; `results` reads and writes the run
 folder, and `report.write_search_report` the report.
+
+It may import base, study, scores, cohort, training, aggregation and reporting. Inside, imports point one way: report ->
+figures -> importance -> results -> race -> standings -> ledger -> curves.
 """

@@ -4,4 +4,7 @@ Others use `schema` (the typed settings), `loading` (a file to a `Study` and bac
 what determines them), `run_folder` (every path below a run folder), `opening` (the run folder that a user names),
 `ranges` and `range_checks` (the configurations of a search), `settings_page` (what each setting means) and `paper`
 (what Liedes et al. published).
+
+It may import base. Inside, imports point one way: opening -> loading, paper -> identity, range_checks, run_folder ->
+plan, ranges, settings_page -> schema -> search_schema, variant_schema -> fields, presets, yaml_text.
 """
