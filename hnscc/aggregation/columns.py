@@ -6,6 +6,7 @@ import pyarrow as pa
 from hnscc.aggregation.column_types import REAL, TEXT, WHOLE, YES
 from hnscc.aggregation.detection_columns import DETECTION
 from hnscc.scores.metrics import METRICS, Metric
+from hnscc.scores.surface import SCAN_METRICS
 
 # What means something else in one table stands again, as `table.name`.
 COLUMNS: dict[str, tuple[pa.DataType, str]] = {
@@ -100,17 +101,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         "the part of the predicted volume that is lesion, 0 to 1; of an empty prediction 1 where the truth is empty "
         "too, else 0",
     ),
-    "hd95_mm": (
-        REAL,
-        "95 % Hausdorff distance in mm: all but 5 % of each surface lies so near to the other; 0 where neither mask "
-        "holds a voxel, the diagonal of the scan where one of them does. In `patients` the mean over the scans",
-    ),
-    "assd_mm": (REAL, "average distance of the two surfaces in mm; empty masks count as for hd95_mm"),
-    "nsd": (
-        REAL,
-        "surface Dice: the share of both surfaces that lies within `evaluation.tolerance_mm` of the other; 1 where "
-        "neither mask holds a voxel, 0 where one of them does. In `patients` the mean over the scans",
-    ),
+    **{metric.name: (REAL, metric.meaning) for metric in SCAN_METRICS},
     "lesions": (WHOLE, "number of true lesions, connected in 3D"),
     "lesions_found": (WHOLE, "how many of these hold a predicted voxel"),
     "false_lesions": (

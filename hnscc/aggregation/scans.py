@@ -13,6 +13,7 @@ from hnscc.aggregation.trials import Result
 from hnscc.scores.counts import HALF, Counts, threshold_of
 from hnscc.scores.metrics import Level, metrics_at
 from hnscc.scores.scans import ScanScore, together
+from hnscc.scores.surface import SCAN_METRICS
 from hnscc.scores.volumes import Volumes, precision
 
 HELD_OUT = ("validation", "test")
@@ -92,7 +93,7 @@ def _of_scan(fold: Fold, scan: str) -> TableRow:
 
 
 def _scores(score: ScanScore) -> TableRow:
-    row: TableRow = {name: getattr(score, name) for name in ("hd95_mm", "assd_mm", "nsd")}
+    row: TableRow = {metric.name: getattr(score, metric.name) for metric in SCAN_METRICS}
     row |= _volumes(score) | _lesions(score) | {"slices": score.slices}
     return row | _overlap("scan", _counts_of(score))
 
@@ -128,5 +129,5 @@ def _of_patient(counts: Counts, score: ScanScore | None) -> TableRow:
     if score:  # what the sampled slices hold says nothing of the others
         row["lesion"] = bool(counts.truth)
         row["detected"] = bool(counts.overlap if counts.truth else counts.pred)
-    row |= {name: getattr(score, name, None) for name in ("hd95_mm", "nsd")}
+    row |= {each.name: getattr(score, each.name, None) for each in SCAN_METRICS if each.of_patients}
     return row | _volumes(score) | _lesions(score)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from hnscc.aggregation.columns import METRIC_COLUMNS, column, metric_column
 from hnscc.scores.metrics import Level, metrics_at
+from hnscc.scores.surface import SCAN_METRICS
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,8 @@ TABLES: dict[str, TableSchema] = {
             "trial_id variant fold repeat split patient_id scan_id threshold is_median slices",
             "truth_ml pred_ml overlap_ml",
             PerMetric("scan", "{}"),
-            "hd95_mm assd_mm nsd fp_ml fn_ml volume_precision lesions lesions_found false_lesions tlg_truth tlg_pred",
-            "reason",
+            " ".join(each.name for each in SCAN_METRICS),
+            "fp_ml fn_ml volume_precision lesions lesions_found false_lesions tlg_truth tlg_pred reason",
         ),
     ),
     "patients": TableSchema(
@@ -126,7 +127,8 @@ TABLES: dict[str, TableSchema] = {
         (
             "trial_id variant fold repeat split patient_id threshold is_median scans truth_px pred_px overlap_px",
             PerMetric("patient", "{}"),
-            "hd95_mm nsd truth_ml pred_ml overlap_ml fp_ml fn_ml volume_precision lesion detected lesions",
+            " ".join(each.name for each in SCAN_METRICS if each.of_patients),
+            "truth_ml pred_ml overlap_ml fp_ml fn_ml volume_precision lesion detected lesions",
             "lesions_found false_lesions tlg_truth tlg_pred reason",
         ),
     ),

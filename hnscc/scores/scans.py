@@ -15,7 +15,7 @@ from hnscc.scores.arrays import Bools, Integers, StoredProbabilities
 from hnscc.scores.counts import positive
 from hnscc.scores.lesions import Lesion, Lesions, find_lesions
 from hnscc.scores.masks import Spacing
-from hnscc.scores.surface import average_distance, hd95, surface_dice, surface_distances
+from hnscc.scores.surface import SCAN_METRICS, surface_distances
 from hnscc.scores.volumes import Volumes
 
 
@@ -23,7 +23,8 @@ from hnscc.scores.volumes import Volumes
 class ScanScore:
     """One scan, or several as one (`together`).
 
-    slices: how many. truth_px, pred_px, overlap_px: voxels. hd95_mm, assd_mm, nsd: as in `surface`. volumes: in ml.
+    slices: how many. truth_px, pred_px, overlap_px: voxels. hd95_mm, assd_mm, nsd: a field for each of
+    SCAN_METRICS. volumes: in ml.
     lesions: the true ones, found or not, and how many predicted ones are false.
     """
 
@@ -50,9 +51,7 @@ def score_scan(pred: Bools, truth: Bools, spacing_mm: Spacing, tolerance_mm: flo
         truth_px=int(np.count_nonzero(truth)),
         pred_px=int(np.count_nonzero(pred)),
         overlap_px=int(np.count_nonzero(truth & pred)),
-        hd95_mm=hd95(distances),
-        assd_mm=average_distance(distances),
-        nsd=surface_dice(distances, tolerance_mm),
+        **{metric.name: metric.function(distances, tolerance_mm) for metric in SCAN_METRICS},
         volumes=volumes.volumes(pred, truth, spacing_mm),
         lesions=find_lesions(pred, truth, spacing_mm),
     )
@@ -84,9 +83,7 @@ def together(scans: Sequence[ScanScore]) -> ScanScore:
         truth_px=sum(each.truth_px for each in scans),
         pred_px=sum(each.pred_px for each in scans),
         overlap_px=sum(each.overlap_px for each in scans),
-        hd95_mm=_mean([each.hd95_mm for each in scans]),
-        assd_mm=_mean([each.assd_mm for each in scans]),
-        nsd=_mean([each.nsd for each in scans]),
+        **{metric.name: _mean([getattr(each, metric.name) for each in scans]) for metric in SCAN_METRICS},
         volumes=volumes.together([each.volumes for each in scans]),
         lesions=lesions.together([each.lesions for each in scans]),
     )

@@ -13,6 +13,7 @@ as Nikolov et al. (doi:10.2196/26151).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,6 +110,42 @@ def surface_dice(distances: SurfaceDistances, tolerance_mm: float) -> float:
     )
     total = distances.truth_size.sum() + distances.pred_size.sum()
     return min(float(within / total), 1.0)
+
+
+@dataclass(frozen=True)
+class ScanMetric:
+    """A score of a whole scan by the distances of its surfaces, as data; of several scans it is their mean.
+
+    name: of its field of `ScanScore` and of its column; meaning: of that column. function: its value, of the distances
+    and the tolerance in mm. of_patients: whether table `patients` has it, too.
+    """
+
+    name: str
+    meaning: str
+    function: Callable[[SurfaceDistances, float], float]
+    of_patients: bool = True
+
+
+SCAN_METRICS = (
+    ScanMetric(
+        "hd95_mm",
+        "95 % Hausdorff distance in mm: all but 5 % of each surface lies so near to the other; 0 where neither mask "
+        "holds a voxel, the diagonal of the scan where one of them does. In `patients` the mean over the scans",
+        lambda distances, tolerance_mm: hd95(distances),
+    ),
+    ScanMetric(
+        "assd_mm",
+        "average distance of the two surfaces in mm; empty masks count as for hd95_mm",
+        lambda distances, tolerance_mm: average_distance(distances),
+        of_patients=False,
+    ),
+    ScanMetric(
+        "nsd",
+        "surface Dice: the share of both surfaces that lies within `evaluation.tolerance_mm` of the other; 1 where "
+        "neither mask holds a voxel, 0 where one of them does. In `patients` the mean over the scans",
+        surface_dice,
+    ),
+)
 
 
 def _nearest(of: Elements, to: Elements, absent: float) -> Floats:
