@@ -1,6 +1,7 @@
 """From a manifest to a store: all scans or none, in parallel, and the same content for any number of workers."""
 
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -51,6 +52,7 @@ def prepare(
     disk is full, WorkerError where a process died. Then no store, and nothing unfinished, is left.
     """
     _check_settings(size, pixel_mm, workers, accept_odd, suv)
+    tell = progress or (lambda done, total, text: None)
     rows, faults = examine_manifest(manifest)
     if not rows:
         raise_all(faults)
@@ -58,8 +60,25 @@ def prepare(
     unfinished = begin_store(final, overwrite)
     try:
         grid_of, more = choose_reference(rows, reference)
-        settings = {"reference": grid_of, "size": size, "pixel_mm": pixel_mm, "suv": suv}
-        written = _write_all(rows, [*faults, *more], unfinished, settings, workers, progress)
+        faults = [*faults, *more]
+        faulty = {line for line, _ in faults}
+        left = [row for row in rows if row.line not in faulty]
+        tell(0, len(left), "reading scans")
+        outcomes = run_each(
+            partial(
+                prepare_scan,
+                unfinished=unfinished,
+                reference=grid_of,
+                size=size,
+                pixel_mm=pixel_mm,
+                suv=suv,
+            ),
+            left,
+            name=lambda row: row.scan_id,
+            workers=_workers(workers, len(left)),
+            progress=tell,
+        )
+        written = _whole(left, outcomes, faults)
         scans = [each.scan for each in written]
         images = Reduced([each.reduced for each in written], [each.projections for each in written])
         odd = judged(rows, scans, images, unfinished, accept_odd)
@@ -152,28 +171,12 @@ def _units(scans: list[Scan]) -> dict[str, Any]:
     return {"units": units} if units else {}
 
 
-def _write_all(
-    rows: list[Row],
-    faults: list[Fault],
-    unfinished: Path,
-    settings: dict[str, Any],
-    workers: int | None,
-    progress: Progress | None,
+def _whole(
+    rows: Sequence[Row], outcomes: Sequence[Written | InputError], faults: Iterable[Fault]
 ) -> list[Written]:
-    """Write the scans of all rows; where there are faults, in those found before or here, InputError tells all."""
-    tell = progress or (lambda done, total, text: None)
-    known = {line for line, _ in faults}
-    left = [row for row in rows if row.line not in known]
-    tell(0, len(left), "reading scans")
-    outcomes = run_each(
-        partial(prepare_scan, unfinished=unfinished, **settings),
-        left,
-        name=lambda row: row.scan_id,
-        workers=_workers(workers, len(left)),
-        progress=tell,
-    )
+    """What became of these rows; where there are faults, those found before or these, InputError tells all."""
     found = [
-        (row.line, each) for row, each in zip(left, outcomes, strict=True) if isinstance(each, InputError)
+        (row.line, each) for row, each in zip(rows, outcomes, strict=True) if isinstance(each, InputError)
     ]
     raise_all([*faults, *found])
     return [each for each in outcomes if not isinstance(each, InputError)]

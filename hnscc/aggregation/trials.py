@@ -82,7 +82,7 @@ def _scores_of(
     """The scores at 0.5 and the highest probability: those that the trial stored where they are of the fold's slices,
     by its spacing and the same tolerance, else from its predictions. Raises Damaged."""
     stored = contents.get(SCORES_FILE)
-    if stored and record.scored == fold.others_digest and record.settings.get("data") == fold.digest:
+    if stored and record.others_digest == fold.others_digest and record.settings.get("data") == fold.digest:
         found = from_bytes(stored, fold.spacing_mm, tolerance_mm, len(fold.masks))
         if found:
             return found, record.highest_probability
@@ -112,7 +112,7 @@ def _probabilities_of(record: Completed, content: bytes, fold: Fold) -> np.ndarr
         probabilities = probabilities[
             : len(fold.masks)
         ]  # the used slices stand first, whatever else was predicted
-    elif record.scored != fold.others_digest:
+    elif record.others_digest != fold.others_digest:
         raise Damaged(
             "it predicted other slices than the study evaluates: `hnscc run` predicts them by its weights"
         )

@@ -36,7 +36,9 @@ OTHER_SLICES = (
 
 
 class _Facts(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
+    )
 
 
 class Attempt(_Facts):
@@ -79,10 +81,11 @@ class Completed(Began):
     """A trial that was trained to its end.
 
     scores: split -> metric -> value, pooled at 0.5, of the slices that it predicted: the used ones, and those that
-    `scored` is the hash of (`FoldData.others_digest`; empty for none). files: name -> SHA-256 of every file that the
-    record vouches for. seconds: of training and prediction, over all attempts. peak_gpu_bytes: None on a processor.
-    predicted_by: the versions that predicted, where others trained it; else empty. failure, error: as of `Failed`,
-    where its weights were to predict again and did not; None once they have. Its earlier predictions then still hold.
+    others_digest, in the file `scored`, is the hash of (`FoldData.others_digest`; empty for none). files: name ->
+    SHA-256 of every file that the record vouches for. seconds: of training and prediction, over all attempts.
+    peak_gpu_bytes: None on a processor. predicted_by: the versions that predicted, where others trained it; else empty.
+    failure, error: as of `Failed`, where its weights were to predict again and did not; None once they have. Its
+    earlier predictions then still hold.
     """
 
     status: Literal["completed"]
@@ -95,7 +98,7 @@ class Completed(Began):
     scores: dict[str, dict[str, float]]
     collapsed: bool
     highest_probability: float
-    scored: str = ""
+    others_digest: str = Field(default="", validation_alias="scored", serialization_alias="scored")
     peak_gpu_bytes: int | None = None
     files: dict[str, str]
     predicted_by: dict[str, str] = {}
@@ -158,7 +161,7 @@ def trial_state(
         return TrialState("failed", record.failure, record)
     found = _verified(folder, record, keep, check)
     if not isinstance(found, str):
-        if others_digest in ("", record.scored):
+        if others_digest in ("", record.others_digest):
             return TrialState("completed", None, record, found)
         found = OTHER_SLICES
     return TrialState("failed", record.failure, record) if record.failure else TrialState("missing", found)
@@ -229,7 +232,7 @@ def _unlike(error: ValidationError) -> str:
 
 
 def write_record(folder: TrialFolder, record: Record) -> None:
-    write_sealed(folder.record, record.model_dump(mode="json"))
+    write_sealed(folder.record, record.model_dump(mode="json", by_alias=True))
 
 
 def with_weights(folder: TrialFolder) -> tuple[Completed, bytes] | None:

@@ -206,7 +206,9 @@ def _predicted(
         folder.predictions: npz_bytes(probabilities=probabilities),
         folder.scores: to_bytes(at_half, data.spacing_mm, tolerance_mm),
     }
-    return contents, score_trial(probabilities, masks, data.scored_splits) | {"scored": data.others_digest}
+    return contents, score_trial(probabilities, masks, data.scored_splits) | {
+        "others_digest": data.others_digest
+    }
 
 
 def _own_weights(folder: TrialFolder, began: Began) -> tuple[Completed, bytes] | None:
