@@ -109,7 +109,7 @@ def choose(series: list[Series], chosen: str | None, where: str) -> Series:
 
 
 def _to_choose(problem: str, series: list[Series], found: str, where: str) -> InputError:
-    lines = [f"#{each.key}: {in_words(each)}" for each in series]
+    lines = [f"#{each.key}: {kind_and_size(each)}" for each in series]
     rest = f"\n    and {len(lines) - MOST_TOLD} more" if len(lines) > MOST_TOLD else ""
     return unusable(
         problem,
@@ -121,7 +121,7 @@ def _to_choose(problem: str, series: list[Series], found: str, where: str) -> In
     )
 
 
-def in_words(series: Series) -> str:
+def kind_and_size(series: Series) -> str:
     """Return a series in words: kind, slices and size."""
     if not series.modality:
         return series.kind

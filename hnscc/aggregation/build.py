@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.comparisons import comparison_rows
 from hnscc.aggregation.detection import detection_rows, reliability_rows
 from hnscc.aggregation.folds import Fold
@@ -36,7 +37,7 @@ from hnscc.study.run_folder import WEIGHTS_FILE, RunFolder
 from hnscc.training.earlier import lines_of_left_out
 from hnscc.training.records import UNUSABLE
 
-Columns = dict[str, Any]
+Part = dict[str, Any]  # columns of a part of a table: arrays, or one value for all its rows
 COLUMN = np.ndarray | pa.Array | pa.ChunkedArray
 
 
@@ -65,7 +66,7 @@ def build_table(name: str, results: Results) -> pa.Table:
     return BUILDERS[name](results)
 
 
-def table_of_rows(name: str, rows: Iterable[Columns]) -> pa.Table:
+def table_of_rows(name: str, rows: Iterable[TableRow]) -> pa.Table:
     """The table of rows that each give every column of it, None where a value does not exist. Else ValueError."""
     rows = list(rows)
     wanted = schema(name)
@@ -74,7 +75,7 @@ def table_of_rows(name: str, rows: Iterable[Columns]) -> pa.Table:
     return pa.table([pa.array([row[field.name] for row in rows], field.type) for field in wanted], wanted)
 
 
-def _check_columns(name: str, given: Columns, wanted: pa.Schema) -> None:
+def _check_columns(name: str, given: TableRow, wanted: pa.Schema) -> None:
     names = set(wanted.names)
     if given.keys() != names:
         absent, unknown = sorted(names - given.keys()), sorted(given.keys() - names)
@@ -84,7 +85,7 @@ def _check_columns(name: str, given: Columns, wanted: pa.Schema) -> None:
         )
 
 
-def table_of_parts(name: str, parts: list[Columns]) -> pa.Table:
+def table_of_parts(name: str, parts: list[Part]) -> pa.Table:
     """The table of parts, one after another, whose columns are of equal length; a single value stands for a whole
     column. ValueError where a part lacks a column of the table, or gives another."""
     wanted = schema(name)
@@ -96,7 +97,7 @@ def table_of_parts(name: str, parts: list[Columns]) -> pa.Table:
     )
 
 
-def _rows(part: Columns) -> int:
+def _rows(part: Part) -> int:
     return max(len(value) for value in part.values() if isinstance(value, COLUMN))
 
 
@@ -114,11 +115,11 @@ def _column(values: list[Any], kind: pa.DataType, part_of_row: np.ndarray) -> pa
     return pa.concat_arrays(chunks).cast(kind)
 
 
-def _columns_of(table: pa.Table) -> Columns:
+def _columns_of(table: pa.Table) -> Part:
     return {name: table[name] for name in table.column_names}
 
 
-def trial_rows(results: Results) -> Iterable[Columns]:
+def trial_rows(results: Results) -> Iterable[TableRow]:
     """One row per planned trial, in the plan's order."""
     medians = {
         median.result.trial.trial_id
@@ -136,18 +137,18 @@ def trial_rows(results: Results) -> Iterable[Columns]:
 _RECORDED = ("best_epoch", "epochs", "stop_reason", "best_val_soft_jaccard", "seconds", "device")
 
 
-def _recorded(result: Result) -> Columns:
+def _recorded(result: Result) -> TableRow:
     """What only a completed trial has, but its scores; None of any other."""
     record = result.record
-    row: Columns = {name: getattr(record, name, None) for name in _RECORDED}
+    row: TableRow = {name: getattr(record, name, None) for name in _RECORDED}
     row["weights_sha256"] = record.files.get(WEIGHTS_FILE) if record else None
     row["versions"] = versions_text(record.versions) if record else None
     return row | {"collapsed": result.collapsed, "highest_probability": result.highest_probability}
 
 
-def _pooled_at_half(result: Result, fold: Fold) -> Columns:
+def _pooled_at_half(result: Result, fold: Fold) -> TableRow:
     """The pooled scores of each split at 0.5; None of a split without slices, and of a trial that is not completed."""
-    row: Columns = {}
+    row: TableRow = {}
     for split, short in zip(SPLITS, ("train", "val", "test"), strict=True):
         rows = fold.rows[split]
         pooled = result.counts[rows].pooled() if result.counts is not None and len(rows) else None
@@ -156,12 +157,12 @@ def _pooled_at_half(result: Result, fold: Fold) -> Columns:
     return row
 
 
-def _names(result: Result) -> Columns:
+def _names(result: Result) -> TableRow:
     trial = result.trial
     return {"trial_id": trial.trial_id, "variant": trial.variant, "fold": trial.fold, "repeat": trial.repeat}
 
 
-def _epochs(result: Result) -> Columns:
+def _epochs(result: Result) -> Part:
     """A trial's epochs; what else its history may hold stands in no table."""
     names = schema("epochs").names
     history = _columns_of(result.history)
@@ -177,7 +178,7 @@ def _finite(table: pa.Table) -> pa.Table:
     return pa.table(columns, table.schema)
 
 
-def _slices(results: Results) -> Iterable[Columns]:
+def _slices(results: Results) -> Iterable[Part]:
     """Every completed trial at 0.5, then the median trial at its chosen threshold too."""
     chosen = {
         median.result.trial: (median.chosen, median.k)
@@ -194,7 +195,7 @@ def _slices(results: Results) -> Iterable[Columns]:
                 yield _slice_part(each, fold, *chosen[each.trial], cutoff_px)
 
 
-def _slice_part(result: Result, fold: Fold, counts: Counts, k: int, cutoff_px: int) -> Columns:
+def _slice_part(result: Result, fold: Fold, counts: Counts, k: int, cutoff_px: int) -> Part:
     slices = {name: fold.slices[name] for name in ("split", "patient_id", "scan_id", "z")}
     slices |= {"used": fold.used}
     pixels = {"truth_px": counts.truth, "pred_px": counts.pred, "overlap_px": counts.overlap}
@@ -204,7 +205,7 @@ def _slice_part(result: Result, fold: Fold, counts: Counts, k: int, cutoff_px: i
     return _names(result) | slices | {"threshold": threshold_of(k)} | pixels | scores | judged
 
 
-def _thresholds(results: Results) -> Iterable[Columns]:
+def _thresholds(results: Results) -> Iterable[Part]:
     for variant in results.study.variants:
         for median in filter(None, results.main_medians(variant)):
             for split in SPLITS:
@@ -219,7 +220,7 @@ def _thresholds(results: Results) -> Iterable[Columns]:
                 }
 
 
-def _rowwise(name: str, rows: Callable[[Results], Iterable[Columns]]) -> Callable[[Results], pa.Table]:
+def _rowwise(name: str, rows: Callable[[Results], Iterable[TableRow]]) -> Callable[[Results], pa.Table]:
     return lambda results: table_of_rows(name, rows(results))
 
 

@@ -12,8 +12,8 @@ from hnscc.aggregation.cases import Cases, cases_of, lacking, repeat_cases
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.summary import in_set
+from hnscc.base.arrays import Floats
 from hnscc.base.seeds import generator
-from hnscc.scores.arrays import Floats
 from hnscc.scores.better import chance_of_better, equivalence
 from hnscc.scores.counts import SLICE_SETS, Counts
 from hnscc.scores.crossed import Estimate, fraction_difference

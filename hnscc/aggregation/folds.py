@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hnscc.base.arrays import Spacing
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, sha256, storage_errors
 from hnscc.base.locations import Location
 from hnscc.base.split_names import SPLITS
-from hnscc.cohort.slices import Spacing, rows_of_scans
+from hnscc.cohort.slices import rows_of_scans
 from hnscc.scores.thresholds import SliceChoice
 from hnscc.study.run_folder import FoldFolder, RunFolder, inside
 from hnscc.study.schema import Study

@@ -9,8 +9,8 @@ from hnscc.aggregation.cases import Cases, cases_of, lacking, repeat_cases
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.medians import Median
 from hnscc.aggregation.results import Results
+from hnscc.base.arrays import Bools
 from hnscc.base.split_names import SPLITS
-from hnscc.scores.arrays import Bools
 from hnscc.scores.counts import (
     CONVENTIONS,
     SLICE_SETS,

@@ -10,7 +10,6 @@ from hnscc.cohort.fold_plan import FoldPlan
 from hnscc.cohort.store import Store
 
 Bounds = tuple[float, float]
-Spacing = tuple[float, float, float]  # mm between voxels along z, y, x
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Masks for new scans: a finished study's models applied to the scans of a manifest, and the files that tell it."""
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_json
 from hnscc.base.folders import new_folder, write_marker
+from hnscc.cohort.store_format import Progress
 from hnscc.commands.output_folders import FACTS_FILE, PREDICT, PredictionFolder
 from hnscc.commands.predicted_scan import (
     SCORES,
@@ -31,8 +32,6 @@ from hnscc.reporting.drawing.scan_picture import scan_picture
 from hnscc.scores.counts import threshold_of
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.networks import Networks
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)

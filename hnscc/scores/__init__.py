@@ -7,5 +7,5 @@ calls of scans and patients, and calibration (`detection`). The rule for empty m
 
 It may import base. Inside, imports point one way: better, differences, planner, stored -> crossed, paired_tests,
 repeats, scans, thresholds -> calibration, intervals, lesions, metrics, surface, uptake, volumes -> counts, describe,
-detection, masks, surface_elements, variance_parts -> arrays.
+detection, masks, surface_elements, variance_parts.
 """

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.stats
 from numpy.typing import ArrayLike
 
-from hnscc.scores.arrays import Floats
+from hnscc.base.arrays import Floats
 from hnscc.scores.crossed import FEWEST_FOR_P, Estimate, few_repeats, logit_interval, scores_of
 from hnscc.scores.intervals import too_few
 from hnscc.scores.variance_parts import VarianceParts, mean_parts

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hnscc.scores.arrays import Bools, Integers, StoredProbabilities
+from hnscc.base.arrays import Bools, Integers, StoredProbabilities
 from hnscc.scores.counts import ONE
 
 BINS = 10

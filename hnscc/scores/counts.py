@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hnscc.scores.arrays import Bools, Integers, StoredProbabilities, Texts
+from hnscc.base.arrays import Bools, Integers, StoredProbabilities, Texts
 
 ONE = 65535  # a stored probability is q / ONE, q an unsigned 16-bit integer
 THRESHOLDS = np.arange(1, 1001)  # the grid 0.001 .. 1.000 as integers k; the threshold is k / 1000

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.stats
 from numpy.typing import ArrayLike
 
-from hnscc.scores.arrays import Bools, Floats
+from hnscc.base.arrays import Bools, Floats
 from hnscc.scores.intervals import t_limit, too_few
 from hnscc.scores.metrics import METRICS, Fraction
 from hnscc.scores.variance_parts import (

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hnscc.scores.arrays import Floats, Integers
+from hnscc.base.arrays import Floats, Integers
 
 
 @dataclass(frozen=True)

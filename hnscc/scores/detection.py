@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from hnscc.scores.arrays import Bools, Floats, Integers
+from hnscc.base.arrays import Bools, Floats, Integers
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from hnscc.scores.arrays import Floats, Integers
+from hnscc.base.arrays import Floats, Integers
 from hnscc.scores.counts import Counts
 from hnscc.scores.intervals import patient_weights, percentiles, resampled, too_few
 from hnscc.scores.metrics import Score

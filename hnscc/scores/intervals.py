@@ -13,7 +13,7 @@ from statistics import fmean
 import numpy as np
 import scipy.stats
 
-from hnscc.scores.arrays import Bools, Floats
+from hnscc.base.arrays import Bools, Floats
 from hnscc.scores.counts import Counts
 
 ALPHA = 0.05

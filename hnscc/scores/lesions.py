@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import generate_binary_structure, label
 
-from hnscc.scores.arrays import Bools, Floats, Integers
-from hnscc.scores.masks import Spacing, check, crop, voxel_ml
+from hnscc.base.arrays import Bools, Floats, Integers, Spacing
+from hnscc.scores.masks import check, crop, voxel_ml
 
 # How many neighbours count as connected -> along how many axes a neighbour may differ.
 CONNECTIVITIES = {6: 1, 18: 2, 26: 3}

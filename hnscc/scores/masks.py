@@ -26,9 +26,7 @@ import math
 
 import numpy as np
 
-from hnscc.scores.arrays import Bools
-
-Spacing = tuple[float, float, float]  # mm between voxels along z, y, x
+from hnscc.base.arrays import Bools, Spacing
 
 
 def check(pred: Bools, truth: Bools, spacing_mm: Spacing) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.stats
 
-from hnscc.scores.arrays import Floats
+from hnscc.base.arrays import Floats
 from hnscc.scores.intervals import Interval, t_limit
 
 FEWEST_PAIRS = 6  # the signed-rank test of n pairs gives at best 2 / 2^n: 0.0625 for 5 pairs, 0.03125 for 6

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from hnscc.base.arrays import Bools, Integers, Spacing, StoredProbabilities
 from hnscc.scores import lesions, volumes
-from hnscc.scores.arrays import Bools, Integers, StoredProbabilities
 from hnscc.scores.counts import positive
 from hnscc.scores.lesions import Lesion, Lesions, find_lesions
-from hnscc.scores.masks import Spacing
 from hnscc.scores.surface import SCAN_METRICS, surface_distances
 from hnscc.scores.volumes import Volumes
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from hnscc.base.arrays import Bools, Integers, Spacing, StoredProbabilities
 from hnscc.scores import calibration
-from hnscc.scores.arrays import Bools, Integers, StoredProbabilities
 from hnscc.scores.calibration import Probabilities, probabilities_of
 from hnscc.scores.counts import HALF, count_at
-from hnscc.scores.masks import Spacing
 from hnscc.scores.scans import ScanScore, as_json, from_json, score_scans
 
 # Raised whenever what is written here, or how scans are scored, changes: older files are then not used.

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from hnscc.scores.arrays import Bools, Floats
-from hnscc.scores.masks import Spacing, check, crop
+from hnscc.base.arrays import Bools, Floats, Spacing
+from hnscc.scores.masks import check, crop
 from hnscc.scores.surface_elements import Elements, elements
 
 # Of mm: what is equally far on paper is equally far here. No score, and no comparison of two, hangs on the last bit.

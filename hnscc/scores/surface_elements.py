@@ -20,7 +20,7 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from hnscc.scores.arrays import Bools, Floats
+from hnscc.base.arrays import Bools, Floats
 
 Point = tuple[float, ...]
 Triangle = tuple[int, int, int]

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hnscc.base.arrays import Bools, Integers, StoredProbabilities
 from hnscc.base.split_names import SPLITS
-from hnscc.scores.arrays import Bools, Integers, StoredProbabilities
 from hnscc.scores.counts import HALF, ONE, THRESHOLDS, Counts, count_at
 from hnscc.scores.metrics import DICE, metrics_at
 

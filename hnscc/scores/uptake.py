@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects, generate_binary_structure, label
 from scipy.signal import oaconvolve
 
-from hnscc.scores.arrays import Bools
-from hnscc.scores.masks import Spacing, voxel_ml
+from hnscc.base.arrays import Bools, Spacing
+from hnscc.scores.masks import voxel_ml
 
 PEAK_ML = 1.0
 PEAK_RADIUS_MM = float((3 * 1000 * PEAK_ML / (4 * np.pi)) ** (1 / 3))

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hnscc.scores.arrays import Bools
-from hnscc.scores.masks import Spacing, check, voxel_ml
+from hnscc.base.arrays import Bools, Spacing
+from hnscc.scores.masks import check, voxel_ml
 
 
 @dataclass(frozen=True)

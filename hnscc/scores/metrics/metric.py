@@ -6,7 +6,7 @@ from typing import Literal
 
 from numpy.typing import ArrayLike
 
-from hnscc.scores.arrays import Floats
+from hnscc.base.arrays import Floats
 from hnscc.scores.counts import Counts
 
 # What a value may be of: one slice, one scan, one patient, or all slices of a split taken as one.

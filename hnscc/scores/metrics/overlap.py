@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hnscc.scores.arrays import Floats
+from hnscc.base.arrays import Floats
 from hnscc.scores.metrics.metric import Level, Metric
 
 EVERY_LEVEL: frozenset[Level] = frozenset({"slice", "scan", "patient", "pooled"})

@@ -1,0 +1,11 @@
+"""Types of arrays, by what they hold; the shape is said where one is taken or given. And of how their voxels lie."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Texts = NDArray[np.str_]
+StoredProbabilities = NDArray[np.uint16]  # q stands for q / 65535
+Spacing = tuple[float, float, float]  # mm between voxels along z, y, x
