@@ -14,9 +14,9 @@ from stores import make_store
 
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_bytes
-from hnscc.base.locations import locate
+from hnscc.base.locations import ZARR_ROOT, locate
 from hnscc.cohort.store import open_store, verify_store
-from hnscc.cohort.store_format import ROOT, UNFINISHED
+from hnscc.cohort.store_format import UNFINISHED
 
 pytestmark = pytest.mark.usefixtures("server")
 
@@ -80,7 +80,7 @@ def test_an_upload_cut_short_is_no_store_and_the_same_command_goes_on(there, tmp
     process.kill()
     process.communicate()
     left = set(objects(there / "c.zarr"))
-    assert ROOT not in left and UNFINISHED in left, "killed too late to show anything"
+    assert ZARR_ROOT not in left and UNFINISHED in left, "killed too late to show anything"
     _, error = run("hnscc", "verify", there / "c.zarr", code=2)
     assert "cut short" in error
     began = time.monotonic()
