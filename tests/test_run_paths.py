@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hnscc.commands.output_folders import FACTS_FILE, SETTINGS_FILE, ExportFolder, PredictionFolder
 from hnscc.study.run_folder import RunFolder, inside
 
 ROOT = Path(__file__).parent.parent
@@ -62,6 +63,14 @@ def test_no_other_file_spells_a_path_of_a_run_folder():
     found = {path: texts for path in FILES if (texts := joined(path.read_text()))}
     assert found.pop(OWNER), "the rule finds them where they belong"
     assert not found
+
+
+def test_no_other_file_spells_a_file_that_predict_and_export_write():
+    predicted, exported = PredictionFolder(Path("p")), ExportFolder(Path("e"))
+    tables = (predicted.lesions, predicted.lesions_as_json, predicted.scores)
+    files = {path.name for path in (*tables, exported.model, exported.card)} | {FACTS_FILE, SETTINGS_FILE}
+    assert len(files) == 7
+    assert [path.name for path in FILES if files & {*literals(path.read_text())}] == ["output_folders.py"]
 
 
 def test_the_names_are_those_that_the_run_folder_gives():
