@@ -82,7 +82,8 @@ class Watch(tune.Callback):
             silent = time.monotonic() - self.heard.get(trial.trial_id, time.monotonic())
             if trial.status == "RUNNING" and silent > self.hung_after:
                 name = planned_trial(trial).trial_id
-                self.say(f"{name}: no epoch finished within {self.hung_after:g} s, its process is ended")
+                within = f"no epoch finished within {self.hung_after:g} s, and nothing predicted"
+                self.say(f"{name}: {within}; its process is ended")
                 self.heard[trial.trial_id] = time.monotonic()
                 if actor := trial.temporary_state.ray_actor:
                     ray.kill(actor)

@@ -14,7 +14,7 @@ from hnscc.study.run_folder import TrialFolder
 from hnscc.training.loop import Epoch
 from hnscc.training.prepare import Prepared
 from hnscc.training.records import Attempt, is_complete, trial_state
-from hnscc.training.trial import train_trial
+from hnscc.training.trial import steps_of_trial
 from rayjobs.cluster import address_here, see_shared
 
 # Reports to Tune cost more than a small network's epoch: they are sent at most this often.
@@ -42,7 +42,7 @@ class TrialWorker(tune.Trainable):
         device, precision = self.prepared.chosen[trial.variant]
         self.folder = self.prepared.folder.trial(trial.trial_id)
         self.others_digest = self.prepared.folds[trial.fold].others_digest
-        rows = train_trial(
+        rows = steps_of_trial(
             self.prepared.study,
             trial,
             self.prepared.folds[trial.fold],
@@ -65,7 +65,8 @@ class TrialWorker(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """The first one says which machine this is, before anything can end the process there."""
+        """The first one says which machine this is, before anything can end the process there; those of a trial that
+        predicts say that it goes on."""
         if not self.known:
             self.known = True
             return self.report
@@ -76,8 +77,9 @@ class TrialWorker(tune.Trainable):
                 self.token = None
             _check_versions(self.prepared)
             for row in self.rows:
-                best = max(self.report["val_soft_jaccard"], row["val_soft_jaccard"])
-                self.report |= {"epoch": row["epoch"], "val_soft_jaccard": best}
+                if row:
+                    best = max(self.report["val_soft_jaccard"], row["val_soft_jaccard"])
+                    self.report |= {"epoch": row["epoch"], "val_soft_jaccard": best}
                 if time.monotonic() > until:
                     return self.report
         except (InputError, StorageError) as error:
@@ -109,7 +111,9 @@ def _check_versions(prepared: Prepared) -> None:
     )
 
 
-def _unless_completed(folder: TrialFolder, others_digest: str, rows: Iterator[Epoch]) -> Iterator[Epoch]:
+def _unless_completed(
+    folder: TrialFolder, others_digest: str, rows: Iterator[Epoch | None]
+) -> Iterator[Epoch | None]:
     """Nothing to do where a process of this trial died after it had written its record, before Tune heard of it."""
     if not is_complete(folder, others_digest):
         yield from rows

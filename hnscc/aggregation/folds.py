@@ -114,6 +114,13 @@ def scored_fold(run: RunFolder, study: Study, number: int) -> Fold:
     )
 
 
+def holds_evaluated(run: RunFolder, study: Study) -> bool:
+    """Whether all folds hold the slices that the study evaluates. InputError where one is missing or damaged."""
+    if study.search or study.evaluation.slices == "sampled":
+        return True
+    return all(read_split(run, number).get("slices") == "all" for number in range(study.split.folds))
+
+
 def load_fold(run: RunFolder, number: int) -> Fold:
     """One fold as `hnscc run` wrote it. InputError where a file is missing or not what split.json says."""
     folder = run.fold(number)

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hnscc.aggregation.folds import Fold
+from hnscc.aggregation.folds import Damaged, Fold
 from hnscc.aggregation.trials import Result, load_probabilities
 from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import Counts, count, positive
 from hnscc.scores.metrics import DICE
 from hnscc.scores.scans import ScanScore, score_scans
 from hnscc.scores.thresholds import MAIN_READING, READINGS, Reading, choose_threshold, median_position, sweep
+from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
 
 
@@ -32,10 +33,21 @@ class Median:
     scans: Mapping[str, ScanScore] = field(default_factory=dict)
 
 
+class Unreadable(ValueError):
+    """The predictions of a trial, which counts as completed, cannot be used: the text says why."""
+
+    def __init__(self, trial: Trial, why: str) -> None:
+        super().__init__(why)
+        self.trial = trial
+
+
 def medians_of(
     run: RunFolder, results: list[Result], fold: Fold, tolerance_mm: float
 ) -> dict[str, Median | None]:
-    """The median model of one variant and fold by each reading; predictions are read once per trial."""
+    """The median model of one variant and fold by each reading; predictions are read once per trial.
+
+    Raises Unreadable where those of a median model are not what its scores were made from: it is none, then.
+    """
     completed = [each for each in results if each.status == "completed"]
     if not completed:
         return dict.fromkeys(READINGS)
@@ -44,7 +56,7 @@ def medians_of(
     for trial in {each.trial for each in chosen.values()}:
         names = [name for name in READINGS if chosen[name].trial == trial]
         result = chosen[names[0]]
-        probabilities = load_probabilities(run, trial, fold)
+        probabilities = _probabilities(run, trial, fold)
         for slices in {READINGS[name].slices for name in names}:
             rows_of = {split: fold.rows_of(split, slices) for split in SPLITS}
             sweeps = {split: sweep(probabilities[rows], fold.masks[rows]) for split, rows in rows_of.items()}
@@ -54,6 +66,13 @@ def medians_of(
                     main = name == MAIN_READING
                     medians[name] = _with_scans(median, probabilities, tolerance_mm) if main else median
     return medians
+
+
+def _probabilities(run: RunFolder, trial: Trial, fold: Fold) -> np.ndarray:
+    try:
+        return load_probabilities(run, trial, fold)
+    except Damaged as damage:
+        raise Unreadable(trial, str(damage)) from None
 
 
 def _with_scans(median: Median, probabilities: np.ndarray, tolerance_mm: float) -> Median:

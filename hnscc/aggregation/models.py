@@ -162,7 +162,7 @@ def _of_ensemble(run: RunFolder, study: Study, number: int, rows: Sequence[Table
                 where=f"{inside(run.trial(row['trial_id']).root)} of the run folder",
                 expected="predictions.npz as its record tells of it",
                 found=str(damage),
-                do="`hnscc run STUDY` trains it again",
+                do="`hnscc run STUDY` predicts again by its weights, and trains it again only where these are gone",
             ) from None
     probabilities = mean_probabilities(total, len(rows))
     k, _ = choose_threshold(sweep(probabilities, fold.masks[at]), reading.rule)

@@ -1,16 +1,17 @@
 """All that tables are built from: a study, its folds, what its trials left, and the median models."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hnscc.aggregation.folds import Fold, scored_fold
-from hnscc.aggregation.medians import Median, medians_of
+from hnscc.aggregation.medians import Median, Unreadable, medians_of
 from hnscc.aggregation.trials import Result, load_trial
 from hnscc.scores.repeats import mostly_collapsed
 from hnscc.scores.thresholds import MAIN_READING, READINGS
 from hnscc.study.loading import load_study
-from hnscc.study.plan import plan_trials
+from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
+from hnscc.training.records import UNUSABLE
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,15 @@ class Results:
             [bool(each.collapsed) for each in self.of(variant) if each.status == "completed"]
         )
 
+    def without(self, trial: Trial, why: str) -> "Results":
+        """The same, but for a trial that is not used, and why."""
+        reason = UNUSABLE + why.removeprefix(UNUSABLE)
+        results = tuple(
+            Result(trial, each.seed, "missing", reason) if each.trial == trial else each
+            for each in self.results
+        )
+        return replace(self, results=results)
+
 
 def load_results(run: RunFolder) -> Results:
     """Read the study, its folds and every planned trial's folder; nothing else.
@@ -47,11 +57,26 @@ def load_results(run: RunFolder) -> Results:
     """
     study = load_study(run.study)
     read = read_trials(run, study)
+    medians = {}
     for variant in study.variants:
-        tolerance_mm = study.evaluation.tolerance_mm
-        found = [medians_of(run, read.of(variant, fold.number), fold, tolerance_mm) for fold in read.folds]
-        read.medians[variant] = {name: tuple(each[name] for each in found) for name in READINGS}
-    return read
+        found = []
+        for fold in read.folds:
+            read, of_fold = _medians(run, read, variant, fold)
+            found.append(of_fold)
+        medians[variant] = {name: tuple(each[name] for each in found) for name in READINGS}
+    return replace(read, medians=medians)
+
+
+def _medians(
+    run: RunFolder, read: Results, variant: str, fold: Fold
+) -> tuple[Results, dict[str, Median | None]]:
+    """The median models of a variant in a fold; and the results, without trials whose predictions cannot be used."""
+    while True:
+        try:
+            own = read.of(variant, fold.number)
+            return read, medians_of(run, own, fold, read.study.evaluation.tolerance_mm)
+        except Unreadable as damage:
+            read = read.without(damage.trial, str(damage))
 
 
 def read_trials(run: RunFolder, study: Study) -> Results:

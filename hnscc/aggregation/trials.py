@@ -19,7 +19,7 @@ from hnscc.study.identity import trial_seeds
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, SCORES_FILE, RunFolder
 from hnscc.study.schema import Study
-from hnscc.training.records import NEEDED, UNUSABLE, Completed, Record, trial_state
+from hnscc.training.records import READ_BY_TABLES, UNUSABLE, Completed, Record, trial_state
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,10 @@ class Result:
 def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result:
     """What a planned trial left; see `load_results`."""
     seed = trial_seeds(study, trial)["trial"]
-    read = (*NEEDED, SCORES_FILE)
-    state = trial_state(run.trial(trial.trial_id), others_digest=fold.others_digest, keep=read, check=read)
+    folder = run.trial(trial.trial_id)
+    state = trial_state(
+        folder, others_digest=fold.others_digest, keep=READ_BY_TABLES, check=READ_BY_TABLES
+    )
     if state.status == "failed" and state.record:
         return Result(trial, seed, "failed", failure_summary(state.record))
     record = state.completed

@@ -141,7 +141,7 @@ def _fold_of(store: Store, study: Study, plan: FoldPlan, pixels: Pixels) -> Fold
         _digest(store, plan, bounds),
         np.array([pixels.row_of[each.scan_id, each.z] for _, each in others], np.int64),
         tuple(split for split, _ in others),
-        _others_digest(store, plan),
+        digest_of_others(store, plan),
         {scan.scan_id: scan.spacing_mm for scan in store.scans if scan.scan_id in set(plan.whole)},
     )
 
@@ -170,7 +170,7 @@ def _digest(store: Store, plan: FoldPlan, bounds: Mapping[str, tuple[float, floa
     return hash_of({"modalities": store.modalities, "size": store.size, "slices": used, "bounds": bounds})
 
 
-def _others_digest(store: Store, plan: FoldPlan) -> str:
+def digest_of_others(store: Store, plan: FoldPlan) -> str:
     """What the scored slices beside the used ones follow from: the content of their scans, and their order. Empty
     where there are none."""
     if not plan.others:

@@ -9,9 +9,11 @@ from statistics import median
 from typing import Any
 
 from hnscc.aggregation.enough_repeats import Pilot, pilots, repeats_needed
+from hnscc.aggregation.folds import holds_evaluated
 from hnscc.base.cores import cores
 from hnscc.base.locations import Location
 from hnscc.base.split_names import SPLITS
+from hnscc.cohort.fold import digest_of_others
 from hnscc.cohort.fold_plan import FoldPlan
 from hnscc.cohort.store import Store
 from hnscc.commands.checked import (
@@ -24,6 +26,7 @@ from hnscc.commands.checked import (
     VariantFacts,
 )
 from hnscc.commands.memory import memory_of
+from hnscc.scores.repeats import unknown
 from hnscc.study.identity import VERSIONS, version_differences, versions_here
 from hnscc.study.plan import Trial, fold_name, plan_trials
 from hnscc.study.range_checks import check_search
@@ -34,10 +37,11 @@ from hnscc.training.earlier import check_identities, choose, left_out
 from hnscc.training.model import check_model
 from hnscc.training.prepare import batches_in, check_same_store, plan_folds, run_folder
 from hnscc.training.process import resources_here
-from hnscc.training.records import TrialState, recorded_state, trial_state
+from hnscc.training.records import Completed, TrialState, recorded_state, trial_state
 from rayjobs.requests import check_study_requests, resolve_here
 
 States = Mapping[Trial, TrialState]
+PREDICT_FIRST = "finished trials predict the slices first that the study evaluates now: `hnscc run` lets them"
 
 
 def check_study(
@@ -66,7 +70,12 @@ def check_study(
         chosen = choose(study, folder, resolve)
     check_same_store(study, folder, store, plans)
     check_identities(study, folder, chosen, None, accept_versions=accept_versions)
-    states = {trial: trial_state(folder.trial(trial.trial_id)) for trial in plan_trials(study)}
+    others = [digest_of_others(store, plan) for plan in plans]
+    states = {
+        trial: trial_state(folder.trial(trial.trial_id), others_digest=others[trial.fold])
+        for trial in plan_trials(study)
+    }
+    predicting = [trial for trial, state in states.items() if _predicts_again(state)]
     variants = {name: _variant(study, name, store, plans, *chosen[name]) for name in study.variants}
     return {
         "study": study.model_dump(mode="json"),
@@ -83,6 +92,10 @@ def check_study(
         ],
         "trials": {"planned": len(states), **Counter(state.status for state in states.values())},
         "trial_states": _trial_states(folder, {} if rules else states),
+        "to_predict": {
+            "trials": [trial.trial_id for trial in predicting],
+            "slices": sum(len(plans[trial.fold].scored) for trial in predicting),
+        },
         "left_out": left_out(study, folder),
         "other_versions": _other_versions(states),
         "disk_mib": _disk(study, store, plans, [each["parameters"] for each in variants.values()]),
@@ -113,17 +126,24 @@ def _asked_first(study: Study, address: str | None) -> Iterator[Callable[[Traini
 def _repeats(
     study: Study, folder: RunFolder, states: States, half_width: float | None
 ) -> RepeatsFacts | None:
-    """Repeats that each variant needs, as far as those that are finished can tell."""
+    """Repeats that each variant needs, as far as those that are finished, and predicted what is evaluated, can tell."""
     if half_width is None and isinstance(study.repeats, UntilPrecise):
         half_width = study.repeats.until
     if half_width is None:
         return None
-    begun = any(state.completed for state in states.values())
+    begun = any(state.completed for state in states.values()) and holds_evaluated(folder, study)
     found = pilots(folder, study) if begun else {name: Pilot([], False) for name in study.variants}
-    return {
-        "until": half_width,
-        "variants": {name: asdict(repeats_needed(each, half_width)) for name, each in found.items()},
-    }
+    variants = {name: repeats_needed(each, half_width) for name, each in found.items()}
+    for name, each in variants.items():
+        waiting = sum(_predicts_again(state) for trial, state in states.items() if trial.variant == name)
+        if each.repeats is None and waiting:
+            variants[name] = unknown(each.pilot, f"{waiting} {PREDICT_FIRST}")
+    return {"until": half_width, "variants": {name: asdict(each) for name, each in variants.items()}}
+
+
+def _predicts_again(state: TrialState) -> bool:
+    """Whether a trial is trained to its end, and is missing for what it predicted alone."""
+    return state.status == "missing" and isinstance(state.record, Completed)
 
 
 def _search(rules: Search) -> dict[str, Any]:
@@ -157,6 +177,7 @@ def _split(plan: FoldPlan, split: str) -> SplitFacts:
         "scans_used": len({each.scan_id for each in slices}),
         "positive_slices": sum(each.positive for each in slices),
         "negative_slices": sum(not each.positive for each in slices),
+        "scored_slices": sum(name == split for name, _ in plan.scored),
     }
 
 
@@ -194,7 +215,9 @@ def _disk(study: Study, store: Store, plans: list[FoldPlan], parameters: list[in
 
 def _time(study: Study, states: States) -> TimeFacts:
     seconds = {name: _seconds_of(name, states) for name in study.variants}
-    left = Counter(trial.variant for trial, state in states.items() if not state.completed)
+    left = Counter(
+        trial.variant for trial, state in states.items() if not state.completed and not _predicts_again(state)
+    )
     untimed = [name for name in left if seconds[name] is None]
     total = sum(n * (seconds[name] or 0.0) for name, n in left.items())
     side_by_side = max(1, cores() // study.resources.cpus)
@@ -211,11 +234,16 @@ def _time(study: Study, states: States) -> TimeFacts:
 def _seconds_of(variant: str, states: States) -> float | None:
     """The median seconds of a variant's finished trials; None without one."""
     took = [
-        state.completed.seconds
+        record.seconds
         for trial, state in states.items()
-        if state.completed and trial.variant == variant
+        if trial.variant == variant and (record := _finished(state))
     ]
     return round(median(took), 1) if took else None
+
+
+def _finished(state: TrialState) -> Completed | None:
+    """The record of a trial that is trained to its end, whatever it predicted."""
+    return state.completed or (state.record if isinstance(state.record, Completed) else None)
 
 
 def _trial_states(folder: RunFolder, states: States) -> list[TrialFacts]:
@@ -229,6 +257,6 @@ def _other_versions(states: States) -> list[OtherVersions]:
     trials: dict[str, list[str]] = {}
     here = {VERSIONS: versions_here()}
     for trial, state in states.items():
-        if state.completed and (changes := version_differences(state.completed.settings, here)):
+        if (record := _finished(state)) and (changes := version_differences(record.settings, here)):
             trials.setdefault("; ".join(changes), []).append(trial.trial_id)
     return [{"differ": differ, "trials": names} for differ, names in trials.items()]

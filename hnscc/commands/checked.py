@@ -28,7 +28,8 @@ class VariantFacts(TypedDict):
 
 
 class SplitFacts(TypedDict):
-    """One split of one fold: patients, how many of them have lesion, and the scans and slices that are used."""
+    """One split of one fold: patients, how many of them have lesion, the scans and slices that are used, and how many
+    slices every trial predicts and is scored by."""
 
     fold: int
     split: str
@@ -37,11 +38,20 @@ class SplitFacts(TypedDict):
     scans_used: int
     positive_slices: int
     negative_slices: int
+    scored_slices: int
+
+
+class ToPredict(TypedDict):
+    """Finished trials that predicted other slices than the study evaluates now, so that they count as missing until
+    their weights have predicted again, without training; and how many slices that is, of all of them together."""
+
+    trials: list[str]
+    slices: int
 
 
 class TimeFacts(TypedDict):
-    """Seconds of a trial of each variant (median), seconds of all that are left, and hours of that on this machine.
-    None where no finished trial tells, with the reason."""
+    """Seconds of a trial of each variant (median), seconds of all that are left to train, and hours of that on this
+    machine. None where no finished trial tells, with the reason."""
 
     seconds_per_trial: dict[str, float | None]
     trials_left: int
@@ -95,6 +105,7 @@ class Checked(TypedDict):
     warnings: list[str]
     trials: dict[str, int]
     trial_states: list[TrialFacts]
+    to_predict: ToPredict
     left_out: dict[str, list[str]]
     other_versions: list[OtherVersions]
     disk_mib: float

@@ -7,7 +7,7 @@ types alone stays out of the running program: `hnscc status` needs no torch, Sci
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +76,11 @@ def print_check(found: Checked, console: Console, study_file: Path) -> None:
         print_line(console, f"warning: {line}", style="yellow")
     if not search:
         print_line(console, f"trials:  {_trials(found['trials'])}")
+        if trials := found["to_predict"]["trials"]:
+            slices = f"{found['to_predict']['slices']} slices that are evaluated now"
+            print_line(
+                console, f"         {len(trials)} of the missing are not trained again: they predict {slices}"
+            )
     for line in told_left_out(found["left_out"], found["variants"]):
         print_line(console, f"left out: {line}", style="yellow")
     for other in found["other_versions"]:
@@ -92,7 +97,8 @@ def print_check(found: Checked, console: Console, study_file: Path) -> None:
         _print_search(search, console)
     else:
         if found["precision"]:
-            _print_repeats(found["precision"], console)
+            waiting = {trial.rsplit("-", 2)[0] for trial in found["to_predict"]["trials"]}
+            _print_repeats(found["precision"], waiting, console)
         print_line(console, f"time:    {_time(found['time'])}")
     print_line(console, f"next:    hnscc {'search' if search else 'run'} {study_file}")
 
@@ -121,11 +127,13 @@ def _print_search(search: dict[str, Any], console: Console) -> None:
         print_line(console, f"range:   {path}: {values}")
 
 
-def _print_repeats(found: RepeatsFacts, console: Console) -> None:
+def _print_repeats(found: RepeatsFacts, waiting: Collection[str], console: Console) -> None:
+    """waiting: variants whose finished trials predict again first, which is the cure of one that does not tell."""
     aim = f"the median test Dice within {found['until']:g} to either side (95 %)"
     for name, each in found["variants"].items():
         if each["repeats"] is None:
-            text = f"{name}: not known, {each['reason']}; {_cure(each['pilot'])}"
+            cure = "" if name in waiting else f"; {_cure(each['pilot'])}"
+            text = f"{name}: not known, {each['reason']}{cure}"
         else:
             text = (
                 f"{name}: {aim} needs about {each['repeats']} repeats ({each['low']} to {each['high']}, "

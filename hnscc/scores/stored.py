@@ -1,13 +1,14 @@
 """What a trial says of its own predictions at 0.5, so that no table has to score them again: scores.json."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from hnscc.base.arrays import Bools, Integers, Spacing, StoredProbabilities
+from hnscc.base.steps import at_once
 from hnscc.scores import calibration
 from hnscc.scores.calibration import Probabilities, probabilities_of
 from hnscc.scores.counts import HALF, count_at
@@ -36,8 +37,22 @@ def score_at_half(
     tolerance_mm: float,
 ) -> StoredScores:
     """The scores of stored probabilities, uint16 (N, H, W), at 0.5; arguments as of `scans.score_scans`."""
+    return at_once(scoring_at_half(probabilities, masks, rows, spacing_mm, tolerance_mm))
+
+
+def scoring_at_half(
+    probabilities: StoredProbabilities,
+    masks: Bools,
+    rows: Mapping[str, Integers],
+    spacing_mm: Mapping[str, Spacing],
+    tolerance_mm: float,
+) -> Generator[None, None, StoredScores]:
+    """What `score_at_half` gives, with a pause after each scan."""
     counts = count_at(probabilities, masks, HALF)
-    scans = score_scans(probabilities, masks, rows, spacing_mm, HALF, tolerance_mm)
+    scans: dict[str, ScanScore] = {}
+    for scan, at in rows.items():
+        scans |= score_scans(probabilities, masks, {scan: at}, spacing_mm, HALF, tolerance_mm)
+        yield
     return StoredScores(counts.overlap, counts.pred, scans, probabilities_of(probabilities, masks, rows))
 
 

@@ -179,7 +179,8 @@ class Resources(Settings):
     hung_after: Annotated[
         Positive,
         says(
-            "A trial that finishes no epoch for so many seconds is ended and goes on from its checkpoint.",
+            "A trial that finishes no epoch, and predicts and scores nothing, for so many seconds is ended and goes on "
+            "from its checkpoint.",
             OURS,
         ),
     ]

@@ -1,11 +1,13 @@
 """What a trained network says of slices: the one forward pass that training, scoring and prediction share."""
 
+from collections.abc import Generator
 from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
 from torch import nn
 
+from hnscc.base.steps import at_once
 from hnscc.cohort.slices import Slices
 from hnscc.scores.counts import ONE
 from hnscc.training.resizing import resize_by_products
@@ -38,15 +40,23 @@ def logits_of(model: nn.Module, images: np.ndarray, *, device: str, precision: s
     return logits.float()
 
 
-@torch.no_grad()
 def predict(model: nn.Module, slices: Slices, *, device: str, precision: str) -> np.ndarray:
     """Probabilities of every slice as uint16 (N, H, W): round(p x 65535)."""
+    return at_once(predicting(model, slices, device=device, precision=precision))
+
+
+def predicting(
+    model: nn.Module, slices: Slices, *, device: str, precision: str
+) -> Generator[None, None, np.ndarray]:
+    """What `predict` gives, with a pause after each batch."""
     model.eval()
     out = np.empty((len(slices), *slices.masks.shape[1:]), np.uint16)
     for batch in in_order(len(slices), EVALUATION_BATCH):
-        logits = logits_of(model, slices.batch(batch)[0], device=device, precision=precision)
-        probabilities = (torch.sigmoid(logits[:, 0]) * ONE).round()
-        out[batch] = probabilities.to(torch.int32).cpu().numpy().astype(np.uint16)
+        with torch.no_grad():
+            logits = logits_of(model, slices.batch(batch)[0], device=device, precision=precision)
+            probabilities = (torch.sigmoid(logits[:, 0]) * ONE).round()
+            out[batch] = probabilities.to(torch.int32).cpu().numpy().astype(np.uint16)
+        yield
     return out
 
 

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from typing import TypedDict
 
@@ -17,7 +17,7 @@ from hnscc.study.schema import Training
 from hnscc.training.adam import Adam
 from hnscc.training.checkpoint import load_checkpoint, save_checkpoint
 from hnscc.training.copies import Copies
-from hnscc.training.inference import EVALUATION_BATCH, in_order, logits_of, placed, predict
+from hnscc.training.inference import EVALUATION_BATCH, in_order, logits_of, placed, predicting
 from hnscc.training.losses import loss_of
 from hnscc.training.process import hardware
 from hnscc.training.records import Attempt, Began
@@ -114,9 +114,9 @@ class Fit:
         jaccard = torch.where(union > 0, overlap / union, 1.0).mean()
         return torch.stack(losses).sum().item() / len(slices), jaccard.item()
 
-    def predict(self, slices: Slices) -> np.ndarray:
-        """Probabilities of every slice as uint16 (N, H, W): round(p x 65535)."""
-        return predict(self.model, slices, device=self.began.device, precision=self.began.precision)
+    def predicting(self, slices: Slices) -> Generator[None, None, np.ndarray]:
+        """Probabilities of every slice as uint16 (N, H, W): round(p x 65535); with a pause after each batch."""
+        return predicting(self.model, slices, device=self.began.device, precision=self.began.precision)
 
     def _forward(self, slices: Slices | Copies, batch: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits and truth, float32 (B, 1, H, W), of the slices at these positions."""

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from hnscc.base.steps import at_once
 from hnscc.cohort.fold import FoldData
 from hnscc.cohort.slices import Slices
 from hnscc.study.plan import Trial
@@ -34,4 +35,4 @@ def train_first_batches(study: Study, trial: Trial, data: FoldData, began: Began
     slices = Slices(every.images, every.masks, np.resize(every.rows, size), every.channels, every.bounds)
     loss = fit.train_epoch(1, slices)
     fit.finish_epoch(loss, *fit.validate(slices), seconds=0.0)
-    fit.predict(slices)
+    at_once(fit.predicting(slices))

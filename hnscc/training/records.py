@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from hnscc.base.files import read_sealed, sha256, storage_errors, write_sealed
 from hnscc.base.locations import S3Path
-from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, RunFolder, TrialFolder
+from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, SCORES_FILE, RunFolder, TrialFolder
 
 # A trial's own history.parquet.
 HISTORY = pa.schema(
@@ -28,11 +28,17 @@ HISTORY = pa.schema(
 )
 # Weights may be pruned once no reading needs them; what the tables come from may not.
 NEEDED = (HISTORY_FILE, PREDICTIONS_FILE)
+# What tables read of a trial: scores that are gone are computed again from the predictions.
+READ_BY_TABLES = (*NEEDED, SCORES_FILE)
 OUT_OF_MEMORY = "OutOfMemoryError"  # the failure of a trial whose share of a GPU's memory was full
 UNUSABLE = "not used: "  # begins the reason of a trial whose files are there and cannot be trusted
 OTHER_SLICES = (
     f"{UNUSABLE}it predicted other slices than the study evaluates: `hnscc run` predicts them by its weights"
 )
+_MENDED = {
+    name: "; `hnscc run` predicts again by its weights, and trains it again only where these are gone"
+    for name in (PREDICTIONS_FILE, SCORES_FILE)
+}
 
 
 class _Facts(BaseModel):
@@ -124,9 +130,10 @@ _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator
 class TrialState:
     """What a trial is: completed, failed or missing, and why it is not completed where that is known.
 
-    record: of a completed or failed trial; a trial whose weights failed to predict again has failed, and its record
-    is a `Completed` one. contents: the verified bytes of the files that were asked for by name. A reason that begins
-    with UNUSABLE says that files are there and cannot be trusted.
+    record: of a completed or failed trial, and of a missing one that predicted other slices than are scored now; a
+    trial whose weights failed to predict again has failed, and its record is a `Completed` one. contents: the verified
+    bytes of the files that were asked for by name. A reason that begins with UNUSABLE says that files are there and
+    cannot be trusted.
     """
 
     status: Literal["completed", "failed", "missing"]
@@ -150,7 +157,7 @@ def trial_state(
 
     others_digest: of the slices that its fold scores beside the used ones (`FoldData.others_digest`); where it is not
     empty, the trial must have predicted these. keep: names of files whose contents are wanted. check: names of the
-    files to be read and compared with their hashes; None for all (on S3 those that tables come from: the weights are
+    files to be read and compared with their hashes; None for all (on S3 those that tables read: the weights are
     most of what a trial holds). A file that tables do not need may be gone, since weights can be pruned. StorageError
     where the disk or S3 does not answer.
     """
@@ -164,7 +171,9 @@ def trial_state(
         if others_digest in ("", record.others_digest):
             return TrialState("completed", None, record, found)
         found = OTHER_SLICES
-    return TrialState("failed", record.failure, record) if record.failure else TrialState("missing", found)
+    if record.failure:
+        return TrialState("failed", record.failure, record)
+    return TrialState("missing", found, record if found == OTHER_SLICES else None)
 
 
 def _verified(
@@ -176,19 +185,19 @@ def _verified(
         path = folder.file(name)
         if check is not None and name not in check:
             continue
-        if check is None and isinstance(path, S3Path) and name not in NEEDED:
+        if check is None and isinstance(path, S3Path) and name not in READ_BY_TABLES:
             continue
         try:
             with storage_errors(path):
                 content = path.read_bytes()
         except FileNotFoundError:
             if name in NEEDED:
-                return f"{UNUSABLE}{name} is gone"
+                return f"{UNUSABLE}{name} is gone{_MENDED.get(name, '')}"
             continue
         except OSError as error:
             return f"{UNUSABLE}{name} cannot be read ({type(error).__name__})"
         if sha256(content) != expected:
-            return f"{UNUSABLE}{name} is damaged: its content is not what was written"
+            return f"{UNUSABLE}{name} is damaged: its content is not what was written{_MENDED.get(name, '')}"
         if name in keep:
             contents[name] = content
     return contents

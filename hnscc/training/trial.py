@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from hnscc.base.errors import StorageError
 from hnscc.base.files import sha256, write_bytes
 from hnscc.base.locations import Location
 from hnscc.cohort.fold import FoldData
-from hnscc.scores.stored import score_at_half, to_bytes
+from hnscc.scores.stored import scoring_at_half, to_bytes
 from hnscc.scores.thresholds import score_trial
 from hnscc.study.identity import identity, setting_differences, trial_settings, version_differences
 from hnscc.study.plan import Trial
@@ -57,13 +57,41 @@ def train_trial(
     attempts: Sequence[Attempt] = (),
     pause_after: int | None = None,
 ) -> Iterator[Epoch]:
-    """Train one trial and write its folder; yields each epoch's row of history.parquet once its checkpoint is there.
+    """What `steps_of_trial` does: yields the epochs alone."""
+    steps = steps_of_trial(
+        study,
+        trial,
+        data,
+        folder,
+        device=device,
+        precision=precision,
+        gpus=gpus,
+        attempts=attempts,
+        pause_after=pause_after,
+    )
+    yield from (epoch for epoch in steps if epoch is not None)
+
+
+def steps_of_trial(
+    study: Study,
+    trial: Trial,
+    data: FoldData,
+    folder: TrialFolder,
+    *,
+    device: str,
+    precision: str,
+    gpus: float = 1.0,
+    attempts: Sequence[Attempt] = (),
+    pause_after: int | None = None,
+) -> Generator[Epoch | None]:
+    """Train one trial and write its folder; yields each epoch's row of history.parquet once its checkpoint is there,
+    and then None after each batch that it has predicted and each scan that it has scored.
 
     device and precision are what `resolve_device` chose. gpus: the share of a GPU's memory that it may take.
     attempts: earlier ones that ended in failure, to be kept in the record. pause_after: an epoch after which it
     pauses, leaving its checkpoint and no record; None to train to the end. Continues from the trial's own
     checkpoint where there is one. A finished trial whose predictions are damaged, or of other slices than the fold
-    scores now (`evaluation.slices`), is predicted again by its weights and yields nothing; it is trained again where
+    scores now (`evaluation.slices`), is predicted again by its weights and yields no epoch; it is trained again where
     these are gone. Weights of other versions, if these were accepted, predict too: the record says by which.
 
     This is the trial's boundary: an exception becomes a record with status failed and the traceback; where weights
@@ -77,7 +105,7 @@ def train_trial(
     try:
         fit = _start(variant, began, tried, gpus)
         if finished := _own_weights(folder, began):
-            _predict_again(*finished, fit, variant, data, folder, tolerance_mm)
+            yield from _predict_again(*finished, fit, variant, data, folder, tolerance_mm)
             return
         fit.resume(folder, gpus)
         validation = validation_slices(variant, data, began.seeds)
@@ -91,7 +119,7 @@ def train_trial(
             fit.finish_epoch(loss, *fit.validate(validation), seconds=time.monotonic() - started)
             fit.save(folder)
             yield fit.history[-1]
-        _write_results(fit, stopped, variant, data, folder, gpus, tolerance_mm)
+        yield from _write_results(fit, stopped, variant, data, folder, gpus, tolerance_mm)
     except StorageError:
         raise
     except Exception as error:  # the boundary: whatever went wrong is this trial's alone
@@ -161,13 +189,13 @@ def _write_results(
     folder: TrialFolder,
     gpus: float,
     tolerance_mm: float,
-) -> None:
+) -> Generator[None]:
     """All files first, the record that vouches for them last; then the checkpoint goes."""
     started = time.monotonic()
     fit.model.load_state_dict(fit.best)
     fit.optimiser.forget_gradients()
     give_back_memory()
-    predicted, scores = _predicted(fit, variant, data, folder, tolerance_mm)
+    predicted, scores = yield from _predicted(fit, variant, data, folder, tolerance_mm)
     weights = {name: value.cpu().contiguous() for name, value in fit.best.items()}
     contents = {
         **predicted,
@@ -195,11 +223,11 @@ def _write_results(
 
 def _predicted(
     fit: Fit, variant: Variant, data: FoldData, folder: TrialFolder, tolerance_mm: float
-) -> tuple[dict[Location, bytes], dict[str, Any]]:
+) -> Generator[None, None, tuple[dict[Location, bytes], dict[str, Any]]]:
     """Files of the probabilities of the fold's scored slices and of their scores at 0.5, and the record's part."""
-    probabilities = fit.predict(data.scored_slices(variant.modalities))
+    probabilities = yield from fit.predicting(data.scored_slices(variant.modalities))
     masks = data.scored_masks
-    at_half = score_at_half(
+    at_half = yield from scoring_at_half(
         probabilities, masks.view(np.bool_), data.scan_rows, data.spacing_mm, tolerance_mm
     )
     contents = {
@@ -232,10 +260,10 @@ def _predict_again(
     data: FoldData,
     folder: TrialFolder,
     tolerance_mm: float,
-) -> None:
+) -> Generator[None]:
     """Other slices of a finished trial. Cut short before its record is written, it is done again."""
     fit.model.load_state_dict(load_safetensors(weights))
-    contents, scores = _predicted(fit, variant, data, folder, tolerance_mm)
+    contents, scores = yield from _predicted(fit, variant, data, folder, tolerance_mm)
     for path, content in contents.items():
         write_bytes(path, content)
     files = record.files | {path.name: sha256(content) for path, content in contents.items()}

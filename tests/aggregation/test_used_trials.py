@@ -15,9 +15,11 @@ from hnscc.aggregation.medians import medians_of
 from hnscc.aggregation.results import load_results
 from hnscc.aggregation.summary import in_set
 from hnscc.aggregation.trials import failure_summary
+from hnscc.base.encode import npz_bytes
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, sha256, write_sealed
 from hnscc.scores.counts import Counts
+from hnscc.scores.stored import score_at_half, to_bytes
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.training.records import read_record
 
@@ -168,3 +170,23 @@ def test_a_fold_that_does_not_say_what_it_scores_is_refused(tmp_path, lacking):
     with pytest.raises(InputError, match="missing or damaged") as refused:
         load_fold(run, 0)
     assert lacking in refused.value.found and "hnscc run" in refused.value.do
+
+
+def test_a_median_trial_whose_predictions_cannot_be_used_gives_way_to_the_next(tmp_path):
+    """Its scores are whole and say it is the median one; its predictions, as recorded, are of another shape."""
+    run = repeats_run(tmp_path, [4, 1, 2])
+    median = run.trial("pet-f0-r02")
+    fold = load_fold(run, 0)
+    good = np.load(median.predictions)["probabilities"]
+    scores = score_at_half(good, fold.masks, fold.scan_rows, fold.spacing_mm, 5.0)
+    median.scores.write_bytes(to_bytes(scores, fold.spacing_mm, 5.0))
+    median.predictions.write_bytes(npz_bytes(probabilities=good[:, :2]))
+    record = read_sealed(median.record)
+    files = {path.name: sha256(path.read_bytes()) for path in (median.scores, median.predictions)}
+    write_sealed(median.record, record | {"files": record["files"] | files})
+    problems = write_tables(run)
+    check_tables(run)
+    assert problems[0].startswith("pet-f0-r02: not used: ") and "uint16 (3, 4, 4)" in problems[0]
+    assert [each["status"] for each in rows(run, "trials")] == ["completed", "completed", "missing"]
+    assert [each["repeat"] for each in rows(run, "trials", is_median=True)] == [1]
+    assert row(run, "pooled", split="test")["repeats"] == 2

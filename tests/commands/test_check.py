@@ -82,6 +82,38 @@ def test_check_times_what_is_left_by_what_is_done(hnscc, store, tmp_path):
     assert found["time"]["trial_seconds_left"] == pytest.approx(sum(seconds.values()), abs=0.2)
 
 
+def test_check_tells_finished_trials_that_only_predict_again(hnscc, tmp_path):
+    """Of single slices first, then every slice is evaluated: 2 trials wait for 4 test and 4 validation slices each."""
+    from hnscc.train import main as train
+
+    made = make_store(tmp_path / "store", patients=10, size=16)
+    settings = {"variants": {"pet": {"modalities": ["pet"]}}, "sampling": {"max_positive": 8}, "repeats": 3}
+    study = write_study(tmp_path / "study.yaml", made, **settings, evaluation={"slices": "sampled"})
+    run = ("--out", tmp_path / "run")
+    for repeat in (0, 1):
+        assert train([str(study), f"pet-f0-r0{repeat}", *map(str, run)]) == 0
+    asked = ("check", study, *run, "--precision", "0.05")
+    assert "2 completed, 0 failed, 1 missing" in hnscc(*asked)[1]
+    write_study(study, made, **settings, evaluation={"slices": "all"})
+    code, out, error = hnscc(*asked)
+    assert code == 0, error
+    text = " ".join(out.split())
+    assert "3 planned; 0 completed, 0 failed, 3 missing" in text
+    assert "2 of the missing are not trained again" in text
+    assert "pet: not known, 2 finished trials predict the slices first" in text and "a pilot" not in text
+    found = json.loads(hnscc(*asked, "--json")[1])
+    assert found["to_predict"]["trials"] == ["pet-f0-r00", "pet-f0-r01"]
+    split = {each["split"]: each for each in found["splits"]}
+    whole = {name: 4 * each["patients"] for name, each in split.items() if name != "train"}  # 4 slices a scan
+    assert {name: split[name]["scored_slices"] for name in whole} == whole
+    used = split["train"]["positive_slices"] + split["train"]["negative_slices"]
+    assert split["train"]["scored_slices"] == used
+    assert found["to_predict"]["slices"] == 2 * (sum(whole.values()) + used)
+    assert found["time"]["trials_left"] == 1, "one is trained"
+    assert found["time"]["trial_seconds_left"] == found["time"]["seconds_per_trial"]["pet"]
+    assert found["precision"]["variants"]["pet"]["repeats"] is None
+
+
 @pytest.mark.parametrize(
     ("settings", "named"),
     [

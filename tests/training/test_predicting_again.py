@@ -12,7 +12,7 @@ from hnscc.base.files import read_sealed, write_sealed
 from hnscc.study.identity import identity, versions_here
 from hnscc.training.prepare import prepare_run
 from hnscc.training.records import read_record, trial_state
-from hnscc.training.trial import begin, train_trial, write_failure
+from hnscc.training.trial import begin, steps_of_trial, train_trial, write_failure
 
 SETTINGS = {"variants": {"pet": {"modalities": ["pet"]}}, "sampling": {"max_positive": 8}, "repeats": 1}
 SETTINGS |= {"training": {"epochs": 1}}
@@ -53,7 +53,7 @@ def test_an_error_while_predicting_again_is_told_and_keeps_what_vouches_for_the_
     def fails(*arguments):
         raise full
 
-    monkeypatch.setattr("hnscc.training.trial.score_at_half", fails)
+    monkeypatch.setattr("hnscc.training.trial.scoring_at_half", fails)
     assert go(run, trial) == 0
     state = run.state(trial)
     assert (state.status, state.reason) == ("failed", "RuntimeError")
@@ -115,3 +115,39 @@ def test_weights_of_other_versions_predict_where_predictions_are_damaged(store, 
     record = json.loads(folder.record.read_text())
     assert record["versions"]["torch"] == "1.0"
     assert record["predicted_by"] == versions_here()
+
+
+def test_damaged_scores_are_named_and_cured_without_training(store, tmp_path):
+    run = prepare_run(study(store, "all"), tmp_path)
+    (trial,) = run.missing()
+    folder = run.folder.trial(trial.trial_id)
+    assert go(run, trial) == 1
+    before = {path.name: path.read_bytes() for path in folder.root.iterdir() if path != folder.record}
+    folder.scores.write_bytes(before["scores.json"].replace(b"1", b"2"))
+    (problem, _) = write_tables(run.folder)
+    assert problem.startswith(f"{trial.trial_id}: not used: scores.json is damaged")
+    assert "`hnscc run` predicts again by its weights" in problem
+    assert run.missing() == [trial]
+    assert go(run, trial) == 0
+    assert {path.name: path.read_bytes() for path in folder.root.iterdir() if path != folder.record} == before
+    assert run.missing() == write_tables(run.folder) == []
+
+
+def test_a_trial_that_predicts_and_scores_gives_signs_of_life_between_its_epochs_and_its_record(tmp_path):
+    """What ends a trial that hangs hears of each batch of 32 slices, and of each whole scan."""
+    many = make_store(tmp_path, patients=10, slices=20, size=16)
+    run = prepare_run(study(many, "all"), tmp_path / "run")
+    (trial,) = run.missing()
+    data, folder = run.folds[0], run.folder.trial(trial.trial_id)
+
+    def steps():
+        return list(steps_of_trial(run.study, trial, data, folder, device="cpu", precision="fp32"))
+
+    signs = -(-len(data.scored_at) // 32) + len(data.spacing_mm)
+    assert len(data.scored_at) > 32 and len(data.spacing_mm) > 2
+    epoch, *rest = steps()
+    assert epoch["epoch"] == 1
+    assert rest == [None] * signs
+    folder.scores.write_text("damaged")
+    assert steps() == [None] * signs, "predicting again too"
+    assert run.missing() == []
