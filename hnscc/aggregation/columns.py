@@ -108,10 +108,14 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         WHOLE,
         "number of predicted lesions, connected in 3D, that hold no voxel of a true one",
     ),
-    "tlg_truth": (REAL, "total lesion glycolysis of the true mask; null so far, also where PET is in SUV"),
+    "tlg_truth": (
+        REAL,
+        "total lesion glycolysis of the true mask, its mean SUV times its volume in ml; null where PET is not in SUV",
+    ),
     "tlg_pred": (
         REAL,
-        "total lesion glycolysis of the predicted mask; null so far, also where PET is in SUV",
+        "total lesion glycolysis of the predicted mask, its mean SUV times its volume in ml; null where PET is not in "
+        "SUV",
     ),
     "lesion": (YES, "whether any scan of the patient holds lesion; null where scans are not whole"),
     "lesions.lesion": (

@@ -16,6 +16,7 @@ from hnscc.base.files import read_sealed, sha256, storage_errors
 from hnscc.base.locations import Location
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.slices import rows_of_scans
+from hnscc.cohort.store import suv_modality
 from hnscc.scores.thresholds import SliceChoice
 from hnscc.study.run_folder import FoldFolder, RunFolder, inside
 from hnscc.study.schema import Study
@@ -28,7 +29,7 @@ class Fold:
     The used ones, which are sampled, stand first: used bool (N,). whole: whether the others were written too, so that
     the scans of validation and test are whole. digest: of what trainings follow from; others_digest: of the
     other slices, empty for none. spacing_mm: of each scan of which every slice is scored, mm between voxels along z, y
-    and x.
+    and x. in_suv: the modality that is known to be in SUV, or None.
     """
 
     number: int
@@ -43,6 +44,7 @@ class Fold:
     whole: bool = False
     others_digest: str = ""
     spacing_mm: Mapping[str, Spacing] = field(default_factory=dict)
+    in_suv: str | None = None
 
     @cached_property
     def rows(self) -> dict[str, np.ndarray]:
@@ -147,6 +149,7 @@ def load_fold(run: RunFolder, number: int) -> Fold:
         split["slices"] == "all",
         split["scored"],
         {scan: (z, y, x) for scan, (z, y, x) in split["spacing_mm"].items()},
+        suv_modality(split.get("placing") or {}),
     )
 
 

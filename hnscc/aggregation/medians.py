@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hnscc.aggregation.folds import Damaged, Fold
-from hnscc.aggregation.trials import Result, load_probabilities
+from hnscc.aggregation.trials import Predicted, Result, load_predicted
 from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import Counts, count, positive
+from hnscc.scores.glycolysis import with_glycolysis
 from hnscc.scores.metrics import DICE
 from hnscc.scores.scans import ScanScore, score_scans
 from hnscc.scores.thresholds import MAIN_READING, READINGS, Reading, choose_threshold, median_position, sweep
@@ -56,7 +57,8 @@ def medians_of(
     for trial in {each.trial for each in chosen.values()}:
         names = [name for name in READINGS if chosen[name].trial == trial]
         result = chosen[names[0]]
-        probabilities = _probabilities(run, trial, fold)
+        predicted = _predicted(run, trial, fold)
+        probabilities = predicted.probabilities
         for slices in {READINGS[name].slices for name in names}:
             rows_of = {split: fold.rows_of(split, slices) for split in SPLITS}
             sweeps = {split: sweep(probabilities[rows], fold.masks[rows]) for split, rows in rows_of.items()}
@@ -64,24 +66,25 @@ def medians_of(
                 if READINGS[name].slices == slices:
                     median = _median(result, fold, probabilities, sweeps, READINGS[name])
                     main = name == MAIN_READING
-                    medians[name] = _with_scans(median, probabilities, tolerance_mm) if main else median
+                    medians[name] = _with_scans(median, predicted, tolerance_mm) if main else median
     return medians
 
 
-def _probabilities(run: RunFolder, trial: Trial, fold: Fold) -> np.ndarray:
+def _predicted(run: RunFolder, trial: Trial, fold: Fold) -> Predicted:
     try:
-        return load_probabilities(run, trial, fold)
+        return load_predicted(run, trial, fold)
     except Damaged as damage:
         raise Unreadable(trial, str(damage)) from None
 
 
-def _with_scans(median: Median, probabilities: np.ndarray, tolerance_mm: float) -> Median:
+def _with_scans(median: Median, predicted: Predicted, tolerance_mm: float) -> Median:
     """The median model with the scores of whole scans at its threshold."""
     if median.k is None:
         return median
     fold = median.fold
-    scans = score_scans(probabilities, fold.masks, fold.scan_rows, fold.spacing_mm, median.k, tolerance_mm)
-    return replace(median, scans=scans)
+    probabilities, rows = predicted.probabilities, fold.scan_rows
+    scans = score_scans(probabilities, fold.masks, rows, fold.spacing_mm, median.k, tolerance_mm)
+    return replace(median, scans=with_glycolysis(scans, predicted.glycolysis, median.k))
 
 
 def _median_result(completed: list[Result], fold: Fold, reading: Reading) -> Result:

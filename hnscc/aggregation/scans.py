@@ -17,7 +17,8 @@ from hnscc.scores.surface import SCAN_METRICS
 from hnscc.scores.volumes import Volumes, precision
 
 HELD_OUT = ("validation", "test")
-NO_UPTAKE = "trials store no uptake: no total lesion glycolysis"
+NO_SUV = "the files do not state that their uptake is SUV: no total lesion glycolysis"
+NO_UPTAKE = "the trial predicted before trials kept uptake: no total lesion glycolysis"
 SAMPLED = "the sampled slices alone are scored (evaluation.slices)"
 BY_SLICE = "validation is drawn slice by slice (split.validation_unit), so its scans are not scored whole"
 
@@ -26,7 +27,8 @@ def scan_rows(results: Results) -> Iterator[TableRow]:
     """A row per whole scan of validation and test, of each trial at 0.5 and of the median ones at their thresholds."""
     for fold, named, scans, _ in _scored(results):
         for scan in _in_order(fold, scans):
-            yield named | _of_scan(fold, scan) | _scores(scans[scan]) | {"reason": NO_UPTAKE}
+            reason = _no_glycolysis(fold, scans[scan])
+            yield named | _of_scan(fold, scan) | _scores(scans[scan]) | {"reason": reason}
 
 
 def patient_rows(results: Results) -> Iterator[TableRow]:
@@ -44,7 +46,7 @@ def patient_rows(results: Results) -> Iterator[TableRow]:
                 row = named | {"split": split, "patient_id": patient, "scans": len(names)}
                 score = together(whole) if len(whole) == len(names) else None
                 row |= _of_patient(pooled[np.array([position])].pooled(), score)
-                yield row | {"reason": NO_UPTAKE if score else not_whole}
+                yield row | {"reason": _no_glycolysis(fold, score) if score else not_whole}
 
 
 def lesion_rows(results: Results) -> Iterator[TableRow]:
@@ -79,6 +81,13 @@ def _named(result: Result, median: Median | None) -> TableRow:
     trial = result.trial
     names = {"trial_id": trial.trial_id, "variant": trial.variant, "fold": trial.fold, "repeat": trial.repeat}
     return names | {"is_median": median is not None}
+
+
+def _no_glycolysis(fold: Fold, score: ScanScore) -> str | None:
+    """Why a scan, or a patient, has no total lesion glycolysis; None where it has."""
+    if score.volumes.tlg_truth is not None:
+        return None
+    return NO_UPTAKE if fold.in_suv else NO_SUV
 
 
 def _in_order(fold: Fold, scans: Mapping[str, ScanScore]) -> list[str]:

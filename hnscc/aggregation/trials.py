@@ -3,7 +3,7 @@
 import io
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from hnscc.aggregation.folds import Damaged, Fold
 from hnscc.scores.calibration import Probabilities
-from hnscc.scores.counts import Counts
+from hnscc.scores.counts import HALF, Counts
+from hnscc.scores.glycolysis import STEPS, with_glycolysis
 from hnscc.scores.scans import ScanScore
 from hnscc.scores.stored import StoredScores, from_bytes, score_at_half
 from hnscc.scores.thresholds import highest
@@ -47,9 +48,7 @@ def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result
     """What a planned trial left; see `load_results`."""
     seed = trial_seeds(study, trial)["trial"]
     folder = run.trial(trial.trial_id)
-    state = trial_state(
-        folder, others_digest=fold.others_digest, keep=READ_BY_TABLES, check=READ_BY_TABLES
-    )
+    state = trial_state(folder, others_digest=fold.others_digest, keep=READ_BY_TABLES, check=READ_BY_TABLES)
     if state.status == "failed" and state.record:
         return Result(trial, seed, "failed", failure_summary(state.record))
     record = state.completed
@@ -88,26 +87,42 @@ def _scores_of(
         found = from_bytes(stored, fold.spacing_mm, tolerance_mm, len(fold.masks))
         if found:
             return found, record.highest_probability
-    probabilities = _probabilities_of(record, contents[PREDICTIONS_FILE], fold)
+    predicted = _predicted_of(record, contents[PREDICTIONS_FILE], fold)
+    probabilities = predicted.probabilities
     scores = score_at_half(probabilities, fold.masks, fold.scan_rows, fold.spacing_mm, tolerance_mm)
-    return scores, highest(probabilities[fold.split != "train"])
+    scans = with_glycolysis(scores.scans, predicted.glycolysis, HALF)
+    return replace(scores, scans=scans), highest(probabilities[fold.split != "train"])
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a trial predicted. probabilities: those of the fold's slices as stored, uint16 (N, H, W). glycolysis: of
+    each whole scan, float (1001,) as `scores.glycolysis` has it; empty where the trial stored none."""
+
+    probabilities: np.ndarray
+    glycolysis: Mapping[str, np.ndarray]
 
 
 def load_probabilities(run: RunFolder, trial: Trial, fold: Fold) -> np.ndarray:
-    """The stored probabilities of a completed trial for the fold's slices, uint16 (N, H, W). Raises Damaged where they
-    cannot be used."""
+    """The stored probabilities of a completed trial; see `load_predicted`."""
+    return load_predicted(run, trial, fold).probabilities
+
+
+def load_predicted(run: RunFolder, trial: Trial, fold: Fold) -> Predicted:
+    """What a completed trial predicted of the fold's slices. Raises Damaged where it cannot be used."""
     wanted = (PREDICTIONS_FILE,)
     state = trial_state(run.trial(trial.trial_id), keep=wanted, check=wanted)
     if state.completed is None:
         raise Damaged(state.reason or "it is not completed")
-    return _probabilities_of(state.completed, state.contents[PREDICTIONS_FILE], fold)
+    return _predicted_of(state.completed, state.contents[PREDICTIONS_FILE], fold)
 
 
-def _probabilities_of(record: Completed, content: bytes, fold: Fold) -> np.ndarray:
+def _predicted_of(record: Completed, content: bytes, fold: Fold) -> Predicted:
     if record.settings.get("data", fold.digest) != fold.digest:
         raise Damaged("it was trained on other data than its fold holds")
     try:
-        probabilities: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)["probabilities"]
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            probabilities, curves = arrays["probabilities"], arrays.get("glycolysis")
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
         raise Damaged(f"{PREDICTIONS_FILE} holds no readable probabilities") from None
     if not fold.others_digest:
@@ -122,7 +137,8 @@ def _probabilities_of(record: Completed, content: bytes, fold: Fold) -> np.ndarr
         raise Damaged(
             f"{PREDICTIONS_FILE} holds {probabilities.dtype} {probabilities.shape}, not uint16 {fold.masks.shape}"
         )
-    return probabilities
+    fits = curves is not None and curves.shape == (len(fold.scan_rows), STEPS)
+    return Predicted(probabilities, dict(zip(fold.scan_rows, curves, strict=True)) if fits else {})
 
 
 def failure_summary(record: Record) -> str:

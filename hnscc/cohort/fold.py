@@ -37,8 +37,8 @@ class FoldData:
 
     Scored are the used slices and, after them, others: int (M,), where the M slices stand that make whole scans of
     validation and test; other_splits: the split of each. others_digest: hash of their pixels and order, empty
-    for none.
-    spacing_mm: of each scan of which every slice is scored, mm between stored voxels along z, y and x.
+    for none. spacing_mm: of each scan of which every slice is scored, mm between stored voxels along z, y and x.
+    in_suv: the modality that is known to be in SUV, or None.
     """
 
     fold: int
@@ -51,6 +51,7 @@ class FoldData:
     other_splits: tuple[str, ...] = ()
     others_digest: str = ""
     spacing_mm: Mapping[str, Spacing] = field(default_factory=dict)
+    in_suv: str | None = None
 
     def __len__(self) -> int:
         return len(self.at)
@@ -106,6 +107,14 @@ class FoldData:
         """The scored slices, N + M, in the same way."""
         return self._slices_at(self.scored_at, modalities)
 
+    def uptake(self, rows: np.ndarray) -> np.ndarray | None:
+        """SUV, float32 (n, H, W), of these of the scored slices; None where no modality is known to be in SUV."""
+        if self.in_suv is None:
+            return None
+        channel = self.modalities.index(self.in_suv)
+        found: np.ndarray = self.pixels.images[self.scored_at[rows], channel]
+        return found
+
     def _slices_at(self, rows: np.ndarray, modalities: Sequence[str]) -> Slices:
         channels = [self.pixels.modalities.index(modality) for modality in modalities]
         bounds = [self.bounds[modality] for modality in modalities]
@@ -143,6 +152,7 @@ def _fold_of(store: Store, study: Study, plan: FoldPlan, pixels: Pixels) -> Fold
         tuple(split for split, _ in others),
         digest_of_others(store, plan),
         {scan.scan_id: scan.spacing_mm for scan in store.scans if scan.scan_id in set(plan.whole)},
+        store.in_suv,
     )
 
 

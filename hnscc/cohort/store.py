@@ -1,7 +1,7 @@
 """The slice store, opened: every slice of every scan of a cohort, read whole or not at all. Its files: store_format."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -78,6 +78,11 @@ class Store:
             "units": self.placed.get("units", {}),
         }
 
+    @property
+    def in_suv(self) -> str | None:
+        """The modality of which all files state that they are in SUV, or None."""
+        return suv_modality(self.placing)
+
     def read(self, scan_id: str) -> tuple[np.ndarray, np.ndarray]:
         """All slices of one scan: images (Z, C, H, W) float32 in raw units, mask (Z, H, W) uint8 of 0 and 1.
 
@@ -109,6 +114,12 @@ class Store:
             return _asked(self.location, lambda: np.asarray(array[...]))
         except (FileNotFoundError, _Undecodable) as error:
             raise _damaged(self.location, scan_id, f"chunks that cannot be read ({_kind(error)})") from None
+
+
+def suv_modality(placing: Mapping[str, Any]) -> str | None:
+    """The modality whose unit is SUV, of body weight or lean body mass, by what `Store.placing` gives; else None."""
+    units = placing.get("units", {})
+    return next((name for name, unit in units.items() if unit.split(" ")[0] == "SUV"), None)
 
 
 def open_store(location: str | Location) -> Store:

@@ -3,20 +3,15 @@
 import time
 import traceback
 from collections.abc import Generator, Iterator, Sequence
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
-from hnscc.base.encode import npz_bytes, parquet_bytes
+from hnscc.base.encode import parquet_bytes
 from hnscc.base.errors import StorageError
 from hnscc.base.files import sha256, write_bytes
-from hnscc.base.locations import Location
 from hnscc.cohort.fold import FoldData
-from hnscc.scores.stored import scoring_at_half, to_bytes
-from hnscc.scores.thresholds import score_trial
 from hnscc.study.identity import identity, setting_differences, trial_settings, version_differences
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
@@ -43,6 +38,7 @@ from hnscc.training.records import (
     with_weights,
     write_record,
 )
+from hnscc.training.scored import predicted_files
 
 
 def train_trial(
@@ -195,7 +191,7 @@ def _write_results(
     fit.model.load_state_dict(fit.best)
     fit.optimiser.forget_gradients()
     give_back_memory()
-    predicted, scores = yield from _predicted(fit, variant, data, folder, tolerance_mm)
+    predicted, scores = yield from predicted_files(fit, variant, data, folder, tolerance_mm)
     weights = {name: value.cpu().contiguous() for name, value in fit.best.items()}
     contents = {
         **predicted,
@@ -219,24 +215,6 @@ def _write_results(
     )
     write_record(folder, record)
     tidy(folder)
-
-
-def _predicted(
-    fit: Fit, variant: Variant, data: FoldData, folder: TrialFolder, tolerance_mm: float
-) -> Generator[None, None, tuple[dict[Location, bytes], dict[str, Any]]]:
-    """Files of the probabilities of the fold's scored slices and of their scores at 0.5, and the record's part."""
-    probabilities = yield from fit.predicting(data.scored_slices(variant.modalities))
-    masks = data.scored_masks
-    at_half = yield from scoring_at_half(
-        probabilities, masks.view(np.bool_), data.scan_rows, data.spacing_mm, tolerance_mm
-    )
-    contents = {
-        folder.predictions: npz_bytes(probabilities=probabilities),
-        folder.scores: to_bytes(at_half, data.spacing_mm, tolerance_mm),
-    }
-    return contents, score_trial(probabilities, masks, data.scored_splits) | {
-        "others_digest": data.others_digest
-    }
 
 
 def _own_weights(folder: TrialFolder, began: Began) -> tuple[Completed, bytes] | None:
@@ -263,7 +241,7 @@ def _predict_again(
 ) -> Generator[None]:
     """Other slices of a finished trial. Cut short before its record is written, it is done again."""
     fit.model.load_state_dict(load_safetensors(weights))
-    contents, scores = yield from _predicted(fit, variant, data, folder, tolerance_mm)
+    contents, scores = yield from predicted_files(fit, variant, data, folder, tolerance_mm)
     for path, content in contents.items():
         write_bytes(path, content)
     files = record.files | {path.name: sha256(content) for path, content in contents.items()}

@@ -35,8 +35,13 @@ def cohort(lesion: int, healthy: int, slices: int = 6) -> list[Scan]:
     return [scan(f"p{i:02d}", with_lesion if i < lesion else (0,) * slices) for i in range(lesion + healthy)]
 
 
-def make_store(folder: Path, patients: int = 8, slices: int = 4, size: int = 32, seed: int = 0) -> Store:
-    """Half of the patients have a bright disc in every slice: hot in `pet`, faint in `mri`, amid noise."""
+def make_store(
+    folder: Path, patients: int = 8, slices: int = 4, size: int = 32, seed: int = 0, units: dict | None = None
+) -> Store:
+    """Half of the patients have a bright disc in every slice: hot in `pet`, faint in `mri`, amid noise.
+
+    units: of modalities, as their files would state them.
+    """
     random = np.random.default_rng(seed)
     final = folder / "cohort.zarr"
     unfinished = begin_store(final, overwrite=False)
@@ -63,8 +68,9 @@ def make_store(folder: Path, patients: int = 8, slices: int = 4, size: int = 32,
                 split=None,
             )
         )
+    placed = {"units": units} if units else {}
     return finish_store(
-        unfinished, final, modalities=("pet", "mri"), size=size, placed={}, scans=scans, overwrite=False
+        unfinished, final, modalities=("pet", "mri"), size=size, placed=placed, scans=scans, overwrite=False
     )
 
 

@@ -53,7 +53,7 @@ def test_an_error_while_predicting_again_is_told_and_keeps_what_vouches_for_the_
     def fails(*arguments):
         raise full
 
-    monkeypatch.setattr("hnscc.training.trial.scoring_at_half", fails)
+    monkeypatch.setattr("hnscc.training.scored.scoring_at_half", fails)
     assert go(run, trial) == 0
     state = run.state(trial)
     assert (state.status, state.reason) == ("failed", "RuntimeError")

@@ -1,0 +1,41 @@
+"""Total lesion glycolysis at every threshold, by hand and against the volumes of each mask."""
+
+import numpy as np
+import pytest
+
+from hnscc.scores.counts import positive
+from hnscc.scores.glycolysis import glycolysis
+from hnscc.scores.volumes import volumes
+
+SPACING = (5.0, 10.0, 20.0)  # a voxel is 1 ml
+
+
+def test_by_hand():
+    """Voxels of SUV 2, 3, 4, 5; the truth is the first two; probabilities 1, 0.5, 0.4999, 0."""
+    uptake = np.array([[[2.0, 3.0, 4.0, 5.0]]], np.float32)
+    truth = np.array([[[True, True, False, False]]])
+    levels = np.array([[[65535, 32768, 32767, 0]]], np.uint16)
+    found = glycolysis(levels, truth, uptake, SPACING)
+    assert found[0] == 5.0  # 2 ml of mean SUV 2.5
+    assert (found[1], found[499], found[500], found[501], found[1000]) == (9.0, 9.0, 5.0, 2.0, 2.0)
+    assert glycolysis(levels, truth, uptake, (5.0, 10.0, 10.0))[1] == 4.5
+
+
+def test_at_every_threshold_it_is_that_of_the_mask():
+    draw = np.random.default_rng(0)
+    levels = draw.integers(0, 65536, (3, 5, 7)).astype(np.uint16)
+    levels.ravel()[:4] = 0, 65535, 32767, 32768
+    truth, uptake = draw.random(levels.shape) < 0.2, draw.gamma(2.0, 2.0, levels.shape)
+    found = glycolysis(levels, truth, uptake, (3.0, 1.5, 2.5))
+    for k in range(1, 1001):
+        of_mask = volumes(positive(levels, k), truth, (3.0, 1.5, 2.5), uptake)
+        assert found[k] == pytest.approx(of_mask.tlg_pred, abs=1e-12)
+        assert found[0] == pytest.approx(of_mask.tlg_truth)
+
+
+def test_without_a_finite_uptake_there_is_none():
+    levels, truth, uptake = np.ones((1, 2, 2), np.uint16), np.ones((1, 2, 2), bool), np.ones((1, 2, 2))
+    uptake[0, 1, 1] = np.inf
+    assert np.isnan(glycolysis(levels, truth, uptake, SPACING)).all()
+    with pytest.raises(ValueError, match="shapes are one"):
+        glycolysis(levels, truth, uptake[:, :1], SPACING)
