@@ -6,7 +6,15 @@ import pyarrow as pa
 from hnscc.aggregation.column_types import REAL, TEXT, WHOLE, YES
 from hnscc.aggregation.detection_columns import DETECTION
 from hnscc.scores.metrics import METRICS, Metric
+from hnscc.scores.patient_metrics import PATIENT_METRICS
 from hnscc.scores.surface import SCAN_METRICS
+
+OF_PATIENTS = (
+    "or of whole test scans, the mean over patients (those with lesion, where it is of their lesions): "
+)
+OF_PATIENTS += ", ".join(
+    f"{each.name} ({each.meaning}{f' in {each.unit}' if each.unit else ''})" for each in PATIENT_METRICS
+)
 
 # What means something else in one table stands again, as `table.name`.
 COLUMNS: dict[str, tuple[pa.DataType, str]] = {
@@ -156,7 +164,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "variant_b": (TEXT, "the other variant of the pair"),
     "unit": (
         TEXT,
-        "what is paired: slice (slices of one patient are not independent) or patient (the pooled score of each)",
+        "what is paired: slice (slices of one patient are not independent) or patient (the score of each)",
     ),
     "method": (
         TEXT,
@@ -209,8 +217,12 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     ),
     "better": (
         REAL,
-        "the chance that a training of variant_a scores higher than one of variant_b on the same patient with lesion, "
-        "ties counted half: 0.5 is even (two_way_t)",
+        "the chance that a training of variant_a scores better than one of variant_b on the same patient (with lesion, "
+        "but for fp_ml and false_lesions), ties counted half: 0.5 is even (two_way_t)",
+    ),
+    "higher_is_better": (
+        YES,
+        "whether more of the metric is better, so that a positive difference favours variant_a",
     ),
     "better_low": (REAL, "lower end of the 95 % interval of better, over patients and repeats"),
     "better_high": (REAL, "upper end of the 95 % interval of better, over patients and repeats"),
@@ -296,7 +308,7 @@ METRIC_COLUMNS: dict[str, str] = {
 def column(table: str, name: str) -> tuple[pa.DataType, str]:
     """Type and meaning of a table's column that is of no single metric."""
     if name == "metric":
-        return TEXT, f"name of the metric compared: {' or '.join(METRICS)}"
+        return TEXT, f"name of the metric compared: {' or '.join(METRICS)}, {OF_PATIENTS}"
     return COLUMNS.get(f"{table}.{name}") or COLUMNS[name]
 
 

@@ -1,4 +1,4 @@
-"""The rows of table `comparisons`: every pair of variants, on the test slices."""
+"""The rows of table `comparisons`: every pair of variants, on the test slices and on whole test scans."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -10,6 +10,7 @@ import numpy as np
 
 from hnscc.aggregation.cases import Cases, cases_of, lacking, repeat_cases
 from hnscc.aggregation.column_types import TableRow
+from hnscc.aggregation.patient_comparisons import patient_rows_of, whole_scans_of
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.summary import in_set
 from hnscc.base.arrays import Floats
@@ -44,7 +45,12 @@ class Side:
 def comparison_rows(results: Results) -> list[TableRow]:
     """Pairs in the study's order of variants; p_holm and p_equal_holm over the pairs of each family that have a p."""
     sides = [_side(results, variant) for variant in results.study.variants]
-    rows = [row for pair in combinations(sides, 2) for row in _pair_rows(results.study, *pair)]
+    whole = [whole_scans_of(results, variant) for variant in results.study.variants]
+    rows = [
+        row
+        for pair, pair_whole in zip(combinations(sides, 2), combinations(whole, 2), strict=True)
+        for row in (*_pair_rows(results.study, *pair), *patient_rows_of(*pair_whole))
+    ]
     for _, family in groupby(sorted(rows, key=_family), key=_family):
         members = list(family)
         for name in ("p", "p_equal"):
@@ -74,8 +80,9 @@ def _pair_rows(study: Study, a: Side, b: Side) -> Iterator[TableRow]:
     for metric in METRICS:
         for (slice_set, unit, method), comparisons in found.items():
             if metric in comparisons:
-                row = {"variant_a": a.variant, "variant_b": b.variant, "metric": metric}
+                row: TableRow = {"variant_a": a.variant, "variant_b": b.variant, "metric": metric}
                 row |= {"slice_set": slice_set, "unit": unit, "method": method}
+                row |= {"higher_is_better": METRICS[metric].higher_is_better}
                 yield row | asdict(comparisons[metric])
 
 

@@ -27,10 +27,10 @@ def whole(value: int) -> str:
     return f"{value:d}"
 
 
-def signed(value: float) -> str:
-    """Write a difference with three decimals and its sign, and 0.000 without one."""
-    written = f"{value:+.3f}".replace("-", "−")
-    return "0.000" if written in ("+0.000", "−0.000") else written
+def signed(value: float, decimals: int = 3) -> str:
+    """Write a difference with so many decimals and its sign, and 0.000 without one."""
+    written = f"{value:+.{decimals}f}".replace("-", "−")
+    return written if any(digit in written for digit in "123456789") else written[1:]
 
 
 def between(low: str, high: str) -> str:

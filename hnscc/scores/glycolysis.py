@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hnscc.scores.arrays import Bools, Floats, StoredProbabilities
+from hnscc.base.arrays import Bools, Floats, Spacing, StoredProbabilities
 from hnscc.scores.counts import ONE
-from hnscc.scores.masks import Spacing, voxel_ml
+from hnscc.scores.masks import voxel_ml
 from hnscc.scores.scans import ScanScore
 
 STEPS = 1001  # within the truth, then at the thresholds 0.001 to 1.000
@@ -23,7 +23,7 @@ def glycolysis(
 ) -> Floats:
     """SUV ml of one scan, float64 (1001,): at 0 within the truth, at k where a probability reaches k / 1000.
 
-    probabilities: stored probabilities, uint16 (Z, H, W). truth: bool, and uptake: SUV of each voxel, of the same shape.
+    probabilities: as stored, uint16 (Z, H, W). truth: bool, and uptake: SUV of each voxel, of the same shape.
     spacing_mm: between voxels along z, y, x. NaN everywhere where an uptake is not finite. ValueError for other shapes.
     """
     if not probabilities.shape == truth.shape == uptake.shape:

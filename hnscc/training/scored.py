@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from hnscc.base.arrays import Bools, Floats, StoredProbabilities
 from hnscc.base.encode import npz_bytes
 from hnscc.base.locations import Location
 from hnscc.cohort.fold import FoldData
-from hnscc.scores.arrays import Bools, Floats, StoredProbabilities
 from hnscc.scores.counts import HALF
 from hnscc.scores.glycolysis import glycolysis, with_glycolysis
 from hnscc.scores.stored import scoring_at_half, to_bytes
@@ -39,7 +39,9 @@ def predicted_files(
         folder.predictions: npz_bytes(probabilities=probabilities, **stored),
         folder.scores: to_bytes(at_half, data.spacing_mm, tolerance_mm),
     }
-    return contents, score_trial(probabilities, masks, data.scored_splits) | {"others_digest": data.others_digest}
+    return contents, score_trial(probabilities, masks, data.scored_splits) | {
+        "others_digest": data.others_digest
+    }
 
 
 def _glycolysis(data: FoldData, probabilities: StoredProbabilities, truth: Bools) -> dict[str, Floats]:

@@ -9,6 +9,7 @@ from small_tables import at, check_tables, hand_run, row, rows
 from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.schemas import schema
 from hnscc.scores.metrics import METRICS
+from hnscc.scores.patient_metrics import PATIENT_METRICS
 from hnscc.study.run_folder import RunFolder
 
 
@@ -138,7 +139,7 @@ def test_hand_protocol_readings(hand):
 
 def test_hand_comparisons(hand):
     found = rows(hand, "comparisons")
-    assert len(found) == len(METRICS) * 3 * 4
+    assert len(found) == len(METRICS) * 3 * 4 + len(PATIENT_METRICS) * 2
     assert all(each["p"] is None and each["p_holm"] is None and each["reason"] for each in found)
     slices = row(hand, "comparisons", metric="dice", slice_set="lesion", unit="slice")
     assert (slices["variant_a"], slices["variant_b"]) == ("pet", "pet_mri")

@@ -10,6 +10,7 @@ from scipy.special import expit, logit
 from small_tables import check_tables, hand_run, row, rows
 
 from hnscc.aggregation.build import table_of_parts, table_of_rows, write_tables
+from hnscc.aggregation.columns import OF_PATIENTS
 from hnscc.aggregation.query import read_table
 from hnscc.aggregation.schemas import schema
 from hnscc.scores.metrics import METRICS, Metric
@@ -60,7 +61,7 @@ def test_it_stands_behind_the_others_and_is_described(hand):
     }
     assert schema("trials").field("val_precision").metadata[b"description"].startswith(b"pooled Precision")
     told = schema("comparisons").field("metric").metadata[b"description"].decode()
-    assert told == f"name of the metric compared: {' or '.join(METRICS)}"
+    assert told == f"name of the metric compared: {' or '.join(METRICS)}, {OF_PATIENTS}"
 
 
 def test_its_values_by_hand(hand):

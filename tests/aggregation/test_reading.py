@@ -12,6 +12,7 @@ from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.query import query, read_table
 from hnscc.base.errors import InputError
 from hnscc.scores.metrics import METRICS
+from hnscc.scores.patient_metrics import PATIENT_METRICS
 from hnscc.study.run_folder import RunFolder
 
 
@@ -27,7 +28,7 @@ def run(tmp_path_factory) -> RunFolder:
 def test_rows_of_a_query_stand_in_the_tables_order(run):
     assert query(run, "SELECT * FROM slices").to_pylist() == read_table(run, "slices").to_pylist()
     assert query(run, "SELECT count(*) AS n FROM comparisons").to_pylist() == [
-        {"n": 3 * len(METRICS) * 3 * 4}
+        {"n": 3 * (len(METRICS) * 3 * 4 + len(PATIENT_METRICS) * 2)}
     ]
 
 

@@ -1,5 +1,9 @@
 """The process that trains: what it tells of a trial while it goes on."""
 
+import contextlib
+import socket
+import time
+
 import ray
 from ray import tune
 from stores import make_store, study_of
@@ -23,6 +27,14 @@ def test_a_worker_reports_while_its_trial_predicts(cluster, monkeypatch, tmp_pat
     address, environment = cluster
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    until = time.monotonic() + 60
+    while time.monotonic() < until:  # the cluster may have been started only now
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", int(address.split(":")[1]))),
+        ):
+            break
+        time.sleep(0.2)
     with connected(address):
         worker = tune.with_parameters(TrialWorker, prepared=run, token=None)({"assignment": asked})
         told = [worker.train()]

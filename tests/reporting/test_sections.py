@@ -13,6 +13,7 @@ from run_folders import (
 )
 
 from hnscc.aggregation.query import read_table
+from hnscc.scores.patient_metrics import PATIENT_METRICS
 from hnscc.study import paper
 from hnscc.study.plan import plan_trials
 
@@ -81,6 +82,19 @@ def test_the_reach_of_the_main_test_is_that_of_table_comparisons(corrected, page
     for row, cells in zip(main, shown, strict=True):
         assert cells[2] == f"{row['smallest_seen']:.3f}"
         assert cells[3].startswith(f"{row['better']:.3f} (")
+
+
+def test_other_scores_stand_in_short_with_what_is_better(corrected, page):
+    rows = read_table(corrected, "comparisons").to_pylist()
+    names = [each.name for each in PATIENT_METRICS]
+    main = [row for row in rows if row["metric"] in names and row["method"] == "two_way_t"]
+    shown = page.rows("Table 2, other scores. Differences of whole test scans, patient by patient")
+    assert len(shown) == len(main) == 6 * len(names)
+    for row, cells in zip(main, shown, strict=True):
+        assert cells[2] == ("higher" if row["higher_is_better"] else "lower")
+        assert cells[5] == str(row["n"])
+        if row["metric"] == "nsd":
+            assert float(cells[3].replace("−", "-").split(" ")[0]) == round(row["difference"], 3)
 
 
 def test_the_readings_and_what_is_not_reproduced_are_told(corrected, page):

@@ -8,6 +8,7 @@ from hnscc.reporting.sections.published import PUBLISHED_P, published_p, with_re
 from hnscc.reporting.source import SET_IN_WORDS, Source
 from hnscc.reporting.values import interval, known, p_value, score, scores, signed, whole
 from hnscc.scores.metrics import DICE, Metric
+from hnscc.scores.patient_metrics import PATIENT_METRICS, PatientMetric
 
 TESTS = (
     "Every pair of variants on the same test slices. Holm's correction makes each p larger for the number "
@@ -30,12 +31,19 @@ READ_REACH = (
     "often. First higher: the chance that a new training of the first scores higher than one of the second on a new "
     "patient with lesion; 0.5 is even."
 )
+OTHERS = "Table 2, other scores. Differences of whole test scans, patient by patient"
+READ_OTHERS = (
+    "The t test over patients and repeats again, all repeats at threshold 0.5, of the mean over patients: those with "
+    "lesion, or all where false predictions are counted. Dice stays the main answer: Holm's correction is made for "
+    "each score over its pairs, not over the scores, so of many scores one may differ by chance."
+)
 
 
 def tests(source: Source) -> Iterator[Block]:
-    """The tests of the differences in Dice, and how to read them."""
+    """The tests of the differences in Dice, how to read them, and in short those of other scores."""
     yield comparison_table(source, "Table 2, tests. Differences in Dice between variants", DICE)
     yield _reach(source)
+    yield _others(source)
     yield Points("How to read the tests", READ_TESTS)
 
 
@@ -82,6 +90,35 @@ def _reach(source: Source) -> Table:
         "First higher (95 %)": lambda row: interval(row, "better", "better_low", "better_high", score),
     }
     return table(REACH, READ_REACH, columns, pairs_of_variants(source))
+
+
+def _others(source: Source) -> Table:
+    """One row per pair and score of whole scans."""
+    metrics = {each.name: each for each in PATIENT_METRICS}
+    rows = [row for row in source.rows("comparisons", method="two_way_t") if row["metric"] in metrics]
+
+    def written(row: TableRow) -> Cell:
+        places = metrics[row["metric"]].decimals
+        return interval(row, "difference", "low", "high", lambda value: signed(value, places))
+
+    def wilcoxon(row: TableRow) -> TableRow | None:
+        same = {key: row[key] for key in ("variant_a", "variant_b", "metric")}
+        return source.row("comparisons", **same, method="wilcoxon")
+
+    columns: dict[str, Callable[[TableRow], Cell | str]] = {
+        "Pair: first minus second": lambda row: pair(source, row),
+        "Score": lambda row: _named(metrics[row["metric"]]),
+        "Better": lambda row: "higher" if row["higher_is_better"] else "lower",
+        "Mean difference (95 %)": written,
+        "p (Holm)": _p_and_holm,
+        "Patients": lambda row: whole(row["n"]),
+        "Two median models, Wilcoxon: p (Holm)": lambda row: _p_and_holm(wilcoxon(row)),
+    }
+    return table(OTHERS, READ_OTHERS, columns, rows)
+
+
+def _named(metric: PatientMetric) -> str:
+    return f"{metric.label} ({metric.unit})" if metric.unit else metric.label
 
 
 def _difference(row: TableRow) -> Cell:

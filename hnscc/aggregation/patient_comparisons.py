@@ -1,0 +1,138 @@
+"""The rows of table `comparisons` of scores that a patient's whole scans have: distances of surfaces, lesions, volumes.
+
+Each patient counts alike: what is compared is the mean over the test patients, those with lesion where a score is of
+their lesions alone. Overlap, which pools pixels, is compared in `comparisons`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from hnscc.aggregation.cases import lacking
+from hnscc.aggregation.column_types import TableRow
+from hnscc.aggregation.folds import Fold
+from hnscc.aggregation.results import Results
+from hnscc.aggregation.scans import SAMPLED
+from hnscc.base.arrays import Floats
+from hnscc.scores.better import chance_of_better
+from hnscc.scores.crossed import Estimate, mean_difference
+from hnscc.scores.paired_tests import Comparison, signed_rank
+from hnscc.scores.patient_metrics import PATIENT_METRICS, PatientMetric
+from hnscc.scores.planner import smallest_seen_by
+from hnscc.scores.scans import ScanScore, together
+from hnscc.scores.thresholds import MAIN_READING
+
+Patients = Mapping[str, ScanScore]  # by patient, in sorted order: those of all test patients
+NOT_WHOLE = "some test scans are not scored whole"
+NO_REPEAT = "no repeat is completed"
+NO_LESION = "no test patient has a lesion"
+
+
+@dataclass(frozen=True)
+class WholeScans:
+    """A variant's scores of every test patient: of the median models at their chosen thresholds, and of each repeat
+    that is completed in all folds at 0.5. Where there are none, `no_median` and `no_repeats` say why."""
+
+    variant: str
+    median: Patients
+    repeats: Sequence[Patients]
+    no_median: str | None
+    no_repeats: str | None
+
+
+def whole_scans_of(results: Results, variant: str) -> WholeScans:
+    """All that a variant has of whole test scans."""
+    medians = results.medians[variant][MAIN_READING]
+    no_median = lacking(medians)
+    median = None if no_median else _patients([(each.fold, each.scans) for each in medians if each])
+    repeats = _repeats(results, variant)
+    whole = [each for each in repeats if each is not None]
+    not_whole = SAMPLED if results.study.evaluation.slices == "sampled" else NOT_WHOLE
+    return WholeScans(
+        variant,
+        median or {},
+        whole if len(whole) == len(repeats) else [],
+        no_median or (None if median else not_whole),
+        None if whole and len(whole) == len(repeats) else not_whole if repeats else NO_REPEAT,
+    )
+
+
+def _repeats(results: Results, variant: str) -> list[Patients | None]:
+    """Of each repeat that is completed in all folds; None where its scans are not whole."""
+    parts: dict[int, list[tuple[Fold, Mapping[str, ScanScore]] | None]] = {}
+    for each in results.of(variant):
+        seen = None if each.counts is None else (results.folds[each.trial.fold], each.scans)
+        parts.setdefault(each.trial.repeat, []).append(seen)
+    complete = [[part for part in own if part] for own in parts.values() if all(own)]
+    return [_patients(own) for own in complete]
+
+
+def _patients(parts: Sequence[tuple[Fold, Mapping[str, ScanScore]]]) -> Patients | None:
+    """The scores of the test patients of all folds; None where a scan of one of them is not scored whole."""
+    found = {}
+    for fold, scans in parts:
+        for patient, names in fold.scans_of("test").items():
+            if not all(name in scans for name in names):
+                return None
+            found[patient] = together([scans[name] for name in names])
+    return dict(sorted(found.items())) or None
+
+
+def patient_rows_of(a: WholeScans, b: WholeScans) -> Iterator[TableRow]:
+    """A row per metric and method of one pair of variants."""
+    for metric in PATIENT_METRICS:
+        for method, found in (("wilcoxon", _wilcoxon(a, b, metric)), ("two_way_t", _two_way_t(a, b, metric))):
+            row: TableRow = {
+                "variant_a": a.variant,
+                "variant_b": b.variant,
+                "metric": metric.name,
+                "slice_set": "all",
+            }
+            row |= {"unit": "patient", "method": method, "higher_is_better": metric.higher_is_better}
+            yield row | asdict(found)
+
+
+def _values(metric: PatientMetric, patients: Patients) -> Floats:
+    """Its value of each patient that it has one of, (P,)."""
+    scores = [each for each in patients.values() if metric.of_all or each.truth_px]
+    return np.array([metric.of(each) for each in scores], np.float64)
+
+
+def _wilcoxon(a: WholeScans, b: WholeScans, metric: PatientMetric) -> Comparison:
+    """The median models at their chosen thresholds, patient by patient."""
+    for each in (a, b):
+        if each.no_median:
+            return Comparison(n=0, reason=f"{each.variant}: {each.no_median}")
+    of_a, of_b = (_values(metric, each.median) for each in (a, b))
+    return signed_rank(of_a, of_b, "patient") if len(of_a) else Comparison(n=0, reason=NO_LESION)
+
+
+def _two_way_t(a: WholeScans, b: WholeScans, metric: PatientMetric) -> Comparison:
+    """All repeats at 0.5, by the t test over patients and repeats, of the means over patients."""
+    for each in (a, b):
+        if each.no_repeats:
+            return Comparison(n=0, reason=f"{each.variant}: {each.no_repeats}")
+    of_a, of_b = (np.stack([_values(metric, patients) for patients in each.repeats]) for each in (a, b))
+    if not of_a.shape[1]:
+        return Comparison(n=0, reason=NO_LESION)
+    found = mean_difference(of_a, of_b, bounds=metric.bounds)
+    sign = 1 if metric.higher_is_better else -1
+    return _as_comparison(of_a.shape[1], found, chance_of_better(sign * of_a, sign * of_b))
+
+
+def _as_comparison(patients: int, found: Estimate, better: Estimate) -> Comparison:
+    return Comparison(
+        n=patients,
+        p=found.p,
+        difference=found.value,
+        low=found.low,
+        high=found.high,
+        repeats_a=found.repeats[0],
+        repeats_b=found.repeats[1],
+        smallest_seen=smallest_seen_by(found),
+        better=better.value,
+        better_low=better.low,
+        better_high=better.high,
+        reason=found.reason,
+    )

@@ -1,0 +1,124 @@
+"""Comparisons of whole scans: against the rows of table `patients`, SciPy, and by hand which way is better."""
+
+import numpy as np
+import pytest
+import scipy.stats
+from run_folders import Case, random_run, small_study
+from small_tables import LESION, check_tables, levels, mask, row, rows, two_variants
+
+from hnscc.aggregation.build import write_tables
+from hnscc.scores.crossed import mean_difference
+from hnscc.scores.patient_metrics import PATIENT_METRICS
+
+NAMES = [each.name for each in PATIENT_METRICS]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    study = small_study(("pet", "mri", "pet_mri"), repeats=3)
+    run = random_run(tmp_path_factory.mktemp("random"), study, patients=30)
+    write_tables(run)
+    check_tables(run)
+    return run
+
+
+def f1(row):
+    hits = row["lesions_found"]
+    return 2 * hits / (hits + row["lesions"] + row["false_lesions"])
+
+
+OF_ROW = {name: name for name in ("hd95_mm", "nsd", "fn_ml", "fp_ml", "false_lesions")} | {"lesion_f1": f1}
+
+
+def table(run, variant, metric, **where):
+    """Values (trials, patients) from the rows of table `patients`."""
+    take = OF_ROW[metric]
+    found = {}
+    for each in rows(run, "patients", variant=variant, split="test", **where):
+        if each["lesion"] or metric in ("fp_ml", "false_lesions"):
+            found[each["repeat"], each["patient_id"]] = take(each) if callable(take) else each[take]
+    patients = sorted({patient for _, patient in found})
+    return np.array([[found[r, p] for p in patients] for r in sorted({r for r, _ in found})], float)
+
+
+@pytest.mark.parametrize("metric", OF_ROW)
+def test_the_t_test_is_that_of_the_patients_rows(run, metric):
+    found = row(run, "comparisons", metric=metric, method="two_way_t", variant_a="pet", variant_b="mri")
+    of = [table(run, variant, metric, threshold=0.5) for variant in ("pet", "mri")]
+    expected = mean_difference(*of)
+    assert found["difference"] == pytest.approx(of[0].mean() - of[1].mean())
+    assert (found["n"], found["repeats_a"]) == of[0].shape[::-1]
+    assert found["p"] == pytest.approx(expected.p)
+    assert expected.low <= found["low"] < found["difference"] < found["high"] <= expected.high
+    sign = 1 if found["higher_is_better"] else -1
+    pairs = [(sign * a > sign * b) + (a == b) / 2 for a in of[0] for b in of[1]]
+    assert found["better"] == pytest.approx(np.mean(pairs))
+
+
+def test_wilcoxon_is_scipys_on_the_median_models_rows(run):
+    thresholds = {each["variant"]: each["threshold"] for each in rows(run, "pooled", split="test")}
+    a, b = (
+        table(run, name, "nsd", is_median=True, threshold=thresholds[name])[0] for name in ("pet", "pet_mri")
+    )
+    found = row(run, "comparisons", metric="nsd", method="wilcoxon", variant_a="pet", variant_b="pet_mri")
+    assert found["p"] == pytest.approx(scipy.stats.wilcoxon(a, b).pvalue)
+    assert found["difference"] == pytest.approx(np.mean(a - b))
+
+
+@pytest.mark.parametrize("metric", NAMES)
+def test_holm_is_within_one_metric(run, metric):
+    family = rows(run, "comparisons", metric=metric, method="two_way_t")
+    assert len(family) == 3
+    low, middle, high = sorted(each["p"] for each in family)
+    expected = np.maximum.accumulate(np.minimum([3 * low, 2 * middle, high], 1))
+    assert sorted(each["p_holm"] for each in family) == pytest.approx(expected)
+
+
+def test_which_way_is_better(tmp_path):
+    """`good` is perfect. `odd` misses half of every lesion of four pixels and marks a lone pixel in every slice."""
+    splits = ["validation"] * 2 + ["test"] * 12
+    cases = [Case("train", "t", mask(*LESION))]
+    cases += [Case(split, f"p{i:02d}", mask(*(LESION if i % 3 else ()))) for i, split in enumerate(splits)]
+    half = [dict.fromkeys(LESION[:2] if case.mask.any() else (), 900) | {15: 900} for case in cases]
+    run = two_variants(tmp_path, cases, levels(*half))
+    direction = {}
+    for metric in PATIENT_METRICS:
+        found = row(run, "comparisons", metric=metric.name, method="two_way_t")
+        assert found["higher_is_better"] == metric.higher_is_better
+        direction[metric.name] = (np.sign(found["difference"]), found["n"])
+        assert found["better"] == (1.0 if found["difference"] else 0.5), "of `good`, whichever way is better"
+    everyone, with_lesion = 12, 8
+    assert direction == {
+        "hd95_mm": (-1, with_lesion),
+        "assd_mm": (-1, with_lesion),
+        "nsd": (0, with_lesion),
+        "lesion_f1": (1, with_lesion),
+        "lesion_sensitivity": (0, with_lesion),
+        "fn_ml": (-1, with_lesion),
+        "fp_ml": (-1, everyone),
+        "false_lesions": (-1, everyone),
+    }
+    missed = row(run, "comparisons", metric="fn_ml", method="two_way_t")
+    assert missed["difference"] == pytest.approx(-2 * 3 * 1 * 1 / 1000), "two voxels of 3 x 1 x 1 mm"
+    assert row(run, "comparisons", metric="lesion_f1", method="two_way_t")["difference"] == pytest.approx(
+        1 - 2 / 3
+    )
+    assert row(run, "comparisons", metric="false_lesions", method="two_way_t")["difference"] == -1
+
+
+def test_where_scans_are_not_whole_or_nothing_is_trained_there_is_a_reason(tmp_path):
+    study = small_study(("pet", "mri"), repeats=2, evaluation={"slices": "sampled", "cutoff_px": 2})
+    run = random_run(tmp_path / "sampled", study)
+    write_tables(run)
+    check_tables(run)
+    for name in NAMES:
+        for each in rows(run, "comparisons", metric=name):
+            assert (each["n"], each["p"]) == (0, None) and "the sampled slices alone" in each["reason"]
+    alone = two_variants(tmp_path / "alone", [Case(*case) for case in CASES], None)
+    for name in NAMES:
+        wilcoxon, t = rows(alone, "comparisons", metric=name)
+        assert wilcoxon["reason"] == "odd: no completed trial"
+        assert t["reason"] == "odd: no repeat is completed"
+
+
+CASES = [(split, split, mask(*LESION)) for split in ("train", "validation", "test")]
