@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from data_prep.oddities.twins import reduced
 from data_prep.placing.place import MIN_COVERAGE, place_scan
 from data_prep.reference import choose_reference
 from data_prep.row_files import volumes_of
+from data_prep.views import View, view_of
 from data_prep.workers import run_each
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
@@ -25,6 +26,12 @@ from hnscc.base.locations import locate
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
 from hnscc.cohort.store_format import Progress, Scan
+
+
+class Page(Protocol):
+    """Makes the page of a cohort, in HTML, of the finished store and of the views of its scans, in any order."""
+
+    def __call__(self, store: Store, views: Sequence[View]) -> str: ...
 
 
 def prepare(
@@ -38,6 +45,7 @@ def prepare(
     overwrite: bool = False,
     accept_odd: str | None = None,
     suv: str = BODY_WEIGHT,
+    page: Page | None = None,
     progress: Progress | None = None,
 ) -> Store:
     """Read every scan of a manifest, place and resize it (data_prep.placing.place), and write the store.
@@ -46,7 +54,8 @@ def prepare(
     reference: the modality whose grid is used; None takes the one that the masks are drawn on (see
     data_prep.reference). workers: processes, None for one per core; each holds one scan at a time. accept_odd: the
     reason why scans that are odd against the others (data_prep.oddities.odd) are right as they are; the store keeps
-    it. suv: how PET of DICOM is turned into SUV, "bw" (body weight) or "lbm" (lean body mass).
+    it. suv: how PET of DICOM is turned into SUV, "bw" (body weight) or "lbm" (lean body mass). page: makes the
+    page that shows the cohort; the store keeps it (hnscc.cohort.store_format.PAGE).
 
     InputError tells what is wrong with the manifest and with every scan, all in one; StorageError is raised where the
     disk is full, WorkerError where a process died. Then no store, and nothing unfinished, is left.
@@ -72,6 +81,7 @@ def prepare(
                 size=size,
                 pixel_mm=pixel_mm,
                 suv=suv,
+                view=page is not None,
             ),
             left,
             name=lambda row: row.scan_id,
@@ -89,6 +99,7 @@ def prepare(
             size=size,
             placed={**_placed(grid_of, pixel_mm, suv), **_units(scans), **told(odd, accept_odd)},
             scans=scans,
+            page=partial(page, views=[each.view for each in written if each.view]) if page else None,
             overwrite=overwrite,
             progress=progress,
         )
@@ -98,17 +109,19 @@ def prepare(
 
 @dataclass(frozen=True)
 class Written:
-    """A scan of the unfinished store, and its images reduced (data_prep.oddities.judged) to find them elsewhere."""
+    """A scan of the unfinished store, its images reduced (data_prep.oddities.judged) to find them elsewhere, and what a
+    page shows of it, where one is made."""
 
     scan: Scan
     reduced: NDArray[np.float32]
     projections: NDArray[np.float32]
+    view: View | None
 
 
 def prepare_scan(
-    row: Row, unfinished: Path, reference: str, size: int, pixel_mm: float | None, suv: str
+    row: Row, unfinished: Path, reference: str, size: int, pixel_mm: float | None, suv: str, view: bool
 ) -> Written:
-    """Read, place and write one scan; runs in a worker process."""
+    """Read, place and write one scan, and view it where that is asked for; runs in a worker process."""
     volumes, mask = volumes_of(row, reference, suv)
     placed = place_scan(
         volumes,
@@ -135,7 +148,8 @@ def prepare_scan(
         },
         split=row.split,
     )
-    return Written(scan, reduced(placed.images), projections(placed.images))
+    seen = view_of(placed.images, placed.mask, scan) if view else None
+    return Written(scan, reduced(placed.images), projections(placed.images), seen)
 
 
 def _lesion_free(row: Row, placement: dict[str, Any]) -> str | None:

@@ -5,6 +5,7 @@ An upload ends with the root's zarr.json: until then there is no store at its na
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,6 +24,7 @@ from hnscc.cohort.store import Store, no_store, open_store, root_attributes
 from hnscc.cohort.store_format import (
     FORMAT,
     LOCK,
+    PAGE,
     SCHEMA_VERSION,
     UNFINISHED,
     Progress,
@@ -114,13 +116,15 @@ def finish_store(
     placed: dict[str, Any],
     scans: list[Scan],
     overwrite: bool,
+    page: Callable[[Store], str] | None = None,
     progress: Progress | None = None,
 ) -> Store:
     """Write the root's attributes, rename the store to its final name or upload it there, and open it.
 
-    `size` is the height and width of slices in pixels, `placed` how the scans were placed and resized. InputError is
-    raised if `final` exists, unless it is a store and may be replaced (`overwrite`), and StorageError where the disk is
-    full; what was at `final` is there then as it was.
+    `size` is the height and width of slices in pixels, `placed` how the scans were placed and resized. `page` makes the
+    HTML that is kept beside the scans (PAGE), of the store before it has its name. InputError is raised if `final`
+    exists, unless it is a store and may be replaced (`overwrite`), and StorageError where the disk is full; what was at
+    `final` is there then as it was.
     """
     entries = [index_entry(scan) for scan in sorted(scans, key=lambda scan: scan.scan_id)]
     index = {"modalities": list(modalities), "size": size, "placed": placed, "scans": entries}
@@ -128,6 +132,8 @@ def finish_store(
     with writing_to(unfinished.parent):
         root = zarr.open_group(zarr_store(unfinished), mode="r+", zarr_format=3)
         root.update_attributes({**head, **index})
+        if page:
+            (unfinished / PAGE).write_text(page(open_store(unfinished)), encoding="utf-8")
         if not isinstance(final, S3Path):
             _check_vacant(final, overwrite)
             if replaced := put_in_place(unfinished, final):

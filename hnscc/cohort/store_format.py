@@ -3,6 +3,7 @@
     scans/<scan>/images   float32 (Z, C, H, W), the files' units (DICOM PET: SUV); a chunk per slice, a shard per scan
     scans/<scan>/mask     uint8 (Z, H, W), 1 where lesion
     scans/<scan>          attributes: the scan's entry of the root's index
+    prepare.html          for people: how the cohort looks; no digest covers it, and no program reads it
     (root)                attributes: schema version, modalities in order, slice size, how it was placed, the
                           index of all scans, and the store's digest
 
@@ -26,6 +27,7 @@ from hnscc.base.locations import Location, S3Path, client, locate
 
 FORMAT = "hnscc-slice-store"
 SCHEMA_VERSION = 1
+PAGE = "prepare.html"
 # Beside the scans of a store on S3 while it is uploaded: what says that it is ours, and that nobody else uploads.
 UNFINISHED = ".unfinished"
 LOCK = ".lock"

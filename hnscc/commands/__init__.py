@@ -5,7 +5,7 @@ wing but the `hnscc` package itself, and that only once one of its functions is 
 
 It may import base, study, scores, cohort, data_prep, training, aggregation, reporting, searching and rayjobs. Inside,
 imports point one way: docs -> python_page -> commands_page -> cli -> cohort_commands, new_scan_commands,
-results_commands, study_commands -> api -> check, export, predict, printing -> checked, cluster_commands, model_card,
-predicted_scan, settings -> cohort_table, formats, listing, memory, options, output_folders, plan, prune, status,
-tables, units.
+results_commands, study_commands -> api -> check, cohort_page, export, predict, printing -> checked, cluster_commands,
+cohort_histograms, cohort_sheets, model_card, predicted_scan, settings -> cohort_table, formats, listing, memory,
+options, output_folders, plan, prune, status, tables, units.
 """

@@ -10,6 +10,7 @@ unless it says otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,9 +91,13 @@ def prepare(
     right as they are; the store keeps it, and `store.odd` says what was odd. suv: how PET of DICOM is turned into
     SUV, "bw" (body weight) or "lbm" (lean body mass). progress: called with the scans done, their number, and the
     current one's id.
+    Beside the scans, the store holds prepare.html: one file that shows people the cohort, with histograms, pictures and
+    the geometry of every scan, and what is odd.
     InputError tells what is wrong with the manifest and with every scan, with row and column, all in one.
     """
     from data_prep.build import prepare as build
+    from hnscc.base.locations import locate
+    from hnscc.commands.cohort_page import cohort_page
 
     return build(
         manifest,
@@ -104,6 +109,7 @@ def prepare(
         overwrite=overwrite,
         accept_odd=accept_odd,
         suv=suv,
+        page=partial(cohort_page, name=locate(store).name),
         progress=progress,
     )
 

@@ -84,11 +84,14 @@ def prepare(
 ) -> None:
     """Place, resize and store every slice of every scan. If one scan is refused, no store is written.
 
-    Ends with a table of the cohort: values, lesions, coverage, what was assumed, and what is odd.
+    Ends with a table of the cohort: values, lesions, coverage, what was assumed, and what is odd. The store holds a
+    page with pictures of every scan too, prepare.html: look at it.
 
     Example: hnscc prepare data/phantom/manifest.csv data/phantom.zarr --pixel-mm 1.7
     """
     from hnscc.base.console import counted, terminal
+    from hnscc.base.locations import locate
+    from hnscc.cohort.store_format import PAGE
     from hnscc.commands.cohort_table import print_cohort
     from hnscc.commands.printing import print_store
 
@@ -109,6 +112,7 @@ def prepare(
         print_cohort(made, terminal())
     print_store(made, as_json)
     if not as_json:
+        print(f"look:  {locate(store) / PAGE}")
         print(f"next:  hnscc check STUDY, with `store: {store}` in the study file")
 
 

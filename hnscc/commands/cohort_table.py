@@ -18,16 +18,16 @@ def print_cohort(store: Store, console: Console) -> None:
     scans = [scan for scan in store.scans if "values" in scan.placement]
     if not scans:
         return
-    odd = _odd(store)
+    odd = odd_by_scan(store)
     columns = ["scan", *store.modalities, "lesion", "share", "coverage", "assumed", "others"]
     print_rows(console, columns, [_row(scan, store.modalities, odd.get(scan.scan_id, [])) for scan in scans])
     print_line(
         console,
-        f"{', '.join(store.modalities)}: lowest .. highest value, median, {_units(store)}. "
+        f"{', '.join(store.modalities)}: lowest .. highest value, median, {units_told(store)}. "
         "lesion: ml. share: of the grid, of the body. "
         "coverage: of the grid. others: ok, or what is odd against them",
     )
-    for line in _lesion_free(scans):
+    for line in lesion_free_told(scans):
         print_line(console, line)
     for scan in scans:
         for text in scan.placement.get("mask_told", []):
@@ -42,7 +42,7 @@ def cohort_facts(store: Store) -> list[dict[str, Any]]:
     """The same for a program: for each scan its values, lesion, coverage, slices that are not shown, what was assumed,
     by what it was taken as free of lesion (null where it has one), what its mask left out or assumed, and what is odd
     (lists of sentences)."""
-    odd = _odd(store)
+    odd = odd_by_scan(store)
     return [
         {
             "scan_id": scan.scan_id,
@@ -60,7 +60,7 @@ def cohort_facts(store: Store) -> list[dict[str, Any]]:
     ]
 
 
-def _units(store: Store) -> str:
+def units_told(store: Store) -> str:
     """In what units the values are: those that all files of a modality state, as DICOM does."""
     units = store.placed.get("units", {})
     stated = [f"{name} in {units[name]}" for name in store.modalities if name in units]
@@ -69,7 +69,7 @@ def _units(store: Store) -> str:
     return ", ".join([*stated, *([f"{', '.join(rest)} {own}" if stated else own] if rest else [])])
 
 
-def _lesion_free(scans: Sequence[Scan]) -> list[str]:
+def lesion_free_told(scans: Sequence[Scan]) -> list[str]:
     """The scans taken as free of lesion, counted and named by what says so: a forgotten mask is seen here."""
     free: dict[str, list[str]] = {}
     for scan in scans:
@@ -89,7 +89,7 @@ def _row(scan: Scan, modalities: tuple[str, ...], odd: list[str]) -> list[str]:
         f"{lesion['ml']:.4g}" if lesion["ml"] else "none" if lesion["drawn_on"] else "no mask",
         f"{lesion['share_of_grid']:.1%}, {lesion['share_of_body']:.1%}" if lesion["ml"] else "",
         _coverage(facts["coverage"]),
-        _assumed(facts, modalities),
+        assumed_told(facts, modalities),
         "; ".join(odd) or "ok",
     ]
 
@@ -106,7 +106,7 @@ def _coverage(shares: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {text}" for name, text in texts.items())
 
 
-def _assumed(facts: Mapping[str, Any], modalities: tuple[str, ...]) -> str:
+def assumed_told(facts: Mapping[str, Any], modalities: tuple[str, ...]) -> str:
     """By what each file is placed; the parts that are alike stand together."""
     lies = {name: facts["values"][name]["orientation"] for name in modalities}
     if facts["lesion"]["orientation"]:
@@ -119,8 +119,23 @@ def _assumed(facts: Mapping[str, Any], modalities: tuple[str, ...]) -> str:
     return "; ".join(f"{', '.join(names)} {by}" for by, names in together.items())
 
 
-def _odd(store: Store) -> dict[str | None, list[str]]:
+def odd_by_scan(store: Store) -> dict[str | None, list[str]]:
+    """What preparing found odd, in sentences, by scan; of the cohort as a whole under None."""
     found: dict[str | None, list[str]] = {}
     for each in store.placed.get("odd", []):
         found.setdefault(each["scan_id"], []).append(each["text"])
     return found
+
+
+def odd_about(file: str, texts: Sequence[str], modalities: Sequence[str]) -> list[str]:
+    """The sentences on a scan that are on one of its files: they begin with the modality's name, or are on the mask."""
+    first = {text: text.partition(" ")[0] for text in texts}
+    if file in modalities:
+        return [text for text, word in first.items() if word == file]
+    return [text for text, word in first.items() if word not in modalities]
+
+
+def values_of(scan: Scan, modality: str) -> dict[str, Any]:
+    """What preparing found of a modality's values in a scan (data_prep.placing.found.values_of)."""
+    values: dict[str, Any] = scan.placement["values"][modality]
+    return values

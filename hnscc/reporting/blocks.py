@@ -74,6 +74,47 @@ class Points:
     kind: str = "points"
 
 
+@dataclass(frozen=True)
+class Histogram:
+    """A drawn histogram; `marked` where it belongs to something that is told as odd."""
+
+    svg: str
+    marked: bool
+
+
+@dataclass(frozen=True)
+class Histograms:
+    """A table with a row for each scan: its id, a histogram below each of `head`, and a text behind them."""
+
+    explanation: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Histogram, ...], str], ...]
+    kind: str = "histograms"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A scan's contact sheet: pictures in `rows` and `columns`, which these say in words, all in one JPEG; `told` are
+    sentences on what is odd, `facts` other ones."""
+
+    scan_id: str
+    patient_id: str
+    told: tuple[str, ...]
+    facts: tuple[str, ...]
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    jpeg: bytes
+
+
+@dataclass(frozen=True)
+class Sheets:
+    """Contact sheets, with a list of links to them in front."""
+
+    explanation: str
+    sheets: tuple[Sheet, ...]
+    kind: str = "sheets"
+
+
 Block = Table | Picture | Text | Points
 
 
@@ -82,7 +123,7 @@ class Section:
     """A section has a title and its blocks in order."""
 
     title: str
-    blocks: tuple[Block, ...]
+    blocks: tuple[Block | Histograms | Sheets, ...]
 
 
 def table(title: str, explanation: str, columns: Columns, rows: Sequence[TableRow]) -> Table:

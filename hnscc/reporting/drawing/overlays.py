@@ -19,6 +19,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from hnscc.aggregation.column_types import TableRow
+from hnscc.reporting.drawing.modalities import UPTAKE, anatomy
 from hnscc.reporting.drawing.style import Looks, styled
 
 KINDS = {
@@ -29,7 +30,6 @@ KINDS = {
 }
 # White solid and cyan dashed lines are told apart on grey and on orange, and by their strokes.
 TRUTH, PREDICTION = "#ffffff", "#00e5ff"
-UPTAKE = "pet"
 # Dark red to yellow: neither black nor white, which belong to the anatomy and to the reference outline.
 FUSED = LinearSegmentedColormap.from_list("fused", matplotlib.colormaps["hot"](np.linspace(0.15, 0.8, 256)))
 ALONE = matplotlib.colormaps["inferno"]
@@ -132,12 +132,6 @@ def _around(span: tuple[int, int], length: int, limit: int) -> slice:
     length = min(max(length, 1), limit)
     start = int(np.clip((span[0] + span[1] - length) // 2, 0, limit - length))
     return slice(start, start + length)
-
-
-def anatomy(images: Mapping[str, npt.NDArray[np.float32]]) -> str | None:
-    """The modality that is shown in grey: mri, else ct, else the first that is not PET, else None."""
-    others = [name for name in images if name != UPTAKE]
-    return next((name for name in ("mri", "ct") if name in others), others[0] if others else None)
 
 
 def background(axes: Axes, example: Example, window: float) -> None:

@@ -8,12 +8,11 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from hnscc.reporting.drawing.modalities import UPTAKE, anatomy
 from hnscc.reporting.drawing.overlays import (
     PREDICTION,
     TRUTH,
-    UPTAKE,
     Example,
-    anatomy,
     background,
     outline,
     uptake_window,

@@ -1,0 +1,133 @@
+"""What the page that `hnscc prepare` writes shows of a scan: a few slices, a coronal plane, a histogram.
+
+They are taken while the scan is in memory, and are small: those of a whole cohort are kept until its page is made.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hnscc.cohort.store_format import Scan
+
+AXIAL = 6  # slices
+SIDE = 160  # pixels of a shown slice, at most
+LEVELS = 65535
+BINS = 256
+EACH = 2  # of so many pixels along rows and columns, the histogram counts one
+
+
+@dataclass(frozen=True)
+class View:
+    """A scan as it is shown, cut to the pixels on which some modality shows anything.
+
+    axial: (A, C, h, w) uint16, the slices `slices` (z); coronal: (C, Z, w) uint16, the stored row `row` of all slices.
+    outlines: (A, h, w) and coronal_outline: (Z, w) bool, the mask on them. A value is low + (high - low) * level /
+    65535, where `low` and `high` are the scan's lowest and highest value of each modality. spacing_mm: of these pixels,
+    along z, y and x. histogram: (C, 256) int64, how many of the scan's pixels above `low` lie in each bin (bin_edges).
+    """
+
+    scan_id: str
+    slices: tuple[int, ...]
+    row: int
+    axial: NDArray[np.uint16]
+    coronal: NDArray[np.uint16]
+    outlines: NDArray[np.bool_]
+    coronal_outline: NDArray[np.bool_]
+    spacing_mm: tuple[float, float, float]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    histogram: NDArray[np.int64]
+
+
+def view_of(images: NDArray[np.float32], mask: NDArray[np.uint8], scan: Scan) -> View:
+    """View the images (Z, C, H, W) and the mask (Z, H, W) of a scan, as they are stored."""
+    low, high = images.min(axis=(0, 2, 3)), images.max(axis=(0, 2, 3))
+    span = np.where(high > low, high - low, np.float32(1))
+    rows, columns = (_range(shown) for shown in _shown(images, low))
+    slices, row = slices_to_show(scan), _row_to_show(mask, rows)
+    step = -(-max(rows.stop - rows.start, columns.stop - columns.start) // SIDE)
+    axial = pooled(images[slices, :, rows, columns], step, step)
+    coronal = pooled(images[:, :, row, columns].swapaxes(0, 1), 1, step)
+    z, y, x = scan.spacing_mm
+    return View(
+        scan_id=scan.scan_id,
+        slices=tuple(slices),
+        row=row,
+        axial=_scaled(axial, low, span),
+        coronal=_scaled(coronal, low, span),
+        outlines=pooled(mask[slices, rows, columns], step, step) >= 0.5,
+        coronal_outline=pooled(mask[:, row, columns], 1, step) >= 0.5,
+        spacing_mm=(z, y * step, x * step),
+        low=tuple(map(float, low)),
+        high=tuple(map(float, high)),
+        histogram=np.stack(
+            [_histogram(image, *ends) for image, *ends in zip(images.swapaxes(0, 1), low, high, strict=True)]
+        ),
+    )
+
+
+def bin_edges(low: float, high: float) -> NDArray[np.float64]:
+    """Where the bins of a view's histogram begin and end, (257,): narrow near `low`, since most of a PET is far below
+    its highest value."""
+    return low + (high - low) * np.linspace(0, 1, BINS + 1) ** 2
+
+
+def slices_to_show(scan: Scan) -> list[int]:
+    """Which slices (z) are shown, in rising order: from the first with lesion to the last, the one with the most among
+    them; of a scan without lesion, spread over those that every modality shows."""
+    pixels = np.array(scan.lesion_px)
+    if pixels.any():
+        among = np.flatnonzero(pixels)
+    else:
+        seen = sorted(set(range(scan.slices)) - scan.unseen(scan.placement["outside"])) or range(scan.slices)
+        edge = len(seen) // 10  # the ends of a scan show little
+        among = np.array(seen[edge : len(seen) - edge])
+    spread = among[np.unique(np.linspace(0, len(among) - 1, AXIAL).round().astype(int))]
+    if pixels.any() and (most := int(pixels.argmax())) not in spread:
+        spread[np.abs(spread - most).argmin()] = most
+    return [int(z) for z in spread]
+
+
+def pooled(values: NDArray[np.generic], rows: int, columns: int) -> NDArray[np.float32]:
+    """Means over `rows` x `columns` pixels of the last two axes, which lose what is left over at their ends."""
+    height, width = (length // step for length, step in zip(values.shape[-2:], (rows, columns), strict=True))
+    cut = values[..., : height * rows, : width * columns]
+    split = cut.reshape(*values.shape[:-2], height, rows, width, columns)
+    means: NDArray[np.float32] = split.mean(axis=(-3, -1), dtype=np.float32)
+    return means
+
+
+def _shown(images: NDArray[np.float32], low: NDArray[np.float32]) -> list[NDArray[np.bool_]]:
+    """The rows and the columns on which some modality shows more than its lowest value."""
+    shown = (images.max(axis=0) > low[:, None, None]).any(axis=0)
+    return [shown.any(axis=1), shown.any(axis=0)]
+
+
+def _range(shown: NDArray[np.bool_]) -> slice:
+    found = np.flatnonzero(shown)
+    return slice(int(found[0]), int(found[-1]) + 1) if len(found) else slice(0, len(shown))
+
+
+def _row_to_show(mask: NDArray[np.uint8], rows: slice) -> int:
+    """The row with the most lesion, or the middle one."""
+    lesion = mask.sum(axis=(0, 2), dtype=np.int64)
+    return int(lesion.argmax()) if lesion.any() else (rows.start + rows.stop) // 2
+
+
+def _scaled(
+    values: NDArray[np.float32], low: NDArray[np.float32], span: NDArray[np.float32]
+) -> NDArray[np.uint16]:
+    """(..., C, h, w), and each modality's lowest value and range, (C,)."""
+    shares = (values - low[:, None, None]) / span[:, None, None]
+    levels: NDArray[np.uint16] = np.clip(shares * LEVELS, 0, LEVELS).astype(np.uint16)
+    return levels
+
+
+def _histogram(image: NDArray[np.float32], low: float, high: float) -> NDArray[np.int64]:
+    """(Z, H, W) -> (256,)."""
+    some = image[:, ::EACH, ::EACH].ravel()
+    if high <= low:
+        return np.zeros(BINS, np.int64)
+    at = np.sqrt((some[some > low] - low) / (high - low)) * BINS
+    return np.bincount(np.minimum(at.astype(np.int64), BINS - 1), minlength=BINS)

@@ -1,0 +1,132 @@
+"""The page that `hnscc prepare` writes into the store, for people to look at the cohort before anything is trained.
+
+It holds what the table of the cohort holds (cohort_table), and histograms, a contact sheet of each scan, and the
+geometry of each file.
+"""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.views import View
+from hnscc.aggregation.column_types import TableRow
+from hnscc.cohort.store import Store
+from hnscc.commands.cohort_histograms import intensities
+from hnscc.commands.cohort_sheets import contact_sheets
+from hnscc.commands.cohort_table import lesion_free_told, odd_about, odd_by_scan, units_told
+from hnscc.reporting.blocks import Columns, Points, Section, Table, table
+from hnscc.reporting.pages import html
+from hnscc.reporting.values import several
+
+
+def cohort_page(store: Store, views: Sequence[View], name: str) -> str:
+    """Make the page: HTML that loads nothing.
+
+    views: of the store's scans, in any order. name: what the page calls the store.
+    """
+    odd = odd_by_scan(store)
+    seen = {view.scan_id: view for view in views}
+    pairs = [(scan, seen[scan.scan_id]) for scan in store.scans]
+    sections = [
+        Section("In brief", tuple(_brief(store, odd))),
+        Section("Intensities", (intensities(store, pairs, odd),)),
+        Section("Pictures", (contact_sheets(store, pairs, odd),)),
+        Section("Geometry", (_geometry(store, odd),)),
+    ]
+    return html(f"Cohort {name}", sections)
+
+
+def _brief(store: Store, odd: Mapping[str | None, Sequence[str]]) -> list[Points]:
+    told = [f"{scan}: {text}" for scan, texts in odd.items() if scan for text in texts]
+    told += [
+        f"mask of {scan.scan_id}: {text}" for scan in store.scans for text in scan.placement["mask_told"]
+    ]
+    about_all = odd.get(None, [])
+    return [
+        Points("", (*_counts(store), *lesion_free_told(store.scans), *_accepted(store))),
+        *([Points("Odd about the cohort", tuple(about_all))] if about_all else []),
+        Points("Look at these scans first" if told else "No scan is odd against the others", tuple(told)),
+    ]
+
+
+def _counts(store: Store) -> list[str]:
+    scans = store.scans
+    volumes = [scan.placement["lesion"]["ml"] for scan in scans if scan.placement["lesion"]["ml"]]
+    pixel = store.placed["pixel_mm"]
+    view = f"{pixel:g} mm" if pixel else "the whole field of view, padded to a square"
+    patients = several(len({scan.patient_id for scan in scans}), "patient")
+    slices, positive = (
+        sum(scan.slices for scan in scans),
+        sum(px > 0 for scan in scans for px in scan.lesion_px),
+    )
+    told = [
+        f"{patients}, {several(len(scans), 'scan')} ({len(volumes)} with lesion), {slices:,} slices ({positive:,} with "
+        "lesion)",
+        f"{', '.join(store.modalities)}: {units_told(store)}",
+        f"on the grid of {store.placed['reference']}, {store.size} x {store.size} pixels of {view}",
+    ]
+    if volumes:
+        low, middle, high = (_ml(each) for each in (min(volumes), median(volumes), max(volumes)))
+        told.append(f"lesions: {low} to {high} ml, median {middle} ml")
+    return told
+
+
+def _accepted(store: Store) -> list[str]:
+    reason = store.placed.get("accepted")
+    return [f"accepted as it is, with the reason: {reason}"] if reason else []
+
+
+def _ml(volume: float) -> str:
+    return f"{volume:,.0f}" if volume >= 100 else f"{volume:.3g}"
+
+
+def _geometry(store: Store, odd: Mapping[str | None, Sequence[str]]) -> Table:
+    rows = [
+        {"scan": scan, "file": name, "odd": odd_about(name, odd.get(scan.scan_id, []), store.modalities)}
+        for scan in store.scans
+        for name in scan.placement["inputs"]
+    ]
+    columns: Columns = {
+        "scan": lambda row: row["scan"].scan_id,
+        "file": lambda row: row["file"],
+        "voxels": lambda row: _product(_input(row)["shape"]),
+        "spacing (mm)": lambda row: _product(_input(row)["spacing"]),
+        "extent (mm)": lambda row: _product(np.multiply(_input(row)["shape"], _input(row)["spacing"])),
+        "axes": lambda row: _input(row)["axes"],
+        "tilt": lambda row: f"{_input(row)['tilt']:g}°",
+        "placed by": _placed_by,
+        "covers": _covers,
+        "verdict": lambda row: "; ".join(row["odd"]) or "ok",
+    }
+    explanation = (
+        "Every file as it was read: voxels, spacing and extent from right to left, front to back and feet to head; "
+        "`axes` where the file's own axes run to (R right, A front, S head, and so on); how far they are tilted "
+        "against the body's; by what it was placed; how much of the grid of the slices it covers. The verdict repeats "
+        "what was found odd about the file, values included."
+    )
+    return table("Files", explanation, columns, rows)
+
+
+def _input(row: TableRow) -> dict[str, Any]:
+    found: dict[str, Any] = row["scan"].placement["inputs"][row["file"]]
+    return found
+
+
+def _product(numbers: Sequence[float] | NDArray[Any]) -> str:
+    return "\u00a0x\u00a0".join(f"{number:.3g}" if number < 1000 else f"{number:.0f}" for number in numbers)
+
+
+def _placed_by(row: TableRow) -> str:
+    scan, name = row["scan"], row["file"]
+    facts = scan.placement["values"].get(name) or scan.placement["lesion"]
+    return (
+        f"assumed: {facts['orientation']}" if name in scan.placement["assumed"] else str(facts["orientation"])
+    )
+
+
+def _covers(row: TableRow) -> str:
+    share = row["scan"].placement["coverage"].get(row["file"])
+    return "" if share is None else f"{share:.0%}"

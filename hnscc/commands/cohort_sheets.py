@@ -1,0 +1,83 @@
+"""The contact sheets of a cohort's scans, for its page: what is shown of each, and in which window."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.views import LEVELS, View
+from hnscc.cohort.store import Store
+from hnscc.cohort.store_format import Scan
+from hnscc.commands.cohort_table import values_of
+from hnscc.reporting.blocks import Sheet, Sheets
+from hnscc.reporting.drawing.contact_sheet import Panel, Window, contact_sheet, rows_of
+from hnscc.reporting.drawing.modalities import UPTAKE
+
+SIDE, LEAST_SIDE = 144, 64  # pixels of a picture
+MANY = 60  # scans, above which the pictures get smaller, so that the page does not grow with them
+BRIGHT = 1.3  # times the usual 99th percentile: what PET shows darkest, SUV 7 or so where there are tumours
+ANOTHER = 3.0  # times that percentile, or a third of it: such a PET is shown in a window of its own
+CT, AIR, SOFT_TISSUE = "ct", -500, (-160.0, 240.0)  # HU
+
+
+def contact_sheets(
+    store: Store, pairs: Sequence[tuple[Scan, View]], odd: Mapping[str | None, Sequence[str]]
+) -> Sheets:
+    """A contact sheet of each scan. odd: what is odd, in sentences, by scan."""
+    side = SIDE if len(pairs) <= MANY else max(LEAST_SIDE, round(SIDE * (MANY / len(pairs)) ** 0.5))
+    tops = [values_of(scan, UPTAKE)["last"] for scan, _ in pairs] if UPTAKE in store.modalities else [1.0]
+    sheets = []
+    for scan, view in pairs:
+        windows = {name: _window(scan, name, median(tops)) for name in store.modalities}
+        shown = ", ".join(f"{name} from {low:.4g} to {high:.4g}" for name, (low, high) in windows.items())
+        sheets.append(
+            Sheet(
+                scan.scan_id,
+                scan.patient_id,
+                tuple(odd.get(scan.scan_id, [])),
+                (f"{_lesion(scan)}; shown: {shown}",),
+                tuple(rows_of(store.modalities)),
+                ("coronal", *(f"slice {z}" for z in view.slices)),
+                contact_sheet(_panels(view, store.modalities), windows, side),
+            )
+        )
+    explanation = (
+        "Seen from the feet, and from the front; R is the patient's right. The coronal picture shows the row with the "
+        "most lesion, head at the top. Slices are spread from the first with lesion to the last, or over the whole "
+        "scan where it has none. PET is black where it is hot, in one window for all scans but those whose values "
+        "are far from the others'; over the other modality it is red to yellow. The white line is the mask."
+    )
+    return Sheets(explanation, tuple(sheets))
+
+
+def _window(scan: Scan, modality: str, usual: float) -> Window:
+    """What is shown darkest and brightest: PET alike in all scans, CT in soft tissue, others from the 1st percentile to
+    the 99th."""
+    facts = values_of(scan, modality)
+    if modality == UPTAKE and usual > 0 and usual / ANOTHER <= facts["last"] <= usual * ANOTHER:
+        return (min(0.0, facts["first"]), BRIGHT * usual)
+    if modality == CT and facts["first"] < AIR:
+        return SOFT_TISSUE
+    return (facts["first"], facts["last"])
+
+
+def _lesion(scan: Scan) -> str:
+    facts = scan.placement["lesion"]
+    if not facts["ml"]:
+        return f"no lesion, by {scan.placement['lesion_free']}"
+    return f"lesion: {facts['ml']:.4g} ml in {sum(px > 0 for px in scan.lesion_px)} of {scan.slices} slices"
+
+
+def _panels(view: View, modalities: Sequence[str]) -> list[Panel]:
+    z, y, x = view.spacing_mm
+
+    def values(levels: NDArray[np.uint16]) -> dict[str, NDArray[np.float64]]:
+        return {
+            name: low + (high - low) / LEVELS * image
+            for name, low, high, image in zip(modalities, view.low, view.high, levels, strict=True)
+        }
+
+    coronal = Panel(values(view.coronal[:, ::-1]), view.coronal_outline[::-1], (z, x))
+    axial = zip(view.axial, view.outlines, strict=True)
+    return [coronal, *(Panel(values(levels), mask, (y, x)) for levels, mask in axial)]

@@ -1,0 +1,115 @@
+"""One picture of a scan for the page that `hnscc prepare` writes: each modality in a row, and the mask's outline below.
+
+It is drawn by array operations: matplotlib would take longer than preparing the scan.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hnscc.reporting.drawing.modalities import UPTAKE, anatomy
+
+OPACITY = 0.7
+OUTLINE, EDGE = (255, 255, 255), (0, 0, 0)  # as the figures of a report show a reference outline
+QUALITY = 80
+GAP = 2  # pixels between panels
+
+Window = tuple[
+    float, float
+]  # what is shown darkest and brightest; the reverse of PET, which is black where it is hot
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plane of a scan: each modality's values (h, w), the mask (h, w), a pixel's size in mm down and across."""
+
+    images: Mapping[str, NDArray[np.floating]]
+    mask: NDArray[np.bool_]
+    pixel_mm: tuple[float, float]
+
+
+def rows_of(modalities: Sequence[str]) -> list[str]:
+    """What the rows of a contact sheet show, in words."""
+    below = anatomy(modalities)
+    last = f"{UPTAKE} on {below}" if below and UPTAKE in modalities else below or UPTAKE
+    return [*modalities, f"{last}, mask"]
+
+
+def contact_sheet(panels: Sequence[Panel], windows: Mapping[str, Window], side: int) -> bytes:
+    """Draw a column for each panel and a row for each modality of `windows`, then one with the mask's outline, as JPEG.
+
+    side: of a panel in pixels; the longer side of a plane fills it.
+    """
+    columns = [_column(panel, windows, side) for panel in panels]
+    gap = np.full((len(columns[0]), GAP, 3), 255, np.uint8)
+    sheet = np.hstack([part for column in columns for part in (column, gap)][:-1])
+    file = io.BytesIO()
+    Image.fromarray(sheet).save(file, "JPEG", quality=QUALITY)
+    return file.getvalue()
+
+
+def _column(panel: Panel, windows: Mapping[str, Window], side: int) -> NDArray[np.uint8]:
+    lengths = [pixels * step for pixels, step in zip(panel.mask.shape, panel.pixel_mm, strict=True)]
+    height, width = (max(1, round(side * length / max(lengths))) for length in lengths)
+    shown = {
+        name: _resized(_windowed(panel.images[name], window), height, width)
+        for name, window in windows.items()
+    }
+    mask = _resized(panel.mask.astype(np.uint8) * 255, height, width) > 127
+    parts = [_framed(255 - grey if name == UPTAKE else grey, side) for name, grey in shown.items()]
+    parts.append(_framed(_outlined(_fused(shown), mask), side))
+    gap = np.full((GAP, side, 3), 255, np.uint8)
+    return np.vstack([each for part in parts for each in (part, gap)][:-1])
+
+
+def _windowed(values: NDArray[np.floating], window: Window) -> NDArray[np.uint8]:
+    low, high = window
+    share = (values - low) / (high - low if high > low else 1)
+    grey: NDArray[np.uint8] = (np.clip(share, 0, 1) * 255).astype(np.uint8)
+    return grey
+
+
+def _resized(grey: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _framed(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """(h, w) or (h, w, 3) -> (side, side, 3), in the middle of a black square."""
+    colour = picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
+    whole = np.zeros((side, side, 3), np.uint8)
+    top, left = ((side - length) // 2 for length in colour.shape[:2])
+    whole[top : top + colour.shape[0], left : left + colour.shape[1]] = colour
+    return whole
+
+
+def _fused(shown: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """The anatomy in grey, and over it the uptake from dark red to yellow; one of them where there is no other."""
+    below = anatomy(shown)
+    if UPTAKE not in shown or below is None:
+        return np.repeat(next(iter(shown.values()))[:, :, None], 3, axis=2)
+    uptake = shown[UPTAKE][:, :, None] / 255
+    heat = np.clip(np.concatenate([0.3 + 1.5 * uptake, 2 * uptake - 0.7, 0 * uptake], axis=2), 0, 1) * 255
+    share = OPACITY * np.minimum(1.5 * uptake, 1)
+    fused: NDArray[np.uint8] = ((1 - share) * shown[below][:, :, None] + share * heat).astype(np.uint8)
+    return fused
+
+
+def _outlined(colour: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """With the outermost pixels of the mask in white, and a black line around them."""
+    drawn = colour.copy()
+    drawn[_grown(mask) & ~mask] = EDGE
+    drawn[mask & ~_shrunk(mask)] = OUTLINE
+    return drawn
+
+
+def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    around = np.pad(mask, 1)
+    return around[:-2, 1:-1] | around[2:, 1:-1] | around[1:-1, :-2] | around[1:-1, 2:] | mask
+
+
+def _shrunk(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return ~_grown(~np.pad(mask, 1))[1:-1, 1:-1]
