@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 HNSCC := $(BIN)/hnscc
 
-.PHONY: setup setup-cluster demo test docs test-cluster chaos bench validity clean
+.PHONY: setup setup-cluster demo test types tests docs test-cluster chaos bench validity clean
 
 setup: .venv/current
 
@@ -24,15 +24,21 @@ data/demo/manifest.csv: | setup
 data/demo.zarr: data/demo/manifest.csv
 	$(HNSCC) prepare data/demo/manifest.csv data/demo.zarr --size 64 --overwrite
 
-# Four files of tests at a time, the longest first (tests/conftest.py): half of the time of those with Ray is waiting.
-# Each computes on one core. `pytest` alone runs one file after the other.
+# The quick checks first, then the types beside the tests.
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/deptry hnscc rayjobs data_prep
 	$(BIN)/deptry tests tests/helpers tests/cluster --ignore DEP002,DEP004
+	$(MAKE) --no-print-directory --jobs 2 types tests
+
+types:
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# Four files of tests at a time, the longest first (tests/conftest.py): half of the time of those with Ray is waiting.
+# Each computes on one core. `pytest` alone runs one file after the other, and those marked slow too.
+tests:
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # The pages of docs/reference/ that the program writes: settings, tables, commands, Python functions.
 docs: setup
@@ -49,8 +55,10 @@ setup-cluster: .venv/cluster
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,cluster]'
 	touch $@
 
-# Real hosts, a real S3 server and kills, on this machine: network namespaces, so as root, on Linux.
+# Whole studies and searches on Ray that `make test` leaves out; then real hosts, a real S3 server and kills, on this
+# machine: network namespaces, so as root, on Linux.
 test-cluster: setup-cluster
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow --numprocesses 2 --dist loadfile
 	$(BIN)/pytest tests/cluster
 
 # Hundreds of kills; an hour on 2 cores.

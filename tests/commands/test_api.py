@@ -85,22 +85,6 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
     subprocess.run([sys.executable, "-c", script], check=True, env={"PATH": ""}, cwd=processes.ROOT)
 
 
-def test_phantom_prepare_and_verify(tmp_path):
-    told = []
-    manifest = hnscc.phantom(tmp_path / "phantom", patients=12, progress=lambda *now: told.append(now))
-    scans = told[-1][1]
-    assert [done for done, _, _ in told] == list(range(scans + 1))
-    made = hnscc.prepare(manifest, tmp_path / "phantom.zarr", size=16, workers=1)
-    assert made.size == 16 and made.modalities == ("pet", "mri") and len(made.scans) == scans
-    assert hnscc.verify(tmp_path / "phantom.zarr") == made
-    with pytest.raises(InputError):
-        hnscc.phantom(tmp_path / "few", patients=3)
-    with pytest.raises(InputError):
-        hnscc.prepare(manifest, tmp_path / "phantom.zarr")
-    with pytest.raises(InputError):
-        hnscc.verify(tmp_path)
-
-
 def test_check_takes_settings_or_a_file(store, tmp_path):
     settings = study_of(store.location).model_dump(mode="json")
     (tmp_path / "study.yaml").write_text(json.dumps(settings))  # JSON is YAML

@@ -9,7 +9,7 @@ import pytest
 from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from data_prep.build import prepare
+import hnscc
 from data_prep.phantom.anatomy import LABEL
 from data_prep.phantom.phantom import LEAST_PATIENTS, Visit, make_phantom, make_scan, plan_visits
 from hnscc.base.errors import InputError
@@ -18,13 +18,34 @@ from hnscc.cohort.store import Store
 
 
 @pytest.fixture(scope="module")
-def manifest(tmp_path_factory) -> Path:
-    return make_phantom(tmp_path_factory.mktemp("phantom") / "cohort", patients=LEAST_PATIENTS)
+def told() -> list[tuple[int, int, str]]:
+    """What `progress` was told while the cohort of `manifest` was made."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory, told) -> Path:
+    """The smallest cohort, made by `import hnscc` as a user makes it: for all tests here, for it takes seconds."""
+    out = tmp_path_factory.mktemp("phantom") / "cohort"
+    return hnscc.phantom(out, patients=LEAST_PATIENTS, progress=lambda *now: told.append(now))
 
 
 @pytest.fixture(scope="module")
 def store(manifest) -> Store:
-    return prepare(manifest, manifest.parent / "store.zarr", size=64, workers=1)
+    return hnscc.prepare(manifest, manifest.parent / "store.zarr", size=64, workers=1)
+
+
+def test_phantom_prepare_and_verify_of_import_hnscc(manifest, told, store, tmp_path):
+    scans = told[-1][1]
+    assert [done for done, _, _ in told] == list(range(scans + 1))
+    assert store.size == 64 and store.modalities == ("pet", "mri") and len(store.scans) == scans
+    assert hnscc.verify(manifest.parent / "store.zarr") == store
+    with pytest.raises(InputError):
+        hnscc.phantom(tmp_path / "few", patients=3)
+    with pytest.raises(InputError):
+        hnscc.prepare(manifest, manifest.parent / "store.zarr")
+    with pytest.raises(InputError):
+        hnscc.verify(tmp_path)
 
 
 def test_the_default_cohort_has_the_papers_counts():

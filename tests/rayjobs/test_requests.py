@@ -204,11 +204,13 @@ def script(home: Path, text: str, *arguments) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_four_trials_of_little_memory_are_placed_on_both_gpus(home):
     """By memory alone Ray would put all of them on the first."""
     assert script(home, PLACE).endswith("[0, 0, 1, 1]\n")
 
 
+@pytest.mark.slow
 def test_no_process_that_answered_keeps_a_gpu(home, store, tmp_path):
     """What it has of the GPU's memory lies outside of all shares."""
     study = asking(store, {"cpus": 1}, "auto")
@@ -244,6 +246,7 @@ sys.stdin.readline()
 """
 
 
+@pytest.mark.slow
 def test_a_study_that_waits_for_a_gpu_says_for_what_and_how_long_and_then_trains(
     cluster, home, store, tmp_path
 ):

@@ -127,6 +127,7 @@ def test_concurrent_interrupted_and_continued_gives_the_same_tables(undisturbed,
         assert table.equals(expected[name], check_metadata=True), name
 
 
+@pytest.mark.slow
 def test_a_failing_variant_fails_by_name_and_alone_and_then_more_is_added(store, here, tmp_path):
     variants = {
         "pet": {"modalities": ["pet"]},
@@ -177,6 +178,7 @@ def test_what_cannot_run_is_refused_and_nothing_is_left(store, here, tmp_path, u
         assert "Traceback" not in text
 
 
+@pytest.mark.slow
 def test_fractions_of_a_gpu_on_a_running_cluster(cluster, store, home, tmp_path, undisturbed):
     """Trials that share a declared GPU run on the processor where it is not real, to the same tables."""
     address, token = cluster
@@ -193,6 +195,7 @@ def test_fractions_of_a_gpu_on_a_running_cluster(cluster, store, home, tmp_path,
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_a_study_of_sampled_slices_predicts_whole_scans_by_its_weights(store, here, tmp_path):
     """By the command as by one that scored whole scans at once, and no epoch is trained again: not a byte of the
     history, which holds seconds, changes."""

@@ -97,6 +97,7 @@ def test_row_11_a_port_where_something_else_listens_is_one_message(study, here, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_row_12_a_run_bound_to_one_core_trains_one_trial_at_a_time_and_check_says_so(study, home, tmp_path):
     first = min(os.sched_getaffinity(0))
     bound = f"import os; os.sched_setaffinity(0, {{{first}}})\n"
@@ -111,6 +112,7 @@ def test_row_12_a_run_bound_to_one_core_trains_one_trial_at_a_time_and_check_say
     assert "CPUs 1.0" in done.stdout, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["long", "read-only", "gone"])
 def test_row_13_a_tmpdir_that_is_no_place_for_sockets_is_gone_round(study, here, monkeypatch, tmp_path, kind):
     """/proc cannot be written to, not even by root."""
@@ -168,6 +170,7 @@ def test_row_17_the_module_by_its_name_finds_the_installed_packages_too(study, h
     told((done.returncode, done.stdout, done.stderr), "A file in the working folder hides a package", name)
 
 
+@pytest.mark.slow
 def test_row_17_other_files_in_the_working_folder_hide_nothing(study, home, tmp_path):
     for name in ("my_analysis.py", "hnscc.txt", "train.py", "ray/notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
