@@ -36,6 +36,7 @@ __all__ = [
     "aggregate",
     "check",
     "export",
+    "init",
     "phantom",
     "plan",
     "predict",
@@ -154,6 +155,18 @@ def verify(store: str | Path, *, progress: Progress | None = None) -> Store:
     opened = open_store(store)
     verify_store(opened, progress)
     return opened
+
+
+def init(store: str | Path, study: str | Path | None = None) -> Path:
+    """Write a study file for a store, with comments, and return its path; `check` takes it as it is.
+
+    store: as the study is to name it. study: the new file, on a disk; the store's name with .yaml in the working
+    directory unless given. It compares each modality alone, all together, and these augmented. InputError where the
+    file is there already, there is no store, or no study fits it: nothing is written then.
+    """
+    from hnscc.commands.new_study import write_study
+
+    return write_study(str(store), None if study is None else Path(study))
 
 
 def check(

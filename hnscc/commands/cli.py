@@ -13,10 +13,10 @@ from hnscc.commands.cohort_commands import phantom, prepare, scan, verify
 from hnscc.commands.new_scan_commands import export, predict
 from hnscc.commands.results_commands import aggregate, plan, prune, query, report, tables
 from hnscc.commands.settings import settings
-from hnscc.commands.study_commands import check, run, search, status
+from hnscc.commands.study_commands import check, init, run, search, status
 
 app = typer.Typer(
-    help="Repeat-run studies of medical image segmentation. In order: prepare, check, run, query.",
+    help="Repeat-run studies of medical image segmentation. In order: prepare, init, check, run, query.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 for command in (
     *(phantom, scan, prepare, verify),
-    *(settings, check, run, search, status),
+    *(init, settings, check, run, search, status),
     *(aggregate, report, tables, query, plan, prune),
     *(predict, export),
     *(doctor,),

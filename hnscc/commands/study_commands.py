@@ -1,12 +1,29 @@
-"""Commands that check, train and watch a study: check, run, search, status."""
+"""Commands that begin, check, train and watch a study: init, check, run, search, status."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hnscc.commands import api
 from hnscc.commands.options import AcceptVersions, Address, AsJson, Out, Run, StudyFile
+
+
+def init(
+    store: Annotated[str, typer.Argument(help="A store, for example data/cohort.zarr.")],
+    study: Annotated[
+        Path | None, typer.Argument(help="New study file; the store's name with .yaml, here, unless given.")
+    ] = None,
+) -> None:
+    """Write a study file for a store, with comments. It is one that `check` takes; change in it what you like.
+
+    A file that is there is never replaced. For the manifest of a folder of DICOM: hnscc scan FOLDER --manifest FILE.
+
+    Example: hnscc init data/phantom.zarr studies/mine.yaml
+    """
+    path = api.init(store, study)
+    print(f"wrote {path}\nnext:  hnscc check {path}")
 
 
 def check(

@@ -25,6 +25,7 @@ FUNCTIONS = {
     "check",
     "export",
     "equivalence",
+    "init",
     "mean_difference",
     "phantom",
     "plan",

@@ -1,0 +1,87 @@
+"""`hnscc init`: a study file that fits its store as it is, can be followed to tables, and never replaces a file."""
+
+import pytest
+from commands import refused
+from stores import changed_store, make_store
+
+import hnscc as package
+from hnscc.aggregation.build import write_tables
+from hnscc.cohort.store_format import PAGE
+from hnscc.study.loading import load_study
+from hnscc.study.plan import plan_trials
+from hnscc.training.prepare import prepare_run
+from hnscc.training.trial import train_trial
+
+
+def test_the_study_is_checked_and_trained_to_its_tables(hnscc, store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = hnscc("init", store.location, "mine.yaml")
+    assert code == 0 and "hnscc check mine.yaml" in out
+    code, out, _ = hnscc("check", "mine.yaml")
+    assert code == 0 and "12 planned; 0 completed" in out
+    text = (tmp_path / "mine.yaml").read_text()
+    study = load_study("mine.yaml")
+    assert {name: each.modalities for name, each in study.variants.items()} == {
+        "pet": ("pet",),
+        "mri": ("mri",),
+        "pet_mri": ("pet", "mri"),
+        "pet_mri_augmented": ("pet", "mri"),
+    }
+    # As a user would make it small.
+    short = text.replace("epochs: 40, patience: 40", "epochs: 1, patience: 1, device: cpu")
+    short = short.replace("repeats: 3", "repeats: 1").replace("unet, encoder: resnet18", "paper, width: 2")
+    assert short.count("_augmented") == 1
+    (tmp_path / "mine.yaml").write_text(
+        "\n".join(line for line in short.splitlines() if "pet_mri" not in line)
+    )
+    study = load_study("mine.yaml")
+    prepared = prepare_run(study, tmp_path / "run")
+    for trial in plan_trials(study):
+        where = prepared.folder.trial(trial.trial_id)
+        list(train_trial(study, trial, prepared.folds[trial.fold], where, device="cpu", precision="fp32"))
+    write_tables(prepared.folder)
+    trials = package.tables(tmp_path / "run")["trials"].to_pydict()
+    assert trials["status"] == ["completed"] * 2 and sorted(trials["variant"]) == ["mri", "pet"]
+
+
+def test_a_file_that_is_there_stays(hnscc, store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cohort.yaml").write_text("mine\n")
+    assert "never replaced" in refused(hnscc("init", store.location))
+    assert (tmp_path / "cohort.yaml").read_text() == "mine\n"
+    (tmp_path / "there.yaml").symlink_to("nowhere.yaml")
+    refused(hnscc("init", store.location, "there.yaml"))
+    assert not (tmp_path / "nowhere.yaml").exists()
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "nothing"])
+def test_what_is_no_store_is_told_the_way_to_one(hnscc, tmp_path, kind):
+    there = tmp_path / "exports"
+    if kind == "folder":
+        there.mkdir()
+        (there / PAGE).write_text("")
+    elif kind == "file":
+        there.write_text("patient_id,scan_id\n")
+    error = refused(hnscc("init", there, tmp_path / "mine.yaml"))
+    assert "hnscc scan FOLDER --manifest" in error and "hnscc prepare" in error
+    assert not (tmp_path / "mine.yaml").exists()
+
+
+def test_a_cohort_that_cannot_be_split_has_no_study(hnscc, tmp_path):
+    few = make_store(tmp_path, patients=4)
+    assert "too small to split" in refused(hnscc("init", few.location, tmp_path / "mine.yaml"))
+    assert not (tmp_path / "mine.yaml").exists()
+
+
+def test_the_study_suits_the_cohort(tmp_path):
+    """Many patients: each is tested once. Slices that no encoder takes: the paper's network. Splits that the manifest
+    fixes: none of the study's own."""
+    many = make_store(tmp_path / "many", patients=20, slices=2, size=16)
+    study = load_study(package.init(many.location, tmp_path / "sub" / "many 1-b.yaml"))
+    assert study.name == "many_1_b" and study.split.folds == 5
+    assert study.training.network.architecture == "paper"
+    assert study.sampling.negatives == "lesion_free_scans"
+    splits = [("train", "validation", "test")[number // 2 % 3] for number in range(20)]
+    patients = sorted({scan.patient_id for scan in many.scans})
+    fixed = changed_store(many, tmp_path, dict(zip(patients, splits, strict=True)))
+    assert "split:" not in package.init(fixed.location, tmp_path / "fixed.yaml").read_text()
