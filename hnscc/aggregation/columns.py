@@ -220,6 +220,11 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         "the chance that a training of variant_a scores better than one of variant_b on the same patient (with lesion, "
         "but for fp_ml and false_lesions), ties counted half: 0.5 is even (two_way_t)",
     ),
+    "paired": (
+        YES,
+        "whether repeat r of variant_a was compared with repeat r of variant_b, which shared its seeds: in a study of "
+        "paired repeats, from 5 that both completed (two_way_t)",
+    ),
     "higher_is_better": (
         YES,
         "whether more of the metric is better, so that a positive difference favours variant_a",

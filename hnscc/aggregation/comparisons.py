@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import combinations, groupby
 from typing import Literal
 
@@ -10,18 +10,18 @@ import numpy as np
 
 from hnscc.aggregation.cases import Cases, cases_of, lacking, repeat_cases
 from hnscc.aggregation.column_types import TableRow
-from hnscc.aggregation.patient_comparisons import patient_rows_of, whole_scans_of
+from hnscc.aggregation.pairing import paired_results
+from hnscc.aggregation.patient_comparisons import WholeScans, as_comparison, patient_rows_of, whole_scans_of
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.summary import in_set
 from hnscc.base.arrays import Floats
 from hnscc.base.seeds import generator
-from hnscc.scores.better import chance_of_better, equivalence
+from hnscc.scores.better import chance_of_better
 from hnscc.scores.counts import SLICE_SETS, Counts
-from hnscc.scores.crossed import Estimate, fraction_difference
+from hnscc.scores.crossed import fraction_difference
 from hnscc.scores.differences import median_differences
 from hnscc.scores.metrics import METRICS, Fraction, Level, metrics_at
 from hnscc.scores.paired_tests import Comparison, holm, signed_rank
-from hnscc.scores.planner import smallest_seen_by
 from hnscc.study.schema import Study
 
 Found = dict[str, Comparison]  # by the name of the metric
@@ -33,24 +33,28 @@ class Side:
     """The test slices of a variant. median: the median models' at their chosen thresholds, or None and why.
 
     pooled: by each set that truth alone decides, counts (R, P) of all repeats at 0.5, pooled by patient; empty where no
-    repeat is completed.
+    repeat is completed. paired: whether they pair with those of the other side, one by one.
     """
 
     variant: str
     median: Cases | None
     reason: str | None
     pooled: dict[str, Counts]
+    paired: bool
 
 
 def comparison_rows(results: Results) -> list[TableRow]:
     """Pairs in the study's order of variants; p_holm and p_equal_holm over the pairs of each family that have a p."""
-    sides = [_side(results, variant) for variant in results.study.variants]
-    whole = [whole_scans_of(results, variant) for variant in results.study.variants]
-    rows = [
-        row
-        for pair, pair_whole in zip(combinations(sides, 2), combinations(whole, 2), strict=True)
-        for row in (*_pair_rows(results.study, *pair), *patient_rows_of(*pair_whole))
-    ]
+    alone = cache(lambda variant: _of_variant(results, variant, paired=False))
+    rows: list[TableRow] = []
+    for pair in combinations(results.study.variants, 2):
+        of_pair, paired = paired_results(results, *pair)
+        found = [_of_variant(of_pair, each, paired=True) if paired else alone(each) for each in pair]
+        (side_a, whole_a), (side_b, whole_b) = found
+        rows += [
+            *_pair_rows(results.study, side_a, side_b),
+            *patient_rows_of(whole_a, whole_b, paired=paired),
+        ]
     for _, family in groupby(sorted(rows, key=_family), key=_family):
         members = list(family)
         for name in ("p", "p_equal"):
@@ -59,7 +63,11 @@ def comparison_rows(results: Results) -> list[TableRow]:
     return rows
 
 
-def _side(results: Results, variant: str) -> Side:
+def _of_variant(results: Results, variant: str, *, paired: bool) -> tuple[Side, WholeScans]:
+    return _side(results, variant, paired), whole_scans_of(results, variant)
+
+
+def _side(results: Results, variant: str, paired: bool) -> Side:
     medians = results.main_medians(variant)
     median = cases_of(medians, "test")
     repeats = repeat_cases(results, variant, "test")
@@ -68,7 +76,7 @@ def _side(results: Results, variant: str) -> Side:
         truth = repeats.counts.truth[0]
         stands = {"lesion": truth > 0, "all": np.ones(len(truth), bool)}
         pooled = {name: repeats[slices].by_patient() for name, slices in stands.items()}
-    return Side(variant, median, lacking(medians), pooled)
+    return Side(variant, median, lacking(medians), pooled, paired)
 
 
 def _family(row: TableRow) -> tuple[str, ...]:
@@ -136,11 +144,10 @@ def _two_way_t(study: Study, a: Side, b: Side, slice_set: str) -> Found:
         if metric.fraction is None:
             found[metric.name] = Comparison(n=0, reason=f"{metric.label} does not pool as a ratio of sums")
         else:
-            estimate = fraction_difference(counts_a, counts_b, metric.fraction)
+            estimate = fraction_difference(counts_a, counts_b, metric.fraction, paired=a.paired)
             better = chance_of_better(*(_of_patients(each, metric.fraction) for each in pooled))
-            found[metric.name] = _as_comparison(
-                pooled[0].truth.shape[-1], estimate, better, study.evaluation.margin
-            )
+            patients, margin = pooled[0].truth.shape[-1], study.evaluation.margin
+            found[metric.name] = as_comparison(patients, estimate, better, margin, paired=a.paired)
     return found
 
 
@@ -149,26 +156,6 @@ def _of_patients(counts: Counts, fraction: Fraction) -> Floats:
     held = counts[counts.truth[0] > 0]
     above, below = fraction(*(each.astype(np.float64) for each in (held.overlap, held.pred, held.truth)))
     return above / below
-
-
-def _as_comparison(patients: int, found: Estimate, better: Estimate, margin: float | None) -> Comparison:
-    return Comparison(
-        n=patients,
-        p=found.p,
-        difference=found.value,
-        low=found.low,
-        high=found.high,
-        repeats_a=found.repeats[0],
-        repeats_b=found.repeats[1],
-        effective_patients=found.effective_patients,
-        smallest_seen=smallest_seen_by(found),
-        margin=margin,
-        p_equal=None if margin is None else equivalence(found, margin),
-        better=better.value,
-        better_low=better.low,
-        better_high=better.high,
-        reason=found.reason,
-    )
 
 
 # (unit, method) -> what gives a comparison by each metric that has a value of the unit; the last two pool patients.

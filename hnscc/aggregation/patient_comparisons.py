@@ -15,7 +15,7 @@ from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.scans import SAMPLED
 from hnscc.base.arrays import Floats
-from hnscc.scores.better import chance_of_better
+from hnscc.scores.better import chance_of_better, equivalence
 from hnscc.scores.crossed import Estimate, mean_difference
 from hnscc.scores.paired_tests import Comparison, signed_rank
 from hnscc.scores.patient_metrics import PATIENT_METRICS, PatientMetric
@@ -79,10 +79,11 @@ def _patients(parts: Sequence[tuple[Fold, Mapping[str, ScanScore]]]) -> Patients
     return dict(sorted(found.items())) or None
 
 
-def patient_rows_of(a: WholeScans, b: WholeScans) -> Iterator[TableRow]:
-    """A row per metric and method of one pair of variants."""
+def patient_rows_of(a: WholeScans, b: WholeScans, *, paired: bool) -> Iterator[TableRow]:
+    """A row per metric and method of one pair of variants. paired: whether their repeats are, one by one."""
     for metric in PATIENT_METRICS:
-        for method, found in (("wilcoxon", _wilcoxon(a, b, metric)), ("two_way_t", _two_way_t(a, b, metric))):
+        tests = {"wilcoxon": _wilcoxon(a, b, metric), "two_way_t": _two_way_t(a, b, metric, paired)}
+        for method, found in tests.items():
             row: TableRow = {
                 "variant_a": a.variant,
                 "variant_b": b.variant,
@@ -108,7 +109,7 @@ def _wilcoxon(a: WholeScans, b: WholeScans, metric: PatientMetric) -> Comparison
     return signed_rank(of_a, of_b, "patient") if len(of_a) else Comparison(n=0, reason=NO_LESION)
 
 
-def _two_way_t(a: WholeScans, b: WholeScans, metric: PatientMetric) -> Comparison:
+def _two_way_t(a: WholeScans, b: WholeScans, metric: PatientMetric, paired: bool) -> Comparison:
     """All repeats at 0.5, by the t test over patients and repeats, of the means over patients."""
     for each in (a, b):
         if each.no_repeats:
@@ -116,12 +117,16 @@ def _two_way_t(a: WholeScans, b: WholeScans, metric: PatientMetric) -> Compariso
     of_a, of_b = (np.stack([_values(metric, patients) for patients in each.repeats]) for each in (a, b))
     if not of_a.shape[1]:
         return Comparison(n=0, reason=NO_LESION)
-    found = mean_difference(of_a, of_b, bounds=metric.bounds)
+    found = mean_difference(of_a, of_b, paired, bounds=metric.bounds)
     sign = 1 if metric.higher_is_better else -1
-    return _as_comparison(of_a.shape[1], found, chance_of_better(sign * of_a, sign * of_b))
+    better = chance_of_better(sign * of_a, sign * of_b)
+    return as_comparison(of_a.shape[1], found, better, paired=paired)
 
 
-def _as_comparison(patients: int, found: Estimate, better: Estimate) -> Comparison:
+def as_comparison(
+    patients: int, found: Estimate, better: Estimate, margin: float | None = None, *, paired: bool
+) -> Comparison:
+    """A difference over patients and repeats, and the chance that one scores better, as a row's comparison."""
     return Comparison(
         n=patients,
         p=found.p,
@@ -130,9 +135,13 @@ def _as_comparison(patients: int, found: Estimate, better: Estimate) -> Comparis
         high=found.high,
         repeats_a=found.repeats[0],
         repeats_b=found.repeats[1],
+        effective_patients=found.effective_patients,
         smallest_seen=smallest_seen_by(found),
+        margin=margin,
+        p_equal=None if margin is None else equivalence(found, margin),
         better=better.value,
         better_low=better.low,
         better_high=better.high,
+        paired=paired,
         reason=found.reason,
     )

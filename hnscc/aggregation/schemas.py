@@ -88,7 +88,7 @@ TABLES: dict[str, TableSchema] = {
         (
             "variant_a variant_b metric slice_set unit method n n_nonzero statistic p smallest_p p_holm",
             "difference low high repeats_a repeats_b effective_patients smallest_seen margin p_equal p_equal_holm",
-            "better better_low better_high higher_is_better reason",
+            "better better_low better_high paired higher_is_better reason",
         ),
     ),
     "classification": TableSchema(

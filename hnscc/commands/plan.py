@@ -4,6 +4,7 @@ from itertools import combinations
 from typing import TypedDict
 
 from hnscc.aggregation.cases import repeat_cases
+from hnscc.aggregation.pairing import paired_results
 from hnscc.aggregation.results import Results, read_trials
 from hnscc.base.errors import InputError
 from hnscc.scores.counts import Counts
@@ -65,13 +66,14 @@ def plan_study(folder: RunFolder, see: float, power: float) -> Plan:
             found="a search" if results.study.search else "one variant",
             do="run a small study of the variants that are to be compared, and plan from it",
         )
-    pooled = {each: repeat_cases(results, each, "test").by_patient() for each in results.study.variants}
-    pairs = [_pair(results, pooled, *pair, see, power) for pair in combinations(pooled, 2)]
+    pairs = [_pair(results, *pair, see, power) for pair in combinations(results.study.variants, 2)]
     return {"see": see, "power": power, "pairs": pairs}
 
 
-def _pair(results: Results, pooled: dict[str, Counts], a: str, b: str, see: float, power: float) -> PairFacts:
-    pilot = _difference(pooled[a], pooled[b])
+def _pair(results: Results, a: str, b: str, see: float, power: float) -> PairFacts:
+    of_pair, paired = paired_results(results, a, b)
+    pooled = [repeat_cases(of_pair, each, "test").by_patient() for each in (a, b)]
+    pilot = _difference(*pooled, paired=paired)
     repeats = min(pilot.repeats)
     return {
         "variant_a": a,
@@ -80,17 +82,17 @@ def _pair(results: Results, pooled: dict[str, Counts], a: str, b: str, see: floa
         "patients": pilot.patients,
         "repeats": repeats,
         "seen_from": smallest_seen_by(pilot, power),
-        "patients_needed": _facts(patients_needed(pilot, see, max(repeats, 2), power)),
-        "repeats_needed": _facts(repeats_needed(pilot, see, max(pilot.patients, 2), power)),
+        "patients_needed": _facts(patients_needed(pilot, see, max(repeats, 2), power, paired=paired)),
+        "repeats_needed": _facts(repeats_needed(pilot, see, max(pilot.patients, 2), power, paired=paired)),
         "reason": _collapsed(results, a, b) or pilot.reason,
     }
 
 
-def _difference(a: Counts, b: Counts) -> Estimate:
+def _difference(a: Counts, b: Counts, *, paired: bool) -> Estimate:
     if not (len(a) and len(b)):
         return Estimate(None, reason="a variant has no completed repeat", repeats=(0, 0))
     counts_a, counts_b = ((each.overlap, each.pred, each.truth) for each in (a, b))
-    return pooled_difference(counts_a, counts_b, kind=DICE.name)
+    return pooled_difference(counts_a, counts_b, paired, kind=DICE.name)
 
 
 def _collapsed(results: Results, *variants: str) -> str | None:

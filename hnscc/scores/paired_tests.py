@@ -26,7 +26,7 @@ class Comparison:
     of the two-way t test: the repeats of either side, how many patients of equal weight would carry as much, and the
     smallest true difference that a study of this size finds in 80 of 100 cases. So are p_equal, that of the hypothesis
     that the true difference reaches `margin`, and better, the chance that a scores higher on a patient with lesion,
-    with its 95 % interval (scores.better).
+    with its 95 % interval (scores.better), and paired, whether repeat r of a was compared with repeat r of b.
     """
 
     n: int
@@ -46,6 +46,7 @@ class Comparison:
     better: float | None = None
     better_low: float | None = None
     better_high: float | None = None
+    paired: bool | None = None
     reason: str | None = None
 
 

@@ -94,23 +94,37 @@ def _seen(variance: float, degrees: float, chance: float) -> float:
     return (t_limit(degrees) + float(scipy.stats.t.ppf(chance, degrees))) * math.sqrt(variance)
 
 
-def patients_needed(pilot: Estimate, difference: float, repeats: int, chance: float = POWER) -> Needed:
-    """Lesion patients such that this true difference is found with this chance, at so many repeats of each variant."""
+def patients_needed(
+    pilot: Estimate, difference: float, repeats: int, chance: float = POWER, *, paired: bool = False
+) -> Needed:
+    """Lesion patients such that this true difference is found with this chance, at so many repeats of each variant.
+
+    paired: whether the pilot's repeats are, and those of the study that is planned.
+    """
     return _needed(
-        pilot, lambda design, n: smallest_seen(design, n, repeats, chance) <= difference, MOST_PATIENTS
+        pilot,
+        lambda design, n: smallest_seen(design, n, repeats, chance) <= difference,
+        MOST_PATIENTS,
+        paired,
     )
 
 
-def repeats_needed(pilot: Estimate, difference: float, patients: int, chance: float = POWER) -> Needed:
-    """Repeats of each variant such that this true difference is found with this chance, of so many lesion patients."""
+def repeats_needed(
+    pilot: Estimate, difference: float, patients: int, chance: float = POWER, *, paired: bool = False
+) -> Needed:
+    """Repeats of each variant such that this true difference is found with this chance, of so many lesion patients;
+    paired as for `patients_needed`."""
     return _needed(
-        pilot, lambda design, n: smallest_seen(design, patients, n, chance) <= difference, MOST_REPEATS
+        pilot,
+        lambda design, n: smallest_seen(design, patients, n, chance) <= difference,
+        MOST_REPEATS,
+        paired,
     )
 
 
 def limits(pilot: Estimate, design: Design) -> tuple[Design, Design]:
     """The design at the lower and the upper limit of its parts, as far as the pilot's few patients and repeats tell."""
-    patients, repeats = pilot.patients - 1, 2 * (min(pilot.repeats) - 1)
+    patients, repeats = pilot.patients - 1, (1 if design.paired else 2) * (min(pilot.repeats) - 1)
 
     def scaled(tail: float) -> Design:
         of_patients = patients / float(scipy.stats.chi2.ppf(tail, patients))
@@ -126,8 +140,8 @@ def limits(pilot: Estimate, design: Design) -> tuple[Design, Design]:
     return scaled((1 + RANGE) / 2), scaled((1 - RANGE) / 2)
 
 
-def _needed(pilot: Estimate, suffices: Callable[[Design, int], bool], most: int) -> Needed:
-    design = design_of(pilot)
+def _needed(pilot: Estimate, suffices: Callable[[Design, int], bool], most: int, paired: bool) -> Needed:
+    design = design_of(pilot, paired)
     if isinstance(design, str):
         return Needed(None, None, None, design)
     favourable, adverse = limits(pilot, design)

@@ -50,9 +50,11 @@ def trial_seeds(study: Study, trial: Trial) -> dict[str, int]:
 
     Where repeats share their augmented copies, those are keyed by the fold alone. In a search, repeat r of every
     configuration shares all of them: configurations are compared in pairs, by what differs between them alone. The
-    winners' study draws others: what was chosen on the search's draws is not scored on them again.
+    winners' study draws others: what was chosen on the search's draws is not scored on them again. So does repeat r
+    of all variants where the study's repeats are paired.
     """
-    own = derive_seed(study.seed, (replace(trial, variant="search") if study.search else trial).trial_id)
+    together = "search" if study.search else "paired" if study.paired else trial.variant
+    own = derive_seed(study.seed, replace(trial, variant=together).trial_id)
     shared = study.variants[trial.variant].augmentation.shared_by_repeats
     fold = f"search-{fold_name(trial.fold)}" if study.search else fold_name(trial.fold)
     augmentation = derive_seed(study.seed, fold) if shared else own

@@ -3,7 +3,7 @@
 The defaults of a study's own settings are the preset's (hnscc.study.presets), those of an optional section stand here.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
@@ -222,10 +222,35 @@ class UntilPrecise(Settings):
         return self
 
 
+class PairedRepeats(Settings):
+    """So many repeats of each variant, of which repeat r of all variants may share its seeds."""
+
+    number: Annotated[
+        int,
+        Field(ge=1, le=10_000),
+        says("A variant gets so many repeats.", OURS),
+    ] = 50
+    paired: Annotated[
+        bool,
+        says(
+            "Repeat r of all variants shares its seeds, and the main test compares 5 or more of them in pairs.",
+            OURS,
+        ),
+    ]
+
+
+def _form_of_repeats(value: Any) -> str:
+    if isinstance(value, PairedRepeats) or (isinstance(value, dict) and "paired" in value):
+        return "paired"
+    return "until_precise" if isinstance(value, dict | UntilPrecise) else "number"
+
+
 # Told apart by their form, so that what is wrong is said of the one that was meant.
 Repeats = Annotated[
-    Annotated[int, Field(ge=1, le=10_000), Tag("number")] | Annotated[UntilPrecise, Tag("until_precise")],
-    Discriminator(lambda value: "until_precise" if isinstance(value, dict | UntilPrecise) else "number"),
+    Annotated[int, Field(ge=1, le=10_000), Tag("number")]
+    | Annotated[UntilPrecise, Tag("until_precise")]
+    | Annotated[PairedRepeats, Tag("paired")],
+    Discriminator(_form_of_repeats),
 ]
 
 
@@ -257,7 +282,7 @@ class Study(Settings):
     repeats: Annotated[
         Repeats,
         says(
-            "So many independent trainings of each variant and fold; or, as a section, as many as it takes.",
+            "So many independent trainings of each variant and fold; or, as a section, as many as it takes, or pairs.",
             PAPER_EVALUATION,
         ),
     ]
@@ -289,7 +314,14 @@ class Study(Settings):
         """Of a variant; while it is searched, of a configuration."""
         if self.search:
             return self.search.repeats.most
+        if isinstance(self.repeats, PairedRepeats):
+            return self.repeats.number
         return self.repeats.max if isinstance(self.repeats, UntilPrecise) else self.repeats
+
+    @property
+    def paired(self) -> bool:
+        """Whether repeat r of all variants shares its seeds, so that they are compared in pairs."""
+        return isinstance(self.repeats, PairedRepeats) and self.repeats.paired and not self.search
 
     def repeats_of(self, variant: str) -> int:
         """How many repeats of a variant are planned: fewer than the most once fewer were found to be enough."""

@@ -154,10 +154,10 @@ def _fields(section: Schema, above: str, models: Schema) -> Iterator[SettingRow]
     for name, field in section["properties"].items():
         path = f"{above}{name}"
         below = _below(field, path, models)
-        yield _setting(path, field, name in section.get("required", ()), below)
+        yield _setting(path, field, name in section.get("required", ()), below[0] if below else None)
         # What a variant may change is described once, where the file's own settings are.
-        if below and above != OF_A_VARIANT:
-            yield from _fields(below, f"{path}.{NAMED[path]}." if path in NAMED else f"{path}.", models)
+        for each in below if above != OF_A_VARIANT else ():
+            yield from _fields(each, f"{path}.{NAMED[path]}." if path in NAMED else f"{path}.", models)
 
 
 def _setting(path: str, field: Schema, required: bool, below: Schema | None) -> SettingRow:
@@ -184,13 +184,13 @@ def _preset_value(preset: Mapping[str, Any], path: str, otherwise: Any) -> Any:
     return value
 
 
-def _below(field: Schema, path: str, models: Schema) -> Schema | None:
-    """The section that a setting is, may be, or holds by name; None where it is a plain value."""
+def _below(field: Schema, path: str, models: Schema) -> list[Schema]:
+    """The sections that a setting is, may be, or holds by name; none where it is a plain value."""
     if "$ref" in field:
-        return cast(Schema, models[field["$ref"].rpartition("/")[2]])
+        return [cast(Schema, models[field["$ref"].rpartition("/")[2]])]
     inside = [*field.get("anyOf", ()), *field.get("oneOf", ()), *field.get("patternProperties", {}).values()]
     inside += [field["additionalProperties"]] if field.get("additionalProperties") else []
-    return next((found for each in inside if (found := _below(each, path, models))), None)
+    return [found for each in inside for found in _below(each, path, models)]
 
 
 def _type_of(field: Schema) -> str:
@@ -198,7 +198,7 @@ def _type_of(field: Schema) -> str:
     if "$ref" in field:
         return SECTION
     if forms := field.get("anyOf") or field.get("oneOf"):
-        return ", or ".join(_type_of(each) for each in forms)
+        return ", or ".join(dict.fromkeys(_type_of(each) for each in forms))
     if choices := field.get("enum") or ([field["const"]] if "const" in field else []):
         return " or ".join([", ".join(choices[:-1]), choices[-1]] if choices[1:] else choices)
     if field.get("type") == "array":

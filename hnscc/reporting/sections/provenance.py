@@ -8,7 +8,7 @@ from hnscc.reporting.source import Source
 from hnscc.reporting.values import duration, listed, several
 from hnscc.study import paper
 from hnscc.study.identity import differences
-from hnscc.study.schema import Study
+from hnscc.study.schema import PairedRepeats, Study
 from hnscc.training.provenance import read_invocations
 from hnscc.training.records import read_record
 
@@ -33,6 +33,9 @@ def repeats_planned(study: Study) -> str:
     rule = study.repeats
     if isinstance(rule, int):
         return several(rule, "repeat")
+    if isinstance(rule, PairedRepeats):
+        shared = ", paired (repeat r of all variants shares its seeds)" if rule.paired else ""
+        return several(rule.number, "repeat") + shared
     return (
         f"at most {rule.max} repeats, fewer where the 95 % interval of the median of their pooled test Dice reached "
         f"{rule.until:g} or less to either side"

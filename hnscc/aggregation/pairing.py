@@ -1,0 +1,29 @@
+"""Which repeats of two variants are compared in pairs: those that shared their seeds by design, and no others."""
+
+from dataclasses import replace
+
+from hnscc.aggregation.results import Results
+from hnscc.scores.crossed import FEWEST_PAIRED
+
+
+def paired_results(results: Results, a: str, b: str) -> tuple[Results, bool]:
+    """What two variants are compared by, and whether repeat r of one is compared with repeat r of the other.
+
+    They are where the study's repeats are paired, and both variants completed at least 5 of the same ones in all folds:
+    a repeat that one of them lacks is then left out of both. Neither their correlation nor a p has a say in it.
+    """
+    if not results.study.paired:
+        return results, False
+    both = _completed(results, a) & _completed(results, b)
+    if len(both) < FEWEST_PAIRED:
+        return results, False
+    kept = tuple(
+        each for each in results.results if each.trial.variant not in (a, b) or each.trial.repeat in both
+    )
+    return replace(results, results=kept), True
+
+
+def _completed(results: Results, variant: str) -> set[int]:
+    """The repeats that a variant completed in all folds."""
+    lacking = {each.trial.repeat for each in results.of(variant) if each.counts is None}
+    return {each.trial.repeat for each in results.of(variant)} - lacking

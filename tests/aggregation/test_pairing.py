@@ -1,0 +1,117 @@
+"""Repeats that share their seeds: in which trials, and how variants of such a study are compared."""
+
+import numpy as np
+import pytest
+from run_folders import add_failure, random_run, small_study
+from small_tables import check_tables, row, rows
+
+import hnscc
+from hnscc.aggregation.build import write_tables
+from hnscc.base.errors import InputError
+from hnscc.scores.crossed import mean_difference, pooled_difference
+from hnscc.scores.planner import design_of, repeats_needed
+from hnscc.study.identity import trial_seeds
+from hnscc.study.plan import Trial, plan_trials
+
+
+def paired_study(number, **settings):
+    return small_study(("pet", "mri"), repeats={"number": number, "paired": True}, **settings)
+
+
+def test_repeat_r_of_all_variants_shares_its_seeds_and_no_other():
+    study = paired_study(3, split={"folds": 2})
+    seeds = {(t.variant, t.fold, t.repeat): trial_seeds(study, t) for t in plan_trials(study)}
+    assert len(seeds) == 2 * 2 * 3
+    for fold in range(2):
+        for repeat in range(3):
+            assert seeds["pet", fold, repeat] == seeds["mri", fold, repeat]
+    assert len({each["trial"] for each in seeds.values()}) == 6
+    alone = small_study(("pet", "mri"), repeats={"number": 3, "paired": False})
+    usual = small_study(("pet", "mri"), repeats=3)
+    for trial in plan_trials(usual):
+        assert trial_seeds(alone, trial) == trial_seeds(usual, trial) != trial_seeds(study, trial)
+    assert (
+        not alone.paired
+        and study.paired
+        and paired_study(50)
+        == small_study(
+            repeats={"paired": True}, variants={name: {"modalities": ["pet"]} for name in ("pet", "mri")}
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    "repeats", [{"paired": "yes"}, {"paired": True, "until": 0.1}, {"paired": True, "number": 0}]
+)
+def test_what_is_no_paired_repeats_is_refused(repeats):
+    with pytest.raises(InputError, match="repeats"):
+        small_study(repeats=repeats)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Seven repeats, of which repeat 2 of `mri` failed."""
+    run = random_run(tmp_path_factory.mktemp("paired"), paired_study(7), patients=24)
+    add_failure(run, Trial("mri", 0, 2), "Traceback\nRuntimeError: no")
+    write_tables(run)
+    check_tables(run)
+    return run
+
+
+def counted(run, variant, repeats):
+    """Pixels of overlap, prediction and truth, each (R, P), from the rows of table `patients` at 0.5."""
+    found = {
+        (each["repeat"], each["patient_id"]): [each[f"{name}_px"] for name in ("overlap", "pred", "truth")]
+        for each in rows(run, "patients", variant=variant, split="test", threshold=0.5)
+    }
+    patients = sorted({patient for _, patient in found})
+    table = np.array([[found[repeat, patient] for patient in patients] for repeat in repeats])
+    return tuple(np.moveaxis(table, 2, 0))
+
+
+def test_the_main_test_pairs_and_leaves_a_repeat_that_one_lacks_out_of_both(run):
+    both = [0, 1, 3, 4, 5, 6]
+    found = row(run, "comparisons", metric="dice", slice_set="all", method="two_way_t")
+    a, b = (counted(run, variant, both) for variant in ("pet", "mri"))
+    expected = pooled_difference(a, b, paired=True)
+    assert found["paired"] and (found["repeats_a"], found["repeats_b"]) == (6, 6)
+    assert [found[name] for name in ("difference", "low", "high", "p")] == pytest.approx(
+        [expected.value, expected.low, expected.high, expected.p]
+    )
+    assert found["p"] != pytest.approx(pooled_difference(a, b).p), "not what the unpaired test would say"
+
+
+def test_so_does_the_test_of_whole_scans(run):
+    both = [0, 1, 3, 4, 5, 6]
+    found = row(run, "comparisons", metric="fp_ml", method="two_way_t")
+    values = []
+    for variant in ("pet", "mri"):
+        of = {
+            (each["repeat"], each["patient_id"]): each["fp_ml"]
+            for each in rows(run, "patients", variant=variant, split="test", threshold=0.5)
+        }
+        patients = sorted({patient for _, patient in of})
+        values.append([[of[repeat, patient] for patient in patients] for repeat in both])
+    expected = mean_difference(*values, paired=True)
+    assert found["paired"] and found["p"] == pytest.approx(expected.p)
+    assert {each["paired"] for each in rows(run, "comparisons", method="wilcoxon")} == {None}
+
+
+def test_fewer_than_five_pairs_are_compared_as_unpaired_ones(tmp_path):
+    run = random_run(tmp_path, paired_study(4), patients=24)
+    write_tables(run)
+    found = row(run, "comparisons", metric="dice", slice_set="all", method="two_way_t")
+    a, b = (counted(run, variant, range(4)) for variant in ("pet", "mri"))
+    assert found["paired"] is False
+    assert found["p"] == pytest.approx(pooled_difference(a, b).p)
+
+
+def test_the_planner_plans_with_pairs(run):
+    both = [0, 1, 3, 4, 5, 6]
+    (pair,) = hnscc.plan(run.root, see=0.02)["pairs"]
+    pilot = pooled_difference(*(counted(run, variant, both) for variant in ("pet", "mri")), paired=True)
+    assert pair["repeats"] == 6
+    expected = repeats_needed(pilot, 0.02, pilot.patients, paired=True)
+    assert pair["repeats_needed"]["value"] == expected.value
+    design, unpaired = design_of(pilot, paired=True), design_of(pilot)
+    assert design.degrees(10, 6) < unpaired.degrees(10, 6), "pairs have fewer degrees of freedom"
