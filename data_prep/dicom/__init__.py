@@ -1,1 +1,1 @@
-"""DICOM: series as volumes, PET as SUV, contours and segmentations as masks, what a folder holds, and SEG written."""
+"""DICOM: series as volumes, PET as SUV, contours and segmentations as masks, what a folder holds, and masks written."""

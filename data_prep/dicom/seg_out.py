@@ -12,25 +12,13 @@ from pathlib import Path
 import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from data_prep.dicom.header import UNREADABLE, quiet, text_of, unusable
+from data_prep.dicom.header import UNREADABLE, quiet, unusable
 from data_prep.dicom.reading import source_slices
+from data_prep.dicom.referred import check_reference, referred
 from data_prep.dicom.slices import Slice
-
-# What a reference to a slice, and its place in space, are made of.
-_PLACE = (
-    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
-    *("Modality", "Rows", "Columns", "NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient"),
-    "PixelSpacing",
-)
-# Attributes that must be there, and may be empty.
-_MAY_BE_EMPTY = (
-    *("PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
-    *("AccessionNumber", "ReferringPhysicianName"),
-)
 
 
 def save_seg(
@@ -50,7 +38,7 @@ def save_seg(
     """
     with quiet():
         slices = source_slices(source, where)
-        _check_reference(slices, where)
+        check_reference(slices, where, "segmentation")
         try:
             content = BytesIO()
             _made(slices, mask, patient_id, keep_identity).save_as(content)
@@ -65,29 +53,12 @@ def save_seg(
     path.write_bytes(content.getvalue())
 
 
-def _check_reference(slices: list[Slice], where: str) -> None:
-    """InputError where a SEG could not say which images it lies over."""
-    for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
-        if not all(text_of(each.groups[-1], name, where) for each in slices):
-            raise unusable(
-                "A DICOM segmentation cannot refer to the series.", where, f"a {name} in every file", "none"
-            )
-    files = {each.file for each in slices}
-    if 1 < len(files) < len(slices):
-        raise unusable(
-            "A DICOM segmentation cannot refer to the series.",
-            where,
-            "one file for each slice, or one for all",
-            f"{len(slices)} slices in {len(files)} files",
-        )
-
-
 def _made(
     slices: list[Slice], mask: NDArray[np.uint8], patient_id: str, keep_identity: bool
 ) -> hd.seg.Segmentation:
     files = {each.file: each for each in slices}
     thickness = float(np.linalg.norm(slices[1].position - slices[0].position))
-    images = [_source(each, patient_id, keep_identity) for each in files.values()]
+    images = [referred(each, patient_id, keep_identity) for each in files.values()]
     frames = np.ascontiguousarray(mask.T)
     if len(files) == 1:  # an enhanced object keeps its frames in an order of its own
         order = np.argsort([each.frame for each in slices])
@@ -143,20 +114,3 @@ def _set_groups(image: Dataset, in_order: list[Slice], thickness: float) -> None
         frames.append(frame)
     image.SharedFunctionalGroupsSequence = [shared]
     image.PerFrameFunctionalGroupsSequence = frames
-
-
-def _source(slice_: Slice, patient_id: str, keep_identity: bool) -> Dataset:
-    """What the SEG may know of one file of the source."""
-    if keep_identity:
-        made: Dataset = dcmread(slice_.file, stop_before_pixels=True)
-    else:
-        header = slice_.groups[-1]
-        made = Dataset()
-        for name in _PLACE:
-            if name in header:
-                made[name] = header[name]
-        made.PatientID = patient_id
-    for name in _MAY_BE_EMPTY:
-        if name not in made:
-            setattr(made, name, "")
-    return made

@@ -334,6 +334,7 @@ def predict(
     probabilities: bool = False,
     disagreement: bool = False,
     pet_is_suv: bool = False,
+    rtstruct: bool = False,
     keep_identity: bool = False,
     overwrite: bool = False,
     accept_odd: str | None = None,
@@ -347,13 +348,14 @@ def predict(
     mean of their probabilities, and placing, bounds and threshold are those of the study.
     For each scan: `<scan_id>.nii.gz`, its mask of 0 and 1 on the grid of its own reference file, and `<scan_id>.png`;
     with `probabilities` and `disagreement` (the models' standard deviation) maps of 0 to 1 beside them. Where the
-    reference file is DICOM, `<scan_id>.seg.dcm`, a segmentation that refers to its series; it bears the manifest's
-    patient_id, or with `keep_identity` the source's patient and study attributes. lesions.csv
-    and lesions.json list the lesions: volume in ml, position in mm, highest and mean value of each modality; where PET
-    is in SUV (DICOM, or by `pet_is_suv`), SUVmax, SUVmean, SUVpeak and TLG. scores.csv: Dice of the scans
-    with a mask. predictions.json: all of it in short, and what is to be known of each scan. overwrite: replace such a
-    folder. accept_odd: the reason why scans whose files state another unit than the study's are right as they are;
-    predictions.json keeps it. progress: called with the scans done, their number, and the current one's id.
+    reference file is DICOM, `<scan_id>.seg.dcm`, a segmentation that refers to its series, and with `rtstruct`
+    `<scan_id>.rtstruct.dcm`, its contours; they bear the manifest's patient_id, or with `keep_identity` the source's
+    patient and study attributes. lesions.csv and lesions.json list the lesions: volume in ml, position in mm, highest
+    and mean value of each modality; where PET is in SUV (DICOM, or by `pet_is_suv`), SUVmax, SUVmean, SUVpeak and TLG.
+    scores.csv: Dice of the scans with a mask. predictions.json: all of it in short, and what is to be known of each
+    scan. overwrite: replace such a folder. accept_odd: the reason why scans whose files state another unit than the
+    study's are right as they are; predictions.json keeps it. progress: called with the scans done, their number, and
+    the current one's id.
     The result has folder, and facts, the content of predictions.json. InputError for no run folder, an unfinished
     study, an unknown variant, a missing modality, and every fault of the manifest and its scans, all in one.
     """
@@ -366,7 +368,7 @@ def predict(
         out,
         variant=variant,
         ensemble=ensemble,
-        wanted=Wanted(probabilities, disagreement, pet_is_suv, keep_identity, accept_odd),
+        wanted=Wanted(probabilities, disagreement, pet_is_suv, keep_identity, accept_odd, rtstruct),
         overwrite=overwrite,
         progress=progress,
     )

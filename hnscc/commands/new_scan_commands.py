@@ -43,11 +43,14 @@ def predict(
             "--pet-is-suv", help="The files of the modality pet are in SUV, which NIfTI files do not say."
         ),
     ] = False,
+    rtstruct: Annotated[
+        bool, typer.Option("--rtstruct", help="Of scans in DICOM, write contours (RTSTRUCT), too.")
+    ] = False,
     keep_identity: Annotated[
         bool,
         typer.Option(
             "--keep-identity",
-            help="DICOM segmentations bear the source's patient, not the manifest's patient_id.",
+            help="Masks in DICOM bear the source's patient, not the manifest's patient_id.",
         ),
     ] = False,
     overwrite: Overwrite = False,
@@ -81,6 +84,7 @@ def predict(
             probabilities=probabilities,
             disagreement=disagreement,
             pet_is_suv=pet_is_suv,
+            rtstruct=rtstruct,
             keep_identity=keep_identity,
             overwrite=overwrite,
             accept_odd=accept_odd,

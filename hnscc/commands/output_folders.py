@@ -42,6 +42,9 @@ class PredictionFolder:
     def segmentation(self, scan_id: str) -> Path:
         return self.root / f"{scan_id}.seg.dcm"
 
+    def structure_set(self, scan_id: str) -> Path:
+        return self.root / f"{scan_id}.rtstruct.dcm"
+
 
 @dataclass(frozen=True)
 class ExportFolder:

@@ -1,7 +1,7 @@
 """Masks for new scans: a finished study's models applied to the scans of a manifest, and the files that tell it."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,9 @@ class Predicted:
 class Wanted:
     """What is written for each scan beside its mask and picture.
 
-    pet_is_suv: the modality `pet` is in SUV, though its files do not say so. keep_identity: a DICOM segmentation bears
-    the source's patient, not a pseudonym. accept_odd: why scans in another unit than the study's are right.
+    pet_is_suv: the modality `pet` is in SUV, though its files do not say so. keep_identity: masks in DICOM bear the
+    source's patient, not a pseudonym. accept_odd: why scans in another unit than the study's are right. rtstruct: of
+    scans in DICOM, contours too.
     """
 
     probabilities: bool
@@ -55,6 +56,7 @@ class Wanted:
     pet_is_suv: bool
     keep_identity: bool
     accept_odd: str | None = None
+    rtstruct: bool = False
 
 
 def predict_scans(
@@ -187,14 +189,8 @@ def _write_scan(
         if values is not None:
             files[kind] = folder.values(name, kind)
             save_nifti(files[kind], values, placement)
-    left_out = []
-    if names_dicom(scan.row.files[placement["reference"]]):
-        try:
-            _write_seg(folder.segmentation(name), scan, predicted, wanted.keep_identity)
-            files["segmentation"] = folder.segmentation(name)
-        except InputError as fault:  # the mask as NIfTI is there all the same
-            found = f"{fault.problem} (expected {fault.expected}, found {fault.found})"
-            left_out.append(f"no DICOM segmentation was written: {found}")
+    as_dicom, left_out = _write_dicom(folder, scan, predicted, wanted)
+    files |= as_dicom
     images = {each: scan.images[:, at] for at, each in enumerate(models.variant.modalities)}
     truth = None if scan.truth is None else scan.stored_truth == 1
     picture = scan_picture(f"{name}, variant {models.name}", images, predicted.stored, truth, scan.pixel_mm)
@@ -202,16 +198,35 @@ def _write_scan(
     return {kind: path.name for kind, path in files.items()}, left_out
 
 
-def _write_seg(path: Path, scan: NewScan, predicted: ScanPrediction, keep_identity: bool) -> None:
-    """Write the mask as a DICOM segmentation of the series whose grid it has. InputError where there can be none."""
-    reference = scan.placement["reference"]
+def _write_dicom(
+    folder: PredictionFolder, scan: NewScan, predicted: ScanPrediction, wanted: Wanted
+) -> tuple[dict[str, Path], list[str]]:
+    """Write the mask as DICOM that refers to the series whose grid it has; the files, by what they hold, and which
+    could not be written, in sentences: the mask as NIfTI is there all the same."""
+    name, reference = scan.row.scan_id, scan.placement["reference"]
     source = scan.row.files[reference]
+    if not names_dicom(source):
+        none = f"no DICOM structure set was written: the file of {reference} is no DICOM"
+        return {}, [none] if wanted.rtstruct else []
+    from data_prep.dicom.rtstruct_out import save_rtstruct
     from data_prep.dicom.seg_out import save_seg  # here, for highdicom takes a second to import
 
+    kinds: list[tuple[str, Path, Callable[..., None]]] = [
+        ("segmentation", folder.segmentation(name), save_seg)
+    ]
+    if wanted.rtstruct:
+        kinds.append(("structure set", folder.structure_set(name), save_rtstruct))
     mask = in_file_order(predicted.lesion.astype("uint8"), scan.placement)
-    where = f"{scan.row.where}, column {reference}"
-    patient = scan.row.patient_id
-    save_seg(path, mask, source, patient_id=patient, keep_identity=keep_identity, where=where)
+    whose = {"patient_id": scan.row.patient_id, "keep_identity": wanted.keep_identity}
+    files, left_out = {}, []
+    for kind, path, save in kinds:
+        try:
+            save(path, mask, source, **whose, where=f"{scan.row.where}, column {reference}")
+            files[kind.replace(" ", "_")] = path
+        except InputError as fault:
+            found = f"{fault.problem} (expected {fault.expected}, found {fault.found})"
+            left_out.append(f"no DICOM {kind} was written: {found}")
+    return files, left_out
 
 
 def _write_tables(folder: PredictionFolder, found: Sequence[_Done], models: Models) -> None:

@@ -52,7 +52,7 @@ def predicted(trained, tmp_path_factory):
             made = made if name in WAYS else [enhanced([made[at] for at in (2, 0, 3, 1)])]
             write_series(folder / name / modality, made)
         rows.append([name.upper(), name, f"{name}/pet", f"{name}/mri"])
-    hnscc.predict(trained.root, save(folder, rows), folder / "out", variant="pet_mri")
+    hnscc.predict(trained.root, save(folder, rows), folder / "out", variant="pet_mri", rtstruct=True)
     return folder
 
 
@@ -95,6 +95,31 @@ def test_every_slice_of_the_series_has_its_frame(predicted, name):
     assert (frames[..., 0] == mask.T).all()
 
 
+def test_contours_filled_again_are_the_mask(predicted, trained, tmp_path):
+    """Read as the masks of another manifest, they score as the masks themselves; each refers to its slice."""
+    rows = [["patient_id", "scan_id", "pet", "mri", "mask"]]
+    for name in (*WAYS, "enhanced"):
+        cells = [str(predicted / each) for each in (f"{name}/pet", f"{name}/mri", f"out/{name}.rtstruct.dcm")]
+        rows.append([name, name, *cells])
+    found = hnscc.predict(trained.root, save(tmp_path, rows), tmp_path / "out", variant="pet_mri")
+    assert [scan["dice"] for scan in found.facts["scans"]] == [1.0] * 5
+    for name in (*WAYS, "enhanced"):
+        drawn = dcmread(predicted / "out" / f"{name}.rtstruct.dcm")
+        sources = {each.SOPInstanceUID: each for each in map(dcmread, (predicted / name / "pet").iterdir())}
+        (region,) = drawn.ROIContourSequence
+        assert drawn.StructureSetROISequence[0].ROIName == "Lesion"
+        assert drawn.PatientID == name.upper() and not drawn.PatientName and not drawn.StudyDate
+        for contour in region.ContourSequence:
+            (image,) = contour.ContourImageSequence
+            source = sources[image.ReferencedSOPInstanceUID]
+            if name != "enhanced":
+                across = np.cross(source.ImageOrientationPatient[:3], source.ImageOrientationPatient[3:])
+                at = np.reshape(contour.ContourData, (-1, 3)) - np.array(source.ImagePositionPatient)
+                assert np.abs(at @ across).max() < 1e-3, "it lies in its slice"
+            else:
+                assert 1 <= image.ReferencedFrameNumber <= 4
+
+
 def test_nothing_of_the_patient_stands_in_what_is_written(predicted, trained, tmp_path):
     for path in (predicted / "out").iterdir():
         assert SECRET not in path.read_bytes(), path.name
@@ -102,9 +127,12 @@ def test_nothing_of_the_patient_stands_in_what_is_written(predicted, trained, tm
     assert segmentation.PatientID == "AXIAL" and segmentation.PatientIdentityRemoved == "YES"
     assert not segmentation.StudyDate and not segmentation.PatientName
     rows = [["patient_id", "scan_id", "pet"], ["A", "a", str(predicted / "axial" / "pet")]]
-    hnscc.predict(trained.root, save(tmp_path, rows), tmp_path / "out", variant="pet", keep_identity=True)
-    kept = dcmread(tmp_path / "out" / "a.seg.dcm")
-    assert str(kept.PatientName).startswith("SECRET") and kept.StudyDate == "20200102"
+    hnscc.predict(
+        trained.root, save(tmp_path, rows), tmp_path / "out", variant="pet", keep_identity=True, rtstruct=True
+    )
+    for kind in ("seg", "rtstruct"):
+        kept = dcmread(tmp_path / "out" / f"a.{kind}.dcm")
+        assert str(kept.PatientName).startswith("SECRET") and kept.StudyDate == "20200102"
 
 
 def test_a_series_without_a_frame_of_reference_has_a_mask_alone(trained, tmp_path):
