@@ -2,7 +2,10 @@
 dashes, underscores, dots or a decimal `.0` alone."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+FEW_OTHERS = 10  # times as many ids are written in the usual way as in one that may be a slip
 
 
 def alike(ids: Iterable[str]) -> list[tuple[str, str]]:
@@ -40,6 +43,51 @@ def look_alike(ids: Iterable[str]) -> list[tuple[str, str]]:
         if first != each and each not in sure:
             pairs.append((each, first))
     return pairs
+
+
+def may_be_one(ids: Iterable[str]) -> list[tuple[str, str]]:
+    """Return pairs (later id, earlier id) that may mean one patient, and that a person should look at.
+
+    They look alike (`look_alike`); or one is the other with something behind it, as it is typed at a second visit: P05
+    and P05_v2, P05-2, P05b; or an id is written otherwise than most and has the number of one of those: 5 or Pat05
+    beside P01, P02, ... P05. Two sites that count from 1 each, A01 and B01, are none of it. Pairs of `alike` are left out.
+    """
+    distinct = list(dict.fromkeys(ids))
+    sure = {later for later, _ in alike(distinct)}
+    pairs = dict.fromkeys(look_alike(distinct))
+    place = {each: at for at, each in enumerate(distinct)}
+    for longer, shorter in [*_extended(distinct), *_of_one_number(distinct)]:
+        later, first = sorted((longer, shorter), key=place.__getitem__, reverse=True)
+        if later not in sure:
+            pairs[later, first] = None
+    return list(pairs)
+
+
+def _extended(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of an id and the longest other one that it begins with, where that ends no word or number in two."""
+    by_text = {each.casefold(): each for each in ids}
+    for text, each in by_text.items():
+        for end in range(len(text) - 1, 0, -1):
+            before, after = text[end - 1], text[end]
+            parted = not after.isalnum() or (before.isdigit() and after.isalpha())
+            if parted and text[:end] in by_text:
+                yield each, by_text[text[:end]]
+                break
+
+
+def _of_one_number(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of an id that is written otherwise than most, and the one of those that has the same number."""
+    numbered = {each: re.findall(r"\d+", each) for each in ids}
+    written = {each: re.sub(r"[\d\W_]+", "", each).casefold() for each in ids if len(numbered[each]) == 1}
+    counts = Counter(written.values())
+    usual, most = max(counts.items(), key=lambda each: each[1], default=("", 0))
+    if 2 * most <= len(ids):
+        return
+    of_number = {int(numbered[each][0]): each for each in written if written[each] == usual}
+    for each, how in written.items():
+        number = int(numbered[each][0])
+        if how != usual and counts[how] <= most / FEW_OTHERS and number in of_number:
+            yield each, of_number[number]
 
 
 def rows_text(lines: Iterable[int]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.manifest.ids import look_alike
+from data_prep.manifest.ids import may_be_one
 from data_prep.manifest.manifest import Row, refused
 from data_prep.oddities.fields import odd_fields, spellings
 from data_prep.oddities.moved import find_moved
@@ -59,7 +59,7 @@ def judged(
 def _ids_alike(rows: Sequence[Row]) -> list[Odd]:
     return [
         Odd(None, f"patients {later} and {first} look alike: are they one patient?")
-        for later, first in look_alike(row.patient_id for row in rows)
+        for later, first in may_be_one(row.patient_id for row in rows)
     ]
 
 
