@@ -50,7 +50,7 @@ def may_be_one(ids: Iterable[str]) -> list[tuple[str, str]]:
 
     They look alike (`look_alike`); or one is the other with something behind it, as it is typed at a second visit: P05
     and P05_v2, P05-2, P05b; or an id is written otherwise than most and has the number of one of those: 5 or Pat05
-    beside P01, P02, ... P05. Two sites that count from 1 each, A01 and B01, are none of it. Pairs of `alike` are left out.
+    beside P01, P02, ... P05. Sites that count from 1 each, A01 and B01, are none of it. Pairs of `alike` are left out.
     """
     distinct = list(dict.fromkeys(ids))
     sure = {later for later, _ in alike(distinct)}
