@@ -42,7 +42,24 @@ def test_a_factor_in_a_third_of_the_scans_marks_these_alone(factor, times):
     """Tissue of 4.0, 4.3, 4.4 and 4.9 times the factor; the median of all is 4.9 with 5, 4.35 with 1/5."""
     found = told(facts(12, **scaled([factor if number in (0, 3, 4, 9) else 1 for number in range(12)])))
     expected = zip(("p0_a", "p3_a", "p4_a", "p9_a"), times, strict=True)
-    assert found == [(name, f"pet is {each} the cohort's median", False) for name, each in expected]
+    group = ", one of 4 scans of such a scale"
+    assert found == [(name, f"pet is {each} the cohort's median{group}", False) for name, each in expected]
+
+
+def test_a_quarter_of_pet_in_kilobecquerel_is_told_scan_by_scan():
+    """Tissue of 4.0, 4.1, ... 5.5, and of every fourth scan 2.7 times as much: SUV and kBq/ml. The median of all is
+    5.05: 4.0, 4.4, 4.8 and 5.2 times 2.7 are 2.14, 2.35, 2.57 and 2.78 times that."""
+    found = told(facts(16, **scaled([2.7 if number % 4 == 0 else 1 for number in range(16)])))
+    times = {"p0_a": "2.14", "p4_a": "2.35", "p8_a": "2.57", "p12_a": "2.78"}
+    assert [(scan_id, text) for scan_id, text, _ in found] == [
+        (scan_id, f"pet is {each} times the cohort's median, one of 4 scans of such a scale")
+        for scan_id, each in times.items()
+    ]
+
+
+def test_a_single_scan_beside_such_a_gap_is_not():
+    """Tissue of 4.0 to 5.1, and of the last scan 5.2 times 2: 2.2 times the median."""
+    assert told(facts(13, **scaled([1] * 12 + [2]))) == []
 
 
 def test_levels_of_two_kinds_are_named():
