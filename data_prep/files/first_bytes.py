@@ -70,9 +70,10 @@ def cause_of(path: Path) -> Cause:
     of_header = _cause(header)
     if of_header != _NO_FIT:
         return Cause(f"{of_header.found}, as the .hdr", of_header.do)
-    if _size(values) == 0:
-        return Cause("an empty file (0 bytes), as the .img", _COPY)
-    return _NO_FIT
+    of_values = _size(values)
+    if of_values is None:
+        return Cause(f"{_GONE.found}, as the .img", _GONE.do)
+    return _NO_FIT if of_values else Cause("an empty file (0 bytes), as the .img", _COPY)
 
 
 def other_half(path: Path) -> Path | None:
@@ -117,6 +118,8 @@ def places_itself(head: bytes) -> bool:
     return struct.unpack_from(">h", head, 28) != (0,)
 
 
+# A manifest is read first, and refuses what is not there then.
+_GONE = Cause("no file any more", "Put the file back, and leave the files alone while they are read.")
 _NO_FIT = Cause("a header and values that do not fit together: the file is cut short or damaged", _COPY)
 
 
@@ -124,6 +127,8 @@ def _cause(path: Path) -> Cause:
     try:
         with path.open("rb") as file:
             start = file.read(HEAD)
+    except FileNotFoundError:
+        return _GONE
     except OSError as error:
         return Cause(
             f"no access ({os.strerror(error.errno or 0)})", "Let the file be read, or copy it again."
@@ -212,8 +217,11 @@ def _is_nifti(head: bytes) -> bool:
     return len(head) >= 348 and head[:4] in [struct.pack(f"{o}i", size) for o in "<>" for size in (348, 540)]
 
 
-def _size(path: Path) -> int:
+def _size(path: Path) -> int | None:
+    """The bytes of a file; None where it is not there."""
     try:
         return path.stat().st_size
+    except FileNotFoundError:
+        return None
     except OSError:
         return 0

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from data_prep.manifest.ids import may_be_one
 from data_prep.manifest.manifest import Row, refused
+from data_prep.oddities.codes import odd_codes
 from data_prep.oddities.fields import odd_fields, spellings
 from data_prep.oddities.moved import find_moved
 from data_prep.oddities.odd import odd_scans
@@ -51,6 +52,7 @@ def judged(
         *one_sided(scans, modalities),
         *odd_fields(scans, modalities),
         *spellings(scans),
+        *odd_codes(scans, modalities),
     ]
     _check_odd(rows, odd, accept_odd)
     return odd

@@ -235,6 +235,22 @@ def test_a_pair_tells_which_half_is_no_half(tmp_path):
         assert found in caught.value.found
 
 
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.mgz", "a.nrrd"])
+def test_a_file_that_has_vanished_is_named_as_that(tmp_path, name):
+    with pytest.raises(InputError) as caught:
+        read_volume(tmp_path / name, "scan S")
+    assert caught.value.found == "no file any more" and "Put the file back" in caught.value.do
+
+
+@pytest.mark.parametrize("half", ["hdr", "img"])
+def test_half_of_a_pair_that_has_vanished_is_named_as_that(tmp_path, half):
+    analyze(tmp_path / "a.hdr", scan_arrays()[0], (1.0, 1.0, 3.0))
+    (tmp_path / f"a.{half}").unlink()
+    with pytest.raises(InputError) as caught:
+        read_volume(tmp_path / "a.hdr", "scan S")
+    assert caught.value.found == f"no file any more, as the .{half}"
+
+
 def test_zeros_behind_a_compressed_file_and_several_members_are_welcome(tmp_path):
     """gzip pads with zeros on tapes and some storages; parallel compressors write several members."""
     whole = _bytes_of(tmp_path)
