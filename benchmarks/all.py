@@ -32,6 +32,7 @@ BENCHMARKS = {
     "input_share": [],
     "prepare": [],
     "aggregation": [],
+    "whole_scans": [],
     "memory": [],
     "overhead": ["studies/demo.yaml"],
     "equivalence": [],

@@ -75,6 +75,16 @@ def test_every_damage_of_a_trial_on_s3_is_found(trained, bucket):
             expected = "completed" if name == "weights.safetensors" else "missing"
             assert trial_state(run_there.trial(trial.trial_id)).status == expected, (name, harm)
             file.write_bytes(content)
+    scores = folder.scores.read_bytes()
+    for harm, expected in (("flip", "missing"), ("cut", "missing"), ("delete", "completed")):
+        if harm == "delete":  # they are computed again from the predictions
+            bucket.delete(folder.scores.key)
+        else:
+            bucket.put(folder.scores.key, harmed(scores, harm, draw))
+        state = trial_state(run_there.trial(trial.trial_id))
+        assert state.status == expected, harm
+        assert state.completed or "predicts again by its weights" in state.reason
+        folder.scores.write_bytes(scores)
     assert trial_state(run_there.trial(trial.trial_id)).status == "completed"
 
 
