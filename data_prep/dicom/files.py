@@ -4,7 +4,7 @@ import hashlib
 import io
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -119,7 +119,8 @@ def instances_of(path: Path, where: str, *, pixels: bool = False) -> list[Instan
 
 
 def dicom_files(folder: Path, where: str) -> tuple[list[Path], int]:
-    """Return the DICOM files of a folder and of those below it, by name, and how many others may hold slices.
+    """Return the DICOM files of a folder and of those below it, by name, and how many others may hold slices. Links to
+    folders are followed.
 
     These are files and folders that cannot be opened (a link to nothing, no right to read), and files that are named
     as DICOM and are none; hidden ones count for nothing. InputError where the folder holds more than MAX_FILES.
@@ -127,7 +128,7 @@ def dicom_files(folder: Path, where: str) -> tuple[list[Path], int]:
     files: list[Path] = []
     closed: list[OSError] = []
     strange = 0
-    for at, _, names in os.walk(folder, onerror=closed.append):
+    for at, names in _folders(folder, closed.append):
         for name in names:
             file = Path(at) / name
             found = _is_or_may_be(file)
@@ -138,6 +139,18 @@ def dicom_files(folder: Path, where: str) -> tuple[list[Path], int]:
         if len(files) > MAX_FILES:
             raise unusable("The folder holds too many files.", where, f"at most {MAX_FILES} files", "more")
     return sorted(files), strange + len(closed)
+
+
+def _folders(folder: Path, failed: Callable[[OSError], None]) -> Iterator[tuple[str, list[str]]]:
+    """Give a folder and all below it, linked ones too, each once, with the names of its files: no link leads round."""
+    seen: set[tuple[int, int]] = set()
+    for at, below, names in os.walk(folder, onerror=failed, followlinks=True):
+        known = Path(at).stat()
+        if (known.st_dev, known.st_ino) in seen:
+            below.clear()
+        else:
+            seen.add((known.st_dev, known.st_ino))
+            yield at, names
 
 
 def _is_or_may_be(file: Path) -> bool | None:

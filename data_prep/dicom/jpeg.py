@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
@@ -46,7 +47,7 @@ def decode_jpeg(frames: Sequence[Coded]) -> list[NDArray[np.generic]] | None:
     except subprocess.TimeoutExpired:
         return None
     sizes = [each.rows * each.columns * each.allocated // 8 for each in frames]
-    if ran.returncode or ran.stderr or len(ran.stdout) != sum(sizes):
+    if ran.returncode or len(ran.stdout) != sum(sizes):
         return None
     ends = np.cumsum(sizes)
     return [
@@ -58,16 +59,23 @@ def decode_jpeg(frames: Sequence[Coded]) -> list[NDArray[np.generic]] | None:
 
 
 def main() -> None:
-    """Read a request from standard input, write the decoded frames behind each other, and exit; 1 where one fails."""
+    """Read a request from standard input, write the decoded frames behind each other, and exit; 1 where one fails, or
+    GDCM complains of it."""
     head, _, rest = sys.stdin.buffer.read().partition(b"\n")
-    with quiet():
-        for facts in json.loads(head):
-            stream, rest = rest[: facts["stream"]], rest[facts["stream"] :]
+    facts = json.loads(head)
+    with quiet(), tempfile.TemporaryFile() as complaints:
+        for syntax in {each["syntax"] for each in facts}:
+            _ = get_decoder(UID(syntax)).available_plugins  # imported here: what that prints is no complaint
+        os.dup2(complaints.fileno(), sys.stderr.fileno())
+        for each in facts:
+            stream, rest = rest[: each["stream"]], rest[each["stream"] :]
             try:
-                pixels = _decoded(Coded(**{**facts, "stream": stream}))
+                pixels = _decoded(Coded(**{**each, "stream": stream}))
             except UNREADABLE:
                 sys.exit(1)
-            sys.stdout.buffer.write(pixels.astype(f"<u{facts['allocated'] // 8}").tobytes())
+            sys.stdout.buffer.write(pixels.astype(f"<u{each['allocated'] // 8}").tobytes())
+        if os.fstat(complaints.fileno()).st_size:
+            sys.exit(1)
 
 
 def _request(frames: Sequence[Coded]) -> bytes:

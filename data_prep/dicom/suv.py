@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 
 from data_prep.dicom.decay import decayed_dose
 from data_prep.dicom.header import check_range, lacking, numbers_of, private_value, text_of, unusable
+from hnscc.base.errors import InputError
 
 BODY_WEIGHT, LEAN_BODY_MASS = "bw", "lbm"
 UNITS = {BODY_WEIGHT: "SUV", LEAN_BODY_MASS: "SUV (lean body mass)"}
@@ -40,6 +41,8 @@ _KNOWN_UNITS = (
     *("UMOLML", "PROPCNTS", "PROPCPS", "MLMINML", "MLML", "STDDEV"),
 )
 _TYPES = {BODY_WEIGHT: ("", "BW"), LEAN_BODY_MASS: ("LBMJANMA",)}
+# Enhanced PET, and what archives convert classic PET to.
+_ENHANCED = ("1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1")
 _PHILIPS = (0x7053, "Philips PET Private Group")
 
 
@@ -57,7 +60,7 @@ def suv_factors(headers: Sequence[Dataset], weighting: str, where: str) -> list[
         return [1.0] * len(headers)
     if units not in ("BQML", "CNTS"):
         if not units:
-            raise lacking("Units", where)
+            raise _enhanced(where) if _is_enhanced(headers[0], where) else lacking("Units", where)
         found = units if units in _KNOWN_UNITS else "another"
         raise unusable("The PET's Units give no SUV.", where, "BQML, GML, or CNTS of Philips", found)
     _check_corrected(headers[0], where)
@@ -65,6 +68,20 @@ def suv_factors(headers: Sequence[Dataset], weighting: str, where: str) -> list[
     if units == "BQML":
         return [mass / decayed_dose(headers, where)] * len(headers)
     return _philips_factors(headers, mass, weighting, where)
+
+
+def _is_enhanced(header: Dataset, where: str) -> bool:
+    return text_of(header, "SOPClassUID", where) in _ENHANCED
+
+
+def _enhanced(where: str) -> InputError:
+    return unusable(
+        "The PET is an enhanced object: units, dose and times stand elsewhere there, where they are not read.",
+        where,
+        "a PET with a file for each slice",
+        "all slices in one file (Enhanced PET)",
+        "Export it as classic PET, with a file for each slice; or convert it to SUV in NIfTI.",
+    )
 
 
 def _philips_factors(headers: Sequence[Dataset], mass: float, weighting: str, where: str) -> list[float]:

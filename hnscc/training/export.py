@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load
 from torch import nn
 
+from hnscc.base.errors import InputError
 from hnscc.cohort.slices import Bounds
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Network
@@ -48,11 +49,42 @@ class _Mean(nn.Module):
         return torch.stack([member(images) for member in self.members]).mean(dim=0)
 
 
+def check_pools(model: nn.Module, images: torch.Tensor, architecture: str) -> None:
+    """InputError where a network takes means over parts of an image that its pixels do not divide into.
+
+    images: float32 (1, C, H, W), zeros will do. ONNX has no operation for such means. PyTorch's exporter says so too,
+    with a traceback and the whole graph on standard output.
+    """
+    sides: list[tuple[int, int]] = []  # pixels before, after
+
+    def note(pool: nn.AdaptiveAvgPool2d, given: tuple[torch.Tensor, ...], _: torch.Tensor) -> None:
+        after = pool.output_size if isinstance(pool.output_size, tuple) else (pool.output_size,) * 2
+        sides.extend(
+            (length, number or length) for length, number in zip(given[0].shape[-2:], after, strict=True)
+        )
+
+    pools = [each for each in model.modules() if isinstance(each, nn.AdaptiveAvgPool2d)]
+    hooks = [each.register_forward_hook(note) for each in pools]
+    with torch.no_grad():
+        model(images)
+    for hook in hooks:
+        hook.remove()
+    if odd := sorted({f"{before} into {after}" for before, after in sides if before % after}):
+        raise InputError(
+            "ONNX has no words for the network: it takes means over parts of a slice that are no whole pixels.",
+            where=f"architecture {architecture}, slices of {tuple(images.shape[-2:])}",
+            expected="pixels that divide into the parts",
+            found=", ".join(odd),
+            do="apply the models by `hnscc predict`, or train another architecture; pspnet can be exported for slices "
+            "whose side is a multiple of 48 (hnscc prepare --size)",
+        )
+
+
 def onnx_of(run: RunFolder, network: Network, members: Sequence[Member], size: int) -> bytes:
     """Return the ONNX file of these trials' networks together, in float32.
 
     Its input `images` is float32 (N, C, size, size) in the store's units, its output `probability` float32
-    (N, size, size): the mean over the networks. InputError as by `members.read_weights`.
+    (N, size, size): the mean over the networks. InputError as by `members.read_weights` and `check_pools`.
     """
     bare = network.model_copy(update={"encoder_weights": None})
     parts = []
@@ -61,13 +93,15 @@ def onnx_of(run: RunFolder, network: Network, members: Sequence[Member], size: i
         model.load_state_dict(load(read_weights(run, member)))
         parts.append(_Normalised(model, member.bounds))
     whole = _Mean(parts).eval()
+    images = torch.zeros(1, len(members[0].bounds), size, size)
+    check_pools(whole, images, network.architecture)
     file = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         for message in _EXPECTED:
             warnings.filterwarnings("ignore", message=message)
         torch.onnx.export(
             whole,
-            (torch.zeros(1, len(members[0].bounds), size, size),),
+            (images,),
             file,  # type: ignore[arg-type]  # it takes a stream, whatever its types say
             dynamo=False,
             input_names=["images"],

@@ -9,11 +9,16 @@ import nibabel as nib
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 from commands import refused
 from safetensors.numpy import load_file
 from trained_runs import scan_of, write_scans
 
 import hnscc
+from hnscc.base.errors import InputError
+from hnscc.study.variant_schema import Network
+from hnscc.training.export import check_pools
+from hnscc.training.model import build_model
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +81,20 @@ def test_the_command_tells_what_it_wrote_and_refuses(hnscc, trained, tmp_path):
         hnscc("export", trained.root, "--out", tmp_path / "x", "--variant", "q")
     )
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    "architecture, size, found", [("pspnet", 64, "8 into 3, 8 into 6"), ("upernet", 96, "3 into 2")]
+)
+def test_a_network_that_onnx_has_no_words_for_is_refused(architecture, size, found, capfd):
+    """They take means over thirds and sixths of a slice; PyTorch's exporter would end in a traceback, and the graph."""
+    model = build_model(Network(architecture=architecture, encoder="resnet18"), 2, seed=0).eval()
+    with pytest.raises(InputError, match="ONNX has no words for the network") as error:
+        check_pools(model, torch.zeros(1, 2, size, size), architecture)
+    assert found in str(error.value) and f"{architecture}, slices of ({size}, {size})" in str(error.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_pools_that_divide_are_no_hindrance():
+    model = build_model(Network(architecture="pspnet", encoder="resnet18"), 2, seed=0).eval()
+    check_pools(model, torch.zeros(1, 2, 96, 96), "pspnet")

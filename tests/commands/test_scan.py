@@ -81,6 +81,23 @@ def test_a_folder_is_listed_under_pseudonyms(hnscc, exports, tmp_path):
         assert "SECRET" not in text and "1.2.826" not in text
 
 
+def test_linked_folders_are_read_once_and_lead_not_round(hnscc, exports, tmp_path):
+    """A folder of links, as archives of a study are often made; one of them leads back, one twice to the same."""
+    (tmp_path / "linked").mkdir()
+    for name, to in (("one", "SECRET_1"), ("two", "SECRET_2"), ("again", "SECRET_1")):
+        (tmp_path / "linked" / name).symlink_to(exports / to)
+    (exports / "SECRET_1" / "round").symlink_to(tmp_path / "linked")
+    _, straight, _ = hnscc("scan", exports / "SECRET_2", "--json")
+    code, linked, _ = hnscc("scan", tmp_path / "linked", "--json")
+    assert code == 0
+    series = json.loads(linked)["series"]
+    assert len(series) == 8 and len({each["key"] for each in series}) == 8
+    files = {each["key"]: each["files"] for each in series}
+    for each in json.loads(straight)["series"]:
+        assert files[each["key"]] == each["files"], "each file counts once"
+    assert sum(files.values()) == 6 + 6 + 1 + 6 + 6 + 1 + 3 + 6
+
+
 def test_its_manifest_is_prepared(hnscc, exports, tmp_path):
     manifest, store = tmp_path / "manifest.csv", tmp_path / "s.zarr"
     code, out, _ = hnscc("scan", exports, "--manifest", manifest)

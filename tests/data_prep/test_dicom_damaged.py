@@ -1,5 +1,8 @@
 """Damaged DICOM files give clear errors alone: no crash, no hang, no memory beyond what the files can need."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import dicom_damages
@@ -40,6 +43,28 @@ def test_a_jpeg_at_which_its_decoder_ends_the_process_is_refused(tmp_path):
         file.write_bytes(content)
     with pytest.raises(InputError, match="cannot be decoded"):
         read_volume(folder, "row 2")
+
+
+def test_what_the_surroundings_print_is_no_damage(tmp_path, monkeypatch):
+    """A sitecustomize that prints on standard error in every Python, as an environment may have one."""
+    (tmp_path / "noisy").mkdir()
+    (tmp_path / "noisy" / "sitecustomize.py").write_text("import sys; sys.stderr.write('a word of mine')")
+    monkeypatch.syspath_prepend(tmp_path / "noisy")
+    assert (
+        "a word of mine"
+        in subprocess.run(
+            [sys.executable, "-c", ""],
+            env={**os.environ, "PYTHONPATH": str(tmp_path / "noisy")},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stderr
+    )
+    values = np.random.default_rng(5).integers(0, 4096, (40, 36, 2)).astype(np.uint16)
+    folder = made.write(tmp_path / "s", made.classic_series(values))
+    for file in folder.iterdir():
+        made.compressed_by_gdcm(file, gdcm.TransferSyntax.JPEGLosslessProcess14_1)
+    np.testing.assert_array_equal(read_volume(folder, "row 2").data, values)
 
 
 def test_damaged_files_are_refused_or_read_and_nothing_else(tmp_path):

@@ -215,6 +215,18 @@ def test_what_lacks_an_attribute_is_refused_by_its_name(tmp_path, name):
     assert "SECRET" not in str(refused.value)
 
 
+@pytest.mark.parametrize("kind", ["130", "128.1"])
+def test_an_enhanced_pet_is_refused_by_what_it_is(tmp_path, kind):
+    """It has its units within functional groups, so that they seem to be missing."""
+
+    def change(data, z):
+        data.SOPClassUID = f"1.2.840.10008.5.1.4.1.1.{kind}"
+
+    with pytest.raises(InputError, match="an enhanced object") as refused:
+        read(tmp_path, Units=None, change=change)
+    assert "a file for each slice" in str(refused.value) and "missing" not in str(refused.value)
+
+
 @pytest.mark.parametrize("name", ["FrameReferenceTime", "ActualFrameDuration"])
 def test_a_late_series_without_the_place_of_its_frames_is_refused(tmp_path, name):
     def lacking(data, z):
