@@ -20,7 +20,20 @@ from hnscc.study.identity import trial_seeds
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, SCORES_FILE, RunFolder
 from hnscc.study.schema import Study
-from hnscc.training.records import READ_BY_TABLES, UNUSABLE, Completed, Record, trial_state
+from hnscc.training.records import (
+    OUT_OF_MEMORY,
+    READ_BY_TABLES,
+    UNUSABLE,
+    Completed,
+    Record,
+    trial_state,
+)
+
+# What to do about a failed trial, by the kind of its error.
+_TO_DO = {
+    "Diverged": "a loss or score was no finite number: lower training.learning_rate",
+    OUT_OF_MEMORY: "the GPU's memory, or the share of it, was full: lower training.batch_size or raise resources.gpus",
+}
 
 
 @dataclass(frozen=True)
@@ -142,6 +155,7 @@ def _predicted_of(record: Completed, content: bytes, fold: Fold) -> Predicted:
 
 
 def failure_summary(record: Record) -> str:
-    """What a failed trial's record may tell outside of it: the kind of error alone, since a message may hold
-    a path or a patient's data. For tables, logs and reports."""
-    return f"failed: {record.failure}; the traceback is in its record.json"
+    """What a failed trial's record may tell outside of it: the kind of error and what to do about it, since a message
+    may hold a path or a patient's data. For tables, logs and reports."""
+    do = _TO_DO.get(str(record.failure), "`hnscc run` trains it again, once the cause is mended")
+    return f"failed: {record.failure}; the traceback is in its record.json; {do}"

@@ -7,7 +7,14 @@ import scipy.stats
 from numpy.typing import ArrayLike
 
 from hnscc.base.arrays import Floats
-from hnscc.scores.crossed import FEWEST_FOR_P, Estimate, few_repeats, logit_interval, scores_of
+from hnscc.scores.crossed import (
+    FEWEST_FOR_P,
+    Estimate,
+    check_same_patients,
+    few_repeats,
+    logit_interval,
+    scores_of,
+)
 from hnscc.scores.intervals import too_few
 from hnscc.scores.variance_parts import VarianceParts, mean_parts
 
@@ -45,8 +52,7 @@ def chance_of_better(a: ArrayLike, b: ArrayLike) -> Estimate:
     Raises ValueError for other shapes, and for scores that are not finite.
     """
     first, second = (np.round(scores_of(each), DIGITS) for each in (a, b))
-    if first.shape[1] != second.shape[1]:
-        raise ValueError("a and b must be of the same patients: their numbers of columns differ")
+    check_same_patients(first, second)
     repeats, patients = (len(first), len(second)), first.shape[1]
     if lacking := too_few(patients, "patients") or few_repeats(repeats):
         return Estimate(None, reason=lacking, patients=patients, repeats=repeats)

@@ -9,6 +9,7 @@ The parts are those of scores.variance_parts.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,8 +105,13 @@ def pooled_difference(a: Counts3, b: Counts3, paired: bool = False, *, kind: str
 def fraction_difference(a: Counts3, b: Counts3, fraction: Fraction, *, paired: bool = False) -> Estimate:
     """`pooled_difference` of any score that pools as a ratio of sums."""
     (num_a, den_a, lesion), (num_b, den_b, lesion_b) = _fractions(a, fraction), _fractions(b, fraction)
-    if not np.array_equal(lesion, lesion_b):
-        raise ValueError("a and b must be of the same patients: not the same ones hold lesion")
+    check_same_patients(lesion, lesion_b)
+    for patient in np.flatnonzero(lesion != lesion_b):
+        raise ValueError(
+            "a and b must be of the same patients in the same order, of whom the same hold lesion: patient "
+            f"{patient} (counted from 0) holds lesion in {'a' if lesion[patient] else 'b'} alone; give both the same "
+            "truth, or leave the patient out of both"
+        )
     repeats, patients = (len(num_a), len(num_b)), int(lesion.sum())
     _check_pairs(paired, repeats)
     wholes = [den_a.sum(1), den_b.sum(1)]
@@ -131,8 +137,7 @@ def mean_difference(
     Raises ValueError as that one does, and for scores that are not finite.
     """
     first, second = scores_of(a), scores_of(b)
-    if first.shape[1] != second.shape[1]:
-        raise ValueError("a and b must be of the same patients: their numbers of columns differ")
+    check_same_patients(first, second)
     repeats = (len(first), len(second))
     _check_pairs(paired, repeats)
     patients = first.shape[1]
@@ -155,15 +160,26 @@ def _fractions(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, Boo
     overlap, pred, truth = (np.atleast_2d(np.asarray(each, np.float64)) for each in counts)
     if not overlap.shape == pred.shape == truth.shape or overlap.ndim != 2:
         raise ValueError(
-            f"counts must be of one shape, (P,) or (R, P): {overlap.shape}, {pred.shape}, {truth.shape}"
+            "counts must be of one shape, (P,) or (R, P), which a row of truth for every repeat has: overlap is "
+            f"{overlap.shape}, prediction {pred.shape}, truth {truth.shape}"
         )
-    if not (np.isfinite(overlap + pred + truth).all() and (overlap >= 0).all()):
-        raise ValueError("counts must be finite, and not negative")
-    if (overlap > np.minimum(pred, truth)).any():
-        raise ValueError("overlap is more than prediction or truth somewhere")
+    counted = {"overlap": overlap, "prediction": pred, "truth": truth}
+    _check_each(
+        ~np.isfinite(overlap + pred + truth) | (np.minimum(np.minimum(overlap, pred), truth) < 0),
+        counted,
+        "counts must be finite, and not negative; leave out patients that have none",
+    )
+    _check_each(
+        overlap > np.minimum(pred, truth),
+        counted,
+        "overlap is more than prediction or truth; give them as overlap, prediction, truth, in pixels",
+    )
     lesion = truth > 0
-    if len(truth) and (lesion != lesion[:1]).any():
-        raise ValueError("which patients hold lesion must be the same in every repeat")
+    _check_each(
+        lesion != lesion[:1],
+        counted,
+        "which patients hold lesion must be the same in every repeat; give each the same truth",
+    )
     held: Bools = lesion[0] if len(lesion) else np.zeros(lesion.shape[1], np.bool_)
     return *fraction(overlap, pred, truth), held
 
@@ -171,15 +187,35 @@ def _fractions(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, Boo
 def scores_of(values: ArrayLike) -> Floats:
     """Finite scores as (R, P). Raises ValueError for others."""
     scores = np.atleast_2d(np.asarray(values, np.float64))
-    if scores.ndim != 2 or not np.isfinite(scores).all():
-        raise ValueError("scores must be finite and of shape (P,) or (R, P)")
+    if scores.ndim != 2:
+        raise ValueError(f"scores must be of shape (P,) or (R, P), not {scores.shape}")
+    _check_each(
+        ~np.isfinite(scores), {"score": scores}, "scores must be finite; leave out patients that have none"
+    )
     return scores
+
+
+def check_same_patients(a: Floats | Bools, b: Floats | Bools) -> None:
+    """Raise ValueError unless both, (P,) or (R, P), have as many patients."""
+    if a.shape[-1] != b.shape[-1]:
+        raise ValueError(
+            f"a and b must be of the same patients in the same order, a column each: a has {a.shape[-1]}, b has "
+            f"{b.shape[-1]}; leave out those that the other has not"
+        )
+
+
+def _check_each(wrong: Bools, values: Mapping[str, Floats], problem: str) -> None:
+    """Raise ValueError with the first place that is wrong, (R, P), and the values there."""
+    for repeat, patient in np.argwhere(wrong)[:1].tolist():
+        found = ", ".join(f"{name} {each[repeat, patient]:g}" for name, each in values.items())
+        raise ValueError(f"{problem}; repeat {repeat}, patient {patient} (both counted from 0): {found}")
 
 
 def _check_pairs(paired: bool, repeats: tuple[int, int]) -> None:
     if paired and (repeats[0] != repeats[1] or repeats[0] < FEWEST_PAIRED):
         raise ValueError(
-            f"paired repeats match by number, and there are at least {FEWEST_PAIRED}: {repeats[0]} and {repeats[1]}"
+            f"paired repeats match by number, and there are at least {FEWEST_PAIRED}: a has {repeats[0]}, b has "
+            f"{repeats[1]}; give the same repeats of both, or compare them with paired=False"
         )
 
 

@@ -130,7 +130,9 @@ class Fit:
         epoch = self.epoch + 1
         if not np.isfinite([train_loss, val_loss, jaccard]).all():
             raise Diverged(
-                f"epoch {epoch}: train loss {train_loss}, validation loss {val_loss}, soft Jaccard {jaccard}"
+                f"epoch {epoch}: train loss {train_loss}, validation loss {val_loss}, soft Jaccard {jaccard}, and all "
+                f"must be finite numbers; set training.learning_rate below {self.training.learning_rate:g}, and train "
+                "the variant again"
             )
         self.history.append(
             {

@@ -23,6 +23,8 @@ from hnscc.scores.stored import score_at_half, to_bytes
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.training.records import read_record
 
+AGAIN = "`hnscc run` trains it again, once the cause is mended"
+
 
 @pytest.mark.parametrize(
     ("scores", "median"),
@@ -70,7 +72,7 @@ def test_failed_missing_and_damaged_trials_are_named_and_never_used(tmp_path):
         "completed",
     ]
     reasons = [each["reason"] for each in rows(run, "trials")]
-    assert reasons[1] == "failed: RuntimeError; the traceback is in its record.json"
+    assert reasons[1] == f"failed: RuntimeError; the traceback is in its record.json; {AGAIN}"
     assert "secret" not in str(reasons) and "secret" not in str(problems)
     assert "predictions.npz is damaged: its content is not what was written" in reasons[3]
     assert [each.split(":")[0] for each in problems] == [
@@ -126,7 +128,11 @@ def test_a_failure_is_told_without_its_message(tmp_path):
     run = repeats_run(tmp_path, [3, 2])
     add_failure(run, Trial("pet", 0, 1), "Traceback\n  x\nRuntimeError: /home/p/s.nii")
     record = read_record(run.trial("pet-f0-r01"))
-    assert failure_summary(record) == "failed: RuntimeError; the traceback is in its record.json"
+    assert failure_summary(record) == f"failed: RuntimeError; the traceback is in its record.json; {AGAIN}"
+    diverged = failure_summary(record.model_copy(update={"failure": "Diverged"}))
+    assert diverged.startswith("failed: Diverged; ") and diverged.endswith(": lower training.learning_rate")
+    full = failure_summary(record.model_copy(update={"failure": "OutOfMemoryError"}))
+    assert "lower training.batch_size" in full
 
 
 def test_predictions_of_another_shape_are_not_used(tmp_path):

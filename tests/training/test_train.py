@@ -200,6 +200,7 @@ def test_a_failing_trial_fails_alone_with_its_traceback(small, tmp_path):
     folder, record, _ = fit(study, small[1], tmp_path)
     assert record.status == "failed"
     assert "Diverged: epoch" in record.error
+    assert "must be finite numbers; set training.learning_rate below 1e+30" in record.error
     assert "Traceback" in record.error
     assert not is_complete(folder)
     fit(small[0], small[1], tmp_path)
