@@ -27,7 +27,8 @@ from torch import nn
 
 import hnscc.training.loop
 import hnscc.training.trial
-from data_prep.build import prepare
+from data_prep.build import build_store
+from data_prep.settings import PrepareSettings
 from hnscc.base.cores import cores
 from hnscc.study.loading import parse_study
 from hnscc.study.plan import Trial
@@ -145,7 +146,7 @@ def main() -> None:
         out = (options.out or Path(temporary)).absolute()
         store = out / "cohort.zarr"
         if not store.exists():
-            prepare(Path(cohort) / "manifest.csv", store, size=64, pixel_mm=3.4)
+            build_store(Path(cohort) / "manifest.csv", store, PrepareSettings(size=64, pixel_mm=3.4))
         measure(str(store), out, options.repeats)
 
 

@@ -28,8 +28,9 @@ from figures import ROUNDS, Figure, tell
 
 import hnscc.training.copies
 import hnscc.training.trial
-from data_prep.build import prepare
+from data_prep.build import build_store
 from data_prep.phantom.phantom import make_phantom
+from data_prep.settings import PrepareSettings
 from hnscc.cohort.fold import FoldData, read_folds
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial
@@ -185,7 +186,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="hnscc-bench-") as name:
         folder = Path(name)
         manifest = make_phantom(folder / "phantom", patients=44, seed=2023)
-        prepare(manifest, folder / "phantom.zarr", size=128)
+        build_store(manifest, folder / "phantom.zarr", PrepareSettings(size=128))
         study = study_on(folder / "phantom.zarr")
         data, _ = read(study)
         train(study, "pet_mri", data)  # prepares the kernels

@@ -31,8 +31,9 @@ from measure import children
 from nibabel import orientations
 from scipy import ndimage
 
-from data_prep.build import prepare
+from data_prep.build import build_store
 from data_prep.phantom import phantom
+from data_prep.settings import PrepareSettings
 from data_prep.workers import worker_pool
 from hnscc.base.cores import cores
 from hnscc.base.seeds import generator
@@ -198,7 +199,7 @@ def write(path: Path, rows: list[dict[str, str]]) -> Path:
 
 def check_same(cohort: Cohort, folder: Path) -> str:
     """Both sides' slices of the smaller cohort are nearly the same; how nearly, in words."""
-    store = prepare(cohort.small, folder / "ours.zarr", size=SIZE)
+    store = build_store(cohort.small, folder / "ours.zarr", PrepareSettings(size=SIZE))
     plain_loop(cohort.small, folder / "theirs")
     apart, dice = [], []
     for scan in store.scans:
@@ -216,6 +217,7 @@ def check_same(cohort: Cohort, folder: Path) -> str:
 def measure(cohort: Cohort, folder: Path) -> tuple[list[tuple[float, ...]], list[list[int]]]:
     """Per round, seconds per scan of the loop and of ours; and a worker's peak memory in KiB, at n and at 3 n scans."""
     peaks: list[list[int]] = [[], []]
+    again = PrepareSettings(size=SIZE, overwrite=True)
 
     def loop() -> float:
         shutil.rmtree(folder / "theirs")
@@ -223,7 +225,7 @@ def measure(cohort: Cohort, folder: Path) -> tuple[list[tuple[float, ...]], list
 
     def ours(manifest: Path, peaks: list[int]) -> float:
         with workers_watched() as peak:
-            took = seconds(lambda: prepare(manifest, folder / "ours.zarr", size=SIZE, overwrite=True))
+            took = seconds(lambda: build_store(manifest, folder / "ours.zarr", again))
         peaks.append(max(peak.values()))
         return took
 

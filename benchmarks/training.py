@@ -24,8 +24,9 @@ import numpy as np
 import yaml
 from figures import ROUNDS, Figure, in_turn, machine, ratios, seconds, tell
 
-from data_prep.build import prepare
+from data_prep.build import build_store
 from data_prep.phantom.phantom import make_phantom
+from data_prep.settings import PrepareSettings
 from hnscc.base.cores import cores
 from hnscc.cohort.fold import FoldData
 from hnscc.study.loading import load_study
@@ -141,7 +142,7 @@ def call(command: Sequence[str], home: Path) -> str:
 
 def make_cohort(folder: Path, patients: int) -> None:
     manifest = make_phantom(folder / "phantom", patients=patients)
-    prepare(manifest, folder / "cohort.zarr", size=SIZE)
+    build_store(manifest, folder / "cohort.zarr", PrepareSettings(size=SIZE))
     shutil.rmtree(folder / "phantom")
 
 

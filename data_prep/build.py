@@ -10,14 +10,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.dicom.suv import BODY_WEIGHT, UNITS
-from data_prep.manifest.manifest import Fault, Row, examine_manifest, raise_all, refused
+from data_prep.manifest.manifest import Fault, Row, examine_manifest, raise_all
 from data_prep.oddities.judged import Reduced, judged, told
 from data_prep.oddities.moved import projections
 from data_prep.oddities.twins import reduced
 from data_prep.placing.place import MIN_COVERAGE, place_scan
 from data_prep.reference import choose_reference
 from data_prep.row_files import volumes_of
+from data_prep.settings import PrepareSettings
 from data_prep.views import View, view_of
 from data_prep.workers import run_each
 from hnscc.base.cores import cores
@@ -34,41 +34,30 @@ class Page(Protocol):
     def __call__(self, store: Store, views: Sequence[View]) -> str: ...
 
 
-def prepare(
+def build_store(
     manifest: str | Path,
     store: str | Path,
+    settings: PrepareSettings,
     *,
-    size: int = 128,
-    pixel_mm: float | None = None,
-    reference: str | None = None,
-    workers: int | None = None,
-    overwrite: bool = False,
-    accept_odd: str | None = None,
-    suv: str = BODY_WEIGHT,
     page: Page | None = None,
     progress: Progress | None = None,
 ) -> Store:
     """Read every scan of a manifest, place and resize it (data_prep.placing.place), and write the store.
 
-    size: stored slices are size x size. pixel_mm: their pixel size in mm; None keeps a scan's whole field of view.
-    reference: the modality whose grid is used; None takes the one that the masks are drawn on (see
-    data_prep.reference). workers: processes, None for one per core; each holds one scan at a time. accept_odd: the
-    reason why scans that are odd against the others (data_prep.oddities.odd) are right as they are; the store keeps
-    it. suv: how PET of DICOM is turned into SUV, "bw" (body weight) or "lbm" (lean body mass). page: makes the
-    page that shows the cohort; the store keeps it (hnscc.cohort.store_format.PAGE).
+    page: makes the page that shows the cohort; the store keeps it (hnscc.cohort.store_format.PAGE). progress: called
+    with the scans done, their number, and the current one's id.
 
     InputError tells what is wrong with the manifest and with every scan, all in one; StorageError is raised where the
     disk is full, WorkerError where a process died. Then no store, and nothing unfinished, is left.
     """
-    _check_settings(size, pixel_mm, workers, accept_odd, suv)
     tell = progress or (lambda done, total, text: None)
     rows, faults = examine_manifest(manifest)
     if not rows:
         raise_all(faults)
     final = locate(store).absolute()
-    unfinished = begin_store(final, overwrite)
+    unfinished = begin_store(final, settings.overwrite)
     try:
-        grid_of, more = choose_reference(rows, reference)
+        grid_of, more = choose_reference(rows, settings.reference)
         faults = [*faults, *more]
         faulty = {line for line, _ in faults}
         left = [row for row in rows if row.line not in faulty]
@@ -78,29 +67,27 @@ def prepare(
                 prepare_scan,
                 unfinished=unfinished,
                 reference=grid_of,
-                size=size,
-                pixel_mm=pixel_mm,
-                suv=suv,
+                settings=settings,
                 view=page is not None,
             ),
             left,
             name=lambda row: row.scan_id,
-            workers=_workers(workers, len(left)),
+            workers=_workers(settings.workers, len(left)),
             progress=tell,
         )
         written = _whole(left, outcomes, faults)
         scans = [each.scan for each in written]
         images = Reduced([each.reduced for each in written], [each.projections for each in written])
-        odd = judged(rows, scans, images, unfinished, accept_odd)
+        odd = judged(rows, scans, images, unfinished, settings.accept_odd)
         return finish_store(
             unfinished,
             final,
             modalities=tuple(rows[0].files),
-            size=size,
-            placed={**_placed(grid_of, pixel_mm, suv), **_units(scans), **told(odd, accept_odd)},
+            size=settings.size,
+            placed={**_placed(grid_of, settings), **_units(scans), **told(odd, settings.accept_odd)},
             scans=scans,
             page=partial(page, views=[each.view for each in written if each.view]) if page else None,
-            overwrite=overwrite,
+            overwrite=settings.overwrite,
             progress=progress,
         )
     finally:
@@ -119,16 +106,16 @@ class Written:
 
 
 def prepare_scan(
-    row: Row, unfinished: Path, reference: str, size: int, pixel_mm: float | None, suv: str, view: bool
+    row: Row, unfinished: Path, reference: str, settings: PrepareSettings, view: bool
 ) -> Written:
     """Read, place and write one scan, and view it where that is asked for; runs in a worker process."""
-    volumes, mask = volumes_of(row, reference, suv)
+    volumes, mask = volumes_of(row, reference, settings.suv)
     placed = place_scan(
         volumes,
         mask.volume if mask else None,
         reference=reference,
-        size=size,
-        pixel_mm=pixel_mm,
+        size=settings.size,
+        pixel_mm=settings.pixel_mm,
         scan=row.where,
     )
     scan = write_scan(
@@ -159,13 +146,13 @@ def _lesion_free(row: Row, placement: dict[str, Any]) -> str | None:
     return None if placement["lesion"]["ml"] else "a mask without lesion"
 
 
-def _placed(reference: str, pixel_mm: float | None, suv: str) -> dict[str, Any]:
+def _placed(reference: str, settings: PrepareSettings) -> dict[str, Any]:
     """How the scans were placed and resized, for the store's attributes."""
     return {
         "reference": reference,
-        "pixel_mm": pixel_mm,
-        "suv": suv,
-        "field_of_view": "whole, padded to a square" if pixel_mm is None else "cropped or padded",
+        "pixel_mm": settings.pixel_mm,
+        "suv": settings.suv,
+        "field_of_view": "whole, padded to a square" if settings.pixel_mm is None else "cropped or padded",
         "orientation": "LPS: rows to posterior, columns to the patient's left, slices to superior",
         "resampling": "through the affines: linear, or the mean over the voxel where the grid is coarser",
         "images": "triangle filter, anti-aliased",
@@ -198,19 +185,3 @@ def _whole(
 
 def _workers(workers: int | None, scans: int) -> int:
     return max(1, min(cores() if workers is None else workers, scans))
-
-
-def _check_settings(
-    size: int, pixel_mm: float | None, workers: int | None, accept_odd: str | None, suv: str
-) -> None:
-    if suv not in UNITS:
-        raise refused("--suv is unknown.", "--suv", " or ".join(UNITS), suv)
-    for name, value, least, most in (("--size", size, 8, 4096), ("--workers", workers, 1, 4096)):
-        if value is not None and not least <= value <= most:
-            raise refused(f"{name} is out of range.", name, f"{least} to {most}", str(value))
-    if pixel_mm is not None and not 0.01 <= pixel_mm <= 100:
-        raise refused("--pixel-mm is out of range.", "--pixel-mm", "0.01 to 100 mm", str(pixel_mm))
-    if accept_odd is not None and not accept_odd.strip():
-        raise refused(
-            "A reason is missing.", "--accept-odd", "why the scans are right as they are", "no words"
-        )

@@ -19,7 +19,11 @@ def choose_reference(rows: list[Row], reference: str | None) -> tuple[str, list[
     if reference is not None:
         if reference not in modalities:
             raise refused(
-                "The reference is no modality.", "--reference", f"one of {', '.join(modalities)}", reference
+                "The reference is no modality.",
+                "--reference",
+                f"one of {', '.join(modalities)}",
+                reference,
+                do="Name one of these modalities, or leave --reference out, and prepare again.",
             )
         return reference, []
     drawn_on: list[list[str]] = []

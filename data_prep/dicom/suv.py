@@ -13,9 +13,10 @@ from pydicom.dataset import Dataset
 
 from data_prep.dicom.decay import decayed_dose
 from data_prep.dicom.header import check_range, lacking, numbers_of, private_value, text_of, unusable
+from data_prep.settings import SUV
 from hnscc.base.errors import InputError
 
-BODY_WEIGHT, LEAN_BODY_MASS = "bw", "lbm"
+BODY_WEIGHT, LEAN_BODY_MASS = SUV
 UNITS = {BODY_WEIGHT: "SUV", LEAN_BODY_MASS: "SUV (lean body mass)"}
 # What must be one for all slices of a series.
 _ONE = (

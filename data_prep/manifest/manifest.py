@@ -22,6 +22,12 @@ from hnscc.base.errors import InputError, several
 from hnscc.base.split_names import SPLITS
 
 _UNKNOWN = "unknown"  # the split of a row whose cell holds none of them
+# What to do where it is no single cell or scan that is wrong.
+_ROWS = "Write a row for each scan below the header, and prepare again."
+_CELLS = "Write as many cells as the header has, one with a comma in it between quotes, and prepare again."
+_ONE_SPLIT = "Write one split into all rows of the patient, and prepare again."
+_ALL_SPLITS = "Write a split into every row, or into none, and prepare again."
+_OWN = "Name the file that belongs here, or take the scan out of the manifest, and prepare again."
 
 Fault = tuple[int, InputError]  # the manifest's line, counted from 1, and what is wrong with it
 
@@ -75,7 +81,7 @@ def examine_manifest(
         table = with_empty_column(table, "mask")
     modalities = modalities_of(table, path.parent, needed)
     if not table.rows and not table.broken:
-        raise refused("The cohort is empty.", "manifest", "at least one row below the header", "none")
+        raise refused("The cohort is empty.", "manifest", "at least one row below the header", "none", _ROWS)
     faults = [(line.number, _wrong_width(line, table.width)) for line in table.broken]
     rows = []
     for line in table.rows:
@@ -89,7 +95,7 @@ def examine_manifest(
 
 def _wrong_width(line: Line, width: int) -> InputError:
     problem = "A row has another number of cells than the header."
-    return refused(problem, f"manifest row {line.number}", str(width), str(len(line.cells)))
+    return refused(problem, f"manifest row {line.number}", str(width), str(len(line.cells)), _CELLS)
 
 
 def _row(
@@ -215,9 +221,15 @@ def _split_faults(rows: list[Row]) -> Iterator[Fault]:
         first = firsts.setdefault(row.patient_id, row)
         if first.split != row.split:
             found = f"{row.split or 'none'} here, {first.split or 'none'} in row {first.line}"
-            yield row.line, refused("A patient is in two splits.", where, "one per patient", found)
+            yield (
+                row.line,
+                refused("A patient is in two splits.", where, "one per patient", found, _ONE_SPLIT),
+            )
         elif row.split is None and some:
-            yield row.line, refused("The split is missing.", where, "one in every row, or none", "some")
+            yield (
+                row.line,
+                refused("The split is missing.", where, "one in every row, or none", "some", _ALL_SPLITS),
+            )
 
 
 def _forgotten_masks(table: Cells) -> Iterator[Fault]:
@@ -245,12 +257,19 @@ def _files_twice(row: Row, files: dict[Path, tuple[Row, str]]) -> Iterator[Fault
         where = f"{row.where}, column {column}"
         if first is not row:
             found = f"also in row {first.line}, scan {first.scan_id}"
-            yield row.line, refused("A file is used by two scans.", where, "files of this scan alone", found)
+            yield (
+                row.line,
+                refused("A file is used by two scans.", where, "files of this scan alone", found, _OWN),
+            )
         elif other != column:
             yield (
                 row.line,
                 refused(
-                    "A file is named in two columns.", where, "a file of its own", f"also in column {other}"
+                    "A file is named in two columns.",
+                    where,
+                    "a file of its own",
+                    f"also in column {other}",
+                    _OWN,
                 ),
             )
 
@@ -261,7 +280,7 @@ def _identity(path: Path) -> Path:
     return path.with_suffix(".hdr") if path.suffix == ".img" else path
 
 
-def refused(problem: str, where: str, expected: str, found: str) -> InputError:
-    """An error of the manifest or of a setting."""
-    do = "Correct the manifest or the setting, or take the scan out of the manifest, and prepare again."
+def refused(problem: str, where: str, expected: str, found: str, do: str = "") -> InputError:
+    """An error of the manifest, of a row of it where `do` does not say what to do."""
+    do = do or "Correct the manifest, or take the scan out of it, and prepare again."
     return InputError(problem, where=where, expected=expected, found=found, do=do)

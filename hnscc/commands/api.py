@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_prep.settings import PrepareSettings
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -72,13 +74,13 @@ def prepare(
     manifest: str | Path,
     store: str | Path,
     *,
-    size: int = 128,
-    pixel_mm: float | None = None,
-    reference: str | None = None,
-    workers: int | None = None,
-    overwrite: bool = False,
-    accept_odd: str | None = None,
-    suv: str = "bw",
+    size: int = PrepareSettings.size,
+    pixel_mm: float | None = PrepareSettings.pixel_mm,
+    reference: str | None = PrepareSettings.reference,
+    workers: int | None = PrepareSettings.workers,
+    overwrite: bool = PrepareSettings.overwrite,
+    accept_odd: str | None = PrepareSettings.accept_odd,
+    suv: str = PrepareSettings.suv,
     progress: Progress | None = None,
 ) -> Store:
     """Place, resize and store every slice of every scan of a manifest; returns the store, opened.
@@ -96,13 +98,11 @@ def prepare(
     the geometry of every scan, and what is odd.
     InputError tells what is wrong with the manifest and with every scan, with row and column, all in one.
     """
-    from data_prep.build import prepare as build
+    from data_prep.build import build_store
     from hnscc.base.locations import locate
     from hnscc.commands.cohort_page import cohort_page
 
-    return build(
-        manifest,
-        store,
+    settings = PrepareSettings(
         size=size,
         pixel_mm=pixel_mm,
         reference=reference,
@@ -110,9 +110,9 @@ def prepare(
         overwrite=overwrite,
         accept_odd=accept_odd,
         suv=suv,
-        page=partial(cohort_page, name=locate(store).name),
-        progress=progress,
     )
+    page = partial(cohort_page, name=locate(store).name)
+    return build_store(manifest, store, settings, page=page, progress=progress)
 
 
 def scan(

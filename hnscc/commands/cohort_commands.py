@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from data_prep.settings import PrepareSettings
 from hnscc.commands import api
 from hnscc.commands.options import AsJson
 
@@ -61,25 +62,27 @@ def prepare(
     store: Annotated[
         str, typer.Argument(help="New store, for example data/cohort.zarr or s3://bucket/cohort.zarr.")
     ],
-    size: Annotated[int, typer.Option(help="Side of a stored slice in pixels.")] = 128,
+    size: Annotated[int, typer.Option(help="Side of a stored slice in pixels.")] = PrepareSettings.size,
     pixel_mm: Annotated[
         float | None, typer.Option(help="Pixel size in mm (then crop and pad); else the whole field of view.")
-    ] = None,
+    ] = PrepareSettings.pixel_mm,
     reference: Annotated[
         str | None,
         typer.Option(help="Modality whose grid is used; else the one that the masks are drawn on."),
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; one per core unless given.")] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace an existing store.")] = False,
+    ] = PrepareSettings.reference,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; one per core unless given.")
+    ] = PrepareSettings.workers,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing store.")] = PrepareSettings.overwrite,
     accept_odd: Annotated[
         str | None,
         typer.Option(
             metavar="REASON", help="Why scans that are odd against the others are right; the store keeps it."
         ),
-    ] = None,
+    ] = PrepareSettings.accept_odd,
     suv: Annotated[
         str, typer.Option(help="PET of DICOM becomes SUV: bw (body weight) or lbm (lean body mass).")
-    ] = "bw",
+    ] = PrepareSettings.suv,
     as_json: AsJson = False,
 ) -> None:
     """Place, resize and store every slice of every scan. If one scan is refused, no store is written.

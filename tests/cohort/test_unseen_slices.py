@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scans import LPS, refused, save, scan_arrays, write
+from scans import LPS, prepare, refused, save, scan_arrays, write
 from stores import cohort, study_of
 
-from data_prep.build import prepare
 from hnscc.cohort.patients import assign_patients
 from hnscc.cohort.splits import plan_fold
 from hnscc.cohort.store import Store

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from scans import LPS, refused, save, write
+from scans import LPS, prepare, refused, save, write
 
-from data_prep.build import prepare
 from data_prep.placing.absent import absent
 
 SHAPE = (40, 36, 20)

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from scans import LPS, cohort, place, refused, save, scan_arrays, volume, write
+from scans import LPS, cohort, place, prepare, refused, save, scan_arrays, volume, write
 
-from data_prep.build import prepare
 from data_prep.files.read import read_volume
 from data_prep.volumes.volume import Volume
 from hnscc.base.errors import InputError

@@ -9,8 +9,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
+from scans import prepare
 
-from data_prep.build import prepare
 from data_prep.files.read import read_volume
 from hnscc.base.errors import InputError
 

@@ -10,9 +10,8 @@ from dicom_drawn import drawn_series, segmentation
 from dicom_files import CORONAL, SAGITTAL, pet_attributes
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from scans import change, cohort, refused, save
+from scans import change, cohort, prepare, refused, save
 
-from data_prep.build import prepare
 from data_prep.files.read import read_grid
 from data_prep.masks.masks import Cell, drawn_on, read_mask
 from hnscc.base.errors import InputError

@@ -5,10 +5,9 @@ from dataclasses import replace
 import nibabel as nib
 import numpy as np
 import pytest
-from scans import LPS, cohort, refused, save, scan_arrays, write
+from scans import LPS, cohort, prepare, refused, save, scan_arrays, write
 from stores import scan
 
-from data_prep.build import prepare
 from data_prep.files.read import read_grid
 from data_prep.oddities.fields import odd_fields
 from hnscc.base.errors import InputError

@@ -2,9 +2,7 @@
 
 import numpy as np
 from facts import facts, told
-from scans import save, write
-
-from data_prep.build import prepare
+from scans import prepare, save, write
 
 
 def heads(folder, count: int, turned: set[int]):

@@ -4,9 +4,8 @@ import csv
 
 import numpy as np
 import pytest
-from scans import change, cohort, place, read_manifest, refused, save, scan_arrays, volume, write
+from scans import change, cohort, place, prepare, read_manifest, refused, save, scan_arrays, volume, write
 
-from data_prep.build import prepare
 from data_prep.dicom.regions import chosen
 from data_prep.masks.masks import Cell, read_mask
 from hnscc.base.errors import InputError

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from scans import change, cohort, refused, write
+from scans import change, cohort, prepare, refused, write
 
-from data_prep.build import prepare
 from data_prep.new_scans import list_scans
 
 

@@ -3,10 +3,9 @@
 import nibabel as nib
 import numpy as np
 import pytest
-from scans import refused, save
+from scans import prepare, refused, save
 from scipy import ndimage
 
-from data_prep.build import prepare
 from data_prep.oddities.moved import find_moved, projections
 from data_prep.volumes.resize import Window, resize_image
 

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 from facts import facts, told
-from scans import LPS, cohort, refused, save, scan_arrays, write
+from scans import LPS, cohort, prepare, refused, save, scan_arrays, write
 
-from data_prep.build import prepare
 from data_prep.placing.found import body
 
 

@@ -5,9 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from facts import facts, told
-from scans import save, write
+from scans import prepare, save, write
 
-from data_prep.build import prepare
 from data_prep.placing.drawn import is_box, spanned
 
 Draw = Callable[[np.ndarray, np.ndarray], np.ndarray]

@@ -3,9 +3,7 @@
 import nibabel as nib
 import numpy as np
 import pytest
-from scans import LPS, analyze, change, cohort, refused, scan_arrays, write
-
-from data_prep.build import prepare
+from scans import LPS, analyze, change, cohort, prepare, refused, scan_arrays, write
 
 MASK = scan_arrays()[2]  # drawn on the MRI: 20 x 16 x 5 voxels of 1 x 1 x 3 mm, x to the left, y to posterior
 

@@ -5,10 +5,9 @@ from dataclasses import replace
 import nibabel as nib
 import numpy as np
 import pytest
-from scans import LPS, save, scan_arrays
+from scans import LPS, prepare, save, scan_arrays
 from stores import scan
 
-from data_prep.build import prepare
 from data_prep.oddities.one_sided import one_sided
 
 PLAIN = {"shape": [200, 180, 24], "spacing": [0.9, 0.9, 4.0], "axes": "LPS", "tilt": 0.0, "lowest": 0.0}

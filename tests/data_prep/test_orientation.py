@@ -4,9 +4,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nibabel import orientations
-from scans import LPS, analyze, change, refused, save, scan_arrays, write
+from scans import LPS, analyze, change, prepare, refused, save, scan_arrays, write
 
-from data_prep.build import prepare
 from data_prep.files.read import read_grid, read_volume
 from hnscc.base.errors import InputError
 

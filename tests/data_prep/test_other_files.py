@@ -8,10 +8,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from scans import LPS, change, cohort, refused, scan_arrays, to_itk, write
+from scans import LPS, change, cohort, prepare, refused, scan_arrays, to_itk, write
 from scipy.spatial.transform import Rotation
 
-from data_prep.build import prepare
 from data_prep.files.read import read_grid, read_volume
 from hnscc.base.errors import InputError
 

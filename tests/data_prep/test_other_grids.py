@@ -5,10 +5,9 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scans import LPS, analyze, cohort, dice, place, refused, scan_arrays, to_itk, volume, write
+from scans import LPS, analyze, cohort, dice, place, prepare, refused, scan_arrays, to_itk, volume, write
 from scipy.spatial.transform import Rotation
 
-from data_prep.build import prepare
 from data_prep.masks.lesions import covered, lesion_on
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError

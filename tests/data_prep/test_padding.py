@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from scans import LPS, analyze, cohort, save, scan_arrays, write
+from scans import LPS, analyze, cohort, prepare, save, scan_arrays, write
 
-from data_prep.build import prepare
 from data_prep.volumes.padding import measured
 from data_prep.volumes.volume import Grid, Padding
 from hnscc.base.errors import InputError

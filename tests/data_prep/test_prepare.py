@@ -2,30 +2,27 @@
 
 import csv
 import gzip
+import inspect
 import os
 import shutil
+from dataclasses import FrozenInstanceError, fields
 
 import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from scans import (
-    change,
-    cohort,
-    dice,
-    read_manifest,
-    refused,
-    save,
-    sts,
-    write,
-)
+from scans import change, cohort, dice, prepare, read_manifest, refused, save, sts, write
+from typer.main import get_command
 
-from data_prep.build import prepare
+import hnscc
 from data_prep.files.read import read_volume
 from data_prep.placing.way_back import to_input_grid
+from data_prep.settings import PrepareSettings
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
+from hnscc.base.split_names import SPLITS
 from hnscc.cohort.store import open_store, verify_store
+from hnscc.commands.cli import app
 
 
 def test_masks_on_different_modalities_go_to_the_finer_grid_or_to_the_reference(tmp_path):
@@ -56,9 +53,39 @@ def test_the_reference_chooses_the_grid(tmp_path):
 def test_settings_out_of_range_are_refused(tmp_path):
     manifest = cohort(tmp_path, 2)
     refused(manifest, "--size", size=0)
+    refused(manifest, "--size", size="16")
     refused(manifest, "--pixel-mm", pixel_mm=-1.0)
     refused(manifest, "--pixel-mm", pixel_mm=float("nan"))
-    refused(manifest, "--workers", workers=0)
+    refused(manifest, "--suv", "bw or lbm", suv="bsa")
+    refused(manifest, "--accept-odd", "A reason is missing", accept_odd=" ")
+    text = refused(manifest, "--workers", "Correct --workers or leave it out", workers=0)
+    assert "manifest" not in text, "no scan is at fault"
+
+
+def test_the_defaults_of_preparing_stand_once():
+    """In the function and in the command they are those of the settings."""
+    defaults = {each.name: each.default for each in fields(PrepareSettings)}
+    of_function = {name: each.default for name, each in inspect.signature(hnscc.prepare).parameters.items()}
+    assert of_function.items() >= defaults.items()
+    of_command = {each.name: each.default for each in get_command(app).commands["prepare"].params}
+    assert of_command.items() >= defaults.items()
+    assert PrepareSettings() == PrepareSettings(size=128, suv="bw")
+    with pytest.raises(FrozenInstanceError):
+        PrepareSettings().size = 64
+
+
+def test_what_to_do_about_a_manifest_is_not_to_take_a_scan_out_where_none_is_at_fault(tmp_path):
+    refused(save(tmp_path, [["patient_id", "scan_id", "pet", "mask"]]), "Write a row for each scan below")
+    manifest = cohort(tmp_path, 3)
+    header, *rows = csv.reader(manifest.read_text().splitlines())
+    some = save(tmp_path, [[*header, "split"], *([*row, "train" if n else ""] for n, row in enumerate(rows))])
+    assert "Write a split into every row, or into none" in refused(some, "The split is missing")
+    refused(save(tmp_path, [header, *rows[:2], rows[2][:-1]]), "Write as many cells as the header has")
+    rows[1][0] = rows[0][0]
+    both = save(
+        tmp_path, [[*header, "split"], *([*row, each] for row, each in zip(rows, SPLITS, strict=True))]
+    )
+    refused(both, "A patient is in two splits", "Write one split into all rows of the patient")
 
 
 def test_the_same_images_twice_are_refused(tmp_path):

@@ -11,9 +11,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from scans import LPS, analyze, change, cohort, refused, save, scan_arrays, write
+from scans import LPS, analyze, change, cohort, prepare, refused, save, scan_arrays, write
 
-from data_prep.build import prepare
 from data_prep.files.read import read_volume
 from hnscc.base.errors import InputError
 

@@ -9,9 +9,8 @@ import pytest
 from dicom_drawn import box, contour, structures
 from dicom_files import classic_series
 from dicom_files import write as write_series
-from scans import cohort, dice, refused, save, sts, write
+from scans import cohort, dice, prepare, refused, save, sts, write
 
-from data_prep.build import prepare
 from data_prep.files.read import read_grid
 from data_prep.masks.masks import Cell, drawn_on, read_mask
 from hnscc.base.errors import InputError

@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 from facts import facts, scaled, told
-from scans import save, scan_arrays, write
-
-from data_prep.build import prepare
+from scans import prepare, save, scan_arrays, write
 
 
 def separates(scans: list) -> list[str]:

@@ -8,8 +8,8 @@ import dicom_files as made
 import nibabel as nib
 import numpy as np
 import pytest
+from scans import prepare
 
-from data_prep.build import prepare
 from data_prep.files.read import read_volume
 from hnscc.base.errors import InputError
 

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from dicom_files import classic_series, pet_attributes
 from dicom_files import write as write_series
-from scans import save, write
+from scans import prepare, save, write
 
-from data_prep.build import prepare
 from data_prep.new_scans import list_scans, place_new
 
 

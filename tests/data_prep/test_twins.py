@@ -6,9 +6,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nibabel import orientations
-from scans import LPS, cohort, refused, save, scan_arrays, write
+from scans import LPS, cohort, prepare, refused, save, scan_arrays, write
 
-from data_prep.build import prepare
 from data_prep.oddities.twins import find_twins, reduced
 
 SHAPE = (20, 16, 8)

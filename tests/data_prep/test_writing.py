@@ -10,9 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from scans import cohort
+from scans import cohort, prepare
 
-from data_prep.build import prepare
 from data_prep.phantom.phantom import make_phantom
 from hnscc.base.errors import InputError, StorageError
 from hnscc.cohort.store import open_store

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from data_prep.build import prepare
+from data_prep.build import build_store
 from data_prep.manifest.manifest import Row, examine_manifest, raise_all
 from data_prep.placing.place import Placed, place_scan
+from data_prep.settings import PrepareSettings
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
+from hnscc.cohort.store import Store
 
 LPS = np.diag([-1.0, -1.0, 3.0, 1.0])
 
@@ -31,6 +33,11 @@ def sts() -> Path:
     if not (folder / "manifest.csv").exists():
         pytest.skip("the soft-tissue sarcoma data is not here (set HNSCC_STS to its folder)")
     return folder
+
+
+def prepare(manifest: Path, store: Path, **settings) -> Store:
+    """The store of a manifest, without the page that `hnscc prepare` adds."""
+    return build_store(manifest, store, PrepareSettings(**settings))
 
 
 def write(path: Path, data: np.ndarray, affine: np.ndarray = LPS) -> None:

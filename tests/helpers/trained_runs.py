@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-from scans import save, write
+from scans import prepare, save, write
 from stores import study_of
 
-from data_prep.build import prepare
 from hnscc.aggregation.build import write_tables
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
