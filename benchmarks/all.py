@@ -50,7 +50,7 @@ WHY = {
 NO_GPU = "not measured: no GPU"
 # Benchmarks that were run by hand, and where the page on it is.
 ELSEWHERE = {
-    "overhead": "not by `make bench` yet; one round by hand, 25 November 2026: "
+    "overhead": "not by `make bench` yet; one round by hand, 25 November 2026, commit 83acee0: "
     "[failures](explanation/failures.md#what-it-was-put-through)",
 }
 # What needs a GPU, with its target.

@@ -1,6 +1,7 @@
 """README, CONTRIBUTING, CHANGELOG and docs/: links lead somewhere, generated pages are current, examples work."""
 
 import ast
+import calendar
 import inspect
 import re
 from importlib.util import find_spec
@@ -87,6 +88,33 @@ def test_the_page_on_architecture_names_every_file():
             folder = path.parent.relative_to(ROOT).as_posix()
             if path.stem != "__init__" and folder not in whole:
                 assert re.search(rf"\b{path.stem}\b", files), f"{path.relative_to(ROOT)} is not named"
+
+
+# Measurements
+
+DATE = re.compile(rf"\b(?:\d{{1,2}} (?:{'|'.join(calendar.month_name[1:])})|20\d\d-\d\d-\d\d)\b")
+COMMIT = re.compile(r"\bcommits? [0-9a-f]{7}")
+
+
+def undated(text: str) -> list[str]:
+    """Its paragraphs, rows of tables and items of lists that name a day and no commit."""
+    parts = re.split(r"\n\s*\n|\n(?=\||- |\d+\. )", text)
+    joined = [" ".join(part.split()) for part in parts]
+    return [part for part in joined if DATE.search(part) and not COMMIT.search(part)]
+
+
+@pytest.mark.parametrize("file", [each for each in FILES if each.name != "CHANGELOG.md"], ids=str)
+def test_what_is_dated_names_its_commit(file):
+    """A number that was measured on a day can be measured again, and compared, at its commit alone."""
+    assert undated(text_of(file)) == []
+
+
+def test_a_date_without_a_commit_is_found():
+    assert undated("Fast\n(23\nNovember 2026, 2 cores).\n\nAs of commit 6e153a8.") == [
+        "Fast (23 November 2026, 2 cores)."
+    ]
+    assert undated("| 3 s | 2026-11-25 |\n| 4 s | 2026-11-25, commit 6e153a8 |") == ["| 3 s | 2026-11-25 |"]
+    assert undated("On 25 November 2026 (commits ca1c033 to 448decd), 2 cores.") == []
 
 
 # Generated pages
