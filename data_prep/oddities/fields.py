@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from data_prep.oddities.oddity import FEW, Odd
+from hnscc.base.arrays import Floats, Integers
 from hnscc.cohort.store_format import Scan
 
 SMALLEST, LARGEST = 0.02, 20.0  # mm: sides of a voxel, the largest and the smallest of which no scanner gives
@@ -52,14 +53,14 @@ def spellings(scans: Sequence[Scan]) -> Iterator[Odd]:
                 )
 
 
-def _impossible(steps: np.ndarray, shape: np.ndarray) -> str:
+def _impossible(steps: Floats, shape: Floats | Integers) -> str:
     longest = (steps * shape).max()
     if steps.max() < SMALLEST or longest < SHORTEST or steps.min() > LARGEST or longest > LONGEST:
         return f"has {_size(steps, shape)}, which no scan of a body has: are its lengths in mm?"
     return ""
 
 
-def _other_unit(at: int, steps: np.ndarray, shapes: np.ndarray) -> str:
+def _other_unit(at: int, steps: Floats, shapes: Floats | Integers) -> str:
     """Voxels and extent five times those of most scans or a fifth, in all."""
     others = np.arange(len(steps)) != at
     if others.sum() < 2:
@@ -72,13 +73,13 @@ def _other_unit(at: int, steps: np.ndarray, shapes: np.ndarray) -> str:
     return ""
 
 
-def _small(steps: np.ndarray, shape: np.ndarray) -> str:
+def _small(steps: Floats, shape: Floats | Integers) -> str:
     if (steps * shape).max() < SMALL and steps.max() < FINE:
         return f"has {_size(steps, shape)}, which is small for a body: are its lengths in mm, not cm?"
     return ""
 
 
-def _unlike(at: int, steps: np.ndarray, shapes: np.ndarray) -> str:
+def _unlike(at: int, steps: Floats, shapes: Floats | Integers) -> str:
     """Voxels of other sizes than those of most scans, or another extent."""
     if len(steps) < FEW:
         return ""
@@ -114,9 +115,9 @@ def _parts_absent(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
             )
 
 
-def _size(steps: np.ndarray, shape: np.ndarray) -> str:
+def _size(steps: Floats, shape: Floats | Integers) -> str:
     return f"voxels of {_product(steps)} mm, {_product(steps * shape)} mm in all"
 
 
-def _product(values: np.ndarray) -> str:
+def _product(values: Floats) -> str:
     return " x ".join(f"{value:.3g}" for value in values)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hnscc.base.arrays import Bools
+
 # Tissue: signal on MRI (relative), uptake on PET (SUV; a range, drawn per patient, for lesions per lesion).
 TISSUES = {
     "air": (0.02, (0.05, 0.1)),
@@ -31,6 +33,7 @@ TISSUES = {
     "tumour": (0.50, (4.5, 9.5)),
 }
 Values = NDArray[np.float32]
+Labels = NDArray[np.uint8]  # of tissues
 # A lymph node: X, Y, Z of its centre, and its radius.
 Node = tuple[float, float, float, float]
 LABEL = {name: label for label, name in enumerate(TISSUES)}
@@ -57,14 +60,14 @@ class Blob:
     kind: str
     centre: tuple[float, float, float]
     radii: tuple[float, float, float]
-    waves: np.ndarray
+    waves: Values
     signal: float
     uptake: float
 
 
 def draw(
-    points: list[np.ndarray], warp: np.ndarray, size: float, nodes: list[Node], blobs: list[Blob]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    points: list[Values], warp: Values, size: float, nodes: list[Node], blobs: list[Blob]
+) -> tuple[Labels, Values, Values]:
     """At each point its tissue's label, uint8; and the signal and uptake of lesions, float32, 0 outside of them."""
     shift = _evaluate(warp, points)
     x, y, z = (axis / np.float32(size) + move for axis, move in zip(points, shift, strict=True))
@@ -80,7 +83,8 @@ def draw(
     return labels, signal, uptake
 
 
-def _grow(blob: Blob, x: Values, y: Values, z: Values) -> np.ndarray:
+def _grow(blob: Blob, x: Values, y: Values, z: Values) -> Bools:
+    """Where the lesion lies, of the points' shape."""
     offsets = [
         (axis - np.float32(at)) / np.float32(radius)
         for axis, at, radius in zip((x, y, z), blob.centre, blob.radii, strict=True)
@@ -92,7 +96,7 @@ def _grow(blob: Blob, x: Values, y: Values, z: Values) -> np.ndarray:
     return grown
 
 
-def _anatomy(x: Values, y: Values, z: Values, nodes: list[Node]) -> np.ndarray:
+def _anatomy(x: Values, y: Values, z: Values, nodes: list[Node]) -> Labels:
     """Labels of a head and neck from the larynx (Z = -48) to the nasopharynx (Z = 48)."""
 
     def level(*values: float) -> Values:
@@ -198,7 +202,7 @@ def make_waves(
     *,
     amplitude: float,
     components: int,
-) -> np.ndarray:
+) -> Values:
     """A smooth random field as a sum of waves: (components, count, 5) of wave vector, phase, amplitude."""
     direction = rng.standard_normal((components, count, 3))
     direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
@@ -208,7 +212,8 @@ def make_waves(
     return np.concatenate([vector, phase, height], axis=-1).astype(np.float32)
 
 
-def _evaluate(waves: np.ndarray, points: list[np.ndarray]) -> list[np.ndarray]:
+def _evaluate(waves: Values, points: list[Values]) -> list[Values]:
+    """Each component of a field of waves, (components, count, 5), at the points x, y, z of one shape."""
     x, y, z = points
     fields = []
     for component in waves:

@@ -27,6 +27,7 @@ from scipy import ndimage
 
 from data_prep.phantom.anatomy import LABEL, TISSUES, draw, draw_lesions, draw_nodes, make_waves
 from data_prep.workers import run_each
+from hnscc.base.arrays import Floats
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_bytes, write_text, writing_to
@@ -132,11 +133,14 @@ def make_scan(visit: Visit, folder: Path, seed: int) -> None:
     _write(scan_folder / "pet.nii.gz", _pet(labels, uptakes, pet_of, rng), pet_affine, slope=0.001)
 
 
-def _uptakes(rng: np.random.Generator) -> np.ndarray:
+def _uptakes(rng: np.random.Generator) -> NDArray[np.float32]:
+    """The SUV of each tissue, (tissues,), by its label."""
     return np.array([rng.uniform(*uptake) for _, uptake in TISSUES.values()], np.float32)
 
 
-def _mri(labels: np.ndarray, lesions: np.ndarray, rng: np.random.Generator) -> NDArray[np.int16]:
+def _mri(
+    labels: NDArray[np.uint8], lesions: NDArray[np.float32], rng: np.random.Generator
+) -> NDArray[np.int16]:
     """int16 in arbitrary units of this scan: tissue contrast, texture, partial volume, bias field, noise."""
     contrast = np.array([signal for signal, _ in TISSUES.values()], np.float32)
     contrast *= rng.uniform(0.95, 1.05, len(contrast)).astype(np.float32)
@@ -162,7 +166,10 @@ def _bias(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float3
 
 
 def _pet(
-    labels: np.ndarray, uptakes: np.ndarray, lesions: np.ndarray, rng: np.random.Generator
+    labels: NDArray[np.uint8],
+    uptakes: NDArray[np.float32],
+    lesions: NDArray[np.float32],
+    rng: np.random.Generator,
 ) -> NDArray[np.int16]:
     """int16 in 0.001 SUV: uptake blurred by the scanner, averaged over voxels, with noise that grows with it."""
     image = np.where(lesions > 0, lesions, uptakes[labels])
@@ -177,7 +184,7 @@ def _pet(
     return stored
 
 
-def _points(shape: tuple[int, ...], affine: np.ndarray) -> list[np.ndarray]:
+def _points(shape: tuple[int, ...], affine: Floats) -> list[NDArray[np.float32]]:
     """Patient coordinates (X left, Y posterior, Z superior) of the voxel centres, each (x, y, z) float32."""
     index = np.meshgrid(*(np.arange(count, dtype=np.float32) for count in shape), indexing="ij", sparse=True)
     matrix = affine.astype(np.float32)
@@ -185,7 +192,7 @@ def _points(shape: tuple[int, ...], affine: np.ndarray) -> list[np.ndarray]:
     return [-world[0], -world[1], world[2]]
 
 
-def _mri_affine(rng: np.random.Generator) -> np.ndarray:
+def _mri_affine(rng: np.random.Generator) -> Floats:
     """Stored as scanners do: x to the left, y to posterior, tilted a little about the left-right axis."""
     tilt, shift = np.radians(rng.uniform(-7, 7)), rng.uniform(-3, 3, 3)
     turn = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
@@ -194,26 +201,29 @@ def _mri_affine(rng: np.random.Generator) -> np.ndarray:
     return _affine(axes, centre, MRI_SHAPE)
 
 
-def _pet_affine(rng: np.random.Generator) -> np.ndarray:
+def _pet_affine(rng: np.random.Generator) -> Floats:
     """A larger field of view on a grid of its own, stored with x to the right and y to anterior."""
     return _affine(np.eye(3) * PET_SPACING, rng.uniform(-2, 2, 3), PET_SHAPE)
 
 
-def _affine(axes: np.ndarray, centre: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _affine(axes: Floats, centre: Floats, shape: tuple[int, ...]) -> Floats:
+    """(4, 4), of a volume with these axes (3, 3) in mm a voxel, around its centre (3,) in mm."""
     affine = np.eye(4)
     affine[:3, :3] = axes
     affine[:3, 3] = centre - axes @ ((np.array(shape) - 1) / 2)
     return np.round(affine, 5)
 
 
-def _finer(affine: np.ndarray) -> np.ndarray:
+def _finer(affine: Floats) -> Floats:
     """The grid of voxels split PET_FINE times along each axis."""
     step = np.diag([1 / PET_FINE] * 3 + [1.0])
     step[:3, 3] = 0.5 / PET_FINE - 0.5
     return affine @ step
 
 
-def _write(path: Path, data: np.ndarray, affine: np.ndarray, slope: float | None = None) -> None:
+def _write(
+    path: Path, data: NDArray[np.int16] | NDArray[np.uint8], affine: Floats, slope: float | None = None
+) -> None:
     image = nib.Nifti1Image(data, affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(affine, code=1)

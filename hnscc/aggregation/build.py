@@ -27,6 +27,7 @@ from hnscc.aggregation.summary import (
     regression_rows,
 )
 from hnscc.aggregation.trials import Result
+from hnscc.base.arrays import Integers
 from hnscc.base.encode import parquet_bytes
 from hnscc.base.files import write_bytes
 from hnscc.base.split_names import SPLITS
@@ -101,7 +102,7 @@ def _rows(part: Part) -> int:
     return max(len(value) for value in part.values() if isinstance(value, COLUMN))
 
 
-def _column(values: list[Any], kind: pa.DataType, part_of_row: np.ndarray) -> pa.Array:
+def _column(values: list[Any], kind: pa.DataType, part_of_row: Integers) -> pa.Array:
     """One column of all parts: from a column or a single value of each part."""
     if not values or not isinstance(values[0], COLUMN):
         return pa.array(values, kind).take(pa.array(part_of_row))

@@ -7,6 +7,7 @@ import numpy as np
 from hnscc.aggregation.medians import Median
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.trials import Result
+from hnscc.base.arrays import Bools, Integers, Texts
 from hnscc.scores.counts import Counts, concatenate, stack
 from hnscc.scores.thresholds import SliceChoice
 from hnscc.study.plan import fold_name
@@ -20,9 +21,9 @@ class Cases:
     """
 
     counts: Counts
-    patient: np.ndarray
+    patient: Texts
 
-    def __getitem__(self, cases: np.ndarray) -> "Cases":
+    def __getitem__(self, cases: Bools | Integers) -> "Cases":
         return Cases(self.counts[cases], self.patient[cases])
 
     def by_patient(self) -> Counts:

@@ -20,6 +20,7 @@ from hnscc.aggregation.results import Results
 from hnscc.aggregation.scans import HELD_OUT, SAMPLED
 from hnscc.aggregation.summary import join_reasons, shared_threshold
 from hnscc.aggregation.trials import Result
+from hnscc.base.arrays import Bools
 from hnscc.scores.calibration import Calibration, Probabilities, brier, reliability
 from hnscc.scores.counts import HALF, threshold_of
 from hnscc.scores.detection import Calls, auc, sensitivity, specificity
@@ -140,7 +141,7 @@ def _calibration(cases: list[Case]) -> Calibration:
     return reduce(add, (each.probabilities.calibration for each in cases))
 
 
-def _calls(cases: list[Case], unit: str) -> tuple[Calls, np.ndarray]:
+def _calls(cases: list[Case], unit: str) -> tuple[Calls, Bools]:
     """The calls of scans, or of the patients of each fold; and of each, whether a voxel of its lesion is predicted."""
     truth, called, overlap = (
         np.array([getattr(each.score, f"{name}_px") > 0 for each in cases])
@@ -154,7 +155,7 @@ def _calls(cases: list[Case], unit: str) -> tuple[Calls, np.ndarray]:
     return calls.by_group(group, len(names)), np.bincount(group, overlap, len(names)) > 0
 
 
-def _told_apart(calls: Calls, overlap: np.ndarray) -> TableRow:
+def _told_apart(calls: Calls, overlap: Bools) -> TableRow:
     truth, called = calls.truth, calls.called
     counts = {"n": truth | True, "with_lesion": truth, "tp": truth & called, "fn": truth & ~called}
     counts |= {"fp": ~truth & called, "tn": ~truth & ~called, "misplaced": truth & called & ~overlap}

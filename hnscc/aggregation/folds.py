@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hnscc.base.arrays import Spacing
+from hnscc.base.arrays import Bools, Integers, Spacing, Texts
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, sha256, storage_errors
 from hnscc.base.locations import Location
@@ -35,11 +35,11 @@ class Fold:
     number: int
     digest: str
     slices: pa.Table
-    split: np.ndarray
-    patient: np.ndarray
-    scan: np.ndarray
-    used: np.ndarray
-    masks: np.ndarray
+    split: Texts
+    patient: Texts
+    scan: Texts
+    used: Bools
+    masks: Bools
     cohort: pa.Table
     whole: bool = False
     others_digest: str = ""
@@ -47,13 +47,14 @@ class Fold:
     in_suv: str | None = None
 
     @cached_property
-    def rows(self) -> dict[str, np.ndarray]:
+    def rows(self) -> dict[str, Integers]:
         """Where the scored slices of each split stand: {split: int (n,)}."""
         return {split: np.flatnonzero(self.split == split) for split in SPLITS}
 
     @cached_property
-    def scan_rows(self) -> dict[str, np.ndarray]:
-        """Where the slices of each whole scan of validation and test stand, from its first to its last."""
+    def scan_rows(self) -> dict[str, Integers]:
+        """Where the slices of each whole scan of validation and test stand, from its first to its last:
+        {scan: int (n,)}."""
         z = np.array(self.slices["z"])
         return rows_of_scans(sorted(self.spacing_mm), self.scan, z, self.split)
 
@@ -68,18 +69,18 @@ class Fold:
         return found
 
     @cached_property
-    def truth_px(self) -> np.ndarray:
+    def truth_px(self) -> Integers:
         """Lesion pixels of each slice: int64 (N,)."""
-        truth: np.ndarray = self.masks.sum(axis=(1, 2), dtype=np.int64)
+        truth: Integers = self.masks.sum(axis=(1, 2), dtype=np.int64)
         return truth
 
     @cached_property
-    def used_rows(self) -> dict[str, np.ndarray]:
-        """Where the used ones of each split stand."""
+    def used_rows(self) -> dict[str, Integers]:
+        """Where the used ones of each split stand: {split: int (n,)}."""
         return {split: rows[self.used[rows]] for split, rows in self.rows.items()}
 
-    def rows_of(self, split: str, slices: SliceChoice) -> np.ndarray:
-        """The slices of a split that a reading scores."""
+    def rows_of(self, split: str, slices: SliceChoice) -> Integers:
+        """Where the slices of a split stand that a reading scores: int (n,)."""
         return self.used_rows[split] if slices == "sampled" else self.rows[split]
 
     def of_used(self) -> "Fold":

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from hnscc.aggregation.folds import Damaged, Fold
 from hnscc.aggregation.trials import Predicted, Result, load_predicted
+from hnscc.base.arrays import StoredProbabilities
 from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import Counts, count, positive
 from hnscc.scores.glycolysis import with_glycolysis
@@ -100,7 +99,11 @@ def _median_result(completed: list[Result], fold: Fold, reading: Reading) -> Res
 
 
 def _median(
-    result: Result, fold: Fold, probabilities: np.ndarray, sweeps: dict[str, Counts], reading: Reading
+    result: Result,
+    fold: Fold,
+    probabilities: StoredProbabilities,
+    sweeps: dict[str, Counts],
+    reading: Reading,
 ) -> Median:
     k, reason = choose_threshold(sweeps[reading.threshold_on], reading.rule)
     reason = reason and f"no threshold on {reading.threshold_on}: {reason}"

@@ -15,6 +15,7 @@ from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import Damaged, read_split, scored_fold
 from hnscc.aggregation.query import read_table
 from hnscc.aggregation.trials import load_probabilities
+from hnscc.base.arrays import Floats, Integers, StoredProbabilities
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import open_store
 from hnscc.scores.counts import k_of
@@ -169,9 +170,9 @@ def _of_ensemble(run: RunFolder, study: Study, number: int, rows: Sequence[Table
     return k
 
 
-def mean_probabilities(total: np.ndarray, models: int) -> np.ndarray:
+def mean_probabilities(total: Floats | Integers, models: int) -> StoredProbabilities:
     """The mean of stored probabilities, uint16, from their sum over so many models."""
-    probabilities: np.ndarray = np.rint(total / models).astype(np.uint16)
+    probabilities: StoredProbabilities = np.rint(total / models).astype(np.uint16)
     return probabilities
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hnscc.aggregation.folds import Damaged, Fold
+from hnscc.base.arrays import Floats, StoredProbabilities
 from hnscc.scores.calibration import Probabilities
 from hnscc.scores.counts import HALF, Counts
 from hnscc.scores.glycolysis import STEPS, with_glycolysis
@@ -112,11 +113,11 @@ class Predicted:
     """What a trial predicted. probabilities: those of the fold's slices as stored, uint16 (N, H, W). glycolysis: of
     each whole scan, float (1001,) as `scores.glycolysis` has it; empty where the trial stored none."""
 
-    probabilities: np.ndarray
-    glycolysis: Mapping[str, np.ndarray]
+    probabilities: StoredProbabilities
+    glycolysis: Mapping[str, Floats]
 
 
-def load_probabilities(run: RunFolder, trial: Trial, fold: Fold) -> np.ndarray:
+def load_probabilities(run: RunFolder, trial: Trial, fold: Fold) -> StoredProbabilities:
     """The stored probabilities of a completed trial; see `load_predicted`."""
     return load_predicted(run, trial, fold).probabilities
 

@@ -1,10 +1,12 @@
 """Tables and arrays as bytes, for `files.write_bytes` and the hashes that vouch for them. Same input, same bytes."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
@@ -15,7 +17,7 @@ def parquet_bytes(table: pa.Table) -> bytes:
     return content
 
 
-def npz_bytes(**arrays: np.ndarray) -> bytes:
+def npz_bytes(**arrays: NDArray[Any]) -> bytes:
     """A whole compressed .npz file with these arrays by name, of any shape and dtype; each carries a CRC-32."""
     sink = io.BytesIO()
     np.savez_compressed(sink, allow_pickle=False, **arrays)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hnscc.base.arrays import Spacing
+from hnscc.base.arrays import Images, Integers, Masks, Spacing
 from hnscc.base.encode import npz_bytes, parquet_bytes
 from hnscc.base.errors import InputError
 from hnscc.base.files import hash_of, read_sealed, sha256, write_bytes, write_sealed
@@ -43,11 +43,11 @@ class FoldData:
 
     fold: int
     pixels: Pixels
-    at: np.ndarray
+    at: Integers
     rows: Mapping[str, slice]
     bounds: Mapping[str, Bounds]
     digest: str
-    others: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    others: Integers = field(default_factory=lambda: np.empty(0, np.int64))
     other_splits: tuple[str, ...] = ()
     others_digest: str = ""
     spacing_mm: Mapping[str, Spacing] = field(default_factory=dict)
@@ -66,13 +66,13 @@ class FoldData:
         return [split for split in SPLITS for _ in range(self.rows[split].start, self.rows[split].stop)]
 
     @property
-    def masks(self) -> np.ndarray:
+    def masks(self) -> Masks:
         """Of the used slices: uint8 (N, H, W) of 0 and 1, a new array."""
-        masks: np.ndarray = self.pixels.masks[self.at]
+        masks: Masks = self.pixels.masks[self.at]
         return masks
 
     @property
-    def scored_at(self) -> np.ndarray:
+    def scored_at(self) -> Integers:
         """Where the used slices and then the others stand among the pixels: int (N + M,)."""
         return np.concatenate([self.at, self.others])
 
@@ -82,20 +82,20 @@ class FoldData:
         return [*self.splits, *self.other_splits]
 
     @property
-    def scan_rows(self) -> dict[str, np.ndarray]:
-        """Where the slices of each whole scan stand among the scored ones, from its first slice to its last."""
+    def scan_rows(self) -> dict[str, Integers]:
+        """Where the slices of each whole scan stand among the scored ones, from its first to its last: int (n,)."""
         keys = [self.pixels.keys[row] for row in self.scored_at]
         scan, z = np.array([name for name, _ in keys]), np.array([z for _, z in keys])
         return rows_of_scans(self.spacing_mm, scan, z, np.array(self.scored_splits))
 
     @property
-    def scored_masks(self) -> np.ndarray:
+    def scored_masks(self) -> Masks:
         """Of the scored slices: uint8 (N + M, H, W) of 0 and 1, a new array."""
-        masks: np.ndarray = self.pixels.masks[self.scored_at]
+        masks: Masks = self.pixels.masks[self.scored_at]
         return masks
 
     @property
-    def images(self) -> np.ndarray:
+    def images(self) -> Images:
         """float32 (N, C, H, W) in 0..1, a new array: for a look at all of them. Trainings read `slices`."""
         return self.slices(self.modalities).whole()[0]
 
@@ -107,15 +107,15 @@ class FoldData:
         """The scored slices, N + M, in the same way."""
         return self._slices_at(self.scored_at, modalities)
 
-    def uptake(self, rows: np.ndarray) -> np.ndarray | None:
+    def uptake(self, rows: Integers) -> Images | None:
         """SUV, float32 (n, H, W), of these of the scored slices; None where no modality is known to be in SUV."""
         if self.in_suv is None:
             return None
         channel = self.modalities.index(self.in_suv)
-        found: np.ndarray = self.pixels.images[self.scored_at[rows], channel]
+        found: Images = self.pixels.images[self.scored_at[rows], channel]
         return found
 
-    def _slices_at(self, rows: np.ndarray, modalities: Sequence[str]) -> Slices:
+    def _slices_at(self, rows: Integers, modalities: Sequence[str]) -> Slices:
         channels = [self.pixels.modalities.index(modality) for modality in modalities]
         bounds = [self.bounds[modality] for modality in modalities]
         return Slices(self.pixels.images, self.pixels.masks, rows, channels, bounds)
@@ -156,7 +156,7 @@ def _fold_of(store: Store, study: Study, plan: FoldPlan, pixels: Pixels) -> Fold
     )
 
 
-def _bounds(pixels: Pixels, rows: np.ndarray) -> dict[str, Bounds]:
+def _bounds(pixels: Pixels, rows: Integers) -> dict[str, Bounds]:
     bounds = {}
     for channel, modality in enumerate(pixels.modalities):
         planes = [pixels.images[row, channel] for row in rows]

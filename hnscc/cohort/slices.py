@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from hnscc.base.arrays import Images, Integers, Masks, Texts
 from hnscc.cohort.fold_plan import FoldPlan
 from hnscc.cohort.store import Store
 
@@ -22,8 +23,8 @@ class Pixels:
 
     modalities: tuple[str, ...]
     keys: tuple[tuple[str, int], ...]
-    images: np.ndarray
-    masks: np.ndarray
+    images: Images
+    masks: Masks
 
     @cached_property
     def row_of(self) -> dict[tuple[str, int], int]:
@@ -53,9 +54,7 @@ def read_pixels(
     return Pixels(store.modalities, keys, images, masks)
 
 
-def rows_of_scans(
-    scans: Iterable[str], scan: np.ndarray, z: np.ndarray, split: np.ndarray
-) -> dict[str, np.ndarray]:
+def rows_of_scans(scans: Iterable[str], scan: Texts, z: Integers, split: Texts) -> dict[str, Integers]:
     """Where the slices of each of these scans stand, by z, among N slices of which these are scan str (N,), z int (N,)
     and split str (N,); those of training do not count."""
     found = {}
@@ -74,32 +73,32 @@ class Slices:
     are in 0..1 already.
     """
 
-    images: np.ndarray
-    masks: np.ndarray
-    rows: np.ndarray
+    images: Images
+    masks: Masks
+    rows: Integers
     channels: Sequence[int]
     bounds: Sequence[Bounds] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def batch(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def batch(self, positions: Integers) -> tuple[Images, Masks]:
         """The slices at these positions in 0..n-1: images float32 (B, channels, H, W) in 0..1, masks uint8 (B, H, W).
 
         New arrays each time.
         """
         rows = self.rows[positions]
-        images = self.images[np.ix_(rows, self.channels)]
+        images = self.images[np.ix_(rows, np.asarray(self.channels))]
         if self.bounds is not None:
             normalise(images, self.bounds)
         return images, self.masks[rows]
 
-    def whole(self) -> tuple[np.ndarray, np.ndarray]:
+    def whole(self) -> tuple[Images, Masks]:
         """All of them as one batch."""
         return self.batch(np.arange(len(self)))
 
 
-def normalise(images: np.ndarray, bounds: Sequence[Bounds]) -> None:
+def normalise(images: Images, bounds: Sequence[Bounds]) -> None:
     """(x - low) / (high - low), clipped to 0..1, in place: images float32 (N, C, H, W), a pair for each channel."""
     for channel, (low, high) in enumerate(bounds):
         view = images[:, channel]

@@ -7,7 +7,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 
+from hnscc.base.arrays import Images, Masks
 from hnscc.base.errors import InputError
 from hnscc.base.files import storage_errors
 from hnscc.base.locations import Location, S3Path, locate, patiently
@@ -83,7 +85,7 @@ class Store:
         """The modality of which all files state that they are in SUV, or None."""
         return suv_modality(self.placing)
 
-    def read(self, scan_id: str) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, scan_id: str) -> tuple[Images, Masks]:
         """All slices of one scan: images (Z, C, H, W) float32 in raw units, mask (Z, H, W) uint8 of 0 and 1.
 
         One read per shard; the content is compared with the scan's digest. InputError names the scan if it is not in
@@ -104,7 +106,7 @@ class Store:
             raise _damaged(self.location, scan_id, "another content (a chunk is missing or was replaced)")
         return images, mask
 
-    def _array(self, scan_id: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    def _array(self, scan_id: str, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
         path = f"scans/{scan_id}/{name}"
         where = zarr_store(self.location)
         try:

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from hnscc.base.arrays import Images, Masks
 from hnscc.base.errors import InputError
 from hnscc.base.files import writing_to
 from hnscc.base.folders import put_in_place
@@ -60,8 +62,8 @@ def begin_store(final: Location, overwrite: bool) -> Path:
 
 def write_scan(
     unfinished: Path,
-    images: np.ndarray,
-    mask: np.ndarray,
+    images: Images,
+    mask: Masks,
     *,
     scan_id: str,
     patient_id: str,
@@ -102,7 +104,7 @@ def write_scan(
     return scan
 
 
-def read_images(unfinished: Path, scan_id: str) -> np.ndarray:
+def read_images(unfinished: Path, scan_id: str) -> Images:
     """The images (Z, C, H, W) float32 of a scan that `write_scan` has written."""
     return np.asarray(zarr.open_array(zarr_store(unfinished), path=f"scans/{scan_id}/images", mode="r")[...])
 
@@ -167,7 +169,7 @@ def _upload(folder: Path, final: S3Path, overwrite: bool, progress: Progress | N
         (final / UNFINISHED).unlink(missing_ok=True)
 
 
-def _write_array(group: zarr.Group, name: str, values: np.ndarray) -> None:
+def _write_array(group: zarr.Group, name: str, values: NDArray[Any]) -> None:
     """One chunk per slice (first axis), one shard for all of them."""
     array = group.create_array(
         name,

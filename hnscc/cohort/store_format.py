@@ -22,6 +22,7 @@ import numpy as np
 from obstore.store import S3Store
 from zarr.storage import LocalStore, ObjectStore
 
+from hnscc.base.arrays import Images, Masks
 from hnscc.base.files import hash_of
 from hnscc.base.locations import Location, S3Path, client, locate
 
@@ -91,7 +92,7 @@ def store_digest(index: dict[str, Any]) -> str:
     return hash_of({"format": FORMAT, "schema_version": SCHEMA_VERSION, **index})
 
 
-def content_digest(images: np.ndarray, mask: np.ndarray) -> str:
+def content_digest(images: Images, mask: Masks) -> str:
     """SHA-256 over shapes and little-endian bytes in C order of images (Z, C, H, W) and mask (Z, H, W)."""
     digest = hashlib.sha256(f"{images.shape} {images.dtype} {mask.shape} {mask.dtype}".encode())
     digest.update(np.ascontiguousarray(images, dtype="<f4").data)

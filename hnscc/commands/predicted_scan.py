@@ -10,6 +10,7 @@ from data_prep.new_scans import NewScan, Own
 from data_prep.placing.way_back import lesion_back, values_back
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.models import Models, mean_probabilities
+from hnscc.base.arrays import StoredProbabilities
 from hnscc.cohort.slices import Bounds
 from hnscc.commands.units import Units
 from hnscc.scores.counts import ONE, positive
@@ -39,7 +40,7 @@ class ScanPrediction:
 
 def combine(
     scan: NewScan,
-    predictions: Iterable[np.ndarray],
+    predictions: Iterable[StoredProbabilities],
     k: int,
     *,
     unseen: Sequence[int],

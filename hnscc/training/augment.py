@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from hnscc.base.arrays import Images, Masks
 from hnscc.study.schema import Augmentation
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def draw_moves(settings: Augmentation, count: int, pixels: int, *, seed: int) ->
     return drawn
 
 
-def move(images: np.ndarray, masks: np.ndarray, moves: Sequence[Moves]) -> None:
+def move(images: Images, masks: Masks, moves: Sequence[Moves]) -> None:
     """Move each slice, in place: images float32 (N, C, H, W) in 0..1, masks uint8 (N, H, W) of 0 and 1, N moves."""
     cv2.setNumThreads(1)
     for image, mask, steps in zip(images, masks, moves, strict=True):

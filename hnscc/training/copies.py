@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hnscc.base.arrays import Images, Integers, Masks
 from hnscc.base.seeds import derive_seed
 from hnscc.cohort.fold import FoldData
 from hnscc.cohort.slices import Slices
@@ -26,7 +27,7 @@ class Copies:
     def __len__(self) -> int:
         return len(self.own) * len(self.sets)
 
-    def batch(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def batch(self, positions: Integers) -> tuple[Images, Masks]:
         """As of `Slices`: those at these positions in 0..n-1, the same arrays each time, made anew."""
         images, masks = self.own.batch(positions % len(self.own))
         for at, position in enumerate(positions):
@@ -35,7 +36,7 @@ class Copies:
                 move(images[at : at + 1], masks[at : at + 1], [moves[which]])
         return images, masks
 
-    def whole(self) -> tuple[np.ndarray, np.ndarray]:
+    def whole(self) -> tuple[Images, Masks]:
         """All of them as one batch."""
         return self.batch(np.arange(len(self)))
 

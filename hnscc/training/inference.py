@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from hnscc.base.arrays import Images, Integers, StoredProbabilities
 from hnscc.base.steps import at_once
 from hnscc.cohort.slices import Slices
 from hnscc.scores.counts import ONE
@@ -32,7 +33,7 @@ def placed(model: nn.Module, device: str) -> nn.Module:
     return moved
 
 
-def logits_of(model: nn.Module, images: np.ndarray, *, device: str, precision: str) -> torch.Tensor:
+def logits_of(model: nn.Module, images: Images, *, device: str, precision: str) -> torch.Tensor:
     """Pass slices through a network: images float32 (B, C, H, W) in 0..1 -> logits float32 (B, 1, H, W)."""
     moved = torch.from_numpy(images).to(device, memory_format=torch.channels_last)
     with autocast(device, precision):
@@ -40,14 +41,14 @@ def logits_of(model: nn.Module, images: np.ndarray, *, device: str, precision: s
     return logits.float()
 
 
-def predict(model: nn.Module, slices: Slices, *, device: str, precision: str) -> np.ndarray:
+def predict(model: nn.Module, slices: Slices, *, device: str, precision: str) -> StoredProbabilities:
     """Probabilities of every slice as uint16 (N, H, W): round(p x 65535)."""
     return at_once(predicting(model, slices, device=device, precision=precision))
 
 
 def predicting(
     model: nn.Module, slices: Slices, *, device: str, precision: str
-) -> Generator[None, None, np.ndarray]:
+) -> Generator[None, None, StoredProbabilities]:
     """What `predict` gives, with a pause after each batch."""
     model.eval()
     out = np.empty((len(slices), *slices.masks.shape[1:]), np.uint16)
@@ -60,6 +61,6 @@ def predicting(
     return out
 
 
-def in_order(count: int, size: int) -> list[np.ndarray]:
-    """The positions 0..count - 1, cut into batches of this size."""
+def in_order(count: int, size: int) -> list[Integers]:
+    """The positions 0..count - 1, cut into batches, int (n,), of this size."""
     return [np.arange(start, min(start + size, count)) for start in range(0, count, size)]

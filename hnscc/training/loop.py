@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from hnscc.base.arrays import Integers, StoredProbabilities
 from hnscc.base.seeds import derive_seed, generator
 from hnscc.cohort.slices import Slices
 from hnscc.study.run_folder import TrialFolder
@@ -114,11 +115,11 @@ class Fit:
         jaccard = torch.where(union > 0, overlap / union, 1.0).mean()
         return torch.stack(losses).sum().item() / len(slices), jaccard.item()
 
-    def predicting(self, slices: Slices) -> Generator[None, None, np.ndarray]:
+    def predicting(self, slices: Slices) -> Generator[None, None, StoredProbabilities]:
         """Probabilities of every slice as uint16 (N, H, W): round(p x 65535); with a pause after each batch."""
         return predicting(self.model, slices, device=self.began.device, precision=self.began.precision)
 
-    def _forward(self, slices: Slices | Copies, batch: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    def _forward(self, slices: Slices | Copies, batch: Integers) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits and truth, float32 (B, 1, H, W), of the slices at these positions."""
         images, masks = slices.batch(batch)
         truth = torch.from_numpy(masks[:, None].astype(np.float32)).to(self.began.device)
@@ -201,9 +202,9 @@ class Fit:
         self.optimiser.load(named["adam"])
 
 
-def batches_of(order: np.ndarray, size: int) -> list[np.ndarray]:
-    """The order cut into batches; a last one of a single slice joins the one before, since batch normalisation
-    at the bottom of a network may have nothing but that slice to normalise by."""
+def batches_of(order: Integers, size: int) -> list[Integers]:
+    """The order, int (n,), cut into batches. A last one of a single slice joins the one before, since batch
+    normalisation at the bottom of a network may have nothing but that slice to normalise by."""
     starts = list(range(0, len(order), size))
     if len(starts) > 1 and len(order) - starts[-1] == 1:
         starts.pop()

@@ -46,6 +46,7 @@ class PaperUNet(nn.Module):
         self.apply(_initialise)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Float (N, in_channels, H, W) -> logits (N, 1, H, W)."""
         skips = []
         features = images
         for level, block in enumerate(self.down):

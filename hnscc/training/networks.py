@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from safetensors.torch import load
 
+from hnscc.base.arrays import Images, StoredProbabilities
 from hnscc.cohort.slices import Slices
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Network
@@ -35,7 +36,7 @@ class Networks:
         self.model = placed(build_model(bare, len(members[0].bounds), seed=0), self.device)
         self.loaded: Member | None = None
 
-    def probabilities(self, images: np.ndarray) -> Iterator[np.ndarray]:
+    def probabilities(self, images: Images) -> Iterator[StoredProbabilities]:
         """Yield what each member says of a scan's slices, as uint16 (Z, H, W): round(p x 65535), as trials store it.
 
         images: float32 (Z, C, H, W) in the store's units, C in the order of the variant's modalities.
