@@ -6,5 +6,5 @@ be trained).
 
 It may import base, study, scores, cohort and training. Inside, imports point one way: build -> comparisons, detection
 -> enough_repeats, models, patient_comparisons, summary -> cases, pairing, query, scans, tables_page -> results,
-schemas -> columns, medians -> detection_columns, trials -> column_types, folds.
+schemas -> columns, medians -> comparison_columns, detection_columns, trials -> column_types, folds.
 """

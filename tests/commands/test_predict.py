@@ -7,13 +7,9 @@ import shutil
 import nibabel as nib
 import numpy as np
 import pytest
-import SimpleITK as sitk
-from commands import refused
-from scans import change, save, write
-from trained_runs import SIDE, UPRIGHT, scan_of, trained_run, write_scans
+from trained_runs import SIDE, scan_of, trained_run, write_scans
 
 import hnscc
-from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.folds import load_fold
 from hnscc.aggregation.trials import load_probabilities
 from hnscc.base.errors import InputError
@@ -132,77 +128,6 @@ def test_thresholds_are_the_studys(trained, predicted, tmp_path):
     assert found.facts["threshold"] == pytest.approx(sum(expected) / 2000, abs=0.00051)
 
 
-def turned(degrees, axis):
-    angle = np.radians(degrees)
-    a, b = [each for each in range(3) if each != axis]
-    matrix = np.eye(4)
-    matrix[[a, a, b, b], [a, b, a, b]] = np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)
-    return matrix
-
-
-# How the same scan is written: which axes its file has, in which direction they run, and how it is turned in space.
-WAYS = {
-    "axial": ((0, 1, 2), (1, 1, 1), np.eye(4)),
-    "flipped": ((0, 1, 2), (-1, 1, -1), np.eye(4)),
-    "sagittal": ((2, 0, 1), (1, -1, 1), np.eye(4)),
-    "coronal": ((0, 2, 1), (-1, 1, -1), np.eye(4)),
-    "oblique": ((0, 1, 2), (1, 1, 1), turned(17, 0) @ turned(-9, 2)),
-    "oblique and flipped": ((2, 1, 0), (-1, 1, 1), turned(-21, 1) @ turned(8, 0)),
-}
-
-
-def written(data, order, signs, turn):
-    """The volume (x, y, z) of the upright grid in another order of axes, and the affine that leaves each voxel where
-    it was, turned in space."""
-    to_file = np.zeros((4, 4))
-    to_file[3, 3] = 1
-    for column, (axis, sign) in enumerate(zip(order, signs, strict=True)):
-        to_file[axis, column] = sign
-        to_file[axis, 3] += 0 if sign > 0 else data.shape[axis] - 1
-    flipped = data[tuple(slice(None, None, sign) for sign in np.array(signs)[np.argsort(order)])]
-    return np.ascontiguousarray(flipped.transpose(order)), turn @ UPRIGHT @ to_file
-
-
-def points(mask, affine):
-    """Where the voxels of a mask lie, in mm, in one order."""
-    at = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
-    return at[np.lexsort(np.round(at, 3).T)]
-
-
-@pytest.fixture(scope="module")
-def everywhere(trained, tmp_path_factory):
-    """One scan written in every way, predicted; the folders of the files and of the masks."""
-    folder = tmp_path_factory.mktemp("ways")
-    volumes = scan_of(101)
-    del volumes["mask"]
-    rows = [["patient_id", "scan_id", "pet", "mri"]]
-    for number, way in enumerate(WAYS.values()):
-        for name, data in volumes.items():
-            write(folder / f"{number}-{name}.nii.gz", *written(data, *way))
-        rows.append([f"Q{number}", f"w{number}", f"{number}-pet.nii.gz", f"{number}-mri.nii.gz"])
-    hnscc.predict(trained.root, save(folder, rows), folder / "out", variant="pet_mri")
-    return folder
-
-
-@pytest.mark.parametrize("number", range(len(WAYS)), ids=WAYS)
-def test_a_mask_lies_where_its_scan_lies(everywhere, number):
-    """The same lesion, whatever the order of axes; read by nibabel and by SimpleITK."""
-    source = nib.load(everywhere / f"{number}-mri.nii.gz")
-    mask = nib.load(everywhere / "out" / f"w{number}.nii.gz")
-    assert mask.shape == source.shape and mask.get_data_dtype() == np.uint8
-    assert np.abs(mask.affine - source.affine).max() < 1e-4
-    upright = nib.load(everywhere / "out" / "w0.nii.gz")
-    turn = list(WAYS.values())[number][2]
-    expected = points(np.asarray(upright.dataobj), turn @ upright.affine)
-    assert len(expected) > 10
-    assert np.abs(points(np.asarray(mask.dataobj), mask.affine) - expected).max() < 1e-3
-    image = sitk.ReadImage(everywhere / "out" / f"w{number}.nii.gz")
-    voxels = np.argwhere(sitk.GetArrayFromImage(image))[:, ::-1]
-    lps = np.array([image.TransformIndexToPhysicalPoint(list(map(int, each))) for each in voxels])
-    ras = lps * [-1, -1, 1]
-    assert np.abs(ras[np.lexsort(np.round(ras, 3).T)] - expected).max() < 1e-3
-
-
 def test_scores_are_there_for_scans_with_a_mask(trained, tmp_path):
     """An empty cell says nothing; `none` says that there is no lesion."""
     scans = {"a": scan_of(1), "b": scan_of(2), "c": scan_of(3)}
@@ -240,7 +165,7 @@ def test_lesions_are_listed_with_place_volume_and_uptake(predicted):
         if len(own) == 1:
             pet = scan_of(int(scan["scan_id"][1:]))["pet"]
             (row,) = own
-            at = points(marked, mask.affine).mean(axis=0)
+            at = nib.affines.apply_affine(mask.affine, np.argwhere(marked)).mean(axis=0)
             assert [float(row[f"{axis}_mm"]) for axis in "xyz"] == pytest.approx(at.tolist(), abs=0.01)
             assert float(row["suv_max"]) == pytest.approx(pet[marked].max(), rel=1e-5)
             assert float(row["suv_mean"]) == pytest.approx(pet[marked].mean(), rel=1e-5)
@@ -347,92 +272,3 @@ def test_one_model_gives_exactly_what_it_stored(tmp_path):
         assert as_stored(tmp_path / "out" / f"{scan}.nii.gz")[z].sum() == marked[scan, z]
         probability = as_stored(tmp_path / "out" / f"{scan}_probability.nii.gz")[z]
         assert np.abs(np.rint(probability * 65535) - level).max() <= 1
-
-
-# What is refused
-
-
-@pytest.fixture
-def asked(hnscc, trained, tmp_path):
-    """Run `hnscc predict` on one sound scan, of another run folder or with more options where they are given."""
-    manifest = write_scans(tmp_path / "new", {"a": scan_of(1)})
-
-    def ask(*options, run=trained.root, table=manifest, out=tmp_path / "out"):
-        result = hnscc("predict", run, table, "--out", out, *options)
-        assert not [each for each in tmp_path.iterdir() if ".unfinished" in each.name]
-        assert result[0] == 0 or not (tmp_path / "out").exists()
-        return result
-
-    return ask
-
-
-def test_what_is_no_finished_run_is_refused(asked, trained, finished, tmp_path):
-    assert "not a run folder" in refused(asked(run=tmp_path))
-    unfinished = RunFolder(tmp_path / "run")
-    shutil.copytree(trained.root, unfinished.root)
-    shutil.rmtree(unfinished.trial("pet-f1-r01").root)
-    write_tables(unfinished)
-    error = refused(asked("--variant", "pet", run=unfinished.root))
-    assert "not trained to its end" in error and "1 of 4 trials missing" in error
-    assert asked("--variant", "pet_mri", run=unfinished.root)[0] == 0
-    shutil.rmtree(tmp_path / "out")
-    shutil.rmtree(unfinished.tables)
-    assert "no tables yet" in refused(asked(run=unfinished.root))
-    assert "bounds" in refused(asked("--variant", "pet", run=finished))
-
-
-def test_weights_that_are_gone_or_damaged_are_refused(asked, trained, predicted, tmp_path):
-    run = RunFolder(tmp_path / "run")
-    shutil.copytree(trained.root, run.root)
-    weights = run.trial(predicted.facts["trials"][0]).weights
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1
-    weights.write_bytes(content)
-    assert "is damaged" in refused(asked("--variant", "pet_mri", run=run.root))
-    weights.unlink()
-    assert "no such file" in refused(asked("--variant", "pet_mri", run=run.root))
-
-
-def test_what_does_not_fit_the_study_is_refused(asked, tmp_path):
-    error = refused(asked("--variant", "ct"))
-    assert "no such variant" in error and "one of pet, pet_mri" in error
-    lacking = write_scans(tmp_path / "lacking", {"a": {"pet": scan_of(1)["pet"]}})
-    assert "no mri among pet" in refused(asked("--variant", "pet_mri", table=lacking))
-    assert asked("--variant", "pet", table=lacking)[0] == 0
-
-
-def test_only_what_the_variant_needs_is_looked_for(asked, tmp_path):
-    """The slices lie on the grid of the PET, so every variant needs it; only one needs MRI."""
-    table = write_scans(tmp_path / "some", {"a": scan_of(1), "b": scan_of(3)})
-    change(change(table, 2, "mri", ""), 3, "mri", "no/such.nii.gz")
-    assert asked("--variant", "pet", table=table)[0] == 0
-    shutil.rmtree(tmp_path / "out")
-    error = refused(asked("--variant", "pet_mri", table=table))
-    assert "2 faults were found" in error and "row 2, scan a, column mri" in error
-    assert "row 3, scan b, column mri" in error and "column pet" not in error
-    change(table, 3, "pet", "")
-    assert "row 3, scan b, column pet" in refused(asked("--variant", "pet", table=table))
-    only_mri = write_scans(tmp_path / "mri", {"a": {"mri": scan_of(1)["mri"]}})
-    assert "no pet among mri" in refused(asked("--variant", "pet", table=only_mri))
-    change(only_mri, 1, "patient_id", "who")
-    assert "no patient_id" in refused(asked("--variant", "pet", table=only_mri))
-
-
-def test_what_cannot_be_asked_for_is_refused(asked, tmp_path):
-    assert "an s3:// URL" in refused(asked(out="s3://bucket/masks"))
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("all of it")
-    assert "made by something else" in refused(asked("--overwrite", out=tmp_path / "mine"))
-    assert (tmp_path / "mine" / "thesis.txt").read_text() == "all of it"
-
-
-def test_all_faults_of_scans_are_told_and_nothing_is_written(trained, tmp_path):
-    scans = {name: scan_of(number) for number, name in enumerate(("a", "b", "c"), start=1)}
-    manifest = write_scans(tmp_path / "new", scans)
-    for name in ("a", "c"):
-        (tmp_path / "new" / name / "mri.nii.gz").write_bytes(b"no volume")
-    with pytest.raises(InputError) as caught:
-        hnscc.predict(trained.root, manifest, tmp_path / "out", variant="pet_mri")
-    assert "scan a" in str(caught.value) and "scan c" in str(caught.value)
-    assert "scan b" not in str(caught.value) and str(tmp_path) not in str(caught.value)
-    assert [path.name for path in tmp_path.iterdir()] == ["new"]

@@ -6,7 +6,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from scans import prepare
 from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude
 from sklearn.ensemble import HistGradientBoostingClassifier
 
