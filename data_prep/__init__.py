@@ -3,6 +3,5 @@
 Others may use `build.build_store`, `phantom.make_phantom` and, for predicted masks, `way_back.to_input_grid`.
 
 It may import base and cohort. Inside, imports point one way: build -> new_scans, reference -> oddities, placing,
-row_files -> manifest, masks -> files -> dicom, phantom -> settings, views,
-volumes, workers.
+row_files -> manifest, masks -> files -> dicom, phantom -> settings, views, volumes, workers.
 """

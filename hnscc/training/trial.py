@@ -104,18 +104,8 @@ def steps_of_trial(
             yield from _predict_again(*finished, fit, variant, data, folder, tolerance_mm)
             return
         fit.resume(folder, gpus)
-        validation = validation_slices(variant, data, began.seeds)
-        training = training_slices(variant, data, began.seeds)
-        while (stopped := fit.stop_reason) is None:
-            if pause_after is not None and fit.epoch >= pause_after:
-                return
-            started = time.monotonic()
-            epoch = fit.epoch + 1
-            loss = fit.train_epoch(epoch, training(epoch))
-            fit.finish_epoch(loss, *fit.validate(validation), seconds=time.monotonic() - started)
-            fit.save(folder)
-            yield fit.history[-1]
-        yield from _write_results(fit, stopped, variant, data, folder, gpus, tolerance_mm)
+        if stopped := (yield from _epochs(fit, variant, data, folder, pause_after)):
+            yield from _write_results(fit, stopped, variant, data, folder, gpus, tolerance_mm)
     except StorageError:
         raise
     except Exception as error:  # the boundary: whatever went wrong is this trial's alone
@@ -167,6 +157,24 @@ def _start(variant: Variant, began: Began, attempts: list[Attempt], gpus: float)
     prepare_torch(began.device, began.threads, gpus, began.precision)
     model = build_model(variant.training.network, len(variant.modalities), began.seeds["initialisation"])
     return Fit.start(model, variant.training, began, attempts)
+
+
+def _epochs(
+    fit: Fit, variant: Variant, data: FoldData, folder: TrialFolder, pause_after: int | None
+) -> Generator[Epoch, None, str | None]:
+    """Train epoch by epoch, with a checkpoint after each; returns why it stopped, None where it pauses."""
+    validation = validation_slices(variant, data, fit.began.seeds)
+    training = training_slices(variant, data, fit.began.seeds)
+    while (stopped := fit.stop_reason) is None:
+        if pause_after is not None and fit.epoch >= pause_after:
+            return None
+        started = time.monotonic()
+        epoch = fit.epoch + 1
+        loss = fit.train_epoch(epoch, training(epoch))
+        fit.finish_epoch(loss, *fit.validate(validation), seconds=time.monotonic() - started)
+        fit.save(folder)
+        yield fit.history[-1]
+    return stopped
 
 
 def _tell_failure(folder: TrialFolder, began: Began, attempts: list[Attempt], error: Exception) -> None:
