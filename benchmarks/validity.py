@@ -333,8 +333,8 @@ WHAT_FAILS = (
 )
 WHY_OFF = (
     "Where found and forecast part by more than 7 points, they do so in two ways (`python benchmarks/validity.py "
-    "--why`, 26 November 2026, 300 studies a cell). With 2 or 3 repeats and few patients less is found than "
-    "forecast, by up to 15 points: the planner takes the degrees of freedom that follow from the parts of "
+    "--why`, 26 November 2026, commit 751a086, 300 studies a cell). With 2 or 3 repeats and few patients less is "
+    "found than forecast, by up to 15 points: the planner takes the degrees of freedom that follow from the parts of "
     "variance as they are, while the test has to estimate them in each study, and with so few repeats its limit "
     "is higher for it (heavy, 5 patients and 2 repeats: 3.6 standard errors on average, planned 3.2). With these "
     "estimates drawn too, the forecast comes within 5 points of what is found there. So do not plan a study of 2 "
