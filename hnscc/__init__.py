@@ -9,32 +9,17 @@ statistics of patients by repeats.
 
 The wings, each of which may import what stands behind it: commands -> rayjobs -> searching -> reporting -> aggregation
 -> training, data_prep -> cohort, scores -> study -> base. Each function is loaded when it is first used
-(hnscc.commands.api): this import alone loads no torch, Ray or NumPy.
+(hnscc.commands: `*_api`): this import alone loads no torch, Ray or NumPy.
 """
 
 import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hnscc.commands.api import (
-        aggregate,
-        check,
-        export,
-        init,
-        phantom,
-        plan,
-        predict,
-        prepare,
-        prune,
-        query,
-        report,
-        run,
-        scan,
-        search,
-        status,
-        tables,
-        verify,
-    )
+    from hnscc.commands.cohort_api import phantom, prepare, scan, verify
+    from hnscc.commands.new_scan_api import export, predict
+    from hnscc.commands.results_api import aggregate, plan, prune, query, report, tables
+    from hnscc.commands.study_api import check, init, run, search, status
     from hnscc.scores.better import chance_of_better, equivalence
     from hnscc.scores.crossed import mean_difference, pooled_difference, pooled_interval
 
@@ -72,6 +57,27 @@ STATISTICS = {
     "pooled_interval": "crossed",
 }
 
+# What the commands do: the file of hnscc.commands that each function stands in.
+COMMANDS = {
+    "aggregate": "results_api",
+    "check": "study_api",
+    "export": "new_scan_api",
+    "init": "study_api",
+    "phantom": "cohort_api",
+    "plan": "results_api",
+    "predict": "new_scan_api",
+    "prepare": "cohort_api",
+    "prune": "results_api",
+    "query": "results_api",
+    "report": "results_api",
+    "run": "study_api",
+    "scan": "cohort_api",
+    "search": "study_api",
+    "status": "study_api",
+    "tables": "results_api",
+    "verify": "cohort_api",
+}
+
 __version__ = "0.1.0"
 
 # Read by NumPy's BLAS when it is imported: the products here are small, threads cost them more than they give, and with
@@ -84,8 +90,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    home = f"hnscc.scores.{STATISTICS[name]}" if name in STATISTICS else "hnscc.commands.api"
-    globals()[name] = getattr(import_module(home), name)
+    home = f"scores.{STATISTICS[name]}" if name in STATISTICS else f"commands.{COMMANDS[name]}"
+    globals()[name] = getattr(import_module(f"hnscc.{home}"), name)
     return globals()[name]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from data_prep.settings import PrepareSettings
-from hnscc.commands import api
+from hnscc.commands import cohort_api as api
 from hnscc.commands.options import AsJson
 
 

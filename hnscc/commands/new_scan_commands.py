@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hnscc.commands import api
+from hnscc.commands import new_scan_api as api
 from hnscc.commands.options import AsJson, Run
 
 Variant = Annotated[

@@ -10,7 +10,7 @@ from hnscc.commands.commands_page import summary_of, text_of
 WIDTH = 100
 HEAD = """# Python
 
-<!-- Generated from the docstrings of hnscc/commands/api.py by `make docs`; do not edit by hand. -->
+<!-- Generated from the docstrings of hnscc/commands/*_api.py by `make docs`; do not edit by hand. -->
 
 `import hnscc` offers what the [commands](commands.md) do, as functions; the commands call these, so both do the
 same. Five more take arrays of patients by repeats, or what these gave, and need no run folder.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hnscc.commands import api
+from hnscc.commands import study_api as api
 from hnscc.commands.options import AcceptVersions, Address, AsJson, Out, Run, StudyFile
 
 

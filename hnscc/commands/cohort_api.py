@@ -1,0 +1,118 @@
+"""What the commands that make and check a cohort do, as functions: phantom, prepare, scan, verify."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_prep.settings import PrepareSettings
+
+if TYPE_CHECKING:
+    from data_prep.dicom.listing import Listing
+    from hnscc.cohort.store import Store
+
+    Progress = Callable[[int, int, str], None]
+
+
+def phantom(
+    out: str | Path, *, patients: int = 44, seed: int = 2023, progress: Progress | None = None
+) -> Path:
+    """Make a synthetic PET-MRI cohort with a known truth; returns the path of its manifest.csv.
+
+    Writes NIfTI files and manifest.csv into the new folder `out` (on a disk), or nothing. patients: 12 or more; 44
+    have 62 scans, 18 of them with lesion. seed: the same seed gives the same files. progress: called with the scans
+    done, their number, and the current one's id. It uses a process per core: in a script, call it below
+    `if __name__ == "__main__":`. InputError: fewer than 12 patients, or `out` holds something.
+    """
+    from data_prep.phantom.phantom import make_phantom
+
+    return make_phantom(out, patients=patients, seed=seed, progress=progress)
+
+
+def prepare(
+    manifest: str | Path,
+    store: str | Path,
+    *,
+    size: int = PrepareSettings.size,
+    pixel_mm: float | None = PrepareSettings.pixel_mm,
+    reference: str | None = PrepareSettings.reference,
+    workers: int | None = PrepareSettings.workers,
+    overwrite: bool = PrepareSettings.overwrite,
+    accept_odd: str | None = PrepareSettings.accept_odd,
+    suv: str = PrepareSettings.suv,
+    progress: Progress | None = None,
+) -> Store:
+    """Place, resize and store every slice of every scan of a manifest; returns the store, opened.
+
+    manifest: a CSV with patient_id, scan_id, mask and a column per modality, on a disk. store: where the Zarr
+    hierarchy is written, whole or not at all: images float32 (Z, C, H, W) in the files' units, masks uint8 (Z, H, W),
+    H = W = size. pixel_mm: the pixel size in mm, by cropping and padding; None keeps the whole field of view.
+    reference: the modality whose grid is used; None takes the one that the masks are drawn on. workers: processes;
+    None for one per core, and then, in a script, call it below `if __name__ == "__main__":`. overwrite: replace a
+    store that is there. accept_odd: the reason why scans that are odd against the others (another unit, say) are
+    right as they are; the store keeps it, and `store.odd` says what was odd. suv: how PET of DICOM is turned into
+    SUV, "bw" (body weight) or "lbm" (lean body mass). progress: called with the scans done, their number, and the
+    current one's id.
+    Beside the scans, the store holds prepare.html: one file that shows people the cohort, with histograms, pictures and
+    the geometry of every scan, and what is odd.
+    InputError tells what is wrong with the manifest and with every scan, with row and column, all in one.
+    """
+    from data_prep.build import build_store
+    from hnscc.base.locations import locate
+    from hnscc.commands.cohort_page import cohort_page
+
+    settings = PrepareSettings(
+        size=size,
+        pixel_mm=pixel_mm,
+        reference=reference,
+        workers=workers,
+        overwrite=overwrite,
+        accept_odd=accept_odd,
+        suv=suv,
+    )
+    page = partial(cohort_page, name=locate(store).name)
+    return build_store(manifest, store, settings, page=page, progress=progress)
+
+
+def scan(
+    folder: str | Path,
+    *,
+    manifest: str | Path | None = None,
+    pseudonyms: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Listing:
+    """List what a folder of DICOM, and those below it, hold: patients under pseudonyms, scans, and every series with
+    its modality, geometry, regions, or what keeps it from being read. Headers alone are read.
+
+    manifest: where a manifest for `prepare` is written; `notes` of what is returned tells what to look at in it, and
+    `to_fill_in` the scans without a mask, whose cell FILL-IN `prepare` refuses until you have filled it in.
+    pseudonyms: a CSV of pseudonyms and the patients' DICOM PatientIDs, which identifies them: pseudonyms that it holds
+    are kept, new ones added, and only its owner may read it; None writes none. progress: called with the files done and
+    their number. InputError is raised where no DICOM file can be read, the manifest is there already, or the file of
+    pseudonyms is no such table.
+    """
+    from data_prep.dicom.listing import list_folder
+    from data_prep.manifest.listed import read_pseudonyms, write_manifest, write_pseudonyms
+
+    known = read_pseudonyms(Path(pseudonyms)) if pseudonyms is not None else {}
+    listing = list_folder(Path(folder), known, progress)
+    if manifest is not None:
+        listing = write_manifest(listing, Path(manifest))
+    if pseudonyms is not None:
+        write_pseudonyms(listing, Path(pseudonyms))
+    return listing
+
+
+def verify(store: str | Path, *, progress: Progress | None = None) -> Store:
+    """Read every chunk of a store and compare it with its checksums and digests; returns the store, opened.
+
+    Writes nothing. progress: called with the scans done, their number, and the current one's id. InputError names every
+    damaged scan.
+    """
+    from hnscc.cohort.store import open_store, verify_store
+
+    opened = open_store(store)
+    verify_store(opened, progress)
+    return opened

@@ -1,0 +1,77 @@
+"""What the commands that take a finished study's models to new scans do, as functions: predict, export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hnscc.commands.predict import Predicted
+
+    Progress = Callable[[int, int, str], None]
+
+
+def predict(
+    run: str | Path,
+    manifest: str | Path,
+    out: str | Path,
+    *,
+    variant: str | None = None,
+    ensemble: bool = False,
+    probabilities: bool = False,
+    disagreement: bool = False,
+    pet_is_suv: bool = False,
+    rtstruct: bool = False,
+    keep_identity: bool = False,
+    overwrite: bool = False,
+    accept_odd: str | None = None,
+    progress: Progress | None = None,
+) -> Predicted:
+    """Predict lesions in new scans by the trained models of a finished study; writes the folder `out`, or nothing.
+
+    run: a run folder. manifest: a CSV as for `prepare`, on a disk; its column mask may be missing, and rows that have a
+    mask are scored. variant: by name; None for the only one, or the one whose median models score best on the
+    validation slices. ensemble: all repeats instead of the median model of each fold. Several models predict by the
+    mean of their probabilities, and placing, bounds and threshold are those of the study.
+    For each scan: `<scan_id>.nii.gz`, its mask of 0 and 1 on the grid of its own reference file, and `<scan_id>.png`;
+    with `probabilities` and `disagreement` (the models' standard deviation) maps of 0 to 1 beside them. Where the
+    reference file is DICOM, `<scan_id>.seg.dcm`, a segmentation that refers to its series, and with `rtstruct`
+    `<scan_id>.rtstruct.dcm`, its contours; they bear the manifest's patient_id, or with `keep_identity` the source's
+    patient and study attributes. lesions.csv and lesions.json list the lesions: volume in ml, position in mm, highest
+    and mean value of each modality; where PET is in SUV (DICOM, or by `pet_is_suv`), SUVmax, SUVmean, SUVpeak and TLG.
+    scores.csv: Dice of the scans with a mask. predictions.json: all of it in short, and what is to be known of each
+    scan. overwrite: replace such a folder. accept_odd: the reason why scans whose files state another unit than the
+    study's are right as they are; predictions.json keeps it. progress: called with the scans done, their number, and
+    the current one's id.
+    The result has folder, and facts, the content of predictions.json. InputError for no run folder, an unfinished
+    study, an unknown variant, a missing modality, and every fault of the manifest and its scans, all in one.
+    """
+    from hnscc.commands.predict import Wanted, predict_scans
+    from hnscc.study.opening import open_run
+
+    return predict_scans(
+        open_run(run),
+        manifest,
+        out,
+        variant=variant,
+        ensemble=ensemble,
+        wanted=Wanted(probabilities, disagreement, pet_is_suv, keep_identity, accept_odd, rtstruct),
+        overwrite=overwrite,
+        progress=progress,
+    )
+
+
+def export(run: str | Path, out: str | Path, *, variant: str | None = None, overwrite: bool = False) -> Path:
+    """Write a variant's median models as a folder that others can use without this package; returns the folder.
+
+    run: a run folder. out: a new folder, on a disk. variant: as for `predict`. overwrite: replace such a folder.
+    model.onnx takes images float32 (N, C, H, W) in the store's units and gives probabilities float32 (N, H, W); weights
+    are safetensors, one file for each fold; settings.json has the threshold, and model_card.md the study's numbers,
+    cohort, limits, and the lines that use it all. InputError for no run folder, an unfinished study, or a variant that
+    the study does not have.
+    """
+    from hnscc.commands.export import export_variant
+    from hnscc.study.opening import open_run
+
+    return export_variant(open_run(run), variant, out, overwrite=overwrite)

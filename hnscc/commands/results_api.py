@@ -1,0 +1,89 @@
+"""What the commands that read and write a study's results do, as functions: tables, report and so on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from hnscc.base.locations import Location
+    from hnscc.commands.plan import Plan
+    from hnscc.commands.prune import Pruned
+    from hnscc.commands.tables import Tables
+
+
+def aggregate(run: str | Path) -> list[str]:
+    """Write the tables, figures and report of a run folder again from its finished trials.
+
+    Returns what was found wrong with trials, a sentence each. InputError is raised where it is
+    no run folder, or a fold is damaged.
+    """
+    from hnscc.study.opening import open_run
+    from rayjobs.aggregate import aggregate as again
+
+    return again(open_run(run))
+
+
+def report(run: str | Path) -> Location:
+    """Write report.html, report.md and the figures of a run folder again from its tables; returns where report.html is.
+
+    InputError where it is no run folder, or a table is not written yet or damaged.
+    """
+    from hnscc.study.opening import open_run
+    from rayjobs.aggregate import report as again
+
+    folder = open_run(run)
+    again(folder)
+    return folder.html
+
+
+def tables(run: str | Path) -> Tables:
+    """The tables of a run folder by name: `tables(run)["pooled"]` is a pyarrow.Table, read when it is asked for.
+
+    A mapping; `.facts("pooled")` says what a row and each column of a table mean. InputError where it is no run folder,
+    for a name that is none of its tables, and for a table that is not written yet or damaged.
+    """
+    from hnscc.commands.tables import Tables
+    from hnscc.study.opening import open_run
+
+    return Tables(open_run(run))
+
+
+def query(run: str | Path, sql: str) -> pa.Table:
+    """Ask the tables of a run folder with SQL (DuckDB); returns the rows as a pyarrow.Table.
+
+    sql: one SELECT; every table of the run folder is a table there, and nothing else can be reached. InputError with
+    DuckDB's message where the SQL is wrong, and where a table is not written yet or damaged.
+    """
+    from hnscc.aggregation.query import query as ask
+    from hnscc.study.opening import open_run
+
+    return ask(open_run(run), sql)
+
+
+def plan(run: str | Path, *, see: float = 0.05, power: float = 0.8) -> Plan:
+    """Tell how many patients and repeats a study needs to see a difference, from a finished one as the pilot.
+
+    see: the true difference in pooled Dice that is to be found, 0 to 1; power: with which chance, 0.5 to 0.99. Returns
+    a mapping of numbers (see hnscc.commands.plan.Plan): of every pair of variants the smallest difference that the
+    pilot itself finds, and the patients and repeats needed, each with the range that the pilot's own uncertainty
+    leaves. InputError where there is no difference to plan from.
+    """
+    from hnscc.commands.plan import plan_study
+    from hnscc.study.opening import open_run
+
+    return plan_study(open_run(run), see, power)
+
+
+def prune(run: str | Path) -> Pruned:
+    """Delete the weights that no reading of the protocol needs; returns the number of files and their size in bytes.
+
+    The median models keep theirs, and no table changes. InputError, and nothing is deleted, where the study is not
+    finished or its tables are of other trials.
+    """
+    from hnscc.commands.prune import prune_weights
+    from hnscc.study.opening import open_run
+
+    return prune_weights(open_run(run))

@@ -1,0 +1,120 @@
+"""What the commands that train a study do, as functions: init, check, run, search, status.
+
+What a function needs is imported when it is called, as in every file of these: `import hnscc` alone loads no torch, no
+Ray and no NumPy. Functions raise errors of hnscc.base.errors: InputError for what the user gave wrong (it says where,
+expected, found and what to do), StorageError where a disk or S3 gave way, and `phantom` and `prepare` WorkerError where
+one of their processes died. Every location may be an s3:// URL unless it says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hnscc.commands.checked import Checked
+    from hnscc.commands.status import Status
+    from hnscc.study.schema import Study
+    from rayjobs.outcome import Outcome
+    from rayjobs.search_outcome import SearchOutcome
+
+    Progress = Callable[[int, int, str], None]
+
+
+def init(store: str | Path, study: str | Path | None = None) -> Path:
+    """Write a study file for a store, with comments, and return its path; `check` takes it as it is.
+
+    store: as the study is to name it. study: the new file, on a disk; the store's name with .yaml in the working
+    directory unless given. It compares each modality alone, all together, and these augmented. InputError where the
+    file is there already, there is no store, or no study fits it: nothing is written then.
+    """
+    from hnscc.commands.new_study import write_study
+
+    return write_study(str(store), None if study is None else Path(study))
+
+
+def check(
+    study: str | Path | dict[str, Any],
+    out: str | Path | None = None,
+    *,
+    half_width: float | None = None,
+    accept_versions: bool = False,
+    address: str | None = None,
+) -> Checked:
+    """Validate a study and tell what it would do, as `hnscc check --json` prints it. Writes and trains nothing.
+
+    study: the study file, or its settings as a dictionary. out: the run folder; runs/<name of the study> unless given.
+    half_width: also tell how many repeats give a 95 % interval of the median test Dice that reaches so far to either
+    side (0 to 1). accept_versions: do not refuse finished trials of other versions, but name them (other_versions).
+    address: the running Ray cluster whose machines are asked what they have; RAY_ADDRESS unless given, and without
+    either this machine.
+    The result has the keys study, run_folder, store, variants, splits, leakage_checks, warnings, trials,
+    trial_states, left_out, other_versions, disk_mib, memory_mib, time, precision and search, of which
+    hnscc.commands.checked.Checked says what each means.
+    InputError for a setting that is wrong, a store that does not fit, a run folder of other settings, and a trial that
+    asks for more CPUs or GPUs than any machine has.
+    """
+    from hnscc.commands.check import check_study
+
+    return check_study(_study(study), out, half_width, accept_versions=accept_versions, address=address)
+
+
+def run(
+    study: str | Path | dict[str, Any],
+    out: str | Path | None = None,
+    address: str | None = None,
+    limit: int | None = None,
+    *,
+    accept_versions: bool = False,
+) -> Outcome:
+    """Train what is missing of a study, then write its tables, figures and report; called again, it goes on.
+
+    study, out: as for `check`. address: a running Ray cluster; RAY_ADDRESS unless given, and without either Ray is
+    started on this machine and ended with the call. limit: train at most so many of the missing trials.
+    accept_versions: go on beside finished trials of other versions. Progress is printed. Call it from the main thread,
+    where Ctrl-C ends it.
+    The outcome has folder, completed (trial ids), missing (how many), failed (kind of error by trial id), lost,
+    interrupted and unused: a trial that fails raises nothing.
+    InputError for what cannot run; a new run folder is then not left behind.
+    """
+    from rayjobs.study import run_study
+
+    return run_study(_study(study), out, address, limit, accept_versions=accept_versions)
+
+
+def search(
+    study: str | Path | dict[str, Any],
+    out: str | Path | None = None,
+    address: str | None = None,
+    *,
+    accept_versions: bool = False,
+) -> SearchOutcome:
+    """Search the study's hyperparameters over repeats; write winners.yaml, tables, figures and a report.
+
+    Called again, it goes on. Arguments are those of `run`. The outcome has folder (`folder.winners` is the study to run
+    next), configurations, standings (the winner first), lost and interrupted. InputError for ranges or a budget that
+    cannot be searched.
+    """
+    from rayjobs.search import run_search
+
+    return run_search(_study(study), out, address, accept_versions=accept_versions)
+
+
+def status(run: str | Path) -> Status:
+    """Tell how far a study has come, also while it runs elsewhere, as `hnscc status --json` prints it.
+
+    run: a run folder, such as runs/demo. Reads records and checkpoints alone. The result has the keys study, variants
+    (number of trials by state), started, failed and tables (see hnscc.commands.status.Status). InputError where it is
+    no run folder.
+    """
+    from hnscc.commands.status import run_status
+    from hnscc.study.opening import open_run
+
+    return run_status(open_run(run))
+
+
+def _study(study: str | Path | dict[str, Any]) -> Study:
+    from hnscc.study.loading import load_study, parse_study
+
+    return parse_study(study) if isinstance(study, dict) else load_study(study)
