@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
-from scans import LPS, cohort
+from scans import LPS, cohort, prepare
 from stores import scan
 
-from data_prep.build import prepare
 from data_prep.oddities.codes import odd_codes
 
 ASK = "as their headers say: do they lie on one another?"
