@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 FEW_OTHERS = 10  # times as many ids are written in the usual way as in one that may be a slip
 
+LOOKS = str.maketrans("oilzsb", "011258")  # letters that are read and typed for digits
+
 
 def alike(ids: Iterable[str]) -> list[tuple[str, str]]:
     """Return pairs (later id, earlier id) that mean one thing: P01, p1 and P.01, 007, 7 and 7.0, 2023-001 and 2023001.
@@ -30,7 +32,7 @@ def alike(ids: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def look_alike(ids: Iterable[str]) -> list[tuple[str, str]]:
-    """Return pairs (later id, earlier id) that look alike and may mean one thing: PO1 and P01, l7 and 17.
+    """Return pairs (later id, earlier id) that look alike and may mean one thing: PO1 and P01, l7 and 17, P0S and P05.
 
     Pairs of `alike` are left out: those are sure.
     """
@@ -118,5 +120,6 @@ def _plain(text: str) -> str:
 
 
 def _looks(text: str) -> str:
-    """The plain text with one sign for those that are mistaken for one another: o and 0, i, l and 1."""
-    return _plain(text.casefold().translate(str.maketrans("oil", "011")))
+    """The plain text with one sign for those that are mistaken for one another: o and 0, i, l and 1, z and 2, s and 5,
+    b and 8."""
+    return _plain(text.casefold().translate(LOOKS))

@@ -9,6 +9,7 @@ from scans import LPS, cohort, prepare, refused, save, scan_arrays, write
 from stores import scan
 
 from data_prep.files.read import read_grid
+from data_prep.manifest.ids import look_alike
 from data_prep.oddities.fields import odd_fields
 from hnscc.base.errors import InputError
 
@@ -116,10 +117,18 @@ def test_voxel_sizes_that_are_rounded_are_not(tmp_path):
     assert read_grid(tmp_path / "a.nii", "here").stated_by == "sform"
 
 
-def test_ids_that_look_alike_are_told(tmp_path):
+@pytest.mark.parametrize(
+    "pair", [("P01", "PO1"), ("P01", "P0l"), ("P10", "PI0"), ("P02", "P0Z"), ("P5-1", "PS-1"), ("S8", "SB")]
+)
+def test_ids_that_look_alike_are_told(tmp_path, pair):
     rows = [["patient_id", "scan_id", "mri", "mask"]]
-    for number, patient in enumerate(("P01", "PO1", "P2")):
+    for number, patient in enumerate((*pair, "P33")):
         write(tmp_path / f"{number}.nii", scan_arrays(number)[1])
         rows.append([patient, f"S{number}", f"{number}.nii", ""])
     store = prepare(save(tmp_path, rows), tmp_path / "s.zarr", size=16, workers=1)
-    assert store.odd == ("patients PO1 and P01 look alike: are they one patient?",)
+    assert store.odd == (f"patients {pair[1]} and {pair[0]} look alike: are they one patient?",)
+
+
+def test_ids_of_letters_that_are_no_digits_do_not_look_alike():
+    sites = [f"{site}{number:02}" for site in "ABSZOI" for number in range(1, 30)]
+    assert look_alike([*sites, *(f"P{number}" for number in range(200)), "A5", "AC", "A6", "AG"]) == []
