@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from data_prep.manifest.manifest import Fault, Row, examine_manifest, raise_all
 from data_prep.oddities.judged import Reduced, judged, told
-from data_prep.oddities.moved import projections
+from data_prep.oddities.marks import Marks, marks
 from data_prep.oddities.twins import reduced
 from data_prep.placing.place import MIN_COVERAGE, place_scan
 from data_prep.reference import choose_reference
@@ -77,7 +77,7 @@ def build_store(
         )
         written = _whole(left, outcomes, faults)
         scans = [each.scan for each in written]
-        images = Reduced([each.reduced for each in written], [each.projections for each in written])
+        images = Reduced([each.reduced for each in written], [each.marks for each in written])
         odd = judged(rows, scans, images, unfinished, settings.accept_odd)
         return finish_store(
             unfinished,
@@ -101,7 +101,7 @@ class Written:
 
     scan: Scan
     reduced: NDArray[np.float32]
-    projections: NDArray[np.float32]
+    marks: list[Marks]
     view: View | None
 
 
@@ -136,7 +136,7 @@ def prepare_scan(
         split=row.split,
     )
     seen = view_of(placed.images, placed.mask, scan) if view else None
-    return Written(scan, reduced(placed.images), projections(placed.images), seen)
+    return Written(scan, reduced(placed.images), marks(placed.images), seen)
 
 
 def _lesion_free(row: Row, placement: dict[str, Any]) -> str | None:

@@ -13,6 +13,7 @@ from data_prep.manifest.ids import may_be_one
 from data_prep.manifest.manifest import Row, refused
 from data_prep.oddities.codes import odd_codes
 from data_prep.oddities.fields import odd_fields, spellings
+from data_prep.oddities.marks import Marks
 from data_prep.oddities.moved import find_moved
 from data_prep.oddities.odd import odd_scans
 from data_prep.oddities.oddity import Odd
@@ -27,10 +28,10 @@ MOST_TOLD = 20  # sentences of one error
 
 @dataclass(frozen=True)
 class Reduced:
-    """The images of each scan, reduced: slice by slice (oddities.twins), and their mean (oddities.moved)."""
+    """The images of each scan, reduced: slice by slice (oddities.twins), and to what stands out (oddities.marks)."""
 
     slices: Sequence[NDArray[np.float32]]
-    projections: Sequence[NDArray[np.float32]]
+    marks: Sequence[Sequence[Marks]]
 
 
 def judged(
@@ -88,13 +89,23 @@ def _shared_images(
         if twins.same:
             odd.append(Odd(second.scan_id, f"{name} is that of scan {first.scan_id}, {whose}, too"))
         elif not own:
-            nearly = f"{name} is nearly that of scan {first.scan_id}, {whose} (correlation {twins.correlation:.4f})"
-            odd.append(Odd(second.scan_id, nearly))
+            odd.append(
+                Odd(second.scan_id, f"{name} is nearly that of scan {first.scan_id}, {whose} {_how(twins)}")
+            )
     return odd
 
 
+def _how(twins: Twins) -> str:
+    if twins.places is None:
+        return f"(correlation {twins.correlation:.4f})"
+    return (
+        f"(moved or changed: {twins.places} places of it lie alike; correlation {twins.correlation:.4f} where one is "
+        "laid on the other)"
+    )
+
+
 def _pairs(rows: Sequence[Row], scans: Sequence[Scan], images: Reduced, unfinished: Path) -> list[Twins]:
-    """Scans that share images as they are stored; of two patients, also those that do once one is moved."""
+    """Scans that share images as they are stored; of two patients, also those that do once one is moved or changed."""
 
     def read(at: int) -> NDArray[np.float32]:
         return read_images(unfinished, scans[at].scan_id)
@@ -102,8 +113,7 @@ def _pairs(rows: Sequence[Row], scans: Sequence[Scan], images: Reduced, unfinish
     pairs = find_twins(images.slices, read)
     known = {(twins.first, twins.second) for twins in pairs}
     moved = find_moved(
-        images.projections,
-        [scan.spacing_mm[1] for scan in scans],
+        images.marks,
         lambda one, two: rows[one].patient_id != rows[two].patient_id and (one, two) not in known,
         read,
     )

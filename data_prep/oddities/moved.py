@@ -1,216 +1,206 @@
-"""The same images under two patients, turned, flipped, shifted, cropped or on other pixels: found by content.
+"""The same images under two patients, turned, zoomed, sheared, cropped, noisier, inverted or with other grey values.
 
-Of each scan the mean of its slices is kept, as a small square. Squares are compared over the eight symmetries of the
-plane and all shifts; the slices of those pairs that agree best are then laid on one another and compared themselves.
+Marks (data_prep.oddities.marks) of a scan that look like one of another scan, and like no other, pair their places.
+Places of different patients pair by chance and lie anyhow; those of a copy lie all on one affine map.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, stats
 
+from data_prep.oddities.marks import Marks
 from data_prep.oddities.twins import Read, Twins
-from data_prep.volumes.resize import Window, area_weights, resize_image, weigh
 
-SIDE = 64  # pixels of a kept square
-SMALL = 32  # pixels of a compared one
-BLUR = 2.0  # pixels of a compared square: what is smoother, such as the outline of every head, is taken away
-CANDIDATE = 0.6  # correlation of compared squares, at the best shift
-PARTNERS = 2  # candidates of a scan that are looked at
+CLEARLY = (
+    0.85  # times the distance to the second-best look, in the same scan and in most others, that the best has
+)
+COMPARED = 4  # other scans, below which most others say little,
+CLEARER = 0.7  # and the best must be so much nearer than the second-best in the same scan
+FIRST = 12  # pairs of places, of which each three give a map
+NEAR, NEAR_Z = 0.025, 2.0  # of a slice's side, and slices, by which a place may miss its map
+STRETCH, SKEW = 2.5, 1.6  # times by which a map stretches at most, and one direction more than another
+CELL = 1 / 16  # of a slice's side: places in one cell count once
+PLACES = (
+    12  # that lie on one map are no chance: those of different patients are 8 at most, of a copy 15 and more
+)
 SLICES = 7  # of a pair that are compared
-KEPT_READ = 8  # scans whose images are kept until the next pair
-MOVED = 0.96  # correlation of slices; those of different heads, at their best, have 0.94 and less
-SHARP = 0.45  # agreement, -1 to 1, on which pixels are brighter than those around: like outlines have less
-EDGE = 3.0  # times the median of sharpened pixels: more is an edge
-OTHER_SCALE = 0.02  # difference of pixels in size from which both are tried: mm by mm, and pixel by pixel
 
 
-@dataclass(frozen=True)
-class Move:
-    """How slices are laid on another scan's: turned by quarters, then flipped, each pixel `scale` of its own."""
-
-    quarters: int
-    flip: bool
-    scale: float
-
-
-def projections(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(Z, C, H, W) -> (C, 64, 64): the mean of all slices, in area means."""
-    size = images.shape[-1]
-    weights = area_weights(SIDE, size, size / SIDE, 0.0)
-    means = images.mean(axis=0, dtype=np.float64)
-    return np.array([weigh(channel, weights, weights) for channel in means], dtype=np.float32)
-
-
-def find_moved(
-    kept: Sequence[NDArray[np.float32]],
-    pixel_mm: Sequence[float],
-    asked: Callable[[int, int], bool],
-    read: Read,
-) -> list[Twins]:
+def find_moved(kept: Sequence[Sequence[Marks]], asked: Callable[[int, int], bool], read: Read) -> list[Twins]:
     """Every pair of scans for which `asked` says so whose images of a modality are the same once one is moved.
 
-    kept: what `projections` gave of each scan. pixel_mm: size of its stored pixels. read: its stored images by its
-    position. Slices that correlate by more than `MOVED` count, in most of those that are compared.
+    kept: what `marks` gave of each scan. read: stored images (Z, C, H, W) of a scan by its position; only those of
+    pairs found are read. `Twins.correlation` is that of most slices compared, once laid on one another, of their values
+    or of their ranks, whatever its sign; `places` is how many of them lie on one map.
     """
-    found: dict[tuple[int, int, int], float] = {}
-    read = lru_cache(maxsize=KEPT_READ)(read)
-    for modality in range(len(kept[0]) if len(kept) > 1 else 0):
-        squares = np.stack([each[modality] for each in kept]).astype(np.float64)
-        for first, second, move in _candidates(squares, np.asarray(pixel_mm), asked):
-            one, other = (read(at)[:, modality] for at in (first, second))
-            alike = _compared(one, _laid(other, move))
-            key = (first, second, modality)
-            if alike > max(MOVED, found.get(key, 0.0)):
-                found[key] = alike
-    pairs = [Twins(*key, correlation) for key, correlation in found.items()]
-    return sorted(pairs, key=lambda twins: (twins.second, twins.first, twins.modality))
-
-
-def _candidates(
-    squares: NDArray[np.float64], pixel_mm: NDArray[np.float64], asked: Callable[[int, int], bool]
-) -> Iterator[tuple[int, int, Move]]:
-    """The best partners of each scan, with the move that brings the second onto the first."""
-    sizes = [np.ones(len(squares))]
-    if np.ptp(pixel_mm) > OTHER_SCALE * pixel_mm.min():
-        sizes.append(pixel_mm / np.median(pixel_mm))
-    best: dict[tuple[int, int], tuple[float, Move]] = {}
-    for scales in sizes:
-        small = np.stack([_small(square, scale) for square, scale in zip(squares, scales, strict=True)])
-        seen = np.conj(np.fft.rfft2(small))
-        for quarters in range(4):
-            for flip in (False, True):
-                waves = np.fft.rfft2(np.stack([_turned(each, quarters, flip) for each in small]))
-                for first in range(len(small) - 1):
-                    shifted = np.fft.irfft2(seen[first] * waves[first + 1 :], s=(SMALL, SMALL))
-                    peaks = shifted.max(axis=(1, 2))
-                    for behind in np.flatnonzero(peaks > CANDIDATE):
-                        second = first + 1 + int(behind)
-                        peak = float(peaks[behind])
-                        if (first, second) not in best or peak > best[first, second][0]:
-                            move = Move(quarters, flip, float(scales[first] / scales[second]))
-                            best[first, second] = peak, move
-    taken: dict[int, int] = {}
-    for (first, second), (_, move) in sorted(best.items(), key=lambda item: -item[1][0]):
-        if asked(first, second) and min(taken.get(first, 0), taken.get(second, 0)) < PARTNERS:
-            for each in (first, second):
-                taken[each] = taken.get(each, 0) + 1
-            yield first, second, move
-
-
-def _small(square: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
-    """(64, 64) -> (32, 32) on pixels of another scale, without what is smooth; of length 1, or zeros."""
-    step = SIDE / SMALL / scale
-    means = resize_image(
-        square, Window(SMALL, (step, step), ((SIDE - SMALL * step) / 2,) * 2), float(square.min())
-    )
-    return _unit(_sharp(means.astype(np.float64)))
-
-
-def _sharp(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    sharp: NDArray[np.float64] = image - ndimage.gaussian_filter(image, BLUR)
-    return sharp
-
-
-def _unit(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    centred = image - image.mean()
-    length = float(np.linalg.norm(centred))
-    return (
-        centred / length if length > 1e-6 * np.abs(image).max() * image.size**0.5 else np.zeros_like(centred)
-    )
-
-
-def _turned(image: NDArray[np.floating], quarters: int, flip: bool) -> NDArray[np.floating]:
-    turned = np.rot90(image, quarters, axes=(-2, -1))
-    return turned[..., ::-1] if flip else turned
-
-
-def _laid(slices: NDArray[np.float32], move: Move) -> NDArray[np.float32]:
-    """(Z, H, W) turned, flipped and on pixels of the other scan's size."""
-    turned = np.ascontiguousarray(_turned(slices, move.quarters, move.flip))
-    if abs(move.scale - 1) < OTHER_SCALE / 2:
-        return turned
-    size = turned.shape[-1]
-    window = Window(size, (move.scale,) * 2, ((size - size * move.scale) / 2,) * 2)
-    return np.stack([resize_image(each, window, float(turned.min())) for each in turned])
-
-
-def _compared(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """The correlation of most of the slices compared, each with its best, at the shift that most of them have."""
-    pairs = _matched(one, other)
-    if not pairs:
-        return 0.0
-    shifts = np.array([_shift(one[z1], other[z2]) for z1, z2 in pairs])
-    shift = np.median(shifts, axis=0)
-    whole = np.rint(shift)
-    if np.abs(shift - whole).max() < 0.1:
-        shift = whole
-    alike = np.median([_overlap(one[z1], other[z2], shift) for z1, z2 in pairs], axis=0)
-    return float(alike[0]) if alike[1] > SHARP else 0.0
-
-
-def _matched(one: NDArray[np.float32], other: NDArray[np.float32]) -> list[tuple[int, int]]:
-    """Slices (z of one, z of the other) that agree best, whatever their shift: at most `SLICES`."""
-    waves = []
-    for slices in (one, other):
-        weights = area_weights(SMALL, slices.shape[-1], slices.shape[-1] / SMALL, 0.0)
-        small = [_unit(_sharp(weigh(each.astype(np.float64), weights, weights))) for each in slices]
-        waves.append(np.fft.rfft2(np.stack(small)))
-    picked = np.unique(np.linspace(0, len(one) - 1, 3 * SLICES).round().astype(int))
-    best = []
-    for z1 in picked:
-        peaks = np.fft.irfft2(np.conj(waves[0][z1]) * waves[1], s=(SMALL, SMALL)).max(axis=(1, 2))
-        best.append((float(peaks.max()), int(z1), int(peaks.argmax())))
-    return [(z1, z2) for peak, z1, z2 in sorted(best, reverse=True)[:SLICES] if peak > CANDIDATE]
-
-
-def _shift(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(y, x) in pixels, by which the other must be shifted to lie on the one: a parabola through the best shifts."""
-    a, b = (np.fft.rfft2(_unit(_sharp(each.astype(np.float64)))) for each in (one, other))
-    peaks = np.fft.irfft2(a * np.conj(b), s=one.shape)
-    at = np.unravel_index(int(peaks.argmax()), peaks.shape)
     found = []
-    for axis, position in enumerate(at):
-        line = np.take(peaks, at[1 - axis], axis=1 - axis)
-        low, mid, high = (line[(position + step) % len(line)] for step in (-1, 0, 1))
-        bend = low - 2 * mid + high
-        part = 0.5 * (low - high) / bend if bend else 0.0
-        wrapped = (position + len(line) // 2) % len(line) - len(line) // 2
-        found.append(wrapped + part)
-    return np.array(found)
+    for modality in range(len(kept[0]) if len(kept) > 1 else 0):
+        for (first, second), pairs in sorted(_paired([each[modality] for each in kept], asked).items()):
+            ones, others = (np.array(each) for each in zip(*pairs, strict=True))
+            fit = _map(ones, others, kept[first][modality].side)
+            if fit is None:
+                continue
+            places, move = fit
+            alike = _compared(read(first)[:, modality], read(second)[:, modality], move)
+            found.append(Twins(first, second, modality, alike, places))
+    return sorted(found, key=lambda twins: (twins.second, twins.first, twins.modality))
 
 
-def _overlap(
-    one: NDArray[np.float32], other: NDArray[np.float32], shift: NDArray[np.float64]
-) -> tuple[float, float]:
-    """The correlation, and the agreement on which pixels are brighter than their surroundings, where both show
-    something: not in lines that are of one value, nor in what shifting lacks."""
-    moved = ndimage.shift(
-        other.astype(np.float64), shift, order=3 if (shift % 1).any() else 0, mode="nearest"
+def _paired(
+    kept: Sequence[Marks], asked: Callable[[int, int], bool]
+) -> dict[tuple[int, int], list[tuple[NDArray[np.float64], NDArray[np.float64]]]]:
+    """For each pair of scans, the places (of the first, of the second) whose marks look alike, the surest first."""
+    ends = np.cumsum([0, *(len(each.looks) for each in kept)])
+    filled = np.flatnonzero(np.diff(ends))  # scans with marks
+    if not len(filled):
+        return {}
+    looks = np.concatenate([kept[at].looks for at in filled])
+    sure: dict[tuple[int, int], list[tuple[float, NDArray[np.float64], NDArray[np.float64]]]] = {}
+    for one in filled:
+        others = np.array([other != one and asked(min(one, other), max(one, other)) for other in filled])
+        if not others.any():
+            continue
+        alike = kept[one].looks @ looks.T
+        best = np.where(others, np.maximum.reduceat(alike, ends[filled], axis=1), -np.inf)
+        partner = filled[best.argmax(axis=1)]
+        nearest = _distance(best.max(axis=1))
+        usual = _distance(np.median(best[:, others], axis=1))
+        many = others.sum() >= COMPARED
+        for at in np.flatnonzero(nearest < CLEARLY * usual) if many else range(len(alike)):
+            other = int(partner[at])
+            theirs = alike[at, ends[other] : ends[other + 1]]
+            second, first = np.argsort(theirs)[-2:] if len(theirs) > 1 else (0, 0)
+            ratio = nearest[at] / max(float(_distance(theirs[second])), 1e-6)
+            if ratio < (CLEARLY if many else CLEARER):
+                places = kept[one].places[at], kept[other].places[first]
+                ordered = places if one < other else places[::-1]
+                sure.setdefault((min(one, other), max(one, other)), []).append((ratio, *ordered))
+    return {
+        (int(first), int(second)): [pair[1:] for pair in sorted(pairs, key=lambda pair: pair[0])]
+        for (first, second), pairs in sure.items()
+    }
+
+
+def _distance(alike: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.sqrt(np.maximum(2 - 2 * alike, 0))
+
+
+def _map(
+    ones: NDArray[np.float64], others: NDArray[np.float64], size: int
+) -> tuple[int, NDArray[np.float64]] | None:
+    """How many places lie on the one affine map (4, 3), from (z, y, x, 1) of the first to (z, y, x) of the second, on
+    which most do; None where that is chance. ones, others: (N, 3) places of a pair, the surest first."""
+    if len(ones) < PLACES:
+        return None
+    threes = np.array(list(combinations(range(min(FIRST, len(ones))), 3)))
+    maps = _through(ones[threes], others[threes])
+    known = np.pad(ones, ((0, 0), (0, 1)), constant_values=1.0)
+    best = np.zeros(len(ones), dtype=bool)
+    for each in maps:
+        good = _on(known, others, each, size)
+        if good.sum() > best.sum():
+            best = good
+    move = None
+    for _ in range(2):
+        if _cells(ones[best], size) < PLACES:
+            return None
+        move = _fitted(known[best], others[best])
+        best = _on(known, others, move, size)
+    return (_cells(ones[best], size), move) if move is not None else None
+
+
+def _through(ones: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(M, 4, 3): the maps through each three pairs of places (T, 3, 3), without those that no copy can have."""
+    known = np.concatenate([ones[..., 1:], np.ones((*ones.shape[:2], 1))], axis=2)
+    wide = np.abs(np.linalg.det(known)) > 1e-6 * np.abs(ones[..., 1:]).max() ** 2
+    known, ones, others = known[wide], ones[wide], others[wide]
+    plane = np.linalg.solve(known, others[..., 1:])
+    stretch = np.linalg.svd(plane[:, :2], compute_uv=False)
+    slope, start = _line(ones[..., 0], others[..., 0])
+    kept = (stretch.max(axis=1) < STRETCH) & (stretch.min(axis=1) > 1 / STRETCH)
+    kept &= stretch.max(axis=1) < SKEW * stretch.min(axis=1)
+    kept &= (np.abs(slope) < STRETCH) & (np.abs(slope) > 1 / STRETCH)
+    return np.array([_joined(*each) for each in zip(plane[kept], slope[kept], start[kept], strict=True)])
+
+
+def _line(
+    ones: NDArray[np.float64], others: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Slope and start of the lines through z of places (..., N); slope 1 where all lie in one slice."""
+    mean, theirs = ones.mean(axis=-1), others.mean(axis=-1)
+    apart = ones - mean[..., None]
+    spread = (apart**2).sum(axis=-1)
+    slope = np.where(
+        spread > 0, (apart * (others - theirs[..., None])).sum(axis=-1) / np.maximum(spread, 1e-9), 1.0
     )
-    valid = np.ones(one.shape, dtype=bool)
-    for axis, step in enumerate(shift):
-        lost = int(np.ceil(abs(step)))
-        if lost:
-            ends = [slice(None), slice(None)]
-            ends[axis] = slice(None, lost) if step > 0 else slice(-lost, None)
-            valid[tuple(ends)] = False
-    for image in (one, moved):
-        valid &= (np.ptp(image, axis=1) > 0)[:, None] & (np.ptp(image, axis=0) > 0)[None]
-    if valid.sum() < valid.size / 4:
-        return 0.0, 0.0
-    images = [one.astype(np.float64), moved]
-    a, b = (_unit(image[valid]) for image in images)
-    return float((a * b).sum()), _agreement(*(_sharp(image)[valid] for image in images))
+    return slope, theirs - slope * mean
 
 
-def _agreement(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """How far two sharpened images agree on what is brighter than around, leaving out strong edges: all heads have
-    those in common."""
-    quiet = np.ones(one.shape, dtype=bool)
-    for image in (one, other):
-        quiet &= np.abs(image) <= EDGE * np.median(np.abs(image[image != 0])) if image.any() else False
-    return float(np.mean(np.sign(one[quiet]) * np.sign(other[quiet]))) if quiet.any() else 0.0
+def _joined(plane: NDArray[np.float64], slope: float, start: float) -> NDArray[np.float64]:
+    """(4, 3): from (z, y, x, 1) to (z, y, x), of a map of the plane (3, 2), from (y, x, 1), and one of the slices."""
+    move = np.zeros((4, 3))
+    move[1:, 1:] = plane
+    move[0, 0], move[3, 0] = slope, start
+    return move
+
+
+def _fitted(known: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The map with the smallest squared misses of places (N, 4) -> (N, 3)."""
+    plane = np.linalg.lstsq(known[:, 1:], others[:, 1:], rcond=None)[0]
+    slope, start = _line(known[:, 0], others[:, 0])
+    return _joined(plane, float(slope), float(start))
+
+
+def _on(
+    known: NDArray[np.float64], others: NDArray[np.float64], move: NDArray[np.float64], size: int
+) -> NDArray[np.bool_]:
+    missed = known @ move - others
+    on: NDArray[np.bool_] = np.linalg.norm(missed[:, 1:], axis=1) < max(1.0, NEAR * size)
+    return on & (np.abs(missed[:, 0]) < NEAR_Z)
+
+
+def _cells(places: NDArray[np.float64], size: int) -> int:
+    """In how many cells of the plane places lie: what stands in every slice, such as a scanner's table, counts once."""
+    return len(np.unique((places[:, 1:] // (CELL * size)).astype(int), axis=0))
+
+
+def _compared(one: NDArray[np.float32], other: NDArray[np.float32], move: NDArray[np.float64]) -> float:
+    """The correlation of most of the slices compared, laid on one another by the map or by the next of whole pixels."""
+    picked = np.unique(np.linspace(0, len(one) - 1, 3 * SLICES).round().astype(int))
+    best = 0.0
+    for each in (move, _whole(move, one.shape)):
+        within = [z for z in picked if 0 <= z * each[0, 0] + each[3, 0] <= len(other) - 1]
+        within = within[:: max(1, len(within) // SLICES)]
+        if within:
+            best = max(best, float(np.median([_alike(one[z], other, z, each) for z in within])))
+    return best
+
+
+def _whole(move: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """The map of whole pixels next to one, by where it takes the middle of the scan."""
+    middle = np.array([(side - 1) / 2 for side in shape])
+    whole = np.zeros_like(move)
+    whole[:3] = np.rint(move[:3])
+    whole[3] = np.rint(middle @ move[:3] + move[3] - middle @ whole[:3])
+    return whole
+
+
+def _alike(one: NDArray[np.float32], other: NDArray[np.float32], z: int, move: NDArray[np.float64]) -> float:
+    """The correlation, whatever its sign, of a slice and what the map takes it to, or of their ranks: other grey values
+    keep these. Where either is of one value, or ends, is left out."""
+    y, x = np.indices(one.shape)
+    at = np.stack([np.full(one.shape, z), y, x, np.ones(one.shape)], axis=-1) @ move
+    theirs = ndimage.map_coordinates(other, np.moveaxis(at, -1, 0), order=1, cval=np.nan)
+    valid = np.isfinite(theirs)
+    for image in (one, np.where(valid, theirs, 0)):
+        uneven = ndimage.maximum_filter(image, 3) > ndimage.minimum_filter(image, 3)
+        valid &= ndimage.minimum_filter(uneven, 3)
+    if valid.sum() < 3:
+        return 0.0
+    a, b = one[valid].astype(np.float64), theirs[valid].astype(np.float64)
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        return 0.0
+    return float(max(abs(stats.pearsonr(a, b).statistic), abs(stats.spearmanr(a, b).statistic)))

@@ -32,13 +32,15 @@ Read = Callable[[int], NDArray[np.float32]]
 class Twins:
     """Two scans, by their positions, that hold the same images of a modality (its position), or nearly (not `same`).
 
-    `correlation` is that of at least half of the shorter scan's slices.
+    `correlation` is that of at least half of the shorter scan's slices. `places` is how many of them agree once one
+    scan is moved onto the other (oddities.moved); None where they lie alike as they are stored.
     """
 
     first: int
     second: int
     modality: int
     correlation: float
+    places: int | None = None
 
     @property
     def same(self) -> bool:

@@ -1,4 +1,4 @@
-"""The same images under two patients are found however they are moved: turned, flipped, shifted, cropped, resliced."""
+"""The same images under two patients are found however they are moved or changed: turned, zoomed, cropped, inverted."""
 
 import nibabel as nib
 import numpy as np
@@ -6,7 +6,8 @@ import pytest
 from scans import prepare, refused, save
 from scipy import ndimage
 
-from data_prep.oddities.moved import find_moved, projections
+from data_prep.oddities.marks import marks
+from data_prep.oddities.moved import find_moved
 from data_prep.volumes.resize import Window, resize_image
 
 SIZE = 64
@@ -55,11 +56,56 @@ NEARLY = {
 }
 
 
-def found(scans: list[np.ndarray], pixel_mm: list[float] | None = None, asked=lambda one, two: True) -> list:
+def affine(slices: np.ndarray, matrix: list[list[float]]) -> np.ndarray:
+    """Each slice moved about its middle: what lies at p comes from matrix @ p. The affine is not told."""
+    middle = np.array([(SIZE - 1) / 2] * 2)
+    offset = middle - np.array(matrix) @ middle
+    return np.stack([ndimage.affine_transform(s, matrix, offset, order=1, cval=s.min()) for s in slices])
+
+
+def turned(slices: np.ndarray, degrees: float) -> np.ndarray:
+    sine, cosine = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
+    return affine(slices, [[cosine, -sine], [sine, cosine]])
+
+
+def half(slices: np.ndarray) -> np.ndarray:
+    return np.where(np.arange(SIZE) < 32, slices.min(), slices)
+
+
+def recoloured(slices: np.ndarray, gamma: float) -> np.ndarray:
+    return ((slices - slices.min()) / np.ptp(slices)) ** gamma
+
+
+# What a copy has been through, and how well the two agree at least once one is laid on the other.
+CHANGED = {
+    "turned by 12 degrees": (lambda s: turned(s, 12), 0.98),
+    "turned by 35 degrees and mirrored": (lambda s: turned(s, 35)[:, :, ::-1], 0.98),
+    "inverted": (lambda s: s.max() - s, 0.9999),
+    "inverted and turned by 20 degrees": (lambda s: s.max() - turned(s, 20), 0.98),
+    "with noise of a twentieth of the range": (
+        lambda s: s + np.random.default_rng(0).normal(0, 0.05 * np.ptp(s), s.shape),
+        0.9,
+    ),
+    "zoomed by a tenth": (lambda s: affine(s, [[1 / 1.1, 0], [0, 1 / 1.1]]), 0.98),
+    "cropped to half": (half, 0.98),
+    "cropped to half of its slices": (lambda s: s[6:], 0.9999),
+    "sheared": (lambda s: affine(s, [[1, 0.15], [0, 1]]), 0.98),
+    "brighter by a gamma of 0.5": (lambda s: recoloured(s, 0.5), 0.9999),
+    "darker by a gamma of 2": (lambda s: recoloured(s, 2.0), 0.9999),
+    "of other voxels": (lambda s: ndimage.zoom(affine(s, [[1.2, 0], [0, 1.2]]), (1.5, 1, 1), order=1), 0.97),
+    "turned, zoomed, noisy and of other grey values": (
+        lambda s: recoloured(
+            affine(turned(s, 8), [[0.95, 0], [0, 0.95]]) + np.random.default_rng(0).normal(0, 10, s.shape),
+            0.7,
+        ),
+        0.9,
+    ),
+}
+
+
+def found(scans: list[np.ndarray], asked=lambda one, two: True) -> list:
     images = [scan[:, None].astype(np.float32) for scan in scans]
-    return find_moved(
-        [projections(each) for each in images], pixel_mm or [1.0] * len(images), asked, lambda at: images[at]
-    )
+    return find_moved([marks(each) for each in images], asked, lambda at: images[at])
 
 
 @pytest.mark.parametrize("how", MOVES)
@@ -74,9 +120,27 @@ def test_moved_and_changed_images_are_nearly_the_same(how):
     assert (pair.first, pair.second) == (0, 1) and 0.96 < pair.correlation < 1
 
 
-def test_a_smaller_field_of_view_is_found_by_the_size_of_its_pixels():
+@pytest.mark.parametrize("how", CHANGED)
+def test_a_copy_is_found_whatever_was_done_to_it(how):
+    change, least = CHANGED[how]
+    heads = [head(seed) for seed in range(1, 7)]
+    (pair,) = found([*heads, change(heads[1])])
+    assert (pair.first, pair.second, pair.modality) == (1, 6, 0) and least < pair.correlation
+    assert pair.places >= 15
+
+
+def test_three_copies_of_one_scan_are_found():
+    """The second-best look is as near as the best, since it is a copy too."""
+    heads = [head(seed) for seed in range(1, 7)]
+    pairs = {
+        (pair.first, pair.second) for pair in found([*heads, turned(heads[1], 12), turned(heads[1], -9)])
+    }
+    assert {1, 6, 7} == {scan for pair in pairs for scan in pair} and len(pairs) >= 2
+
+
+def test_a_smaller_field_of_view_is_found_whatever_the_size_of_its_pixels():
     """The crop fills the whole slice: pixels of 0.8 mm, where the other's are of 1 mm."""
-    (pair,) = found([head(1), zoomed(head(1), 0.8), head(2)], [1.0, 0.8, 1.0])
+    (pair,) = found([head(1), zoomed(head(1), 0.8), head(2)])
     assert (pair.first, pair.second) == (0, 1) and pair.correlation > 0.98
 
 
@@ -92,10 +156,24 @@ def test_empty_and_single_scans_are_no_pairs():
     assert found([np.zeros((3, SIZE, SIZE))] * 2) == [] and found([head(1)]) == [] and found([]) == []
 
 
-def test_projections_are_means_of_all_slices():
-    images = np.random.default_rng(0).random((5, 2, 128, 128), np.float32)
-    expected = images.mean(axis=0, dtype=float).reshape(2, 64, 2, 64, 2).mean(axis=(2, 4))
-    np.testing.assert_allclose(projections(images), expected, rtol=1e-6)
+def test_marks_do_not_change_when_a_slice_is_turned_mirrored_or_inverted():
+    slices = head(1)[5:7]
+    (whole,) = marks(slices[:, None])
+    for changed in (np.rot90(slices, 1, (1, 2)), slices[:, :, ::-1], 900 - 2 * slices):
+        (other,) = marks(np.ascontiguousarray(changed[:, None]))
+        nearest = (other.looks @ whole.looks.T).max(axis=1)
+        assert len(other.looks) > 20 and np.median(nearest) > 0.9999
+
+
+def test_marks_are_dots_at_their_places():
+    """Nothing stands out but five dots, found to within half a pixel, in slices that are reduced by two and a half."""
+    y, x = np.indices((320, 320))
+    dots = [(100, 70), (100, 200), (210, 90), (210, 250), (150, 140)]
+    image = sum(np.exp(-((y - a) ** 2 + (x - b) ** 2) / (2 * 8**2)) for a, b in dots)
+    (found_marks,) = marks(np.stack([0 * y, image, 0 * y])[:, None].astype(np.float32))
+    near = [min(np.hypot(place[1] - a, place[2] - b) for a, b in dots) for place in found_marks.places]
+    assert set(found_marks.places[:, 0]) == {1.0} and max(near) < 3 and found_marks.side == 320
+    assert all(np.hypot(*(found_marks.places[:, 1:] - dot).T).min() < 3 for dot in dots)
 
 
 @pytest.mark.parametrize("share", ["pet", "mri"])
@@ -113,3 +191,15 @@ def test_prepare_refuses_a_turned_copy_under_another_patient(tmp_path, share):
     refused(manifest, "same images", "row 4, scan S2", "row 2, scan S0", f"column {share}", size=SIZE)
     rows[3][0] = "P0"  # of one patient, the images are not compared so
     assert prepare(save(tmp_path, rows), tmp_path / "s.zarr", size=SIZE, workers=1).odd == ()
+
+
+def test_prepare_tells_a_copy_that_was_turned_and_inverted(tmp_path):
+    rows = [["patient_id", "scan_id", "mri", "mask"]]
+    for number in range(6):
+        data = head(number) if number < 5 else 1000 - turned(head(1), 12)
+        image = nib.Nifti1Image(np.ascontiguousarray(data.T), np.diag([-4.0, -4.0, 4.0, 1.0]))
+        image.to_filename(tmp_path / f"{number}.nii")
+        rows.append([f"P{number}", f"S{number}", f"{number}.nii", ""])
+    store = prepare(save(tmp_path, rows), tmp_path / "s.zarr", size=SIZE, workers=1)
+    (told,) = [each for each in store.odd if "nearly" in each]
+    assert told.startswith("scan S5: mri is nearly that of scan S1, of another patient (moved or changed: ")

@@ -1,0 +1,125 @@
+"""Places of a scan that are found again in a copy of it, however it was turned, flipped, zoomed, sheared, cropped,
+inverted or written with other grey values.
+
+A mark is a place that stands out from what lies around it. What it looks like is kept in numbers that do not change
+when the slice is turned or mirrored or its dark and bright are exchanged: around the place, rings are taken apart into
+waves (a Fourier series along each ring), and waves of one number are multiplied ring by ring, which takes their phase
+away. This is the idea of SIFT (Lowe 2004) with rings instead of an orientation (as in RIFT, Lazebnik et al. 2005).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from data_prep.volumes.resize import area_weights, weigh
+
+SIDE = 128  # pixels at most of the squares in which marks are looked for
+# Marks at most, in these squares and in ones that are smaller by this scale, and by it again: there is found what was
+# zoomed.
+MOST = (150, 100, 60)
+SCALE = 2**0.5
+BLUR, WIDER = 1.5, 1.9  # pixels: what stands out is what remains of the first without the second
+AROUND = 17  # pixels, by whose contrast it is measured
+LEAST_CONTRAST = 0.03  # of the volume's, which is added: noise of air stands out of nothing
+LEAST = 0.05  # of the contrast around, by which a mark stands out
+ROUND = 8.0  # trace^2 / determinant of the curvature: more is an edge, along which a place is not found again
+MARGIN = 4  # pixels at the border without marks
+RINGS = np.array([2.0, 4.0, 6.0, 8.5, 11.0])  # pixels
+ANGLES = 16
+WAVES = 6  # of a ring: its mean and the first five
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Marks of one modality of a scan: places (N, 3) as z, y, x in stored pixels, of slices of `side` pixels; looks
+    (N, D) float32 of length 1. Those of one size of squares stand in the order of how much they stand out.
+    """
+
+    side: int
+    places: NDArray[np.float64]
+    looks: NDArray[np.float32]
+
+
+def marks(images: NDArray[np.float32]) -> list[Marks]:
+    """The marks of each modality of stored images (Z, C, H, W), raw units; none where nothing stands out."""
+    return [_of_volume(volume) for volume in images.swapaxes(0, 1)]
+
+
+def _of_volume(volume: NDArray[np.float32]) -> Marks:
+    size = volume.shape[-1]
+    places, looks = [], []
+    for smaller, most in enumerate(MOST):
+        side = round(min(SIDE, size) / SCALE**smaller)
+        if side <= 2 * MARGIN:
+            continue
+        weights = area_weights(side, size, size / side, 0.0).astype(np.float32)
+        squares = volume if side == size else np.stack([weigh(each, weights, weights) for each in volume])
+        at, look = _in_squares(squares.astype(np.float32), most)
+        at[:, 1:] = (at[:, 1:] + 0.5) * size / side - 0.5
+        places.append(at)
+        looks.append(look)
+    if not places:
+        return Marks(size, np.zeros((0, 3)), np.zeros((0, _length()), np.float32))
+    return Marks(size, np.concatenate(places), np.concatenate(looks))
+
+
+def _in_squares(squares: NDArray[np.float32], most: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Places and looks of the marks of (Z, H, W)."""
+    smooth = ndimage.gaussian_filter(squares, (0.5, BLUR, BLUR), truncate=3)
+    apart = smooth - ndimage.gaussian_filter(smooth, (0, WIDER, WIDER), truncate=3)
+    mean = ndimage.uniform_filter(smooth, (1, AROUND, AROUND))
+    spread = ndimage.uniform_filter((smooth - mean) ** 2, (1, AROUND, AROUND))
+    low, high = np.percentile(smooth[:, ::2, ::2], [0.5, 99.5])
+    if high <= low:
+        return np.zeros((0, 3)), np.zeros((0, _length()), np.float32)
+    apart /= np.sqrt(np.maximum(spread, 0)) + np.float32(LEAST_CONTRAST * (high - low))
+    height = np.abs(apart)
+    peaks = (height == ndimage.maximum_filter(height, (3, 5, 5))) & (height > LEAST)
+    inner = np.zeros_like(peaks)
+    inner[:, MARGIN:-MARGIN, MARGIN:-MARGIN] = True
+    at = np.argwhere(peaks & inner)
+    at = at[_round(apart, at)]
+    at = at[np.argsort(-height[tuple(at.T)], kind="stable")[:most]]
+    return at.astype(np.float64), _looks(smooth, at)
+
+
+def _round(apart: NDArray[np.float32], at: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Which places are peaks along all directions of the plane, not points of an edge."""
+    z, y, x = at.T
+    here = 2 * apart[z, y, x]
+    yy = apart[z, y + 1, x] + apart[z, y - 1, x] - here
+    xx = apart[z, y, x + 1] + apart[z, y, x - 1] - here
+    yx = (
+        apart[z, y + 1, x + 1] + apart[z, y - 1, x - 1] - apart[z, y + 1, x - 1] - apart[z, y - 1, x + 1]
+    ) / 4
+    determinant = yy * xx - yx**2
+    kept: NDArray[np.bool_] = (determinant > 0) & ((yy + xx) ** 2 < ROUND * determinant)
+    return kept
+
+
+def _looks(smooth: NDArray[np.float32], at: NDArray[np.intp]) -> NDArray[np.float32]:
+    """(N, D): the rings around each place, whatever their turn, their sign, their mean and their contrast."""
+    angle = 2 * np.pi * np.arange(ANGLES) / ANGLES
+    z, y, x = (each[:, None, None] for each in at.T)
+    y, x = y + RINGS[:, None] * np.sin(angle), x + RINGS[:, None] * np.cos(angle)
+    rings = ndimage.map_coordinates(smooth, [np.broadcast_to(z, y.shape), y, x], order=1, mode="nearest")
+    rings -= rings.mean(axis=(1, 2), keepdims=True)
+    waves = np.fft.rfft(rings, axis=2)[:, :, :WAVES].swapaxes(1, 2)
+    first, second = np.triu_indices(len(RINGS))
+    products = waves[:, :, first] * waves[:, :, second].conj()
+    # The imaginary part of a ring by itself is 0, and so are those of means; a mirror changes the others' sign.
+    even, odd = products.real, np.abs(products.imag[:, 1:, first != second])
+    looks = np.concatenate(
+        [each.reshape(len(at), int(np.prod(each.shape[1:]))) for each in (even, odd)], axis=1
+    )
+    looks = np.sign(looks) * np.sqrt(np.abs(looks))  # or else the strongest wave alone would count
+    length = np.linalg.norm(looks, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = (looks / np.where(length > 0, length, 1)).astype(np.float32)
+    return unit
+
+
+def _length() -> int:
+    pairs = len(RINGS) * (len(RINGS) + 1) // 2
+    return WAVES * pairs + (WAVES - 1) * (pairs - len(RINGS))
