@@ -16,8 +16,7 @@ from scipy import ndimage
 from data_prep.volumes.resize import area_weights, weigh
 
 SIDE = 128  # pixels at most of the squares in which marks are looked for
-# Marks at most, in these squares and in ones that are smaller by this scale, and by it again: there is found what was
-# zoomed.
+# Marks at most, in these squares and in ones that are smaller by this scale, and by it again: for zoomed copies.
 MOST = (150, 100, 60)
 SCALE = 2**0.5
 BLUR, WIDER = 1.5, 1.9  # pixels: what stands out is what remains of the first without the second

@@ -53,39 +53,47 @@ def _paired(
     kept: Sequence[Marks], asked: Callable[[int, int], bool]
 ) -> dict[tuple[int, int], list[tuple[NDArray[np.float64], NDArray[np.float64]]]]:
     """For each pair of scans, the places (of the first, of the second) whose marks look alike, the surest first."""
-    ends = np.cumsum([0, *(len(each.looks) for each in kept)])
-    filled = np.flatnonzero(np.diff(ends))  # scans with marks
-    if not len(filled):
-        return {}
-    looks = np.concatenate([kept[at].looks for at in filled])
+    filled = [at for at, each in enumerate(kept) if len(each.looks)]
+    looks = np.concatenate([kept[at].looks for at in filled]) if filled else np.zeros((0, 1), np.float32)
+    starts = np.cumsum([0, *(len(kept[at].looks) for at in filled)])[:-1]
     sure: dict[tuple[int, int], list[tuple[float, NDArray[np.float64], NDArray[np.float64]]]] = {}
     for one in filled:
         others = np.array([other != one and asked(min(one, other), max(one, other)) for other in filled])
         if not others.any():
             continue
         alike = kept[one].looks @ looks.T
-        best = np.where(others, np.maximum.reduceat(alike, ends[filled], axis=1), -np.inf)
-        partner = filled[best.argmax(axis=1)]
-        nearest = _distance(best.max(axis=1))
-        usual = _distance(np.median(best[:, others], axis=1))
-        many = others.sum() >= COMPARED
-        for at in np.flatnonzero(nearest < CLEARLY * usual) if many else range(len(alike)):
-            other = int(partner[at])
-            theirs = alike[at, ends[other] : ends[other + 1]]
+        for at, best, clearly in _likely(alike, starts, others):
+            other = filled[best]
+            theirs = alike[at, starts[best] : starts[best] + len(kept[other].looks)]
             second, first = np.argsort(theirs)[-2:] if len(theirs) > 1 else (0, 0)
-            ratio = nearest[at] / max(float(_distance(theirs[second])), 1e-6)
-            if ratio < (CLEARLY if many else CLEARER):
+            ratio = float(_distance(theirs[first]) / np.maximum(_distance(theirs[second]), 1e-6))
+            if ratio < clearly:
                 places = kept[one].places[at], kept[other].places[first]
                 ordered = places if one < other else places[::-1]
                 sure.setdefault((min(one, other), max(one, other)), []).append((ratio, *ordered))
     return {
-        (int(first), int(second)): [pair[1:] for pair in sorted(pairs, key=lambda pair: pair[0])]
-        for (first, second), pairs in sure.items()
+        both: [pair[1:] for pair in sorted(pairs, key=lambda pair: pair[0])] for both, pairs in sure.items()
     }
 
 
-def _distance(alike: NDArray[np.floating]) -> NDArray[np.floating]:
-    return np.sqrt(np.maximum(2 - 2 * alike, 0))
+def _likely(
+    alike: NDArray[np.float32], starts: NDArray[np.intp], others: NDArray[np.bool_]
+) -> list[tuple[int, int, float]]:
+    """Marks of a scan, by position, that look like one of another scan as like none of most; that scan; and how much
+    nearer than the second-best in it the best must be. alike: (N, marks of all scans), which begin at `starts`."""
+    best = np.where(others, np.maximum.reduceat(alike, starts, axis=1), -np.inf)
+    partner = best.argmax(axis=1)
+    if others.sum() < COMPARED:
+        return [(at, int(scan), CLEARER) for at, scan in enumerate(partner)]
+    usual = _distance(np.median(best[:, others], axis=1))
+    near = np.flatnonzero(_distance(best.max(axis=1)) < CLEARLY * usual)
+    return [(int(at), int(partner[at]), CLEARLY) for at in near]
+
+
+def _distance(alike: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Of vectors of length 1, by their product."""
+    distance: NDArray[np.float64] = np.sqrt(np.maximum(2 - 2 * alike, 0)).astype(np.float64)
+    return distance
 
 
 def _map(
@@ -143,13 +151,15 @@ def _joined(plane: NDArray[np.float64], slope: float, start: float) -> NDArray[n
     """(4, 3): from (z, y, x, 1) to (z, y, x), of a map of the plane (3, 2), from (y, x, 1), and one of the slices."""
     move = np.zeros((4, 3))
     move[1:, 1:] = plane
-    move[0, 0], move[3, 0] = slope, start
+    move[0, 0], move[3, 0] = float(slope), float(start)
     return move
 
 
 def _fitted(known: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
     """The map with the smallest squared misses of places (N, 4) -> (N, 3)."""
-    plane = np.linalg.lstsq(known[:, 1:], others[:, 1:], rcond=None)[0]
+    plane: NDArray[np.float64] = np.linalg.lstsq(known[:, 1:], others[:, 1:], rcond=None)[0].astype(
+        np.float64
+    )
     slope, start = _line(known[:, 0], others[:, 0])
     return _joined(plane, float(slope), float(start))
 
