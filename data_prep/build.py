@@ -14,7 +14,8 @@ from data_prep.manifest.manifest import Fault, Row, examine_manifest, raise_all
 from data_prep.oddities.judged import Reduced, judged, told
 from data_prep.oddities.marks import Marks, marks
 from data_prep.oddities.twins import reduced
-from data_prep.placing.place import MIN_COVERAGE, place_scan
+from data_prep.placing.coverage import MIN_COVERAGE
+from data_prep.placing.place import place_scan
 from data_prep.reference import choose_reference
 from data_prep.row_files import volumes_of
 from data_prep.settings import PrepareSettings

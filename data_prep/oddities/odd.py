@@ -9,6 +9,7 @@ from statistics import median
 
 from data_prep.files.stated import SPM
 from data_prep.oddities.inverted import inverted
+from data_prep.oddities.misplaced import misplaced
 from data_prep.oddities.odd_lesions import odd_lesions
 from data_prep.oddities.oddity import Odd
 from data_prep.oddities.scales import odd_scales
@@ -28,7 +29,8 @@ def odd_scans(scans: Sequence[Scan], modalities: Sequence[str]) -> list[Odd]:
     ]
     for modality in modalities:
         found += [*_scale(scans, modality), *separating(scans, modality), *_coverage(scans, modality)]
-    found += odd_lesions(scans, modalities)
+        found += misplaced(scans, modality)
+    found += odd_lesions(scans)
     for scan in scans:
         found += _of_scan(scan, modalities)
     order = {None: -1} | {scan.scan_id: position for position, scan in enumerate(scans)}

@@ -1,4 +1,4 @@
-"""What is odd about lesions: more than a lesion can be, in air, of a shape that none has, unlike the other scans'."""
+"""What is odd about lesions: more than a lesion can be, in air, of a shape or size that the others have not."""
 
 from collections.abc import Iterator, Sequence
 from math import exp, log
@@ -10,11 +10,9 @@ from hnscc.cohort.store_format import Scan
 MAX_LESION = 0.25  # of the grid, or of the body
 IN_AIR, MOSTLY_IN_AIR = 0.1, 0.5  # of the lesion: told, and refused
 ODD_VOLUME = 3.0  # times larger or smaller than the median of the other scans with lesion
-STANDS_OUT = 2.0  # times brighter or darker than tissue: lesions that a modality shows
-NOT_SEEN = 2.5  # times less bright, or dark, against tissue than the median lesion is
 
 
-def odd_lesions(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
+def odd_lesions(scans: Sequence[Scan]) -> Iterator[Odd]:
     """What is odd about each scan's lesion, by itself and against the other scans with lesion."""
     ill = [scan for scan in scans if scan.placement["lesion"]["ml"] > 0]
     yield from _empty(scans)
@@ -26,8 +24,6 @@ def odd_lesions(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Od
         return
     yield from _volumes(ill)
     yield from _boxes(ill)
-    for modality in modalities:
-        yield from _contrasts(ill, modality)
 
 
 def _empty(scans: Sequence[Scan]) -> Iterator[Odd]:
@@ -54,11 +50,16 @@ def _share(scan: Scan) -> Iterator[Odd]:
 
 
 def _shape(scan: Scan) -> Iterator[Odd]:
-    if scan.placement["lesion"]["spanned"]:
+    spanned, left_out = (scan.placement["lesion"][name] for name in ("spanned", "left_out"))
+    if spanned:
         yield Odd(
             scan.scan_id,
-            f"the lesion reaches from border to border of the plane in {scan.placement['lesion']['spanned']} of "
-            f"{scan.slices} slices",
+            f"the lesion reaches from border to border of the plane in {spanned} of {scan.slices} slices",
+        )
+    if left_out:
+        yield Odd(
+            scan.scan_id,
+            f"the mask leaves out {left_out} slices between slices with lesion at the same place: were they drawn?",
         )
 
 
@@ -80,31 +81,3 @@ def _boxes(ill: Sequence[Scan]) -> Iterator[Odd]:
     if len(boxes) < len(ill) / 2:
         for scan in boxes:
             yield Odd(scan.scan_id, "the lesion is a box with straight edges, which it is in few others")
-
-
-def _contrasts(ill: Sequence[Scan], modality: str) -> Iterator[Odd]:
-    """Lesions that a modality does not show as it does those of the other scans: of another scan, or misplaced."""
-    found = [(scan, contrast) for scan in ill if (contrast := _contrast(scan, modality)) is not None]
-    if len(found) < FEW:
-        return
-    logs = [log(contrast) for _, contrast in found]
-    usual = median(logs)
-    if abs(usual) < log(STANDS_OUT):
-        return
-    most = limit([each - usual for each in logs], log(NOT_SEEN))
-    for (scan, contrast), each in zip(found, logs, strict=True):
-        if (usual - each) * (1 if usual > 0 else -1) > most:
-            yield Odd(
-                scan.scan_id,
-                f"the lesion does not stand out on {modality}: {contrast:.3g} times as bright as tissue, the median "
-                f"lesion {exp(usual):.3g} times; does the mask belong here?",
-            )
-
-
-def _contrast(scan: Scan, modality: str) -> float | None:
-    """The lesion's median above the lowest values, as a multiple of the other tissue's; None where there is none."""
-    facts, value = scan.placement["values"][modality], scan.placement["lesion"]["medians"][modality]
-    if value is None or facts["tissue"] is None or facts["tissue"]["median"] <= facts["first"]:
-        return None
-    span = facts["tissue"]["median"] - facts["first"]
-    return float(max((value - facts["first"]) / span, 0.01))

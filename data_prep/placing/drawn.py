@@ -17,6 +17,12 @@ def spanned(voxels: NDArray[np.bool_]) -> int:
     return int(np.sum((ends[0] & ends[1]) | (ends[2] & ends[3])))
 
 
+def left_out(voxels: NDArray[np.bool_]) -> int:
+    """How many slices of (Z, Y, X) hold no lesion at all, though both slices beside them do at the same place."""
+    between = (voxels[:-2] & voxels[2:]).any(axis=(1, 2))
+    return int(np.sum(between & ~voxels[1:-1].any(axis=(1, 2))))
+
+
 def is_box(voxels: NDArray[np.bool_]) -> bool:
     """Whether the lesion in (Z, Y, X) is one block with straight edges, and no small one."""
     if not voxels.any():

@@ -1,6 +1,6 @@
 """What preparing finds in a scan, in numbers: values, tissue, lesion. It is kept in the store."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from data_prep.masks.lesions import Lesion
-from data_prep.placing.drawn import is_box, spanned
-from data_prep.volumes.resize import Window, inside
+from data_prep.placing.drawn import is_box, left_out, spanned
+from data_prep.placing.edges import edges_of
+from data_prep.placing.signal import signal_of
+from data_prep.volumes.resize import Window, inside, stored_spacing
 from data_prep.volumes.volume import Grid, Volume
 
 # Of the way from air to the 99th percentile: what is brighter, averaged over 5 x 5 pixels, is body. Air on MRI is
@@ -71,6 +73,41 @@ def _between(blank: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return found
 
 
+def facts_of(
+    volumes: Mapping[str, Volume],
+    mask: Volume | None,
+    lesion: Lesion,
+    grid: Grid,
+    images: NDArray[np.float32],
+    stored: NDArray[np.uint8],
+    window: Window,
+) -> dict[str, dict[str, Any]]:
+    """What is known of a scan's modalities (`values`, by name) and of its lesion (`lesion`).
+
+    images (Z, C, H, W), of the modalities in the order of `volumes`, and stored (Z, H, W) are the stored slices and
+    their mask.
+    """
+    seen, drawn = on_grid(images, stored, grid, window)
+    bodies = [body(seen[:, [at]]) for at in range(len(volumes))]
+    around = near(drawn)
+    values, edges = {}, {}
+    medians: dict[str, float | None] = {}
+    for at, (name, volume) in enumerate(volumes.items()):
+        tissue = tissue_of(seen[:, at], bodies[at], around)
+        values[name] = facts = {**values_of(volume), "signal": signal_of(volume), "tissue": tissue}
+        bright = 0.0 if tissue is None else tissue["last"] - facts["first"]
+        medians[name] = float(np.median(seen[:, at][drawn])) if drawn.any() else None
+        edges[name] = edges_of(seen[:, at], drawn, stored_spacing(grid, window), facts["first"], bright)
+    return {
+        "values": values,
+        "lesion": {
+            **lesion_of(lesion, mask, grid, drawn, np.any(bodies, axis=0)),
+            "medians": medians,
+            "edges": edges,
+        },
+    }
+
+
 def on_grid(
     images: NDArray[np.float32], stored: NDArray[np.uint8], grid: Grid, window: Window
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -79,14 +116,15 @@ def on_grid(
     return images[:, :, rows][:, :, :, columns], stored[:, rows][:, :, columns] > 0
 
 
-def tissue_of(image: NDArray[np.float32], lesion: NDArray[np.bool_]) -> dict[str, float] | None:
-    """Values of a modality's body (Z, H, W) without the lesion and what lies around it: the median, the 90th and 99.9th
+def tissue_of(
+    image: NDArray[np.float32], shown: NDArray[np.bool_], near: NDArray[np.bool_]
+) -> dict[str, float] | None:
+    """Values of a modality (Z, H, W) within its body (`shown`) and not `near` a lesion: the median, the 90th and 99.9th
     percentile (`last`, `high`), and `grain`, the median difference between pixels side by side.
 
     None where the modality shows nothing else.
     """
-    near = ndimage.binary_dilation(lesion, ndimage.generate_binary_structure(3, 1), AROUND)
-    kept = body(image[:, None]) & ~near
+    kept = shown & ~near
     if not kept.any():
         return None
     median, last, high = (float(value) for value in np.percentile(image[kept], [50, 90, 99.9]))
@@ -96,34 +134,35 @@ def tissue_of(image: NDArray[np.float32], lesion: NDArray[np.bool_]) -> dict[str
     return {"median": median, "last": last, "high": high, "grain": grain}
 
 
+def near(lesion: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(Z, H, W): a lesion and what lies around it."""
+    found: NDArray[np.bool_] = ndimage.binary_dilation(
+        lesion, ndimage.generate_binary_structure(3, 1), AROUND
+    )
+    return found
+
+
 def lesion_of(
     lesion: Lesion,
     mask: Volume | None,
     grid: Grid,
-    names: Iterable[str],
-    images: NDArray[np.float32],
     drawn: NDArray[np.bool_],
+    shown: NDArray[np.bool_],
 ) -> dict[str, Any]:
     """Volume of the lesion in ml, its share of the grid and of the body, 0 to 1, and the share of it that lies in air;
-    its shape; its median value in each modality; how its mask was drawn.
+    its shape; how its mask was drawn.
 
-    images (Z, C, H, W), of the modalities `names`, and drawn (Z, H, W) are the pixels of the stored slices that lie on
-    the grid, by which the body is measured.
+    drawn and shown (Z, H, W) are the lesion and the body of the stored slices, of their pixels that lie on the grid.
     """
     voxels, lesion_px = int(lesion.voxels.sum()), int(drawn.sum())
-    # The body is slow to find, and nothing is no share of it.
-    shown = body(images) if lesion_px else np.ones_like(drawn)
     return {
         "ml": round(voxels * float(np.prod(grid.spacing)) / 1000, 4),
         "share_of_grid": voxels / lesion.voxels.size,
         "share_of_body": lesion_px / max(1, int(shown.sum())),
         "share_in_air": int((drawn & ~shown).sum()) / max(1, lesion_px),
         "spanned": spanned(lesion.voxels),
+        "left_out": left_out(lesion.voxels),
         "box": is_box(lesion.voxels),
-        "medians": {
-            name: float(np.median(image[drawn])) if lesion_px else None
-            for name, image in zip(names, images.swapaxes(0, 1), strict=True)
-        },
         "drawn_on": lesion.drawn_on,
         "orientation": None if mask is None else mask.grid.stated_by,
         "nan": 0 if mask is None or mask.blank is None else int(mask.blank.sum()),

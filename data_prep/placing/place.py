@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from data_prep.masks.lesions import lesion_on
 from data_prep.placing.absent import absent
+from data_prep.placing.coverage import MIN_COVERAGE, check_coverage
 from data_prep.placing.drawn import fits
-from data_prep.placing.found import lesion_of, on_grid, tissue_of, values_of
+from data_prep.placing.found import facts_of
 from data_prep.placing.inputs import input_of
-from data_prep.volumes.grids import cannot_place, check_axes, to_lps, turned
+from data_prep.volumes.grids import check_axes, to_lps, turned
 from data_prep.volumes.lying import lying
 from data_prep.volumes.resize import (
     Window,
@@ -38,8 +39,6 @@ from data_prep.volumes.sampling import sampled
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
 
-MIN_COVERAGE = 0.5  # of the grid's voxels that each modality must cover
-MIN_LESION_COVERAGE = 0.9  # of the lesion's voxels
 FLAT = 1e-5  # of a volume's range: a slice that differs by no more is one value, whatever wrote it
 MORE_ABSENT = (
     0.1  # of a slice, beyond the scan's other slices: what shows no image there (data_prep.placing.absent)
@@ -91,13 +90,17 @@ def place_scan(
     grid = to_lps(drawn)
     window = make_window(grid, size, pixel_mm)
     cropped = _cropped(lesion.voxels, window, scan)
-    placed = {
-        name: _on_grid(volume, grid, window, lesion.voxels, f"{scan}, column {name}")
-        for name, volume in volumes.items()
-    }
+    placed = {name: _on_grid(volume, grid, window, lesion.voxels) for name, volume in volumes.items()}
+    check_coverage(
+        {name: each.coverage for name, each in placed.items()},
+        {name: each.lesion_coverage for name, each in placed.items()},
+        grids,
+        reference,
+        scan,
+    )
     images = np.stack([each.slices for each in placed.values()], axis=1)
     stored = np.stack([resize_mask(slice_, window) for slice_ in lesion.voxels])
-    shown, drawn_px = on_grid(images, stored, grid, window)
+    found = facts_of(volumes, mask, lesion, grid, images, stored, window)
     return Placed(
         images=images,
         mask=stored,
@@ -122,30 +125,28 @@ def place_scan(
                 name: input_of(volume)
                 for name, volume in {**volumes, **({} if mask is None else {"mask": mask})}.items()
             },
-            "values": {
-                name: values_of(volume) | {"tissue": tissue_of(shown[:, at], drawn_px)}
-                for at, (name, volume) in enumerate(volumes.items())
-            },
-            "lesion": lesion_of(lesion, mask, grid, volumes, shown, drawn_px) | {"fits": fitting},
+            "values": found["values"],
+            "lesion": {**found["lesion"], "fits": fitting},
         },
     )
 
 
 @dataclass(frozen=True)
 class _OnGrid:
-    """A modality's stored slices (Z, size, size), the value outside of the volume, the share of the grid it covers,
-    the share of most slices where the file holds something that is no image (data_prep.placing.absent), and the slices
-    that it does not show: those that it covers less than half of, those of one value throughout, and those where more
-    is absent than in others."""
+    """A modality's stored slices (Z, size, size), the value outside of the volume, the share of the grid and of the
+    lesion that it covers, the share of most slices where the file holds something that is no image
+    (data_prep.placing.absent), and the slices that it does not show: those that it covers less than half of, those of
+    one value throughout, and those where more is absent than in others."""
 
     slices: NDArray[np.float32]
     fill: float
     coverage: float
+    lesion_coverage: float
     absent: float
     unseen: list[int]
 
 
-def _on_grid(volume: Volume, grid: Grid, window: Window, lesion: NDArray[np.bool_], where: str) -> _OnGrid:
+def _on_grid(volume: Volume, grid: Grid, window: Window, lesion: NDArray[np.bool_]) -> _OnGrid:
     fill = float(volume.data.min())
     flat = FLAT * (float(volume.data.max()) - fill)
     gone = _gone(volume, grid)
@@ -160,9 +161,8 @@ def _on_grid(volume: Volume, grid: Grid, window: Window, lesion: NDArray[np.bool
         if shown.mean() < MIN_COVERAGE or image.max() - image.min() <= flat or gone[z] > usual + MORE_ABSENT:
             unseen.append(z)
         slices.append(resize_image(image, window, fill))
-    coverage = covered / lesion.size
-    _check_coverage(coverage, covered_lesion, int(lesion.sum()), where)
-    return _OnGrid(np.stack(slices), fill, coverage, usual, unseen)
+    lesion_covered = covered_lesion / int(lesion.sum()) if lesion.any() else 1.0
+    return _OnGrid(np.stack(slices), fill, covered / lesion.size, lesion_covered, usual, unseen)
 
 
 def _gone(volume: Volume, grid: Grid) -> NDArray[np.float64]:
@@ -212,20 +212,3 @@ def _cropped(lesion: NDArray[np.bool_], window: Window, scan: str) -> int:
             do="Prepare with larger pixels or more of them (--pixel-mm, --size), or without --pixel-mm.",
         )
     return int(lost.sum())
-
-
-def _check_coverage(coverage: float, lesion_covered: int, lesion: int, where: str) -> None:
-    if coverage < MIN_COVERAGE:
-        raise cannot_place(
-            "The volume does not cover the grid of the slices.",
-            where,
-            f"at least {MIN_COVERAGE:.0%} of its voxels inside the volume",
-            f"{coverage:.1%}",
-        )
-    if lesion_covered < MIN_LESION_COVERAGE * lesion:
-        raise cannot_place(
-            "The volume does not cover the lesion.",
-            where,
-            f"at least {MIN_LESION_COVERAGE:.0%} of its voxels inside the volume",
-            f"{lesion_covered / lesion:.1%}",
-        )

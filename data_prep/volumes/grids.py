@@ -93,7 +93,9 @@ def size_text(grid: Grid) -> str:
     return f"{voxels} voxels of {steps} mm"
 
 
-def cannot_place(problem: str, where: str, expected: str, found: str) -> InputError:
-    """The error of a scan whose volumes do not fit together."""
-    do = "Check that the row's files belong together and are whole; or choose the grid with --reference."
+def cannot_place(problem: str, where: str, expected: str, found: str, do: str | None = None) -> InputError:
+    """The error of a scan whose volumes do not fit together; `do`, where more is known than that."""
+    do = (
+        do or "Check that the row's files belong together and are whole; or choose the grid with --reference."
+    )
     return InputError(problem, where=where, expected=expected, found=found, do=do)

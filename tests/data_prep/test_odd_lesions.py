@@ -7,7 +7,7 @@ import pytest
 from facts import facts, told
 from scans import prepare, save, write
 
-from data_prep.placing.drawn import is_box, spanned
+from data_prep.placing.drawn import is_box, left_out, spanned
 
 Draw = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -110,6 +110,19 @@ def test_a_lesion_in_air_is_told_and_refused_where_most_of_it_is(share, refused)
     found = told(facts(8, l1={"share_in_air": share}))
     text = f"{share:.0%} of the lesion lies in air, outside of the body: does the mask belong here?"
     assert found == ([] if refused is None else [("p1_a", text, refused)])
+
+
+def test_slices_left_out_of_a_mask_are_told_and_those_between_two_lesions_are_not():
+    text = "the mask leaves out 3 slices between slices with lesion at the same place: were they drawn?"
+    assert told(facts(8, l1={"left_out": 3})) == [("p1_a", text, False)]
+    voxels = np.zeros((9, 10, 12), bool)
+    voxels[::2, 2:8, 3:9] = True
+    assert left_out(voxels) == 4
+    voxels[1::2, 2, 3] = True
+    assert left_out(voxels) == 0
+    apart = np.zeros((9, 10, 12), bool)
+    apart[2, :4], apart[4, 6:] = True, True
+    assert left_out(apart) == 0
 
 
 def test_boxes_are_told_where_they_are_few():

@@ -223,5 +223,10 @@ def test_columns_exchanged_in_one_row_are_blamed_on_it_alone(tmp_path):
         write(scan / "mask.nii", lesion)
         cells = [f"s{number}/{name}.nii" for name in (("mri", "pet") if number == 0 else ("pet", "mri"))]
         rows.append([f"P{number}", f"S{number}", *cells, f"s{number}/mask.nii"])
-    text = refused(save(tmp_path, rows), "row 2, scan S0", size=20)
+    text = refused(
+        save(tmp_path, rows),
+        "row 2, scan S0, column pet",
+        "The columns pet and mri look exchanged in this row",
+        size=20,
+    )
     assert not any(f"row {row}" in text for row in range(3, 7))

@@ -49,6 +49,21 @@ def test_spread_and_grain_separate_too(name, number):
     ]
 
 
+def test_a_factor_that_hot_organs_hide_is_told_by_the_median_of_the_body():
+    """PET 1.3 times as bright in the scans with lesion, where the bright tenth is 4 to 12 times the rest."""
+    changed = scaled([1] * 14)
+    for number in range(14):
+        factor = 1.3 if number % 2 else 1.0
+        changed[f"s{number}"]["tissue"] |= {
+            "median": (1 + number / 200) * factor,
+            "last": (4 + 8 * (number * 5 % 14) / 13) * factor,
+            "high": 20.0,
+        }
+    assert [text.split(" outside")[0] for text in separates(facts(14, **changed))] == [
+        "the median value of pet"
+    ]
+
+
 @pytest.mark.parametrize("factor, told_", [(1.0, False), (2.5, True)])
 def test_the_lesion_itself_does_not_count(tmp_path, factor, told_):
     """Hot lesions that fill a tenth of the grid, as they are; and PET that is 2.5 times as bright in their scans."""

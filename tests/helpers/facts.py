@@ -15,6 +15,7 @@ def facts(scans: int, **changed) -> list[Scan]:
     for number in range(scans):
         values = {"low": 0.0, "first": 0.0, "median": 1.0, "last": 4.0 + number / 10, "high": 9.0, "nan": 0}
         values |= {"within": 0, "padding": None, "tissue": None, "orientation": "sform"}
+        values |= {"signal": {"step": 0.5, "values": 1000, "cut": 0.0}}
         values |= changed.get(f"s{number}", {})
         lesion = {
             "ml": float(number % 2),
@@ -23,7 +24,8 @@ def facts(scans: int, **changed) -> list[Scan]:
             "drawn_on": "pet",
             "nan": 0,
         }
-        lesion |= {"share_in_air": 0.0, "spanned": 0, "box": False, "medians": {"pet": None}, "fits": []}
+        lesion |= {"share_in_air": 0.0, "spanned": 0, "left_out": 0, "box": False, "fits": []}
+        lesion |= {"medians": {"pet": None}, "edges": {"pet": None}}
         lesion |= {"orientation": "sform"} | changed.get(f"l{number}", {})
         placement = {
             "reference": "pet",

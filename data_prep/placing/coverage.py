@@ -1,0 +1,62 @@
+"""Whether a scan's modalities cover the grid of its slices, and its lesion, and whether two columns look exchanged."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from data_prep.volumes.grids import cannot_place, to_lps, voxels_of
+from data_prep.volumes.volume import Grid
+
+MIN_COVERAGE = 0.5  # of the grid's voxels that each modality must cover
+MIN_LESION_COVERAGE = 0.9  # of the lesion's voxels; of the grid's, were two columns exchanged
+LOOKED_AT = 24  # voxels along each axis of a grid, at most, by which that is estimated
+
+
+def check_coverage(
+    coverage: Mapping[str, float],
+    lesion: Mapping[str, float],
+    grids: Mapping[str, Grid],
+    reference: str,
+    scan: str,
+) -> None:
+    """InputError where a modality covers too little of the grid of the reference, or of the lesion. `scan` is how the
+    error names it.
+
+    coverage, lesion: the shares that each modality covers, 0 to 1. grids: those of the modalities, each oriented.
+    """
+    for name in grids:
+        if coverage[name] < MIN_COVERAGE:
+            problem, least, share = "the grid of the slices", MIN_COVERAGE, coverage[name]
+        elif lesion[name] < MIN_LESION_COVERAGE:
+            problem, least, share = "the lesion", MIN_LESION_COVERAGE, lesion[name]
+        else:
+            continue
+        raise cannot_place(
+            f"The volume does not cover {problem}.",
+            f"{scan}, column {name}",
+            f"at least {least:.0%} of its voxels inside the volume",
+            f"{share:.1%}",
+            _exchanged(name, reference, grids),
+        )
+
+
+def _exchanged(name: str, reference: str, grids: Mapping[str, Grid]) -> str | None:
+    """What to do where a modality covers too little, but would be covered well if it stood in the reference's place."""
+    share = _covered(grids[name], grids[reference])
+    if share < MIN_LESION_COVERAGE:
+        return None
+    return (
+        f"The columns {name} and {reference} look exchanged in this row: were they, {share:.0%} would be covered. "
+        f"Exchange them back; or, where every row says so, choose the other grid (--reference {name})."
+    )
+
+
+def _covered(grid: Grid, by: Grid) -> float:
+    """The share of a grid's voxels that lie within the outer faces of another, by some of them, spread evenly."""
+    lps, box = to_lps(grid), to_lps(by)
+    axes = [np.linspace(0, count - 1, min(count, LOOKED_AT)) for count in lps.shape]
+    at = np.stack([each.ravel() for each in np.meshgrid(*axes, indexing="ij")])
+    matrix = voxels_of(box, lps)
+    inside = matrix[:3, :3] @ at + matrix[:3, 3:]
+    size = np.array(box.shape)[:, None]
+    return float(((inside >= -0.5) & (inside <= size - 0.5)).all(axis=0).mean())

@@ -1,0 +1,131 @@
+"""How much brighter a lesion is than what surrounds it, across its border: where its mask lies, and where it could lie.
+
+At each voxel of the lesion's surface the mean of a few mm within is compared with that of a few mm outside. A mask that
+is mirrored, moved, too wide or another patient's has its border where the image shows none, and often another place for
+it does. Nothing is assumed on how lesions look: what is usual follows from the cohort (data_prep.oddities.misplaced).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hnscc.base.arrays import Bools, Floats, Integers, Spacing
+
+DEPTH = 4.0  # mm, within and outside, that are compared
+MOST = 400  # voxels of each side's surface that are looked at
+MOVES = (8.0, 16.0)  # mm, by which the mask is moved
+WIDTHS = (4.0, 8.0)  # mm, by which its border is moved in or out
+BRIGHTEST = 6.0  # times the tissue's brightness, above which a value counts as that: a hot spot is no border
+
+# The two sides along each axis of slices that lie LPS (z, y, x), to larger and to smaller positions.
+SIDES = (("head", "foot"), ("back", "front"), ("left", "right"))
+AXES = ("from foot to head", "from front to back", "from left to right")
+
+
+@dataclass(frozen=True)
+class _Border:
+    """Pairs of positions within and outside of a lesion's surface. points: (N, 3), z, y, x. weights: (N,), 1 / n for
+    each of n positions within, -1 / n outside. outward: (N, 3), one voxel away from the lesion. side: (N,), its number,
+    0 to 5. pairs: (6,), voxels of the surface on each side."""
+
+    points: Integers
+    weights: Floats
+    outward: Integers
+    side: Integers
+    pairs: Integers
+
+
+def edges_of(
+    image: NDArray[np.float32],
+    lesion: Bools,
+    spacing_mm: Spacing,
+    dark: float,
+    brightness: float,
+) -> dict[str, Any] | None:
+    """How far a modality's values fall across the border of a lesion, as multiples of the tissue's brightness.
+
+    image, lesion: (Z, H, W), lying LPS. spacing_mm: of z, y and x. dark, brightness: the value of air, and how far the
+    bright tenth of the tissue stands above it. `own` is the mean where the mask lies, `sides` that of each side that
+    ends within the image, `elsewhere` that of the mask mirrored, moved, and with its border further in or out. None
+    where there is no lesion, no side, or no brightness.
+    """
+    border = _border(lesion, spacing_mm)
+    if border is None or brightness <= 0:
+        return None
+    values = np.clip((image - dark) / brightness, -BRIGHTEST, BRIGHTEST)
+    falls = _falls(values, border, border.points)
+    sides = [name for pair in SIDES for name in pair]
+    return {
+        "own": float(falls.sum() / border.pairs.sum()),
+        "sides": {
+            name: float(fall / pairs)
+            for name, fall, pairs in zip(sides, falls, border.pairs, strict=True)
+            if pairs
+        },
+        "elsewhere": {
+            name: float(_falls(values, border, points).sum() / border.pairs.sum())
+            for name, points in _elsewhere(border, values.shape, spacing_mm).items()
+        },
+    }
+
+
+def _border(lesion: Bools, spacing_mm: Spacing) -> _Border | None:
+    """The border of a lesion; None where there is none but at the ends of the image."""
+    found = [np.flatnonzero(lesion.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    if not all(map(len, found)):
+        return None
+    low = np.array([at[0] for at in found])
+    box = np.pad(lesion[tuple(slice(at[0], at[-1] + 1) for at in found)], 1)
+    parts, pairs = [], []
+    for side in range(6):
+        axis, way = side // 2, 1 - 2 * (side % 2)
+        surface = np.argwhere(box & ~np.roll(box, -way, axis)) + low - 1
+        surface = surface[(surface[:, axis] + way >= 0) & (surface[:, axis] + way < lesion.shape[axis])]
+        if len(surface) > MOST:
+            surface = surface[np.linspace(0, len(surface) - 1, MOST).astype(int)]
+        pairs.append(len(surface))
+        deep = max(1, round(DEPTH / spacing_mm[axis]))
+        outward = np.zeros(3, np.int64)
+        outward[axis] = way
+        parts += [
+            (surface + step * outward, (1 if step < 1 else -1) / deep, outward, side)
+            for step in range(1 - deep, deep + 1)
+        ]
+    if not sum(pairs):
+        return None
+    counts = [len(points) for points, *_ in parts]
+    return _Border(
+        np.concatenate([points for points, *_ in parts]),
+        np.repeat([weight for _, weight, *_ in parts], counts),
+        np.repeat([outward for *_, outward, _ in parts], counts, axis=0),
+        np.repeat([side for *_, side in parts], counts),
+        np.array(pairs),
+    )
+
+
+def _elsewhere(border: _Border, shape: tuple[int, ...], spacing_mm: Spacing) -> dict[str, Integers]:
+    """The positions of a border, put elsewhere, by how; where a move is less than a voxel, none."""
+    places = {}
+    for axis, name in enumerate(AXES):
+        mirrored = border.points.copy()
+        mirrored[:, axis] = shape[axis] - 1 - mirrored[:, axis]
+        places[f"mirrored {name}"] = mirrored
+        for mm in MOVES:
+            for side, way in zip(SIDES[axis], (1, -1), strict=True):
+                if voxels := round(mm / spacing_mm[axis]):
+                    moved = border.points.copy()
+                    moved[:, axis] += way * voxels
+                    places[f"moved {mm:g} mm to the {side}"] = moved
+    for mm in WIDTHS:
+        apart = border.outward * np.rint(mm / np.array(spacing_mm)).astype(np.int64)
+        places[f"with its border {mm:g} mm further in"] = border.points - apart
+        places[f"with its border {mm:g} mm further out"] = border.points + apart
+    return places
+
+
+def _falls(values: NDArray[np.float32], border: _Border, points: Integers) -> Floats:
+    """(6,): the sum over each side of how far values fall from within to outside; beyond the image, its last values."""
+    z, y, x = (np.clip(points[:, axis], 0, size - 1) for axis, size in enumerate(values.shape))
+    return np.asarray(np.bincount(border.side, border.weights * values[z, y, x], minlength=6), np.float64)

@@ -1,0 +1,105 @@
+"""Masks that do not lie where the images show a border are told, all of a cohort's or one; right ones are not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from stores import scan
+
+from data_prep.oddities.misplaced import misplaced
+from data_prep.placing.edges import edges_of
+
+SHAPE, SPACING = (24, 44, 48), (4.0, 2.0, 2.0)
+CROSS = ndimage.generate_binary_structure(3, 1)
+
+
+def lesion(number: int, lift: float = 3.0):
+    """A blurred image with an ellipsoid that is `lift` brighter than its noisy surroundings, away from the middle."""
+    rng = np.random.default_rng(number)
+    z, y, x = np.indices(SHAPE)
+    at, radius = (
+        (15 + rng.uniform(-1, 1), 14 + rng.uniform(-2, 2), 14 + rng.uniform(-2, 2)),
+        rng.uniform(15, 17),
+    )
+    distance = np.sqrt(
+        sum(((each - mid) * mm) ** 2 for each, mid, mm in zip((z, y, x), at, SPACING, strict=True))
+    )
+    mask = distance < radius
+    image = 2 + lift * rng.uniform(0.8, 1.2) * mask + rng.normal(0, 0.5, SHAPE)
+    return ndimage.gaussian_filter(image, (0.6, 1.2, 1.2)).astype(np.float32), mask
+
+
+def told(damage, damaged: set[int], count: int = 10, lift: float = 3.0) -> list[tuple[str | None, str]]:
+    """What is said of so many scans, of which some have a mask that was damaged: changed from it, by the number."""
+    scans = []
+    for number in range(count):
+        image, mask = lesion(number, lift)
+        drawn = damage(mask, number) if number in damaged else mask
+        placement = {"lesion": {"edges": {"pet": edges_of(image, drawn, SPACING, 0.0, 1.2)}}}
+        scans.append(replace(scan(f"p{number}", (0, 4)), placement=placement))
+    return [(odd.scan_id, odd.text) for odd in misplaced(scans, "pet")]
+
+
+def half(mask, number):
+    slices = np.flatnonzero(mask.any(axis=(1, 2)))
+    return mask & (np.arange(SHAPE[0]) < slices[len(slices) // 2])[:, None, None]
+
+
+def dilated(mask, number):
+    return ndimage.binary_dilation(mask, CROSS & (np.arange(3) == 1)[:, None, None], 2)
+
+
+DAMAGES = {
+    "the masks fit pet better mirrored from foot to head": lambda mask, number: mask[::-1],
+    "the masks fit pet better mirrored from front to back": lambda mask, number: mask[:, ::-1],
+    "the masks fit pet better mirrored from left to right": lambda mask, number: mask[:, :, ::-1],
+    "the masks fit pet better moved 16 mm to the right": lambda mask, number: np.roll(mask, 8, 2),
+    "the masks fit pet better moved 8 mm to the head": lambda mask, number: np.roll(mask, -2, 0),
+    "the masks fit pet better with its border 4 mm further in": dilated,
+    "pet goes on beyond the head end of the mask": half,
+}
+
+
+@pytest.mark.parametrize("lift", [3.0, -1.6], ids=["brighter", "darker"])
+@pytest.mark.parametrize("text", DAMAGES)
+def test_what_is_wrong_with_most_masks_is_told_once(text, lift):
+    found = told(DAMAGES[text], set(range(10)), lift=lift)
+    assert any(text in each for _, each in found)
+    assert all(scan_id is None for scan_id, _ in found)
+
+
+@pytest.mark.parametrize(
+    "damage, words",
+    [
+        (lambda mask, number: mask[::-1], "mirrored from foot to head, by "),
+        (lambda mask, number: mask[:, :, ::-1], "mirrored from left to right, by "),
+        (lambda mask, number: np.roll(mask, 8, 2), "moved 16 mm to the right, by "),
+        (lambda mask, number: lesion(number + 50)[1][::-1, ::-1], "does the mask belong here?"),
+    ],
+    ids=["mirrored in z", "mirrored in x", "moved", "of another scan"],
+)
+def test_one_mask_that_lies_elsewhere_is_told_with_where(damage, words):
+    found = told(damage, {3})
+    assert [scan_id for scan_id, _ in found] == ["p3_a"]
+    assert found[0][1].startswith("the lesion does not stand out on pet: ") and words in found[0][1]
+
+
+def test_one_mask_of_which_half_is_missing_is_told_with_the_side():
+    assert told(half, {3}) == [
+        ("p3_a", "pet goes on beyond the head end of the mask as within it: is a part of the mask missing?")
+    ]
+
+
+@pytest.mark.parametrize("lift", [3.0, -1.6, 0.05], ids=["brighter", "darker", "without a border"])
+def test_right_masks_are_not_told(lift):
+    assert told(None, set(), 30, lift) == []
+
+
+def test_where_lesions_have_no_border_nothing_is_said_of_one():
+    assert told(lambda mask, number: mask[::-1], {3}, lift=0.0) == []
+
+
+def test_of_few_lesions_nothing_is_said():
+    assert told(lambda mask, number: mask[::-1], {0, 1, 2, 3}, count=4) == []
+    assert told(lambda mask, number: mask[::-1], set(range(6)), count=6) != []
