@@ -11,7 +11,7 @@ from ray.tune.search.optuna import OptunaSearch
 from ray.tune.search.variant_generator import generate_variants
 
 from hnscc.base.errors import InputError
-from hnscc.base.seeds import derive_seed
+from hnscc.base.seeds import short_seed
 from hnscc.searching.race import Propose
 from hnscc.study.ranges import (
     Setting,
@@ -53,7 +53,7 @@ def _grid(study: Study, told: Any, known: list[Setting], n: int) -> list[Setting
 
 
 def _random(study: Study, told: Any, known: list[Setting], n: int) -> list[Setting]:
-    draw = np.random.RandomState(derive_seed(study.seed, "search", len(known)) % 2**32)
+    draw = np.random.RandomState(short_seed(study.seed, "search", len(known)))
     spec = {"config": _domains(study)}
     return _distinct(study, known, n, lambda: next(generate_variants(spec, random_state=draw))[1]["config"])
 
@@ -62,7 +62,7 @@ def _tpe(study: Study, told: Sequence[tuple[Setting, float]], known: list[Settin
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     places = [_placed(study, settings) for settings, _ in told]
     sampler = optuna.samplers.TPESampler(
-        seed=derive_seed(study.seed, "search", len(known)) % 2**32, n_startup_trials=min(10, len(told))
+        seed=short_seed(study.seed, "search", len(known)), n_startup_trials=min(10, len(told))
     )
     searcher = OptunaSearch(
         OptunaSearch.convert_search_space(_domains(study)),

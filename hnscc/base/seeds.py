@@ -14,6 +14,11 @@ def derive_seed(seed: int, *key: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
+def short_seed(seed: int, *key: str | int) -> int:
+    """The last 32 bits of `derive_seed`, 0 .. 2**32 - 1, for libraries that take no longer seed."""
+    return derive_seed(seed, *key) % 2**32
+
+
 def generator(seed: int, *key: str | int) -> np.random.Generator:
     """A NumPy generator of its own for one purpose; see `derive_seed`."""
     return np.random.default_rng(derive_seed(seed, *key))

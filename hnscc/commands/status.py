@@ -97,5 +97,5 @@ def _saved(folder: TrialFolder) -> tuple[dict[str, Any] | None, float]:
         if saved is None:
             break
         with contextlib.suppress(FileNotFoundError):  # its trial has gone on since
-            return saved, folder.slot(saved["epoch"] % 2).facts.stat().st_mtime
+            return saved, folder.slot_of(saved["epoch"]).facts.stat().st_mtime
     return None, 0.0

@@ -24,7 +24,7 @@ DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", to
 
 def save_checkpoint(folder: TrialFolder, facts: dict[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
     """Write the slot of facts["epoch"]. StorageError where the disk is full or gone."""
-    slot = folder.slot(facts["epoch"] % 2)
+    slot = folder.slot_of(facts["epoch"])
     parts = _safetensors(tensors)
     slot.facts.unlink(missing_ok=True)  # for they vouch for what is written over now
     overwrite(slot.tensors, parts)

@@ -162,7 +162,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(small, tmp_pat
     rows = train_trial(study, TRIAL, data, folder, device="cpu", precision="fp32")
     next(rows), next(rows)
     rows.close()
-    newest = getattr(folder.slot(2 % 2), part)
+    newest = getattr(folder.slot_of(2), part)
     newest.write_bytes(harm(newest.read_bytes()))
     record = fit(study, data, tmp_path / "harmed")[1]
     assert record.attempts[-1].from_epoch == 2
