@@ -1,7 +1,7 @@
 """Voxels that a file holds but that show nothing of a body: padding, copies of a slice, parts that are cut out.
 
-Nothing says so in the file. It is found by what no scanner gives: planes almost without contrast, planes that are
-copies of the one before, and parts of exactly one value that end along a straight line.
+Nothing says so in the file. It is found by what no scanner gives: slices almost without contrast, slices that share
+next to nothing with those beside them, or all but a factor, and parts of one value that end along a straight line.
 """
 
 import numpy as np
@@ -9,8 +9,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 FAINT = 0.015  # of the contrast of the volume's other slices; air around a body, and lean slices, have 0.08 and more
-COPIED = 0.002  # of a slice's standard deviation, by which the next one differs; neighbours differ by 0.08 and more
-MIN_COPIES = 3  # slices of a run, and more than twice the usual: some resampling copies every slice
+STEP = 2  # voxels, by which slices are thinned before they are correlated
+UNLIKE = (
+    0.3  # correlation with the more alike neighbour; slices of a body, the last ones too, have 0.65 and more
+)
+ALIKE = 0.5  # correlation of most neighbours, below which nothing is said of single slices
+# Of a slice's standard deviation, what a multiple of the one before leaves of it: of a copy, also one that fades.
+# Neighbours leave 0.08 and more.
+COPIED = 0.002
 MIN_CUT = 0.05  # of a row or column, that is of one value from its end on
 WIDE = 0.25  # of a line of the slice, that some body fills: of a smaller one nothing is said
 ABRUPT = 0.6  # of the most body in a line of a slice, that the line behind a cut holds; a body begins thinner
@@ -24,9 +30,8 @@ def absent(data: NDArray[np.float32]) -> NDArray[np.bool_] | None:
     """Which voxels of a volume (x, y, z), turned to LPS, show nothing; None where all show something."""
     found = np.zeros(data.shape, dtype=bool)
     faint = _faint(data)
-    found[:, :, faint] = True
-    found[:, :, _copies(data, faint)] = True
-    if (data[1:] == data[:-1]).mean() > 0.001:  # nothing of one value: neither cut nor hole
+    found[:, :, faint | _by_neighbours(data, faint)] = True
+    if (data[1:] == data[:-1]).sum() >= MIN_HOLE**2:  # or nothing of one value: neither cut nor hole
         for turned_data, turned_found in (
             (data, found),
             (data[::-1], found[::-1]),
@@ -48,16 +53,43 @@ def _faint(data: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.asarray(contrast < FAINT * np.percentile(contrast, 75))
 
 
-def _copies(data: NDArray[np.float32], faint: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(z,): slices that are the one below them once more, in runs that are longer than others of the volume."""
-    spread = data.std(axis=(0, 1), dtype=np.float64)
-    step = np.diff(data, axis=2).std(axis=(0, 1), dtype=np.float64)
-    same = np.concatenate([[False], (step <= COPIED * spread[:-1]) & (spread[:-1] > 0) & ~faint[:-1]])
-    run = np.cumsum(~same) - 1
-    lengths = np.bincount(run)
-    usual = np.median(lengths) if len(lengths) > 1 else 1
-    long = (lengths >= MIN_COPIES) & (lengths > 2 * usual)
-    return np.asarray(same & long[run])
+def _by_neighbours(data: NDArray[np.float32], faint: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(z,): slices that are no image by what they share with those beside them: next to nothing, or everything."""
+    thin = data[::STEP, ::STEP].reshape(-1, data.shape[2]).T.astype(np.float32)
+    thin = thin - thin.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(thin, axis=1)
+    shown = (length > 0) & ~faint
+    alike = np.einsum("zi,zi->z", thin[1:], thin[:-1]) / np.maximum(length[1:] * length[:-1], 1e-30)
+    pairs = shown[1:] & shown[:-1]
+    if not pairs.any():
+        return np.zeros(len(thin), dtype=bool)
+    most = np.maximum(np.append(alike, -1), np.insert(alike, 0, -1))
+    unlike = shown & (most < UNLIKE) & bool(np.median(alike[pairs]) >= ALIKE)
+    copied = _left(thin, length, alike) & pairs
+    within = slice(shown.argmax(), len(shown) - shown[::-1].argmax() - 1)
+    kept = np.zeros_like(copied) if _evenly(copied[within]) else copied
+    return np.asarray(unlike | np.insert(kept, 0, False))
+
+
+def _left(
+    thin: NDArray[np.float32], length: NDArray[np.floating], alike: NDArray[np.floating]
+) -> NDArray[np.bool_]:
+    """(z - 1,): whether next to nothing is left of a slice without its best multiple of the one before."""
+    close = alike > 1 - 1e-3
+    left = np.ones(len(alike))
+    for z in np.flatnonzero(close):
+        factor = alike[z] * length[z + 1] / length[z]
+        left[z] = np.linalg.norm(thin[z + 1] - factor * thin[z]) / length[z + 1]
+    return np.asarray(left <= COPIED)
+
+
+def _evenly(copied: NDArray[np.bool_]) -> bool:
+    """Whether several slices are copies, spread as evenly as resampling to thinner slices leaves them: in any two
+    stretches of one length there are as many, up to one."""
+    if copied.sum() < 2:
+        return False
+    count = np.cumsum(np.insert(copied, 0, False))
+    return all(np.ptp(count[length:] - count[:-length]) <= 1 for length in range(1, len(count)))
 
 
 def _mark_cuts(data: NDArray[np.float32], found: NDArray[np.bool_], faint: NDArray[np.bool_]) -> None:

@@ -42,7 +42,26 @@ def one_bright_voxel(data):
     data[3, 4, 12:] = 900
 
 
-LATER = {each.__name__: each for each in (padded, repeated, nearly_repeated, one_bright_voxel)}
+def noise_of_a_tenth_of_the_range(data):
+    data[:, :, 12:] = np.random.default_rng(1).random(data[:, :, 12:].shape) * data.max() * 0.1
+
+
+def fading(data):
+    for z in range(12, 20):
+        data[:, :, z] = data[:, :, z - 1] * 0.8
+
+
+LATER = {
+    each.__name__: each
+    for each in (
+        padded,
+        repeated,
+        nearly_repeated,
+        one_bright_voxel,
+        noise_of_a_tenth_of_the_range,
+        fading,
+    )
+}
 
 
 @pytest.mark.parametrize("how", LATER)
@@ -60,6 +79,38 @@ def test_whole_volumes_have_none(make):
         assert absent(make(seed)) is None
     rounded = np.rint(make(0) / 4)
     assert absent(rounded.astype(np.float32)) is None
+
+
+@pytest.mark.parametrize("doubled", [(5,), (3, 6, 14), (8, 9)])
+def test_slices_that_are_the_one_before_once_more_are_found(doubled):
+    data = body()
+    for z in doubled:
+        data[:, :, z] = data[:, :, z - 1]
+    found = absent(data)
+    np.testing.assert_array_equal(np.flatnonzero(found.all(axis=(0, 1))), doubled)
+    np.testing.assert_array_equal(np.flatnonzero(found.any(axis=(0, 1))), doubled)
+
+
+def test_single_slices_of_noise_are_found_and_volumes_of_noise_are_left():
+    data, rng = body(), np.random.default_rng(1)
+    for z in (4, 11):
+        data[:, :, z] = rng.random(SHAPE[:2]) * 50
+    np.testing.assert_array_equal(np.flatnonzero(absent(data).all(axis=(0, 1))), (4, 11))
+    assert absent(rng.random(SHAPE).astype(np.float32)) is None
+
+
+def test_thinner_slices_by_the_nearest_of_the_thick_ones_are_whole():
+    data = body()
+    for slices in (25, 27, 33):
+        nearest = np.floor((np.arange(slices) + 0.5) * 20 / slices).astype(int)
+        assert absent(np.ascontiguousarray(data[:, :, nearest])) is None
+
+
+def test_a_small_block_of_zeros_within_the_body_takes_its_slices():
+    """Of 0.05 % of the volume."""
+    data = np.pad(body(), ((40, 40), (40, 40), (0, 0)), mode="reflect")
+    data[56:62, 54:61, 9:11] = 0
+    np.testing.assert_array_equal(np.flatnonzero(absent(data).all(axis=(0, 1))), (9, 10))
 
 
 @pytest.mark.parametrize("times", [2, 4])
