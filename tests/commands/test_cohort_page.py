@@ -8,9 +8,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from PIL import Image
-from scans import refused, save, scan_arrays, write
+from scans import save, scan_arrays, write
 
 import hnscc as package
+from hnscc.base.errors import InputError
 from hnscc.cohort.store_format import PAGE
 
 
@@ -122,7 +123,10 @@ def test_the_sheet_shows_the_slices_with_the_outline_of_the_mask(prepared):
 
 
 def test_a_refused_cohort_has_no_page_and_a_replaced_store_a_new_one(prepared, tmp_path):
-    refused(manifest_of(tmp_path / "odd", odd=[1]), "cannot be in one unit", page=lambda store, views: "")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match="cannot be in one unit"):
+        package.prepare(manifest_of(tmp_path / "odd", odd=[1]), tmp_path / "out/s.zarr", size=16, workers=1)
+    assert list((tmp_path / "out").iterdir()) == []
     store, _ = prepared
     manifest = manifest_of(tmp_path / "new")
     package.prepare(manifest, store, size=32, workers=1, overwrite=True)
