@@ -15,9 +15,12 @@ from data_prep.oddities.codes import odd_codes
 from data_prep.oddities.fields import odd_fields, spellings
 from data_prep.oddities.marks import Marks
 from data_prep.oddities.moved import find_moved
+from data_prep.oddities.numbers import odd_numbers
 from data_prep.oddities.odd import odd_scans
 from data_prep.oddities.oddity import Odd
 from data_prep.oddities.one_sided import one_sided
+from data_prep.oddities.order import odd_order
+from data_prep.oddities.orientation import lying_otherwise
 from data_prep.oddities.twins import Twins, find_twins
 from hnscc.base.errors import InputError
 from hnscc.cohort.store_building import read_images
@@ -54,6 +57,9 @@ def judged(
         *odd_fields(scans, modalities),
         *spellings(scans),
         *odd_codes(scans, modalities),
+        *odd_numbers(scans, modalities),
+        *lying_otherwise(scans, modalities, images.slices),
+        *odd_order(scans, modalities, images.slices),
     ]
     _check_odd(rows, odd, accept_odd)
     return odd

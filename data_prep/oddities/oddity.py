@@ -1,10 +1,12 @@
 """One thing that is odd about a scan or a cohort, and what the checks of a cohort share: groups, limits, names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+
+from hnscc.cohort.store_format import Scan
 
 FEW = 5  # scans, below which nothing is compared with the others' median
 ODD_SDS = 4.0  # robust standard deviations from the median, from which a scan is an outlier
@@ -61,3 +63,16 @@ def named(scan_ids: Sequence[str]) -> str:
 def times(ratio: float) -> str:
     """A ratio as it stands before what it is of: "3.9 times", "1/3.9 of"."""
     return f"{ratio:.3g} times" if ratio >= 1 else f"1/{1 / ratio:.3g} of"
+
+
+def of_some(scans: Sequence[Scan], chosen: Sequence[Scan], text: str, refused: bool = False) -> Iterator[Odd]:
+    """One sentence on those scans of a cohort that are chosen: nothing where none is; where they are several, with how
+    many of them hold lesion, since what one side has alone gives the lesions away."""
+    if len(chosen) == 1:
+        yield Odd(chosen[0].scan_id, text, refused)
+    elif chosen:
+        ill = [any(scan.source_lesion_px) for scan in scans]
+        with_ = sum(any(scan.source_lesion_px) for scan in chosen)
+        sides = f"{with_} of {sum(ill)} with lesion, {len(chosen) - with_} of {len(ill) - sum(ill)} without"
+        ids = [scan.scan_id for scan in chosen]
+        yield Odd(None, f"in {named(ids)}, {sides}, {text}", refused)

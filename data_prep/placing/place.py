@@ -25,6 +25,7 @@ from data_prep.placing.coverage import MIN_COVERAGE, check_coverage
 from data_prep.placing.drawn import fits
 from data_prep.placing.found import facts_of
 from data_prep.placing.inputs import input_of
+from data_prep.placing.numbers import numbers_of
 from data_prep.volumes.grids import check_axes, to_lps, turned
 from data_prep.volumes.lying import lying
 from data_prep.volumes.resize import (
@@ -125,6 +126,7 @@ def place_scan(
                 name: input_of(volume)
                 for name, volume in {**volumes, **({} if mask is None else {"mask": mask})}.items()
             },
+            "numbers": {name: numbers_of(volume) for name, volume in volumes.items()},
             "values": found["values"],
             "lesion": {**found["lesion"], "fits": fitting},
         },

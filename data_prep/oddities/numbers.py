@@ -1,0 +1,63 @@
+"""Values that were spoilt when they were written: wrapped round, cut off at the top, or scaled slice by slice."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from data_prep.oddities.oddity import Odd, of_some
+from hnscc.cohort.store_format import Scan
+
+CUT = 3e-4  # of the voxels, at exactly the highest value: a window; scans of any kind have 1e-5
+SPIKE = 3.0  # times as many as at the next lower value: images of few values have several at both
+WRAPPED = 3  # voxels
+ALIKE = 0.9  # of the slices, of one and the same highest value; in scans of any kind 0.3
+
+Numbers = dict[str, Any]
+
+
+def odd_numbers(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
+    """A sentence on the scans of each modality whose values cannot be those that were measured.
+
+    Values that are too large for their type and begin again at its lowest are refused; the others are told, since
+    somebody may have wanted them.
+    """
+    if not all("numbers" in scan.placement for scan in scans):
+        return
+    for modality in modalities:
+        for text, refused, holds in KINDS:
+            chosen = [scan for scan in scans if holds(scan.placement["numbers"][modality])]
+            yield from of_some(scans, chosen, f"{modality} {text}", refused=refused)
+
+
+def _wrapped(numbers: Numbers) -> bool:
+    return bool(numbers["wrapped"] >= WRAPPED)
+
+
+def _cut(numbers: Numbers) -> bool:
+    return bool(numbers["highest"] >= CUT and numbers["highest"] >= SPIKE * numbers["below"])
+
+
+def _by_slices(numbers: Numbers) -> bool:
+    return bool(numbers["slices_alike"] >= ALIKE and not _cut(numbers))
+
+
+# What may hold for the numbers of a modality of a scan, in words; whether it is refused.
+KINDS: tuple[tuple[str, bool, Callable[[Numbers], bool]], ...] = (
+    (
+        "falls from its highest to its lowest values between voxels side by side: numbers too large for the file's "
+        "number type began again at its lowest; export it again with a larger type or a scale",
+        True,
+        _wrapped,
+    ),
+    (
+        "is cut off at its highest value, which far too many voxels hold: it was exported as shown, through a window, "
+        "and what was brighter is lost",
+        False,
+        _cut,
+    ),
+    (
+        "has the same highest value in nearly every slice: each slice has a scale of its own, and slices cannot be "
+        "compared",
+        False,
+        _by_slices,
+    ),
+)

@@ -1,0 +1,59 @@
+"""Slices in another order than that of the body: sorted by name, or as they were acquired (every second one first)."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import minimum_spanning_tree
+
+from data_prep.oddities.oddity import Odd, of_some
+from hnscc.cohort.store_format import Scan
+
+LEAST = 8  # slices that show something
+FAR = 2  # slices apart: neighbours, or those next to them where one slice is poor
+SYMMETRIC = 0.5  # of these, mirrored at one slice: the body is alike above and below it
+MANY = 3  # slices that belong beside one far away
+LONGER = 1.12  # times the shortest way to join all slices; in volumes of any kind 1.05
+JOINED = 1.0  # median distance along that, of slices of length 1: a correlation of 0.5; noise alone has 1.4
+
+
+def odd_order(
+    scans: Sequence[Scan], modalities: Sequence[str], slices: Sequence[NDArray[np.float32]]
+) -> Iterator[Odd]:
+    """A sentence on the scans of each modality whose slices belong beside others than they lie beside.
+
+    slices: (C, Z, 16, 16) of each scan, each of length 1, what data_prep.oddities.twins.reduced gave.
+    """
+    for at, modality in enumerate(modalities):
+        chosen = [
+            scan
+            for scan, each in zip(scans, slices, strict=True)
+            if _disordered(each[at].reshape(len(each[at]), -1))
+        ]
+        yield from of_some(
+            scans,
+            chosen,
+            f"the slices of {modality} do not follow one another: they are more like others far away than like their "
+            "neighbours; were they sorted by name, or in the order in which they were acquired?",
+        )
+
+
+def _disordered(slices: NDArray[np.float32]) -> bool:
+    """Whether the way from slice to slice (Z, 256) is longer than the shortest tree that joins them, which has far
+    jumps then."""
+    shown = slices[slices.any(axis=1)].astype(np.float64)
+    if len(shown) < LEAST:
+        return False
+    # Not 0, which would be no connection.
+    apart = np.sqrt(np.maximum(2 - 2 * shown @ shown.T, 1e-9))
+    tree = minimum_spanning_tree(apart).tocoo()
+    far = np.abs(tree.row - tree.col) > FAR
+    way = float(np.diag(apart, 1).sum())
+    if far.sum() < MANY or _mirrored((tree.row + tree.col)[far]):
+        return False
+    return way >= LONGER * float(tree.data.sum()) and float(np.median(tree.data)) <= JOINED
+
+
+def _mirrored(sums: NDArray[np.int32]) -> bool:
+    """Whether many pairs of slices, given by the sums of their positions, lie around one and the same slice."""
+    return bool((np.abs(sums - np.median(sums)) <= 1).mean() >= SYMMETRIC)

@@ -1,0 +1,138 @@
+"""Scans that lie otherwise than the others though their headers say the same, found by the cohort's mean image.
+
+What is seen: turns from front to back, upside down, and by a quarter in the plane. Left and right are not: a body is
+too much alike on both sides. Cohorts whose scans are too unlike for a mean image (other parts of the body) are known
+by that, and nothing is said of them.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.oddities.oddity import MAJORITY, Odd, named, of_some
+from hnscc.cohort.store_format import Scan
+
+LEAST = 8  # scans that a mean image takes
+DEPTH = 16  # slices that a scan's are reduced to, whatever its length
+FEWEST_SLICES = 4  # of a scan, from which foot and head are told apart
+ALIKE = 0.75  # median correlation of a scan with the mean of the others; 0.9 of heads, 0.65 of any parts of a body
+OWN = 0.6  # the same, of a scan that is said to lie otherwise
+CLEAR = 0.05  # by which a scan as it lies correlates better with the mean than turned, in nearly all scans
+NEARLY_ALL = 90  # percent
+ROUNDS = 20  # of turning scans to the mean and taking the mean again; two or three do
+
+Image = NDArray[
+    np.float32
+]  # (n, 16, 16, 16): scans, slices from foot to head, rows to posterior, columns to left
+
+# How a scan may lie, after the first: as the others do.
+TURNS: tuple[tuple[str, Callable[[Image], Image]], ...] = (
+    ("", lambda image: image),
+    ("from front to back", lambda image: image[:, :, ::-1]),
+    ("upside down", lambda image: image[:, ::-1]),
+    ("upside down and from front to back", lambda image: image[:, ::-1, ::-1]),
+    ("by a quarter in the plane of the slices", lambda image: np.rot90(image, 1, (2, 3))),
+    ("by a quarter in the plane of the slices", lambda image: np.rot90(image, 3, (2, 3))),
+)
+AS_IT_IS, FOOT_TO_HEAD = 0, (2, 3)
+
+
+def lying_otherwise(
+    scans: Sequence[Scan], modalities: Sequence[str], slices: Sequence[NDArray[np.float32]]
+) -> Iterator[Odd]:
+    """A sentence on the scans of each modality that lie otherwise than most, or on groups where none is most.
+
+    slices: (C, Z, 16, 16) of each scan, from foot to head, what data_prep.oddities.twins.reduced gave.
+    """
+    if len(scans) < LEAST:
+        return
+    for at, modality in enumerate(modalities):
+        turns = _turns([each[at] for each in slices])
+        usual, count = Counter(turns).most_common(1)[0]
+        if count < MAJORITY * len(scans):
+            yield Odd(None, _groups(scans, turns, modality))
+            continue
+        ways = [turn if usual == AS_IT_IS or turn == usual else usual for turn in turns]
+        for way in sorted(set(ways) - {usual}):
+            yield from of_some(
+                scans,
+                [scan for scan, turn in zip(scans, ways, strict=True) if turn == way],
+                f"{modality} lies turned {TURNS[way][0]} against most scans, though its header says that it lies as "
+                "they do: one of them is wrong",
+            )
+
+
+def _turns(slices: Sequence[NDArray[np.float32]]) -> list[int]:
+    """How each scan lies (its position in TURNS), as it is where that cannot be told."""
+    images = _unit(np.stack([_deep(each) for each in slices]))
+    few = min(map(len, slices)) < FEWEST_SLICES
+    asked = [turn for turn in range(len(TURNS)) if not (few and turn in FOOT_TO_HEAD)]
+    while True:
+        turned = np.stack([TURNS[turn][1](images) for turn in asked])
+        chosen, own, as_they_are = _aligned(turned)
+        told = _told_apart(turned[chosen, np.arange(len(images))], asked)
+        if told == asked:
+            break
+        asked = told
+    sure = (own >= OWN) & (own - as_they_are >= CLEAR)
+    if np.median(own) < ALIKE:
+        return [AS_IT_IS] * len(images)
+    return [asked[turn] if clear else AS_IT_IS for turn, clear in zip(chosen, sure, strict=True)]
+
+
+def _aligned(
+    turned: NDArray[np.float32],
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    """(turns, n, 16, 16, 16) -> of each scan the turn that agrees best with the mean of the others, turned so too; its
+    correlation with that, and that of the scan as it is."""
+    every = np.arange(turned.shape[1])
+    chosen = np.zeros(len(every), dtype=np.int64)
+    for _ in range(ROUNDS):
+        alike = _correlations(turned, turned[chosen, every])
+        best = alike.argmax(axis=0)
+        if (best == chosen).all():
+            break
+        chosen = best
+    alike = _correlations(turned, turned[chosen, every])
+    return chosen, alike[chosen, every], alike[AS_IT_IS]
+
+
+def _told_apart(images: Image, asked: Sequence[int]) -> list[int]:
+    """The turns by which nearly all scans, lying alike, agree clearly less with the mean of the others."""
+    turned = np.stack([TURNS[turn][1](images) for turn in asked])
+    alike = _correlations(turned, images)
+    gains = np.percentile(alike - alike[AS_IT_IS], NEARLY_ALL, axis=1)
+    return [turn for turn, gain in zip(asked, gains, strict=True) if turn == AS_IT_IS or gain <= -CLEAR]
+
+
+def _correlations(turned: NDArray[np.float32], images: Image) -> NDArray[np.float32]:
+    """(turns, n): of each scan in each turn with the mean of the other images."""
+    means = _unit(images.sum(axis=0, keepdims=True) - images)
+    found: NDArray[np.float32] = np.einsum("tnzyx,nzyx->tn", turned, means)
+    return found
+
+
+def _deep(slices: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(Z, 16, 16) -> (16, 16, 16): slices at equal parts of the length."""
+    deep: NDArray[np.float32] = slices[((np.arange(DEPTH) + 0.5) / DEPTH * len(slices)).astype(np.int64)]
+    return deep
+
+
+def _unit(images: Image) -> Image:
+    """Each of mean 0 and length 1; zeros where it is of one value."""
+    centred = images - images.mean(axis=(1, 2, 3), keepdims=True)
+    length = np.sqrt((centred**2).sum(axis=(1, 2, 3), keepdims=True))
+    divided: Image = np.divide(centred, length, out=np.zeros_like(centred), where=length > 0)
+    return divided
+
+
+def _groups(scans: Sequence[Scan], turns: Sequence[int], modality: str) -> str:
+    parts = []
+    for turn in sorted(set(turns)):
+        group = [scan for scan, each in zip(scans, turns, strict=True) if each == turn]
+        ill = sum(any(scan.source_lesion_px) for scan in group)
+        way = f"turned {TURNS[turn][0]} against these" if turn else "one way"
+        parts.append(f"{way} in {named([scan.scan_id for scan in group])}, {ill} of them with lesion")
+    return f"{modality} lies {'; '.join(parts)}; the headers say that all lie alike: which is right is for you to say"

@@ -1,0 +1,76 @@
+"""What the numbers of a volume tell of how they were written: too large for their type, cut off, scaled by slices."""
+
+from typing import Any
+
+import numpy as np
+from nibabel import orientations
+from numpy.typing import NDArray
+
+from data_prep.volumes.volume import Volume
+
+END = 0.1  # of the range, from its highest and its lowest value: its ends
+RARE = 0.01  # of the voxels, at most, that each end holds where neither is air
+MIDDLE = 0.35, 0.65  # of the range: where 0, and so most voxels, lies between the ends of a signed type
+SHOWN = 0.05  # of the range, above the lowest value: a slice whose highest value is no higher shows nothing
+SLICES = 5  # that show something, from which they are compared
+SAME = 0.002  # of the median of the slices' highest values, by which a slice's own is the same
+
+
+def numbers_of(volume: Volume) -> dict[str, Any]:
+    """Numbers of a volume's values.
+
+    `highest` is the share of voxels that hold exactly the highest value, beyond one in each slice, and `below` the
+    share at the next lower one (0 where no slice holds the highest twice). `wrapped` counts voxels of the upper end of
+    the range that lie beside one of the lower end, where neither end is air. `slices_alike` is the share of slices
+    (from foot to head) whose highest value is that of most slices, 0 to 1, of those that show something.
+    """
+    up = int(np.flatnonzero(orientations.io_orientation(volume.grid.affine)[:, 0] == 2)[0])
+    data = np.moveaxis(volume.data, up, 0)
+    maxima = data.max(axis=(1, 2))
+    low, high = float(data.min()), float(maxima.max())
+    top = np.count_nonzero(data == np.float32(high)) - np.count_nonzero(maxima == np.float32(high))
+    return {
+        "highest": top / data.size,
+        "below": _next(data, high) if top else 0.0,
+        "wrapped": _wrapped(data, low, high),
+        "slices_alike": _alike(maxima - low),
+    }
+
+
+def _alike(heights: NDArray[np.float32]) -> float:
+    """The share of slices whose height is that of most."""
+    shown = heights[heights > SHOWN * heights.max()]
+    usual = float(np.median(shown)) if len(shown) >= SLICES else np.inf
+    return float((np.abs(shown - usual) <= SAME * usual).mean()) if np.isfinite(usual) else 0.0
+
+
+def _next(data: NDArray[np.float32], high: float) -> float:
+    """The share of voxels that hold the second highest value."""
+    second = data.max(initial=-np.inf, where=data < np.float32(high))
+    return float((data == second).mean())
+
+
+def _wrapped(data: NDArray[np.float32], low: float, high: float) -> int:
+    """How many voxels of the upper end lie beside one of the lower end, which only noise or an overflow fills."""
+    end = END * (high - low)
+    # Of most images half the voxels lie below that at once; a median would take longer than all else here.
+    if end == 0 or np.count_nonzero(data < low + MIDDLE[0] * (high - low)) > data.size / 2:
+        return 0
+    if np.count_nonzero(data > low + MIDDLE[1] * (high - low)) > data.size / 2:
+        return 0
+    lower, upper = data <= low + end, data >= high - end
+    if max(lower.mean(), upper.mean()) > RARE:
+        return 0
+    beside = np.zeros_like(upper)
+    for axis in range(3):
+        before, after = _pair(axis)
+        beside[after] |= lower[before]
+        beside[before] |= lower[after]
+    return int((upper & beside).sum())
+
+
+def _pair(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """What picks all voxels of three axes that have another behind them along one of these, and those others."""
+    before, after = [slice(None)] * 3, [slice(None)] * 3
+    before[axis], after[axis] = slice(None, -1), slice(1, None)
+    return tuple(before), tuple(after)

@@ -1,0 +1,128 @@
+"""Scans that lie otherwise than their cohort, and slices in another order, are told by their images alone."""
+
+import numpy as np
+import pytest
+from scans import save, write
+from scipy import ndimage
+from stores import scan
+
+from data_prep.build import prepare
+from data_prep.oddities.order import odd_order
+from data_prep.oddities.orientation import lying_otherwise
+from data_prep.oddities.twins import reduced
+
+SCANS = 10
+FRONT, DOWN, QUARTER = "from front to back", "upside down", "by a quarter in the plane of the slices"
+TURNS = {
+    FRONT: lambda image: image[:, ::-1],
+    DOWN: lambda image: image[::-1],
+    f"{DOWN} and {FRONT}": lambda image: image[::-1, ::-1],
+    QUARTER: lambda image: np.rot90(image, 1, (1, 2)),
+}
+
+
+def body(seed: int, alike: float = 1.0) -> np.ndarray:
+    """(Z, H, W): a body that narrows upwards, with a spine behind and something else in each, in noise."""
+    rng = np.random.default_rng(seed)
+    z, y, x = np.indices((12, 32, 32))
+    wide = 14 - 0.5 * z + rng.normal(0, 0.3)
+    outline = ((x - 15.5) / wide) ** 2 + ((y - 16) / (0.75 * wide)) ** 2 < 1
+    spine = (x - 15.5) ** 2 + (y - 23) ** 2 < 9
+    own = ndimage.gaussian_filter(rng.normal(size=z.shape), 2) * 6
+    return (alike * (outline + 2.0 * spine * outline) + own + rng.normal(0, 0.05, z.shape)).astype(np.float32)
+
+
+def told(images: list[np.ndarray], judge=lying_otherwise) -> list[tuple]:
+    """Scans S0, S1, ... of an index alone, those of odd number with lesion."""
+    scans = [scan(f"p{at}", (0, at % 2)) for at in range(len(images))]
+    slices = [reduced(image[:, None]) for image in images]
+    return [(odd.scan_id, odd.text, odd.refused) for odd in judge(scans, ["mri"], slices)]
+
+
+@pytest.mark.parametrize("way", TURNS)
+def test_a_scan_that_is_turned_against_the_others_is_told(way):
+    images = [body(seed) for seed in range(SCANS)]
+    assert told(images) == []
+    images[3] = TURNS[way](images[3])
+    ((scan_id, text, refused),) = told(images)
+    assert scan_id == "p3_a" and not refused
+    assert text.startswith(f"mri lies turned {way} against most scans, though its header says")
+
+
+def test_all_scans_with_lesion_turned_are_one_sentence_that_says_so():
+    """Three of ten, the only ones with lesion but two: they would give lesion away."""
+    images = [body(seed) for seed in range(SCANS)]
+    for at in (1, 3, 5):
+        images[at] = TURNS[FRONT](images[at])
+    ((scan_id, text, _),) = told(images)
+    assert scan_id is None
+    assert text.startswith(
+        "in 3 scans (p1_a, p3_a, p5_a), 3 of 5 with lesion, 0 of 5 without, mri lies turned"
+    )
+
+
+def test_where_no_way_is_that_of_most_the_groups_are_named():
+    images = [body(seed) if seed % 2 else TURNS[FRONT](body(seed)) for seed in range(SCANS)]
+    ((scan_id, text, _),) = told(images)
+    assert scan_id is None and "which is right is for you to say" in text
+    assert "p1_a, p3_a, p5_a, p7_a, p9_a), 5 of them with lesion" in text
+    assert "p0_a, p2_a, p4_a, p6_a, p8_a), 0 of them with lesion" in text
+
+
+def test_of_a_cohort_without_a_common_image_nothing_is_said():
+    """Nothing in common but noise: half of them would agree better turned, by chance."""
+    assert told([body(seed, alike=0.0) for seed in range(24)]) == []
+    mixed = [body(seed, alike=0.0) for seed in range(12)] + [TURNS[FRONT](body(seed)) for seed in range(3)]
+    assert told(mixed) == []
+
+
+def test_of_few_scans_or_slices_nothing_is_said_that_they_do_not_show():
+    few = [body(seed) for seed in range(7)]
+    assert told([TURNS[FRONT](few[0]), *few[1:]]) == []
+    flat = [body(seed)[4:6] for seed in range(SCANS)]
+    assert told([flat[0][::-1], *flat[1:]]) == []
+    assert [scan_id for scan_id, _, _ in told([TURNS[FRONT](flat[0]), *flat[1:]])] == ["p0_a"]
+
+
+ORDERS = {
+    "every second one first": lambda count: [*range(0, count, 2), *range(1, count, 2)],
+    "by name": lambda count: sorted(range(count), key=lambda z: str(z + 1)),
+    "in pairs": lambda count: [z ^ 1 for z in range(count)],
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_slices_that_do_not_follow_one_another_are_told(order):
+    """Smooth along the body, as slices of a body are."""
+    images = [ndimage.zoom(body(seed), (2, 1, 1), order=1) for seed in range(3)]
+    assert told(images, odd_order) == []
+    images[1] = images[1][ORDERS[order](len(images[1]))]
+    ((scan_id, text, refused),) = told(images, odd_order)
+    assert (
+        scan_id == "p1_a" and text.startswith("the slices of mri do not follow one another") and not refused
+    )
+
+
+def test_slices_of_noise_alone_are_in_no_order():
+    assert told([np.random.default_rng(0).random((20, 32, 32), np.float32)], odd_order) == []
+    assert told([np.ones((20, 32, 32), np.float32)], odd_order) == []
+
+
+def test_a_body_that_is_alike_above_and_below_its_middle_is_in_order():
+    whole = ndimage.zoom(body(0), (2, 1, 1), order=1)
+    assert told([np.concatenate([whole[8:], whole[:7:-1]])], odd_order) == []
+
+
+def test_prepare_tells_both(tmp_path):
+    rows = [["patient_id", "scan_id", "mri", "mask"]]
+    for number in range(8):
+        image = body(number)
+        image = TURNS[FRONT](image) if number == 2 else image
+        image = image[ORDERS["every second one first"](12)] if number == 5 else image
+        write(tmp_path / f"{number}.nii", image.T)
+        rows.append([f"P{number}", f"S{number}", f"{number}.nii", ""])
+    store = prepare(save(tmp_path, rows), tmp_path / "s.zarr", size=32, workers=1)
+    turned = [text for text in store.odd if "lies turned" in text]
+    order = [text for text in store.odd if "do not follow" in text]
+    assert len(turned) == 1 and turned[0].startswith(f"scan S2: mri lies turned {FRONT}")
+    assert len(order) == 1 and order[0].startswith("scan S5: ")

@@ -1,0 +1,124 @@
+"""Values that were spoilt when they were written: wrapped round, cut off at the top, scaled slice by slice."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scans import LPS, refused, save, write
+from stores import scan
+
+from data_prep.build import prepare
+from data_prep.oddities.numbers import odd_numbers
+from data_prep.placing.numbers import numbers_of
+from data_prep.volumes.volume import Grid, Volume
+
+SHAPE = (30, 24, 8)
+PLAIN = {"highest": 1e-5, "below": 1e-5, "wrapped": 0, "slices_alike": 0.2}
+
+
+def pet(seed: int = 0) -> np.ndarray:
+    """SUV: a body of about 1 in air, and a hot ball of up to 12, of another brightness in each slice."""
+    rng = np.random.default_rng(seed)
+    x, y, z = np.indices(SHAPE)
+    body = (x - 15) ** 2 + (y - 12) ** 2 < 100
+    ball = 11 * np.exp(-((x - 12) ** 2 + (y - 12) ** 2 + (2 * (z - 4)) ** 2) / 14)
+    return (rng.gamma(4, 0.01, SHAPE) + body * rng.normal(1, 0.05, SHAPE) + ball).astype(np.float32)
+
+
+def numbers(data: np.ndarray, affine: np.ndarray = LPS) -> dict:
+    x, y, z = data.shape
+    return numbers_of(Volume(data.astype(np.float32), Grid((x, y, z), affine, True)))
+
+
+def told(*changes: dict) -> list[tuple]:
+    """What is odd about scans of an index alone, those of odd number with lesion; each change is of one scan."""
+    scans = [
+        replace(scan(f"p{at}", (0, at % 2)), placement={"numbers": {"pet": PLAIN | change}})
+        for at, change in enumerate(changes)
+    ]
+    return [(odd.scan_id, odd.text, odd.refused) for odd in odd_numbers(scans, ["pet"])]
+
+
+def test_numbers_of_a_few_voxels_are_those_counted_by_hand():
+    data = np.arange(6 * 5 * 4, dtype=np.float32).reshape(6, 5, 4)
+    assert numbers(data) == {"highest": 0.0, "below": 0.0, "wrapped": 0, "slices_alike": 0.0}
+    cut = np.minimum(data, 100.0)  # 20 voxels, 5 in each of the four slices
+    assert numbers(cut) == {"highest": 16 / 120, "below": 1 / 120, "wrapped": 0, "slices_alike": 0.0}
+
+
+def test_slices_run_from_foot_to_head_whatever_the_order_of_the_axes():
+    """Highest values 5 in seven slices of eight; the eighth shows nothing and does not count."""
+    data = np.random.default_rng(0).random(SHAPE) * 4
+    data[3, 4] = 5
+    data[:, :, 7] = 0
+    assert numbers(data)["slices_alike"] == 1.0
+    sagittal = LPS[:, [2, 0, 1, 3]]
+    assert numbers(np.moveaxis(data, 2, 0), sagittal)["slices_alike"] == 1.0
+    data[3, 4, 2] = 4.9
+    assert numbers(data)["slices_alike"] == 6 / 7
+
+
+def test_numbers_that_began_again_are_counted_where_they_touch():
+    """Bq/ml in 16 bits: 10 of 12 SUV are 43,000, 22,536 below 0; air beside fat is no overflow."""
+    whole = np.rint(pet() * 4300)
+    wrapped = whole.astype(np.int64).astype(np.int16)
+    assert (wrapped < 0).sum() == (whole > 32767).sum() > 10
+    assert numbers(wrapped)["wrapped"] > 10 and numbers(whole)["wrapped"] == 0
+    beside_air = np.where(np.indices(SHAPE)[0] < 15, 0.0, 100.0)
+    assert numbers(beside_air)["wrapped"] == 0 and numbers(-whole)["wrapped"] == 0
+
+
+def test_a_scan_that_is_spoilt_is_told_and_one_that_cannot_be_right_is_refused():
+    assert told({}, {}, {"wrapped": 2}) == []
+    (wrapped,) = told({}, {"wrapped": 3})
+    assert wrapped[0] == "p1_a" and wrapped[2] and "pet falls from its highest to its lowest" in wrapped[1]
+    (cut,) = told({}, {"highest": 0.01})
+    assert cut[0] == "p1_a" and not cut[2] and "pet is cut off at its highest value" in cut[1]
+    (slices,) = told({}, {"slices_alike": 0.95})
+    assert slices[0] == "p1_a" and not slices[2] and "each slice has a scale of its own" in slices[1]
+
+
+def test_images_of_few_values_are_not_cut_off():
+    assert told({"highest": 0.01, "below": 0.004}) == []
+    assert [text for _, text, _ in told({"highest": 0.01, "slices_alike": 1.0}) if "slice" in text] == []
+
+
+def test_several_scans_are_one_sentence_that_says_how_many_hold_lesion():
+    (cut,) = told({}, *[{"highest": 0.01}] * 2, {})
+    assert cut[0] is None
+    assert cut[1].startswith("in 2 scans (p1_a, p2_a), 1 of 2 with lesion, 1 of 2 without, pet is cut off")
+
+
+def prepared(folder, change) -> list[str]:
+    rows = [["patient_id", "scan_id", "pet", "mask"]]
+    for number in range(3):
+        data = pet(number)
+        write(folder / f"{number}.nii", change(data) if number == 1 else data)
+        rows.append([f"P{number}", f"S{number}", f"{number}.nii", ""])
+    store = prepare(save(folder, rows), folder / "s.zarr", size=32, workers=1)
+    return [text for text in store.odd if "highest" in text]
+
+
+@pytest.mark.parametrize(
+    "change, text",
+    [
+        (lambda data: data, ""),
+        (
+            lambda data: np.rint(np.clip(data, 0, 3) / 3 * 255).astype(np.float32) / 85,
+            "cut off at its highest",
+        ),
+        (lambda data: data / data.max((0, 1)) * 5, "a scale of its own"),
+    ],
+    ids=["as it is", "through a window", "slice by slice"],
+)
+def test_prepare_tells_what_was_spoilt(tmp_path, change, text):
+    found = prepared(tmp_path, change)
+    assert len(found) == bool(text) and all(
+        each.startswith("scan S1: pet") and text in each for each in found
+    )
+
+
+def test_prepare_refuses_numbers_that_began_again(tmp_path):
+    write(tmp_path / "0.nii", np.rint(pet() * 4300).astype(np.int64).astype(np.int16))
+    manifest = save(tmp_path, [["patient_id", "scan_id", "pet", "mask"], ["P0", "S0", "0.nii", ""]])
+    refused(manifest, "row 2, scan S0", "too large for the file's number type", "--accept-odd")
