@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from data_prep.manifest.ids import may_be_one
 from data_prep.manifest.manifest import Row, refused
 from data_prep.oddities.codes import odd_codes
+from data_prep.oddities.drawn_lesions import odd_drawings
 from data_prep.oddities.fields import odd_fields, spellings
 from data_prep.oddities.marks import Marks
 from data_prep.oddities.moved import find_moved
@@ -56,6 +57,7 @@ def judged(
         *one_sided(scans, modalities),
         *odd_fields(scans, modalities),
         *spellings(scans),
+        *odd_drawings(scans),
         *odd_codes(scans, modalities),
         *odd_numbers(scans, modalities),
         *lying_otherwise(scans, modalities, images.slices),

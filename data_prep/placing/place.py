@@ -25,6 +25,7 @@ from data_prep.placing.coverage import MIN_COVERAGE, check_coverage
 from data_prep.placing.drawn import fits
 from data_prep.placing.found import facts_of
 from data_prep.placing.inputs import input_of
+from data_prep.placing.kept import drawn_ml, hollow, stored_ml
 from data_prep.placing.numbers import numbers_of
 from data_prep.volumes.grids import check_axes, to_lps, turned
 from data_prep.volumes.lying import lying
@@ -128,7 +129,13 @@ def place_scan(
             },
             "numbers": {name: numbers_of(volume) for name, volume in volumes.items()},
             "values": found["values"],
-            "lesion": {**found["lesion"], "fits": fitting},
+            "lesion": {
+                **found["lesion"],
+                "fits": fitting,
+                "hollow": hollow(lesion.voxels),
+                "drawn_ml": drawn_ml(mask),
+                "stored_ml": stored_ml(stored, stored_spacing(grid, window)),
+            },
         },
     )
 

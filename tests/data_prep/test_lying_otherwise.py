@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from scans import save, write
+from scans import prepare, save, write
 from scipy import ndimage
 from stores import scan
 
-from data_prep.build import prepare
 from data_prep.oddities.order import odd_order
 from data_prep.oddities.orientation import lying_otherwise
 from data_prep.oddities.twins import reduced

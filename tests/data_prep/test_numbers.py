@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scans import LPS, refused, save, write
+from scans import LPS, prepare, refused, save, write
 from stores import scan
 
-from data_prep.build import prepare
 from data_prep.oddities.numbers import odd_numbers
 from data_prep.placing.numbers import numbers_of
 from data_prep.volumes.volume import Grid, Volume
