@@ -14,6 +14,7 @@ UNLIKE = (
     0.3  # correlation with the more alike neighbour; slices of a body, the last ones too, have 0.65 and more
 )
 ALIKE = 0.5  # correlation of most neighbours, below which nothing is said of single slices
+FEW = 8  # slices, of fewer of which nothing is said: a lesion in some makes these alike, and the others not
 # Of a slice's standard deviation, what a multiple of the one before leaves of it: of a copy, also one that fades.
 # Neighbours leave 0.08 and more.
 COPIED = 0.002
@@ -64,7 +65,7 @@ def _by_neighbours(data: NDArray[np.float32], faint: NDArray[np.bool_]) -> NDArr
     if not pairs.any():
         return np.zeros(len(thin), dtype=bool)
     most = np.maximum(np.append(alike, -1), np.insert(alike, 0, -1))
-    unlike = shown & (most < UNLIKE) & bool(np.median(alike[pairs]) >= ALIKE)
+    unlike = shown & (most < UNLIKE) & bool(shown.sum() >= FEW and np.median(alike[pairs]) >= ALIKE)
     copied = _left(thin, length, alike) & pairs
     within = slice(shown.argmax(), len(shown) - shown[::-1].argmax() - 1)
     kept = np.zeros_like(copied) if _evenly(copied[within]) else copied

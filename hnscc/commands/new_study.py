@@ -71,7 +71,7 @@ def _text(store: Store, location: str, file: Path) -> str:
         [
             "# What is compared, and how. `hnscc settings` tells of every setting that may stand here.",
             f"#   hnscc check {file}    what this file would do",
-            f"#   hnscc run {file}      trains what is missing, then writes runs/{name}/report.html",
+            f"#   hnscc run {file}      trains what is missing, then writes tables and report to runs/{name}",
             f"name: {name}",
             f"store: {_plain(location)}    # from the working directory",
             "protocol: corrected    # the preset of all that is not said here",

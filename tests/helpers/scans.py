@@ -16,6 +16,7 @@ from data_prep.settings import PrepareSettings
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import Store
+from hnscc.cohort.store_format import Progress
 
 LPS = np.diag([-1.0, -1.0, 3.0, 1.0])
 
@@ -35,9 +36,9 @@ def sts() -> Path:
     return folder
 
 
-def prepare(manifest: Path, store: Path, **settings) -> Store:
+def prepare(manifest: Path, store: Path, progress: Progress | None = None, **settings) -> Store:
     """The store of a manifest, without the page that `hnscc prepare` adds."""
-    return build_store(manifest, store, PrepareSettings(**settings))
+    return build_store(manifest, store, PrepareSettings(**settings), progress=progress)
 
 
 def write(path: Path, data: np.ndarray, affine: np.ndarray = LPS) -> None:
