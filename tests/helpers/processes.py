@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def running_cluster(
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """A cluster of one machine with a token and GPUs that are declared, not real: its address and the token.
 
-    environment: of its workers. cpus: declared, too; None for those of this machine.
+    It is up. environment: of its workers. cpus: declared, too; None for those of this machine.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -55,10 +56,14 @@ def running_cluster(
     command = [ray, "start", "--head", "--block", f"--port={port}", f"--num-gpus={gpus}"]
     command += [f"--num-cpus={cpus or os.cpu_count()}", "--include-dashboard=false", "--disable-usage-stats"]
     own = {"HOME": str(home), "OMP_NUM_THREADS": "1"} | TOKEN | (environment or {})
-    process = subprocess.Popen(
-        command, env=os.environ | own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    said = home / f"ray-{port}.txt"
+    with said.open("w") as file:
+        process = subprocess.Popen(command, env=os.environ | own, stdout=file, stderr=file)
     try:
+        until = time.monotonic() + 300
+        while "Ray runtime started" not in said.read_text():
+            assert process.poll() is None and time.monotonic() < until, said.read_text()
+            time.sleep(0.1)
         yield f"127.0.0.1:{port}", TOKEN
     finally:
         process.terminate()
