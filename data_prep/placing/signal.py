@@ -24,7 +24,8 @@ def signal_of(volume: Volume) -> dict[str, Any]:
 
     `step`: the median difference between voxels side by side in a plane, beside that of voxels 3 apart: 0 to 1 and a
     little more, 1 for noise, less the smoother; None where there is none. `values`: how many different ones there are
-    among 20,000 voxels of the darker half of these, spread evenly. `cut`: the share of voxels of the highest value, the first of them not counted.
+    among 20,000 voxels of the darker half of these, spread evenly. `cut`: the share of voxels of the highest value,
+    the first of them not counted.
     """
     up = int(np.flatnonzero(orientations.io_orientation(volume.grid.affine)[:, 0] == 2)[0])
     slices = np.moveaxis(volume.data, up, 0)

@@ -29,7 +29,8 @@ def test_the_step_of_a_ramp_is_a_third_and_that_of_noise_one():
 
 
 def test_values_are_counted_between_mean_and_median_of_the_brighter_and_those_cut_off_at_the_top():
-    """0 to 9, of which 5 to 9 lie above the mean of 4.5, 5, 6 and 7 in the darker half of these; two more voxels of 9 than the first of 160."""
+    """0 to 9, of which 5 to 9 lie above the mean of 4.5, 5, 6 and 7 in the darker half of these; 160
+    voxels of 9, of which the first is not counted."""
     data = np.arange(1600).reshape(20, 16, 5) % 10
     found = signal_of(volume(data))
     assert found["values"] == 3 and found["cut"] == 159 / 1600
