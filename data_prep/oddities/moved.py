@@ -23,8 +23,9 @@ FIRST = 12  # pairs of places, of which each three give a map
 NEAR, NEAR_Z = 0.025, 2.0  # of a slice's side, and slices, by which a place may miss its map
 STRETCH, SKEW = 2.5, 1.6  # times by which a map stretches at most, and one direction more than another
 CELL = 1 / 16  # of a slice's side: places in one cell count once
-PLACES = (
-    12  # that lie on one map are no chance: those of different patients are 8 at most, of a copy 15 and more
+PLACES = 12  # that lie on one map: those of different patients are 8 at most, but for one pair in thousands,
+ALIKE = (
+    0.85  # which correlates by 0.8 when laid on one another; a copy has 15 places and more, and this or more
 )
 SLICES = 7  # of a pair that are compared
 
@@ -45,7 +46,8 @@ def find_moved(kept: Sequence[Sequence[Marks]], asked: Callable[[int, int], bool
                 continue
             places, move = fit
             alike = _compared(read(first)[:, modality], read(second)[:, modality], move)
-            found.append(Twins(first, second, modality, alike, places))
+            if alike >= ALIKE:
+                found.append(Twins(first, second, modality, alike, places))
     return sorted(found, key=lambda twins: (twins.second, twins.first, twins.modality))
 
 
