@@ -27,6 +27,9 @@ SHOWN, ALIKE = (
 )  # the fall across the median lesion's border, and the share of scans with one in its direction
 BY_CHANCE = 0.0005  # the probability of a scan's fall to be so low, were its logarithm normal
 NOT_SEEN, LEAST = 3.0, 0.1  # times less than in the median lesion; less than `LEAST` of it counts as that
+# The same where the others say clearly what is usual: of the median lesion's fall, that of the others is at least the
+# one, that of a mask which is told at most the other; a fifth of the scans at most.
+CLEARLY_SEEN, CLEARLY_NOT, FEW_OF = 0.4, 0.2, 0.2
 ELSEWHERE, GAIN = 2.0, 0.3  # times more elsewhere, and of the median lesion's more
 ODD_SIDE = 0.5  # of the fall across the whole border, less than the median lesion's weakest side has
 
@@ -125,10 +128,11 @@ def _unseen(edges: Sequence[_Edge], usual: float, modality: str) -> Iterator[Odd
     # The fewer the scans, the less is known of how much right ones differ.
     wider = float(stats.t.isf(BY_CHANCE, len(edges) - 1) / stats.norm.isf(BY_CHANCE))
     lowest = -max(log(NOT_SEEN), wider * limit([each - median(logs) for each in logs], 0.0))
+    apart = _apart(edges, usual)
     for edge, each in zip(edges, logs, strict=True):
         fall, how = edge.best
         elsewhere = fall > ELSEWHERE * edge.own and fall - edge.own > GAIN * usual
-        if each < lowest or elsewhere:
+        if each < lowest or elsewhere or edge.own <= apart:
             better = f"; {how}, by {fall:.2g}" if elsewhere else ""
             yield Odd(
                 edge.scan.scan_id,
@@ -136,6 +140,14 @@ def _unseen(edges: Sequence[_Edge], usual: float, modality: str) -> Iterator[Odd
                 f"brightness across the mask's border, by {usual:.2g} in the median scan{better}; does the mask belong "
                 "here?",
             )
+
+
+def _apart(edges: Sequence[_Edge], usual: float) -> float:
+    """The fall up to which a mask stands apart from all others; -inf where falls of every size occur."""
+    falls = [edge.own for edge in edges]
+    low = [fall for fall in falls if fall < CLEARLY_SEEN * usual]
+    apart = bool(low) and max(low) <= CLEARLY_NOT * usual and len(low) <= FEW_OF * len(falls)
+    return max(low) if apart else float("-inf")
 
 
 def _open(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:

@@ -103,3 +103,27 @@ def test_where_lesions_have_no_border_nothing_is_said_of_one():
 def test_of_few_lesions_nothing_is_said():
     assert told(lambda mask, number: mask[::-1], {0, 1, 2, 3}, count=4) == []
     assert told(lambda mask, number: mask[::-1], set(range(6)), count=6) != []
+
+
+def of_falls(falls: list[float]) -> list[str | None]:
+    """Which scans are told whose values fall so far across the border, as far on its sides, and half as far elsewhere."""
+    scans = [
+        replace(
+            scan(f"p{number}", (0, 4)),
+            placement={
+                "lesion": {
+                    "edges": {"pet": {"own": fall, "sides": {"head": fall}, "elsewhere": {"moved": fall / 2}}}
+                }
+            },
+        )
+        for number, fall in enumerate(falls)
+    ]
+    return [odd.scan_id for odd in misplaced(scans, "pet")]
+
+
+def test_a_mask_without_a_border_stands_apart_from_seven_that_differ_threefold():
+    """A mask of the patient's other visit among true ones, as measured: half a cohort's spread is no excuse for it."""
+    others = [0.54, 0.7, 0.9, 1.0, 1.1, 1.3, 1.54]
+    assert of_falls([*others, 0.12]) == ["p7_a"]
+    assert of_falls([*others, 0.3]) == []
+    assert of_falls([*others[1:], 0.3, 0.12]) == []  # falls of every size: nothing stands apart
