@@ -106,7 +106,7 @@ def test_of_few_lesions_nothing_is_said():
 
 
 def of_falls(falls: list[float]) -> list[str | None]:
-    """Which scans are told whose values fall so far across the border, as far on its sides, and half as far elsewhere."""
+    """Which scans are told whose values fall so far across the border and its sides, and half as far elsewhere."""
     scans = [
         replace(
             scan(f"p{number}", (0, 4)),
