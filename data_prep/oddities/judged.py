@@ -16,7 +16,7 @@ from data_prep.oddities.drawn_lesions import odd_drawings
 from data_prep.oddities.fields import odd_fields, spellings
 from data_prep.oddities.marks import Marks
 from data_prep.oddities.moved import find_moved
-from data_prep.oddities.numbers import odd_numbers
+from data_prep.oddities.numbers import odd_numbers, rounded
 from data_prep.oddities.odd import odd_scans
 from data_prep.oddities.oddity import Odd
 from data_prep.oddities.one_sided import one_sided
@@ -60,6 +60,7 @@ def judged(
         *odd_drawings(scans),
         *odd_codes(scans, modalities),
         *odd_numbers(scans, modalities),
+        *rounded(scans, modalities),
         *lying_otherwise(scans, modalities, images.slices),
         *odd_order(scans, modalities, images.slices),
     ]

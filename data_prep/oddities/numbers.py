@@ -1,14 +1,16 @@
-"""Values that were spoilt when they were written: wrapped round, cut off at the top, or scaled slice by slice."""
+"""Values that were spoilt when they were written: wrapped round, cut off at the top, scaled slice by slice, rounded."""
 
 from collections.abc import Callable, Iterator, Sequence
+from statistics import median
 from typing import Any
 
-from data_prep.oddities.oddity import Odd, of_some
+from data_prep.oddities.oddity import FEW, Odd, of_some
 from hnscc.cohort.store_format import Scan
 
 CUT = 3e-4  # of the voxels, at exactly the highest value: a window; scans of any kind have 1e-5
 SPIKE = 3.0  # times as many as at the next lower value: images of few values have several at both
 WRAPPED = 3  # voxels
+COARSER, GRADED = 20, 100  # times fewer different values than the median scan has, which has so many at least
 ALIKE = 0.9  # of the slices, of one and the same highest value; in scans of any kind 0.3
 
 Numbers = dict[str, Any]
@@ -26,6 +28,17 @@ def odd_numbers(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Od
         for text, refused, holds in KINDS:
             chosen = [scan for scan in scans if holds(scan.placement["numbers"][modality])]
             yield from of_some(scans, chosen, f"{modality} {text}", refused=refused)
+
+
+def rounded(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
+    """A sentence on the scans of each modality whose values are far fewer than those of most scans, as after rounding
+    to whole numbers. Of the public cohort's 34 scans none has less than a ninth of the median scan's."""
+    for modality in modalities:
+        counts = [scan.placement["values"][modality]["signal"]["values"] for scan in scans]
+        usual = median(counts)
+        few = [scan for scan, count in zip(scans, counts, strict=True) if COARSER * count < usual]
+        text = f"{modality} has less than 1/{COARSER} of the median scan's different values: it was rounded"
+        yield from of_some(scans, few, text) if usual >= GRADED and len(scans) >= FEW else ()
 
 
 def _wrapped(numbers: Numbers) -> bool:

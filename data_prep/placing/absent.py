@@ -1,7 +1,8 @@
 """Voxels that a file holds but that show nothing of a body: padding, copies of a slice, parts that are cut out.
 
 Nothing says so in the file. It is found by what no scanner gives: slices almost without contrast, slices that share
-next to nothing with those beside them, or all but a factor, and parts of one value that end along a straight line.
+next to nothing with those beside them, or all but a factor, that go back the way they came, or that only lead from one
+to another, and parts of one value that end along a straight line.
 """
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 FAINT = 0.015  # of the contrast of the volume's other slices; air around a body, and lean slices, have 0.08 and more
+DIM = 0.4  # of the contrast of both slices beside it; slices of a body have 0.8 and more
 STEP = 2  # voxels, by which slices are thinned before they are correlated
 UNLIKE = (
     0.3  # correlation with the more alike neighbour; slices of a body, the last ones too, have 0.65 and more
@@ -18,6 +20,10 @@ FEW = 8  # slices, of fewer of which nothing is said: a lesion in some makes the
 # Of a slice's standard deviation, what a multiple of the one before leaves of it: of a copy, also one that fades.
 # Neighbours leave 0.08 and more.
 COPIED = 0.002
+MIRRORED = 2  # slices on either side of one, that are the same
+# Slices in a row that are the mean of their neighbours, but for so much of their standard deviation: a gap that was
+# filled. Resampling to thinner slices leaves shorter rows, or rows everywhere.
+FILLED, OF_MEAN = 3, 0.002
 MIN_CUT = 0.05  # of a row or column, that is of one value from its end on
 WIDE = 0.25  # of a line of the slice, that some body fills: of a smaller one nothing is said
 ABRUPT = 0.6  # of the most body in a line of a slice, that the line behind a cut holds; a body begins thinner
@@ -47,11 +53,12 @@ def absent(data: NDArray[np.float32]) -> NDArray[np.bool_] | None:
 
 
 def _faint(data: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(z,): slices with next to no contrast, by the range of all but 2 % of their voxels; not those of a volume that
-    has none anywhere."""
+    """(z,): slices with next to no contrast, by the range of all but 2 % of their voxels, or with far less than both
+    slices beside them; not those of a volume that has none anywhere."""
     first, last = np.percentile(data, [1, 99], axis=(0, 1))
     contrast = last - first
-    return np.asarray(contrast < FAINT * np.percentile(contrast, 75))
+    beside = np.minimum(np.append(contrast[1:], 0), np.insert(contrast[:-1], 0, 0))
+    return np.asarray((contrast < FAINT * np.percentile(contrast, 75)) | (contrast < DIM * beside))
 
 
 def _by_neighbours(data: NDArray[np.float32], faint: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -67,9 +74,41 @@ def _by_neighbours(data: NDArray[np.float32], faint: NDArray[np.bool_]) -> NDArr
     most = np.maximum(np.append(alike, -1), np.insert(alike, 0, -1))
     unlike = shown & (most < UNLIKE) & bool(shown.sum() >= FEW and np.median(alike[pairs]) >= ALIKE)
     copied = _left(thin, length, alike) & pairs
+    unlike |= _mirrored(thin, shown) | _filled(thin, length, shown)
     within = slice(shown.argmax(), len(shown) - shown[::-1].argmax() - 1)
     kept = np.zeros_like(copied) if _evenly(copied[within]) else copied
     return np.asarray(unlike | np.insert(kept, 0, False))
+
+
+def _mirrored(thin: NDArray[np.float32], shown: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(z,): slices that repeat, one by one, those before them in the other order: the shorter side of the mirror."""
+    found = np.zeros(len(thin), dtype=bool)
+    for middle in np.flatnonzero(shown):
+        reach = 0
+        while middle - reach - 1 >= 0 and middle + reach + 1 < len(thin):
+            if (
+                not (thin[middle - reach - 1] == thin[middle + reach + 1]).all()
+                or not shown[middle + reach + 1]
+            ):
+                break
+            reach += 1
+        if reach >= MIRRORED:
+            above = len(thin) - middle <= middle + 1
+            found[slice(middle + 1, middle + reach + 1) if above else slice(middle - reach, middle)] = True
+    return found
+
+
+def _filled(
+    thin: NDArray[np.float32], length: NDArray[np.floating], shown: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """(z,): slices in a row that are the mean of those beside them, as interpolation leaves them across a gap."""
+    off = np.linalg.norm(thin[2:] + thin[:-2] - 2 * thin[1:-1], axis=1)
+    mean = np.zeros(len(thin), dtype=bool)
+    mean[1:-1] = shown[1:-1] & (off <= OF_MEAN * length[1:-1])
+    rows, count = ndimage.label(mean)
+    sizes = np.bincount(rows, minlength=count + 1)
+    long = np.append(False, sizes[1:] >= FILLED)[rows]
+    return np.asarray(long if 2 * mean.sum() <= shown.sum() else np.zeros_like(long))
 
 
 def _left(

@@ -46,6 +46,10 @@ def noise_of_a_tenth_of_the_range(data):
     data[:, :, 12:] = np.random.default_rng(1).random(data[:, :, 12:].shape) * data.max() * 0.1
 
 
+def mirrored(data):
+    data[:, :, 12:] = data[:, :, 10:2:-1]
+
+
 def fading(data):
     for z in range(12, 20):
         data[:, :, z] = data[:, :, z - 1] * 0.8
@@ -60,6 +64,7 @@ LATER = {
         one_bright_voxel,
         noise_of_a_tenth_of_the_range,
         fading,
+        mirrored,
     )
 }
 
@@ -97,6 +102,30 @@ def test_single_slices_of_noise_are_found_and_volumes_of_noise_are_left():
         data[:, :, z] = rng.random(SHAPE[:2]) * 50
     np.testing.assert_array_equal(np.flatnonzero(absent(data).all(axis=(0, 1))), (4, 11))
     assert absent(rng.random(SHAPE).astype(np.float32)) is None
+
+
+def test_slices_of_far_less_signal_than_those_beside_them_are_found():
+    """Three slices at an eighth of their signal; at half of it they are still an image."""
+    data = body()
+    data[:, :, 5:14:4] *= 0.5
+    assert absent(data) is None
+    data[:, :, 5:14:4] *= 0.25
+    np.testing.assert_array_equal(np.flatnonzero(absent(data).all(axis=(0, 1))), (5, 9, 13))
+
+
+def between(data, slices):
+    """Thinner slices: each the mean of the two beside it, by their distance."""
+    at = np.linspace(0, data.shape[2] - 1, slices)
+    low = np.minimum(at.astype(int), data.shape[2] - 2)
+    return ((low + 1 - at) * data[:, :, low] + (at - low) * data[:, :, low + 1]).astype(np.float32)
+
+
+def test_a_gap_that_was_filled_by_interpolation_is_found_and_thinner_slices_are_whole():
+    data = body()
+    for slices in (39, 58, 77, 30):
+        assert absent(between(data, slices)) is None
+    data[:, :, 6:13] = between(data[:, :, [5, 13]], 9)[:, :, 1:-1]
+    np.testing.assert_array_equal(np.flatnonzero(absent(data).all(axis=(0, 1))), np.arange(6, 13))
 
 
 def test_thinner_slices_by_the_nearest_of_the_thick_ones_are_whole():

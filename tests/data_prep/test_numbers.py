@@ -7,7 +7,7 @@ import pytest
 from scans import LPS, prepare, refused, save, write
 from stores import scan
 
-from data_prep.oddities.numbers import odd_numbers
+from data_prep.oddities.numbers import odd_numbers, rounded
 from data_prep.placing.numbers import numbers_of
 from data_prep.volumes.volume import Grid, Volume
 
@@ -121,3 +121,20 @@ def test_prepare_refuses_numbers_that_began_again(tmp_path):
     write(tmp_path / "0.nii", np.rint(pet() * 4300).astype(np.int64).astype(np.int16))
     manifest = save(tmp_path, [["patient_id", "scan_id", "pet", "mask"], ["P0", "S0", "0.nii", ""]])
     refused(manifest, "row 2, scan S0", "too large for the file's number type", "--accept-odd")
+
+
+def test_scans_of_far_fewer_values_than_most_are_told():
+    """PET in whole numbers of SUV has about ten; a twentieth of the median 500 is 25, and is enough."""
+
+    def told(counts):
+        placements = [{"values": {"pet": {"signal": {"values": count}}}} for count in counts]
+        scans = [replace(scan(f"p{at}", (0, at % 2)), placement=each) for at, each in enumerate(placements)]
+        return [(odd.scan_id, odd.text) for odd in rounded(scans, ["pet"])]
+
+    usual = [450, 480, 500, 520, 600, 610]
+    assert told([*usual, 500]) == told([*usual, 25]) == []
+    ((one, text),) = told([*usual, 24])
+    assert one == "p6_a" and "it was rounded" in text
+    ((both, text),) = told([*usual, 10, 9])
+    assert both is None and "2 scans (p6_a, p7_a)" in text
+    assert told([60, 70, 80, 90, 95, 1]) == told([500, 500, 500, 1]) == []
