@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from nibabel import orientations
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -13,6 +12,7 @@ from data_prep.masks.lesions import Lesion
 from data_prep.placing.drawn import is_box, left_out, spanned
 from data_prep.placing.edges import edges_of
 from data_prep.placing.signal import signal_of
+from data_prep.volumes.grids import axis_of_slices
 from data_prep.volumes.resize import Window, inside, stored_spacing
 from data_prep.volumes.volume import Grid, Volume
 
@@ -52,7 +52,7 @@ def values_of(volume: Volume) -> dict[str, Any]:
 def _rim(volume: Volume) -> float | None:
     """The median of the voxels at the four sides of the volume's planes; None where none of them holds a value."""
     held = np.isfinite(volume.data) if volume.blank is None else ~volume.blank
-    up = int(np.flatnonzero(orientations.io_orientation(volume.grid.affine)[:, 0] == 2)[0])
+    up = axis_of_slices(volume.grid)
     sides = [
         (np.take(volume.data, end, axis=axis), np.take(held, end, axis=axis))
         for axis in {0, 1, 2} - {up}

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from nibabel import orientations
 from numpy.typing import NDArray
 
+from data_prep.volumes.grids import axis_of_slices
 from data_prep.volumes.volume import Volume
 
 END = 0.1  # of the range, from its highest and its lowest value: its ends
@@ -24,7 +24,7 @@ def numbers_of(volume: Volume) -> dict[str, Any]:
     the range that lie beside one of the lower end, where neither end is air. `slices_alike` is the share of slices
     (from foot to head) whose highest value is that of most slices, 0 to 1, of those that show something.
     """
-    up = int(np.flatnonzero(orientations.io_orientation(volume.grid.affine)[:, 0] == 2)[0])
+    up = axis_of_slices(volume.grid)
     data = np.moveaxis(volume.data, up, 0)
     maxima = data.max(axis=(1, 2))
     low, high = float(data.min()), float(maxima.max())

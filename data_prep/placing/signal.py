@@ -7,9 +7,9 @@ as well as a lesion (data_prep.oddities.separating).
 from typing import Any, TypeVar
 
 import numpy as np
-from nibabel import orientations
 from numpy.typing import NDArray
 
+from data_prep.volumes.grids import axis_of_slices
 from data_prep.volumes.volume import Volume
 
 Kind = TypeVar("Kind", bound=np.generic)
@@ -27,7 +27,7 @@ def signal_of(volume: Volume) -> dict[str, Any]:
     among 20,000 voxels of the darker half of these, spread evenly. `cut`: the share of voxels of the highest value,
     the first of them not counted.
     """
-    up = int(np.flatnonzero(orientations.io_orientation(volume.grid.affine)[:, 0] == 2)[0])
+    up = axis_of_slices(volume.grid)
     slices = np.moveaxis(volume.data, up, 0)
     every = max(1, int(np.ceil(volume.data.size / LOOKED_AT)))
     looked_at = slices[every // 2 % len(slices) :: every]

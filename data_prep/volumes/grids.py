@@ -15,6 +15,11 @@ Kind = TypeVar("Kind", bound=np.generic)
 SAME_GRID = 0.05  # voxels: the most that corners of equal grids may lie apart
 
 
+def axis_of_slices(grid: Grid) -> int:
+    """Return the axis of the voxels, 0 to 2, that runs nearest to that from foot to head."""
+    return int(np.flatnonzero(orientations.io_orientation(grid.affine)[:, 0] == 2)[0])
+
+
 def to_lps(grid: Grid) -> Grid:
     """The same voxels, axes turned and flipped so that x runs to the left, y to posterior and z to superior."""
     turn = turn_to_lps(grid)
