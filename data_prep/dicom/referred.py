@@ -1,9 +1,14 @@
-"""What a mask that is written as DICOM takes over from the series that it refers to."""
+"""What a mask that is written as DICOM takes over from the series that it refers to, and how it is written."""
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from data_prep.dicom.header import text_of, unusable
+from data_prep.dicom.header import UNREADABLE, quiet, text_of, unusable
+from data_prep.dicom.reading import source_slices
 from data_prep.dicom.slices import Slice
 
 # What a reference to a slice, and its place in space, are made of.
@@ -17,6 +22,43 @@ MAY_BE_EMPTY = (
     *("PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
     *("AccessionNumber", "ReferringPhysicianName"),
 )
+
+
+def write_referring(
+    path: Path,
+    source: Path,
+    save: Callable[[list[Slice], BytesIO], None],
+    *,
+    kind: str,
+    keep_identity: bool,
+    where: str,
+) -> None:
+    """Write what `save` makes of the slices of the series that a manifest's cell `source` names; `kind` is it in words.
+
+    InputError, and nothing is written, where the series cannot be referred to, where its attributes cannot be copied,
+    and as by data_prep.dicom.reading.read_dicom_volume; `where` is how it names the scan.
+    """
+    with quiet():
+        slices = source_slices(source, where)
+        check_reference(slices, where, kind)
+        content = BytesIO()
+        try:
+            save(slices, content)
+        except UNREADABLE:  # its text quotes the header
+            raise unusable(
+                f"No DICOM {kind} can be made of the series' attributes.",
+                where,
+                "attributes as DICOM defines them",
+                "others",
+                "Use the NIfTI mask" + (", or leave --keep-identity out." if keep_identity else "."),
+            ) from None
+    path.write_bytes(content.getvalue())
+
+
+def say_pseudonymous(made: Dataset) -> None:
+    """Say in a mask that a pseudonym stands for the patient."""
+    made.PatientIdentityRemoved = "YES"
+    made.DeidentificationMethod = "a pseudonym in place of all but the UIDs referred to"
 
 
 def check_reference(slices: list[Slice], where: str, kind: str) -> None:

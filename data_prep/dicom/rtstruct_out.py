@@ -1,6 +1,5 @@
 """A predicted mask as contours: a DICOM structure set (RTSTRUCT) that refers to the series it was predicted from."""
 
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +8,9 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
-from data_prep.dicom.header import UNREADABLE, quiet, text_of, unusable
+from data_prep.dicom.header import text_of, unusable
 from data_prep.dicom.outlines import outlines
-from data_prep.dicom.reading import source_slices
-from data_prep.dicom.referred import MAY_BE_EMPTY, check_reference, referred
+from data_prep.dicom.referred import MAY_BE_EMPTY, referred, say_pseudonymous, write_referring
 from data_prep.dicom.slices import Slice
 
 STORAGE = UID("1.2.840.10008.5.1.4.1.1.481.3")
@@ -38,23 +36,16 @@ def save_rtstruct(
     """
     if not mask.any():
         raise unusable("There is nothing to outline.", where, "lesion", "none")
-    with quiet():
-        slices = source_slices(source, where)
-        check_reference(slices, where, "structure set")
-        try:
-            content = BytesIO()
-            _made(slices, mask.astype(bool), patient_id, keep_identity).save_as(
-                content, enforce_file_format=True
-            )
-        except UNREADABLE:  # its text quotes the header
-            raise unusable(
-                "No DICOM structure set can be made of the series' attributes.",
-                where,
-                "attributes as DICOM defines them",
-                "others",
-                "Use the NIfTI mask" + (", or leave --keep-identity out." if keep_identity else "."),
-            ) from None
-    path.write_bytes(content.getvalue())
+    write_referring(
+        path,
+        source,
+        lambda slices, to: _made(slices, mask.astype(bool), patient_id, keep_identity).save_as(
+            to, enforce_file_format=True
+        ),
+        kind="structure set",
+        keep_identity=keep_identity,
+        where=where,
+    )
 
 
 def _made(slices: list[Slice], mask: NDArray[np.bool_], patient_id: str, keep_identity: bool) -> FileDataset:
@@ -71,8 +62,7 @@ def _made(slices: list[Slice], mask: NDArray[np.bool_], patient_id: str, keep_id
     made.Manufacturer, made.ManufacturerModelName = "hnscc", "hnscc predict"
     made.StructureSetLabel, made.StructureSetDate, made.StructureSetTime = "PREDICTED", "", ""
     if not keep_identity:
-        made.PatientIdentityRemoved = "YES"
-        made.DeidentificationMethod = "a pseudonym in place of all but the UIDs referred to"
+        say_pseudonymous(made)
     frame = text_of(slices[0].groups[-1], "FrameOfReferenceUID", "")
     made.FrameOfReferenceUID, made.PositionReferenceIndicator = frame, ""
     made.ReferencedFrameOfReferenceSequence = _items(_frame(slices, frame))

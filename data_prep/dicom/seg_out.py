@@ -6,7 +6,6 @@ asked for.
 """
 
 from importlib.metadata import version
-from io import BytesIO
 from pathlib import Path
 
 import highdicom as hd
@@ -15,9 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from data_prep.dicom.header import UNREADABLE, quiet, unusable
-from data_prep.dicom.reading import source_slices
-from data_prep.dicom.referred import check_reference, referred
+from data_prep.dicom.referred import referred, say_pseudonymous, write_referring
 from data_prep.dicom.slices import Slice
 
 
@@ -36,21 +33,14 @@ def save_seg(
     are copied instead. InputError, and nothing is written, where the series cannot be referred to, where its attributes
     cannot be copied, and as by data_prep.dicom.reading.read_dicom_volume; `where` is how it names the scan.
     """
-    with quiet():
-        slices = source_slices(source, where)
-        check_reference(slices, where, "segmentation")
-        try:
-            content = BytesIO()
-            _made(slices, mask, patient_id, keep_identity).save_as(content)
-        except UNREADABLE:  # its text quotes the header
-            raise unusable(
-                "No DICOM segmentation can be made of the series' attributes.",
-                where,
-                "attributes as DICOM defines them",
-                "others",
-                "Use the NIfTI mask" + (", or leave --keep-identity out." if keep_identity else "."),
-            ) from None
-    path.write_bytes(content.getvalue())
+    write_referring(
+        path,
+        source,
+        lambda slices, to: _made(slices, mask, patient_id, keep_identity).save_as(to),
+        kind="segmentation",
+        keep_identity=keep_identity,
+        where=where,
+    )
 
 
 def _made(
@@ -69,8 +59,7 @@ def _made(
             image.SliceThickness = image.get("SliceThickness") or f"{thickness:.6g}"
     made = _segmentation(images, frames)
     if not keep_identity:
-        made.PatientIdentityRemoved = "YES"
-        made.DeidentificationMethod = "a pseudonym in place of all but the UIDs referred to"
+        say_pseudonymous(made)
     return made
 
 
