@@ -40,7 +40,7 @@ def write_referring(
     """
     with quiet():
         slices = source_slices(source, where)
-        check_reference(slices, where, kind)
+        _check_reference(slices, where, kind)
         content = BytesIO()
         try:
             save(slices, content)
@@ -61,7 +61,7 @@ def say_pseudonymous(made: Dataset) -> None:
     made.DeidentificationMethod = "a pseudonym in place of all but the UIDs referred to"
 
 
-def check_reference(slices: list[Slice], where: str, kind: str) -> None:
+def _check_reference(slices: list[Slice], where: str, kind: str) -> None:
     """InputError where what is written, `kind` in words, could not say which images it lies over."""
     for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
         if not all(text_of(each.groups[-1], name, where) for each in slices):
