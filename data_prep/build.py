@@ -135,6 +135,7 @@ def prepare_scan(
             "lesion_free": _lesion_free(row, placed.placement),
         },
         split=row.split,
+        drawn=placed.drawn,
     )
     seen = view_of(placed.images, placed.mask, scan) if view else None
     return Written(scan, reduced(placed.images), marks(placed.images), seen)

@@ -11,6 +11,7 @@ from data_prep.volumes.off_grid import off_grid
 from data_prep.volumes.resize import HALF, area_weights, weigh
 from data_prep.volumes.sampling import DECIMALS, NOTHING, finer
 from data_prep.volumes.volume import Grid, Volume
+from hnscc.cohort.store_format import Drawn
 
 MIN_KEPT = 0.9  # of the lesion's volume that must lie on the slices' grid
 NEAR = 1e-3  # of a whole number: what floats leave of a label such as 0.9999
@@ -21,12 +22,14 @@ class Lesion:
     """`voxels`: (Z, Y, X), true where lesion covers at least half of the voxel, on the grid turned to LPS.
 
     `source_px` counts the lesion's voxels in each slice, at least 1 where any of it lies there. `drawn_on` names the
-    modality on whose grid the mask was drawn; None where the scan has no mask.
+    modality on whose grid the mask was drawn; None where the scan has no mask. `drawn` is the mask on that grid, and
+    the same as `voxels` where the grid is that of the slices, or where there is no mask.
     """
 
     voxels: NDArray[np.bool_]
     source_px: tuple[int, ...]
     drawn_on: str | None
+    drawn: Drawn
 
 
 def lesion_on(mask: Volume | None, grids: dict[str, Grid], reference: str, where: str) -> Lesion:
@@ -38,17 +41,23 @@ def lesion_on(mask: Volume | None, grids: dict[str, Grid], reference: str, where
     grid = to_lps(grids[reference])
     if mask is None:
         voxels = np.zeros(grid.shape[::-1], dtype=bool)
-        return Lesion(voxels, (0,) * len(voxels), None)
+        return Lesion(voxels, (0,) * len(voxels), None, _as_drawn(voxels, grid, None))
     drawn_on = _drawn_on(mask.grid, grids, reference, where)
     inside = _binary(mask, where)
     if drawn_on == reference:
-        drawn = turned(inside, mask.grid).T
-        return Lesion(drawn, tuple(int(count) for count in drawn.sum(axis=(1, 2))), drawn_on)
+        voxels = turned(inside, mask.grid).T
+        counts = tuple(int(count) for count in voxels.sum(axis=(1, 2)))
+        return Lesion(voxels, counts, drawn_on, _as_drawn(voxels, grid, drawn_on))
     share = covered(Volume(inside.astype(np.float32), mask.grid), grid)
     voxels = share >= HALF
     check_kept(share, voxels, float(inside.sum() * np.prod(mask.grid.spacing)), grid, where)
-    counts = np.ceil(np.round(share.sum(axis=(1, 2)), DECIMALS))
-    return Lesion(voxels, tuple(int(count) for count in counts), drawn_on)
+    touched = np.ceil(np.round(share.sum(axis=(1, 2)), DECIMALS))
+    drawn = _as_drawn(turned(inside, mask.grid).T, to_lps(mask.grid), drawn_on)
+    return Lesion(voxels, tuple(int(count) for count in touched), drawn_on, drawn)
+
+
+def _as_drawn(voxels: NDArray[np.bool_], lps: Grid, on: str | None) -> Drawn:
+    return Drawn(voxels, tuple(tuple(float(value) for value in row) for row in lps.affine), on)
 
 
 def covered(lesion: Volume, grid: Grid) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""A lesion on the voxels of an image of its own grid, so that the image is measured as its file holds it.
+"""A lesion on the voxels of another grid: of an image, so that this is measured as its file holds it, or of a mask.
 
 Sampled on a finer grid, an image loses its highest values: no voxel of it lies where the finer grid asks.
 """
@@ -20,19 +20,35 @@ def own_voxels(lesion: NDArray[np.bool_], grid: Grid, image: Grid) -> NDArray[np
     """
     lps = to_lps(image)
     found = np.zeros(lps.shape[::-1], dtype=bool)
-    if not lesion.any():
-        return found
-    drawn, part = _cut(lesion.T.astype(np.float32), grid)
-    low, high = around(drawn, part, lps)
-    if (low >= high).any():
-        return found
-    x, y, z = (int(count) for count in high - low)
-    share = covered(Volume(drawn, part), _moved(lps, low, (x, y, z)))
-    most = float(share.max())
+    box, share = _shares(lesion, grid, lps)
+    most = float(share.max(initial=0))
     if most > 0:
-        box = tuple(slice(first, last) for first, last in zip(low[::-1], high[::-1], strict=True))
         found[box] = share >= min(HALF, most)
     return found
+
+
+def half_covered(lesion: NDArray[np.bool_], grid: Grid, other: Grid) -> NDArray[np.bool_]:
+    """The voxels (Z, Y, X) of another grid of which a lesion (Z, Y, X) covers at least half, by area; both lie LPS."""
+    found = np.zeros(other.shape[::-1], dtype=bool)
+    box, share = _shares(lesion, grid, other)
+    found[box] = share >= HALF
+    return found
+
+
+def _shares(
+    lesion: NDArray[np.bool_], grid: Grid, other: Grid
+) -> tuple[tuple[slice, ...], NDArray[np.float64]]:
+    """The box (z, y, x) of the other grid that a lesion may touch, and the share of each voxel that it covers there."""
+    nothing = (slice(0, 0),) * 3, np.zeros((0, 0, 0))
+    if not lesion.any():
+        return nothing
+    drawn, part = _cut(lesion.T.astype(np.float32), grid)
+    low, high = around(drawn, part, other)
+    if (low >= high).any():
+        return nothing
+    x, y, z = (int(count) for count in high - low)
+    box = tuple(slice(first, last) for first, last in zip(low[::-1], high[::-1], strict=True))
+    return box, covered(Volume(drawn, part), _moved(other, low, (x, y, z)))
 
 
 def _cut(data: NDArray[np.float32], grid: Grid) -> tuple[NDArray[np.float32], Grid]:

@@ -40,6 +40,7 @@ from data_prep.volumes.resize import (
 from data_prep.volumes.sampling import sampled
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
+from hnscc.cohort.store_format import Drawn
 
 FLAT = 1e-5  # of a volume's range: a slice that differs by no more is one value, whatever wrote it
 MORE_ABSENT = (
@@ -51,7 +52,7 @@ MAX_LESION_LOSS = 0.5  # of a slice's lesion that a fixed pixel size may crop of
 
 @dataclass(frozen=True)
 class Placed:
-    """One scan, ready to be stored: images (Z, C, H, W) in raw units, mask (Z, H, W) of 0 and 1.
+    """One scan, ready to be stored: images (Z, C, H, W) in raw units, mask (Z, H, W) of 0 and 1, and it as drawn.
 
     The rest is told by hnscc.cohort.store_format.Scan.
     """
@@ -62,6 +63,7 @@ class Placed:
     spacing_mm: tuple[float, float, float]
     affine: tuple[tuple[float, ...], ...]
     placement: dict[str, Any]
+    drawn: Drawn
 
 
 def place_scan(
@@ -137,6 +139,7 @@ def place_scan(
                 "stored_ml": stored_ml(stored, stored_spacing(grid, window)),
             },
         },
+        drawn=lesion.drawn,
     )
 
 

@@ -1,4 +1,4 @@
-"""From stored slices back to the grid of a scan's own files: predicted masks and probabilities."""
+"""From stored slices back to the grid of a scan's own files, or of its mask: predicted masks and probabilities."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,11 @@ import numpy as np
 from nibabel import orientations
 from numpy.typing import NDArray
 
+from data_prep.masks.own_voxels import half_covered
+from data_prep.volumes.grids import to_lps
 from data_prep.volumes.resize import HALF, area_weights, weigh
+from data_prep.volumes.volume import Grid
+from hnscc.cohort.store_format import Drawn
 
 Kind = TypeVar("Kind", bound=np.generic)
 
@@ -28,6 +32,24 @@ def to_input_grid(
 def lesion_back(mask: NDArray[Any], placement: dict[str, Any]) -> NDArray[np.bool_]:
     """The mask of `to_input_grid` with its axes turned to LPS: (Z, Y, X), as data_prep.volumes.grids.to_lps lies."""
     return np.stack([share >= HALF for share in _shares(mask, placement)])
+
+
+def back_as_drawn(
+    mask: NDArray[np.uint8] | NDArray[np.bool_], placement: dict[str, Any], drawn: Drawn
+) -> NDArray[np.bool_]:
+    """A mask of stored slices (Z, H, W) on the grid that the scan's own mask was drawn on, as `drawn.voxels` lies.
+
+    It is `lesion_back` where that is the grid of the slices' modality; else that is brought to the mask's grid as masks
+    are brought here: lesion is what it covers at least half of. ValueError as by `to_input_grid`.
+    """
+    lesion = lesion_back(mask, placement)
+    if drawn.on in (None, placement["reference"]):
+        return lesion
+    x, y, z = placement["input_shape"]
+    grid = Grid((x, y, z), np.array(placement["input_affine"], np.float64), oriented=True)
+    deep, high, wide = drawn.voxels.shape
+    own = Grid((wide, high, deep), np.array(drawn.affine, np.float64), oriented=True)
+    return half_covered(lesion, to_lps(grid), own)
 
 
 def values_back(values: NDArray[Any], placement: dict[str, Any]) -> NDArray[np.float32]:
@@ -60,7 +82,8 @@ def _shares(values: NDArray[Any], placement: dict[str, Any]) -> Iterator[NDArray
     scale, offset, size = placement["scale"], placement["offset"], placement["size"]
     rows = area_weights(height, size, 1 / scale[0], -offset[0] / scale[0])
     columns = area_weights(width, size, 1 / scale[1], -offset[1] / scale[1])
-    return (weigh(slice_.astype(np.float64), rows, columns) for slice_ in values)
+    nothing = np.zeros((height, width))
+    return (weigh(slice_.astype(np.float64), rows, columns) if slice_.any() else nothing for slice_ in values)
 
 
 def save_nifti(path: Path, values: NDArray[Any], placement: dict[str, Any]) -> None:

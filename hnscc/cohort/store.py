@@ -17,9 +17,11 @@ from hnscc.cohort.store_format import (
     FORMAT,
     SCHEMA_VERSION,
     UNFINISHED,
+    Drawn,
     Progress,
     Scan,
     content_digest,
+    drawn_digest,
     index_entry,
     scan_of,
     store_digest,
@@ -91,20 +93,39 @@ class Store:
         One read per shard; the content is compared with the scan's digest. InputError names the scan if it is not in
         the store, and DamagedStore if it is damaged. StorageError is raised where disk or S3 do not answer.
         """
-        scan = next((scan for scan in self.scans if scan.scan_id == scan_id), None)
-        if scan is None:
-            raise InputError(
-                "The store has no such scan.",
-                where=f"store {self.location}",
-                expected=f"one of its {len(self.scans)} scans",
-                found=f"scan {scan_id}",
-                do="Check the scan id, or prepare the store again from a manifest that lists the scan.",
-            )
+        scan = self._scan(scan_id)
         images = self._array(scan_id, "images", (scan.slices, len(self.modalities), self.size, self.size))
         mask = self._array(scan_id, "mask", (scan.slices, self.size, self.size))
         if content_digest(images, mask) != scan.digest:
             raise _damaged(self.location, scan_id, "another content (a chunk is missing or was replaced)")
         return images, mask
+
+    def read_drawn(self, scan_id: str) -> Drawn | None:
+        """The mask of one scan as it was drawn; None where the store keeps none, as stores of earlier versions.
+
+        Errors as of `read`.
+        """
+        lies = self._scan(scan_id).placement.get("drawn")
+        if lies is None:
+            return None
+        voxels = self._array(scan_id, "drawn", tuple(lies["shape"]))
+        if drawn_digest(voxels) != lies["digest"]:
+            raise _damaged(
+                self.location, scan_id, "another mask as drawn (a chunk is missing or was replaced)"
+            )
+        return Drawn(voxels == 1, tuple(tuple(row) for row in lies["affine"]), lies["on"])
+
+    def _scan(self, scan_id: str) -> Scan:
+        for scan in self.scans:
+            if scan.scan_id == scan_id:
+                return scan
+        raise InputError(
+            "The store has no such scan.",
+            where=f"store {self.location}",
+            expected=f"one of its {len(self.scans)} scans",
+            found=f"scan {scan_id}",
+            do="Check the scan id, or prepare the store again from a manifest that lists the scan.",
+        )
 
     def _array(self, scan_id: str, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
         path = f"scans/{scan_id}/{name}"
@@ -253,6 +274,7 @@ def _what_is_there(location: str | Location) -> str:
 def _is_sound(store: Store, scan: Scan) -> bool:
     try:
         store.read(scan.scan_id)
+        store.read_drawn(scan.scan_id)
         attributes = _attributes(store.location, f"scans/{scan.scan_id}")
     except (DamagedStore, FileNotFoundError, _Undecodable):
         return False

@@ -29,9 +29,11 @@ from hnscc.cohort.store_format import (
     PAGE,
     SCHEMA_VERSION,
     UNFINISHED,
+    Drawn,
     Progress,
     Scan,
     content_digest,
+    drawn_digest,
     index_entry,
     store_digest,
     zarr_store,
@@ -72,17 +74,23 @@ def write_scan(
     affine: tuple[tuple[float, ...], ...],
     placement: dict[str, Any],
     split: str | None,
+    drawn: Drawn | None = None,
 ) -> Scan:
     """Write images (Z, C, H, W) float32 and mask (Z, H, W) uint8, 0 and 1, of one scan; return what is known of it.
 
-    The other arguments are the scan's facts, as `Scan` tells them. Scans may be written by several processes at once.
-    ValueError is raised where shapes or dtypes are others; StorageError where the disk is full.
+    drawn: the mask as it was drawn, where it is kept; `placement` then says where it lies. The other arguments are the
+    scan's facts, as `Scan` tells them. Scans may be written by several processes at once. ValueError is raised where
+    shapes or dtypes are others; StorageError where the disk is full.
     """
     fits = images.shape[:1] + images.shape[2:] == mask.shape
     if images.dtype != np.float32 or mask.dtype != np.uint8 or not fits:
         raise ValueError(
             "images must be (Z, C, H, W) float32 and the mask (Z, H, W) uint8 of the same slices"
         )
+    voxels = None if drawn is None else drawn.voxels.astype(np.uint8)
+    if drawn is not None and voxels is not None:
+        lies = {"on": drawn.on, "shape": list(voxels.shape), "affine": drawn.affine}
+        placement = {**placement, "drawn": {**lies, "digest": drawn_digest(voxels)}}
     scan = Scan(
         scan_id=scan_id,
         patient_id=patient_id,
@@ -101,6 +109,8 @@ def write_scan(
         group = zarr.create_group(target, path=f"scans/{scan_id}", attributes=entry, zarr_format=3)
         _write_array(group, "images", images)
         _write_array(group, "mask", mask)
+        if voxels is not None:
+            _write_array(group, "drawn", voxels)
     return scan
 
 

@@ -2,6 +2,7 @@
 
     scans/<scan>/images   float32 (Z, C, H, W), the files' units (DICOM PET: SUV); a chunk per slice, a shard per scan
     scans/<scan>/mask     uint8 (Z, H, W), 1 where lesion
+    scans/<scan>/drawn    uint8 (Z, Y, X), the mask as it was drawn, on that grid; older stores have none
     scans/<scan>          attributes: the scan's entry of the root's index
     prepare.html          for people: how the cohort looks; no digest covers it, and no program reads it
     (root)                attributes: schema version, modalities in order, slice size, how it was placed, the
@@ -19,10 +20,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from obstore.store import S3Store
 from zarr.storage import LocalStore, ObjectStore
 
-from hnscc.base.arrays import Images, Masks
+from hnscc.base.arrays import Bools, Images, Masks, Spacing
 from hnscc.base.files import hash_of
 from hnscc.base.locations import Location, S3Path, client, locate
 
@@ -37,6 +39,25 @@ Progress = Callable[[int, int, str], None]  # done, total, text
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """A scan's mask as it was drawn, on that grid, its axes turned to LPS.
+
+    voxels: bool (Z, Y, X). affine: 4 x 4, from an index (x, y, z) to mm, as `Scan.affine`. on: the modality on whose
+    grid it was drawn; None for a scan without a mask, which is empty on the grid of the reference modality.
+    """
+
+    voxels: Bools
+    affine: tuple[tuple[float, ...], ...]
+    on: str | None
+
+    @property
+    def spacing_mm(self) -> Spacing:
+        """Between voxels along z, y and x."""
+        x, y, z = (float(step) for step in np.linalg.norm(np.array(self.affine)[:3, :3], axis=0))
+        return z, y, x
+
+
+@dataclass(frozen=True)
 class Scan:
     """What is known of one scan of a store without reading its slices.
 
@@ -47,9 +68,10 @@ class Scan:
 
     `placement` holds the facts that map a predicted mask back to the input grid
     (data_prep.placing.way_back.to_input_grid), and what preparing found: `values` of each modality (range, median,
-    NaN, what states its orientation, unit), `lesion` (ml, shares, how it was drawn), and under `outside` the slices
-    that each modality does not show. `digest` is the SHA-256 of images and mask. `split` is train, validation or test
-    where the manifest fixes it.
+    NaN, what states its orientation, unit), `lesion` (ml, shares, how it was drawn), under `outside` the slices
+    that each modality does not show, and under `drawn` where the mask as drawn lies, and its digest. `digest` is the
+    SHA-256 of images and mask; the mask as drawn has its own, since no training follows from it. `split` is train,
+    validation or test where the manifest fixes it.
     """
 
     scan_id: str
@@ -97,6 +119,13 @@ def content_digest(images: Images, mask: Masks) -> str:
     digest = hashlib.sha256(f"{images.shape} {images.dtype} {mask.shape} {mask.dtype}".encode())
     digest.update(np.ascontiguousarray(images, dtype="<f4").data)
     digest.update(np.ascontiguousarray(mask).data)
+    return digest.hexdigest()
+
+
+def drawn_digest(voxels: NDArray[np.uint8]) -> str:
+    """SHA-256 over the shape and the bytes in C order of a mask as drawn, (Z, Y, X) of 0 and 1."""
+    digest = hashlib.sha256(f"{voxels.shape}".encode())
+    digest.update(np.ascontiguousarray(voxels).data)
     return digest.hexdigest()
 
 
