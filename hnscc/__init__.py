@@ -16,7 +16,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hnscc.commands.cohort_api import phantom, prepare, scan, verify
+    from hnscc.commands.cohort_api import fetch, phantom, prepare, scan, verify
     from hnscc.commands.new_scan_api import export, predict
     from hnscc.commands.results_api import aggregate, plan, prune, query, report, tables
     from hnscc.commands.study_api import check, init, run, search, status
@@ -29,6 +29,7 @@ __all__ = [
     "check",
     "equivalence",
     "export",
+    "fetch",
     "init",
     "mean_difference",
     "phantom",
@@ -62,6 +63,7 @@ COMMANDS = {
     "aggregate": "results_api",
     "check": "study_api",
     "export": "new_scan_api",
+    "fetch": "cohort_api",
     "init": "study_api",
     "phantom": "cohort_api",
     "plan": "results_api",

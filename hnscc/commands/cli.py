@@ -9,7 +9,7 @@ import typer
 from hnscc import __version__
 from hnscc.base.errors import exit_code_of
 from hnscc.commands.cluster_commands import doctor
-from hnscc.commands.cohort_commands import phantom, prepare, scan, verify
+from hnscc.commands.cohort_commands import fetch, phantom, prepare, scan, verify
 from hnscc.commands.new_scan_commands import export, predict
 from hnscc.commands.results_commands import aggregate, plan, prune, query, report, tables
 from hnscc.commands.settings import settings
@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
-    *(phantom, scan, prepare, verify),
+    *(phantom, fetch, scan, prepare, verify),
     *(init, settings, check, run, search, status),
     *(aggregate, report, tables, query, plan, prune),
     *(predict, export),

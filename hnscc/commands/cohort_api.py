@@ -1,4 +1,4 @@
-"""What the commands that make and check a cohort do, as functions: phantom, prepare, scan, verify."""
+"""What the commands that make and check a cohort do, as functions: phantom, fetch, scan, prepare, verify."""
 
 from __future__ import annotations
 
@@ -29,6 +29,30 @@ def phantom(
     from data_prep.phantom.phantom import make_phantom
 
     return make_phantom(out, patients=patients, seed=seed, progress=progress)
+
+
+def fetch(cohort: str, out: str | Path, *, copy: str | None = None, progress: Progress | None = None) -> Path:
+    """Fetch a public cohort into the folder `out` (on a disk); returns the path of its manifest.csv.
+
+    cohort: "sts", 34 patients with soft-tissue sarcoma, FDG-PET and T1 MR with lesion masks as NIfTI, 71 MB, CC BY 3.0
+    (the IBSI validation data set); README.txt says what to cite. GitHub is asked for where the files are and for each
+    file; or, with `copy`, the http(s) address of a copy of such a folder. Checksums are compared; what is there already
+    is not fetched again, and what is there with another content is refused. progress: called with the files that are
+    there, their number, and the path of the one fetched last. InputError: another cohort's name, the network does not
+    give a file, or gives another one; files that are whole stay, and the same call continues.
+    """
+    from data_prep.public.fetch import fetch_sts
+    from hnscc.base.errors import InputError
+
+    if cohort != "sts":
+        raise InputError(
+            "There is no public cohort of that name.",
+            where="COHORT",
+            expected="sts",
+            found=cohort,
+            do="write `hnscc fetch sts DIR`",
+        )
+    return fetch_sts(out, copy=copy, progress=progress)
 
 
 def prepare(

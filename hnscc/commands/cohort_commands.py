@@ -1,4 +1,4 @@
-"""Commands that make and check a cohort: phantom, scan, prepare, verify."""
+"""Commands that make and check a cohort: phantom, fetch, scan, prepare, verify."""
 
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +24,35 @@ def phantom(
     with counted("making scans") as tell:
         manifest = api.phantom(out, patients=patients, seed=seed, progress=tell)
     print(f"wrote {manifest}\nnext:  hnscc prepare {manifest} {out}.zarr")
+
+
+def fetch(
+    cohort: Annotated[str, typer.Argument(help="sts: soft-tissue sarcoma, 34 patients, FDG-PET and T1 MR.")],
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for its files, on a disk.")],
+    copy: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="ADDRESS",
+            help="Web address of a copy of such a folder, asked in place of GitHub.",
+        ),
+    ] = None,
+) -> None:
+    """Fetch a public cohort and its manifest. 71 MB, with licence and citations in README.txt.
+
+    This command alone asks the network for data: api.github.com for where the files are, and
+    raw.githubusercontent.com for the files; or ADDRESS. Every file's checksum is compared. Run again, it fetches what
+    is missing. A proxy is named in HTTPS_PROXY.
+
+    Example: hnscc fetch sts data/sts
+    """
+    from hnscc.base.console import counted
+
+    with counted("fetching files") as tell:
+        manifest = api.fetch(cohort, out, copy=copy, progress=tell)
+    print(f"wrote {manifest}")
+    print(f"read:  {manifest.with_name('README.txt')}: its licence (CC BY 3.0), and what to cite")
+    print(f"next:  hnscc prepare {manifest} {out}.zarr --pixel-mm 1.7")
 
 
 def scan(

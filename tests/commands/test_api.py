@@ -25,6 +25,7 @@ FUNCTIONS = {
     "check",
     "export",
     "equivalence",
+    "fetch",
     "init",
     "mean_difference",
     "phantom",

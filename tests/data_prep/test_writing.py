@@ -67,24 +67,6 @@ def test_a_read_only_folder_is_told(tmp_path, name):
     assert error.exit_code == 2 and error.found == "Permission denied"
 
 
-@pytest.fixture
-def mounted(tmp_path):
-    """A small or a read-only file system at a folder, where mounting is permitted; else a skip."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def mount(options: str) -> Path:
-        made = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "none", folder], capture_output=True, text=True
-        )
-        if made.returncode:
-            pytest.skip("mounting a file system is not permitted here")
-        return folder
-
-    yield mount
-    subprocess.run(["umount", folder], capture_output=True)
-
-
 @pytest.mark.parametrize("name", ["prepare", "phantom"])
 def test_a_read_only_disk_is_told(tmp_path, mounted, name):
     manifest, folder = cohort(tmp_path, 2), mounted("ro")

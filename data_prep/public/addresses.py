@@ -1,0 +1,111 @@
+"""Where the network holds the files of the public cohort: on GitHub, found there by their content, or in a copy.
+
+Which folder of the repository the files lie in is not written down here: that folder has been renamed before. GitHub
+lists every path of the repository with git's name of its content, and that name is known of every file.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import requests
+
+from data_prep.public.failures import InNetwork, telling_failures
+from data_prep.public.sts import PublicFile
+from hnscc.base.errors import InputError
+
+REPOSITORY = "theibsi/data_sets"
+SECONDS = (10, 60)  # to be connected; between two pieces of an answer
+NAMED = 6  # as many files are named in a message
+
+
+@dataclass(frozen=True)
+class GitHub:
+    """The addresses of GitHub: `api` lists what a repository holds, `raw` gives the files."""
+
+    api: str = "https://api.github.com"
+    raw: str = "https://raw.githubusercontent.com"
+
+
+def on_github(files: Sequence[PublicFile], github: GitHub) -> dict[str, str]:
+    """The address of each file at the newest commit, by its path below the cohort's folder. Asks GitHub twice.
+
+    InputError where GitHub cannot be reached, refuses, answers with something else, or lacks a file.
+    """
+    repository = f"{github.api}/repos/{REPOSITORY}"
+    commit = _answer(f"{repository}/commits/HEAD", str, "sha")
+    tree = f"{repository}/git/trees/{commit}?recursive=1"
+    listed = _json(tree)
+    paths = _paths_of(listed, tree)
+    if missing := [file for file in files if file.blob not in paths]:
+        raise _not_listed(missing, len(files), cut_short=listed.get("truncated") is True)
+    return {file.path: f"{github.raw}/{REPOSITORY}/{commit}/{quote(paths[file.blob])}" for file in files}
+
+
+def in_copy(files: Sequence[PublicFile], address: str) -> dict[str, str]:
+    """The address of each file in a copy of the cohort's folder that a server gives, by its path below that folder.
+
+    InputError where `address` is none that begins with http:// or https://.
+    """
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InputError(
+            "That is no address of a copy of the cohort.",
+            where="--from",
+            expected="an address such as http://server/sts, where the server gives sts/nifti/STS_001/PET_image.nii.gz",
+            found=f"something that begins with {parts.scheme}:" if parts.scheme else "no http:// or https://",
+            do="give the address of a web server; a copy on a disk needs no fetching",
+        )
+    return {file.path: f"{address.rstrip('/')}/{file.path}" for file in files}
+
+
+def _json(address: str) -> dict[str, Any]:
+    with telling_failures(address):
+        answer = requests.get(address, timeout=SECONDS, headers={"Accept": "application/vnd.github+json"})
+        answer.raise_for_status()
+        value = answer.json()
+    if not isinstance(value, dict):
+        raise _strange(address)
+    return value
+
+
+def _answer(address: str, kind: type, key: str) -> Any:
+    value = _json(address).get(key)
+    if not isinstance(value, kind):
+        raise _strange(address)
+    return value
+
+
+def _paths_of(listed: dict[str, Any], address: str) -> dict[str, str]:
+    """The first path of each content, by git's name of it."""
+    entries = listed.get("tree")
+    if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
+        raise _strange(address)
+    blobs = [(str(each.get("path")), str(each.get("sha"))) for each in entries if each.get("type") == "blob"]
+    return {blob: path for path, blob in sorted(blobs, reverse=True)}
+
+
+def _strange(address: str) -> InputError:
+    return InputError(
+        "The answer is not GitHub's.",
+        where=InNetwork(address).shown,
+        expected="a listing of the repository as JSON",
+        found="something else",
+        do="see whether a proxy answers in its place, or use a copy of the cohort (--from)",
+    )
+
+
+def _not_listed(missing: Sequence[PublicFile], wanted: int, *, cut_short: bool) -> InputError:
+    names = ", ".join(file.path for file in missing[:NAMED])
+    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+    why = " GitHub cut its listing short." if cut_short else ""
+    return InputError(
+        f"GitHub does not list all files of the cohort.{why}",
+        where=f"github.com/{REPOSITORY}",
+        expected=f"all {wanted} files, found by their content",
+        found=f"all but {len(missing)}: {names}{more}",
+        do="try again later"
+        if cut_short
+        else "see what has changed there, or use a copy of the cohort (--from)",
+    )
