@@ -6,14 +6,15 @@ patients and repeats allow: what is told has a range, from the chi-square limits
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import scipy.stats
 
-from hnscc.scores.crossed import Estimate
+from hnscc.scores.crossed import FEWEST_FOR_P, FEWEST_PAIRED, Estimate
 from hnscc.scores.intervals import t_limit
-from hnscc.scores.variance_parts import CAP
+from hnscc.scores.variance_parts import CAP, FEWEST_REPEATS
 
 MOST_PATIENTS, MOST_REPEATS = 10_000, 1_000
 POWER = 0.8
@@ -99,12 +100,13 @@ def patients_needed(
 ) -> Needed:
     """Lesion patients such that this true difference is found with this chance, at so many repeats of each variant.
 
-    paired: whether the pilot's repeats are, and those of the study that is planned.
+    At least 4, since no p is given of fewer. paired: whether the pilot's repeats are, and those of the study that is
+    planned.
     """
     return _needed(
         pilot,
         lambda design, n: smallest_seen(design, n, repeats, chance) <= difference,
-        MOST_PATIENTS,
+        range(FEWEST_FOR_P, MOST_PATIENTS + 1),
         paired,
     )
 
@@ -112,12 +114,14 @@ def patients_needed(
 def repeats_needed(
     pilot: Estimate, difference: float, patients: int, chance: float = POWER, *, paired: bool = False
 ) -> Needed:
-    """Repeats of each variant such that this true difference is found with this chance, of so many lesion patients;
-    paired as for `patients_needed`."""
+    """Repeats of each variant such that this true difference is found with this chance, of so many lesion patients.
+
+    At least 2, or 5 where they are paired, since fewer are not compared so; paired as for `patients_needed`.
+    """
     return _needed(
         pilot,
         lambda design, n: smallest_seen(design, patients, n, chance) <= difference,
-        MOST_REPEATS,
+        range(FEWEST_PAIRED if paired else FEWEST_REPEATS, MOST_REPEATS + 1),
         paired,
     )
 
@@ -140,22 +144,18 @@ def limits(pilot: Estimate, design: Design) -> tuple[Design, Design]:
     return scaled((1 + RANGE) / 2), scaled((1 - RANGE) / 2)
 
 
-def _needed(pilot: Estimate, suffices: Callable[[Design, int], bool], most: int, paired: bool) -> Needed:
+def _needed(pilot: Estimate, suffices: Callable[[Design, int], bool], numbers: range, paired: bool) -> Needed:
     design = design_of(pilot, paired)
     if isinstance(design, str):
         return Needed(None, None, None, design)
     favourable, adverse = limits(pilot, design)
-    value, low, high = (_least(each, suffices, most) for each in (design, favourable, adverse))
-    reason = None if value else f"not even {most} suffice: the other number is what is short"
+    value, low, high = (_least(each, suffices, numbers) for each in (design, favourable, adverse))
+    reason = None if value else f"not even {numbers[-1]} suffice: the other number is what is short"
     return Needed(value, low, high, reason)
 
 
-def _least(design: Design, suffices: Callable[[Design, int], bool], most: int) -> int | None:
-    """The least n from 2 to `most` that suffices, by bisection; None where `most` does not."""
-    if not suffices(design, most):
+def _least(design: Design, suffices: Callable[[Design, int], bool], numbers: range) -> int | None:
+    """The least of these numbers that suffices, by bisection; None where the last does not."""
+    if not suffices(design, numbers[-1]):
         return None
-    low, high = 1, most
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if suffices(design, middle) else (middle, high)
-    return high
+    return numbers[bisect_left(numbers, True, key=lambda n: suffices(design, n))]

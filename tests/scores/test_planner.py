@@ -72,6 +72,15 @@ def test_numbers_needed_are_the_least_that_suffice():
     assert smallest_seen(design, 60, repeats.value) <= 0.08 < smallest_seen(design, 60, repeats.value - 1)
 
 
+@pytest.mark.parametrize(("paired", "fewest"), [(False, 2), (True, 5)])
+def test_no_fewer_are_named_than_a_study_is_tested_with(paired, fewest):
+    """A difference of 0.9 is seen with the fewest: 4 patients with lesion have a p, and 5 pairs are compared as such."""
+    a, b = (np.random.default_rng(n).normal(0.5, 0.01, (6, 8)) for n in range(2))
+    pilot = mean_difference(a, b, paired=paired)
+    assert repeats_needed(pilot, 0.9, patients=8, paired=paired).value == fewest
+    assert patients_needed(pilot, 0.9, repeats=6, paired=paired).value == 4
+
+
 def test_what_more_repeats_cannot_do_is_said():
     """Repeats leave the spread of 10 patients: 0.15 / sqrt(10) alone takes a difference of over 0.13."""
     floor = (scipy.stats.t.ppf(0.975, 9) + scipy.stats.t.ppf(0.8, 9)) * PATIENTS / math.sqrt(10)
