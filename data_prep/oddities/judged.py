@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from data_prep.manifest.ids import may_be_one
 from data_prep.manifest.manifest import Row, refused
+from data_prep.oddities.bodies import unlike_bodies
 from data_prep.oddities.codes import odd_codes
 from data_prep.oddities.drawn_lesions import odd_drawings
 from data_prep.oddities.fields import odd_fields, spellings
@@ -62,6 +63,7 @@ def judged(
         *odd_numbers(scans, modalities),
         *rounded(scans, modalities),
         *lying_otherwise(scans, modalities, images.slices),
+        *unlike_bodies(scans, modalities),
         *odd_order(scans, modalities, images.slices),
     ]
     _check_odd(rows, odd, accept_odd)

@@ -49,9 +49,9 @@ def has_majority(groups: Sequence[Sequence[object]]) -> bool:
     return max(map(len, groups)) >= MAJORITY * sum(map(len, groups))
 
 
-def limit(deviations: Sequence[float], least: float) -> float:
-    """From where a deviation from the median is an outlier's: ODD_SDS robust standard deviations, at least `least`."""
-    return max(least, ODD_SDS * 1.4826 * float(np.median(np.abs(deviations))))
+def limit(deviations: Sequence[float], least: float, sds: float = ODD_SDS) -> float:
+    """From where a deviation from the median is an outlier's: so many robust standard deviations, at least `least`."""
+    return max(least, sds * 1.4826 * float(np.median(np.abs(deviations))))
 
 
 def named(scan_ids: Sequence[str]) -> str:

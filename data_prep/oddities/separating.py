@@ -12,15 +12,18 @@ from statistics import median
 import numpy as np
 from scipy import stats
 
+from data_prep.oddities.bodies import body_of
 from data_prep.oddities.inverted import air_height
 from data_prep.oddities.oddity import FEW, Odd, grouped
 from data_prep.oddities.scales import size
 from hnscc.cohort.store_format import Scan
 
 MOSTLY = 0.85  # area under the ROC curve, from which a property separates
-BY_CHANCE = 0.001  # of the exact rank test: ten properties of each modality are looked at
+BY_CHANCE = 0.001  # of the exact rank test: some fifteen properties of each modality are looked at
 # Of the difference between the medians: of a logarithm (11 %), of a share of the range.
 LEAST_RATIO, LEAST = 0.1, 0.01
+LEAST_WIDTH, LEAST_MOVE, LEAST_TURN = 0.04, 5.0, 5.0  # of a logarithm; mm; degrees
+ROUND = 0.005  # of the mean radius: a body that differs less from a circle has no longer axis
 # Where scans are too few for the test: the gap between two groups that are exactly those with and without lesion.
 CLEAR_GAP = 0.4
 
@@ -28,11 +31,13 @@ CLEAR_GAP = 0.4
 @dataclass(frozen=True)
 class Property:
     """What is compared, by its name in a sentence. `of` gives it of a modality of a scan, or None where it has none;
-    logarithms of ratios are shown as ratios."""
+    logarithms of ratios are shown as ratios. least: of the difference between the medians that counts."""
 
     name: str
     of: Callable[[Scan, str], float | None]
     logarithm: bool
+    least: float = LEAST_RATIO
+    where: str = " outside of the lesions"
 
 
 def separating(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
@@ -52,7 +57,7 @@ def _told(scans: Sequence[Scan], modality: str, what: Property) -> Odd | None:
     typical = [exp(median(side)) if what.logarithm else median(side) for side in (with_, without)]
     return Odd(
         None,
-        f"the {what.name} of {modality} outside of the lesions separates scans with lesion from those without: "
+        f"the {what.name} of {modality}{what.where} separates scans with lesion from those without: "
         f"{typical[0]:.3g} in the {len(with_)} with, {typical[1]:.3g} in the {len(without)} without (area under "
         f"the curve {_area(with_, without):.2f}): a model could tell them apart by it",
     )
@@ -60,9 +65,9 @@ def _told(scans: Sequence[Scan], modality: str, what: Property) -> Odd | None:
 
 def _separated(with_: Sequence[float], without: Sequence[float], what: Property) -> bool:
     area, apart = _area(with_, without), abs(median(with_) - median(without))
-    if apart < (LEAST_RATIO if what.logarithm else LEAST) or max(area, 1 - area) < MOSTLY:
+    if apart < what.least or max(area, 1 - area) < MOSTLY:
         return False
-    sizes = sorted(map(len, grouped([*with_, *without], CLEAR_GAP)))
+    sizes = sorted(map(len, grouped([*with_, *without], max(CLEAR_GAP, what.least))))
     if area in (0.0, 1.0) and sizes == sorted((len(with_), len(without))):
         return True
     return float(stats.mannwhitneyu(with_, without, method="exact").pvalue) < BY_CHANCE
@@ -114,18 +119,49 @@ def _level(scan: Scan, modality: str) -> float | None:
     return float(scan.placement["values"][modality]["first"]) / bright if bright > 0 else None
 
 
+def _place(side: str) -> Callable[[Scan, str], float | None]:
+    """Where the middle of the body lies, in mm from the middle of the slices."""
+
+    def of(scan: Scan, modality: str) -> float | None:
+        found = body_of(scan, modality)
+        return found[side] if found else None
+
+    return of
+
+
+def _radius(scan: Scan, modality: str) -> float | None:
+    found = body_of(scan, modality)
+    return log(max(float(np.mean(found["radii"])), 1.0)) if found else None
+
+
+def _turn(scan: Scan, modality: str) -> float | None:
+    """How far the body is turned from lying straight, by its longer or shorter axis, -45 to 45 degrees; None where it
+    is round."""
+    found = body_of(scan, modality)
+    if not found:
+        return None
+    harmonics = np.fft.rfft(found["radii"])
+    if abs(harmonics[2]) < ROUND * abs(harmonics[0]):
+        return None
+    return float(np.degrees(np.arcsin(harmonics[2].imag / abs(harmonics[2])))) / 2
+
+
 BRIGHTNESS = Property("brightness", _brightness, True)
 SPREAD = Property("median (beside the brightness)", _relative("median"), True)
 # What is left of a factor where hot organs differ more than ordinary tissue; asked where neither of these separates.
 MIDDLE = Property("median value", _middle, True)
 PROPERTIES = (
     BRIGHTNESS,
-    Property("lowest value (beside the brightness)", _level, False),
-    Property("height of air and rim", air_height, False),
+    Property("lowest value (beside the brightness)", _level, False, LEAST),
+    Property("height of air and rim", air_height, False, LEAST),
     SPREAD,
     Property("highest value (beside the brightness)", _relative("high"), True),
     Property("grain (beside the brightness)", _relative("grain"), True),
     Property("step from voxel to voxel (beside that of three)", _signal("step", 1e-6), True),
     Property("number of different values (of 20,000 voxels)", _signal("values", 1), True),
     Property("share of voxels with the highest value", _signal("cut", 1e-5), True),
+    Property("mean radius in mm of the body", _radius, True, LEAST_WIDTH, ""),
+    Property("place in mm, from front to back, of the body", _place("back"), False, LEAST_MOVE, ""),
+    Property("place in mm, from right to left, of the body", _place("left"), False, LEAST_MOVE, ""),
+    Property("turn in degrees of the body", _turn, False, LEAST_TURN, ""),
 )

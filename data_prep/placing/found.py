@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from data_prep.masks.lesions import Lesion
+from data_prep.placing.bodies import placed_bodies
 from data_prep.placing.drawn import is_box, left_out, spanned
 from data_prep.placing.edges import edges_of
 from data_prep.placing.signal import signal_of
@@ -90,11 +91,19 @@ def facts_of(
     seen, drawn = on_grid(images, stored, grid, window)
     bodies = [body(seen[:, [at]]) for at in range(len(volumes))]
     around = near(drawn)
+    # Hot lesions raise what counts as bright, and a body would be smaller for them.
+    whole = [body(seen[:, [at]], ~around) | drawn for at in range(len(volumes))]
+    lying = placed_bodies(whole, stored_spacing(grid, window))
     values, edges = {}, {}
     medians: dict[str, float | None] = {}
     for at, (name, volume) in enumerate(volumes.items()):
         tissue = tissue_of(seen[:, at], bodies[at], around)
-        values[name] = facts = {**values_of(volume), "signal": signal_of(volume), "tissue": tissue}
+        values[name] = facts = {
+            **values_of(volume),
+            "signal": signal_of(volume),
+            "tissue": tissue,
+            "body": lying[at],
+        }
         bright = 0.0 if tissue is None else tissue["last"] - facts["first"]
         medians[name] = float(np.median(seen[:, at][drawn])) if drawn.any() else None
         edges[name] = edges_of(seen[:, at], drawn, stored_spacing(grid, window), facts["first"], bright)
@@ -169,11 +178,16 @@ def lesion_of(
     }
 
 
-def body(images: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(Z, C, H, W) -> (Z, H, W): where some modality shows more than air. The pixels are those of the grid."""
+def body(images: NDArray[np.float32], measured: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+    """(Z, C, H, W) -> (Z, H, W): where some modality shows more than air. The pixels are those of the grid.
+
+    measured (Z, H, W): by which pixels it is told what air and bright tissue are; by all where None is given.
+    """
     shown = np.zeros(images.shape[:1] + images.shape[2:], dtype=bool)
     for image in images.swapaxes(0, 1):
         smooth = ndimage.uniform_filter(image.astype(np.float64), (0, SMOOTHED, SMOOTHED))
-        air, last = np.percentile(smooth, [1, 99])
+        air, last = np.percentile(
+            smooth if measured is None or not measured.any() else smooth[measured], [1, 99]
+        )
         shown |= smooth > air + ABOVE_AIR * (last - air)
     return shown

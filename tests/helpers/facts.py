@@ -14,7 +14,7 @@ def facts(scans: int, **changed) -> list[Scan]:
     found = []
     for number in range(scans):
         values = {"low": 0.0, "first": 0.0, "median": 1.0, "last": 4.0 + number / 10, "high": 9.0, "nan": 0}
-        values |= {"within": 0, "padding": None, "tissue": None, "orientation": "sform"}
+        values |= {"within": 0, "padding": None, "tissue": None, "orientation": "sform", "body": None}
         values |= {"signal": {"step": 0.5, "values": 1000, "cut": 0.0}}
         values |= changed.get(f"s{number}", {})
         lesion = {

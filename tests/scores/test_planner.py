@@ -74,7 +74,7 @@ def test_numbers_needed_are_the_least_that_suffice():
 
 @pytest.mark.parametrize(("paired", "fewest"), [(False, 2), (True, 5)])
 def test_no_fewer_are_named_than_a_study_is_tested_with(paired, fewest):
-    """A difference of 0.9 is seen with the fewest: 4 patients with lesion have a p, and 5 pairs are compared as such."""
+    """A difference of 0.9 is seen with the fewest: 4 patients with lesion have a p, 5 pairs are compared."""
     a, b = (np.random.default_rng(n).normal(0.5, 0.01, (6, 8)) for n in range(2))
     pilot = mean_difference(a, b, paired=paired)
     assert repeats_needed(pilot, 0.9, patients=8, paired=paired).value == fewest

@@ -1,0 +1,66 @@
+"""Where each modality shows the body in the stored slices, and how wide.
+
+Modalities of one scan show one body: where it lies elsewhere or turned in one, that one is placed wrongly.
+What a model sees of a body is its place in the slices, whatever the header says (data_prep.oddities.bodies).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from hnscc.base.arrays import Bools, Floats, Spacing
+
+DIRECTIONS = 90  # in which the distance of the skin from the centre is measured: every 4 degrees
+MIDDLE = 0.3  # of the median area: slices with less of the body are not looked at
+STEP = 0.25  # pixels, along each direction
+DISC = np.hypot(*np.mgrid[-4:5, -4:5]) <= 4  # pixels: what it does not fit into is no body
+
+
+def placed_bodies(bodies: Sequence[Bools], spacing_mm: Spacing) -> list[dict[str, Any] | None]:
+    """The place and the shape of each modality's body, in slices that show it in all of them; None where no slice does.
+
+    bodies: (Z, H, W) of each modality, lying LPS. spacing_mm: of z, y and x. `back` and `left`: how far the centre lies
+    from the middle of the slices, in mm. `radii`: how far the skin is from the centre, in mm, in 90 directions from
+    left by back, the mean of the slices.
+    """
+    filled = [_filled(shown) for shown in bodies]
+    areas = [shown.sum(axis=(1, 2)) for shown in filled]
+    if not all(area.any() for area in areas):
+        return [None] * len(filled)
+    seen = np.all([area > MIDDLE * np.median(area[area > 0]) for area in areas], axis=0)
+    if not seen.any():
+        return [None] * len(filled)
+    return [_placed(shown[seen].mean(axis=0), spacing_mm[1:]) for shown in filled]
+
+
+def _filled(shown: Bools) -> Bools:
+    """(Z, H, W): the largest piece, each slice without its holes and what is thin, such as noise in air."""
+    thick = np.stack([ndimage.binary_opening(slice_, DISC) for slice_ in shown])
+    pieces, number = ndimage.label(np.stack([ndimage.binary_fill_holes(slice_) for slice_ in thick]))
+    if number < 2:
+        return pieces > 0
+    largest: Bools = pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
+    return largest
+
+
+def _placed(share: Floats, pixel_mm: tuple[float, float]) -> dict[str, Any]:
+    """share (H, W): of the slices, in which a pixel lies within the body."""
+    rows, columns = np.indices(share.shape)
+    centre = [float((share * at).sum() / share.sum()) for at in (rows, columns)]
+    turns = 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
+    far = np.arange(0, max(share.shape), STEP)
+    points = [
+        centre[0] + np.outer(np.sin(turns), far) * pixel_mm[1] / pixel_mm[0],
+        centre[1] + np.outer(np.cos(turns), far),
+    ]
+    radii = ndimage.map_coordinates(share, points, order=1).sum(axis=1) * STEP * pixel_mm[1]
+    back, left = (
+        (at - (length - 1) / 2) * step for at, length, step in zip(centre, share.shape, pixel_mm, strict=True)
+    )
+    return {
+        "back": round(back, 2),
+        "left": round(left, 2),
+        "radii": [round(float(each), 2) for each in radii],
+    }

@@ -1,0 +1,152 @@
+"""Modalities that show the body elsewhere, turned, or another body are told, by the place and shape of its skin."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from stores import scan
+
+from data_prep.oddities.bodies import unlike_bodies
+from data_prep.oddities.separating import separating
+from data_prep.placing.bodies import DIRECTIONS, placed_bodies
+
+PIXEL = 2.0
+ASKED = "are both of this scan?"
+TURNS = 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
+
+
+def drawn(back=0.0, left=0.0, radius=60.0, turned=0.0, shape=(0.0, 0.0)):
+    """A body of 6 slices: an ellipse of 1.15 : 1 with a nose, `shape` of its third harmonic, in air with specks."""
+    rows, columns = (np.indices((80, 80)) - 39.5) * PIXEL
+    rows, columns = rows - back, columns - left
+    angle = np.arctan2(rows, columns) - np.radians(turned)
+    skin = radius * (1 + 0.07 * np.cos(2 * angle) + 0.05 * np.exp(-(((angle + np.pi / 2) / 0.3) ** 2)))
+    skin = skin + shape[0] * np.cos(3 * angle) + shape[1] * np.sin(3 * angle)
+    found = np.repeat((np.hypot(rows, columns) < skin)[None], 6, axis=0)
+    found[:, 40, 40] = False  # a hole
+    found[:, 2:4, 2:4] = True  # a speck
+    return found
+
+
+def scans(pet, mri, lesion=lambda at: at % 2):
+    """Scans of an index alone, with the bodies that their two modalities show."""
+    found = []
+    for at, (one, two) in enumerate(zip(pet, mri, strict=True)):
+        shown = placed_bodies([drawn(**one), drawn(**two)], (3.0, PIXEL, PIXEL))
+        values = {name: {"body": body} for name, body in zip(("pet", "mri"), shown, strict=True)}
+        placement = {"reference": "mri", "values": values}
+        found.append(replace(scan(f"p{at}", (0, 4 * lesion(at))), placement=placement))
+    return found
+
+
+def people(number):
+    """Of one kind, each with a place and shape of its own, which PET shows a little smaller and a little elsewhere."""
+    rng = np.random.default_rng(3)
+    mri = [
+        {
+            "back": rng.normal(0, 3),
+            "left": rng.normal(0, 3),
+            "radius": rng.normal(60, 2),
+            "shape": rng.normal(0, 2, 2),
+        }
+        for _ in range(number)
+    ]
+    return [
+        each | {"back": each["back"] + rng.normal(1, 0.3), "radius": each["radius"] - 3} for each in mri
+    ], mri
+
+
+def told(pet, mri):
+    return [(odd.scan_id, odd.text) for odd in unlike_bodies(scans(pet, mri), ["pet", "mri"])]
+
+
+def test_place_and_radius_of_a_disc_by_hand():
+    """A disc of 50 mm whose middle lies 6 mm to the back and 4 mm to the right of that of the slices."""
+    rows, columns = (np.indices((80, 80)) - 39.5) * PIXEL
+    disc = np.repeat((np.hypot(rows - 6, columns + 4) < 50)[None], 3, axis=0)
+    (body,) = placed_bodies([disc], (3.0, PIXEL, PIXEL))
+    assert (body["back"], body["left"]) == (pytest.approx(6, abs=0.05), pytest.approx(-4, abs=0.05))
+    np.testing.assert_allclose(body["radii"], 50, atol=PIXEL)
+    assert np.mean(body["radii"]) == pytest.approx(50, abs=0.6)
+
+
+def test_slices_without_the_body_in_one_modality_are_not_looked_at():
+    """PET ends after three of six slices; the MRI of the others, which lies elsewhere, does not count."""
+    pet, mri = drawn(), np.concatenate([drawn()[:3], drawn(back=20)[:3]])
+    pet[3:] = False
+    one, two = placed_bodies([pet, mri], (3.0, PIXEL, PIXEL))
+    assert one == two
+    assert placed_bodies([pet, np.zeros_like(pet)], (3.0, PIXEL, PIXEL)) == [None, None]
+
+
+def test_bodies_as_they_are_are_not_told():
+    assert told(*people(12)) == []
+
+
+def test_a_modality_that_is_moved_is_told():
+    pet, mri = people(12)
+    pet[4] = pet[4] | {"back": pet[4]["back"] + 20}
+    ((scan_id, text),) = told(pet, mri)
+    assert scan_id == "p4_a"
+    assert re.match("pet shows the body (19|20|21) mm beside where mri shows it", text)
+
+
+@pytest.mark.parametrize("degrees", [-16, 12])
+def test_a_modality_that_is_turned_is_told(degrees):
+    pet, mri = people(12)
+    pet[7] = pet[7] | {"turned": degrees}
+    ((scan_id, text),) = told(pet, mri)
+    assert scan_id == "p7_a"
+    assert text.startswith(f"pet shows the body turned by {abs(degrees)} degrees")
+
+
+def test_exchanged_files_are_told_of_both_scans():
+    pet, mri = people(12)
+    pet[2], pet[9] = pet[9], pet[2]
+    assert told(pet, mri) == [
+        (
+            f"p{at}_a",
+            f"pet shows a body that does not fit that of mri, but that of scan p{of}_a: are both of this scan?",
+        )
+        for at, of in ((2, 9), (9, 2))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"back": 12}, "the place in mm, from front to back, of the body of mri separates scans with lesion"),
+        (
+            {"left": -12},
+            "the place in mm, from right to left, of the body of mri separates scans with lesion",
+        ),
+        ({"radius": 5}, "the mean radius in mm of the body of mri separates scans with lesion"),
+        ({"turned": 12}, "the turn in degrees of the body of mri separates scans with lesion"),
+    ],
+)
+def test_bodies_that_lie_otherwise_in_scans_with_lesion_are_told(change, text):
+    """12 of 24 scans are moved, widened or turned, images and masks alike: a model could learn that."""
+    pet, mri = people(24)
+    assert not [odd for odd in separating(with_values(scans(pet, mri)), "mri")]
+    for at in range(1, 24, 2):
+        for each in (pet, mri):
+            each[at] = each[at] | {name: each[at].get(name, 0) + by for name, by in change.items()}
+    (odd,) = separating(with_values(scans(pet, mri)), "mri")
+    assert odd.text.startswith(text)
+
+
+def with_values(found):
+    for each in found:
+        for facts in each.placement["values"].values():
+            facts |= {
+                "first": 0.0,
+                "median": 1.0,
+                "last": 4.0,
+                "low": 0.0,
+                "rim": 0.0,
+                "tissue": None,
+                "high": 9.0,
+            }
+            facts |= {"signal": {"step": 0.5, "values": 1000, "cut": 0.0}}
+    return found
