@@ -17,7 +17,7 @@ from data_prep.oddities.drawn_lesions import odd_drawings
 from data_prep.oddities.fields import odd_fields, spellings
 from data_prep.oddities.marks import Marks
 from data_prep.oddities.moved import find_moved
-from data_prep.oddities.numbers import odd_numbers, rounded
+from data_prep.oddities.numbers import emptied, odd_numbers, rounded
 from data_prep.oddities.odd import odd_scans
 from data_prep.oddities.oddity import Odd
 from data_prep.oddities.one_sided import one_sided
@@ -62,6 +62,7 @@ def judged(
         *odd_codes(scans, modalities),
         *odd_numbers(scans, modalities),
         *rounded(scans, modalities),
+        *emptied(scans, modalities),
         *lying_otherwise(scans, modalities, images.slices),
         *unlike_bodies(scans, modalities),
         *odd_order(scans, modalities, images.slices),

@@ -13,6 +13,7 @@ RARE = 0.01  # of the voxels, at most, that each end holds where neither is air
 MIDDLE = 0.35, 0.65  # of the range: where 0, and so most voxels, lies between the ends of a signed type
 SHOWN = 0.05  # of the range, above the lowest value: a slice whose highest value is no higher shows nothing
 SLICES = 5  # that show something, from which they are compared
+LOOKED_AT = 300_000  # voxels, at most, of which the lowest values are looked at
 SAME = 0.002  # of the median of the slices' highest values, by which a slice's own is the same
 
 
@@ -22,7 +23,9 @@ def numbers_of(volume: Volume) -> dict[str, Any]:
     `highest` is the share of voxels that hold exactly the highest value, beyond one in each slice, and `below` the
     share at the next lower one (0 where no slice holds the highest twice). `wrapped` counts voxels of the upper end of
     the range that lie beside one of the lower end, where neither end is air. `slices_alike` is the share of slices
-    (from foot to head) whose highest value is that of most slices, 0 to 1, of those that show something.
+    (from foot to head) whose highest value is that of most slices, 0 to 1, of those that show something. `lowest` is
+    the share of voxels that hold exactly the lowest value, and `gap` how far above it the others begin, as a share of
+    the way to the 99th percentile (0 where there is no way).
     """
     up = axis_of_slices(volume.grid)
     data = np.moveaxis(volume.data, up, 0)
@@ -34,7 +37,16 @@ def numbers_of(volume: Volume) -> dict[str, Any]:
         "below": _next(data, high) if top else 0.0,
         "wrapped": _wrapped(data, low, high),
         "slices_alike": _alike(maxima - low),
+        **_lowest(data, low),
     }
+
+
+def _lowest(data: NDArray[np.float32], low: float) -> dict[str, float]:
+    values = data.ravel()[:: max(1, data.size // LOOKED_AT)]
+    above = values[values > np.float32(low)]
+    last = float(np.percentile(values, 99)) - low
+    gap = (float(np.percentile(above, 0.1)) - low) / last if above.size and last > 0 else 0.0
+    return {"lowest": 1 - above.size / values.size, "gap": gap}
 
 
 def _alike(heights: NDArray[np.float32]) -> float:

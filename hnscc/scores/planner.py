@@ -100,8 +100,7 @@ def patients_needed(
 ) -> Needed:
     """Lesion patients such that this true difference is found with this chance, at so many repeats of each variant.
 
-    At least 4, since no p is given of fewer. paired: whether the pilot's repeats are, and those of the study that is
-    planned.
+    At least 4, since no p is given of fewer. paired: whether the repeats are, of the pilot and of the planned study.
     """
     return _needed(
         pilot,

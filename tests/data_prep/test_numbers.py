@@ -7,12 +7,12 @@ import pytest
 from scans import LPS, prepare, refused, save, write
 from stores import scan
 
-from data_prep.oddities.numbers import odd_numbers, rounded
+from data_prep.oddities.numbers import emptied, odd_numbers, rounded
 from data_prep.placing.numbers import numbers_of
 from data_prep.volumes.volume import Grid, Volume
 
 SHAPE = (30, 24, 8)
-PLAIN = {"highest": 1e-5, "below": 1e-5, "wrapped": 0, "slices_alike": 0.2}
+PLAIN = {"highest": 1e-5, "below": 1e-5, "wrapped": 0, "slices_alike": 0.2, "lowest": 0.1, "gap": 1e-4}
 
 
 def pet(seed: int = 0) -> np.ndarray:
@@ -40,9 +40,17 @@ def told(*changes: dict) -> list[tuple]:
 
 def test_numbers_of_a_few_voxels_are_those_counted_by_hand():
     data = np.arange(6 * 5 * 4, dtype=np.float32).reshape(6, 5, 4)
-    assert numbers(data) == {"highest": 0.0, "below": 0.0, "wrapped": 0, "slices_alike": 0.0}
+    lowest = {"lowest": pytest.approx(1 / 120), "gap": pytest.approx((1 + 0.118) / (0.99 * 119))}
+    assert numbers(data) == {"highest": 0.0, "below": 0.0, "wrapped": 0, "slices_alike": 0.0, **lowest}
     cut = np.minimum(data, 100.0)  # 20 voxels, 5 in each of the four slices
-    assert numbers(cut) == {"highest": 16 / 120, "below": 1 / 120, "wrapped": 0, "slices_alike": 0.0}
+    assert numbers(cut) == {
+        "highest": 16 / 120,
+        "below": 1 / 120,
+        "wrapped": 0,
+        "slices_alike": 0.0,
+        **lowest,
+        "gap": pytest.approx(0.01118),
+    }
 
 
 def test_slices_run_from_foot_to_head_whatever_the_order_of_the_axes():
@@ -138,3 +146,17 @@ def test_scans_of_far_fewer_values_than_most_are_told():
     ((both, text),) = told([*usual, 10, 9])
     assert both is None and "2 scans (p6_a, p7_a)" in text
     assert told([60, 70, 80, 90, 95, 1]) == told([500, 500, 500, 1]) == []
+
+
+def test_scans_whose_low_values_were_set_to_one_are_told():
+    """PET below half of the tissue's brightness set to 0, in two scans of eight; none where all scans are so."""
+    emptied_pet = [np.where(pet(at) > 0.5, pet(at), 0) if at in (2, 5) else pet(at) for at in range(8)]
+    scans = [
+        replace(scan(f"p{at}", (0, at % 2)), placement={"numbers": {"pet": numbers(data)}})
+        for at, data in enumerate(emptied_pet)
+    ]
+    (odd,) = emptied(scans, ["pet"])
+    assert odd.text.startswith(
+        "in 2 scans (p2_a, p5_a), 1 of 4 with lesion, 1 of 4 without, pet holds no low values"
+    )
+    assert not list(emptied([scans[2]] * 8, ["pet"])) and not list(emptied([scans[0]] * 8, ["pet"]))
