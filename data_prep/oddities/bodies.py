@@ -94,7 +94,8 @@ def _anothers(scans: Sequence[Scan], modality: str, reference: str, beside: Set[
     both = _both(scans, modality, reference)
     if len(both) < FEWEST:
         return
-    shown, there = (np.array([_numbers(each[at]) for each in both]) for at in (1, 2))
+    shown = np.array([_numbers(one) for _, one, _ in both])
+    there = np.array([_numbers(two) for _, _, two in both])
     apart = shown - there
     usual = np.median(apart, axis=0)
     spread = np.maximum(1.4826 * np.median(np.abs(apart - usual), axis=0), LEAST_SD)
@@ -138,6 +139,6 @@ def _turn(scan: Scan, modality: str, reference: str) -> float | None:
 
 
 def _unit(radii: Floats) -> Floats:
-    centred = radii - radii.mean()
+    centred: Floats = radii - radii.mean()
     length = float(np.sqrt((centred**2).sum()))
     return centred / length if length > 0 else centred

@@ -39,9 +39,7 @@ def _filled(shown: Bools) -> Bools:
     """(Z, H, W): the largest piece, each slice without its holes and what is thin, such as noise in air."""
     thick = np.stack([ndimage.binary_opening(slice_, DISC) for slice_ in shown])
     pieces, number = ndimage.label(np.stack([ndimage.binary_fill_holes(slice_) for slice_ in thick]))
-    if number < 2:
-        return pieces > 0
-    largest: Bools = pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
+    largest: Bools = pieces == (1 + int(np.argmax(np.bincount(pieces.ravel())[1:])) if number else 1)
     return largest
 
 
