@@ -4,5 +4,5 @@ Others may use `build.build_store`, `phantom.make_phantom`, `public.fetch_sts` a
 `way_back.to_input_grid`, which sends them back.
 
 It may import base and cohort. Inside, imports point one way: build -> new_scans, reference -> oddities, placing,
-row_files -> manifest, masks -> files -> dicom, phantom, public -> settings, views, volumes, workers.
+row_files -> manifest, registering -> masks -> files -> dicom, phantom, public -> settings, views, volumes, workers.
 """

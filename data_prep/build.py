@@ -118,6 +118,8 @@ def prepare_scan(
         size=settings.size,
         pixel_mm=settings.pixel_mm,
         scan=row.where,
+        register=settings.register,
+        show_before=view,
     )
     scan = write_scan(
         unfinished,
@@ -135,9 +137,9 @@ def prepare_scan(
             "lesion_free": _lesion_free(row, placed.placement),
         },
         split=row.split,
-        drawn=placed.drawn,
+        drawn=placed.lesion.drawn,
     )
-    seen = view_of(placed.images, placed.mask, scan) if view else None
+    seen = view_of(placed.images, placed.mask, scan, placed.before) if view else None
     return Written(scan, reduced(placed.images), marks(placed.images), seen)
 
 
@@ -154,6 +156,8 @@ def _placed(reference: str, settings: PrepareSettings) -> dict[str, Any]:
         "reference": reference,
         "pixel_mm": settings.pixel_mm,
         "suv": settings.suv,
+        # Only where it is asked for, so that the digests of other stores stay as they are.
+        **({"register": settings.register} if settings.register else {}),
         "field_of_view": "whole, padded to a square" if settings.pixel_mm is None else "cropped or padded",
         "orientation": "LPS: rows to posterior, columns to the patient's left, slices to superior",
         "resampling": "through the affines: linear, or the mean over the voxel where the grid is coarser",

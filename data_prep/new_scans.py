@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from data_prep.dicom.suv import BODY_WEIGHT, LEAN_BODY_MASS, UNITS
 from data_prep.manifest.manifest import Row, examine_manifest, raise_all
-from data_prep.masks.lesions import lesion_on
 from data_prep.masks.own_voxels import own_voxels
 from data_prep.placing.place import place_scan
 from data_prep.row_files import volumes_of
 from data_prep.volumes.grids import to_lps, turned
-from data_prep.volumes.lying import lying
 from data_prep.volumes.volume import Grid, Volume
 
 
@@ -40,9 +38,10 @@ class NewScan:
     `images` (Z, C, H, W) float32 are its stored slices, C in the order of the modalities asked for, `pixel_mm` the
     distance between their rows, then between their columns. `grid` is that of the reference modality turned to LPS;
     arrays (Z, Y, X) lie on it. `truth` is the given mask there, None where the scan has none; `stored_truth` (Z, H, W)
-    is the same on the stored slices. `volumes` are the scan's files, each oriented. `placement` maps a mask of stored
-    slices back (data_prep.placing.way_back). `assumed` names the files that state no orientation: theirs is assumed.
-    `mask_told` says, in sentences, what was assumed or left out when the mask was read.
+    is the same on the stored slices. `volumes` are the scan's files, each oriented and, where the study's were,
+    registered. `placement` maps a mask of stored slices back (data_prep.placing.way_back). `assumed` names the files
+    that state no orientation: theirs is assumed. `mask_told` says, in sentences, what was assumed or left out when the
+    mask was read.
     """
 
     row: Row
@@ -98,30 +97,36 @@ def place_new(
     pixel_mm: float | None,
     units: Mapping[str, str],
     suv: str | None = None,
+    register: str | None = None,
 ) -> NewScan:
     """Read one scan and place it by the rules of `hnscc prepare`. InputError as by data_prep.placing.place.place_scan.
 
     modalities: the channels of `images`, in their order; the reference is read too where it is none of them. units:
     those of the study's modalities, where they are known. suv: how PET of DICOM becomes SUV, as the study's did
-    (data_prep.dicom.suv); where its store does not say (None), as the units do, and else by body weight.
+    (data_prep.dicom.suv); where its store does not say (None), as the units do, and else by body weight. register: how
+    the study's modalities were registered (data_prep.registering), or None.
     """
     volumes, read = volumes_of(row, reference, suv or _suv_of(units))
-    mask = read.volume if read else None
     assumed = tuple(name for name, volume in volumes.items() if not volume.grid.oriented)
-    volumes, mask = lying(volumes, mask, reference, row.where)
-    placed = place_scan(volumes, mask, reference=reference, size=size, pixel_mm=pixel_mm, scan=row.where)
+    placed = place_scan(
+        volumes,
+        read.volume if read else None,
+        reference=reference,
+        size=size,
+        pixel_mm=pixel_mm,
+        scan=row.where,
+        register=register,
+    )
     channels = [list(volumes).index(name) for name in modalities]
-    grids = {name: volume.grid for name, volume in volumes.items()}
-    known = mask is not None or row.said_free  # an empty cell says nothing here
-    lesion = lesion_on(mask, grids, reference, f"{row.where}, column mask")
+    known = read is not None or row.said_free  # an empty cell says nothing here
     return NewScan(
         row,
         np.ascontiguousarray(placed.images[:, channels]),
         placed.spacing_mm[1:],
-        to_lps(volumes[reference].grid),
-        lesion.voxels if known else None,
+        to_lps(placed.volumes[reference].grid),
+        placed.lesion.voxels if known else None,
         placed.mask,
-        volumes,
+        placed.volumes,
         placed.placement,
         assumed,
         read.told if read else (),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hnscc.base.errors import InputError
 
 SUV = "bw", "lbm"  # by body weight, by lean body mass (data_prep.dicom.suv)
+REGISTER = ("rigid",)  # data_prep.registering
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +17,9 @@ class PrepareSettings:
     (data_prep.reference). workers: processes, 1 to 4096; None for one per core; each holds one scan at a time.
     overwrite: replace a store that is there. accept_odd: the reason why scans that are odd against the others
     (data_prep.oddities.odd) are right as they are; the store keeps it. suv: how PET of DICOM is turned into SUV, one of
-    SUV. InputError is raised for any other value.
+    SUV. register: how modalities that lie in another frame of reference than the reference modality, or that state none
+    (files that are no DICOM), are laid on it: one of REGISTER; None takes all as their files lie, and refuses those in
+    another frame. InputError is raised for any other value.
     """
 
     size: int = 128
@@ -26,6 +29,7 @@ class PrepareSettings:
     overwrite: bool = False
     accept_odd: str | None = None
     suv: str = SUV[0]
+    register: str | None = None
 
     def __post_init__(self) -> None:
         _check_whole("--size", self.size, 8, 4096)
@@ -35,6 +39,8 @@ class PrepareSettings:
             raise _refused("--pixel-mm is out of range.", "--pixel-mm", "0.01 to 100 mm", self.pixel_mm)
         if self.suv not in SUV:
             raise _refused("--suv is unknown.", "--suv", " or ".join(SUV), self.suv)
+        if self.register is not None and self.register not in REGISTER:
+            raise _refused("--register is unknown.", "--register", " or ".join(REGISTER), self.register)
         if self.accept_odd is not None and not str(self.accept_odd).strip():
             what = "why the scans are right as they are"
             raise _refused("A reason is missing.", "--accept-odd", what, "no words")

@@ -3,6 +3,7 @@
 They are taken while the scan is in memory, and are small: those of a whole cohort are kept until its page is made.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,8 @@ class View:
     outlines: (A, h, w) and coronal_outline: (Z, w) bool, the mask on them. A value is low + (high - low) * level /
     65535, where `low` and `high` are the scan's lowest and highest value of each modality. spacing_mm: of these pixels,
     along z, y and x. histogram: (C, 256) int64, how many of the scan's pixels above `low` lie in each bin (bin_edges).
+    before: of each modality that was registered, at its place among the modalities, its axial and coronal pictures as
+    they would be without, on the same scale.
     """
 
     scan_id: str
@@ -38,24 +41,38 @@ class View:
     low: tuple[float, ...]
     high: tuple[float, ...]
     histogram: NDArray[np.int64]
+    before: Mapping[int, tuple[NDArray[np.uint16], NDArray[np.uint16]]]
 
 
-def view_of(images: NDArray[np.float32], mask: NDArray[np.uint8], scan: Scan) -> View:
-    """View the images (Z, C, H, W) and the mask (Z, H, W) of a scan, as they are stored."""
+def view_of(
+    images: NDArray[np.float32],
+    mask: NDArray[np.uint8],
+    scan: Scan,
+    before: Mapping[int, NDArray[np.float32]] | None = None,
+) -> View:
+    """View the images (Z, C, H, W) and the mask (Z, H, W) of a scan, as they are stored.
+
+    before: of each modality that was registered, at its place among the C, its slices (Z, H, W) without.
+    """
     low, high = images.min(axis=(0, 2, 3)), images.max(axis=(0, 2, 3))
     span = np.where(high > low, high - low, np.float32(1))
     rows, columns = (_range(shown) for shown in _shown(images, low))
     slices, row = slices_to_show(scan), _row_to_show(mask, rows)
     step = -(-max(rows.stop - rows.start, columns.stop - columns.start) // SIDE)
-    axial = pooled(images[slices, :, rows, columns], step, step)
-    coronal = pooled(images[:, :, row, columns].swapaxes(0, 1), 1, step)
+
+    def planes(values: NDArray[np.float32], at: slice) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+        axial = pooled(values[slices, :, rows, columns], step, step)
+        coronal = pooled(values[:, :, row, columns].swapaxes(0, 1), 1, step)
+        return _scaled(axial, low[at], span[at]), _scaled(coronal, low[at], span[at])
+
+    axial, coronal = planes(images, slice(None))
     z, y, x = scan.spacing_mm
     return View(
         scan_id=scan.scan_id,
         slices=tuple(slices),
         row=row,
-        axial=_scaled(axial, low, span),
-        coronal=_scaled(coronal, low, span),
+        axial=axial,
+        coronal=coronal,
         outlines=pooled(mask[slices, rows, columns], step, step) >= 0.5,
         coronal_outline=pooled(mask[:, row, columns], 1, step) >= 0.5,
         spacing_mm=(z, y * step, x * step),
@@ -64,6 +81,7 @@ def view_of(images: NDArray[np.float32], mask: NDArray[np.uint8], scan: Scan) ->
         histogram=np.stack(
             [_histogram(image, *ends) for image, *ends in zip(images.swapaxes(0, 1), low, high, strict=True)]
         ),
+        before={at: _alone(planes(each[:, None], slice(at, at + 1))) for at, each in (before or {}).items()},
     )
 
 
@@ -113,6 +131,14 @@ def _row_to_show(mask: NDArray[np.uint8], rows: slice) -> int:
     """The row with the most lesion, or the middle one."""
     lesion = mask.sum(axis=(0, 2), dtype=np.int64)
     return int(lesion.argmax()) if lesion.any() else (rows.start + rows.stop) // 2
+
+
+def _alone(
+    planes: tuple[NDArray[np.uint16], NDArray[np.uint16]],
+) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """Of one modality: (A, 1, h, w) and (1, Z, w) -> (A, h, w) and (Z, w)."""
+    axial, coronal = planes
+    return axial[:, 0], coronal[0]
 
 
 def _scaled(

@@ -1,7 +1,9 @@
-"""On which modality of its row a DICOM mask was drawn: by the series it refers to, else by its frame of reference."""
+"""On which modality of its row a mask was drawn: by the series it refers to, else by its frame of reference, else by
+its voxels."""
 
 from collections.abc import Mapping
 
+from data_prep.volumes.grids import matching
 from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError
 
@@ -28,3 +30,14 @@ def images_of(
             do="Check that mask and images are of one scan; or take the scan out.",
         )
     return shared or silent, False
+
+
+def goes_with(mask: Grid, grids: Mapping[str, Grid], reference: str) -> str | None:
+    """Return the modality on which a mask that was read lies: with it the mask moves where that is registered.
+
+    mask: the grid of the mask, which bears the series of the image where the mask was drawn in DICOM; else it is the
+    modality of the same voxels, and of several of them the reference, or else the first. None where there is none.
+    """
+    names = [name for name, grid in grids.items() if mask.series and grid.series == mask.series]
+    names = names or matching(mask, grids)
+    return reference if reference in names else next(iter(names), None)

@@ -5,7 +5,7 @@ modality that they were drawn on.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +100,7 @@ def _on_grid_of(name: str, found: Segmentation, grid: Grid, told: list[str], whe
     told = [*told, *found.told]
     if not (same_grid(own.grid, grid) or is_piece(own.grid, grid)):
         told.append(f"segments on a grid of their own are brought to {name}, by area")
+    lps = replace(lps, series=grid.series, frame_of_reference=grid.frame_of_reference)
     return Mask(Volume(np.ascontiguousarray(voxels.T, dtype=np.float32), lps), tuple(told))
 
 

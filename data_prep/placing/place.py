@@ -3,8 +3,9 @@
 1. The grid is that of the reference modality, whether the scan has a mask or not. Its axes are turned and flipped,
    never interpolated, so that slices are transaxial, rows run to posterior and columns to the patient's left. A mask
    that was drawn on another modality's grid is brought there by area: lesion is what it covers at least half of.
-2. The other modalities are sampled there through their affines: linearly, or where the grid is coarser, as means over
-   its voxels. Outside of a modality's volume stands the volume's minimum; so it does where
+2. The other modalities are laid on it by a registration where that is asked for (data_prep.registering), which changes
+   their affines alone. They are sampled there through their affines: linearly, or where the grid is coarser, as means
+   over its voxels. Outside of a modality's volume stands the volume's minimum; so it does where
    the file holds no number (NaN around a field of view). What states no orientation (Analyze): data_prep.volumes.lying.
 3. Each slice becomes size x size square pixels around the centre of the grid: images by a triangle filter that is as
    wide as a stored pixel when it shrinks (anti-aliased) and linear when it enlarges; masks by area: 1 where lesion
@@ -19,7 +20,7 @@ import numpy as np
 from nibabel import orientations
 from numpy.typing import NDArray
 
-from data_prep.masks.lesions import lesion_on
+from data_prep.masks.lesions import Lesion, lesion_on
 from data_prep.placing.absent import absent
 from data_prep.placing.coverage import MIN_COVERAGE, check_coverage
 from data_prep.placing.drawn import fits
@@ -27,6 +28,7 @@ from data_prep.placing.found import facts_of
 from data_prep.placing.inputs import input_of
 from data_prep.placing.kept import drawn_ml, hollow, stored_ml
 from data_prep.placing.numbers import numbers_of
+from data_prep.registering.registered import laid_together
 from data_prep.volumes.grids import check_axes, to_lps, turned
 from data_prep.volumes.lying import lying
 from data_prep.volumes.resize import (
@@ -40,7 +42,6 @@ from data_prep.volumes.resize import (
 from data_prep.volumes.sampling import sampled
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
-from hnscc.cohort.store_format import Drawn
 
 FLAT = 1e-5  # of a volume's range: a slice that differs by no more is one value, whatever wrote it
 MORE_ABSENT = (
@@ -52,9 +53,12 @@ MAX_LESION_LOSS = 0.5  # of a slice's lesion that a fixed pixel size may crop of
 
 @dataclass(frozen=True)
 class Placed:
-    """One scan, ready to be stored: images (Z, C, H, W) in raw units, mask (Z, H, W) of 0 and 1, and it as drawn.
+    """One scan, ready to be stored: images (Z, C, H, W) in raw units, mask (Z, H, W) of 0 and 1.
 
-    The rest is told by hnscc.cohort.store_format.Scan.
+    `volumes` are the modalities as they were sampled: oriented and, where that was asked for, registered; `lesion` is
+    the mask as it was drawn, and on the grid that they were sampled on; `before` are the slices (Z, H, W) of each
+    modality that was registered as they would be without, at its place among the C, where these were asked for. The
+    rest is told by hnscc.cohort.store_format.Scan.
     """
 
     images: NDArray[np.float32]
@@ -63,7 +67,9 @@ class Placed:
     spacing_mm: tuple[float, float, float]
     affine: tuple[tuple[float, ...], ...]
     placement: dict[str, Any]
-    drawn: Drawn
+    volumes: dict[str, Volume]
+    lesion: Lesion
+    before: dict[int, NDArray[np.float32]]
 
 
 def place_scan(
@@ -74,14 +80,19 @@ def place_scan(
     size: int,
     pixel_mm: float | None,
     scan: str,
+    register: str | None = None,
+    show_before: bool = False,
 ) -> Placed:
     """Bring the modalities and the mask of one scan onto square slices of one grid.
 
     Where `pixel_mm` is None, the whole field of view is kept, padded to a square; otherwise stored pixels are of that
     size, and the field of view is cropped or padded around its centre. `scan` is how errors name it (row and scan).
+    register: how modalities that do not lie together yet are laid on the reference (data_prep.settings.REGISTER), or
+    None. show_before: give the slices before that, too.
 
-    InputError is raised where the mask is not binary or on the grid of no modality, where a volume cannot be placed,
-    where slices are not transaxial, and where most of a slice's lesion would be cropped off.
+    InputError is raised where the mask is not binary or on the grid of no modality, where a volume cannot be placed
+    or registered (data_prep.registering.registered), where slices are not transaxial, and where most of a slice's
+    lesion would be cropped off.
     """
     stating = {**volumes, **({} if mask is None else {"mask": mask})}
     assumed = [name for name, volume in stating.items() if not volume.grid.oriented]
@@ -89,6 +100,8 @@ def place_scan(
     volumes, mask = lying(volumes, mask, reference, scan)
     drawn = volumes[reference].grid
     check_axes(drawn, scan)
+    filed = {**volumes, **({} if mask is None else {"mask": mask})}
+    volumes, mask, registered = laid_together(volumes, mask, reference, register, scan)
     grids = {name: volume.grid for name, volume in volumes.items()}
     lesion = lesion_on(mask, grids, reference, f"{scan}, column mask")
     grid = to_lps(drawn)
@@ -125,10 +138,8 @@ def place_scan(
             "lesion_px_cropped": cropped,
             "outside": {name: each.unseen for name, each in placed.items()},
             "absent": {name: each.absent for name, each in placed.items()},
-            "inputs": {
-                name: input_of(volume)
-                for name, volume in {**volumes, **({} if mask is None else {"mask": mask})}.items()
-            },
+            "inputs": {name: input_of(volume) for name, volume in filed.items()},
+            **({"registered": registered} if registered else {}),
             "numbers": {name: numbers_of(volume) for name, volume in volumes.items()},
             "values": found["values"],
             "lesion": {
@@ -139,7 +150,13 @@ def place_scan(
                 "stored_ml": stored_ml(stored, stored_spacing(grid, window)),
             },
         },
-        drawn=lesion.drawn,
+        volumes=volumes,
+        lesion=lesion,
+        before={
+            at: _on_grid(filed[name], grid, window, lesion.voxels).slices
+            for at, name in enumerate(volumes)
+            if show_before and name in registered
+        },
     )
 
 

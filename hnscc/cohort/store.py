@@ -72,9 +72,10 @@ class Store:
 
         `reference` (the modality whose grid is used), `size`, `pixel_mm` (None: the whole field of view), the
         `units` of the modalities whose files all state one, and `suv`, how PET of DICOM was turned into SUV ("bw" or
-        "lbm"; not there in stores that were made before preparing kept it).
+        "lbm"; not there in stores that were made before preparing kept it); `register`, how modalities were registered,
+        only where they were asked to be.
         """
-        kept = {"suv": self.placed["suv"]} if "suv" in self.placed else {}
+        kept = {name: self.placed[name] for name in ("suv", "register") if name in self.placed}
         return kept | {
             "reference": self.placed.get("reference"),
             "size": self.size,

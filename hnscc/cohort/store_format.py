@@ -42,8 +42,9 @@ Progress = Callable[[int, int, str], None]  # done, total, text
 class Drawn:
     """A scan's mask as it was drawn, on that grid, its axes turned to LPS.
 
-    voxels: bool (Z, Y, X). affine: 4 x 4, from an index (x, y, z) to mm, as `Scan.affine`. on: the modality on whose
-    grid it was drawn; None for a scan without a mask, which is empty on the grid of the reference modality.
+    voxels: bool (Z, Y, X). affine: 4 x 4, from an index (x, y, z) to mm, as `Scan.affine`; where that modality was
+    registered, it lies as registered. on: the modality on whose grid it was drawn; None for a scan without a mask,
+    which is empty on the grid of the reference modality.
     """
 
     voxels: Bools

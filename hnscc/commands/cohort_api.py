@@ -66,6 +66,7 @@ def prepare(
     overwrite: bool = PrepareSettings.overwrite,
     accept_odd: str | None = PrepareSettings.accept_odd,
     suv: str = PrepareSettings.suv,
+    register: str | None = PrepareSettings.register,
     progress: Progress | None = None,
 ) -> Store:
     """Place, resize and store every slice of every scan of a manifest; returns the store, opened.
@@ -77,7 +78,10 @@ def prepare(
     None for one per core, and then, in a script, call it below `if __name__ == "__main__":`. overwrite: replace a
     store that is there. accept_odd: the reason why scans that are odd against the others (another unit, say) are
     right as they are; the store keeps it, and `store.odd` says what was odd. suv: how PET of DICOM is turned into
-    SUV, "bw" (body weight) or "lbm" (lean body mass). progress: called with the scans done, their number, and the
+    SUV, "bw" (body weight) or "lbm" (lean body mass). register: "rigid" lays every modality that does not share the
+    reference's DICOM frame of reference, or states none, on the reference by a rigid registration (mutual information),
+    and each scan's `placement["registered"]` says how far it was moved and how well it fits; None takes all as their
+    files lie, and refuses images in other frames. progress: called with the scans done, their number, and the
     current one's id.
     Beside the scans, the store holds prepare.html: one file that shows people the cohort, with histograms, pictures and
     the geometry of every scan, and what is odd.
@@ -95,6 +99,7 @@ def prepare(
         overwrite=overwrite,
         accept_odd=accept_odd,
         suv=suv,
+        register=register,
     )
     page = partial(cohort_page, name=locate(store).name)
     return build_store(manifest, store, settings, page=page, progress=progress)

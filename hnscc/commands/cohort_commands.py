@@ -112,6 +112,12 @@ def prepare(
     suv: Annotated[
         str, typer.Option(help="PET of DICOM becomes SUV: bw (body weight) or lbm (lean body mass).")
     ] = PrepareSettings.suv,
+    register: Annotated[
+        str | None,
+        typer.Option(
+            help="rigid: lay modalities of other frames of reference, or that state none (NIfTI), on the reference's."
+        ),
+    ] = PrepareSettings.register,
     as_json: AsJson = False,
 ) -> None:
     """Place, resize and store every slice of every scan. If one scan is refused, no store is written.
@@ -138,6 +144,7 @@ def prepare(
             overwrite=overwrite,
             accept_odd=accept_odd,
             suv=suv,
+            register=register,
             progress=tell,
         )
     if not as_json:

@@ -34,6 +34,7 @@ def cohort_page(store: Store, views: Sequence[View], name: str) -> str:
         Section("In brief", tuple(_brief(store, odd))),
         Section("Intensities", (intensities(store, pairs, odd),)),
         Section("Pictures", (contact_sheets(store, pairs, odd),)),
+        *_registration(store),
         Section("Geometry", (_geometry(store, odd),)),
     ]
     return html(f"Cohort {name}", sections)
@@ -108,6 +109,32 @@ def _geometry(store: Store, odd: Mapping[str | None, Sequence[str]]) -> Table:
         "what was found odd about the file, values included."
     )
     return table("Files", explanation, columns, rows)
+
+
+def _registration(store: Store) -> list[Section]:
+    """How every modality that was registered was moved; nothing where none was."""
+    rows = [
+        {"scan": scan, "file": name, **facts}
+        for scan in store.scans
+        for name, facts in scan.placement.get("registered", {}).items()
+    ]
+    columns: Columns = {
+        "scan": lambda row: row["scan"].scan_id,
+        "file": lambda row: row["file"],
+        "registered to": lambda row: row["to"],
+        "moved (mm)": lambda row: f"{row['shift_mm']:.1f}",
+        "turned": lambda row: f"{row['turn_degrees']:.1f}°",
+        "mutual information before": lambda row: f"{row['information_before']:.3f}",
+        "after": lambda row: f"{row['information_after']:.3f}",
+        "covers": lambda row: f"{row['covered']:.0%}",
+    }
+    explanation = (
+        "What was laid on the reference modality by a rigid registration: how far its middle was moved and by how much "
+        "it was turned, how much each image tells of the other (mutual information in nats, of all voxels of the "
+        "reference) as the files lie and as registered, and how much of the reference it covers then. More "
+        "information is no proof: look at the pictures, before and after."
+    )
+    return [Section("Registration", (table("Registrations", explanation, columns, rows),))] if rows else []
 
 
 def _input(row: TableRow) -> dict[str, Any]:

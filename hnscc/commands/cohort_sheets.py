@@ -6,6 +6,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.registering.judged import registrations_told
 from data_prep.views import LEVELS, View
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_format import Scan
@@ -30,16 +31,17 @@ def contact_sheets(
     sheets = []
     for scan, view in pairs:
         windows = {name: _window(scan, name, median(tops)) for name in store.modalities}
+        registered = scan.placement.get("registered", {})
         shown = ", ".join(f"{name} from {low:.4g} to {high:.4g}" for name, (low, high) in windows.items())
         sheets.append(
             Sheet(
                 scan.scan_id,
                 scan.patient_id,
                 tuple(odd.get(scan.scan_id, [])),
-                (f"{_lesion(scan)}; shown: {shown}",),
-                tuple(rows_of(store.modalities)),
+                (f"{_lesion(scan)}; shown: {shown}", *registrations_told(registered)),
+                tuple(rows_of(store.modalities, list(registered), scan.placement["reference"])),
                 ("coronal", *(f"slice {z}" for z in view.slices)),
-                contact_sheet(_panels(view, store.modalities), windows, side),
+                contact_sheet(_panels(view, scan, store.modalities), windows, side),
             )
         )
     explanation = (
@@ -48,6 +50,12 @@ def contact_sheets(
         "scan where it has none. PET is black where it is hot, in one window for all scans but those whose values "
         "are far from the others'; over the other modality it is red to yellow. The white line is the mask."
     )
+    if any(view.before for _, view in pairs):
+        explanation += (
+            " Where a modality was registered, a row shows it over the reference as their files lie (`before`), to be "
+            "compared with the row above or below it: borders of the body and of organs must lie on one another "
+            "better now. Two anatomies are shown in magenta and green, and are grey where they agree."
+        )
     return Sheets(explanation, tuple(sheets))
 
 
@@ -69,15 +77,31 @@ def _lesion(scan: Scan) -> str:
     return f"lesion: {facts['ml']:.4g} ml in {sum(px > 0 for px in scan.lesion_px)} of {scan.slices} slices"
 
 
-def _panels(view: View, modalities: Sequence[str]) -> list[Panel]:
+def _panels(view: View, scan: Scan, modalities: Sequence[str]) -> list[Panel]:
     z, y, x = view.spacing_mm
+    reference = scan.placement["reference"]
+    before = {name: view.before[at] for at, name in enumerate(modalities) if at in view.before}
+    scales = {name: (low, high) for name, low, high in zip(modalities, view.low, view.high, strict=True)}
 
-    def values(levels: NDArray[np.uint16]) -> dict[str, NDArray[np.float64]]:
+    def values(levels: Mapping[str, NDArray[np.uint16]]) -> dict[str, NDArray[np.floating]]:
         return {
-            name: low + (high - low) / LEVELS * image
-            for name, low, high, image in zip(modalities, view.low, view.high, levels, strict=True)
+            name: scales[name][0] + (scales[name][1] - scales[name][0]) / LEVELS * image
+            for name, image in levels.items()
         }
 
-    coronal = Panel(values(view.coronal[:, ::-1]), view.coronal_outline[::-1], (z, x))
-    axial = zip(view.axial, view.outlines, strict=True)
-    return [coronal, *(Panel(values(levels), mask, (y, x)) for levels, mask in axial)]
+    def named(levels: NDArray[np.uint16]) -> dict[str, NDArray[np.floating]]:
+        return values(dict(zip(modalities, levels, strict=True)))
+
+    panels = [
+        Panel(
+            named(view.coronal[:, ::-1]),
+            view.coronal_outline[::-1],
+            (z, x),
+            values({name: coronal[::-1] for name, (_, coronal) in before.items()}),
+            reference,
+        )
+    ]
+    for at, (levels, mask) in enumerate(zip(view.axial, view.outlines, strict=True)):
+        of_slice = values({name: axial[at] for name, (axial, _) in before.items()})
+        panels.append(Panel(named(levels), mask, (y, x), of_slice, reference))
+    return panels

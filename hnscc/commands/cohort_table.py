@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from data_prep.registering.judged import registrations_told
 from hnscc.base.console import Console, print_line, print_rows
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ def print_cohort(store: Store, console: Console) -> None:
     for scan in scans:
         for text in scan.placement.get("mask_told", []):
             print_line(console, f"mask of {scan.scan_id}: {text}")
+    for scan in scans:
+        for text in registrations_told(scan.placement.get("registered", {})):
+            print_line(console, f"{scan.scan_id}: {text}")
     for text in odd.get(None, []):
         print_line(console, f"odd: {text}", style="yellow")
     if reason := store.placed.get("accepted"):
@@ -40,8 +44,8 @@ def print_cohort(store: Store, console: Console) -> None:
 
 def cohort_facts(store: Store) -> list[dict[str, Any]]:
     """The same for a program: for each scan its values, lesion, coverage, slices that are not shown, what was assumed,
-    by what it was taken as free of lesion (null where it has one), what its mask left out or assumed, and what is odd
-    (lists of sentences)."""
+    by what it was taken as free of lesion (null where it has one), how its modalities were registered
+    (data_prep.registering.registered), what its mask left out or assumed, and what is odd (lists of sentences)."""
     odd = odd_by_scan(store)
     return [
         {
@@ -52,6 +56,7 @@ def cohort_facts(store: Store) -> list[dict[str, Any]]:
             "outside": scan.placement["outside"],
             "assumed": scan.placement["assumed"],
             "lesion_free": scan.placement.get("lesion_free"),
+            "registered": scan.placement.get("registered", {}),
             "mask_told": scan.placement.get("mask_told", []),
             "odd": odd.get(scan.scan_id, []),
         }

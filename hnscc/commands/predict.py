@@ -173,6 +173,7 @@ def _predict_one(
         "dice": scored and scored["dice"],
         "intensities": found,
         "units": {name: of.scan or None for name, of in units.items()},
+        "registered": scan.placement.get("registered", {}),
         "told": [*told_of(scan, models, found, units), *left_out],
     }
     return _Done(facts, lesions, scored, any(of.differ for of in units.values()))

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from data_prep.new_scans import NewScan, Own
 from data_prep.placing.way_back import lesion_back, values_back
+from data_prep.registering.judged import registrations_told
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.models import Models, mean_probabilities
 from hnscc.base.arrays import StoredProbabilities
@@ -194,6 +195,7 @@ def told_of(
     ]
     told += [f"{name}: {of.text}" for name, of in units.items() if of.text]
     told += [f"{name}: its orientation is assumed, since its file states none" for name in scan.assumed]
+    told += registrations_told(scan.placement.get("registered", {}))
     told += _unseen(scan, models.variant.modalities)
     told += [f"mask: {sentence}" for sentence in scan.mask_told]
     if where := models.trained_on.get(scan.row.patient_id):

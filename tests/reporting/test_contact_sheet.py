@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,6 +50,23 @@ def test_a_row_per_modality_and_one_for_the_mask():
     red, green, blue = middle[2, 0]
     assert red > 150 and green > 150 and blue < 40, "hot on black is yellow"
     assert (abs(middle[2, 1] - 127) < 10).all(), "cold leaves the anatomy as it is"
+
+
+def test_what_was_registered_is_shown_over_the_reference_before_that():
+    """PET over anatomy as in the row above; two anatomies in magenta and green, before and after."""
+    windows = {"pet": (0.0, 10.0), "mri": (0.0, 1.0), "ct": (0.0, 1.0)}
+    one = replace(
+        panel(pet=0.0, mri=1.0, ct=1.0),
+        before={"pet": np.full((30, 30), 10.0), "ct": np.zeros((30, 30))},
+        reference="mri",
+    )
+    expected = ["pet", "mri", "ct", "pet on mri, mask", "pet on mri, before", "ct on mri, before"]
+    assert rows_of(list(windows), ["pet", "ct"], "mri") == [*expected, "ct on mri, registered"]
+    middle = drawn([one], windows)[3:, 0, 30, 30]
+    red, green, blue = middle[1]
+    assert (middle[0] > 245).all() and red > 200 and green > 200 and blue < 120, "hot before, cold now"
+    assert middle[2, 0] > 245 and middle[2, 1] < 10 and middle[2, 2] > 245, "magenta: the reference alone"
+    assert (middle[3] > 245).all(), "grey where both agree"
 
 
 def test_the_outline_is_where_the_mask_ends():

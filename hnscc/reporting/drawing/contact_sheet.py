@@ -1,11 +1,12 @@
-"""One picture of a scan for the page that `hnscc prepare` writes: each modality in a row, and the mask's outline below.
+"""One picture of a scan for the page that `hnscc prepare` writes: each modality in a row, the mask's outline below, and
+where a modality was registered, it and the reference one over the other before that.
 
 It is drawn by array operations: matplotlib would take longer than preparing the scan.
 """
 
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,18 +26,26 @@ Window = tuple[
 
 @dataclass(frozen=True)
 class Panel:
-    """One plane of a scan: each modality's values (h, w), the mask (h, w), a pixel's size in mm down and across."""
+    """One plane of a scan: each modality's values (h, w), the mask (h, w), a pixel's size in mm down and across; of
+    each modality that was registered to `reference`, its values (h, w) before that."""
 
     images: Mapping[str, NDArray[np.floating]]
     mask: NDArray[np.bool_]
     pixel_mm: tuple[float, float]
+    before: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
+    reference: str = ""
 
 
-def rows_of(modalities: Sequence[str]) -> list[str]:
-    """What the rows of a contact sheet show, in words."""
+def rows_of(modalities: Sequence[str], registered: Sequence[str] = (), reference: str = "") -> list[str]:
+    """What the rows of a contact sheet show, in words. registered: the modalities that were, to `reference`."""
     below = anatomy(modalities)
     last = f"{UPTAKE} on {below}" if below and UPTAKE in modalities else below or UPTAKE
-    return [*modalities, f"{last}, mask"]
+    pairs = [
+        f"{name} on {reference}, {when}"
+        for name in registered
+        for when in ("before", *(() if _is_fused(name, reference, modalities) else ("registered",)))
+    ]
+    return [*modalities, f"{last}, mask", *pairs]
 
 
 def contact_sheet(panels: Sequence[Panel], windows: Mapping[str, Window], side: int) -> bytes:
@@ -62,6 +71,12 @@ def _column(panel: Panel, windows: Mapping[str, Window], side: int) -> NDArray[n
     mask = _resized(panel.mask.astype(np.uint8) * 255, height, width) > 127
     parts = [_framed(255 - grey if name == UPTAKE else grey, side) for name, grey in shown.items()]
     parts.append(_framed(_outlined(_fused(shown), mask), side))
+    for name, values in panel.before.items():
+        pair = {panel.reference: shown[panel.reference]}
+        before = _resized(_windowed(values, windows[name]), height, width)
+        parts.append(_framed(_outlined(_overlaid({**pair, name: before}), mask), side))
+        if not _is_fused(name, panel.reference, shown):
+            parts.append(_framed(_outlined(_overlaid({**pair, name: shown[name]}), mask), side))
     gap = np.full((GAP, side, 3), 255, np.uint8)
     return np.vstack([each for part in parts for each in (part, gap)][:-1])
 
@@ -96,6 +111,20 @@ def _fused(shown: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
     share = OPACITY * np.minimum(1.5 * uptake, 1)
     fused: NDArray[np.uint8] = ((1 - share) * shown[below][:, :, None] + share * heat).astype(np.uint8)
     return fused
+
+
+def _is_fused(name: str, reference: str, modalities: Iterable[str]) -> bool:
+    """Whether the last row of the modalities shows these two over one another already."""
+    return {name, reference} == {UPTAKE, anatomy(modalities)}
+
+
+def _overlaid(two: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Two modalities over one another: as `_fused`, or of two anatomies the first in magenta and the second in green:
+    where they agree they are grey."""
+    if UPTAKE in two:
+        return _fused(two)
+    first, second = two.values()
+    return np.stack([first, second, first], axis=2)
 
 
 def _outlined(colour: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

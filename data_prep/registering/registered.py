@@ -1,0 +1,114 @@
+"""The modalities of a scan laid on its reference modality by rigid motions, and how well that went.
+
+Only affines change: a moved modality is sampled once, on the grid of the slices, as any other is. The reference
+modality and its grid stay as they are.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from data_prep.masks.drawn_on import goes_with
+from data_prep.registering.copies import Copy, small_copy
+from data_prep.registering.frames import apart, check_frames
+from data_prep.registering.judged import (
+    MOST_SHIFT_MM,
+    check_registration,
+    no_overlap,
+    one_value,
+    shift_of,
+    turn_of,
+)
+from data_prep.registering.rigid import Motion, find_motion
+from data_prep.registering.similarity import similarity
+from data_prep.volumes.volume import Volume
+
+LEAST_COVERED = 0.2  # of the reference, from where on a search may begin
+SAME_START_MM = 5.0  # starts that lie nearer to each other are one
+SAME_MM, SAME_DEGREES = 3.0, 2.0  # what a search may be off by
+
+
+Facts = dict[str, Any]
+
+
+def laid_together(
+    volumes: dict[str, Volume], mask: Volume | None, reference: str, register: str | None, scan: str
+) -> tuple[dict[str, Volume], Volume | None, dict[str, Facts]]:
+    """Lay the modalities of a scan on its reference modality, as `register` says (data_prep.settings.REGISTER); return
+    the volumes, the mask, and the facts of each modality that was registered, by name.
+
+    volumes: each oriented. None takes them as they lie. Else every modality is registered, on its own, that does not
+    share the reference's frame of reference (data_prep.registering.frames); a mask moves with the modality that it was
+    drawn on (data_prep.masks.drawn_on.goes_with).
+    Facts of one: `to` (the reference), `information_before` and `information_after` (mutual information in nats, as the
+    files lie and as registered), `shift_mm` of the middle of the reference's volume, `turn_degrees`, `covered` (the
+    share of the reference), and `motion`, 4 x 4, from mm of the reference to mm of the modality's file.
+    InputError, naming `scan`: an image in another frame of reference, and none is to be registered; one that cannot be
+    registered, or whose registration is not to be trusted (data_prep.registering.judged).
+    """
+    grids = {name: volume.grid for name, volume in volumes.items()}
+    if register is None:
+        check_frames(grids, reference, scan)
+        return volumes, mask, {}
+    moving = apart(grids, reference)
+    fixed = small_copy(volumes[reference])
+    laid: dict[str, Volume] = dict(volumes)
+    facts: dict[str, Facts] = {}
+    drawn_on = goes_with(mask.grid, grids, reference) if mask else None
+    for name in moving:
+        where = f"{scan}, column {name}"
+        motion, facts[name] = _registered(fixed, small_copy(volumes[name]), reference, where)
+        laid[name] = _moved(volumes[name], motion)
+        if mask and name == drawn_on:
+            mask = _moved(mask, motion)
+    return laid, mask, facts
+
+
+def _registered(fixed: Copy, moving: Copy, reference: str, where: str) -> tuple[Motion, Facts]:
+    if not (np.ptp(fixed.values) and np.ptp(moving.values)):
+        raise one_value(where, reference)
+    starts = list(_starts(fixed, moving))
+    if not starts:
+        raise no_overlap(where, reference)
+    try:
+        motion = find_motion(fixed, moving, starts)
+    except RuntimeError:  # the search left the images
+        raise no_overlap(where, reference) from None
+    before, covered_before = similarity(fixed, moving, np.eye(4))
+    after, covered = similarity(fixed, moving, motion)
+    if after < before and _came_back(motion, fixed):
+        motion, after, covered = np.eye(4), before, covered_before
+    facts = {
+        "to": reference,
+        "information_before": round(before, 6),
+        "information_after": round(after, 6),
+        "shift_mm": round(shift_of(motion, fixed.centre), 4),
+        "turn_degrees": round(turn_of(motion), 4),
+        "covered": round(covered, 6),
+        "motion": motion.tolist(),
+    }
+    check_registration(facts, where)
+    return motion, facts
+
+
+def _came_back(motion: Motion, fixed: Copy) -> bool:
+    """Whether a search ended where the files lie, up to what it can tell: then they lie together already."""
+    return shift_of(motion, fixed.centre) <= SAME_MM and turn_of(motion) <= SAME_DEGREES
+
+
+def _starts(fixed: Copy, moving: Copy) -> Iterator[Motion]:
+    """As the files lie, and with the bodies' centres on one another, where the images overlap so."""
+    starts = [np.eye(4)]
+    shift = moving.body_centre - fixed.body_centre
+    if SAME_START_MM < np.linalg.norm(shift) <= MOST_SHIFT_MM:
+        starts.append(np.eye(4))
+        starts[1][:3, 3] = shift
+    for start in starts:
+        if similarity(fixed, moving, start)[1] >= LEAST_COVERED:
+            yield start
+
+
+def _moved(volume: Volume, motion: Motion) -> Volume:
+    return replace(volume, grid=replace(volume.grid, affine=np.linalg.inv(motion) @ volume.grid.affine))
