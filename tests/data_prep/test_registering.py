@@ -7,7 +7,7 @@ import pytest
 from dicom_drawn import contour, structures
 from dicom_files import classic_series
 from dicom_files import write as write_series
-from moved import MOTIONS, middle, motion_of, move_file, moved, off_by, phantom_scan
+from moved import BODY, MOTIONS, body_pair, body_scan, middle, motion_of, moved, off_by, phantom_scan
 from scans import place, prepare, refused, save, scan_arrays, sts, volume
 
 from data_prep.files.read import read_volume
@@ -24,14 +24,9 @@ HEADER = ["patient_id", "scan_id", "pet", "mri", "mask"]
 
 
 @pytest.fixture(scope="module")
-def scan(tmp_path_factory):
-    """The folder of a scan of the phantom."""
-    return phantom_scan(tmp_path_factory.mktemp("phantom"))
-
-
-@pytest.fixture(scope="module")
-def pair(scan):
-    """Its volumes."""
+def pair(tmp_path_factory):
+    """The volumes of a scan of the phantom, which lie together."""
+    scan = phantom_scan(tmp_path_factory.mktemp("phantom"))
     return {name: read_volume(scan / f"{name}.nii.gz", "S") for name in ("pet", "mri")}
 
 
@@ -108,21 +103,24 @@ def test_what_is_not_to_be_trusted_is_refused(changes, problem, found):
     assert "take the scan out" in caught.value.do
 
 
-def test_images_that_do_not_overlap_or_have_nothing_in_common_are_refused(pair):
+@pytest.fixture(scope="module")
+def small():
+    """A small body's volumes, which lie together: registered quickly, and less exactly than the phantom's."""
+    return {name: volume(each, BODY) for name, each in zip(("pet", "mri"), body_pair(0), strict=True)}
+
+
+def test_images_that_do_not_overlap_show_nothing_or_have_nothing_in_common_are_refused(small):
     away = np.eye(4)
     away[0, 3] = 400
     with pytest.raises(InputError, match="do not overlap") as caught:
-        laid_together({**pair, "pet": moved(pair["pet"], away)}, None, "mri", "rigid", "S")
+        laid_together({**small, "pet": moved(small["pet"], away)}, None, "mri", "rigid", "S")
     assert caught.value.where == "S, column pet"
-    noise = volume(np.random.default_rng(0).random(pair["pet"].data.shape), pair["pet"].grid.affine)
+    noise = volume(np.random.default_rng(0).random(small["pet"].data.shape), BODY)
     with pytest.raises(InputError, match=r"next to nothing|worse than it began|further than"):
-        laid_together({**pair, "pet": noise}, None, "mri", "rigid", "S")
-
-
-def test_an_image_that_shows_nothing_is_refused(pair):
-    flat = volume(np.full(pair["pet"].data.shape, 3.0), pair["pet"].grid.affine)
+        laid_together({**small, "pet": noise}, None, "mri", "rigid", "S")
+    flat = volume(np.full(small["pet"].data.shape, 3.0), BODY)
     with pytest.raises(InputError, match="shows nothing"):
-        laid_together({**pair, "pet": flat}, None, "mri", "rigid", "S")
+        laid_together({**small, "pet": flat}, None, "mri", "rigid", "S")
 
 
 def test_mutual_information_is_that_of_the_definition():
@@ -137,18 +135,10 @@ def test_mutual_information_is_that_of_the_definition():
         assert abs(mutual_information(one, other)) < 0.02
 
 
-def manifest_of(scan, tmp_path, name="x", mask="none"):
-    """A manifest of the scan, its PET moved; and the motion."""
-    mri = read_volume(scan / "mri.nii.gz", "S")
-    known = motion_of(name, middle(mri))
-    move_file(scan / "pet.nii.gz", tmp_path / "pet.nii.gz", known)
-    (tmp_path / "mri.nii.gz").symlink_to(scan / "mri.nii.gz")
-    return save(tmp_path, [HEADER, ["P", "S", "pet.nii.gz", "mri.nii.gz", mask]]), known
-
-
-def test_the_store_and_new_scans_are_registered_alike_and_to_the_same_bits(scan, tmp_path):
+def test_the_store_and_new_scans_are_registered_alike_and_to_the_same_bits(tmp_path):
     """As predict asks for them: by the placing that the store tells, which a run folder keeps."""
-    manifest, _ = manifest_of(scan, tmp_path)
+    body_scan(tmp_path, 0, "x")
+    manifest = save(tmp_path, [HEADER, ["P", "S", "pet.nii.gz", "mri.nii.gz", "none"]])
     plain = prepare(manifest, tmp_path / "plain.zarr", size=64, workers=1, reference="mri")
     store = prepare(manifest, tmp_path / "s.zarr", size=64, workers=1, reference="mri", register="rigid")
     assert (
@@ -164,62 +154,50 @@ def test_the_store_and_new_scans_are_registered_alike_and_to_the_same_bits(scan,
     assert new.placement["input_affine"] == plain.scans[0].placement["input_affine"], "the grid stays"
 
 
-def test_a_mask_moves_with_the_modality_that_it_was_drawn_on(pair):
-    known = motion_of("oblique", middle(pair["mri"]))
-    pet = moved(pair["pet"], known)
+def test_a_mask_moves_with_the_modality_that_it_was_drawn_on(small):
+    pet = moved(small["pet"], motion_of("oblique", middle(small["mri"])))
     drawn = np.zeros(pet.data.shape, np.float32)
-    drawn[24:36, 24:36, 12:20] = 1
-    volumes = {"pet": pet, "mri": pair["mri"]}
-    placed = place(volumes, volume(drawn, pet.grid.affine), register="rigid", size=100)
+    drawn[14:24, 18:26, 4:9] = 1
+    volumes = {"pet": pet, "mri": small["mri"]}
+    placed = place(volumes, volume(drawn, pet.grid.affine), register="rigid", size=80)
     assert placed.placement["lesion"]["drawn_on"] == "pet"
     mask = to_input_grid(placed.mask, placed.placement)
-    at = (pair["mri"].grid.affine @ [*np.argwhere(mask).mean(axis=0), 1])[:3]
-    where = (pair["pet"].grid.affine @ [29.5, 29.5, 15.5, 1])[:3]  # as it would lie without the motion
-    assert np.linalg.norm(at - where) < 2
-    on_mri = np.zeros(pair["mri"].data.shape, np.float32)
-    on_mri[90:110, 90:110, 8:12] = 1
-    mask = volume(on_mri, pair["mri"].grid.affine)
-    assert laid_together(volumes, mask, "mri", "rigid", "S")[1] is mask
+    at, where = np.argwhere(mask).mean(axis=0), np.argwhere(drawn).mean(axis=0)  # as without the motion
+    assert np.linalg.norm((at - where) * [4, 4, 5]) < 2
+    mask = volume(drawn, BODY)
+    assert laid_together(volumes, mask, "mri", "rigid", "S")[1] is mask, "drawn on the reference, it stays"
 
 
-def series(folder, values, grid, uid, frame, **options):
-    """A DICOM series (of MR, whose values are taken as they are) of a volume that lies LPS, axes level."""
-    flip = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine
-    way = flip[:3, :3] / grid.spacing
-    x, y = (float(each) for each in grid.spacing[:2])
-    orientation = [*way[:, 0], *way[:, 1]]
-    made = classic_series(
-        values, orientation=orientation, origin=flip[:3, 3], pixel=(x, y), step=flip[:3, 2], **options
-    )
+def series(folder, values, affine, uid, frame):
+    """A DICOM series (of MR, whose values are taken as they are) of values (x, y, z): x to the left, y to posterior."""
+    itk = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    orientation = [*itk[:3, 0] / 4, *itk[:3, 1] / 4]
+    made = classic_series(values, orientation=orientation, origin=itk[:3, 3], pixel=(4, 4), step=itk[:3, 2])
     for each in made:
         each.SeriesInstanceUID, each.FrameOfReferenceUID = uid, frame
     return write_series(folder, made)
 
 
 @pytest.fixture(scope="module")
-def dicom(pair, tmp_path_factory):
-    """The scan as DICOM: PET, moved, in a frame of reference of its own; contours that refer to it."""
+def dicom(small, tmp_path_factory):
+    """The body as DICOM: PET, moved, in a frame of reference of its own; twice the MRI in another."""
     folder = tmp_path_factory.mktemp("dicom")
-    known = motion_of("y", middle(pair["mri"]))
-    pet = pair["pet"]
-    stored = np.rint(pet.data[::-1, ::-1] * 1000).astype(np.uint16)  # from RAS to LPS
-    turn = np.diag([-1.0, -1.0, 1.0, 1.0])
-    turn[:2, 3] = np.array(pet.grid.shape[:2]) - 1
-    lps = replace(pet.grid, affine=known @ pet.grid.affine @ turn)
-    series(folder / "pet", stored, lps, "1.2.1", "1.2.8")
-    series(folder / "mri", pair["mri"].data.astype(np.uint16), pair["mri"].grid, "1.2.2", "1.2.9")
-    series(folder / "same", pair["mri"].data.astype(np.uint16) // 2 + 7, pair["mri"].grid, "1.2.3", "1.2.9")
+    known = motion_of("y", middle(small["mri"]))
+    stored = {name: (each.data - each.data.min()) * 50 for name, each in small.items()}
+    series(folder / "pet", stored["pet"].astype(np.uint16), known @ BODY, "1.2.1", "1.2.8")
+    series(folder / "mri", stored["mri"].astype(np.uint16), BODY, "1.2.2", "1.2.9")
+    series(folder / "same", (stored["mri"] / 2 + 7).astype(np.uint16), BODY, "1.2.3", "1.2.9")
     return folder
 
 
 def test_another_frame_of_reference_is_refused_unless_it_is_to_be_registered(dicom):
     manifest = save(dicom, [HEADER, ["P", "S", "pet", "mri", "none"]])
-    options = {"size": 64, "reference": "mri", "accept_odd": "made up"}
+    options = {"size": 32, "reference": "mri", "accept_odd": "made up"}
     text = refused(manifest, "scan S, column pet", "another frame of reference than mri", **options)
     assert "--register rigid" in text and "1.2." not in text
     store = prepare(manifest, dicom / "s.zarr", workers=1, register="rigid", **options)
     (found,) = store.scans[0].placement["registered"].values()
-    assert found["to"] == "mri" and 10 < found["shift_mm"] < 14 and 6 < found["turn_degrees"] < 8
+    assert found["to"] == "mri" and 10 < found["shift_mm"] < 14 and 5 < found["turn_degrees"] < 9
 
 
 def test_the_same_frame_of_reference_is_resliced_and_not_registered(dicom):
@@ -237,29 +215,22 @@ def test_a_mask_of_dicom_goes_with_the_series_that_it_refers_to():
     assert goes_with(replace(one, affine=np.eye(4)), grids, "mri") is None
 
 
-def test_contours_drawn_on_a_series_move_with_it(dicom, pair):
-    """A box around the middle of the PET, whose slices are tilted as its contours are."""
-    read = read_volume(dicom / "pet", "S")
-    corners = np.array([(20, 20), (40, 20), (40, 40), (20, 40)])
+def test_contours_drawn_on_a_series_move_with_it(dicom):
+    """A box in the PET, whose slices are tilted as its contours are."""
+    affine = read_volume(dicom / "pet", "S").grid.affine
+    corners = np.array([(12, 14), (26, 14), (26, 24), (12, 24)]) - 0.5
     drawn = []
-    for z in range(12, 20):
-        at = np.column_stack([corners, np.full(4, z), np.ones(4)]) @ read.grid.affine.T
+    for z in range(4, 9):
+        at = np.column_stack([corners, np.full(4, z), np.ones(4)]) @ affine.T
         drawn.append(contour((at[:, :3] * [-1, -1, 1]).ravel().tolist()))
     structures(dicom / "rt" / "RS.dcm", {"GTV": drawn}, "1.2.8", "1.2.1")
     manifest = save(dicom, [HEADER, ["P", "S", "pet", "mri", "rt/RS.dcm"]])
-    store = prepare(
-        manifest,
-        dicom / "c.zarr",
-        workers=1,
-        register="rigid",
-        size=100,
-        reference="mri",
-        accept_odd="made up",
-    )
+    options = {"size": 80, "reference": "mri", "register": "rigid", "accept_odd": "made up"}
+    store = prepare(manifest, dicom / "c.zarr", workers=1, **options)
     placement = store.scans[0].placement
     assert placement["lesion"]["drawn_on"] == "pet" and placement["mask_told"] == []
     mask = to_input_grid(store.read("S")[1], placement)
     at = (np.array(placement["input_affine"]) @ [*np.argwhere(mask).mean(axis=0), 1])[:3]
-    centre = read.grid.affine @ [30, 30, 15.5, 1]
+    centre = affine @ [18.5, 18.5, 6, 1]
     expected = (np.linalg.inv(np.array(placement["registered"]["pet"]["motion"])) @ centre)[:3]
     assert np.linalg.norm(at - expected) < 1

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from scans import write
 from scipy import ndimage
@@ -51,15 +50,6 @@ def off_by(motion: np.ndarray, other: np.ndarray, at: np.ndarray) -> tuple[float
     rest = np.linalg.inv(other) @ motion
     turn = np.degrees(Rotation.from_matrix(rest[:3, :3]).magnitude())
     return float(np.linalg.norm(rest[:3, :3] @ at + rest[:3, 3] - at)), float(turn)
-
-
-def move_file(source: Path, target: Path, motion: np.ndarray) -> None:
-    """Write a NIfTI file again, its affine moved."""
-    image = nib.load(source)
-    made = nib.Nifti1Image(np.asarray(image.dataobj, np.float32), motion @ image.affine)
-    made.set_sform(made.affine, code=1)
-    made.set_qform(made.affine, code=1)
-    made.to_filename(target)
 
 
 BODY = np.array([[-4.0, 0, 0, 80], [0, -4.0, 0, 80], [0, 0, 5.0, -30], [0, 0, 0, 1]])  # of `body_pair`
