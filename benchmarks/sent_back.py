@@ -12,7 +12,7 @@ import statistics
 import numpy as np
 
 from data_prep.new_scans import list_scans, place_new
-from data_prep.placing.way_back import lesion_back
+from data_prep.placing.way_back import back_as_drawn
 from hnscc.scores.metrics import dice
 
 
@@ -33,8 +33,9 @@ def main() -> None:
 
 def sent_back(row, reference: str, size: int) -> float:
     scan = place_new(row, modalities=[reference], reference=reference, size=size, pixel_mm=None, units={})
-    back = lesion_back(scan.stored_truth, scan.placement)
-    return float(dice(np.sum(back & scan.truth), np.sum(back), np.sum(scan.truth)))
+    truth = scan.drawn.voxels
+    back = back_as_drawn(scan.stored_truth, scan.placement, scan.drawn)
+    return float(dice(np.sum(back & truth), np.sum(back), np.sum(truth)))
 
 
 if __name__ == "__main__":

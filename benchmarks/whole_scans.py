@@ -2,10 +2,11 @@
 
     python benchmarks/whole_scans.py [--rounds 3] [--repeats 50]
 
-4 variants x 50 repeats; 26 scans of 60 slices of 128 x 128 pixels, of which 13 are tested. Every trial has what trials
-leave: its probabilities, compressed, and the scores of its scans at 0.5 (`scores.json`); the median models are scored
-at their own thresholds by `write_tables`, as always. The 12 models that there are stand for all 200 in turn: what is
-read, checked and computed is the same.
+4 variants x 50 repeats; 26 scans of 60 slices of 128 x 128 pixels, of which 13 are tested. Every trial has what
+trials leave: its probabilities, compressed, and the scores of its scans at 0.5 (`scores.json`); the median models are
+scored at their own thresholds by `write_tables`, as always, on the stored slices and on the grids that the masks were
+drawn on, which have 256 x 256 voxels (`--without-drawn` leaves these out, as with a store of an earlier version). The
+12 models that there are stand for all 200 in turn: what is read, checked and computed is the same.
 """
 
 import argparse
@@ -24,6 +25,8 @@ from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.folds import Fold, load_fold
 from hnscc.base.encode import npz_bytes
 from hnscc.base.files import read_sealed, sha256, write_bytes, write_sealed
+from hnscc.cohort.drawn_masks import DrawnMask, packed
+from hnscc.cohort.store_format import Drawn
 from hnscc.scores.stored import score_at_half, to_bytes
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
@@ -48,6 +51,18 @@ def cases() -> list[Case]:
                 disc = (y - top) ** 2 + (x - left) ** 2 < 150 * near
                 found.append(Case(split, f"{split}{scan:02d}", disc.astype(np.uint8), used=not z % 4))
     return found
+
+
+def drawn(found: list[Case]) -> dict[str, DrawnMask]:
+    """The masks of the scans that are scored whole, on voxels of which four are a stored pixel."""
+    masks: dict[str, list[np.ndarray]] = {}
+    for each in found:
+        if each.split != "train":
+            masks.setdefault(f"{each.patient}-a", []).append(each.mask.repeat(2, 0).repeat(2, 1) == 1)
+    affine = tuple(tuple(row) for row in np.diag([-0.5, -0.5, 3.0, 1.0]).tolist())
+    placement = {"reference": "mri", "input_shape": [2 * SIZE, 2 * SIZE, SLICES], "input_affine": affine}
+    placement |= {"input_axes": "LPS", "size": SIZE, "scale": [2.0, 2.0], "offset": [0.0, 0.0]}
+    return {scan: packed(Drawn(np.stack(each), affine, "mri"), placement) for scan, each in masks.items()}
 
 
 def predicted(masks: np.ndarray, seed: int) -> np.ndarray:
@@ -91,10 +106,12 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--repeats", type=int, default=50)
+    parser.add_argument("--without-drawn", action="store_true")
     options = parser.parse_args()
     study = small_study(VARIANTS, repeats=options.repeats, evaluation={"cutoff_px": 9})
     with tempfile.TemporaryDirectory() as root:
-        run = write_run(Path(root), study, [cases()])
+        found = cases()
+        run = write_run(Path(root), study, [found], None if options.without_drawn else drawn(found))
         finish(run, study, load_fold(run, 0))
         seconds, processor = [], []
         for _ in range(options.rounds):

@@ -1,7 +1,7 @@
 """From scans to a store: a manifest is read, its files are checked, placed on one grid, resized and written.
 
-Others may use `build.build_store`, `phantom.make_phantom`, `public.fetch_sts` and, for predicted masks,
-`way_back.to_input_grid`, which sends them back.
+Others may use `build.build_store`, `phantom.make_phantom`, `public.fetch_sts` and, for predicted masks, `way_back`,
+which sends them back.
 
 It may import base and cohort. Inside, imports point one way: build -> new_scans, reference -> oddities, placing,
 row_files -> manifest, registering -> masks -> files -> dicom, phantom, public -> settings, views, volumes, workers.

@@ -15,6 +15,7 @@ from data_prep.placing.place import place_scan
 from data_prep.row_files import volumes_of
 from data_prep.volumes.grids import to_lps, turned
 from data_prep.volumes.volume import Grid, Volume
+from hnscc.cohort.store_format import Drawn
 
 
 @dataclass(frozen=True)
@@ -36,19 +37,18 @@ class NewScan:
     """One scan, placed.
 
     `images` (Z, C, H, W) float32 are its stored slices, C in the order of the modalities asked for, `pixel_mm` the
-    distance between their rows, then between their columns. `grid` is that of the reference modality turned to LPS;
-    arrays (Z, Y, X) lie on it. `truth` is the given mask there, None where the scan has none; `stored_truth` (Z, H, W)
-    is the same on the stored slices. `volumes` are the scan's files, each oriented and, where the study's were,
-    registered. `placement` maps a mask of stored slices back (data_prep.placing.way_back). `assumed` names the files
-    that state no orientation: theirs is assumed. `mask_told` says, in sentences, what was assumed or left out when the
-    mask was read.
+    distance between their rows, then between their columns. `grid` is that of the reference modality turned to LPS.
+    `drawn` is the given mask as it was drawn, None where the scan has none; `stored_truth` (Z, H, W) is the same on the
+    stored slices. `volumes` are the scan's files, each oriented and, where the study's were, registered. `placement`
+    maps a mask of stored slices back (data_prep.placing.way_back). `assumed` names the files that state no orientation:
+    theirs is assumed. `mask_told` says, in sentences, what was assumed or left out when the mask was read.
     """
 
     row: Row
     images: NDArray[np.float32]
     pixel_mm: tuple[float, float]
     grid: Grid
-    truth: NDArray[np.bool_] | None
+    drawn: Drawn | None
     stored_truth: NDArray[np.uint8]
     volumes: dict[str, Volume]
     placement: dict[str, Any]
@@ -124,7 +124,7 @@ def place_new(
         np.ascontiguousarray(placed.images[:, channels]),
         placed.spacing_mm[1:],
         to_lps(placed.volumes[reference].grid),
-        placed.lesion.voxels if known else None,
+        placed.lesion.drawn if known else None,
         placed.mask,
         placed.volumes,
         placed.placement,

@@ -15,7 +15,7 @@ ALLOWED = {
     "cohort": {"base", "study"},
     "data_prep": {"base", "cohort"},
     "training": {"base", "study", "scores", "cohort"},
-    "aggregation": {"base", "study", "scores", "cohort", "training"},
+    "aggregation": {"base", "study", "scores", "cohort", "training", "data_prep"},
     "reporting": {"base", "study", "scores", "cohort", "training", "aggregation"},
     "searching": {"base", "study", "scores", "cohort", "training", "aggregation", "reporting"},
     "rayjobs": {"base", "study", "scores", "cohort", "training", "aggregation", "reporting", "searching"},
@@ -23,6 +23,8 @@ ALLOWED = {
 ALLOWED["commands"] = {*ALLOWED["rayjobs"], "rayjobs", "data_prep"}
 # What preparing scans may know of a cohort: its store alone.
 STORE = {"hnscc.cohort.store", "hnscc.cohort.store_building", "hnscc.cohort.store_format"}
+# What tables may know of preparing scans: how a mask comes back to the grid that it was drawn on.
+WAY_BACK = {"data_prep.placing.way_back"}
 # The modules of training that need torch; the others are imported where a second of start-up counts.
 TORCH = {
     f"hnscc.training.{name}"
@@ -100,6 +102,11 @@ def test_imports_point_one_way(name):
 def test_preparing_knows_the_store_alone_of_a_cohort():
     known = set().union(*(ours(name) for name in MODULES if wing_of(name) == "data_prep"))
     assert {name for name in known if wing_of(name) == "cohort"} <= STORE
+
+
+def test_tables_know_the_way_back_alone_of_preparing():
+    known = set().union(*(ours(name) for name in MODULES if wing_of(name) == "aggregation"))
+    assert {name for name in known if wing_of(name) == "data_prep"} <= WAY_BACK
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -4,7 +4,8 @@ Others may use `build` (writes the tables), `query` (reads them and asks them by
 they hold), `results`, `folds`, `trials` and `medians` (what is behind them) and `enough_repeats` (which trials are to
 be trained).
 
-It may import base, study, scores, cohort and training. Inside, imports point one way: build -> comparisons, detection
--> enough_repeats, models, patient_comparisons, summary -> cases, pairing, query, scans, tables_page -> results,
-schemas -> columns, medians -> comparison_columns, detection_columns, trials -> column_types, folds.
+It may import base, study, scores, cohort, training and data_prep. Inside, imports point one way: build ->
+comparisons, detection -> enough_repeats, models, patient_comparisons, summary -> cases, pairing, query, scans,
+tables_page -> results, schemas -> columns, medians -> comparison_columns, detection_columns, drawn_scores, trials ->
+column_types, folds.
 """

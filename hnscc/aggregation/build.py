@@ -17,7 +17,7 @@ from hnscc.aggregation.comparisons import comparison_rows
 from hnscc.aggregation.detection import detection_rows, reliability_rows
 from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.results import Results, load_results
-from hnscc.aggregation.scans import lesion_rows, patient_rows, scan_rows
+from hnscc.aggregation.scans import drawn_rows, lesion_rows, patient_rows, scan_rows
 from hnscc.aggregation.schemas import STUDY_TABLES, schema
 from hnscc.aggregation.summary import (
     classification_rows,
@@ -242,6 +242,7 @@ BUILDERS: dict[str, Callable[[Results], pa.Table]] = {
     "scans": _rowwise("scans", scan_rows),
     "patients": _rowwise("patients", patient_rows),
     "lesions": _rowwise("lesions", lesion_rows),
+    "drawn_scans": _rowwise("drawn_scans", drawn_rows),
     "detection": _rowwise("detection", detection_rows),
     "reliability": _rowwise("reliability", reliability_rows),
 }

@@ -23,7 +23,11 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "scan_id": (TEXT, "pseudonym of the scan"),
     "z": (WHOLE, "position of the slice in its scan, counted from 0"),
     "split": (TEXT, "what the slices serve for: train, validation or test"),
-    "slices": (WHOLE, "number of slices: of the scan in `cohort` and `scans`, of the split in `pooled`"),
+    "slices": (
+        WHOLE,
+        "number of slices: of the scan in `cohort` and `scans`, of the mask's own grid in `drawn_scans`, of the split "
+        "in `pooled`",
+    ),
     "positive_slices": (WHOLE, "number of the scan's slices whose stored mask holds lesion pixels"),
     "used_positive": (WHOLE, "number of slices with lesion pixels that the study uses in this split"),
     "used_negative": (WHOLE, "number of slices without lesion pixels that the study uses in this split"),
@@ -101,6 +105,26 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "slices.misplaced": (YES, "whether truth and prediction both reach cutoff_px and share no pixel"),
     "scans": (WHOLE, "number of the patient's scans that are scored, whole or by sampled slices"),
     "truth_ml": (REAL, "volume of the lesions in ml (metabolic tumour volume), on the stored slices"),
+    "drawn_scans.truth_ml": (
+        REAL,
+        "volume of the lesions in ml (metabolic tumour volume), as they were drawn",
+    ),
+    "drawn_scans.threshold": (
+        REAL,
+        "probability from which on a pixel counts as predicted: the one chosen for the median model, or 0.5 where none "
+        "was chosen",
+    ),
+    "drawn_on": (
+        TEXT,
+        "modality on whose grid the mask was drawn; null for a scan without a mask, which is scored on the grid of the "
+        "modality whose slices are stored",
+    ),
+    "dice_stored": (REAL, "Dice of the same scan, model and threshold on the stored slices, as in `scans`"),
+    "dice_of_mask_sent_back": (
+        REAL,
+        "Dice of the scan's own mask with itself, once it was placed on the stored slices and sent back: what a "
+        "perfect model would reach; 1 where the mask is empty",
+    ),
     "pred_ml": (REAL, "predicted volume in ml"),
     "overlap_ml": (REAL, "volume that is both predicted and lesion, in ml"),
     "fp_ml": (REAL, "volume of false positives in ml: predicted and no lesion"),
@@ -218,8 +242,8 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
 
 # Columns that each metric has: {name} stands for its name, {label} and {empty} for what it says of itself.
 METRIC_COLUMNS: dict[str, str] = {
-    "{}": "{label}: of the slice in `slices`, of all voxels in `scans` and `patients`, mean over slice_set in "
-    "`protocol`, else pooled over the split; {empty}",
+    "{}": "{label}: of the slice in `slices`, of all voxels in `scans`, `drawn_scans` and `patients`, mean over "
+    "slice_set in `protocol`, else pooled over the split; {empty}",
     "{}_sd": "sample standard deviation (n - 1) of the slices' {label}",
     "{}_mean": "mean {label} of the slices",
     "{}_low": "lower end of the 95 % interval over patients of {name}, the model being fixed",

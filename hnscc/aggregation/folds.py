@@ -15,6 +15,8 @@ from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, sha256, storage_errors
 from hnscc.base.locations import Location
 from hnscc.base.split_names import SPLITS
+from hnscc.cohort import drawn_masks
+from hnscc.cohort.drawn_masks import DrawnMask
 from hnscc.cohort.slices import rows_of_scans
 from hnscc.cohort.store import suv_modality
 from hnscc.scores.thresholds import SliceChoice
@@ -29,7 +31,8 @@ class Fold:
     The used ones, which are sampled, stand first: used bool (N,). whole: whether the others were written too, so that
     the scans of validation and test are whole. digest: of what trainings follow from; others_digest: of the
     other slices, empty for none. spacing_mm: of each scan of which every slice is scored, mm between voxels along z, y
-    and x. in_suv: the modality that is known to be in SUV, or None.
+    and x. in_suv: the modality that is known to be in SUV, or None. drawn: of these scans, the masks as they were
+    drawn; empty where the store kept none.
     """
 
     number: int
@@ -45,6 +48,7 @@ class Fold:
     others_digest: str = ""
     spacing_mm: Mapping[str, Spacing] = field(default_factory=dict)
     in_suv: str | None = None
+    drawn: Mapping[str, DrawnMask] = field(default_factory=dict)
 
     @cached_property
     def rows(self) -> dict[str, Integers]:
@@ -97,6 +101,7 @@ class Fold:
             whole=False,
             others_digest="",
             spacing_mm={},
+            drawn={},
         )
 
 
@@ -132,6 +137,8 @@ def load_fold(run: RunFolder, number: int) -> Fold:
         slices, cohort, truth = (
             _checked(path, split["files"]) for path in (folder.slices, folder.scans, folder.truth)
         )
+        lies = split.get("drawn")
+        drawn = drawn_masks.from_bytes(_checked(folder.drawn, split["files"]), lies) if lies else {}
     except Damaged as damage:
         raise _damaged_fold(folder, str(damage)) from None
     table = pq.read_table(io.BytesIO(slices))
@@ -151,6 +158,7 @@ def load_fold(run: RunFolder, number: int) -> Fold:
         split["scored"],
         {scan: (z, y, x) for scan, (z, y, x) in split["spacing_mm"].items()},
         suv_modality(split.get("placing") or {}),
+        drawn,
     )
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from hnscc.aggregation.drawn_scores import drawn_scores
 from hnscc.aggregation.folds import Damaged, Fold
 from hnscc.aggregation.trials import Predicted, Result, load_predicted
 from hnscc.base.arrays import StoredProbabilities
 from hnscc.base.split_names import SPLITS
-from hnscc.scores.counts import Counts, count, positive
+from hnscc.scores.counts import HALF, Counts, count, positive
 from hnscc.scores.glycolysis import with_glycolysis
 from hnscc.scores.metrics import DICE
 from hnscc.scores.scans import ScanScore, score_scans
@@ -20,8 +21,9 @@ from hnscc.study.run_folder import RunFolder
 class Median:
     """The median model of a variant in one fold, by one reading. k: its threshold, or None and why.
 
-    sweeps: pooled counts (1000,) of each split. chosen: counts (N,) at k. scans: the scores of whole scans at k, by the
-    main reading alone.
+    sweeps: pooled counts (1000,) of each split. chosen: counts (N,) at k. By the main reading alone, scans: the scores
+    of whole scans at k; drawn: the same on the grids that masks were drawn on, where the fold keeps these, at k or,
+    without one, at 0.5.
     """
 
     result: Result
@@ -31,6 +33,7 @@ class Median:
     sweeps: dict[str, Counts]
     chosen: Counts | None
     scans: Mapping[str, ScanScore] = field(default_factory=dict)
+    drawn: Mapping[str, ScanScore] = field(default_factory=dict)
 
 
 class Unreadable(ValueError):
@@ -77,11 +80,13 @@ def _predicted(run: RunFolder, trial: Trial, fold: Fold) -> Predicted:
 
 
 def _with_scans(median: Median, predicted: Predicted, tolerance_mm: float) -> Median:
-    """The median model with the scores of whole scans at its threshold."""
+    """The median model with the scores of whole scans at its threshold: on stored slices, and on the masks' grids."""
+    fold, probabilities = median.fold, predicted.probabilities
+    drawn = drawn_scores(probabilities, fold, HALF if median.k is None else median.k, tolerance_mm)
+    median = replace(median, drawn=drawn)
     if median.k is None:
         return median
-    fold = median.fold
-    probabilities, rows = predicted.probabilities, fold.scan_rows
+    rows = fold.scan_rows
     scans = score_scans(probabilities, fold.masks, rows, fold.spacing_mm, median.k, tolerance_mm)
     return replace(median, scans=with_glycolysis(scans, predicted.glycolysis, median.k))
 

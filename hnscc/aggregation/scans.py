@@ -1,4 +1,5 @@
-"""The rows of tables `scans`, `patients` and `lesions`: what whole scans of validation and test were scored."""
+"""The rows of tables `scans`, `patients`, `lesions` and `drawn_scans`: what whole scans of validation and test were
+scored, on the stored slices and on the grids that their masks were drawn on."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
@@ -6,12 +7,13 @@ from dataclasses import asdict, fields
 import numpy as np
 
 from hnscc.aggregation.column_types import TableRow
+from hnscc.aggregation.drawn_scores import dice_of_masks_sent_back
 from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.medians import Median
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.trials import Result
 from hnscc.scores.counts import HALF, Counts, threshold_of
-from hnscc.scores.metrics import Level, metrics_at
+from hnscc.scores.metrics import DICE, Level, metrics_at
 from hnscc.scores.scans import ScanScore, together
 from hnscc.scores.surface import SCAN_METRICS
 from hnscc.scores.volumes import Volumes, precision
@@ -20,6 +22,10 @@ HELD_OUT = ("validation", "test")
 NO_SUV = "the files do not state that their uptake is SUV: no total lesion glycolysis"
 NO_UPTAKE = "the trial predicted before trials kept uptake: no total lesion glycolysis"
 SAMPLED = "the sampled slices alone are scored (evaluation.slices)"
+NOT_DRAWN = (
+    "the store that the study was run with kept no masks as they were drawn: prepare it again by this version, and "
+    "`hnscc run STUDY` takes them from it"
+)
 BY_SLICE = "validation is drawn slice by slice (split.validation_unit), so its scans are not scored whole"
 
 
@@ -59,6 +65,28 @@ def lesion_rows(results: Results) -> Iterator[TableRow]:
                 yield row | {"reason": None}
 
 
+def drawn_rows(results: Results) -> Iterator[TableRow]:
+    """A row per whole scan of each median model at its threshold (0.5 where it has none), on the mask's own grid."""
+    sent_back = {fold.number: dice_of_masks_sent_back(fold) for fold in results.folds}
+    for variant in results.medians:
+        for median in filter(None, results.main_medians(variant)):
+            fold, named = median.fold, _trial_names(median.result)
+            named["threshold"] = threshold_of(HALF if median.k is None else median.k)
+            stored = median.result.scans if median.k is None else median.scans
+            for scan in _in_order(fold, stored):
+                row = named | _of_scan(fold, scan) | _as_drawn(fold, scan, median.drawn.get(scan))
+                row["dice_stored"] = _scores(stored[scan])[DICE.name]
+                yield row | {"dice_of_mask_sent_back": sent_back[fold.number].get(scan)}
+
+
+def _as_drawn(fold: Fold, scan: str, score: ScanScore | None) -> TableRow:
+    """What `_scores` gives but glycolysis, since PET lies on another grid; None of each and why, without a score."""
+    row = _scores(score)
+    del row["tlg_truth"], row["tlg_pred"]
+    row["drawn_on"] = fold.drawn[scan].lies["on"] if score else None
+    return row | {"reason": None if score else NOT_DRAWN}
+
+
 def _scored(results: Results) -> Iterator[tuple[Fold, TableRow, Mapping[str, ScanScore], Counts]]:
     """Each trial at 0.5, the median ones at their chosen thresholds too: its fold, what names its rows, and scores."""
     chosen = {
@@ -78,9 +106,12 @@ def _scored(results: Results) -> Iterator[tuple[Fold, TableRow, Mapping[str, Sca
 
 
 def _named(result: Result, median: Median | None) -> TableRow:
+    return _trial_names(result) | {"is_median": median is not None}
+
+
+def _trial_names(result: Result) -> TableRow:
     trial = result.trial
-    names = {"trial_id": trial.trial_id, "variant": trial.variant, "fold": trial.fold, "repeat": trial.repeat}
-    return names | {"is_median": median is not None}
+    return {"trial_id": trial.trial_id, "variant": trial.variant, "fold": trial.fold, "repeat": trial.repeat}
 
 
 def _no_glycolysis(fold: Fold, score: ScanScore) -> str | None:
@@ -101,9 +132,14 @@ def _of_scan(fold: Fold, scan: str) -> TableRow:
     return {"split": str(fold.split[first]), "patient_id": str(fold.patient[first]), "scan_id": scan}
 
 
-def _scores(score: ScanScore) -> TableRow:
-    row: TableRow = {metric.name: getattr(score, metric.name) for metric in SCAN_METRICS}
-    row |= _volumes(score) | _lesions(score) | {"slices": score.slices}
+def _scores(score: ScanScore | None) -> TableRow:
+    """All scores of a scan; None of each without a score."""
+    row: TableRow = {
+        name: getattr(score, name, None) for name in (*(each.name for each in SCAN_METRICS), "slices")
+    }
+    row |= _volumes(score) | _lesions(score)
+    if score is None:
+        return row | {metric.name: None for metric in metrics_at("scan")}
     return row | _overlap("scan", _counts_of(score))
 
 

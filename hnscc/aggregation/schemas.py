@@ -139,6 +139,17 @@ TABLES: dict[str, TableSchema] = {
             "dice found reason",
         ),
     ),
+    "drawn_scans": TableSchema(
+        "scan of validation and test and median model, at its chosen threshold, on the grid that the mask was drawn on",
+        (
+            "trial_id variant fold repeat split patient_id scan_id threshold drawn_on slices",
+            "truth_ml pred_ml overlap_ml",
+            PerMetric("scan", "{}"),
+            " ".join(each.name for each in SCAN_METRICS),
+            "fp_ml fn_ml volume_precision lesions lesions_found false_lesions",
+            "dice_stored dice_of_mask_sent_back reason",
+        ),
+    ),
     "detection": TableSchema(
         "variant, repeat (and once for the median models), split and unit, of whole scans of validation and test",
         (

@@ -13,6 +13,7 @@ from hnscc.base.encode import npz_bytes, parquet_bytes
 from hnscc.base.errors import InputError
 from hnscc.base.files import hash_of, read_sealed, sha256, write_bytes, write_sealed
 from hnscc.base.split_names import SPLITS
+from hnscc.cohort import drawn_masks
 from hnscc.cohort.fold_plan import FoldPlan
 from hnscc.cohort.same_data import check_same_data
 from hnscc.cohort.slices import Bounds, Pixels, Slices, read_pixels, rows_of_scans
@@ -205,6 +206,9 @@ def write_fold(
         folder.scans: parquet_bytes(_scans_table(store, plan)),
         folder.truth: npz_bytes(masks=data.scored_masks),
     }
+    drawn = drawn_masks.read_masks(store, plan.whole)
+    if drawn:
+        contents[folder.drawn] = drawn_masks.to_bytes(drawn)
     split = {
         "fold": plan.fold,
         "digest": data.digest,
@@ -218,6 +222,7 @@ def write_fold(
         "warnings": list(plan.warnings),
         "odd": list(store.odd),
         "files": {path.name: sha256(content) for path, content in contents.items()},
+        **({"drawn": {scan: dict(mask.lies) for scan, mask in drawn.items()}} if drawn else {}),
     }
     if existing == split and all(
         path.is_file() and path.read_bytes() == content for path, content in contents.items()

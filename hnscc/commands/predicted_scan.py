@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.new_scans import NewScan, Own
-from data_prep.placing.way_back import lesion_back, values_back
+from data_prep.placing.way_back import back_as_drawn, lesion_back, values_back
 from data_prep.registering.judged import registrations_told
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.models import Models, mean_probabilities
@@ -126,17 +126,18 @@ SCORES = (
 
 
 def scores(scan: NewScan, predicted: ScanPrediction) -> TableRow | None:
-    """How the prediction overlaps the given mask: on the scan's own grid, and on the stored slices; None without one.
+    """How the prediction overlaps the given mask: on the grid that this was drawn on, as in table `drawn_scans`, and on
+    the stored slices; None without one.
 
     dice_of_mask_sent_back is the Dice of the given mask with itself, once it was placed on the stored slices and sent
     back: what a perfect model would reach.
     """
-    if scan.truth is None:
+    if scan.drawn is None:
         return None
-    ml = voxel_ml(scan.spacing_mm)
-    pred, truth = predicted.lesion, scan.truth
+    ml = voxel_ml(scan.drawn.spacing_mm)
+    pred, truth = back_as_drawn(predicted.stored, scan.placement, scan.drawn), scan.drawn.voxels
     overlap = int((pred & truth).sum())
-    back = lesion_back(scan.stored_truth, scan.placement)
+    back = back_as_drawn(scan.stored_truth, scan.placement, scan.drawn)
     return {
         "scan_id": scan.row.scan_id,
         "patient_id": scan.row.patient_id,

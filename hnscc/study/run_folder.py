@@ -150,6 +150,11 @@ class FoldFolder:
     def truth(self) -> Location:
         return self.root / "truth.npz"
 
+    @property
+    def drawn(self) -> Location:
+        """The masks of whole scans as they were drawn; not there where the store keeps none."""
+        return self.root / "drawn.npz"
+
 
 @dataclass(frozen=True)
 class TrialFolder:

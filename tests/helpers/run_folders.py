@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from hnscc.base.files import sha256, write_bytes, write_sealed, write_text
 from hnscc.base.split_names import SPLITS
+from hnscc.cohort.drawn_masks import DrawnMask, to_bytes
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import dump_study, parse_study
 from hnscc.study.plan import Trial, plan_trials
@@ -39,16 +40,19 @@ def small_study(variants: tuple[str, ...] = ("pet", "pet_mri"), **settings) -> S
     return parse_study({**raw, "evaluation": {"cutoff_px": 2, "bootstraps": 200}, **settings})
 
 
-def write_run(root: Path, study: Study, folds: list[list[Case]]) -> RunFolder:
-    """A run folder with its folds and no trial. Cases must stand in the order of SPLITS."""
+def write_run(
+    root: Path, study: Study, folds: list[list[Case]], drawn: dict[str, DrawnMask] | None = None
+) -> RunFolder:
+    """A run folder with its folds and no trial. Cases must stand in the order of SPLITS. drawn: of each scan that is
+    not trained on (patient p00 has p00-a), its mask as it was drawn."""
     run = RunFolder(root)
     write_text(run.study, dump_study(study))
     for number, cases in enumerate(folds):
-        _write_fold(run, number, cases)
+        _write_fold(run, number, cases, drawn or {})
     return run
 
 
-def _write_fold(run: RunFolder, number: int, cases: list[Case]) -> None:
+def _write_fold(run: RunFolder, number: int, cases: list[Case], drawn: dict[str, DrawnMask]) -> None:
     assert [SPLITS.index(each.split) for each in cases] == sorted(SPLITS.index(each.split) for each in cases)
     masks = np.stack([each.mask for each in cases]).astype(np.uint8)
     truth_px = masks.sum(axis=(1, 2))
@@ -70,6 +74,8 @@ def _write_fold(run: RunFolder, number: int, cases: list[Case]) -> None:
         folder.scans: _parquet(_scans(number, cases)),
         folder.truth: _npz(masks=masks),
     }
+    if drawn:
+        files[folder.drawn] = to_bytes(drawn)
     for path, content in files.items():
         write_bytes(path, content)
     hashes = {path.name: sha256(content) for path, content in files.items()}
@@ -77,6 +83,7 @@ def _write_fold(run: RunFolder, number: int, cases: list[Case]) -> None:
     split |= {"scored": "" if all(each.used for each in cases) else f"scored{number}"}
     whole = {f"{each.patient}-a" for each in cases if each.split != "train"}
     split |= {"spacing_mm": {scan: [3.0, 1.0, 1.0] for scan in sorted(whole)}}
+    split |= {"drawn": {scan: dict(mask.lies) for scan, mask in drawn.items()}}
     write_sealed(folder.split, split)
 
 

@@ -39,6 +39,9 @@ PROMISED = {
         dice jaccard hd95_mm nsd truth_ml pred_ml lesion detected reason""",
     "lesions": """trial_id variant repeat patient_id scan_id lesion threshold is_median truth_ml overlap_ml dice found
         reason""",
+    "drawn_scans": """trial_id variant fold repeat split patient_id scan_id threshold drawn_on slices truth_ml pred_ml
+        overlap_ml dice jaccard hd95_mm assd_mm nsd fp_ml fn_ml volume_precision lesions lesions_found false_lesions
+        dice_stored dice_of_mask_sent_back reason""",
     "detection": """variant repeat split unit threshold n with_lesion tp fn fp tn misplaced sensitivity specificity auc
         lesions lesions_found false_lesions false_per_scan lesion_sensitivity lesion_f1 lesions_under_1_ml
         sensitivity_under_1_ml lesions_1_to_5_ml sensitivity_1_to_5_ml lesions_over_5_ml sensitivity_over_5_ml brier
@@ -64,6 +67,7 @@ EXPLAINED = {
     "classification": ["threshold", "tp", "sensitivity", "specificity", "accuracy"],
     "scans": ["hd95_mm", "tlg_truth", "tlg_pred"],
     "patients": ["hd95_mm", "nsd", "truth_ml", "pred_ml", "lesion", "detected"],
+    "drawn_scans": ["truth_ml", "dice", "hd95_mm", "lesions", "dice_of_mask_sent_back"],
     "detection": [
         *("threshold", "n", "sensitivity", "specificity", "auc", "false_per_scan", "lesion_sensitivity"),
         *("lesion_f1", "sensitivity_under_1_ml", "sensitivity_1_to_5_ml", "sensitivity_over_5_ml", "brier"),

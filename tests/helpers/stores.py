@@ -102,7 +102,7 @@ def study_of(store: str | Path, **settings) -> Study:
 
 def changed_store(store: Store, folder: Path, splits: dict[str, str], change=None, spacing_mm=None) -> Store:
     """The same scans in another store, each patient's split fixed, and their spacing where one is given. change: scan
-    id, images, mask -> images, mask."""
+    id, images, mask -> images, mask. Masks as drawn stay as they are."""
     unfinished = begin_store(folder / "cohort.zarr", overwrite=False)
     scans = []
     for each in store.scans:
@@ -115,6 +115,7 @@ def changed_store(store: Store, folder: Path, splits: dict[str, str], change=Non
             "spacing_mm": spacing_mm or each.spacing_mm,
             "affine": each.affine,
             "placement": each.placement,
+            "drawn": store.read_drawn(each.scan_id),
         }
         scans.append(write_scan(unfinished, images, mask, **facts))
     facts = {"modalities": store.modalities, "size": store.size, "placed": {}, "scans": scans}
