@@ -2,8 +2,8 @@
 
     python benchmarks/sent_back.py ../shared/data/sts/manifest.csv --reference mri --size 64 128 256
 
-It is the highest Dice on a scan's own grid that any network could reach with slices of that size. Counts of voxels
-decide it, so it is the same on any hardware.
+It is the highest Dice on the grid of a scan's own mask that any network could reach with slices of that size. Counts
+of voxels decide it, so it is the same on any hardware.
 """
 
 import argparse
@@ -21,18 +21,20 @@ def main() -> None:
     parser.add_argument("manifest", help="CSV as for `hnscc prepare`")
     parser.add_argument("--reference", default="mri", help="the modality whose grid the slices lie on")
     parser.add_argument("--size", type=int, nargs="+", default=[64, 128, 256], help="sides of stored slices")
+    parser.add_argument("--pixel-mm", type=float, help="as for `hnscc prepare`; else the whole field of view")
     options = parser.parse_args()
     rows = [row for row in list_scans(options.manifest, [options.reference]) if row.mask]
     for size in options.size:
-        found = [sent_back(row, options.reference, size) for row in rows]
+        found = [sent_back(row, options.reference, size, options.pixel_mm) for row in rows]
         print(
             f"size {size}: {len(found)} scans, median {statistics.median(found):.3f}, "
             f"lowest {min(found):.3f}, highest {max(found):.3f}"
         )
 
 
-def sent_back(row, reference: str, size: int) -> float:
-    scan = place_new(row, modalities=[reference], reference=reference, size=size, pixel_mm=None, units={})
+def sent_back(row, reference: str, size: int, pixel_mm: float | None) -> float:
+    placing = {"reference": reference, "size": size, "pixel_mm": pixel_mm, "units": {}}
+    scan = place_new(row, modalities=[reference], **placing)
     truth = scan.drawn.voxels
     back = back_as_drawn(scan.stored_truth, scan.placement, scan.drawn)
     return float(dice(np.sum(back & truth), np.sum(back), np.sum(truth)))

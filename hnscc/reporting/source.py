@@ -29,6 +29,7 @@ TABLES = (
     "protocol",
     "scans",
     "patients",
+    "drawn_scans",
     "detection",
 )
 SET_IN_WORDS = {

@@ -83,6 +83,9 @@ def folder(tmp_path_factory):
     newer = prepare_run(study, folder / "run")
     assert newer.missing() == [], "the trial is the same, and nothing is trained again"
     assert newer.folds[0].digest == older.folds[0].digest
+    written = newer.folder.fold(0).split.stat().st_mtime_ns
+    prepare_run(study, folder / "run")
+    assert newer.folder.fold(0).split.stat().st_mtime_ns == written, "the fold is as the store says already"
     write_tables(newer.folder)
     hnscc.predict(folder / "run", manifest, folder / "out")
     return folder

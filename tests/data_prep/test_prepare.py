@@ -209,3 +209,6 @@ def test_real_scans_are_placed_as_simpleitk_places_them(tmp_path):
         assert dice(truth, stored) > 0.97
         assert dice(to_input_grid(stored, scan.placement), nib.load(row[4]).get_fdata()) > 0.95
         assert sum(scan.source_lesion_px) == int(sitk.GetArrayFromImage(mask).sum())
+        drawn = store.read_drawn(scan.scan_id)
+        np.testing.assert_array_equal(drawn.voxels, sitk.GetArrayFromImage(sitk.DICOMOrient(mask, "LPS")) > 0)
+        assert drawn.spacing_mm == pytest.approx(sitk.DICOMOrient(mask, "LPS").GetSpacing()[::-1], rel=1e-5)

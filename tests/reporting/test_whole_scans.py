@@ -2,10 +2,14 @@
 
 import numpy as np
 from reports import Page, report
-from run_folders import add_failure, random_run, small_study
+from run_folders import Case, add_failure, add_trial, levels_of, random_run, small_study, write_run
 
 from hnscc.aggregation.query import read_table
+from hnscc.cohort.drawn_masks import packed
+from hnscc.cohort.store_format import Drawn
 from hnscc.study.plan import plan_trials
+
+DRAWN = "Test scans on the grids that their masks were drawn on"
 
 
 def of_median(run, name):
@@ -39,6 +43,10 @@ def test_the_section_shows_the_values_of_its_tables(tmp_path):
         ]
         ill = [row["detected"] for row in patients[variant] if row["lesion"]]
         assert people[position][1:3] == [str(len(patients[variant])), f"{sum(ill)} of {len(ill)}"]
+    assert [row[1:] for row in page.rows(DRAWN)] == [["–"] * 7] * len(scans), (
+        "the store kept no masks as drawn"
+    )
+    assert "prepare it again" in page.text
     slices = sum(row["slices"] for row in scans["pet"])
     detection = read_table(run, "detection").to_pylist()
     for position, variant in enumerate(scans):
@@ -51,6 +59,44 @@ def test_the_section_shows_the_values_of_its_tables(tmp_path):
         assert shown[6].startswith(f"{median['brier']:.4f} (")
     scored = f"every slice of {len(scans['pet'])} test scans ({slices} slices)"
     assert page.text.count(scored) >= 6
+
+
+def block(left, right, seen, slices=4):
+    """A patient whose lesion has columns left to right of 6 rows of each slice, and is seen by a model from the column
+    `seen` on; of 12 x 12 pixels, each of four voxels, and one voxel more than those."""
+    stored, found = np.zeros((slices, 12, 12), np.uint8), np.zeros((slices, 12, 12), np.uint8)
+    stored[:, 3:9, left:right], found[:, 3:9, max(seen, left) : right] = 1, 1
+    voxels = stored.repeat(2, 1).repeat(2, 2) == 1
+    voxels[0, 23, 23] = True
+    affine = tuple(tuple(row) for row in np.diag([-0.5, -0.5, 3.0, 1.0]).tolist())
+    placement = {"reference": "mri", "input_shape": [24, 24, slices], "input_affine": affine, "size": 12}
+    placement |= {"input_axes": "LPS", "scale": [2.0, 2.0], "offset": [0.0, 0.0]}
+    return stored, found, packed(Drawn(voxels, affine, "mri"), placement)
+
+
+def test_what_resampling_costs_is_shown(tmp_path):
+    """Two test scans with lesions of 3 and 4 columns, of which 2 and 4 are seen: of 72 and 96 voxels in each slice 48
+    and 96; and a voxel more in each, which the stored slices do not hold."""
+    blocks = {"t": block(2, 5, 0), "v": block(2, 5, 0), "a": block(2, 5, 3), "b": block(6, 10, 6)}
+    split = {"t": "train", "v": "validation"}
+    cases = [
+        Case(split.get(name, "test"), name, each)
+        for name, (stored, _, _) in blocks.items()
+        for each in stored
+    ]
+    study = small_study(("pet",), repeats=1)
+    predicted = levels_of(np.concatenate([found for _, found, _ in blocks.values()]) * 0.9)
+    run = write_run(tmp_path, study, [cases], {f"{name}-a": blocks[name][2] for name in "vab"})
+    (trial,) = plan_trials(study)
+    add_trial(run, study, trial, predicted)
+    (shown,) = Page(report(run)[0]).rows(DRAWN)
+    stored = (2 * 2 / (3 + 2) + 1) / 2
+    drawn = [2 * 4 * 48 / (4 * (72 + 48) + 1), 2 * 4 * 96 / (4 * (96 + 96) + 1)]
+    assert shown[1:3] == [f"{stored:.3f}", f"{np.mean(drawn):.3f}"]
+    assert shown[3] == f"{np.mean(drawn) - stored:+.3f}".replace("-", "−")
+    perfect = [2 * 4 * each / (4 * 2 * each + 1) for each in (72, 96)]
+    assert shown[4] == f"{np.mean(perfect):.3f}"
+    assert shown[5] == f"{2 * 4 * (48 + 96) / (4 * (72 + 48 + 2 * 96) + 2):.3f}"
 
 
 def test_sampled_slices_are_called_so(tmp_path):

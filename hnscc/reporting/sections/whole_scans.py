@@ -1,5 +1,6 @@
 """The section "Whole scans": what the median models find and falsely allege in scans, and how far off volumes are."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from hnscc.aggregation.column_types import TableRow
 from hnscc.reporting.blocks import Block, Cell, Columns, Section, Table, Text, table
 from hnscc.reporting.source import Source, chosen_k
-from hnscc.reporting.values import DASH, between, known, score, whole
+from hnscc.reporting.values import DASH, between, known, score, signed, whole
 from hnscc.scores.counts import HALF, k_of
 from hnscc.study.plan import fold_name
 
@@ -27,7 +28,12 @@ PATIENTS = (
     "A patient with lesion is detected if any voxel of it is predicted; in one without, any predicted voxel is a false "
     "alarm."
 )
-
+DRAWN = (
+    "The tables above are of the stored slices. Here what the median models mark there, at the chosen threshold, is "
+    "brought back to the grid that each mask was drawn on, and scored against the mask as it was drawn: the difference "
+    "is what resampling costs. A perfect model would reach what the masks themselves reach, placed on the slices and "
+    "sent back. Means and HD95 are over scans with lesion; pooled are all test scans, by ml."
+)
 DETECTION = (
     "Positive is where anything is predicted, wherever: sensitivity is of those with lesion, specificity of others. "
     "AUC: how often one with lesion has a higher probability than one without, by the highest in it, whatever the "
@@ -55,6 +61,10 @@ def _blocks(source: Source) -> Iterator[Block]:
     yield _table(source, "Lesions in test scans", SCANS, _lesion_columns(scans))
     sizes = SIZES.format(tolerance=source.study.evaluation.tolerance_mm)
     yield _table(source, "Surfaces and volumes in test scans", sizes, _size_columns(scans))
+    drawn = _of_drawn_masks(source)
+    yield _table(
+        source, "Test scans on the grids that their masks were drawn on", DRAWN, _drawn_columns(drawn)
+    )
     yield _table(source, "Test patients with and without lesion", PATIENTS, _patient_columns(patients))
     yield _table(source, "Detection in the test set", DETECTION, _detection_columns(source))
 
@@ -66,14 +76,29 @@ def _of_median_models(source: Source, name: str) -> Found:
     found: Found = {}
     for variant in source.looks:
         rows = source.rows(name, variant=variant, split="test", is_median=True)
-        there, folds = {row["fold"] for row in rows}, source.study.split.folds
-        lost = [fold for fold in range(folds) if fold not in there]
-        found[variant] = [
+        found[variant] = _not_there(source, rows) or [
             row for row in rows if k_of(row["threshold"]) == chosen.get((variant, row["fold"]), HALF)
         ]
-        if lost:
-            found[variant] = "no completed trial" + (f" in fold {fold_name(lost[0])}" if folds > 1 else "")
     return found
+
+
+def _of_drawn_masks(source: Source) -> Found:
+    """Variant -> its test rows of table `drawn_scans`, or why there are none."""
+    found: Found = {}
+    for variant in source.looks:
+        rows = source.rows("drawn_scans", variant=variant, split="test")
+        lacking = next((row["reason"] for row in rows if row["dice"] is None), None)
+        found[variant] = _not_there(source, rows) or lacking or rows
+    return found
+
+
+def _not_there(source: Source, rows: Sequence[TableRow]) -> str | None:
+    """Why a variant has not the rows of all folds; None where it has."""
+    there, folds = {row["fold"] for row in rows}, source.study.split.folds
+    lost = [fold for fold in range(folds) if fold not in there]
+    if not lost:
+        return None
+    return "no completed trial" + (f" in fold {fold_name(lost[0])}" if folds > 1 else "")
 
 
 def _table(source: Source, title: str, explanation: str, columns: Columns) -> Table:
@@ -114,6 +139,31 @@ def _size_columns(scans: Found) -> Columns:
         "Missed": _of(scans, lambda own: f"{_sum(own, 'fn_ml'):.1f}"),
         "Error of a scan's volume: median of its size": _of(scans, _volume_error),
     }
+
+
+def _drawn_columns(drawn: Found) -> Columns:
+    return {
+        "Dice of scans: mean, stored slices": _of(drawn, lambda own: _mean(_ill(own), "dice_stored")),
+        "as drawn": _of(drawn, lambda own: _mean(_ill(own), "dice")),
+        "difference": _of(drawn, _lost),
+        "a perfect model": _of(drawn, lambda own: _mean(_ill(own), "dice_of_mask_sent_back")),
+        "Pooled by ml, as drawn": _of(drawn, _pooled_by_ml),
+        "HD95 in mm: median (quartiles)": _of(drawn, lambda own: _quartiles(_ill(own), "hd95_mm", "{:.1f}")),
+        "Surface Dice: mean": _of(drawn, lambda own: _mean(_ill(own), "nsd")),
+    }
+
+
+def _lost(own: Sequence[TableRow]) -> Cell | str:
+    """The mean difference that the grid makes, negative where resampling costs something."""
+    each = [row["dice"] - row["dice_stored"] for row in _ill(own)]
+    return signed(float(np.mean(each))) if each else Cell(DASH, NO_LESION)
+
+
+def _pooled_by_ml(own: Sequence[TableRow]) -> Cell | str:
+    volume = math.fsum(row["truth_ml"] + row["pred_ml"] for row in own)
+    if not volume:
+        return Cell(DASH, "neither lesion nor prediction in any scan")
+    return score(2 * math.fsum(row["overlap_ml"] for row in own) / volume)
 
 
 def _patient_columns(patients: Found) -> Columns:
