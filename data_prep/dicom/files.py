@@ -20,6 +20,7 @@ from data_prep.dicom.header import UNREADABLE, lacking, text_of, unusable
 MAX_FILES = 100_000  # of one folder, those below it included
 MAX_FILE = 2**31 + 2**26  # bytes: a volume of 2 GiB and its header
 SMALL = 2**18  # bytes: a file of a slice that is read whole, which is faster than in pieces
+SMALL_WITH_PIXELS = 2**22  # bytes: the same, where all of it is wanted
 MAX_AT_ONCE = 2**28  # bytes of a folder that are read at once, its pixels with the headers
 ENDINGS = (".dcm", ".ima")  # a file of such a name is DICOM, or damaged
 DICOMDIR = "1.2.840.10008.1.3.10"
@@ -170,8 +171,9 @@ def read_header(path: Path, where: str, tags: Sequence[str]) -> FileDataset:
         size = path.stat().st_size
         if size > MAX_FILE:
             raise unusable("A file is too large.", where, f"at most {MAX_FILE} bytes", f"{size} bytes")
-        with _Bounded(path) if size > SMALL else io.BytesIO(path.read_bytes()) as file:
-            if _transfer_syntax(file) == DeflatedExplicitVRLittleEndian:
+        content = path.read_bytes() if size <= (SMALL_WITH_PIXELS if "PixelData" in tags else SMALL) else None
+        with _Bounded(path) if content is None else io.BytesIO(content) as file:
+            if _may_be_deflated(content) and _transfer_syntax(file) == DeflatedExplicitVRLittleEndian:
                 raise unusable(
                     "A DICOM file is deflated as a whole (Deflated Explicit VR Little Endian).",
                     where,
@@ -191,6 +193,11 @@ def read_header(path: Path, where: str, tags: Sequence[str]) -> FileDataset:
 @lru_cache
 def _tags(names: tuple[str, ...]) -> list[BaseTag]:
     return [Tag(name) for name in names]
+
+
+def _may_be_deflated(content: bytes | None) -> bool:
+    """False where the name of that transfer syntax stands nowhere in a file: so its first group is read once alone."""
+    return content is None or DeflatedExplicitVRLittleEndian.encode() in content
 
 
 def _transfer_syntax(file: _Bounded | io.BytesIO) -> str:

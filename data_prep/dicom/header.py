@@ -7,10 +7,12 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.tag import BaseTag, Tag
 
 from hnscc.base.errors import InputError
 
@@ -49,10 +51,16 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
+@lru_cache
+def _tag(keyword: str) -> BaseTag:
+    return Tag(keyword)
+
+
 def value_of(header: Dataset, keyword: str, where: str) -> Any:
     """Return what the attribute holds, None where it is missing or empty; InputError where it cannot be decoded."""
     try:
-        value = header.get(keyword)
+        tag = _tag(keyword)  # by its name, pydicom takes four times as long to say that there is none
+        value = header[tag].value if tag in header else None
         empty = value is None or (hasattr(value, "__len__") and len(value) == 0)
     except UNREADABLE:
         raise unusable(
