@@ -52,6 +52,12 @@ def test_a_row_per_modality_and_one_for_the_mask():
     assert (abs(middle[2, 1] - 127) < 10).all(), "cold leaves the anatomy as it is"
 
 
+def test_of_two_anatomies_the_one_that_the_row_names_is_below_the_mask():
+    windows = {"ct": (0.0, 1.0), "mri": (0.0, 1.0)}
+    sheet = drawn([panel(ct=0.0, mri=1.0)], windows)
+    assert rows_of(list(windows))[2] == "mri, mask" and (sheet[2, 0, 30, 30] > 245).all()
+
+
 def test_what_was_registered_is_shown_over_the_reference_before_that():
     """PET over anatomy as in the row above; two anatomies in magenta and green, before and after."""
     windows = {"pet": (0.0, 10.0), "mri": (0.0, 1.0), "ct": (0.0, 1.0)}

@@ -105,7 +105,7 @@ def _fused(shown: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """The anatomy in grey, and over it the uptake from dark red to yellow; one of them where there is no other."""
     below = anatomy(shown)
     if UPTAKE not in shown or below is None:
-        return np.repeat(next(iter(shown.values()))[:, :, None], 3, axis=2)
+        return np.repeat(shown[below or UPTAKE][:, :, None], 3, axis=2)
     uptake = shown[UPTAKE][:, :, None] / 255
     heat = np.clip(np.concatenate([0.3 + 1.5 * uptake, 2 * uptake - 0.7, 0 * uptake], axis=2), 0, 1) * 255
     share = OPACITY * np.minimum(1.5 * uptake, 1)
