@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import stat
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -80,9 +81,22 @@ def is_dicom(path: Path) -> bool:
 
 
 def _begins(path: Path) -> bool:
+    if not stat.S_ISREG(path.stat().st_mode):  # a pipe, which nothing may ever come out of
+        raise OSError
     with path.open("rb") as file:
         head = file.read(_PREAMBLE + 4)
     return head[_PREAMBLE:] == b"DICM" or _without_mark(head)
+
+
+def _is_lost(file: Path) -> bool:
+    """Whether a file is what a full disk or a broken copy leaves of a slice: nothing, or zeros in place of its mark.
+
+    Files of other kinds, which may be empty, have a word behind the dot of their name; slices have none, or a number.
+    """
+    if file.suffix[1:].isalpha():
+        return False
+    with file.open("rb") as opened:
+        return not opened.read(_PREAMBLE + 4).strip(b"\0")
 
 
 def _without_mark(head: bytes) -> bool:
@@ -123,8 +137,9 @@ def dicom_files(folder: Path, where: str) -> tuple[list[Path], int]:
     """Return the DICOM files of a folder and of those below it, by name, and how many others may hold slices. Links to
     folders are followed.
 
-    These are files and folders that cannot be opened (a link to nothing, no right to read), and files that are named
-    as DICOM and are none; hidden ones count for nothing. InputError where the folder holds more than MAX_FILES.
+    These are files and folders that cannot be opened (a link to nothing, no right to read, a pipe), files that are
+    named as DICOM and are none, and those that are empty or begin with zeros alone; hidden ones count for nothing.
+    InputError where the folder holds more than MAX_FILES.
     """
     files: list[Path] = []
     closed: list[OSError] = []
@@ -155,11 +170,12 @@ def _folders(folder: Path, failed: Callable[[OSError], None]) -> Iterator[tuple[
 
 
 def _is_or_may_be(file: Path) -> bool | None:
-    """Whether a file is DICOM; None where it should be by its name, or cannot be opened, and is not hidden."""
+    """Whether a file is DICOM; None where it should be by its name, its content was lost, or it cannot be opened, and
+    it is not hidden."""
     try:
         if _begins(file):
             return True
-        strange = file.suffix.lower() in ENDINGS
+        strange = file.suffix.lower() in ENDINGS or _is_lost(file)
     except OSError:
         strange = True
     return None if strange and not file.name.startswith(".") else False

@@ -37,7 +37,7 @@ UNREADABLE = (
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let pydicom and its decoders neither warn nor log: their texts quote what stands in the file.
+    """Let pydicom and its decoders, and nibabel, neither warn nor log: their texts quote what stands in the file.
 
     What this room offers to others (reading, masks, listing) opens it itself; whoever calls their parts opens it first.
     """

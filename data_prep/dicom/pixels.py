@@ -45,6 +45,7 @@ _TAGS = (
     *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "NumberOfFrames"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", *PIXELS),
 )
+_ITEM = b"\xfe\xff\x00\xe0"  # the tag that begins an item of encapsulated pixels
 _END = b"\xff\xd9"  # of a JPEG or JPEG 2000 code stream
 
 
@@ -183,6 +184,8 @@ def _frames_of(header: Dataset, syntax: UID, shape: tuple[int, int], where: str)
                 f"{len(data)} bytes",
             )
         return []
+    if not _ends_with_its_items(data):
+        raise _damaged(where)
     try:
         pieces = list(generate_frames(data, number_of_frames=frames, extended_offsets=_offsets(header)))
     except UNREADABLE:
@@ -193,6 +196,18 @@ def _frames_of(header: Dataset, syntax: UID, shape: tuple[int, int], where: str)
         if not piece.rstrip(b"\0").endswith(_END) or coded_size(piece) != shape:
             raise _damaged(where)
     return pieces
+
+
+def _ends_with_its_items(encapsulated: bytes) -> bool:
+    """Whether the lengths of the items add up to the bytes that are there: no decoder of RLE misses a byte that is gone
+    from the middle, since those behind it move up."""
+    at = 0
+    while at + 8 <= len(encapsulated):
+        tag, length = encapsulated[at : at + 4], int.from_bytes(encapsulated[at + 4 : at + 8], "little")
+        if tag != _ITEM:
+            return False
+        at += 8 + length
+    return at == len(encapsulated)
 
 
 def _offsets(header: Dataset) -> tuple[bytes, bytes] | None:

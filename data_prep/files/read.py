@@ -18,6 +18,7 @@ from nibabel.spatialimages import HeaderDataError, HeaderTypeError, SpatialImage
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
+from data_prep.dicom.header import quiet
 from data_prep.dicom.reading import names_dicom, read_dicom_grid, read_dicom_volume
 from data_prep.dicom.suv import BODY_WEIGHT
 from data_prep.files.first_bytes import (
@@ -125,9 +126,13 @@ def _is_gzip(path: Path) -> bool:
 
 
 def _by_library(read: Callable[[], Answer], path: Path, where: str) -> Answer:
-    """What `read` gives, which only calls nibabel, gzip and NumPy on the file at `path`, which `where` names."""
+    """What `read` gives, which only calls nibabel, gzip and NumPy on the file at `path`, which `where` names.
+
+    nibabel would log what it finds in a damaged header, in the header's own text.
+    """
     try:
-        return read()
+        with quiet():
+            return read()
     except _UNREADABLE:
         raise _unreadable(path, where) from None
 

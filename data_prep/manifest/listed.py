@@ -60,8 +60,21 @@ def write_manifest(listing: Listing, manifest: Path) -> Listing:
             maskless += [scan] if mask[0] == TO_FILL_IN else []
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    write_text(manifest, text.getvalue())
+    _write(manifest, text.getvalue())
     return replace(listing, notes=tuple(told), to_fill_in=tuple(maskless))
+
+
+def _write(manifest: Path, text: str) -> None:
+    try:
+        write_text(manifest, text)
+    except UnicodeEncodeError:
+        raise InputError(
+            "The name of a file or folder cannot be written into a manifest.",
+            where="the folder",
+            expected="names in UTF-8",
+            found="one with bytes that are no text in UTF-8, as old systems write umlauts",
+            do="Rename it to letters and digits (`LC_ALL=C ls` shows such bytes as ?), and scan again.",
+        ) from None
 
 
 def _usable(series: Sequence[ListedSeries]) -> dict[str, list[ListedSeries]]:

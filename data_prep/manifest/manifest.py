@@ -157,7 +157,8 @@ def _file(cell: str, folder: Path, where: str) -> Path:
     path = folder / cell
     other = other_half(path)
     try:
-        there = named_series(path)[0].exists()
+        place = named_series(path)[0]
+        there = place.exists()
         whole = not other or other.exists()
     except (
         OSError
@@ -167,6 +168,8 @@ def _file(cell: str, folder: Path, where: str) -> Path:
         ) from None
     if not there:
         raise refused("The file does not exist.", where, expected, "nothing there")
+    if not (place.is_file() or place.is_dir()):  # a pipe, which nothing may ever come out of
+        raise refused("What is named is no file.", where, expected, "a pipe, a socket or a device")
     if not whole:
         raise refused("Half of the pair is missing.", where, "a .hdr and an .img of one name", "one of them")
     return path

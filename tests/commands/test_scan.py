@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import dicom_files as made
 import numpy as np
@@ -191,3 +192,18 @@ def test_what_keeps_a_series_from_being_read_is_told(hnscc, tmp_path):
 def test_a_folder_without_dicom_is_refused(hnscc, tmp_path):
     (tmp_path / "notes.txt").write_text("SECRET")
     assert "holds no DICOM file" in refused(hnscc("scan", tmp_path))
+
+
+def test_a_pipe_among_the_files_counts_as_unreadable(hnscc, exports):
+    before = json.loads(hnscc("scan", exports, "--json")[1])["unreadable"]
+    os.mkfifo(exports / "SECRET_1" / "SECRET")
+    code, out, _ = hnscc("scan", exports, "--json")
+    assert code == 0 and json.loads(out)["unreadable"] == before + 1
+
+
+def test_a_folder_whose_name_is_no_text_is_refused_and_not_named(hnscc, exports, tmp_path):
+    """In latin-1, as old systems named it: a manifest, which is UTF-8, has no way to say it."""
+    (exports / "SECRET_1").rename(exports / os.fsdecode(b"SECRET_M\xfcller"))
+    error = refused(hnscc("scan", exports, "--manifest", tmp_path / "m.csv"))
+    assert "cannot be written into a manifest" in error and "SECRET" not in error
+    assert not (tmp_path / "m.csv").exists()

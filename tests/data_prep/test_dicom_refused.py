@@ -147,6 +147,33 @@ def test_a_damaged_file_of_a_folder_is_refused(tmp_path, damage):
         read_volume(folder, "row 2")
 
 
+@pytest.mark.parametrize("left", [b"", bytes(5), bytes(131), bytes(5000)])
+def test_what_a_full_disk_leaves_of_the_last_slice_is_refused_and_never_left_out(tmp_path, left):
+    """A file that is empty, cut in its preamble, or of zeros as after a crash bears no mark of DICOM any more."""
+    folder = made.write(tmp_path / "s", series())
+    (folder / "notes.txt").write_bytes(b"")
+    assert read_volume(folder, "row 2").data.shape == SHAPE
+    last = max(folder.glob("IM*"), key=lambda each: made.opened(each).InstanceNumber)
+    last.write_bytes(left)
+    with pytest.raises(InputError, match=r"cannot be opened[^$]*row 2[^$]*1 that are"):
+        read_volume(folder, "row 2")
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless])
+@pytest.mark.parametrize("behind", [20, 60])
+def test_compressed_pixels_that_lost_a_byte_are_refused(tmp_path, syntax, behind):
+    """Those behind it move up, and the first of what closes the pixels takes the last place."""
+    folder = tmp_path / "s"
+    instances = [made.with_meta(each) for each in series()]
+    for each in instances:
+        each.compress(syntax, generate_instance_uid=False)
+    for file in made.write(folder, instances).iterdir():
+        content = file.read_bytes()
+        file.write_bytes(content[:-behind] + content[-behind + 1 :])
+    with pytest.raises(InputError, match=r"cannot be decoded"):
+        read_volume(folder, "row 2")
+
+
 @pytest.mark.parametrize("last", ["links to nothing", "links to themselves", "hidden links"])
 def test_slices_that_cannot_be_opened_are_refused_and_never_left_out(tmp_path, last):
     """Those at the end leave no gap: without them, the rest would be a shorter volume."""

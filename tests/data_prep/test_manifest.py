@@ -1,6 +1,7 @@
 """Manifests: what is missing, doubled or shifted is named, and no cell that may name a patient is shown."""
 
 import csv
+import os
 
 import pytest
 from scans import (
@@ -66,6 +67,14 @@ def test_a_name_too_long_for_a_file_is_refused(tmp_path, column):
     manifest = change(cohort(tmp_path, 2), 2, column, "Smith" * 60)
     text = refused(manifest, "row 2", "scan S0", f"column {column}", "cannot be looked up", "too long")
     assert "Smith" not in text
+
+
+@pytest.mark.parametrize("column", ["pet", "mask"])
+def test_a_pipe_is_no_file(tmp_path, column):
+    """Whoever opens one waits for another program, for ever."""
+    manifest = change(cohort(tmp_path, 2), 2, column, "Smith.nii.gz")
+    os.mkfifo(tmp_path / "Smith.nii.gz")
+    assert "Smith" not in refused(manifest, "row 2", "scan S0", f"column {column}", "no file", "a pipe")
 
 
 @pytest.mark.parametrize("first, second", [("pet", "mri"), ("pet", "mask"), ("mri", "mask")])
