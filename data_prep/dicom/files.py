@@ -96,7 +96,8 @@ def _is_lost(file: Path) -> bool:
     if file.suffix[1:].isalpha():
         return False
     with file.open("rb") as opened:
-        return not opened.read(_PREAMBLE + 4).strip(b"\0")
+        head = opened.read(_PREAMBLE + 4)
+    return not head[:_PREAMBLE].strip(b"\0") and b"DICM".startswith(head[_PREAMBLE:].rstrip(b"\0"))
 
 
 def _without_mark(head: bytes) -> bool:
