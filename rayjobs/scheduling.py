@@ -8,11 +8,14 @@ import contextlib
 import gc
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ray import tune
+from ray.exceptions import OutOfMemoryError
 
+from hnscc.base.errors import InputError
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.training.prepare import Prepared
@@ -21,6 +24,7 @@ from hnscc.training.records import (
     Completed,
     Failed,
     is_complete,
+    progress,
     read_record,
     with_weights,
     write_record,
@@ -32,6 +36,9 @@ from rayjobs.requests import check_request
 from rayjobs.waiting import Waiting
 from rayjobs.watch import RESTARTS, AllDone, Watch
 from rayjobs.worker import TrialWorker
+
+# A full memory is waited for, each time twice as long; so often without an epoch finished in between.
+FULL_ROUNDS, FULL_SECONDS = 6, 5.0
 
 
 def train_trials(
@@ -59,26 +66,75 @@ def train_trials(
         for trial in todo
     ]
     cpus = prepared.study.resources.cpus
+    full = 0  # times in a row that memory was full, without an epoch finished in between
     while assignments:
         check_request(cpus, max(each["gpus"] for each in assignments), machines_of_cluster())
         now = [Trial(**each["trial"]) for each in assignments]
         for trial in now:
             _forget_failure(prepared.folder.trial(trial.trial_id))
-        progress = StudyProgress(planned, now, left, cpus)
-        watch = Watch(prepared.folder, len(now), prepared.study.resources.hung_after, progress.say)
+        shown = StudyProgress(planned, now, left, cpus)
+        watch = Watch(prepared.folder, len(now), prepared.study.resources.hung_after, shown.say)
+        before = _epochs(prepared, now)
         with (
             tempfile.TemporaryDirectory(prefix="hnscc-tune-", ignore_cleanup_errors=True) as scratch,
             _interruptible() as interrupted,
-            progress,
+            shown,
             contextlib.suppress(AllDone),
         ):
-            _tuner(prepared, assignments, token, scratch, progress, watch).fit()
+            memory_full = _fit(_tuner(prepared, assignments, token, scratch, shown, watch))
         _record_deaths(prepared, watch.dead)
         gc.collect()  # Tune's loop, left by AllDone, is a cycle that holds its workers, and they the processors
         if interrupted:
             return True
-        assignments = [more for each in assignments if (more := _with_more_memory(prepared, each))]
+        if memory_full:
+            full = full + 1 if _epochs(prepared, now) == before else 1
+            _wait_for_memory(full, memory_full, shown.say)
+            assignments = [each for each in assignments if not _has_ended(prepared, each)]
+        else:
+            assignments = [more for each in assignments if (more := _with_more_memory(prepared, each))]
     return False
+
+
+def _fit(tuner: tune.Tuner) -> OutOfMemoryError | None:
+    """Let Tune train; what Ray said where it ended workers since the machine's memory was full.
+
+    Tune goes on after any other death of a worker; at this one it raises an error that it calls unexpected.
+    """
+    try:
+        tuner.fit()
+    except RuntimeError as error:
+        if isinstance(error.__cause__, OutOfMemoryError):
+            return error.__cause__
+        raise
+    return None
+
+
+def _wait_for_memory(times: int, error: OutOfMemoryError, say: Callable[[str], None]) -> None:
+    """Say that memory was full, and wait, the longer the more often. InputError where it stays full."""
+    if times >= FULL_ROUNDS:
+        raise InputError(
+            "The memory of a machine stays full.",
+            where="the machines that train",
+            expected=f"an epoch finished between {FULL_ROUNDS} times that Ray ended the trainings for it",
+            found=str(error).partition("\n")[0],
+            do="end other programs there, or train fewer trials at a time (resources.cpus); the same command goes on",
+        )
+    seconds = FULL_SECONDS * 2 ** (times - 1)
+    say(
+        f"a machine's memory was full: Ray ended trainings, which go on from their checkpoints in {seconds:g} s"
+    )
+    time.sleep(seconds)
+
+
+def _epochs(prepared: Prepared, trials: Sequence[Trial]) -> list[int]:
+    """The epoch that each trial's newest checkpoint holds, 0 without one."""
+    saved = (progress(prepared.folder.trial(trial.trial_id)) for trial in trials)
+    return [each["epoch"] if each else 0 for each in saved]
+
+
+def _has_ended(prepared: Prepared, assignment: dict[str, Any]) -> bool:
+    """Whether a trial has been trained, or has failed."""
+    return prepared.state(Trial(**assignment["trial"])).status != "missing"
 
 
 def _with_more_memory(prepared: Prepared, assignment: dict[str, Any]) -> dict[str, Any] | None:
@@ -109,7 +165,7 @@ def _tuner(
     assignments: list[dict[str, Any]],
     token: str | None,
     scratch: str,
-    progress: StudyProgress,
+    shown: StudyProgress,
     watch: Watch,
 ) -> tune.Tuner:
     """What runs a `TrialWorker` for each assignment, as machines come free. scratch: the folder of its own files."""
@@ -128,7 +184,7 @@ def _tuner(
             storage_path=scratch,
             failure_config=tune.FailureConfig(max_failures=-1),  # Watch says when it is enough
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-            callbacks=[progress, watch, Waiting(least, progress.say)],
+            callbacks=[shown, watch, Waiting(least, shown.say)],
             verbose=0,
         ),
     )

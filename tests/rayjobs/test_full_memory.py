@@ -1,0 +1,65 @@
+"""The memory of a machine that another program fills: Ray ends the trainings there, and the study goes on."""
+
+import threading
+import time
+
+import processes
+import psutil
+import pytest
+import yaml
+from stores import make_store, study_of
+
+from hnscc.study.run_folder import RunFolder
+from hnscc.training.records import progress, read_record
+
+MARGIN, PIECE = (
+    6 << 30,
+    256 << 20,
+)  # bytes: what the study may take beside what is taken already; a step of the other
+
+
+@pytest.mark.slow
+def test_a_study_goes_on_once_another_program_gives_memory_back(home, tmp_path):
+    """Ray's own monitor, told to act a little above what is in use; then a list that grows until it has acted."""
+    memory = psutil.virtual_memory()
+    if memory.available < MARGIN + (4 << 30):
+        pytest.skip(f"it takes 10 GiB of memory, and {memory.available / 2**30:.0f} are available")
+    threshold = (memory.total - memory.available + MARGIN) / memory.total
+    store = make_store(tmp_path / "store", patients=12)
+    study = tmp_path / "study.yaml"
+    settings = study_of(store.location, training={"epochs": 100, "patience": 100}, repeats=1)
+    study.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
+    environment = {"RAY_memory_usage_threshold": f"{threshold:.4f}", "RAY_memory_monitor_refresh_ms": "100"}
+    process = processes.start(
+        home, "rayjobs.study", study, "--out", tmp_path / "run", environment=environment
+    )
+    said: list[str] = []
+    reader = threading.Thread(target=lambda: said.extend(process.stdout))
+    reader.start()
+    folders = RunFolder(tmp_path / "run")
+    trial = folders.trial("pet-f0-r00")
+    try:
+        _until(lambda: (saved := progress(trial)) and saved["epoch"] >= 2, process)
+        taken = []
+        while not any("memory was full" in line for line in list(said)):
+            assert process.poll() is None and len(taken) * PIECE < MARGIN + (3 << 30), "".join(said)
+            taken.append(bytearray(b"1") * PIECE)
+            time.sleep(0.2)
+        del taken
+        assert process.wait(timeout=300) == 0, "".join(said)
+    finally:
+        process.kill()
+        reader.join()
+        error = process.stderr.read()
+        process.stdout.close()
+        process.stderr.close()
+    assert "2 trials completed, 0 failed, 0 missing" in "".join(said), error
+    attempts = [len(read_record(folder).attempts) for folder in folders.recorded]
+    assert len(attempts) == 2 and max(attempts) > 1, "no training was ended"
+
+
+def _until(holds, process, seconds=200):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.1)
