@@ -59,8 +59,8 @@ def _shape(scan: Scan) -> Iterator[Odd]:
     if left_out:
         yield Odd(
             scan.scan_id,
-            f"the mask leaves out {left_out} slice{'s' * (left_out != 1)} between slices with lesion at the same place: "
-            "were they drawn?",
+            f"the mask leaves out {left_out} slice{'s' * (left_out != 1)} between slices with lesion at the same place:"
+            " were they drawn?",
         )
 
 
