@@ -74,12 +74,11 @@ def train_trials(
             _forget_failure(prepared.folder.trial(trial.trial_id))
         shown = StudyProgress(planned, now, left, cpus)
         watch = Watch(prepared.folder, len(now), prepared.study.resources.hung_after, shown.say)
-        before = _epochs(prepared, now)
+        before, memory_full = _epochs(prepared, now), None
         with (
             tempfile.TemporaryDirectory(prefix="hnscc-tune-", ignore_cleanup_errors=True) as scratch,
             _interruptible() as interrupted,
             shown,
-            contextlib.suppress(AllDone),
         ):
             memory_full = _fit(_tuner(prepared, assignments, token, scratch, shown, watch))
         _record_deaths(prepared, watch.dead)
@@ -101,7 +100,8 @@ def _fit(tuner: tune.Tuner) -> OutOfMemoryError | None:
     Tune goes on after any other death of a worker; at this one it raises an error that it calls unexpected.
     """
     try:
-        tuner.fit()
+        with contextlib.suppress(AllDone):
+            tuner.fit()
     except RuntimeError as error:
         if isinstance(error.__cause__, OutOfMemoryError):
             return error.__cause__
