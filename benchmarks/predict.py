@@ -1,0 +1,101 @@
+"""`hnscc predict`: scans in a minute, from their files to the masks, lesion lists and pictures on disk.
+
+    python benchmarks/predict.py [--scans N]
+
+The scans are phantoms on grids of clinical dimensions (benchmarks/prepare.py: an MRI of 512 x 512 x 60, a PET of 200 x
+200 x 80), of which the network sees 60 slices of 128 x 128. The network is the demo's (studies/demo.yaml), trained a
+few epochs on a phantom cohort: what it finds takes time to measure, so it is told how many lesions that were. Each
+round predicts all scans, and one of them alone: the time is that of every scan after the first, so that reading the
+weights stands apart.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+from figures import ROUNDS, Figure, tell
+from prepare import SIZE, make_scan, write
+
+import hnscc
+from data_prep.build import build_store
+from data_prep.phantom.phantom import make_phantom
+from data_prep.settings import PrepareSettings
+from hnscc.aggregation.build import write_tables
+from hnscc.base.cores import cores
+from hnscc.study.loading import parse_study
+from hnscc.study.plan import plan_trials
+from hnscc.study.run_folder import RunFolder
+from hnscc.training.prepare import prepare_run
+from hnscc.training.trial import train_trial
+
+DEMO = Path(__file__).parent.parent / "studies" / "demo.yaml"
+PATIENTS, EPOCHS = 12, 2
+
+
+def trained(folder: Path) -> RunFolder:
+    """The demo's study with PET-MRI alone, one repeat and few epochs, on slices of SIZE."""
+    make_phantom(folder / "cohort", patients=PATIENTS)
+    store = build_store(
+        folder / "cohort" / "manifest.csv", folder / "cohort.zarr", PrepareSettings(size=SIZE)
+    )
+    settings = yaml.safe_load(DEMO.read_text()) | {"store": str(store.location), "repeats": 1}
+    settings["variants"] = {"pet_mri": settings["variants"]["pet_mri"]}
+    settings["training"] |= {"epochs": EPOCHS, "patience": EPOCHS}
+    study = parse_study(settings)
+    prepared = prepare_run(study, folder / "run")
+    for trial in plan_trials(study):
+        where = prepared.folder.trial(trial.trial_id)
+        list(train_trial(study, trial, prepared.folds[trial.fold], where, device="cpu", precision="fp32"))
+    write_tables(prepared.folder)
+    return prepared.folder
+
+
+def manifests(folder: Path, scans: int) -> tuple[Path, Path]:
+    """Of all scans, and of the first alone; without masks."""
+    for number in range(scans):
+        make_scan(folder, number)
+    rows = [
+        {"patient_id": f"P{number}", "scan_id": f"S{number}"}
+        | {name: f"P{number}-1/{name}.nii.gz" for name in ("pet", "mri")}
+        for number in range(scans)
+    ]
+    return write(folder / "all.csv", rows), write(folder / "one.csv", rows[:1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scans", type=int, default=5, help="predicted in each round, at least 2")
+    scans = parser.parse_args().scans
+    with tempfile.TemporaryDirectory(prefix="hnscc-bench-") as name:
+        folder = Path(name)
+        run = trained(folder)
+        every, one = manifests(folder / "new", scans)
+        per_minute, processor, lesions = [], [], 0
+        for number in range(ROUNDS):
+            took, busy = [], []
+            for manifest in (every, one) if number % 2 else (one, every):
+                began, used = time.perf_counter(), time.process_time()
+                found = hnscc.predict(run.root, manifest, folder / "out", overwrite=True)
+                took.append(time.perf_counter() - began)
+                busy.append(time.process_time() - used)
+                if manifest == every:
+                    lesions = sum(scan["lesions"] for scan in found.facts["scans"])
+            per_minute.append(60 * (scans - 1) / abs(took[0] - took[1]))
+            processor.append(abs(busy[0] - busy[1]) / (scans - 1))
+    tell(
+        Figure(
+            "predict: scans of 60 slices of 128 x 128, the demo's network",
+            20,
+            tuple(per_minute),
+            "scans a minute",
+            f"{scans} scans of 512 x 512 x 60 (MRI) and 200 x 200 x 80 (PET) on {cores()} cores, {lesions} lesions "
+            f"found; {statistics.median(processor):.2f} s of processor for a scan",
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
