@@ -141,7 +141,7 @@ def _turn(scan: Scan, modality: str) -> float | None:
     if not found:
         return None
     harmonics = np.fft.rfft(found["radii"])
-    if abs(harmonics[2]) < ROUND * abs(harmonics[0]):
+    if abs(harmonics[2]) <= ROUND * abs(harmonics[0]):
         return None
     return float(np.degrees(np.arcsin(harmonics[2].imag / abs(harmonics[2])))) / 2
 

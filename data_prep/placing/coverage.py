@@ -5,11 +5,29 @@ from collections.abc import Mapping
 import numpy as np
 
 from data_prep.volumes.grids import cannot_place, to_lps, voxels_of
+from data_prep.volumes.sampling import parts_of
 from data_prep.volumes.volume import Grid
 
 MIN_COVERAGE = 0.5  # of the grid's voxels that each modality must cover
 MIN_LESION_COVERAGE = 0.9  # of the lesion's voxels; of the grid's, were two columns exchanged
+MAX_PARTS = 100  # voxels of a modality along one of the grid: more come of lengths in another unit alone
 LOOKED_AT = 24  # voxels along each axis of a grid, at most, by which that is estimated
+
+
+def check_steps(grids: Mapping[str, Grid], reference: str, scan: str) -> None:
+    """InputError where a modality's voxels are so much smaller than the reference's that lengths of one of the two
+    cannot be in mm: means over them would take memory without end. `scan` is how the error names it."""
+    grid = to_lps(grids[reference])
+    for name, each in grids.items():
+        most = max(parts_of(to_lps(each), grid))
+        if most > MAX_PARTS:
+            raise cannot_place(
+                f"The voxels are far smaller than those of {reference}: are the lengths of both in mm?",
+                f"{scan}, column {name}",
+                f"at most {MAX_PARTS} of its voxels along one of {reference}",
+                f"{most}",
+                "Look at the voxel sizes in both files' headers; convert the one that is wrong again, in mm.",
+            )
 
 
 def check_coverage(

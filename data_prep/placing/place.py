@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from data_prep.masks.lesions import Lesion, lesion_on
 from data_prep.placing.absent import absent
-from data_prep.placing.coverage import MIN_COVERAGE, check_coverage
+from data_prep.placing.coverage import MIN_COVERAGE, check_coverage, check_steps
 from data_prep.placing.drawn import fits
 from data_prep.placing.found import facts_of
 from data_prep.placing.inputs import input_of
@@ -103,6 +103,7 @@ def place_scan(
     filed = {**volumes, **({} if mask is None else {"mask": mask})}
     volumes, mask, registered = laid_together(volumes, mask, reference, register, scan)
     grids = {name: volume.grid for name, volume in volumes.items()}
+    check_steps(grids, reference, scan)
     lesion = lesion_on(mask, grids, reference, f"{scan}, column mask")
     grid = to_lps(drawn)
     window = make_window(grid, size, pixel_mm)

@@ -90,6 +90,14 @@ def test_one_scan_in_cm_or_metres_is_refused_by_its_row(tmp_path, times):
     refused(manifest, "row 3, scan S1: mri has voxels of", "lengths in mm", "--accept-odd")
 
 
+def test_one_modality_in_metres_is_refused_before_it_is_sampled(tmp_path):
+    """Its thousand voxels along each of the reference's would be thousands of millions."""
+    manifest = cohort(tmp_path, 2)
+    image = nib.load(tmp_path / "s0" / "pet.nii.gz")
+    write(tmp_path / "s0" / "pet.nii.gz", np.asarray(image.dataobj), np.diag([1e-3] * 3 + [1]) @ image.affine)
+    refused(manifest, "row 2, scan S0, column pet", "far smaller than those of mri", "in mm")
+
+
 @pytest.mark.parametrize("sizes", [(1.8, 1.8, 8.0), (1.0, 1.0, 6.0), (1.2, 1.0, 3.0)])
 def test_voxel_sizes_that_contradict_the_sform_are_refused(tmp_path, sizes):
     """ITK tools take the one, nibabel and SPM the other. 0.2 mm each are 3.8 voxels over 20."""
