@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -16,6 +17,10 @@ TENFOLD = 5.0  # times, in voxels and extent alike: another unit of length
 ODD_LENGTH = 1.9  # times the cohort's median
 ODD_SDS = 4.0  # robust standard deviations of the logarithm, beside it
 OTHER_VOXELS = 1.3  # times in some direction, of one and the same number of voxels
+ROUNDED, OTHER_GRID = (
+    0.002,
+    0.05,
+)  # of a voxel's size, of one number of voxels: what a header rounds; another grid
 ABSENT = 0.1  # of the grid, more than in most scans
 
 DIRECTIONS = ("left to right", "front to back", "foot to head")
@@ -39,6 +44,8 @@ def odd_fields(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd
             elif found := _small(steps[at], shapes[at]) or _unlike(at, steps, shapes):
                 yield Odd(scan.scan_id, f"{modality} {found}")
         yield from _parts_absent(scans, modality)
+    for scan in scans:
+        yield from _nearly_alike(scan, modalities)
 
 
 def spellings(scans: Sequence[Scan]) -> Iterator[Odd]:
@@ -51,6 +58,22 @@ def spellings(scans: Sequence[Scan]) -> Iterator[Odd]:
                     f"the Analyze header of the {name} says hist.orient {orient}, which is not used, since few "
                     "programs write it truly: look whether the scan lies right, or convert it to NIfTI",
                 )
+
+
+def _nearly_alike(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
+    """Modalities of as many voxels whose sizes differ by little, as after a header was typed or copied wrongly."""
+    for one, two in combinations(modalities, 2):
+        inputs = [scan.placement["inputs"][each] for each in (one, two)]
+        if inputs[0]["shape"] != inputs[1]["shape"]:
+            continue
+        apart = float(np.abs(np.log(np.divide(inputs[0]["spacing"], inputs[1]["spacing"]))).max())
+        if ROUNDED < apart < OTHER_GRID:
+            sizes = " and ".join(" x ".join(f"{step:.5g}" for step in each["spacing"]) for each in inputs)
+            yield Odd(
+                scan.scan_id,
+                f"{one} and {two} have as many voxels as one another, of sizes that differ by {apart:.1%} ({sizes} mm): "
+                "is one of the headers wrong?",
+            )
 
 
 def _impossible(steps: Floats, shape: Floats | Integers) -> str:

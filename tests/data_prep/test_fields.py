@@ -66,6 +66,21 @@ def test_as_many_voxels_of_another_size_are_told():
     assert found == ("p0_a", text, False)
 
 
+@pytest.mark.parametrize(
+    ("times", "odd"), [(1.01, True), (0.97, True), (1.001, False), (1.2, False), (1.0, False)]
+)
+def test_modalities_of_nearly_one_grid_are_told(times, odd):
+    """A slice distance that is 1 % off, where PET lies on the grid of the MRI; one that is rounded, or another grid."""
+    inputs = [
+        {"shape": [200, 180, 24], "spacing": [0.9, 0.9, 4.0 * each], "written": {}} for each in (1.0, times)
+    ]
+    placement = {"inputs": dict(zip(("pet", "mri"), inputs, strict=True)), "absent": {"pet": 0.0, "mri": 0.0}}
+    found = list(odd_fields([replace(scan("p0", (0, 4)), placement=placement)], ["pet", "mri"]))
+    assert [("as many voxels as one another" in each.text, each.refused) for each in found] == [
+        (True, False)
+    ] * odd
+
+
 def test_an_extent_of_its_own_is_told():
     ((_, text, refused_),) = told(((200, 180, 75), (0.9, 0.9, 4.0)))
     assert text == "mri has an extent of 300 mm from foot to head, in most scans 96" and not refused_
