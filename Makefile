@@ -17,12 +17,13 @@ setup: .venv/current
 demo: setup data/demo.zarr
 	$(HNSCC) check studies/demo.yaml
 	$(HNSCC) run studies/demo.yaml
+	$(HNSCC) plan runs/demo --see 0.1
 
 data/demo/manifest.csv: | setup
-	$(HNSCC) phantom data/demo
+	$(HNSCC) phantom data/demo --patients 88
 
 data/demo.zarr: data/demo/manifest.csv
-	$(HNSCC) prepare data/demo/manifest.csv data/demo.zarr --size 64 --overwrite
+	$(HNSCC) prepare data/demo/manifest.csv data/demo.zarr --size 48 --overwrite
 
 # The quick checks first, then the types beside the tests.
 test: setup
