@@ -71,7 +71,7 @@ def _nearly_alike(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
             sizes = " and ".join(" x ".join(f"{step:.5g}" for step in each["spacing"]) for each in inputs)
             yield Odd(
                 scan.scan_id,
-                f"{one} and {two} have as many voxels as one another, of sizes that differ by {apart:.1%} ({sizes} mm): "
+                f"{one} and {two} have as many voxels, of sizes that differ by {apart:.1%} ({sizes} mm): "
                 "is one of the headers wrong?",
             )
 

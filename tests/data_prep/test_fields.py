@@ -76,7 +76,7 @@ def test_modalities_of_nearly_one_grid_are_told(times, odd):
     ]
     placement = {"inputs": dict(zip(("pet", "mri"), inputs, strict=True)), "absent": {"pet": 0.0, "mri": 0.0}}
     found = list(odd_fields([replace(scan("p0", (0, 4)), placement=placement)], ["pet", "mri"]))
-    assert [("as many voxels as one another" in each.text, each.refused) for each in found] == [
+    assert [("have as many voxels, of sizes" in each.text, each.refused) for each in found] == [
         (True, False)
     ] * odd
 
