@@ -41,6 +41,7 @@ from hnscc.base.seeds import generator
 SIZE = 128
 MRI_SHAPE, MRI_SPACING = (512, 512, 60), (0.7, 0.7, 3.0)
 PET_SHAPE, PET_SPACING = (200, 200, 80), (4.0, 4.0, 4.0)
+Grid = tuple[tuple[int, int, int], tuple[float, float, float]]
 # How far the two sides' images may lie apart, on average over a modality, as a share of its largest value: one is
 # filtered by a triangle, the other by a Gaussian of the same variance, so they differ a little at sharp borders.
 MAX_APART = 0.005
@@ -139,15 +140,14 @@ def clinical_cohort(folder: Path, scans: int) -> Cohort:
     return cohort(folder, rows, scans, scans * 3)
 
 
-def make_scan(folder: Path, number: int) -> None:
+def make_scan(
+    folder: Path, number: int, mri: Grid = (MRI_SHAPE, MRI_SPACING), pet: Grid = (PET_SHAPE, PET_SPACING)
+) -> None:
+    """A phantom's scan on grids of these shapes and spacings (mm)."""
     visit = phantom.Visit(f"P{number}", 1, True)
     phantom.make_scan(visit, folder, seed=2023)
     rng = generator(2023, "clinical", number)
-    for name, shape, spacing in (
-        ("mri", MRI_SHAPE, MRI_SPACING),
-        ("mask", MRI_SHAPE, MRI_SPACING),
-        ("pet", PET_SHAPE, PET_SPACING),
-    ):
+    for name, (shape, spacing) in (("mri", mri), ("mask", mri), ("pet", pet)):
         enlarge(folder / visit.scan_id / f"{name}.nii.gz", shape, spacing, rng)
 
 

@@ -104,8 +104,11 @@ def _peak(image: NDArray[np.float32], lesion: Bools, box: tuple[slice, ...], spa
     )
     sphere = _sphere(reach, spacing_mm)
     near = image[around].astype(np.float64)
-    sums, counts = (oaconvolve(each, sphere, mode="same") for each in (near, np.ones_like(near)))
-    return float((sums[inner] / np.round(counts[inner]))[lesion].max())
+    sums = oaconvolve(near, sphere, mode="same")[inner][lesion]
+    if near.shape == tuple(size + 2 * more for size, more in zip(lesion.shape, reach, strict=True)):
+        return float(sums.max() / sphere.sum())
+    counts = oaconvolve(np.ones_like(near), sphere, mode="same")[inner][lesion]
+    return float((sums / np.round(counts)).max())
 
 
 def _sphere(reach: list[int], spacing_mm: Spacing) -> NDArray[np.float64]:
