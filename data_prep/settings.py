@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hnscc.base.errors import InputError
 
 SUV = "bw", "lbm"  # by body weight, by lean body mass (data_prep.dicom.suv)
-REGISTER = ("rigid",)  # data_prep.registering
+REGISTER = "rigid", "none"  # data_prep.registering
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +18,8 @@ class PrepareSettings:
     overwrite: replace a store that is there. accept_odd: the reason why scans that are odd against the others
     (data_prep.oddities.odd) are right as they are; the store keeps it. suv: how PET of DICOM is turned into SUV, one of
     SUV. register: how modalities that lie in another frame of reference than the reference modality, or that state none
-    (files that are no DICOM), are laid on it: one of REGISTER; None takes all as their files lie, and refuses those in
-    another frame. InputError is raised for any other value.
+    (files that are no DICOM), are laid on it: one of REGISTER, of which "none" takes all as their files lie; None does
+    so too, but refuses those in another frame. InputError is raised for any other value.
     """
 
     size: int = 128

@@ -86,12 +86,20 @@ def train_trials(
         if interrupted:
             return True
         if memory_full:
-            full = full + 1 if _epochs(prepared, now) == before else 1
+            ended = any(_has_ended(prepared, each) for each in assignments)
+            full = full + 1 if _epochs(prepared, now) == before and not ended else 1
             _wait_for_memory(full, memory_full, shown.say)
-            assignments = [each for each in assignments if not _has_ended(prepared, each)]
-        else:
-            assignments = [more for each in assignments if (more := _with_more_memory(prepared, each))]
+        assignments = [more for each in assignments if (more := _once_more(prepared, each, memory_full))]
     return False
+
+
+def _once_more(
+    prepared: Prepared, assignment: dict[str, Any], memory_full: OutOfMemoryError | None
+) -> dict[str, Any] | None:
+    """A trial that is to be trained once more: one that full memory ended, or one that had too small a share."""
+    if memory_full and not _has_ended(prepared, assignment):
+        return assignment
+    return _with_more_memory(prepared, assignment)
 
 
 def _fit(tuner: tune.Tuner) -> OutOfMemoryError | None:

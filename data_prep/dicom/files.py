@@ -120,10 +120,11 @@ def instances_of(path: Path, where: str, *, pixels: bool = False) -> list[Instan
     files, strange = dicom_files(path, where) if path.is_dir() else ([path], 0)
     if strange:
         raise unusable(
-            "A file of the folder cannot be opened, or is named as DICOM and is none.",
+            "A file of the folder is empty, cannot be opened, or is named as DICOM and is none.",
             where,
             "whole DICOM files",
             f"{strange} that are links to nothing, unreadable, empty or damaged",
+            "Copy the series again; take files out that are no slices, empty ones too.",
         )
     at_once = pixels and sum(file.stat().st_size for file in files) <= MAX_AT_ONCE
     tags = [*TAGS, *PIXELS] if at_once else TAGS

@@ -24,6 +24,7 @@ HARMONICS = 5  # of the radii, beside their mean
 LEAST_SD, MOST_SDS = 0.25, 10.0  # mm; standard deviations that a number may be apart
 BETTER = 4.0  # times, that another scan's body fits better than the own: 2.6 at most in 34 scans of different bodies
 FAR_OFF = 20.0  # times the cohort's median: 15 at most in these
+LEAST_APART = 1.0  # mm, root mean square: bodies that are nearer fit
 
 
 def unlike_bodies(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
@@ -103,10 +104,11 @@ def _anothers(scans: Sequence[Scan], modality: str, reference: str, beside: Set[
     unlike = np.minimum(off**2, MOST_SDS**2).mean(axis=2)
     own = np.diag(unlike)
     usual_own = float(np.median(own))
+    far = np.sqrt(((apart - usual) ** 2).mean(axis=1)) >= LEAST_APART
     for at, (scan, _, _) in enumerate(both):
         best = int(np.argmin(unlike[at]))
         fits = unlike[at, best] < BETTER * usual_own and own[at] > BETTER * max(unlike[at, best], usual_own)
-        if fits or (own[at] > FAR_OFF * usual_own and scan.scan_id not in beside):
+        if far[at] and (fits or (own[at] > FAR_OFF * usual_own and scan.scan_id not in beside)):
             whose = f", but that of scan {both[best][0].scan_id}" if fits else ""
             yield Odd(
                 scan.scan_id,

@@ -31,13 +31,14 @@ CLEAR_GAP = 0.4
 @dataclass(frozen=True)
 class Property:
     """What is compared, by its name in a sentence. `of` gives it of a modality of a scan, or None where it has none;
-    logarithms of ratios are shown as ratios. least: of the difference between the medians that counts."""
+    logarithms of ratios are shown as ratios. least: of the difference between the medians that counts.
+    of_body: whether it is of where the body lies, not of values."""
 
     name: str
     of: Callable[[Scan, str], float | None]
     logarithm: bool
     least: float = LEAST_RATIO
-    where: str = " outside of the lesions"
+    of_body: bool = False
 
 
 def separating(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
@@ -54,10 +55,11 @@ def _told(scans: Sequence[Scan], modality: str, what: Property) -> Odd | None:
     without = [value for value, lesion in values if not lesion and value is not None]
     if not (with_ and without and len(with_) + len(without) >= FEW and _separated(with_, without, what)):
         return None
+    where = "" if what.of_body else " outside of the lesions"
     typical = [exp(median(side)) if what.logarithm else median(side) for side in (with_, without)]
     return Odd(
         None,
-        f"the {what.name} of {modality}{what.where} separates scans with lesion from those without: "
+        f"the {what.name} of {modality}{where} separates scans with lesion from those without: "
         f"{typical[0]:.3g} in the {len(with_)} with, {typical[1]:.3g} in the {len(without)} without (area under "
         f"the curve {_area(with_, without):.2f}): a model could tell them apart by it",
     )
@@ -67,8 +69,9 @@ def _separated(with_: Sequence[float], without: Sequence[float], what: Property)
     area, apart = _area(with_, without), abs(median(with_) - median(without))
     if apart < what.least or max(area, 1 - area) < MOSTLY:
         return False
-    sizes = sorted(map(len, grouped([*with_, *without], max(CLEAR_GAP, what.least))))
-    if area in (0.0, 1.0) and sizes == sorted((len(with_), len(without))):
+    sizes = sorted(map(len, grouped([*with_, *without], CLEAR_GAP)))
+    # Bodies lie in any place: of few, those with lesion may all lie apart by chance.
+    if not what.of_body and area in (0.0, 1.0) and sizes == sorted((len(with_), len(without))):
         return True
     return float(stats.mannwhitneyu(with_, without, method="exact").pvalue) < BY_CHANCE
 
@@ -160,8 +163,8 @@ PROPERTIES = (
     Property("step from voxel to voxel (beside that of three)", _signal("step", 1e-6), True),
     Property("number of different values (of 20,000 voxels)", _signal("values", 1), True),
     Property("share of voxels with the highest value", _signal("cut", 1e-5), True),
-    Property("mean radius in mm of the body", _radius, True, LEAST_WIDTH, ""),
-    Property("place in mm, from front to back, of the body", _place("back"), False, LEAST_MOVE, ""),
-    Property("place in mm, from right to left, of the body", _place("left"), False, LEAST_MOVE, ""),
-    Property("turn in degrees of the body", _turn, False, LEAST_TURN, ""),
+    Property("mean radius in mm of the body", _radius, True, LEAST_WIDTH, True),
+    Property("place in mm, from front to back, of the body", _place("back"), False, LEAST_MOVE, True),
+    Property("place in mm, from right to left, of the body", _place("left"), False, LEAST_MOVE, True),
+    Property("turn in degrees of the body", _turn, False, LEAST_TURN, True),
 )

@@ -48,7 +48,10 @@ def in_copy(files: Sequence[PublicFile], address: str) -> dict[str, str]:
 
     InputError where `address` is none that begins with http:// or https://.
     """
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # such as http://[x
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InputError(
             "That is no address of a copy of the cohort.",

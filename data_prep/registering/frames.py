@@ -32,5 +32,6 @@ def check_frames(grids: Mapping[str, Grid], reference: str, scan: str) -> None:
                 expected="one frame of reference for all DICOM series of a scan",
                 found="another one: nothing says how the two lie to one another",
                 do="Prepare the store with --register rigid, which lays one on the other and says how well; or, where "
-                "they were laid on one another already, give them as NIfTI, which has no frames.",
+                "they lie together all the same, with --register none. A study on a store of the same images trains "
+                "nothing again.",
             )

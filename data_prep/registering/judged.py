@@ -48,6 +48,17 @@ def no_overlap(where: str, reference: str) -> InputError:
     )
 
 
+def too_thin(where: str, reference: str) -> InputError:
+    """The error of an image of too few voxels for a search, or whose reference has."""
+    return InputError(
+        f"The image, or that of {reference}, is too thin to be registered.",
+        where=where,
+        expected="at least 12 mm along every axis",
+        found="a slice or a few",
+        do="Take the scan out; or, where its images lie together by their files, prepare with --register none.",
+    )
+
+
 def one_value(where: str, reference: str) -> InputError:
     """The error of an image that shows nothing, or whose reference does."""
     return InputError(

@@ -19,12 +19,14 @@ from data_prep.registering.judged import (
     no_overlap,
     one_value,
     shift_of,
+    too_thin,
     turn_of,
 )
 from data_prep.registering.rigid import Motion, find_motion
 from data_prep.registering.similarity import similarity
 from data_prep.volumes.volume import Volume
 
+LEAST_VOXELS = 4  # of a small copy, along each axis, that the search's smoothing takes
 LEAST_COVERED = 0.2  # of the reference, from where on a search may begin
 SAME_START_MM = 5.0  # starts that lie nearer to each other are one
 SAME_MM, SAME_DEGREES = 3.0, 2.0  # what a search may be off by
@@ -39,18 +41,19 @@ def laid_together(
     """Lay the modalities of a scan on its reference modality, as `register` says (data_prep.settings.REGISTER); return
     the volumes, the mask, and the facts of each modality that was registered, by name.
 
-    volumes: each oriented. None takes them as they lie. Else every modality is registered, on its own, that does not
-    share the reference's frame of reference (data_prep.registering.frames); a mask moves with the modality that it was
-    drawn on (data_prep.masks.drawn_on.goes_with).
+    volumes: each oriented. None and "none" take them as they lie. Else every modality is registered, on its own, that
+    does not share the reference's frame of reference (data_prep.registering.frames); a mask moves with the modality
+    that it was drawn on (data_prep.masks.drawn_on.goes_with).
     Facts of one: `to` (the reference), `information_before` and `information_after` (mutual information in nats, as the
     files lie and as registered), `shift_mm` of the middle of the reference's volume, `turn_degrees`, `covered` (the
     share of the reference), and `motion`, 4 x 4, from mm of the reference to mm of the modality's file.
-    InputError, naming `scan`: an image in another frame of reference, and none is to be registered; one that cannot be
+    InputError, naming `scan`: an image in another frame of reference, where `register` is None; one that cannot be
     registered, or whose registration is not to be trusted (data_prep.registering.judged).
     """
     grids = {name: volume.grid for name, volume in volumes.items()}
     if register is None:
         check_frames(grids, reference, scan)
+    if register in (None, "none"):
         return volumes, mask, {}
     moving = apart(grids, reference)
     fixed = small_copy(volumes[reference])
@@ -69,6 +72,8 @@ def laid_together(
 def _registered(fixed: Copy, moving: Copy, reference: str, where: str) -> tuple[Motion, Facts]:
     if not (np.ptp(fixed.values) and np.ptp(moving.values)):
         raise one_value(where, reference)
+    if min(*fixed.values.shape, *moving.values.shape) < LEAST_VOXELS:
+        raise too_thin(where, reference)
     starts = list(_starts(fixed, moving))
     if not starts:
         raise no_overlap(where, reference)

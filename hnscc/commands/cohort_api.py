@@ -80,9 +80,9 @@ def prepare(
     right as they are; the store keeps it, and `store.odd` says what was odd. suv: how PET of DICOM is turned into
     SUV, "bw" (body weight) or "lbm" (lean body mass). register: "rigid" lays every modality that does not share the
     reference's DICOM frame of reference, or states none, on the reference by a rigid registration (mutual information),
-    and each scan's `placement["registered"]` says how far it was moved and how well it fits; None takes all as their
-    files lie, and refuses images in other frames. progress: called with the scans done, their number, and the
-    current one's id.
+    and each scan's `placement["registered"]` says how far it was moved and how well it fits; "none" takes all as
+    their files lie; None does so too, but refuses images in other frames. progress: called with the scans done, their
+    number, and the current one's id.
     Beside the scans, the store holds prepare.html: one file that shows people the cohort, with histograms, pictures and
     the geometry of every scan, and what is odd.
     InputError tells what is wrong with the manifest and with every scan, with row and column, all in one.

@@ -115,7 +115,8 @@ def prepare(
     register: Annotated[
         str | None,
         typer.Option(
-            help="rigid: lay modalities of other frames of reference, or that state none (NIfTI), on the reference's."
+            help="rigid: lay modalities of other frames of reference, or that state none (NIfTI), on the reference's. "
+            "none: they lie together whatever their frames."
         ),
     ] = PrepareSettings.register,
     as_json: AsJson = False,

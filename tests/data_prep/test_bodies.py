@@ -84,6 +84,20 @@ def test_bodies_as_they_are_are_not_told():
     assert told(*people(12)) == []
 
 
+def test_bodies_that_nearly_fit_are_not_told_however_well_the_others_do():
+    """T1 and T2, say: 20 scans whose bodies are the same in both, and one that is 1 mm wider."""
+    _, mri = people(21)
+    assert told([each | {"radius": each["radius"] + (at == 5)} for at, each in enumerate(mri)], mri) == []
+
+
+def test_of_few_scans_a_body_that_lies_apart_is_chance():
+    """One lesion-free scan of five, whose body lies 12 mm to the back."""
+    pet, mri = people(5)
+    pet[0], mri[0] = (each | {"back": each["back"] + 12} for each in (pet[0], mri[0]))
+    found = with_values(scans(pet, mri, lesion=lambda at: at > 0))
+    assert not [odd for odd in separating(found, "mri") if "of the body" in odd.text]
+
+
 def test_a_modality_that_is_moved_is_told():
     pet, mri = people(12)
     pet[4] = pet[4] | {"back": pet[4]["back"] + 20}

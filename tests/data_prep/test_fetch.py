@@ -316,3 +316,10 @@ def test_real_patients_are_fetched_and_prepared(web, tmp_path):
     assert manifest.read_text().splitlines() == rows
     store = prepare(manifest, tmp_path / "store.zarr", size=32, workers=1)
     assert [scan.scan_id for scan in store.scans] == ["STS_001", "STS_002", "STS_003"]
+
+
+@pytest.mark.parametrize("address", ["http://[x", "ftp://server/sts", "/mnt/sts", "http://"])
+def test_what_is_no_web_address_is_refused(tmp_path, address):
+    with pytest.raises(InputError, match="no address of a copy") as caught:
+        fetch_sts(tmp_path / "new", files=FILES, copy=address)
+    assert caught.value.where == "--from" and not (tmp_path / "new").exists()

@@ -118,6 +118,9 @@ def test_images_that_do_not_overlap_show_nothing_or_have_nothing_in_common_are_r
     noise = volume(np.random.default_rng(0).random(small["pet"].data.shape), BODY)
     with pytest.raises(InputError, match=r"next to nothing|worse than it began|further than"):
         laid_together({**small, "pet": noise}, None, "mri", "rigid", "S")
+    thin = {name: volume(each.data[:, :, :2], BODY) for name, each in small.items()}
+    with pytest.raises(InputError, match="too thin to be registered"):
+        laid_together(thin, None, "mri", "rigid", "S")
     flat = volume(np.full(small["pet"].data.shape, 3.0), BODY)
     with pytest.raises(InputError, match="shows nothing"):
         laid_together({**small, "pet": flat}, None, "mri", "rigid", "S")
@@ -194,7 +197,9 @@ def test_another_frame_of_reference_is_refused_unless_it_is_to_be_registered(dic
     manifest = save(dicom, [HEADER, ["P", "S", "pet", "mri", "none"]])
     options = {"size": 32, "reference": "mri", "accept_odd": "made up"}
     text = refused(manifest, "scan S, column pet", "another frame of reference than mri", **options)
-    assert "--register rigid" in text and "1.2." not in text
+    assert "--register rigid" in text and "--register none" in text and "1.2." not in text
+    together = prepare(manifest, dicom / "n.zarr", workers=1, register="none", **options)
+    assert together.placing["register"] == "none" and "registered" not in together.scans[0].placement
     store = prepare(manifest, dicom / "s.zarr", workers=1, register="rigid", **options)
     (found,) = store.scans[0].placement["registered"].values()
     assert found["to"] == "mri" and 10 < found["shift_mm"] < 14 and 5 < found["turn_degrees"] < 9

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,7 +51,7 @@ def web_server() -> Iterator[Web]:
         def log_message(self, *_) -> None:
             """Nothing on standard error."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, _without_proxy():
         web = Web(server.server_port)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -59,6 +60,19 @@ def web_server() -> Iterator[Web]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextlib.contextmanager
+def _without_proxy() -> Iterator[None]:
+    """Where the network is reached by a proxy, this server is not."""
+    before = os.environ.get("NO_PROXY")
+    os.environ["NO_PROXY"] = "127.0.0.1"
+    try:
+        yield
+    finally:
+        del os.environ["NO_PROXY"]
+        if before is not None:
+            os.environ["NO_PROXY"] = before
 
 
 def as_github(web: Web, repository: str, contents: dict[str, tuple[str, bytes]], *, truncated=False) -> None:

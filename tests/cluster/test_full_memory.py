@@ -17,7 +17,6 @@ from hnscc.training.records import progress, read_record
 MARGIN, PIECE, SPARE = 5 << 30, 256 << 20, 7 << 30
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Ray watches memory on Linux alone")
 def test_a_study_goes_on_once_another_program_gives_memory_back(home, tmp_path):
     """Ray's own monitor, told to act a little above what is in use; then a list that grows until it has acted."""
