@@ -30,14 +30,11 @@ from dicom_files import write as write_series
 from figures import Figure, in_turn, ratios, tell
 from prepare import SIZE, load, make_scan
 
-from data_prep.build import prepare_scan
+from data_prep.build import prepare_scan, write_placed
 from data_prep.manifest.manifest import Row
-from data_prep.oddities.marks import marks
-from data_prep.oddities.twins import reduced
-from data_prep.placing.place import place_scan
 from data_prep.settings import PrepareSettings
 from data_prep.volumes.volume import TO_RAS, Grid, Volume
-from hnscc.cohort.store_building import begin_store, write_scan
+from hnscc.cohort.store_building import begin_store
 from hnscc.cohort.store_format import Scan
 
 REFERENCE = "mri"
@@ -107,21 +104,7 @@ def by_us(row: Row, store: Path) -> Scan:
 
 def by_simpleitk(row: Row, store: Path) -> Scan:
     volumes = {name: read(path) for name, path in row.files.items()}
-    placed = place_scan(volumes, None, reference=REFERENCE, size=SIZE, pixel_mm=None, scan=row.where)
-    reduced(placed.images), marks(placed.images)  # as prepare_scan does, to find copies of a patient
-    return write_scan(
-        store,
-        placed.images,
-        placed.mask,
-        scan_id=row.scan_id,
-        patient_id=row.patient_id,
-        source_lesion_px=placed.source_lesion_px,
-        spacing_mm=placed.spacing_mm,
-        affine=placed.affine,
-        placement={**placed.placement, "has_mask": False, "mask_told": [], "lesion_free": "an empty cell"},
-        split=None,
-        drawn=placed.drawn,
-    )
+    return write_placed(row, volumes, None, store, REFERENCE, SETTINGS, view=False).scan
 
 
 def read(folder: Path) -> Volume:

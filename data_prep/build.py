@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.manifest.manifest import Fault, Row, examine_manifest, raise_all
+from data_prep.masks.masks import Mask
 from data_prep.oddities.judged import Reduced, judged, told
 from data_prep.oddities.marks import Marks, marks
 from data_prep.oddities.twins import reduced
@@ -20,6 +21,7 @@ from data_prep.reference import choose_reference
 from data_prep.row_files import volumes_of
 from data_prep.settings import PrepareSettings
 from data_prep.views import View, view_of
+from data_prep.volumes.volume import Volume
 from data_prep.workers import run_each
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
@@ -111,6 +113,19 @@ def prepare_scan(
 ) -> Written:
     """Read, place and write one scan, and view it where that is asked for; runs in a worker process."""
     volumes, mask = volumes_of(row, reference, settings.suv)
+    return write_placed(row, volumes, mask, unfinished, reference, settings, view)
+
+
+def write_placed(
+    row: Row,
+    volumes: dict[str, Volume],
+    mask: Mask | None,
+    unfinished: Path,
+    reference: str,
+    settings: PrepareSettings,
+    view: bool,
+) -> Written:
+    """Place and write one scan of which the files are read, as `prepare_scan`."""
     placed = place_scan(
         volumes,
         mask.volume if mask else None,
