@@ -67,6 +67,7 @@ def train_trials(
     ]
     cpus = prepared.study.resources.cpus
     full = 0  # times in a row that memory was full, without an epoch finished in between
+    so_far = None  # how far trials had come then
     while assignments:
         check_request(cpus, max(each["gpus"] for each in assignments), machines_of_cluster())
         now = [Trial(**each["trial"]) for each in assignments]
@@ -74,7 +75,7 @@ def train_trials(
             _forget_failure(prepared.folder.trial(trial.trial_id))
         shown = StudyProgress(planned, now, left, cpus)
         watch = Watch(prepared.folder, len(now), prepared.study.resources.hung_after, shown.say)
-        before, memory_full = _epochs(prepared, now), None
+        memory_full = None
         with (
             tempfile.TemporaryDirectory(prefix="hnscc-tune-", ignore_cleanup_errors=True) as scratch,
             _interruptible() as interrupted,
@@ -86,8 +87,8 @@ def train_trials(
         if interrupted:
             return True
         if memory_full:
-            ended = any(_has_ended(prepared, each) for each in assignments)
-            full = full + 1 if _epochs(prepared, now) == before and not ended else 1
+            before, so_far = so_far, _so_far(prepared, todo)
+            full = full + 1 if so_far == before else 1
             _wait_for_memory(full, memory_full, shown.say)
         assignments = [more for each in assignments if (more := _once_more(prepared, each, memory_full))]
     return False
@@ -97,7 +98,7 @@ def _once_more(
     prepared: Prepared, assignment: dict[str, Any], memory_full: OutOfMemoryError | None
 ) -> dict[str, Any] | None:
     """A trial that is to be trained once more: one that full memory ended, or one that had too small a share."""
-    if memory_full and not _has_ended(prepared, assignment):
+    if memory_full and not _has_ended(prepared, Trial(**assignment["trial"])):
         return assignment
     return _with_more_memory(prepared, assignment)
 
@@ -134,15 +135,18 @@ def _wait_for_memory(times: int, error: OutOfMemoryError, say: Callable[[str], N
     time.sleep(seconds)
 
 
-def _epochs(prepared: Prepared, trials: Sequence[Trial]) -> list[int]:
-    """The epoch that each trial's newest checkpoint holds, 0 without one."""
+def _so_far(prepared: Prepared, trials: Sequence[Trial]) -> list[tuple[bool, int]]:
+    """How far each trial has come: whether it has ended, and the epoch of its newest checkpoint, 0 without one."""
     saved = (progress(prepared.folder.trial(trial.trial_id)) for trial in trials)
-    return [each["epoch"] if each else 0 for each in saved]
+    return [
+        (_has_ended(prepared, trial), each["epoch"] if each else 0)
+        for trial, each in zip(trials, saved, strict=True)
+    ]
 
 
-def _has_ended(prepared: Prepared, assignment: dict[str, Any]) -> bool:
+def _has_ended(prepared: Prepared, trial: Trial) -> bool:
     """Whether a trial has been trained, or has failed."""
-    return prepared.state(Trial(**assignment["trial"])).status != "missing"
+    return prepared.state(trial).status != "missing"
 
 
 def _with_more_memory(prepared: Prepared, assignment: dict[str, Any]) -> dict[str, Any] | None:
