@@ -37,9 +37,10 @@ def unlike_bodies(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[
     reference = scans[0].placement["reference"]
     for modality in modalities:
         if modality != reference:
-            beside = [*_moved(scans, modality, reference), *_turned(scans, modality, reference)]
+            both = _both(scans, modality, reference)
+            beside = [*_moved(both, modality, reference), *_turned(both, modality, reference)]
             yield from beside
-            yield from _anothers(scans, modality, reference, {odd.scan_id for odd in beside})
+            yield from _anothers(both, modality, reference, {odd.scan_id for odd in beside})
 
 
 def body_of(scan: Scan, modality: str) -> dict[str, Any] | None:
@@ -57,8 +58,7 @@ def _both(scans: Sequence[Scan], modality: str, reference: str) -> list[_Both]:
     return [(scan, one, two) for scan, one, two in found if one and two]
 
 
-def _moved(scans: Sequence[Scan], modality: str, reference: str) -> Iterator[Odd]:
-    both = _both(scans, modality, reference)
+def _moved(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Odd]:
     if len(both) < FEW:
         return
     apart = np.array([[one[side] - two[side] for side in ("back", "left")] for _, one, two in both])
@@ -73,14 +73,14 @@ def _moved(scans: Sequence[Scan], modality: str, reference: str) -> Iterator[Odd
             )
 
 
-def _turned(scans: Sequence[Scan], modality: str, reference: str) -> Iterator[Odd]:
-    turns = [_turn(scan, modality, reference) for scan in scans]
+def _turned(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Odd]:
+    turns = [_turn(one, two) for _, one, two in both]
     known = [turn for turn in turns if turn is not None]
     if len(known) < FEW:
         return
     usual = median(known)
     most = limit([turn - usual for turn in known], TURNED)
-    for scan, turn in zip(scans, turns, strict=True):
+    for (scan, _, _), turn in zip(both, turns, strict=True):
         if turn is not None and abs(turn - usual) > most:
             yield Odd(
                 scan.scan_id,
@@ -89,10 +89,9 @@ def _turned(scans: Sequence[Scan], modality: str, reference: str) -> Iterator[Od
             )
 
 
-def _anothers(scans: Sequence[Scan], modality: str, reference: str, beside: Set[str | None]) -> Iterator[Odd]:
+def _anothers(both: Sequence[_Both], modality: str, reference: str, beside: Set[str | None]) -> Iterator[Odd]:
     """Modalities whose body fits another scan's as closely as most fit their own; or fits its own far worse, where that
     is not known of the scans that lie `beside` it."""
-    both = _both(scans, modality, reference)
     if len(both) < FEWEST:
         return
     shown = np.array([_numbers(one) for _, one, _ in both])
@@ -126,15 +125,12 @@ def _parts(values: NDArray[np.complex128]) -> list[float]:
     return [float(part) for value in values for part in (value.real, value.imag)]
 
 
-def _turn(scan: Scan, modality: str, reference: str) -> float | None:
+def _turn(one: dict[str, Any], two: dict[str, Any]) -> float | None:
     """Degrees by which one body is turned against the other; None where they are too unlike to say."""
-    found = [body_of(scan, each) for each in (modality, reference)]
-    if not (found[0] and found[1]):
-        return None
-    one, two = (_unit(np.array(each["radii"])) for each in found if each)
-    alike = np.fft.irfft(np.fft.rfft(one) * np.conj(np.fft.rfft(two)), len(one))
+    shapes = [_unit(np.array(each["radii"])) for each in (one, two)]
+    alike = np.fft.irfft(np.fft.rfft(shapes[0]) * np.conj(np.fft.rfft(shapes[1])), len(shapes[0]))
     best = int(np.argmax(alike))
-    turn = (360 * best / len(one) + 180) % 360 - 180
+    turn = (360 * best / len(alike) + 180) % 360 - 180
     if alike[best] < ALIKE or abs(turn) > MOST_TURNED:
         return None
     return turn if alike[best] - alike[0] >= GAIN else 0.0

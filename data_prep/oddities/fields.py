@@ -17,10 +17,8 @@ TENFOLD = 5.0  # times, in voxels and extent alike: another unit of length
 ODD_LENGTH = 1.9  # times the cohort's median
 ODD_SDS = 4.0  # robust standard deviations of the logarithm, beside it
 OTHER_VOXELS = 1.3  # times in some direction, of one and the same number of voxels
-ROUNDED, OTHER_GRID = (
-    0.002,
-    0.05,
-)  # of a voxel's size, of one number of voxels: what a header rounds; another grid
+# Of a voxel's size, where there are as many voxels: what a header rounds, and from where on it is another grid.
+ROUNDED, OTHER_GRID = 0.002, 0.05
 ABSENT = 0.1  # of the grid, more than in most scans
 
 DIRECTIONS = ("left to right", "front to back", "foot to head")

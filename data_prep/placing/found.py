@@ -89,10 +89,8 @@ def facts_of(
     their mask.
     """
     seen, drawn = on_grid(images, stored, grid, window)
-    bodies = [body(seen[:, [at]]) for at in range(len(volumes))]
     around = near(drawn)
-    # Hot lesions raise what counts as bright, and a body would be smaller for them.
-    whole = [body(seen[:, [at]], ~around) | drawn for at in range(len(volumes))]
+    bodies, whole = zip(*(_bodies(seen[:, at], drawn, around) for at in range(len(volumes))), strict=True)
     lying = placed_bodies(whole, stored_spacing(grid, window))
     values, edges = {}, {}
     medians: dict[str, float | None] = {}
@@ -178,16 +176,27 @@ def lesion_of(
     }
 
 
-def body(images: NDArray[np.float32], measured: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
-    """(Z, C, H, W) -> (Z, H, W): where some modality shows more than air. The pixels are those of the grid.
+def _bodies(
+    image: NDArray[np.float32], lesion: NDArray[np.bool_], around: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The body that an image shows (Z, H, W), and the same by pixels that are not `around` its lesion, with that: hot
+    lesions raise what counts as bright, and a body would be smaller for them."""
+    smooth = smoothed(image)
+    return body(smooth), body(smooth, ~around) | lesion
 
-    measured (Z, H, W): by which pixels it is told what air and bright tissue are; by all where None is given.
+
+def smoothed(image: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Means over 5 x 5 pixels of each slice of (Z, H, W)."""
+    smooth: NDArray[np.float64] = ndimage.uniform_filter(image.astype(np.float64), (0, SMOOTHED, SMOOTHED))
+    return smooth
+
+
+def body(smooth: NDArray[np.float64], measured: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+    """Where a smoothed image (Z, H, W), of the pixels of its grid, shows more than air.
+
+    measured (Z, H, W): by which pixels it is told what air and bright tissue are; by all where None or none is given.
     """
-    shown = np.zeros(images.shape[:1] + images.shape[2:], dtype=bool)
-    for image in images.swapaxes(0, 1):
-        smooth = ndimage.uniform_filter(image.astype(np.float64), (0, SMOOTHED, SMOOTHED))
-        air, last = np.percentile(
-            smooth if measured is None or not measured.any() else smooth[measured], [1, 99]
-        )
-        shown |= smooth > air + ABOVE_AIR * (last - air)
+    told_by = smooth if measured is None or not measured.any() else smooth[measured]
+    air, last = np.percentile(told_by, [1, 99])
+    shown: NDArray[np.bool_] = smooth > air + ABOVE_AIR * (last - air)
     return shown

@@ -94,13 +94,12 @@ def place_scan(
     or registered (data_prep.registering.registered), where slices are not transaxial, and where most of a slice's
     lesion would be cropped off.
     """
-    stating = {**volumes, **({} if mask is None else {"mask": mask})}
-    assumed = [name for name, volume in stating.items() if not volume.grid.oriented]
+    assumed = [name for name, volume in _with_mask(volumes, mask).items() if not volume.grid.oriented]
     fitting = fits(mask, {name: volume.grid for name, volume in volumes.items()})
     volumes, mask = lying(volumes, mask, reference, scan)
     drawn = volumes[reference].grid
     check_axes(drawn, scan)
-    filed = {**volumes, **({} if mask is None else {"mask": mask})}
+    filed = _with_mask(volumes, mask)
     volumes, mask, registered = laid_together(volumes, mask, reference, register, scan)
     grids = {name: volume.grid for name, volume in volumes.items()}
     check_steps(grids, reference, scan)
@@ -159,6 +158,10 @@ def place_scan(
             if show_before and name in registered
         },
     )
+
+
+def _with_mask(volumes: dict[str, Volume], mask: Volume | None) -> dict[str, Volume]:
+    return volumes if mask is None else {**volumes, "mask": mask}
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,7 @@ BLURS_MM = (6.0, 3.0, 1.0)  # sigma of the smoothing, level by level
 PLACES = 20_000  # at which the images are compared, at most
 FIRST_STEP_MM, LAST_STEP_MM, STEPS = 2.0, 0.01, 150
 SEED = 2023
-DECIMALS = (
-    6  # of a motion's angles and shifts, so that what other processors make of the last digits is cut off
-)
+DECIMALS = 6  # of a motion's angles and shifts: what other processors make of the last digits is cut off
 
 Motion = NDArray[np.float64]  # 4 x 4, from mm of the fixed image to mm of the moving one, as in NIfTI
 
