@@ -17,7 +17,8 @@ STEPS = 2**16
 class Dropout(nn.Dropout):
     """Each value is 0 with probability p, else divided by 1 - p; p counts in steps of 1 / 65536.
 
-    Float of any shape. The draws are keyed by torch's global generator, from which each call takes one number.
+    Float of any shape. The draws are keyed by torch's global generator, from which each call takes one number: around
+    an epoch, `process.drawing` seeds it by the trial's own key.
     """
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:

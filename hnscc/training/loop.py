@@ -20,7 +20,7 @@ from hnscc.training.checkpoint import load_checkpoint, save_checkpoint
 from hnscc.training.copies import Copies
 from hnscc.training.inference import EVALUATION_BATCH, in_order, logits_of, placed, predicting
 from hnscc.training.losses import loss_of
-from hnscc.training.process import hardware
+from hnscc.training.process import drawing, hardware
 from hnscc.training.records import Attempt, Began
 
 
@@ -83,16 +83,16 @@ class Fit:
     def train_epoch(self, epoch: int, slices: Slices | Copies) -> float:
         """One pass in an order of this epoch's own; returns the mean loss over slices."""
         self.model.train()
-        torch.manual_seed(derive_seed(self.began.seeds["dropout"], epoch))
         order = generator(self.began.seeds["order"], epoch).permutation(len(slices))
         total = torch.zeros((), dtype=torch.float64, device=self.began.device)
-        for batch in batches_of(order, self.training.batch_size):
-            logits, truth = self._forward(slices, batch)
-            loss = loss_of(self.training.loss, logits, truth)
-            self.optimiser.forget_gradients()
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimiser.step()
-            total += loss.detach().double() * len(batch)
+        with drawing(derive_seed(self.began.seeds["dropout"], epoch)):
+            for batch in batches_of(order, self.training.batch_size):
+                logits, truth = self._forward(slices, batch)
+                loss = loss_of(self.training.loss, logits, truth)
+                self.optimiser.forget_gradients()
+                loss.backward()  # type: ignore[no-untyped-call]
+                self.optimiser.step()
+                total += loss.detach().double() * len(batch)
         return total.item() / len(order)
 
     @torch.no_grad()

@@ -15,6 +15,7 @@ from hnscc.study.schema import Network, Training
 from hnscc.study.variant_schema import nearest_first
 from hnscc.training.layers import Doubling, Dropout
 from hnscc.training.losses import loss_of
+from hnscc.training.process import drawing
 
 DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
 
@@ -89,11 +90,9 @@ def _he_normal(weight: torch.Tensor) -> None:
 def build_model(network: Network, in_channels: int, seed: int) -> nn.Module:
     """A network with weights drawn by `seed`: float (N, in_channels, H, W) -> logits float (N, 1, H, W).
 
-    Draws from torch's global generator, the only one its initialisers take, and leaves it as it was.
     InputError for an architecture, encoder or weights file that does not exist or does not fit.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawing(seed):
         if network.width is not None:  # the schema gives it to the architecture `paper` alone, and always
             return PaperUNet(in_channels, network.width)
         model = _create(network, in_channels)

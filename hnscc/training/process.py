@@ -4,9 +4,11 @@ And what it can say of its hardware, and its errors of the GPU: that its memory 
 on it no more.
 """
 
+import contextlib
 import ctypes
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -41,6 +43,19 @@ def prepare_torch(device: str, threads: int, gpus: float, precision: str) -> Non
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.allow_tf32 = precision != "fp32"
         _keep_to_share(gpus)
+
+
+@contextlib.contextmanager
+def drawing(seed: int) -> Iterator[None]:
+    """All that PyTorch draws within a `with` block follows from this seed; its global generators stay as they were.
+
+    They are seeded and not handed over, since initialisers and layers of libraries (dropout, stochastic depth) draw
+    from them alone.
+    """
+    gpus = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices=gpus):
+        torch.manual_seed(seed)
+        yield
 
 
 def _keep_freed_memory() -> None:

@@ -11,6 +11,7 @@ import torch
 from hnscc.training import process
 from hnscc.training.process import (
     CUDA_CONTEXT_BYTES,
+    drawing,
     gpu_is_lost,
     hardware,
     memory_fraction,
@@ -180,3 +181,31 @@ def test_freed_memory_is_kept_until_it_is_given_back():
 def test_without_a_gpu_the_hardware_names_none(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert sorted(hardware()) == ["cpus", "machine", "processor", "system"]
+
+
+def test_draws_within_follow_the_seed_and_leave_those_around_as_they_were():
+    torch.manual_seed(5)
+    seeded = torch.rand(3)
+    torch.manual_seed(7)
+    around = torch.rand(4)
+    torch.manual_seed(7)
+    found = [torch.rand(2)]
+    with drawing(5):
+        assert torch.equal(torch.rand(3), seeded)
+    with pytest.raises(KeyError), drawing(6):
+        raise KeyError(torch.rand(1))
+    assert torch.equal(torch.cat([*found, torch.rand(2)]), around)
+
+
+@pytest.mark.parametrize("initialised", [True, False])
+def test_the_generator_of_a_gpu_is_left_as_it_was_where_there_is_one(monkeypatch, initialised):
+    """A process that has not touched CUDA yet must not do so here: it would take a GPU's memory."""
+    told = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: initialised)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: f"state of {device}")
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: told.append((state, device)))
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: told.append(seed))
+    with drawing(11):
+        assert told == [11]
+    assert told[1:] == ([("state of 3", 3)] if initialised else [])
