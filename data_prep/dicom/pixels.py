@@ -56,12 +56,14 @@ def values_of_slices(ordered: Sequence[Slice], where: str) -> NDArray[np.float32
     """
     values = np.empty((ordered[0].columns, ordered[0].rows, len(ordered)), np.float32, order="F")
     for z, stored in _stored_values(ordered, where):
-        scaled = stored.astype(np.float64) * ordered[z].slope + ordered[z].intercept
+        scaled = stored.astype(np.float64)
+        scaled *= ordered[z].slope
+        scaled += ordered[z].intercept
         values[:, :, z] = scaled.T
     return values
 
 
-def _stored_values(ordered: Sequence[Slice], where: str) -> Iterator[tuple[int, NDArray[np.int64]]]:
+def _stored_values(ordered: Sequence[Slice], where: str) -> Iterator[tuple[int, NDArray[np.integer]]]:
     """The place of each slice in the volume with its stored values (rows, columns), JPEG last and all at once."""
     jpeg: list[tuple[int, Coded]] = []
     for file, wanted in _by_file(ordered).items():
@@ -116,7 +118,7 @@ def _coded(whole: _Whole, frame: int) -> Coded:
     return Coded(whole.frames[frame], str(whole.syntax), *whole.shape, *bits.values())
 
 
-def _decoded(whole: _Whole, frame: int, where: str) -> NDArray[np.int64]:
+def _decoded(whole: _Whole, frame: int, where: str) -> NDArray[np.integer]:
     try:
         pixels, _ = get_decoder(whole.syntax).as_array(
             whole.header, raw=True, index=frame, decoding_plugin=DECODERS.get(whole.syntax, "")
@@ -242,8 +244,10 @@ def coded_size(stream: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _significant(pixels: NDArray[np.generic], stored: int, signed: int) -> NDArray[np.int64]:
+def _significant(pixels: NDArray[np.generic], stored: int, signed: int) -> NDArray[np.integer]:
     """The bits that are stored, without what old files keep above them (overlays), with their sign."""
+    if stored == 8 * pixels.itemsize and pixels.dtype.kind == ("i" if signed else "u"):
+        return np.asarray(pixels)  # nothing stands above them; most PET
     values: NDArray[np.int64] = pixels.astype(np.int64) & ((1 << stored) - 1)
     return np.where(values >> (stored - 1), values - (1 << stored), values) if signed else values
 

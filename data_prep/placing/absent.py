@@ -138,10 +138,9 @@ def _mark_cuts(data: NDArray[np.float32], found: NDArray[np.bool_], faint: NDArr
     lines = len(data)
     flat = (data == data[:1, :1]).all(axis=1)  # (x, z): lines of the first voxel's value
     count = np.where(flat.all(axis=0), 0, np.argmin(flat, axis=0))
-    last = np.percentile(data, 99, axis=(0, 1))
     for z in np.flatnonzero((count >= max(2, MIN_CUT * lines)) & (count < lines - 3) & ~faint):
         plane, begin = data[:, :, z], count[z]
-        body = plane > plane[0, 0] + ABOVE * (last[z] - plane[0, 0])
+        body = plane > plane[0, 0] + ABOVE * (np.percentile(plane, 99) - plane[0, 0])
         width = body.sum(axis=1)
         if width.max() >= WIDE * plane.shape[1] and width[begin] >= ABRUPT * width.max():
             here, further = (plane[at][body[begin]].mean() - plane[0, 0] for at in (begin, begin + 2))

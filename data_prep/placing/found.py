@@ -54,12 +54,14 @@ def _rim(volume: Volume) -> float | None:
     """The median of the voxels at the four sides of the volume's planes; None where none of them holds a value."""
     held = np.isfinite(volume.data) if volume.blank is None else ~volume.blank
     up = axis_of_slices(volume.grid)
-    sides = [
-        (np.take(volume.data, end, axis=axis), np.take(held, end, axis=axis))
-        for axis in {0, 1, 2} - {up}
-        for end in (0, -1)
-    ]
-    values = np.concatenate([data[known] for data, known in sides])
+    across = [axis for axis in range(3) if axis != up]
+    values = np.concatenate(
+        [
+            np.moveaxis(volume.data, axis, 0)[end][np.moveaxis(held, axis, 0)[end]]
+            for axis in across
+            for end in (0, -1)
+        ]
+    )
     return float(np.median(values)) if values.size else None
 
 

@@ -1,7 +1,8 @@
 """Masks for new scans: a finished study's models applied to the scans of a manifest, and the files that tell it."""
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,9 +83,9 @@ def predict_scans(
         found: list[_Done] = []
         faults: list[Fault] = []
         tell(0, len(rows), "reading scans")
-        for number, row in enumerate(rows, start=1):
+        for number, (row, coming) in enumerate(_placed_ahead(rows, models, wanted), start=1):
             try:
-                placed = _placed(row, models, wanted)
+                placed = coming.result()
             except InputError as fault:  # the rest are only read then, and all faults told at once
                 faults.append((row.line, fault))
             else:
@@ -132,6 +133,22 @@ class _Done:
     lesions: list[dict[str, Any]]
     scores: dict[str, Any] | None
     odd: bool  # in another unit than the study's, which was accepted
+
+
+def _placed_ahead(
+    rows: Sequence[Row], models: Models, wanted: Wanted
+) -> Iterator[tuple[Row, Future[tuple[NewScan, dict[str, Units]]]]]:
+    """Each row with its scan to be, which is placed in a thread of its own while the one before is predicted."""
+    thread = ThreadPoolExecutor(1)
+    try:
+        coming = thread.submit(_placed, rows[0], models, wanted)
+        for row, after in zip(rows, [*rows[1:], None], strict=True):
+            this = coming
+            if after is not None:
+                coming = thread.submit(_placed, after, models, wanted)
+            yield row, this
+    finally:
+        thread.shutdown(cancel_futures=True)
 
 
 def _placed(row: Row, models: Models, wanted: Wanted) -> tuple[NewScan, dict[str, Units]]:
