@@ -33,7 +33,8 @@ from data_prep.dicom.header import UNREADABLE, lacking, text_of, unusable, value
 from data_prep.dicom.jpeg import Coded, decode_jpeg
 from data_prep.dicom.slices import MAX_FRAMES, MAX_SIDE, Slice
 
-PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
+AS_THEY_ARE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
+PLAIN = (*AS_THEY_ARE, ExplicitVRBigEndian)
 # Who decodes which compression; one each, since the next in line may take what the first refuses as damaged.
 DECODERS = {
     RLELossless: "pydicom",
@@ -119,6 +120,12 @@ def _coded(whole: _Whole, frame: int) -> Coded:
 
 
 def _decoded(whole: _Whole, frame: int, where: str) -> NDArray[np.integer]:
+    stored, signed = int(whole.header.BitsStored), int(whole.header.PixelRepresentation)
+    if whole.syntax in AS_THEY_ARE:  # and all there: pydicom's decoder takes as long as the rest for it
+        kind = np.dtype(f"<{'i' if signed else 'u'}{int(whole.header.BitsAllocated) // 8}")
+        size = whole.shape[0] * whole.shape[1]
+        plain = np.frombuffer(whole.header.PixelData, kind, size, frame * size * kind.itemsize)
+        return _significant(plain.reshape(whole.shape), stored, signed)
     try:
         pixels, _ = get_decoder(whole.syntax).as_array(
             whole.header, raw=True, index=frame, decoding_plugin=DECODERS.get(whole.syntax, "")
@@ -127,7 +134,7 @@ def _decoded(whole: _Whole, frame: int, where: str) -> NDArray[np.integer]:
         raise _damaged(where) from None
     if pixels.shape != whole.shape:
         raise _damaged(where)
-    return _significant(pixels, int(whole.header.BitsStored), int(whole.header.PixelRepresentation))
+    return _significant(pixels, stored, signed)
 
 
 def _syntax(header: Dataset, where: str) -> UID:
