@@ -34,6 +34,7 @@ TORCH = {
             "augment",
             "checkpoint",
             "export",
+            "feeding",
             "inference",
             "layers",
             "loop",

@@ -33,11 +33,18 @@ def placed(model: nn.Module, device: str) -> nn.Module:
     return moved
 
 
-def logits_of(model: nn.Module, images: Images, *, device: str, precision: str) -> torch.Tensor:
-    """Pass slices through a network: images float32 (B, C, H, W) in 0..1 -> logits float32 (B, 1, H, W)."""
-    moved = torch.from_numpy(images).to(device, memory_format=torch.channels_last)
+def on_device(images: Images, device: str) -> torch.Tensor:
+    """Images float32 (B, C, H, W) on the device, channels last in memory."""
+    return torch.from_numpy(images).to(device, memory_format=torch.channels_last)
+
+
+def logits_of(model: nn.Module, images: torch.Tensor, *, device: str, precision: str) -> torch.Tensor:
+    """Pass slices through a network, all on one device.
+
+    Images float32 (B, C, H, W) in 0..1 -> logits float32 (B, 1, H, W).
+    """
     with autocast(device, precision):
-        logits: torch.Tensor = model(moved)
+        logits: torch.Tensor = model(images)
     return logits.float()
 
 
@@ -54,7 +61,8 @@ def predicting(
     out = np.empty((len(slices), *slices.masks.shape[1:]), np.uint16)
     for batch in in_order(len(slices), EVALUATION_BATCH):
         with torch.no_grad():
-            logits = logits_of(model, slices.batch(batch)[0], device=device, precision=precision)
+            images = on_device(slices.batch(batch)[0], device)
+            logits = logits_of(model, images, device=device, precision=precision)
             probabilities = (torch.sigmoid(logits[:, 0]) * ONE).round()
             out[batch] = probabilities.to(torch.int32).cpu().numpy().astype(np.uint16)
         yield

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import time
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from typing import TypedDict
@@ -17,7 +18,7 @@ from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Training
 from hnscc.training.adam import Adam
 from hnscc.training.checkpoint import load_checkpoint, save_checkpoint
-from hnscc.training.copies import Copies
+from hnscc.training.feeding import Source, batches
 from hnscc.training.inference import EVALUATION_BATCH, in_order, logits_of, placed, predicting
 from hnscc.training.losses import loss_of
 from hnscc.training.process import drawing, hardware
@@ -80,30 +81,33 @@ class Fit:
             return "patience"
         return "epochs" if self.epoch >= self.training.epochs else None
 
-    def train_epoch(self, epoch: int, slices: Slices | Copies) -> float:
-        """One pass in an order of this epoch's own; returns the mean loss over slices."""
+    def train_epoch(self, epoch: int, slices: Source) -> torch.Tensor:
+        """One pass in an order of this epoch's own; returns the mean loss over slices, float64 () on the device: a GPU
+        is not waited for."""
         self.model.train()
         order = generator(self.began.seeds["order"], epoch).permutation(len(slices))
         total = torch.zeros((), dtype=torch.float64, device=self.began.device)
         with drawing(derive_seed(self.began.seeds["dropout"], epoch)):
-            for batch in batches_of(order, self.training.batch_size):
-                logits, truth = self._forward(slices, batch)
-                loss = loss_of(self.training.loss, logits, truth)
+            parts = batches_of(order, self.training.batch_size)
+            for images, truth in batches(slices, parts, self.began.device):
+                loss = loss_of(self.training.loss, self._logits(images), truth)
                 self.optimiser.forget_gradients()
                 loss.backward()  # type: ignore[no-untyped-call]
                 self.optimiser.step()
-                total += loss.detach().double() * len(batch)
-        return total.item() / len(order)
+                total += loss.detach().double() * len(truth)
+        return total / len(order)
 
     @torch.no_grad()
-    def validate(self, slices: Slices | Copies) -> tuple[float, float]:
-        """Mean loss, and the soft Jaccard sum(p t) / sum(p + t - p t), over the set or as the mean over batches."""
+    def validate(self, slices: Source) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean loss, and the soft Jaccard sum(p t) / sum(p + t - p t), over the set or as the mean over batches; each
+        float64 () on the device."""
         self.model.eval()
         pooled = self.training.monitor == "soft_jaccard_pooled"
         losses, overlaps, unions = [], [], []
-        for batch in in_order(len(slices), EVALUATION_BATCH if pooled else self.training.batch_size):
-            logits, truth = self._forward(slices, batch)
-            losses.append(loss_of(self.training.loss, logits, truth).double() * len(batch))
+        parts = in_order(len(slices), EVALUATION_BATCH if pooled else self.training.batch_size)
+        for images, truth in batches(slices, parts, self.began.device):
+            logits = self._logits(images)
+            losses.append(loss_of(self.training.loss, logits, truth).double() * len(truth))
             probabilities = torch.sigmoid(logits)
             product = (probabilities * truth).sum(dtype=torch.float64)
             overlaps.append(product)
@@ -113,22 +117,23 @@ class Fit:
             overlap, union = overlap.sum(), union.sum()
         # Nothing predicted where nothing is: 1, as for every other score.
         jaccard = torch.where(union > 0, overlap / union, 1.0).mean()
-        return torch.stack(losses).sum().item() / len(slices), jaccard.item()
+        return torch.stack(losses).sum() / len(slices), jaccard
 
     def predicting(self, slices: Slices) -> Generator[None, None, StoredProbabilities]:
         """Probabilities of every slice as uint16 (N, H, W): round(p x 65535); with a pause after each batch."""
         return predicting(self.model, slices, device=self.began.device, precision=self.began.precision)
 
-    def _forward(self, slices: Slices | Copies, batch: Integers) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits and truth, float32 (B, 1, H, W), of the slices at these positions."""
-        images, masks = slices.batch(batch)
-        truth = torch.from_numpy(masks[:, None].astype(np.float32)).to(self.began.device)
-        began = self.began
-        return logits_of(self.model, images, device=began.device, precision=began.precision), truth
+    def _logits(self, images: torch.Tensor) -> torch.Tensor:
+        return logits_of(self.model, images, device=self.began.device, precision=self.began.precision)
 
-    def finish_epoch(self, train_loss: float, val_loss: float, jaccard: float, *, seconds: float) -> None:
-        """Add the epoch's row to the history; keep the weights if it is the best. Raises Diverged."""
+    def finish_epoch(self, *scores: torch.Tensor, since: float) -> None:
+        """Add the epoch's row to the history; keep the weights if it is the best. Raises Diverged.
+
+        scores: what `train_epoch` and then `validate` returned; here alone a GPU is waited for. since: time.monotonic()
+        when the epoch began.
+        """
         epoch = self.epoch + 1
+        train_loss, val_loss, jaccard = torch.stack(scores).tolist()
         if not np.isfinite([train_loss, val_loss, jaccard]).all():
             raise Diverged(
                 f"epoch {epoch}: train loss {train_loss}, validation loss {val_loss}, soft Jaccard {jaccard}, and all "
@@ -141,7 +146,7 @@ class Fit:
                 "train_loss": train_loss,
                 "val_loss": val_loss,
                 "val_soft_jaccard": jaccard,
-                "seconds": seconds,
+                "seconds": time.monotonic() - since,
             }
         )
         if self.best_epoch == epoch:

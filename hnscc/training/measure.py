@@ -1,5 +1,7 @@
 """How much of a GPU a trial takes."""
 
+import time
+
 import numpy as np
 import torch
 
@@ -8,6 +10,8 @@ from hnscc.cohort.fold import FoldData
 from hnscc.cohort.slices import Slices
 from hnscc.study.plan import Trial
 from hnscc.study.schema import Study
+from hnscc.training.copies import training_slices, validation_slices
+from hnscc.training.feeding import hold
 from hnscc.training.inference import EVALUATION_BATCH
 from hnscc.training.loop import Fit
 from hnscc.training.model import build_model
@@ -26,13 +30,19 @@ def measure_gpu(study: Study, trial: Trial, data: FoldData, *, precision: str) -
 
 
 def train_first_batches(study: Study, trial: Trial, data: FoldData, began: Began) -> None:
-    """One epoch of two full batches, with its validation, its copy of the best weights and its predictions."""
+    """One epoch of two full batches, with its validation, its copy of the best weights and its predictions; meanwhile
+    the slices that a GPU holds for a whole training are there."""
     variant = study.variants[trial.variant]
     model = build_model(variant.training.network, len(variant.modalities), began.seeds["initialisation"])
     fit = Fit.start(model, variant.training, began)
     every = data.slices(variant.modalities)
     size = 2 * max(variant.training.batch_size, EVALUATION_BATCH)
     slices = Slices(every.images, every.masks, np.resize(every.rows, size), every.channels, every.bounds)
-    loss = fit.train_epoch(1, slices)
-    fit.finish_epoch(loss, *fit.validate(slices), seconds=0.0)
+    training, validation = (
+        training_slices(variant, data, began.seeds)(1),
+        validation_slices(variant, data, began.seeds),
+    )
+    held = [hold(each, began.device) for each in (training, validation, slices)]
+    loss = fit.train_epoch(1, held[-1])
+    fit.finish_epoch(loss, *fit.validate(held[-1]), since=time.monotonic())
     at_once(fit.predicting(slices))

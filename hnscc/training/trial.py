@@ -17,6 +17,7 @@ from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Study, Variant
 from hnscc.training.copies import training_slices, validation_slices
+from hnscc.training.feeding import hold, holding
 from hnscc.training.loop import Epoch, Fit
 from hnscc.training.model import build_model
 from hnscc.training.process import (
@@ -163,15 +164,15 @@ def _epochs(
     fit: Fit, variant: Variant, data: FoldData, folder: TrialFolder, pause_after: int | None
 ) -> Generator[Epoch, None, str | None]:
     """Train epoch by epoch, with a checkpoint after each; returns why it stopped, None where it pauses."""
-    validation = validation_slices(variant, data, fit.began.seeds)
-    training = training_slices(variant, data, fit.began.seeds)
+    device = fit.began.device
+    validation = hold(validation_slices(variant, data, fit.began.seeds), device)
+    training = holding(training_slices(variant, data, fit.began.seeds), device)
     while (stopped := fit.stop_reason) is None:
         if pause_after is not None and fit.epoch >= pause_after:
             return None
-        started = time.monotonic()
-        epoch = fit.epoch + 1
+        began, epoch = time.monotonic(), fit.epoch + 1
         loss = fit.train_epoch(epoch, training(epoch))
-        fit.finish_epoch(loss, *fit.validate(validation), seconds=time.monotonic() - started)
+        fit.finish_epoch(loss, *fit.validate(validation), since=began)
         fit.save(folder)
         yield fit.history[-1]
     return stopped
