@@ -9,7 +9,7 @@ from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
-from hnscc.training.records import Record, progress, read_record
+from hnscc.training.records import Record, newest_slot, read_record
 
 STATES = ("completed", "failed", "started", "missing")
 # A checkpoint may be written over while it is read: it is tried so often.
@@ -93,9 +93,10 @@ def _started(study: Study, trial: Trial, saved: dict[str, Any], written: float) 
 def _saved(folder: TrialFolder) -> tuple[dict[str, Any] | None, float]:
     """The facts of a trial's newest checkpoint, and when it was written, in seconds since 1970; (None, 0) without."""
     for _ in range(TRIES):
-        saved = progress(folder)
-        if saved is None:
+        newest = newest_slot(folder)
+        if newest is None:
             break
+        saved, slot = newest
         with contextlib.suppress(FileNotFoundError):  # its trial has gone on since
-            return saved, folder.slot_of(saved["epoch"]).facts.stat().st_mtime
+            return saved, slot.facts.stat().st_mtime
     return None, 0.0

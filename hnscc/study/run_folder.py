@@ -202,10 +202,6 @@ class TrialFolder:
     def slot(self, number: int) -> "Slot":
         return Slot(self.checkpoint, number)
 
-    def slot_of(self, epoch: int) -> "Slot":
-        """Epochs take turns: while one is written, that of the epoch before is whole."""
-        return self.slot(epoch % 2)
-
     @property
     def slots(self) -> tuple["Slot", "Slot"]:
         return self.slot(0), self.slot(1)

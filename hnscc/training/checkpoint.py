@@ -1,14 +1,15 @@
-"""A trial's checkpoint: all that its training needs to go on as if nothing had happened, after every epoch.
+"""A trial's checkpoint: all that its training needs to go on as if nothing had happened.
 
-Two slots are written in turn, the tensors first and the facts that vouch for them last, so that one whole
-checkpoint is there at every moment. Speed counts here, for it is paid in every epoch: a slot's file is written over
-(its pages are in memory already), without waiting for the disk, and checked by crc32c. The tensors' own memory is
-written: safetensors' writer makes a copy of all first: 0.27 s of a processor and 492 MiB more for a resnet18's 171 MB,
-where this takes 0.08 s and 163 MiB (medians of 5 interleaved processes each, 2026-11).
+Two slots are written in turn (`saving` says when), the tensors first and the facts that vouch for them last, so that
+one whole checkpoint is there at every moment. Speed counts here, for on a processor it is paid in every epoch: a slot's
+file is written over (its pages are in memory already), without waiting for the disk, and checked by crc32c. The
+tensors' own memory is written: safetensors' writer makes a copy of all first: 0.27 s of a processor and 492 MiB more
+for a resnet18's 171 MB, where this takes 0.08 s and 163 MiB (medians of 5 interleaved processes each, 2026-11).
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import google_crc32c
@@ -22,20 +23,25 @@ PIECE = 2**18  # bytes
 DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", torch.int64: "I64"}
 
 
-def save_checkpoint(folder: TrialFolder, facts: dict[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
-    """Write the slot of facts["epoch"]. StorageError where the disk is full or gone."""
-    slot = folder.slot_of(facts["epoch"])
+@dataclass(frozen=True)
+class Found:
+    """A whole checkpoint, and the slot that holds it. facts: identity, epoch, history, attempts. tensors: by name."""
+
+    facts: dict[str, Any]
+    tensors: dict[str, torch.Tensor]
+    slot: Slot
+
+
+def save_checkpoint(slot: Slot, facts: dict[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write over what the slot holds. StorageError where the disk is full or gone."""
     parts = _safetensors(tensors)
     slot.facts.unlink(missing_ok=True)  # for they vouch for what is written over now
     overwrite(slot.tensors, parts)
     write_sealed(slot.facts, facts | {"crc32c": _crc32c(parts)}, durable=False)
 
 
-def load_checkpoint(
-    folder: TrialFolder, identity: str
-) -> tuple[tuple[dict[str, Any], dict[str, torch.Tensor]] | None, list[str]]:
-    """The facts and tensors of the newest whole checkpoint of a trial of this identity, or None; and what was
-    found that may not be used, by name."""
+def load_checkpoint(folder: TrialFolder, identity: str) -> tuple[Found | None, list[str]]:
+    """The newest whole checkpoint of a trial of this identity, or None; and the names of what may not be used."""
     candidates: list[tuple[dict[str, Any], Slot]] = []
     refused: list[str] = []
     for number in (0, 1):
@@ -52,7 +58,7 @@ def load_checkpoint(
         elif (tensors := _tensors(slot, facts["crc32c"])) is None:
             refused.append(f"{slot.tensors.name} of epoch {facts['epoch']} is gone or damaged")
         else:
-            return (facts, tensors), refused
+            return Found(facts, tensors, slot), refused
     return None, refused
 
 

@@ -5,7 +5,7 @@ import platform
 import time
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from hnscc.cohort.slices import Slices
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Training
 from hnscc.training.adam import Adam
-from hnscc.training.checkpoint import load_checkpoint, save_checkpoint
+from hnscc.training.checkpoint import load_checkpoint
 from hnscc.training.feeding import Source, batches
 from hnscc.training.inference import EVALUATION_BATCH, in_order, logits_of, placed, predicting
 from hnscc.training.losses import loss_of
@@ -44,7 +44,7 @@ class Fit:
     """The state of a training: what a checkpoint holds.
 
     began: what is known of the trial from the start. attempts: the processes that worked on it, this one last. best:
-    the weights of the best epoch so far.
+    the weights of the best epoch so far. next_slot: of the trial's two, the one for the next checkpoint.
     """
 
     model: nn.Module
@@ -54,6 +54,7 @@ class Fit:
     attempts: list[Attempt]
     best: dict[str, torch.Tensor] = field(default_factory=dict)
     history: list[Epoch] = field(default_factory=list)
+    next_slot: int = 1
 
     @classmethod
     def start(
@@ -161,8 +162,8 @@ class Fit:
         else:
             self.best = {name: value.detach().clone() for name, value in now.items()}
 
-    def save(self, folder: TrialFolder) -> None:
-        """Write the checkpoint of the epoch that ended. StorageError where the disk is full or gone."""
+    def checkpoint(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+        """Facts and tensors of the epoch that ended; the tensors themselves, which the next epoch changes."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"adam.{name}": value for name, value in self.optimiser.state().items()}
         if self.best_epoch != self.epoch:
@@ -170,19 +171,18 @@ class Fit:
         facts = {
             "identity": self.began.identity,
             "epoch": self.epoch,
-            "history": self.history,
+            "history": [*self.history],
             "attempts": [each.model_dump(mode="json") for each in self.attempts],
         }
-        save_checkpoint(folder, facts, tensors)
+        return facts, tensors
 
     def resume(self, folder: TrialFolder, gpus: float) -> None:
         """Take up the trial's newest whole checkpoint, and add this process to the attempts."""
         found, refused = load_checkpoint(folder, self.began.identity)
         if found:
-            facts, tensors = found
-            self.history = facts["history"]
-            self._load(tensors)
-            saved = [Attempt.model_validate(each) for each in facts["attempts"]]
+            self.history, self.next_slot = found.facts["history"], 1 - found.slot.number
+            self._load(found.tensors)
+            saved = [Attempt.model_validate(each) for each in found.facts["attempts"]]
             if len(saved) > len(self.attempts):
                 self.attempts[:] = saved
         self.attempts.append(

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from hnscc.base.files import read_sealed, sha256, storage_errors, write_sealed
 from hnscc.base.locations import S3Path
-from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, SCORES_FILE, RunFolder, TrialFolder
+from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, SCORES_FILE, RunFolder, Slot, TrialFolder
 
 # A trial's own history.parquet.
 HISTORY = pa.schema(
@@ -271,11 +271,17 @@ def is_complete(folder: TrialFolder, others_digest: str = "") -> bool:
 
 def progress(folder: TrialFolder) -> dict[str, Any] | None:
     """The facts of a running or interrupted trial's newest checkpoint: epoch, history, attempts; None without one."""
+    newest = newest_slot(folder)
+    return newest and newest[0]
+
+
+def newest_slot(folder: TrialFolder) -> tuple[dict[str, Any], Slot] | None:
+    """The facts that `progress` gives, and the slot that they are of."""
     found = []
     for slot in folder.slots:
         with contextlib.suppress(FileNotFoundError, ValueError):
-            found.append(read_sealed(slot.facts))
-    return max(found, key=lambda facts: facts["epoch"], default=None)
+            found.append((read_sealed(slot.facts), slot))
+    return max(found, key=lambda each: each[0]["epoch"], default=None)
 
 
 def tidy(folder: TrialFolder) -> None:

@@ -1,5 +1,6 @@
 """One trial, from its fold's data to its record."""
 
+import math
 import time
 import traceback
 from collections.abc import Generator, Iterator, Sequence
@@ -39,6 +40,7 @@ from hnscc.training.records import (
     with_weights,
     write_record,
 )
+from hnscc.training.saving import Saving
 from hnscc.training.scored import predicted_files
 
 
@@ -81,8 +83,8 @@ def steps_of_trial(
     attempts: Sequence[Attempt] = (),
     pause_after: int | None = None,
 ) -> Generator[Epoch | None]:
-    """Train one trial and write its folder; yields each epoch's row of history.parquet once its checkpoint is there,
-    and then None after each batch that it has predicted and each scan that it has scored.
+    """Train one trial and write its folder. Yields each epoch's row of history.parquet, on a processor once its
+    checkpoint is there (`saving`), and then None after each batch that was predicted and each scan that was scored.
 
     device and precision are what `resolve_device` chose. gpus: the share of a GPU's memory that it may take.
     attempts: earlier ones that ended in failure, to be kept in the record. pause_after: an epoch after which it
@@ -163,19 +165,19 @@ def _start(variant: Variant, began: Began, attempts: list[Attempt], gpus: float)
 def _epochs(
     fit: Fit, variant: Variant, data: FoldData, folder: TrialFolder, pause_after: int | None
 ) -> Generator[Epoch, None, str | None]:
-    """Train epoch by epoch, with a checkpoint after each; returns why it stopped, None where it pauses."""
+    """Train epoch by epoch, with checkpoints; returns why it stopped, None where it pauses."""
     device = fit.began.device
     validation = hold(validation_slices(variant, data, fit.began.seeds), device)
     training = holding(training_slices(variant, data, fit.began.seeds), device)
-    while (stopped := fit.stop_reason) is None:
-        if pause_after is not None and fit.epoch >= pause_after:
-            return None
-        began, epoch = time.monotonic(), fit.epoch + 1
-        loss = fit.train_epoch(epoch, training(epoch))
-        fit.finish_epoch(loss, *fit.validate(validation), since=began)
-        fit.save(folder)
-        yield fit.history[-1]
-    return stopped
+    pauses = math.inf if pause_after is None else pause_after
+    with Saving(fit, folder) as saving:
+        while fit.stop_reason is None and fit.epoch < pauses:
+            began, epoch = time.monotonic(), fit.epoch + 1
+            loss = fit.train_epoch(epoch, training(epoch))
+            fit.finish_epoch(loss, *fit.validate(validation), since=began)
+            saving.epoch_ended(last=fit.stop_reason is not None or fit.epoch >= pauses)
+            yield fit.history[-1]
+    return fit.stop_reason
 
 
 def _tell_failure(folder: TrialFolder, began: Began, attempts: list[Attempt], error: Exception) -> None:

@@ -21,6 +21,7 @@ from hnscc.training.loop import Fit
 from hnscc.training.measure import train_first_batches
 from hnscc.training.model import build_model
 from hnscc.training.prepare import prepare_run
+from hnscc.training.process import prepare_torch
 from hnscc.training.trial import begin
 
 NETWORKS = {
@@ -65,6 +66,7 @@ def test_held_slices_give_the_same_batches(data, monkeypatch, variant, copies):
 def built(study, name, device="cpu", precision="fp32"):
     """What `Fit.start` takes."""
     study = study_of(study.store, training={"network": NETWORKS[name]})
+    prepare_torch("cpu", 1, 1.0, precision)
     began = begin(study, Trial("pet_mri", 0, 0), "d", device=device, precision=precision)
     return build_model(study.training.network, 2, seed=1), study.training, began
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.numpy import load_file
 from stores import make_store, study_of
 
-import hnscc.training.loop
+import hnscc.training.saving
 from hnscc.cohort.slices import Slices
 from hnscc.scores.metrics import dice
 from hnscc.study.identity import trial_seeds
@@ -19,7 +19,7 @@ from hnscc.training.copies import training_slices, validation_slices
 from hnscc.training.loop import Fit, batches_of
 from hnscc.training.model import build_model, check_model
 from hnscc.training.prepare import prepare_run
-from hnscc.training.records import is_complete, progress, read_record, trial_state
+from hnscc.training.records import is_complete, newest_slot, progress, read_record, trial_state
 from hnscc.training.trial import begin, train_trial
 
 TRIAL = Trial("pet_mri", 0, 0)
@@ -162,7 +162,9 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(small, tmp_pat
     rows = train_trial(study, TRIAL, data, folder, device="cpu", precision="fp32")
     next(rows), next(rows)
     rows.close()
-    newest = getattr(folder.slot_of(2), part)
+    facts, slot = newest_slot(folder)
+    assert facts["epoch"] == 2
+    newest = getattr(slot, part)
     newest.write_bytes(harm(newest.read_bytes()))
     record = fit(study, data, tmp_path / "harmed")[1]
     assert record.attempts[-1].from_epoch == 2
@@ -321,9 +323,9 @@ def test_a_trial_that_another_process_finished_meanwhile_is_not_recorded_as_fail
     def _gone(*arguments):
         raise FileNotFoundError("the folder of the checkpoints")
 
-    original, hnscc.training.loop.save_checkpoint = hnscc.training.loop.save_checkpoint, _gone
+    original, hnscc.training.saving.save_checkpoint = hnscc.training.saving.save_checkpoint, _gone
     try:
         assert list(slow) == []
     finally:
-        hnscc.training.loop.save_checkpoint = original
+        hnscc.training.saving.save_checkpoint = original
     assert read_record(folder) == finished

@@ -1,0 +1,219 @@
+"""When checkpoints are written, and by a thread of their own, as on a GPU: here the processor's rule is set to that."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import processes
+import pytest
+import torch
+from stores import make_store, study_of
+
+from hnscc.base.errors import StorageError
+from hnscc.study.loading import dump_study
+from hnscc.study.plan import Trial
+from hnscc.study.run_folder import RunFolder, TrialFolder
+from hnscc.training import saving
+from hnscc.training.checkpoint import load_checkpoint
+from hnscc.training.loop import Fit
+from hnscc.training.model import build_model
+from hnscc.training.prepare import prepare_run
+from hnscc.training.process import prepare_torch
+from hnscc.training.records import newest_slot, progress, read_record
+from hnscc.training.saving import SECONDS, Saving
+from hnscc.training.trial import begin, train_trial
+
+TRIAL = Trial("pet_mri", 0, 0)
+# At every epoch's end, and never before the last: seconds of the rule.
+ALWAYS, AT_THE_END = 1e-9, 1e9
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    study = study_of(make_store(tmp_path_factory.mktemp("store")).location, training={"epochs": 5})
+    prepared = prepare_run(study, tmp_path_factory.mktemp("run"))
+    return study, prepared.folds[0]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(small, tmp_path_factory):
+    """The record of the trial, trained on the processor by its own rule."""
+    folder = RunFolder(tmp_path_factory.mktemp("whole")).trial(TRIAL.trial_id)
+    list(training(small, folder))
+    return read_record(folder)
+
+
+def training(small, folder, **settings):
+    return train_trial(small[0], TRIAL, small[1], folder, device="cpu", precision="fp32", **settings)
+
+
+def ended_as(record, folder):
+    """Whether the trial's files are those of another record, its history but for the seconds."""
+    ours = read_record(folder)
+    same = ("weights.safetensors", "predictions.npz", "scores.json")
+    return all(ours.files[name] == record.files[name] for name in same) and not any(
+        path.exists() for slot in folder.slots for path in (slot.facts, slot.tensors)
+    )
+
+
+def fitted(small):
+    study, data = small
+    prepare_torch("cpu", 1, 1.0, "fp32")
+    began = begin(study, TRIAL, data.digest, device="cpu", precision="fp32")
+    fit = Fit.start(build_model(study.training.network, 2, seed=0), study.training, began)
+    slices = data.slices(("pet", "mri"), "train")
+
+    def _epoch():
+        fit.finish_epoch(fit.train_epoch(fit.epoch + 1, slices), *fit.validate(slices), since=0.0)
+
+    return fit, _epoch
+
+
+def epochs_on_disk(folder):
+    return [json.loads(slot.facts.read_text())["epoch"] for slot in folder.slots if slot.facts.exists()]
+
+
+@pytest.mark.parametrize(
+    ("device", "written"), [("cpu", [1, 2, 3, 4, 5, 6, 7, 8]), ("cuda", [4, 7, 8])], ids=["processor", "GPU"]
+)
+def test_a_processor_writes_after_every_epoch_and_a_gpu_after_twenty_seconds(
+    small, tmp_path, monkeypatch, device, written
+):
+    monkeypatch.setitem(SECONDS, "cpu", SECONDS[device])
+    fit, epoch = fitted(small)
+    folder, now, found = TrialFolder(tmp_path), [100.0], []
+    with Saving(fit, folder, clock=lambda: now[0]) as ours:
+        for number, seconds in enumerate([105, 112, 119.9, 120, 125, 139.9, 140.1, 141], start=1):
+            epoch()
+            now[0] = seconds
+            ours.epoch_ended(last=number == 8)
+            if number in written and number < 8:
+                while (progress(folder) or {"epoch": 0})["epoch"] < number:  # a thread is at it
+                    time.sleep(0.01)
+            found.append((progress(folder) or {"epoch": 0})["epoch"])
+    assert [max([0, *(each for each in written if each <= number)]) for number in range(1, 9)] == found
+
+
+@pytest.mark.parametrize("seconds", [ALWAYS, AT_THE_END])
+def test_an_interrupted_trial_continues_to_the_same_bits(small, undisturbed, tmp_path, monkeypatch, seconds):
+    monkeypatch.setitem(SECONDS, "cpu", seconds)
+    folder = RunFolder(tmp_path).trial(TRIAL.trial_id)
+    rows = training(small, folder)
+    next(rows), next(rows), next(rows)
+    rows.close()
+    assert (progress(folder) or {"epoch": 0})["epoch"] == (3 if seconds == ALWAYS else 0)
+    list(training(small, folder))
+    assert [each.from_epoch for each in read_record(folder).attempts] == (
+        [1, 4] if seconds == ALWAYS else [1]
+    )
+    assert ended_as(undisturbed, folder)
+
+
+def test_a_pause_leaves_its_checkpoint(small, undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setitem(SECONDS, "cpu", AT_THE_END)
+    folder = RunFolder(tmp_path).trial(TRIAL.trial_id)
+    assert len(list(training(small, folder, pause_after=2))) == 2
+    assert progress(folder)["epoch"] == 2
+    list(training(small, folder))
+    assert ended_as(undisturbed, folder)
+
+
+def test_what_is_written_is_the_epochs_own_though_training_goes_on(small, tmp_path, monkeypatch):
+    monkeypatch.setitem(SECONDS, "cpu", ALWAYS)
+    go_on, save = threading.Event(), saving.save_checkpoint
+    monkeypatch.setattr(saving, "save_checkpoint", lambda *given: go_on.wait() and save(*given))
+    fit, epoch = fitted(small)
+    folder = TrialFolder(tmp_path)
+    with Saving(fit, folder) as ours:
+        epoch()
+        then = {name: value.clone() for name, value in fit.model.state_dict().items()}
+        ours.epoch_ended(last=False)
+        epoch()
+        assert not newest_slot(folder)
+        go_on.set()
+    found, refused = load_checkpoint(folder, fit.began.identity)
+    assert found.facts["epoch"] == 1 and len(found.facts["history"]) == 1 and refused == []
+    for name, value in then.items():
+        assert torch.equal(found.tensors[f"model.{name}"], value)
+    assert not all(torch.equal(fit.model.state_dict()[name], value) for name, value in then.items())
+
+
+def test_slots_take_turns_whatever_epochs_are_written(small, undisturbed, tmp_path, monkeypatch):
+    """Epochs 2 and 4 stand in two slots, so that a write of one that is cut short leaves the other."""
+    monkeypatch.setitem(SECONDS, "cpu", 20.0)
+    fit, epoch = fitted(small)
+    folder, now = RunFolder(tmp_path).trial(TRIAL.trial_id), [0.0]
+    with Saving(fit, folder, clock=lambda: now[0]) as ours:
+        for _ in range(4):
+            epoch()
+            now[0] += 10.0
+            ours.epoch_ended(last=False)
+    assert sorted(epochs_on_disk(folder)) == [2, 4]
+    facts, newest = newest_slot(folder)
+    newest.tensors.write_bytes(newest.tensors.read_bytes()[:1000])
+    found, refused = load_checkpoint(folder, fit.began.identity)
+    assert (facts["epoch"], found.facts["epoch"]) == (4, 2)
+    assert refused == [f"{newest.tensors.name} of epoch 4 is gone or damaged"]
+    resumed = fitted(small)[0]
+    resumed.resume(folder, 1.0)
+    assert resumed.epoch == 2 and resumed.next_slot == newest.number
+
+
+def test_a_full_disk_ends_the_trial_and_it_goes_on_once_there_is_room(
+    small, undisturbed, tmp_path, monkeypatch
+):
+    """The thread meets it; the training says so."""
+    monkeypatch.setitem(SECONDS, "cpu", ALWAYS)
+    folder = RunFolder(tmp_path).trial(TRIAL.trial_id)
+    folder.checkpoint.mkdir(parents=True)
+    full = folder.slot(0).tensors
+    full.symlink_to("/dev/full")
+    with pytest.raises(StorageError, match="The disk is full"):
+        list(training(small, folder))
+    assert read_record(folder) is None and epochs_on_disk(folder) == [1]
+    full.unlink()
+    list(training(small, folder))
+    assert read_record(folder).attempts[-1].from_epoch == 2
+    assert ended_as(undisturbed, folder)
+
+
+KILLED = """
+import sys
+from hnscc.study.loading import load_study
+from hnscc.study.plan import Trial
+from hnscc.training.prepare import prepare_run
+from hnscc.training.saving import SECONDS
+from hnscc.training.trial import train_trial
+
+SECONDS["cpu"] = 1e-9
+prepared, trial = prepare_run(load_study(sys.argv[1]), sys.argv[2]), Trial("pet_mri", 0, 0)
+folder = prepared.folder.trial(trial.trial_id)
+list(train_trial(prepared.study, trial, prepared.folds[0], folder, device="cpu", precision="fp32"))
+"""
+
+
+@pytest.mark.parametrize("moment", ["half", "whole"])
+def test_killed_while_the_thread_writes_it_goes_on_from_the_epoch_before(
+    small, undisturbed, tmp_path, moment
+):
+    (tmp_path / "study.yaml").write_text(dump_study(small[0]))
+    folder = RunFolder(tmp_path / "run").trial(TRIAL.trial_id)
+    below, slot = tmp_path / "run", folder.slot(0)
+    at = str((slot.tensors if moment == "half" else slot.facts).relative_to(below))
+    faults = {"log": str(tmp_path / "log"), "below": str(below), "kill_at": [moment, at]}
+    (tmp_path / "faults.json").write_text(json.dumps(faults))
+    path = f"{processes.ROOT / 'tests' / 'cluster' / 'faults'}:{processes.ROOT}"
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, tmp_path / "study.yaml", below],
+        env=os.environ | {"PYTHONPATH": path, "FAULTS": str(tmp_path / "faults.json")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == -9, done.stderr
+    assert epochs_on_disk(folder) == [1]
+    list(training(small, folder))
+    assert [each.from_epoch for each in read_record(folder).attempts] == [1, 2]
+    assert ended_as(undisturbed, folder)
