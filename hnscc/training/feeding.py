@@ -31,13 +31,16 @@ class Held:
 
     @classmethod
     def of(cls, slices: Slices | Copies, device: str) -> "Held":
-        """Copied there from memory, PIECE by PIECE."""
-        images, masks = [], []
-        for part in in_order(len(slices), PIECE):
+        """Copied there from memory, PIECE by PIECE, so that neither has them twice."""
+        count, (image, mask) = len(slices), slices.batch(np.arange(1))
+        images = torch.empty((count, *mask.shape[1:], image.shape[1]), device=device)
+        masks = torch.empty((count, *mask.shape[1:]), dtype=torch.uint8, device=device)
+        for part in in_order(count, PIECE):
+            at = slice(int(part[0]), int(part[-1]) + 1)
             some, their_masks = slices.batch(part)
-            images.append(torch.from_numpy(some).to(device).permute(0, 2, 3, 1))
-            masks.append(torch.from_numpy(their_masks).to(device))
-        return cls(torch.cat(images).contiguous(), torch.cat(masks))
+            images[at] = torch.from_numpy(some).to(device).permute(0, 2, 3, 1)
+            masks[at] = torch.from_numpy(their_masks).to(device)
+        return cls(images, masks)
 
     def __len__(self) -> int:
         return len(self.masks)
