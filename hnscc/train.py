@@ -1,4 +1,4 @@
-"""Train one trial, without Ray: `python -m hnscc.train STUDY TRIAL [--out RUN]`.
+"""Train trials, without Ray: `python -m hnscc.train STUDY TRIAL [TRIAL ...] [--out RUN] [--side-by-side N]`.
 
 Any number of trials may be trained into one run folder at once, on machines that share it, for example as the jobs of
 another scheduler; `hnscc aggregate RUN` then writes the tables, at any time. A trial that another process trains, and a
@@ -6,54 +6,111 @@ run folder in which `hnscc run` or `hnscc search` is at work, are refused.
 """
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Sequence
 
-from hnscc.base.errors import exit_code_of
+from hnscc.base.errors import InputError, exit_code_of
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, find_trial
 from hnscc.training.earlier import ACCEPT_VERSIONS
 from hnscc.training.in_use import one_trial, preparing
+from hnscc.training.loop import Epoch
 from hnscc.training.prepare import Prepared, prepare_run, run_folder
-from hnscc.training.trial import train_trial
+from hnscc.training.side_by_side import Steps, side_by_side
+from hnscc.training.trial import steps_of_trial
+
+SIDE_BY_SIDE = (
+    "how many of the trials this process trains at a time, each for an epoch in turn (default: 1, one after another); "
+    "their weights are the same. It is a step towards GPUs and was never run on one; on a processor it gains nothing"
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m hnscc.train",
-        description="Train one trial, without Ray. Several may be trained at once into one run folder, each by a "
+        description="Train trials, without Ray. Several may be trained at once into one run folder, each by a "
         "process of its own; then: hnscc aggregate RUN",
     )
     parser.add_argument("study", help="study file, e.g. studies/demo.yaml")
-    parser.add_argument("trial", help="trial id, e.g. pet_mri-f0-r07")
+    parser.add_argument("trials", nargs="+", metavar="trial", help="trial id, e.g. pet_mri-f0-r07")
     parser.add_argument("--out", help="run folder (default: runs/<name of the study>)")
     parser.add_argument("--accept-versions", action="store_true", help=ACCEPT_VERSIONS)
+    parser.add_argument("--side-by-side", type=_count, default=1, metavar="N", help=SIDE_BY_SIDE)
     options = parser.parse_args(arguments)
-    return exit_code_of(
-        lambda: _train_one(options.study, options.trial, options.out, options.accept_versions)
-    )
+    return exit_code_of(lambda: _train(options))
 
 
-def _train_one(study_file: str, trial_id: str, out: str | None, accept_versions: bool) -> int:
-    study = load_study(study_file)
-    trial = find_trial(study, trial_id)
-    run = run_folder(study, out)
-    with one_trial(run, trial_id):
+def _count(text: str) -> int:
+    """ValueError, which argparse tells, for what is no number from 1."""
+    count = int(text)
+    if count < 1:
+        raise ValueError(text)
+    return count
+
+
+def _train(options: argparse.Namespace) -> int:
+    """Train the trials that are not completed yet and print a line for each epoch; the exit code."""
+    study = load_study(options.study)
+    trials = [find_trial(study, each) for each in dict.fromkeys(options.trials)]
+    run = run_folder(study, options.out)
+    with contextlib.ExitStack() as held:
+        for trial in trials:
+            held.enter_context(one_trial(run, trial.trial_id))
         with preparing(run):
-            prepared = prepare_run(study, out, accept_versions=accept_versions, replace_folds=False)
-        return _train(prepared, trial)
+            prepared = prepare_run(
+                study, options.out, accept_versions=options.accept_versions, replace_folds=False
+            )
+        left = [each for each in trials if not _is_done(prepared, each)]
+        if options.side_by_side > 1:
+            _check_alike(prepared, left)
+        steps = ((each.trial_id, _steps(prepared, each)) for each in left)
+        for trial_id, row in side_by_side(steps, options.side_by_side):
+            if row:
+                _print_epoch(row, f"{trial_id}  " if len(trials) > 1 else "")
+        return max([0, *(_tell_end(prepared, each) for each in left)])
 
 
-def _train(prepared: Prepared, trial: Trial) -> int:
-    """Train and print a line for each epoch; the exit code."""
-    folder = prepared.folder.trial(trial.trial_id)
-    data = prepared.folds[trial.fold]
-    if prepared.state(trial).completed:
-        print(f"{trial.trial_id} is completed already: {folder.record}")
-        return 0
+def _is_done(prepared: Prepared, trial: Trial) -> bool:
+    """Whether the trial is completed already, which is then printed."""
+    done = prepared.state(trial).completed is not None
+    if done:
+        print(f"{trial.trial_id} is completed already: {prepared.folder.trial(trial.trial_id).record}")
+    return done
+
+
+def _check_alike(prepared: Prepared, trials: Sequence[Trial]) -> None:
+    """InputError where trials differ in what a process is told once: their bits would depend on who is beside them."""
+    variants = prepared.study.variants
+    told = {
+        (*prepared.chosen[each.variant], variants[each.variant].training.threads): each.variant
+        for each in trials
+    }
+    if len(told) > 1:
+        raise InputError(
+            "These trials cannot be trained side by side.",
+            where="--side-by-side",
+            expected="trials of one device, one precision and one number of threads",
+            found="; ".join(
+                f"{name}: {device}, {precision}, threads {n}" for (device, precision, n), name in told.items()
+            ),
+            do="train those that differ by themselves",
+        )
+
+
+def _steps(prepared: Prepared, trial: Trial) -> Steps:
     device, precision = prepared.chosen[trial.variant]
-    for row in train_trial(prepared.study, trial, data, folder, device=device, precision=precision):
-        scores = f"loss {row['train_loss']:.4f}  validation soft Jaccard {row['val_soft_jaccard']:.4f}"
-        print(f"epoch {row['epoch']:3d}  {scores}")
+    data, folder = prepared.folds[trial.fold], prepared.folder.trial(trial.trial_id)
+    return steps_of_trial(prepared.study, trial, data, folder, device=device, precision=precision)
+
+
+def _print_epoch(row: Epoch, before: str) -> None:
+    scores = f"loss {row['train_loss']:.4f}  validation soft Jaccard {row['val_soft_jaccard']:.4f}"
+    print(f"{before}epoch {row['epoch']:3d}  {scores}")
+
+
+def _tell_end(prepared: Prepared, trial: Trial) -> int:
+    """Print how the trial ended; 0 where it is completed, else 1."""
     state = prepared.state(trial)
     record = state.completed
     if record is None:
@@ -61,7 +118,8 @@ def _train(prepared: Prepared, trial: Trial) -> int:
         print(error or f"{trial.trial_id} left no record", file=sys.stderr)
         return 1
     scores = f"best validation soft Jaccard {record.best_val_soft_jaccard:.4f}"
-    print(f"{scores}, validation Dice {record.scores['validation']['dice']:.4f}; wrote {folder.record}")
+    path = prepared.folder.trial(trial.trial_id).record
+    print(f"{scores}, validation Dice {record.scores['validation']['dice']:.4f}; wrote {path}")
     return 0
 
 

@@ -4,6 +4,6 @@ Others prepare a run (`prepare.prepare_run`), train a trial (`trial.train_trial`
 (`records.trial_state`) and who trained what (`provenance`, `earlier`); networks, losses and layers stay inside.
 
 It may import base, study, scores and cohort. Inside, imports point one way: measure -> prepare, trial -> export,
-networks, saving, scored -> loop -> feeding -> copies, earlier, inference, members, model, provenance -> adam, augment,
-checkpoint, in_use, layers, losses, process, records, resizing, subpixel.
+networks, saving, scored, side_by_side -> loop -> feeding -> copies, earlier, inference, members, model, provenance ->
+adam, augment, checkpoint, in_use, layers, losses, process, records, resizing, subpixel.
 """
