@@ -44,6 +44,7 @@ from identifiers import (
     write_nifti,
 )
 from leaks import found_below, found_in
+from moved import body_scan
 from PIL import Image, PngImagePlugin
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -52,6 +53,7 @@ from scans import save
 from stores import study_of
 from trained_runs import SIDE, UPRIGHT, scan_of
 
+from hnscc.cohort.store import open_store
 from hnscc.commands.cli import main
 
 DICOM, ALL = 6, 12  # patients
@@ -235,6 +237,7 @@ def test_nothing_of_a_patient_comes_out(desk):
     save(desk.folder, [*rows, *([row[name] for name in columns] for row in ordered)])
     store, run = desk.own / "cohort.zarr", desk.own / "run"
     desk.command("prepare", manifest, store, "--size", SIDE, "--workers", 2)
+    registered(desk, made, manifest)
     refusals(desk, made, manifest, store)
     study_to_its_end(desk, store, run)
     predictions(desk, run, manifest)
@@ -251,6 +254,21 @@ def test_nothing_of_a_patient_comes_out(desk):
     for folder in ("masks", "kept"):
         assert len(list(desk.own.glob(f"{folder}/*.seg.dcm"))) == DICOM
         assert list(desk.own.glob(f"{folder}/*.rtstruct.dcm"))
+
+
+def registered(desk: Desk, made: Path, manifest: Path) -> None:
+    """Images that state no frame of reference are laid on one another, where they can be: noise cannot."""
+    rigid = ("--size", 32, "--reference", "mri", "--register", "rigid")
+    desk.command("prepare", manifest, desk.own / "no.zarr", *rigid, code=2)
+    own = made / "body" / planted("folder of the patient")
+    body_scan(own, 0, "x")
+    one = manifest.with_name("one.csv")
+    cells = (str((own / f"{name}.nii.gz").relative_to(one.parent)) for name in ("pet", "mri"))
+    one.write_text(f"patient_id,scan_id,pet,mri,mask\nb,b_1,{','.join(cells)},none\n")
+    desk.command("prepare", one, desk.own / "laid.zarr", *rigid)
+    assert "registered" in open_store(desk.own / "laid.zarr").scans[0].placement
+    shutil.rmtree(own.parent)
+    one.unlink()
 
 
 def study_to_its_end(desk: Desk, store: Path, run: Path) -> None:
