@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from data_prep.oddities.oddity import FEW, Odd
+from data_prep.oddities.oddity import FEW, Odd, of_some
 from hnscc.base.arrays import Floats, Integers
 from hnscc.cohort.store_format import Scan
 
@@ -17,6 +17,10 @@ TENFOLD = 5.0  # times, in voxels and extent alike: another unit of length
 ODD_LENGTH = 1.9  # times the cohort's median
 ODD_SDS = 4.0  # robust standard deviations of the logarithm, beside it
 OTHER_VOXELS = 1.3  # times in some direction, of one and the same number of voxels
+# Times, by which slices alone are thicker or thinner, or pixels longer one way than the other, of the same number of
+# voxels: another field of view changes pixels both ways, and most protocols keep their slices.
+OTHER_SLICES, UNEVEN, EVEN = 1.1, 1.05, 1.02
+SKEWED = 0.5  # degrees
 # Of a voxel's size, where there are as many voxels: what a header rounds, and from where on it is another grid.
 ROUNDED, OTHER_GRID = 0.002, 0.05
 ABSENT = 0.1  # of the grid, more than in most scans
@@ -42,6 +46,7 @@ def odd_fields(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd
             elif found := _small(steps[at], shapes[at]) or _unlike(at, steps, shapes):
                 yield Odd(scan.scan_id, f"{modality} {found}")
         yield from _parts_absent(scans, modality)
+        yield from _skewed(scans, modality)
     for scan in scans:
         yield from _nearly_alike(scan, modalities)
 
@@ -108,7 +113,7 @@ def _unlike(at: int, steps: Floats, shapes: Floats | Integers) -> str:
     most, count = kinds.most_common(1)[0]
     ratio = steps[at] / np.array(most[3:])
     alike = 2 * count > len(steps) and tuple(shapes[at]) == most[:3]
-    if alike and max(ratio.max(), 1 / ratio.min()) > OTHER_VOXELS:
+    if alike and (max(ratio.max(), 1 / ratio.min()) > OTHER_VOXELS or _uneven(ratio)):
         usual = _product(np.array(most[3:]))
         return f"has as many voxels as most scans, but of {_product(steps[at])} mm, not {usual}: is their size right?"
     told = []
@@ -121,6 +126,22 @@ def _unlike(at: int, steps: Floats, shapes: Floats | Integers) -> str:
             for axis in np.flatnonzero(np.abs(logs[at]) > limit)
         ]
     return f"has {'; '.join(told)}" if told else ""
+
+
+def _uneven(ratio: Floats) -> bool:
+    """Whether voxels are larger than most scans' in one direction alone (x, y, z), as no other field of view is."""
+    x, y, z = (max(float(each), 1 / float(each)) for each in ratio)
+    pixels = ratio[0] / ratio[1]
+    return max(pixels, 1 / pixels) > UNEVEN or (max(x, y) < EVEN and z > OTHER_SLICES)
+
+
+def _skewed(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
+    skewed = [scan for scan in scans if scan.placement["inputs"][modality].get("skew", 0.0) > SKEWED]
+    text = (
+        f"the axes of {modality} do not stand at right angles in its header, as a tilted gantry or an affine "
+        "registration leaves them; it is laid on the grid as that says: is it right?"
+    )
+    yield from of_some(scans, skewed, text)
 
 
 def _parts_absent(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:

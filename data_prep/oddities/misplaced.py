@@ -101,7 +101,7 @@ def _most_elsewhere(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:
             None,
             f"the masks fit {modality} better {how}: in {count} of {len(edges)} scans with lesion its values change "
             f"more across their border there (by {fall:.2g} of the tissue's brightness in the median scan, where they "
-            f"lie by {usual:.2g}). Were they made on these images?",
+            f"lie by {usual:.2g}; moves of 8 and 16 mm are tried alone). Were they made on these images?",
         )
 
 
@@ -133,7 +133,7 @@ def _unseen(edges: Sequence[_Edge], usual: float, modality: str) -> Iterator[Odd
         fall, how = edge.best
         elsewhere = fall > ELSEWHERE * edge.own and fall - edge.own > GAIN * usual
         if each < lowest or elsewhere or edge.own <= apart:
-            better = f"; {how}, by {fall:.2g}" if elsewhere else ""
+            better = f"; of the places that are tried, most {how}, by {fall:.2g}" if elsewhere else ""
             yield Odd(
                 edge.scan.scan_id,
                 f"the lesion does not stand out on {modality}: its values fall by {edge.own:.2g} of the tissue's "

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 FAINT = 0.015  # of the contrast of the volume's other slices; air around a body, and lean slices, have 0.08 and more
-DIM = 0.4  # of the contrast of both slices beside it; slices of a body have 0.8 and more
+DIM = 0.4  # of the contrast of the slices on both sides of one or more; slices of a body have 0.8 and more
+BRIGHT = 90  # percentile, by which several slices must be as dim: a hot lesion fills less, and its end dims the 99th
 STEP = 2  # voxels, by which slices are thinned before they are correlated
 UNLIKE = (
     0.3  # correlation with the more alike neighbour; slices of a body, the last ones too, have 0.65 and more
@@ -53,12 +54,28 @@ def absent(data: NDArray[np.float32]) -> NDArray[np.bool_] | None:
 
 
 def _faint(data: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(z,): slices with next to no contrast, by the range of all but 2 % of their voxels, or with far less than both
-    slices beside them; not those of a volume that has none anywhere."""
-    first, last = np.percentile(data, [1, 99], axis=(0, 1))
+    """(z,): slices with next to no contrast, by the range of all but 2 % of their voxels, or with far less than the
+    slices on both sides of them; not those of a volume that has none anywhere."""
+    first, bright, last = np.percentile(data, [1, BRIGHT, 99], axis=(0, 1))
     contrast = last - first
     beside = np.minimum(np.append(contrast[1:], 0), np.insert(contrast[:-1], 0, 0))
-    return np.asarray((contrast < FAINT * np.percentile(contrast, 75)) | (contrast < DIM * beside))
+    faint = (contrast < FAINT * np.percentile(contrast, 75)) | (contrast < DIM * beside)
+    return np.asarray(faint | _dim_run(np.stack([bright - first, contrast])))
+
+
+def _dim_run(levels: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """(z,): several slices in a row that are dim from one to the next, and bright again from one to the next, at all
+    levels (levels, z); at most half of all."""
+    dim = np.zeros(levels.shape[1], dtype=bool)
+    darker = np.flatnonzero((levels[:, 1:] < DIM * levels[:, :-1]).all(axis=0)) + 1  # the first of a row
+    brighter = np.flatnonzero((levels[:, :-1] < DIM * levels[:, 1:]).all(axis=0)) + 1  # the first behind it
+    for begin in darker:
+        end = brighter[brighter > begin]
+        if not len(end) or 2 * (end[0] - begin) > levels.shape[1]:
+            continue
+        run, around = levels[:, begin : end[0]], np.minimum(levels[:, begin - 1], levels[:, end[0]])
+        dim[begin : end[0]] |= bool((run < DIM * around[:, None]).all())
+    return dim
 
 
 def _by_neighbours(data: NDArray[np.float32], faint: NDArray[np.bool_]) -> NDArray[np.bool_]:

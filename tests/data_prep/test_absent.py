@@ -120,6 +120,26 @@ def between(data, slices):
     return ((low + 1 - at) * data[:, :, low] + (at - low) * data[:, :, low + 1]).astype(np.float32)
 
 
+@pytest.mark.parametrize("first, behind", [(5, 7), (4, 12)])
+def test_several_slices_in_a_row_of_far_less_signal_are_found(first, behind):
+    data = body()
+    data[:, :, first:behind] *= 0.3
+    found = absent(data)
+    np.testing.assert_array_equal(np.flatnonzero(found.all(axis=(0, 1))), np.arange(first, behind))
+
+
+def test_slices_between_two_hot_spots_and_those_towards_an_end_are_no_dim_ones():
+    """Spots of ten times the tissue in 2 % of the slices below and above; a signal that falls by a tenth per slice."""
+    data = body()
+    data[15:20, 15:21, :6] *= 10
+    data[15:20, 15:21, 12:] *= 10
+    assert absent(data) is None
+    assert absent(body() * (0.9 ** np.arange(SHAPE[2])).astype(np.float32)) is None
+    end = body()
+    end[:, :, 15:] *= 0.3  # nothing tells a body's end from these
+    assert absent(end) is None
+
+
 def test_a_gap_that_was_filled_by_interpolation_is_found_and_thinner_slices_are_whole():
     data = body()
     for slices in (39, 58, 77, 30):

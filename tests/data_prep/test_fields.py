@@ -67,6 +67,37 @@ def test_as_many_voxels_of_another_size_are_told():
 
 
 @pytest.mark.parametrize(
+    "times, sizes",
+    [((1, 1, 1.2), "0.9 x 0.9 x 4.8"), ((1, 1, 0.8), "0.9 x 0.9 x 3.2"), ((1.1, 1, 1), "0.99 x 0.9 x 4")],
+)
+def test_voxels_larger_in_one_direction_than_in_most_scans_are_told(times, sizes):
+    found = told((USUAL[0], tuple(np.multiply(USUAL[1], times))))
+    text = f"mri has as many voxels as most scans, but of {sizes} mm, not 0.9 x 0.9 x 4: is their size right?"
+    assert found == [("p0_a", text, False)]
+
+
+def test_another_field_of_view_is_not_told():
+    """Larger pixels both ways, with slices as thick or thicker."""
+    assert (
+        told((USUAL[0], (1.05, 1.05, 4.0)), (USUAL[0], (1.05, 1.05, 4.8)), (USUAL[0], (0.9, 0.9, 4.3))) == []
+    )
+
+
+def test_axes_that_are_not_at_right_angles_are_told(tmp_path):
+    """PET of which the rows run 0.1 mm to posterior for each mm to the left: 5.7 degrees off a right angle."""
+    manifest = cohort(tmp_path)
+    skewed = np.diag([2.0, 2.0, 3.0, 1.0]) @ np.array(
+        [[1, 0.1, 0, -11], [0, 1, 0, -9], [0, 0, 1, 0], [0, 0, 0, 1]]
+    )
+    write(tmp_path / "s1" / "pet.nii.gz", scan_arrays(1)[0][:12, :11, :], skewed)
+    store = prepare(manifest, tmp_path / "s.zarr", size=16, workers=1, accept_odd="a test")
+    assert store.scans[1].placement["inputs"]["pet"]["skew"] == pytest.approx(5.71)
+    assert [each[:56] for each in store.odd if "right angles" in each] == [
+        "scan S1: the axes of pet do not stand at right angles in"
+    ]
+
+
+@pytest.mark.parametrize(
     ("times", "odd"), [(1.01, True), (0.97, True), (1.001, False), (1.2, False), (1.0, False)]
 )
 def test_modalities_of_nearly_one_grid_are_told(times, odd):
