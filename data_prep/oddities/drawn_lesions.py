@@ -1,11 +1,15 @@
-"""Masks that hold less than what was drawn: outlines that nobody filled, and lesions that coarser voxels lose."""
+"""Masks that hold less or more than a lesion: outlines that nobody filled, lesions that coarser voxels lose, mirror
+images, strokes of a brush."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from data_prep.oddities.oddity import Odd, of_some
 from hnscc.cohort.store_format import Scan
 
 HOLLOW = 0.5  # of what a mask encloses, from which it is an outline; lesions of the real cohort have none
+LINE = 30.0  # mm, of a part one or two voxels wide; lesions of the real cohort have 23 at most
+USUAL = 0.25  # of the scans with lesion, from which small pieces are how the lesions are
 CHANGED = 4 / 3  # times more or less than was drawn; lesions of 5 ml and more change by a tenth at most
 
 
@@ -13,7 +17,7 @@ def odd_drawings(scans: Sequence[Scan]) -> Iterator[Odd]:
     """A sentence on the scans whose masks are outlines, and on each whose lesion is stored much larger or smaller."""
     if not all("hollow" in scan.placement["lesion"] for scan in scans):
         return
-    outlined = [scan for scan in scans if scan.placement["lesion"]["hollow"] >= HOLLOW]
+    outlined = [scan for scan in scans if _outlined(scan)]
     yield from of_some(
         scans,
         outlined,
@@ -27,3 +31,31 @@ def odd_drawings(scans: Sequence[Scan]) -> Iterator[Odd]:
                 f"of the lesion {drawn:.2g} ml were drawn and {stored:.2g} ml are stored, since pixels count as lesion "
                 "from half of them on: store finer ones (--reference, --size, --pixel-mm) if the lesion is so thin",
             )
+
+
+def odd_pieces(scans: Sequence[Scan]) -> Iterator[Odd]:
+    """A sentence on the scans whose masks hold their own mirror image, and on those with pieces that look like strokes
+    of a brush: thin lines, and small pieces in one slice where few scans have any."""
+    ill = [scan for scan in scans if scan.placement["lesion"]["ml"] > 0]
+    if not all("pieces" in scan.placement["lesion"] for scan in ill):
+        return
+
+    def chosen(holds: Callable[[dict[str, Any]], bool]) -> list[Scan]:
+        return [scan for scan in ill if holds(scan.placement["lesion"]["pieces"])]
+
+    text = "one piece of the mask is the mirror image of another, voxel by voxel: was the mask joined with its own?"
+    yield from of_some(scans, chosen(lambda pieces: pieces["mirrored"]), text)
+    lines = [scan for scan in chosen(lambda pieces: pieces["thin_mm"] >= LINE) if not _outlined(scan)]
+    text = (
+        f"the mask holds a line of one or two voxels that is {LINE:g} mm long or more: a stroke of a brush?"
+    )
+    yield from of_some(scans, lines, text)
+    stray = chosen(lambda pieces: pieces["stray"] > 0)
+    text = (
+        "the mask holds small pieces in a single slice, apart from the lesion: strokes that were left there?"
+    )
+    yield from of_some(scans, stray, text) if len(stray) <= max(1, USUAL * len(ill)) else ()
+
+
+def _outlined(scan: Scan) -> bool:
+    return bool(scan.placement["lesion"]["hollow"] >= HOLLOW)

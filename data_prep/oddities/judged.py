@@ -13,7 +13,7 @@ from data_prep.manifest.ids import may_be_one
 from data_prep.manifest.manifest import Row, refused
 from data_prep.oddities.bodies import unlike_bodies
 from data_prep.oddities.codes import odd_codes
-from data_prep.oddities.drawn_lesions import odd_drawings
+from data_prep.oddities.drawn_lesions import odd_drawings, odd_pieces
 from data_prep.oddities.fields import odd_fields, spellings
 from data_prep.oddities.marks import Marks
 from data_prep.oddities.moved import find_moved
@@ -23,6 +23,7 @@ from data_prep.oddities.oddity import Odd
 from data_prep.oddities.one_sided import one_sided
 from data_prep.oddities.order import odd_order
 from data_prep.oddities.orientation import lying_otherwise
+from data_prep.oddities.planes import odd_planes
 from data_prep.oddities.twins import Twins, find_twins
 from hnscc.base.errors import InputError
 from hnscc.cohort.store_building import read_images
@@ -59,10 +60,12 @@ def judged(
         *odd_fields(scans, modalities),
         *spellings(scans),
         *odd_drawings(scans),
+        *odd_pieces(scans),
         *odd_codes(scans, modalities),
         *odd_numbers(scans, modalities),
         *rounded(scans, modalities),
         *emptied(scans, modalities),
+        *odd_planes(scans, modalities),
         *lying_otherwise(scans, modalities, images.slices),
         *unlike_bodies(scans, modalities),
         *odd_order(scans, modalities, images.slices),

@@ -21,6 +21,7 @@ from nibabel import orientations
 from numpy.typing import NDArray
 
 from data_prep.masks.lesions import Lesion, lesion_on
+from data_prep.masks.pieces import pieces_of
 from data_prep.placing.absent import absent
 from data_prep.placing.coverage import MIN_COVERAGE, check_coverage, check_steps
 from data_prep.placing.drawn import fits
@@ -28,6 +29,7 @@ from data_prep.placing.found import facts_of
 from data_prep.placing.inputs import input_of
 from data_prep.placing.kept import drawn_ml, hollow, stored_ml
 from data_prep.placing.numbers import numbers_of
+from data_prep.placing.planes import planes_of
 from data_prep.registering.registered import laid_together
 from data_prep.volumes.grids import check_axes, to_lps, turned
 from data_prep.volumes.lying import lying
@@ -141,11 +143,13 @@ def place_scan(
             "inputs": {name: input_of(volume) for name, volume in filed.items()},
             **({"registered": registered} if registered else {}),
             "numbers": {name: numbers_of(volume) for name, volume in volumes.items()},
+            "planes": {name: each.planes for name, each in placed.items()},
             "values": found["values"],
             "lesion": {
                 **found["lesion"],
                 "fits": fitting,
                 "hollow": hollow(lesion.voxels),
+                "pieces": pieces_of(lesion.drawn),
                 "drawn_ml": drawn_ml(mask),
                 "stored_ml": stored_ml(stored, stored_spacing(grid, window)),
             },
@@ -168,8 +172,9 @@ def _with_mask(volumes: dict[str, Volume], mask: Volume | None) -> dict[str, Vol
 class _OnGrid:
     """A modality's stored slices (Z, size, size), the value outside of the volume, the share of the grid and of the
     lesion that it covers, the share of most slices where the file holds something that is no image
-    (data_prep.placing.absent), and the slices that it does not show: those that it covers less than half of, those of
-    one value throughout, and those where more is absent than in others."""
+    (data_prep.placing.absent), the slices that it does not show: those that it covers less than half of, those of
+    one value throughout, and those where more is absent than in others; and what data_prep.placing.planes found in its
+    planes."""
 
     slices: NDArray[np.float32]
     fill: float
@@ -177,12 +182,16 @@ class _OnGrid:
     lesion_coverage: float
     absent: float
     unseen: list[int]
+    planes: dict[str, Any]
 
 
 def _on_grid(volume: Volume, grid: Grid, window: Window, lesion: NDArray[np.bool_]) -> _OnGrid:
     fill = float(volume.data.min())
     flat = FLAT * (float(volume.data.max()) - fill)
-    gone = _gone(volume, grid)
+    data = turned(volume.data, volume.grid)
+    blank = None if volume.blank is None else turned(volume.blank, volume.grid)
+    marked = absent(data)
+    gone = _gone(marked, blank, volume, grid)
     usual = _usual(gone)
     slices, unseen, covered, covered_lesion = [], [], 0, 0
     sampling = zip(sampled(volume, grid), _held(volume, grid), lesion, strict=True)
@@ -195,18 +204,20 @@ def _on_grid(volume: Volume, grid: Grid, window: Window, lesion: NDArray[np.bool
             unseen.append(z)
         slices.append(resize_image(image, window, fill))
     lesion_covered = covered_lesion / int(lesion.sum()) if lesion.any() else 1.0
-    return _OnGrid(np.stack(slices), fill, covered / lesion.size, lesion_covered, usual, unseen)
+    share = covered / lesion.size
+    planes = planes_of(data, marked, blank)
+    return _OnGrid(np.stack(slices), fill, share, lesion_covered, usual, unseen, planes)
 
 
-def _gone(volume: Volume, grid: Grid) -> NDArray[np.float64]:
-    """(Z,): the share of each slice of the grid where the volume holds something that is no image; 1 for copies of a
-    slice as a whole."""
-    marked = absent(turned(volume.data, volume.grid))
+def _gone(
+    marked: NDArray[np.bool_] | None, blank: NDArray[np.bool_] | None, volume: Volume, grid: Grid
+) -> NDArray[np.float64]:
+    """(Z,): the share of each slice of the grid where the volume, which lies LPS in `marked` and `blank`, holds
+    something that is no image; 1 for copies of a slice as a whole."""
     if marked is None:
         return np.zeros(grid.shape[2])
-    if volume.blank is not None:
-        marked &= ~turned(volume.blank, volume.grid)
-    held = Volume(marked.astype(np.float32), to_lps(volume.grid))
+    shown = marked if blank is None else marked & ~blank
+    held = Volume(shown.astype(np.float32), to_lps(volume.grid))
     shares = [float(((values >= 0.5) & inside).mean()) for values, inside in sampled(held, grid)]
     return np.array(shares)
 

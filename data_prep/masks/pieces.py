@@ -1,0 +1,82 @@
+"""The pieces of a mask as it was drawn: mirror images of one another, stray ones, thin lines."""
+
+from itertools import combinations, product
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from hnscc.base.arrays import Bools, Integers, Spacing
+from hnscc.cohort.store_format import Drawn
+
+TOUCHING = np.ones((3, 3, 3), dtype=bool)  # voxels of one piece touch at a corner at least
+APART = 10.0  # mm, beside the largest piece; a rough outline leaves small pieces above, below and near it
+WIDE = np.ones((1, 3, 3), dtype=bool)  # what this does not fit into is thin
+LEAST_MIRRORED = 30  # voxels of a piece: small ones have the same shape by chance
+SMALL, SLICES = (
+    0.05,
+    3,
+)  # of the lesion, that a stray piece holds at most; slices that the largest piece takes at least
+
+
+def pieces_of(drawn: Drawn) -> dict[str, Any]:
+    """What the pieces of a mask are like.
+
+    `mirrored` says whether one is the exact mirror image of another, in one to three directions, and not of itself.
+    `stray` counts small pieces in one slice alone, 10 mm and more beside the largest, if that lies in several slices.
+    `thin_mm` is the length of the longest part that is one or two voxels wide in its plane, in mm along a row or
+    column; 0 where there is none.
+    """
+    voxels = _cropped(drawn.voxels)
+    if voxels is None:
+        return {"mirrored": False, "stray": 0, "thin_mm": 0.0}
+    numbered, _ = ndimage.label(voxels, TOUCHING)
+    parts = [numbered[box] == at for at, box in enumerate(ndimage.find_objects(numbered), start=1)]
+    sizes = np.array([part.sum() for part in parts])
+    large = [part for size, part in zip(sizes, parts, strict=True) if size >= LEAST_MIRRORED]
+    flat = np.array([len(part) == 1 for part in parts])
+    small = 1 + np.flatnonzero(flat & (sizes <= SMALL * sizes.sum()))
+    return {
+        "mirrored": any(_mirrored(one, two) for one, two in combinations(large, 2)),
+        "stray": _stray(numbered, small, 1 + int(sizes.argmax()), drawn.spacing_mm),
+        "thin_mm": _thin(voxels, drawn.spacing_mm),
+    }
+
+
+def _stray(numbered: Integers, small: Integers, largest: int, spacing_mm: Spacing) -> int:
+    """How many of the small pieces lie far beside the largest, seen from above."""
+    main = numbered == largest
+    if not len(small) or main.any(axis=(1, 2)).sum() < SLICES:
+        return 0
+    apart = ndimage.distance_transform_edt(~main.any(axis=0), sampling=spacing_mm[1:])
+    return sum(bool(apart[(numbered == number).any(axis=0)].min() >= APART) for number in small)
+
+
+def _cropped(voxels: Bools) -> Bools | None:
+    """A mask without the empty slices, rows and columns around it; None where it is empty."""
+    found = [np.flatnonzero(voxels.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    if not all(map(len, found)):
+        return None
+    return voxels[tuple(slice(at[0], at[-1] + 1) for at in found)]
+
+
+def _mirrored(one: Bools, two: Bools) -> bool:
+    if one.shape != two.shape:
+        return False
+    ways = [axes for axes in product((False, True), repeat=3) if any(axes)]
+    for way in ways:
+        axes = tuple(axis for axis in range(3) if way[axis])
+        turned = np.flip(one, axes)
+        if np.array_equal(turned, two) and not np.array_equal(turned, one):
+            return True
+    return False
+
+
+def _thin(voxels: Bools, spacing_mm: Spacing) -> float:
+    padded = np.pad(voxels, ((0, 0), (1, 1), (1, 1)))
+    thin, _ = ndimage.label(padded & ~ndimage.binary_opening(padded, WIDE), TOUCHING)
+    lengths = [
+        max((part.stop - part.start) * step for part, step in zip(box[1:], spacing_mm[1:], strict=True))
+        for box in ndimage.find_objects(thin)
+    ]
+    return float(max(lengths, default=0.0))

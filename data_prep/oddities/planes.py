@@ -1,0 +1,100 @@
+"""Parts of planes that are no image: folded over, filled in, dead voxels, noise, cut off amid tissue.
+
+data_prep.placing.planes found them. The limits lie between what scans have that nothing was done to and what the least
+of such faults gives: in the public cohort's 68 volumes and in 88 of the phantom no line is a copy or goes back as it
+came, streaks hold 1e-4 of the voxels, noise 2 % of the tissue, one value 2 % of the voxels, and 2 voxels are dead.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from statistics import median
+from typing import Any
+
+from data_prep.oddities.oddity import Odd, of_some
+from hnscc.cohort.store_format import Scan
+
+COPIED, STREAKS, MIRRORED = 0.02, 0.003, 0.002  # of the lines; of the voxels; of the lines
+DEAD, DEAD_SHARE, HOT = 10, 2e-5, 5  # voxels; of the tissue; voxels
+NOISE, FLAT = 0.04, 0.04  # of the tissue; of the voxels
+CUT = 0.5  # of the square root of the tissue's area; the way around a disc is 3.5
+MORE = 3.0  # times as much noise as in the median scan, where images are noisy
+MOST = 0.5  # of the scans, from which a cut is how the cohort was made
+
+Planes = dict[str, Any]
+
+
+def odd_planes(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
+    """A sentence on the scans of each modality in which a part of the planes is no image."""
+    if not all("planes" in scan.placement for scan in scans):
+        return
+    for modality in modalities:
+        usual = median(scan.placement["planes"][modality]["noise"] for scan in scans)
+        for text, holds in KINDS:
+            chosen = [scan for scan in scans if holds(scan.placement["planes"][modality])]
+            if holds is _noise:
+                chosen = [
+                    scan for scan in chosen if scan.placement["planes"][modality]["noise"] > MORE * usual
+                ]
+            yield from of_some(scans, chosen, f"{modality} {text}")
+        cut = [scan for scan in scans if scan.placement["planes"][modality]["cut"] >= CUT]
+        text = (
+            f"{modality} ends at its lowest value amid tissue, along a line that is no body's outline: was a part cut "
+            "off, or is its field of view smaller than the body?"
+        )
+        yield from of_some(scans, cut, text) if len(cut) <= MOST * len(scans) else ()
+
+
+def _streaks(planes: Planes) -> bool:
+    return bool(planes["streaks"] >= STREAKS)
+
+
+def _copied(planes: Planes) -> bool:
+    return bool(planes["copied"] >= COPIED or planes["mirrored"] >= MIRRORED) and not _streaks(planes)
+
+
+def _dead(planes: Planes) -> bool:
+    return bool(planes["dead"] >= DEAD and planes["dead_share"] >= DEAD_SHARE) and not _noise(planes)
+
+
+def _hot(planes: Planes) -> bool:
+    return bool(planes["hot"] >= HOT) and not _noise(planes)
+
+
+def _noise(planes: Planes) -> bool:
+    return bool(planes["noise"] >= NOISE)
+
+
+def _flat(planes: Planes) -> bool:
+    return bool(planes["flat"] >= FLAT)
+
+
+def _folded(planes: Planes) -> bool:
+    return bool(planes["folded"])
+
+
+# What may hold for the planes of a modality of a scan, in words.
+KINDS: tuple[tuple[str, Callable[[Planes], bool]], ...] = (
+    (
+        "goes on in streaks of one value up to a border: was what lies beyond the image filled with its last values?",
+        _streaks,
+    ),
+    (
+        "holds lines of voxels a second time in the same slice: was it folded over (wrap-around), or a part filled "
+        "with a copy or a mirror image?",
+        _copied,
+    ),
+    (
+        "goes on at one border of its slices where it ends at the opposite one: is the body folded over (wrap-around), "
+        "being wider than the field of view?",
+        _folded,
+    ),
+    ("has single voxels without a signal amid tissue: were they set to 0, or are they defects?", _dead),
+    ("has single voxels far brighter than all around them: are they defects?", _hot),
+    (
+        "is noise in a part of the body, where no voxel has to do with those beside it: was that part filled in?",
+        _noise,
+    ),
+    (
+        "holds one and the same value in far more voxels than tissue does: was a part filled with it or masked by it?",
+        _flat,
+    ),
+)

@@ -1,0 +1,206 @@
+"""What the planes of a volume hold that no scanner gives: lines that repeat others, fillings, dead voxels, cuts, folds.
+
+Resampling and registration fill what lies beyond an image with its last values, a mirror image, a constant or noise;
+programs set voxels to 0; an image folds over where the body is wider than its field of view. All of it is found by what
+cannot be in an image: two lines of one plane with exactly the same noise, tissue of exactly one value, tissue whose
+neighbours tell nothing of it, a left border that goes on on the right.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hnscc.base.arrays import Bools
+
+ABOVE = 0.1  # of the way from air (1st percentile) to the 99th: what is brighter is tissue
+EVERY = 4  # voxels of a line, of which one is compared: that two lines of noise agree in all of these is no chance
+VARIED = 0.2  # of that way, by which the values of a line differ: one through air says nothing
+RUN = 4  # voxels of one value from a border on
+PAIRS, CHANGES = 8, 5  # voxels on either side of a mirror; how often they differ from the next one
+BESIDE = 6  # of the 8 voxels around, that are tissue where one without a signal is dead
+LOWEST = 0.005  # of that way, above the lowest value: no signal
+BELOW = 0.5  # of that way, below air: no value of an image either
+HOT = 4.0  # times the third-brightest of the 8 voxels around; a scanner blurs a point more widely
+BLOCK, BRIGHT = 8, 0.15  # voxels, of squares in which noise is looked for; of that way, above air: their mean
+ROUGH = 0.2  # of that way, that noise steps from voxel to voxel
+NOISY = 0.7  # of the steps of independent numbers with the square's standard deviation, that noise has
+ALL_NOISE = 0.6  # of the tissue: a volume of noise alone, in which anything comes by chance
+EDGE = 0.25  # of that way, above air: what lies beside a cut
+LEAST_CUT = 1e-3  # of the voxels, that hold the lowest value where it is no single voxel's
+FOLDED = 0.05  # of the voxels of two opposite borders, that are tissue on both
+GOES_ON, ALIKE = 2.0, 0.6  # times the step to the next voxel; correlation of both borders
+LOOKED_AT = 400_000  # voxels, at most, of whole slices
+
+# What a volume holds that shows nothing.
+NOTHING: dict[str, Any] = {
+    **dict.fromkeys(("copied", "streaks", "mirrored", "dead_share", "noise", "flat", "cut"), 0.0),
+    **{"dead": 0, "hot": 0, "folded": False},
+}
+
+Values = NDArray[np.float32]
+
+
+def planes_of(data: Values, marked: Bools | None, blank: Bools | None) -> dict[str, Any]:
+    """Numbers of a volume (x, y, z) that lies LPS, for data_prep.oddities.planes.
+
+    marked: voxels that show nothing (data_prep.placing.absent), whose slices are left out; blank: those without a
+    number, which hold the lowest one. `copied` is the share of lines that another line of their plane repeats;
+    `streaks` that of voxels of one value from a border on, beside others of another value; `mirrored` that of lines
+    that go back as they came. `dead` and `hot` count voxels without a signal amid tissue, and ones far brighter than
+    all around; `dead_share` is that of the former in tissue. `noise` is the share of tissue whose voxels have nothing
+    to do with those beside them, `flat` that of all voxels that hold the commonest value of tissue. `cut` is how long
+    the line is, in voxels, along which the lowest value borders on tissue, beside the square root of the tissue's
+    area, in the median slice, where most slices are looked at. `folded` says whether a border goes on on the opposite
+    one. All are 0 where the volume shows nothing, or noise alone.
+    """
+    shown = np.arange(data.shape[2]) if marked is None else np.flatnonzero(~marked.any(axis=(0, 1)))
+    cut_off = 2 * len(shown) < data.shape[2]  # which is told of the slices that are marked
+    slices = _looked_at(data, shown)
+    data, blank = data[:, :, slices], None if blank is None else blank[:, :, slices]
+    air, last = (
+        (float(value) for value in np.percentile(data[::2, ::2], [1, 99])) if data.size else (0.0, 0.0)
+    )
+    if last <= air or min(data.shape[:2]) < BLOCK:
+        return dict(NOTHING)
+    way, tissue = last - air, air + ABOVE * (last - air)
+    noise = _noise(data, air, way)
+    if noise > ALL_NOISE:
+        return dict(NOTHING)
+    dead = _dead(data, tissue, max(float(data.min()) + LOWEST * way, air - BELOW * way))
+    return {
+        "copied": max(_copied(lines, VARIED * way) for lines in _both(data)),
+        "streaks": max(_streaks(lines, tissue) for lines in _four(data)),
+        "mirrored": max(_mirrored(lines, apart, tissue) for lines in _both(data) for apart in (1, 2)),
+        "dead": dead,
+        "dead_share": dead / int((data > tissue).sum()),
+        "hot": _hot(data, air, way),
+        "noise": noise,
+        "flat": _flat(data, tissue),
+        "cut": 0.0 if cut_off else _cut(data, blank, tissue, air + EDGE * way),
+        "folded": any(_folded(lines, tissue) for lines in _both(data)),
+    }
+
+
+def _looked_at(data: Values, shown: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Some of the slices that are shown, spread evenly."""
+    every = max(1, int(np.ceil(len(shown) * data.shape[0] * data.shape[1] / LOOKED_AT)))
+    return shown[every // 2 % max(1, len(shown)) :: every]
+
+
+def _both(data: Values) -> Iterator[Values]:
+    """The volume as lines across x, and as lines across y: (lines, voxels, z)."""
+    yield data
+    yield data.swapaxes(0, 1)
+
+
+def _four(data: Values) -> Iterator[Values]:
+    """The same, from either end."""
+    for lines in _both(data):
+        yield lines
+        yield lines[::-1]
+
+
+def _copied(lines: Values, varied: float) -> float:
+    thin = lines[:, ::EVERY]
+    weights = np.random.default_rng(0).random(thin.shape[1])  # so that equal sums are of equal lines
+    sums = np.einsum("nmz,m->nz", thin, weights, dtype=np.float64)
+    sums[np.ptp(thin, axis=1) <= varied] = np.nan
+    ordered = np.sort(sums, axis=0)
+    return float((ordered[1:] == ordered[:-1]).mean())
+
+
+def _streaks(lines: Values, tissue: float) -> float:
+    end = lines[0]
+    begin = (lines[1:RUN] == end).all(axis=0) & (end > tissue)
+    begin[1:] &= end[1:] != end[:-1]
+    begin[:1] = False
+    chosen = lines[:, begin]
+    return float(np.minimum.accumulate(chosen == chosen[:1], axis=0).sum() / lines.size)
+
+
+def _mirrored(lines: Values, apart: int, tissue: float) -> float:
+    """The share of lines that go back as they came: between two voxels (apart: 1) or at one (2)."""
+    thin = lines[:, ::EVERY]
+    if len(thin) < 2 * PAIRS + apart:
+        return 0.0
+    inner = slice(PAIRS - 1, len(thin) - PAIRS - apart + 1)
+    at, *line = np.nonzero(thin[:-apart][inner] == thin[apart:][inner])
+    at += PAIRS - 1
+    changes, highest = np.zeros(len(at), dtype=int), thin[(at, *line)]
+    for step in range(1, PAIRS):
+        here = thin[(at - step, *line)]
+        changes += here != thin[(at - step + 1, *line)]
+        same = here == thin[(at + apart + step, *line)]
+        highest = np.maximum(highest, here)[same]
+        at, changes, line = at[same], changes[same], [each[same] for each in line]
+    whole = (changes >= CHANGES) & (highest > tissue)
+    found = np.zeros(thin.shape[1:], dtype=bool)
+    found[tuple(each[whole] for each in line)] = True
+    return float(found.mean())
+
+
+def _around(data: NDArray[Any]) -> list[NDArray[Any]]:
+    """The voxels around each one that is not at a border of its plane: the four beside it first, then the others."""
+    wide, high = data.shape[:2]
+    steps = ((0, 1), (1, 0), (1, 2), (2, 1), (0, 0), (0, 2), (2, 0), (2, 2))
+    return [data[x : wide - 2 + x, y : high - 2 + y] for x, y in steps]
+
+
+def _dead(data: Values, tissue: float, least: float) -> int:
+    shown = (data > tissue).astype(np.uint8)
+    beside = np.zeros(shown[1:-1, 1:-1].shape, np.uint8)
+    for each in _around(shown):
+        beside += each
+    return int(((beside >= BESIDE) & (data[1:-1, 1:-1] <= least)).sum())
+
+
+def _hot(data: Values, air: float, way: float) -> int:
+    inner = data[1:-1, 1:-1]
+    at = np.nonzero(inner > air + way)
+    third = np.sort(np.stack([each[at] for each in _around(data)]), axis=0)[-3]
+    return int((inner[at] - air > HOT * np.maximum(third - air, 0)).sum())
+
+
+def _noise(data: Values, air: float, way: float) -> float:
+    wide, high = (side // BLOCK * BLOCK for side in data.shape[:2])
+    squares = data[:wide, :high].reshape(wide // BLOCK, BLOCK, high // BLOCK, BLOCK, -1)
+    shown = squares.mean(axis=(1, 3)) > air + BRIGHT * way
+    step = np.min([np.abs(np.diff(squares, axis=axis)).mean(axis=(1, 3)) for axis in (1, 3)], axis=0)
+    # Independent normal numbers differ by 2 / sqrt(pi) of their standard deviation on average.
+    unlike = step > NOISY * 2 / np.sqrt(np.pi) * squares.std(axis=(1, 3))
+    return float((shown & unlike & (step > ROUGH * way)).sum() / max(1, shown.sum()))
+
+
+def _flat(data: Values, tissue: float) -> float:
+    thin = data[::2, ::2]
+    counts = np.unique(thin[(thin > tissue) & (thin < thin.max())], return_counts=True)[1]
+    return float(counts.max(initial=0) / thin.size)
+
+
+def _cut(data: Values, blank: Bools | None, tissue: float, bright: float) -> float:
+    lowest = data == data.min()
+    if blank is not None:
+        lowest &= ~blank
+    if lowest.mean() < LEAST_CUT:
+        return 0.0
+    core = np.zeros_like(lowest)  # without single voxels
+    core[1:-1, 1:-1] = lowest[1:-1, 1:-1] & (np.sum(_around(lowest)[:4], axis=0, dtype=np.uint8) >= 2)
+    edge = np.any(_around(core)[:4], axis=0) & (data[1:-1, 1:-1] > bright)
+    area = (data > tissue).sum(axis=(0, 1))
+    return float(np.median(edge.sum(axis=(0, 1)) / np.sqrt(np.maximum(area, 1))))
+
+
+def _folded(lines: Values, tissue: float) -> bool:
+    first, last = lines[0], lines[-1]
+    both = (first > tissue) & (last > tissue)
+    if both.mean() < FOLDED:
+        return False
+    before, after = (each[both] for each in (lines[1], lines[-2]))
+    first, last = first[both], last[both]
+    step = (np.abs(first - before).mean() + np.abs(last - after).mean()) / 2
+    a, b = (each - each.mean(dtype=np.float64) for each in (first, last))
+    length = float(np.sqrt((a**2).sum() * (b**2).sum()))
+    alike = float((a * b).sum()) / length if length > 0 else 0.0
+    return bool(np.abs(first - last).mean() <= GOES_ON * step and alike >= ALIKE)

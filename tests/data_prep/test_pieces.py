@@ -1,0 +1,114 @@
+"""Masks that hold more than a lesion: their own mirror image, thin lines, strokes that were left in one slice."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scans import prepare, save, write
+from scipy import ndimage
+from stores import scan
+
+from data_prep.masks.pieces import pieces_of
+from data_prep.oddities.drawn_lesions import odd_pieces
+from hnscc.cohort.store_format import Drawn
+
+SHAPE = (10, 48, 48)  # z, y, x
+NONE = {"mirrored": False, "stray": 0, "thin_mm": 0.0}
+
+
+def lesion() -> np.ndarray:
+    """Half a ball with a corner: like no mirror image of itself."""
+    z, y, x = np.indices(SHAPE) - np.array([5, 20, 34])[:, None, None, None]
+    ball = (2 * z) ** 2 + y**2 + x**2 < 49
+    return ball & ~((x > 2) & (y > 1)) & ~((z > 1) & (x < -2))
+
+
+def found(voxels: np.ndarray) -> dict:
+    return pieces_of(Drawn(voxels, tuple(map(tuple, np.diag([2.0, 1.5, 4.0, 1.0]).tolist())), "mri"))
+
+
+def test_an_empty_mask_and_a_plain_lesion_hold_nothing_more():
+    assert found(np.zeros(SHAPE, bool)) == NONE
+    assert found(lesion()) | {"thin_mm": 0.0} == NONE and found(lesion())["thin_mm"] < 12
+
+
+@pytest.mark.parametrize("axes", [(2,), (1, 2), (0, 2)])
+def test_a_mirror_image_in_any_direction_and_place_is_found(axes):
+    twin = np.flip(lesion(), axes)
+    assert found(lesion() | twin)["mirrored"]
+    assert found(lesion() | np.roll(twin, -2, 2))["mirrored"]
+    twin[tuple(np.argwhere(twin)[0])] = False
+    assert not found(lesion() | twin)["mirrored"]
+
+
+def test_two_balls_are_no_mirror_images():
+    z, y, x = np.indices(SHAPE) - np.array([5, 20, 12])[:, None, None, None]
+    ball = (2 * z) ** 2 + y**2 + x**2 < 36
+    assert not found(ball | np.flip(ball, 2))["mirrored"]
+
+
+def test_small_pieces_in_one_slice_far_beside_the_lesion_are_counted():
+    voxels = lesion()
+    voxels[2, 18:21, 8:11] = True
+    voxels[7, 40:43, 30:33] = True
+    assert found(voxels)["stray"] == 2
+    near = lesion()
+    near[9, 18:21, 33:36] = True  # above it
+    near[2, 18:21, 24:26] = True  # 3 voxels of 2 mm beside its nearest
+    assert found(near)["stray"] == 0
+    deep = lesion()
+    deep[2:4, 18:21, 8:11] = True
+    assert found(deep)["stray"] == 0
+
+
+def test_a_thin_line_is_as_long_as_it_is_along_a_row_or_column():
+    voxels = np.zeros(SHAPE, bool)
+    voxels[4:7, 10:30, 20:34] = True
+    assert found(voxels)["thin_mm"] == 0
+    voxels[5, 12:14, 0:20] = True
+    assert found(voxels)["thin_mm"] == 20 * 2.0
+    voxels[5, 30:46, 25] = True
+    voxels[5, 12:14, 0:12] = False
+    assert found(voxels)["thin_mm"] == 16 * 1.5
+    voxels[5, 12:15, 0:20] = True  # no line: three wide
+    assert found(voxels)["thin_mm"] == 16 * 1.5
+
+
+def test_strokes_are_told_where_few_scans_have_any_and_lines_not_of_outlines():
+    def told(*pieces: dict, hollow: float = 0.0) -> list[str | None]:
+        scans = [
+            replace(
+                scan(f"p{at}", (0, 4)),
+                placement={"lesion": {"ml": 1.0, "hollow": hollow, "pieces": NONE | each}},
+            )
+            for at, each in enumerate(pieces)
+        ]
+        return [odd.scan_id for odd in odd_pieces(scans)]
+
+    assert told({}, {"mirrored": True}, {"thin_mm": 31.0}) == ["p1_a", "p2_a"]
+    assert told({"thin_mm": 31.0}, {"thin_mm": 29.0}, hollow=0.6) == []
+    assert told({"stray": 2}, {}, {}, {}) == ["p0_a"]
+    assert told(*[{"stray": 1}] * 2, *[{}] * 6) == [None]
+    assert told(*[{"stray": 1}] * 3, *[{}] * 6) == []
+
+
+def test_prepare_tells_what_was_drawn_beside_a_lesion(tmp_path):
+    rows = [["patient_id", "scan_id", "mri", "mask"]]
+    disc = np.hypot(*(np.indices(SHAPE[:0:-1]) - 23.5))[:, :, None] < 22
+    for at, name in enumerate(["plain", "plain2", "plain3", "mirrored", "stroke", "line"]):
+        mask = lesion()
+        if name == "mirrored":
+            mask |= np.flip(mask, 2)
+        mask[2, 18:22, 8:12] |= name == "stroke"
+        mask[5, 12:14, 8:26] |= name == "line"
+        rng = np.random.default_rng(at)
+        image = disc * (5 + ndimage.gaussian_filter(rng.normal(size=(48, 48, 10)), 2)) + rng.random(
+            (48, 48, 10)
+        )
+        write(tmp_path / f"{at}.nii", image.astype(np.float32), np.diag([-2.0, -2.0, 4.0, 1.0]))
+        write(tmp_path / f"{at}-mask.nii", mask.T.astype(np.uint8), np.diag([-2.0, -2.0, 4.0, 1.0]))
+        rows.append([f"P{at}", name, f"{at}.nii", f"{at}-mask.nii"])
+    store = prepare(save(tmp_path, rows), tmp_path / "s.zarr", size=48, workers=1, accept_odd="a test")
+    words = ("mirror image of another", "small pieces in a single slice", "a line of one or two voxels")
+    told = [each.split(":")[0] for each in store.odd if any(word in each for word in words)]
+    assert told == ["scan mirrored", "scan line", "scan stroke"]
