@@ -173,8 +173,8 @@ class _OnGrid:
     """A modality's stored slices (Z, size, size), the value outside of the volume, the share of the grid and of the
     lesion that it covers, the share of most slices where the file holds something that is no image
     (data_prep.placing.absent), the slices that it does not show: those that it covers less than half of, those of
-    one value throughout, and those where more is absent than in others; and, in `planes`, what data_prep.placing.planes tells
-    of the volume's planes."""
+    one value throughout, and those where more is absent than in others; and, in `planes`, what parts of the volume's
+    planes are (data_prep.placing.planes)."""
 
     slices: NDArray[np.float32]
     fill: float
