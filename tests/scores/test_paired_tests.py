@@ -31,6 +31,18 @@ def test_signed_rank_by_counting_all_signs():
     assert found.p == pytest.approx(2 * np.mean(np.array(sums) <= 2))
 
 
+@pytest.mark.parametrize("n", [6, 7, 9, 11])
+@pytest.mark.parametrize("bias", [-3, 0, 1])
+def test_signed_rank_with_ties_is_scipys_to_the_last_bit(n, bias):
+    """Sizes 1 to 3 alone, so that some are equal: SciPy assigns all signs, and ranks anew for each assignment."""
+    differences = np.random.default_rng([n, bias + 3]).choice([-3, -2, -1, 1, 2, 3], n) + 4.0 * bias
+    differences = differences[differences != 0]
+    assert len(np.unique(np.abs(differences))) < len(differences)
+    found = signed_rank(differences, np.zeros(len(differences)), "patient")
+    theirs = scipy.stats.wilcoxon(differences)
+    assert (found.statistic, found.p) == (theirs.statistic, theirs.pvalue)
+
+
 def test_pairs_that_do_not_differ_are_dropped():
     a = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0, 1.0, 0.1 + 0.2])
     b = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.3])  # the last differs by rounding noise only
