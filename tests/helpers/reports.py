@@ -1,6 +1,7 @@
 """Whole run folders on small stores, their reports, and a reader of the HTML."""
 
 import json
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,7 +13,13 @@ from hnscc.aggregation.build import write_tables
 from hnscc.base.files import write_text
 from hnscc.cohort.fold import read_folds, write_fold
 from hnscc.cohort.splits import plan_fold
+from hnscc.reporting.blocks import Section
+from hnscc.reporting.pages import html, markdown
 from hnscc.reporting.report import write_report
+from hnscc.reporting.sections.brief import brief
+from hnscc.reporting.sections.patients import patients
+from hnscc.reporting.sections.provenance import provenance
+from hnscc.reporting.source import Source, read_source
 from hnscc.study.loading import dump_study
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
@@ -96,3 +103,12 @@ def report(run: RunFolder) -> tuple[str, str]:
     write_tables(run)
     write_report(run)
     return run.html.read_text(), run.markdown.read_text()
+
+
+def words(run: RunFolder, *others: Callable[[Source], Section]) -> tuple[str, str]:
+    """HTML and Markdown of what a report says in words, and of these other sections of it: drawing the figures takes
+    most of the time of a whole report."""
+    write_tables(run)
+    source = read_source(run)
+    made = [section(source) for section in (brief, patients, *others, provenance)]
+    return html(source.study.name, made), markdown(source.study.name, made)

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from reports import Page, report
+from reports import Page, report, words
 from run_folders import (
     add_trial,
     levels_of,
@@ -65,7 +65,7 @@ def test_warnings_of_folds_are_one_line_per_split_with_ranges(tmp_path):
         ]
         warnings += ["validation: drawn by slice"] if fold else []
         write_sealed(where, read_sealed(where) | {"warnings": warnings})
-    text, markdown = report(run)
+    text, markdown = words(run)
     lines = [line for line in markdown.splitlines() if line.startswith("- Split")]
     assert lines == [
         "- Split, in all 3 folds: training: only 3 to 4 patients with lesion (fewer than 5).",
@@ -80,13 +80,13 @@ def test_what_is_odd_in_the_data_is_repeated(tmp_path):
     where = run.fold(0).split
     odd = [f"scan S{number}: pet covers 60% of the grid" for number in range(14)]
     write_sealed(where, read_sealed(where) | {"odd": odd[:2]})
-    _, markdown = report(run)
+    _, markdown = words(run)
     assert (
         "- Odd in the data: scan S0: pet covers 60% of the grid; scan S1: pet covers 60% of the grid."
         in markdown
     )
     write_sealed(where, read_sealed(where) | {"odd": odd})
-    _, markdown = report(run)
+    _, markdown = words(run)
     assert "scan S11: pet covers 60% of the grid; and 2 more, which `hnscc check` lists." in markdown
 
 
@@ -115,7 +115,7 @@ def test_a_single_fold_that_collapsed_is_named_with_its_own_evidence(tmp_path):
     def collapse(trial) -> str:
         masks = np.load(run.fold(trial.fold).truth)["masks"]
         add_trial(run, study, trial, levels_of(0.3 * masks))
-        return Page(report(run)[0]).text
+        return Page(words(run)[0]).text
 
     text = collapse(trials[1])
     assert "In 1 of 3 folds the median model collapsed" in text
@@ -155,7 +155,7 @@ def test_a_plain_difference_holds_up(tmp_path):
         part = masks * (np.arange(masks.shape[1])[:, None] % 4 == 0) if trial.variant == "pet" else masks
         draw = np.random.default_rng([trial.repeat, trial.variant == "pet"])
         add_trial(run, study, trial, noisy_levels(part, draw))
-    text = Page(report(run)[0]).text
+    text = Page(words(run)[0]).text
     said = re.findall(r"scored higher; (.*?)\.", text)
     assert said == ["the difference holds up, for patients and trainings like these"]
     assert "of equal weight" in text and "seen from 0.0" in text

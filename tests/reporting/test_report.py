@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from reports import Page, report
+from reports import Page, report, words
 from run_folders import (
     Case,
     add_failure,
@@ -127,4 +127,4 @@ def test_of_a_pair_the_one_that_collapsed_is_named(tmp_path):
     for trial in plan_trials(study):
         if trial.variant == "pet":
             add_trial(run, study, trial, levels_of(np.zeros(masks.shape)))
-    assert "pet_mri scored higher; PET collapsed; the difference holds up" in Page(report(run)[0]).text
+    assert "pet_mri scored higher; PET collapsed; the difference holds up" in Page(words(run)[0]).text

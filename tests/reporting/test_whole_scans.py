@@ -1,12 +1,13 @@
 """The section "Whole scans" is counted from tables `scans` and `patients`, and the page says what was scored."""
 
 import numpy as np
-from reports import Page, report
+from reports import Page, report, words
 from run_folders import Case, add_failure, add_trial, levels_of, random_run, small_study, write_run
 
 from hnscc.aggregation.query import read_table
 from hnscc.cohort.drawn_masks import packed
 from hnscc.cohort.store_format import Drawn
+from hnscc.reporting.sections.whole_scans import whole_scans
 from hnscc.study.plan import plan_trials
 
 DRAWN = "Test scans on the grids that their masks were drawn on"
@@ -89,7 +90,7 @@ def test_what_resampling_costs_is_shown(tmp_path):
     run = write_run(tmp_path, study, [cases], {f"{name}-a": blocks[name][2] for name in "vab"})
     (trial,) = plan_trials(study)
     add_trial(run, study, trial, predicted)
-    (shown,) = Page(report(run)[0]).rows(DRAWN)
+    (shown,) = Page(words(run, whole_scans)[0]).rows(DRAWN)
     stored = (2 * 2 / (3 + 2) + 1) / 2
     drawn = [2 * 4 * 48 / (4 * (72 + 48) + 1), 2 * 4 * 96 / (4 * (96 + 96) + 1)]
     assert shown[1:3] == [f"{stored:.3f}", f"{np.mean(drawn):.3f}"]
@@ -101,7 +102,7 @@ def test_what_resampling_costs_is_shown(tmp_path):
 
 def test_sampled_slices_are_called_so(tmp_path):
     study = small_study(repeats=2, evaluation={"slices": "sampled", "cutoff_px": 2, "bootstraps": 200})
-    text = Page(report(random_run(tmp_path, study))[0]).text
+    text = Page(words(random_run(tmp_path, study), whole_scans)[0]).text
     assert "nothing is known of whole scans" in text
     assert "sampled slices of the test scans" in text
 
@@ -123,7 +124,7 @@ def test_a_variant_that_lacks_a_fold_has_a_dash_and_the_fold(tmp_path):
     for trial in plan_trials(study):
         if (trial.variant, trial.fold) == ("pet", 1):
             add_failure(run, trial, "RuntimeError: lost")
-    page = Page(report(run)[0])
+    page = Page(words(run, whole_scans)[0])
     for title in (
         "Lesions in test scans",
         "Surfaces and volumes in test scans",
