@@ -7,11 +7,10 @@ is called in the process of the tests (`hnscc`, `here`). Shared by all tests of 
 them as they are: `home`, `cluster`.
 """
 
-import os
 import sys
 
 import pytest
-from processes import LOCAL_RAY, TOKEN, running_cluster
+from processes import running_cluster, set_local_ray
 
 from hnscc.commands.cli import main
 
@@ -23,6 +22,7 @@ LONGEST = [
     "test_in_use.py",
     "test_requests.py",
     "test_gpu_errors.py",
+    "test_on_cluster.py",
     "test_brief.py",
     "test_report.py",
 ]
@@ -52,10 +52,7 @@ def hnscc(capsys, monkeypatch):
 def here(home, monkeypatch, capsys):
     """Call the `main` of a module in this process, a Ray that it starts included: exit code, standard output, standard
     error. RAY_ADDRESS and its like are not set; the token is that of `cluster`."""
-    for name in [name for name in os.environ if name.startswith("RAY_")]:
-        monkeypatch.delenv(name)
-    for name, value in {"HOME": str(home), **LOCAL_RAY, **TOKEN}.items():
-        monkeypatch.setenv(name, value)
+    set_local_ray(monkeypatch, home)
 
     def call(main, *arguments) -> tuple[int, str, str]:
         code = main([*map(str, arguments)])

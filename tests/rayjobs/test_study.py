@@ -1,4 +1,4 @@
-"""Whole studies on a real local Ray, each in a process of its own."""
+"""Whole studies on a real local Ray; what is interrupted is a process of its own."""
 
 import json
 import os
@@ -67,7 +67,8 @@ def undisturbed(store, home, tmp_path_factory):
     """Two variants and two repeats, one trial at a time."""
     folder = tmp_path_factory.mktemp("one")
     study = write_study(folder / "study.yaml", store, resources={"cpus": CORES}, training={"epochs": 6})
-    out, _ = run(home, study, "--out", folder / "run")
+    code, out, error = processes.call(home, main, study, "--out", folder / "run")
+    assert code == 0, error
     return folder / "run", out
 
 
@@ -106,7 +107,7 @@ def interrupted(home: Path, study: Path, root: Path) -> int:
     return done
 
 
-def test_concurrent_interrupted_and_continued_gives_the_same_tables(undisturbed, store, home, tmp_path):
+def test_concurrent_interrupted_and_continued_gives_the_same_tables(undisturbed, store, home, here, tmp_path):
     """Two trials at once, Ctrl-C as soon as one has finished, then the same command again.
 
     On a machine that is busy with other things Ctrl-C may come too late: then the whole again, in another folder.
@@ -119,7 +120,8 @@ def test_concurrent_interrupted_and_continued_gives_the_same_tables(undisturbed,
         if done < 4:
             break
     assert 1 <= done < 4, "interrupted too late to show anything"
-    out, _ = run(home, study, "--out", root)
+    code, out, error = here(main, study, "--out", root)
+    assert code == 0, error
     assert "4 trials completed" in out
     assert f"{done} done before" in out
     expected = tables(undisturbed[0])
