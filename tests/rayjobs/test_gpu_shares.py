@@ -1,18 +1,11 @@
 """How many trials go onto a GPU, by what one takes of its memory."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from stores import make_store, study_of
 
 from hnscc.cohort.slices import Slices
-from hnscc.study.loading import dump_study
 from hnscc.study.plan import plan_trials
 from hnscc.training.inference import EVALUATION_BATCH
 from hnscc.training.measure import train_first_batches
@@ -56,38 +49,3 @@ def test_what_is_measured_is_two_full_batches_and_leaves_nothing_behind(tmp_path
     train_first_batches(study, trial, run.folds[0], began)
     assert (True, 7) in seen and (False, EVALUATION_BATCH) in seen
     assert not run.folder.trial(trial.trial_id).root.exists()
-
-
-MEASURE = """
-import sys
-import ray
-from dataclasses import replace
-from hnscc.study.loading import load_study
-from hnscc.study.plan import plan_trials
-from hnscc.training.prepare import prepare_run
-import rayjobs.cluster
-
-study = load_study(sys.argv[1])
-run = replace(prepare_run(study, sys.argv[2]), chosen=dict.fromkeys(study.variants, ("cuda", "fp32")))
-ray.init(address="local", num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False)
-print(rayjobs.cluster.gpu_shares(run, {"pet": plan_trials(study)[0]}))
-"""
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU that works can be measured")
-def test_a_gpu_that_cannot_be_measured_is_not_shared(tmp_path):
-    """Declared to Ray, but not there: whatever fails on a GPU, the trial itself is left to say so."""
-    study = study_of(make_store(tmp_path).location)
-    (tmp_path / "study.yaml").write_text(dump_study(study))
-    command = [sys.executable, "-c", MEASURE, tmp_path / "study.yaml", tmp_path / "run"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    out = subprocess.run(
-        command,
-        env=environment | {"HOME": str(tmp_path)},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-    )
-    assert out.returncode == 0, out.stderr
-    assert "pet: its GPU memory cannot be measured" in out.stdout
-    assert out.stdout.endswith("{'pet': 1.0}\n")

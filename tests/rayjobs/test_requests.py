@@ -13,7 +13,6 @@ import yaml
 from stores import make_store, study_of
 
 import hnscc.commands.check
-import rayjobs.study
 from hnscc.base.errors import InputError
 from hnscc.study.loading import dump_study
 from hnscc.study.run_folder import RunFolder
@@ -276,20 +275,3 @@ def test_a_study_that_waits_for_a_gpu_says_for_what_and_how_long_and_then_trains
     assert "waiting for a machine with 1 CPUs and 0.5 GPUs free: no trial is being trained, for 1" in told
     assert "4 trials completed" in rest
     assert read_record(RunFolder(tmp_path / "run").trial("pet-f0-r00")).attempts[0].gpus == 0.5
-
-
-def test_what_a_cluster_can_never_give_is_refused_by_check_and_run(cluster, here, hnscc, store, tmp_path):
-    """Its one GPU is declared; two for a trial are not there, and PyTorch finds none."""
-    address, _ = cluster
-    for name, resources, device, problem in (
-        ("two", {"cpus": 1, "gpus": 2}, "cpu", "No machine has the GPUs that a trial asks for."),
-        ("real", {"cpus": 1}, "cuda", "This machine has no GPU that PyTorch can use"),
-    ):
-        path = tmp_path / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(asking(store, resources, device).model_dump(mode="json")))
-        arguments = (path, "--out", tmp_path / name, "--address", address)
-        for code, _, error in (hnscc("check", *arguments), here(rayjobs.study.main, *arguments)):
-            assert code == 2
-            assert problem in error
-            assert "Traceback" not in error
-        assert not (tmp_path / name).exists()

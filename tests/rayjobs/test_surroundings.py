@@ -163,11 +163,12 @@ def test_row_17_the_command_names_all_files_that_hide_what_it_has_loaded(study, 
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", ["hnscc.py", "ray.py"])
-def test_row_17_the_module_by_its_name_finds_the_installed_packages_too(study, home, tmp_path, name):
-    (tmp_path / name).write_text("raise SystemExit('not the package')\n")
+def test_row_17_the_module_by_its_name_finds_the_installed_packages_too(study, home, tmp_path):
+    for name in ("hnscc.py", "ray.py"):
+        (tmp_path / name).write_text("raise SystemExit('not the package')\n")
     done = started(home, "-m", "rayjobs.study", study, "--out", tmp_path / "run", here=tmp_path)
-    told((done.returncode, done.stdout, done.stderr), "A file in the working folder hides a package", name)
+    done = (done.returncode, done.stdout, done.stderr)
+    told(done, "A file in the working folder hides a package", "hnscc.py", "ray.py")
 
 
 @pytest.mark.slow
