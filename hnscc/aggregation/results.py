@@ -39,6 +39,10 @@ class Results:
             [bool(each.collapsed) for each in self.of(variant) if each.status == "completed"]
         )
 
+    def number_collapsed(self, variant: str) -> int:
+        """How many of a variant's completed trainings marked no pixel."""
+        return sum(bool(each.collapsed) for each in self.of(variant) if each.status == "completed")
+
     def without(self, trial: Trial, why: str) -> "Results":
         """The same, but for a trial that is not used, and why."""
         reason = UNUSABLE + why.removeprefix(UNUSABLE)

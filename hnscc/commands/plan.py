@@ -1,16 +1,28 @@
 """What a finished run folder tells of the next study: patients and repeats needed to see a difference, `hnscc plan`."""
 
+from dataclasses import dataclass
 from itertools import combinations
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from hnscc.aggregation.cases import repeat_cases
 from hnscc.aggregation.pairing import paired_results
 from hnscc.aggregation.results import Results, read_trials
 from hnscc.base.errors import InputError
 from hnscc.scores.counts import Counts
-from hnscc.scores.crossed import Estimate, pooled_difference
+from hnscc.scores.crossed import FEWEST_FOR_P, FEWEST_PAIRED, Estimate, pooled_difference
 from hnscc.scores.metrics import DICE
-from hnscc.scores.planner import Needed, patients_needed, repeats_needed, smallest_seen_by
+from hnscc.scores.planner import (
+    Design,
+    Needed,
+    design_of,
+    limits,
+    patients_needed,
+    power,
+    repeats_needed,
+    smallest_seen,
+    smallest_seen_by,
+)
+from hnscc.scores.variance_parts import FEWEST_REPEATS
 from hnscc.study.loading import load_study
 from hnscc.study.run_folder import RunFolder
 
@@ -25,12 +37,32 @@ class NeededFacts(TypedDict):
     reason: str | None
 
 
+class DesignFacts(TypedDict):
+    """What a study of this size would see, as far as the pilot tells.
+
+    patients: with lesion, in the test set; repeats: of each variant. seen_from: the smallest true difference that is
+    found with the chance asked for; chance: with which the difference asked for is found, 0 to 1. Each low and high:
+    the middle 80 % of the pilot's own uncertainty.
+    """
+
+    patients: int
+    repeats: int
+    seen_from: float
+    seen_from_low: float
+    seen_from_high: float
+    chance: float
+    chance_low: float
+    chance_high: float
+
+
 class PairFacts(TypedDict):
     """What the pilot tells of one pair of variants, by pooled test Dice of all repeats at 0.5.
 
     patients: with lesion. repeats: the fewer of both variants'. seen_from: the smallest true difference that a study
-    like the pilot finds with the chance asked for. patients_needed: at the pilot's repeats; repeats_needed: of each
-    variant, with the pilot's patients.
+    like the pilot finds with the chance asked for. short: of which the pilot has too few to see more, by their shares
+    of the difference's variance. patients_needed: at the pilot's repeats; repeats_needed: of each variant, with the
+    pilot's patients. planned: a study of the size asked for, None where none was. collapsed: of each variant, how many
+    of its trainings marked no pixel, where any did. Where `reason` is not None there are no numbers.
     """
 
     variant_a: str
@@ -39,8 +71,11 @@ class PairFacts(TypedDict):
     patients: int
     repeats: int
     seen_from: float | None
+    short: Literal["patients", "repeats"] | None
     patients_needed: NeededFacts
     repeats_needed: NeededFacts
+    planned: DesignFacts | None
+    collapsed: dict[str, int]
     reason: str | None
 
 
@@ -52,10 +87,22 @@ class Plan(TypedDict):
     pairs: list[PairFacts]
 
 
-def plan_study(folder: RunFolder, see: float, power: float) -> Plan:
-    """Read a run folder's finished trials, and tell what a study needs to see a difference of `see` in pooled Dice.
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a pilot: to see a difference of `see` with the chance `power`, and what a study of so many
+    patients with lesion and repeats of each variant sees; where one of both is None, it is the pilot's."""
 
-    InputError where the folder holds a search or fewer than two variants, or where a fold cannot be read.
+    see: float
+    power: float
+    patients: int | None = None
+    repeats: int | None = None
+
+
+def plan_study(folder: RunFolder, asked: Asked) -> Plan:
+    """Read a run folder's finished trials, and tell what a study needs to see a difference in pooled Dice.
+
+    InputError where the folder holds a search or fewer than two variants, where a fold cannot be read, or where the
+    size asked for is one that is not tested.
     """
     results = read_trials(folder, load_study(folder.study))
     if results.study.search or len(results.study.variants) < 2:
@@ -66,25 +113,81 @@ def plan_study(folder: RunFolder, see: float, power: float) -> Plan:
             found="a search" if results.study.search else "one variant",
             do="run a small study of the variants that are to be compared, and plan from it",
         )
-    pairs = [_pair(results, *pair, see, power) for pair in combinations(results.study.variants, 2)]
-    return {"see": see, "power": power, "pairs": pairs}
+    pairs = [_pair(results, *pair, asked) for pair in combinations(results.study.variants, 2)]
+    return {"see": asked.see, "power": asked.power, "pairs": pairs}
 
 
-def _pair(results: Results, a: str, b: str, see: float, power: float) -> PairFacts:
+def _pair(results: Results, a: str, b: str, asked: Asked) -> PairFacts:
     of_pair, paired = paired_results(results, a, b)
+    _check_size(asked, paired)
     pooled = [repeat_cases(of_pair, each, "test").by_patient() for each in (a, b)]
     pilot = _difference(*pooled, paired=paired)
     repeats = min(pilot.repeats)
-    return {
+    design = design_of(pilot, paired)
+    reason = _collapsed(results, a, b) or pilot.reason or (design if isinstance(design, str) else None)
+    facts: PairFacts = {
         "variant_a": a,
         "variant_b": b,
         "difference": pilot.value,
         "patients": pilot.patients,
         "repeats": repeats,
-        "seen_from": smallest_seen_by(pilot, power),
-        "patients_needed": _facts(patients_needed(pilot, see, max(repeats, 2), power, paired=paired)),
-        "repeats_needed": _facts(repeats_needed(pilot, see, max(pilot.patients, 2), power, paired=paired)),
-        "reason": _collapsed(results, a, b) or pilot.reason,
+        "seen_from": None,
+        "short": None,
+        "patients_needed": _facts(Needed(None, None, None, reason)),
+        "repeats_needed": _facts(Needed(None, None, None, reason)),
+        "planned": None,
+        "collapsed": {each: number for each in (a, b) if (number := results.number_collapsed(each))},
+        "reason": reason,
+    }
+    if reason is None and not isinstance(design, str):
+        see, chance = asked.see, asked.power
+        facts["seen_from"] = smallest_seen_by(pilot, chance)
+        facts["short"] = _short(pilot, design)
+        facts["patients_needed"] = _facts(patients_needed(pilot, see, max(repeats, 2), chance, paired=paired))
+        facts["repeats_needed"] = _facts(
+            repeats_needed(pilot, see, max(pilot.patients, 2), chance, paired=paired)
+        )
+        facts["planned"] = _planned(pilot, design, asked)
+    return facts
+
+
+def _check_size(asked: Asked, paired: bool) -> None:
+    fewest = FEWEST_PAIRED if paired else FEWEST_REPEATS
+    for number, least, what in (
+        (asked.patients, FEWEST_FOR_P, "patients"),
+        (asked.repeats, fewest, "repeats"),
+    ):
+        if number is not None and number < least:
+            raise InputError(
+                "Variants are not compared in a study of that size.",
+                where=f"--{what}",
+                expected=f"at least {least} {what}",
+                found=str(number),
+                do="ask about a larger study",
+            )
+
+
+def _short(pilot: Estimate, design: Design) -> Literal["patients", "repeats"]:
+    by_patients = design.patients / pilot.patients
+    return "patients" if by_patients >= design.repeats / min(pilot.repeats) else "repeats"
+
+
+def _planned(pilot: Estimate, design: Design, asked: Asked) -> DesignFacts | None:
+    if asked.patients is None and asked.repeats is None:
+        return None
+    size = asked.patients or pilot.patients, asked.repeats or min(pilot.repeats)
+    each = (design, *limits(pilot, design))
+    seen, low, high = (smallest_seen(known, *size, asked.power) for known in each)
+    chance, chance_high, chance_low = (power(known, asked.see, *size) for known in each)
+    return {
+        "patients": size[0],
+        "repeats": size[1],
+        "seen_from": seen,
+        "seen_from_low": low,
+        "seen_from_high": high,
+        "chance": chance,
+        "chance_low": chance_low,
+        "chance_high": chance_high,
     }
 
 
@@ -112,21 +215,36 @@ def plan_lines(plan: Plan) -> list[str]:
     chance = f"{100 * plan['power']:.0f} of 100"
     lines = [f"To see a difference of {plan['see']:g} in pooled {DICE.label} in {chance} studies:"]
     for pair in plan["pairs"]:
-        name = f"{pair['variant_a']} and {pair['variant_b']}"
-        if pair["reason"] or pair["seen_from"] is None:
-            lines.append(f"{name}: not known ({pair['reason'] or 'nothing varied in the pilot'})")
-            continue
-        lines.append(
-            f"{name}: this study ({pair['patients']} patients with lesion, {pair['repeats']} repeats) sees differences "
-            f"from {pair['seen_from']:.3f} on"
-        )
-        lines.append(
-            f"    patients with lesion, at {pair['repeats']} repeats: {_told(pair['patients_needed'])}"
-        )
-        lines.append(
-            f"    repeats of each, with {pair['patients']} patients: {_told(pair['repeats_needed'])}"
-        )
+        lines += _lines_of(pair, plan["see"])
     return lines
+
+
+def _lines_of(pair: PairFacts, see: float) -> list[str]:
+    name = f"{pair['variant_a']} and {pair['variant_b']}"
+    size = f"{pair['patients']} patients with lesion, {pair['repeats']} repeats"
+    some = [
+        f"    {number} of the trainings of {variant} collapsed, and count in every number above"
+        for variant, number in pair["collapsed"].items()
+    ]
+    if pair["seen_from"] is None:
+        return [f"{name}: not known ({pair['reason'] or 'nothing varied in the pilot'})"]
+    return [
+        f"{name}: this study ({size}) sees differences from {pair['seen_from']:.3f} on; "
+        f"more {pair['short']} would help most",
+        f"    patients with lesion, at {pair['repeats']} repeats: {_told(pair['patients_needed'])}",
+        f"    repeats of each, with {pair['patients']} patients: {_told(pair['repeats_needed'])}",
+        *([_planned_line(pair["planned"], see)] if pair["planned"] else ()),
+        *some,
+    ]
+
+
+def _planned_line(planned: DesignFacts, see: float) -> str:
+    return (
+        f"    {planned['patients']} patients and {planned['repeats']} repeats see differences from "
+        f"{planned['seen_from']:.3f} on ({planned['seen_from_low']:.3f} to {planned['seen_from_high']:.3f}), and "
+        f"{see:g} in {100 * planned['chance']:.0f} of 100 studies ({100 * planned['chance_low']:.0f} to "
+        f"{100 * planned['chance_high']:.0f})"
+    )
 
 
 def _told(needed: NeededFacts) -> str:

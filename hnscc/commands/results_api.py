@@ -63,18 +63,28 @@ def query(run: str | Path, sql: str) -> pa.Table:
     return ask(open_run(run), sql)
 
 
-def plan(run: str | Path, *, see: float = 0.05, power: float = 0.8) -> Plan:
+def plan(
+    run: str | Path,
+    *,
+    see: float = 0.05,
+    power: float = 0.8,
+    patients: int | None = None,
+    repeats: int | None = None,
+) -> Plan:
     """Tell how many patients and repeats a study needs to see a difference, from a finished one as the pilot.
 
-    see: the true difference in pooled Dice that is to be found, 0 to 1; power: with which chance, 0.5 to 0.99. Returns
-    a mapping of numbers (see hnscc.commands.plan.Plan): of every pair of variants the smallest difference that the
-    pilot itself finds, and the patients and repeats needed, each with the range that the pilot's own uncertainty
-    leaves. InputError where there is no difference to plan from.
+    see: the true difference in pooled Dice that is to be found, 0 to 1; power: with which chance, 0.5 to 0.99.
+    patients, repeats: tell as well what a study of so many patients with lesion in its test set and repeats of each
+    variant would see; where one of them is None, it is the pilot's. Returns a mapping of numbers (see
+    hnscc.commands.plan.Plan): of every pair of variants the smallest difference that the pilot itself finds, and the
+    patients and repeats needed, each with the range that the pilot's own uncertainty leaves. InputError where there is
+    no difference to plan from, or for a size at which variants are not compared: below 4 patients or 2 repeats, or 5
+    where they are paired.
     """
-    from hnscc.commands.plan import plan_study
+    from hnscc.commands.plan import Asked, plan_study
     from hnscc.study.opening import open_run
 
-    return plan_study(open_run(run), see, power)
+    return plan_study(open_run(run), Asked(see, power, patients, repeats))
 
 
 def prune(run: str | Path) -> Pruned:

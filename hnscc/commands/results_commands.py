@@ -67,15 +67,24 @@ def plan(
         float, typer.Option(min=0.001, max=1, help="Difference in pooled Dice that is to be seen.")
     ] = 0.05,
     power: Annotated[float, typer.Option(min=0.5, max=0.99, help="Chance of seeing it.")] = 0.8,
+    patients: Annotated[
+        int | None,
+        typer.Option(help="Tell what a study with so many patients with lesion in its test set sees."),
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option(help="Tell what a study with so many repeats of each variant sees.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell how many patients and repeats the next study needs. A finished study serves as the pilot.
+    """Tell how many patients and repeats the next study needs, or what one of a given size sees.
 
-    Example: hnscc plan runs/demo --see 0.05 --power 0.8
+    A finished study serves as the pilot.
+
+    Example: hnscc plan runs/demo --see 0.05 --patients 30 --repeats 5
     """
     from hnscc.commands.plan import plan_lines
 
-    found = api.plan(run, see=see, power=power)
+    found = api.plan(run, see=see, power=power, patients=patients, repeats=repeats)
     print(json.dumps(found, indent=1) if as_json else "\n".join(plan_lines(found)))
 
 

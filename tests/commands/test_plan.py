@@ -11,6 +11,7 @@ from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.query import read_table
 from hnscc.base.errors import InputError
 from hnscc.commands.cli import app
+from hnscc.commands.plan import plan_lines
 from hnscc.study.plan import plan_trials
 
 
@@ -57,8 +58,44 @@ def test_a_collapsed_variant_gets_no_number(finished, tmp_path):
     for trial in plan_trials(study):
         if trial.variant == "pet":
             add_trial(run, study, trial, levels_of(np.zeros(masks.shape)))
-    (pair,) = hnscc.plan(run.root)["pairs"]
-    assert "pet collapsed" in pair["reason"]
+    (pair,) = hnscc.plan(run.root, patients=30)["pairs"]
+    assert "pet collapsed" in pair["reason"] and pair["collapsed"] == {"pet": 4}
+    for needed in (pair["patients_needed"], pair["repeats_needed"]):
+        assert needed == {"value": None, "low": None, "high": None, "reason": pair["reason"]}
+    assert pair["seen_from"] is pair["planned"] is pair["short"] is None
+
+
+def test_a_single_collapsed_training_is_told(tmp_path):
+    study = small_study(repeats=4)
+    run = random_run(tmp_path, study, patients=24)
+    masks = np.load(run.fold(0).truth)["masks"]
+    trial = next(trial for trial in plan_trials(study) if trial.variant == "pet")
+    add_trial(run, study, trial, levels_of(np.zeros(masks.shape)))
+    plan = hnscc.plan(run.root)
+    assert plan["pairs"][0]["collapsed"] == {"pet": 1}
+    assert "1 of the trainings of pet collapsed, and count in every number above" in "\n".join(
+        plan_lines(plan)
+    )
+
+
+def test_a_given_design_sees_what_the_pilot_of_that_size_sees(finished):
+    """At the pilot's own size it is the table's number; a larger study sees less, within the pilot's uncertainty."""
+    (own,), (larger,) = (hnscc.plan(finished.root, see=0.02, repeats=n)["pairs"] for n in (5, 50))
+    assert own["planned"]["seen_from"] == pytest.approx(own["seen_from"], rel=0.01), "but for degrees"
+    assert own["short"] == "repeats", "equal variants whose trainings differ most"
+    planned = larger["planned"]
+    assert (planned["patients"], planned["repeats"]) == (larger["patients"], 50)
+    assert planned["seen_from_low"] < planned["seen_from"] < planned["seen_from_high"]
+    assert planned["seen_from"] < own["seen_from"]
+    assert planned["chance_low"] < planned["chance"] < planned["chance_high"]
+    (needed,) = hnscc.plan(finished.root, see=planned["seen_from"])["pairs"]
+    assert needed["repeats_needed"]["value"] == 50, "the two ways to ask agree"
+
+
+@pytest.mark.parametrize(("size", "words"), [({"patients": 3}, "at least 4"), ({"repeats": 1}, "at least 2")])
+def test_a_size_that_is_not_tested_is_refused(finished, size, words):
+    with pytest.raises(InputError, match=words):
+        hnscc.plan(finished.root, **size)
 
 
 def test_one_variant_is_no_pilot(tmp_path):
