@@ -74,11 +74,12 @@ chaos: setup-cluster
 	$(BIN)/python tests/cluster/chaos.py
 
 # Time and peak memory of the demo's study, from its store to its report; then every benchmark, which takes hours, to
-# docs/benchmarks.md. Some only: .venv/bin/python benchmarks/all.py NAMES
+# docs/benchmarks.md, and the long form of `make validity`. Some only: .venv/bin/python benchmarks/all.py NAMES
 bench: setup data/demo.zarr
 	rm -rf runs/bench
 	$(BIN)/python benchmarks/measure.py $(HNSCC) run studies/demo.yaml --out runs/bench
 	$(BIN)/python benchmarks/all.py
+	$(BIN)/python benchmarks/validity.py --studies 4000
 
 # Simulated studies: do the intervals cover, do the tests keep their level? About ten minutes on one core.
 validity: setup
