@@ -13,6 +13,7 @@ TOUCHING = np.ones((3, 3, 3), dtype=bool)  # voxels of one piece touch at a corn
 APART = 10.0  # mm, beside the largest piece; a rough outline leaves small pieces above, below and near it
 WIDE = np.ones((1, 3, 3), dtype=bool)  # what this does not fit into is thin
 LEAST_MIRRORED = 30  # voxels of a piece: small ones have the same shape by chance
+GAPS = 5  # lines in which a mask that is alike on both sides of the middle is parted: convex shapes have none
 SMALL, SLICES = (
     0.05,
     3,
@@ -22,7 +23,8 @@ SMALL, SLICES = (
 def pieces_of(drawn: Drawn) -> dict[str, Any]:
     """What the pieces of a mask are like.
 
-    `mirrored` says whether one is the exact mirror image of another, in one to three directions, and not of itself.
+    `mirrored` says whether one is the exact mirror image of another, in one to three directions, and not of itself; or
+    the whole mask of itself, about the middle of its grid, with a gap between.
     `stray` counts small pieces in one slice alone, 10 mm and more beside the largest, if that lies in several slices.
     `thin_mm` is the length of the longest part that is one or two voxels wide in its plane, in mm along a row or
     column; 0 where there is none.
@@ -37,10 +39,20 @@ def pieces_of(drawn: Drawn) -> dict[str, Any]:
     flat = np.array([len(part) == 1 for part in parts])
     small = 1 + np.flatnonzero(flat & (sizes <= SMALL * sizes.sum()))
     return {
-        "mirrored": any(_mirrored(one, two) for one, two in combinations(large, 2)),
+        "mirrored": any(_mirrored(one, two) for one, two in combinations(large, 2))
+        or _symmetric(drawn.voxels),
         "stray": _stray(numbered, small, 1 + int(sizes.argmax()), drawn.spacing_mm),
         "thin_mm": _thin(voxels, drawn.spacing_mm),
     }
+
+
+def _symmetric(voxels: Bools) -> bool:
+    for axis in range(3):
+        if np.array_equal(voxels, np.flip(voxels, axis)):
+            begins = voxels & ~np.roll(voxels, 1, axis)
+            if (begins.sum(axis=axis) > 1).sum() >= GAPS:
+                return True
+    return False
 
 
 def _stray(numbered: Integers, small: Integers, largest: int, spacing_mm: Spacing) -> int:

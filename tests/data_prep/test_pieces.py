@@ -41,10 +41,19 @@ def test_a_mirror_image_in_any_direction_and_place_is_found(axes):
     assert not found(lesion() | twin)["mirrored"]
 
 
-def test_two_balls_are_no_mirror_images():
+def test_a_mirror_image_that_touches_is_found_about_the_middle_and_convex_masks_are_their_own():
+    near = np.roll(lesion(), -5, 2)  # its left end lies at 22, beyond the middle of 23.5
+    assert not found(near)["mirrored"] and found(near | np.flip(near, 2))["mirrored"]
+    assert ndimage.label(near | np.flip(near, 2))[1] == 1
+    z, y, x = np.indices(SHAPE) - np.array([4.5, 23.5, 23.5])[:, None, None, None]
+    assert not found((2 * z) ** 2 + y**2 + x**2 < 49)["mirrored"]
+
+
+def test_two_balls_are_no_mirror_images_but_about_the_middle():
     z, y, x = np.indices(SHAPE) - np.array([5, 20, 12])[:, None, None, None]
     ball = (2 * z) ** 2 + y**2 + x**2 < 36
-    assert not found(ball | np.flip(ball, 2))["mirrored"]
+    assert not found(ball | np.roll(np.flip(ball, 2), 3, 2))["mirrored"]
+    assert found(ball | np.flip(ball, 2))["mirrored"]
 
 
 def test_small_pieces_in_one_slice_far_beside_the_lesion_are_counted():
