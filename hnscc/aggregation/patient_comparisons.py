@@ -1,7 +1,7 @@
-"""The rows of table `comparisons` of scores that a patient's whole scans have: distances of surfaces, lesions, volumes.
+"""The rows of table `comparisons` of scores that a patient's whole scans have: own overlap, surfaces, lesions, volumes.
 
 Each patient counts alike: what is compared is the mean over the test patients, those with lesion where a score is of
-their lesions alone. Overlap, which pools pixels, is compared in `comparisons`.
+their lesions alone. Overlap that pools the pixels of all patients is compared in `comparisons`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

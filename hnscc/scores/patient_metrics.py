@@ -1,14 +1,17 @@
 """Metrics of a patient's whole scans, as data: what variants are compared by beside overlap.
 
 The value of a patient is that of its scans together (`scores.scans.together`), by the rule for empty masks of
-`scores.masks`. None of them improves where more lesions are missed, but for what counts false predictions alone.
+`scores.masks`. None of them improves where more lesions are missed, but for what counts false predictions alone, and
+for the volume error: it is a description, in which a false alarm hides a miss of the same volume.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from hnscc.scores.lesions import f1, sensitivity
+from hnscc.scores.metrics import DICE, JACCARD, Metric
 from hnscc.scores.scans import ScanScore
+from hnscc.scores.volumes import precision
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,36 @@ def _found(score: ScanScore) -> float:
     return 1.0 if share is None else share
 
 
+def _own(metric: Metric, score: ScanScore) -> float:
+    """A metric of overlap, of the patient's voxels alone."""
+    return float(metric.function(score.overlap_px, score.pred_px, score.truth_px))
+
+
+def _volume_error(score: ScanScore) -> float:
+    return abs(score.volumes.pred_ml - score.volumes.truth_ml)
+
+
 RATIO = (0.0, 1.0)
+# Patients' own Dice is not the pooled Dice, which `comparisons` names `dice` and which weighs patients by their voxels.
 PATIENT_METRICS = (
+    PatientMetric(
+        "patient_dice",
+        "patients' own Dice",
+        None,
+        "Dice of each patient's voxels",
+        True,
+        lambda score: _own(DICE, score),
+        RATIO,
+    ),
+    PatientMetric(
+        "patient_jaccard",
+        "patients' own Jaccard",
+        None,
+        "Jaccard of each patient's voxels",
+        True,
+        lambda score: _own(JACCARD, score),
+        RATIO,
+    ),
     PatientMetric(
         "hd95_mm", "HD95", "mm", "95 % Hausdorff distance", False, lambda score: score.hd95_mm, decimals=1
     ),
@@ -57,6 +88,33 @@ PATIENT_METRICS = (
     ),
     PatientMetric(
         "lesion_sensitivity", "lesion sensitivity", None, "share of lesions found", True, _found, RATIO
+    ),
+    PatientMetric(
+        "detected",
+        "detected",
+        None,
+        "1 where any voxel of the lesions is predicted, else 0",
+        True,
+        lambda score: float(score.overlap_px > 0),
+        RATIO,
+    ),
+    PatientMetric(
+        "volume_precision",
+        "precision",
+        None,
+        "the part of the predicted volume that is lesion, 0 where nothing is predicted",
+        True,
+        lambda score: precision(score.volumes),
+        RATIO,
+    ),
+    PatientMetric(
+        "volume_error_ml",
+        "volume error",
+        "ml",
+        "absolute difference of predicted and true volume",
+        False,
+        _volume_error,
+        decimals=2,
     ),
     PatientMetric(
         "fn_ml",

@@ -28,6 +28,8 @@ def f1(row):
 
 
 OF_ROW = {name: name for name in ("hd95_mm", "nsd", "fn_ml", "fp_ml", "false_lesions")} | {"lesion_f1": f1}
+OF_ROW |= {"patient_dice": "dice", "patient_jaccard": "jaccard", "volume_precision": "volume_precision"}
+OF_ROW |= {"volume_error_ml": lambda row: abs(row["pred_ml"] - row["truth_ml"])}
 
 
 def table(run, variant, metric, **where):
@@ -89,6 +91,11 @@ def test_which_way_is_better(tmp_path):
         assert found["better"] == (1.0 if found["difference"] else 0.5), "of `good`, whichever way is better"
     everyone, with_lesion = 12, 8
     assert direction == {
+        "patient_dice": (1, with_lesion),
+        "patient_jaccard": (1, with_lesion),
+        "detected": (0, with_lesion),
+        "volume_precision": (1, with_lesion),
+        "volume_error_ml": (-1, with_lesion),
         "hd95_mm": (-1, with_lesion),
         "assd_mm": (-1, with_lesion),
         "nsd": (0, with_lesion),
@@ -100,9 +107,12 @@ def test_which_way_is_better(tmp_path):
     }
     missed = row(run, "comparisons", metric="fn_ml", method="two_way_t")
     assert missed["difference"] == pytest.approx(-2 * 3 * 1 * 1 / 1000), "two voxels of 3 x 1 x 1 mm"
-    assert row(run, "comparisons", metric="lesion_f1", method="two_way_t")["difference"] == pytest.approx(
-        1 - 2 / 3
-    )
+    # Of four voxels two are marked, and one beside them: 2 x 2 of 4 + 3, 2 of 5, 2 of 3 marked, one voxel too few.
+    by_hand = {"patient_dice": 1 - 4 / 7, "patient_jaccard": 1 - 2 / 5, "volume_precision": 1 - 2 / 3}
+    by_hand |= {"volume_error_ml": -3 * 1 * 1 / 1000, "lesion_f1": 1 - 2 / 3}
+    for metric, difference in by_hand.items():
+        found = row(run, "comparisons", metric=metric, method="two_way_t")
+        assert found["difference"] == pytest.approx(difference)
     assert row(run, "comparisons", metric="false_lesions", method="two_way_t")["difference"] == -1
 
 
@@ -122,3 +132,25 @@ def test_where_scans_are_not_whole_or_nothing_is_trained_there_is_a_reason(tmp_p
 
 
 CASES = [(split, split, mask(*LESION)) for split in ("train", "validation", "test")]
+
+
+def test_patients_own_dice_stands_apart_from_the_pooled_one(run):
+    pair = {"variant_a": "pet", "variant_b": "mri", "method": "two_way_t"}
+    own = row(run, "comparisons", metric="patient_dice", **pair)
+    pooled = row(run, "comparisons", metric="dice", slice_set="all", **pair)
+    assert own["difference"] != pytest.approx(pooled["difference"])
+    assert own["effective_patients"] is None, "every patient weighs alike"
+    assert pooled["effective_patients"] < pooled["n"]
+
+
+def test_a_patient_whose_lesion_is_not_touched_is_not_detected(tmp_path):
+    """`odd` marks a voxel beside each lesion, and of four of the eight lesions nothing else."""
+    cases = [Case("train", "t", mask(*LESION)), Case("validation", "v", mask(*LESION))]
+    cases += [Case("test", f"p{i}", mask(*LESION)) for i in range(8)]
+    marked = [dict.fromkeys(LESION if i % 2 else (), 900) | {15: 900} for i in range(len(cases))]
+    run = two_variants(tmp_path, cases, levels(*marked))
+    found = row(run, "comparisons", metric="detected", method="two_way_t")
+    assert (found["difference"], found["n"], found["higher_is_better"]) == (4 / 8, 8, True)
+    assert row(run, "comparisons", metric="volume_precision", method="two_way_t")["difference"] == (
+        pytest.approx(1 - (4 * 0 + 4 * 4 / 5) / 8)
+    )
