@@ -34,8 +34,8 @@ READ_REACH = (
 OTHERS = "Table 2, other scores. Differences of whole test scans, patient by patient"
 READ_OTHERS = (
     "The t test over patients and repeats again, all repeats at threshold 0.5, of the mean over patients: those with "
-    "lesion, or all where false predictions are counted. Patients' own Dice counts every patient alike, where "
-    "pooled Dice weighs large lesions more. Pooled Dice stays the main answer: Holm's correction is made for each score over "
+    "lesion, or all where false predictions are counted. Patients' own Dice counts every patient alike, where pooled "
+    "Dice weighs large lesions more. Pooled Dice stays the main answer: Holm's correction is made for each score over "
     "its pairs, not over the scores, so of many scores one may differ by chance."
 )
 
