@@ -5,11 +5,12 @@ from collections.abc import Mapping
 
 from hnscc.base.errors import InputError
 
-_NUMBER = re.compile(r"(?:label:)?\s*(\d{1,9})", re.IGNORECASE)
+# Spreadsheets and pandas write a column of numbers with empty cells between as 3.0, or 3,0 with a decimal comma.
+_NUMBER = re.compile(r"(?:label:)?\s*(\d{1,9})(?:[.,]0{1,9})?", re.IGNORECASE)
 
 
 def number_of(region: str) -> int | None:
-    """The number that a cell such as `3` or `label:3` gives; None where it is a name or a pattern."""
+    """The number that a cell such as `3`, `3,0` or `label:3` gives; None where it is a name or a pattern."""
     found = _NUMBER.fullmatch(region.strip())
     return int(found[1]) if found else None
 

@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from data_prep.dicom.reading import named_series
 from data_prep.manifest.cells import Cells
+from data_prep.manifest.paths import path_of
 from hnscc.base.errors import InputError, several
 
 REQUIRED = ("patient_id", "scan_id", "mask")
 OPTIONAL = ("split", "roi")
+USUAL = ("pet", "mri", "ct")  # modalities that reports and pictures know by these names
 LESION_FREE = "none"  # in the cell of the mask: the scan has no lesion, and its mask was not forgotten
 TO_FILL_IN = (
     "FILL-IN"  # in the cell of the mask: `hnscc scan` found none, and the user has to say what is true
@@ -21,6 +24,15 @@ _CORRECT = "Correct the manifest, and prepare again."
 # What a path has, and a number, a date or a word has not: an ending of letters, or a separator beside a word.
 _PATH = re.compile(r"\.[A-Za-z]\w{0,7}$|[A-Za-z]{2}[\w.-]*[/\\]|[/\\][\w.-]*[A-Za-z]{2}")
 _LONGEST_WORD = 60
+
+
+def spelled(table: Cells, needed: Sequence[str] | None = None) -> Cells:
+    """The table with the names of `needed`, REQUIRED, OPTIONAL and USUAL spelled so, whatever capitals its header has.
+
+    Other names stay as they are. Those that differ by capitals alone are told by `modalities_of`.
+    """
+    known = {name.casefold(): name for name in (*USUAL, *(needed or ()), *REQUIRED, *OPTIONAL)}
+    return replace(table, names=[known.get(name.casefold(), name) for name in table.names])
 
 
 def modalities_of(table: Cells, folder: Path, needed: Sequence[str] | None = None) -> tuple[str, ...]:
@@ -35,7 +47,11 @@ def modalities_of(table: Cells, folder: Path, needed: Sequence[str] | None = Non
         needed = f"{', '.join(REQUIRED)}, separated by commas"
         faults.append(_fault("The manifest lacks a column.", _HEADER, needed, f"no {', '.join(missing)}"))
     if twice := _twice(table):
-        faults.append(_fault("Two columns have the same name.", _HEADER, "different names", twice))
+        faults.append(
+            _fault(
+                "Two columns have the same name.", _HEADER, "names that differ by more than capitals", twice
+            )
+        )
     modalities = [position for position, name in enumerate(table.names) if name not in (*REQUIRED, *OPTIONAL)]
     if needed is not None and not missing:
         faults += _lacking(needed, [table.names[position] for position in modalities])
@@ -73,8 +89,8 @@ def says(word: str, cell: str) -> bool:
 
 
 def _twice(table: Cells) -> str | None:
-    """The first columns of one name, by number: the name may be a patient's file where cells have shifted."""
-    names = table.names
+    """The first columns of one name but for capitals, by number: where cells have shifted, it is a patient's file."""
+    names = [name.casefold() for name in table.names]
     for second, name in enumerate(names):
         if name and name in names[:second]:
             first = names.index(name)
@@ -135,7 +151,7 @@ def _may_name_a_file(cell: str, folder: Path) -> bool:
     if len(cell) > _LONGEST_WORD or (_PATH.search(cell) and cell.lower() != "n/a"):
         return True
     try:
-        return named_series(folder / cell)[0].exists()
+        return named_series(path_of(cell, folder))[0].exists()
     except OSError:  # a folder that may not be looked into: what is wrong is told for its row
         return True
 

@@ -16,8 +16,10 @@ from data_prep.manifest.columns import (
     TO_FILL_IN,
     modalities_of,
     says,
+    spelled,
 )
 from data_prep.manifest.ids import alike, lines_of, rows_text
+from data_prep.manifest.paths import elsewhere, is_elsewhere, path_of
 from hnscc.base.errors import InputError, several
 from hnscc.base.split_names import SPLITS
 
@@ -76,7 +78,7 @@ def examine_manifest(
     is a modality. InputError is raised where the file or its columns leave no row to be judged.
     """
     path = Path(manifest)
-    table = read_cells(path)
+    table = spelled(read_cells(path), needed)
     if not mask_needed and "mask" not in table.names:
         table = with_empty_column(table, "mask")
     modalities = modalities_of(table, path.parent, needed)
@@ -88,6 +90,7 @@ def examine_manifest(
         row, own = _row(line, table, modalities, path.parent)
         faults += [(line.number, fault) for fault in own]
         rows += [row] if row else []
+    faults += elsewhere(table, (*modalities, "mask"), path.parent)
     faults += [*_cohort_faults(rows), *(_forgotten_masks(table) if mask_needed else [])]
     faulty = {line for line, _ in faults}
     return [row for row in rows if row.line not in faulty], faults
@@ -118,6 +121,8 @@ def _row(
     said_free = says(LESION_FREE, values["mask"])
     names_mask = bool(values["mask"]) and not said_free and not says(TO_FILL_IN, values["mask"])
     for name in (*modalities, *(["mask"] if names_mask else [])):
+        if is_elsewhere(values[name], folder):
+            continue  # told once for all rows
         try:
             files[name] = _file(values[name], folder, f"{where}, column {name}")
         except InputError as fault:
@@ -154,7 +159,7 @@ def _file(cell: str, folder: Path, where: str) -> Path:
     expected = f"a path relative to the manifest (every column but {others} is a modality)"
     if not cell:
         raise refused("A modality is missing.", where, expected, "an empty cell")
-    path = folder / cell
+    path = path_of(cell, folder)
     other = other_half(path)
     try:
         place = named_series(path)[0]
