@@ -12,7 +12,7 @@
    covers at least half of the stored pixel.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,23 +127,13 @@ def place_scan(
         spacing_mm=stored_spacing(grid, window),
         affine=tuple(tuple(float(value) for value in row) for row in stored_affine(grid, window)),
         placement={
-            "reference": reference,
-            "input_shape": list(drawn.shape),
-            "input_affine": drawn.affine.tolist(),
-            "input_axes": "".join(orientations.aff2axcodes(drawn.affine)),
-            "size": size,
-            "scale": list(window.scale),
-            "offset": list(window.offset),
-            "coverage": {name: each.coverage for name, each in placed.items()},
-            "fill": {name: each.fill for name, each in placed.items()},
+            **_where(drawn, window, reference),
+            **_coverage(placed),
             "assumed": assumed,
             "lesion_px_cropped": cropped,
-            "outside": {name: each.unseen for name, each in placed.items()},
-            "absent": {name: each.absent for name, each in placed.items()},
             "inputs": {name: input_of(volume) for name, volume in filed.items()},
             **({"registered": registered} if registered else {}),
             "numbers": {name: numbers_of(volume) for name, volume in volumes.items()},
-            "planes": {name: each.planes for name, each in placed.items()},
             "values": found["values"],
             "lesion": {
                 **found["lesion"],
@@ -162,6 +152,30 @@ def place_scan(
             if show_before and name in registered
         },
     )
+
+
+def _where(drawn: Grid, window: Window, reference: str) -> dict[str, Any]:
+    """Where the stored slices lie on the grid of the reference's file: what leads a mask of them back."""
+    return {
+        "reference": reference,
+        "input_shape": list(drawn.shape),
+        "input_affine": drawn.affine.tolist(),
+        "input_axes": "".join(orientations.aff2axcodes(drawn.affine)),
+        "size": window.size,
+        "scale": list(window.scale),
+        "offset": list(window.offset),
+    }
+
+
+def _coverage(placed: Mapping[str, "_OnGrid"]) -> dict[str, Any]:
+    """What of the stored slices each modality shows."""
+    return {
+        "coverage": {name: each.coverage for name, each in placed.items()},
+        "fill": {name: each.fill for name, each in placed.items()},
+        "outside": {name: each.unseen for name, each in placed.items()},
+        "absent": {name: each.absent for name, each in placed.items()},
+        "planes": {name: each.planes for name, each in placed.items()},
+    }
 
 
 def _with_mask(volumes: dict[str, Volume], mask: Volume | None) -> dict[str, Volume]:
