@@ -73,10 +73,10 @@ def alone(small, tmp_path_factory):
     return found, epochs
 
 
-@pytest.mark.parametrize("count", [2, 99])
-def test_bits_are_those_of_each_alone(small, alone, tmp_path, count):
+def test_bits_are_those_of_each_alone(small, alone, tmp_path):
+    """Three at a time: the fourth takes the place of the one that fails."""
     run = RunFolder(tmp_path)
-    ended = trained(small, run, count)
+    ended = trained(small, run, 3)
     assert left(run) == alone
     assert ended[:2] == NAMES[:2], "they took turns"
     assert {name: ended.count(name) for name in NAMES if name in ended} == alone[1]
