@@ -49,6 +49,8 @@ def odd_fields(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd
         yield from _skewed(scans, modality)
     for scan in scans:
         yield from _nearly_alike(scan, modalities)
+    for one, two in combinations(modalities, 2):
+        yield from _other_slices(scans, one, two)
 
 
 def spellings(scans: Sequence[Scan]) -> Iterator[Odd]:
@@ -76,6 +78,20 @@ def _nearly_alike(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
                 scan.scan_id,
                 f"{one} and {two} have as many voxels, of sizes that differ by {apart:.1%} ({sizes} mm): "
                 "is one of the headers wrong?",
+            )
+
+
+def _other_slices(scans: Sequence[Scan], one: str, two: str) -> Iterator[Odd]:
+    """Modalities of as many voxels as one another in most scans, of which one has fewer slices."""
+    shapes = [[scan.placement["inputs"][each]["shape"] for each in (one, two)] for scan in scans]
+    if 2 * sum(first == second for first, second in shapes) <= len(scans):
+        return
+    for scan, (first, second) in zip(scans, shapes, strict=True):
+        if first[:2] == second[:2] and first[2] != second[2]:
+            yield Odd(
+                scan.scan_id,
+                f"{one} has {first[2]} slices and {two} {second[2]}, in most scans as many as one another: is one "
+                "missing?",
             )
 
 

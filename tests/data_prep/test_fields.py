@@ -112,6 +112,21 @@ def test_modalities_of_nearly_one_grid_are_told(times, odd):
     ] * odd
 
 
+@pytest.mark.parametrize("alike, told_", [(3, ["p0_a"]), (1, [])])
+def test_a_modality_with_a_slice_less_is_told_where_most_scans_have_as_many(alike, told_):
+    scans = []
+    for number in range(4):
+        inputs = {
+            name: {"shape": [200, 180, slices], "spacing": [0.9, 0.9, 4.0], "written": {}}
+            for name, slices in (("pet", 24), ("mri", 24 if number and number <= alike else 23))
+        }
+        placement = {"inputs": inputs, "absent": {"pet": 0.0, "mri": 0.0}}
+        scans.append(replace(scan(f"p{number}", (0, 4)), placement=placement))
+    found = list(odd_fields(scans, ["pet", "mri"]))
+    text = "pet has 24 slices and mri 23, in most scans as many as one another: is one missing?"
+    assert [(each.scan_id, each.text) for each in found] == [(scan_id, text) for scan_id in told_]
+
+
 def test_an_extent_of_its_own_is_told():
     ((_, text, refused_),) = told(((200, 180, 75), (0.9, 0.9, 4.0)))
     assert text == "mri has an extent of 300 mm from foot to head, in most scans 96" and not refused_
