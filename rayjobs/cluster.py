@@ -18,9 +18,7 @@ from hnscc.base.files import write_text
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study, Training
-from hnscc.training.measure import measure_gpu
-from hnscc.training.model import resolve_device, resolve_unasked
-from hnscc.training.prepare import Prepared
+from hnscc.training.prepare import Prepared, resolve_in_process
 from rayjobs.patient_files import in_job
 from rayjobs.requests import (
     ANY_GPU,
@@ -59,6 +57,7 @@ def connected(address: str | None) -> Iterator[None]:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 _temp_dir=temporary,
+                _system_config={"preload_python_modules": ["rayjobs.standby_here"]},
             )
         try:
             yield
@@ -145,7 +144,24 @@ def asked_first(study: Study, address: str) -> Iterator[Callable[[Training], tup
     """
     with connected(address):
         check_study_requests(study, machines_of_cluster())
-        yield resolve_on_cluster(study) if machines_that_train() else resolve_unasked
+        yield resolve_on_cluster(study) if machines_that_train() else _resolve_unasked
+
+
+def resolve_device(training: Training) -> tuple[str, str]:
+    """Runs there. What loads PyTorch is imported where it is needed: here it seldom is."""
+    return resolve_in_process(training)
+
+
+def _resolve_unasked(training: Training) -> tuple[str, str]:
+    from hnscc.training.model import resolve_unasked
+
+    return resolve_unasked(training)
+
+
+def _measure_gpu(*what: Any, **how: Any) -> tuple[int, int]:
+    from hnscc.training.measure import measure_gpu
+
+    return measure_gpu(*what, **how)
 
 
 @contextlib.contextmanager
@@ -261,7 +277,7 @@ def gpu_shares(
 
 def _measured_share(prepared: Prepared, trial: Trial, most: int) -> float:
     """Of a trial, alone on a GPU; 1 where it fails there: its own record will say of what."""
-    measure = _remote(measure_gpu, prepared.study.resources.cpus, 1)
+    measure = _remote(_measure_gpu, prepared.study.resources.cpus, 1)
     measured = measure.remote(
         prepared.study, trial, prepared.folds[trial.fold], precision=prepared.chosen[trial.variant][1]
     )

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hnscc.base.console import print_rows, terminal, with_interval
 from hnscc.base.locations import Location
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.prepare import Prepared
-from rayjobs.progress import print_table_1
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def outcome_of(prepared: Prepared, todo: list[Trial], left: list[Trial], interru
     """What is there now. todo: the trials that were to be trained; left: those of the plan that were not completed."""
     planned = plan_trials(prepared.study)
     before = dict.fromkeys(set(planned) - set(left), ("completed", None))
-    found = {trial: prepared.state(trial) for trial in left if trial in planned}
+    found = {trial: prepared.recorded_state(trial) for trial in left if trial in planned}
     states = before | {trial: (state.status, state.reason) for trial, state in found.items()}
     completed = {trial.trial_id for trial, (status, _) in states.items() if status == "completed"}
     missing = sum(status == "missing" for status, _ in states.values())
@@ -50,7 +50,7 @@ def report_outcome(outcome: Outcome) -> int:
     """Say what was done and what to do next; the exit code: 0, 1 where a trial failed, 130 after an interrupt."""
     root = shown(outcome.folder.root)
     if not outcome.interrupted:
-        print_table_1(outcome.folder)
+        _print_table_1(outcome.folder)
     print(
         f"{len(outcome.completed)} trials completed, {len(outcome.failed)} failed, {outcome.missing} missing in {root}"
     )
@@ -88,3 +88,27 @@ def shown(root: Location) -> str:
     if isinstance(root, Path) and root.is_relative_to(Path.cwd()):
         return str(root.relative_to(Path.cwd()))
     return str(root)
+
+
+def _print_table_1(folder: RunFolder) -> None:
+    """Table 1 on the test set: the repeats' pooled Dice, then the median model's with its patient interval."""
+    from hnscc.aggregation.query import read_table  # here, for DuckDB is needed at the end alone
+
+    columns = (
+        "variant",
+        "repeats",
+        "repeats at 0.5: median (quartiles)",
+        "median model: Dice (95 % over patients)",
+    )
+    rows = [
+        (
+            row["variant"],
+            str(row["repeats"]),
+            with_interval(row["dice_repeats_median"], row["dice_repeats_q25"], row["dice_repeats_q75"]),
+            with_interval(row["dice"], row["dice_low"], row["dice_high"]),
+        )
+        for row in read_table(folder, "pooled").to_pylist()
+        if row["split"] == "test"
+    ]
+    title = "Table 1: pooled Dice on the test patients (the median model at its own threshold)"
+    print_rows(terminal(), columns, rows, title=title)

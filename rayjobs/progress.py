@@ -1,17 +1,16 @@
-"""What a study's user sees while Tune trains it, and at the end: a bar per variant, a line per trial, Table 1."""
+"""What a study's user sees while Tune trains it: a bar per variant, a line per trial, what it waits for."""
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
-from hnscc.aggregation.query import read_table
-from hnscc.base.console import counted, print_line, print_rows, progress_bars, terminal, with_interval
+from hnscc.base.console import print_line, progress_bars, terminal
 from hnscc.study.plan import Trial
-from hnscc.study.run_folder import RunFolder
+from rayjobs.requests import Resources, in_words
+from rayjobs.waiting import Wait
 
 
 class StudyProgress(tune.Callback):
@@ -83,36 +82,27 @@ class StudyProgress(tune.Callback):
         """Print a line above the bars."""
         print_line(self.console, line)
 
-    @staticmethod
-    @contextlib.contextmanager
-    def reading() -> Iterator[Callable[[int, int], None]]:
-        """A bar over the scans that are read from the store; yields what moves it: scans done, of how many."""
-        with counted("reading the store", terminal()) as tell:
-            yield tell
+
+class Waiting(tune.Callback):
+    """Says so while no trial is trained, for want of free machines."""
+
+    def __init__(self, request: Resources, say: Callable[[str], None]) -> None:
+        """request: of a trial. say: prints a line."""
+        self.request, self.say = request, say
+        self.wait: Wait | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+        """Tune's, between two looks at its trials."""
+        if any(trial.status == "RUNNING" for trial in trials):
+            self.wait = None
+            return
+        self.wait = self.wait or Wait(self.say)
+        self.wait.tell(f"a machine with {in_words(self.request)} free: no trial is being trained")
 
 
 def planned_trial(tune_trial: TuneTrial) -> Trial:
     """The trial of the study that a trial of Tune's trains."""
     return Trial(**tune_trial.config["assignment"]["trial"])
-
-
-def print_table_1(folder: RunFolder) -> None:
-    """Table 1 on the test set: the repeats' pooled Dice, then the median model's with its patient interval."""
-    columns = (
-        "variant",
-        "repeats",
-        "repeats at 0.5: median (quartiles)",
-        "median model: Dice (95 % over patients)",
-    )
-    rows = [
-        (
-            row["variant"],
-            str(row["repeats"]),
-            with_interval(row["dice_repeats_median"], row["dice_repeats_q25"], row["dice_repeats_q75"]),
-            with_interval(row["dice"], row["dice_low"], row["dice_high"]),
-        )
-        for row in read_table(folder, "pooled").to_pylist()
-        if row["split"] == "test"
-    ]
-    title = "Table 1: pooled Dice on the test patients (the median model at its own threshold)"
-    print_rows(terminal(), columns, rows, title=title)

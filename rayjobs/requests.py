@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hnscc.base.errors import InputError
 from hnscc.study.schema import Study, Training
-from hnscc.training.model import resolve_device
+from hnscc.training.prepare import resolve_in_process
 
 # A share that places a question on a machine with a GPU without waiting for a free one.
 ANY_GPU = 0.001
@@ -90,8 +90,8 @@ def in_words(resources: Resources) -> str:
 
 
 def resolve_here(study: Study) -> Callable[[Training], tuple[str, str]]:
-    """`resolve_device` for trials that are trained on this machine."""
-    return lambda training: resolve_device(with_share(study, training))
+    """`resolve_device` for trials that are trained on this machine, by this process."""
+    return lambda training: resolve_in_process(with_share(study, training))
 
 
 def with_share(study: Study, training: Training) -> Training:

@@ -39,7 +39,6 @@ from hnscc.study.schema import Search, Study, Training
 from hnscc.training.earlier import ACCEPT_VERSIONS, choose
 from hnscc.training.in_use import alone
 from hnscc.training.prepare import Prepared, check_networks, run_folder
-from hnscc.training.process import resources_here
 from hnscc.training.records import tidy_run
 from rayjobs.cluster import connected, resolve_on_cluster
 from rayjobs.outcome import report_outcome
@@ -189,6 +188,8 @@ def _train(
 
 def _side_by_side(study: Study, address: str | None) -> float:
     """How many trials the machines that are up hold at once."""
+    from hnscc.training.process import resources_here  # here, for it loads PyTorch
+
     resources = ray.cluster_resources() if address else resources_here()  # type: ignore[no-untyped-call]
     gpus = study.resources.gpus
     most = resources.get("CPU", 1.0) / study.resources.cpus

@@ -2,12 +2,18 @@
 
 import argparse
 import contextlib
+import importlib
 import os
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from hnscc.aggregation.enough_repeats import due, settle
+import ray
+
+from hnscc.base.console import counted, terminal
+from hnscc.base.cores import cores
 from hnscc.base.errors import InputError, exit_code_of
 from hnscc.base.files import write_text
 from hnscc.base.locations import Location
@@ -18,9 +24,7 @@ from hnscc.study.schema import Study, UntilPrecise
 from hnscc.training.earlier import ACCEPT_VERSIONS, lines_of_left_out
 from hnscc.training.in_use import alone
 from hnscc.training.prepare import Prepared, prepare_run, run_folder
-from hnscc.training.process import resources_here
 from hnscc.training.records import UNUSABLE, tidy_run
-from rayjobs.aggregate import aggregate
 from rayjobs.cluster import (
     await_machines,
     connected,
@@ -30,9 +34,8 @@ from rayjobs.cluster import (
 )
 from rayjobs.outcome import Outcome, outcome_of, report_outcome
 from rayjobs.patient_files import refuse_in_job
-from rayjobs.progress import StudyProgress
-from rayjobs.requests import check_study_requests, resolve_here
-from rayjobs.scheduling import train_trials
+from rayjobs.requests import Resources, check_study_requests, resolve_here
+from rayjobs.standby import await_standby, standing_by
 from rayjobs.surroundings import refuse_shadowed
 
 
@@ -55,32 +58,65 @@ def run_study(
     refuse_shadowed()
     refuse_search(study)
     folder = RunFolder(run_folder(study, out).root.absolute())
-    with alone(folder):
-        with contextlib.ExitStack() as during:
-            prepared, token = make_ready(study, folder, address, during, accept_versions)
-            left = prepared.missing()
-            prepared = _settled(
-                prepared, (trial for trial in left if prepared.state(trial).status == "missing")
-            )
-            tried: list[Trial] = []
-            interrupted = False
-            while todo := _next(prepared, left, tried, limit):
-                if not address and not tried:
-                    during.enter_context(connected(None))
-                planned = plan_trials(prepared.study)
-                interrupted = train_trials(prepared, todo, token, planned=planned, left=left, pause_after={})
-                tried += todo
-                states = {trial: prepared.state(trial).status for trial in todo}
-                left = [trial for trial in left if states.get(trial) != "completed"]
-                if interrupted or "missing" in states.values():
-                    break
-                prepared = _settled(prepared, [trial for trial in left if trial not in tried])
+    with alone(folder), contextlib.ExitStack() as during:
+        trains = limit != 0 and _any_unrecorded(study, folder)
+        prepared, token = make_ready(study, folder, address, during, accept_versions, trains=trains)
+        left = prepared.missing()
+        prepared = _settled(prepared, (trial for trial in left if prepared.state(trial).status == "missing"))
+        tried: list[Trial] = []
+        interrupted = False
+        while todo := _next(prepared, left, tried, limit):
+            interrupted = _train(prepared, todo, left, token, during)
+            tried += todo
+            states = {trial: prepared.recorded_state(trial).status for trial in todo}
+            left = [trial for trial in left if states.get(trial) != "completed"]
+            if interrupted or "missing" in states.values():
+                break
+            prepared = _settled(prepared, [trial for trial in left if trial not in tried])
         outcome = outcome_of(prepared, tried, left, interrupted)
-        return outcome if interrupted else _with_tables(prepared, outcome)
+        if interrupted:
+            return outcome
+        with _ended_beside(during):
+            return _with_tables(prepared, outcome)
+
+
+def _any_unrecorded(study: Study, folder: RunFolder) -> bool:
+    """Whether a planned trial has no record, so that there is something to train."""
+    recorded = {each.trial_id for each in folder.recorded}
+    return any(trial.trial_id not in recorded for trial in plan_trials(study))
+
+
+def _train(
+    prepared: Prepared,
+    todo: list[Trial],
+    left: list[Trial],
+    token: str | None,
+    during: contextlib.ExitStack,
+) -> bool:
+    """Let Tune train these trials; whether the user interrupted it. What the end needs is loaded meanwhile."""
+    from rayjobs.scheduling import train_trials  # here, for Tune takes a second to load
+
+    await_standby()
+    if not ray.is_initialized():
+        during.enter_context(connected(None))
+    threading.Thread(target=importlib.import_module, args=("rayjobs.aggregate",), daemon=True).start()
+    planned = plan_trials(prepared.study)
+    return train_trials(prepared, todo, token, planned=planned, left=left, pause_after={})
+
+
+@contextlib.contextmanager
+def _ended_beside(during: contextlib.ExitStack) -> Iterator[None]:
+    """Close what was open for the training, beside what is done meanwhile: Ray waits two seconds for its processes."""
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        ended = beside.submit(during.pop_all().close)
+        yield
+        ended.result()
 
 
 def _with_tables(prepared: Prepared, outcome: Outcome) -> Outcome:
     """The outcome once the tables are written: with what stands in none of them."""
+    from rayjobs.aggregate import aggregate  # here, for SciPy and Matplotlib take seconds to load
+
     tidy_run(prepared.folder, outcome.completed)
     problems = aggregate(prepared.folder)
     unused = [each for each in problems if UNUSABLE in each]
@@ -89,6 +125,8 @@ def _with_tables(prepared: Prepared, outcome: Outcome) -> Outcome:
 
 def _next(prepared: Prepared, left: list[Trial], tried: list[Trial], limit: int | None) -> list[Trial]:
     """The trials to be trained now; one that failed is not tried again by the same command."""
+    from hnscc.aggregation.enough_repeats import due
+
     planned = set(plan_trials(prepared.study))
     more = due(prepared.study, [trial for trial in left if trial in planned and trial not in tried])
     return more[: None if limit is None else limit - len(tried)]
@@ -96,10 +134,12 @@ def _next(prepared: Prepared, left: list[Trial], tried: list[Trial], limit: int 
 
 def _settled(prepared: Prepared, waiting: Iterable[Trial]) -> Prepared:
     """Where repeats end once they are precise: with what is enough by now, as study.yaml then says too."""
-    study = settle(prepared.folder, prepared.study, waiting)
-    if not isinstance(study.repeats, UntilPrecise):
+    if not isinstance(prepared.study.repeats, UntilPrecise):
         return prepared
-    if study != prepared.study:
+    from hnscc.aggregation.enough_repeats import settle
+
+    study = settle(prepared.folder, prepared.study, waiting)
+    if study != prepared.study and isinstance(study.repeats, UntilPrecise):
         for variant, repeats in study.repeats.enough.items():
             print(f"{variant}: {repeats} repeats are enough", flush=True)
     write_text(prepared.folder.study, dump_study(study))
@@ -112,10 +152,14 @@ def make_ready(
     address: str | None,
     during: contextlib.ExitStack,
     accept_versions: bool,
+    *,
+    trains: bool = False,
 ) -> tuple[Prepared, str | None]:
     """A run folder made ready, on a cluster where there is an address: then connected, and proven to be shared.
 
-    Gives the token of that proof too. `during` takes what is to be closed after the training.
+    Gives the token of that proof too. `during` takes what is to be closed after the training. trains: something will
+    surely be trained: without an address a Ray of one's own is then started first, and its processes load what they
+    need while this one reads.
     """
     token = None
     if address:
@@ -124,13 +168,33 @@ def make_ready(
         await_machines(study)
         token = during.enter_context(prove_shared(folder))
     else:
-        check_study_requests(study, [resources_here()])
-    with StudyProgress.reading() as reading:
+        if trains:
+            during.enter_context(standing_by(*_standby_of(study)))
+            during.enter_context(connected(None))
+        check_study_requests(study, [_resources_here()])
+    with counted("reading the store", terminal()) as reading:
         resolve = resolve_on_cluster(study) if address else resolve_here(study)
         prepared = prepare_run(
             study, folder.root, resolve=resolve, progress=reading, accept_versions=accept_versions
         )
         return prepared, token
+
+
+def _standby_of(study: Study) -> tuple[int, tuple[str, ...]]:
+    """How many trials are trained at once, and the modules that train them: seconds of work, half of it the library's
+    of networks."""
+    at_once = min(cores() // study.resources.cpus, len(plan_trials(study)))
+    library = any(each.training.network.width is None for each in study.variants.values())
+    modules = ("rayjobs.worker", "hnscc.training.trial")
+    return int(at_once), (*modules, "segmentation_models_pytorch") if library else modules
+
+
+def _resources_here() -> Resources:
+    from hnscc.training.process import (
+        resources_here,
+    )  # here, for it loads PyTorch, beside the workers that do so
+
+    return resources_here()
 
 
 def refuse_search(study: Study) -> None:

@@ -18,6 +18,22 @@ from hnscc.base.errors import InputError
 SOCKET_BYTES, BELOW_BYTES = 107, 68
 # Within these a cluster must answer: first its port, then Ray behind it.
 PORT_SECONDS, RAY_SECONDS = 5, 20
+# What workers load, and this process does not yet.
+LOADED_THERE = (
+    *("torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors", "albumentations", "cv2"),
+    *(
+        "scipy",
+        "pandas",
+        "PIL",
+        "matplotlib",
+        "duckdb",
+        "pydicom",
+        "nibabel",
+        "sympy",
+        "triton",
+        "huggingface_hub",
+    ),
+)
 # What the process that asks runs; it stays out of the working folder (-P), which may hold a ray.py.
 ASK = ("-P", "-c", "from ray.scripts.scripts import main; main()", "health-check", "--address")
 
@@ -64,7 +80,7 @@ def _own_folder(chosen: str) -> str:
 
 def refuse_shadowed() -> None:
     """InputError where a file of the working folder bears the name of a module that this process has loaded from
-    elsewhere: Ray's workers look into the working folder first, and would import that file instead."""
+    elsewhere, or that its workers will load: these look into the working folder first, and would import that file."""
     here = Path.cwd()
     found = sorted({path.name for path in here.iterdir() if _shadows(path)})
     if found:
@@ -79,6 +95,8 @@ def refuse_shadowed() -> None:
 
 def _shadows(path: Path) -> bool:
     is_module = path.suffix == ".py" or (path / "__init__.py").is_file()
+    if is_module and path.stem in LOADED_THERE:
+        return True
     module = sys.modules.get(path.stem) if is_module else None
     return module is not None and path.stem != "__main__" and not _is_from(module, path)
 

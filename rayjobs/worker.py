@@ -1,8 +1,10 @@
 """Runs on the cluster's machines: trials one after another in one reused process."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
@@ -11,11 +13,12 @@ from hnscc.base.errors import InputError, StorageError
 from hnscc.study.identity import differences, versions_here
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
-from hnscc.training.loop import Epoch
 from hnscc.training.prepare import Prepared
 from hnscc.training.records import Attempt, is_complete, trial_state
-from hnscc.training.trial import steps_of_trial
 from rayjobs.cluster import address_here, see_shared
+
+if TYPE_CHECKING:
+    from hnscc.training.loop import Epoch
 
 # Reports to Tune cost more than a small network's epoch: they are sent at most this often.
 REPORT_SECONDS = 1.0
@@ -37,6 +40,8 @@ class TrialWorker(tune.Trainable):
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        from hnscc.training.trial import steps_of_trial  # here, for the driving process needs no PyTorch
+
         assignment = new_config["assignment"]
         trial = Trial(**assignment["trial"])
         device, precision = self.prepared.chosen[trial.variant]

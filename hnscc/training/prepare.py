@@ -1,6 +1,7 @@
 """Make a run folder ready: its study, its folds, and the check that nothing trained there has changed."""
 
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +22,6 @@ from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.ranges import networks
 from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study, Training, Variant
-from hnscc.training.copies import training_count
 from hnscc.training.earlier import (
     any_finished,
     check_identities,
@@ -30,8 +30,6 @@ from hnscc.training.earlier import (
     keep_precision,
     with_enough,
 )
-from hnscc.training.loop import batches_of
-from hnscc.training.model import check_model, resolve_device
 from hnscc.training.provenance import add_invocation
 from hnscc.training.records import TrialState, trial_state
 
@@ -57,6 +55,11 @@ class Prepared:
             self.folder.trial(trial.trial_id), others_digest=self.folds[trial.fold].others_digest
         )
 
+    def recorded_state(self, trial: Trial) -> TrialState:
+        """The same as its record says, its files unread: for trials whose files a worker has just verified."""
+        digest = self.folds[trial.fold].others_digest
+        return trial_state(self.folder.trial(trial.trial_id), others_digest=digest, check=())
+
     def missing(self) -> list[Trial]:
         """The trials left to train: those that are not completed, or whose files are damaged. Those that predicted
         other slices than the study evaluates are left too: they predict again (`trial.train_trial`).
@@ -73,6 +76,13 @@ def run_folder(study: Study, out: str | Location | None) -> RunFolder:
 
 def plan_folds(study: Study) -> tuple[Store, list[FoldPlan]]:
     """Open the study's store and plan its folds; reads no image. InputError where they or the networks do not fit."""
+    store, plans = _plan(study)
+    check_networks(*_networks_of(study, store, plans))
+    return store, plans
+
+
+def _plan(study: Study) -> tuple[Store, list[FoldPlan]]:
+    """The same, the networks unseen."""
     store = open_store(study.store)
     for name, variant in study.variants.items():
         absent = [modality for modality in variant.modalities if modality not in store.modalities]
@@ -85,14 +95,22 @@ def plan_folds(study: Study) -> tuple[Store, list[FoldPlan]]:
                 do="correct the variant, or prepare the store with that modality",
             )
     plans = [plan_fold(store, study, fold) for fold in range(study.split.folds)]
-    variants = [*study.variants.values(), *(networks(study) if study.search else ())]
-    check_networks(variants, store.size, [len(plan.slices["train"]) for plan in plans])
     return store, [_test_closed(plan) for plan in plans] if study.search else plans
+
+
+def _networks_of(
+    study: Study, store: Store, plans: Iterable[FoldPlan]
+) -> tuple[list[Variant], int, list[int]]:
+    """What `check_networks` takes of a study."""
+    variants = [*study.variants.values(), *(networks(study) if study.search else ())]
+    return variants, store.size, [len(plan.slices["train"]) for plan in plans]
 
 
 def check_networks(variants: Iterable[Variant], size: int, slices: Iterable[int]) -> None:
     """Build each network once, however many variants have it, and train it one step by its full and its last batch;
     see `check_model`. size: of a slice, in pixels. slices: that each fold has for training."""
+    from hnscc.training.model import check_model  # here, for PyTorch takes seconds to load
+
     slices = set(slices)
     for variant in variants:
         training, batches = variant.training, batches_in(variant, slices)
@@ -101,6 +119,9 @@ def check_networks(variants: Iterable[Variant], size: int, slices: Iterable[int]
 
 def batches_in(variant: Variant, slices: Iterable[int]) -> set[int]:
     """The numbers of slices that the variant's steps of training have, where folds have so many for training."""
+    from hnscc.training.copies import training_count
+    from hnscc.training.loop import batches_of  # here, for it loads PyTorch
+
     counts = {training_count(variant, each) for each in slices}
     size = variant.training.batch_size
     return {len(batch) for count in counts for batch in batches_of(np.arange(count), size)}
@@ -131,11 +152,18 @@ def check_same_store(
         check_same_data(folder.fold(plan.fold), store, plan, *of_data)
 
 
+def resolve_in_process(training: Training) -> tuple[str, str]:
+    """What `model.resolve_device` says here."""
+    from hnscc.training.model import resolve_device  # here, for PyTorch takes seconds to load
+
+    return resolve_device(training)
+
+
 def prepare_run(
     study: Study,
     out: str | Location | None = None,
     *,
-    resolve: Callable[[Training], tuple[str, str]] = resolve_device,
+    resolve: Callable[[Training], tuple[str, str]] = resolve_in_process,
     progress: Callable[[int, int], None] | None = None,
     accept_versions: bool = False,
     replace_folds: bool = True,
@@ -147,8 +175,12 @@ def prepare_run(
     versions trained it, unless these are accepted (`check_identities`). replace_folds: write folds of other data over
     those that are there, if no trial has been trained on them yet; InputError otherwise.
     """
-    store, plans = plan_folds(study)
-    folds = read_folds(store, study, plans, progress)
+    store, plans = _plan(study)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        # PyTorch takes seconds to load: they pass beside the reading.
+        checked = beside.submit(check_networks, *_networks_of(study, store, plans))
+        folds = read_folds(store, study, plans, progress)
+        checked.result()
     folder = run_folder(study, out)
     chosen = choose(study, folder, resolve)
     check_same_store(study, folder, store, plans, folds)

@@ -1,0 +1,53 @@
+"""Processes that stand by: as many as were told to load the modules, and all of them are waited for."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rayjobs.standby import await_standby, standing_by
+
+ROOT = Path(__file__).parents[2]
+TELL = "import sys, rayjobs.standby_here; print('colorsys' in sys.modules)"
+
+
+def started(command=TELL) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", command], stdout=subprocess.PIPE, text=True)
+
+
+def test_as_many_processes_load_as_were_told_to():
+    with standing_by(2, ("colorsys",)):
+        told = [each.communicate()[0].strip() for each in [started() for _ in range(3)]]
+    assert sorted(told) == ["False", "True", "True"]
+
+
+def test_without_an_order_nothing_is_loaded_or_waited_for():
+    assert started().communicate()[0].strip() == "False"
+    began = time.monotonic()
+    await_standby()
+    assert time.monotonic() - began < 1
+
+
+def begun() -> int:
+    return len([*Path(os.environ["HNSCC_STANDBY"].split(os.pathsep)[0]).glob("*.begun")])
+
+
+@pytest.mark.parametrize(
+    ("text", "code"), [("import time; time.sleep(1)", 0), ("raise ImportError('none')", 1)]
+)
+def test_who_has_begun_is_waited_for_whether_it_can_load_or_not(tmp_path, monkeypatch, text, code):
+    (tmp_path / "module.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
+    with standing_by(4, ("module",)):
+        await_standby()  # nobody has begun
+        with started() as process:
+            while not begun():
+                time.sleep(0.01)
+            waits = time.monotonic()
+            await_standby()
+            assert (time.monotonic() - waits > 0.5) == (code == 0), "as long as the module takes"
+            process.communicate()
+    assert process.returncode == code
