@@ -24,6 +24,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 from figures import ROUNDS, Figure, in_turn, ratios, seconds, tell
 from ray import tune
 
+import hnscc.training.trial
 import rayjobs.scheduling
 import rayjobs.worker
 from hnscc.study.loading import load_study
@@ -46,7 +47,7 @@ class NoOpWorker(rayjobs.worker.TrialWorker):
     """The executor's worker, with a training that does nothing but yield its epochs."""
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        rayjobs.worker.train_trial = lambda study, *others, **settings: no_op(study.training.epochs)
+        hnscc.training.trial.steps_of_trial = lambda study, *others, **settings: no_op(study.training.epochs)
         return super().reset_config(new_config)
 
 

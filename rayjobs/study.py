@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import ray
 
@@ -37,6 +38,9 @@ from rayjobs.patient_files import refuse_in_job
 from rayjobs.requests import Resources, check_study_requests, resolve_here
 from rayjobs.standby import await_standby, standing_by
 from rayjobs.surroundings import refuse_shadowed
+
+# Of the drivers of NVIDIA's and AMD's GPUs, and of Windows's under Linux.
+GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
 def run_study(
@@ -72,7 +76,8 @@ def run_study(
             left = [trial for trial in left if states.get(trial) != "completed"]
             if interrupted or "missing" in states.values():
                 break
-            prepared = _settled(prepared, [trial for trial in left if trial not in tried])
+            before = set(tried)
+            prepared = _settled(prepared, [trial for trial in left if trial not in before])
         outcome = outcome_of(prepared, tried, left, interrupted)
         if interrupted:
             return outcome
@@ -127,8 +132,8 @@ def _next(prepared: Prepared, left: list[Trial], tried: list[Trial], limit: int 
     """The trials to be trained now; one that failed is not tried again by the same command."""
     from hnscc.aggregation.enough_repeats import due
 
-    planned = set(plan_trials(prepared.study))
-    more = due(prepared.study, [trial for trial in left if trial in planned and trial not in tried])
+    free = set(plan_trials(prepared.study)) - set(tried)
+    more = due(prepared.study, [trial for trial in left if trial in free])
     return more[: None if limit is None else limit - len(tried)]
 
 
@@ -182,7 +187,10 @@ def make_ready(
 
 def _standby_of(study: Study) -> tuple[int, tuple[str, ...]]:
     """How many trials are trained at once, and the modules that train them: seconds of work, half of it the library's
-    of networks."""
+    of networks. None where there is a GPU: a library that looks for GPUs while it is loaded would see the same ones
+    for ever, and each trial is to see its own."""
+    if any(Path(each).exists() for each in GPU_FILES):
+        return 0, ()
     at_once = min(cores() // study.resources.cpus, len(plan_trials(study)))
     library = any(each.training.network.width is None for each in study.variants.values())
     modules = ("rayjobs.worker", "hnscc.training.trial")

@@ -37,6 +37,9 @@ class Watch(tune.Callback):
         """trials: how many there are. hung_after: seconds. say: prints a line."""
         self.folder, self.left, self.hung_after, self.say = folder, trials, hung_after, say
         self.heard: dict[str, float] = {}
+        self.running: dict[
+            str, TuneTrial
+        ] = {}  # a look at every trial of thousands, at every step, would take hours
         self.node: dict[str, str] = {}  # of each trial's process, once it has said so
         self.lost_before = len(_lost_machines())
         self.lost: dict[str, int] = {}  # machines lost when each trial's last process was begun
@@ -52,6 +55,7 @@ class Watch(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         self.heard[trial.trial_id] = time.monotonic()
+        self.running[trial.trial_id] = trial
 
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
@@ -66,10 +70,12 @@ class Watch(tune.Callback):
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
         self.left -= 1
+        self.running.pop(trial.trial_id, None)
         self.out_of_memory |= trial.last_result.get("failed") == OUT_OF_MEMORY
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         self.left -= 1
+        self.running.pop(trial.trial_id, None)
         self.dead[planned_trial(trial)] = str(trial.get_pickled_error())
 
     def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
@@ -78,7 +84,7 @@ class Watch(tune.Callback):
         # Trials out of memory are tried again, on what the workers now give back.
         if not self.left and not self.out_of_memory:
             raise AllDone
-        for trial in trials:
+        for trial in self.running.values():
             silent = time.monotonic() - self.heard.get(trial.trial_id, time.monotonic())
             if trial.status == "RUNNING" and silent > self.hung_after:
                 name = planned_trial(trial).trial_id

@@ -220,12 +220,13 @@ def _time(study: Study, states: States) -> TimeFacts:
     )
     untimed = [name for name in left if seconds[name] is None]
     total = sum(n * (seconds[name] or 0.0) for name, n in left.items())
-    side_by_side = max(1, cores() // study.resources.cpus)
+    side_by_side = int(max(1, cores() // study.resources.cpus))
     return {
         "seconds_per_trial": seconds,
         "trials_left": sum(left.values()),
         "trial_seconds_left": None if untimed else round(total, 1),
         "cores_here": cores(),
+        "side_by_side": side_by_side,
         "hours_left_here": None if untimed else round(total / side_by_side / 3600, 2),
         "reason": f"no finished trial of {', '.join(untimed)} yet" if untimed else None,
     }

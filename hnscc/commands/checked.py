@@ -51,12 +51,14 @@ class ToPredict(TypedDict):
 
 class TimeFacts(TypedDict):
     """Seconds of a trial of each variant (median), seconds of all that are left to train, and hours of that on this
-    machine. None where no finished trial tells, with the reason."""
+    machine, of whose cores side_by_side trials are trained at once. None where no finished trial tells, with the
+    reason."""
 
     seconds_per_trial: dict[str, float | None]
     trials_left: int
     trial_seconds_left: float | None
     cores_here: int
+    side_by_side: int
     hours_left_here: float | None
     reason: str | None
 

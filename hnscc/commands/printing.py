@@ -111,8 +111,18 @@ def _trials(trials: Mapping[str, int]) -> str:
 def _time(time: TimeFacts) -> str:
     seconds, hours, cores = time["trial_seconds_left"], time["hours_left_here"], time["cores_here"]
     if seconds is None or hours is None:
-        return f"not known: {time['reason']}"
-    return f"{seconds:.0f} s of training left, about {hours:g} h on this machine's {cores} cores"
+        return f"not known: {time['reason']}{_rounds(time['trials_left'], time['side_by_side'])}"
+    left = f"{seconds:.0f} s of training left, about {hours:g} h on this machine's {cores} cores"
+    return left + _rounds(time["trials_left"], time["side_by_side"])
+
+
+def _rounds(trials: int, slots: int) -> str:
+    """How many rounds the trials take, and what stands idle in the last: a trial's threads are part of its identity,
+    so that the last ones are given no more."""
+    rounds = -(-trials // slots)
+    counted = "1 round" if rounds == 1 else f"{rounds} rounds"
+    idle = f"the last leaves {rounds * slots - trials} of {slots} slots idle"
+    return f"; {trials} trials on {slots} slots: {counted}, {idle}" if trials else ""
 
 
 def _print_search(search: dict[str, Any], console: Console) -> None:
