@@ -18,21 +18,65 @@ from hnscc.base.errors import InputError
 SOCKET_BYTES, BELOW_BYTES = 107, 68
 # Within these a cluster must answer: first its port, then Ray behind it.
 PORT_SECONDS, RAY_SECONDS = 5, 20
-# What workers load, and this process does not yet.
-LOADED_THERE = (
-    *("torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors", "albumentations", "cv2"),
-    *(
-        "scipy",
-        "pandas",
+# What the processes that train, and the tables at the end, load, and this process has not yet: packages, and modules of
+# Python that these load.
+LOADED_LATER = frozenset(
+    [
         "PIL",
-        "matplotlib",
+        "albumentations",
+        "anyio",
+        "cuda",
+        "cv2",
+        "cycler",
+        "dateutil",
         "duckdb",
-        "pydicom",
-        "nibabel",
-        "sympy",
-        "triton",
+        "fontTools",
+        "gdcm",
+        "h11",
         "huggingface_hub",
-    ),
+        "jinja2",
+        "jpeg_ls",
+        "kiwisolver",
+        "markupsafe",
+        "matplotlib",
+        "mpl_toolkits",
+        "mpmath",
+        "nibabel",
+        "openjpeg",
+        "pandas",
+        "pydicom",
+        "pylibjpeg",
+        "pyparsing",
+        "rle",
+        "safetensors",
+        "scipy",
+        "segmentation_models_pytorch",
+        "sympy",
+        "timm",
+        "torch",
+        "torchgen",
+        "torchvision",
+        "triton",
+        "truststore",
+        "cProfile",
+        "cmath",
+        "fileinput",
+        "getpass",
+        "modulefinder",
+        "pickletools",
+        "pkgutil",
+        "plistlib",
+        "profile",
+        "pstats",
+        "pydoc",
+        "pyexpat",
+        "socketserver",
+        "statistics",
+        "termios",
+        "timeit",
+        "unittest",
+        "xml",
+    ]
 )
 # What the process that asks runs; it stays out of the working folder (-P), which may hold a ray.py.
 ASK = ("-P", "-c", "from ray.scripts.scripts import main; main()", "health-check", "--address")
@@ -95,7 +139,7 @@ def refuse_shadowed() -> None:
 
 def _shadows(path: Path) -> bool:
     is_module = path.suffix == ".py" or (path / "__init__.py").is_file()
-    if is_module and path.stem in LOADED_THERE:
+    if is_module and path.stem in LOADED_LATER and path.stem not in sys.modules:
         return True
     module = sys.modules.get(path.stem) if is_module else None
     return module is not None and path.stem != "__main__" and not _is_from(module, path)
