@@ -51,8 +51,7 @@ class ToPredict(TypedDict):
 
 class TimeFacts(TypedDict):
     """Seconds of a trial of each variant (median), seconds of all that are left to train, and hours of that on this
-    machine, of whose cores side_by_side trials are trained at once. None where no finished trial tells, with the
-    reason."""
+    machine, which trains side_by_side trials at once. None where no finished trial tells, with the reason."""
 
     seconds_per_trial: dict[str, float | None]
     trials_left: int
