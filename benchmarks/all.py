@@ -36,6 +36,8 @@ BENCHMARKS = {
     "aggregation": [],
     "whole_scans": [],
     "memory": [],
+    "startup": [],
+    "scale": [],
     "overhead": ["studies/demo.yaml"],
     "equivalence": [],
 }
