@@ -52,7 +52,7 @@ SLICES = 25  # of each patient
 EPOCHS = 100
 
 # Of whole scans there is nothing without pixels; the other tables are of slices and of what follows from them.
-NOT_OF_SLICES = {"scans", "drawn_scans", "patients", "lesions", "detection", "reliability"}
+NOT_OF_SLICES = {"scans", "drawn_scans", "patients", "lesions", "detection", "reliability", "means"}
 TABLES = tuple(name for name in STUDY_TABLES if name not in NOT_OF_SLICES)
 # What the other side does not compute: columns by table (`reason` in all), and rows of comparisons by other methods
 # than BOTH. Of metrics of whole scans, comparisons have rows without a value.

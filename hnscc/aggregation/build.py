@@ -16,6 +16,7 @@ from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.comparisons import comparison_rows
 from hnscc.aggregation.detection import detection_rows, reliability_rows
 from hnscc.aggregation.folds import Fold
+from hnscc.aggregation.means import mean_rows
 from hnscc.aggregation.results import Results, load_results
 from hnscc.aggregation.scans import drawn_rows, lesion_rows, patient_rows, scan_rows
 from hnscc.aggregation.schemas import STUDY_TABLES, schema
@@ -234,6 +235,7 @@ BUILDERS: dict[str, Callable[[Results], pa.Table]] = {
     "slices": lambda results: table_of_parts("slices", list(_slices(results))),
     "thresholds": lambda results: table_of_parts("thresholds", list(_thresholds(results))),
     "pooled": _rowwise("pooled", pooled_rows),
+    "means": _rowwise("means", mean_rows),
     "per_slice": _rowwise("per_slice", per_slice_rows),
     "comparisons": _rowwise("comparisons", comparison_rows),
     "classification": _rowwise("classification", classification_rows),

@@ -10,9 +10,7 @@ from hnscc.scores.metrics import METRICS, Metric
 from hnscc.scores.patient_metrics import PATIENT_METRICS
 from hnscc.scores.surface import SCAN_METRICS
 
-OF_PATIENTS = (
-    "or of whole test scans, the mean over patients (those with lesion, where it is of their lesions): "
-)
+OF_PATIENTS = "the mean over patients (those with lesion, but for fp_ml and false_lesions): "
 OF_PATIENTS += ", ".join(
     f"{each.name} ({each.meaning}{f' in {each.unit}' if each.unit else ''})" for each in PATIENT_METRICS
 )
@@ -185,6 +183,11 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     ),
     "n": (WHOLE, "number of slices; in `comparisons`, number of pairs of slices or patients"),
     "n_empty": (WHOLE, "number of these slices whose truth and prediction are both empty"),
+    "mean": (REAL, "mean over repeats and patients, each counting alike, in the unit that metric says"),
+    "means.low": (REAL, "lower end of the 95 % interval of mean over patients and repeats (two-way t)"),
+    "means.high": (REAL, "upper end of the 95 % interval of mean over patients and repeats (two-way t)"),
+    "means.higher_is_better": (YES, "whether more of the metric is better"),
+    "means.patients": (WHOLE, "number of patients that the mean is over"),
     **COMPARISONS,
     "convention": (
         TEXT,
@@ -267,8 +270,11 @@ METRIC_COLUMNS: dict[str, str] = {
 
 def column(table: str, name: str) -> tuple[pa.DataType, str]:
     """Type and meaning of a table's column that is of no single metric."""
+    if name == "metric" and table == "means":
+        return TEXT, f"name of the score, of which the row has {OF_PATIENTS}"
     if name == "metric":
-        return TEXT, f"name of the metric compared: {' or '.join(METRICS)}, {OF_PATIENTS}"
+        pooled = " or ".join(METRICS)
+        return TEXT, f"name of the metric compared: {pooled}, or of whole test scans, {OF_PATIENTS}"
     return COLUMNS.get(f"{table}.{name}") or COLUMNS[name]
 
 

@@ -13,7 +13,7 @@ from hnscc.aggregation.cases import lacking
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.results import Results
-from hnscc.aggregation.scans import SAMPLED
+from hnscc.aggregation.scans import BY_SLICE, SAMPLED
 from hnscc.base.arrays import Floats
 from hnscc.scores.better import chance_of_better, equivalence
 from hnscc.scores.crossed import Estimate, mean_difference
@@ -24,7 +24,7 @@ from hnscc.scores.scans import ScanScore, together
 from hnscc.scores.thresholds import MAIN_READING
 
 Patients = Mapping[str, ScanScore]  # by patient, in sorted order: those of all test patients
-NOT_WHOLE = "some test scans are not scored whole"
+NOT_WHOLE = {"validation": BY_SLICE, "test": "some test scans are not scored whole"}
 NO_REPEAT = "no repeat is completed"
 NO_LESION = "no test patient has a lesion"
 
@@ -45,38 +45,46 @@ def whole_scans_of(results: Results, variant: str) -> WholeScans:
     """All that a variant has of whole test scans."""
     medians = results.medians[variant][MAIN_READING]
     no_median = lacking(medians)
-    median = None if no_median else _patients([(each.fold, each.scans) for each in medians if each])
-    repeats = _repeats(results, variant)
+    scored = [(each.fold, each.scans) for each in medians if each]
+    median = None if no_median else _patients(scored, "test")
+    repeats, no_repeats = repeats_of(results, variant, "test")
+    no_median = no_median or (None if median else _not_whole(results, "test"))
+    return WholeScans(variant, median or {}, repeats, no_median, no_repeats)
+
+
+def _not_whole(results: Results, split: str) -> str:
+    return SAMPLED if results.study.evaluation.slices == "sampled" else NOT_WHOLE[split]
+
+
+def repeats_of(results: Results, variant: str, split: str) -> tuple[list[Patients], str | None]:
+    """The patients of validation or test by each repeat that is completed in all folds, at 0.5; else none, and why."""
+    repeats = _repeats(results, variant, split)
     whole = [each for each in repeats if each is not None]
-    not_whole = SAMPLED if results.study.evaluation.slices == "sampled" else NOT_WHOLE
-    return WholeScans(
-        variant,
-        median or {},
-        whole if len(whole) == len(repeats) else [],
-        no_median or (None if median else not_whole),
-        None if whole and len(whole) == len(repeats) else not_whole if repeats else NO_REPEAT,
-    )
+    if whole and len(whole) == len(repeats):
+        return whole, None
+    return [], _not_whole(results, split) if repeats else NO_REPEAT
 
 
-def _repeats(results: Results, variant: str) -> list[Patients | None]:
+def _repeats(results: Results, variant: str, split: str) -> list[Patients | None]:
     """Of each repeat that is completed in all folds; None where its scans are not whole."""
     parts: dict[int, list[tuple[Fold, Mapping[str, ScanScore]] | None]] = {}
     for each in results.of(variant):
         seen = None if each.counts is None else (results.folds[each.trial.fold], each.scans)
         parts.setdefault(each.trial.repeat, []).append(seen)
     complete = [[part for part in own if part] for own in parts.values() if all(own)]
-    return [_patients(own) for own in complete]
+    return [_patients(own, split) for own in complete]
 
 
-def _patients(parts: Sequence[tuple[Fold, Mapping[str, ScanScore]]]) -> Patients | None:
-    """The scores of the test patients of all folds; None where a scan of one of them is not scored whole."""
-    found = {}
+def _patients(parts: Sequence[tuple[Fold, Mapping[str, ScanScore]]], split: str) -> Patients | None:
+    """The scores of the patients of a split, of all folds together, since folds may validate on the same patients; None
+    where a scan of one of them is not scored whole."""
+    found: dict[str, list[ScanScore]] = {}
     for fold, scans in parts:
-        for patient, names in fold.scans_of("test").items():
+        for patient, names in fold.scans_of(split).items():
             if not all(name in scans for name in names):
                 return None
-            found[patient] = together([scans[name] for name in names])
-    return dict(sorted(found.items())) or None
+            found.setdefault(patient, []).extend(scans[name] for name in names)
+    return {patient: together(found[patient]) for patient in sorted(found)} or None
 
 
 def patient_rows_of(a: WholeScans, b: WholeScans, *, paired: bool) -> Iterator[TableRow]:
@@ -94,7 +102,7 @@ def patient_rows_of(a: WholeScans, b: WholeScans, *, paired: bool) -> Iterator[T
             yield row | asdict(found)
 
 
-def _values(metric: PatientMetric, patients: Patients) -> Floats:
+def values_of(metric: PatientMetric, patients: Patients) -> Floats:
     """Its value of each patient that it has one of, (P,)."""
     scores = [each for each in patients.values() if metric.of_all or each.truth_px]
     return np.array([metric.of(each) for each in scores], np.float64)
@@ -105,7 +113,7 @@ def _wilcoxon(a: WholeScans, b: WholeScans, metric: PatientMetric) -> Comparison
     for each in (a, b):
         if each.no_median:
             return Comparison(n=0, reason=f"{each.variant}: {each.no_median}")
-    of_a, of_b = (_values(metric, each.median) for each in (a, b))
+    of_a, of_b = (values_of(metric, each.median) for each in (a, b))
     return signed_rank(of_a, of_b, "patient") if len(of_a) else Comparison(n=0, reason=NO_LESION)
 
 
@@ -114,7 +122,7 @@ def _two_way_t(a: WholeScans, b: WholeScans, metric: PatientMetric, paired: bool
     for each in (a, b):
         if each.no_repeats:
             return Comparison(n=0, reason=f"{each.variant}: {each.no_repeats}")
-    of_a, of_b = (np.stack([_values(metric, patients) for patients in each.repeats]) for each in (a, b))
+    of_a, of_b = (np.stack([values_of(metric, patients) for patients in each.repeats]) for each in (a, b))
     if not of_a.shape[1]:
         return Comparison(n=0, reason=NO_LESION)
     found = mean_difference(of_a, of_b, paired, bounds=metric.bounds)

@@ -75,6 +75,10 @@ TABLES: dict[str, TableSchema] = {
             "slices n_empty patients collapsed highest_probability reason",
         ),
     ),
+    "means": TableSchema(
+        "variant, split and score of patients, of all repeats at 0.5 over whole scans of validation and test",
+        ("variant split metric mean low high patients repeats higher_is_better reason",),
+    ),
     "per_slice": TableSchema(
         "variant, split and set of slices (Table 2 of the paper)",
         (

@@ -5,7 +5,7 @@ Others may use METRICS (`metrics`), counts of pixels and outcomes of slices (`co
 Of whole scans: distances of surfaces (`surface`), volumes and uptake (`volumes`), lesions found and false (`lesions`),
 calls of scans and patients, and calibration (`detection`). The rule for empty masks stands in `masks`.
 
-It may import base. Inside, imports point one way: better, differences, glycolysis, patient_metrics, planner, stored
--> crossed, paired_tests, repeats, scans, thresholds -> calibration, intervals, lesions, metrics, surface, uptake,
-volumes -> counts, describe, detection, masks, surface_elements, variance_parts.
+It may import base. Inside, imports point one way: better, differences, glycolysis, patient_means, patient_metrics,
+planner, stored -> crossed, paired_tests, repeats, scans, thresholds -> calibration, intervals, lesions, metrics,
+surface, uptake, volumes -> counts, describe, detection, masks, surface_elements, variance_parts.
 """

@@ -29,6 +29,7 @@ PROMISED = {
     "comparisons": """variant_a variant_b metric slice_set unit method n statistic p p_holm difference low
         high repeats_a repeats_b effective_patients smallest_seen margin p_equal p_equal_holm
         better better_low better_high reason""",
+    "means": "variant split metric mean low high patients repeats higher_is_better reason",
     "classification": """variant split convention threshold cutoff_px tp tn fp fn misplaced sensitivity
         specificity accuracy reason""",
     "regression": "variant split slice_set n slope intercept r2 reason",
@@ -64,6 +65,7 @@ EXPLAINED = {
     ],
     "per_slice": ["threshold", "n", "dice_mean", "dice_sd", "jaccard_mean", "jaccard_sd"],
     "comparisons": ["difference", "p", "p_holm"],
+    "means": ["mean", "low", "high"],
     "classification": ["threshold", "tp", "sensitivity", "specificity", "accuracy"],
     "scans": ["hd95_mm", "tlg_truth", "tlg_pred"],
     "patients": ["hd95_mm", "nsd", "truth_ml", "pred_ml", "lesion", "detected"],

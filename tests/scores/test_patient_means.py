@@ -1,0 +1,85 @@
+"""Means over patients and repeats, against values computed by hand and by SciPy."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from hnscc.scores.patient_means import mean_of_patients
+
+DISTANCES = np.array([[1.0, 5.0, 9.0], [3.0, 5.0, 13.0]])
+
+
+def by_hand(scores):
+    """Standard error and degrees of freedom by the formulas of the two-way t, term by term."""
+    repeats, patients = scores.shape
+    of_patients = sum((each - scores.mean()) ** 2 for each in scores.mean(0)) / (patients - 1) / patients
+    of_repeats = sum((each - scores.mean()) ** 2 for each in scores.mean(1)) / (repeats - 1) / repeats
+    both = 0.0
+    for column in (scores - scores.mean(1, keepdims=True)).T:
+        both += sum((each - column.mean()) ** 2 for each in column) / (repeats - 1)
+    both /= repeats * patients * (patients - 1)
+    degrees = (of_patients + of_repeats) ** 2 / (
+        of_patients**2 / (patients - 1) + of_repeats**2 / (repeats - 1)
+    )
+    variance = max(of_patients + of_repeats - both, of_patients, of_repeats)
+    return variance**0.5, min(degrees, 3 * (repeats - 1))
+
+
+def test_of_distances_by_hand():
+    """Patients' means 2, 5, 11; repeats' 5 and 7; the rest moves by 0, -2 and +2 from repeat to repeat, less 2."""
+    found = mean_of_patients(DISTANCES, share=False)
+    assert (found.value, found.patients, found.repeats) == (6.0, 3, (2,))
+    assert found.patient_variance == pytest.approx((16 + 1 + 25) / 2 / 3)
+    assert found.repeat_variance == pytest.approx((1,))
+    assert found.joint_variance == pytest.approx((0 + 2 + 2) / (2 * 3 * 2))
+    error, degrees = by_hand(DISTANCES)
+    assert error == pytest.approx((7 + 1 - 1 / 3) ** 0.5)
+    assert found.high == pytest.approx(6 + scipy.stats.t.ppf(0.975, degrees) * error)
+    assert found.low == 0.0, "a distance is not negative"
+
+
+def test_of_shares_on_the_logit_scale():
+    shares = np.array([[0.5, 0.7, 0.9, 0.6], [0.6, 0.8, 0.8, 0.7], [0.5, 0.6, 0.9, 0.7]])
+    found = mean_of_patients(shares, share=True)
+    error, degrees = by_hand(shares)
+    mean = shares.mean()
+    half = scipy.stats.t.ppf(0.975, degrees) * error / (mean * (1 - mean))
+    logit = np.log(mean / (1 - mean))
+    assert found.value == pytest.approx(mean)
+    assert (found.low, found.high) == pytest.approx(
+        tuple(1 / (1 + np.exp(-(logit + side * half))) for side in (-1, 1))
+    )
+
+
+def test_a_far_interval_of_volumes_is_symmetric():
+    found = mean_of_patients(DISTANCES + 1000, share=False)
+    assert found.high - found.value == pytest.approx(found.value - found.low)
+
+
+@pytest.mark.parametrize(
+    ("scores", "share", "reason"),
+    [
+        ([[0.5, 0.6]], True, "needs at least 2, and there is 1"),
+        ([[0.5], [0.6]], True, "at least 2 patients, and there is 1"),
+        (np.empty((2, 0)), True, "at least 2 patients, and there are 0"),
+        (np.ones((3, 4)), True, "every patient scores 1 "),
+        (np.zeros((3, 4)), True, "every patient scores 0 "),
+        (np.zeros((3, 4)), False, "every patient scores 0 "),
+    ],
+)
+def test_where_there_is_no_interval_the_reason_says_why(scores, share, reason):
+    found = mean_of_patients(scores, share=share)
+    assert (found.low, found.high) == (None, None) and reason in found.reason
+    assert found.value == (pytest.approx(np.mean(scores)) if np.size(scores) else None)
+
+
+def test_scores_that_do_not_vary_are_their_own_interval():
+    for scores, share in ((np.full((2, 3), 7.5), False), (np.full((2, 3), 0.5), True)):
+        found = mean_of_patients(scores, share=share)
+        assert found.low == found.value == found.high == scores[0, 0]
+
+
+@pytest.mark.parametrize(("scores", "share"), [([[0.5, 1.2]], True), ([[1.0, -1.0]], False)])
+def test_other_ranges_are_refused(scores, share):
+    with pytest.raises(ValueError, match="scores must lie"):
+        mean_of_patients(scores, share=share)
