@@ -1,4 +1,4 @@
-"""Scans that a trained network has not seen: read from a manifest, and placed as those of its study were."""
+"""Scans that a trained network has not seen: named by a manifest or without one, and placed as those of its study."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,13 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.dicom.suv import BODY_WEIGHT, LEAN_BODY_MASS, UNITS
+from data_prep.files.read import names_volume
 from data_prep.manifest.manifest import Row, examine_manifest, raise_all
+from data_prep.manifest.without import row_of_files, rows_of_folders
 from data_prep.masks.own_voxels import own_voxels
 from data_prep.placing.place import place_scan
 from data_prep.row_files import volumes_of
 from data_prep.volumes.grids import to_lps, turned
 from data_prep.volumes.volume import Grid, Volume
+from hnscc.base.errors import InputError
 from hnscc.cohort.store_format import Drawn
+
+# A manifest; one or several folders of DICOM; or the files of one scan by column (the modalities, maybe mask, roi).
+Scans = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
+
+_FOLDER, _TABLE = "a folder", "a file that may be a manifest"
 
 
 @dataclass(frozen=True)
@@ -77,15 +85,50 @@ class NewScan:
         return sorted({z for name in modalities for z in self.placement["outside"][name]})
 
 
-def list_scans(manifest: str | Path, needed: Sequence[str]) -> list[Row]:
-    """The rows of a manifest, which may lack the column `mask`, with the files of the needed modalities alone.
+def list_scans(scans: Scans, needed: Sequence[str]) -> list[Row]:
+    """The rows of the scans that a manifest, a file for each modality, or folders of DICOM name, with the files of the
+    needed modalities alone.
 
-    What its columns of other modalities hold does not matter. No volume is opened. InputError tells every fault of the
-    manifest, or which needed modalities it lacks.
+    A manifest may lack the column `mask`, and what its columns of other modalities hold does not matter. The ids of
+    scans that no manifest names are made up: scan-1 of patient-1 for files, the pseudonyms of `hnscc scan` for folders.
+    No volume is opened. InputError tells every fault of the manifest, which needed modalities are missing, or that the
+    scans are none of these.
     """
-    rows, faults = examine_manifest(manifest, mask_needed=False, needed=needed)
+    if isinstance(scans, Mapping):
+        return [row_of_files(scans, needed)]
+    paths = [Path(scans)] if isinstance(scans, (str, Path)) else [Path(each) for each in scans]
+    kinds = {_kind(path) for path in paths}
+    if kinds == {_FOLDER}:
+        return rows_of_folders(paths, needed)
+    if len(paths) != 1 or kinds != {_TABLE}:
+        raise _no_scans(len(paths), kinds)
+    rows, faults = examine_manifest(paths[0], mask_needed=False, needed=needed)
     raise_all(faults)
     return [replace(row, files={name: row.files[name] for name in needed}) for row in rows]
+
+
+def _kind(path: Path) -> str:
+    """What a path names, in words."""
+    try:
+        if path.is_dir():
+            return _FOLDER
+        if not path.exists():
+            return "nothing that is there"
+        return "a file of one image or mask" if names_volume(path) else _TABLE
+    except (OSError, ValueError) as error:  # their text has the path
+        return f"a path that cannot be looked up ({getattr(error, 'strerror', None) or type(error).__name__})"
+
+
+def _no_scans(paths: int, kinds: Iterable[str]) -> InputError:
+    """The paths stay out of the error: they may be those of patients' files."""
+    return InputError(
+        "The scans are named in no way that is known.",
+        where="SCANS",
+        expected="one manifest (CSV); or the files of one scan as pet=FILE mri=FILE; or folders of DICOM",
+        found=f"{paths} argument{'s' * (paths != 1)}: {', '.join(sorted(kinds)) or 'nothing'}",
+        do="Name the scans in one of these three ways: `hnscc predict RUN manifest.csv --out DIR`, `hnscc predict RUN "
+        "pet=pet.nii.gz mri=mri.nii.gz --out DIR`, or `hnscc predict RUN FOLDER --out DIR`.",
+    )
 
 
 def place_new(

@@ -73,16 +73,16 @@ class Listing:
     to_fill_in: tuple[str, ...] = ()
 
 
-def list_folder(
-    folder: Path, known: Mapping[str, str] | None = None, progress: Progress | None = None
+def list_folders(
+    folders: Sequence[Path], known: Mapping[str, str] | None = None, progress: Progress | None = None
 ) -> Listing:
-    """Read the headers of every DICOM file of a folder, and of those below it.
+    """Read the headers of every DICOM file of some folders, and of those below them, as if one folder held them all.
 
     known: the pseudonyms of patients by their PatientID, as earlier listings gave them; other patients get new ones.
     progress: called with the files done, their number, and nothing else. InputError where there is no DICOM file.
     """
     with quiet():
-        instances, unreadable = _instances(folder, progress or (lambda done, total, text: None))
+        instances, unreadable = _instances(folders, progress or (lambda done, total, text: None))
         series = group_series(instances, _WHERE)
         pseudonyms = give_pseudonyms({_patient(each) for each in series}, known or {})
         listed = []
@@ -103,8 +103,12 @@ def give_pseudonyms(patients: Iterable[str], known: Mapping[str, str]) -> dict[s
     return given
 
 
-def _instances(folder: Path, progress: Progress) -> tuple[list[Instance], int]:
-    files, unreadable = dicom_files(folder, _WHERE)
+def _instances(folders: Sequence[Path], progress: Progress) -> tuple[list[Instance], int]:
+    files: list[Path] = []
+    unreadable = 0
+    for folder in _apart(folders):
+        own, strange = dicom_files(folder, _WHERE)
+        files, unreadable = files + own, unreadable + strange
     found = []
     for done, file in enumerate(files, start=1):
         try:
@@ -129,6 +133,12 @@ def _instances(folder: Path, progress: Progress) -> tuple[list[Instance], int]:
             do="Name the folder that the scanner's or the archive's export is in.",
         )
     return found, unreadable
+
+
+def _apart(folders: Sequence[Path]) -> list[Path]:
+    """The folders without those that stand twice, and those below another one."""
+    places = {folder.resolve(): folder for folder in folders}
+    return [folder for place, folder in places.items() if not places.keys() & set(place.parents)]
 
 
 def _patient(series: Series) -> str:

@@ -255,6 +255,11 @@ def _unreadable(path: Path, where: str) -> InputError:
     )
 
 
+def names_volume(path: Path) -> bool:
+    """Whether a path names a volume that can be read, by its name, or for DICOM by its first bytes."""
+    return any(each.is_mine(path) for each in FORMATS)
+
+
 def _format_of(path: Path, where: str) -> Format:
     found = next((each for each in FORMATS if each.is_mine(path)), None)
     if found is None:

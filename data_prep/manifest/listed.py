@@ -5,7 +5,7 @@ import io
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from data_prep.dicom.listing import ListedSeries, Listing
@@ -17,13 +17,68 @@ COLUMNS = {"PT": "pet", "MR": "mri", "CT": "ct"}  # of the manifest, by modality
 _PSEUDONYMS = ("pseudonym", "dicom_patient_id")  # a manifest's patient_id is the pseudonym
 
 
+@dataclass(frozen=True)
+class ListedScan:
+    """A scan of a listing that holds a volume.
+
+    images: the absolute path of the series of each column, its key behind a `#`; of several series of a modality, that
+    of the most slices. mask: the file of its contours or segments, of several the one whose region bears the name that
+    most scans have; None where there is none. regions: the names in it. chosen: by column, what was taken of several,
+    in a sentence.
+    """
+
+    patient: str
+    scan: str
+    images: dict[str, Path] = field(repr=False)
+    mask: Path | None = field(repr=False)
+    regions: tuple[str, ...]
+    chosen: dict[str, str]
+
+    @property
+    def region(self) -> str:
+        """The only region of its mask; empty where there are several, of which a user has to choose."""
+        return self.regions[0] if len(self.regions) == 1 else ""
+
+
+def scans_of(listing: Listing) -> list[ListedScan]:
+    """Return the scans of a listing that hold a volume without a fault, in its order."""
+    scans: dict[str, list[ListedSeries]] = {}
+    for each in listing.series:
+        scans.setdefault(each.scan, []).append(each)
+    names = Counter(
+        name for series in scans.values() for name in {n for each in series for n in each.regions}
+    )
+    return [_scan(series, found, names) for series in scans.values() if (found := _usable(series))]
+
+
+def _scan(
+    series: Sequence[ListedSeries], found: dict[str, list[ListedSeries]], names: Counter[str]
+) -> ListedScan:
+    images, chosen = {}, {}
+    for modality, (first, *others) in found.items():
+        column = COLUMNS[modality]
+        images[column] = Path(f"{_common(first.paths)}#{first.key}")
+        if others:
+            keys = ", ".join(f"#{each.key}" for each in others)
+            chosen[column] = f"of {1 + len(others)} series of {modality}, #{first.key} was taken, not {keys}"
+
+    def rank(mask: ListedSeries) -> tuple[int, tuple[str, ...], str]:
+        return -max((names[name] for name in mask.regions), default=0), mask.regions, mask.key
+
+    masks = sorted((each for each in series if each.is_mask), key=rank)
+    if masks and (len(masks) > 1 or masks[0].files > 1):
+        chosen["mask"] = f"of several masks, a file of #{masks[0].key} was taken"
+    mask = min(masks[0].paths).absolute() if masks else None
+    regions = masks[0].regions if masks else ()
+    return ListedScan(series[0].patient, series[0].scan, images, mask, regions, chosen)
+
+
 def write_manifest(listing: Listing, manifest: Path) -> Listing:
     """Write a manifest of the scans that hold a volume; returns the listing with what the user must look at in it.
 
-    Of several series of a modality the one with the most slices is taken, of several masks the one whose region bears
-    the name that most scans have. Where a scan has none, the cell says FILL-IN, which `prepare` refuses: no scan is
-    free of lesion because its contours were not exported. InputError where the manifest is there already, or no scan
-    holds a volume.
+    Of several series or masks one is taken (`ListedScan`). Where a scan has no mask, the cell says FILL-IN, which
+    `prepare` refuses: no scan is free of lesion because its contours were not exported. InputError where the manifest
+    is there already, or no scan holds a volume.
     """
     if manifest.exists():
         raise InputError(
@@ -33,11 +88,8 @@ def write_manifest(listing: Listing, manifest: Path) -> Listing:
             found="a file",
             do="Give another name, or move the file away.",
         )
-    scans: dict[str, list[ListedSeries]] = {}
-    for each in listing.series:
-        scans.setdefault(each.scan, []).append(each)
-    volumes = {scan: _usable(series) for scan, series in scans.items()}
-    columns = [name for kind, name in COLUMNS.items() if any(kind in found for found in volumes.values())]
+    scans = scans_of(listing)
+    columns = [name for name in COLUMNS.values() if any(name in each.images for each in scans)]
     if not columns:
         raise InputError(
             "No scan of the folder can be prepared.",
@@ -46,22 +98,35 @@ def write_manifest(listing: Listing, manifest: Path) -> Listing:
             found="none",
             do="See the table that `hnscc scan FOLDER` prints: it says what keeps each series from being read.",
         )
-    names = Counter(
-        name for series in scans.values() for name in {n for each in series for n in each.regions}
-    )
-    told: list[str] = []
-    maskless: list[str] = []
     rows = [["patient_id", "scan_id", *columns, "mask", "roi"]]
-    for scan, found in volumes.items():
-        if found:
-            cells = _images(scan, found, columns, manifest.parent, told)
-            mask = _mask(scan, scans[scan], names, manifest.parent, told)
-            rows.append([scans[scan][0].patient, scan, *cells, *mask])
-            maskless += [scan] if mask[0] == TO_FILL_IN else []
+    rows += [_row(each, columns, manifest.parent) for each in scans]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     _write(manifest, text.getvalue())
+    told = [f"{each.scan}: {note}" for each in scans for note in _notes(each, columns)]
+    maskless = [each.scan for each in scans if not each.mask]
     return replace(listing, notes=tuple(told), to_fill_in=tuple(maskless))
+
+
+def _row(scan: ListedScan, columns: Sequence[str], beside: Path) -> list[str]:
+    images = [_relative(scan.images[name], beside) if name in scan.images else "" for name in columns]
+    mask = _relative(scan.mask, beside) if scan.mask else TO_FILL_IN
+    return [scan.patient, scan.scan, *images, mask, scan.region]
+
+
+def _notes(scan: ListedScan, columns: Sequence[str]) -> list[str]:
+    """What a user must look at in the row of a scan."""
+    told = [scan.chosen[name] for name in scan.images if name in scan.chosen]
+    told += [f"no series for the column {name}" for name in columns if name not in scan.images]
+    if not scan.mask:
+        told.append(
+            f"no mask found; its cell says {TO_FILL_IN}: write a mask there, or `{LESION_FREE}` where the scan has no "
+            "lesion"
+        )
+    told += [scan.chosen["mask"]] if "mask" in scan.chosen else []
+    if len(scan.regions) > 1:
+        told.append(f"the mask holds {len(scan.regions)} regions; write one into the column roi")
+    return told
 
 
 def _write(manifest: Path, text: str) -> None:
@@ -84,45 +149,6 @@ def _usable(series: Sequence[ListedSeries]) -> dict[str, list[ListedSeries]]:
         if each.modality and not each.fault:
             found.setdefault(each.modality, []).append(each)
     return found
-
-
-def _images(
-    scan: str, found: dict[str, list[ListedSeries]], columns: list[str], beside: Path, told: list[str]
-) -> list[str]:
-    """The cells of the images of a scan; `told` gets what a user must look at."""
-    cells = dict.fromkeys(columns, "")
-    for modality, ones in found.items():
-        first, *others = ones
-        cells[COLUMNS[modality]] = f"{_relative(_common(first.paths), beside)}#{first.key}"
-        if others:
-            keys = ", ".join(f"#{each.key}" for each in others)
-            told.append(f"{scan}: of {len(ones)} series of {modality}, #{first.key} was taken, not {keys}")
-    told += [f"{scan}: no series for the column {name}" for name, cell in cells.items() if not cell]
-    return list(cells.values())
-
-
-def _mask(
-    scan: str, series: Sequence[ListedSeries], names: Counter[str], beside: Path, told: list[str]
-) -> tuple[str, str]:
-    """The cells `mask` and `roi` of a scan."""
-
-    def rank(mask: ListedSeries) -> tuple[int, tuple[str, ...], str]:
-        return -max((names[name] for name in mask.regions), default=0), mask.regions, mask.key
-
-    masks = sorted((each for each in series if each.is_mask), key=rank)
-    if not masks:
-        told.append(
-            f"{scan}: no mask found; its cell says {TO_FILL_IN}: write a mask there, or `{LESION_FREE}` where the scan "
-            "has no lesion"
-        )
-        return TO_FILL_IN, ""
-    mask = masks[0]
-    if len(masks) > 1 or mask.files > 1:
-        told.append(f"{scan}: of several masks, a file of #{mask.key} was taken")
-    region = mask.regions[0] if len(mask.regions) == 1 else ""
-    if len(mask.regions) > 1:
-        told.append(f"{scan}: the mask holds {len(mask.regions)} regions; write one into the column roi")
-    return _relative(min(mask.paths), beside), region
 
 
 def _common(paths: Sequence[Path]) -> Path:

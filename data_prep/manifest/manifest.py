@@ -29,17 +29,20 @@ _ROWS = "Write a row for each scan below the header, and prepare again."
 _CELLS = "Write as many cells as the header has, one with a comma in it between quotes, and prepare again."
 _ONE_SPLIT = "Write one split into all rows of the patient, and prepare again."
 _ALL_SPLITS = "Write a split into every row, or into none, and prepare again."
-_OWN = "Name the file that belongs here, or take the scan out of the manifest, and prepare again."
+_OWN = "Name the file that belongs here, or leave the scan out."
+_A_PATH = f"a path relative to the manifest (every column but {', '.join(REQUIRED + OPTIONAL)} is a modality)"
 
 Fault = tuple[int, InputError]  # the manifest's line, counted from 1, and what is wrong with it
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a manifest, its files known to exist. `line` counts the lines of the CSV, from 1 for the header.
+    """One row of a manifest, its files known to exist. `line` counts the lines of the CSV, from 1 for the header; it is
+    0 where the scan was named without a manifest (data_prep.manifest.without), and its ids were made up.
 
     `mask` is None for a scan without lesion; `said_free` tells that its cell says so, and is not just empty. `region`
-    is what the column `roi` says of the mask (data_prep.dicom.regions).
+    is what the column `roi` says of the mask (data_prep.dicom.regions). `told` says, in sentences, how its files were
+    chosen where several would do.
     """
 
     line: int
@@ -50,6 +53,7 @@ class Row:
     split: str | None
     region: str | None = None
     said_free: bool = False
+    told: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[tuple[str, Path]]:
@@ -58,7 +62,7 @@ class Row:
 
     @property
     def where(self) -> str:
-        return f"manifest row {self.line}, scan {self.scan_id}"
+        return f"{f'manifest row {self.line}, ' if self.line else ''}scan {self.scan_id}"
 
 
 def raise_all(faults: Iterable[Fault]) -> None:
@@ -124,7 +128,7 @@ def _row(
         if is_elsewhere(values[name], folder):
             continue  # told once for all rows
         try:
-            files[name] = _file(values[name], folder, f"{where}, column {name}")
+            files[name] = named_file(values[name], folder, f"{where}, column {name}")
         except InputError as fault:
             faults.append(fault)
     region = values.get("roi") or None
@@ -153,12 +157,10 @@ def _id_fault(name: str, value: str, where: str) -> InputError | None:
     return None
 
 
-def _file(cell: str, folder: Path, where: str) -> Path:
-    """The file a cell names. The cell's text stays out of errors: it is the path of a patient's file."""
-    others = ", ".join(REQUIRED + OPTIONAL)
-    expected = f"a path relative to the manifest (every column but {others} is a modality)"
+def named_file(cell: str, folder: Path, where: str, expected: str = _A_PATH, do: str = "") -> Path:
+    """Return the file that a cell names. InputError, without the cell's text, which is the path of a patient's file."""
     if not cell:
-        raise refused("A modality is missing.", where, expected, "an empty cell")
+        raise refused("A modality is missing.", where, expected, "an empty cell", do)
     path = path_of(cell, folder)
     other = other_half(path)
     try:
@@ -169,14 +171,16 @@ def _file(cell: str, folder: Path, where: str) -> Path:
         OSError
     ) as error:  # too long a name, or a folder that may not be looked into; its text has the path
         raise refused(
-            "The file cannot be looked up.", where, expected, error.strerror or type(error).__name__
+            "The file cannot be looked up.", where, expected, error.strerror or type(error).__name__, do
         ) from None
     if not there:
-        raise refused("The file does not exist.", where, expected, "nothing there")
+        raise refused("The file does not exist.", where, expected, "nothing there", do)
     if not (place.is_file() or place.is_dir()):  # a pipe, which nothing may ever come out of
-        raise refused("What is named is no file.", where, expected, "a pipe, a socket or a device")
+        raise refused("What is named is no file.", where, expected, "a pipe, a socket or a device", do)
     if not whole:
-        raise refused("Half of the pair is missing.", where, "a .hdr and an .img of one name", "one of them")
+        raise refused(
+            "Half of the pair is missing.", where, "a .hdr and an .img of one name", "one of them", do
+        )
     return path
 
 
@@ -187,7 +191,7 @@ def _cohort_faults(rows: list[Row]) -> Iterator[Fault]:
     yield from _split_faults(rows)
     files: dict[Path, tuple[Row, str]] = {}
     for row in rows:
-        yield from _files_twice(row, files)
+        yield from files_twice(row, files)
 
 
 def _scans_twice(rows: list[Row]) -> Iterator[Fault]:
@@ -255,7 +259,7 @@ def _forgotten_masks(table: Cells) -> Iterator[Fault]:
             yield line.number, refused("The mask is missing.", where, expected, "an empty cell")
 
 
-def _files_twice(row: Row, files: dict[Path, tuple[Row, str]]) -> Iterator[Fault]:
+def files_twice(row: Row, files: dict[Path, tuple[Row, str]]) -> Iterator[Fault]:
     """A file named twice is a slip of the pen: under two scans it could put one image on both sides of a
     split, in two columns it would make one modality, or the truth, of another."""
     for column, path in row.columns:

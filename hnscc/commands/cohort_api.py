@@ -122,11 +122,11 @@ def scan(
     their number. InputError is raised where no DICOM file can be read, the manifest is there already, or the file of
     pseudonyms is no such table.
     """
-    from data_prep.dicom.listing import list_folder
+    from data_prep.dicom.listing import list_folders
     from data_prep.manifest.listed import read_pseudonyms, write_manifest, write_pseudonyms
 
     known = read_pseudonyms(Path(pseudonyms)) if pseudonyms is not None else {}
-    listing = list_folder(Path(folder), known, progress)
+    listing = list_folders([Path(folder)], known, progress)
     if manifest is not None:
         listing = write_manifest(listing, Path(manifest))
     if pseudonyms is not None:

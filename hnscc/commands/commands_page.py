@@ -80,7 +80,7 @@ def _cell(text: str) -> str:
 
 
 def _argument(argument: TyperArgument) -> str:
-    name = _upper(argument)
+    name = _upper(argument) + ("..." if argument.nargs == -1 else "")
     return name if argument.required else f"[{name}]"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def predict(
     run: str | Path,
-    manifest: str | Path,
+    scans: str | Path | Sequence[str | Path] | Mapping[str, str | Path],
     out: str | Path,
     *,
     variant: str | None = None,
@@ -30,14 +30,16 @@ def predict(
 ) -> Predicted:
     """Predict lesions in new scans by the trained models of a finished study; writes the folder `out`, or nothing.
 
-    run: a run folder. manifest: a CSV as for `prepare`, on a disk; its column mask may be missing, and rows that have a
-    mask are scored. variant: by name; None for the only one, or the one whose median models score best on the
-    validation slices. ensemble: all repeats instead of the median model of each fold. Several models predict by the
-    mean of their probabilities, and placing, bounds and threshold are those of the study.
+    run: a run folder. scans: a CSV as for `prepare`, on a disk; its column mask may be missing. Or a mapping that names
+    one scan's files by modality, and maybe its `mask` and `roi`. Or a folder of DICOM, or a list of them, whose scans
+    are those that `scan` would write into a manifest, under the same pseudonyms. Scans that have a mask are scored.
+    variant: by name; None for the only one, or the one whose median models score best on the validation slices.
+    ensemble: all repeats instead of the median model of each fold. Several models predict by the mean of their
+    probabilities, and placing, bounds and threshold are those of the study.
     For each scan: `<scan_id>.nii.gz`, its mask of 0 and 1 on the grid of its own reference file, and `<scan_id>.png`;
     with `probabilities` and `disagreement` (the models' standard deviation) maps of 0 to 1 beside them. Where the
     reference file is DICOM, `<scan_id>.seg.dcm`, a segmentation that refers to its series, and with `rtstruct`
-    `<scan_id>.rtstruct.dcm`, its contours; they bear the manifest's patient_id, or with `keep_identity` the source's
+    `<scan_id>.rtstruct.dcm`, its contours; they bear the scan's patient_id, or with `keep_identity` the source's
     patient and study attributes. lesions.csv and lesions.json list the lesions: volume in ml, position in mm, highest
     and mean value of each modality; where PET is in SUV (DICOM, or by `pet_is_suv`), SUVmax, SUVmean, SUVpeak and TLG.
     scores.csv: Dice of the scans with a mask. predictions.json: all of it in short, and what is to be known of each
@@ -45,14 +47,15 @@ def predict(
     study's are right as they are; predictions.json keeps it. progress: called with the scans done, their number, and
     the current one's id.
     The result has folder, and facts, the content of predictions.json. InputError for no run folder, an unfinished
-    study, an unknown variant, a missing modality, and every fault of the manifest and its scans, all in one.
+    study, an unknown variant, scans that are named otherwise, a missing modality, and every fault of the manifest and
+    its scans, all in one.
     """
     from hnscc.commands.predict import Wanted, predict_scans
     from hnscc.study.opening import open_run
 
     return predict_scans(
         open_run(run),
-        manifest,
+        scans,
         out,
         variant=variant,
         ensemble=ensemble,

@@ -1,11 +1,12 @@
 """Commands that take a finished study's models to new scans: predict, export."""
 
 import json
-from pathlib import Path
+import re
 from typing import Annotated
 
 import typer
 
+from hnscc.base.errors import InputError
 from hnscc.commands import new_scan_api as api
 from hnscc.commands.options import AsJson, Run
 
@@ -17,13 +18,15 @@ Variant = Annotated[
 OutFolder = Annotated[str, typer.Option("--out", help="New folder for what is written.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a folder that this command made.")]
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of a column, as in a manifest
+
 
 def predict(
     run: Run,
-    manifest: Annotated[
-        Path,
+    scans: Annotated[
+        list[str],
         typer.Argument(
-            help="CSV as for `prepare`; the column mask may be missing, or filled to have scores."
+            help="A CSV as for `prepare`, mask not needed; or one scan's files, pet=FILE mri=FILE; or folders of DICOM."
         ),
     ],
     out: OutFolder,
@@ -69,6 +72,9 @@ def predict(
     probabilities cut, as in the study; what is unlike the study's scans is told. One scan that cannot be read means
     that nothing is written.
 
+    Files need not be listed in a manifest: pet=pet.nii.gz mri=mri.nii.gz name those of one scan (scan-1), folders of
+    DICOM all scans in them, under the pseudonyms of `hnscc scan`. mask=FILE has it scored.
+
     Example: hnscc predict runs/demo data/demo/manifest.csv --out masks --variant pet_mri
     """
     from hnscc.base.console import counted, terminal
@@ -77,7 +83,7 @@ def predict(
     with counted("predicting scans") as tell:
         found = api.predict(
             run,
-            manifest,
+            _named(scans),
             out,
             variant=variant,
             ensemble=ensemble,
@@ -95,6 +101,24 @@ def predict(
     else:
         print_predictions(found.facts, terminal())
         print(f"wrote {found.folder}\nnext:  look at the pictures, {found.folder / '*.png'}")
+
+
+def _named(scans: list[str]) -> list[str] | dict[str, str]:
+    """The files of one scan by modality, where each argument is such as pet=FILE; else the arguments as they are."""
+    pairs = [each.partition("=")[::2] for each in scans]
+    # A path with a = in it can be given as ./a=b.
+    if not all("=" in each and _NAME.fullmatch(name) for each, (name, _) in zip(scans, pairs, strict=True)):
+        return scans
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise InputError(
+            "A modality is named twice.",
+            where="SCANS",
+            expected="each once, as in pet=FILE mri=FILE, for the files of one scan",
+            found=f"{len(names)} files for {len(set(names))} names",
+            do="Leave one out. Several scans need a manifest: `hnscc predict RUN manifest.csv --out DIR`.",
+        )
+    return dict(pairs)
 
 
 def export(run: Run, out: OutFolder, variant: Variant = None, overwrite: Overwrite = False) -> None:

@@ -1,4 +1,4 @@
-"""Masks for new scans: a finished study's models applied to the scans of a manifest, and the files that tell it."""
+"""Masks for new scans: a finished study's models applied to scans, and the files that tell it."""
 
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 from data_prep.dicom.reading import names_dicom
 from data_prep.manifest.manifest import Fault, Row, raise_all
-from data_prep.new_scans import NewScan, list_scans, place_new
+from data_prep.new_scans import NewScan, Scans, list_scans, place_new
 from data_prep.placing.way_back import in_file_order, save_nifti
 from hnscc.aggregation.models import Models, models_of
 from hnscc.base.cores import cores
@@ -62,7 +62,7 @@ class Wanted:
 
 def predict_scans(
     run: RunFolder,
-    manifest: str | Path,
+    scans: Scans,
     out: str | Path,
     *,
     variant: str | None,
@@ -71,9 +71,9 @@ def predict_scans(
     overwrite: bool,
     progress: Progress | None,
 ) -> Predicted:
-    """Predict every scan of a manifest and write the folder `out`, whole or not at all; see `hnscc.predict`."""
+    """Predict every scan that is named and write the folder `out`, whole or not at all; see `hnscc.predict`."""
     models = models_of(run, variant, ensemble=ensemble)
-    rows = list_scans(manifest, models.needed)
+    rows = list_scans(scans, models.needed)
     _check(models, wanted)
     tell = progress or (lambda *now: None)
     network = models.variant.training.network

@@ -199,7 +199,9 @@ def told_of(
     told += registrations_told(scan.placement.get("registered", {}))
     told += _unseen(scan, models.variant.modalities)
     told += [f"mask: {sentence}" for sentence in scan.mask_told]
-    if where := models.trained_on.get(scan.row.patient_id):
+    told += scan.row.told
+    # An id that was made up may be that of another patient in the study.
+    if scan.row.line and (where := models.trained_on.get(scan.row.patient_id)):
         told.append(f"patient {scan.row.patient_id} is one of the study's ({where}): no new patient")
     return told
 

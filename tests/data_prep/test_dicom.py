@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 from scans import sts
 
-from data_prep.dicom.listing import list_folder
+from data_prep.dicom.listing import list_folders
 from data_prep.files.read import read_grid, read_volume
 from data_prep.volumes.grids import to_lps, turned
 from hnscc.base.errors import InputError
@@ -184,5 +184,5 @@ def test_patient_ids_are_told_apart_by_their_capitals(tmp_path):
         }
         scan = made.classic_series(np.ones((4, 4, 3), np.int16), PatientID=patient, **uids)
         made.write(tmp_path / str(number), scan)
-    assert list_folder(tmp_path).pseudonyms == {"Abc1": "p001", "aBC1": "p002"}
-    assert list_folder(tmp_path, {"Abc1": "p007"}).pseudonyms == {"Abc1": "p007", "aBC1": "p001"}
+    assert list_folders([tmp_path]).pseudonyms == {"Abc1": "p001", "aBC1": "p002"}
+    assert list_folders([tmp_path], {"Abc1": "p007"}).pseudonyms == {"Abc1": "p007", "aBC1": "p001"}

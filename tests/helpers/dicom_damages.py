@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
-from data_prep.dicom.listing import list_folder
+from data_prep.dicom.listing import list_folders
 from data_prep.files.read import read_volume
 from hnscc.base.errors import InputError
 
@@ -77,7 +77,7 @@ def main(folder: Path, count: int, seed: int) -> None:
             assert "SECRET" not in str(error) and str(scratch) not in str(error), number
             outcomes["refused"] += 1
         try:
-            assert "SECRET" not in str(list_folder(scratch)), number
+            assert "SECRET" not in str(list_folders([scratch])), number
         except InputError as error:
             assert "no DICOM file" in str(error), (number, str(error))
         shutil.rmtree(scratch)

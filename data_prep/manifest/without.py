@@ -1,0 +1,87 @@
+"""Scans named without a manifest: one by its files, or those that folders of DICOM hold."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from data_prep.dicom.listing import ListedSeries, Listing, list_folders
+from data_prep.manifest.columns import LESION_FREE, says
+from data_prep.manifest.listed import COLUMNS, ListedScan, scans_of
+from data_prep.manifest.manifest import Row, files_twice, named_file
+from hnscc.base.errors import InputError, several
+
+_PATIENT, _SCAN = "patient-1", "scan-1"  # no file's name, which may be that of a patient
+_BY_MANIFEST = (
+    "Give folders of these scans alone, name the files of one scan (pet=FILE mri=FILE), or correct the manifest that "
+    "`hnscc scan FOLDER --manifest FILE` writes, and give that."
+)
+
+
+def row_of_files(files: Mapping[str, str | Path], needed: Sequence[str]) -> Row:
+    """Return the row of a scan of which each column's file is given: the modalities, maybe `mask` and `roi`.
+
+    What a cell of a manifest may say may stand there, relative to the working directory; modalities that are not needed
+    are left out. InputError tells all files that are missing.
+    """
+    where = f"scan {_SCAN}"
+    given = {name: str(cell) for name, cell in files.items()}
+    said_free = says(LESION_FREE, given.get("mask", ""))
+    faults: list[InputError] = []
+    found: dict[str, Path] = {}
+    for name in (*needed, *(["mask"] if "mask" in given and not said_free else [])):
+        try:
+            found[name] = _given_file(name, given.get(name, ""), f"{where}, column {name}")
+        except InputError as fault:
+            faults.append(fault)
+    mask = found.pop("mask", None)
+    row = Row(0, _PATIENT, _SCAN, found, mask, None, given.get("roi") if mask else None, said_free)
+    faults += [fault for _, fault in files_twice(row, {})]
+    if faults:
+        raise several(faults)
+    return row
+
+
+def _given_file(name: str, cell: str, where: str) -> Path:
+    expected = f"{name}=FILE, relative to the working directory"
+    return named_file(cell, Path(), where, expected, f"Name the file behind {name}=.")
+
+
+def rows_of_folders(folders: Sequence[Path], needed: Sequence[str]) -> list[Row]:
+    """Return the rows that `hnscc scan` would write of the scans in folders of DICOM, with the needed modalities alone.
+
+    A mask of several regions, of which a user would have to choose, is left out; `told` says so. InputError tells every
+    scan that lacks a modality.
+    """
+    listing = list_folders(folders)
+    scans = scans_of(listing)
+    faults = [_lacking(each, name, listing) for each in scans for name in needed if name not in each.images]
+    if not scans:
+        faults = [
+            _refused("The folders hold no scan.", "the folders", "series of PET, MR or CT", listing.series)
+        ]
+    if faults:
+        raise several(faults)
+    return [_row(each, needed) for each in scans]
+
+
+def _row(scan: ListedScan, needed: Sequence[str]) -> Row:
+    told = [f"{name}: {scan.chosen[name]}" for name in (*needed, "mask") if name in scan.chosen]
+    mask = scan.mask if scan.region else None
+    if scan.mask and not mask:
+        told.append(f"mask: it was left out, and is not scored, since it holds {len(scan.regions)} regions")
+    files = {name: scan.images[name] for name in needed}
+    return Row(0, scan.patient, scan.scan, files, mask, None, scan.region or None, told=tuple(told))
+
+
+def _lacking(scan: ListedScan, name: str, listing: Listing) -> InputError:
+    kinds = [kind for kind, column in COLUMNS.items() if column == name]
+    series = [each for each in listing.series if each.scan == scan.scan and each.modality in kinds]
+    where = f"scan {scan.scan}, column {name}"
+    expected = f"a series of {kinds[0]} without a fault" if kinds else f"one of {', '.join(COLUMNS.values())}"
+    return _refused("A modality is missing.", where, expected, series)
+
+
+def _refused(problem: str, where: str, expected: str, series: Iterable[ListedSeries]) -> InputError:
+    faults = dict.fromkeys(each.fault for each in series if each.fault)
+    return InputError(
+        problem, where=where, expected=expected, found=" ".join(faults) or "none", do=_BY_MANIFEST
+    )

@@ -1,0 +1,191 @@
+"""`hnscc predict` without a manifest: the files of one scan, or folders of DICOM, are the rows that would name them."""
+
+import csv
+import json
+import shutil
+
+import dicom_files as made
+import numpy as np
+import pytest
+from commands import refused
+from dicom_drawn import box, contour, structures
+from pydicom import dcmread
+from scans import save
+from trained_runs import UPRIGHT, scan_of, write_scans
+
+import hnscc
+from hnscc.base.errors import InputError
+from hnscc.base.files import read_sealed, write_sealed
+from hnscc.study.run_folder import RunFolder
+
+DATED = ".seg.dcm"  # bears the time of its writing, and UIDs of its own
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith(DATED)}
+
+
+def patient(folder, number, modalities=("PT", "MR"), regions=()):
+    """Series of one scan of a patient in DICOM, all in one folder, and a structure set of these regions."""
+    volumes = scan_of(number)
+    ids = {
+        "PatientID": f"SECRET{number}",
+        "StudyInstanceUID": f"1.2.826.0.{number}",
+        "FrameOfReferenceUID": f"1.2.826.0.{number}.9",
+    }
+    for at, modality in enumerate(modalities):
+        values = np.clip(np.rint(volumes["pet" if modality == "PT" else "mri"] * 100), 0, 60000)
+        attributes = {**ids, "SeriesInstanceUID": f"1.2.826.0.{number}.{at + 1}"}
+        if modality == "PT":
+            attributes = made.pet_attributes(**attributes)
+        series = made.classic_series(
+            values.astype(np.uint16)[:, :, : 4 - at // 2],
+            modality=modality,
+            pixel=(1, 1),
+            origin=(0, 0, 0),
+            slopes=[0.01] * 4,
+            **attributes,
+        )
+        made.write(folder, series, name=f"{modality}{at}")
+    if regions:
+        drawn = {name: [contour(box(4, 4, 5, 4, z)) for z in (1, 2)] for name in regions}
+        path = structures(folder / "RS", drawn, ids["FrameOfReferenceUID"], f"1.2.826.0.{number}.1")
+        written = dcmread(path)
+        written.PatientID, written.StudyInstanceUID = ids["PatientID"], ids["StudyInstanceUID"]
+        written.save_as(path)
+    return folder
+
+
+def test_the_files_of_one_scan_are_a_row_of_a_manifest(hnscc, trained, tmp_path):
+    folder = write_scans(tmp_path / "new", {"SECRET": scan_of(1)}, UPRIGHT).parent
+    cells = {name: folder / "SECRET" / f"{name}.nii.gz" for name in ("pet", "mri", "mask")}
+    rows = [["patient_id", "scan_id", *cells], ["patient-1", "scan-1", *map(str, cells.values())]]
+    asked = ("--variant", "pet_mri", "--probabilities")
+    assert hnscc("predict", trained.root, save(tmp_path, rows), "--out", tmp_path / "listed", *asked)[0] == 0
+    named = [f"{name}={file}" for name, file in cells.items()]
+    code, out, _ = hnscc("predict", trained.root, *named, "--out", tmp_path / "named", *asked)
+    assert code == 0 and "SECRET" not in out
+    assert content(tmp_path / "named") == content(tmp_path / "listed")
+    assert {"scan-1.nii.gz", "scan-1_probability.nii.gz", "scores.csv"} <= content(tmp_path / "named").keys()
+
+
+def test_folders_of_dicom_are_the_rows_that_scan_writes(hnscc, trained, tmp_path):
+    """One with contours, one without; given as their folder, and each by itself in another order."""
+    one = patient(tmp_path / "exports" / "SECRET_1", 1, regions=["GTV"])
+    two = patient(tmp_path / "exports" / "SECRET_2", 2)
+    manifest = tmp_path / "manifest.csv"
+    assert hnscc("scan", tmp_path / "exports", "--manifest", manifest)[0] == 0
+    rows = list(csv.DictReader(manifest.read_text().splitlines()))
+    assert [(row["scan_id"], row["mask"] == "FILL-IN") for row in rows] == [
+        ("p001_1", False),
+        ("p002_1", True),
+    ]
+    for name, scans in {
+        "listed": [manifest],
+        "whole": [tmp_path / "exports"],
+        "apart": [two, one, one],
+    }.items():
+        code, out, error = hnscc(
+            "predict", trained.root, *scans, "--variant", "pet_mri", "--out", tmp_path / name
+        )
+        assert code == 0 and "SECRET" not in out + error, error
+    listed = content(tmp_path / "listed")
+    assert content(tmp_path / "whole") == listed and content(tmp_path / "apart") == listed
+    assert (tmp_path / "whole" / f"p002_1{DATED}").exists()
+    (scored,) = csv.DictReader((tmp_path / "whole" / "scores.csv").read_text().splitlines())
+    assert (scored["scan_id"], scored["patient_id"]) == ("p001_1", "p001")
+    assert not [path for path, text in listed.items() if b"SECRET" in text]
+
+
+def test_what_was_chosen_of_a_folder_is_told(trained, tmp_path):
+    """The series of most slices of two; no mask of two regions, which `hnscc scan` leaves to the user."""
+    folder = patient(tmp_path / "new", 1, ("PT", "MR", "MR"), ["GTV", "SECRET"])
+    found = hnscc.predict(trained.root, folder, tmp_path / "out", variant="pet_mri")
+    (scan,) = found.facts["scans"]
+    assert scan["dice"] is None and not (tmp_path / "out" / "scores.csv").exists()
+    assert "mask: it was left out, and is not scored, since it holds 2 regions" in scan["told"]
+    (chosen,) = [line for line in scan["told"] if line.startswith("mri: of 2 series of MR, #")]
+    assert "was taken, not #" in chosen and "SECRET" not in json.dumps(found.facts)
+
+
+def test_an_invented_id_is_none_of_the_studys_patients(trained, tmp_path):
+    """A study whose own manifest came from `hnscc scan` has a patient p001 too, who is somebody else."""
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(trained.root, run.root)
+    split = read_sealed(run.fold(0).split)
+    split["patients"]["train"].append("p001")
+    write_sealed(run.fold(0).split, split)
+    folder, manifest = patient(tmp_path / "new", 1), tmp_path / "manifest.csv"
+    hnscc.scan(folder, manifest=manifest)
+    for scans, told in ((manifest, True), (folder, False)):
+        found = hnscc.predict(run.root, scans, tmp_path / "out", variant="pet_mri", overwrite=True)
+        (scan,) = found.facts["scans"]
+        assert scan["patient_id"] == "p001"
+        assert any("patient p001 is one of the study's" in line for line in scan["told"]) == told
+
+
+NOT_SCANS = {
+    "an image": (["new/a/pet.nii.gz"], "1 argument: a file of one image or mask"),
+    "nothing there": (["new/SECRET"], "1 argument: nothing that is there"),
+    "two manifests": (["new/manifest.csv"] * 2, "2 arguments: a file that may be a manifest"),
+    "a folder and an image": (
+        ["new", "new/a/pet.nii.gz"],
+        "2 arguments: a file of one image or mask, a folder",
+    ),
+    "an image with a modality and one without": (
+        ["pet=new/a/pet.nii.gz", "new/a/mri.nii.gz"],
+        "2 arguments: ",
+    ),
+    "too long a name": (["SECRET" * 60], "1 argument: "),
+}
+
+
+@pytest.mark.parametrize("scans, found", NOT_SCANS.values(), ids=NOT_SCANS)
+def test_what_is_none_of_the_three_is_told_which_they_are(
+    hnscc, trained, tmp_path, monkeypatch, scans, found
+):
+    write_scans(tmp_path / "new", {"a": scan_of(1)})
+    monkeypatch.chdir(tmp_path)
+    error = refused(hnscc("predict", trained.root, *scans, "--variant", "pet_mri", "--out", "out"))
+    assert "one manifest (CSV)" in error and "pet=FILE mri=FILE" in error and "folders of DICOM" in error
+    assert found in error and "SECRET" not in error and str(tmp_path) not in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_faults_of_the_files_of_a_scan_are_told_at_once(hnscc, trained, tmp_path):
+    folder = write_scans(tmp_path / "new", {"a": scan_of(1)}).parent / "a"
+    pet = folder / "pet.nii.gz"
+
+    def said(*named):
+        error = refused(
+            hnscc("predict", trained.root, *named, "--variant", "pet_mri", "--out", tmp_path / "out")
+        )
+        assert str(tmp_path) not in error and not (tmp_path / "out").exists() and "manifest row" not in error
+        return error
+
+    error = said(f"pet={folder}/none.nii.gz", f"ct={pet}")
+    assert "2 faults were found" in error and "scan scan-1, column pet: The file does not exist." in error
+    assert "scan scan-1, column mri: A modality is missing." in error and "mri=FILE" in error
+    assert "A file is named in two columns." in said(f"pet={pet}", f"mri={pet}")
+    assert "A modality is named twice." in said(f"pet={pet}", f"pet={pet}")
+    (folder / "bad.nii.gz").write_bytes(b"no volume")
+    assert "scan scan-1, column mri" in said(f"pet={pet}", f"mri={folder / 'bad.nii.gz'}")
+
+
+def test_a_scan_in_dicom_that_lacks_a_modality_is_refused(trained, tmp_path):
+    """And what keeps a series from being read is told: this PET has no weight."""
+    patient(tmp_path / "new" / "whole", 1)
+    series = patient(tmp_path / "new" / "SECRET", 2)
+    for path in series.glob("PT*"):
+        data = dcmread(path)
+        del data.PatientWeight
+        data.save_as(path)
+    with pytest.raises(InputError) as caught:
+        hnscc.predict(trained.root, [tmp_path / "new"], tmp_path / "out", variant="pet_mri")
+    assert caught.value.where == "scan p002_1, column pet" and "SECRET" not in str(caught.value)
+    assert caught.value.found == "The attribute PatientWeight is missing."
+    assert "hnscc scan FOLDER --manifest FILE" in caught.value.do
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no DICOM file"):
+        hnscc.predict(trained.root, tmp_path / "empty", tmp_path / "out", variant="pet_mri")
