@@ -230,10 +230,8 @@ def _interruptible() -> Iterator[list[int]]:
 
 def _record_deaths(prepared: Prepared, dead: dict[Trial, str]) -> None:
     """A trial whose process died too often fails by name, like one whose code failed. dead: the last error of each."""
-    from hnscc.training.trial import (
-        begin,
-        write_failure,
-    )  # here, for it loads PyTorch, and processes seldom die
+    # Here, for it loads PyTorch, and processes seldom die.
+    from hnscc.training.trial import begin, write_failure
 
     for trial, error in dead.items():
         device, precision = prepared.chosen[trial.variant]

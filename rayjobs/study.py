@@ -198,9 +198,8 @@ def _standby_of(study: Study) -> tuple[int, tuple[str, ...]]:
 
 
 def _resources_here() -> Resources:
-    from hnscc.training.process import (
-        resources_here,
-    )  # here, for it loads PyTorch, beside the workers that do so
+    # Here, for it loads PyTorch, beside the workers that do so.
+    from hnscc.training.process import resources_here
 
     return resources_here()
 
