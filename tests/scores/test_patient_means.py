@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 
 from hnscc.scores.patient_means import mean_of_patients
@@ -34,8 +35,8 @@ def test_of_distances_by_hand():
     assert found.joint_variance == pytest.approx((0 + 2 + 2) / (2 * 3 * 2))
     error, degrees = by_hand(DISTANCES)
     assert error == pytest.approx((7 + 1 - 1 / 3) ** 0.5)
-    assert found.high == pytest.approx(6 + scipy.stats.t.ppf(0.975, degrees) * error)
-    assert found.low == 0.0, "a distance is not negative"
+    half = scipy.stats.t.ppf(0.975, degrees) * error / 6
+    assert (found.low, found.high) == pytest.approx((6 * np.exp(-half), 6 * np.exp(half)))
 
 
 def test_of_shares_on_the_logit_scale():
@@ -51,9 +52,23 @@ def test_of_shares_on_the_logit_scale():
     )
 
 
-def test_a_far_interval_of_volumes_is_symmetric():
-    found = mean_of_patients(DISTANCES + 1000, share=False)
-    assert found.high - found.value == pytest.approx(found.value - found.low)
+def test_the_interval_of_distances_hangs_on_no_unit():
+    mm, cm = (mean_of_patients(DISTANCES / unit, share=False) for unit in (1, 10))
+    assert (mm.low, mm.value, mm.high) == pytest.approx((10 * cm.low, 10 * cm.value, 10 * cm.high))
+    assert 0 < mm.low < mm.value < mm.high
+
+
+def test_the_interval_of_a_share_covers():
+    """2,000 studies of 10 patients and 5 repeats; the standard error of their share is half a point."""
+    draw = np.random.default_rng(0)
+    truth = draw.beta(6, 2, 200_000).mean()
+    found = []
+    for _ in range(2000):
+        logit = scipy.special.logit(draw.beta(6, 2, 10))
+        scores = scipy.special.expit(logit + 0.1 * draw.normal(size=(5, 10)))
+        estimate = mean_of_patients(scores, share=True)
+        found.append(estimate.low <= truth <= estimate.high)
+    assert 0.93 < np.mean(found) < 0.975
 
 
 @pytest.mark.parametrize(
