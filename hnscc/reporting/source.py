@@ -22,6 +22,7 @@ TABLES = (
     "cohort",
     "trials",
     "pooled",
+    "means",
     "per_slice",
     "comparisons",
     "classification",

@@ -107,6 +107,21 @@ def test_sampled_slices_are_called_so(tmp_path):
     assert "sampled slices of the test scans" in text
 
 
+def test_means_of_patients_are_those_of_table_means(tmp_path):
+    run = random_run(tmp_path, small_study(repeats=2))
+    shown = Page(words(run, whole_scans)[0]).rows("Scores of test patients: means over repeats and patients")
+    rows = [row for row in read_table(run, "means").to_pylist() if row["split"] == "test"]
+    variants = list(dict.fromkeys(row["variant"] for row in rows))
+    assert len(shown) * len(variants) == len(rows)
+    for place, variant in enumerate(variants):
+        own = {row["metric"]: row for row in rows if row["variant"] == variant}
+        for position, name in ((0, "patient_dice"), (4, "nsd")):
+            assert shown[position][2 + place].startswith(
+                f"{own[name]['mean']:.3f} ({own[name]['low']:.3f} to"
+            )
+    assert [cells[1] for cells in shown[:3]] == ["higher", "higher", "lower"]
+
+
 def test_without_a_completed_trial_the_section_says_so(tmp_path):
     study = small_study(repeats=1)
     run = random_run(tmp_path, study)

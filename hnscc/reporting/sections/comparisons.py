@@ -108,7 +108,7 @@ def _others(source: Source) -> Table:
 
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Pair: first minus second": lambda row: pair(source, row),
-        "Score": lambda row: _named(metrics[row["metric"]]),
+        "Score": lambda row: named(metrics[row["metric"]]),
         "Better": lambda row: "higher" if row["higher_is_better"] else "lower",
         "Mean difference (95 %)": written,
         "p (Holm)": _p_and_holm,
@@ -118,7 +118,8 @@ def _others(source: Source) -> Table:
     return table(OTHERS, READ_OTHERS, columns, rows)
 
 
-def _named(metric: PatientMetric) -> str:
+def named(metric: PatientMetric) -> str:
+    """What a score of patients is called, with its unit."""
     return f"{metric.label} ({metric.unit})" if metric.unit else metric.label
 
 

@@ -7,9 +7,11 @@ import numpy as np
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.reporting.blocks import Block, Cell, Columns, Section, Table, Text, table
+from hnscc.reporting.sections.comparisons import named
 from hnscc.reporting.source import Source, chosen_k
-from hnscc.reporting.values import DASH, between, known, score, signed, whole
+from hnscc.reporting.values import DASH, between, interval, known, score, signed, whole
 from hnscc.scores.counts import HALF, k_of
+from hnscc.scores.patient_metrics import PATIENT_METRICS
 from hnscc.study.plan import fold_name
 
 Found = dict[str, list[TableRow] | str]  # variant -> its rows, or why there are none
@@ -41,6 +43,13 @@ DETECTION = (
     "all voxels, 0 being perfect. Median model at its chosen threshold; in brackets the range over repeats at 0.5."
 )
 
+MEANS = (
+    "Each patient counts alike: those with lesion, or all where false predictions count. All repeats at threshold "
+    "0.5, so these are no scores of the median model; in brackets the 95 % interval for other patients and other "
+    "trainings like these. Of distances and volumes of few patients it is too narrow, since a few large values move "
+    "their mean."
+)
+
 
 def whole_scans(source: Source) -> Section:
     """Lesions, distances, volumes and patients, of the test scans."""
@@ -67,6 +76,27 @@ def _blocks(source: Source) -> Iterator[Block]:
     )
     yield _table(source, "Test patients with and without lesion", PATIENTS, _patient_columns(patients))
     yield _table(source, "Detection in the test set", DETECTION, _detection_columns(source))
+    yield _means(source)
+
+
+def _means(source: Source) -> Table:
+    """One row per score of patients, with the mean of every variant."""
+
+    def of(variant: str) -> Callable[[TableRow], Cell]:
+        def write(row: TableRow) -> Cell:
+            metric = row["metric"]
+            found = source.rows("means", variant=variant, split="test", metric=metric.name)[0]
+            return interval(found, "mean", "low", "high", lambda value: f"{value:.{metric.decimals}f}")
+
+        return write
+
+    columns: Columns = {
+        "Score": lambda row: named(row["metric"]),
+        "Better": lambda row: "higher" if row["metric"].higher_is_better else "lower",
+        **{looks.label: of(variant) for variant, looks in source.looks.items()},
+    }
+    rows = [{"metric": metric} for metric in PATIENT_METRICS]
+    return table("Scores of test patients: means over repeats and patients", MEANS, columns, rows)
 
 
 def _of_median_models(source: Source, name: str) -> Found:
