@@ -76,9 +76,9 @@ def plan(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell how many patients and repeats the next study needs, or what one of a given size sees.
+    """Tell what size the next study needs, or what a given size sees.
 
-    A finished study serves as the pilot.
+    The size is the number of patients and of repeats; a finished study serves as the pilot.
 
     Example: hnscc plan runs/demo --see 0.05 --patients 30 --repeats 5
     """
