@@ -76,7 +76,7 @@ def _text(store: Store, location: str, file: Path) -> str:
             f"store: {_plain(location)}    # from the working directory",
             "protocol: corrected    # the preset of all that is not said here",
             "seed: 2023",
-            "repeats: 3    # independent trainings of each variant; more can be added later, finished ones stay",
+            "repeats: 5    # independent trainings of each variant; more can be added later, finished ones stay",
             *_sampling(store),
             *_split(store),
             f"training: {{network: {_network(store.size)}, epochs: 40, patience: 40}}",
