@@ -35,7 +35,7 @@ def outcome_of(prepared: Prepared, todo: list[Trial], left: list[Trial], interru
     """What is there now. todo: the trials that were to be trained; left: those of the plan that were not completed."""
     planned = plan_trials(prepared.study)
     before = dict.fromkeys(set(planned) - set(left), ("completed", None))
-    found = {trial: prepared.recorded_state(trial) for trial in left if trial in planned}
+    found = {trial: prepared.state(trial) for trial in left if trial in planned}
     states = before | {trial: (state.status, state.reason) for trial, state in found.items()}
     completed = {trial.trial_id for trial, (status, _) in states.items() if status == "completed"}
     missing = sum(status == "missing" for status, _ in states.values())

@@ -35,8 +35,19 @@ def await_standby() -> None:
         return
     folder = Path(os.environ[ORDER].split(os.pathsep)[0])
     until = time.monotonic() + LOADED_WITHIN
-    while len([*folder.glob("*.begun")]) > len([*folder.glob("*.ended")]) and time.monotonic() < until:
+    while any(_loads(each) for each in folder.glob("*.begun")) and time.monotonic() < until:
         time.sleep(0.02)
+
+
+def _loads(begun: Path) -> bool:
+    """Whether the process that wrote this file is there and has not loaded all yet."""
+    if begun.with_suffix(".ended").exists():
+        return False
+    try:
+        os.kill(int(begun.read_text() or os.getpid()), 0)  # empty for a moment: it is just being written
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def load() -> None:
@@ -58,7 +69,8 @@ def load() -> None:
 def _taken(place: Path) -> bool:
     """Whether this process took the place: no other had."""
     try:
-        place.touch(exist_ok=False)
+        with place.open("x") as file:
+            file.write(str(os.getpid()))
     except OSError:  # taken, or the folder is gone, for the run has ended
         return False
     return True

@@ -72,7 +72,7 @@ def run_study(
         while todo := _next(prepared, left, tried, limit):
             interrupted = _train(prepared, todo, left, token, during)
             tried += todo
-            states = {trial: prepared.recorded_state(trial).status for trial in todo}
+            states = {trial: prepared.state(trial).status for trial in todo}
             left = [trial for trial in left if states.get(trial) != "completed"]
             if interrupted or "missing" in states.values():
                 break

@@ -1,12 +1,13 @@
 """Values of DICOM attributes, checked; an error names the attribute, and never repeats what stands in it."""
 
+import contextlib
 import logging
 import math
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -35,20 +36,45 @@ UNREADABLE = (
 )
 
 
-@contextmanager
+@contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Let pydicom and its decoders, and nibabel, neither warn nor log: their texts quote what stands in the file.
 
     What this room offers to others (reading, masks, listing) opens it itself; whoever calls their parts opens it first.
     """
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
+    _SILENCE.begin()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
-        logging.disable(before)
+        _SILENCE.end()
+
+
+class _Silence:
+    """Of the whole process, for as long as any thread needs it: logging and warnings have one state for all threads,
+    and who restored it alone would let the others speak, or leave them silent for ever."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._needed = 0
+        self._before = contextlib.ExitStack()
+
+    def begin(self) -> None:
+        with self._lock:
+            if not self._needed:
+                self._before.callback(logging.disable, logging.root.manager.disable)
+                logging.disable(logging.CRITICAL)
+                self._before.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+            self._needed += 1
+
+    def end(self) -> None:
+        with self._lock:
+            self._needed -= 1
+            if not self._needed:
+                self._before.close()
+
+
+_SILENCE = _Silence()
 
 
 @lru_cache

@@ -1,12 +1,14 @@
 """Masks for new scans: a finished study's models applied to scans, and the files that tell it."""
 
+import contextlib
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_prep.dicom.header import quiet
 from data_prep.dicom.reading import names_dicom
 from data_prep.manifest.manifest import Fault, Row, raise_all
 from data_prep.new_scans import NewScan, Scans, list_scans, place_new
@@ -77,21 +79,24 @@ def predict_scans(
     _check(models, wanted)
     tell = progress or (lambda *now: None)
     network = models.variant.training.network
-    with new_folder(out, FACTS_FILE, PREDICT, overwrite=overwrite) as root:
+    # Quiet as a whole: scans are read in a thread of their own, and warnings have one state for all threads.
+    with quiet(), new_folder(out, FACTS_FILE, PREDICT, overwrite=overwrite) as root:
         folder = PredictionFolder(root)
         networks = Networks(run, network, models.members, threads=cores())
         found: list[_Done] = []
         faults: list[Fault] = []
         tell(0, len(rows), "reading scans")
-        for number, (row, coming) in enumerate(_placed_ahead(rows, models, wanted), start=1):
-            try:
-                placed = coming.result()
-            except InputError as fault:  # the rest are only read then, and all faults told at once
-                faults.append((row.line, fault))
-            else:
-                if not faults:
-                    found.append(_predict_one(*placed, models, networks, wanted, folder))
-            tell(number, len(rows), row.scan_id)
+        with contextlib.closing(_placed_ahead(rows, models, wanted)) as ahead:
+            for number, (row, coming) in enumerate(ahead, start=1):
+                try:
+                    placed = coming.result()
+                except InputError as fault:  # the rest are only read then, and all faults told at once
+                    faults.append((row.line, fault))
+                else:
+                    if not faults:
+                        found.append(_predict_one(*placed, models, networks, wanted, folder))
+                    del placed, coming  # before the next is placed: a scan takes hundreds of MB
+                tell(number, len(rows), row.scan_id)
         raise_all(faults)
         accepted = wanted.accept_odd if any(each.odd for each in found) else None
         facts = {**_facts_of(models), "accepted": accepted, "scans": [each.facts for each in found]}
@@ -137,7 +142,7 @@ class _Done:
 
 def _placed_ahead(
     rows: Sequence[Row], models: Models, wanted: Wanted
-) -> Iterator[tuple[Row, Future[tuple[NewScan, dict[str, Units]]]]]:
+) -> Generator[tuple[Row, Future[tuple[NewScan, dict[str, Units]]]], None, None]:
     """Each row with its scan to be, which is placed in a thread of its own while the one before is predicted."""
     thread = ThreadPoolExecutor(1)
     try:

@@ -55,11 +55,6 @@ class Prepared:
             self.folder.trial(trial.trial_id), others_digest=self.folds[trial.fold].others_digest
         )
 
-    def recorded_state(self, trial: Trial) -> TrialState:
-        """The same as its record says, its files unread: for trials whose files a worker has just verified."""
-        digest = self.folds[trial.fold].others_digest
-        return trial_state(self.folder.trial(trial.trial_id), others_digest=digest, check=())
-
     def missing(self) -> list[Trial]:
         """The trials left to train: those that are not completed, or whose files are damaged. Those that predicted
         other slices than the study evaluates are left too: they predict again (`trial.train_trial`).
@@ -179,7 +174,14 @@ def prepare_run(
     with ThreadPoolExecutor(max_workers=1) as beside:
         # PyTorch takes seconds to load: they pass beside the reading.
         checked = beside.submit(check_networks, *_networks_of(study, store, plans))
-        folds = read_folds(store, study, plans, progress)
+
+        def tell(done: int, scans: int) -> None:
+            if checked.done():
+                checked.result()  # what does not fit is told now, not once the rest is read
+            if progress:
+                progress(done, scans)
+
+        folds = read_folds(store, study, plans, tell)
         checked.result()
     folder = run_folder(study, out)
     chosen = choose(study, folder, resolve)

@@ -47,7 +47,8 @@ def prepare_torch(device: str, threads: int, gpus: float, precision: str) -> Non
 
 @contextlib.contextmanager
 def drawing(seed: int) -> Iterator[None]:
-    """All that PyTorch draws within a `with` block follows from this seed; its global generators stay as they were.
+    """All that PyTorch draws within a `with` block follows from this seed; its global generators stay as they were,
+    that of the GPU in use too.
 
     They are seeded and not handed over, since initialisers and layers of libraries (dropout, stochastic depth) draw
     from them alone.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rayjobs.standby import await_standby, standing_by
+from rayjobs.standby import LOADED_WITHIN, await_standby, standing_by
 
 ROOT = Path(__file__).parents[2]
 TELL = "import sys, rayjobs.standby_here; print('colorsys' in sys.modules)"
@@ -29,6 +29,17 @@ def test_without_an_order_nothing_is_loaded_or_waited_for():
     began = time.monotonic()
     await_standby()
     assert time.monotonic() - began < 1
+
+
+def test_who_died_while_loading_is_not_waited_for(tmp_path, monkeypatch):
+    (tmp_path / "module.py").write_text("import os; os.kill(os.getpid(), 9)")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
+    with standing_by(1, ("module",)):
+        started().communicate()
+        assert begun() == 1
+        waits = time.monotonic()
+        await_standby()
+        assert time.monotonic() - waits < LOADED_WITHIN / 2
 
 
 def begun() -> int:

@@ -77,21 +77,18 @@ def test_the_interval_of_a_share_covers():
         ([[0.5, 0.6]], True, "needs at least 2, and there is 1"),
         ([[0.5], [0.6]], True, "at least 2 patients, and there is 1"),
         (np.empty((2, 0)), True, "at least 2 patients, and there are 0"),
-        (np.ones((3, 4)), True, "every patient scores 1 "),
-        (np.zeros((3, 4)), True, "every patient scores 0 "),
-        (np.zeros((3, 4)), False, "every patient scores 0 "),
+        (np.ones((3, 4)), True, "neither patients nor repeats"),
+        (np.zeros((3, 4)), True, "neither patients nor repeats"),
+        (np.zeros((3, 4)), False, "neither patients nor repeats"),
+        (np.full((3, 4), 3.0), False, "neither patients nor repeats"),
+        ([[0, 1], [1, 0]], True, "neither patients nor repeats"),  # what varies is both together
+        ([[0, 2], [2, 0]], False, "neither patients nor repeats"),
     ],
 )
 def test_where_there_is_no_interval_the_reason_says_why(scores, share, reason):
     found = mean_of_patients(scores, share=share)
     assert (found.low, found.high) == (None, None) and reason in found.reason
     assert found.value == (pytest.approx(np.mean(scores)) if np.size(scores) else None)
-
-
-def test_scores_that_do_not_vary_are_their_own_interval():
-    for scores, share in ((np.full((2, 3), 7.5), False), (np.full((2, 3), 0.5), True)):
-        found = mean_of_patients(scores, share=share)
-        assert found.low == found.value == found.high == scores[0, 0]
 
 
 @pytest.mark.parametrize(("scores", "share"), [([[0.5, 1.2]], True), ([[1.0, -1.0]], False)])

@@ -1,0 +1,22 @@
+"""What a command says at its end of the trials of a run folder."""
+
+import pytest
+from trained_runs import trained_run
+
+from hnscc.study.loading import load_study
+from hnscc.training.prepare import prepare_run
+from rayjobs.outcome import outcome_of
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_damaged_trial_that_was_not_trained_again_is_not_completed(tmp_path, interrupted):
+    """As after `--limit`, or an interrupt before its turn: its record alone would say that it is."""
+    run = trained_run(tmp_path, patients=9, folds=1, repeats=1)
+    file = run.trial("pet-f0-r00").predictions
+    file.write_bytes(file.read_bytes()[:-40])
+    prepared = prepare_run(load_study(run.study), run.root)
+    left = prepared.missing()
+    assert [trial.trial_id for trial in left] == ["pet-f0-r00"]
+    outcome = outcome_of(prepared, [], left, interrupted)
+    assert "pet-f0-r00" not in outcome.completed and len(outcome.completed) == 1
+    assert outcome.missing == 1 and not outcome.failed
