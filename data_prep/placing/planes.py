@@ -23,7 +23,8 @@ BESIDE = 6  # of the 8 voxels around, that are tissue where one without a signal
 LOWEST = 0.005  # of that way, above the lowest value: no signal
 BELOW = 0.5  # of that way, below air: no value of an image either
 HOT = 4.0  # times the third-brightest of the 8 voxels around; a scanner blurs a point more widely
-BLOCK, BRIGHT = 8, 0.15  # voxels, of squares in which noise is looked for; of that way, above air: their mean
+BLOCK = 8  # voxels, of squares in which noise is looked for
+BRIGHT = 0.15  # of that way, above air: the mean of such squares, and what lies around a dead voxel
 ROUGH = 0.2  # of that way, that noise steps from voxel to voxel
 NOISY = 0.7  # of the steps of independent numbers with the square's standard deviation, that noise has
 ALL_NOISE = 0.6  # of the tissue: a volume of noise alone, in which anything comes by chance
@@ -68,7 +69,7 @@ def planes_of(data: Values, marked: Bools | None, blank: Bools | None) -> dict[s
     noise = _noise(data, air, way)
     if noise > ALL_NOISE:
         return dict(NOTHING)
-    dead = _dead(data, tissue, max(float(data.min()) + LOWEST * way, air - BELOW * way))
+    dead = _dead(data, air + BRIGHT * way, max(float(data.min()) + LOWEST * way, air - BELOW * way))
     return {
         "copied": max(_copied(lines, VARIED * way) for lines in _both(data)),
         "streaks": max(_streaks(lines, tissue) for lines in _four(data)),

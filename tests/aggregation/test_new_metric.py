@@ -61,7 +61,9 @@ def test_it_stands_behind_the_others_and_is_described(hand):
     }
     assert schema("trials").field("val_precision").metadata[b"description"].startswith(b"pooled Precision")
     told = schema("comparisons").field("metric").metadata[b"description"].decode()
-    assert told == f"name of the metric compared: {' or '.join(METRICS)}, {OF_PATIENTS}"
+    assert (
+        told == f"name of the metric compared: {' or '.join(METRICS)}, or of whole test scans, {OF_PATIENTS}"
+    )
 
 
 def test_its_values_by_hand(hand):

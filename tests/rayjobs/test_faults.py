@@ -108,14 +108,14 @@ def test_a_trial_that_ends_while_status_looks_is_counted_once(study, run, monkey
     folder = run.trial(trial.trial_id)
     rows = train_trial(study, trial, prepared.folds[0], folder, device="cpu", precision="fp32")
     next(rows)
-    look = hnscc.commands.status.progress
+    look = hnscc.commands.status.newest_slot
 
     def _finish_after(where):
         found = look(where)
         list(rows)
         return found
 
-    monkeypatch.setattr(hnscc.commands.status, "progress", _finish_after)
+    monkeypatch.setattr(hnscc.commands.status, "newest_slot", _finish_after)
     counts = run_status(run)["variants"][trial.variant]
     assert counts == {"completed": 1, "failed": 0, "started": 0, "missing": 0}
 
