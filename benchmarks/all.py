@@ -47,8 +47,6 @@ WHY = {
     "run at two thirds of the speed that this processor reaches in them (roofline), and 3 x would take nine tenths",
     "roofline: the paper's network": "the rest is dropout's draws, pooling, concatenation and the optimiser: no "
     "convolutions",
-    "DICOM to store, real patients": "no difference is seen on a busy machine; reading alone, about a quarter of it, "
-    "takes 0.094 s of processor for one of them, SimpleITK 0.111 (the least of 9, commit 940a5d2)",
     "aggregation against pandas": "drawing the patients of 2,000 resamples and writing Parquet are the same for both",
     "memory of a process after": "nothing of a trial stays (1.42 to 1.45 GB resident after each of four); the peak "
     "within one differs with the holes in the heap, which glibc is told to keep between steps",
