@@ -11,25 +11,26 @@ scan after the first, so that reading the weights stands apart.
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "helpers"))
+
 import yaml
 from figures import ROUNDS, Figure, tell
 from prepare import MRI_SHAPE, MRI_SPACING, PET_SHAPE, PET_SPACING, SIZE, Grid, make_scan, write
+from trained_runs import train_to_tables
 
 import hnscc
 from data_prep.build import build_store
 from data_prep.phantom.phantom import make_phantom
 from data_prep.settings import PrepareSettings
-from hnscc.aggregation.build import write_tables
 from hnscc.base.cores import cores
 from hnscc.study.loading import parse_study
-from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.prepare import prepare_run
-from hnscc.training.trial import train_trial
 
 DEMO = Path(__file__).parent.parent / "studies" / "demo.yaml"
 PATIENTS, EPOCHS = 12, 15
@@ -47,12 +48,7 @@ def trained(folder: Path) -> RunFolder:
     settings["variants"] = {"pet_mri": settings["variants"]["pet_mri"]}
     settings["training"] |= {"epochs": EPOCHS, "patience": EPOCHS}
     study = parse_study(settings)
-    prepared = prepare_run(study, folder / "run")
-    for trial in plan_trials(study):
-        where = prepared.folder.trial(trial.trial_id)
-        list(train_trial(study, trial, prepared.folds[trial.fold], where, device="cpu", precision="fp32"))
-    write_tables(prepared.folder)
-    return prepared.folder
+    return train_to_tables(prepare_run(study, folder / "run"))
 
 
 def manifests(folder: Path, scans: int, grids: tuple[Grid, Grid]) -> tuple[Path, Path]:

@@ -3,14 +3,12 @@
 import pytest
 from commands import refused
 from stores import changed_store, make_store
+from trained_runs import train_to_tables
 
 import hnscc as package
-from hnscc.aggregation.build import write_tables
 from hnscc.cohort.store_format import PAGE
 from hnscc.study.loading import load_study
-from hnscc.study.plan import plan_trials
 from hnscc.training.prepare import prepare_run
-from hnscc.training.trial import train_trial
 
 
 def test_the_study_is_checked_and_trained_to_its_tables(hnscc, store, tmp_path, monkeypatch):
@@ -35,11 +33,7 @@ def test_the_study_is_checked_and_trained_to_its_tables(hnscc, store, tmp_path, 
         "\n".join(line for line in short.splitlines() if "pet_mri" not in line)
     )
     study = load_study("mine.yaml")
-    prepared = prepare_run(study, tmp_path / "run")
-    for trial in plan_trials(study):
-        where = prepared.folder.trial(trial.trial_id)
-        list(train_trial(study, trial, prepared.folds[trial.fold], where, device="cpu", precision="fp32"))
-    write_tables(prepared.folder)
+    train_to_tables(prepare_run(study, tmp_path / "run"))
     trials = package.tables(tmp_path / "run")["trials"].to_pydict()
     assert trials["status"] == ["completed"] * 2 and sorted(trials["variant"]) == ["mri", "pet"]
 

@@ -7,12 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 from scans import prepare, save, sts
 from stores import study_of
+from trained_runs import train_to_tables
 
-from hnscc.aggregation.build import write_tables
-from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.prepare import prepare_run
-from hnscc.training.trial import train_trial
 
 DICOM = ("STS_008", "STS_009", "STS_025")
 FOLDS = 2
@@ -42,12 +40,7 @@ def trained(folder: Path, store: Path) -> RunFolder:
         variants={"pet_mri": {"modalities": ["pet", "mri"]}},
         training={"epochs": 1, "patience": 1},
     )
-    prepared = prepare_run(study, folder / "run")
-    for trial in plan_trials(study):
-        where = prepared.folder.trial(trial.trial_id)
-        list(train_trial(study, trial, prepared.folds[trial.fold], where, device="cpu", precision="fp32"))
-    write_tables(prepared.folder)
-    return prepared.folder
+    return train_to_tables(prepare_run(study, folder / "run"))
 
 
 @pytest.mark.slow
