@@ -2,13 +2,14 @@
 
 import numpy as np
 
+from hnscc.aggregation.column_types import TableRow
 from hnscc.reporting.drawing.overlays import Example
 from hnscc.reporting.drawing.style import looks_of
 
 LOOKS = looks_of({"pet": "PET", "pet_mri": "PET-MRI"})
 
 
-def trial(variant: str, repeat: int, dice: float | None, median: bool = False) -> dict:
+def trial(variant: str, repeat: int, dice: float | None, median: bool = False) -> TableRow:
     return {
         "variant": variant,
         "trial_id": f"{variant}-f0-r{repeat:02d}",
@@ -17,7 +18,7 @@ def trial(variant: str, repeat: int, dice: float | None, median: bool = False) -
     }
 
 
-def history(trial_id: str, variant: str, values: list[float | None]) -> list[dict]:
+def history(trial_id: str, variant: str, values: list[float | None]) -> list[TableRow]:
     names = ("val_soft_jaccard", "val_loss", "train_loss")
     return [
         {"trial_id": trial_id, "variant": variant, "epoch": epoch, **dict.fromkeys(names, value)}
@@ -25,7 +26,7 @@ def history(trial_id: str, variant: str, values: list[float | None]) -> list[dic
     ]
 
 
-def scored(truth: int, pred: int, dice: float, scan: str = "a", z: int = 0, **row) -> dict:
+def scored(truth: int, pred: int, dice: float, scan: str = "a", z: int = 0, **row: object) -> TableRow:
     place = {"scan_id": scan, "z": z, "variant": "pet", "outcome": "tp", "misplaced": False}
     return {**place, "truth_px": truth, "pred_px": pred, "dice": dice, **row}
 

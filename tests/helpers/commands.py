@@ -1,7 +1,7 @@
 """What a command that refused its input said."""
 
 
-def refused(result) -> str:
+def refused(result: tuple[int, str, str]) -> str:
     code, _, error = result
     assert code == 2, result
     assert error.startswith("error: ")

@@ -3,7 +3,7 @@
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,17 +18,21 @@ from hnscc.aggregation.schemas import STUDY_TABLES
 from hnscc.aggregation.trials import load_trial
 from hnscc.base.encode import parquet_bytes
 from hnscc.base.errors import InputError
+from hnscc.base.locations import Location
 from hnscc.cohort.fold import FoldData, read_folds, write_fold
 from hnscc.cohort.store import verify_store
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
+from hnscc.training.loop import Epoch
 from hnscc.training.prepare import plan_folds, prepare_run
-from hnscc.training.records import read_record, trial_state
+from hnscc.training.records import Completed, read_record, trial_state
 from hnscc.training.trial import train_trial
 
 INTERRUPTED = Trial("pet_mri", 0, 0)
 EPOCHS = 4
+Damage = Callable[[Path, bytes, random.Random], None]
+Kinds = tuple[str, str, str]  # the place, the kind of damage, the verdict
 
 
 @dataclass(frozen=True)
@@ -60,17 +64,17 @@ def make_sound(root: Path) -> Sound:
     return Sound(study, run.folder, data, interrupted, _tables(run.folder))
 
 
-def damage_and_judge(sound: Sound, number: int, seed: int, scratch: Path) -> Counter:
+def damage_and_judge(sound: Sound, number: int, seed: int, scratch: Path) -> Counter[Kinds]:
     """Do `number` random damages, each to sound files; how many were detected and how many harmless, by place and kind.
 
     AssertionError for one that is neither.
     """
-    judges: dict[str, tuple[Callable[[], str], Path]] = {
+    judges: dict[str, tuple[Callable[[], str], Location]] = {
         "store": (lambda: _judge_store(sound), Path(sound.study.store)),
         "fold": (lambda: _judge_fold(sound), sound.folder.fold(0).root),
         "trial": (lambda: _judge_trials(sound), sound.folder.root / "trials"),
     }
-    judged: Counter = Counter()
+    judged: Counter[Kinds] = Counter()
     for i in range(number):
         draw = random.Random(
             f"{seed} {i}"
@@ -78,11 +82,11 @@ def damage_and_judge(sound: Sound, number: int, seed: int, scratch: Path) -> Cou
         what = draw.choice(["store", "checkpoint", "trial", "fold"])
         kind = draw.choice([_flip, _truncate, _delete])
         if what == "checkpoint":
-            copy = TrialFolder(scratch / str(i) / INTERRUPTED.trial_id)
-            shutil.copytree(sound.interrupted.root, copy.root)
+            at = scratch / str(i) / INTERRUPTED.trial_id
+            copy = TrialFolder(shutil.copytree(str(sound.interrupted.root), at))
             harmed = _harm(copy.slot(0).root, kind, draw)[0]
             verdict = _judge_checkpoint(sound, copy, harmed)
-            shutil.rmtree(copy.root)
+            shutil.rmtree(at)
         else:
             judge, below = judges[what]
             harmed, content = _harm(below, kind, draw)
@@ -95,9 +99,9 @@ def damage_and_judge(sound: Sound, number: int, seed: int, scratch: Path) -> Cou
     return judged
 
 
-def _harm(below: Path, kind: Callable, draw: random.Random) -> tuple[Path, bytes]:
+def _harm(below: Location, kind: Damage, draw: random.Random) -> tuple[Path, bytes]:
     """Damage one file; the file, and what it held."""
-    path = draw.choice(sorted(each for each in below.rglob("*") if each.is_file()))
+    path = draw.choice(sorted(each for each in Path(str(below)).rglob("*") if each.is_file()))
     content = path.read_bytes()
     kind(path, content, draw)
     return path, content
@@ -168,6 +172,7 @@ def _judge_checkpoint(sound: Sound, folder: TrialFolder, harmed: Path) -> str:
     is_newest = harmed in (folder.slot(newest).facts, folder.slot(newest).tensors)
     rows = list(_train(sound.study, INTERRUPTED, sound.data, folder))
     record, undisturbed = read_record(folder), read_record(sound.folder.trial(INTERRUPTED.trial_id))
+    assert isinstance(record, Completed) and isinstance(undisturbed, Completed)
     for name in ("predictions.npz", "weights.safetensors"):
         assert record.files[name] == undisturbed.files[name]
     assert _without_seconds(folder) == _without_seconds(sound.folder.trial(INTERRUPTED.trial_id))
@@ -187,11 +192,11 @@ def _tables(folder: RunFolder) -> dict[str, bytes]:
     return {name: parquet_bytes(build_table(name, results)) for name in STUDY_TABLES}
 
 
-def _train(study: Study, trial: Trial, data: FoldData, folder: TrialFolder):
-    return train_trial(study, trial, data, folder, device="cpu", precision="fp32")
+def _train(study: Study, trial: Trial, data: FoldData, folder: TrialFolder) -> Generator[Epoch]:
+    yield from train_trial(study, trial, data, folder, device="cpu", precision="fp32")
 
 
-def told(judged: Counter, kinds: Sequence[str] = ("flip", "truncate", "delete")) -> str:
+def told(judged: Counter[Kinds], kinds: Sequence[str] = ("flip", "truncate", "delete")) -> str:
     """A line per place and kind of damage."""
     verdicts = sorted({verdict for _, _, verdict in judged})
     lines = []

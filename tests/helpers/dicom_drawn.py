@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import highdicom as hd
 import numpy as np
@@ -27,12 +28,15 @@ def items(*made: dict[str, object]) -> Items:
     return Items(sets)
 
 
-def contour(data: Sequence[float], kind: str = "CLOSED_PLANAR", **more) -> dict[str, object]:
+def contour(data: Sequence[float], kind: str = "CLOSED_PLANAR", **more: object) -> dict[str, object]:
     return {"ContourGeometricType": kind, "NumberOfContourPoints": len(data) // 3, "ContourData": data} | more
 
 
 def structures(
-    path: Path, regions: dict[str, list[dict]], frame: str = "1.2.826.0.1.3", series: str = "1.2.826.0.1.2"
+    path: Path,
+    regions: dict[str, list[dict[str, object]]],
+    frame: str = "1.2.826.0.1.3",
+    series: str = "1.2.826.0.1.2",
 ) -> Path:
     """Write an RTSTRUCT; `regions` are lists of contours by name."""
     data = Dataset()
@@ -62,7 +66,7 @@ def structures(
     return path
 
 
-def drawn_series(folder: Path, shape: tuple[int, int, int], **options) -> list[Dataset]:
+def drawn_series(folder: Path, shape: tuple[int, int, int], **options: Any) -> list[Dataset]:
     """Write an image series of that shape into `folder`; returns it slice by slice, as highdicom needs it."""
     values = np.arange(np.prod(shape)).reshape(shape).astype(np.uint16)
     made = [with_meta(each) for each in classic_series(values, origin=(0, 0, 0), **options)]
@@ -74,7 +78,9 @@ def drawn_series(folder: Path, shape: tuple[int, int, int], **options) -> list[D
     return made
 
 
-def segmentation(path: Path, images: list[Dataset], *masks: np.ndarray, kind: str = "BINARY", **more) -> Path:
+def segmentation(
+    path: Path, images: list[Dataset], *masks: np.ndarray, kind: str = "BINARY", **more: Any
+) -> Path:
     """Write a SEG of masks (x, y, z), segment by segment: GTV, then Node."""
     segments = [
         hd.seg.SegmentDescription(

@@ -140,9 +140,9 @@ def enhanced(series: Sequence[Dataset]) -> Dataset:
 
 def pet_attributes(**changes: object) -> dict[str, object]:
     """What a PET in Bq/ml states: 370 MBq of F-18 at 09:00, scan and acquisition at 10:00, 70 kg."""
-    injection = {"RadionuclideTotalDose": 370e6, "RadionuclideHalfLife": 6586.2}
+    injection: dict[str, object] = {"RadionuclideTotalDose": 370e6, "RadionuclideHalfLife": 6586.2}
     injection["RadiopharmaceuticalStartTime"] = "090000"
-    attributes = {
+    attributes: dict[str, object] = {
         "Units": "BQML",
         "DecayCorrection": "START",
         "CorrectedImage": ["DECY", "ATTN", "SCAT"],

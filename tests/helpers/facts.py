@@ -1,6 +1,8 @@
 """Scans of an index alone, with what preparing would have found in them, and what is odd about them."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from stores import scan
 
@@ -8,16 +10,23 @@ from data_prep.oddities.odd import odd_scans
 from hnscc.cohort.store_format import Scan
 
 
-def facts(scans: int, **changed) -> list[Scan]:
+def facts(scans: int, **changed: Any) -> list[Scan]:
     """PET of SUV; odd scans hold a lesion of 1 ml. `changed` says what in which scan: c its coverage, s its values, l
     its lesion, by its number."""
     found = []
     for number in range(scans):
-        values = {"low": 0.0, "first": 0.0, "median": 1.0, "last": 4.0 + number / 10, "high": 9.0, "nan": 0}
+        values: dict[str, Any] = {
+            "low": 0.0,
+            "first": 0.0,
+            "median": 1.0,
+            "last": 4.0 + number / 10,
+            "high": 9.0,
+            "nan": 0,
+        }
         values |= {"within": 0, "padding": None, "tissue": None, "orientation": "sform", "body": None}
         values |= {"signal": {"step": 0.5, "values": 1000, "cut": 0.0}}
         values |= changed.get(f"s{number}", {})
-        lesion = {
+        lesion: dict[str, Any] = {
             "ml": float(number % 2),
             "share_of_grid": 0.01,
             "share_of_body": 0.02,
@@ -38,7 +47,9 @@ def facts(scans: int, **changed) -> list[Scan]:
     return found
 
 
-def scaled(factors: list[float], level=lambda number: 0.0) -> dict[str, dict[str, float]]:
+def scaled(
+    factors: list[float], level: Callable[[int], float] = lambda number: 0.0
+) -> dict[str, dict[str, Any]]:
     """PET of which the bright tenth of the tissue stands 4.0, 4.1, ... above the lowest value, times a factor."""
     return {
         f"s{number}": {
@@ -58,5 +69,5 @@ def scaled(factors: list[float], level=lambda number: 0.0) -> dict[str, dict[str
     }
 
 
-def told(scans: list[Scan]) -> list[tuple]:
+def told(scans: list[Scan]) -> list[tuple[str | None, str, bool]]:
     return [(odd.scan_id, odd.text, odd.refused) for odd in odd_scans(scans, ["pet"])]

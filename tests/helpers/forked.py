@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -22,7 +23,7 @@ class Forked:
     home: where Ray keeps files. arguments must have names or values that pickle finds again.
     """
 
-    def __init__(self, home: Path, function: Callable[..., int | None], *arguments) -> None:
+    def __init__(self, home: Path, function: Callable[..., int | None], *arguments: object) -> None:
         pipes = [PROCESSES.Pipe(duplex=False) for _ in range(2)]
         ends = [write for _, write in pipes]
         self._process = PROCESSES.Process(target=_work, args=(home, ends, function, arguments), daemon=True)
@@ -32,6 +33,7 @@ class Forked:
         self.stdout, self.stderr = (os.fdopen(os.dup(read.fileno())) for read, _ in pipes)
         for read, _ in pipes:
             read.close()
+        assert self._process.pid is not None, "it was started"
         self.pid = self._process.pid
         self._said: tuple[str, str] | None = None
 
@@ -62,7 +64,9 @@ class Forked:
         self._process.kill()
 
 
-def _work(home: Path, ends, function: Callable[..., int | None], arguments: tuple) -> None:
+def _work(
+    home: Path, ends: list[Connection], function: Callable[..., int | None], arguments: tuple[object, ...]
+) -> None:
     for end, number in zip(ends, (1, 2), strict=True):
         os.dup2(end.fileno(), number)
         end.close()

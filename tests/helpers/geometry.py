@@ -3,11 +3,14 @@
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dicom_files as made
 import nibabel as nib
 import numpy as np
 from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
 from scans import LPS, save, write
 from scipy import ndimage
 
@@ -17,6 +20,11 @@ SCANS = 4  # the first two with lesion
 ILL, FREE = 1, 3  # the scans that are damaged
 
 Damage = Callable[[Path], object]
+Array = np.ndarray
+Lying = tuple[Array, Array]  # values (x, y, z), and the affine, 4 x 4
+Change = Callable[[Array, Array], Lying]
+Series = list[Dataset]  # the instances of one series, in the order of their slices
+Among = Callable[[Series], Series]
 
 
 def arrays(seed: int) -> dict[str, np.ndarray]:
@@ -37,9 +45,12 @@ def cohort(folder: Path, dicom: bool) -> Path:
     for number in range(SCANS):
         for name, data in arrays(number).items():
             if dicom and name != "mask":
-                modality, own = ("PT", made.pet_attributes(Units="GML")) if name == "pet" else ("MR", {})
-                lies = {"origin": (0, 0, 0), "pixel": (1.0, 1.0), "step": 3.0}
-                series = made.classic_series(data.astype(np.uint16), modality=modality, **lies, **own)
+                modality = "PT" if name == "pet" else "MR"
+                own: dict[str, Any] = made.pet_attributes(Units="GML") if name == "pet" else {}
+                values, at = data.astype(np.uint16), (0, 0, 0)
+                series = made.classic_series(
+                    values, modality=modality, origin=at, pixel=(1.0, 1.0), step=3.0, **own
+                )
                 made.write(folder / f"s{number}" / name, series)
             else:
                 write(folder / f"s{number}" / f"{name}.nii", data.astype(np.float32), LPS)
@@ -49,46 +60,46 @@ def cohort(folder: Path, dicom: bool) -> Path:
     return save(folder, rows)
 
 
-def nifti(name: str, change: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]) -> Damage:
+def nifti(name: str, change: Change) -> Damage:
     """A change of the values and the affine of one file of a scan's folder."""
 
     def damage(at: Path) -> None:
-        image = nib.load(at / f"{name}.nii", mmap=False)
+        image = nib.Nifti1Image.from_filename(at / f"{name}.nii", mmap=False)
         write(at / f"{name}.nii", *change(np.asarray(image.dataobj), image.affine.copy()))
 
     return damage
 
 
-def moved(*mm: float):
+def moved(*mm: float) -> Change:
     return lambda data, affine: (data, affine + np.pad(np.array(mm)[:, None], ((0, 1), (3, 0))))
 
 
-def scaled(*by: float):
+def scaled(*by: float) -> Change:
     return lambda data, affine: (data, affine @ np.diag([*by, 1]))
 
 
-def sheared(data, affine):
+def sheared(data: Array, affine: Array) -> Lying:
     shear = np.eye(4)
     shear[0, 1] = 0.1
     return data, affine @ shear
 
 
-def swapped(data, affine):
+def swapped(data: Array, affine: Array) -> Lying:
     return data.transpose(1, 0, 2), affine
 
 
-def without(z: int):
+def without(z: int) -> Change:
     return lambda data, affine: (np.delete(data, z, 2), affine)
 
 
-def doubled(data, affine):
+def doubled(data: Array, affine: Array) -> Lying:
     return data[:, :, [0, 1, 2, 2, 4, 5, 6, 7]], affine
 
 
-def turned(axes: str):
+def turned(axes: str) -> Change:
     """The voxels in another order, as the affine says then."""
 
-    def change(data, affine):
+    def change(data: Array, affine: Array) -> Lying:
         image = nib.Nifti1Image(data, affine)
         to = nib.orientations.axcodes2ornt(axes)
         again = image.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(affine), to))
@@ -99,7 +110,7 @@ def turned(axes: str):
 
 def header(name: str, change: Callable[[nib.Nifti1Image], object]) -> Damage:
     def damage(at: Path) -> None:
-        image = nib.load(at / f"{name}.nii", mmap=False)
+        image = nib.Nifti1Image.from_filename(at / f"{name}.nii", mmap=False)
         change(image)
         (at / f"{name}.nii").write_bytes(image.to_bytes())
 
@@ -112,15 +123,16 @@ def other_qform(image: nib.Nifti1Image) -> None:
     image.set_qform(qform, code=1)
 
 
-def all_of(change) -> Damage:
+def all_of(change: Change) -> Damage:
     return lambda at: [nifti(name, change)(at) for name in ("pet", "mri", "mask")]
 
 
-def dicom(name: str, change: Callable[[list], list]) -> Damage:
+def dicom(name: str, change: Among) -> Damage:
     """A change of the instances of one series, in the order of their slices."""
 
     def damage(at: Path) -> None:
-        instances = sorted(map(dcmread, (at / name).iterdir()), key=lambda each: int(each.InstanceNumber))
+        read: Series = [dcmread(file) for file in (at / name).iterdir()]
+        instances = sorted(read, key=lambda each: int(each.InstanceNumber))
         for file in (at / name).iterdir():
             file.unlink()
         made.write(at / name, change(instances))
@@ -128,8 +140,8 @@ def dicom(name: str, change: Callable[[list], list]) -> Damage:
     return damage
 
 
-def each(**attributes: object):
-    def change(instances):
+def each(**attributes: object) -> Among:
+    def change(instances: Series) -> Series:
         for one in instances:
             for keyword, value in attributes.items():
                 setattr(one, keyword, value)
@@ -138,8 +150,8 @@ def each(**attributes: object):
     return change
 
 
-def placed(place: Callable[[int], tuple[float, float, float]]):
-    def change(instances):
+def placed(place: Callable[[int], tuple[float, float, float]]) -> Among:
+    def change(instances: Series) -> Series:
         for z, one in enumerate(instances):
             one.ImagePositionPatient = list(place(z))
         return instances
@@ -147,7 +159,7 @@ def placed(place: Callable[[int], tuple[float, float, float]]):
     return change
 
 
-def mirrored(instances):
+def mirrored(instances: Series) -> Series:
     """Columns to the right, as another export of the same series might store it."""
     for one in instances:
         one.PixelData = np.ascontiguousarray(one.pixel_array[:, ::-1]).tobytes()
@@ -157,7 +169,7 @@ def mirrored(instances):
     return instances
 
 
-def transposed(instances):
+def transposed(instances: Series) -> Series:
     for one in instances:
         one.PixelData = np.ascontiguousarray(one.pixel_array.T).tobytes()
         one.Rows, one.Columns = one.Columns, one.Rows
@@ -165,13 +177,13 @@ def transposed(instances):
     return instances
 
 
-def numbered_backwards(instances):
+def numbered_backwards(instances: Series) -> Series:
     for z, one in enumerate(instances):
         one.InstanceNumber = 99 - z
     return instances
 
 
-def twice(instances):
+def twice(instances: Series) -> Series:
     twin = copy.deepcopy(instances[2])
-    twin.SOPInstanceUID = twin.file_meta.MediaStorageSOPInstanceUID = f"{twin.SOPInstanceUID}.9"
+    twin.SOPInstanceUID = twin.file_meta.MediaStorageSOPInstanceUID = UID(f"{twin.SOPInstanceUID}.9")
     return [*instances, twin]

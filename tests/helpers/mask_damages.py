@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from dicom_damages import MEMORY, damaged
+from dicom_damages import MEMORY, damaged, most_memory
 
 from data_prep.files.read import read_grid
 from data_prep.masks.masks import Cell, read_mask
@@ -19,7 +19,7 @@ from hnscc.base.errors import InputError
 
 def main(folder: Path, count: int, seed: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    rng, outcomes = random.Random(seed), Counter()
+    rng, outcomes = random.Random(seed), Counter[str]()
     image = folder / "mri.nii.gz"
     grids = {"mri": read_grid(image, "scan S")}
     sound = sorted(each for each in folder.iterdir() if each != image)
@@ -37,12 +37,6 @@ def main(folder: Path, count: int, seed: int) -> None:
             assert "Doe" not in str(error), number
             outcomes["refused"] += 1
     print(outcomes["refused"], outcomes["read"], most_memory())
-
-
-def most_memory() -> int:
-    """MiB that this process has held at most. getrusage would count what the process held that started it."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0]) // 1024
 
 
 if __name__ == "__main__":

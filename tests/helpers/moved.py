@@ -42,7 +42,7 @@ def moved(volume: Volume, motion: np.ndarray) -> Volume:
 
 def middle(volume: Volume) -> np.ndarray:
     """The middle of a volume in mm: (3,)."""
-    return (volume.grid.affine @ [*((np.array(volume.grid.shape) - 1) / 2), 1.0])[:3]
+    return np.asarray((volume.grid.affine @ [*((np.array(volume.grid.shape) - 1) / 2), 1.0])[:3])
 
 
 def off_by(motion: np.ndarray, other: np.ndarray, at: np.ndarray) -> tuple[float, float]:

@@ -191,7 +191,8 @@ def lose_values(data: bytes, rng: random.Random) -> bytes:
 def more(data: bytes, rng: random.Random) -> bytes:
     """Bytes that were not there, at any place or behind the end."""
     at = rng.choice([rng.randrange(len(data)), len(data)])
-    return data[:at] + rng.choice([bytes, rng.randbytes])(rng.randrange(1, 600)) + data[at:]
+    fillings: list[Callable[[int], bytes]] = [bytes, rng.randbytes]
+    return data[:at] + rng.choice(fillings)(rng.randrange(1, 600)) + data[at:]
 
 
 def turn_bits(data: bytes, rng: random.Random) -> bytes:

@@ -24,7 +24,9 @@ TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
 os.environ.update(TOKEN)
 
 
-def start(home: Path, module: str, *arguments, environment: dict[str, str] | None = None) -> subprocess.Popen:
+def start(
+    home: Path, module: str, *arguments: object, environment: dict[str, str] | None = None
+) -> subprocess.Popen[str]:
     """python -m module; home: where Ray keeps files."""
     own = {"HOME": str(home), "OMP_NUM_THREADS": "1"} | LOCAL_RAY | (environment or {})
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
@@ -35,7 +37,7 @@ def start(home: Path, module: str, *arguments, environment: dict[str, str] | Non
 
 
 def run(
-    home: Path, module: str, *arguments, code: int = 0, environment: dict[str, str] | None = None
+    home: Path, module: str, *arguments: object, code: int = 0, environment: dict[str, str] | None = None
 ) -> tuple[str, str]:
     """Let it end with that exit code; what it printed and its errors."""
     process = start(home, module, *arguments, environment=environment)
@@ -44,7 +46,7 @@ def run(
     return out, error
 
 
-def call(home: Path, main: Callable[[list[str]], int], *arguments) -> tuple[int, str, str]:
+def call(home: Path, main: Callable[[list[str]], int], *arguments: object) -> tuple[int, str, str]:
     """The `main` of a module in this process, as the fixture `here` calls it, for what outlives a test: exit code,
     standard output, standard error. It costs no imports."""
     with (
@@ -77,7 +79,7 @@ def running_cluster(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     ray = Path(sys.executable).parent / "ray"
-    command = [ray, "start", "--head", "--block", f"--port={port}", f"--num-gpus={gpus}"]
+    command = [str(ray), "start", "--head", "--block", f"--port={port}", f"--num-gpus={gpus}"]
     command += [f"--num-cpus={cpus or os.cpu_count()}", "--include-dashboard=false", "--disable-usage-stats"]
     own = {"HOME": str(home), "OMP_NUM_THREADS": "1"} | LOCAL_RAY | TOKEN | (environment or {})
     said = home / f"ray-{port}.txt"

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from run_folders import add_trial, levels_of, noisy_levels
@@ -38,10 +39,13 @@ class Page(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.tables, self.tags, self.text, self._title, self._place = {}, [], "", "", None
+        self.tables: dict[str, list[list[str]]] = {}
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text, self._title = "", ""
+        self._place: str | None = None
         self.feed(text)
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attributes)))
         if tag == "p" and ("class", "title") in attributes:
             self._title, self._place = "", "title"
@@ -55,11 +59,11 @@ class Page(HTMLParser):
         elif tag == "sup":
             self._place = None
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         if tag in ("td", "th", "p"):
             self._place = None
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         data = data.replace("\u00a0", " ")
         self.text += data
         if self._place == "title":
@@ -71,7 +75,7 @@ class Page(HTMLParser):
         return self.tables[title][1:]
 
 
-def store_run(folder: Path, **settings) -> tuple[RunFolder, Study]:
+def store_run(folder: Path, **settings: Any) -> tuple[RunFolder, Study]:
     """A run folder on a real store, its folds written, and no trial."""
     store = make_store(folder, patients=18, slices=4, size=24)
     study = study_of(store.location, **settings)
@@ -89,7 +93,7 @@ def fill(run: RunFolder, study: Study, skip: tuple[str, ...] = ()) -> None:
         if trial.trial_id in skip:
             continue
         fold = run.fold(trial.fold)
-        masks = np.load(fold.truth)["masks"]
+        masks = np.load(str(fold.truth))["masks"]
         draw = np.random.default_rng([trial.repeat, len(trial.variant)])
         levels = noisy_levels(masks, draw, noise=0.12)
         if trial.variant == "mri":

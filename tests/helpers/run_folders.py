@@ -3,8 +3,10 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -31,7 +33,7 @@ class Case:
     used: bool = True
 
 
-def small_study(variants: tuple[str, ...] = ("pet", "pet_mri"), **settings) -> Study:
+def small_study(variants: tuple[str, ...] = ("pet", "pet_mri"), **settings: Any) -> Study:
     raw = {
         "name": "small",
         "store": "none.zarr",
@@ -96,12 +98,17 @@ def _scans(number: int, cases: list[Case]) -> pa.Table:
                 "used_positive": sum(map(bool, used)),
                 "used_negative": len(used) - sum(map(bool, used)),
             }
-            named = {"patient_id": patient, "scan_id": f"{patient}-a", "fold": number, "split": split}
+            named: dict[str, Any] = {
+                "patient_id": patient,
+                "scan_id": f"{patient}-a",
+                "fold": number,
+                "split": split,
+            }
             rows.append({**named, "slices": len(used), "positive_slices": counts["used_positive"], **counts})
     return pa.Table.from_pylist(rows)
 
 
-def add_trial(run: RunFolder, study: Study, trial: Trial, levels: np.ndarray, **record) -> None:
+def add_trial(run: RunFolder, study: Study, trial: Trial, levels: np.ndarray, **record: object) -> None:
     """A completed trial with these stored probabilities, uint16 (N, H, W)."""
     folder = run.trial(trial.trial_id)
     history = pa.table(
@@ -152,8 +159,8 @@ def add_failure(run: RunFolder, trial: Trial, error: str) -> None:
     write_sealed(run.trial(trial.trial_id).record, record | {"failure": kind, "error": error})
 
 
-def _facts(trial: Trial) -> dict:
-    facts = {"variant": trial.variant, "fold": trial.fold, "repeat": trial.repeat}
+def _facts(trial: Trial) -> dict[str, Any]:
+    facts: dict[str, Any] = {"variant": trial.variant, "fold": trial.fold, "repeat": trial.repeat}
     return facts | {"precision": "fp32", "threads": 1, "versions": {"torch": "0"}}
 
 
@@ -190,7 +197,7 @@ def noisy_levels(masks: np.ndarray, draw: np.random.Generator, noise: float = 0.
     return np.round(np.clip(p, 0, 1) * 65535).astype(np.uint16)
 
 
-def levels_of(probabilities) -> np.ndarray:
+def levels_of(probabilities: npt.ArrayLike) -> np.ndarray:
     """Stored probabilities of floats 0..1."""
     return np.round(np.asarray(probabilities, float) * 65535).astype(np.uint16)
 
@@ -203,5 +210,5 @@ def _parquet(table: pa.Table) -> bytes:
 
 def _npz(**arrays: np.ndarray) -> bytes:
     sink = io.BytesIO()
-    np.savez_compressed(sink, **arrays)
+    np.savez_compressed(sink, allow_pickle=False, **arrays)
     return sink.getvalue()

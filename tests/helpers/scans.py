@@ -3,6 +3,7 @@
 import csv
 import os
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -36,7 +37,7 @@ def sts() -> Path:
     return folder
 
 
-def prepare(manifest: Path, store: Path, progress: Progress | None = None, **settings) -> Store:
+def prepare(manifest: Path, store: Path, progress: Progress | None = None, **settings: Any) -> Store:
     """The store of a manifest, without the page that `hnscc prepare` adds."""
     return build_store(manifest, store, PrepareSettings(**settings), progress=progress)
 
@@ -84,7 +85,7 @@ def change(manifest: Path, row: int, column: str, value: str) -> Path:
     return save(manifest.parent, rows)
 
 
-def refused(manifest: Path, *words: str, **options) -> str:
+def refused(manifest: Path, *words: str, **options: Any) -> str:
     """Prepare is refused with these words, no path in the text, and nothing left behind."""
     out = manifest.parent / "out"
     out.mkdir(exist_ok=True)
@@ -103,7 +104,7 @@ def volume(data: np.ndarray, affine: np.ndarray = LPS, oriented: bool = True) ->
     return Volume(data.astype(np.float32), Grid(data.shape, np.asarray(affine, float), oriented))
 
 
-def place(volumes: dict[str, Volume], mask: Volume | None, **options) -> Placed:
+def place(volumes: dict[str, Volume], mask: Volume | None, **options: Any) -> Placed:
     """A scan placed on 16 x 16 pixels of its whole field of view, unless `options` say otherwise."""
     reference = options.pop("reference", "mri")
     return place_scan(
@@ -112,7 +113,7 @@ def place(volumes: dict[str, Volume], mask: Volume | None, **options) -> Placed:
 
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:
-    return 2 * np.logical_and(one, other).sum() / (one.astype(bool).sum() + other.astype(bool).sum())
+    return float(2 * np.logical_and(one, other).sum() / (one.astype(bool).sum() + other.astype(bool).sum()))
 
 
 def to_itk(data: np.ndarray, affine: np.ndarray) -> sitk.Image:

@@ -1,9 +1,13 @@
 """Studies with a search, and what is wrong with them."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from hnscc.base.errors import InputError
 from hnscc.study.loading import parse_study
+from hnscc.study.schema import Study
 
 RANGES = {
     "training.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
@@ -16,13 +20,13 @@ RANGES = {
 }
 
 
-def searched(search: dict | None = None, **study):
+def searched(search: dict[str, Any] | None = None, **study: Any) -> Study:
     raw = {"method": "random", "ranges": RANGES, "configurations": 6, "budget": {"trials": 30}}
     base = {"name": "s", "store": "none.zarr", "modalities": ["pet", "mri"], "repeats": 7}
     return parse_study(base | {"search": raw | (search or {})} | study)
 
 
-def error_of(call) -> str:
+def error_of(call: Callable[[], object]) -> str:
     with pytest.raises(InputError) as caught:
         call()
     return str(caught.value)

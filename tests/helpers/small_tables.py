@@ -1,6 +1,7 @@
 """A study small enough to compute by hand, studies of a few repeats, and what holds of every run's tables."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 from run_folders import Case, add_failure, add_trial, small_study, write_run
 
 from hnscc.aggregation.build import write_tables
+from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.query import read_table
 from hnscc.aggregation.schemas import schema
 from hnscc.study.plan import Trial, plan_trials
@@ -105,7 +107,7 @@ def perfect(cases: list[Case]) -> np.ndarray:
     return np.stack([each.mask for each in cases]).astype(np.uint16) * np.uint16(65535)
 
 
-def rows(run: RunFolder, name: str, **where) -> list[dict]:
+def rows(run: RunFolder, name: str, **where: object) -> list[TableRow]:
     return [
         row
         for row in read_table(run, name).to_pylist()
@@ -113,7 +115,7 @@ def rows(run: RunFolder, name: str, **where) -> list[dict]:
     ]
 
 
-def row(run: RunFolder, name: str, **where) -> dict:
+def row(run: RunFolder, name: str, **where: object) -> TableRow:
     (found,) = rows(run, name, **where)
     return found
 
@@ -163,7 +165,7 @@ def hand_run(root: Path) -> RunFolder:
     return run
 
 
-def repeats_run(root: Path, scores: list[int | None], **settings) -> RunFolder:
+def repeats_run(root: Path, scores: list[int | None], **settings: Any) -> RunFolder:
     """One variant whose repeats predict so many of the 4 lesion pixels of validation and test; None fails."""
     cases = [Case(split, split, mask(*LESION)) for split in ("train", "validation", "test")]
     study = small_study(("pet",), repeats=len(scores), **settings)

@@ -1,15 +1,20 @@
 """Small stores made from arrays: what training needs, without files to prepare."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from hnscc.base.arrays import Images, Masks, Spacing
+from hnscc.base.locations import Location
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
 from hnscc.cohort.store_format import Scan
 from hnscc.study.loading import parse_study
 from hnscc.study.schema import Study
 
+Change = Callable[[str, Images, Masks], tuple[Images, Masks]]
 AFFINE = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
 
@@ -36,7 +41,12 @@ def cohort(lesion: int, healthy: int, slices: int = 6) -> list[Scan]:
 
 
 def make_store(
-    folder: Path, patients: int = 8, slices: int = 4, size: int = 32, seed: int = 0, units: dict | None = None
+    folder: Path,
+    patients: int = 8,
+    slices: int = 4,
+    size: int = 32,
+    seed: int = 0,
+    units: dict[str, str] | None = None,
 ) -> Store:
     """Half of the patients have a bright disc in every slice: hot in `pet`, faint in `mri`, amid noise.
 
@@ -76,10 +86,10 @@ def make_store(
 
 def _disc(size: int, centre: np.ndarray, radius: float) -> np.ndarray:
     y, x = np.mgrid[:size, :size]
-    return ((y - centre[0]) ** 2 + (x - centre[1]) ** 2 <= radius**2).astype(np.uint8)
+    return np.asarray((y - centre[0]) ** 2 + (x - centre[1]) ** 2 <= radius**2, np.uint8)
 
 
-def study_of(store: str | Path, **settings) -> Study:
+def study_of(store: str | Location, **settings: Any) -> Study:
     """A study that trains in a second or two: the paper's network, two channels wide."""
     training = {
         "network": {"architecture": "paper", "width": 2},
@@ -100,7 +110,13 @@ def study_of(store: str | Path, **settings) -> Study:
     return parse_study(raw | settings)
 
 
-def changed_store(store: Store, folder: Path, splits: dict[str, str], change=None, spacing_mm=None) -> Store:
+def changed_store(
+    store: Store,
+    folder: Path,
+    splits: dict[str, str],
+    change: Change | None = None,
+    spacing_mm: Spacing | None = None,
+) -> Store:
     """The same scans in another store, each patient's split fixed, and their spacing where one is given. change: scan
     id, images, mask -> images, mask. Masks as drawn stay as they are."""
     unfinished = begin_store(folder / "cohort.zarr", overwrite=False)
@@ -109,14 +125,27 @@ def changed_store(store: Store, folder: Path, splits: dict[str, str], change=Non
         images, mask = store.read(each.scan_id)
         if change:
             images, mask = change(each.scan_id, images, mask)
-        facts = {"scan_id": each.scan_id, "patient_id": each.patient_id, "split": splits[each.patient_id]}
-        facts |= {"source_lesion_px": tuple(int(px) for px in mask.sum(axis=(1, 2)))}
-        facts |= {
-            "spacing_mm": spacing_mm or each.spacing_mm,
-            "affine": each.affine,
-            "placement": each.placement,
-            "drawn": store.read_drawn(each.scan_id),
-        }
-        scans.append(write_scan(unfinished, images, mask, **facts))
-    facts = {"modalities": store.modalities, "size": store.size, "placed": {}, "scans": scans}
-    return finish_store(unfinished, folder / "cohort.zarr", **facts, overwrite=False)
+        scans.append(
+            write_scan(
+                unfinished,
+                images,
+                mask,
+                scan_id=each.scan_id,
+                patient_id=each.patient_id,
+                source_lesion_px=tuple(int(px) for px in mask.sum(axis=(1, 2))),
+                spacing_mm=spacing_mm or each.spacing_mm,
+                affine=each.affine,
+                placement=each.placement,
+                split=splits[each.patient_id],
+                drawn=store.read_drawn(each.scan_id),
+            )
+        )
+    return finish_store(
+        unfinished,
+        folder / "cohort.zarr",
+        modalities=store.modalities,
+        size=store.size,
+        placed={},
+        scans=scans,
+        overwrite=False,
+    )

@@ -31,7 +31,12 @@ class Web:
 
 
 def send(
-    request: BaseHTTPRequestHandler, content: bytes, *, code=200, promised=0, encoding: str | None = None
+    request: BaseHTTPRequestHandler,
+    content: bytes,
+    *,
+    code: int = 200,
+    promised: int = 0,
+    encoding: str | None = None,
 ) -> None:
     """promised: as many more bytes are announced, and the connection ends without them."""
     request.send_response(code)
@@ -48,7 +53,7 @@ def web_server() -> Iterator[Web]:
         def do_GET(self) -> None:
             web.give(self)
 
-        def log_message(self, *_) -> None:
+        def log_message(self, *_: object) -> None:
             """Nothing on standard error."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, _without_proxy():
@@ -75,7 +80,9 @@ def _without_proxy() -> Iterator[None]:
             os.environ["NO_PROXY"] = before
 
 
-def as_github(web: Web, repository: str, contents: dict[str, tuple[str, bytes]], *, truncated=False) -> None:
+def as_github(
+    web: Web, repository: str, contents: dict[str, tuple[str, bytes]], *, truncated: bool = False
+) -> None:
     """Answer as GitHub does for a repository whose newest commit holds these: by path, git's name and the content."""
     commit = "c0ffee" * 6 + "abcd"
     tree = [{"path": path, "type": "blob", "sha": blob} for path, (blob, _) in contents.items()]
