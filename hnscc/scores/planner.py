@@ -9,6 +9,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import harmonic_mean
 
 import scipy.stats
 
@@ -55,17 +56,25 @@ def design_of(pilot: Estimate, paired: bool = False) -> Design | str:
     """The parts that a pilot's difference found, or why there are none."""
     if pilot.patient_variance is None or pilot.joint_variance is None or not pilot.repeat_variance:
         return pilot.reason or "the pilot has no difference over patients and repeats"
-    joint = pilot.joint_variance
-    patients, repeats = pilot.patients, min(pilot.repeats)
+    # The repeats of both variants may differ in number; their harmonic mean is the number where they do not.
+    patients, repeats = pilot.patients, harmonic_mean(pilot.repeats)
+    joint = patients * repeats * pilot.joint_variance
     design = Design(
-        patients * max(0.0, pilot.patient_variance - joint),
-        repeats * max(0.0, sum(pilot.repeat_variance) - joint),
-        patients * repeats * joint,
+        patients * max(0.0, pilot.patient_variance - pilot.joint_variance),
+        max(0.0, _of_one_repeat(pilot) - joint / patients),
+        joint,
         paired,
     )
-    if design.variance(patients, repeats) <= 0:
+    if design.variance(patients, min(pilot.repeats)) <= 0:
         return "nothing varied in the pilot"
     return design
+
+
+def _of_one_repeat(pilot: Estimate) -> float:
+    """The variance that one repeat of each variant brings, patients and all; of paired repeats, one pair."""
+    if len(pilot.repeat_variance) == len(pilot.repeats):
+        return math.fsum(n * part for n, part in zip(pilot.repeats, pilot.repeat_variance, strict=True))
+    return pilot.repeats[0] * sum(pilot.repeat_variance)
 
 
 def power(design: Design, difference: float, patients: int, repeats: int) -> float:

@@ -47,6 +47,35 @@ def test_parts_of_a_pilot_by_hand():
     assert design.variance(20, 10) == pytest.approx(0.00125 + 0.001 + 0.000125)
 
 
+def test_repeats_of_a_variant_count_as_many_as_they_are():
+    """Of a variant with 2 repeats and one with 50: what one repeat of each brings, not the fewer of both for both."""
+    pilot = Estimate(
+        0.1,
+        patients=10,
+        repeats=(2, 50),
+        patient_variance=0.003,
+        repeat_variance=(0.001, 0.0002),
+        joint_variance=0.0005,
+    )
+    design = design_of(pilot)
+    # One repeat of both together: 0.0005 = joint / 10 x (1/2 + 1/50) / 2.
+    joint = 0.0005 * 10 * 2 / (1 / 2 + 1 / 50)
+    assert design.joint == pytest.approx(joint)
+    assert design.repeats == pytest.approx(2 * 0.001 + 50 * 0.0002 - joint / 10)
+
+
+@pytest.mark.parametrize("repeats", [(2, 20), (20, 2), (6, 6)])
+def test_parts_of_many_pilots_are_the_true_ones_whoever_has_more_repeats(repeats):
+    found = []
+    for n in range(600):
+        draw = np.random.default_rng([5, n])
+        own = draw.normal(0, PATIENTS, 8)
+        a, b = (draw.normal(0, TRAINING, (each, 1)) + draw.normal(0, TOGETHER, (each, 8)) for each in repeats)
+        found.append(design_of(mean_difference(a + own, b)))
+    assert np.mean([each.repeats for each in found]) == pytest.approx(TRUE.repeats, rel=0.2)
+    assert np.mean([each.joint for each in found]) == pytest.approx(TRUE.joint, rel=0.1)
+
+
 def test_the_smallest_difference_seen_is_found_with_that_chance():
     seen = smallest_seen(TRUE, 30, 10)
     assert power(TRUE, seen, 30, 10) == pytest.approx(0.8, abs=0.02)
