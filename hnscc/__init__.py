@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hnscc.commands.study_api import check, init, run, search, status
     from hnscc.scores.better import chance_of_better, equivalence
     from hnscc.scores.crossed import mean_difference, pooled_difference, pooled_interval
+    from hnscc.scores.patient_means import mean_of_patients
 
 __all__ = [
     "aggregate",
@@ -32,6 +33,7 @@ __all__ = [
     "fetch",
     "init",
     "mean_difference",
+    "mean_of_patients",
     "phantom",
     "plan",
     "pooled_difference",
@@ -54,6 +56,7 @@ STATISTICS = {
     "chance_of_better": "better",
     "equivalence": "better",
     "mean_difference": "crossed",
+    "mean_of_patients": "patient_means",
     "pooled_difference": "crossed",
     "pooled_interval": "crossed",
 }

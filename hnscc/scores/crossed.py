@@ -21,7 +21,6 @@ from hnscc.scores.intervals import t_limit, too_few
 from hnscc.scores.metrics import METRICS, Fraction
 from hnscc.scores.variance_parts import (
     FEWEST_REPEATS,
-    NOTHING,
     VarianceParts,
     mean_parts,
     pooled_parts,
@@ -81,7 +80,8 @@ def pooled_interval(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike, *, ki
 
 def fraction_interval(counts: Counts3, fraction: Fraction) -> Estimate:
     """`pooled_interval` of any score that pools as a ratio of sums."""
-    num, den, lesion = _fractions(counts, fraction)
+    num, den, truth = _fractions(counts, fraction)
+    lesion = truth > 0
     repeats, patients = (len(num),), int(lesion.sum())
     value = float((num.sum(1) / den.sum(1)).mean()) if len(num) and den.sum(1).all() else None
     if lacking := too_few(patients) or _without_value(den, lesion):
@@ -104,13 +104,19 @@ def pooled_difference(a: Counts3, b: Counts3, paired: bool = False, *, kind: str
 
 def fraction_difference(a: Counts3, b: Counts3, fraction: Fraction, *, paired: bool = False) -> Estimate:
     """`pooled_difference` of any score that pools as a ratio of sums."""
-    (num_a, den_a, lesion), (num_b, den_b, lesion_b) = _fractions(a, fraction), _fractions(b, fraction)
-    check_same_patients(lesion, lesion_b)
-    for patient in np.flatnonzero(lesion != lesion_b):
+    (num_a, den_a, truth), (num_b, den_b, truth_b) = _fractions(a, fraction), _fractions(b, fraction)
+    check_same_patients(truth, truth_b)
+    lesion = truth > 0
+    for patient in np.flatnonzero(lesion != (truth_b > 0)):
         raise ValueError(
             "a and b must be of the same patients in the same order, of whom the same hold lesion: patient "
             f"{patient} (counted from 0) holds lesion in {'a' if lesion[patient] else 'b'} alone; give both the same "
             "truth, or leave the patient out of both"
+        )
+    for patient in np.flatnonzero(truth != truth_b):
+        raise ValueError(
+            f"a and b must be scored by the same truth: that of patient {patient} (counted from 0) is "
+            f"{truth[patient]:g} in a and {truth_b[patient]:g} in b; count both on one grid"
         )
     repeats, patients = (len(num_a), len(num_b)), int(lesion.sum())
     _check_pairs(paired, repeats)
@@ -155,8 +161,8 @@ def _fraction_of(kind: str) -> Fraction:
     return known[kind]
 
 
-def _fractions(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, Bools]:
-    """Numerator and denominator (R, P) of the pooled score, and which patients hold lesion (P,)."""
+def _fractions(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, Floats]:
+    """Numerator and denominator (R, P) of the pooled score, and each patient's truth (P,)."""
     overlap, pred, truth = (np.atleast_2d(np.asarray(each, np.float64)) for each in counts)
     if not overlap.shape == pred.shape == truth.shape or overlap.ndim != 2:
         raise ValueError(
@@ -180,7 +186,10 @@ def _fractions(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, Boo
         counted,
         "which patients hold lesion must be the same in every repeat; give each the same truth",
     )
-    held: Bools = lesion[0] if len(lesion) else np.zeros(lesion.shape[1], np.bool_)
+    _check_each(
+        truth != truth[:1], counted, "truth must be the same in every repeat; give each the same truth"
+    )
+    held: Floats = truth[0] if len(truth) else np.zeros(truth.shape[1])
     return *fraction(overlap, pred, truth), held
 
 
@@ -195,7 +204,7 @@ def scores_of(values: ArrayLike) -> Floats:
     return scores
 
 
-def check_same_patients(a: Floats | Bools, b: Floats | Bools) -> None:
+def check_same_patients(a: Floats, b: Floats) -> None:
     """Raise ValueError unless both, (P,) or (R, P), have as many patients."""
     if a.shape[-1] != b.shape[-1]:
         raise ValueError(
@@ -239,7 +248,7 @@ def logit_interval(parts: VarianceParts, repeats: tuple[int, ...], extreme: str)
     low = high = degrees = reason = None
     if not 0 < parts.value < 1:
         reason = extreme.format(parts.value)
-    elif parts.variance <= NOTHING:
+    elif not parts.varies:
         low = high = parts.value
     else:
         degrees = parts.degrees
@@ -252,8 +261,8 @@ def logit_interval(parts: VarianceParts, repeats: tuple[int, ...], extreme: str)
 def _difference(
     parts: VarianceParts, repeats: tuple[int, ...], bounds: tuple[float, float] | None
 ) -> Estimate:
-    if parts.variance <= NOTHING:
-        same = abs(parts.value) <= math.sqrt(NOTHING)
+    if not parts.varies:
+        same = abs(parts.value) <= math.sqrt(parts.nothing)
         reason = None if same else "nothing varies, neither over patients nor over repeats: no p"
         return _estimate(parts, repeats, parts.value, parts.value, 1.0 if same else None, None, reason)
     degrees, error = parts.degrees, math.sqrt(parts.variance)

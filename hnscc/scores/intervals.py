@@ -17,7 +17,7 @@ from hnscc.base.arrays import Bools, Floats
 from hnscc.scores.counts import Counts
 
 ALPHA = 0.05
-FEWEST_PATIENTS = 2
+FEWEST = 2  # of patients, and of repeats where an interval is over these too
 FEWEST_FOR_MEDIAN = 6  # the whole range of 5 values holds the median with 93.75 %
 FEWEST_FOR_MEAN = 3  # the t interval of two values is 25 times as wide as they lie apart: it says nothing
 
@@ -62,13 +62,13 @@ def percentiles(values: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def too_few(patients: int, what: str = "patients with lesion") -> str | None:
-    """Why so many patients give no interval, or None where they do; patients with and without lesion are drawn apart,
-    so those without add nothing."""
-    if patients >= FEWEST_PATIENTS:
+def too_few(number: int, what: str = "patients with lesion") -> str | None:
+    """Why so many patients, or repeats, give no interval, or None where they do; patients with and without lesion are
+    drawn apart, so those without add nothing."""
+    if number >= FEWEST:
         return None
-    are = "is 1" if patients == 1 else f"are {patients}"
-    return f"an interval needs at least {FEWEST_PATIENTS} {what}, and there {are}"
+    are = "is 1" if number == 1 else f"are {number}"
+    return f"an interval needs at least {FEWEST} {what}, and there {are}"
 
 
 def t_limit(degrees: float) -> float:

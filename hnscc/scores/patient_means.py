@@ -1,13 +1,15 @@
-"""The mean over patients of a score that each patient has, with its interval over patients and repeats."""
+"""The mean over patients of a score that each patient has, with its interval: of one model, or over repeats too."""
 
 import math
 from dataclasses import replace
 
+import numpy as np
 from numpy.typing import ArrayLike
 
+from hnscc.base.arrays import Floats
 from hnscc.scores.crossed import Estimate, logit_interval, scores_of
 from hnscc.scores.intervals import t_limit, too_few
-from hnscc.scores.variance_parts import FEWEST_REPEATS, NOTHING, VarianceParts, mean_parts
+from hnscc.scores.variance_parts import VarianceParts, mean_parts
 
 NOTHING_VARIES = (
     "neither patients nor repeats are seen to vary: there is nothing that an interval could rest on"
@@ -15,31 +17,40 @@ NOTHING_VARIES = (
 
 
 def mean_of_patients(scores: ArrayLike, *, share: bool) -> Estimate:
-    """The mean over repeats and patients of a score, with its 95 % two-way t interval over both.
+    """The mean over patients of a score, with its 95 % interval: of one model, or of a variant over its repeats too.
 
-    scores: (R, P) of R repeats on the same P patients, finite and from 0 on, such as the Dice or the 95 % Hausdorff
-    distance of each patient with lesion. share: whether they lie in 0..1; then the interval is made on the logit scale,
-    else on that of logarithms. Every patient counts alike. In simulation the intervals of shares cover 92 to 98 %,
-    those of strongly skewed distances 80 to 89 % with 5 patients and 92 to 96 % with 30: few values move such a mean.
-    No interval with fewer than 2 repeats or 2 patients, nor where neither is seen to vary, as where all are 0.
-    Raises ValueError for scores of another shape or range.
+    scores: (P,) of one model, or (R, P) of R repeats on the same P patients, finite and from 0 on, such as the Dice or
+    the 95 % Hausdorff distance of each patient with lesion. share: whether they lie in 0..1; then the interval is made
+    on the logit scale, else on that of logarithms. Every patient counts alike. Of (P,) it is a t interval over
+    patients, which says nothing of another training; of (R, P) a two-way t interval over patients and repeats. In
+    simulation the intervals of shares cover 92 to 98 %, those of strongly skewed distances 80 to 89 % with 5 patients
+    and 92 to 96 % with 30: few values move such a mean. No interval with fewer than 2 patients, of (R, P) with fewer
+    than 2 repeats, nor where nothing is seen to vary, as where all are 0. Raises ValueError for scores of another shape
+    or range.
     """
     values = scores_of(scores)
+    _check_range(values, share)
+    repeats, patients = len(values), values.shape[1]
+    mean = float(values.mean()) if values.size else None
+    lacking = too_few(patients, "patients")
+    if np.ndim(scores) > 1:
+        lacking = lacking or too_few(repeats, "repeats")
+    if lacking:
+        return Estimate(mean, reason=lacking, patients=patients, repeats=(repeats,))
+    parts = mean_parts([values], (1,), paired=False)
+    if not parts.varies:
+        return Estimate(mean, reason=NOTHING_VARIES, patients=patients, repeats=(repeats,))
+    if share:
+        return logit_interval(parts, (repeats,), NOTHING_VARIES)
+    return _log_interval(parts, repeats)
+
+
+def _check_range(values: Floats, share: bool) -> None:
     if values.size and (values.min() < 0 or (share and values.max() > 1)):
         allowed = "in 0..1" if share else "from 0 on"
         raise ValueError(
             f"scores must lie {allowed}, and they reach from {values.min():g} to {values.max():g}"
         )
-    repeats, patients = len(values), values.shape[1]
-    mean = float(values.mean()) if values.size else None
-    if lacking := too_few(patients, "patients") or _few_repeats(repeats):
-        return Estimate(mean, reason=lacking, patients=patients, repeats=(repeats,))
-    parts = mean_parts([values], (1,), paired=False)
-    if parts.variance <= NOTHING:
-        return Estimate(mean, reason=NOTHING_VARIES, patients=patients, repeats=(repeats,))
-    if share:
-        return logit_interval(parts, (repeats,), NOTHING_VARIES)
-    return _log_interval(parts, repeats)
 
 
 def _log_interval(parts: VarianceParts, repeats: int) -> Estimate:
@@ -54,11 +65,3 @@ def _log_interval(parts: VarianceParts, repeats: int) -> Estimate:
     )
     reach = math.exp(t_limit(parts.degrees) * math.sqrt(parts.variance) / parts.value)
     return replace(found, low=parts.value / reach, high=parts.value * reach, degrees=parts.degrees)
-
-
-def _few_repeats(repeats: int) -> str | None:
-    """Why there is no interval over repeats, if there are too few."""
-    if repeats >= FEWEST_REPEATS:
-        return None
-    there = "is 1" if repeats == 1 else f"are {repeats}"
-    return f"an interval over repeats needs at least {FEWEST_REPEATS}, and there {there}"

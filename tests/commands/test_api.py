@@ -28,6 +28,7 @@ FUNCTIONS = {
     "fetch",
     "init",
     "mean_difference",
+    "mean_of_patients",
     "phantom",
     "plan",
     "pooled_difference",

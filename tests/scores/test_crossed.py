@@ -224,6 +224,10 @@ def test_scores_that_cannot_be_compared_are_refused(a, b, paired, message):
             ([[1, 1], [1, 0]], [[2, 2], [2, 2]], [[4, 4], [4, 0]]),
             "same in every repeat; .*same truth; repeat 1, patient 1 .*, truth 0",
         ),
+        (
+            ([[1, 1], [1, 1]], [[2, 2], [2, 2]], [[4, 4], [4, 5]]),
+            "truth must be the same in every repeat; .*repeat 1, patient 1 .*, truth 5",
+        ),
     ],
 )
 def test_counts_that_cannot_be_are_refused(counted, message):
@@ -238,6 +242,28 @@ def test_variants_of_other_patients_are_refused_and_the_patient_is_named():
     fewer = tuple(each[:, :2] for each in (*counted, counted[1]))
     with pytest.raises(ValueError, match="a has 3, b has 2"):
         pooled_difference((*counted, counted[1]), fewer)
+
+
+def test_variants_scored_by_another_truth_are_refused():
+    counted = [np.array([[1, 1, 0]] * 2), np.array([[2, 2, 2]] * 2)]
+    with pytest.raises(
+        ValueError, match=r"same truth: that of patient 1 .* is 4 in a and 3 in b; count both on"
+    ):
+        pooled_difference((*counted, np.array([[4, 4, 0]] * 2)), (*counted, np.array([[4, 3, 0]] * 2)))
+
+
+@given(st.integers(0, 10_000), st.sampled_from([1e-14, 1e-6, 1e8]))
+@settings(max_examples=20, deadline=None)
+def test_the_unit_of_a_score_decides_no_p(seed, unit):
+    """What is rounding depends on how large the scores are: metres or micrometres, the test is the same."""
+    a, b = np.random.default_rng(seed).random((2, 3, 6))
+    found, other = mean_difference(a, b), mean_difference(a * unit, b * unit)
+    assert (other.value, other.low, other.high) == pytest.approx(
+        (found.value * unit, found.low * unit, found.high * unit), rel=1e-9, abs=0
+    )
+    assert other.p == pytest.approx(found.p)
+    equal = mean_difference(np.full((2, 6), (0.1 + 0.2) * unit), np.full((2, 6), 0.3 * unit))
+    assert equal.p == 1, "0.1 + 0.2 is not 0.3 in floating point"
 
 
 def test_pairs_help_where_seeds_are_shared():

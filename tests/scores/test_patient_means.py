@@ -52,6 +52,21 @@ def test_of_shares_on_the_logit_scale():
     )
 
 
+@pytest.mark.parametrize(("scores", "share"), [([0.5, 0.7, 0.9, 0.6], True), ([1.0, 5.0, 9.0, 2.0], False)])
+def test_of_one_model_it_is_students_t_over_patients(scores, share):
+    """On the scale that the interval is made on, by SciPy's standard error and the rule of the derivative."""
+    found = mean_of_patients(scores, share=share)
+    mean = np.mean(scores)
+    slope = 1 / (mean * (1 - mean)) if share else 1 / mean
+    half = scipy.stats.t.ppf(0.975, 3) * scipy.stats.sem(scores) * slope
+    there, back = (scipy.special.logit, scipy.special.expit) if share else (np.log, np.exp)
+    assert found.value == pytest.approx(mean)
+    assert (found.low, found.high) == pytest.approx(
+        tuple(back(there(mean) + side * half) for side in (-1, 1))
+    )
+    assert (found.repeats, found.degrees, found.repeat_variance, found.joint_variance) == ((1,), 3, (), 0)
+
+
 def test_the_interval_of_distances_hangs_on_no_unit():
     mm, cm = (mean_of_patients(DISTANCES / unit, share=False) for unit in (1, 10))
     assert (mm.low, mm.value, mm.high) == pytest.approx((10 * cm.low, 10 * cm.value, 10 * cm.high))
@@ -74,7 +89,9 @@ def test_the_interval_of_a_share_covers():
 @pytest.mark.parametrize(
     ("scores", "share", "reason"),
     [
-        ([[0.5, 0.6]], True, "needs at least 2, and there is 1"),
+        ([[0.5, 0.6]], True, "needs at least 2 repeats, and there is 1"),
+        ([0.5], True, "at least 2 patients, and there is 1"),
+        ([0.5, 0.5, 0.5], True, "neither patients nor repeats"),
         ([[0.5], [0.6]], True, "at least 2 patients, and there is 1"),
         (np.empty((2, 0)), True, "at least 2 patients, and there are 0"),
         (np.ones((3, 4)), True, "neither patients nor repeats"),
