@@ -35,7 +35,7 @@ from hnscc.study.plan import Trial
 from hnscc.study.schema import Study
 from hnscc.training.layers import Doubling, Dropout
 from hnscc.training.model import resolve_device
-from hnscc.training.prepare import prepare_run
+from hnscc.training.ready import make_run_ready
 from hnscc.training.records import is_complete, read_record
 
 MARGIN, LEVEL = 0.02, 0.05
@@ -83,7 +83,7 @@ def train(store: str, out: Path, repeats: int, repeat: int, fast: bool) -> float
     if not fast:
         without_fast_path()
     device, precision = resolve_device(study.variants["pet_mri"].training)
-    run = prepare_run(study, out / ("with" if fast else "without") / str(repeat))
+    run = make_run_ready(study, out / ("with" if fast else "without") / str(repeat))
     trial = Trial("pet_mri", 0, repeat)
     folder = run.folder.trial(trial.trial_id)
     if not is_complete(folder):

@@ -37,7 +37,7 @@ from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Study, Variant
 from hnscc.training.model import resolve_device
-from hnscc.training.prepare import plan_folds
+from hnscc.training.ready import plan_folds
 from hnscc.training.records import read_record
 
 TARGET = 0.02

@@ -31,7 +31,7 @@ from hnscc.study.loading import load_study
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
-from hnscc.training.prepare import Prepared, prepare_run
+from hnscc.training.ready import ReadyRun, make_run_ready
 from hnscc.training.trial import train_trial
 from rayjobs.cluster import connected
 
@@ -56,7 +56,7 @@ def default_trial(config: dict[str, Any]) -> None:
         tune.report(row)
 
 
-def one_real_trial(study: Study, run: Prepared) -> float:
+def one_real_trial(study: Study, run: ReadyRun) -> float:
     """Seconds of the study's first trial, in a folder of its own, so that it never continues an earlier round's."""
     trial = plan_trials(study)[0]
     device, precision = run.chosen[trial.variant]
@@ -68,7 +68,7 @@ def one_real_trial(study: Study, run: Prepared) -> float:
         return time.perf_counter() - began
 
 
-def without_ray(run: Prepared) -> float:
+def without_ray(run: ReadyRun) -> float:
     began = time.perf_counter()
     for _ in plan_trials(run.study):
         for _ in no_op(run.study.training.epochs):
@@ -76,7 +76,7 @@ def without_ray(run: Prepared) -> float:
     return time.perf_counter() - began
 
 
-def by_executor(run: Prepared) -> float:
+def by_executor(run: ReadyRun) -> float:
     """In a Ray of its own, whose start is not timed: what a side leaves behind must not keep the other waiting."""
     rayjobs.scheduling.TrialWorker = NoOpWorker
     todo = list(plan_trials(run.study))
@@ -108,7 +108,7 @@ def as_ray_comes() -> Iterator[None]:
         os.environ.update(before)
 
 
-def no_op_run(run: Prepared, folder: Path, repeats: int, epochs: int) -> Prepared:
+def no_op_run(run: ReadyRun, folder: Path, repeats: int, epochs: int) -> ReadyRun:
     """The study's first variant alone, with so many repeats that do nothing."""
     study = run.study
     first = next(iter(study.variants))
@@ -117,7 +117,7 @@ def no_op_run(run: Prepared, folder: Path, repeats: int, epochs: int) -> Prepare
     return replace(run, study=study.model_copy(update=changes), folder=RunFolder(folder))
 
 
-def report(run: Prepared, no_op: Prepared, rounds: int) -> None:
+def report(run: ReadyRun, no_op: ReadyRun, rounds: int) -> None:
     repeats, epochs = no_op.study.repeats, no_op.study.training.epochs
     sides = (
         lambda: one_real_trial(run.study, run),
@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        run = prepare_run(load_study(options.study), Path(folder) / "run")
+        run = make_run_ready(load_study(options.study), Path(folder) / "run")
         no_op = no_op_run(run, Path(folder) / "no_op", options.repeats, options.epochs)
         report(run, no_op, options.rounds)
 

@@ -30,7 +30,7 @@ from data_prep.settings import PrepareSettings
 from hnscc.base.cores import cores
 from hnscc.study.loading import parse_study
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.prepare import prepare_run
+from hnscc.training.ready import make_run_ready
 
 DEMO = Path(__file__).parent.parent / "studies" / "demo.yaml"
 PATIENTS, EPOCHS = 12, 15
@@ -48,7 +48,7 @@ def trained(folder: Path) -> RunFolder:
     settings["variants"] = {"pet_mri": settings["variants"]["pet_mri"]}
     settings["training"] |= {"epochs": EPOCHS, "patience": EPOCHS}
     study = parse_study(settings)
-    return train_to_tables(prepare_run(study, folder / "run"))
+    return train_to_tables(make_run_ready(study, folder / "run"))
 
 
 def manifests(folder: Path, scans: int, grids: tuple[Grid, Grid]) -> tuple[Path, Path]:

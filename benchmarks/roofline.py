@@ -32,7 +32,7 @@ from hnscc.study.loading import parse_study
 from hnscc.study.plan import plan_trials
 from hnscc.training.loop import Fit
 from hnscc.training.model import build_model, resolve_device
-from hnscc.training.process import prepare_torch
+from hnscc.training.process import set_up_torch
 from hnscc.training.trial import begin
 
 SIZE, MODALITIES = 128, ("pet", "mri")
@@ -137,7 +137,7 @@ def fit_of(settings: dict[str, Any], precision: str) -> Fit:
     """A trial about to begin, as `train_trial` makes it."""
     study = study_of(settings, precision)
     began = begin(study, plan_trials(study)[0], "", device="cpu", precision=precision)
-    prepare_torch(began.device, began.threads, 1.0, began.precision)
+    set_up_torch(began.device, began.threads, 1.0, began.precision)
     model = build_model(study.training.network, len(MODALITIES), began.seeds["initialisation"])
     return Fit.start(model, study.training, began)
 

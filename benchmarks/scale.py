@@ -32,7 +32,7 @@ def measure(trials: int) -> dict[str, float]:
 
 def alone(trials: int) -> dict[str, float]:
     """The same, of this process."""
-    from overhead import NoOpWorker, no_op_run, prepare_run
+    from overhead import NoOpWorker, make_run_ready, no_op_run
     from startup import study_on_a_phantom
 
     import rayjobs.scheduling
@@ -42,7 +42,7 @@ def alone(trials: int) -> dict[str, float]:
 
     rayjobs.scheduling.TrialWorker = NoOpWorker
     with tempfile.TemporaryDirectory(prefix="hnscc-bench-") as folder:
-        run = prepare_run(load_study(study_on_a_phantom(Path(folder))), Path(folder) / "run")
+        run = make_run_ready(load_study(study_on_a_phantom(Path(folder))), Path(folder) / "run")
         no_op = no_op_run(run, Path(folder) / "no_op", trials, 1)
         todo = list(plan_trials(no_op.study))
         with connected(None), contextlib.redirect_stdout(io.StringIO()):

@@ -47,7 +47,7 @@ from hnscc.study.loading import parse_study
 from hnscc.study.ranges import with_configurations
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Search, Study
-from hnscc.training.prepare import plan_folds
+from hnscc.training.ready import plan_folds
 from hnscc.training.records import is_complete, read_record
 from hnscc.training.trial import train_trial
 from rayjobs.proposals import proposer

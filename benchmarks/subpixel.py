@@ -21,7 +21,7 @@ from hnscc.study.plan import plan_trials
 from hnscc.training.adam import Adam
 from hnscc.training.loop import Fit
 from hnscc.training.model import build_model
-from hnscc.training.process import prepare_torch
+from hnscc.training.process import set_up_torch
 from hnscc.training.trial import begin
 
 UNET: dict[str, Any] = {"architecture": "unet", "encoder": "resnet18"}
@@ -43,7 +43,7 @@ def step(
     study = study_of({"network": network, "batch_size": batch}, precision)
     training = study.training
     began = begin(study, plan_trials(study)[0], "", device="cpu", precision=precision)
-    prepare_torch(began.device, began.threads, 1.0, began.precision)
+    set_up_torch(began.device, began.threads, 1.0, began.precision)
     model = build_model(training.network, len(MODALITIES), began.seeds["initialisation"])
     if small:
         fit = Fit.start(model, training, began)

@@ -31,7 +31,7 @@ from hnscc.base.cores import cores
 from hnscc.cohort.fold import FoldData
 from hnscc.study.loading import load_study
 from hnscc.training.model import resolve_device
-from hnscc.training.prepare import prepare_run
+from hnscc.training.ready import make_run_ready
 
 NAIVE = Path(__file__).with_name("naive.py")
 SIZE = 128
@@ -127,7 +127,7 @@ class Bench:
 
     def fold(self) -> FoldData:
         """The fold that every run has, written as a run folder for the other side: `self.folder / "fold"`."""
-        return prepare_run(load_study(self.study("fp32", 1)), self.folder / "fold").folds[0]
+        return make_run_ready(load_study(self.study("fp32", 1)), self.folder / "fold").folds[0]
 
 
 def call(command: Sequence[str], home: Path) -> str:

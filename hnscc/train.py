@@ -16,7 +16,7 @@ from hnscc.study.plan import Trial, find_trial
 from hnscc.training.earlier import ACCEPT_VERSIONS
 from hnscc.training.in_use import one_trial, preparing
 from hnscc.training.loop import Epoch
-from hnscc.training.prepare import Prepared, prepare_run, run_folder
+from hnscc.training.ready import ReadyRun, make_run_ready, run_folder
 from hnscc.training.side_by_side import Steps, side_by_side
 from hnscc.training.trial import steps_of_trial
 
@@ -58,7 +58,7 @@ def _train(options: argparse.Namespace) -> int:
         for trial in trials:
             held.enter_context(one_trial(run, trial.trial_id))
         with preparing(run):
-            prepared = prepare_run(
+            prepared = make_run_ready(
                 study, options.out, accept_versions=options.accept_versions, replace_folds=False
             )
         left = [each for each in trials if not _is_done(prepared, each)]
@@ -71,7 +71,7 @@ def _train(options: argparse.Namespace) -> int:
         return max([0, *(_tell_end(prepared, each) for each in left)])
 
 
-def _is_done(prepared: Prepared, trial: Trial) -> bool:
+def _is_done(prepared: ReadyRun, trial: Trial) -> bool:
     """Whether the trial is completed already, which is then printed."""
     done = prepared.state(trial).completed is not None
     if done:
@@ -79,7 +79,7 @@ def _is_done(prepared: Prepared, trial: Trial) -> bool:
     return done
 
 
-def _check_alike(prepared: Prepared, trials: Sequence[Trial]) -> None:
+def _check_alike(prepared: ReadyRun, trials: Sequence[Trial]) -> None:
     """InputError where trials differ in what a process is told once: their bits would depend on who is beside them."""
     variants = prepared.study.variants
     told = {
@@ -98,7 +98,7 @@ def _check_alike(prepared: Prepared, trials: Sequence[Trial]) -> None:
         )
 
 
-def _steps(prepared: Prepared, trial: Trial) -> Steps:
+def _steps(prepared: ReadyRun, trial: Trial) -> Steps:
     device, precision = prepared.chosen[trial.variant]
     data, folder = prepared.folds[trial.fold], prepared.folder.trial(trial.trial_id)
     return steps_of_trial(prepared.study, trial, data, folder, device=device, precision=precision)
@@ -109,7 +109,7 @@ def _print_epoch(row: Epoch, before: str) -> None:
     print(f"{before}epoch {row['epoch']:3d}  {scores}")
 
 
-def _tell_end(prepared: Prepared, trial: Trial) -> int:
+def _tell_end(prepared: ReadyRun, trial: Trial) -> int:
     """Print how the trial ended; 0 where it is completed, else 1."""
     state = prepared.state(trial)
     record = state.completed

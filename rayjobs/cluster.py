@@ -18,7 +18,7 @@ from hnscc.base.files import write_text
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study, Training
-from hnscc.training.prepare import Prepared, resolve_in_process
+from hnscc.training.ready import ReadyRun, resolve_in_process
 from rayjobs.patient_files import in_job
 from rayjobs.requests import (
     ANY_GPU,
@@ -259,7 +259,7 @@ def _not_shared(folder: RunFolder, machine: str, found: str) -> InputError:
 
 
 def gpu_shares(
-    prepared: Prepared, variants: Mapping[str, Trial], trials: int | None = None
+    prepared: ReadyRun, variants: Mapping[str, Trial], trials: int | None = None
 ) -> dict[str, float]:
     """The share of a GPU that each variant's trials need: measured on one trial each, where the study says `auto`.
 
@@ -275,7 +275,7 @@ def gpu_shares(
     }
 
 
-def _measured_share(prepared: Prepared, trial: Trial, most: int) -> float:
+def _measured_share(prepared: ReadyRun, trial: Trial, most: int) -> float:
     """Of a trial, alone on a GPU; 1 where it fails there: its own record will say of what."""
     measure = _remote(_measure_gpu, prepared.study.resources.cpus, 1)
     measured = measure.remote(

@@ -9,7 +9,7 @@ from hnscc.base.console import print_rows, terminal, with_interval
 from hnscc.base.locations import Location
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.prepare import Prepared
+from hnscc.training.ready import ReadyRun
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Outcome:
     left_out: Sequence[str] = ()
 
 
-def outcome_of(prepared: Prepared, todo: list[Trial], left: list[Trial], interrupted: bool) -> Outcome:
+def outcome_of(prepared: ReadyRun, todo: list[Trial], left: list[Trial], interrupted: bool) -> Outcome:
     """What is there now. todo: the trials that were to be trained; left: those of the plan that were not completed."""
     planned = plan_trials(prepared.study)
     before = dict.fromkeys(set(planned) - set(left), ("completed", None))

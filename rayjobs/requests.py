@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hnscc.base.errors import InputError
 from hnscc.study.schema import Study, Training
-from hnscc.training.prepare import resolve_in_process
+from hnscc.training.ready import resolve_in_process
 
 # A share that places a question on a machine with a GPU without waiting for a free one.
 ANY_GPU = 0.001

@@ -20,7 +20,7 @@ from ray.tune.execution import class_cache, tune_controller
 from hnscc.base.errors import InputError
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
-from hnscc.training.prepare import Prepared
+from hnscc.training.ready import ReadyRun
 from hnscc.training.records import (
     OUT_OF_MEMORY,
     Completed,
@@ -45,7 +45,7 @@ FULL_ROUNDS, FULL_SECONDS = 6, 5.0
 
 
 def train_trials(
-    prepared: Prepared,
+    prepared: ReadyRun,
     todo: Sequence[Trial],
     token: str | None,
     *,
@@ -98,7 +98,7 @@ def train_trials(
 
 
 def _once_more(
-    prepared: Prepared, assignment: dict[str, Any], memory_full: OutOfMemoryError | None
+    prepared: ReadyRun, assignment: dict[str, Any], memory_full: OutOfMemoryError | None
 ) -> dict[str, Any] | None:
     """A trial that is to be trained once more: one that full memory ended, or one that had too small a share."""
     if memory_full and not _has_ended(prepared, Trial(**assignment["trial"])):
@@ -138,7 +138,7 @@ def _wait_for_memory(times: int, error: OutOfMemoryError, say: Callable[[str], N
     time.sleep(seconds)
 
 
-def _so_far(prepared: Prepared, trials: Sequence[Trial]) -> list[tuple[bool, int]]:
+def _so_far(prepared: ReadyRun, trials: Sequence[Trial]) -> list[tuple[bool, int]]:
     """How far each trial has come: whether it has ended, and the epoch of its newest checkpoint, 0 without one."""
     saved = (progress(prepared.folder.trial(trial.trial_id)) for trial in trials)
     return [
@@ -147,12 +147,12 @@ def _so_far(prepared: Prepared, trials: Sequence[Trial]) -> list[tuple[bool, int
     ]
 
 
-def _has_ended(prepared: Prepared, trial: Trial) -> bool:
+def _has_ended(prepared: ReadyRun, trial: Trial) -> bool:
     """Whether a trial has been trained, or has failed."""
     return prepared.state(trial).status != "missing"
 
 
-def _with_more_memory(prepared: Prepared, assignment: dict[str, Any]) -> dict[str, Any] | None:
+def _with_more_memory(prepared: ReadyRun, assignment: dict[str, Any]) -> dict[str, Any] | None:
     """The same trial with twice the share of a GPU, if that is what it failed for and there is more to give."""
     record = read_record(prepared.folder.trial(Trial(**assignment["trial"]).trial_id))
     share = assignment["gpus"]
@@ -176,7 +176,7 @@ def _forget_failure(folder: TrialFolder) -> None:
 
 
 def _tuner(
-    prepared: Prepared,
+    prepared: ReadyRun,
     assignments: list[dict[str, Any]],
     token: str | None,
     scratch: str,
@@ -228,7 +228,7 @@ def _interruptible() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _record_deaths(prepared: Prepared, dead: dict[Trial, str]) -> None:
+def _record_deaths(prepared: ReadyRun, dead: dict[Trial, str]) -> None:
     """A trial whose process died too often fails by name, like one whose code failed. dead: the last error of each."""
     # Here, for it loads PyTorch, and processes seldom die.
     from hnscc.training.trial import begin, write_failure

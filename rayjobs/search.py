@@ -38,7 +38,7 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Search, Study, Training
 from hnscc.training.earlier import ACCEPT_VERSIONS, choose
 from hnscc.training.in_use import alone
-from hnscc.training.prepare import Prepared, check_networks, run_folder
+from hnscc.training.ready import ReadyRun, check_networks, run_folder
 from hnscc.training.records import tidy_run
 from rayjobs.cluster import connected, resolve_on_cluster
 from rayjobs.outcome import report_outcome
@@ -105,9 +105,9 @@ def _check_same_search(study: Study, folder: RunFolder) -> None:
 def _search(
     study: Study,
     race: Race,
-    prepared: Prepared,
+    prepared: ReadyRun,
     resolve: Callable[[Training], tuple[str, str]],
-    train: Callable[[Prepared, Wanted], bool],
+    train: Callable[[ReadyRun, Wanted], bool],
     recorded: Sequence[Setting],
 ) -> tuple[list[str], bool]:
     """Train what the race wants, to its end. The trials that left nothing, and whether the user interrupted it."""
@@ -126,7 +126,7 @@ def _search(
     return [], False
 
 
-def _curve(prepared: Prepared, key: Key) -> Curve | None:
+def _curve(prepared: ReadyRun, key: Key) -> Curve | None:
     """What a trial of these settings has shown."""
     trial = trial_of(key)
     device, precision = prepared.chosen[trial.variant]
@@ -135,7 +135,7 @@ def _curve(prepared: Prepared, key: Key) -> Curve | None:
     return curve_of(prepared.folder, key, now, accept_versions=prepared.versions is None)
 
 
-def _check_gpu_hours(prepared: Prepared, rules: Search) -> None:
+def _check_gpu_hours(prepared: ReadyRun, rules: Search) -> None:
     """InputError where nothing is spent of the only thing that is limited."""
     budget = rules.budget
     only = budget.gpu_hours is not None and budget.trials is None and budget.hours is None
@@ -152,10 +152,10 @@ def _check_gpu_hours(prepared: Prepared, rules: Search) -> None:
 def _with_configurations(
     study: Study,
     race: Race,
-    prepared: Prepared,
+    prepared: ReadyRun,
     resolve: Callable[[Training], tuple[str, str]],
     recorded: Sequence[Setting],
-) -> Prepared:
+) -> ReadyRun:
     """The run with a variant for every configuration so far, as study.yaml and search.json now say."""
     if len(prepared.study.variants) == len(race.configurations) and SEARCHED not in prepared.study.variants:
         return prepared
@@ -170,7 +170,7 @@ def _with_configurations(
 
 
 def _train(
-    race: Race, token: str | None, during: contextlib.ExitStack, prepared: Prepared, wanted: Wanted
+    race: Race, token: str | None, during: contextlib.ExitStack, prepared: ReadyRun, wanted: Wanted
 ) -> bool:
     """Train what the race wants now; whether the user interrupted it. Ray is started here where no cluster was joined:
     a search that only goes through what is there needs none. `during` takes its end."""

@@ -24,7 +24,7 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study, UntilPrecise
 from hnscc.training.earlier import ACCEPT_VERSIONS, lines_of_left_out
 from hnscc.training.in_use import alone
-from hnscc.training.prepare import Prepared, prepare_run, run_folder
+from hnscc.training.ready import ReadyRun, make_run_ready, run_folder
 from hnscc.training.records import UNUSABLE, tidy_run
 from rayjobs.cluster import (
     await_machines,
@@ -92,7 +92,7 @@ def _any_unrecorded(study: Study, folder: RunFolder) -> bool:
 
 
 def _train(
-    prepared: Prepared,
+    prepared: ReadyRun,
     todo: list[Trial],
     left: list[Trial],
     token: str | None,
@@ -118,7 +118,7 @@ def _ended_beside(during: contextlib.ExitStack) -> Iterator[None]:
         ended.result()
 
 
-def _with_tables(prepared: Prepared, outcome: Outcome) -> Outcome:
+def _with_tables(prepared: ReadyRun, outcome: Outcome) -> Outcome:
     """The outcome once the tables are written: with what stands in none of them."""
     from rayjobs.aggregate import aggregate  # here, for SciPy and Matplotlib take seconds to load
 
@@ -128,7 +128,7 @@ def _with_tables(prepared: Prepared, outcome: Outcome) -> Outcome:
     return replace(outcome, unused=unused, left_out=lines_of_left_out(prepared.study, prepared.folder))
 
 
-def _next(prepared: Prepared, left: list[Trial], tried: list[Trial], limit: int | None) -> list[Trial]:
+def _next(prepared: ReadyRun, left: list[Trial], tried: list[Trial], limit: int | None) -> list[Trial]:
     """The trials to be trained now; one that failed is not tried again by the same command."""
     from hnscc.aggregation.enough_repeats import due
 
@@ -137,7 +137,7 @@ def _next(prepared: Prepared, left: list[Trial], tried: list[Trial], limit: int 
     return more[: None if limit is None else limit - len(tried)]
 
 
-def _settled(prepared: Prepared, waiting: Iterable[Trial]) -> Prepared:
+def _settled(prepared: ReadyRun, waiting: Iterable[Trial]) -> ReadyRun:
     """Where repeats end once they are precise: with what is enough by now, as study.yaml then says too."""
     if not isinstance(prepared.study.repeats, UntilPrecise):
         return prepared
@@ -159,7 +159,7 @@ def make_ready(
     accept_versions: bool,
     *,
     trains: bool = False,
-) -> tuple[Prepared, str | None]:
+) -> tuple[ReadyRun, str | None]:
     """A run folder made ready, on a cluster where there is an address: then connected, and proven to be shared.
 
     Gives the token of that proof too. `during` takes what is to be closed after the training. trains: something will
@@ -179,7 +179,7 @@ def make_ready(
         check_study_requests(study, [_resources_here()])
     with counted("reading the store", terminal()) as reading:
         resolve = resolve_on_cluster(study) if address else resolve_here(study)
-        prepared = prepare_run(
+        prepared = make_run_ready(
             study, folder.root, resolve=resolve, progress=reading, accept_versions=accept_versions
         )
         return prepared, token

@@ -13,7 +13,7 @@ from hnscc.base.errors import InputError, StorageError
 from hnscc.study.identity import differences, versions_here
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
-from hnscc.training.prepare import Prepared
+from hnscc.training.ready import ReadyRun
 from hnscc.training.records import Attempt, is_complete, trial_state
 from rayjobs.cluster import address_here, see_shared
 
@@ -32,7 +32,7 @@ class TrialWorker(tune.Trainable):
     """
 
     def setup(  # type: ignore[override]  # Tune passes the parameters of `with_parameters` by name
-        self, config: dict[str, Any], prepared: Prepared, token: str | None
+        self, config: dict[str, Any], prepared: ReadyRun, token: str | None
     ) -> None:
         """token: what `prove_shared` wrote; a machine that joined since must see it too. Nothing here may hang on a
         file system: what hangs in a step is noticed."""
@@ -103,7 +103,7 @@ class TrialWorker(tune.Trainable):
         return self.report | {"done": True, "failed": None, "val_dice": record.scores["validation"]["dice"]}
 
 
-def _check_versions(prepared: Prepared) -> None:
+def _check_versions(prepared: ReadyRun) -> None:
     """InputError where this machine's versions are not those that the run folder was made ready by."""
     if prepared.versions is None or prepared.versions == versions_here():
         return

@@ -35,8 +35,8 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Search, Study, Training, UntilPrecise
 from hnscc.training.earlier import check_identities, choose, left_out
 from hnscc.training.model import check_model
-from hnscc.training.prepare import batches_in, check_same_store, plan_folds, run_folder
 from hnscc.training.process import resources_here
+from hnscc.training.ready import batches_in, check_same_store, plan_folds, run_folder
 from hnscc.training.records import Completed, TrialState, recorded_state, trial_state
 from rayjobs.requests import check_study_requests, resolve_here
 

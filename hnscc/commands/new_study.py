@@ -59,7 +59,7 @@ def _check_store(location: Location) -> None:
 
 def _check(text: str, where: str) -> None:
     """InputError where the study does not fit its store; as `hnscc check` does."""
-    from hnscc.training.prepare import plan_folds  # here, for torch takes seconds
+    from hnscc.training.ready import plan_folds  # here, for torch takes seconds
 
     plan_folds(parse_study(read_yaml(text, where).value, where))
 

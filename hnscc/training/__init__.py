@@ -1,9 +1,9 @@
 """Training: a run folder made ready, and one trial from its fold's data to its record, without Ray.
 
-Others prepare a run (`prepare.prepare_run`), train a trial (`trial.train_trial`), read what trials left
+Others make a run ready (`ready.make_run_ready`), train a trial (`trial.train_trial`), read what trials left
 (`records.trial_state`) and who trained what (`provenance`, `earlier`); networks, losses and layers stay inside.
 
-It may import base, study, scores and cohort. Inside, imports point one way: measure -> prepare, trial -> export,
+It may import base, study, scores and cohort. Inside, imports point one way: measure -> ready, trial -> export,
 networks, saving, scored, side_by_side -> loop -> feeding -> copies, earlier, inference, members, model, provenance ->
 adam, augment, checkpoint, in_use, layers, losses, process, records, resizing, subpixel.
 """

@@ -15,7 +15,7 @@ from hnscc.training.feeding import hold
 from hnscc.training.inference import EVALUATION_BATCH
 from hnscc.training.loop import Fit
 from hnscc.training.model import build_model
-from hnscc.training.process import peak_gpu_bytes, prepare_torch
+from hnscc.training.process import peak_gpu_bytes, set_up_torch
 from hnscc.training.records import Began
 from hnscc.training.trial import begin
 
@@ -24,7 +24,7 @@ def measure_gpu(study: Study, trial: Trial, data: FoldData, *, precision: str) -
     """Train and evaluate the first batches of a trial on this GPU, and write nothing: bytes that the trial takes at
     its peak, and bytes that the GPU has."""
     began = begin(study, trial, data.digest, device="cuda", precision=precision)
-    prepare_torch(began.device, began.threads, gpus=1.0, precision=precision)
+    set_up_torch(began.device, began.threads, gpus=1.0, precision=precision)
     train_first_batches(study, trial, data, began)
     return peak_gpu_bytes(gpus=1.0), torch.cuda.mem_get_info()[1]
 

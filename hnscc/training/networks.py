@@ -13,7 +13,7 @@ from hnscc.study.schema import Network
 from hnscc.training.inference import placed, predict
 from hnscc.training.members import Member, read_weights
 from hnscc.training.model import build_model
-from hnscc.training.process import prepare_torch
+from hnscc.training.process import set_up_torch
 
 
 def device_here() -> str:
@@ -30,7 +30,7 @@ class Networks:
     def __init__(self, run: RunFolder, network: Network, members: Sequence[Member], *, threads: int) -> None:
         """network: the variant's. threads: of the processor; more are faster, and round differently at most."""
         self.run, self.members, self.device = run, tuple(members), device_here()
-        prepare_torch(self.device, threads, 1.0, members[0].precision)
+        set_up_torch(self.device, threads, 1.0, members[0].precision)
         # Encoder weights from a file are in the trained weights already.
         bare = network.model_copy(update={"encoder_weights": None})
         self.model = placed(build_model(bare, len(members[0].bounds), seed=0), self.device)

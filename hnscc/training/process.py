@@ -27,7 +27,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 MEMORY_IS_FULL = ("_ALLOC_FAILED", "_ALLOCATION_FAILED", "CUDA error: out of memory")
 
 
-def prepare_torch(device: str, threads: int, gpus: float, precision: str) -> None:
+def set_up_torch(device: str, threads: int, gpus: float, precision: str) -> None:
     """One thread count and deterministic kernels: both change the order of sums, and so the bits.
 
     device: cpu or cuda. gpus: the share of a GPU's memory that this process may take. precision: fp32 or bf16; fp32

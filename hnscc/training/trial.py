@@ -27,7 +27,7 @@ from hnscc.training.process import (
     gpu_is_lost,
     memory_is_full,
     peak_gpu_bytes,
-    prepare_torch,
+    set_up_torch,
 )
 from hnscc.training.records import (
     HISTORY,
@@ -146,7 +146,7 @@ def write_failure(
 def _start(variant: Variant, began: Began, attempts: list[Attempt], gpus: float) -> Fit:
     """The trial before its first epoch, in a process made ready for it."""
     give_back_memory()  # of the trial before
-    prepare_torch(began.device, began.threads, gpus, began.precision)
+    set_up_torch(began.device, began.threads, gpus, began.precision)
     model = build_model(variant.training.network, len(variant.modalities), began.seeds["initialisation"])
     return Fit.start(model, variant.training, began, attempts)
 

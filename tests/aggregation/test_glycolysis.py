@@ -12,7 +12,7 @@ from hnscc.aggregation.build import write_tables
 from hnscc.base.encode import npz_bytes
 from hnscc.base.files import read_sealed, sha256, write_sealed
 from hnscc.scores.counts import positive
-from hnscc.training.prepare import prepare_run
+from hnscc.training.ready import make_run_ready
 from hnscc.training.trial import train_trial
 
 # A variant that is not shown PET: its lesions hold uptake all the same.
@@ -22,7 +22,7 @@ MRI = {"variants": {"mri": {"modalities": ["mri"]}}, "repeats": 1}
 def trained(folder, units):
     store = make_store(folder, patients=8, slices=5, size=16, units=units)
     study = study_of(store.location, **MRI, training={"epochs": 8, "learning_rate": 0.05})
-    run = prepare_run(study, folder / "run")
+    run = make_run_ready(study, folder / "run")
     (trial,) = run.missing()
     where = run.folder.trial(trial.trial_id)
     list(train_trial(study, trial, run.folds[0], where, device="cpu", precision="fp32"))

@@ -16,7 +16,7 @@ from hnscc.cohort.store import open_store
 from hnscc.study.loading import load_study
 from hnscc.study.opening import open_run
 from hnscc.study.plan import Trial
-from hnscc.training.prepare import run_folder
+from hnscc.training.ready import run_folder
 
 SECRET = "TheSecretKeyOfThisTest"
 

@@ -14,7 +14,7 @@ from hnscc.study.plan import Trial
 from hnscc.study.schema import Network
 from hnscc.train import main as train
 from hnscc.training.model import build_model
-from hnscc.training.prepare import prepare_run
+from hnscc.training.ready import make_run_ready
 from hnscc.training.trial import train_trial
 
 
@@ -49,7 +49,7 @@ def test_a_run_folder_in_place_of_a_study_names_its_study_file(hnscc, store, tmp
     """`hnscc run FOLDER` said `found: nothing`. The arguments that the message gives go on in that folder."""
     monkeypatch.chdir(tmp_path)
     study = study_of(store.location)
-    prepare_run(study, "elsewhere/mine")
+    make_run_ready(study, "elsewhere/mine")
     for command in ("check", "run", "search"):
         error = refused(hnscc(command, "elsewhere/mine"))
         assert "found:      a run folder" in error
@@ -112,7 +112,7 @@ def test_vanished_encoder_weights_are_one_message_whoever_meets_them(hnscc, stor
     Path("s.yaml").write_text(dump_study(study))
     donor = build_model(Network(architecture="unet", encoder="resnet18"), 1, seed=0)
     save_file(donor.encoder.state_dict(), "w.safetensors")
-    prepared = prepare_run(study, "run")
+    prepared = make_run_ready(study, "run")
     shutil.move("w.safetensors", "away")
     for command in ("check", "run"):
         assert "no such weights file" in refused(hnscc(command, "s.yaml", "--out", "run"))

@@ -17,7 +17,7 @@ import hnscc
 from hnscc.aggregation.schemas import STUDY_TABLES, schema
 from hnscc.base.errors import InputError
 from hnscc.study.plan import plan_trials
-from hnscc.training.prepare import prepare_run
+from hnscc.training.ready import make_run_ready
 
 FUNCTIONS = {
     "aggregate",
@@ -104,7 +104,7 @@ def test_check_takes_settings_or_a_file(store, tmp_path):
 
 def test_status(store, tmp_path):
     study = study_of(store.location)
-    prepared = prepare_run(study, tmp_path / "run")
+    prepared = make_run_ready(study, tmp_path / "run")
     found = hnscc.status(str(prepared.folder.root))
     assert found["variants"] == {
         name: {"completed": 0, "failed": 0, "started": 0, "missing": 2} for name in study.variants

@@ -5,7 +5,7 @@ from stores import make_store, study_of
 
 import hnscc
 from hnscc.base.errors import InputError
-from hnscc.training.prepare import batches_in, prepare_run
+from hnscc.training.ready import batches_in, make_run_ready
 
 DEEPLAB = {"architecture": "deeplabv3plus", "encoder": "resnet18"}
 
@@ -67,7 +67,7 @@ def test_the_batches_are_those_that_are_trained(store, tmp_path, monkeypatch):
     from hnscc.training.loop import batches_of
 
     study = study_of(store, training={"batch_size": 5}, augmentation={"copies": 1})
-    data = prepare_run(study, tmp_path / "run").folds[0]
+    data = make_run_ready(study, tmp_path / "run").folds[0]
     variant = study.variants["pet"]
     slices = training_slices(variant, data, trial_seeds(study, Trial("pet", 0, 0)))(1)
     trained = {len(batch) for batch in batches_of(range(len(slices)), 5)}

@@ -8,7 +8,7 @@ from trained_runs import train_to_tables
 import hnscc as package
 from hnscc.cohort.store_format import PAGE
 from hnscc.study.loading import load_study
-from hnscc.training.prepare import prepare_run
+from hnscc.training.ready import make_run_ready
 
 
 def test_the_study_is_checked_and_trained_to_its_tables(hnscc, store, tmp_path, monkeypatch):
@@ -33,7 +33,7 @@ def test_the_study_is_checked_and_trained_to_its_tables(hnscc, store, tmp_path, 
         "\n".join(line for line in short.splitlines() if "pet_mri" not in line)
     )
     study = load_study("mine.yaml")
-    train_to_tables(prepare_run(study, tmp_path / "run"))
+    train_to_tables(make_run_ready(study, tmp_path / "run"))
     trials = package.tables(tmp_path / "run")["trials"].to_pydict()
     assert trials["status"] == ["completed"] * 2 and sorted(trials["variant"]) == ["mri", "pet"]
 

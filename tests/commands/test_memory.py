@@ -5,7 +5,7 @@ from stores import make_store, study_of
 
 from hnscc.commands.memory import memory_of
 from hnscc.training.copies import training_slices
-from hnscc.training.prepare import plan_folds, prepare_run
+from hnscc.training.ready import make_run_ready, plan_folds
 
 MIB = 2**20
 
@@ -25,7 +25,7 @@ def test_slices_stand_once_whatever_the_number_of_folds(store, tmp_path):
     """Kept once per fold, as they were, three folds took three times as much."""
     for folds in (1, 3):
         study, _, memory = told(store, split={"folds": folds})
-        prepared = prepare_run(study, tmp_path / str(folds))
+        prepared = make_run_ready(study, tmp_path / str(folds))
         pixels = {id(data.pixels): data.pixels for data in prepared.folds.values()}
         assert len(pixels) == 1
         (kept,) = pixels.values()
@@ -40,7 +40,7 @@ def test_a_worker_has_no_slices_of_its_own(store, tmp_path, copies):
     bytes each, one more of their masks, and two where none can be saved by compression."""
     variants = {"pet_mri": {"modalities": ["pet", "mri"]}}
     study, plans, memory = told(store, variants=variants, augmentation={"copies": copies})
-    data = prepare_run(study, tmp_path).folds[0]
+    data = make_run_ready(study, tmp_path).folds[0]
     slices = training_slices(study.variants["pet_mri"], data, {"augmentation": 1})(1)
     assert (slices if copies == 0 else slices.own).images is data.pixels.images
     predicted = len(data.scored_at) * 32 * 32 * (2 + 1 + 2)

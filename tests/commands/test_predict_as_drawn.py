@@ -16,7 +16,7 @@ import hnscc
 from hnscc.aggregation.build import write_tables
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
 from hnscc.study.plan import plan_trials
-from hnscc.training.prepare import prepare_run
+from hnscc.training.ready import make_run_ready
 from hnscc.training.trial import train_trial
 
 SPLITS = ["train"] * 4 + ["validation"] * 2 + ["test"] * 3
@@ -70,7 +70,7 @@ def folder(tmp_path_factory):
     variants = {"pet_mri": {"modalities": ["pet", "mri"]}}
     training = {"epochs": 6, "patience": 6, "learning_rate": 0.02}
     study = study_of(store.location, repeats=1, split={}, variants=variants, training=training)
-    older = prepare_run(study, folder / "run")
+    older = make_run_ready(study, folder / "run")
     (trial,) = plan_trials(study)
     list(
         train_trial(
@@ -80,11 +80,11 @@ def folder(tmp_path_factory):
     write_tables(older.folder)
     pq.write_table(hnscc.tables(folder / "run")["drawn_scans"], folder / "before.parquet")
     prepare(manifest, folder / "s.zarr", **settings, overwrite=True)
-    newer = prepare_run(study, folder / "run")
+    newer = make_run_ready(study, folder / "run")
     assert newer.missing() == [], "the trial is the same, and nothing is trained again"
     assert newer.folds[0].digest == older.folds[0].digest
     written = newer.folder.fold(0).split.stat().st_mtime_ns
-    prepare_run(study, folder / "run")
+    make_run_ready(study, folder / "run")
     assert newer.folder.fold(0).split.stat().st_mtime_ns == written, "the fold is as the store says already"
     write_tables(newer.folder)
     hnscc.predict(folder / "run", manifest, folder / "out")

@@ -7,7 +7,7 @@ from stores import make_store, study_of
 from hnscc.commands.printing import print_status
 from hnscc.commands.status import run_status
 from hnscc.study.plan import plan_trials
-from hnscc.training.prepare import prepare_run
+from hnscc.training.ready import make_run_ready
 from hnscc.training.trial import train_trial
 
 
@@ -20,7 +20,7 @@ def run(tmp_path_factory):
         "broken": {"modalities": ["mri"], "training": {"learning_rate": 1e30}},
     }
     study = study_of(make_store(folder).location, variants=variants)
-    prepared = prepare_run(study, folder / "run")
+    prepared = make_run_ready(study, folder / "run")
     whole, started, failing, _ = plan_trials(study)
     for trial, epochs in ((whole, 3), (failing, 3), (started, 1), (started, 1)):
         rows = train_trial(

@@ -25,7 +25,7 @@ from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
 from hnscc.training.loop import Epoch
-from hnscc.training.prepare import plan_folds, prepare_run
+from hnscc.training.ready import make_run_ready, plan_folds
 from hnscc.training.records import Completed, read_record, trial_state
 from hnscc.training.trial import train_trial
 
@@ -52,7 +52,7 @@ class Sound:
 def make_sound(root: Path) -> Sound:
     store = make_store(root, patients=6, slices=2, size=16)
     study = study_of(store.location, training={"epochs": EPOCHS}, evaluation={"bootstraps": 100})
-    run = prepare_run(study, root / "run")
+    run = make_run_ready(study, root / "run")
     data = run.folds[0]
     for trial in plan_trials(study):
         assert len(list(_train(study, trial, data, run.folder.trial(trial.trial_id)))) == EPOCHS

@@ -9,7 +9,7 @@ from stores import study_of
 from hnscc.aggregation.build import write_tables
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.prepare import Prepared, prepare_run
+from hnscc.training.ready import ReadyRun, make_run_ready
 from hnscc.training.trial import train_trial
 
 SIDE, DEPTH = 16, 4
@@ -46,10 +46,10 @@ def trained_run(folder: Path, *, patients: int = 12, folds: int = 2, repeats: in
     store = prepare(manifest, folder / "cohort.zarr", size=SIDE, workers=1)
     settings = {"repeats": repeats, "split": {"folds": folds, "validation": 0.34}}
     study = study_of(store.location, **settings, training={"epochs": 6, "patience": 6, "learning_rate": 0.02})
-    return train_to_tables(prepare_run(study, folder / "run"))
+    return train_to_tables(make_run_ready(study, folder / "run"))
 
 
-def train_to_tables(prepared: Prepared) -> RunFolder:
+def train_to_tables(prepared: ReadyRun) -> RunFolder:
     """Train every planned trial in this process, on the processor, one after another; then write the tables."""
     for trial in plan_trials(prepared.study):
         where, data = prepared.folder.trial(trial.trial_id), prepared.folds[trial.fold]

@@ -16,7 +16,7 @@ from hnscc.commands.status import run_status
 from hnscc.study.loading import dump_study
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.prepare import prepare_run
+from hnscc.training.ready import make_run_ready
 from hnscc.training.records import read_record
 from hnscc.training.trial import train_trial
 from rayjobs.study import main, run_study
@@ -30,7 +30,7 @@ def study(tmp_path_factory):
 @pytest.fixture
 def run(study, tmp_path):
     """One trial of two completed."""
-    prepared = prepare_run(study, tmp_path / "run")
+    prepared = make_run_ready(study, tmp_path / "run")
     trial = plan_trials(study)[0]
     folder = prepared.folder.trial(trial.trial_id)
     list(train_trial(study, trial, prepared.folds[0], folder, device="cpu", precision="fp32"))
@@ -104,7 +104,7 @@ def test_a_disk_that_fails_while_results_are_read_is_not_taken_for_damage(run, m
 def test_a_trial_that_ends_while_status_looks_is_counted_once(study, run, monkeypatch):
     """Its checkpoint is there at the first look and gone at the second."""
     trial = plan_trials(study)[1]
-    prepared = prepare_run(study, run.root)
+    prepared = make_run_ready(study, run.root)
     folder = run.trial(trial.trial_id)
     rows = train_trial(study, trial, prepared.folds[0], folder, device="cpu", precision="fp32")
     next(rows)
@@ -125,12 +125,12 @@ def test_what_auto_chose_stays_when_another_kind_of_machine_answers(study, tmp_p
     variants = {name: each.model_copy(update={"training": training}) for name, each in study.variants.items()}
     auto = study.model_copy(update={"training": training, "variants": variants})
     trial = plan_trials(auto)[0]
-    before = prepare_run(auto, tmp_path / "run", resolve=lambda training: ("cpu", "fp32"))
+    before = make_run_ready(auto, tmp_path / "run", resolve=lambda training: ("cpu", "fp32"))
     folder = before.folder.trial(trial.trial_id)
     list(train_trial(auto, trial, before.folds[0], folder, device="cpu", precision="fp32"))
-    after = prepare_run(auto, tmp_path / "run", resolve=lambda training: ("cpu", "bf16"))
+    after = make_run_ready(auto, tmp_path / "run", resolve=lambda training: ("cpu", "bf16"))
     # Once for the whole folder: by variant, the one without a trial would have gone on in bf16.
     assert after.chosen == {"pet": ("cpu", "fp32"), "pet_mri": ("cpu", "fp32")}
     with pytest.raises(InputError, match="cpu -> cuda"):
-        prepare_run(auto, tmp_path / "run", resolve=lambda training: ("cuda", "bf16"))
+        make_run_ready(auto, tmp_path / "run", resolve=lambda training: ("cuda", "bf16"))
     assert read_record(RunFolder(tmp_path / "run").trial(trial.trial_id)).precision == "fp32"

@@ -16,7 +16,7 @@ from stores import make_store, study_of
 import rayjobs.study
 import rayjobs.worker
 from hnscc.study.plan import plan_trials
-from hnscc.training.prepare import prepare_run
+from hnscc.training.ready import make_run_ready
 from rayjobs.cluster import connected, gpu_shares
 from rayjobs.worker import TrialWorker
 
@@ -33,7 +33,7 @@ def test_a_worker_reports_while_its_trial_predicts(cluster, monkeypatch, tmp_pat
     monkeypatch.setattr(rayjobs.worker, "REPORT_SECONDS", 0.0)
     store = make_store(tmp_path / "store", patients=10, size=16)
     study = study_of(store.location, repeats=1, training={"epochs": 1})
-    run = prepare_run(study, tmp_path / "run")
+    run = make_run_ready(study, tmp_path / "run")
     (trial, *_) = plan_trials(study)
     asked = {"trial": vars(trial), "gpus": 0.0, "attempts": [], "pause_after": None}
     signs = -(-len(run.folds[0].scored_at) // 32) + len(run.folds[0].spacing_mm)
@@ -62,7 +62,7 @@ def test_a_worker_reports_while_its_trial_predicts(cluster, monkeypatch, tmp_pat
 def test_a_gpu_that_cannot_be_measured_is_not_shared(cluster, store, tmp_path, capsys):
     """Whatever fails on a GPU, the trial itself is left to say so."""
     study = study_of(store)
-    run = prepare_run(study, tmp_path / "run")
+    run = make_run_ready(study, tmp_path / "run")
     run = replace(run, chosen=dict.fromkeys(study.variants, ("cuda", "fp32")))
     with connected(cluster[0]):
         shares = gpu_shares(run, {"pet": plan_trials(study)[0]})

@@ -4,7 +4,7 @@ import pytest
 from trained_runs import trained_run
 
 from hnscc.study.loading import load_study
-from hnscc.training.prepare import prepare_run
+from hnscc.training.ready import make_run_ready
 from rayjobs.outcome import outcome_of
 
 
@@ -14,7 +14,7 @@ def test_a_damaged_trial_that_was_not_trained_again_is_not_completed(tmp_path, i
     run = trained_run(tmp_path, patients=9, folds=1, repeats=1)
     file = run.trial("pet-f0-r00").predictions
     file.write_bytes(file.read_bytes()[:-40])
-    prepared = prepare_run(load_study(run.study), run.root)
+    prepared = make_run_ready(load_study(run.study), run.root)
     left = prepared.missing()
     assert [trial.trial_id for trial in left] == ["pet-f0-r00"]
     outcome = outcome_of(prepared, [], left, interrupted)

@@ -26,8 +26,8 @@ from torch.nn import functional
 from hnscc.study.identity import ARITHMETIC, LIBRARIES, versions_here
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.prepare import prepare_run
-from hnscc.training.process import prepare_torch
+from hnscc.training.process import set_up_torch
+from hnscc.training.ready import make_run_ready
 from hnscc.training.records import read_record
 from hnscc.training.trial import train_trial
 
@@ -99,7 +99,7 @@ def stepped(model, size):
 @pytest.fixture(scope="module")
 def kernels():
     """The hash that names the kernels of this machine, as far as the trainings below use them."""
-    prepare_torch("cpu", 1, 1.0, "fp32")
+    set_up_torch("cpu", 1, 1.0, "fp32")
     torch.manual_seed(0)
     found = stepped(stack([2, 4, 8, 16, 32, 64]), 32)
     found += stepped(smp.Unet("resnet18", encoder_weights=None, in_channels=2, classes=1), 64)
@@ -112,7 +112,7 @@ def trained(root, name):
     """The hash of the weights that a study's first trial leaves."""
     store = make_store(root, size={"paper": 32, "unet": 64}[name])
     study, trial = study_of(store.location, **STUDIES[name]), Trial("pet_mri", 0, 0)
-    run = prepare_run(study, root / "run")
+    run = make_run_ready(study, root / "run")
     folder = RunFolder(root / "run").trial(trial.trial_id)
     list(train_trial(study, trial, run.folds[0], folder, device="cpu", precision="fp32"))
     return read_record(folder).files["weights.safetensors"]

@@ -9,7 +9,7 @@ from stores import changed_store, make_store, study_of
 from hnscc.aggregation.build import write_tables
 from hnscc.scores.counts import positive
 from hnscc.scores.metrics import dice
-from hnscc.training.prepare import prepare_run
+from hnscc.training.ready import make_run_ready
 from hnscc.training.trial import train_trial
 
 PATIENTS, SIZE = 48, 16
@@ -39,7 +39,7 @@ def scored(store, root, change):
     changed = changed_store(store, root, splits, change)
     variants = {"pet_mri": {"modalities": ["pet", "mri"]}}
     study = study_of(changed.location, repeats=1, variants=variants, training=TRAINING)
-    run = prepare_run(study, root / "run")
+    run = make_run_ready(study, root / "run")
     (trial,) = run.missing()
     folder = run.folder.trial(trial.trial_id)
     list(train_trial(study, trial, run.folds[0], folder, device="cpu", precision="fp32"))

@@ -18,8 +18,8 @@ from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.earlier import choose
-from hnscc.training.prepare import prepare_run
 from hnscc.training.provenance import add_invocation, read_invocations
+from hnscc.training.ready import make_run_ready
 from hnscc.training.records import progress, read_record, trial_state
 from hnscc.training.trial import begin, train_trial, write_failure
 
@@ -33,7 +33,7 @@ def store(tmp_path_factory):
 
 def trained(study, root):
     """A run folder whose trials of variant pet are completed."""
-    prepared = prepare_run(study, root)
+    prepared = make_run_ready(study, root)
     for trial in plan_trials(study):
         if trial.variant == "pet":
             device, precision = prepared.chosen[trial.variant]
@@ -65,13 +65,13 @@ def test_trials_of_other_versions_are_refused_or_accepted_and_told(store, tmp_pa
     run = trained(study, tmp_path / "run").folder
     monkeypatch.setattr(identity, "ARITHMETIC", 99)
     with pytest.raises(InputError, match="other versions") as caught:
-        prepare_run(study, tmp_path / "run")
+        make_run_ready(study, tmp_path / "run")
     assert (
         f"hnscc arithmetic: {read_record(run.trial('pet-f0-r00')).versions['hnscc arithmetic']} -> 99"
         in str(caught.value)
     )
     assert "--accept-versions" in caught.value.do and "pet-f0-r00" in caught.value.where
-    prepared = prepare_run(study, tmp_path / "run", accept_versions=True)
+    prepared = make_run_ready(study, tmp_path / "run", accept_versions=True)
     left = prepared.missing()
     assert {trial.variant for trial in left} == {"pet_mri"}
     device, precision = prepared.chosen["pet_mri"]
@@ -100,7 +100,7 @@ def test_other_settings_are_refused_though_versions_are_accepted(store, tmp_path
     monkeypatch.setattr(identity, "ARITHMETIC", 99)
     other = study_of(store.location, training={"epochs": 2, "patience": 1})
     with pytest.raises(InputError, match="train otherwise") as caught:
-        prepare_run(other, tmp_path / "run", accept_versions=True)
+        make_run_ready(other, tmp_path / "run", accept_versions=True)
     assert "training.epochs: 1 -> 2" in caught.value.found
 
 
@@ -108,15 +108,15 @@ def test_another_split_is_refused_by_finished_trials_and_not_by_failed_ones(stor
     """A trial that failed is trained again, by the split that the study then has."""
     settings = {"epochs": 1, "patience": 1}
     study, other = (study_of(store.location, training=settings, seed=seed) for seed in (2023, 7))
-    prepared = prepare_run(study, tmp_path / "failed")
+    prepared = make_run_ready(study, tmp_path / "failed")
     digest, folder = prepared.folds[0].digest, prepared.folder.trial("pet-f0-r00")
     began = begin(study, TRIAL, digest, device="cpu", precision="fp32")
     write_failure(folder, began, [], "RuntimeError", "it failed")
-    prepare_run(other, tmp_path / "failed")
+    make_run_ready(other, tmp_path / "failed")
     assert load_study(prepared.folder.study).seed == 7
     trained(study, tmp_path / "finished")
     with pytest.raises(InputError, match="another split") as caught:
-        prepare_run(other, tmp_path / "finished")
+        make_run_ready(other, tmp_path / "finished")
     assert caught.value.found == "seed: 2023 -> 7"
 
 
@@ -131,21 +131,21 @@ def resolved(precision):
 def test_auto_precision_is_one_for_the_whole_folder_before_any_trial(store, tmp_path):
     """By variant and by its first completed trial, a folder begun in bf16 went on in fp32 for the others."""
     study = automatic(store)
-    first = prepare_run(study, tmp_path / "run", resolve=resolved("bf16"))
+    first = make_run_ready(study, tmp_path / "run", resolve=resolved("bf16"))
     assert set(first.chosen.values()) == {("cpu", "bf16")}
-    elsewhere = prepare_run(study, tmp_path / "run", resolve=resolved("fp32"))
+    elsewhere = make_run_ready(study, tmp_path / "run", resolve=resolved("fp32"))
     assert elsewhere.chosen == first.chosen
 
 
 def test_a_checkpoint_is_gone_on_from_where_auto_would_now_be_another(store, tmp_path):
     study = automatic(store)
-    first = prepare_run(study, tmp_path / "run", resolve=resolved("fp32"))
+    first = make_run_ready(study, tmp_path / "run", resolve=resolved("fp32"))
     folder = first.folder.trial(TRIAL.trial_id)
     rows = train_trial(study, TRIAL, first.folds[0], folder, device="cpu", precision="fp32")
     next(rows)
     rows.close()
     assert progress(folder)["epoch"] == 1
-    elsewhere = prepare_run(study, tmp_path / "run", resolve=resolved("bf16"))
+    elsewhere = make_run_ready(study, tmp_path / "run", resolve=resolved("bf16"))
     device, precision = elsewhere.chosen["pet"]
     list(train_trial(study, TRIAL, elsewhere.folds[0], folder, device=device, precision=precision))
     attempts = read_record(folder).attempts
@@ -158,20 +158,20 @@ def test_a_folder_of_before_goes_on_by_what_its_first_trial_was(store, tmp_path)
     was = read_record(run.trial("pet-f0-r00")).precision
     run.precision.unlink()
     other = {"bf16": "fp32", "fp32": "bf16"}[was]
-    assert set(prepare_run(study, run.root, resolve=resolved(other)).chosen.values()) == {("cpu", was)}
+    assert set(make_run_ready(study, run.root, resolve=resolved(other)).chosen.values()) == {("cpu", was)}
 
 
 def test_a_damaged_precision_json_is_refused_and_the_advice_works(store, tmp_path):
     """It was guessed: by no finished trial, a folder begun in bf16 went on in fp32."""
     study = automatic(store)
-    run = prepare_run(study, tmp_path / "run", resolve=resolved("bf16")).folder
+    run = make_run_ready(study, tmp_path / "run", resolve=resolved("bf16")).folder
     run.precision.write_text(run.precision.read_text().replace("bf16", "fp32"))
-    for prepare in (prepare_run, lambda study, root, resolve: choose(study, RunFolder(root), resolve)):
+    for prepare in (make_run_ready, lambda study, root, resolve: choose(study, RunFolder(root), resolve)):
         with pytest.raises(InputError, match=r"`precision: auto` stands for is damaged") as refused:
             prepare(study, run.root, resolve=resolved("bf16"))
         assert "precision.json" in refused.value.where and "delete it" in refused.value.do
     run.precision.unlink()
-    assert prepare_run(study, run.root, resolve=resolved("bf16")).chosen["pet"] == ("cpu", "bf16")
+    assert make_run_ready(study, run.root, resolve=resolved("bf16")).chosen["pet"] == ("cpu", "bf16")
 
 
 def test_a_record_that_holds_what_this_version_does_not_know_is_not_used(tmp_path):

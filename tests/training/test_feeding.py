@@ -20,8 +20,8 @@ from hnscc.training.feeding import Held, batches, hold, holding
 from hnscc.training.loop import Fit
 from hnscc.training.measure import train_first_batches
 from hnscc.training.model import build_model
-from hnscc.training.prepare import prepare_run
-from hnscc.training.process import prepare_torch
+from hnscc.training.process import set_up_torch
+from hnscc.training.ready import make_run_ready
 from hnscc.training.trial import begin
 
 NETWORKS = {
@@ -34,7 +34,7 @@ NETWORKS = {
 def data(tmp_path_factory):
     store = make_store(tmp_path_factory.mktemp("store"))
     study = study_of(store.location)
-    return study, prepare_run(study, tmp_path_factory.mktemp("run")).folds[0]
+    return study, make_run_ready(study, tmp_path_factory.mktemp("run")).folds[0]
 
 
 def slices_of(data, variant="pet_mri", **augmentation):
@@ -66,7 +66,7 @@ def test_held_slices_give_the_same_batches(data, monkeypatch, variant, copies):
 def built(study, name, device="cpu", precision="fp32"):
     """What `Fit.start` takes."""
     study = study_of(study.store, training={"network": NETWORKS[name]})
-    prepare_torch("cpu", 1, 1.0, precision)
+    set_up_torch("cpu", 1, 1.0, precision)
     began = begin(study, Trial("pet_mri", 0, 0), "d", device=device, precision=precision)
     return build_model(study.training.network, 2, seed=1), study.training, began
 

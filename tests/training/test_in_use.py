@@ -26,7 +26,7 @@ from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.train import main as train_one
 from hnscc.training.in_use import alone, one_trial
-from hnscc.training.prepare import prepare_run
+from hnscc.training.ready import make_run_ready
 from hnscc.training.records import recorded_state, trial_state
 from rayjobs.aggregate import main as aggregate
 from rayjobs.study import main as run_study
@@ -238,7 +238,7 @@ def test_a_single_trial_keeps_what_a_run_found_to_be_enough(store, tmp_path):
     run = RunFolder(tmp_path / "run")
     known = load_study(study)
     settled = known.model_copy(update={"repeats": known.repeats.model_copy(update={"enough": {"pet": 6}})})
-    prepare_run(settled, run.root)
+    make_run_ready(settled, run.root)
     assert train_one([str(study), "pet-f0-r00", "--out", str(run.root)]) == 0
     assert load_study(run.study).repeats.enough == {"pet": 6}
     # Another rule is another question.

@@ -15,7 +15,7 @@ from hnscc.reporting.report import write_report
 from hnscc.study.loading import dump_study, parse_study
 from hnscc.study.plan import plan_trials
 from hnscc.training.earlier import left_out
-from hnscc.training.prepare import prepare_run
+from hnscc.training.ready import make_run_ready
 from hnscc.training.trial import train_trial
 from rayjobs.study import main as run_study
 
@@ -55,7 +55,7 @@ def trained(tmp_path):
     """Two repeats of pet and of mri, trained; and the path of a study file with one of pet alone."""
     variants = {name: {"modalities": [name]} for name in ("pet", "mri")}
     study = study_of(make_store(tmp_path).location, variants=variants, training={"epochs": 1})
-    prepared = prepare_run(study, tmp_path / "run")
+    prepared = make_run_ready(study, tmp_path / "run")
     for trial in plan_trials(study):
         folder = prepared.folder.trial(trial.trial_id)
         list(train_trial(study, trial, prepared.folds[0], folder, device="cpu", precision="fp32"))

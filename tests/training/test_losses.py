@@ -10,7 +10,7 @@ from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Training
 from hnscc.training.losses import LOSSES, loss_of, soft_dice_loss
-from hnscc.training.prepare import plan_folds
+from hnscc.training.ready import plan_folds
 from hnscc.training.records import read_record
 from hnscc.training.trial import train_trial
 

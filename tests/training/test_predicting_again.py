@@ -10,7 +10,7 @@ from hnscc.aggregation.build import write_tables
 from hnscc.base.errors import StorageError
 from hnscc.base.files import read_sealed, write_sealed
 from hnscc.study.identity import identity, versions_here
-from hnscc.training.prepare import prepare_run
+from hnscc.training.ready import make_run_ready
 from hnscc.training.records import read_record, trial_state
 from hnscc.training.trial import begin, steps_of_trial, train_trial, write_failure
 
@@ -36,10 +36,10 @@ def go(run, trial):
 
 def of_sampled(store, root):
     """A run folder of sampled slices, made ready for whole scans; its trial, and the trial's folder."""
-    run = prepare_run(study(store, "sampled"), root)
+    run = make_run_ready(study(store, "sampled"), root)
     (trial,) = run.missing()
     assert go(run, trial) == 1
-    run = prepare_run(study(store, "all"), root)
+    run = make_run_ready(study(store, "all"), root)
     return run, trial, run.folder.trial(trial.trial_id)
 
 
@@ -98,7 +98,7 @@ def test_a_disk_that_does_not_answer_ends_the_process_and_not_the_record(store, 
 
 
 def test_weights_of_other_versions_predict_where_predictions_are_damaged(store, tmp_path):
-    run = prepare_run(study(store, "all"), tmp_path)
+    run = make_run_ready(study(store, "all"), tmp_path)
     (trial,) = run.missing()
     folder = run.folder.trial(trial.trial_id)
     go(run, trial)
@@ -107,7 +107,7 @@ def test_weights_of_other_versions_predict_where_predictions_are_damaged(store, 
     facts["versions"] |= {"torch": "1.0"}
     write_sealed(folder.record, facts | {"identity": identity(facts["settings"])})
     folder.predictions.write_bytes(b"damaged")
-    run = prepare_run(study(store, "all"), tmp_path, accept_versions=True)
+    run = make_run_ready(study(store, "all"), tmp_path, accept_versions=True)
     assert run.missing() == [trial]
     assert go(run, trial) == 0
     assert run.missing() == []
@@ -118,7 +118,7 @@ def test_weights_of_other_versions_predict_where_predictions_are_damaged(store, 
 
 
 def test_damaged_scores_are_named_and_cured_without_training(store, tmp_path):
-    run = prepare_run(study(store, "all"), tmp_path)
+    run = make_run_ready(study(store, "all"), tmp_path)
     (trial,) = run.missing()
     folder = run.folder.trial(trial.trial_id)
     assert go(run, trial) == 1
@@ -136,7 +136,7 @@ def test_damaged_scores_are_named_and_cured_without_training(store, tmp_path):
 def test_a_trial_that_predicts_and_scores_gives_signs_of_life_between_its_epochs_and_its_record(tmp_path):
     """What ends a trial that hangs hears of each batch of 32 slices, and of each whole scan."""
     many = make_store(tmp_path, patients=10, slices=20, size=16)
-    run = prepare_run(study(many, "all"), tmp_path / "run")
+    run = make_run_ready(study(many, "all"), tmp_path / "run")
     (trial,) = run.missing()
     data, folder = run.folds[0], run.folder.trial(trial.trial_id)
 

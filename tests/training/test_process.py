@@ -26,7 +26,7 @@ PREPARE = """
 import json, os, sys, warnings
 import torch
 warnings.simplefilter("error")
-from hnscc.training.process import prepare_torch
+from hnscc.training.process import set_up_torch
 
 told = []
 torch.cuda.empty_cache = torch.cuda.reset_peak_memory_stats = lambda: None
@@ -34,7 +34,7 @@ torch.cuda.mem_get_info = lambda: (70 * 2**30, 80 * 2**30)
 torch.cuda.set_per_process_memory_fraction = told.append
 tf32 = []
 for gpus, precision in ((0.25, "bf16"), (1.0, "fp32"), (0.001, "fp32"), (2.0, "fp32")):
-    prepare_torch("cuda", 1, gpus, precision)
+    set_up_torch("cuda", 1, gpus, precision)
     tf32.append(torch.backends.cudnn.allow_tf32)
 print(json.dumps({
     "deterministic": torch.are_deterministic_algorithms_enabled(),
@@ -151,13 +151,13 @@ def test_the_hardware_names_gpu_driver_and_libraries(monkeypatch, tmp_path):
 
 KEEP_AND_GIVE_BACK = """
 import json, torch
-from hnscc.training.process import give_back_memory, prepare_torch
+from hnscc.training.process import give_back_memory, set_up_torch
 
 def resident():
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
 
-prepare_torch("cpu", 1, 1.0, "fp32")
+set_up_torch("cpu", 1, 1.0, "fp32")
 found = [resident()]
 many, last = [torch.ones(2**18) for _ in range(100)], torch.ones(2**10)
 del many

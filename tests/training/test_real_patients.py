@@ -10,7 +10,7 @@ from stores import study_of
 from trained_runs import train_to_tables
 
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.prepare import prepare_run
+from hnscc.training.ready import make_run_ready
 
 DICOM = ("STS_008", "STS_009", "STS_025")
 FOLDS = 2
@@ -40,7 +40,7 @@ def trained(folder: Path, store: Path) -> RunFolder:
         variants={"pet_mri": {"modalities": ["pet", "mri"]}},
         training={"epochs": 1, "patience": 1},
     )
-    return train_to_tables(prepare_run(study, folder / "run"))
+    return train_to_tables(make_run_ready(study, folder / "run"))
 
 
 @pytest.mark.slow

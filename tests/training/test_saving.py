@@ -20,8 +20,8 @@ from hnscc.training import saving
 from hnscc.training.checkpoint import load_checkpoint
 from hnscc.training.loop import Fit
 from hnscc.training.model import build_model
-from hnscc.training.prepare import prepare_run
-from hnscc.training.process import prepare_torch
+from hnscc.training.process import set_up_torch
+from hnscc.training.ready import make_run_ready
 from hnscc.training.records import newest_slot, progress, read_record
 from hnscc.training.saving import SECONDS, Saving
 from hnscc.training.trial import begin, train_trial
@@ -34,7 +34,7 @@ ALWAYS, AT_THE_END = 1e-9, 1e9
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     study = study_of(make_store(tmp_path_factory.mktemp("store")).location, training={"epochs": 5})
-    prepared = prepare_run(study, tmp_path_factory.mktemp("run"))
+    prepared = make_run_ready(study, tmp_path_factory.mktemp("run"))
     return study, prepared.folds[0]
 
 
@@ -61,7 +61,7 @@ def ended_as(record, folder):
 
 def fitted(small):
     study, data = small
-    prepare_torch("cpu", 1, 1.0, "fp32")
+    set_up_torch("cpu", 1, 1.0, "fp32")
     began = begin(study, TRIAL, data.digest, device="cpu", precision="fp32")
     fit = Fit.start(build_model(study.training.network, 2, seed=0), study.training, began)
     slices = data.slices(("pet", "mri"), "train")
@@ -184,12 +184,12 @@ KILLED = """
 import sys
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial
-from hnscc.training.prepare import prepare_run
+from hnscc.training.ready import make_run_ready
 from hnscc.training.saving import SECONDS
 from hnscc.training.trial import train_trial
 
 SECONDS["cpu"] = 1e-9
-prepared, trial = prepare_run(load_study(sys.argv[1]), sys.argv[2]), Trial("pet_mri", 0, 0)
+prepared, trial = make_run_ready(load_study(sys.argv[1]), sys.argv[2]), Trial("pet_mri", 0, 0)
 folder = prepared.folder.trial(trial.trial_id)
 list(train_trial(prepared.study, trial, prepared.folds[0], folder, device="cpu", precision="fp32"))
 """

@@ -9,7 +9,7 @@ from hnscc.base.errors import StorageError
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
 from hnscc.train import main
-from hnscc.training.prepare import prepare_run
+from hnscc.training.ready import make_run_ready
 from hnscc.training.records import is_complete, progress, read_record
 from hnscc.training.side_by_side import side_by_side
 from hnscc.training.trial import steps_of_trial
@@ -35,7 +35,7 @@ def small(tmp_path_factory):
     store = make_store(tmp_path_factory.mktemp("store"))
     training = {"epochs": 8, "patience": 2, "learning_rate": 0.05}
     study = study_of(store.location, variants=VARIANTS, training=training)
-    return study, prepare_run(study, tmp_path_factory.mktemp("run")).folds[0]
+    return study, make_run_ready(study, tmp_path_factory.mktemp("run")).folds[0]
 
 
 def steps(small, run, trial):

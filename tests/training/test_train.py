@@ -18,7 +18,7 @@ from hnscc.train import main
 from hnscc.training.copies import training_slices, validation_slices
 from hnscc.training.loop import Fit, batches_of
 from hnscc.training.model import build_model, check_model
-from hnscc.training.prepare import prepare_run
+from hnscc.training.ready import make_run_ready
 from hnscc.training.records import is_complete, newest_slot, progress, read_record, trial_state
 from hnscc.training.trial import begin, train_trial
 
@@ -33,7 +33,7 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def small(store, tmp_path_factory):
     study = study_of(store.location)
-    return study, prepare_run(study, tmp_path_factory.mktemp("run")).folds[0]
+    return study, make_run_ready(study, tmp_path_factory.mktemp("run")).folds[0]
 
 
 def fit(study, data, root, trial=TRIAL):

@@ -16,7 +16,7 @@ from hnscc.base.files import write_text
 from hnscc.scores.metrics import dice
 from hnscc.study.loading import dump_study
 from hnscc.study.plan import plan_trials
-from hnscc.training.prepare import plan_folds, prepare_run
+from hnscc.training.ready import make_run_ready, plan_folds
 from hnscc.training.records import read_record
 from hnscc.training.trial import train_trial
 
@@ -31,7 +31,7 @@ def store(tmp_path_factory):
 
 def train_all(study, root):
     """Train what is missing, and write the tables."""
-    run = prepare_run(study, root)
+    run = make_run_ready(study, root)
     for trial in run.missing():
         folder = run.folder.trial(trial.trial_id)
         list(train_trial(study, trial, run.folds[trial.fold], folder, device="cpu", precision="fp32"))
@@ -140,7 +140,7 @@ def test_tables_never_mix_sampled_slices_with_whole_scans(whole, store, tmp_path
         write_tables(run.folder)
     assert "`hnscc run STUDY` adds the others" in str(refused.value)
     assert run.folder.table("pooled").read_bytes() == pooled
-    run = prepare_run(
+    run = make_run_ready(
         whole[0], tmp_path
     )  # the fold is whole now, and no trial has predicted the other slices
     assert {each.status for each in plan_states(run)} == {"completed"}

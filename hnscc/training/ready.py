@@ -35,7 +35,7 @@ from hnscc.training.records import TrialState, trial_state
 
 
 @dataclass(frozen=True)
-class Prepared:
+class ReadyRun:
     """A run folder that trials can be trained into.
 
     chosen: for each variant the device (cpu, cuda) and precision (fp32, bf16) that `auto` chose. versions: of this
@@ -154,7 +154,7 @@ def resolve_in_process(training: Training) -> tuple[str, str]:
     return resolve_device(training)
 
 
-def prepare_run(
+def make_run_ready(
     study: Study,
     out: str | Location | None = None,
     *,
@@ -162,7 +162,7 @@ def prepare_run(
     progress: Callable[[int, int], None] | None = None,
     accept_versions: bool = False,
     replace_folds: bool = True,
-) -> Prepared:
+) -> ReadyRun:
     """Write study.yaml, the folds and provenance.json, and read the folds' data.
 
     `resolve` says what device and precision `auto` means where the trials will run. Trials may be there from
@@ -194,4 +194,4 @@ def prepare_run(
     write_text(folder.study, dump_study(with_enough(study, folder)))
     keep_precision(study, folder, chosen)
     add_invocation(folder)
-    return Prepared(study, folder, folds, chosen, None if accept_versions else versions_here())
+    return ReadyRun(study, folder, folds, chosen, None if accept_versions else versions_here())
