@@ -58,32 +58,32 @@ def _train(options: argparse.Namespace) -> int:
         for trial in trials:
             held.enter_context(one_trial(run, trial.trial_id))
         with preparing(run):
-            prepared = make_run_ready(
+            ready = make_run_ready(
                 study, options.out, accept_versions=options.accept_versions, replace_folds=False
             )
-        left = [each for each in trials if not _is_done(prepared, each)]
+        left = [each for each in trials if not _is_done(ready, each)]
         if options.side_by_side > 1:
-            _check_alike(prepared, left)
-        steps = ((each.trial_id, _steps(prepared, each)) for each in left)
+            _check_alike(ready, left)
+        steps = ((each.trial_id, _steps(ready, each)) for each in left)
         for trial_id, row in side_by_side(steps, options.side_by_side):
             if row:
                 _print_epoch(row, f"{trial_id}  " if len(trials) > 1 else "")
-        return max([0, *(_tell_end(prepared, each) for each in left)])
+        return max([0, *(_tell_end(ready, each) for each in left)])
 
 
-def _is_done(prepared: ReadyRun, trial: Trial) -> bool:
+def _is_done(ready: ReadyRun, trial: Trial) -> bool:
     """Whether the trial is completed already, which is then printed."""
-    done = prepared.state(trial).completed is not None
+    done = ready.state(trial).completed is not None
     if done:
-        print(f"{trial.trial_id} is completed already: {prepared.folder.trial(trial.trial_id).record}")
+        print(f"{trial.trial_id} is completed already: {ready.folder.trial(trial.trial_id).record}")
     return done
 
 
-def _check_alike(prepared: ReadyRun, trials: Sequence[Trial]) -> None:
+def _check_alike(ready: ReadyRun, trials: Sequence[Trial]) -> None:
     """InputError where trials differ in what a process is told once: their bits would depend on who is beside them."""
-    variants = prepared.study.variants
+    variants = ready.study.variants
     told = {
-        (*prepared.chosen[each.variant], variants[each.variant].training.threads): each.variant
+        (*ready.chosen[each.variant], variants[each.variant].training.threads): each.variant
         for each in trials
     }
     if len(told) > 1:
@@ -98,10 +98,10 @@ def _check_alike(prepared: ReadyRun, trials: Sequence[Trial]) -> None:
         )
 
 
-def _steps(prepared: ReadyRun, trial: Trial) -> Steps:
-    device, precision = prepared.chosen[trial.variant]
-    data, folder = prepared.folds[trial.fold], prepared.folder.trial(trial.trial_id)
-    return steps_of_trial(prepared.study, trial, data, folder, device=device, precision=precision)
+def _steps(ready: ReadyRun, trial: Trial) -> Steps:
+    device, precision = ready.chosen[trial.variant]
+    data, folder = ready.folds[trial.fold], ready.folder.trial(trial.trial_id)
+    return steps_of_trial(ready.study, trial, data, folder, device=device, precision=precision)
 
 
 def _print_epoch(row: Epoch, before: str) -> None:
@@ -109,16 +109,16 @@ def _print_epoch(row: Epoch, before: str) -> None:
     print(f"{before}epoch {row['epoch']:3d}  {scores}")
 
 
-def _tell_end(prepared: ReadyRun, trial: Trial) -> int:
+def _tell_end(ready: ReadyRun, trial: Trial) -> int:
     """Print how the trial ended; 0 where it is completed, else 1."""
-    state = prepared.state(trial)
+    state = ready.state(trial)
     record = state.completed
     if record is None:
         error = state.record and state.record.error
         print(error or f"{trial.trial_id} left no record", file=sys.stderr)
         return 1
     scores = f"best validation soft Jaccard {record.best_val_soft_jaccard:.4f}"
-    path = prepared.folder.trial(trial.trial_id).record
+    path = ready.folder.trial(trial.trial_id).record
     print(f"{scores}, validation Dice {record.scores['validation']['dice']:.4f}; wrote {path}")
     return 0
 

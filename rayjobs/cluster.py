@@ -258,28 +258,26 @@ def _not_shared(folder: RunFolder, machine: str, found: str) -> InputError:
     )
 
 
-def gpu_shares(
-    prepared: ReadyRun, variants: Mapping[str, Trial], trials: int | None = None
-) -> dict[str, float]:
+def gpu_shares(ready: ReadyRun, variants: Mapping[str, Trial], trials: int | None = None) -> dict[str, float]:
     """The share of a GPU that each variant's trials need: measured on one trial each, where the study says `auto`.
 
     variants: of each variant one of its trials. trials: how many are to be trained, where that is known.
     """
-    asked = prepared.study.resources.gpus
+    asked = ready.study.resources.gpus
     if asked != "auto":
         return dict.fromkeys(variants, asked)
-    most = trials_per_gpu(machines_of_cluster(), prepared.study.resources.cpus, trials)
+    most = trials_per_gpu(machines_of_cluster(), ready.study.resources.cpus, trials)
     return {
-        variant: _measured_share(prepared, trial, most) if prepared.chosen[variant][0] == "cuda" else 0.0
+        variant: _measured_share(ready, trial, most) if ready.chosen[variant][0] == "cuda" else 0.0
         for variant, trial in variants.items()
     }
 
 
-def _measured_share(prepared: ReadyRun, trial: Trial, most: int) -> float:
+def _measured_share(ready: ReadyRun, trial: Trial, most: int) -> float:
     """Of a trial, alone on a GPU; 1 where it fails there: its own record will say of what."""
-    measure = _remote(_measure_gpu, prepared.study.resources.cpus, 1)
+    measure = _remote(_measure_gpu, ready.study.resources.cpus, 1)
     measured = measure.remote(
-        prepared.study, trial, prepared.folds[trial.fold], precision=prepared.chosen[trial.variant][1]
+        ready.study, trial, ready.folds[trial.fold], precision=ready.chosen[trial.variant][1]
     )
     try:
         peak, total = answer_to(measured, f"a whole GPU free, to measure the memory of {trial.variant}")

@@ -31,11 +31,11 @@ class Outcome:
     left_out: Sequence[str] = ()
 
 
-def outcome_of(prepared: ReadyRun, todo: list[Trial], left: list[Trial], interrupted: bool) -> Outcome:
+def outcome_of(ready: ReadyRun, todo: list[Trial], left: list[Trial], interrupted: bool) -> Outcome:
     """What is there now. todo: the trials that were to be trained; left: those of the plan that were not completed."""
-    planned = plan_trials(prepared.study)
+    planned = plan_trials(ready.study)
     before = dict.fromkeys(set(planned) - set(left), ("completed", None))
-    found = {trial: prepared.state(trial) for trial in left if trial in planned}
+    found = {trial: ready.state(trial) for trial in left if trial in planned}
     states = before | {trial: (state.status, state.reason) for trial, state in found.items()}
     completed = {trial.trial_id for trial, (status, _) in states.items() if status == "completed"}
     missing = sum(status == "missing" for status, _ in states.values())
@@ -43,7 +43,7 @@ def outcome_of(prepared: ReadyRun, todo: list[Trial], left: list[Trial], interru
     lost = (
         [] if interrupted else [trial.trial_id for trial in todo if states.get(trial, ("",))[0] == "missing"]
     )
-    return Outcome(prepared.folder, completed, missing, failed, lost, interrupted)
+    return Outcome(ready.folder, completed, missing, failed, lost, interrupted)
 
 
 def report_outcome(outcome: Outcome) -> int:

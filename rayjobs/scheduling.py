@@ -45,7 +45,7 @@ FULL_ROUNDS, FULL_SECONDS = 6, 5.0
 
 
 def train_trials(
-    prepared: ReadyRun,
+    ready: ReadyRun,
     todo: Sequence[Trial],
     token: str | None,
     *,
@@ -58,7 +58,7 @@ def train_trials(
     token: of the proof that the run folder is shared. pause_after: an epoch after which a trial pauses; one that is
     not named trains to its end. StorageError where a trial met one.
     """
-    shares = gpu_shares(prepared, {trial.variant: trial for trial in reversed(todo)}, len(todo))
+    shares = gpu_shares(ready, {trial.variant: trial for trial in reversed(todo)}, len(todo))
     assignments: list[dict[str, Any]] = [
         {
             "trial": vars(trial),
@@ -68,42 +68,42 @@ def train_trials(
         }
         for trial in todo
     ]
-    cpus = prepared.study.resources.cpus
+    cpus = ready.study.resources.cpus
     full = 0  # times in a row that memory was full, without an epoch finished in between
     so_far = None  # how far trials had come then
     while assignments:
         check_request(cpus, max(each["gpus"] for each in assignments), machines_of_cluster())
         now = [Trial(**each["trial"]) for each in assignments]
         for trial in now:
-            _forget_failure(prepared.folder.trial(trial.trial_id))
+            _forget_failure(ready.folder.trial(trial.trial_id))
         shown = StudyProgress(planned, now, left, cpus)
-        watch = Watch(prepared.folder, len(now), prepared.study.resources.hung_after, shown.say)
+        watch = Watch(ready.folder, len(now), ready.study.resources.hung_after, shown.say)
         memory_full = None
         with (
             tempfile.TemporaryDirectory(prefix="hnscc-tune-", ignore_cleanup_errors=True) as scratch,
             _interruptible() as interrupted,
             shown,
         ):
-            memory_full = _fit(_tuner(prepared, assignments, token, scratch, shown, watch))
-        _record_deaths(prepared, watch.dead)
+            memory_full = _fit(_tuner(ready, assignments, token, scratch, shown, watch))
+        _record_deaths(ready, watch.dead)
         gc.collect()  # Tune's loop, left by AllDone, is a cycle that holds its workers, and they the processors
         if interrupted:
             return True
         if memory_full:
-            before, so_far = so_far, _so_far(prepared, todo)
+            before, so_far = so_far, _so_far(ready, todo)
             full = full + 1 if so_far == before else 1
             _wait_for_memory(full, memory_full, shown.say)
-        assignments = [more for each in assignments if (more := _once_more(prepared, each, memory_full))]
+        assignments = [more for each in assignments if (more := _once_more(ready, each, memory_full))]
     return False
 
 
 def _once_more(
-    prepared: ReadyRun, assignment: dict[str, Any], memory_full: OutOfMemoryError | None
+    ready: ReadyRun, assignment: dict[str, Any], memory_full: OutOfMemoryError | None
 ) -> dict[str, Any] | None:
     """A trial that is to be trained once more: one that full memory ended, or one that had too small a share."""
-    if memory_full and not _has_ended(prepared, Trial(**assignment["trial"])):
+    if memory_full and not _has_ended(ready, Trial(**assignment["trial"])):
         return assignment
-    return _with_more_memory(prepared, assignment)
+    return _with_more_memory(ready, assignment)
 
 
 def _fit(tuner: tune.Tuner) -> OutOfMemoryError | None:
@@ -138,23 +138,23 @@ def _wait_for_memory(times: int, error: OutOfMemoryError, say: Callable[[str], N
     time.sleep(seconds)
 
 
-def _so_far(prepared: ReadyRun, trials: Sequence[Trial]) -> list[tuple[bool, int]]:
+def _so_far(ready: ReadyRun, trials: Sequence[Trial]) -> list[tuple[bool, int]]:
     """How far each trial has come: whether it has ended, and the epoch of its newest checkpoint, 0 without one."""
-    saved = (progress(prepared.folder.trial(trial.trial_id)) for trial in trials)
+    saved = (progress(ready.folder.trial(trial.trial_id)) for trial in trials)
     return [
-        (_has_ended(prepared, trial), each["epoch"] if each else 0)
+        (_has_ended(ready, trial), each["epoch"] if each else 0)
         for trial, each in zip(trials, saved, strict=True)
     ]
 
 
-def _has_ended(prepared: ReadyRun, trial: Trial) -> bool:
+def _has_ended(ready: ReadyRun, trial: Trial) -> bool:
     """Whether a trial has been trained, or has failed."""
-    return prepared.state(trial).status != "missing"
+    return ready.state(trial).status != "missing"
 
 
-def _with_more_memory(prepared: ReadyRun, assignment: dict[str, Any]) -> dict[str, Any] | None:
+def _with_more_memory(ready: ReadyRun, assignment: dict[str, Any]) -> dict[str, Any] | None:
     """The same trial with twice the share of a GPU, if that is what it failed for and there is more to give."""
-    record = read_record(prepared.folder.trial(Trial(**assignment["trial"]).trial_id))
+    record = read_record(ready.folder.trial(Trial(**assignment["trial"]).trial_id))
     share = assignment["gpus"]
     if record is None or record.failure != OUT_OF_MEMORY or not 0 < share < 1:
         return None
@@ -176,7 +176,7 @@ def _forget_failure(folder: TrialFolder) -> None:
 
 
 def _tuner(
-    prepared: ReadyRun,
+    ready: ReadyRun,
     assignments: list[dict[str, Any]],
     token: str | None,
     scratch: str,
@@ -184,7 +184,7 @@ def _tuner(
     watch: Watch,
 ) -> tune.Tuner:
     """What runs a `TrialWorker` for each assignment, as machines come free. scratch: the folder of its own files."""
-    cpus = prepared.study.resources.cpus
+    cpus = ready.study.resources.cpus
     # A placement group is reserved by a task, and a process that ran a task is given to no trial: the one that stood
     # ready would be lost. On this machine alone, and without shares of GPUs, counting does.
     counts = token is None and not any(each["gpus"] for each in assignments)
@@ -192,7 +192,7 @@ def _tuner(
     tune_controller.PlacementGroupResourceManager = manager  # type: ignore[attr-defined,assignment]
     least = {"CPU": cpus, "GPU": min(each["gpus"] for each in assignments)}
     worker = tune.with_resources(
-        tune.with_parameters(TrialWorker, prepared=prepared, token=token),
+        tune.with_parameters(TrialWorker, ready=ready, token=token),
         lambda config: tune.PlacementGroupFactory([{"CPU": cpus, "GPU": config["assignment"]["gpus"]}]),
     )
     return tune.Tuner(
@@ -228,14 +228,14 @@ def _interruptible() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _record_deaths(prepared: ReadyRun, dead: dict[Trial, str]) -> None:
+def _record_deaths(ready: ReadyRun, dead: dict[Trial, str]) -> None:
     """A trial whose process died too often fails by name, like one whose code failed. dead: the last error of each."""
     # Here, for it loads PyTorch, and processes seldom die.
     from hnscc.training.trial import begin, write_failure
 
     for trial, error in dead.items():
-        device, precision = prepared.chosen[trial.variant]
-        digest = prepared.folds[trial.fold].digest
-        began = begin(prepared.study, trial, digest, device=device, precision=precision)
+        device, precision = ready.chosen[trial.variant]
+        digest = ready.folds[trial.fold].digest
+        began = begin(ready.study, trial, digest, device=device, precision=precision)
         failure = f"its process died {RESTARTS + 1} times without finishing an epoch"
-        write_failure(prepared.folder.trial(trial.trial_id), began, (), failure, error)
+        write_failure(ready.folder.trial(trial.trial_id), began, (), failure, error)

@@ -71,13 +71,13 @@ def run_search(
                 _check_same_search(study, folder)
             recorded = record.configurations if record else []
             known = with_configurations(study, recorded) if recorded else study
-            prepared, token = make_ready(known, folder, address, during, accept_versions)
+            ready, token = make_ready(known, folder, address, during, accept_versions)
             side_by_side = record.side_by_side if record else _side_by_side(study, address)
             race = Race(rules, base_of(study).training.epochs, proposer(study, recorded), side_by_side)
             resolve = functools.cache(resolve_on_cluster(study) if address else resolve_here(study))
-            _check_gpu_hours(prepared, rules)
+            _check_gpu_hours(ready, rules)
             train = functools.partial(_train, race, token, during)
-            lost, interrupted = _search(study, race, prepared, resolve, train, recorded)
+            lost, interrupted = _search(study, race, ready, resolve, train, recorded)
         standings: list[Standing] = []
         if not interrupted and not lost:
             tidy_run(folder, set())
@@ -105,7 +105,7 @@ def _check_same_search(study: Study, folder: RunFolder) -> None:
 def _search(
     study: Study,
     race: Race,
-    prepared: ReadyRun,
+    ready: ReadyRun,
     resolve: Callable[[Training], tuple[str, str]],
     train: Callable[[ReadyRun, Wanted], bool],
     recorded: Sequence[Setting],
@@ -113,33 +113,33 @@ def _search(
     """Train what the race wants, to its end. The trials that left nothing, and whether the user interrupted it."""
     wanted, trained = race.advance({}), Wanted()
     while wanted:
-        prepared = _with_configurations(study, race, prepared, resolve, recorded)
-        left = race.advance({key: curve for key in wanted if (curve := _curve(prepared, key))})
+        ready = _with_configurations(study, race, ready, resolve, recorded)
+        left = race.advance({key: curve for key in wanted if (curve := _curve(ready, key))})
         if left != wanted:  # some were there: the race may want others now
             wanted, trained = left, Wanted()
         elif wanted == trained:
             return [trial_of(key).trial_id for key in wanted], False
-        elif train(prepared, wanted):
+        elif train(ready, wanted):
             return [], True
         else:
             trained = wanted
     return [], False
 
 
-def _curve(prepared: ReadyRun, key: Key) -> Curve | None:
+def _curve(ready: ReadyRun, key: Key) -> Curve | None:
     """What a trial of these settings has shown."""
     trial = trial_of(key)
-    device, precision = prepared.chosen[trial.variant]
-    digest = prepared.folds[trial.fold].digest
-    now = trial_settings(prepared.study, trial, device=device, precision=precision, fold_digest=digest)
-    return curve_of(prepared.folder, key, now, accept_versions=prepared.versions is None)
+    device, precision = ready.chosen[trial.variant]
+    digest = ready.folds[trial.fold].digest
+    now = trial_settings(ready.study, trial, device=device, precision=precision, fold_digest=digest)
+    return curve_of(ready.folder, key, now, accept_versions=ready.versions is None)
 
 
-def _check_gpu_hours(prepared: ReadyRun, rules: Search) -> None:
+def _check_gpu_hours(ready: ReadyRun, rules: Search) -> None:
     """InputError where nothing is spent of the only thing that is limited."""
     budget = rules.budget
     only = budget.gpu_hours is not None and budget.trials is None and budget.hours is None
-    if only and all(device == "cpu" for device, _ in prepared.chosen.values()):
+    if only and all(device == "cpu" for device, _ in ready.chosen.values()):
         raise InputError(
             "A budget of GPU-hours is never spent here.",
             where="search.budget.gpu_hours",
@@ -152,25 +152,25 @@ def _check_gpu_hours(prepared: ReadyRun, rules: Search) -> None:
 def _with_configurations(
     study: Study,
     race: Race,
-    prepared: ReadyRun,
+    ready: ReadyRun,
     resolve: Callable[[Training], tuple[str, str]],
     recorded: Sequence[Setting],
 ) -> ReadyRun:
     """The run with a variant for every configuration so far, as study.yaml and search.json now say."""
-    if len(prepared.study.variants) == len(race.configurations) and SEARCHED not in prepared.study.variants:
-        return prepared
+    if len(ready.study.variants) == len(race.configurations) and SEARCHED not in ready.study.variants:
+        return ready
     study = with_configurations(study, race.configurations)
-    slices = [data.rows["train"].stop - data.rows["train"].start for data in prepared.folds.values()]
-    check_networks(study.variants.values(), prepared.folds[0].pixels.images.shape[-1], slices)
+    slices = [data.rows["train"].stop - data.rows["train"].start for data in ready.folds.values()]
+    check_networks(study.variants.values(), ready.folds[0].pixels.images.shape[-1], slices)
     # What was ever proposed stays, though fewer are wanted now: there are trials of its name.
     proposed = [*race.configurations, *recorded[len(race.configurations) :]]
-    write_search(prepared.folder, SearchRecord(proposed, race.side_by_side))
-    write_text(prepared.folder.study, dump_study(study))
-    return replace(prepared, study=study, chosen=choose(study, prepared.folder, resolve))
+    write_search(ready.folder, SearchRecord(proposed, race.side_by_side))
+    write_text(ready.folder.study, dump_study(study))
+    return replace(ready, study=study, chosen=choose(study, ready.folder, resolve))
 
 
 def _train(
-    race: Race, token: str | None, during: contextlib.ExitStack, prepared: ReadyRun, wanted: Wanted
+    race: Race, token: str | None, during: contextlib.ExitStack, ready: ReadyRun, wanted: Wanted
 ) -> bool:
     """Train what the race wants now; whether the user interrupted it. Ray is started here where no cluster was joined:
     a search that only goes through what is there needs none. `during` takes its end."""
@@ -179,10 +179,10 @@ def _train(
     print(f"{race.now}: {len(wanted)} trainings", flush=True)
     pause_after = {trial_of(key): epoch for key, epoch in wanted.items()}
     todo = list(pause_after)
-    interrupted = train_trials(prepared, todo, token, planned=todo, left=todo, pause_after=pause_after)
+    interrupted = train_trials(ready, todo, token, planned=todo, left=todo, pause_after=pause_after)
     for trial in todo:
         # No reading of a search needs weights, and they are most of what a trial holds.
-        prepared.folder.trial(trial.trial_id).weights.unlink(missing_ok=True)
+        ready.folder.trial(trial.trial_id).weights.unlink(missing_ok=True)
     return interrupted
 
 

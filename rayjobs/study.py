@@ -64,25 +64,25 @@ def run_study(
     folder = RunFolder(run_folder(study, out).root.absolute())
     with alone(folder), contextlib.ExitStack() as during:
         trains = limit != 0 and _any_unrecorded(study, folder)
-        prepared, token = make_ready(study, folder, address, during, accept_versions, trains=trains)
-        left = prepared.missing()
-        prepared = _settled(prepared, (trial for trial in left if prepared.state(trial).status == "missing"))
+        ready, token = make_ready(study, folder, address, during, accept_versions, trains=trains)
+        left = ready.missing()
+        ready = _settled(ready, (trial for trial in left if ready.state(trial).status == "missing"))
         tried: list[Trial] = []
         interrupted = False
-        while todo := _next(prepared, left, tried, limit):
-            interrupted = _train(prepared, todo, left, token, during)
+        while todo := _next(ready, left, tried, limit):
+            interrupted = _train(ready, todo, left, token, during)
             tried += todo
-            states = {trial: prepared.state(trial).status for trial in todo}
+            states = {trial: ready.state(trial).status for trial in todo}
             left = [trial for trial in left if states.get(trial) != "completed"]
             if interrupted or "missing" in states.values():
                 break
             before = set(tried)
-            prepared = _settled(prepared, [trial for trial in left if trial not in before])
-        outcome = outcome_of(prepared, tried, left, interrupted)
+            ready = _settled(ready, [trial for trial in left if trial not in before])
+        outcome = outcome_of(ready, tried, left, interrupted)
         if interrupted:
             return outcome
         with _ended_beside(during):
-            return _with_tables(prepared, outcome)
+            return _with_tables(ready, outcome)
 
 
 def _any_unrecorded(study: Study, folder: RunFolder) -> bool:
@@ -92,7 +92,7 @@ def _any_unrecorded(study: Study, folder: RunFolder) -> bool:
 
 
 def _train(
-    prepared: ReadyRun,
+    ready: ReadyRun,
     todo: list[Trial],
     left: list[Trial],
     token: str | None,
@@ -105,8 +105,8 @@ def _train(
     if not ray.is_initialized():
         during.enter_context(connected(None))
     threading.Thread(target=importlib.import_module, args=("rayjobs.aggregate",), daemon=True).start()
-    planned = plan_trials(prepared.study)
-    return train_trials(prepared, todo, token, planned=planned, left=left, pause_after={})
+    planned = plan_trials(ready.study)
+    return train_trials(ready, todo, token, planned=planned, left=left, pause_after={})
 
 
 @contextlib.contextmanager
@@ -118,37 +118,37 @@ def _ended_beside(during: contextlib.ExitStack) -> Iterator[None]:
         ended.result()
 
 
-def _with_tables(prepared: ReadyRun, outcome: Outcome) -> Outcome:
+def _with_tables(ready: ReadyRun, outcome: Outcome) -> Outcome:
     """The outcome once the tables are written: with what stands in none of them."""
     from rayjobs.aggregate import aggregate  # here, for SciPy and Matplotlib take seconds to load
 
-    tidy_run(prepared.folder, outcome.completed)
-    problems = aggregate(prepared.folder)
+    tidy_run(ready.folder, outcome.completed)
+    problems = aggregate(ready.folder)
     unused = [each for each in problems if UNUSABLE in each]
-    return replace(outcome, unused=unused, left_out=lines_of_left_out(prepared.study, prepared.folder))
+    return replace(outcome, unused=unused, left_out=lines_of_left_out(ready.study, ready.folder))
 
 
-def _next(prepared: ReadyRun, left: list[Trial], tried: list[Trial], limit: int | None) -> list[Trial]:
+def _next(ready: ReadyRun, left: list[Trial], tried: list[Trial], limit: int | None) -> list[Trial]:
     """The trials to be trained now; one that failed is not tried again by the same command."""
     from hnscc.aggregation.enough_repeats import due
 
-    free = set(plan_trials(prepared.study)) - set(tried)
-    more = due(prepared.study, [trial for trial in left if trial in free])
+    free = set(plan_trials(ready.study)) - set(tried)
+    more = due(ready.study, [trial for trial in left if trial in free])
     return more[: None if limit is None else limit - len(tried)]
 
 
-def _settled(prepared: ReadyRun, waiting: Iterable[Trial]) -> ReadyRun:
+def _settled(ready: ReadyRun, waiting: Iterable[Trial]) -> ReadyRun:
     """Where repeats end once they are precise: with what is enough by now, as study.yaml then says too."""
-    if not isinstance(prepared.study.repeats, UntilPrecise):
-        return prepared
+    if not isinstance(ready.study.repeats, UntilPrecise):
+        return ready
     from hnscc.aggregation.enough_repeats import settle
 
-    study = settle(prepared.folder, prepared.study, waiting)
-    if study != prepared.study and isinstance(study.repeats, UntilPrecise):
+    study = settle(ready.folder, ready.study, waiting)
+    if study != ready.study and isinstance(study.repeats, UntilPrecise):
         for variant, repeats in study.repeats.enough.items():
             print(f"{variant}: {repeats} repeats are enough", flush=True)
-    write_text(prepared.folder.study, dump_study(study))
-    return replace(prepared, study=study)
+    write_text(ready.folder.study, dump_study(study))
+    return replace(ready, study=study)
 
 
 def make_ready(
@@ -179,10 +179,10 @@ def make_ready(
         check_study_requests(study, [_resources_here()])
     with counted("reading the store", terminal()) as reading:
         resolve = resolve_on_cluster(study) if address else resolve_here(study)
-        prepared = make_run_ready(
+        ready = make_run_ready(
             study, folder.root, resolve=resolve, progress=reading, accept_versions=accept_versions
         )
-        return prepared, token
+        return ready, token
 
 
 def _standby_of(study: Study) -> tuple[int, tuple[str, ...]]:

@@ -32,11 +32,11 @@ class TrialWorker(tune.Trainable):
     """
 
     def setup(  # type: ignore[override]  # Tune passes the parameters of `with_parameters` by name
-        self, config: dict[str, Any], prepared: ReadyRun, token: str | None
+        self, config: dict[str, Any], ready: ReadyRun, token: str | None
     ) -> None:
         """token: what `prove_shared` wrote; a machine that joined since must see it too. Nothing here may hang on a
         file system: what hangs in a step is noticed."""
-        self.prepared, self.token = prepared, token
+        self.ready, self.token = ready, token
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -44,13 +44,13 @@ class TrialWorker(tune.Trainable):
 
         assignment = new_config["assignment"]
         trial = Trial(**assignment["trial"])
-        device, precision = self.prepared.chosen[trial.variant]
-        self.folder = self.prepared.folder.trial(trial.trial_id)
-        self.others_digest = self.prepared.folds[trial.fold].others_digest
+        device, precision = self.ready.chosen[trial.variant]
+        self.folder = self.ready.folder.trial(trial.trial_id)
+        self.others_digest = self.ready.folds[trial.fold].others_digest
         rows = steps_of_trial(
-            self.prepared.study,
+            self.ready.study,
             trial,
-            self.prepared.folds[trial.fold],
+            self.ready.folds[trial.fold],
             self.folder,
             device=device,
             precision=precision,
@@ -78,9 +78,9 @@ class TrialWorker(tune.Trainable):
         until = time.monotonic() + REPORT_SECONDS
         try:
             if self.token:
-                see_shared(self.prepared.folder, self.token)
+                see_shared(self.ready.folder, self.token)
                 self.token = None
-            _check_versions(self.prepared)
+            _check_versions(self.ready)
             for row in self.rows:
                 if row:
                     best = max(self.report["val_soft_jaccard"], row["val_soft_jaccard"])
@@ -103,15 +103,15 @@ class TrialWorker(tune.Trainable):
         return self.report | {"done": True, "failed": None, "val_dice": record.scores["validation"]["dice"]}
 
 
-def _check_versions(prepared: ReadyRun) -> None:
+def _check_versions(ready: ReadyRun) -> None:
     """InputError where this machine's versions are not those that the run folder was made ready by."""
-    if prepared.versions is None or prepared.versions == versions_here():
+    if ready.versions is None or ready.versions == versions_here():
         return
     raise InputError(
         "A machine of the cluster has other versions, which may give other weights.",
         where=f"machine {address_here()}",
         expected="the versions of the machine that started this run",
-        found="; ".join(differences(dict(prepared.versions), versions_here())),
+        found="; ".join(differences(dict(ready.versions), versions_here())),
         do="install the same versions on every machine, or go on with --accept-versions",
     )
 

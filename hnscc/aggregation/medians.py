@@ -1,4 +1,4 @@
-"""The median models of a variant in a fold, by each reading of the protocol, and their thresholds."""
+"""The median models of a variant in a fold, by each reading, and their thresholds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -7,5 +7,5 @@ It may import base, study, scores, cohort, data_prep, training, aggregation, rep
 imports point one way: docs -> python_page -> commands_page -> cli -> cohort_commands, new_scan_commands,
 results_commands, study_commands -> cohort_api, new_scan_api, results_api, study_api -> check, cohort_page, export,
 predict, printing -> checked, cluster_commands, cohort_histograms, cohort_sheets, model_card, predicted_scan, settings
--> cohort_table, formats, listing, memory, new_study, options, output_folders, plan, prune, status, tables, units.
+-> cohort_table, formats, listing, memory, new_study, options, output_folders, prune, sample_size, status, tables, units.
 """

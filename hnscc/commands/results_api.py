@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hnscc.base.locations import Location
-    from hnscc.commands.plan import Plan
+    from hnscc.commands.sample_size import SampleSize
     from hnscc.commands.prune import Pruned
     from hnscc.commands.tables import Tables
 
@@ -70,25 +70,25 @@ def plan(
     power: float = 0.8,
     patients: int | None = None,
     repeats: int | None = None,
-) -> Plan:
+) -> SampleSize:
     """Tell how many patients and repeats a study needs to see a difference, from a finished one as the pilot.
 
     see: the true difference in pooled Dice that is to be found, 0 to 1; power: with which chance, 0.5 to 0.99.
     patients, repeats: tell as well what a study of so many patients with lesion in its test set and repeats of each
     variant would see; where one of them is None, it is the pilot's. Returns a mapping of numbers (see
-    hnscc.commands.plan.Plan): of every pair of variants the smallest difference that the pilot itself finds, and the
-    patients and repeats needed, each with the range that the pilot's own uncertainty leaves. InputError where there is
-    no difference to plan from, or for a size at which variants are not compared: below 4 patients or 2 repeats, or 5
-    where they are paired.
+    hnscc.commands.sample_size.SampleSize): of every pair of variants the smallest difference that the pilot itself
+    finds, and the patients and repeats needed, each with the range that the pilot's own uncertainty leaves. InputError
+    where there is no difference to plan from, or for a size at which variants are not compared: below 4 patients or 2
+    repeats, or 5 where they are paired.
     """
-    from hnscc.commands.plan import Asked, plan_study
+    from hnscc.commands.sample_size import Asked, sample_size_of
     from hnscc.study.opening import open_run
 
-    return plan_study(open_run(run), Asked(see, power, patients, repeats))
+    return sample_size_of(open_run(run), Asked(see, power, patients, repeats))
 
 
 def prune(run: str | Path) -> Pruned:
-    """Delete the weights that no reading of the protocol needs; returns the number of files and their size in bytes.
+    """Delete the weights that no reading needs; returns the number of files and their size in bytes.
 
     The median models keep theirs, and no table changes. InputError, and nothing is deleted, where the study is not
     finished or its tables are of other trials.

@@ -82,10 +82,10 @@ def plan(
 
     Example: hnscc plan runs/demo --see 0.05 --patients 30 --repeats 5
     """
-    from hnscc.commands.plan import plan_lines
+    from hnscc.commands.sample_size import lines_of
 
     found = api.plan(run, see=see, power=power, patients=patients, repeats=repeats)
-    print(json.dumps(found, indent=1) if as_json else "\n".join(plan_lines(found)))
+    print(json.dumps(found, indent=1) if as_json else "\n".join(lines_of(found)))
 
 
 def query(

@@ -21,7 +21,7 @@ SliceChoice = Literal["all", "sampled"]
 
 @dataclass(frozen=True)
 class Reading:
-    """How the protocol is read at table stage (protocol, Evaluation).
+    """How stored predictions are evaluated at table stage (docs/explanation/protocol.md, Evaluation).
 
     median_on, threshold_on: the split whose pooled Dice decides. rule: see `choose_threshold`. slice_set,
     slice_k: the slices whose mean Dice is reported, and their threshold (None: the chosen one). convention:

@@ -112,13 +112,13 @@ def test_vanished_encoder_weights_are_one_message_whoever_meets_them(hnscc, stor
     Path("s.yaml").write_text(dump_study(study))
     donor = build_model(Network(architecture="unet", encoder="resnet18"), 1, seed=0)
     save_file(donor.encoder.state_dict(), "w.safetensors")
-    prepared = make_run_ready(study, "run")
+    ready = make_run_ready(study, "run")
     shutil.move("w.safetensors", "away")
     for command in ("check", "run"):
         assert "no such weights file" in refused(hnscc(command, "s.yaml", "--out", "run"))
     assert train(["s.yaml", "pet-f0-r00", "--out", "run"]) == 2
-    folder = prepared.folder.trial("pet-f0-r00")
-    rows = train_trial(study, Trial("pet", 0, 0), prepared.folds[0], folder, device="cpu", precision="fp32")
+    folder = ready.folder.trial("pet-f0-r00")
+    rows = train_trial(study, Trial("pet", 0, 0), ready.folds[0], folder, device="cpu", precision="fp32")
     with pytest.raises(InputError, match="weights cannot be read") as caught:
         next(rows)
     assert "put the file back" in caught.value.do and not folder.record.exists()

@@ -104,8 +104,8 @@ def test_check_takes_settings_or_a_file(store, tmp_path):
 
 def test_status(store, tmp_path):
     study = study_of(store.location)
-    prepared = make_run_ready(study, tmp_path / "run")
-    found = hnscc.status(str(prepared.folder.root))
+    ready = make_run_ready(study, tmp_path / "run")
+    found = hnscc.status(str(ready.folder.root))
     assert found["variants"] == {
         name: {"completed": 0, "failed": 0, "started": 0, "missing": 2} for name in study.variants
     }

@@ -25,8 +25,8 @@ def test_slices_stand_once_whatever_the_number_of_folds(store, tmp_path):
     """Kept once per fold, as they were, three folds took three times as much."""
     for folds in (1, 3):
         study, _, memory = told(store, split={"folds": folds})
-        prepared = make_run_ready(study, tmp_path / str(folds))
-        pixels = {id(data.pixels): data.pixels for data in prepared.folds.values()}
+        ready = make_run_ready(study, tmp_path / str(folds))
+        pixels = {id(data.pixels): data.pixels for data in ready.folds.values()}
         assert len(pixels) == 1
         (kept,) = pixels.values()
         assert memory["driver"] == memory["object_store"]

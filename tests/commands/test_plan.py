@@ -11,7 +11,7 @@ from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.query import read_table
 from hnscc.base.errors import InputError
 from hnscc.commands.cli import app
-from hnscc.commands.plan import plan_lines
+from hnscc.commands.sample_size import lines_of
 from hnscc.study.plan import plan_trials
 
 
@@ -74,7 +74,7 @@ def test_a_single_collapsed_training_is_told(tmp_path):
     plan = hnscc.plan(run.root)
     assert plan["pairs"][0]["collapsed"] == {"pet": 1}
     assert "1 of the trainings of pet collapsed, and count in every number above" in "\n".join(
-        plan_lines(plan)
+        lines_of(plan)
     )
 
 

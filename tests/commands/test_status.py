@@ -20,14 +20,14 @@ def run(tmp_path_factory):
         "broken": {"modalities": ["mri"], "training": {"learning_rate": 1e30}},
     }
     study = study_of(make_store(folder).location, variants=variants)
-    prepared = make_run_ready(study, folder / "run")
+    ready = make_run_ready(study, folder / "run")
     whole, started, failing, _ = plan_trials(study)
     for trial, epochs in ((whole, 3), (failing, 3), (started, 1), (started, 1)):
         rows = train_trial(
             study,
             trial,
-            prepared.folds[0],
-            prepared.folder.trial(trial.trial_id),
+            ready.folds[0],
+            ready.folder.trial(trial.trial_id),
             device="cpu",
             precision="fp32",
         )
@@ -36,7 +36,7 @@ def run(tmp_path_factory):
             rows.close()
         else:
             assert len(list(rows)) <= epochs
-    return prepared.folder
+    return ready.folder
 
 
 def test_status_counts_trials_and_names_the_running_and_the_failed(run):

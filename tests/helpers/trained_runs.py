@@ -49,10 +49,10 @@ def trained_run(folder: Path, *, patients: int = 12, folds: int = 2, repeats: in
     return train_to_tables(make_run_ready(study, folder / "run"))
 
 
-def train_to_tables(prepared: ReadyRun) -> RunFolder:
+def train_to_tables(ready: ReadyRun) -> RunFolder:
     """Train every planned trial in this process, on the processor, one after another; then write the tables."""
-    for trial in plan_trials(prepared.study):
-        where, data = prepared.folder.trial(trial.trial_id), prepared.folds[trial.fold]
-        list(train_trial(prepared.study, trial, data, where, device="cpu", precision="fp32"))
-    write_tables(prepared.folder)
-    return prepared.folder
+    for trial in plan_trials(ready.study):
+        where, data = ready.folder.trial(trial.trial_id), ready.folds[trial.fold]
+        list(train_trial(ready.study, trial, data, where, device="cpu", precision="fp32"))
+    write_tables(ready.folder)
+    return ready.folder

@@ -30,11 +30,11 @@ def study(tmp_path_factory):
 @pytest.fixture
 def run(study, tmp_path):
     """One trial of two completed."""
-    prepared = make_run_ready(study, tmp_path / "run")
+    ready = make_run_ready(study, tmp_path / "run")
     trial = plan_trials(study)[0]
-    folder = prepared.folder.trial(trial.trial_id)
-    list(train_trial(study, trial, prepared.folds[0], folder, device="cpu", precision="fp32"))
-    return prepared.folder
+    folder = ready.folder.trial(trial.trial_id)
+    list(train_trial(study, trial, ready.folds[0], folder, device="cpu", precision="fp32"))
+    return ready.folder
 
 
 def test_an_error_that_a_task_elsewhere_raised_is_told_without_its_traceback(capsys):
@@ -104,9 +104,9 @@ def test_a_disk_that_fails_while_results_are_read_is_not_taken_for_damage(run, m
 def test_a_trial_that_ends_while_status_looks_is_counted_once(study, run, monkeypatch):
     """Its checkpoint is there at the first look and gone at the second."""
     trial = plan_trials(study)[1]
-    prepared = make_run_ready(study, run.root)
+    ready = make_run_ready(study, run.root)
     folder = run.trial(trial.trial_id)
-    rows = train_trial(study, trial, prepared.folds[0], folder, device="cpu", precision="fp32")
+    rows = train_trial(study, trial, ready.folds[0], folder, device="cpu", precision="fp32")
     next(rows)
     look = hnscc.commands.status.newest_slot
 

@@ -49,7 +49,7 @@ def test_a_worker_reports_while_its_trial_predicts(cluster, monkeypatch, tmp_pat
             break
         time.sleep(0.2)
     with connected(address):
-        worker = tune.with_parameters(TrialWorker, prepared=run, token=None)({"assignment": asked})
+        worker = tune.with_parameters(TrialWorker, ready=run, token=None)({"assignment": asked})
         told = [worker.train()]
         while not told[-1]["done"]:
             told.append(worker.train())

@@ -14,9 +14,9 @@ def test_a_damaged_trial_that_was_not_trained_again_is_not_completed(tmp_path, i
     run = trained_run(tmp_path, patients=9, folds=1, repeats=1)
     file = run.trial("pet-f0-r00").predictions
     file.write_bytes(file.read_bytes()[:-40])
-    prepared = make_run_ready(load_study(run.study), run.root)
-    left = prepared.missing()
+    ready = make_run_ready(load_study(run.study), run.root)
+    left = ready.missing()
     assert [trial.trial_id for trial in left] == ["pet-f0-r00"]
-    outcome = outcome_of(prepared, [], left, interrupted)
+    outcome = outcome_of(ready, [], left, interrupted)
     assert "pet-f0-r00" not in outcome.completed and len(outcome.completed) == 1
     assert outcome.missing == 1 and not outcome.failed

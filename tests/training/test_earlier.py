@@ -33,13 +33,13 @@ def store(tmp_path_factory):
 
 def trained(study, root):
     """A run folder whose trials of variant pet are completed."""
-    prepared = make_run_ready(study, root)
+    ready = make_run_ready(study, root)
     for trial in plan_trials(study):
         if trial.variant == "pet":
-            device, precision = prepared.chosen[trial.variant]
-            folder = prepared.folder.trial(trial.trial_id)
-            list(train_trial(study, trial, prepared.folds[0], folder, device=device, precision=precision))
-    return prepared
+            device, precision = ready.chosen[trial.variant]
+            folder = ready.folder.trial(trial.trial_id)
+            list(train_trial(study, trial, ready.folds[0], folder, device=device, precision=precision))
+    return ready
 
 
 def test_versions_and_the_houses_arithmetic_are_part_of_an_identity(monkeypatch):
@@ -71,12 +71,12 @@ def test_trials_of_other_versions_are_refused_or_accepted_and_told(store, tmp_pa
         in str(caught.value)
     )
     assert "--accept-versions" in caught.value.do and "pet-f0-r00" in caught.value.where
-    prepared = make_run_ready(study, tmp_path / "run", accept_versions=True)
-    left = prepared.missing()
+    ready = make_run_ready(study, tmp_path / "run", accept_versions=True)
+    left = ready.missing()
     assert {trial.variant for trial in left} == {"pet_mri"}
-    device, precision = prepared.chosen["pet_mri"]
+    device, precision = ready.chosen["pet_mri"]
     folder = run.trial(left[0].trial_id)
-    list(train_trial(study, left[0], prepared.folds[0], folder, device=device, precision=precision))
+    list(train_trial(study, left[0], ready.folds[0], folder, device=device, precision=precision))
     write_tables(run)
     rows = {row["trial_id"]: row["versions"] for row in read_table(run, "trials").to_pylist()}
     assert "hnscc arithmetic 99" in rows[left[0].trial_id]
@@ -108,12 +108,12 @@ def test_another_split_is_refused_by_finished_trials_and_not_by_failed_ones(stor
     """A trial that failed is trained again, by the split that the study then has."""
     settings = {"epochs": 1, "patience": 1}
     study, other = (study_of(store.location, training=settings, seed=seed) for seed in (2023, 7))
-    prepared = make_run_ready(study, tmp_path / "failed")
-    digest, folder = prepared.folds[0].digest, prepared.folder.trial("pet-f0-r00")
+    ready = make_run_ready(study, tmp_path / "failed")
+    digest, folder = ready.folds[0].digest, ready.folder.trial("pet-f0-r00")
     began = begin(study, TRIAL, digest, device="cpu", precision="fp32")
     write_failure(folder, began, [], "RuntimeError", "it failed")
     make_run_ready(other, tmp_path / "failed")
-    assert load_study(prepared.folder.study).seed == 7
+    assert load_study(ready.folder.study).seed == 7
     trained(study, tmp_path / "finished")
     with pytest.raises(InputError, match="another split") as caught:
         make_run_ready(other, tmp_path / "finished")
@@ -240,14 +240,14 @@ def test_one_reader_gives_a_typed_record_that_cannot_be_changed(store, tmp_path)
 def test_a_record_of_another_trial_or_without_a_value_is_missing_to_every_reader(store, tmp_path):
     """To `hnscc run` a trial whose record lacked a value was completed; to the tables it was missing."""
     study = study_of(store.location, training={"epochs": 1, "patience": 1}, repeats=2)
-    prepared = trained(study, tmp_path / "run")
-    first, second = (prepared.folder.trial(f"pet-f0-r0{repeat}") for repeat in (0, 1))
+    ready = trained(study, tmp_path / "run")
+    first, second = (ready.folder.trial(f"pet-f0-r0{repeat}") for repeat in (0, 1))
     whole = read_sealed(first.record)
     write_sealed(first.record, {key: value for key, value in whole.items() if key != "best_epoch"})
     write_sealed(second.record, whole)
     assert "lacks `best_epoch`" in trial_state(first).reason
     assert "of another trial" in trial_state(second).reason
-    assert {trial.trial_id for trial in prepared.missing()} >= {"pet-f0-r00", "pet-f0-r01"}
-    write_tables(prepared.folder)
-    status = {row["trial_id"]: row["status"] for row in read_table(prepared.folder, "trials").to_pylist()}
+    assert {trial.trial_id for trial in ready.missing()} >= {"pet-f0-r00", "pet-f0-r01"}
+    write_tables(ready.folder)
+    status = {row["trial_id"]: row["status"] for row in read_table(ready.folder, "trials").to_pylist()}
     assert status["pet-f0-r00"] == status["pet-f0-r01"] == "missing"

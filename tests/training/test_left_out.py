@@ -55,14 +55,14 @@ def trained(tmp_path):
     """Two repeats of pet and of mri, trained; and the path of a study file with one of pet alone."""
     variants = {name: {"modalities": [name]} for name in ("pet", "mri")}
     study = study_of(make_store(tmp_path).location, variants=variants, training={"epochs": 1})
-    prepared = make_run_ready(study, tmp_path / "run")
+    ready = make_run_ready(study, tmp_path / "run")
     for trial in plan_trials(study):
-        folder = prepared.folder.trial(trial.trial_id)
-        list(train_trial(study, trial, prepared.folds[0], folder, device="cpu", precision="fp32"))
+        folder = ready.folder.trial(trial.trial_id)
+        list(train_trial(study, trial, ready.folds[0], folder, device="cpu", precision="fp32"))
     raw = study.model_dump(mode="json")
     fewer = parse_study(raw | {"repeats": 1, "variants": {"pet": raw["variants"]["pet"]}})
     (tmp_path / "fewer.yaml").write_text(yaml.safe_dump(fewer.model_dump(mode="json")))
-    return tmp_path / "fewer.yaml", prepared.folder
+    return tmp_path / "fewer.yaml", ready.folder
 
 
 def test_run_and_check_tell_it_and_check_lists_every_trial(trained, capsys, monkeypatch):

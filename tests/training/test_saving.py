@@ -34,8 +34,8 @@ ALWAYS, AT_THE_END = 1e-9, 1e9
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     study = study_of(make_store(tmp_path_factory.mktemp("store")).location, training={"epochs": 5})
-    prepared = make_run_ready(study, tmp_path_factory.mktemp("run"))
-    return study, prepared.folds[0]
+    ready = make_run_ready(study, tmp_path_factory.mktemp("run"))
+    return study, ready.folds[0]
 
 
 @pytest.fixture(scope="module")
@@ -189,9 +189,9 @@ from hnscc.training.saving import SECONDS
 from hnscc.training.trial import train_trial
 
 SECONDS["cpu"] = 1e-9
-prepared, trial = make_run_ready(load_study(sys.argv[1]), sys.argv[2]), Trial("pet_mri", 0, 0)
-folder = prepared.folder.trial(trial.trial_id)
-list(train_trial(prepared.study, trial, prepared.folds[0], folder, device="cpu", precision="fp32"))
+ready, trial = make_run_ready(load_study(sys.argv[1]), sys.argv[2]), Trial("pet_mri", 0, 0)
+folder = ready.folder.trial(trial.trial_id)
+list(train_trial(ready.study, trial, ready.folds[0], folder, device="cpu", precision="fp32"))
 """
 
 

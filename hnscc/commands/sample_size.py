@@ -79,7 +79,7 @@ class PairFacts(TypedDict):
     reason: str | None
 
 
-class Plan(TypedDict):
+class SampleSize(TypedDict):
     """see: the difference that is to be seen; power: with which chance; pairs: every pair of variants."""
 
     see: float
@@ -98,7 +98,7 @@ class Asked:
     repeats: int | None = None
 
 
-def plan_study(folder: RunFolder, asked: Asked) -> Plan:
+def sample_size_of(folder: RunFolder, asked: Asked) -> SampleSize:
     """Read a run folder's finished trials, and tell what a study needs to see a difference in pooled Dice.
 
     InputError where the folder holds a search or fewer than two variants, where a fold cannot be read, or where the
@@ -210,12 +210,12 @@ def _facts(needed: Needed) -> NeededFacts:
     return {"value": needed.value, "low": needed.low, "high": needed.high, "reason": needed.reason}
 
 
-def plan_lines(plan: Plan) -> list[str]:
-    """The plan as sentences, one pair after another."""
-    chance = f"{100 * plan['power']:.0f} of 100"
-    lines = [f"To see a difference of {plan['see']:g} in pooled {DICE.label} in {chance} studies:"]
-    for pair in plan["pairs"]:
-        lines += _lines_of(pair, plan["see"])
+def lines_of(found: SampleSize) -> list[str]:
+    """What was found as sentences, one pair after another."""
+    chance = f"{100 * found['power']:.0f} of 100"
+    lines = [f"To see a difference of {found['see']:g} in pooled {DICE.label} in {chance} studies:"]
+    for pair in found["pairs"]:
+        lines += _lines_of(pair, found["see"])
     return lines
 
 
