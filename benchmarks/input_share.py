@@ -26,7 +26,7 @@ from typing import Any
 
 from figures import ROUNDS, Figure, tell
 
-import hnscc.training.copies
+import hnscc.training.augment
 import hnscc.training.trial
 from data_prep.build import build_store
 from data_prep.phantom.phantom import make_phantom
@@ -67,17 +67,17 @@ class Cost:
 
 @contextmanager
 def timed_augmentation() -> Iterator[list[float]]:
-    """Seconds of each call that hnscc.training.copies makes into hnscc.training.augment meanwhile."""
+    """Seconds of each call that hnscc.training.augment makes into hnscc.training.augment meanwhile."""
     took: list[float] = []
     names = ("draw_moves", "move")
-    before = {name: getattr(hnscc.training.copies, name) for name in names}
+    before = {name: getattr(hnscc.training.augment, name) for name in names}
     for name in names:
-        setattr(hnscc.training.copies, name, timed(before[name], took))
+        setattr(hnscc.training.augment, name, timed(before[name], took))
     try:
         yield took
     finally:
         for name in names:
-            setattr(hnscc.training.copies, name, before[name])
+            setattr(hnscc.training.augment, name, before[name])
 
 
 def timed(function: Callable[..., Any], took: list[float]) -> Callable[..., Any]:

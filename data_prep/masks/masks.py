@@ -1,7 +1,8 @@
 """From the mask cell of a manifest to a mask: volumes, of which `roi` may name a label, DICOM contours and segments.
 
 Contours have no voxels of their own, and segments only the frames that hold some: both are brought to the grid of the
-modality that they were drawn on.
+modality that they were drawn on: that of the series that they refer to, else of their frame of reference, else of the
+same voxels.
 """
 
 from collections.abc import Collection, Mapping
@@ -16,13 +17,47 @@ from data_prep.dicom.rtstruct import Structure
 from data_prep.dicom.seg import Segmentation
 from data_prep.files.read import read_grid, read_volume
 from data_prep.masks.contours import fill_contours
-from data_prep.masks.drawn_on import images_of
 from data_prep.masks.lesions import check_kept, covered, labelled
 from data_prep.volumes.grids import matching, same_grid, to_lps
 from data_prep.volumes.off_grid import is_piece, off_grid
 from data_prep.volumes.resize import HALF
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
+
+
+def images_of(
+    frame: str, series: frozenset[str], grids: Mapping[str, Grid], where: str
+) -> tuple[list[str], bool]:
+    """Return the modalities that a mask may lie on, and whether it refers to them by their series.
+
+    frame, series: the UIDs of the mask's frame of reference ("" for none) and of the series that it refers to.
+    grids: those of the row's images, by modality. Those that are no DICOM say nothing of either, and may be made of
+    that series. InputError where every modality lies in another frame of reference.
+    """
+    if referred := [name for name, grid in grids.items() if grid.series in series - {""}]:
+        return referred, True
+    shared = [name for name, grid in grids.items() if frame and grid.frame_of_reference == frame]
+    silent = [name for name, grid in grids.items() if not frame or not grid.frame_of_reference]
+    if not shared and not silent:
+        raise InputError(
+            "The mask lies in another frame of reference than the images.",
+            where=where,
+            expected="a mask drawn on one of the row's series, or on another of the same frame of reference",
+            found="neither such a series nor such a frame",
+            do="Check that mask and images are of one scan; or take the scan out.",
+        )
+    return shared or silent, False
+
+
+def goes_with(mask: Grid, grids: Mapping[str, Grid], reference: str) -> str | None:
+    """Return the modality on which a mask that was read lies: with it the mask moves where that is registered.
+
+    mask: the grid of the mask, which bears the series of the image where the mask was drawn in DICOM; else it is the
+    modality of the same voxels, and of several of them the reference, or else the first. None where there is none.
+    """
+    names = [name for name, grid in grids.items() if mask.series and grid.series == mask.series]
+    names = names or matching(mask, grids)
+    return reference if reference in names else next(iter(names), None)
 
 
 @dataclass(frozen=True)
@@ -48,7 +83,7 @@ def read_mask(cell: Cell, grids: Mapping[str, Grid], reference: str) -> Mask:
     """Read a mask; `grids` are those of the row's modalities, `reference` the modality whose slices are stored.
 
     InputError: the file cannot be read, the region is not in it (data_prep.dicom.regions), contours cannot be filled
-    (data_prep.masks.contours), or a DICOM mask was drawn on an image that is not in the row (data_prep.masks.drawn_on).
+    (data_prep.masks.contours), or a DICOM mask was drawn on an image that is not in the row (data_prep.masks.masks).
     """
     found = read_dicom_mask(cell.path, cell.region, cell.where)
     if found is None:

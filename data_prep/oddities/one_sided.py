@@ -14,7 +14,7 @@ APART = 0.75  # difference between the shares of scans with and without lesion t
 CHANCE = 0.05  # probability that so much comes by chance, over all properties of a modality that vary
 DIGITS = 3  # that a number is told and compared with
 
-# Numbers of a modality of a scan, from its facts (data_prep.placing.inputs), by their names.
+# Numbers of a modality of a scan, from its facts (data_prep.placing.found), by their names.
 NUMBERS: dict[str, Callable[[Mapping[str, Any]], float]] = {
     "pixels in mm": lambda facts: float(np.sqrt(facts["spacing"][0] * facts["spacing"][1])),
     "distance of slices in mm": lambda facts: float(facts["spacing"][2]),

@@ -1,10 +1,11 @@
-"""What preparing finds in a scan, in numbers: values, tissue, lesion. It is kept in the store."""
+"""What preparing finds in a scan, in numbers: how its files lie, values, tissue, lesion. It is kept in the store."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from nibabel import orientations
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -13,9 +14,34 @@ from data_prep.placing.bodies import placed_bodies
 from data_prep.placing.drawn import is_box, left_out, spanned
 from data_prep.placing.edges import edges_of
 from data_prep.placing.signal import signal_of
-from data_prep.volumes.grids import axis_of_slices
+from data_prep.volumes.grids import axis_of_slices, to_lps
 from data_prep.volumes.resize import Window, inside, stored_spacing
 from data_prep.volumes.volume import Grid, Volume
+from hnscc.base.arrays import Floats
+
+
+def input_of(volume: Volume) -> dict[str, Any]:
+    """Shape and spacing (mm) with axes turned to LPS; the file's own axes, its tilt in degrees, by how many degrees two
+    of its axes are off a right angle (`skew`), the share of its voxels that hold its lowest value, and how it is
+    written (data_prep.files.written)."""
+    lps = to_lps(volume.grid)
+    upright = np.abs(np.diag(lps.affine[:3, :3])) / lps.spacing
+    return {
+        "shape": list(lps.shape),
+        "spacing": [float(step) for step in lps.spacing],
+        "axes": "".join(orientations.aff2axcodes(volume.grid.affine)),
+        "tilt": round(float(np.degrees(np.arccos(np.clip(upright.min(), -1, 1)))), 1),
+        "skew": _skew(lps.affine[:3, :3] / lps.spacing),
+        "lowest": float((volume.data == volume.data.min()).mean()),
+        "written": dict(volume.written) or {"kind": volume.grid.stated_by},
+    }
+
+
+def _skew(axes: Floats) -> float:
+    """axes: (3, 3), a unit vector in each column."""
+    along = (axes.T @ axes)[np.triu_indices(3, 1)]
+    return round(float(np.degrees(np.abs(np.arcsin(np.clip(along, -1, 1))).max())), 2)
+
 
 # Of the way from air to the 99th percentile: what is brighter, averaged over 5 x 5 pixels, is body. Air on MRI is
 # noisy; the mean takes most of that away, and the 1st percentile of the means is its level.

@@ -24,10 +24,8 @@ from data_prep.masks.lesions import Lesion, lesion_on
 from data_prep.masks.pieces import pieces_of
 from data_prep.placing.absent import absent
 from data_prep.placing.coverage import MIN_COVERAGE, check_coverage, check_steps
-from data_prep.placing.drawn import fits
-from data_prep.placing.found import facts_of
-from data_prep.placing.inputs import input_of
-from data_prep.placing.kept import drawn_ml, hollow, stored_ml
+from data_prep.placing.drawn import drawn_ml, fits, hollow, stored_ml
+from data_prep.placing.found import facts_of, input_of
 from data_prep.placing.numbers import numbers_of
 from data_prep.placing.planes import planes_of
 from data_prep.registering.registered import laid_together

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.masks.drawn_on import goes_with
-from data_prep.registering.copies import Copy, small_copy
-from data_prep.registering.frames import apart, check_frames
+from data_prep.masks.masks import goes_with
 from data_prep.registering.judged import (
     MOST_SHIFT_MM,
+    apart,
+    check_frames,
     check_registration,
     no_overlap,
     one_value,
@@ -22,8 +22,7 @@ from data_prep.registering.judged import (
     too_thin,
     turn_of,
 )
-from data_prep.registering.rigid import Motion, find_motion
-from data_prep.registering.similarity import similarity
+from data_prep.registering.rigid import Copy, Motion, find_motion, similarity, small_copy
 from data_prep.volumes.volume import Volume
 
 LEAST_VOXELS = 4  # of a small copy, along each axis, that the search's smoothing takes
@@ -42,8 +41,8 @@ def laid_together(
     the volumes, the mask, and the facts of each modality that was registered, by name.
 
     volumes: each oriented. None and "none" take them as they lie. Else every modality is registered, on its own, that
-    does not share the reference's frame of reference (data_prep.registering.frames); a mask moves with the modality
-    that it was drawn on (data_prep.masks.drawn_on.goes_with).
+    does not share the reference's frame of reference (data_prep.registering.judged); a mask moves with the modality
+    that it was drawn on (data_prep.masks.masks.goes_with).
     Facts of one: `to` (the reference), `information_before` and `information_after` (mutual information in nats, as the
     files lie and as registered), `shift_mm` of the middle of the reference's volume, `turn_degrees`, `covered` (the
     share of the reference), and `motion`, 4 x 4, from mm of the reference to mm of the modality's file.

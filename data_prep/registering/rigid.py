@@ -1,20 +1,105 @@
 """The rigid motion that lays one image on another: SimpleITK's search for the most mutual information (Mattes).
 
-From coarse to fine; the same bits on every run: one thread, and places drawn by a seed of their own.
+It searches on small copies of both volumes, from coarse to fine; the same bits on every run: one thread, and places
+drawn by a seed of their own.
 Source of the measure: Mattes et al. (2003), IEEE Transactions on Medical Imaging 22(1), 120-128.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from data_prep.registering.copies import Copy
-from data_prep.registering.similarity import BINS, similarity
-from data_prep.volumes.volume import TO_RAS
+from data_prep.volumes.grids import to_lps, turned
+from data_prep.volumes.volume import TO_RAS, Volume
 from hnscc.base.seeds import short_seed
+
+VOXEL_MM = 3.0  # of a copy, about; what is coarser stays as it is
+LOW, HIGH = 0.5, 99.5  # percentiles, which become 0 and 1: a bladder in PET must not make all else one grey
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Grey values 0 to 1, float32 (x, y, z), of a volume turned to LPS; `affine` maps an index to mm as in NIfTI."""
+
+    values: NDArray[np.float32]
+    affine: NDArray[np.float64]
+
+    @property
+    def centre(self) -> NDArray[np.float64]:
+        """The middle of the copy in mm, (3,)."""
+        middle = (np.array(self.values.shape) - 1) / 2
+        return np.asarray(self.affine[:3, :3] @ middle + self.affine[:3, 3])
+
+    @property
+    def body_centre(self) -> NDArray[np.float64]:
+        """Where the middle of the grey values lies in mm, (3,)."""
+        values = self.values.astype(np.float64)
+        sums = [values.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
+        at = np.array([(each * np.arange(len(each))).sum() / max(each.sum(), 1e-12) for each in sums])
+        return np.asarray(self.affine[:3, :3] @ at + self.affine[:3, 3])
+
+
+def small_copy(volume: Volume) -> Copy:
+    """Means over blocks of voxels, and of these the square root, so that faint uptake counts beside hot uptake."""
+    grid = to_lps(volume.grid)
+    data = turned(volume.data, volume.grid)
+    block = np.maximum(1, np.floor(VOXEL_MM / grid.spacing + 0.05)).astype(int)
+    block = np.minimum(block, data.shape)
+    count = np.array(data.shape) // block
+    x, y, z = count * block
+    sides = [int(each) for pair in zip(count, block, strict=True) for each in pair]
+    means = data[:x, :y, :z].reshape(sides).mean(axis=(1, 3, 5), dtype=np.float32)
+    step = np.diag([*block.astype(float), 1.0])
+    step[:3, 3] = (block - 1) / 2
+    return Copy(_greys(means), grid.affine @ step)
+
+
+def _greys(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    low, high = np.percentile(values, [LOW, HIGH])
+    share = np.clip((values - low) / (high - low if high > low else 1.0), 0, 1)
+    return np.asarray(np.sqrt(share), dtype=np.float32)
+
+
+BINS = 32
+MOST_VOXELS = 2**18  # of the fixed copy that are looked at, spread evenly
+
+
+def similarity(fixed: Copy, moving: Copy, motion: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the mutual information of two copies in nats, 0 to log 32, and the share of the fixed one that is covered.
+
+    motion: 4 x 4, from mm of the fixed copy to mm of the moving one. All voxels of the fixed copy count, whatever the
+    motion: outside of the moving copy stands its lowest value, as it will in the stored slices. So a motion gains
+    nothing by pushing what does not fit out of sight, which it does where the overlap alone is counted.
+    """
+    step = max(1, int(np.ceil((fixed.values.size / MOST_VOXELS) ** (1 / 3))))
+    at = np.stack(np.meshgrid(*(np.arange(0, side, step) for side in fixed.values.shape), indexing="ij"))
+    ways = np.linalg.inv(moving.affine) @ motion @ fixed.affine
+    places = np.tensordot(ways[:3, :3], at, axes=1) + ways[:3, 3][:, None, None, None]
+    seen = ndimage.map_coordinates(moving.values, places, order=1, mode="nearest", output=np.float32)
+    sides = np.array(moving.values.shape)[:, None, None, None]
+    covered = ((places >= -0.5) & (places <= sides - 0.5)).all(axis=0)
+    seen = np.where(covered, seen, np.float32(0))
+    return mutual_information(fixed.values[::step, ::step, ::step], seen), float(covered.mean())
+
+
+def mutual_information(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Of two images of one shape with values from 0 to 1, in nats: about 0 where neither tells anything of the other.
+
+    Of few voxels chance alone gives some, which is taken off (so that it may come to less than 0).
+    Source: Miller (1955), Note on the bias of information estimates, in Information Theory in Psychology.
+    """
+    bins = [np.minimum((each.ravel() * BINS).astype(np.int64), BINS - 1) for each in (one, other)]
+    joint = np.bincount(bins[0] * BINS + bins[1], minlength=BINS * BINS).reshape(BINS, BINS) / one.size
+    apart = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
+    some = joint > 0
+    by_chance = (some.sum() - some.any(axis=1).sum() - some.any(axis=0).sum() + 1) / (2 * one.size)
+    return float((joint[some] * np.log(joint[some] / apart[some])).sum() - by_chance)
+
 
 BLURS_MM = (6.0, 3.0, 1.0)  # sigma of the smoothing, level by level
 PLACES = 20_000  # at which the images are compared, at most
@@ -28,7 +113,7 @@ Motion = NDArray[np.float64]  # 4 x 4, from mm of the fixed image to mm of the m
 def find_motion(fixed: Copy, moving: Copy, starts: list[Motion]) -> Motion:
     """Return the rigid motion from places of the fixed image to the same places of the body in the moving one.
 
-    starts: pure shifts to begin from. Each level begins where most was found so far (data_prep.registering.similarity):
+    starts: pure shifts to begin from. Each level begins where most was found so far (data_prep.registering.rigid):
     a coarse level that went astray is forgotten. RuntimeError where the images overlap nowhere on the way.
     """
     best = max(starts, key=lambda motion: similarity(fixed, moving, motion)[0])

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from data_prep.views import View
 from hnscc.aggregation.column_types import TableRow
 from hnscc.cohort.store import Store
-from hnscc.commands.cohort_histograms import intensities
-from hnscc.commands.cohort_sheets import contact_sheets
+from hnscc.commands.cohort_pictures import contact_sheets, intensities
 from hnscc.commands.cohort_table import lesion_free_told, odd_about, odd_by_scan, units_told
 from hnscc.reporting.blocks import Columns, Points, Section, Table, table
 from hnscc.reporting.pages import html

@@ -3,16 +3,174 @@
 tests/test_docs.py fails where one of them is not current.
 """
 
+import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, get_args, get_type_hints
 
+from typer.core import TyperArgument, TyperOption
+from typer.main import get_command
+
+import hnscc
 from hnscc.aggregation.tables_page import tables_page
 from hnscc.base.files import write_text
-from hnscc.commands.commands_page import commands_page
-from hnscc.commands.python_page import python_page
+from hnscc.commands.cli import app
 from hnscc.study.settings_page import to_markdown as settings_page
+
+WIDTH = 100  # of a signature on the page of Python functions
+PYTHON_HEAD = """# Python
+
+<!-- Generated from the docstrings of hnscc/commands/*_api.py by `make docs`; do not edit by hand. -->
+
+`import hnscc` offers what the [commands](commands.md) do, as functions; the commands call these, so both do the
+same. Six more take arrays of patients by repeats, or what these gave, and need no run folder.
+
+```python
+import hnscc
+
+if __name__ == "__main__":  # phantom and prepare start processes
+    hnscc.prepare("manifest.csv", "data/cohort.zarr", pixel_mm=1.7)
+    hnscc.run("mine.yaml")
+    pooled = hnscc.tables("runs/mine")["pooled"]  # a pyarrow.Table; .to_pandas() makes a pandas one
+```
+
+`import hnscc` itself loads neither PyTorch nor Ray: each function loads what it needs when it is called. Two errors are
+meant for people and hold their whole message: `hnscc.base.errors.InputError`, for what was given wrong (where,
+expected, found, what to do), and `hnscc.base.errors.StorageError`, where a disk or S3 gave way. Every location may be
+an `s3://` URL unless its function says otherwise."""
+
+
+def python_page() -> str:
+    """The page as Markdown: a table of the functions, then the signature and the docstring of each."""
+    functions = [(name, getattr(hnscc, name)) for name in hnscc.__all__]
+    rows = [f"| [`{name}`](#hnscc{name}) | {summary_of(function)} |" for name, function in functions]
+    table = "\n".join(["| function | what it does |", "|---|---|", *rows])
+    return "\n\n".join([PYTHON_HEAD, table, *(_of_function(*each) for each in functions)]) + "\n"
+
+
+def _of_function(name: str, function: Callable[..., Any]) -> str:
+    called = "\n".join(_signature(name, inspect.signature(function)))
+    return f"## hnscc.{name}\n\n```python\n{called}\n```\n\n{text_of(function)}"
+
+
+def _signature(name: str, signature: inspect.Signature) -> Iterator[str]:
+    """On one line where it fits, else with a line for each parameter, as the code itself has it."""
+    parameters = list(_parameters(signature))
+    whole = f"hnscc.{name}({', '.join(parameters)}) -> {signature.return_annotation}"
+    if len(whole) <= WIDTH:
+        yield whole
+        return
+    yield f"hnscc.{name}("
+    yield from (f"    {each}," for each in parameters)
+    yield f") -> {signature.return_annotation}"
+
+
+def _parameters(signature: inspect.Signature) -> Iterator[str]:
+    """Each parameter with its type and default; the star before those that are given by name alone."""
+    starred = False
+    for each in signature.parameters.values():
+        if each.kind is inspect.Parameter.KEYWORD_ONLY and not starred:
+            starred = True
+            yield "*"
+        yield f"{each.name}: {each.annotation}" + (
+            "" if each.default is each.empty else f" = {each.default!r}"
+        )
+
+
+EXAMPLE = "Example:"
+KINDS = {str: "text", Path: "path", int: "whole number", float: "number"}
+
+COMMANDS_HEAD = """# Commands
+
+<!-- Generated from the commands' own help by `make docs`; do not edit by hand. -->
+
+Every command prints its part of this page with `--help`. Exit codes: 0 where all is well, 1 where a trial failed or a
+storage gave way, 2 for bad input, 130 after Ctrl-C. The same functions are there in [Python](python.md).
+"""
+
+
+def commands_page() -> str:
+    """The page as Markdown: a table of the commands, then for each what it does, its example, arguments and options."""
+    commands = list(_commands())
+    rows = [f"| [`{name}`](#hnscc-{name}) | {summary_of(function)} |" for name, function, _ in commands]
+    table = "\n".join(["| command | what it does |", "|---|---|", *rows])
+    return "\n".join([COMMANDS_HEAD, table, *(_of_command(*each) for each in commands)])
+
+
+def _commands() -> Iterator[tuple[str, Any, list[TyperArgument | TyperOption]]]:
+    """Name, function and parameters of each command, in the order of the help."""
+    group = get_command(app)
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        function = next(
+            each.callback for each in app.registered_commands if name == _name_of(each.callback, each.name)
+        )
+        yield name, function, command.params
+
+
+def _name_of(function: Any, name: str | None) -> str:
+    return name or function.__name__.replace("_", "-")
+
+
+def summary_of(function: Callable[..., Any]) -> str:
+    """The first paragraph of a docstring, on one line, as a cell of a table."""
+    return " ".join(text_of(function).partition("\n\n")[0].split()).replace("|", "\\|")
+
+
+def text_of(function: Callable[..., Any]) -> str:
+    """A docstring without its indentation."""
+    return inspect.cleandoc(function.__doc__ or "")
+
+
+def _of_command(name: str, function: Any, parameters: list[TyperArgument | TyperOption]) -> str:
+    description, _, example = text_of(function).partition(EXAMPLE)
+    arguments = [each for each in parameters if isinstance(each, TyperArgument)]
+    options = [each for each in parameters if not isinstance(each, TyperArgument)]
+    needed = [f"{each.opts[0]} {_upper(each)}" for each in options if each.required]
+    shape = [*map(_argument, arguments), *needed, *(["[OPTIONS]"] if len(options) > len(needed) else [])]
+    types = get_type_hints(function)
+    rows = [f"| {_names(each)} | {_kind(each, types)} | {_cell(each.help or '')} |" for each in parameters]
+    return "\n".join(
+        [
+            f"\n## hnscc {name}\n",
+            f"    hnscc {name} {' '.join(shape)}\n",
+            f"{description.strip()}\n",
+            f"{EXAMPLE}\n\n    {example.strip()}\n",
+            "| argument or option | value | meaning |\n|---|---|---|",
+            *rows,
+        ]
+    )
+
+
+def _cell(text: str) -> str:
+    """Markdown takes `<name>` for HTML, and a bar for the end of the cell."""
+    return text.replace("<", "&lt;").replace("|", "\\|")
+
+
+def _argument(argument: TyperArgument) -> str:
+    name = _upper(argument) + ("..." if argument.nargs == -1 else "")
+    return name if argument.required else f"[{name}]"
+
+
+def _upper(argument: TyperArgument | TyperOption) -> str:
+    return (argument.name or "").upper()
+
+
+def _names(parameter: TyperArgument | TyperOption) -> str:
+    if isinstance(parameter, TyperArgument):
+        return f"`{_upper(parameter)}`"
+    return ", ".join(f"`{each}`" for each in (*parameter.opts, *parameter.secondary_opts))
+
+
+def _kind(parameter: TyperArgument | TyperOption, types: dict[str, Any]) -> str:
+    """The kind of value, and the default where there is one."""
+    kind = types[parameter.name or ""]
+    kinds = [KINDS[each] for each in (kind, *get_args(kind)) if each in KINDS]
+    if not kinds:
+        return "flag"
+    default = parameter.default
+    return kinds[0] if default is None or parameter.required else f"{kinds[0]}; default `{default}`"
+
 
 # Each page, from the root of the repository, and what writes its text.
 PAGES: Final[dict[str, Callable[[], str]]] = {

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from hnscc.base.locations import Location
-    from hnscc.commands.sample_size import SampleSize
     from hnscc.commands.prune import Pruned
+    from hnscc.commands.sample_size import SampleSize
     from hnscc.commands.tables import Tables
 
 

@@ -4,6 +4,6 @@ Others make a run ready (`ready.make_run_ready`), train a trial (`trial.train_tr
 (`records.trial_state`) and who trained what (`provenance`, `earlier`); networks, losses and layers stay inside.
 
 It may import base, study, scores and cohort. Inside, imports point one way: measure -> ready, trial -> export,
-networks, saving, scored, side_by_side -> loop -> feeding -> copies, earlier, inference, members, model, provenance ->
-adam, augment, checkpoint, in_use, layers, losses, process, records, resizing, subpixel.
+networks, saving, scored, side_by_side -> loop -> feeding -> augment, earlier, inference, members, model, provenance ->
+adam, checkpoint, in_use, layers, losses, process, records, resizing, subpixel.
 """

@@ -1,14 +1,21 @@
-"""The paper's augmentation (section 2.2) by albumentations, keyed: the same seed gives the same images."""
+"""The slices that a trial trains and validates on: the fold's own, or augmented copies that are drawn for it.
+
+The augmentation is the paper's (section 2.2), by albumentations, and keyed: the same seed gives the same images.
+"""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from hnscc.base.arrays import Images, Masks
-from hnscc.study.schema import Augmentation
+from hnscc.base.arrays import Images, Integers, Masks
+from hnscc.base.seeds import derive_seed
+from hnscc.cohort.fold import FoldData
+from hnscc.cohort.slices import Slices
+from hnscc.study.schema import Augmentation, Variant
 
 if TYPE_CHECKING:
     import albumentations as A
@@ -73,3 +80,75 @@ def move(images: Images, masks: Masks, moves: Sequence[Moves]) -> None:
             moved = transform.apply_with_params(drawn, **moved)
         image[:] = moved["image"].reshape(*image.shape[1:], -1).transpose(2, 0, 1)
         mask[:] = moved["mask"]
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Augmented copies of slices, of which only the draws are kept: each is moved anew whenever it is read.
+
+    own: the slices, N of them. sets: one for each time that all N stand there, one behind the other: how each of the N
+    is moved, or None where they stand as they are.
+    """
+
+    own: Slices
+    sets: Sequence[Sequence[Moves] | None]
+
+    def __len__(self) -> int:
+        return len(self.own) * len(self.sets)
+
+    def batch(self, positions: Integers) -> tuple[Images, Masks]:
+        """As of `Slices`: those at these positions in 0..n-1, the same arrays each time, made anew."""
+        images, masks = self.own.batch(positions % len(self.own))
+        for at, position in enumerate(positions):
+            number, which = divmod(int(position), len(self.own))
+            if (moves := self.sets[number]) is not None:
+                move(images[at : at + 1], masks[at : at + 1], [moves[which]])
+        return images, masks
+
+    def whole(self) -> tuple[Images, Masks]:
+        """All of them as one batch."""
+        return self.batch(np.arange(len(self)))
+
+
+def training_slices(
+    variant: Variant, data: FoldData, seeds: Mapping[str, int]
+) -> Callable[[int], Slices | Copies]:
+    """Epoch (from 1) -> the slices of that epoch: the same in each, or with `copies: fresh` drawn anew.
+
+    Their pixels are those that all trials of a machine share.
+    """
+    settings, seed = variant.augmentation, seeds["augmentation"]
+    own = data.slices(variant.modalities, "train")
+    if settings.copies == 0:
+        return lambda epoch: own
+    if settings.copies == "fresh":
+        return lambda epoch: Copies(own, [_draws(own, settings, derive_seed(seed, "fresh", epoch))])
+    copies = _copies(own, settings, seed, originals=settings.originals == "kept")
+    return lambda epoch: copies
+
+
+def training_count(variant: Variant, slices: int) -> int:
+    """The number of slices of an epoch, where the fold has so many for training."""
+    settings = variant.augmentation
+    if settings.copies in (0, "fresh"):
+        return slices
+    return slices * (int(settings.copies) + (settings.originals == "kept"))
+
+
+def validation_slices(variant: Variant, data: FoldData, seeds: Mapping[str, int]) -> Slices | Copies:
+    """The originals; with the preset as_written (`validation: true`) their augmented copies instead."""
+    settings = variant.augmentation
+    own = data.slices(variant.modalities, "validation")
+    if not (settings.validation and settings.copies):
+        return own
+    return _copies(own, settings, derive_seed(seeds["augmentation"], "validation"), originals=False)
+
+
+def _copies(own: Slices, settings: Augmentation, seed: int, *, originals: bool) -> Copies:
+    """`copies` augmented copies of every slice, behind the originals where these are kept."""
+    keys = [derive_seed(seed, "copy", copy) for copy in range(int(settings.copies))]
+    return Copies(own, [*([None] if originals else []), *(_draws(own, settings, key) for key in keys)])
+
+
+def _draws(own: Slices, settings: Augmentation, seed: int) -> list[Moves]:
+    return draw_moves(settings, len(own), own.masks.shape[-1], seed=seed)

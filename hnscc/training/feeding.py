@@ -13,7 +13,7 @@ import torch
 
 from hnscc.base.arrays import Integers
 from hnscc.cohort.slices import Slices
-from hnscc.training.copies import Copies
+from hnscc.training.augment import Copies
 from hnscc.training.inference import in_order, on_device
 
 # Slices that take more are read from memory batch by batch: this is 16,000 of two channels and 128 x 128 pixels.

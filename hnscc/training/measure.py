@@ -10,7 +10,7 @@ from hnscc.cohort.fold import FoldData
 from hnscc.cohort.slices import Slices
 from hnscc.study.plan import Trial
 from hnscc.study.schema import Study
-from hnscc.training.copies import training_slices, validation_slices
+from hnscc.training.augment import training_slices, validation_slices
 from hnscc.training.feeding import hold
 from hnscc.training.inference import EVALUATION_BATCH
 from hnscc.training.loop import Fit

@@ -18,7 +18,7 @@ from hnscc.study.identity import identity, setting_differences, trial_settings, 
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Study, Variant
-from hnscc.training.copies import training_slices, validation_slices
+from hnscc.training.augment import training_slices, validation_slices
 from hnscc.training.feeding import hold, holding
 from hnscc.training.loop import Epoch, Fit
 from hnscc.training.model import build_model

@@ -63,7 +63,7 @@ def test_the_batches_are_those_that_are_trained(store, tmp_path, monkeypatch):
     """As a trial makes them, of its own drawn slices."""
     from hnscc.study.identity import trial_seeds
     from hnscc.study.plan import Trial
-    from hnscc.training.copies import training_slices
+    from hnscc.training.augment import training_slices
     from hnscc.training.loop import batches_of
 
     study = study_of(store, training={"batch_size": 5}, augmentation={"copies": 1})

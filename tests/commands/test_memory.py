@@ -3,8 +3,8 @@
 import pytest
 from stores import make_store, study_of
 
-from hnscc.commands.memory import memory_of
-from hnscc.training.copies import training_slices
+from hnscc.commands.checked import memory_of
+from hnscc.training.augment import training_slices
 from hnscc.training.ready import make_run_ready, plan_folds
 
 MIB = 2**20

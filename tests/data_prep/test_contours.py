@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
 from scipy.spatial.transform import Rotation
 
-from data_prep.masks.contours import fill_contours
-from data_prep.masks.polygons import area, coverage
+from data_prep.masks.contours import area, coverage, fill_contours
 from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError
 

@@ -9,7 +9,7 @@ from scipy import ndimage
 from stores import scan
 
 from data_prep.oddities.drawn_lesions import odd_drawings
-from data_prep.placing.kept import hollow
+from data_prep.placing.drawn import hollow
 
 PLAIN = {"hollow": 0.0, "drawn_ml": 2.0, "stored_ml": 2.0}
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from data_prep.dicom.outlines import outlines
-from data_prep.masks.polygons import coverage
+from data_prep.masks.contours import coverage
 
 
 def area(polygon: np.ndarray) -> float:

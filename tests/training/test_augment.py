@@ -5,8 +5,7 @@ from hypothesis import strategies as st
 from stores import study_of
 
 from hnscc.cohort.slices import Slices
-from hnscc.training.augment import build_pipeline, draw_moves, move
-from hnscc.training.copies import Copies
+from hnscc.training.augment import Copies, build_pipeline, draw_moves, move
 
 
 def choices(**changes):

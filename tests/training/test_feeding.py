@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from hnscc.study.identity import trial_seeds
 from hnscc.study.plan import Trial
 from hnscc.training import feeding
-from hnscc.training.copies import training_slices, validation_slices
+from hnscc.training.augment import training_slices, validation_slices
 from hnscc.training.feeding import Held, batches, hold, holding
 from hnscc.training.loop import Fit
 from hnscc.training.measure import train_first_batches

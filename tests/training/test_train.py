@@ -15,7 +15,7 @@ from hnscc.study.identity import trial_seeds
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
 from hnscc.train import main
-from hnscc.training.copies import training_slices, validation_slices
+from hnscc.training.augment import training_slices, validation_slices
 from hnscc.training.loop import Fit, batches_of
 from hnscc.training.model import build_model, check_model
 from hnscc.training.ready import make_run_ready
