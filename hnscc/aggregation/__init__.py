@@ -5,7 +5,7 @@ they hold), `results`, `folds`, `trials` and `medians` (what is behind them) and
 be trained).
 
 It may import base, study, scores, cohort, training and data_prep. Inside, imports point one way: build ->
-comparisons, detection, means -> enough_repeats, models, patient_comparisons, summary -> cases, pairing, query, scans,
-tables_page -> results, schemas -> columns, medians -> comparison_columns, detection_columns, drawn_scores, trials ->
-column_types, folds.
+comparisons, detection, means -> enough_repeats, models, patient_comparisons, summary -> pairing, pooled_scans, query,
+tables_page -> whole_patients -> cases, scans -> results, schemas -> columns, medians -> comparison_columns,
+detection_columns, drawn_scores, trials -> column_types, folds.
 """

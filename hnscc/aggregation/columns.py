@@ -7,13 +7,22 @@ from hnscc.aggregation.column_types import REAL, TEXT, WHOLE, YES
 from hnscc.aggregation.comparison_columns import COMPARISONS
 from hnscc.aggregation.detection_columns import DETECTION
 from hnscc.scores.metrics import METRICS, Metric
-from hnscc.scores.patient_metrics import PATIENT_METRICS
+from hnscc.scores.patient_metrics import PATIENT_METRICS, POOLED_METRICS
 from hnscc.scores.surface import SCAN_METRICS
 
 OF_PATIENTS = "the mean over patients (those with lesion, but for fp_ml and false_lesions): "
 OF_PATIENTS += ", ".join(
     f"{each.name} ({each.meaning}{f' in {each.unit}' if each.unit else ''})" for each in PATIENT_METRICS
 )
+
+_POOLED_COLUMNS = {
+    "{}": "{meaning}, of all patients as one, by the median models at threshold, over whole scans",
+    "{}_low": "lower end of the 95 % interval over patients of {name}, the model being fixed",
+    "{}_high": "upper end of the 95 % interval over patients of {name}, the model being fixed",
+    "{}_repeats_mean": "mean over these repeats of {name} at 0.5",
+    "{}_repeats_low": "lower end of the 95 % interval of {name}_repeats_mean over patients and repeats",
+    "{}_repeats_high": "upper end of the 95 % interval of {name}_repeats_mean over patients and repeats",
+}
 
 # What means something else in one table stands again, as `table.name`.
 COLUMNS: dict[str, tuple[pa.DataType, str]] = {
@@ -132,7 +141,10 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         "the part of the predicted volume that is lesion, 0 to 1; of an empty prediction 1 where the truth is empty "
         "too, else 0",
     ),
-    **{metric.name: (REAL, metric.meaning) for metric in SCAN_METRICS},
+    **{
+        metric.name: (REAL, f"{metric.meaning}: {metric.column}. In `patients` the mean over the scans")
+        for metric in SCAN_METRICS
+    },
     "lesions": (WHOLE, "number of true lesions, connected in 3D"),
     "lesions_found": (WHOLE, "how many of these hold a predicted voxel"),
     "false_lesions": (
@@ -170,6 +182,16 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         "which slices the reading scores and chooses by: sampled (`used` in table `slices`), or all; with "
         "`evaluation: {slices: sampled}` these are the same",
     ),
+    **{
+        f"pooled.{pattern.format(each.name)}": (REAL, meaning.format(name=each.name, meaning=each.meaning))
+        for each in POOLED_METRICS
+        for pattern, meaning in _POOLED_COLUMNS.items()
+    },
+    "scans_reason": (
+        TEXT,
+        "why a value of whole scans (volume_precision, volume_sensitivity, lesion_f1, lesion_sensitivity) does not "
+        "exist; null where all do. `reason` is of the other columns",
+    ),
     "repeats": (WHOLE, "number of repeats that are completed in every fold"),
     "failed": (WHOLE, "number of failed trials of the variant"),
     "missing": (WHOLE, "number of missing trials of the variant"),
@@ -186,6 +208,16 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "mean": (REAL, "mean over repeats and patients, each counting alike, in the unit that metric says"),
     "means.low": (REAL, "lower end of the 95 % interval of mean over patients and repeats (two-way t)"),
     "means.high": (REAL, "upper end of the 95 % interval of mean over patients and repeats (two-way t)"),
+    "median_model": (
+        REAL,
+        "mean over the same patients by the median models of all folds, at their chosen thresholds",
+    ),
+    "median_model_low": (
+        REAL,
+        "lower end of the 95 % t interval over patients of median_model: these models being fixed, it says nothing of "
+        "other trainings",
+    ),
+    "median_model_high": (REAL, "upper end of that interval"),
     "means.higher_is_better": (YES, "whether more of the metric is better"),
     "means.patients": (WHOLE, "number of patients that the mean is over"),
     **COMPARISONS,
@@ -266,6 +298,11 @@ METRIC_COLUMNS: dict[str, str] = {
     "{}_repeats_min": "lowest value over these repeats of the pooled {label} at 0.5",
     "{}_repeats_max": "highest value over these repeats of the pooled {label} at 0.5",
 }
+
+
+def pooled_names() -> str:
+    """The columns that table `pooled` has of whole scans, metric by metric."""
+    return " ".join(pattern.format(each.name) for each in POOLED_METRICS for pattern in _POOLED_COLUMNS)
 
 
 def column(table: str, name: str) -> tuple[pa.DataType, str]:

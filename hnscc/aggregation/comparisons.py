@@ -11,9 +11,10 @@ import numpy as np
 from hnscc.aggregation.cases import Cases, cases_of, lacking, repeat_cases
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.pairing import paired_results
-from hnscc.aggregation.patient_comparisons import WholeScans, as_comparison, patient_rows_of, whole_scans_of
+from hnscc.aggregation.patient_comparisons import as_comparison, patient_rows_of
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.summary import in_set
+from hnscc.aggregation.whole_patients import WholeScans, whole_scans_of
 from hnscc.base.arrays import Floats
 from hnscc.base.seeds import generator
 from hnscc.scores.better import chance_of_better
@@ -64,7 +65,7 @@ def comparison_rows(results: Results) -> list[TableRow]:
 
 
 def _of_variant(results: Results, variant: str, *, paired: bool) -> tuple[Side, WholeScans]:
-    return _side(results, variant, paired), whole_scans_of(results, variant)
+    return _side(results, variant, paired), whole_scans_of(results, variant, "test")
 
 
 def _side(results: Results, variant: str, paired: bool) -> Side:

@@ -174,5 +174,5 @@ def _of_patient(counts: Counts, score: ScanScore | None) -> TableRow:
     if score:  # what the sampled slices hold says nothing of the others
         row["lesion"] = bool(counts.truth)
         row["detected"] = bool(counts.overlap if counts.truth else counts.pred)
-    row |= {each.name: getattr(score, each.name, None) for each in SCAN_METRICS if each.of_patients}
+    row |= {each.name: getattr(score, each.name, None) for each in SCAN_METRICS}
     return row | _volumes(score) | _lesions(score)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from hnscc.aggregation.columns import METRIC_COLUMNS, column, metric_column
+from hnscc.aggregation.columns import METRIC_COLUMNS, column, metric_column, pooled_names
 from hnscc.scores.metrics import Level, metrics_at
 from hnscc.scores.surface import SCAN_METRICS
 
@@ -63,7 +63,8 @@ TABLES: dict[str, TableSchema] = {
         ("variant fold split threshold", PerMetric("pooled", "{}"), "chosen"),
     ),
     "pooled": TableSchema(
-        "variant and split, by the median models of all folds (Table 1 of the paper)",
+        "variant and split, by the median models of all folds (Table 1 of the paper): what pools as a ratio of sums "
+        "over patients. Distances do not; their means over patients, and those of every other score, stand in `means`",
         (
             "variant split threshold",
             PerMetric("pooled", "{}"),
@@ -72,12 +73,17 @@ TABLES: dict[str, TableSchema] = {
             PerMetric("pooled", "{}_at_half"),
             "repeats failed missing",
             PerMetric("pooled", _REPEATS),
+            f"{pooled_names()} scans_reason",
             "slices n_empty patients collapsed highest_probability reason",
         ),
     ),
     "means": TableSchema(
-        "variant, split and score of patients, of all repeats at 0.5 over whole scans of validation and test",
-        ("variant split metric mean low high patients repeats higher_is_better reason",),
+        "variant, split and score of patients, over whole scans of validation and test: of all repeats at 0.5, and of "
+        "the median models at their chosen thresholds",
+        (
+            "variant split metric mean low high patients repeats median_model median_model_low median_model_high",
+            "higher_is_better reason",
+        ),
     ),
     "per_slice": TableSchema(
         "variant, split and set of slices (Table 2 of the paper)",
@@ -131,7 +137,7 @@ TABLES: dict[str, TableSchema] = {
         (
             "trial_id variant fold repeat split patient_id threshold is_median scans truth_px pred_px overlap_px",
             PerMetric("patient", "{}"),
-            " ".join(each.name for each in SCAN_METRICS if each.of_patients),
+            " ".join(each.name for each in SCAN_METRICS),
             "truth_ml pred_ml overlap_ml fp_ml fn_ml volume_precision lesion detected lesions",
             "lesions_found false_lesions tlg_truth tlg_pred reason",
         ),

@@ -8,6 +8,7 @@ import numpy as np
 from hnscc.aggregation.cases import Cases, cases_of, lacking, repeat_cases
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.medians import Median
+from hnscc.aggregation.pooled_scans import pooled_of_scans
 from hnscc.aggregation.results import Results
 from hnscc.base.arrays import Bools
 from hnscc.base.split_names import SPLITS
@@ -66,6 +67,8 @@ def _pooled_row(results: Results, variant: str, split: str) -> TableRow:
     row |= _pooled(None if cases is None else cases.counts)
     row |= {"n_empty": None if cases is None else int(cases.counts.empty.sum())}
     row |= _intervals(cases, reasons)
+    of_scans, why = pooled_of_scans(results, variant, split)
+    row |= of_scans | {"scans_reason": join_reasons(why)}
     return row | {"reason": join_reasons(reasons)}
 
 

@@ -116,34 +116,56 @@ def surface_dice(distances: SurfaceDistances, tolerance_mm: float) -> float:
 class ScanMetric:
     """A score of a whole scan by the distances of its surfaces, as data; of several scans it is their mean.
 
-    name: of its field of `ScanScore` and of its column; meaning: of that column. function: its value, of the distances
-    and the tolerance in mm. of_patients: whether table `patients` has it, too.
+    name: of its field of `ScanScore`, of its column, and in column `metric`. label: how a report writes it. unit: of
+    its values, None of a ratio. meaning: what it is, in a few words; column: the rest of its column's meaning.
+    function: its value, of the distances and the tolerance in mm. range: the least and the most that it can be, None
+    where there is no most. decimals: how many a report writes.
     """
 
     name: str
+    label: str
+    unit: str | None
     meaning: str
+    column: str
+    higher_is_better: bool
     function: Callable[[SurfaceDistances, float], float]
-    of_patients: bool = True
+    range: tuple[float, float] | None = None
+    decimals: int = 3
 
 
+# The one list of them: columns, and what variants are compared by (`patient_metrics`), follow from it.
 SCAN_METRICS = (
     ScanMetric(
-        "hd95_mm",
-        "95 % Hausdorff distance in mm: all but 5 % of each surface lies so near to the other; 0 where neither mask "
-        "holds a voxel, the diagonal of the scan where one of them does. In `patients` the mean over the scans",
-        lambda distances, tolerance_mm: hd95(distances),
+        name="hd95_mm",
+        label="HD95",
+        unit="mm",
+        meaning="95 % Hausdorff distance",
+        column="in mm, all but 5 % of each surface lies so near to the other; 0 where neither mask holds a voxel, the "
+        "diagonal of the scan where one of them does",
+        higher_is_better=False,
+        function=lambda distances, tolerance_mm: hd95(distances),
+        decimals=1,
     ),
     ScanMetric(
-        "assd_mm",
-        "average distance of the two surfaces in mm; empty masks count as for hd95_mm",
-        lambda distances, tolerance_mm: average_distance(distances),
-        of_patients=False,
+        name="assd_mm",
+        label="ASSD",
+        unit="mm",
+        meaning="average surface distance",
+        column="the mean over both surfaces, in mm; empty masks count as for hd95_mm",
+        higher_is_better=False,
+        function=lambda distances, tolerance_mm: average_distance(distances),
+        decimals=1,
     ),
     ScanMetric(
-        "nsd",
-        "surface Dice: the share of both surfaces that lies within `evaluation.tolerance_mm` of the other; 1 where "
-        "neither mask holds a voxel, 0 where one of them does. In `patients` the mean over the scans",
-        surface_dice,
+        name="nsd",
+        label="NSD",
+        unit=None,
+        meaning="normalised surface Dice",
+        column="the share of both surfaces that lies within `evaluation.tolerance_mm` of the other; 1 where neither "
+        "mask holds a voxel, 0 where one of them does",
+        higher_is_better=True,
+        function=surface_dice,
+        range=(0.0, 1.0),
     ),
 )
 

@@ -74,6 +74,11 @@ def precision(case: Volumes) -> float:
     return case.overlap_ml / case.pred_ml
 
 
+def sensitivity(case: Volumes) -> float | None:
+    """The part of the true volume that is predicted, 0..1; None where the truth is empty."""
+    return case.overlap_ml / case.truth_ml if case.truth_ml else None
+
+
 def _glycolysis(mask: Bools, uptake: NDArray[np.floating], voxel: float) -> float:
     """Volume times mean uptake is the sum of uptake times the volume of a voxel: 0 of an empty mask."""
     if uptake.shape != mask.shape:

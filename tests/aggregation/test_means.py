@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
 from run_folders import Case, add_trial, random_run, small_study, write_run
 from small_tables import LESION, check_tables, levels, mask, row, rows
 
@@ -12,7 +14,10 @@ from hnscc.study.plan import plan_trials
 
 NAMES = [each.name for each in PATIENT_METRICS]
 COLUMN = {"patient_dice": "dice", "patient_jaccard": "jaccard"}
-COLUMN |= {name: name for name in ("hd95_mm", "nsd", "volume_precision", "fn_ml", "fp_ml", "false_lesions")}
+COLUMN |= {
+    name: name
+    for name in ("hd95_mm", "assd_mm", "nsd", "volume_precision", "fn_ml", "fp_ml", "false_lesions")
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +43,30 @@ def test_the_mean_is_that_of_the_patients_rows_of_all_folds(run, metric):
     expected = mean_of_patients(scores, share=not metric.endswith(("_mm", "_ml", "lesions")))
     assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high))
     assert found["low"] < found["mean"] < found["high"]
+
+
+@pytest.mark.parametrize("metric", COLUMN)
+def test_the_median_models_mean_is_that_of_their_rows_with_students_t(run, metric):
+    """At each fold's own threshold; its interval is over patients alone."""
+    chosen = {each["fold"]: each["threshold"] for each in rows(run, "thresholds", chosen=True, variant="mri")}
+    own = rows(run, "patients", variant="mri", split="test", is_median=True)
+    scores = [
+        each[COLUMN[metric]]
+        for each in own
+        if each["threshold"] == chosen[each["fold"]]
+        and (each["lesion"] or metric in ("fp_ml", "false_lesions"))
+    ]
+    found = row(run, "means", variant="mri", split="test", metric=metric)
+    mean = np.mean(scores)
+    assert found["median_model"] == pytest.approx(mean) and len(scores) == found["patients"]
+    share = not metric.endswith(("_mm", "_ml", "lesions"))
+    half = scipy.stats.t.ppf(0.975, len(scores) - 1) * scipy.stats.sem(scores)
+    half /= mean * (1 - mean) if share else mean
+    ends = [
+        scipy.special.expit(scipy.special.logit(mean) + side * half) if share else mean * np.exp(side * half)
+        for side in (-1, 1)
+    ]
+    assert [found["median_model_low"], found["median_model_high"]] == pytest.approx(ends)
 
 
 def test_differences_of_means_are_those_of_comparisons(run):

@@ -29,6 +29,7 @@ def f1(row):
 
 OF_ROW = {name: name for name in ("hd95_mm", "nsd", "fn_ml", "fp_ml", "false_lesions")} | {"lesion_f1": f1}
 OF_ROW |= {"patient_dice": "dice", "patient_jaccard": "jaccard", "volume_precision": "volume_precision"}
+OF_ROW |= {"volume_sensitivity": lambda row: row["overlap_ml"] / row["truth_ml"]}
 OF_ROW |= {"volume_error_ml": lambda row: abs(row["pred_ml"] - row["truth_ml"])}
 
 
@@ -95,6 +96,7 @@ def test_which_way_is_better(tmp_path):
         "patient_jaccard": (1, with_lesion),
         "detected": (0, with_lesion),
         "volume_precision": (1, with_lesion),
+        "volume_sensitivity": (1, with_lesion),
         "volume_error_ml": (-1, with_lesion),
         "hd95_mm": (-1, with_lesion),
         "assd_mm": (-1, with_lesion),

@@ -26,12 +26,15 @@ PROMISED = {
         dice jaccard outcome misplaced""",
     "thresholds": "variant fold split threshold dice jaccard",
     "pooled": """variant split threshold dice jaccard dice_low dice_high repeats dice_repeats_median
-        dice_repeats_mean dice_repeats_sd reason""",
+        dice_repeats_mean dice_repeats_sd reason volume_precision volume_precision_low volume_precision_high
+        volume_precision_repeats_mean volume_sensitivity lesion_f1 lesion_sensitivity
+        lesion_sensitivity_repeats_mean lesion_sensitivity_repeats_low scans_reason""",
     "per_slice": "variant split slice_set threshold n dice_mean dice_sd jaccard_mean jaccard_sd reason",
     "comparisons": """variant_a variant_b metric slice_set unit method n statistic p p_holm difference low
         high repeats_a repeats_b effective_patients smallest_seen margin p_equal p_equal_holm
         better better_low better_high reason""",
-    "means": "variant split metric mean low high patients repeats higher_is_better reason",
+    "means": """variant split metric mean low high patients repeats median_model median_model_low median_model_high
+        higher_is_better reason""",
     "classification": """variant split convention threshold cutoff_px tp tn fp fn misplaced sensitivity
         specificity accuracy reason""",
     "regression": "variant split slice_set n slope intercept r2 reason",
@@ -67,7 +70,7 @@ EXPLAINED = {
     ],
     "per_slice": ["threshold", "n", "dice_mean", "dice_sd", "jaccard_mean", "jaccard_sd"],
     "comparisons": ["difference", "p", "p_holm"],
-    "means": ["mean", "low", "high"],
+    "means": ["mean", "low", "high", "median_model", "median_model_low"],
     "classification": ["threshold", "tp", "sensitivity", "specificity", "accuracy"],
     "scans": ["hd95_mm", "tlg_truth", "tlg_pred"],
     "patients": ["hd95_mm", "nsd", "truth_ml", "pred_ml", "lesion", "detected"],
@@ -80,6 +83,7 @@ EXPLAINED = {
     "regression": ["threshold", "slope", "intercept", "r2"],
     "protocol": ["threshold", "dice", "jaccard", "sensitivity", "specificity", "pooled_dice"],
 }
+OF_SCANS = ("volume_precision", "volume_sensitivity", "lesion_f1", "lesion_sensitivity")
 
 
 def at(k: int) -> int:
@@ -133,6 +137,9 @@ def check_tables(run: RunFolder) -> None:
         for each in table.to_pylist():
             for column in EXPLAINED.get(name, []):
                 assert each[column] is not None or each["reason"], (name, column, each)
+            if name == "pooled":
+                of_scans = [each[column] for column in table.column_names if column.startswith(OF_SCANS)]
+                assert (None in of_scans) == bool(each["scans_reason"]), each
 
 
 # The hand-computed study: cut-off 2 pixels, one repeat, every patient with one scan.
