@@ -1,4 +1,4 @@
-"""The pieces of a mask as it was drawn: mirror images of one another, stray ones, thin lines."""
+"""The pieces of a mask as it was drawn: mirror images of one another, stray ones, thin lines, parts that stick out."""
 
 from itertools import combinations, product
 from typing import Any
@@ -11,7 +11,12 @@ from hnscc.cohort.store_format import Drawn
 
 TOUCHING = np.ones((3, 3, 3), dtype=bool)  # voxels of one piece touch at a corner at least
 APART = 10.0  # mm, beside the largest piece; a rough outline leaves small pieces above, below and near it
-WIDE = np.ones((1, 3, 3), dtype=bool)  # what this does not fit into is thin
+LONG = 10.0  # mm: a piece above or below the largest that is shorter belongs to a rough outline, too
+BROAD = 4.0  # mm, or two voxels: what is wider in its plane is not thin
+OVER = (
+    8.0  # mm beside what the slices above and below hold, or two slices where they are thicker: it sticks out
+)
+LOOKED_AT = 2.0  # mm: finer voxels are thinned to look for it
 LEAST_MIRRORED = 30  # voxels of a piece: small ones have the same shape by chance
 GAPS = 5  # lines in which a mask that is alike on both sides of the middle is parted: convex shapes have none
 SMALL, SLICES = (
@@ -25,13 +30,14 @@ def pieces_of(drawn: Drawn) -> dict[str, Any]:
 
     `mirrored` says whether one is the exact mirror image of another, in one to three directions, and not of itself; or
     the whole mask of itself, about the middle of its grid, with a gap between.
-    `stray` counts small pieces in one slice alone, 10 mm and more beside the largest, if that lies in several slices.
-    `thin_mm` is the length of the longest part that is one or two voxels wide in its plane, in mm along a row or
-    column; 0 where there is none.
+    `stray` counts small pieces in one slice alone, 10 mm and more beside the largest, if that lies in several slices;
+    of those that lie above or below it, ones of 10 mm and more. `thin_mm` is the length of the longest part that is at
+    most 4 mm or two voxels wide in its plane, in mm along a row or column, and `over_mm` that of the longest one that
+    lies in one slice and 8 mm and more beside what the slices next to it hold; 0 where there is none.
     """
     voxels = _cropped(drawn.voxels)
     if voxels is None:
-        return {"mirrored": False, "stray": 0, "thin_mm": 0.0}
+        return {"mirrored": False, "stray": 0, "thin_mm": 0.0, "over_mm": 0.0}
     numbered, _ = ndimage.label(voxels, TOUCHING)
     parts = [numbered[box] == at for at, box in enumerate(ndimage.find_objects(numbered), start=1)]
     sizes = np.array([part.sum() for part in parts])
@@ -43,6 +49,7 @@ def pieces_of(drawn: Drawn) -> dict[str, Any]:
         or _symmetric(drawn.voxels),
         "stray": _stray(numbered, small, 1 + int(sizes.argmax()), drawn.spacing_mm),
         "thin_mm": _thin(voxels, drawn.spacing_mm),
+        "over_mm": _over(voxels, drawn.spacing_mm),
     }
 
 
@@ -56,12 +63,20 @@ def _symmetric(voxels: Bools) -> bool:
 
 
 def _stray(numbered: Integers, small: Integers, largest: int, spacing_mm: Spacing) -> int:
-    """How many of the small pieces lie far beside the largest, seen from above."""
+    """How many of the small pieces lie far beside the largest, seen from above; or are long, and far above or below."""
     main = numbered == largest
     if not len(small) or main.any(axis=(1, 2)).sum() < SLICES:
         return 0
-    apart = ndimage.distance_transform_edt(~main.any(axis=0), sampling=spacing_mm[1:])
-    return sum(bool(apart[(numbered == number).any(axis=0)].min() >= APART) for number in small)
+    beside = ndimage.distance_transform_edt(~main.any(axis=0), sampling=spacing_mm[1:])
+    apart = ndimage.distance_transform_edt(~main, sampling=spacing_mm)
+    pieces = [numbered == number for number in small]
+    return sum(
+        bool(
+            beside[piece.any(axis=0)].min() >= APART
+            or (apart[piece].min() >= APART and _longest(piece, spacing_mm) >= LONG)
+        )
+        for piece in pieces
+    )
 
 
 def _cropped(voxels: Bools) -> Bools | None:
@@ -85,10 +100,32 @@ def _mirrored(one: Bools, two: Bools) -> bool:
 
 
 def _thin(voxels: Bools, spacing_mm: Spacing) -> float:
-    padded = np.pad(voxels, ((0, 0), (1, 1), (1, 1)))
-    thin, _ = ndimage.label(padded & ~ndimage.binary_opening(padded, WIDE), TOUCHING)
+    wide = [max(3, int(BROAD / step) + 1) for step in spacing_mm[1:]]
+    padded = np.pad(voxels, ((0, 0), *((each, each) for each in wide)))
+    opened = ndimage.grey_opening(padded.view(np.uint8), (1, *wide))
+    return _longest(padded & (opened == 0), spacing_mm)
+
+
+def _over(voxels: Bools, spacing_mm: Spacing) -> float:
+    every = [max(1, int(LOOKED_AT / step)) for step in spacing_mm[1:]]
+    thin = voxels[:, :: every[0], :: every[1]]
+    spacing = (spacing_mm[0], *(step * each for step, each in zip(spacing_mm[1:], every, strict=True)))
+    beside = np.zeros_like(thin)
+    beside[1:] |= thin[:-1]
+    beside[:-1] |= thin[1:]
+    over = max(OVER, 2 * spacing[0])
+    near = ndimage.maximum_filter(
+        beside.view(np.uint8), [1, *(1 + 2 * round(over / step) for step in spacing[1:])], mode="constant"
+    )
+    alone = ~beside.any(axis=(1, 2), keepdims=True)
+    return _longest(thin & (near == 0) & ~alone, spacing)
+
+
+def _longest(parts: Bools, spacing_mm: Spacing) -> float:
+    """Of the pieces of these voxels, the longest along a row or column, in mm; 0 where there is none."""
+    numbered, _ = ndimage.label(parts, TOUCHING)
     lengths = [
         max((part.stop - part.start) * step for part, step in zip(box[1:], spacing_mm[1:], strict=True))
-        for box in ndimage.find_objects(thin)
+        for box in ndimage.find_objects(numbered)
     ]
     return float(max(lengths, default=0.0))

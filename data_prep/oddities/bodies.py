@@ -19,6 +19,10 @@ TURNED = 8.0  # degrees
 MOST_TURNED = 90.0  # degrees, beyond which a body that is nearly round fits by chance
 ALIKE = 0.85  # correlation of shapes, from which an angle is believed
 GAIN = 0.1  # in correlation, by turning
+LEAN, SHEAR = 0.12, 0.06  # mm per mm: of places in the slices along them; of rows along the columns
+SHEAR_SDS = (
+    10.0  # robust standard deviations: a limb that lies askew in one slab leans by 7 in the public cohort
+)
 FEWEST = 8  # scans, from which it is asked whose body a modality shows
 HARMONICS = 5  # of the radii, beside their mean
 LEAST_SD, MOST_SDS = 0.25, 10.0  # mm; standard deviations that a number may be apart
@@ -39,6 +43,8 @@ def unlike_bodies(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[
         if modality != reference:
             both = _both(scans, modality, reference)
             beside = [*_moved(both, modality, reference), *_turned(both, modality, reference)]
+            turned = {odd.scan_id for odd in beside}
+            beside += [odd for odd in _sheared(both, modality, reference) if odd.scan_id not in turned]
             yield from beside
             yield from _anothers(both, modality, reference, {odd.scan_id for odd in beside})
 
@@ -87,6 +93,44 @@ def _turned(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Od
                 f"{modality} shows the body turned by {abs(turn - usual):.0f} degrees in the plane of the slices "
                 f"against {reference}: does its header place it rightly?",
             )
+
+
+def _sheared(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Odd]:
+    """Modalities in which the body leans from slice to slice, or is sheared in them, against the other scans."""
+    if len(both) < FEW:
+        return
+    how = ("from slice to slice", "from slice to slice", "in the plane of the slices")
+    apart = np.array([[*_leans(one, two), _shear(one) - _shear(two)] for _, one, two in both])
+    off = np.abs(apart - np.median(apart, axis=0))
+    most = [
+        limit([float(each) for each in side], least, SHEAR_SDS)
+        for side, least in zip(off.T, (LEAN, LEAN, SHEAR), strict=True)
+    ]
+    for (scan, _, _), each in zip(both, off, strict=True):
+        beyond = [
+            (move / bound, move, way)
+            for move, bound, way in zip(each, most, how, strict=True)
+            if move > bound
+        ]
+        if beyond:
+            _, move, way = max(beyond)
+            yield Odd(
+                scan.scan_id,
+                f"{modality} shows the body sheared {way} against {reference}, by {move:.2f} mm per mm more than in "
+                "the other scans: was one of them resliced, or its gantry tilted?",
+            )
+
+
+def _leans(one: dict[str, Any], two: dict[str, Any]) -> list[float]:
+    return [one[f"lean_{side}"] - two[f"lean_{side}"] for side in ("back", "left")]
+
+
+def _shear(found: dict[str, Any]) -> float:
+    """How far rows are moved along themselves from one to the next, were the body a disc without that: a disc of
+    radius R, sheared by k, has radii R (1 + k / 2 sin 2 angle)."""
+    harmonics = np.fft.rfft(found["radii"])
+    mean = float(harmonics[0].real)
+    return -4 * float(harmonics[2].imag) / mean if mean > 0 else 0.0
 
 
 def _anothers(both: Sequence[_Both], modality: str, reference: str, beside: Set[str | None]) -> Iterator[Odd]:

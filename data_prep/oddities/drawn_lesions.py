@@ -8,9 +8,23 @@ from data_prep.oddities.oddity import Odd, of_some
 from hnscc.cohort.store_format import Scan
 
 HOLLOW = 0.5  # of what a mask encloses, from which it is an outline; lesions of the real cohort have none
-LINE = 30.0  # mm, of a part one or two voxels wide; lesions of the real cohort have 23 at most
+LINE = 30.0  # mm, of a part up to 4 mm or two voxels wide; lesions of the real cohort have 25 at most
+OVER = 10.0  # mm, of a part that sticks out of one slice; lesions of the real cohort have none, the phantom's 6 at most
 USUAL = 0.25  # of the scans with lesion, from which small pieces are how the lesions are
 CHANGED = 4 / 3  # times more or less than was drawn; lesions of 5 ml and more change by a tenth at most
+
+# What a mask may hold in one slice alone, in words.
+IN_ONE_SLICE: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
+    (
+        "the mask holds small pieces in a single slice, apart from the lesion: strokes that were left there?",
+        lambda pieces: bool(pieces["stray"] > 0),
+    ),
+    (
+        f"the mask sticks out in a single slice, by a part {OVER:g} mm long or more far beside what the slices above "
+        "and below it hold: a stroke of a brush?",
+        lambda pieces: bool(pieces["over_mm"] >= OVER),
+    ),
+)
 
 
 def odd_drawings(scans: Sequence[Scan]) -> Iterator[Odd]:
@@ -35,7 +49,7 @@ def odd_drawings(scans: Sequence[Scan]) -> Iterator[Odd]:
 
 def odd_pieces(scans: Sequence[Scan]) -> Iterator[Odd]:
     """A sentence on the scans whose masks hold their own mirror image, and on those with pieces that look like strokes
-    of a brush: thin lines, and small pieces in one slice where few scans have any."""
+    of a brush: thin lines, and small pieces and parts in one slice where few scans have any."""
     ill = [scan for scan in scans if scan.placement["lesion"]["ml"] > 0]
     if not all("pieces" in scan.placement["lesion"] for scan in ill):
         return
@@ -46,15 +60,11 @@ def odd_pieces(scans: Sequence[Scan]) -> Iterator[Odd]:
     text = "one piece of the mask is the mirror image of another, voxel by voxel: was the mask joined with its own?"
     yield from of_some(scans, chosen(lambda pieces: pieces["mirrored"]), text)
     lines = [scan for scan in chosen(lambda pieces: pieces["thin_mm"] >= LINE) if not _outlined(scan)]
-    text = (
-        f"the mask holds a line of one or two voxels that is {LINE:g} mm long or more: a stroke of a brush?"
-    )
+    text = f"the mask holds a line of a few voxels that is {LINE:g} mm long or more: a stroke of a brush?"
     yield from of_some(scans, lines, text)
-    stray = chosen(lambda pieces: pieces["stray"] > 0)
-    text = (
-        "the mask holds small pieces in a single slice, apart from the lesion: strokes that were left there?"
-    )
-    yield from of_some(scans, stray, text) if len(stray) <= max(1, USUAL * len(ill)) else ()
+    for text, holds in IN_ONE_SLICE:
+        found = chosen(holds)
+        yield from of_some(scans, found, text) if len(found) <= max(1, USUAL * len(ill)) else ()
 
 
 def _outlined(scan: Scan) -> bool:

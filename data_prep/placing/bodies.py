@@ -15,6 +15,7 @@ from hnscc.base.arrays import Bools, Floats, Spacing
 DIRECTIONS = 90  # in which the distance of the skin from the centre is measured: every 4 degrees
 MIDDLE = 0.3  # of the median area: slices with less of the body are not looked at
 STEP = 0.25  # pixels, along each direction
+LEANING = 5  # slices, from which it is told how the centre moves along them
 DISC = np.hypot(*np.mgrid[-4:5, -4:5]) <= 4  # pixels: what it does not fit into is no body
 
 
@@ -23,7 +24,8 @@ def placed_bodies(bodies: Sequence[Bools], spacing_mm: Spacing) -> list[dict[str
 
     bodies: (Z, H, W) of each modality, lying LPS. spacing_mm: of z, y and x. `back` and `left`: how far the centre lies
     from the middle of the slices, in mm. `radii`: how far the skin is from the centre, in mm, in 90 directions from
-    left by back, the mean of the slices.
+    left by back, the mean of the slices. `lean_back` and `lean_left`: how far the centre moves from one slice to the
+    next, in mm per mm of height; 0 where fewer than 5 slices show the body.
     """
     filled = [_filled(shown) for shown in bodies]
     areas = [shown.sum(axis=(1, 2)) for shown in filled]
@@ -32,7 +34,10 @@ def placed_bodies(bodies: Sequence[Bools], spacing_mm: Spacing) -> list[dict[str
     seen = np.all([area > MIDDLE * np.median(area[area > 0]) for area in areas], axis=0)
     if not seen.any():
         return [None] * len(filled)
-    return [_placed(shown[seen].mean(axis=0), spacing_mm[1:]) for shown in filled]
+    return [
+        _placed(shown[seen].mean(axis=0), spacing_mm[1:]) | _leaning(shown, seen, spacing_mm)
+        for shown in filled
+    ]
 
 
 def _filled(shown: Bools) -> Bools:
@@ -62,3 +67,25 @@ def _placed(share: Floats, pixel_mm: tuple[float, float]) -> dict[str, Any]:
         "left": round(left, 2),
         "radii": [round(float(each), 2) for each in radii],
     }
+
+
+def _leaning(shown: Bools, seen: Bools, spacing_mm: Spacing) -> dict[str, float]:
+    """shown: (Z, H, W); seen: (Z,), in which slices."""
+    heights = np.flatnonzero(seen)
+    if len(heights) < LEANING:
+        return {"lean_back": 0.0, "lean_left": 0.0}
+    centres = [ndimage.center_of_mass(shown[z]) for z in heights]
+    return {
+        f"lean_{side}": round(_slope(heights * spacing_mm[0], np.array(each) * step), 4)
+        for side, each, step in zip(("back", "left"), zip(*centres, strict=True), spacing_mm[1:], strict=True)
+    }
+
+
+def _slope(heights: Floats, places: Floats) -> float:
+    """The median slope over half of the length, which a few slices do not change (Theil 1950)."""
+    half = len(heights) // 2
+    return float(
+        np.median(
+            (places[half:] - places[: len(places) - half]) / (heights[half:] - heights[: len(heights) - half])
+        )
+    )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hnscc.base.arrays import Bools
+from hnscc.base.arrays import Bools, Integers
 
 ABOVE = 0.1  # of the way from air (1st percentile) to the 99th: what is brighter is tissue
 EVERY = 4  # voxels of a line, of which one is compared: that two lines of noise agree in all of these is no chance
@@ -32,6 +32,9 @@ EDGE = 0.25  # of that way, above air: what lies beside a cut
 LEAST_CUT = 1e-3  # of the voxels, that hold the lowest value where it is no single voxel's
 FOLDED = 0.05  # of the voxels of two opposite borders, that are tissue on both
 GOES_ON, ALIKE = 2.0, 0.6  # times the step to the next voxel; correlation of both borders
+# Values of tissue, below which lines of few values agree by chance; and one is common, whatever was filled with it.
+GRADED, FEW = 128, 64
+SPIKE = 3.0  # times as many voxels as the next values, that one holds which a part was filled with
 LOOKED_AT = 400_000  # voxels, at most, of whole slices
 
 # What a volume holds that shows nothing.
@@ -51,10 +54,12 @@ def planes_of(data: Values, marked: Bools | None, blank: Bools | None) -> dict[s
     `streaks` that of voxels of one value from a border on, beside others of another value; `mirrored` that of lines
     that go back as they came. `dead` and `hot` count voxels without a signal amid tissue, and ones far brighter than
     all around; `dead_share` is that of the former in tissue. `noise` is the share of tissue whose voxels have nothing
-    to do with those beside them, `flat` that of all voxels that hold the commonest value of tissue. `cut` is how long
+    to do with those beside them, `flat` that of all voxels that hold the commonest value of tissue, where it is far
+    commoner than the values next to it. `cut` is how long
     the line is, in voxels, along which the lowest value borders on tissue, beside the square root of the tissue's
     area, in the median slice, where most slices are looked at. `folded` says whether a border goes on on the opposite
-    one. All are 0 where the volume shows nothing, or noise alone.
+    one. All are 0 where the volume shows nothing, or noise alone; what is said of lines and values, where its tissue
+    has too few of these.
     """
     shown = np.arange(data.shape[2]) if marked is None else np.flatnonzero(~marked.any(axis=(0, 1)))
     cut_off = 2 * len(shown) < data.shape[2]  # which is told of the slices that are marked
@@ -69,18 +74,26 @@ def planes_of(data: Values, marked: Bools | None, blank: Bools | None) -> dict[s
     noise = _noise(data, air, way)
     if noise > ALL_NOISE:
         return dict(NOTHING)
+    values, counts = _values(data, tissue)
     dead = _dead(data, air + BRIGHT * way, max(float(data.min()) + LOWEST * way, air - BELOW * way))
     return {
-        "copied": max(_copied(lines, VARIED * way) for lines in _both(data)),
-        "streaks": max(_streaks(lines, tissue) for lines in _four(data)),
-        "mirrored": max(_mirrored(lines, apart, tissue) for lines in _both(data) for apart in (1, 2)),
+        **NOTHING,
+        **(_lines(data, way, tissue) if (values <= last).sum() >= GRADED else {}),
         "dead": dead,
         "dead_share": dead / int((data > tissue).sum()),
         "hot": _hot(data, air, way),
         "noise": noise,
-        "flat": _flat(data, tissue),
+        "flat": _flat(counts, data[::2, ::2].size),
         "cut": 0.0 if cut_off else _cut(data, blank, tissue, air + EDGE * way),
         "folded": any(_folded(lines, tissue) for lines in _both(data)),
+    }
+
+
+def _lines(data: Values, way: float, tissue: float) -> dict[str, float]:
+    return {
+        "copied": max(_copied(lines, VARIED * way) for lines in _both(data)),
+        "streaks": max(_streaks(lines, tissue) for lines in _four(data)),
+        "mirrored": max(_mirrored(lines, apart, tissue) for lines in _both(data) for apart in (1, 2)),
     }
 
 
@@ -174,10 +187,20 @@ def _noise(data: Values, air: float, way: float) -> float:
     return float((shown & unlike & (step > ROUGH * way)).sum() / max(1, shown.sum()))
 
 
-def _flat(data: Values, tissue: float) -> float:
+def _values(data: Values, tissue: float) -> tuple[Values, Integers]:
+    """The values of tissue of a quarter of the voxels, and how many of these hold each; not the highest of all."""
     thin = data[::2, ::2]
-    counts = np.unique(thin[(thin > tissue) & (thin < thin.max())], return_counts=True)[1]
-    return float(counts.max(initial=0) / thin.size)
+    values, counts = np.unique(thin[(thin > tissue) & (thin < thin.max())], return_counts=True)
+    return values, counts
+
+
+def _flat(counts: Integers, voxels: int) -> float:
+    """counts: of values that ascend."""
+    if len(counts) < FEW:
+        return 0.0
+    at = int(counts.argmax())
+    beside = max(counts[max(0, at - 1) : at].max(initial=0), counts[at + 1 : at + 2].max(initial=0))
+    return float(counts[at] / voxels) if counts[at] >= SPIKE * beside else 0.0
 
 
 def _cut(data: Values, blank: Bools | None, tissue: float, bright: float) -> float:

@@ -16,10 +16,17 @@ ASKED = "are both of this scan?"
 TURNS = 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
 
 
-def drawn(back=0.0, left=0.0, radius=60.0, turned=0.0, shape=(0.0, 0.0)):
-    """A body of 6 slices: an ellipse of 1.15 : 1 with a nose, `shape` of its third harmonic, in air with specks."""
+def drawn(back=0.0, left=0.0, radius=60.0, turned=0.0, shape=(0.0, 0.0), sheared=0.0, leaning=0.0):
+    """A body of 6 slices: an ellipse of 1.15 : 1 with a nose, `shape` of its third harmonic, in air with specks; its
+    rows moved along themselves, its slices to the back."""
+    if leaning:
+        heights = 3.0 * np.arange(-2.5, 3)
+        each = [
+            drawn(back + leaning * height, left, radius, turned, shape, sheared)[:1] for height in heights
+        ]
+        return np.concatenate(each)
     rows, columns = (np.indices((80, 80)) - 39.5) * PIXEL
-    rows, columns = rows - back, columns - left
+    rows, columns = rows - back, columns - left - sheared * rows
     angle = np.arctan2(rows, columns) - np.radians(turned)
     skin = radius * (1 + 0.07 * np.cos(2 * angle) + 0.05 * np.exp(-(((angle + np.pi / 2) / 0.3) ** 2)))
     skin = skin + shape[0] * np.cos(3 * angle) + shape[1] * np.sin(3 * angle)
@@ -113,6 +120,30 @@ def test_a_modality_that_is_turned_is_told(degrees):
     ((scan_id, text),) = told(pet, mri)
     assert scan_id == "p7_a"
     assert text.startswith(f"pet shows the body turned by {abs(degrees)} degrees")
+
+
+@pytest.mark.parametrize(
+    ("how", "way"), [("leaning", "from slice to slice"), ("sheared", "in the plane of the slices")]
+)
+def test_a_modality_whose_voxels_are_sheared_is_told_however_few_scans_there_are(how, way):
+    """By 0.2 mm per mm, 11 degrees, of six scans; of four nothing is said."""
+    for number, names in ((6, ["p2_a"]), (4, [])):
+        pet, mri = people(number)
+        assert told(pet, mri) == []
+        pet[2] = pet[2] | {how: 0.2}
+        found = told(pet, mri)
+        assert [scan_id for scan_id, _ in found] == names
+        for _, text in found:
+            assert re.match(
+                rf"pet shows the body sheared {way} against mri, by 0\.(1[5-9]|2[0-5]) mm per mm", text
+            )
+
+
+def test_a_disc_that_leans_and_one_that_is_sheared_by_hand():
+    (leaning,) = placed_bodies([drawn(leaning=0.3)], (3.0, PIXEL, PIXEL))
+    assert (leaning["lean_back"], leaning["lean_left"]) == (pytest.approx(0.3, abs=0.05), 0.0)
+    (flat,) = placed_bodies([drawn(leaning=0.3)[:4]], (3.0, PIXEL, PIXEL))
+    assert (flat["lean_back"], flat["lean_left"]) == (0.0, 0.0)
 
 
 def test_exchanged_files_are_told_of_both_scans():

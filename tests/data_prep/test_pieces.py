@@ -13,7 +13,7 @@ from data_prep.oddities.drawn_lesions import odd_pieces
 from hnscc.cohort.store_format import Drawn
 
 SHAPE = (10, 48, 48)  # z, y, x
-NONE = {"mirrored": False, "stray": 0, "thin_mm": 0.0}
+NONE = {"mirrored": False, "stray": 0, "thin_mm": 0.0, "over_mm": 0.0}
 
 
 def lesion() -> np.ndarray:
@@ -79,8 +79,43 @@ def test_a_thin_line_is_as_long_as_it_is_along_a_row_or_column():
     voxels[5, 30:46, 25] = True
     voxels[5, 12:14, 0:12] = False
     assert found(voxels)["thin_mm"] == 16 * 1.5
-    voxels[5, 12:15, 0:20] = True  # no line: three wide
+    voxels[5, 12:15, 0:20] = True  # no line: 4.5 mm wide
     assert found(voxels)["thin_mm"] == 16 * 1.5
+
+
+def test_a_line_is_thin_by_its_millimetres_where_voxels_are_fine():
+    voxels = np.zeros((4, 80, 80), bool)
+    voxels[:, 10:30, 50:70], voxels[2, 12:15, 10:50] = True, True  # three voxels wide
+    for pixel, length in ((1.0, 40.0), (1.5, 0.0)):
+        affine = tuple(map(tuple, np.diag([pixel, pixel, 4.0, 1.0]).tolist()))
+        assert pieces_of(Drawn(voxels, affine, "mri"))["thin_mm"] == length
+
+
+def test_what_sticks_out_of_one_slice_is_as_long_as_what_lies_8_mm_beside_the_slices_next_to_it():
+    """Rows of 1.5 mm: 5 of them are 8 mm."""
+    voxels = np.zeros(SHAPE, bool)
+    voxels[3:8, 15:30, 20:34] = True
+    assert found(voxels)["over_mm"] == 0
+    stroke = voxels.copy()
+    stroke[5, 30:46, 24:28] = True  # 4 voxels wide, joined to the lesion
+    assert found(stroke)["over_mm"] == 11 * 1.5 and found(stroke)["thin_mm"] == 0
+    beside = voxels.copy()
+    beside[7, 33:46, 24:28] = True  # of the last slice, near the lesion
+    assert found(beside)["over_mm"] == 11 * 1.5
+    stroke[6, 30:44, 24:28] = True  # a lesion may reach so far in two slices
+    assert found(stroke)["over_mm"] == 0
+    above = voxels.copy()
+    above[9, 20:40, 24:28] = True  # no slice next to it holds lesion: another piece
+    assert found(above)["over_mm"] == 0
+
+
+def test_a_long_piece_far_above_the_lesion_is_a_stray_one_and_a_rough_outline_leaves_small_ones():
+    voxels = np.zeros(SHAPE, bool)
+    voxels[1:6, 12:34, 14:36] = True
+    for rows, z, count in ((8, 8, 1), (8, 7, 0), (4, 8, 0)):  # of 1.5 mm; slices of 4 mm
+        piece = voxels.copy()
+        piece[z, 15 : 15 + rows, 20:24] = True
+        assert found(piece)["stray"] == count
 
 
 def test_strokes_are_told_where_few_scans_have_any_and_lines_not_of_outlines():
@@ -99,25 +134,34 @@ def test_strokes_are_told_where_few_scans_have_any_and_lines_not_of_outlines():
     assert told({"stray": 2}, {}, {}, {}) == ["p0_a"]
     assert told(*[{"stray": 1}] * 2, *[{}] * 6) == [None]
     assert told(*[{"stray": 1}] * 3, *[{}] * 6) == []
+    assert told({"over_mm": 10.0}, {"over_mm": 9.0}, {}, {}) == ["p0_a"]
+    assert told(*[{"over_mm": 12.0}] * 2, *[{}] * 6) == [None]
+    assert told(*[{"over_mm": 12.0}] * 3, *[{}] * 6) == []
 
 
 def test_prepare_tells_what_was_drawn_beside_a_lesion(tmp_path):
     rows = [["patient_id", "scan_id", "mri", "mask"]]
     disc = np.hypot(*(np.indices(SHAPE[:0:-1]) - 23.5))[:, :, None] < 22
-    for at, name in enumerate(["plain", "plain2", "plain3", "mirrored", "stroke", "line"]):
+    for at, name in enumerate(["plain"] * 4 + ["mirrored", "stroke", "line", "brush"]):
         mask = lesion()
         if name == "mirrored":
             mask |= np.flip(mask, 2)
         mask[2, 18:22, 8:12] |= name == "stroke"
         mask[5, 12:14, 8:26] |= name == "line"
+        mask[5, 12:15, 16:30] |= name == "brush"  # three voxels of 2 mm wide
         rng = np.random.default_rng(at)
         image = disc * (5 + ndimage.gaussian_filter(rng.normal(size=(48, 48, 10)), 2)) + rng.random(
             (48, 48, 10)
         )
         write(tmp_path / f"{at}.nii", image.astype(np.float32), np.diag([-2.0, -2.0, 4.0, 1.0]))
         write(tmp_path / f"{at}-mask.nii", mask.T.astype(np.uint8), np.diag([-2.0, -2.0, 4.0, 1.0]))
-        rows.append([f"P{at}", name, f"{at}.nii", f"{at}-mask.nii"])
+        rows.append([f"P{at}", f"{name}{at}" if name == "plain" else name, f"{at}.nii", f"{at}-mask.nii"])
     store = prepare(save(tmp_path, rows), tmp_path / "s.zarr", size=48, workers=1, accept_odd="a test")
-    words = ("mirror image of another", "small pieces in a single slice", "a line of one or two voxels")
+    words = ("mirror image of another", "small pieces in a single slice", "a line of a few voxels")
     told = [each.split(":")[0] for each in store.odd if any(word in each for word in words)]
     assert told == ["scan mirrored", "scan line", "scan stroke"]
+    out = "the mask sticks out in a single slice, by a part 10 mm long or more"
+    assert [each for each in store.odd if out in each] == [
+        f"in 2 scans (line, brush), 2 of 8 with lesion, 0 of 0 without, {out} far beside what the slices above and "
+        "below it hold: a stroke of a brush?"
+    ]

@@ -161,6 +161,24 @@ def test_what_is_found_is_counted():
     assert found(flat)["flat"] == wedge()[::2, ::2].mean()
 
 
+def test_lines_and_values_of_images_of_few_values_agree_by_chance():
+    """The same head in 8 to 32 values holds lines twice and one value everywhere; in 400, only what was done to it."""
+
+    def graded(data: np.ndarray, values: int) -> np.ndarray:
+        return np.rint(np.clip(data, 0, 800) / 800 * (values - 1)).astype(np.float32)
+
+    smooth = ndimage.gaussian_filter(head(), (2, 2, 0))
+    for values in (8, 16, 32):
+        for data in (head(), smooth):
+            coarse = found(graded(data, values))
+            assert {coarse[name] for name in ("copied", "streaks", "mirrored", "flat")} == {0.0}
+    copy, grey_part, streaks = head(), grey(head()), streaked(head())
+    copy[20:26] = copy[30:36]
+    assert found(graded(copy, 400))["copied"] == pytest.approx(6 / 47)
+    assert found(graded(grey_part, 400))["flat"] > 0.2 and found(graded(head(), 400))["flat"] == 0.0
+    assert found(graded(streaks, 400))["streaks"] > 0.1
+
+
 def test_a_cut_is_as_long_as_its_line_beside_the_root_of_the_area():
     data = head() + 10
     data[:20] = 0
