@@ -107,9 +107,9 @@ def _thin(voxels: Bools, spacing_mm: Spacing) -> float:
 
 
 def _over(voxels: Bools, spacing_mm: Spacing) -> float:
-    every = [max(1, int(LOOKED_AT / step)) for step in spacing_mm[1:]]
-    thin = voxels[:, :: every[0], :: every[1]]
-    spacing = (spacing_mm[0], *(step * each for step, each in zip(spacing_mm[1:], every, strict=True)))
+    rows, columns = (max(1, int(LOOKED_AT / step)) for step in spacing_mm[1:])
+    thin = voxels[:, ::rows, ::columns]
+    spacing = (spacing_mm[0], rows * spacing_mm[1], columns * spacing_mm[2])
     beside = np.zeros_like(thin)
     beside[1:] |= thin[:-1]
     beside[:-1] |= thin[1:]

@@ -76,7 +76,7 @@ def _leaning(shown: Bools, seen: Bools, spacing_mm: Spacing) -> dict[str, float]
         return {"lean_back": 0.0, "lean_left": 0.0}
     centres = [ndimage.center_of_mass(shown[z]) for z in heights]
     return {
-        f"lean_{side}": round(_slope(heights * spacing_mm[0], np.array(each) * step), 4)
+        f"lean_{side}": round(_slope(spacing_mm[0] * heights.astype(np.float64), np.array(each) * step), 4)
         for side, each, step in zip(("back", "left"), zip(*centres, strict=True), spacing_mm[1:], strict=True)
     }
 
