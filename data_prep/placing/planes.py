@@ -55,11 +55,10 @@ def planes_of(data: Values, marked: Bools | None, blank: Bools | None) -> dict[s
     that go back as they came. `dead` and `hot` count voxels without a signal amid tissue, and ones far brighter than
     all around; `dead_share` is that of the former in tissue. `noise` is the share of tissue whose voxels have nothing
     to do with those beside them, `flat` that of all voxels that hold the commonest value of tissue, where it is far
-    commoner than the values next to it. `cut` is how long
-    the line is, in voxels, along which the lowest value borders on tissue, beside the square root of the tissue's
-    area, in the median slice, where most slices are looked at. `folded` says whether a border goes on on the opposite
-    one. All are 0 where the volume shows nothing, or noise alone; what is said of lines and values, where its tissue
-    has too few of these.
+    commoner than the values next to it. `cut` is how long the line is, in voxels, along which the lowest value borders
+    on tissue, beside the square root of the tissue's area, in the median slice, where most slices are looked at.
+    `folded` says whether a border goes on on the opposite one. All are 0 where the volume shows nothing, or noise
+    alone; what is said of lines and values, where its tissue has too few of these.
     """
     shown = np.arange(data.shape[2]) if marked is None else np.flatnonzero(~marked.any(axis=(0, 1)))
     cut_off = 2 * len(shown) < data.shape[2]  # which is told of the slices that are marked
