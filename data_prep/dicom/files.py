@@ -146,7 +146,7 @@ def dicom_files(folder: Path, where: str) -> tuple[list[Path], int]:
     files: list[Path] = []
     closed: list[OSError] = []
     strange = 0
-    for at, names in _folders(folder, closed.append):
+    for at, names in folders_below(folder, closed.append):
         for name in names:
             file = Path(at) / name
             found = _is_or_may_be(file)
@@ -159,7 +159,7 @@ def dicom_files(folder: Path, where: str) -> tuple[list[Path], int]:
     return sorted(files), strange + len(closed)
 
 
-def _folders(folder: Path, failed: Callable[[OSError], None]) -> Iterator[tuple[str, list[str]]]:
+def folders_below(folder: Path, failed: Callable[[OSError], None]) -> Iterator[tuple[str, list[str]]]:
     """Give a folder and all below it, linked ones too, each once, with the names of its files: no link leads round."""
     seen: set[tuple[int, int]] = set()
     for at, below, names in os.walk(folder, onerror=failed, followlinks=True):

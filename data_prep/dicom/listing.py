@@ -63,26 +63,30 @@ class ListedSeries:
 
 @dataclass(frozen=True)
 class Listing:
-    """All series by patient and scan; how many files could not be read; each patient's id with the pseudonym; what a
-    user must look at in the manifest that was made of it, in sentences; and the scans whose mask must be filled in."""
+    """All series by patient and scan; how many files could not be read; each patient's id with the pseudonym."""
 
     series: list[ListedSeries]
     unreadable: int
     pseudonyms: dict[str, str] = field(repr=False)
-    notes: tuple[str, ...] = ()
-    to_fill_in: tuple[str, ...] = ()
 
 
 def list_folders(
-    folders: Sequence[Path], known: Mapping[str, str] | None = None, progress: Progress | None = None
+    folders: Sequence[Path],
+    known: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+    *,
+    needed: bool = True,
 ) -> Listing:
     """Read the headers of every DICOM file of some folders, and of those below them, as if one folder held them all.
 
     known: the pseudonyms of patients by their PatientID, as earlier listings gave them; other patients get new ones.
-    progress: called with the files done, their number, and nothing else. InputError where there is no DICOM file.
+    progress: called with the files done, their number, and nothing else. InputError where there is no DICOM file, if
+    one is `needed`.
     """
     with quiet():
         instances, unreadable = _instances(folders, progress or (lambda done, total, text: None))
+        if needed and not instances:
+            raise _no_dicom(unreadable)
         series = group_series(instances, _WHERE)
         pseudonyms = give_pseudonyms({_patient(each) for each in series}, known or {})
         listed = []
@@ -124,15 +128,17 @@ def _instances(folders: Sequence[Path], progress: Progress) -> tuple[list[Instan
             found.append(instance)
         elif kind != DICOMDIR:
             unreadable += 1
-    if not found:
-        raise InputError(
-            "The folder holds no DICOM file that can be read.",
-            where=_WHERE,
-            expected="series of DICOM in it or in the folders below it",
-            found=f"{unreadable} files that cannot be read" if unreadable else "none",
-            do="Name the folder that the scanner's or the archive's export is in.",
-        )
     return found, unreadable
+
+
+def _no_dicom(unreadable: int) -> InputError:
+    return InputError(
+        "The folder holds no DICOM file that can be read.",
+        where=_WHERE,
+        expected="series of DICOM in it or in the folders below it",
+        found=f"{unreadable} files that cannot be read" if unreadable else "none",
+        do="Name the folder that the scanner's or the archive's export is in.",
+    )
 
 
 def _apart(folders: Sequence[Path]) -> list[Path]:

@@ -1,1 +1,1 @@
-"""Volumes from files: the door to all formats, NIfTI, Analyze, MGH, NRRD and MetaImage, and their headers."""
+"""Volumes from files: the door to all formats, NIfTI, Analyze, MGH, NRRD and MetaImage, their headers and names."""

@@ -53,6 +53,13 @@ def read_itk_grid(path: Path, where: str) -> Grid:
     return _grid(_opened(path, where)[0], where)
 
 
+def read_itk_numbers(path: Path, where: str) -> str:
+    """Read from a header how the numbers are stored, such as uint8; errors are those of `read_itk_grid`."""
+    reader = _opened(path, where)[0]
+    _grid(reader, where)
+    return np.dtype(NUMBERS[reader.GetPixelID()]).name
+
+
 def _opened(path: Path, where: str) -> tuple[sitk.ImageFileReader, Header]:
     """A reader that has read the file's header, and that header's text."""
     reader = sitk.ImageFileReader()

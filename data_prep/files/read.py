@@ -30,7 +30,7 @@ from data_prep.files.first_bytes import (
     unpacked_head,
     values_begin_at,
 )
-from data_prep.files.itk_files import READERS, is_itk_file, read_itk_grid, read_itk_volume
+from data_prep.files.itk_files import READERS, is_itk_file, read_itk_grid, read_itk_numbers, read_itk_volume
 from data_prep.files.stated import by_spm, stated_by
 from data_prep.files.written import written_as
 from data_prep.volumes.padding import measured
@@ -59,12 +59,13 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of files. is_mine: whether a cell names one; read_volume (path, where, suv) and read_grid (path, where):
-    as the functions of these names."""
+    """A kind of files. is_mine: whether a cell names one; read_volume (path, where, suv), read_grid (path, where) and
+    read_numbers (path, where): as the functions of these names."""
 
     is_mine: Callable[[Path], bool]
     read_volume: Callable[[Path, str, str], Volume]
     read_grid: Callable[[Path, str], Grid]
+    read_numbers: Callable[[Path, str], str] = lambda path, where: ""
 
 
 def read_volume(path: Path, where: str, suv: str = BODY_WEIGHT) -> Volume:
@@ -82,6 +83,12 @@ def read_volume(path: Path, where: str, suv: str = BODY_WEIGHT) -> Volume:
 def read_grid(path: Path, where: str) -> Grid:
     """Read the grid of the volume at `path` from its header alone; errors are those of `read_volume`."""
     return _format_of(path, where).read_grid(path, where)
+
+
+def read_numbers(path: Path, where: str) -> str:
+    """Read from a volume's header how its numbers are stored, such as uint8; "" of DICOM, which may vary by slice.
+    Errors are those of `read_grid`."""
+    return _format_of(path, where).read_numbers(path, where)
 
 
 def _read_by_nibabel(path: Path, where: str) -> Volume:
@@ -278,7 +285,10 @@ FORMATS = (
         _is_named_volume,
         lambda path, where, suv: _read_by_nibabel(path, where),
         lambda path, where: _grid(_open(path, where), path, where),
+        lambda path, where: np.dtype(_open(path, where).get_data_dtype()).name,
     ),
     Format(names_dicom, read_dicom_volume, read_dicom_grid),
-    Format(is_itk_file, lambda path, where, suv: read_itk_volume(path, where), read_itk_grid),
+    Format(
+        is_itk_file, lambda path, where, suv: read_itk_volume(path, where), read_itk_grid, read_itk_numbers
+    ),
 )

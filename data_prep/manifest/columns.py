@@ -15,7 +15,7 @@ OPTIONAL = ("split", "roi")
 USUAL = ("pet", "mri", "ct")  # modalities that reports and pictures know by these names
 LESION_FREE = "none"  # in the cell of the mask: the scan has no lesion, and its mask was not forgotten
 TO_FILL_IN = (
-    "FILL-IN"  # in the cell of the mask: `hnscc scan` found none, and the user has to say what is true
+    "FILL-IN"  # in the cell of the mask: `hnscc scan` found none or several; the user says what is true
 )
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SAFE_NAMES = "letters, digits, '.', '_' and '-', at most 100, beginning with a letter or digit"

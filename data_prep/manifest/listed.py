@@ -1,15 +1,14 @@
-"""A manifest made from what a folder of DICOM holds, and the file that says which patient each pseudonym stands for."""
+"""The scans that a folder of DICOM holds, and the file that says which patient each pseudonym stands for."""
 
 import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_prep.dicom.listing import ListedSeries, Listing
-from data_prep.manifest.columns import LESION_FREE, TO_FILL_IN
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_text
 
@@ -24,7 +23,7 @@ class ListedScan:
     images: the absolute path of the series of each column, its key behind a `#`; of several series of a modality, that
     of the most slices. mask: the file of its contours or segments, of several the one whose region bears the name that
     most scans have; None where there is none. regions: the names in it. chosen: by column, what was taken of several,
-    in a sentence.
+    in a sentence; unclear: by column, why nothing was taken though there is something, in a sentence.
     """
 
     patient: str
@@ -33,6 +32,7 @@ class ListedScan:
     mask: Path | None = field(repr=False)
     regions: tuple[str, ...]
     chosen: dict[str, str]
+    unclear: dict[str, str] = field(default_factory=dict)
 
     @property
     def region(self) -> str:
@@ -73,75 +73,6 @@ def _scan(
     return ListedScan(series[0].patient, series[0].scan, images, mask, regions, chosen)
 
 
-def write_manifest(listing: Listing, manifest: Path) -> Listing:
-    """Write a manifest of the scans that hold a volume; returns the listing with what the user must look at in it.
-
-    Of several series or masks one is taken (`ListedScan`). Where a scan has no mask, the cell says FILL-IN, which
-    `prepare` refuses: no scan is free of lesion because its contours were not exported. InputError where the manifest
-    is there already, or no scan holds a volume.
-    """
-    if manifest.exists():
-        raise InputError(
-            "The manifest is there already.",
-            where="--manifest",
-            expected="a name that is not there yet",
-            found="a file",
-            do="Give another name, or move the file away.",
-        )
-    scans = scans_of(listing)
-    columns = [name for name in COLUMNS.values() if any(name in each.images for each in scans)]
-    if not columns:
-        raise InputError(
-            "No scan of the folder can be prepared.",
-            where="the folder",
-            expected="a series of PET, MR or CT without a fault",
-            found="none",
-            do="See the table that `hnscc scan FOLDER` prints: it says what keeps each series from being read.",
-        )
-    rows = [["patient_id", "scan_id", *columns, "mask", "roi"]]
-    rows += [_row(each, columns, manifest.parent) for each in scans]
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    _write(manifest, text.getvalue())
-    told = [f"{each.scan}: {note}" for each in scans for note in _notes(each, columns)]
-    maskless = [each.scan for each in scans if not each.mask]
-    return replace(listing, notes=tuple(told), to_fill_in=tuple(maskless))
-
-
-def _row(scan: ListedScan, columns: Sequence[str], beside: Path) -> list[str]:
-    images = [_relative(scan.images[name], beside) if name in scan.images else "" for name in columns]
-    mask = _relative(scan.mask, beside) if scan.mask else TO_FILL_IN
-    return [scan.patient, scan.scan, *images, mask, scan.region]
-
-
-def _notes(scan: ListedScan, columns: Sequence[str]) -> list[str]:
-    """What a user must look at in the row of a scan."""
-    told = [scan.chosen[name] for name in scan.images if name in scan.chosen]
-    told += [f"no series for the column {name}" for name in columns if name not in scan.images]
-    if not scan.mask:
-        told.append(
-            f"no mask found; its cell says {TO_FILL_IN}: write a mask there, or `{LESION_FREE}` where the scan has no "
-            "lesion"
-        )
-    told += [scan.chosen["mask"]] if "mask" in scan.chosen else []
-    if len(scan.regions) > 1:
-        told.append(f"the mask holds {len(scan.regions)} regions; write one into the column roi")
-    return told
-
-
-def _write(manifest: Path, text: str) -> None:
-    try:
-        write_text(manifest, text)
-    except UnicodeEncodeError:
-        raise InputError(
-            "The name of a file or folder cannot be written into a manifest.",
-            where="the folder",
-            expected="names in UTF-8",
-            found="one with bytes that are no text in UTF-8, as old systems write umlauts",
-            do="Rename it to letters and digits (`LC_ALL=C ls` shows such bytes as ?), and scan again.",
-        ) from None
-
-
 def _usable(series: Sequence[ListedSeries]) -> dict[str, list[ListedSeries]]:
     """The volumes without a fault by modality, those of most slices first."""
     found: dict[str, list[ListedSeries]] = {}
@@ -153,13 +84,6 @@ def _usable(series: Sequence[ListedSeries]) -> dict[str, list[ListedSeries]]:
 
 def _common(paths: Sequence[Path]) -> Path:
     return Path(os.path.commonpath([path.parent.absolute() for path in paths]))
-
-
-def _relative(path: Path, beside: Path) -> str:
-    try:
-        return Path(os.path.relpath(path.absolute(), beside.absolute())).as_posix()
-    except ValueError:  # another drive of Windows
-        return str(path.absolute())
 
 
 def read_pseudonyms(path: Path) -> dict[str, str]:
@@ -197,12 +121,15 @@ def _no_pseudonyms(found: str) -> InputError:
     )
 
 
-def write_pseudonyms(listing: Listing, path: Path) -> None:
-    """Write which patient each pseudonym stands for. The file identifies patients: only its owner may read it."""
+def write_pseudonyms(pseudonyms: Mapping[str, str], path: Path) -> None:
+    """Write which patient each of the pseudonyms, which stand by the patients' ids, stands for.
+
+    The file identifies patients: only its owner may read it.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_PSEUDONYMS)
-    writer.writerows(sorted((pseudonym, patient) for patient, pseudonym in listing.pseudonyms.items()))
+    writer.writerows(sorted((pseudonym, patient) for patient, pseudonym in pseudonyms.items()))
     before = os.umask(0o077)
     try:
         write_text(path, text.getvalue())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from data_prep.settings import PrepareSettings
 
 if TYPE_CHECKING:
-    from data_prep.dicom.listing import Listing
+    from data_prep.manifest.folder import FolderListing
     from hnscc.cohort.store import Store
 
     Progress = Callable[[int, int, str], None]
@@ -110,27 +110,42 @@ def scan(
     *,
     manifest: str | Path | None = None,
     pseudonyms: str | Path | None = None,
+    prefer: Sequence[str] = (),
     progress: Progress | None = None,
-) -> Listing:
-    """List what a folder of DICOM, and those below it, hold: patients under pseudonyms, scans, and every series with
-    its modality, geometry, regions, or what keeps it from being read. Headers alone are read.
+) -> FolderListing:
+    """List what a folder of scans, and those below it, hold: patients under pseudonyms, scans, series and files.
 
-    manifest: where a manifest for `prepare` is written; `notes` of what is returned tells what to look at in it, and
-    `to_fill_in` the scans without a mask, whose cell FILL-IN `prepare` refuses until you have filled it in.
-    pseudonyms: a CSV of pseudonyms and the patients' DICOM PatientIDs, which identifies them: pseudonyms that it holds
-    are kept, new ones added, and only its owner may read it; None writes none. progress: called with the files done and
-    their number. InputError is raised where no DICOM file can be read, the manifest is there already, or the file of
-    pseudonyms is no such table.
+    Every series of DICOM is listed with its modality, geometry, regions, or what keeps it from being read, and every
+    other volume (NIfTI, Analyze, NRRD, MetaImage, MGZ) with its geometry, the type of its numbers, and what it is taken
+    for. Headers alone are read. Whose a file is that is no DICOM, of which visit, and what it shows, is told by the
+    words of its path; a mask may be told by its header. Where several files may be what a cell needs, none is taken.
+
+    manifest: where a manifest for `prepare` is written; `notes` of what is returned tells what to look at in it,
+    `to_fill_in` the scans without a mask, whose cell FILL-IN `prepare` refuses until you have filled it in, and
+    `without_image` those with an empty cell. pseudonyms: a CSV of pseudonyms and the patients' ids (PatientID of DICOM,
+    else the words of the path), which identifies them: pseudonyms that it holds are kept, new ones added, and only its
+    owner may read it; None writes none. prefer: patterns of file names such as "*T1_mask*"; of several files for a
+    cell, those that fit the first pattern that fits any. progress: called with the files done and their number.
+    InputError is raised where nothing can be read, the manifest is there already, or the pseudonyms are no such table.
     """
-    from data_prep.dicom.listing import list_folders
-    from data_prep.manifest.listed import read_pseudonyms, write_manifest, write_pseudonyms
+    from dataclasses import replace
+
+    from data_prep.manifest.folder import list_folder, scans_in
+    from data_prep.manifest.listed import read_pseudonyms, write_pseudonyms
+    from data_prep.manifest.made import write_manifest
 
     known = read_pseudonyms(Path(pseudonyms)) if pseudonyms is not None else {}
-    listing = list_folders([Path(folder)], known, progress)
+    listing = list_folder(Path(folder), known, progress)
     if manifest is not None:
-        listing = write_manifest(listing, Path(manifest))
+        made = write_manifest(scans_in(listing, prefer), Path(manifest))
+        listing = replace(
+            listing,
+            notes=(*listing.notes, *made.notes),
+            to_fill_in=made.to_fill_in,
+            without_image=made.without_image,
+        )
     if pseudonyms is not None:
-        write_pseudonyms(listing, Path(pseudonyms))
+        write_pseudonyms(listing.pseudonyms, Path(pseudonyms))
     return listing
 
 

@@ -56,7 +56,7 @@ def fetch(
 
 
 def scan(
-    folder: Annotated[Path, typer.Argument(help="Folder of DICOM files; those below it are read too.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of scans; those below it are read too.")],
     manifest: Annotated[
         Path | None, typer.Option(help="Write a manifest of its scans here, for `hnscc prepare`.")
     ] = None,
@@ -64,15 +64,22 @@ def scan(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="CSV of pseudonyms and DICOM PatientIDs to keep and add to. It identifies patients.",
+            help="CSV of pseudonyms and patients' ids to keep and add to. It identifies patients.",
+        ),
+    ] = None,
+    prefer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Of several files for one cell of the manifest, take that of this name, such as '*T1_mask*'.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what a folder of DICOM holds, under pseudonyms.
+    """List what a folder of scans holds, under pseudonyms. DICOM, NIfTI and others.
 
-    Reads headers alone. Shows patients, scans, and each series' key, kind, geometry and regions, or what keeps it
-    from being read.
+    Reads headers alone. Shows patients, scans, and each series of DICOM and each other volume with its geometry and
+    what it is, or is taken for, or what keeps it from being read.
 
     Example: hnscc scan exports/ --manifest manifest.csv
     """
@@ -80,7 +87,9 @@ def scan(
     from hnscc.commands.listing import print_listing
 
     with counted("reading headers") as tell:
-        listing = api.scan(folder, manifest=manifest, pseudonyms=pseudonyms, progress=tell)
+        listing = api.scan(
+            folder, manifest=manifest, pseudonyms=pseudonyms, prefer=prefer or (), progress=tell
+        )
     print_listing(listing, manifest, as_json)
 
 

@@ -165,7 +165,8 @@ def _names(parameter: TyperArgument | TyperOption) -> str:
 def _kind(parameter: TyperArgument | TyperOption, types: dict[str, Any]) -> str:
     """The kind of value, and the default where there is one."""
     kind = types[parameter.name or ""]
-    kinds = [KINDS[each] for each in (kind, *get_args(kind)) if each in KINDS]
+    inner = [each for one in get_args(kind) for each in (one, *get_args(one))]  # of `list[str] | None` too
+    kinds = [KINDS[each] for each in (kind, *inner) if each in KINDS]
     if not kinds:
         return "flag"
     default = parameter.default

@@ -1,4 +1,4 @@
-"""What `hnscc scan` prints: a row per series of a folder of DICOM, or the same as JSON."""
+"""What `hnscc scan` prints: a row per series of DICOM and per other volume of a folder, or the same as JSON."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ from typing import TYPE_CHECKING, Any
 from hnscc.base.console import print_line, print_rows, terminal
 
 if TYPE_CHECKING:
-    from data_prep.dicom.listing import ListedSeries, Listing
+    from data_prep.dicom.listing import ListedSeries
+    from data_prep.manifest.folder import FolderListing
+    from data_prep.manifest.listed_files import ListedFile
 
 _COLUMNS = ("patient", "scan", "series", "kind", "slices", "voxels", "mm", "plane", "remarks")
+_FILE_COLUMNS = ("patient", "scan", "taken for", "numbers", "voxels", "mm", "plane", "remarks")
 
 
-def print_listing(listing: Listing, manifest: Path | None, as_json: bool) -> None:
-    """Print the series, what could not be read, what to look at in the manifest, and what to do next."""
+def print_listing(listing: FolderListing, manifest: Path | None, as_json: bool) -> None:
+    """Print series and files, what could not be read, what to look at in the manifest, and what to do next."""
     if as_json:
         print(json.dumps(listing_facts(listing), indent=1))
         return
     console = terminal()
-    print_rows(console, _COLUMNS, [_row(each) for each in listing.series], numbers=["slices"])
-    patients = len({each.patient for each in listing.series})
-    scans = len({each.scan for each in listing.series})
-    print_line(console, f"{patients} patients, {scans} scans, {len(listing.series)} series")
-    if listing.unreadable:
-        print_line(console, f"DICOM files that could not be read: {listing.unreadable}", style="yellow")
+    if listing.series:
+        print_rows(console, _COLUMNS, [_row(each) for each in listing.series], numbers=["slices"])
+    if listing.files:
+        print_rows(console, _FILE_COLUMNS, [_file_row(each) for each in listing.files])
+    print_line(console, _counts(listing))
+    for line in _left_over(listing):
+        print_line(console, line, style="yellow")
     for note in listing.notes:
         print_line(console, f"look at {note}", style="yellow")
     if manifest is None:
@@ -36,25 +40,68 @@ def print_listing(listing: Listing, manifest: Path | None, as_json: bool) -> Non
     )
 
 
-def _to_do(listing: Listing) -> str:
+def _counts(listing: FolderListing) -> str:
+    patients = {each.patient for each in listing.series} | {each.patient for each in listing.files}
+    scans = {each.scan for each in listing.series} | {each.scan for each in listing.files}
+    parts = [f"{len(patients - {''})} patients, {len(scans - {''})} scans"]
+    parts += [f"{len(listing.series)} series"] if listing.series else []
+    parts += [f"{len(listing.files)} files"] if listing.files else []
+    return ", ".join(parts)
+
+
+def _left_over(listing: FolderListing) -> list[str]:
+    lines = []
+    if listing.unreadable:
+        lines.append(f"DICOM files that could not be read: {listing.unreadable}")
+    if none := sum(not each.column for each in listing.files):
+        lines.append(f"files that are taken for nothing, for the reason that stands beside them: {none}")
+    if listing.others:
+        told = ", ".join(f"{count} of {ending}" for ending, count in sorted(listing.others.items()))
+        lines.append(f"files of kinds that are not read: {told}")
+    return lines
+
+
+def _to_do(listing: FolderListing) -> str:
     """What comes before `hnscc prepare`."""
-    if not listing.to_fill_in:
-        return ""
-    scans = len(listing.to_fill_in)
-    said = f"the mask of {scans} scan{'s' * (scans > 1)} says FILL-IN"
-    return f"{said}: write a mask there, or none where there is no lesion; then\n       "
+    said = []
+    if scans := len(listing.to_fill_in):
+        said.append(
+            f"the mask of {scans} scan{'s' * (scans > 1)} says FILL-IN: write a mask there, or none where there is no "
+            "lesion; then"
+        )
+    if scans := len(listing.without_image):
+        many = scans > 1
+        said.append(
+            f"{scans} scan{'s' * many} lack{'s' * (not many)} an image: fill the empty cell{'s' * many}; then"
+        )
+    return "".join(f"{each}\n       " for each in said)
 
 
-def listing_facts(listing: Listing) -> dict[str, Any]:
-    """Return the same for a program: the series with all that is known of them, and no path, id or UID."""
+def listing_facts(listing: FolderListing) -> dict[str, Any]:
+    """Return the same for a program: series and files with all that is known of them, and no path, id or UID."""
     names = ("patient", "scan", "key", "modality", "kind", "files", "slices", "shape", "spacing_mm", "plane")
+    of_file = (
+        "patient",
+        "scan",
+        "column",
+        "modality",
+        "by",
+        "numbers",
+        "shape",
+        "spacing_mm",
+        "plane",
+        "remark",
+    )
     return {
         "series": [
             {name: getattr(each, name) for name in (*names, "regions", "fault")} for each in listing.series
         ],
+        "files": [{name: getattr(each, name) for name in of_file} for each in listing.files],
         "unreadable": listing.unreadable,
+        "others": listing.others,
         "notes": list(listing.notes),
         "to_fill_in": list(listing.to_fill_in),
+        "without_image": list(listing.without_image),
     }
 
 
@@ -65,8 +112,26 @@ def _row(series: ListedSeries) -> list[str]:
         f"#{series.key}",
         f"{series.modality}: {series.kind}" if series.modality else series.kind,
         str(series.slices),
-        " x ".join(map(str, series.shape)),
-        " x ".join(f"{step:.4g}" for step in series.spacing_mm),
-        series.plane,
+        *_geometry(series),
         series.fault or ", ".join(series.regions),
+    ]
+
+
+def _file_row(file: ListedFile) -> list[str]:
+    taken = f"{file.column} of {file.modality}" if file.modality else file.column
+    return [
+        file.patient or "?",
+        file.scan or "?",
+        taken or "nothing",
+        file.numbers,
+        *_geometry(file),
+        file.remark,
+    ]
+
+
+def _geometry(each: ListedSeries | ListedFile) -> list[str]:
+    return [
+        " x ".join(map(str, each.shape)),
+        " x ".join(f"{step:.4g}" for step in each.spacing_mm),
+        each.plane,
     ]

@@ -53,7 +53,7 @@ def _check_store(location: Location) -> None:
         expected="a store made by hnscc prepare",
         found="a folder or file of another kind" if location.exists() else "nothing there",
         do="make one of your scans: `hnscc scan FOLDER --manifest manifest.csv` writes the manifest of a folder of "
-        "DICOM (for other files write it by hand), and `hnscc prepare manifest.csv STORE` the store",
+        "scans, and `hnscc prepare manifest.csv STORE` the store",
     )
 
 

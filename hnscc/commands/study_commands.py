@@ -18,7 +18,7 @@ def init(
 ) -> None:
     """Write a study file for a store, with comments. It is one that `check` takes; change in it what you like.
 
-    A file that is there is never replaced. For the manifest of a folder of DICOM: hnscc scan FOLDER --manifest FILE.
+    A file that is there is never replaced. For the manifest of a folder of scans: hnscc scan FOLDER --manifest FILE.
 
     Example: hnscc init data/phantom.zarr studies/mine.yaml
     """

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from commands import refused
 from pydicom.sequence import Sequence as Items
+from scans import write
 
 from hnscc.cohort.store import open_store
 
@@ -144,6 +145,23 @@ def test_a_scan_without_a_mask_is_not_taken_as_free_of_lesion(hnscc, exports, tm
     assert code == 0, error
     code, out, _ = hnscc("scan", exports, "--manifest", tmp_path / "again.csv", "--json")
     assert json.loads(out)["to_fill_in"] == ["p001_1"]
+
+
+def test_volumes_beside_dicom_are_of_the_same_patient(hnscc, exports, tmp_path):
+    """A mask in NIfTI in the folder of the patient's series belongs to their scan; images in NIfTI whose name bears the
+    PatientID are a second scan of that patient."""
+    (contours,) = (exports / "SECRET_1").glob("RS*")
+    contours.unlink()
+    write(exports / "SECRET_1" / "lesion.nii.gz", np.zeros(SHAPE, np.uint8))
+    write(exports / "nifti" / "SECRET2_pet.nii.gz", np.zeros(SHAPE, np.float32))
+    manifest = tmp_path / "manifest.csv"
+    code, out, error = hnscc("scan", exports, "--manifest", manifest)
+    assert code == 0 and "SECRET" not in out + error
+    rows = {row["scan_id"]: row for row in csv.DictReader(manifest.read_text().splitlines())}
+    assert sorted(rows) == ["p001_1", "p002_1", "p002_2"]
+    assert rows["p001_1"]["mask"] == "exports/SECRET_1/lesion.nii.gz" and "#" in rows["p001_1"]["pet"]
+    assert rows["p002_2"]["pet"] == "exports/nifti/SECRET2_pet.nii.gz"
+    assert rows["p002_2"]["mri"] == "" and "look at p002_2: nothing for the column mri" in out
 
 
 # What a file may hold instead of pseudonyms, and how that is told.

@@ -1,0 +1,134 @@
+"""The volumes in a folder that are no DICOM: what their paths and their headers say. No value is read."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
+from pathlib import Path
+
+from data_prep.dicom.files import MAX_FILES, folders_below
+from data_prep.dicom.header import unusable
+from data_prep.files.first_bytes import other_half
+from data_prep.files.itk_files import READERS
+from data_prep.files.names import Named, modality_of_channel, named, words_of
+from data_prep.files.read import ENDINGS, read_grid, read_numbers
+from data_prep.volumes.volume import Grid
+from hnscc.base.errors import InputError
+from hnscc.cohort.store_format import Progress
+
+_WHERE = "the folder"
+_VOLUMES = tuple(sorted((*ENDINGS, *READERS), key=len, reverse=True))
+# Volumes of kinds that are not read here.
+_OTHERS = (
+    ".mhd",
+    ".nhdr",
+    ".mgh",
+    ".mnc",
+    ".nii.bz2",
+    ".nii.zst",
+    ".v",
+    ".par",
+    ".rec",
+    ".tif",
+    ".tiff",
+    ".npy",
+)
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A volume: what its path says, its grid and how its numbers are stored (such as uint8), by its header; `fault`
+    says why it cannot be read, and grid is None then."""
+
+    path: Path = field(repr=False)
+    named: Named = field(repr=False)
+    grid: Grid | None
+    numbers: str
+    fault: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """The volumes of a folder by path; how many files of kinds that are not read here there are, by their ending; and
+    how many outer folders hold all of its scans."""
+
+    files: list[FoundFile]
+    others: dict[str, int]
+    shared: int
+
+
+def find_files(folder: Path, beside: Sequence[Path] = (), progress: Progress | None = None) -> Found:
+    """Find the volumes in a folder and in those below it. Hidden files count for nothing; linked folders are followed.
+
+    beside: other folders of scans in it, of DICOM. Of an Analyze pair the header stands for both. progress: called with
+    the files done, their number, and nothing else. InputError where the folder holds more than MAX_FILES.
+    """
+    paths, others = _volumes_below(folder)
+    below = [path.relative_to(folder).parent.parts for path in paths]
+    shared = _shared([*below, *(each.relative_to(folder).parts for each in beside)])
+    found = []
+    for done, (path, folders) in enumerate(zip(paths, below, strict=True), start=1):
+        says = named(folders, _stem(path), shared)
+        found.append(_read(path, _by_channel(path, says) if says.channel else says))
+        if progress is not None:
+            progress(done, len(paths), "")
+    above = (folder.resolve().name, *(below[0][:shared] if below else ()))
+    return Found(_with_a_patient(found, above), dict(others), shared)
+
+
+def _volumes_below(folder: Path) -> tuple[list[Path], Counter[str]]:
+    paths: list[Path] = []
+    others: Counter[str] = Counter()
+    for at, names in folders_below(folder, lambda error: None):
+        for name in (name for name in names if not name.startswith(".")):
+            if name.lower().endswith(_VOLUMES):
+                paths.append(Path(at) / name)
+            else:
+                others.update(ending for ending in _OTHERS if name.lower().endswith(ending))
+        if len(paths) > MAX_FILES:
+            raise unusable("The folder holds too many files.", _WHERE, f"at most {MAX_FILES} files", "more")
+    return sorted(path for path in paths if not _is_second_half(path)), others
+
+
+def _is_second_half(path: Path) -> bool:
+    header = other_half(path) if path.suffix.lower() == ".img" else None
+    return header is not None and header.exists()
+
+
+def _stem(path: Path) -> str:
+    ending = next(each for each in _VOLUMES if path.name.lower().endswith(each))
+    return path.name[: -len(ending)]
+
+
+def _shared(folders: Sequence[tuple[str, ...]]) -> int:
+    """How many outer folders all of them lie in."""
+    levels = zip(*folders, strict=False)
+    return len(list(takewhile(lambda level: len(set(level)) == 1, levels)))
+
+
+def _with_a_patient(found: list[FoundFile], above: Sequence[str]) -> list[FoundFile]:
+    """Where no path says whose the files are, they are those of one patient, whom a folder above is named by."""
+    if any(each.named.patient for each in found):
+        return found
+    words = next((words for name in reversed(above) if (words := words_of(name))), ())
+    return [replace(each, named=replace(each.named, patient=words)) for each in found]
+
+
+def _by_channel(path: Path, says: Named) -> Named:
+    """An image of nnU-Net bears the number of its channel, whose name stands in dataset.json beside its folder."""
+    try:
+        told = json.loads((path.parent.parent / "dataset.json").read_text("utf-8"))
+        name = (told.get("channel_names") or told.get("modality") or {}).get(str(int(says.channel)), "")
+    except (OSError, ValueError, AttributeError):
+        name = ""
+    return replace(says, modalities=(modality_of_channel(str(name), int(says.channel)),))
+
+
+def _read(path: Path, says: Named) -> FoundFile:
+    try:
+        if not path.is_file():  # a link to nothing, a pipe, which nothing may ever come out of
+            raise unusable("A file cannot be opened.", _WHERE, "a file", "none")
+        return FoundFile(path, says, read_grid(path, _WHERE), read_numbers(path, _WHERE), "")
+    except InputError as error:
+        return FoundFile(path, says, None, "", error.problem)

@@ -1,0 +1,185 @@
+"""What a folder of scans holds: series of DICOM and other volumes, of patients under pseudonyms."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from pathlib import Path
+
+from data_prep.dicom.listing import ListedSeries, Listing, give_pseudonyms, list_folders
+from data_prep.files.listing import Found, find_files
+from data_prep.files.names import MASK, named, words_of
+from data_prep.manifest.ids import alike, may_be_one
+from data_prep.manifest.listed import ListedScan, scans_of
+from data_prep.manifest.listed_files import ListedFile, candidates, list_volumes
+from hnscc.base.errors import InputError
+from hnscc.cohort.store_format import Progress
+
+Words = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FolderListing:
+    """What a folder holds: series of DICOM and other volumes, both by patient and scan.
+
+    unreadable: how many DICOM files could not be read. others: how many files of volumes that are not read here there
+    are, by their ending. pseudonyms: of each patient, by the DICOM PatientID or, of other files, the words of the path
+    that say whose they are. notes: what a user must look at, in sentences, also in the manifest that was made of it;
+    to_fill_in: the scans whose mask must be filled in there, and without_image those that lack an image.
+    """
+
+    series: list[ListedSeries]
+    files: list[ListedFile]
+    unreadable: int
+    others: dict[str, int]
+    pseudonyms: dict[str, str] = field(repr=False)
+    notes: tuple[str, ...] = ()
+    to_fill_in: tuple[str, ...] = ()
+    without_image: tuple[str, ...] = ()
+
+
+def list_folder(
+    folder: Path, known: Mapping[str, str] | None = None, progress: Progress | None = None
+) -> FolderListing:
+    """Read the headers of all series and volumes in a folder and in those below it.
+
+    known: the pseudonyms that earlier listings gave; other patients get new ones. A patient whose files are of both
+    kinds is one: by the same id in DICOM and in the paths, or by one folder. progress: called with the files done,
+    their number, and nothing else. InputError where there is nothing that can be read.
+    """
+    dicom = list_folders([folder], known, progress, needed=False)
+    places = sorted({path.parent for each in dicom.series for path in each.paths})
+    found = find_files(folder, places, progress)
+    if not dicom.series and not found.files:
+        raise _nothing(folder, dicom, found)
+    patients, pseudonyms = _patients(folder, dicom, found)
+    listed = {*patients.values(), *(each.patient for each in dicom.series)}
+    before = Counter({each.scan: each.patient for each in dicom.series}.values())
+    files = list_volumes(found.files, patients, before)
+    notes = _may_be_one({patient: name for patient, name in pseudonyms.items() if name in listed})
+    return FolderListing(
+        dicom.series, _joined(files, dicom), dicom.unreadable, found.others, pseudonyms, notes
+    )
+
+
+def _may_be_one(pseudonyms: Mapping[str, str]) -> tuple[str, ...]:
+    """Ids of patients that may be one's: their pseudonyms, which a manifest holds, would no longer show it."""
+    in_words = {patient: words_of(patient) for patient in sorted(pseudonyms)}
+    last_differs = [
+        (later, first)
+        for later, first in combinations(in_words, 2)
+        if in_words[later][:-1] == in_words[first][:-1] != ()
+        and not any(letter.isdigit() for letter in f"{in_words[later][-1:]}{in_words[first][-1:]}")
+    ]
+    pairs = dict.fromkeys([*alike(in_words), *may_be_one(in_words), *last_differs])
+    return tuple(
+        f"{', '.join(sorted((pseudonyms[one], pseudonyms[other])))}: their ids differ by little; if they are one "
+        "patient, write one patient_id into the rows of both"
+        for one, other in pairs
+    )
+
+
+def _nothing(folder: Path, dicom: Listing, found: Found) -> InputError:
+    others = ", ".join(f"{count} of {ending}" for ending, count in sorted(found.others.items()))
+    unread = f"{dicom.unreadable} files that cannot be read" if dicom.unreadable else ""
+    return InputError(
+        "The folder holds no DICOM file and no other volume that can be read.",
+        where="the folder",
+        expected="DICOM, NIfTI, Analyze, NRRD, MetaImage or MGZ files in it or in the folders below it",
+        found=("; ".join(each for each in (unread, others) if each) or "none")
+        if folder.is_dir()
+        else "no such folder",
+        do="Name the folder that the scans, or the export of a scanner or an archive, are in.",
+    )
+
+
+def _patients(folder: Path, dicom: Listing, found: Found) -> tuple[dict[Words, str], dict[str, str]]:
+    """The pseudonym of each patient that paths name, and all pseudonyms by id."""
+    of_files = {each.named.patient for each in found.files} - {()}
+    linked = _by_folder(folder, dicom, found.shared) | {
+        words_of(patient): pseudonym for patient, pseudonym in dicom.pseudonyms.items()
+    }
+    new = ["_".join(words) for words in of_files if words not in linked]
+    pseudonyms = give_pseudonyms(new, dicom.pseudonyms)
+    return {words: linked.get(words) or pseudonyms["_".join(words)] for words in of_files}, pseudonyms
+
+
+def _by_folder(folder: Path, dicom: Listing, shared: int) -> dict[Words, str]:
+    """The pseudonym of the one patient whose DICOM files lie where the path names a patient by these words."""
+    pairs = {
+        (named(path.parent.relative_to(folder).parts, "", shared).patient, each.patient)
+        for each in dicom.series
+        for path in each.paths
+    }
+    alone = Counter(words for words, _ in pairs), Counter(patient for _, patient in pairs)
+    return {
+        words: patient
+        for words, patient in pairs
+        if words and alone[0][words] == 1 and alone[1][patient] == 1
+    }
+
+
+def _joined(files: list[ListedFile], dicom: Listing) -> list[ListedFile]:
+    """A patient's files, where they are of one scan and its series too, are of the same scan, if no column is twice."""
+    series = {each.scan: each for each in scans_of(dicom)}
+    scans: dict[str, set[str]] = {}
+    for patient, scan in [(each.patient, each.scan) for each in dicom.series] + [
+        (each.patient, each.scan) for each in files
+    ]:
+        scans.setdefault(patient, set()).add(scan)
+    columns: dict[str, set[str]] = {}
+    for file in files:
+        columns.setdefault(file.scan, set()).add(file.column)
+    same: dict[str, str] = {}
+    for patient, own in scans.items():
+        of_series, of_files = sorted(own & series.keys()), sorted(own & columns.keys())
+        if patient and len(own) == 2 and len(of_series) == len(of_files) == 1:
+            there = series[of_series[0]]
+            if not columns[of_files[0]] & {*there.images, *([MASK] if there.mask else [])}:
+                same[of_files[0]] = there.scan
+    return [replace(each, scan=same.get(each.scan, each.scan)) for each in files]
+
+
+def scans_in(listing: FolderListing, prefer: Sequence[str] = ()) -> list[ListedScan]:
+    """Return the scans that hold an image, or a mask, by patient. prefer: patterns of file names, for `candidates`."""
+    dicom = Listing(listing.series, listing.unreadable, listing.pseudonyms)
+    scans = {each.scan: each for each in scans_of(dicom)}
+    own: dict[str, list[ListedFile]] = {}
+    for file in listing.files:
+        if file.column and file.scan:
+            own.setdefault(file.scan, []).append(file)
+    for scan, files in own.items():
+        made = _scan_of(files, prefer)
+        scans[scan] = _merged(scans[scan], made) if scan in scans else made
+    return sorted(scans.values(), key=lambda each: (each.patient, len(each.scan), each.scan))
+
+
+def _scan_of(files: Sequence[ListedFile], prefer: Sequence[str]) -> ListedScan:
+    images: dict[str, Path] = {}
+    chosen: dict[str, str] = {}
+    unclear: dict[str, str] = {}
+    for name, own in candidates(files, prefer).items():
+        if len(own) > 1:
+            unclear[name] = f"{len(own)} files may be {name}{_drawn_on(own)}, and none was taken"
+            continue
+        images[name] = own[0].path.absolute()
+        if own[0].by != "name":
+            chosen[name] = f"a file is taken for the {name} by its {own[0].by}: {own[0].remark}"
+    mask = images.pop(MASK, None)
+    return ListedScan(files[0].patient, files[0].scan, images, mask, (), chosen, unclear)
+
+
+def _drawn_on(files: Sequence[ListedFile]) -> str:
+    names = [each.modality or "none" for each in files]
+    return f" (by their names of {', '.join(sorted(names))})" if any(each.modality for each in files) else ""
+
+
+def _merged(one: ListedScan, other: ListedScan) -> ListedScan:
+    """One scan of its series and of its other files, which share no column."""
+    return replace(
+        one,
+        images=one.images | other.images,
+        mask=one.mask or other.mask,
+        chosen=one.chosen | other.chosen,
+        unclear=one.unclear | other.unclear,
+    )

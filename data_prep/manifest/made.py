@@ -1,0 +1,131 @@
+"""A manifest made of the scans that a folder holds, and what a user must look at in it."""
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_prep.files.names import MASK
+from data_prep.manifest.columns import LESION_FREE, TO_FILL_IN, USUAL
+from data_prep.manifest.listed import ListedScan
+from hnscc.base.errors import InputError
+from hnscc.base.files import write_text
+
+NAMED = 3  # scans that a note names, of more
+
+
+@dataclass(frozen=True)
+class Written:
+    """What must be looked at in a manifest, in sentences; the scans whose mask must be filled in, and those that lack
+    an image."""
+
+    notes: tuple[str, ...]
+    to_fill_in: tuple[str, ...]
+    without_image: tuple[str, ...]
+
+
+def write_manifest(scans: Sequence[ListedScan], manifest: Path) -> Written:
+    """Write a manifest of scans; returns what the user must look at in it.
+
+    Where a scan has no mask, or it is not clear which file is the mask, the cell says FILL-IN, which `prepare` refuses:
+    no scan is free of lesion because its contours were not exported. InputError where the manifest is there already, or
+    no scan holds a volume.
+    """
+    if manifest.exists():
+        raise InputError(
+            "The manifest is there already.",
+            where="--manifest",
+            expected="a name that is not there yet",
+            found="a file",
+            do="Give another name, or move the file away.",
+        )
+    columns = _columns(scans)
+    if not columns:
+        raise InputError(
+            "No scan of the folder can be prepared.",
+            where="the folder",
+            expected="a series of PET, MR or CT, or a file of an image, without a fault",
+            found="none",
+            do="See the table that `hnscc scan FOLDER` prints: it says what keeps each of them from being read.",
+        )
+    rows = [["patient_id", "scan_id", *columns, "mask", "roi"]]
+    rows += [_row(each, columns, manifest.parent) for each in scans]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    _write(manifest, text.getvalue())
+    return Written(
+        _together([(each.scan, note) for each in scans for note in _notes(each, columns)]),
+        tuple(each.scan for each in scans if not each.mask),
+        tuple(each.scan for each in scans if any(name not in each.images for name in columns)),
+    )
+
+
+def _columns(scans: Sequence[ListedScan]) -> list[str]:
+    """The modalities that some scan has, or may have: the usual ones, then the others by name."""
+    found = {name for each in scans for name in (*each.images, *each.unclear)} - {MASK}
+    if not any(each.images for each in scans):
+        return []
+    return [*(name for name in USUAL if name in found), *sorted(found - {*USUAL})]
+
+
+def _together(notes: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """The notes, those of the same words once, with the scans that they are about."""
+    about: dict[str, list[str]] = {}
+    for scan, note in notes:
+        about.setdefault(note, []).append(scan)
+    told = []
+    for note, scans in about.items():
+        more = f" and {len(scans) - NAMED} more scans" if len(scans) > NAMED + 1 else ""
+        told.append(f"{', '.join(scans[:NAMED] if more else scans)}{more}: {note}")
+    return tuple(told)
+
+
+def _row(scan: ListedScan, columns: Sequence[str], beside: Path) -> list[str]:
+    images = [_relative(scan.images[name], beside) if name in scan.images else "" for name in columns]
+    mask = _relative(scan.mask, beside) if scan.mask else TO_FILL_IN
+    return [scan.patient, scan.scan, *images, mask, scan.region]
+
+
+def _notes(scan: ListedScan, columns: Sequence[str]) -> list[str]:
+    """What a user must look at in the row of a scan."""
+    told = [scan.chosen[name] for name in scan.images if name in scan.chosen]
+    for name in columns:
+        if name in scan.unclear:
+            told.append(
+                f"{scan.unclear[name]}; the cell of column {name} is empty: write the right one there"
+            )
+        elif name not in scan.images:
+            told.append(f"nothing for the column {name}; fill its cell, or leave the scan or the column out")
+    if MASK in scan.unclear:
+        told.append(f"{scan.unclear[MASK]}; its cell says {TO_FILL_IN}: write the right one there")
+    elif not scan.mask:
+        told.append(
+            f"no mask found; its cell says {TO_FILL_IN}: write a mask there, or `{LESION_FREE}` where the scan has no "
+            "lesion"
+        )
+    told += [scan.chosen[MASK]] if MASK in scan.chosen else []
+    if len(scan.regions) > 1:
+        told.append(f"the mask holds {len(scan.regions)} regions; write one into the column roi")
+    return told
+
+
+def _write(manifest: Path, text: str) -> None:
+    try:
+        write_text(manifest, text)
+    except UnicodeEncodeError:
+        raise InputError(
+            "The name of a file or folder cannot be written into a manifest.",
+            where="the folder",
+            expected="names in UTF-8",
+            found="one with bytes that are no text in UTF-8, as old systems write umlauts",
+            do="Rename it to letters and digits (`LC_ALL=C ls` shows such bytes as ?), and scan again.",
+        ) from None
+
+
+def _relative(path: Path, beside: Path) -> str:
+    try:
+        return Path(os.path.relpath(path.absolute(), beside.absolute())).as_posix()
+    except ValueError:  # another drive of Windows
+        return str(path.absolute())

@@ -1,0 +1,60 @@
+"""What the path of a file says: whose it is, of which visit, and what it shows, in the layouts of hospitals."""
+
+import pytest
+
+from data_prep.files.names import named
+
+# path: words of the patient, of the visit, modalities; "mask" where its own name says so
+PATHS = {
+    "P01/pet": ("p01", "", "pet"),
+    "P01/P01_MR_T1_mask": ("p01", "", "t1 mask"),
+    "STS_001/PET_image": ("sts 001", "", "pet"),
+    "sub-01/ses-1/pet/sub-01_ses-1_trc-FDG_pet": ("sub-01", "ses-1", "pet"),
+    "derivatives/manual/sub-01/ses-1/sub-01_ses-1_desc-lesion_mask": ("sub-01", "ses-1", "mask"),
+    "derivatives/sub-02/anat/sub-02_space-T1w_label-lesion_dseg": ("sub-02", "", "t1w mask"),
+    "labelsTr/HN_012": ("hn 012", "", ""),
+    "P01_GTVp": ("p01", "", "mask"),
+    "CHUM-001__PT": ("chum 001", "", "pet"),
+    "PET/P01": ("p01", "", "pet"),
+    "P01/2019-01-05/pet": ("p01", "20190105", "pet"),
+    "P01_v2_PET_ac": ("p01", "v2", "pet"),
+    "p001_a/pet": ("p001", "a", "pet"),
+    "P01_brain_T1": ("p01", "", "t1"),
+    "Müller, Hans/PET": ("müller hans", "", "pet"),
+    "MUELLER_HANS_baseline_PET": ("mueller hans", "baseline", "pet"),
+    "M01_v2_PET": ("m01", "v2", "pet"),
+    "visit1/P01/pet": ("p01", "visit1", "pet"),
+    "centerA/P01/t1": ("center a p01", "", "t1"),
+    "P01/CTres": ("p01", "", "ct"),
+    "P01/PET/8_ac_transaxial": ("p01", "", "pet"),
+    "P01_CT_on_PET": ("p01", "", "ct pet"),
+    "P01/atlas": ("p01", "", ""),
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_words_say_whose_a_file_is_and_what_it_shows(path):
+    *folders, stem = path.split("/")
+    found = named(folders, stem)
+    shows = [*found.modalities, *(["mask"] if found.mask else [])]
+    assert (" ".join(found.patient), " ".join(found.scan), " ".join(shows)) == PATHS[path]
+
+
+def test_channels_and_folders_of_masks_are_told_apart():
+    image, label = named(["imagesTr"], "HN_012_0001"), named(["labelsTr"], "HN_012")
+    assert (image.patient, image.channel, image.in_masks) == (("hn", "012"), "0001", False)
+    assert (label.patient, label.channel, label.in_masks) == (("hn", "012"), "", True)
+    assert named(["P01"], "pet_0001").channel == ""
+
+
+def test_masks_of_other_things_are_no_lesion():
+    assert [
+        named(["P01"], stem).no_lesion for stem in ("brain_mask", "bodymask", "lesion_mask", "brain")
+    ] == [
+        *(True, True),
+        *(False, False),
+    ]
+
+
+def test_folders_that_hold_all_files_say_not_whose_one_is():
+    assert named(["exports2023", "P01"], "pet", shared=1).patient == ("p01",)
