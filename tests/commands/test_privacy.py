@@ -223,7 +223,11 @@ def test_nothing_of_a_patient_comes_out(desk):
     made, more = hospital(desk.folder)
     manifest, key = desk.folder / "manifest.csv", desk.folder / "key.csv"
     desk.command("scan", made, "--json")
-    desk.command("scan", made, "--manifest", manifest, "--pseudonyms", key)
+    whole = desk.folder / "whole.csv"
+    desk.command("scan", made, "--manifest", whole, "--prefer", planted("file"))
+    assert planted("file") in whole.read_text() and len(whole.read_text().splitlines()) == 1 + ALL
+    whole.unlink()
+    desk.command("scan", made / "dicom", "--manifest", manifest, "--pseudonyms", key)
     assert found_in(manifest.read_bytes()) and found_in(key.read_bytes()), (
         "what users ask for names files, patients"
     )
