@@ -120,14 +120,14 @@ def _is_up() -> bool:
 
 
 def resolve_on_cluster(study: Study) -> Callable[[Training], tuple[str, str]]:
-    """`resolve_device` as answered by a machine that trains: the one that drives often has no GPU of its own."""
+    """`resolve_in_process` as answered by a machine that trains: the one that drives often has no GPU of its own."""
     with_gpu = any(each.get("GPU") for each in machines_of_cluster())
 
     def _resolve(training: Training) -> tuple[str, str]:
         training = with_share(study, training)
         gpus = ANY_GPU if with_gpu and training.device != "cpu" else 0.0
         cpus = study.resources.cpus
-        question = _remote(resolve_device, cpus, gpus).remote(training)
+        question = _remote(resolve_in_process, cpus, gpus).remote(training)
         wanted = f"a machine with {in_words({'CPU': cpus, 'GPU': gpus})} free, to ask what it has"
         answer: tuple[str, str] = answer_to(question, wanted)
         return answer
@@ -145,11 +145,6 @@ def asked_first(study: Study, address: str) -> Iterator[Callable[[Training], tup
     with connected(address):
         check_study_requests(study, machines_of_cluster())
         yield resolve_on_cluster(study) if machines_that_train() else _resolve_unasked
-
-
-def resolve_device(training: Training) -> tuple[str, str]:
-    """Runs there. What loads PyTorch is imported where it is needed: here it seldom is."""
-    return resolve_in_process(training)
 
 
 def _resolve_unasked(training: Training) -> tuple[str, str]:

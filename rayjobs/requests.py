@@ -90,7 +90,7 @@ def in_words(resources: Resources) -> str:
 
 
 def resolve_here(study: Study) -> Callable[[Training], tuple[str, str]]:
-    """`resolve_device` for trials that are trained on this machine, by this process."""
+    """`resolve_in_process` for trials that are trained on this machine, by this process."""
     return lambda training: resolve_in_process(with_share(study, training))
 
 

@@ -13,9 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ray import tune
-from ray.air.execution import FixedResourceManager, PlacementGroupResourceManager
 from ray.exceptions import OutOfMemoryError
-from ray.tune.execution import class_cache, tune_controller
 
 from hnscc.base.errors import InputError
 from hnscc.study.plan import Trial
@@ -32,14 +30,12 @@ from hnscc.training.records import (
     write_record,
 )
 from rayjobs.cluster import gpu_shares, machines_of_cluster
+from rayjobs.inside_tune import take_processes_that_stand_by
 from rayjobs.progress import StudyProgress, Waiting
 from rayjobs.requests import check_request
 from rayjobs.watch import RESTARTS, AllDone, Watch
 from rayjobs.worker import TrialWorker
 
-# Tune sets this for a library that is not used here. Processes that stand ready, with all that trains loaded, are given
-# to those alone that ask for no environment of their own.
-class_cache.DEFAULT_ENV_VARS.pop("PL_DISABLE_FORK", None)
 # A full memory is waited for, each time twice as long; so often without an epoch finished in between.
 FULL_ROUNDS, FULL_SECONDS = 6, 5.0
 
@@ -185,11 +181,8 @@ def _tuner(
 ) -> tune.Tuner:
     """What runs a `TrialWorker` for each assignment, as machines come free. scratch: the folder of its own files."""
     cpus = ready.study.resources.cpus
-    # A placement group is reserved by a task, and a process that ran a task is given to no trial: the one that stood
-    # ready would be lost. On this machine alone, and without shares of GPUs, counting does.
-    counts = token is None and not any(each["gpus"] for each in assignments)
-    manager = FixedResourceManager if counts else PlacementGroupResourceManager
-    tune_controller.PlacementGroupResourceManager = manager  # type: ignore[attr-defined,assignment]
+    # On this machine alone, and without shares of GPUs, counting does.
+    take_processes_that_stand_by(counting=token is None and not any(each["gpus"] for each in assignments))
     least = {"CPU": cpus, "GPU": min(each["gpus"] for each in assignments)}
     worker = tune.with_resources(
         tune.with_parameters(TrialWorker, ready=ready, token=token),

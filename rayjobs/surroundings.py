@@ -19,10 +19,11 @@ SOCKET_BYTES, BELOW_BYTES = 107, 68
 # Within these a cluster must answer: first its port, then Ray behind it.
 PORT_SECONDS, RAY_SECONDS = 5, 20
 # What the processes that train, and the tables at the end, load, and this process has not yet: packages, and modules of
-# Python that these load.
+# Python that these load. A test loads it all, and names what is missing here.
 LOADED_LATER = frozenset(
     [
         "PIL",
+        "albucore",
         "albumentations",
         "anyio",
         "cuda",
@@ -33,6 +34,8 @@ LOADED_LATER = frozenset(
         "fontTools",
         "gdcm",
         "h11",
+        "httpcore2",
+        "httpx2",
         "huggingface_hub",
         "jinja2",
         "jpeg_ls",
@@ -51,6 +54,8 @@ LOADED_LATER = frozenset(
         "safetensors",
         "scipy",
         "segmentation_models_pytorch",
+        "simsimd",
+        "stringzilla",
         "sympy",
         "timm",
         "torch",

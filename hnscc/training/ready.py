@@ -148,8 +148,8 @@ def check_same_store(
 
 
 def resolve_in_process(training: Training) -> tuple[str, str]:
-    """What `model.resolve_device` says here."""
-    from hnscc.training.model import resolve_device  # here, for PyTorch takes seconds to load
+    """What `model.resolve_device` says here; PyTorch, which seldom is needed where this is imported, is loaded then."""
+    from hnscc.training.model import resolve_device
 
     return resolve_device(training)
 

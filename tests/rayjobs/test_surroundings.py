@@ -171,6 +171,26 @@ def test_row_17_the_module_by_its_name_finds_the_installed_packages_too(study, h
     told(done, "A file in the working folder hides a package", "hnscc.py", "ray.py")
 
 
+LOAD = """
+import importlib, sys
+import rayjobs.study
+from rayjobs.surroundings import LOADED_LATER
+before = {name.partition(".")[0] for name in sys.modules}
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+after = {name.partition(".")[0] for name, module in sys.modules.items() if getattr(module, "__spec__", None)}
+# This repository's own: its root is a folder that one may stand in.
+print(sorted(name for name in after - before - LOADED_LATER - {"data_prep"} if not name.startswith("_")))
+"""
+TRAINS = ("rayjobs.worker", "hnscc.training.trial", "segmentation_models_pytorch", "albumentations")
+
+
+@pytest.mark.slow
+def test_row_17_whatever_trains_and_tabulates_is_in_the_list_of_what_is_loaded_later(home):
+    done = started(home, "-c", LOAD, *TRAINS, "rayjobs.scheduling", "rayjobs.aggregate", "duckdb")
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
+
+
 @pytest.mark.slow
 def test_row_17_other_files_in_the_working_folder_hide_nothing(study, home, tmp_path):
     for name in ("my_analysis.py", "hnscc.txt", "train.py", "ray/notes.txt"):
