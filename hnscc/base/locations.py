@@ -5,6 +5,7 @@ AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN; a role 
 connection is encrypted unless AWS_ENDPOINT_URL itself says http://.
 """
 
+import contextlib
 import errno
 import os
 import re
@@ -170,6 +171,17 @@ class S3Path:
 
 
 Location = Path | S3Path
+
+
+def matching(folder: Location, pattern: str) -> list[Location]:
+    """List what lies below `folder` by a pattern of Path.glob, say `trials/*/record.json`, while others delete there.
+
+    A folder that vanishes between its finding and its listing makes Path.glob of Python 3.11 raise FileNotFoundError:
+    then all is listed again.
+    """
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            return list(folder.glob(pattern))
 
 
 def locate(location: str | Location) -> Location:

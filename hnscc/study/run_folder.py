@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from hnscc.base.locations import Location
+from hnscc.base.locations import Location, matching
 from hnscc.study.plan import fold_name
 
 # Files of a trial that its record names and vouches for by their hashes.
@@ -27,8 +27,8 @@ class RunFolder:
     @property
     def recorded(self) -> list["TrialFolder"]:
         """The folders of all trials that have a record, planned now or not."""
-        records: list[Location] = [*self.root.glob("trials/*/record.json")]
-        return [TrialFolder(path.parent) for path in sorted(records, key=str)]
+        records = sorted(matching(self.root, "trials/*/record.json"), key=str)
+        return [TrialFolder(path.parent) for path in records]
 
     @property
     def provenance(self) -> Location:
@@ -59,8 +59,7 @@ class RunFolder:
     @property
     def trial_locks(self) -> list[Location]:
         """The locks of trials that are trained by processes of their own, or were."""
-        locks: list[Location] = [*self.root.glob("trials/*/.lock")]
-        return sorted(locks, key=str)
+        return sorted(matching(self.root, "trials/*/.lock"), key=str)
 
     def proof(self, name: str) -> Location:
         """A file by which machines prove to one another that they see this folder."""
@@ -68,11 +67,11 @@ class RunFolder:
 
     def proofs(self) -> list[Location]:
         """Every such file that is there."""
-        return [*self.root.glob(".shared/*")]
+        return matching(self.root, ".shared/*")
 
     def checkpoints(self, trials: set[str]) -> list[Location]:
         """Every file in the checkpoint folders of these trials, by one listing of S3."""
-        found: list[Location] = [*self.root.glob("trials/*/checkpoint/*")]
+        found = matching(self.root, "trials/*/checkpoint/*")
         return [path for path in found if path.parent.parent.name in trials]
 
     def half_written(self) -> list[Path]:
@@ -234,7 +233,12 @@ def run_folder_of(study: str) -> RunFolder:
 
 def _below(folder: Location, *patterns: str) -> list[Path]:
     """What matches on a disk; nothing on S3."""
-    return [path for each in patterns for path in folder.glob(each)] if isinstance(folder, Path) else []
+    found = (
+        [each for pattern in patterns for each in matching(folder, pattern)]
+        if isinstance(folder, Path)
+        else []
+    )
+    return [each for each in found if isinstance(each, Path)]
 
 
 def inside(path: Location) -> str:

@@ -1,5 +1,6 @@
 """Places by path and by URL. Nothing here needs an S3 server (tests/cluster/test_s3_locations.py has one)."""
 
+import os
 import pickle
 import socket
 import subprocess
@@ -11,7 +12,7 @@ from stores import study_of
 
 from hnscc.base import locations as locations
 from hnscc.base.errors import InputError, StorageError
-from hnscc.base.locations import S3Path, client, locate
+from hnscc.base.locations import S3Path, client, locate, matching
 from hnscc.cohort.store import open_store
 from hnscc.study.loading import load_study
 from hnscc.study.opening import open_run
@@ -111,6 +112,24 @@ def test_a_run_folder_is_placed_by_its_text(tmp_path):
         "s3://my-bucket/runs/x/trials/pet-f0-r03/record.json"
     )
     assert run_folder(study, folder.root) == folder
+
+
+def test_a_folder_that_vanishes_as_it_is_listed_is_no_error(tmp_path, monkeypatch):
+    """`hnscc run` deletes .shared in one thread while another lists what killed processes left there."""
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "a").touch()
+    (tmp_path / ".shared").mkdir()
+    listing, vanished = os.scandir, []
+
+    def others_delete(path):
+        if Path(path).name == ".shared":
+            vanished.append(path)
+            Path(path).rmdir()
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", others_delete)
+    assert matching(tmp_path, "*/*") == [tmp_path / "kept" / "a"]
+    assert vanished
 
 
 def test_http_only_where_the_endpoint_says_so(closed, monkeypatch):

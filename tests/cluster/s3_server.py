@@ -24,6 +24,7 @@ from obstore.store import S3Store
 
 PROGRAMS = ("ceph", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin", "setpriv")
 STARTS_WITHIN = 90
+TRIES = 3  # to start a server: another program may take the port that was free a moment ago
 CONFIGURATION = """
 [global]
 fsid = {fsid}
@@ -55,7 +56,7 @@ osd_pool_default_pgp_num = 4
 osd_pool_default_pg_autoscale_mode = off
 mon_allow_pool_size_one = true
 mon_max_pg_per_osd = 2000
-mon_data_avail_crit = 1
+mon_data_avail_crit = 0
 [client.rgw]
 rgw_frontends = beast endpoint={address}:{port} tcp_nodelay=1
 """
@@ -137,6 +138,7 @@ class S3Server:
         self._do("monmaptool", "--create", "--addv", "a", f"[v1:127.0.0.1:{monitor}]", "--fsid", fsid, monmap)
         self._do("ceph-mon", "--mkfs", "-i", "a", "--monmap", monmap)
         self._run("ceph-mon", "-f", "-i", "a")
+        self._wait("ceph-mon", lambda: socket.create_connection(("127.0.0.1", monitor), timeout=5).close())
         self._do("ceph", "osd", "new", osd)
         self._do("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd, "--monmap", monmap)
         self._do("ceph", "osd", "crush", "add", "osd.0", "1.0", "root=default", "host=a")
@@ -195,13 +197,22 @@ class S3Server:
 @contextlib.contextmanager
 def s3_server(address: str = "127.0.0.1") -> Iterator[S3Server]:
     """A server of its own, at a free port of `address`, with one user; gone at the end with all that it held."""
-    with tempfile.TemporaryDirectory(prefix="s3-") as folder:
-        server = S3Server(Path(folder), address)
+    with contextlib.ExitStack() as held:
+        yield _begun(address, held)
+
+
+def _begun(address: str, held: contextlib.ExitStack) -> S3Server:
+    for left in reversed(range(TRIES)):
+        folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="s3-")))
+        server = S3Server(folder, address)
+        held.callback(server.end)
         try:
             server.begin()
-            yield server
-        finally:
-            server.end()
+            return server
+        except (AssertionError, subprocess.TimeoutExpired) as failed:
+            logs = "".join(each.read_text()[-2000:] for each in folder.glob("*.out"))
+            print(f"the S3 server did not start ({left} more tries): {failed}\n{logs}")
+    raise AssertionError(f"no S3 server after {TRIES} tries: see the output above")
 
 
 def _free_port() -> int:
