@@ -86,7 +86,8 @@ def _border(lesion: Bools, spacing_mm: Spacing) -> _Border | None:
         if len(surface) > MOST:
             surface = surface[np.linspace(0, len(surface) - 1, MOST).astype(int)]
         pairs.append(len(surface))
-        deep = max(1, round(DEPTH / spacing_mm[axis]))
+        # Further than the image reaches there is only its last value: voxels of 0.1 um would make it thousands.
+        deep = min(max(1, round(DEPTH / spacing_mm[axis])), lesion.shape[axis])
         outward = np.zeros(3, np.int64)
         outward[axis] = way
         parts += [

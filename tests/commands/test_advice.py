@@ -95,9 +95,9 @@ def test_what_check_has_proven_of_the_splits_reads_as_good_news(hnscc, store, tm
     assert "leakage" not in out and "normalisation bounds come from: training slices" in out.splitlines()
 
 
-@pytest.mark.parametrize("text", ["[" * 3000 + "]" * 3000, "\n".join(" " * n + "a:" for n in range(3000))])
+@pytest.mark.parametrize("text", ["[" * 1000 + "]" * 1000, "\n".join(" " * n + "a:" for n in range(1000))])
 @pytest.mark.parametrize("command", ["check", "run", "search"])
-def test_thousands_of_nested_levels_are_one_message(hnscc, tmp_path, text, command):
+def test_a_thousand_nested_levels_are_one_message(hnscc, tmp_path, text, command):
     study = tmp_path / "s.yaml"
     study.write_text(text)
     assert "it is nested far too deep" in refused(hnscc(command, study))
