@@ -187,6 +187,7 @@ def test_prune_says_what_it_freed(finished, tmp_path):
         hnscc.prune(root)
 
 
+@pytest.mark.slow
 def test_run_trains_to_tables_in_python(store, tmp_path):
     """In a process of its own, which a local Ray lives in."""
     settings = study_of(store.location, repeats=1, training={"epochs": 1}).model_dump(mode="json")
