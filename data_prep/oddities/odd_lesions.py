@@ -36,11 +36,18 @@ def _empty(scans: Sequence[Scan]) -> Iterator[Odd]:
 
 def _share(scan: Scan) -> Iterator[Odd]:
     lesion = scan.placement["lesion"]
-    for part in ("grid", "body"):
-        if lesion[f"share_of_{part}"] > MAX_LESION:
-            share = f"{lesion[f'share_of_{part}']:.0%} of the {part} is lesion ({lesion['ml']:.4g} ml)"
-            yield Odd(scan.scan_id, f"{share}: is the mask inverted?", refused=True)
+    whole = lesion.get("share_of_whole", lesion["share_of_body"])
+    for part, share in (("grid", lesion["share_of_grid"]), ("body", whole)):
+        if share > MAX_LESION:
+            told = f"{share:.0%} of the {part} is lesion ({lesion['ml']:.4g} ml)"
+            yield Odd(scan.scan_id, f"{told}: is the mask inverted?", refused=True)
             return
+    if lesion["share_of_body"] > MAX_LESION:
+        yield Odd(
+            scan.scan_id,
+            f"{lesion['share_of_body']:.0%} of the body in the stored slices is lesion, of that in the whole field of "
+            f"view {whole:.0%}: the slices show little else; with a larger --size or --pixel-mm they show more",
+        )
     if lesion["share_in_air"] > IN_AIR:
         yield Odd(
             scan.scan_id,

@@ -143,6 +143,16 @@ def facts_of(
     }
 
 
+def share_of_body(
+    images: NDArray[np.float32], stored: NDArray[np.uint8], grid: Grid, window: Window
+) -> float:
+    """The share of the body in stored images (Z, C, H, W) that is lesion in their mask (Z, H, W): 0 to 1, and more
+    where lesion lies in air."""
+    seen, drawn = on_grid(images, stored, grid, window)
+    shown = np.any([body(smoothed(seen[:, at])) for at in range(seen.shape[1])], axis=0)
+    return int(drawn.sum()) / max(1, int(shown.sum()))
+
+
 def on_grid(
     images: NDArray[np.float32], stored: NDArray[np.uint8], grid: Grid, window: Window
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -14,6 +14,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from data_prep.masks.pieces import pieces_of
 from data_prep.placing.absent import absent
 from data_prep.placing.coverage import MIN_COVERAGE, check_coverage, check_steps
 from data_prep.placing.drawn import drawn_ml, fits, hollow, stored_ml
-from data_prep.placing.found import facts_of, input_of
+from data_prep.placing.found import facts_of, input_of, share_of_body
 from data_prep.placing.numbers import numbers_of
 from data_prep.placing.planes import planes_of
 from data_prep.registering.registered import laid_together
@@ -48,6 +49,7 @@ MORE_ABSENT = (
     0.1  # of a slice, beyond the scan's other slices: what shows no image there (data_prep.placing.absent)
 )
 MOST_ABSENT = 0.9  # of a slice: it shows nothing
+LARGE = 0.1  # of the body in the stored slices: a lesion that is measured against the whole body too
 MAX_LESION_LOSS = 0.5  # of a slice's lesion that a fixed pixel size may crop off
 
 
@@ -118,6 +120,8 @@ def place_scan(
     images = np.stack([each.slices for each in placed.values()], axis=1)
     stored = np.stack([resize_mask(slice_, window) for slice_ in lesion.voxels])
     found = facts_of(volumes, mask, lesion, grid, images, stored, window)
+    if found["lesion"]["share_of_body"] > LARGE and max(window.offset) > 0:
+        found["lesion"]["share_of_whole"] = _share_of_whole(volumes, lesion.voxels, grid, window)
     return Placed(
         images=images,
         mask=stored,
@@ -150,6 +154,17 @@ def place_scan(
             if show_before and name in registered
         },
     )
+
+
+def _share_of_whole(
+    volumes: Mapping[str, Volume], lesion: NDArray[np.bool_], grid: Grid, window: Window
+) -> float:
+    """The lesion's share of the body in the whole field of view, of which the stored slices show a part."""
+    wide, high = grid.shape[:2]
+    whole = make_window(grid, ceil(max(high / window.scale[0], wide / window.scale[1])), None)
+    images = np.stack([_on_grid(each, grid, whole, lesion).slices for each in volumes.values()], axis=1)
+    stored = np.stack([resize_mask(slice_, whole) for slice_ in lesion])
+    return share_of_body(images, stored, grid, whole)
 
 
 def _where(drawn: Grid, window: Window, reference: str) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 """Lesions that are no lesions, below a quarter of the body: too large, in air, of impossible shape, or misplaced."""
 
+import csv
+import re
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from facts import facts, told
-from scans import prepare, save, write
+from scans import prepare, save, sts, write
 
 from data_prep.placing.drawn import is_box, left_out, spanned
+from hnscc.base.errors import InputError
+from hnscc.cohort.store import Store
 
 Draw = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -155,3 +159,67 @@ def test_shapes_are_counted_voxel_by_voxel():
     small = np.zeros((4, 10, 12), bool)
     small[1:3, 2:6, 3:9] = True
     assert not is_box(small)
+
+
+def limbs(folder, inverted: bool) -> Store:
+    """Three patients whose limb is 48 mm wide and holds a lesion of 14 mm in its middle, of 8.5 % of it; stored slices
+    of 16 x 16 mm. In S1 the mask may be inverted: the limb without the lesion."""
+    rows = [["patient_id", "scan_id", "pet", "mask"]]
+    x, y, _ = np.indices((64, 64, 4))
+    far = np.hypot(x - 31.5, y - 31.5)
+    limb, lesion = far < 24, far < 7
+    for number in range(3):
+        rng = np.random.default_rng(number)
+        pet = rng.gamma(4, 0.05, limb.shape) + limb * rng.normal(2, 0.1, limb.shape) + 5 * lesion
+        drawn = limb & ~(far < 17) if inverted and number == 1 else lesion
+        write(folder / f"{number}.nii", pet.astype(np.float32))
+        write(folder / f"{number}-mask.nii", drawn.astype(np.uint8))
+        rows.append([f"P{number}", f"S{number}", f"{number}.nii", f"{number}-mask.nii"])
+    size = {"size": 32, "pixel_mm": 1.5} if inverted else {"size": 16, "pixel_mm": 1.0}
+    return prepare(save(folder, rows), folder / "s.zarr", workers=1, **size)
+
+
+def test_slices_that_show_little_but_lesion_have_no_inverted_mask(tmp_path):
+    """Lesion is 154 of 1,804 pixels of the limb, of 2,124 with the two that means over 5 x 5 pixels widen it by on each
+    side, but 64 % of those that are stored: what is wrong is the window."""
+    store = limbs(tmp_path, inverted=False)
+    told = [text for text in store.odd if "of the body" in text]
+    assert len(told) == 3 and not any("inverted" in text for text in store.odd)
+    shares = [
+        re.search(r"(\d+)% of the body .* whole field of view (\d+)%.*--size", text).groups() for text in told
+    ]
+    for stored, whole in shares:
+        assert 50 < int(stored) < 75 and 7 <= int(whole) <= 10
+    found = [scan.placement["lesion"]["share_of_whole"] for scan in store.scans]
+    assert found == pytest.approx([154 / 2124] * 3, abs=0.003)
+
+
+def test_an_inverted_mask_is_refused_whatever_part_the_slices_show(tmp_path):
+    with pytest.raises(InputError, match=r"scan S1: \d+% of the body is lesion .* is the mask inverted"):
+        limbs(tmp_path, inverted=True)
+
+
+def test_a_large_lesion_is_told_by_the_slices_and_refused_by_the_whole_field_of_view():
+    text = (
+        "30% of the body in the stored slices is lesion, of that in the whole field of view 12%: the slices show "
+        "little else; with a larger --size or --pixel-mm they show more"
+    )
+    for whole, expected in ((0.12, [("p1_a", text, False)]), (0.26, None)):
+        found = told(facts(8, l1={"share_of_body": 0.3, "share_of_whole": whole, "ml": 1.0}))
+        assert found == (
+            expected or [("p1_a", "26% of the body is lesion (1 ml): is the mask inverted?", True)]
+        )
+
+
+def test_real_patients_are_taken_in_small_slices(tmp_path):
+    """Of STS_011 and STS_013 slices of 64 pixels of 1.7 mm show little but the lesion."""
+    with (sts() / "manifest.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    kept = [
+        [*row[:2], *(str(sts() / cell) for cell in row[2:])]
+        for row in rows
+        if row[0] in ("STS_001", "STS_011")
+    ]
+    store = prepare(save(tmp_path, [header, *kept]), tmp_path / "s.zarr", size=64, pixel_mm=1.7, workers=1)
+    told = [text for text in store.odd if "of the body in the stored slices is lesion" in text]
+    assert len(told) == 1 and "STS_011" in told[0] and "27%" in told[0] and "view 11%" in told[0]
