@@ -40,7 +40,7 @@ from ray.tune.schedulers.trial_scheduler import TrialScheduler
 
 from hnscc.base.cores import cores
 from hnscc.cohort.fold import read_folds
-from hnscc.searching.curves import Curve
+from hnscc.searching.ledger import Curve
 from hnscc.searching.race import Race
 from hnscc.searching.results import trial_of
 from hnscc.study.loading import parse_study

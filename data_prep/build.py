@@ -17,8 +17,7 @@ from data_prep.oddities.marks import Marks, marks
 from data_prep.oddities.twins import reduced
 from data_prep.placing.coverage import MIN_COVERAGE
 from data_prep.placing.place import place_scan
-from data_prep.reference import choose_reference
-from data_prep.row_files import volumes_of
+from data_prep.row_files import choose_reference, volumes_of
 from data_prep.settings import PrepareSettings
 from data_prep.views import View, view_of
 from data_prep.volumes.volume import Volume

@@ -14,7 +14,7 @@ class PrepareSettings:
 
     size: stored slices are size x size, 8 to 4096. pixel_mm: their pixel size, 0.01 to 100 mm; None keeps a scan's
     whole field of view. reference: the modality whose grid is used; None takes the one that the masks are drawn on
-    (data_prep.reference). workers: processes, 1 to 4096; None for one per core; each holds one scan at a time.
+    (data_prep.row_files). workers: processes, 1 to 4096; None for one per core; each holds one scan at a time.
     overwrite: replace a store that is there. accept_odd: the reason why scans that are odd against the others
     (data_prep.oddities.odd) are right as they are; the store keeps it. suv: how PET of DICOM is turned into SUV, one of
     SUV. register: how modalities that lie in another frame of reference than the reference modality, or that state none

@@ -11,7 +11,7 @@ from hnscc.base.errors import exit_code_of
 from hnscc.reporting.report import write_report
 from hnscc.searching.report import write_search_report
 from hnscc.searching.results import load_race, write_search_results
-from hnscc.study.opening import open_run
+from hnscc.study.loading import open_run
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.in_use import writing_tables
 from rayjobs.patient_files import refuse_in_job

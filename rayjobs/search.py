@@ -17,7 +17,7 @@ import ray
 from hnscc.base.errors import InputError, exit_code_of
 from hnscc.base.files import write_text
 from hnscc.base.locations import Location
-from hnscc.searching.curves import Curve, Key, Wanted
+from hnscc.searching.ledger import Curve, Key, Wanted
 from hnscc.searching.race import Race
 from hnscc.searching.report import write_search_report
 from hnscc.searching.results import (

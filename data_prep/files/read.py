@@ -31,8 +31,7 @@ from data_prep.files.first_bytes import (
     values_begin_at,
 )
 from data_prep.files.itk_files import READERS, is_itk_file, read_itk_grid, read_itk_numbers, read_itk_volume
-from data_prep.files.stated import by_spm, stated_by
-from data_prep.files.written import written_as
+from data_prep.files.stated import by_spm, stated_by, written_as
 from data_prep.volumes.padding import measured
 from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, Grid, Volume
 from hnscc.base.errors import InputError

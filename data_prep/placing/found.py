@@ -23,7 +23,7 @@ from hnscc.base.arrays import Floats
 def input_of(volume: Volume) -> dict[str, Any]:
     """Shape and spacing (mm) with axes turned to LPS; the file's own axes, its tilt in degrees, by how many degrees two
     of its axes are off a right angle (`skew`), the share of its voxels that hold its lowest value, and how it is
-    written (data_prep.files.written)."""
+    written (data_prep.files.stated)."""
     lps = to_lps(volume.grid)
     upright = np.abs(np.diag(lps.affine[:3, :3])) / lps.spacing
     return {

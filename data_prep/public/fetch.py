@@ -11,8 +11,16 @@ from pathlib import Path
 import pooch
 import requests
 
-from data_prep.public.addresses import NAMED, SECONDS, GitHub, in_copy, on_github
-from data_prep.public.failures import AGAIN, InNetwork, telling_failures
+from data_prep.public.addresses import (
+    AGAIN,
+    NAMED,
+    SECONDS,
+    GitHub,
+    InNetwork,
+    in_copy,
+    on_github,
+    telling_failures,
+)
 from data_prep.public.sts import MANIFEST, NOTICE, NOTICE_TEXT, PublicFile, manifest_of, sts_files
 from hnscc.base.errors import InputError
 from hnscc.base.files import sha256, write_text, writing_to

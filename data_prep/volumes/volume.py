@@ -53,7 +53,7 @@ class Volume:
     `blank` says which voxels the file holds no number for (NaN around the field of view, or `padding`, a value that
     stands for nothing; they are the minimum in `data`), and is None where there are none. `unit` is that of the values
     where the file states it: SUV, HU; else "".
-    `written` tells how the file is written (data_prep.files.written).
+    `written` tells how the file is written (data_prep.files.stated).
     """
 
     data: NDArray[np.float32]

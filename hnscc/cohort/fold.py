@@ -14,9 +14,9 @@ from hnscc.base.errors import InputError
 from hnscc.base.files import hash_of, read_sealed, sha256, write_bytes, write_sealed
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort import drawn_masks
-from hnscc.cohort.fold_plan import FoldPlan
 from hnscc.cohort.same_data import check_same_data
 from hnscc.cohort.slices import Bounds, Pixels, Slices, read_pixels, rows_of_scans
+from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
 from hnscc.study.run_folder import FoldFolder
 from hnscc.study.schema import Study

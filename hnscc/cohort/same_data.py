@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, sha256
 from hnscc.base.split_names import SPLITS
-from hnscc.cohort.fold_plan import FoldPlan
 from hnscc.cohort.slices import Bounds
+from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
 from hnscc.study.run_folder import FoldFolder, inside
 

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from hnscc.base.arrays import Images, Integers, Masks, Texts
-from hnscc.cohort.fold_plan import FoldPlan
+from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
 
 Bounds = tuple[float, float]

@@ -14,7 +14,7 @@ from hnscc.base.cores import cores
 from hnscc.base.locations import Location
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.fold import digest_of_others
-from hnscc.cohort.fold_plan import FoldPlan
+from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
 from hnscc.commands.checked import (
     Checked,

@@ -14,8 +14,14 @@ from hnscc.cohort.store import Store
 from hnscc.cohort.store_format import Scan
 from hnscc.commands.cohort_table import odd_about, values_of
 from hnscc.reporting.blocks import Histogram, Histograms, Sheet, Sheets
-from hnscc.reporting.drawing.contact_sheet import Panel, Window, contact_sheet, rows_of
-from hnscc.reporting.drawing.histogram import histogram_svg, shares_on_axis
+from hnscc.reporting.drawing.contact_sheet import (
+    Panel,
+    Window,
+    contact_sheet,
+    histogram_svg,
+    rows_of,
+    shares_on_axis,
+)
 from hnscc.reporting.drawing.modalities import UPTAKE
 
 BEYOND = 1.6  # times the usual range: where the axis ends

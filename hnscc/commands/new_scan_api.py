@@ -51,7 +51,7 @@ def predict(
     its scans, all in one.
     """
     from hnscc.commands.predict import Wanted, predict_scans
-    from hnscc.study.opening import open_run
+    from hnscc.study.loading import open_run
 
     return predict_scans(
         open_run(run),
@@ -75,6 +75,6 @@ def export(run: str | Path, out: str | Path, *, variant: str | None = None, over
     the study does not have.
     """
     from hnscc.commands.export import export_variant
-    from hnscc.study.opening import open_run
+    from hnscc.study.loading import open_run
 
     return export_variant(open_run(run), variant, out, overwrite=overwrite)

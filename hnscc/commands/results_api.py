@@ -20,7 +20,7 @@ def aggregate(run: str | Path) -> list[str]:
     Returns what was found wrong with trials, a sentence each. InputError is raised where it is
     no run folder, or a fold is damaged.
     """
-    from hnscc.study.opening import open_run
+    from hnscc.study.loading import open_run
     from rayjobs.aggregate import aggregate as again
 
     return again(open_run(run))
@@ -31,7 +31,7 @@ def report(run: str | Path) -> Location:
 
     InputError where it is no run folder, or a table is not written yet or damaged.
     """
-    from hnscc.study.opening import open_run
+    from hnscc.study.loading import open_run
     from rayjobs.aggregate import report as again
 
     folder = open_run(run)
@@ -46,7 +46,7 @@ def tables(run: str | Path) -> Tables:
     for a name that is none of its tables, and for a table that is not written yet or damaged.
     """
     from hnscc.commands.tables import Tables
-    from hnscc.study.opening import open_run
+    from hnscc.study.loading import open_run
 
     return Tables(open_run(run))
 
@@ -58,7 +58,7 @@ def query(run: str | Path, sql: str) -> pa.Table:
     DuckDB's message where the SQL is wrong, and where a table is not written yet or damaged.
     """
     from hnscc.aggregation.query import query as ask
-    from hnscc.study.opening import open_run
+    from hnscc.study.loading import open_run
 
     return ask(open_run(run), sql)
 
@@ -82,7 +82,7 @@ def plan(
     repeats, or 5 where they are paired.
     """
     from hnscc.commands.sample_size import Asked, sample_size_of
-    from hnscc.study.opening import open_run
+    from hnscc.study.loading import open_run
 
     return sample_size_of(open_run(run), Asked(see, power, patients, repeats))
 
@@ -94,6 +94,6 @@ def prune(run: str | Path) -> Pruned:
     finished or its tables are of other trials.
     """
     from hnscc.commands.prune import prune_weights
-    from hnscc.study.opening import open_run
+    from hnscc.study.loading import open_run
 
     return prune_weights(open_run(run))

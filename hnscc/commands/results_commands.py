@@ -15,7 +15,7 @@ def aggregate(run: Run) -> None:
 
     Example: hnscc aggregate runs/demo
     """
-    from hnscc.study.opening import open_run
+    from hnscc.study.loading import open_run
 
     for problem in api.aggregate(run):
         print(problem, file=sys.stderr)
@@ -28,7 +28,7 @@ def report(run: Run) -> None:
 
     Example: hnscc report runs/demo
     """
-    from hnscc.study.opening import open_run
+    from hnscc.study.loading import open_run
 
     html = api.report(run)
     print(f"wrote {html} and {open_run(run).markdown}")

@@ -109,7 +109,7 @@ def status(run: str | Path) -> Status:
     no run folder.
     """
     from hnscc.commands.status import run_status
-    from hnscc.study.opening import open_run
+    from hnscc.study.loading import open_run
 
     return run_status(open_run(run))
 

@@ -4,5 +4,5 @@ Whoever trains (`rayjobs.search`) asks `race.Race`, which knows nothing of files
 folder, and `report.write_search_report` the report.
 
 It may import base, study, scores, cohort, training, aggregation and reporting. Inside, imports point one way: report ->
-figures -> results -> race -> standings -> ledger -> curves.
+figures -> results -> race -> standings -> ledger.
 """

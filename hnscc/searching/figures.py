@@ -19,7 +19,7 @@ from matplotlib.ticker import NullFormatter
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.reporting.drawing.style import GREY, PALETTE, WIDTH, gridded, styled
-from hnscc.searching.curves import Key
+from hnscc.searching.ledger import Key
 from hnscc.searching.race import Race
 from hnscc.searching.results import columns_of, plain
 from hnscc.study.ranges import name_of, search_of

@@ -24,8 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
-from hnscc.searching.curves import Batch, Curve, Key, Wanted
-from hnscc.searching.ledger import Ledger
+from hnscc.searching.ledger import Batch, Curve, Key, Ledger, Wanted
 from hnscc.searching.standings import Standing, alpha_of_a_test, standings
 from hnscc.study.ranges import Setting, kept_of, number_of, rungs_of
 from hnscc.study.search_schema import Search

@@ -20,7 +20,7 @@ from hnscc.aggregation.trials import Result, load_trial
 from hnscc.base.encode import parquet_bytes
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, write_bytes, write_sealed, write_text
-from hnscc.searching.curves import Curve, Key
+from hnscc.searching.ledger import Curve, Key
 from hnscc.searching.race import Race
 from hnscc.searching.standings import Standing
 from hnscc.study.identity import identity, trial_seeds

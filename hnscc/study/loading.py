@@ -1,4 +1,5 @@
-"""A study file: read, laid over its preset, checked, and written back with every default spelled out."""
+"""A study file: read, laid over its preset, checked, and written back with every default spelled out;
+and a run folder, which holds one, opened."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from pydantic_core import ErrorDetails
 from hnscc.base.errors import InputError
 from hnscc.base.locations import ZARR_ROOT, Location, locate
 from hnscc.study.presets import SEARCHED, merge, preset_of
-from hnscc.study.run_folder import RunFolder
+from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Range, Study, Variant
 from hnscc.study.settings_page import names_in, nearest
 from hnscc.study.yaml_text import MOST_NESTED, KeyPath, at_line, read_yaml, write_yaml
@@ -212,3 +213,45 @@ def _section_of(path: KeyPath) -> str:
     """The section in which a setting stands, as the reference names it."""
     inside_variant = path[:1] == ("variants",) and len(path) == 3
     return "variants.NAME" if inside_variant else ".".join(map(str, _in_base(path)[:-1]))
+
+
+def open_run(path: str | Location) -> RunFolder:
+    """The run folder at `path`, which may be an s3:// URL. InputError where it is none."""
+    folder = RunFolder(locate(path))
+    if not folder.study.is_file():
+        found, do = _there_instead(folder.root)
+        raise InputError(
+            "This is not a run folder.",
+            where=str(path),
+            expected="a folder with study.yaml, as `hnscc run` makes it",
+            found=found,
+            do=do or "check the path, for example runs/demo or s3://bucket/runs/demo",
+        )
+    return folder
+
+
+def _there_instead(path: Location) -> tuple[str, str | None]:
+    """What stands at a path that is no run folder, and which one is meant, where that can be told."""
+    above = RunFolder(path.parent)
+    kind = "file" if path.is_file() else "folder" if path.is_dir() else None
+    if kind and above.study.is_file():
+        return f"a {kind} inside a run folder", f"name the run folder itself: {above.root}"
+    if kind == "file":
+        return _of_study_file(path)
+    if kind == "folder":
+        return "a folder without study.yaml", None
+    near = run_folder_of(path.name)
+    return "no such folder", f"name the run folder {near.root}" if near.study.is_file() else None
+
+
+def _of_study_file(path: Location) -> tuple[str, str | None]:
+    try:
+        folder = run_folder_of(load_study(path).name)
+    except InputError:
+        return "a file", None
+    if folder.study.is_file():
+        return "a study file", f"name its run folder: {folder.root}"
+    return (
+        "a study file",
+        f"name its run folder: {folder.root} once `hnscc run {path}` has made it, or the one given as --out",
+    )

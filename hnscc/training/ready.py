@@ -10,9 +10,8 @@ from hnscc.base.errors import InputError
 from hnscc.base.files import write_text
 from hnscc.base.locations import Location, locate
 from hnscc.cohort.fold import FoldData, read_folds, write_fold
-from hnscc.cohort.fold_plan import FoldPlan
 from hnscc.cohort.same_data import check_same_data
-from hnscc.cohort.splits import plan_fold
+from hnscc.cohort.splits import FoldPlan, plan_fold
 from hnscc.cohort.store import Store, open_store
 from hnscc.study.identity import (
     versions_here,

@@ -14,8 +14,7 @@ from hnscc.base import locations as locations
 from hnscc.base.errors import InputError, StorageError
 from hnscc.base.locations import S3Path, client, locate, matching
 from hnscc.cohort.store import open_store
-from hnscc.study.loading import load_study
-from hnscc.study.opening import open_run
+from hnscc.study.loading import load_study, open_run
 from hnscc.study.plan import Trial
 from hnscc.training.ready import run_folder
 

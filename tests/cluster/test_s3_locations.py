@@ -11,7 +11,7 @@ from hnscc.base.errors import InputError
 from hnscc.base.files import overwrite, read_sealed, write_bytes, write_json, write_sealed
 from hnscc.base.locations import S3Path, client
 from hnscc.cohort.store import open_store
-from hnscc.study.opening import open_run
+from hnscc.study.loading import open_run
 from hnscc.study.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("server")

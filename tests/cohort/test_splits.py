@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 from stores import cohort, scan, study_of
 
 from hnscc.base.errors import InputError
-from hnscc.cohort.fold_plan import FoldPlan, check_disjoint
 from hnscc.cohort.patients import assign_patients
-from hnscc.cohort.splits import plan_fold
+from hnscc.cohort.splits import FoldPlan, check_disjoint, plan_fold
 from hnscc.cohort.store import Store
 from hnscc.cohort.used_slices import UsedSlice, draw_positives, negative_candidates
 from hnscc.study.schema import Split

@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hnscc.reporting.drawing.contact_sheet import GAP, Panel, contact_sheet, rows_of
-from hnscc.reporting.drawing.histogram import BARS, HEIGHT, histogram_svg, shares_on_axis
+from hnscc.reporting.drawing.contact_sheet import (
+    BARS,
+    GAP,
+    HEIGHT,
+    Panel,
+    contact_sheet,
+    histogram_svg,
+    rows_of,
+    shares_on_axis,
+)
 
 SIDE = 60
 

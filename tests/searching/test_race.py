@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from searches import error_of, searched
 
 from hnscc.base.errors import InputError
-from hnscc.searching.curves import Curve
+from hnscc.searching.ledger import Curve
 from hnscc.searching.race import Race
 from hnscc.study.range_checks import check_search
 from hnscc.study.schema import Search

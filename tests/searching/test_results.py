@@ -6,7 +6,7 @@ from searches import RANGES, error_of, searched
 
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_sealed, write_text
-from hnscc.searching.curves import Curve
+from hnscc.searching.ledger import Curve
 from hnscc.searching.race import Race
 from hnscc.searching.results import SearchRecord, read_search, winners, write_search
 from hnscc.study.identity import trial_seeds

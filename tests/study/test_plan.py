@@ -5,7 +5,7 @@ from stores import study_of
 
 from hnscc.base.errors import InputError
 from hnscc.study.identity import differences, identity, trial_seeds, trial_settings
-from hnscc.study.opening import open_run
+from hnscc.study.loading import open_run
 from hnscc.study.plan import Trial, find_trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 
