@@ -9,6 +9,36 @@ from data_prep.settings import PrepareSettings
 from hnscc.commands import cohort_api as api
 from hnscc.commands.options import AsJson
 
+# What `prepare` may be told.
+Manifest = Annotated[Path, typer.Argument(help="CSV: patient_id, scan_id, mask, and a column per modality.")]
+NewStore = Annotated[
+    str, typer.Argument(help="New store, for example data/cohort.zarr or s3://bucket/cohort.zarr.")
+]
+Size = Annotated[int, typer.Option(help="Side of a stored slice in pixels.")]
+PixelMm = Annotated[
+    float | None, typer.Option(help="Pixel size in mm (then crop and pad); else the whole field of view.")
+]
+Reference = Annotated[
+    str | None,
+    typer.Option(help="Modality whose grid is used; else the one that the masks are drawn on."),
+]
+Workers = Annotated[int | None, typer.Option(help="Processes; one per core unless given.")]
+Overwrite = Annotated[bool, typer.Option(help="Replace an existing store.")]
+AcceptOdd = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REASON", help="Why scans that are odd against the others are right; the store keeps it."
+    ),
+]
+Suv = Annotated[str, typer.Option(help="PET of DICOM becomes SUV: bw (body weight) or lbm (lean body mass).")]
+Register = Annotated[
+    str | None,
+    typer.Option(
+        help="rigid: lay modalities of other frames of reference, or that state none (NIfTI), on the reference's. "
+        "none: they lie together whatever their frames."
+    ),
+]
+
 
 def phantom(
     out: Annotated[Path, typer.Argument(help="New folder for the cohort.")],
@@ -94,40 +124,16 @@ def scan(
 
 
 def prepare(
-    manifest: Annotated[
-        Path, typer.Argument(help="CSV: patient_id, scan_id, mask, and a column per modality.")
-    ],
-    store: Annotated[
-        str, typer.Argument(help="New store, for example data/cohort.zarr or s3://bucket/cohort.zarr.")
-    ],
-    size: Annotated[int, typer.Option(help="Side of a stored slice in pixels.")] = PrepareSettings.size,
-    pixel_mm: Annotated[
-        float | None, typer.Option(help="Pixel size in mm (then crop and pad); else the whole field of view.")
-    ] = PrepareSettings.pixel_mm,
-    reference: Annotated[
-        str | None,
-        typer.Option(help="Modality whose grid is used; else the one that the masks are drawn on."),
-    ] = PrepareSettings.reference,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes; one per core unless given.")
-    ] = PrepareSettings.workers,
-    overwrite: Annotated[bool, typer.Option(help="Replace an existing store.")] = PrepareSettings.overwrite,
-    accept_odd: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REASON", help="Why scans that are odd against the others are right; the store keeps it."
-        ),
-    ] = PrepareSettings.accept_odd,
-    suv: Annotated[
-        str, typer.Option(help="PET of DICOM becomes SUV: bw (body weight) or lbm (lean body mass).")
-    ] = PrepareSettings.suv,
-    register: Annotated[
-        str | None,
-        typer.Option(
-            help="rigid: lay modalities of other frames of reference, or that state none (NIfTI), on the reference's. "
-            "none: they lie together whatever their frames."
-        ),
-    ] = PrepareSettings.register,
+    manifest: Manifest,
+    store: NewStore,
+    size: Size = PrepareSettings.size,
+    pixel_mm: PixelMm = PrepareSettings.pixel_mm,
+    reference: Reference = PrepareSettings.reference,
+    workers: Workers = PrepareSettings.workers,
+    overwrite: Overwrite = PrepareSettings.overwrite,
+    accept_odd: AcceptOdd = PrepareSettings.accept_odd,
+    suv: Suv = PrepareSettings.suv,
+    register: Register = PrepareSettings.register,
     as_json: AsJson = False,
 ) -> None:
     """Place, resize and store every slice of every scan. If one scan is refused, no store is written.

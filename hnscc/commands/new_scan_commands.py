@@ -17,53 +17,61 @@ Variant = Annotated[
 # Not Path, which would make s3:/ of s3://, and hide what is refused.
 OutFolder = Annotated[str, typer.Option("--out", help="New folder for what is written.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a folder that this command made.")]
+Scans = Annotated[
+    list[str],
+    typer.Argument(
+        help="A CSV as for `prepare`, mask not needed; or one scan's files, pet=FILE mri=FILE; or folders of DICOM."
+    ),
+]
+Ensemble = Annotated[
+    bool, typer.Option("--ensemble", help="All repeats, not the median model of each fold alone.")
+]
+Probabilities = Annotated[
+    bool, typer.Option("--probabilities", help="Write a map of probabilities for each scan, too.")
+]
+Disagreement = Annotated[
+    bool, typer.Option("--disagreement", help="Write a map of the models' standard deviation, too.")
+]
+PetIsSuv = Annotated[
+    bool,
+    typer.Option(
+        "--pet-is-suv", help="The files of the modality pet are in SUV, which NIfTI files do not say."
+    ),
+]
+Rtstruct = Annotated[
+    bool, typer.Option("--rtstruct", help="Of scans in DICOM, write contours (RTSTRUCT), too.")
+]
+KeepIdentity = Annotated[
+    bool,
+    typer.Option(
+        "--keep-identity",
+        help="Masks in DICOM bear the source's patient, not the manifest's patient_id.",
+    ),
+]
+AcceptOdd = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REASON",
+        help="Why scans in another unit than the study's are right; predictions.json keeps it.",
+    ),
+]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of a column, as in a manifest
 
 
 def predict(
     run: Run,
-    scans: Annotated[
-        list[str],
-        typer.Argument(
-            help="A CSV as for `prepare`, mask not needed; or one scan's files, pet=FILE mri=FILE; or folders of DICOM."
-        ),
-    ],
+    scans: Scans,
     out: OutFolder,
     variant: Variant = None,
-    ensemble: Annotated[
-        bool, typer.Option("--ensemble", help="All repeats, not the median model of each fold alone.")
-    ] = False,
-    probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Write a map of probabilities for each scan, too.")
-    ] = False,
-    disagreement: Annotated[
-        bool, typer.Option("--disagreement", help="Write a map of the models' standard deviation, too.")
-    ] = False,
-    pet_is_suv: Annotated[
-        bool,
-        typer.Option(
-            "--pet-is-suv", help="The files of the modality pet are in SUV, which NIfTI files do not say."
-        ),
-    ] = False,
-    rtstruct: Annotated[
-        bool, typer.Option("--rtstruct", help="Of scans in DICOM, write contours (RTSTRUCT), too.")
-    ] = False,
-    keep_identity: Annotated[
-        bool,
-        typer.Option(
-            "--keep-identity",
-            help="Masks in DICOM bear the source's patient, not the manifest's patient_id.",
-        ),
-    ] = False,
+    ensemble: Ensemble = False,
+    probabilities: Probabilities = False,
+    disagreement: Disagreement = False,
+    pet_is_suv: PetIsSuv = False,
+    rtstruct: Rtstruct = False,
+    keep_identity: KeepIdentity = False,
     overwrite: Overwrite = False,
-    accept_odd: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REASON",
-            help="Why scans in another unit than the study's are right; predictions.json keeps it.",
-        ),
-    ] = None,
+    accept_odd: AcceptOdd = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict the lesions of new scans by a finished study's models. Writes a mask and a picture per scan.
