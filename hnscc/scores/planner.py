@@ -7,19 +7,25 @@ patients and repeats allow: what is told has a range, from the chi-square limits
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import harmonic_mean
 
+import numpy as np
+import scipy.optimize
+import scipy.special
 import scipy.stats
 
+from hnscc.base.arrays import Floats
 from hnscc.scores.crossed import FEWEST_FOR_P, FEWEST_PAIRED, Estimate
-from hnscc.scores.intervals import t_limit
+from hnscc.scores.intervals import ALPHA, t_limit
 from hnscc.scores.variance_parts import CAP, FEWEST_REPEATS
 
 MOST_PATIENTS, MOST_REPEATS = 10_000, 1_000
 POWER = 0.8
 RANGE = 0.8  # of the pilot's own uncertainty: the middle 80 %
+FEWEST_KNOWN = 5  # repeats, from which on a study's own degrees of freedom are taken to be the planned ones
+STEPS = 16, 12  # of the distribution of the patients' part, and of that of each variant's repeats
 
 
 @dataclass(frozen=True)
@@ -78,19 +84,64 @@ def _of_one_repeat(pilot: Estimate) -> float:
 
 
 def power(design: Design, difference: float, patients: int, repeats: int) -> float:
-    """The chance, 0..1, that a study of this size finds a true difference at 0.05, two-sided (noncentral t)."""
-    degrees = design.degrees(patients, repeats)
+    """The chance, 0..1, that a study of this size finds a true difference at 0.05, two-sided.
+
+    By the noncentral t distribution; with fewer than 5 repeats averaged over the parts that the study may find.
+    """
     error = math.sqrt(design.variance(patients, repeats))
-    limit = t_limit(degrees)
     away = abs(difference) / error
+    if repeats < FEWEST_KNOWN:
+        return _found(_limits(design, patients, repeats) / error, away)
+    degrees = design.degrees(patients, repeats)
+    limit = t_limit(degrees)
     found = float(scipy.stats.nct.sf(limit, degrees, away))
     other = float(scipy.stats.nct.cdf(-limit, degrees, away))
     return (found if math.isfinite(found) else 1.0) + (other if math.isfinite(other) else 0.0)
 
 
 def smallest_seen(design: Design, patients: int, repeats: int, chance: float = POWER) -> float:
-    """The smallest true difference that a study of this size finds with this chance, by the t distribution."""
-    return _seen(design.variance(patients, repeats), design.degrees(patients, repeats), chance)
+    """The smallest true difference that a study of this size finds with this chance.
+
+    By the t distribution; with fewer than 5 repeats averaged over the parts that the study may find.
+    """
+    variance = design.variance(patients, repeats)
+    if repeats >= FEWEST_KNOWN:
+        return _seen(variance, design.degrees(patients, repeats), chance)
+    limits = _limits(design, patients, repeats) / math.sqrt(variance)
+    farthest = float(limits.max()) - float(
+        scipy.stats.norm.ppf(1 - chance)
+    )  # found with this chance at least
+    return math.sqrt(variance) * float(
+        scipy.optimize.brentq(lambda away: _found(limits, away) - chance, 0.0, farthest, xtol=1e-6)
+    )
+
+
+def _found(limits: Floats, away: float) -> float:
+    """How often an estimate so many standard errors from 0 passes these limits, in standard errors, either way."""
+    return float(np.mean(scipy.special.ndtr(away - limits) + scipy.special.ndtr(-away - limits)))
+
+
+def _limits(design: Design, patients: int, repeats: int) -> Floats:
+    """How large an estimate must be to be told from 0, in studies of this size that find their own parts of variance:
+    equally likely cases."""
+    joint = design.joint / (patients * repeats)
+    of_patients = (design.patients / patients + joint) * _steps(STEPS[0], patients - 1)
+    sides = 1 if design.paired else 2
+    of_repeats = (design.repeats / repeats + joint) / sides * _steps(STEPS[1], repeats - 1)
+    own, *each = np.meshgrid(of_patients, *[of_repeats] * sides)
+    both = own + sum(each)
+    below = own**2 / (patients - 1) + sum(part**2 for part in each) / (repeats - 1)
+    error = np.sqrt(np.maximum(both - joint, np.maximum(own, sum(each))))
+    found: Floats = error * scipy.stats.t.ppf(1 - ALPHA / 2, np.minimum(both**2 / below, CAP * (repeats - 1)))
+    return found.ravel()
+
+
+def _steps(number: int, degrees: int) -> Floats:
+    """So many equally likely values of an estimated variance whose true value is 1; their mean is 1."""
+    edges = scipy.stats.chi2.ppf(np.arange(number + 1) / number, degrees)
+    # The mean of a chi-square value between two edges, by the distribution of two degrees more.
+    inside: Floats = np.diff(scipy.stats.chi2.cdf(edges, degrees + 2)) * number
+    return inside
 
 
 def smallest_seen_by(found: Estimate, chance: float = POWER) -> float | None:
@@ -163,7 +214,22 @@ def _needed(pilot: Estimate, suffices: Callable[[Design, int], bool], numbers: r
 
 
 def _least(design: Design, suffices: Callable[[Design, int], bool], numbers: range) -> int | None:
-    """The least of these numbers that suffices, by bisection; None where the last does not."""
-    if not suffices(design, numbers[-1]):
-        return None
-    return numbers[bisect_left(numbers, True, key=lambda n: suffices(design, n))]
+    """The least of these numbers that suffices; None where none does.
+
+    Looked for in steps, and within a step by bisection: with 2 or 3 repeats more patients may see less, since what the
+    repeats bring is then all that varies, and so few tell little of it.
+    """
+    before = numbers[0]
+    for number in [*_growing(numbers[0], numbers[-1]), numbers[-1]]:
+        if suffices(design, number):
+            between = range(before, number + 1)
+            return between[bisect_left(between, True, key=lambda n: suffices(design, n))]
+        before = number
+    return None
+
+
+def _growing(first: int, last: int) -> Iterator[int]:
+    """Numbers from the first on, each a quarter larger than the one before, below the last."""
+    while first < last:
+        yield first
+        first += max(1, first // 4)

@@ -21,10 +21,10 @@ PATIENTS, TRAINING, TOGETHER = 0.15, 0.05, 0.1
 TRUE = Design(PATIENTS**2, 2 * TRAINING**2, 2 * TOGETHER**2)
 
 
-def study(draw, patients, repeats, difference=0.0):
+def study(draw, patients, repeats, difference=0.0, training=TRAINING):
     own = draw.normal(0, PATIENTS, patients)
     a, b = (
-        draw.normal(0, TRAINING, (repeats, 1)) + draw.normal(0, TOGETHER, (repeats, patients))
+        draw.normal(0, training, (repeats, 1)) + draw.normal(0, TOGETHER, (repeats, patients))
         for _ in range(2)
     )
     return mean_difference(a + own + difference, b)
@@ -89,6 +89,45 @@ def test_forecasts_are_what_simulated_studies_find(patients, repeats):
         for n in range(400)
     ]
     assert np.mean(found) == pytest.approx(power(TRUE, 0.1, patients, repeats), abs=0.07)
+
+
+@pytest.mark.parametrize(("patients", "repeats"), [(20, 2), (20, 3), (20, 4)])
+def test_with_few_repeats_the_planned_study_is_not_taken_to_know_its_spread(patients, repeats):
+    """Trainings differ most; by the degrees of freedom of the true parts 2 repeats would be promised 80 of 100."""
+    true = Design(PATIENTS**2, 2 * 0.2**2, 2 * TOGETHER**2)
+    limit = scipy.stats.t.ppf([0.975, 0.8], true.degrees(patients, repeats))
+    promised = limit.sum() * math.sqrt(true.variance(patients, repeats))
+    found = np.mean(
+        [
+            study(np.random.default_rng([3, repeats, n]), patients, repeats, promised, training=0.2).p < 0.05
+            for n in range(600)
+        ]
+    )
+    assert found == pytest.approx(power(true, promised, patients, repeats), abs=0.05)
+    assert found < {2: 0.6, 3: 0.75, 4: 0.8}[repeats]
+    seen = smallest_seen(true, patients, repeats)
+    assert seen > promised and power(true, seen, patients, repeats) == pytest.approx(0.8, abs=1e-3)
+
+
+def test_more_patients_may_see_less_with_two_repeats_and_the_least_are_found_all_the_same():
+    """With 2 repeats that differ, many patients leave them all that varies: the study then hardly knows its spread."""
+    joint = TRUE.joint / 40
+    of_repeats = (TRUE.repeats / 2 + joint) / 2
+    pilot = Estimate(
+        0.1,
+        patients=20,
+        repeats=(2, 2),
+        patient_variance=TRUE.patients / 20 + joint,
+        repeat_variance=(of_repeats, of_repeats),
+        joint_variance=joint,
+    )
+    design = design_of(pilot)
+    seen = {n: smallest_seen(design, n, 2) for n in range(4, 60)}
+    aim = 1.05 * min(seen.values())
+    needed = patients_needed(pilot, aim, repeats=2).value
+    assert smallest_seen(design, needed, 2) <= aim < smallest_seen(design, needed - 1, 2)
+    assert needed == min(n for n, each in seen.items() if each <= aim)
+    assert smallest_seen(design, 10_000, 2) > aim
 
 
 def test_numbers_needed_are_the_least_that_suffice():
