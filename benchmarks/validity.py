@@ -335,7 +335,7 @@ WHAT_FAILS = (
 )
 WHY_OFF = (
     "Where found and forecast part by more than 7 points, they do so in two ways (`python benchmarks/validity.py "
-    "--why --studies 600`, 26 November 2026). Less is found with 5 or 10 patients and 2 or 3 repeats of heavy and "
+    "--why --studies 600`). Less is found with 5 or 10 patients and 2 or 3 repeats of heavy and "
     "unruly: there studies with a large difference have a large variance too (the correlation of a study's difference "
     "and limit is 0.2 to 0.4; with limits shuffled among studies the forecast comes true within 2 points), and the "
     "forecast takes them for independent. More is found where the parts of variance are skewed, since their mean, "
