@@ -39,18 +39,22 @@ class FolderListing:
 
 
 def list_folder(
-    folder: Path, known: Mapping[str, str] | None = None, progress: Progress | None = None
+    folder: Path,
+    known: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+    *,
+    needed: bool = True,
 ) -> FolderListing:
     """Read the headers of all series and volumes in a folder and in those below it.
 
     known: the pseudonyms that earlier listings gave; other patients get new ones. A patient whose files are of both
     kinds is one: by the same id in DICOM and in the paths, or by one folder. progress: called with the files done,
-    their number, and nothing else. InputError where there is nothing that can be read.
+    their number, and nothing else. InputError where there is nothing that can be read, if something is `needed`.
     """
     dicom = list_folders([folder], known, progress, needed=False)
     places = sorted({path.parent for each in dicom.series for path in each.paths})
     found = find_files(folder, places, progress)
-    if not dicom.series and not found.files:
+    if needed and not dicom.series and not found.files:
         raise _nothing(folder, dicom, found)
     patients, pseudonyms = _patients(folder, dicom, found)
     listed = {*patients.values(), *(each.patient for each in dicom.series)}

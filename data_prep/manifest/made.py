@@ -41,7 +41,7 @@ def write_manifest(scans: Sequence[ListedScan], manifest: Path) -> Written:
             found="a file",
             do="Give another name, or move the file away.",
         )
-    columns = _columns(scans)
+    columns = image_columns(scans)
     if not columns:
         raise InputError(
             "No scan of the folder can be prepared.",
@@ -62,8 +62,9 @@ def write_manifest(scans: Sequence[ListedScan], manifest: Path) -> Written:
     )
 
 
-def _columns(scans: Sequence[ListedScan]) -> list[str]:
-    """The modalities that some scan has, or may have: the usual ones, then the others by name."""
+def image_columns(scans: Sequence[ListedScan]) -> list[str]:
+    """Return the modalities that some scan has, or may have: the usual ones, then the others by name; none where no
+    scan has any for sure."""
     found = {name for each in scans for name in (*each.images, *each.unclear)} - {MASK}
     if not any(each.images for each in scans):
         return []

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from data_prep.dicom.listing import ListedSeries
     from data_prep.manifest.folder import FolderListing
     from data_prep.manifest.listed_files import ListedFile
+    from hnscc.commands.new_study import Begun
 
 _COLUMNS = ("patient", "scan", "series", "kind", "slices", "voxels", "mm", "plane", "remarks")
 _FILE_COLUMNS = ("patient", "scan", "taken for", "numbers", "voxels", "mm", "plane", "remarks")
@@ -38,6 +39,19 @@ def print_listing(listing: FolderListing, manifest: Path | None, as_json: bool) 
     print_line(
         console, f"wrote {manifest}\nnext:  {_to_do(listing)}hnscc prepare {manifest} {manifest.stem}.zarr"
     )
+
+
+def print_begun(begun: Begun) -> None:
+    """Print what was written for a folder of scans, what to look at in it, and the next two commands."""
+    console, listing = terminal(), begun.listing
+    print_line(console, _counts(listing))
+    for line in _left_over(listing):
+        print_line(console, line, style="yellow")
+    for note in listing.notes:
+        print_line(console, f"look at {note}", style="yellow")
+    print_line(console, f"wrote {begun.manifest}\nwrote {begun.study}")
+    print_line(console, f"next:  {_to_do(listing)}hnscc prepare {begun.manifest} {begun.store}")
+    print_line(console, f"then:  hnscc check {begun.study}")
 
 
 def _counts(listing: FolderListing) -> str:

@@ -1,9 +1,13 @@
-"""`hnscc init`: a study file for a store, with comments, which `hnscc check` takes as it is."""
+"""`hnscc init`: a study file with comments, for a store, or for a folder of scans, whose manifest is written too."""
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from data_prep.manifest.folder import FolderListing, list_folder, scans_in
+from data_prep.manifest.made import image_columns, write_manifest
+from data_prep.settings import PrepareSettings
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_text, writing_to
 from hnscc.base.locations import ZARR_ROOT, Location, locate
@@ -18,6 +22,61 @@ MANY = (
 STEP = 32  # the sides of slices that the encoders take are multiples of it
 
 
+@dataclass(frozen=True)
+class Cohort:
+    """What a study file depends on: the modalities, how many patients have a lesion, whether the manifest fixes their
+    splits, the side of slices in pixels; and how many slices hold lesion, and how many there are in scans without any
+    (None, None where no scan was prepared yet)."""
+
+    modalities: tuple[str, ...]
+    ill: int
+    splits: bool
+    size: int
+    positive: int | None = None
+    free: int | None = None
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What was written for a folder of scans: the study file, and the manifest with what to look at in it."""
+
+    study: Path
+    manifest: Path
+    store: Path
+    listing: FolderListing
+
+
+def begin_study(folder: Path, study: Path | None = None) -> Begun:
+    """Write the manifest of a folder of scans, and a study of the store that is to be prepared from it.
+
+    study: the new study file; study.yaml in the working directory unless given. The manifest and the store are called
+    as it is, with .csv and .zarr. InputError where one of the files is there already, or the folder holds no scan that
+    can be prepared: nothing is written then.
+    """
+    path = Path("study.yaml") if study is None else study
+    manifest, store = path.with_suffix(".csv"), path.with_suffix(".zarr")
+    for each in (path, manifest):
+        _check_new(each)
+    listing = list_folder(folder, needed=False)
+    scans = scans_in(listing)
+    if not listing.series and not listing.files:
+        raise _no_store(folder, "a folder without scans")
+    ill = len({each.patient for each in scans if each.mask})
+    cohort = Cohort(tuple(image_columns(scans)), ill, splits=False, size=PrepareSettings.size)
+    text = _text(cohort, str(store), path) if cohort.modalities else ""
+    with writing_to(path.parent):
+        made = write_manifest(scans, manifest)
+        write_text(path, text)
+    notes = (*listing.notes, *made.notes)
+    told = replace(listing, notes=notes, to_fill_in=made.to_fill_in, without_image=made.without_image)
+    return Begun(path, manifest, store, told)
+
+
+def is_folder_of_scans(location: Location) -> bool:
+    """Whether a location is a folder on a disk, and no store."""
+    return isinstance(location, Path) and location.is_dir() and not (location / ZARR_ROOT).is_file()
+
+
 def write_study(store: str | Location, study: Path | None = None) -> Path:
     """Write a study file for a store; returns its path.
 
@@ -28,30 +87,51 @@ def write_study(store: str | Location, study: Path | None = None) -> Path:
     _check_store(location)
     opened = open_store(location)
     path = Path(f"{location.name.removesuffix('.zarr')}.yaml") if study is None else study
-    if path.exists() or path.is_symlink():
-        raise InputError(
-            "The study file is there already.",
-            where=str(path),
-            expected="a name that is not there yet: an existing file is never replaced",
-            found="a file or folder",
-            do="give another name behind the store, or go on with that file: hnscc check STUDY",
-        )
-    text = _text(opened, str(store), path)
+    _check_new(path)
+    text = _text(_cohort(opened), str(store), path)
     _check(text, str(path))
     with writing_to(path.parent):
         write_text(path, text)
     return path
 
 
+def _check_new(path: Path) -> None:
+    if path.exists() or path.is_symlink():
+        what = "study file" if path.suffix != ".csv" else "manifest"
+        raise InputError(
+            f"The {what} is there already.",
+            where=str(path),
+            expected="a name that is not there yet: an existing file is never replaced",
+            found="a file or folder",
+            do="give another name for the study, or go on with that file: hnscc check STUDY",
+        )
+
+
+def _cohort(store: Store) -> Cohort:
+    return Cohort(
+        modalities=tuple(store.modalities),
+        ill=len({scan.patient_id for scan in store.scans if any(scan.lesion_px)}),
+        splits=any(scan.split for scan in store.scans),
+        size=store.size,
+        positive=sum(px > 0 for scan in store.scans for px in scan.lesion_px),
+        free=sum(scan.slices for scan in store.scans if not any(scan.lesion_px)),
+    )
+
+
 def _check_store(location: Location) -> None:
     """InputError that names the way to a store, where there is none."""
-    if (location / ZARR_ROOT).is_file():
-        return
-    raise InputError(
+    if not (location / ZARR_ROOT).is_file():
+        raise _no_store(
+            location, "a folder or file of another kind" if location.exists() else "nothing there"
+        )
+
+
+def _no_store(location: Location, found: str) -> InputError:
+    return InputError(
         "There is no store to make a study of.",
         where=str(location),
-        expected="a store made by hnscc prepare",
-        found="a folder or file of another kind" if location.exists() else "nothing there",
+        expected="a store made by hnscc prepare, or a folder of scans",
+        found=found,
         do="make one of your scans: `hnscc scan FOLDER --manifest manifest.csv` writes the manifest of a folder of "
         "scans, and `hnscc prepare manifest.csv STORE` the store",
     )
@@ -64,7 +144,7 @@ def _check(text: str, where: str) -> None:
     plan_folds(parse_study(read_yaml(text, where).value, where))
 
 
-def _text(store: Store, location: str, file: Path) -> str:
+def _text(cohort: Cohort, location: str, file: Path) -> str:
     """YAML with comments. location: the store as the study is to name it. file: where the text is to stand."""
     name = _name(file.stem)
     return "\n".join(
@@ -77,39 +157,38 @@ def _text(store: Store, location: str, file: Path) -> str:
             "protocol: corrected    # the preset of all that is not said here",
             "seed: 2023",
             "repeats: 5    # independent trainings of each variant; more can be added later, finished ones stay",
-            *_sampling(store),
-            *_split(store),
-            f"training: {{network: {_network(store.size)}, epochs: 40, patience: 40}}",
+            *_sampling(cohort),
+            *_split(cohort),
+            f"training: {{network: {_network(cohort.size)}, epochs: 40, patience: 40}}",
             "# Each variant is a difference from the above. Names are yours; delete what you do not compare.",
             "variants:",
-            *(f"  {line}" for line in _variants(store.modalities)),
+            *(f"  {line}" for line in _variants(cohort.modalities)),
             "",
         ]
     )
 
 
-def _sampling(store: Store) -> list[str]:
+def _sampling(cohort: Cohort) -> list[str]:
     """From where slices without lesion come: enough of them must be there."""
-    positive = sum(px > 0 for scan in store.scans for px in scan.lesion_px)
-    free = sum(scan.slices for scan in store.scans if not any(scan.lesion_px))
-    if free >= positive:
+    if cohort.free is None or cohort.positive is None:
+        return ["sampling: {negatives: any_scan}    # slices without lesion: from any scan"]
+    if cohort.free >= cohort.positive:
         return ["sampling: {negatives: lesion_free_scans}    # slices without lesion: from scans without any"]
     return [
-        f"sampling: {{negatives: any_scan}}    # scans without lesion hold {free} slices, too few for {positive} with"
+        f"sampling: {{negatives: any_scan}}    # scans without lesion hold {cohort.free} slices, too few for "
+        f"{cohort.positive} with"
     ]
 
 
-def _split(store: Store) -> list[str]:
-    if any(scan.split for scan in store.scans):
+def _split(cohort: Cohort) -> list[str]:
+    if cohort.splits:
         return ["# Who is trained on and who is tested: as the manifest's column split says."]
-    ill = len({scan.patient_id for scan in store.scans if any(scan.lesion_px)})
-    if ill >= MANY:
+    if cohort.ill >= MANY:
         return [
             "split: {folds: 5, validation: 0.2}    # every patient is tested once: five trainings of each repeat"
         ]
-    return [
-        f"split: {{test: 0.3, validation: 0.3}}    # shares of the patients; {ill} have a lesion, few for a firm answer"
-    ]
+    few = f"{cohort.ill} have a lesion, few for a firm answer"
+    return [f"split: {{test: 0.3, validation: 0.3}}    # shares of the patients; {few}"]
 
 
 def _network(size: int) -> str:

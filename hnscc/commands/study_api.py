@@ -25,13 +25,19 @@ if TYPE_CHECKING:
 def init(store: str | Path, study: str | Path | None = None) -> Path:
     """Write a study file for a store, with comments, and return its path; `check` takes it as it is.
 
-    store: as the study is to name it. study: the new file, on a disk; the store's name with .yaml in the working
-    directory unless given. It compares each modality alone, all together, and these augmented. InputError where the
-    file is there already, there is no store, or no study fits it: nothing is written then.
+    store: as the study is to name it; or a folder of scans, whose manifest is written too, beside the study file and
+    called as that is: `prepare` makes of it the store that the study names. study: the new file, on a disk; the store's
+    name with .yaml in the working directory unless given, for a folder study.yaml. It compares each modality alone, all
+    together, and these augmented. InputError where a file is there already, there is neither store nor scans, or no
+    study fits the store: nothing is written then.
     """
-    from hnscc.commands.new_study import write_study
+    from hnscc.base.locations import locate
+    from hnscc.commands.new_study import begin_study, is_folder_of_scans, write_study
 
-    return write_study(str(store), None if study is None else Path(study))
+    path = None if study is None else Path(study)
+    if is_folder_of_scans(locate(store)):
+        return begin_study(Path(store), path).study
+    return write_study(str(store), path)
 
 
 def check(

@@ -11,17 +11,30 @@ from hnscc.commands.options import AcceptVersions, Address, AsJson, Out, Run, St
 
 
 def init(
-    store: Annotated[str, typer.Argument(help="A store, for example data/cohort.zarr.")],
+    store: Annotated[
+        str, typer.Argument(help="A store, for example data/cohort.zarr; or a folder of scans.")
+    ],
     study: Annotated[
-        Path | None, typer.Argument(help="New study file; the store's name with .yaml, here, unless given.")
+        Path | None,
+        typer.Argument(
+            help="New study file; the store's name with .yaml, here, unless given; for a folder study.yaml."
+        ),
     ] = None,
 ) -> None:
     """Write a study file for a store, with comments. It is one that `check` takes; change in it what you like.
 
-    A file that is there is never replaced. For the manifest of a folder of scans: hnscc scan FOLDER --manifest FILE.
+    For a folder of scans it writes their manifest too, as `hnscc scan` does, beside the study file and called as that
+    is, and says how to prepare it. A file that is there is never replaced.
 
     Example: hnscc init data/phantom.zarr studies/mine.yaml
     """
+    from hnscc.base.locations import locate
+    from hnscc.commands.listing import print_begun
+    from hnscc.commands.new_study import begin_study, is_folder_of_scans
+
+    if is_folder_of_scans(locate(store)):
+        print_begun(begin_study(Path(store), study))
+        return
     path = api.init(store, study)
     print(f"wrote {path}\nnext:  hnscc check {path}")
 

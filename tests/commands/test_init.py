@@ -2,6 +2,7 @@
 
 import pytest
 from commands import refused
+from scans import scan_arrays, write
 from stores import changed_store, make_store
 from trained_runs import train_to_tables
 
@@ -79,3 +80,37 @@ def test_the_study_suits_the_cohort(tmp_path):
     patients = sorted({scan.patient_id for scan in many.scans})
     fixed = changed_store(many, tmp_path, dict(zip(patients, splits, strict=True)))
     assert "split:" not in package.init(fixed.location, tmp_path / "fixed.yaml").read_text()
+
+
+def test_a_folder_of_scans_gets_a_manifest_and_a_study_that_is_checked(hnscc, tmp_path, monkeypatch):
+    """The two commands that `init` names lead to a plan, without a word changed in either file."""
+    monkeypatch.chdir(tmp_path)
+    for patient in range(9):
+        for name, values in zip(("pet", "mri", "mask"), scan_arrays(patient), strict=True):
+            if name != "mask" or patient:
+                write(tmp_path / "SECRET" / f"P{patient}" / f"{name}.nii", values)
+    code, out, error = hnscc("init", "SECRET", "mine.yaml")
+    assert code == 0 and "wrote mine.csv" in out and "wrote mine.yaml" in out, error
+    first, second = (
+        out.partition(word)[2].split("\n")[0].split() for word in ("hnscc prepare ", "then:  hnscc ")
+    )
+    assert (first, second) == (["mine.csv", "mine.zarr"], ["check", "mine.yaml"])
+    assert "FILL-IN" in (tmp_path / "mine.csv").read_text() and "FILL-IN: write a mask there, or none" in out
+    (tmp_path / "mine.csv").write_text((tmp_path / "mine.csv").read_text().replace("FILL-IN", "none"))
+    code, _, error = hnscc("prepare", *first, "--size", 32, "--workers", 1, "--accept-odd", "noise")
+    assert code == 0, error
+    code, shown, error = hnscc(*second)
+    assert code == 0 and "planned; 0 completed" in shown, error
+    said = load_study("mine.yaml")
+    assert (said.store, list(said.variants)) == ("mine.zarr", ["pet", "mri", "pet_mri", "pet_mri_augmented"])
+    assert "The manifest is there already" in refused(hnscc("init", "SECRET", "mine.yml"))
+    for text in (out, error, (tmp_path / "mine.yaml").read_text()):
+        assert "SECRET" not in text
+
+
+def test_a_folder_of_scans_of_which_none_can_be_prepared_leaves_nothing(hnscc, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "P1_pet.nii").write_bytes(b"none")
+    assert "No scan of the folder can be prepared" in refused(hnscc("init", "in"))
+    assert [each.name for each in tmp_path.iterdir()] == ["in"]
