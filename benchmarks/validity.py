@@ -335,16 +335,16 @@ WHAT_FAILS = (
 )
 WHY_OFF = (
     "Where found and forecast part by more than 7 points, they do so in two ways (`python benchmarks/validity.py "
-    "--why --studies 600`). Less is found with 5 or 10 patients and 2 or 3 repeats of heavy and "
-    "unruly: there studies with a large difference have a large variance too (the correlation of a study's difference "
-    "and limit is 0.2 to 0.4; with limits shuffled among studies the forecast comes true within 2 points), and the "
-    "forecast takes them for independent. More is found where the parts of variance are skewed, since their mean, "
-    "which the forecast goes by, lies above what most studies see; and above all with 2 repeats and many patients, "
-    "where the planner asks for so large a difference that it is out of reach: planted on the logit scale, it ends "
-    "near the top of what Dice can be, and there scores hardly vary. With 2 to 4 repeats the forecast is averaged over "
-    "what a study may find of its own spread; by the degrees of freedom of the true parts, as it was made before, it "
-    "promised up to 15 points too much here. A forecast from one pilot is less certain than any of these: `hnscc plan` "
-    "prints its range."
+    "--why --studies 600`, 26 November 2026, commit cddf9cf). Less is found with 5 or 10 patients and 2 or 3 repeats "
+    "of heavy and unruly: there studies with a large difference have a large variance too (the correlation of a "
+    "study's difference and limit is 0.2 to 0.4; with limits shuffled among studies the forecast comes true within 2 "
+    "points), and the forecast takes them for independent. More is found where the parts of variance are skewed, "
+    "since their mean, which the forecast goes by, lies above what most studies see; and above all with 2 repeats and "
+    "many patients, where the planner asks for so large a difference that it is out of reach: planted on the logit "
+    "scale, it ends near the top of what Dice can be, and there scores hardly vary. With 2 to 4 repeats the forecast "
+    "is averaged over what a study may find of its own spread; by the degrees of freedom of the true parts, as it was "
+    "made before, it promised up to 15 points too much here. A forecast from one pilot is less certain than any of "
+    "these: `hnscc plan` prints its range."
 )
 
 
