@@ -47,12 +47,13 @@ def make_environment() -> Path:
 def write_data(bench: Bench) -> dict[str, int]:
     """The fold's slices as the recipe reads them; how many each split has."""
     fold = bench.fold()
-    arrays, slices = {}, {}
+    arrays: dict[str, np.ndarray] = {}
+    slices: dict[str, int] = {}
     for split in ("train", "validation"):
         arrays[f"{split}_images"] = fold.images[fold.rows[split]].transpose(0, 2, 3, 1)
         arrays[f"{split}_masks"] = fold.masks[fold.rows[split]]
         slices[split] = len(arrays[f"{split}_masks"])
-    np.savez(bench.folder / DATA, **arrays)
+    np.savez(bench.folder / DATA, allow_pickle=False, **arrays)
     return slices
 
 
@@ -60,7 +61,7 @@ def keras(bench: Bench, python: Path, policy: str) -> float:
     """Seconds per epoch of a training on all cores."""
     command = [str(python), str(RECIPE), str(bench.folder / DATA), "--policy", policy]
     told = call([*command, "--epochs", str(bench.epochs[1])], bench.folder)
-    return json.loads(told)["seconds_per_epoch"]
+    return float(json.loads(told)["seconds_per_epoch"])
 
 
 def measure(bench: Bench, python: Path, rounds: int) -> None:

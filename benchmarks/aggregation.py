@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # As in `hnscc aggregate`, which imports hnscc before NumPy; pandas is as fast with it.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -131,14 +132,17 @@ def _result(trial: Trial, seed: int, counts: Counts, draw: np.random.Generator) 
 
 def _medians(
     draw: np.random.Generator, results: list[Result], fold: Fold, skill: float
-) -> dict[str, tuple[Median, ...]]:
-    truth = results[0].counts.truth
+) -> dict[str, tuple[Median | None, ...]]:
+    counts: list[Any] = [each.counts for each in results]
+    truth = counts[0].truth
     sweeps = {split: _sweep(int(truth[fold.split == split].sum()), skill) for split in SPLITS}
-    found = {}
+    found: dict[str, tuple[Median | None, ...]] = {}
     for name, reading in READINGS.items():
         rows = fold.split == reading.median_on
-        scores = [float(DICE.of(each.counts[rows].pooled())) for each in results]
-        result = results[median_position(scores, range(len(results)))]
+        scores = [float(DICE.of(each[rows].pooled())) for each in counts]
+        position = median_position(scores, range(len(results)))
+        assert position is not None, "every trial has a score"
+        result = results[position]
         k, reason = choose_threshold(sweeps[reading.threshold_on], reading.rule)
         found[name] = (Median(result, fold, k, reason, sweeps, _counts(draw, truth, skill)),)
     return found
@@ -210,9 +214,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = RunFolder(Path(folder, "ours")), RunFolder(Path(folder, "theirs"))
         before = peak_mib()
-        by_us(results, ours.root)
+        by_us(results, Path(folder, "ours"))
         memory = f"peak memory {peak_mib():.0f} MiB, of which {before:.0f} are the counts and the libraries"
-        by_pandas(results, theirs.root)
+        by_pandas(results, Path(folder, "theirs"))
         check_agreement(ours, theirs)
         rows = pq.read_metadata(ours.table("slices")).num_rows
     cpu: tuple[list[float], list[float]] = ([], [])

@@ -14,7 +14,6 @@ import pyarrow as pa
 import scipy.stats
 
 from hnscc.aggregation.folds import Fold
-from hnscc.aggregation.medians import Median
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.schemas import schema
 from hnscc.base.split_names import SPLITS
@@ -34,11 +33,21 @@ GROUP = ["variant", "split"]
 
 def by_pandas(results: Results, folder: Path) -> None:
     run = RunFolder(folder)
-    run.tables.mkdir(parents=True, exist_ok=True)
+    Path(str(run.tables)).mkdir(parents=True, exist_ok=True)
     for name, frame in pandas_tables(results).items():
         wanted = schema(name)
         fields = pa.schema([field for field in wanted if field.name in frame], wanted.metadata)
         frame.to_parquet(run.table(name), index=False, schema=fields)
+
+
+def medians_of(results: Results) -> Any:
+    """By variant and reading. In the made-up study each is there, with all its counts."""
+    return results.medians
+
+
+def trials_of(results: Results) -> Any:
+    """Each with its record and counts, which the made-up study has of all."""
+    return results.results
 
 
 def pandas_tables(results: Results) -> dict[str, pd.DataFrame]:
@@ -77,9 +86,11 @@ def judged(frame: pd.DataFrame, cutoff_px: int) -> pd.DataFrame:
 def slice_frame(results: Results) -> pd.DataFrame:
     """Every trial at 0.5, then the median trial at its chosen threshold too."""
     (fold,) = results.folds
-    medians = {each["corrected"][0].result.trial: each["corrected"][0] for each in results.medians.values()}
+    medians = {
+        each["corrected"][0].result.trial: each["corrected"][0] for each in medians_of(results).values()
+    }
     parts = []
-    for each in results.results:
+    for each in trials_of(results):
         parts.append((each.trial, 0.5, each.counts))
         if median := medians.get(each.trial):
             parts.append((each.trial, median.k / 1000, median.chosen))
@@ -114,15 +125,15 @@ def place_frame(fold: Fold) -> pd.DataFrame:
 
 
 def trial_frame(results: Results, per_trial: pd.DataFrame) -> pd.DataFrame:
-    names = trial_names([each.trial for each in results.results])
-    records = pd.DataFrame([dict(each.record) for each in results.results]).drop(columns="files")
+    names = trial_names([each.trial for each in trials_of(results)])
+    records = pd.DataFrame([dict(each.record) for each in trials_of(results)]).drop(columns="files")
     frame = pd.concat([names, records], axis=1).assign(
-        seed=[each.seed for each in results.results],
-        status=[each.status for each in results.results],
-        collapsed=[each.collapsed for each in results.results],
-        highest_probability=[each.highest_probability for each in results.results],
-        versions=[versions_text(each.record.versions) for each in results.results],
-        weights_sha256=[each.record.files["weights.safetensors"] for each in results.results],
+        seed=[each.seed for each in trials_of(results)],
+        status=[each.status for each in trials_of(results)],
+        collapsed=[each.collapsed for each in trials_of(results)],
+        highest_probability=[each.highest_probability for each in trials_of(results)],
+        versions=[versions_text(each.record.versions) for each in trials_of(results)],
+        weights_sha256=[each.record.files["weights.safetensors"] for each in trials_of(results)],
         is_median=names.trial_id.isin(median_ids(results)),
     )
     wide = per_trial[SCORES].droplevel("variant").unstack("split")
@@ -131,20 +142,20 @@ def trial_frame(results: Results, per_trial: pd.DataFrame) -> pd.DataFrame:
 
 
 def median_ids(results: Results) -> list[str]:
-    return [each["corrected"][0].result.trial.trial_id for each in results.medians.values()]
+    return [each["corrected"][0].result.trial.trial_id for each in medians_of(results).values()]
 
 
 def epoch_frame(results: Results) -> pd.DataFrame:
-    names = trial_names([each.trial for each in results.results])
-    epochs = [len(each.history) for each in results.results]
-    curves = pa.concat_tables([each.history for each in results.results]).to_pandas()
+    names = trial_names([each.trial for each in trials_of(results)])
+    epochs = [len(each.history) for each in trials_of(results)]
+    curves = pa.concat_tables([each.history for each in trials_of(results)]).to_pandas()
     return pd.concat([names.loc[names.index.repeat(epochs)].reset_index(drop=True), curves], axis=1)
 
 
 def threshold_frame(results: Results) -> pd.DataFrame:
     parts = []
     for variant in VARIANTS:
-        (median,) = results.medians[variant]["corrected"]
+        (median,) = medians_of(results)[variant]["corrected"]
         for split, counts in median.sweeps.items():
             pixels = {"truth_px": counts.truth, "pred_px": counts.pred, "overlap_px": counts.overlap}
             part = pd.DataFrame({"threshold": THRESHOLDS / 1000} | pixels)
@@ -166,7 +177,8 @@ def pooled_frame(results: Results, per_trial: pd.DataFrame, chosen: pd.DataFrame
         spread = spread.rename(columns={"25%": "q25", "50%": "median", "75%": "q75", "std": "sd"})
         frame = frame.join(spread.drop(columns="count").add_prefix(f"{score}_repeats_"))
     of = [
-        results.medians[variant]["corrected"][0].result for variant in frame.index.get_level_values("variant")
+        medians_of(results)[variant]["corrected"][0].result
+        for variant in frame.index.get_level_values("variant")
     ]
     frame = frame.assign(repeats=described.size(), failed=0, missing=0)
     frame = frame.assign(
@@ -265,7 +277,7 @@ def protocol_frame(results: Results) -> pd.DataFrame:
     rows = []
     for variant in VARIANTS:
         for name, reading in READINGS.items():
-            (median,) = results.medians[variant][name]
+            (median,) = medians_of(results)[variant][name]
             row = {"variant": variant, "reading": name, "study_protocol": results.study.protocol}
             row |= {"median_on": reading.median_on, "threshold_on": reading.threshold_on}
             row |= {
@@ -277,7 +289,7 @@ def protocol_frame(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _read(results: Results, test: pd.DataFrame, median: Median, reading: Any) -> dict[str, Any]:
+def _read(results: Results, test: pd.DataFrame, median: Any, reading: Any) -> dict[str, Any]:
     cutoff_px = results.study.evaluation.cutoff_px
 
     def at(counts: Counts) -> pd.DataFrame:

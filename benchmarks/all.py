@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from figures import COLLECT, Figure, machine
 
@@ -107,7 +108,7 @@ def watch(command: list[str], environment: dict[str, str]) -> tuple[int, list[st
     return process.returncode, skipped
 
 
-def figure_of(raw: dict) -> Figure:
+def figure_of(raw: dict[str, Any]) -> Figure:
     return Figure(**raw | {"values": tuple(raw["values"])})
 
 

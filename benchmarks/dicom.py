@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "helpers"))
 
@@ -61,7 +62,7 @@ def as_dicom(path: Path, name: str, number: int) -> Path:
     slope = float(data.max()) / 32767
     axes = TO_RAS @ affine[:3, :3]
     spacing = np.linalg.norm(axes, axis=0)
-    pet = pet_attributes(Units="GML") if name == "pet" else {}
+    pet: dict[str, Any] = pet_attributes(Units="GML") if name == "pet" else {}
     series = classic_series(
         np.rint(data / slope).astype(np.int16),
         modality="PT" if name == "pet" else "MR",

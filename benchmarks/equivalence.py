@@ -36,10 +36,10 @@ from hnscc.study.schema import Study
 from hnscc.training.layers import Doubling, Dropout
 from hnscc.training.model import resolve_device
 from hnscc.training.ready import make_run_ready
-from hnscc.training.records import is_complete, read_record
+from hnscc.training.records import Completed, is_complete, read_record
 
 MARGIN, LEVEL = 0.02, 0.05
-STUDY = {
+STUDY: dict[str, Any] = {
     "name": "equivalence",
     "sampling": {"max_positive": 178, "negatives": "any_scan"},
     "split": {"test": 0.2, "validation": 0.2},
@@ -66,9 +66,12 @@ class PlainAdam:
 
 def without_fast_path() -> None:
     """For this process."""
-    Dropout.forward = nn.Dropout.forward
-    Doubling.forward = nn.ConvTranspose2d.forward
-    hnscc.training.loop.Adam = PlainAdam
+    dropout: Any = Dropout
+    dropout.forward = nn.Dropout.forward
+    doubling: Any = Doubling
+    doubling.forward = nn.ConvTranspose2d.forward
+    loop: Any = hnscc.training.loop
+    loop.Adam = PlainAdam
     torch.channels_last = torch.contiguous_format
 
 
@@ -91,10 +94,10 @@ def train(store: str, out: Path, repeats: int, repeat: int, fast: bool) -> float
             study, trial, run.folds[0], folder, device=device, precision=precision
         ):
             pass
-    record: dict[str, Any] = read_record(folder) or {}
-    if record.get("status") != "completed":
-        raise RuntimeError(record.get("error", "no record"))
-    return record.scores["test"]["dice"]
+    record = read_record(folder)
+    if not isinstance(record, Completed):
+        raise RuntimeError(record.error if record else "no record")
+    return float(record.scores["test"]["dice"])
 
 
 def tost(a: np.ndarray, b: np.ndarray, margin: float) -> tuple[float, float, float]:

@@ -158,10 +158,12 @@ def share(reading: float, costs: list[Cost], repeats: int) -> float:
 def report(study: Study, rounds: list[tuple[float, dict[str, Cost]]]) -> None:
     """rounds: of each, the seconds of reading and what a trial of each variant costs."""
     reading, costs = rounds[-1]
+    repeats = study.repeats
+    assert isinstance(repeats, int)
     augmented, fresh = costs["pet_mri_augmented"], costs[FRESH]
     paper = [name for name in study.variants if name != FRESH]
-    assumed = f"{study.repeats} repeats of {EPOCHS} epochs, one lane; last round: reading {reading:.2f} s"
-    hours = (reading + study.repeats * sum(costs[name].whole for name in paper)) / 3600
+    assumed = f"{repeats} repeats of {EPOCHS} epochs, one lane; last round: reading {reading:.2f} s"
+    hours = (reading + repeats * sum(costs[name].whole for name in paper)) / 3600
     figures = {
         "the paper's study (one variant with copies: 5)": (
             paper,
@@ -174,7 +176,7 @@ def report(study: Study, rounds: list[tuple[float, dict[str, Cost]]]) -> None:
         ),
     }
     for what, (names, detail) in figures.items():
-        values = tuple(share(seconds, [of[name] for name in names], study.repeats) for seconds, of in rounds)
+        values = tuple(share(seconds, [of[name] for name in names], repeats) for seconds, of in rounds)
         title = f"reading, normalising and augmenting, share of {what}"
         tell(Figure(title, TARGET, values, "of the time", detail, at_most=True))
 

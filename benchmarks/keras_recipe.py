@@ -53,14 +53,14 @@ def soft_jaccard(truth: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
     return overlap / (tf.reduce_sum(truth) + tf.reduce_sum(predicted) - overlap + 1e-7)
 
 
-class Clock(keras.callbacks.Callback):
+class Clock(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is in an environment of its own
     """When each epoch, its validation included, ended."""
 
     def __init__(self) -> None:
         super().__init__()
         self.ends: list[float] = []
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.ends.append(time.perf_counter())
 
 

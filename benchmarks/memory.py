@@ -104,7 +104,7 @@ def parts(settings: dict[str, Any], precision: str) -> dict[str, int]:
     """Bytes of the weights, of the activations of a step, and of the largest array that the step makes."""
     fit = fit_of(settings, precision)
     weights = storages(fit.model.state_dict().values())
-    with saved() as activations, Largest() as largest:
+    with saved() as activations, Largest() as largest:  # type: ignore[no-untyped-call]
         fit.train_epoch(1, slices_of(settings["batch_size"]))
     saved_bytes = sum(size for storage, size in storages(activations).items() if storage not in weights)
     return {"weights": sum(weights.values()), "activations": saved_bytes, "largest": largest.size}
@@ -128,7 +128,7 @@ def storages(tensors: Any) -> dict[int, int]:
     return {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in tensors}
 
 
-class Largest(TorchDispatchMode):
+class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """size: bytes of the largest array that any operation returns."""
 
     size = 0
@@ -149,7 +149,8 @@ def measure(name: str, counts: tuple[int, ...], copies: int, trials: int) -> dic
     done = subprocess.run([sys.executable, __file__, "--here", task], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr)
-    return json.loads(done.stdout.splitlines()[-1])
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
 
 
 def report_left(name: str, measured: list[dict[str, Any]]) -> None:

@@ -12,6 +12,7 @@ import copy
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 # Read by albumentations at import: without it, the library asks the network for a newer version.
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
@@ -28,13 +29,14 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 BATCH_SIZE = {"unet": 16, "paper": 32}
 EVALUATION_BATCH = 32
+Loader = DataLoader[tuple[torch.Tensor, torch.Tensor]]
 
 
 def read_slices(store: Path, run: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Images float32 (N, H, W, C) in 0..1 by the training slices' bounds, masks uint8 (N, H, W), splits (N,)."""
     used = pq.read_table(run / "folds" / "f0" / "slices.parquet").to_pydict()
     positions = list(zip(used["scan_id"], used["z"], strict=True))
-    root = zarr.open_group(store, mode="r")
+    root: Any = zarr.open_group(store, mode="r")
     scans = {
         name: (root[f"scans/{name}/images"][:], root[f"scans/{name}/mask"][:])
         for name in set(used["scan_id"])
@@ -64,7 +66,7 @@ def augmentation() -> A.Compose:
     )
 
 
-class Slices(Dataset):
+class Slices(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """Item: image float32 (C, H, W), mask float32 (1, H, W); with a transform, a new draw each time."""
 
     def __init__(self, images: np.ndarray, masks: np.ndarray, transform: A.Compose | None = None) -> None:
@@ -83,7 +85,8 @@ class Slices(Dataset):
 
 def seed_worker(number: int) -> None:
     """Forked workers would otherwise all make the same draws."""
-    get_worker_info().dataset.transform.set_random_seed(torch.initial_seed() % 2**32)
+    worker: Any = get_worker_info()
+    worker.dataset.transform.set_random_seed(torch.initial_seed() % 2**32)
 
 
 class PaperUNet(nn.Module):
@@ -114,7 +117,8 @@ class PaperUNet(nn.Module):
         x = self.merge3(torch.cat([self.up3(x), skip3], dim=1))
         x = self.merge2(torch.cat([self.up2(x), skip2], dim=1))
         x = self.merge1(torch.cat([self.up1(x), skip1], dim=1))
-        return self.output(x)
+        logits: torch.Tensor = self.output(x)
+        return logits
 
 
 def block(before: int, after: int, dropout: float) -> nn.Sequential:
@@ -131,36 +135,38 @@ def initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         he = module.kernel_size == (3, 3)
         (nn.init.kaiming_normal_ if he else nn.init.xavier_uniform_)(module.weight)
+        assert module.bias is not None
         nn.init.zeros_(module.bias)
 
 
 def build(network: str, channels: int) -> nn.Module:
     if network == "paper":
         return PaperUNet(channels)
-    return smp.Unet("resnet18", encoder_weights=None, in_channels=channels, classes=1)
+    unet: nn.Module = smp.Unet("resnet18", encoder_weights=None, in_channels=channels, classes=1)
+    return unet
 
 
 def logits_of(model: nn.Module, images: torch.Tensor, precision: str) -> torch.Tensor:
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        return model(images).float()
+        logits: torch.Tensor = model(images).float()
+        return logits
 
 
-def train_epoch(
-    model: nn.Module, optimiser: torch.optim.Optimizer, loader: DataLoader, precision: str
-) -> float:
+def train_epoch(model: nn.Module, optimiser: torch.optim.Optimizer, loader: Loader, precision: str) -> float:
     model.train()
-    total = 0.0
+    total, count = 0.0, 0
     for images, masks in loader:
         loss = nn.functional.binary_cross_entropy_with_logits(logits_of(model, images, precision), masks)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         total += loss.item() * len(images)
-    return total / len(loader.dataset)
+        count += len(images)
+    return total / count
 
 
 @torch.inference_mode()
-def validate(model: nn.Module, loader: DataLoader, precision: str) -> float:
+def validate(model: nn.Module, loader: Loader, precision: str) -> float:
     """The soft Jaccard over all validation slices."""
     model.eval()
     overlap = union = 0.0
@@ -173,7 +179,7 @@ def validate(model: nn.Module, loader: DataLoader, precision: str) -> float:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, loader: DataLoader, precision: str) -> np.ndarray:
+def predict(model: nn.Module, loader: Loader, precision: str) -> np.ndarray:
     """Probabilities float32 (N, H, W)."""
     model.eval()
     parts = [torch.sigmoid(logits_of(model, images, precision))[:, 0] for images, _ in loader]
@@ -207,7 +213,9 @@ def main() -> None:
     )
     model = build(options.network, images.shape[-1])
     optimiser = torch.optim.Adam(model.parameters(), lr=0.001, eps=1e-7)
-    best, history, seconds = None, [], []
+    best: dict[str, Any] = {}
+    history: list[float] = []
+    seconds: list[float] = []
     for epoch in range(1, options.epochs + 1):
         began = time.perf_counter()
         loss = train_epoch(model, optimiser, training, options.precision)

@@ -47,7 +47,8 @@ class NoOpWorker(rayjobs.worker.TrialWorker):
     """The executor's worker, with a training that does nothing but yield its epochs."""
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        hnscc.training.trial.steps_of_trial = lambda study, *others, **settings: no_op(study.training.epochs)
+        training: Any = hnscc.training.trial
+        training.steps_of_trial = lambda study, *others, **settings: no_op(study.training.epochs)
         return super().reset_config(new_config)
 
 
@@ -78,7 +79,8 @@ def without_ray(run: ReadyRun) -> float:
 
 def by_executor(run: ReadyRun) -> float:
     """In a Ray of its own, whose start is not timed: what a side leaves behind must not keep the other waiting."""
-    rayjobs.scheduling.TrialWorker = NoOpWorker
+    scheduling: Any = rayjobs.scheduling
+    scheduling.TrialWorker = NoOpWorker
     todo = list(plan_trials(run.study))
     with connected(None), contextlib.redirect_stdout(io.StringIO()):
         return seconds(
@@ -119,6 +121,7 @@ def no_op_run(run: ReadyRun, folder: Path, repeats: int, epochs: int) -> ReadyRu
 
 def report(run: ReadyRun, no_op: ReadyRun, rounds: int) -> None:
     repeats, epochs = no_op.study.repeats, no_op.study.training.epochs
+    assert isinstance(repeats, int)
     sides = (
         lambda: one_real_trial(run.study, run),
         lambda: without_ray(no_op),

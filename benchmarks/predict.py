@@ -71,7 +71,7 @@ def measure(run: RunFolder, folder: Path, scans: int, grids: tuple[Grid, Grid]) 
         took, busy = [], []
         for manifest in (every, one) if number % 2 else (one, every):
             began, used = time.perf_counter(), time.process_time()
-            found = hnscc.predict(run.root, manifest, folder / "out", overwrite=True)
+            found = hnscc.predict(str(run.root), manifest, folder / "out", overwrite=True)
             took.append(time.perf_counter() - began)
             busy.append(time.process_time() - used)
             if manifest == every:

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -67,14 +68,15 @@ def plain_loop(manifest: Path, out: Path) -> None:
         pet, pet_affine = load(manifest.parent / row["pet"])
         pet = resample(pet, pet_affine, mri.shape, affine)
         mask, _ = load(manifest.parent / row["mask"])
-        images = np.stack([resize(pet).T, resize(mri).T], axis=1)
+        images: Any = np.stack([resize(pet).T, resize(mri).T], axis=1)
+        stored_mask: Any = np.ascontiguousarray(resize_mask(mask).T)
         zarr.save_array(out / row["scan_id"] / "images", images)
-        zarr.save_array(out / row["scan_id"] / "mask", np.ascontiguousarray(resize_mask(mask).T))
+        zarr.save_array(out / row["scan_id"] / "mask", stored_mask)
 
 
 def load(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """(x, y, z) float32 and its affine, x to the left, y to posterior, z to superior."""
-    image = nib.load(path)
+    image: Any = nib.load(path)
     turn = orientations.ornt_transform(
         orientations.io_orientation(image.affine), orientations.axcodes2ornt("LPS")
     )
@@ -89,7 +91,8 @@ def resample(
     turn = matrix[:3, :3]
     if np.abs(turn - np.diag(np.diag(turn))).max() < 1e-6:
         turn = np.diag(turn)  # SciPy is faster without a rotation
-    return ndimage.affine_transform(data, turn, matrix[:3, 3], output_shape=shape, order=1, mode="nearest")
+    found = ndimage.affine_transform(data, turn, matrix[:3, 3], output_shape=shape, order=1, mode="nearest")
+    return np.asarray(found)
 
 
 def resize(data: np.ndarray) -> np.ndarray:
@@ -108,13 +111,13 @@ def resize(data: np.ndarray) -> np.ndarray:
     )
     outside = [(axis < -0.5) | (axis > count - 0.5) for axis, count in zip(at, data.shape[:2], strict=True)]
     resized[outside[0]] = resized[:, outside[1]] = data.min()
-    return resized
+    return np.asarray(resized)
 
 
 def resize_mask(mask: np.ndarray) -> np.ndarray:
     scale = max(mask.shape[:2]) / SIZE
     x, y = (shares(count, scale) for count in mask.shape[:2])
-    return (np.einsum("ix,xyz,jy->ijz", x, mask, y, optimize=True) > 0.5 - 1e-5).astype(np.uint8)
+    return np.asarray(np.einsum("ix,xyz,jy->ijz", x, mask, y, optimize=True) > 0.5 - 1e-5, np.uint8)
 
 
 def shares(count: int, scale: float) -> np.ndarray:
@@ -122,7 +125,7 @@ def shares(count: int, scale: float) -> np.ndarray:
     start = (count - SIZE * scale) / 2 + scale * np.arange(SIZE)[:, None]
     pixel = np.arange(count)
     covered = np.minimum(start + scale, pixel + 1) - np.maximum(start, pixel)
-    return (np.clip(covered, 0, None) / scale).astype(np.float32)
+    return np.asarray(np.clip(covered, 0, None) / scale, np.float32)
 
 
 # --- the cohorts
@@ -151,9 +154,9 @@ def make_scan(
         enlarge(folder / visit.scan_id / f"{name}.nii.gz", shape, spacing, rng)
 
 
-def enlarge(path: Path, shape: tuple, spacing: tuple, rng: np.random.Generator) -> None:
+def enlarge(path: Path, shape: tuple[int, ...], spacing: tuple[float, ...], rng: np.random.Generator) -> None:
     """Sample the volume on a larger and finer grid around the same centre; images get 3 % of noise."""
-    image = nib.load(path)
+    image: Any = nib.load(path)
     axes = image.affine[:3, :3] / np.linalg.norm(image.affine[:3, :3], axis=0) @ np.diag(spacing)
     centre = nib.affines.apply_affine(image.affine, (np.array(image.shape) - 1) / 2)
     affine = nib.affines.from_matvec(axes, centre - axes @ ((np.array(shape) - 1) / 2))
@@ -204,7 +207,8 @@ def check_same(cohort: Cohort, folder: Path) -> str:
     apart, dice = [], []
     for scan in store.scans:
         images, mask = store.read(scan.scan_id)
-        others, drawn = (zarr.load(folder / "theirs" / scan.scan_id / name) for name in ("images", "mask"))
+        theirs = folder / "theirs" / scan.scan_id
+        others, drawn = (np.asarray(zarr.load(theirs / name)) for name in ("images", "mask"))
         apart += list(np.abs(images - others).mean(axis=(0, 2, 3)) / images.max(axis=(0, 2, 3)))
         dice.append(2 * np.sum(mask & drawn) / (mask.sum() + drawn.sum()))
     assert max(apart) < MAX_APART, apart

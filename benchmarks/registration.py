@@ -13,9 +13,10 @@ from dataclasses import replace
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from data_prep.manifest.manifest import examine_manifest, raise_all
+from data_prep.manifest.manifest import Row, examine_manifest, raise_all
 from data_prep.registering.registered import laid_together
 from data_prep.row_files import volumes_of
+from data_prep.volumes.volume import Volume
 from hnscc.base.errors import InputError
 
 # Turns in degrees about x, y and z, and shifts in mm.
@@ -49,7 +50,10 @@ def main() -> None:
         )
 
 
-def of_scan(row, reference: str, moving: str) -> list[tuple]:
+Apart = tuple[float, float]  # mm, degrees
+
+
+def of_scan(row: Row, reference: str, moving: str) -> list[tuple[Apart | None, Apart | None]]:
     """`lies` and `alike` of a scan moved by each of MOTIONS; None for what was refused."""
     volumes, _ = volumes_of(row, reference, "bw")
     grid = volumes[reference].grid
@@ -65,7 +69,9 @@ def of_scan(row, reference: str, moving: str) -> list[tuple]:
     return found
 
 
-def registered(volumes, reference: str, moving: str, motion: np.ndarray) -> np.ndarray | None:
+def registered(
+    volumes: dict[str, Volume], reference: str, moving: str, motion: np.ndarray
+) -> np.ndarray | None:
     """The motion that is found where one modality is moved; None where the registration is refused."""
     volume = volumes[moving]
     there = replace(volume, grid=replace(volume.grid, affine=motion @ volume.grid.affine))
@@ -78,14 +84,14 @@ def registered(volumes, reference: str, moving: str, motion: np.ndarray) -> np.n
     return np.array(facts[moving]["motion"])
 
 
-def motion_about(at: np.ndarray, turns: tuple, shift: tuple) -> np.ndarray:
+def motion_about(at: np.ndarray, turns: tuple[float, ...], shift: tuple[float, ...]) -> np.ndarray:
     motion = np.eye(4)
     motion[:3, :3] = Rotation.from_rotvec(np.radians(turns)).as_matrix()
     motion[:3, 3] = at + shift - motion[:3, :3] @ at
     return motion
 
 
-def apart(one: np.ndarray, other: np.ndarray, at: np.ndarray) -> tuple[float, float]:
+def apart(one: np.ndarray, other: np.ndarray, at: np.ndarray) -> Apart:
     """By how many mm two motions differ at a point, and by how many degrees."""
     rest = np.linalg.inv(other) @ one
     mm = np.linalg.norm(rest[:3, :3] @ at + rest[:3, 3] - at)

@@ -70,11 +70,11 @@ class Convolution:
         return [images, weight, bias, *geometry, self.groups]
 
 
-class Convolutions(TorchDispatchMode):
+class Convolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes every convolution that is run, in order, with its floating point operations."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.found: list[tuple[Convolution, int]] = []
 
     def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -95,7 +95,8 @@ def convolutions(settings: dict[str, Any]) -> list[tuple[Convolution, int]]:
     images = torch.zeros(settings["batch_size"], len(MODALITIES), SIZE, SIZE)
     with torch.no_grad(), Convolutions() as noted:
         model(images)
-    return noted.found
+    found: list[tuple[Convolution, int]] = noted.found
+    return found
 
 
 def speeds(layers: list[tuple[Convolution, int]], precision: str) -> dict[Convolution, float]:

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from figures import Figure, tell
 
@@ -27,20 +28,23 @@ def measure(trials: int) -> dict[str, float]:
     """Seconds of processor and of the clock, and peak MiB of a process of its own."""
     command = [sys.executable, __file__, "--alone", str(trials)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return told
 
 
 def alone(trials: int) -> dict[str, float]:
     """The same, of this process."""
-    from overhead import NoOpWorker, make_run_ready, no_op_run
+    from overhead import NoOpWorker, no_op_run
     from startup import study_on_a_phantom
 
     import rayjobs.scheduling
     from hnscc.study.loading import load_study
     from hnscc.study.plan import plan_trials
+    from hnscc.training.ready import make_run_ready
     from rayjobs.cluster import connected
 
-    rayjobs.scheduling.TrialWorker = NoOpWorker
+    scheduling: Any = rayjobs.scheduling
+    scheduling.TrialWorker = NoOpWorker
     with tempfile.TemporaryDirectory(prefix="hnscc-bench-") as folder:
         run = make_run_ready(load_study(study_on_a_phantom(Path(folder))), Path(folder) / "run")
         no_op = no_op_run(run, Path(folder) / "no_op", trials, 1)

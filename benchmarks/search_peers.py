@@ -26,6 +26,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
@@ -78,7 +79,7 @@ def asha(scores: Scores, pool: list[int], epochs: int, budget: float) -> Pick:
     bracket, left, best = _Bracket(max(1, epochs // 9), epochs, ETA, 0), budget * epochs, {}
     for c in pool:
         curve = scores(c, 0)
-        trial = SimpleNamespace(trial_id=str(c))
+        trial: Any = SimpleNamespace(trial_id=str(c))
         for epoch in range(1, len(curve) + 1):
             if left < 1:
                 break
@@ -90,7 +91,7 @@ def asha(scores: Scores, pool: list[int], epochs: int, budget: float) -> Pick:
 
 
 def _best(scores: dict[int, float]) -> Pick:
-    c = max(scores, key=scores.get)
+    c = max(scores, key=lambda each: scores[each])
     return Pick(c, scores[c], 1)
 
 
@@ -110,7 +111,9 @@ def race(scores: Scores, pool: list[int], epochs: int, budget: float, rules: dic
     standings = race.standings()
     place = {each.configuration: race.configurations[each.configuration]["c"] for each in standings}
     dismissed = frozenset(place[each.configuration] for each in standings if each.place == "dismissed")
-    return Pick(place[standings[0].configuration], standings[0].score, standings[0].repeats, dismissed)
+    best = standings[0]
+    assert best.score is not None, "the winner of a race that is over has one"
+    return Pick(place[best.configuration], best.score, best.repeats, dismissed)
 
 
 def searches(pool: int, most: int) -> dict[str, Callable[..., Pick]]:
@@ -121,9 +124,9 @@ def searches(pool: int, most: int) -> dict[str, Callable[..., Pick]]:
     return {
         "random": random_search,
         "ASHA": asha,
-        "race, first 1": lambda *given: race(*given, single),
-        "race, first 2": lambda *given: race(*given, part),
-        "race, halving": lambda *given: race(*given, whole),
+        "race, first 1": partial(race, rules=single),
+        "race, first 2": partial(race, rules=part),
+        "race, halving": partial(race, rules=whole),
     }
 
 
@@ -131,7 +134,8 @@ def searches(pool: int, most: int) -> dict[str, Callable[..., Pick]]:
 
 
 def simulated(pool: int, spread: float, noise: float, uneven: float, heavy: bool, n: int) -> None:
-    epochs, found = 27, {}
+    epochs = 27
+    found: dict[str, Any] = {}
     for simulation in range(n):
         draw = np.random.default_rng([simulation, pool])
         truth = 0.6 + spread * draw.standard_normal(pool)

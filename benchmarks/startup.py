@@ -68,11 +68,11 @@ def run(checkout: Path, study: Path) -> tuple[float, float]:
 
 
 def _seconds(record: Path) -> float:
-    return json.loads(record.read_text())["seconds"]
+    return float(json.loads(record.read_text())["seconds"])
 
 
 def measure(checkouts: list[Path], study: Path, rounds: int) -> None:
-    both = {checkout: [] for checkout in checkouts}
+    both: dict[Path, list[tuple[float, float]]] = {checkout: [] for checkout in checkouts}
 
     def side(checkout: Path) -> float:
         both[checkout].append(run(checkout, study))

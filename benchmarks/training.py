@@ -156,7 +156,7 @@ def naive(bench: Bench, network: str, workers: int, epochs: int) -> np.ndarray:
     command += ["--epochs", str(epochs), "--workers", str(workers), "--precision", "fp32", "--out", str(out)]
     call(command, bench.folder)
     with np.load(out) as saved:
-        took = saved["seconds"]
+        took: np.ndarray = saved["seconds"]
     out.unlink()
     return took
 
@@ -174,7 +174,7 @@ def best_workers(bench: Bench, network: str) -> int:
     """The number of DataLoader workers with the fastest epoch, the first one, which starts them, left out."""
     fastest = {workers: naive(bench, network, workers, 3)[1:].min() for workers in WORKER_COUNTS}
     told = ", ".join(f"{workers}: {took:.2f} s" for workers, took in fastest.items())
-    best = min(fastest, key=fastest.get)
+    best = min(fastest, key=lambda workers: fastest[workers])
     print(
         f"{network}, naive loop, an epoch by its number of DataLoader workers: {told}; taken: {best}",
         flush=True,

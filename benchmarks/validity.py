@@ -26,6 +26,7 @@ import textwrap
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from figures import machine
@@ -92,7 +93,7 @@ class Cohort:
 
 
 def expit(values: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-values))
+    return np.asarray(1 / (1 + np.exp(-values)))
 
 
 def cohort(model: Model, patients: int, draw: np.random.Generator) -> Cohort:
@@ -114,9 +115,10 @@ def trainings(
     truth = np.broadcast_to(people.truth, shape)
     alarm = people.alarm * np.exp(draw.normal(0, model.by_patient, (shape[0], len(people.alarm))))
     nothing = np.zeros_like(alarm)
-    return tuple(
+    overlap, pred, whole = (
         np.concatenate(parts, axis=1) for parts in ((dice * truth, nothing), (truth, alarm), (truth, nothing))
     )
+    return overlap, pred, whole
 
 
 def population(model: Model) -> tuple[np.ndarray, float]:
@@ -131,7 +133,7 @@ def population(model: Model) -> tuple[np.ndarray, float]:
 
 
 def _pooled(overlap: np.ndarray, pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    return 2 * overlap.sum(1) / (pred.sum(1) + truth.sum(1))
+    return np.asarray(2 * overlap.sum(1) / (pred.sum(1) + truth.sum(1)))
 
 
 def cell(
@@ -193,7 +195,7 @@ def why_off(name: str, patients: int, repeats: int, studies: int) -> str:
         _study(model, name, patients, repeats, studies + study, planted / AT_DICE_07)
         for study in range(studies)
     ]
-    known = [each for each in tries if each.degrees is not None]
+    known: list[Any] = [each for each in tries if each.degrees is not None]
     value = np.array([each.value for each in known])
     limit = np.array([each.error * t_limit(each.degrees) for each in known])
     error = np.median([each.error for each in known]) / mean.variance(patients, repeats) ** 0.5
@@ -232,11 +234,11 @@ def _note(found: list[bool], verdict: bool | None) -> None:
         found.append(verdict)
 
 
-def _covers(estimate, truth: float) -> bool | None:
-    return None if estimate.low is None else estimate.low <= truth <= estimate.high
+def _covers(estimate: Estimate, truth: float) -> bool | None:
+    return None if estimate.low is None or estimate.high is None else estimate.low <= truth <= estimate.high
 
 
-def _rejects(estimate) -> bool | None:
+def _rejects(estimate: Estimate) -> bool | None:
     return None if estimate.p is None else estimate.p < 0.05
 
 

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "helpers"))
 
@@ -60,7 +61,8 @@ def drawn(found: list[Case]) -> dict[str, DrawnMask]:
         if each.split != "train":
             masks.setdefault(f"{each.patient}-a", []).append(each.mask.repeat(2, 0).repeat(2, 1) == 1)
     affine = tuple(tuple(row) for row in np.diag([-0.5, -0.5, 3.0, 1.0]).tolist())
-    placement = {"reference": "mri", "input_shape": [2 * SIZE, 2 * SIZE, SLICES], "input_affine": affine}
+    placement: dict[str, Any] = {"reference": "mri", "input_affine": affine}
+    placement |= {"input_shape": [2 * SIZE, 2 * SIZE, SLICES]}
     placement |= {"input_axes": "LPS", "size": SIZE, "scale": [2.0, 2.0], "offset": [0.0, 0.0]}
     return {scan: packed(Drawn(np.stack(each), affine, "mri"), placement) for scan, each in masks.items()}
 
