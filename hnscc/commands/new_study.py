@@ -13,6 +13,7 @@ from hnscc.base.files import write_text, writing_to
 from hnscc.base.locations import ZARR_ROOT, Location, locate
 from hnscc.cohort.store import Store, open_store
 from hnscc.study.loading import parse_study
+from hnscc.study.run_folder import STUDY_FILE
 from hnscc.study.schema import NAME_LENGTH
 from hnscc.study.yaml_text import read_yaml, write_yaml
 
@@ -53,7 +54,7 @@ def begin_study(folder: Path, study: Path | None = None) -> Begun:
     as it is, with .csv and .zarr. InputError where one of the files is there already, or the folder holds no scan that
     can be prepared: nothing is written then.
     """
-    path = Path("study.yaml") if study is None else study
+    path = Path(STUDY_FILE) if study is None else study
     manifest, store = path.with_suffix(".csv"), path.with_suffix(".zarr")
     for each in (path, manifest):
         _check_new(each)

@@ -6,6 +6,8 @@ from pathlib import Path
 from hnscc.base.locations import Location, matching
 from hnscc.study.plan import fold_name
 
+# A study file, as a run folder keeps it, and as a new one is called unless it is given a name.
+STUDY_FILE = "study.yaml"
 # Files of a trial that its record names and vouches for by their hashes.
 HISTORY_FILE = "history.parquet"
 PREDICTIONS_FILE = "predictions.npz"
@@ -22,7 +24,7 @@ class RunFolder:
 
     @property
     def study(self) -> Location:
-        return self.root / "study.yaml"
+        return self.root / STUDY_FILE
 
     @property
     def recorded(self) -> list["TrialFolder"]:
