@@ -20,7 +20,7 @@ from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
 from hnscc.cohort.store_format import Drawn
 
-# A manifest; one or several folders of DICOM; or the files of one scan by column (the modalities, maybe mask, roi).
+# A manifest; one or several folders of scans; or the files of one scan by column (the modalities, maybe mask, roi).
 Scans = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
 
 _FOLDER, _TABLE = "a folder", "a file that may be a manifest"
@@ -86,7 +86,7 @@ class NewScan:
 
 
 def list_scans(scans: Scans, needed: Sequence[str]) -> list[Row]:
-    """The rows of the scans that a manifest, a file for each modality, or folders of DICOM name, with the files of the
+    """The rows of the scans that a manifest, a file for each modality, or folders of scans name, with the files of the
     needed modalities alone.
 
     A manifest may lack the column `mask`, and what its columns of other modalities hold does not matter. The ids of
@@ -124,7 +124,7 @@ def _no_scans(paths: int, kinds: Iterable[str]) -> InputError:
     return InputError(
         "The scans are named in no way that is known.",
         where="SCANS",
-        expected="one manifest (CSV); or the files of one scan as pet=FILE mri=FILE; or folders of DICOM",
+        expected="one manifest (CSV); or the files of one scan as pet=FILE mri=FILE; or folders of DICOM or of other scans",
         found=f"{paths} argument{'s' * (paths != 1)}: {', '.join(sorted(kinds)) or 'nothing'}",
         do="Name the scans in one of these three ways: `hnscc predict RUN manifest.csv --out DIR`, `hnscc predict RUN "
         "pet=pet.nii.gz mri=mri.nii.gz --out DIR`, or `hnscc predict RUN FOLDER --out DIR`.",

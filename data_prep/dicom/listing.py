@@ -110,7 +110,7 @@ def give_pseudonyms(patients: Iterable[str], known: Mapping[str, str]) -> dict[s
 def _instances(folders: Sequence[Path], progress: Progress) -> tuple[list[Instance], int]:
     files: list[Path] = []
     unreadable = 0
-    for folder in _apart(folders):
+    for folder in apart(folders):
         own, strange = dicom_files(folder, _WHERE)
         files, unreadable = files + own, unreadable + strange
     found = []
@@ -141,8 +141,8 @@ def _no_dicom(unreadable: int) -> InputError:
     )
 
 
-def _apart(folders: Sequence[Path]) -> list[Path]:
-    """The folders without those that stand twice, and those below another one."""
+def apart(folders: Sequence[Path]) -> list[Path]:
+    """Return the folders without those that stand twice, and those below another one."""
     places = {folder.resolve(): folder for folder in folders}
     return [folder for place, folder in places.items() if not places.keys() & set(place.parents)]
 

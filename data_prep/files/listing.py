@@ -88,7 +88,17 @@ def _volumes_below(folder: Path) -> tuple[list[Path], Counter[str]]:
                 others.update(ending for ending in _OTHERS if name.lower().endswith(ending))
         if len(paths) > MAX_FILES:
             raise unusable("The folder holds too many files.", _WHERE, f"at most {MAX_FILES} files", "more")
-    return sorted(path for path in paths if not _is_second_half(path)), others
+    return _each_once(sorted(path for path in paths if not _is_second_half(path))), others
+
+
+def _each_once(paths: Sequence[Path]) -> list[Path]:
+    """The paths without links to files that stand there themselves, and of several links to one file the first."""
+    files = {path.resolve() for path in paths if not path.is_symlink()}
+    kept: dict[Path, Path] = {}
+    for path in paths:
+        if not path.is_symlink() or path.resolve() not in files:
+            kept.setdefault(path.resolve() if path.is_symlink() else path, path)
+    return list(kept.values())
 
 
 def _is_second_half(path: Path) -> bool:

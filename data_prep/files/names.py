@@ -6,6 +6,7 @@ folder for each patient, one for each modality, or all files in one.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,15 @@ _MODALITIES = {
     "ct": r"ct|ctac|ldct|cect|ctres",
     "mri": r"mri?|t[12](w|c|ce|gd|n|f|wi|tse|se)?|flair|dwi|adc|mprage|dixon|stir|pdw?",
 }
-_OF_MRI = r"mri?"  # says no more than that it is MRI
+_SEQUENCES = {  # of MRI, each in its spellings
+    "mri": r"mri?",  # says no more than that
+    "t1": r"t1(w|n|wi|tse|se)?|mprage",
+    "t1c": r"t1(c|ce|gd)",
+    "t2": r"t2(w|wi|tse|se|c|ce|gd|n)?",
+    "flair": r"t2f|t1f|flair",
+    **{name: name for name in ("dwi", "adc", "dixon", "stir")},
+    "pd": r"pdw?",
+}
 _MASKS = (
     r"(pet|pt|ct|mri?|t[12]|lesion|tumou?r|gtv)?(masks?|segs?|segmentations?)|[dm]seg|labels?|labelmaps?|gtv\w*|rois?"
     r"|lesions?|tumou?rs?|contours?|annotations?|gt|groundtruth"
@@ -101,6 +110,7 @@ def words_of(text: str) -> tuple[str, ...]:
     are words only where they are known ones.
     """
     words: list[str] = []
+    text = unicodedata.normalize("NFC", text)  # macOS writes an umlaut as two signs
     for chunk in re.split(r"[^\w-]|_", _DATE.sub(r"\1\2\3", text)):
         entity = _ENTITY.fullmatch(chunk)
         if entity is None:
@@ -137,9 +147,16 @@ def _modalities(words: Iterable[str]) -> tuple[str, ...]:
         for name, pattern in _MODALITIES.items():
             if _is(rf"({pattern})(masks?|segs?)?", word):
                 found.setdefault(name, []).append(re.sub(r"(masks?|segs?)$", "", word))
-    sequences = dict.fromkeys(found.pop("mri", []))
-    special = [word for word in sequences if not _is(_OF_MRI, word)]
-    return (*found, *(["_".join(special) or "mri"] if sequences else []))
+    return (*(name for name in found if name != "mri"), *_sequence(found.get("mri", [])))
+
+
+def _sequence(words: Iterable[str]) -> list[str]:
+    """The one column of the words of an MRI: its sequence in one spelling, mri where none is said; none of no words."""
+    of_words = [name for word in words for name, pattern in _SEQUENCES.items() if _is(pattern, word)]
+    special = dict.fromkeys(name for name in of_words if name != "mri")
+    if "flair" in special:
+        special.pop("t2", None)
+    return ["_".join(special) or "mri"] if of_words else []
 
 
 def modality_of_channel(name: str, number: int) -> str:

@@ -3,11 +3,10 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
 from pathlib import Path
 
-from data_prep.dicom.listing import ListedSeries, Listing, give_pseudonyms, list_folders
-from data_prep.files.listing import Found, find_files
+from data_prep.dicom.listing import ListedSeries, Listing, apart, give_pseudonyms, list_folders
+from data_prep.files.listing import Found, FoundFile, find_files
 from data_prep.files.names import MASK, named, words_of
 from data_prep.manifest.ids import alike, may_be_one
 from data_prep.manifest.listed import ListedScan, scans_of
@@ -38,43 +37,45 @@ class FolderListing:
     without_image: tuple[str, ...] = ()
 
 
-def list_folder(
-    folder: Path,
+def list_scans_below(
+    folders: Sequence[Path],
     known: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     *,
     needed: bool = True,
 ) -> FolderListing:
-    """Read the headers of all series and volumes in a folder and in those below it.
+    """Read the headers of all series and volumes in some folders, and in those below them, as if one held them all.
 
     known: the pseudonyms that earlier listings gave; other patients get new ones. A patient whose files are of both
     kinds is one: by the same id in DICOM and in the paths, or by one folder. progress: called with the files done,
     their number, and nothing else. InputError where there is nothing that can be read, if something is `needed`.
     """
-    dicom = list_folders([folder], known, progress, needed=False)
+    dicom = list_folders(folders, known, progress, needed=False)
     places = sorted({path.parent for each in dicom.series for path in each.paths})
-    found = find_files(folder, places, progress)
-    if needed and not dicom.series and not found.files:
-        raise _nothing(folder, dicom, found)
-    patients, pseudonyms = _patients(folder, dicom, found)
+    found = {
+        folder: find_files(folder, [each for each in places if each.is_relative_to(folder)], progress)
+        for folder in apart(folders)
+    }
+    files = [file for each in found.values() for file in each.files]
+    others = sum((Counter(each.others) for each in found.values()), Counter())
+    if needed and not dicom.series and not files:
+        raise _nothing(folders, dicom.unreadable, others)
+    patients, pseudonyms = _patients(files, dicom, _by_folder(dicom, found))
     listed = {*patients.values(), *(each.patient for each in dicom.series)}
     before = Counter({each.scan: each.patient for each in dicom.series}.values())
-    files = list_volumes(found.files, patients, before)
+    volumes = _joined(list_volumes(files, patients, before), dicom)
     notes = _may_be_one({patient: name for patient, name in pseudonyms.items() if name in listed})
-    return FolderListing(
-        dicom.series, _joined(files, dicom), dicom.unreadable, found.others, pseudonyms, notes
-    )
+    return FolderListing(dicom.series, volumes, dicom.unreadable, dict(others), pseudonyms, notes)
 
 
 def _may_be_one(pseudonyms: Mapping[str, str]) -> tuple[str, ...]:
     """Ids of patients that may be one's: their pseudonyms, which a manifest holds, would no longer show it."""
     in_words = {patient: words_of(patient) for patient in sorted(pseudonyms)}
-    last_differs = [
-        (later, first)
-        for later, first in combinations(in_words, 2)
-        if in_words[later][:-1] == in_words[first][:-1] != ()
-        and not any(letter.isdigit() for letter in f"{in_words[later][-1:]}{in_words[first][-1:]}")
-    ]
+    by_first: dict[Words, list[str]] = {}
+    for patient, words in in_words.items():
+        if len(words) > 1 and not any(letter.isdigit() for letter in words[-1]):
+            by_first.setdefault(words[:-1], []).append(patient)
+    last_differs = [(later, first) for first, *others in by_first.values() for later in others]
     pairs = dict.fromkeys([*alike(in_words), *may_be_one(in_words), *last_differs])
     return tuple(
         f"{', '.join(sorted((pseudonyms[one], pseudonyms[other])))}: their ids differ by little; if they are one "
@@ -83,37 +84,45 @@ def _may_be_one(pseudonyms: Mapping[str, str]) -> tuple[str, ...]:
     )
 
 
-def _nothing(folder: Path, dicom: Listing, found: Found) -> InputError:
-    others = ", ".join(f"{count} of {ending}" for ending, count in sorted(found.others.items()))
-    unread = f"{dicom.unreadable} files that cannot be read" if dicom.unreadable else ""
+def _nothing(folders: Sequence[Path], unreadable: int, others: Mapping[str, int]) -> InputError:
+    known = ", ".join(f"{count} of {ending}" for ending, count in sorted(others.items()))
+    unread = f"{unreadable} files that cannot be read" if unreadable else ""
+    nowhere = next((told for folder in folders if (told := _no_folder(folder))), "")
     return InputError(
         "The folder holds no DICOM file and no other volume that can be read.",
         where="the folder",
         expected="DICOM, NIfTI, Analyze, NRRD, MetaImage or MGZ files in it or in the folders below it",
-        found=("; ".join(each for each in (unread, others) if each) or "none")
-        if folder.is_dir()
-        else "no such folder",
+        found=nowhere or "; ".join(each for each in (unread, known) if each) or "none",
         do="Name the folder that the scans, or the export of a scanner or an archive, are in.",
     )
 
 
-def _patients(folder: Path, dicom: Listing, found: Found) -> tuple[dict[Words, str], dict[str, str]]:
+def _no_folder(folder: Path) -> str:
+    if folder.is_dir():
+        return ""
+    return "a file, and no folder" if folder.exists() else "no such folder"
+
+
+def _patients(
+    files: Sequence[FoundFile], dicom: Listing, by_folder: Mapping[Words, str]
+) -> tuple[dict[Words, str], dict[str, str]]:
     """The pseudonym of each patient that paths name, and all pseudonyms by id."""
-    of_files = {each.named.patient for each in found.files} - {()}
-    linked = _by_folder(folder, dicom, found.shared) | {
-        words_of(patient): pseudonym for patient, pseudonym in dicom.pseudonyms.items()
-    }
+    of_files = {each.named.patient for each in files} - {()}
+    by_id = {words_of(patient): pseudonym for patient, pseudonym in dicom.pseudonyms.items()}
+    linked = {**by_folder, **by_id}
     new = ["_".join(words) for words in of_files if words not in linked]
     pseudonyms = give_pseudonyms(new, dicom.pseudonyms)
     return {words: linked.get(words) or pseudonyms["_".join(words)] for words in of_files}, pseudonyms
 
 
-def _by_folder(folder: Path, dicom: Listing, shared: int) -> dict[Words, str]:
+def _by_folder(dicom: Listing, found: Mapping[Path, Found]) -> dict[Words, str]:
     """The pseudonym of the one patient whose DICOM files lie where the path names a patient by these words."""
     pairs = {
-        (named(path.parent.relative_to(folder).parts, "", shared).patient, each.patient)
-        for each in dicom.series
-        for path in each.paths
+        (named(path.parent.relative_to(folder).parts, "", each.shared).patient, series.patient)
+        for folder, each in found.items()
+        for series in dicom.series
+        for path in series.paths
+        if path.is_relative_to(folder)
     }
     alone = Counter(words for words, _ in pairs), Counter(patient for _, patient in pairs)
     return {

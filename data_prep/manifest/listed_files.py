@@ -48,12 +48,12 @@ def list_volumes(
     visits = _visits(found)
     columns = _columns(found)
     order = sorted(range(len(found)), key=lambda at: (patients.get(found[at].named.patient, ""), visits[at]))
-    numbers: dict[tuple[str, tuple[str, ...]], int] = {}
+    numbers: dict[str, dict[tuple[str, ...], int]] = {}
     listed = []
     for at in order:
         patient = patients.get(found[at].named.patient, "")
-        of_patient = sum(1 for pseudonym, _ in numbers if pseudonym == patient)
-        number = numbers.setdefault((patient, visits[at]), scans_before.get(patient, 0) + of_patient + 1)
+        own = numbers.setdefault(patient, {})
+        number = own.setdefault(visits[at], scans_before.get(patient, 0) + len(own) + 1)
         listed.append(_listed(found[at], columns[at], patient, f"{patient}_{number}" if patient else ""))
     return listed
 

@@ -1,11 +1,12 @@
-"""Scans named without a manifest: one by its files, or those that folders of DICOM hold."""
+"""Scans named without a manifest: one by its files, or those that folders hold."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from data_prep.dicom.listing import ListedSeries, Listing, list_folders
+from data_prep.dicom.reading import names_dicom
 from data_prep.manifest.columns import LESION_FREE, says
-from data_prep.manifest.listed import COLUMNS, ListedScan, scans_of
+from data_prep.manifest.folder import FolderListing, list_scans_below, scans_in
+from data_prep.manifest.listed import COLUMNS, ListedScan
 from data_prep.manifest.manifest import Row, files_twice, named_file
 from hnscc.base.errors import InputError, several
 
@@ -46,17 +47,17 @@ def _given_file(name: str, cell: str, where: str) -> Path:
 
 
 def rows_of_folders(folders: Sequence[Path], needed: Sequence[str]) -> list[Row]:
-    """Return the rows that `hnscc scan` would write of the scans in folders of DICOM, with the needed modalities alone.
+    """Return the rows that `hnscc scan` would write of the scans in some folders, with the needed modalities alone.
 
-    A mask of several regions, of which a user would have to choose, is left out; `told` says so. InputError tells every
-    scan that lacks a modality.
+    A mask of several regions, or one of several files, of which a user would have to choose, is left out; `told` says
+    so. InputError tells every scan that lacks a modality.
     """
-    listing = list_folders(folders)
-    scans = scans_of(listing)
+    listing = list_scans_below(folders)
+    scans = scans_in(listing)
     faults = [_lacking(each, name, listing) for each in scans for name in needed if name not in each.images]
     if not scans:
         faults = [
-            _refused("The folders hold no scan.", "the folders", "series of PET, MR or CT", listing.series)
+            _refused("The folders hold no scan.", "the folders", "series of PET, MR or CT", _faults(listing))
         ]
     if faults:
         raise several(faults)
@@ -65,23 +66,40 @@ def rows_of_folders(folders: Sequence[Path], needed: Sequence[str]) -> list[Row]
 
 def _row(scan: ListedScan, needed: Sequence[str]) -> Row:
     told = [f"{name}: {scan.chosen[name]}" for name in (*needed, "mask") if name in scan.chosen]
-    mask = scan.mask if scan.region else None
-    if scan.mask and not mask:
+    several_regions = scan.mask is not None and not scan.region and names_dicom(scan.mask)
+    mask = None if several_regions else scan.mask
+    if several_regions:
         told.append(f"mask: it was left out, and is not scored, since it holds {len(scan.regions)} regions")
+    if "mask" in scan.unclear:
+        told.append(f"mask: {scan.unclear['mask']}, so it is not scored")
     files = {name: scan.images[name] for name in needed}
     return Row(0, scan.patient, scan.scan, files, mask, None, scan.region or None, told=tuple(told))
 
 
-def _lacking(scan: ListedScan, name: str, listing: Listing) -> InputError:
+def _lacking(scan: ListedScan, name: str, listing: FolderListing) -> InputError:
     kinds = [kind for kind, column in COLUMNS.items() if column == name]
-    series = [each for each in listing.series if each.scan == scan.scan and each.modality in kinds]
     where = f"scan {scan.scan}, column {name}"
     expected = f"a series of {kinds[0]} without a fault" if kinds else f"one of {', '.join(COLUMNS.values())}"
-    return _refused("A modality is missing.", where, expected, series)
+    if listing.files:
+        expected = f"a file or series whose name or kind says {name}, one for the scan"
+    faults = [scan.unclear[name]] if name in scan.unclear else _faults(listing, scan.scan, kinds)
+    return _refused("A modality is missing.", where, expected, faults)
 
 
-def _refused(problem: str, where: str, expected: str, series: Iterable[ListedSeries]) -> InputError:
-    faults = dict.fromkeys(each.fault for each in series if each.fault)
+def _faults(listing: FolderListing, scan: str | None = None, kinds: Sequence[str] = ()) -> list[str]:
+    """Why series, of one scan and of these kinds if they are given, cannot be read."""
+    return [
+        each.fault
+        for each in listing.series
+        if each.fault and (scan is None or (each.scan == scan and each.modality in kinds))
+    ]
+
+
+def _refused(problem: str, where: str, expected: str, faults: Iterable[str]) -> InputError:
     return InputError(
-        problem, where=where, expected=expected, found=" ".join(faults) or "none", do=_BY_MANIFEST
+        problem,
+        where=where,
+        expected=expected,
+        found=" ".join(dict.fromkeys(faults)) or "none",
+        do=_BY_MANIFEST,
     )

@@ -130,12 +130,12 @@ def scan(
     """
     from dataclasses import replace
 
-    from data_prep.manifest.folder import list_folder, scans_in
+    from data_prep.manifest.folder import list_scans_below, scans_in
     from data_prep.manifest.listed import read_pseudonyms, write_pseudonyms
     from data_prep.manifest.made import write_manifest
 
     known = read_pseudonyms(Path(pseudonyms)) if pseudonyms is not None else {}
-    listing = list_folder(Path(folder), known, progress)
+    listing = list_scans_below([Path(folder)], known, progress)
     if manifest is not None:
         made = write_manifest(scans_in(listing, prefer), Path(manifest))
         listing = replace(

@@ -31,7 +31,7 @@ def predict(
     """Predict lesions in new scans by the trained models of a finished study; writes the folder `out`, or nothing.
 
     run: a run folder. scans: a CSV as for `prepare`, on a disk; its column mask may be missing. Or a mapping that names
-    one scan's files by modality, and maybe its `mask` and `roi`. Or a folder of DICOM, or a list of them, whose scans
+    one scan's files by modality, and maybe its `mask` and `roi`. Or a folder of scans, or a list of them, whose scans
     are those that `scan` would write into a manifest, under the same pseudonyms. Scans that have a mask are scored.
     variant: by name; None for the only one, or the one whose median models score best on the validation slices.
     ensemble: all repeats instead of the median model of each fold. Several models predict by the mean of their

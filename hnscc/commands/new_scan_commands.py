@@ -20,7 +20,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a folder t
 Scans = Annotated[
     list[str],
     typer.Argument(
-        help="A CSV as for `prepare`, mask not needed; or one scan's files, pet=FILE mri=FILE; or folders of DICOM."
+        help="A CSV as for `prepare`, mask not needed; or one scan's files, pet=FILE mri=FILE; or folders of scans."
     ),
 ]
 Ensemble = Annotated[
@@ -81,7 +81,7 @@ def predict(
     that nothing is written.
 
     Files need not be listed in a manifest: pet=pet.nii.gz mri=mri.nii.gz name those of one scan (scan-1), folders of
-    DICOM all scans in them, under the pseudonyms of `hnscc scan`. mask=FILE has it scored.
+    scans all of them, under the pseudonyms of `hnscc scan`. mask=FILE has it scored.
 
     Example: hnscc predict runs/demo data/demo/manifest.csv --out masks --variant pet_mri
     """

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data_prep.manifest.folder import FolderListing, list_folder, scans_in
+from data_prep.manifest.folder import FolderListing, list_scans_below, scans_in
 from data_prep.manifest.made import image_columns, write_manifest
 from data_prep.settings import PrepareSettings
 from hnscc.base.errors import InputError
@@ -58,7 +58,7 @@ def begin_study(folder: Path, study: Path | None = None) -> Begun:
     manifest, store = path.with_suffix(".csv"), path.with_suffix(".zarr")
     for each in (path, manifest):
         _check_new(each)
-    listing = list_folder(folder, needed=False)
+    listing = list_scans_below([folder], needed=False)
     scans = scans_in(listing)
     if not listing.series and not listing.files:
         raise _no_store(folder, "a folder without scans")

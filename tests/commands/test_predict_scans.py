@@ -97,6 +97,35 @@ def test_folders_of_dicom_are_the_rows_that_scan_writes(hnscc, trained, tmp_path
     assert not [path for path, text in listed.items() if b"SECRET" in text]
 
 
+def test_folders_of_nifti_are_the_rows_that_scan_writes(hnscc, trained, tmp_path):
+    """Two patients, of whom the second has two masks: neither is taken, and the scan is not scored."""
+    folder = write_scans(tmp_path / "new", {f"SECRET{at}": scan_of(at) for at in (1, 2)}, UPRIGHT).parent
+    mask = folder / "SECRET2" / "mask.nii.gz"
+    shutil.copy(mask, mask.with_name("lesion.nii.gz"))
+    manifest = tmp_path / "manifest.csv"
+    assert hnscc("scan", folder, "--manifest", manifest)[0] == 0
+    for name, scans in {
+        "listed": [manifest],
+        "whole": [folder],
+        "apart": [folder / "SECRET1", folder / "SECRET2"],
+    }.items():
+        code, out, error = hnscc(
+            "predict", trained.root, *scans, "--variant", "pet_mri", "--out", tmp_path / name
+        )
+        assert code == 0 and "SECRET" not in out + error, error
+    names = {"p001_1.nii.gz", "p002_1.nii.gz", "lesions.csv", "scores.csv"}
+    listed, whole, apart = (content(tmp_path / name) for name in ("listed", "whole", "apart"))
+    assert names <= whole.keys() and whole == apart
+    assert {name: listed[name] for name in names} == {name: whole[name] for name in names}
+    (scored,) = csv.DictReader((tmp_path / "whole" / "scores.csv").read_text().splitlines())
+    assert scored["scan_id"] == "p001_1"
+    told = json.loads((tmp_path / "whole" / "predictions.json").read_text())["scans"][1]["told"]
+    assert "mask: 2 files may be mask, and none was taken, so it is not scored" in told
+    (folder / "SECRET1" / "mri.nii.gz").unlink()
+    error = refused(hnscc("predict", trained.root, folder, "--variant", "pet_mri", "--out", tmp_path / "no"))
+    assert "scan p001_1, column mri" in error and "SECRET" not in error
+
+
 def test_what_was_chosen_of_a_folder_is_told(trained, tmp_path):
     """The series of most slices of two; no mask of two regions, which `hnscc scan` leaves to the user."""
     folder = patient(tmp_path / "new", 1, ("PT", "MR", "MR"), ["GTV", "SECRET"])

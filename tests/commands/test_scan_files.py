@@ -142,6 +142,33 @@ def test_visits_of_a_patient_are_scans_and_what_cannot_be_told_is_said(hnscc, tm
     assert any("something else than a lesion" in each for each in files)
 
 
+def test_links_to_files_and_umlauts_in_two_spellings_are_one(hnscc, tmp_path):
+    """A link beside its file is no second candidate, a tree of links is a cohort; macOS writes umlauts in two signs."""
+    names = {"pet": "M\u00fcller", "mri": "Mu\u0308ller", "mask": "M\u00fcller"}
+    folder = fill(tmp_path / "in", {f"{names[kind]} 1/{kind}.nii": kind for kind in KINDS})
+    (folder / "M\u00fcller 1" / "latest_pet.nii").symlink_to("pet.nii")
+    rows, out = rows_of(hnscc, folder, tmp_path / "m.csv")
+    assert len(rows) == 1 and "look at" not in out and rows[0]["pet"].endswith("/pet.nii")
+    linked = tmp_path / "linked"
+    for name in KINDS:
+        for link in ("P1_", "a_P1_"):
+            (linked / f"{link}{name}.nii").parent.mkdir(exist_ok=True)
+            (linked / f"{link}{name}.nii").symlink_to(folder / f"{names[name]} 1" / f"{name}.nii")
+    rows, out = rows_of(hnscc, linked, tmp_path / "n.csv")
+    assert [row["pet"] for row in rows] == ["linked/P1_pet.nii"] and "look at" not in out
+
+
+def test_one_sequence_in_several_spellings_is_one_column(hnscc, tmp_path):
+    files = {
+        f"P0{number}/{name}": "mri" for number, name in enumerate(("T1.nii", "t1_mprage.nii", "T1w.nii"))
+    }
+    rows, _ = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
+    assert [row["mri"] for row in rows] == [f"in/{name}" for name in files]
+    rows, out = rows_of(hnscc, fill(tmp_path / "in", {"P03/T2.nii": "mri"}), tmp_path / "n.csv")
+    assert [bool(row["t1"]) for row in rows] == [True, True, True, False] and rows[3]["t2"]
+    assert "look at p004_1: nothing for the column t1" in out
+
+
 def test_patients_whose_ids_differ_by_little_are_told(hnscc, tmp_path):
     files = {f"{patient}/{name}.nii": name for patient in ("P01", "P01-2", "Q7") for name in KINDS}
     _, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
@@ -208,6 +235,9 @@ def test_pseudonyms_of_files_are_kept(hnscc, tmp_path):
 
 def test_a_folder_that_holds_or_is_nothing_is_refused(hnscc, tmp_path):
     assert "no such folder" in refused(hnscc("scan", tmp_path / "SECRET"))
+    write(tmp_path / "P1_pet.nii", PET)
+    assert "a file, and no folder" in refused(hnscc("scan", tmp_path / "P1_pet.nii"))
+    (tmp_path / "P1_pet.nii").unlink()
     (tmp_path / "a.mhd").write_text("")
     assert "1 of .mhd" in refused(hnscc("scan", tmp_path))
 
