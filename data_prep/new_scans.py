@@ -124,7 +124,7 @@ def _no_scans(paths: int, kinds: Iterable[str]) -> InputError:
     return InputError(
         "The scans are named in no way that is known.",
         where="SCANS",
-        expected="one manifest (CSV); or the files of one scan as pet=FILE mri=FILE; or folders of DICOM or of other scans",
+        expected="one manifest (CSV); or the files of one scan as pet=FILE mri=FILE; or folders of DICOM or others",
         found=f"{paths} argument{'s' * (paths != 1)}: {', '.join(sorted(kinds)) or 'nothing'}",
         do="Name the scans in one of these three ways: `hnscc predict RUN manifest.csv --out DIR`, `hnscc predict RUN "
         "pet=pet.nii.gz mri=mri.nii.gz --out DIR`, or `hnscc predict RUN FOLDER --out DIR`.",
