@@ -73,16 +73,7 @@ def train_trials(
         for trial in now:
             _forget_failure(ready.folder.trial(trial.trial_id))
         shown = StudyProgress(planned, now, left, cpus)
-        watch = Watch(ready.folder, len(now), ready.study.resources.hung_after, shown.say)
-        memory_full = None
-        with (
-            tempfile.TemporaryDirectory(prefix="hnscc-tune-", ignore_cleanup_errors=True) as scratch,
-            _interruptible() as interrupted,
-            shown,
-        ):
-            memory_full = _fit(_tuner(ready, assignments, token, scratch, shown, watch))
-        _record_deaths(ready, watch.dead)
-        gc.collect()  # Tune's loop, left by AllDone, is a cycle that holds its workers, and they the processors
+        interrupted, memory_full = _train_once(ready, assignments, token, shown)
         if interrupted:
             return True
         if memory_full:
@@ -91,6 +82,23 @@ def train_trials(
             _wait_for_memory(full, memory_full, shown.say)
         assignments = [more for each in assignments if (more := _once_more(ready, each, memory_full))]
     return False
+
+
+def _train_once(
+    ready: ReadyRun, assignments: list[dict[str, Any]], token: str | None, shown: StudyProgress
+) -> tuple[bool, OutOfMemoryError | None]:
+    """Let Tune train each of these to its end; whether the user interrupted it, and what Ray said of full memory."""
+    watch = Watch(ready.folder, len(assignments), ready.study.resources.hung_after, shown.say)
+    memory_full = None
+    with (
+        tempfile.TemporaryDirectory(prefix="hnscc-tune-", ignore_cleanup_errors=True) as scratch,
+        _interruptible() as interrupted,
+        shown,
+    ):
+        memory_full = _fit(_tuner(ready, assignments, token, scratch, shown, watch))
+    _record_deaths(ready, watch.dead)
+    gc.collect()  # Tune's loop, left by AllDone, is a cycle that holds its workers, and they the processors
+    return bool(interrupted), memory_full
 
 
 def _once_more(

@@ -98,6 +98,13 @@ def small_splits(plan: FoldPlan, read: Sequence[str]) -> list[str]:
     ]
 
 
+BY_SLICES = "validation: drawn slice by slice, as the paper did: its patients also stand in training"
+BY_SLICES_OF_WHOLE = (
+    "validation: thresholds and median models are chosen on sampled slices, while every slice of the test scans is "
+    "scored (split.validation_unit: slice)"
+)
+
+
 def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
     """Split the store's patients and draw the slices to use; the same for every variant and repeat of the study.
 
@@ -108,42 +115,47 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
     A slice that some modality of the study does not show is used by no variant, so that all are compared on the same
     slices; a warning says how many there are.
     """
-    scored_whole = not study.search and study.evaluation.slices == "all"
     shown = modalities_of(study)
     assigned = assign_patients(store.scans, study.split, seed=study.seed, fold=fold, shown=shown)
-    positives = draw_positives(store.scans, study.sampling.max_positive, seed=study.seed, shown=shown)
-    candidates = negative_candidates(store.scans, study.sampling.negatives, shown=shown)
     # A search reads nothing of the test patients, so that nothing about them is worth a warning.
     read = [split for split in SPLITS if split != "test" or not study.search]
-    warnings = _unseen(store.scans, shown)
+    slices, too_few = _used_slices(store.scans, study, fold, assigned, read)
+    warnings = [*_unseen(store.scans, shown), *too_few]
+    scored_whole = not study.search and study.evaluation.slices == "all"
+    if study.split.validation_unit == "slice":
+        draw = generator(study.seed, "validation", fold_name(fold))
+        slices = validation_by_slices(slices, study.split.validation, draw)
+        warnings += [BY_SLICES, *([BY_SLICES_OF_WHOLE] if scored_whole else [])]
+    plan = FoldPlan(fold, _patients_of(slices, assigned), slices, tuple(warnings))
+    check_disjoint(plan, validation_unit=study.split.validation_unit)
+    check_filled(plan)
+    plan = replace(plan, warnings=(*warnings, *small_splits(plan, read)))
+    return _with_whole_scans(plan, store.scans, study.split) if scored_whole else plan
+
+
+def _used_slices(
+    scans: Sequence[Scan], study: Study, fold: int, assigned: Mapping[str, str], read: Sequence[str]
+) -> tuple[dict[str, tuple[UsedSlice, ...]], list[str]]:
+    """The used slices of each split, and a warning for each of `read` whose negatives run out.
+
+    assigned: the split of each patient.
+    """
+    shown, sampling = modalities_of(study), study.sampling
+    positives = draw_positives(scans, sampling.max_positive, seed=study.seed, shown=shown)
+    candidates = negative_candidates(scans, sampling.negatives, shown=shown)
     slices: dict[str, tuple[UsedSlice, ...]] = {}
+    warnings = []
     for split in SPLITS:
         chosen = [each for each in positives if assigned[each.patient_id] == split]
         pool = [each for each in candidates if assigned[each.patient_id] == split]
-        wanted = round(study.sampling.ratio * len(chosen))
+        wanted = round(sampling.ratio * len(chosen))
         if wanted > len(pool) and split in read:
-            everywhere = negative_candidates(store.scans, "any_scan", shown=shown)
+            everywhere = negative_candidates(scans, "any_scan", shown=shown)
             more = sum(assigned[each.patient_id] == split for each in everywhere) - len(pool)
             warnings.append(_too_few(split, wanted, len(pool), more))
         draw = generator(study.seed, "negatives", fold_name(fold), split)
         slices[split] = tuple(sorted([*chosen, *draw_from(pool, wanted, draw)], key=by_scan_and_z))
-    if study.split.validation_unit == "slice":
-        slices = validation_by_slices(
-            slices, study.split.validation, generator(study.seed, "validation", fold_name(fold))
-        )
-        warnings.append(
-            "validation: drawn slice by slice, as the paper did: its patients also stand in training"
-        )
-        if scored_whole:
-            warnings.append(
-                "validation: thresholds and median models are chosen on sampled slices, while every slice of the test "
-                "scans is scored (split.validation_unit: slice)"
-            )
-    plan = FoldPlan(fold, _patients_of(slices, assigned), slices, tuple(warnings))
-    check_disjoint(plan, validation_unit=study.split.validation_unit)
-    check_filled(plan)
-    plan = FoldPlan(fold, plan.patients, slices, (*warnings, *small_splits(plan, read)))
-    return _with_whole_scans(plan, store.scans, study.split) if scored_whole else plan
+    return slices, warnings
 
 
 def _with_whole_scans(plan: FoldPlan, scans: Sequence[Scan], split: Split) -> FoldPlan:

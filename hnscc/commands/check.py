@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from statistics import median
 from typing import Any
@@ -22,6 +22,7 @@ from hnscc.commands.checked import (
     RepeatsFacts,
     SplitFacts,
     TimeFacts,
+    ToPredict,
     TrialFacts,
     VariantFacts,
     memory_of,
@@ -70,12 +71,7 @@ def check_study(
         chosen = choose(study, folder, resolve)
     check_same_store(study, folder, store, plans)
     check_identities(study, folder, chosen, None, accept_versions=accept_versions)
-    others = [digest_of_others(store, plan) for plan in plans]
-    states = {
-        trial: trial_state(folder.trial(trial.trial_id), others_digest=others[trial.fold])
-        for trial in plan_trials(study)
-    }
-    predicting = [trial for trial, state in states.items() if _predicts_again(state)]
+    states = _states(study, folder, store, plans)
     variants = {name: _variant(study, name, store, plans, *chosen[name]) for name in study.variants}
     return {
         "study": study.model_dump(mode="json"),
@@ -92,10 +88,7 @@ def check_study(
         ],
         "trials": {"planned": len(states), **Counter(state.status for state in states.values())},
         "trial_states": _trial_states(folder, {} if rules else states),
-        "to_predict": {
-            "trials": [trial.trial_id for trial in predicting],
-            "slices": sum(len(plans[trial.fold].scored) for trial in predicting),
-        },
+        "to_predict": _to_predict(states, plans),
         "left_out": left_out(study, folder),
         "other_versions": _other_versions(states),
         "disk_mib": _disk(study, store, plans, [each["parameters"] for each in variants.values()]),
@@ -105,6 +98,24 @@ def check_study(
         "time": _time(study, states),
         "precision": _repeats(study, folder, states, half_width),
         "search": _search(rules) if rules else None,
+    }
+
+
+def _states(study: Study, folder: RunFolder, store: Store, plans: Sequence[FoldPlan]) -> States:
+    """What each planned trial is by now."""
+    others = [digest_of_others(store, plan) for plan in plans]
+    return {
+        trial: trial_state(folder.trial(trial.trial_id), others_digest=others[trial.fold])
+        for trial in plan_trials(study)
+    }
+
+
+def _to_predict(states: States, plans: Sequence[FoldPlan]) -> ToPredict:
+    """The finished trials that predict again before anything is trained, and how many slices."""
+    predicting = [trial for trial, state in states.items() if _predicts_again(state)]
+    return {
+        "trials": [trial.trial_id for trial in predicting],
+        "slices": sum(len(plans[trial.fold].scored) for trial in predicting),
     }
 
 
