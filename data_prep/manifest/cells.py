@@ -51,7 +51,8 @@ def read_cells(path: Path) -> Cells:
     first, separator = text.split("\n", 1)[0].strip(), ""
     if first[:4].lower() == "sep=":  # Excel writes such a line, and no other program counts it as a row
         separator = first[4:5]
-    lines = _lines(text, separator or _separator(first))[bool(separator) :]
+    header = next((line for line in text.splitlines() if any(sign.isalnum() for sign in line)), "")
+    lines = _lines(text, separator or _separator(header))[bool(separator) :]
     if not lines:
         return Cells([], [], [], [], 0)
     return _without_empty(lines[0].cells, lines[1:])

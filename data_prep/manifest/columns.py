@@ -27,12 +27,16 @@ _LONGEST_WORD = 60
 
 
 def spelled(table: Cells, needed: Sequence[str] | None = None) -> Cells:
-    """The table with the names of `needed`, REQUIRED, OPTIONAL and USUAL spelled so, whatever capitals its header has.
+    """The table with the names of `needed`, REQUIRED, OPTIONAL and USUAL spelled so, whatever capitals its header has;
+    in those of REQUIRED, a space, a dash or nothing may stand for the underscore (Patient ID, scanId).
 
     Other names stay as they are. Those that differ by capitals alone are told by `modalities_of`.
     """
-    known = {name.casefold(): name for name in (*USUAL, *(needed or ()), *REQUIRED, *OPTIONAL)}
-    return replace(table, names=[known.get(name.casefold(), name) for name in table.names])
+    known = {re.sub("_", "", name): name for name in REQUIRED}
+    exact = {name.casefold(): name for name in (*USUAL, *(needed or ()), *REQUIRED, *OPTIONAL)}
+    names = [name.casefold() for name in table.names]
+    spelled_so = [exact.get(name) or known.get(re.sub(r"[\s_-]", "", name)) for name in names]
+    return replace(table, names=[so or name for so, name in zip(spelled_so, table.names, strict=True)])
 
 
 def modalities_of(table: Cells, folder: Path, needed: Sequence[str] | None = None) -> tuple[str, ...]:

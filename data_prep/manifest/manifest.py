@@ -19,6 +19,7 @@ from data_prep.manifest.columns import (
     spelled,
 )
 from data_prep.manifest.ids import alike, lines_of, rows_text
+from data_prep.manifest.nearly import nothing_there
 from data_prep.manifest.paths import elsewhere, is_elsewhere, path_of
 from hnscc.base.errors import InputError, several
 from hnscc.base.split_names import SPLITS
@@ -166,6 +167,7 @@ def named_file(cell: str, folder: Path, where: str, expected: str = _A_PATH, do:
     try:
         place = named_series(path)[0]
         there = place.exists()
+        found = "" if there else nothing_there(cell, place)
         whole = not other or other.exists()
     except (
         OSError
@@ -174,7 +176,7 @@ def named_file(cell: str, folder: Path, where: str, expected: str = _A_PATH, do:
             "The file cannot be looked up.", where, expected, error.strerror or type(error).__name__, do
         ) from None
     if not there:
-        raise refused("The file does not exist.", where, expected, "nothing there", do)
+        raise refused("The file does not exist.", where, expected, found, do)
     if not (place.is_file() or place.is_dir()):  # a pipe, which nothing may ever come out of
         raise refused("What is named is no file.", where, expected, "a pipe, a socket or a device", do)
     if not whole:

@@ -1,0 +1,76 @@
+"""Why a cell names nothing though its file may be there: what a look at the folder tells, without a name."""
+
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+from data_prep.manifest.columns import LESION_FREE
+
+_WORDS = (
+    "na",
+    "n/a",
+    "nan",
+    "null",
+    "nil",
+    "no",
+    "-",
+    "0",
+    "false",
+    "empty",
+    "negative",
+)  # for 'there is none'
+_QUOTES = "'\"`\u2018\u2019\u201c\u201d"
+_ENDINGS = (".nii", ".nii.gz")
+
+
+def nothing_there(cell: str, path: Path) -> str:
+    """Return what is found where a cell names nothing, in words: a file that the cell nearly names, or what the cell
+    is. No part of its text is repeated.
+
+    path: what the cell was taken to name. OSError where a folder may not be looked into.
+    """
+    if cell.casefold() in _WORDS:
+        return f"a word, and no file of that name (a scan without lesion says `{LESION_FREE}`)"
+    if cell[0] in _QUOTES or cell[-1] in _QUOTES:
+        return "nothing there: the cell holds quotation marks, which count as part of the name"
+    if "://" in cell or cell.startswith("file:"):
+        return "nothing there: the cell is an address, as of a browser, and no path"
+    if cell.startswith(("$", "%")):
+        return "nothing there: the cell begins with a variable, which only a shell would replace"
+    other = _with_other_ending(path)
+    if other is not None and other.exists():
+        return f"nothing there, but a file of that name with the ending {_ending_of(other)}"
+    if _spelled(path, str.casefold):
+        return "nothing there, but a name that differs by capitals alone, which count on this machine"
+    if _spelled(path, lambda name: unicodedata.normalize("NFC", name)):
+        return (
+            "nothing there, but a name whose letters with accents are written in other signs, as macOS does"
+        )
+    return "nothing there"
+
+
+def _with_other_ending(path: Path) -> Path | None:
+    ending = _ending_of(path)
+    if not ending:
+        return None
+    (other,) = (each for each in _ENDINGS if each != ending)
+    return path.with_name(path.name[: -len(ending)] + other)
+
+
+def _ending_of(path: Path) -> str:
+    return next((each for each in reversed(_ENDINGS) if path.name.lower().endswith(each)), "")
+
+
+def _spelled(path: Path, alike: Callable[[str], str]) -> bool:
+    """Whether each part of a path that is not there has one beside it that is alike."""
+    at = Path(path.anchor) if path.is_absolute() else Path()
+    for part in path.relative_to(at).parts if path.is_absolute() else path.parts:
+        if not (at / part).exists() and part != "..":
+            same = (
+                [each.name for each in at.iterdir() if alike(each.name) == alike(part)] if at.is_dir() else []
+            )
+            if not same:
+                return False
+            part = same[0]
+        at /= part
+    return True
