@@ -78,10 +78,14 @@ def pilots(folder: RunFolder, study: Study) -> dict[str, Pilot]:
 
     InputError where a fold cannot be read.
     """
-    results = read_trials(folder, study)
+    return pilots_of(read_trials(folder, study))
+
+
+def pilots_of(results: Results) -> dict[str, Pilot]:
+    """What each variant's finished repeats show, of trials that are read already."""
     return {
-        variant: Pilot(_scores(results, variant, study.most_repeats), results.collapsed(variant))
-        for variant in study.variants
+        variant: Pilot(_scores(results, variant, results.study.most_repeats), results.collapsed(variant))
+        for variant in results.study.variants
     }
 
 

@@ -98,7 +98,8 @@ def print_check(found: Checked, console: Console, study_file: Path) -> None:
     else:
         if found["precision"]:
             waiting = {trial.rsplit("-", 2)[0] for trial in found["to_predict"]["trials"]}
-            _print_repeats(found["precision"], waiting, console)
+            for line in lines_of_repeats(found["precision"], waiting):
+                print_line(console, line)
         print_line(console, f"time:    {_time(found['time'])}")
     print_line(console, f"next:    hnscc {'search' if search else 'run'} {study_file}")
 
@@ -137,9 +138,11 @@ def _print_search(search: dict[str, Any], console: Console) -> None:
         print_line(console, f"range:   {path}: {values}")
 
 
-def _print_repeats(found: RepeatsFacts, waiting: Collection[str], console: Console) -> None:
-    """waiting: variants whose finished trials predict again first, which is the cure of one that does not tell."""
+def lines_of_repeats(found: RepeatsFacts, waiting: Collection[str] = ()) -> list[str]:
+    """How many repeats each variant needs, a line each. waiting: variants whose finished trials predict again first,
+    which is the cure of one that does not tell."""
     aim = f"the median test Dice within {found['until']:g} to either side (95 %)"
+    lines = []
     for name, each in found["variants"].items():
         if each["repeats"] is None:
             cure = "" if name in waiting else f"; {_cure(each['pilot'])}"
@@ -149,7 +152,8 @@ def _print_repeats(found: RepeatsFacts, waiting: Collection[str], console: Conso
                 f"{name}: {aim} needs about {each['repeats']} repeats ({each['low']} to {each['high']}, "
                 f"from {each['pilot']} with SD {each['sd']:.3f})"
             )
-        print_line(console, f"repeats: {text}")
+        lines.append(f"repeats: {text}")
+    return lines
 
 
 def _cure(pilot: int) -> str:

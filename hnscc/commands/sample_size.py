@@ -1,13 +1,17 @@
 """What a finished run folder tells of the next study: patients and repeats needed to see a difference, `hnscc plan`."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Literal, TypedDict
 
 from hnscc.aggregation.cases import repeat_cases
+from hnscc.aggregation.enough_repeats import pilots_of
+from hnscc.aggregation.enough_repeats import repeats_needed as precise_repeats
 from hnscc.aggregation.pairing import paired_results
 from hnscc.aggregation.results import Results, read_trials
 from hnscc.base.errors import InputError
+from hnscc.commands.checked import RepeatsFacts
+from hnscc.commands.printing import lines_of_repeats
 from hnscc.scores.counts import Counts
 from hnscc.scores.crossed import FEWEST_FOR_P, FEWEST_PAIRED, Estimate, pooled_difference
 from hnscc.scores.metrics import DICE
@@ -80,32 +84,36 @@ class PairFacts(TypedDict):
 
 
 class SampleSize(TypedDict):
-    """see: the difference that is to be seen; power: with which chance; pairs: every pair of variants."""
+    """see: the difference that is to be seen; power: with which chance; pairs: every pair of variants. precision: as
+    `hnscc check --precision` tells it, None unless asked for."""
 
     see: float
     power: float
     pairs: list[PairFacts]
+    precision: RepeatsFacts | None
 
 
 @dataclass(frozen=True)
 class Asked:
     """What is asked of a pilot: to see a difference of `see` with the chance `power`, and what a study of so many
-    patients with lesion and repeats of each variant sees; where one of both is None, it is the pilot's."""
+    patients with lesion and repeats of each variant sees; where one of both is None, it is the pilot's. precision: how
+    many repeats give each variant's median test Dice within that to either side."""
 
     see: float
     power: float
     patients: int | None = None
     repeats: int | None = None
+    precision: float | None = None
 
 
 def sample_size_of(folder: RunFolder, asked: Asked) -> SampleSize:
     """Read a run folder's finished trials, and tell what a study needs to see a difference in pooled Dice.
 
-    InputError where the folder holds a search or fewer than two variants, where a fold cannot be read, or where the
-    size asked for is one that is not tested.
+    InputError where the folder holds a search, or fewer than two variants and no precision is asked for, where a fold
+    cannot be read, or where the size asked for is one that is not tested.
     """
     results = read_trials(folder, load_study(folder.study))
-    if results.study.search or len(results.study.variants) < 2:
+    if results.study.search or (len(results.study.variants) < 2 and asked.precision is None):
         raise InputError(
             "There is no difference between variants to plan from.",
             where=str(folder.root),
@@ -114,7 +122,13 @@ def sample_size_of(folder: RunFolder, asked: Asked) -> SampleSize:
             do="run a small study of the variants that are to be compared, and plan from it",
         )
     pairs = [_pair(results, *pair, asked) for pair in combinations(results.study.variants, 2)]
-    return {"see": asked.see, "power": asked.power, "pairs": pairs}
+    precision = None if asked.precision is None else _precision(results, asked.precision)
+    return {"see": asked.see, "power": asked.power, "pairs": pairs, "precision": precision}
+
+
+def _precision(results: Results, within: float) -> RepeatsFacts:
+    needed = {name: precise_repeats(each, within) for name, each in pilots_of(results).items()}
+    return {"until": within, "variants": {name: asdict(each) for name, each in needed.items()}}
 
 
 def _pair(results: Results, a: str, b: str, asked: Asked) -> PairFacts:
@@ -213,10 +227,12 @@ def _facts(needed: Needed) -> NeededFacts:
 def lines_of(found: SampleSize) -> list[str]:
     """What was found as sentences, one pair after another."""
     chance = f"{100 * found['power']:.0f} of 100"
-    lines = [f"To see a difference of {found['see']:g} in pooled {DICE.label} in {chance} studies:"]
+    lines = []
+    if found["pairs"]:
+        lines = [f"To see a difference of {found['see']:g} in pooled {DICE.label} in {chance} studies:"]
     for pair in found["pairs"]:
         lines += _lines_of(pair, found["see"])
-    return lines
+    return lines + (lines_of_repeats(found["precision"]) if found["precision"] else [])
 
 
 def _lines_of(pair: PairFacts, see: float) -> list[str]:

@@ -1,17 +1,21 @@
 """`hnscc plan`: what a finished study tells of the next one."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from run_folders import add_trial, levels_of, noisy_levels, random_run, small_study
+from typer.testing import CliRunner
 
 import hnscc
 from hnscc.aggregation.build import write_tables
+from hnscc.aggregation.enough_repeats import pilots, repeats_needed
 from hnscc.aggregation.query import read_table
 from hnscc.base.errors import InputError
 from hnscc.commands.cli import app
 from hnscc.commands.sample_size import lines_of
+from hnscc.study.loading import load_study
 from hnscc.study.plan import plan_trials
 
 
@@ -102,9 +106,20 @@ def test_one_variant_is_no_pilot(tmp_path):
         hnscc.plan(run.root)
 
 
-def test_the_command_tells_it_in_sentences_and_as_json(finished):
-    from typer.testing import CliRunner
+def test_precision_is_what_check_tells_and_needs_no_second_variant(finished, tmp_path):
+    found = hnscc.plan(finished.root, precision=0.02)["precision"]
+    study = load_study(finished.study)
+    assert found["until"] == 0.02
+    for name, each in pilots(finished, study).items():
+        assert found["variants"][name] == asdict(repeats_needed(each, 0.02))
+        assert each.scores and found["variants"][name]["repeats"] >= 6
+    alone = random_run(tmp_path, small_study(("pet",), repeats=4), patients=12)
+    told = CliRunner().invoke(app, ["plan", str(alone.root), "--precision", "0.02"])
+    assert told.exit_code == 0 and "To see" not in told.output
+    assert "repeats: pet: the median test Dice within 0.02 to either side (95 %) needs about" in told.output
 
+
+def test_the_command_tells_it_in_sentences_and_as_json(finished):
     told = CliRunner().invoke(app, ["plan", str(finished.root), "--see", "0.1"])
     assert told.exit_code == 0
     assert "To see a difference of 0.1 in pooled Dice in 80 of 100 studies:" in told.output

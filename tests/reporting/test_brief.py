@@ -35,6 +35,23 @@ def test_failed_missing_collapsed_and_warnings_are_told(corrected, page):
     assert re.search(r"All test scores come from \d+ patients, \d+ of them with lesion", page.text)
 
 
+def test_on_how_many_the_choices_rest_and_what_they_changed_is_told(corrected, page):
+    rows = [row for row in read_table(corrected, "pooled").to_pylist() if row["split"] == "test"]
+    gained = sorted(row["dice"] - row["dice_at_half"] for row in rows if row["dice"] is not None)
+    told = re.search(
+        r"chosen on (\d+) validation patients, (\d+) with lesion: other patients may give other ones\. Against 0\.5, "
+        r"the chosen thresholds changed the median models' pooled test Dice by (\S+) to (\S+)\.\s",
+        page.text,
+    )
+    cohort = [row for row in read_table(corrected, "cohort").to_pylist() if row["split"] == "validation"]
+    ill = {row["patient_id"] for row in cohort if row["positive_slices"]}
+    assert (int(told[1]), int(told[2])) == (len({row["patient_id"] for row in cohort}), len(ill))
+    assert [float(told[n].replace("\u2212", "-")) for n in (3, 4)] == pytest.approx(
+        [gained[0], gained[-1]], abs=0.0005
+    )
+    assert gained[0] != gained[-1]
+
+
 def test_one_variant_one_repeat_one_modality(tmp_path):
     study = small_study(("ct",), repeats=1)
     text, markdown = report(random_run(tmp_path, study))

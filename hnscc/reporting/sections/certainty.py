@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from hnscc.reporting.sections.patients import split_counts
 from hnscc.reporting.source import Source
-from hnscc.reporting.values import listed, number_range, several
+from hnscc.reporting.values import listed, number_range, several, signed
 from hnscc.scores.crossed import FEWEST_FOR_P
 from hnscc.study import paper
 from hnscc.training.earlier import lines_of_left_out
@@ -18,6 +18,7 @@ def certainty(source: Source) -> Iterator[str]:
     """Say how many patients the scores come from, which repeats are lost, what the splits warn of, what is odd in the
     data, and what the study cannot show."""
     yield from _patients(source)
+    yield from _choices(source)
     yield from _trials(source)
     yield from _versions(source)
     yield from (f"{line}." for line in lines_of_left_out(source.study, source.run))
@@ -53,6 +54,28 @@ def _patients(source: Source) -> Iterator[str]:
         yield "No test slice holds lesion: the test Dice says nothing about finding lesions."
     elif lesion < FEWEST_FOR_P:
         yield f"{several(lesion, 'patient')} with lesion cannot carry a conclusion: another draw may turn it."
+
+
+def _choices(source: Source) -> Iterator[str]:
+    """Say on how many patients thresholds and median models were chosen, and what the thresholds did to the scores."""
+    chosen_on = [row for row in split_counts(source) if row["split"] == "validation"]
+    patients, lesion = (
+        number_range([row[f"scored_{key}"] for row in chosen_on]) for key in ("patients", "lesion")
+    )
+    each = " of each fold" if len(chosen_on) > 1 else ""
+    noun = "patient" if patients == "1" else "patients"
+    text = f"Thresholds and median models were chosen on {patients} validation {noun}{each}, {lesion} with lesion"
+    rows = [row for row in source.rows("pooled", split="test") if row["dice"] is not None]
+    gained = sorted(row["dice"] - row["dice_at_half"] for row in rows)
+    if gained:
+        all_of_them = (
+            signed(gained[0]) if len(gained) == 1 else f"{signed(gained[0])} to {signed(gained[-1])}"
+        )
+        text += (
+            f": other patients may give other ones. Against 0.5, the chosen thresholds changed the median models' "
+            f"pooled test Dice by {all_of_them}"
+        )
+    yield f"{text}."
 
 
 def _data(source: Source) -> Iterator[str]:
