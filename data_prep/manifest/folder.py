@@ -64,8 +64,26 @@ def list_scans_below(
     listed = {*patients.values(), *(each.patient for each in dicom.series)}
     before = Counter({each.scan: each.patient for each in dicom.series}.values())
     volumes = _joined(list_volumes(files, patients, before), dicom)
-    notes = _may_be_one({patient: name for patient, name in pseudonyms.items() if name in listed})
+    notes = _may_be_several(files, patients) + _may_be_one(
+        {patient: name for patient, name in pseudonyms.items() if name in listed}
+    )
     return FolderListing(dicom.series, volumes, dicom.unreadable, dict(others), pseudonyms, notes)
+
+
+def _may_be_several(files: Sequence[FoundFile], patients: Mapping[Words, str]) -> tuple[str, ...]:
+    """Patients without a number whose scans a year tells apart: it may be the number of each (HN_1987, HN_2001)."""
+    years: dict[str, set[Words]] = {}
+    for each in files:
+        words = each.named
+        numbered = any(letter.isdigit() for word in words.patient for letter in word)
+        if words.scan and not numbered and all(word.isdecimal() and len(word) == 4 for word in words.scan):
+            years.setdefault(patients[words.patient], set()).add(words.scan)
+    return tuple(
+        f"{patient}: {len(scans)} scans of one patient, whom years in the paths tell apart; if the years are numbers "
+        "of patients, write a patient_id for each"
+        for patient, scans in sorted(years.items())
+        if len(scans) > 1
+    )
 
 
 def _may_be_one(pseudonyms: Mapping[str, str]) -> tuple[str, ...]:

@@ -142,6 +142,17 @@ def test_visits_of_a_patient_are_scans_and_what_cannot_be_told_is_said(hnscc, tm
     assert any("something else than a lesion" in each for each in files)
 
 
+def test_years_that_may_be_numbers_of_patients_are_told(hnscc, tmp_path):
+    files = {f"HN_{number}_{name}.nii": name for number in (1987, 2001, 300) for name in KINDS}
+    files |= {f"P5/{year}/{name}.nii": name for year in (2019, 2020) for name in KINDS}
+    rows, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
+    assert len({row["patient_id"] for row in rows}) == 3 and len(rows) == 5
+    assert "look at p001: 2 scans of one patient, whom years" in out
+    assert (
+        "look at p001, p002: their ids differ by little" in out and "p003" not in out.partition("look at")[2]
+    )
+
+
 def test_links_to_files_and_umlauts_in_two_spellings_are_one(hnscc, tmp_path):
     """A link beside its file is no second candidate, a tree of links is a cohort; macOS writes umlauts in two signs."""
     names = {"pet": "M\u00fcller", "mri": "Mu\u0308ller", "mask": "M\u00fcller"}
