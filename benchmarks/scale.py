@@ -1,80 +1,168 @@
-"""How this process's time and memory grow with the number of trials, which do nothing here.
+"""How the driving process's time and memory grow with the number of trials, which do nothing here, and of slices.
 
-    python benchmarks/scale.py [--trials 200 2000]
+    python benchmarks/scale.py [--trials 200 2000 20000] [--slices 10000 100000 1000000]
 
-Tune schedules them as in a study (`rayjobs.scheduling.train_trials`); what they would write is left out. The time is
-that of this process's processor, each number of trials in a process of its own. Twice the trials may take twice the
-time: a ratio above 1 between the seconds of a trial at both ends says that a part grows faster.
+Trials: Tune schedules them as in a study (`rayjobs.scheduling.train_trials`); what they would write is left out.
+Slices: a run folder is made ready, as `hnscc run` does before the first trial: plans, splits, every used slice read,
+bounds, folds written. Their store has two modalities of 32 x 32 and scans of 100 slices, half of them with lesion in
+ten; they hold next to nothing, so that files are small and the time is that of slices, not of a disk.
+
+The time is that of the process's processor; each number is measured in a process of its own. Ten times as much may take
+ten times as long: a ratio above 1 between the seconds of one at both ends says that a part grows faster.
 """
 
 import argparse
 import contextlib
 import io
 import json
-import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from figures import Figure, tell
 
-TRIALS = (200, 2000)
+TRIALS = (200, 2_000, 20_000)
+SLICES = (10_000, 100_000, 1_000_000)
+OF_SCAN, LESION, SIZE = 100, 10, 32
+IDENTITY = tuple(tuple(float(row == column) for column in range(4)) for row in range(4))
+SHARE = 1.2  # of time: what may come on top of straight growth
 
 
-def measure(trials: int) -> dict[str, float]:
-    """Seconds of processor and of the clock, and peak MiB of a process of its own."""
-    command = [sys.executable, __file__, "--alone", str(trials)]
+def measure(what: str, number: int, *arguments: str) -> dict[str, float]:
+    """Seconds of processor and of the clock, and MiB of memory at its peak, of a process of its own."""
+    command = [sys.executable, __file__, "--alone", what, str(number), *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def alone(trials: int) -> dict[str, float]:
-    """The same, of this process."""
-    from overhead import NoOpWorker, no_op_run
+def schedule(trials: int) -> dict[str, float]:
+    """Have Tune schedule so many trials in this process."""
+    from overhead import NoOpWorker, make_run_ready, no_op_run
     from startup import study_on_a_phantom
 
     import rayjobs.scheduling
     from hnscc.study.loading import load_study
     from hnscc.study.plan import plan_trials
-    from hnscc.training.ready import make_run_ready
     from rayjobs.cluster import connected
 
-    scheduling: Any = rayjobs.scheduling
-    scheduling.TrialWorker = NoOpWorker
+    rayjobs.scheduling.TrialWorker = NoOpWorker
     with tempfile.TemporaryDirectory(prefix="hnscc-bench-") as folder:
         run = make_run_ready(load_study(study_on_a_phantom(Path(folder))), Path(folder) / "run")
         no_op = no_op_run(run, Path(folder) / "no_op", trials, 1)
         todo = list(plan_trials(no_op.study))
-        with connected(None), contextlib.redirect_stdout(io.StringIO()):
-            began, used = time.perf_counter(), time.process_time()
+        with connected(None), contextlib.redirect_stdout(io.StringIO()), timed() as took:
             rayjobs.scheduling.train_trials(no_op, todo, None, planned=todo, left=todo, pause_after={})
-            took = {"cpu": time.process_time() - used, "clock": time.perf_counter() - began}
-    return took | {"mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    return took
+
+
+def build(slices: int, store: str) -> dict[str, float]:
+    """Write a store of so many slices: one scan with lesion and one without, and copies under other names."""
+    import numpy as np
+
+    from hnscc.cohort.store_building import begin_store, finish_store, write_scan
+
+    final = Path(store)
+    unfinished = begin_store(final, overwrite=False)
+    mask = np.zeros((2, OF_SCAN, SIZE, SIZE), np.uint8)
+    mask[1, :LESION, 8:16, 8:16] = 1
+    ramp = np.broadcast_to(np.arange(SIZE), mask[0].shape)  # of the second modality
+    facts = {"spacing_mm": (1.0, 1.0, 1.0), "affine": IDENTITY, "placement": {}, "split": None}
+    scans = []
+    with timed() as took:
+        for number in range(slices // OF_SCAN):
+            name = f"P{number:06d}"
+            if number < 2:
+                images = np.stack([mask[number], ramp], axis=1).astype(np.float32)
+                area = tuple(int(pixels) for pixels in mask[number].sum(axis=(1, 2)))
+                own = {"scan_id": name, "patient_id": name, "source_lesion_px": area}
+                scans.append(write_scan(unfinished, images, mask[number], **own, **facts))
+            else:
+                like = scans[number % 2]
+                shutil.copytree(unfinished / "scans" / like.scan_id, unfinished / "scans" / name)
+                scans.append(replace(like, scan_id=name, patient_id=name))
+        kept = {"size": SIZE, "placed": {}, "scans": scans, "overwrite": False}
+        finish_store(unfinished, final, modalities=("pet", "mri"), **kept)
+    return took
+
+
+def make_ready(slices: int, store: str) -> dict[str, float]:
+    """Make the run folder of a study of that store ready."""
+    from startup import STUDY
+
+    from hnscc.study.loading import parse_study
+    from hnscc.training.ready import make_run_ready
+
+    study = parse_study(STUDY | {"store": store}, where=f"a study of {slices} slices")
+    with tempfile.TemporaryDirectory(prefix="hnscc-bench-") as folder, timed() as took:
+        run = make_run_ready(study, Path(folder) / "run")
+        took["used"] = sum(len(fold.scored_at) for fold in run.folds.values())
+    return took
+
+
+@contextlib.contextmanager
+def timed():
+    """What this process takes meanwhile, in a mapping that is filled at the end."""
+    took = {}
+    began, used = time.perf_counter(), time.process_time()
+    yield took
+    took |= {"cpu": time.process_time() - used, "clock": time.perf_counter() - began}
+    # Its own peak: what getrusage tells of a new process is that of the one that started it.
+    peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
+    took["mib"] = int(peak) / 1024
+
+
+ALONE = {"trials": schedule, "store": build, "slices": make_ready}
+
+
+def scale_of_trials(numbers: list[int]) -> None:
+    tell_growth(
+        "a trial that does nothing", "trials", {trials: measure("trials", trials) for trials in numbers}
+    )
+
+
+def scale_of_slices(numbers: list[int]) -> None:
+    found = {}
+    for slices in numbers:
+        with tempfile.TemporaryDirectory(prefix="hnscc-bench-") as folder:
+            store = str(Path(folder) / "store.zarr")
+            measure("store", slices, store)
+            found[slices] = measure("slices", slices, store)
+    tell_growth("a slice, until the first trial", "slices", found)
+
+
+def tell_growth(one: str, all_of: str, found: dict[int, dict[str, float]]) -> None:
+    few, many = min(found), max(found)
+    each = {number: took["cpu"] / number for number, took in found.items()}
+    detail = "; ".join(
+        f"{number:,} {all_of}"
+        + (f" ({took['used']:,} used)" if "used" in took else "")
+        + f": {took['cpu']:.1f} s of processor, {took['clock']:.0f} s, {took['mib']:,.0f} MiB"
+        for number, took in found.items()
+    )
+    what = f"driving process: seconds of {one}, of {many:,} over of {few:,}"
+    tell(Figure(what, SHARE, (each[many] / each[few],), "x", detail, at_most=True))
+    what = f"driving process: its peak memory, with {many:,} {all_of} over with {few:,}"
+    tell(Figure(what, many / few, (found[many]["mib"] / found[few]["mib"],), "x", detail, at_most=True))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, nargs="+", default=TRIALS)
-    parser.add_argument("--alone", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--trials", type=int, nargs="*", default=TRIALS)
+    parser.add_argument("--slices", type=int, nargs="*", default=SLICES)
+    parser.add_argument("--alone", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.alone:
-        print(json.dumps(alone(options.alone)))
+        what, number, *arguments = options.alone
+        print(json.dumps(ALONE[what](int(number), *arguments)))
         return
-    found = {trials: measure(trials) for trials in options.trials}
-    few, many = min(found), max(found)
-    each = {trials: took["cpu"] / trials for trials, took in found.items()}
-    detail = "; ".join(
-        f"{trials:,} trials: {took['cpu']:.1f} s of processor, {took['clock']:.0f} s, {took['mib']:.0f} MiB"
-        for trials, took in found.items()
-    )
-    what = f"driving process: seconds of a trial that does nothing, of {many:,} over of {few:,}"
-    tell(Figure(what, 1.2, (each[many] / each[few],), "x", detail, at_most=True))
-    what = f"driving process: its peak memory, with {many:,} trials over with {few:,}"
-    tell(Figure(what, many / few, (found[many]["mib"] / found[few]["mib"],), "x", detail, at_most=True))
+    if options.trials:
+        scale_of_trials(options.trials)
+    if options.slices:
+        scale_of_slices(options.slices)
 
 
 if __name__ == "__main__":
