@@ -20,10 +20,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from figures import Figure, tell
+
+if TYPE_CHECKING:
+    from hnscc.cohort.store_format import Scan
 
 TRIALS = (200, 2_000, 20_000)
 SLICES = (10_000, 100_000, 1_000_000)
@@ -36,57 +41,71 @@ def measure(what: str, number: int, *arguments: str) -> dict[str, float]:
     """Seconds of processor and of the clock, and MiB of memory at its peak, of a process of its own."""
     command = [sys.executable, __file__, "--alone", what, str(number), *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return told
 
 
 def schedule(trials: int) -> dict[str, float]:
     """Have Tune schedule so many trials in this process."""
-    from overhead import NoOpWorker, make_run_ready, no_op_run
+    from overhead import NoOpWorker, no_op_run
     from startup import study_on_a_phantom
 
     import rayjobs.scheduling
     from hnscc.study.loading import load_study
     from hnscc.study.plan import plan_trials
+    from hnscc.training.ready import make_run_ready
     from rayjobs.cluster import connected
 
-    rayjobs.scheduling.TrialWorker = NoOpWorker
+    scheduling: Any = rayjobs.scheduling
+    scheduling.TrialWorker = NoOpWorker
     with tempfile.TemporaryDirectory(prefix="hnscc-bench-") as folder:
         run = make_run_ready(load_study(study_on_a_phantom(Path(folder))), Path(folder) / "run")
         no_op = no_op_run(run, Path(folder) / "no_op", trials, 1)
         todo = list(plan_trials(no_op.study))
         with connected(None), contextlib.redirect_stdout(io.StringIO()), timed() as took:
-            rayjobs.scheduling.train_trials(no_op, todo, None, planned=todo, left=todo, pause_after={})
+            scheduling.train_trials(no_op, todo, None, planned=todo, left=todo, pause_after={})
     return took
 
 
 def build(slices: int, store: str) -> dict[str, float]:
-    """Write a store of so many slices: one scan with lesion and one without, and copies under other names."""
-    import numpy as np
-
-    from hnscc.cohort.store_building import begin_store, finish_store, write_scan
+    """Write a store of so many slices: one scan without lesion and one with, and copies under other names."""
+    from hnscc.cohort.store_building import begin_store, finish_store
 
     final = Path(store)
     unfinished = begin_store(final, overwrite=False)
-    mask = np.zeros((2, OF_SCAN, SIZE, SIZE), np.uint8)
-    mask[1, :LESION, 8:16, 8:16] = 1
-    ramp = np.broadcast_to(np.arange(SIZE), mask[0].shape)  # of the second modality
-    facts = {"spacing_mm": (1.0, 1.0, 1.0), "affine": IDENTITY, "placement": {}, "split": None}
-    scans = []
     with timed() as took:
-        for number in range(slices // OF_SCAN):
-            name = f"P{number:06d}"
-            if number < 2:
-                images = np.stack([mask[number], ramp], axis=1).astype(np.float32)
-                area = tuple(int(pixels) for pixels in mask[number].sum(axis=(1, 2)))
-                own = {"scan_id": name, "patient_id": name, "source_lesion_px": area}
-                scans.append(write_scan(unfinished, images, mask[number], **own, **facts))
-            else:
-                like = scans[number % 2]
-                shutil.copytree(unfinished / "scans" / like.scan_id, unfinished / "scans" / name)
-                scans.append(replace(like, scan_id=name, patient_id=name))
-        kept = {"size": SIZE, "placed": {}, "scans": scans, "overwrite": False}
-        finish_store(unfinished, final, modalities=("pet", "mri"), **kept)
+        scans = [write_one(unfinished, "P000000", lesion=0), write_one(unfinished, "P000001", lesion=LESION)]
+        for number in range(2, slices // OF_SCAN):
+            like, name = scans[number % 2], f"P{number:06d}"
+            shutil.copytree(unfinished / "scans" / like.scan_id, unfinished / "scans" / name)
+            scans.append(replace(like, scan_id=name, patient_id=name))
+        finish_store(
+            unfinished, final, modalities=("pet", "mri"), size=SIZE, placed={}, scans=scans, overwrite=False
+        )
     return took
+
+
+def write_one(unfinished: Path, name: str, lesion: int) -> "Scan":
+    """A scan whose first slices, so many, have a lesion: bright in pet; mri has a ramp."""
+    import numpy as np
+
+    from hnscc.cohort.store_building import write_scan
+
+    mask = np.zeros((OF_SCAN, SIZE, SIZE), np.uint8)
+    mask[:lesion, 8:16, 8:16] = 1
+    ramp = np.broadcast_to(np.arange(SIZE), mask.shape)
+    return write_scan(
+        unfinished,
+        np.stack([mask, ramp], axis=1).astype(np.float32),
+        mask,
+        scan_id=name,
+        patient_id=name,
+        source_lesion_px=tuple(int(pixels) for pixels in mask.sum(axis=(1, 2))),
+        spacing_mm=(1.0, 1.0, 1.0),
+        affine=IDENTITY,
+        placement={},
+        split=None,
+    )
 
 
 def make_ready(slices: int, store: str) -> dict[str, float]:
@@ -104,9 +123,9 @@ def make_ready(slices: int, store: str) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def timed():
+def timed() -> Iterator[dict[str, float]]:
     """What this process takes meanwhile, in a mapping that is filled at the end."""
-    took = {}
+    took: dict[str, float] = {}
     began, used = time.perf_counter(), time.process_time()
     yield took
     took |= {"cpu": time.process_time() - used, "clock": time.perf_counter() - began}
@@ -115,16 +134,16 @@ def timed():
     took["mib"] = int(peak) / 1024
 
 
-ALONE = {"trials": schedule, "store": build, "slices": make_ready}
+ALONE: dict[str, Callable[..., dict[str, float]]] = {"trials": schedule, "store": build, "slices": make_ready}
 
 
-def scale_of_trials(numbers: list[int]) -> None:
+def scale_of_trials(numbers: Sequence[int]) -> None:
     tell_growth(
         "a trial that does nothing", "trials", {trials: measure("trials", trials) for trials in numbers}
     )
 
 
-def scale_of_slices(numbers: list[int]) -> None:
+def scale_of_slices(numbers: Sequence[int]) -> None:
     found = {}
     for slices in numbers:
         with tempfile.TemporaryDirectory(prefix="hnscc-bench-") as folder:
