@@ -24,7 +24,7 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study, UntilPrecise
 from hnscc.training.earlier import ACCEPT_VERSIONS, lines_of_left_out
 from hnscc.training.in_use import alone
-from hnscc.training.ready import ReadyRun, make_run_ready, run_folder
+from hnscc.training.ready import ReadyRun, check_same_store, make_run_ready, open_and_plan, run_folder
 from hnscc.training.records import UNUSABLE, tidy_run
 from rayjobs.cluster import (
     await_machines,
@@ -174,6 +174,7 @@ def make_ready(
         token = during.enter_context(prove_shared(folder))
     else:
         if trains:
+            _refuse_at_once(study, folder)
             during.enter_context(standing_by(*_standby_of(study)))
             during.enter_context(connected(None))
         check_study_requests(study, [_resources_here()])
@@ -185,16 +186,27 @@ def make_ready(
         return ready, token
 
 
+def _refuse_at_once(study: Study, folder: RunFolder) -> None:
+    """What needs neither PyTorch nor Ray to be refused does not wait for them."""
+    check_same_store(study, folder, *open_and_plan(study))
+    if not _may_have_gpu():
+        check_study_requests(study, [{"CPU": float(cores()), "GPU": 0.0}])
+
+
 def _standby_of(study: Study) -> tuple[int, tuple[str, ...]]:
     """How many trials are trained at once, and the modules that train them: seconds of work, half of it the library's
     of networks. None where there is a GPU: a library that looks for GPUs while it is loaded would see the same ones
     for ever, and each trial is to see its own."""
-    if any(Path(each).exists() for each in GPU_FILES):
+    if _may_have_gpu():
         return 0, ()
     at_once = min(cores() // study.resources.cpus, len(plan_trials(study)))
     library = any(each.training.network.width is None for each in study.variants.values())
     modules = ("rayjobs.worker", "hnscc.training.trial")
     return int(at_once), (*modules, "segmentation_models_pytorch") if library else modules
+
+
+def _may_have_gpu() -> bool:
+    return any(Path(each).exists() for each in GPU_FILES)
 
 
 def _resources_here() -> Resources:

@@ -70,13 +70,13 @@ def run_folder(study: Study, out: str | Location | None) -> RunFolder:
 
 def plan_folds(study: Study) -> tuple[Store, list[FoldPlan]]:
     """Open the study's store and plan its folds; reads no image. InputError where they or the networks do not fit."""
-    store, plans = _plan(study)
+    store, plans = open_and_plan(study)
     check_networks(*_networks_of(study, store, plans))
     return store, plans
 
 
-def _plan(study: Study) -> tuple[Store, list[FoldPlan]]:
-    """The same, the networks unseen."""
+def open_and_plan(study: Study) -> tuple[Store, list[FoldPlan]]:
+    """The same, the networks unseen: PyTorch is not loaded."""
     store = open_store(study.store)
     for name, variant in study.variants.items():
         absent = [modality for modality in variant.modalities if modality not in store.modalities]
@@ -169,7 +169,7 @@ def make_run_ready(
     versions trained it, unless these are accepted (`check_identities`). replace_folds: write folds of other data over
     those that are there, if no trial has been trained on them yet; InputError otherwise.
     """
-    store, plans = _plan(study)
+    store, plans = open_and_plan(study)
     with ThreadPoolExecutor(max_workers=1) as beside:
         # PyTorch takes seconds to load: they pass beside the reading.
         checked = beside.submit(check_networks, *_networks_of(study, store, plans))

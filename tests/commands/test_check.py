@@ -8,6 +8,7 @@ import yaml
 from commands import refused
 from stores import make_store, study_of
 
+import rayjobs.study
 from hnscc.base.files import read_sealed, write_sealed
 from hnscc.study.identity import identity
 
@@ -137,7 +138,10 @@ def test_check_tells_finished_trials_that_only_predict_again(hnscc, tmp_path):
         ),
     ],
 )
-def test_bad_studies_are_refused(hnscc, store, tmp_path, settings, named):
+def test_bad_studies_are_refused_before_ray_starts(hnscc, store, tmp_path, monkeypatch, settings, named):
+    """All but a network that cannot be built, for which PyTorch loads beside Ray."""
+    if named != "unett":
+        monkeypatch.setattr(rayjobs.study, "connected", lambda address: pytest.fail("Ray was started"))
     study = write_study(tmp_path / "study.yaml", store, **settings)
     assert named in refused(hnscc("check", study))
     assert named in refused(hnscc("run", study, "--out", tmp_path / "run"))
