@@ -63,8 +63,8 @@ setup-cluster: .venv/cluster
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,cluster]'
 	touch $@
 
-# Whole studies and searches on Ray that `make test` leaves out; then real hosts, a real S3 server and kills, on this
-# machine: network namespaces, so as root, on Linux.
+# The slow tests that `make test` leaves out, most of them whole studies on Ray; then real hosts, a real S3 server and
+# kills, on this machine: network namespaces, so as root, on Linux.
 test-cluster: setup-cluster
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow --numprocesses 2 --dist loadfile
 	$(BIN)/pytest tests/cluster

@@ -9,6 +9,7 @@ def sound(tmp_path_factory):
     return make_sound(tmp_path_factory.mktemp("sound"))
 
 
+@pytest.mark.slow
 def test_random_damage_is_detected_before_use_or_harmless(sound, tmp_path):
     judged = damage_and_judge(sound, number=100, seed=0, scratch=tmp_path)
     assert judged.total() == 100

@@ -62,6 +62,7 @@ def pairs(n, seed):
         yield pred, truth, SPACINGS[case // len(KINDS) % len(SPACINGS)]
 
 
+@pytest.mark.slow
 def test_surfaces_are_those_of_all_pairs_of_elements():
     """Distances by SciPy between all elements, and the three scores of them from their definitions."""
     for pred, truth, spacing in pairs(10_000, seed=1):
