@@ -1,4 +1,4 @@
-"""A study of the real cohort in which some patients come as DICOM and the others as NIfTI."""
+"""A study of the real cohort in which some patients come as DICOM and the others as NIfTI, and one of a phantom."""
 
 import csv
 from pathlib import Path
@@ -9,6 +9,7 @@ from scans import prepare, save, sts
 from stores import study_of
 from trained_runs import train_to_tables
 
+import hnscc
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.ready import make_run_ready
 
@@ -51,17 +52,33 @@ def test_a_study_of_dicom_and_nifti_patients_runs_to_its_tables(tmp_path):
     tables = trained(tmp_path, tmp_path / "s.zarr").tables
     trials = pq.read_table(tables / "trials.parquet").to_pylist()
     assert [(row["status"], row["epochs"]) for row in trials] == [("completed", 1)] * FOLDS
+    assert set(DICOM) < added_up(tables, 12)
+
+
+@pytest.mark.slow
+def test_what_is_counted_of_a_phantoms_patients_adds_up_too(tmp_path):
+    hnscc.phantom(tmp_path / "phantom", patients=16)
+    prepare(tmp_path / "phantom" / "manifest.csv", tmp_path / "s.zarr", size=32, workers=1)
+    assert len(added_up(trained(tmp_path, tmp_path / "s.zarr").tables, 16)) == 16
+
+
+def added_up(tables: Path, number: int) -> set[str]:
+    """Every patient is tested once, and what the table of patients counts adds up to the pooled scores; their names."""
     rows = [row for row in pq.read_table(tables / "patients.parquet").to_pylist() if row["split"] == "test"]
     at_half = [row for row in rows if row["threshold"] == 0.5]
     chosen = [row for row in rows if row["threshold"] == chosen_in(rows, row["fold"])]
+    tested = set()
     for counted in (at_half, chosen):
         patients = [row["patient_id"] for row in counted]
-        assert len(patients) == len(set(patients)) == 12 and set(DICOM) < set(patients)
+        tested.add(frozenset(patients))
+        assert len(patients) == len(set(patients)) == number
     (pooled,) = [r for r in pq.read_table(tables / "pooled.parquet").to_pylist() if r["split"] == "test"]
-    assert (pooled["patients"], pooled["failed"], pooled["missing"]) == (12, 0, 0)
+    assert (pooled["patients"], pooled["failed"], pooled["missing"]) == (number, 0, 0)
     assert (pooled["dice"], pooled["jaccard"]) == pytest.approx(summed(chosen), rel=1e-12)
     assert (pooled["dice_at_half"], pooled["jaccard_at_half"]) == pytest.approx(summed(at_half), rel=1e-12)
     assert pooled["dice"] > 0
+    (names,) = tested  # the same at both thresholds
+    return set(names)
 
 
 def chosen_in(rows: list[dict], fold: int) -> float:
