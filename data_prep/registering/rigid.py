@@ -113,7 +113,7 @@ Motion = NDArray[np.float64]  # 4 x 4, from mm of the fixed image to mm of the m
 def find_motion(fixed: Copy, moving: Copy, starts: list[Motion]) -> Motion:
     """Return the rigid motion from places of the fixed image to the same places of the body in the moving one.
 
-    starts: pure shifts to begin from. Each level begins where most was found so far (data_prep.registering.rigid):
+    starts: pure shifts to begin from. Each level begins where `similarity` is highest so far:
     a coarse level that went astray is forgotten. RuntimeError where the images overlap nowhere on the way.
     """
     best = max(starts, key=lambda motion: similarity(fixed, moving, motion)[0])
