@@ -131,7 +131,14 @@ def instances_of(path: Path, where: str, *, pixels: bool = False) -> list[Instan
     found = [Instance(file, read_header(file, where, tags)) for file in files]
     images = [each for each in found if text_of(each.header, "SOPClassUID", where) != DICOMDIR]
     if not images:
-        raise unusable("The folder holds no DICOM file.", where, "the files of a series", "none")
+        raise unusable(
+            "The folder holds no DICOM file.",
+            where,
+            "the files of a series",
+            "none",
+            "Where the folder holds a file of another kind, such as NIfTI, name that file itself; else export or copy "
+            "the series again, or take the scan out.",
+        )
     return without_copies(images, where)
 
 

@@ -52,9 +52,9 @@ _KINDS = (
 )
 
 
-def no_volume(problem: str, where: str, expected: str, found: str) -> InputError:
+def no_volume(problem: str, where: str, expected: str, found: str, do: str = "") -> InputError:
     """The error of a file that can be read, and holds no volume that could be used."""
-    do = "Look at the file that this cell names; copy or export it again, or take the scan out."
+    do = do or "Look at the file that this cell names; copy or export it again, or take the scan out."
     return InputError(problem, where=where, expected=expected, found=found, do=do)
 
 

@@ -24,6 +24,11 @@ NUMBERS = {
     **{sitk.sitkFloat32: "f4", sitk.sitkFloat64: "f8"},
 }
 
+_OF_LAYERS = (
+    "3D Slicer writes segments that overlap in layers: export the segment of the lesion alone, or all as a labelmap, "
+    "and name that file."
+)
+
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings name the file
 
 
@@ -101,6 +106,7 @@ def _grid(reader: sitk.ImageFileReader, where: str) -> Grid:
             where,
             "integers or floats",
             "vectors, colour or complex",
+            _OF_LAYERS if reader.GetFileName().lower().endswith(".seg.nrrd") else "",
         )
     bytes_each = max(np.dtype(NUMBERS[reader.GetPixelID()]).itemsize, 4)
     if min(size) < 1 or bytes_of(size, 1) > MAX_VOXELS or bytes_of(size, bytes_each) > MAX_BYTES:

@@ -12,6 +12,7 @@ from data_prep.dicom.header import unusable
 from data_prep.files.first_bytes import other_half
 from data_prep.files.itk_files import READERS
 from data_prep.files.names import Named, modality_of_channel, named, words_of
+from data_prep.files.not_read import OTHERS
 from data_prep.files.read import ENDINGS, read_grid, read_numbers
 from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError
@@ -19,21 +20,8 @@ from hnscc.cohort.store_format import Progress
 
 _WHERE = "the folder"
 _VOLUMES = tuple(sorted((*ENDINGS, *READERS), key=len, reverse=True))
-# Volumes of kinds that are not read here.
-_OTHERS = (
-    ".mhd",
-    ".nhdr",
-    ".mgh",
-    ".mnc",
-    ".nii.bz2",
-    ".nii.zst",
-    ".v",
-    ".par",
-    ".rec",
-    ".tif",
-    ".tiff",
-    ".npy",
-)
+# Files of volumes, or of several, that are not read.
+_OTHERS = (*(ending for endings in OTHERS for ending in endings), ".tif", ".tiff", ".npy")
 
 
 @dataclass(frozen=True)
@@ -85,7 +73,7 @@ def _volumes_below(folder: Path) -> tuple[list[Path], Counter[str]]:
             if name.lower().endswith(_VOLUMES):
                 paths.append(Path(at) / name)
             else:
-                others.update(ending for ending in _OTHERS if name.lower().endswith(ending))
+                others.update(sorted((each for each in _OTHERS if name.lower().endswith(each)), key=len)[-1:])
         if len(paths) > MAX_FILES:
             raise unusable("The folder holds too many files.", _WHERE, f"at most {MAX_FILES} files", "more")
     return _each_once(sorted(path for path in paths if not _is_second_half(path))), others

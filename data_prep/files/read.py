@@ -31,6 +31,7 @@ from data_prep.files.first_bytes import (
     values_begin_at,
 )
 from data_prep.files.itk_files import READERS, is_itk_file, read_itk_grid, read_itk_numbers, read_itk_volume
+from data_prep.files.not_read import OTHERS
 from data_prep.files.stated import by_spm, stated_by, written_as
 from data_prep.volumes.padding import measured
 from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, Grid, Volume
@@ -274,6 +275,7 @@ def _format_of(path: Path, where: str) -> Format:
             where,
             f"{', '.join((*ENDINGS, *READERS))}, a DICOM file, or a folder of a DICOM series",
             "another file name ending",
+            next((do for endings, do in OTHERS.items() if path.name.lower().endswith(endings)), ""),
         )
     return found
 

@@ -128,14 +128,15 @@ def test_visits_of_a_patient_are_scans_and_what_cannot_be_told_is_said(hnscc, tm
     files = {f"P01/v{visit}/{name}.nii.gz": name for visit in (1, 2) for name in KINDS}
     files |= {"P02_pet_mri.nii.gz": "pet", "P02_mri.nii.gz": "mri", "P02_atlas.nii.gz": "mri"}
     folder = fill(tmp_path / "in", files | {"pet.nii.gz": "pet", "P02_brain_mask.nii.gz": "mask"})
-    (folder / "P01" / "notes.mhd").write_text("")
+    for name in ("notes.mhd", "all.tar.gz"):
+        (folder / "P01" / name).write_text("")
     rows, out = rows_of(hnscc, folder, tmp_path / "m.csv")
     assert [(row["patient_id"], row["scan_id"]) for row in rows] == [
         *(("p001", "p001_1"), ("p001", "p001_2")),
         ("p002", "p002_1"),
     ]
     assert rows[1]["pet"] == "in/P01/v2/pet.nii.gz" and rows[2]["pet"] == ""
-    for said in ("its name says pet and mri", "its path does not say whose it is", "1 of .mhd"):
+    for said in ("its name says pet and mri", "its path does not say whose it is", "1 of .mhd, 1 of .tar.gz"):
         assert said in " ".join(out.replace("│", " ").split()), said
     files = {each["remark"] for each in json.loads(hnscc("scan", folder, "--json")[1])["files"]}
     assert {"its name says neither mask nor modality"} < files

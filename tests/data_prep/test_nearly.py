@@ -3,8 +3,10 @@
 import unicodedata
 
 import pytest
-from scans import cohort, read_manifest, save
+import SimpleITK as sitk
+from scans import LPS, cohort, read_manifest, save, scan_arrays, to_itk, write
 
+from data_prep.files.read import read_grid
 from hnscc.base.errors import InputError
 
 # What stands in the cell of the PET of `s0/pet.nii.gz`, and what is found there.
@@ -59,3 +61,28 @@ def test_empty_lines_before_the_header_hide_no_separator(tmp_path):
     text = manifest.read_text().replace(",", ";")
     manifest.write_text(f"\n\n;;;;\n{text}")
     assert [row.line for row in read_manifest(manifest)] == [5, 6]
+
+
+KINDS = {
+    "a.mhd": ".mha (3D Slicer and ITK-SNAP do)",
+    "a.mgh": "Compress it with gzip under the ending .mgz",
+    "a.nii.bz2": "compress it with gzip (.nii.gz)",
+    "a.ZIP": "Unpack it, and name the file that is in it.",
+    "PET": "name that file itself",
+    "a.seg.nrrd": "export the segment of the lesion alone",
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_makes_a_file_that_is_read_of_one_that_is_not_is_said(tmp_path, name):
+    mask = to_itk(scan_arrays()[2], LPS)
+    path = tmp_path / name
+    if name == "PET":
+        write(path / "mask.nii", scan_arrays()[2])
+    elif name == "a.seg.nrrd":
+        sitk.WriteImage(sitk.Compose([mask, mask]), str(path))
+    else:
+        path.write_bytes(b"a")
+    with pytest.raises(InputError) as caught:
+        read_grid(path, "here")
+    assert KINDS[name] in caught.value.do and name not in caught.value.problem + caught.value.found
