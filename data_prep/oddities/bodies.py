@@ -24,6 +24,10 @@ SHEAR_SDS = (
     10.0  # robust standard deviations: a limb that lies askew in one slab leans by 7 in the public cohort
 )
 FEWEST = 8  # scans, from which it is asked whose body a modality shows
+WIDER, WIDER_SDS = (
+    0.12,
+    8.0,
+)  # logarithm of times as wide; 6.5 robust standard deviations in the public cohort
 HARMONICS = 5  # of the radii, beside their mean
 LEAST_SD, MOST_SDS = 0.25, 10.0  # mm; standard deviations that a number may be apart
 BETTER = 4.0  # times, that another scan's body fits better than the own: 2.6 at most in 34 scans of different bodies
@@ -44,7 +48,9 @@ def unlike_bodies(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[
             both = _both(scans, modality, reference)
             beside = [*_moved(both, modality, reference), *_turned(both, modality, reference)]
             turned = {odd.scan_id for odd in beside}
-            beside += [odd for odd in _sheared(both, modality, reference) if odd.scan_id not in turned]
+            for more in (_sheared(both, modality, reference), _wider(both, modality, reference)):
+                beside += [odd for odd in more if odd.scan_id not in turned]
+                turned |= {odd.scan_id for odd in beside}
             yield from beside
             yield from _anothers(both, modality, reference, {odd.scan_id for odd in beside})
 
@@ -118,6 +124,22 @@ def _sheared(both: Sequence[_Both], modality: str, reference: str) -> Iterator[O
                 scan.scan_id,
                 f"{modality} shows the body sheared {way} against {reference}, by {move:.2f} mm per mm more than in "
                 "the other scans: was one of them resliced, or its gantry tilted?",
+            )
+
+
+def _wider(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Odd]:
+    """Modalities in which the body is wider or narrower than in the other, against the other scans."""
+    if len(both) < FEW:
+        return
+    logs = [float(np.log(np.mean(one["radii"]) / np.mean(two["radii"]))) for _, one, two in both]
+    usual = median(logs)
+    most = limit([each - usual for each in logs], WIDER, WIDER_SDS)
+    for (scan, _, _), each in zip(both, logs, strict=True):
+        if abs(each - usual) > most:
+            yield Odd(
+                scan.scan_id,
+                f"{modality} shows the body {np.exp(each - usual):.2f} times as wide beside {reference} as in the "
+                "other scans: are its pixels of the size that its header says?",
             )
 
 

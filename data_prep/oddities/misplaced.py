@@ -12,7 +12,7 @@ from statistics import median
 
 from scipy import stats
 
-from data_prep.oddities.oddity import FEW, Odd, limit
+from data_prep.oddities.oddity import FEW, Odd, limit, of_some
 from hnscc.cohort.store_format import Scan
 
 # Of most masks: the probability, by the sign test, that it is more than half of them by chance. Of true masks it was at
@@ -31,6 +31,9 @@ NOT_SEEN, LEAST = 3.0, 0.1  # times less than in the median lesion; less than `L
 # one, that of a mask which is told at most the other; a fifth of the scans at most.
 CLEARLY_SEEN, CLEARLY_NOT, FEW_OF = 0.4, 0.2, 0.2
 ELSEWHERE, GAIN = 2.0, 0.3  # times more elsewhere, and of the median lesion's more
+# Of several masks where the others, three at least, have a border that is clear: of what the image shows elsewhere less
+# than the one, and nearly all scans show one or the other.
+LOST, LEAST_LOST, LEAST_CLEAR, NEARLY_ALL = 0.25, 2, 3, 0.9
 ODD_SIDE = 0.5  # of the fall across the whole border, less than the median lesion's weakest side has
 
 
@@ -49,6 +52,11 @@ class _Edge:
         return min((fall / self.own, side) for side, fall in self.sides.items())
 
     @property
+    def moved(self) -> float:
+        """The most that they fall across it moved or mirrored."""
+        return max(fall for how, fall in self.elsewhere.items() if "border" not in how)
+
+    @property
     def best(self) -> tuple[float, str]:
         return max((fall, how) for how, fall in self.elsewhere.items())
 
@@ -60,6 +68,14 @@ def misplaced(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
         return
     most = [*_most_elsewhere(edges, modality), *_most_open(edges, modality)]
     yield from most
+    lost = [] if most else _lost(edges)
+    if len(lost) >= LEAST_LOST:
+        text = (
+            f"the lesion does not stand out on {modality} where the mask lies, but where it would lie moved or "
+            "mirrored, unlike in the other scans: does the mask belong here?"
+        )
+        yield from of_some(scans, lost, text)
+        return
     usual = median(edge.own for edge in edges)
     if most or usual < SHOWN or sum(edge.own > 0 for edge in edges) < ALIKE * len(edges):
         return
@@ -120,6 +136,14 @@ def _most_open(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:
 
 def _most(count: int, of: int) -> bool:
     return of > 0 and float(stats.binomtest(count, of, 0.5, alternative="greater").pvalue) < CHANCE
+
+
+def _lost(edges: Sequence[_Edge]) -> list[Scan]:
+    """The scans whose masks have no border beside what they would have elsewhere, of a cohort that is parted by it."""
+    found = [edge for edge in edges if edge.moved >= SHOWN and edge.own < LOST * edge.moved]
+    clear = [edge for edge in edges if edge.own >= max(SHOWN, edge.moved)]
+    parted = len(clear) >= LEAST_CLEAR and len(clear) + len(found) >= NEARLY_ALL * len(edges)
+    return [edge.scan for edge in found] if parted else []
 
 
 def _unseen(edges: Sequence[_Edge], usual: float, modality: str) -> Iterator[Odd]:

@@ -15,6 +15,10 @@ from hnscc.cohort.store_format import Scan
 COPIED, STREAKS, MIRRORED = 0.02, 0.003, 0.002  # of the lines; of the voxels; of the lines
 DEAD, DEAD_SHARE, HOT = 10, 2e-5, 5  # voxels; of the tissue; voxels
 NOISE, FLAT = 0.04, 0.04  # of the tissue; of the voxels
+BURNT = 10  # places; in volumes of any kind none
+STEP = (
+    0.2  # of a logarithm: 0.07 at most in the public cohort; half of a scan at 0.6 of the other half has 0.28
+)
 CUT = 0.5  # of the square root of the tissue's area; the way around a disc is 3.5
 MORE = 3.0  # times as much noise as in the median scan, where images are noisy
 MOST = 0.5  # of the scans, from which a cut is how the cohort was made
@@ -67,6 +71,14 @@ def _flat(planes: Planes) -> bool:
     return bool(planes["flat"] >= FLAT)
 
 
+def _burnt(planes: Planes) -> bool:
+    return bool(planes["burnt"] >= BURNT) and not _flat(planes)
+
+
+def _stepped(planes: Planes) -> bool:
+    return bool(planes["step"] >= STEP)
+
+
 def _folded(planes: Planes) -> bool:
     return bool(planes["folded"])
 
@@ -86,6 +98,15 @@ KINDS: tuple[tuple[str, Callable[[Planes], bool]], ...] = (
         "goes on at one border of its slices where it ends at the opposite one: is the body folded over (wrap-around), "
         "being wider than the field of view?",
         _folded,
+    ),
+    (
+        "holds one and the same bright value at the same place of most slices: was a letter, a frame or a scale burnt "
+        "in?",
+        _burnt,
+    ),
+    (
+        "is suddenly brighter or darker from one slice on than before: were two parts of it scaled apart?",
+        _stepped,
     ),
     ("has single voxels without a signal amid tissue: were they set to 0, or are they defects?", _dead),
     ("has single voxels far brighter than all around them: are they defects?", _hot),

@@ -22,7 +22,9 @@ TWO_SCALES = 2.0  # times larger, the least gap between groups of scans
 # The same where most scans are of one scale and two or more of another: PET in kBq/ml is 2 to 4 times PET in SUV. Of 34
 # real patients none stands beside such a gap (1.2 at most with two scans beyond it).
 MINORITY_GAP = 1.6
-ODD_LEVEL = 0.3  # of the cohort's median range, by which a scan's lowest values differ
+ODD_LEVEL = 0.3  # of the cohort's median range, by which the lowest values of groups differ
+# The same of one scan, and robust standard deviations beside it: 0.03 at most in the public cohort.
+ONE_LEVEL, LEVEL_SDS = 0.1, 8.0
 
 
 def odd_scales(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
@@ -146,11 +148,12 @@ def _outliers(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     together = _minorities(logs)
     firsts = np.array([_values(scan, modality)["first"] for scan in scans])
     levels = (firsts - np.median(firsts)) / np.median(sizes)
+    elsewhere = limit([float(level) for level in levels], ONE_LEVEL, LEVEL_SDS)
     for at, (scan, log, level) in enumerate(zip(scans, logs, levels, strict=True)):
         if abs(log) > most or at in together:
             others = f", one of {together[at]} scans of such a scale" if at in together else ""
             yield Odd(scan.scan_id, f"{modality} is {times(float(np.exp(log)))} the cohort's median{others}")
-        elif abs(level) > ODD_LEVEL:
+        elif abs(level) > elsewhere:
             yield Odd(
                 scan.scan_id, f"{modality} begins elsewhere than in most scans: {_range(scan, modality)}"
             )

@@ -25,6 +25,10 @@ MIRRORED = 2  # slices on either side of one, that are the same
 # Slices in a row that are the mean of their neighbours, but for so much of their standard deviation: a gap that was
 # filled. Resampling to thinner slices leaves shorter rows, or rows everywhere.
 FILLED, OF_MEAN = 3, 0.002
+# Slices that are one and the same image with noise: means of squares so large differ no more from slice to slice than
+# across four, and far less than elsewhere. In volumes of any kind they differ 1.2 times as much across four, where not
+# less than elsewhere.
+SQUARE, ACROSS, SLOWER, LESS = 8, 4, 1.15, 0.5
 MIN_CUT = 0.05  # of a row or column, that is of one value from its end on
 WIDE = 0.25  # of a line of the slice, that some body fills: of a smaller one nothing is said
 ABRUPT = 0.6  # of the most body in a line of a slice, that the line behind a cut holds; a body begins thinner
@@ -91,7 +95,7 @@ def _by_neighbours(data: NDArray[np.float32], faint: NDArray[np.bool_]) -> NDArr
     most = np.maximum(np.append(alike, -1), np.insert(alike, 0, -1))
     unlike = shown & (most < UNLIKE) & bool(shown.sum() >= FEW and np.median(alike[pairs]) >= ALIKE)
     copied = _left(thin, length, alike) & pairs
-    unlike |= _mirrored(thin, shown) | _filled(thin, length, shown)
+    unlike |= _mirrored(thin, shown) | _filled(thin, length, shown) | _standing(data, shown)
     within = slice(shown.argmax(), len(shown) - shown[::-1].argmax() - 1)
     kept = np.zeros_like(copied) if _evenly(copied[within]) else copied
     return np.asarray(unlike | np.insert(kept, 0, False))
@@ -126,6 +130,25 @@ def _filled(
     sizes = np.bincount(rows, minlength=count + 1)
     long = np.append(False, sizes[1:] >= FILLED)[rows]
     return np.asarray(long if 2 * mean.sum() <= shown.sum() else np.zeros_like(long))
+
+
+def _standing(data: NDArray[np.float32], shown: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(z,): slices that show the same as those around them but for noise, while others change from one to the next."""
+    found = np.zeros(data.shape[2], dtype=bool)
+    wide, high = (side // SQUARE for side in data.shape[:2])
+    at = np.flatnonzero(shown)
+    if min(wide, high) < 4 or len(at) < FEW + ACROSS:
+        return found
+    squares = data[: wide * SQUARE, : high * SQUARE].reshape(wide, SQUARE, high, SQUARE, -1).mean(axis=(1, 3))
+    looks = squares.reshape(wide * high, -1)[:, at]
+    looks = looks - looks.mean(axis=0)
+    looks /= np.maximum(np.linalg.norm(looks, axis=0), 1e-30)
+    near, far = (np.linalg.norm(looks[:, apart:] - looks[:, :-apart], axis=0) for apart in (1, ACROSS))
+    steps = np.convolve(near, np.full(ACROSS, 1 / ACROSS), "valid")  # as many as `far` has
+    same = (far <= SLOWER * steps) & (steps <= LESS * np.median(steps))
+    for z in np.flatnonzero(same[1:] & same[:-1]):
+        found[at[z + 1 : z + ACROSS + 2]] = True
+    return found
 
 
 def _left(

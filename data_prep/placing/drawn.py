@@ -11,6 +11,7 @@ from data_prep.volumes.grids import matching, same_grid
 from data_prep.volumes.volume import Grid, Volume
 
 BOX_SIDE = 5  # voxels along both axes of a plane, from which a box is no small lesion
+BOX_SLICES = 3  # from which blocks in single slices are no chance
 
 
 def spanned(voxels: NDArray[np.bool_]) -> int:
@@ -26,12 +27,20 @@ def left_out(voxels: NDArray[np.bool_]) -> int:
 
 
 def is_box(voxels: NDArray[np.bool_]) -> bool:
-    """Whether the lesion in (Z, Y, X) is one block with straight edges, and no small one."""
+    """Whether the lesion in (Z, Y, X) is one block with straight edges, and no small one; or several slices hold such
+    blocks, and most of its slices."""
     if not voxels.any():
         return False
-    found = [np.flatnonzero(voxels.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    sides = [int(at[-1] - at[0]) + 1 for at in found]
-    return min(sides[1:]) >= BOX_SIDE and int(voxels.sum()) == int(np.prod(sides))
+    slices = voxels[voxels.any(axis=(1, 2))]
+    boxes = sum(_is_rectangle(each) for each in slices)
+    whole = bool((slices == slices[0]).all()) and _is_rectangle(slices[0])
+    return whole or (boxes >= BOX_SLICES and boxes > len(slices) / 2)
+
+
+def _is_rectangle(plane: NDArray[np.bool_]) -> bool:
+    rows, columns = (np.flatnonzero(plane.any(axis=axis)) for axis in (1, 0))
+    sides = [int(at[-1] - at[0]) + 1 for at in (rows, columns)]
+    return min(sides) >= BOX_SIDE and int(plane.sum()) == int(np.prod(sides))
 
 
 def fits(mask: Volume | None, grids: Mapping[str, Grid]) -> list[str]:

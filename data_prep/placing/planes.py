@@ -17,6 +17,7 @@ from hnscc.base.arrays import Bools, Integers
 ABOVE = 0.1  # of the way from air (1st percentile) to the 99th: what is brighter is tissue
 EVERY = 4  # voxels of a line, of which one is compared: that two lines of noise agree in all of these is no chance
 VARIED = 0.2  # of that way, by which the values of a line differ: one through air says nothing
+LEAST_SLICES = 5  # of fewer nothing is said of a place that is alike in most
 RUN = 4  # voxels of one value from a border on
 PAIRS, CHANGES = 8, 5  # voxels on either side of a mirror; how often they differ from the next one
 BESIDE = 6  # of the 8 voxels around, that are tissue where one without a signal is dead
@@ -35,12 +36,16 @@ GOES_ON, ALIKE = 2.0, 0.6  # times the step to the next voxel; correlation of bo
 # Values of tissue, below which lines of few values agree by chance; and one is common, whatever was filled with it.
 GRADED, FEW = 128, 64
 SPIKE = 3.0  # times as many voxels as the next values, that one holds which a part was filled with
+BURNT = 0.5  # of the slices, that hold one and the same bright value at one place
+ALONG = 2  # voxels of a slice, of which one is looked at for a step
+TISSUE = 50  # of these, that are tissue in both slices, at least
+CALM, UNREST = 3, 1.5  # slices on both sides of a step; times as much as these differ from one another
 LOOKED_AT = 400_000  # voxels, at most, of whole slices
 
 # What a volume holds that shows nothing.
 NOTHING: dict[str, Any] = {
     **dict.fromkeys(("copied", "streaks", "mirrored", "dead_share", "noise", "flat", "cut"), 0.0),
-    **{"dead": 0, "hot": 0, "folded": False},
+    **{"dead": 0, "hot": 0, "folded": False, "burnt": 0, "step": 0.0},
 }
 
 Values = NDArray[np.float32]
@@ -57,12 +62,15 @@ def planes_of(data: Values, marked: Bools | None, blank: Bools | None) -> dict[s
     to do with those beside them, `flat` that of all voxels that hold the commonest value of tissue, where it is far
     commoner than the values next to it. `cut` is how long the line is, in voxels, along which the lowest value borders
     on tissue, beside the square root of the tissue's area, in the median slice, where most slices are looked at.
-    `folded` says whether a border goes on on the opposite one. All are 0 where the volume shows nothing, or noise
-    alone; what is said of lines and values, where its tissue has too few of these.
+    `folded` says whether a border goes on on the opposite one. `burnt` counts places with one bright value in most
+    slices. `step` is how much brighter or darker a slice is than the one before (a logarithm), beyond 1.5 times what
+    the slices around it change. All are 0 where the volume shows nothing, or noise alone; what is said of lines and
+    values, where its tissue has too few of these.
     """
     shown = np.arange(data.shape[2]) if marked is None else np.flatnonzero(~marked.any(axis=(0, 1)))
     cut_off = 2 * len(shown) < data.shape[2]  # which is told of the slices that are marked
     slices = _looked_at(data, shown)
+    every = data
     data, blank = data[:, :, slices], None if blank is None else blank[:, :, slices]
     air, last = (
         (float(value) for value in np.percentile(data[::2, ::2], [1, 99])) if data.size else (0.0, 0.0)
@@ -85,6 +93,8 @@ def planes_of(data: Values, marked: Bools | None, blank: Bools | None) -> dict[s
         "flat": _flat(counts, data[::2, ::2].size),
         "cut": 0.0 if cut_off else _cut(data, blank, tissue, air + EDGE * way),
         "folded": any(_folded(lines, tissue) for lines in _both(data)),
+        "burnt": _burnt(data, tissue),
+        "step": _step(every, shown, air, tissue),
     }
 
 
@@ -213,6 +223,35 @@ def _cut(data: Values, blank: Bools | None, tissue: float, bright: float) -> flo
     edge = np.any(_around(core)[:4], axis=0) & (data[1:-1, 1:-1] > bright)
     area = (data > tissue).sum(axis=(0, 1))
     return float(np.median(edge.sum(axis=(0, 1)) / np.sqrt(np.maximum(area, 1))))
+
+
+def _burnt(data: Values, tissue: float) -> int:
+    """How many places of the plane hold one value of tissue in most slices: the value of one of three of these."""
+    count = data.shape[2]
+    found = np.zeros(data.shape[:2], dtype=bool)
+    if count >= LEAST_SLICES:
+        for z in (count // 4, count // 2, 3 * count // 4):
+            same = (data == data[:, :, z : z + 1]).mean(axis=2) > BURNT
+            found |= same & (data[:, :, z] > tissue)
+    return int(found.sum())
+
+
+def _step(data: Values, shown: NDArray[np.intp], air: float, tissue: float) -> float:
+    """The largest change of brightness from one slice to the next that stands apart from those around it."""
+    thin = data[::ALONG, ::ALONG]
+    held = np.zeros(data.shape[2], dtype=bool)
+    held[shown] = True
+    changes = np.zeros(data.shape[2])
+    for z in range(1, data.shape[2]):
+        before, after = thin[:, :, z - 1], thin[:, :, z]
+        both = (before > tissue) & (after > tissue)
+        if held[z - 1] and held[z] and np.count_nonzero(both) >= TISSUE:
+            changes[z] = np.log(np.median((after[both] - air) / (before[both] - air)))
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(changes, CALM), 2 * CALM + 1)
+    others = np.delete(around, CALM, axis=1)
+    usual = np.median(others, axis=1, keepdims=True)
+    apart = np.abs(changes - usual[:, 0]) - UNREST * np.abs(others - usual).max(axis=1)
+    return float(apart.max(initial=0.0))
 
 
 def _folded(lines: Values, tissue: float) -> bool:

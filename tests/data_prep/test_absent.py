@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scans import LPS, prepare, refused, save, write
+from scipy import ndimage
 
 from data_prep.placing.absent import absent
 
@@ -239,3 +240,33 @@ def test_parts_that_all_scans_lack_are_their_field_of_view(tmp_path):
     store = prepare(cohort(tmp_path, third, of=range(6)), tmp_path / "s.zarr", size=40, workers=1)
     assert store.odd == () and not any(scan.placement["outside"]["mri"] for scan in store.scans)
     assert all(scan.placement["absent"]["mri"] == pytest.approx(13 / 40) for scan in store.scans)
+
+
+def changing(seed: int = 0) -> np.ndarray:
+    """A body whose texture changes from slice to slice (x, y, z), in noise."""
+    rng = np.random.default_rng(seed)
+    texture = ndimage.gaussian_filter(rng.normal(0, 1, (48, 48, 30)), (5, 5, 1.5))
+    disc = np.hypot(*(np.indices((48, 48)) - 23.5))[:, :, None] < 20
+    return (disc * (500 + 150 * texture / texture.std()) + rng.normal(0, 15, disc.shape[:2] + (30,))).astype(
+        np.float32
+    )
+
+
+@pytest.mark.parametrize(
+    "fill", [lambda data: data[:, :, 17:18], lambda data: data[:, :, :18].mean(2, keepdims=True)]
+)
+def test_one_image_with_fresh_noise_in_every_slice_is_found(fill):
+    data = changing()
+    assert absent(data) is None
+    data[:, :, 18:] = fill(data) + np.random.default_rng(1).normal(0, 15, (48, 48, 12))
+    marked = absent(data)
+    found = np.flatnonzero(marked.all(axis=(0, 1)))
+    assert set(range(20, 30)) <= set(found) <= set(range(17, 30))
+
+
+def test_thin_slices_of_a_limb_that_hardly_changes_are_whole():
+    """The same texture all along, or one that changes little anywhere: nothing stands against anything else."""
+    rng = np.random.default_rng(1)
+    assert absent((changing()[:, :, :1] + rng.normal(0, 15, (48, 48, 30))).astype(np.float32)) is None
+    slow = ndimage.zoom(changing()[:, :, :8], (1, 1, 4), order=1)
+    assert absent((slow + rng.normal(0, 15, slow.shape)).astype(np.float32)) is None

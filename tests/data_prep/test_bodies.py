@@ -139,6 +139,15 @@ def test_a_modality_whose_voxels_are_sheared_is_told_however_few_scans_there_are
             )
 
 
+def test_a_modality_of_another_size_is_told_however_few_scans_there_are():
+    pet, mri = people(6)
+    pet[3] = pet[3] | {"radius": 1.25 * pet[3]["radius"]}
+    ((scan_id, text),) = told(pet, mri)
+    assert scan_id == "p3_a" and re.match(
+        r"pet shows the body 1\.2[3-7] times as wide beside mri as in the other", text
+    )
+
+
 def test_a_disc_that_leans_and_one_that_is_sheared_by_hand():
     (leaning,) = placed_bodies([drawn(leaning=0.3)], (3.0, PIXEL, PIXEL))
     assert (leaning["lean_back"], leaning["lean_left"]) == (pytest.approx(0.3, abs=0.05), 0.0)

@@ -105,14 +105,21 @@ def test_of_few_lesions_nothing_is_said():
     assert told(lambda mask, number: mask[::-1], set(range(6)), count=6) != []
 
 
-def of_falls(falls: list[float]) -> list[str | None]:
-    """Which scans are told whose values fall so far across the border and its sides, and half as far elsewhere."""
+def of_falls(falls: list[float], elsewhere: list[float] | None = None) -> list[str | None]:
+    """Which scans are told whose values fall so far across the border and its sides, and half as far, or so far,
+    elsewhere."""
     scans = [
         replace(
             scan(f"p{number}", (0, 4)),
             placement={
                 "lesion": {
-                    "edges": {"pet": {"own": fall, "sides": {"head": fall}, "elsewhere": {"moved": fall / 2}}}
+                    "edges": {
+                        "pet": {
+                            "own": fall,
+                            "sides": {"head": fall},
+                            "elsewhere": {"moved": elsewhere[number] if elsewhere else fall / 2},
+                        }
+                    }
                 }
             },
         )
@@ -127,3 +134,16 @@ def test_a_mask_without_a_border_stands_apart_from_seven_that_differ_threefold()
     assert of_falls([*others, 0.12]) == ["p7_a"]
     assert of_falls([*others, 0.3]) == []
     assert of_falls([*others[1:], 0.3, 0.12]) == []  # falls of every size: nothing stands apart
+
+
+def test_half_of_the_masks_that_lie_elsewhere_are_told_in_one_sentence():
+    """Eight lesions of the phantom, of which four masks were moved by 12 mm, as measured: nothing is usual then."""
+    own, moved = (
+        [-0.05, 0.54, 0.07, 1.09, -0.08, 1.02, -0.1, 1.53],
+        [0.57, 0.29, 0.68, 0.5, 0.36, 0.7, 0.35, 0.72],
+    )
+    assert of_falls(own, moved) == [None]
+    assert of_falls([*own[:4], 0.2, 0.3, *own[6:]], moved) == []  # two scans that are neither
+    assert of_falls(own[::-1], [0.1] * 8) == []  # no border anywhere
+    one = [0.54, 1.09, 1.02, 1.53, -0.1]
+    assert of_falls(one, [0.29, 0.5, 0.7, 0.72, 0.35]) == ["p4_a"]

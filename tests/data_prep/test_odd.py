@@ -70,6 +70,16 @@ def test_a_scan_of_another_scale_or_level_is_told_against_the_cohort():
     ]
 
 
+def test_a_small_offset_that_no_other_scan_has_is_told():
+    """0.5 of 4.45, where the others begin at 0; where they begin anywhere, it is nothing."""
+    offset = {"low": 0.5, "first": 0.5, "last": 4.9}
+    assert told(facts(8, s3=offset)) == [
+        ("p3_a", "pet begins elsewhere than in most scans: 0.5 to 9, median 1", False)
+    ]
+    anywhere = {f"s{at}": {"first": 0.1 * at, "last": 4.4 + 0.1 * at} for at in range(8) if at != 3}
+    assert told(facts(8, s3=offset, **anywhere)) == []
+
+
 def test_less_coverage_than_in_other_scans_is_told():
     assert told(facts(6, c2=0.6)) == [("p2_a", "pet covers 60% of the grid, in most scans 100%", False)]
 

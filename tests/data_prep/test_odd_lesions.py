@@ -223,3 +223,14 @@ def test_real_patients_are_taken_in_small_slices(tmp_path):
     store = prepare(save(tmp_path, [header, *kept]), tmp_path / "s.zarr", size=64, pixel_mm=1.7, workers=1)
     told = [text for text in store.odd if "of the body in the stored slices is lesion" in text]
     assert len(told) == 1 and "STS_011" in told[0] and "27%" in told[0] and "view 11%" in told[0]
+
+
+def test_rectangles_of_their_own_in_most_slices_are_a_box_too():
+    voxels = np.zeros((6, 20, 20), bool)
+    for z in range(1, 5):
+        voxels[z, z : 14 - z, 4 : 9 + z] = True
+    assert is_box(voxels)
+    voxels[1:3, 5, 4] = False
+    voxels[1:3, 5, 3] = True  # two of four
+    assert not is_box(voxels)
+    assert not is_box(np.where((np.arange(6) < 3)[:, None, None], voxels & False, voxels))  # in two slices

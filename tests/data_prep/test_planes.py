@@ -76,6 +76,18 @@ def grey(data):
     return np.where(wedge(), 300, data)
 
 
+def with_a_letter(data):
+    copy = data.copy()
+    copy[2:4, 2:10], copy[4:8, 2:4] = 600, 600
+    return copy
+
+
+def scaled_apart(data):
+    copy = data.copy()
+    copy[:, :, 3:] *= 0.6
+    return copy
+
+
 def round_view(data):
     inner = np.hypot(*(np.indices(SHAPE[:2]) - np.array([23.5, 19.5])[:, None, None])) < 12
     return np.where(inner[:, :, None], data, 0)
@@ -90,6 +102,8 @@ TOLD = {
     without_single_voxels: "has single voxels without a signal amid tissue",
     with_hot_voxels: "has single voxels far brighter than all around them",
     noisy: "is noise in a part of the body",
+    with_a_letter: "holds one and the same bright value at the same place of most slices",
+    scaled_apart: "is suddenly brighter or darker from one slice on than before",
     grey: "holds one and the same value in far more voxels than tissue does",
     round_view: "ends at its lowest value amid tissue",
 }
@@ -106,7 +120,7 @@ def test_each_scan_is_told_what_was_done_to_it_and_a_sound_one_nothing(tmp_path)
     told = [each for each in store.odd if any(text in each for text in TOLD.values())]
     # Two that hold the same are one sentence.
     assert [each for each in told if "holds lines of voxels" in each] == [
-        "in 3 scans (repeated, mirrored, mirrored_in_a_wedge), 0 of 0 with lesion, 3 of 21 without, mri holds lines of "
+        "in 3 scans (repeated, mirrored, mirrored_in_a_wedge), 0 of 0 with lesion, 3 of 23 without, mri holds lines of "
         "voxels a second time in the same slice: was it folded over (wrap-around), or a part filled with a copy or a "
         "mirror image?"
     ]
@@ -135,11 +149,11 @@ def test_a_cut_of_most_scans_is_how_the_cohort_was_made(tmp_path):
 
 def test_a_sound_volume_holds_none_of_it():
     sound = found(head())
-    assert sound | {"flat": 0.0} == {
+    assert sound | {"flat": 0.0, "step": 0.0} == {
         **dict.fromkeys(("copied", "streaks", "mirrored", "dead_share", "noise", "flat", "cut"), 0.0),
-        **{"dead": 0, "hot": 0, "folded": False},
+        **{"dead": 0, "hot": 0, "folded": False, "burnt": 0, "step": 0.0},
     }
-    assert sound["flat"] < 1e-3
+    assert sound["flat"] < 1e-3 and sound["step"] < 0.01
 
 
 def test_what_is_found_is_counted():
@@ -177,6 +191,18 @@ def test_lines_and_values_of_images_of_few_values_agree_by_chance():
     assert found(graded(copy, 400))["copied"] == pytest.approx(6 / 47)
     assert found(graded(grey_part, 400))["flat"] > 0.2 and found(graded(head(), 400))["flat"] == 0.0
     assert found(graded(streaks, 400))["streaks"] > 0.1
+
+
+def test_letters_are_counted_and_steps_measured_beyond_what_slices_change():
+    assert found(with_a_letter(head()))["burnt"] == 2 * 8 + 4 * 2
+    assert found(with_a_letter(head())[:, :, :4])["burnt"] == 0  # of few slices nothing is said
+    half = with_a_letter(head())
+    half[:, :, :3] = head()[:, :, :3]
+    assert found(half)["burnt"] == 0  # in three of six
+    flat = np.where(DISC[:, :, None], 500.0, 0.0) + np.random.default_rng(0).random(SHAPE)
+    assert found(scaled_apart(flat.astype(np.float32)))["step"] == pytest.approx(-np.log(0.6), abs=0.01)
+    fading = flat * 0.6 ** np.arange(6)
+    assert found(fading.astype(np.float32))["step"] == 0.0
 
 
 def test_a_cut_is_as_long_as_its_line_beside_the_root_of_the_area():
