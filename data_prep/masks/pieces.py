@@ -13,9 +13,8 @@ TOUCHING = np.ones((3, 3, 3), dtype=bool)  # voxels of one piece touch at a corn
 APART = 10.0  # mm, beside the largest piece; a rough outline leaves small pieces above, below and near it
 LONG = 10.0  # mm: a piece above or below the largest that is shorter belongs to a rough outline, too
 BROAD = 4.0  # mm, or two voxels: what is wider in its plane is not thin
-OVER = (
-    8.0  # mm beside what the slices above and below hold, or two slices where they are thicker: it sticks out
-)
+MOST_VOXELS = 11  # of these: a header whose lengths are not in mm makes voxels of a thousandth of one
+OVER = 8.0  # mm beside what the slices above and below hold, or two slices if thicker: it sticks out
 LOOKED_AT = 2.0  # mm: finer voxels are thinned to look for it
 LEAST_MIRRORED = 30  # voxels of a piece: small ones have the same shape by chance
 GAPS = 5  # lines in which a mask that is alike on both sides of the middle is parted: convex shapes have none
@@ -100,7 +99,7 @@ def _mirrored(one: Bools, two: Bools) -> bool:
 
 
 def _thin(voxels: Bools, spacing_mm: Spacing) -> float:
-    wide = [max(3, int(BROAD / step) + 1) for step in spacing_mm[1:]]
+    wide = [min(max(3, int(BROAD / step) + 1), MOST_VOXELS) for step in spacing_mm[1:]]
     padded = np.pad(voxels, ((0, 0), *((each, each) for each in wide)))
     opened = ndimage.grey_opening(padded.view(np.uint8), (1, *wide))
     return _longest(padded & (opened == 0), spacing_mm)

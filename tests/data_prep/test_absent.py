@@ -247,7 +247,7 @@ def changing(seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     texture = ndimage.gaussian_filter(rng.normal(0, 1, (48, 48, 30)), (5, 5, 1.5))
     disc = np.hypot(*(np.indices((48, 48)) - 23.5))[:, :, None] < 20
-    return (disc * (500 + 150 * texture / texture.std()) + rng.normal(0, 15, disc.shape[:2] + (30,))).astype(
+    return (disc * (500 + 150 * texture / texture.std()) + rng.normal(0, 15, (*disc.shape[:2], 30))).astype(
         np.float32
     )
 

@@ -106,8 +106,8 @@ def test_of_few_lesions_nothing_is_said():
 
 
 def of_falls(falls: list[float], elsewhere: list[float] | None = None) -> list[str | None]:
-    """Which scans are told whose values fall so far across the border and its sides, and half as far, or so far,
-    elsewhere."""
+    """Which scans are told whose values fall so far across the border and its sides, and half as far, or as given,
+    where the mask would lie moved."""
     scans = [
         replace(
             scan(f"p{number}", (0, 4)),

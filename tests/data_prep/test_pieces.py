@@ -1,5 +1,6 @@
 """Masks that hold more than a lesion: their own mirror image, thin lines, strokes that were left in one slice."""
 
+import resource
 from dataclasses import replace
 
 import numpy as np
@@ -89,6 +90,14 @@ def test_a_line_is_thin_by_its_millimetres_where_voxels_are_fine():
     for pixel, length in ((1.0, 40.0), (1.5, 0.0)):
         affine = tuple(map(tuple, np.diag([pixel, pixel, 4.0, 1.0]).tolist()))
         assert pieces_of(Drawn(voxels, affine, "mri"))["thin_mm"] == length
+
+
+def test_a_header_in_metres_makes_no_line_of_thousands_of_voxels():
+    """Millimetres a thousandth as large as they are: what is wrong is told by fields, and nothing takes gigabytes."""
+    affine = tuple(map(tuple, np.diag([1e-3, 1e-3, 3e-3, 1.0]).tolist()))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert pieces_of(Drawn(lesion(), affine, "mri"))["over_mm"] == 0.0
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
 
 
 def test_what_sticks_out_of_one_slice_is_as_long_as_what_lies_8_mm_beside_the_slices_next_to_it():
