@@ -50,9 +50,10 @@ def look_alike(ids: Iterable[str]) -> list[tuple[str, str]]:
 def may_be_one(ids: Iterable[str]) -> list[tuple[str, str]]:
     """Return pairs (later id, earlier id) that may mean one patient, and that a person should look at.
 
-    They look alike (`look_alike`); or one is the other with something behind it, as it is typed at a second visit: P05
-    and P05_v2, P05-2, P05b; or an id is written otherwise than most and has the number of one of those: 5 or Pat05
-    beside P01, P02, ... P05. Sites that count from 1 each, A01 and B01, are none of it. Pairs of `alike` are left out.
+    They look alike (`look_alike`); or one is the other with something behind or before it, as it is typed at a second
+    visit: P05 and P05_v2, P05-2, P05b, v2P05; or an id is written otherwise than most and has the number of one of
+    those: 5, 05P or Pat05 beside P01, P02, ... P05. Sites that count from 1 each, A01 and B01, are none of it. Pairs of
+    `alike` are left out.
     """
     distinct = list(dict.fromkeys(ids))
     sure = {later for later, _ in alike(distinct)}
@@ -66,7 +67,7 @@ def may_be_one(ids: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _extended(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of an id and the longest other one that it begins with, where that ends no word or number in two."""
+    """Pairs of an id and the longest other one that it begins or ends with, where that parts no word or number."""
     by_text = {each.casefold(): each for each in ids}
     for text, each in by_text.items():
         for end in range(len(text) - 1, 0, -1):
@@ -75,12 +76,22 @@ def _extended(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
             if parted and text[:end] in by_text:
                 yield each, by_text[text[:end]]
                 break
+        for begin in range(1, len(text)):
+            before, after = text[begin - 1], text[begin]
+            parted = not before.isalnum() or (before.isdigit() and after.isalpha())
+            if parted and text[begin:] in by_text:
+                yield each, by_text[text[begin:]]
+                break
 
 
 def _of_one_number(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Pairs of an id that is written otherwise than most, and the one of those that has the same number."""
     numbered = {each: re.findall(r"\d+", each) for each in ids}
-    written = {each: re.sub(r"[\d\W_]+", "", each).casefold() for each in ids if len(numbered[each]) == 1}
+    written = {
+        each: re.sub(r"[\W_]+", "", re.sub(r"\d+", "0", each)).casefold()
+        for each in ids
+        if len(numbered[each]) == 1
+    }
     counts = Counter(written.values())
     usual, most = max(counts.items(), key=lambda each: each[1], default=("", 0))
     if 2 * most <= len(ids):

@@ -19,6 +19,7 @@ BURNT = 10  # places; in volumes of any kind none
 STEP = (
     0.2  # of a logarithm: 0.07 at most in the public cohort; half of a scan at 0.6 of the other half has 0.28
 )
+COMBED, AGAINST = 1.2, 0.8  # times; of that of the lines across: 1.31 at least in the public cohort
 CUT = 0.5  # of the square root of the tissue's area; the way around a disc is 3.5
 MORE = 3.0  # times as much noise as in the median scan, where images are noisy
 MOST = 0.5  # of the scans, from which a cut is how the cohort was made
@@ -79,6 +80,11 @@ def _stepped(planes: Planes) -> bool:
     return bool(planes["step"] >= STEP)
 
 
+def _combed(planes: Planes) -> bool:
+    low, high = sorted(planes["comb"])
+    return bool(low < COMBED and low < AGAINST * high) and not _noise(planes)
+
+
 def _folded(planes: Planes) -> bool:
     return bool(planes["folded"])
 
@@ -107,6 +113,11 @@ KINDS: tuple[tuple[str, Callable[[Planes], bool]], ...] = (
     (
         "is suddenly brighter or darker from one slice on than before: were two parts of it scaled apart?",
         _stepped,
+    ),
+    (
+        "has rows or columns that are less like the next one than like those behind it: are there stripes, or is every "
+        "second one moved?",
+        _combed,
     ),
     ("has single voxels without a signal amid tissue: were they set to 0, or are they defects?", _dead),
     ("has single voxels far brighter than all around them: are they defects?", _hot),

@@ -37,15 +37,18 @@ GOES_ON, ALIKE = 2.0, 0.6  # times the step to the next voxel; correlation of bo
 GRADED, FEW = 128, 64
 SPIKE = 3.0  # times as many voxels as the next values, that one holds which a part was filled with
 BURNT = 0.5  # of the slices, that hold one and the same bright value at one place
+LAGS, COMBED = 6, 8  # lines apart, up to which they are compared; slices, at most
 ALONG = 2  # voxels of a slice, of which one is looked at for a step
 TISSUE = 50  # of these, that are tissue in both slices, at least
 CALM, UNREST = 3, 1.5  # slices on both sides of a step; times as much as these differ from one another
 LOOKED_AT = 400_000  # voxels, at most, of whole slices
 
+NOTHING_COMBED = 2.0  # where no lines are compared
+
 # What a volume holds that shows nothing.
 NOTHING: dict[str, Any] = {
     **dict.fromkeys(("copied", "streaks", "mirrored", "dead_share", "noise", "flat", "cut"), 0.0),
-    **{"dead": 0, "hot": 0, "folded": False, "burnt": 0, "step": 0.0},
+    **{"dead": 0, "hot": 0, "folded": False, "burnt": 0, "step": 0.0, "comb": [NOTHING_COMBED] * 2},
 }
 
 Values = NDArray[np.float32]
@@ -64,8 +67,9 @@ def planes_of(data: Values, marked: Bools | None, blank: Bools | None) -> dict[s
     on tissue, beside the square root of the tissue's area, in the median slice, where most slices are looked at.
     `folded` says whether a border goes on on the opposite one. `burnt` counts places with one bright value in most
     slices. `step` is how much brighter or darker a slice is than the one before (a logarithm), beyond 1.5 times what
-    the slices around it change. All are 0 where the volume shows nothing, or noise alone; what is said of lines and
-    values, where its tissue has too few of these.
+    the slices around it change. `comb` says of lines along y, and of those along x, how much more they differ where
+    they lie apart than side by side, 2 where nothing does. The others are 0 where the volume shows nothing, or noise
+    alone; what is said of lines and values, where its tissue has too few of these.
     """
     shown = np.arange(data.shape[2]) if marked is None else np.flatnonzero(~marked.any(axis=(0, 1)))
     cut_off = 2 * len(shown) < data.shape[2]  # which is told of the slices that are marked
@@ -85,7 +89,7 @@ def planes_of(data: Values, marked: Bools | None, blank: Bools | None) -> dict[s
     dead = _dead(data, air + BRIGHT * way, max(float(data.min()) + LOWEST * way, air - BELOW * way))
     return {
         **NOTHING,
-        **(_lines(data, way, tissue) if (values <= last).sum() >= GRADED else {}),
+        **(_repeated(data, way, tissue) if (values <= last).sum() >= GRADED else {}),
         "dead": dead,
         "dead_share": dead / int((data > tissue).sum()),
         "hot": _hot(data, air, way),
@@ -93,13 +97,15 @@ def planes_of(data: Values, marked: Bools | None, blank: Bools | None) -> dict[s
         "flat": _flat(counts, data[::2, ::2].size),
         "cut": 0.0 if cut_off else _cut(data, blank, tissue, air + EDGE * way),
         "folded": any(_folded(lines, tissue) for lines in _both(data)),
-        "burnt": _burnt(data, tissue),
+        "comb": [_comb(lines, tissue) for lines in _both(data)],
         "step": _step(every, shown, air, tissue),
     }
 
 
-def _lines(data: Values, way: float, tissue: float) -> dict[str, float]:
+def _repeated(data: Values, way: float, tissue: float) -> dict[str, float]:
+    """What is said of values that come again, which few values do by chance."""
     return {
+        "burnt": _burnt(data, tissue),
         "copied": max(_copied(lines, VARIED * way) for lines in _both(data)),
         "streaks": max(_streaks(lines, tissue) for lines in _four(data)),
         "mirrored": max(_mirrored(lines, apart, tissue) for lines in _both(data) for apart in (1, 2)),
@@ -234,6 +240,20 @@ def _burnt(data: Values, tissue: float) -> int:
             same = (data == data[:, :, z : z + 1]).mean(axis=2) > BURNT
             found |= same & (data[:, :, z] > tissue)
     return int(found.sum())
+
+
+def _comb(lines: Values, tissue: float) -> float:
+    """How much more lines of tissue differ that lie two to six apart than those side by side; where they alternate, by
+    stripes or by moves, less."""
+    lines = lines[:, :, :: max(1, lines.shape[2] // COMBED)]
+    shown = lines > tissue
+    apart = []
+    for lag in range(1, LAGS + 1):
+        both = shown[lag:] & shown[:-lag]
+        if not both.any():
+            return NOTHING_COMBED
+        apart.append(float(np.abs(lines[lag:] - lines[:-lag])[both].mean()))
+    return min(apart[1:]) / apart[0] if apart[0] > 0 else NOTHING_COMBED
 
 
 def _step(data: Values, shown: NDArray[np.intp], air: float, tissue: float) -> float:

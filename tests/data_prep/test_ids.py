@@ -8,7 +8,22 @@ USUAL = [f"P{number:02d}" for number in range(1, 13)]
 
 
 @pytest.mark.parametrize(
-    "typed", ["P05_v2", "P05-2", "P05b", "P05 visit 2", "p05.1", "PO5", "5", "05", "Pat05", "HN-P05"]
+    "typed",
+    [
+        "P05_v2",
+        "P05-2",
+        "P05b",
+        "P05 visit 2",
+        "p05.1",
+        "PO5",
+        "5",
+        "05",
+        "Pat05",
+        "HN-P05",
+        "05P",
+        "v2P05",
+        "2-P05",
+    ],
 )
 def test_an_id_as_it_is_typed_at_a_second_visit_is_told(typed):
     assert may_be_one([*USUAL, typed]) == [(typed, "P05")]
@@ -26,7 +41,7 @@ def test_the_later_of_the_two_is_named_first_whichever_is_longer():
         [f"{number}-{visit}" for number in range(1, 9) for visit in (1, 2)],
         ["P1", "P10", "P100", "P2", "P20"],
         [*USUAL, "Q77"],
-        ["anna", "annabel", "ann"],
+        ["anna", "annabel", "ann", "joanna"],
         [],
     ],
     ids=["numbers", "two sites", "dashes in all", "longer numbers", "another number", "words", "none"],

@@ -82,6 +82,12 @@ def with_a_letter(data):
     return copy
 
 
+def striped(data):
+    copy = data.copy()
+    copy[::4] *= 0.5
+    return copy
+
+
 def scaled_apart(data):
     copy = data.copy()
     copy[:, :, 3:] *= 0.6
@@ -104,6 +110,7 @@ TOLD = {
     noisy: "is noise in a part of the body",
     with_a_letter: "holds one and the same bright value at the same place of most slices",
     scaled_apart: "is suddenly brighter or darker from one slice on than before",
+    striped: "has rows or columns that are less like the next one",
     grey: "holds one and the same value in far more voxels than tissue does",
     round_view: "ends at its lowest value amid tissue",
 }
@@ -120,7 +127,7 @@ def test_each_scan_is_told_what_was_done_to_it_and_a_sound_one_nothing(tmp_path)
     told = [each for each in store.odd if any(text in each for text in TOLD.values())]
     # Two that hold the same are one sentence.
     assert [each for each in told if "holds lines of voxels" in each] == [
-        "in 3 scans (repeated, mirrored, mirrored_in_a_wedge), 0 of 0 with lesion, 3 of 23 without, mri holds lines of "
+        "in 3 scans (repeated, mirrored, mirrored_in_a_wedge), 0 of 0 with lesion, 3 of 24 without, mri holds lines of "
         "voxels a second time in the same slice: was it folded over (wrap-around), or a part filled with a copy or a "
         "mirror image?"
     ]
@@ -151,9 +158,9 @@ def test_a_sound_volume_holds_none_of_it():
     sound = found(head())
     assert sound | {"flat": 0.0, "step": 0.0} == {
         **dict.fromkeys(("copied", "streaks", "mirrored", "dead_share", "noise", "flat", "cut"), 0.0),
-        **{"dead": 0, "hot": 0, "folded": False, "burnt": 0, "step": 0.0},
+        **{"dead": 0, "hot": 0, "folded": False, "burnt": 0, "step": 0.0, "comb": sound["comb"]},
     }
-    assert sound["flat"] < 1e-3 and sound["step"] < 0.01
+    assert sound["flat"] < 1e-3 and sound["step"] < 0.01 and min(sound["comb"]) > 1.2
 
 
 def test_what_is_found_is_counted():
@@ -181,16 +188,31 @@ def test_lines_and_values_of_images_of_few_values_agree_by_chance():
     def graded(data: np.ndarray, values: int) -> np.ndarray:
         return np.rint(np.clip(data, 0, 800) / 800 * (values - 1)).astype(np.float32)
 
-    smooth = ndimage.gaussian_filter(head(), (2, 2, 0))
+    smooth = ndimage.gaussian_filter(head(), (2, 2, 4))
     for values in (8, 16, 32):
         for data in (head(), smooth):
             coarse = found(graded(data, values))
-            assert {coarse[name] for name in ("copied", "streaks", "mirrored", "flat")} == {0.0}
+            assert {coarse[name] for name in ("copied", "streaks", "mirrored", "flat", "burnt")} == {0.0}
     copy, grey_part, streaks = head(), grey(head()), streaked(head())
     copy[20:26] = copy[30:36]
     assert found(graded(copy, 400))["copied"] == pytest.approx(6 / 47)
     assert found(graded(grey_part, 400))["flat"] > 0.2 and found(graded(head(), 400))["flat"] == 0.0
     assert found(graded(streaks, 400))["streaks"] > 0.1
+
+
+def test_lines_that_alternate_are_less_alike_side_by_side_than_apart():
+    ramp = np.broadcast_to((100 + 10 * np.arange(48.0))[:, None, None], SHAPE).copy()
+    ramp[:, :, :] += 5 * np.arange(40)[None, :, None]
+    across, along = found(ramp.astype(np.float32))["comb"]
+    assert (across, along) == (pytest.approx(2), pytest.approx(2))  # a step of two lines beside one of one
+    ramp[::2] += 200
+    across, along = found(ramp.astype(np.float32))["comb"]
+    assert across < 0.2 and along == pytest.approx(2)
+    moved = head()
+    moved[:, ::2] = np.roll(moved[:, ::2], 2, axis=0)  # every second column
+    across, along = found(moved)["comb"]
+    assert along < 1.2 < across and along < 0.8 * across
+    assert found(np.full(SHAPE, 3, np.float32))["comb"] == [2.0, 2.0]
 
 
 def test_letters_are_counted_and_steps_measured_beyond_what_slices_change():
