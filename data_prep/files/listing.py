@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 
-from data_prep.dicom.files import MAX_FILES, folders_below
+from data_prep.dicom.files import MAX_FILES, folders_below, is_dicom
 from data_prep.dicom.header import unusable
 from data_prep.files.first_bytes import other_half
 from data_prep.files.itk_files import READERS
@@ -71,7 +71,8 @@ def _volumes_below(folder: Path) -> tuple[list[Path], Counter[str]]:
     for at, names in folders_below(folder, lambda error: None):
         for name in (name for name in names if not name.startswith(".")):
             if name.lower().endswith(_VOLUMES):
-                paths.append(Path(at) / name)
+                if not is_dicom(Path(at) / name):  # old archives name slices .img
+                    paths.append(Path(at) / name)
             else:
                 others.update(sorted((each for each in _OTHERS if name.lower().endswith(each)), key=len)[-1:])
         if len(paths) > MAX_FILES:

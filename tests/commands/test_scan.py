@@ -147,6 +147,15 @@ def test_a_scan_without_a_mask_is_not_taken_as_free_of_lesion(hnscc, exports, tm
     assert json.loads(out)["to_fill_in"] == ["p001_1"]
 
 
+def test_slices_that_are_named_as_volumes_are_dicom_alone(hnscc, exports):
+    """Old archives name slices .img, which Analyze does too."""
+    before = json.loads(hnscc("scan", exports, "--json")[1])
+    for file in exports.rglob("MR*"):
+        file.rename(file.with_name(f"{file.name}.img"))
+    after = json.loads(hnscc("scan", exports, "--json")[1])
+    assert after == before and after["files"] == []
+
+
 def test_volumes_beside_dicom_are_of_the_same_patient(hnscc, exports, tmp_path):
     """A mask in NIfTI in the folder of the patient's series belongs to their scan; images in NIfTI whose name bears the
     PatientID are a second scan of that patient."""
