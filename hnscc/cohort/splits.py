@@ -184,7 +184,8 @@ def _too_few(split: str, wanted: int, there: int, more: int) -> str:
     """The warning of negatives that run out; `more` stand in scans with lesion, which the study does not draw on."""
     text = f"{split}: {wanted} negative slices wanted, {there} exist; all are taken"
     if not more:
-        return text
+        none = "the networks are never shown a slice without lesion: add scans that hold some, or more of their slices"
+        return text + ("" if there else f": {none}")
     return (
         f"{text}. {more} more stand in scans with lesion: set `sampling: {{negatives: any_scan}}` to draw on them"
         + ("" if there else ", or the networks are never shown a slice without lesion")

@@ -192,6 +192,16 @@ def test_a_cohort_whose_every_scan_has_lesion_is_told_the_cure_and_it_works():
     assert not any("any_scan" in warning for warning in cured.warnings), "the advice is not given twice"
 
 
+@pytest.mark.parametrize("negatives", ["any_scan", "lesion_free_scans"])
+def test_a_cohort_with_lesion_in_every_slice_is_told_what_it_trains_on(negatives):
+    """No setting cures it: there is no slice without lesion."""
+    store = store_of([scan(f"p{i}", (3,) * 6) for i in range(9)])
+    plan = plan_fold(store, study_of("s", sampling={"negatives": negatives}), 0)
+    told = [warning for warning in plan.warnings if "negative slices wanted" in warning]
+    assert len(told) == 3 and not any("sampling:" in warning for warning in told)
+    assert all("0 exist; all are taken: the networks are never shown a slice" in warning for warning in told)
+
+
 SEARCH = {
     "method": "random",
     "ranges": {"training.learning_rate": {"low": 0.0001, "high": 0.1, "log": True}},
