@@ -22,7 +22,7 @@ demo: setup data/demo.zarr
 	$(HNSCC) check studies/demo.yaml
 	$(HNSCC) run studies/demo.yaml
 	@echo 'Planned for (docs/explanation/results.md): of a pilot of 3 repeats, hnscc plan said that 16 patients with lesion'
-	@echo 'and 3 repeats (2 to 6) see a difference of 0.1 between pet and pet_mri. What this study itself would see:'
+	@echo 'and 3 repeats (3 to 6) see a difference of 0.1 between pet and pet_mri. What this study itself would see:'
 	$(HNSCC) plan runs/demo --see 0.1
 
 data/demo/manifest.csv: | setup
