@@ -39,8 +39,8 @@ from rayjobs.requests import Resources, check_study_requests, resolve_here
 from rayjobs.standby import await_standby, standing_by
 from rayjobs.surroundings import refuse_shadowed
 
-# Of the drivers of NVIDIA's and AMD's GPUs, and of Windows's under Linux.
-GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+# Of the drivers of NVIDIA's GPUs, alone and on a board with the processor, of AMD's, and of Windows's under Linux.
+GPU_FILES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
 
 
 def run_study(

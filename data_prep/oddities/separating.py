@@ -108,7 +108,7 @@ def _relative(name: str) -> Callable[[Scan, str], float | None]:
 
 
 def _signal(name: str, least: float) -> Callable[[Scan, str], float | None]:
-    """The logarithm of a number of how the values were processed (data_prep.placing.numbers), at least `least`."""
+    """The logarithm of a number of how the values were processed (data_prep.placing.signal), at least `least`."""
 
     def of(scan: Scan, modality: str) -> float | None:
         number = scan.placement["values"][modality]["signal"][name]

@@ -13,6 +13,7 @@ from hnscc.scores.crossed import Estimate, fraction_interval
 from hnscc.scores.patient_metrics import POOLED_METRICS, PatientMetric, Pooling
 from hnscc.scores.scans import together
 
+ONE_REPEAT = "one repeat: no interval over repeats"
 NOT_TRAIN = "training scans are not scored whole: no precision, and no lesions found"
 
 
@@ -28,6 +29,7 @@ def pooled_of_scans(results: Results, variant: str, split: str) -> tuple[TableRo
             repeats = _pooled(metric, whole.repeats, split) if not whole.no_repeats else repeats
             if len(whole.repeats) == 1:  # an interval over patients alone is no interval over repeats
                 repeats = replace(repeats, low=None, high=None)
+                reasons.append(ONE_REPEAT)
             reasons += [whole.no_median, whole.no_repeats, _said(metric, median), _said(metric, repeats)]
         row |= {metric.name: median.value}
         row |= {f"{metric.name}_low": median.low, f"{metric.name}_high": median.high}

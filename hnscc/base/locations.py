@@ -35,6 +35,7 @@ REQUEST_SECONDS = 600.0
 # What is larger is sent in parts of this size, so that a slow line carries each within STALL_SECONDS.
 PART_BYTES = 16 * 2**20
 PARTS_AT_ONCE = 4
+LISTINGS = 20  # of folders that others delete meanwhile: each can vanish but once
 
 ZARR_ROOT = "zarr.json"  # the file that makes a folder a Zarr hierarchy: a store has it
 
@@ -177,11 +178,12 @@ def matching(folder: Location, pattern: str) -> list[Location]:
     """List what lies below `folder` by a pattern of Path.glob, say `trials/*/record.json`, while others delete there.
 
     A folder that vanishes between its finding and its listing makes Path.glob of Python 3.11 raise FileNotFoundError:
-    then all is listed again.
+    then all is listed again. It is raised where that does not help: a storage shows a folder that it cannot open.
     """
-    while True:
+    for _ in range(LISTINGS):
         with contextlib.suppress(FileNotFoundError):
             return list(folder.glob(pattern))
+    return list(folder.glob(pattern))
 
 
 def locate(location: str | Location) -> Location:

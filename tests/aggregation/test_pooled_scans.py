@@ -96,7 +96,8 @@ def test_precision_and_its_interval_by_hand(tmp_path):
     assert (found["volume_precision_low"], found["volume_precision_high"]) == pytest.approx(
         (expit(logit(value) - half), expit(logit(value) + half))
     )
-    assert found["volume_precision_repeats_low"] is None, "one repeat"
+    assert found["volume_precision_repeats_low"] is None
+    assert found["scans_reason"].startswith("one repeat: no interval over repeats; ")
     assert found["lesion_sensitivity"] == 1 and "lesion sensitivity: every patient" in found["scans_reason"]
     assert found["reason"] == "one repeat: no sd over repeats", "of overlap alone"
 

@@ -104,7 +104,8 @@ def test_missing_one_more_lesion_of_one_patient_improves_nothing(seed):
                 hit[found] = False
                 after = judged([score(cohort, repeat) for repeat in a], of_b, lesion)
                 assert before.keys() == after.keys()
-                improved = [name for name in before if None not in (before[name], after[name])]
-                improved = [name for name in improved if after[name] > before[name] + 1e-12]
-                assert improved == []
+                vanished = [name for name in before if (before[name] is None) != (after[name] is None)]
+                assert vanished == []
+                judged_by = [name for name in before if before[name] is not None]
+                assert [name for name in judged_by if after[name] > before[name] + 1e-12] == []
                 before = after
