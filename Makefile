@@ -42,11 +42,11 @@ test: setup
 types:
 	$(BIN)/mypy
 
-# Four files of tests at a time, the longest first (tests/conftest.py): tests of Ray wait at times, and each process
+# Three files of tests at a time, the longest first (tests/conftest.py): tests of Ray wait at times, and each process
 # more collects all tests once more. Each computes on one core. `pytest` alone runs one file after the other, and those
 # marked slow too.
 tests:
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # The pages of docs/reference/ that the program writes: settings, tables, commands, Python functions.
 docs: setup
