@@ -1,5 +1,6 @@
 """What a folder of DICOM holds: patients under pseudonyms, scans, and each series with its geometry or fault."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -143,7 +144,7 @@ def _no_dicom(unreadable: int) -> InputError:
 
 def apart(folders: Sequence[Path]) -> list[Path]:
     """Return the folders without those that stand twice, and those below another one."""
-    places = {folder.resolve(): folder for folder in folders}
+    places = {Path(os.path.realpath(folder)): folder for folder in folders}
     return [folder for place, folder in places.items() if not places.keys() & set(place.parents)]
 
 

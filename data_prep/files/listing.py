@@ -1,6 +1,7 @@
 """The volumes in a folder that are no DICOM: what their paths and their headers say. No value is read."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -61,7 +62,7 @@ def find_files(folder: Path, beside: Sequence[Path] = (), progress: Progress | N
         found.append(_read(path, _by_channel(path, says) if says.channel else says))
         if progress is not None:
             progress(done, len(paths), "")
-    above = (folder.resolve().name, *(below[0][:shared] if below else ()))
+    above = (Path(os.path.realpath(folder)).name, *(below[0][:shared] if below else ()))
     return Found(_with_a_patient(found, above), dict(others), shared)
 
 
@@ -82,17 +83,20 @@ def _volumes_below(folder: Path) -> tuple[list[Path], Counter[str]]:
 
 def _each_once(paths: Sequence[Path]) -> list[Path]:
     """The paths without links to files that stand there themselves, and of several links to one file the first."""
-    files = {path.resolve() for path in paths if not path.is_symlink()}
-    kept: dict[Path, Path] = {}
+    files = {os.path.realpath(path) for path in paths if not path.is_symlink()}
+    kept: dict[str, Path] = {}
     for path in paths:
-        if not path.is_symlink() or path.resolve() not in files:
-            kept.setdefault(path.resolve() if path.is_symlink() else path, path)
+        place = os.path.realpath(
+            path
+        )  # Path.resolve raises an error that has the path, where a link leads to itself
+        if not path.is_symlink() or place not in files:
+            kept.setdefault(place if path.is_symlink() else str(path), path)
     return list(kept.values())
 
 
 def _is_second_half(path: Path) -> bool:
     header = other_half(path) if path.suffix.lower() == ".img" else None
-    return header is not None and header.exists()
+    return header is not None and _is_file(header)
 
 
 def _stem(path: Path) -> str:
@@ -119,14 +123,21 @@ def _by_channel(path: Path, says: Named) -> Named:
     try:
         told = json.loads((path.parent.parent / "dataset.json").read_text("utf-8"))
         name = (told.get("channel_names") or told.get("modality") or {}).get(str(int(says.channel)), "")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         name = ""
     return replace(says, modalities=(modality_of_channel(str(name), int(says.channel)),))
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # no right to look, or a link to a name that is too long
+        return False
+
+
 def _read(path: Path, says: Named) -> FoundFile:
     try:
-        if not path.is_file():  # a link to nothing, a pipe, which nothing may ever come out of
+        if not _is_file(path):  # a link to nothing, a pipe, which nothing may ever come out of
             raise unusable("A file cannot be opened.", _WHERE, "a file", "none")
         return FoundFile(path, says, read_grid(path, _WHERE), read_numbers(path, _WHERE), "")
     except InputError as error:

@@ -30,7 +30,12 @@ _MASKS = (
     r"|lesions?|tumou?rs?|contours?|annotations?|gt|groundtruth"
 )
 _MASK_FOLDERS = r"masks?|segs?|segmentations?|labels?|annotations?|contours?|gt|groundtruth"
-_NO_LESION = r"(brain|body|head|skull|liver|lungs?|heart|organs?|oars?)(masks?)?"  # what else a mask may show
+_NO_LESION = (  # what else a mask may show
+    r"(brain|body|head|skull|liver|lungs?|heart|organs?|oars?|parotids?|submandibulars?|mandibles?|(spinal)?cord"
+    r"|brainstem|larynx|pharynx|eyes?|lens(es)?|chiasm|cochleas?|thyroid|oesophagus|esophagus|spleen|kidneys?|bladder"
+    r"|prostate|stomach|pancreas)(masks?)?"
+)
+_LESION = r".*(lesion|tumou?r).*|gtv.*"
 _NEUTRAL = (
     r"images?|imgs?|volumes?|vols?|nii|nifti|data|raw|rawdata|sourcedata|derivatives|orig|original|anat|tr|ts|bids"
     r"|resampled|resliced|res|reg|registered|coreg|coregistered|norm|normali[sz]ed|preprocessed|n4|iso|final|dicom|dcm"
@@ -71,7 +76,8 @@ class Named:
     patient: the words that say whose the file is; scan: those of the visit; both may be empty. modalities: the columns
     that its words stand for, MRI by the sequence where that is said; of a mask, that of the image that it was drawn on.
     mask: whether the file's own name says that it is a mask, in_masks whether a folder's name does. channel: of an
-    image of nnU-Net. no_lesion: a mask of something else, such as the brain.
+    image of nnU-Net. no_lesion: a mask of something else, such as the brain. organ: what its names say that is no
+    lesion; organ_in_id: the same as part of an id (lung_001), where it may as well be the place of the lesion.
     """
 
     patient: tuple[str, ...]
@@ -81,6 +87,8 @@ class Named:
     in_masks: bool
     no_lesion: bool
     channel: str = ""
+    organ: str = ""
+    organ_in_id: str = ""
 
 
 def named(folders: Sequence[str], stem: str, shared: int = 0) -> Named:
@@ -91,16 +99,53 @@ def named(folders: Sequence[str], stem: str, shared: int = 0) -> Named:
     patient, scan = _whose(parts[shared:])
     own = parts[-1]
     says_mask = any(_is(_MASKS, word) or (_is(_NO_LESION, word) and "mask" in word) for word in own)
+    in_masks = any(_holds_masks(words) for words in parts[:-1])
+    organ, organ_in_id = _organs(parts)
     said = next((found for words in reversed(parts) if (found := _modalities(words))), ())
     return Named(
         patient,
         scan,
         said,
         says_mask,
-        any(_is(_MASK_FOLDERS, word) for words in parts[:-1] for word in words),
-        says_mask and any(_is(_NO_LESION, word) for word in own),
+        in_masks,
+        bool(organ) and (says_mask or in_masks),
         channel[2] if channel else "",
+        organ,
+        organ_in_id,
     )
+
+
+def _holds_masks(words: Iterable[str]) -> bool:
+    return any(_is(_MASK_FOLDERS, word) for word in words)
+
+
+def _organs(parts: Sequence[tuple[str, ...]]) -> tuple[str, str]:
+    """What the names of a mask say that is no lesion, behind an id and in it; none where its own says lesion.
+
+    Its own name counts, that of a folder of masks, and, of a file that is called mask and no more, that of its folder.
+    """
+    *folders, own = parts
+    if any(_is(_LESION, word) for word in own):
+        return "", ""
+    is_mask = all(_is(_MASKS, word) or _is(_NEUTRAL, word) for word in own)
+    told = [own, *(words for words in folders if _holds_masks(words)), *(folders[-1:] if is_mask else [])]
+    behind = within = ""
+    for words in (words for words in told if not any(_is(_LESION, word) for word in words)):
+        for at, word in enumerate(words):
+            if _is(_NO_LESION, word) and not (word == "head" and "neck" in words):
+                plain = re.sub(r"masks?$", "", word)
+                if _begins_an_id(words, at):
+                    within = within or plain
+                else:
+                    behind = behind or plain
+    return behind, within
+
+
+def _begins_an_id(words: Sequence[str], at: int) -> bool:
+    """Whether a bare number stands behind a word with none that says what is shown between them: lung_001."""
+    behind = words[at + 1 :]
+    number = next((nth for nth, word in enumerate(behind) if word.isdecimal() and not is_visit(word)), None)
+    return number is not None and not any(_is_known(word) for word in behind[:number])
 
 
 def words_of(text: str) -> tuple[str, ...]:
@@ -196,7 +241,11 @@ def _whose(parts: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], tuple[str
 def _of_someone(words: Sequence[str], known: bool) -> list[str]:
     """The words of a name that may say whose it is: none that says what it shows. Behind such a word only a visit is
     looked for, where a patient is known by then."""
-    shows = [at for at, word in enumerate(words) if _is_known(word)]
+    shows = [
+        at
+        for at, word in enumerate(words)
+        if _is_known(word) and not (_is(_NO_LESION, word) and _begins_an_id(words, at))
+    ]
     first = shows[0] if shows else len(words)
     before = any(not is_visit(word) for word in words[:first])
     return [

@@ -135,12 +135,12 @@ def _patients(
 
 def _by_folder(dicom: Listing, found: Mapping[Path, Found]) -> dict[Words, str]:
     """The pseudonym of the one patient whose DICOM files lie where the path names a patient by these words."""
+    places = {(path.parent, series.patient) for series in dicom.series for path in series.paths}
     pairs = {
-        (named(path.parent.relative_to(folder).parts, "", each.shared).patient, series.patient)
+        (named(place.relative_to(folder).parts, "", each.shared).patient, patient)
         for folder, each in found.items()
-        for series in dicom.series
-        for path in series.paths
-        if path.is_relative_to(folder)
+        for place, patient in places
+        if place.is_relative_to(folder)
     }
     alone = Counter(words for words, _ in pairs), Counter(patient for _, patient in pairs)
     return {
@@ -172,7 +172,10 @@ def _joined(files: list[ListedFile], dicom: Listing) -> list[ListedFile]:
 
 
 def scans_in(listing: FolderListing, prefer: Sequence[str] = ()) -> list[ListedScan]:
-    """Return the scans that hold an image, or a mask, by patient. prefer: patterns of file names, for `candidates`."""
+    """Return the scans that hold an image, or a mask, by patient. prefer: patterns of file names, for `candidates`.
+
+    Where the only masks of a scan are of something else than a lesion, its mask is unclear.
+    """
     dicom = Listing(listing.series, listing.unreadable, listing.pseudonyms)
     scans = {each.scan: each for each in scans_of(dicom)}
     own: dict[str, list[ListedFile]] = {}
@@ -182,7 +185,20 @@ def scans_in(listing: FolderListing, prefer: Sequence[str] = ()) -> list[ListedS
     for scan, files in own.items():
         made = _scan_of(files, prefer)
         scans[scan] = _merged(scans[scan], made) if scan in scans else made
-    return sorted(scans.values(), key=lambda each: (each.patient, len(each.scan), each.scan))
+    told = [_without_organs(each, listing.files) for each in scans.values()]
+    return sorted(told, key=lambda each: (each.patient, len(each.scan), each.scan))
+
+
+def _without_organs(scan: ListedScan, files: Sequence[ListedFile]) -> ListedScan:
+    """The scan, with the masks of organs that were left out told, where it has no other mask."""
+    organs = sorted(
+        {each.organ for each in files if each.scan == scan.scan and each.organ and not each.column}
+    )
+    if scan.mask or MASK in scan.unclear or not organs:
+        return scan
+    named_so = " and ".join([", ".join(organs[:3]), *(["others"] if len(organs) > 3 else [])])
+    why = f"a mask was left out, since its name says {named_so}, which is no lesion"
+    return replace(scan, unclear={**scan.unclear, MASK: why})
 
 
 def _scan_of(files: Sequence[ListedFile], prefer: Sequence[str]) -> ListedScan:
@@ -194,7 +210,9 @@ def _scan_of(files: Sequence[ListedFile], prefer: Sequence[str]) -> ListedScan:
             unclear[name] = f"{len(own)} files may be {name}{_drawn_on(own)}, and none was taken"
             continue
         images[name] = own[0].path.absolute()
-        if own[0].by != "name":
+        if own[0].organ:
+            chosen[name] = f"a file is taken for the {name} though {own[0].remark}"
+        elif own[0].by != "name":
             chosen[name] = f"a file is taken for the {name} by its {own[0].by}: {own[0].remark}"
     mask = images.pop(MASK, None)
     return ListedScan(files[0].patient, files[0].scan, images, mask, (), chosen, unclear)

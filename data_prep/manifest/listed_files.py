@@ -21,7 +21,8 @@ class ListedFile:
     column: what it is taken for: a modality, mask, or "" where that is not clear; modality: of a mask, which image its
     name says that it was drawn on. by: what says so, name or header. numbers: how its values are stored, such as
     uint8. shape: voxels along x, y and z, spacing in mm, plane: of the slices; empty where it cannot be read. remark:
-    why it cannot be read, is taken for nothing, or for what it is.
+    why it cannot be read, is taken for nothing, or for what it is. organ: what a mask shows by its name, where that is
+    no lesion; "" of others.
     """
 
     patient: str
@@ -35,6 +36,7 @@ class ListedFile:
     plane: str
     remark: str
     path: Path = field(repr=False)
+    organ: str = ""
 
 
 def list_volumes(
@@ -65,6 +67,7 @@ class _Taken:
     column: str
     by: str = "name"
     remark: str = ""
+    organ: str = ""
 
 
 def _listed(file: FoundFile, taken: _Taken, patient: str, scan: str) -> ListedFile:
@@ -82,6 +85,7 @@ def _listed(file: FoundFile, taken: _Taken, patient: str, scan: str) -> ListedFi
         plane=plane_of(grid) if grid and grid.oriented else "",
         remark=file.fault or (taken.remark if patient else _NO_PATIENT),
         path=file.path,
+        organ=taken.organ if patient and not file.fault else "",
     )
 
 
@@ -108,10 +112,14 @@ def _columns(found: Sequence[FoundFile]) -> list[_Taken]:
 
 def _taken(file: FoundFile, sequences: set[str], anonymous: bool) -> _Taken:
     says = file.named
-    if says.no_lesion:
-        return _Taken("", remark="a mask of something else than a lesion, by its name")
+    if says.no_lesion or (says.organ and not says.modalities and file.numbers in _BYTES):
+        return _Taken(
+            "", "name", f"a mask of something else than a lesion ({says.organ}), by its name", says.organ
+        )
     if _is_mask_by_name(file):
-        return _Taken(MASK)
+        organ = says.organ_in_id
+        remark = f"its name says {organ}: look whether it shows the lesion alone" if organ else ""
+        return _Taken(MASK, "name", remark, organ)
     if says.in_masks and says.modalities:
         return _Taken("", remark="its folder's name says mask, its own an image, and its values are no bytes")
     if len(says.modalities) > 1:

@@ -47,8 +47,10 @@ def write_manifest(scans: Sequence[ListedScan], manifest: Path) -> Written:
             "No scan of the folder can be prepared.",
             where="the folder",
             expected="a series of PET, MR or CT, or a file of an image, without a fault",
-            found="none",
-            do="See the table that `hnscc scan FOLDER` prints: it says what keeps each of them from being read.",
+            found=_no_image(scans) or "none",
+            do="See the table that `hnscc scan FOLDER` prints: it says what keeps each of them from being read, or is "
+            "taken for what. Where several files may be meant, `hnscc scan FOLDER --manifest FILE --prefer PATTERN` "
+            "says which is, by its name.",
         )
     rows = [["patient_id", "scan_id", *columns, "mask", "roi"]]
     rows += [_row(each, columns, manifest.parent) for each in scans]
@@ -60,6 +62,12 @@ def write_manifest(scans: Sequence[ListedScan], manifest: Path) -> Written:
         tuple(each.scan for each in scans if not each.mask),
         tuple(each.scan for each in scans if any(name not in each.images for name in columns)),
     )
+
+
+def _no_image(scans: Sequence[ListedScan]) -> str:
+    """What is unclear of the scans' images, each thing once."""
+    told = dict.fromkeys(why for each in scans for name, why in each.unclear.items() if name != MASK)
+    return "; ".join(told)
 
 
 def image_columns(scans: Sequence[ListedScan]) -> list[str]:
@@ -100,7 +108,10 @@ def _notes(scan: ListedScan, columns: Sequence[str]) -> list[str]:
         elif name not in scan.images:
             told.append(f"nothing for the column {name}; fill its cell, or leave the scan or the column out")
     if MASK in scan.unclear:
-        told.append(f"{scan.unclear[MASK]}; its cell says {TO_FILL_IN}: write the right one there")
+        told.append(
+            f"{scan.unclear[MASK]}; its cell says {TO_FILL_IN}: write the right one there, or `{LESION_FREE}` where "
+            "the scan has no lesion"
+        )
     elif not scan.mask:
         told.append(
             f"no mask found; its cell says {TO_FILL_IN}: write a mask there, or `{LESION_FREE}` where the scan has no "

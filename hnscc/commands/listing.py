@@ -57,10 +57,14 @@ def print_begun(begun: Begun) -> None:
 def _counts(listing: FolderListing) -> str:
     patients = {each.patient for each in listing.series} | {each.patient for each in listing.files}
     scans = {each.scan for each in listing.series} | {each.scan for each in listing.files}
-    parts = [f"{len(patients - {''})} patients, {len(scans - {''})} scans"]
+    parts = [_number(len(patients - {""}), "patient"), _number(len(scans - {""}), "scan")]
     parts += [f"{len(listing.series)} series"] if listing.series else []
-    parts += [f"{len(listing.files)} files"] if listing.files else []
+    parts += [_number(len(listing.files), "file")] if listing.files else []
     return ", ".join(parts)
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _left_over(listing: FolderListing) -> list[str]:

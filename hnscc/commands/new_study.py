@@ -12,6 +12,7 @@ from hnscc.base.errors import InputError
 from hnscc.base.files import write_text, writing_to
 from hnscc.base.locations import ZARR_ROOT, Location, locate
 from hnscc.cohort.store import Store, open_store
+from hnscc.cohort.store_format import Progress
 from hnscc.study.loading import parse_study
 from hnscc.study.run_folder import STUDY_FILE
 from hnscc.study.schema import NAME_LENGTH
@@ -27,7 +28,7 @@ STEP = 32  # the sides of slices that the encoders take are multiples of it
 class Cohort:
     """What a study file depends on: the modalities, how many patients have a lesion, whether the manifest fixes their
     splits, the side of slices in pixels; and how many slices hold lesion, and how many there are in scans without any
-    (None, None where no scan was prepared yet)."""
+    (None, None where no scan was prepared yet); and of how many patients it is not known yet whether they have one."""
 
     modalities: tuple[str, ...]
     ill: int
@@ -35,6 +36,7 @@ class Cohort:
     size: int
     positive: int | None = None
     free: int | None = None
+    unknown: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,23 +49,28 @@ class Begun:
     listing: FolderListing
 
 
-def begin_study(folder: Path, study: Path | None = None) -> Begun:
+def begin_study(folder: Path, study: Path | None = None, progress: Progress | None = None) -> Begun:
     """Write the manifest of a folder of scans, and a study of the store that is to be prepared from it.
 
     study: the new study file; study.yaml in the working directory unless given. The manifest and the store are called
-    as it is, with .csv and .zarr. InputError where one of the files is there already, or the folder holds no scan that
-    can be prepared: nothing is written then.
+    as it is, with .csv and .zarr. progress: called with the files done, their number, and nothing else.
+    InputError where one of the files is there already, the study is called as its manifest or store is to be, or the
+    folder holds no scan that can be prepared: nothing is written then.
     """
     path = Path(STUDY_FILE) if study is None else study
     manifest, store = path.with_suffix(".csv"), path.with_suffix(".zarr")
+    if path in (manifest, store):
+        raise _named_as_another(path)
     for each in (path, manifest):
         _check_new(each)
-    listing = list_scans_below([folder], needed=False)
+    listing = list_scans_below([folder], progress=progress, needed=False)
     scans = scans_in(listing)
     if not listing.series and not listing.files:
         raise _no_store(folder, "a folder without scans")
-    ill = len({each.patient for each in scans if each.mask})
-    cohort = Cohort(tuple(image_columns(scans)), ill, splits=False, size=PrepareSettings.size)
+    ill = {each.patient for each in scans if each.mask}
+    open_ = {each.patient for each in scans} - ill  # FILL-IN: with lesion or without, nobody said so yet
+    columns = tuple(image_columns(scans))
+    cohort = Cohort(columns, len(ill), splits=False, size=PrepareSettings.size, unknown=len(open_))
     text = _text(cohort, str(store), path) if cohort.modalities else ""
     with writing_to(path.parent):
         made = write_manifest(scans, manifest)
@@ -106,6 +113,16 @@ def _check_new(path: Path) -> None:
             found="a file or folder",
             do="give another name for the study, or go on with that file: hnscc check STUDY",
         )
+
+
+def _named_as_another(path: Path) -> InputError:
+    return InputError(
+        f"The study file cannot be called so: its {'store' if path.suffix == '.zarr' else 'manifest'} would be too.",
+        where=str(path),
+        expected="a name that ends in .yaml: the manifest is called as it is, with .csv, and the store with .zarr",
+        found=f"one that ends in {path.suffix}",
+        do=f"give {path.with_suffix('.yaml')}",
+    )
 
 
 def _cohort(store: Store) -> Cohort:
@@ -184,12 +201,16 @@ def _sampling(cohort: Cohort) -> list[str]:
 def _split(cohort: Cohort) -> list[str]:
     if cohort.splits:
         return ["# Who is trained on and who is tested: as the manifest's column split says."]
-    if cohort.ill >= MANY:
+    hold_out = "{test: 0.3, validation: 0.3}"
+    so_far = f"{cohort.ill} of {cohort.ill + cohort.unknown} patients have a mask so far"
+    if cohort.ill + cohort.unknown >= MANY:
+        unsure = [f"# {so_far}; if fewer than {MANY} turn out to have a lesion: split: {hold_out}"]
         return [
-            "split: {folds: 5, validation: 0.2}    # every patient is tested once: five trainings of each repeat"
+            *(unsure if cohort.ill < MANY else []),
+            "split: {folds: 5, validation: 0.2}    # every patient is tested once: five trainings of each repeat",
         ]
-    few = f"{cohort.ill} have a lesion, few for a firm answer"
-    return [f"split: {{test: 0.3, validation: 0.3}}    # shares of the patients; {few}"]
+    few = so_far if cohort.unknown else f"{cohort.ill} have a lesion"
+    return [f"split: {hold_out}    # shares of the patients; {few}, few for a firm answer"]
 
 
 def _network(size: int) -> str:

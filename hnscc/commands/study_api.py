@@ -26,8 +26,9 @@ def init(store: str | Path, study: str | Path | None = None) -> Path:
     """Write a study file for a store, with comments, and return its path; `check` takes it as it is.
 
     store: as the study is to name it; or a folder of scans, whose manifest is written too, beside the study file and
-    called as that is: `prepare` makes of it the store that the study names. study: the new file, on a disk; the store's
-    name with .yaml in the working directory unless given, for a folder study.yaml. It compares each modality alone, all
+    called as that is: `prepare` makes of it the store that the study names. A scan without a mask says FILL-IN there,
+    which `prepare` refuses until you have written a mask, or none. study: the new file, on a disk; the store's name
+    with .yaml in the working directory unless given, for a folder study.yaml. It compares each modality alone, all
     together, and these augmented. InputError where a file is there already, there is neither store nor scans, or no
     study fits the store: nothing is written then.
     """

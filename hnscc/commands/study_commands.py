@@ -24,16 +24,20 @@ def init(
     """Write a study file for a store, with comments. It is one that `check` takes; change in it what you like.
 
     For a folder of scans it writes their manifest too, as `hnscc scan` does, beside the study file and called as that
-    is, and says how to prepare it. A file that is there is never replaced.
+    is, and says how to prepare it, once you have written a mask, or none, wherever the manifest says FILL-IN. A file
+    that is there is never replaced.
 
     Example: hnscc init data/phantom.zarr studies/mine.yaml
     """
+    from hnscc.base.console import counted
     from hnscc.base.locations import locate
     from hnscc.commands.listing import print_begun
     from hnscc.commands.new_study import begin_study, is_folder_of_scans
 
     if is_folder_of_scans(locate(store)):
-        print_begun(begin_study(Path(store), study))
+        with counted("reading headers") as tell:
+            begun = begin_study(Path(store), study, tell)
+        print_begun(begun)
         return
     path = api.init(store, study)
     print(f"wrote {path}\nnext:  hnscc check {path}")

@@ -114,3 +114,22 @@ def test_a_folder_of_scans_of_which_none_can_be_prepared_leaves_nothing(hnscc, t
     (tmp_path / "in" / "P1_pet.nii").write_bytes(b"none")
     assert "No scan of the folder can be prepared" in refused(hnscc("init", "in"))
     assert [each.name for each in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize("name", ["mine.csv", "mine.zarr"])
+def test_a_study_that_is_called_as_its_manifest_or_store_is_refused(hnscc, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "in" / "P1_pet.nii", scan_arrays()[0])
+    assert "give mine.yaml" in refused(hnscc("init", "in", name))
+    assert [each.name for each in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize("patients, folds", [(2, 1), (10, 5)])
+def test_patients_of_whom_no_mask_is_known_yet_may_have_a_lesion(tmp_path, monkeypatch, patients, folds):
+    monkeypatch.chdir(tmp_path)
+    for patient in range(patients):
+        write(tmp_path / "in" / f"P{patient}_pet.nii", scan_arrays(patient)[0])
+    study = package.init("in")
+    text = study.read_text()
+    assert f"0 of {patients} patients have a mask so far" in text and "0 have a lesion" not in text
+    assert load_study(study).split.folds == folds

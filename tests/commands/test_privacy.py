@@ -377,6 +377,8 @@ def _odd_values(harmed: Path) -> None:
 def _links(harmed: Path) -> None:
     folder = _file(harmed, "pet_").parent
     (folder / f"{planted('file')}9").symlink_to(folder / planted("file"))
+    for name in (f"{planted('file')}8_pet.nii", f"{planted('file')}8_mri.img"):
+        (folder.parent / name).symlink_to(name)  # that leads to itself
 
 
 def _cells(harmed: Path) -> None:

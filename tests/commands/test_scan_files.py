@@ -93,6 +93,46 @@ def test_layouts_of_hospitals_become_manifests(hnscc, tmp_path, layout):
     assert "look at" not in out or (layout == "a mask by its header" and "by its header" in out)
 
 
+def test_masks_of_organs_are_left_out_and_told(hnscc, tmp_path):
+    files = {f"P0{at}/{name}.nii": name for at in (1, 2) for name in ("pet", "mri")}
+    files |= {"P01/segmentations/liver.nii": "mask", "P02/brain/mask.nii": "mask", "P02/gtv.nii": "mask"}
+    rows, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
+    assert [row["mask"] for row in rows] == ["FILL-IN", "in/P02/gtv.nii"]
+    assert "look at p001_1: a mask was left out, since its name says liver" in out
+    assert out.count("look at") == 1 and "no mask found" not in out
+    files = {f"{folder}Tr/lung_001{end}.nii": kind for folder, end, kind in [("images", "_0000", "pet")]}
+    folder = fill(tmp_path / "msd", files | {"labelsTr/lung_001.nii": "mask"})
+    rows, out = rows_of(hnscc, folder, tmp_path / "n.csv")
+    assert [row["mask"] for row in rows] == [
+        "msd/labelsTr/lung_001.nii"
+    ] and "1 patient, 1 scan, 2 files" in out
+    assert "look at p001_1: a file is taken for the mask though its name says lung" in out
+
+
+def test_images_of_which_none_is_clear_are_told_in_the_refusal(hnscc, tmp_path):
+    names = ("pet_a", "pet_b", "mask")
+    files = {f"P0{at}/{name}.nii": name.partition("_")[0] for at in (1, 2) for name in names}
+    folder = fill(tmp_path / "in", files)
+    error = refused(hnscc("scan", folder, "--manifest", tmp_path / "m.csv"))
+    assert "2 files may be pet, and none was taken" in error and "--prefer" in error
+
+
+def test_links_that_lead_nowhere_are_listed_and_no_path_is_printed(hnscc, tmp_path):
+    """A link to itself, one to a name that is too long, a list of channels that is nested without end."""
+    folder = fill(
+        tmp_path / "in", {"imagesTr/SECRET_001_0000.nii": "pet", "imagesTr/SECRET_001_0001.nii": "mri"}
+    )
+    (folder / "SECRET_2_pet.nii").symlink_to("SECRET_2_pet.nii")
+    (folder / "SECRET_3_pet.nii").symlink_to("SECRET" * 99)
+    (folder / "SECRET_4_mri.img").symlink_to("SECRET_4_mri.img")
+    (folder / "dataset.json").write_text("[" * 100_000)
+    code, out, error = hnscc("scan", folder, "--json")
+    assert code == 0 and "SECRET" not in out + error, error
+    assert [each["remark"] for each in json.loads(out)["files"] if not each["shape"]] == [
+        "A file cannot be opened."
+    ] * 3
+
+
 def test_its_manifest_is_prepared_as_it_is(hnscc, tmp_path):
     folder = fill(tmp_path / "in", LAYOUTS["BIDS"])
     rows_of(hnscc, folder, tmp_path / "m.csv")

@@ -62,3 +62,37 @@ def test_masks_of_other_things_are_no_lesion():
 
 def test_folders_that_hold_all_files_say_not_whose_one_is():
     assert named(["exports2023", "P01"], "pet", shared=1).patient == ("p01",)
+
+
+@pytest.mark.parametrize(
+    "path, organ",
+    {
+        "liver_masks/P01": "liver",
+        "P01/segmentations/liver": "liver",
+        "P01/brain/mask": "brain",
+        "P01/masks/parotid_left": "parotid",
+        "P01/liver_P01_mask": "liver",
+        "brain_mask_001": "brain",
+        "masks/P01": "",
+        "brain/P01/mask": "",
+        "labelsTr/lung_001": "",
+        "mask/Head_Neck_001_mask": "",
+        "head_001_tumor_mask": "",
+        "P01_lung_tumor_mask": "",
+        "P01_liver_lesion_mask": "",
+        "liver_masks/P01_lesion": "",
+        "P01/brain/T1": "",
+    }.items(),
+)
+def test_a_mask_is_of_an_organ_by_its_name_or_its_folders_behind_the_id(path, organ):
+    *folders, stem = path.split("/")
+    found = named(folders, stem)
+    assert (found.no_lesion, found.organ if found.no_lesion else "") == (bool(organ), organ)
+
+
+def test_an_organ_before_a_bare_number_is_part_of_an_id():
+    assert {named(["labelsTr"], each).patient for each in ("lung_001", "eye_001")} == {
+        ("lung", "001"),
+        ("eye", "001"),
+    }
+    assert [named(["labelsTr"], each).organ_in_id for each in ("lung_001", "HN_001")] == ["lung", ""]
