@@ -159,12 +159,19 @@ def words_of(text: str) -> tuple[str, ...]:
     for chunk in re.split(r"[^\w-]|_", _DATE.sub(r"\1\2\3", text)):
         entity = _ENTITY.fullmatch(chunk)
         if entity is None:
-            words += [word for part in chunk.split("-") for word in _CAPITALS.split(part) if word]
+            words += [word for part in chunk.split("-") for word in _by_capitals(part)]
         elif entity[1].lower() in ("sub", "ses"):
             words.append(chunk)
         elif _is_known(entity[2]):
             words.append(entity[2])
     return tuple(word.casefold() for word in words)
+
+
+def _by_capitals(text: str) -> list[str]:
+    """The words of `imagesTr` and `petMask`; `BraTS` is one: its last letters say nothing, and its first are a name."""
+    words = [word for word in _CAPITALS.split(text) if word]
+    cut = any(_is(_NEUTRAL, word) for word in words) and not all(_is_known(word) for word in words)
+    return [text] if cut and text else words
 
 
 def _folder_of_images(folder: str) -> bool:
@@ -240,18 +247,25 @@ def _whose(parts: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], tuple[str
 
 def _of_someone(words: Sequence[str], known: bool) -> list[str]:
     """The words of a name that may say whose it is: none that says what it shows. Behind such a word only a visit is
-    looked for, where a patient is known by then."""
+    looked for, where a patient is known by then, and the number of a patient who has none yet (`HN_PET_001`)."""
     shows = [
         at
         for at, word in enumerate(words)
         if _is_known(word) and not (_is(_NO_LESION, word) and _begins_an_id(words, at))
     ]
     first = shows[0] if shows else len(words)
-    before = any(not is_visit(word) for word in words[:first])
+    before = [word for word in words[:first] if not is_visit(word)]
+    numbered = known or any(_has_digit(word) for word in before)
     return [
         word
         for at, word in enumerate(words)
-        if at not in shows and (at < first or not (known or before) or is_visit(word))
+        if at not in shows
+        and (
+            at < first
+            or not (known or before)
+            or is_visit(word)
+            or (word.isdecimal() and at > first and not numbered)
+        )
     ]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data_prep.dicom.listing import ListedSeries, Listing, apart, give_pseudonyms, list_folders
 from data_prep.files.listing import Found, FoundFile, find_files
-from data_prep.files.names import MASK, named, words_of
+from data_prep.files.names import MASK, is_visit, named, words_of
 from data_prep.manifest.ids import alike, may_be_one
 from data_prep.manifest.listed import ListedScan, scans_of
 from data_prep.manifest.listed_files import ListedFile, candidates, list_volumes
@@ -64,9 +64,8 @@ def list_scans_below(
     listed = {*patients.values(), *(each.patient for each in dicom.series)}
     before = Counter({each.scan: each.patient for each in dicom.series}.values())
     volumes = _joined(list_volumes(files, patients, before), dicom)
-    notes = _may_be_several(files, patients) + _may_be_one(
-        {patient: name for patient, name in pseudonyms.items() if name in listed}
-    )
+    notes = _may_be_several(files, patients) + _may_be_visits(files, patients)
+    notes += _may_be_one({patient: name for patient, name in pseudonyms.items() if name in listed})
     return FolderListing(dicom.series, volumes, dicom.unreadable, dict(others), pseudonyms, notes)
 
 
@@ -83,6 +82,22 @@ def _may_be_several(files: Sequence[FoundFile], patients: Mapping[Words, str]) -
         "of patients, write a patient_id for each"
         for patient, scans in sorted(years.items())
         if len(scans) > 1
+    )
+
+
+def _may_be_visits(files: Sequence[FoundFile], patients: Mapping[Words, str]) -> tuple[str, ...]:
+    """Patients whom a word tells apart that may as well be a visit (baseline/M01, followup/M01)."""
+    found = {
+        patients[each.named.patient]
+        for each in files
+        if each.named.patient and all(map(is_visit, each.named.patient))
+    }
+    if len(found) < 2:
+        return ()
+    return (
+        f"{', '.join(sorted(found)[:3])}{' and others' if len(found) > 3 else ''}: only words that may be visits tell "
+        f"these {len(found)} patients apart; if they are visits of the same ones, correct patient_id, or one patient "
+        "may stand in training and test",
     )
 
 

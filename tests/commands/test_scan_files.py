@@ -183,6 +183,21 @@ def test_visits_of_a_patient_are_scans_and_what_cannot_be_told_is_said(hnscc, tm
     assert any("something else than a lesion" in each for each in files)
 
 
+def test_visits_that_may_be_taken_for_patients_are_told(hnscc, tmp_path):
+    files = {
+        f"{visit}/M0{n}/{kind}.nii": kind
+        for visit in ("baseline", "followup")
+        for n in (1, 2)
+        for kind in KINDS
+    }
+    _, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
+    assert "look at p001, p002: only words that may be visits tell these 2 patients apart" in " ".join(
+        out.split()
+    )
+    _, out = rows_of(hnscc, fill(tmp_path / "own", LAYOUTS["nnU-Net"]), tmp_path / "n.csv")
+    assert "may be visits" not in out
+
+
 def test_years_that_may_be_numbers_of_patients_are_told(hnscc, tmp_path):
     files = {f"HN_{number}_{name}.nii": name for number in (1987, 2001, 300) for name in KINDS}
     files |= {f"P5/{year}/{name}.nii": name for year in (2019, 2020) for name in KINDS}

@@ -96,3 +96,15 @@ def test_an_organ_before_a_bare_number_is_part_of_an_id():
         ("eye", "001"),
     }
     assert [named(["labelsTr"], each).organ_in_id for each in ("lung_001", "HN_001")] == ["lung", ""]
+
+
+def test_a_number_behind_what_is_shown_belongs_to_an_id_without_one():
+    assert {named([], each).patient for each in ("HN_PET_001", "HN_MR_001_mask")} == {("hn", "001")}
+    assert named([], "HN_PET_002").patient == ("hn", "002")
+    assert named(["P01"], "pet_0002").patient == ("p01",)
+    assert {
+        named([each], f"{each}-t1c").patient[-2:] for each in ("BraTS-GLI-00000-000", "BraTS-GLI-00002-000")
+    } == {
+        ("00000", "000"),
+        ("00002", "000"),
+    }
