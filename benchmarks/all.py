@@ -55,6 +55,9 @@ WHY = {
 NO_GPU = "not measured: no GPU"
 # Benchmarks that were run by hand, and where the page on it is.
 ELSEWHERE = {
+    "startup": "by hand against commit 5d09b17, on a quiet machine of 2 cores, 26 November 2026, commit 5e7b23d, "
+    "n = 3: to the first step 1.23 x (1.17 to 1.37; 14.0 s), from the last step to the end 1.16 x (1.08 to 1.20; "
+    "8.6 s); at least 2: missed",
     "overhead": "not by `make bench` yet; one round by hand, 25 November 2026, commit 83acee0: "
     "[failures](explanation/failures.md#what-it-was-put-through)",
 }
