@@ -18,6 +18,8 @@ from hnscc.base.cores import cores
 from hnscc.base.errors import InputError, exit_code_of
 from hnscc.base.files import write_text
 from hnscc.base.locations import Location
+from hnscc.cohort.splits import FoldPlan
+from hnscc.cohort.store import Store
 from hnscc.study.loading import dump_study, load_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
@@ -166,7 +168,7 @@ def make_ready(
     surely be trained: without an address a Ray of one's own is then started first, and its processes load what they
     need while this one reads.
     """
-    token = None
+    token = planned = None
     if address:
         during.enter_context(connected(address))
         check_study_requests(study, machines_of_cluster())
@@ -174,23 +176,30 @@ def make_ready(
         token = during.enter_context(prove_shared(folder))
     else:
         if trains:
-            _refuse_at_once(study, folder)
+            planned = _refuse_at_once(study, folder)
             during.enter_context(standing_by(*_standby_of(study)))
             during.enter_context(connected(None))
         check_study_requests(study, [_resources_here()])
     with counted("reading the store", terminal()) as reading:
         resolve = resolve_on_cluster(study) if address else resolve_here(study)
         ready = make_run_ready(
-            study, folder.root, resolve=resolve, progress=reading, accept_versions=accept_versions
+            study,
+            folder.root,
+            planned=planned,
+            resolve=resolve,
+            progress=reading,
+            accept_versions=accept_versions,
         )
         return ready, token
 
 
-def _refuse_at_once(study: Study, folder: RunFolder) -> None:
-    """What needs neither PyTorch nor Ray to be refused does not wait for them."""
-    check_same_store(study, folder, *open_and_plan(study))
+def _refuse_at_once(study: Study, folder: RunFolder) -> tuple[Store, list[FoldPlan]]:
+    """The store and the plans; what needs neither PyTorch nor Ray to be refused does not wait for them."""
+    planned = open_and_plan(study)
+    check_same_store(study, folder, *planned)
     if not _may_have_gpu():
         check_study_requests(study, [{"CPU": float(cores()), "GPU": 0.0}])
+    return planned
 
 
 def _standby_of(study: Study) -> tuple[int, tuple[str, ...]]:

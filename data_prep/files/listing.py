@@ -86,9 +86,8 @@ def _each_once(paths: Sequence[Path]) -> list[Path]:
     files = {os.path.realpath(path) for path in paths if not path.is_symlink()}
     kept: dict[str, Path] = {}
     for path in paths:
-        place = os.path.realpath(
-            path
-        )  # Path.resolve raises an error that has the path, where a link leads to itself
+        # Path.resolve raises an error that has the path, where a link leads to itself.
+        place = os.path.realpath(path)
         if not path.is_symlink() or place not in files:
             kept.setdefault(place if path.is_symlink() else str(path), path)
     return list(kept.values())

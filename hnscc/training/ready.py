@@ -157,6 +157,7 @@ def make_run_ready(
     study: Study,
     out: str | Location | None = None,
     *,
+    planned: tuple[Store, list[FoldPlan]] | None = None,
     resolve: Callable[[Training], tuple[str, str]] = resolve_in_process,
     progress: Callable[[int, int], None] | None = None,
     accept_versions: bool = False,
@@ -164,12 +165,13 @@ def make_run_ready(
 ) -> ReadyRun:
     """Write study.yaml, the folds and provenance.json, and read the folds' data.
 
-    `resolve` says what device and precision `auto` means where the trials will run. Trials may be there from
-    before: InputError, with the differences, where the study would now train one of them otherwise, or where other
-    versions trained it, unless these are accepted (`check_identities`). replace_folds: write folds of other data over
-    those that are there, if no trial has been trained on them yet; InputError otherwise.
+    planned: what `open_and_plan` gave, where it was asked before. `resolve` says what device and precision `auto` means
+    where the trials will run. Trials may be there from before: InputError, with the differences, where the study would
+    now train one of them otherwise, or where other versions trained it, unless these are accepted (`check_identities`).
+    replace_folds: write folds of other data over those that are there, if no trial has been trained on them yet;
+    InputError otherwise.
     """
-    store, plans = open_and_plan(study)
+    store, plans = planned or open_and_plan(study)
     with ThreadPoolExecutor(max_workers=1) as beside:
         # PyTorch takes seconds to load: they pass beside the reading.
         checked = beside.submit(check_networks, *_networks_of(study, store, plans))
