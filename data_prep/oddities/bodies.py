@@ -20,14 +20,11 @@ MOST_TURNED = 90.0  # degrees, beyond which a body that is nearly round fits by 
 ALIKE = 0.85  # correlation of shapes, from which an angle is believed
 GAIN = 0.1  # in correlation, by turning
 LEAN, SHEAR = 0.12, 0.06  # mm per mm: of places in the slices along them; of rows along the columns
-SHEAR_SDS = (
-    10.0  # robust standard deviations: a limb that lies askew in one slab leans by 7 in the public cohort
-)
+# Robust standard deviations: a limb that lies askew in one slab leans by 7 in the public cohort.
+SHEAR_SDS = 10.0
 FEWEST = 8  # scans, from which it is asked whose body a modality shows
-WIDER, WIDER_SDS = (
-    0.12,
-    8.0,
-)  # logarithm of times as wide; 6.5 robust standard deviations in the public cohort
+# A logarithm of times as wide, and robust standard deviations, of which the public cohort has 6.5 at most.
+WIDER, WIDER_SDS = 0.12, 8.0
 HARMONICS = 5  # of the radii, beside their mean
 LEAST_SD, MOST_SDS = 0.25, 10.0  # mm; standard deviations that a number may be apart
 BETTER = 4.0  # times, that another scan's body fits better than the own: 2.6 at most in 34 scans of different bodies

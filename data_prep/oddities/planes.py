@@ -16,9 +16,8 @@ COPIED, STREAKS, MIRRORED = 0.02, 0.003, 0.002  # of the lines; of the voxels; o
 DEAD, DEAD_SHARE, HOT = 10, 2e-5, 5  # voxels; of the tissue; voxels
 NOISE, FLAT = 0.04, 0.04  # of the tissue; of the voxels
 BURNT = 10  # places; in volumes of any kind none
-STEP = (
-    0.2  # of a logarithm: 0.07 at most in the public cohort; half of a scan at 0.6 of the other half has 0.28
-)
+# Of a logarithm: 0.07 at most in the public cohort; half of a scan at 0.6 of the other half has 0.28.
+STEP = 0.2
 COMBED, AGAINST = 1.2, 0.8  # times; of that of the lines across: 1.31 at least in the public cohort
 CUT = 0.5  # of the square root of the tissue's area; the way around a disc is 3.5
 MORE = 3.0  # times as much noise as in the median scan, where images are noisy
