@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
@@ -12,9 +12,10 @@ from data_prep.dicom.files import MAX_FILES, folders_below, is_dicom
 from data_prep.dicom.header import unusable
 from data_prep.files.first_bytes import other_half
 from data_prep.files.itk_files import READERS
-from data_prep.files.names import Named, modality_of_channel, named, words_of
+from data_prep.files.names import Named, letters_of_patients, modality_of_channel, named, of_patient
 from data_prep.files.not_read import OTHERS
 from data_prep.files.read import ENDINGS, read_grid, read_numbers
+from data_prep.files.words import words_of
 from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError
 from hnscc.cohort.store_format import Progress
@@ -39,12 +40,15 @@ class FoundFile:
 
 @dataclass(frozen=True)
 class Found:
-    """The volumes of a folder by path; how many files of kinds that are not read here there are, by their ending; and
-    how many outer folders hold all of its scans."""
+    """The volumes of a folder by path; how many files of kinds that are not read here there are, by their ending; how
+    many outer folders hold all of its scans; what ids begin with that look like visits; and how many dataset.json, in
+    which nnU-Net names channels, cannot be read."""
 
     files: list[FoundFile]
     others: dict[str, int]
     shared: int
+    letters: tuple[str, ...]
+    unread_channels: int
 
 
 def find_files(folder: Path, beside: Sequence[Path] = (), progress: Progress | None = None) -> Found:
@@ -57,13 +61,21 @@ def find_files(folder: Path, beside: Sequence[Path] = (), progress: Progress | N
     below = [path.relative_to(folder).parent.parts for path in paths]
     shared = _shared([*below, *(each.relative_to(folder).parts for each in beside)])
     found = []
+    channels: dict[Path, dict[str, str] | None] = {}
     for done, (path, folders) in enumerate(zip(paths, below, strict=True), start=1):
         says = named(folders, _stem(path), shared)
-        found.append(_read(path, _by_channel(path, says) if says.channel else says))
+        if says.channel:
+            above = path.parent.parent
+            channels.setdefault(above, _channels(above))
+            says = _by_channel(says, channels[above] or {})
+        found.append(_read(path, says))
         if progress is not None:
             progress(done, len(paths), "")
-    above = (Path(os.path.realpath(folder)).name, *(below[0][:shared] if below else ()))
-    return Found(_with_a_patient(found, above), dict(others), shared)
+    letters = letters_of_patients(each.named for each in found)
+    found = [replace(each, named=of_patient(each.named, letters)) for each in found]
+    outer = (Path(os.path.realpath(folder)).name, *(below[0][:shared] if below else ()))
+    unread = sum(each is None for each in channels.values())
+    return Found(_with_a_patient(found, outer), dict(others), shared, letters, unread)
 
 
 def _volumes_below(folder: Path) -> tuple[list[Path], Counter[str]]:
@@ -117,14 +129,23 @@ def _with_a_patient(found: list[FoundFile], above: Sequence[str]) -> list[FoundF
     return [replace(each, named=replace(each.named, patient=words)) for each in found]
 
 
-def _by_channel(path: Path, says: Named) -> Named:
+def _by_channel(says: Named, names: Mapping[str, str]) -> Named:
     """An image of nnU-Net bears the number of its channel, whose name stands in dataset.json beside its folder."""
+    number = int(says.channel)
+    return replace(says, modalities=(modality_of_channel(names.get(str(number), ""), number),))
+
+
+def _channels(folder: Path) -> dict[str, str] | None:
+    """The names of channels by number, of a folder's dataset.json; none where there is no such file, None where it
+    cannot be read."""
     try:
-        told = json.loads((path.parent.parent / "dataset.json").read_text("utf-8"))
-        name = (told.get("channel_names") or told.get("modality") or {}).get(str(int(says.channel)), "")
+        told = json.loads((folder / "dataset.json").read_text("utf-8"))
+        names = told.get("channel_names") or told.get("modality") or {}
+        return {str(number): str(name) for number, name in names.items()}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
     except (OSError, ValueError, AttributeError, RecursionError):
-        name = ""
-    return replace(says, modalities=(modality_of_channel(str(name), int(says.channel)),))
+        return None
 
 
 def _is_file(path: Path) -> bool:

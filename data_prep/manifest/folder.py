@@ -7,7 +7,9 @@ from pathlib import Path
 
 from data_prep.dicom.listing import ListedSeries, Listing, apart, give_pseudonyms, list_folders
 from data_prep.files.listing import Found, FoundFile, find_files
-from data_prep.files.names import MASK, is_visit, named, words_of
+from data_prep.files.names import MASK, named, of_patient
+from data_prep.files.whose import is_visit, may_be_id
+from data_prep.files.words import words_of
 from data_prep.manifest.ids import alike, may_be_one
 from data_prep.manifest.listed import ListedScan, scans_of
 from data_prep.manifest.listed_files import ListedFile, candidates, list_volumes
@@ -15,6 +17,7 @@ from hnscc.base.errors import InputError
 from hnscc.cohort.store_format import Progress
 
 Words = tuple[str, ...]
+A_FEW_VISITS = 4  # of one patient
 
 
 @dataclass(frozen=True)
@@ -65,32 +68,50 @@ def list_scans_below(
     before = Counter({each.scan: each.patient for each in dicom.series}.values())
     volumes = _joined(list_volumes(files, patients, before), dicom)
     notes = _may_be_several(files, patients) + _may_be_visits(files, patients)
+    notes += _channels_unread(sum(each.unread_channels for each in found.values()))
     notes += _may_be_one({patient: name for patient, name in pseudonyms.items() if name in listed})
     return FolderListing(dicom.series, volumes, dicom.unreadable, dict(others), pseudonyms, notes)
 
 
-def _may_be_several(files: Sequence[FoundFile], patients: Mapping[Words, str]) -> tuple[str, ...]:
-    """Patients without a number whose scans a year tells apart: it may be the number of each (HN_1987, HN_2001)."""
-    years: dict[str, set[Words]] = {}
-    for each in files:
-        words = each.named
-        numbered = any(letter.isdigit() for word in words.patient for letter in word)
-        if words.scan and not numbered and all(word.isdecimal() and len(word) == 4 for word in words.scan):
-            years.setdefault(patients[words.patient], set()).add(words.scan)
-    return tuple(
-        f"{patient}: {len(scans)} scans of one patient, whom years in the paths tell apart; if the years are numbers "
-        "of patients, write a patient_id for each"
-        for patient, scans in sorted(years.items())
-        if len(scans) > 1
+def _channels_unread(lists: int) -> tuple[str, ...]:
+    if not lists:
+        return ()
+    return (
+        "dataset.json, which names the channels of nnU-Net's images, cannot be read: their columns are called by "
+        "number; mend it, or rename the columns of the manifest",
     )
 
 
+def _may_be_several(files: Sequence[FoundFile], patients: Mapping[Words, str]) -> tuple[str, ...]:
+    """Patients without a number whose scans only words tell apart that may be ids: HN_1987, HN_2001; HN/M01 to HN/M20.
+
+    A patient may have a few visits; years are told from two on."""
+    scans: dict[str, set[Words]] = {}
+    for each in files:
+        words = each.named
+        numbered = any(letter.isdigit() for word in words.patient for letter in word)
+        if words.scan and not numbered and all(map(may_be_id, words.scan)):
+            scans.setdefault(patients[words.patient], set()).add(words.scan)
+    told = []
+    for patient, own in sorted(scans.items()):
+        years = all(word.isdecimal() and len(word) == 4 for words in own for word in words)
+        if len(own) > (1 if years else A_FEW_VISITS):
+            by = "years" if years else "words that look like visits"
+            told.append(
+                f"{patient}: {len(own)} scans of one patient, whom {by} in the paths tell apart; if these are numbers "
+                "of patients, write a patient_id for each"
+            )
+    return tuple(told)
+
+
 def _may_be_visits(files: Sequence[FoundFile], patients: Mapping[Words, str]) -> tuple[str, ...]:
-    """Patients whom a word tells apart that may as well be a visit (baseline/M01, followup/M01)."""
+    """Patients whom a word tells apart that may as well be a visit (V01, V02), where no path names a visit for sure."""
     found = {
         patients[each.named.patient]
         for each in files
-        if each.named.patient and all(map(is_visit, each.named.patient))
+        if each.named.patient
+        and all(map(is_visit, each.named.patient))
+        and all(map(may_be_id, each.named.scan))
     }
     if len(found) < 2:
         return ()
@@ -152,7 +173,7 @@ def _by_folder(dicom: Listing, found: Mapping[Path, Found]) -> dict[Words, str]:
     """The pseudonym of the one patient whose DICOM files lie where the path names a patient by these words."""
     places = {(path.parent, series.patient) for series in dicom.series for path in series.paths}
     pairs = {
-        (named(place.relative_to(folder).parts, "", each.shared).patient, patient)
+        (of_patient(named(place.relative_to(folder).parts, "", each.shared), each.letters).patient, patient)
         for folder, each in found.items()
         for place, patient in places
         if place.is_relative_to(folder)

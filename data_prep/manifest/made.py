@@ -49,8 +49,8 @@ def write_manifest(scans: Sequence[ListedScan], manifest: Path) -> Written:
             expected="a series of PET, MR or CT, or a file of an image, without a fault",
             found=_no_image(scans) or "none",
             do="See the table that `hnscc scan FOLDER` prints: it says what keeps each of them from being read, or is "
-            "taken for what. Where several files may be meant, `hnscc scan FOLDER --manifest FILE --prefer PATTERN` "
-            "says which is, by its name.",
+            "taken for what. Where several files may be meant, `--prefer PATTERN` says which is, by its "
+            "name.",
         )
     rows = [["patient_id", "scan_id", *columns, "mask", "roi"]]
     rows += [_row(each, columns, manifest.parent) for each in scans]

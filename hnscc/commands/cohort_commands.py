@@ -7,7 +7,7 @@ import typer
 
 from data_prep.settings import PrepareSettings
 from hnscc.commands import cohort_api as api
-from hnscc.commands.options import AsJson
+from hnscc.commands.options import AsJson, Prefer
 
 # What `prepare` may be told.
 Manifest = Annotated[Path, typer.Argument(help="CSV: patient_id, scan_id, mask, and a column per modality.")]
@@ -97,13 +97,7 @@ def scan(
             help="CSV of pseudonyms and patients' ids to keep and add to. It identifies patients.",
         ),
     ] = None,
-    prefer: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATTERN",
-            help="Of several files for one cell of the manifest, take that of this name, such as '*T1_mask*'.",
-        ),
-    ] = None,
+    prefer: Prefer = None,
     as_json: AsJson = False,
 ) -> None:
     """List what a folder of scans holds, under pseudonyms. DICOM, NIfTI and others.

@@ -49,11 +49,17 @@ class Begun:
     listing: FolderListing
 
 
-def begin_study(folder: Path, study: Path | None = None, progress: Progress | None = None) -> Begun:
+def begin_study(
+    folder: Path,
+    study: Path | None = None,
+    prefer: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Begun:
     """Write the manifest of a folder of scans, and a study of the store that is to be prepared from it.
 
     study: the new study file; study.yaml in the working directory unless given. The manifest and the store are called
-    as it is, with .csv and .zarr. progress: called with the files done, their number, and nothing else.
+    as it is, with .csv and .zarr. prefer: patterns of file names, for cells that several files may fill. progress:
+    called with the files done, their number, and nothing else.
     InputError where one of the files is there already, the study is called as its manifest or store is to be, or the
     folder holds no scan that can be prepared: nothing is written then.
     """
@@ -64,7 +70,7 @@ def begin_study(folder: Path, study: Path | None = None, progress: Progress | No
     for each in (path, manifest):
         _check_new(each)
     listing = list_scans_below([folder], progress=progress, needed=False)
-    scans = scans_in(listing)
+    scans = scans_in(listing, prefer)
     if not listing.series and not listing.files:
         raise _no_store(folder, "a folder without scans")
     ill = {each.patient for each in scans if each.mask}
@@ -101,6 +107,16 @@ def write_study(store: str | Location, study: Path | None = None) -> Path:
     with writing_to(path.parent):
         write_text(path, text)
     return path
+
+
+def no_folder_to_prefer_in() -> InputError:
+    return InputError(
+        "Nothing is to be preferred.",
+        where="--prefer",
+        expected="a folder of scans, of whose files some may be meant for one cell of the manifest",
+        found="a store, or a place that is no folder",
+        do="leave --prefer out",
+    )
 
 
 def _check_new(path: Path) -> None:

@@ -20,6 +20,13 @@ AcceptVersions = Annotated[
         "apart.",
     ),
 ]
+Prefer = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Of several files for one cell of the manifest, take that of this name, such as '*T1_mask*'.",
+    ),
+]
 Address = Annotated[
     str | None, typer.Option(help="A running Ray cluster; RAY_ADDRESS, else a local one, unless given.")
 ]

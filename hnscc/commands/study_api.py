@@ -8,7 +8,7 @@ one of their processes died. Every location may be an s3:// URL unless it says o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,22 +22,30 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int, str], None]
 
 
-def init(store: str | Path, study: str | Path | None = None) -> Path:
+def init(store: str | Path, study: str | Path | None = None, *, prefer: Sequence[str] = ()) -> Path:
     """Write a study file for a store, with comments, and return its path; `check` takes it as it is.
 
     store: as the study is to name it; or a folder of scans, whose manifest is written too, beside the study file and
     called as that is: `prepare` makes of it the store that the study names. A scan without a mask says FILL-IN there,
     which `prepare` refuses until you have written a mask, or none. study: the new file, on a disk; the store's name
     with .yaml in the working directory unless given, for a folder study.yaml. It compares each modality alone, all
-    together, and these augmented. InputError where a file is there already, there is neither store nor scans, or no
-    study fits the store: nothing is written then.
+    together, and these augmented. prefer: patterns of file names such as "*T1_mask*"; of several files for a cell of
+    the manifest, the one of such a name is taken. InputError where a file is there already, there is neither store nor
+    scans, or no study fits the store: nothing is written then.
     """
     from hnscc.base.locations import locate
-    from hnscc.commands.new_study import begin_study, is_folder_of_scans, write_study
+    from hnscc.commands.new_study import (
+        begin_study,
+        is_folder_of_scans,
+        no_folder_to_prefer_in,
+        write_study,
+    )
 
     path = None if study is None else Path(study)
     if is_folder_of_scans(locate(store)):
-        return begin_study(Path(store), path).study
+        return begin_study(Path(store), path, prefer).study
+    if prefer:
+        raise no_folder_to_prefer_in()
     return write_study(str(store), path)
 
 

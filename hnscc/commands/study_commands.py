@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hnscc.commands import study_api as api
-from hnscc.commands.options import AcceptVersions, Address, AsJson, Out, Run, StudyFile
+from hnscc.commands.options import AcceptVersions, Address, AsJson, Out, Prefer, Run, StudyFile
 
 
 def init(
@@ -20,6 +20,7 @@ def init(
             help="New study file; the store's name with .yaml, here, unless given; for a folder study.yaml."
         ),
     ] = None,
+    prefer: Prefer = None,
 ) -> None:
     """Write a study file for a store, with comments. It is one that `check` takes; change in it what you like.
 
@@ -36,10 +37,10 @@ def init(
 
     if is_folder_of_scans(locate(store)):
         with counted("reading headers") as tell:
-            begun = begin_study(Path(store), study, tell)
+            begun = begin_study(Path(store), study, prefer or (), tell)
         print_begun(begun)
         return
-    path = api.init(store, study)
+    path = api.init(store, study, prefer=prefer or ())
     print(f"wrote {path}\nnext:  hnscc check {path}")
 
 

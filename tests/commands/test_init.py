@@ -116,6 +116,18 @@ def test_a_folder_of_scans_of_which_none_can_be_prepared_leaves_nothing(hnscc, t
     assert [each.name for each in tmp_path.iterdir()] == ["in"]
 
 
+def test_of_several_files_of_a_folder_the_preferred_one_is_taken(hnscc, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("pet_a", "pet_b"):
+        write(tmp_path / "in" / "P1" / f"{name}.nii", scan_arrays()[0])
+    assert "`--prefer PATTERN` says which" in " ".join(refused(hnscc("init", "in")).split())
+    code, _, error = hnscc("init", "in", "--prefer", "pet_b*")
+    assert code == 0 and "in/P1/pet_b.nii" in (tmp_path / "study.csv").read_text(), error
+    package.init("in", "other.yaml", prefer=["pet_a*"])
+    assert "in/P1/pet_a.nii" in (tmp_path / "other.csv").read_text()
+    assert "a folder of scans" in refused(hnscc("init", "nowhere", "x.yaml", "--prefer", "pet*"))
+
+
 @pytest.mark.parametrize("name", ["mine.csv", "mine.zarr"])
 def test_a_study_that_is_called_as_its_manifest_or_store_is_refused(hnscc, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)

@@ -126,6 +126,9 @@ def test_links_that_lead_nowhere_are_listed_and_no_path_is_printed(hnscc, tmp_pa
     (folder / "SECRET_3_pet.nii").symlink_to("SECRET" * 99)
     (folder / "SECRET_4_mri.img").symlink_to("SECRET_4_mri.img")
     (folder / "dataset.json").write_text("[" * 100_000)
+    code, out, error = hnscc("scan", folder)
+    assert code == 0 and "SECRET" not in out + error, error
+    assert "look at dataset.json, which names the channels" in " ".join(out.split())
     code, out, error = hnscc("scan", folder, "--json")
     assert code == 0 and "SECRET" not in out + error, error
     assert [each["remark"] for each in json.loads(out)["files"] if not each["shape"]] == [
@@ -184,18 +187,43 @@ def test_visits_of_a_patient_are_scans_and_what_cannot_be_told_is_said(hnscc, tm
 
 
 def test_visits_that_may_be_taken_for_patients_are_told(hnscc, tmp_path):
-    files = {
-        f"{visit}/M0{n}/{kind}.nii": kind
-        for visit in ("baseline", "followup")
-        for n in (1, 2)
-        for kind in KINDS
-    }
+    files = {f"V{visit}/{kind}.nii": kind for visit in (1, 2) for kind in KINDS}
     _, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
     assert "look at p001, p002: only words that may be visits tell these 2 patients apart" in " ".join(
         out.split()
     )
     _, out = rows_of(hnscc, fill(tmp_path / "own", LAYOUTS["nnU-Net"]), tmp_path / "n.csv")
     assert "may be visits" not in out
+
+
+def test_visits_above_ids_that_look_like_visits_are_scans_of_the_same_patients(hnscc, tmp_path):
+    files = {
+        f"{visit}/M0{n}/{kind}.nii": kind
+        for visit in ("baseline", "followup")
+        for n in (1, 2)
+        for kind in KINDS
+    }
+    rows, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
+    assert [(row["patient_id"], row["scan_id"], row["pet"]) for row in rows] == [
+        ("p001", "p001_1", "in/baseline/M01/pet.nii"),
+        ("p001", "p001_2", "in/followup/M01/pet.nii"),
+        ("p002", "p002_1", "in/baseline/M02/pet.nii"),
+        ("p002", "p002_2", "in/followup/M02/pet.nii"),
+    ]
+    assert "look at" not in out
+
+
+def test_many_scans_that_only_words_like_visits_tell_apart_are_told(hnscc, tmp_path):
+    folders = [f"{who}/M0{number}" for who in ("HN", "LUNG") for number in range(5)]
+    files = {f"{folder}/{kind}.nii": kind for folder in folders for kind in KINDS}
+    _, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
+    assert "p001: 5 scans of one patient, whom words that look like visits" in " ".join(out.split())
+
+
+def test_two_files_of_one_patient_alone_are_not_two_patients(hnscc, tmp_path):
+    files = {"P01/pet_a.nii": "pet", "P01/pet_b.nii": "pet", "P01/mri.nii": "mri", "P01/mask.nii": "mask"}
+    rows, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
+    assert [row["patient_id"] for row in rows] == ["p001"] and "2 files may be pet, and none was taken" in out
 
 
 def test_years_that_may_be_numbers_of_patients_are_told(hnscc, tmp_path):

@@ -2,7 +2,15 @@
 
 import pytest
 
-from data_prep.files.names import named
+from data_prep.files.names import letters_of_patients, of_patient
+from data_prep.files.names import named as named_alone
+
+
+def named(folders, stem, shared=0):
+    """What a path says where it is the only one."""
+    says = named_alone(folders, stem, shared)
+    return of_patient(says, letters_of_patients([says]))
+
 
 # path: words of the patient, of the visit, modalities; "mask" where its own name says so
 PATHS = {
@@ -33,6 +41,15 @@ PATHS = {
     "P01/PET/8_ac_transaxial": ("p01", "", "pet"),
     "P01_CT_on_PET": ("p01", "", "ct pet"),
     "P01/atlas": ("p01", "", ""),
+    "baseline/M01/pet": ("m01", "baseline", "pet"),
+    "visit2/scan07/pet": ("scan07", "visit2", "pet"),
+    "M01/M12/pet": ("m01", "m12", "pet"),
+    "site_1/P01/pet": ("site 1 p01", "", "pet"),
+    "center_A/M01/v2/pet": ("center a m01", "v2", "pet"),
+    "centerA/PET_001": ("center a 001", "", "pet"),
+    "train_001/pet": ("train 001", "", "pet"),
+    "baseline/pet": ("", "baseline", "pet"),
+    "pet_a": ("", "", "pet"),
 }
 
 
@@ -108,3 +125,31 @@ def test_a_number_behind_what_is_shown_belongs_to_an_id_without_one():
         ("00000", "000"),
         ("00002", "000"),
     }
+
+
+def patients_of(*paths):
+    """Who each file is of, and of which visit, where all of them are asked about together."""
+    says = [named_alone(path.split("/")[:-1], path.split("/")[-1]) for path in paths]
+    letters = letters_of_patients(says)
+    return [(each.patient, each.scan) for each in (of_patient(each, letters) for each in says)]
+
+
+def test_of_two_words_that_look_like_visits_the_id_is_that_of_more_values():
+    assert patients_of("V1/M01/pet", "V2/M01/pet", "V1/M02/pet", "M03/V1/pet") == [
+        (("m01",), ("v1",)),
+        (("m01",), ("v2",)),
+        (("m02",), ("v1",)),
+        (("m03",), ("v1",)),
+    ]
+    assert patients_of("V1/D1/pet", "V2/D1/pet", "V3/D2/pet")[2] == (("v3",), ("d2",))
+    assert patients_of("20200101/M01/pet", "20210302/M01/pet", "20210303/M01/pet")[0][0] == ("m01",)
+    assert patients_of("20200101/pet", "20210302/pet") == [(("20200101",), ()), (("20210302",), ())]
+
+
+def test_the_number_of_a_place_is_nobodys():
+    assert patients_of("site_1/P01/pet", "site_1/P02/pet", "site_2/P01/pet") == [
+        (("site", "1", "p01"), ()),
+        (("site", "1", "p02"), ()),
+        (("site", "2", "p01"), ()),
+    ]
+    assert patients_of("site1/pet", "site2/pet") == [(("site1",), ()), (("site2",), ())]

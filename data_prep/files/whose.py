@@ -1,0 +1,150 @@
+"""Whose a file is, and of which visit, by the words of its folders and of its name."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from data_prep.files.words import is_known, organ_of, says_nothing
+
+Words = tuple[str, ...]
+
+_PLACES = r"(site|center|centre|hospital|cohort|group|batch|arm)"
+_GROUPS = rf"({_PLACES}|dataset|train|test|val|validation)([a-z]|\d+)?"
+_NEVER_IDS = (  # words of visits that are no patient's, whatever number stands behind them
+    r"(ses|session|visit|timepoint|time|followup|baseline|pre|post|day|week|month|year|staging|restaging|interim)\d*"
+)
+_SHORT = r"v|tp|fu|bl|d|w|m|y|scan|exam|study"  # M01 may be a patient as well as a month
+_DATES = r"(19|20)\d\d(0[1-9]|1[0-2])[0-3]\d"
+_VISITS = rf"{_NEVER_IDS}|({_SHORT})\d*|{_DATES}|(19|20)\d\d"
+
+
+def whose(parts: Sequence[Words]) -> tuple[Words, Words]:
+    """Return the words of the patient and those of the visit, from the words of each folder and of the name.
+
+    Where only words that look like visits may be a patient's (`baseline/M01`), they are all among those of the visit,
+    and `with_id` finds the patient's.
+    """
+    subject = next((word for words in parts for word in words if word.startswith("sub-")), None)
+    if subject is not None:
+        sessions = dict.fromkeys(word for words in parts for word in words if word.startswith("ses-"))
+        return (subject,), tuple(sessions)
+    patient: list[str] = []
+    scan: list[str] = []
+    settled = False  # whether the patient is known, so that what stands below says of which visit a file is
+    shown = False  # whether a folder said what the files show: names below it are those of a program, but for visits
+    for at, words in enumerate(parts):
+        own = [word for word in _of_someone(words, not is_nobody(patient)) if word not in (*patient, *scan)]
+        visits = [word for nth, word in enumerate(own) if is_visit(word) or _is_letter(own, nth)]
+        rest = _to_last_number([word for word in own if word not in visits])
+        is_file = at == len(parts) - 1
+        if is_file and not is_nobody(patient) and not any(_has_digit(word) for word in rest):
+            rest = []  # a remark: P01/atlas
+        if settled:
+            scan += [*([] if shown or is_file else rest), *visits]
+        else:
+            patient, scan = [*patient, *rest], [*scan, *visits]
+            settled = any(_has_digit(word) for word in _of_a_person(patient))
+        shown = shown or any(is_known(word) and not says_nothing(word) for word in words)
+    return tuple(patient), tuple(scan)
+
+
+def letters_of_ids(visits: Iterable[Words]) -> tuple[str, ...]:
+    """Return the letters that ids begin with, the likeliest first, of files whose paths have only words like visits.
+
+    `m` of `V1/M01, V2/M01, V1/M02`: what has most values; where all have as many, the first. Dates come last.
+    """
+    values: dict[str, set[str]] = {}
+    for words in visits:
+        for word in filter(may_be_id, words):
+            values.setdefault(_letters(word), set()).add(word)
+    return tuple(
+        sorted(values, key=lambda letters: (_is(_DATES, min(values[letters])), -len(values[letters])))
+    )
+
+
+def with_id(patient: Words, visit: Words, letters: Sequence[str]) -> tuple[Words, Words]:
+    """Return the words of patient and visit, with the patient's taken from those of the visit where there are none.
+
+    letters: `letters_of_ids` of all files that are asked about. A file stays nobody's where no word may be an id.
+    """
+    ids = [word for first in letters for word in visit if may_be_id(word) and _letters(word) == first]
+    if not (is_nobody(patient) and ids):
+        return patient, visit
+    rest = list(visit)
+    rest.remove(ids[0])
+    return (*patient, ids[0]), tuple(rest)
+
+
+def is_nobody(patient: Sequence[str]) -> bool:
+    """Whether words say at most of which group somebody is, `centerA` or `site_1`, but not who."""
+    return not _of_a_person(patient)
+
+
+def _of_a_person(words: Sequence[str]) -> list[str]:
+    """The words without those of a group, and without the letter or short number behind the word for a place."""
+    return [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if not _is(_GROUPS, word) and not (_is(_PLACES, before) and _is(r"[a-z]|\d{1,2}", word))
+    ]
+
+
+def is_visit(word: str) -> bool:
+    """Whether a word looks like that of a visit: `ses-1`, `baseline`, `v2`, a date."""
+    return word.startswith("ses-") or _is(_VISITS, word)
+
+
+def may_be_id(word: str) -> bool:
+    """Whether a word that looks like a visit's may be a patient's id as well: `M01`, `scan07`, a date."""
+    return is_visit(word) and not word.startswith("ses-") and _has_digit(word) and not _is(_NEVER_IDS, word)
+
+
+def begins_an_id(words: Sequence[str], at: int) -> bool:
+    """Whether a bare number stands behind a word with none that says what is shown between them: lung_001."""
+    behind = words[at + 1 :]
+    number = next((nth for nth, word in enumerate(behind) if word.isdecimal() and not is_visit(word)), None)
+    return number is not None and not any(is_known(word) for word in behind[:number])
+
+
+def _of_someone(words: Sequence[str], known: bool) -> list[str]:
+    """The words of a name that may say whose it is: none that says what it shows. Behind such a word only a visit is
+    looked for, where a patient is known by then, and the number of a patient who has none yet (`HN_PET_001`)."""
+    shows = [
+        at
+        for at, word in enumerate(words)
+        if is_known(word) and not (organ_of(word) and begins_an_id(words, at))
+    ]
+    first = shows[0] if shows else len(words)
+    before = [word for word in words[:first] if not is_visit(word)]
+    numbered = known or any(_has_digit(word) for word in before)
+
+    def may_say(at: int, word: str) -> bool:
+        if at < first or is_visit(word):
+            return True
+        if known or before:
+            return word.isdecimal() and not numbered
+        return len(word) > 1 or word.isdecimal()  # pet_a, pet_b: two files of one patient, not two patients
+
+    return [word for at, word in enumerate(words) if at not in shows and may_say(at, word)]
+
+
+def _is_letter(words: Sequence[str], at: int) -> bool:
+    """Whether a word is a single letter behind a number: `p001_a` and `p001_b` are two visits."""
+    return len(words[at]) == 1 and words[at].isalpha() and any(_has_digit(word) for word in words[:at])
+
+
+def _to_last_number(words: list[str]) -> list[str]:
+    """What stands behind the last number of an id is a remark (`P01_brain`); without a number all of it is the id."""
+    numbered = [at for at, word in enumerate(words) if _has_digit(word)]
+    return words[: numbered[-1] + 1] if numbered else words
+
+
+def _letters(word: str) -> str:
+    return word.rstrip("0123456789")
+
+
+def _has_digit(word: str) -> bool:
+    return any(letter.isdigit() for letter in word)
+
+
+def _is(pattern: str, word: str) -> bool:
+    return re.fullmatch(pattern, word.casefold()) is not None
