@@ -1,4 +1,5 @@
-"""The slices that summaries and comparisons are of: of the median models, or of every repeat, over all folds."""
+"""The slices that summaries and comparisons are of: of the median models, or of every repeat, over all folds, and the
+reasons where there are none."""
 
 from dataclasses import dataclass
 
@@ -8,9 +9,11 @@ from hnscc.aggregation.medians import Median
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.trials import Result
 from hnscc.base.arrays import Bools, Integers, Texts
-from hnscc.scores.counts import Counts, concatenate, stack
+from hnscc.scores.counts import Counts, concatenate, stack, threshold_of
 from hnscc.scores.thresholds import SliceChoice
 from hnscc.study.plan import fold_name
+
+Medians = tuple[Median | None, ...]  # of a variant, one entry per fold
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Cases:
         return self.counts.by_group(group, len(names))
 
 
-def lacking(medians: tuple[Median | None, ...]) -> str | None:
+def lacking(medians: Medians) -> str | None:
     """Why a variant has no scores at its chosen threshold, or None where it has."""
     several = len(medians) > 1
     for fold, median in enumerate(medians):
@@ -42,8 +45,25 @@ def lacking(medians: tuple[Median | None, ...]) -> str | None:
     return None
 
 
+def shared_threshold(medians: Medians) -> tuple[float | None, list[str | None]]:
+    """The chosen threshold that all folds share, else None; and the reasons."""
+    reason = lacking(medians)
+    if reason:
+        return None, [reason]
+    chosen = [(each.fold.number, threshold_of(each.k)) for each in medians if each and each.k is not None]
+    if len({threshold for _, threshold in chosen}) == 1:
+        return chosen[0][1], []
+    each_own = ", ".join(f"{fold_name(fold)} {threshold:.3f}" for fold, threshold in chosen)
+    return None, [f"each fold has its own threshold: {each_own}"]
+
+
+def join_reasons(reasons: list[str | None]) -> str | None:
+    """Reasons in order, each once."""
+    return "; ".join(dict.fromkeys(each for each in reasons if each)) or None
+
+
 def cases_of(
-    medians: tuple[Median | None, ...], split: str, at_half: bool = False, slices: SliceChoice = "all"
+    medians: Medians, split: str, at_half: bool = False, slices: SliceChoice = "all"
 ) -> Cases | None:
     """The median models' slices of a split at their chosen thresholds (or 0.5); None where one is lacking."""
     counts, patients = [], []

@@ -13,12 +13,11 @@ from operator import add
 
 import numpy as np
 
-from hnscc.aggregation.cases import lacking
+from hnscc.aggregation.cases import join_reasons, lacking, shared_threshold
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.scans import HELD_OUT, SAMPLED
-from hnscc.aggregation.summary import join_reasons, shared_threshold
 from hnscc.aggregation.trials import Result
 from hnscc.base.arrays import Bools
 from hnscc.scores.calibration import Calibration, Probabilities, brier, reliability

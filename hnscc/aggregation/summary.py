@@ -5,9 +5,8 @@ from dataclasses import asdict, fields
 
 import numpy as np
 
-from hnscc.aggregation.cases import Cases, cases_of, lacking, repeat_cases
+from hnscc.aggregation.cases import Cases, Medians, cases_of, join_reasons, repeat_cases, shared_threshold
 from hnscc.aggregation.column_types import TableRow
-from hnscc.aggregation.medians import Median
 from hnscc.aggregation.pooled_scans import pooled_of_scans
 from hnscc.aggregation.results import Results
 from hnscc.base.arrays import Bools
@@ -25,9 +24,7 @@ from hnscc.scores.crossed import Estimate, fraction_interval
 from hnscc.scores.describe import Line, fit_line, spread
 from hnscc.scores.metrics import DICE, Metric, metrics_at
 from hnscc.scores.thresholds import READINGS, Reading
-from hnscc.study.plan import fold_name
 
-Medians = tuple[Median | None, ...]
 OUTCOME_COUNTS = tuple(each.name for each in fields(Classification))
 RATES = ("sensitivity", "specificity", "accuracy")
 
@@ -132,23 +129,6 @@ def _repeats(results: Results, variant: str, split: str, reasons: list[str | Non
     if len(pooled) < 2:
         reasons.append("no repeat is completed" if not len(pooled) else "one repeat: no sd over repeats")
     return row
-
-
-def shared_threshold(medians: Medians) -> tuple[float | None, list[str | None]]:
-    """The chosen threshold that all folds share, else None; and the reasons."""
-    reason = lacking(medians)
-    if reason:
-        return None, [reason]
-    chosen = [(each.fold.number, threshold_of(each.k)) for each in medians if each and each.k is not None]
-    if len({threshold for _, threshold in chosen}) == 1:
-        return chosen[0][1], []
-    each_own = ", ".join(f"{fold_name(fold)} {threshold:.3f}" for fold, threshold in chosen)
-    return None, [f"each fold has its own threshold: {each_own}"]
-
-
-def join_reasons(reasons: list[str | None]) -> str | None:
-    """Reasons in order, each once."""
-    return "; ".join(dict.fromkeys(each for each in reasons if each)) or None
 
 
 def per_slice_rows(results: Results) -> Iterator[TableRow]:

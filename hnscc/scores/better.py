@@ -48,7 +48,8 @@ def chance_of_better(a: ArrayLike, b: ArrayLike) -> Estimate:
     higher (Mann and Whitney's statistic, patient by patient), 0..1; 0.5 where neither is. It asks of a new patient and
     a new training what may be expected. The interval is a t interval on the logit scale: the variance is that of the
     patients, and of the trainings of either variant by their placements (DeLong, DeLong and Clarke-Pearson 1988), less
-    what both hold. None with a reason below 2 patients or 2 repeats of either, and where one is always the better.
+    what both hold. There is no value, and a reason, below 2 patients or 2 repeats of either; no interval, and a reason,
+    where one is always the better, and where nothing is seen to vary, as where all are ties.
     Raises ValueError for other shapes, and for scores that are not finite.
     """
     first, second = (np.round(scores_of(each), DIGITS) for each in (a, b))

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.special
 import scipy.stats
 from numpy.typing import ArrayLike
 
@@ -21,6 +22,7 @@ from hnscc.scores.intervals import t_limit, too_few
 from hnscc.scores.metrics import METRICS, Fraction
 from hnscc.scores.variance_parts import (
     FEWEST_REPEATS,
+    NOTHING_VARIES,
     VarianceParts,
     mean_parts,
     pooled_parts,
@@ -42,7 +44,8 @@ class Estimate:
     p: two-sided, that the value is 0; of differences alone. effective_patients: so many patients of equal weight would
     carry as much; of pooled values alone. patients: those with lesion. repeats: of each variant. degrees: of freedom of
     the t distribution. patient_variance, repeat_variance (one per variant, or one where repeats are paired) and
-    joint_variance: the parts, of the value itself; the variance is their sum less joint_variance twice counted.
+    joint_variance: the parts, of the value itself; the variance is patient + repeats - joint, but at least the larger
+    of the first two (`variance_parts.variance_of`).
     """
 
     value: float | None
@@ -73,7 +76,8 @@ def pooled_interval(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike, *, ki
     from 0 on; truth is the same in every repeat. Patients with truth > 0 hold lesion. value: 2 sum(overlap) /
     (sum(pred) + sum(truth)), or with `kind` jaccard sum(overlap) over the union; of repeats the mean of these. The
     interval is a t interval on the logit scale; docs/explanation/validity.md has how often it covers. That of one model
-    says nothing about another training. Raises ValueError for other shapes, counts that cannot be, or another `kind`.
+    says nothing about another training. There is none, and a reason, below 2 patients with lesion and where nothing is
+    seen to vary. Raises ValueError for other shapes, counts that cannot be, or another `kind`.
     """
     return fraction_interval((overlap, pred, truth), _fraction_of(kind))
 
@@ -244,12 +248,13 @@ def few_repeats(repeats: tuple[int, ...]) -> str | None:
 
 
 def logit_interval(parts: VarianceParts, repeats: tuple[int, ...], extreme: str) -> Estimate:
-    """The t interval of a value in 0..1, on the logit scale; `extreme` is the reason where the value is 0 or 1."""
+    """The t interval of a value in 0..1, on the logit scale; none where nothing varies, and `extreme` is the reason
+    where the value is 0 or 1."""
     low = high = degrees = reason = None
     if not 0 < parts.value < 1:
         reason = extreme.format(parts.value)
     elif not parts.varies:
-        low = high = parts.value
+        reason = NOTHING_VARIES
     else:
         degrees = parts.degrees
         logit = math.log(parts.value / (1 - parts.value))

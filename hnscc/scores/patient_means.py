@@ -9,11 +9,7 @@ from numpy.typing import ArrayLike
 from hnscc.base.arrays import Floats
 from hnscc.scores.crossed import Estimate, logit_interval, scores_of
 from hnscc.scores.intervals import t_limit, too_few
-from hnscc.scores.variance_parts import VarianceParts, mean_parts
-
-NOTHING_VARIES = (
-    "neither patients nor repeats are seen to vary: there is nothing that an interval could rest on"
-)
+from hnscc.scores.variance_parts import NOTHING_VARIES, VarianceParts, mean_parts
 
 
 def mean_of_patients(scores: ArrayLike, *, share: bool) -> Estimate:
@@ -38,11 +34,7 @@ def mean_of_patients(scores: ArrayLike, *, share: bool) -> Estimate:
     if lacking:
         return Estimate(mean, reason=lacking, patients=patients, repeats=(repeats,))
     parts = mean_parts([values], (1,), paired=False)
-    if not parts.varies:
-        return Estimate(mean, reason=NOTHING_VARIES, patients=patients, repeats=(repeats,))
-    if share:
-        return logit_interval(parts, (repeats,), NOTHING_VARIES)
-    return _log_interval(parts, repeats)
+    return logit_interval(parts, (repeats,), NOTHING_VARIES) if share else _log_interval(parts, repeats)
 
 
 def _check_range(values: Floats, share: bool) -> None:
@@ -63,5 +55,7 @@ def _log_interval(parts: VarianceParts, repeats: int) -> Estimate:
         repeat_variance=parts.repeat,
         joint_variance=parts.joint,
     )
+    if not parts.varies:
+        return replace(found, reason=NOTHING_VARIES)
     reach = math.exp(t_limit(parts.degrees) * math.sqrt(parts.variance) / parts.value)
     return replace(found, low=parts.value / reach, high=parts.value * reach, degrees=parts.degrees)

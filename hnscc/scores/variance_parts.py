@@ -18,6 +18,10 @@ JACKKNIFE = 0.75  # weight of the jackknife; the rest goes to the estimate by eq
 CAP = 3.0
 FEWEST_REPEATS = 2
 NOTHING = 1e-24  # a variance below this is rounding, of scores that reach 1
+# Why there is no interval where nothing `varies`: one without width would say that the value is known exactly.
+NOTHING_VARIES = (
+    "neither patients nor repeats are seen to vary: there is nothing that an interval could rest on"
+)
 
 
 def variance_of(patient: float, repeats: float, joint: float) -> float:

@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from hnscc.scores.better import chance_of_better, equivalence
 from hnscc.scores.crossed import mean_difference
+from hnscc.scores.variance_parts import NOTHING_VARIES
 
 FIFTHS = st.sampled_from([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
 
@@ -36,7 +37,8 @@ def test_the_chance_agrees_with_mann_and_whitney_and_turns_round(a, b):
     back = chance_of_better(b, a)
     assert found.value + back.value == pytest.approx(1)
     if found.low is None:
-        assert found.value in (0, 1) and "higher for the same variant" in found.reason
+        always = found.value in (0, 1) and "higher for the same variant" in found.reason
+        assert always or found.reason == NOTHING_VARIES
     else:
         assert 0 <= found.low <= found.value <= found.high <= 1
         assert (found.low, found.high) == pytest.approx((1 - back.high, 1 - back.low))
@@ -44,6 +46,11 @@ def test_the_chance_agrees_with_mann_and_whitney_and_turns_round(a, b):
 
 def test_a_tie_is_not_broken_by_rounding():
     assert chance_of_better([[0.1 + 0.2] * 3] * 2, [[0.3] * 3] * 2).value == 0.5
+
+
+def test_where_all_are_ties_the_chance_has_no_interval():
+    found = chance_of_better([[0.5, 0.7]] * 2, [[0.5, 0.7]] * 3)
+    assert (found.value, found.low, found.high, found.reason) == (0.5, None, None, NOTHING_VARIES)
 
 
 def test_too_few_have_no_chance():

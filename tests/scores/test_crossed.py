@@ -1,6 +1,7 @@
 """Scores of patients by trainings: by hand, against the formulas written out patient by patient, and in simulation."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hnscc.scores.crossed import mean_difference, pooled_difference, pooled_interval
+from hnscc.scores.patient_means import mean_of_patients
+from hnscc.scores.variance_parts import NOTHING_VARIES
 
 
 def counts(draw, repeats=4, lesion=6, free=3, good=0.7):
@@ -168,7 +171,10 @@ def test_what_does_not_exist_is_none_with_its_reason():
     perfect = pooled_interval([5, 6], [5, 6], [5, 6])
     assert (perfect.value, perfect.low) == (1.0, None) and "scores 1" in perfect.reason
     alike = pooled_interval([5, 5, 5], [10, 10, 10], [10, 10, 10])
-    assert (alike.value, alike.low, alike.high) == (0.5, 0.5, 0.5)
+    assert (alike.value, alike.low, alike.high) == (0.5, None, None) and alike.reason == NOTHING_VARIES
+    even = pooled_interval([[0, 10], [10, 0]], [[10, 10]] * 2, [[10, 10]] * 2)  # nor do these two means vary
+    assert (even.value, even.low, even.high) == (0.5, None, None) and even.reason == NOTHING_VARIES
+    assert mean_of_patients([[0.0, 1.0], [1.0, 0.0]], share=True) == replace(even, effective_patients=None)
     a = counts(np.random.default_rng(0), 1)
     single = pooled_difference(a, a)
     assert (single.value, single.low) == (0.0, None) and "at least 2 of both variants" in single.reason
