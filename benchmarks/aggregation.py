@@ -127,7 +127,16 @@ def _result(trial: Trial, seed: int, counts: Counts, draw: np.random.Generator) 
         versions={"torch": "0"},
         files={"weights.safetensors": f"{seed:064x}"},
     )
-    return Result(trial, seed, "completed", None, record, pa.table(epochs | curves), counts, {}, False, 0.99)
+    return Result(
+        trial=trial,
+        seed=seed,
+        status="completed",
+        record=record,
+        history=pa.table(epochs | curves),
+        counts=counts,
+        collapsed=False,
+        highest_probability=0.99,
+    )
 
 
 def _medians(

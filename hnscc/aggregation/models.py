@@ -17,7 +17,7 @@ from hnscc.aggregation.query import read_table
 from hnscc.aggregation.trials import load_probabilities
 from hnscc.base.arrays import Floats, Integers, StoredProbabilities
 from hnscc.base.errors import InputError
-from hnscc.cohort.store import open_store
+from hnscc.cohort.store import Store, open_store
 from hnscc.scores.counts import k_of
 from hnscc.scores.thresholds import MAIN_READING, READINGS, choose_threshold, sweep
 from hnscc.study.loading import load_study
@@ -177,8 +177,8 @@ def mean_probabilities(total: Floats | Integers, models: int) -> StoredProbabili
 
 
 def _placing(study: Study, split: dict[str, Any]) -> dict[str, Any]:
-    """From the fold; of a fold that was written before folds kept it, from the store."""
-    placing: dict[str, Any] = split.get("placing") or open_store(study.store).placing
+    """From the fold; of a fold that was written before folds kept it, from the store that it was made from."""
+    placing: dict[str, Any] = split.get("placing") or _store_of(study, split).placing
     if placing["reference"] is None:
         raise InputError(
             "The study's store does not say how its scans were placed.",
@@ -188,6 +188,22 @@ def _placing(study: Study, split: dict[str, Any]) -> dict[str, Any]:
             do="prepare the store from its manifest, and run the study on that",
         )
     return placing
+
+
+def _store_of(study: Study, split: dict[str, Any]) -> Store:
+    """The study's store. InputError where another than the fold was made from lies there by now: its scans may have
+    been placed in another way."""
+    store = open_store(study.store)
+    if store.digest == split.get("store_digest"):
+        return store
+    raise InputError(
+        "The run folder does not say how the study's scans were placed, and its store is another one by now.",
+        where=f"study {study.name}, `placing` in split.json of fold {fold_name(0)}",
+        expected="how scans were placed, there or in the store that the fold was made from",
+        found="a store of other content",
+        do="`hnscc run STUDY` writes what is missing, where the store holds the same slices; else put the store of "
+        "before back",
+    )
 
 
 def _trained_on(splits: Sequence[dict[str, Any]]) -> dict[str, str]:

@@ -47,7 +47,9 @@ class Results:
         """The same, but for a trial that is not used, and why."""
         reason = UNUSABLE + why.removeprefix(UNUSABLE)
         results = tuple(
-            Result(trial, each.seed, "missing", reason) if each.trial == trial else each
+            Result(trial=trial, seed=each.seed, status="missing", reason=reason)
+            if each.trial == trial
+            else each
             for each in self.results
         )
         return replace(self, results=results)

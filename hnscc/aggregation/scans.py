@@ -2,7 +2,7 @@
 scored, on the stored slices and on the grids that their masks were drawn on."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from hnscc.scores.volumes import Volumes, precision
 
 HELD_OUT = ("validation", "test")
 NO_SUV = "the files do not state that their uptake is SUV: no total lesion glycolysis"
+NOT_FINITE = "the uptake is no finite number in some voxel: no total lesion glycolysis"
 NO_UPTAKE = "the trial predicted before trials kept uptake: no total lesion glycolysis"
 SAMPLED = "the sampled slices alone are scored (evaluation.slices)"
 NOT_DRAWN = (
@@ -31,37 +32,39 @@ BY_SLICE = "validation is drawn slice by slice (split.validation_unit), so its s
 
 def scan_rows(results: Results) -> Iterator[TableRow]:
     """A row per whole scan of validation and test, of each trial at 0.5 and of the median ones at their thresholds."""
-    for fold, named, scans, _ in _scored(results):
-        for scan in _in_order(fold, scans):
-            reason = _no_glycolysis(fold, scans[scan])
-            yield named | _of_scan(fold, scan) | _scores(scans[scan]) | {"reason": reason}
+    for each in _scored(results):
+        for scan in _in_order(each.fold, each.scans):
+            score = each.scans[scan]
+            row = each.named | _of_scan(each.fold, scan) | _scores(score)
+            yield row | {"reason": _no_glycolysis(each, score)}
 
 
 def patient_rows(results: Results) -> Iterator[TableRow]:
     """A row per patient of validation and test; of sampled slices the pixels alone."""
     not_whole = SAMPLED if results.study.evaluation.slices == "sampled" else BY_SLICE
-    for fold, named, scans, counts in _scored(results):
+    for each in _scored(results):
         for split in HELD_OUT:
-            rows = fold.rows[split]
-            patients, group = np.unique(fold.patient[rows], return_inverse=True)
-            pooled = counts[rows].by_group(group, len(patients))
-            scans_of = fold.scans_of(split)
+            rows = each.fold.rows[split]
+            patients, group = np.unique(each.fold.patient[rows], return_inverse=True)
+            pooled = each.counts[rows].by_group(group, len(patients))
+            scans_of = each.fold.scans_of(split)
             for position, patient in enumerate(patients.tolist()):
                 names = scans_of[patient]
-                whole = [scans[each] for each in names if each in scans]
-                row = named | {"split": split, "patient_id": patient, "scans": len(names)}
+                whole = [each.scans[name] for name in names if name in each.scans]
+                row = each.named | {"split": split, "patient_id": patient, "scans": len(names)}
                 score = together(whole) if len(whole) == len(names) else None
                 row |= _of_patient(pooled[np.array([position])].pooled(), score)
-                yield row | {"reason": _no_glycolysis(fold, score) if score else not_whole}
+                yield row | {"reason": _no_glycolysis(each, score) if score else not_whole}
 
 
 def lesion_rows(results: Results) -> Iterator[TableRow]:
     """A row per true lesion of each scan of table `scans`."""
-    for fold, named, scans, _ in _scored(results):
-        for scan in _in_order(fold, scans):
-            for each in scans[scan].lesions.lesions:
-                row = named | _of_scan(fold, scan) | {"lesion": each.lesion, "found": each.found}
-                row |= {name: getattr(each, name) for name in ("truth_ml", "overlap_ml", "dice")}
+    for each in _scored(results):
+        for scan in _in_order(each.fold, each.scans):
+            for lesion in each.scans[scan].lesions.lesions:
+                row = each.named | _of_scan(each.fold, scan)
+                row |= {"lesion": lesion.lesion, "found": lesion.found}
+                row |= {name: getattr(lesion, name) for name in ("truth_ml", "overlap_ml", "dice")}
                 yield row | {"reason": None}
 
 
@@ -87,8 +90,20 @@ def _as_drawn(fold: Fold, scan: str, score: ScanScore | None) -> TableRow:
     return row | {"reason": None if score else NOT_DRAWN}
 
 
-def _scored(results: Results) -> Iterator[tuple[Fold, TableRow, Mapping[str, ScanScore], Counts]]:
-    """Each trial at 0.5, the median ones at their chosen thresholds too: its fold, what names its rows, and scores."""
+@dataclass(frozen=True)
+class _Scored:
+    """A completed trial at one threshold. named: what names its rows. scans: the scores of its whole scans, counts: of
+    all scored slices (N,). kept_uptake: as of `Result`."""
+
+    fold: Fold
+    named: TableRow
+    scans: Mapping[str, ScanScore]
+    counts: Counts
+    kept_uptake: bool
+
+
+def _scored(results: Results) -> Iterator[_Scored]:
+    """Each trial at 0.5, the median ones at their chosen thresholds too."""
     chosen = {
         median.result.trial: median
         for variant in results.medians
@@ -99,10 +114,11 @@ def _scored(results: Results) -> Iterator[tuple[Fold, TableRow, Mapping[str, Sca
         if each.counts is None:
             continue
         fold, median = results.folds[each.trial.fold], chosen.get(each.trial)
-        named = _named(each, median)
-        yield fold, named | {"threshold": threshold_of(HALF)}, each.scans, each.counts
+        at_half = _named(each, median) | {"threshold": threshold_of(HALF)}
+        yield _Scored(fold, at_half, each.scans, each.counts, each.kept_uptake)
         if median and median.chosen is not None and median.k is not None and median.k != HALF:
-            yield fold, named | {"threshold": threshold_of(median.k)}, median.scans, median.chosen
+            named = at_half | {"threshold": threshold_of(median.k)}
+            yield _Scored(fold, named, median.scans, median.chosen, each.kept_uptake)
 
 
 def _named(result: Result, median: Median | None) -> TableRow:
@@ -114,11 +130,13 @@ def _trial_names(result: Result) -> TableRow:
     return {"trial_id": trial.trial_id, "variant": trial.variant, "fold": trial.fold, "repeat": trial.repeat}
 
 
-def _no_glycolysis(fold: Fold, score: ScanScore) -> str | None:
+def _no_glycolysis(scored: _Scored, score: ScanScore) -> str | None:
     """Why a scan, or a patient, has no total lesion glycolysis; None where it has."""
     if score.volumes.tlg_truth is not None:
         return None
-    return NO_UPTAKE if fold.in_suv else NO_SUV
+    if not scored.fold.in_suv:
+        return NO_SUV
+    return NOT_FINITE if scored.kept_uptake else NO_UPTAKE
 
 
 def _in_order(fold: Fold, scans: Mapping[str, ScanScore]) -> list[str]:

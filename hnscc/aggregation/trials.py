@@ -8,15 +8,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from hnscc.aggregation.folds import Damaged, Fold
-from hnscc.base.arrays import Floats, StoredProbabilities
+from hnscc.base.arrays import StoredProbabilities
 from hnscc.scores.calibration import Probabilities
 from hnscc.scores.counts import HALF, Counts
-from hnscc.scores.glycolysis import STEPS, with_glycolysis
+from hnscc.scores.glycolysis import STORED_AS, of_scans, with_glycolysis
 from hnscc.scores.scans import ScanScore
 from hnscc.scores.stored import StoredScores, from_bytes, score_at_half
-from hnscc.scores.thresholds import highest
+from hnscc.scores.thresholds import has_collapsed, highest
 from hnscc.study.identity import trial_seeds
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, SCORES_FILE, RunFolder
@@ -37,12 +38,12 @@ _TO_DO = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """A planned trial and what it left; what stands below `record` only a completed one has.
 
     counts: (N,) at 0.5; scans, probabilities: of whole scans. collapsed: no pixel of validation or test reaches 0.5;
-    highest_probability: of these.
+    highest_probability: of these. kept_uptake: whether it stored the glycolysis of whole scans, at every threshold.
     """
 
     trial: Trial
@@ -56,6 +57,7 @@ class Result:
     collapsed: bool | None = None
     highest_probability: float | None = None
     probabilities: Mapping[str, Probabilities] = field(default_factory=dict)
+    kept_uptake: bool = False
 
 
 def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result:
@@ -64,31 +66,34 @@ def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result
     folder = run.trial(trial.trial_id)
     state = trial_state(folder, others_digest=fold.others_digest, keep=READ_BY_TABLES, check=READ_BY_TABLES)
     if state.status == "failed" and state.record:
-        return Result(trial, seed, "failed", failure_summary(state.record))
+        return Result(trial=trial, seed=seed, status="failed", reason=failure_summary(state.record))
     record = state.completed
     if record is None:
-        return Result(trial, seed, "missing", state.reason)
+        return Result(trial=trial, seed=seed, status="missing", reason=state.reason)
     tolerance_mm = study.evaluation.tolerance_mm
     try:
         scores, highest_probability = _scores_of(record, state.contents, fold, tolerance_mm)
     except Damaged as damage:
-        return Result(trial, seed, "missing", UNUSABLE + str(damage))
-    history = pq.read_table(io.BytesIO(state.contents[HISTORY_FILE]))
-    counts = Counts(scores.overlap, scores.pred, fold.truth_px)
-    collapsed = not counts.pred[fold.split != "train"].any()
+        return Result(trial=trial, seed=seed, status="missing", reason=UNUSABLE + str(damage))
     return Result(
-        trial,
-        seed,
-        "completed",
-        None,
-        record,
-        history,
-        counts,
-        scores.scans,
-        collapsed,
-        highest_probability,
-        scores.probabilities,
+        trial=trial,
+        seed=seed,
+        status="completed",
+        record=record,
+        history=pq.read_table(io.BytesIO(state.contents[HISTORY_FILE])),
+        counts=Counts(scores.overlap, scores.pred, fold.truth_px),
+        scans=scores.scans,
+        collapsed=has_collapsed(scores.pred, fold.split),
+        highest_probability=highest_probability,
+        probabilities=scores.probabilities,
+        kept_uptake=_keeps_uptake(state.contents[PREDICTIONS_FILE]),
     )
+
+
+def _keeps_uptake(predictions: bytes) -> bool:
+    """Whether a trial's file of predictions holds glycolysis; one that is no readable archive holds none."""
+    file = io.BytesIO(predictions)
+    return zipfile.is_zipfile(file) and f"{STORED_AS}.npy" in zipfile.ZipFile(file).namelist()
 
 
 def _scores_of(
@@ -114,7 +119,7 @@ class Predicted:
     each whole scan, float (1001,) as `scores.glycolysis` has it; empty where the trial stored none."""
 
     probabilities: StoredProbabilities
-    glycolysis: Mapping[str, Floats]
+    glycolysis: Mapping[str, NDArray[np.floating]]
 
 
 def load_probabilities(run: RunFolder, trial: Trial, fold: Fold) -> StoredProbabilities:
@@ -132,11 +137,11 @@ def load_predicted(run: RunFolder, trial: Trial, fold: Fold) -> Predicted:
 
 
 def _predicted_of(record: Completed, content: bytes, fold: Fold) -> Predicted:
-    if record.settings.get("data", fold.digest) != fold.digest:
+    if record.settings.get("data") != fold.digest:
         raise Damaged("it was trained on other data than its fold holds")
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            probabilities, curves = arrays["probabilities"], arrays.get("glycolysis")
+            probabilities, curves = arrays["probabilities"], arrays.get(STORED_AS)
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
         raise Damaged(f"{PREDICTIONS_FILE} holds no readable probabilities") from None
     if not fold.others_digest:
@@ -151,8 +156,14 @@ def _predicted_of(record: Completed, content: bytes, fold: Fold) -> Predicted:
         raise Damaged(
             f"{PREDICTIONS_FILE} holds {probabilities.dtype} {probabilities.shape}, not uint16 {fold.masks.shape}"
         )
-    fits = curves is not None and curves.shape == (len(fold.scan_rows), STEPS)
-    return Predicted(probabilities, dict(zip(fold.scan_rows, curves, strict=True)) if fits else {})
+    if (
+        curves is None or not fold.scan_rows
+    ):  # whole scans may have been predicted that the study no longer scores
+        return Predicted(probabilities, {})
+    try:
+        return Predicted(probabilities, of_scans(curves, fold.scan_rows))
+    except ValueError as error:
+        raise Damaged(f"{PREDICTIONS_FILE} holds {error}") from None
 
 
 def failure_summary(record: Record) -> str:

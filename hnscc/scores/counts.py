@@ -14,6 +14,7 @@ from hnscc.base.arrays import Bools, Integers, StoredProbabilities, Texts
 
 ONE = 65535  # a stored probability is q / ONE, q an unsigned 16-bit integer
 THRESHOLDS = np.arange(1, 1001)  # the grid 0.001 .. 1.000 as integers k; the threshold is k / 1000
+STEPS = len(THRESHOLDS) + 1  # of the highest k that a probability reaches: none (0), or one of the grid
 HALF = 500  # k of the threshold 0.5
 BATCH = 64  # slices that are counted at once
 CONVENTIONS = ("slice", "lesion", "overlap")
@@ -40,6 +41,13 @@ def positive(probabilities: StoredProbabilities, k: int) -> Bools:
     if probabilities.dtype != np.uint16 or not 1 <= k <= 1000:
         raise ValueError(f"needs uint16 and k in 1..1000, got {probabilities.dtype} and {k}")
     return probabilities >= np.uint16(-(-k * ONE // 1000))
+
+
+def k_reached(probabilities: StoredProbabilities | Integers) -> Integers:
+    """The highest k of 1..1000 such that q / 65535 >= k / 1000, and 0 where there is none: what `positive` says, of
+    every k at once. int64 of the shape of the stored q."""
+    reached: Integers = np.asarray(probabilities, np.int64) * (STEPS - 1) // ONE
+    return reached
 
 
 @dataclass(frozen=True)

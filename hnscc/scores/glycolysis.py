@@ -4,18 +4,18 @@ TLG is the volume of a mask times its mean uptake, in SUV ml (`volumes`): the su
 volume of one. A trial stores it at every threshold, since images stay in the store and its threshold is chosen later.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hnscc.base.arrays import Bools, Floats, Spacing, StoredProbabilities
-from hnscc.scores.counts import ONE
+from hnscc.scores.counts import STEPS, k_reached
 from hnscc.scores.masks import voxel_ml
 from hnscc.scores.scans import ScanScore
 
-STEPS = 1001  # within the truth, then at the thresholds 0.001 to 1.000
+STORED_AS = "glycolysis"  # the array of a trial's predictions that holds what `stacked` gives
 
 
 def glycolysis(
@@ -31,13 +31,24 @@ def glycolysis(
     suv = uptake.astype(np.float64)
     if not np.isfinite(suv).all():
         return np.full(STEPS, np.nan)
-    reached = (
-        probabilities.astype(np.int64) * 1000 // ONE
-    )  # the highest k that each voxel's probability reaches
-    per_step = np.bincount(reached.ravel(), suv.ravel(), STEPS)
+    per_step = np.bincount(k_reached(probabilities).ravel(), suv.ravel(), STEPS)
     found = per_step[::-1].cumsum()[::-1]
     found[0] = suv[truth].sum()
     return found * voxel_ml(spacing_mm)
+
+
+def stacked(found: Mapping[str, Floats]) -> NDArray[np.float32]:
+    """What `glycolysis` found of S scans, one at least, as a trial stores it: float32 (S, 1001), by the sorted names of
+    the scans, which are not stored."""
+    return np.stack([found[scan] for scan in sorted(found)]).astype(np.float32)
+
+
+def of_scans(stored: NDArray[np.floating], scans: Collection[str]) -> dict[str, NDArray[np.floating]]:
+    """What `stacked` was given, by the names of its scans in any order. Raises ValueError where it is of another
+    shape."""
+    if stored.shape != (len(scans), STEPS):
+        raise ValueError(f"glycolysis of {stored.shape}, not {(len(scans), STEPS)}")
+    return dict(zip(sorted(scans), stored, strict=True))
 
 
 def with_glycolysis(

@@ -7,13 +7,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hnscc.base.arrays import Bools, Integers, StoredProbabilities
+from hnscc.base.arrays import Bools, Integers, StoredProbabilities, Texts
 from hnscc.base.split_names import SPLITS
-from hnscc.scores.counts import HALF, ONE, THRESHOLDS, Counts, count_at
+from hnscc.scores.counts import HALF, ONE, STEPS, THRESHOLDS, Counts, count_at, k_reached
 from hnscc.scores.metrics import DICE, metrics_at
 
-_GRID = np.arange(ONE + 1) * 1000 // ONE  # stored q -> the highest k with q / 65535 >= k / 1000
-
+_REACHED = k_reached(np.arange(ONE + 1))  # of every q that can be stored
 
 # Which slices of validation and test a reading scores: all that were predicted, or those that are sampled.
 SliceChoice = Literal["all", "sampled"]
@@ -62,9 +61,17 @@ def score_trial(
             split: {metric.name: float(metric.of(each)) for metric in metrics_at("pooled")}
             for split, each in pooled.items()
         },
-        "collapsed": bool(counts.pred[split_of != "train"].sum() == 0),
+        "collapsed": has_collapsed(counts.pred, split_of),
         "highest_probability": highest(probabilities.max(axis=(1, 2))[split_of != "train"]),
     }
+
+
+def has_collapsed(pred: Integers, split: Texts) -> bool:
+    """Whether a trial collapsed: no pixel of validation or test reaches 0.5.
+
+    pred: how many pixels of each slice do, int (N,). split: that of each slice, str (N,).
+    """
+    return not pred[split != "train"].any()
 
 
 def highest(probabilities: StoredProbabilities) -> float:
@@ -84,7 +91,7 @@ def sweep(probabilities: StoredProbabilities, masks: Bools) -> Counts:
 def _reach(probabilities: StoredProbabilities) -> Integers:
     """How many of the probabilities reach each threshold: one histogram, then sums from the top."""
     histogram = np.bincount(probabilities.ravel(), minlength=ONE + 1)
-    per_step = np.bincount(_GRID, histogram, 1001).astype(np.int64)
+    per_step = np.bincount(_REACHED, histogram, STEPS).astype(np.int64)
     return per_step[::-1].cumsum()[::-1][1:]
 
 

@@ -193,7 +193,8 @@ def _result(folder: RunFolder, study: Study, curve: Curve, key: Key, fold: Fold)
     saved = progress(folder.trial(trial.trial_id))
     history = pa.Table.from_pylist(saved["history"], schema=HISTORY) if saved else None
     reason = f"stopped after epoch {len(curve.scores)}"
-    return Result(trial, trial_seeds(study, trial)["trial"], "stopped", reason, None, history)
+    seed = trial_seeds(study, trial)["trial"]
+    return Result(trial=trial, seed=seed, status="stopped", reason=reason, history=history)
 
 
 def configurations_table(study: Study, race: Race, standings: list[Standing], trials: pa.Table) -> pa.Table:

@@ -11,7 +11,7 @@ from hnscc.base.encode import npz_bytes
 from hnscc.base.locations import Location
 from hnscc.cohort.fold import FoldData
 from hnscc.scores.counts import HALF
-from hnscc.scores.glycolysis import glycolysis, with_glycolysis
+from hnscc.scores.glycolysis import STORED_AS, glycolysis, stacked, with_glycolysis
 from hnscc.scores.stored import scoring_at_half, to_bytes
 from hnscc.scores.thresholds import score_trial
 from hnscc.study.run_folder import TrialFolder
@@ -32,9 +32,7 @@ def predicted_files(
     at_half = yield from scoring_at_half(probabilities, truth, rows, data.spacing_mm, tolerance_mm)
     found = _glycolysis(data, probabilities, truth)
     at_half = replace(at_half, scans=with_glycolysis(at_half.scans, found, HALF))
-    stored = (
-        {"glycolysis": np.stack([found[scan] for scan in sorted(found)]).astype(np.float32)} if found else {}
-    )
+    stored = {STORED_AS: stacked(found)} if found else {}
     contents = {
         folder.predictions: npz_bytes(probabilities=probabilities, **stored),
         folder.scores: to_bytes(at_half, data.spacing_mm, tolerance_mm),

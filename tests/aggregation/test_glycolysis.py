@@ -9,6 +9,7 @@ from small_tables import rows
 from stores import make_store, study_of
 
 from hnscc.aggregation.build import write_tables
+from hnscc.aggregation.scans import NOT_FINITE
 from hnscc.base.encode import npz_bytes
 from hnscc.base.files import read_sealed, sha256, write_sealed
 from hnscc.scores.counts import positive
@@ -98,6 +99,27 @@ def test_what_predicted_before_uptake_was_kept_has_none_and_says_why(suv):
     assert {(row["tlg_truth"], row["reason"][:20]) for row in rows(run, "scans")} == {
         (None, "the trial predicted ")
     }
+    for path, content in kept.items():
+        path.write_bytes(content)
+
+
+def test_a_scan_whose_uptake_is_not_finite_has_none_and_says_so(suv):
+    """`glycolysis` gives NaN of it. It was said to be predicted before trials kept uptake."""
+    _, run, trial = suv
+    kept = {path: path.read_bytes() for path in (trial.record, trial.predictions, trial.scores)}
+    stored = dict(np.load(trial.predictions))
+    stored["glycolysis"][0] = np.nan
+    trial.predictions.write_bytes(npz_bytes(**stored))
+    trial.scores.unlink()
+    record = read_sealed(trial.record)
+    hashes = {trial.predictions.name: sha256(trial.predictions.read_bytes())}
+    write_sealed(trial.record, record | {"files": record["files"] | hashes})
+    assert write_tables(run) == []
+    first = min(row["scan_id"] for row in rows(run, "scans"))
+    for row in rows(run, "scans"):
+        assert (row["tlg_truth"] is None) == (row["scan_id"] == first)
+        assert row["reason"] == (NOT_FINITE if row["scan_id"] == first else None)
+    assert NOT_FINITE in {row["reason"] for row in rows(run, "patients")}
     for path, content in kept.items():
         path.write_bytes(content)
 

@@ -92,6 +92,7 @@ def test_failed_missing_and_damaged_trials_are_named_and_never_used(tmp_path):
         {"trial_id": "pet-f0-r09"},
         {"settings": {"data": "other"}},
         {"settings": None},
+        {"settings": {}},
         {"files": {}},
         {"files": None},
         {"files": [1]},
@@ -140,6 +141,21 @@ def test_predictions_of_another_shape_are_not_used(tmp_path):
     study = small_study(("pet",), repeats=2)
     add_trial(run, study, Trial("pet", 0, 1), np.zeros((2, 4, 4), np.uint16))
     assert "not uint16 (3, 4, 4)" in write_tables(run)[0]
+
+
+def test_glycolysis_of_another_shape_is_not_used(tmp_path):
+    """Of three scans, where the fold has two: whose they are nothing says. It was dropped in silence."""
+    run = repeats_run(tmp_path, [3, 2])
+    trial = run.trial("pet-f0-r01")
+    probabilities = np.load(trial.predictions)["probabilities"]
+    for shape, used in (((2, 1001), True), ((3, 1001), False), ((2, 1000), False)):
+        trial.predictions.write_bytes(npz_bytes(probabilities=probabilities, glycolysis=np.ones(shape)))
+        record = read_sealed(trial.record)
+        hashes = {trial.predictions.name: sha256(trial.predictions.read_bytes())}
+        write_sealed(trial.record, record | {"files": record["files"] | hashes})
+        problems = write_tables(run)
+        expected = f"predictions.npz holds glycolysis of {shape}, not (2, 1001)"
+        assert problems == [] if used else expected in problems[0]
 
 
 def test_a_completed_trial_without_counts_is_no_part_of_a_median(tmp_path):

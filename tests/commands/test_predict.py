@@ -246,6 +246,10 @@ def test_a_run_folder_without_placing_asks_its_store(trained, tmp_path):
     manifest = write_scans(tmp_path / "new", {"a": scan_of(1)})
     found = hnscc.predict(run.root, manifest, tmp_path / "out")
     assert found.facts["placing"] == PLACING
+    write_sealed(run.fold(0).split, read_sealed(run.fold(0).split) | {"store_digest": "of another store"})
+    with pytest.raises(InputError, match="its store is another one by now"):
+        hnscc.predict(run.root, manifest, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_one_model_gives_exactly_what_it_stored(tmp_path):

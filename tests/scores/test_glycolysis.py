@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hnscc.scores.counts import positive
-from hnscc.scores.glycolysis import glycolysis
+from hnscc.scores.glycolysis import glycolysis, of_scans, stacked
 from hnscc.scores.volumes import volumes
 
 SPACING = (5.0, 10.0, 20.0)  # a voxel is 1 ml
@@ -39,3 +39,15 @@ def test_without_a_finite_uptake_there_is_none():
     assert np.isnan(glycolysis(levels, truth, uptake, SPACING)).all()
     with pytest.raises(ValueError, match="shapes are one"):
         glycolysis(levels, truth, uptake[:, :1], SPACING)
+
+
+def test_what_is_stored_of_scans_comes_back_under_their_names_in_whatever_order_they_are_named():
+    found = {scan: np.arange(1001.0) * size for scan, size in {"p2": 2, "p10": 10, "p1": 1}.items()}
+    stored = stacked(found)
+    assert stored.dtype == np.float32 and stored.shape == (3, 1001)
+    for names in (["p10", "p2", "p1"], ["p1", "p10", "p2"]):
+        back = of_scans(stored, names)
+        assert {scan: curve[1] for scan, curve in back.items()} == {"p1": 1, "p2": 2, "p10": 10}
+    for wrong in (["p1", "p2"], []):
+        with pytest.raises(ValueError, match=r"glycolysis of \(3, 1001\), not \("):
+            of_scans(stored, wrong)

@@ -14,6 +14,7 @@ from hnscc.scores.counts import (
     classify,
     concatenate,
     count,
+    k_reached,
     misplaced,
     outcomes,
     positive,
@@ -100,6 +101,7 @@ def test_scores_agree_with_monai():
 def test_positive_is_exactly_probability_at_or_above_threshold(level, k):
     found = positive(np.array([level], np.uint16), k)[0]
     assert found == (Fraction(level, 65535) >= Fraction(k, 1000))
+    assert (k_reached(np.array([level], np.uint16))[0] >= k) == found
 
 
 def test_positive_at_the_edges():
