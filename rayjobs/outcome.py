@@ -1,12 +1,14 @@
 """What a training of a study left, and how its user is told."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hnscc.base.console import print_rows, terminal, with_interval
 from hnscc.base.locations import Location
+from hnscc.scores.describe import quartered
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.ready import ReadyRun
@@ -90,6 +92,12 @@ def shown(root: Location) -> str:
     return str(root)
 
 
+def _over_repeats(row: Mapping[str, Any]) -> str:
+    """The median over repeats, and their quartiles from 4 repeats on."""
+    ends = (row["dice_repeats_q25"], row["dice_repeats_q75"]) if quartered(row["repeats"]) else (None, None)
+    return with_interval(row["dice_repeats_median"], *ends)
+
+
 def _print_table_1(folder: RunFolder) -> None:
     """Table 1 on the test set: the repeats' pooled Dice, then the median model's with its patient interval."""
     from hnscc.aggregation.query import read_table  # here, for DuckDB is needed at the end alone
@@ -104,7 +112,7 @@ def _print_table_1(folder: RunFolder) -> None:
         (
             row["variant"],
             str(row["repeats"]),
-            with_interval(row["dice_repeats_median"], row["dice_repeats_q25"], row["dice_repeats_q75"]),
+            _over_repeats(row),
             with_interval(row["dice"], row["dice_low"], row["dice_high"]),
         )
         for row in read_table(folder, "pooled").to_pylist()

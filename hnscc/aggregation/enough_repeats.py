@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from hnscc.aggregation.cases import repeat_cases
 from hnscc.aggregation.results import Results, read_trials
 from hnscc.scores.metrics import DICE
-from hnscc.scores.repeats import Needed, is_known_within, needed, unknown
+from hnscc.scores.repeats import RepeatsForWidth, is_known_within, repeats_for_width, unknown
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study, UntilPrecise
@@ -67,10 +67,18 @@ def settle(folder: RunFolder, study: Study, left: Iterable[Trial]) -> Study:
 @dataclass(frozen=True)
 class Pilot:
     """What a variant's finished repeats show. scores: pooled test Dice at 0.5 of each repeat that is completed in every
-    fold, in the order of repeats. collapsed: more than half of its completed trainings marked no pixel."""
+    fold, in the order of repeats. mostly_collapsed: whether more than half of its completed trainings did."""
 
     scores: list[float]
-    collapsed: bool
+    mostly_collapsed: bool
+
+    def repeats_for_width(self, within: float) -> RepeatsForWidth:
+        """How many repeats it takes until the 95 % interval of the median test Dice reaches `within` (0 to 1) to either
+        side; none where the variant mostly collapsed."""
+        if self.mostly_collapsed:
+            marked = "more than half of its trainings marked no pixel at or above 0.5 in validation and test"
+            return unknown(len(self.scores), f"it mostly collapsed ({marked})")
+        return repeats_for_width(self.scores, within)
 
 
 def pilots(folder: RunFolder, study: Study) -> dict[str, Pilot]:
@@ -84,17 +92,11 @@ def pilots(folder: RunFolder, study: Study) -> dict[str, Pilot]:
 def pilots_of(results: Results) -> dict[str, Pilot]:
     """What each variant's finished repeats show, of trials that are read already."""
     return {
-        variant: Pilot(_scores(results, variant, results.study.most_repeats), results.collapsed(variant))
+        variant: Pilot(
+            _scores(results, variant, results.study.most_repeats), results.mostly_collapsed(variant)
+        )
         for variant in results.study.variants
     }
-
-
-def repeats_needed(pilot: Pilot, within: float) -> Needed:
-    """How many repeats it takes until the 95 % interval of the median test Dice reaches `within` (0 to 1) to either
-    side; none where the variant collapsed."""
-    if pilot.collapsed:
-        return unknown(len(pilot.scores), "it collapsed (no pixel at or above 0.5 in validation and test)")
-    return needed(pilot.scores, within)
 
 
 def _scores(results: Results, variant: str, repeats: int) -> list[float]:

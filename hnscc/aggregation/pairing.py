@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from hnscc.aggregation.results import Results
-from hnscc.scores.crossed import FEWEST_PAIRED
+from hnscc.scores import fewest
 
 
 def paired_results(results: Results, a: str, b: str) -> tuple[Results, bool]:
@@ -15,7 +15,7 @@ def paired_results(results: Results, a: str, b: str) -> tuple[Results, bool]:
     if not results.study.paired:
         return results, False
     both = _completed(results, a) & _completed(results, b)
-    if len(both) < FEWEST_PAIRED:
+    if len(both) < fewest.PAIRED_REPEATS:
         return results, False
     kept = tuple(
         each for each in results.results if each.trial.variant not in (a, b) or each.trial.repeat in both

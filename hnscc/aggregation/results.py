@@ -33,7 +33,7 @@ class Results:
         """The median models of a variant by the main reading, one entry per fold."""
         return self.medians[variant][MAIN_READING]
 
-    def collapsed(self, variant: str) -> bool:
+    def mostly_collapsed(self, variant: str) -> bool:
         """Whether more than half of a variant's completed trainings marked no pixel."""
         return mostly_collapsed(
             [bool(each.collapsed) for each in self.of(variant) if each.status == "completed"]

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from hnscc.aggregation.enough_repeats import Pilot, pilots, repeats_needed
+from hnscc.aggregation.enough_repeats import Pilot, pilots
 from hnscc.aggregation.folds import holds_evaluated
 from hnscc.base.cores import cores
 from hnscc.base.locations import Location
@@ -144,7 +144,7 @@ def _repeats(
         return None
     begun = any(state.completed for state in states.values()) and holds_evaluated(folder, study)
     found = pilots(folder, study) if begun else {name: Pilot([], False) for name in study.variants}
-    variants = {name: repeats_needed(each, half_width) for name, each in found.items()}
+    variants = {name: each.repeats_for_width(half_width) for name, each in found.items()}
     for name, each in variants.items():
         waiting = sum(_predicts_again(state) for trial, state in states.items() if trial.variant == name)
         if each.repeats is None and waiting:

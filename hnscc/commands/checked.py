@@ -107,7 +107,7 @@ class TimeFacts(TypedDict):
 
 class RepeatsFacts(TypedDict):
     """Repeats that each variant needs for a 95 % interval of the median test Dice that reaches `until` to either side;
-    the facts of a variant are those of scores.repeats.Needed."""
+    the facts of a variant are those of scores.repeats.RepeatsForWidth."""
 
     until: float
     variants: dict[str, dict[str, Any]]

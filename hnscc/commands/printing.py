@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hnscc.base.console import Console, print_line, print_rows
 from hnscc.commands.cohort_table import cohort_facts
 from hnscc.commands.status import STATES, Status
+from hnscc.scores import fewest
 from hnscc.training.earlier import told_left_out
 
 if TYPE_CHECKING:
@@ -158,9 +159,7 @@ def lines_of_repeats(found: RepeatsFacts, waiting: Collection[str] = ()) -> list
 
 def _cure(pilot: int) -> str:
     """What makes a pilot that tells how many repeats are needed, of one that did not."""
-    from hnscc.scores.repeats import FEWEST_OF_A_PILOT  # loads SciPy
-
-    if pilot < FEWEST_OF_A_PILOT:
+    if pilot < fewest.REPEATS:
         return "4 are a pilot, 6 a better one"
     return "mend the variant first (more epochs, another learning rate or loss), since repeats do not"
 

@@ -6,14 +6,14 @@ from typing import Literal, TypedDict
 
 from hnscc.aggregation.cases import repeat_cases
 from hnscc.aggregation.enough_repeats import pilots_of
-from hnscc.aggregation.enough_repeats import repeats_needed as precise_repeats
 from hnscc.aggregation.pairing import paired_results
 from hnscc.aggregation.results import Results, read_trials
 from hnscc.base.errors import InputError
 from hnscc.commands.checked import RepeatsFacts
 from hnscc.commands.printing import lines_of_repeats
+from hnscc.scores import fewest
 from hnscc.scores.counts import Counts
-from hnscc.scores.crossed import FEWEST_FOR_P, FEWEST_PAIRED, Estimate, pooled_difference
+from hnscc.scores.crossed import Estimate, pooled_difference
 from hnscc.scores.metrics import DICE
 from hnscc.scores.planner import (
     Design,
@@ -26,7 +26,6 @@ from hnscc.scores.planner import (
     smallest_seen,
     smallest_seen_by,
 )
-from hnscc.scores.variance_parts import FEWEST_REPEATS
 from hnscc.study.loading import load_study
 from hnscc.study.run_folder import RunFolder
 
@@ -127,7 +126,7 @@ def sample_size_of(folder: RunFolder, asked: Asked) -> SampleSize:
 
 
 def _precision(results: Results, within: float) -> RepeatsFacts:
-    needed = {name: precise_repeats(each, within) for name, each in pilots_of(results).items()}
+    needed = {name: each.repeats_for_width(within) for name, each in pilots_of(results).items()}
     return {"until": within, "variants": {name: asdict(each) for name, each in needed.items()}}
 
 
@@ -157,19 +156,17 @@ def _pair(results: Results, a: str, b: str, asked: Asked) -> PairFacts:
         see, chance = asked.see, asked.power
         facts["seen_from"] = smallest_seen_by(pilot, chance)
         facts["short"] = _short(pilot, design)
-        facts["patients_needed"] = _facts(patients_needed(pilot, see, max(repeats, 2), chance, paired=paired))
-        facts["repeats_needed"] = _facts(
-            repeats_needed(pilot, see, max(pilot.patients, 2), chance, paired=paired)
-        )
+        facts["patients_needed"] = _facts(patients_needed(pilot, see, repeats, chance, paired=paired))
+        facts["repeats_needed"] = _facts(repeats_needed(pilot, see, pilot.patients, chance, paired=paired))
         facts["planned"] = _planned(pilot, design, asked)
     return facts
 
 
 def _check_size(asked: Asked, paired: bool) -> None:
-    fewest = FEWEST_PAIRED if paired else FEWEST_REPEATS
+    fewest_repeats = fewest.PAIRED_REPEATS if paired else fewest.REPEATS
     for number, least, what in (
-        (asked.patients, FEWEST_FOR_P, "patients"),
-        (asked.repeats, fewest, "repeats"),
+        (asked.patients, fewest.PATIENTS_FOR_P, "patients"),
+        (asked.repeats, fewest_repeats, "repeats"),
     ):
         if number is not None and number < least:
             raise InputError(
@@ -213,10 +210,12 @@ def _difference(a: Counts, b: Counts, *, paired: bool) -> Estimate:
 
 
 def _collapsed(results: Results, *variants: str) -> str | None:
-    """A collapsed variant's repeats hardly differ, which says nothing of trainings that work."""
+    """A variant that mostly collapsed is no pilot: its repeats hardly differ, which says nothing of those that work."""
     for variant in variants:
-        if results.collapsed(variant):
-            return f"{variant} collapsed: its repeats tell nothing of how much trainings that work differ"
+        if results.mostly_collapsed(variant):
+            return (
+                f"{variant} mostly collapsed: its repeats tell nothing of how much trainings that work differ"
+            )
     return None
 
 

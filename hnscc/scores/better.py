@@ -7,8 +7,8 @@ import scipy.stats
 from numpy.typing import ArrayLike
 
 from hnscc.base.arrays import Floats
+from hnscc.scores import fewest
 from hnscc.scores.crossed import (
-    FEWEST_FOR_P,
     Estimate,
     check_same_patients,
     few_repeats,
@@ -34,7 +34,7 @@ def equivalence(difference: Estimate, margin: float) -> float | None:
     """
     if not margin > 0:
         raise ValueError(f"the margin must be above 0, not {margin}")
-    if difference.value is None or not difference.error or difference.patients < FEWEST_FOR_P:
+    if difference.value is None or not difference.error or difference.patients < fewest.PATIENTS_FOR_P:
         return None
     inside = margin - abs(difference.value)
     return float(scipy.stats.t.sf(inside / difference.error, difference.degrees))

@@ -18,19 +18,16 @@ import scipy.stats
 from numpy.typing import ArrayLike
 
 from hnscc.base.arrays import Bools, Floats
+from hnscc.scores import fewest
 from hnscc.scores.intervals import t_limit, too_few
 from hnscc.scores.metrics import METRICS, Fraction
 from hnscc.scores.variance_parts import (
-    FEWEST_REPEATS,
     NOTHING_VARIES,
     VarianceParts,
     mean_parts,
     pooled_parts,
     variance_of,
 )
-
-FEWEST_FOR_P = 4  # with fewer lesion patients the test rejects too often in simulation
-FEWEST_PAIRED = 5  # with fewer pairs of repeats the paired test rejects too often
 
 ONE_SCORE = "every patient with lesion scores {:g}: nothing varies that an interval could rest on"
 
@@ -225,10 +222,10 @@ def _check_each(wrong: Bools, values: Mapping[str, Floats], problem: str) -> Non
 
 
 def _check_pairs(paired: bool, repeats: tuple[int, int]) -> None:
-    if paired and (repeats[0] != repeats[1] or repeats[0] < FEWEST_PAIRED):
+    if paired and (repeats[0] != repeats[1] or repeats[0] < fewest.PAIRED_REPEATS):
         raise ValueError(
-            f"paired repeats match by number, and there are at least {FEWEST_PAIRED}: a has {repeats[0]}, b has "
-            f"{repeats[1]}; give the same repeats of both, or compare them with paired=False"
+            f"paired repeats match by number, and there are at least {fewest.PAIRED_REPEATS}: a has {repeats[0]}, b "
+            f"has {repeats[1]}; give the same repeats of both, or compare them with paired=False"
         )
 
 
@@ -239,10 +236,10 @@ def _without_value(den: Floats, lesion: Bools) -> str | None:
 
 def few_repeats(repeats: tuple[int, ...]) -> str | None:
     """Why there is no difference over repeats, if there are too few of either variant."""
-    if min(repeats) >= FEWEST_REPEATS:
+    if min(repeats) >= fewest.REPEATS:
         return None
     return (
-        f"a difference over repeats needs at least {FEWEST_REPEATS} of both variants, and there are "
+        f"a difference over repeats needs at least {fewest.REPEATS} of both variants, and there are "
         f"{' and '.join(map(str, repeats))}"
     )
 
@@ -276,8 +273,8 @@ def _difference(
     if bounds:
         low, high = max(low, bounds[0]), min(high, bounds[1])
     p = reason = None
-    if parts.patients < FEWEST_FOR_P:
-        reason = f"no p from {parts.patients} patients, {FEWEST_FOR_P} are needed"
+    if parts.patients < fewest.PATIENTS_FOR_P:
+        reason = f"no p from {parts.patients} patients, {fewest.PATIENTS_FOR_P} are needed"
     else:
         p = min(1.0, 2 * float(scipy.stats.t.sf(abs(parts.value) / error, degrees)))
     return _estimate(parts, repeats, low, high, p, degrees, reason)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hnscc.base.arrays import Floats, Integers
+from hnscc.scores import fewest
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ def spread(values: Floats) -> Spread:
     low, q25, median, q75, high = (float(each) for each in np.quantile(values, [0, 0.25, 0.5, 0.75, 1]))
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return Spread(len(values), float(np.mean(values)), sd, median, q25, q75, low, high)
+
+
+def quartered(values: int) -> bool:
+    """Whether so many values, such as repeats, are told by their quartiles; of fewer the least and the most are."""
+    return values >= fewest.VALUES_FOR_QUARTILES
 
 
 @dataclass(frozen=True)

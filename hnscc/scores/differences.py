@@ -6,14 +6,11 @@ from typing import Any
 import numpy as np
 
 from hnscc.base.arrays import Floats, Integers
+from hnscc.scores import fewest
 from hnscc.scores.counts import Counts
 from hnscc.scores.intervals import patient_weights, percentiles, resampled, too_few
 from hnscc.scores.metrics import Score
-from hnscc.scores.paired_tests import FEWEST_PAIRS, Comparison
-
-FEWEST_REPEATS = 2  # of an interval
-# Of a p: of equal variants, p fell below 0.05 in 13 to 54 studies of 100 with 2 repeats of each, in 4 to 14 with 3.
-FEWEST_FOR_P = 4
+from hnscc.scores.paired_tests import Comparison
 
 
 def median_differences(
@@ -65,19 +62,20 @@ def _interval_and_p(differences: Floats, few: str | None) -> dict[str, Any]:
 
 def _undrawn(lesion: int, repeats_a: int, repeats_b: int) -> str | None:
     reasons = [too_few(lesion)]
-    if min(repeats_a, repeats_b) < FEWEST_REPEATS:
+    if min(repeats_a, repeats_b) < fewest.REPEATS:
         found = f"{repeats_a} and {repeats_b}"
-        reasons.append(f"an interval needs {FEWEST_REPEATS} repeats of both variants, and there are {found}")
+        reasons.append(f"an interval needs {fewest.REPEATS} repeats of both variants, and there are {found}")
     return "; ".join(filter(None, reasons)) or None
 
 
 def _no_p(lesion: int, repeats_a: int, repeats_b: int) -> str | None:
     reasons = []
-    if lesion < FEWEST_PAIRS:
-        reasons.append(f"no p from {lesion} patients with lesion, {FEWEST_PAIRS} are needed")
-    if min(repeats_a, repeats_b) < FEWEST_FOR_P:
+    if lesion < fewest.PAIRS_FOR_P:
+        reasons.append(f"no p from {lesion} patients with lesion, {fewest.PAIRS_FOR_P} are needed")
+    if min(repeats_a, repeats_b) < fewest.RESAMPLED_REPEATS_FOR_P:
         reasons.append(
-            f"no p from {repeats_a} and {repeats_b} repeats, {FEWEST_FOR_P} of both variants are needed"
+            f"no p from {repeats_a} and {repeats_b} repeats, {fewest.RESAMPLED_REPEATS_FOR_P} of both variants are "
+            "needed"
         )
     return "; ".join([*reasons, "the interval is rough"]) if reasons else None
 

@@ -44,8 +44,8 @@ def stacked(found: Mapping[str, Floats]) -> NDArray[np.float32]:
 
 
 def of_scans(stored: NDArray[np.floating], scans: Collection[str]) -> dict[str, NDArray[np.floating]]:
-    """What `stacked` was given, by the names of its scans in any order. Raises ValueError where it is of another
-    shape."""
+    """What `stacked` was given, by the names of its S scans in any order, each (1001,). Raises ValueError where what is
+    stored has another shape than (S, 1001)."""
     if stored.shape != (len(scans), STEPS):
         raise ValueError(f"glycolysis of {stored.shape}, not {(len(scans), STEPS)}")
     return dict(zip(sorted(scans), stored, strict=True))

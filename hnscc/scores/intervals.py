@@ -1,6 +1,6 @@
-"""95 % intervals: of a median and of a mean over repeats, and what those of pooled scores over patients are made of.
-What is resampled is said at each.
+"""95 % intervals: of a median and of a mean over repeats, and the bootstrap's weights and percentiles.
 
+What is resampled is said at each.
 The unit of evidence is the patient. Repeats are resampled beside patients where training itself is compared,
 and are never counted as patients. What does not exist is None with a reason; nothing here returns NaN.
 """
@@ -14,12 +14,10 @@ import numpy as np
 import scipy.stats
 
 from hnscc.base.arrays import Bools, Floats
+from hnscc.scores import fewest
 from hnscc.scores.counts import Counts
 
 ALPHA = 0.05
-FEWEST = 2  # of patients, and of repeats where an interval is over these too
-FEWEST_FOR_MEDIAN = 6  # the whole range of 5 values holds the median with 93.75 %
-FEWEST_FOR_MEAN = 3  # the t interval of two values is 25 times as wide as they lie apart: it says nothing
 
 
 @dataclass(frozen=True)
@@ -65,10 +63,10 @@ def percentiles(values: Floats) -> tuple[float, float]:
 def too_few(number: int, what: str = "patients with lesion") -> str | None:
     """Why so many patients, or repeats, give no interval, or None where they do; patients with and without lesion are
     drawn apart, so those without add nothing."""
-    if number >= FEWEST:
+    if number >= fewest.PATIENTS:
         return None
     are = "is 1" if number == 1 else f"are {number}"
-    return f"an interval needs at least {FEWEST} {what}, and there {are}"
+    return f"an interval needs at least {fewest.PATIENTS} {what}, and there {are}"
 
 
 def t_limit(degrees: float) -> float:
@@ -82,8 +80,10 @@ def median_interval(values: Sequence[float]) -> Interval:
     The narrowest pair of the k-th lowest and k-th highest value that holds the median with at least 95 % (binomial;
     Conover, Practical Nonparametric Statistics): exact for any distribution. None below 6 values.
     """
-    if len(values) < FEWEST_FOR_MEDIAN:
-        return Interval(None, None, f"an interval of a median needs at least {FEWEST_FOR_MEDIAN} values")
+    if len(values) < fewest.VALUES_FOR_MEDIAN:
+        return Interval(
+            None, None, f"an interval of a median needs at least {fewest.VALUES_FOR_MEDIAN} values"
+        )
     ordered = np.sort(np.asarray(values, float))
     # k such that fewer than k values below the median happen with at most 2.5 %.
     k = int(scipy.stats.binom.ppf(ALPHA / 2, len(ordered), 0.5))
@@ -93,8 +93,8 @@ def median_interval(values: Sequence[float]) -> Interval:
 
 def mean_interval(values: Sequence[float]) -> Interval:
     """95 % t interval of the mean of what `values` (N,) were drawn from; nothing is resampled. None below 3 values."""
-    if len(values) < FEWEST_FOR_MEAN:
-        return Interval(None, None, f"an interval of a mean needs at least {FEWEST_FOR_MEAN} values")
+    if len(values) < fewest.VALUES_FOR_MEAN:
+        return Interval(None, None, f"an interval of a mean needs at least {fewest.VALUES_FOR_MEAN} values")
     mean, sd = fmean(values), float(np.std(values, ddof=1))
     half = t_limit(len(values) - 1) * sd / math.sqrt(len(values))
     return Interval(mean - half, mean + half)

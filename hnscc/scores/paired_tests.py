@@ -11,9 +11,9 @@ import numpy as np
 import scipy.stats
 
 from hnscc.base.arrays import Floats
+from hnscc.scores import fewest
 from hnscc.scores.intervals import Interval, t_limit
 
-FEWEST_PAIRS = 6  # the signed-rank test of n pairs gives at best 2 / 2^n: 0.0625 for 5 pairs, 0.03125 for 6
 MOST_WITH_TIES = 13  # differences of which some are equal in size and p is still exact, as SciPy has it
 LEAST = float(np.nextafter(0, 1))  # no p is 0; beyond 1075 pairs only floating point says so
 
@@ -68,9 +68,9 @@ def signed_rank(a: Floats, b: Floats, unit: str) -> Comparison:
         none = f"the only {unit} does not differ" if len(a) == 1 else f"none of the {len(a)} {unit}s differs"
         return replace(found, reason=none)
     smallest = max(LEAST, 2.0 ** (1 - len(nonzero)))
-    if len(nonzero) < FEWEST_PAIRS:
+    if len(nonzero) < fewest.PAIRS_FOR_P:
         differ = f"1 {unit} differs" if len(nonzero) == 1 else f"{len(nonzero)} {unit}s differ"
-        reason = f"{differ}: p could not fall below {smallest:g}, {FEWEST_PAIRS} are needed"
+        reason = f"{differ}: p could not fall below {smallest:g}, {fewest.PAIRS_FOR_P} are needed"
         return replace(found, smallest_p=smallest, reason=reason)
     statistic, p = _by_ranks(nonzero)
     return replace(found, statistic=statistic, p=max(LEAST, p), smallest_p=smallest)

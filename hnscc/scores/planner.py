@@ -17,14 +17,14 @@ import scipy.special
 import scipy.stats
 
 from hnscc.base.arrays import Floats
-from hnscc.scores.crossed import FEWEST_FOR_P, FEWEST_PAIRED, Estimate
+from hnscc.scores import fewest
+from hnscc.scores.crossed import Estimate
 from hnscc.scores.intervals import ALPHA, t_limit
-from hnscc.scores.variance_parts import CAP, FEWEST_REPEATS
+from hnscc.scores.variance_parts import CAP
 
 MOST_PATIENTS, MOST_REPEATS = 10_000, 1_000
 POWER = 0.8
 RANGE = 0.8  # of the pilot's own uncertainty: the middle 80 %
-FEWEST_KNOWN = 5  # repeats, from which on a study's own degrees of freedom are taken to be the planned ones
 STEPS = 16, 12  # of the distribution of the patients' part, and of that of each variant's repeats
 
 
@@ -90,7 +90,7 @@ def power(design: Design, difference: float, patients: int, repeats: int) -> flo
     """
     error = math.sqrt(design.variance(patients, repeats))
     away = abs(difference) / error
-    if repeats < FEWEST_KNOWN:
+    if repeats < fewest.KNOWN_REPEATS:
         return _found(_limits(design, patients, repeats) / error, away)
     degrees = design.degrees(patients, repeats)
     limit = t_limit(degrees)
@@ -105,7 +105,7 @@ def smallest_seen(design: Design, patients: int, repeats: int, chance: float = P
     By the t distribution; with fewer than 5 repeats averaged over the parts that the study may find.
     """
     variance = design.variance(patients, repeats)
-    if repeats >= FEWEST_KNOWN:
+    if repeats >= fewest.KNOWN_REPEATS:
         return _seen(variance, design.degrees(patients, repeats), chance)
     limits = _limits(design, patients, repeats) / math.sqrt(variance)
     farthest = float(limits.max()) - float(
@@ -122,8 +122,8 @@ def _found(limits: Floats, away: float) -> float:
 
 
 def _limits(design: Design, patients: int, repeats: int) -> Floats:
-    """How large an estimate must be to be told from 0, in studies of this size that find their own parts of variance:
-    equally likely cases."""
+    """The smallest estimate that p < 0.05 calls a difference, one for each equally likely set of estimated variances:
+    of patients and of the repeats of both variants (16 x 12 x 12,), or of patients and pairs (16 x 12,)."""
     joint = design.joint / (patients * repeats)
     of_patients = (design.patients / patients + joint) * _steps(STEPS[0], patients - 1)
     sides = 1 if design.paired else 2
@@ -137,7 +137,7 @@ def _limits(design: Design, patients: int, repeats: int) -> Floats:
 
 
 def _steps(number: int, degrees: int) -> Floats:
-    """So many equally likely values of an estimated variance whose true value is 1; their mean is 1."""
+    """So many equally likely values of an estimated variance whose true value is 1, (number,); their mean is 1."""
     edges = scipy.stats.chi2.ppf(np.arange(number + 1) / number, degrees)
     # The mean of a chi-square value between two edges, by the distribution of two degrees more.
     inside: Floats = np.diff(scipy.stats.chi2.cdf(edges, degrees + 2)) * number
@@ -165,7 +165,7 @@ def patients_needed(
     return _needed(
         pilot,
         lambda design, n: smallest_seen(design, n, repeats, chance) <= difference,
-        range(FEWEST_FOR_P, MOST_PATIENTS + 1),
+        range(fewest.PATIENTS_FOR_P, MOST_PATIENTS + 1),
         paired,
     )
 
@@ -180,7 +180,7 @@ def repeats_needed(
     return _needed(
         pilot,
         lambda design, n: smallest_seen(design, patients, n, chance) <= difference,
-        range(FEWEST_PAIRED if paired else FEWEST_REPEATS, MOST_REPEATS + 1),
+        range(fewest.PAIRED_REPEATS if paired else fewest.REPEATS, MOST_REPEATS + 1),
         paired,
     )
 

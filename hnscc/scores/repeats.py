@@ -8,16 +8,16 @@ from statistics import median
 import numpy as np
 import scipy.stats
 
-from hnscc.scores.intervals import ALPHA, FEWEST_FOR_MEDIAN, median_interval
+from hnscc.scores import fewest
+from hnscc.scores.intervals import ALPHA, median_interval
 
 # The median of n normal values varies as their mean does, times this (large n).
 MEDIAN_FACTOR = math.sqrt(math.pi / 2)
-FEWEST_OF_A_PILOT = 2
 HARDLY_ANY = 0.1  # a Dice below it means that hardly any lesion was found
 
 
 @dataclass(frozen=True)
-class Needed:
+class RepeatsForWidth:
     """How many repeats a half-width needs, as a pilot tells.
 
     pilot: its repeats. sd: the standard deviation of their scores (n - 1). repeats: how many are needed; low, high: the
@@ -34,7 +34,7 @@ class Needed:
 
 
 def mostly_collapsed(trainings: Sequence[bool]) -> bool:
-    """Whether a variant collapsed: more than half of its completed trainings, each of which did (True) or did not."""
+    """Whether a variant mostly collapsed: more than half of its completed trainings did (True)."""
     return 2 * sum(trainings) > len(trainings)
 
 
@@ -53,7 +53,7 @@ def is_known_within(scores: Sequence[float], within: float) -> bool:
     return width is not None and width <= within
 
 
-def needed(scores: Sequence[float], within: float) -> Needed:
+def repeats_for_width(scores: Sequence[float], within: float) -> RepeatsForWidth:
     """How many repeats it takes until the interval of the median reaches `within` to either side, were the scores
     spread normally.
 
@@ -61,21 +61,21 @@ def needed(scores: Sequence[float], within: float) -> Needed:
     hardly any lesion: that they lie close together says nothing of repeats that learn.
     """
     n = len(scores)
-    if n < FEWEST_OF_A_PILOT:
+    if n < fewest.REPEATS:
         return unknown(n, f"{n} finished repeats say nothing of their spread")
     if (middle := median(scores)) < HARDLY_ANY:
         return unknown(n, f"it finds hardly any lesion (median test Dice {middle:.3f})")
     sd = float(np.std(scores, ddof=1))
     ends = [sd * math.sqrt((n - 1) / scipy.stats.chi2.ppf(q, n - 1)) for q in (1 - ALPHA / 2, ALPHA / 2)]
     repeats, low, high = (_count(each, within) for each in (sd, *ends))
-    return Needed(n, sd, repeats, low, high)
+    return RepeatsForWidth(n, sd, repeats, low, high)
 
 
-def unknown(pilot: int, reason: str) -> Needed:
+def unknown(pilot: int, reason: str) -> RepeatsForWidth:
     """What a pilot of so many repeats says that cannot tell, and why."""
-    return Needed(pilot, None, None, None, None, reason)
+    return RepeatsForWidth(pilot, None, None, None, None, reason)
 
 
 def _count(sd: float, within: float) -> int:
     z = float(scipy.stats.norm.ppf(1 - ALPHA / 2))
-    return max(FEWEST_FOR_MEDIAN, math.ceil((z * MEDIAN_FACTOR * sd / within) ** 2))
+    return max(fewest.VALUES_FOR_MEDIAN, math.ceil((z * MEDIAN_FACTOR * sd / within) ** 2))

@@ -12,11 +12,11 @@ from statistics import fmean
 import numpy as np
 
 from hnscc.base.arrays import Bools, Floats
+from hnscc.scores import fewest
 
 JACKKNIFE = 0.75  # weight of the jackknife; the rest goes to the estimate by equal spread
 # Without it, four equal variants of 2 repeats were told apart in up to 13 % of simulated studies, after Holm.
 CAP = 3.0
-FEWEST_REPEATS = 2
 NOTHING = 1e-24  # a variance below this is rounding, of scores that reach 1
 # Why there is no interval where nothing `varies`: one without width would say that the value is known exactly.
 NOTHING_VARIES = (
@@ -137,7 +137,7 @@ def _varying(sides: Sequence[_Side], paired: bool) -> list[tuple[Floats, Floats]
 def _joint(left_out: Floats, dice: Floats, spared: Floats, concentration: float) -> float:
     """How much patients' scores vary from repeat to repeat about the repeat's own: left_out (R, N), dice (R, P)."""
     repeats, patients = dice.shape
-    if repeats < FEWEST_REPEATS:
+    if repeats < fewest.REPEATS:
         return 0.0
     jackknife = float((spared * left_out.var(0, ddof=1)).sum()) / repeats
     centred = dice - dice.mean(1, keepdims=True)
@@ -174,7 +174,7 @@ def mean_parts(scores: Sequence[Floats], signs: tuple[int, ...], *, paired: bool
     joint = sum(
         float(own.var(0, ddof=1).sum()) / (len(own) * patients * (patients - 1))
         for own in centred
-        if len(own) >= FEWEST_REPEATS
+        if len(own) >= fewest.REPEATS
     )
     repeat, degrees = _repeat_parts(means, paired=paired)
     variance = float(each.var(ddof=1)) / patients
@@ -184,6 +184,6 @@ def mean_parts(scores: Sequence[Floats], signs: tuple[int, ...], *, paired: bool
 
 def _repeat_parts(signed: Sequence[Floats], *, paired: bool) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """Variance of each variant's mean over its repeats, and its degrees of freedom; of the pairs' where paired."""
-    columns = [signed[0] + signed[1]] if paired else [each for each in signed if len(each) >= FEWEST_REPEATS]
+    columns = [signed[0] + signed[1]] if paired else [each for each in signed if len(each) >= fewest.REPEATS]
     variances = tuple(float(each.var(ddof=1)) / len(each) for each in columns)
     return variances, tuple(len(each) - 1 for each in columns)

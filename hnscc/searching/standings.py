@@ -6,7 +6,8 @@ from statistics import fmean
 
 import numpy as np
 
-from hnscc.scores.intervals import FEWEST_FOR_MEAN, mean_interval
+from hnscc.scores import fewest
+from hnscc.scores.intervals import mean_interval
 from hnscc.scores.paired_tests import Paired
 from hnscc.searching.ledger import Ledger
 from hnscc.study.search_schema import Search
@@ -89,8 +90,8 @@ def _standing(ledger: Ledger, c: int, place: str, tests: dict[int, Paired]) -> S
     reason = None
     if not scores:
         reason = NO_SCORE[place]
-    elif len(scores) < FEWEST_FOR_MEAN:
-        reason = f"an interval needs at least {FEWEST_FOR_MEAN} repeats"
+    elif len(scores) < fewest.VALUES_FOR_MEAN:
+        reason = f"an interval needs at least {fewest.VALUES_FOR_MEAN} repeats"
     ran_in = ledger.rounds.get(c, 0)
     found = Standing(c, place, len(scores), mean, sd, interval.low, interval.high, ran_in, reason=reason)
     if c not in tests:

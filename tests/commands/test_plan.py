@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import hnscc
 from hnscc.aggregation.build import write_tables
-from hnscc.aggregation.enough_repeats import pilots, repeats_needed
+from hnscc.aggregation.enough_repeats import pilots
 from hnscc.aggregation.query import read_table
 from hnscc.base.errors import InputError
 from hnscc.commands.cli import app
@@ -63,7 +63,7 @@ def test_a_collapsed_variant_gets_no_number(finished, tmp_path):
         if trial.variant == "pet":
             add_trial(run, study, trial, levels_of(np.zeros(masks.shape)))
     (pair,) = hnscc.plan(run.root, patients=30)["pairs"]
-    assert "pet collapsed" in pair["reason"] and pair["collapsed"] == {"pet": 4}
+    assert "pet mostly collapsed" in pair["reason"] and pair["collapsed"] == {"pet": 4}
     for needed in (pair["patients_needed"], pair["repeats_needed"]):
         assert needed == {"value": None, "low": None, "high": None, "reason": pair["reason"]}
     assert pair["seen_from"] is pair["planned"] is pair["short"] is None
@@ -111,7 +111,7 @@ def test_precision_is_what_check_tells_and_needs_no_second_variant(finished, tmp
     study = load_study(finished.study)
     assert found["until"] == 0.02
     for name, each in pilots(finished, study).items():
-        assert found["variants"][name] == asdict(repeats_needed(each, 0.02))
+        assert found["variants"][name] == asdict(each.repeats_for_width(0.02))
         assert each.scores and found["variants"][name]["repeats"] >= 6
     alone = random_run(tmp_path, small_study(("pet",), repeats=4), patients=12)
     told = CliRunner().invoke(app, ["plan", str(alone.root), "--precision", "0.02"])

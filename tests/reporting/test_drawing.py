@@ -29,6 +29,12 @@ def test_repeats_differ_in_position_and_the_median_model_is_ringed():
     assert "no completed repeat" in [text.get_text() for text in axes.texts]
 
 
+def test_quartiles_are_drawn_of_four_repeats_or_more():
+    for repeats, bars in ((3, 0), (4, 1)):
+        axes = dice_over_repeats([trial("pet", n, 0.1 * n) for n in range(repeats)], LOOKS).axes[0]
+        assert sum(line.get_linewidth() == 9 for line in axes.lines) == bars
+
+
 def test_fifty_equal_repeats_stay_in_their_row():
     assert np.abs(spread_out(np.full(50, 0.7), width=0.01)).max() <= 4
     assert spread_out(np.array([0.1, 0.5, 0.1001]), width=0.01).tolist() == [0, 0, 1]

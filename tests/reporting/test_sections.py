@@ -3,16 +3,20 @@
 import re
 
 import numpy as np
-from reports import Page, report
+import pyarrow.compute as pc
+from reports import Page, report, words
 from run_folders import (
     Case,
     add_trial,
     levels_of,
+    random_run,
     small_study,
     write_run,
 )
 
 from hnscc.aggregation.query import read_table
+from hnscc.reporting.blocks import Section
+from hnscc.reporting.sections.overlap import pooled_table
 from hnscc.scores.patient_metrics import PATIENT_METRICS
 from hnscc.study import paper
 from hnscc.study.plan import plan_trials
@@ -32,13 +36,24 @@ def test_table_1_shows_the_values_of_table_pooled(corrected, page):
     shown = page.rows("Table 1. Overlap over all test slices together")
     assert len(shown) == len(rows) == 4
     for row, cells in zip(rows, shown, strict=True):
-        spread = [row[f"dice_repeats_{key}"] for key in ("median", "q25", "q75")]
+        assert row["repeats"] < 4, "too few for quartiles"
+        spread = [row[f"dice_repeats_{key}"] for key in ("median", "min", "max")]
         assert cells[2] == "{:.3f} ({:.3f} to {:.3f})".format(*spread)
         assert shows(cells[3], *(row[f"dice_repeats_{key}"] for key in ("mean", "low", "high")))
         assert cells[6] == ("–" if row["threshold"] is None else f"{row['threshold']:.3f}")
         assert shows(cells[7], *(row[f"dice{end}"] for end in ("", "_low", "_high")))
         assert shows(cells[8], *(row[f"jaccard{end}"] for end in ("", "_low", "_high")))
     assert any(row["dice_low"] is not None for row in rows)
+
+
+def test_four_repeats_are_told_by_their_quartiles(tmp_path):
+    run = random_run(tmp_path, small_study(("pet",), repeats=4))
+    text, _ = words(run, lambda source: Section("", (pooled_table(source, "Table 1", "", "test"),)))
+    (row,) = read_table(run, "pooled").filter(pc.field("split") == "test").to_pylist()
+    middle, low, high = (f"{row[f'dice_repeats_{key}']:.3f}" for key in ("median", "q25", "q75"))
+    shown = Page(text)
+    assert shown.rows("Table 1")[0][2] == f"{middle} ({low} to {high})"
+    assert f"in the middle of 4 repeats (half of them between {low} and {high})" in shown.text
 
 
 def test_tables_2_and_3_show_the_values_of_their_tables(corrected, page):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hnscc.scores.intervals import mean_interval, median_interval
-from hnscc.scores.repeats import half_width, is_known_within, needed
+from hnscc.scores.repeats import half_width, is_known_within, repeats_for_width
 
 
 @pytest.mark.parametrize(("n", "k"), [(6, 1), (8, 1), (9, 2), (10, 2), (15, 4), (20, 6), (25, 8), (50, 18)])
@@ -39,7 +39,7 @@ def test_repeats_so_found_are_precise_in_four_of_ten_studies_or_more():
     """Normal scores: with the number that a large pilot asks for, the interval's farther side is about as long as
     wanted, now a little longer, now a little shorter."""
     draw = np.random.default_rng(0)
-    n = needed(draw.normal(0.6, 0.05, 2000).tolist(), 0.02).repeats
+    n = repeats_for_width(draw.normal(0.6, 0.05, 2000).tolist(), 0.02).repeats
     widths = [half_width(draw.normal(0.6, 0.05, n).tolist()) for _ in range(400)]
     assert 0.015 < np.median(widths) < 0.027
 

@@ -11,12 +11,13 @@ from matplotlib.lines import Line2D
 from hnscc.aggregation.column_types import TableRow
 from hnscc.reporting.drawing.style import GREY, WIDTH, Look, Looks, gridded, ring, styled, wrapped
 from hnscc.reporting.values import between, score, signed
+from hnscc.scores.describe import quartered
 
 
 @styled
 def dice_over_repeats(trials: Sequence[TableRow], looks: Looks) -> Figure | None:
-    """Draw a dot per completed repeat (and fold) at its pooled test Dice at 0.5, with quartiles; the median model is
-    marked. `trials` are rows of table `trials`."""
+    """Draw a dot per completed repeat (and fold) at its pooled test Dice at 0.5, with quartiles of 4 dots or more; the
+    median model is marked. `trials` are rows of table `trials`."""
     done = [row for row in trials if row["test_dice"] is not None]
     if not done:
         return None
@@ -41,7 +42,8 @@ def _strip(axes: Axes, position: int, look: Look, rows: Sequence[TableRow]) -> N
     dice = np.array([row["test_dice"] for row in rows])
     offset = position + 0.09 * spread_out(dice, width=0.012)
     low, middle, high = np.quantile(dice, [0.25, 0.5, 0.75])
-    axes.plot([low, high], [position, position], color=look.colour, alpha=0.3, lw=9, solid_capstyle="butt")
+    if quartered(len(rows)):
+        axes.plot([low, high], [position] * 2, color=look.colour, alpha=0.3, lw=9, solid_capstyle="butt")
     axes.plot([middle, middle], [position - 0.3, position + 0.3], color=look.colour, lw=2)
     axes.scatter(dice, offset, s=30, color=look.colour, edgecolor="white", lw=0.5, zorder=3)
     text = f"{score(float(middle))}\nn = {len(rows)}"
@@ -65,7 +67,7 @@ def spread_out(values: npt.NDArray[np.float64], width: float) -> npt.NDArray[np.
 
 def _strip_legend() -> list[Line2D]:
     quartiles = Line2D([], [], color=GREY, marker="|", ms=12, mew=2, lw=7, alpha=0.5)
-    quartiles.set_label("median (number at the right), quartiles")
+    quartiles.set_label("median (number at the right), quartiles of 4 or more")
     return [
         Line2D([], [], marker="o", ls="", color=GREY, label="one repeat"),
         ring("median model (chosen on validation)"),

@@ -9,13 +9,13 @@ from hnscc.reporting.sections.provenance import repeats_planned
 from hnscc.reporting.sections.verdicts import compared
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import listed, score
+from hnscc.scores.describe import quartered
 from hnscc.scores.repeats import HARDLY_ANY
 
 DICE = (
     "Dice measures how far the model's outline and the reference outline, that of the scan's mask, overlap: 1 is "
     "the same outline, 0 is no common pixel. Jaccard measures the same on a stricter scale."
 )
-FEWEST_QUARTERED = 5  # repeats, of which quartiles say more than their least and most
 
 
 def brief(source: Source) -> Section:
@@ -75,13 +75,13 @@ def _variant(source: Source, row: TableRow) -> str:
 
 
 def _spread(source: Source, row: TableRow) -> str:
-    """Say how far the repeats lie apart; quartiles only of as many as can be divided by them."""
+    """Say how far the repeats lie apart."""
     if row["repeats"] < 2:
         only = "the only repeat" if source.study.most_repeats == 1 else "the only repeat completed"
         return f"in {only}; one tells nothing of the spread."
-    few = row["repeats"] < FEWEST_QUARTERED
-    low, high = (score(row[f"dice_repeats_{key}"]) for key in (("min", "max") if few else ("q25", "q75")))
-    said = f"all between {low} and {high}" if few else f"half of them between {low} and {high}"
+    half = quartered(row["repeats"])
+    low, high = (score(row[f"dice_repeats_{key}"]) for key in (("q25", "q75") if half else ("min", "max")))
+    said = f"{'half of them' if half else 'all'} between {low} and {high}"
     return f"in the middle of {row['repeats']} repeats ({said})."
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from hnscc.reporting.sections.patients import split_counts
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import listed, number_range, several, signed
-from hnscc.scores.crossed import FEWEST_FOR_P
+from hnscc.scores import fewest
 from hnscc.study import paper
 from hnscc.training.earlier import lines_of_left_out
 
@@ -52,7 +52,7 @@ def _patients(source: Source) -> Iterator[str]:
         )
     if not positive:
         yield "No test slice holds lesion: the test Dice says nothing about finding lesions."
-    elif lesion < FEWEST_FOR_P:
+    elif lesion < fewest.PATIENTS_FOR_P:
         yield f"{several(lesion, 'patient')} with lesion cannot carry a conclusion: another draw may turn it."
 
 

@@ -11,6 +11,7 @@ from hnscc.reporting.sections.published import published, with_remark
 from hnscc.reporting.source import SET_IN_WORDS, Source
 from hnscc.reporting.values import DASH, between, interval, mean_sd, score, scores, several, whole, wholes
 from hnscc.scores.counts import SLICE_SETS
+from hnscc.scores.describe import quartered
 from hnscc.scores.metrics import metrics_at
 
 # --- Table 1
@@ -95,12 +96,17 @@ def _repeats(row: TableRow) -> Cell:
 
 def _quartiles_of(metric: str) -> Callable[[TableRow], Cell]:
     def write(row: TableRow) -> Cell:
-        middle, low, high = (row[f"{metric}_repeats_{key}"] for key in ("median", "q25", "q75"))
-        if middle is None:
+        median, q25, q75, least, most = (
+            row[f"{metric}_repeats_{key}"] for key in ("median", "q25", "q75", "min", "max")
+        )
+        if median is None:
             return Cell(DASH, row["reason"])
         if row["repeats"] < 2:
-            return Cell(score(middle), "one repeat: no spread")
-        return Cell(f"{score(middle)} {between(score(low), score(high))}")
+            return Cell(score(median), "one repeat: no spread")
+        if quartered(row["repeats"]):
+            return Cell(f"{score(median)} {between(score(q25), score(q75))}")
+        few = f"{row['repeats']} repeats: the least and the most, for want of quartiles"
+        return Cell(f"{score(median)} {between(score(least), score(most))}", few)
 
     return write
 

@@ -6,11 +6,14 @@ from hnscc.aggregation.column_types import TableRow
 from hnscc.reporting.sections.comparisons import pair, pairs_of_variants
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import p_value, score, signed
-from hnscc.scores.differences import FEWEST_FOR_P
+from hnscc.scores import fewest
 from hnscc.scores.repeats import HARDLY_ANY, mostly_collapsed
 
 SURE = 0.05  # a corrected p below it counts as sure
-ONE_EACH = f"only one repeat each: no interval; set `repeats: {FEWEST_FOR_P}` or more"
+ONE_EACH = (
+    f"only one repeat each: no interval; `repeats: {fewest.REPEATS}` gives one, "
+    f"`repeats: {fewest.KNOWN_REPEATS}` a better one"
+)
 VERDICTS = {
     "clear": "the difference holds up, for patients and trainings like these.",
     "suggestive": "a hint, which does not hold up once corrected for the number of comparisons.",
@@ -50,7 +53,7 @@ def _best_two(source: Source) -> set[str]:
 
 
 def _collapsed(source: Source, row: TableRow) -> list[str]:
-    """Which variants of a pair collapsed."""
+    """Which variants of a pair mostly collapsed."""
     found = []
     for variant in (row["variant_a"], row["variant_b"]):
         trials = source.rows("trials", variant=variant, status="completed")
@@ -78,12 +81,12 @@ def verdict(row: TableRow) -> str:
 
 
 def _higher(source: Source, row: TableRow, collapsed: list[str]) -> str:
-    """Which of the pair collapsed, and which scored higher, in words."""
+    """Which of the pair mostly collapsed, and which scored higher, in words."""
     if row["difference"] is None:
         return ""
     if len(collapsed) == 2:
-        return "both collapsed; "
-    alone = f"{source.looks[collapsed[0]].label} collapsed; " if collapsed else ""
+        return "both mostly collapsed; "
+    alone = f"{source.looks[collapsed[0]].label} mostly collapsed; " if collapsed else ""
     if signed(row["difference"]) == signed(0.0):
         return f"both {'found hardly any lesion' if _hardly_any(source, row) else 'scored the same'}; {alone}"
     better = row["variant_a"] if row["difference"] > 0 else row["variant_b"]

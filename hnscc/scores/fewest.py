@@ -1,0 +1,30 @@
+"""The fewest patients, repeats and values that an interval, a test or a forecast is made of.
+
+Each limit has one name, and docs/explanation/statistics.md prints them as they stand in IN_WORDS.
+"""
+
+PATIENTS = 2  # of any interval over patients: one tells nothing of the others
+REPEATS = 2  # of any interval over repeats
+PATIENTS_FOR_P = 4  # with fewer patients the two-way t test rejects too often in simulation
+PAIRED_REPEATS = 5  # with fewer pairs of repeats the paired test rejects too often
+KNOWN_REPEATS = 5  # with fewer a study's own degrees of freedom are not the planned ones
+PAIRS_FOR_P = 6  # the signed-rank test of n pairs gives at best 2 / 2^n: 0.0625 for 5 pairs, 0.03125 for 6
+# Of equal variants, p fell below 0.05 in 13 to 54 studies of 100 with 2 repeats of each, in 4 to 14 with 3.
+RESAMPLED_REPEATS_FOR_P = 4
+VALUES_FOR_MEDIAN = 6  # the whole range of 5 values holds the median with 93.75 %
+VALUES_FOR_MEAN = 3  # the t interval of two values is 25 times as wide as they lie apart: it says nothing
+VALUES_FOR_QUARTILES = 4  # of 3 but one lies between the quartiles, of 4 just half of them
+
+IN_WORDS = {
+    "an interval over patients": f"{PATIENTS} patients (of pooled scores, with lesion)",
+    "an interval over repeats, or of a difference": f"{REPEATS} repeats (of both variants)",
+    "p of the two-way t test": f"{PATIENTS_FOR_P} patients and {REPEATS} repeats of both variants",
+    "the same in pairs": f"{PAIRED_REPEATS} repeats that both variants completed",
+    "a forecast by the planned study's own degrees of freedom": f"{KNOWN_REPEATS} repeats; with fewer it is averaged "
+    "over what such a study may find",
+    "p of the bootstrap": f"{PAIRS_FOR_P} patients with lesion and {RESAMPLED_REPEATS_FOR_P} repeats of both variants",
+    "p of the signed-rank test": f"{PAIRS_FOR_P} pairs that differ",
+    "an interval of the median over repeats": f"{VALUES_FOR_MEDIAN} repeats",
+    "an interval of a configuration's score": f"{VALUES_FOR_MEAN} repeats",
+    "quartiles over repeats": f"{VALUES_FOR_QUARTILES} repeats; of fewer the least and the most are told",
+}
