@@ -1,7 +1,7 @@
 """What a trial asks of a machine, and whether any can give it. Without Ray, which takes two seconds to load."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from hnscc.base.errors import InputError
 from hnscc.study.schema import Study, Training
@@ -82,6 +82,25 @@ def trials_per_gpu(machines: Sequence[Resources], cpus: float, trials: int | Non
     by_trials = trials / sum(each["GPU"] for each in with_gpus) if trials and with_gpus else math.inf
     most = min(by_cpus, by_trials)
     return 10_000 if math.isinf(most) else max(1, int(most))
+
+
+def trials_at_once(machine: Resources, study: Study, devices: Collection[str]) -> int:
+    """How many of the study's trials a machine trains at once; at least 1.
+
+    machine: what it has; a cluster's machines together count as one. devices: those that the variants are trained on
+    (cpu, cuda). What share of a GPU `gpus: auto` gives is measured first: until then, each GPU counts for one trial.
+    """
+    asked = study.resources.gpus
+    share = (1.0 if "cuda" in devices else 0.0) if asked == "auto" else asked
+    most = _parts(machine.get("CPU", 1.0), study.resources.cpus)
+    if share and (gpus := machine.get("GPU", 0.0)):
+        # A share lies on one GPU: what is left over of two is not a third one's.
+        most = min(most, int(gpus) * _parts(1.0, share) if share < 1 else _parts(gpus, share))
+    return max(1, most)
+
+
+def _parts(whole: float, part: float) -> int:
+    return int(whole / part + 1e-9)  # a hair's breadth of rounding must not cost a trial
 
 
 def in_words(resources: Resources) -> str:

@@ -44,7 +44,7 @@ from rayjobs.cluster import connected, resolve_on_cluster
 from rayjobs.outcome import report_outcome
 from rayjobs.patient_files import refuse_in_job
 from rayjobs.proposals import proposer
-from rayjobs.requests import resolve_here
+from rayjobs.requests import resolve_here, trials_at_once
 from rayjobs.scheduling import train_trials
 from rayjobs.search_outcome import SearchOutcome, report_search
 from rayjobs.study import make_ready, run_study
@@ -72,7 +72,7 @@ def run_search(
             recorded = record.configurations if record else []
             known = with_configurations(study, recorded) if recorded else study
             ready, token = make_ready(known, folder, address, during, accept_versions)
-            side_by_side = record.side_by_side if record else _side_by_side(study, address)
+            side_by_side = record.side_by_side if record else _side_by_side(ready, address)
             race = Race(rules, base_of(study).training.epochs, proposer(study, recorded), side_by_side)
             resolve = functools.cache(resolve_on_cluster(study) if address else resolve_here(study))
             _check_gpu_hours(ready, rules)
@@ -186,16 +186,12 @@ def _train(
     return interrupted
 
 
-def _side_by_side(study: Study, address: str | None) -> float:
+def _side_by_side(ready: ReadyRun, address: str | None) -> float:
     """How many trials the machines that are up hold at once."""
     from hnscc.training.process import resources_here  # here, for it loads PyTorch
 
-    resources = ray.cluster_resources() if address else resources_here()  # type: ignore[no-untyped-call]
-    gpus = study.resources.gpus
-    most = resources.get("CPU", 1.0) / study.resources.cpus
-    if resources.get("GPU") and gpus:  # what share `auto` gives is not known yet: at least one runs on each
-        most = min(most, resources["GPU"] / (1.0 if gpus == "auto" else gpus))
-    return max(1.0, float(int(most)))
+    machines = ray.cluster_resources() if address else resources_here()  # type: ignore[no-untyped-call]
+    return float(trials_at_once(machines, ready.study, {device for device, _ in ready.chosen.values()}))
 
 
 def run_winners(outcome: SearchOutcome, address: str | None, *, accept_versions: bool = False) -> int:

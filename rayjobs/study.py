@@ -37,7 +37,7 @@ from rayjobs.cluster import (
 )
 from rayjobs.outcome import Outcome, outcome_of, report_outcome
 from rayjobs.patient_files import refuse_in_job
-from rayjobs.requests import Resources, check_study_requests, resolve_here
+from rayjobs.requests import Resources, check_study_requests, resolve_here, trials_at_once
 from rayjobs.standby import await_standby, standing_by
 from rayjobs.surroundings import refuse_shadowed
 
@@ -198,24 +198,29 @@ def _refuse_at_once(study: Study, folder: RunFolder) -> tuple[Store, list[FoldPl
     planned = open_and_plan(study)
     check_same_store(study, folder, *planned)
     if not _may_have_gpu():
-        check_study_requests(study, [{"CPU": float(cores()), "GPU": 0.0}])
+        check_study_requests(study, [_cores_here()])
     return planned
 
 
 def _standby_of(study: Study) -> tuple[int, tuple[str, ...]]:
     """How many trials are trained at once, and the modules that train them: seconds of work, half of it the library's
-    of networks. None where there is a GPU: a library that looks for GPUs while it is loaded would see the same ones
+    of networks. (0, ()) where there is a GPU: a library that looks for GPUs while it is loaded would see the same ones
     for ever, and each trial is to see its own."""
     if _may_have_gpu():
         return 0, ()
-    at_once = min(cores() // study.resources.cpus, len(plan_trials(study)))
+    at_once = min(trials_at_once(_cores_here(), study, {"cpu"}), len(plan_trials(study)))
     library = any(each.training.network.width is None for each in study.variants.values())
     modules = ("rayjobs.worker", "hnscc.training.trial")
-    return int(at_once), (*modules, "segmentation_models_pytorch") if library else modules
+    return at_once, (*modules, "segmentation_models_pytorch") if library else modules
 
 
 def _may_have_gpu() -> bool:
     return any(Path(each).exists() for each in GPU_FILES)
+
+
+def _cores_here() -> Resources:
+    """What a machine without GPUs has: as `_resources_here`, and PyTorch is not loaded."""
+    return {"CPU": float(cores()), "GPU": 0.0}
 
 
 def _resources_here() -> Resources:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from statistics import median
 from typing import Any
@@ -39,7 +39,7 @@ from hnscc.training.model import check_model
 from hnscc.training.process import resources_here
 from hnscc.training.ready import batches_in, check_same_store, plan_folds, run_folder
 from hnscc.training.records import Completed, TrialState, recorded_state, trial_state
-from rayjobs.requests import check_study_requests, resolve_here
+from rayjobs.requests import check_study_requests, resolve_here, trials_at_once
 
 States = Mapping[Trial, TrialState]
 PREDICT_FIRST = "finished trials predict the slices first that the study evaluates now: `hnscc run` lets them"
@@ -95,7 +95,7 @@ def check_study(
         "memory_mib": memory_of(
             study, store, plans, {name: each["parameters"] for name, each in variants.items()}
         ),
-        "time": _time(study, states),
+        "time": _time(study, states, {device for device, _ in chosen.values()}),
         "precision": _repeats(study, folder, states, half_width),
         "search": _search(rules) if rules else None,
     }
@@ -224,14 +224,14 @@ def _disk(study: Study, store: Store, plans: list[FoldPlan], parameters: list[in
     return round(study.most_repeats * (predictions + weights) / 2**20, 1)
 
 
-def _time(study: Study, states: States) -> TimeFacts:
+def _time(study: Study, states: States, devices: Collection[str]) -> TimeFacts:
     seconds = {name: _seconds_of(name, states) for name in study.variants}
     left = Counter(
         trial.variant for trial, state in states.items() if not state.completed and not _predicts_again(state)
     )
     untimed = [name for name in left if seconds[name] is None]
     total = sum(n * (seconds[name] or 0.0) for name, n in left.items())
-    side_by_side = int(max(1, cores() // study.resources.cpus))
+    side_by_side = trials_at_once(resources_here(), study, devices)
     return {
         "seconds_per_trial": seconds,
         "trials_left": sum(left.values()),

@@ -19,7 +19,13 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.training.model import resolve_unasked
 from hnscc.training.records import read_record
 from rayjobs.cluster import share_of
-from rayjobs.requests import check_request, check_study_requests, resolve_here, trials_per_gpu
+from rayjobs.requests import (
+    check_request,
+    check_study_requests,
+    resolve_here,
+    trials_at_once,
+    trials_per_gpu,
+)
 from rayjobs.waiting import Wait
 
 GIB = 2**30
@@ -145,6 +151,35 @@ def test_machines_that_are_not_up_are_taken_at_the_settings_word(store):
 )
 def test_trials_per_gpu_by_hand(machines, cpus, trials, most):
     assert trials_per_gpu(machines, cpus, trials) == most
+
+
+@pytest.mark.parametrize(
+    ("machine", "resources", "device", "number"),
+    [
+        ({"CPU": 16, "GPU": 0}, {"cpus": 1}, "cpu", 16),
+        ({"CPU": 16, "GPU": 1}, {"cpus": 1, "gpus": 1}, "cuda", 1),
+        ({"CPU": 16, "GPU": 1}, {"cpus": 1, "gpus": 1}, "cpu", 1),  # reserved, though it is not used
+        ({"CPU": 16, "GPU": 2}, {"cpus": 1, "gpus": 0.6}, "cuda", 2),  # 0.4 are no share
+        ({"CPU": 16, "GPU": 2}, {"cpus": 1, "gpus": 0.25}, "cuda", 8),
+        ({"CPU": 16, "GPU": 4}, {"cpus": 1, "gpus": 2}, "cuda", 2),
+        ({"CPU": 16, "GPU": 2}, {"cpus": 1, "gpus": "auto"}, "cuda", 2),
+        ({"CPU": 16, "GPU": 2}, {"cpus": 1, "gpus": "auto"}, "cpu", 16),
+        ({"CPU": 16, "GPU": 2}, {"cpus": 1, "gpus": 0}, "cpu", 16),
+        ({"CPU": 16}, {"cpus": 0.1}, "cpu", 160),  # 16 // 0.1 is 159
+        ({"CPU": 3}, {"cpus": 4}, "cpu", 1),
+    ],
+)
+def test_trials_at_once_by_hand(store, machine, resources, device, number):
+    assert trials_at_once(machine, asking(store, resources), {device}) == number
+
+
+def test_check_promises_no_more_trials_at_once_than_there_are_gpus(store, tmp_path, monkeypatch):
+    """With one GPU and a trial that takes it whole, fifteen of sixteen cores wait."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(hnscc.commands.check, "resources_here", lambda: {"CPU": 16.0, "GPU": 1.0})
+    for gpus, number in ((1, 1), (0.5, 2), (0, 16)):
+        study = asking(store, {"cpus": 1, "gpus": gpus}).model_dump(mode="json")
+        assert hnscc.check(study, tmp_path / "run")["time"]["side_by_side"] == number
 
 
 def test_processors_cap_the_trials_of_a_gpu_as_memory_does():
