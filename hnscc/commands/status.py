@@ -5,11 +5,12 @@ import time
 from collections import Counter
 from typing import Any, TypedDict
 
+from hnscc.base.files import read_sealed
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
-from hnscc.training.records import Record, newest_slot, read_record
+from hnscc.training.records import Completed, TrialState, newest_slot, trial_state
 
 STATES = ("completed", "failed", "started", "missing")
 # A checkpoint may be written over while it is read: it is tried so often.
@@ -34,33 +35,48 @@ class FailedTrial(TypedDict):
     failure: str
 
 
+class Remark(TypedDict):
+    """What is to be known of a trial that counts as completed."""
+
+    trial: str
+    remark: str
+
+
 class Status(TypedDict):
-    """How far a study has come: the number of trials by state for each variant, and whether tables are written."""
+    """How far a study has come: the number of trials by state for each variant, and whether tables are written.
+
+    remarks: on trials that count as completed.
+    """
 
     study: str
     variants: dict[str, dict[str, int]]
     started: list[StartedTrial]
     failed: list[FailedTrial]
+    remarks: list[Remark]
     tables: bool
 
 
 def run_status(folder: RunFolder) -> Status:
     """Everything that `hnscc status` prints. InputError where the study cannot be read.
 
-    Records are believed here: whether a trial's files are whole is checked when they are used.
+    Trials are judged by `trial_state`, as everywhere, but that records are believed here: whether a trial's files are
+    whole is checked when they are used.
     """
     study = load_study(folder.study)
     counts: dict[str, Counter[str]] = {name: Counter() for name in study.variants}
     started: list[StartedTrial] = []
     failed: list[FailedTrial] = []
+    remarks: list[Remark] = []
+    others = [_others_digest(folder, study, number) for number in range(study.split.folds)]
     for trial in plan_trials(study):
-        record, saved, written = _look(folder.trial(trial.trial_id))
-        failure = record.failure if record else None
-        state = "failed" if failure else record.status if record else "started" if saved else "missing"
+        found, saved, written = _look(folder.trial(trial.trial_id), others[trial.fold])
+        state = "started" if saved else found.status
         # How many repeats a configuration of a search is to have, nobody knows yet.
         counts[trial.variant][state] += not (study.search and state == "missing")
-        if failure:
-            failed.append({"trial": trial.trial_id, "failure": failure})
+        if found.status == "failed":
+            failed.append({"trial": trial.trial_id, "failure": found.reason or ""})
+        if found.completed and found.completed.failure:
+            remarks.append({"trial": trial.trial_id, "remark": _remark(found.completed)})
         if saved:
             started.append(_started(study, trial, saved, written))
     return {
@@ -68,16 +84,33 @@ def run_status(folder: RunFolder) -> Status:
         "variants": {name: {state: each[state] for state in STATES} for name, each in counts.items()},
         "started": started,
         "failed": failed,
+        "remarks": remarks,
         "tables": folder.table("trials").is_file(),
     }
 
 
-def _look(folder: TrialFolder) -> tuple[Record | None, dict[str, Any] | None, float]:
-    """A trial's record; where there is none, the facts of its checkpoint and when that was written."""
-    record = read_record(folder)
-    saved, written = (None, 0.0) if record else _saved(folder)
-    record = record or read_record(folder)  # it may have ended since
-    return record, None if record else saved, written
+def _look(folder: TrialFolder, others_digest: str) -> tuple[TrialState, dict[str, Any] | None, float]:
+    """What a trial is by its record; where it has none, the facts of its checkpoint and when that was written."""
+    state = trial_state(folder, others_digest=others_digest, check=())
+    if state.record:
+        return state, None, 0.0
+    saved, written = _saved(folder)
+    state = trial_state(folder, others_digest=others_digest, check=())  # it may have ended since
+    return state, None if state.record else saved, written
+
+
+def _others_digest(folder: RunFolder, study: Study, number: int) -> str:
+    """Of the slices that trials of this fold predict beside the used ones, by the study as it was run last; empty where
+    there are none, and where the fold cannot be read, which whoever uses it will tell."""
+    if study.search or study.evaluation.slices == "sampled":
+        return ""
+    with contextlib.suppress(OSError, ValueError):
+        return str(read_sealed(folder.fold(number).split).get("scored", ""))
+    return ""
+
+
+def _remark(record: Completed) -> str:
+    return f"its weights failed to predict again ({record.failure}); what it predicted before holds"
 
 
 def _started(study: Study, trial: Trial, saved: dict[str, Any], written: float) -> StartedTrial:

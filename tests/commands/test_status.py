@@ -4,11 +4,12 @@ import pytest
 from rich.console import Console
 from stores import make_store, study_of
 
+from hnscc.commands.check import check_study
 from hnscc.commands.printing import print_status
 from hnscc.commands.status import run_status
 from hnscc.study.plan import plan_trials
 from hnscc.training.ready import make_run_ready
-from hnscc.training.trial import train_trial
+from hnscc.training.trial import begin, train_trial, write_failure
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +71,27 @@ def test_a_damaged_checkpoint_is_not_told_of(run):
     """The older of the two is."""
     run.trial("pet-f0-r01").slot(0).facts.write_text("{ not whole")
     assert run_status(run)["started"][0]["epoch"] == 1
+
+
+def test_status_judges_a_trial_as_check_does(tmp_path):
+    """Its weights failed to predict whole scans; then single slices are evaluated again, which it did predict."""
+    store = make_store(tmp_path, patients=10, size=16).location
+    settings = {"variants": {"pet": {"modalities": ["pet"]}}, "repeats": 1, "training": {"epochs": 1}}
+    settings |= {"sampling": {"max_positive": 8}}
+    studies = {each: study_of(store, **settings, evaluation={"slices": each}) for each in ("sampled", "all")}
+    ready = make_run_ready(studies["sampled"], tmp_path / "run")
+    (trial,) = ready.missing()
+    folder = ready.folder.trial(trial.trial_id)
+    list(train_trial(ready.study, trial, ready.folds[0], folder, device="cpu", precision="fp32"))
+    began = begin(ready.study, trial, ready.folds[0].digest, device="cpu", precision="fp32")
+    write_failure(folder, began, (), "OutOfMemoryError", "a traceback")
+    for slices, state in (("all", "failed"), ("sampled", "completed")):
+        run = make_run_ready(studies[slices], tmp_path / "run").folder
+        found, checked = run_status(run), check_study(studies[slices], run.root)
+        assert checked["trials"] == {"planned": 1, state: 1}
+        assert {name for name, number in found["variants"]["pet"].items() if number} == {state}
+        told = [each["trial"] for each in found["failed" if state == "failed" else "remarks"]]
+        assert told == [trial.trial_id] and len(found["failed"]) + len(found["remarks"]) == 1
+    console = Console(record=True, width=160)
+    print_status(found, console, "runs/small")
+    assert "failed to predict again (OutOfMemoryError)" in console.export_text()
