@@ -6,7 +6,7 @@ A search's run folder has tables and a report of its own; that a folder is one i
 import argparse
 import sys
 
-from hnscc.aggregation.build import write_tables
+from hnscc.aggregation.build import TrialProblem, write_tables
 from hnscc.base.errors import exit_code_of
 from hnscc.reporting.report import write_report
 from hnscc.searching.report import write_search_report
@@ -17,10 +17,10 @@ from hnscc.training.in_use import writing_tables
 from rayjobs.patient_files import refuse_in_job
 
 
-def aggregate(folder: RunFolder) -> list[str]:
+def aggregate(folder: RunFolder) -> list[TrialProblem]:
     """Write every table, figure and the report from the finished trials.
 
-    Returns what was found wrong with trials, and which the study leaves out, a sentence each; these stand in no table.
+    Returns what was found wrong with trials, and which the study leaves out; these stand in no table.
     Another process that writes the tables is waited for. InputError where the folds are damaged or there is no study.
     """
     with writing_tables(folder):
@@ -57,7 +57,7 @@ def _aggregate(run: str) -> int:
     refuse_in_job()
     folder = open_run(run)
     for problem in aggregate(folder):
-        print(problem, file=sys.stderr)
+        print(problem.text, file=sys.stderr)
     print(f"wrote {folder.tables} and {folder.html}")
     return 0
 

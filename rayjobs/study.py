@@ -27,7 +27,7 @@ from hnscc.study.schema import Study, UntilPrecise
 from hnscc.training.earlier import ACCEPT_VERSIONS, lines_of_left_out
 from hnscc.training.in_use import alone
 from hnscc.training.ready import ReadyRun, check_same_store, make_run_ready, open_and_plan, run_folder
-from hnscc.training.records import UNUSABLE, tidy_run
+from hnscc.training.records import tidy_run
 from rayjobs.cluster import (
     await_machines,
     connected,
@@ -126,7 +126,7 @@ def _with_tables(ready: ReadyRun, outcome: Outcome) -> Outcome:
 
     tidy_run(ready.folder, outcome.completed)
     problems = aggregate(ready.folder)
-    unused = [each for each in problems if UNUSABLE in each]
+    unused = [each.text for each in problems if each.unusable]
     return replace(outcome, unused=unused, left_out=lines_of_left_out(ready.study, ready.folder))
 
 

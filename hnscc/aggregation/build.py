@@ -6,6 +6,7 @@ no wall-clock value stands outside columns named `seconds`.
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,22 +38,29 @@ from hnscc.scores.metrics import metrics_at
 from hnscc.study.identity import versions_text
 from hnscc.study.run_folder import WEIGHTS_FILE, RunFolder
 from hnscc.training.earlier import lines_of_left_out
-from hnscc.training.records import UNUSABLE
 
 Part = dict[str, Any]  # columns of a part of a table: arrays, or one value for all its rows
 COLUMN = np.ndarray | pa.Array | pa.ChunkedArray
 
 
-def write_tables(run: RunFolder) -> list[str]:
+@dataclass(frozen=True)
+class TrialProblem:
+    """A sentence to tell the user of trials that stand in no score. unusable: a trial left results that are not used,
+    which the same study's `hnscc run` mends."""
+
+    text: str
+    unusable: bool = False
+
+
+def write_tables(run: RunFolder) -> list[TrialProblem]:
     """Build every table from study.yaml, folds/ and trials/ alone, and write tables/*.parquet.
 
-    Gives the problems to tell the user, one text each: failed trials, trials that cannot be used, how many
-    are missing, which finished ones the study leaves out. Raises InputError where the study or a fold cannot be read,
-    before anything is written.
+    Gives what to tell the user: failed trials, trials that cannot be used, how many are missing, which finished ones
+    the study leaves out. Raises InputError where the study or a fold cannot be read, before anything is written.
     """
     results = load_results(run)
     save_tables(run, results)
-    return [*problems(results), *lines_of_left_out(results.study, run)]
+    return [*problems(results), *map(TrialProblem, lines_of_left_out(results.study, run))]
 
 
 def save_tables(run: RunFolder, results: Results, names: Sequence[str] = STUDY_TABLES) -> None:
@@ -250,15 +258,16 @@ BUILDERS: dict[str, Callable[[Results], pa.Table]] = {
 }
 
 
-def problems(results: Results) -> list[str]:
+def problems(results: Results) -> list[TrialProblem]:
     """What the user must know of trials that stand in no score, in the plan's order."""
     unusual = [
-        f"{each.trial.trial_id}: {each.reason}"
+        TrialProblem(f"{each.trial.trial_id}: {each.reason}", each.unusable)
         for each in results.results
-        if each.status == "failed" or (each.reason or "").startswith(UNUSABLE)
+        if each.status == "failed" or each.unusable
     ]
     absent = sum(each.status == "missing" for each in results.results)
-    return unusual + ([f"{absent} of {len(results.results)} trials are missing"] if absent else [])
+    missing = TrialProblem(f"{absent} of {len(results.results)} trials are missing")
+    return [*unusual, missing] if absent else unusual
 
 
 def _parquet(table: pa.Table) -> bytes:

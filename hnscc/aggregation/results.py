@@ -11,7 +11,7 @@ from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
-from hnscc.training.records import UNUSABLE
+from hnscc.training.records import not_used
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,8 @@ class Results:
 
     def without(self, trial: Trial, why: str) -> "Results":
         """The same, but for a trial that is not used, and why."""
-        reason = UNUSABLE + why.removeprefix(UNUSABLE)
         results = tuple(
-            Result(trial=trial, seed=each.seed, status="missing", reason=reason)
+            Result(trial=trial, seed=each.seed, status="missing", reason=not_used(why), unusable=True)
             if each.trial == trial
             else each
             for each in self.results

@@ -23,11 +23,12 @@ from hnscc.study.plan import Trial
 from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, SCORES_FILE, RunFolder
 from hnscc.study.schema import Study
 from hnscc.training.records import (
+    OTHER_SLICES,
     OUT_OF_MEMORY,
     READ_BY_TABLES,
-    UNUSABLE,
     Completed,
     Record,
+    not_used,
     trial_state,
 )
 
@@ -44,6 +45,7 @@ class Result:
 
     counts: (N,) at 0.5; scans, probabilities: of whole scans. collapsed: no pixel of validation or test reaches 0.5;
     highest_probability: of these. kept_uptake: whether it stored the glycolysis of whole scans, at every threshold.
+    unusable: the trial left results that are not used.
     """
 
     trial: Trial
@@ -58,6 +60,7 @@ class Result:
     highest_probability: float | None = None
     probabilities: Mapping[str, Probabilities] = field(default_factory=dict)
     kept_uptake: bool = False
+    unusable: bool = False
 
 
 def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result:
@@ -69,12 +72,12 @@ def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result
         return Result(trial=trial, seed=seed, status="failed", reason=failure_summary(state.record))
     record = state.completed
     if record is None:
-        return Result(trial=trial, seed=seed, status="missing", reason=state.reason)
+        return Result(trial=trial, seed=seed, status="missing", reason=state.reason, unusable=state.unusable)
     tolerance_mm = study.evaluation.tolerance_mm
     try:
         scores, highest_probability = _scores_of(record, state.contents, fold, tolerance_mm)
     except Damaged as damage:
-        return Result(trial=trial, seed=seed, status="missing", reason=UNUSABLE + str(damage))
+        return Result(trial=trial, seed=seed, status="missing", reason=not_used(str(damage)), unusable=True)
     return Result(
         trial=trial,
         seed=seed,
@@ -132,7 +135,7 @@ def load_predicted(run: RunFolder, trial: Trial, fold: Fold) -> Predicted:
     wanted = (PREDICTIONS_FILE,)
     state = trial_state(run.trial(trial.trial_id), keep=wanted, check=wanted)
     if state.completed is None:
-        raise Damaged(state.reason or "it is not completed")
+        raise Damaged(state.found)
     return _predicted_of(state.completed, state.contents[PREDICTIONS_FILE], fold)
 
 
@@ -149,9 +152,7 @@ def _predicted_of(record: Completed, content: bytes, fold: Fold) -> Predicted:
             : len(fold.masks)
         ]  # the used slices stand first, whatever else was predicted
     elif record.others_digest != fold.others_digest:
-        raise Damaged(
-            "it predicted other slices than the study evaluates: `hnscc run` predicts them by its weights"
-        )
+        raise Damaged(OTHER_SLICES)
     if probabilities.dtype != np.uint16 or probabilities.shape != fold.masks.shape:
         raise Damaged(
             f"{PREDICTIONS_FILE} holds {probabilities.dtype} {probabilities.shape}, not uint16 {fold.masks.shape}"

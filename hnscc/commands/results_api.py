@@ -23,7 +23,7 @@ def aggregate(run: str | Path) -> list[str]:
     from hnscc.study.loading import open_run
     from rayjobs.aggregate import aggregate as again
 
-    return again(open_run(run))
+    return [each.text for each in again(open_run(run))]
 
 
 def report(run: str | Path) -> Location:

@@ -6,6 +6,7 @@ record.json is written last and vouches for the other files by their hashes; it 
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,10 +32,7 @@ NEEDED = (HISTORY_FILE, PREDICTIONS_FILE)
 # What tables read of a trial: scores that are gone are computed again from the predictions.
 READ_BY_TABLES = (*NEEDED, SCORES_FILE)
 OUT_OF_MEMORY = "OutOfMemoryError"  # the failure of a trial whose share of a GPU's memory was full
-UNUSABLE = "not used: "  # begins the reason of a trial whose files are there and cannot be trusted
-OTHER_SLICES = (
-    f"{UNUSABLE}it predicted other slices than the study evaluates: `hnscc run` predicts them by its weights"
-)
+OTHER_SLICES = "it predicted other slices than the study evaluates: `hnscc run` predicts them by its weights"
 _MENDED = {
     name: "; `hnscc run` predicts again by its weights, and trains it again only where these are gone"
     for name in (PREDICTIONS_FILE, SCORES_FILE)
@@ -126,24 +124,50 @@ Record = Completed | Failed
 _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="status")])
 
 
+class Why(Enum):
+    """Why a trial is not completed: it has no record; it ended in an error; its files are there and cannot be trusted;
+    it predicted other slices than the study evaluates now."""
+
+    NO_RECORD = auto()
+    ERROR = auto()
+    UNUSABLE = auto()
+    OTHER_SLICES = auto()
+
+
 @dataclass(frozen=True)
 class TrialState:
-    """What a trial is: completed, failed or missing, and why it is not completed where that is known.
+    """What a trial is: completed, failed or missing, and why it is not completed.
 
-    record: of a completed or failed trial, and of a missing one that predicted other slices than are scored now; a
-    trial whose weights failed to predict again has failed, and its record is a `Completed` one. contents: the verified
-    bytes of the files that were asked for by name. A reason that begins with UNUSABLE says that files are there and
-    cannot be trusted.
+    found: what that is in words: the kind of the error, or what is wrong with the files. record: of a completed or
+    failed trial, and of a missing one that predicted other slices than are scored now; a trial whose weights failed to
+    predict again has failed, and its record is a `Completed` one. contents: the verified bytes of the files that were
+    asked for by name.
     """
 
     status: Literal["completed", "failed", "missing"]
-    reason: str | None = None
+    why: Why | None = None
+    found: str = ""
     record: Record | None = None
     contents: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def completed(self) -> Completed | None:
         return self.record if isinstance(self.record, Completed) and self.status == "completed" else None
+
+    @property
+    def unusable(self) -> bool:
+        """Whether the trial left results that are not used as they are."""
+        return self.why in (Why.UNUSABLE, Why.OTHER_SLICES)
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is not completed, for people; None of a completed one."""
+        return not_used(self.found) if self.unusable else self.found or None
+
+
+def not_used(found: str) -> str:
+    """What is told of a trial whose results are there and not used. found: what is wrong with them."""
+    return f"not used: {found}"
 
 
 def trial_state(
@@ -163,17 +187,20 @@ def trial_state(
     """
     record = _record(folder)
     if isinstance(record, str):
-        return TrialState("missing", record)
+        return TrialState("missing", Why.UNUSABLE, record)
+    if record is None:
+        return TrialState("missing", Why.NO_RECORD, "not run to its end")
     if isinstance(record, Failed):
-        return TrialState("failed", record.failure, record)
-    found = _verified(folder, record, keep, check)
-    if not isinstance(found, str):
-        if others_digest in ("", record.others_digest):
-            return TrialState("completed", None, record, found)
-        found = OTHER_SLICES
+        return TrialState("failed", Why.ERROR, record.failure, record)
+    contents = _verified(folder, record, keep, check)
+    predicted = others_digest in ("", record.others_digest)
+    if predicted and not isinstance(contents, str):
+        return TrialState("completed", record=record, contents=contents)
     if record.failure:
-        return TrialState("failed", record.failure, record)
-    return TrialState("missing", found, record if found == OTHER_SLICES else None)
+        return TrialState("failed", Why.ERROR, record.failure, record)
+    if isinstance(contents, str):
+        return TrialState("missing", Why.UNUSABLE, contents)
+    return TrialState("missing", Why.OTHER_SLICES, OTHER_SLICES, record)
 
 
 def _verified(
@@ -192,12 +219,12 @@ def _verified(
                 content = path.read_bytes()
         except FileNotFoundError:
             if name in NEEDED:
-                return f"{UNUSABLE}{name} is gone{_MENDED.get(name, '')}"
+                return f"{name} is gone{_MENDED.get(name, '')}"
             continue
         except OSError as error:
-            return f"{UNUSABLE}{name} cannot be read ({type(error).__name__})"
+            return f"{name} cannot be read ({type(error).__name__})"
         if sha256(content) != expected:
-            return f"{UNUSABLE}{name} is damaged: its content is not what was written{_MENDED.get(name, '')}"
+            return f"{name} is damaged: its content is not what was written{_MENDED.get(name, '')}"
         if name in keep:
             contents[name] = content
     return contents
@@ -214,22 +241,22 @@ def read_record(folder: TrialFolder) -> Record | None:
     return None if isinstance(record, str) else record
 
 
-def _record(folder: TrialFolder) -> Record | str:
-    """The record, or why there is none to be used."""
+def _record(folder: TrialFolder) -> Record | str | None:
+    """The record; what is wrong with it, where it cannot be used; None where there is none."""
     try:
         facts = read_sealed(folder.record)
     except FileNotFoundError:
-        return "not run to its end"
+        return None
     except (OSError, ValueError):
-        return f"{UNUSABLE}its record cannot be read"
+        return "its record cannot be read"
     try:
         record = _RECORD.validate_python(facts)
     except ValidationError as error:
-        return f"{UNUSABLE}its record {_unlike(error)}"
+        return f"its record {_unlike(error)}"
     if record.trial_id != folder.trial_id:
-        return f"{UNUSABLE}its record is of another trial"
+        return "its record is of another trial"
     absent = [name for name in NEEDED if isinstance(record, Completed) and name not in record.files]
-    return f"{UNUSABLE}its record does not vouch for {', '.join(absent)}" if absent else record
+    return f"its record does not vouch for {', '.join(absent)}" if absent else record
 
 
 def _unlike(error: ValidationError) -> str:

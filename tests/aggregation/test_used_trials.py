@@ -61,7 +61,7 @@ def test_failed_missing_and_damaged_trials_are_named_and_never_used(tmp_path):
     shutil.rmtree(trials[2].root)
     trials[3].predictions.write_bytes(trials[5].predictions.read_bytes())
     trials[4].record.write_text("{ not whole")
-    problems = write_tables(run)
+    problems = [each.text for each in write_tables(run)]
     check_tables(run)
     assert [each["status"] for each in rows(run, "trials")] == [
         "completed",
@@ -107,7 +107,7 @@ def test_a_record_that_does_not_belong_is_not_used(tmp_path, wrong):
     run = repeats_run(tmp_path, [3, 2])
     record = run.trial("pet-f0-r01").record
     write_sealed(record, read_sealed(record) | wrong)
-    assert write_tables(run)[0].startswith("pet-f0-r01: not used: ")
+    assert write_tables(run)[0].text.startswith("pet-f0-r01: not used: ")
     check_tables(run)
     found = row(run, "trials", trial_id="pet-f0-r01")
     assert found["status"] == "missing" and found["reason"].startswith("not used: ")
@@ -120,7 +120,7 @@ def test_a_record_that_lacks_something_is_not_used(tmp_path, name):
     run = repeats_run(tmp_path, [3, 2])
     record = run.trial("pet-f0-r01").record
     write_sealed(record, {key: value for key, value in read_sealed(record).items() if key != name})
-    assert write_tables(run)[0].startswith("pet-f0-r01: not used: its record ")
+    assert write_tables(run)[0].text.startswith("pet-f0-r01: not used: its record ")
     check_tables(run)
     assert row(run, "trials", trial_id="pet-f0-r01")["status"] == "missing"
 
@@ -140,7 +140,7 @@ def test_predictions_of_another_shape_are_not_used(tmp_path):
     run = repeats_run(tmp_path, [3, 2])
     study = small_study(("pet",), repeats=2)
     add_trial(run, study, Trial("pet", 0, 1), np.zeros((2, 4, 4), np.uint16))
-    assert "not uint16 (3, 4, 4)" in write_tables(run)[0]
+    assert "not uint16 (3, 4, 4)" in write_tables(run)[0].text
 
 
 def test_glycolysis_of_another_shape_is_not_used(tmp_path):
@@ -206,7 +206,7 @@ def test_a_median_trial_whose_predictions_cannot_be_used_gives_way_to_the_next(t
     record = read_sealed(median.record)
     files = {path.name: sha256(path.read_bytes()) for path in (median.scores, median.predictions)}
     write_sealed(median.record, record | {"files": record["files"] | files})
-    problems = write_tables(run)
+    problems = [each.text for each in write_tables(run)]
     check_tables(run)
     assert problems[0].startswith("pet-f0-r02: not used: ") and "uint16 (3, 4, 4)" in problems[0]
     assert [each["status"] for each in rows(run, "trials")] == ["completed", "completed", "missing"]

@@ -33,7 +33,7 @@ def test_fewer_repeats_and_a_dropped_variant_are_told_by_aggregate_and_the_repor
         "mri": ["mri-f0-r00", "mri-f0-r01", "mri-f0-r02"],
         "pet": ["pet-f0-r01", "pet-f0-r02"],
     }
-    told = write_tables(run)
+    told = [each.text for each in write_tables(run)]
     assert len(told) == 2 and told[0].startswith(GONE) and told[1].startswith(FEWER)
     write_report(run)
     for page in (run.markdown, run.html):
@@ -44,7 +44,7 @@ def test_fewer_repeats_and_a_dropped_variant_are_told_by_aggregate_and_the_repor
 def test_a_single_trial_is_one_trial(tmp_path):
     run = random_run(tmp_path / "run", small_study(("pet",), repeats=2))
     write_text(run.study, dump_study(small_study(("pet",), repeats=1)))
-    assert write_tables(run) == [
+    assert [each.text for each in write_tables(run)] == [
         "1 finished trial of pet (pet-f0-r01) stands in no table, since the study plans fewer repeats or folds; "
         "to use them again, raise `repeats` or `folds`"
     ]

@@ -11,7 +11,7 @@ from hnscc.base.errors import StorageError
 from hnscc.base.files import read_sealed, write_sealed
 from hnscc.study.identity import identity, versions_here
 from hnscc.training.ready import make_run_ready
-from hnscc.training.records import read_record, trial_state
+from hnscc.training.records import Why, read_record, trial_state
 from hnscc.training.trial import begin, steps_of_trial, train_trial, write_failure
 
 SETTINGS = {"variants": {"pet": {"modalities": ["pet"]}}, "sampling": {"max_positive": 8}, "repeats": 1}
@@ -47,6 +47,7 @@ def test_an_error_while_predicting_again_is_told_and_keeps_what_vouches_for_the_
     store, tmp_path, monkeypatch
 ):
     run, trial, folder = of_sampled(store, tmp_path)
+    assert (run.state(trial).status, run.state(trial).why) == ("missing", Why.OTHER_SLICES)
     before = read_record(folder)
     full = RuntimeError("CUDA out of memory")
 
@@ -59,7 +60,7 @@ def test_an_error_while_predicting_again_is_told_and_keeps_what_vouches_for_the_
     assert (state.status, state.reason) == ("failed", "RuntimeError")
     assert "CUDA out of memory" in state.record.error
     assert state.record.files == before.files
-    problem = write_tables(run.folder)[0]
+    problem = write_tables(run.folder)[0].text
     assert "RuntimeError" in problem and "CUDA" not in problem
     assert trial_state(folder).completed, "what it predicted before still holds"
     monkeypatch.undo()
@@ -124,7 +125,7 @@ def test_damaged_scores_are_named_and_cured_without_training(store, tmp_path):
     assert go(run, trial) == 1
     before = {path.name: path.read_bytes() for path in folder.root.iterdir() if path != folder.record}
     folder.scores.write_bytes(before["scores.json"].replace(b"1", b"2"))
-    (problem, _) = write_tables(run.folder)
+    (problem, _) = (each.text for each in write_tables(run.folder))
     assert problem.startswith(f"{trial.trial_id}: not used: scores.json is damaged")
     assert "`hnscc run` predicts again by its weights" in problem
     assert run.missing() == [trial]

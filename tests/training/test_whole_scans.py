@@ -144,7 +144,7 @@ def test_tables_never_mix_sampled_slices_with_whole_scans(whole, store, tmp_path
         whole[0], tmp_path
     )  # the fold is whole now, and no trial has predicted the other slices
     assert {each.status for each in plan_states(run)} == {"completed"}
-    told = " ".join(write_tables(run.folder))
+    told = " ".join(each.text for each in write_tables(run.folder))
     assert told.count("`hnscc run` predicts them by its weights") == 2
     assert {row["status"] for row in read_table(run.folder, "trials").to_pylist()} == {"missing"}
 
@@ -273,6 +273,6 @@ def test_damage_to_stored_scores_is_named(whole, tmp_path):
     run, _ = train_all(whole[0], tmp_path)
     scores = run.folder.trial("pet-f0-r01").scores
     scores.write_bytes(scores.read_bytes().replace(b"1", b"2", 1))
-    assert any("scores.json is damaged" in each for each in write_tables(run.folder))
+    assert any("scores.json is damaged" in each.text for each in write_tables(run.folder))
     assert [trial.trial_id for trial in run.missing()] == ["pet-f0-r01"]
     assert train_all(whole[0], tmp_path)[1] == []
