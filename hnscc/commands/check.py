@@ -115,6 +115,7 @@ def _to_predict(states: States, plans: Sequence[FoldPlan]) -> ToPredict:
     predicting = [trial for trial, state in states.items() if _predicts_again(state)]
     return {
         "trials": [trial.trial_id for trial in predicting],
+        "variants": list(dict.fromkeys(trial.variant for trial in predicting)),
         "slices": sum(len(plans[trial.fold].scored) for trial in predicting),
     }
 

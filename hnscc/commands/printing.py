@@ -98,8 +98,7 @@ def print_check(found: Checked, console: Console, study_file: Path) -> None:
         _print_search(search, console)
     else:
         if found["precision"]:
-            waiting = {trial.rsplit("-", 2)[0] for trial in found["to_predict"]["trials"]}
-            for line in lines_of_repeats(found["precision"], waiting):
+            for line in lines_of_repeats(found["precision"], found["to_predict"]["variants"]):
                 print_line(console, line)
         print_line(console, f"time:    {_time(found['time'])}")
     print_line(console, f"next:    hnscc {'search' if search else 'run'} {study_file}")

@@ -91,4 +91,4 @@ PRESETS: dict[str, dict[str, Any]] = {"corrected": CORRECTED, "as_written": merg
 
 def preset_of(protocol: object) -> dict[str, Any]:
     """The preset of a protocol; of what is none, `corrected`, for the schema to refuse."""
-    return PRESETS["as_written"] if protocol == "as_written" else CORRECTED
+    return PRESETS.get(protocol, CORRECTED) if isinstance(protocol, str) else CORRECTED

@@ -53,17 +53,16 @@ Schema = Mapping[str, Any]
 class SettingRow:
     """One setting, or a section of them.
 
-    type: in words, with choices or range. corrected, as_written: the preset's default, a plain YAML value;
-    None where there is none, which is a value too unless `required`. required: it has no default and must be given,
-    within an optional section as soon as that section is given.
+    type: in words, with choices or range. defaults: each preset's default by its name, a plain YAML value; None where
+    there is none, which is a value too unless `required`. required: it has no default and must be given, within an
+    optional section as soon as that section is given.
     """
 
     path: str
     type: str
     section: bool
     required: bool
-    corrected: Any
-    as_written: Any
+    defaults: Mapping[str, Any]
     meaning: str
     source: str
 
@@ -76,7 +75,15 @@ def all_settings() -> tuple[SettingRow, ...]:
     shared = Variant.model_json_schema()["properties"]["modalities"]
     meaning = "The modalities of every variant that names none; with a search, of what is searched."
     first = next(i for i, row in enumerate(rows) if row.path == "variants")
-    top = SettingRow("modalities", _type_of(shared), False, False, None, None, meaning, shared["source"])
+    top = SettingRow(
+        path="modalities",
+        type=_type_of(shared),
+        section=False,
+        required=False,
+        defaults=dict.fromkeys(PRESETS),
+        meaning=meaning,
+        source=shared["source"],
+    )
     return (*rows[:first], top, *rows[first:])
 
 
@@ -103,14 +110,22 @@ def nearest(path: str) -> tuple[str, ...]:
 
 
 def as_objects(rows: Sequence[SettingRow]) -> list[dict[str, Any]]:
-    """The rows as JSON objects: the fields of SettingRow by name."""
-    return [vars(row) for row in rows]
+    """The rows as JSON objects: the fields of SettingRow by name, each preset's default by that of the preset."""
+    return [
+        {
+            name: value
+            for field, own in vars(row).items()
+            for name, value in (own.items() if field == "defaults" else [(field, own)])
+        }
+        for row in rows
+    ]
 
 
 def defaults_of(row: SettingRow) -> str:
     """What a setting is where the file does not say: "16 (as_written: 32)"; of a section, nothing."""
-    corrected, as_written = (_default(row, preset) for preset in PRESETS)
-    return corrected if corrected == as_written else f"{corrected} (as_written: {as_written})"
+    first, *others = ((preset, _default(row, preset)) for preset in PRESETS)
+    differing = [f"{preset}: {default}" for preset, default in others if default != first[1]]
+    return f"{first[1]} ({', '.join(differing)})" if differing else first[1]
 
 
 def _default(row: SettingRow, preset: str) -> str:
@@ -118,7 +133,7 @@ def _default(row: SettingRow, preset: str) -> str:
         return "the file's own"
     if row.required:
         return "none: must be given"
-    return "" if row.section else plain(getattr(row, preset))
+    return "" if row.section else plain(row.defaults[preset])
 
 
 def plain(value: object) -> str:
@@ -142,8 +157,9 @@ def to_markdown() -> str:
 
 
 def _table(rows: Sequence[SettingRow]) -> Iterator[str]:
-    yield "| setting | type | default, corrected | default, as_written | meaning | source |"
-    yield "|---|---|---|---|---|---|"
+    columns = ["setting", "type", *(f"default, {preset}" for preset in PRESETS), "meaning", "source"]
+    yield "| " + " | ".join(columns) + " |"
+    yield "|" + "---|" * len(columns)
     for row in rows:
         defaults = [_default(row, preset) for preset in PRESETS]
         yield "| " + " | ".join([f"`{row.path}`", row.type, *defaults, row.meaning, row.source]) + " |"
@@ -169,7 +185,9 @@ def _setting(path: str, field: Schema, required: bool, below: Schema | None) -> 
         type=type_,
         section=type_ == SECTION,
         required=required and missing and not path.startswith(OF_A_VARIANT),
-        **{name: None if value is MUST or type_ == SECTION else value for name, value in values.items()},
+        defaults={
+            name: None if value is MUST or type_ == SECTION else value for name, value in values.items()
+        },
         meaning=field.get("description") or (below or {})["description"].partition("\n\n")[0],
         source=field["source"],
     )

@@ -111,6 +111,7 @@ def test_check_tells_finished_trials_that_only_predict_again(hnscc, tmp_path):
     assert "pet: not known, 2 finished trials predict the slices first" in text and "a pilot" not in text
     found = json.loads(hnscc(*asked, "--json")[1])
     assert found["to_predict"]["trials"] == ["pet-f0-r00", "pet-f0-r01"]
+    assert found["to_predict"]["variants"] == ["pet"]
     split = {each["split"]: each for each in found["splits"]}
     whole = {name: 4 * each["patients"] for name, each in split.items() if name != "train"}  # 4 slices a scan
     assert {name: split[name]["scored_slices"] for name in whole} == whole

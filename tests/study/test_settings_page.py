@@ -4,7 +4,7 @@ import pytest
 
 from hnscc.study.loading import parse_study
 from hnscc.study.paper import CITATION
-from hnscc.study.presets import AS_WRITTEN, CORRECTED, merge
+from hnscc.study.presets import AS_WRITTEN, CORRECTED, PRESETS, merge, preset_of
 from hnscc.study.settings_page import (
     all_settings,
     defaults_of,
@@ -50,7 +50,16 @@ def test_defaults_are_what_a_study_without_the_setting_gets(protocol):
     found = dict(leaves(resolved))
     assert len(found) > 35
     for path, value in found.items():
-        assert getattr(ROWS[path], protocol) == value, path
+        assert ROWS[path].defaults[protocol] == value, path
+
+
+def test_every_protocol_that_a_file_may_name_has_a_preset_of_its_name(monkeypatch):
+    """A preset more trains by its own settings: it is not taken for another."""
+    assert ROWS["protocol"].type == " or ".join(PRESETS)
+    assert [preset_of(name)["protocol"] for name in PRESETS] == list(PRESETS)
+    monkeypatch.setitem(PRESETS, "third", {"protocol": "third"})
+    assert preset_of("third") == {"protocol": "third"}
+    assert preset_of("unknown") == preset_of(["third"]) == CORRECTED
 
 
 def test_every_key_of_the_presets_and_of_a_study_file_is_in_the_reference():
