@@ -26,6 +26,8 @@ SCANS = pa.schema(
     + [("fold", pa.int64()), ("split", pa.string())]
     + [(name, pa.int64()) for name in ("slices", "positive_slices", "used_positive", "used_negative")]
 )
+# The choices of `normalisation.bounds`: of the slices of how many splits, the first of SPLITS, bounds are taken.
+BOUNDED_BY = {"training": 1, "training_and_validation": 2}
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,7 @@ def _fold_of(store: Store, study: Study, plan: FoldPlan, pixels: Pixels) -> Fold
     at = np.array([pixels.row_of[each.scan_id, each.z] for _, each in plan.order], np.int64)
     ends = np.cumsum([0, *(len(plan.slices[split]) for split in SPLITS)]).tolist()
     rows = {split: slice(ends[i], ends[i + 1]) for i, split in enumerate(SPLITS)}
-    used = ends[2] if study.normalisation.bounds == "training_and_validation" else ends[1]
-    bounds = _bounds(pixels, at[:used])
+    bounds = _bounds(pixels, at[: ends[BOUNDED_BY[study.normalisation.bounds]]])
     others = plan.others or ()
     return FoldData(
         plan.fold,

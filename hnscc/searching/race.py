@@ -33,6 +33,31 @@ Propose = Callable[[Sequence[tuple[Setting, float]], int], list[Setting]]
 # TPE learns from generation to generation; the others propose all at once.
 GENERATIONS = 4
 
+# The curves of each configuration's first repeats, all of which have reached an epoch; and that epoch.
+Rule = Callable[[Mapping[int, Sequence[Curve]], int], set[int]]
+
+
+def best_third(curves: Mapping[int, Sequence[Curve]], rung: int) -> set[int]:
+    """Successive halving: who is among the best third, by the mean of the repeats' best scores until then."""
+    best = _best(curves, rung)
+    order = sorted(curves, key=lambda c: (-best[c], c))
+    return set(order[: kept_of(len(order))])
+
+
+def not_below_the_median(curves: Mapping[int, Sequence[Curve]], rung: int) -> set[int]:
+    """Whose mean of the best scores until then is not below the median of all running averages: Vizier's rule."""
+    averages = [fmean(fmean(each.scores[:rung]) for each in curves[c]) for c in curves]
+    bar = median(averages or [0.0])
+    return {c for c, score in _best(curves, rung).items() if score >= bar}
+
+
+def _best(curves: Mapping[int, Sequence[Curve]], rung: int) -> dict[int, float]:
+    return {c: fmean(each.best(rung) for each in curves[c]) for c in curves}
+
+
+# The choices of `search.stopping` that stop somebody, and who goes on by each.
+STOPPING: dict[str, Rule] = {"successive_halving": best_third, "median": not_below_the_median}
+
 
 @dataclass
 class Race:
@@ -148,20 +173,10 @@ class Race:
             self.ledger.note_failures([c for c, _ in wanted])
 
     def _stop(self, members: list[int], rung: int) -> list[int]:
-        """Who goes on beyond this epoch: by the mean over the first repeats of the best score until then.
-
-        successive_halving: who is among the best third. median: who is not below the median of the running
-        averages, as in Vizier's rule. Both of all that have ever reached the epoch, earlier generations too; all
-        members have reached it when it is decided: who came first does not count.
-        """
-        curves = self.ledger.reaching(rung, self.rules.repeats.first)
-        best = {c: fmean(each.best(rung) for each in curves[c]) for c in curves}
-        if self.rules.stopping == "successive_halving":
-            order = sorted(curves, key=lambda c: (-best[c], c))
-            among = set(order[: kept_of(len(order))])
-        else:
-            bar = median([fmean(fmean(each.scores[:rung]) for each in curves[c]) for c in curves] or [0.0])
-            among = {c for c in curves if best[c] >= bar}
+        """Who goes on beyond this epoch, by the rule `stopping` over the first repeats of all that have ever reached
+        the epoch, earlier generations too. All members have reached it when it is decided: who came first does not
+        count."""
+        among = STOPPING[self.rules.stopping](self.ledger.reaching(rung, self.rules.repeats.first), rung)
         kept = [c for c in members if c in among]
         self.ledger.left.update({c: "stopped" for c in members if c not in kept})
         return kept

@@ -24,6 +24,9 @@ from hnscc.training.losses import loss_of
 from hnscc.training.process import drawing, hardware
 from hnscc.training.records import Attempt, Began
 
+# The choices of `training.monitor`: whether the score is that of the whole set at once, or the mean over batches.
+POOLED = {"soft_jaccard_pooled": True, "soft_jaccard_batch_mean": False}
+
 
 class Diverged(Exception):
     """A loss or a score became NaN or infinite: the trial fails, with the epoch named."""
@@ -103,7 +106,7 @@ class Fit:
         """Mean loss, and the soft Jaccard sum(p t) / sum(p + t - p t), over the set or as the mean over batches; each
         float64 () on the device."""
         self.model.eval()
-        pooled = self.training.monitor == "soft_jaccard_pooled"
+        pooled = POOLED[self.training.monitor]
         losses, overlaps, unions = [], [], []
         parts = in_order(len(slices), EVALUATION_BATCH if pooled else self.training.batch_size)
         for images, truth in batches(slices, parts, self.began.device):

@@ -56,6 +56,14 @@ def test_as_written_bounds_include_validation(small):
     assert (used[:, 0].min(), used[:, 0].max()) == (0, 1)
 
 
+def test_bounds_of_an_unknown_name_are_not_taken_for_others(small):
+    """The schema refuses one: a name that it gains must be known here too."""
+    store, study, plan, _ = small
+    normalisation = study.normalisation.model_copy(update={"bounds": "test"})
+    with pytest.raises(KeyError, match="test"):
+        read_folds(store, study.model_copy(update={"normalisation": normalisation}), [plan])
+
+
 def test_normalisation_by_hand(tmp_path):
     """Training values 2 to 6; test value 10 is clipped to 1, 1 to 0, 4 becomes 0.5."""
     unfinished = begin_store(tmp_path / "s.zarr", overwrite=False)

@@ -56,6 +56,12 @@ def places(race: Race) -> dict[int, str]:
     return {each.configuration: each.place for each in race.standings()}
 
 
+def test_a_rule_that_is_not_known_is_not_taken_for_another():
+    """The schema refuses it: a rule that it gains must be known to the race too."""
+    with pytest.raises(KeyError, match="third"):
+        finish(race_of(rules().model_copy(update={"stopping": "third"})), lambda c, r: 0.5)
+
+
 def test_without_noise_the_best_wins_and_the_worse_are_dismissed_by_tests():
     truth = [0.5, 0.7, 0.6, 0.1, 0.2, 0.3, 0.4, 0.65]
     race = finish(race_of(rules()), lambda c, r: truth[c] + 0.001 * r)

@@ -298,7 +298,11 @@ def test_nothing_predicted_where_nothing_is_monitors_as_one(small, tmp_path, mon
         fit.model.output.bias.fill_(-500.0)
     images = small[1].images[:5]
     nothing = np.zeros_like(small[1].masks[:5])
-    assert fit.validate(Slices(images, nothing, np.arange(5), (0, 1))) == (0.0, 1.0)
+    slices = Slices(images, nothing, np.arange(5), (0, 1))
+    assert fit.validate(slices) == (0.0, 1.0)
+    fit.training = study.training.model_copy(update={"monitor": "third"})
+    with pytest.raises(KeyError, match="third"):  # which would be computed as one of the two
+        fit.validate(slices)
 
 
 def test_a_changed_weights_file_is_another_trial(tmp_path):
