@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 
 from hnscc.base.errors import InputError, exit_code_of
+from hnscc.base.option_texts import ACCEPT_VERSIONS, OUT, STUDY
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, find_trial
-from hnscc.training.earlier import ACCEPT_VERSIONS
 from hnscc.training.in_use import one_trial, preparing
 from hnscc.training.loop import Epoch
 from hnscc.training.ready import ReadyRun, make_run_ready, run_folder
@@ -32,9 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
         description="Train trials, without Ray. Several may be trained at once into one run folder, each by a "
         "process of its own; then: hnscc aggregate RUN",
     )
-    parser.add_argument("study", help="study file, e.g. studies/demo.yaml")
+    parser.add_argument("study", help=STUDY)
     parser.add_argument("trials", nargs="+", metavar="trial", help="trial id, e.g. pet_mri-f0-r07")
-    parser.add_argument("--out", help="run folder (default: runs/<name of the study>)")
+    parser.add_argument("--out", help=OUT)
     parser.add_argument("--accept-versions", action="store_true", help=ACCEPT_VERSIONS)
     parser.add_argument("--side-by-side", type=_count, default=1, metavar="N", help=SIDE_BY_SIDE)
     options = parser.parse_args(arguments)

@@ -8,6 +8,7 @@ import sys
 
 from hnscc.aggregation.build import TrialProblem, write_tables
 from hnscc.base.errors import exit_code_of
+from hnscc.base.option_texts import RUN
 from hnscc.reporting.report import write_report
 from hnscc.searching.report import write_search_report
 from hnscc.searching.results import load_race, write_search_results
@@ -18,7 +19,17 @@ from rayjobs.patient_files import refuse_in_job
 
 
 def aggregate(folder: RunFolder) -> list[TrialProblem]:
-    """Write every table, figure and the report from the finished trials.
+    """Write every table, figure and the report from the finished trials; what `hnscc aggregate` does.
+
+    InputError in a job whose working directory came with patient files, and as for `write_results`, which says what is
+    returned.
+    """
+    refuse_in_job()
+    return write_results(folder)
+
+
+def write_results(folder: RunFolder) -> list[TrialProblem]:
+    """Write every table, figure and the report from the finished trials, by whoever has seen that it may be done here.
 
     Returns what was found wrong with trials, and which the study leaves out; these stand in no table.
     Another process that writes the tables is waited for. InputError where the folds are damaged or there is no study.
@@ -35,7 +46,9 @@ def aggregate(folder: RunFolder) -> list[TrialProblem]:
 
 
 def report(folder: RunFolder) -> None:
-    """Write report.html, report.md and the figures from the tables that are there. InputError where one is missing."""
+    """Write report.html, report.md and the figures from the tables that are there. InputError where one is missing, and
+    in a job whose working directory came with patient files."""
+    refuse_in_job()
     with writing_tables(folder):
         if folder.search.is_file():
             write_search_report(folder, *load_race(folder))
@@ -48,13 +61,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m rayjobs.aggregate", description="Write a run folder's tables and report again."
     )
-    parser.add_argument("run", help="run folder, e.g. runs/demo")
+    parser.add_argument("run", help=RUN)
     options = parser.parse_args(arguments)
     return exit_code_of(lambda: _aggregate(options.run))
 
 
 def _aggregate(run: str) -> int:
-    refuse_in_job()
     folder = open_run(run)
     for problem in aggregate(folder):
         print(problem.text, file=sys.stderr)

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import ray
 
+from hnscc.base import option_texts
 from hnscc.base.errors import InputError, exit_code_of
 from hnscc.base.files import write_text
 from hnscc.base.locations import Location
@@ -36,7 +37,7 @@ from hnscc.study.range_checks import check_search
 from hnscc.study.ranges import Setting, base_of, search_of, with_configurations
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Search, Study, Training
-from hnscc.training.earlier import ACCEPT_VERSIONS, choose
+from hnscc.training.earlier import choose
 from hnscc.training.in_use import alone
 from hnscc.training.ready import ReadyRun, check_networks, run_folder
 from hnscc.training.records import tidy_run
@@ -213,11 +214,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m rayjobs.search", description="Search hyperparameters over repeats."
     )
-    parser.add_argument("study", help="study file with a section `search`, e.g. studies/search.yaml")
-    parser.add_argument("--out", help="run folder (default: runs/<name of the study>)")
-    parser.add_argument("--address", help="a running Ray cluster (default: RAY_ADDRESS, else one of its own)")
-    parser.add_argument("--run", action="store_true", help="then run the winners' study, too")
-    parser.add_argument("--accept-versions", action="store_true", help=ACCEPT_VERSIONS)
+    parser.add_argument("study", help=option_texts.STUDY)
+    parser.add_argument("--out", help=option_texts.OUT)
+    parser.add_argument("--address", help=option_texts.ADDRESS)
+    parser.add_argument("--run", action="store_true", help=option_texts.THEN_RUN)
+    parser.add_argument("--accept-versions", action="store_true", help=option_texts.ACCEPT_VERSIONS)
     options = parser.parse_args(arguments)
     return exit_code_of(
         lambda: _command(options.study, options.out, options.address, options.run, options.accept_versions)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import ray
 
+from hnscc.base import option_texts
 from hnscc.base.console import counted, terminal
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError, exit_code_of
@@ -24,7 +25,7 @@ from hnscc.study.loading import dump_study, load_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study, UntilPrecise
-from hnscc.training.earlier import ACCEPT_VERSIONS, lines_of_left_out
+from hnscc.training.earlier import lines_of_left_out
 from hnscc.training.in_use import alone
 from hnscc.training.ready import ReadyRun, check_same_store, make_run_ready, open_and_plan, run_folder
 from hnscc.training.records import tidy_run
@@ -122,10 +123,10 @@ def _ended_beside(during: contextlib.ExitStack) -> Iterator[None]:
 
 def _with_tables(ready: ReadyRun, outcome: Outcome) -> Outcome:
     """The outcome once the tables are written: with what stands in none of them."""
-    from rayjobs.aggregate import aggregate  # here, for SciPy and Matplotlib take seconds to load
+    from rayjobs.aggregate import write_results  # here, for SciPy and Matplotlib take seconds to load
 
     tidy_run(ready.folder, outcome.completed)
-    problems = aggregate(ready.folder)
+    problems = write_results(ready.folder)
     unused = [each.text for each in problems if each.unusable]
     return replace(outcome, unused=unused, left_out=lines_of_left_out(ready.study, ready.folder))
 
@@ -245,11 +246,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m rayjobs.study", description="Train what is missing, aggregate."
     )
-    parser.add_argument("study", help="study file, e.g. studies/demo.yaml")
-    parser.add_argument("--out", help="run folder (default: runs/<name of the study>)")
-    parser.add_argument("--address", help="a running Ray cluster (default: RAY_ADDRESS, else one of its own)")
-    parser.add_argument("--limit", type=_count, help="train at most so many of the missing trials")
-    parser.add_argument("--accept-versions", action="store_true", help=ACCEPT_VERSIONS)
+    parser.add_argument("study", help=option_texts.STUDY)
+    parser.add_argument("--out", help=option_texts.OUT)
+    parser.add_argument("--address", help=option_texts.ADDRESS)
+    parser.add_argument("--limit", type=_count, help=option_texts.LIMIT)
+    parser.add_argument("--accept-versions", action="store_true", help=option_texts.ACCEPT_VERSIONS)
     options = parser.parse_args(arguments)
     return exit_code_of(
         lambda: report_outcome(

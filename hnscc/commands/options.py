@@ -5,28 +5,19 @@ from typing import Annotated
 
 import typer
 
-StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML).")]
+from hnscc.base import option_texts
+
+StudyFile = Annotated[Path, typer.Argument(help=option_texts.STUDY)]
 # Not Path, which would make s3:/ of s3://.
-Run = Annotated[str, typer.Argument(help="Run folder, for example runs/demo or s3://bucket/runs/demo.")]
+Run = Annotated[str, typer.Argument(help=option_texts.RUN)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
-Out = Annotated[
-    str | None, typer.Option(help="Run folder or s3:// URL; runs/<name of the study> unless given.")
-]
-AcceptVersions = Annotated[
-    bool,
-    typer.Option(
-        "--accept-versions",
-        help="Go on beside finished trials of other versions; `check`, the table `trials` and the report tell them "
-        "apart.",
-    ),
-]
+Out = Annotated[str | None, typer.Option(help=option_texts.OUT)]
+AcceptVersions = Annotated[bool, typer.Option("--accept-versions", help=option_texts.ACCEPT_VERSIONS)]
+Address = Annotated[str | None, typer.Option(help=option_texts.ADDRESS)]
 Prefer = Annotated[
     list[str] | None,
     typer.Option(
         metavar="PATTERN",
         help="Of several files for one cell of the manifest, take that of this name, such as '*T1_mask*'.",
     ),
-]
-Address = Annotated[
-    str | None, typer.Option(help="A running Ray cluster; RAY_ADDRESS, else a local one, unless given.")
 ]

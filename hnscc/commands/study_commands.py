@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from hnscc.base import option_texts
 from hnscc.commands import study_api as api
 from hnscc.commands.options import AcceptVersions, Address, AsJson, Out, Prefer, Run, StudyFile
 
@@ -85,9 +86,7 @@ def run(
     study: StudyFile,
     out: Out = None,
     address: Address = None,
-    limit: Annotated[
-        int | None, typer.Option(min=0, help="Train at most so many of the missing trials.")
-    ] = None,
+    limit: Annotated[int | None, typer.Option(min=0, help=option_texts.LIMIT)] = None,
     accept_versions: AcceptVersions = False,
 ) -> None:
     """Train what is missing, then write tables and the report. The same command continues after an interrupt.
@@ -104,9 +103,7 @@ def search(
     study: StudyFile,
     out: Out = None,
     address: Address = None,
-    then_run: Annotated[
-        bool, typer.Option("--run", help="Then run the winners' study too, in RUN/winners.")
-    ] = False,
+    then_run: Annotated[bool, typer.Option("--run", help=option_texts.THEN_RUN)] = False,
     accept_versions: AcceptVersions = False,
 ) -> None:
     """Search hyperparameters over repeats. Writes winners.yaml, tables, figures and a report; the same command

@@ -18,11 +18,6 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study, Training, UntilPrecise
 from hnscc.training.records import Completed, Record, read_record
 
-# The help of the option that every command which trains has.
-ACCEPT_VERSIONS = (
-    "Go on beside finished trials of other versions; the table `trials` and the report tell them apart."
-)
-
 
 def choose(
     study: Study, folder: RunFolder, resolve: Callable[[Training], tuple[str, str]]

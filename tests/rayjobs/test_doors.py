@@ -1,0 +1,50 @@
+"""`hnscc` and `python -m rayjobs....` are two doors to the same: they tell the same and refuse the same."""
+
+import pytest
+import typer.main
+from stores import make_store, study_of
+
+import rayjobs.aggregate
+import rayjobs.search
+import rayjobs.study
+from hnscc import train
+from hnscc.commands.cli import app
+from hnscc.training.ready import make_run_ready
+
+
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        (rayjobs.study, "run"),
+        (rayjobs.search, "search"),
+        (rayjobs.aggregate, "aggregate"),
+        (train, "run"),
+    ],
+)
+def test_an_option_has_one_help(module, command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
+    with pytest.raises(SystemExit):
+        module.main(["--help"])
+    told = capsys.readouterr().out
+    options = {each.opts[0]: each.help for each in typer.main.get_command(app).commands[command].params}
+    shared = {
+        name: text for name, text in options.items() if f"  {name.removeprefix('--')}" in told or name in told
+    }
+    assert {"--out", "--accept-versions"} <= shared.keys() or command == "aggregate"
+    assert [text for text in shared.values() if text not in told] == []
+
+
+@pytest.mark.parametrize("command", ["aggregate", "report"])
+def test_a_job_with_patient_files_is_refused_by_either_door(hnscc, capsys, tmp_path, monkeypatch, command):
+    """Ray copies a job's working directory to every machine, under such a name."""
+    run = make_run_ready(study_of(make_store(tmp_path).location), tmp_path / "run").folder
+    job = tmp_path / "_ray_pkg_0123"
+    job.mkdir()
+    (job / "scan.nii").write_bytes(b"a patient's")
+    monkeypatch.chdir(job)
+    code, _, error = hnscc(command, run.root)
+    assert (code, "1 NIfTI file" in error) == (2, True)
+    if command == "aggregate":
+        assert rayjobs.aggregate.main([str(run.root)]) == 2
+        assert "1 NIfTI file" in capsys.readouterr().err
+    assert not run.html.exists() and not run.table("trials").exists()
