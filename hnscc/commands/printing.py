@@ -186,8 +186,8 @@ def print_status(found: Status, console: Console, run: str) -> None:
         print_line(console, line + again)
     for failed in found["failed"]:
         print_line(console, f"{failed['trial']:<26} failed: {failed['failure']}")
-    for each in found["remarks"]:
-        print_line(console, f"{each['trial']:<26} completed, but {each['remark']}")
+    for remark in found["remarks"]:
+        print_line(console, f"{remark['trial']:<26} completed, but {remark['remark']}")
     if found["tables"]:
         print_line(console, f"tables: hnscc tables {run}")
 

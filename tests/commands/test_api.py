@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from stores import study_of
 import hnscc
 from hnscc.aggregation.schemas import STUDY_TABLES, schema
 from hnscc.base.errors import InputError
+from hnscc.commands.checked import Checked
+from hnscc.commands.status import Status
 from hnscc.study.plan import plan_trials
 from hnscc.training.ready import make_run_ready
 
@@ -100,6 +103,13 @@ def test_check_takes_settings_or_a_file(store, tmp_path):
     assert not (tmp_path / "run").exists()
     with pytest.raises(InputError, match="sede"):
         hnscc.check(settings | {"sede": 1})
+
+
+@pytest.mark.parametrize(("name", "typed"), [("check", Checked), ("status", Status)])
+def test_the_keys_of_a_result_are_those_that_the_docstring_names(name, typed):
+    told = " ".join(getattr(hnscc, name).__doc__.split()).partition("The result has the keys ")[2]
+    keys = re.findall(r"\w+", re.sub(r"\([^)]*\)", "", told.partition(", of which")[0].partition(" (see ")[0]))
+    assert [each for each in keys if each != "and"] == list(typed.__annotations__)
 
 
 def test_status(store, tmp_path):
@@ -194,6 +204,8 @@ def test_run_trains_to_tables_in_python(store, tmp_path):
     script = f"""
 import json, hnscc
 from hnscc.base.errors import InputError
+from hnscc.commands.checked import Checked
+from hnscc.commands.status import Status
 settings = json.loads({json.dumps(settings)!r})
 outcome = hnscc.run(settings, out={str(tmp_path / "run")!r}, limit=1)
 assert (len(outcome.completed), outcome.missing, outcome.failed) == (1, 1, {{}}), outcome
