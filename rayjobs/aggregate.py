@@ -21,8 +21,8 @@ from rayjobs.patient_files import refuse_in_job
 def aggregate(folder: RunFolder) -> list[TrialProblem]:
     """Write every table, figure and the report from the finished trials; what `hnscc aggregate` does.
 
-    InputError in a job whose working directory came with patient files, and as for `write_results`, which says what is
-    returned.
+    Returns what `write_results` does. InputError as there, and in a job whose working directory came with
+    patient files.
     """
     refuse_in_job()
     return write_results(folder)

@@ -86,8 +86,8 @@ class SplitFacts(TypedDict):
 
 class ToPredict(TypedDict):
     """Finished trials that predicted other slices than the study evaluates now, so that they count as missing until
-    their weights have predicted again, without training; their variants; and how many slices that is, of all of them
-    together."""
+    their weights have predicted again, without training; their variants; and how many slices all of
+    them predict."""
 
     trials: list[str]
     variants: list[str]

@@ -174,8 +174,8 @@ class Race:
 
     def _stop(self, members: list[int], rung: int) -> list[int]:
         """Who goes on beyond this epoch, by the rule `stopping` over the first repeats of all that have ever reached
-        the epoch, earlier generations too. All members have reached it when it is decided: who came first does not
-        count."""
+        the epoch, earlier generations too. All members have reached it when it is decided: who came first
+        does not count."""
         among = STOPPING[self.rules.stopping](self.ledger.reaching(rung, self.rules.repeats.first), rung)
         kept = [c for c in members if c in among]
         self.ledger.left.update({c: "stopped" for c in members if c not in kept})

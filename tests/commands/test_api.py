@@ -108,7 +108,8 @@ def test_check_takes_settings_or_a_file(store, tmp_path):
 @pytest.mark.parametrize(("name", "typed"), [("check", Checked), ("status", Status)])
 def test_the_keys_of_a_result_are_those_that_the_docstring_names(name, typed):
     told = " ".join(getattr(hnscc, name).__doc__.split()).partition("The result has the keys ")[2]
-    keys = re.findall(r"\w+", re.sub(r"\([^)]*\)", "", told.partition(", of which")[0].partition(" (see ")[0]))
+    listed = re.split(r", of which| \(see ", told)[0]
+    keys = re.findall(r"\w+", re.sub(r"\([^)]*\)", "", listed))
     assert [each for each in keys if each != "and"] == list(typed.__annotations__)
 
 
