@@ -155,7 +155,7 @@ def test_glycolysis_of_another_shape_is_not_used(tmp_path):
         write_sealed(trial.record, record | {"files": record["files"] | hashes})
         problems = write_tables(run)
         expected = f"predictions.npz holds glycolysis of {shape}, not (2, 1001)"
-        assert problems == [] if used else expected in problems[0]
+        assert problems == [] if used else expected in problems[0].text
 
 
 def test_a_completed_trial_without_counts_is_no_part_of_a_median(tmp_path):
