@@ -131,16 +131,10 @@ def _columns_of(table: pa.Table) -> Part:
 
 def trial_rows(results: Results) -> Iterable[TableRow]:
     """One row per planned trial, in the plan's order."""
-    medians = {
-        median.result.trial.trial_id
-        for variant in results.medians
-        for median in results.main_medians(variant)
-        if median
-    }
+    medians = results.median_of
     for each in results.results:
-        row = {"trial_id": each.trial.trial_id, "variant": each.trial.variant, "fold": each.trial.fold}
-        row |= {"repeat": each.trial.repeat, "seed": each.seed, "status": each.status, "reason": each.reason}
-        row["is_median"] = each.trial.trial_id in medians
+        row: TableRow = {**each.trial.named, "seed": each.seed, "status": each.status, "reason": each.reason}
+        row["is_median"] = each.trial in medians
         yield row | _recorded(each) | _pooled_at_half(each, results.folds[each.trial.fold])
 
 
@@ -167,16 +161,11 @@ def _pooled_at_half(result: Result, fold: Fold) -> TableRow:
     return row
 
 
-def _names(result: Result) -> TableRow:
-    trial = result.trial
-    return {"trial_id": trial.trial_id, "variant": trial.variant, "fold": trial.fold, "repeat": trial.repeat}
-
-
 def _epochs(result: Result) -> Part:
     """A trial's epochs; what else its history may hold stands in no table."""
     names = schema("epochs").names
     history = _columns_of(result.history)
-    return {name: history[name] for name in names if name in history} | _names(result)
+    return {name: history[name] for name in names if name in history} | result.trial.named
 
 
 def _finite(table: pa.Table) -> pa.Table:
@@ -190,19 +179,16 @@ def _finite(table: pa.Table) -> pa.Table:
 
 def _slices(results: Results) -> Iterable[Part]:
     """Every completed trial at 0.5, then the median trial at its chosen threshold too."""
-    chosen = {
-        median.result.trial: (median.chosen, median.k)
-        for variant in results.medians
-        for median in results.main_medians(variant)
-        if median and median.chosen is not None and median.k is not None and median.k != HALF
-    }
+    medians = results.median_of
     cutoff_px = results.study.evaluation.cutoff_px
     for each in results.results:
         if each.counts is not None:
             fold = results.folds[each.trial.fold]
             yield _slice_part(each, fold, each.counts, HALF, cutoff_px)
-            if each.trial in chosen:
-                yield _slice_part(each, fold, *chosen[each.trial], cutoff_px)
+            median = medians.get(each.trial)
+            if median and (own := median.beside_half):
+                k, counts = own
+                yield _slice_part(each, fold, counts, k, cutoff_px)
 
 
 def _slice_part(result: Result, fold: Fold, counts: Counts, k: int, cutoff_px: int) -> Part:
@@ -212,7 +198,7 @@ def _slice_part(result: Result, fold: Fold, counts: Counts, k: int, cutoff_px: i
     scores = {metric.name: metric.of(counts) for metric in metrics_at("slice")}
     outcome = pa.array(OUTCOMES).take(pa.array(outcome_codes(counts, cutoff_px)))
     judged = {"outcome": outcome, "misplaced": misplaced(counts, cutoff_px)}
-    return _names(result) | slices | {"threshold": threshold_of(k)} | pixels | scores | judged
+    return result.trial.named | slices | {"threshold": threshold_of(k)} | pixels | scores | judged
 
 
 def _thresholds(results: Results) -> Iterable[Part]:

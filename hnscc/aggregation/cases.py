@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hnscc.aggregation.folds import NO_TRIAL, in_fold
 from hnscc.aggregation.medians import Median
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.trials import Result
@@ -37,11 +38,10 @@ class Cases:
 
 def lacking(medians: Medians) -> str | None:
     """Why a variant has no scores at its chosen threshold, or None where it has."""
-    several = len(medians) > 1
     for fold, median in enumerate(medians):
-        reason = "no completed trial" if median is None else median.reason
+        reason = NO_TRIAL if median is None else median.reason
         if reason:
-            return f"{reason} in fold {fold_name(fold)}" if several else reason
+            return in_fold(reason, fold, len(medians))
     return None
 
 

@@ -20,8 +20,11 @@ from hnscc.cohort.drawn_masks import DrawnMask
 from hnscc.cohort.slices import rows_of_scans
 from hnscc.cohort.store import suv_modality
 from hnscc.scores.thresholds import SliceChoice
+from hnscc.study.plan import fold_name
 from hnscc.study.run_folder import FoldFolder, RunFolder, inside
 from hnscc.study.schema import Study
+
+NO_TRIAL = "no completed trial"  # why a variant has no scores
 
 
 @dataclass(frozen=True)
@@ -200,6 +203,11 @@ def _damaged_fold(folder: FoldFolder, found: str) -> InputError:
         found=found,
         do="`hnscc run STUDY` writes what is missing; restore what was changed",
     )
+
+
+def in_fold(reason: str, fold: int, folds: int) -> str:
+    """A reason with the fold that it is of, where there are several."""
+    return f"{reason} in fold {fold_name(fold)}" if folds > 1 else reason
 
 
 class Damaged(ValueError):

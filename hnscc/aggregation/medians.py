@@ -35,6 +35,12 @@ class Median:
     scans: Mapping[str, ScanScore] = field(default_factory=dict)
     drawn: Mapping[str, ScanScore] = field(default_factory=dict)
 
+    @property
+    def beside_half(self) -> tuple[int, Counts] | None:
+        """Its threshold and the counts there, where they are to be told beside those at 0.5; None where it has none, or
+        has chosen 0.5."""
+        return None if self.k in (None, HALF) or self.chosen is None else (self.k, self.chosen)
+
 
 class Unreadable(ValueError):
     """The predictions of a trial, which counts as completed, cannot be used: the text says why."""

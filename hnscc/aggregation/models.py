@@ -13,12 +13,11 @@ import numpy as np
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import Damaged, read_split, scored_fold
-from hnscc.aggregation.query import read_table
+from hnscc.aggregation.query import chosen_k, read_table
 from hnscc.aggregation.trials import load_probabilities
 from hnscc.base.arrays import Floats, Integers, StoredProbabilities
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import Store, open_store
-from hnscc.scores.counts import k_of
 from hnscc.scores.thresholds import MAIN_READING, READINGS, choose_threshold, sweep
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, fold_name
@@ -127,11 +126,8 @@ def _threshold(run: RunFolder, study: Study, name: str, ensemble: Sequence[Table
     folds = range(study.split.folds)
     found: list[int | None]
     if ensemble is None:
-        rows = read_table(run, "thresholds").to_pylist()
-        chosen = {
-            row["fold"]: k_of(row["threshold"]) for row in rows if row["variant"] == name and row["chosen"]
-        }
-        found = [chosen.get(fold) for fold in folds]
+        chosen = chosen_k(run)
+        found = [chosen.get((name, fold)) for fold in folds]
     else:
         found = [
             _of_ensemble(run, study, fold, [row for row in ensemble if row["fold"] == fold]) for fold in folds

@@ -13,6 +13,7 @@ from hnscc.aggregation.column_types import WHOLE
 from hnscc.aggregation.schemas import SEARCH_TABLES, STUDY_TABLES, TABLES, schema
 from hnscc.base.errors import InputError
 from hnscc.base.locations import Location
+from hnscc.scores.counts import k_of
 from hnscc.study.run_folder import RunFolder, inside
 
 
@@ -34,6 +35,13 @@ def read_table(run: RunFolder, name: str) -> pa.Table:
     if absent:
         raise _damaged(run.table(name), f"no column {', '.join(absent)}: another version of hnscc wrote it")
     return table
+
+
+def chosen_k(run: RunFolder) -> dict[tuple[str, int], int]:
+    """(variant, fold) -> the threshold of its median model, as k of k / 1000, where one was chosen. InputError as of
+    `read_table`."""
+    chosen = read_table(run, "thresholds").filter(pc.field("chosen")).to_pylist()
+    return {(row["variant"], row["fold"]): k_of(row["threshold"]) for row in chosen}
 
 
 def written_schema(run: RunFolder, name: str) -> tuple[pa.Schema, int] | None:

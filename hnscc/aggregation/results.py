@@ -33,6 +33,16 @@ class Results:
         """The median models of a variant by the main reading, one entry per fold."""
         return self.medians[variant][MAIN_READING]
 
+    @property
+    def median_of(self) -> dict[Trial, Median]:
+        """The trials that are a median model by the main reading, each with it."""
+        return {
+            median.result.trial: median
+            for variant in self.medians
+            for median in self.main_medians(variant)
+            if median
+        }
+
     def mostly_collapsed(self, variant: str) -> bool:
         """Whether more than half of a variant's completed trainings marked no pixel."""
         return mostly_collapsed(

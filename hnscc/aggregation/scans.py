@@ -9,9 +9,7 @@ import numpy as np
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.drawn_scores import dice_of_masks_sent_back
 from hnscc.aggregation.folds import Fold
-from hnscc.aggregation.medians import Median
 from hnscc.aggregation.results import Results
-from hnscc.aggregation.trials import Result
 from hnscc.scores.counts import HALF, Counts, threshold_of
 from hnscc.scores.metrics import DICE, Level, metrics_at
 from hnscc.scores.scans import ScanScore, together
@@ -73,8 +71,8 @@ def drawn_rows(results: Results) -> Iterator[TableRow]:
     sent_back = {fold.number: dice_of_masks_sent_back(fold) for fold in results.folds}
     for variant in results.medians:
         for median in filter(None, results.main_medians(variant)):
-            fold, named = median.fold, _trial_names(median.result)
-            named["threshold"] = threshold_of(HALF if median.k is None else median.k)
+            fold, k = median.fold, HALF if median.k is None else median.k
+            named: TableRow = {**median.result.trial.named, "threshold": threshold_of(k)}
             stored = median.result.scans if median.k is None else median.scans
             for scan in _in_order(fold, stored):
                 row = named | _of_scan(fold, scan) | _as_drawn(fold, scan, median.drawn.get(scan))
@@ -104,30 +102,18 @@ class _Scored:
 
 def _scored(results: Results) -> Iterator[_Scored]:
     """Each trial at 0.5, the median ones at their chosen thresholds too."""
-    chosen = {
-        median.result.trial: median
-        for variant in results.medians
-        for median in results.main_medians(variant)
-        if median
-    }
+    medians = results.median_of
     for each in results.results:
         if each.counts is None:
             continue
-        fold, median = results.folds[each.trial.fold], chosen.get(each.trial)
-        at_half = _named(each, median) | {"threshold": threshold_of(HALF)}
+        fold, median = results.folds[each.trial.fold], medians.get(each.trial)
+        names: TableRow = {**each.trial.named, "is_median": median is not None}
+        at_half = names | {"threshold": threshold_of(HALF)}
         yield _Scored(fold, at_half, each.scans, each.counts, each.kept_uptake)
-        if median and median.chosen is not None and median.k is not None and median.k != HALF:
-            named = at_half | {"threshold": threshold_of(median.k)}
-            yield _Scored(fold, named, median.scans, median.chosen, each.kept_uptake)
-
-
-def _named(result: Result, median: Median | None) -> TableRow:
-    return _trial_names(result) | {"is_median": median is not None}
-
-
-def _trial_names(result: Result) -> TableRow:
-    trial = result.trial
-    return {"trial_id": trial.trial_id, "variant": trial.variant, "fold": trial.fold, "repeat": trial.repeat}
+        if median and (own := median.beside_half):
+            k, counts = own
+            named = names | {"threshold": threshold_of(k)}
+            yield _Scored(fold, named, median.scans, counts, each.kept_uptake)
 
 
 def _no_glycolysis(scored: _Scored, score: ScanScore) -> str | None:

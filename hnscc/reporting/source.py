@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import read_split
-from hnscc.aggregation.query import read_table
+from hnscc.aggregation.query import chosen_k, read_table
 from hnscc.reporting.drawing.style import Looks, looks_of
 from hnscc.reporting.values import several
 from hnscc.scores.counts import HALF, k_of
@@ -47,7 +47,8 @@ class Source:
 
     `tables` holds the rows of the smaller tables by name, `median_slices` the test rows of table `slices` that belong
     to the median models. `looks` gives each variant its label and colour, in the study's order. `warnings` are what
-    the folds' splits warn of, as pairs of fold and text; `odd` is what preparing found odd about the scans.
+    the folds' splits warn of, as pairs of fold and text; `odd` is what preparing found odd about the scans. `chosen`
+    holds the median models' thresholds, as k of k / 1000 by variant and fold, where one was chosen.
     """
 
     run: RunFolder
@@ -56,7 +57,8 @@ class Source:
     median_slices: Sequence[TableRow]
     looks: Looks
     warnings: Sequence[tuple[int, str]]
-    odd: Sequence[str] = ()
+    odd: Sequence[str]
+    chosen: Mapping[tuple[str, int], int]
 
     def rows(self, name: str, **values: Any) -> list[TableRow]:
         """The rows of a table whose columns have these values."""
@@ -99,31 +101,26 @@ def read_source(run: RunFolder) -> Source:
     study = load_study(run.study)
     looks = looks_of({name: paper.label(name, variant) for name, variant in study.variants.items()})
     tables = {name: read_table(run, name).to_pylist() for name in TABLES}
-    slices = _median_slices(run, tables["trials"])
+    chosen = chosen_k(run)
+    slices = _median_slices(run, tables["trials"], chosen)
     splits = [read_split(run, fold) for fold in range(study.split.folds)]
     warnings = [(fold, warning) for fold, split in enumerate(splits) for warning in split["warnings"]]
     # What is odd is the same for every fold; run folders of earlier versions tell of nothing.
-    return Source(run, study, tables, slices, looks, warnings, splits[0].get("odd", []))
+    return Source(run, study, tables, slices, looks, warnings, splits[0].get("odd", []), chosen)
 
 
-def chosen_k(run: RunFolder) -> dict[tuple[str, int], int]:
-    """(variant, fold) -> the threshold of its median model, as k of k / 1000, where one was chosen."""
-    return {
-        (row["variant"], row["fold"]): k_of(row["threshold"])
-        for row in read_table(run, "thresholds").filter(pc.field("chosen")).to_pylist()
-    }
+def at_chosen(rows: Sequence[TableRow], chosen: Mapping[tuple[str, int], int]) -> list[TableRow]:
+    """Of rows of median models, those at the chosen threshold, or at 0.5 where none is chosen."""
+    return [row for row in rows if k_of(row["threshold"]) == chosen.get((row["variant"], row["fold"]), HALF)]
 
 
-def _median_slices(run: RunFolder, trials: Sequence[TableRow]) -> list[TableRow]:
-    """The median models' test rows of table `slices`: at the chosen threshold, or at 0.5 where none is chosen."""
+def _median_slices(
+    run: RunFolder, trials: Sequence[TableRow], chosen: Mapping[tuple[str, int], int]
+) -> list[TableRow]:
+    """The median models' test rows of table `slices`, at their own thresholds (`at_chosen`)."""
     medians = [row["trial_id"] for row in trials if row["is_median"]]
     rows = read_table(run, "slices")
     wanted = pc.and_(
         pc.is_in(rows["trial_id"], pa.array(medians, pa.string())), pc.equal(rows["split"], "test")
     )
-    chosen = chosen_k(run)
-    return [
-        row
-        for row in rows.filter(wanted).to_pylist()
-        if k_of(row["threshold"]) == chosen.get((row["variant"], row["fold"]), HALF)
-    ]
+    return at_chosen(rows.filter(wanted).to_pylist(), chosen)

@@ -7,6 +7,6 @@ with what each needs at least (`fewest`). Of whole scans: distances of surfaces 
 for empty masks stands in `masks`.
 
 It may import base. Inside, imports point one way: better, differences, glycolysis, patient_means, patient_metrics,
-planner, stored -> crossed, paired_tests, repeats, scans, thresholds -> calibration, intervals, lesions, metrics,
-surface, uptake, volumes -> counts, describe, detection, masks, surface_elements, variance_parts -> fewest.
+planner, stored -> crossed, paired_tests, repeats, scans, thresholds -> calibration, intervals, lesions, surface,
+uptake, volumes -> metrics -> counts, describe, detection, masks, surface_elements, variance_parts -> fewest.
 """

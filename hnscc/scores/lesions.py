@@ -15,6 +15,7 @@ from scipy.ndimage import generate_binary_structure, label
 
 from hnscc.base.arrays import Bools, Floats, Integers, Spacing
 from hnscc.scores.masks import check, crop, voxel_ml
+from hnscc.scores.metrics import dice
 
 # How many neighbours count as connected -> along how many axes a neighbour may differ.
 CONNECTIVITIES = {6: 1, 18: 2, 26: 3}
@@ -177,7 +178,7 @@ def _lesion(
         truth_ml=truth_px * voxel,
         pred_ml=touching_px * voxel,
         overlap_ml=overlap_px * voxel,
-        dice=2 * overlap_px / (truth_px + touching_px),
+        dice=float(dice(overlap_px, touching_px, truth_px)),
         # Rounding of share x voxels must not ask for one voxel more.
         found=overlap_px > 0 and overlap_px + 1e-9 >= share * truth_px,
     )

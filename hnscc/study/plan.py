@@ -23,6 +23,16 @@ class Trial:
     def trial_id(self) -> str:
         return f"{self.variant}-{fold_name(self.fold)}-r{self.repeat:02d}"
 
+    @property
+    def named(self) -> dict[str, str | int]:
+        """The columns that name a trial in tables."""
+        return {
+            "trial_id": self.trial_id,
+            "variant": self.variant,
+            "fold": self.fold,
+            "repeat": self.repeat,
+        }
+
 
 def plan_trials(study: Study) -> tuple[Trial, ...]:
     """Every trial of a study in canonical order: variants as the file lists them, then folds, then repeats."""

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from hnscc.aggregation.column_types import TableRow
+from hnscc.aggregation.folds import NO_TRIAL, in_fold
 from hnscc.reporting.blocks import Block, Cell, Columns, Section, Table, Text, table
 from hnscc.reporting.sections.comparisons import named
-from hnscc.reporting.source import Source, chosen_k
+from hnscc.reporting.source import Source, at_chosen
 from hnscc.reporting.values import DASH, between, interval, known, score, signed, whole
-from hnscc.scores.counts import HALF, k_of
+from hnscc.scores.metrics import dice
 from hnscc.scores.patient_metrics import PATIENT_METRICS
-from hnscc.study.plan import fold_name
 
 Found = dict[str, list[TableRow] | str]  # variant -> its rows, or why there are none
 NO_LESION = "no such scan holds lesion"
@@ -102,13 +102,10 @@ def _means(source: Source) -> Table:
 def _of_median_models(source: Source, name: str) -> Found:
     """Variant -> the test rows of its median models, at the chosen threshold, or at 0.5 where none is chosen; why there
     are none where it has no completed trial in a fold, since the other folds test other scans."""
-    chosen = chosen_k(source.run)
     found: Found = {}
     for variant in source.looks:
         rows = source.rows(name, variant=variant, split="test", is_median=True)
-        found[variant] = _not_there(source, rows) or [
-            row for row in rows if k_of(row["threshold"]) == chosen.get((variant, row["fold"]), HALF)
-        ]
+        found[variant] = _not_there(source, rows) or at_chosen(rows, source.chosen)
     return found
 
 
@@ -128,7 +125,7 @@ def _not_there(source: Source, rows: Sequence[TableRow]) -> str | None:
     lost = [fold for fold in range(folds) if fold not in there]
     if not lost:
         return None
-    return "no completed trial" + (f" in fold {fold_name(lost[0])}" if folds > 1 else "")
+    return in_fold(NO_TRIAL, lost[0], folds)
 
 
 def _table(source: Source, title: str, explanation: str, columns: Columns) -> Table:
@@ -149,9 +146,11 @@ def _of(found: Found, write: Callable[[list[TableRow]], Cell | str]) -> Callable
 def _lesion_columns(scans: Found) -> Columns:
     return {
         "Scans (with lesion)": _of(scans, lambda own: f"{len(own)} ({len(_ill(own))})"),
-        "Lesions found": _of(scans, lambda own: _share(_sum(own, "lesions_found"), _sum(own, "lesions"))),
-        "False lesions": _of(scans, lambda own: whole(_sum(own, "false_lesions"))),
-        "per scan": _of(scans, lambda own: f"{_sum(own, 'false_lesions') / len(own):.2f}"),
+        "Lesions found": _of(
+            scans, lambda own: _share(_number(own, "lesions_found"), _number(own, "lesions"))
+        ),
+        "False lesions": _of(scans, lambda own: whole(_number(own, "false_lesions"))),
+        "per scan": _of(scans, lambda own: f"{_number(own, 'false_lesions') / len(own):.2f}"),
         "Scans without lesion that hold one": _of(
             scans, lambda own: _share(sum(row["false_lesions"] > 0 for row in _well(own)), len(_well(own)))
         ),
@@ -190,10 +189,10 @@ def _lost(own: Sequence[TableRow]) -> Cell | str:
 
 
 def _pooled_by_ml(own: Sequence[TableRow]) -> Cell | str:
-    volume = math.fsum(row["truth_ml"] + row["pred_ml"] for row in own)
-    if not volume:
+    overlap, pred, truth = (_sum(own, f"{name}_ml") for name in ("overlap", "pred", "truth"))
+    if not pred + truth:
         return Cell(DASH, "neither lesion nor prediction in any scan")
-    return score(2 * math.fsum(row["overlap_ml"] for row in own) / volume)
+    return score(float(dice(overlap, pred, truth)))
 
 
 def _patient_columns(patients: Found) -> Columns:
@@ -243,7 +242,11 @@ def _well(rows: Sequence[TableRow]) -> list[TableRow]:
     return [row for row in rows if not row["lesions"]]
 
 
-def _sum(rows: Sequence[TableRow], column: str) -> int:
+def _sum(rows: Sequence[TableRow], column: str) -> float:
+    return math.fsum(row[column] for row in rows)
+
+
+def _number(rows: Sequence[TableRow], column: str) -> int:
     return sum(row[column] for row in rows)
 
 
