@@ -17,7 +17,8 @@ from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.schemas import schema
 from hnscc.base.split_names import SPLITS
-from hnscc.scores.counts import CONVENTIONS, SLICE_SETS, THRESHOLDS, Counts
+from hnscc.scores.counts import CONVENTIONS, THRESHOLDS, Counts
+from hnscc.scores.slice_sets import SLICE_SETS
 from hnscc.scores.thresholds import READINGS
 from hnscc.study.identity import versions_text
 from hnscc.study.plan import Trial

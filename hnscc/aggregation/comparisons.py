@@ -13,16 +13,16 @@ from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.pairing import paired_results
 from hnscc.aggregation.patient_comparisons import as_comparison, patient_rows_of
 from hnscc.aggregation.results import Results
-from hnscc.aggregation.summary import in_set
 from hnscc.aggregation.whole_patients import WholeScans, whole_scans_of
 from hnscc.base.arrays import Floats
 from hnscc.base.seeds import generator
 from hnscc.scores.better import chance_of_better
-from hnscc.scores.counts import SLICE_SETS, Counts
+from hnscc.scores.counts import Counts
 from hnscc.scores.crossed import fraction_difference
 from hnscc.scores.differences import median_differences
 from hnscc.scores.metrics import METRICS, Fraction, Level, metrics_at
 from hnscc.scores.paired_tests import Comparison, holm, signed_rank
+from hnscc.scores.slice_sets import SLICE_SETS, in_set
 from hnscc.study.schema import Study
 
 Found = dict[str, Comparison]  # by the name of the metric

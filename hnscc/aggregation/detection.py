@@ -29,13 +29,14 @@ from hnscc.scores.lesions import (
     false_per_scan,
     lesion_dice,
     sensitivity_by_size,
+    size_names,
     together,
 )
 from hnscc.scores.lesions import sensitivity as lesion_sensitivity
 from hnscc.scores.scans import ScanScore
 
 UNITS = ("scan", "patient")
-SIZES = ("under_1_ml", "1_to_5_ml", "over_5_ml")  # the classes of lesions.SIZE_EDGES_ML
+SIZES = size_names()
 NO_SCAN = "no whole scan of this split is scored"
 
 

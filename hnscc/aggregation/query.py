@@ -38,8 +38,10 @@ def read_table(run: RunFolder, name: str) -> pa.Table:
 
 
 def chosen_k(run: RunFolder) -> dict[tuple[str, int], int]:
-    """(variant, fold) -> the threshold of its median model, as k of k / 1000, where one was chosen. InputError as of
-    `read_table`."""
+    """(variant, fold) -> the threshold of its median model, as k of k / 1000, where one was chosen.
+
+    Raises InputError as `read_table` does.
+    """
     chosen = read_table(run, "thresholds").filter(pc.field("chosen")).to_pylist()
     return {(row["variant"], row["fold"]): k_of(row["threshold"]) for row in chosen}
 

@@ -9,41 +9,22 @@ from hnscc.aggregation.cases import Cases, Medians, cases_of, join_reasons, repe
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.pooled_scans import pooled_of_scans
 from hnscc.aggregation.results import Results
-from hnscc.base.arrays import Bools
 from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import (
     CONVENTIONS,
-    SLICE_SETS,
     Classification,
     Counts,
     classify,
-    outcomes,
     threshold_of,
 )
 from hnscc.scores.crossed import Estimate, fraction_interval
 from hnscc.scores.describe import Line, fit_line, spread
-from hnscc.scores.metrics import DICE, Metric, metrics_at
+from hnscc.scores.metrics import Metric, metrics_at
+from hnscc.scores.slice_sets import SLICE_SETS, in_set
 from hnscc.scores.thresholds import READINGS, Reading
 
 OUTCOME_COUNTS = tuple(each.name for each in fields(Classification))
 RATES = ("sensitivity", "specificity", "accuracy")
-
-
-def in_set(counts: Counts, slice_set: str, cutoff_px: int, convention: str = "slice") -> Bools:
-    """Which slices stand in a set, bool (N,): true_positive by convention, lesion, all, partial. ValueError is raised
-    for another set."""
-    if slice_set == "true_positive":
-        found: Bools = outcomes(counts, cutoff_px, convention) == "tp"
-        return found
-    if slice_set == "lesion":
-        return counts.truth > 0
-    if slice_set == "partial":
-        scores = DICE.of(counts)
-        partial: Bools = np.logical_and(scores > 0, scores < 1)
-        return partial
-    if slice_set == "all":
-        return np.ones(len(counts), bool)
-    raise ValueError(f"the set of slices is {', '.join(SLICE_SETS)} or partial, not {slice_set!r}")
 
 
 def pooled_rows(results: Results) -> Iterator[TableRow]:

@@ -2,11 +2,11 @@
 
 Others may use METRICS (`metrics`), counts of pixels and outcomes of slices (`counts`), thresholds and the median model
 (`thresholds`), and every statistic of the house: `intervals`, `differences`, `paired_tests`, `repeats`, `describe`,
-with what each needs at least (`fewest`). Of whole scans: distances of surfaces (`surface`), volumes and uptake
-(`volumes`), lesions found and false (`lesions`), calls of scans and patients, and calibration (`detection`). The rule
-for empty masks stands in `masks`.
+with what each needs at least (`fewest`). Of slices: sets of them (`slice_sets`). Of whole scans: distances of surfaces
+(`surface`), volumes and uptake (`volumes`), lesions found and false (`lesions`), calls of scans and patients, and
+calibration (`detection`). The rule for empty masks stands in `masks`.
 
 It may import base. Inside, imports point one way: better, differences, glycolysis, patient_means, patient_metrics,
-planner, stored -> crossed, paired_tests, repeats, scans, thresholds -> calibration, intervals, lesions, surface,
-uptake, volumes -> metrics -> counts, describe, detection, masks, surface_elements, variance_parts -> fewest.
+planner, slice_sets, stored -> crossed, paired_tests, repeats, scans, thresholds -> calibration, intervals, lesions,
+surface, uptake, volumes -> metrics -> counts, describe, detection, masks, surface_elements, variance_parts -> fewest.
 """

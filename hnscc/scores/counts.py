@@ -17,8 +17,9 @@ THRESHOLDS = np.arange(1, 1001)  # the grid 0.001 .. 1.000 as integers k; the th
 STEPS = len(THRESHOLDS) + 1  # of the highest k that a probability reaches: none (0), or one of the grid
 HALF = 500  # k of the threshold 0.5
 BATCH = 64  # slices that are counted at once
-CONVENTIONS = ("slice", "lesion", "overlap")
-SLICE_SETS = ("true_positive", "lesion", "all")
+# What a misplaced slice counts as, by convention.
+MISPLACED_IS = {"slice": "tp", "lesion": "fn", "overlap": "fp"}
+CONVENTIONS = tuple(MISPLACED_IS)
 OUTCOMES = ("tn", "fn", "fp", "tp")  # at 2 * (predicted is positive) + (truth is positive)
 
 
@@ -136,9 +137,8 @@ def outcome_codes(counts: Counts, cutoff_px: int, convention: str = "slice") -> 
     slice: truth and prediction each count as positive from the cut-off on. lesion: a misplaced slice is 'fn'.
     overlap (the paper's): a misplaced slice is 'fp'. Truth of 1 .. cutoff_px - 1 pixels counts as negative.
     """
-    moved = {"slice": "tp", "lesion": "fn", "overlap": "fp"}[convention]
     code = 2 * (counts.pred >= cutoff_px) + (counts.truth >= cutoff_px)
-    code[misplaced(counts, cutoff_px)] = OUTCOMES.index(moved)
+    code[misplaced(counts, cutoff_px)] = OUTCOMES.index(MISPLACED_IS[convention])
     return code
 
 

@@ -149,6 +149,12 @@ def sensitivity_by_size(case: Lesions, edges_ml: Sequence[float] = SIZE_EDGES_ML
     return tuple(classes)
 
 
+def size_names(edges_ml: Sequence[float] = SIZE_EDGES_ML) -> tuple[str, ...]:
+    """What columns call the classes of `sensitivity_by_size`, such as under_1_ml, 1_to_5_ml, over_5_ml."""
+    between = [f"{low:g}_to_{high:g}_ml" for low, high in itertools.pairwise(edges_ml)]
+    return f"under_{edges_ml[0]:g}_ml", *between, f"over_{edges_ml[-1]:g}_ml"
+
+
 # The predicted lesions that touch a true one, and the voxels that each shares with it.
 Touching = tuple[Integers, Integers]
 _NOTHING: Touching = (np.empty(0, np.int64), np.empty(0, np.int64))

@@ -32,7 +32,6 @@ PRECISION = Metric(
     unit=None,
     range=(0.0, 1.0),
     higher_is_better=True,
-    when_empty="1 where truth and prediction are both empty",
     empty_value=1.0,
     function=share_right,
     fraction=lambda overlap, pred, truth: (np.asarray(overlap, float), np.asarray(pred, float)),

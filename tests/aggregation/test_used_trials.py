@@ -13,12 +13,12 @@ from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.folds import load_fold
 from hnscc.aggregation.medians import medians_of
 from hnscc.aggregation.results import load_results
-from hnscc.aggregation.summary import in_set
 from hnscc.aggregation.trials import failure_summary
 from hnscc.base.encode import npz_bytes
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, sha256, write_sealed
 from hnscc.scores.counts import Counts
+from hnscc.scores.slice_sets import in_set
 from hnscc.scores.stored import score_at_half, to_bytes
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.training.records import read_record

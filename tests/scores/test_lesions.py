@@ -11,6 +11,7 @@ from hnscc.scores.lesions import (
     lesion_dice,
     sensitivity,
     sensitivity_by_size,
+    size_names,
     together,
 )
 
@@ -96,6 +97,8 @@ def test_sensitivity_by_size():
         (9, None, 0, 0),
     ]
     assert [each.sensitivity for each in classes] == [1.0, 0.5, 0.5, None]
+    names = ("under_2_ml", "2_to_4_ml", "4_to_9_ml", "over_9_ml")
+    assert size_names((2, 4, 9)) == names and len(size_names()) == len(sensitivity_by_size(found))
     for edges in ((2, 2), (0, 1), (3, 1)):
         with pytest.raises(ValueError, match="rise"):
             sensitivity_by_size(found, edges)

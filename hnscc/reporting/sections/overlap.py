@@ -10,9 +10,9 @@ from hnscc.reporting.sections.comparisons import pairs_of_variants, tests
 from hnscc.reporting.sections.published import published, with_remark
 from hnscc.reporting.source import SET_IN_WORDS, Source
 from hnscc.reporting.values import DASH, between, interval, mean_sd, score, scores, several, whole, wholes
-from hnscc.scores.counts import SLICE_SETS
 from hnscc.scores.describe import quartered
 from hnscc.scores.metrics import metrics_at
+from hnscc.scores.slice_sets import SLICE_SETS
 
 # --- Table 1
 

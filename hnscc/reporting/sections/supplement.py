@@ -7,8 +7,8 @@ from hnscc.reporting.sections.comparisons import comparison_table
 from hnscc.reporting.sections.lesion_slices import classification_table
 from hnscc.reporting.sections.overlap import per_slice_table, pooled_table
 from hnscc.reporting.source import Source
-from hnscc.scores.counts import SLICE_SETS
 from hnscc.scores.metrics import DICE, METRICS
+from hnscc.scores.slice_sets import SLICE_SETS
 
 LEARNT = "Scores on slices that the model learned from or was chosen by say nothing about new patients."
 

@@ -23,10 +23,9 @@ class Metric:
 
     name: begins the names of its columns, as in `dice_low`. label: how a report writes it. levels: what it has a
     value of; it stands in a table only if the table's level is among them. unit: of its values, None where they are
-    ratios. range: the lowest and the highest value there is. when_empty: a sentence on prediction and truth that
-    are both empty, and empty_value what its function gives there. function: its values from pixel counts; it is
-    never NaN. fraction: of a metric that pools as a ratio of sums, the two parts,
-    on which its intervals over patients and repeats rest (scores.crossed); None for any other.
+    ratios. range: the lowest and the highest value there is. empty_value: what its function gives where prediction and
+    truth are both empty. function: its values from pixel counts; it is never NaN. fraction: of a metric that pools as a
+    ratio of sums, the two parts, on which its intervals over patients and repeats rest (scores.crossed), else None.
     """
 
     name: str
@@ -35,10 +34,14 @@ class Metric:
     unit: str | None
     range: tuple[float, float]
     higher_is_better: bool
-    when_empty: str
     empty_value: float
     function: Score
     fraction: Fraction | None = None
+
+    @property
+    def when_empty(self) -> str:
+        """Its value where prediction and truth are both empty, in words."""
+        return f"{self.empty_value:g} where truth and prediction are both empty"
 
     def of(self, counts: Counts) -> Floats:
         """Its value of every case: float64 of the shape of `counts`."""

@@ -1,0 +1,43 @@
+"""The sets of slices that means, comparisons and readings are over, as data."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from hnscc.base.arrays import Bools
+from hnscc.scores.counts import Counts, outcomes
+from hnscc.scores.metrics import DICE
+
+
+def _true_positive(counts: Counts, cutoff_px: int, convention: str) -> Bools:
+    found: Bools = outcomes(counts, cutoff_px, convention) == "tp"
+    return found
+
+
+def _partial(counts: Counts, cutoff_px: int, convention: str) -> Bools:
+    """As in the paper's code: Dice is neither 0 nor 1."""
+    scores = DICE.of(counts)
+    found: Bools = np.logical_and(scores > 0, scores < 1)
+    return found
+
+
+# Name -> which of N slices stand in it, from their counts (N,), the cut-off in pixels and the convention: bool (N,).
+STANDS_IN: dict[str, Callable[[Counts, int, str], Bools]] = {
+    "true_positive": _true_positive,
+    "lesion": lambda counts, cutoff_px, convention: counts.truth > 0,
+    "all": lambda counts, cutoff_px, convention: np.ones(len(counts), bool),
+    "partial": _partial,
+}
+SLICE_SETS = (
+    "true_positive",
+    "lesion",
+    "all",
+)  # those of tables; `partial` is of the reading `as_coded` alone
+
+
+def in_set(counts: Counts, slice_set: str, cutoff_px: int, convention: str = "slice") -> Bools:
+    """Which slices stand in a set, bool (N,), from their counts (N,); true positives go by the convention. ValueError
+    is raised for a set that is none."""
+    if slice_set not in STANDS_IN:
+        raise ValueError(f"the set of slices is one of {', '.join(STANDS_IN)}, not {slice_set!r}")
+    return STANDS_IN[slice_set](counts, cutoff_px, convention)
