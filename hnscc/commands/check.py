@@ -124,9 +124,8 @@ def _to_predict(states: States, plans: Sequence[FoldPlan]) -> ToPredict:
 def _asked_first(study: Study, address: str | None) -> Iterator[Callable[[Training], tuple[str, str]]]:
     """What `auto` stands for where the trials will be trained: on a running cluster, else on this machine."""
     if address:
-        from rayjobs.cluster import (
-            asked_first,
-        )  # here, for Ray takes two seconds, and this machine needs none
+        # Here, for Ray takes two seconds to load, and this machine needs none.
+        from rayjobs.cluster import asked_first
 
         with asked_first(study, address) as resolve:
             yield resolve

@@ -1,4 +1,4 @@
-"""Commands on a run folder's results: aggregate, report, tables, query, prune."""
+"""Commands on a run folder's results: aggregate, report, tables, plan, query, prune."""
 
 import json
 import sys
