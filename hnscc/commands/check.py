@@ -96,7 +96,7 @@ def check_study(
             study, store, plans, {name: each["parameters"] for name, each in variants.items()}
         ),
         "time": _time(study, states, {device for device, _ in chosen.values()}),
-        "precision": _repeats(study, folder, states, half_width),
+        "repeats_for_width": _repeats(study, folder, states, half_width),
         "search": _search(rules) if rules else None,
     }
 
@@ -149,7 +149,7 @@ def _repeats(
         waiting = sum(_predicts_again(state) for trial, state in states.items() if trial.variant == name)
         if each.repeats is None and waiting:
             variants[name] = unknown(each.pilot, f"{waiting} {PREDICT_FIRST}")
-    return {"until": half_width, "variants": {name: asdict(each) for name, each in variants.items()}}
+    return {"half_width": half_width, "variants": {name: asdict(each) for name, each in variants.items()}}
 
 
 def _predicts_again(state: TrialState) -> bool:
