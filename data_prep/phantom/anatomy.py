@@ -37,6 +37,8 @@ Labels = NDArray[np.uint8]  # of tissues
 # A lymph node: X, Y, Z of its centre, and its radius.
 Node = tuple[float, float, float, float]
 LABEL = {name: label for label, name in enumerate(TISSUES)}
+# Points are drawn so many planes at a time: what is computed of them stays in the processor's cache.
+SLAB = 8
 KEPT = ("air", "skin", "cortex", "marrow", "csf", "cord", "brain")  # no lesion grows into these
 
 # Where lesions of any kind may lie: tonsils, tongue base, mouth, larynx, hypopharynx, nodes, nasopharynx.
@@ -69,6 +71,18 @@ def draw(
     points: list[Values], warp: Values, size: float, nodes: list[Node], blobs: list[Blob]
 ) -> tuple[Labels, Values, Values]:
     """At each point its tissue's label, uint8; and the signal and uptake of lesions, float32, 0 outside of them."""
+    slabs = [
+        _draw([axis[start : start + SLAB] for axis in points], warp, size, nodes, blobs)
+        for start in range(0, len(points[0]), SLAB)
+    ]
+    labels, signal, uptake = zip(*slabs, strict=True)
+    return np.concatenate(labels), np.concatenate(signal), np.concatenate(uptake)
+
+
+def _draw(
+    points: list[Values], warp: Values, size: float, nodes: list[Node], blobs: list[Blob]
+) -> tuple[Labels, Values, Values]:
+    """The points of a slab, as `draw`."""
     shift = _evaluate(warp, points)
     x, y, z = (axis / np.float32(size) + move for axis, move in zip(points, shift, strict=True))
     labels = _anatomy(x, y, z, nodes)

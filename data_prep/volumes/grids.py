@@ -1,6 +1,7 @@
 """How grids lie in space: their axes turned to LPS, whether two hold the same voxels, and what slices need of them."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -28,10 +29,18 @@ def to_lps(grid: Grid) -> Grid:
 
 
 def turn_to_lps(grid: Grid) -> NDArray[np.float64]:
-    """The turn that brings an array in the order of the grid's file to LPS, as nibabel writes it: (3, 2)."""
+    """The turn that brings an array in the order of the grid's file to LPS, as nibabel writes it: (3, 2), not to be
+    written to."""
+    return _turn_to_lps(tuple(grid.affine.ravel().tolist()))
+
+
+@lru_cache(maxsize=64)  # a scan's grids are asked for it dozens of times
+def _turn_to_lps(affine: tuple[float, ...]) -> NDArray[np.float64]:
+    """`turn_to_lps` of an affine, 4 x 4 numbers row by row."""
     turn: NDArray[np.float64] = orientations.ornt_transform(
-        orientations.io_orientation(grid.affine), orientations.axcodes2ornt("LPS")
+        orientations.io_orientation(np.reshape(affine, (4, 4))), orientations.axcodes2ornt("LPS")
     )
+    turn.flags.writeable = False
     return turn
 
 

@@ -16,7 +16,7 @@ content, and the store's digest covers the index, so that nothing can be damaged
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -100,7 +100,7 @@ def index_entry(scan: Scan) -> dict[str, Any]:
 
     ValueError where a number is NaN or infinite.
     """
-    entry: dict[str, Any] = json.loads(json.dumps(asdict(scan), allow_nan=False))
+    entry: dict[str, Any] = json.loads(json.dumps(vars(scan), allow_nan=False))
     return entry
 
 

@@ -1,7 +1,4 @@
-"""What the commands that make and check a cohort do, as functions: phantom, fetch, scan, prepare, verify.
-
-Beside the errors that `study_api` tells of, `phantom` and `prepare` raise WorkerError where a process of theirs died.
-"""
+"""What the commands that make and check a cohort do, as functions: phantom, fetch, scan, prepare, verify."""
 
 from __future__ import annotations
 
