@@ -14,7 +14,7 @@ from hnscc.base.errors import InputError
 from hnscc.base.seeds import short_seed
 from hnscc.searching.race import Propose
 from hnscc.study.ranges import (
-    Configuration,
+    Setting,
     is_whole,
     number_of,
     search_of,
@@ -25,16 +25,19 @@ from hnscc.study.schema import Range, Study
 DRAWS = 1000
 
 
-def proposer(study: Study, recorded: Sequence[Configuration] = ()) -> Propose:
+# --- proposals, by Ray Tune's searchers
+
+
+def proposer(study: Study, recorded: Sequence[Setting] = ()) -> Propose:
     """What the race calls for new configurations: the recorded ones again, then new ones, all different.
 
     random and grid by Tune's variant generator, tpe by Optuna through Tune's OptunaSearch, told what was scored.
     """
-    known: list[Configuration] = []
+    known: list[Setting] = []
     recorded = [{path: each[path] for path in search_of(study).ranges} for each in recorded]
     makers = {"random": _random, "grid": _grid, "tpe": _tpe}
 
-    def propose(told: Sequence[tuple[Configuration, float]], n: int) -> list[Configuration]:
+    def propose(told: Sequence[tuple[Setting, float]], n: int) -> list[Setting]:
         new = list(recorded[len(known) : len(known) + n])
         if len(new) < n:
             new += makers[search_of(study).method](study, told, [*known, *new], n - len(new))
@@ -44,20 +47,18 @@ def proposer(study: Study, recorded: Sequence[Configuration] = ()) -> Propose:
     return propose
 
 
-def _grid(study: Study, told: Any, known: list[Configuration], n: int) -> list[Configuration]:
+def _grid(study: Study, told: Any, known: list[Setting], n: int) -> list[Setting]:
     spec = {"config": {path: tune.grid_search([*values]) for path, values in search_of(study).ranges.items()}}
     return [variant["config"] for _, variant in generate_variants(spec)][len(known) : len(known) + n]
 
 
-def _random(study: Study, told: Any, known: list[Configuration], n: int) -> list[Configuration]:
+def _random(study: Study, told: Any, known: list[Setting], n: int) -> list[Setting]:
     draw = np.random.RandomState(short_seed(study.seed, "search", len(known)))
     spec = {"config": _domains(study)}
     return _distinct(study, known, n, lambda: next(generate_variants(spec, random_state=draw))[1]["config"])
 
 
-def _tpe(
-    study: Study, told: Sequence[tuple[Configuration, float]], known: list[Configuration], n: int
-) -> list[Configuration]:
+def _tpe(study: Study, told: Sequence[tuple[Setting, float]], known: list[Setting], n: int) -> list[Setting]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     places = [_placed(study, settings) for settings, _ in told]
     sampler = optuna.samplers.TPESampler(
@@ -88,7 +89,7 @@ def _domain(study: Study, path: str, values: Range | tuple[Any, ...]) -> Any:
     return (tune.loguniform if values.log else tune.uniform)(values.low, values.high)
 
 
-def _placed(study: Study, settings: Configuration) -> dict[str, Any]:
+def _placed(study: Study, settings: Setting) -> dict[str, Any]:
     """The settings as `_domains` has them."""
     ranges = search_of(study).ranges
     return {path: _position(ranges[path], value) for path, value in settings.items()}
@@ -99,9 +100,9 @@ def _position(values: Range | tuple[Any, ...], value: Any) -> Any:
 
 
 def _distinct(
-    study: Study, known: list[Configuration], n: int, draw: Callable[[], dict[str, Any]]
-) -> list[Configuration]:
-    new: list[Configuration] = []
+    study: Study, known: list[Setting], n: int, draw: Callable[[], dict[str, Any]]
+) -> list[Setting]:
+    new: list[Setting] = []
     for _ in range(DRAWS * n):
         settings = _settings(study, draw())
         if settings not in known and settings not in new:
@@ -117,7 +118,7 @@ def _distinct(
     )
 
 
-def _settings(study: Study, drawn: dict[str, Any]) -> Configuration:
+def _settings(study: Study, drawn: dict[str, Any]) -> Setting:
     """As they stand in a study file: list entries themselves, real numbers to four digits."""
     settings = {}
     for path, each in search_of(study).ranges.items():

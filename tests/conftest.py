@@ -4,34 +4,90 @@ folder and one running cluster.
 A command in a process of its own (`processes.run`) costs four seconds of imports before it does anything. So only what
 depends on the process is tested in one: kills, Ctrl-C, locks between processes, the environment at its start. All else
 is called in the process of the tests (`hnscc`, `here`). Shared by all tests of a process of pytest, which must leave
-them as they are: `home`, `cluster`.
+them as they are: `home`, `cluster`. What takes seconds to make or to load, and several files share, is made in one
+process of pytest where these files stand in one row of TOGETHER.
 """
 
 import sys
+from types import ModuleType
 
 import pytest
 from processes import running_cluster, set_local_ray
 
 from hnscc.commands.cli import main
 
-# Files whose tests take longest, those with the most waiting for Ray first.
+# Files whose tests one process runs, below tests/: what they share is made, or loaded, once.
+TOGETHER = (
+    # MONAI (5 s) and scikit-learn.
+    (
+        *("scores/test_ten_thousand_masks.py", "scores/test_surface_elements.py", "scores/test_metrics.py"),
+        *("scores/test_thresholds.py", "scores/test_detection.py", "scores/test_calibration.py"),
+        *("scores/test_lesions.py", "aggregation/test_detection.py", "training/test_losses.py"),
+    ),
+    # The library of networks.
+    (
+        *("training/test_model.py", "training/test_resizing.py", "training/test_subpixel.py"),
+        *("training/test_arithmetic.py", "training/test_feeding.py", "training/test_adam.py"),
+    ),
+    # A trained study, and that library.
+    (
+        *("commands/test_advice.py", "commands/test_check_training.py", "commands/test_init.py"),
+        *("commands/test_predict.py", "commands/test_predict_dicom.py", "commands/test_predict_measures.py"),
+        *("commands/test_predict_places.py", "commands/test_predict_refused.py"),
+        *("commands/test_predict_scans.py", "commands/test_predict_units.py"),
+        *("commands/test_export.py", "commands/test_register.py"),
+    ),
+    # A report.
+    (
+        *("reporting/test_brief.py", "reporting/test_report.py", "reporting/test_pages.py"),
+        *("reporting/test_sections.py", "reporting/test_whole_scans.py", "reporting/test_published.py"),
+    ),
+    # The process that others are forked off.
+    ("training/test_in_use.py", "training/test_earlier.py"),
+)
+# Files whose tests take longest, or that stand in a row above, those with the most waiting for Ray first.
 LONGEST = [
-    "test_search_runs.py",
-    "test_study.py",
-    "test_surroundings.py",
-    "test_in_use.py",
-    "test_requests.py",
-    "test_gpu_errors.py",
-    "test_on_cluster.py",
-    "test_brief.py",
-    "test_report.py",
+    *("test_search_runs.py", "test_study.py", "test_in_use.py", "test_surroundings.py"),
+    *("test_advice.py", "test_brief.py", "test_phantom.py", "test_model.py", "test_ten_thousand_masks.py"),
+    *(
+        "test_writing.py",
+        "test_registering.py",
+        "test_requests.py",
+        "test_check.py",
+        "test_geometry_faults.py",
+    ),
 ]
 
 
 def pytest_collection_modifyitems(items):
-    """The longest files first: where two processes share the files, both end at about the same time."""
+    """The longest files first: where several processes share the files, all end at about the same time."""
     order = {name: position for position, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.name, len(LONGEST)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """`--dist loadfile` with the files of a row of TOGETHER as one."""
+    from xdist.scheduler import LoadFileScheduling  # it may be left out (-p no:xdist)
+
+    first = {f"tests/{each}": f"tests/{row[0]}" for row in TOGETHER for each in row}
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return first.get(file, file)
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.fixture(scope="session")
+def sklearn() -> ModuleType:
+    """scikit-learn, which takes more than a second to load: only where a test asks it."""
+    import sklearn.calibration
+    import sklearn.ensemble
+    import sklearn.metrics
+
+    return sklearn
 
 
 @pytest.fixture

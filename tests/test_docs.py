@@ -266,7 +266,7 @@ def test_python_in_an_example_calls_functions_by_parameters_that_they_have(block
 
 
 def test_python_that_reads_tables_runs(tmp_path, monkeypatch, capsys):
-    run = random_run(tmp_path / "runs" / "demo", small_study())
+    run = random_run(tmp_path / "runs" / "demo", small_study(repeats=3))
     write_tables(run)
     monkeypatch.chdir(tmp_path)
     for block in blocks_of(Path("docs/how-to/tables.md")):

@@ -4,8 +4,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from run_folders import Case, add_trial, noisy_levels, small_study, write_run
-from sklearn.calibration import calibration_curve
-from sklearn.metrics import brier_score_loss, recall_score, roc_auc_score
 from small_tables import check_tables, levels, mask, row, rows
 
 from hnscc.aggregation.build import write_tables
@@ -109,7 +107,7 @@ def seen_by(run, repeat, folds, split="test"):
 
 
 @pytest.mark.parametrize("folds", [1, 3])
-def test_rates_auc_brier_and_reliability_are_scikit_learn_s(tmp_path, folds):
+def test_rates_auc_brier_and_reliability_are_scikit_learn_s(sklearn, tmp_path, folds):
     run = random_study(tmp_path, folds)
     for repeat in (0, 1):
         found = row(run, "detection", split="test", unit="scan", repeat=repeat)
@@ -117,13 +115,17 @@ def test_rates_auc_brier_and_reliability_are_scikit_learn_s(tmp_path, folds):
         truth = np.array([each.any() for _, each in scans])
         highest = np.array([each.max() for each, _ in scans])
         assert found["n"] == len(scans) == 12 * folds // 3
-        assert found["auc"] == pytest.approx(roc_auc_score(truth, highest), abs=1e-12)
-        assert found["sensitivity"] == pytest.approx(recall_score(truth, highest >= 0.5), abs=1e-12)
-        assert found["specificity"] == pytest.approx(recall_score(~truth, highest < 0.5), abs=1e-12)
+        assert found["auc"] == pytest.approx(sklearn.metrics.roc_auc_score(truth, highest), abs=1e-12)
+        assert found["sensitivity"] == pytest.approx(
+            sklearn.metrics.recall_score(truth, highest >= 0.5), abs=1e-12
+        )
+        assert found["specificity"] == pytest.approx(
+            sklearn.metrics.recall_score(~truth, highest < 0.5), abs=1e-12
+        )
         voxels, lesion = (np.concatenate([each[at].ravel() for each in scans]) for at in (0, 1))
-        assert found["brier"] == pytest.approx(brier_score_loss(lesion, voxels), abs=1e-12)
+        assert found["brier"] == pytest.approx(sklearn.metrics.brier_score_loss(lesion, voxels), abs=1e-12)
         curve = [each for each in rows(run, "reliability", split="test", repeat=repeat) if each["n"]]
-        observed, predicted = calibration_curve(lesion, voxels, n_bins=10)
+        observed, predicted = sklearn.calibration.calibration_curve(lesion, voxels, n_bins=10)
         assert [each["observed"] for each in curve] == pytest.approx(observed.tolist(), abs=1e-12)
         assert [each["predicted"] for each in curve] == pytest.approx(predicted.tolist(), abs=1e-12)
         assert sum(each["n"] for each in curve) == len(voxels)

@@ -104,7 +104,7 @@ def test_a_variant_that_collapsed_or_finds_hardly_any_lesion_gets_no_number_of_r
     assert ("collapsed" if collapsed else "hardly any lesion (median test Dice 0.015)") in asked.reason
 
 
-@pytest.mark.parametrize("until", [0.02, 0.03])
+@pytest.mark.parametrize("until", [pytest.param(0.02, marks=pytest.mark.slow), 0.03])
 def test_stopping_when_precise_keeps_the_coverage_near_its_level(until):
     """1,000 studies of normal repeats, at most 50, until 0.02 and 0.03 of SD 0.05: looked at again and again, the
     interval still covers the true median about 95 times in 100, for with few values it covers it more often."""

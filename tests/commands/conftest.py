@@ -10,7 +10,7 @@ from hnscc.aggregation.build import write_tables
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    run = random_run(tmp_path_factory.mktemp("run"), small_study())
+    run = random_run(tmp_path_factory.mktemp("run"), small_study(repeats=3))
     write_tables(run)
     return run.root
 

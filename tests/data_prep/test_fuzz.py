@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 FUZZ = Path(__file__).parent / "fuzz.py"
 
 
+@pytest.mark.slow
 def test_mutated_files_are_refused_or_read_and_nothing_else():
     """A few hundred of the 20,000 that `python tests/data_prep/fuzz.py` reads."""
     ran = subprocess.run(

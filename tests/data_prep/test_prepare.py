@@ -116,14 +116,14 @@ def test_any_number_of_workers_gives_the_same_store(tmp_path):
     assert other.digest != one.digest
 
 
-def test_of_several_refused_scans_the_first_is_reported_and_nothing_is_left(tmp_path):
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_of_several_refused_scans_the_first_is_reported_and_nothing_is_left(tmp_path, workers):
     manifest = cohort(tmp_path, 6)
     for scan in ("s2", "s4"):
         path = tmp_path / scan / "pet.nii.gz"
         content = gzip.decompress(path.read_bytes())
         path.write_bytes(gzip.compress(content[:-40]))
-    for workers in (1, 2):
-        refused(manifest, "row 4, scan S2, column pet", workers=workers)
+    refused(manifest, "row 4, scan S2, column pet", workers=workers)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -58,7 +58,7 @@ def test_a_pair_that_lies_together_stays(pair):
     assert facts["pet"]["information_before"] == facts["pet"]["information_after"] > 0.5
 
 
-@pytest.mark.parametrize("patient", ["STS_017", "STS_003"])
+@pytest.mark.parametrize("patient", ["STS_017", pytest.param("STS_003", marks=pytest.mark.slow)])
 def test_a_known_motion_of_a_real_pair_is_undone(patient):
     """As far as the registration can tell: from wherever it begins, it ends where it does without the motion."""
     folder = sts() / "nifti" / patient

@@ -11,6 +11,8 @@ from stores import make_store, study_of
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.records import read_record
 
+pytestmark = pytest.mark.slow
+
 FAULTS = processes.ROOT / "tests" / "cluster" / "faults"
 
 

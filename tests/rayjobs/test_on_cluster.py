@@ -20,6 +20,8 @@ from hnscc.training.ready import make_run_ready
 from rayjobs.cluster import connected, gpu_shares
 from rayjobs.worker import TrialWorker
 
+pytestmark = pytest.mark.slow
+
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU that works can be measured")
 
 

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from sklearn.calibration import calibration_curve
-from sklearn.metrics import brier_score_loss
 
 from hnscc.scores.calibration import brier, calibration, reliability
 
@@ -17,7 +15,7 @@ def test_brier_by_hand():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_brier_and_reliability_are_scikit_learn_s(seed):
+def test_brier_and_reliability_are_scikit_learn_s(sklearn, seed):
     """Levels on the edges of bins among them: a fifth is level 13107, and belongs to the lower bin."""
     draw = np.random.default_rng(seed)
     levels = np.concatenate(
@@ -25,11 +23,11 @@ def test_brier_and_reliability_are_scikit_learn_s(seed):
     ).astype(np.uint16)
     truth = draw.random(len(levels)) < levels / 65535
     assert brier(calibration(levels, truth)) == pytest.approx(
-        brier_score_loss(truth, levels / 65535), abs=1e-12
+        sklearn.metrics.brier_score_loss(truth, levels / 65535), abs=1e-12
     )
     for bins in (1, 5, 10):
         filled = [each for each in reliability(calibration(levels, truth, bins)) if each.n]
-        observed, predicted = calibration_curve(truth, levels / 65535, n_bins=bins)
+        observed, predicted = sklearn.calibration.calibration_curve(truth, levels / 65535, n_bins=bins)
         assert [each.observed for each in filled] == pytest.approx(observed.tolist(), abs=1e-12)
         assert [each.predicted for each in filled] == pytest.approx(predicted.tolist(), abs=1e-12)
 

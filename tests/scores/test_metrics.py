@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import confusion_matrix, f1_score, jaccard_score
 
 from hnscc.scores.counts import (
     CONVENTIONS,
@@ -69,16 +68,22 @@ def test_repeats_are_pooled_each_for_itself():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_scores_agree_with_scikit_learn(seed):
+def test_scores_agree_with_scikit_learn(sklearn, seed):
     pred, truth = random_masks(seed)
     found = count(pred, truth)
     for case in range(len(pred)):
         p, t = pred[case].ravel(), truth[case].ravel()
-        assert DICE.of(found)[case] == pytest.approx(f1_score(t, p, zero_division=1.0), abs=1e-12)
-        assert JACCARD.of(found)[case] == pytest.approx(jaccard_score(t, p, zero_division=1.0), abs=1e-12)
-    assert float(DICE.of(found.pooled())) == pytest.approx(f1_score(truth.ravel(), pred.ravel()), abs=1e-12)
+        assert DICE.of(found)[case] == pytest.approx(
+            sklearn.metrics.f1_score(t, p, zero_division=1.0), abs=1e-12
+        )
+        assert JACCARD.of(found)[case] == pytest.approx(
+            sklearn.metrics.jaccard_score(t, p, zero_division=1.0), abs=1e-12
+        )
+    assert float(DICE.of(found.pooled())) == pytest.approx(
+        sklearn.metrics.f1_score(truth.ravel(), pred.ravel()), abs=1e-12
+    )
     assert float(JACCARD.of(found.pooled())) == pytest.approx(
-        jaccard_score(truth.ravel(), pred.ravel()), abs=1e-12
+        sklearn.metrics.jaccard_score(truth.ravel(), pred.ravel()), abs=1e-12
     )
 
 
@@ -114,11 +119,11 @@ def test_positive_at_the_edges():
         positive(levels, 1001)
 
 
-def test_soft_jaccard_by_hand():
+def test_soft_jaccard_by_hand(sklearn):
     assert soft_jaccard(np.array([0.5, 0.5]), np.array([1, 0])) == pytest.approx(0.5 / 1.5)
     assert soft_jaccard(np.zeros(3), np.zeros(3)) == 1.0
     hard = np.array([1, 1, 0, 0]), np.array([1, 0, 1, 0])
-    assert soft_jaccard(*hard) == pytest.approx(jaccard_score(*hard))
+    assert soft_jaccard(*hard) == pytest.approx(sklearn.metrics.jaccard_score(*hard))
 
 
 # (overlap, pred, truth) at a cut-off of 9 pixels, with the outcome by each convention
@@ -148,11 +153,11 @@ def test_misplaced_and_small_truth_are_counted():
     assert (classified.tp, classified.tn, classified.fp, classified.fn) == (2, 2, 1, 3)
 
 
-def test_slice_convention_is_the_confusion_matrix_of_pixel_counts():
+def test_slice_convention_is_the_confusion_matrix_of_pixel_counts(sklearn):
     draw = np.random.default_rng(1)
     pred, truth = draw.integers(0, 20, (2, 200))
     found = classify(Counts(np.minimum(pred, truth), pred, truth), 9, "slice")
-    tn, fp, fn, tp = confusion_matrix(truth >= 9, pred >= 9).ravel()
+    tn, fp, fn, tp = sklearn.metrics.confusion_matrix(truth >= 9, pred >= 9).ravel()
     assert (found.tn, found.fp, found.fn, found.tp) == (tn, fp, fn, tp)
 
 

@@ -92,10 +92,19 @@ def test_surfaces_are_those_of_all_pairs_of_elements():
         )
 
 
+@pytest.fixture(scope="module")
+def of_spacing():
+    """The 10,000 pairs by their spacing."""
+    cases = {spacing: [] for spacing in SPACINGS}
+    for each in pairs(10_000, seed=2):
+        cases[each[2]].append(each)
+    return cases
+
+
 @pytest.mark.parametrize("spacing", SPACINGS)
-def test_volumes_lesions_and_overlap_are_simpleitk_s(spacing):
+def test_volumes_lesions_and_overlap_are_simpleitk_s(of_spacing, spacing):
     """SimpleITK sees all cases of a spacing as one image, each with a label of its own and a gap to the next."""
-    cases = [each for each in pairs(10_000, seed=2) if each[2] == spacing]
+    cases = of_spacing[spacing]
     assert len(cases) == 10_000 / len(SPACINGS)
     uptake = np.random.default_rng(0).random((len(cases), 4, 7, 7))
     pred, truth = np.zeros((2, *uptake.shape), np.uint16)

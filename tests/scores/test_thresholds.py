@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score
 
 from hnscc.scores.counts import THRESHOLDS, Counts, count, positive
 from hnscc.scores.metrics import DICE, METRICS
@@ -78,13 +77,13 @@ def test_median_is_the_lower_of_two_middle_repeats_and_ties_go_by_number():
     assert median_position([0.5, 0.5, 0.1], [7, 4, 9]) == 1
 
 
-def test_score_trial_is_pooled_per_split_at_one_half():
+def test_score_trial_is_pooled_per_split_at_one_half(sklearn):
     draw = np.random.default_rng(2)
     levels, masks = draw.integers(0, 65536, (5, 6, 6)).astype(np.uint16), draw.random((5, 6, 6)) < 0.4
     splits = ["train", "train", "validation", "test", "test"]
     found = score_trial(levels, masks.astype(np.uint8), splits)
     for split, rows in (("train", slice(0, 2)), ("validation", slice(2, 3)), ("test", slice(3, 5))):
-        expected = f1_score(masks[rows].ravel(), (levels[rows] >= 32768).ravel())
+        expected = sklearn.metrics.f1_score(masks[rows].ravel(), (levels[rows] >= 32768).ravel())
         assert found["scores"][split]["dice"] == pytest.approx(expected)
     assert found["collapsed"] is False
     assert found["highest_probability"] == levels[2:].max() / 65535

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from processes import run, start
+from processes import call, run, start
 from stores import make_store, study_of
 
 import rayjobs.search
@@ -65,7 +65,8 @@ def searched(store, home, tmp_path_factory):
     """A search to its end, one training at a time, and the winners' study too."""
     folder = tmp_path_factory.mktemp("search")
     study = write(folder / "search.yaml", store, {}, **STUDY, resources={"cpus": CORES})
-    out, _ = run(home, "rayjobs.search", study, "--out", folder / "run", "--run")
+    code, out, error = call(home, rayjobs.search.main, study, "--out", folder / "run", "--run")
+    assert code == 0, error
     return folder, out
 
 
@@ -234,6 +235,6 @@ def test_repeats_end_once_the_median_is_precise(store, here, hnscc, tmp_path):
     assert "at most 10 repeats, fewer where" in (tmp_path / "run" / "report.md").read_text()
     code, out, _ = hnscc("check", study, "--out", tmp_path / "run", "--json", "--precision", "0.01")
     assert code == 0
-    found = json.loads(out)["repeats_for_width"]
-    assert found["half_width"] == 0.01
+    found = json.loads(out)["precision"]
+    assert found["until"] == 0.01
     assert found["variants"]["pet"]["pilot"] == 6

@@ -71,6 +71,7 @@ def against_chance(levels, truth, scans):
     return overlap(predicted, truth), by_chance
 
 
+@pytest.mark.slow
 def test_random_labels_score_at_chance_and_true_ones_above_it(store, tmp_path):
     _, *of_random = scored(store, tmp_path / "random", random_labels)
     found, by_chance = against_chance(*of_random)

@@ -88,7 +88,7 @@ def test_trials_of_other_versions_are_refused_or_accepted_and_told(store, tmp_pa
 
 
 def test_a_report_of_one_set_of_versions_says_nothing_of_them(tmp_path):
-    run = random_run(tmp_path, small_study())
+    run = random_run(tmp_path, small_study(repeats=2))
     write_tables(run)
     write_report(run)
     assert "sets of versions" not in run.markdown.read_text()

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from forked import Forked
-from processes import ROOT, start
+from processes import ROOT
 from stores import make_store, study_of
 
 from hnscc.base.errors import InputError
@@ -147,8 +147,7 @@ def test_a_single_trial_is_refused_while_a_run_holds_the_folder(begun, store, ho
     study = write_study(tmp_path, store, SHORT)
     run = RunFolder(tmp_path / "run")
     with alone(run):
-        begun.append(start(home, "hnscc.train", study, "pet-f0-r00", "--out", run.root))
-        code, _, error = ended(begun[-1])
+        code, _, error = ended(train(begun, home, study, "pet-f0-r00", run.root))
         assert code == 2
         assert "Another `hnscc run` or `hnscc search` is at work in this run folder." in error
         assert not run.study.exists()

@@ -195,6 +195,7 @@ list(train_trial(ready.study, trial, ready.folds[0], folder, device="cpu", preci
 """
 
 
+@pytest.mark.slow
 def test_killed_while_the_thread_writes_it_goes_on_from_the_epoch_before(small, undisturbed, tmp_path):
     (tmp_path / "study.yaml").write_text(dump_study(small[0]))
     folder = RunFolder(tmp_path / "run").trial(TRIAL.trial_id)

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from hnscc.cohort.slices import Slices
 from hnscc.scores.metrics import dice
 from hnscc.study.identity import trial_seeds
 from hnscc.study.plan import Trial
-from hnscc.study.run_folder import RunFolder
+from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.train import main
 from hnscc.training.augment import training_slices, validation_slices
 from hnscc.training.loop import Fit, batches_of
@@ -43,6 +44,12 @@ def fit(study, data, root, trial=TRIAL):
     return folder, read_record(folder), rows
 
 
+@pytest.fixture(scope="module")
+def undisturbed(small, tmp_path_factory):
+    """The trial of `small`, trained to its end: its folder, record and epochs. No test writes there."""
+    return fit(*small, tmp_path_factory.mktemp("whole"))
+
+
 def with_images(data, images):
     """The same fold with other pixels, normalised by the bounds that it has."""
     return replace(data, pixels=replace(data.pixels, images=images))
@@ -52,9 +59,9 @@ def digest(record):
     return record.files["weights.safetensors"]
 
 
-def test_a_trial_leaves_what_the_contract_says(small, tmp_path):
-    study, data = small
-    folder, record, rows = fit(study, data, tmp_path)
+def test_a_trial_leaves_what_the_contract_says(small, undisturbed):
+    data = small[1]
+    folder, record, rows = undisturbed
     assert (record.status, record.epochs, record.stop_reason) == ("completed", 3, "epochs")
     assert sorted(path.name for path in folder.root.iterdir()) == sorted(["record.json", *record.files])
     assert is_complete(folder)
@@ -96,19 +103,19 @@ def test_scores_in_the_record_come_from_the_stored_probabilities(small, tmp_path
     assert record.highest_probability == pytest.approx(levels[data.rows["validation"].start :].max() / 65535)
 
 
-def test_same_trial_same_weights_and_each_repeat_its_own(small, tmp_path):
+def test_same_trial_same_weights_and_each_repeat_its_own(small, undisturbed, tmp_path):
     study, data = small
-    first, again = (fit(study, data, tmp_path / name)[1] for name in ("a", "b"))
+    first, again = undisturbed[1], fit(study, data, tmp_path / "b")[1]
     assert first.files["weights.safetensors"] == again.files["weights.safetensors"]
     assert first.files["predictions.npz"] == again.files["predictions.npz"]
     other = fit(study, data, tmp_path / "a", Trial("pet_mri", 0, 1))[1]
     assert digest(other) != digest(first)
 
 
-def test_training_sees_training_slices_alone(small, tmp_path):
+def test_training_sees_training_slices_alone(small, undisturbed, tmp_path):
     """Other test images change nothing that is trained; other training images do."""
     study, data = small
-    base = fit(study, data, tmp_path / "base")[1]
+    base = undisturbed[1]
     for split, same in (("test", True), ("train", False)):
         images = data.pixels.images.copy()
         rows = data.at[data.rows[split]]
@@ -117,13 +124,13 @@ def test_training_sees_training_slices_alone(small, tmp_path):
         assert (digest(changed) == digest(base)) is same
 
 
-def test_validation_slices_choose_the_epoch_and_train_nothing(small, tmp_path):
+def test_validation_slices_choose_the_epoch_and_train_nothing(small, undisturbed, tmp_path):
     study, data = small
     images = data.pixels.images.copy()
     images[data.at[data.rows["validation"]]] = 0
     losses = [
-        [row["train_loss"] for row in fit(study, each, tmp_path / name)[2]]
-        for name, each in (("a", data), ("b", with_images(data, images)))
+        [row["train_loss"] for row in rows]
+        for rows in (undisturbed[2], fit(study, with_images(data, images), tmp_path)[2])
     ]
     assert losses[0] == losses[1]
 
@@ -155,9 +162,8 @@ def flip(content: bytes) -> bytes:
 
 @pytest.mark.parametrize("harm", [flip, lambda content: content[: len(content) // 2], lambda content: b""])
 @pytest.mark.parametrize("part", ["tensors", "facts"])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(small, tmp_path, harm, part):
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(small, undisturbed, tmp_path, harm, part):
     study, data = small
-    undisturbed = fit(study, data, tmp_path / "whole")[1]
     folder = RunFolder(tmp_path / "harmed").trial(TRIAL.trial_id)
     rows = train_trial(study, TRIAL, data, folder, device="cpu", precision="fp32")
     next(rows), next(rows)
@@ -169,12 +175,11 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(small, tmp_pat
     record = fit(study, data, tmp_path / "harmed")[1]
     assert record.attempts[-1].from_epoch == 2
     assert newest.name in record.attempts[-1].not_used[0]
-    assert digest(record) == digest(undisturbed)
+    assert digest(record) == digest(undisturbed[1])
 
 
-def test_without_a_whole_checkpoint_of_its_own_a_trial_starts_again(small, tmp_path):
+def test_without_a_whole_checkpoint_of_its_own_a_trial_starts_again(small, undisturbed, tmp_path):
     study, data = small
-    undisturbed = fit(study, data, tmp_path / "whole")[1]
     other = study_of(study.store, training={"learning_rate": 0.02})
     for name, first in (("gone", study), ("foreign", other)):
         folder = RunFolder(tmp_path / name).trial(TRIAL.trial_id)
@@ -187,7 +192,7 @@ def test_without_a_whole_checkpoint_of_its_own_a_trial_starts_again(small, tmp_p
         record = fit(study, data, tmp_path / name)[1]
         assert len(record.attempts[-1].not_used) == 2
         assert record.attempts[-1].from_epoch == 1
-        assert digest(record) == digest(undisturbed)
+        assert digest(record) == digest(undisturbed[1])
 
 
 def test_patience_stops_after_so_many_epochs_without_gain(small, tmp_path):
@@ -241,8 +246,8 @@ def test_monitored_jaccard_pooled_and_as_a_mean_over_batches(small, tmp_path):
     assert values["soft_jaccard_batch_mean"] == pytest.approx(mean, abs=1e-4)
 
 
-def test_weights_are_finite_and_whole(small, tmp_path):
-    folder, record, _ = fit(*small, tmp_path)
+def test_weights_are_finite_and_whole(small, undisturbed):
+    folder, record, _ = undisturbed
     weights = load_file(folder.weights)
     assert sum(value.size for value in weights.values()) == check_model(
         small[0].training.network, 2, 32, loss="dice"
@@ -252,8 +257,9 @@ def test_weights_are_finite_and_whole(small, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["history.parquet", "predictions.npz", "weights.safetensors"])
-def test_damage_to_a_finished_trial_is_named(small, tmp_path, name):
-    folder, _, _ = fit(*small, tmp_path)
+def test_damage_to_a_finished_trial_is_named(undisturbed, tmp_path, name):
+    whole = undisturbed[0]
+    folder = TrialFolder(shutil.copytree(whole.root, tmp_path / whole.root.name))
     path = folder.root / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4

@@ -1,6 +1,7 @@
 """Every slice of validation and test scans is predicted and scored, and decides nothing in training."""
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 
@@ -51,6 +52,12 @@ def sampled(store, tmp_path_factory):
     return study, *train_all(study, tmp_path_factory.mktemp("sampled"))
 
 
+def copied(made, root):
+    """A copy of a finished run folder, ready again: `made` stays as it is."""
+    shutil.copytree(made[1].folder.root, root, dirs_exist_ok=True)
+    return make_run_ready(made[0], root)
+
+
 def test_every_slice_of_validation_and_test_is_scored_once(store, whole):
     study, run, problems = whole
     assert problems == []
@@ -98,9 +105,9 @@ def test_whole_scans_change_no_weight_and_sampled_ones_stay_the_first(whole, sam
         np.testing.assert_allclose(levels[0][: len(levels[1])].astype(float), levels[1], atol=2)
 
 
-def test_a_run_of_sampled_slices_predicts_the_others_by_its_weights(whole, store, tmp_path):
+def test_a_run_of_sampled_slices_predicts_the_others_by_its_weights(whole, sampled, tmp_path):
     """The same bytes as a run that predicted them at once; not an epoch is trained."""
-    train_all(study_of(store.location, **ONE, **SAMPLED), tmp_path)
+    copied(sampled, tmp_path)
     run, problems = train_all(whole[0], tmp_path)
     assert problems == [] == run.missing()
     for trial in plan_trials(whole[0]):
@@ -112,8 +119,8 @@ def test_a_run_of_sampled_slices_predicts_the_others_by_its_weights(whole, store
         assert run.folder.table(table).read_bytes() == whole[1].folder.table(table).read_bytes()
 
 
-def test_cut_short_between_predictions_and_record_it_predicts_again(whole, store, tmp_path):
-    run, _ = train_all(study_of(store.location, **ONE, **SAMPLED), tmp_path)
+def test_cut_short_between_predictions_and_record_it_predicts_again(whole, sampled, tmp_path):
+    run = copied(sampled, tmp_path)
     trial = run.folder.trial("pet-f0-r01")
     trial.predictions.write_bytes(whole[1].folder.trial("pet-f0-r01").predictions.read_bytes())
     run, problems = train_all(whole[0], tmp_path)
@@ -121,8 +128,8 @@ def test_cut_short_between_predictions_and_record_it_predicts_again(whole, store
     assert len(read_record(trial).attempts) == 1
 
 
-def test_without_weights_the_trial_is_trained_again(whole, store, tmp_path):
-    run, _ = train_all(study_of(store.location, **ONE, **SAMPLED), tmp_path)
+def test_without_weights_the_trial_is_trained_again(whole, sampled, tmp_path):
+    run = copied(sampled, tmp_path)
     trial = run.folder.trial("pet-f0-r00")
     weights = trial.weights.read_bytes()
     trial.weights.unlink()
@@ -131,9 +138,8 @@ def test_without_weights_the_trial_is_trained_again(whole, store, tmp_path):
     assert trial.weights.read_bytes() == weights
 
 
-def test_tables_never_mix_sampled_slices_with_whole_scans(whole, store, tmp_path):
-    study = study_of(store.location, **ONE, **SAMPLED)
-    run, _ = train_all(study, tmp_path)
+def test_tables_never_mix_sampled_slices_with_whole_scans(whole, sampled, tmp_path):
+    run = copied(sampled, tmp_path)
     pooled = run.folder.table("pooled").read_bytes()
     write_text(run.folder.study, dump_study(whole[0]))
     with pytest.raises(InputError, match="sampled slices alone") as refused:
@@ -153,8 +159,8 @@ def plan_states(run):
     return [read_record(run.folder.trial(trial.trial_id)) for trial in plan_trials(run.study)]
 
 
-def test_a_run_of_whole_scans_is_read_as_sampled_without_a_training(whole, sampled, store, tmp_path):
-    train_all(whole[0], tmp_path)
+def test_a_run_of_whole_scans_is_read_as_sampled_without_a_training(whole, sampled, tmp_path):
+    copied(whole, tmp_path)
     run, problems = train_all(sampled[0], tmp_path)
     assert problems == []
     names = ("trial_id", "test_dice", "val_dice", "is_median")
@@ -205,7 +211,8 @@ def test_nothing_of_the_test_patients_reaches_weights_thresholds_or_choices(stor
     for name, change in (("sound", None), ("corrupt", corrupt)):
         (tmp_path / name).mkdir()
         other = changed_store(store, tmp_path / name, splits, change)
-        study = study_of(other.location, repeats=3, training={"epochs": 6})
+        variants = {"pet_mri": {"modalities": ["pet", "mri"]}}
+        study = study_of(other.location, repeats=3, training={"epochs": 6}, variants=variants)
         run, problems = train_all(study, tmp_path / name / "run")
         assert problems == []
         found.append(run.folder)
@@ -227,9 +234,9 @@ def test_nothing_of_the_test_patients_reaches_weights_thresholds_or_choices(stor
     assert scores[0] != scores[1], "the corruption did not reach the scores"
 
 
-def test_stored_scores_are_those_of_the_predictions(whole, store, tmp_path):
+def test_stored_scores_are_those_of_the_predictions(whole, tmp_path):
     """Without them, and by another tolerance, tables come from the predictions; no table says which way they came."""
-    run, _ = train_all(whole[0], tmp_path)
+    run = copied(whole, tmp_path)
     names = ("scans", "patients", "lesions", "detection", "reliability", "slices", "pooled")
     before = {name: run.folder.table(name).read_bytes() for name in names}
     for trial in plan_trials(whole[0]):
@@ -240,7 +247,7 @@ def test_stored_scores_are_those_of_the_predictions(whole, store, tmp_path):
 
 def test_another_tolerance_needs_no_training(whole, store, tmp_path):
     loose = study_of(store.location, **ONE, evaluation={"tolerance_mm": 50.0})
-    train_all(whole[0], tmp_path)
+    copied(whole, tmp_path)
     run, _ = train_all(loose, tmp_path)
     scans = read_table(run.folder, "scans").to_pylist()
     assert {row["nsd"] for row in scans if row["truth_ml"] and row["pred_ml"]} <= {1.0}
@@ -250,7 +257,7 @@ def test_another_tolerance_needs_no_training(whole, store, tmp_path):
 def test_a_corrected_spacing_reaches_every_score_without_a_training(whole, store, tmp_path):
     """The store prepared again: the same pixels, so the same digest, three times as far apart along z. Scores stored
     before must not stand beside those of the median models, which are always computed."""
-    run, _ = train_all(whole[0], tmp_path)
+    run = copied(whole, tmp_path)
     splits = dict.fromkeys(scan.patient_id for scan in store.scans)
     corrected = changed_store(store, tmp_path, splits, spacing_mm=(3.0, 1.0, 1.0))
     assert train_all(study_of(corrected.location, **ONE), tmp_path)[1] == []
@@ -270,7 +277,7 @@ def test_a_corrected_spacing_reaches_every_score_without_a_training(whole, store
 
 
 def test_damage_to_stored_scores_is_named(whole, tmp_path):
-    run, _ = train_all(whole[0], tmp_path)
+    run = copied(whole, tmp_path)
     scores = run.folder.trial("pet-f0-r01").scores
     scores.write_bytes(scores.read_bytes().replace(b"1", b"2", 1))
     assert any("scores.json is damaged" in each.text for each in write_tables(run.folder))
