@@ -61,6 +61,12 @@ ELSEWHERE = {
     "overhead": "not by `make bench` yet; one round by hand, 25 November 2026, commit 83acee0: "
     "[failures](explanation/failures.md#what-it-was-put-through)",
 }
+# Benchmarks that are run by hand alone, on data or for a time of their own, and where the page on them is.
+BY_HAND = {
+    "search_peers": "searches against others: [search](explanation/search.md#does-it-find-better-configurations)",
+    "registration": "a known motion, undone, on scans of your own: [the manifest](how-to/manifest.md)",
+    "sent_back": "what placing masks on slices loses, of your own: [new patients](how-to/new-patients.md)",
+}
 # What needs a GPU, with its target.
 ON_GPU = {
     "one training on a GPU against eager PyTorch with a DataLoader": "at least 8 x",
@@ -155,6 +161,8 @@ def page(found: dict[str, Run]) -> Iterator[str]:
     for name in BENCHMARKS:
         if name not in found:
             yield f"| benchmarks/{name}.py | | {ELSEWHERE.get(name, 'not run yet')} | |"
+    for name, where in BY_HAND.items():
+        yield f"| benchmarks/{name}.py | | by hand, {where} | |"
     for what, target in ON_GPU.items():
         yield f"| {what} | {target} | {NO_GPU} | |"
     for name, each in found.items():

@@ -239,7 +239,7 @@ def _covers(estimate: Estimate, truth: float) -> bool | None:
 
 
 def _rejects(estimate: Estimate) -> bool | None:
-    return None if estimate.p is None else estimate.p < 0.05
+    return None if estimate.p is None else estimate.p < ALPHA
 
 
 def main() -> None:

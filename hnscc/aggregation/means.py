@@ -34,13 +34,13 @@ def _over_repeats(whole: WholeScans, metric: PatientMetric) -> Estimate:
     if whole.no_repeats:
         return Estimate(None, reason=whole.no_repeats, repeats=(0,))
     scores = np.stack([values_of(metric, patients) for patients in whole.repeats])
-    return mean_of_patients(scores, share=_is_share(metric))
+    return mean_of_patients(scores, share=metric.is_share)
 
 
 def _of_median_models(whole: WholeScans, metric: PatientMetric) -> Estimate:
     if whole.no_median:
         return Estimate(None, reason=whole.no_median)
-    return mean_of_patients(values_of(metric, whole.median), share=_is_share(metric))
+    return mean_of_patients(values_of(metric, whole.median), share=metric.is_share)
 
 
 def _said(whole: WholeScans, of_median: Estimate) -> str | None:
@@ -48,7 +48,3 @@ def _said(whole: WholeScans, of_median: Estimate) -> str | None:
     if whole.no_median:
         return None if whole.no_repeats else whole.no_median
     return of_median.reason and f"median model: {of_median.reason}"
-
-
-def _is_share(metric: PatientMetric) -> bool:
-    return metric.range == (0.0, 1.0)

@@ -33,7 +33,9 @@ def equivalence(difference: Estimate, margin: float) -> float | None:
     for a margin that is not above 0.
     """
     if not margin > 0:
-        raise ValueError(f"the margin must be above 0, not {margin}")
+        raise ValueError(
+            f"the margin must be above 0, not {margin}; give the least difference that would matter"
+        )
     if difference.value is None or not difference.error or difference.patients < fewest.PATIENTS_FOR_P:
         return None
     inside = margin - abs(difference.value)

@@ -79,7 +79,8 @@ def find_lesions(
     """The lesions of two masks, bool (Z, H, W) of one scan.
 
     spacing_mm: between voxels along z, y, x. share: the least predicted part of a lesion that finds it, 0..1; 0
-    stands for any voxel. connectivity: 6, 18 or 26 neighbours. Raises ValueError for anything else.
+    stands for any voxel. connectivity: 6, 18 or 26 neighbours. Tables and reports take what stands here unless given;
+    other values are for comparing with software that counts otherwise. Raises ValueError for anything else.
     """
     check(pred, truth, spacing_mm)
     if not 0 <= share <= 1:

@@ -40,9 +40,13 @@ def mean_of_patients(scores: ArrayLike, *, share: bool) -> Estimate:
 def _check_range(values: Floats, share: bool) -> None:
     if values.size and (values.min() < 0 or (share and values.max() > 1)):
         allowed = "in 0..1" if share else "from 0 on"
-        raise ValueError(
-            f"scores must lie {allowed}, and they reach from {values.min():g} to {values.max():g}"
+        do = (
+            "give share=False for distances, volumes and counts"
+            if values.min() >= 0
+            else "leave out what is none"
         )
+        found = f"they reach from {values.min():g} to {values.max():g}"
+        raise ValueError(f"scores must lie {allowed}, and {found}; {do}")
 
 
 def _log_interval(parts: VarianceParts, repeats: int) -> Estimate:

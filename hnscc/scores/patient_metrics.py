@@ -20,6 +20,8 @@ from hnscc.scores.metrics.overlap import dice_fraction
 from hnscc.scores.scans import ScanScore
 from hnscc.scores.surface import SCAN_METRICS, ScanMetric
 
+RATIO = (0.0, 1.0)
+
 
 @dataclass(frozen=True)
 class Pooling:
@@ -53,6 +55,11 @@ class PatientMetric:
     of_all: bool = False
     decimals: int = 3
     pooling: Pooling | None = None
+
+    @property
+    def is_share(self) -> bool:
+        """Whether its values lie in 0..1, so that the interval of a mean is made on the logit scale."""
+        return self.range == RATIO
 
     @property
     def bounds(self) -> tuple[float, float] | None:
@@ -112,7 +119,6 @@ def _of_truth(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> tuple[Fl
     return np.asarray(overlap, np.float64), np.asarray(truth, np.float64)
 
 
-RATIO = (0.0, 1.0)
 # Patients' own Dice is not the pooled Dice, which `comparisons` names `dice` and which weighs patients by their voxels.
 PATIENT_METRICS = (
     PatientMetric(
@@ -165,7 +171,7 @@ PATIENT_METRICS = (
     ),
     PatientMetric(
         "volume_precision",
-        "precision",
+        "precision by volume",
         None,
         "the part of the predicted volume that is lesion, 0 where nothing is predicted",
         True,

@@ -163,7 +163,10 @@ def _leave_one_out(num: Floats, den: Floats, lesion: Bools, theta: Floats) -> Fl
 
 
 def mean_parts(scores: Sequence[Floats], signs: tuple[int, ...], *, paired: bool) -> VarianceParts:
-    """Parts of the variance of the signed sum of the variants' means over patients."""
+    """Parts of the variance of the signed sum of the variants' means over patients.
+
+    scores: of each variant, (R, P), of the same P patients. signs: 1, or 1 and -1. paired: as of `pooled_parts`.
+    """
     patients = scores[0].shape[1]
     largest = max(float(np.abs(own).max()) for own in scores)
     each = sum((sign * own.mean(0) for sign, own in zip(signs, scores, strict=True)), np.zeros(patients))

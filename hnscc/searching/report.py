@@ -69,9 +69,9 @@ def _findings(study: Study, rows: Sequence[TableRow]) -> Points:
     low, high = winner["score_low"], winner["score_high"]
     interval = "" if low is None else " " + between(score(low), score(high))
     beside = [row["configuration"] for row in others if row["place"] == "not_distinguished"]
-    written = [row["configuration"] for row in others if row["written"]]
+    kept = [row["configuration"] for row in others if row["written"]]
     tried, repeats = several(len(rows), "configuration"), several(winner["repeats"], "repeat")
-    fresh = f"beside {listed(written)}, all" if written else ""
+    fresh = f"beside {listed(kept)}, all" if kept else ""
     items = (
         f"The winner of {tried} is {winner['configuration']}: {_settings(study, winner)}.",
         f"Its validation soft Jaccard is {score(winner['score'])}{interval} over {repeats}{_dice(winner)}. "
