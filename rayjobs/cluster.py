@@ -24,7 +24,7 @@ from rayjobs.requests import (
     ANY_GPU,
     Resources,
     check_study_requests,
-    in_words,
+    resources_in_words,
     trials_per_gpu,
     with_share,
 )
@@ -128,7 +128,7 @@ def resolve_on_cluster(study: Study) -> Callable[[Training], tuple[str, str]]:
         gpus = ANY_GPU if with_gpu and training.device != "cpu" else 0.0
         cpus = study.resources.cpus
         question = _remote(resolve_in_process, cpus, gpus).remote(training)
-        wanted = f"a machine with {in_words({'CPU': cpus, 'GPU': gpus})} free, to ask what it has"
+        wanted = f"a machine with {resources_in_words({'CPU': cpus, 'GPU': gpus})} free, to ask what it has"
         answer: tuple[str, str] = answer_to(question, wanted)
         return answer
 

@@ -11,9 +11,10 @@ from ray.tune.execution import class_cache, tune_controller
 def take_processes_that_stand_by(*, counting: bool) -> None:
     """Have the studies that Tune begins from now on take processes that are there, with all that trains loaded.
 
-    These are given to those alone that ask for no environment of their own: Tune would set a variable for a library
-    that is not used here. counting: Tune counts itself what its trials have reserved. Else it reserves a placement
-    group for each, by a task; and a process that ran a task is given to no trial, so that one that stood by is lost.
+    Ray reuses a waiting process only for a trial without environment variables, so Tune's own variable, for a library
+    that is not used here, is removed. counting: Tune counts itself what its trials have reserved. Else it reserves a
+    placement group for each, by a task; and a process that ran a task is given to no trial, so that one that stood by
+    is lost.
     """
     getattr(class_cache, "DEFAULT_ENV_VARS", {}).pop("PL_DISABLE_FORK", None)
     manager = FixedResourceManager if counting else PlacementGroupResourceManager

@@ -85,13 +85,13 @@ def refuse_patient_files(folder: Path) -> None:
             "There are patient files among the code.",
             where="the working directory",
             expected="code and study files only",
-            found=in_words(found),
+            found=counts_in_words(found),
             do="keep data elsewhere, on storage that the cluster shares, and name it in the study as `store:`; "
             "`hnscc doctor --working-dir .` says what `ray job submit` would upload",
         )
 
 
-def in_words(counts: dict[str, int]) -> str:
+def counts_in_words(counts: dict[str, int]) -> str:
     """For example `1 DICOM file, 3 NIfTI files`."""
     return ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in counts.items())
 

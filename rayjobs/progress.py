@@ -9,7 +9,7 @@ from ray.tune.experiment import Trial as TuneTrial
 
 from hnscc.base.console import print_line, progress_bars, terminal
 from hnscc.study.plan import Trial
-from rayjobs.requests import Resources, in_words
+from rayjobs.requests import Resources, resources_in_words
 from rayjobs.waiting import Wait
 
 
@@ -95,12 +95,12 @@ class Waiting(tune.Callback):
         return {}
 
     def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
-        """Tune's, between two looks at its trials."""
+        """Called by Tune after each pass over its trials."""
         if any(trial.status == "RUNNING" for trial in trials):
             self.wait = None
             return
         self.wait = self.wait or Wait(self.say)
-        self.wait.tell(f"a machine with {in_words(self.request)} free: no trial is being trained")
+        self.wait.tell(f"a machine with {resources_in_words(self.request)} free: no trial is being trained")
 
 
 def planned_trial(tune_trial: TuneTrial) -> Trial:

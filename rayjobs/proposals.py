@@ -14,7 +14,7 @@ from hnscc.base.errors import InputError
 from hnscc.base.seeds import short_seed
 from hnscc.searching.race import Propose
 from hnscc.study.ranges import (
-    Setting,
+    Configuration,
     is_whole,
     number_of,
     search_of,
@@ -25,19 +25,16 @@ from hnscc.study.schema import Range, Study
 DRAWS = 1000
 
 
-# --- proposals, by Ray Tune's searchers
-
-
-def proposer(study: Study, recorded: Sequence[Setting] = ()) -> Propose:
+def proposer(study: Study, recorded: Sequence[Configuration] = ()) -> Propose:
     """What the race calls for new configurations: the recorded ones again, then new ones, all different.
 
     random and grid by Tune's variant generator, tpe by Optuna through Tune's OptunaSearch, told what was scored.
     """
-    known: list[Setting] = []
+    known: list[Configuration] = []
     recorded = [{path: each[path] for path in search_of(study).ranges} for each in recorded]
     makers = {"random": _random, "grid": _grid, "tpe": _tpe}
 
-    def propose(told: Sequence[tuple[Setting, float]], n: int) -> list[Setting]:
+    def propose(told: Sequence[tuple[Configuration, float]], n: int) -> list[Configuration]:
         new = list(recorded[len(known) : len(known) + n])
         if len(new) < n:
             new += makers[search_of(study).method](study, told, [*known, *new], n - len(new))
@@ -47,18 +44,20 @@ def proposer(study: Study, recorded: Sequence[Setting] = ()) -> Propose:
     return propose
 
 
-def _grid(study: Study, told: Any, known: list[Setting], n: int) -> list[Setting]:
+def _grid(study: Study, told: Any, known: list[Configuration], n: int) -> list[Configuration]:
     spec = {"config": {path: tune.grid_search([*values]) for path, values in search_of(study).ranges.items()}}
     return [variant["config"] for _, variant in generate_variants(spec)][len(known) : len(known) + n]
 
 
-def _random(study: Study, told: Any, known: list[Setting], n: int) -> list[Setting]:
+def _random(study: Study, told: Any, known: list[Configuration], n: int) -> list[Configuration]:
     draw = np.random.RandomState(short_seed(study.seed, "search", len(known)))
     spec = {"config": _domains(study)}
     return _distinct(study, known, n, lambda: next(generate_variants(spec, random_state=draw))[1]["config"])
 
 
-def _tpe(study: Study, told: Sequence[tuple[Setting, float]], known: list[Setting], n: int) -> list[Setting]:
+def _tpe(
+    study: Study, told: Sequence[tuple[Configuration, float]], known: list[Configuration], n: int
+) -> list[Configuration]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     places = [_placed(study, settings) for settings, _ in told]
     sampler = optuna.samplers.TPESampler(
@@ -89,7 +88,7 @@ def _domain(study: Study, path: str, values: Range | tuple[Any, ...]) -> Any:
     return (tune.loguniform if values.log else tune.uniform)(values.low, values.high)
 
 
-def _placed(study: Study, settings: Setting) -> dict[str, Any]:
+def _placed(study: Study, settings: Configuration) -> dict[str, Any]:
     """The settings as `_domains` has them."""
     ranges = search_of(study).ranges
     return {path: _position(ranges[path], value) for path, value in settings.items()}
@@ -100,9 +99,9 @@ def _position(values: Range | tuple[Any, ...], value: Any) -> Any:
 
 
 def _distinct(
-    study: Study, known: list[Setting], n: int, draw: Callable[[], dict[str, Any]]
-) -> list[Setting]:
-    new: list[Setting] = []
+    study: Study, known: list[Configuration], n: int, draw: Callable[[], dict[str, Any]]
+) -> list[Configuration]:
+    new: list[Configuration] = []
     for _ in range(DRAWS * n):
         settings = _settings(study, draw())
         if settings not in known and settings not in new:
@@ -118,7 +117,7 @@ def _distinct(
     )
 
 
-def _settings(study: Study, drawn: dict[str, Any]) -> Setting:
+def _settings(study: Study, drawn: dict[str, Any]) -> Configuration:
     """As they stand in a study file: list entries themselves, real numbers to four digits."""
     settings = {}
     for path, each in search_of(study).ranges.items():

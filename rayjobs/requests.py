@@ -61,8 +61,8 @@ def check_request(cpus: float, gpus: float, machines: Sequence[Resources]) -> No
     raise InputError(
         "No machine has both the CPUs and the GPUs that a trial asks for.",
         where="resources.cpus, resources.gpus",
-        expected="at most what one of the machines has: " + "; ".join(map(in_words, machines)),
-        found=in_words(wanted),
+        expected="at most what one of the machines has: " + "; ".join(map(resources_in_words, machines)),
+        found=resources_in_words(wanted),
         do="lower resources.cpus or resources.gpus, or use a cluster with such a machine",
     )
 
@@ -103,7 +103,7 @@ def _parts(whole: float, part: float) -> int:
     return int(whole / part + 1e-9)  # a hair's breadth of rounding must not cost a trial
 
 
-def in_words(resources: Resources) -> str:
+def resources_in_words(resources: Resources) -> str:
     """ "2 CPUs and 0.5 GPUs"."""
     return " and ".join(f"{resources[name]:g} {name}s" for name in ("CPU", "GPU") if resources.get(name))
 

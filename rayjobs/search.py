@@ -34,7 +34,7 @@ from hnscc.study.identity import differences, trial_settings
 from hnscc.study.loading import dump_study, load_study
 from hnscc.study.presets import SEARCHED
 from hnscc.study.range_checks import check_search
-from hnscc.study.ranges import Setting, base_of, search_of, with_configurations
+from hnscc.study.ranges import Configuration, base_of, search_of, with_configurations
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Search, Study, Training
 from hnscc.training.earlier import choose
@@ -109,7 +109,7 @@ def _search(
     ready: ReadyRun,
     resolve: Callable[[Training], tuple[str, str]],
     train: Callable[[ReadyRun, Wanted], bool],
-    recorded: Sequence[Setting],
+    recorded: Sequence[Configuration],
 ) -> tuple[list[str], bool]:
     """Train what the race wants, to its end. The trials that left nothing, and whether the user interrupted it."""
     wanted, trained = race.advance({}), Wanted()
@@ -155,7 +155,7 @@ def _with_configurations(
     race: Race,
     ready: ReadyRun,
     resolve: Callable[[Training], tuple[str, str]],
-    recorded: Sequence[Setting],
+    recorded: Sequence[Configuration],
 ) -> ReadyRun:
     """The run with a variant for every configuration so far, as study.yaml and search.json now say."""
     if len(ready.study.variants) == len(race.configurations) and SEARCHED not in ready.study.variants:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hnscc.aggregation.query import read_table
 from hnscc.base.console import print_rows, terminal, with_interval
 from hnscc.searching.standings import Standing
-from hnscc.study.ranges import Setting, name_of
+from hnscc.study.ranges import Configuration, name_of
 from hnscc.study.run_folder import RunFolder
 from rayjobs.outcome import shown, tell_interrupted, tell_lost
 
@@ -19,7 +19,7 @@ class SearchOutcome:
     have been trained and left nothing."""
 
     folder: RunFolder
-    configurations: list[Setting]
+    configurations: list[Configuration]
     standings: list[Standing]
     lost: list[str]
     interrupted: bool

@@ -114,7 +114,7 @@ def _train(
 
 @contextlib.contextmanager
 def _ended_beside(during: contextlib.ExitStack) -> Iterator[None]:
-    """Close what was open for the training, beside what is done meanwhile: Ray waits two seconds for its processes."""
+    """Shut Ray down in a thread while the tables are written: it waits two seconds for its processes."""
     with ThreadPoolExecutor(max_workers=1) as beside:
         ended = beside.submit(during.pop_all().close)
         yield
@@ -141,7 +141,7 @@ def _next(ready: ReadyRun, left: list[Trial], tried: list[Trial], limit: int | N
 
 
 def _settled(ready: ReadyRun, waiting: Iterable[Trial]) -> ReadyRun:
-    """Where repeats end once they are precise: with what is enough by now, as study.yaml then says too."""
+    """Record in study.yaml which variants have enough repeats by now, where the study stops by precision."""
     if not isinstance(ready.study.repeats, UntilPrecise):
         return ready
     from hnscc.aggregation.enough_repeats import settle
@@ -163,7 +163,7 @@ def make_ready(
     *,
     trains: bool = False,
 ) -> tuple[ReadyRun, str | None]:
-    """A run folder made ready, on a cluster where there is an address: then connected, and proven to be shared.
+    """Prepare the run folder; given an address, first connect to its cluster and check that all machines see it.
 
     Gives the token of that proof too. `during` takes what is to be closed after the training. trains: something will
     surely be trained: without an address a Ray of one's own is then started first, and its processes load what they

@@ -21,8 +21,8 @@ HOPELESS = 50
 
 
 class AllDone(BaseException):
-    """Every trial has ended. Tune, left to itself, goes on to start workers that it has nothing for, and ends them;
-    so it does at an Exception."""
+    """Every trial has ended. A BaseException, since Tune catches each Exception and would go on starting workers that
+    have no work."""
 
 
 class Watch(tune.Callback):
@@ -37,9 +37,8 @@ class Watch(tune.Callback):
         """trials: how many there are. hung_after: seconds. say: prints a line."""
         self.folder, self.left, self.hung_after, self.say = folder, trials, hung_after, say
         self.heard: dict[str, float] = {}
-        self.running: dict[
-            str, TuneTrial
-        ] = {}  # a look at every trial of thousands, at every step, would take hours
+        # Kept apart: a look at every trial of thousands, at every step, would take hours.
+        self.running: dict[str, TuneTrial] = {}
         self.node: dict[str, str] = {}  # of each trial's process, once it has said so
         self.lost_before = len(_lost_machines())
         self.lost: dict[str, int] = {}  # machines lost when each trial's last process was begun

@@ -70,8 +70,8 @@ class TrialWorker(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """The first one says which machine this is, before anything can end the process there; those of a trial that
-        predicts say that it goes on."""
+        """The first report names this machine, before anything can end the process there; later ones show that the
+        trial is alive, also where it predicts."""
         if not self.known:
             self.known = True
             return self.report

@@ -6,6 +6,7 @@ import pyarrow as pa
 from hnscc.aggregation.column_types import REAL, TEXT, WHOLE, YES
 from hnscc.aggregation.comparison_columns import COMPARISONS
 from hnscc.aggregation.detection_columns import DETECTION
+from hnscc.aggregation.search_columns import SEARCH
 from hnscc.scores.metrics import METRICS, Metric
 from hnscc.scores.patient_metrics import PATIENT_METRICS, POOLED_METRICS
 from hnscc.scores.surface import SCAN_METRICS
@@ -251,27 +252,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "slice_threshold": (REAL, "the threshold of the means over slice_set"),
     "trial_ids": (TEXT, "names of the median models, one of each fold, separated by spaces"),
     **DETECTION,
-    "configuration": (TEXT, "name of the configuration: the variant of its trials"),
-    "rank": (WHOLE, "rank of the configuration, the winner's being 1; more repeats go before a higher score"),
-    "place": (
-        TEXT,
-        "what became of it: winner; not_distinguished (from the winner); dismissed (worse by a paired test); "
-        "set_aside (one repeat, which nothing can be tested on); stopped (across epochs); failed; untrained (the "
-        "budget was spent before)",
-    ),
-    "written": (YES, "whether it stands in winners.yaml"),
-    "score": (REAL, "mean over its repeats of best_val_soft_jaccard"),
-    "score_sd": (REAL, "sample standard deviation (n - 1) over its repeats of best_val_soft_jaccard"),
-    "score_low": (REAL, "lower end of the 95 % t interval of score over repeats"),
-    "score_high": (REAL, "upper end of the 95 % t interval of score over repeats"),
-    "val_dice_mean": (REAL, "mean over its completed repeats of val_dice, the pooled validation Dice at 0.5"),
-    "round": (WHOLE, "the last round of the race that it ran in; 0 stands for its first repeats"),
-    "pairs": (WHOLE, "number of repeats that it and the winner have in common"),
-    "behind": (REAL, "the winner's score less this one's, over these pairs"),
-    "behind_low": (REAL, "lower end of the 95 % t interval of behind, by the variance of the paired test"),
-    "behind_high": (REAL, "upper end of that interval"),
-    "p_worse": (REAL, "one-sided p of the paired test that it is worse than the winner, not corrected"),
-    "trials": (WHOLE, "number of trials begun"),
+    **SEARCH,
     "reason": (TEXT, "why a value of the row does not exist; null where all do"),
 }
 

@@ -1,7 +1,8 @@
 """What a user calls: the `hnscc` command, and the functions that `import hnscc` offers (`*_api`).
 
-The commands only turn arguments into calls of these functions, and what they return into text. Nothing imports this
-wing but the `hnscc` package itself, and that only once one of its functions is used.
+A command turns its arguments into a call of its function, and what that returns into text; `settings` and `doctor`
+have none, and ask `study.settings_page` and `rayjobs.doctor`. Nothing imports this wing but the `hnscc` package
+itself, and that only once one of its functions is used.
 
 It may import base, study, scores, cohort, data_prep, training, aggregation, reporting, searching and rayjobs. Inside,
 imports point one way: docs -> cli -> cohort_commands, new_scan_commands, results_commands, study_commands ->

@@ -96,7 +96,7 @@ def check_study(
             study, store, plans, {name: each["parameters"] for name, each in variants.items()}
         ),
         "time": _time(study, states, {device for device, _ in chosen.values()}),
-        "precision": _repeats(study, folder, states, half_width),
+        "repeats_for_width": _repeats(study, folder, states, half_width),
         "search": _search(rules) if rules else None,
     }
 
@@ -124,9 +124,8 @@ def _to_predict(states: States, plans: Sequence[FoldPlan]) -> ToPredict:
 def _asked_first(study: Study, address: str | None) -> Iterator[Callable[[Training], tuple[str, str]]]:
     """What `auto` stands for where the trials will be trained: on a running cluster, else on this machine."""
     if address:
-        from rayjobs.cluster import (
-            asked_first,
-        )  # here, for Ray takes two seconds, and this machine needs none
+        # Here, for Ray takes two seconds to load, and this machine needs none.
+        from rayjobs.cluster import asked_first
 
         with asked_first(study, address) as resolve:
             yield resolve
@@ -150,7 +149,7 @@ def _repeats(
         waiting = sum(_predicts_again(state) for trial, state in states.items() if trial.variant == name)
         if each.repeats is None and waiting:
             variants[name] = unknown(each.pilot, f"{waiting} {PREDICT_FIRST}")
-    return {"until": half_width, "variants": {name: asdict(each) for name, each in variants.items()}}
+    return {"half_width": half_width, "variants": {name: asdict(each) for name, each in variants.items()}}
 
 
 def _predicts_again(state: TrialState) -> bool:

@@ -108,10 +108,10 @@ class TimeFacts(TypedDict):
 
 
 class RepeatsFacts(TypedDict):
-    """Repeats that each variant needs for a 95 % interval of the median test Dice that reaches `until` to either side;
+    """Repeats that each variant needs for a 95 % interval of the median test Dice that reaches half_width to each side;
     the facts of a variant are those of scores.repeats.RepeatsForWidth."""
 
-    until: float
+    half_width: float
     variants: dict[str, dict[str, Any]]
 
 
@@ -137,8 +137,8 @@ class Checked(TypedDict):
     study: every setting, resolved. odd: what preparing found odd about the scans. trials: how many are planned, and
     how many are in each state; trial_states: each of them (of a search, the finished and failed ones). left_out:
     variant -> finished trials that the study does not plan, so that no table holds them. other_versions: empty where
-    all finished trials are of the versions installed here. disk_mib: at most so much. precision: None unless asked
-    for. search: None, or its settings and how many configurations it tries.
+    all finished trials are of the versions installed here. disk_mib: at most so much. repeats_for_width: None unless
+    asked for. search: None, or its settings and how many configurations it tries.
     """
 
     study: dict[str, Any]
@@ -157,5 +157,5 @@ class Checked(TypedDict):
     disk_mib: float
     memory_mib: MemoryFacts
     time: TimeFacts
-    precision: RepeatsFacts | None
+    repeats_for_width: RepeatsFacts | None
     search: dict[str, Any] | None

@@ -1,4 +1,7 @@
-"""What the commands that make and check a cohort do, as functions: phantom, fetch, scan, prepare, verify."""
+"""What the commands that make and check a cohort do, as functions: phantom, fetch, scan, prepare, verify.
+
+Beside the errors that `study_api` tells of, `phantom` and `prepare` raise WorkerError where a process of theirs died.
+"""
 
 from __future__ import annotations
 

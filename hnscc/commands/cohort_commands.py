@@ -140,7 +140,7 @@ def prepare(
     from hnscc.base.console import counted, terminal
     from hnscc.base.locations import locate
     from hnscc.cohort.store_format import PAGE
-    from hnscc.commands.cohort_table import print_cohort
+    from hnscc.commands.cohort_table import print_cohort, store_facts
     from hnscc.commands.printing import print_store
 
     with counted("preparing scans") as tell:
@@ -159,7 +159,7 @@ def prepare(
         )
     if not as_json:
         print_cohort(made, terminal())
-    print_store(made, as_json)
+    print_store(store_facts(made), as_json)
     if not as_json:
         print(f"look:  {locate(store) / PAGE}")
         print(f"next:  hnscc check STUDY, with `store: {store}` in the study file")
@@ -176,10 +176,11 @@ def verify(
     Example: hnscc verify data/phantom.zarr
     """
     from hnscc.base.console import counted
+    from hnscc.commands.cohort_table import store_facts
     from hnscc.commands.printing import print_store
 
     with counted("verifying scans") as tell:
         opened = api.verify(store, progress=tell)
-    print_store(opened, as_json)
+    print_store(store_facts(opened), as_json)
     if not as_json:
         print("every chunk is as it was written")

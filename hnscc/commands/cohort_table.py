@@ -42,6 +42,31 @@ def print_cohort(store: Store, console: Console) -> None:
         print_line(console, f"accepted as it is, with the reason: {reason}", style="yellow")
 
 
+def store_facts(store: Store) -> dict[str, Any]:
+    """What a store holds, for a program: patients, scans and slices counted, and the `cohort_facts`.
+
+    lesion_lost_in_resize: slices whose mask holds lesion on the grid it was drawn on, and none as stored.
+    """
+    return {
+        "store": store.location,
+        "patients": len({scan.patient_id for scan in store.scans}),
+        "scans": len(store.scans),
+        "scans_with_lesion": sum(any(scan.lesion_px) for scan in store.scans),
+        "slices": sum(scan.slices for scan in store.scans),
+        "positive_slices": sum(px > 0 for scan in store.scans for px in scan.lesion_px),
+        "lesion_lost_in_resize": sum(
+            bool(source and not px)
+            for scan in store.scans
+            for px, source in zip(scan.lesion_px, scan.source_lesion_px, strict=True)
+        ),
+        "modalities": list(store.modalities),
+        "size": store.size,
+        "digest": store.digest,
+        "odd": list(store.odd),
+        "cohort": cohort_facts(store),
+    }
+
+
 def cohort_facts(store: Store) -> list[dict[str, Any]]:
     """The same for a program: for each scan its values, lesion, coverage, slices that are not shown, what was assumed,
     by what it was taken as free of lesion (null where it has one), how its modalities were registered

@@ -50,7 +50,7 @@ def predict(
     study, an unknown variant, scans that are named otherwise, a missing modality, and every fault of the manifest and
     its scans, all in one.
     """
-    from hnscc.commands.predict import Wanted, predict_scans
+    from hnscc.commands.predict import PredictOptions, predict_scans
     from hnscc.study.loading import open_run
 
     return predict_scans(
@@ -59,7 +59,14 @@ def predict(
         out,
         variant=variant,
         ensemble=ensemble,
-        wanted=Wanted(probabilities, disagreement, pet_is_suv, keep_identity, accept_odd, rtstruct),
+        options=PredictOptions(
+            probabilities=probabilities,
+            disagreement=disagreement,
+            pet_is_suv=pet_is_suv,
+            keep_identity=keep_identity,
+            accept_odd=accept_odd,
+            rtstruct=rtstruct,
+        ),
         overwrite=overwrite,
         progress=progress,
     )

@@ -18,9 +18,8 @@ from hnscc.study.run_folder import STUDY_FILE
 from hnscc.study.schema import NAME_LENGTH
 from hnscc.study.yaml_text import read_yaml, write_yaml
 
-MANY = (
-    10  # patients with lesion, from which each patient can be tested once and enough are left to learn from
-)
+# Patients with lesion, from which each patient can be tested once and enough are left to learn from.
+MANY = 10
 STEP = 32  # the sides of slices that the encoders take are multiples of it
 
 
@@ -41,7 +40,8 @@ class Cohort:
 
 @dataclass(frozen=True)
 class Begun:
-    """What was written for a folder of scans: the study file, and the manifest with what to look at in it."""
+    """What was written for a folder of scans: the study file, and the manifest with what to look at in it; store: what
+    `hnscc prepare` is to make of it."""
 
     study: Path
     manifest: Path
@@ -67,8 +67,8 @@ def begin_study(
     manifest, store = path.with_suffix(".csv"), path.with_suffix(".zarr")
     if path in (manifest, store):
         raise _named_as_another(path)
-    for each in (path, manifest):
-        _check_new(each)
+    _check_new(path, "study file", f"hnscc check {path}")
+    _check_new(manifest, "manifest", f"hnscc prepare {manifest} {store}")
     listing = list_scans_below([folder], progress=progress, needed=False)
     scans = scans_in(listing, prefer)
     if not listing.series and not listing.files:
@@ -86,7 +86,23 @@ def begin_study(
     return Begun(path, manifest, store, told)
 
 
-def is_folder_of_scans(location: Location) -> bool:
+def begin(
+    store: str | Path,
+    study: str | Path | None = None,
+    prefer: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Path | Begun:
+    """What `hnscc init` does: `write_study` for a store, which gives the new file, and `begin_study` for a folder of
+    scans. InputError as of these, and for something to prefer where there is no folder of scans."""
+    path = None if study is None else Path(study)
+    if _is_folder_of_scans(locate(store)):
+        return begin_study(Path(store), path, prefer, progress)
+    if prefer:
+        raise _no_folder_to_prefer_in()
+    return write_study(str(store), path)
+
+
+def _is_folder_of_scans(location: Location) -> bool:
     """Whether a location is a folder on a disk, and no store."""
     return isinstance(location, Path) and location.is_dir() and not (location / ZARR_ROOT).is_file()
 
@@ -101,7 +117,7 @@ def write_study(store: str | Location, study: Path | None = None) -> Path:
     _check_store(location)
     opened = open_store(location)
     path = Path(f"{location.name.removesuffix('.zarr')}.yaml") if study is None else study
-    _check_new(path)
+    _check_new(path, "study file", f"hnscc check {path}")
     text = _text(_cohort(opened), str(store), path)
     _check(text, str(path))
     with writing_to(path.parent):
@@ -109,7 +125,7 @@ def write_study(store: str | Location, study: Path | None = None) -> Path:
     return path
 
 
-def no_folder_to_prefer_in() -> InputError:
+def _no_folder_to_prefer_in() -> InputError:
     return InputError(
         "Nothing is to be preferred.",
         where="--prefer",
@@ -119,15 +135,15 @@ def no_folder_to_prefer_in() -> InputError:
     )
 
 
-def _check_new(path: Path) -> None:
+def _check_new(path: Path, what: str, go_on: str) -> None:
+    """InputError where a file of this name is there. go_on: the command that takes it as it is."""
     if path.exists() or path.is_symlink():
-        what = "study file" if path.suffix != ".csv" else "manifest"
         raise InputError(
             f"The {what} is there already.",
             where=str(path),
             expected="a name that is not there yet: an existing file is never replaced",
             found="a file or folder",
-            do="give another name for the study, or go on with that file: hnscc check STUDY",
+            do=f"give another name for the study, or go on with that file: {go_on}",
         )
 
 

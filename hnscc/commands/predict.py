@@ -45,13 +45,13 @@ class Predicted:
     facts: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What is written for each scan beside its mask and picture.
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions:
+    """How scans are predicted, and what is written for each beside its mask and picture.
 
-    pet_is_suv: the modality `pet` is in SUV, though its files do not say so. keep_identity: masks in DICOM bear the
-    source's patient, not a pseudonym. accept_odd: why scans in another unit than the study's are right. rtstruct: of
-    scans in DICOM, contours too.
+    probabilities, disagreement: maps of these too. pet_is_suv: the modality `pet` is in SUV, though its files do
+    not say so. keep_identity: masks in DICOM bear the source's patient, not a pseudonym. accept_odd: why scans in
+    another unit than the study's are right. rtstruct: of scans in DICOM, contours too.
     """
 
     probabilities: bool
@@ -69,14 +69,14 @@ def predict_scans(
     *,
     variant: str | None,
     ensemble: bool,
-    wanted: Wanted,
+    options: PredictOptions,
     overwrite: bool,
     progress: Progress | None,
 ) -> Predicted:
     """Predict every scan that is named and write the folder `out`, whole or not at all; see `hnscc.predict`."""
     models = models_of(run, variant, ensemble=ensemble)
     rows = list_scans(scans, models.needed)
-    _check(models, wanted)
+    _check(models, options)
     tell = progress or (lambda *now: None)
     network = models.variant.training.network
     # Quiet as a whole: scans are read in a thread of their own, and warnings have one state for all threads.
@@ -86,7 +86,7 @@ def predict_scans(
         found: list[_Done] = []
         faults: list[Fault] = []
         tell(0, len(rows), "reading scans")
-        with contextlib.closing(_placed_ahead(rows, models, wanted)) as ahead:
+        with contextlib.closing(_placed_ahead(rows, models, options)) as ahead:
             for number, (row, coming) in enumerate(ahead, start=1):
                 try:
                     placed = coming.result()
@@ -94,19 +94,19 @@ def predict_scans(
                     faults.append((row.line, fault))
                 else:
                     if not faults:
-                        found.append(_predict_one(*placed, models, networks, wanted, folder))
+                        found.append(_predict_one(*placed, models, networks, options, folder))
                     del placed, coming  # before the next is placed: a scan takes hundreds of MB
                 tell(number, len(rows), row.scan_id)
         raise_all(faults)
-        accepted = wanted.accept_odd if any(each.odd for each in found) else None
+        accepted = options.accept_odd if any(each.odd for each in found) else None
         facts = {**_facts_of(models), "accepted": accepted, "scans": [each.facts for each in found]}
         _write_tables(folder, found, models)
         facts = write_marker(root, FACTS_FILE, PREDICT, facts)
     return Predicted(Path(out), facts)
 
 
-def _check(models: Models, wanted: Wanted) -> None:
-    if wanted.accept_odd is not None and not wanted.accept_odd.strip():
+def _check(models: Models, options: PredictOptions) -> None:
+    if options.accept_odd is not None and not options.accept_odd.strip():
         raise InputError(
             "A reason is missing.",
             where="--accept-odd",
@@ -114,7 +114,7 @@ def _check(models: Models, wanted: Wanted) -> None:
             found="no words",
             do="write the reason behind --accept-odd, or leave it out",
         )
-    if wanted.disagreement and len(models.members) < 2:
+    if options.disagreement and len(models.members) < 2:
         raise InputError(
             "One model cannot disagree with itself.",
             where="--disagreement",
@@ -122,7 +122,7 @@ def _check(models: Models, wanted: Wanted) -> None:
             found=f"{models.members[0].trial_id} alone",
             do="add --ensemble, or leave --disagreement out",
         )
-    if wanted.pet_is_suv and "pet" not in models.needed:
+    if options.pet_is_suv and "pet" not in models.needed:
         raise InputError(
             "There is no PET that could be in SUV.",
             where="--pet-is-suv",
@@ -141,26 +141,26 @@ class _Done:
 
 
 def _placed_ahead(
-    rows: Sequence[Row], models: Models, wanted: Wanted
+    rows: Sequence[Row], models: Models, options: PredictOptions
 ) -> Generator[tuple[Row, Future[tuple[NewScan, dict[str, Units]]]], None, None]:
     """Each row with its scan to be, which is placed in a thread of its own while the one before is predicted."""
     thread = ThreadPoolExecutor(1)
     try:
-        coming = thread.submit(_placed, rows[0], models, wanted)
+        coming = thread.submit(_placed, rows[0], models, options)
         for row, after in zip(rows, [*rows[1:], None], strict=True):
             this = coming
             if after is not None:
-                coming = thread.submit(_placed, after, models, wanted)
+                coming = thread.submit(_placed, after, models, options)
             yield row, this
     finally:
         thread.shutdown(cancel_futures=True)
 
 
-def _placed(row: Row, models: Models, wanted: Wanted) -> tuple[NewScan, dict[str, Units]]:
+def _placed(row: Row, models: Models, options: PredictOptions) -> tuple[NewScan, dict[str, Units]]:
     """A scan, placed as those of the study were, and the units of its modalities. InputError for one that cannot be."""
     scan = place_new(row, modalities=models.variant.modalities, **models.placing)
-    units = units_of(scan, models.placing["units"], pet_is_suv=wanted.pet_is_suv)
-    if wanted.accept_odd is None:
+    units = units_of(scan, models.placing["units"], pet_is_suv=options.pet_is_suv)
+    if options.accept_odd is None:
         check_units(scan, units)
     return scan, units
 
@@ -170,7 +170,7 @@ def _predict_one(
     units: Mapping[str, Units],
     models: Models,
     networks: Networks,
-    wanted: Wanted,
+    options: PredictOptions,
     folder: PredictionFolder,
 ) -> _Done:
     predicted = combine(
@@ -178,11 +178,11 @@ def _predict_one(
         networks.probabilities(scan.images),
         models.k,
         unseen=scan.unseen(models.variant.modalities),
-        probabilities=wanted.probabilities,
-        disagreement=wanted.disagreement,
+        probabilities=options.probabilities,
+        disagreement=options.disagreement,
     )
-    files, left_out = _write_scan(folder, scan, predicted, models, wanted)
-    suv = scan.in_suv or ("pet" if wanted.pet_is_suv else None)
+    files, left_out = _write_scan(folder, scan, predicted, models, options)
+    suv = scan.in_suv or ("pet" if options.pet_is_suv else None)
     lesions = lesion_rows(scan, predicted, models.needed, suv)
     scored = scores(scan, predicted)
     found = intensities(scan, models)
@@ -202,7 +202,11 @@ def _predict_one(
 
 
 def _write_scan(
-    folder: PredictionFolder, scan: NewScan, predicted: ScanPrediction, models: Models, wanted: Wanted
+    folder: PredictionFolder,
+    scan: NewScan,
+    predicted: ScanPrediction,
+    models: Models,
+    options: PredictOptions,
 ) -> tuple[dict[str, str], list[str]]:
     """Write the files of one scan; their names, by what they hold, and which could not be written, in sentences."""
     name, placement = scan.row.scan_id, scan.placement
@@ -212,7 +216,7 @@ def _write_scan(
         if values is not None:
             files[kind] = folder.values(name, kind)
             save_nifti(files[kind], values, placement)
-    as_dicom, left_out = _write_dicom(folder, scan, predicted, wanted)
+    as_dicom, left_out = _write_dicom(folder, scan, predicted, options)
     files |= as_dicom
     images = {each: scan.images[:, at] for at, each in enumerate(models.variant.modalities)}
     truth = None if scan.drawn is None else scan.stored_truth == 1
@@ -222,7 +226,7 @@ def _write_scan(
 
 
 def _write_dicom(
-    folder: PredictionFolder, scan: NewScan, predicted: ScanPrediction, wanted: Wanted
+    folder: PredictionFolder, scan: NewScan, predicted: ScanPrediction, options: PredictOptions
 ) -> tuple[dict[str, Path], list[str]]:
     """Write the mask as DICOM that refers to the series whose grid it has; the files, by what they hold, and which
     could not be written, in sentences: the mask as NIfTI is there all the same."""
@@ -230,17 +234,17 @@ def _write_dicom(
     source = scan.row.files[reference]
     if not names_dicom(source):
         none = f"no DICOM structure set was written: the file of {reference} is no DICOM"
-        return {}, [none] if wanted.rtstruct else []
+        return {}, [none] if options.rtstruct else []
     from data_prep.dicom.rtstruct_out import save_rtstruct
     from data_prep.dicom.seg_out import save_seg  # here, for highdicom takes a second to import
 
     kinds: list[tuple[str, Path, Callable[..., None]]] = [
         ("segmentation", folder.segmentation(name), save_seg)
     ]
-    if wanted.rtstruct:
+    if options.rtstruct:
         kinds.append(("structure set", folder.structure_set(name), save_rtstruct))
     mask = in_file_order(predicted.lesion.astype("uint8"), scan.placement)
-    whose = {"patient_id": scan.row.patient_id, "keep_identity": wanted.keep_identity}
+    whose = {"patient_id": scan.row.patient_id, "keep_identity": options.keep_identity}
     files, left_out = {}, []
     for kind, path, save in kinds:
         try:

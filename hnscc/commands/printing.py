@@ -1,7 +1,7 @@
 """What the commands print for people: a store, a checked study, how far it is, the tables of a run folder.
 
-Each function takes what was found, and where to print it; nothing is read or computed here. What is imported for its
-types alone stays out of the running program: `hnscc status` needs no torch, SciPy or DuckDB to print.
+Each function takes what was found, and where to print it; nothing is read here, and nothing found out. What is
+imported for its types alone stays out of the running program: `hnscc status` needs no torch, SciPy or DuckDB to print.
 """
 
 from __future__ import annotations
@@ -12,53 +12,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hnscc.base.console import Console, print_line, print_rows
-from hnscc.commands.cohort_table import cohort_facts
 from hnscc.commands.status import STATES, Status
 from hnscc.scores import fewest
 from hnscc.training.earlier import told_left_out
 
 if TYPE_CHECKING:
-    from hnscc.cohort.store import Store
     from hnscc.commands.checked import Checked, RepeatsFacts, TimeFacts
     from hnscc.commands.tables import TableFacts
 
 
-def print_store(store: Store, as_json: bool) -> None:
-    """Print how many patients, scans and slices a store holds, as two sentences or as JSON."""
-    facts = {
-        "store": store.location,
-        "patients": len({scan.patient_id for scan in store.scans}),
-        "scans": len(store.scans),
-        "scans_with_lesion": sum(any(scan.lesion_px) for scan in store.scans),
-        "slices": sum(scan.slices for scan in store.scans),
-        "positive_slices": sum(px > 0 for scan in store.scans for px in scan.lesion_px),
-        "lesion_lost_in_resize": _lost_in_resize(store),
-        "modalities": list(store.modalities),
-        "size": store.size,
-        "digest": store.digest,
-        "odd": list(store.odd),
-        "cohort": cohort_facts(store),
-    }
+def print_store(facts: Mapping[str, Any], as_json: bool) -> None:
+    """Print how many patients, scans and slices a store holds, in two sentences or as JSON. facts: of `store_facts`."""
     if as_json:
         print(json.dumps(facts, indent=1))
         return
     print(
         f"{facts['store']}: {facts['patients']} patients, "
         f"{facts['scans']} scans ({facts['scans_with_lesion']} with lesion), "
-        f"{facts['slices']} slices ({facts['positive_slices']} with lesion), {', '.join(store.modalities)}, "
-        f"{store.size} x {store.size} pixels, digest {store.digest[:12]}"
+        f"{facts['slices']} slices ({facts['positive_slices']} with lesion), {', '.join(facts['modalities'])}, "
+        f"{facts['size']} x {facts['size']} pixels, digest {facts['digest'][:12]}"
     )
     if lost := facts["lesion_lost_in_resize"]:
         print(f"{lost} slices lost their few lesion pixels in the resize; they are not used")
-
-
-def _lost_in_resize(store: Store) -> int:
-    """Slices whose mask holds lesion on the grid it was drawn on, and none as stored."""
-    return sum(
-        bool(source and not px)
-        for scan in store.scans
-        for px, source in zip(scan.lesion_px, scan.source_lesion_px, strict=True)
-    )
 
 
 def print_check(found: Checked, console: Console, study_file: Path) -> None:
@@ -97,8 +72,8 @@ def print_check(found: Checked, console: Console, study_file: Path) -> None:
     if search:
         _print_search(search, console)
     else:
-        if found["precision"]:
-            for line in lines_of_repeats(found["precision"], found["to_predict"]["variants"]):
+        if found["repeats_for_width"]:
+            for line in lines_of_repeats(found["repeats_for_width"], found["to_predict"]["variants"]):
                 print_line(console, line)
         print_line(console, f"time:    {_time(found['time'])}")
     print_line(console, f"next:    hnscc {'search' if search else 'run'} {study_file}")
@@ -141,7 +116,7 @@ def _print_search(search: dict[str, Any], console: Console) -> None:
 def lines_of_repeats(found: RepeatsFacts, waiting: Collection[str] = ()) -> list[str]:
     """How many repeats each variant needs, a line each. waiting: variants whose finished trials predict again first,
     which is the cure of one that does not tell."""
-    aim = f"the median test Dice within {found['until']:g} to either side (95 %)"
+    aim = f"the median test Dice within {found['half_width']:g} to either side (95 %)"
     lines = []
     for name, each in found["variants"].items():
         if each["repeats"] is None:

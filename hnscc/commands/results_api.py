@@ -70,23 +70,23 @@ def plan(
     power: float = 0.8,
     patients: int | None = None,
     repeats: int | None = None,
-    precision: float | None = None,
+    half_width: float | None = None,
 ) -> SampleSize:
     """Tell how many patients and repeats a study needs to see a difference, from a finished one as the pilot.
 
     see: the true difference in pooled Dice that is to be found, 0 to 1; power: with which chance, 0.5 to 0.99.
     patients, repeats: tell as well what a study of so many patients with lesion in its test set and repeats of each
-    variant would see; where one of them is None, it is the pilot's. precision: tell as well how many repeats give the
+    variant would see; where one of them is None, it is the pilot's. half_width: tell as well how many repeats give the
     median test Dice of each variant within so much to either side (95 %), for these patients, as `check` does with
     `half_width`. Returns a mapping of numbers (see hnscc.commands.sample_size.SampleSize): of every pair of variants
     the smallest difference that the pilot itself finds, and the patients and repeats needed, each with the range that
-    the pilot's own uncertainty leaves. InputError where there is no difference to plan from and no precision is asked
+    the pilot's own uncertainty leaves. InputError where there is no difference to plan from and no half_width is asked
     for, or for a size at which variants are not compared: below 4 patients or 2 repeats, or 5 where they are paired.
     """
     from hnscc.commands.sample_size import Asked, sample_size_of
     from hnscc.study.loading import open_run
 
-    return sample_size_of(open_run(run), Asked(see, power, patients, repeats, precision))
+    return sample_size_of(open_run(run), Asked(see, power, patients, repeats, half_width))
 
 
 def prune(run: str | Path) -> Pruned:

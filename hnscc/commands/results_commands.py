@@ -1,4 +1,4 @@
-"""Commands on a run folder's results: aggregate, report, tables, query, prune."""
+"""Commands on a run folder's results: aggregate, report, tables, plan, query, prune."""
 
 import json
 import sys
@@ -74,10 +74,13 @@ def plan(
     repeats: Annotated[
         int | None, typer.Option(help="Tell what a study with so many repeats of each variant sees.")
     ] = None,
-    precision: Annotated[
+    half_width: Annotated[
         float | None,
         typer.Option(
-            min=1e-6, max=1, help="Tell how many repeats give the median test Dice within this (95 %)."
+            "--precision",
+            min=1e-6,
+            max=1,
+            help="Tell how many repeats give the median test Dice within this (95 %).",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -90,7 +93,7 @@ def plan(
     """
     from hnscc.commands.sample_size import lines_of
 
-    found = api.plan(run, see=see, power=power, patients=patients, repeats=repeats, precision=precision)
+    found = api.plan(run, see=see, power=power, patients=patients, repeats=repeats, half_width=half_width)
     print(json.dumps(found, indent=1) if as_json else "\n".join(lines_of(found)))
 
 

@@ -83,36 +83,36 @@ class PairFacts(TypedDict):
 
 
 class SampleSize(TypedDict):
-    """see: the difference that is to be seen; power: with which chance; pairs: every pair of variants. precision: as
-    `hnscc check --precision` tells it, None unless asked for."""
+    """see: the difference that is to be seen; power: with which chance; pairs: every pair of variants.
+    repeats_for_width: as `hnscc check --precision` tells it, None unless asked for."""
 
     see: float
     power: float
     pairs: list[PairFacts]
-    precision: RepeatsFacts | None
+    repeats_for_width: RepeatsFacts | None
 
 
 @dataclass(frozen=True)
 class Asked:
     """What is asked of a pilot: to see a difference of `see` with the chance `power`, and what a study of so many
-    patients with lesion and repeats of each variant sees; where one of both is None, it is the pilot's. precision: how
+    patients with lesion and repeats of each variant sees; where one of both is None, it is the pilot's. half_width: how
     many repeats give each variant's median test Dice within that to either side."""
 
     see: float
     power: float
     patients: int | None = None
     repeats: int | None = None
-    precision: float | None = None
+    half_width: float | None = None
 
 
 def sample_size_of(folder: RunFolder, asked: Asked) -> SampleSize:
     """Read a run folder's finished trials, and tell what a study needs to see a difference in pooled Dice.
 
-    InputError where the folder holds a search, or fewer than two variants and no precision is asked for, where a fold
+    InputError where the folder holds a search, or fewer than two variants and no half_width is asked for, where a fold
     cannot be read, or where the size asked for is one that is not tested.
     """
     results = read_trials(folder, load_study(folder.study))
-    if results.study.search or (len(results.study.variants) < 2 and asked.precision is None):
+    if results.study.search or (len(results.study.variants) < 2 and asked.half_width is None):
         raise InputError(
             "There is no difference between variants to plan from.",
             where=str(folder.root),
@@ -121,13 +121,13 @@ def sample_size_of(folder: RunFolder, asked: Asked) -> SampleSize:
             do="run a small study of the variants that are to be compared, and plan from it",
         )
     pairs = [_pair(results, *pair, asked) for pair in combinations(results.study.variants, 2)]
-    precision = None if asked.precision is None else _precision(results, asked.precision)
-    return {"see": asked.see, "power": asked.power, "pairs": pairs, "precision": precision}
+    wanted = None if asked.half_width is None else _repeats_for_width(results, asked.half_width)
+    return {"see": asked.see, "power": asked.power, "pairs": pairs, "repeats_for_width": wanted}
 
 
-def _precision(results: Results, within: float) -> RepeatsFacts:
-    needed = {name: each.repeats_for_width(within) for name, each in pilots_of(results).items()}
-    return {"until": within, "variants": {name: asdict(each) for name, each in needed.items()}}
+def _repeats_for_width(results: Results, half_width: float) -> RepeatsFacts:
+    needed = {name: each.repeats_for_width(half_width) for name, each in pilots_of(results).items()}
+    return {"half_width": half_width, "variants": {name: asdict(each) for name, each in needed.items()}}
 
 
 def _pair(results: Results, a: str, b: str, asked: Asked) -> PairFacts:
@@ -231,7 +231,7 @@ def lines_of(found: SampleSize) -> list[str]:
         lines = [f"To see a difference of {found['see']:g} in pooled {DICE.label} in {chance} studies:"]
     for pair in found["pairs"]:
         lines += _lines_of(pair, found["see"])
-    return lines + (lines_of_repeats(found["precision"]) if found["precision"] else [])
+    return lines + (lines_of_repeats(found["repeats_for_width"]) if found["repeats_for_width"] else [])
 
 
 def _lines_of(pair: PairFacts, see: float) -> list[str]:

@@ -1,9 +1,9 @@
 """What the commands that train a study do, as functions: init, check, run, search, status.
 
-What a function needs is imported when it is called, as in every file of these: `import hnscc` alone loads no torch, no
+What a function needs is imported when it is called, as in every `*_api` file: `import hnscc` alone loads no torch, no
 Ray and no NumPy. Functions raise errors of hnscc.base.errors: InputError for what the user gave wrong (it says where,
-expected, found and what to do), StorageError where a disk or S3 gave way, and `phantom` and `prepare` WorkerError where
-one of their processes died. Every location may be an s3:// URL unless it says otherwise.
+expected, found and what to do), StorageError where a disk or S3 gave way. Every location may be an s3:// URL unless it
+says otherwise.
 """
 
 from __future__ import annotations
@@ -33,20 +33,10 @@ def init(store: str | Path, study: str | Path | None = None, *, prefer: Sequence
     the manifest, the one of such a name is taken. InputError where a file is there already, there is neither store nor
     scans, or no study fits the store: nothing is written then.
     """
-    from hnscc.base.locations import locate
-    from hnscc.commands.new_study import (
-        begin_study,
-        is_folder_of_scans,
-        no_folder_to_prefer_in,
-        write_study,
-    )
+    from hnscc.commands.new_study import begin
 
-    path = None if study is None else Path(study)
-    if is_folder_of_scans(locate(store)):
-        return begin_study(Path(store), path, prefer).study
-    if prefer:
-        raise no_folder_to_prefer_in()
-    return write_study(str(store), path)
+    begun = begin(store, study, prefer)
+    return begun if isinstance(begun, Path) else begun.study
 
 
 def check(
@@ -65,8 +55,8 @@ def check(
     address: the running Ray cluster whose machines are asked what they have; RAY_ADDRESS unless given, and without
     either this machine.
     The result has the keys study, run_folder, store, variants, splits, leakage_checks, odd, warnings, trials,
-    trial_states, to_predict, left_out, other_versions, disk_mib, memory_mib, time, precision and search, of which
-    hnscc.commands.checked.Checked says what each means.
+    trial_states, to_predict, left_out, other_versions, disk_mib, memory_mib, time, repeats_for_width and search, of
+    which hnscc.commands.checked.Checked says what each means.
     InputError for a setting that is wrong, a store that does not fit, a run folder of other settings, and a trial that
     asks for more CPUs or GPUs than any machine has.
     """

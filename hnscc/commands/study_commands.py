@@ -32,17 +32,15 @@ def init(
     Example: hnscc init data/phantom.zarr studies/mine.yaml
     """
     from hnscc.base.console import counted
-    from hnscc.base.locations import locate
     from hnscc.commands.listing import print_begun
-    from hnscc.commands.new_study import begin_study, is_folder_of_scans
+    from hnscc.commands.new_study import begin
 
-    if is_folder_of_scans(locate(store)):
-        with counted("reading headers") as tell:
-            begun = begin_study(Path(store), study, prefer or (), tell)
+    with counted("reading") as tell:
+        begun = begin(store, study, prefer or (), tell)
+    if isinstance(begun, Path):
+        print(f"wrote {begun}\nnext:  hnscc check {begun}")
+    else:
         print_begun(begun)
-        return
-    path = api.init(store, study, prefer=prefer or ())
-    print(f"wrote {path}\nnext:  hnscc check {path}")
 
 
 def check(

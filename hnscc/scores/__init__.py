@@ -6,7 +6,8 @@ with what each needs at least (`fewest`). Of slices: sets of them (`slice_sets`)
 (`surface`), volumes and uptake (`volumes`), lesions found and false (`lesions`), calls of scans and patients, and
 calibration (`detection`). The rule for empty masks stands in `masks`.
 
-It may import base. Inside, imports point one way: better, differences, glycolysis, patient_means, patient_metrics,
-planner, slice_sets, stored -> crossed, paired_tests, repeats, scans, thresholds -> calibration, intervals, lesions,
-surface, uptake, volumes -> metrics -> counts, describe, detection, masks, surface_elements, variance_parts -> fewest.
+It may import base. Inside, imports point one way: better, differences, glycolysis, paired_t, patient_means,
+patient_metrics, planner, slice_sets, stored -> crossed, paired_tests, repeats, resampling, scans, thresholds ->
+calibration, given, intervals, lesions, surface, uptake, volumes -> metrics -> counts, describe, detection, masks,
+surface_elements, variance_parts -> fewest.
 """

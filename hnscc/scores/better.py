@@ -8,14 +8,9 @@ from numpy.typing import ArrayLike
 
 from hnscc.base.arrays import Floats
 from hnscc.scores import fewest
-from hnscc.scores.crossed import (
-    Estimate,
-    check_same_patients,
-    few_repeats,
-    logit_interval,
-    scores_of,
-)
-from hnscc.scores.intervals import too_few
+from hnscc.scores.crossed import Estimate, logit_interval
+from hnscc.scores.given import check_same_patients, scores_of
+from hnscc.scores.intervals import few_repeats, too_few
 from hnscc.scores.variance_parts import VarianceParts, mean_parts
 
 ALWAYS = "in every pair of trainings the score of every patient is higher for the same variant: the chance is {:g} here"

@@ -9,7 +9,6 @@ The parts are those of scores.variance_parts.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +18,8 @@ from numpy.typing import ArrayLike
 
 from hnscc.base.arrays import Bools, Floats
 from hnscc.scores import fewest
-from hnscc.scores.intervals import t_limit, too_few
+from hnscc.scores.given import Counts3, check_pairs, check_same_patients, fractions_of, scores_of
+from hnscc.scores.intervals import few_repeats, t_limit, too_few
 from hnscc.scores.metrics import METRICS, Fraction
 from hnscc.scores.variance_parts import (
     NOTHING_VARIES,
@@ -30,8 +30,6 @@ from hnscc.scores.variance_parts import (
 )
 
 ONE_SCORE = "every patient with lesion scores {:g}: nothing varies that an interval could rest on"
-
-Counts3 = tuple[ArrayLike, ArrayLike, ArrayLike]  # pixels of overlap, prediction and truth
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def pooled_interval(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike, *, ki
 
 def fraction_interval(counts: Counts3, fraction: Fraction) -> Estimate:
     """`pooled_interval` of any score that pools as a ratio of sums."""
-    num, den, truth = _fractions(counts, fraction)
+    num, den, truth = fractions_of(counts, fraction)
     lesion = truth > 0
     repeats, patients = (len(num),), int(lesion.sum())
     value = float((num.sum(1) / den.sum(1)).mean()) if len(num) and den.sum(1).all() else None
@@ -105,7 +103,7 @@ def pooled_difference(a: Counts3, b: Counts3, paired: bool = False, *, kind: str
 
 def fraction_difference(a: Counts3, b: Counts3, fraction: Fraction, *, paired: bool = False) -> Estimate:
     """`pooled_difference` of any score that pools as a ratio of sums."""
-    (num_a, den_a, truth), (num_b, den_b, truth_b) = _fractions(a, fraction), _fractions(b, fraction)
+    (num_a, den_a, truth), (num_b, den_b, truth_b) = fractions_of(a, fraction), fractions_of(b, fraction)
     check_same_patients(truth, truth_b)
     lesion = truth > 0
     for patient in np.flatnonzero(lesion != (truth_b > 0)):
@@ -120,7 +118,7 @@ def fraction_difference(a: Counts3, b: Counts3, fraction: Fraction, *, paired: b
             f"{truth[patient]:g} in a and {truth_b[patient]:g} in b; count both on one grid"
         )
     repeats, patients = (len(num_a), len(num_b)), int(lesion.sum())
-    _check_pairs(paired, repeats)
+    check_pairs(paired, repeats)
     wholes = [den_a.sum(1), den_b.sum(1)]
     if min(repeats) and all(each.all() for each in wholes):
         value = float((num_a.sum(1) / wholes[0]).mean() - (num_b.sum(1) / wholes[1]).mean())
@@ -146,7 +144,7 @@ def mean_difference(
     first, second = scores_of(a), scores_of(b)
     check_same_patients(first, second)
     repeats = (len(first), len(second))
-    _check_pairs(paired, repeats)
+    check_pairs(paired, repeats)
     patients = first.shape[1]
     value = float(first.mean() - second.mean()) if patients else None
     lacking = too_few(patients, "patients") or few_repeats(repeats)
@@ -162,86 +160,9 @@ def _fraction_of(kind: str) -> Fraction:
     return known[kind]
 
 
-def _fractions(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, Floats]:
-    """Numerator and denominator (R, P) of the pooled score, and each patient's truth (P,)."""
-    overlap, pred, truth = (np.atleast_2d(np.asarray(each, np.float64)) for each in counts)
-    if not overlap.shape == pred.shape == truth.shape or overlap.ndim != 2:
-        raise ValueError(
-            "counts must be of one shape, (P,) or (R, P), which a row of truth for every repeat has: overlap is "
-            f"{overlap.shape}, prediction {pred.shape}, truth {truth.shape}"
-        )
-    counted = {"overlap": overlap, "prediction": pred, "truth": truth}
-    _check_each(
-        ~np.isfinite(overlap + pred + truth) | (np.minimum(np.minimum(overlap, pred), truth) < 0),
-        counted,
-        "counts must be finite, and not negative; leave out patients that have none",
-    )
-    _check_each(
-        overlap > np.minimum(pred, truth),
-        counted,
-        "overlap is more than prediction or truth; give them as overlap, prediction, truth, in pixels",
-    )
-    lesion = truth > 0
-    _check_each(
-        lesion != lesion[:1],
-        counted,
-        "which patients hold lesion must be the same in every repeat; give each the same truth",
-    )
-    _check_each(
-        truth != truth[:1], counted, "truth must be the same in every repeat; give each the same truth"
-    )
-    held: Floats = truth[0] if len(truth) else np.zeros(truth.shape[1])
-    return *fraction(overlap, pred, truth), held
-
-
-def scores_of(values: ArrayLike) -> Floats:
-    """Finite scores as (R, P). Raises ValueError for others."""
-    scores = np.atleast_2d(np.asarray(values, np.float64))
-    if scores.ndim != 2:
-        raise ValueError(f"scores must be of shape (P,) or (R, P), not {scores.shape}")
-    _check_each(
-        ~np.isfinite(scores), {"score": scores}, "scores must be finite; leave out patients that have none"
-    )
-    return scores
-
-
-def check_same_patients(a: Floats, b: Floats) -> None:
-    """Raise ValueError unless both, (P,) or (R, P), have as many patients."""
-    if a.shape[-1] != b.shape[-1]:
-        raise ValueError(
-            f"a and b must be of the same patients in the same order, a column each: a has {a.shape[-1]}, b has "
-            f"{b.shape[-1]}; leave out those that the other has not"
-        )
-
-
-def _check_each(wrong: Bools, values: Mapping[str, Floats], problem: str) -> None:
-    """Raise ValueError with the first place that is wrong, (R, P), and the values there."""
-    for repeat, patient in np.argwhere(wrong)[:1].tolist():
-        found = ", ".join(f"{name} {each[repeat, patient]:g}" for name, each in values.items())
-        raise ValueError(f"{problem}; repeat {repeat}, patient {patient} (both counted from 0): {found}")
-
-
-def _check_pairs(paired: bool, repeats: tuple[int, int]) -> None:
-    if paired and (repeats[0] != repeats[1] or repeats[0] < fewest.PAIRED_REPEATS):
-        raise ValueError(
-            f"paired repeats match by number, and there are at least {fewest.PAIRED_REPEATS}: a has {repeats[0]}, b "
-            f"has {repeats[1]}; give the same repeats of both, or compare them with paired=False"
-        )
-
-
 def _without_value(den: Floats, lesion: Bools) -> str | None:
     lacking = int((den[:, lesion] == 0).any(0).sum())
     return f"{lacking} patients with lesion have no value in some repeat" if lacking else None
-
-
-def few_repeats(repeats: tuple[int, ...]) -> str | None:
-    """Why there is no difference over repeats, if there are too few of either variant."""
-    if min(repeats) >= fewest.REPEATS:
-        return None
-    return (
-        f"a difference over repeats needs at least {fewest.REPEATS} of both variants, and there are "
-        f"{' and '.join(map(str, repeats))}"
-    )
 
 
 def logit_interval(parts: VarianceParts, repeats: tuple[int, ...], extreme: str) -> Estimate:

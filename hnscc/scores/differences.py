@@ -8,9 +8,10 @@ import numpy as np
 from hnscc.base.arrays import Floats, Integers
 from hnscc.scores import fewest
 from hnscc.scores.counts import Counts
-from hnscc.scores.intervals import patient_weights, percentiles, resampled, too_few
+from hnscc.scores.intervals import too_few
 from hnscc.scores.metrics import Score
 from hnscc.scores.paired_tests import Comparison
+from hnscc.scores.resampling import patient_weights, percentiles, resampled
 
 
 def median_differences(

@@ -1,6 +1,4 @@
-"""95 % intervals: of a median and of a mean over repeats, and the bootstrap's weights and percentiles.
-
-What is resampled is said at each.
+"""95 % intervals of a median and of a mean over repeats, and why there is none of too few. Nothing is resampled.
 The unit of evidence is the patient. Repeats are resampled beside patients where training itself is compared,
 and are never counted as patients. What does not exist is None with a reason; nothing here returns NaN.
 """
@@ -13,9 +11,7 @@ from statistics import fmean
 import numpy as np
 import scipy.stats
 
-from hnscc.base.arrays import Bools, Floats
 from hnscc.scores import fewest
-from hnscc.scores.counts import Counts
 
 ALPHA = 0.05
 
@@ -29,37 +25,6 @@ class Interval:
     reason: str | None = None
 
 
-def patient_weights(draw: np.random.Generator, lesion: Bools, bootstraps: int) -> Floats:
-    """How often each patient stands in each resample: float64 (bootstraps, P).
-
-    lesion: bool (P,). Patients with and without lesion are drawn apart, as many of each as there are, like
-    the split that the study was stratified by: a resample without any lesion would score an empty prediction 1.
-    """
-    weights = np.zeros((bootstraps, len(lesion)))
-    for stratum in (np.flatnonzero(lesion), np.flatnonzero(~lesion)):
-        if len(stratum):
-            weights[:, stratum] = draw.multinomial(
-                len(stratum), np.full(len(stratum), 1 / len(stratum)), bootstraps
-            )
-    return weights
-
-
-def resampled(counts: Counts, weights: Floats) -> tuple[Floats, Floats, Floats]:
-    """Pixels of overlap, prediction and truth pooled over every resample: counts (..., P), weights (B, P) -> three
-    float64 arrays (B, ...), exact since every sum is a whole number below 2^53."""
-    parts = np.stack((counts.overlap, counts.pred, counts.truth)).astype(np.float64)
-    # One product for all three: BLAS starts its threads for each, which costs more than a small product does.
-    sums = weights @ parts.reshape(-1, parts.shape[-1]).T
-    overlap, pred, truth = np.moveaxis(sums.reshape(len(weights), *parts.shape[:-1]), 1, 0)
-    return overlap, pred, truth
-
-
-def percentiles(values: Floats) -> tuple[float, float]:
-    """The 2.5 % and 97.5 % percentiles of values (B,)."""
-    low, high = np.quantile(values, [ALPHA / 2, 1 - ALPHA / 2])
-    return float(low), float(high)
-
-
 def too_few(number: int, what: str = "patients with lesion") -> str | None:
     """Why so many patients, or repeats, give no interval, or None where they do; patients with and without lesion are
     drawn apart, so those without add nothing."""
@@ -67,6 +32,16 @@ def too_few(number: int, what: str = "patients with lesion") -> str | None:
         return None
     are = "is 1" if number == 1 else f"are {number}"
     return f"an interval needs at least {fewest.PATIENTS} {what}, and there {are}"
+
+
+def few_repeats(repeats: tuple[int, ...]) -> str | None:
+    """Why there is no difference over repeats, if there are too few of either variant."""
+    if min(repeats) >= fewest.REPEATS:
+        return None
+    return (
+        f"a difference over repeats needs at least {fewest.REPEATS} of both variants, and there are "
+        f"{' and '.join(map(str, repeats))}"
+    )
 
 
 def t_limit(degrees: float) -> float:

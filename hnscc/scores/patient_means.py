@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hnscc.base.arrays import Floats
-from hnscc.scores.crossed import Estimate, logit_interval, scores_of
+from hnscc.scores.crossed import Estimate, logit_interval
+from hnscc.scores.given import scores_of
 from hnscc.scores.intervals import t_limit, too_few
 from hnscc.scores.variance_parts import NOTHING_VARIES, VarianceParts, mean_parts
 

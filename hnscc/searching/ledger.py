@@ -1,5 +1,5 @@
 """The ledger of a race: what was proposed and trained, who has left, what each has scored and what it has cost;
-and of what it consists: trainings by configuration and repeat, and how their scores rose (`Curve`).
+trainings stand in it by configuration and repeat, each with how its scores rose (`Curve`).
 
 It decides nothing: the rules are those of `race`.
 """
@@ -10,8 +10,8 @@ from statistics import fmean
 
 import numpy as np
 
-from hnscc.scores.paired_tests import Paired, paired_t
-from hnscc.study.ranges import Setting
+from hnscc.scores.paired_t import Paired, paired_t
+from hnscc.study.ranges import Configuration
 from hnscc.study.search_schema import Budget
 
 Key = tuple[int, int]  # configuration, repeat; both from 0
@@ -74,7 +74,7 @@ class Ledger:
     """
 
     epochs: int
-    configurations: list[Setting] = field(default_factory=list)
+    configurations: list[Configuration] = field(default_factory=list)
     curves: dict[Key, Curve] = field(default_factory=dict)
     left: dict[int, str] = field(default_factory=dict)
     rounds: dict[int, int] = field(default_factory=dict)

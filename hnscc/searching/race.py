@@ -26,10 +26,10 @@ from statistics import fmean, median
 
 from hnscc.searching.ledger import Batch, Curve, Key, Ledger, Wanted
 from hnscc.searching.standings import Standing, alpha_of_a_test, standings
-from hnscc.study.ranges import Setting, kept_of, number_of, rungs_of
+from hnscc.study.ranges import Configuration, kept_of, number_of, rungs_of
 from hnscc.study.search_schema import Search
 
-Propose = Callable[[Sequence[tuple[Setting, float]], int], list[Setting]]
+Propose = Callable[[Sequence[tuple[Configuration, float]], int], list[Configuration]]
 # TPE learns from generation to generation; the others propose all at once.
 GENERATIONS = 4
 
@@ -85,7 +85,7 @@ class Race:
         self._asked: Wanted = {}
 
     @property
-    def configurations(self) -> list[Setting]:
+    def configurations(self) -> list[Configuration]:
         """The settings of each configuration, in the order proposed."""
         return self.ledger.configurations
 

@@ -26,7 +26,7 @@ from hnscc.searching.standings import Standing
 from hnscc.study.identity import identity, trial_seeds
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial
-from hnscc.study.ranges import Setting, base_of, name_of, search_of, winners_file
+from hnscc.study.ranges import Configuration, base_of, name_of, search_of, winners_file
 from hnscc.study.run_folder import HISTORY_FILE, RunFolder
 from hnscc.study.schema import Study
 from hnscc.training.earlier import check_identity, other_versions
@@ -38,7 +38,7 @@ class SearchRecord:
     """search.json: the settings of each configuration in the order proposed, and how many trials the machines held
     side by side when the search began."""
 
-    configurations: list[Setting]
+    configurations: list[Configuration]
     side_by_side: float
 
 
@@ -244,7 +244,7 @@ def columns_of(study: Study) -> dict[str, str]:
     }
 
 
-def named(study: Study, settings: Setting) -> dict[str, Any]:
+def named(study: Study, settings: Configuration) -> dict[str, Any]:
     """The settings by column; what is neither a number, a text nor yes or no, is JSON."""
     columns = columns_of(study)
     return {columns[path]: plain(value) for path, value in settings.items()}

@@ -8,7 +8,7 @@ from hnscc.base.errors import InputError
 from hnscc.study.presets import SEARCHED
 from hnscc.study.ranges import (
     MOST_CORNERS,
-    Setting,
+    Configuration,
     base_of,
     combinations_of,
     ends_of,
@@ -59,7 +59,7 @@ def _check_values(study: Study) -> None:
         raise fault
 
 
-def _fault(study: Study, settings: Setting, where: str) -> InputError | None:
+def _fault(study: Study, settings: Configuration, where: str) -> InputError | None:
     try:
         variant_of(study, settings, where)
     except InputError as error:

@@ -12,7 +12,7 @@ from hnscc.study.presets import merge
 from hnscc.study.schema import NAME_LENGTH, Range, Search, Study, Variant
 from hnscc.study.yaml_text import write_yaml
 
-Setting = dict[str, Any]  # the searched settings of a configuration: {"training.learning_rate": 0.001, ...}
+Configuration = dict[str, Any]  # the searched settings by path: {"training.learning_rate": 0.001, ...}
 MOST_CORNERS = 4096
 # The shares of the epochs after which `stopping` decides; the share that successive halving keeps at each (eta 3, as
 # in ASHA).
@@ -20,9 +20,9 @@ RUNGS = (1 / 9, 1 / 3)
 KEPT = 1 / 3
 
 
-def name_of(configuration: int) -> str:
-    """The variant that a configuration is trained as, counted from 0: c00, c01, ..."""
-    return f"c{configuration:02d}"
+def name_of(number: int) -> str:
+    """The variant that the configuration of this number, counted from 0, is trained as: c00, c01, ..."""
+    return f"c{number:02d}"
 
 
 def base_of(study: Study) -> Variant:
@@ -66,7 +66,7 @@ def networks(study: Study) -> list[Variant]:
     return [variant_of(study, settings, "search.ranges") for settings in first]
 
 
-def combinations_of(values: Mapping[str, Iterable[Any]]) -> Iterator[Setting]:
+def combinations_of(values: Mapping[str, Iterable[Any]]) -> Iterator[Configuration]:
     """Every combination of the settings' values, the last setting changing fastest."""
     return (dict(zip(values, each, strict=True)) for each in itertools.product(*values.values()))
 
@@ -83,10 +83,8 @@ def kept_of(reached: int) -> int:
 
 def number_of(search: Search) -> int:
     """How many configurations are tried."""
-    lists = [
-        each for each in search.ranges.values() if not isinstance(each, Range)
-    ]  # all, where none is given
-    return search.configurations or math.prod(map(len, lists))
+    lists = [each for each in search.ranges.values() if not isinstance(each, Range)]
+    return search.configurations or math.prod(map(len, lists))  # all, where no number is given
 
 
 def is_whole(study: Study, path: str) -> bool:
@@ -103,7 +101,7 @@ def _whole(study: Study, path: str, value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() and is_whole(study, path) else value
 
 
-def variant_of(study: Study, settings: Setting, where: str) -> Variant:
+def variant_of(study: Study, settings: Configuration, where: str) -> Variant:
     """The searched variant with these settings. InputError naming `where` if they cannot stand together."""
     try:
         return Variant.model_validate(_laid_over(study, settings))
@@ -118,7 +116,7 @@ def variant_of(study: Study, settings: Setting, where: str) -> Variant:
         ) from None
 
 
-def _laid_over(study: Study, settings: Setting) -> dict[str, Any]:
+def _laid_over(study: Study, settings: Configuration) -> dict[str, Any]:
     return merge(base_of(study).model_dump(mode="json"), nested(settings))
 
 
@@ -134,7 +132,7 @@ def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def with_configurations(study: Study, configurations: Iterable[Setting]) -> Study:
+def with_configurations(study: Study, configurations: Iterable[Configuration]) -> Study:
     """The study whose variants are these configurations."""
     named = {name_of(number): settings for number, settings in enumerate(configurations)}
     variants = {
@@ -150,7 +148,7 @@ def _name_of_winners(searched: str) -> str:
     return name if name != searched else searched[: NAME_LENGTH - len(end) - 1] + end
 
 
-def winners_file(study: Study, chosen: Mapping[str, Setting], notes: Mapping[str, str]) -> str:
+def winners_file(study: Study, chosen: Mapping[str, Configuration], notes: Mapping[str, str]) -> str:
     """A study file, ready for `hnscc run`: the searched study with the chosen configurations as variants.
 
     chosen: name -> settings, the winner first. notes: a line on each.

@@ -61,9 +61,8 @@ def draw_moves(settings: Augmentation, count: int, pixels: int, *, seed: int) ->
     """
     pipeline = build_pipeline(settings)
     pipeline.set_random_seed(seed % 2**32)
-    empty = np.zeros(
-        (pixels, pixels, 1), np.float32
-    )  # the library draws while it moves an image: any of this size
+    # The library draws while it moves an image: any of this size.
+    empty = np.zeros((pixels, pixels, 1), np.float32)
     drawn = []
     for _ in range(count):
         pipeline(image=empty)

@@ -16,16 +16,17 @@ import google_crc32c
 import torch
 from safetensors.torch import load as load_safetensors
 
-from hnscc.base.files import overwrite, read_sealed, storage_errors, write_sealed
+from hnscc.base.files import overwrite, storage_errors, write_sealed
 from hnscc.study.run_folder import Slot, TrialFolder
+from hnscc.training.records import slots_by_epoch
 
 PIECE = 2**18  # bytes
 DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", torch.int64: "I64"}
 
 
 @dataclass(frozen=True)
-class Found:
-    """A whole checkpoint, and the slot that holds it. facts: identity, epoch, history, attempts. tensors: by name."""
+class Checkpoint:
+    """What a slot holds whole. facts: identity, epoch, history, attempts. tensors: by name."""
 
     facts: dict[str, Any]
     tensors: dict[str, torch.Tensor]
@@ -40,25 +41,17 @@ def save_checkpoint(slot: Slot, facts: dict[str, Any], tensors: Mapping[str, tor
     write_sealed(slot.facts, facts | {"crc32c": _crc32c(parts)}, durable=False)
 
 
-def load_checkpoint(folder: TrialFolder, identity: str) -> tuple[Found | None, list[str]]:
+def load_checkpoint(folder: TrialFolder, identity: str) -> tuple[Checkpoint | None, list[str]]:
     """The newest whole checkpoint of a trial of this identity, or None; and the names of what may not be used."""
-    candidates: list[tuple[dict[str, Any], Slot]] = []
-    refused: list[str] = []
-    for number in (0, 1):
-        slot = folder.slot(number)
-        try:
-            candidates.append((read_sealed(slot.facts), slot))
-        except FileNotFoundError:
-            continue
-        except ValueError:
-            refused.append(f"{slot.facts.name} is damaged")
-    for facts, slot in sorted(candidates, key=lambda each: -each[0]["epoch"]):
+    candidates, damaged = slots_by_epoch(folder)
+    refused = [f"{slot.facts.name} is damaged" for slot in damaged]
+    for facts, slot in candidates:
         if facts["identity"] != identity:
             refused.append(f"{slot.facts.name} is of another trial")
         elif (tensors := _tensors(slot, facts["crc32c"])) is None:
             refused.append(f"{slot.tensors.name} of epoch {facts['epoch']} is gone or damaged")
         else:
-            return Found(facts, tensors, slot), refused
+            return Checkpoint(facts, tensors, slot), refused
     return None, refused
 
 

@@ -76,7 +76,7 @@ def plan_folds(study: Study) -> tuple[Store, list[FoldPlan]]:
 
 
 def open_and_plan(study: Study) -> tuple[Store, list[FoldPlan]]:
-    """The same, the networks unseen: PyTorch is not loaded."""
+    """Like `plan_folds`, without checking the networks, so that PyTorch is not loaded."""
     store = open_store(study.store)
     for name, variant in study.variants.items():
         absent = [modality for modality in variant.modalities if modality not in store.modalities]

@@ -304,11 +304,23 @@ def progress(folder: TrialFolder) -> dict[str, Any] | None:
 
 def newest_slot(folder: TrialFolder) -> tuple[dict[str, Any], Slot] | None:
     """The facts that `progress` gives, and the slot that they are of."""
-    found = []
+    found, _ = slots_by_epoch(folder)
+    return found[0] if found else None
+
+
+def slots_by_epoch(folder: TrialFolder) -> tuple[list[tuple[dict[str, Any], Slot]], list[Slot]]:
+    """The trial's slots that hold facts which are whole, with these, the newest first; and those whose facts are
+    damaged. StorageError where the disk does not answer."""
+    found: list[tuple[dict[str, Any], Slot]] = []
+    damaged: list[Slot] = []
     for slot in folder.slots:
-        with contextlib.suppress(FileNotFoundError, ValueError):
+        try:
             found.append((read_sealed(slot.facts), slot))
-    return max(found, key=lambda each: each[0]["epoch"], default=None)
+        except FileNotFoundError:
+            continue
+        except ValueError:
+            damaged.append(slot)
+    return sorted(found, key=lambda each: -each[0]["epoch"]), damaged
 
 
 def tidy(folder: TrialFolder) -> None:

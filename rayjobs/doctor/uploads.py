@@ -15,7 +15,7 @@ from ray._private.runtime_env import packaging
 from hnscc.base.errors import InputError
 from rayjobs.doctor.cluster_file import ClusterFile, keys
 from rayjobs.doctor.marked_yaml import Problem
-from rayjobs.patient_files import count_kinds, in_words, kind_by_name, kind_of, patient_files
+from rayjobs.patient_files import count_kinds, counts_in_words, kind_by_name, kind_of, patient_files
 
 _MOST_MIB = packaging.GCS_STORAGE_MAX_SIZE / 2**20
 _CODE = "code only: pyproject.toml, constraints.txt, README.md, LICENSE, hnscc, rayjobs, data_prep"
@@ -39,7 +39,7 @@ class Upload:
         """Why the folder must not be submitted, if so."""
         if self.patient_files:
             return (
-                f"{in_words(self.patient_files)} would leave this machine; expected code and study files only; "
+                f"{counts_in_words(self.patient_files)} would leave this machine; expected code and study files only; "
                 "do: take them out of the folder, or name their folder in its .rayignore"
             )
         if self.mib >= _MOST_MIB:
@@ -118,7 +118,7 @@ def _carries(source: str, *, look: bool) -> str | None:
     if kind_by_name(path.name) or path.suffix.lower() in (".zarr", ".csv"):
         return "is an imaging file, a store or a table of patients"
     if look and path.is_dir() and (found := patient_files(path)):
-        return f"holds {in_words(found)}"
+        return f"holds {counts_in_words(found)}"
     if look and path.is_file() and (kind := kind_of(path)):
         return f"is of the kind: {kind}"
     return None

@@ -97,9 +97,9 @@ def test_check_takes_settings_or_a_file(store, tmp_path):
     found = hnscc.check(settings, tmp_path / "run")
     assert found == hnscc.check(tmp_path / "study.yaml", tmp_path / "run")
     assert found["trials"] == {"planned": 4, "missing": 4}
-    assert found["precision"] is None
-    asked = hnscc.check(settings, tmp_path / "run", half_width=0.02)["precision"]
-    assert asked["until"] == 0.02 and asked["variants"]["pet"]["repeats"] is None
+    assert found["repeats_for_width"] is None
+    asked = hnscc.check(settings, tmp_path / "run", half_width=0.02)["repeats_for_width"]
+    assert asked["half_width"] == 0.02 and asked["variants"]["pet"]["repeats"] is None
     assert not (tmp_path / "run").exists()
     with pytest.raises(InputError, match="sede"):
         hnscc.check(settings | {"sede": 1})

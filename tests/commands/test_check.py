@@ -120,7 +120,7 @@ def test_check_tells_finished_trials_that_only_predict_again(hnscc, tmp_path):
     assert found["to_predict"]["slices"] == 2 * (sum(whole.values()) + used)
     assert found["time"]["trials_left"] == 1, "one is trained"
     assert found["time"]["trial_seconds_left"] == found["time"]["seconds_per_trial"]["pet"]
-    assert found["precision"]["variants"]["pet"]["repeats"] is None
+    assert found["repeats_for_width"]["variants"]["pet"]["repeats"] is None
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 """The commands as a user meets them: help with an example, exit codes, one clear message for bad input."""
 
+import re
+
 import pytest
 from commands import refused
 from typer.main import get_command
 
+from hnscc.commands import cohort_commands, new_scan_commands, results_commands, study_commands
 from hnscc.commands.cli import app
 
 COMMANDS = sorted(get_command(app).commands)
@@ -14,6 +17,20 @@ def test_every_command_has_help_with_an_example(hnscc, command):
     code, out, _ = hnscc(command, "--help")
     assert code == 0
     assert f"Example: hnscc {command} " in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    "module",
+    [cohort_commands, study_commands, results_commands, new_scan_commands],
+    ids=lambda each: each.__name__,
+)
+def test_a_file_of_commands_names_each_of_them_first(module):
+    own = {
+        name
+        for name, each in get_command(app).commands.items()
+        if each.callback.__module__ == module.__name__
+    }
+    assert set(re.findall(r"\w+", module.__doc__.partition("\n")[0].rpartition(": ")[2])) == own
 
 
 def test_the_list_of_commands_fits_on_a_terminal(hnscc, monkeypatch):

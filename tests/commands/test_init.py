@@ -103,7 +103,9 @@ def test_a_folder_of_scans_gets_a_manifest_and_a_study_that_is_checked(hnscc, tm
     assert code == 0 and "planned; 0 completed" in shown, error
     said = load_study("mine.yaml")
     assert (said.store, list(said.variants)) == ("mine.zarr", ["pet", "mri", "pet_mri", "pet_mri_augmented"])
-    assert "The manifest is there already" in refused(hnscc("init", "SECRET", "mine.yml"))
+    there = " ".join(refused(hnscc("init", "SECRET", "mine.yml")).split())
+    assert "The manifest is there already" in there
+    assert "go on with that file: hnscc prepare mine.csv mine.zarr" in there and "hnscc check" not in there
     for text in (out, error, (tmp_path / "mine.yaml").read_text()):
         assert "SECRET" not in text
 

@@ -107,9 +107,9 @@ def test_one_variant_is_no_pilot(tmp_path):
 
 
 def test_precision_is_what_check_tells_and_needs_no_second_variant(finished, tmp_path):
-    found = hnscc.plan(finished.root, precision=0.02)["precision"]
+    found = hnscc.plan(finished.root, half_width=0.02)["repeats_for_width"]
     study = load_study(finished.study)
-    assert found["until"] == 0.02
+    assert found["half_width"] == 0.02
     for name, each in pilots(finished, study).items():
         assert found["variants"][name] == asdict(each.repeats_for_width(0.02))
         assert each.scores and found["variants"][name]["repeats"] >= 6

@@ -1,0 +1,79 @@
+"""What the statistics of patients by repeats are given, checked before anything is computed of it."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hnscc.base.arrays import Bools, Floats
+from hnscc.scores import fewest
+from hnscc.scores.metrics import Fraction
+
+Counts3 = tuple[ArrayLike, ArrayLike, ArrayLike]  # pixels of overlap, prediction and truth
+
+
+def fractions_of(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, Floats]:
+    """Numerator and denominator (R, P) of the pooled score, and each patient's truth (P,)."""
+    overlap, pred, truth = (np.atleast_2d(np.asarray(each, np.float64)) for each in counts)
+    if not overlap.shape == pred.shape == truth.shape or overlap.ndim != 2:
+        raise ValueError(
+            "counts must be of one shape, (P,) or (R, P), which a row of truth for every repeat has: overlap is "
+            f"{overlap.shape}, prediction {pred.shape}, truth {truth.shape}"
+        )
+    counted = {"overlap": overlap, "prediction": pred, "truth": truth}
+    _check_each(
+        ~np.isfinite(overlap + pred + truth) | (np.minimum(np.minimum(overlap, pred), truth) < 0),
+        counted,
+        "counts must be finite, and not negative; leave out patients that have none",
+    )
+    _check_each(
+        overlap > np.minimum(pred, truth),
+        counted,
+        "overlap is more than prediction or truth; give them as overlap, prediction, truth, in pixels",
+    )
+    lesion = truth > 0
+    _check_each(
+        lesion != lesion[:1],
+        counted,
+        "which patients hold lesion must be the same in every repeat; give each the same truth",
+    )
+    _check_each(
+        truth != truth[:1], counted, "truth must be the same in every repeat; give each the same truth"
+    )
+    held: Floats = truth[0] if len(truth) else np.zeros(truth.shape[1])
+    return *fraction(overlap, pred, truth), held
+
+
+def scores_of(values: ArrayLike) -> Floats:
+    """Finite scores as (R, P). Raises ValueError for others."""
+    scores = np.atleast_2d(np.asarray(values, np.float64))
+    if scores.ndim != 2:
+        raise ValueError(f"scores must be of shape (P,) or (R, P), not {scores.shape}")
+    _check_each(
+        ~np.isfinite(scores), {"score": scores}, "scores must be finite; leave out patients that have none"
+    )
+    return scores
+
+
+def check_same_patients(a: Floats, b: Floats) -> None:
+    """Raise ValueError unless both, (P,) or (R, P), have as many patients."""
+    if a.shape[-1] != b.shape[-1]:
+        raise ValueError(
+            f"a and b must be of the same patients in the same order, a column each: a has {a.shape[-1]}, b has "
+            f"{b.shape[-1]}; leave out those that the other has not"
+        )
+
+
+def _check_each(wrong: Bools, values: Mapping[str, Floats], problem: str) -> None:
+    """Raise ValueError with the first place that is wrong, (R, P), and the values there."""
+    for repeat, patient in np.argwhere(wrong)[:1].tolist():
+        found = ", ".join(f"{name} {each[repeat, patient]:g}" for name, each in values.items())
+        raise ValueError(f"{problem}; repeat {repeat}, patient {patient} (both counted from 0): {found}")
+
+
+def check_pairs(paired: bool, repeats: tuple[int, int]) -> None:
+    if paired and (repeats[0] != repeats[1] or repeats[0] < fewest.PAIRED_REPEATS):
+        raise ValueError(
+            f"paired repeats match by number, and there are at least {fewest.PAIRED_REPEATS}: a has {repeats[0]}, b "
+            f"has {repeats[1]}; give the same repeats of both, or compare them with paired=False"
+        )
