@@ -33,8 +33,8 @@ from hnscc.base.cores import cores
 from hnscc.study.loading import parse_study
 from hnscc.study.plan import Trial
 from hnscc.study.schema import Study
+from hnscc.training.devices import resolve_device
 from hnscc.training.layers import Doubling, Dropout
-from hnscc.training.model import resolve_device
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import Completed, is_complete, read_record
 

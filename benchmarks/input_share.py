@@ -36,7 +36,7 @@ from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Study, Variant
-from hnscc.training.model import resolve_device
+from hnscc.training.devices import resolve_device
 from hnscc.training.ready import plan_folds
 from hnscc.training.records import read_record
 

@@ -40,7 +40,7 @@ from hnscc.cohort.fold import FoldData
 from hnscc.cohort.slices import Pixels
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import TrialFolder
-from hnscc.training.model import resolve_device
+from hnscc.training.devices import resolve_device
 from hnscc.training.records import read_record
 from hnscc.training.trial import train_trial
 

@@ -30,8 +30,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from hnscc.cohort.slices import Slices
 from hnscc.study.loading import parse_study
 from hnscc.study.plan import plan_trials
+from hnscc.training.devices import resolve_device
 from hnscc.training.loop import Fit
-from hnscc.training.model import build_model, resolve_device
+from hnscc.training.model import build_model
 from hnscc.training.process import set_up_torch
 from hnscc.training.trial import begin
 

@@ -30,7 +30,7 @@ from data_prep.settings import PrepareSettings
 from hnscc.base.cores import cores
 from hnscc.cohort.fold import FoldData
 from hnscc.study.loading import load_study
-from hnscc.training.model import resolve_device
+from hnscc.training.devices import resolve_device
 from hnscc.training.ready import make_run_ready
 
 NAIVE = Path(__file__).with_name("naive.py")

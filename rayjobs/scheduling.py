@@ -29,7 +29,8 @@ from hnscc.training.records import (
     with_weights,
     write_record,
 )
-from rayjobs.cluster import gpu_shares, machines_of_cluster
+from rayjobs.cluster import machines_of_cluster
+from rayjobs.gpu_shares import gpu_shares
 from rayjobs.inside_tune import take_processes_that_stand_by
 from rayjobs.progress import StudyProgress, Waiting
 from rayjobs.requests import check_request

@@ -33,12 +33,12 @@ from rayjobs.cluster import (
     await_machines,
     connected,
     machines_of_cluster,
-    prove_shared,
     resolve_on_cluster,
 )
 from rayjobs.outcome import Outcome, outcome_of, report_outcome
 from rayjobs.patient_files import refuse_in_job
 from rayjobs.requests import Resources, check_study_requests, resolve_here, trials_at_once
+from rayjobs.shared import prove_shared
 from rayjobs.standby import await_standby, standing_by
 from rayjobs.surroundings import refuse_shadowed
 

@@ -15,7 +15,8 @@ from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.training.ready import ReadyRun
 from hnscc.training.records import Attempt, is_complete, trial_state
-from rayjobs.cluster import address_here, see_shared
+from rayjobs.cluster import address_here
+from rayjobs.shared import see_shared
 
 if TYPE_CHECKING:
     from hnscc.training.loop import Epoch

@@ -25,8 +25,8 @@ from hnscc.commands.checked import (
     ToPredict,
     TrialFacts,
     VariantFacts,
-    memory_of,
 )
+from hnscc.commands.memory import memory_of
 from hnscc.scores.repeats import unknown
 from hnscc.study.identity import VERSIONS, version_differences, versions_here
 from hnscc.study.plan import Trial, fold_name, plan_trials

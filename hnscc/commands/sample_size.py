@@ -10,7 +10,6 @@ from hnscc.aggregation.pairing import paired_results
 from hnscc.aggregation.results import Results, read_trials
 from hnscc.base.errors import InputError
 from hnscc.commands.checked import RepeatsFacts
-from hnscc.commands.printing import lines_of_repeats
 from hnscc.scores import fewest
 from hnscc.scores.counts import Counts
 from hnscc.scores.crossed import Estimate, pooled_difference
@@ -221,49 +220,3 @@ def _collapsed(results: Results, *variants: str) -> str | None:
 
 def _facts(needed: Needed) -> NeededFacts:
     return {"value": needed.value, "low": needed.low, "high": needed.high, "reason": needed.reason}
-
-
-def lines_of(found: SampleSize) -> list[str]:
-    """What was found as sentences, one pair after another."""
-    chance = f"{100 * found['power']:.0f} of 100"
-    lines = []
-    if found["pairs"]:
-        lines = [f"To see a difference of {found['see']:g} in pooled {DICE.label} in {chance} studies:"]
-    for pair in found["pairs"]:
-        lines += _lines_of(pair, found["see"])
-    return lines + (lines_of_repeats(found["repeats_for_width"]) if found["repeats_for_width"] else [])
-
-
-def _lines_of(pair: PairFacts, see: float) -> list[str]:
-    name = f"{pair['variant_a']} and {pair['variant_b']}"
-    size = f"{pair['patients']} patients with lesion, {pair['repeats']} repeats"
-    some = [
-        f"    {number} of the trainings of {variant} collapsed, and count in every number above"
-        for variant, number in pair["collapsed"].items()
-    ]
-    if pair["seen_from"] is None:
-        return [f"{name}: not known ({pair['reason'] or 'nothing varied in the pilot'})"]
-    return [
-        f"{name}: this study ({size}) sees differences from {pair['seen_from']:.3f} on; "
-        f"more {pair['short']} would help most",
-        f"    patients with lesion, at {pair['repeats']} repeats: {_told(pair['patients_needed'])}",
-        f"    repeats of each, with {pair['patients']} patients: {_told(pair['repeats_needed'])}",
-        *([_planned_line(pair["planned"], see)] if pair["planned"] else ()),
-        *some,
-    ]
-
-
-def _planned_line(planned: DesignFacts, see: float) -> str:
-    return (
-        f"    {planned['patients']} patients and {planned['repeats']} repeats see differences from "
-        f"{planned['seen_from']:.3f} on ({planned['seen_from_low']:.3f} to {planned['seen_from_high']:.3f}), and "
-        f"{see:g} in {100 * planned['chance']:.0f} of 100 studies ({100 * planned['chance_low']:.0f} to "
-        f"{100 * planned['chance_high']:.0f})"
-    )
-
-
-def _told(needed: NeededFacts) -> str:
-    if needed["value"] is None:
-        return needed["reason"] or "not known"
-    high = needed["high"] or "more than can be planned"
-    return f"about {needed['value']} ({needed['low']} to {high}: a pilot knows its own spread only so well)"

@@ -5,5 +5,5 @@ Others make a run ready (`ready.make_run_ready`), train a trial (`trial.train_tr
 
 It may import base, study, scores and cohort. Inside, imports point one way: measure -> ready, trial -> export,
 networks, saving, scored, side_by_side -> loop -> feeding -> augment, earlier, inference, members, model, provenance ->
-adam, checkpoint, in_use, layers, losses, process, resizing, subpixel -> records.
+adam, checkpoint, devices, in_use, losses, paper_unet, process, resizing, subpixel -> layers, records.
 """

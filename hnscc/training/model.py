@@ -1,6 +1,5 @@
-"""build_model(): segmentation-models-pytorch by name, and the paper's own network."""
+"""Networks as a study names them: built (segmentation-models-pytorch, the paper's own), and tried before training."""
 
-import platform
 from collections.abc import Collection
 from functools import cache
 from pathlib import Path
@@ -11,80 +10,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from hnscc.base.errors import InputError
-from hnscc.study.schema import Network, Training
+from hnscc.study.schema import Network
 from hnscc.study.variant_schema import nearest_first
-from hnscc.training.layers import Doubling, Dropout
 from hnscc.training.losses import loss_of
+from hnscc.training.paper_unet import PaperUNet
 from hnscc.training.process import drawing
-
-DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
-
-
-class PaperUNet(nn.Module):
-    """The authors' network: four levels of width, 2, 4, 8 x width filters, 16 x width at the bottom.
-
-    At each level two 3x3 convolutions with ReLU and a dropout between them, 2x2 max-pooling, 2x2 stride-2
-    transposed convolutions, concatenated skips at every resolution, a 1x1 output, no batch normalisation.
-    He-normal 3x3 kernels, Glorot-uniform others, zero biases (Keras's initialisers). Returns logits: the
-    sigmoid is in the loss and in `predict`. width 16 has 1,940,817 parameters with one input channel,
-    1,940,961 with two.
-
-    Input float (N, in_channels, H, W) with H and W multiples of 16; output float (N, 1, H, W).
-    """
-
-    def __init__(self, in_channels: int, width: int = 16) -> None:
-        super().__init__()
-        widths = [width * 2**level for level in range(5)]
-        self.down = nn.ModuleList(
-            _two_convolutions(before, after, dropout)
-            for before, after, dropout in zip([in_channels, *widths], widths, DROPOUT, strict=False)
-        )
-        self.pool = nn.MaxPool2d(2)
-        steps = list(zip(widths[:0:-1], widths[-2::-1], DROPOUT[-2::-1], strict=True))
-        self.up = nn.ModuleList(Doubling(below, here) for below, here, _ in steps)
-        self.merge = nn.ModuleList(_two_convolutions(2 * here, here, dropout) for _, here, dropout in steps)
-        self.output = nn.Conv2d(width, 1, 1)
-        self.apply(_initialise)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Float (N, in_channels, H, W) -> logits (N, 1, H, W)."""
-        skips = []
-        features = images
-        for level, block in enumerate(self.down):
-            features = block(self.pool(features) if level else features)
-            skips.append(features)
-        for up, merge, skip in zip(self.up, self.merge, reversed(skips[:-1]), strict=True):
-            features = merge(torch.cat([up(features), skip], dim=1))
-        logits: torch.Tensor = self.output(features)
-        return logits
-
-
-def _two_convolutions(before: int, after: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(before, after, 3, padding=1),
-        nn.ReLU(inplace=True),
-        Dropout(dropout),
-        nn.Conv2d(after, after, 3, padding=1),
-        nn.ReLU(inplace=True),
-    )
-
-
-def _initialise(module: nn.Module) -> None:
-    if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        return
-    if module.kernel_size == (3, 3):
-        _he_normal(module.weight)
-    else:
-        nn.init.xavier_uniform_(module.weight)
-    if module.bias is not None:
-        nn.init.zeros_(module.bias)
-
-
-def _he_normal(weight: torch.Tensor) -> None:
-    """Keras's he_normal: a normal cut at two standard deviations, widened to keep variance 2 / fan_in."""
-    fan_in = weight.shape[1] * weight.shape[2] * weight.shape[3]
-    deviation = (2.0 / fan_in) ** 0.5 / 0.87962566103423978
-    nn.init.trunc_normal_(weight, std=deviation, a=-2 * deviation, b=2 * deviation)
 
 
 def build_model(network: Network, in_channels: int, seed: int) -> nn.Module:
@@ -264,44 +194,3 @@ def _load_encoder(model: nn.Module, path: str) -> None:
             found=" ".join(str(error).split())[:300],
             do="make the file from the same encoder with as many input channels as the variant has modalities",
         ) from None
-
-
-def resolve_device(training: Training) -> tuple[str, str]:
-    """What `auto` chooses here: device cpu or cuda, precision fp32 or bf16 (where the hardware computes in it; older
-    GPUs emulate it). InputError for `device: cuda` where PyTorch can use no GPU."""
-    device = training.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    elif device == "cuda" and not torch.cuda.is_available():
-        raise InputError(
-            "This machine has no GPU that PyTorch can use, and the study trains on one.",
-            where=f"training.device, machine {platform.node()}",
-            expected="a CUDA GPU, its driver, and a PyTorch that is built for them",
-            found=f"device: cuda, and none of {torch.cuda.device_count()} GPUs usable by PyTorch {torch.__version__}",
-            do="set training.device to auto or cpu, or train on a machine or cluster that has one (--address)",
-        )
-    precision = training.precision
-    if precision == "auto":
-        precision = "bf16" if _computes_in_bf16(device) else "fp32"
-    return device, precision
-
-
-def resolve_unasked(training: Training) -> tuple[str, str]:
-    """What `auto` would choose on machines that are not up yet, as far as the settings tell: a GPU if they name one,
-    in the format that GPUs have."""
-    device = "cpu" if training.device == "auto" else training.device
-    precision = training.precision
-    if precision == "auto":
-        precision = "bf16" if device == "cuda" or _computes_in_bf16(device) else "fp32"
-    return device, precision
-
-
-def _computes_in_bf16(device: str) -> bool:
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return _cpu_has_bf16()
-
-
-def _cpu_has_bf16() -> bool:
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

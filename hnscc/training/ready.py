@@ -147,8 +147,8 @@ def check_same_store(
 
 
 def resolve_in_process(training: Training) -> tuple[str, str]:
-    """What `model.resolve_device` says here; PyTorch, which seldom is needed where this is imported, is loaded then."""
-    from hnscc.training.model import resolve_device
+    """What `devices.resolve_device` says here. PyTorch, seldom needed where this is imported, is loaded then."""
+    from hnscc.training.devices import resolve_device
 
     return resolve_device(training)
 

@@ -14,7 +14,7 @@ from hnscc.aggregation.enough_repeats import pilots
 from hnscc.aggregation.query import read_table
 from hnscc.base.errors import InputError
 from hnscc.commands.cli import app
-from hnscc.commands.sample_size import lines_of
+from hnscc.commands.printing import lines_of_plan
 from hnscc.study.loading import load_study
 from hnscc.study.plan import plan_trials
 
@@ -77,7 +77,9 @@ def test_a_single_collapsed_training_is_told(tmp_path):
     add_trial(run, study, trial, levels_of(np.zeros(masks.shape)))
     plan = hnscc.plan(run.root)
     assert plan["pairs"][0]["collapsed"] == {"pet": 1}
-    assert "1 of the trainings of pet collapsed, and count in every number above" in "\n".join(lines_of(plan))
+    assert "1 of the trainings of pet collapsed, and count in every number above" in "\n".join(
+        lines_of_plan(plan)
+    )
 
 
 def test_a_given_design_sees_what_the_pilot_of_that_size_sees(finished):

@@ -11,7 +11,7 @@ from hnscc.training.inference import EVALUATION_BATCH
 from hnscc.training.measure import train_first_batches
 from hnscc.training.ready import make_run_ready
 from hnscc.training.trial import begin
-from rayjobs.cluster import share_of
+from rayjobs.gpu_shares import share_of
 
 GIB = 2**30
 

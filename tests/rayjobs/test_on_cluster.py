@@ -17,7 +17,8 @@ import rayjobs.study
 import rayjobs.worker
 from hnscc.study.plan import plan_trials
 from hnscc.training.ready import make_run_ready
-from rayjobs.cluster import connected, gpu_shares
+from rayjobs.cluster import connected
+from rayjobs.gpu_shares import gpu_shares
 from rayjobs.worker import TrialWorker
 
 pytestmark = pytest.mark.slow

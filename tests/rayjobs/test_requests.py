@@ -16,9 +16,9 @@ import hnscc.commands.check
 from hnscc.base.errors import InputError
 from hnscc.study.loading import dump_study
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.model import resolve_unasked
+from hnscc.training.devices import resolve_unasked
 from hnscc.training.records import read_record
-from rayjobs.cluster import share_of
+from rayjobs.gpu_shares import share_of
 from rayjobs.requests import (
     check_request,
     check_study_requests,
@@ -192,7 +192,8 @@ def test_processors_cap_the_trials_of_a_gpu_as_memory_does():
 PLACE = """
 import time
 import ray
-from rayjobs.cluster import machines_of_cluster, share_of
+from rayjobs.cluster import machines_of_cluster
+from rayjobs.gpu_shares import share_of
 from rayjobs.requests import trials_per_gpu
 
 ray.init(address="local", num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False)

@@ -11,9 +11,11 @@ from hnscc.base.errors import InputError
 from hnscc.study.presets import CORRECTED
 from hnscc.study.schema import Network, Training
 from hnscc.study.variant_schema import ARCHITECTURES
+from hnscc.training.devices import resolve_device
 from hnscc.training.layers import Doubling, Dropout
 from hnscc.training.losses import LOSSES
-from hnscc.training.model import PaperUNet, build_model, check_model, resolve_device
+from hnscc.training.model import build_model, check_model
+from hnscc.training.paper_unet import PaperUNet
 
 PAPER = Network(architecture="paper", width=16)
 BCE = "binary_cross_entropy"

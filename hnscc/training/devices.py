@@ -1,0 +1,49 @@
+"""What trials are trained on, and in which number format, where a study says `auto`."""
+
+import platform
+
+import torch
+
+from hnscc.base.errors import InputError
+from hnscc.study.schema import Training
+
+
+def resolve_device(training: Training) -> tuple[str, str]:
+    """What `auto` chooses here: device cpu or cuda, precision fp32 or bf16 (where the hardware computes in it; older
+    GPUs emulate it). InputError for `device: cuda` where PyTorch can use no GPU."""
+    device = training.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    elif device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "This machine has no GPU that PyTorch can use, and the study trains on one.",
+            where=f"training.device, machine {platform.node()}",
+            expected="a CUDA GPU, its driver, and a PyTorch that is built for them",
+            found=f"device: cuda, and none of {torch.cuda.device_count()} GPUs usable by PyTorch {torch.__version__}",
+            do="set training.device to auto or cpu, or train on a machine or cluster that has one (--address)",
+        )
+    precision = training.precision
+    if precision == "auto":
+        precision = "bf16" if _computes_in_bf16(device) else "fp32"
+    return device, precision
+
+
+def resolve_unasked(training: Training) -> tuple[str, str]:
+    """What `auto` would choose on machines that are not up yet, as far as the settings tell: a GPU if they name one,
+    in the format that GPUs have."""
+    device = "cpu" if training.device == "auto" else training.device
+    precision = training.precision
+    if precision == "auto":
+        precision = "bf16" if device == "cuda" or _computes_in_bf16(device) else "fp32"
+    return device, precision
+
+
+def _computes_in_bf16(device: str) -> bool:
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return _cpu_has_bf16()
+
+
+def _cpu_has_bf16() -> bool:
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

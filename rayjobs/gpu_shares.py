@@ -1,0 +1,66 @@
+"""The share of a GPU that a trial needs: measured on one trial of each variant, alone on a GPU."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+
+from hnscc.study.plan import Trial
+from hnscc.training.ready import ReadyRun
+from rayjobs.cluster import machines_of_cluster, remote_task
+from rayjobs.requests import trials_per_gpu
+from rayjobs.waiting import answer_to
+
+# What is left free of a GPU's memory, and added to each trial's measured peak: allocators fragment.
+GPU_SPARE, PEAK_MARGIN = 0.05, 1.1
+
+
+def gpu_shares(ready: ReadyRun, variants: Mapping[str, Trial], trials: int | None = None) -> dict[str, float]:
+    """The share of a GPU that each variant's trials need: measured on one trial each, where the study says `auto`.
+
+    variants: of each variant one of its trials. trials: how many are to be trained, where that is known.
+    """
+    asked = ready.study.resources.gpus
+    if asked != "auto":
+        return dict.fromkeys(variants, asked)
+    most = trials_per_gpu(machines_of_cluster(), ready.study.resources.cpus, trials)
+    return {
+        variant: _measured_share(ready, trial, most) if ready.chosen[variant][0] == "cuda" else 0.0
+        for variant, trial in variants.items()
+    }
+
+
+def _measured_share(ready: ReadyRun, trial: Trial, most: int) -> float:
+    """Of a trial, alone on a GPU; 1 where it fails there: its own record will say of what."""
+    measure = remote_task(_measure_gpu, ready.study.resources.cpus, 1)
+    measured = measure.remote(
+        ready.study, trial, ready.folds[trial.fold], precision=ready.chosen[trial.variant][1]
+    )
+    try:
+        peak, total = answer_to(measured, f"a whole GPU free, to measure the memory of {trial.variant}")
+    except ray.exceptions.RayError as error:
+        why = type(getattr(error, "cause", None) or error).__name__
+        print(f"{trial.variant}: its GPU memory cannot be measured ({why}): a GPU each")
+        return 1.0
+    share = share_of(peak, total, most)
+    text = f"{trial.variant}: {peak / 2**30:.1f} of {total / 2**30:.0f} GiB of a GPU at its peak"
+    print(f"{text}, {int(1 / share)} trials to a GPU")
+    return share
+
+
+def share_of(peak: int, total: int, most: int = 10_000) -> float:
+    """The share of a GPU of `total` bytes, such that as many trials of `peak` bytes fit as memory allows; at most 1.
+
+    most: so many trials at most (`trials_per_gpu`). In ten-thousandths, which is what Ray counts in.
+    """
+    fit = min(most, max(1, int(total * (1 - GPU_SPARE) / (peak * PEAK_MARGIN))))
+    parts = 10_000 // fit
+    if 10_000 // parts > fit:  # rounded down so far that one more would be placed
+        parts += 1
+    return parts / 10_000
+
+
+def _measure_gpu(*what: Any, **how: Any) -> tuple[int, int]:
+    from hnscc.training.measure import measure_gpu
+
+    return measure_gpu(*what, **how)

@@ -1,0 +1,107 @@
+"""The run folder is shared: every machine that trains proves that it sees what the others write there."""
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from hnscc.base.errors import InputError, StorageError
+from hnscc.base.files import write_text
+from hnscc.study.run_folder import RunFolder
+from rayjobs.cluster import address_here, machines_that_train
+from rayjobs.patient_files import in_job
+
+# How long a machine may take to answer that it sees the run folder.
+ANSWER_SECONDS = 120
+
+
+@contextlib.contextmanager
+def prove_shared(folder: RunFolder) -> Iterator[str]:
+    """Have every machine that may train read what this one writes to the run folder, and answer there.
+
+    Yields the token by which machines that join later prove it too. InputError names the one that does not.
+    """
+    if isinstance(folder.root, Path) and in_job(folder.root):
+        raise InputError(
+            "The run folder would be lost: it lies in this job's copy of the working directory.",
+            where="--out",
+            expected="a folder on storage that all machines share, by its absolute path, or s3://bucket/prefix",
+            found="a path relative to the working directory",
+            do="give --out, for example --out /shared/runs/NAME",
+        )
+    token = secrets.token_hex(16)
+    write_text(folder.proof(token), token)
+    machines = {node["NodeID"]: node["NodeManagerAddress"] for node in machines_that_train()}
+    try:
+        asked = {_ask(node, folder, token): node for node in machines}
+        ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_SECONDS)
+        answers = {asked[answer]: f"no answer within {ANSWER_SECONDS} s" for answer in late}
+        answers |= {asked[answer]: ray.get(answer) for answer in ready if not _lost(answer)}
+        for node, wrong in answers.items():
+            if found := wrong or _unseen(folder, node, token):
+                raise _not_shared(folder, machines[node], found)
+        yield token
+    finally:
+        for name in (token, *machines):
+            folder.proof(name).unlink(missing_ok=True)
+        shared = folder.proof(token).parent
+        if isinstance(shared, Path):
+            with contextlib.suppress(OSError):  # another machine's file is still there
+                shared.rmdir()
+
+
+def see_shared(folder: RunFolder, token: str) -> None:
+    """InputError where this machine does not see what the driving one wrote."""
+    if found := _unseen(folder, token, token):
+        raise _not_shared(folder, address_here(), found)
+
+
+def _ask(node: str, folder: RunFolder, token: str) -> ray.ObjectRef[str | None]:
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    return ray.remote(_answer).options(num_cpus=0, scheduling_strategy=there).remote(folder, token, node)
+
+
+def _answer(folder: RunFolder, token: str, node: str) -> str | None:
+    """Read the token and write it back under this machine's name; what is wrong, or None."""
+    if found := _unseen(folder, token, token):
+        return found
+    try:
+        write_text(folder.proof(node), token)
+    except (OSError, InputError, StorageError) as error:
+        return f"it cannot write there ({_why(error)})"
+    return None
+
+
+def _unseen(folder: RunFolder, name: str, token: str) -> str | None:
+    try:
+        return None if folder.proof(name).read_text() == token else "another content"
+    except (OSError, InputError, StorageError) as error:
+        return f"it cannot be read ({_why(error)})"
+
+
+def _why(error: OSError | InputError | StorageError) -> str:
+    return type(error).__name__ if isinstance(error, OSError) else f"{error.problem} {error.found}"
+
+
+def _lost(answer: ray.ObjectRef[str | None]) -> bool:
+    """Whether the machine that was asked is gone: nothing is trained there."""
+    try:
+        ray.get(answer)
+    except ray.exceptions.RayTaskError:
+        raise
+    except ray.exceptions.RayError:
+        return True
+    return False
+
+
+def _not_shared(folder: RunFolder, machine: str, found: str) -> InputError:
+    return InputError(
+        "A machine of the cluster does not share the run folder.",
+        where=f"machine {machine}, run folder {folder.root}",
+        expected="the file that another machine wrote there a moment ago",
+        found=found,
+        do="put the run folder on storage that all machines mount at the same path, or at s3://bucket/prefix (--out)",
+    )
