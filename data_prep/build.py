@@ -148,7 +148,7 @@ def write_placed(
             **placed.placement,
             "has_mask": row.mask is not None,
             "mask_told": list(mask.told) if mask else [],
-            "lesion_free": _lesion_free(row, placed.placement),
+            "lesion_free": _lesion_free(row, placed.source_lesion_px),
         },
         split=row.split,
         drawn=placed.lesion.drawn,
@@ -157,11 +157,11 @@ def write_placed(
     return Written(scan, reduced(placed.images), marks(placed.images), seen)
 
 
-def _lesion_free(row: Row, placement: dict[str, Any]) -> str | None:
-    """By what a scan is taken as free of lesion; None where it has one."""
+def _lesion_free(row: Row, lesion_px: Sequence[int]) -> str | None:
+    """By what a scan is taken as free of lesion; None where it has one. lesion_px: of each slice, as it was drawn."""
     if row.mask is None:
         return "none in the manifest" if row.said_free else "an empty cell"
-    return None if placement["lesion"]["ml"] else "a mask without lesion"
+    return None if any(lesion_px) else "a mask without lesion"
 
 
 def _placed(reference: str, settings: PrepareSettings) -> dict[str, Any]:

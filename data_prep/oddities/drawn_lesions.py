@@ -50,7 +50,7 @@ def odd_drawings(scans: Sequence[Scan]) -> Iterator[Odd]:
 def odd_pieces(scans: Sequence[Scan]) -> Iterator[Odd]:
     """A sentence on the scans whose masks hold their own mirror image, and on those with pieces that look like strokes
     of a brush: thin lines, and small pieces and parts in one slice where few scans have any."""
-    ill = [scan for scan in scans if scan.placement["lesion"]["ml"] > 0]
+    ill = [scan for scan in scans if scan.has_lesion]
     if not all("pieces" in scan.placement["lesion"] for scan in ill):
         return
 

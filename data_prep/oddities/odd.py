@@ -116,8 +116,8 @@ def _coverage(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 def _assumptions(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
     """Orientations that no file states. They are refused where scans with lesion are taken by others than those
     without: a model could tell lesion by them alone."""
-    ill = [scan for scan in scans if any(scan.source_lesion_px)]
-    free = [scan for scan in scans if not any(scan.source_lesion_px)]
+    ill = [scan for scan in scans if scan.has_lesion]
+    free = [scan for scan in scans if not scan.has_lesion]
     for modality in modalities:
         by = Counter(_assumed(scan, modality) for scan in scans)
         for how, count in sorted(by.items()):
@@ -151,8 +151,8 @@ def _assumptions(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[O
 
 def _one_sided(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
     """What holds for scans with lesion far more often than for those without, or the reverse."""
-    ill = [scan for scan in scans if any(scan.source_lesion_px)]
-    free = [scan for scan in scans if not any(scan.source_lesion_px)]
+    ill = [scan for scan in scans if scan.has_lesion]
+    free = [scan for scan in scans if not scan.has_lesion]
     if not (ill and free):
         return
     for modality in modalities:

@@ -14,7 +14,7 @@ ODD_VOLUME = 3.0  # times larger or smaller than the median of the other scans w
 
 def odd_lesions(scans: Sequence[Scan]) -> Iterator[Odd]:
     """What is odd about each scan's lesion, by itself and against the other scans with lesion."""
-    ill = [scan for scan in scans if scan.placement["lesion"]["ml"] > 0]
+    ill = [scan for scan in scans if scan.has_lesion]
     yield from _empty(scans)
     for scan in scans:
         yield from _share(scan)
@@ -27,7 +27,7 @@ def odd_lesions(scans: Sequence[Scan]) -> Iterator[Odd]:
 
 
 def _empty(scans: Sequence[Scan]) -> Iterator[Odd]:
-    free = [scan for scan in scans if not any(scan.source_lesion_px)]
+    free = [scan for scan in scans if not scan.has_lesion]
     empty = [scan for scan in free if scan.placement["lesion"]["drawn_on"]]
     if len(empty) < len(free) / 2:
         for scan in empty:
@@ -72,10 +72,14 @@ def _shape(scan: Scan) -> Iterator[Odd]:
 
 
 def _volumes(ill: Sequence[Scan]) -> Iterator[Odd]:
-    usual = median(scan.placement["lesion"]["ml"] for scan in ill)
-    logs = [log(scan.placement["lesion"]["ml"] / usual) for scan in ill]
+    # Volumes are kept in steps of 0.1 mm3: less than half of that is kept as none.
+    measured = [scan for scan in ill if scan.placement["lesion"]["ml"] > 0]
+    if len(measured) < FEW:
+        return
+    usual = median(scan.placement["lesion"]["ml"] for scan in measured)
+    logs = [log(scan.placement["lesion"]["ml"] / usual) for scan in measured]
     most = limit(logs, log(ODD_VOLUME))
-    for scan, each in zip(ill, logs, strict=True):
+    for scan, each in zip(measured, logs, strict=True):
         if abs(each) > most:
             yield Odd(
                 scan.scan_id,

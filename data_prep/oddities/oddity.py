@@ -71,8 +71,8 @@ def of_some(scans: Sequence[Scan], chosen: Sequence[Scan], text: str, refused: b
     if len(chosen) == 1:
         yield Odd(chosen[0].scan_id, text, refused)
     elif chosen:
-        ill = [any(scan.source_lesion_px) for scan in scans]
-        with_ = sum(any(scan.source_lesion_px) for scan in chosen)
+        ill = [scan.has_lesion for scan in scans]
+        with_ = sum(scan.has_lesion for scan in chosen)
         sides = f"{with_} of {sum(ill)} with lesion, {len(chosen) - with_} of {len(ill) - sum(ill)} without"
         ids = [scan.scan_id for scan in chosen]
         yield Odd(None, f"in {named(ids)}, {sides}, {text}", refused)

@@ -44,7 +44,7 @@ def one_sided(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]
     by three quarters, and by more than chance gives (Kolmogorov-Smirnov's exact test, Fisher's exact test, with
     Bonferroni's correction for the properties that vary). Nothing is told of few scans, where chance can give it.
     """
-    ill = np.array([any(scan.source_lesion_px) for scan in scans], dtype=bool)
+    ill = np.array([scan.has_lesion for scan in scans], dtype=bool)
     if not ill.any() or ill.all() or not all("inputs" in scan.placement for scan in scans):
         return
     for modality in modalities:

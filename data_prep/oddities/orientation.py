@@ -132,7 +132,7 @@ def _groups(scans: Sequence[Scan], turns: Sequence[int], modality: str) -> str:
     parts = []
     for turn in sorted(set(turns)):
         group = [scan for scan, each in zip(scans, turns, strict=True) if each == turn]
-        ill = sum(any(scan.source_lesion_px) for scan in group)
+        ill = sum(scan.has_lesion for scan in group)
         way = f"turned {TURNS[turn][0]} against these" if turn else "one way"
         parts.append(f"{way} in {named([scan.scan_id for scan in group])}, {ill} of them with lesion")
     return f"{modality} lies {'; '.join(parts)}; the headers say that all lie alike: which is right is for you to say"

@@ -50,7 +50,7 @@ def separating(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 
 
 def _told(scans: Sequence[Scan], modality: str, what: Property) -> Odd | None:
-    values = [(what.of(scan, modality), any(scan.source_lesion_px)) for scan in scans]
+    values = [(what.of(scan, modality), scan.has_lesion) for scan in scans]
     with_ = [value for value, lesion in values if lesion and value is not None]
     without = [value for value, lesion in values if not lesion and value is not None]
     if not (with_ and without and len(with_) + len(without) >= FEW and _separated(with_, without, what)):

@@ -86,6 +86,16 @@ class Scan:
     digest: str
     split: str | None
 
+    @property
+    def has_lesion(self) -> bool:
+        """Whether its mask holds lesion as it was drawn: what a scan with lesion is, wherever one is counted."""
+        return any(self.source_lesion_px)
+
+    @property
+    def has_stored_lesion(self) -> bool:
+        """Whether some stored slice holds lesion; a scan with little lesion may lose all of it in the resize."""
+        return any(self.lesion_px)
+
     def unseen(self, modalities: Iterable[str]) -> frozenset[int]:
         """The slices (z) that some of these modalities do not show: outside of its field of view, or one value.
 

@@ -52,7 +52,7 @@ def negative_candidates(scans: Iterable[Scan], kind: str, *, shown: Sequence[str
     return [
         UsedSlice(scan.patient_id, scan.scan_id, z, False)
         for scan in scans
-        if kind == "any_scan" or not any(scan.source_lesion_px)
+        if kind == "any_scan" or not scan.has_lesion
         for z in slices_shown(scan, shown)
         if not scan.source_lesion_px[z]
     ]

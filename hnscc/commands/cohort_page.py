@@ -54,7 +54,7 @@ def _brief(store: Store, odd: Mapping[str | None, Sequence[str]]) -> list[Points
 
 def _counts(store: Store) -> list[str]:
     scans = store.scans
-    volumes = [scan.placement["lesion"]["ml"] for scan in scans if scan.placement["lesion"]["ml"]]
+    volumes = [scan.placement["lesion"]["ml"] for scan in scans if scan.has_lesion]
     pixel = store.placed["pixel_mm"]
     view = f"{pixel:g} mm" if pixel else "the whole field of view, padded to a square"
     patients = several(len({scan.patient_id for scan in scans}), "patient")

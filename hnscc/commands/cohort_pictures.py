@@ -130,7 +130,7 @@ def _window(scan: Scan, modality: str, usual: float) -> Window:
 
 def _lesion(scan: Scan) -> str:
     facts = scan.placement["lesion"]
-    if not facts["ml"]:
+    if not scan.has_lesion:
         return f"no lesion, by {scan.placement['lesion_free']}"
     return f"lesion: {facts['ml']:.4g} ml in {sum(px > 0 for px in scan.lesion_px)} of {scan.slices} slices"
 

@@ -51,7 +51,7 @@ def store_facts(store: Store) -> dict[str, Any]:
         "store": store.location,
         "patients": len({scan.patient_id for scan in store.scans}),
         "scans": len(store.scans),
-        "scans_with_lesion": sum(any(scan.lesion_px) for scan in store.scans),
+        "scans_with_lesion": sum(scan.has_lesion for scan in store.scans),
         "slices": sum(scan.slices for scan in store.scans),
         "positive_slices": sum(px > 0 for scan in store.scans for px in scan.lesion_px),
         "lesion_lost_in_resize": sum(
@@ -116,8 +116,8 @@ def _row(scan: Scan, modalities: tuple[str, ...], odd: list[str]) -> list[str]:
     return [
         scan.scan_id,
         *(_values(facts["values"][name]) for name in modalities),
-        f"{lesion['ml']:.4g}" if lesion["ml"] else "none" if lesion["drawn_on"] else "no mask",
-        f"{lesion['share_of_grid']:.1%}, {lesion['share_of_body']:.1%}" if lesion["ml"] else "",
+        f"{lesion['ml']:.4g}" if scan.has_lesion else "none" if lesion["drawn_on"] else "no mask",
+        f"{lesion['share_of_grid']:.1%}, {lesion['share_of_body']:.1%}" if scan.has_lesion else "",
         _coverage(facts["coverage"]),
         assumed_told(facts, modalities),
         "; ".join(odd) or "ok",

@@ -160,11 +160,11 @@ def _named_as_another(path: Path) -> InputError:
 def _cohort(store: Store) -> Cohort:
     return Cohort(
         modalities=tuple(store.modalities),
-        ill=len({scan.patient_id for scan in store.scans if any(scan.lesion_px)}),
+        ill=len({scan.patient_id for scan in store.scans if scan.has_stored_lesion}),
         splits=any(scan.split for scan in store.scans),
         size=store.size,
         positive=sum(px > 0 for scan in store.scans for px in scan.lesion_px),
-        free=sum(scan.slices for scan in store.scans if not any(scan.lesion_px)),
+        free=sum(scan.slices for scan in store.scans if not scan.has_lesion),
     )
 
 
