@@ -11,17 +11,15 @@ from pathlib import Path
 from data_prep.dicom.files import MAX_FILES, folders_below, is_dicom
 from data_prep.dicom.header import unusable
 from data_prep.files.first_bytes import other_half
-from data_prep.files.itk_files import READERS
 from data_prep.files.names import Named, letters_of_patients, modality_of_channel, named, of_patient
 from data_prep.files.not_read import OTHERS
-from data_prep.files.read import ENDINGS, read_grid, read_numbers
+from data_prep.files.read import VOLUME_ENDINGS, ending_of, read_grid, read_numbers
 from data_prep.files.words import words_of
 from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError
 from hnscc.cohort.store_format import Progress
 
 _WHERE = "the folder"
-_VOLUMES = tuple(sorted((*ENDINGS, *READERS), key=len, reverse=True))
 # Files of volumes, or of several, that are not read.
 _OTHERS = (*(ending for endings in OTHERS for ending in endings), ".tif", ".tiff", ".npy")
 
@@ -83,7 +81,7 @@ def _volumes_below(folder: Path) -> tuple[list[Path], Counter[str]]:
     others: Counter[str] = Counter()
     for at, names in folders_below(folder, lambda error: None):
         for name in (name for name in names if not name.startswith(".")):
-            if name.lower().endswith(_VOLUMES):
+            if name.lower().endswith(VOLUME_ENDINGS):
                 if not is_dicom(Path(at) / name):  # old archives name slices .img
                     paths.append(Path(at) / name)
             else:
@@ -111,8 +109,7 @@ def _is_second_half(path: Path) -> bool:
 
 
 def _stem(path: Path) -> str:
-    ending = next(each for each in _VOLUMES if path.name.lower().endswith(each))
-    return path.name[: -len(ending)]
+    return path.name[: -len(ending_of(path.name))]
 
 
 def _shared(folders: Sequence[tuple[str, ...]]) -> int:

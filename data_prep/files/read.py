@@ -32,14 +32,14 @@ from data_prep.files.first_bytes import (
 )
 from data_prep.files.itk_files import READERS, is_itk_file, read_itk_grid, read_itk_numbers, read_itk_volume
 from data_prep.files.not_read import OTHERS
-from data_prep.files.stated import by_spm, stated_by, written_as
+from data_prep.files.stated import placed_by, written_as
 from data_prep.volumes.padding import measured
 from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, Grid, Volume
 from hnscc.base.errors import InputError
 
 MAX_HEADER = 2**26  # bytes before the values: a header and its extensions
 MAX_PADDING = 2**26  # bytes behind the values of a compressed file
-ENDINGS = (".nii", ".nii.gz", ".hdr", ".img", ".mgz")  # of files that nibabel reads
+_OF_NIBABEL = (".nii", ".nii.gz", ".hdr", ".img", ".mgz")  # endings of files that nibabel reads
 # What nibabel, gzip and NumPy raise on files that are cut short, damaged, or not what their name says.
 _UNREADABLE = (
     ImageFileError,
@@ -59,9 +59,11 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of files. is_mine: whether a cell names one; read_volume (path, where, suv), read_grid (path, where) and
-    read_numbers (path, where): as the functions of these names."""
+    """A kind of files. endings: of their names, in lower case; none where names say nothing (DICOM). is_mine: whether a
+    cell names one; read_volume (path, where, suv), read_grid (path, where) and read_numbers (path, where): as the
+    functions of these names."""
 
+    endings: tuple[str, ...]
     is_mine: Callable[[Path], bool]
     read_volume: Callable[[Path, str, str], Volume]
     read_grid: Callable[[Path, str], Grid]
@@ -114,7 +116,7 @@ def _open(path: Path, where: str) -> SpatialImage:
 
 
 def _is_named_volume(path: Path) -> bool:
-    return path.name.lower().endswith(ENDINGS) and not path.is_dir()
+    return path.name.lower().endswith(_OF_NIBABEL) and not path.is_dir()
 
 
 def _check_mgh(path: Path, where: str) -> None:
@@ -150,15 +152,7 @@ def _grid(image: SpatialImage, path: Path, where: str) -> Grid:
         raise no_volume(
             "The volume does not hold real numbers.", where, "integers or floats", "complex or colour"
         )
-    # Single files and NIfTI-2 are of subclasses.
-    oriented, stated = isinstance(image, nib.Nifti1Pair), ""
-    if isinstance(image, nib.Nifti1Pair):
-        header = image.header
-        stated = _by_library(lambda: stated_by(header, where), path, where)
-    elif isinstance(image, nib.MGHImage):
-        oriented, stated = True, "MGH"
-    elif by := by_spm(image, where):
-        oriented, stated = True, by
+    stated = _by_library(lambda: placed_by(image, where), path, where)
     affine = np.asarray(image.affine, dtype=np.float64)
     # Whatever the unit: voxels in metres would else be taken for none (their size in mm is told later).
     steps = np.linalg.norm(affine[:3, :3], axis=0)
@@ -166,7 +160,7 @@ def _grid(image: SpatialImage, path: Path, where: str) -> Grid:
         raise no_volume(
             "The volume's affine cannot be inverted.", where, "a regular 4 x 4 matrix", "a singular one"
         )
-    return Grid(shape, affine, oriented, stated)
+    return Grid(shape, affine, oriented=bool(stated), stated_by=stated)
 
 
 def _shape(image: SpatialImage, where: str) -> tuple[int, int, int]:
@@ -273,23 +267,37 @@ def _format_of(path: Path, where: str) -> Format:
         raise no_volume(
             "The file is of an unknown kind.",
             where,
-            f"{', '.join((*ENDINGS, *READERS))}, a DICOM file, or a folder of a DICOM series",
+            f"{', '.join(_ENDINGS)}, a DICOM file, or a folder of a DICOM series",
             "another file name ending",
             next((do for endings, do in OTHERS.items() if path.name.lower().endswith(endings)), ""),
         )
     return found
 
 
+def ending_of(name: str) -> str:
+    """The ending by which a file's name is that of a volume, in lower case; empty where it has none of them."""
+    return next((ending for ending in VOLUME_ENDINGS if name.lower().endswith(ending)), "")
+
+
 # What volumes are read from; the first that takes a file for its own reads it.
 FORMATS = (
     Format(
+        _OF_NIBABEL,
         _is_named_volume,
         lambda path, where, suv: _read_by_nibabel(path, where),
         lambda path, where: _grid(_open(path, where), path, where),
         lambda path, where: np.dtype(_open(path, where).get_data_dtype()).name,
     ),
-    Format(names_dicom, read_dicom_volume, read_dicom_grid),
+    Format((), names_dicom, read_dicom_volume, read_dicom_grid),
     Format(
-        is_itk_file, lambda path, where, suv: read_itk_volume(path, where), read_itk_grid, read_itk_numbers
+        tuple(READERS),
+        is_itk_file,
+        lambda path, where, suv: read_itk_volume(path, where),
+        read_itk_grid,
+        read_itk_numbers,
     ),
 )
+_ENDINGS = tuple(ending for each in FORMATS for ending in each.endings)
+VOLUME_ENDINGS = tuple(
+    sorted(_ENDINGS, key=len, reverse=True)
+)  # so that none hides a longer one that ends as it

@@ -43,15 +43,23 @@ def written_as(image: SpatialImage) -> dict[str, str]:
 
 
 def _kind(image: SpatialImage) -> str:
-    if isinstance(image, nib.MGHImage):
-        return "MGH"
-    if not isinstance(image, nib.Nifti1Pair):
-        return "Analyze"
-    return "NIfTI" if isinstance(image, nib.Nifti1Image) else "a NIfTI pair"
+    if isinstance(image, nib.Nifti1Pair):
+        return "NIfTI" if isinstance(image, nib.Nifti1Image) else "a NIfTI pair"
+    return "Analyze" if isinstance(image, nib.AnalyzeImage) else type(image).__name__.removesuffix("Image")
 
 
 MAX_APART = 1.0  # voxels: the most that a corner may lie apart by two statements of one file
 SPM = "SPM's .mat"
+
+
+def placed_by(image: SpatialImage, where: str) -> str:
+    """What in a file that nibabel reads places the volume, in words; empty for Analyze, which states no orientation,
+    unless SPM does beside it. Errors as by `stated_by`."""
+    if isinstance(image, nib.Nifti1Pair):  # single files and NIfTI-2 are of subclasses
+        return stated_by(image.header, where)
+    if isinstance(image, nib.AnalyzeImage):
+        return by_spm(image, where)
+    return _kind(image)
 
 
 def stated_by(header: nib.Nifti1Header, where: str) -> str:

@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+from data_prep.files.read import VOLUME_ENDINGS, ending_of
 from data_prep.manifest.columns import LESION_FREE
 
 _WORDS = (
@@ -20,7 +21,6 @@ _WORDS = (
     "negative",
 )  # for 'there is none'
 _QUOTES = "'\"`\u2018\u2019\u201c\u201d"
-_ENDINGS = (".nii", ".nii.gz")
 
 
 def nothing_there(cell: str, path: Path) -> str:
@@ -37,9 +37,8 @@ def nothing_there(cell: str, path: Path) -> str:
         return "nothing there: the cell is an address, as of a browser, and no path"
     if cell.startswith(("$", "%")):
         return "nothing there: the cell begins with a variable, which only a shell would replace"
-    other = _with_other_ending(path)
-    if other is not None and other.exists():
-        return f"nothing there, but a file of that name with the ending {_ending_of(other)}"
+    if other := _other_ending(path):
+        return f"nothing there, but a file of that name with the ending {other}"
     if _spelled(path, str.casefold):
         return "nothing there, but a name that differs by capitals alone, which count on this machine"
     if _spelled(path, lambda name: unicodedata.normalize("NFC", name)):
@@ -49,16 +48,12 @@ def nothing_there(cell: str, path: Path) -> str:
     return "nothing there"
 
 
-def _with_other_ending(path: Path) -> Path | None:
-    ending = _ending_of(path)
-    if not ending:
-        return None
-    (other,) = (each for each in _ENDINGS if each != ending)
-    return path.with_name(path.name[: -len(ending)] + other)
-
-
-def _ending_of(path: Path) -> str:
-    return next((each for each in reversed(_ENDINGS) if path.name.lower().endswith(each)), "")
+def _other_ending(path: Path) -> str:
+    """The ending of a volume that is there, where the path names one of another ending; empty where there is none."""
+    own = ending_of(path.name)
+    stem = path.name[: len(path.name) - len(own)]
+    others = [each for each in VOLUME_ENDINGS if own and each != own]
+    return next((each for each in others if path.with_name(stem + each).exists()), "")
 
 
 def _spelled(path: Path, alike: Callable[[str], str]) -> bool:

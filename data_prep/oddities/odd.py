@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
-from data_prep.files.stated import SPM
 from data_prep.oddities.inverted import inverted
 from data_prep.oddities.misplaced import misplaced
 from data_prep.oddities.odd_lesions import odd_lesions
@@ -134,15 +133,15 @@ def _assumptions(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[O
                     f"({with_} of {len(ill)} with lesion, {without} of {len(free)} without)",
                     refused=one_sided,
                 )
-    masked = [scan.placement["lesion"] for scan in scans if scan.placement["lesion"]["drawn_on"]]
-    for how, count in sorted(Counter(each["orientation"] for each in masked).items()):
-        if not _stated(how):
-            yield Odd(
-                None,
-                f"the mask states no orientation in {count} of {len(masked)} scans with one; assumed: {how}, voxel by "
-                "voxel in file order",
-            )
-    drawn = Counter(each["drawn_on"] for each in masked)
+    masked = [scan.placement for scan in scans if scan.placement["lesion"]["drawn_on"]]
+    laid = Counter(each["lesion"]["orientation"] for each in masked if "mask" in each["assumed"])
+    for how, count in sorted(laid.items()):
+        yield Odd(
+            None,
+            f"the mask states no orientation in {count} of {len(masked)} scans with one; assumed: {how}, voxel by "
+            "voxel in file order",
+        )
+    drawn = Counter(each["lesion"]["drawn_on"] for each in masked)
     if len(drawn) > 1:
         where = ", ".join(f"{count} on {name}" for name, count in sorted(drawn.items()))
         reference = scans[0].placement["reference"]
@@ -173,12 +172,7 @@ def _by(scan: Scan, modality: str) -> str:
 
 def _assumed(scan: Scan, modality: str) -> str:
     """How a modality that states no orientation is taken to lie; empty where it states one."""
-    by = _by(scan, modality)
-    return "" if _stated(by) else by
-
-
-def _stated(by: str) -> bool:
-    return by in ("", "sform", "qform", "sform and qform", "DICOM", "NRRD", "MetaImage", "MGH", SPM)
+    return _by(scan, modality) if modality in scan.placement["assumed"] else ""
 
 
 # What may hold for a modality of a scan, by its name in a sentence.

@@ -6,7 +6,8 @@ import pytest
 import SimpleITK as sitk
 from scans import LPS, cohort, read_manifest, save, scan_arrays, to_itk, write
 
-from data_prep.files.read import read_grid
+from data_prep.files.not_read import OTHERS
+from data_prep.files.read import VOLUME_ENDINGS, read_grid
 from hnscc.base.errors import InputError
 
 # What stands in the cell of the PET of `s0/pet.nii.gz`, and what is found there.
@@ -37,6 +38,17 @@ def test_what_a_cell_nearly_names_is_told_without_a_name(tmp_path, cell):
     assert CELLS[cell] in text and "SECRET" not in text and "pet.nii" not in text
 
 
+@pytest.mark.parametrize(
+    "cell, there", [("s0/a.nii.gz", ".nrrd"), ("s0/a.MHA", ".nii.gz"), ("s0/a.nii", ".mgz")]
+)
+def test_a_volume_of_that_name_in_another_format_is_told_by_its_ending(tmp_path, cell, there):
+    rows = [line.split(",") for line in cohort(tmp_path, 2).read_text().splitlines()]
+    (tmp_path / "s0" / f"a{there}").write_bytes(b"")
+    rows[1][2] = cell
+    with pytest.raises(InputError, match=f"a file of that name with the ending {there}\n"):
+        read_manifest(save(tmp_path, rows))
+
+
 @pytest.mark.parametrize("word", ["NA", "n/a", "No", "-", "negative"])
 def test_a_word_for_no_lesion_is_told_the_word_that_says_it(tmp_path, word):
     rows = [line.split(",") for line in cohort(tmp_path, 2).read_text().splitlines()]
@@ -61,6 +73,12 @@ def test_empty_lines_before_the_header_hide_no_separator(tmp_path):
     text = manifest.read_text().replace(",", ";")
     manifest.write_text(f"\n\n;;;;\n{text}")
     assert [row.line for row in read_manifest(manifest)] == [5, 6]
+
+
+def test_no_ending_is_both_read_and_told_as_not_read():
+    """A format that is read from now on leaves the list of those that are not."""
+    others = {ending for endings in OTHERS for ending in endings}
+    assert len(set(VOLUME_ENDINGS)) == len(VOLUME_ENDINGS) and not others & set(VOLUME_ENDINGS)
 
 
 KINDS = {

@@ -125,6 +125,13 @@ def test_orientations_assumed_on_one_side_only_are_refused(assumed):
     assert f"assumed: {assumed} (1 of 4 with lesion, 1 of 4 without)" in found[0][1]
 
 
+@pytest.mark.parametrize("stated", ["MGH", "SPM's .mat", "a format that is new"])
+def test_what_states_its_orientation_is_told_as_assumed_in_no_format(stated):
+    """Reading decides whether a file states it; no list of formats has to be kept beside."""
+    changed = {f"{part}{number}": {"orientation": stated} for number in range(8) for part in "sl"}
+    assert told(facts(8, **changed)) == []
+
+
 def test_an_inverted_mask_is_refused(tmp_path):
     manifest = cohort(tmp_path, 4)
     write(tmp_path / "s1" / "mask.nii.gz", 1 - scan_arrays()[2])

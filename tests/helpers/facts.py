@@ -7,6 +7,7 @@ from typing import Any
 from stores import scan
 
 from data_prep.oddities.odd import odd_scans
+from data_prep.volumes.lying import NOWHERE
 from hnscc.cohort.store_format import Scan
 
 
@@ -36,8 +37,10 @@ def facts(scans: int, **changed: Any) -> list[Scan]:
         lesion |= {"share_in_air": 0.0, "spanned": 0, "left_out": 0, "box": False, "fits": []}
         lesion |= {"medians": {"pet": None}, "edges": {"pet": None}}
         lesion |= {"orientation": "sform"} | changed.get(f"l{number}", {})
+        taken = {"pet": values["orientation"], "mask": lesion["orientation"]}
         placement = {
             "reference": "pet",
+            "assumed": [name for name, by in taken.items() if by.startswith(("as ", NOWHERE))],
             "coverage": {"pet": changed.get(f"c{number}", 1.0)},
             "outside": {"pet": []},
             "values": {"pet": {"rim": values["first"]} | values},

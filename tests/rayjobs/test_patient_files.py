@@ -15,8 +15,7 @@ from ray._private import ray_constants
 from ray._private.runtime_env import packaging
 from stores import make_store
 
-from data_prep.files.itk_files import READERS
-from data_prep.files.read import ENDINGS
+from data_prep.files.read import VOLUME_ENDINGS
 from hnscc.base.errors import InputError
 from rayjobs.doctor import check_working_dir, uploaded
 from rayjobs.patient_files import patient_files, refuse_patient_files
@@ -80,7 +79,7 @@ def test_what_is_not_uploaded_for_its_name_is_known_as_a_patient_file(ending, tm
     assert sum(patient_files(tmp_path).values()) == 1
 
 
-@pytest.mark.parametrize("ending", [*ENDINGS, *READERS])
+@pytest.mark.parametrize("ending", VOLUME_ENDINGS)
 def test_files_that_prepare_reads_are_patient_files_and_not_uploaded(ending, tmp_path):
     """A new format of scans is kept off clusters too."""
     (tmp_path / f"smith{ending}").write_bytes(b"anything")
