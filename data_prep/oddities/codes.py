@@ -22,8 +22,6 @@ def odd_codes(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]
     Of the spaces of a scanner and of another image many programs write either, so that these count only in scans that
     hold both where most hold one. So does a template in all modalities of a scan where most scans lie in none.
     """
-    if not all("inputs" in scan.placement for scan in scans):
-        return
     spaces = [_spaces(scan, modalities) for scan in scans]
     mixed = [_templates(each) not in (0, len(each)) for each in spaces]
     if len(scans) > 1 and all(mixed) and all(each == spaces[0] for each in spaces):

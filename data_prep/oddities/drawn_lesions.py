@@ -29,8 +29,6 @@ IN_ONE_SLICE: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
 
 def odd_drawings(scans: Sequence[Scan]) -> Iterator[Odd]:
     """A sentence on the scans whose masks are outlines, and on each whose lesion is stored much larger or smaller."""
-    if not all("hollow" in scan.placement["lesion"] for scan in scans):
-        return
     outlined = [scan for scan in scans if _outlined(scan)]
     yield from of_some(
         scans,
@@ -51,8 +49,6 @@ def odd_pieces(scans: Sequence[Scan]) -> Iterator[Odd]:
     """A sentence on the scans whose masks hold their own mirror image, and on those with pieces that look like strokes
     of a brush: thin lines, and small pieces and parts in one slice where few scans have any."""
     ill = [scan for scan in scans if scan.has_lesion]
-    if not all("pieces" in scan.placement["lesion"] for scan in ill):
-        return
 
     def chosen(holds: Callable[[dict[str, Any]], bool]) -> list[Scan]:
         return [scan for scan in ill if holds(scan.placement["lesion"]["pieces"])]

@@ -34,8 +34,6 @@ def odd_fields(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd
     It is refused where no scanner gives it, and where both are five times larger or smaller than in most scans: the
     header's lengths are not in mm then, whatever it says. Parts without an image, beyond those of most scans, too.
     """
-    if not all("inputs" in scan.placement for scan in scans):
-        return
     for modality in modalities:
         steps = np.array([scan.placement["inputs"][modality]["spacing"] for scan in scans])
         shapes = np.array([scan.placement["inputs"][modality]["shape"] for scan in scans])
@@ -56,7 +54,7 @@ def odd_fields(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd
 def spellings(scans: Sequence[Scan]) -> Iterator[Odd]:
     """Analyze headers that hold an orientation of their own, which is not used."""
     for scan in scans:
-        for name, facts in scan.placement.get("inputs", {}).items():
+        for name, facts in scan.placement["inputs"].items():
             if orient := facts["written"].get("orient"):
                 yield Odd(
                     scan.scan_id,
@@ -152,7 +150,7 @@ def _uneven(ratio: Floats) -> bool:
 
 
 def _skewed(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
-    skewed = [scan for scan in scans if scan.placement["inputs"][modality].get("skew", 0.0) > SKEWED]
+    skewed = [scan for scan in scans if scan.placement["inputs"][modality]["skew"] > SKEWED]
     text = (
         f"the axes of {modality} do not stand at right angles in its header, as a tilted gantry or an affine "
         "registration leaves them; it is laid on the grid as that says: is it right?"

@@ -23,8 +23,6 @@ def odd_numbers(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Od
     Values that are too large for their type and begin again at its lowest are refused; the others are told, since
     somebody may have wanted them.
     """
-    if not all("numbers" in scan.placement for scan in scans):
-        return
     for modality in modalities:
         for text, refused, holds in KINDS:
             chosen = [scan for scan in scans if holds(scan.placement["numbers"][modality])]

@@ -45,7 +45,7 @@ def one_sided(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]
     Bonferroni's correction for the properties that vary). Nothing is told of few scans, where chance can give it.
     """
     ill = np.array([scan.has_lesion for scan in scans], dtype=bool)
-    if not ill.any() or ill.all() or not all("inputs" in scan.placement for scan in scans):
+    if not ill.any() or ill.all():
         return
     for modality in modalities:
         facts = [_facts(scan, modality) for scan in scans]

@@ -28,8 +28,6 @@ Planes = dict[str, Any]
 
 def odd_planes(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
     """A sentence on the scans of each modality in which a part of the planes is no image."""
-    if not all("planes" in scan.placement for scan in scans):
-        return
     for modality in modalities:
         usual = median(scan.placement["planes"][modality]["noise"] for scan in scans)
         for text, holds in KINDS:

@@ -20,7 +20,7 @@ def told(*inputs: tuple, others: int = 6, absent: float = 0.0) -> list[tuple]:
     """What is odd about scans of these (shape, spacing in mm) among usual ones."""
     scans = []
     for number, (shape, spacing) in enumerate([*inputs, *[USUAL] * others]):
-        facts = {"shape": list(shape), "spacing": list(spacing), "written": {}}
+        facts = {"shape": list(shape), "spacing": list(spacing), "skew": 0.0, "written": {}}
         placement = {"inputs": {"mri": facts}, "outside": {"mri": []}}
         placement["absent"] = {"mri": absent if number == 0 else 0.0}
         scans.append(replace(scan(f"p{number}", (0, 4)), placement=placement))
@@ -103,7 +103,8 @@ def test_axes_that_are_not_at_right_angles_are_told(tmp_path):
 def test_modalities_of_nearly_one_grid_are_told(times, odd):
     """A slice distance that is 1 % off, where PET lies on the grid of the MRI; one that is rounded, or another grid."""
     inputs = [
-        {"shape": [200, 180, 24], "spacing": [0.9, 0.9, 4.0 * each], "written": {}} for each in (1.0, times)
+        {"shape": [200, 180, 24], "spacing": [0.9, 0.9, 4.0 * each], "skew": 0.0, "written": {}}
+        for each in (1.0, times)
     ]
     placement = {"inputs": dict(zip(("pet", "mri"), inputs, strict=True)), "absent": {"pet": 0.0, "mri": 0.0}}
     found = list(odd_fields([replace(scan("p0", (0, 4)), placement=placement)], ["pet", "mri"]))
@@ -117,7 +118,7 @@ def test_a_modality_with_a_slice_less_is_told_where_most_scans_have_as_many(alik
     scans = []
     for number in range(4):
         inputs = {
-            name: {"shape": [200, 180, slices], "spacing": [0.9, 0.9, 4.0], "written": {}}
+            name: {"shape": [200, 180, slices], "spacing": [0.9, 0.9, 4.0], "skew": 0.0, "written": {}}
             for name, slices in (("pet", 24), ("mri", 24 if number and number <= alike else 23))
         }
         placement = {"inputs": inputs, "absent": {"pet": 0.0, "mri": 0.0}}

@@ -1,0 +1,29 @@
+"""A check of a cohort never ends without a word because a fact that it asks for is missing or is called otherwise."""
+
+import pytest
+from stores import scan
+
+from data_prep.oddities.codes import odd_codes
+from data_prep.oddities.drawn_lesions import odd_drawings, odd_pieces
+from data_prep.oddities.fields import odd_fields, spellings
+from data_prep.oddities.numbers import odd_numbers
+from data_prep.oddities.one_sided import one_sided
+from data_prep.oddities.planes import odd_planes
+
+CHECKS = {
+    "odd_codes": odd_codes,
+    "odd_drawings": lambda scans, modalities: odd_drawings(scans),
+    "odd_fields": odd_fields,
+    "odd_numbers": odd_numbers,
+    "odd_pieces": lambda scans, modalities: odd_pieces(scans),
+    "odd_planes": odd_planes,
+    "one_sided": one_sided,
+    "spellings": lambda scans, modalities: spellings(scans),
+}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_check_without_its_facts_is_an_error(check):
+    scans = [scan("p0", (0, 4)), scan("p1", (0, 0))]
+    with pytest.raises(KeyError):
+        list(CHECKS[check](scans, ["pet"]))
