@@ -18,7 +18,7 @@ from data_prep.row_files import volumes_of
 from data_prep.volumes.grids import to_lps, turned
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
-from hnscc.cohort.store_format import Drawn
+from hnscc.cohort.store_format import Drawn, suv_modality
 
 # A manifest; one or several folders of scans; or the files of one scan by column (the modalities, maybe mask, roi).
 Scans = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
@@ -72,7 +72,7 @@ class NewScan:
     @property
     def in_suv(self) -> str | None:
         """The modality whose file states SUV, or None."""
-        return next((name for name, volume in self.volumes.items() if volume.unit in UNITS.values()), None)
+        return suv_modality({name: volume.unit for name, volume in self.volumes.items()})
 
     def own(self, modality: str) -> Own:
         """A modality as its file holds it, turned to LPS."""

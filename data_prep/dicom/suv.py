@@ -15,9 +15,10 @@ from data_prep.dicom.decay import decayed_dose
 from data_prep.dicom.header import check_range, lacking, numbers_of, private_value, text_of, unusable
 from data_prep.settings import SUV
 from hnscc.base.errors import InputError
+from hnscc.cohort.store_format import SUV_UNITS
 
 BODY_WEIGHT, LEAN_BODY_MASS = SUV
-UNITS = {BODY_WEIGHT: "SUV", LEAN_BODY_MASS: "SUV (lean body mass)"}
+UNITS = dict(zip(SUV, SUV_UNITS, strict=True))
 # What must be one for all slices of a series.
 _ONE = (
     *("Units", "SUVType", "DecayCorrection", "CorrectedImage", "PatientWeight", "PatientSize", "PatientSex"),

@@ -18,7 +18,7 @@ from hnscc.base.split_names import SPLITS
 from hnscc.cohort import drawn_masks
 from hnscc.cohort.drawn_masks import DrawnMask
 from hnscc.cohort.slices import rows_of_scans
-from hnscc.cohort.store import suv_modality
+from hnscc.cohort.store_format import suv_modality
 from hnscc.scores.thresholds import SliceChoice
 from hnscc.study.plan import fold_name
 from hnscc.study.run_folder import FoldFolder, RunFolder, inside
@@ -160,7 +160,7 @@ def load_fold(run: RunFolder, number: int) -> Fold:
         split["slices"] == "all",
         split["scored"],
         {scan: (z, y, x) for scan, (z, y, x) in split["spacing_mm"].items()},
-        suv_modality(split.get("placing") or {}),
+        suv_modality((split.get("placing") or {}).get("units", {})),
         drawn,
     )
 

@@ -11,10 +11,7 @@ import numpy as np
 from hnscc.base.arrays import Masks
 from hnscc.base.encode import npz_bytes
 from hnscc.cohort.store import Store
-from hnscc.cohort.store_format import Drawn
-
-# Of a scan's placement: what brings a mask of its stored slices back to the grid of its files.
-WAY_BACK = ("reference", "input_shape", "input_affine", "input_axes", "size", "scale", "offset")
+from hnscc.cohort.store_format import WAY_BACK, Drawn
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The slice store, opened: every slice of every scan of a cohort, read whole or not at all. Its files: store_format."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from hnscc.base.files import storage_errors
 from hnscc.base.locations import Location, S3Path, locate, patiently
 from hnscc.cohort.store_format import (
     FORMAT,
+    SCANS_GROUP,
     SCHEMA_VERSION,
     UNFINISHED,
     Drawn,
@@ -24,7 +25,9 @@ from hnscc.cohort.store_format import (
     drawn_digest,
     index_entry,
     scan_of,
+    scan_path,
     store_digest,
+    suv_modality,
     zarr_store,
 )
 
@@ -86,7 +89,7 @@ class Store:
     @property
     def in_suv(self) -> str | None:
         """The modality of which all files state that they are in SUV, or None."""
-        return suv_modality(self.placing)
+        return suv_modality(self.placed.get("units", {}))
 
     def read(self, scan_id: str) -> tuple[Images, Masks]:
         """All slices of one scan: images (Z, C, H, W) float32 in raw units, mask (Z, H, W) uint8 of 0 and 1.
@@ -129,7 +132,7 @@ class Store:
         )
 
     def _array(self, scan_id: str, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
-        path = f"scans/{scan_id}/{name}"
+        path = scan_path(scan_id, name)
         where = zarr_store(self.location)
         try:
             array = _asked(self.location, lambda: zarr.open_array(where, path=path, mode="r", zarr_format=3))
@@ -138,12 +141,6 @@ class Store:
             return _asked(self.location, lambda: np.asarray(array[...]))
         except (FileNotFoundError, _Undecodable) as error:
             raise _damaged(self.location, scan_id, f"chunks that cannot be read ({_kind(error)})") from None
-
-
-def suv_modality(placing: Mapping[str, Any]) -> str | None:
-    """The modality whose unit is SUV, of body weight or lean body mass, by what `Store.placing` gives; else None."""
-    units = placing.get("units", {})
-    return next((name for name, unit in units.items() if unit.split(" ")[0] == "SUV"), None)
 
 
 def open_store(location: str | Location) -> Store:
@@ -276,7 +273,7 @@ def _is_sound(store: Store, scan: Scan) -> bool:
     try:
         store.read(scan.scan_id)
         store.read_drawn(scan.scan_id)
-        attributes = _attributes(store.location, f"scans/{scan.scan_id}")
+        attributes = _attributes(store.location, scan_path(scan.scan_id))
     except (DamagedStore, FileNotFoundError, _Undecodable):
         return False
     return attributes == index_entry(scan)
@@ -285,7 +282,7 @@ def _is_sound(store: Store, scan: Scan) -> bool:
 def _unlisted(store: Store) -> list[str]:
     listed = {scan.scan_id for scan in store.scans}
     try:
-        there = _asked(store.location, lambda: set(_open(store.location, "scans").group_keys()))
+        there = _asked(store.location, lambda: set(_open(store.location, SCANS_GROUP).group_keys()))
     except (FileNotFoundError, _Undecodable) as error:
         raise _damaged(store.location, None, f"metadata that cannot be read ({_kind(error)})") from None
     return sorted(there - listed)

@@ -27,6 +27,7 @@ from hnscc.cohort.store_format import (
     FORMAT,
     LOCK,
     PAGE,
+    SCANS_GROUP,
     SCHEMA_VERSION,
     UNFINISHED,
     Drawn,
@@ -35,6 +36,7 @@ from hnscc.cohort.store_format import (
     content_digest,
     drawn_digest,
     index_entry,
+    scan_path,
     store_digest,
     zarr_store,
 )
@@ -57,7 +59,7 @@ def begin_store(final: Location, overwrite: bool) -> Path:
         undo.callback(shutil.rmtree, unfinished, ignore_errors=True)
         unfinished.chmod(0o755)  # mkdtemp is for the owner alone; a cluster's other nodes read stores too
         zarr.create_group(zarr_store(unfinished), zarr_format=3)
-        zarr.create_group(zarr_store(unfinished), path="scans", zarr_format=3)
+        zarr.create_group(zarr_store(unfinished), path=SCANS_GROUP, zarr_format=3)
         undo.pop_all()
     return unfinished
 
@@ -106,7 +108,7 @@ def write_scan(
     entry = index_entry(scan)
     with writing_to(unfinished.parent):
         target = zarr_store(unfinished)
-        group = zarr.create_group(target, path=f"scans/{scan_id}", attributes=entry, zarr_format=3)
+        group = zarr.create_group(target, path=scan_path(scan_id), attributes=entry, zarr_format=3)
         _write_array(group, "images", images)
         _write_array(group, "mask", mask)
         if voxels is not None:
@@ -116,7 +118,9 @@ def write_scan(
 
 def read_images(unfinished: Path, scan_id: str) -> Images:
     """The images (Z, C, H, W) float32 of a scan that `write_scan` has written."""
-    return np.asarray(zarr.open_array(zarr_store(unfinished), path=f"scans/{scan_id}/images", mode="r")[...])
+    return np.asarray(
+        zarr.open_array(zarr_store(unfinished), path=scan_path(scan_id, "images"), mode="r")[...]
+    )
 
 
 def finish_store(
@@ -168,7 +172,7 @@ def _upload(folder: Path, final: S3Path, overwrite: bool, progress: Progress | N
         _check_vacant(final, overwrite)
         (final / UNFINISHED).write_bytes(FORMAT.encode())
         (final / ZARR_ROOT).unlink(missing_ok=True)
-        for each in (final / "scans").below():
+        for each in (final / SCANS_GROUP).below():
             if each.key.removeprefix(f"{final.key}/") not in files:
                 each.unlink(missing_ok=True)
         with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:

@@ -15,7 +15,7 @@ content, and the store's digest covers the index, so that nothing can be damaged
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,12 @@ PAGE = "prepare.html"
 # Beside the scans of a store on S3 while it is uploaded: what says that it is ours, and that nobody else uploads.
 UNFINISHED = ".unfinished"
 LOCK = ".lock"
+SCANS_GROUP = "scans"
+
+# The units of PET that is standardised by body weight, and by lean body mass.
+SUV_UNITS = ("SUV", "SUV (lean body mass)")
+# Of a scan's placement: what brings a mask of its stored slices back to the grid of its files.
+WAY_BACK = ("reference", "input_shape", "input_affine", "input_axes", "size", "scale", "offset")
 
 Progress = Callable[[int, int, str], None]  # done, total, text
 
@@ -103,6 +109,16 @@ class Scan:
         """
         unseen = self.placement.get("outside", {})
         return frozenset(z for name in modalities for z in unseen.get(name, ()))
+
+
+def scan_path(scan_id: str, array: str | None = None) -> str:
+    """Where a scan lies in its store, or one of its arrays: images, mask or drawn."""
+    return "/".join((SCANS_GROUP, scan_id, *([array] if array else [])))
+
+
+def suv_modality(units: Mapping[str, str]) -> str | None:
+    """The first modality whose unit is SUV, of body weight or lean body mass; else None. units: by modality."""
+    return next((name for name, unit in units.items() if unit in SUV_UNITS), None)
 
 
 def index_entry(scan: Scan) -> dict[str, Any]:

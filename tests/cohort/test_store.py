@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -294,3 +295,12 @@ def test_progress_of_verify_reaches_its_total(original):
     told = []
     verify_store(original, lambda *step: told.append(step))
     assert [step[:2] for step in told] == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("unit", "suv"),
+    [("SUV", "pet"), ("SUV (lean body mass)", "pet"), ("SUV (body surface)", None), ("Bq/ml", None)],
+)
+def test_pet_is_in_suv_by_the_units_that_preparing_gives_it(original, unit, suv):
+    """New scans are asked by the same rule; a unit that only begins so is of another measure."""
+    assert replace(original, placed={"units": {"mri": "", "pet": unit}}).in_suv == suv
