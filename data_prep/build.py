@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from data_prep.workers import run_each
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
 from hnscc.base.locations import locate
+from hnscc.cohort.placement import CohortPlaced
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
 from hnscc.cohort.store_format import Progress, Scan
@@ -164,14 +165,12 @@ def _lesion_free(row: Row, lesion_px: Sequence[int]) -> str | None:
     return None if any(lesion_px) else "a mask without lesion"
 
 
-def _placed(reference: str, settings: PrepareSettings) -> dict[str, Any]:
+def _placed(reference: str, settings: PrepareSettings) -> CohortPlaced:
     """How the scans were placed and resized, for the store's attributes."""
-    return {
+    placed: CohortPlaced = {
         "reference": reference,
         "pixel_mm": settings.pixel_mm,
         "suv": settings.suv,
-        # Only where it is asked for, so that the digests of other stores stay as they are.
-        **({"register": settings.register} if settings.register else {}),
         "field_of_view": "whole, padded to a square" if settings.pixel_mm is None else "cropped or padded",
         "orientation": "LPS: rows to posterior, columns to the patient's left, slices to superior",
         "resampling": "through the affines: linear, or the mean over the voxel where the grid is coarser",
@@ -180,9 +179,12 @@ def _placed(reference: str, settings: PrepareSettings) -> dict[str, Any]:
         "outside": "the volume's minimum",
         "min_coverage": MIN_COVERAGE,
     }
+    if settings.register:  # only then, so that the digests of other stores stay as they are
+        placed["register"] = settings.register
+    return placed
 
 
-def _units(scans: list[Scan]) -> dict[str, Any]:
+def _units(scans: list[Scan]) -> CohortPlaced:
     """The unit of each modality that all of its files state alike, for the store's attributes."""
     units: dict[str, str] = {}
     for name in scans[0].placement["values"]:

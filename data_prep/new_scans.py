@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from data_prep.row_files import volumes_of
 from data_prep.volumes.grids import to_lps, turned
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
+from hnscc.cohort.placement import Placement
 from hnscc.cohort.store_format import Drawn, suv_modality
 
 # A manifest; one or several folders of scans; or the files of one scan by column (the modalities, maybe mask, roi).
@@ -59,7 +59,7 @@ class NewScan:
     drawn: Drawn | None
     stored_truth: NDArray[np.uint8]
     volumes: dict[str, Volume]
-    placement: dict[str, Any]
+    placement: Placement
     assumed: tuple[str, ...]
     mask_told: tuple[str, ...]
 

@@ -22,7 +22,7 @@ ALLOWED = {
 }
 ALLOWED["commands"] = {*ALLOWED["rayjobs"], "rayjobs", "data_prep"}
 # What preparing scans may know of a cohort: its store alone.
-STORE = {"hnscc.cohort.store", "hnscc.cohort.store_building", "hnscc.cohort.store_format"}
+STORE = {f"hnscc.cohort.{name}" for name in ("placement", "store", "store_building", "store_format")}
 # What tables may know of preparing scans: how a mask comes back to the grid that it was drawn on.
 WAY_BACK = {"data_prep.placing.way_back"}
 # The modules of training that need torch; the others are imported where a second of start-up counts.

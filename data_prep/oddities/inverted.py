@@ -41,8 +41,8 @@ def air_height(scan: Scan, modality: str) -> float | None:
     None where the volume is of one value or has no rim.
     """
     facts = scan.placement["values"][modality]
-    span = facts["last"] - facts["first"]
-    if facts["rim"] is None or span <= 0:
+    span, rim = facts["last"] - facts["first"], facts["rim"]
+    if rim is None or span <= 0:
         return None
-    rim, middle = (min(1.0, max(0.0, (facts[name] - facts["first"]) / span)) for name in ("rim", "median"))
-    return float(rim + middle) / 2
+    heights = [min(1.0, max(0.0, (value - facts["first"]) / span)) for value in (rim, facts["median"])]
+    return sum(heights) / 2

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +25,7 @@ from data_prep.oddities.orientation import lying_otherwise
 from data_prep.oddities.planes import odd_planes
 from data_prep.oddities.twins import Twins, find_twins
 from hnscc.base.errors import InputError
+from hnscc.cohort.placement import CohortPlaced, OddFact
 from hnscc.cohort.store_building import read_images
 from hnscc.cohort.store_format import Scan
 
@@ -152,8 +152,8 @@ def _check_odd(rows: Sequence[Row], odd: Sequence[Odd], accept_odd: str | None) 
     )
 
 
-def told(odd: Sequence[Odd], accept_odd: str | None) -> dict[str, Any]:
+def told(odd: Sequence[Odd], accept_odd: str | None) -> CohortPlaced:
     """What was odd, for the store's attributes, and by which reason it was accepted, where that was needed."""
-    told = [{"scan_id": each.scan_id, "text": each.text} for each in odd]
+    told = [OddFact(scan_id=each.scan_id, text=each.text) for each in odd]
     needed = accept_odd is not None and any(each.refused for each in odd)
     return {"odd": told, "accepted": accept_odd if needed else None}

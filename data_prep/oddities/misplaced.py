@@ -87,8 +87,8 @@ def misplaced(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 
 def _edges(scans: Sequence[Scan], modality: str) -> list[_Edge]:
     """Of all scans with lesion; turned about where the cohort's lesions are darker than what surrounds them."""
-    found = [(scan, scan.placement["lesion"]["edges"][modality]) for scan in scans]
-    found = [(scan, facts) for scan, facts in found if facts is not None]
+    edges = [(scan, scan.placement["lesion"]["edges"][modality]) for scan in scans]
+    found = [(scan, facts) for scan, facts in edges if facts is not None]
     sign = -1 if found and median(facts["own"] for _, facts in found) < 0 else 1
     return [
         _Edge(

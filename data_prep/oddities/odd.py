@@ -135,10 +135,10 @@ def _assumptions(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[O
                 )
     masked = [scan.placement for scan in scans if scan.placement["lesion"]["drawn_on"]]
     laid = Counter(each["lesion"]["orientation"] for each in masked if "mask" in each["assumed"])
-    for how, count in sorted(laid.items()):
+    for way, count in sorted(laid.items()):
         yield Odd(
             None,
-            f"the mask states no orientation in {count} of {len(masked)} scans with one; assumed: {how}, voxel by "
+            f"the mask states no orientation in {count} of {len(masked)} scans with one; assumed: {way}, voxel by "
             "voxel in file order",
         )
     drawn = Counter(each["lesion"]["drawn_on"] for each in masked)

@@ -6,12 +6,12 @@ called the wrong one.
 
 from collections.abc import Iterator, Sequence
 from statistics import median
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.oddities.oddity import FEW, Odd, grouped, has_majority, limit, named, times
+from hnscc.cohort.placement import ValueFacts
 from hnscc.cohort.store_format import Scan
 
 # Times larger than the next scan's: intensities so far apart, with no scan in between, are of two units. Bq/ml are
@@ -169,9 +169,8 @@ def _minorities(logs: NDArray[np.float64]) -> dict[int, int]:
     return {at: len(group) for group in groups if group is not usual and len(group) > 1 for at in group}
 
 
-def _values(scan: Scan, modality: str) -> dict[str, Any]:
-    values: dict[str, Any] = scan.placement["values"][modality]
-    return values
+def _values(scan: Scan, modality: str) -> ValueFacts:
+    return scan.placement["values"][modality]
 
 
 def _height(scan: Scan, modality: str) -> float:

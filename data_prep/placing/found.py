@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 from nibabel import orientations
@@ -18,9 +17,10 @@ from data_prep.volumes.grids import axis_of_slices, to_lps
 from data_prep.volumes.resize import Window, inside, stored_spacing
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.arrays import Floats
+from hnscc.cohort.placement import FileFacts, LesionFacts, ValueFacts
 
 
-def input_of(volume: Volume) -> dict[str, Any]:
+def input_of(volume: Volume) -> FileFacts:
     """Shape and spacing (mm) with axes turned to LPS; the file's own axes, its tilt in degrees, by how many degrees two
     of its axes are off a right angle (`skew`), the share of its voxels that hold its lowest value, and how it is
     written (data_prep.files.stated)."""
@@ -50,7 +50,7 @@ SMOOTHED = 5  # pixels
 AROUND = 3  # stored pixels around a lesion that are left out with it: PET spreads its uptake so far
 
 
-def values_of(volume: Volume) -> dict[str, Any]:
+def values_of(volume: Volume) -> ValueFacts:
     """Lowest, median and highest value of the voxels that hold one, 1st and 99th percentile, and the number of NaN.
 
     `within` counts the voxels without a value that lie between some with one, along an axis of the file; `padding` is
@@ -61,7 +61,7 @@ def values_of(volume: Volume) -> dict[str, Any]:
     low, first, median, last, high = (float(value) for value in np.percentile(held, [0, 1, 50, 99, 100]))
     padding = volume.padding
     blank = 0 if volume.blank is None else int(volume.blank.sum())
-    return {
+    facts: ValueFacts = {
         "low": low,
         "first": first,
         "median": median,
@@ -72,8 +72,10 @@ def values_of(volume: Volume) -> dict[str, Any]:
         "within": 0 if volume.blank is None else int(_between(volume.blank).sum()),
         "padding": None if padding is None else asdict(padding),
         "orientation": volume.grid.stated_by,
-        **({"unit": volume.unit} if volume.unit else {}),
     }
+    if volume.unit:
+        facts["unit"] = volume.unit
+    return facts
 
 
 def _rim(volume: Volume) -> float | None:
@@ -110,8 +112,8 @@ def facts_of(
     images: NDArray[np.float32],
     stored: NDArray[np.uint8],
     window: Window,
-) -> dict[str, dict[str, Any]]:
-    """What is known of a scan's modalities (`values`, by name) and of its lesion (`lesion`).
+) -> tuple[dict[str, ValueFacts], LesionFacts]:
+    """What is known of the values of a scan's modalities, by name, and of its lesion.
 
     images (Z, C, H, W), of the modalities in the order of `volumes`, and stored (Z, H, W) are the stored slices and
     their mask.
@@ -120,27 +122,18 @@ def facts_of(
     around = near(drawn)
     bodies, whole = zip(*(_bodies(seen[:, at], drawn, around) for at in range(len(volumes))), strict=True)
     lying = placed_bodies(whole, stored_spacing(grid, window))
-    values, edges = {}, {}
+    values: dict[str, ValueFacts] = {}
+    edges = {}
     medians: dict[str, float | None] = {}
     for at, (name, volume) in enumerate(volumes.items()):
         tissue = tissue_of(seen[:, at], bodies[at], around)
-        values[name] = facts = {
-            **values_of(volume),
-            "signal": signal_of(volume),
-            "tissue": tissue,
-            "body": lying[at],
-        }
+        facts = values_of(volume)
+        values[name] = {**facts, "signal": signal_of(volume), "tissue": tissue, "body": lying[at]}
         bright = 0.0 if tissue is None else tissue["last"] - facts["first"]
         medians[name] = float(np.median(seen[:, at][drawn])) if drawn.any() else None
         edges[name] = edges_of(seen[:, at], drawn, stored_spacing(grid, window), facts["first"], bright)
-    return {
-        "values": values,
-        "lesion": {
-            **lesion_of(lesion, mask, grid, drawn, np.any(bodies, axis=0)),
-            "medians": medians,
-            "edges": edges,
-        },
-    }
+    found = lesion_of(lesion, mask, grid, drawn, np.any(bodies, axis=0))
+    return values, {**found, "medians": medians, "edges": edges}
 
 
 def share_of_body(
@@ -193,7 +186,7 @@ def lesion_of(
     grid: Grid,
     drawn: NDArray[np.bool_],
     shown: NDArray[np.bool_],
-) -> dict[str, Any]:
+) -> LesionFacts:
     """Volume of the lesion in ml, its share of the grid and of the body, 0 to 1, and the share of it that lies in air;
     its shape; how its mask was drawn.
 

@@ -12,7 +12,7 @@
    covers at least half of the stored pixel.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -43,11 +43,11 @@ from data_prep.volumes.resize import (
 from data_prep.volumes.sampling import sampled
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
+from hnscc.cohort.placement import LesionFacts, Placement, ValueFacts, WayBack
 
 FLAT = 1e-5  # of a volume's range: a slice that differs by no more is one value, whatever wrote it
-MORE_ABSENT = (
-    0.1  # of a slice, beyond the scan's other slices: what shows no image there (data_prep.placing.absent)
-)
+# Of a slice, beyond the scan's other slices: what shows no image there (data_prep.placing.absent).
+MORE_ABSENT = 0.1
 MOST_ABSENT = 0.9  # of a slice: it shows nothing
 LARGE = 0.1  # of the body in the stored slices: a lesion that is measured against the whole body too
 MAX_LESION_LOSS = 0.5  # of a slice's lesion that a fixed pixel size may crop off
@@ -68,7 +68,7 @@ class Placed:
     source_lesion_px: tuple[int, ...]
     spacing_mm: tuple[float, float, float]
     affine: tuple[tuple[float, ...], ...]
-    placement: dict[str, Any]
+    placement: Placement
     volumes: dict[str, Volume]
     lesion: Lesion
     before: dict[int, NDArray[np.float32]]
@@ -119,41 +119,71 @@ def place_scan(
     )
     images = np.stack([each.slices for each in placed.values()], axis=1)
     stored = np.stack([resize_mask(slice_, window) for slice_ in lesion.voxels])
-    found = facts_of(volumes, mask, lesion, grid, images, stored, window)
-    if found["lesion"]["share_of_body"] > LARGE and max(window.offset) > 0:
-        found["lesion"]["share_of_whole"] = _share_of_whole(volumes, lesion.voxels, grid, window)
+    placement: Placement = {
+        **_where(drawn, window, reference),
+        **_coverage(placed),
+        "assumed": assumed,
+        "lesion_px_cropped": cropped,
+        "inputs": {name: input_of(volume) for name, volume in filed.items()},
+    }
+    if registered:
+        placement["registered"] = registered
+    placement["numbers"] = {name: numbers_of(volume) for name, volume in volumes.items()}
+    placement["values"], placement["lesion"] = _found(
+        volumes, mask, lesion, grid, images, stored, window, fitting
+    )
     return Placed(
         images=images,
         mask=stored,
         source_lesion_px=lesion.source_px,
         spacing_mm=stored_spacing(grid, window),
         affine=tuple(tuple(float(value) for value in row) for row in stored_affine(grid, window)),
-        placement={
-            **_where(drawn, window, reference),
-            **_coverage(placed),
-            "assumed": assumed,
-            "lesion_px_cropped": cropped,
-            "inputs": {name: input_of(volume) for name, volume in filed.items()},
-            **({"registered": registered} if registered else {}),
-            "numbers": {name: numbers_of(volume) for name, volume in volumes.items()},
-            "values": found["values"],
-            "lesion": {
-                **found["lesion"],
-                "fits": fitting,
-                "hollow": hollow(lesion.voxels),
-                "pieces": pieces_of(lesion.drawn),
-                "drawn_ml": drawn_ml(mask),
-                "stored_ml": stored_ml(stored, stored_spacing(grid, window)),
-            },
-        },
+        placement=placement,
         volumes=volumes,
         lesion=lesion,
-        before={
-            at: _on_grid(filed[name], grid, window, lesion.voxels).slices
-            for at, name in enumerate(volumes)
-            if show_before and name in registered
-        },
+        before=_before(filed, volumes, registered, grid, window, lesion) if show_before else {},
     )
+
+
+def _found(
+    volumes: Mapping[str, Volume],
+    mask: Volume | None,
+    lesion: Lesion,
+    grid: Grid,
+    images: NDArray[np.float32],
+    stored: NDArray[np.uint8],
+    window: Window,
+    fitting: list[str],
+) -> tuple[dict[str, ValueFacts], LesionFacts]:
+    """What is known of the values of each modality and of the lesion, by the stored images (Z, C, H, W) and their mask
+    (Z, H, W). fitting: the modalities whose grids a mask without orientation fits."""
+    values, facts = facts_of(volumes, mask, lesion, grid, images, stored, window)
+    if facts["share_of_body"] > LARGE and max(window.offset) > 0:
+        facts["share_of_whole"] = _share_of_whole(volumes, lesion.voxels, grid, window)
+    return values, {
+        **facts,
+        "fits": fitting,
+        "hollow": hollow(lesion.voxels),
+        "pieces": pieces_of(lesion.drawn),
+        "drawn_ml": drawn_ml(mask),
+        "stored_ml": stored_ml(stored, stored_spacing(grid, window)),
+    }
+
+
+def _before(
+    filed: Mapping[str, Volume],
+    volumes: Mapping[str, Volume],
+    registered: Container[str],
+    grid: Grid,
+    window: Window,
+    lesion: Lesion,
+) -> dict[int, NDArray[np.float32]]:
+    """The slices (Z, H, W) of each registered modality as its file lies, by its place among the modalities."""
+    return {
+        at: _on_grid(filed[name], grid, window, lesion.voxels).slices
+        for at, name in enumerate(volumes)
+        if name in registered
+    }
 
 
 def _share_of_whole(
@@ -167,7 +197,7 @@ def _share_of_whole(
     return share_of_body(images, stored, grid, whole)
 
 
-def _where(drawn: Grid, window: Window, reference: str) -> dict[str, Any]:
+def _where(drawn: Grid, window: Window, reference: str) -> WayBack:
     """Where the stored slices lie on the grid of the reference's file: what leads a mask of them back."""
     return {
         "reference": reference,
@@ -180,7 +210,7 @@ def _where(drawn: Grid, window: Window, reference: str) -> dict[str, Any]:
     }
 
 
-def _coverage(placed: Mapping[str, "_OnGrid"]) -> dict[str, Any]:
+def _coverage(placed: Mapping[str, "_OnGrid"]) -> Placement:
     """What of the stored slices each modality shows."""
     return {
         "coverage": {name: each.coverage for name, each in placed.items()},
@@ -197,11 +227,14 @@ def _with_mask(volumes: dict[str, Volume], mask: Volume | None) -> dict[str, Vol
 
 @dataclass(frozen=True)
 class _OnGrid:
-    """A modality's stored slices (Z, size, size), the value outside of the volume, the share of the grid and of the
-    lesion that it covers, the share of most slices where the file holds something that is no image
-    (data_prep.placing.absent), the slices that it does not show: those that it covers less than half of, those of
-    one value throughout, and those where more is absent than in others; and, in `planes`, what parts of the volume's
-    planes are (data_prep.placing.planes)."""
+    """A modality on the grid of the slices.
+
+    slices: (Z, size, size), as they are stored. fill: the value outside of the volume. coverage, lesion_coverage: the
+    shares of the grid and of the lesion that it covers, 0 to 1. absent: the share of most slices where the file holds
+    something that is no image (data_prep.placing.absent). unseen: the slices (z) that it does not show, since it covers
+    less than half of them, they are of one value throughout, or more is absent than in others. planes: what parts of
+    the volume's planes are (data_prep.placing.planes).
+    """
 
     slices: NDArray[np.float32]
     fill: float

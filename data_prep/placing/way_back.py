@@ -13,14 +13,13 @@ from data_prep.masks.own_voxels import half_covered
 from data_prep.volumes.grids import to_lps
 from data_prep.volumes.resize import HALF, area_weights, weigh
 from data_prep.volumes.volume import Grid
+from hnscc.cohort.placement import WayBack
 from hnscc.cohort.store_format import Drawn
 
 Kind = TypeVar("Kind", bound=np.generic)
 
 
-def to_input_grid(
-    mask: NDArray[np.uint8] | NDArray[np.bool_], placement: dict[str, Any]
-) -> NDArray[np.uint8]:
+def to_input_grid(mask: NDArray[np.uint8] | NDArray[np.bool_], placement: WayBack) -> NDArray[np.uint8]:
     """Turn a mask of stored slices (Z, H, W) into one (x, y, z) in the voxel order of the file whose grid was used.
 
     It is 1 where lesion covers at least half of the voxel, and 0 outside of the stored slices. The affine to write it
@@ -29,13 +28,13 @@ def to_input_grid(
     return in_file_order(lesion_back(mask, placement).astype(np.uint8), placement)
 
 
-def lesion_back(mask: NDArray[Any], placement: dict[str, Any]) -> NDArray[np.bool_]:
+def lesion_back(mask: NDArray[Any], placement: WayBack) -> NDArray[np.bool_]:
     """The mask of `to_input_grid` with its axes turned to LPS: (Z, Y, X), as data_prep.volumes.grids.to_lps lies."""
     return np.stack([share >= HALF for share in _shares(mask, placement)])
 
 
 def back_as_drawn(
-    mask: NDArray[np.uint8] | NDArray[np.bool_], placement: dict[str, Any], drawn: Drawn
+    mask: NDArray[np.uint8] | NDArray[np.bool_], placement: WayBack, drawn: Drawn
 ) -> NDArray[np.bool_]:
     """A mask of stored slices (Z, H, W) on the grid that the scan's own mask was drawn on, as `drawn.voxels` lies.
 
@@ -52,7 +51,7 @@ def back_as_drawn(
     return half_covered(lesion, to_lps(grid), own)
 
 
-def values_back(values: NDArray[Any], placement: dict[str, Any]) -> NDArray[np.float32]:
+def values_back(values: NDArray[Any], placement: WayBack) -> NDArray[np.float32]:
     """Stored slices (Z, H, W) of probabilities to the same grid as `lesion_back`, (Z, Y, X): means over each voxel.
 
     They are 0 outside of the stored slices. ValueError as by `to_input_grid`.
@@ -60,20 +59,20 @@ def values_back(values: NDArray[Any], placement: dict[str, Any]) -> NDArray[np.f
     return np.stack([share.astype(np.float32) for share in _shares(values, placement)])
 
 
-def in_file_order(values: NDArray[Kind], placement: dict[str, Any]) -> NDArray[Kind]:
+def in_file_order(values: NDArray[Kind], placement: WayBack) -> NDArray[Kind]:
     """Turn (Z, Y, X) on the grid that lies LPS into (x, y, z) in the voxel order of the file whose grid was used."""
     turn = orientations.ornt_transform(*_axes(placement)[::-1])
     turned: NDArray[Kind] = orientations.apply_orientation(values.T, turn)
     return turned
 
 
-def _axes(placement: dict[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _axes(placement: WayBack) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The axes of the file, and LPS, as nibabel writes them."""
     file, lps = (orientations.axcodes2ornt(codes) for codes in (placement["input_axes"], "LPS"))
     return file, lps
 
 
-def _shares(values: NDArray[Any], placement: dict[str, Any]) -> Iterator[NDArray[np.float64]]:
+def _shares(values: NDArray[Any], placement: WayBack) -> Iterator[NDArray[np.float64]]:
     """Each slice of the grid, (Y, X): the mean of the stored pixels over each voxel, by the area that they cover."""
     order = np.argsort(orientations.ornt_transform(*_axes(placement))[:, 0])
     width, height, depth = (placement["input_shape"][axis] for axis in order)
@@ -86,7 +85,7 @@ def _shares(values: NDArray[Any], placement: dict[str, Any]) -> Iterator[NDArray
     return (weigh(slice_.astype(np.float64), rows, columns) if slice_.any() else nothing for slice_ in values)
 
 
-def save_nifti(path: Path, values: NDArray[Any], placement: dict[str, Any]) -> None:
+def save_nifti(path: Path, values: NDArray[Any], placement: WayBack) -> None:
     """Write (Z, Y, X) on the grid that lies LPS as a NIfTI file on the grid of the scan's own file."""
     affine = np.array(placement["input_affine"], dtype=np.float64)
     image = nib.Nifti1Image(in_file_order(values, placement), affine)

@@ -4,5 +4,5 @@ Others may use `store` (open, read, verify), `store_building` (write), `splits` 
 `fold` (images) and `drawn_masks` (what a fold keeps of masks as they were drawn).
 
 It may import base and study. Inside, imports point one way: fold -> drawn_masks, same_data -> slices -> splits ->
-patients, store_building -> store, used_slices -> store_format.
+patients, store_building -> store, used_slices -> store_format -> placement.
 """

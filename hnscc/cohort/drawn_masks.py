@@ -10,8 +10,9 @@ import numpy as np
 
 from hnscc.base.arrays import Masks
 from hnscc.base.encode import npz_bytes
+from hnscc.cohort.placement import WAY_BACK, WayBack
 from hnscc.cohort.store import Store
-from hnscc.cohort.store_format import WAY_BACK, Drawn
+from hnscc.cohort.store_format import Drawn
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,10 @@ class DrawnMask:
         return Drawn(voxels, tuple(tuple(row) for row in self.lies["affine"]), self.lies["on"])
 
     @property
-    def placement(self) -> dict[str, Any]:
+    def placement(self) -> WayBack:
         """What `data_prep.placing.way_back` needs of the scan."""
-        return dict(self.lies["placement"])
+        way_back: WayBack = self.lies["placement"]
+        return way_back
 
 
 def read_masks(store: Store, scans: Iterable[str]) -> dict[str, DrawnMask]:

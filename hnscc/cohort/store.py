@@ -13,6 +13,7 @@ from hnscc.base.arrays import Images, Masks
 from hnscc.base.errors import InputError
 from hnscc.base.files import storage_errors
 from hnscc.base.locations import Location, S3Path, locate, patiently
+from hnscc.cohort.placement import CohortPlaced
 from hnscc.cohort.store_format import (
     FORMAT,
     SCANS_GROUP,
@@ -56,7 +57,7 @@ class Store:
     size: int
     digest: str
     scans: tuple[Scan, ...]
-    placed: dict[str, Any]
+    placed: CohortPlaced
 
     @property
     def odd(self) -> tuple[str, ...]:

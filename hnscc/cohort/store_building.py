@@ -22,6 +22,7 @@ from hnscc.base.files import writing_to
 from hnscc.base.folders import put_in_place
 from hnscc.base.lease import only_one
 from hnscc.base.locations import ZARR_ROOT, Location, S3Path
+from hnscc.cohort.placement import CohortPlaced, DrawnFacts, Placement
 from hnscc.cohort.store import Store, no_store, open_store, root_attributes
 from hnscc.cohort.store_format import (
     FORMAT,
@@ -74,7 +75,7 @@ def write_scan(
     source_lesion_px: tuple[int, ...],
     spacing_mm: tuple[float, float, float],
     affine: tuple[tuple[float, ...], ...],
-    placement: dict[str, Any],
+    placement: Placement,
     split: str | None,
     drawn: Drawn | None = None,
 ) -> Scan:
@@ -91,8 +92,9 @@ def write_scan(
         )
     voxels = None if drawn is None else drawn.voxels.astype(np.uint8)
     if drawn is not None and voxels is not None:
-        lies = {"on": drawn.on, "shape": list(voxels.shape), "affine": drawn.affine}
-        placement = {**placement, "drawn": {**lies, "digest": drawn_digest(voxels)}}
+        rows = [list(row) for row in drawn.affine]
+        lies = DrawnFacts(on=drawn.on, shape=list(voxels.shape), affine=rows, digest=drawn_digest(voxels))
+        placement = {**placement, "drawn": lies}
     scan = Scan(
         scan_id=scan_id,
         patient_id=patient_id,
@@ -129,7 +131,7 @@ def finish_store(
     *,
     modalities: tuple[str, ...],
     size: int,
-    placed: dict[str, Any],
+    placed: CohortPlaced,
     scans: list[Scan],
     overwrite: bool,
     page: Callable[[Store], str] | None = None,

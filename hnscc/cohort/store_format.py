@@ -27,6 +27,7 @@ from zarr.storage import LocalStore, ObjectStore
 from hnscc.base.arrays import Bools, Images, Masks, Spacing
 from hnscc.base.files import hash_of
 from hnscc.base.locations import Location, S3Path, client, locate
+from hnscc.cohort.placement import Placement
 
 FORMAT = "hnscc-slice-store"
 SCHEMA_VERSION = 1
@@ -38,8 +39,6 @@ SCANS_GROUP = "scans"
 
 # The units of PET that is standardised by body weight, and by lean body mass.
 SUV_UNITS = ("SUV", "SUV (lean body mass)")
-# Of a scan's placement: what brings a mask of its stored slices back to the grid of its files.
-WAY_BACK = ("reference", "input_shape", "input_affine", "input_axes", "size", "scale", "offset")
 
 Progress = Callable[[int, int, str], None]  # done, total, text
 
@@ -74,9 +73,7 @@ class Scan:
     to mm (x to right, y to anterior, z to superior, as in NIfTI).
 
     `placement` holds the facts that map a predicted mask back to the input grid
-    (data_prep.placing.way_back.to_input_grid), and what preparing found: `values` of each modality (range, median,
-    NaN, what states its orientation, unit), `lesion` (ml, shares, how it was drawn), under `outside` the slices
-    that each modality does not show, and under `drawn` where the mask as drawn lies, and its digest. `digest` is the
+    (data_prep.placing.way_back.to_input_grid), and what preparing found: hnscc.cohort.placement. `digest` is the
     SHA-256 of images and mask; the mask as drawn has its own, since no training follows from it. `split` is train,
     validation or test where the manifest fixes it.
     """
@@ -88,7 +85,7 @@ class Scan:
     source_lesion_px: tuple[int, ...]
     spacing_mm: tuple[float, float, float]
     affine: tuple[tuple[float, ...], ...]
-    placement: dict[str, Any]
+    placement: Placement
     digest: str
     split: str | None
 

@@ -9,6 +9,7 @@ from data_prep.registering.judged import registrations_told
 from hnscc.base.console import Console, print_line, print_rows
 
 if TYPE_CHECKING:
+    from hnscc.cohort.placement import ValueFacts
     from hnscc.cohort.store import Store
     from hnscc.cohort.store_format import Scan
 
@@ -165,7 +166,6 @@ def odd_about(file: str, texts: Sequence[str], modalities: Sequence[str]) -> lis
     return [text for text, word in first.items() if word not in modalities]
 
 
-def values_of(scan: Scan, modality: str) -> dict[str, Any]:
-    """What preparing found of a modality's values in a scan (data_prep.placing.found.values_of)."""
-    values: dict[str, Any] = scan.placement["values"][modality]
-    return values
+def values_of(scan: Scan, modality: str) -> ValueFacts:
+    """What preparing found of a modality's values in a scan."""
+    return scan.placement["values"][modality]

@@ -38,7 +38,7 @@ def facts(scans: int, **changed: Any) -> list[Scan]:
         lesion |= {"medians": {"pet": None}, "edges": {"pet": None}}
         lesion |= {"orientation": "sform"} | changed.get(f"l{number}", {})
         taken = {"pet": values["orientation"], "mask": lesion["orientation"]}
-        placement = {
+        placement: Any = {
             "reference": "pet",
             "assumed": [name for name, by in taken.items() if by.startswith(("as ", NOWHERE))],
             "coverage": {"pet": changed.get(f"c{number}", 1.0)},

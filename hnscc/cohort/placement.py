@@ -1,0 +1,183 @@
+"""What a store keeps of its scans beside their pixels: how they were placed, and what preparing found in them.
+
+All of it is JSON: numbers, words, lists, and mappings from names. Lengths are in mm and shares 0 to 1, unless said
+otherwise. A store of an earlier version lacks what was not kept yet; hence no key is sure to be there (total=False).
+"""
+
+from typing import Any, TypedDict
+
+
+class WayBack(TypedDict, total=False):
+    """Where the stored slices lie on the grid of a file: what brings a mask of them back (data_prep.placing.way_back).
+
+    reference: the modality whose file that is. input_shape: its voxels along x, y and z, in the order of the file.
+    input_affine: 4 x 4, from an index of these to mm (x to right, y to anterior, z to superior). input_axes: where its
+    axes run to, such as LPS. size: side of the stored slices, in pixels. scale: how many voxels of the grid, turned to
+    LPS, a stored pixel spans along y, then x. offset: where the first stored pixel begins, in voxels along y, then x,
+    from the outer edge of the first one.
+    """
+
+    reference: str
+    input_shape: list[int]
+    input_affine: list[list[float]]
+    input_axes: str
+    size: int
+    scale: list[float]
+    offset: list[float]
+
+
+WAY_BACK = tuple(WayBack.__annotations__)
+
+
+class FileFacts(TypedDict, total=False):
+    """How one file lies and is written (data_prep.placing.found.input_of).
+
+    shape, spacing: its voxels and their distance along x, y and z, its axes turned to LPS. axes: where its own axes run
+    to. tilt: by how many degrees the worst of them is off an axis of the body; skew: by how many degrees two of them
+    are off a right angle. lowest: the share of its voxels that hold its lowest value. written: kind of file, number
+    type, scaling, codes, unit of lengths (data_prep.files.stated).
+    """
+
+    shape: list[int]
+    spacing: list[float]
+    axes: str
+    tilt: float
+    skew: float
+    lowest: float
+    written: dict[str, str]
+
+
+class ValueFacts(TypedDict, total=False):
+    """The values of one modality's file, in its units (data_prep.placing.found.values_of).
+
+    low, median, high: of the voxels that hold a value; first, last: their 1st and 99th percentile. rim: the median
+    where the volume ends sideways, or None. nan: voxels without a number; within: those of them that lie between some
+    with one. padding: the value that stands for nothing, in how many voxels, and whether it was filled
+    (data_prep.volumes.padding), or None. orientation: what states how the file lies, or as what it is taken to lie.
+    unit: what DICOM states. signal: data_prep.placing.signal. tissue: the body's values outside of the lesion, or None.
+    body: where it lies (data_prep.placing.bodies), or None.
+    """
+
+    low: float
+    first: float
+    median: float
+    last: float
+    high: float
+    rim: float | None
+    nan: int
+    within: int
+    padding: dict[str, Any] | None
+    orientation: str
+    unit: str
+    signal: dict[str, Any]
+    tissue: dict[str, float] | None
+    body: dict[str, Any] | None
+
+
+class LesionFacts(TypedDict, total=False):
+    """The lesion of a scan (data_prep.placing.found.lesion_of, data_prep.placing.drawn).
+
+    ml: its volume on the grid of the slices, to four decimals; drawn_ml, stored_ml: as its file and as the stored mask
+    hold it. share_of_grid, share_of_body: of the grid, and of the body in the stored slices; share_of_whole: of the
+    body in the whole field of view, where that is another. share_in_air: the share of it that lies outside of the body.
+    spanned: slices in which it reaches from border to border; left_out: slices between others that hold none of it;
+    box: whether it is a box; hollow: the share of what it encloses that is no lesion; pieces: data_prep.masks.pieces.
+    drawn_on: the modality on whose grid the mask was drawn, None without a mask; fits: modalities whose grids a mask
+    without orientation fits, where they lie apart. orientation: of the mask, as of a modality. nan: voxels of the mask
+    without a number. medians: each modality's median value in it, or None. edges: how far the values fall across its
+    border (data_prep.placing.edges), or None.
+    """
+
+    ml: float
+    drawn_ml: float
+    stored_ml: float
+    share_of_grid: float
+    share_of_body: float
+    share_of_whole: float
+    share_in_air: float
+    spanned: int
+    left_out: int
+    box: bool
+    hollow: float
+    pieces: dict[str, Any]
+    drawn_on: str | None
+    fits: list[str]
+    orientation: str | None
+    nan: int
+    medians: dict[str, float | None]
+    edges: dict[str, dict[str, Any] | None]
+
+
+class DrawnFacts(TypedDict):
+    """Where the mask lies as it was drawn (`store_format.Drawn`): on which modality's grid, its voxels z, y and x, its
+    affine, and the digest of its voxels (`store_format.drawn_digest`)."""
+
+    on: str | None
+    shape: list[int]
+    affine: list[list[float]]
+    digest: str
+
+
+class Placement(WayBack, total=False):
+    """The facts of one scan; those of several files stand by the names of its modalities, and of its mask as `mask`.
+
+    coverage: the share of the grid that each modality covers. fill: the value that stands outside of its volume.
+    outside: the slices (z) that it does not show: little of it lies there, it is of one value there, or more is cut out
+    than in others. absent: the share of most slices where its file holds what is no image (data_prep.placing.absent).
+    planes, numbers: data_prep.placing.planes and data_prep.placing.numbers. assumed: the files that state no
+    orientation. lesion_px_cropped: lesion pixels that lie outside of the stored slices. inputs, values, lesion: see
+    FileFacts, ValueFacts, LesionFacts. registered: how modalities were laid on the reference, where they were
+    (data_prep.registering.registered). drawn: the mask as it was drawn, where the store keeps it. has_mask: whether the
+    manifest names one; mask_told: what was assumed or left out as it was read, in sentences; lesion_free: by what the
+    scan is taken as free of lesion, None where it has one.
+    """
+
+    coverage: dict[str, float]
+    fill: dict[str, float]
+    outside: dict[str, list[int]]
+    absent: dict[str, float]
+    planes: dict[str, dict[str, Any]]
+    numbers: dict[str, dict[str, Any]]
+    assumed: list[str]
+    lesion_px_cropped: int
+    inputs: dict[str, FileFacts]
+    values: dict[str, ValueFacts]
+    lesion: LesionFacts
+    registered: dict[str, dict[str, Any]]
+    drawn: DrawnFacts
+    has_mask: bool
+    mask_told: list[str]
+    lesion_free: str | None
+
+
+class OddFact(TypedDict):
+    """A sentence on what is odd about a scan, or about the cohort where scan_id is None."""
+
+    scan_id: str | None
+    text: str
+
+
+class CohortPlaced(TypedDict, total=False):
+    """How all scans of a store were placed, and what is odd about them (data_prep.build, data_prep.oddities.judged).
+
+    reference: the modality whose grid is used. pixel_mm: the stored pixels' size, None for the whole field of view.
+    suv: how PET of DICOM became SUV, bw or lbm. register: how modalities were registered, where that was asked for.
+    units: the unit of each modality whose files all state the same. min_coverage: the least share of the grid that a
+    modality must cover. field_of_view, orientation, resampling, images, mask, outside: the rules, in words. odd: what
+    preparing found odd. accepted: the reason for which that was taken as it is, where one was needed.
+    """
+
+    reference: str
+    pixel_mm: float | None
+    suv: str
+    register: str
+    units: dict[str, str]
+    min_coverage: float
+    field_of_view: str
+    orientation: str
+    resampling: str
+    images: str
+    mask: str
+    outside: str
+    odd: list[OddFact]
+    accepted: str | None
