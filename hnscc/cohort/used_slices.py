@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
 from hnscc.base.seeds import generator
 from hnscc.cohort.store_format import Scan
+from hnscc.study.schema import Negatives
 
 
 @dataclass(frozen=True, order=True)
@@ -43,12 +45,16 @@ def draw_positives(
     return chosen
 
 
-def negative_candidates(scans: Iterable[Scan], kind: str, *, shown: Sequence[str] = ()) -> list[UsedSlice]:
-    """Return the slices without lesion on the mask's own grid: of lesion-free scans, or of any scan (`any_scan`).
+def negative_candidates(
+    scans: Iterable[Scan], kind: Negatives, *, shown: Sequence[str] = ()
+) -> list[UsedSlice]:
+    """Return the slices without lesion on the mask's own grid: of lesion-free scans, or of any scan.
 
-    A slice whose lesion vanished in the resize is neither positive nor negative, nor is one that a modality in `shown`
-    does not show.
+    kind: as the setting sampling.negatives; ValueError for another word. A slice whose lesion vanished in the resize is
+    neither positive nor negative, nor is one that a modality in `shown` does not show.
     """
+    if kind not in get_args(Negatives):
+        raise ValueError(f"negatives come from one of {', '.join(get_args(Negatives))}, not from {kind}")
     return [
         UsedSlice(scan.patient_id, scan.scan_id, z, False)
         for scan in scans

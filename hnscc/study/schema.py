@@ -44,6 +44,8 @@ __all__ = [
 
 # The most characters that a study's name may have.
 NAME_LENGTH = 60
+# From which scans slices without lesion are drawn.
+Negatives = Literal["lesion_free_scans", "any_scan"]
 
 
 class Sampling(Settings):
@@ -54,7 +56,7 @@ class Sampling(Settings):
         says("At most so many slices with lesion are used, drawn evenly over patients; null uses all.", OURS),
     ]
     negatives: Annotated[
-        Literal["lesion_free_scans", "any_scan"],
+        Negatives,
         says(
             "Slices without lesion are drawn from scans that hold no lesion at all, or from any scan.",
             PAPER_IMAGING,

@@ -41,7 +41,7 @@ def half_covered(folder, scans: int = 3, zeros: bool = False, first: int = 9):
 
 @pytest.mark.parametrize("zeros", [False, True])
 def test_slices_that_a_modality_does_not_show_are_known_and_told(tmp_path, zeros):
-    """Row 6: 9 of 20 stored slices hold one value of PET."""
+    """9 of 20 stored slices hold one value of PET."""
     store = prepare(half_covered(tmp_path, zeros=zeros), tmp_path / "s.zarr", size=16, workers=1)
     first, second = store.scans[:2]
     assert first.placement["outside"] == {"pet": list(range(9)), "mri": []}
@@ -76,7 +76,7 @@ def test_they_are_neither_positive_nor_negative():
     assert [each.z for each in draw_positives([ill], None, seed=1, shown=["mri"])] == [1, 3, 5]
     (free,) = cohort(0, 1)
     free = unseen(free, pet=[5])
-    found = negative_candidates([free], "lesion_free", shown=["pet", "mri"])
+    found = negative_candidates([free], "lesion_free_scans", shown=["pet", "mri"])
     assert [each.z for each in found] == [0, 1, 2, 3, 4]
 
 
@@ -104,4 +104,12 @@ def test_no_variant_uses_a_slice_that_another_does_not_see():
     mri = study_of("s", variants={"mri": {"modalities": ["mri"]}})
     plan = plan_fold(index(scans), mri, 0)
     assert {each.z for slices in plan.slices.values() for each in slices} == set(range(6))
-    assert not any("left out" in warning for warning in plan.warnings)
+    assert not any("never sampled" in warning for warning in plan.warnings)
+
+
+def test_slices_come_from_no_unknown_kind_of_scans():
+    """A misspelt setting of a caller never means one of the two."""
+    for kind in ("any_scan", "lesion_free_scans"):
+        assert len(negative_candidates(cohort(0, 2), kind)) == 12
+    with pytest.raises(ValueError, match="lesion_free_scans, any_scan"):
+        negative_candidates(cohort(0, 2), "lesion_free")

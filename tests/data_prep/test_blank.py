@@ -43,7 +43,6 @@ def with_nan(blank: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", blanks())
 def test_nan_around_the_field_of_view_is_filled_with_the_minimum(tmp_path, name):
-    """Row 9."""
     blank = blanks()[name]
     data = with_nan(blank)
     write(tmp_path / "a.nii.gz", data)

@@ -27,7 +27,7 @@ def images(folder, count: int, change=lambda number, pet: pet, lesion=lambda num
 @pytest.mark.parametrize("factor", [5000, 1 / 5000])
 @pytest.mark.parametrize("others", [(3, 7), (1,), (0, 2, 4, 6)])
 def test_units_that_differ_are_refused_with_range_and_median(tmp_path, factor, others):
-    """Row 4: Bq/ml in every fourth scan, in one, or in half of them; SUV in the others. Or the reverse."""
+    """Bq/ml in every fourth scan, in one, or in half of them; SUV in the others. Or the reverse."""
     manifest = images(tmp_path, 8, lambda number, pet: pet * (factor if number in others else 1))
     text = refused(manifest, "pet cannot be in one unit with", "median", "--accept-odd")
     if len(others) < 4:
@@ -92,7 +92,7 @@ def test_a_hot_lesion_alone_is_no_other_unit():
 @pytest.mark.parametrize("part", ["grid", "body"])
 @pytest.mark.parametrize("share, refused_", [(0.25, False), (0.26, True), (0.98, True)])
 def test_more_than_a_quarter_of_lesion_is_refused(part, share, refused_):
-    """Row 5."""
+    """Of the grid, or of the body: no lesion is so large."""
     found = told(facts(8, l1={f"share_of_{part}": share, "ml": 1119.0}))
     text = f"{share:.0%} of the {part} is lesion (1119 ml): is the mask inverted?"
     assert found == ([("p1_a", text, True)] if refused_ else [])

@@ -42,7 +42,7 @@ def heads(folder, axes: str, masks: str, scans: int = 6):
 @pytest.mark.parametrize("masks", ["analyze", "nifti"])
 @pytest.mark.parametrize("axes", ["LPS", "RAS", "LAS", "PIR", "SRA"])
 def test_a_mask_does_not_decide_how_images_lie(tmp_path, axes, masks):
-    """Row 1: with an Analyze mask or without, every scan is stored with rows to posterior, columns to the left."""
+    """With an Analyze mask or without, every scan is stored with rows to posterior, columns to the left."""
     manifest, mask = heads(tmp_path, axes, masks)
     store = prepare(manifest, tmp_path / "s.zarr", size=20, workers=1)
     for number, scan in enumerate(store.scans):
@@ -132,7 +132,7 @@ def twice_placed(path, move=(0.0, 0.0, 0.0), turn: float = 0.0) -> None:
     ],
 )
 def test_sform_and_qform_that_disagree_are_refused_with_both_origins(tmp_path, how, words):
-    """Row 2: moved by 20 mm, by 1.5 mm along the slices, or turned about one origin."""
+    """Moved by 20 mm, by 1.5 mm along the slices, or turned about one origin."""
     twice_placed(tmp_path / "a.nii.gz", **how)
     for read in (read_grid, read_volume):
         with pytest.raises(InputError, match="disagree") as caught:

@@ -23,7 +23,7 @@ def finer_pet(folder, number: int, mask: np.ndarray) -> None:
 
 
 def test_masks_of_several_grids_are_brought_to_the_reference(tmp_path):
-    """Row 8: drawn on the MRI in one scan, on its PET, whose voxels are an eighth, in another."""
+    """Drawn on the MRI in one scan, on its PET, whose voxels are an eighth, in another."""
     manifest = cohort(tmp_path, 4)
     finer_pet(tmp_path, 1, scan_arrays(1)[2])
     store = prepare(manifest, tmp_path / "s.zarr", size=20, workers=1, reference="mri")

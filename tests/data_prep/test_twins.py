@@ -44,7 +44,7 @@ SAME = {
 @pytest.mark.parametrize("share", [("pet", "mri"), ("pet",), ("mri",)])
 @pytest.mark.parametrize("how", SAME)
 def test_one_scan_under_two_patients_is_refused(tmp_path, how, share):
-    """Row 7 and hunt 2: the masks differ, and in most cases one modality alone is shared."""
+    """The masks differ, and in most cases one modality alone is shared."""
     manifest = pair(tmp_path, SAME[how], share=share)
     text = refused(
         manifest, "same images", "row 3, scan S1", "row 2, scan S0", size=20, accept_odd="other units"
