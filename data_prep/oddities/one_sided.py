@@ -1,15 +1,23 @@
-"""What tells scans with lesion from those without by their files alone: a model could learn it instead of lesions."""
+"""What tells scans with lesion from those without by their files alone: a model could learn it instead of lesions.
+
+Two bounds, for two things. What a file *is* (its numbers, its words) varies from scanner to scanner, so that a
+difference is told where chance hardly gives it (`one_sided`). How a file was *taken*, by rules of this program, must
+never differ between the two sides unseen, however few the scans: it is told from a difference of half on
+(`taken_otherwise`).
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from data_prep.oddities.oddity import Odd
+from hnscc.base.arrays import Bools, Floats, Texts
+from hnscc.cohort.placement import Placement
 from hnscc.cohort.store_format import Scan
 
+TAKEN_APART = 0.5  # difference between the shares of scans with and without lesion that were taken in one way
 APART = 0.75  # difference between the shares of scans with and without lesion that a property holds for
 CHANCE = 0.05  # probability that so much comes by chance, over all properties of a modality that vary
 DIGITS = 3  # that a number is told and compared with
@@ -26,7 +34,7 @@ NUMBERS: dict[str, Callable[[Mapping[str, Any]], float]] = {
     "share of the grid covered": lambda facts: float(facts["coverage"]),
     "share of slices without an image": lambda facts: float(facts["absent"]),
 }
-# Words of a modality of a scan, by their names.
+# Words of a modality of a scan, by their keys: how they are called.
 WORDS = {
     "axes": "axes of the file",
     "kind": "kind of file",
@@ -35,6 +43,51 @@ WORDS = {
     "codes": "codes of orientation",
     "unit": "unit of lengths",
 }
+# How a modality of a scan may have been taken, as a sentence says it: whether it was; and which of WORDS says so too.
+TAKEN: dict[str, tuple[Callable[[Placement, str], bool], str]] = {
+    "is placed by its sform alone": (lambda facts, name: _orientation(facts, name) == "sform", "codes"),
+    "is placed by its qform alone": (lambda facts, name: _orientation(facts, name) == "qform", "codes"),
+    "is read from DICOM": (lambda facts, name: _orientation(facts, name) == "DICOM", "kind"),
+    "had NaN around it": (lambda facts, name: facts["values"][name]["nan"] > 0, ""),
+    "had a value that stands for nothing": (lambda facts, name: bool(facts["values"][name]["padding"]), ""),
+    "does not show all slices": (lambda facts, name: bool(facts["outside"][name]), ""),
+}
+
+
+def taken_otherwise(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
+    """A sentence for each way in which a modality was taken far more often with lesion than without, or the reverse."""
+    ill = _ill(scans)
+    for modality in modalities:
+        for what, holds in _told_ways(scans, modality, ill).items():
+            with_, without = (int(holds[side].sum()) for side in (ill, ~ill))
+            yield Odd(
+                None,
+                f"{modality} {what} in {with_} of {ill.sum()} scans with lesion and in {without} of {(~ill).sum()} "
+                "without: a model could tell them apart by it",
+            )
+
+
+def _told_ways(scans: Sequence[Scan], modality: str, ill: Bools) -> dict[str, Bools]:
+    """The ways that are told of, and whether each scan's modality was taken so."""
+    if not ill.any() or ill.all():
+        return {}
+    ways = {
+        what: np.array([taken(scan.placement, modality) for scan in scans])
+        for what, (taken, _) in TAKEN.items()
+    }
+    return {
+        what: holds
+        for what, holds in ways.items()
+        if abs(holds[ill].mean() - holds[~ill].mean()) >= TAKEN_APART
+    }
+
+
+def _orientation(facts: Placement, modality: str) -> str:
+    return facts["values"][modality]["orientation"]
+
+
+def _ill(scans: Sequence[Scan]) -> Bools:
+    return np.array([scan.has_lesion for scan in scans], dtype=bool)
 
 
 def one_sided(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
@@ -42,9 +95,10 @@ def one_sided(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]
 
     A number counts where one bound parts the scans, and a word where one side has it: for shares of scans that differ
     by three quarters, and by more than chance gives (Kolmogorov-Smirnov's exact test, Fisher's exact test, with
-    Bonferroni's correction for the properties that vary). Nothing is told of few scans, where chance can give it.
+    Bonferroni's correction for the properties that vary). Nothing is told of few scans, where chance can give it; nor
+    is a word that `taken_otherwise` tells of the same scans.
     """
-    ill = np.array([scan.has_lesion for scan in scans], dtype=bool)
+    ill = _ill(scans)
     if not ill.any() or ill.all():
         return
     for modality in modalities:
@@ -56,10 +110,15 @@ def one_sided(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]
             name: np.array([str(each.get(key, each["written"].get(key, ""))) for each in facts])
             for key, name in WORDS.items()
         }
+        ways = _told_ways(scans, modality, ill)
+        known = {
+            name: [holds for what, holds in ways.items() if TAKEN[what][1] == key]
+            for key, name in WORDS.items()
+        }
         varying = sum(len(set(values.tolist())) > 1 for values in (*numbers.values(), *words.values()))
         told = [
             *(_parted(name, values, ill, varying) for name, values in numbers.items()),
-            *(_had(name, values, ill, varying) for name, values in words.items()),
+            *(_had(name, values, ill, varying, known[name]) for name, values in words.items()),
         ]
         if texts := [text for text in told if text]:
             yield Odd(
@@ -82,7 +141,7 @@ def _rounded(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
-def _parted(name: str, values: NDArray[np.float64], ill: NDArray[np.bool_], tests: int) -> str:
+def _parted(name: str, values: Floats, ill: Bools, tests: int) -> str:
     """How the best bound parts the scans; empty where it does not do so well."""
     bounds = np.unique(values)[1:]
     if not len(bounds):
@@ -96,17 +155,18 @@ def _parted(name: str, values: NDArray[np.float64], ill: NDArray[np.bool_], test
     return f"{name} at least {bounds[best]:g} in {_sides(values >= bounds[best], ill)}"
 
 
-def _had(name: str, values: NDArray[np.str_], ill: NDArray[np.bool_], tests: int) -> str:
-    """Which word one side has and the other has not; empty where there is none."""
+def _had(name: str, values: Texts, ill: Bools, tests: int, known: Sequence[Bools]) -> str:
+    """Which word one side has and the other has not; empty where there is none, or it parts the scans as something that
+    is known already does (a boolean of each scan)."""
     words = sorted(set(values.tolist()))
     for word in words:
         holds = values == word
         table = [[int((holds & side).sum()), int((~holds & side).sum())] for side in (ill, ~ill)]
         apart = abs(holds[ill].mean() - holds[~ill].mean())
-        if _counts(
-            apart, stats.fisher_exact(table).pvalue, tests * max(1, len(words) - 1), two=len(words) == 2
-        ):
-            return f"{name} {word or 'not stated'} in {_sides(holds, ill)}"
+        p = stats.fisher_exact(table).pvalue
+        if _counts(apart, p, tests * max(1, len(words) - 1), two=len(words) == 2):
+            parts_alike = any((holds == other).all() or (holds != other).all() for other in known)
+            return "" if parts_alike else f"{name} {word or 'not stated'} in {_sides(holds, ill)}"
     return ""
 
 
@@ -116,6 +176,6 @@ def _counts(apart: float, p: float, tests: int, two: bool) -> bool:
     return apart >= APART and p <= (CHANCE if two and apart == 1 else CHANCE / tests)
 
 
-def _sides(holds: NDArray[np.bool_], ill: NDArray[np.bool_]) -> str:
+def _sides(holds: Bools, ill: Bools) -> str:
     with_, without = (f"{(holds & side).sum()} of {side.sum()}" for side in (ill, ~ill))
     return f"{with_} with lesion, {without} without"

@@ -8,7 +8,7 @@ import pytest
 from scans import LPS, prepare, save, scan_arrays
 from stores import scan
 
-from data_prep.oddities.one_sided import one_sided
+from data_prep.oddities.one_sided import one_sided, taken_otherwise
 
 PLAIN = {"shape": [200, 180, 24], "spacing": [0.9, 0.9, 4.0], "axes": "LPS", "tilt": 0.0, "lowest": 0.0}
 WRITTEN = {
@@ -18,6 +18,7 @@ WRITTEN = {
     "codes": "sform 1, qform 1",
     "unit": "mm",
 }
+TAKEN = {"orientation": "sform and qform", "nan": 0, "padding": None}
 
 
 def facts(ill: list[dict], free: list[dict]) -> list:
@@ -28,6 +29,8 @@ def facts(ill: list[dict], free: list[dict]) -> list:
         own["written"] = WRITTEN | {key: changed[key] for key in WRITTEN if key in changed}
         placement = {"inputs": {"mri": own}, "absent": {"mri": 0.0}}
         placement["coverage"] = {"mri": changed.get("coverage", 1.0)}
+        placement["values"] = {"mri": {name: changed.get(name, value) for name, value in TAKEN.items()}}
+        placement["outside"] = {"mri": changed.get("outside", [])}
         found.append(replace(scan(f"p{number}", (0, 4 * (number < len(ill)))), placement=placement))
     return found
 
@@ -76,6 +79,42 @@ def test_a_difference_that_chance_can_give_is_not_told():
     assert told([fine] * 2, [{}] * 12) != "" and told([fine], [{}] * 12) == ""  # 1 of 91, 1 of 13
     assert told([fine] * 7 + [{}] * 3, [fine] * 3 + [{}] * 7) == ""  # 70 % against 30 %
     assert told([fine] * 5, []) == "" and told([], [fine] * 5) == ""
+
+
+DICOM = {"kind": "DICOM", "orientation": "DICOM"}
+WAYS = {
+    "is placed by its sform alone": {"orientation": "sform"},
+    "is placed by its qform alone": {"orientation": "qform"},
+    "is read from DICOM": DICOM,
+    "had NaN around it": {"nan": 7},
+    "had a value that stands for nothing": {"padding": {"value": -1024.0, "voxels": 9, "filled": True}},
+    "does not show all slices": {"outside": [0, 1]},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_way_of_taking_files_is_told_from_half_on_however_few_the_scans(way):
+    """1 of 2 against 0 of 2, which chance gives as well; 3 of 7 against 0 of 7 is less than half."""
+
+    def told_ways(ill, free):
+        return [odd.text for odd in taken_otherwise(facts(ill, free), ["mri"])]
+
+    told_of = (
+        f"mri {way} in 1 of 2 scans with lesion and in 0 of 2 without: a model could tell them apart by it"
+    )
+    assert told_ways([WAYS[way], {}], [{}, {}]) == [told_of]
+    assert told_ways([WAYS[way]] * 3 + [{}] * 4, [{}] * 7) == []
+    assert told_ways([WAYS[way]] * 4, []) == told_ways([], [WAYS[way]] * 4) == []
+
+
+def test_what_is_told_of_the_way_is_not_told_again_as_a_word():
+    """The kind of file says the same; where it parts other scans, it says more."""
+    assert told([DICOM] * 5, [{}] * 7) == ""
+    qform = {"orientation": "qform", "codes": "sform 0, qform 1"}
+    assert told([qform] * 5, [{}] * 7) == "" and told([{}] * 5, [qform] * 7) == ""
+    found = told([DICOM] * 4 + [{"kind": "Analyze"}] * 2, [{}] * 7)
+    assert "kind of file NIfTI in 0 of 6 with lesion, 7 of 7 without" in found
+    assert "axes of the file LPS" in told([DICOM | {"axes": "RAS"}] * 5, [{}] * 7)
 
 
 def test_scanners_that_differ_by_chance_are_seldom_told():

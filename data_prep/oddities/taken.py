@@ -1,0 +1,120 @@
+"""How files were taken: orientations and units that they do not state, voxels without a value, slices not covered."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+from data_prep.oddities.oddity import Odd
+from hnscc.cohort.store_format import Scan
+
+LESS_COVERED = 0.1  # of the grid, against the cohort's median
+
+
+def odd_orientations(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
+    """Orientations that no file states. They are refused where scans with lesion are taken by others than those
+    without: a model could tell lesion by them alone."""
+    ill = [scan for scan in scans if scan.has_lesion]
+    free = [scan for scan in scans if not scan.has_lesion]
+    for modality in modalities:
+        by = Counter(_assumed(scan, modality) for scan in scans)
+        for how, count in sorted(by.items()):
+            if how and len(by) == 1:
+                yield Odd(None, f"{modality} states no orientation in any scan; assumed: {how}")
+            elif how:
+                with_, without = (
+                    sum(_assumed(scan, modality) == how for scan in each) for each in (ill, free)
+                )
+                one_sided = bool(ill and free) and not (with_ and without)
+                yield Odd(
+                    None,
+                    f"{modality} states no orientation in {count} of {len(scans)} scans; assumed: {how} "
+                    f"({with_} of {len(ill)} with lesion, {without} of {len(free)} without)",
+                    refused=one_sided,
+                )
+    masked = [scan.placement for scan in scans if scan.placement["lesion"]["drawn_on"]]
+    laid = Counter(each["lesion"]["orientation"] for each in masked if "mask" in each["assumed"])
+    for way, count in sorted(laid.items()):
+        yield Odd(
+            None,
+            f"the mask states no orientation in {count} of {len(masked)} scans with one; assumed: {way}, voxel by "
+            "voxel in file order",
+        )
+    drawn = Counter(each["lesion"]["drawn_on"] for each in masked)
+    if len(drawn) > 1:
+        where = ", ".join(f"{count} on {name}" for name, count in sorted(drawn.items()))
+        reference = scans[0].placement["reference"]
+        yield Odd(None, f"masks are drawn {where}; all are brought to {reference}, by area")
+
+
+def _assumed(scan: Scan, modality: str) -> str:
+    """How a modality that states no orientation is taken to lie; empty where it states one."""
+    facts = scan.placement
+    return facts["values"][modality]["orientation"] if modality in facts["assumed"] else ""
+
+
+def odd_units(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
+    """Units that files state (DICOM): refused where two differ, told where some scans state none (NIfTI)."""
+    for modality in modalities:
+        units = Counter(scan.placement["values"][modality].get("unit", "") for scan in scans)
+        named = sorted(unit for unit in units if unit)
+        if len(named) > 1:
+            counts = ", ".join(f"{unit} in {units[unit]}" for unit in named)
+            yield Odd(None, f"{modality} is of several units: {counts} of {len(scans)} scans", refused=True)
+        elif named and units[""]:
+            yield Odd(
+                None,
+                f"{modality} is in {named[0]} in {units[named[0]]} of {len(scans)} scans, as DICOM says; the files of "
+                f"the other {units['']} state no unit, and count as {named[0]} too",
+            )
+
+
+def unmeasured(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
+    """What a scan's files do not hold: values other than one, slices, numbers, the place of its mask."""
+    lesion = scan.placement["lesion"]
+    for modality in modalities:
+        facts, outside = scan.placement["values"][modality], scan.placement["outside"][modality]
+        if facts["low"] == facts["high"]:
+            yield Odd(scan.scan_id, f"{modality} is {facts['low']:g} everywhere", refused=True)
+        elif outside:
+            shown = f"{modality} does not show {len(outside)} of {scan.slices} slices, which are not used"
+            yield Odd(scan.scan_id, shown, refused=len(outside) == scan.slices)
+        yield from _without_value(scan, modality)
+    if lesion["fits"]:
+        names = " and of ".join(lesion["fits"])
+        text = (
+            f"the mask, which states no orientation, fits the grid of {names}, which lie in different places"
+        )
+        yield Odd(scan.scan_id, f"{text}; taken as {lesion['drawn_on']}")
+    if lesion["nan"]:
+        yield Odd(scan.scan_id, f"the mask had no number in {lesion['nan']:,} voxels (NaN around it, filled)")
+
+
+def _without_value(scan: Scan, modality: str) -> Iterator[Odd]:
+    """Voxels without a value, and those of a value that stands for nothing."""
+    facts = scan.placement["values"][modality]
+    within = ""
+    if facts["within"]:
+        within = f"; {facts['within']:,} voxels of that lie within the volume, between some that hold a value"
+    if facts["nan"]:
+        text = f"{modality} had no number in {facts['nan']:,} voxels (NaN around it, filled)"
+        yield Odd(scan.scan_id, text + within)
+    if facts["padding"]:
+        value, voxels = facts["padding"]["value"], facts["padding"]["voxels"]
+        text = f"{modality} holds {value:g} in {voxels:,} voxels and nothing near it: a value that stands for nothing"
+        filled = (
+            ", filled as NaN is"
+            if facts["padding"]["filled"]
+            else " and is left, since it is most of the volume"
+        )
+        yield Odd(scan.scan_id, text + filled + (within if not facts["nan"] else ""))
+
+
+def less_covered(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
+    """Scans of which a modality covers less of the grid than of most."""
+    shares = [scan.placement["coverage"][modality] for scan in scans]
+    if not shares:
+        return
+    usual = median(shares)
+    for scan, share in zip(scans, shares, strict=True):
+        if share < usual - LESS_COVERED:
+            yield Odd(scan.scan_id, f"{modality} covers {share:.0%} of the grid, in most scans {usual:.0%}")
