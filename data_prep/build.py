@@ -25,10 +25,11 @@ from data_prep.workers import run_each
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
 from hnscc.base.locations import locate
+from hnscc.base.steps import Progress
 from hnscc.cohort.placement import CohortPlaced
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
-from hnscc.cohort.store_format import Progress, Scan
+from hnscc.cohort.store_format import Scan
 
 
 class Page(Protocol):

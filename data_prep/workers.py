@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from hnscc.base.errors import InputError, WorkerError
-from hnscc.cohort.store_format import Progress
+from hnscc.base.steps import Progress
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")

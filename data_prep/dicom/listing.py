@@ -16,7 +16,7 @@ from data_prep.dicom.series import Series, group_series
 from data_prep.dicom.suv import BODY_WEIGHT, suv_factors
 from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError
-from hnscc.cohort.store_format import Progress
+from hnscc.base.steps import Progress
 
 _WHERE = "the folder"
 _MASKS = {

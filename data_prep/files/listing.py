@@ -17,7 +17,7 @@ from data_prep.files.read import VOLUME_ENDINGS, ending_of, read_grid, read_numb
 from data_prep.files.words import words_of
 from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError
-from hnscc.cohort.store_format import Progress
+from hnscc.base.steps import Progress
 
 _WHERE = "the folder"
 # Files of volumes, or of several, that are not read.

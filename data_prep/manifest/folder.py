@@ -14,7 +14,7 @@ from data_prep.manifest.ids import alike, may_be_one
 from data_prep.manifest.listed import ListedScan, scans_of
 from data_prep.manifest.listed_files import ListedFile, candidates, list_volumes
 from hnscc.base.errors import InputError
-from hnscc.cohort.store_format import Progress
+from hnscc.base.steps import Progress
 
 Words = tuple[str, ...]
 A_FEW_VISITS = 4  # of one patient

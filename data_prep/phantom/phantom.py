@@ -32,7 +32,7 @@ from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_bytes, write_text, writing_to
 from hnscc.base.seeds import generator
-from hnscc.cohort.store_format import Progress
+from hnscc.base.steps import Progress
 
 LEAST_PATIENTS = 12
 MOST_PATIENTS = 9999

@@ -25,7 +25,7 @@ from data_prep.public.sts import MANIFEST, NOTICE, NOTICE_TEXT, PublicFile, mani
 from hnscc.base.errors import InputError
 from hnscc.base.files import sha256, write_text, writing_to
 from hnscc.base.locations import S3Path, locate
-from hnscc.cohort.store_format import Progress
+from hnscc.base.steps import Progress
 
 # What is being fetched stands here, below the cohort's folder; nothing of it stays.
 UNFINISHED = ".unfinished"

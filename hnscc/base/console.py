@@ -6,7 +6,6 @@ Text is printed as it is: what looks like rich's markup (`[red]`) or like a numb
 import contextlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -20,10 +19,11 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from hnscc.base.steps import Progress as Told
+
 __all__ = [
     "Console",
     "Progress",
-    "Tell",
     "counted",
     "print_line",
     "print_records",
@@ -36,12 +36,6 @@ __all__ = [
 
 # Columns of a terminal: a cell longer than this is read as well when it is folded over several lines.
 FOLDED = 40
-
-
-class Tell(Protocol):
-    """What moves a bar: so many are done, of so many; the name of the current one is not shown."""
-
-    def __call__(self, done: int, total: int, now: str = "") -> None: ...
 
 
 def terminal(width_elsewhere: int = 120) -> Console:
@@ -114,12 +108,12 @@ def progress_bars(console: Console) -> Progress:
 
 
 @contextlib.contextmanager
-def counted(description: str, console: Console | None = None) -> Iterator[Tell]:
-    """Show one bar, on standard error unless a console is given; yields what moves it."""
+def counted(description: str, console: Console | None = None) -> Iterator[Told]:
+    """Show one bar, on standard error unless a console is given; yields what moves it, which does not show names."""
     with progress_bars(console or Console(stderr=True)) as bars:
         task = bars.add_task(description, total=None, note="")
 
-        def tell(done: int, total: int, now: str = "") -> None:
+        def tell(done: int, total: int, now: str, /) -> None:
             bars.update(task, completed=done, total=total)
 
         yield tell

@@ -1,7 +1,7 @@
 """One fold: which slices stand in which split and which are scored, the bounds of training slices, and its files."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from hnscc.base.encode import npz_bytes, parquet_bytes
 from hnscc.base.errors import InputError
 from hnscc.base.files import hash_of, read_sealed, sha256, write_bytes, write_sealed
 from hnscc.base.split_names import SPLITS
+from hnscc.base.steps import Progress
 from hnscc.cohort import drawn_masks
 from hnscc.cohort.same_data import check_same_data
 from hnscc.cohort.slices import Bounds, Pixels, Slices, read_pixels, rows_of_scans
@@ -128,7 +129,7 @@ def read_folds(
     store: Store,
     study: Study,
     plans: Sequence[FoldPlan],
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[int, FoldData]:
     """Read the slices of all folds once, and find each fold's bounds. InputError for a constant modality."""
     pixels = read_pixels(store, plans, progress)

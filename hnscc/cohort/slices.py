@@ -1,12 +1,13 @@
 """The pixels of the slices that a study uses: read once and kept once, whatever the number of folds."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from hnscc.base.arrays import Images, Integers, Masks, Texts
+from hnscc.base.steps import Progress
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
 
@@ -32,12 +33,10 @@ class Pixels:
         return {key: row for row, key in enumerate(self.keys)}
 
 
-def read_pixels(
-    store: Store, plans: Iterable[FoldPlan], progress: Callable[[int, int], None] | None = None
-) -> Pixels:
+def read_pixels(store: Store, plans: Iterable[FoldPlan], progress: Progress | None = None) -> Pixels:
     """Read the slices that the plans use or score, whole scans at a time, each once.
 
-    progress: scans read, scans in all.
+    progress: told the scans read, the scans in all, and the one that was read.
     """
     keys = tuple(sorted({(each.scan_id, each.z) for plan in plans for _, each in plan.scored}))
     images = np.empty((len(keys), len(store.modalities), store.size, store.size), np.float32)
@@ -50,7 +49,7 @@ def read_pixels(
         z = [keys[row][1] for row in rows]
         images[rows], masks[rows] = scan_images[z], scan_masks[z]
         if progress:
-            progress(done, len(wanted))
+            progress(done, len(wanted), scan_id)
     return Pixels(store.modalities, keys, images, masks)
 
 

@@ -13,6 +13,7 @@ from hnscc.base.arrays import Images, Masks
 from hnscc.base.errors import InputError
 from hnscc.base.files import storage_errors
 from hnscc.base.locations import Location, S3Path, locate, patiently
+from hnscc.base.steps import Progress
 from hnscc.cohort.placement import CohortPlaced
 from hnscc.cohort.store_format import (
     FORMAT,
@@ -20,7 +21,6 @@ from hnscc.cohort.store_format import (
     SCHEMA_VERSION,
     UNFINISHED,
     Drawn,
-    Progress,
     Scan,
     content_digest,
     drawn_digest,

@@ -22,6 +22,7 @@ from hnscc.base.files import writing_to
 from hnscc.base.folders import put_in_place
 from hnscc.base.lease import only_one
 from hnscc.base.locations import ZARR_ROOT, Location, S3Path
+from hnscc.base.steps import Progress
 from hnscc.cohort.placement import CohortPlaced, DrawnFacts, Placement
 from hnscc.cohort.store import Store, no_store, open_store, root_attributes
 from hnscc.cohort.store_format import (
@@ -32,7 +33,6 @@ from hnscc.cohort.store_format import (
     SCHEMA_VERSION,
     UNFINISHED,
     Drawn,
-    Progress,
     Scan,
     content_digest,
     drawn_digest,

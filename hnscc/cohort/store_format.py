@@ -15,7 +15,7 @@ content, and the store's digest covers the index, so that nothing can be damaged
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,8 +39,6 @@ SCANS_GROUP = "scans"
 
 # The units of PET that is standardised by body weight, and by lean body mass.
 SUV_UNITS = ("SUV", "SUV (lean body mass)")
-
-Progress = Callable[[int, int, str], None]  # done, total, text
 
 
 @dataclass(frozen=True)

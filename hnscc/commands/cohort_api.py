@@ -5,7 +5,7 @@ Beside the errors that `study_api` tells of, `phantom` and `prepare` raise Worke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +14,8 @@ from data_prep.settings import PrepareSettings
 
 if TYPE_CHECKING:
     from data_prep.manifest.folder import FolderListing
+    from hnscc.base.steps import Progress
     from hnscc.cohort.store import Store
-
-    Progress = Callable[[int, int, str], None]
 
 
 def phantom(

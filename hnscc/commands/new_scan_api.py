@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hnscc.base.steps import Progress
     from hnscc.commands.predict import Predicted
-
-    Progress = Callable[[int, int, str], None]
 
 
 def predict(

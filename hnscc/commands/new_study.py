@@ -11,8 +11,8 @@ from data_prep.settings import PrepareSettings
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_text, writing_to
 from hnscc.base.locations import ZARR_ROOT, Location, locate
+from hnscc.base.steps import Progress
 from hnscc.cohort.store import Store, open_store
-from hnscc.cohort.store_format import Progress
 from hnscc.study.loading import parse_study
 from hnscc.study.run_folder import STUDY_FILE
 from hnscc.study.schema import NAME_LENGTH

@@ -18,7 +18,7 @@ from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_json
 from hnscc.base.folders import new_folder, write_marker
-from hnscc.cohort.store_format import Progress
+from hnscc.base.steps import Progress
 from hnscc.commands.output_folders import FACTS_FILE, PREDICT, PredictionFolder
 from hnscc.commands.predicted_scan import (
     SCORES,

@@ -8,7 +8,7 @@ says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from hnscc.study.schema import Study
     from rayjobs.outcome import Outcome
     from rayjobs.search_outcome import SearchOutcome
-
-    Progress = Callable[[int, int, str], None]
 
 
 def init(store: str | Path, study: str | Path | None = None, *, prefer: Sequence[str] = ()) -> Path:

@@ -9,6 +9,7 @@ import numpy as np
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_text
 from hnscc.base.locations import Location, locate
+from hnscc.base.steps import Progress
 from hnscc.cohort.fold import FoldData, read_folds, write_fold
 from hnscc.cohort.same_data import check_same_data
 from hnscc.cohort.splits import FoldPlan, plan_fold
@@ -159,7 +160,7 @@ def make_run_ready(
     *,
     planned: tuple[Store, list[FoldPlan]] | None = None,
     resolve: Callable[[Training], tuple[str, str]] = resolve_in_process,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     accept_versions: bool = False,
     replace_folds: bool = True,
 ) -> ReadyRun:
@@ -176,11 +177,11 @@ def make_run_ready(
         # PyTorch takes seconds to load: they pass beside the reading.
         checked = beside.submit(check_networks, *_networks_of(study, store, plans))
 
-        def tell(done: int, scans: int) -> None:
+        def tell(done: int, scans: int, now: str, /) -> None:
             if checked.done():
                 checked.result()  # what does not fit is told now, not once the rest is read
             if progress:
-                progress(done, scans)
+                progress(done, scans, now)
 
         folds = read_folds(store, study, plans, tell)
         checked.result()

@@ -16,8 +16,8 @@ from data_prep.placing.place import Placed, place_scan
 from data_prep.settings import PrepareSettings
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
+from hnscc.base.steps import Progress
 from hnscc.cohort.store import Store
-from hnscc.cohort.store_format import Progress
 
 LPS = np.diag([-1.0, -1.0, 3.0, 1.0])
 
