@@ -15,7 +15,7 @@ AXIAL = 6  # slices
 SIDE = 160  # pixels of a shown slice, at most
 LEVELS = 65535
 BINS = 256
-EACH = 2  # of so many pixels along rows and columns, the histogram counts one
+EACH = 2  # the histogram counts every second pixel along rows and columns
 
 
 @dataclass(frozen=True)

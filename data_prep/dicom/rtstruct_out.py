@@ -14,9 +14,8 @@ from data_prep.dicom.referred import MAY_BE_EMPTY, referred, say_pseudonymous, w
 from data_prep.dicom.slices import Slice
 
 STORAGE = UID("1.2.840.10008.5.1.4.1.1.481.3")
-_STUDY_COMPONENT = (
-    "1.2.840.10008.3.1.2.3.1"  # what the standard wants of a reference to a study, though it retired it
-)
+# What the standard wants of a reference to a study, though it retired it.
+_STUDY_COMPONENT = "1.2.840.10008.3.1.2.3.1"
 _NAME = "Lesion"
 
 

@@ -45,6 +45,7 @@ def stacked(slices: Sequence[Slice], where: str) -> tuple[list[Slice], Grid]:
 
 
 def _grid(ordered: Sequence[Slice], step: NDArray[np.float64]) -> Grid:
+    """step: (3,), from one slice to the next, in mm in DICOM's directions (left, posterior, superior)."""
     first = ordered[0]
     affine = np.eye(4)
     directions = [first.axes[0] * first.pixel[0], first.axes[1] * first.pixel[1], step, first.position]

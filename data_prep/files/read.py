@@ -298,6 +298,5 @@ FORMATS = (
     ),
 )
 _ENDINGS = tuple(ending for each in FORMATS for ending in each.endings)
-VOLUME_ENDINGS = tuple(
-    sorted(_ENDINGS, key=len, reverse=True)
-)  # so that none hides a longer one that ends as it
+# The longest first, so that none hides a longer one that ends as it does.
+VOLUME_ENDINGS = tuple(sorted(_ENDINGS, key=len, reverse=True))

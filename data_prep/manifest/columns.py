@@ -14,9 +14,8 @@ REQUIRED = ("patient_id", "scan_id", "mask")
 OPTIONAL = ("split", "roi")
 USUAL = ("pet", "mri", "ct")  # modalities that reports and pictures know by these names
 LESION_FREE = "none"  # in the cell of the mask: the scan has no lesion, and its mask was not forgotten
-TO_FILL_IN = (
-    "FILL-IN"  # in the cell of the mask: `hnscc scan` found none or several; the user says what is true
-)
+# In the cell of the mask: `hnscc scan` found none or several; the user says what is true.
+TO_FILL_IN = "FILL-IN"
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SAFE_NAMES = "letters, digits, '.', '_' and '-', at most 100, beginning with a letter or digit"
 _HEADER = "manifest row 1"
@@ -48,8 +47,8 @@ def modalities_of(table: Cells, folder: Path, needed: Sequence[str] | None = Non
     faults: list[InputError] = []
     missing = [name for name in REQUIRED if name not in table.names]
     if missing:
-        needed = f"{', '.join(REQUIRED)}, separated by commas"
-        faults.append(_fault("The manifest lacks a column.", _HEADER, needed, f"no {', '.join(missing)}"))
+        expected = f"{', '.join(REQUIRED)}, separated by commas"
+        faults.append(_fault("The manifest lacks a column.", _HEADER, expected, f"no {', '.join(missing)}"))
     if twice := _twice(table):
         faults.append(
             _fault(

@@ -169,9 +169,8 @@ def named_file(cell: str, folder: Path, where: str, expected: str = _A_PATH, do:
         there = place.exists()
         found = "" if there else nothing_there(cell, place)
         whole = not other or other.exists()
-    except (
-        OSError
-    ) as error:  # too long a name, or a folder that may not be looked into; its text has the path
+    except OSError as error:
+        # Too long a name, or a folder that may not be looked into; the error's own text has the path.
         raise refused(
             "The file cannot be looked up.", where, expected, error.strerror or type(error).__name__, do
         ) from None

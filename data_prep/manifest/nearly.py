@@ -7,19 +7,8 @@ from pathlib import Path
 from data_prep.files.read import VOLUME_ENDINGS, ending_of
 from data_prep.manifest.columns import LESION_FREE
 
-_WORDS = (
-    "na",
-    "n/a",
-    "nan",
-    "null",
-    "nil",
-    "no",
-    "-",
-    "0",
-    "false",
-    "empty",
-    "negative",
-)  # for 'there is none'
+# For 'there is none'.
+_WORDS = ("na", "n/a", "nan", "null", "nil", "no", "-", "0", "false", "empty", "negative")
 _QUOTES = "'\"`\u2018\u2019\u201c\u201d"
 
 

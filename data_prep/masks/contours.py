@@ -22,9 +22,8 @@ ON_SLICE = 0.1  # slices: by so much an outline may leave its plane, and a plane
 ONE_PLANE = 0.02  # slices: outlines that lie no farther apart were drawn in one plane
 SLIVER = 0.01  # of the smaller outline: what two outlines may share and still lie beside one another
 MIN_KEPT = 0.9  # of the volume outlined that must lie on the grid
-MOST_THICK = (
-    5  # slices: outlines that lie farther apart are those of several lesions, or of one that was sampled
-)
+# Slices: outlines that lie farther apart are those of several lesions, or of one that was sampled.
+MOST_THICK = 5
 LEAN = 1e-3  # slices: by so much a slab's end is moved that would halve a slice
 ALIKE = 0.8  # of the distances between planes that must be one for their slabs to be thicker than a slice
 

@@ -78,6 +78,10 @@ def covered(lesion: Volume, grid: Grid) -> NDArray[np.float64]:
 def _covered_exactly(
     data: NDArray[np.float32], matrix: NDArray[np.float64], shape: tuple[int, int, int]
 ) -> NDArray[np.float64]:
+    """(Z, Y, X) of a grid of this shape (x, y, z): the share of each voxel that data (x, y, z) covers, by areas.
+
+    matrix: 4 x 4 without turns, from an index of the grid to one of the data.
+    """
     columns, rows, slices = (
         area_weights(shape[axis], data.shape[axis], matrix[axis, axis], _edge(matrix, axis))
         for axis in range(3)
@@ -93,6 +97,7 @@ def _edge(matrix: NDArray[np.float64], axis: int) -> float:
 
 
 def _covered_by_parts(data: NDArray[np.float32], lps: Grid, grid: Grid) -> NDArray[np.float64]:
+    """(Z, Y, X) of the grid: the share of each voxel that data (x, y, z) on the grid `lps` covers, counted in parts."""
     share = np.zeros(grid.shape[::-1])
     low, high = around(data, lps, grid)
     if (low >= high).any():

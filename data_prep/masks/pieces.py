@@ -18,10 +18,8 @@ OVER = 8.0  # mm beside what the slices above and below hold, or two slices if t
 LOOKED_AT = 2.0  # mm: finer voxels are thinned to look for it
 LEAST_MIRRORED = 30  # voxels of a piece: small ones have the same shape by chance
 GAPS = 5  # lines in which a mask that is alike on both sides of the middle is parted: convex shapes have none
-SMALL, SLICES = (
-    0.05,
-    3,
-)  # of the lesion, that a stray piece holds at most; slices that the largest piece takes at least
+SMALL = 0.05  # of the lesion, that a stray piece holds at most
+SLICES = 3  # that the largest piece takes at least
 
 
 def pieces_of(drawn: Drawn) -> dict[str, Any]:
@@ -53,6 +51,7 @@ def pieces_of(drawn: Drawn) -> dict[str, Any]:
 
 
 def _symmetric(voxels: Bools) -> bool:
+    """Whether a mask (Z, Y, X) is its own mirror image about the middle of its grid, with a gap between."""
     for axis in range(3):
         if np.array_equal(voxels, np.flip(voxels, axis)):
             begins = voxels & ~np.roll(voxels, 1, axis)
@@ -87,6 +86,7 @@ def _cropped(voxels: Bools) -> Bools | None:
 
 
 def _mirrored(one: Bools, two: Bools) -> bool:
+    """Whether a piece (Z, Y, X) is the mirror image of another, along one to three axes, and not of itself."""
     if one.shape != two.shape:
         return False
     ways = [axes for axes in product((False, True), repeat=3) if any(axes)]
@@ -99,6 +99,7 @@ def _mirrored(one: Bools, two: Bools) -> bool:
 
 
 def _thin(voxels: Bools, spacing_mm: Spacing) -> float:
+    """The length in mm of the longest part of a mask (Z, Y, X) that is thin in its plane; 0 where there is none."""
     wide = [min(max(3, int(BROAD / step) + 1), MOST_VOXELS) for step in spacing_mm[1:]]
     padded = np.pad(voxels, ((0, 0), *((each, each) for each in wide)))
     opened = ndimage.grey_opening(padded.view(np.uint8), (1, *wide))
@@ -106,6 +107,7 @@ def _thin(voxels: Bools, spacing_mm: Spacing) -> float:
 
 
 def _over(voxels: Bools, spacing_mm: Spacing) -> float:
+    """The length in mm of the longest part of a mask (Z, Y, X) that sticks out of one slice; 0 where there is none."""
     rows, columns = (max(1, int(LOOKED_AT / step)) for step in spacing_mm[1:])
     thin = voxels[:, ::rows, ::columns]
     spacing = (spacing_mm[0], rows * spacing_mm[1], columns * spacing_mm[2])

@@ -21,15 +21,14 @@ CHANCE = 0.02
 OPEN = 0.4  # of the fall across the whole border: a side with less is no border
 
 # Of one mask against the others.
-SHOWN, ALIKE = (
-    0.2,
-    0.8,
-)  # the fall across the median lesion's border, and the share of scans with one in its direction
+SHOWN = 0.2  # the fall across the median lesion's border, at least
+ALIKE = 0.8  # the share of scans, at least, that have a fall in its direction
 BY_CHANCE = 0.0005  # the probability of a scan's fall to be so low, were its logarithm normal
 NOT_SEEN, LEAST = 3.0, 0.1  # times less than in the median lesion; less than `LEAST` of it counts as that
-# The same where the others say clearly what is usual: of the median lesion's fall, that of the others is at least the
-# one, that of a mask which is told at most the other; a fifth of the scans at most.
-CLEARLY_SEEN, CLEARLY_NOT, FEW_OF = 0.4, 0.2, 0.2
+# The same where a gap parts masks without a border from the others, beside the fall across the median lesion's border.
+CLEARLY_SEEN = 0.4  # of it: what all others have at least
+CLEARLY_NOT = 0.2  # of it: what the masks that are told have at most
+FEW_OF = 0.2  # of the scans: so many are told at most
 ELSEWHERE, GAIN = 2.0, 0.3  # times more elsewhere, and of the median lesion's more
 # Of several masks where the others, three at least, have a border that is clear: of what the image shows elsewhere less
 # than the one, and nearly all scans show one or the other.

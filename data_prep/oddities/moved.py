@@ -14,19 +14,17 @@ from scipy import ndimage, stats
 from data_prep.oddities.marks import Marks
 from data_prep.oddities.twins import Read, Twins
 
-CLEARLY = (
-    0.85  # times the distance to the second-best look, in the same scan and in most others, that the best has
-)
-COMPARED = 4  # other scans, below which most others say little,
-CLEARER = 0.7  # and the best must be so much nearer than the second-best in the same scan
+# Times the distance to the second-best look, in the same scan and in most others, that the best has.
+CLEARLY = 0.85
+# Other scans, below which most others say little; the best must be so much nearer than the second-best in its scan.
+COMPARED, CLEARER = 4, 0.7
 FIRST = 12  # pairs of places, of which each three give a map
 NEAR, NEAR_Z = 0.025, 2.0  # of a slice's side, and slices, by which a place may miss its map
 STRETCH, SKEW = 2.5, 1.6  # times by which a map stretches at most, and one direction more than another
 CELL = 1 / 16  # of a slice's side: places in one cell count once
-PLACES = 12  # that lie on one map: those of different patients are 8 at most, but for one pair in thousands,
-ALIKE = (
-    0.85  # which correlates by 0.8 when laid on one another; a copy has 15 places and more, and this or more
-)
+# Places that lie on one map, and the correlation of two scans once laid on one another. Different patients have 8 such
+# places at most, but for one pair in thousands, which correlates by 0.8; a copy has 15 and more, and 0.85 and more.
+PLACES, ALIKE = 12, 0.85
 SLICES = 7  # of a pair that are compared
 
 
@@ -81,8 +79,12 @@ def _paired(
 def _likely(
     alike: NDArray[np.float32], starts: NDArray[np.intp], others: NDArray[np.bool_]
 ) -> list[tuple[int, int, float]]:
-    """Marks of a scan, by position, that look like one of another scan as like none of most; that scan; and how much
-    nearer than the second-best in it the best must be. alike: (N, marks of all scans), which begin at `starts`."""
+    """The marks whose best match in one other scan is clearly closer than their best match in most scans.
+
+    alike: (N, M), how alike the N marks of a scan are with the M of all scans, which begin at `starts`. others: bool
+    (scans,), which scans are compared. Returned of each: its position, that scan, and by what factor the best match
+    must be closer than the second-best in it.
+    """
     best = np.where(others, np.maximum.reduceat(alike, starts, axis=1), -np.inf)
     partner = best.argmax(axis=1)
     if others.sum() < COMPARED:
@@ -169,6 +171,11 @@ def _fitted(known: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[
 def _on(
     known: NDArray[np.float64], others: NDArray[np.float64], move: NDArray[np.float64], size: int
 ) -> NDArray[np.bool_]:
+    """Which of N pairs of places lie on one map, bool (N,).
+
+    known: (N, 4), z, y, x and 1 in one scan. others: (N, 3), z, y and x in the other. move: (4, 3), the map. size: of
+    the slices, in pixels.
+    """
     missed = known @ move - others
     on: NDArray[np.bool_] = np.linalg.norm(missed[:, 1:], axis=1) < max(1.0, NEAR * size)
     return on & (np.abs(missed[:, 0]) < NEAR_Z)

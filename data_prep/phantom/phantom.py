@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from data_prep.manifest.columns import LESION_FREE
 from data_prep.phantom.anatomy import LABEL, TISSUES, draw, draw_lesions, draw_nodes, make_waves
 from data_prep.workers import run_each
 from hnscc.base.arrays import Floats
@@ -38,11 +39,8 @@ LEAST_PATIENTS = 12
 MOST_PATIENTS = 9999
 
 MRI_SHAPE, MRI_SPACING = (200, 200, 24), (0.9, 0.9, 4.0)
-PET_SHAPE, PET_SPACING, PET_FINE = (
-    (60, 60, 32),
-    4.0,
-    2,
-)  # drawn PET_FINE times finer, then blurred and averaged
+PET_SHAPE, PET_SPACING = (60, 60, 32), 4.0
+PET_FINE = 2  # times finer it is drawn, then blurred and averaged
 PET_BLUR_FWHM = 5.5
 
 
@@ -253,7 +251,9 @@ def _manifest(visits: list[Visit]) -> str:
     writer.writerow(["patient_id", "scan_id", "pet", "mri", "mask"])
     for visit in visits:
         files = [f"{visit.scan_id}/{name}.nii.gz" for name in ("pet", "mri", "mask")]
-        writer.writerow([visit.patient_id, visit.scan_id, *files[:2], files[2] if visit.lesion else ""])
+        writer.writerow(
+            [visit.patient_id, visit.scan_id, *files[:2], files[2] if visit.lesion else LESION_FREE]
+        )
     return text.getvalue()
 
 

@@ -13,9 +13,8 @@ FAINT = 0.015  # of the contrast of the volume's other slices; air around a body
 DIM = 0.4  # of the contrast of the slices on both sides of one or more; slices of a body have 0.8 and more
 BRIGHT = 90  # percentile, by which several slices must be as dim: a hot lesion fills less, and its end dims the 99th
 STEP = 2  # voxels, by which slices are thinned before they are correlated
-UNLIKE = (
-    0.3  # correlation with the more alike neighbour; slices of a body, the last ones too, have 0.65 and more
-)
+# Correlation with the more alike neighbour; slices of a body, the last ones too, have 0.65 and more.
+UNLIKE = 0.3
 ALIKE = 0.5  # correlation of most neighbours, below which nothing is said of single slices
 FEW = 8  # slices, of fewer of which nothing is said: a lesion in some makes these alike, and the others not
 # Of a slice's standard deviation, what a multiple of the one before leaves of it: of a copy, also one that fades.

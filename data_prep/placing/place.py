@@ -246,6 +246,7 @@ class _OnGrid:
 
 
 def _on_grid(volume: Volume, grid: Grid, window: Window, lesion: NDArray[np.bool_]) -> _OnGrid:
+    """Sample a modality on the grid of the slices and resize it. lesion: (Z, Y, X), on that grid."""
     fill = float(volume.data.min())
     flat = FLAT * (float(volume.data.max()) - fill)
     data = turned(volume.data, volume.grid)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hnscc.base.arrays import Bools, Integers
+from hnscc.base.seeds import generator
 
 ABOVE = 0.1  # of the way from air (1st percentile) to the 99th: what is brighter is tissue
 EVERY = 4  # voxels of a line, of which one is compared: that two lines of noise agree in all of these is no chance
@@ -132,8 +133,11 @@ def _four(data: Values) -> Iterator[Values]:
 
 
 def _copied(lines: Values, varied: float) -> float:
+    """The share of (lines, voxels, z) that repeat another line of their plane, voxel by voxel; of lines whose values
+    differ by more than `varied`."""
     thin = lines[:, ::EVERY]
-    weights = np.random.default_rng(0).random(thin.shape[1])  # so that equal sums are of equal lines
+    # Weights, so that equal sums are of equal lines.
+    weights = generator(0, "planes", "lines").random(thin.shape[1])
     sums = np.einsum("nmz,m->nz", thin, weights, dtype=np.float64)
     sums[np.ptp(thin, axis=1) <= varied] = np.nan
     ordered = np.sort(sums, axis=0)
@@ -141,6 +145,8 @@ def _copied(lines: Values, varied: float) -> float:
 
 
 def _streaks(lines: Values, tissue: float) -> float:
+    """The share of voxels of (lines, voxels, z) that hold the value of the first line, of tissue, from there on without
+    a break, beside voxels of another value."""
     end = lines[0]
     begin = (lines[1:RUN] == end).all(axis=0) & (end > tissue)
     begin[1:] &= end[1:] != end[:-1]
@@ -178,6 +184,7 @@ def _around(data: NDArray[Any]) -> list[NDArray[Any]]:
 
 
 def _dead(data: Values, tissue: float, least: float) -> int:
+    """How many voxels (x, y, z) of at most `least` lie amid tissue, by those around them in their plane."""
     shown = (data > tissue).astype(np.uint8)
     beside = np.zeros(shown[1:-1, 1:-1].shape, np.uint8)
     for each in _around(shown):
@@ -186,6 +193,8 @@ def _dead(data: Values, tissue: float, least: float) -> int:
 
 
 def _hot(data: Values, air: float, way: float) -> int:
+    """How many voxels (x, y, z) are far brighter than those around them in their plane. way: from air to what is
+    bright."""
     inner = data[1:-1, 1:-1]
     at = np.nonzero(inner > air + way)
     third = np.sort(np.stack([each[at] for each in _around(data)]), axis=0)[-3]
@@ -193,6 +202,7 @@ def _hot(data: Values, air: float, way: float) -> int:
 
 
 def _noise(data: Values, air: float, way: float) -> float:
+    """The share of bright squares of the planes of (x, y, z) whose voxels differ as independent numbers do."""
     wide, high = (side // BLOCK * BLOCK for side in data.shape[:2])
     squares = data[:wide, :high].reshape(wide // BLOCK, BLOCK, high // BLOCK, BLOCK, -1)
     shown = squares.mean(axis=(1, 3)) > air + BRIGHT * way
@@ -219,6 +229,8 @@ def _flat(counts: Integers, voxels: int) -> float:
 
 
 def _cut(data: Values, blank: Bools | None, tissue: float, bright: float) -> float:
+    """How many bright voxels (x, y, z) lie beside the lowest value, where that is not `blank`, in the median slice,
+    divided by the square root of how many are tissue."""
     lowest = data == data.min()
     if blank is not None:
         lowest &= ~blank
@@ -243,8 +255,8 @@ def _burnt(data: Values, tissue: float) -> int:
 
 
 def _comb(lines: Values, tissue: float) -> float:
-    """How much more lines of tissue differ that lie two to six apart than those side by side; where they alternate, by
-    stripes or by moves, less."""
+    """Smallest mean difference between lines of tissue (lines, voxels, z) two to six apart, divided by that of
+    neighbouring lines; below 1 where lines alternate, by stripes or by moves."""
     lines = lines[:, :, :: max(1, lines.shape[2] // COMBED)]
     shown = lines > tissue
     apart = []
@@ -275,6 +287,7 @@ def _step(data: Values, shown: NDArray[np.intp], air: float, tissue: float) -> f
 
 
 def _folded(lines: Values, tissue: float) -> bool:
+    """Whether the first of (lines, voxels, z) goes on in the last, as of a body wider than the field of view."""
     first, last = lines[0], lines[-1]
     both = (first > tissue) & (last > tissue)
     if both.mean() < FOLDED:

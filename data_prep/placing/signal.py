@@ -33,9 +33,8 @@ def signal_of(volume: Volume) -> dict[str, Any]:
     looked_at = slices[every // 2 % len(slices) :: every]
     bright = looked_at > looked_at.mean(dtype=np.float64)
     graded = looked_at[bright]
-    graded = (
-        graded[graded <= np.median(graded)] if graded.size else graded
-    )  # a hot lesion has values of its own
+    if graded.size:  # a hot lesion has values of its own
+        graded = graded[graded <= np.median(graded)]
     graded = graded[:: max(1, len(graded) // GRADED)][:GRADED]
     return {
         "step": _step(looked_at, bright),

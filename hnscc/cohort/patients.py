@@ -16,8 +16,9 @@ def assign_patients(
 ) -> dict[str, str]:
     """Assign each patient to train, validation or test, stratified by whether any of their slices holds lesion.
 
-    Splits fixed in the manifest are taken as they are. Otherwise the patients of each stratum are shuffled by
-    `seed` (the same for all folds); folds 1 tests the first `test` share, folds k deals them out in turn.
+    Splits fixed in the manifest are taken as they are. Otherwise the patients of each stratum are shuffled by `seed`,
+    in the same order for all folds. With `folds: 1` the first share `test` of each stratum is tested. With `folds: k`
+    patient i is tested in fold i mod k, counted on from one stratum to the next.
     With validation_unit slice the validation set is drawn later, and no patient is set aside for it here. Slices that a
     modality in `shown` does not show do not count.
 

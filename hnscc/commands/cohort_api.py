@@ -133,8 +133,8 @@ def scan(
     from dataclasses import replace
 
     from data_prep.manifest.folder import list_scans_below, scans_in
-    from data_prep.manifest.listed import read_pseudonyms, write_pseudonyms
     from data_prep.manifest.made import write_manifest
+    from data_prep.manifest.pseudonyms import read_pseudonyms, write_pseudonyms
 
     known = read_pseudonyms(Path(pseudonyms)) if pseudonyms is not None else {}
     listing = list_scans_below([Path(folder)], known, progress)
