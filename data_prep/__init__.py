@@ -3,6 +3,6 @@
 Others may use `build.build_store`, `phantom.make_phantom`, `public.fetch_sts` and, for predicted masks, `way_back`,
 which sends them back.
 
-It may import base and cohort. Inside, imports point one way: build -> new_scans -> oddities, placing,
-row_files -> manifest, registering -> masks -> files -> dicom, phantom, public -> settings, views, volumes, workers.
+It may import base and cohort. Inside, imports point one way: build, phantom -> new_scans -> oddities,
+placing, row_files -> manifest, registering -> masks -> files -> dicom, public -> settings, views, volumes, workers.
 """

@@ -1,9 +1,9 @@
 """What tells scans with lesion from those without by their files alone: a model could learn it instead of lesions.
 
 Two bounds, for two things. What a file *is* (its numbers, its words) varies from scanner to scanner, so that a
-difference is told where chance hardly gives it (`one_sided`). How a file was *taken*, by rules of this program, must
-never differ between the two sides unseen, however few the scans: it is told from a difference of half on
-(`taken_otherwise`).
+difference is told where chance hardly gives it: `one_sided`. How a file was *taken*, by rules of this program, must
+never differ between the two sides unseen, however few the scans: `taken_otherwise` tells it from a difference of half
+of the scans on.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

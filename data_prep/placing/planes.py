@@ -193,8 +193,10 @@ def _dead(data: Values, tissue: float, least: float) -> int:
 
 
 def _hot(data: Values, air: float, way: float) -> int:
-    """How many voxels (x, y, z) are far brighter than those around them in their plane. way: from air to what is
-    bright."""
+    """How many voxels (x, y, z) are far brighter than those around them in their plane.
+
+    way: from air to what is bright.
+    """
     inner = data[1:-1, 1:-1]
     at = np.nonzero(inner > air + way)
     third = np.sort(np.stack([each[at] for each in _around(data)]), axis=0)[-3]
