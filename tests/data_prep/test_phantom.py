@@ -49,6 +49,15 @@ def test_phantom_prepare_and_verify_of_import_hnscc(manifest, told, store, tmp_p
         hnscc.verify(tmp_path)
 
 
+def test_scans_without_lesion_say_so_in_the_manifest(manifest, store):
+    """As users are asked to: a mask that is forgotten in another row is an error then."""
+    cells = {row["scan_id"]: row["mask"] for row in csv.DictReader(manifest.read_text().splitlines())}
+    assert {scan.scan_id for scan in store.scans if not scan.has_lesion} == {
+        scan for scan, mask in cells.items() if mask == "none"
+    }
+    assert {scan.placement["lesion_free"] for scan in store.scans} == {None, "none in the manifest"}
+
+
 def test_the_default_cohort_has_the_papers_counts():
     visits = plan_visits(44, 2023)
     assert len({visit.patient_id for visit in visits}) == 44
@@ -78,7 +87,7 @@ def test_fewer_patients_and_a_used_folder_are_refused(tmp_path):
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path, manifest):
-    row = next(row for row in csv.DictReader(manifest.read_text().splitlines()) if row["mask"])
+    row = next(row for row in csv.DictReader(manifest.read_text().splitlines()) if row["mask"] != "none")
     visit = Visit(row["patient_id"], int(row["scan_id"][-1]), True)
     make_scan(visit, tmp_path / "again", 2023)
     make_scan(visit, tmp_path / "other", 2024)
@@ -89,7 +98,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path, ma
 
 
 def test_scans_are_ordinary_files_on_grids_of_their_own(manifest):
-    row = next(row for row in csv.DictReader(manifest.read_text().splitlines()) if row["mask"])
+    row = next(row for row in csv.DictReader(manifest.read_text().splitlines()) if row["mask"] != "none")
     pet, mri, mask = (nib.load(manifest.parent / row[name]) for name in ("pet", "mri", "mask"))
     assert mri.header.get_zooms()[:2] == pytest.approx(
         (0.9, 0.9)
