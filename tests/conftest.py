@@ -81,6 +81,14 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 @pytest.fixture(scope="session")
+def smp() -> ModuleType:
+    """The library of networks, which takes four seconds to load: only where a test asks it."""
+    import segmentation_models_pytorch
+
+    return segmentation_models_pytorch
+
+
+@pytest.fixture(scope="session")
 def sklearn() -> ModuleType:
     """scikit-learn, which takes more than a second to load: only where a test asks it."""
     import sklearn.calibration

@@ -15,6 +15,7 @@ import pytest
 from stores import make_store, study_of
 
 from hnscc.study.loading import dump_study
+from rayjobs import surroundings
 from rayjobs.study import main
 from rayjobs.surroundings import folder_for_ray
 
@@ -88,11 +89,14 @@ def test_row_11_a_port_where_nothing_listens_is_one_message_at_once(
 
 
 @pytest.mark.parametrize("answer", [None, b"SSH-2.0-OpenSSH_9.2\r\n"])
-def test_row_11_a_port_where_something_else_listens_is_one_message(study, here, tmp_path, answer):
+def test_row_11_a_port_where_something_else_listens_is_one_message(
+    study, here, monkeypatch, tmp_path, answer
+):
+    monkeypatch.setattr(surroundings, "RAY_SECONDS", 5)
     with listening(answer) as port:
         began = time.monotonic()
         done = here(main, study, "--out", tmp_path / "run", "--address", f"127.0.0.1:{port}")
-        assert time.monotonic() - began < 60, "20 s of waiting, and the start of a Python on a loaded machine"
+        assert time.monotonic() - began < 60, "5 s of waiting, and the start of a Python on a loaded machine"
     told(done, "No Ray cluster can be joined at this address.")
     assert not (tmp_path / "run").exists()
 

@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 import processes
 import pytest
-import segmentation_models_pytorch as smp
 import torch
 from stores import make_store, study_of
 from torch import nn
@@ -97,7 +96,7 @@ def stepped(model, size):
 
 
 @pytest.fixture(scope="module")
-def kernels():
+def kernels(smp):
     """The hash that names the kernels of this machine, as far as the trainings below use them."""
     set_up_torch("cpu", 1, 1.0, "fp32")
     torch.manual_seed(0)

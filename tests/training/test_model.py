@@ -3,7 +3,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import segmentation_models_pytorch as smp
 import torch
 from safetensors.torch import save_file
 
@@ -97,7 +96,7 @@ def test_an_encoder_that_an_architecture_does_not_take_is_told_as_that():
     assert "suit one another" in caught.value.expected and "mit_b0" in caught.value.found
 
 
-def test_the_known_architectures_are_those_of_the_library():
+def test_the_known_architectures_are_those_of_the_library(smp):
     assert set(ARCHITECTURES) == set(smp.MODEL_ARCHITECTURES_MAPPING)
 
 

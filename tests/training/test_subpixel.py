@@ -3,7 +3,6 @@
 import copy
 
 import pytest
-import segmentation_models_pytorch as smp
 import torch
 from stores import study_of
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -49,19 +48,14 @@ def small_sides(model, images):
 
 
 @pytest.mark.parametrize(
-    ("make", "blocks"),
-    [
-        (smp.Unet, [4, 8, 16]),
-        (smp.UnetPlusPlus, [4, 8, 8, 16]),
-        (smp.MAnet, [4, 8, 16]),
-    ],
+    ("network", "blocks"), [("Unet", [4, 8, 16]), ("UnetPlusPlus", [4, 8, 8, 16]), ("MAnet", [4, 8, 16])]
 )
-def test_outputs_and_gradients_are_the_librarys(monkeypatch, make, blocks):
+def test_outputs_and_gradients_are_the_librarys(smp, monkeypatch, network, blocks):
     """In float64, which takes long: small networks."""
     monkeypatch.setattr(subpixel, "LEAST_PIXELS", 1)
     torch.manual_seed(0)
     images = torch.randn(3, 2, 32, 32, dtype=torch.float64)
-    theirs = make("mobilenet_v2", 3, None, decoder_channels=(8, 6, 4), in_channels=2)
+    theirs = getattr(smp, network)("mobilenet_v2", 3, None, decoder_channels=(8, 6, 4), in_channels=2)
     theirs = theirs.double().eval()  # normalised by so few values, roundings grow a thousandfold
     ours = decode_small(copy.deepcopy(theirs))
     (out, gradients), (expected, expected_gradients) = outcome(ours, images), outcome(theirs, images)
@@ -157,7 +151,7 @@ def test_training_on_a_gpu_decodes_as_before(tmp_path):
 
 
 @pytest.mark.parametrize("more", [{"decoder_attention_type": "scse"}, {"decoder_interpolation": "bilinear"}])
-def test_a_block_that_does_more_is_not_replaced_silently(more):
+def test_a_block_that_does_more_is_not_replaced_silently(smp, more):
     model = smp.Unet("resnet18", encoder_weights=None, **more)
     with pytest.raises(ValueError, match=r"attention1|bilinear"):
         decode_small(model)
