@@ -90,7 +90,7 @@ def train(store: str, out: Path, repeats: int, repeat: int, fast: bool) -> float
     trial = Trial("pet_mri", 0, repeat)
     folder = run.folder.trial(trial.trial_id)
     if not is_complete(folder):
-        for _ in hnscc.training.trial.train_trial(
+        for _ in hnscc.training.trial.steps_of_trial(
             study, trial, run.folds[0], folder, device=device, precision=precision
         ):
             pass

@@ -4,7 +4,7 @@
 
 The phantom cohort of 44 patients is prepared at 128 x 128 pixels. On it, in one process and on one thread, the fold of
 studies/paper.yaml is read from the disk (its files forgotten by the system's cache) and normalised, and one trial of
-each variant is trained for two epochs by `train_trial`; calls into hnscc.training.augment are timed within it. Of each
+each variant is trained for 2 epochs (`steps_of_trial`); calls into hnscc.training.augment are timed within it. Of each
 trial that gives what its augmentation takes once (copies: 5) and in an epoch (copies: fresh), an epoch (its checkpoint
 included), and the rest that is done once (building the network, predictions, files).
 
@@ -99,7 +99,7 @@ def train(study: Study, name: str, data: FoldData) -> Cost:
         folder = TrialFolder(Path(root) / trial.trial_id)
         began = time.perf_counter()
         ends, augmented = [], []
-        for _ in hnscc.training.trial.train_trial(
+        for _ in hnscc.training.trial.steps_of_trial(
             study, trial, data, folder, device=device, precision=precision
         ):
             ends.append(time.perf_counter())

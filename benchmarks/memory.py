@@ -4,7 +4,7 @@
 
 Each measurement is a fresh process, as Ray's workers are. It imports what a trial needs and makes a fold's slices (266
 of training, 48 of validation, 58 of test, as the paper's study has of the phantom cohort; all workers of a machine
-share one copy). What it then has resident is the worker's. It trains trials by `train_trial`; the peak is
+share one copy). What it then has resident is the worker's. It trains trials by `steps_of_trial`; the peak is
 what the kernel keeps (VmHWM), forgotten before the first trial.
 
 What is left: the peak of one trial, of two epochs with copies: 5, less the worker's memory; less weights, Adam's two
@@ -42,7 +42,7 @@ from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import TrialFolder
 from hnscc.training.devices import resolve_device
 from hnscc.training.records import read_record
-from hnscc.training.trial import train_trial
+from hnscc.training.trial import steps_of_trial
 
 MB = 1e6
 MOST_LEFT, MOST_GROWTH = 300, 1.05
@@ -81,7 +81,7 @@ def train_here(name: str, counts: tuple[int, ...], copies: int, trials: int) -> 
     for trial in plan_trials(study):
         with tempfile.TemporaryDirectory() as root:
             folder = TrialFolder(Path(root) / trial.trial_id)
-            for _ in train_trial(study, trial, data, folder, device=device, precision=precision):
+            for _ in steps_of_trial(study, trial, data, folder, device=device, precision=precision):
                 pass
             record = read_record(folder)
         if record is None or record.status != "completed":

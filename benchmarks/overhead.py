@@ -32,7 +32,7 @@ from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
 from hnscc.training.ready import ReadyRun, make_run_ready
-from hnscc.training.trial import train_trial
+from hnscc.training.trial import steps_of_trial
 from rayjobs.cluster import connected
 
 ROW = {"epoch": 1, "train_loss": 0.5, "val_loss": 0.5, "val_soft_jaccard": 0.5, "seconds": 0.0}
@@ -64,7 +64,9 @@ def one_real_trial(study: Study, run: ReadyRun) -> float:
     with tempfile.TemporaryDirectory() as root:
         folder = TrialFolder(Path(root))
         began = time.perf_counter()
-        for _ in train_trial(study, trial, run.folds[trial.fold], folder, device=device, precision=precision):
+        for _ in steps_of_trial(
+            study, trial, run.folds[trial.fold], folder, device=device, precision=precision
+        ):
             pass
         return time.perf_counter() - began
 

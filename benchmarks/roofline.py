@@ -8,7 +8,7 @@ thread, channels_last, bf16 where the processor computes in it, else fp32; the b
 training step needs, at each of them, as many floating point operations for the gradient of the weights and for the
 gradient of the input (which the first layer does not need) as forward. All of these at those speeds are the ideal time
 of a step: no activation, normalisation, dropout, loss or optimiser, and no data. Against it stands a step of the
-project's own code (an epoch of a few batches by `train_trial`, divided by their number). share = ideal / measured.
+project's own code (an epoch of a few batches by `steps_of_trial`, divided by their number). share = ideal / measured.
 
 Both are measured in every round, in turn, in seconds of this process's processor time, so that what else runs on the
 machine counts as little as can be.
@@ -136,7 +136,7 @@ def study_of(settings: dict[str, Any], precision: str, **more: Any) -> Any:
 
 
 def fit_of(settings: dict[str, Any], precision: str) -> Fit:
-    """A trial about to begin, as `train_trial` makes it."""
+    """A trial about to begin, as `steps_of_trial` makes it."""
     study = study_of(settings, precision)
     began = begin(study, plan_trials(study)[0], "", device="cpu", precision=precision)
     set_up_torch(began.device, began.threads, 1.0, began.precision)

@@ -50,7 +50,7 @@ from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Search, Study
 from hnscc.training.ready import plan_folds
 from hnscc.training.records import is_complete, read_record
-from hnscc.training.trial import train_trial
+from hnscc.training.trial import steps_of_trial
 from rayjobs.proposals import proposer
 
 LEVEL, ETA = 0.05, 3
@@ -226,7 +226,7 @@ def _train(study: Study, settings: list[dict[str, Any]], folder: Path, key: tupl
     where = TrialFolder(folder / trial.trial_id)
     if not is_complete(where):
         full = with_configurations(study, settings)
-        for _ in train_trial(full, trial, _FOLD[0], where, device="cpu", precision=precision):
+        for _ in steps_of_trial(full, trial, _FOLD[0], where, device="cpu", precision=precision):
             pass
         where.weights.unlink(missing_ok=True)
 

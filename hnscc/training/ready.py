@@ -57,7 +57,7 @@ class ReadyRun:
 
     def missing(self) -> list[Trial]:
         """The trials left to train: those that are not completed, or whose files are damaged. Those that predicted
-        other slices than the study evaluates are left too: they predict again (`trial.train_trial`).
+        other slices than the study evaluates are left too: they predict again (`trial.steps_of_trial`).
 
         Repeat by repeat, so that a study cut short has as many repeats of every variant.
         """

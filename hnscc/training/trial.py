@@ -3,8 +3,7 @@
 import math
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import ParamSpec
+from collections.abc import Generator, Sequence
 
 import pyarrow as pa
 from safetensors.torch import load as load_safetensors
@@ -43,8 +42,6 @@ from hnscc.training.records import (
 )
 from hnscc.training.saving import Saving
 from hnscc.training.scored import predicted_files
-
-Parameters = ParamSpec("Parameters")
 
 
 def steps_of_trial(
@@ -95,19 +92,6 @@ def steps_of_trial(
         if gpu_is_lost(error):
             raise
         _tell_failure(folder, began, tried, error)
-
-
-def _epochs_of(steps: Callable[Parameters, Iterator[Epoch | None]]) -> Callable[Parameters, Iterator[Epoch]]:
-    """The same function, which yields the epochs alone."""
-
-    def _rows(*given: Parameters.args, **named: Parameters.kwargs) -> Iterator[Epoch]:
-        yield from (epoch for epoch in steps(*given, **named) if epoch is not None)
-
-    return _rows
-
-
-# What `steps_of_trial` does, of the same parameters; it yields the epochs alone.
-train_trial = _epochs_of(steps_of_trial)
 
 
 def begin(study: Study, trial: Trial, fold_digest: str, *, device: str, precision: str) -> Began:

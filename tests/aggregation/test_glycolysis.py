@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from small_tables import rows
 from stores import make_store, study_of
+from trials import train_trial
 
 from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.scans import NOT_FINITE
@@ -14,7 +15,6 @@ from hnscc.base.encode import npz_bytes
 from hnscc.base.files import read_sealed, sha256, write_sealed
 from hnscc.scores.counts import positive
 from hnscc.training.ready import make_run_ready
-from hnscc.training.trial import train_trial
 
 # A variant that is not shown PET: its lesions hold uptake all the same.
 MRI = {"variants": {"mri": {"modalities": ["mri"]}}, "repeats": 1}

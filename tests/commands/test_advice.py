@@ -7,6 +7,7 @@ import pytest
 from commands import advice, refused
 from safetensors.torch import save_file
 from stores import make_store, study_of
+from trials import train_trial
 
 from hnscc.base.errors import InputError
 from hnscc.study.loading import dump_study
@@ -15,7 +16,6 @@ from hnscc.study.schema import Network
 from hnscc.train import main as train
 from hnscc.training.model import build_model
 from hnscc.training.ready import make_run_ready
-from hnscc.training.trial import train_trial
 
 
 @pytest.fixture

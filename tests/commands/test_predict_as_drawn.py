@@ -11,13 +11,13 @@ import SimpleITK as sitk
 from scans import prepare, save, write
 from stores import study_of
 from trained_runs import UPRIGHT, scan_of
+from trials import train_trial
 
 import hnscc
 from hnscc.aggregation.build import write_tables
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
 from hnscc.study.plan import plan_trials
 from hnscc.training.ready import make_run_ready
-from hnscc.training.trial import train_trial
 
 SPLITS = ["train"] * 4 + ["validation"] * 2 + ["test"] * 3
 FINE = "p07"  # its mask is drawn on its PET, whose voxels are a quarter of the MRI's

@@ -3,13 +3,14 @@
 import pytest
 from rich.console import Console
 from stores import make_store, study_of
+from trials import train_trial
 
 from hnscc.commands.check import check_study
 from hnscc.commands.printing import print_status
 from hnscc.commands.status import run_status
 from hnscc.study.plan import plan_trials
 from hnscc.training.ready import make_run_ready
-from hnscc.training.trial import begin, train_trial, write_failure
+from hnscc.training.trial import begin, write_failure
 
 
 @pytest.fixture(scope="module")

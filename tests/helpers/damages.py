@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 from stores import make_store, study_of
+from trials import train_trial
 
 from hnscc.aggregation.build import build_table
 from hnscc.aggregation.folds import load_fold
@@ -27,7 +28,6 @@ from hnscc.study.schema import Study
 from hnscc.training.loop import Epoch
 from hnscc.training.ready import make_run_ready, plan_folds
 from hnscc.training.records import Completed, read_record, trial_state
-from hnscc.training.trial import train_trial
 
 INTERRUPTED = Trial("pet_mri", 0, 0)
 EPOCHS = 4

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 from scans import prepare, save, write
 from stores import study_of
+from trials import train_trial
 
 from hnscc.aggregation.build import write_tables
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.ready import ReadyRun, make_run_ready
-from hnscc.training.trial import train_trial
 
 SIDE, DEPTH = 16, 4
 # The grid lies as stored slices do, with pixels of 1 mm: what is stored is what the files hold, voxel by voxel.

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import ray
 from stores import make_store, study_of
+from trials import train_trial
 
 import hnscc.commands.status
 from hnscc.aggregation.results import load_results
@@ -18,7 +19,6 @@ from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import read_record
-from hnscc.training.trial import train_trial
 from rayjobs.study import main, run_study
 
 

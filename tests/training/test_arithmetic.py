@@ -21,6 +21,7 @@ import torch
 from stores import make_store, study_of
 from torch import nn
 from torch.nn import functional
+from trials import train_trial
 
 from hnscc.study.identity import ARITHMETIC, LIBRARIES, versions_here
 from hnscc.study.plan import Trial
@@ -28,7 +29,6 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.training.process import set_up_torch
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import read_record
-from hnscc.training.trial import train_trial
 
 STUDIES = {
     "paper": {

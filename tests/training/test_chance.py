@@ -5,12 +5,12 @@ import pyarrow.parquet as pq
 import pytest
 from small_tables import row
 from stores import changed_store, make_store, study_of
+from trials import train_trial
 
 from hnscc.aggregation.build import write_tables
 from hnscc.scores.counts import positive
 from hnscc.scores.metrics import dice
 from hnscc.training.ready import make_run_ready
-from hnscc.training.trial import train_trial
 
 PATIENTS, SIZE = 48, 16
 TRAINING = {"epochs": 10, "patience": 10, "network": {"architecture": "paper", "width": 4}}

@@ -7,6 +7,7 @@ import pytest
 from forked import Forked
 from run_folders import random_run, small_study
 from stores import make_store, study_of
+from trials import train_trial
 
 from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.query import read_table
@@ -21,7 +22,7 @@ from hnscc.training.earlier import choose
 from hnscc.training.provenance import add_invocation, read_invocations
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import progress, read_record, trial_state
-from hnscc.training.trial import begin, train_trial, write_failure
+from hnscc.training.trial import begin, write_failure
 
 TRIAL = Trial("pet", 0, 0)
 

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from run_folders import random_run, small_study
 from stores import make_store, study_of
+from trials import train_trial
 
 import hnscc
 from hnscc.aggregation.build import write_tables
@@ -16,7 +17,6 @@ from hnscc.study.loading import dump_study, parse_study
 from hnscc.study.plan import plan_trials
 from hnscc.training.earlier import left_out
 from hnscc.training.ready import make_run_ready
-from hnscc.training.trial import train_trial
 from rayjobs.study import main as run_study
 
 FEWER = "2 finished trials of pet (pet-f0-r01 to pet-f0-r02) stand in no table, since the study plans fewer repeats"

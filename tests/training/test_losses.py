@@ -4,6 +4,7 @@ import pytest
 import torch
 from stores import make_store, study_of
 from torch.nn.functional import binary_cross_entropy_with_logits
+from trials import train_trial
 
 from hnscc.cohort.fold import read_folds
 from hnscc.study.plan import Trial
@@ -12,7 +13,6 @@ from hnscc.study.schema import Training
 from hnscc.training.losses import LOSSES, loss_of, soft_dice_loss
 from hnscc.training.ready import plan_folds
 from hnscc.training.records import read_record
-from hnscc.training.trial import train_trial
 
 
 def batch():

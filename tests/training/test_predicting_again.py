@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from stores import make_store, study_of
+from trials import train_trial
 
 from hnscc.aggregation.build import write_tables
 from hnscc.base.errors import StorageError
@@ -12,7 +13,7 @@ from hnscc.base.files import read_sealed, write_sealed
 from hnscc.study.identity import identity, versions_here
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import Why, read_record, trial_state
-from hnscc.training.trial import begin, steps_of_trial, train_trial, write_failure
+from hnscc.training.trial import begin, steps_of_trial, write_failure
 
 SETTINGS = {"variants": {"pet": {"modalities": ["pet"]}}, "sampling": {"max_positive": 8}, "repeats": 1}
 SETTINGS |= {"training": {"epochs": 1}}

@@ -11,6 +11,7 @@ import processes
 import pytest
 import torch
 from stores import make_store, study_of
+from trials import train_trial
 
 from hnscc.base.errors import StorageError
 from hnscc.study.loading import dump_study
@@ -24,7 +25,7 @@ from hnscc.training.process import set_up_torch
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import newest_slot, progress, read_record
 from hnscc.training.saving import SECONDS, Saving
-from hnscc.training.trial import begin, train_trial
+from hnscc.training.trial import begin
 
 TRIAL = Trial("pet_mri", 0, 0)
 # At every epoch's end, and never before the last: seconds of the rule.
@@ -186,12 +187,12 @@ from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial
 from hnscc.training.ready import make_run_ready
 from hnscc.training.saving import SECONDS
-from hnscc.training.trial import train_trial
+from hnscc.training.trial import steps_of_trial
 
 SECONDS["cpu"] = 1e-9
 ready, trial = make_run_ready(load_study(sys.argv[1]), sys.argv[2]), Trial("pet_mri", 0, 0)
 folder = ready.folder.trial(trial.trial_id)
-list(train_trial(ready.study, trial, ready.folds[0], folder, device="cpu", precision="fp32"))
+list(steps_of_trial(ready.study, trial, ready.folds[0], folder, device="cpu", precision="fp32"))
 """
 
 

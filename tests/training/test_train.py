@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 from stores import make_store, study_of
+from trials import train_trial
 
 import hnscc.training.saving
 from hnscc.cohort.slices import Slices
@@ -21,7 +22,7 @@ from hnscc.training.loop import Fit, batches_of
 from hnscc.training.model import build_model, check_model
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import is_complete, newest_slot, progress, read_record, trial_state
-from hnscc.training.trial import begin, train_trial
+from hnscc.training.trial import begin
 
 TRIAL = Trial("pet_mri", 0, 0)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from stores import changed_store, make_store, study_of
+from trials import train_trial
 
 from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.query import read_table
@@ -19,7 +20,6 @@ from hnscc.study.loading import dump_study
 from hnscc.study.plan import plan_trials
 from hnscc.training.ready import make_run_ready, plan_folds
 from hnscc.training.records import read_record
-from hnscc.training.trial import train_trial
 
 ONE = {"variants": {"pet": {"modalities": ["pet"]}}, "sampling": {"max_positive": 8}}
 ALL, SAMPLED = {"evaluation": {"slices": "all"}}, {"evaluation": {"slices": "sampled"}}
