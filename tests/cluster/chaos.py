@@ -84,7 +84,7 @@ class Lab:
         """What the commands on this run folder printed."""
         return self.folder / f"{out.parent.name}-{out.name}.txt"
 
-    def start(self, out: Path, study: Study | None = None, **faults: Any) -> subprocess.Popen:
+    def start(self, out: Path, study: Study | None = None, **faults: Any) -> subprocess.Popen[bytes]:
         """Begin `python -m rayjobs.study` into the run folder `out`, with faults of its own."""
         file, own = self.folder / f"{out.name}.yaml", self.folder / f"{out.name}.faults.json"
         file.write_text(yaml.safe_dump((study or self.study).model_dump(mode="json"), sort_keys=False))
@@ -109,7 +109,7 @@ class Lab:
                 stderr=said,
             )
 
-    def finish(self, out: Path, process: subprocess.Popen) -> None:
+    def finish(self, out: Path, process: subprocess.Popen[bytes]) -> None:
         code = process.wait(timeout=RUN_SECONDS)
         assert code == 0, f"exit code {code}: {self.output(out).read_text()}"
 
@@ -127,7 +127,7 @@ class Lab:
         )
         time.sleep(draw.uniform(0, 2))
 
-    def check(self, out: Path) -> Counter:
+    def check(self, out: Path) -> Counter[str]:
         """AssertionError unless the run folder is as if nothing had happened; else what had happened to its trials."""
         assert tables(out) == self.expected
         folder = RunFolder(out)
@@ -140,11 +140,11 @@ class Lab:
         assert not left, left
         return self._happened(folder)
 
-    def _happened(self, folder: RunFolder) -> Counter:
+    def _happened(self, folder: RunFolder) -> Counter[str]:
         """Interruptions, and epochs computed again: never more than one after an interruption."""
         finished: dict[str, int] = defaultdict(int)
-        happened: Counter = Counter()
-        starts: Counter = Counter()
+        happened: Counter[str] = Counter()
+        starts: Counter[str] = Counter()
         for kind, trial, _, epoch, *_ in map(str.split, self.log.read_text().splitlines()):
             if kind == "start":
                 starts[trial] += 1
@@ -153,11 +153,12 @@ class Lab:
                 happened["epochs computed again"] += again
             elif kind == "epoch":
                 finished[trial] = max(finished[trial], int(epoch))
-        for trial in plan_trials(self.study):
-            attempts = read_record(folder.trial(trial.trial_id)).attempts
-            happened["trials interrupted"] += starts[trial.trial_id] > 1
-            happened["interruptions"] += starts[trial.trial_id] - 1
-            happened["attempts in records"] += len(attempts)
+        for planned in plan_trials(self.study):
+            record = read_record(folder.trial(planned.trial_id))
+            assert record, planned
+            happened["trials interrupted"] += starts[planned.trial_id] > 1
+            happened["interruptions"] += starts[planned.trial_id] - 1
+            happened["attempts in records"] += len(record.attempts)
         return happened
 
 
@@ -208,9 +209,9 @@ def undisturbed(lab: Lab, times: int) -> list[list[str]]:
     return [line.split(" ", 1) for line in note.read_text().splitlines()]
 
 
-def disturb(lab: Lab, actions: list[Action], pause: float, draw: random.Random) -> Counter:
+def disturb(lab: Lab, actions: list[Action], pause: float, draw: random.Random) -> Counter[str]:
     """Do one after the other at random moments of a study, and of another where it ends before them."""
-    figures: Counter = Counter()
+    figures: Counter[str] = Counter()
     left = actions[::-1]
     while left:
         out = lab.fresh()
@@ -253,9 +254,9 @@ def lose_machine(lab: Lab, draw: random.Random) -> bool:
     return True
 
 
-def kill_in_writes(lab: Lab, number: int, seed: int) -> Counter:
+def kill_in_writes(lab: Lab, number: int, seed: int) -> Counter[str]:
     """Workers die inside the writes of their checkpoints, results and records."""
-    figures: Counter = Counter()
+    figures: Counter[str] = Counter()
     while figures["kills"] < number:
         out = lab.fresh()
         lab.set_faults(below=str(out), kill_one_in=CHANCES, seed=f"{seed} {lab.runs}")
@@ -270,13 +271,13 @@ def kill_in_writes(lab: Lab, number: int, seed: int) -> Counter:
     return figures
 
 
-def kill_drivers(lab: Lab, number: int, moments: list[list[str]], draw: random.Random) -> Counter:
+def kill_drivers(lab: Lab, number: int, moments: list[list[str]], draw: random.Random) -> Counter[str]:
     """The driver is killed in a moment of each kind of its writes, in others drawn at random, and every fourth time
     while trials are trained; each time the same command is given again at once."""
     in_training = number // 4
     chosen = choose_moments(moments, number - in_training, draw)
     first_table = next(i for i, (_, path) in enumerate(moments) if path.startswith("tables/"))
-    figures: Counter = Counter()
+    figures: Counter[str] = Counter()
     out = lab.fresh()
     for position in [each for each in chosen if each < first_table]:
         figures[kill_driver_at(lab, out, moments[position])] += 1
@@ -315,10 +316,10 @@ def kill_driver_at(lab: Lab, out: Path, moment: list[str]) -> str:
     return f"in {moment[1]}, {moment[0]}"
 
 
-def kill_clusters(lab: Lab, number: int, draw: random.Random) -> Counter:
+def kill_clusters(lab: Lab, number: int, draw: random.Random) -> Counter[str]:
     """Every process of the cluster is killed, the driver among them or, every other time, left to end by itself;
     then all is started again."""
-    figures: Counter = Counter()
+    figures: Counter[str] = Counter()
     out = lab.fresh()
     trials = len(plan_trials(lab.study))
     for i, completed in enumerate(sorted(draw.randrange(trials * 3 // 4) for _ in range(number))):
@@ -348,7 +349,7 @@ def main() -> None:
     with lab(options.repeats, options.epochs) as made:
         print(f"{2 * options.repeats} trials of {options.epochs} epochs, seed {options.seed}", flush=True)
         moments: list[list[str]] = []
-        for name, act in {
+        acts: dict[str, Callable[[], Counter[str] | None]] = {
             "undisturbed, twice": lambda: moments.extend(undisturbed(made, 2)),
             "kills": lambda: disturb(made, [kill_worker] * options.kills, 1.5, draw),
             "writes": lambda: kill_in_writes(made, options.writes, options.seed),
@@ -356,11 +357,12 @@ def main() -> None:
             "machines": lambda: disturb(made, [lose_machine] * options.machines, 4, draw),
             "drivers": lambda: kill_drivers(made, options.drivers, moments, draw),
             "clusters": lambda: kill_clusters(made, options.clusters, draw),
-        }.items():
+        }
+        for name, act in acts.items():
             if not getattr(options, name, True):
                 continue
             began = time.monotonic()
-            figures = act() or {}
+            figures = act() or Counter()
             print(f"{name}: the same tables, nothing lost; {time.monotonic() - began:.0f} s", flush=True)
             for what, count in figures.items():
                 print(f"    {count:5d}  {what}", flush=True)

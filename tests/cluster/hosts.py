@@ -91,7 +91,9 @@ class Host:
         variables = [f"HOME={home}", f"PATH={PATH}", "LANG=C.UTF-8"]
         return [*enter, *identity, *clean, *variables, *map(str, command)]
 
-    def run(self, command: list[Any], *, seconds: float = 120, **where: Any) -> subprocess.CompletedProcess:
+    def run(
+        self, command: list[Any], *, seconds: float = 120, **where: Any
+    ) -> subprocess.CompletedProcess[str]:
         """The ended command with its standard output and error, both text; `where` as for `inside`."""
         return subprocess.run(
             self.inside(command, **where),
@@ -201,7 +203,7 @@ def _first_process(name: str, own: Path, shared: Path, ending: contextlib.ExitSt
     return int(found[0])
 
 
-def _kill(process: subprocess.Popen, children: Path) -> None:
+def _kill(process: subprocess.Popen[bytes], children: Path) -> None:
     """Kill the first process and wait until the kernel has ended every other process of its PID namespace."""
     if process.poll() is None:
         for pid in children.read_text().split():

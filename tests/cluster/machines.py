@@ -38,12 +38,15 @@ START_SECONDS = 120
 class Machine:
     """started: its `ray start`, whose children are the machine's other processes."""
 
-    started: subprocess.Popen
+    started: subprocess.Popen[bytes]
     files: Path
 
     @property
     def log(self) -> Path:
         return self.files / "start.log"
+
+    def has_started(self) -> bool:
+        return "Ray runtime started" in self.log.read_text()
 
     def processes(self) -> dict[int, str]:
         """The command line of each process of this machine, by its pid; the ended ones are left out."""
@@ -186,11 +189,7 @@ def is_stopped(pid: int) -> bool:
 
 def await_started(machines: list[Machine]) -> None:
     for machine in machines:
-        wait_until(
-            lambda log=machine.log: "Ray runtime started" in log.read_text(),
-            START_SECONDS,
-            f"start of a machine: {machine.log.read_text()}",
-        )
+        wait_until(machine.has_started, START_SECONDS, f"start of a machine: {machine.log.read_text()}")
 
 
 def _free_ports(number: int) -> list[int]:

@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -28,7 +29,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 # Set-up of a process that asks a silent server for three seconds only.
 PATIENCE = "import hnscc.base.locations as p; p.OUTAGE_SECONDS = 3.0; p.STALL_SECONDS = 2.0"
 EPOCHS = 4
-STARTED: list[subprocess.Popen] = []
+STARTED: list[subprocess.Popen[str]] = []
 
 
 @contextlib.contextmanager
@@ -50,16 +51,23 @@ def surroundings(server: S3Server, home: Path) -> Iterator[None]:
     client.cache_clear()
 
 
-def spawn(code: str, *arguments: object) -> subprocess.Popen:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+def spawn(code: str, *arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    # Whoever starts these tests in the background has them ignore Ctrl-C; what they start must not.
-    heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    STARTED.append(subprocess.Popen(command, cwd=CHECKOUT, **pipes, **heed))
+    STARTED.append(
+        subprocess.Popen(
+            command,
+            cwd=CHECKOUT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Whoever starts these tests in the background has them ignore Ctrl-C; what they start must not.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+    )
     return STARTED[-1]
 
 
-def start(program: str, *arguments: object, set_up: str = "") -> subprocess.Popen:
+def start(program: str, *arguments: object, set_up: str = "") -> subprocess.Popen[str]:
     """`hnscc`, or a module's own command, in a process of its own; set_up: Python to run first."""
     module = {"hnscc": "hnscc.commands.cli", "train": "hnscc.train", "study": "rayjobs.study"}[program]
     return spawn(f"{set_up}\nimport sys, {module} as program\nsys.exit(program.main())", *arguments)
@@ -73,7 +81,7 @@ def run(program: str, *arguments: object, code: int = 0, set_up: str = "") -> tu
     return out, error
 
 
-def until(happened, process: subprocess.Popen, seconds: float = 120) -> None:
+def until(happened: Callable[[], object], process: subprocess.Popen[str], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not happened():
         assert process.poll() is None, process.communicate()
@@ -92,7 +100,7 @@ def harmed(content: bytes, harm: str, draw: random.Random) -> bytes:
     return content[:position] + bytes([content[position] ^ 1 << draw.randrange(8)]) + content[position + 1 :]
 
 
-def write_study(folder: Path, store: str, **settings) -> Path:
+def write_study(folder: Path, store: str, **settings: Any) -> Path:
     raw = study_of(store, training={"epochs": EPOCHS} | settings.pop("training", {}), **settings)
     (folder / "study.yaml").write_text(yaml.safe_dump(raw.model_dump(mode="json"), sort_keys=False))
     return folder / "study.yaml"

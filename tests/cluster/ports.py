@@ -97,7 +97,7 @@ def _status(channel: grpc.Channel, name: str, metadata: list[tuple[str, str]]) -
     try:
         next(replies, None)
     except grpc.RpcError as error:
-        return error.code().name
+        return str(error.code().name)
     finally:
         replies.cancel()
     return "OK"

@@ -75,7 +75,7 @@ class S3Server:
         self.folder, self.address = folder, address
         self.port = _free_port()
         self.key, self.secret = secrets.token_hex(8), secrets.token_hex(16)
-        self.running: dict[str, subprocess.Popen] = {}
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
         # --pdeathsig tells of the death of the starting thread: this one lives as long as the test.
         self.starter = ThreadPoolExecutor(1)
 
@@ -218,4 +218,4 @@ def _begun(address: str, held: contextlib.ExitStack) -> S3Server:
 def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+        return int(free.getsockname()[1])

@@ -23,6 +23,7 @@ import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/helpers")]
@@ -46,6 +47,8 @@ BATCH = 1000  # files of one process
 SECRETS = ("SECRET", "Doe")  # what stands in the files, and in their names
 DELIMITER = 8  # bytes that close compressed pixels, which are whole without them
 LIES = np.diag([-1.0, -1.0, 3.0, 1.0])
+# How often a file of this kind, mutated so, came to this.
+Found = Counter[tuple[str, str, str]]
 
 
 def write_sound(root: Path) -> None:
@@ -54,6 +57,7 @@ def write_sound(root: Path) -> None:
     large = np.tile(values, (4, 4, 1))  # what JPEG 2000 takes
     mask = np.zeros(SHAPE, np.uint8)
     mask[2:6, 2:5, 1:3] = 1
+    stated: dict[str, Any] = pet_attributes()
     for kind, syntax in {
         "plain": None,
         "rle": RLELossless,
@@ -62,10 +66,11 @@ def write_sound(root: Path) -> None:
     }.items():
         series = [
             with_meta(each)
-            for each in classic_series(large if kind == "j2k" else values, modality="PT", **pet_attributes())
+            for each in classic_series(large if kind == "j2k" else values, modality="PT", **stated)
         ]
-        for each in series if syntax else ():
-            each.compress(syntax, generate_instance_uid=False)
+        if syntax:
+            for each in series:
+                each.compress(syntax, generate_instance_uid=False)
         write_series(root / f"PET, {kind}" / "files", series)
     implicit = [with_meta(each) for each in classic_series(values)]
     for each in implicit:
@@ -73,7 +78,9 @@ def write_sound(root: Path) -> None:
     write_series(root / "MR, implicit VR" / "files", implicit)
     write_series(root / "MR, enhanced" / "files", [enhanced(classic_series(values))])
     for number, name in enumerate(("a.nii", "a.nii.gz", "a.hdr", "b.nii", "c.nii.gz")):
-        made = nib.Nifti2Image if name == "b.nii" else nib.Nifti1Pair if name == "a.hdr" else nib.Nifti1Image
+        made: Any = (
+            nib.Nifti2Image if name == "b.nii" else nib.Nifti1Pair if name == "a.hdr" else nib.Nifti1Image
+        )
         image = made(values if number % 2 else values.astype(np.float32), LIES)
         image.set_sform(LIES, code=1)
         image.set_qform(LIES, code=1 if number < 4 else 0)
@@ -166,7 +173,8 @@ def outcome(sound: Sound, lost: int) -> str:
 
 def work(root: Path, seed: int, first: int, count: int) -> None:
     """Count the outcomes of these numbers, and print them; `root / at` holds the number that it is at."""
-    sound, found = sound_ones(root / "sound"), Counter()
+    sound = sound_ones(root / "sound")
+    found: Found = Counter()
     mapped = int((Path("/proc/self/statm").read_text()).split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + MEMORY, mapped + MEMORY))
     at = os.open(root / "at", os.O_WRONLY | os.O_CREAT)
@@ -182,9 +190,9 @@ def work(root: Path, seed: int, first: int, count: int) -> None:
     print(json.dumps({"peak": peak, "found": [[*key, times] for key, times in found.items()]}))
 
 
-def run(root: Path, seed: int, first: int, count: int) -> tuple[Counter, int]:
+def run(root: Path, seed: int, first: int, count: int) -> tuple[Found, int]:
     """The outcomes of these numbers by kind, mutation and outcome, and the most memory of a process, in MiB."""
-    found: Counter = Counter()
+    found: Found = Counter()
     peak, number = 0, first
     while number < first + count:
         shutil.rmtree(root / "sound", ignore_errors=True)
@@ -206,7 +214,7 @@ def run(root: Path, seed: int, first: int, count: int) -> tuple[Counter, int]:
             number = at + 1
             continue
         told = json.loads(done.stdout.splitlines()[-1])
-        now = Counter({tuple(key): times for *key, times in told["found"]})
+        now: Found = Counter({(kind, what, came): times for kind, what, came, times in told["found"]})
         found += now
         for key in now:
             if key[2].startswith("FAILED"):
@@ -215,17 +223,17 @@ def run(root: Path, seed: int, first: int, count: int) -> tuple[Counter, int]:
     return found, peak
 
 
-def table(found: Counter) -> str:
-    by_kind: dict[str, Counter] = {}
+def table(found: Found) -> str:
+    by_kind: dict[str, Counter[str]] = {}
     for (kind, _, came), times in found.items():
         by_kind.setdefault(kind, Counter())[came.partition(":")[0].partition(" (")[0]] += times
     outcomes = ("refused", "read, the same", "read, other values", "FAILED")
     lines = [f"{'kind':<22}" + "".join(f"{each:>20}" for each in outcomes)]
     for kind, counts in sorted(by_kind.items()):
         lines.append(f"{kind:<22}" + "".join(f"{counts[each]:>20}" for each in outcomes))
-    total = sum(by_kind.values(), Counter())
+    total: Counter[str] = sum(by_kind.values(), Counter())
     lines.append(f"{'all':<22}" + "".join(f"{total[each]:>20}" for each in outcomes))
-    reasons: Counter = Counter()
+    reasons: Counter[str] = Counter()
     for (_, _, came), times in found.items():
         reasons[came] += times
     return "\n".join([*lines, "", *(f"{times:>6}  {came}" for came, times in reasons.most_common())])
