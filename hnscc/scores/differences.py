@@ -26,9 +26,9 @@ def median_differences(
     percentiles; p is its inversion, 2 (1 + min(#<=0, #>=0)) / (B + 1), at most 1.
 
     There is no interval where fewer than 2 patients hold lesion or a variant has fewer than 2 repeats, and no p where
-    fewer than 6 patients do or a variant has fewer than 4 repeats. Of equal variants p fell below 0.05 in 3 to 6
-    studies of 100 in simulation, but in 10 with 6 patients and 50 repeats: with so few patients believe the interval
-    roughly, and the signed-rank test beside it.
+    fewer than 6 patients do or a variant has fewer than 4 repeats. Of equal variants p is below 0.05
+    too often with few patients and many repeats (docs/explanation/statistics.md): there believe the interval roughly,
+    and the signed-rank test beside it.
     """
     patients = a.truth.shape[-1]
     lacking = _lacking(a, b)

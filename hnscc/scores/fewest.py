@@ -9,7 +9,7 @@ PATIENTS_FOR_P = 4  # with fewer patients the two-way t test rejects too often i
 PAIRED_REPEATS = 5  # with fewer pairs of repeats the paired test rejects too often
 KNOWN_REPEATS = 5  # with fewer a study's own degrees of freedom are not the planned ones
 PAIRS_FOR_P = 6  # the signed-rank test of n pairs gives at best 2 / 2^n: 0.0625 for 5 pairs, 0.03125 for 6
-# Of equal variants, p fell below 0.05 in 13 to 54 studies of 100 with 2 repeats of each, in 4 to 14 with 3.
+# With 2 repeats the bootstrap's interval leaves out 0 far too often (benchmarks/means_and_medians.py).
 RESAMPLED_REPEATS_FOR_P = 4
 VALUES_FOR_MEDIAN = 6  # the whole range of 5 values holds the median with 93.75 %
 VALUES_FOR_MEAN = 3  # the t interval of two values is 25 times as wide as they lie apart: it says nothing

@@ -19,9 +19,9 @@ def mean_of_patients(scores: ArrayLike, *, share: bool) -> Estimate:
     scores: (P,) of one model, or (R, P) of R repeats on the same P patients, finite and from 0 on, such as the Dice or
     the 95 % Hausdorff distance of each patient with lesion. share: whether they lie in 0..1; then the interval is made
     on the logit scale, else on that of logarithms. Every patient counts alike. Of (P,) it is a t interval over
-    patients, which says nothing of another training; of (R, P) a two-way t interval over patients and repeats. In
-    simulation the intervals of shares cover 92 to 98 %, those of strongly skewed distances 80 to 89 % with 5 patients
-    and 92 to 96 % with 30: few values move such a mean. No interval with fewer than 2 patients, of (R, P) with fewer
+    patients, which says nothing of another training; of (R, P) a two-way t interval over patients and repeats. Of
+    strongly skewed distances it covers too seldom, since few values move such a mean: docs/explanation/statistics.md
+    has how often in simulation. No interval with fewer than 2 patients, of (R, P) with fewer
     than 2 repeats, nor where nothing is seen to vary, as where all are 0. Raises ValueError for scores of another shape
     or range.
     """
