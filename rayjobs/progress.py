@@ -96,7 +96,8 @@ class Waiting(tune.Callback):
 
     def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
         """Called by Tune after each pass over its trials."""
-        if any(trial.status == "RUNNING" for trial in trials):
+        # The last first: those that run are among them, and a pass over all that ended costs more the more there are.
+        if any(trial.status == "RUNNING" for trial in reversed(trials)):
             self.wait = None
             return
         self.wait = self.wait or Wait(self.say)
