@@ -12,10 +12,9 @@
    covers at least half of the stored pixel.
 """
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
 
 import numpy as np
 from nibabel import orientations
@@ -23,32 +22,25 @@ from numpy.typing import NDArray
 
 from data_prep.masks.lesions import Lesion, lesion_on
 from data_prep.masks.pieces import pieces_of
-from data_prep.placing.absent import absent
-from data_prep.placing.coverage import MIN_COVERAGE, check_coverage, check_steps
+from data_prep.placing.coverage import check_coverage, check_steps
 from data_prep.placing.drawn import drawn_ml, fits, hollow, stored_ml
 from data_prep.placing.found import facts_of, input_of, share_of_body
+from data_prep.placing.gridded import Gridded, gridded
 from data_prep.placing.numbers import numbers_of
-from data_prep.placing.planes import planes_of
 from data_prep.registering.registered import laid_together
-from data_prep.volumes.grids import check_axes, to_lps, turned
+from data_prep.volumes.grids import check_axes, to_lps
 from data_prep.volumes.lying import lying
 from data_prep.volumes.resize import (
     Window,
     make_window,
-    resize_image,
     resize_mask,
     stored_affine,
     stored_spacing,
 )
-from data_prep.volumes.sampling import sampled
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
 from hnscc.cohort.placement import LesionFacts, Placement, ValueFacts, WayBack
 
-FLAT = 1e-5  # of a volume's range: a slice that differs by no more is one value, whatever wrote it
-# Of a slice, beyond the scan's other slices: what shows no image there (data_prep.placing.absent).
-MORE_ABSENT = 0.1
-MOST_ABSENT = 0.9  # of a slice: it shows nothing
 LARGE = 0.1  # of the body in the stored slices: a lesion that is measured against the whole body too
 MAX_LESION_LOSS = 0.5  # of a slice's lesion that a fixed pixel size may crop off
 
@@ -109,7 +101,7 @@ def place_scan(
     grid = to_lps(drawn)
     window = make_window(grid, size, pixel_mm)
     cropped = _cropped(lesion.voxels, window, scan)
-    placed = {name: _on_grid(volume, grid, window, lesion.voxels) for name, volume in volumes.items()}
+    placed = {name: gridded(volume, grid, window, lesion.voxels) for name, volume in volumes.items()}
     check_coverage(
         {name: each.coverage for name, each in placed.items()},
         {name: each.lesion_coverage for name, each in placed.items()},
@@ -180,7 +172,7 @@ def _before(
 ) -> dict[int, NDArray[np.float32]]:
     """The slices (Z, H, W) of each registered modality as its file lies, by its place among the modalities."""
     return {
-        at: _on_grid(filed[name], grid, window, lesion.voxels).slices
+        at: gridded(filed[name], grid, window, lesion.voxels).slices
         for at, name in enumerate(volumes)
         if name in registered
     }
@@ -192,7 +184,7 @@ def _share_of_whole(
     """The lesion's share of the body in the whole field of view, of which the stored slices show a part."""
     wide, high = grid.shape[:2]
     whole = make_window(grid, ceil(max(high / window.scale[0], wide / window.scale[1])), None)
-    images = np.stack([_on_grid(each, grid, whole, lesion).slices for each in volumes.values()], axis=1)
+    images = np.stack([gridded(each, grid, whole, lesion).slices for each in volumes.values()], axis=1)
     stored = np.stack([resize_mask(slice_, whole) for slice_ in lesion])
     return share_of_body(images, stored, grid, whole)
 
@@ -210,7 +202,7 @@ def _where(drawn: Grid, window: Window, reference: str) -> WayBack:
     }
 
 
-def _coverage(placed: Mapping[str, "_OnGrid"]) -> Placement:
+def _coverage(placed: Mapping[str, Gridded]) -> Placement:
     """What of the stored slices each modality shows."""
     return {
         "coverage": {name: each.coverage for name, each in placed.items()},
@@ -223,79 +215,6 @@ def _coverage(placed: Mapping[str, "_OnGrid"]) -> Placement:
 
 def _with_mask(volumes: dict[str, Volume], mask: Volume | None) -> dict[str, Volume]:
     return volumes if mask is None else {**volumes, "mask": mask}
-
-
-@dataclass(frozen=True)
-class _OnGrid:
-    """A modality on the grid of the slices.
-
-    slices: (Z, size, size), as they are stored. fill: the value outside of the volume. coverage, lesion_coverage: the
-    shares of the grid and of the lesion that it covers, 0 to 1. absent: the share of most slices where the file holds
-    something that is no image (data_prep.placing.absent). unseen: the slices (z) that it does not show, since it covers
-    less than half of them, they are of one value throughout, or more is absent than in others. planes: what parts of
-    the volume's planes are (data_prep.placing.planes).
-    """
-
-    slices: NDArray[np.float32]
-    fill: float
-    coverage: float
-    lesion_coverage: float
-    absent: float
-    unseen: list[int]
-    planes: dict[str, Any]
-
-
-def _on_grid(volume: Volume, grid: Grid, window: Window, lesion: NDArray[np.bool_]) -> _OnGrid:
-    """Sample a modality on the grid of the slices and resize it. lesion: (Z, Y, X), on that grid."""
-    fill = float(volume.data.min())
-    flat = FLAT * (float(volume.data.max()) - fill)
-    data = turned(volume.data, volume.grid)
-    blank = None if volume.blank is None else turned(volume.blank, volume.grid)
-    marked = absent(data)
-    gone = _gone(marked, blank, volume, grid)
-    usual = _usual(gone)
-    slices, unseen, covered, covered_lesion = [], [], 0, 0
-    sampling = zip(sampled(volume, grid), _held(volume, grid), lesion, strict=True)
-    for z, ((values, inside), held, drawn_lesion) in enumerate(sampling):
-        shown = inside & held
-        covered += int(shown.sum())
-        covered_lesion += int((shown & drawn_lesion).sum())
-        image = np.where(shown, values, np.float32(fill))
-        if shown.mean() < MIN_COVERAGE or image.max() - image.min() <= flat or gone[z] > usual + MORE_ABSENT:
-            unseen.append(z)
-        slices.append(resize_image(image, window, fill))
-    lesion_covered = covered_lesion / int(lesion.sum()) if lesion.any() else 1.0
-    share = covered / lesion.size
-    planes = planes_of(data, marked, blank)
-    return _OnGrid(np.stack(slices), fill, share, lesion_covered, usual, unseen, planes)
-
-
-def _gone(
-    marked: NDArray[np.bool_] | None, blank: NDArray[np.bool_] | None, volume: Volume, grid: Grid
-) -> NDArray[np.float64]:
-    """(Z,): the share of each slice of the grid where the volume, which lies LPS in `marked` and `blank`, holds
-    something that is no image; 1 for copies of a slice as a whole."""
-    if marked is None:
-        return np.zeros(grid.shape[2])
-    shown = marked if blank is None else marked & ~blank
-    held = Volume(shown.astype(np.float32), to_lps(volume.grid))
-    shares = [float(((values >= 0.5) & inside).mean()) for values, inside in sampled(held, grid)]
-    return np.array(shares)
-
-
-def _usual(gone: NDArray[np.float64]) -> float:
-    """What most slices lack, of those that show something: a cut is not seen in slices with little body."""
-    some = gone[gone < MOST_ABSENT]
-    return float(np.percentile(some, 25)) if len(some) else 0.0
-
-
-def _held(volume: Volume, grid: Grid) -> Iterator[NDArray[np.bool_]]:
-    """For each slice of the grid, where the volume's file holds numbers: (y, x)."""
-    if volume.blank is None:
-        yield from (np.broadcast_to(np.bool_(True), grid.shape[1::-1]) for _ in range(grid.shape[2]))
-    else:
-        held = Volume((~volume.blank).astype(np.float32), volume.grid)
-        yield from (values >= 0.5 for values, _ in sampled(held, grid))
 
 
 def _cropped(lesion: NDArray[np.bool_], window: Window, scan: str) -> int:
