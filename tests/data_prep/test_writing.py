@@ -18,7 +18,7 @@ from hnscc.cohort.store import open_store
 
 COMMAND = [sys.executable, "-m", "hnscc.commands.cli"]
 # Of a store of `scans`, or a cohort of 12 patients: more than fits into the limits below.
-PREPARE, PHANTOM = ["prepare", "--size", "256", "--workers", "2"], ["phantom", "--patients", "12"]
+PREPARE, PHANTOM = ["prepare", "--size", "256", "--workers"], ["phantom", "--patients", "12"]
 
 
 @contextlib.contextmanager
@@ -44,8 +44,8 @@ def refused_to_write(name: str, manifest: Path, out: Path) -> InputError | Stora
     return caught.value
 
 
-def command(name: str, manifest: Path, out: Path) -> list[str]:
-    first, *options = PREPARE if name == "prepare" else PHANTOM
+def command(name: str, manifest: Path, out: Path, workers: int = 2) -> list[str]:
+    first, *options = [*PREPARE, str(workers)] if name == "prepare" else PHANTOM
     return [first, *([str(manifest)] if name == "prepare" else []), str(out), *options]
 
 
@@ -90,12 +90,12 @@ def test_a_full_disk_is_told_and_nothing_is_left(tmp_path, mounted, name, size):
 
 @pytest.mark.parametrize("name", ["prepare", "phantom"])
 def test_files_that_may_not_grow_are_told_and_nothing_is_left(hnscc, tmp_path, monkeypatch, name):
-    """Workers meet it, and the command ends at once, here with this process's call alone."""
+    """In this process, or a worker of the phantom's. The command ends at once, here with its call alone."""
     monkeypatch.setattr(os, "_exit", sys.exit)
     manifest, out = cohort(tmp_path, 6), tmp_path / "out"
     out.mkdir()
     with small_files():
-        code, _, error = hnscc(*command(name, manifest, out / "new"))
+        code, _, error = hnscc(*command(name, manifest, out / "new", workers=1))
     assert code == 1, error
     assert error.count("error: ") == 1 and "Traceback" not in error
     assert "what to do:" in error
