@@ -4,15 +4,22 @@ import pyarrow as pa
 
 from hnscc.aggregation.column_types import REAL, TEXT, WHOLE, YES
 
+# What may become of a configuration, and what is said of it beside its name.
+PLACES = {
+    "winner": "",
+    "not_distinguished": "from the winner",
+    "dismissed": "worse by a paired test",
+    "set_aside": "one repeat, which nothing can be tested on",
+    "stopped": "across epochs",
+    "failed": "",
+    "untrained": "the budget was spent before",
+}
+_PLACES_IN_WORDS = "; ".join(f"{name} ({why})" if why else name for name, why in PLACES.items())
+
 SEARCH: dict[str, tuple[pa.DataType, str]] = {
     "configuration": (TEXT, "name of the configuration: the variant of its trials"),
     "rank": (WHOLE, "rank of the configuration, the winner's being 1; more repeats go before a higher score"),
-    "place": (
-        TEXT,
-        "what became of it: winner; not_distinguished (from the winner); dismissed (worse by a paired test); "
-        "set_aside (one repeat, which nothing can be tested on); stopped (across epochs); failed; untrained (the "
-        "budget was spent before)",
-    ),
+    "place": (TEXT, f"what became of it: {_PLACES_IN_WORDS}"),
     "written": (YES, "whether it stands in winners.yaml"),
     "score": (REAL, "mean over its repeats of best_val_soft_jaccard"),
     "score_sd": (REAL, "sample standard deviation (n - 1) over its repeats of best_val_soft_jaccard"),

@@ -23,11 +23,10 @@ NO_SCORE = {
 class Standing:
     """What a search found of one configuration.
 
-    `score` is the mean over its repeats, with its 95 % t interval (None below 3 repeats). `place` is one of winner;
-    not_distinguished (from the winner, at `level` over all that are compared); dismissed (worse by a paired test);
-    set_aside (one repeat, which nothing can be tested on); stopped (across epochs); failed; untrained. `behind` is the
-    winner's score less this one's over their common repeats (`pairs`), with its 95 % interval and one-sided p. `round`
-    is the last one that it ran in, 0 being its first repeats.
+    `score` is the mean over its repeats, with its 95 % t interval (None below 3 repeats). `place` is one of PLACES
+    (`aggregation.search_columns`), by tests at `level` over all that are compared. `behind` is the winner's score less
+    this one's over their common repeats (`pairs`), with its 95 % interval and one-sided p. `round` is the last one that
+    it ran in, 0 being its first repeats.
     """
 
     configuration: int
