@@ -14,6 +14,7 @@ import yaml
 from hnscc.base.cores import cores
 from hnscc.study.schema import Study, Training
 from hnscc.training.ready import resolve_in_process
+from rayjobs.addresses import no_cluster, refuse_silent
 from rayjobs.requests import (
     ANY_GPU,
     Resources,
@@ -21,7 +22,7 @@ from rayjobs.requests import (
     resources_in_words,
     with_share,
 )
-from rayjobs.surroundings import folder_for_ray, no_cluster, refuse_silent
+from rayjobs.sockets import folder_for_ray
 from rayjobs.waiting import answer_to
 
 

@@ -48,8 +48,8 @@ from rayjobs.proposals import proposer
 from rayjobs.requests import resolve_here, trials_at_once
 from rayjobs.scheduling import train_trials
 from rayjobs.search_outcome import SearchOutcome, report_search
+from rayjobs.shadowing import refuse_shadowed
 from rayjobs.study import make_ready, run_study
-from rayjobs.surroundings import refuse_shadowed
 
 
 def run_search(

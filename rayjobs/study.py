@@ -38,9 +38,9 @@ from rayjobs.cluster import (
 from rayjobs.outcome import Outcome, outcome_of, report_outcome
 from rayjobs.patient_files import refuse_in_job
 from rayjobs.requests import Resources, check_study_requests, resolve_here, trials_at_once
+from rayjobs.shadowing import refuse_shadowed
 from rayjobs.shared import prove_shared
 from rayjobs.standby import await_standby, standing_by
-from rayjobs.surroundings import refuse_shadowed
 
 # Of the drivers of NVIDIA's GPUs, alone and on a board with the processor, of AMD's, and of Windows's under Linux.
 GPU_FILES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")

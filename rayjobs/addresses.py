@@ -1,0 +1,60 @@
+"""Whether a Ray cluster answers at the address that a user gives."""
+
+import socket
+import subprocess
+import sys
+
+from hnscc.base.errors import InputError
+
+# Within these a cluster must answer: first its port, then Ray behind it.
+PORT_SECONDS, RAY_SECONDS = 5, 20
+# What the process that asks runs; it stays out of the working folder (-P), which may hold a ray.py.
+ASK = ("-P", "-c", "from ray.scripts.scripts import main; main()", "health-check", "--address")
+
+
+def refuse_silent(address: str) -> None:
+    """InputError where no Ray answers at this address: to join it would be tried for many minutes without a word."""
+    if address.startswith("ray://"):
+        _call(address, address.removeprefix("ray://"))
+    elif address == "auto" or _host_and_port(address):
+        if address != "auto":
+            _call(address, address)
+        _ask_ray(address)
+
+
+def _host_and_port(address: str) -> tuple[str, int] | None:
+    host, _, port = address.rpartition(":")
+    return (host.strip("[]"), int(port)) if host and port.isdecimal() and "/" not in host else None
+
+
+def _call(address: str, where: str) -> None:
+    if (called := _host_and_port(where)) is None:
+        return
+    try:
+        socket.create_connection(called, timeout=PORT_SECONDS).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise no_cluster(f"nothing listens at {address} ({' '.join(str(error).split())})") from None
+
+
+def _ask_ray(address: str) -> None:
+    try:
+        done = subprocess.run(
+            [sys.executable, *ASK, address], capture_output=True, text=True, timeout=RAY_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise no_cluster(f"no answer from a Ray at {address} within {RAY_SECONDS} s") from None
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise no_cluster(said[-1])
+
+
+def no_cluster(found: str) -> InputError:
+    """The error of an address that no cluster can be joined at."""
+    return InputError(
+        "No Ray cluster can be joined at this address.",
+        where="--address or RAY_ADDRESS",
+        expected="the address of a running cluster, such as auto or 10.0.0.5:6379 (not the dashboard's, which "
+        "`ray job submit` takes), and its token in RAY_AUTH_TOKEN or ~/.ray/auth_token",
+        found=" ".join(found.split())[:300],
+        do="start the cluster, correct the address, or leave it out for a local run",
+    )
