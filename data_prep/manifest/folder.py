@@ -13,6 +13,7 @@ from data_prep.files.words import words_of
 from data_prep.manifest.ids import alike, may_be_one
 from data_prep.manifest.listed import ListedScan, scans_of
 from data_prep.manifest.listed_files import ListedFile, candidates, list_volumes
+from data_prep.manifest.visits import in_groups, of_visits
 from hnscc.base.errors import InputError
 from hnscc.base.steps import Progress
 
@@ -130,12 +131,19 @@ def _may_be_one(pseudonyms: Mapping[str, str]) -> tuple[str, ...]:
         if len(words) > 1 and not any(letter.isdigit() for letter in words[-1]):
             by_first.setdefault(words[:-1], []).append(patient)
     last_differs = [(later, first) for first, *others in by_first.values() for later in others]
+    visits = of_visits(in_words)
     pairs = dict.fromkeys([*alike(in_words), *may_be_one(in_words), *last_differs])
-    return tuple(
+    notes = [
         f"{', '.join(sorted((pseudonyms[one], pseudonyms[other])))}: their ids differ by little; if they are one "
         "patient, write one patient_id into the rows of both"
         for one, other in pairs
-    )
+        if not any({one, other} <= set(group) for group in visits)
+    ]
+    if visits:
+        groups = sorted(sorted(pseudonyms[each] for each in group) for group in visits)
+        text = "their ids differ by what may be a visit alone; if they are visits of one patient, write one patient_id"
+        notes.append(f"{in_groups(groups)}: {text} into their rows")
+    return tuple(notes)
 
 
 def _nothing(folders: Sequence[Path], unreadable: int, others: Mapping[str, int]) -> InputError:

@@ -52,14 +52,14 @@ def may_be_one(ids: Iterable[str]) -> list[tuple[str, str]]:
 
     They look alike (`look_alike`); or one is the other with something behind or before it, as it is typed at a second
     visit: P05 and P05_v2, P05-2, P05b, v2P05; or an id is written otherwise than most and has the number of one of
-    those: 5, 05P or Pat05 beside P01, P02, ... P05. Sites that count from 1 each, A01 and B01, are none of it. Pairs of
-    `alike` are left out.
+    those: 5, 05P or Pat05 beside P01, P02, ... P05; or letters and number change places: AB-05, 05-AB. Sites that count
+    from 1 each, A01 and B01, are none of it. Pairs of `alike` are left out.
     """
     distinct = list(dict.fromkeys(ids))
     sure = {later for later, _ in alike(distinct)}
     pairs = dict.fromkeys(look_alike(distinct))
     place = {each: at for at, each in enumerate(distinct)}
-    for longer, shorter in [*_extended(distinct), *_of_one_number(distinct)]:
+    for longer, shorter in [*_extended(distinct), *_of_one_number(distinct), *_turned_round(distinct)]:
         later, first = sorted((longer, shorter), key=place.__getitem__, reverse=True)
         if later not in sure:
             pairs[later, first] = None
@@ -101,6 +101,17 @@ def _of_one_number(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
         number = int(numbered[each][0])
         if how != usual and counts[how] <= most / FEW_OTHERS and number in of_number:
             yield each, of_number[number]
+
+
+def _turned_round(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of ids of the same letters and numbers, of which one has letters where the other has a number."""
+    firsts: dict[tuple[str, ...], tuple[list[bool], str]] = {}
+    for each in ids:
+        pieces = [piece.lstrip("0") for piece in re.findall(r"[^\W\d_]+|\d+", each.casefold())]
+        kinds = [piece.isalpha() for piece in pieces]
+        theirs, first = firsts.setdefault(tuple(sorted(pieces)), (kinds, each))
+        if theirs != kinds:
+            yield each, first
 
 
 def rows_text(lines: Iterable[int]) -> str:

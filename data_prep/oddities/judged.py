@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from data_prep.manifest.ids import may_be_one
 from data_prep.manifest.manifest import Row, refused
+from data_prep.manifest.visits import in_groups, of_visits
 from data_prep.oddities.bodies import unlike_bodies
 from data_prep.oddities.codes import odd_codes
 from data_prep.oddities.drawn_lesions import odd_drawings, odd_pieces
@@ -75,10 +76,15 @@ def judged(
 
 
 def _ids_alike(rows: Sequence[Row]) -> list[Odd]:
-    return [
+    patients = [row.patient_id for row in rows]
+    odd = [
         Odd(None, f"patients {later} and {first} look alike: are they one patient?")
-        for later, first in may_be_one(row.patient_id for row in rows)
+        for later, first in may_be_one(patients)
     ]
+    if groups := of_visits(patients):
+        text = "differ by what may be a visit alone: if they are visits of one patient, write one patient_id into"
+        odd.append(Odd(None, f"patients {in_groups(groups)} {text} their rows"))
+    return odd
 
 
 def _shared_images(

@@ -83,6 +83,17 @@ def test_a_folder_is_listed_under_pseudonyms(hnscc, exports, tmp_path):
         assert "SECRET" not in text and "1.2.826" not in text
 
 
+def test_patients_whose_ids_differ_by_a_visit_are_told_once_under_their_pseudonyms(hnscc, tmp_path):
+    for number, patient in enumerate(("P05_20190101", "P05_20200301", "P06_pre", "P06_post", "Q7")):
+        ids = {"PatientID": patient, "StudyInstanceUID": f"1.2.826.0.{number}"}
+        values = np.full(SHAPE, number + 1, np.int16)
+        series = made.classic_series(values, SeriesInstanceUID=f"1.2.826.0.{number}.1", **ids)
+        made.write(tmp_path / "in", series, name=f"{number}")
+    _, out, _ = hnscc("scan", tmp_path / "in", "--json")
+    (note,) = json.loads(out)["notes"]
+    assert note.startswith("p001, p002; p003, p004: their ids differ by what may be a visit alone")
+
+
 def test_linked_folders_are_read_once_and_lead_not_round(hnscc, exports, tmp_path):
     """A folder of links, as archives of a study are often made; one of them leads back, one twice to the same."""
     (tmp_path / "linked").mkdir()

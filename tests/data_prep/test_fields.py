@@ -199,6 +199,15 @@ def test_ids_that_look_alike_are_told(tmp_path, pair):
     assert store.odd == (f"patients {pair[1]} and {pair[0]} look alike: are they one patient?",)
 
 
+def test_visits_in_the_ids_of_patients_are_told_in_one_sentence(tmp_path):
+    rows = [["patient_id", "scan_id", "mri", "mask"]]
+    for number, patient in enumerate(("P05_pre", "P06_t1", "P05_post", "P06_t2")):
+        write(tmp_path / f"{number}.nii", scan_arrays(number)[1])
+        rows.append([patient, f"S{number}", f"{number}.nii", ""])
+    (odd,) = prepare(save(tmp_path, rows), tmp_path / "s.zarr", size=16, workers=1).odd
+    assert odd.startswith("patients P05_pre, P05_post; P06_t1, P06_t2 differ by what may be a visit alone")
+
+
 def test_ids_of_letters_that_are_no_digits_do_not_look_alike():
     sites = [f"{site}{number:02}" for site in "ABSZOI" for number in range(1, 30)]
     assert look_alike([*sites, *(f"P{number}" for number in range(200)), "A5", "AC", "A6", "AG"]) == []

@@ -3,6 +3,7 @@
 import pytest
 
 from data_prep.manifest.ids import may_be_one
+from data_prep.manifest.visits import in_groups, of_visits
 
 USUAL = [f"P{number:02d}" for number in range(1, 13)]
 
@@ -52,3 +53,77 @@ def test_usual_ids_are_left_alone(ids):
 
 def test_what_is_surely_one_is_not_told_here():
     assert may_be_one([*USUAL, "p-05"]) == []
+
+
+def test_an_id_whose_letters_and_number_change_places_is_told():
+    assert may_be_one(["AB-05", "CD-06", "05-AB", "EF-07"]) == [("05-AB", "AB-05")]
+    assert may_be_one(["01-02", "02-01", "A1-B2", "B2-A1"]) == []
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("P05_pre", "P05_post"),
+        ("P05-baseline", "P05-followup"),
+        ("P05_20190101", "P05_20200301"),
+        ("P05_2019-01-01", "P05_2020-03-01"),
+        ("20190101_P05", "20200301_P05"),
+        ("P05_190101", "P05_200301"),
+        ("P05_2019", "P05_2020"),
+        ("P05_t1", "P05_t2"),
+        ("sub-05_ses-1", "sub-05_ses-2"),
+        ("V1_P05", "V2_P05"),
+        ("V1P05", "V2P05"),
+        ("P05pre", "P05post"),
+        ("P05 visit 1", "P05 visit 2"),
+        ("P05_pre_op", "P05_post_op"),
+        ("5_v1", "05_v2"),
+        ("P05_v1", "P05_20200301"),
+        ("AB_pre", "AB_post"),
+        ("P05a", "P05b"),
+        ("P05-1", "P05-2"),
+    ],
+)
+def test_ids_of_one_stem_with_visits_are_told(pair):
+    others = [each for each in USUAL if each != "P05"]
+    assert of_visits([pair[0], *others, pair[1]]) == [pair]
+
+
+def test_ids_that_all_have_visits_are_told_in_groups_as_they_come():
+    ids = [f"P{number:02d}_t{time}" for time in (1, 2) for number in range(1, 11)]
+    groups = of_visits([*ids, "P10_t3"])
+    assert groups[0] == ("P01_t1", "P01_t2") and groups[-1] == ("P10_t1", "P10_t2", "P10_t3")
+    assert len(groups) == 10
+    assert in_groups(groups[:2]) == "P01_t1, P01_t2; P02_t1, P02_t2"
+    assert in_groups(groups).endswith("; P08_t1, P08_t2; and 2 more such groups")
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        USUAL,
+        [f"HN-{site}-{number:03d}" for site in ("CHUM", "HGJ", "HMR", "CHUS") for number in range(1, 30)],
+        [f"TCGA-{site}-{number}" for site in ("CV", "QK") for number in (1987, 2019, 2020, 7243, 7245)],
+        [f"STS_{number:03d}" for number in range(1, 52)],
+        [f"BraTS-GLI-{number:05d}-000" for number in range(60)],
+        [f"sub-{number:02d}" for number in range(1, 31)],
+        [f"{year}-{number:03d}" for year in (2018, 2019, 2020) for number in range(1, 51)],
+        [f"{number}/{year}" for year in (2018, 2019, 2020) for number in range(1, 9)],
+        [f"{site}-{number:02d}" for site in "ABCDMTVWY" for number in range(1, 5)],
+        [f"{letter}{number:02d}" for letter in "MTV" for number in range(1, 31)],
+        [f"S1-M{number:02d}" for number in range(1, 21)],
+        [f"{site}-V{number:02d}" for site in "AB" for number in range(1, 4)],
+        [f"center{site}-V{number:02d}" for site in (1, 2) for number in range(1, 4)],
+        ["01-1", "01-2", "01-3", "02-1", "02-2"],
+        [f"P{number:02d}{part}" for number in range(1, 9) for part in "ab"],
+        [f"2019-{number}" for number in range(1, 51)],
+        ["HN1_1987", "HN1_2001", "HN1_0300"],
+        ["100245-7", "100301-1", "100302-2", "100305-7"],
+        ["001M55", "002F60", "003M55", "004M12"],
+        ["19700101", "19650303"],
+        ["AB_19700101", "AB_19650303"],
+        [],
+    ],
+)
+def test_numbers_sites_and_years_are_no_visits(ids):
+    assert of_visits(ids) == []
