@@ -49,8 +49,8 @@ WHY = {
     "roofline: the paper's network": "the rest is dropout's draws, pooling, concatenation and the optimiser: no "
     "convolutions",
     "aggregation against pandas": "drawing the patients of 2,000 resamples and writing Parquet are the same for both",
-    "memory of a process after": "nothing of a trial stays (1.42 to 1.45 GB resident after each of four); the peak "
-    "within one differs with the holes in the heap, which glibc is told to keep between steps",
+    "memory of a trial beyond": "a batch of 32 in bf16 saves 368 MB for its gradients; what the convolutions' backward "
+    "passes hold beside them for a moment was not taken apart",
 }
 NO_GPU = "not measured: no GPU"
 # Benchmarks that were run by hand, and where the page on it is.
