@@ -22,6 +22,18 @@ BRIGHTEST = 6.0  # times the tissue's brightness, above which a value counts as 
 # The two sides along each axis of slices that lie LPS (z, y, x), to larger and to smaller positions.
 SIDES = (("head", "foot"), ("back", "front"), ("left", "right"))
 AXES = ("from foot to head", "from front to back", "from left to right")
+# How a mask may be turned against its image: which axis each of (z, y, x) is taken from, and which way it then runs.
+# Axes of one scheme read as another's (LPS as RAS, say) mirror two of them, arrays that run x, y instead of y, x
+# exchange rows and columns, and pictures are turned by quarters.
+TURNS = {
+    "turned by 180 degrees in the slice": ((0, 1, 2), (1, -1, -1)),
+    "mirrored from foot to head and from front to back": ((0, 1, 2), (-1, -1, 1)),
+    "mirrored from foot to head and from left to right": ((0, 1, 2), (-1, 1, -1)),
+    "with rows and columns exchanged": ((0, 2, 1), (1, 1, 1)),
+    "with rows and columns exchanged and turned by 180 degrees": ((0, 2, 1), (1, -1, -1)),
+    "turned by 90 degrees in the slice, front to left": ((0, 2, 1), (1, 1, -1)),
+    "turned by 90 degrees in the slice, front to right": ((0, 2, 1), (1, -1, 1)),
+}
 
 
 @dataclass(frozen=True)
@@ -48,8 +60,8 @@ def edges_of(
 
     image, lesion: (Z, H, W), lying LPS. spacing_mm: of z, y and x. dark, brightness: the value of air, and how far the
     bright tenth of the tissue stands above it. `own` is the mean where the mask lies, `sides` that of each side that
-    ends within the image, `elsewhere` that of the mask mirrored, moved, and with its border further in or out. None
-    where there is no lesion, no side, or no brightness.
+    ends within the image, `elsewhere` that of the mask mirrored, turned, moved, and with its border further in or out.
+    None where there is no lesion, no side, or no brightness.
     """
     border = _border(lesion, spacing_mm)
     if border is None or brightness <= 0:
@@ -119,11 +131,23 @@ def _elsewhere(border: _Border, shape: tuple[int, ...], spacing_mm: Spacing) -> 
                     moved = border.points.copy()
                     moved[:, axis] += way * voxels
                     places[f"moved {mm:g} mm to the {side}"] = moved
+    for how, (axes, ways) in TURNS.items():
+        places[how] = _turned(border.points, shape, axes, ways)
     for mm in WIDTHS:
         apart = border.outward * np.rint(mm / np.array(spacing_mm)).astype(np.int64)
         places[f"with its border {mm:g} mm further in"] = border.points - apart
         places[f"with its border {mm:g} mm further out"] = border.points + apart
     return places
+
+
+def _turned(
+    points: Integers, shape: tuple[int, ...], axes: tuple[int, ...], ways: tuple[int, ...]
+) -> Integers:
+    """Positions (N, 3) turned about the middle of the image; where an axis is longer than the one it is taken from, as
+    far from the middle as a share of its length."""
+    lengths = np.array(shape)
+    shares = (2 * points + 1) / lengths - 1  # of the way from the middle of the image to its ends
+    return np.asarray(np.rint(((shares[:, axes] * ways + 1) * lengths - 1) / 2), np.int64)
 
 
 def _falls(values: NDArray[np.float32], border: _Border, points: Integers) -> Floats:

@@ -1,6 +1,7 @@
 """Masks that do not lie where the images show a border are told, all of a cohort's or one; right ones are not."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ SHAPE, SPACING = (24, 44, 48), (4.0, 2.0, 2.0)
 CROSS = ndimage.generate_binary_structure(3, 1)
 
 
+@cache
 def lesion(number: int, lift: float = 3.0):
     """A blurred image with an ellipsoid that is `lift` brighter than its noisy surroundings, away from the middle."""
     rng = np.random.default_rng(number)
@@ -50,10 +52,23 @@ def dilated(mask, number):
     return ndimage.binary_dilation(mask, CROSS & (np.arange(3) == 1)[:, None, None], 2)
 
 
+def exchanged(mask, number):
+    """Rows and columns exchanged and stretched to as many as there were."""
+    y, x = ((np.arange(n) + 0.5) * m / n for n, m in ((SHAPE[1], SHAPE[2]), (SHAPE[2], SHAPE[1])))
+    return mask.swapaxes(1, 2)[:, y.astype(int)][:, :, x.astype(int)]
+
+
 DAMAGES = {
     "the masks fit pet better mirrored from foot to head": lambda mask, number: mask[::-1],
     "the masks fit pet better mirrored from front to back": lambda mask, number: mask[:, ::-1],
     "the masks fit pet better mirrored from left to right": lambda mask, number: mask[:, :, ::-1],
+    "the masks fit pet better turned by 180 degrees in the slice": lambda mask, number: mask[:, ::-1, ::-1],
+    "the masks fit pet better mirrored from foot to head and from left to right": lambda mask, number: mask[
+        ::-1, :, ::-1
+    ],
+    "the masks fit pet better with rows and columns exchanged and turned by 180 degrees": lambda mask, number: (
+        exchanged(mask, number)[:, ::-1, ::-1]
+    ),
     "the masks fit pet better moved 16 mm to the right": lambda mask, number: np.roll(mask, 8, 2),
     "the masks fit pet better moved 8 mm to the head": lambda mask, number: np.roll(mask, -2, 0),
     "the masks fit pet better with its border 4 mm further in": dilated,
@@ -74,15 +89,22 @@ def test_what_is_wrong_with_most_masks_is_told_once(text, lift):
     [
         (lambda mask, number: mask[::-1], "mirrored from foot to head, by "),
         (lambda mask, number: mask[:, :, ::-1], "mirrored from left to right, by "),
+        (lambda mask, number: mask[:, ::-1, ::-1], "turned by 180 degrees in the slice, by "),
         (lambda mask, number: np.roll(mask, 8, 2), "moved 16 mm to the right, by "),
         (lambda mask, number: lesion(number + 50)[1][::-1, ::-1], "does the mask belong here?"),
     ],
-    ids=["mirrored in z", "mirrored in x", "moved", "of another scan"],
+    ids=["mirrored in z", "mirrored in x", "turned", "moved", "of another scan"],
 )
 def test_one_mask_that_lies_elsewhere_is_told_with_where(damage, words):
     found = told(damage, {3})
     assert [scan_id for scan_id, _ in found] == ["p3_a"]
     assert found[0][1].startswith("the lesion does not stand out on pet: ") and words in found[0][1]
+
+
+def test_half_of_the_masks_turned_by_180_degrees_are_told_in_one_sentence():
+    ((scan_id, text),) = told(lambda mask, number: mask[:, ::-1, ::-1], set(range(5)))
+    assert scan_id is None and text.startswith("in 5 scans (p0_a, p1_a, p2_a, p3_a, p4_a), ")
+    assert "where it would lie moved, mirrored or turned" in text
 
 
 def test_one_mask_of_which_half_is_missing_is_told_with_the_side():
@@ -105,9 +127,11 @@ def test_of_few_lesions_nothing_is_said():
     assert told(lambda mask, number: mask[::-1], set(range(6)), count=6) != []
 
 
-def of_falls(falls: list[float], elsewhere: list[float] | None = None) -> list[str | None]:
+def of_falls(
+    falls: list[float], elsewhere: list[float] | None = None, how: str = "moved"
+) -> list[str | None]:
     """Which scans are told whose values fall so far across the border and its sides, and half as far, or as given,
-    where the mask would lie moved."""
+    where the mask would lie moved, or as `how` says."""
     scans = [
         replace(
             scan(f"p{number}", (0, 4)),
@@ -117,7 +141,7 @@ def of_falls(falls: list[float], elsewhere: list[float] | None = None) -> list[s
                         "pet": {
                             "own": fall,
                             "sides": {"head": fall},
-                            "elsewhere": {"moved": elsewhere[number] if elsewhere else fall / 2},
+                            "elsewhere": {how: elsewhere[number] if elsewhere else fall / 2},
                         }
                     }
                 }
@@ -126,6 +150,13 @@ def of_falls(falls: list[float], elsewhere: list[float] | None = None) -> list[s
         for number, fall in enumerate(falls)
     ]
     return [odd.scan_id for odd in misplaced(scans, "pet")]
+
+
+@pytest.mark.parametrize("how, times", [("mirrored from left to right", 1), ("turned by 90 degrees", 2)])
+def test_of_all_masks_a_turned_border_must_be_twice_as_clear_and_a_mirrored_one_clearer(how, times):
+    own = [0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+    assert of_falls(own, [(times + 0.1) * fall for fall in own], how) == [None]
+    assert of_falls(own, [(times - 0.1) * fall for fall in own], how) == []
 
 
 def test_a_mask_without_a_border_stands_apart_from_seven_that_differ_threefold():
