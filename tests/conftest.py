@@ -71,6 +71,11 @@ def pytest_collection():
         gc.enable()
 
 
+def pytest_sessionfinish():
+    """What was collected is garbage again: libraries that look at the end for what was never freed complain else."""
+    gc.unfreeze()
+
+
 def pytest_collection_modifyitems(items):
     """The longest files first: where several processes share the files, all end at about the same time."""
     order = {name: position for position, name in enumerate(LONGEST)}
