@@ -1,4 +1,4 @@
-"""Masks that hold less than what was drawn: outlines, and thin lesions on coarser voxels."""
+"""Masks that hold less than what was drawn: outlines, hollow and inverted ones, and thin lesions on coarser voxels."""
 
 from dataclasses import replace
 
@@ -35,16 +35,43 @@ def test_what_a_ring_encloses_is_counted_by_hand():
     assert hollow(voxels) == pytest.approx(25 / 98)
 
 
-def test_an_outline_is_told_and_a_hole_is_not():
-    assert told({}, {"hollow": 0.4}) == []
+HOLLOW = (
+    "the mask is hollow: 5% or more of what it encloses is not lesion; was the lesion's middle left out on "
+    "purpose, as where it is necrotic, or is the mask inverted within a box around the lesion?"
+)
+
+
+def test_an_outline_is_told_and_a_small_hole_is_not():
+    assert told({}, {"hollow": 0.04}) == []
     text = (
-        "most of what the mask encloses (50% or more) is not lesion: was an outline drawn and never filled?"
+        "most of what the mask encloses (50% or more) is not lesion: was an outline drawn and never filled, or is the "
+        "mask inverted within a box around the lesion?"
     )
     assert told({}, {"hollow": 0.6}) == [("p1_a", text, False)]
     assert told({"hollow": 0.6}, {"hollow": 0.7})[0][:2] == (
         None,
         f"in 2 scans (p0_a, p1_a), 2 of 2 with lesion, 0 of 0 without, {text}",
     )
+
+
+def test_a_hollow_mask_is_told_as_that_and_not_as_an_outline():
+    assert told({}, {"hollow": 0.4}) == [("p1_a", HOLLOW, False)]
+    assert [
+        (scan_id, text.partition(": ")[0]) for scan_id, text, _ in told({"hollow": 0.05}, {"hollow": 0.49})
+    ] == [(None, "in 2 scans (p0_a, p1_a), 2 of 2 with lesion, 0 of 0 without, the mask is hollow")]
+    assert [scan_id for scan_id, _, _ in told({}, {"hollow": 0.2}, {"hollow": 0.6})] == ["p2_a", "p1_a"]
+
+
+@pytest.mark.parametrize("around", ["box", "ellipsoid"])
+def test_what_lies_around_a_lesion_in_a_box_or_an_ellipsoid_is_hollow(around):
+    """A ball of radius 6 taken out of what lies up to 4 voxels around it; the ball itself is not hollow."""
+    distance = [abs(axis - 15) for axis in np.indices((31, 31, 31))]
+    ball = sum(each**2 for each in distance) < 36
+    outer = (np.max(distance, axis=0) < 10) if around == "box" else sum(each**2 for each in distance) < 100
+    inverted = outer & ~ball
+    share = hollow(inverted)
+    assert hollow(ball) == 0 and share == pytest.approx(ball.sum() / outer.sum())
+    assert told({}, {"hollow": share})[0][:2] == ("p1_a", HOLLOW)
 
 
 @pytest.mark.parametrize("stored", [0.96, 3.0])
