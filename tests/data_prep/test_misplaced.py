@@ -113,6 +113,33 @@ def test_one_mask_of_which_half_is_missing_is_told_with_the_side():
     ]
 
 
+def test_two_masks_of_which_the_same_half_is_missing_are_told_in_one_sentence():
+    ((scan_id, text),) = told(half, {1, 3}, count=6)
+    assert scan_id is None and text.startswith("in 2 scans (p1_a, p3_a), 2 of ")
+    assert text.endswith(
+        "pet goes on beyond the head end of the mask as within it: is a part of the mask missing?"
+    )
+
+
+def of_sides(*sides: dict[str, float]) -> list[str | None]:
+    """Which scans are told of borders across which values fall by 1, and across some sides less."""
+    scans = []
+    for number, fall in enumerate(sides):
+        border = {"own": 1.0, "sides": {"head": 1.0, "foot": 1.0} | fall, "elsewhere": {"moved": 0.0}}
+        placement = {"lesion": {"edges": {"pet": border}}}
+        scans.append(replace(scan(f"p{number}", (0, 4)), placement=placement))
+    return [odd.scan_id for odd in misplaced(scans, "pet")]
+
+
+def test_masks_are_cut_where_the_same_side_of_half_of_them_at_most_stands_apart_from_all_others():
+    cut, whole = {"head": 0.44}, [{"foot": 0.66}, {"foot": 0.9}, {"head": 0.8}]
+    assert of_sides(cut, cut, *whole) == [None] and of_sides(cut, cut, cut, *whole) == [None]
+    assert of_sides(cut, *whole, {}) == []  # one alone
+    assert of_sides(cut, {"foot": 0.44}, *whole) == []  # of two sides
+    assert of_sides(cut, cut, {"foot": 0.6}, *whole) == []  # one is in between
+    assert of_sides(cut, cut, cut, *whole[:2]) == []  # most
+
+
 @pytest.mark.parametrize("lift", [3.0, -1.6, 0.05], ids=["brighter", "darker", "without a border"])
 def test_right_masks_are_not_told(lift):
     assert told(None, set(), 30, lift) == []
