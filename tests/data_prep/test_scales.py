@@ -57,9 +57,32 @@ def test_a_quarter_of_pet_in_kilobecquerel_is_told_scan_by_scan():
     ]
 
 
-def test_a_single_scan_beside_such_a_gap_is_not():
-    """Tissue of 4.0 to 5.1, and of the last scan 5.2 times 2: 2.2 times the median."""
-    assert told(facts(13, **scaled([1] * 12 + [2]))) == []
+@pytest.mark.parametrize("factor, ratio", [(2, "2.13 times"), (0.4, "1/2.33 of")])
+def test_a_single_scan_of_another_scale_throughout_is_told(factor, ratio):
+    """Bright tissue of 4.0 to 5.1, and of the last scan 5.2 times the factor, so 2.26 and 1/2.16 of the median, which
+    is 4.6 and 4.5; usual tissue of 1, and of the factor. The mean is of logarithms."""
+    assert told(facts(13, **scaled([1] * 12 + [factor]))) == [
+        (
+            "p12_a",
+            f"pet is {ratio} the cohort's median, in bright and in usual tissue alike, as by a factor (in SUV, a "
+            "weight in pounds, another dose or decay)",
+            False,
+        )
+    ]
+
+
+@pytest.mark.parametrize("which", ["median", "last"])
+def test_a_single_scan_whose_bright_or_usual_tissue_alone_is_otherwise_is_not(which):
+    """Bright tissue of 4.0 to 5.1 beside 10.4, which is 2.3 times the median; or usual tissue of 1 beside 2.5."""
+    changed = scaled([1] * 13)
+    changed["s12"]["tissue"][which] = {"last": 10.4, "median": 2.5}[which]
+    assert told(facts(13, **changed)) == []
+
+
+def test_a_single_scan_of_another_scale_is_not_told_where_patients_differ_as_much():
+    """Scales of 1.2 to the power of -6 to 6: the last is 3 times the median, and half of them within 1.7 times."""
+    rng = np.random.default_rng(0)
+    assert told(facts(13, **scaled(list(rng.permutation(1.2 ** np.arange(-6.0, 7.0)))))) == []
 
 
 def test_levels_of_two_kinds_are_named():
