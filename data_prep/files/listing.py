@@ -64,7 +64,8 @@ def find_files(folder: Path, beside: Sequence[Path] = (), progress: Progress | N
         says = named(folders, _stem(path), shared)
         if says.channel:
             above = path.parent.parent
-            channels.setdefault(above, _channels(above))
+            if above not in channels:
+                channels[above] = _channels(above)
             says = _by_channel(says, channels[above] or {})
         found.append(_read(path, says))
         if progress is not None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from data_prep.files.whose import begins_an_id, is_nobody, letters_of_ids, whose, with_id
+from data_prep.files.whose import begins_an_id, letters_of_ids, whose, with_id
 from data_prep.files.words import (
     modalities_of,
     organ_of,
@@ -72,7 +72,7 @@ def named(folders: Sequence[str], stem: str, shared: int = 0) -> Named:
 
 def letters_of_patients(found: Iterable[Named]) -> tuple[str, ...]:
     """Return what ids begin with that look like visits, from all files that are asked about: for `of_patient`."""
-    return letters_of_ids(each.scan for each in found if is_nobody(each.patient))
+    return letters_of_ids((each.patient, each.scan) for each in found)
 
 
 def of_patient(says: Named, letters: Sequence[str]) -> Named:

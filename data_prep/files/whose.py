@@ -14,6 +14,7 @@ _NEVER_IDS = (  # words of visits that are no patient's, whatever number stands 
 )
 _SHORT = r"v|tp|fu|bl|d|w|m|y|scan|exam|study"  # M01 may be a patient as well as a month
 _DATES = r"(19|20)\d\d(0[1-9]|1[0-2])[0-3]\d"
+_RATHER_VISITS = r"v|tp|fu|bl|"  # letters of a word, none of a year or a date
 _VISITS = rf"{_NEVER_IDS}|({_SHORT})\d*|{_DATES}|(19|20)\d\d"
 
 
@@ -47,27 +48,34 @@ def whose(parts: Sequence[Words]) -> tuple[Words, Words]:
     return tuple(patient), tuple(scan)
 
 
-def letters_of_ids(visits: Iterable[Words]) -> tuple[str, ...]:
-    """Return the letters that ids begin with, the likeliest first, of files whose paths have only words like visits.
+def letters_of_ids(found: Iterable[tuple[Words, Words]]) -> tuple[str, ...]:
+    """Return the letters that ids which look like visits begin with, the likeliest first.
 
-    `m` of `V1/M01, V2/M01, V1/M02`: what has most values; where all have as many, the first. Dates come last.
+    found: the words of patient and visit of every file that is asked about. `m` of `V1/M01, V2/M01, V1/M02`: letters
+    that stand for visits elsewhere come last, in files whose patient is known or by custom (v1, a year); of the others
+    the first is what has most values, and where all have as many, what stands first.
     """
     values: dict[str, set[str]] = {}
-    for words in visits:
-        for word in filter(may_be_id, words):
-            values.setdefault(_letters(word), set()).add(word)
+    visits: set[str] = set()
+    for patient, visit in found:
+        for word in filter(may_be_id, visit):
+            if is_nobody(patient):
+                values.setdefault(_letters(word), set()).add(word)
+            else:
+                visits.add(_letters(word))
     return tuple(
-        sorted(values, key=lambda letters: (_is(_DATES, min(values[letters])), -len(values[letters])))
+        sorted(values, key=lambda each: (each in visits, _is(_RATHER_VISITS, each), -len(values[each])))
     )
 
 
 def with_id(patient: Words, visit: Words, letters: Sequence[str]) -> tuple[Words, Words]:
     """Return the words of patient and visit, with the patient's taken from those of the visit where there are none.
 
-    letters: `letters_of_ids` of all files that are asked about. A file stays nobody's where no word may be an id.
+    letters: `letters_of_ids` of all files that are asked about. A file stays nobody's where no word may be an id; a
+    year or a date is none beside a word that is a visit's for sure (`baseline_2019`).
     """
     ids = [word for first in letters for word in visit if may_be_id(word) and _letters(word) == first]
-    if not (is_nobody(patient) and ids):
+    if not (is_nobody(patient) and ids) or (ids[0].isdecimal() and not all(map(may_be_id, visit))):
         return patient, visit
     rest = list(visit)
     rest.remove(ids[0])

@@ -106,13 +106,14 @@ def _may_be_several(files: Sequence[FoundFile], patients: Mapping[Words, str]) -
 
 
 def _may_be_visits(files: Sequence[FoundFile], patients: Mapping[Words, str]) -> tuple[str, ...]:
-    """Patients whom a word tells apart that may as well be a visit (V01, V02), where no path names a visit for sure."""
+    """Patients whom a word tells apart that may as well be a visit (V01, V02; M01 of V1/M01), but for ids beside
+    words that are visits' for sure and no others' (baseline/M01)."""
     found = {
         patients[each.named.patient]
         for each in files
         if each.named.patient
         and all(map(is_visit, each.named.patient))
-        and all(map(may_be_id, each.named.scan))
+        and (not each.named.scan or any(map(may_be_id, each.named.scan)))
     }
     if len(found) < 2:
         return ()

@@ -140,7 +140,9 @@ def load_predicted(run: RunFolder, trial: Trial, fold: Fold) -> Predicted:
 
 
 def _predicted_of(record: Completed, content: bytes, fold: Fold) -> Predicted:
-    if record.settings.get("data") != fold.digest:
+    if "data" not in record.settings:
+        raise Damaged("its record does not say which data it was trained on")
+    if record.settings["data"] != fold.digest:
         raise Damaged("it was trained on other data than its fold holds")
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:

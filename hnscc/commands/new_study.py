@@ -98,6 +98,7 @@ def begin(
     if _is_folder_of_scans(locate(store)):
         return begin_study(Path(store), path, prefer, progress)
     if prefer:
+        _check_store(locate(store))
         raise _no_folder_to_prefer_in()
     return write_study(str(store), path)
 
@@ -130,7 +131,7 @@ def _no_folder_to_prefer_in() -> InputError:
         "Nothing is to be preferred.",
         where="--prefer",
         expected="a folder of scans, of whose files some may be meant for one cell of the manifest",
-        found="a store, or a place that is no folder",
+        found="a store",
         do="leave --prefer out",
     )
 

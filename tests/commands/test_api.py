@@ -205,8 +205,6 @@ def test_run_trains_to_tables_in_python(store, tmp_path):
     script = f"""
 import json, hnscc
 from hnscc.base.errors import InputError
-from hnscc.commands.checked import Checked
-from hnscc.commands.status import Status
 settings = json.loads({json.dumps(settings)!r})
 outcome = hnscc.run(settings, out={str(tmp_path / "run")!r}, limit=1)
 assert (len(outcome.completed), outcome.missing, outcome.failed) == (1, 1, {{}}), outcome

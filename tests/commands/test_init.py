@@ -118,7 +118,7 @@ def test_a_folder_of_scans_of_which_none_can_be_prepared_leaves_nothing(hnscc, t
     assert [each.name for each in tmp_path.iterdir()] == ["in"]
 
 
-def test_of_several_files_of_a_folder_the_preferred_one_is_taken(hnscc, tmp_path, monkeypatch):
+def test_of_several_files_of_a_folder_the_preferred_one_is_taken(hnscc, store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("pet_a", "pet_b"):
         write(tmp_path / "in" / "P1" / f"{name}.nii", scan_arrays()[0])
@@ -127,7 +127,8 @@ def test_of_several_files_of_a_folder_the_preferred_one_is_taken(hnscc, tmp_path
     assert code == 0 and "in/P1/pet_b.nii" in (tmp_path / "study.csv").read_text(), error
     package.init("in", "other.yaml", prefer=["pet_a*"])
     assert "in/P1/pet_a.nii" in (tmp_path / "other.csv").read_text()
-    assert "a folder of scans" in refused(hnscc("init", "nowhere", "x.yaml", "--prefer", "pet*"))
+    assert "a folder of scans" in refused(hnscc("init", store.location, "x.yaml", "--prefer", "pet*"))
+    assert "preferred" not in refused(hnscc("init", "nowhere", "x.yaml", "--prefer", "pet*"))
 
 
 @pytest.mark.parametrize("name", ["mine.csv", "mine.zarr"])

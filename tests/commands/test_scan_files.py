@@ -192,6 +192,9 @@ def test_visits_that_may_be_taken_for_patients_are_told(hnscc, tmp_path):
     assert "look at p001, p002: only words that may be visits tell these 2 patients apart" in " ".join(
         out.split()
     )
+    files = {f"{who}/V1_baseline/{kind}.nii": kind for who in ("D01", "M01") for kind in KINDS}
+    _, out = rows_of(hnscc, fill(tmp_path / "two", files), tmp_path / "o.csv")
+    assert "only words that may be visits tell these 2 patients apart" in " ".join(out.split())
     _, out = rows_of(hnscc, fill(tmp_path / "own", LAYOUTS["nnU-Net"]), tmp_path / "n.csv")
     assert "may be visits" not in out
 

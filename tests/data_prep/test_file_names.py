@@ -141,9 +141,28 @@ def test_of_two_words_that_look_like_visits_the_id_is_that_of_more_values():
         (("m02",), ("v1",)),
         (("m03",), ("v1",)),
     ]
-    assert patients_of("V1/D1/pet", "V2/D1/pet", "V3/D2/pet")[2] == (("v3",), ("d2",))
+    assert patients_of("Y1/D1/pet", "Y2/D1/pet", "Y3/D2/pet")[2] == (("y3",), ("d2",))
     assert patients_of("20200101/M01/pet", "20210302/M01/pet", "20210303/M01/pet")[0][0] == ("m01",)
     assert patients_of("20200101/pet", "20210302/pet") == [(("20200101",), ()), (("20210302",), ())]
+
+
+def test_letters_that_are_visits_by_custom_or_elsewhere_are_no_ids():
+    """Ids with the letter of their site, visits of more values than there are patients, years."""
+    sites = [f"{site}01/V{visit}/pet" for site in "ADM" for visit in (1, 2)]
+    assert [patient for patient, _ in patients_of(*sites)] == [
+        (f"{site}01",) for site in "adm" for _ in (1, 2)
+    ]
+    for visits in (("V1", "V2", "V3"), ("2017", "2018", "2019")):
+        paths = [f"{patient}/{visit}/pet" for patient in ("M01", "M02") for visit in visits]
+        assert {patient for patient, _ in patients_of(*paths)} == {("m01",), ("m02",)}
+    assert patients_of("P01/W1/pet", "P01/W2/pet", "M01/W1/pet", "M01/W2/pet", "M01/W3/pet")[-1] == (
+        ("m01",),
+        ("w3",),
+    )
+    assert patients_of("baseline_2019/pet", "followup_2020/pet") == [
+        ((), ("baseline", "2019")),
+        ((), ("followup", "2020")),
+    ]
 
 
 def test_the_number_of_a_place_is_nobodys():

@@ -103,6 +103,21 @@ def test_files_that_may_not_grow_are_told_and_nothing_is_left(hnscc, tmp_path, m
     assert list(out.iterdir()) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["prepare", "phantom"])
+def test_a_command_of_two_workers_whose_files_may_not_grow_ends_at_once(tmp_path, name):
+    manifest, out = cohort(tmp_path, 6), tmp_path / "out"
+    out.mkdir()
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))  # noqa: E731
+    arguments = [*COMMAND, *command(name, manifest, out / "new")]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, preexec_fn=limit)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("error: ") == 1 and "Traceback" not in done.stderr
+    assert "what to do:" in done.stderr
+    assert "File too large" in done.stderr and "ulimit -f" in done.stderr
+    assert list(out.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["prepare", pytest.param("phantom", marks=pytest.mark.slow)])
 def test_a_killed_worker_is_told_and_nothing_is_left(tmp_path, name):
     manifest, out = cohort(tmp_path, 6), tmp_path / "out"
