@@ -22,10 +22,8 @@ CHANCE = 0.02
 # with a probability of 0.15 and not 0.25, and six of six for each of the ways to turn once in 45,000 cohorts: to try
 # them beside the other places leaves the chance of a false alarm as it was.
 TURNED_CLEARER = 2.0
-TURNED = (
-    "turned",
-    " and ",
-)  # what one of them, and nothing else, is called by: two axes are mirrored or exchanged
+WAYS_TO_TURN = 7  # by which `CHANCE` is divided where scans count whose border there is clearer at all
+TURNED = ("turned", " and ")  # words of their names alone: two axes are mirrored or exchanged
 OPEN = 0.4  # of the fall across the whole border: a side with less is no border
 
 # Of one mask against the others.
@@ -119,10 +117,15 @@ def _most_elsewhere(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:
     for how in edges[0].elsewhere:
         there = [edge for edge in edges if how in edge.elsewhere]
         sign = 1 if median(edge.elsewhere[how] for edge in there) > 0 else -1
-        times = TURNED_CLEARER if any(word in how for word in TURNED) else 1.0
-        clearer = [sign * edge.elsewhere[how] > times * abs(edge.own) for edge in there]
-        if _most(sum(clearer), len(clearer)):
-            found.append((median(abs(edge.elsewhere[how]) for edge in there), how, sum(clearer)))
+        falls = [(sign * edge.elsewhere[how], abs(edge.own)) for edge in there]
+        clearer = sum(fall > own for fall, own in falls)
+        if any(word in how for word in TURNED):
+            twice = sum(fall > TURNED_CLEARER * own for fall, own in falls)
+            told = _most(twice, len(there)) or _most(clearer, len(there), CHANCE / WAYS_TO_TURN)
+        else:
+            told = _most(clearer, len(there))
+        if told:
+            found.append((median(abs(edge.elsewhere[how]) for edge in there), how, clearer))
     if found:
         fall, how, count = max(found)
         usual = median(abs(edge.own) for edge in edges)
@@ -147,8 +150,8 @@ def _most_open(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:
             )
 
 
-def _most(count: int, of: int) -> bool:
-    return of > 0 and float(stats.binomtest(count, of, 0.5, alternative="greater").pvalue) < CHANCE
+def _most(count: int, of: int, chance: float = CHANCE) -> bool:
+    return of > 0 and float(stats.binomtest(count, of, 0.5, alternative="greater").pvalue) < chance
 
 
 def _lost(edges: Sequence[_Edge]) -> list[Scan]:
