@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from data_prep.oddities.one_sided import one_sided
 from data_prep.oddities.order import odd_order
 from data_prep.oddities.orientation import lying_otherwise
 from data_prep.oddities.planes import odd_planes
-from data_prep.oddities.twins import Twins, find_twins
+from data_prep.oddities.twins import Twins, find_between, find_twins
 from hnscc.base.errors import InputError
 from hnscc.cohort.placement import CohortPlaced, OddFact
 from hnscc.cohort.store_building import read_images
@@ -55,6 +56,7 @@ def judged(
     modalities = list(rows[0].files)
     odd = [
         *_shared_images(rows, scans, images, unfinished),
+        *_one_of_another_visit(rows, scans, images, unfinished),
         *_ids_alike(rows),
         *odd_scans(scans, modalities),
         *one_sided(scans, modalities),
@@ -114,6 +116,30 @@ def _shared_images(
                 Odd(second.scan_id, f"{name} is nearly that of scan {first.scan_id}, {whose} {_how(twins)}")
             )
     return odd
+
+
+def _one_of_another_visit(
+    rows: Sequence[Row], scans: Sequence[Scan], images: Reduced, unfinished: Path
+) -> list[Odd]:
+    """Modalities that two visits of a patient nearly share while the others differ: copied, and placed on another grid.
+    Visits that are alike in all, laid on one atlas, may be so."""
+    modalities = list(rows[0].files)
+    visits = [
+        (first, second)
+        for first, second in combinations(range(len(rows)), 2)
+        if rows[first].patient_id == rows[second].patient_id
+    ]
+    found = find_between(images.slices, visits, lambda at: read_images(unfinished, scans[at].scan_id))
+    shared = Counter((twins.first, twins.second) for twins in found)
+    return [
+        Odd(
+            rows[twins.second].scan_id,
+            f"{modalities[twins.modality]} is nearly that of scan {rows[twins.first].scan_id}, of the same patient "
+            f"{_how(twins)}, while other modalities differ: is it of this visit?",
+        )
+        for twins in found
+        if not twins.same and shared[twins.first, twins.second] < len(modalities)
+    ]
 
 
 def _how(twins: Twins) -> str:

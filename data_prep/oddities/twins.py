@@ -5,7 +5,7 @@ reduced forms nearly agree are candidates; of these the stored slices themselves
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from data_prep.volumes.resize import area_weights, weigh
 
 SIDE = 16  # pixels of a reduced slice
 CANDIDATE = 0.9995  # correlation of reduced slices
+BETWEEN_VISITS = 0.99  # the same of one patient's scans: a copy on another grid lies a part of a voxel off
 # Correlation of stored slices: noise of 1.4 % of their contrast. Rounding to 16 bits makes 0.002 %, another visit of
 # the same patient 10 %.
 SAME = 0.9999
@@ -65,19 +66,42 @@ def find_twins(scans: Sequence[NDArray[np.float32]], read: Read) -> list[Twins]:
     stored images (Z, C, H, W) of a scan by its position; only candidates are read."""
     found = []
     for modality in range(len(scans[0])):
-        pairs = _candidates([scan[modality] for scan in scans])
-        for (first, second), slices in sorted(pairs.items()):
-            needed = SHARED * min(_informative(scans[each][modality]) for each in (first, second))
-            if len({pair[1] for pair in slices}) < needed:
-                continue
-            one, other = read(first)[:, modality], read(second)[:, modality]
-            best: dict[int, float] = {}
-            for z1, z2, flip in slices:
-                best[z2] = max(best.get(z2, 0.0), _alike(one[z1], np.flip(other[z2], flip)))
-            correlation = sorted(best.values(), reverse=True)[max(1, math.ceil(needed)) - 1]
-            if correlation > ALIKE:
-                found.append(Twins(first, second, modality, correlation))
+        for pair, slices in sorted(_candidates([scan[modality] for scan in scans]).items()):
+            found += _agreeing(scans, pair, modality, slices, read)
     return sorted(found, key=lambda twins: (twins.second, twins.first, twins.modality))
+
+
+def find_between(
+    scans: Sequence[NDArray[np.float32]], pairs: Iterable[tuple[int, int]], read: Read
+) -> list[Twins]:
+    """The modalities that the scans of a pair share, or nearly, as they lie, also by parts of a voxel off; arguments as
+    those of `find_twins`."""
+    found = []
+    for first, second in pairs:
+        for modality in range(len(scans[0])):
+            one, other = (scans[each][modality].reshape(-1, SIDE * SIDE) for each in (first, second))
+            near = [(int(z1), int(z2), ()) for z1, z2 in np.argwhere(one @ other.T > BETWEEN_VISITS)]
+            found += _agreeing(scans, (first, second), modality, near, read)
+    return found
+
+
+def _agreeing(
+    scans: Sequence[NDArray[np.float32]],
+    pair: tuple[int, int],
+    modality: int,
+    slices: Sequence[tuple[int, int, tuple[int, ...]]],
+    read: Read,
+) -> list[Twins]:
+    """The pair, if half of the slices of the shorter scan agree as they are stored; `slices` may: z of both, flip."""
+    needed = SHARED * min(_informative(scans[each][modality]) for each in pair)
+    if not slices or len({z2 for _, z2, _ in slices}) < needed:
+        return []
+    one, other = (read(each)[:, modality] for each in pair)
+    best: dict[int, float] = {}
+    for z1, z2, flip in slices:
+        best[z2] = max(best.get(z2, 0.0), _alike(one[z1], np.flip(other[z2], flip)))
+    correlation = sorted(best.values(), reverse=True)[max(1, math.ceil(needed)) - 1]
+    return [Twins(*pair, modality, correlation)] if correlation > ALIKE else []
 
 
 def _candidates(
