@@ -9,7 +9,6 @@ from dataclasses import asdict
 
 import numpy as np
 
-from hnscc.aggregation.cases import join_reasons
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.whole_patients import NO_LESION, WholeScans, values_of
 from hnscc.scores.better import chance_of_better, equivalence
@@ -65,9 +64,9 @@ def as_comparison(
     patients: int, found: Estimate, better: Estimate, margin: float | None = None, *, paired: bool
 ) -> Comparison:
     """A difference over patients and repeats, and the chance that one scores better, as a row's comparison."""
-    reasons = [found.reason]
+    reason = found.reason
     if better.value is not None and better.reason:
-        reasons.append(f"no interval of `better`: {better.reason}")
+        reason = reason or f"no interval of `better`: {better.reason}"
     return Comparison(
         n=patients,
         p=found.p,
@@ -84,5 +83,5 @@ def as_comparison(
         better_low=better.low,
         better_high=better.high,
         paired=paired,
-        reason=join_reasons(reasons),
+        reason=reason,
     )
