@@ -31,15 +31,15 @@ data/demo/manifest.csv: | setup
 data/demo.zarr: data/demo/manifest.csv
 	$(HNSCC) prepare data/demo/manifest.csv data/demo.zarr --size 48 --overwrite
 
-# The quick checks first, then the types beside the tests.
+# The quick checks first, then types and imports beside the tests.
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/deptry hnscc rayjobs data_prep
-	$(BIN)/deptry tests tests/helpers tests/cluster --ignore DEP002,DEP004
 	$(MAKE) --no-print-directory --jobs 2 types tests
 
 types:
+	$(BIN)/deptry hnscc rayjobs data_prep
+	$(BIN)/deptry tests tests/helpers tests/cluster --ignore DEP002,DEP004
 	$(BIN)/mypy
 
 # Three files of tests at a time, the longest first (tests/conftest.py): tests of Ray wait at times, and each process
