@@ -67,7 +67,7 @@ def spread_out(values: npt.NDArray[np.float64], width: float) -> npt.NDArray[np.
 
 def _strip_legend() -> list[Line2D]:
     quartiles = Line2D([], [], color=GREY, marker="|", ms=12, mew=2, lw=7, alpha=0.5)
-    quartiles.set_label("median (number at the right), quartiles of 4 or more")
+    quartiles.set_label("median (number at the right), quartiles")
     return [
         Line2D([], [], marker="o", ls="", color=GREY, label="one repeat"),
         ring("median model (chosen on validation)"),
