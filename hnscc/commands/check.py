@@ -26,6 +26,7 @@ from hnscc.commands.checked import (
     TrialFacts,
     VariantFacts,
 )
+from hnscc.commands.limits import HALF_WIDTH, refuse_beyond
 from hnscc.commands.memory import memory_of
 from hnscc.scores.repeats import unknown
 from hnscc.study.identity import VERSIONS, version_differences, versions_here
@@ -61,9 +62,10 @@ def check_study(
     Reads the store's index and the records of trials already there, no image. out: the run folder, runs/<name of the
     study> unless given. half_width: how far the 95 % interval of the median test Dice may reach to either side; the
     study's own `repeats.until` unless given; where there is one, the finished trials' predictions are read.
-    InputError for what cannot run, and for a run folder whose finished trials were trained by other settings or,
-    unless accept_versions, by other versions of this project's arithmetic or of the libraries.
+    InputError for what cannot run, for a half_width beyond its limits, and for a run folder whose finished trials were
+    trained by other settings or, unless accept_versions, by other versions of the arithmetic or of the libraries.
     """
+    refuse_beyond(HALF_WIDTH, half_width, "half_width")
     rules = check_search(study) if study.search else None
     store, plans = plan_folds(study)
     folder = run_folder(study, out)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from hnscc.base import option_texts
+from hnscc.commands.limits import HALF_WIDTH
 
 StudyFile = Annotated[Path, typer.Argument(help=option_texts.STUDY)]
 # Not Path, which would make s3:/ of s3://.
@@ -14,6 +15,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program t
 Out = Annotated[str | None, typer.Option(help=option_texts.OUT)]
 AcceptVersions = Annotated[bool, typer.Option("--accept-versions", help=option_texts.ACCEPT_VERSIONS)]
 Address = Annotated[str | None, typer.Option(help=option_texts.ADDRESS)]
+HalfWidth = Annotated[
+    float | None,
+    typer.Option(
+        "--precision",
+        min=HALF_WIDTH[0],
+        max=HALF_WIDTH[1],
+        help="Tell how many repeats give the median test Dice within this (95 %).",
+    ),
+]
 Prefer = Annotated[
     list[str] | None,
     typer.Option(

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from hnscc.commands import results_api as api
-from hnscc.commands.options import AsJson, Run
+from hnscc.commands.limits import POWER, SEE
+from hnscc.commands.options import AsJson, HalfWidth, Run
 
 
 def aggregate(run: Run) -> None:
@@ -64,9 +65,9 @@ def tables(
 def plan(
     run: Run,
     see: Annotated[
-        float, typer.Option(min=0.001, max=1, help="Difference in pooled Dice that is to be seen.")
+        float, typer.Option(min=SEE[0], max=SEE[1], help="Difference in pooled Dice that is to be seen.")
     ] = 0.05,
-    power: Annotated[float, typer.Option(min=0.5, max=0.99, help="Chance of seeing it.")] = 0.8,
+    power: Annotated[float, typer.Option(min=POWER[0], max=POWER[1], help="Chance of seeing it.")] = 0.8,
     patients: Annotated[
         int | None,
         typer.Option(help="Tell what a study with so many patients with lesion in its test set sees."),
@@ -74,15 +75,7 @@ def plan(
     repeats: Annotated[
         int | None, typer.Option(help="Tell what a study with so many repeats of each variant sees.")
     ] = None,
-    half_width: Annotated[
-        float | None,
-        typer.Option(
-            "--precision",
-            min=1e-6,
-            max=1,
-            help="Tell how many repeats give the median test Dice within this (95 %).",
-        ),
-    ] = None,
+    half_width: HalfWidth = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell what size the next study needs, or what a given size sees.

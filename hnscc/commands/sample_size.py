@@ -10,6 +10,7 @@ from hnscc.aggregation.pairing import paired_results
 from hnscc.aggregation.results import Results, read_trials
 from hnscc.base.errors import InputError
 from hnscc.commands.checked import RepeatsFacts
+from hnscc.commands.limits import HALF_WIDTH, POWER, SEE, refuse_beyond
 from hnscc.scores import fewest
 from hnscc.scores.counts import Counts
 from hnscc.scores.crossed import Estimate, pooled_difference
@@ -107,9 +108,12 @@ class Asked:
 def sample_size_of(folder: RunFolder, asked: Asked) -> SampleSize:
     """Read a run folder's finished trials, and tell what a study needs to see a difference in pooled Dice.
 
-    InputError where the folder holds a search, or fewer than two variants and no half_width is asked for, where a fold
-    cannot be read, or where the size asked for is one that is not tested.
+    InputError where a number lies beyond its limits, the folder holds a search, or fewer than two variants and no
+    half_width is asked for, where a fold cannot be read, or where the size asked for is one that is not tested.
     """
+    refuse_beyond(SEE, asked.see, "see")
+    refuse_beyond(POWER, asked.power, "power")
+    refuse_beyond(HALF_WIDTH, asked.half_width, "half_width")
     results = read_trials(folder, load_study(folder.study))
     if results.study.search or (len(results.study.variants) < 2 and asked.half_width is None):
         raise InputError(

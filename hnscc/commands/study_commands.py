@@ -8,7 +8,7 @@ import typer
 
 from hnscc.base import option_texts
 from hnscc.commands import study_api as api
-from hnscc.commands.options import AcceptVersions, Address, AsJson, Out, Prefer, Run, StudyFile
+from hnscc.commands.options import AcceptVersions, Address, AsJson, HalfWidth, Out, Prefer, Run, StudyFile
 
 
 def init(
@@ -50,15 +50,7 @@ def check(
     resolved: Annotated[
         bool, typer.Option("--resolved", help="Print the study with every default spelled out.")
     ] = False,
-    half_width: Annotated[
-        float | None,
-        typer.Option(
-            "--precision",
-            min=1e-6,
-            max=1,
-            help="Tell how many repeats give the median test Dice within this (95 %).",
-        ),
-    ] = None,
+    half_width: HalfWidth = None,
     accept_versions: AcceptVersions = False,
     as_json: AsJson = False,
 ) -> None:

@@ -130,3 +130,24 @@ def test_the_command_tells_it_in_sentences_and_as_json(finished):
         CliRunner().invoke(app, ["plan", str(finished.root), "--see", "0.05", "--json"]).output
     )
     assert found == hnscc.plan(finished.root, see=0.05)
+
+
+@pytest.mark.parametrize(
+    "asked, found",
+    [
+        ({"see": 0.0}, "0"),
+        ({"see": float("nan")}, "nan"),
+        ({"power": 1.0}, "1"),
+        ({"half_width": -0.02}, "-0.02"),
+        ({"half_width": 0.0}, "0"),
+    ],
+)
+def test_numbers_beyond_the_limits_of_the_command_are_refused_in_python_too(finished, asked, found):
+    """A half width of -0.02 was answered as 0.02, one of 0 divided by it."""
+    with pytest.raises(InputError) as caught:
+        hnscc.plan(finished.root, **asked)
+    assert caught.value.where == next(iter(asked)) and caught.value.found == found
+    if "half_width" in asked:
+        with pytest.raises(InputError) as caught:
+            hnscc.check(str(finished.study), finished.root, **asked)
+        assert caught.value.where == "half_width"
