@@ -1,9 +1,8 @@
 """Whose a file is, and of which visit, by the words of its folders and of its name."""
 
-import re
 from collections.abc import Iterable, Sequence
 
-from data_prep.files.words import is_known, organ_of, says_nothing
+from data_prep.files.words import has_digit, is_known, organ_of, says_nothing, spells
 
 Words = tuple[str, ...]
 
@@ -37,13 +36,13 @@ def whose(parts: Sequence[Words]) -> tuple[Words, Words]:
         visits = [word for nth, word in enumerate(own) if is_visit(word) or _is_letter(own, nth)]
         rest = _to_last_number([word for word in own if word not in visits])
         is_file = at == len(parts) - 1
-        if is_file and not is_nobody(patient) and not any(_has_digit(word) for word in rest):
+        if is_file and not is_nobody(patient) and not any(has_digit(word) for word in rest):
             rest = []  # a remark: P01/atlas
         if settled:
             scan += [*([] if shown or is_file else rest), *visits]
         else:
             patient, scan = [*patient, *rest], [*scan, *visits]
-            settled = any(_has_digit(word) for word in _of_a_person(patient))
+            settled = any(has_digit(word) for word in _of_a_person(patient))
         shown = shown or any(is_known(word) and not says_nothing(word) for word in words)
     return tuple(patient), tuple(scan)
 
@@ -64,7 +63,7 @@ def letters_of_ids(found: Iterable[tuple[Words, Words]]) -> tuple[str, ...]:
             else:
                 visits.add(_letters(word))
     return tuple(
-        sorted(values, key=lambda each: (each in visits, _is(_RATHER_VISITS, each), -len(values[each])))
+        sorted(values, key=lambda each: (each in visits, spells(_RATHER_VISITS, each), -len(values[each])))
     )
 
 
@@ -92,18 +91,18 @@ def _of_a_person(words: Sequence[str]) -> list[str]:
     return [
         word
         for before, word in zip(["", *words], words, strict=False)
-        if not _is(_GROUPS, word) and not (_is(_PLACES, before) and _is(r"[a-z]|\d{1,2}", word))
+        if not spells(_GROUPS, word) and not (spells(_PLACES, before) and spells(r"[a-z]|\d{1,2}", word))
     ]
 
 
 def is_visit(word: str) -> bool:
     """Whether a word looks like that of a visit: `ses-1`, `baseline`, `v2`, a date."""
-    return word.startswith("ses-") or _is(_VISITS, word)
+    return word.startswith("ses-") or spells(_VISITS, word)
 
 
 def may_be_id(word: str) -> bool:
     """Whether a word that looks like a visit's may be a patient's id as well: `M01`, `scan07`, a date."""
-    return is_visit(word) and not word.startswith("ses-") and _has_digit(word) and not _is(_NEVER_IDS, word)
+    return is_visit(word) and not word.startswith("ses-") and has_digit(word) and not spells(_NEVER_IDS, word)
 
 
 def begins_an_id(words: Sequence[str], at: int) -> bool:
@@ -123,7 +122,7 @@ def _of_someone(words: Sequence[str], known: bool) -> list[str]:
     ]
     first = shows[0] if shows else len(words)
     before = [word for word in words[:first] if not is_visit(word)]
-    numbered = known or any(_has_digit(word) for word in before)
+    numbered = known or any(has_digit(word) for word in before)
 
     def may_say(at: int, word: str) -> bool:
         if at < first or is_visit(word):
@@ -137,22 +136,14 @@ def _of_someone(words: Sequence[str], known: bool) -> list[str]:
 
 def _is_letter(words: Sequence[str], at: int) -> bool:
     """Whether a word is a single letter behind a number: `p001_a` and `p001_b` are two visits."""
-    return len(words[at]) == 1 and words[at].isalpha() and any(_has_digit(word) for word in words[:at])
+    return len(words[at]) == 1 and words[at].isalpha() and any(has_digit(word) for word in words[:at])
 
 
 def _to_last_number(words: list[str]) -> list[str]:
     """What stands behind the last number of an id is a remark (`P01_brain`); without a number all of it is the id."""
-    numbered = [at for at, word in enumerate(words) if _has_digit(word)]
+    numbered = [at for at, word in enumerate(words) if has_digit(word)]
     return words[: numbered[-1] + 1] if numbered else words
 
 
 def _letters(word: str) -> str:
     return word.rstrip("0123456789")
-
-
-def _has_digit(word: str) -> bool:
-    return any(letter.isdigit() for letter in word)
-
-
-def _is(pattern: str, word: str) -> bool:
-    return re.fullmatch(pattern, word.casefold()) is not None

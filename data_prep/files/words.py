@@ -76,40 +76,45 @@ def words_of(text: str) -> tuple[str, ...]:
 def _by_capitals(text: str) -> list[str]:
     """The words of `imagesTr` and `petMask`; `BraTS` is one: its last letters say nothing, and its first are a name."""
     words = [word for word in _CAPITALS.split(text) if word]
-    cut = any(_is(_NEUTRAL, word) for word in words) and not all(is_known(word) for word in words)
+    cut = any(spells(_NEUTRAL, word) for word in words) and not all(is_known(word) for word in words)
     return [text] if cut and text else words
 
 
 def is_known(word: str) -> bool:
     """Whether a word says what a file shows, or nothing."""
-    return any(_is(pattern, word) for pattern in (*_MODALITIES.values(), _MASKS, _NO_LESION, _NEUTRAL))
+    return any(spells(pattern, word) for pattern in (*_MODALITIES.values(), _MASKS, _NO_LESION, _NEUTRAL))
 
 
 def says_nothing(word: str) -> bool:
     """Whether a word says neither what a file shows nor whose it is: `images`, `resampled`."""
-    return _is(_NEUTRAL, word)
+    return spells(_NEUTRAL, word)
 
 
 def says_mask(word: str) -> bool:
     """Whether a word of a file's name says that it is a mask."""
-    return _is(_MASKS, word)
+    return spells(_MASKS, word)
 
 
 def says_masks(word: str) -> bool:
     """Whether a word of a folder's name says that it holds masks."""
-    return _is(_OF_MASKS, word)
+    return spells(_OF_MASKS, word)
+
+
+def has_digit(word: str) -> bool:
+    return any(letter.isdigit() for letter in word)
 
 
 def says_lesion(word: str) -> bool:
-    return _is(_LESION, word)
+    return spells(_LESION, word)
 
 
 def organ_of(word: str) -> str:
     """The organ that a word names, `brain` of `brain` and `brainmask`; "" where it names none."""
-    return re.sub(r"masks?$", "", word.casefold()) if _is(_NO_LESION, word) else ""
+    return re.sub(r"masks?$", "", word.casefold()) if spells(_NO_LESION, word) else ""
 
 
-def _is(pattern: str, word: str) -> bool:
+def spells(pattern: str, word: str) -> bool:
+    """Whether a pattern is that of the whole word, in small or capital letters."""
     return re.fullmatch(pattern, word.casefold()) is not None
 
 
@@ -118,14 +123,14 @@ def modalities_of(words: Iterable[str]) -> tuple[str, ...]:
     found: dict[str, list[str]] = {}
     for word in words:
         for name, pattern in _MODALITIES.items():
-            if _is(rf"({pattern})(masks?|segs?)?", word):
+            if spells(rf"({pattern})(masks?|segs?)?", word):
                 found.setdefault(name, []).append(re.sub(r"(masks?|segs?)$", "", word))
     return (*(name for name in found if name != "mri"), *_sequence(found.get("mri", [])))
 
 
 def _sequence(words: Iterable[str]) -> list[str]:
     """The one column of the words of an MRI: its sequence in one spelling, mri where none is said; none of no words."""
-    of_words = [name for word in words for name, pattern in _SEQUENCES.items() if _is(pattern, word)]
+    of_words = [name for word in words for name, pattern in _SEQUENCES.items() if spells(pattern, word)]
     special = dict.fromkeys(name for name in of_words if name != "mri")
     if "flair" in special:
         special.pop("t2", None)

@@ -9,7 +9,7 @@ from data_prep.dicom.listing import ListedSeries, Listing, apart, give_pseudonym
 from data_prep.files.listing import Found, FoundFile, find_files
 from data_prep.files.names import MASK, named, of_patient
 from data_prep.files.whose import is_visit, may_be_id
-from data_prep.files.words import words_of
+from data_prep.files.words import has_digit, words_of
 from data_prep.manifest.ids import alike, may_be_one
 from data_prep.manifest.listed import ListedScan, scans_of
 from data_prep.manifest.listed_files import ListedFile, candidates, list_volumes
@@ -90,7 +90,7 @@ def _may_be_several(files: Sequence[FoundFile], patients: Mapping[Words, str]) -
     scans: dict[str, set[Words]] = {}
     for each in files:
         words = each.named
-        numbered = any(letter.isdigit() for word in words.patient for letter in word)
+        numbered = any(map(has_digit, words.patient))
         if words.scan and not numbered and all(map(may_be_id, words.scan)):
             scans.setdefault(patients[words.patient], set()).add(words.scan)
     told = []
@@ -129,7 +129,7 @@ def _may_be_one(pseudonyms: Mapping[str, str]) -> tuple[str, ...]:
     in_words = {patient: words_of(patient) for patient in sorted(pseudonyms)}
     by_first: dict[Words, list[str]] = {}
     for patient, words in in_words.items():
-        if len(words) > 1 and not any(letter.isdigit() for letter in words[-1]):
+        if len(words) > 1 and not has_digit(words[-1]):
             by_first.setdefault(words[:-1], []).append(patient)
     last_differs = [(later, first) for first, *others in by_first.values() for later in others]
     visits = of_visits(in_words)

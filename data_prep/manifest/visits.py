@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from data_prep.files.whose import is_nobody, is_visit, may_be_id
-from data_prep.files.words import words_of
+from data_prep.files.words import has_digit, words_of
 
 Words = tuple[str, ...]
 
@@ -78,7 +78,7 @@ def _apart(words: Words) -> tuple[Words, Words]:
 
 def _may_follow(stem: Words, visit: Words) -> bool:
     """Whether a visit may stand behind a stem: P05 visit 2, P05 post op; behind a year it is a patient's number."""
-    remarks = all(_says_visit(word) or not _has_digit(word) or len(word) <= 2 for word in visit[1:])
+    remarks = all(_says_visit(word) or not has_digit(word) or len(word) <= 2 for word in visit[1:])
     if not remarks or is_nobody(stem):
         return False
     if _is_word(visit):
@@ -107,7 +107,7 @@ def _end(words: Words) -> tuple[Words, str]:
     behind = re.fullmatch(r"(.*\d)([a-z])", end)
     if behind is not None:
         return (*stem, behind[1]), behind[2]
-    if any(map(_has_digit, stem)) and (end.isdecimal() or len(end) == 1):
+    if any(map(has_digit, stem)) and (end.isdecimal() or len(end) == 1):
         return stem, end
     return words, ""
 
@@ -147,7 +147,7 @@ def _is_year(visit: Words) -> bool:
 
 
 def _is_person(stem: Words) -> bool:
-    return not is_nobody(stem) and any(map(_has_digit, stem))
+    return not is_nobody(stem) and any(map(has_digit, stem))
 
 
 def _is_lettered(stem: Words) -> bool:
@@ -156,10 +156,6 @@ def _is_lettered(stem: Words) -> bool:
 
 def _is_number(word: str) -> bool:
     return word.isdecimal() and not _says_visit(word)
-
-
-def _has_digit(word: str) -> bool:
-    return any(letter.isdigit() for letter in word)
 
 
 def _key(stem: Words) -> str:
