@@ -32,21 +32,40 @@ HEALTH = {
 }
 # Every start is a few seconds' work of a processor that others may use as well.
 START_SECONDS = 120
+# Ray draws free ports and binds them later: another process may be faster, and then `ray start` ends.
+STARTS = 3
 
 
-@dataclass(frozen=True)
+@dataclass
 class Machine:
-    """started: its `ray start`, whose children are the machine's other processes."""
+    """started: its `ray start`, whose children are the machine's other processes. begin: starts it anew."""
 
+    begin: Callable[[], subprocess.Popen[bytes]]
     started: subprocess.Popen[bytes]
     files: Path
+    starts: int = 1
 
     @property
     def log(self) -> Path:
         return self.files / "start.log"
 
     def has_started(self) -> bool:
-        return "Ray runtime started" in self.log.read_text()
+        """One that ended by itself before it had started is begun anew, and its log is printed.
+
+        AssertionError, with that log, where this happened so often that it is no chance.
+        """
+        if "Ray runtime started" in self.log.read_text():
+            return True
+        if (code := self.started.poll()) is not None:
+            told = f"ray start ended with exit code {code}, start {self.starts} of {STARTS}: {self.log.read_text()}"
+            assert self.starts < STARTS, told
+            print(told, file=sys.stderr)
+            self.starts += 1
+            self.started = self.begin()
+        return False
+
+    def told(self) -> str:
+        return f"start of a machine: {self.log.read_text()}"
 
     def processes(self) -> dict[int, str]:
         """The command line of each process of this machine, by its pid; the ended ones are left out."""
@@ -105,17 +124,20 @@ class Cluster:
         files.mkdir()
         common = [f"--temp-dir={files}", f"--object-store-memory={OBJECT_STORE_BYTES}"]
         common += ["--include-log-monitor=false", "--min-worker-port=0", "--max-worker-port=0"]
-        with (files / "start.log").open("wb") as log:
-            started = subprocess.Popen(
-                # A test that is killed takes its machines with it.
-                ["setpriv", "--pdeathsig=KILL", *inside, RAY, "start", "--block", *arguments, *common],
-                env=without_ray(os.environ) | self.environment | {"PYTHONUNBUFFERED": "1"},
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        self.machines.append(Machine(started, files))
+
+        def begin() -> subprocess.Popen[bytes]:
+            with (files / "start.log").open("ab") as log:
+                return subprocess.Popen(
+                    # A test that is killed takes its machines with it.
+                    ["setpriv", "--pdeathsig=KILL", *inside, RAY, "start", "--block", *arguments, *common],
+                    env=without_ray(os.environ) | self.environment | {"PYTHONUNBUFFERED": "1"},
+                    cwd=ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                )
+
+        self.machines.append(Machine(begin, begin(), files))
         return self.machines[-1]
 
     def lose(self, draw: random.Random) -> bool:
@@ -175,10 +197,12 @@ def without_ray(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if not name.startswith("RAY_")}
 
 
-def wait_until(true: Callable[[], object], seconds: float, what: str) -> None:
+def wait_until(true: Callable[[], object], seconds: float, what: str | Callable[[], str]) -> None:
+    """AssertionError with what was waited for, asked when the time is over where it is a function."""
     deadline = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what if isinstance(what, str) else what()}")
         time.sleep(0.2)
 
 
@@ -189,7 +213,7 @@ def is_stopped(pid: int) -> bool:
 
 def await_started(machines: list[Machine]) -> None:
     for machine in machines:
-        wait_until(machine.has_started, START_SECONDS, f"start of a machine: {machine.log.read_text()}")
+        wait_until(machine.has_started, START_SECONDS, machine.told)
 
 
 def _free_ports(number: int) -> list[int]:
