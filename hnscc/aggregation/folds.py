@@ -4,7 +4,6 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,16 +11,17 @@ import pyarrow.parquet as pq
 
 from hnscc.base.arrays import Bools, Integers, Spacing, Texts
 from hnscc.base.errors import InputError
-from hnscc.base.files import read_sealed, sha256, storage_errors
+from hnscc.base.files import sha256, storage_errors
 from hnscc.base.locations import Location
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort import drawn_masks
 from hnscc.cohort.drawn_masks import DrawnMask
 from hnscc.cohort.slices import rows_of_scans
+from hnscc.cohort.split_file import damaged_fold, read_split
 from hnscc.cohort.store_format import suv_modality
 from hnscc.scores.thresholds import SliceChoice
 from hnscc.study.plan import fold_name
-from hnscc.study.run_folder import FoldFolder, RunFolder, inside
+from hnscc.study.run_folder import RunFolder, inside
 from hnscc.study.schema import Study
 
 NO_TRIAL = "no completed trial"  # why a variant has no scores
@@ -129,27 +129,28 @@ def holds_evaluated(run: RunFolder, study: Study) -> bool:
     """Whether all folds hold the slices that the study evaluates. InputError where one is missing or damaged."""
     if study.search or study.evaluation.slices == "sampled":
         return True
-    return all(read_split(run, number).get("slices") == "all" for number in range(study.split.folds))
+    return all(read_split(run.fold(number)).slices == "all" for number in range(study.split.folds))
 
 
 def load_fold(run: RunFolder, number: int) -> Fold:
     """One fold as `hnscc run` wrote it. InputError where a file is missing or not what split.json says."""
     folder = run.fold(number)
-    split = read_split(run, number)
+    split = read_split(folder)
     try:
         slices, cohort, truth = (
-            _checked(path, split["files"]) for path in (folder.slices, folder.scans, folder.truth)
+            _checked(path, split.files) for path in (folder.slices, folder.scans, folder.truth)
         )
-        lies = split.get("drawn")
-        drawn = drawn_masks.from_bytes(_checked(folder.drawn, split["files"]), lies) if lies else {}
+        drawn = (
+            drawn_masks.from_bytes(_checked(folder.drawn, split.files), split.drawn) if split.drawn else {}
+        )
     except Damaged as damage:
-        raise _damaged_fold(folder, str(damage)) from None
+        raise damaged_fold(folder, str(damage)) from None
     table = pq.read_table(io.BytesIO(slices))
     if "used" not in table.column_names:
-        raise _damaged_fold(folder, f"a {folder.slices.name} without the column used")
+        raise damaged_fold(folder, f"a {folder.slices.name} without the column used")
     return Fold(
         number,
-        split["digest"],
+        split.digest,
         table,
         np.array(table["split"].to_pylist(), dtype=str),
         np.array(table["patient_id"].to_pylist(), dtype=str),
@@ -157,51 +158,11 @@ def load_fold(run: RunFolder, number: int) -> Fold:
         np.array(table["used"]),
         np.load(io.BytesIO(truth), allow_pickle=False)["masks"].astype(bool),
         pq.read_table(io.BytesIO(cohort)),
-        split["slices"] == "all",
-        split["scored"],
-        {scan: (z, y, x) for scan, (z, y, x) in split["spacing_mm"].items()},
-        suv_modality((split.get("placing") or {}).get("units", {})),
+        split.slices == "all",
+        split.others_digest,
+        split.spacing_mm,
+        suv_modality(split.placing.get("units", {})),
         drawn,
-    )
-
-
-def read_split(run: RunFolder, number: int) -> dict[str, Any]:
-    """A fold's split.json: at least `digest` and `scored` (str), `slices` (all or sampled), `files` {name: sha256},
-    `spacing_mm` {scan: [z, y, x]} and `warnings` [str]. Else InputError."""
-    folder = run.fold(number)
-    try:
-        split = read_sealed(folder.split)
-    except OSError as error:
-        raise _damaged_fold(folder, f"split.json cannot be read ({type(error).__name__})") from None
-    except ValueError:
-        raise _damaged_fold(folder, "a split.json whose content is not what was written") from None
-    whole = (
-        isinstance(split, dict)
-        and all(isinstance(split.get(name), str) for name in ("digest", "scored"))
-        and split.get("slices") in ("all", "sampled")
-        and isinstance(split.get("spacing_mm"), dict)
-        and _texts(split.get("files"))
-        and isinstance(split.get("warnings"), list)
-        and all(isinstance(each, str) for each in split["warnings"])
-    )
-    if not whole:
-        raise _damaged_fold(
-            folder, "a split.json that lacks one of digest, scored, slices, spacing_mm, files, warnings"
-        )
-    return split
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
-
-
-def _damaged_fold(folder: FoldFolder, found: str) -> InputError:
-    return InputError(
-        "A fold of the run folder is missing or damaged.",
-        where=inside(folder.root),
-        expected="split.json and the files that it names, unchanged",
-        found=found,
-        do="`hnscc run STUDY` writes what is missing; restore what was changed",
     )
 
 

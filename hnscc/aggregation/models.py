@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from hnscc.aggregation.column_types import TableRow
-from hnscc.aggregation.folds import Damaged, read_split, scored_fold
+from hnscc.aggregation.folds import Damaged, scored_fold
 from hnscc.aggregation.query import chosen_k, read_table
 from hnscc.aggregation.trials import load_probabilities
 from hnscc.base.arrays import Floats, Integers, StoredProbabilities
 from hnscc.base.errors import InputError
+from hnscc.cohort.split_file import SplitFile, read_split
 from hnscc.cohort.store import Store, open_store
 from hnscc.scores.thresholds import MAIN_READING, READINGS, choose_threshold, sweep
 from hnscc.study.loading import load_study
@@ -62,7 +63,7 @@ def models_of(run: RunFolder, variant: str | None = None, *, ensemble: bool = Fa
     name = _variant(run, study, variant)
     of_variant = [row for row in trials if row["variant"] == name]
     _check_finished(run, name, of_variant)
-    splits = [read_split(run, fold) for fold in range(study.split.folds)]
+    splits = [read_split(run.fold(fold)) for fold in range(study.split.folds)]
     used = [row for row in of_variant if row["status"] == "completed" and (ensemble or row["is_median"])]
     return Models(
         study.name,
@@ -105,11 +106,11 @@ def _check_finished(run: RunFolder, name: str, rows: Sequence[TableRow]) -> None
         )
 
 
-def _member(run: RunFolder, row: TableRow, variant: Variant, split: dict[str, Any]) -> Member:
+def _member(run: RunFolder, row: TableRow, variant: Variant, split: SplitFile) -> Member:
     trial, fold = run.trial(row["trial_id"]), run.fold(row["fold"])
     record = read_record(trial)
-    bounds = [tuple(split.get("bounds", {}).get(modality, ())) for modality in variant.modalities]
-    if record is None or not all(bounds):
+    bounds = [split.bounds[modality] for modality in variant.modalities if modality in split.bounds]
+    if record is None or len(bounds) < len(variant.modalities):
         raise InputError(
             "A trial cannot be used for predictions.",
             where=f"{inside(trial.root)} of the run folder",
@@ -117,8 +118,7 @@ def _member(run: RunFolder, row: TableRow, variant: Variant, split: dict[str, An
             found="no bounds there" if record else "no record",
             do="`hnscc run STUDY` writes what is missing",
         )
-    pairs = tuple((float(low), float(high)) for low, high in bounds)
-    return Member(row["trial_id"], pairs, record.precision, row["weights_sha256"])
+    return Member(row["trial_id"], tuple(bounds), record.precision, row["weights_sha256"])
 
 
 def _threshold(run: RunFolder, study: Study, name: str, ensemble: Sequence[TableRow] | None) -> int:
@@ -172,9 +172,9 @@ def mean_probabilities(total: Floats | Integers, models: int) -> StoredProbabili
     return probabilities
 
 
-def _placing(study: Study, split: dict[str, Any]) -> dict[str, Any]:
+def _placing(study: Study, split: SplitFile) -> dict[str, Any]:
     """From the fold; of a fold that was written before folds kept it, from the store that it was made from."""
-    placing: dict[str, Any] = split.get("placing") or _store_of(study, split).placing
+    placing: dict[str, Any] = split.placing or _store_of(study, split).placing
     if placing["reference"] is None:
         raise InputError(
             "The study's store does not say how its scans were placed.",
@@ -186,11 +186,11 @@ def _placing(study: Study, split: dict[str, Any]) -> dict[str, Any]:
     return placing
 
 
-def _store_of(study: Study, split: dict[str, Any]) -> Store:
+def _store_of(study: Study, split: SplitFile) -> Store:
     """The study's store. InputError where another than the fold was made from lies there by now: its scans may have
     been placed in another way."""
     store = open_store(study.store)
-    if store.digest == split.get("store_digest"):
+    if store.digest == split.store_digest:
         return store
     raise InputError(
         "The run folder does not say how the study's scans were placed, and its store is another one by now.",
@@ -202,10 +202,10 @@ def _store_of(study: Study, split: dict[str, Any]) -> Store:
     )
 
 
-def _trained_on(splits: Sequence[dict[str, Any]]) -> dict[str, str]:
+def _trained_on(splits: Sequence[SplitFile]) -> dict[str, str]:
     told: dict[str, list[str]] = {}
     for fold, split in enumerate(splits):
         for name in ("train", "validation"):
-            for patient in split.get("patients", {}).get(name, ()):
+            for patient in split.patients[name]:
                 told.setdefault(patient, []).append(f"{name} of fold {fold_name(fold)}")
     return {patient: ", ".join(where) for patient, where in told.items()}

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,12 +10,14 @@ import pyarrow as pa
 from hnscc.base.arrays import Images, Integers, Masks, Spacing
 from hnscc.base.encode import npz_bytes, parquet_bytes
 from hnscc.base.errors import InputError
-from hnscc.base.files import hash_of, read_sealed, sha256, write_bytes, write_sealed
+from hnscc.base.files import hash_of, sha256, write_bytes
 from hnscc.base.split_names import SPLITS
 from hnscc.base.steps import Progress
 from hnscc.cohort import drawn_masks
+from hnscc.cohort.drawn_masks import DrawnMask
 from hnscc.cohort.same_data import check_same_data
 from hnscc.cohort.slices import Bounds, Pixels, Slices, read_pixels, rows_of_scans
+from hnscc.cohort.split_file import SplitFile, whole_split, write_split
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
 from hnscc.study.run_folder import FoldFolder
@@ -200,7 +201,7 @@ def write_fold(
     An existing fold of the same data is kept, and mended where a file is lost or damaged. One of other data is
     refused (InputError), unless told to `replace` it (nothing has been trained on it yet).
     """
-    existing = _read_split(folder)
+    existing = whole_split(folder)
     if existing and not replace:
         check_same_data(folder, store, plan, data.digest, data.bounds)
     contents = {
@@ -211,36 +212,36 @@ def write_fold(
     drawn = drawn_masks.read_masks(store, plan.whole)
     if drawn:
         contents[folder.drawn] = drawn_masks.to_bytes(drawn)
-    split = {
-        "fold": plan.fold,
-        "digest": data.digest,
-        "slices": "sampled" if plan.others is None else "all",
-        "scored": data.others_digest,
-        "spacing_mm": {scan: list(spacing) for scan, spacing in data.spacing_mm.items()},
-        "store_digest": store.digest,
-        "bounds": {modality: list(pair) for modality, pair in data.bounds.items()},
-        "placing": store.placing,
-        "patients": {split: list(patients) for split, patients in plan.patients.items()},
-        "warnings": list(plan.warnings),
-        "odd": list(store.odd),
-        "files": {path.name: sha256(content) for path, content in contents.items()},
-        **({"drawn": {scan: dict(mask.lies) for scan, mask in drawn.items()}} if drawn else {}),
-    }
+    split = _split_file(
+        store, plan, data, {path.name: sha256(each) for path, each in contents.items()}, drawn
+    )
     if existing == split and all(
         path.is_file() and path.read_bytes() == content for path, content in contents.items()
     ):
         return
     for path, content in contents.items():
         write_bytes(path, content)
-    write_sealed(folder.split, split)
+    write_split(folder, split)
 
 
-def _read_split(folder: FoldFolder) -> dict[str, Any] | None:
-    """What split.json says; None where there is none or where it is damaged, since it can be written again."""
-    try:
-        return read_sealed(folder.split)
-    except (FileNotFoundError, ValueError):
-        return None
+def _split_file(
+    store: Store, plan: FoldPlan, data: FoldData, files: dict[str, str], drawn: Mapping[str, DrawnMask]
+) -> SplitFile:
+    return SplitFile(
+        fold=plan.fold,
+        digest=data.digest,
+        others_digest=data.others_digest,
+        slices="sampled" if plan.others is None else "all",
+        spacing_mm=dict(data.spacing_mm),
+        store_digest=store.digest,
+        bounds=dict(data.bounds),
+        placing=store.placing,
+        patients=dict(plan.patients),
+        warnings=plan.warnings,
+        odd=store.odd,
+        files=files,
+        drawn={scan: dict(mask.lies) for scan, mask in drawn.items()},
+    )
 
 
 def _slices_table(plan: FoldPlan, data: FoldData) -> pa.Table:

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hnscc.base.errors import InputError
-from hnscc.base.files import read_sealed, sha256
+from hnscc.base.files import sha256
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.slices import Bounds
+from hnscc.cohort.split_file import SplitFile, whole_split
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
 from hnscc.study.run_folder import FoldFolder, inside
@@ -44,18 +45,15 @@ def check_same_data(
     digest, bounds: of the fold's data (`FoldData`), where its images have been read; without them the used slices,
     modalities and the size alone are compared. A fold that is not there, or is damaged, is not compared.
     """
-    try:
-        split = read_sealed(folder.split)
-    except (FileNotFoundError, ValueError):
-        return
-    if digest is not None and split.get("digest") == digest:
+    split = whole_split(folder)
+    if split is None or (digest is not None and split.digest == digest):
         return
     before, now = _written(folder, split), _planned(store, plan)
     if digest is None and (before is None or _content(before) == _content(now)):
         return
     found = list(_differences(before, now)) if before else []
     if not found and bounds is not None:
-        found = list(_values(split.get("bounds", {}), bounds))
+        found = list(_values(split.bounds, bounds))
     raise InputError(
         "The run folder was made with other data or another split.",
         where=f"{inside(folder.root)}, store {store.location}",
@@ -80,14 +78,14 @@ def _planned(store: Store, plan: FoldPlan) -> _Data:
     )
 
 
-def _written(folder: FoldFolder, split: Mapping[str, Any]) -> _Data | None:
+def _written(folder: FoldFolder, split: SplitFile) -> _Data | None:
     """What the fold's files say; None where one of them is lost or damaged."""
     files = {path.name: path for path in (folder.scans, folder.slices, folder.truth)}
     try:
         contents = {name: path.read_bytes() for name, path in files.items()}
     except OSError:
         return None
-    if any(sha256(content) != split["files"].get(name) for name, content in contents.items()):
+    if any(sha256(content) != split.files.get(name) for name, content in contents.items()):
         return None
     scans, used = (
         pq.read_table(pa.BufferReader(contents[path.name])).to_pylist()
@@ -95,11 +93,11 @@ def _written(folder: FoldFolder, split: Mapping[str, Any]) -> _Data | None:
     )
     masks = np.load(io.BytesIO(contents[folder.truth.name]), allow_pickle=False)["masks"]
     return _Data(
-        frozenset(patient for names in split["patients"].values() for patient in names),
+        frozenset(patient for names in split.patients.values() for patient in names),
         frozenset(row["scan_id"] for row in scans),
         sum({row["scan_id"]: row["slices"] for row in scans}.values()),
         tuple((row["split"], row["scan_id"], row["z"]) for row in used if row.get("used", True)),
-        tuple(sorted(split["bounds"])),  # whose order JSON does not keep
+        tuple(sorted(split.bounds)),  # whose order JSON does not keep
         int(masks.shape[-1]),
     )
 
@@ -133,8 +131,8 @@ def _some(names: Sequence[str]) -> str:
     return " ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def _values(before: Mapping[str, Any], now: Mapping[str, Bounds]) -> Iterator[str]:
+def _values(before: Mapping[str, Bounds], now: Mapping[str, Bounds]) -> Iterator[str]:
     for modality, (low, high) in now.items():
         old = before.get(modality)
-        if old and (old[0], old[1]) != (low, high):
+        if old and old != (low, high):
             yield f"{modality} of the training slices {old[0]:g} to {old[1]:g} -> {low:g} to {high:g}"

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from typing import Any, TypedDict
 
-from hnscc.base.files import read_sealed
+from hnscc.cohort.split_file import read_split
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder
@@ -57,7 +57,8 @@ class Status(TypedDict):
 
 
 def run_status(folder: RunFolder) -> Status:
-    """Everything that `hnscc status` prints. InputError where the study cannot be read.
+    """Everything that `hnscc status` prints. InputError where the study cannot be read, or a fold of which every slice
+    is scored.
 
     Trials are judged by `trial_state`, as everywhere, but that records are believed here: whether a trial's files are
     whole is checked when they are used.
@@ -100,13 +101,10 @@ def _look(folder: TrialFolder, others_digest: str) -> tuple[TrialState, dict[str
 
 
 def _others_digest(folder: RunFolder, study: Study, number: int) -> str:
-    """Of the slices that trials of this fold predict beside the used ones, by the study as it was run last; empty where
-    there are none, and where the fold cannot be read, which whoever uses it will tell."""
+    """Of the slices that trials of this fold predict beside the used ones; empty where the study scores no others."""
     if study.search or study.evaluation.slices == "sampled":
         return ""
-    with contextlib.suppress(OSError, ValueError):
-        return str(read_sealed(folder.fold(number).split).get("scored", ""))
-    return ""
+    return read_split(folder.fold(number)).others_digest
 
 
 def _remark(record: Completed) -> str:

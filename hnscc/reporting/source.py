@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hnscc.aggregation.column_types import TableRow
-from hnscc.aggregation.folds import read_split
 from hnscc.aggregation.query import chosen_k, read_table
+from hnscc.cohort.split_file import read_split
 from hnscc.reporting.drawing.style import Looks, looks_of
 from hnscc.reporting.values import several
 from hnscc.scores.counts import HALF, k_of
@@ -103,10 +103,10 @@ def read_source(run: RunFolder) -> Source:
     tables = {name: read_table(run, name).to_pylist() for name in TABLES}
     chosen = chosen_k(run)
     slices = _median_slices(run, tables["trials"], chosen)
-    splits = [read_split(run, fold) for fold in range(study.split.folds)]
-    warnings = [(fold, warning) for fold, split in enumerate(splits) for warning in split["warnings"]]
+    splits = [read_split(run.fold(fold)) for fold in range(study.split.folds)]
+    warnings = [(fold, warning) for fold, split in enumerate(splits) for warning in split.warnings]
     # What is odd is the same for every fold; run folders of earlier versions tell of nothing.
-    return Source(run, study, tables, slices, looks, warnings, splits[0].get("odd", []), chosen)
+    return Source(run, study, tables, slices, looks, warnings, splits[0].odd, chosen)
 
 
 def at_chosen(rows: Sequence[TableRow], chosen: Mapping[tuple[str, int], int]) -> list[TableRow]:

@@ -1,14 +1,18 @@
 """`hnscc status`: what a run folder tells while its trials run."""
 
+import shutil
+
 import pytest
 from rich.console import Console
 from stores import make_store, study_of
 from trials import train_trial
 
+from hnscc.base.errors import InputError
 from hnscc.commands.check import check_study
 from hnscc.commands.printing import print_status
 from hnscc.commands.status import run_status
 from hnscc.study.plan import plan_trials
+from hnscc.study.run_folder import RunFolder
 from hnscc.training.ready import make_run_ready
 from hnscc.training.trial import begin, write_failure
 
@@ -96,3 +100,16 @@ def test_status_judges_a_trial_as_check_does(tmp_path):
     console = Console(record=True, width=160)
     print_status(found, console, "runs/small")
     assert "failed to predict again (OutOfMemoryError)" in console.export_text()
+
+
+@pytest.mark.parametrize("content", [None, "{ not whole", '{"scored": "of others"}'])
+def test_a_fold_that_cannot_be_read_is_told(trained, tmp_path, content):
+    """It was taken for one of which the sampled slices alone are scored: trials that predicted these then counted."""
+    run = RunFolder(shutil.copytree(trained.root, tmp_path / "run"))
+    if content is None:
+        run.fold(0).split.unlink()
+    else:
+        run.fold(0).split.write_text(content)
+    with pytest.raises(InputError, match="missing or damaged") as told:
+        run_status(run)
+    assert told.value.where == "folds/f0" and "hnscc run" in told.value.do

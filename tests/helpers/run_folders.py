@@ -86,6 +86,10 @@ def _write_fold(run: RunFolder, number: int, cases: list[Case], drawn: dict[str,
     whole = {f"{each.patient}-a" for each in cases if each.split != "train"}
     split |= {"spacing_mm": {scan: [3.0, 1.0, 1.0] for scan in sorted(whole)}}
     split |= {"drawn": {scan: dict(mask.lies) for scan, mask in drawn.items()}}
+    split |= {"store_digest": "store", "bounds": {"pet": [0.0, 1.0]}}
+    split |= {
+        "patients": {name: sorted({each.patient for each in cases if each.split == name}) for name in SPLITS}
+    }
     write_sealed(folder.split, split)
 
 

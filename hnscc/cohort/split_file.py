@@ -1,0 +1,102 @@
+"""A fold's split.json: what it holds, in one typed form. It is read and written here alone."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from hnscc.base.errors import InputError
+from hnscc.base.files import read_sealed, write_sealed
+from hnscc.base.split_names import SPLITS
+from hnscc.study.run_folder import FoldFolder, inside
+
+
+def _of_every_split(patients: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    if set(patients) != set(SPLITS):
+        raise ValueError(f"of each of {', '.join(SPLITS)}")
+    return patients
+
+
+# JSON has lists where these have tuples.
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+Pair = Annotated[tuple[float, float], Field(strict=False)]
+Triple = Annotated[tuple[float, float, float], Field(strict=False)]
+
+
+class SplitFile(BaseModel):
+    """What a fold was made of. The file is written last and vouches for the others.
+
+    digest, others_digest (in the file `scored`), spacing_mm and bounds: as of `fold.FoldData`. slices: whether every
+    slice of whole scans is scored, or the sampled ones alone. store_digest, placing, odd: of the store that it was made
+    from; the last two are empty where an earlier version wrote the file. patients: by split. warnings: of
+    `splits.FoldPlan`. files: name -> SHA-256 of each other file. drawn: scan -> how its mask as drawn lies
+    (`drawn_masks.DrawnMask.lies`), empty where the store kept none.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
+    )
+
+    fold: int
+    digest: str
+    others_digest: str = Field(validation_alias="scored", serialization_alias="scored")
+    slices: Literal["all", "sampled"]
+    spacing_mm: dict[str, Triple]
+    store_digest: str
+    bounds: dict[str, Pair]
+    placing: dict[str, Any] = {}
+    patients: Annotated[dict[str, Names], AfterValidator(_of_every_split)]
+    warnings: Names
+    odd: Names = ()
+    files: dict[str, str]
+    drawn: dict[str, dict[str, Any]] = {}
+
+
+def read_split(folder: FoldFolder) -> SplitFile:
+    """What the fold's split.json says. InputError where it is not there, or not what was written."""
+    found = _found(folder)
+    if isinstance(found, str):
+        raise damaged_fold(folder, found)
+    return found
+
+
+def whole_split(folder: FoldFolder) -> SplitFile | None:
+    """The same for whoever may write the file again: None where it is not there or is damaged."""
+    found = _found(folder)
+    return None if isinstance(found, str) else found
+
+
+def write_split(folder: FoldFolder, split: SplitFile) -> None:
+    """Write split.json under a seal that tells later whether it is whole."""
+    write_sealed(folder.split, split.model_dump(by_alias=True, exclude=None if split.drawn else {"drawn"}))
+
+
+def damaged_fold(folder: FoldFolder, found: str) -> InputError:
+    """The error of a fold whose files are not there, or are not what was written."""
+    return InputError(
+        "A fold of the run folder is missing or damaged.",
+        where=inside(folder.root),
+        expected="split.json and the files that it names, unchanged",
+        found=found,
+        do="`hnscc run STUDY` writes what is missing; restore what was changed",
+    )
+
+
+def _found(folder: FoldFolder) -> SplitFile | str:
+    """What split.json says, or what is wrong with it. InputError where it is there and may not be read."""
+    try:
+        return SplitFile.model_validate(read_sealed(folder.split))
+    except FileNotFoundError:
+        return f"no {folder.split.name}"
+    except OSError as error:
+        raise damaged_fold(folder, f"{folder.split.name} cannot be read ({type(error).__name__})") from None
+    except ValidationError as error:
+        return f"a {folder.split.name} {_unlike(error)}"
+    except ValueError:
+        return f"a {folder.split.name} whose content is not what was written"
+
+
+def _unlike(error: ValidationError) -> str:
+    """In what a sealed file is none of this version's; what it does not know there would be ignored."""
+    unknown = [each for each in error.errors() if each["type"] == "extra_forbidden"]
+    names = ", ".join(sorted({str(each["loc"][0]) for each in unknown or error.errors()}))
+    return f"that holds {names}, unknown to this version" if unknown else f"that lacks a valid {names}"
