@@ -17,9 +17,10 @@ from hnscc.aggregation.cases import join_reasons, lacking, shared_threshold
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.results import Results
-from hnscc.aggregation.scans import HELD_OUT, SAMPLED
+from hnscc.aggregation.scans import SAMPLED
 from hnscc.aggregation.trials import Result
 from hnscc.base.arrays import Bools
+from hnscc.base.split_names import HELD_OUT
 from hnscc.scores.calibration import Calibration, Probabilities, brier, reliability
 from hnscc.scores.counts import HALF, threshold_of
 from hnscc.scores.detection import Calls, auc, sensitivity, specificity
@@ -78,12 +79,12 @@ def reliability_rows(results: Results) -> Iterator[TableRow]:
 
 
 def _each(results: Results) -> Iterator[tuple[Model, str, list[Case], list[str | None]]]:
-    sampled = results.study.evaluation.slices == "sampled"
+    no_scan = NO_SCAN if results.study.whole_splits else SAMPLED
     for variant in results.study.variants:
         for model in _models(results, variant):
             for split in HELD_OUT:
                 cases = [each for each in model.cases if each.split == split]
-                absent = None if cases or any(model.reasons) else SAMPLED if sampled else NO_SCAN
+                absent = None if cases or any(model.reasons) else no_scan
                 yield model, split, cases, [*model.reasons, absent]
 
 

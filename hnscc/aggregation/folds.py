@@ -111,7 +111,7 @@ class Fold:
 def scored_fold(run: RunFolder, study: Study, number: int) -> Fold:
     """One fold, of the slices that the study evaluates. InputError where these are not there, or a file is damaged."""
     fold = load_fold(run, number)
-    if study.search or study.evaluation.slices == "sampled":
+    if not study.whole_splits:
         return fold.of_used()
     if fold.whole:
         return fold
@@ -127,9 +127,8 @@ def scored_fold(run: RunFolder, study: Study, number: int) -> Fold:
 
 def holds_evaluated(run: RunFolder, study: Study) -> bool:
     """Whether all folds hold the slices that the study evaluates. InputError where one is missing or damaged."""
-    if study.search or study.evaluation.slices == "sampled":
-        return True
-    return all(read_split(run.fold(number)).slices == "all" for number in range(study.split.folds))
+    folds = range(study.split.folds) if study.whole_splits else ()
+    return all(read_split(run.fold(number)).slices == "all" for number in folds)
 
 
 def load_fold(run: RunFolder, number: int) -> Fold:

@@ -10,13 +10,14 @@ from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.drawn_scores import dice_of_masks_sent_back
 from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.results import Results
+from hnscc.base.split_names import HELD_OUT
 from hnscc.scores.counts import HALF, Counts, threshold_of
 from hnscc.scores.metrics import DICE, Level, metrics_at
 from hnscc.scores.scans import ScanScore, together
 from hnscc.scores.surface import SCAN_METRICS
 from hnscc.scores.volumes import Volumes, precision
+from hnscc.study.schema import Study
 
-HELD_OUT = ("validation", "test")
 NO_SUV = "the files do not state that their uptake is SUV: no total lesion glycolysis"
 NOT_FINITE = "the uptake is no finite number in some voxel: no total lesion glycolysis"
 NO_UPTAKE = "the trial predicted before trials kept uptake: no total lesion glycolysis"
@@ -39,7 +40,6 @@ def scan_rows(results: Results) -> Iterator[TableRow]:
 
 def patient_rows(results: Results) -> Iterator[TableRow]:
     """A row per patient of validation and test; of sampled slices the pixels alone."""
-    not_whole = SAMPLED if results.study.evaluation.slices == "sampled" else BY_SLICE
     for each in _scored(results):
         for split in HELD_OUT:
             rows = each.fold.rows[split]
@@ -52,7 +52,16 @@ def patient_rows(results: Results) -> Iterator[TableRow]:
                 row = each.named | {"split": split, "patient_id": patient, "scans": len(names)}
                 score = together(whole) if len(whole) == len(names) else None
                 row |= _of_patient(pooled[np.array([position])].pooled(), score)
-                yield row | {"reason": _no_glycolysis(each, score) if score else not_whole}
+                yield row | {
+                    "reason": _no_glycolysis(each, score) if score else not_whole(results.study, split)
+                }
+
+
+def not_whole(study: Study, split: str) -> str:
+    """Why scans of validation or test are not scored whole."""
+    if not study.whole_splits:
+        return SAMPLED
+    return f"some {split} scans are not scored whole" if split in study.whole_splits else BY_SLICE
 
 
 def lesion_rows(results: Results) -> Iterator[TableRow]:

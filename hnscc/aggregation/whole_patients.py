@@ -8,13 +8,12 @@ import numpy as np
 from hnscc.aggregation.cases import lacking
 from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.results import Results
-from hnscc.aggregation.scans import BY_SLICE, SAMPLED
+from hnscc.aggregation.scans import not_whole
 from hnscc.base.arrays import Floats
 from hnscc.scores.patient_metrics import PatientMetric
 from hnscc.scores.scans import ScanScore, together
 
 Patients = Mapping[str, ScanScore]  # by patient, in sorted order: all of a split
-NOT_WHOLE = {"validation": BY_SLICE, "test": "some test scans are not scored whole"}
 NO_REPEAT = "no repeat is completed"
 NO_LESION = "no {split} patient has a lesion"
 
@@ -38,12 +37,8 @@ def whole_scans_of(results: Results, variant: str, split: str) -> WholeScans:
     scored = [(each.fold, each.scans) for each in medians if each]
     median = None if no_median else _patients(scored, split)
     repeats, no_repeats = _complete(results, variant, split)
-    no_median = no_median or (None if median else _not_whole(results, split))
+    no_median = no_median or (None if median else not_whole(results.study, split))
     return WholeScans(variant, median or {}, repeats, no_median, no_repeats)
-
-
-def _not_whole(results: Results, split: str) -> str:
-    return SAMPLED if results.study.evaluation.slices == "sampled" else NOT_WHOLE[split]
 
 
 def _complete(results: Results, variant: str, split: str) -> tuple[list[Patients], str | None]:
@@ -52,7 +47,7 @@ def _complete(results: Results, variant: str, split: str) -> tuple[list[Patients
     whole = [each for each in repeats if each is not None]
     if whole and len(whole) == len(repeats):
         return whole, None
-    return [], _not_whole(results, split) if repeats else NO_REPEAT
+    return [], not_whole(results.study, split) if repeats else NO_REPEAT
 
 
 def _repeats(results: Results, variant: str, split: str) -> list[Patients | None]:

@@ -1,3 +1,4 @@
 """The three splits of a cohort, in the order in which slices, tables and reports name them."""
 
 SPLITS = ("train", "validation", "test")
+HELD_OUT = ("validation", "test")  # those of which no slice is trained on

@@ -20,7 +20,7 @@ from hnscc.cohort.used_slices import (
     validation_by_slices,
 )
 from hnscc.study.plan import fold_name
-from hnscc.study.schema import Split, Study
+from hnscc.study.schema import Study
 
 # A split with fewer patients with lesion than this is warned of: its scores are means of very few.
 WARN_BELOW_LESION_PATIENTS = 5
@@ -117,26 +117,23 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
     """
     shown = modalities_of(study)
     assigned = assign_patients(store.scans, study.split, seed=study.seed, fold=fold, shown=shown)
-    # A search reads nothing of the test patients, so that nothing about them is worth a warning.
-    read = [split for split in SPLITS if split != "test" or not study.search]
-    slices, too_few = _used_slices(store.scans, study, fold, assigned, read)
+    slices, too_few = _used_slices(store.scans, study, fold, assigned)
     warnings = [*_unseen(store.scans, shown), *too_few]
-    scored_whole = not study.search and study.evaluation.slices == "all"
     if study.split.validation_unit == "slice":
         draw = generator(study.seed, "validation", fold_name(fold))
         slices = validation_by_slices(slices, study.split.validation, draw)
-        warnings += [BY_SLICES, *([BY_SLICES_OF_WHOLE] if scored_whole else [])]
+        warnings += [BY_SLICES, *([BY_SLICES_OF_WHOLE] if study.whole_splits else [])]
     plan = FoldPlan(fold, _patients_of(slices, assigned), slices, tuple(warnings))
     check_disjoint(plan, validation_unit=study.split.validation_unit)
     check_filled(plan)
-    plan = replace(plan, warnings=(*warnings, *small_splits(plan, read)))
-    return _with_whole_scans(plan, store.scans, study.split) if scored_whole else plan
+    plan = replace(plan, warnings=(*warnings, *small_splits(plan, study.read_splits)))
+    return _with_whole_scans(plan, store.scans, study.whole_splits) if study.whole_splits else plan
 
 
 def _used_slices(
-    scans: Sequence[Scan], study: Study, fold: int, assigned: Mapping[str, str], read: Sequence[str]
+    scans: Sequence[Scan], study: Study, fold: int, assigned: Mapping[str, str]
 ) -> tuple[dict[str, tuple[UsedSlice, ...]], list[str]]:
-    """The used slices of each split, and a warning for each of `read` whose negatives run out.
+    """The used slices of each split, and a warning for each that is read whose negatives run out.
 
     assigned: the split of each patient.
     """
@@ -149,7 +146,7 @@ def _used_slices(
         chosen = [each for each in positives if assigned[each.patient_id] == split]
         pool = [each for each in candidates if assigned[each.patient_id] == split]
         wanted = round(sampling.ratio * len(chosen))
-        if wanted > len(pool) and split in read:
+        if wanted > len(pool) and split in study.read_splits:
             everywhere = negative_candidates(scans, "any_scan", shown=shown)
             more = sum(assigned[each.patient_id] == split for each in everywhere) - len(pool)
             warnings.append(_too_few(split, wanted, len(pool), more))
@@ -158,12 +155,8 @@ def _used_slices(
     return slices, warnings
 
 
-def _with_whole_scans(plan: FoldPlan, scans: Sequence[Scan], split: Split) -> FoldPlan:
-    """The plan with what makes whole scans of validation and test, slices that a modality does not show included.
-
-    A validation set that is drawn slice by slice stays as it is: its scans are trained on too.
-    """
-    splits = ("test",) if split.validation_unit == "slice" else ("validation", "test")
+def _with_whole_scans(plan: FoldPlan, scans: Sequence[Scan], splits: Sequence[str]) -> FoldPlan:
+    """The plan with what makes whole scans of these splits, slices that a modality does not show included."""
     used = {(each.scan_id, each.z) for _, each in plan.order}
     whole = [
         (name, scan)

@@ -12,7 +12,6 @@ from hnscc.aggregation.enough_repeats import Pilot, pilots
 from hnscc.aggregation.folds import holds_evaluated
 from hnscc.base.cores import cores
 from hnscc.base.locations import Location
-from hnscc.base.split_names import SPLITS
 from hnscc.cohort.fold import digest_of_others
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
@@ -80,9 +79,7 @@ def check_study(
         "run_folder": str(folder.root),
         "store": {"location": store.location, "digest": store.digest, "scans": len(store.scans)},
         "variants": variants,
-        "splits": [
-            _split(plan, split) for plan in plans for split in SPLITS if split != "test" or not study.search
-        ],
+        "splits": [_split(plan, split) for plan in plans for split in study.read_splits],
         "leakage_checks": _leakage_checks(study, plans),
         "odd": list(store.odd),
         "warnings": [

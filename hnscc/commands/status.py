@@ -102,9 +102,7 @@ def _look(folder: TrialFolder, others_digest: str) -> tuple[TrialState, dict[str
 
 def _others_digest(folder: RunFolder, study: Study, number: int) -> str:
     """Of the slices that trials of this fold predict beside the used ones; empty where the study scores no others."""
-    if study.search or study.evaluation.slices == "sampled":
-        return ""
-    return read_split(folder.fold(number)).others_digest
+    return read_split(folder.fold(number)).others_digest if study.whole_splits else ""
 
 
 def _remark(record: Completed) -> str:

@@ -71,7 +71,7 @@ class Source:
     @property
     def whole(self) -> bool:
         """Whether every slice of the test scans is scored, or the sampled ones alone."""
-        return self.study.evaluation.slices == "all"
+        return bool(self.study.whole_splits)
 
     @property
     def scored_in_words(self) -> str:

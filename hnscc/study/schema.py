@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from hnscc.base.split_names import HELD_OUT, SPLITS
 from hnscc.study.fields import (
     OURS,
     PAPER_EVALUATION,
@@ -324,6 +325,23 @@ class Study(Settings):
     def paired(self) -> bool:
         """Whether repeat r of all variants shares its seeds, so that they are compared in pairs."""
         return isinstance(self.repeats, PairedRepeats) and self.repeats.paired and not self.search
+
+    @property
+    def read_splits(self) -> tuple[str, ...]:
+        """The splits whose slices are read: all of them, but of a search not test, which is closed to it."""
+        return tuple(split for split in SPLITS if split != "test" or not self.search)
+
+    @property
+    def whole_splits(self) -> tuple[str, ...]:
+        """The splits of which every slice of every scan is scored; none where the sampled slices alone are.
+
+        A validation set that is drawn slice by slice stays as it is: its scans are trained on too.
+        """
+        if self.search or self.evaluation.slices == "sampled":
+            return ()
+        return tuple(
+            split for split in HELD_OUT if split == "test" or self.split.validation_unit == "patient"
+        )
 
     def repeats_of(self, variant: str) -> int:
         """How many repeats of a variant are planned: fewer than the most once fewer were found to be enough."""

@@ -9,6 +9,7 @@ import numpy as np
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_text
 from hnscc.base.locations import Location, locate
+from hnscc.base.split_names import SPLITS
 from hnscc.base.steps import Progress
 from hnscc.cohort.fold import FoldData, read_folds, write_fold
 from hnscc.cohort.same_data import check_same_data
@@ -90,7 +91,7 @@ def open_and_plan(study: Study) -> tuple[Store, list[FoldPlan]]:
                 do="correct the variant, or prepare the store with that modality",
             )
     plans = [plan_fold(store, study, fold) for fold in range(study.split.folds)]
-    return store, [_test_closed(plan) for plan in plans] if study.search else plans
+    return store, [_as_read(plan, study) for plan in plans]
 
 
 def _networks_of(
@@ -122,9 +123,11 @@ def batches_in(variant: Variant, slices: Iterable[int]) -> set[int]:
     return {len(batch) for count in counts for batch in batches_of(np.arange(count), size)}
 
 
-def _test_closed(plan: FoldPlan) -> FoldPlan:
-    """What a search reads: of the test patients no slice, so that nothing of it can depend on them."""
-    return replace(plan, slices={**plan.slices, "test": ()})
+def _as_read(plan: FoldPlan, study: Study) -> FoldPlan:
+    """The plan without the slices of splits that are not read, so that nothing can depend on them: a search's test."""
+    return replace(
+        plan, slices={name: plan.slices[name] if name in study.read_splits else () for name in SPLITS}
+    )
 
 
 def check_same_store(

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from searches import searched
 from stores import study_of
 
 from hnscc.base.errors import InputError
@@ -88,3 +89,21 @@ def test_open_run_refuses_other_folders(tmp_path):
             open_run(path)
     RunFolder(tmp_path).study.write_text("name: x")
     assert open_run(tmp_path).trial("pet-f0-r00").record == tmp_path / "trials/pet-f0-r00/record.json"
+
+
+EVERY_SLICE, SAMPLED = {"evaluation": {"slices": "all"}}, {"evaluation": {"slices": "sampled"}}
+BY_SLICE = {"split": {"test": 0.25, "validation": 0.34, "validation_unit": "slice"}}
+
+
+@pytest.mark.parametrize(
+    ("study", "whole", "read"),
+    [
+        (study_of("s", **EVERY_SLICE), ("validation", "test"), ("train", "validation", "test")),
+        (study_of("s", **SAMPLED), (), ("train", "validation", "test")),
+        (study_of("s", **EVERY_SLICE, **BY_SLICE), ("test",), ("train", "validation", "test")),
+        (searched(**EVERY_SLICE), (), ("train", "validation")),
+    ],
+    ids=["every slice", "sampled", "validation by slice", "search"],
+)
+def test_which_splits_are_scored_whole_and_which_are_read(study, whole, read):
+    assert (study.whole_splits, study.read_splits) == (whole, read)

@@ -37,13 +37,7 @@ def _cohort_table(source: Source) -> Table:
 
 def _validation(source: Source) -> str:
     """Whether thresholds and median models are chosen on whole scans too."""
-    return ", and as well of the validation scans" if _is_whole(source, "validation") else ""
-
-
-def _is_whole(source: Source, split: str) -> bool:
-    """Whether every slice of a split's scans is scored."""
-    by_slice = source.study.split.validation_unit == "slice"
-    return source.whole and (split == "test" or (split == "validation" and not by_slice))
+    return ", and as well of the validation scans" if "validation" in source.study.whole_splits else ""
 
 
 def _scored_columns(source: Source) -> Columns:
@@ -68,6 +62,7 @@ def split_counts(source: Source) -> Iterator[TableRow]:
         for split in SPLITS:
             rows = source.rows("cohort", fold=fold, split=split)
             used = [row for row in rows if row["used_positive"] + row["used_negative"]]
+            whole = split in source.study.whole_splits
             yield {
                 "name": {"train": "training"}.get(split, split) + (f", fold {fold}" if several_folds else ""),
                 "split": split,
@@ -77,7 +72,7 @@ def split_counts(source: Source) -> Iterator[TableRow]:
                 "scans": len({row["scan_id"] for row in rows}),
                 "positive": sum(row["used_positive"] for row in rows),
                 "negative": sum(row["used_negative"] for row in rows),
-                **_scored(rows if _is_whole(source, split) else used, _is_whole(source, split)),
+                **_scored(rows if whole else used, whole),
             }
 
 
