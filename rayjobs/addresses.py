@@ -1,5 +1,6 @@
-"""Whether a Ray cluster answers at the address that a user gives."""
+"""The address of a running Ray cluster, as a user gives it, and whether one answers there."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -10,6 +11,11 @@ from hnscc.base.errors import InputError
 PORT_SECONDS, RAY_SECONDS = 5, 20
 # What the process that asks runs; it stays out of the working folder (-P), which may hold a ray.py.
 ASK = ("-P", "-c", "from ray.scripts.scripts import main; main()", "health-check", "--address")
+
+
+def given_or_set(address: str | None) -> str | None:
+    """The address that is given, else that of RAY_ADDRESS; None where there is neither, for a Ray of one's own."""
+    return address or os.environ.get("RAY_ADDRESS") or None
 
 
 def refuse_silent(address: str) -> None:

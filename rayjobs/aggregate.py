@@ -35,7 +35,7 @@ def write_results(folder: RunFolder) -> list[TrialProblem]:
     Another process that writes the tables is waited for. InputError where the folds are damaged or there is no study.
     """
     with writing_tables(folder):
-        if folder.search.is_file():
+        if folder.holds_search:
             study, race = load_race(folder)
             write_search_results(folder, study, race)
             write_search_report(folder, study, race)
@@ -50,7 +50,7 @@ def report(folder: RunFolder) -> None:
     in a job whose working directory came with patient files."""
     refuse_in_job()
     with writing_tables(folder):
-        if folder.search.is_file():
+        if folder.holds_search:
             write_search_report(folder, *load_race(folder))
         else:
             write_report(folder)

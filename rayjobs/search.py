@@ -7,7 +7,6 @@ follows from the trials' own files alone, so that the same command goes on after
 import argparse
 import contextlib
 import functools
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -41,6 +40,7 @@ from hnscc.training.earlier import choose
 from hnscc.training.in_use import alone
 from hnscc.training.ready import ReadyRun, check_networks, run_folder
 from hnscc.training.records import tidy_run
+from rayjobs.addresses import given_or_set
 from rayjobs.cluster import connected, resolve_on_cluster
 from rayjobs.outcome import report_outcome
 from rayjobs.patient_files import refuse_in_job
@@ -61,7 +61,7 @@ def run_search(
     written or trained.
     """
     rules = check_search(study)
-    address = address or os.environ.get("RAY_ADDRESS")
+    address = given_or_set(address)
     refuse_in_job()
     refuse_shadowed()
     folder = RunFolder(run_folder(study, out).root.absolute())

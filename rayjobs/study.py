@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import importlib
-import os
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -29,6 +28,7 @@ from hnscc.training.earlier import lines_of_left_out
 from hnscc.training.in_use import alone
 from hnscc.training.ready import ReadyRun, check_same_store, make_run_ready, open_and_plan, run_folder
 from hnscc.training.records import tidy_run
+from rayjobs.addresses import given_or_set
 from rayjobs.cluster import (
     await_machines,
     connected,
@@ -60,7 +60,7 @@ def run_study(
     accept_versions: go on beside finished trials of other versions. InputError for what cannot run; a new run folder
     is then not left behind.
     """
-    address = address or os.environ.get("RAY_ADDRESS")
+    address = given_or_set(address)
     refuse_in_job()
     refuse_shadowed()
     refuse_search(study)

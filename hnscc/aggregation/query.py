@@ -90,6 +90,11 @@ def _written(run: RunFolder, name: str) -> Location:
     return path
 
 
+def names_of_tables(run: RunFolder) -> tuple[str, ...]:
+    """The tables of a study, or of a search, whether they are written yet or not."""
+    return SEARCH_TABLES if run.holds_search else STUDY_TABLES
+
+
 def query(run: RunFolder, sql: str) -> pa.Table:
     """The rows of one SQL query over the run folder's tables, one view each, in DuckDB.
 
@@ -97,7 +102,7 @@ def query(run: RunFolder, sql: str) -> pa.Table:
     DuckDB's message where the SQL is bad, and where a table is not written yet or is damaged. Whole numbers
     that DuckDB gives as decimals (sums) are int64 where they fit.
     """
-    names = SEARCH_TABLES if run.search.is_file() else STUDY_TABLES
+    names = names_of_tables(run)
     datasets = {name: _dataset(run, name) for name in names}
     with duckdb.connect(":memory:") as connection:
         for name, dataset in datasets.items():

@@ -1,7 +1,6 @@
 """What a study would do, before anything is trained: `hnscc check`. Gathered here, printed by `printing`."""
 
 import contextlib
-import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -39,6 +38,7 @@ from hnscc.training.model import check_model
 from hnscc.training.process import resources_here
 from hnscc.training.ready import batches_in, check_same_store, plan_folds, run_folder
 from hnscc.training.records import Completed, TrialState, recorded_state, trial_state
+from rayjobs.addresses import given_or_set
 from rayjobs.requests import check_study_requests, resolve_here, trials_at_once
 
 States = Mapping[Trial, TrialState]
@@ -68,7 +68,7 @@ def check_study(
     rules = check_search(study) if study.search else None
     store, plans = plan_folds(study)
     folder = run_folder(study, out)
-    with _asked_first(study, address or os.environ.get("RAY_ADDRESS")) as resolve:
+    with _asked_first(study, given_or_set(address)) as resolve:
         chosen = choose(study, folder, resolve)
     check_same_store(study, folder, store, plans)
     check_identities(study, folder, chosen, None, accept_versions=accept_versions)

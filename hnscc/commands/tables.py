@@ -5,8 +5,8 @@ from typing import TypedDict
 
 import pyarrow as pa
 
-from hnscc.aggregation.query import read_table, written_schema
-from hnscc.aggregation.schemas import SEARCH_TABLES, STUDY_TABLES, TABLES, schema
+from hnscc.aggregation.query import names_of_tables, read_table, written_schema
+from hnscc.aggregation.schemas import TABLES, schema
 from hnscc.base.errors import InputError
 from hnscc.study.run_folder import RunFolder
 
@@ -38,7 +38,7 @@ class Tables(Mapping[str, pa.Table]):
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
-        self._names = SEARCH_TABLES if folder.search.is_file() else STUDY_TABLES
+        self._names = names_of_tables(folder)
 
     def __getitem__(self, name: str) -> pa.Table:
         return read_table(self._folder, self._known(name))

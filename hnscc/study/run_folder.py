@@ -91,6 +91,11 @@ class RunFolder:
         return self.root / "search.json"
 
     @property
+    def holds_search(self) -> bool:
+        """Whether a search has begun here, and no study without one."""
+        return self.search.is_file()
+
+    @property
     def winners(self) -> Location:
         """The study file that a search writes."""
         return self.root / "winners.yaml"
