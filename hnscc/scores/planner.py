@@ -20,7 +20,7 @@ from hnscc.base.arrays import Floats
 from hnscc.scores import fewest
 from hnscc.scores.crossed import Estimate
 from hnscc.scores.intervals import ALPHA, t_limit
-from hnscc.scores.variance_parts import CAP
+from hnscc.scores.variance_parts import CAP, satterthwaite
 
 MOST_PATIENTS, MOST_REPEATS = 10_000, 1_000
 POWER = 0.8
@@ -44,8 +44,9 @@ class Design:
         joint = self.joint / (patients * repeats)
         of_patients, of_repeats = self.patients / patients + joint, self.repeats / repeats + joint
         own = (1 if self.paired else 2) * (repeats - 1)
-        below = of_patients**2 / (patients - 1) + of_repeats**2 / own
-        return min((of_patients + of_repeats) ** 2 / below, CAP * (repeats - 1)) if below else patients - 1.0
+        squares = [(of_patients**2, patients - 1), (of_repeats**2, own)]
+        degrees = satterthwaite(of_patients + of_repeats, squares)
+        return min(degrees, CAP * (repeats - 1)) if of_patients or of_repeats else degrees
 
 
 @dataclass(frozen=True)
@@ -130,9 +131,10 @@ def _limits(design: Design, patients: int, repeats: int) -> Floats:
     of_repeats = (design.repeats / repeats + joint) / sides * _steps(STEPS[1], repeats - 1)
     own, *each = np.meshgrid(of_patients, *[of_repeats] * sides)
     both = own + sum(each)
-    below = own**2 / (patients - 1) + sum(part**2 for part in each) / (repeats - 1)
+    squares = [(own**2, patients - 1), (sum(part**2 for part in each), repeats - 1)]
     error = np.sqrt(np.maximum(both - joint, np.maximum(own, sum(each))))
-    found: Floats = error * scipy.stats.t.ppf(1 - ALPHA / 2, np.minimum(both**2 / below, CAP * (repeats - 1)))
+    degrees = np.minimum(satterthwaite(both, squares), CAP * (repeats - 1))
+    found: Floats = error * scipy.stats.t.ppf(1 - ALPHA / 2, degrees)
     return found.ravel()
 
 
