@@ -8,7 +8,6 @@ import numpy as np
 from hnscc.aggregation.folds import NO_TRIAL, in_fold
 from hnscc.aggregation.medians import Median
 from hnscc.aggregation.results import Results
-from hnscc.aggregation.trials import Result
 from hnscc.base.arrays import Bools, Integers, Texts
 from hnscc.scores.counts import Counts, concatenate, stack, threshold_of
 from hnscc.scores.thresholds import SliceChoice
@@ -83,12 +82,10 @@ def repeat_cases(results: Results, variant: str, split: str) -> Cases:
     """The R repeats of a variant that are completed in all folds, at 0.5: counts (R, N) of a split's slices."""
     rows = [fold.rows[split] for fold in results.folds]
     patient = np.concatenate([fold.patient[where] for fold, where in zip(results.folds, rows, strict=True)])
-    by_repeat: dict[int, list[Result]] = {}
-    for each in results.of(variant):
-        by_repeat.setdefault(each.trial.repeat, []).append(each)
     repeats = [
-        concatenate([counts[where] for counts, where in zip(found, rows, strict=True)])
-        for parts in by_repeat.values()
-        if len(found := [each.counts for each in parts if each.counts is not None]) == len(parts)
+        concatenate(
+            [each.counts[at] for each, at in zip(parts, rows, strict=True) if each.counts is not None]
+        )
+        for parts in results.complete(variant).values()
     ]
     return Cases(stack(repeats, len(patient)), patient)

@@ -100,13 +100,9 @@ def _models(results: Results, variant: str) -> Iterator[Model]:
     ]
     # Each fold's own threshold leaves this column empty, and no score.
     yield Model(_named(variant, None, threshold), reasons, cases)
-    for repeat in sorted({each.trial.repeat for each in results.of(variant)}):
-        parts = [each for each in results.of(variant) if each.trial.repeat == repeat]
-        if all(each.counts is not None for each in parts):
-            seen = [
-                case for each in parts for case in _cases(results.folds[each.trial.fold], each.scans, each)
-            ]
-            yield Model(_named(variant, repeat, threshold_of(HALF)), [], seen)
+    for repeat, parts in results.complete(variant).items():
+        seen = [case for each in parts for case in _cases(results.folds[each.trial.fold], each.scans, each)]
+        yield Model(_named(variant, repeat, threshold_of(HALF)), [], seen)
 
 
 def _named(variant: str, repeat: int | None, threshold: float | None) -> TableRow:

@@ -14,16 +14,10 @@ def paired_results(results: Results, a: str, b: str) -> tuple[Results, bool]:
     """
     if not results.study.paired:
         return results, False
-    both = _completed(results, a) & _completed(results, b)
+    both = results.complete(a).keys() & results.complete(b).keys()
     if len(both) < fewest.PAIRED_REPEATS:
         return results, False
     kept = tuple(
         each for each in results.results if each.trial.variant not in (a, b) or each.trial.repeat in both
     )
     return replace(results, results=kept), True
-
-
-def _completed(results: Results, variant: str) -> set[int]:
-    """The repeats that a variant completed in all folds."""
-    lacking = {each.trial.repeat for each in results.of(variant) if each.counts is None}
-    return {each.trial.repeat for each in results.of(variant)} - lacking

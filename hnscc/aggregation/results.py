@@ -29,6 +29,17 @@ class Results:
             each for each in self.results if each.trial.variant == variant and fold in (None, each.trial.fold)
         ]
 
+    def complete(self, variant: str) -> dict[int, list[Result]]:
+        """The repeats of a variant that are completed in all folds, by number: of each its results, fold after fold."""
+        repeats: dict[int, list[Result]] = {}
+        for each in self.of(variant):
+            repeats.setdefault(each.trial.repeat, []).append(each)
+        return {
+            number: parts
+            for number, parts in repeats.items()
+            if all(each.counts is not None for each in parts)
+        }
+
     def main_medians(self, variant: str) -> tuple[Median | None, ...]:
         """The median models of a variant by the main reading, one entry per fold."""
         return self.medians[variant][MAIN_READING]

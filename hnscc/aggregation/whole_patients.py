@@ -43,21 +43,14 @@ def whole_scans_of(results: Results, variant: str, split: str) -> WholeScans:
 
 def _complete(results: Results, variant: str, split: str) -> tuple[list[Patients], str | None]:
     """The patients of validation or test by each repeat that is completed in all folds, at 0.5; else none, and why."""
-    repeats = _repeats(results, variant, split)
+    repeats = [
+        _patients([(results.folds[each.trial.fold], each.scans) for each in parts], split)
+        for parts in results.complete(variant).values()
+    ]
     whole = [each for each in repeats if each is not None]
     if whole and len(whole) == len(repeats):
         return whole, None
     return [], not_whole(results.study, split) if repeats else NO_REPEAT
-
-
-def _repeats(results: Results, variant: str, split: str) -> list[Patients | None]:
-    """Of each repeat that is completed in all folds; None where its scans are not whole."""
-    parts: dict[int, list[tuple[Fold, Mapping[str, ScanScore]] | None]] = {}
-    for each in results.of(variant):
-        seen = None if each.counts is None else (results.folds[each.trial.fold], each.scans)
-        parts.setdefault(each.trial.repeat, []).append(seen)
-    complete = [[part for part in own if part] for own in parts.values() if all(own)]
-    return [_patients(own, split) for own in complete]
 
 
 def _patients(parts: Sequence[tuple[Fold, Mapping[str, ScanScore]]], split: str) -> Patients | None:
