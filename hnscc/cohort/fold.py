@@ -277,7 +277,7 @@ def _scans_table(store: Store, plan: FoldPlan) -> pa.Table:
                     "fold": plan.fold,
                     "split": split,
                     "slices": scan.slices,
-                    "positive_slices": sum(px > 0 for px in scan.lesion_px),
+                    "positive_slices": scan.positive_slices,
                     "used_positive": used[scan.scan_id, True],
                     "used_negative": used[scan.scan_id, False],
                 }

@@ -6,7 +6,7 @@ from hnscc.base.errors import InputError
 from hnscc.base.seeds import generator
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.store_format import Scan
-from hnscc.cohort.used_slices import share_of, slices_shown
+from hnscc.cohort.used_slices import positives_shown, share_of
 from hnscc.study.plan import fold_name
 from hnscc.study.schema import Split
 
@@ -29,7 +29,7 @@ def assign_patients(
     if any(fixed.values()):
         _check_one_split_each(scans)
         return _fixed_by_user(fixed, split)
-    lesion = {scan.patient_id for scan in scans if any(scan.lesion_px[z] for z in slices_shown(scan, shown))}
+    lesion = lesion_patients(scans, shown)
     _check_enough(len(lesion), split)
     assigned: dict[str, str] = {}
     dealt = 0
@@ -52,6 +52,11 @@ def assign_patients(
             | dict.fromkeys(test, "test")
         )
     return assigned
+
+
+def lesion_patients(scans: Sequence[Scan], shown: Sequence[str]) -> set[str]:
+    """The patients of whom a stored slice that all of these modalities show holds lesion: by it they are split."""
+    return {scan.patient_id for scan in scans if positives_shown(scan, shown)}
 
 
 def _fixed_by_user(fixed: Mapping[str, str | None], split: Split) -> dict[str, str]:

@@ -52,6 +52,10 @@ class FoldPlan:
         """Every slice that trials predict and that is scored, with its split: the used ones, then the others."""
         return [*self.order, *(self.others or ())]
 
+    def lesion_patients(self, split: str) -> set[str]:
+        """The patients of whom a used slice of the split holds lesion."""
+        return {each.patient_id for each in self.slices[split] if each.positive}
+
 
 def check_disjoint(plan: FoldPlan, *, validation_unit: str) -> None:
     """Raise InputError if a patient stands in two splits.
@@ -89,7 +93,7 @@ def check_filled(plan: FoldPlan) -> None:
 
 def small_splits(plan: FoldPlan, read: Sequence[str]) -> list[str]:
     """A warning for each split of `read` whose patients with lesion are few."""
-    counts = {split: len({e.patient_id for e in plan.slices[split] if e.positive}) for split in read}
+    counts = {split: len(plan.lesion_patients(split)) for split in read}
     return [
         f"{split}: only {n} patient{'s' * (n != 1)} with lesion (fewer than {WARN_BELOW_LESION_PATIENTS}); "
         "its scores will vary widely"

@@ -93,9 +93,9 @@ class Scan:
         return any(self.source_lesion_px)
 
     @property
-    def has_stored_lesion(self) -> bool:
-        """Whether some stored slice holds lesion; a scan with little lesion may lose all of it in the resize."""
-        return any(self.lesion_px)
+    def positive_slices(self) -> int:
+        """How many stored slices hold lesion; a scan with little lesion may lose all of it in the resize."""
+        return sum(px > 0 for px in self.lesion_px)
 
     def unseen(self, modalities: Iterable[str]) -> frozenset[int]:
         """The slices (z) that some of these modalities do not show: outside of its field of view, or one value.

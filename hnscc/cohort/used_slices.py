@@ -31,11 +31,10 @@ def draw_positives(
     """
     by_patient: dict[str, list[UsedSlice]] = {}
     for scan in scans:
-        for z in slices_shown(scan, shown):
-            if scan.lesion_px[z]:
-                by_patient.setdefault(scan.patient_id, []).append(
-                    UsedSlice(scan.patient_id, scan.scan_id, z, True)
-                )
+        for z in positives_shown(scan, shown):
+            by_patient.setdefault(scan.patient_id, []).append(
+                UsedSlice(scan.patient_id, scan.scan_id, z, True)
+            )
     quota = _even_quota({patient: len(own) for patient, own in by_patient.items()}, most)
     chosen: list[UsedSlice] = []
     for patient in sorted(by_patient):
@@ -68,6 +67,11 @@ def slices_shown(scan: Scan, modalities: Sequence[str]) -> list[int]:
     """The slices that all of these modalities show."""
     unseen = scan.unseen(modalities)
     return [z for z in range(scan.slices) if z not in unseen]
+
+
+def positives_shown(scan: Scan, modalities: Sequence[str]) -> list[int]:
+    """Of the slices that all of these modalities show, those whose stored mask holds lesion."""
+    return [z for z in slices_shown(scan, modalities) if scan.lesion_px[z]]
 
 
 def _even_quota(available: Mapping[str, int], most: int | None) -> dict[str, int]:

@@ -183,7 +183,7 @@ def _split(plan: FoldPlan, split: str) -> SplitFacts:
         "fold": plan.fold,
         "split": split,
         "patients": len(plan.patients[split]),
-        "lesion_patients": len({each.patient_id for each in slices if each.positive}),
+        "lesion_patients": len(plan.lesion_patients(split)),
         "scans_used": len({each.scan_id for each in slices}),
         "positive_slices": sum(each.positive for each in slices),
         "negative_slices": sum(not each.positive for each in slices),

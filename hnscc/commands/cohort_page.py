@@ -60,7 +60,7 @@ def _counts(store: Store) -> list[str]:
     patients = several(len({scan.patient_id for scan in scans}), "patient")
     slices, positive = (
         sum(scan.slices for scan in scans),
-        sum(px > 0 for scan in scans for px in scan.lesion_px),
+        sum(scan.positive_slices for scan in scans),
     )
     told = [
         f"{patients}, {several(len(scans), 'scan')} ({len(volumes)} with lesion), {slices:,} slices ({positive:,} with "

@@ -132,7 +132,7 @@ def _lesion(scan: Scan) -> str:
     facts = scan.placement["lesion"]
     if not scan.has_lesion:
         return f"no lesion, by {scan.placement['lesion_free']}"
-    return f"lesion: {facts['ml']:.4g} ml in {sum(px > 0 for px in scan.lesion_px)} of {scan.slices} slices"
+    return f"lesion: {facts['ml']:.4g} ml in {scan.positive_slices} of {scan.slices} slices"
 
 
 def _panels(view: View, scan: Scan, modalities: Sequence[str]) -> list[Panel]:

@@ -54,7 +54,7 @@ def store_facts(store: Store) -> dict[str, Any]:
         "scans": len(store.scans),
         "scans_with_lesion": sum(scan.has_lesion for scan in store.scans),
         "slices": sum(scan.slices for scan in store.scans),
-        "positive_slices": sum(px > 0 for scan in store.scans for px in scan.lesion_px),
+        "positive_slices": sum(scan.positive_slices for scan in store.scans),
         "lesion_lost_in_resize": sum(
             bool(source and not px)
             for scan in store.scans

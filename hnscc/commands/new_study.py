@@ -12,6 +12,7 @@ from hnscc.base.errors import InputError
 from hnscc.base.files import write_text, writing_to
 from hnscc.base.locations import ZARR_ROOT, Location, locate
 from hnscc.base.steps import Progress
+from hnscc.cohort.patients import lesion_patients
 from hnscc.cohort.store import Store, open_store
 from hnscc.study.loading import parse_study
 from hnscc.study.run_folder import STUDY_FILE
@@ -161,10 +162,10 @@ def _named_as_another(path: Path) -> InputError:
 def _cohort(store: Store) -> Cohort:
     return Cohort(
         modalities=tuple(store.modalities),
-        ill=len({scan.patient_id for scan in store.scans if scan.has_stored_lesion}),
+        ill=len(lesion_patients(store.scans, store.modalities)),
         splits=any(scan.split for scan in store.scans),
         size=store.size,
-        positive=sum(px > 0 for scan in store.scans for px in scan.lesion_px),
+        positive=sum(scan.positive_slices for scan in store.scans),
         free=sum(scan.slices for scan in store.scans if not scan.has_lesion),
     )
 

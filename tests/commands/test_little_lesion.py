@@ -56,4 +56,4 @@ def test_a_lesion_whose_volume_is_rounded_to_nothing_is_one(tmp_path):
     store = prepare(manifest, tmp_path / "s.zarr", size=16, workers=1, accept_odd="a mouse's ear")
     assert [scan.placement["lesion"]["ml"] for scan in store.scans] == [0.0] * 5
     assert [scan.placement["lesion_free"] for scan in store.scans] == [None] * 5
-    assert all(scan.has_lesion and scan.has_stored_lesion for scan in store.scans)
+    assert all(scan.has_lesion and scan.positive_slices for scan in store.scans)
