@@ -39,11 +39,16 @@ class PrepareSettings:
             raise _refused("--pixel-mm is out of range.", "--pixel-mm", "0.01 to 100 mm", self.pixel_mm)
         if self.suv not in SUV:
             raise _refused("--suv is unknown.", "--suv", " or ".join(SUV), self.suv)
-        if self.register is not None and self.register not in REGISTER:
-            raise _refused("--register is unknown.", "--register", " or ".join(REGISTER), self.register)
+        check_register(self.register)
         if self.accept_odd is not None and not str(self.accept_odd).strip():
             what = "why the scans are right as they are"
             raise _refused("A reason is missing.", "--accept-odd", what, "no words")
+
+
+def check_register(register: str | None, where: str = "--register") -> None:
+    """InputError unless `register` is one of REGISTER, or None. where: what says it."""
+    if register is not None and register not in REGISTER:
+        raise _refused(f"{where} is unknown.", where, " or ".join(REGISTER), register)
 
 
 def _check_whole(option: str, value: object, least: int, most: int) -> None:

@@ -23,6 +23,7 @@ from data_prep.registering.judged import (
     turn_of,
 )
 from data_prep.registering.rigid import Copy, Motion, find_motion, similarity, small_copy
+from data_prep.settings import check_register
 from data_prep.volumes.volume import Volume
 
 LEAST_VOXELS = 4  # of a small copy, along each axis, that the search's smoothing takes
@@ -46,9 +47,11 @@ def laid_together(
     Facts of one: `to` (the reference), `information_before` and `information_after` (mutual information in nats, as the
     files lie and as registered), `shift_mm` of the middle of the reference's volume, `turn_degrees`, `covered` (the
     share of the reference), and `motion`, 4 x 4, from mm of the reference to mm of the modality's file.
-    InputError, naming `scan`: an image in another frame of reference, where `register` is None; one that cannot be
-    registered, or whose registration is not to be trusted (data_prep.registering.judged).
+    InputError for another `register`, as a study's store may have by a later version; and, naming `scan`: an image in
+    another frame of reference, where `register` is None; one that cannot be registered, or whose registration is not to
+    be trusted (data_prep.registering.judged).
     """
+    check_register(register, "`register` of the study's store")
     grids = {name: volume.grid for name, volume in volumes.items()}
     if register is None:
         check_frames(grids, reference, scan)

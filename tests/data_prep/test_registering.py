@@ -17,6 +17,7 @@ from data_prep.placing.way_back import to_input_grid
 from data_prep.registering.judged import check_registration
 from data_prep.registering.registered import laid_together
 from data_prep.registering.rigid import mutual_information
+from data_prep.settings import PrepareSettings
 from hnscc.base.errors import InputError
 
 FILES = {"pet": "PET", "mri": "MR_T1"}
@@ -191,6 +192,19 @@ def dicom(small, tmp_path_factory):
     series(folder / "mri", stored["mri"].astype(np.uint16), BODY, "1.2.2", "1.2.9")
     series(folder / "same", (stored["mri"] / 2 + 7).astype(np.uint16), BODY, "1.2.3", "1.2.9")
     return folder
+
+
+@pytest.mark.parametrize("register", ["affine", "Rigid", ""])
+def test_an_unknown_way_to_register_is_refused_whoever_gives_it(register):
+    """It counted as rigid where `hnscc predict` took it from a study."""
+    pair = {"pet": volume(np.zeros((4, 4, 4)), np.eye(4)), "mri": volume(np.ones((4, 4, 4)), np.eye(4))}
+    for call in (
+        lambda: laid_together(pair, None, "mri", register, "S"),
+        lambda: PrepareSettings(register=register),
+    ):
+        with pytest.raises(InputError, match="is unknown") as told:
+            call()
+        assert told.value.expected == "rigid or none" and told.value.found == register
 
 
 def test_another_frame_of_reference_is_refused_unless_it_is_to_be_registered(dicom):
