@@ -8,6 +8,8 @@ from typing import Any
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.reporting.blocks import Cell
+from hnscc.scores import fewest
+from hnscc.scores.describe import Spread, quartered
 
 DASH = "–"
 
@@ -98,6 +100,19 @@ def interval(row: TableRow, value: str, low: str, high: str, write: Callable[[fl
     if row[low] is None:
         return Cell(f"{write(row[value])} ({DASH})", row["reason"])
     return Cell(f"{write(row[value])} {between(write(row[low]), write(row[high]))}")
+
+
+def middle(found: Spread, write: Callable[[float], str], one: str) -> Cell:
+    """The median of values, and in brackets their quartiles; of too few values the least and the most, which the note
+    says, and of one value nothing. one: what one of them is of, such as `repeat`."""
+    if found.median is None:
+        return Cell(DASH, f"no {one}")
+    if found.n < fewest.VALUES_FOR_SPREAD:
+        return Cell(write(found.median), f"one {one}: no spread")
+    ends = (found.q25, found.q75) if quartered(found.n) else (found.min, found.max)
+    low, high = (write(each) for each in ends if each is not None)
+    few = None if quartered(found.n) else f"{found.n} {one}s: the least and the most, for want of quartiles"
+    return Cell(f"{write(found.median)} {between(low, high)}", few)
 
 
 def mean_sd(row: TableRow, mean: str, sd: str) -> Cell:

@@ -27,7 +27,7 @@ def spread(values: Floats) -> Spread:
     if len(values) == 0:
         return Spread(0)
     low, q25, median, q75, high = (float(each) for each in np.quantile(values, [0, 0.25, 0.5, 0.75, 1]))
-    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    sd = float(np.std(values, ddof=1)) if len(values) >= fewest.VALUES_FOR_SPREAD else None
     return Spread(len(values), float(np.mean(values)), sd, median, q25, q75, low, high)
 
 
@@ -52,8 +52,9 @@ def fit_line(true: Integers, predicted: Integers) -> Line:
     By NumPy's sums, which give the same bits on every machine: scipy.stats.linregress agrees to 2e-13, but goes
     through BLAS, whose last digits depend on the processor.
     """
-    if len(true) < 3:
-        return Line(None, None, None, f"a line needs at least 3 slices, and there are {len(true)}")
+    if len(true) < fewest.VALUES_FOR_LINE:
+        few = f"a line needs at least {fewest.VALUES_FOR_LINE} slices, and there are {len(true)}"
+        return Line(None, None, None, few)
     x, y = np.asarray(true, np.float64), np.asarray(predicted, np.float64)
     if x.min() == x.max():
         return Line(None, None, None, "every slice has the same number of true pixels")

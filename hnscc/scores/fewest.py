@@ -13,6 +13,10 @@ PAIRS_FOR_P = 6  # the signed-rank test of n pairs gives at best 2 / 2^n: 0.0625
 RESAMPLED_REPEATS_FOR_P = 4
 VALUES_FOR_MEDIAN = 6  # the whole range of 5 values holds the median with 93.75 %
 VALUES_FOR_MEAN = 3  # the t interval of two values is 25 times as wide as they lie apart: it says nothing
+VALUES_FOR_SPREAD = 2  # one value has none
+VALUES_FOR_LINE = 3  # two points lie on a line, whatever they are
+VALUES_BEYOND_MODEL = 5  # values beyond a model's parameters, below which its R2 is luck
+EFFECTIVE_PATIENTS = 3  # of equal weight; below it, one or two lesions decide
 VALUES_FOR_QUARTILES = 4  # of 3 but one lies between the quartiles, of 4 just half of them
 
 IN_WORDS = {
@@ -26,5 +30,8 @@ IN_WORDS = {
     "p of the signed-rank test": f"{PAIRS_FOR_P} pairs that differ",
     "an interval of the median over repeats": f"{VALUES_FOR_MEDIAN} repeats",
     "an interval of a configuration's score": f"{VALUES_FOR_MEAN} repeats",
-    "quartiles over repeats": f"{VALUES_FOR_QUARTILES} repeats; of fewer the least and the most are told",
+    "quartiles over repeats or scans": f"{VALUES_FOR_QUARTILES} of them; of fewer the least and the most are told",
+    "a line of predicted against true pixels": f"{VALUES_FOR_LINE} slices",
+    "how far a search's setting explains the scores": f"{VALUES_BEYOND_MODEL} configurations more than its model has "
+    "parameters",
 }

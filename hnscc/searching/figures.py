@@ -19,6 +19,7 @@ from matplotlib.ticker import NullFormatter
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.reporting.drawing.style import GREY, PALETTE, WIDTH, gridded, styled
+from hnscc.scores import fewest
 from hnscc.searching.ledger import Key
 from hnscc.searching.race import Race
 from hnscc.searching.results import columns_of, plain
@@ -206,9 +207,6 @@ def _spent(race: Race, places: Mapping[str, str]) -> tuple[list[Dot], list[tuple
     return dots, line
 
 
-FEWEST_BEYOND = 5  # configurations beyond a model's parameters, below which its R² is luck
-
-
 def importances(study: Study, rows: Sequence[TableRow]) -> dict[str, float]:
     """The adjusted R² of the scores (of the configurations that have one) on each setting alone.
 
@@ -240,7 +238,7 @@ def _design(values: Range | tuple[Any, ...], each: Sequence[Any]) -> npt.NDArray
 def _adjusted_r2(design: npt.NDArray[np.float64], scores: npt.NDArray[np.float64]) -> float | None:
     n, rank = len(scores), int(np.linalg.matrix_rank(design))
     total = float(((scores - scores.mean()) ** 2).sum())
-    if rank < 2 or n - rank < FEWEST_BEYOND or total == 0:
+    if rank < 2 or n - rank < fewest.VALUES_BEYOND_MODEL or total == 0:
         return None
     rest = scores - design @ np.linalg.lstsq(design, scores, rcond=None)[0]
     return 1 - float((rest**2).sum()) / (n - rank) / (total / (n - 1))

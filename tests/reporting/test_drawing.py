@@ -45,15 +45,16 @@ def test_curves_of_different_length_end_where_fewer_than_half_train():
         history("a", "pet", [0.1, 0.2, 0.3, 0.4])
         + history("b", "pet", [0.3, 0.4])
         + history("c", "pet", [0.2])
+        + history("d", "pet", [0.4])
     )
     table = curves(rows, "val_loss")
-    assert table.shape == (3, 4)
+    assert table.shape == (4, 4)
     assert np.isnan(table[2, 1:]).all()
     epochs, (low, middle, high) = median_band(table)
     assert epochs.tolist() == [1, 2]
-    np.testing.assert_allclose(middle, [0.2, 0.3])
-    np.testing.assert_allclose(low, [0.15, 0.25])
-    np.testing.assert_allclose(high, [0.25, 0.35])
+    np.testing.assert_allclose(middle, [0.25, 0.3])
+    np.testing.assert_allclose(low, [0.175, np.nan], err_msg="two values have no quartiles")
+    np.testing.assert_allclose(high, [0.325, np.nan])
 
 
 def test_an_epoch_without_a_value_is_left_out():

@@ -11,11 +11,13 @@ from matplotlib.lines import Line2D
 from hnscc.aggregation.column_types import TableRow
 from hnscc.reporting.drawing.style import GREY, GRID, WIDTH, Looks, of_variant, panels, present, styled
 from hnscc.reporting.values import score
+from hnscc.scores.describe import quartered
 
 
 @styled
 def learning_curves(epochs: Sequence[TableRow], looks: Looks) -> Figure | None:
-    """Draw per variant the validation soft Jaccard and both losses: each repeat, their median and quartiles.
+    """Draw per variant the validation soft Jaccard and both losses: each repeat, their median, and of 4 or more
+    their quartiles.
 
     `epochs` are rows of table `epochs`.
     """
@@ -50,9 +52,14 @@ def curves(rows: Sequence[TableRow], column: str) -> npt.NDArray[np.float64]:
 
 
 def median_band(table: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """The epochs (E,) at which at least half of the trials of `curves` still train, and their quartiles (3, E)."""
-    kept = np.flatnonzero(2 * np.isfinite(table).sum(axis=0) >= max(len(table), 1))
-    return kept + 1, np.array([np.nanquantile(table[:, kept], q, axis=0) for q in (0.25, 0.5, 0.75)])
+    """The epochs (E,) at which at least half of the trials of `curves` still train, and their median and quartiles
+    (3, E); the quartiles are NaN where so few train that they are told none."""
+    training = np.isfinite(table).sum(axis=0)
+    kept = np.flatnonzero(2 * training >= max(len(table), 1))
+    low, middle, high = (np.nanquantile(table[:, kept], q, axis=0) for q in (0.25, 0.5, 0.75))
+    few = [not quartered(int(each)) for each in training[kept]]
+    low[few] = high[few] = np.nan
+    return kept + 1, np.array([low, middle, high])
 
 
 def _band(axes: Axes, table: npt.NDArray[np.float64], colour: str, line: str) -> None:

@@ -9,6 +9,7 @@ from hnscc.reporting.sections.provenance import repeats_planned
 from hnscc.reporting.sections.verdicts import compared
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import listed, score
+from hnscc.scores import fewest
 from hnscc.scores.describe import quartered
 from hnscc.scores.repeats import HARDLY_ANY
 
@@ -76,7 +77,7 @@ def _variant(source: Source, row: TableRow) -> str:
 
 def _spread(source: Source, row: TableRow) -> str:
     """Say how far the repeats lie apart."""
-    if row["repeats"] < 2:
+    if row["repeats"] < fewest.VALUES_FOR_SPREAD:
         only = "the only repeat" if source.study.most_repeats == 1 else "the only repeat completed"
         return f"in {only}; one tells nothing of the spread."
     half = quartered(row["repeats"])

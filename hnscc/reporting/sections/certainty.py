@@ -10,7 +10,6 @@ from hnscc.scores import fewest
 from hnscc.study import paper
 from hnscc.training.earlier import lines_of_left_out
 
-FEW_EFFECTIVE = 3  # patients of equal weight; below it, one or two lesions decide
 MOST_ODD = 12  # sentences
 
 
@@ -45,7 +44,7 @@ def _patients(source: Source) -> Iterator[str]:
         row["effective_patients"] for row in source.rows("pooled", split="test") if row["effective_patients"]
     ]
     if weights:
-        few = " The intervals rest on few lesions." if min(weights) < FEW_EFFECTIVE else ""
+        few = " The intervals rest on few lesions." if min(weights) < fewest.EFFECTIVE_PATIENTS else ""
         yield (
             f"Pooled scores weigh patients by their pixels: the {several(patients, 'patient')} count like "
             f"{min(weights):.1f} of equal weight.{few}"

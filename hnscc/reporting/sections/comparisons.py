@@ -7,6 +7,7 @@ from hnscc.reporting.blocks import Block, Cell, Points, Table, table
 from hnscc.reporting.sections.published import PUBLISHED_P, published_p, with_remark
 from hnscc.reporting.source import SET_IN_WORDS, Source
 from hnscc.reporting.values import interval, known, p_value, score, scores, signed, whole
+from hnscc.scores import fewest
 from hnscc.scores.metrics import DICE, Metric
 from hnscc.scores.patient_metrics import PATIENT_METRICS, PatientMetric
 
@@ -21,7 +22,7 @@ READ_TESTS = (
     "t test over patients and repeats: both are samples, and all repeats are used at threshold 0.5. It answers whether "
     "one variant is better for other patients and other trainings like these. This is the main answer.",
     "Wilcoxon over patients: each patient's pooled score by the two median models is one pair. It is a statement about "
-    "these two trained models alone, and needs at least 6 patients who differ.",
+    f"these two trained models alone, and needs at least {fewest.PAIRS_FOR_P} patients who differ.",
     "Wilcoxon over slices: the paper's test. Slices of one patient resemble each other and are not "
     "independent, so its p is too small; it is given for comparison with the paper.",
 )

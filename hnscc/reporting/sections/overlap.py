@@ -9,8 +9,8 @@ from hnscc.reporting.drawing.style import picture
 from hnscc.reporting.sections.comparisons import pairs_of_variants, tests
 from hnscc.reporting.sections.published import published, with_remark
 from hnscc.reporting.source import SET_IN_WORDS, Source
-from hnscc.reporting.values import DASH, between, interval, mean_sd, score, scores, several, whole, wholes
-from hnscc.scores.describe import quartered
+from hnscc.reporting.values import DASH, interval, mean_sd, middle, score, scores, several, whole, wholes
+from hnscc.scores.describe import Spread
 from hnscc.scores.metrics import metrics_at
 from hnscc.scores.slice_sets import SLICE_SETS
 
@@ -96,17 +96,10 @@ def _repeats(row: TableRow) -> Cell:
 
 def _quartiles_of(metric: str) -> Callable[[TableRow], Cell]:
     def write(row: TableRow) -> Cell:
-        median, q25, q75, least, most = (
-            row[f"{metric}_repeats_{key}"] for key in ("median", "q25", "q75", "min", "max")
-        )
-        if median is None:
+        found = {key: row[f"{metric}_repeats_{key}"] for key in ("median", "q25", "q75", "min", "max")}
+        if found["median"] is None:
             return Cell(DASH, row["reason"])
-        if row["repeats"] < 2:
-            return Cell(score(median), "one repeat: no spread")
-        if quartered(row["repeats"]):
-            return Cell(f"{score(median)} {between(score(q25), score(q75))}")
-        few = f"{row['repeats']} repeats: the least and the most, for want of quartiles"
-        return Cell(f"{score(median)} {between(score(least), score(most))}", few)
+        return middle(Spread(row["repeats"], **found), score, "repeat")
 
     return write
 

@@ -10,7 +10,8 @@ from hnscc.aggregation.folds import NO_TRIAL, in_fold
 from hnscc.reporting.blocks import Block, Cell, Columns, Section, Table, Text, table
 from hnscc.reporting.sections.comparisons import named
 from hnscc.reporting.source import Source, at_chosen
-from hnscc.reporting.values import DASH, between, interval, known, score, signed, whole
+from hnscc.reporting.values import DASH, between, interval, known, middle, score, signed, whole
+from hnscc.scores.describe import spread
 from hnscc.scores.metrics import dice
 from hnscc.scores.patient_metrics import PATIENT_METRICS
 
@@ -258,13 +259,10 @@ def _mean(rows: Sequence[TableRow], column: str) -> Cell | str:
     return score(float(np.mean([row[column] for row in rows]))) if rows else Cell(DASH, NO_LESION)
 
 
-def _quartiles(rows: Sequence[TableRow], column: str, form: str) -> Cell | str:
+def _quartiles(rows: Sequence[TableRow], column: str, form: str) -> Cell:
     if not rows:
         return Cell(DASH, NO_LESION)
-    low, middle, high = (
-        form.format(each) for each in np.quantile([row[column] for row in rows], [0.25, 0.5, 0.75])
-    )
-    return f"{middle} {between(low, high)}"
+    return middle(spread(np.array([row[column] for row in rows])), form.format, "scan")
 
 
 def _volume_error(rows: Sequence[TableRow]) -> str:
