@@ -65,10 +65,11 @@ def calibration(probabilities: StoredProbabilities, truth: Bools, bins: int = BI
     if probabilities.dtype != np.uint16 or truth.dtype != np.bool_ or probabilities.shape != truth.shape:
         raise ValueError(
             "probabilities are uint16 and the truth is bool, of one shape, not "
-            f"{probabilities.dtype} {probabilities.shape} and {truth.dtype} {truth.shape}"
+            f"{probabilities.dtype} {probabilities.shape} and {truth.dtype} {truth.shape}; give "
+            "both as a trial and its fold store them"
         )
     if bins < 1:
-        raise ValueError(f"a reliability curve has at least one bin, not {bins}")
+        raise ValueError(f"a reliability curve has at least one bin, not {bins}; give 1 or more")
     every, lesion = _count(probabilities), _count(probabilities[truth])
     q = np.flatnonzero(every)
     every, lesion = every[q], lesion[q]

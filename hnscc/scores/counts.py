@@ -40,7 +40,10 @@ def positive(probabilities: StoredProbabilities, k: int) -> Bools:
     another type, or k outside 1..1000.
     """
     if probabilities.dtype != np.uint16 or not 1 <= k <= 1000:
-        raise ValueError(f"needs uint16 and k in 1..1000, got {probabilities.dtype} and {k}")
+        raise ValueError(
+            "stored probabilities are uint16, and k is in 1..1000, not "
+            f"{probabilities.dtype} and {k}; give q of q / 65535, and 1000 times the threshold"
+        )
     return probabilities >= np.uint16(-(-k * ONE // 1000))
 
 

@@ -156,7 +156,7 @@ def mean_difference(
 def _fraction_of(kind: str) -> Fraction:
     known = {name: metric.fraction for name, metric in METRICS.items() if metric.fraction}
     if kind not in known:
-        raise ValueError(f"kind is one of {', '.join(known)}, not {kind!r}")
+        raise ValueError(f"kind is one of {', '.join(known)}, not {kind!r}; name one of these")
     return known[kind]
 
 

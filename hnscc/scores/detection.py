@@ -26,9 +26,13 @@ class Calls:
     def __post_init__(self) -> None:
         for name, each in (("truth", self.truth), ("called", self.called)):
             if each.dtype != np.bool_ or each.shape != (len(self.truth),):
-                raise ValueError(f"{name} is bool ({len(self.truth)},), not {each.dtype} {each.shape}")
+                raise ValueError(
+                    f"{name} is bool ({len(self.truth)},), not {each.dtype} {each.shape}; give one of each case"
+                )
         if self.score.shape != self.truth.shape or not np.isfinite(self.score).all():
-            raise ValueError(f"the score is a finite number of each of the {len(self.truth)} cases")
+            raise ValueError(
+                f"the score is a finite number of each of the {len(self.truth)} cases; give one without it the least"
+            )
 
     def by_group(self, group: Integers, groups: int) -> "Calls":
         """The patients of scans: `group` int (N,) in 0..groups-1, each at least once -> a case per group.
@@ -36,7 +40,9 @@ class Calls:
         A patient holds lesion, and is called positive, if any scan does or is; the score is the highest of the scans.
         """
         if groups and not np.array_equal(np.unique(group), np.arange(groups)):
-            raise ValueError(f"every one of the {groups} groups has a case")
+            raise ValueError(
+                f"every one of the {groups} groups has a case; number the groups from 0 on without a gap"
+            )
         truth, called = (np.bincount(group, each, groups) > 0 for each in (self.truth, self.called))
         score = np.full(groups, -np.inf)
         np.maximum.at(score, group, self.score)

@@ -18,7 +18,7 @@ def fractions_of(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, F
     if not overlap.shape == pred.shape == truth.shape or overlap.ndim != 2:
         raise ValueError(
             "counts must be of one shape, (P,) or (R, P), which a row of truth for every repeat has: overlap is "
-            f"{overlap.shape}, prediction {pred.shape}, truth {truth.shape}"
+            f"{overlap.shape}, prediction {pred.shape}, truth {truth.shape}; give a column for each patient"
         )
     counted = {"overlap": overlap, "prediction": pred, "truth": truth}
     _check_each(
@@ -48,7 +48,9 @@ def scores_of(values: ArrayLike) -> Floats:
     """Finite scores as (R, P). Raises ValueError for others."""
     scores = np.atleast_2d(np.asarray(values, np.float64))
     if scores.ndim != 2:
-        raise ValueError(f"scores must be of shape (P,) or (R, P), not {scores.shape}")
+        raise ValueError(
+            f"scores must be of shape (P,) or (R, P), not {scores.shape}; give a row for each repeat"
+        )
     _check_each(
         ~np.isfinite(scores), {"score": scores}, "scores must be finite; leave out patients that have none"
     )

@@ -27,7 +27,10 @@ def glycolysis(
     spacing_mm: between voxels along z, y, x. NaN everywhere where an uptake is not finite. ValueError for other shapes.
     """
     if not probabilities.shape == truth.shape == uptake.shape:
-        raise ValueError(f"shapes are one, not {probabilities.shape}, {truth.shape} and {uptake.shape}")
+        raise ValueError(
+            "probabilities, truth and uptake are of one shape, not "
+            f"{probabilities.shape}, {truth.shape} and {uptake.shape}; give the same slices of all three"
+        )
     suv = uptake.astype(np.float64)
     if not np.isfinite(suv).all():
         return np.full(STEPS, np.nan)

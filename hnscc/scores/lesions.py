@@ -84,9 +84,11 @@ def find_lesions(
     """
     check(pred, truth, spacing_mm)
     if not 0 <= share <= 1:
-        raise ValueError(f"the share of a lesion is 0..1, not {share}")
+        raise ValueError(f"the share of a lesion is 0..1, not {share}; 0 stands for any voxel")
     if connectivity not in CONNECTIVITIES:
-        raise ValueError(f"the connectivity is one of {sorted(CONNECTIVITIES)}, not {connectivity}")
+        raise ValueError(
+            f"the connectivity is one of {sorted(CONNECTIVITIES)}, not {connectivity}; give the neighbours that count"
+        )
     neighbours = generate_binary_structure(3, CONNECTIVITIES[connectivity])
     of_pred, of_truth = (label(each, neighbours)[0].ravel() for each in crop(pred, truth))
     pred_px, truth_px = np.bincount(of_pred, minlength=1), np.bincount(of_truth, minlength=1)
@@ -139,7 +141,9 @@ def sensitivity_by_size(case: Lesions, edges_ml: Sequence[float] = SIZE_EDGES_ML
     """
     bounds = [0.0, *edges_ml]
     if any(low >= high for low, high in itertools.pairwise(bounds)):
-        raise ValueError(f"edges of classes in ml are positive and rise, not {tuple(edges_ml)}")
+        raise ValueError(
+            f"edges of classes in ml are positive and rise, not {tuple(edges_ml)}; sort them, each once"
+        )
     classes = []
     for low, high in itertools.zip_longest(bounds, bounds[1:]):
         within = [

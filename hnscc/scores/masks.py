@@ -33,11 +33,17 @@ def check(pred: Bools, truth: Bools, spacing_mm: Spacing) -> None:
     """Raises ValueError unless the masks are bool (Z, H, W) of one shape and the spacing is three positive mm."""
     for name, mask in (("prediction", pred), ("truth", truth)):
         if mask.dtype != np.bool_ or mask.ndim != 3:
-            raise ValueError(f"the {name} is bool (Z, H, W), not {mask.dtype} {mask.shape}")
+            raise ValueError(
+                f"the {name} is bool (Z, H, W), not {mask.dtype} {mask.shape}; give one mask of a whole scan"
+            )
     if pred.shape != truth.shape:
-        raise ValueError(f"prediction and truth have one shape, not {pred.shape} and {truth.shape}")
+        raise ValueError(
+            f"prediction and truth have one shape, not {pred.shape} and {truth.shape}; bring both on one grid"
+        )
     if len(spacing_mm) != 3 or not all(math.isfinite(each) and each > 0 for each in spacing_mm):
-        raise ValueError(f"the spacing is three positive numbers of mm (z, y, x), not {spacing_mm}")
+        raise ValueError(
+            f"the spacing is three positive numbers of mm (z, y, x), not {spacing_mm}; take it from the scan's grid"
+        )
 
 
 def voxel_ml(spacing_mm: Spacing) -> float:

@@ -39,5 +39,7 @@ def in_set(counts: Counts, slice_set: str, cutoff_px: int, convention: str = "sl
     """Which slices stand in a set, bool (N,), from their counts (N,); true positives go by the convention. ValueError
     is raised for a set that is none."""
     if slice_set not in STANDS_IN:
-        raise ValueError(f"the set of slices is one of {', '.join(STANDS_IN)}, not {slice_set!r}")
+        raise ValueError(
+            f"the set of slices is one of {', '.join(STANDS_IN)}, not {slice_set!r}; name one of these"
+        )
     return STANDS_IN[slice_set](counts, cutoff_px, convention)

@@ -75,7 +75,7 @@ def hd95(distances: SurfaceDistances, percent: float = 95.0) -> float:
     in 0..100.
     """
     if not 0 <= percent <= 100:
-        raise ValueError(f"the percentile is 0..100, not {percent}")
+        raise ValueError(f"the percentile is 0..100, not {percent}; 95 is what reports have")
     return max(
         _percentile(distances.truth_mm, distances.truth_size, percent),
         _percentile(distances.pred_mm, distances.pred_size, percent),
@@ -100,7 +100,9 @@ def surface_dice(distances: SurfaceDistances, tolerance_mm: float) -> float:
     1 where both masks are empty, 0 where one is, whatever the tolerance. Raises ValueError for a negative tolerance.
     """
     if not tolerance_mm >= 0:
-        raise ValueError(f"the tolerance is a number of mm from 0 on, not {tolerance_mm}")
+        raise ValueError(
+            f"the tolerance is a number of mm from 0 on, not {tolerance_mm}; give the distance that does not matter"
+        )
     if not len(distances.truth_size) or not len(distances.pred_size):
         return float(len(distances.truth_size) == len(distances.pred_size))
     near = tolerance_mm + _SLACK

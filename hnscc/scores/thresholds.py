@@ -105,7 +105,7 @@ def choose_threshold(pooled: Counts, rule: str) -> tuple[int | None, str | None]
     another rule.
     """
     if rule not in ("first", "plateau"):
-        raise ValueError(f"the rule of a threshold is first or plateau, not {rule!r}")
+        raise ValueError(f"the rule of a threshold is first or plateau, not {rule!r}; name one of these")
     if pooled.truth[0] == 0:
         return None, "no lesion pixel in the split that the threshold is chosen on"
     if pooled.overlap[0] == 0:

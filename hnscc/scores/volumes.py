@@ -83,10 +83,14 @@ def sensitivity(case: Volumes) -> float | None:
 def _glycolysis(mask: Bools, uptake: NDArray[np.floating], voxel: float) -> float:
     """Volume times mean uptake is the sum of uptake times the volume of a voxel: 0 of an empty mask."""
     if uptake.shape != mask.shape:
-        raise ValueError(f"the uptake has the shape of the masks, {mask.shape}, not {uptake.shape}")
+        raise ValueError(
+            f"the uptake has the shape of the masks, {mask.shape}, not {uptake.shape}; bring it on their grid"
+        )
     inside = uptake[mask].astype(np.float64)
     if not np.isfinite(inside).all():
-        raise ValueError("the uptake within a mask is a finite number everywhere")
+        raise ValueError(
+            "the uptake within a mask is a finite number everywhere; leave it out where it is not known"
+        )
     return float(inside.sum()) * voxel
 
 

@@ -37,7 +37,7 @@ def test_without_a_finite_uptake_there_is_none():
     levels, truth, uptake = np.ones((1, 2, 2), np.uint16), np.ones((1, 2, 2), bool), np.ones((1, 2, 2))
     uptake[0, 1, 1] = np.inf
     assert np.isnan(glycolysis(levels, truth, uptake, SPACING)).all()
-    with pytest.raises(ValueError, match="shapes are one"):
+    with pytest.raises(ValueError, match="of one shape"):
         glycolysis(levels, truth, uptake[:, :1], SPACING)
 
 
