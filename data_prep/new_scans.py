@@ -17,7 +17,7 @@ from data_prep.row_files import volumes_of
 from data_prep.volumes.grids import to_lps, turned
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
-from hnscc.cohort.placement import Placement
+from hnscc.cohort.placement import Placement, not_shown
 from hnscc.cohort.store_format import Drawn, suv_modality
 
 # A manifest; one or several folders of scans; or the files of one scan by column (the modalities, maybe mask, roi).
@@ -82,7 +82,7 @@ class NewScan:
 
     def unseen(self, modalities: Iterable[str]) -> list[int]:
         """The stored slices (z) that some of these modalities do not show."""
-        return sorted({z for name in modalities for z in self.placement["outside"][name]})
+        return sorted(not_shown(self.placement, modalities))
 
 
 def list_scans(scans: Scans, needed: Sequence[str]) -> list[Row]:

@@ -11,6 +11,7 @@ from pydicom.uid import UID
 from data_prep.dicom.files import Instance, instances_of
 from data_prep.dicom.header import exact_text_of, lacking, maybe_numbers, text_of, unusable
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import first_of
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 # What is read as a volume, by SOP class: its modality.
@@ -110,12 +111,11 @@ def choose(series: list[Series], chosen: str | None, where: str) -> Series:
 
 def _to_choose(problem: str, series: list[Series], found: str, where: str) -> InputError:
     lines = [f"#{each.key}: {kind_and_size(each)}" for each in series]
-    rest = f"\n    and {len(lines) - MOST_TOLD} more" if len(lines) > MOST_TOLD else ""
     return unusable(
         problem,
         where,
         "one volume, or the choice of one",
-        f"{found}, of these:" + "".join(f"\n    {line}" for line in lines[:MOST_TOLD]) + rest,
+        f"{found}, of these:\n    " + first_of(lines, MOST_TOLD, "\n    "),
         "Write the series behind the folder, after a #: its key as listed, or its SeriesInstanceUID "
         "(folder#KEY). `hnscc scan FOLDER` lists more of each.",
     )

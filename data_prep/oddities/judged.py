@@ -27,6 +27,7 @@ from data_prep.oddities.orientation import lying_otherwise
 from data_prep.oddities.planes import odd_planes
 from data_prep.oddities.twins import Twins, find_between, find_twins
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import first_of
 from hnscc.cohort.placement import CohortPlaced, OddFact
 from hnscc.cohort.store_building import read_images
 from hnscc.cohort.store_format import Scan
@@ -174,12 +175,11 @@ def _check_odd(rows: Sequence[Row], odd: Sequence[Odd], accept_odd: str | None) 
         return
     where = {row.scan_id: row.where for row in rows}
     found = [f"{where[each.scan_id]}: {each.text}" if each.scan_id else each.text for each in needing]
-    rest = f"\n  and {len(found) - MOST_TOLD} more" if len(found) > MOST_TOLD else ""
     raise InputError(
         "The cohort holds what cannot be right, or would give the lesions away.",
         where="manifest",
         expected="scans of one unit, masks of a lesion, and orientations that do not depend on the lesion",
-        found="\n  ".join(found[:MOST_TOLD]) + rest,
+        found=first_of(found, MOST_TOLD, "\n  "),
         do="Correct the files or take the scans out; if they are right as they are, say why: --accept-odd REASON.",
     )
 

@@ -15,6 +15,7 @@ import requests
 
 from data_prep.public.sts import PublicFile
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import first_of
 
 AGAIN = "give the same command again: what is whole is not fetched again"
 # What is known of an answer by its number; GitHub says 403 or 429 to who has asked too often.
@@ -160,14 +161,13 @@ def _strange(address: str) -> InputError:
 
 
 def _not_listed(missing: Sequence[PublicFile], wanted: int, *, cut_short: bool) -> InputError:
-    names = ", ".join(file.path for file in missing[:NAMED])
-    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+    names = first_of([file.path for file in missing], NAMED)
     why = " GitHub cut its listing short." if cut_short else ""
     return InputError(
         f"GitHub does not list all files of the cohort.{why}",
         where=f"github.com/{REPOSITORY}",
         expected=f"all {wanted} files, found by their content",
-        found=f"all but {len(missing)}: {names}{more}",
+        found=f"all but {len(missing)}: {names}",
         do="try again later"
         if cut_short
         else "see what has changed there, or use a copy of the cohort (--from)",

@@ -24,6 +24,7 @@ from data_prep.public.addresses import (
 from data_prep.public.sts import MANIFEST, NOTICE, NOTICE_TEXT, PublicFile, manifest_of, sts_files
 from hnscc.base.errors import InputError
 from hnscc.base.files import sha256, write_text, writing_to
+from hnscc.base.in_words import first_of
 from hnscc.base.locations import S3Path, locate
 from hnscc.base.steps import Progress
 
@@ -83,12 +84,11 @@ def _missing(folder: Path, files: Sequence[PublicFile], texts: dict[str, str]) -
     there = {name for name in digests if (folder / name).exists() or (folder / name).is_symlink()}
     wrong = sorted(name for name in there if not _is_right(folder / name, digests[name]))
     if wrong:
-        more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
         raise InputError(
             "Files are there that differ from those of the cohort.",
             where=str(folder),
             expected="none, or files whose checksums are those of the list",
-            found=f"{', '.join(wrong[:NAMED])}{more}",
+            found=first_of(wrong, NAMED),
             do="delete them (they are fetched anew), or choose another folder",
         )
     return [file for file in files if file.path not in there]

@@ -4,6 +4,7 @@ All of it is JSON: numbers, words, lists, and mappings from names. Lengths are i
 otherwise. A store of an earlier version lacks what was not kept yet; hence no key is sure to be there (total=False).
 """
 
+from collections.abc import Iterable
 from typing import Any, TypedDict
 
 
@@ -181,3 +182,10 @@ class CohortPlaced(TypedDict, total=False):
     outside: str
     odd: list[OddFact]
     accepted: str | None
+
+
+def not_shown(placement: Placement, modalities: Iterable[str]) -> frozenset[int]:
+    """The stored slices (z) that some of these modalities do not show (`outside`). Stores that were made before
+    preparing looked for them tell of none."""
+    outside = placement.get("outside", {})
+    return frozenset(z for name in modalities for z in outside.get(name, ()))

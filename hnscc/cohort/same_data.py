@@ -1,7 +1,7 @@
 """Whether a store still holds what a run folder's fold was made of, and in what it differs: told in words."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from hnscc.base.errors import InputError
 from hnscc.base.files import sha256
+from hnscc.base.in_words import first_of
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.slices import Bounds
 from hnscc.cohort.split_file import SplitFile, whole_split
@@ -122,13 +123,12 @@ def _names(what: str, before: frozenset[str], now: frozenset[str]) -> Iterator[s
     if before == now:
         return
     gone, new = sorted(before - now), sorted(now - before)
-    named = [f"{word} {_some(names)}" for word, names in (("without", gone), ("with", new)) if names]
+    named = [
+        f"{word} {first_of(names, MOST_NAMES, ' ')}"
+        for word, names in (("without", gone), ("with", new))
+        if names
+    ]
     yield f"{len(before)} -> {len(now)} {what} ({', '.join(named)})"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - MOST_NAMES
-    return " ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _values(before: Mapping[str, Bounds], now: Mapping[str, Bounds]) -> Iterator[str]:

@@ -27,7 +27,7 @@ from zarr.storage import LocalStore, ObjectStore
 from hnscc.base.arrays import Bools, Images, Masks, Spacing
 from hnscc.base.files import hash_of
 from hnscc.base.locations import Location, S3Path, client, locate
-from hnscc.cohort.placement import Placement
+from hnscc.cohort.placement import Placement, not_shown
 
 FORMAT = "hnscc-slice-store"
 SCHEMA_VERSION = 1
@@ -98,12 +98,8 @@ class Scan:
         return sum(px > 0 for px in self.lesion_px)
 
     def unseen(self, modalities: Iterable[str]) -> frozenset[int]:
-        """The slices (z) that some of these modalities do not show: outside of its field of view, or one value.
-
-        Stores that were made before preparing looked for them tell of none.
-        """
-        unseen = self.placement.get("outside", {})
-        return frozenset(z for name in modalities for z in unseen.get(name, ()))
+        """The slices (z) that some of these modalities do not show; see `placement.not_shown`."""
+        return not_shown(self.placement, modalities)
 
 
 def scan_path(scan_id: str, array: str | None = None) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from hnscc.base.in_words import first_of
 from hnscc.reporting.sections.patients import split_counts
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import listed, number_range, several, signed
@@ -11,6 +12,7 @@ from hnscc.study import paper
 from hnscc.training.earlier import lines_of_left_out
 
 MOST_ODD = 12  # sentences
+MOST_TRIALS = 8  # whose names one sentence has
 
 
 def certainty(source: Source) -> Iterator[str]:
@@ -121,10 +123,10 @@ def _trials(source: Source) -> Iterator[str]:
     for row in lost:
         why.setdefault(f"{row['status'].capitalize()} ({row['reason']})", []).append(row["trial_id"])
     for reason, names in why.items():
-        yield f"{reason}: {_some(names)}."
+        yield f"{reason}: {first_of(names, MOST_TRIALS)}."
     collapsed = [row["trial_id"] for row in trials if row["collapsed"]]
     if collapsed:
-        yield f"Collapsed (no pixel at or above 0.5 in validation and test): {_some(collapsed)}."
+        yield f"Collapsed (no pixel at or above 0.5 in validation and test): {first_of(collapsed, MOST_TRIALS)}."
 
 
 def _versions(source: Source) -> Iterator[str]:
@@ -139,7 +141,7 @@ def _versions(source: Source) -> Iterator[str]:
             "differences cannot be told from those between variants or repeats."
         )
         for versions, names in trained.items():
-            yield f"By {versions}: {_some(names)}."
+            yield f"By {versions}: {first_of(names, MOST_TRIALS)}."
 
 
 def _planned(source: Source) -> str:
@@ -149,8 +151,3 @@ def _planned(source: Source) -> str:
     repeats = several(counts[0], "repeat") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} repeats"
     parts = [several(len(source.looks), "variant"), *folds, repeats]
     return f" ({' x '.join(parts)})"
-
-
-def _some(names: list[str], most: int = 8) -> str:
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,13 @@
+"""How messages name things of which there may be many."""
+
+from collections.abc import Sequence
+
+
+def first_of(names: Sequence[str], most: int, between: str = ", ") -> str:
+    """The names, of which the first `most` are written out, and how many more there are.
+
+    between: what stands before each name but the first; with line breaks, the number of others has a line of its own.
+    """
+    rest = len(names) - most
+    last = between if "\n" in between else " "
+    return between.join(names[:most]) + (f"{last}and {rest} more" if rest > 0 else "")
