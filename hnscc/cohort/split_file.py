@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from hnscc.base.errors import InputError
+from hnscc.base.facts import Facts, unlike
 from hnscc.base.files import read_sealed, write_sealed
 from hnscc.base.split_names import SPLITS
 from hnscc.study.run_folder import FoldFolder, inside
@@ -22,7 +23,7 @@ Pair = Annotated[tuple[float, float], Field(strict=False)]
 Triple = Annotated[tuple[float, float, float], Field(strict=False)]
 
 
-class SplitFile(BaseModel):
+class SplitFile(Facts):
     """What a fold was made of. The file is written last and vouches for the others.
 
     digest, others_digest (in the file `scored`), spacing_mm and bounds: as of `fold.FoldData`. slices: whether every
@@ -32,10 +33,6 @@ class SplitFile(BaseModel):
     (`drawn_masks.DrawnMask.lies`), empty where the store kept none.
     """
 
-    model_config = ConfigDict(
-        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
-    )
-
     fold: int
     digest: str
     others_digest: str = Field(validation_alias="scored", serialization_alias="scored")
@@ -43,12 +40,12 @@ class SplitFile(BaseModel):
     spacing_mm: dict[str, Triple]
     store_digest: str
     bounds: dict[str, Pair]
-    placing: dict[str, Any] = {}
+    placing: dict[str, Any] = Field(default_factory=dict)
     patients: Annotated[dict[str, Names], AfterValidator(_of_every_split)]
     warnings: Names
     odd: Names = ()
     files: dict[str, str]
-    drawn: dict[str, dict[str, Any]] = {}
+    drawn: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 def read_split(folder: FoldFolder) -> SplitFile:
@@ -90,13 +87,6 @@ def _found(folder: FoldFolder) -> SplitFile | str:
     except OSError as error:
         raise damaged_fold(folder, f"{folder.split.name} cannot be read ({type(error).__name__})") from None
     except ValidationError as error:
-        return f"a {folder.split.name} {_unlike(error)}"
+        return f"a {folder.split.name} that {unlike(error)}"
     except ValueError:
         return f"a {folder.split.name} whose content is not what was written"
-
-
-def _unlike(error: ValidationError) -> str:
-    """In what a sealed file is none of this version's; what it does not know there would be ignored."""
-    unknown = [each for each in error.errors() if each["type"] == "extra_forbidden"]
-    names = ", ".join(sorted({str(each["loc"][0]) for each in unknown or error.errors()}))
-    return f"that holds {names}, unknown to this version" if unknown else f"that lacks a valid {names}"
