@@ -12,7 +12,7 @@ from hnscc.aggregation.cases import Cases, cases_of, lacking, repeat_cases
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.pairing import paired_results
 from hnscc.aggregation.patient_comparisons import as_comparison, patient_rows_of
-from hnscc.aggregation.results import Results
+from hnscc.aggregation.results import NO_REPEAT, Results
 from hnscc.aggregation.whole_patients import WholeScans, whole_scans_of
 from hnscc.base.arrays import Floats
 from hnscc.base.seeds import generator
@@ -118,7 +118,7 @@ def _pooled(a: Side, b: Side, slice_set: str) -> tuple[Counts, Counts] | str:
         return "the true positive slices differ from repeat to repeat"
     for each in (a, b):
         if not each.pooled:
-            return f"{each.variant}: no repeat is completed"
+            return f"{each.variant}: {NO_REPEAT}"
     return a.pooled[slice_set], b.pooled[slice_set]
 
 

@@ -9,6 +9,7 @@ from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.whole_patients import NO_LESION, Patients, whole_scans_of
 from hnscc.base.split_names import HELD_OUT
+from hnscc.scores import fewest
 from hnscc.scores.crossed import Estimate, fraction_interval
 from hnscc.scores.patient_metrics import POOLED_METRICS, PatientMetric, Pooling
 from hnscc.scores.scans import together
@@ -27,7 +28,9 @@ def pooled_of_scans(results: Results, variant: str, split: str) -> tuple[TableRo
         if whole:
             median = _pooled(metric, [whole.median], split) if not whole.no_median else median
             repeats = _pooled(metric, whole.repeats, split) if not whole.no_repeats else repeats
-            if len(whole.repeats) == 1:  # an interval over patients alone is no interval over repeats
+            if (
+                0 < len(whole.repeats) < fewest.REPEATS
+            ):  # an interval over patients alone is no interval over repeats
                 repeats = replace(repeats, low=None, high=None)
                 reasons.append(ONE_REPEAT)
             reasons += [whole.no_median, whole.no_repeats, _said(metric, median), _said(metric, repeats)]

@@ -13,6 +13,8 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
 from hnscc.training.records import not_used
 
+NO_REPEAT = "no repeat is completed"  # in all folds
+
 
 @dataclass(frozen=True)
 class Results:

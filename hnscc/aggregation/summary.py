@@ -8,8 +8,9 @@ import numpy as np
 from hnscc.aggregation.cases import Cases, Medians, cases_of, join_reasons, repeat_cases, shared_threshold
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.pooled_scans import pooled_of_scans
-from hnscc.aggregation.results import Results
+from hnscc.aggregation.results import NO_REPEAT, Results
 from hnscc.base.split_names import SPLITS
+from hnscc.scores import fewest
 from hnscc.scores.counts import (
     CONVENTIONS,
     Classification,
@@ -104,11 +105,11 @@ def _repeats(results: Results, variant: str, split: str, reasons: list[str | Non
     for metric in metrics_at("pooled"):
         found = asdict(spread(metric.of(pooled)))
         row |= {f"{metric.name}_repeats_{key}": value for key, value in found.items() if key != "n"}
-        over_both = _interval(metric, by_patient) if len(pooled) > 1 else Estimate(None)
+        over_both = _interval(metric, by_patient) if len(pooled) >= fewest.REPEATS else Estimate(None)
         row |= {f"{metric.name}_repeats_low": over_both.low, f"{metric.name}_repeats_high": over_both.high}
         reasons.append(over_both.reason)
-    if len(pooled) < 2:
-        reasons.append("no repeat is completed" if not len(pooled) else "one repeat: no sd over repeats")
+    if len(pooled) < fewest.REPEATS:
+        reasons.append("one repeat: no sd over repeats" if len(pooled) else NO_REPEAT)
     return row
 
 

@@ -7,14 +7,13 @@ import numpy as np
 
 from hnscc.aggregation.cases import lacking
 from hnscc.aggregation.folds import Fold
-from hnscc.aggregation.results import Results
+from hnscc.aggregation.results import NO_REPEAT, Results
 from hnscc.aggregation.scans import not_whole
 from hnscc.base.arrays import Floats
 from hnscc.scores.patient_metrics import PatientMetric
 from hnscc.scores.scans import ScanScore, together
 
 Patients = Mapping[str, ScanScore]  # by patient, in sorted order: all of a split
-NO_REPEAT = "no repeat is completed"
 NO_LESION = "no {split} patient has a lesion"
 
 
