@@ -153,6 +153,7 @@ def _calls(cases: list[Case], unit: str) -> tuple[Calls, Bools]:
 
 
 def _told_apart(calls: Calls, overlap: Bools) -> TableRow:
+    """Counts and rates of N calls; overlap: bool (N,), whether a voxel of the lesion is predicted."""
     truth, called = calls.truth, calls.called
     counts = {"n": truth | True, "with_lesion": truth, "tp": truth & called, "fn": truth & ~called}
     counts |= {"fp": ~truth & called, "tn": ~truth & ~called, "misplaced": truth & called & ~overlap}

@@ -116,6 +116,7 @@ def _median(
     sweeps: dict[str, Counts],
     reading: Reading,
 ) -> Median:
+    """By one reading. probabilities: of the fold's slices, uint16 (N, H, W); sweeps: as of `Median`."""
     k, reason = choose_threshold(sweeps[reading.threshold_on], reading.rule)
     reason = reason and f"no threshold on {reading.threshold_on}: {reason}"
     chosen = None if k is None else count(positive(probabilities, k), fold.masks)

@@ -121,6 +121,7 @@ class FoldData:
         return found
 
     def _slices_at(self, rows: Integers, modalities: Sequence[str]) -> Slices:
+        """Those that stand at these rows, int (n,), among the pixels."""
         channels = [self.pixels.modalities.index(modality) for modality in modalities]
         bounds = [self.bounds[modality] for modality in modalities]
         return Slices(self.pixels.images, self.pixels.masks, rows, channels, bounds)
@@ -161,6 +162,7 @@ def _fold_of(store: Store, study: Study, plan: FoldPlan, pixels: Pixels) -> Fold
 
 
 def _bounds(pixels: Pixels, rows: Integers) -> dict[str, Bounds]:
+    """The least and the most of each modality in these slices, int (n,) of the pixels. InputError for equal ones."""
     bounds = {}
     for channel, modality in enumerate(pixels.modalities):
         planes = [pixels.images[row, channel] for row in rows]

@@ -128,6 +128,7 @@ def _count(probabilities: StoredProbabilities) -> Integers:
 
 
 def _by_bin(values: Integers, position: NDArray[np.int64], bins: int) -> tuple[int, ...]:
+    """Sums of the values, int (n,), of each bin; position: the bin of each, (n,)."""
     sums = np.zeros(bins, np.int64)
     np.add.at(sums, position, values)
     return tuple(int(each) for each in sums)

@@ -161,6 +161,7 @@ def _fraction_of(kind: str) -> Fraction:
 
 
 def _without_value(den: Floats, lesion: Bools) -> str | None:
+    """Why there is no interval, if a patient with lesion, bool (N,), has a denominator (R, N) of 0."""
     lacking = int((den[:, lesion] == 0).any(0).sum())
     return f"{lacking} patients with lesion have no value in some repeat" if lacking else None
 

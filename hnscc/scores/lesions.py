@@ -183,6 +183,8 @@ def _lesion(
     share: float,
     voxel: float,
 ) -> Lesion:
+    """One true lesion. pred_px: voxels of each predicted one, int (P + 1,), by number; touching: the numbers of those
+    that touch it, and shared: how many voxels each shares with it, int (n,) each."""
     touching_px, overlap_px = int(pred_px[touching].sum()), int(shared.sum())
     return Lesion(
         number,

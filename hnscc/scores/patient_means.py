@@ -39,6 +39,7 @@ def mean_of_patients(scores: ArrayLike, *, share: bool) -> Estimate:
 
 
 def _check_range(values: Floats, share: bool) -> None:
+    """ValueError unless the scores (R, P) lie where they can."""
     if values.size and (values.min() < 0 or (share and values.max() > 1)):
         allowed = "in 0..1" if share else "from 0 on"
         do = (

@@ -112,10 +112,12 @@ def _volumes(score: ScanScore) -> tuple[float, float, float]:
 
 
 def _of_pred(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> tuple[Floats, Floats]:
+    """The share of the prediction that is truth, as a fraction; arrays of one shape, (P,) or (R, P)."""
     return np.asarray(overlap, np.float64), np.asarray(pred, np.float64)
 
 
 def _of_truth(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> tuple[Floats, Floats]:
+    """The share of the truth that is predicted, in the same way."""
     return np.asarray(overlap, np.float64), np.asarray(truth, np.float64)
 
 

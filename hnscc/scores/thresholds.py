@@ -75,7 +75,7 @@ def has_collapsed(pred: Integers, split: Texts) -> bool:
 
 
 def highest(probabilities: StoredProbabilities) -> float:
-    """The highest of stored probabilities, 0..1; 0 where there is none."""
+    """The highest of stored probabilities of any shape, 0..1; 0 where there is none."""
     return int(probabilities.max(initial=0)) / ONE
 
 
@@ -89,7 +89,8 @@ def sweep(probabilities: StoredProbabilities, masks: Bools) -> Counts:
 
 
 def _reach(probabilities: StoredProbabilities) -> Integers:
-    """How many of the probabilities reach each threshold: one histogram, then sums from the top."""
+    """How many of the probabilities, of any shape, reach each threshold, int64 (1000,): one histogram, then sums from
+    the top."""
     histogram = np.bincount(probabilities.ravel(), minlength=ONE + 1)
     per_step = np.bincount(_REACHED, histogram, STEPS).astype(np.int64)
     return per_step[::-1].cumsum()[::-1][1:]

@@ -89,12 +89,16 @@ def uptake_of(image: NDArray[np.float32], lesion: Bools, spacing_mm: Spacing) ->
 
 
 def _uptake(image: NDArray[np.float32], lesion: Bools, box: tuple[slice, ...], spacing_mm: Spacing) -> Uptake:
+    """Of an image (Z, Y, X) within a lesion, bool (z, y, x) of its bounding box there."""
     values = image[box][lesion].astype(np.float64)
     return Uptake(float(values.max()), float(values.mean()), _peak(image, lesion, box, spacing_mm))
 
 
 def _peak(image: NDArray[np.float32], lesion: Bools, box: tuple[slice, ...], spacing_mm: Spacing) -> float:
-    """The sphere holds the voxels whose centres lie in it; at the image's border those that are there."""
+    """The highest mean of a sphere about a voxel of the lesion; arrays as of `_uptake`.
+
+    The sphere holds the voxels whose centres lie in it; at the image's border those that are there.
+    """
     reach = [int(PEAK_RADIUS_MM // step) for step in spacing_mm]
     around = tuple(
         slice(max(0, part.start - more), part.stop + more) for part, more in zip(box, reach, strict=True)
@@ -112,6 +116,7 @@ def _peak(image: NDArray[np.float32], lesion: Bools, box: tuple[slice, ...], spa
 
 
 def _sphere(reach: list[int], spacing_mm: Spacing) -> NDArray[np.float64]:
+    """1 within the sphere and 0 elsewhere, of 2 x reach + 1 voxels along z, y and x."""
     steps = (step * np.arange(-more, more + 1.0) for more, step in zip(reach, spacing_mm, strict=True))
     z, y, x = np.meshgrid(*steps, indexing="ij")
     return (z**2 + y**2 + x**2 <= PEAK_RADIUS_MM**2).astype(np.float64)
