@@ -131,7 +131,7 @@ def _limits(design: Design, patients: int, repeats: int) -> Floats:
     of_repeats = (design.repeats / repeats + joint) / sides * _steps(STEPS[1], repeats - 1)
     own, *each = np.meshgrid(of_patients, *[of_repeats] * sides)
     both = own + sum(each)
-    squares = [(own**2, patients - 1), (sum(part**2 for part in each), repeats - 1)]
+    squares = [(own**2, patients - 1), (sum((part**2 for part in each), np.zeros(own.shape)), repeats - 1)]
     error = np.sqrt(np.maximum(both - joint, np.maximum(own, sum(each))))
     degrees = np.minimum(satterthwaite(both, squares), CAP * (repeats - 1))
     found: Floats = error * scipy.stats.t.ppf(1 - ALPHA / 2, degrees)

@@ -59,8 +59,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_what_is_not_of_its_form_is_told_by_name(folder, name):
-    """`bounds`, `patients`, `store_digest` and `placing` were read unchecked, with a traceback or as if there were
-    none."""
+    """`bounds`, `patients` and `store_digest` were read unchecked: with a traceback, or as if there were none."""
     write_split(folder, SPLIT)
     kept = read_sealed(folder.split)
     for changed in (kept | {name: CHANGES[name]}, {each: kept[each] for each in kept if each != name}):
