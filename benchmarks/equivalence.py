@@ -36,7 +36,8 @@ from hnscc.study.schema import Study
 from hnscc.training.devices import resolve_device
 from hnscc.training.layers import Doubling, Dropout
 from hnscc.training.ready import make_run_ready
-from hnscc.training.records import Completed, is_complete, read_record
+from hnscc.training.records import Completed, read_record
+from hnscc.training.states import is_complete
 
 MARGIN, LEVEL = 0.02, 0.05
 STUDY: dict[str, Any] = {

@@ -49,7 +49,8 @@ from hnscc.study.ranges import with_configurations
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Search, Study
 from hnscc.training.ready import plan_folds
-from hnscc.training.records import is_complete, read_record
+from hnscc.training.records import read_record
+from hnscc.training.states import is_complete
 from hnscc.training.trial import steps_of_trial
 from rayjobs.proposals import proposer
 

@@ -22,16 +22,9 @@ from hnscc.base.errors import InputError
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.training.ready import ReadyRun
-from hnscc.training.records import (
-    OUT_OF_MEMORY,
-    Completed,
-    Failed,
-    is_complete,
-    progress,
-    read_record,
-    with_weights,
-    write_record,
-)
+from hnscc.training.records import OUT_OF_MEMORY, Completed, Failed, read_record, write_record
+from hnscc.training.slots import progress
+from hnscc.training.states import is_complete, with_weights
 from rayjobs.cluster import machines_of_cluster
 from rayjobs.gpu_shares import gpu_shares
 from rayjobs.inside_tune import take_processes_that_stand_by

@@ -39,7 +39,7 @@ from hnscc.study.schema import Search, Study, Training
 from hnscc.training.earlier import choose
 from hnscc.training.in_use import alone
 from hnscc.training.ready import ReadyRun, check_networks, run_folder
-from hnscc.training.records import tidy_run
+from hnscc.training.tidying import tidy_run
 from rayjobs.addresses import given_or_set
 from rayjobs.cluster import connected, resolve_on_cluster
 from rayjobs.outcome import report_outcome

@@ -27,7 +27,7 @@ from hnscc.study.schema import Study, UntilPrecise
 from hnscc.training.earlier import lines_of_left_out
 from hnscc.training.in_use import alone
 from hnscc.training.ready import ReadyRun, check_same_store, make_run_ready, open_and_plan, run_folder
-from hnscc.training.records import tidy_run
+from hnscc.training.tidying import tidy_run
 from rayjobs.addresses import given_or_set
 from rayjobs.cluster import (
     await_machines,

@@ -14,7 +14,8 @@ from hnscc.study.identity import differences, versions_here
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.training.ready import ReadyRun
-from hnscc.training.records import Attempt, is_complete, trial_state
+from hnscc.training.records import Attempt
+from hnscc.training.states import is_complete, trial_state
 from rayjobs.cluster import address_here
 from rayjobs.shared import see_shared
 

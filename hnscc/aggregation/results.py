@@ -11,7 +11,7 @@ from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
-from hnscc.training.records import not_used
+from hnscc.training.states import not_used
 
 NO_REPEAT = "no repeat is completed"  # in all folds
 

@@ -22,15 +22,8 @@ from hnscc.study.identity import trial_seeds
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, SCORES_FILE, RunFolder
 from hnscc.study.schema import Study
-from hnscc.training.records import (
-    OTHER_SLICES,
-    OUT_OF_MEMORY,
-    READ_BY_TABLES,
-    Completed,
-    Record,
-    not_used,
-    trial_state,
-)
+from hnscc.training.records import OUT_OF_MEMORY, Completed, Record
+from hnscc.training.states import OTHER_SLICES, READ_BY_TABLES, not_used, trial_state
 
 # What to do about a failed trial, by the kind of its error.
 _TO_DO = {

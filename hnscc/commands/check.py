@@ -37,7 +37,8 @@ from hnscc.training.earlier import check_identities, choose, left_out
 from hnscc.training.model import check_model
 from hnscc.training.process import resources_here
 from hnscc.training.ready import batches_in, check_same_store, plan_folds, run_folder
-from hnscc.training.records import Completed, TrialState, recorded_state, trial_state
+from hnscc.training.records import Completed
+from hnscc.training.states import TrialState, recorded_state, trial_state
 from rayjobs.addresses import given_or_set
 from rayjobs.requests import check_study_requests, resolve_here, trials_at_once
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from hnscc.aggregation.query import read_table
 from hnscc.base.errors import InputError
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.records import trial_state
+from hnscc.training.states import trial_state
 
 
 class Pruned(NamedTuple):

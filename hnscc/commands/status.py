@@ -10,7 +10,9 @@ from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
-from hnscc.training.records import Completed, TrialState, newest_slot, trial_state
+from hnscc.training.records import Completed
+from hnscc.training.slots import newest_slot
+from hnscc.training.states import TrialState, trial_state
 
 STATES = ("completed", "failed", "started", "missing")
 # A checkpoint may be written over while it is read: it is tried so often.

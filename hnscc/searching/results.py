@@ -30,7 +30,9 @@ from hnscc.study.ranges import Configuration, base_of, name_of, search_of, winne
 from hnscc.study.run_folder import HISTORY_FILE, RunFolder
 from hnscc.study.schema import Study
 from hnscc.training.earlier import check_identity, other_versions
-from hnscc.training.records import HISTORY, Attempt, Failed, progress, trial_state
+from hnscc.training.records import HISTORY, Attempt, Failed
+from hnscc.training.slots import progress
+from hnscc.training.states import trial_state
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hnscc.base.errors import InputError
 from hnscc.cohort.slices import Bounds
 from hnscc.study.run_folder import WEIGHTS_FILE, RunFolder, inside
-from hnscc.training.records import trial_state
+from hnscc.training.states import trial_state
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from hnscc.training.earlier import (
     with_enough,
 )
 from hnscc.training.provenance import add_invocation
-from hnscc.training.records import TrialState, trial_state
+from hnscc.training.states import TrialState, trial_state
 
 
 @dataclass(frozen=True)

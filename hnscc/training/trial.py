@@ -28,20 +28,11 @@ from hnscc.training.process import (
     peak_gpu_bytes,
     set_up_torch,
 )
-from hnscc.training.records import (
-    HISTORY,
-    OUT_OF_MEMORY,
-    Attempt,
-    Began,
-    Completed,
-    Failed,
-    is_complete,
-    tidy,
-    with_weights,
-    write_record,
-)
+from hnscc.training.records import HISTORY, OUT_OF_MEMORY, Attempt, Began, Completed, Failed, write_record
 from hnscc.training.saving import Saving
 from hnscc.training.scored import predicted_files
+from hnscc.training.states import is_complete, with_weights
+from hnscc.training.tidying import tidy
 
 
 def steps_of_trial(

@@ -40,7 +40,8 @@ from hnscc.base.encode import parquet_bytes  # noqa: E402
 from hnscc.study.plan import plan_trials  # noqa: E402
 from hnscc.study.run_folder import RunFolder  # noqa: E402
 from hnscc.study.schema import Study  # noqa: E402
-from hnscc.training.records import read_record, trial_state  # noqa: E402
+from hnscc.training.records import read_record  # noqa: E402
+from hnscc.training.states import trial_state  # noqa: E402
 
 # For one invocation of the command, on a machine that others use too.
 RUN_SECONDS = 1800

@@ -11,7 +11,8 @@ import yaml
 from stores import make_store, study_of
 
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.records import progress, read_record
+from hnscc.training.records import read_record
+from hnscc.training.slots import progress
 
 # Bytes: what the study may take beside what is taken already, a step of the other program, and what is left to others.
 MARGIN, PIECE, SPARE = 5 << 30, 256 << 20, 7 << 30

@@ -13,7 +13,7 @@ from hnscc.base.files import write_bytes
 from hnscc.base.locations import S3Path
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.records import trial_state
+from hnscc.training.states import trial_state
 
 pytestmark = pytest.mark.usefixtures("server")
 

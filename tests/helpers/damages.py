@@ -27,7 +27,8 @@ from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
 from hnscc.training.loop import Epoch
 from hnscc.training.ready import make_run_ready, plan_folds
-from hnscc.training.records import Completed, read_record, trial_state
+from hnscc.training.records import Completed, read_record
+from hnscc.training.states import trial_state
 
 INTERRUPTED = Trial("pet_mri", 0, 0)
 EPOCHS = 4

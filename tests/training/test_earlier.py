@@ -21,7 +21,9 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.training.earlier import choose
 from hnscc.training.provenance import add_invocation, read_invocations
 from hnscc.training.ready import make_run_ready
-from hnscc.training.records import progress, read_record, trial_state
+from hnscc.training.records import read_record
+from hnscc.training.slots import progress
+from hnscc.training.states import trial_state
 from hnscc.training.trial import begin, write_failure
 
 TRIAL = Trial("pet", 0, 0)

@@ -27,7 +27,7 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.train import main as train_one
 from hnscc.training.in_use import alone, one_trial
 from hnscc.training.ready import make_run_ready
-from hnscc.training.records import recorded_state, trial_state
+from hnscc.training.states import recorded_state, trial_state
 from rayjobs.aggregate import main as aggregate
 from rayjobs.study import main as run_study
 

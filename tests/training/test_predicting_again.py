@@ -12,7 +12,8 @@ from hnscc.base.errors import StorageError
 from hnscc.base.files import read_sealed, write_sealed
 from hnscc.study.identity import identity, versions_here
 from hnscc.training.ready import make_run_ready
-from hnscc.training.records import Why, read_record, trial_state
+from hnscc.training.records import read_record
+from hnscc.training.states import Why, trial_state
 from hnscc.training.trial import begin, steps_of_trial, write_failure
 
 SETTINGS = {"variants": {"pet": {"modalities": ["pet"]}}, "sampling": {"max_positive": 8}, "repeats": 1}

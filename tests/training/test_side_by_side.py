@@ -10,8 +10,10 @@ from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
 from hnscc.train import main
 from hnscc.training.ready import make_run_ready
-from hnscc.training.records import is_complete, progress, read_record
+from hnscc.training.records import read_record
 from hnscc.training.side_by_side import side_by_side
+from hnscc.training.slots import progress
+from hnscc.training.states import is_complete
 from hnscc.training.trial import steps_of_trial
 
 FRESH = {"modalities": ["pet"], "augmentation": {"copies": "fresh"}}

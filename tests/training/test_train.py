@@ -21,7 +21,9 @@ from hnscc.training.augment import training_slices, validation_slices
 from hnscc.training.loop import Fit, batches_of
 from hnscc.training.model import build_model, check_model
 from hnscc.training.ready import make_run_ready
-from hnscc.training.records import is_complete, newest_slot, progress, read_record, trial_state
+from hnscc.training.records import read_record
+from hnscc.training.slots import newest_slot, progress
+from hnscc.training.states import is_complete, trial_state
 from hnscc.training.trial import begin
 
 TRIAL = Trial("pet_mri", 0, 0)

@@ -1,0 +1,155 @@
+"""The one judge of whether a trial is whole, by its record and the files that the record vouches for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Literal
+
+from hnscc.base.files import sha256, storage_errors
+from hnscc.base.locations import S3Path
+from hnscc.study.run_folder import PREDICTIONS_FILE, SCORES_FILE, TrialFolder
+from hnscc.training.records import NEEDED, Completed, Failed, Record, read_record, record_or_fault
+
+# What tables read of a trial: scores that are gone are computed again from the predictions.
+READ_BY_TABLES = (*NEEDED, SCORES_FILE)
+OTHER_SLICES = "it predicted other slices than the study evaluates: `hnscc run` predicts them by its weights"
+_MENDED = {
+    name: "; `hnscc run` predicts again by its weights, and trains it again only where these are gone"
+    for name in (PREDICTIONS_FILE, SCORES_FILE)
+}
+
+
+class Why(Enum):
+    """Why a trial is not completed: it has no record; it ended in an error; its files are there and cannot be trusted;
+    it predicted other slices than the study evaluates now."""
+
+    NO_RECORD = auto()
+    ERROR = auto()
+    UNUSABLE = auto()
+    OTHER_SLICES = auto()
+
+
+@dataclass(frozen=True)
+class TrialState:
+    """What a trial is: completed, failed or missing, and why it is not completed.
+
+    found: what that is in words: the kind of the error, or what is wrong with the files. record: of a completed or
+    failed trial, and of a missing one that predicted other slices than are scored now; a trial whose weights failed to
+    predict again has failed, and its record is a `Completed` one. contents: the verified bytes of the files that were
+    asked for by name.
+    """
+
+    status: Literal["completed", "failed", "missing"]
+    why: Why | None = None
+    found: str = ""
+    record: Record | None = None
+    contents: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def completed(self) -> Completed | None:
+        return self.record if isinstance(self.record, Completed) and self.status == "completed" else None
+
+    @property
+    def unusable(self) -> bool:
+        """Whether the trial left results that are not used as they are."""
+        return self.why in (Why.UNUSABLE, Why.OTHER_SLICES)
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is not completed, for people; None of a completed one."""
+        return not_used(self.found) if self.unusable else self.found or None
+
+
+def not_used(found: str) -> str:
+    """What is told of a trial whose results are there and not used. found: what is wrong with them."""
+    return f"not used: {found}"
+
+
+def trial_state(
+    folder: TrialFolder,
+    *,
+    others_digest: str = "",
+    keep: tuple[str, ...] = (),
+    check: tuple[str, ...] | None = None,
+) -> TrialState:
+    """The one judge of a trial's folder: its record must be whole and of this trial, and so must its files be.
+
+    others_digest: of the slices that its fold scores beside the used ones (`FoldData.others_digest`); where it is not
+    empty, the trial must have predicted these. keep: names of files whose contents are wanted. check: names of the
+    files to be read and compared with their hashes; None for all (on S3 those that tables read: the weights are
+    most of what a trial holds). A file that tables do not need may be gone, since weights can be pruned. StorageError
+    where the disk or S3 does not answer.
+    """
+    record = record_or_fault(folder)
+    if isinstance(record, str):
+        return TrialState("missing", Why.UNUSABLE, record)
+    if record is None:
+        return TrialState("missing", Why.NO_RECORD, "not run to its end")
+    if isinstance(record, Failed):
+        return TrialState("failed", Why.ERROR, record.failure, record)
+    contents = _verified(folder, record, keep, check)
+    predicted = others_digest in ("", record.others_digest)
+    if predicted and not isinstance(contents, str):
+        return TrialState("completed", record=record, contents=contents)
+    if record.failure:
+        return TrialState("failed", Why.ERROR, record.failure, record)
+    if isinstance(contents, str):
+        return TrialState("missing", Why.UNUSABLE, contents)
+    return TrialState("missing", Why.OTHER_SLICES, OTHER_SLICES, record)
+
+
+def _verified(
+    folder: TrialFolder, record: Completed, keep: tuple[str, ...], check: tuple[str, ...] | None
+) -> dict[str, bytes] | str:
+    """The contents to be kept, or which file is not what the record says; arguments as of `trial_state`."""
+    contents = {}
+    for name, expected in record.files.items():
+        path = folder.file(name)
+        if check is not None and name not in check:
+            continue
+        if check is None and isinstance(path, S3Path) and name not in READ_BY_TABLES:
+            continue
+        try:
+            with storage_errors(path):
+                content = path.read_bytes()
+        except FileNotFoundError:
+            if name in NEEDED:
+                return f"{name} is gone{_MENDED.get(name, '')}"
+            continue
+        except OSError as error:
+            return f"{name} cannot be read ({type(error).__name__})"
+        if sha256(content) != expected:
+            return f"{name} is damaged: its content is not what was written{_MENDED.get(name, '')}"
+        if name in keep:
+            contents[name] = content
+    return contents
+
+
+def recorded_state(folder: TrialFolder) -> TrialState:
+    """`trial_state` as the record says, its files unread: for what is looked at often, and believes records."""
+    return trial_state(folder, check=())
+
+
+def is_complete(folder: TrialFolder, others_digest: str = "") -> bool:
+    """Whether the trial is whole and, where its fold scores more than the used slices (`others_digest` is not empty),
+    whether it predicted them."""
+    return trial_state(folder, others_digest=others_digest).status == "completed"
+
+
+def with_weights(folder: TrialFolder) -> tuple[Completed, bytes] | None:
+    """The record of a trial that was trained to its end, and its weights, whatever became of its predictions; None
+    where the record, the weights or the history are not there, or not what was written. StorageError where the disk
+    does not answer."""
+    record = read_record(folder)
+    if not isinstance(record, Completed):
+        return None
+    contents = {}
+    for path in (folder.weights, folder.history):
+        try:
+            with storage_errors(path):
+                contents[path.name] = path.read_bytes()
+        except OSError:  # it is gone, or may not be read
+            return None
+    if any(sha256(content) != record.files.get(name) for name, content in contents.items()):
+        return None
+    return record, contents[folder.weights.name]

@@ -1,0 +1,28 @@
+"""What is deleted once nobody needs it: checkpoints of finished trials, and what killed processes left."""
+
+import contextlib
+from pathlib import Path
+
+from hnscc.study.run_folder import RunFolder, TrialFolder
+
+
+def tidy(folder: TrialFolder) -> None:
+    """Delete the checkpoints of a finished trial, and what killed processes left half-written."""
+    for slot in folder.slots:
+        slot.facts.unlink(missing_ok=True)
+        slot.tensors.unlink(missing_ok=True)
+    if isinstance(folder.checkpoint, Path) and folder.checkpoint.is_dir():
+        for each in folder.half_written():
+            each.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another process of this trial, cut off, still writes there
+            folder.checkpoint.rmdir()
+
+
+def tidy_run(folder: RunFolder, completed: set[str]) -> None:
+    """Delete what killed processes left in a run folder that nobody works in: half-written files, proofs that it
+    is shared, and checkpoints of `completed` trials."""
+    for path in [*folder.checkpoints(completed), *folder.proofs(), *folder.half_written()]:
+        path.unlink(missing_ok=True)
+    for emptied in folder.passing():
+        with contextlib.suppress(OSError):  # it is not empty
+            emptied.rmdir()
