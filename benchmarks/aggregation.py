@@ -45,7 +45,7 @@ from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import parse_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.records import Completed
+from hnscc.training.records import Trained
 
 REPEATS = 50
 PATIENTS = {"train": 132, "validation": 30, "test": 38}
@@ -117,7 +117,7 @@ def _counts(draw: np.random.Generator, truth: np.ndarray, skill: float) -> Count
 def _result(trial: Trial, seed: int, counts: Counts, draw: np.random.Generator) -> Result:
     epochs = {"epoch": np.arange(1, EPOCHS + 1)}
     curves = {name: draw.random(EPOCHS) for name in ("train_loss", "val_loss", "val_soft_jaccard", "seconds")}
-    record = Completed.model_construct(  # what tables take from a record, and no more
+    record = Trained.model_construct(  # what tables take from a record, and no more
         best_epoch=50,
         epochs=EPOCHS,
         stop_reason="patience",

@@ -36,7 +36,7 @@ from hnscc.study.schema import Study
 from hnscc.training.devices import resolve_device
 from hnscc.training.layers import Doubling, Dropout
 from hnscc.training.ready import make_run_ready
-from hnscc.training.records import Completed, read_record
+from hnscc.training.records import Trained, read_record
 from hnscc.training.states import is_complete
 
 MARGIN, LEVEL = 0.02, 0.05
@@ -96,7 +96,7 @@ def train(store: str, out: Path, repeats: int, repeat: int, fast: bool) -> float
         ):
             pass
     record = read_record(folder)
-    if not isinstance(record, Completed):
+    if not isinstance(record, Trained):
         raise RuntimeError(record.error if record else "no record")
     return float(record.scores["test"]["dice"])
 

@@ -22,7 +22,7 @@ from hnscc.base.errors import InputError
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.training.ready import ReadyRun
-from hnscc.training.records import OUT_OF_MEMORY, Completed, Failed, read_record, write_record
+from hnscc.training.records import OUT_OF_MEMORY, Failed, Trained, read_record, write_record
 from hnscc.training.slots import progress
 from hnscc.training.states import is_complete, with_weights
 from rayjobs.cluster import machines_of_cluster
@@ -171,7 +171,7 @@ def _forget_failure(folder: TrialFolder) -> None:
     A finished trial's record stays: it vouches for weights that predict again, or for predictions of other slices.
     """
     record = read_record(folder)
-    if not isinstance(record, Completed) or not (is_complete(folder) or with_weights(folder)):
+    if not isinstance(record, Trained) or not (is_complete(folder) or with_weights(folder)):
         folder.record.unlink(missing_ok=True)
     elif record.failure:
         write_record(folder, record.model_copy(update={"failure": None, "error": None}))

@@ -22,7 +22,7 @@ from hnscc.study.identity import trial_seeds
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, SCORES_FILE, RunFolder
 from hnscc.study.schema import Study
-from hnscc.training.records import OUT_OF_MEMORY, Completed, Record
+from hnscc.training.records import OUT_OF_MEMORY, Record, Trained
 from hnscc.training.states import OTHER_SLICES, READ_BY_TABLES, not_used, trial_state
 
 # What to do about a failed trial, by the kind of its error.
@@ -45,7 +45,7 @@ class Result:
     seed: int
     status: str
     reason: str | None = None
-    record: Completed | None = None
+    record: Trained | None = None
     history: pa.Table | None = None
     counts: Counts | None = None
     scans: Mapping[str, ScanScore] = field(default_factory=dict)
@@ -93,7 +93,7 @@ def _keeps_uptake(predictions: bytes) -> bool:
 
 
 def _scores_of(
-    record: Completed, contents: Mapping[str, bytes], fold: Fold, tolerance_mm: float
+    record: Trained, contents: Mapping[str, bytes], fold: Fold, tolerance_mm: float
 ) -> tuple[StoredScores, float]:
     """The scores at 0.5 and the highest probability: those that the trial stored where they are of the fold's slices,
     by its spacing and the same tolerance, else from its predictions. Raises Damaged."""
@@ -132,7 +132,7 @@ def load_predicted(run: RunFolder, trial: Trial, fold: Fold) -> Predicted:
     return _predicted_of(state.completed, state.contents[PREDICTIONS_FILE], fold)
 
 
-def _predicted_of(record: Completed, content: bytes, fold: Fold) -> Predicted:
+def _predicted_of(record: Trained, content: bytes, fold: Fold) -> Predicted:
     if "data" not in record.settings:
         raise Damaged("its record does not say which data it was trained on")
     if record.settings["data"] != fold.digest:

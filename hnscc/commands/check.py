@@ -37,7 +37,7 @@ from hnscc.training.earlier import check_identities, choose, left_out
 from hnscc.training.model import check_model
 from hnscc.training.process import resources_here
 from hnscc.training.ready import batches_in, check_same_store, plan_folds, run_folder
-from hnscc.training.records import Completed
+from hnscc.training.records import Trained
 from hnscc.training.states import TrialState, recorded_state, trial_state
 from rayjobs.addresses import given_or_set
 from rayjobs.requests import check_study_requests, resolve_here, trials_at_once
@@ -154,7 +154,7 @@ def _repeats(
 
 def _predicts_again(state: TrialState) -> bool:
     """Whether a trial is trained to its end, and is missing for what it predicted alone."""
-    return state.status == "missing" and isinstance(state.record, Completed)
+    return state.status == "missing" and isinstance(state.record, Trained)
 
 
 def _search(rules: Search) -> dict[str, Any]:
@@ -253,9 +253,9 @@ def _seconds_of(variant: str, states: States) -> float | None:
     return round(median(took), 1) if took else None
 
 
-def _finished(state: TrialState) -> Completed | None:
+def _finished(state: TrialState) -> Trained | None:
     """The record of a trial that is trained to its end, whatever it predicted."""
-    return state.completed or (state.record if isinstance(state.record, Completed) else None)
+    return state.completed or (state.record if isinstance(state.record, Trained) else None)
 
 
 def _trial_states(folder: RunFolder, states: States) -> list[TrialFacts]:

@@ -10,7 +10,7 @@ from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
-from hnscc.training.records import Completed
+from hnscc.training.records import Trained
 from hnscc.training.slots import newest_slot
 from hnscc.training.states import TrialState, trial_state
 
@@ -107,7 +107,7 @@ def _others_digest(folder: RunFolder, study: Study, number: int) -> str:
     return read_split(folder.fold(number)).others_digest if study.whole_splits else ""
 
 
-def _remark(record: Completed) -> str:
+def _remark(record: Trained) -> str:
     return f"its weights failed to predict again ({record.failure}); what it predicted before holds"
 
 

@@ -16,7 +16,7 @@ from hnscc.study.loading import load_study
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study, Training, UntilPrecise
-from hnscc.training.records import Completed, Record, read_record
+from hnscc.training.records import Record, Trained, read_record
 
 
 def choose(
@@ -57,7 +57,7 @@ def _kept_precision(study: Study, folder: RunFolder) -> dict[str, str]:
     automatic = {name for name, each in study.variants.items() if each.training.precision == "auto"}
     for trial in plan_trials(study) if folder.recorded else ():
         record = read_record(folder.trial(trial.trial_id)) if trial.variant in automatic else None
-        if isinstance(record, Completed):
+        if isinstance(record, Trained):
             kept.setdefault(record.device, record.precision)
     return kept
 
@@ -103,7 +103,7 @@ def check_identities(
     other: list[tuple[str, str]] = []
     for trial in plan_trials(study):
         record = read_record(folder.trial(trial.trial_id))
-        if not isinstance(record, Completed):
+        if not isinstance(record, Trained):
             continue
         device, precision = chosen[trial.variant]
         digest = digests[trial.fold] if digests else record.settings.get("data", "")
@@ -156,7 +156,7 @@ def left_out(study: Study, folder: RunFolder) -> dict[str, list[str]]:
     for trial in folder.recorded if not study.search else ():
         if trial.root.name not in planned:
             record = read_record(trial)
-            if isinstance(record, Completed):
+            if isinstance(record, Trained):
                 found.setdefault(record.variant, []).append(record.trial_id)
     return found
 
@@ -197,7 +197,7 @@ def _check_same_kind(study: Study, folder: RunFolder, before: Study) -> None:
 def any_finished(folder: RunFolder) -> bool:
     """Whether a trial of the run folder, planned now or not, was trained to its end. One that failed binds nothing:
     it is trained again by what the study then says."""
-    return any(isinstance(read_record(each), Completed) for each in folder.recorded)
+    return any(isinstance(read_record(each), Trained) for each in folder.recorded)
 
 
 def check_same_folds(study: Study, folder: RunFolder) -> None:

@@ -66,8 +66,8 @@ class Began(_Facts):
     versions: dict[str, str]
 
 
-class Completed(Began):
-    """A trial that was trained to its end.
+class Trained(Began):
+    """A trial that was trained to its end. Whether it is completed, its files say too (`states.trial_state`).
 
     scores: split -> metric -> value, pooled at 0.5, of the slices that it predicted: the used ones, and those that
     others_digest, in the file `scored`, is the hash of (`FoldData.others_digest`; empty for none). files: name ->
@@ -105,7 +105,7 @@ class Failed(Began):
     error: str
 
 
-Record = Completed | Failed
+Record = Trained | Failed
 _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="status")])
 
 
@@ -129,7 +129,7 @@ def record_or_fault(folder: TrialFolder) -> Record | str | None:
         return f"its record {_unlike(error)}"
     if record.trial_id != folder.trial_id:
         return "its record is of another trial"
-    absent = [name for name in NEEDED if isinstance(record, Completed) and name not in record.files]
+    absent = [name for name in NEEDED if isinstance(record, Trained) and name not in record.files]
     return f"its record does not vouch for {', '.join(absent)}" if absent else record
 
 

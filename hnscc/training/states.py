@@ -8,7 +8,7 @@ from typing import Literal
 from hnscc.base.files import sha256, storage_errors
 from hnscc.base.locations import S3Path
 from hnscc.study.run_folder import PREDICTIONS_FILE, SCORES_FILE, TrialFolder
-from hnscc.training.records import NEEDED, Completed, Failed, Record, read_record, record_or_fault
+from hnscc.training.records import NEEDED, Failed, Record, Trained, read_record, record_or_fault
 
 # What tables read of a trial: scores that are gone are computed again from the predictions.
 READ_BY_TABLES = (*NEEDED, SCORES_FILE)
@@ -35,7 +35,7 @@ class TrialState:
 
     found: what that is in words: the kind of the error, or what is wrong with the files. record: of a completed or
     failed trial, and of a missing one that predicted other slices than are scored now; a trial whose weights failed to
-    predict again has failed, and its record is a `Completed` one. contents: the verified bytes of the files that were
+    predict again has failed, and its record is a `Trained` one. contents: the verified bytes of the files that were
     asked for by name.
     """
 
@@ -46,8 +46,9 @@ class TrialState:
     contents: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
-    def completed(self) -> Completed | None:
-        return self.record if isinstance(self.record, Completed) and self.status == "completed" else None
+    def completed(self) -> Trained | None:
+        """The trial's record, where the trial is completed."""
+        return self.record if isinstance(self.record, Trained) and self.status == "completed" else None
 
     @property
     def unusable(self) -> bool:
@@ -99,7 +100,7 @@ def trial_state(
 
 
 def _verified(
-    folder: TrialFolder, record: Completed, keep: tuple[str, ...], check: tuple[str, ...] | None
+    folder: TrialFolder, record: Trained, keep: tuple[str, ...], check: tuple[str, ...] | None
 ) -> dict[str, bytes] | str:
     """The contents to be kept, or which file is not what the record says; arguments as of `trial_state`."""
     contents = {}
@@ -136,12 +137,12 @@ def is_complete(folder: TrialFolder, others_digest: str = "") -> bool:
     return trial_state(folder, others_digest=others_digest).status == "completed"
 
 
-def with_weights(folder: TrialFolder) -> tuple[Completed, bytes] | None:
+def with_weights(folder: TrialFolder) -> tuple[Trained, bytes] | None:
     """The record of a trial that was trained to its end, and its weights, whatever became of its predictions; None
     where the record, the weights or the history are not there, or not what was written. StorageError where the disk
     does not answer."""
     record = read_record(folder)
-    if not isinstance(record, Completed):
+    if not isinstance(record, Trained):
         return None
     contents = {}
     for path in (folder.weights, folder.history):

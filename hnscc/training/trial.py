@@ -28,7 +28,7 @@ from hnscc.training.process import (
     peak_gpu_bytes,
     set_up_torch,
 )
-from hnscc.training.records import HISTORY, OUT_OF_MEMORY, Attempt, Began, Completed, Failed, write_record
+from hnscc.training.records import HISTORY, OUT_OF_MEMORY, Attempt, Began, Failed, Trained, write_record
 from hnscc.training.saving import Saving
 from hnscc.training.scored import predicted_files
 from hnscc.training.states import is_complete, with_weights
@@ -175,7 +175,7 @@ def _write_results(
     }
     for path, content in contents.items():
         write_bytes(path, content)
-    record = Completed(
+    record = Trained(
         **dict(fit.began),
         **scores,
         status="completed",
@@ -192,7 +192,7 @@ def _write_results(
     tidy(folder)
 
 
-def _own_weights(folder: TrialFolder, began: Began) -> tuple[Completed, bytes] | None:
+def _own_weights(folder: TrialFolder, began: Began) -> tuple[Trained, bytes] | None:
     """The record and the weights of this very trial, trained to its end before; None where there are none.
 
     Other versions may have trained it: they were accepted before it came to this.
@@ -206,7 +206,7 @@ def _own_weights(folder: TrialFolder, began: Began) -> tuple[Completed, bytes] |
 
 
 def _predict_again(
-    record: Completed,
+    record: Trained,
     weights: bytes,
     fit: Fit,
     variant: Variant,

@@ -27,7 +27,7 @@ from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
 from hnscc.training.loop import Epoch
 from hnscc.training.ready import make_run_ready, plan_folds
-from hnscc.training.records import Completed, read_record
+from hnscc.training.records import Trained, read_record
 from hnscc.training.states import trial_state
 
 INTERRUPTED = Trial("pet_mri", 0, 0)
@@ -173,7 +173,7 @@ def _judge_checkpoint(sound: Sound, folder: TrialFolder, harmed: Path) -> str:
     is_newest = harmed in (folder.slot(newest).facts, folder.slot(newest).tensors)
     rows = list(_train(sound.study, INTERRUPTED, sound.data, folder))
     record, undisturbed = read_record(folder), read_record(sound.folder.trial(INTERRUPTED.trial_id))
-    assert isinstance(record, Completed) and isinstance(undisturbed, Completed)
+    assert isinstance(record, Trained) and isinstance(undisturbed, Trained)
     for name in ("predictions.npz", "weights.safetensors"):
         assert record.files[name] == undisturbed.files[name]
     assert _without_seconds(folder) == _without_seconds(sound.folder.trial(INTERRUPTED.trial_id))
