@@ -43,7 +43,7 @@ from hnscc.base.cores import cores
 from hnscc.cohort.fold import read_folds
 from hnscc.searching.ledger import Curve
 from hnscc.searching.race import Race
-from hnscc.searching.results import trial_of
+from hnscc.searching.recorded import trial_of
 from hnscc.study.loading import parse_study
 from hnscc.study.ranges import with_configurations
 from hnscc.study.run_folder import TrialFolder

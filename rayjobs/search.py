@@ -19,15 +19,9 @@ from hnscc.base.files import write_text
 from hnscc.base.locations import Location
 from hnscc.searching.ledger import Curve, Key, Wanted
 from hnscc.searching.race import Race
+from hnscc.searching.recorded import SearchRecord, curve_of, read_search, trial_of, write_search
 from hnscc.searching.report import write_search_report
-from hnscc.searching.results import (
-    SearchRecord,
-    curve_of,
-    read_search,
-    trial_of,
-    write_search,
-    write_search_results,
-)
+from hnscc.searching.results import write_search_results
 from hnscc.searching.standings import Standing
 from hnscc.study.identity import differences, trial_settings
 from hnscc.study.loading import dump_study, load_study

@@ -20,9 +20,9 @@ from matplotlib.ticker import NullFormatter
 from hnscc.aggregation.column_types import TableRow
 from hnscc.reporting.drawing.style import GREY, PALETTE, WIDTH, gridded, styled
 from hnscc.scores import fewest
+from hnscc.searching.configurations import columns_of, plain
 from hnscc.searching.ledger import Key
 from hnscc.searching.race import Race
-from hnscc.searching.results import columns_of, plain
 from hnscc.study.ranges import name_of, search_of
 from hnscc.study.schema import Study
 from hnscc.study.search_schema import Range

@@ -21,6 +21,7 @@ from hnscc.reporting.values import (
     signed,
     whole,
 )
+from hnscc.searching.configurations import columns_of
 from hnscc.searching.figures import (
     budget_figure,
     configurations_figure,
@@ -29,7 +30,6 @@ from hnscc.searching.figures import (
     written,
 )
 from hnscc.searching.race import Race
-from hnscc.searching.results import columns_of
 from hnscc.study.ranges import search_of
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study

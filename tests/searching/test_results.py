@@ -8,7 +8,8 @@ from hnscc.base.errors import InputError
 from hnscc.base.files import write_sealed, write_text
 from hnscc.searching.ledger import Curve
 from hnscc.searching.race import Race
-from hnscc.searching.results import SearchRecord, read_search, winners, write_search
+from hnscc.searching.recorded import SearchRecord, read_search, write_search
+from hnscc.searching.winners import winners
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import dump_study, parse_study
 from hnscc.study.plan import Trial

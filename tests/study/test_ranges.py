@@ -6,7 +6,7 @@ import pytest
 import yaml
 from searches import error_of, searched
 
-from hnscc.searching.results import columns_of
+from hnscc.searching.configurations import columns_of
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import load_study, parse_study
 from hnscc.study.plan import Trial

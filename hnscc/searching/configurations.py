@@ -1,0 +1,91 @@
+"""The table `configurations`: what was found of each, and its value of each searched setting."""
+
+import json
+from dataclasses import asdict
+from statistics import fmean
+from typing import Any
+
+import pyarrow as pa
+
+from hnscc.aggregation.column_types import REAL, TEXT, WHOLE, YES
+from hnscc.aggregation.schemas import schema
+from hnscc.searching.race import Race
+from hnscc.searching.standings import Standing
+from hnscc.searching.winners import chosen_of
+from hnscc.study.ranges import Configuration, name_of, search_of
+from hnscc.study.schema import Study
+
+
+def configurations_table(study: Study, race: Race, standings: list[Standing], trials: pa.Table) -> pa.Table:
+    """Make the table `configurations`: a row each, the winner first; last, a column per searched setting.
+
+    trials: the search's table of that name.
+    """
+    dice = _validation_dice(trials)
+    written = chosen_of(study, standings)
+    rows = []
+    for rank, each in enumerate(standings):
+        curves = [curve for (c, _), curve in race.curves.items() if c == each.configuration]
+        row = asdict(each) | {"configuration": name_of(each.configuration), "rank": rank + 1}
+        row |= {"written": each.configuration in written, "trials": len(curves)}
+        row |= {"val_dice_mean": dice.get(name_of(each.configuration))}
+        row |= {"epochs": sum(len(curve.scores) for curve in curves)}
+        row |= {"seconds": float(sum(curve.seconds for curve in curves))}
+        rows.append(row | named(study, race.configurations[each.configuration]))
+    wanted = _with_settings(study, race)
+    return pa.table([_column([row[field.name] for row in rows], field.type) for field in wanted], wanted)
+
+
+def _validation_dice(trials: pa.Table) -> dict[str, float]:
+    """Configuration -> mean validation Dice at 0.5 over its completed repeats; those without one are absent."""
+    found: dict[str, list[float]] = {}
+    for row in trials.select(["variant", "val_dice"]).to_pylist():
+        if row["val_dice"] is not None:
+            found.setdefault(row["variant"], []).append(row["val_dice"])
+    return {name: fmean(each) for name, each in found.items()}
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """Write a column; values of several kinds become texts."""
+    texts = [None if each is None else str(each) for each in values]
+    return pa.array(texts if kind == TEXT else values, kind)
+
+
+def columns_of(study: Study) -> dict[str, str]:
+    """Map each searched setting to its column: the last part of its path, or all of it with
+    underscores where two end alike."""
+    paths = list(search_of(study).ranges)
+    last = [path.rpartition(".")[2] for path in paths]
+    taken = set(schema("configurations").names)
+    return {
+        path: name if last.count(name) == 1 and name not in taken else path.replace(".", "_")
+        for path, name in zip(paths, last, strict=True)
+    }
+
+
+def named(study: Study, settings: Configuration) -> dict[str, Any]:
+    """The settings by column; what is neither a number, a text nor yes or no, is JSON."""
+    columns = columns_of(study)
+    return {columns[path]: plain(value) for path, value in settings.items()}
+
+
+def plain(value: Any) -> bool | int | float | str | None:
+    """A setting's value as a table holds it: lists and mappings are written as JSON."""
+    return value if isinstance(value, bool | int | float | str) or value is None else json.dumps(value)
+
+
+def _with_settings(study: Study, race: Race) -> pa.Schema:
+    fields = list(schema("configurations"))
+    for path, column in columns_of(study).items():
+        kinds = {type(plain(each[path])) for each in race.configurations} - {type(None)}
+        about = {"description": f"the setting {path}"}
+        fields.append(pa.field(column, _kind(kinds), metadata=about))
+    return pa.schema(fields, metadata=schema("configurations").metadata)
+
+
+def _kind(kinds: set[type]) -> pa.DataType:
+    if kinds <= {bool}:
+        return YES
+    if kinds <= {int}:
+        return WHOLE
+    return REAL if kinds <= {int, float} else TEXT

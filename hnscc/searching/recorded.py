@@ -1,0 +1,105 @@
+"""What a search's run folder holds of it: the configurations that were proposed, and how far each training has come."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from hnscc.base.errors import InputError
+from hnscc.base.files import read_sealed, write_sealed
+from hnscc.searching.ledger import Curve, Key
+from hnscc.study.identity import identity
+from hnscc.study.plan import Trial
+from hnscc.study.ranges import Configuration, name_of
+from hnscc.study.run_folder import HISTORY_FILE, RunFolder
+from hnscc.training.earlier import check_identity, other_versions
+from hnscc.training.records import Attempt, Failed
+from hnscc.training.slots import progress
+from hnscc.training.states import trial_state
+
+
+@dataclass(frozen=True)
+class SearchRecord:
+    """search.json: the settings of each configuration in the order proposed, and how many trials the machines held
+    side by side when the search began."""
+
+    configurations: list[Configuration]
+    side_by_side: float
+
+
+def read_search(folder: RunFolder) -> SearchRecord | None:
+    """Read what the search has proposed so far; None where no search has begun.
+
+    Raises InputError where it is damaged: another draw would be another search.
+    """
+    try:
+        facts = read_sealed(folder.search)
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise _no_search(folder, "a file that was cut short or changed after it was written") from None
+    wanted = [each.name for each in fields(SearchRecord)]
+    if facts.keys() != set(wanted):
+        found = f"the parts {', '.join(sorted(facts)) or 'none'}, where this version has {', '.join(wanted)}"
+        raise _no_search(folder, found)
+    return SearchRecord(**facts)
+
+
+def _no_search(folder: RunFolder, found: str) -> InputError:
+    return InputError(
+        "What the search has proposed cannot be read.",
+        where=f"search.json in {folder.root}",
+        expected="the file as this program wrote it",
+        found=found,
+        do="restore it from a copy, or search into another folder (--out)",
+    )
+
+
+def write_search(folder: RunFolder, record: SearchRecord) -> None:
+    """Write what the search has proposed so far, under a seal that tells later whether it is whole."""
+    write_sealed(folder.search, asdict(record))
+
+
+def trial_of(key: Key) -> Trial:
+    """The trial that trains this repeat of this configuration."""
+    configuration, repeat = key
+    return Trial(name_of(configuration), 0, repeat)
+
+
+def curve_of(
+    folder: RunFolder, key: Key, settings: Mapping[str, Any] | None = None, *, accept_versions: bool = False
+) -> Curve | None:
+    """What a trial has shown so far, finished, paused or failed; None where it has not begun or left damaged files.
+
+    `settings` are what the trial would now be trained by: a checkpoint of others is not used, and a record of others
+    raises InputError, unless nothing but versions differs and these are accepted.
+    """
+    trial = trial_of(key)
+    where = folder.trial(trial.trial_id)
+    state = trial_state(where, keep=(HISTORY_FILE,))
+    record = state.record
+    if settings and record:
+        versions = check_identity(folder, record, settings)
+        if versions and not accept_versions:
+            raise other_versions(folder, [(trial.trial_id, versions)])
+    if state.completed:
+        history = pq.read_table(io.BytesIO(state.contents[HISTORY_FILE])).to_pylist()
+        return _curve(history, state.completed.attempts, ended=True)
+    saved = progress(where)
+    if settings and saved and saved["identity"] != identity(settings):
+        saved = None
+    if isinstance(record, Failed):  # its last checkpoint is still there
+        return _curve(saved["history"] if saved else [], record.attempts, ended=True, failed=True)
+    if not saved:
+        return None
+    return _curve(saved["history"], [Attempt.model_validate(each) for each in saved["attempts"]], ended=False)
+
+
+def _curve(
+    history: list[dict[str, Any]], attempts: Sequence[Attempt], *, ended: bool, failed: bool = False
+) -> Curve:
+    took = tuple(row["seconds"] for row in history)
+    gpus = attempts[-1].gpus if attempts else 0.0
+    return Curve(tuple(row["val_soft_jaccard"] for row in history), ended, failed, took, gpus)
