@@ -1,11 +1,13 @@
 """A search's run folder -> report.html, report.md and figures/: what was tried, what was found, how sure it is."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from matplotlib.figure import Figure
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.query import read_table
+from hnscc.aggregation.search_columns import PLACES
 from hnscc.reporting.blocks import Block, Cell, Picture, Points, Section, Text, table
 from hnscc.reporting.drawing.style import picture
 from hnscc.reporting.pages import write_pages
@@ -54,7 +56,7 @@ def _sections(folder: RunFolder, study: Study, race: Race, rows: list[TableRow])
     by_setting = tuple(_by_setting(study, rows))
     nothing = () if overview or by_setting or spent else (Text("Nothing to draw."),)
     return [
-        Section("What was found", (_findings(study, rows),)),
+        Section("What was found", (findings(study, rows),)),
         Section("Configurations", (*overview, _table(study, rows))),
         Section("Settings", (*by_setting, *nothing)),
         Section("How the budget was spent", (*spent, _spent(study, race, rows))),
@@ -62,13 +64,13 @@ def _sections(folder: RunFolder, study: Study, race: Race, rows: list[TableRow])
     ]
 
 
-def _findings(study: Study, rows: Sequence[TableRow]) -> Points:
+def findings(study: Study, rows: Sequence[TableRow]) -> Points:
+    """Say who won and how sure that is. `rows` are those of table `configurations`, the winner first."""
     if not rows or rows[0]["place"] != "winner":
         return Points("", ("No configuration was trained to its end.",))
     winner, *others = rows
     low, high = winner["score_low"], winner["score_high"]
     interval = "" if low is None else " " + between(score(low), score(high))
-    beside = [row["configuration"] for row in others if row["place"] == "not_distinguished"]
     kept = [row["configuration"] for row in others if row["written"]]
     tried, repeats = several(len(rows), "configuration"), several(winner["repeats"], "repeat")
     fresh = f"beside {listed(kept)}, all" if kept else ""
@@ -76,7 +78,7 @@ def _findings(study: Study, rows: Sequence[TableRow]) -> Points:
         f"The winner of {tried} is {winner['configuration']}: {_settings(study, winner)}.",
         f"Its validation soft Jaccard is {score(winner['score'])}{interval} over {repeats}{_dice(winner)}. "
         "The best of many looks better than it is: expect a little less from fresh repeats.",
-        f"{_not_told(beside)} Whoever was not trained often enough is not called worse.",
+        _of_others(others),
         "All scores are of the validation patients. No slice of a test patient was read.",
         " ".join(f"winners.yaml trains the winner {fresh} on fresh seeds, and opens the test set.".split()),
     )
@@ -90,11 +92,25 @@ def _dice(row: TableRow) -> str:
     )
 
 
-def _not_told(beside: Sequence[str]) -> str:
-    if not beside:
-        return "None of the others is left: they were found worse, set aside, stopped, or failed."
-    verb = "is" if len(beside) == 1 else "are"
-    return f"{listed(beside)} {verb} not distinguished from it by the paired tests."
+def _of_others(others: Sequence[TableRow]) -> str:
+    """Say who cannot be told from the winner; where there is nobody, what became of all others."""
+    if not others:
+        return "No other configuration was tried."
+    beside = [row["configuration"] for row in others if row["place"] == "not_distinguished"]
+    if beside:
+        verb = "is" if len(beside) == 1 else "are"
+        told = f"{listed(beside)} {verb} not distinguished from it by the paired tests."
+    else:
+        became = Counter(row["place"] for row in others)
+        counts = [_many(place, became[place]) for place in PLACES if became[place]]
+        told = f"What became of the others: {', '.join(counts)}."
+    return f"{told} Whoever was not trained often enough is not called worse."
+
+
+def _many(place: str, count: int) -> str:
+    """Say how many came to a place: `2 dismissed (worse by a paired test)`."""
+    why = f" ({PLACES[place]})" if PLACES[place] else ""
+    return f"{count} {place.replace('_', ' ')}{why}"
 
 
 def _settings(study: Study, row: TableRow) -> str:

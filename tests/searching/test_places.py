@@ -1,8 +1,12 @@
-"""Whatever may become of a configuration has its words and its mark in every list of places."""
+"""Whatever may become of a configuration has its words and its mark in every list of places, and is told of truly."""
+
+import pytest
+from searches import searched
 
 from hnscc.aggregation.schemas import schema
 from hnscc.aggregation.search_columns import PLACES
 from hnscc.searching.figures import MARKS
+from hnscc.searching.report import findings
 from hnscc.searching.standings import NO_SCORE
 
 
@@ -14,3 +18,30 @@ def test_every_place_is_told_and_drawn_but_of_what_was_never_trained():
         "spent before)"
     )
     assert {*MARKS, "untrained"} == {*PLACES} and {*NO_SCORE} < {*PLACES}
+
+
+def _row(number: int, place: str) -> dict:
+    learned = {"learning_rate": 0.001, "batch_size": 8, "network": "{}", "copies": "0"}
+    scored = {"score": 0.5, "score_low": None, "score_high": None, "val_dice_mean": None, "repeats": 1}
+    return {"configuration": f"c{number:02}", "place": place, "written": False} | learned | scored
+
+
+@pytest.mark.parametrize(
+    ("places", "told"),
+    [
+        ([], "No other configuration was tried."),
+        (["not_distinguished", "dismissed"], "c01 is not distinguished from it by the paired tests. Whoever"),
+        (["untrained"], "What became of the others: 1 untrained (the budget was spent before). Whoever"),
+        (
+            ["dismissed", "set_aside", "dismissed", "failed"],
+            "What became of the others: 2 dismissed (worse by a paired test), "
+            "1 set aside (one repeat, which nothing can be tested on), 1 failed. Whoever",
+        ),
+    ],
+)
+def test_the_report_says_of_the_others_what_became_of_them_and_nothing_else(places, told):
+    """It once said of all others that they were found worse, set aside, stopped or failed: also where none was tried,
+    and of those that the budget did not reach."""
+    rows = [_row(number, place) for number, place in enumerate(["winner", *places])]
+    sentences = findings(searched(), rows).items
+    assert any(each.startswith(told) for each in sentences), sentences
