@@ -35,7 +35,8 @@ from hnscc.cohort.fold import FoldData, read_folds
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
-from hnscc.study.schema import Study, Variant
+from hnscc.study.schema import Study
+from hnscc.study.variant_schema import Variant
 from hnscc.training.devices import resolve_device
 from hnscc.training.ready import plan_folds
 from hnscc.training.records import read_record

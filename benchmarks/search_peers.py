@@ -47,7 +47,8 @@ from hnscc.searching.recorded import trial_of
 from hnscc.study.loading import parse_study
 from hnscc.study.ranges import with_configurations
 from hnscc.study.run_folder import TrialFolder
-from hnscc.study.schema import Search, Study
+from hnscc.study.schema import Study
+from hnscc.study.search_schema import Search
 from hnscc.training.ready import plan_folds
 from hnscc.training.records import read_record
 from hnscc.training.states import is_complete

@@ -12,7 +12,8 @@ import ray
 import yaml
 
 from hnscc.base.cores import cores
-from hnscc.study.schema import Study, Training
+from hnscc.study.schema import Study
+from hnscc.study.variant_schema import Training
 from hnscc.training.ready import resolve_in_process
 from rayjobs.addresses import no_cluster, refuse_silent
 from rayjobs.requests import (

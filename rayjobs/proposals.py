@@ -19,7 +19,8 @@ from hnscc.study.ranges import (
     number_of,
     search_of,
 )
-from hnscc.study.schema import Range, Study
+from hnscc.study.schema import Study
+from hnscc.study.search_schema import Range
 
 # Where a draw was there before, so many others are tried.
 DRAWS = 1000

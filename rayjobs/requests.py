@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from hnscc.base.errors import InputError
-from hnscc.study.schema import Study, Training
+from hnscc.study.schema import Study
+from hnscc.study.variant_schema import Training
 from hnscc.training.ready import resolve_in_process
 
 # A share that places a question on a machine with a GPU without waiting for a free one.

@@ -29,7 +29,9 @@ from hnscc.study.presets import SEARCHED
 from hnscc.study.range_checks import check_search
 from hnscc.study.ranges import Configuration, base_of, search_of, with_configurations
 from hnscc.study.run_folder import RunFolder
-from hnscc.study.schema import Search, Study, Training
+from hnscc.study.schema import Study
+from hnscc.study.search_schema import Search
+from hnscc.study.variant_schema import Training
 from hnscc.training.earlier import choose
 from hnscc.training.in_use import alone
 from hnscc.training.ready import ReadyRun, check_networks, run_folder

@@ -22,8 +22,9 @@ from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
 from hnscc.study.loading import dump_study, load_study
 from hnscc.study.plan import Trial, plan_trials
+from hnscc.study.repeats_schema import UntilPrecise
 from hnscc.study.run_folder import RunFolder
-from hnscc.study.schema import Study, UntilPrecise
+from hnscc.study.schema import Study
 from hnscc.training.earlier import lines_of_left_out
 from hnscc.training.in_use import alone
 from hnscc.training.ready import ReadyRun, check_same_store, make_run_ready, open_and_plan, run_folder

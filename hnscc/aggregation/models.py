@@ -23,7 +23,8 @@ from hnscc.scores.thresholds import MAIN_READING, READINGS, choose_threshold, sw
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, fold_name
 from hnscc.study.run_folder import RunFolder, inside
-from hnscc.study.schema import Study, Variant
+from hnscc.study.schema import Study
+from hnscc.study.variant_schema import Variant
 from hnscc.training.members import Member
 from hnscc.training.records import read_record
 

@@ -8,7 +8,7 @@ from hnscc.base.split_names import SPLITS
 from hnscc.cohort.store_format import Scan
 from hnscc.cohort.used_slices import positives_shown, share_of
 from hnscc.study.plan import fold_name
-from hnscc.study.schema import Split
+from hnscc.study.section_schema import Split
 
 
 def assign_patients(

@@ -8,7 +8,7 @@ import numpy as np
 
 from hnscc.base.seeds import generator
 from hnscc.cohort.store_format import Scan
-from hnscc.study.schema import Negatives
+from hnscc.study.section_schema import Negatives
 
 
 @dataclass(frozen=True, order=True)

@@ -31,8 +31,11 @@ from hnscc.study.identity import VERSIONS, version_differences, versions_here
 from hnscc.study.plan import Trial, fold_name, plan_trials
 from hnscc.study.range_checks import check_search
 from hnscc.study.ranges import number_of
+from hnscc.study.repeats_schema import UntilPrecise
 from hnscc.study.run_folder import RunFolder
-from hnscc.study.schema import Search, Study, Training, UntilPrecise
+from hnscc.study.schema import Study
+from hnscc.study.search_schema import Search
+from hnscc.study.variant_schema import Training
 from hnscc.training.earlier import check_identities, choose, left_out
 from hnscc.training.model import check_model
 from hnscc.training.process import resources_here

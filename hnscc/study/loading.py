@@ -11,8 +11,10 @@ from hnscc.base.errors import InputError
 from hnscc.base.locations import ZARR_ROOT, Location, locate
 from hnscc.study.presets import SEARCHED, merge, preset_of
 from hnscc.study.run_folder import RunFolder, run_folder_of
-from hnscc.study.schema import Range, Study, Variant
+from hnscc.study.schema import Study
+from hnscc.study.search_schema import Range
 from hnscc.study.settings_page import names_in, nearest
+from hnscc.study.variant_schema import Variant
 from hnscc.study.yaml_text import MOST_NESTED, KeyPath, at_line, read_yaml, write_yaml
 
 

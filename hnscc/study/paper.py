@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from hnscc.study.identity import differences
 from hnscc.study.presets import preset_of
-from hnscc.study.schema import Study, Variant
+from hnscc.study.schema import Study
+from hnscc.study.variant_schema import Variant
 
 CITATION = (
     "Liedes J, Hellström H, Rainio O, et al. Automatic segmentation of head and neck cancer from PET-MRI "

@@ -19,7 +19,9 @@ from hnscc.study.ranges import (
     search_of,
     variant_of,
 )
-from hnscc.study.schema import Range, Search, Study, Variant
+from hnscc.study.schema import Study
+from hnscc.study.search_schema import Range, Search
+from hnscc.study.variant_schema import Variant
 
 # A search compares scores, so what a score is must be the same for all; and how a training is computed, not what, is
 # chosen before anything is written.

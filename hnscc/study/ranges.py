@@ -9,7 +9,9 @@ from pydantic import ValidationError
 
 from hnscc.base.errors import InputError
 from hnscc.study.presets import merge
-from hnscc.study.schema import NAME_LENGTH, Range, Search, Study, Variant
+from hnscc.study.schema import NAME_LENGTH, Study
+from hnscc.study.search_schema import Range, Search
+from hnscc.study.variant_schema import Variant
 from hnscc.study.yaml_text import write_yaml
 
 Configuration = dict[str, Any]  # the searched settings by path: {"training.learning_rate": 0.001, ...}

@@ -11,7 +11,8 @@ from itertools import takewhile
 from typing import Any, Final, cast
 
 from hnscc.study.presets import PRESETS
-from hnscc.study.schema import Study, Variant
+from hnscc.study.schema import Study
+from hnscc.study.variant_schema import Variant
 
 # How a path names what the user names: a variant, a searched setting.
 NAMED: Final = {"variants": "NAME", "search.ranges": "PATH", "repeats.enough": "NAME"}

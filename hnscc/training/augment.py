@@ -15,7 +15,7 @@ from hnscc.base.arrays import Images, Integers, Masks
 from hnscc.base.seeds import derive_seed
 from hnscc.cohort.fold import FoldData
 from hnscc.cohort.slices import Slices
-from hnscc.study.schema import Augmentation, Variant
+from hnscc.study.variant_schema import Augmentation, Variant
 
 if TYPE_CHECKING:
     import albumentations as A

@@ -5,7 +5,7 @@ import platform
 import torch
 
 from hnscc.base.errors import InputError
-from hnscc.study.schema import Training
+from hnscc.study.variant_schema import Training
 
 
 def resolve_device(training: Training) -> tuple[str, str]:

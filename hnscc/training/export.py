@@ -11,7 +11,7 @@ from torch import nn
 from hnscc.base.errors import InputError
 from hnscc.cohort.slices import Bounds
 from hnscc.study.run_folder import RunFolder
-from hnscc.study.schema import Network
+from hnscc.study.variant_schema import Network
 from hnscc.training.members import Member, read_weights
 from hnscc.training.model import build_model
 

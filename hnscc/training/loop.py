@@ -15,7 +15,7 @@ from hnscc.base.arrays import Integers, StoredProbabilities
 from hnscc.base.seeds import derive_seed, generator
 from hnscc.cohort.slices import Slices
 from hnscc.study.run_folder import TrialFolder
-from hnscc.study.schema import Training
+from hnscc.study.variant_schema import Training
 from hnscc.training.adam import Adam
 from hnscc.training.checkpoint import load_checkpoint
 from hnscc.training.feeding import Source, batches

@@ -10,8 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from hnscc.base.errors import InputError
-from hnscc.study.schema import Network
-from hnscc.study.variant_schema import nearest_first
+from hnscc.study.variant_schema import Network, nearest_first
 from hnscc.training.losses import loss_of
 from hnscc.training.paper_unet import PaperUNet
 from hnscc.training.process import drawing

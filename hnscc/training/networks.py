@@ -9,7 +9,7 @@ from safetensors.torch import load
 from hnscc.base.arrays import Images, StoredProbabilities
 from hnscc.cohort.slices import Slices
 from hnscc.study.run_folder import RunFolder
-from hnscc.study.schema import Network
+from hnscc.study.variant_schema import Network
 from hnscc.training.inference import placed, predict
 from hnscc.training.members import Member, read_weights
 from hnscc.training.model import build_model

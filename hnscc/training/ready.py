@@ -22,7 +22,8 @@ from hnscc.study.loading import dump_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.ranges import networks
 from hnscc.study.run_folder import RunFolder, run_folder_of
-from hnscc.study.schema import Study, Training, Variant
+from hnscc.study.schema import Study
+from hnscc.study.variant_schema import Training, Variant
 from hnscc.training.earlier import (
     any_finished,
     check_identities,

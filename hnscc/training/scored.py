@@ -15,7 +15,7 @@ from hnscc.scores.glycolysis import STORED_AS, glycolysis, stacked, with_glycoly
 from hnscc.scores.stored import scoring_at_half, to_bytes
 from hnscc.scores.thresholds import score_trial
 from hnscc.study.run_folder import TrialFolder
-from hnscc.study.schema import Variant
+from hnscc.study.variant_schema import Variant
 from hnscc.training.loop import Fit
 
 

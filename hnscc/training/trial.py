@@ -16,7 +16,8 @@ from hnscc.cohort.fold import FoldData
 from hnscc.study.identity import identity, setting_differences, trial_settings, version_differences
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
-from hnscc.study.schema import Study, Variant
+from hnscc.study.schema import Study
+from hnscc.study.variant_schema import Variant
 from hnscc.training.augment import training_slices, validation_slices
 from hnscc.training.feeding import hold, holding
 from hnscc.training.loop import Epoch, Fit

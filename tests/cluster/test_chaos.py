@@ -13,7 +13,8 @@ import pytest
 from machines import await_started, wait_until
 
 from hnscc.study.run_folder import RunFolder
-from hnscc.study.schema import Resources, Study
+from hnscc.study.schema import Study
+from hnscc.study.section_schema import Resources
 from hnscc.training.records import read_record
 from rayjobs.watch import RESTARTS
 

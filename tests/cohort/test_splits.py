@@ -10,7 +10,7 @@ from hnscc.cohort.patients import assign_patients
 from hnscc.cohort.splits import FoldPlan, check_disjoint, plan_fold
 from hnscc.cohort.store import Store
 from hnscc.cohort.used_slices import UsedSlice, draw_positives, negative_candidates
-from hnscc.study.schema import Split
+from hnscc.study.section_schema import Split
 
 
 def store_of(scans) -> Store:

@@ -12,7 +12,7 @@ from hnscc.base.errors import InputError
 from hnscc.searching.ledger import Curve
 from hnscc.searching.race import Race
 from hnscc.study.range_checks import check_search
-from hnscc.study.schema import Search
+from hnscc.study.search_schema import Search
 
 EPOCHS = 9
 

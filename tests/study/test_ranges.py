@@ -12,7 +12,7 @@ from hnscc.study.loading import load_study, parse_study
 from hnscc.study.plan import Trial
 from hnscc.study.range_checks import check_search
 from hnscc.study.ranges import base_of, nested, winners_file, with_configurations
-from hnscc.study.schema import Variant
+from hnscc.study.variant_schema import Variant
 from rayjobs.proposals import proposer
 
 

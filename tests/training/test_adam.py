@@ -4,7 +4,7 @@ import sys
 import pytest
 import torch
 
-from hnscc.study.schema import Network
+from hnscc.study.variant_schema import Network
 from hnscc.training.adam import Adam
 from hnscc.training.model import build_model
 
@@ -78,7 +78,7 @@ def test_training_the_papers_network_does_not_load_pytorchs_compiler():
     code = """
 import sys, torch, hnscc.training.trial
 from hnscc.training.adam import Adam
-from hnscc.study.schema import Network
+from hnscc.study.variant_schema import Network
 from hnscc.training.model import build_model
 model = build_model(Network(architecture="paper", width=4), 2, seed=0)
 optimiser = Adam(model.parameters(), learning_rate=0.01, epsilon=1e-7)

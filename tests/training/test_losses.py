@@ -9,7 +9,7 @@ from trials import train_trial
 from hnscc.cohort.fold import read_folds
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
-from hnscc.study.schema import Training
+from hnscc.study.variant_schema import Training
 from hnscc.training.losses import LOSSES, loss_of, soft_dice_loss
 from hnscc.training.ready import plan_folds
 from hnscc.training.records import read_record

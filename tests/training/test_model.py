@@ -8,8 +8,7 @@ from safetensors.torch import save_file
 
 from hnscc.base.errors import InputError
 from hnscc.study.presets import CORRECTED
-from hnscc.study.schema import Network, Training
-from hnscc.study.variant_schema import ARCHITECTURES
+from hnscc.study.variant_schema import ARCHITECTURES, Network, Training
 from hnscc.training.devices import resolve_device
 from hnscc.training.layers import Doubling, Dropout
 from hnscc.training.losses import LOSSES

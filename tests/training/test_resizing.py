@@ -9,7 +9,7 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hnscc.study.plan import Trial
-from hnscc.study.schema import Network
+from hnscc.study.variant_schema import Network
 from hnscc.training.loop import Fit
 from hnscc.training.model import build_model
 from hnscc.training.resizing import resize_by_products

@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from hnscc.study.plan import Trial
-from hnscc.study.schema import Network
+from hnscc.study.variant_schema import Network
 from hnscc.training import subpixel
 from hnscc.training.loop import Fit
 from hnscc.training.model import build_model

@@ -1,0 +1,161 @@
+"""The sections of a study that are one for all its variants: slices, split, normalisation, evaluation, resources."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from hnscc.study.fields import (
+    OURS,
+    PAPER_EVALUATION,
+    PAPER_IMAGING,
+    PAPER_PREPROCESSING,
+    PAPERS_CODE,
+    Count,
+    Positive,
+    Settings,
+    Share,
+    says,
+)
+
+# From which scans slices without lesion are drawn.
+Negatives = Literal["lesion_free_scans", "any_scan"]
+
+
+class Sampling(Settings):
+    """Which slices of the cohort are used."""
+
+    max_positive: Annotated[
+        Count | None,
+        says("At most so many slices with lesion are used, drawn evenly over patients; null uses all.", OURS),
+    ]
+    negatives: Annotated[
+        Negatives,
+        says(
+            "Slices without lesion are drawn from scans that hold no lesion at all, or from any scan.",
+            PAPER_IMAGING,
+        ),
+    ]
+    ratio: Annotated[
+        float,
+        Field(ge=0),
+        says(
+            "So many slices without lesion are drawn for each slice with lesion, in each split.",
+            PAPER_IMAGING,
+        ),
+    ]
+
+
+class Split(Settings):
+    """How patients are divided into training, validation and test, stratified by whether they have a lesion."""
+
+    unit: Annotated[
+        Literal["patient"],
+        says(
+            "The test set is drawn patient by patient, so that none stands on both sides.",
+            PAPER_PREPROCESSING,
+        ),
+    ]
+    folds: Annotated[
+        int,
+        Field(ge=1, le=50),
+        says("1 holds one test set out; k folds test every patient once.", OURS),
+    ]
+    test: Annotated[
+        Share,
+        says(
+            "This share of the patients is tested on; with two folds or more it is not used.",
+            PAPER_PREPROCESSING,
+        ),
+    ]
+    validation: Annotated[
+        Share,
+        says("This share of what is not tested on is set aside for validation.", PAPER_PREPROCESSING),
+    ]
+    validation_unit: Annotated[
+        Literal["patient", "slice"],
+        says(
+            "Validation is drawn by patient, or slice by slice, whose patients then stand in training too.",
+            PAPERS_CODE,
+        ),
+    ]
+
+
+class Normalisation(Settings):
+    """How the images of each modality are scaled to 0..1."""
+
+    bounds: Annotated[
+        Literal["training", "training_and_validation"],
+        says(
+            "The minimum and maximum of these slices, for each modality, become 0 and 1; others are clipped.",
+            PAPER_PREPROCESSING,
+        ),
+    ]
+
+
+class Evaluation(Settings):
+    """How finished trials are evaluated; a change needs no new training."""
+
+    slices: Annotated[
+        Literal["all", "sampled"],
+        says(
+            "Every slice of every validation and test scan is predicted and scored, or the sampled slices alone.",
+            PAPER_EVALUATION,
+        ),
+    ]
+    cutoff_px: Annotated[
+        Count,
+        says("A slice counts as positive from so many pixels of lesion on.", PAPER_EVALUATION),
+    ]
+    tolerance_mm: Annotated[
+        float,
+        Field(gt=0),
+        says(
+            "Surfaces that lie at most so many mm apart agree, by the surface Dice of scans.",
+            PAPER_EVALUATION,
+        ),
+    ]
+    bootstraps: Annotated[
+        int,
+        Field(ge=100),
+        says(
+            "So many resamples give an interval and a p of `comparisons` where its `method` is bootstrap; no other "
+            "interval uses them.",
+            OURS,
+        ),
+    ]
+    margin: Annotated[
+        Annotated[float, Field(gt=0, lt=1)] | None,
+        says(
+            "A difference in a pooled score below this counts as none: then variants can be told to be equal up to it.",
+            OURS,
+        ),
+    ]
+
+
+def _share_or_whole_number(gpus: float) -> float:
+    # Ray refuses others only when a trial is to be started, with a traceback.
+    if gpus > 1 and not float(gpus).is_integer():
+        raise ValueError("a share of one GPU, at most 1, or a whole number of GPUs")
+    return gpus
+
+
+class Resources(Settings):
+    """What a trial asks of Ray; no part of its identity."""
+
+    cpus: Annotated[Positive, says("A trial reserves so many processor cores.", OURS)]
+    gpus: Annotated[
+        Annotated[float, Field(ge=0), AfterValidator(_share_or_whole_number)] | Literal["auto"],
+        says(
+            "A trial reserves this share of one GPU, at most 1, or a whole number of GPUs; `auto` is the share that "
+            "its measured peak memory needs.",
+            OURS,
+        ),
+    ]
+    hung_after: Annotated[
+        Positive,
+        says(
+            "A trial that finishes no epoch, and predicts and scores nothing, for so many seconds is ended and goes on "
+            "from its checkpoint.",
+            OURS,
+        ),
+    ]
