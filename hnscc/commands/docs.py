@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, get_args, get_type_hints
 
+from numpy.typing import ArrayLike
 from typer.core import TyperArgument, TyperOption
 from typer.main import get_command
 
@@ -57,13 +58,20 @@ def _of_function(name: str, function: Callable[..., Any]) -> str:
 def _signature(name: str, signature: inspect.Signature) -> Iterator[str]:
     """On one line where it fits, else with a line for each parameter, as the code itself has it."""
     parameters = list(_parameters(signature))
-    whole = f"hnscc.{name}({', '.join(parameters)}) -> {signature.return_annotation}"
+    given = type_of(signature.return_annotation)
+    whole = f"hnscc.{name}({', '.join(parameters)}) -> {given}"
     if len(whole) <= WIDTH:
         yield whole
         return
     yield f"hnscc.{name}("
     yield from (f"    {each}," for each in parameters)
-    yield f") -> {signature.return_annotation}"
+    yield f") -> {given}"
+
+
+def type_of(annotation: Any) -> str:
+    """A type as code writes it; NumPy spells out what its ArrayLike holds."""
+    written = inspect.formatannotation(annotation) if isinstance(annotation, type) else str(annotation)
+    return written.replace(str(ArrayLike), "ArrayLike")
 
 
 def _parameters(signature: inspect.Signature) -> Iterator[str]:
@@ -73,7 +81,7 @@ def _parameters(signature: inspect.Signature) -> Iterator[str]:
         if each.kind is inspect.Parameter.KEYWORD_ONLY and not starred:
             starred = True
             yield "*"
-        yield f"{each.name}: {each.annotation}" + (
+        yield f"{each.name}: {type_of(each.annotation)}" + (
             "" if each.default is each.empty else f" = {each.default!r}"
         )
 
