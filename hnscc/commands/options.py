@@ -18,10 +18,10 @@ Address = Annotated[str | None, typer.Option(help=option_texts.ADDRESS)]
 HalfWidth = Annotated[
     float | None,
     typer.Option(
-        "--precision",
+        "--half-width",
         min=HALF_WIDTH[0],
         max=HALF_WIDTH[1],
-        help="Tell how many repeats give the median test Dice within this (95 %).",
+        help="Tell how many repeats give the median test Dice within this to either side (95 %).",
     ),
 ]
 Prefer = Annotated[
@@ -31,3 +31,10 @@ Prefer = Annotated[
         help="Of several files for one cell of the manifest, take that of this name, such as '*T1_mask*'.",
     ),
 ]
+# Options by the names that they had before, which still work and which no help tells.
+_FORMER = {"precision": "half-width"}
+
+
+def option_of(given: str) -> str:
+    """The name of the option that a user means by a name of now or of before."""
+    return _FORMER.get(given, given)

@@ -84,7 +84,7 @@ class PairFacts(TypedDict):
 
 class SampleSize(TypedDict):
     """see: the difference that is to be seen; power: with which chance; pairs: every pair of variants.
-    repeats_for_width: as `hnscc check --precision` tells it, None unless asked for."""
+    repeats_for_width: as `hnscc check --half-width` tells it, None unless asked for."""
 
     see: float
     power: float

@@ -100,7 +100,7 @@ def test_check_tells_finished_trials_that_only_predict_again(hnscc, tmp_path):
     run = ("--out", tmp_path / "run")
     for repeat in (0, 1):
         assert train([str(study), f"pet-f0-r0{repeat}", *map(str, run)]) == 0
-    asked = ("check", study, *run, "--precision", "0.05")
+    asked = ("check", study, *run, "--half-width", "0.05")
     assert "2 completed, 0 failed, 1 missing" in hnscc(*asked)[1]
     write_study(study, made, **settings, evaluation={"slices": "all"})
     code, out, error = hnscc(*asked)

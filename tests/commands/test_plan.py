@@ -108,7 +108,7 @@ def test_one_variant_is_no_pilot(tmp_path):
         hnscc.plan(run.root)
 
 
-def test_precision_is_what_check_tells_and_needs_no_second_variant(finished, tmp_path):
+def test_half_width_is_what_check_tells_and_needs_no_second_variant(finished, tmp_path):
     found = hnscc.plan(finished.root, half_width=0.02)["repeats_for_width"]
     study = load_study(finished.study)
     assert found["half_width"] == 0.02
@@ -116,9 +116,12 @@ def test_precision_is_what_check_tells_and_needs_no_second_variant(finished, tmp
         assert found["variants"][name] == asdict(each.repeats_for_width(0.02))
         assert each.scores and found["variants"][name]["repeats"] >= 6
     alone = random_run(tmp_path, small_study(("pet",), repeats=4), patients=12)
-    told = CliRunner().invoke(app, ["plan", str(alone.root), "--precision", "0.02"])
+    told = CliRunner().invoke(app, ["plan", str(alone.root), "--half-width", "0.02"])
     assert told.exit_code == 0 and "To see" not in told.output
     assert "repeats: pet: the median test Dice within 0.02 to either side (95 %) needs about" in told.output
+    before = CliRunner().invoke(app, ["plan", str(alone.root), "--precision", "0.02"])
+    assert before.output == told.output, "what the option was called before still works"
+    assert "--precision" not in CliRunner().invoke(app, ["plan", "--help"]).output
 
 
 def test_the_command_tells_it_in_sentences_and_as_json(finished):

@@ -233,7 +233,7 @@ def test_repeats_end_once_the_median_is_precise(store, here, hnscc, tmp_path):
     assert kept.repeats.enough == {"pet": 6}
     assert len(plan_trials(kept)) == 6
     assert "at most 10 repeats, fewer where" in (tmp_path / "run" / "report.md").read_text()
-    code, out, _ = hnscc("check", study, "--out", tmp_path / "run", "--json", "--precision", "0.01")
+    code, out, _ = hnscc("check", study, "--out", tmp_path / "run", "--json", "--half-width", "0.01")
     assert code == 0
     found = json.loads(out)["repeats_for_width"]
     assert found["half_width"] == 0.01
