@@ -147,13 +147,16 @@ def _of_scan(fold: Fold, scan: str) -> TableRow:
 
 def _scores(score: ScanScore | None) -> TableRow:
     """All scores of a scan; None of each without a score."""
-    row: TableRow = {
-        name: getattr(score, name, None) for name in (*(each.name for each in SCAN_METRICS), "slices")
-    }
-    row |= _volumes(score) | _lesions(score)
+    row: TableRow = {"slices": score and score.slices}
+    row |= _surface(score) | _volumes(score) | _lesions(score)
     if score is None:
         return row | {metric.name: None for metric in metrics_at("scan")}
     return row | _overlap("scan", _counts_of(score))
+
+
+def _surface(score: ScanScore | None) -> TableRow:
+    """The value of each of SCAN_METRICS; None of each without a score."""
+    return {each.name: score and score.surface[each.name] for each in SCAN_METRICS}
 
 
 def _volumes(score: ScanScore | None) -> TableRow:
@@ -187,5 +190,4 @@ def _of_patient(counts: Counts, score: ScanScore | None) -> TableRow:
     if score:  # what the sampled slices hold says nothing of the others
         row["lesion"] = bool(counts.truth)
         row["detected"] = bool(counts.overlap if counts.truth else counts.pred)
-    row |= {each.name: getattr(score, each.name, None) for each in SCAN_METRICS}
-    return row | _volumes(score) | _lesions(score)
+    return row | _surface(score) | _volumes(score) | _lesions(score)

@@ -74,7 +74,7 @@ def _of_surface(metric: ScanMetric) -> PatientMetric:
         metric.unit,
         metric.meaning,
         metric.higher_is_better,
-        lambda score: float(getattr(score, metric.name)),
+        lambda score: score.surface[metric.name],
         metric.range,
         decimals=metric.decimals,
     )

@@ -22,20 +22,20 @@ from hnscc.scores.volumes import Volumes
 class ScanScore:
     """One scan, or several as one (`together`).
 
-    slices: how many. truth_px, pred_px, overlap_px: voxels. hd95_mm, assd_mm, nsd: a field for each of
-    SCAN_METRICS. volumes: in ml.
-    lesions: the true ones, found or not, and how many predicted ones are false.
+    slices: how many. truth_px, pred_px, overlap_px: voxels. surface: the value of each of SCAN_METRICS, by its name.
+    volumes: in ml. lesions: the true ones, found or not, and how many predicted ones are false.
     """
 
     slices: int
     truth_px: int
     pred_px: int
     overlap_px: int
-    hd95_mm: float
-    assd_mm: float
-    nsd: float
+    surface: Mapping[str, float]
     volumes: Volumes
     lesions: Lesions
+
+
+_COUNTS = ("slices", "truth_px", "pred_px", "overlap_px")
 
 
 def score_scan(pred: Bools, truth: Bools, spacing_mm: Spacing, tolerance_mm: float) -> ScanScore:
@@ -50,7 +50,7 @@ def score_scan(pred: Bools, truth: Bools, spacing_mm: Spacing, tolerance_mm: flo
         truth_px=int(np.count_nonzero(truth)),
         pred_px=int(np.count_nonzero(pred)),
         overlap_px=int(np.count_nonzero(truth & pred)),
-        **{metric.name: metric.function(distances, tolerance_mm) for metric in SCAN_METRICS},
+        surface={metric.name: metric.function(distances, tolerance_mm) for metric in SCAN_METRICS},
         volumes=volumes.volumes(pred, truth, spacing_mm),
         lesions=find_lesions(pred, truth, spacing_mm),
     )
@@ -82,7 +82,7 @@ def together(scans: Sequence[ScanScore]) -> ScanScore:
         truth_px=sum(each.truth_px for each in scans),
         pred_px=sum(each.pred_px for each in scans),
         overlap_px=sum(each.overlap_px for each in scans),
-        **{metric.name: _mean([getattr(each, metric.name) for each in scans]) for metric in SCAN_METRICS},
+        surface={each.name: _mean([scan.surface[each.name] for scan in scans]) for each in SCAN_METRICS},
         volumes=volumes.together([each.volumes for each in scans]),
         lesions=lesions.together([each.lesions for each in scans]),
     )
@@ -93,15 +93,24 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def as_json(score: ScanScore) -> dict[str, Any]:
-    """The score as JSON values."""
-    return asdict(score)
+    """The score as JSON values, those of surfaces beside the others."""
+    found: dict[str, Any] = {}
+    for name, value in asdict(score).items():
+        found |= value if name == "surface" else {name: value}
+    return found
+
+
+def is_of_these_metrics(value: Mapping[str, Any]) -> bool:
+    """Whether what `as_json` gave has a value of each of SCAN_METRICS, and of no other metric of surfaces."""
+    return value.keys() - {*_COUNTS, "volumes", "lesions"} == {each.name for each in SCAN_METRICS}
 
 
 def from_json(value: Mapping[str, Any]) -> ScanScore:
     """The score that `as_json` gave this for. Raises KeyError or TypeError for anything else."""
     found = tuple(Lesion(**each) for each in value["lesions"]["lesions"])
-    parts = {
-        "volumes": Volumes(**value["volumes"]),
-        "lesions": Lesions(**{**value["lesions"], "lesions": found}),
-    }
-    return ScanScore(**{**value, **parts})
+    return ScanScore(
+        **{name: value[name] for name in _COUNTS},
+        surface={each.name: value[each.name] for each in SCAN_METRICS},
+        volumes=Volumes(**value["volumes"]),
+        lesions=Lesions(**{**value["lesions"], "lesions": found}),
+    )

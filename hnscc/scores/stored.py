@@ -12,9 +12,10 @@ from hnscc.base.steps import at_once
 from hnscc.scores import calibration
 from hnscc.scores.calibration import Probabilities, probabilities_of
 from hnscc.scores.counts import HALF, count_at
-from hnscc.scores.scans import ScanScore, as_json, from_json, score_scans
+from hnscc.scores.scans import ScanScore, as_json, from_json, is_of_these_metrics, score_scans
 
-# Raised whenever what is written here, or how scans are scored, changes: older files are then not used.
+# Raised whenever what is written here, or how scans are scored, changes: older files are then not used. A metric of
+# surfaces that is added or removed needs no raise.
 VERSION = 4
 
 
@@ -74,7 +75,7 @@ def from_bytes(
     content: bytes, spacing_mm: Mapping[str, Spacing], tolerance_mm: float, slices: int
 ) -> StoredScores | None:
     """The scores that `to_bytes` wrote of so many slices and of the scans that spacing_mm names; None where they are of
-    another version, spacing, tolerance or selection, so that they have to be computed again.
+    another version, spacing, tolerance or selection, or of other metrics, so that they have to be computed again.
 
     The trial's record vouches for the content: what is of this version and no such scores is a fault of this program
     (ValueError, KeyError, TypeError)."""
@@ -82,6 +83,8 @@ def from_bytes(
     if found.get("version") != VERSION:
         return None
     if (found["tolerance_mm"], found["spacing_mm"]) != (tolerance_mm, _as_lists(spacing_mm)):
+        return None
+    if not all(map(is_of_these_metrics, found["scans"].values())):
         return None
     scores = StoredScores(
         np.array(found["overlap_px"], np.int64),

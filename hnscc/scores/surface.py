@@ -118,8 +118,8 @@ def surface_dice(distances: SurfaceDistances, tolerance_mm: float) -> float:
 class ScanMetric:
     """A score of a whole scan by the distances of its surfaces, as data; of several scans it is their mean.
 
-    name: of its field of `ScanScore`, of its column, and in column `metric`. label: how a report writes it. unit: of
-    its values, None of a ratio. meaning: what it is, in a few words; column: the rest of its column's meaning.
+    name: of its value in `ScanScore.surface`, of its column, and in column `metric`. label: how a report writes it.
+    unit: of its values, None of a ratio. meaning: what it is, in a few words; column: the rest of its column's meaning.
     function: its value, of the distances and the tolerance in mm. range: the least and the most that it can be, None
     where there is no most. decimals: how many a report writes.
     """
@@ -135,7 +135,8 @@ class ScanMetric:
     decimals: int = 3
 
 
-# The one list of them: columns, and what variants are compared by (`patient_metrics`), follow from it.
+# The one list of them: what trials store, the columns of tables and of the report, and what variants are compared by
+# (`patient_metrics`) follow from it.
 SCAN_METRICS = (
     ScanMetric(
         name="hd95_mm",

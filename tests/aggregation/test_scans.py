@@ -170,8 +170,8 @@ def test_missing_one_more_lesion_never_improves_a_score(seed):
             predicted[box] = True
         score = together([score_scan(predicted, truth, spacing, 5.0)])
         now = {
-            "hd95_mm": score.hd95_mm,
-            "nsd": score.nsd,
+            "hd95_mm": score.surface["hd95_mm"],
+            "nsd": score.surface["nsd"],
             "fn_ml": score.volumes.fn_ml,
             "lesions_found": score.lesions.found,
         }

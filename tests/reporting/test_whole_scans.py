@@ -8,6 +8,7 @@ from hnscc.aggregation.query import read_table
 from hnscc.cohort.drawn_masks import packed
 from hnscc.cohort.store_format import Drawn
 from hnscc.reporting.sections.whole_scans import whole_scans
+from hnscc.scores.surface import SCAN_METRICS
 from hnscc.study.plan import plan_trials
 
 DRAWN = "Test scans on the grids that their masks were drawn on"
@@ -32,6 +33,10 @@ def test_the_section_shows_the_values_of_its_tables(tmp_path):
     lesions = page.rows("Lesions in test scans")
     sizes = page.rows("Surfaces and volumes in test scans")
     people = page.rows("Test patients with and without lesion")
+    titles = page.tables["Surfaces and volumes in test scans"][0][1 : 1 + len(SCAN_METRICS)]
+    assert [title.startswith(each.label) for title, each in zip(titles, SCAN_METRICS, strict=True)] == [
+        True
+    ] * 3
     for position, variant in enumerate(scans):
         own = scans[variant]
         found, every = (sum(row[name] for row in own) for name in ("lesions_found", "lesions"))
@@ -42,12 +47,13 @@ def test_the_section_shows_the_values_of_its_tables(tmp_path):
         assert sizes[position][1].startswith(
             "{:.1f} ({:.1f} to {:.1f})".format(*np.quantile(distances, [0.5, *ends]))
         )
-        assert sizes[position][4:6] == [
+        assert sizes[position][3] == f"{np.mean([row['nsd'] for row in own if row['lesions']]):.3f}"
+        assert sizes[position][5:7] == [
             f"{sum(row[name] for row in own):.1f}" for name in ("truth_ml", "pred_ml")
         ]
         ill = [row["detected"] for row in patients[variant] if row["lesion"]]
         assert people[position][1:3] == [str(len(patients[variant])), f"{sum(ill)} of {len(ill)}"]
-    assert [row[1:] for row in page.rows(DRAWN)] == [["–"] * 7] * len(scans), (
+    assert [row[1:] for row in page.rows(DRAWN)] == [["–"] * 8] * len(scans), (
         "the store kept no masks as drawn"
     )
     assert "prepare it again" in page.text

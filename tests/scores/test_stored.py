@@ -54,7 +54,7 @@ def test_scores_of_other_slices_or_of_no_version_are_not_used(column):
 
 
 @pytest.mark.parametrize(
-    "lacking", ["tolerance_mm", "spacing_mm", "scans", "probabilities", "hd95_mm", "total"]
+    "lacking", ["tolerance_mm", "spacing_mm", "scans", "probabilities", "truth_px", "total"]
 )
 def test_scores_of_this_version_that_lack_a_part_are_a_fault_and_those_of_another_are_not_read(lacking):
     """A change of what is written without a new VERSION was never seen: every table then scored all scans again."""
@@ -69,6 +69,18 @@ def test_scores_of_this_version_that_lack_a_part_are_a_fault_and_those_of_anothe
     with pytest.raises((KeyError, TypeError)):
         from_bytes(json.dumps(content).encode(), SPACING, TOLERANCE, 5)
     assert from_bytes(json.dumps(content | {"version": 0}).encode(), SPACING, TOLERANCE, 5) is None
+
+
+@pytest.mark.parametrize("change", ["a metric of before", "a metric to come"])
+def test_scores_without_a_metric_of_now_or_with_another_are_computed_again(change):
+    """A metric that is added, or removed, asks for no new VERSION."""
+    content = json.loads(written()[1])
+    for each in content["scans"].values():
+        if change == "a metric of before":
+            each["boundary_iou"] = 0.5
+        else:
+            del each["hd95_mm"]
+    assert from_bytes(json.dumps(content).encode(), SPACING, TOLERANCE, 5) is None
 
 
 def test_scoring_makes_no_second_array_as_large_as_the_predictions():

@@ -14,6 +14,7 @@ from hnscc.reporting.values import DASH, between, interval, known, middle, score
 from hnscc.scores.describe import spread
 from hnscc.scores.metrics import dice
 from hnscc.scores.patient_metrics import PATIENT_METRICS
+from hnscc.scores.surface import SCAN_METRICS, ScanMetric
 
 Found = dict[str, list[TableRow] | str]  # variant -> its rows, or why there are none
 NO_LESION = "no such scan holds lesion"
@@ -22,10 +23,10 @@ SCANS = (
     "holds no voxel of a true one. Median model at its chosen threshold."
 )
 SIZES = (
-    "HD95 (95 % Hausdorff distance): all but 5 % of each surface lies so near to the other. Surface Dice: the share of "
-    "both surfaces that lies within {tolerance:g} mm of the other. A scan with lesion in which nothing is "
-    "predicted counts as its diagonal, and as 0; a lesion missed beside one that is found counts by its surface alone. "
-    "Over scans with lesion; volumes over all scans."
+    *(f"{each.label} ({each.meaning}): {each.column}." for each in SCAN_METRICS),
+    "`evaluation.tolerance_mm` is {tolerance:g}.",
+    "A lesion missed beside one that is found counts by its surface alone.",
+    "Over scans with lesion; volumes over all scans.",
 )
 PATIENTS = (
     "A patient with lesion is detected if any voxel of it is predicted; in one without, any predicted voxel is a false "
@@ -35,7 +36,7 @@ DRAWN = (
     "The tables above are of the stored slices. Here what the median models mark there, at the chosen threshold, is "
     "brought back to the grid that each mask was drawn on, and scored against the mask as it was drawn: the difference "
     "is what resampling costs. A perfect model would reach what the masks themselves reach, placed on the slices and "
-    "sent back. Means and HD95 are over scans with lesion; pooled are all test scans, by ml."
+    "sent back. Means and medians are over scans with lesion; pooled are all test scans, by ml."
 )
 DETECTION = (
     "Positive is where anything is predicted, wherever: sensitivity is of those with lesion, specificity of others. "
@@ -69,7 +70,7 @@ def _blocks(source: Source) -> Iterator[Block]:
     scans, patients = (_of_median_models(source, name) for name in ("scans", "patients"))
     yield Text(f"Scored: {source.scored_in_words}.")
     yield _table(source, "Lesions in test scans", SCANS, _lesion_columns(scans))
-    sizes = SIZES.format(tolerance=source.study.evaluation.tolerance_mm)
+    sizes = " ".join(SIZES).format(tolerance=source.study.evaluation.tolerance_mm)
     yield _table(source, "Surfaces and volumes in test scans", sizes, _size_columns(scans))
     drawn = _of_drawn_masks(source)
     yield _table(
@@ -158,10 +159,22 @@ def _lesion_columns(scans: Found) -> Columns:
     }
 
 
+def _surface_columns(scans: Found) -> Columns:
+    """A column for each metric of surfaces."""
+    return dict(_surface_column(scans, metric) for metric in SCAN_METRICS)
+
+
+def _surface_column(scans: Found, metric: ScanMetric) -> tuple[str, Callable[[TableRow], Cell | str]]:
+    """Of shares the mean; of distances, whose mean a few large ones move, the median."""
+    if metric.unit is None:
+        return f"{metric.label}: mean", _of(scans, lambda own: _mean(_ill(own), metric.name))
+    title = f"{metric.label} in {metric.unit}: median (quartiles)"
+    return title, _of(scans, lambda own: _quartiles(_ill(own), metric.name, metric.decimals))
+
+
 def _size_columns(scans: Found) -> Columns:
     return {
-        "HD95 in mm: median (quartiles)": _of(scans, lambda own: _quartiles(_ill(own), "hd95_mm", "{:.1f}")),
-        "Surface Dice: mean": _of(scans, lambda own: _mean(_ill(own), "nsd")),
+        **_surface_columns(scans),
         "Dice of scans: mean": _of(scans, lambda own: _mean(_ill(own), "dice")),
         "True volume in ml": _of(scans, lambda own: f"{_sum(own, 'truth_ml'):.1f}"),
         "Predicted": _of(scans, lambda own: f"{_sum(own, 'pred_ml'):.1f}"),
@@ -178,8 +191,7 @@ def _drawn_columns(drawn: Found) -> Columns:
         "difference": _of(drawn, _lost),
         "a perfect model": _of(drawn, lambda own: _mean(_ill(own), "dice_of_mask_sent_back")),
         "Pooled by ml, as drawn": _of(drawn, _pooled_by_ml),
-        "HD95 in mm: median (quartiles)": _of(drawn, lambda own: _quartiles(_ill(own), "hd95_mm", "{:.1f}")),
-        "Surface Dice: mean": _of(drawn, lambda own: _mean(_ill(own), "nsd")),
+        **_surface_columns(drawn),
     }
 
 
@@ -259,10 +271,10 @@ def _mean(rows: Sequence[TableRow], column: str) -> Cell | str:
     return score(float(np.mean([row[column] for row in rows]))) if rows else Cell(DASH, NO_LESION)
 
 
-def _quartiles(rows: Sequence[TableRow], column: str, form: str) -> Cell:
+def _quartiles(rows: Sequence[TableRow], column: str, decimals: int) -> Cell:
     if not rows:
         return Cell(DASH, NO_LESION)
-    return middle(spread(np.array([row[column] for row in rows])), form.format, "scan")
+    return middle(spread(np.array([row[column] for row in rows])), f"{{:.{decimals}f}}".format, "scan")
 
 
 def _volume_error(rows: Sequence[TableRow]) -> str:
