@@ -33,6 +33,7 @@ from prepare import SIZE, load, make_scan
 
 from data_prep.build import prepare_scan, write_placed
 from data_prep.manifest.manifest import Row
+from data_prep.placing.place import place_scan
 from data_prep.settings import PrepareSettings
 from data_prep.volumes.volume import TO_RAS, Grid, Volume
 from hnscc.cohort.store_building import begin_store
@@ -105,7 +106,16 @@ def by_us(row: Row, store: Path) -> Scan:
 
 def by_simpleitk(row: Row, store: Path) -> Scan:
     volumes = {name: read(path) for name, path in row.files.items()}
-    return write_placed(row, volumes, None, store, REFERENCE, SETTINGS, view=False).scan
+    placed = place_scan(
+        volumes,
+        None,
+        reference=REFERENCE,
+        size=SETTINGS.size,
+        pixel_mm=SETTINGS.pixel_mm,
+        scan=row.where,
+        register=SETTINGS.register,
+    )
+    return write_placed(row, placed, None, store, view=False).scan
 
 
 def read(folder: Path) -> Volume:

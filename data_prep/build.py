@@ -16,17 +16,16 @@ from data_prep.oddities.judged import Reduced, judged, told
 from data_prep.oddities.marks import Marks, marks
 from data_prep.oddities.twins import reduced
 from data_prep.placing.coverage import MIN_COVERAGE
-from data_prep.placing.place import place_scan
+from data_prep.placing.place import PlacedScan, place_scan
 from data_prep.row_files import choose_reference, volumes_of
 from data_prep.settings import PrepareSettings
 from data_prep.views import View, view_of
-from data_prep.volumes.volume import Volume
 from data_prep.workers import run_each
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
 from hnscc.base.locations import locate
 from hnscc.base.steps import Progress
-from hnscc.cohort.placement import CohortPlaced
+from hnscc.cohort.placement import CohortPlacement
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
 from hnscc.cohort.store_format import Scan
@@ -61,25 +60,8 @@ def build_store(
     final = locate(store).absolute()
     unfinished = begin_store(final, settings.overwrite)
     try:
-        grid_of, more = choose_reference(rows, settings.reference)
-        faults = [*faults, *more]
-        faulty = {line for line, _ in faults}
-        left = [row for row in rows if row.line not in faulty]
-        tell(0, len(left), "reading scans")
-        outcomes = run_each(
-            partial(
-                prepare_scan,
-                unfinished=unfinished,
-                reference=grid_of,
-                settings=settings,
-                view=page is not None,
-            ),
-            left,
-            name=lambda row: row.scan_id,
-            workers=_workers(settings.workers, len(left)),
-            progress=tell,
-        )
-        written = _whole(left, outcomes, faults)
+        reference, more = choose_reference(rows, settings.reference)
+        written = _prepared(rows, [*faults, *more], unfinished, reference, settings, page is not None, tell)
         scans = [each.scan for each in written]
         images = Reduced([each.reduced for each in written], [each.marks for each in written])
         odd = judged(rows, scans, images, unfinished, settings.accept_odd)
@@ -88,7 +70,7 @@ def build_store(
             final,
             modalities=tuple(rows[0].files),
             size=settings.size,
-            placed={**_placed(grid_of, settings), **_units(scans), **told(odd, settings.accept_odd)},
+            placed={**_how_placed(reference, settings), **_units(scans), **told(odd, settings.accept_odd)},
             scans=scans,
             page=partial(page, views=[each.view for each in written if each.view]) if page else None,
             overwrite=settings.overwrite,
@@ -109,24 +91,34 @@ class Written:
     view: View | None
 
 
+def _prepared(
+    rows: Sequence[Row],
+    faults: Sequence[Fault],
+    unfinished: Path,
+    reference: str,
+    settings: PrepareSettings,
+    view: bool,
+    progress: Progress,
+) -> list[Written]:
+    """Prepare the scan of every row without a fault; where anything is wrong, InputError tells all of it."""
+    faulty = {line for line, _ in faults}
+    left = [row for row in rows if row.line not in faulty]
+    progress(0, len(left), "reading scans")
+    outcomes = run_each(
+        partial(prepare_scan, unfinished=unfinished, reference=reference, settings=settings, view=view),
+        left,
+        name=lambda row: row.scan_id,
+        workers=_workers(settings.workers, len(left)),
+        progress=progress,
+    )
+    return _whole(left, outcomes, faults)
+
+
 def prepare_scan(
     row: Row, unfinished: Path, reference: str, settings: PrepareSettings, view: bool
 ) -> Written:
     """Read, place and write one scan, and view it where that is asked for; runs in a worker process."""
     volumes, mask = volumes_of(row, reference, settings.suv)
-    return write_placed(row, volumes, mask, unfinished, reference, settings, view)
-
-
-def write_placed(
-    row: Row,
-    volumes: dict[str, Volume],
-    mask: Mask | None,
-    unfinished: Path,
-    reference: str,
-    settings: PrepareSettings,
-    view: bool,
-) -> Written:
-    """Place and write one scan of which the files are read, as `prepare_scan`."""
     placed = place_scan(
         volumes,
         mask.volume if mask else None,
@@ -137,6 +129,11 @@ def write_placed(
         register=settings.register,
         show_before=view,
     )
+    return write_placed(row, placed, mask, unfinished, view)
+
+
+def write_placed(row: Row, placed: PlacedScan, mask: Mask | None, unfinished: Path, view: bool) -> Written:
+    """Write a scan that was placed, and what its row and its mask's file say of it; `view` as of `prepare_scan`."""
     scan = write_scan(
         unfinished,
         placed.images,
@@ -166,9 +163,9 @@ def _lesion_free(row: Row, lesion_px: Sequence[int]) -> str | None:
     return None if any(lesion_px) else "a mask without lesion"
 
 
-def _placed(reference: str, settings: PrepareSettings) -> CohortPlaced:
+def _how_placed(reference: str, settings: PrepareSettings) -> CohortPlacement:
     """How the scans were placed and resized, for the store's attributes."""
-    placed: CohortPlaced = {
+    placed: CohortPlacement = {
         "reference": reference,
         "pixel_mm": settings.pixel_mm,
         "suv": settings.suv,
@@ -185,7 +182,7 @@ def _placed(reference: str, settings: PrepareSettings) -> CohortPlaced:
     return placed
 
 
-def _units(scans: list[Scan]) -> CohortPlaced:
+def _units(scans: list[Scan]) -> CohortPlacement:
     """The unit of each modality that all of its files state alike, for the store's attributes."""
     units: dict[str, str] = {}
     for name in scans[0].placement["values"]:

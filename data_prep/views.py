@@ -26,7 +26,7 @@ class View:
     outlines: (A, h, w) and coronal_outline: (Z, w) bool, the mask on them. A value is low + (high - low) * level /
     65535, where `low` and `high` are the scan's lowest and highest value of each modality. spacing_mm: of these pixels,
     along z, y and x. histogram: (C, 256) int64, how many of the scan's pixels above `low` lie in each bin (bin_edges).
-    before: of each modality that was registered, at its place among the modalities, its axial and coronal pictures as
+    before: of each modality that was registered, at its position among the modalities, its axial and coronal pictures as
     they would be without, on the same scale.
     """
 
@@ -52,7 +52,7 @@ def view_of(
 ) -> View:
     """View the images (Z, C, H, W) and the mask (Z, H, W) of a scan, as they are stored.
 
-    before: of each modality that was registered, at its place among the C, its slices (Z, H, W) without.
+    before: of each modality that was registered, at its position among the C, its slices (Z, H, W) without.
     """
     low, high = images.min(axis=(0, 2, 3)), images.max(axis=(0, 2, 3))
     span = np.where(high > low, high - low, np.float32(1))

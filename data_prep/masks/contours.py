@@ -55,10 +55,10 @@ def fill_contours(contours: Sequence[Floats], grid: Grid, where: str, *, odd_is_
     the volume outside of the grid.
     """
     inverse = np.linalg.inv(grid.affine)
-    placed = [points @ inverse[:3, :3].T + inverse[:3, 3] for points in contours]
-    _check_near(placed, grid, where)
-    axis = _across(placed, where)
-    planes = _planes(placed, axis)
+    in_voxels = [points @ inverse[:3, :3].T + inverse[:3, 3] for points in contours]
+    _check_near(in_voxels, grid, where)
+    axis = _across(in_voxels, where)
+    planes = _planes(in_voxels, axis)
     told = [] if odd_is_meant else _without_copies(planes, where)
     thick, on_slices = _thickness([plane.at for plane in planes])
     shares, drawn = _shares(planes, thick, on_slices, grid, axis)
@@ -71,10 +71,10 @@ def fill_contours(contours: Sequence[Floats], grid: Grid, where: str, *, odd_is_
     return Drawn(voxels, tuple(told))
 
 
-def _check_near(placed: list[Floats], grid: Grid, where: str) -> None:
+def _check_near(in_voxels: list[Floats], grid: Grid, where: str) -> None:
     """InputError where a corner lies farther outside of the grid than the grid is wide: no slip of a hand does that."""
     size = np.array(grid.shape)
-    points = np.concatenate(placed)
+    points = np.concatenate(in_voxels)
     if not ((points > -size - 1) & (points < 2 * size)).all():
         raise _refused(
             "The contours lie outside of the grid.",
@@ -84,9 +84,9 @@ def _check_near(placed: list[Floats], grid: Grid, where: str) -> None:
         )
 
 
-def _across(placed: list[Floats], where: str) -> int:
+def _across(in_voxels: list[Floats], where: str) -> int:
     """The axis of the grid across which the planes lie; InputError where the outlines lie in no such planes."""
-    leaving = [max(float(np.ptp(points[:, axis])) for points in placed) for axis in range(3)]
+    leaving = [max(float(np.ptp(points[:, axis])) for points in in_voxels) for axis in range(3)]
     axis = int(np.argmin(leaving))
     if leaving[axis] > 2 * ON_SLICE:
         raise _refused(
@@ -98,11 +98,11 @@ def _across(placed: list[Floats], where: str) -> int:
     return axis
 
 
-def _planes(placed: list[Floats], axis: int) -> list[_Plane]:
+def _planes(in_voxels: list[Floats], axis: int) -> list[_Plane]:
     """The outlines plane by plane, in the order of the axis."""
     planes: list[_Plane] = []
     flat = [axis_ for axis_ in range(3) if axis_ != axis]
-    for points in sorted(placed, key=lambda each: float(each[:, axis].mean())):
+    for points in sorted(in_voxels, key=lambda each: float(each[:, axis].mean())):
         at = float(points[:, axis].mean())
         if not planes or at - planes[-1].at > ONE_PLANE:
             planes.append(_Plane(at, []))

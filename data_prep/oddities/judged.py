@@ -28,7 +28,7 @@ from data_prep.oddities.planes import odd_planes
 from data_prep.oddities.twins import Twins, find_between, find_twins
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import first_of
-from hnscc.cohort.placement import CohortPlaced, OddFact
+from hnscc.cohort.placement import CohortPlacement, OddFact
 from hnscc.cohort.store_building import read_images
 from hnscc.cohort.store_format import Scan
 
@@ -184,7 +184,7 @@ def _check_odd(rows: Sequence[Row], odd: Sequence[Odd], accept_odd: str | None) 
     )
 
 
-def told(odd: Sequence[Odd], accept_odd: str | None) -> CohortPlaced:
+def told(odd: Sequence[Odd], accept_odd: str | None) -> CohortPlacement:
     """What was odd, for the store's attributes, and by which reason it was accepted, where that was needed."""
     told = [OddFact(scan_id=each.scan_id, text=each.text) for each in odd]
     needed = accept_odd is not None and any(each.refused for each in odd)

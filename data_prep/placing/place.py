@@ -12,7 +12,7 @@
    covers at least half of the stored pixel.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
@@ -27,7 +27,7 @@ from data_prep.placing.drawn import drawn_ml, fits, hollow, stored_ml
 from data_prep.placing.found import facts_of, input_of, share_of_body
 from data_prep.placing.gridded import Gridded, gridded
 from data_prep.placing.numbers import numbers_of
-from data_prep.registering.registered import laid_together
+from data_prep.registering.registered import Facts, laid_together
 from data_prep.volumes.grids import check_axes, to_lps
 from data_prep.volumes.lying import lying
 from data_prep.volumes.resize import (
@@ -39,19 +39,19 @@ from data_prep.volumes.resize import (
 )
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
-from hnscc.cohort.placement import LesionFacts, Placement, ValueFacts, WayBack
+from hnscc.cohort.placement import LesionFacts, Placement, WayBack
 
 LARGE = 0.1  # of the body in the stored slices: a lesion that is measured against the whole body too
 MAX_LESION_LOSS = 0.5  # of a slice's lesion that a fixed pixel size may crop off
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedScan:
     """One scan, ready to be stored: images (Z, C, H, W) in raw units, mask (Z, H, W) of 0 and 1.
 
     `volumes` are the modalities as they were sampled: oriented and, where that was asked for, registered; `lesion` is
     the mask as it was drawn, and on the grid that they were sampled on; `before` are the slices (Z, H, W) of each
-    modality that was registered as they would be without, at its place among the C, where these were asked for. The
+    modality that was registered as they would be without, at its position among the C, where these were asked for. The
     rest is told by hnscc.cohort.store_format.Scan.
     """
 
@@ -76,7 +76,7 @@ def place_scan(
     scan: str,
     register: str | None = None,
     show_before: bool = False,
-) -> Placed:
+) -> PlacedScan:
     """Bring the modalities and the mask of one scan onto square slices of one grid.
 
     Where `pixel_mm` is None, the whole field of view is kept, padded to a square; otherwise stored pixels are of that
@@ -88,6 +88,59 @@ def place_scan(
     or registered (data_prep.registering.registered), where slices are not transaxial, and where most of a slice's
     lesion would be cropped off.
     """
+    laid = _laid(volumes, mask, reference, register, scan)
+    lesion = lesion_on(laid.mask, laid.grids, reference, f"{scan}, column mask")
+    grid = to_lps(laid.drawn)
+    window = make_window(grid, size, pixel_mm)
+    cropped = _cropped(lesion.voxels, window, scan)
+    shown = {name: gridded(volume, grid, window, lesion.voxels) for name, volume in laid.volumes.items()}
+    _check_shown(shown, laid.grids, reference, scan)
+    images = np.stack([each.slices for each in shown.values()], axis=1)
+    stored = np.stack([resize_mask(slice_, window) for slice_ in lesion.voxels])
+    return PlacedScan(
+        images=images,
+        mask=stored,
+        source_lesion_px=lesion.source_px,
+        spacing_mm=stored_spacing(grid, window),
+        affine=tuple(tuple(float(value) for value in row) for row in stored_affine(grid, window)),
+        placement={
+            **_where(laid.drawn, window, reference),
+            **_coverage(shown),
+            **_of_files(laid, cropped),
+            **_found(laid, lesion, grid, images, stored, window),
+        },
+        volumes=laid.volumes,
+        lesion=lesion,
+        before=_before(laid, grid, window, lesion) if show_before else {},
+    )
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """The files of one scan as they lie on one another.
+
+    `volumes` and `mask` are oriented and, where that was asked for, registered, which `registered` tells by modality;
+    `filed` are all of them before that. `drawn` is the grid of the reference's file. `assumed` names the files that
+    state no orientation, `fitting` the modalities whose grids a mask without one fits.
+    """
+
+    volumes: dict[str, Volume]
+    mask: Volume | None
+    registered: dict[str, Facts]
+    filed: dict[str, Volume]
+    drawn: Grid
+    assumed: list[str]
+    fitting: list[str]
+
+    @property
+    def grids(self) -> dict[str, Grid]:
+        return {name: volume.grid for name, volume in self.volumes.items()}
+
+
+def _laid(
+    volumes: dict[str, Volume], mask: Volume | None, reference: str, register: str | None, scan: str
+) -> _Laid:
+    """Lay the files of one scan on one another; arguments and InputError as of `place_scan`."""
     assumed = [name for name, volume in _with_mask(volumes, mask).items() if not volume.grid.oriented]
     fitting = fits(mask, {name: volume.grid for name, volume in volumes.items()})
     volumes, mask = lying(volumes, mask, reference, scan)
@@ -95,86 +148,61 @@ def place_scan(
     check_axes(drawn, scan)
     filed = _with_mask(volumes, mask)
     volumes, mask, registered = laid_together(volumes, mask, reference, register, scan)
-    grids = {name: volume.grid for name, volume in volumes.items()}
-    check_steps(grids, reference, scan)
-    lesion = lesion_on(mask, grids, reference, f"{scan}, column mask")
-    grid = to_lps(drawn)
-    window = make_window(grid, size, pixel_mm)
-    cropped = _cropped(lesion.voxels, window, scan)
-    placed = {name: gridded(volume, grid, window, lesion.voxels) for name, volume in volumes.items()}
-    check_coverage(
-        {name: each.coverage for name, each in placed.items()},
-        {name: each.lesion_coverage for name, each in placed.items()},
-        grids,
-        reference,
-        scan,
-    )
-    images = np.stack([each.slices for each in placed.values()], axis=1)
-    stored = np.stack([resize_mask(slice_, window) for slice_ in lesion.voxels])
-    placement: Placement = {
-        **_where(drawn, window, reference),
-        **_coverage(placed),
-        "assumed": assumed,
+    laid = _Laid(volumes, mask, registered, filed, drawn, assumed, fitting)
+    check_steps(laid.grids, reference, scan)
+    return laid
+
+
+def _check_shown(shown: Mapping[str, Gridded], grids: Mapping[str, Grid], reference: str, scan: str) -> None:
+    """InputError where a modality shows too little of the slices, or of the lesion."""
+    coverage = {name: each.coverage for name, each in shown.items()}
+    lesion = {name: each.lesion_coverage for name, each in shown.items()}
+    check_coverage(coverage, lesion, grids, reference, scan)
+
+
+def _of_files(laid: _Laid, cropped: int) -> Placement:
+    """How the files lie and are written. cropped: lesion pixels that lie outside of the stored slices."""
+    facts: Placement = {
+        "assumed": laid.assumed,
         "lesion_px_cropped": cropped,
-        "inputs": {name: input_of(volume) for name, volume in filed.items()},
+        "inputs": {name: input_of(volume) for name, volume in laid.filed.items()},
     }
-    if registered:
-        placement["registered"] = registered
-    placement["numbers"] = {name: numbers_of(volume) for name, volume in volumes.items()}
-    placement["values"], placement["lesion"] = _found(
-        volumes, mask, lesion, grid, images, stored, window, fitting
-    )
-    return Placed(
-        images=images,
-        mask=stored,
-        source_lesion_px=lesion.source_px,
-        spacing_mm=stored_spacing(grid, window),
-        affine=tuple(tuple(float(value) for value in row) for row in stored_affine(grid, window)),
-        placement=placement,
-        volumes=volumes,
-        lesion=lesion,
-        before=_before(filed, volumes, registered, grid, window, lesion) if show_before else {},
-    )
+    if laid.registered:
+        facts["registered"] = laid.registered
+    facts["numbers"] = {name: numbers_of(volume) for name, volume in laid.volumes.items()}
+    return facts
 
 
 def _found(
-    volumes: Mapping[str, Volume],
-    mask: Volume | None,
+    laid: _Laid,
     lesion: Lesion,
     grid: Grid,
     images: NDArray[np.float32],
     stored: NDArray[np.uint8],
     window: Window,
-    fitting: list[str],
-) -> tuple[dict[str, ValueFacts], LesionFacts]:
+) -> Placement:
     """What is known of the values of each modality and of the lesion, by the stored images (Z, C, H, W) and their mask
-    (Z, H, W). fitting: the modalities whose grids a mask without orientation fits."""
-    values, facts = facts_of(volumes, mask, lesion, grid, images, stored, window)
+    (Z, H, W)."""
+    values, facts = facts_of(laid.volumes, laid.mask, lesion, grid, images, stored, window)
     if facts["share_of_body"] > LARGE and max(window.offset) > 0:
-        facts["share_of_whole"] = _share_of_whole(volumes, lesion.voxels, grid, window)
-    return values, {
+        facts["share_of_whole"] = _share_of_whole(laid.volumes, lesion.voxels, grid, window)
+    of_lesion: LesionFacts = {
         **facts,
-        "fits": fitting,
+        "fits": laid.fitting,
         "hollow": hollow(lesion.voxels),
         "pieces": pieces_of(lesion.drawn),
-        "drawn_ml": drawn_ml(mask),
+        "drawn_ml": drawn_ml(laid.mask),
         "stored_ml": stored_ml(stored, stored_spacing(grid, window)),
     }
+    return {"values": values, "lesion": of_lesion}
 
 
-def _before(
-    filed: Mapping[str, Volume],
-    volumes: Mapping[str, Volume],
-    registered: Container[str],
-    grid: Grid,
-    window: Window,
-    lesion: Lesion,
-) -> dict[int, NDArray[np.float32]]:
-    """The slices (Z, H, W) of each registered modality as its file lies, by its place among the modalities."""
+def _before(laid: _Laid, grid: Grid, window: Window, lesion: Lesion) -> dict[int, NDArray[np.float32]]:
+    """The slices (Z, H, W) of each registered modality as its file lies, by its position among the modalities."""
     return {
-        at: gridded(filed[name], grid, window, lesion.voxels).slices
-        for at, name in enumerate(volumes)
-        if name in registered
+        at: gridded(laid.filed[name], grid, window, lesion.voxels).slices
+        for at, name in enumerate(laid.volumes)
+        if name in laid.registered
     }
 
 
@@ -202,14 +230,14 @@ def _where(drawn: Grid, window: Window, reference: str) -> WayBack:
     }
 
 
-def _coverage(placed: Mapping[str, Gridded]) -> Placement:
+def _coverage(shown: Mapping[str, Gridded]) -> Placement:
     """What of the stored slices each modality shows."""
     return {
-        "coverage": {name: each.coverage for name, each in placed.items()},
-        "fill": {name: each.fill for name, each in placed.items()},
-        "outside": {name: each.unseen for name, each in placed.items()},
-        "absent": {name: each.absent for name, each in placed.items()},
-        "planes": {name: each.planes for name, each in placed.items()},
+        "coverage": {name: each.coverage for name, each in shown.items()},
+        "fill": {name: each.fill for name, each in shown.items()},
+        "outside": {name: each.unseen for name, each in shown.items()},
+        "absent": {name: each.absent for name, each in shown.items()},
+        "planes": {name: each.planes for name, each in shown.items()},
     }
 
 

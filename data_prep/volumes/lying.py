@@ -24,18 +24,18 @@ def lying(
     spacing. InputError where there is no grid of its shape and spacing. `scan` is how the error names the scan.
     """
     grid = _of_reference(volumes, mask, reference)
-    placed = {reference: replace(volumes[reference], grid=grid)}
+    laid = {reference: replace(volumes[reference], grid=grid)}
     for name, volume in volumes.items():
         if name != reference:
             where = f"{scan}, column {name}"
-            placed[name] = volume if volume.grid.oriented else _on_reference(volume, reference, grid, where)
+            laid[name] = volume if volume.grid.oriented else _on_reference(volume, reference, grid, where)
     if mask is not None and not mask.grid.oriented:
-        grids = {reference: grid, **{name: volume.grid for name, volume in placed.items()}}
+        grids = {reference: grid, **{name: volume.grid for name, volume in laid.items()}}
         found = matching(mask.grid, grids)
         if not found:
             raise off_grid(mask.grid, grids, f"{scan}, column mask")
         mask = _laid(mask, found[0], grids[found[0]])
-    return {name: placed[name] for name in volumes}, mask
+    return {name: laid[name] for name in volumes}, mask
 
 
 def _of_reference(volumes: dict[str, Volume], mask: Volume | None, reference: str) -> Grid:

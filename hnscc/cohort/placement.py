@@ -158,7 +158,7 @@ class OddFact(TypedDict):
     text: str
 
 
-class CohortPlaced(TypedDict, total=False):
+class CohortPlacement(TypedDict, total=False):
     """How all scans of a store were placed, and what is odd about them (data_prep.build, data_prep.oddities.judged).
 
     reference: the modality whose grid is used. pixel_mm: the stored pixels' size, None for the whole field of view.

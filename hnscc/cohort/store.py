@@ -14,7 +14,7 @@ from hnscc.base.errors import InputError
 from hnscc.base.files import storage_errors
 from hnscc.base.locations import Location, S3Path, locate, patiently
 from hnscc.base.steps import Progress
-from hnscc.cohort.placement import CohortPlaced
+from hnscc.cohort.placement import CohortPlacement
 from hnscc.cohort.store_format import (
     FORMAT,
     SCANS_GROUP,
@@ -57,7 +57,7 @@ class Store:
     size: int
     digest: str
     scans: tuple[Scan, ...]
-    placed: CohortPlaced
+    placed: CohortPlacement
 
     @property
     def odd(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from hnscc.base.folders import put_in_place
 from hnscc.base.lease import only_one
 from hnscc.base.locations import ZARR_ROOT, Location, S3Path
 from hnscc.base.steps import Progress
-from hnscc.cohort.placement import CohortPlaced, DrawnFacts, Placement
+from hnscc.cohort.placement import CohortPlacement, DrawnFacts, Placement
 from hnscc.cohort.store import Store, no_store, open_store, root_attributes
 from hnscc.cohort.store_format import (
     FORMAT,
@@ -131,7 +131,7 @@ def finish_store(
     *,
     modalities: tuple[str, ...],
     size: int,
-    placed: CohortPlaced,
+    placed: CohortPlacement,
     scans: list[Scan],
     overwrite: bool,
     page: Callable[[Store], str] | None = None,

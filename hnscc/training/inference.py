@@ -22,7 +22,7 @@ def autocast(device: str, precision: str) -> AbstractContextManager[None]:
     return torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
 
 
-def placed(model: nn.Module, device: str) -> nn.Module:
+def model_on(model: nn.Module, device: str) -> nn.Module:
     """The model on a device, made to compute there as training does; the names of its parameters stay.
 
     On a GPU its resizing becomes deterministic, which it is on a processor; there its decoder takes fewer operations,

@@ -19,7 +19,7 @@ from hnscc.study.variant_schema import Training
 from hnscc.training.adam import Adam
 from hnscc.training.checkpoint import load_checkpoint
 from hnscc.training.feeding import Source, batches
-from hnscc.training.inference import EVALUATION_BATCH, in_order, logits_of, placed, predicting
+from hnscc.training.inference import EVALUATION_BATCH, in_order, logits_of, model_on, predicting
 from hnscc.training.losses import loss_of
 from hnscc.training.process import drawing, hardware
 from hnscc.training.records import Attempt, Began
@@ -64,7 +64,7 @@ class Fit:
         cls, model: nn.Module, training: Training, began: Began, attempts: Iterable[Attempt] = ()
     ) -> "Fit":
         """The model goes to the trial's device; `attempts`, where it is a list, is the one that grows."""
-        model = placed(model, began.device)
+        model = model_on(model, began.device)
         rate, epsilon = training.learning_rate, training.adam_epsilon
         optimiser = Adam(model.parameters(), learning_rate=rate, epsilon=epsilon)
         return cls(model, optimiser, training, began, attempts if isinstance(attempts, list) else [*attempts])

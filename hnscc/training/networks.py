@@ -10,7 +10,7 @@ from hnscc.base.arrays import Images, StoredProbabilities
 from hnscc.cohort.slices import Slices
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.variant_schema import Network
-from hnscc.training.inference import placed, predict
+from hnscc.training.inference import model_on, predict
 from hnscc.training.members import Member, read_weights
 from hnscc.training.model import build_model
 from hnscc.training.process import set_up_torch
@@ -33,7 +33,7 @@ class Networks:
         set_up_torch(self.device, threads, 1.0, members[0].precision)
         # Encoder weights from a file are in the trained weights already.
         bare = network.model_copy(update={"encoder_weights": None})
-        self.model = placed(build_model(bare, len(members[0].bounds), seed=0), self.device)
+        self.model = model_on(build_model(bare, len(members[0].bounds), seed=0), self.device)
         self.loaded: Member | None = None
 
     def probabilities(self, images: Images) -> Iterator[StoredProbabilities]:

@@ -5,7 +5,7 @@ from scans import change, cohort, prepare
 
 from hnscc.cohort.placement import (
     WAY_BACK,
-    CohortPlaced,
+    CohortPlacement,
     DrawnFacts,
     FileFacts,
     LesionFacts,
@@ -35,7 +35,7 @@ def test_the_facts_of_scans_are_those_that_are_explained(store):
         for name in ("pet", "mri"):
             assert told["values"][name].keys() == ValueFacts.__annotations__.keys() - OPTIONAL
             assert told["inputs"][name].keys() == FileFacts.__annotations__.keys()
-    assert store.placed.keys() == CohortPlaced.__annotations__.keys() - OPTIONAL
+    assert store.placed.keys() == CohortPlacement.__annotations__.keys() - OPTIONAL
 
 
 def test_the_way_back_is_part_of_them():

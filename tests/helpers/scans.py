@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from data_prep.build import build_store
 from data_prep.manifest.manifest import Row, examine_manifest, raise_all
-from data_prep.placing.place import Placed, place_scan
+from data_prep.placing.place import PlacedScan, place_scan
 from data_prep.settings import PrepareSettings
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
@@ -104,7 +104,7 @@ def volume(data: np.ndarray, affine: np.ndarray = LPS, oriented: bool = True) ->
     return Volume(data.astype(np.float32), Grid(data.shape, np.asarray(affine, float), oriented))
 
 
-def place(volumes: dict[str, Volume], mask: Volume | None, **options: Any) -> Placed:
+def place(volumes: dict[str, Volume], mask: Volume | None, **options: Any) -> PlacedScan:
     """A scan placed on 16 x 16 pixels of its whole field of view, unless `options` say otherwise."""
     reference = options.pop("reference", "mri")
     return place_scan(

@@ -8,7 +8,7 @@ import numpy as np
 
 from hnscc.base.arrays import Images, Masks, Spacing
 from hnscc.base.locations import Location
-from hnscc.cohort.placement import CohortPlaced
+from hnscc.cohort.placement import CohortPlacement
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
 from hnscc.cohort.store_format import Scan
@@ -79,7 +79,7 @@ def make_store(
                 split=None,
             )
         )
-    placed: CohortPlaced = {"units": units} if units else {}
+    placed: CohortPlacement = {"units": units} if units else {}
     return finish_store(
         unfinished, final, modalities=("pet", "mri"), size=size, placed=placed, scans=scans, overwrite=False
     )
