@@ -26,8 +26,8 @@ class View:
     outlines: (A, h, w) and coronal_outline: (Z, w) bool, the mask on them. A value is low + (high - low) * level /
     65535, where `low` and `high` are the scan's lowest and highest value of each modality. spacing_mm: of these pixels,
     along z, y and x. histogram: (C, 256) int64, how many of the scan's pixels above `low` lie in each bin (bin_edges).
-    before: of each modality that was registered, at its position among the modalities, its axial and coronal pictures as
-    they would be without, on the same scale.
+    before: of each modality that was registered, at its position among the modalities, its axial and coronal pictures
+    as they would be without, on the same scale.
     """
 
     scan_id: str

@@ -44,24 +44,9 @@ def run_each(
                 progress(len(outcomes), len(items), futures[future])
             return [outcomes[future] for future in futures]
     except BrokenProcessPool:
-        raise WorkerError(
-            "A process that was to work on scans died.",
-            where="the processes of this command",
-            expected="processes that end by themselves",
-            found="one that was killed, most often by the system because memory ran out",
-            do=f"Use fewer processes ({workers} now; --workers of `hnscc prepare`) or give more memory, then give the "
-            "same command again; nothing half-written is left. In a script of your own, call this under "
-            "`if __name__ == '__main__':`.",
-        ) from None
+        raise _died(workers) from None
     except MemoryError:
-        raise WorkerError(
-            "Memory ran out.",
-            where="the processes of this command",
-            expected="memory for one scan in each process",
-            found=f"too little for {workers}",
-            do="Use fewer processes (--workers of `hnscc prepare`) or give more memory, then give the same command "
-            "again; nothing half-written is left.",
-        ) from None
+        raise _no_memory(workers) from None
 
 
 def _run_here(
@@ -104,3 +89,26 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _died(workers: int) -> WorkerError:
+    return WorkerError(
+        "A process that was to work on scans died.",
+        where="the processes of this command",
+        expected="processes that end by themselves",
+        found="one that was killed, most often by the system because memory ran out",
+        do=f"Use fewer processes ({workers} now; --workers of `hnscc prepare`) or give more memory, then give the "
+        "same command again; nothing half-written is left. In a script of your own, call this under "
+        "`if __name__ == '__main__':`.",
+    )
+
+
+def _no_memory(workers: int) -> WorkerError:
+    return WorkerError(
+        "Memory ran out.",
+        where="the processes of this command",
+        expected="memory for one scan in each process",
+        found=f"too little for {workers}",
+        do="Use fewer processes (--workers of `hnscc prepare`) or give more memory, then give the same command "
+        "again; nothing half-written is left.",
+    )

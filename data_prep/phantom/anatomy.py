@@ -110,23 +110,49 @@ def _grow(blob: Blob, x: Values, y: Values, z: Values) -> Bools:
     return grown
 
 
+@dataclass(frozen=True)
+class _Points:
+    """Points in mm, and the surfaces that tissues are drawn by: a tissue lies where a sum of these is below 1."""
+
+    x: Values
+    y: Values
+    z: Values
+
+    def level(self, *values: float) -> Values:
+        """A number that changes from the larynx to the nasopharynx, at even steps."""
+        return np.interp(self.z, np.linspace(-48, 48, len(values)), values).astype(np.float32)
+
+    def oval(self, at_x: float, at_y: float, wide: float, high: float) -> Values:
+        """An ellipse of a slice, and its mirror image on the other side; its half-axes."""
+        return ((np.abs(self.x) - at_x) / wide) ** 2 + ((self.y - at_y) / high) ** 2
+
+    def ball(self, at_z: float, deep: float) -> Values:
+        """What makes an ellipse end above and below."""
+        return ((self.z - at_z) / deep) ** 2
+
+
 def _anatomy(x: Values, y: Values, z: Values, nodes: list[Node]) -> Labels:
     """Labels of a head and neck from the larynx (Z = -48) to the nasopharynx (Z = 48)."""
-
-    def level(*values: float) -> Values:
-        return np.interp(z, np.linspace(-48, 48, len(values)), values).astype(np.float32)
-
-    def oval(at_x: float, at_y: float, wide: float, high: float) -> Values:
-        return ((np.abs(x) - at_x) / wide) ** 2 + ((y - at_y) / high) ** 2
-
-    def ball(at_z: float, deep: float) -> Values:
-        return ((z - at_z) / deep) ** 2
-
-    front = level(52, 54, 66, 84, 88, 88, 86)
+    at = _Points(x, y, z)
+    front = at.level(52, 54, 66, 84, 88, 88, 86)
     outline = np.sqrt(
-        (x / level(56, 58, 62, 67, 70, 71, 72)) ** 2 + (y / np.where(y < 0, front, level(58, 66, 78))) ** 2
+        (x / at.level(56, 58, 62, 67, 70, 71, 72)) ** 2
+        + (y / np.where(y < 0, front, at.level(58, 66, 78))) ** 2
     )
     labels = np.full(x.shape, LABEL["air"], np.uint8)
+    _draw_soft_tissue(labels, at, outline)
+    _draw_jaw(labels, at, outline)
+    _draw_spine(labels, at)
+    for at_x, at_y, radius in ((30, 8, 3.6), (37, 11, 5.0), (22, 22, 2.2)):
+        labels[at.oval(at_x, at_y, radius, radius) < 1] = LABEL["vessel"]
+    labels[at.oval(0, 46, 48, 30) + at.ball(58, 22) < 1] = LABEL["brain"]
+    _draw_nodes(labels, at, nodes)
+    return labels
+
+
+def _draw_soft_tissue(labels: Labels, at: _Points, outline: Values) -> None:
+    """outline: below 1 inside of the skin."""
+    oval, ball, level = at.oval, at.ball, at.level
     for where, name in (
         (outline < 1, "skin"),
         (outline < 0.97, "fat"),
@@ -145,26 +171,34 @@ def _anatomy(x: Values, y: Values, z: Values, nodes: list[Node]) -> Labels:
         (oval(0, -10, 12, 6) < level(0.6, 0.5, 0.7, 0.9, 1.1, 1.2), "air"),
     ):
         labels[where] = LABEL[name]
+
+
+def _draw_jaw(labels: Labels, at: _Points, outline: Values) -> None:
+    x, y, z = at.x, at.y, at.z
     jaw = np.sqrt((x / 52) ** 2 + ((y + 20) / 60) ** 2)
-    ring = (np.abs(jaw - 1) < 0.13) & (outline < 0.9) & (y < -6) & (z > level(-2, -2, -2) + 0.15 * (y + 80))
+    ring = (
+        (np.abs(jaw - 1) < 0.13) & (outline < 0.9) & (y < -6) & (z > at.level(-2, -2, -2) + 0.15 * (y + 80))
+    )
     labels[ring & (z < 40)] = LABEL["cortex"]
     labels[ring & (z < 37) & (np.abs(jaw - 1) < 0.08)] = LABEL["marrow"]
-    spine = oval(0, 26, 17, 13)
+
+
+def _draw_spine(labels: Labels, at: _Points) -> None:
+    """Vertebrae and the discs between them, and the cord in its canal."""
+    spine = at.oval(0, 26, 17, 13)
     labels[spine < 1] = LABEL["cortex"]
-    labels[(spine < 0.72) & (np.abs((z + 9) % 18 - 9) > 2)] = LABEL["marrow"]
-    canal = oval(0, 45, 9, 8)
+    labels[(spine < 0.72) & (np.abs((at.z + 9) % 18 - 9) > 2)] = LABEL["marrow"]
+    canal = at.oval(0, 45, 9, 8)
     for limit, name in ((1.7, "cortex"), (1.0, "csf"), (0.4, "cord")):
         labels[canal < limit] = LABEL[name]
-    for at_x, at_y, radius in ((30, 8, 3.6), (37, 11, 5.0), (22, 22, 2.2)):
-        labels[oval(at_x, at_y, radius, radius) < 1] = LABEL["vessel"]
-    labels[(oval(0, 46, 48, 30) + ball(58, 22) < 1)] = LABEL["brain"]
+
+
+def _draw_nodes(labels: Labels, at: _Points, nodes: list[Node]) -> None:
+    """Lymph nodes lie in fat and muscle alone."""
     soft = np.isin(labels, [LABEL["fat"], LABEL["muscle"]])
-    for node_x, node_y, node_z, radius in nodes:
-        inside = (
-            ((x - node_x) ** 2 + (y - node_y) ** 2) / radius**2 + ((z - node_z) / (1.4 * radius)) ** 2
-        ) < 1
+    for x, y, z, radius in nodes:
+        inside = (((at.x - x) ** 2 + (at.y - y) ** 2) / radius**2 + ((at.z - z) / (1.4 * radius)) ** 2) < 1
         labels[inside & soft] = LABEL["node"]
-    return labels
 
 
 def draw_lesions(rng: np.random.Generator, lesion: bool) -> list[Blob]:

@@ -45,19 +45,9 @@ def print_check(found: Checked, console: Console, study_file: Path) -> None:
     )
     _print_facts(console, [{"variant": name, **facts} for name, facts in found["variants"].items()])
     _print_facts(console, found["splits"])
-    for line in found["leakage_checks"]:
-        print_line(console, f"ok: {line}" if line.startswith("no ") else line)
-    for line in found["odd"]:
-        print_line(console, f"data: {line}", style="yellow")
-    for line in found["warnings"]:
-        print_line(console, f"warning: {line}", style="yellow")
+    _print_of_data(found, console)
     if not search:
-        print_line(console, f"trials:  {_trials(found['trials'])}")
-        if trials := found["to_predict"]["trials"]:
-            slices = f"{found['to_predict']['slices']} slices that are evaluated now"
-            print_line(
-                console, f"         {len(trials)} of the missing are not trained again: they predict {slices}"
-            )
+        _print_trials(found, console)
     for line in told_left_out(found["left_out"], found["variants"]):
         print_line(console, f"left out: {line}", style="yellow")
     for other in found["other_versions"]:
@@ -78,6 +68,26 @@ def print_check(found: Checked, console: Console, study_file: Path) -> None:
                 print_line(console, line)
         print_line(console, f"time:    {_time(found['time'])}")
     print_line(console, f"next:    hnscc {'search' if search else 'run'} {study_file}")
+
+
+def _print_of_data(found: Checked, console: Console) -> None:
+    """Print what is fine about the splits, and what is odd about the cohort and doubtful about the folds."""
+    for line in found["leakage_checks"]:
+        print_line(console, f"ok: {line}" if line.startswith("no ") else line)
+    for line in found["odd"]:
+        print_line(console, f"data: {line}", style="yellow")
+    for line in found["warnings"]:
+        print_line(console, f"warning: {line}", style="yellow")
+
+
+def _print_trials(found: Checked, console: Console) -> None:
+    """Print how many trials are planned and in which state, and how many of the missing are trained already."""
+    print_line(console, f"trials:  {_trials(found['trials'])}")
+    if trials := found["to_predict"]["trials"]:
+        slices = f"{found['to_predict']['slices']} slices that are evaluated now"
+        print_line(
+            console, f"         {len(trials)} of the missing are not trained again: they predict {slices}"
+        )
 
 
 def _trials(trials: Mapping[str, int]) -> str:

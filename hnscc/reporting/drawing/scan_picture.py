@@ -5,6 +5,7 @@ from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -50,28 +51,39 @@ def scan_picture(
         )
         for z in shown
     ]
-    rows = -(-len(shown) // COLUMNS)
+    window = uptake_window(examples)
+    figure, panels = _panels(len(shown))
+    for axes, z, example in zip(panels, shown, examples, strict=False):
+        axes.set_title(f"slice {z}: {int(example.predicted.sum())} pixels predicted")
+        _draw(axes, example, window)
+    _heading(figure, f"{title}\n{_shown_as(images, window)}", truth is not None)
+    file = BytesIO()
+    figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
+    return file.getvalue()
+
+
+def _panels(count: int) -> tuple[Figure, list[Axes]]:
+    """A figure with room for a heading and, in rows, for so many slices: empty panels, none of which has an axis."""
+    rows = -(-count // COLUMNS)
     height = HEADING + PANEL * rows
     figure = Figure(figsize=(PANEL * COLUMNS, height))
     figure.subplots_adjust(
         left=0.01, right=0.99, bottom=0.01, top=1 - HEADING / height, wspace=0.03, hspace=0.12
     )
-    window = uptake_window(examples)
-    panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel().tolist()
     for axes in panels:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
-    for axes, z, example in zip(panels, shown, examples, strict=False):
-        axes.set_title(f"slice {z}: {int(example.predicted.sum())} pixels predicted")
-        background(axes, example, window)
-        axes.set_aspect(pixel_mm[0] / pixel_mm[1])
-        outline(axes, example.truth, TRUTH, "solid")
-        outline(axes, example.predicted, PREDICTION, "dashed")
-        axes.text(0.02, 0.5, "R", color="white", transform=axes.transAxes, va="center", fontsize=9)
-    _heading(figure, f"{title}\n{_shown_as(images, window)}", truth is not None)
-    file = BytesIO()
-    figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
-    return file.getvalue()
+    return figure, panels
+
+
+def _draw(axes: Axes, example: Example, window: float) -> None:
+    """Draw one slice with the outlines of its truth and of its prediction."""
+    background(axes, example, window)
+    axes.set_aspect(example.spacing_mm[0] / example.spacing_mm[1])
+    outline(axes, example.truth, TRUTH, "solid")
+    outline(axes, example.predicted, PREDICTION, "dashed")
+    axes.text(0.02, 0.5, "R", color="white", transform=axes.transAxes, va="center", fontsize=9)
 
 
 def _shown_as(images: Mapping[str, npt.NDArray[np.float32]], window: float) -> str:
