@@ -1,5 +1,5 @@
-"""The order of the files; and what several need: the command, a module's `main` in this process, and of Ray one home
-folder and one running cluster.
+"""The order of the files; the draws of Hypothesis; and what several need: the command, a module's `main` in this
+process, and of Ray one home folder and one running cluster.
 
 A command in a process of its own (`processes.run`) costs four seconds of imports before it does anything. So only what
 depends on the process is tested in one: kills, Ctrl-C, locks between processes, the environment at its start. All else
@@ -13,9 +13,14 @@ import sys
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
 from processes import running_cluster, set_local_ray
 
 from hnscc.commands.cli import main
+
+# The same commit gives the same result. `pytest --hypothesis-profile=default tests/scores` draws other examples.
+settings.register_profile("same_draws", derandomize=True)
+settings.load_profile("same_draws")
 
 # Files whose tests one process runs, below tests/: what they share is made, or loaded, once.
 TOGETHER = (
