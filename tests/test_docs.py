@@ -90,6 +90,29 @@ def test_the_page_on_architecture_names_every_file():
                 assert re.search(rf"\b{path.stem}\b", files), f"{path.relative_to(ROOT)} is not named"
 
 
+# Lines
+
+WIDTH = 120  # of a line of prose; tables and examples are as wide as what they hold
+
+
+def wide_lines_of(text: str) -> list[str]:
+    prose = [line for line in text.splitlines() if not line.startswith(("|", "    ", "!["))]
+    return [line for line in prose if len(line) > WIDTH and " " in line.strip()]
+
+
+BY_PROGRAMS = {*PAGES, "docs/benchmarks.md"}  # pages that programs write have lines as wide as they come
+
+
+@pytest.mark.parametrize("file", [each for each in FILES if str(each) not in BY_PROGRAMS], ids=str)
+def test_no_line_of_prose_is_too_wide(file):
+    assert wide_lines_of(prose_of(file)) == []
+
+
+def test_a_line_that_is_too_wide_is_found():
+    wide = "word " * 30
+    assert wide_lines_of(f"| {wide} |\n    {wide}\n- {wide}\n{'x' * 130}") == [f"- {wide}"]
+
+
 # Measurements
 
 DATE = re.compile(rf"\b(?:\d{{1,2}} (?:{'|'.join(calendar.month_name[1:])})|20\d\d-\d\d-\d\d)\b")
