@@ -111,7 +111,7 @@ def _geometry(store: Store, odd: Mapping[str | None, Sequence[str]]) -> Table:
 
 
 def _registration(store: Store) -> list[Section]:
-    """How every modality that was registered was moved; nothing where none was."""
+    """Return how every modality that was registered was moved; nothing where none was."""
     rows = [
         {"scan": scan, "file": name, **facts}
         for scan in store.scans

@@ -30,7 +30,7 @@ BEYOND = 1.6  # times the usual range: where the axis ends
 def intensities(
     store: Store, pairs: Sequence[tuple[Scan, View]], odd: Mapping[str | None, Sequence[str]]
 ) -> Histograms:
-    """A histogram of each modality of each scan, all on one axis. odd: what is odd, in sentences, by scan."""
+    """Draw a histogram of each modality of each scan, all on one axis. odd: what is odd, in sentences, by scan."""
     axes = {name: _axis([values_of(scan, name) for scan, _ in pairs]) for name in store.modalities}
     shares = {
         name: np.array([_shares(view, at, axes[name]) for _, view in pairs])
@@ -59,7 +59,8 @@ def intensities(
 
 
 def _axis(values: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
-    """From where most scans begin to beyond where they end, so that one in another unit does not set it."""
+    """Return an axis from where most scans begin to beyond where they end, so that one in another unit does not
+    set it."""
     first, last = (median(each[name] for each in values) for name in ("first", "last"))
     return first, first + BEYOND * (last - first)
 
@@ -83,7 +84,7 @@ CT, AIR, SOFT_TISSUE = "ct", -500, (-160.0, 240.0)  # HU
 def contact_sheets(
     store: Store, pairs: Sequence[tuple[Scan, View]], odd: Mapping[str | None, Sequence[str]]
 ) -> Sheets:
-    """A contact sheet of each scan. odd: what is odd, in sentences, by scan."""
+    """Draw a contact sheet of each scan. odd: what is odd, in sentences, by scan."""
     side = SIDE if len(pairs) <= MANY else max(LEAST_SIDE, round(SIDE * (MANY / len(pairs)) ** 0.5))
     tops = [values_of(scan, UPTAKE)["last"] for scan, _ in pairs] if UPTAKE in store.modalities else [1.0]
     sheets = []
@@ -118,8 +119,8 @@ def contact_sheets(
 
 
 def _window(scan: Scan, modality: str, usual: float) -> Window:
-    """What is shown darkest and brightest: PET alike in all scans, CT in soft tissue, others from the 1st percentile to
-    the 99th."""
+    """Return what is shown darkest and brightest: PET alike in all scans, CT in soft tissue, others from the 1st
+    percentile to the 99th."""
     facts = values_of(scan, modality)
     if modality == UPTAKE and usual > 0 and usual / ANOTHER <= facts["last"] <= usual * ANOTHER:
         return (min(0.0, facts["first"]), BRIGHT * usual)

@@ -44,7 +44,7 @@ def print_cohort(store: Store, console: Console) -> None:
 
 
 def store_facts(store: Store) -> dict[str, Any]:
-    """What a store holds, for a program: patients, scans and slices counted, and the `cohort_facts`.
+    """Return what a store holds, for a program: patients, scans and slices counted, and the `cohort_facts`.
 
     lesion_lost_in_resize: slices whose mask holds lesion on the grid it was drawn on, and none as stored.
     """
@@ -69,9 +69,10 @@ def store_facts(store: Store) -> dict[str, Any]:
 
 
 def cohort_facts(store: Store) -> list[dict[str, Any]]:
-    """The same for a program: for each scan its values, lesion, coverage, slices that are not shown, what was assumed,
-    by what it was taken as free of lesion (null where it has one), how its modalities were registered
-    (data_prep.registering.registered), what its mask left out or assumed, and what is odd (lists of sentences)."""
+    """Return what `print_cohort` prints, for a program: for each scan its values, lesion, coverage, slices that
+    are not shown, what was assumed, by what it was taken as free of lesion (null where it has one), how its
+    modalities were registered (data_prep.registering.registered), what its mask left out or assumed, and what is
+    odd (lists of sentences)."""
     odd = odd_by_scan(store)
     return [
         {
@@ -92,7 +93,7 @@ def cohort_facts(store: Store) -> list[dict[str, Any]]:
 
 
 def units_told(store: Store) -> str:
-    """In what units the values are: those that all files of a modality state, as DICOM does."""
+    """Say in what units the values are: those that all files of a modality state, as DICOM does."""
     units = store.placed.get("units", {})
     stated = [f"{name} in {units[name]}" for name in store.modalities if name in units]
     rest = [name for name in store.modalities if name not in units]
@@ -101,7 +102,7 @@ def units_told(store: Store) -> str:
 
 
 def lesion_free_told(scans: Sequence[Scan]) -> list[str]:
-    """The scans taken as free of lesion, counted and named by what says so: a forgotten mask is seen here."""
+    """Return the scans taken as free of lesion, counted and named by what says so: a forgotten mask is seen here."""
     free: dict[str, list[str]] = {}
     for scan in scans:
         if reason := scan.placement.get("lesion_free"):
@@ -130,7 +131,7 @@ def _values(values: Mapping[str, Any]) -> str:
 
 
 def _coverage(shares: Mapping[str, float]) -> str:
-    """What each modality covers; one number where all cover the same."""
+    """Return what each modality covers; one number where all cover the same."""
     texts = {name: f"{share:.0%}" for name, share in shares.items()}
     if len(set(texts.values())) == 1:
         return next(iter(texts.values()))
@@ -138,7 +139,7 @@ def _coverage(shares: Mapping[str, float]) -> str:
 
 
 def assumed_told(facts: Mapping[str, Any], modalities: tuple[str, ...]) -> str:
-    """By what each file is placed; the parts that are alike stand together."""
+    """Say by what each file is placed; the parts that are alike stand together."""
     lies = {name: facts["values"][name]["orientation"] for name in modalities}
     if facts["lesion"]["orientation"]:
         lies["mask"] = facts["lesion"]["orientation"]
@@ -151,7 +152,7 @@ def assumed_told(facts: Mapping[str, Any], modalities: tuple[str, ...]) -> str:
 
 
 def odd_by_scan(store: Store) -> dict[str | None, list[str]]:
-    """What preparing found odd, in sentences, by scan; of the cohort as a whole under None."""
+    """Return what preparing found odd, in sentences, by scan; of the cohort as a whole under None."""
     found: dict[str | None, list[str]] = {}
     for each in store.placed.get("odd", []):
         found.setdefault(each["scan_id"], []).append(each["text"])
@@ -159,7 +160,8 @@ def odd_by_scan(store: Store) -> dict[str | None, list[str]]:
 
 
 def odd_about(file: str, texts: Sequence[str], modalities: Sequence[str]) -> list[str]:
-    """The sentences on a scan that are on one of its files: they begin with the modality's name, or are on the mask."""
+    """Return the sentences on a scan that are on one of its files: they begin with the modality's name, or are on
+    the mask."""
     first = {text: text.partition(" ")[0] for text in texts}
     if file in modalities:
         return [text for text, word in first.items() if word == file]
@@ -167,5 +169,5 @@ def odd_about(file: str, texts: Sequence[str], modalities: Sequence[str]) -> lis
 
 
 def values_of(scan: Scan, modality: str) -> ValueFacts:
-    """What preparing found of a modality's values in a scan."""
+    """Return what preparing found of a modality's values in a scan."""
     return scan.placement["values"][modality]

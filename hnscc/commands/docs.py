@@ -43,7 +43,7 @@ an `s3://` URL unless its function says otherwise."""
 
 
 def python_page() -> str:
-    """The page as Markdown: a table of the functions, then the signature and the docstring of each."""
+    """Return the page as Markdown: a table of the functions, then the signature and the docstring of each."""
     functions = [(name, getattr(hnscc, name)) for name in hnscc.__all__]
     rows = [f"| [`{name}`](#hnscc{name}) | {summary_of(function)} |" for name, function in functions]
     table = "\n".join(["| function | what it does |", "|---|---|", *rows])
@@ -56,7 +56,7 @@ def _of_function(name: str, function: Callable[..., Any]) -> str:
 
 
 def _signature(name: str, signature: inspect.Signature) -> Iterator[str]:
-    """On one line where it fits, else with a line for each parameter, as the code itself has it."""
+    """Write a signature on one line where it fits, else with a line for each parameter, as the code itself has it."""
     parameters = list(_parameters(signature))
     given = type_of(signature.return_annotation)
     whole = f"hnscc.{name}({', '.join(parameters)}) -> {given}"
@@ -69,13 +69,13 @@ def _signature(name: str, signature: inspect.Signature) -> Iterator[str]:
 
 
 def type_of(annotation: Any) -> str:
-    """A type as code writes it; NumPy spells out what its ArrayLike holds."""
+    """Return a type as code writes it; NumPy spells out what its ArrayLike holds."""
     written = inspect.formatannotation(annotation) if isinstance(annotation, type) else str(annotation)
     return written.replace(str(ArrayLike), "ArrayLike")
 
 
 def _parameters(signature: inspect.Signature) -> Iterator[str]:
-    """Each parameter with its type and default; the star before those that are given by name alone."""
+    """Return each parameter with its type and default; the star before those that are given by name alone."""
     starred = False
     for each in signature.parameters.values():
         if each.kind is inspect.Parameter.KEYWORD_ONLY and not starred:
@@ -99,7 +99,8 @@ storage gave way, 2 for bad input, 130 after Ctrl-C. The same functions are ther
 
 
 def commands_page() -> str:
-    """The page as Markdown: a table of the commands, then for each what it does, its example, arguments and options."""
+    """Return the page as Markdown: a table of the commands, then for each what it does, its example, arguments
+    and options."""
     commands = list(_commands())
     rows = [f"| [`{name}`](#hnscc-{name}) | {summary_of(function)} |" for name, function, _ in commands]
     table = "\n".join(["| command | what it does |", "|---|---|", *rows])
@@ -107,7 +108,7 @@ def commands_page() -> str:
 
 
 def _commands() -> Iterator[tuple[str, Any, list[TyperArgument | TyperOption]]]:
-    """Name, function and parameters of each command, in the order of the help."""
+    """Return name, function and parameters of each command, in the order of the help."""
     group = get_command(app)
     for name, command in group.commands.items():  # type: ignore[attr-defined]
         function = next(
@@ -121,12 +122,12 @@ def _name_of(function: Any, name: str | None) -> str:
 
 
 def summary_of(function: Callable[..., Any]) -> str:
-    """The first paragraph of a docstring, on one line, as a cell of a table."""
+    """Return the first paragraph of a docstring, on one line, as a cell of a table."""
     return " ".join(text_of(function).partition("\n\n")[0].split()).replace("|", "\\|")
 
 
 def text_of(function: Callable[..., Any]) -> str:
-    """A docstring without its indentation."""
+    """Return a docstring without its indentation."""
     return inspect.cleandoc(function.__doc__ or "")
 
 
@@ -171,7 +172,7 @@ def _names(parameter: TyperArgument | TyperOption) -> str:
 
 
 def _kind(parameter: TyperArgument | TyperOption, types: dict[str, Any]) -> str:
-    """The kind of value, and the default where there is one."""
+    """Return the kind of value, and the default where there is one."""
     kind = types[parameter.name or ""]
     inner = [each for one in get_args(kind) for each in (one, *get_args(one))]  # of `list[str] | None` too
     kinds = [KINDS[each] for each in (kind, *inner) if each in KINDS]

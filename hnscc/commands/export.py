@@ -71,7 +71,7 @@ np.save("mask.npy", mask)
 def card_text(
     settings: Mapping[str, Any], pooled: Sequence[Mapping[str, Any]], cohort: Sequence[Mapping[str, Any]]
 ) -> str:
-    """The card, from settings.json and the rows of the tables `pooled` (of the variant) and `cohort`."""
+    """Write the card, from settings.json and the rows of the tables `pooled` (of the variant) and `cohort`."""
     placing, size = settings["placing"], settings["placing"]["size"]
     pixels = f"pixels of {placing['pixel_mm']} mm" if placing["pixel_mm"] else "the whole field of view kept"
     parts = [

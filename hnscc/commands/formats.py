@@ -15,7 +15,7 @@ from hnscc.base.errors import InputError
 
 
 def writer(form: str) -> Callable[[pa.Table], None]:
-    """What prints a pyarrow.Table in that format: table, csv, json or parquet. InputError for another."""
+    """Return what prints a pyarrow.Table in that format: table, csv, json or parquet. InputError for another."""
     writers = {"table": _write_table, "csv": _write_csv, "json": _write_json, "parquet": _write_parquet}
     if form not in writers:
         raise InputError(
@@ -66,7 +66,7 @@ def _write_json(table: pa.Table) -> None:
 
 
 def _rows(table: pa.Table) -> Iterator[tuple[object, ...]]:
-    """The rows by position: as dictionaries they would lose a column that shares its name with another."""
+    """Return the rows by position: as dictionaries they would lose a column that shares its name with another."""
     return zip(*(column.to_pylist() for column in table.columns), strict=True)
 
 

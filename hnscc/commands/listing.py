@@ -80,7 +80,7 @@ def _left_over(listing: FolderListing) -> list[str]:
 
 
 def _to_do(listing: FolderListing) -> str:
-    """What comes before `hnscc prepare`."""
+    """Say what comes before `hnscc prepare`."""
     said = []
     if scans := len(listing.to_fill_in):
         said.append(

@@ -27,7 +27,8 @@ class MemoryFacts(TypedDict):
 def memory_of(
     study: Study, store: Store, plans: Sequence[FoldPlan], parameters: Mapping[str, int]
 ) -> MemoryFacts:
-    """What is known without reading an image. parameters: variant -> trained parameters of its network."""
+    """Return the memory that is known without reading an image. parameters: variant -> trained parameters of
+    its network."""
     used = {(each.scan_id, each.z) for plan in plans for _, each in plan.scored}
     slices = len(used) * _slice_bytes(store, len(store.modalities))
     weights = max(parameters[name] for name in study.variants) * FLOAT * COPIES_OF_WEIGHTS
@@ -36,7 +37,8 @@ def memory_of(
 
 
 def _predicted_bytes(store: Store, plan: FoldPlan) -> int:
-    """What one worker predicts in a fold, its masks, and the compressed file, which is no larger than what it holds."""
+    """Return what one worker predicts in a fold, its masks, and the compressed file, which is no larger than what
+    it holds."""
     return len(plan.scored) * store.size**2 * (PROBABILITY + BYTE + PROBABILITY)
 
 

@@ -112,7 +112,8 @@ def predict(
 
 
 def _named(scans: list[str]) -> list[str] | dict[str, str]:
-    """The files of one scan by modality, where each argument is such as pet=FILE; else the arguments as they are."""
+    """Return the files of one scan by modality, where each argument is such as pet=FILE; else the arguments as
+    they are."""
     pairs = [each.partition("=")[::2] for each in scans]
     # A path with a = in it can be given as ./a=b.
     if not all("=" in each and _NAME.fullmatch(name) for each, (name, _) in zip(scans, pairs, strict=True)):

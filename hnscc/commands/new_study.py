@@ -93,7 +93,7 @@ def begin(
     prefer: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Path | Begun:
-    """What `hnscc init` does: `write_study` for a store, which gives the new file, and `begin_study` for a folder of
+    """Do what `hnscc init` does: `write_study` for a store, which gives the new file, and `begin_study` for a folder of
     scans. InputError as of these, and for something to prefer where there is no folder of scans."""
     path = None if study is None else Path(study)
     if _is_folder_of_scans(locate(store)):
@@ -105,7 +105,7 @@ def begin(
 
 
 def _is_folder_of_scans(location: Location) -> bool:
-    """Whether a location is a folder on a disk, and no store."""
+    """Tell whether a location is a folder on a disk, and no store."""
     return isinstance(location, Path) and location.is_dir() and not (location / ZARR_ROOT).is_file()
 
 
@@ -138,7 +138,7 @@ def _no_folder_to_prefer_in() -> InputError:
 
 
 def _check_new(path: Path, what: str, go_on: str) -> None:
-    """InputError where a file of this name is there. go_on: the command that takes it as it is."""
+    """Raise InputError where a file of this name is there. go_on: the command that takes it as it is."""
     if path.exists() or path.is_symlink():
         raise InputError(
             f"The {what} is there already.",
@@ -171,7 +171,7 @@ def _cohort(store: Store) -> Cohort:
 
 
 def _check_store(location: Location) -> None:
-    """InputError that names the way to a store, where there is none."""
+    """Raise InputError that names the way to a store, where there is none."""
     if not (location / ZARR_ROOT).is_file():
         raise _no_store(
             location, "a folder or file of another kind" if location.exists() else "nothing there"
@@ -190,14 +190,14 @@ def _no_store(location: Location, found: str) -> InputError:
 
 
 def _check(text: str, where: str) -> None:
-    """InputError where the study does not fit its store; as `hnscc check` does."""
+    """Raise InputError where the study does not fit its store; as `hnscc check` does."""
     from hnscc.training.ready import plan_folds  # here, for torch takes seconds
 
     plan_folds(parse_study(read_yaml(text, where).value, where))
 
 
 def _text(cohort: Cohort, location: str, file: Path) -> str:
-    """YAML with comments. location: the store as the study is to name it. file: where the text is to stand."""
+    """Write YAML with comments. location: the store as the study is to name it. file: where the text is to stand."""
     name = _name(file.stem)
     return "\n".join(
         [
@@ -221,7 +221,7 @@ def _text(cohort: Cohort, location: str, file: Path) -> str:
 
 
 def _sampling(cohort: Cohort) -> list[str]:
-    """From where slices without lesion come: enough of them must be there."""
+    """Say from where slices without lesion come: enough of them must be there."""
     if cohort.free is None or cohort.positive is None:
         return ["sampling: {negatives: any_scan}    # slices without lesion: from any scan"]
     if cohort.free >= cohort.positive:
@@ -254,7 +254,7 @@ def _network(size: int) -> str:
 
 
 def _variants(modalities: Sequence[str]) -> list[str]:
-    """Each modality alone, all together, and these augmented."""
+    """Return the variants: each modality alone, all together, and these augmented."""
     lists = [[name] for name in modalities] + ([list(modalities)] if len(modalities) > 1 else [])
     names: list[str] = []
     for each in lists:
@@ -269,10 +269,10 @@ def _variants(modalities: Sequence[str]) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """The text as YAML reads it: in quotes where it needs them."""
+    """Return the text as YAML reads it: in quotes where it needs them."""
     return write_yaml({"value": text}).removeprefix("value: ").strip()
 
 
 def _name(stem: str) -> str:
-    """A study's name of a file's."""
+    """Make a study's name of a file's."""
     return re.sub(r"[^A-Za-z0-9_.]+", "_", stem).lstrip("_.")[:NAME_LENGTH] or "study"

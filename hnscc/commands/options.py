@@ -36,5 +36,5 @@ _FORMER = {"precision": "half-width"}
 
 
 def option_of(given: str) -> str:
-    """The name of the option that a user means by a name of now or of before."""
+    """Return the name of the option that a user means by a name of now or of before."""
     return _FORMER.get(given, given)

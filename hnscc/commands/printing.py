@@ -104,8 +104,8 @@ def _time(time: TimeFacts) -> str:
 
 
 def _rounds(trials: int, slots: int) -> str:
-    """How many rounds the trials take, and what stands idle in the last: a trial's threads are part of its identity,
-    so that the last ones are given no more."""
+    """Say how many rounds the trials take, and what stands idle in the last: a trial's threads are part of its
+    identity, so that the last ones are given no more."""
     rounds = -(-trials // slots)
     counted = "1 round" if rounds == 1 else f"{rounds} rounds"
     idle = f"the last leaves {rounds * slots - trials} of {slots} slots idle"
@@ -125,8 +125,8 @@ def _print_search(search: dict[str, Any], console: Console) -> None:
 
 
 def lines_of_repeats(found: RepeatsFacts, waiting: Collection[str] = ()) -> list[str]:
-    """How many repeats each variant needs, a line each. waiting: variants whose finished trials predict again first,
-    which is the cure of one that does not tell."""
+    """Say how many repeats each variant needs, a line each. waiting: variants whose finished trials predict again
+    first, which is the cure of one that does not tell."""
     aim = f"the median test Dice within {found['half_width']:g} to either side (95 %)"
     lines = []
     for name, each in found["variants"].items():
@@ -143,14 +143,14 @@ def lines_of_repeats(found: RepeatsFacts, waiting: Collection[str] = ()) -> list
 
 
 def _cure(pilot: int) -> str:
-    """What makes a pilot that tells how many repeats are needed, of one that did not."""
+    """Say what makes a pilot that tells how many repeats are needed, of one that did not."""
     if pilot < fewest.REPEATS:
         return "4 are a pilot, 6 a better one"
     return "mend the variant first (more epochs, another learning rate or loss), since repeats do not"
 
 
 def lines_of_plan(found: SampleSize) -> list[str]:
-    """What a finished study tells of the next one's size, one pair of variants after another."""
+    """Say what a finished study tells of the next one's size, one pair of variants after another."""
     from hnscc.scores.metrics import DICE  # loads NumPy
 
     chance = f"{100 * found['power']:.0f} of 100"

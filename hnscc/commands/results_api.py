@@ -40,7 +40,7 @@ def report(run: str | Path) -> Location:
 
 
 def tables(run: str | Path) -> Tables:
-    """The tables of a run folder by name: `tables(run)["pooled"]` is a pyarrow.Table, read when it is asked for.
+    """Return the tables of a run folder by name: `tables(run)["pooled"]` is a pyarrow.Table, read when it is asked for.
 
     A mapping; `.facts("pooled")` says what a row and each column of a table mean. InputError where it is no run folder,
     for a name that is none of its tables, and for a table that is not written yet or damaged.

@@ -42,7 +42,7 @@ def settings(
 
 
 def _lines(row: "SettingRow") -> Iterator[str]:
-    """A setting on three lines or more: its path and type, its defaults, what it means."""
+    """Write a setting on three lines or more: its path and type, its defaults, what it means."""
     from hnscc.study.settings_page import defaults_of
 
     yield f"{row.path}: {row.type}"

@@ -56,7 +56,7 @@ class Tables(Mapping[str, pa.Table]):
         return f"<tables of {self._folder.root}: {', '.join(self._names)}>"
 
     def facts(self, name: str) -> TableFacts:
-        """What one table says, without reading its rows. InputError as for the table itself, but one that is not
+        """Return what one table says, without reading its rows. InputError as for the table itself, but one that is not
         written yet is described too."""
         written = written_schema(self._folder, self._known(name))
         fields, rows = written or (schema(name), None)
@@ -78,6 +78,6 @@ class Tables(Mapping[str, pa.Table]):
 
 
 def _meaning(field: pa.Field) -> str:
-    """What the file says of a column; of a setting that a search varied, its path in the study file is all."""
+    """Return what the file says of a column; of a setting that a search varied, its path in the study file is all."""
     described = (field.metadata or {}).get(b"description")
     return described.decode() if described else "setting of the study file that the search varied"

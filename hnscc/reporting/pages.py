@@ -29,7 +29,7 @@ def write_pages(run: RunFolder, title: str, sections: Sequence[Section], figures
 
 
 def html(title: str, sections: Sequence[Section]) -> str:
-    """The report as one HTML page with its figures inside."""
+    """Return the report as one HTML page with its figures inside."""
     environment = _environment(autoescape=True)
     environment.filters["inline"] = _inline_html
     environment.filters["data"] = lambda png: base64.b64encode(png).decode()
@@ -37,7 +37,7 @@ def html(title: str, sections: Sequence[Section]) -> str:
 
 
 def markdown(title: str, sections: Sequence[Section]) -> str:
-    """The report as Markdown, which shows the figures from figures/."""
+    """Return the report as Markdown, which shows the figures from figures/."""
     environment = _environment(autoescape=False)
     environment.filters["cell"] = _markdown_cell
     environment.filters["inline"] = _markdown_text
@@ -56,7 +56,7 @@ def _environment(*, autoescape: bool) -> jinja2.Environment:
 
 
 def _inline_html(text: str) -> Markup:
-    """Escaped text in which `names` between back-quotes are code."""
+    """Return escaped text in which `names` between back-quotes are code."""
     parts = [escape(part) for part in text.split("`")]
     if len(parts) % 2 == 0:
         return Markup("`").join(parts)
@@ -67,7 +67,7 @@ def _inline_html(text: str) -> Markup:
 
 
 def _markdown_text(text: str) -> str:
-    """Text in which nothing but back-quotes is markup: names with underscores stay as they are."""
+    """Return text in which nothing but back-quotes is markup: names with underscores stay as they are."""
     parts = text.split("`")
     for position in range(0, len(parts), 2):
         for sign in "\\*_[]<>|#":

@@ -61,11 +61,11 @@ class Source:
     chosen: Mapping[tuple[str, int], int]
 
     def rows(self, name: str, **values: Any) -> list[TableRow]:
-        """The rows of a table whose columns have these values."""
+        """Return the rows of a table whose columns have these values."""
         return [row for row in self.tables[name] if all(row[key] == value for key, value in values.items())]
 
     def row(self, name: str, **values: Any) -> TableRow | None:
-        """The first row of a table whose columns have these values, or None."""
+        """Return the first row of a table whose columns have these values, or None."""
         return next(iter(self.rows(name, **values)), None)
 
     @property
@@ -89,7 +89,7 @@ class Source:
         return paper.is_papers_study(self.study)
 
     def label(self, row: TableRow) -> str:
-        """What the row's variant is called."""
+        """Return what the row's variant is called."""
         return self.looks[row["variant"]].label
 
 
@@ -110,14 +110,14 @@ def read_source(run: RunFolder) -> Source:
 
 
 def at_chosen(rows: Sequence[TableRow], chosen: Mapping[tuple[str, int], int]) -> list[TableRow]:
-    """Of rows of median models, those at the chosen threshold, or at 0.5 where none is chosen."""
+    """Return those rows of median models that are at the chosen threshold, or at 0.5 where none is chosen."""
     return [row for row in rows if k_of(row["threshold"]) == chosen.get((row["variant"], row["fold"]), HALF)]
 
 
 def _median_slices(
     run: RunFolder, trials: Sequence[TableRow], chosen: Mapping[tuple[str, int], int]
 ) -> list[TableRow]:
-    """The median models' test rows of table `slices`, at their own thresholds (`at_chosen`)."""
+    """Return the median models' test rows of table `slices`, at their own thresholds (`at_chosen`)."""
     medians = [row["trial_id"] for row in trials if row["is_median"]]
     rows = read_table(run, "slices")
     wanted = pc.and_(

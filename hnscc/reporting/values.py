@@ -74,7 +74,7 @@ def number_range(values: Sequence[int]) -> str:
 
 
 def known(row: TableRow | None, column: str, write: Callable[[Any], str]) -> Cell:
-    """The row's value as `write` writes it, or a dash with the row's reason."""
+    """Return the row's value as `write` writes it, or a dash with the row's reason."""
     if row is None:
         return Cell(DASH, "not in the tables")
     if row[column] is None:
@@ -83,18 +83,19 @@ def known(row: TableRow | None, column: str, write: Callable[[Any], str]) -> Cel
 
 
 def wholes(column: str) -> Callable[[TableRow], Cell]:
-    """What writes a column of counts."""
+    """Return what writes a column of counts."""
     return lambda row: known(row, column, str)
 
 
 def scores(column: str) -> Callable[[TableRow], Cell]:
-    """What writes a column of scores; published ones come as they were printed, with fewer decimals than ours."""
+    """Return what writes a column of scores; published ones come as they were printed, with fewer decimals
+    than ours."""
     return lambda row: known(row, column, lambda value: value if isinstance(value, str) else score(value))
 
 
 def interval(row: TableRow, value: str, low: str, high: str, write: Callable[[float], str] = score) -> Cell:
-    """The value and the interval of these columns; where the interval does not exist, the value stands alone and the
-    note says why."""
+    """Return the value and the interval of these columns; where the interval does not exist, the value stands alone and
+    the note says why."""
     if row[value] is None:
         return Cell(DASH, row["reason"])
     if row[low] is None:
@@ -116,7 +117,7 @@ def middle(found: Spread, write: Callable[[float], str], one: str) -> Cell:
 
 
 def mean_sd(row: TableRow, mean: str, sd: str) -> Cell:
-    """The mean and the standard deviation of these columns."""
+    """Return the mean and the standard deviation of these columns."""
     if row[mean] is None:
         return Cell(DASH, row["reason"])
     if row[sd] is None:

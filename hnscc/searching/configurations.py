@@ -37,7 +37,8 @@ def configurations_table(study: Study, race: Race, standings: list[Standing], tr
 
 
 def _validation_dice(trials: pa.Table) -> dict[str, float]:
-    """Configuration -> mean validation Dice at 0.5 over its completed repeats; those without one are absent."""
+    """Map each configuration to its mean validation Dice at 0.5 over its completed repeats; those without one
+    are absent."""
     found: dict[str, list[float]] = {}
     for row in trials.select(["variant", "val_dice"]).to_pylist():
         if row["val_dice"] is not None:
@@ -64,13 +65,13 @@ def columns_of(study: Study) -> dict[str, str]:
 
 
 def named(study: Study, settings: Configuration) -> dict[str, Any]:
-    """The settings by column; what is neither a number, a text nor yes or no, is JSON."""
+    """Return the settings by column; what is neither a number, a text nor yes or no, is JSON."""
     columns = columns_of(study)
     return {columns[path]: plain(value) for path, value in settings.items()}
 
 
 def plain(value: Any) -> bool | int | float | str | None:
-    """A setting's value as a table holds it: lists and mappings are written as JSON."""
+    """Return a setting's value as a table holds it: lists and mappings are written as JSON."""
     return value if isinstance(value, bool | int | float | str) or value is None else json.dumps(value)
 
 

@@ -39,7 +39,7 @@ MOST_ROWS = 40  # of the figure of configurations
 
 
 def written(value: Any) -> str:
-    """A setting's value in text: numbers that are not whole with four digits."""
+    """Return a setting's value in text: numbers that are not whole with four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -190,7 +190,8 @@ def budget_figure(race: Race, rows: Sequence[TableRow]) -> Figure | None:
 
 
 def _spent(race: Race, places: Mapping[str, str]) -> tuple[list[Dot], list[tuple[float, float]]]:
-    """A dot per whole training, and the leader's score after each batch; both against what had been spent by then."""
+    """Return a dot per whole training, and the leader's score after each batch; both against what had been spent
+    by then."""
     spent = 0.0
     dots: list[Dot] = []
     line: list[tuple[float, float]] = []
@@ -208,7 +209,7 @@ def _spent(race: Race, places: Mapping[str, str]) -> tuple[list[Dot], list[tuple
 
 
 def importances(study: Study, rows: Sequence[TableRow]) -> dict[str, float]:
-    """The adjusted R² of the scores (of the configurations that have one) on each setting alone.
+    """Return the adjusted R² of the scores (of the configurations that have one) on each setting alone.
 
     A list's values are groups; in a range the model is a parabola in the value, or in its logarithm. Settings with too
     few configurations (fewer than 5 beyond the model's own parameters) are left out.
@@ -226,7 +227,7 @@ def importances(study: Study, rows: Sequence[TableRow]) -> dict[str, float]:
 
 
 def _design(values: Range | tuple[Any, ...], each: Sequence[Any]) -> npt.NDArray[np.float64]:
-    """The model's columns (N, K), the constant first."""
+    """Return the model's columns (N, K), the constant first."""
     if isinstance(values, Range):
         x = np.log(np.array(each, float)) if values.log else np.array(each, float)
         x = (x - x.mean()) / (x.std() or 1.0) if len(x) else x

@@ -39,8 +39,8 @@ class Curve:
         return sum(self.took)
 
     def paused(self, pause_after: int | None) -> "Curve":
-        """The curve as it was when it paused after that epoch: whoever asks again later must hear the same, also of
-        one that has failed since."""
+        """Return the curve as it was when it paused after that epoch: whoever asks again later must hear the same, also
+        of one that has failed since."""
         if pause_after is None or len(self.scores) < pause_after:
             return self
         if len(self.scores) == pause_after and not self.failed:
@@ -49,7 +49,7 @@ class Curve:
         return replace(self, scores=scores, took=took, ended=False, failed=False)
 
     def best(self, epochs: int | None = None) -> float:
-        """The best score of the first `epochs`, or of all; 0, the least there is, before any."""
+        """Return the best score of the first `epochs`, or of all; 0, the least there is, before any."""
         return max(self.scores[:epochs], default=0.0)
 
 
@@ -89,29 +89,31 @@ class Ledger:
     # --- scores
 
     def repeats(self, c: int) -> int:
-        """How many repeats of a configuration were trained to their end, counted from the first without a gap."""
+        """Return how many repeats of a configuration were trained to their end, counted from the first without
+        a gap."""
         n, most = 0, self.counted.get(c, UNLIMITED)
         while n < most and (curve := self.curves.get((c, n))) and curve.ended and not curve.failed:
             n += 1
         return n
 
     def scores(self, c: int) -> list[float]:
-        """The best validation score of each of these repeats."""
+        """Return the best validation score of each of a configuration's `repeats`."""
         return [self.curves[c, r].best() for r in range(self.repeats(c))]
 
     def score(self, c: int) -> float:
-        """Their mean; raises StatisticsError where there is no repeat."""
+        """Return the mean of a configuration's `scores`; raises StatisticsError where there is none."""
         return fmean(self.scores(c))
 
     def shown(self, c: int) -> float:
-        """The mean of whatever its repeats have shown, to learn from: also of one that was stopped; 0 if one failed."""
+        """Return the mean of whatever its repeats have shown, to learn from: also of one that was stopped; 0 if
+        one failed."""
         if self.left.get(c) == "failed":
             return 0.0
         return fmean([curve.best() for (each, _), curve in self.curves.items() if each == c] or [0.0])
 
     def reaching(self, epoch: int, repeats: int) -> dict[int, list[Curve]]:
-        """The first `repeats` of each configuration, failed ones apart, all of which were trained up to an epoch or
-        ended by themselves before."""
+        """Return the first `repeats` of each configuration, failed ones apart, all of which were trained up to an epoch
+        or ended by themselves before."""
         found = {}
         for c in range(len(self.configurations)):
             own = [self.curves.get((c, r)) for r in range(repeats)]
@@ -123,12 +125,13 @@ class Ledger:
         return found
 
     def racing(self) -> list[int]:
-        """Those still in the race that were trained to the end, ranked."""
+        """Return those still in the race that were trained to the end, ranked."""
         every = range(len(self.configurations))
         return self.ranked([c for c in every if c not in self.left and self.repeats(c)])
 
     def ranked(self, members: Sequence[int]) -> list[int]:
-        """Best first: more repeats before a higher score (a lucky first repeat is no lead), ties in their order."""
+        """Rank members, the best first: more repeats before a higher score (a lucky first repeat is no lead), ties in
+        their order."""
         return sorted(members, key=lambda c: (-self.repeats(c), -self.score(c), c))
 
     def tests(self, running: Sequence[int]) -> dict[int, Paired]:
@@ -148,8 +151,8 @@ class Ledger:
     # --- what has been spent
 
     def affordable(self, budget: Budget, side_by_side: float, running: Sequence[int] = ()) -> int:
-        """How many more whole trainings the budget takes, at the price of those of `running` so far (of all, if none
-        is named). `side_by_side` trials run at once, for a budget of hours."""
+        """Return how many more whole trainings the budget takes, at the price of those of `running` so far (of all, if
+        none is named). `side_by_side` trials run at once, for a budget of hours."""
         whole = [
             each
             for (c, _), each in self.curves.items()
@@ -165,8 +168,8 @@ class Ledger:
         return max(0, min(left))
 
     def surely_affords(self, budget: Budget, trainings: Sequence[Key]) -> bool:
-        """Whether a budget of trials takes these too, though each of them trains to its last epoch. Budgets of time,
-        which no training tells its end by, always do."""
+        """Tell whether a budget of trials takes these too, though each of them trains to its last epoch. Budgets of
+        time, which no training tells its end by, always do."""
         if budget.trials is None:
             return True
         most = sum(self._most_of_a_training(c) for c, _ in trainings)
@@ -174,7 +177,7 @@ class Ledger:
         return sum(map(self._of_a_training, self.curves.values())) + most <= budget.trials + 1e-9
 
     def epochs_left(self, budget: Budget) -> int:
-        """The epochs that a budget of trials still takes."""
+        """Return the epochs that a budget of trials still takes."""
         spent = sum(len(curve.scores) for curve in self.curves.values())
         return UNLIMITED if budget.trials is None else int(budget.trials * self.epochs + 1e-6) - spent
 
@@ -187,7 +190,7 @@ class Ledger:
     def _left_of(
         self, limit: float | None, cost: Callable[[Curve], float], whole: Sequence[Curve], unknown: float = 0
     ) -> int:
-        """How many trainings one limit still takes; `unknown` is the price before any training is whole."""
+        """Return how many trainings one limit still takes; `unknown` is the price before any training is whole."""
         if limit is None:
             return UNLIMITED
         price = fmean(map(cost, whole)) if whole else unknown

@@ -38,14 +38,15 @@ Rule = Callable[[Mapping[int, Sequence[Curve]], int], set[int]]
 
 
 def best_third(curves: Mapping[int, Sequence[Curve]], rung: int) -> set[int]:
-    """Successive halving: who is among the best third, by the mean of the repeats' best scores until then."""
+    """Return who is among the best third, by the mean of the repeats' best scores until then: successive halving."""
     best = _best(curves, rung)
     order = sorted(curves, key=lambda c: (-best[c], c))
     return set(order[: kept_of(len(order))])
 
 
 def not_below_the_median(curves: Mapping[int, Sequence[Curve]], rung: int) -> set[int]:
-    """Whose mean of the best scores until then is not below the median of all running averages: Vizier's rule."""
+    """Return whose mean of the best scores until then is not below the median of all running averages:
+    Vizier's rule."""
     averages = [fmean(fmean(each.scores[:rung]) for each in curves[c]) for c in curves]
     bar = median(averages or [0.0])
     return {c for c, score in _best(curves, rung).items() if score >= bar}
@@ -95,7 +96,7 @@ class Race:
         return self.ledger.curves
 
     def standings(self) -> list[Standing]:
-        """What was found of every configuration, the winner first, then by repeats and score."""
+        """Return what was found of every configuration, the winner first, then by repeats and score."""
         return standings(self.ledger, self.rules)
 
     # --- what is wanted, and what was trained of it
@@ -118,14 +119,14 @@ class Race:
             self._asked, self._wanted = step, dict(step)
 
     def _reached(self, key: Key) -> bool:
-        """Whether a training that is wanted has come as far as it is wanted."""
+        """Tell whether a training that is wanted has come as far as it is wanted."""
         curve, pause_after = self.curves.get(key), self._wanted[key]
         if curve is None:
             return False
         return curve.ended or curve.failed or (pause_after is not None and len(curve.scores) >= pause_after)
 
     def _batch(self) -> Batch:
-        """What was asked and has been trained."""
+        """Return what was asked and has been trained."""
         before: Counter[Key] = Counter()
         for batch in self.batches:
             before.update(batch.epochs)
@@ -149,7 +150,7 @@ class Race:
         yield from self._rounds()
 
     def _first_repeats(self, members: list[int]) -> Iterator[Wanted]:
-        """The first repeats of a generation, up to each epoch at which `stopping` decides, then to the end."""
+        """Ask for the first repeats of a generation, up to each epoch at which `stopping` decides, then to the end."""
         repeats = range(self.rules.repeats.first)
         for rung in [] if self.rules.stopping == "none" else rungs_of(self.epochs):
             yield from self._affordable_batches([(c, r) for r in repeats for c in members], rung)
@@ -159,8 +160,8 @@ class Race:
         yield from self._affordable_batches([(c, r) for r in repeats for c in members], None)
 
     def _affordable_batches(self, keys: list[Key], pause_after: int | None) -> Iterator[Wanted]:
-        """All at once: a budget of trials was seen to take them. One of time may be spent on the way: then as many as
-        run side by side, again and again."""
+        """Ask for trainings as far as the budget takes them. A budget of trials was seen to take all of them at once;
+        one of time may be spent on the way: then as many are asked for as run side by side, again and again."""
         timed = self.rules.budget.hours is not None or self.rules.budget.gpu_hours is not None
         size = max(1, int(self.side_by_side)) if timed else max(1, len(keys))
         for start in range(0, len(keys), size):
@@ -173,9 +174,9 @@ class Race:
             self.ledger.note_failures([c for c, _ in wanted])
 
     def _stop(self, members: list[int], rung: int) -> list[int]:
-        """Who goes on beyond this epoch, by the rule `stopping` over the first repeats of all that have ever reached
-        the epoch, earlier generations too. All members have reached it when it is decided: who came first
-        does not count."""
+        """Return who goes on beyond this epoch, by the rule `stopping` over the first repeats of all that have ever
+        reached the epoch, earlier generations too. All members have reached it when it is decided: who came first does
+        not count."""
         among = STOPPING[self.rules.stopping](self.ledger.reaching(rung, self.rules.repeats.first), rung)
         kept = [c for c in members if c in among]
         self.ledger.left.update({c: "stopped" for c in members if c not in kept})
@@ -203,9 +204,9 @@ class Race:
             running = self.ledger.ranked([c for c in running if c not in self.ledger.left])
 
     def _in_portions(self, wanted: Wanted) -> Iterator[Wanted]:
-        """As many at once as the budget of trials takes though each trains to its last epoch, again and again: what
-        ends early leaves room for more. The last repeats, which it takes if they end as early as those before, pause
-        where it is spent; a repeat that has not ended then counts for nobody, since all are to have the same."""
+        """Ask for as many at once as the budget of trials takes though each trains to its last epoch, again and again:
+        what ends early leaves room for more. The last repeats, which it takes if they end as early as those before,
+        pause where it is spent; a repeat that has not ended then counts for nobody, since all are to have the same."""
         rows = [[key for key in wanted if key[1] == repeat] for repeat in sorted({r for _, r in wanted})]
         while sure := self._surely_affordable(rows):
             yield dict.fromkeys([key for row in rows[:sure] for key in row])
@@ -219,21 +220,21 @@ class Race:
                 return
 
     def _surely_affordable(self, rows: Sequence[Sequence[Key]]) -> int:
-        """How many of the rows, each of one repeat of several configurations, the budget takes in any case."""
+        """Return how many of the rows, each of one repeat of several configurations, the budget takes in any case."""
         for number in range(len(rows), 0, -1):
             if self.ledger.surely_affords(self.rules.budget, [key for row in rows[:number] for key in row]):
                 return number
         return 0
 
     def _worse(self, running: list[int], entered: int) -> list[int]:
-        """Who is worse than the leader, the first of `running`, by the paired test."""
+        """Return who is worse than the leader, the first of `running`, by the paired test."""
         alpha = alpha_of_a_test(self.rules, entered, len(running) - 1)
         tests = self.ledger.tests(running)
         return [c for c in running[1:] if (p := tests[c].p) is not None and p < alpha]
 
     def _next_round(self, running: list[int]) -> tuple[list[int], int]:
-        """The better half, as far as the budget takes them, and how many more repeats each of them gets: what is left
-        of the budget is shared by the rounds to come."""
+        """Return the better half, as far as the budget takes them, and how many more repeats each of them gets: what is
+        left of the budget is shared by the rounds to come."""
         running = running[: max(2, math.ceil(len(running) / 2))]
         while len(running) > 2 and not self.ledger.surely_affords(
             self.rules.budget, [(c, 0) for c in running]
@@ -246,7 +247,7 @@ class Race:
         return running, min(max(1, affordable // (rounds * len(running))), most)
 
     def _more_repeats(self, running: list[int], more: int) -> Wanted:
-        """So many repeats beyond the leader's, for each from its own next one on."""
+        """Ask for so many repeats beyond the leader's, of each from its own next one on."""
         last = self.ledger.repeats(running[0]) + more
         return {(c, r): None for r in range(last) for c in running if r >= self.ledger.repeats(c)}
 

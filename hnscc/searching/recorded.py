@@ -63,7 +63,7 @@ def write_search(folder: RunFolder, record: SearchRecord) -> None:
 
 
 def trial_of(key: Key) -> Trial:
-    """The trial that trains this repeat of this configuration."""
+    """Return the trial that trains this repeat of this configuration."""
     configuration, repeat = key
     return Trial(name_of(configuration), 0, repeat)
 
@@ -71,7 +71,8 @@ def trial_of(key: Key) -> Trial:
 def curve_of(
     folder: RunFolder, key: Key, settings: Mapping[str, Any] | None = None, *, accept_versions: bool = False
 ) -> Curve | None:
-    """What a trial has shown so far, finished, paused or failed; None where it has not begun or left damaged files.
+    """Return what a trial has shown so far, finished, paused or failed; None where it has not begun or left
+    damaged files.
 
     `settings` are what the trial would now be trained by: a checkpoint of others is not used, and a record of others
     raises InputError, unless nothing but versions differs and these are accepted.

@@ -46,7 +46,8 @@ class Standing:
 
 
 def alpha_of_a_test(rules: Search, entered: int, rivals: int) -> float:
-    """The error rate of one test: all of a race together dismiss the best with at most `rules.level` (Bonferroni).
+    """Return the error rate of one test: all of a race together dismiss the best with at most
+    `rules.level` (Bonferroni).
 
     Tests are made before every round and at the end; rounds halve those that `entered`. Each time the leader is
     compared with `rivals`.
@@ -71,7 +72,7 @@ def standings(ledger: Ledger, rules: Search) -> list[Standing]:
 
 
 def _place(ledger: Ledger, c: int, test: Paired | None, alpha: float) -> str:
-    """The place of one that is not the winner: how it left the race, or what its test says at the end."""
+    """Return the place of one that is not the winner: how it left the race, or what its test says at the end."""
     if c in ledger.left:
         return ledger.left[c]
     if test is None:

@@ -7,14 +7,14 @@ from hnscc.study.schema import Study
 
 
 def chosen_of(study: Study, standings: list[Standing]) -> list[int]:
-    """The configurations to be written out: the winner, and the best of those that cannot be told from it."""
+    """Return the configurations to be written out: the winner, and the best of those that cannot be told from it."""
     winner = [each.configuration for each in standings if each.place == "winner"]
     beside = [each.configuration for each in standings if each.place == "not_distinguished"]
     return winner + beside[: search_of(study).runners_up]
 
 
 def winners(study: Study, race: Race, standings: list[Standing]) -> str:
-    """The study file of the winners: the chosen configurations as variants, with a note on each."""
+    """Return the study file of the winners: the chosen configurations as variants, with a note on each."""
     by = {each.configuration: each for each in standings}
     chosen = chosen_of(study, standings)
     notes = {name_of(c): _note(by[c]) for c in chosen}

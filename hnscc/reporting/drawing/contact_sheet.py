@@ -38,7 +38,7 @@ class Panel:
 
 
 def rows_of(modalities: Sequence[str], registered: Sequence[str] = (), reference: str = "") -> list[str]:
-    """What the rows of a contact sheet show, in words. registered: the modalities that were, to `reference`."""
+    """Say what the rows of a contact sheet show, in words. registered: the modalities that were, to `reference`."""
     below = anatomy(modalities)
     last = f"{UPTAKE} on {below}" if below and UPTAKE in modalities else below or UPTAKE
     pairs = [
@@ -94,7 +94,7 @@ def _resized(grey: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uin
 
 
 def _framed(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """(h, w) or (h, w, 3) -> (side, side, 3), in the middle of a black square."""
+    """Put (h, w) or (h, w, 3) into the middle of a black square: (side, side, 3)."""
     colour = picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
     whole = np.zeros((side, side, 3), np.uint8)
     top, left = ((side - length) // 2 for length in colour.shape[:2])
@@ -103,7 +103,8 @@ def _framed(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def _fused(shown: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """The anatomy in grey, and over it the uptake from dark red to yellow; one of them where there is no other."""
+    """Return the anatomy in grey, and over it the uptake from dark red to yellow; one of them where there is
+    no other."""
     below = anatomy(shown)
     if UPTAKE not in shown or below is None:
         return np.repeat(shown[below or UPTAKE][:, :, None], 3, axis=2)
@@ -115,13 +116,13 @@ def _fused(shown: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 def _is_fused(name: str, reference: str, modalities: Iterable[str]) -> bool:
-    """Whether the last row of the modalities shows these two over one another already."""
+    """Tell whether the last row of the modalities shows these two over one another already."""
     return {name, reference} == {UPTAKE, anatomy(modalities)}
 
 
 def _overlaid(two: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Two modalities over one another: as `_fused`, or of two anatomies the first in magenta and the second in green:
-    where they agree they are grey."""
+    """Lay two modalities over one another: as `_fused`, or of two anatomies the first in magenta and the second in
+    green: where they agree they are grey."""
     if UPTAKE in two:
         return _fused(two)
     first, second = two.values()
@@ -129,7 +130,7 @@ def _overlaid(two: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 def _outlined(colour: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """With the outermost pixels of the mask in white, and a black line around them."""
+    """Draw on a picture the outermost pixels of the mask in white, and a black line around them."""
     drawn = colour.copy()
     drawn[_grown(mask) & ~mask] = EDGE
     drawn[mask & ~_shrunk(mask)] = OUTLINE
@@ -154,8 +155,8 @@ LEAST = 1e-4  # of a scan's pixels: what is rarer is not drawn
 def shares_on_axis(
     counts: NDArray[np.integer], edges: NDArray[np.floating], axis: tuple[float, float]
 ) -> NDArray[np.float64]:
-    """The shares of a histogram (counts (B,), edges (B + 1,)) on the common axis: (42,), of which the first and the
-    last hold what lies beyond its ends. A bin counts where its middle lies."""
+    """Return the shares of a histogram (counts (B,), edges (B + 1,)) on the common axis: (42,), of which the first and
+    the last hold what lies beyond its ends. A bin counts where its middle lies."""
     low, high = axis
     middles = (edges[1:] + edges[:-1]) / 2
     at = np.floor((middles - low) / (high - low) * BARS).astype(np.int64) if high > low else 0 * counts
@@ -186,7 +187,7 @@ def histogram_svg(shares: NDArray[np.floating], usual: NDArray[np.floating], mar
 
 
 def _heights(shares: NDArray[np.floating]) -> NDArray[np.float64]:
-    """In pixels: a decade of shares is as high as another."""
+    """Return heights in pixels: a decade of shares is as high as another."""
     logs = np.log10(np.maximum(shares, LEAST))
     heights: NDArray[np.float64] = (logs - np.log10(LEAST)) / -np.log10(LEAST) * HEIGHT
     return heights

@@ -78,7 +78,7 @@ def examples_figure(
 
 
 def uptake_window(examples: Sequence[Example]) -> float:
-    """The uptake shown at full strength: the 99.5th percentile of the PET slices; 1 where there is none."""
+    """Return the uptake shown at full strength: the 99.5th percentile of the PET slices; 1 where there is none."""
     shown = [each.images[UPTAKE].ravel() for each in examples if UPTAKE in each.images]
     high = float(np.percentile(np.concatenate(shown), 99.5)) if shown else 1.0
     return high if high > 0 else 1.0
@@ -117,7 +117,8 @@ def _frame(whole: Axes, part: Axes, rows: slice, columns: slice) -> None:
 
 
 def view(example: Example) -> tuple[slice, slice]:
-    """The rows and columns of the enlarged part, which is a square in mm around both outlines, inside the slice."""
+    """Return the rows and columns of the enlarged part, which is a square in mm around both outlines, inside
+    the slice."""
     both = example.truth | example.predicted
     height, width = both.shape
     dy, dx = example.spacing_mm
@@ -171,7 +172,7 @@ def _scale_bar(axes: Axes, example: Example, rows: slice, columns: slice) -> Non
 
 
 def _edged(width: float) -> list[AbstractPathEffect]:
-    """A black edge that keeps white lines and letters readable on any image."""
+    """Return a black edge that keeps white lines and letters readable on any image."""
     return [withStroke(linewidth=width, foreground="black")]
 
 

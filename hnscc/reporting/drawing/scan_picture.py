@@ -63,7 +63,8 @@ def scan_picture(
 
 
 def _panels(count: int) -> tuple[Figure, list[Axes]]:
-    """A figure with room for a heading and, in rows, for so many slices: empty panels, none of which has an axis."""
+    """Return a figure with room for a heading and, in rows, for so many slices: empty panels, none of which has
+    an axis."""
     rows = -(-count // COLUMNS)
     height = HEADING + PANEL * rows
     figure = Figure(figsize=(PANEL * COLUMNS, height))
@@ -87,7 +88,7 @@ def _draw(axes: Axes, example: Example, window: float) -> None:
 
 
 def _shown_as(images: Mapping[str, npt.NDArray[np.float32]], window: float) -> str:
-    """What is shown how: without it, the noise of a scan that takes up nothing looks like a tumour."""
+    """Say what is shown how: without it, the noise of a scan that takes up nothing looks like a tumour."""
     below = anatomy(images)
     grey = [f"{below} in grey"] if below else []
     colour = [f"{UPTAKE} in colour, brightest from {window:.3g} on"] if UPTAKE in images else []
@@ -95,7 +96,7 @@ def _shown_as(images: Mapping[str, npt.NDArray[np.float32]], window: float) -> s
 
 
 def slices_to_show(lesion: npt.NDArray[np.bool_]) -> list[int]:
-    """Which slices (z) of a mask (Z, H, W) are shown, in rising order: at most eight."""
+    """Return which slices (z) of a mask (Z, H, W) are shown, in rising order: at most eight."""
     pixels = lesion.sum(axis=(1, 2))
     among = np.flatnonzero(pixels) if pixels.any() else np.arange(len(pixels))
     spread = among[np.unique(np.linspace(0, len(among) - 1, PANELS).round().astype(int))]

@@ -62,7 +62,7 @@ def looks_of(labels: Mapping[str, str]) -> dict[str, Look]:
 
 @styled
 def render(figure: Figure) -> tuple[bytes, bytes]:
-    """The figure as PNG and as SVG, without date or program in their metadata."""
+    """Return the figure as PNG and as SVG, without date or program in their metadata."""
     png, svg = io.BytesIO(), io.BytesIO()
     figure.set_dpi(DPI)
     # The layout is found once: it takes as long as drawing. The canvases draw once, `savefig` would draw twice.
@@ -75,14 +75,14 @@ def render(figure: Figure) -> tuple[bytes, bytes]:
 
 
 def picture(figure: Figure | None, name: str, title: str, caption: str, alt: str) -> Iterator[Picture]:
-    """The figure with its words as a block of a report, or nothing where there is nothing to draw."""
+    """Return the figure with its words as a block of a report, or nothing where there is nothing to draw."""
     if figure is not None:
         png, svg = render(figure)
         yield Picture(name, title, caption, alt, png, svg)
 
 
 def panels(number: int, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of up to two panels a row that share both axes; axes that are not needed are removed."""
+    """Return a figure of up to two panels a row that share both axes; axes that are not needed are removed."""
     columns = min(number, 2)
     rows = math.ceil(number / columns)
     figure = Figure(figsize=(WIDTH, 0.9 + height * rows), layout="constrained")
@@ -101,19 +101,19 @@ def gridded(axes: Axes, along: Literal["x", "y", "both"]) -> None:
 
 
 def ring(label: str) -> Line2D:
-    """The legend's entry for the black ring around a mark."""
+    """Return the legend's entry for the black ring around a mark."""
     return Line2D(
         [], [], marker="o", ls="", markerfacecolor="none", markeredgecolor="black", ms=10, label=label
     )
 
 
 def of_variant(rows: Sequence[TableRow], variant: str) -> list[TableRow]:
-    """The rows of one variant."""
+    """Return the rows of one variant."""
     return [row for row in rows if row["variant"] == variant]
 
 
 def present(rows: Sequence[TableRow], looks: Looks) -> dict[str, Look]:
-    """The looks of the variants that have a row, in the study's order."""
+    """Return the looks of the variants that have a row, in the study's order."""
     return {variant: look for variant, look in looks.items() if of_variant(rows, variant)}
 
 

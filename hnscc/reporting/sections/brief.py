@@ -20,7 +20,7 @@ DICE = (
 
 
 def brief(source: Source) -> Section:
-    """What was asked, what was found, and how sure that is."""
+    """Say what was asked, what was found, and how sure that is."""
     return Section(
         "In brief",
         (

@@ -42,7 +42,7 @@ READ_OTHERS = (
 
 
 def tests(source: Source) -> Iterator[Block]:
-    """The tests of the differences in Dice, how to read them, and in short those of other scores."""
+    """Return the tests of the differences in Dice, how to read them, and in short those of other scores."""
     yield comparison_table(source, "Table 2, tests. Differences in Dice between variants", DICE)
     yield _reach(source)
     yield _others(source)
@@ -50,17 +50,17 @@ def tests(source: Source) -> Iterator[Block]:
 
 
 def pairs_of_variants(source: Source) -> list[TableRow]:
-    """One row of table `comparisons` per pair of variants: the t test of pooled Dice over all test slices."""
+    """Return one row of table `comparisons` per pair of variants: the t test of pooled Dice over all test slices."""
     return source.rows("comparisons", metric="dice", slice_set="all", unit="patient", method="two_way_t")
 
 
 def pair(source: Source, row: TableRow) -> str:
-    """The two variants in the direction of every difference."""
+    """Return the two variants in the direction of every difference."""
     return f"{source.looks[row['variant_a']].label} minus {source.looks[row['variant_b']].label}"
 
 
 def comparison_table(source: Source, title: str, metric: Metric) -> Table:
-    """One row per set of slices and pair, its three tests side by side."""
+    """Write a table with one row per set of slices and pair, its three tests side by side."""
     rows = source.rows("comparisons", metric=metric.name, unit="patient", method="two_way_t")
     rows.sort(key=lambda row: list(SET_IN_WORDS).index(row["slice_set"]))
 
@@ -84,7 +84,8 @@ def comparison_table(source: Source, title: str, metric: Metric) -> Table:
 
 
 def _reach(source: Source) -> Table:
-    """One row per pair: how small a difference the main test could have seen, and who may be expected to be better."""
+    """Write a table with one row per pair: how small a difference the main test could have seen, and who may be
+    expected to be better."""
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Pair: first minus second": lambda row: pair(source, row),
         "Difference in pooled Dice (95 %)": _difference,
@@ -95,7 +96,7 @@ def _reach(source: Source) -> Table:
 
 
 def _others(source: Source) -> Table:
-    """One row per pair and score of whole scans."""
+    """Write a table with one row per pair and score of whole scans."""
     metrics = {each.name: each for each in PATIENT_METRICS}
     rows = [row for row in source.rows("comparisons", method="two_way_t") if row["metric"] in metrics]
 
@@ -120,7 +121,7 @@ def _others(source: Source) -> Table:
 
 
 def named(metric: PatientMetric) -> str:
-    """What a score of patients is called, with its unit."""
+    """Return what a score of patients is called, with its unit."""
     return f"{metric.label} ({metric.unit})" if metric.unit else metric.label
 
 
@@ -129,7 +130,8 @@ def _difference(row: TableRow) -> Cell:
 
 
 def _pairs(row: TableRow | None) -> Cell:
-    """The mean difference, which may lie the other way from the t test's; how many pairs, and how many differ."""
+    """Return the mean difference, which may lie the other way from the t test's; how many pairs, and how
+    many differ."""
     if row is None or row["n_nonzero"] is None:
         return known(row, "n", whole)
     return Cell(f"{signed(row['difference'])}; {row['n']}\u00a0pairs, {row['n_nonzero']}\u00a0differ")

@@ -27,7 +27,7 @@ SLICE = ("split", "scan_id", "z")  # the columns that name a slice
 
 
 def examples(source: Source) -> Section:
-    """Figs. 2 and 3 and the list of what they show, or why there are none."""
+    """Return Figs. 2 and 3 and the list of what they show, or why there are none."""
     return Section("Examples", tuple(_blocks(source)))
 
 
@@ -108,7 +108,8 @@ def _best_first(row: TableRow) -> tuple[float, int, str, int]:
 
 
 def _worst(lesion: Sequence[TableRow]) -> TableRow:
-    """Of the lowest Dice the largest lesion: of several missed, the gravest. Never the best or the median."""
+    """Return the slice of the lowest Dice, and of several the one with the largest lesion: of several missed, the
+    gravest. Never the best or the median."""
     lowest = lesion[-1]["dice"]
     middle = len(lesion) // 2 if len(lesion) > 2 else 0
     return next(row for row in lesion[middle + 1 :] if row["dice"] == lowest)
@@ -118,7 +119,7 @@ def _worst(lesion: Sequence[TableRow]) -> TableRow:
 
 
 def _find(source: Source) -> tuple[Examples, str | None]:
-    """The median models' examples; or none, and why the images cannot be had."""
+    """Return the median models' examples; or none, and why the images cannot be had."""
     cutoff_px = source.study.evaluation.cutoff_px
     chosen = {
         variant: kinds
@@ -139,7 +140,7 @@ def _find(source: Source) -> tuple[Examples, str | None]:
 
 
 def _reader(source: Source, store: Store) -> Callable[[TableRow], Example]:
-    """What turns a row of table `slices` into what is drawn; it reads each scan, fold and trial once.
+    """Return what turns a row of table `slices` into what is drawn; it reads each scan, fold and trial once.
 
     It raises InputError where a scan, the fold or the trial cannot be read, or the store's mask is not the one scored.
     """
@@ -165,7 +166,7 @@ def _reader(source: Source, store: Store) -> Callable[[TableRow], Example]:
 
 
 def _probabilities(source: Source, trial_id: str, read_fold: Callable[[int], Fold]) -> npt.NDArray[np.uint16]:
-    """A trial's stored probabilities (N, H, W), in the fold's order of slices."""
+    """Return a trial's stored probabilities (N, H, W), in the fold's order of slices."""
     trial = find_trial(source.study, trial_id)
     try:
         return load_probabilities(source.run, trial, read_fold(trial.fold))

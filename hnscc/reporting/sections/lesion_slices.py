@@ -21,7 +21,7 @@ OUTCOMES = {"tp": "True positive", "tn": "True negative", "fp": "False positive"
 
 
 def lesion_slices(source: Source) -> Section:
-    """Table 3, Figure 4 and the lines drawn in it."""
+    """Write Table 3, Figure 4 and the lines drawn in it."""
     return Section("Finding the slices with lesion", tuple(_blocks(source)))
 
 
@@ -50,7 +50,8 @@ def _blocks(source: Source) -> Iterator[Block]:
 
 
 def classification_table(source: Source, title: str, explanation: str, *splits: str) -> Table:
-    """One row per variant, split and convention; in the paper's study its own row stands below `overlap`."""
+    """Write a table with one row per variant, split and convention; in the paper's study its own row stands
+    below `overlap`."""
     columns: dict[str, Callable[[TableRow], Cell | str]] = {"Variant": source.label}
     if len(splits) > 1:
         columns["Slices of"] = lambda row: row["split"]
@@ -65,7 +66,8 @@ def classification_table(source: Source, title: str, explanation: str, *splits: 
 
 
 def published_outcomes(row: TableRow) -> Iterator[TableRow]:
-    """The paper's Table 3 as a row of ours, values as printed; none but for the convention that it was counted by."""
+    """Return the paper's Table 3 as a row of ours, values as printed; none but for the convention that it was
+    counted by."""
     if row["convention"] != "overlap":
         return
     found = paper.PUBLISHED.get(row["variant"])

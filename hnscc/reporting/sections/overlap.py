@@ -18,7 +18,7 @@ from hnscc.scores.slice_sets import SLICE_SETS
 
 
 def overlap_of_the_whole_test_set(source: Source) -> Section:
-    """Table 1, and how far repeats and variants lie apart."""
+    """Write Table 1, and how far repeats and variants lie apart."""
     return Section("Overlap with the reference: the whole test set", tuple(_whole_test_set(source)))
 
 
@@ -60,7 +60,7 @@ POOLED = (
 
 
 def pooled_table(source: Source, title: str, explanation: str, *splits: str) -> Table:
-    """The rows of table `pooled` of these splits; published values stand only beside those of the test slices."""
+    """Write the rows of table `pooled` of these splits; published values stand only beside those of the test slices."""
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         **_first_columns(source, splits),
         "Repeats": _repeats,
@@ -84,7 +84,7 @@ def pooled_table(source: Source, title: str, explanation: str, *splits: str) -> 
 
 
 def _first_columns(source: Source, splits: Sequence[str]) -> Columns:
-    """The variant, and the split where there are several."""
+    """Return the variant, and the split where there are several."""
     variant: Columns = {"Variant": source.label}
     return {**variant, "Slices of": lambda row: row["split"]} if len(splits) > 1 else variant
 
@@ -112,7 +112,7 @@ def _interval_of(value: str, low: str, high: str) -> Callable[[TableRow], Cell]:
 
 
 def overlap_slice_by_slice(source: Source) -> Section:
-    """Table 2, and the tests between variants."""
+    """Write Table 2, and the tests between variants."""
     return Section("Overlap slice by slice", tuple(_slice_by_slice(source)))
 
 
@@ -140,7 +140,7 @@ PER_SLICE = (
 def per_slice_table(
     source: Source, title: str, explanation: str, splits: Sequence[str], sets: Sequence[str]
 ) -> Table:
-    """The rows of table `per_slice` of these splits and sets of slices."""
+    """Write the rows of table `per_slice` of these splits and sets of slices."""
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         **_first_columns(source, splits),
         "Slices counted": lambda row: SET_IN_WORDS[row["slice_set"]],
@@ -159,7 +159,7 @@ def _mean_of(mean: str, sd: str) -> Callable[[TableRow], Cell]:
 
 
 def _published_slices_table(source: Source) -> Table:
-    """The reading `as_written` beside the paper's Table 2: like stands beside like."""
+    """Write the reading `as_written` beside the paper's Table 2: like stands beside like."""
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Variant": source.label,
         "Slices": wholes("n"),

@@ -10,7 +10,7 @@ from hnscc.reporting.values import whole
 
 
 def patients(source: Source) -> Section:
-    """How many patients, scans and slices each split holds."""
+    """Say how many patients, scans and slices each split holds."""
     return Section("Patients", (_cohort_table(source),))
 
 
@@ -41,7 +41,7 @@ def _validation(source: Source) -> str:
 
 
 def _scored_columns(source: Source) -> Columns:
-    """How many slices are scored, where these are more than are used."""
+    """Return how many slices are scored, where these are more than are used."""
     if not source.whole:
         return {}
     return {
@@ -77,7 +77,7 @@ def split_counts(source: Source) -> Iterator[TableRow]:
 
 
 def _scored(rows: list[TableRow], every_slice: bool) -> TableRow:
-    """Of rows of table `cohort`, all slices or the used ones."""
+    """Count, in rows of table `cohort`, all slices or the used ones."""
 
     def positive(row: TableRow) -> int:
         return int(row["positive_slices" if every_slice else "used_positive"])

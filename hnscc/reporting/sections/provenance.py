@@ -15,7 +15,7 @@ from hnscc.training.records import read_record
 
 
 def provenance(source: Source) -> Section:
-    """How the report was made. Raises InputError where provenance.json is damaged."""
+    """Say how the report was made. Raises InputError where provenance.json is damaged."""
     return Section("How this was made", tuple(_blocks(source)))
 
 
@@ -82,7 +82,7 @@ def _machine(source: Source) -> Iterator[str]:
 
 
 def _facts(source: Source) -> dict[str, list[str]]:
-    """What provenance.json and the completed trials' records say of machine and programs; each value once."""
+    """Return what provenance.json and the completed trials' records say of machine and programs; each value once."""
     trials = [row["trial_id"] for row in source.tables["trials"] if row["status"] == "completed"]
     records = [record for trial in trials if (record := read_record(source.run.trial(trial)))]
     invocations = read_invocations(source.run)
@@ -105,7 +105,7 @@ def _in_words(values: Mapping[str, Any]) -> str:
 
 
 def _versions(found: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Each library with its version, or with all of them where invocations differ."""
+    """Return each library with its version, or with all of them where invocations differ."""
     pairs = {(name, str(version)) for each in found for name, version in each.items()}
     return [f"{name} {version}" for name, version in sorted(pairs)]
 

@@ -26,12 +26,12 @@ METRICS_OF_P = ("dice", "jaccard")  # the order of a pair's two p in `paper.PUBL
 
 
 def with_remark(source: Source, text: str, remark: str = CHOSEN_ON_TEST) -> str:
-    """The text, followed by the remark where published values stand beside it."""
+    """Return the text, followed by the remark where published values stand beside it."""
     return f"{text} {remark}" if source.papers else text
 
 
 def published(*names: str) -> Callable[[TableRow], Cell | str]:
-    """What writes the paper's values of a row's variant, with a slash between them."""
+    """Return what writes the paper's values of a row's variant, with a slash between them."""
 
     def write(row: TableRow) -> Cell | str:
         if row["variant"] not in paper.PUBLISHED:
@@ -50,7 +50,7 @@ def _printed(value: float | int | tuple[float, float]) -> str:
 
 
 def published_p(row: TableRow, metric: str) -> str:
-    """The paper's p of a row of table `comparisons`, or nothing where it gives none."""
+    """Return the paper's p of a row of table `comparisons`, or nothing where it gives none."""
     found = paper.PUBLISHED_P.get(frozenset({row["variant_a"], row["variant_b"]}))
     if found is None or row["slice_set"] != "true_positive" or metric not in METRICS_OF_P:
         return ""
@@ -58,7 +58,7 @@ def published_p(row: TableRow, metric: str) -> str:
 
 
 def other_studies(source: Source) -> Section:
-    """Mean Dice in other studies, and in this one."""
+    """Write the mean Dice in other studies, and in this one."""
     return Section("Other studies", (_literature_table(source),))
 
 

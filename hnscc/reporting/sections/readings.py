@@ -28,7 +28,7 @@ READ_THREE_WAYS = (
 
 
 def readings(source: Source) -> Section:
-    """The three readings side by side, and what of the authors' code is not reproduced."""
+    """Write the three readings side by side, and what of the authors' code is not reproduced."""
     return Section("The same predictions read in three ways", tuple(_blocks(source)))
 
 

@@ -14,7 +14,7 @@ LEARNT = "Scores on slices that the model learned from or was chosen by say noth
 
 
 def supplement(source: Source) -> Section:
-    """What Tables 1 to 3 leave out."""
+    """Say what Tables 1 to 3 leave out."""
     return Section("Supplement", tuple(_tables(source)))
 
 

@@ -16,7 +16,7 @@ STATUSES = ("completed", "failed", "missing")
 
 
 def training(source: Source) -> Section:
-    """What became of the planned trials; reads the tables `epochs` and `thresholds` for the curves."""
+    """Say what became of the planned trials; reads the tables `epochs` and `thresholds` for the curves."""
     return Section("How the training went", tuple(_blocks(source)))
 
 
@@ -74,7 +74,7 @@ def _training_table(source: Source) -> Table:
 
 
 def _summed(source: Source, variant: str) -> TableRow:
-    """What became of one variant's trials."""
+    """Say what became of one variant's trials."""
     rows = source.rows("trials", variant=variant)
     done = [row for row in rows if row["status"] == "completed"]
     return {

@@ -46,14 +46,14 @@ def compared(source: Source) -> Iterator[str]:
 
 
 def _best_two(source: Source) -> set[str]:
-    """The two variants whose repeats have the highest median test Dice."""
+    """Return the two variants whose repeats have the highest median test Dice."""
     rows = [row for row in source.rows("pooled", split="test") if row["dice_repeats_median"] is not None]
     rows.sort(key=lambda row: row["dice_repeats_median"], reverse=True)
     return {row["variant"] for row in rows[:2]}
 
 
 def _collapsed(source: Source, row: TableRow) -> list[str]:
-    """Which variants of a pair mostly collapsed."""
+    """Return which variants of a pair mostly collapsed."""
     found = []
     for variant in (row["variant_a"], row["variant_b"]):
         trials = source.rows("trials", variant=variant, status="completed")
@@ -63,7 +63,7 @@ def _collapsed(source: Source, row: TableRow) -> list[str]:
 
 
 def verdict(row: TableRow) -> str:
-    """What the t test over patients and repeats allows to say: one of the names of VERDICTS.
+    """Judge what the t test over patients and repeats allows to say: one of the names of VERDICTS.
 
     `row` is of table `comparisons`.
     """
@@ -81,7 +81,7 @@ def verdict(row: TableRow) -> str:
 
 
 def _higher(source: Source, row: TableRow, collapsed: list[str]) -> str:
-    """Which of the pair mostly collapsed, and which scored higher, in words."""
+    """Say which of the pair mostly collapsed, and which scored higher, in words."""
     if row["difference"] is None:
         return ""
     if len(collapsed) == 2:
@@ -94,13 +94,13 @@ def _higher(source: Source, row: TableRow, collapsed: list[str]) -> str:
 
 
 def _hardly_any(source: Source, row: TableRow) -> bool:
-    """Whether both variants of a pair found hardly any lesion, by the median over their repeats."""
+    """Tell whether both variants of a pair found hardly any lesion, by the median over their repeats."""
     pooled = [source.row("pooled", split="test", variant=row[f"variant_{side}"]) for side in "ab"]
     return all(each and each["dice_repeats_median"] < HARDLY_ANY for each in pooled)
 
 
 def _difference(source: Source, row: TableRow) -> str:
-    """The difference in the direction of the tables, first minus second, its interval and the corrected p."""
+    """Return the difference in the direction of the tables, first minus second, its interval and the corrected p."""
     name, value, low, high = pair(source, row), row["difference"], row["low"], row["high"]
     if value is None:
         return f"{name} ({row['reason']})"

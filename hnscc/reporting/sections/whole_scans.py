@@ -54,7 +54,7 @@ MEANS = (
 
 
 def whole_scans(source: Source) -> Section:
-    """Lesions, distances, volumes and patients, of the test scans."""
+    """Show how lesions, distances, volumes and patients of the test scans come out."""
     return Section("Whole scans", tuple(_blocks(source)))
 
 
@@ -82,7 +82,7 @@ def _blocks(source: Source) -> Iterator[Block]:
 
 
 def _means(source: Source) -> Table:
-    """One row per score of patients, with the mean of every variant."""
+    """Write a table with one row per score of patients, with the mean of every variant."""
 
     def of(variant: str) -> Callable[[TableRow], Cell]:
         def write(row: TableRow) -> Cell:
@@ -102,8 +102,8 @@ def _means(source: Source) -> Table:
 
 
 def _of_median_models(source: Source, name: str) -> Found:
-    """Variant -> the test rows of its median models, at the chosen threshold, or at 0.5 where none is chosen; why there
-    are none where it has no completed trial in a fold, since the other folds test other scans."""
+    """Map each variant to the test rows of its median models, at the chosen threshold, or at 0.5 where none is chosen;
+    why there are none where it has no completed trial in a fold, since the other folds test other scans."""
     found: Found = {}
     for variant in source.looks:
         rows = source.rows(name, variant=variant, split="test", is_median=True)
@@ -112,7 +112,7 @@ def _of_median_models(source: Source, name: str) -> Found:
 
 
 def _of_drawn_masks(source: Source) -> Found:
-    """Variant -> its test rows of table `drawn_scans`, or why there are none."""
+    """Map each variant to its test rows of table `drawn_scans`, or why there are none."""
     found: Found = {}
     for variant in source.looks:
         rows = source.rows("drawn_scans", variant=variant, split="test")
@@ -122,7 +122,7 @@ def _of_drawn_masks(source: Source) -> Found:
 
 
 def _not_there(source: Source, rows: Sequence[TableRow]) -> str | None:
-    """Why a variant has not the rows of all folds; None where it has."""
+    """Return why a variant has not the rows of all folds; None where it has."""
     there, folds = {row["fold"] for row in rows}, source.study.split.folds
     lost = [fold for fold in range(folds) if fold not in there]
     if not lost:
@@ -136,7 +136,7 @@ def _table(source: Source, title: str, explanation: str, columns: Columns) -> Ta
 
 
 def _of(found: Found, write: Callable[[list[TableRow]], Cell | str]) -> Callable[[TableRow], Cell | str]:
-    """What writes a cell from a variant's own rows; a dash and why where it has none."""
+    """Return what writes a cell from a variant's own rows; a dash and why where it has none."""
 
     def cell(row: TableRow) -> Cell | str:
         own = found[row["variant"]]
@@ -160,12 +160,12 @@ def _lesion_columns(scans: Found) -> Columns:
 
 
 def _surface_columns(scans: Found) -> Columns:
-    """A column for each metric of surfaces."""
+    """Return a column for each metric of surfaces."""
     return dict(_surface_column(scans, metric) for metric in SCAN_METRICS)
 
 
 def _surface_column(scans: Found, metric: ScanMetric) -> tuple[str, Callable[[TableRow], Cell | str]]:
-    """Of shares the mean; of distances, whose mean a few large ones move, the median."""
+    """Show of shares the mean; of distances, whose mean a few large ones move, the median."""
     if metric.unit is None:
         return f"{metric.label}: mean", _of(scans, lambda own: _mean(_ill(own), metric.name))
     title = f"{metric.label} in {metric.unit}: median (quartiles)"
@@ -196,7 +196,7 @@ def _drawn_columns(drawn: Found) -> Columns:
 
 
 def _lost(own: Sequence[TableRow]) -> Cell | str:
-    """The mean difference that the grid makes, negative where resampling costs something."""
+    """Return the mean difference that the grid makes, negative where resampling costs something."""
     each = [row["dice"] - row["dice_stored"] for row in _ill(own)]
     return signed(float(np.mean(each))) if each else Cell(DASH, NO_LESION)
 
@@ -278,5 +278,6 @@ def _quartiles(rows: Sequence[TableRow], column: str, decimals: int) -> Cell:
 
 
 def _volume_error(rows: Sequence[TableRow]) -> str:
-    """The size of the error whatever its sign, since too much in one scan does not make good too little in another."""
+    """Return the size of the error whatever its sign, since too much in one scan does not make good too little
+    in another."""
     return f"{float(np.median([abs(row['pred_ml'] - row['truth_ml']) for row in rows])):.2f} ml"
