@@ -137,6 +137,7 @@ class Race:
     # --- first repeats
 
     def _run(self) -> Iterator[Wanted]:
+        """Ask for the first repeats of every configuration, generation by generation, then for the rounds."""
         total = number_of(self.rules)
         generations = max(1, min(GENERATIONS, total // 3)) if self.rules.method == "tpe" else 1
         for generation in range(generations):
@@ -185,6 +186,8 @@ class Race:
     # --- rounds
 
     def _rounds(self) -> Iterator[Wanted]:
+        """Ask for more repeats of ever fewer configurations, until two have had a round to themselves, or the budget is
+        spent."""
         running = self.ledger.racing()
         entered = len(running)
         number = raced = 0
