@@ -107,7 +107,7 @@ def _search(
     train: Callable[[ReadyRun, Wanted], bool],
     recorded: Sequence[Configuration],
 ) -> tuple[list[str], bool]:
-    """Train what the race wants, to its end. The trials that left nothing, and whether the user interrupted it."""
+    """Train what the race wants, to its end; return the trials that left nothing, and whether the user interrupted it."""
     wanted, trained = race.advance({}), Wanted()
     while wanted:
         ready = _with_configurations(study, race, ready, resolve, recorded)
@@ -169,7 +169,7 @@ def _with_configurations(
 def _train(
     race: Race, token: str | None, during: contextlib.ExitStack, ready: ReadyRun, wanted: Wanted
 ) -> bool:
-    """Train what the race wants now; whether the user interrupted it. Ray is started here where no cluster was joined:
+    """Train what the race wants now; tell whether the user interrupted it. Ray is started where no cluster was joined:
     a search that only goes through what is there needs none. `during` takes its end."""
     if not ray.is_initialized():
         during.enter_context(connected(None))

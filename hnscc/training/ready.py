@@ -158,6 +158,24 @@ def resolve_in_process(training: Training) -> tuple[str, str]:
     return resolve_device(training)
 
 
+def _read_beside_checks(
+    study: Study, store: Store, plans: list[FoldPlan], progress: Progress | None
+) -> dict[int, FoldData]:
+    """Read the folds' data, and check meanwhile that the networks fit: PyTorch takes seconds to load."""
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        checked = beside.submit(check_networks, *_networks_of(study, store, plans))
+
+        def tell(done: int, scans: int, now: str, /) -> None:
+            if checked.done():
+                checked.result()  # what does not fit is told now, not once the rest is read
+            if progress:
+                progress(done, scans, now)
+
+        folds = read_folds(store, study, plans, tell)
+        checked.result()
+    return folds
+
+
 def make_run_ready(
     study: Study,
     out: str | Location | None = None,
@@ -177,18 +195,7 @@ def make_run_ready(
     InputError otherwise.
     """
     store, plans = planned or open_and_plan(study)
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        # PyTorch takes seconds to load: they pass beside the reading.
-        checked = beside.submit(check_networks, *_networks_of(study, store, plans))
-
-        def tell(done: int, scans: int, now: str, /) -> None:
-            if checked.done():
-                checked.result()  # what does not fit is told now, not once the rest is read
-            if progress:
-                progress(done, scans, now)
-
-        folds = read_folds(store, study, plans, tell)
-        checked.result()
+    folds = _read_beside_checks(study, store, plans, progress)
     folder = run_folder(study, out)
     chosen = choose(study, folder, resolve)
     check_same_store(study, folder, store, plans, folds)
