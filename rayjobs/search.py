@@ -107,7 +107,7 @@ def _search(
     train: Callable[[ReadyRun, Wanted], bool],
     recorded: Sequence[Configuration],
 ) -> tuple[list[str], bool]:
-    """Train what the race wants, to its end; return the trials that left nothing, and whether the user interrupted it."""
+    """Train what the race wants, to its end; return which trials left nothing, and whether the user interrupted it."""
     wanted, trained = race.advance({}), Wanted()
     while wanted:
         ready = _with_configurations(study, race, ready, resolve, recorded)
