@@ -81,7 +81,7 @@ def build_store(
 
 
 @dataclass(frozen=True)
-class Written:
+class PreparedScan:
     """A scan of the unfinished store, its images reduced (data_prep.oddities.judged) to find them elsewhere, and what a
     page shows of it, where one is made."""
 
@@ -99,7 +99,7 @@ def _prepared(
     settings: PrepareSettings,
     view: bool,
     progress: Progress,
-) -> list[Written]:
+) -> list[PreparedScan]:
     """Prepare the scan of every row without a fault; where anything is wrong, InputError tells all of it."""
     faulty = {line for line, _ in faults}
     left = [row for row in rows if row.line not in faulty]
@@ -116,7 +116,7 @@ def _prepared(
 
 def prepare_scan(
     row: Row, unfinished: Path, reference: str, settings: PrepareSettings, view: bool
-) -> Written:
+) -> PreparedScan:
     """Read, place and write one scan, and view it where that is asked for; runs in a worker process."""
     volumes, mask = volumes_of(row, reference, settings.suv)
     placed = place_scan(
@@ -132,7 +132,9 @@ def prepare_scan(
     return write_placed(row, placed, mask, unfinished, view)
 
 
-def write_placed(row: Row, placed: PlacedScan, mask: Mask | None, unfinished: Path, view: bool) -> Written:
+def write_placed(
+    row: Row, placed: PlacedScan, mask: Mask | None, unfinished: Path, view: bool
+) -> PreparedScan:
     """Write a scan that was placed, and what its row and its mask's file say of it; `view` as of `prepare_scan`."""
     scan = write_scan(
         unfinished,
@@ -153,7 +155,7 @@ def write_placed(row: Row, placed: PlacedScan, mask: Mask | None, unfinished: Pa
         drawn=placed.lesion.drawn,
     )
     seen = view_of(placed.images, placed.mask, scan, placed.before) if view else None
-    return Written(scan, reduced(placed.images), marks(placed.images), seen)
+    return PreparedScan(scan, reduced(placed.images), marks(placed.images), seen)
 
 
 def _lesion_free(row: Row, lesion_px: Sequence[int]) -> str | None:
@@ -193,8 +195,8 @@ def _units(scans: list[Scan]) -> CohortPlacement:
 
 
 def _whole(
-    rows: Sequence[Row], outcomes: Sequence[Written | InputError], faults: Iterable[Fault]
-) -> list[Written]:
+    rows: Sequence[Row], outcomes: Sequence[PreparedScan | InputError], faults: Iterable[Fault]
+) -> list[PreparedScan]:
     """What became of these rows; where there are faults, those found before or these, InputError tells all."""
     found = [
         (row.line, each) for row, each in zip(rows, outcomes, strict=True) if isinstance(each, InputError)

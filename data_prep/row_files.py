@@ -9,12 +9,12 @@ from typing import TypeVar
 from data_prep.dicom.reading import names_dicom
 from data_prep.files.read import read_grid, read_volume
 from data_prep.manifest.manifest import Fault, Row, refused
-from data_prep.masks.masks import Cell, Mask, drawn_on, read_mask
+from data_prep.masks.masks import Mask, MaskCell, drawn_on, read_mask
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError, several
 
 Read = TypeVar("Read")
-Drawn = TypeVar("Drawn")
+OfMask = TypeVar("OfMask")
 
 
 def volumes_of(row: Row, reference: str, suv: str) -> tuple[dict[str, Volume], Mask | None]:
@@ -23,7 +23,7 @@ def volumes_of(row: Row, reference: str, suv: str) -> tuple[dict[str, Volume], M
     InputError tells the faults of all its files.
     """
 
-    def mask_of(cell: Cell, volumes: dict[str, Volume]) -> Mask:
+    def mask_of(cell: MaskCell, volumes: dict[str, Volume]) -> Mask:
         return read_mask(cell, {name: volume.grid for name, volume in volumes.items()}, reference)
 
     return _each(row, partial(read_volume, suv=suv), mask_of)
@@ -38,8 +38,8 @@ def grids_of(row: Row) -> tuple[dict[str, Grid], list[str] | None]:
 
 
 def _each(
-    row: Row, read: Callable[[Path, str], Read], read_drawn: Callable[[Cell, dict[str, Read]], Drawn]
-) -> tuple[dict[str, Read], Drawn | None]:
+    row: Row, read: Callable[[Path, str], Read], read_drawn: Callable[[MaskCell, dict[str, Read]], OfMask]
+) -> tuple[dict[str, Read], OfMask | None]:
     answers: dict[str, Read] = {}
     faults: list[InputError] = []
     for name, file in row.files.items():
@@ -51,7 +51,9 @@ def _each(
     # A DICOM mask needs the images, of which one has failed already.
     if row.mask is not None and not (faults and names_dicom(row.mask)):
         try:
-            drawn = read_drawn(Cell(row.mask, row.region, row.files, f"{row.where}, column mask"), answers)
+            drawn = read_drawn(
+                MaskCell(row.mask, row.region, row.files, f"{row.where}, column mask"), answers
+            )
         except InputError as fault:
             faults.append(fault)
     if faults:

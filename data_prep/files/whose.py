@@ -2,9 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from data_prep.files.words import has_digit, is_known, organ_of, says_nothing, spells
-
-Words = tuple[str, ...]
+from data_prep.files.words import Words, has_digit, is_known, organ_of, says_nothing, spells
 
 _PLACES = r"(site|center|centre|hospital|cohort|group|batch|arm)"
 _GROUPS = rf"({_PLACES}|dataset|train|test|val|validation)([a-z]|\d+)?"

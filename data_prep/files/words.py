@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+Words = tuple[str, ...]
+
 _MODALITIES = {
     "pet": r"pet|pt|suv(bw|lbm)?|fdg",
     "ct": r"ct|ctac|ldct|cect|ctres",

@@ -16,7 +16,7 @@ _SAVE_AS = "Save the table as 'CSV UTF-8' in the spreadsheet program, and prepar
 
 
 @dataclass(frozen=True)
-class Line:
+class ManifestLine:
     """The cells of one row, without blanks around them; `number` counts the lines of the file, from 1."""
 
     number: int
@@ -33,8 +33,8 @@ class Cells:
 
     names: list[str]
     numbers: list[int]
-    rows: list[Line]
-    broken: list[Line]
+    rows: list[ManifestLine]
+    broken: list[ManifestLine]
     width: int
 
     def column(self, position: int) -> list[str]:
@@ -60,7 +60,7 @@ def read_cells(path: Path) -> Cells:
 
 def with_empty_column(table: Cells, name: str) -> Cells:
     """The table with one more column, empty in every row, behind the others."""
-    rows = [Line(row.number, [*row.cells, ""]) for row in table.rows]
+    rows = [ManifestLine(row.number, [*row.cells, ""]) for row in table.rows]
     return replace(
         table, names=[*table.names, name], numbers=[*table.numbers, 1 + len(table.names)], rows=rows
     )
@@ -97,18 +97,18 @@ def _separator(header: str) -> str:
     return max(_SEPARATORS, key=header.count)
 
 
-def _lines(text: str, separator: str) -> list[Line]:
+def _lines(text: str, separator: str) -> list[ManifestLine]:
     """Every line that is not blank."""
     try:
         reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
-        lines = [Line(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+        lines = [ManifestLine(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     except csv.Error:
         found = "a quotation mark or a line that does not end"
         raise _no_table("The manifest cannot be read.", "a CSV file in UTF-8", found) from None
     return [line for line in lines if any(line.cells)]
 
 
-def _without_empty(header: list[str], below: list[Line]) -> Cells:
+def _without_empty(header: list[str], below: list[ManifestLine]) -> Cells:
     kept = [
         position
         for position, name in enumerate(header)
@@ -120,7 +120,7 @@ def _without_empty(header: list[str], below: list[Line]) -> Cells:
         if len(line.cells) < least or any(line.cells[len(header) :]):
             broken.append(line)
         else:
-            rows.append(Line(line.number, [line.cells[position] for position in kept]))
+            rows.append(ManifestLine(line.number, [line.cells[position] for position in kept]))
     names, numbers = [header[position] for position in kept], [position + 1 for position in kept]
     return Cells(names, numbers, rows, broken, least)
 

@@ -9,7 +9,7 @@ from data_prep.dicom.listing import ListedSeries, Listing, apart, give_pseudonym
 from data_prep.files.listing import Found, FoundFile, find_files
 from data_prep.files.names import MASK, named, of_patient
 from data_prep.files.whose import is_visit, may_be_id
-from data_prep.files.words import has_digit, words_of
+from data_prep.files.words import Words, has_digit, words_of
 from data_prep.manifest.ids import alike, may_be_one
 from data_prep.manifest.listed import ListedScan, scans_of
 from data_prep.manifest.listed_files import ListedFile, candidates, list_volumes
@@ -17,7 +17,6 @@ from data_prep.manifest.visits import in_groups, of_visits
 from hnscc.base.errors import InputError
 from hnscc.base.steps import Progress
 
-Words = tuple[str, ...]
 A_FEW_VISITS = 4  # of one patient
 
 

@@ -17,7 +17,7 @@ NAMED = 3  # scans that a note names, of more
 
 
 @dataclass(frozen=True)
-class Written:
+class ManifestNotes:
     """What must be looked at in a manifest, in sentences; the scans whose mask must be filled in, and those that lack
     an image."""
 
@@ -26,7 +26,7 @@ class Written:
     without_image: tuple[str, ...]
 
 
-def write_manifest(scans: Sequence[ListedScan], manifest: Path) -> Written:
+def write_manifest(scans: Sequence[ListedScan], manifest: Path) -> ManifestNotes:
     """Write a manifest of scans; returns what the user must look at in it.
 
     Where a scan has no mask, or it is not clear which file is the mask, the cell says FILL-IN, which `prepare` refuses:
@@ -57,7 +57,7 @@ def write_manifest(scans: Sequence[ListedScan], manifest: Path) -> Written:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     _write(manifest, text.getvalue())
-    return Written(
+    return ManifestNotes(
         _together([(each.scan, note) for each in scans for note in _notes(each, columns)]),
         tuple(each.scan for each in scans if not each.mask),
         tuple(each.scan for each in scans if any(name not in each.images for name in columns)),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data_prep.dicom.reading import named_series
 from data_prep.files.first_bytes import other_half
-from data_prep.manifest.cells import Cells, Line, read_cells, with_empty_column
+from data_prep.manifest.cells import Cells, ManifestLine, read_cells, with_empty_column
 from data_prep.manifest.columns import (
     LESION_FREE,
     OPTIONAL,
@@ -101,13 +101,13 @@ def examine_manifest(
     return [row for row in rows if row.line not in faulty], faults
 
 
-def _wrong_width(line: Line, width: int) -> InputError:
+def _wrong_width(line: ManifestLine, width: int) -> InputError:
     problem = "A row has another number of cells than the header."
     return refused(problem, f"manifest row {line.number}", str(width), str(len(line.cells)), _CELLS)
 
 
 def _row(
-    line: Line, table: Cells, modalities: tuple[str, ...], folder: Path
+    line: ManifestLine, table: Cells, modalities: tuple[str, ...], folder: Path
 ) -> tuple[Row | None, list[InputError]]:
     """The row as far as it can be read (None without usable ids), and what is wrong with it.
 

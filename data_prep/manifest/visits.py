@@ -5,9 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from data_prep.files.whose import is_nobody, is_visit, may_be_id
-from data_prep.files.words import has_digit, words_of
-
-Words = tuple[str, ...]
+from data_prep.files.words import Words, has_digit, words_of
 
 # Of one stem, by words that may be numbers of patients too (v1, m12, t2, 2019): where any has more, they are numbers of
 # patients within a site.

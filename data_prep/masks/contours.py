@@ -29,7 +29,7 @@ ALIKE = 0.8  # of the distances between planes that must be one for their slabs 
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Filled:
     """`voxels`: (x, y, z) in the order of the grid's file. `told`: what was assumed or left out, in sentences."""
 
     voxels: NDArray[np.bool_]
@@ -44,7 +44,9 @@ class _Plane:
     polygons: list[Floats]
 
 
-def fill_contours(contours: Sequence[Floats], grid: Grid, where: str, *, odd_is_meant: bool = False) -> Drawn:
+def fill_contours(
+    contours: Sequence[Floats], grid: Grid, where: str, *, odd_is_meant: bool = False
+) -> Filled:
     """Return the mask of outlines on a grid: true where they cover at least half of the voxel.
 
     contours: one or more, each (n, 3), n >= 3, its corners in mm as the grid's affine counts them, closed by itself.
@@ -68,7 +70,7 @@ def fill_contours(contours: Sequence[Floats], grid: Grid, where: str, *, odd_is_
     across = np.moveaxis(voxels, axis, 0)
     for z, share in shares.items():
         across[z] = share >= HALF
-    return Drawn(voxels, tuple(told))
+    return Filled(voxels, tuple(told))
 
 
 def _check_near(in_voxels: list[Floats], grid: Grid, where: str) -> None:

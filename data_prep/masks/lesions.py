@@ -18,7 +18,7 @@ NEAR = 1e-3  # of a whole number: what floats leave of a label such as 0.9999
 
 
 @dataclass(frozen=True)
-class Lesion:
+class LesionMask:
     """`voxels`: (Z, Y, X), true where lesion covers at least half of the voxel, on the grid turned to LPS.
 
     `source_px` counts the lesion's voxels in each slice, at least 1 where any of it lies there. `drawn_on` names the
@@ -32,7 +32,7 @@ class Lesion:
     drawn: Drawn
 
 
-def lesion_on(mask: Volume | None, grids: dict[str, Grid], reference: str, where: str) -> Lesion:
+def lesion_on(mask: Volume | None, grids: dict[str, Grid], reference: str, where: str) -> LesionMask:
     """Bring a mask to the grid of the reference modality. `grids` are those of the scan's modalities, each oriented.
 
     InputError, naming `where`: the mask is not binary, lies on the grid of no modality, or loses a tenth of its volume
@@ -41,19 +41,19 @@ def lesion_on(mask: Volume | None, grids: dict[str, Grid], reference: str, where
     grid = to_lps(grids[reference])
     if mask is None:
         voxels = np.zeros(grid.shape[::-1], dtype=bool)
-        return Lesion(voxels, (0,) * len(voxels), None, _as_drawn(voxels, grid, None))
+        return LesionMask(voxels, (0,) * len(voxels), None, _as_drawn(voxels, grid, None))
     drawn_on = _drawn_on(mask.grid, grids, reference, where)
     inside = _binary(mask, where)
     if drawn_on == reference:
         voxels = turned(inside, mask.grid).T
         counts = tuple(int(count) for count in voxels.sum(axis=(1, 2)))
-        return Lesion(voxels, counts, drawn_on, _as_drawn(voxels, grid, drawn_on))
+        return LesionMask(voxels, counts, drawn_on, _as_drawn(voxels, grid, drawn_on))
     share = covered(Volume(inside.astype(np.float32), mask.grid), grid)
     voxels = share >= HALF
     check_kept(share, voxels, float(inside.sum() * np.prod(mask.grid.spacing)), grid, where)
     touched = np.ceil(np.round(share.sum(axis=(1, 2)), DECIMALS))
     drawn = _as_drawn(turned(inside, mask.grid).T, to_lps(mask.grid), drawn_on)
-    return Lesion(voxels, tuple(int(count) for count in touched), drawn_on, drawn)
+    return LesionMask(voxels, tuple(int(count) for count in touched), drawn_on, drawn)
 
 
 def _as_drawn(voxels: NDArray[np.bool_], lps: Grid, on: str | None) -> Drawn:

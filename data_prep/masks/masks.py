@@ -69,7 +69,7 @@ class Mask:
 
 
 @dataclass(frozen=True)
-class Cell:
+class MaskCell:
     """What a row says of its mask: the file or folder, the region of it that is lesion (None: the only one), the
     row's modalities, and how errors name the cell (row, column, scan)."""
 
@@ -79,7 +79,7 @@ class Cell:
     where: str
 
 
-def read_mask(cell: Cell, grids: Mapping[str, Grid], reference: str) -> Mask:
+def read_mask(cell: MaskCell, grids: Mapping[str, Grid], reference: str) -> Mask:
     """Read a mask; `grids` are those of the row's modalities, `reference` the modality whose slices are stored.
 
     InputError: the file cannot be read, the region is not in it (data_prep.dicom.regions), contours cannot be filled
@@ -97,7 +97,7 @@ def read_mask(cell: Cell, grids: Mapping[str, Grid], reference: str) -> Mask:
     return _filled(found, grids[name], told, cell.where)
 
 
-def drawn_on(cell: Cell, grids: Mapping[str, Grid]) -> list[str]:
+def drawn_on(cell: MaskCell, grids: Mapping[str, Grid]) -> list[str]:
     """Return the modalities on whose grid a mask is drawn, or may be; InputError where there is none.
 
     Where `grids` lacks some of the row's images, since these cannot be read, none is no error: they may be the ones.
@@ -113,7 +113,7 @@ def drawn_on(cell: Cell, grids: Mapping[str, Grid]) -> list[str]:
 
 
 def _drawn_on(
-    found: Structure | Segmentation, cell: Cell, grids: Mapping[str, Grid]
+    found: Structure | Segmentation, cell: MaskCell, grids: Mapping[str, Grid]
 ) -> tuple[list[str], bool]:
     """The modalities that a DICOM mask may be drawn on, one or more, and whether it refers to them by their series."""
     names, referred = images_of(found.frame, found.series, grids, cell.where)
@@ -139,7 +139,7 @@ def _on_grid_of(name: str, found: Segmentation, grid: Grid, told: list[str], whe
     return Mask(Volume(np.ascontiguousarray(voxels.T, dtype=np.float32), lps), tuple(told))
 
 
-def _volume(cell: Cell) -> Volume:
+def _volume(cell: MaskCell) -> Volume:
     """A mask on the grid of its own file: of a label map, 1 where it holds the label that the region names."""
     volume = read_volume(cell.path, cell.where)
     if cell.region is None:

@@ -8,7 +8,7 @@ from nibabel import orientations
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from data_prep.masks.lesions import Lesion
+from data_prep.masks.lesions import LesionMask
 from data_prep.placing.bodies import placed_bodies
 from data_prep.placing.drawn import is_box, left_out, spanned
 from data_prep.placing.edges import edges_of
@@ -107,7 +107,7 @@ def _between(blank: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def facts_of(
     volumes: Mapping[str, Volume],
     mask: Volume | None,
-    lesion: Lesion,
+    lesion: LesionMask,
     grid: Grid,
     images: NDArray[np.float32],
     stored: NDArray[np.uint8],
@@ -181,7 +181,7 @@ def near(lesion: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def lesion_of(
-    lesion: Lesion,
+    lesion: LesionMask,
     mask: Volume | None,
     grid: Grid,
     drawn: NDArray[np.bool_],

@@ -20,7 +20,7 @@ import numpy as np
 from nibabel import orientations
 from numpy.typing import NDArray
 
-from data_prep.masks.lesions import Lesion, lesion_on
+from data_prep.masks.lesions import LesionMask, lesion_on
 from data_prep.masks.pieces import pieces_of
 from data_prep.placing.coverage import check_coverage, check_steps
 from data_prep.placing.drawn import drawn_ml, fits, hollow, stored_ml
@@ -62,7 +62,7 @@ class PlacedScan:
     affine: tuple[tuple[float, ...], ...]
     placement: Placement
     volumes: dict[str, Volume]
-    lesion: Lesion
+    lesion: LesionMask
     before: dict[int, NDArray[np.float32]]
 
 
@@ -175,7 +175,7 @@ def _of_files(laid: _Laid, cropped: int) -> Placement:
 
 def _found(
     laid: _Laid,
-    lesion: Lesion,
+    lesion: LesionMask,
     grid: Grid,
     images: NDArray[np.float32],
     stored: NDArray[np.uint8],
@@ -197,7 +197,7 @@ def _found(
     return {"values": values, "lesion": of_lesion}
 
 
-def _before(laid: _Laid, grid: Grid, window: Window, lesion: Lesion) -> dict[int, NDArray[np.float32]]:
+def _before(laid: _Laid, grid: Grid, window: Window, lesion: LesionMask) -> dict[int, NDArray[np.float32]]:
     """The slices (Z, H, W) of each registered modality as its file lies, by its position among the modalities."""
     return {
         at: gridded(laid.filed[name], grid, window, lesion.voxels).slices

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from hnscc.aggregation.drawn_scores import drawn_scores
 from hnscc.aggregation.folds import Damaged, Fold
-from hnscc.aggregation.trials import Predicted, Result, load_predicted
+from hnscc.aggregation.trials import Result, StoredPredictions, load_predicted
 from hnscc.base.arrays import StoredProbabilities
 from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import HALF, Counts, count, positive
@@ -78,14 +78,14 @@ def medians_of(
     return medians
 
 
-def _predicted(run: RunFolder, trial: Trial, fold: Fold) -> Predicted:
+def _predicted(run: RunFolder, trial: Trial, fold: Fold) -> StoredPredictions:
     try:
         return load_predicted(run, trial, fold)
     except Damaged as damage:
         raise Unreadable(trial, str(damage)) from None
 
 
-def _with_scans(median: Median, predicted: Predicted, tolerance_mm: float) -> Median:
+def _with_scans(median: Median, predicted: StoredPredictions, tolerance_mm: float) -> Median:
     """The median model with the scores of whole scans at its threshold: on stored slices, and on the masks' grids."""
     fold, probabilities = median.fold, predicted.probabilities
     drawn = drawn_scores(probabilities, fold, HALF if median.k is None else median.k, tolerance_mm)

@@ -110,7 +110,7 @@ def _scores_of(
 
 
 @dataclass(frozen=True)
-class Predicted:
+class StoredPredictions:
     """What a trial predicted. probabilities: those of the fold's slices as stored, uint16 (N, H, W). glycolysis: of
     each whole scan, float (1001,) as `scores.glycolysis` has it; empty where the trial stored none."""
 
@@ -123,7 +123,7 @@ def load_probabilities(run: RunFolder, trial: Trial, fold: Fold) -> StoredProbab
     return load_predicted(run, trial, fold).probabilities
 
 
-def load_predicted(run: RunFolder, trial: Trial, fold: Fold) -> Predicted:
+def load_predicted(run: RunFolder, trial: Trial, fold: Fold) -> StoredPredictions:
     """What a completed trial predicted of the fold's slices. Raises Damaged where it cannot be used."""
     wanted = (PREDICTIONS_FILE,)
     state = trial_state(run.trial(trial.trial_id), keep=wanted, check=wanted)
@@ -132,7 +132,7 @@ def load_predicted(run: RunFolder, trial: Trial, fold: Fold) -> Predicted:
     return _predicted_of(state.completed, state.contents[PREDICTIONS_FILE], fold)
 
 
-def _predicted_of(record: Trained, content: bytes, fold: Fold) -> Predicted:
+def _predicted_of(record: Trained, content: bytes, fold: Fold) -> StoredPredictions:
     if "data" not in record.settings:
         raise Damaged("its record does not say which data it was trained on")
     if record.settings["data"] != fold.digest:
@@ -155,9 +155,9 @@ def _predicted_of(record: Trained, content: bytes, fold: Fold) -> Predicted:
     if (
         curves is None or not fold.scan_rows
     ):  # whole scans may have been predicted that the study no longer scores
-        return Predicted(probabilities, {})
+        return StoredPredictions(probabilities, {})
     try:
-        return Predicted(probabilities, of_scans(curves, fold.scan_rows))
+        return StoredPredictions(probabilities, of_scans(curves, fold.scan_rows))
     except ValueError as error:
         raise Damaged(f"{PREDICTIONS_FILE} holds {error}") from None
 

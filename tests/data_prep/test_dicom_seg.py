@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from scans import change, cohort, prepare, refused, save
 
 from data_prep.files.read import read_grid
-from data_prep.masks.masks import Cell, drawn_on, read_mask
+from data_prep.masks.masks import MaskCell, drawn_on, read_mask
 from hnscc.base.errors import InputError
 
 SHAPE = (20, 16, 6)
@@ -31,7 +31,7 @@ def series(folder: Path, **options) -> list[Dataset]:
 def on_image(path: Path, region: str | None = None, **images: Path):
     """The mask on the image "mri", turned to its file's order where that is LPS, and what was told."""
     grids = {name: read_grid(each, "S") for name, each in images.items()}
-    return read_mask(Cell(path, region, images, "scan S"), grids, "mri")
+    return read_mask(MaskCell(path, region, images, "scan S"), grids, "mri")
 
 
 def placed(mask, grid) -> np.ndarray:
@@ -136,7 +136,7 @@ def test_segments_lie_on_the_image_that_they_fit(tmp_path):
         "segments that refer to no series of the row are taken as drawn on mri"
     ]
     images = {name: tmp_path / "s0" / f"{name}.nii.gz" for name in ("pet", "mri")}
-    cell = Cell(tmp_path / "s0" / "seg.dcm", None, images, "S")
+    cell = MaskCell(tmp_path / "s0" / "seg.dcm", None, images, "S")
     assert drawn_on(cell, {name: read_grid(path, "S") for name, path in images.items()}) == ["mri"]
 
 

@@ -7,7 +7,7 @@ import pytest
 from scans import change, cohort, place, prepare, read_manifest, refused, save, scan_arrays, volume, write
 
 from data_prep.dicom.regions import chosen
-from data_prep.masks.masks import Cell, read_mask
+from data_prep.masks.masks import MaskCell, read_mask
 from hnscc.base.errors import InputError
 
 MASK = scan_arrays()[2]
@@ -82,7 +82,7 @@ def test_what_floats_leave_of_whole_numbers_is_taken_as_them(tmp_path):
     np.testing.assert_array_equal(place({"mri": volume(scan_arrays()[1])}, volume(noisy)).mask, expected)
     write(tmp_path / "mask.nii.gz", (3 * noisy).astype(np.float32))
     np.testing.assert_array_equal(
-        read_mask(Cell(tmp_path / "mask.nii.gz", "3", {}, "S"), {}, "").volume.data, MASK
+        read_mask(MaskCell(tmp_path / "mask.nii.gz", "3", {}, "S"), {}, "").volume.data, MASK
     )
     for share in (0.5, 0.99):
         with pytest.raises(InputError, match="not binary"):

@@ -12,7 +12,7 @@ from dicom_files import write as write_series
 from scans import cohort, dice, prepare, refused, save, sts, write
 
 from data_prep.files.read import read_grid
-from data_prep.masks.masks import Cell, drawn_on, read_mask
+from data_prep.masks.masks import MaskCell, drawn_on, read_mask
 from hnscc.base.errors import InputError
 
 SHAPE = (20, 16, 5)
@@ -36,7 +36,7 @@ def with_contours(folder: Path, regions: dict[str, list[dict]], roi: str = "") -
 def read(path: Path, region: str | None = None, mri: Path | None = None, **images: Path):
     given = {"mri": mri or path.parent / "mri.nii.gz"} | images
     grids = {name: read_grid(each, "S") for name, each in given.items()}
-    return read_mask(Cell(path, region, given, "scan S, column mask"), grids, "mri")
+    return read_mask(MaskCell(path, region, given, "scan S, column mask"), grids, "mri")
 
 
 @pytest.mark.parametrize("roi", ["", "gtv", "G*", "1"])
@@ -151,14 +151,14 @@ def test_contours_lie_on_the_series_that_they_refer_to_else_on_one_of_their_fram
         ("1.2.77", "9.9", ["ct"], "ct"),
     ):
         path = structures(tmp_path / "rt" / "RS.dcm", {"GTV": LESION}, frame, uid)
-        cell = Cell(path, None, images, "scan S")
+        cell = MaskCell(path, None, images, "scan S")
         assert drawn_on(cell, grids) == expected
         mask = read_mask(cell, grids, "mri")
         assert mask.volume.grid is grids[on]
         assert bool(mask.told) == (uid == "1.2.77")
     path = structures(tmp_path / "rt" / "RS.dcm", {"GTV": LESION}, "8.8", "1.2.77")
     with pytest.raises(InputError, match="another frame of reference"):
-        drawn_on(Cell(path, None, images, "scan S"), grids)
+        drawn_on(MaskCell(path, None, images, "scan S"), grids)
 
 
 def test_images_and_contours_may_lie_in_one_folder(tmp_path):
@@ -180,7 +180,7 @@ def test_contours_of_the_real_cohort_are_its_masks(patient, modality):
     folder = sts() / "dicom" / patient / modality
     nifti = sts() / "nifti" / patient
     images = {"image": folder / "image"}
-    cell = Cell(folder / "mask", f"GTV_Mass_{modality}", images, "S")
+    cell = MaskCell(folder / "mask", f"GTV_Mass_{modality}", images, "S")
     mask = read_mask(cell, {"image": read_grid(folder / "image", "S")}, "image")
     other = nib.load(nifti / f"{modality}_mask.nii.gz")
     np.testing.assert_allclose(mask.volume.grid.affine, other.affine, atol=2e-3)

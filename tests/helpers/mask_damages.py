@@ -13,7 +13,7 @@ from pathlib import Path
 from dicom_damages import MEMORY, damaged, most_memory
 
 from data_prep.files.read import read_grid
-from data_prep.masks.masks import Cell, read_mask
+from data_prep.masks.masks import MaskCell, read_mask
 from hnscc.base.errors import InputError
 
 
@@ -30,7 +30,7 @@ def main(folder: Path, count: int, seed: int) -> None:
         scratch.write_bytes(content)
         region = "1" if file.suffix == ".dcm" else None
         try:
-            read_mask(Cell(scratch, region, ("mri",), "scan S"), grids, "mri")
+            read_mask(MaskCell(scratch, region, ("mri",), "scan S"), grids, "mri")
             outcomes["read"] += 1
             assert kind != "cut", f"number {number}: {file.name}, cut short, was read"
         except InputError as error:
