@@ -1,60 +1,26 @@
-"""From files to volumes: NIfTI, Analyze pairs, MGH; by data_prep.dicom DICOM; by itk_files NRRD and MetaImage.
+"""From files to volumes: NIfTI, Analyze pairs and MGH by nibabel_files, NRRD and MetaImage by itk_files, DICOM by
+data_prep.dicom.
 
 Whatever cannot be read whole and with certainty is refused. No error names a file or repeats a header's text.
 """
 
-import gzip
-import io
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-import nibabel as nib
-import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError, HeaderTypeError, SpatialImage
-from nibabel.wrapstruct import WrapStructError
-from numpy.typing import NDArray
-
-from data_prep.dicom.header import quiet
 from data_prep.dicom.reading import names_dicom, read_dicom_grid, read_dicom_volume
 from data_prep.dicom.suv import BODY_WEIGHT
-from data_prep.files.first_bytes import (
-    cause_of,
-    is_mgh,
-    mgh_shape,
-    no_volume,
-    places_itself,
-    unpacked_head,
-    values_begin_at,
-)
+from data_prep.files.first_bytes import no_volume
 from data_prep.files.itk_files import READERS, is_itk_file, read_itk_grid, read_itk_numbers, read_itk_volume
-from data_prep.files.not_read import OTHERS
-from data_prep.files.stated import placed_by, written_as
-from data_prep.volumes.padding import measured
-from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, Grid, Volume
-from hnscc.base.errors import InputError
-
-MAX_HEADER = 2**26  # bytes before the values: a header and its extensions
-MAX_PADDING = 2**26  # bytes behind the values of a compressed file
-_OF_NIBABEL = (".nii", ".nii.gz", ".hdr", ".img", ".mgz")  # endings of files that nibabel reads
-# What nibabel, gzip and NumPy raise on files that are cut short, damaged, or not what their name says.
-_UNREADABLE = (
-    ImageFileError,
-    HeaderDataError,
-    HeaderTypeError,
-    WrapStructError,
-    OSError,
-    EOFError,
-    zlib.error,
-    ValueError,
-    OverflowError,
-    LookupError,
+from data_prep.files.nibabel_files import (
+    NIBABEL_ENDINGS,
+    is_nibabel_file,
+    read_nibabel_grid,
+    read_nibabel_numbers,
+    read_nibabel_volume,
 )
-
-Answer = TypeVar("Answer")
+from data_prep.files.not_read import OTHERS
+from data_prep.volumes.volume import Grid, Volume
 
 
 @dataclass(frozen=True)
@@ -93,169 +59,6 @@ def read_numbers(path: Path, where: str) -> str:
     return _format_of(path, where).read_numbers(path, where)
 
 
-def _read_by_nibabel(path: Path, where: str) -> Volume:
-    image = _open(path, where)
-    grid = _grid(image, path, where)
-    if _is_gzip(path):
-        data = _by_library(lambda: _unzipped(path, where).reshape(grid.shape), path, where)
-    else:
-        data = _by_library(lambda: _values(image).reshape(grid.shape), path, where)
-    return replace(measured(data, grid, where), written=written_as(image))
-
-
-def _open(path: Path, where: str) -> SpatialImage:
-    """The image of NIfTI, Analyze or MGH: its header is read, the data not yet."""
-    if is_mgh(path):
-        _check_mgh(path, where)
-    if _is_gzip(path):
-        return _by_library(lambda: _unzipped_header(path, where), path, where)
-    image = _by_library(lambda: nib.load(path, mmap=False), path, where)
-    if not isinstance(image, SpatialImage):
-        raise _unreadable(path, where)
-    return image
-
-
-def _is_named_volume(path: Path) -> bool:
-    return path.name.lower().endswith(_OF_NIBABEL) and not path.is_dir()
-
-
-def _check_mgh(path: Path, where: str) -> None:
-    """InputError for what nibabel does not refuse: values that it would unpack by the gigabyte, and a default place."""
-    head = unpacked_head(path)
-    shape = mgh_shape(head)
-    if not any(shape):
-        raise _unreadable(path, where)
-    _check_size(shape, 4, where)
-    if not places_itself(head):
-        raise no_volume("The volume does not say how it lies in space.", where, "goodRASFlag 1", "0")
-
-
-def _is_gzip(path: Path) -> bool:
-    return path.name.lower().endswith((".gz", ".mgz"))
-
-
-def _by_library(read: Callable[[], Answer], path: Path, where: str) -> Answer:
-    """What `read` gives, which only calls nibabel, gzip and NumPy on the file at `path`, which `where` names.
-
-    nibabel would log what it finds in a damaged header, in the header's own text.
-    """
-    try:
-        with quiet():
-            return read()
-    except _UNREADABLE:
-        raise _unreadable(path, where) from None
-
-
-def _grid(image: SpatialImage, path: Path, where: str) -> Grid:
-    shape = _shape(image, where)
-    if image.get_data_dtype().kind not in "iuf":
-        raise no_volume(
-            "The volume does not hold real numbers.", where, "integers or floats", "complex or colour"
-        )
-    stated = _by_library(lambda: placed_by(image, where), path, where)
-    affine = np.asarray(image.affine, dtype=np.float64)
-    # Whatever the unit: voxels in metres would else be taken for none (their size in mm is told later).
-    steps = np.linalg.norm(affine[:3, :3], axis=0)
-    if not np.isfinite(affine).all() or not steps.all() or abs(np.linalg.det(affine[:3, :3] / steps)) < 1e-6:
-        raise no_volume(
-            "The volume's affine cannot be inverted.", where, "a regular 4 x 4 matrix", "a singular one"
-        )
-    return Grid(shape, affine, oriented=bool(stated), stated_by=stated)
-
-
-def _shape(image: SpatialImage, where: str) -> tuple[int, int, int]:
-    shape = tuple(int(count) for count in image.shape)
-    found = f"{' x '.join(map(str, shape)) or 'no'} voxels"
-    if len(shape) < 3 or any(count != 1 for count in shape[3:]):
-        raise no_volume("The file does not hold one 3D volume.", where, "three axes, one frame", found)
-    _check_size(shape, image.get_data_dtype().itemsize, where)
-    x, y, z = shape[:3]
-    return x, y, z
-
-
-def _check_size(shape: tuple[int, ...], itemsize: int, where: str) -> None:
-    """InputError where an array of this shape and bytes for each value is none, or too large for memory."""
-    found = f"{' x '.join(map(str, shape)) or 'no'} voxels"
-    if min(shape) < 1 or np.prod(shape, dtype=object) > MAX_VOXELS:
-        raise no_volume(
-            "The volume has an impossible size.",
-            where,
-            f"1 to {MAX_VOXELS} voxels, each axis at least 1",
-            found,
-        )
-    bytes_each = max(itemsize, np.dtype(np.float32).itemsize)
-    if np.prod(shape, dtype=object) * bytes_each > MAX_BYTES:
-        raise no_volume(
-            "The volume is too large for memory.",
-            where,
-            f"at most {MAX_BYTES / 2**30:g} GiB",
-            f"{found} of {bytes_each} bytes, {np.prod(shape, dtype=object) * bytes_each / 2**30:.1f} GiB",
-        )
-
-
-def _values(image: SpatialImage) -> NDArray[np.float32]:
-    """The values of an opened image, as its header scales them."""
-    return np.asarray(image.dataobj, dtype=np.float32)
-
-
-class _Unzipping(gzip.GzipFile):
-    """A stream that never gives all the rest at once: nibabel asks for that where an extension has no length."""
-
-    def read(self, size: int | None = -1) -> bytes:
-        if size is None or size < 0:
-            raise EOFError
-        return super().read(size)
-
-
-def _unzipped_header(path: Path, where: str) -> SpatialImage:
-    """The image of a compressed file, of which only the header may be used."""
-    begin = values_begin_at(unpacked_head(path))
-    if begin > MAX_HEADER:
-        raise no_volume(
-            "The header is too long.", where, f"values that begin within {MAX_HEADER} bytes", f"{begin:.0f}"
-        )
-    with _Unzipping(path) as stream:
-        return _from_stream(path, stream)
-
-
-def _from_stream(path: Path, stream: io.BufferedIOBase) -> SpatialImage:
-    wide = nib.Nifti2Header.may_contain_header(unpacked_head(path))
-    nifti = nib.Nifti2Image if wide else nib.Nifti1Image
-    image: SpatialImage = (nib.MGHImage if is_mgh(path) else nifti).from_stream(stream)
-    return image
-
-
-def _unzipped(path: Path, where: str) -> NDArray[np.float32]:
-    """The values, from a stream that is read to its end: only there gzip compares its checksum.
-
-    What stands behind the values is thrown away piece by piece, and refused where it is more than padding can be.
-    """
-    with _Unzipping(path) as stream:
-        data = _values(_from_stream(path, stream))
-        end = stream.tell()
-        while stream.read(1 << 20):
-            if stream.tell() > end + MAX_PADDING:
-                raise no_volume(
-                    "The file unpacks to more than its header tells.",
-                    where,
-                    f"at most {MAX_PADDING / 2**20:g} MiB behind the last value",
-                    "more",
-                )
-    return data
-
-
-def _unreadable(path: Path, where: str) -> InputError:
-    """The error that tells what the file is instead; the library's own text is left out, since it names the file."""
-    cause = cause_of(path)
-    return InputError(
-        "The file cannot be read.",
-        where=where,
-        expected="a whole, undamaged volume",
-        found=cause.found,
-        do=f"{cause.do} Or take the scan out of the manifest.",
-    )
-
-
 def names_volume(path: Path) -> bool:
     """Whether a path names a volume that can be read, by its name, or for DICOM by its first bytes."""
     return any(each.is_mine(path) for each in FORMATS)
@@ -282,11 +85,11 @@ def ending_of(name: str) -> str:
 # What volumes are read from; the first that takes a file for its own reads it.
 FORMATS = (
     Format(
-        _OF_NIBABEL,
-        _is_named_volume,
-        lambda path, where, suv: _read_by_nibabel(path, where),
-        lambda path, where: _grid(_open(path, where), path, where),
-        lambda path, where: np.dtype(_open(path, where).get_data_dtype()).name,
+        NIBABEL_ENDINGS,
+        is_nibabel_file,
+        lambda path, where, suv: read_nibabel_volume(path, where),
+        read_nibabel_grid,
+        read_nibabel_numbers,
     ),
     Format((), names_dicom, read_dicom_volume, read_dicom_grid),
     Format(
