@@ -46,10 +46,11 @@ class Held:
         return len(self.masks)
 
 
-Source = Slices | Copies | Held
+# What a network is fed with.
+Fed = Slices | Copies | Held
 
 
-def hold(slices: Slices | Copies, device: str) -> Source:
+def hold(slices: Slices | Copies, device: str) -> Fed:
     """The same slices, on the device where that is a GPU and they take no more than HELD_BYTES of it."""
     if device != "cuda":
         return slices
@@ -57,11 +58,11 @@ def hold(slices: Slices | Copies, device: str) -> Source:
     return slices if len(slices) * one > HELD_BYTES else Held.of(slices, device)
 
 
-def holding(slices: Callable[[int], Slices | Copies], device: str) -> Callable[[int], Source]:
+def holding(slices: Callable[[int], Slices | Copies], device: str) -> Callable[[int], Fed]:
     """Epoch -> its slices as `hold` gives them: anew only where they are others than those of the epoch before."""
-    last: list[tuple[Slices | Copies, Source]] = []
+    last: list[tuple[Slices | Copies, Fed]] = []
 
-    def _of(epoch: int) -> Source:
+    def _of(epoch: int) -> Fed:
         now = slices(epoch)
         if not (last and last[0][0] is now):
             last.clear()  # first, so that a GPU never holds both
@@ -72,7 +73,7 @@ def holding(slices: Callable[[int], Slices | Copies], device: str) -> Callable[[
 
 
 def batches(
-    source: Source, parts: Sequence[Integers], device: str
+    source: Fed, parts: Sequence[Integers], device: str
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield the slices at these positions in 0..n-1, int (B,) each, on the device.
 

@@ -18,7 +18,7 @@ from hnscc.study.run_folder import TrialFolder
 from hnscc.study.variant_schema import Training
 from hnscc.training.adam import Adam
 from hnscc.training.checkpoint import load_checkpoint
-from hnscc.training.feeding import Source, batches
+from hnscc.training.feeding import Fed, batches
 from hnscc.training.inference import EVALUATION_BATCH, in_order, logits_of, model_on, predicting
 from hnscc.training.losses import loss_of
 from hnscc.training.process import drawing, hardware
@@ -85,7 +85,7 @@ class Fit:
             return "patience"
         return "epochs" if self.epoch >= self.training.epochs else None
 
-    def train_epoch(self, epoch: int, slices: Source) -> torch.Tensor:
+    def train_epoch(self, epoch: int, slices: Fed) -> torch.Tensor:
         """One pass in an order of this epoch's own; returns the mean loss over slices, float64 () on the device: a GPU
         is not waited for."""
         self.model.train()
@@ -102,7 +102,7 @@ class Fit:
         return total / len(order)
 
     @torch.no_grad()
-    def validate(self, slices: Source) -> tuple[torch.Tensor, torch.Tensor]:
+    def validate(self, slices: Fed) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean loss, and the soft Jaccard sum(p t) / sum(p + t - p t), over the set or as the mean over batches; each
         float64 () on the device."""
         self.model.eval()
