@@ -1,5 +1,5 @@
-"""From files to volumes: NIfTI, Analyze pairs and MGH by nibabel_files, NRRD and MetaImage by itk_files, DICOM by
-data_prep.dicom.
+"""From files to volumes: NIfTI, Analyze and MGH by nibabel_files, NRRD and MetaImage by itk_files, DICOM by data_prep's
+folder dicom.
 
 Whatever cannot be read whole and with certainty is refused. No error names a file or repeats a header's text.
 """

@@ -186,8 +186,8 @@ class Race:
     # --- rounds
 
     def _rounds(self) -> Iterator[Wanted]:
-        """Ask for more repeats of ever fewer configurations, until two have had a round to themselves, or the budget is
-        spent."""
+        """Ask for more repeats of ever fewer configurations, until two have had a round to themselves, or the budget
+        is spent."""
         running = self.ledger.racing()
         entered = len(running)
         number = raced = 0

@@ -1,7 +1,7 @@
 """The study file: a strict schema. Each field says what it means and where the choice comes from.
 
-The defaults of a study's own settings are the preset's (hnscc.study.presets), those of an optional section stand in its
-schema.
+The defaults of a study's own settings are the preset's (hnscc.study.presets), those of an optional section stand in
+its own schema.
 """
 
 from typing import Annotated, Literal
