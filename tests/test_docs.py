@@ -100,7 +100,8 @@ def wide_lines_of(text: str) -> list[str]:
     return [line for line in prose if len(line) > WIDTH and " " in line.strip()]
 
 
-BY_PROGRAMS = {*PAGES, "docs/benchmarks.md", "CHANGELOG.md"}  # pages that programs write have lines as wide as they come
+# Pages that programs write have lines as wide as they come.
+BY_PROGRAMS = {*PAGES, "docs/benchmarks.md", "CHANGELOG.md"}
 
 
 @pytest.mark.parametrize("file", [each for each in FILES if str(each) not in BY_PROGRAMS], ids=str)

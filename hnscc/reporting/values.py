@@ -104,8 +104,8 @@ def interval(row: TableRow, value: str, low: str, high: str, write: Callable[[fl
 
 
 def middle(found: Spread, write: Callable[[float], str], one: str) -> Cell:
-    """The median of values, and in brackets their quartiles; of too few values the least and the most, which the note
-    says, and of one value nothing. one: what one of them is of, such as `repeat`."""
+    """Return the median of values, and in brackets their quartiles; of too few values the least and the most, which the
+    note says, and of one value nothing. one: what one of them is of, such as `repeat`."""
     if found.median is None:
         return Cell(DASH, f"no {one}")
     if found.n < fewest.VALUES_FOR_SPREAD:

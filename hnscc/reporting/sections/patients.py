@@ -36,7 +36,7 @@ def _cohort_table(source: Source) -> Table:
 
 
 def _validation(source: Source) -> str:
-    """Whether thresholds and median models are chosen on whole scans too."""
+    """Tell whether thresholds and median models are chosen on whole scans too."""
     return ", and as well of the validation scans" if "validation" in source.study.whole_splits else ""
 
 
