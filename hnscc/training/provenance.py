@@ -14,20 +14,11 @@ from hnscc.base.errors import InputError
 from hnscc.base.files import write_json
 from hnscc.base.locations import S3Path
 from hnscc.base.locks import locked
+from hnscc.study import identity
 from hnscc.study.run_folder import RunFolder
 
-LIBRARIES = (
-    "hnscc",
-    "ray",
-    "torch",
-    "segmentation-models-pytorch",
-    "albumentations",
-    "opencv-python-headless",
-    "numpy",
-    "scipy",
-    "zarr",
-    "pyarrow",
-)
+# Those that trained weights depend on, and those that schedule, score and store.
+LIBRARIES = ("hnscc", "ray", *identity.LIBRARIES, "scipy", "zarr", "pyarrow")
 
 
 class Invocation(TypedDict):
