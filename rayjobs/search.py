@@ -161,7 +161,7 @@ def _with_configurations(
     check_networks(study.variants.values(), ready.folds[0].pixels.images.shape[-1], slices)
     # What was ever proposed stays, though fewer are wanted now: there are trials of its name.
     proposed = [*race.configurations, *recorded[len(race.configurations) :]]
-    write_search(ready.folder, SearchRecord(proposed, race.side_by_side))
+    write_search(ready.folder, SearchRecord(configurations=proposed, side_by_side=race.side_by_side))
     write_text(ready.folder.study, dump_study(study))
     return replace(ready, study=study, chosen=choose(study, ready.folder, resolve))
 

@@ -67,7 +67,7 @@ def save_tables(run: RunFolder, results: Results, names: Sequence[str] = STUDY_T
     """Build the tables of these results, all unless `names` says which, then write tables/*.parquet."""
     # Parquet is encoded, and files reach the disk, beside the building of the next tables.
     with ThreadPoolExecutor() as pool:
-        files = [pool.submit(_parquet, build_table(name, results)) for name in names]
+        files = [pool.submit(table_bytes, build_table(name, results)) for name in names]
         contents = [each.result() for each in files]
         list(pool.map(write_bytes, map(run.table, names), contents))
 
@@ -76,10 +76,12 @@ def build_table(name: str, results: Results) -> pa.Table:
     return BUILDERS[name](results)
 
 
-def table_of_rows(name: str, rows: Iterable[TableRow]) -> pa.Table:
-    """The table of rows that each give every column of it, None where a value does not exist. Else ValueError."""
-    rows = list(rows)
-    wanted = schema(name)
+def table_of_rows(name: str, rows: Iterable[TableRow], wanted: pa.Schema | None = None) -> pa.Table:
+    """The table of rows that each give every column of it, None where a value does not exist. Else ValueError.
+
+    wanted: its columns, where the study decides which there are; else those that tables of this name have.
+    """
+    rows, wanted = list(rows), wanted or schema(name)
     for row in rows:
         _check_columns(name, row, wanted)
     return pa.table([pa.array([row[field.name] for row in rows], field.type) for field in wanted], wanted)
@@ -256,7 +258,8 @@ def problems(results: Results) -> list[TrialProblem]:
     return [*unusual, missing] if absent else unusual
 
 
-def _parquet(table: pa.Table) -> bytes:
+def table_bytes(table: pa.Table) -> bytes:
+    """The Parquet file of a table. ValueError where a value is NaN: one that does not exist is null."""
     for name in table.column_names:
         if pa.types.is_floating(table[name].type) and pc.any(pc.is_nan(table[name])).as_py():
             raise ValueError(f"column {name} holds NaN")

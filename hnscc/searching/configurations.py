@@ -7,7 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from hnscc.aggregation.column_types import REAL, TEXT, WHOLE, YES
+from hnscc.aggregation.build import table_of_rows
+from hnscc.aggregation.column_types import REAL, TEXT, WHOLE, YES, TableRow
 from hnscc.aggregation.schemas import schema
 from hnscc.searching.race import Race
 from hnscc.searching.standings import Standing
@@ -33,7 +34,7 @@ def configurations_table(study: Study, race: Race, standings: list[Standing], tr
         row |= {"seconds": float(sum(curve.seconds for curve in curves))}
         rows.append(row | named(study, race.configurations[each.configuration]))
     wanted = _with_settings(study, race)
-    return pa.table([_column([row[field.name] for row in rows], field.type) for field in wanted], wanted)
+    return table_of_rows("configurations", [_as_written(row, wanted) for row in rows], wanted)
 
 
 def _validation_dice(trials: pa.Table) -> dict[str, float]:
@@ -46,10 +47,10 @@ def _validation_dice(trials: pa.Table) -> dict[str, float]:
     return {name: fmean(each) for name, each in found.items()}
 
 
-def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
-    """Write a column; values of several kinds become texts."""
-    texts = [None if each is None else str(each) for each in values]
-    return pa.array(texts if kind == TEXT else values, kind)
+def _as_written(row: TableRow, wanted: pa.Schema) -> TableRow:
+    """Return the row with texts in the columns of texts, which those of settings of several kinds are."""
+    texts = {field.name for field in wanted if field.type == TEXT}
+    return {name: str(value) if name in texts and value is not None else value for name, value in row.items()}
 
 
 def columns_of(study: Study) -> dict[str, str]:

@@ -2,12 +2,13 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from hnscc.base.errors import InputError
+from hnscc.base.facts import Facts, unlike
 from hnscc.base.files import read_sealed, write_sealed
 from hnscc.searching.ledger import Curve, Key
 from hnscc.study.identity import identity
@@ -20,8 +21,7 @@ from hnscc.training.slots import progress
 from hnscc.training.states import trial_state
 
 
-@dataclass(frozen=True)
-class SearchRecord:
+class SearchRecord(Facts):
     """search.json: the settings of each configuration in the order proposed, and how many trials the machines held
     side by side when the search began."""
 
@@ -40,11 +40,10 @@ def read_search(folder: RunFolder) -> SearchRecord | None:
         return None
     except ValueError:
         raise _no_search(folder, "a file that was cut short or changed after it was written") from None
-    wanted = [each.name for each in fields(SearchRecord)]
-    if facts.keys() != set(wanted):
-        found = f"the parts {', '.join(sorted(facts)) or 'none'}, where this version has {', '.join(wanted)}"
-        raise _no_search(folder, found)
-    return SearchRecord(**facts)
+    try:
+        return SearchRecord.model_validate(facts)
+    except ValidationError as error:
+        raise _no_search(folder, f"a file that {unlike(error)}") from None
 
 
 def _no_search(folder: RunFolder, found: str) -> InputError:
@@ -59,7 +58,7 @@ def _no_search(folder: RunFolder, found: str) -> InputError:
 
 def write_search(folder: RunFolder, record: SearchRecord) -> None:
     """Write what the search has proposed so far, under a seal that tells later whether it is whole."""
-    write_sealed(folder.search, asdict(record))
+    write_sealed(folder.search, record.model_dump())
 
 
 def trial_of(key: Key) -> Trial:

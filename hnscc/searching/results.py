@@ -4,12 +4,11 @@ import itertools
 
 import pyarrow as pa
 
-from hnscc.aggregation.build import build_table
+from hnscc.aggregation.build import build_table, table_bytes
 from hnscc.aggregation.folds import Fold, load_fold
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.schemas import SEARCH_TABLES
 from hnscc.aggregation.trials import Result, load_trial
-from hnscc.base.encode import parquet_bytes
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_bytes, write_text
 from hnscc.searching.configurations import configurations_table
@@ -36,8 +35,9 @@ def write_search_results(folder: RunFolder, study: Study, race: Race) -> list[St
     results = _results(folder, study, race)
     tables = {name: build_table(name, results) for name in SEARCH_TABLES if name != "configurations"}
     tables["configurations"] = configurations_table(study, race, standings, tables["trials"])
-    for name, content in tables.items():
-        write_bytes(folder.table(name), parquet_bytes(content))
+    contents = {name: table_bytes(each) for name, each in tables.items()}
+    for name, content in contents.items():
+        write_bytes(folder.table(name), content)
     if standings and standings[0].place == "winner":
         write_text(folder.winners, winners(study, race, standings))
     return standings

@@ -4,8 +4,9 @@ carries a seal of its own."""
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
+from hnscc.base.facts import Facts, unlike
 from hnscc.base.files import read_sealed, write_sealed
 from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, TrialFolder
 
@@ -24,13 +25,7 @@ NEEDED = (HISTORY_FILE, PREDICTIONS_FILE)
 OUT_OF_MEMORY = "OutOfMemoryError"  # the failure of a trial whose share of a GPU's memory was full
 
 
-class _Facts(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
-    )
-
-
-class Attempt(_Facts):
+class Attempt(Facts):
     """One process that worked on a trial: where, with which share of a GPU, from which epoch on.
 
     hardware: what it computed on (`process.hardware`). not_used: checkpoints that it found and could not use. ended:
@@ -41,12 +36,12 @@ class Attempt(_Facts):
     pid: int
     gpus: float
     from_epoch: int
-    hardware: dict[str, str | int | None] = {}
+    hardware: dict[str, str | int | None] = Field(default_factory=dict)
     not_used: Annotated[tuple[str, ...], Field(strict=False)] = ()
     ended: str | None = None
 
 
-class Began(_Facts):
+class Began(Facts):
     """The part of a trial's record that is known before it is trained.
 
     settings: all that determines its result (`study.identity.trial_settings`); identity: their hash. device: cpu or
@@ -90,7 +85,7 @@ class Trained(Began):
     others_digest: str = Field(default="", validation_alias="scored", serialization_alias="scored")
     peak_gpu_bytes: int | None = None
     files: dict[str, str]
-    predicted_by: dict[str, str] = {}
+    predicted_by: dict[str, str] = Field(default_factory=dict)
     failure: str | None = None
     error: str | None = None
 
@@ -126,19 +121,11 @@ def record_or_fault(folder: TrialFolder) -> Record | str | None:
     try:
         record = _RECORD.validate_python(facts)
     except ValidationError as error:
-        return f"its record {_unlike(error)}"
+        return f"its record {unlike(error, at=1)}"
     if record.trial_id != folder.trial_id:
         return "its record is of another trial"
     absent = [name for name in NEEDED if isinstance(record, Trained) and name not in record.files]
     return f"its record does not vouch for {', '.join(absent)}" if absent else record
-
-
-def _unlike(error: ValidationError) -> str:
-    """What a record lacks, or holds that this version does not know: what it means there would be ignored."""
-    unknown = [each for each in error.errors() if each["type"] == "extra_forbidden"]
-    names = {".".join(map(str, each["loc"][1:])) or "status" for each in unknown or error.errors()}
-    listed = ", ".join(f"`{name}`" for name in sorted(names))
-    return f"holds {listed}, unknown to this version" if unknown else f"lacks {listed}"
 
 
 def write_record(folder: TrialFolder, record: Record) -> None:

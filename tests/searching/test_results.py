@@ -1,14 +1,22 @@
 """What a search writes into its run folder, without one."""
 
+import math
+
+import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
+from run_folders import Case, write_run
 from searches import RANGES, error_of, searched
 
+from hnscc.aggregation.build import table_of_rows
+from hnscc.aggregation.schemas import schema
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_sealed, write_text
 from hnscc.searching.ledger import Curve
 from hnscc.searching.race import Race
 from hnscc.searching.recorded import SearchRecord, read_search, write_search
+from hnscc.searching.results import write_search_results
 from hnscc.searching.winners import winners
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import dump_study, parse_study
@@ -40,19 +48,22 @@ def test_the_winners_file_is_the_same_in_whatever_order_settings_are_kept():
 def test_what_was_proposed_is_told_as_damaged_by_what_was_found(tmp_path):
     folder = RunFolder(tmp_path / "run")
     assert read_search(folder) is None
-    record = SearchRecord([{"training.learning_rate": 0.01}], 2.0)
+    record = SearchRecord(configurations=[{"training.learning_rate": 0.01}], side_by_side=2.0)
     write_search(folder, record)
     assert read_search(folder) == record
     folder.search.write_bytes(folder.search.read_bytes().replace(b"0.01", b"0.02"))
     with pytest.raises(InputError) as caught:
         read_search(folder)
     assert caught.value.found == "a file that was cut short or changed after it was written"
-    write_sealed(folder.search, {"configurations": []})
-    with pytest.raises(InputError) as caught:
-        read_search(folder)
-    assert caught.value.found == (
-        "the parts configurations, where this version has configurations, side_by_side"
-    )
+    for facts, found in (
+        ({"configurations": []}, "lacks `side_by_side`"),
+        ({"configurations": ["c00"], "side_by_side": 2.0}, "lacks `configurations.0`"),
+        (record.model_dump() | {"later": 1}, "holds `later`, unknown to this version"),
+    ):
+        write_sealed(folder.search, facts)
+        with pytest.raises(InputError) as caught:
+            read_search(folder)
+        assert caught.value.found == f"a file that {found}"
 
 
 def winners_of(study):
@@ -97,3 +108,29 @@ def test_a_search_and_its_winners_do_not_share_a_folder(tmp_path):
     check_identities(study, run, {}, None)
     write_text(run.study, dump_study(winners_of(study)))
     assert "this study is a search" in error_of(lambda: check_identities(study, run, {}, None))
+
+
+def test_a_number_that_is_none_reaches_no_table(tmp_path):
+    """A search's tables passed none of the checks of a study's: a NaN was written, and a column that lacked unseen."""
+    study = searched(search={"ranges": SHORT, "configurations": 2})
+    race = Race(
+        study.search, EPOCHS, lambda told, n: [{"training.learning_rate": 0.001 + c} for c in range(n)]
+    )
+    wanted = race.advance({})
+    while wanted:
+        wanted = race.advance(
+            {(c, r): Curve((0.5 + 0.01 * c,) * EPOCHS, True, False, (math.nan,) * EPOCHS) for c, r in wanted}
+        )
+    mask = np.ones((4, 4), np.uint8)
+    run = write_run(tmp_path, study, [[Case(split, split, mask) for split in ("train", "validation")]])
+    with pytest.raises(ValueError, match="column seconds holds NaN"):
+        write_search_results(run, with_configurations(study, race.configurations), race)
+    assert not run.table("cohort").is_file(), "nothing is written where a table cannot be"
+
+
+def test_a_row_that_lacks_a_column_is_no_row():
+    wanted = schema("configurations").append(pa.field("learning_rate", pa.float64()))
+    row = dict.fromkeys(schema("configurations").names)
+    with pytest.raises(ValueError, match="absent learning_rate"):
+        table_of_rows("configurations", [row], wanted)
+    assert table_of_rows("configurations", [row | {"learning_rate": 0.1}], wanted).num_rows == 1
