@@ -91,7 +91,7 @@ def test_which_way_is_better(tmp_path):
         direction[metric.name] = (np.sign(found["difference"]), found["n"])
         assert found["better"] == (1.0 if found["difference"] else 0.5), "of `good`, whichever way is better"
     everyone, with_lesion = 12, 8
-    assert direction == {
+    by_hand = {
         "patient_dice": (1, with_lesion),
         "patient_jaccard": (1, with_lesion),
         "detected": (0, with_lesion),
@@ -107,12 +107,15 @@ def test_which_way_is_better(tmp_path):
         "fp_ml": (-1, everyone),
         "false_lesions": (-1, everyone),
     }
+    assert direction | by_hand == direction, (
+        "a metric that is added is asked above that `good` is better by it"
+    )
     missed = row(run, "comparisons", metric="fn_ml", method="two_way_t")
     assert missed["difference"] == pytest.approx(-2 * 3 * 1 * 1 / 1000), "two voxels of 3 x 1 x 1 mm"
     # Of four voxels two are marked, and one beside them: 2 x 2 of 4 + 3, 2 of 5, 2 of 3 marked, one voxel too few.
-    by_hand = {"patient_dice": 1 - 4 / 7, "patient_jaccard": 1 - 2 / 5, "volume_precision": 1 - 2 / 3}
-    by_hand |= {"volume_error_ml": -3 * 1 * 1 / 1000, "lesion_f1": 1 - 2 / 3}
-    for metric, difference in by_hand.items():
+    differences = {"patient_dice": 1 - 4 / 7, "patient_jaccard": 1 - 2 / 5, "volume_precision": 1 - 2 / 3}
+    differences |= {"volume_error_ml": -3 * 1 * 1 / 1000, "lesion_f1": 1 - 2 / 3}
+    for metric, difference in differences.items():
         found = row(run, "comparisons", metric=metric, method="two_way_t")
         assert found["difference"] == pytest.approx(difference)
     assert row(run, "comparisons", metric="false_lesions", method="two_way_t")["difference"] == -1
