@@ -32,26 +32,27 @@ def assign_patients(
     lesion = lesion_patients(scans, shown)
     _check_enough(len(lesion), split)
     assigned: dict[str, str] = {}
-    dealt = 0
     for name, stratum in (("lesion", lesion), ("none", fixed.keys() - lesion)):
         order = generator(seed, "split", name).permutation(sorted(stratum)).tolist()
-        if split.folds == 1:
-            test = order[: share_of(split.test, len(order), at_least=name == "lesion")]
-        else:
-            test = [patient for i, patient in enumerate(order) if (i + dealt) % split.folds == fold]
-        dealt += len(order)
-        tested = set(test)
-        rest = [patient for patient in order if patient not in tested]
-        validation: list[str] = []
+        tested = _tested(order, split, fold, dealt=len(assigned), at_least=name == "lesion")
+        left = set(order) - set(tested)
+        rest = [patient for patient in order if patient in left]
+        assigned |= dict.fromkeys(rest, "train") | dict.fromkeys(tested, "test")
         if split.validation_unit == "patient":
             turn = generator(seed, "validation", name, fold_name(fold)).permutation(rest).tolist()
-            validation = turn[: share_of(split.validation, len(rest), at_least=name == "lesion")]
-        assigned |= (
-            dict.fromkeys(rest, "train")
-            | dict.fromkeys(validation, "validation")
-            | dict.fromkeys(test, "test")
-        )
+            count = share_of(split.validation, len(rest), at_least=name == "lesion")
+            assigned |= dict.fromkeys(turn[:count], "validation")
     return assigned
+
+
+def _tested(order: Sequence[str], split: Split, fold: int, *, dealt: int, at_least: bool) -> list[str]:
+    """Return which patients of a shuffled stratum are tested in this fold.
+
+    dealt: how many stand in the strata before. at_least: one patient is tested, however small the share.
+    """
+    if split.folds == 1:
+        return [*order[: share_of(split.test, len(order), at_least=at_least)]]
+    return [patient for i, patient in enumerate(order, start=dealt) if i % split.folds == fold]
 
 
 def lesion_patients(scans: Sequence[Scan], shown: Sequence[str]) -> set[str]:

@@ -85,16 +85,11 @@ def write_scan(
     scan's facts, as `Scan` tells them. Scans may be written by several processes at once. ValueError is raised where
     shapes or dtypes are others; StorageError where the disk is full.
     """
-    fits = images.shape[:1] + images.shape[2:] == mask.shape
-    if images.dtype != np.float32 or mask.dtype != np.uint8 or not fits:
-        raise ValueError(
-            "images must be (Z, C, H, W) float32 and the mask (Z, H, W) uint8 of the same slices"
-        )
-    voxels = None if drawn is None else drawn.voxels.astype(np.uint8)
-    if drawn is not None and voxels is not None:
-        rows = [list(row) for row in drawn.affine]
-        lies = DrawnFacts(on=drawn.on, shape=list(voxels.shape), affine=rows, digest=drawn_digest(voxels))
-        placement = {**placement, "drawn": lies}
+    _check_arrays(images, mask)
+    arrays: dict[str, NDArray[Any]] = {"images": images, "mask": mask}
+    if drawn is not None:
+        arrays["drawn"] = drawn.voxels.astype(np.uint8)
+        placement = {**placement, "drawn": _facts_of(drawn, arrays["drawn"])}
     scan = Scan(
         scan_id=scan_id,
         patient_id=patient_id,
@@ -111,11 +106,23 @@ def write_scan(
     with writing_to(unfinished.parent):
         target = zarr_store(unfinished)
         group = zarr.create_group(target, path=scan_path(scan_id), attributes=entry, zarr_format=3)
-        _write_array(group, "images", images)
-        _write_array(group, "mask", mask)
-        if voxels is not None:
-            _write_array(group, "drawn", voxels)
+        for name, values in arrays.items():
+            _write_array(group, name, values)
     return scan
+
+
+def _check_arrays(images: Images, mask: Masks) -> None:
+    fits = images.shape[:1] + images.shape[2:] == mask.shape
+    if images.dtype != np.float32 or mask.dtype != np.uint8 or not fits:
+        raise ValueError(
+            "images must be (Z, C, H, W) float32 and the mask (Z, H, W) uint8 of the same slices"
+        )
+
+
+def _facts_of(drawn: Drawn, voxels: Masks) -> DrawnFacts:
+    """Return where a mask lies as it was drawn; voxels: its own, as they are stored."""
+    rows = [list(row) for row in drawn.affine]
+    return DrawnFacts(on=drawn.on, shape=list(voxels.shape), affine=rows, digest=drawn_digest(voxels))
 
 
 def read_images(unfinished: Path, scan_id: str) -> Images:
