@@ -74,6 +74,10 @@ COMPARISONS: dict[str, tuple[pa.DataType, str]] = {
         YES,
         "whether more of the metric is better, so that a positive difference favours variant_a",
     ),
-    "better_low": (REAL, "lower end of the 95 % interval of better, over patients and repeats"),
-    "better_high": (REAL, "upper end of the 95 % interval of better, over patients and repeats"),
+    "better_low": (
+        REAL,
+        "lower end of the 95 % interval of better, over patients and repeats; null where better is 0 or 1, one variant "
+        "scoring higher in every pair of trainings on every patient, and where nothing varies",
+    ),
+    "better_high": (REAL, "upper end of the 95 % interval of better; null where better_low is"),
 }

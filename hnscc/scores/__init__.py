@@ -8,6 +8,6 @@ calibration (`detection`). The rule for empty masks stands in `masks`.
 
 It may import base. Inside, imports point one way: better, differences, glycolysis, paired_t, patient_means,
 patient_metrics, planner, slice_sets, stored -> crossed, paired_tests, repeats, resampling, scans, thresholds ->
-calibration, given, intervals, lesions, surface, uptake, volumes -> metrics -> counts, describe, detection, masks,
-surface_elements, variance_parts -> fewest.
+calibration, given, lesions, surface, uptake, variance_parts, volumes -> metrics, two_way_t -> counts, describe,
+detection, intervals, masks, surface_elements -> fewest.
 """

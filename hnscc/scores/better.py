@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import scipy.stats
 from numpy.typing import ArrayLike
 
 from hnscc.base.arrays import Floats
@@ -23,7 +22,7 @@ def equivalence(difference: Estimate, margin: float) -> float | None:
 
     Two one-sided t tests (TOST; Schuirmann 1987), the larger of both p: below 0.05, the 90 % interval lies within
     -margin..margin, and the variants may be called equal up to the margin. difference: of `pooled_difference` or
-    `mean_difference`; its error and degrees of freedom are used. margin: in the units of the score, above 0.
+    `mean_difference`; its spread is used. margin: in the units of the score, above 0.
     None where the difference has no p, for too few patients or repeats, or because nothing varies. Raises ValueError
     for a margin that is not above 0.
     """
@@ -31,10 +30,11 @@ def equivalence(difference: Estimate, margin: float) -> float | None:
         raise ValueError(
             f"the margin must be above 0, not {margin}; give the least difference that would matter"
         )
-    if difference.value is None or not difference.error or difference.patients < fewest.PATIENTS_FOR_P:
+    if difference.value is None or not difference.spread or difference.patients < fewest.PATIENTS_FOR_P:
         return None
     inside = margin - abs(difference.value)
-    return float(scipy.stats.t.sf(inside / difference.error, difference.degrees))
+    beyond = difference.spread.p(inside) / 2
+    return beyond if inside > 0 else 1 - beyond
 
 
 def chance_of_better(a: ArrayLike, b: ArrayLike) -> Estimate:

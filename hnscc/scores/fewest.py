@@ -7,7 +7,7 @@ PATIENTS = 2  # of any interval over patients: one tells nothing of the others
 REPEATS = 2  # of any interval over repeats
 PATIENTS_FOR_P = 4  # with fewer patients the two-way t test rejects too often in simulation
 PAIRED_REPEATS = 5  # with fewer pairs of repeats the paired test rejects too often
-KNOWN_REPEATS = 5  # with fewer a study's own degrees of freedom are not the planned ones
+KNOWN_REPEATS = 5  # with fewer a study hardly knows how much its repeats spread: intervals are wide
 PAIRS_FOR_P = 6  # the signed-rank test of n pairs gives at best 2 / 2^n: 0.0625 for 5 pairs, 0.03125 for 6
 # With 2 repeats the bootstrap's interval leaves out 0 far too often (benchmarks/means_and_medians.py).
 RESAMPLED_REPEATS_FOR_P = 4
@@ -24,8 +24,6 @@ IN_WORDS = {
     "an interval over repeats, or of a difference": f"{REPEATS} repeats (of both variants)",
     "p of the two-way t test": f"{PATIENTS_FOR_P} patients and {REPEATS} repeats of both variants",
     "the same in pairs": f"{PAIRED_REPEATS} repeats that both variants completed",
-    "a forecast by the planned study's own degrees of freedom": f"{KNOWN_REPEATS} repeats; with fewer it is averaged "
-    "over what such a study may find",
     "p of the bootstrap": f"{PAIRS_FOR_P} patients with lesion and {RESAMPLED_REPEATS_FOR_P} repeats of both variants",
     "p of the signed-rank test": f"{PAIRS_FOR_P} pairs that differ",
     "an interval of the median over repeats": f"{VALUES_FOR_MEDIAN} repeats",

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from hnscc.base.arrays import Floats
 from hnscc.scores.crossed import Estimate, logit_interval
 from hnscc.scores.given import scores_of
-from hnscc.scores.intervals import t_limit, too_few
+from hnscc.scores.intervals import too_few
 from hnscc.scores.variance_parts import NOTHING_VARIES, VarianceParts, mean_parts
 
 
@@ -63,5 +63,6 @@ def _log_interval(parts: VarianceParts, repeats: int) -> Estimate:
     )
     if not parts.varies:
         return replace(found, reason=NOTHING_VARIES)
-    reach = math.exp(t_limit(parts.degrees) * math.sqrt(parts.variance) / parts.value)
-    return replace(found, low=parts.value / reach, high=parts.value * reach, degrees=parts.degrees)
+    spread = parts.spread
+    reach = math.exp(spread.reach() / parts.value)
+    return replace(found, low=parts.value / reach, high=parts.value * reach, spread=spread)

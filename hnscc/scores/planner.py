@@ -17,36 +17,34 @@ import scipy.special
 import scipy.stats
 
 from hnscc.base.arrays import Floats
-from hnscc.scores import fewest
+from hnscc.scores import fewest, two_way_t
 from hnscc.scores.crossed import Estimate
-from hnscc.scores.intervals import ALPHA, t_limit
-from hnscc.scores.variance_parts import CAP, satterthwaite
+from hnscc.scores.intervals import ALPHA
+from hnscc.scores.variance_parts import satterthwaite
 
 MOST_PATIENTS, MOST_REPEATS = 10_000, 1_000
 POWER = 0.8
 RANGE = 0.8  # of the pilot's own uncertainty: the middle 80 %
+ROUNDING = 1e-9  # a chance that falls short by less does not
 STEPS = 16, 12  # of the distribution of the patients' part, and of that of each variant's repeats
 
 
 @dataclass(frozen=True)
 class Design:
-    """The parts of the variance of a difference, of one patient and one repeat of each variant."""
+    """The parts of the variance of a difference, of one patient and one repeat of each variant.
+
+    weight: as how many patients of equal weight a patient counts, at most 1: so much less a study knows of the
+    patients' part.
+    """
 
     patients: float
     repeats: float
     joint: float
     paired: bool = False
+    weight: float = 1.0
 
-    def variance(self, patients: int, repeats: int) -> float:
+    def variance(self, patients: int, repeats: float) -> float:
         return self.patients / patients + self.repeats / repeats + self.joint / (patients * repeats)
-
-    def degrees(self, patients: int, repeats: int) -> float:
-        joint = self.joint / (patients * repeats)
-        of_patients, of_repeats = self.patients / patients + joint, self.repeats / repeats + joint
-        own = (1 if self.paired else 2) * (repeats - 1)
-        squares = [(of_patients**2, patients - 1), (of_repeats**2, own)]
-        degrees = satterthwaite(of_patients + of_repeats, squares)
-        return min(degrees, CAP * (repeats - 1)) if of_patients or of_repeats else degrees
 
 
 @dataclass(frozen=True)
@@ -71,6 +69,7 @@ def design_of(pilot: Estimate, paired: bool = False) -> Design | str:
         max(0.0, _of_one_repeat(pilot) - joint / patients),
         joint,
         paired,
+        min(1.0, (pilot.effective_patients or patients) / patients),
     )
     if design.variance(patients, min(pilot.repeats)) <= 0:
         return "nothing varied in the pilot"
@@ -87,33 +86,22 @@ def _of_one_repeat(pilot: Estimate) -> float:
 def power(design: Design, difference: float, patients: int, repeats: int) -> float:
     """The chance, 0..1, that a study of this size finds a true difference at 0.05, two-sided.
 
-    By the noncentral t distribution; with fewer than 5 repeats averaged over the parts that the study may find.
+    Averaged over the parts of variance that the study may find.
     """
     error = math.sqrt(design.variance(patients, repeats))
-    away = abs(difference) / error
-    if repeats < fewest.KNOWN_REPEATS:
-        return _found(_limits(design, patients, repeats) / error, away)
-    degrees = design.degrees(patients, repeats)
-    limit = t_limit(degrees)
-    found = float(scipy.stats.nct.sf(limit, degrees, away))
-    other = float(scipy.stats.nct.cdf(-limit, degrees, away))
-    return (found if math.isfinite(found) else 1.0) + (other if math.isfinite(other) else 0.0)
+    return _found(_limits(design, patients, repeats) / error, abs(difference) / error)
 
 
-def smallest_seen(design: Design, patients: int, repeats: int, chance: float = POWER) -> float:
+def smallest_seen(design: Design, patients: int, repeats: float, chance: float = POWER) -> float:
     """The smallest true difference that a study of this size finds with this chance.
 
-    By the t distribution; with fewer than 5 repeats averaged over the parts that the study may find.
+    Averaged over the parts of variance that the study may find.
     """
     variance = design.variance(patients, repeats)
-    if repeats >= fewest.KNOWN_REPEATS:
-        return _seen(variance, design.degrees(patients, repeats), chance)
     limits = _limits(design, patients, repeats) / math.sqrt(variance)
-    farthest = float(limits.max()) - float(
-        scipy.stats.norm.ppf(1 - chance)
-    )  # found with this chance at least
+    farthest = float(limits.max() - scipy.special.ndtri(1 - chance))  # found with this chance at least
     return math.sqrt(variance) * float(
-        scipy.optimize.brentq(lambda away: _found(limits, away) - chance, 0.0, farthest, xtol=1e-6)
+        scipy.optimize.brentq(lambda away: _found(limits, away) - chance, 0.0, farthest, xtol=ROUNDING)
     )
 
 
@@ -122,23 +110,22 @@ def _found(limits: Floats, away: float) -> float:
     return float(np.mean(scipy.special.ndtr(away - limits) + scipy.special.ndtr(-away - limits)))
 
 
-def _limits(design: Design, patients: int, repeats: int) -> Floats:
+def _limits(design: Design, patients: int, repeats: float) -> Floats:
     """The smallest estimate that p < 0.05 calls a difference, one for each equally likely set of estimated variances:
     of patients and of the repeats of both variants (16 x 12 x 12,), or of patients and pairs (16 x 12,)."""
     joint = design.joint / (patients * repeats)
-    of_patients = (design.patients / patients + joint) * _steps(STEPS[0], patients - 1)
+    known = max(1.0, design.weight * patients - 1)
+    of_patients = (design.patients / patients + joint) * _steps(STEPS[0], known)
     sides = 1 if design.paired else 2
     of_repeats = (design.repeats / repeats + joint) / sides * _steps(STEPS[1], repeats - 1)
     own, *each = np.meshgrid(of_patients, *[of_repeats] * sides)
-    both = own + sum(each)
-    squares = [(own**2, patients - 1), (sum((part**2 for part in each), np.zeros(own.shape)), repeats - 1)]
-    error = np.sqrt(np.maximum(both - joint, np.maximum(own, sum(each))))
-    degrees = np.minimum(satterthwaite(both, squares), CAP * (repeats - 1))
-    found: Floats = error * scipy.stats.t.ppf(1 - ALPHA / 2, degrees)
-    return found.ravel()
+    brought: Floats = np.sum(each, axis=0)
+    degrees = satterthwaite(brought, [(np.sum(np.square(each), axis=0), repeats - 1)])
+    error = np.sqrt(np.maximum(own + brought - joint, np.maximum(own, brought)))
+    return (error * two_way_t.limits(ALPHA, brought / (own + brought), patients - 1.0, degrees)).ravel()
 
 
-def _steps(number: int, degrees: int) -> Floats:
+def _steps(number: int, degrees: float) -> Floats:
     """So many equally likely values of an estimated variance whose true value is 1, (number,); their mean is 1."""
     edges = scipy.stats.chi2.ppf(np.arange(number + 1) / number, degrees)
     # The mean of a chi-square value between two edges, by the distribution of two degrees more.
@@ -148,13 +135,10 @@ def _steps(number: int, degrees: int) -> Floats:
 
 def smallest_seen_by(found: Estimate, chance: float = POWER) -> float | None:
     """The smallest true difference that a study like this one finds with this chance; None where it has no interval."""
-    if found.error is None or found.degrees is None:
+    design = design_of(found, paired=len(found.repeat_variance) < len(found.repeats))
+    if found.spread is None or isinstance(design, str):
         return None
-    return _seen(found.error**2, found.degrees, chance)
-
-
-def _seen(variance: float, degrees: float, chance: float) -> float:
-    return (t_limit(degrees) + float(scipy.stats.t.ppf(chance, degrees))) * math.sqrt(variance)
+    return smallest_seen(design, found.patients, harmonic_mean(found.repeats), chance)
 
 
 def patients_needed(
@@ -166,7 +150,7 @@ def patients_needed(
     """
     return _needed(
         pilot,
-        lambda design, n: smallest_seen(design, n, repeats, chance) <= difference,
+        lambda design, n: power(design, difference, n, repeats) >= chance - ROUNDING,
         range(fewest.PATIENTS_FOR_P, MOST_PATIENTS + 1),
         paired,
     )
@@ -181,7 +165,7 @@ def repeats_needed(
     """
     return _needed(
         pilot,
-        lambda design, n: smallest_seen(design, patients, n, chance) <= difference,
+        lambda design, n: power(design, difference, patients, n) >= chance - ROUNDING,
         range(fewest.PAIRED_REPEATS if paired else fewest.REPEATS, MOST_REPEATS + 1),
         paired,
     )
@@ -200,6 +184,7 @@ def limits(pilot: Estimate, design: Design) -> tuple[Design, Design]:
             design.repeats * of_repeats,
             design.joint * both / float(scipy.stats.chi2.ppf(tail, both)),
             design.paired,
+            design.weight,
         )
 
     return scaled((1 + RANGE) / 2), scaled((1 - RANGE) / 2)

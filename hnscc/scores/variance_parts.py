@@ -1,25 +1,24 @@
-"""The parts of the variance of a score over patients and repeats, and the degrees of freedom of their sum.
+"""The parts of the variance of a score over patients and repeats, and their degrees of freedom.
 
 Pooled scores weigh patients by their pixels, so their variance over patients is a weighted mean of two estimates: the
 jackknife (which trusts nothing, and is noisy) and one that takes the scores of large and small lesions to spread alike.
 The weights 3/4 and 1/4 are a compromise found by simulation (docs/explanation/validity.md).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import TypeVar
 
 import numpy as np
 
 from hnscc.base.arrays import Bools, Floats
 from hnscc.scores import fewest
+from hnscc.scores.two_way_t import Spread
 
 Number = TypeVar("Number", float, Floats)
 
 JACKKNIFE = 0.75  # weight of the jackknife; the rest goes to the estimate by equal spread
-# Without it, four equal variants of 2 repeats were told apart in up to 13 % of simulated studies, after Holm.
-CAP = 3.0
 NOTHING = 1e-24  # a variance below this is rounding, of scores that reach 1
 # Why there is no interval where nothing `varies`: one without width would say that the value is known exactly.
 NOTHING_VARIES = (
@@ -32,7 +31,7 @@ def variance_of(patient: float, repeats: float, joint: float) -> float:
     return max(patient + repeats - joint, patient, repeats)
 
 
-def satterthwaite(variance: Number, squares: Sequence[tuple[Number, int]]) -> Number:
+def satterthwaite(variance: Number, squares: Sequence[tuple[Number, float]]) -> Number:
     """The degrees of freedom of a variance that is the sum of independent parts; where none varies, the first part's.
 
     squares: of each part its square, or of parts with the same degrees of freedom the sum of theirs, and these degrees.
@@ -67,14 +66,16 @@ class VarianceParts:
         return self.variance > self.nothing
 
     @property
-    def degrees(self) -> float:
-        """Satterthwaite's, at most CAP times those of a variant's repeats: with 2 or 3 repeats a variance that came out
-        small by chance would otherwise pass for a well known one. Where no repeat varies, those of the patients."""
-        repeats = list(zip(self.repeat, self.repeat_degrees, strict=True))
-        squares = [(self.patient**2, self.patients - 1), *((part**2, own) for part, own in repeats)]
-        degrees = satterthwaite(self.patient + sum(self.repeat), squares)
-        varying = [own for part, own in repeats if part > self.nothing]
-        return min(degrees, CAP * fmean(varying)) if varying else degrees
+    def spread(self) -> Spread:
+        """What an interval and p rest on, where anything varies. The degrees of freedom of the repeats are
+        Satterthwaite's: variants may spread unlike, and have unlike numbers of repeats."""
+        repeats = sum(self.repeat)
+        squares = [(part**2, own) for part, own in zip(self.repeat, self.repeat_degrees, strict=True)]
+        degrees = (
+            satterthwaite(repeats, squares) if squares else 1.0
+        )  # of one model's none, which weigh nothing
+        share = repeats / (self.patient + repeats)
+        return Spread(math.sqrt(self.variance), share, self.patients - 1.0, degrees)
 
 
 @dataclass(frozen=True)

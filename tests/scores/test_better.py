@@ -8,6 +8,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from two_way import limit_of
 
 from hnscc.scores.better import chance_of_better, equivalence
 from hnscc.scores.crossed import mean_difference
@@ -79,16 +80,15 @@ def test_the_interval_of_the_chance_covers_it():
 def test_equivalence_by_hand():
     draw = np.random.default_rng(0)
     found = mean_difference(draw.normal(0.70, 0.02, (5, 8)), draw.normal(0.69, 0.02, (5, 8)))
-    assert found.error == pytest.approx(
-        (found.high - found.low) / 2 / scipy.stats.t.ppf(0.975, found.degrees)
-    )
-    below = scipy.stats.t.cdf((found.value - 0.05) / found.error, found.degrees)
-    above = scipy.stats.t.sf((found.value + 0.05) / found.error, found.degrees)
-    assert equivalence(found, 0.05) == pytest.approx(max(below, above))
+    parts = (found.patient_variance, found.repeat_variance, 8, found.repeats)
+    p = equivalence(found, 0.05)
+    assert limit_of(*parts, 2 * p) * found.error == pytest.approx(0.05 - abs(found.value))
     # p is 0.05 where the 90 % interval just touches the margin.
-    touching = abs(found.value) + scipy.stats.t.ppf(0.95, found.degrees) * found.error
+    touching = abs(found.value) + limit_of(*parts, 0.1) * found.error
     assert equivalence(found, touching) == pytest.approx(0.05)
     assert equivalence(found, abs(found.value)) == pytest.approx(0.5)
+    inside, outside = (equivalence(found, abs(found.value) * (1 + side)) for side in (0.5, -0.5))
+    assert inside + outside == pytest.approx(1) and inside < 0.5
 
 
 def test_no_equivalence_where_there_is_no_test():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
+from two_way import limit_of
 
 from hnscc.scores.patient_means import mean_of_patients
 
@@ -11,7 +12,7 @@ DISTANCES = np.array([[1.0, 5.0, 9.0], [3.0, 5.0, 13.0]])
 
 
 def by_hand(scores):
-    """Standard error and degrees of freedom by the formulas of the two-way t, term by term."""
+    """Standard error and limit by the formulas of the two-way t, term by term."""
     repeats, patients = scores.shape
     of_patients = sum((each - scores.mean()) ** 2 for each in scores.mean(0)) / (patients - 1) / patients
     of_repeats = sum((each - scores.mean()) ** 2 for each in scores.mean(1)) / (repeats - 1) / repeats
@@ -19,11 +20,8 @@ def by_hand(scores):
     for column in (scores - scores.mean(1, keepdims=True)).T:
         both += sum((each - column.mean()) ** 2 for each in column) / (repeats - 1)
     both /= repeats * patients * (patients - 1)
-    degrees = (of_patients + of_repeats) ** 2 / (
-        of_patients**2 / (patients - 1) + of_repeats**2 / (repeats - 1)
-    )
     variance = max(of_patients + of_repeats - both, of_patients, of_repeats)
-    return variance**0.5, min(degrees, 3 * (repeats - 1))
+    return variance**0.5, limit_of(of_patients, [of_repeats], patients, [repeats])
 
 
 def test_of_distances_by_hand():
@@ -33,18 +31,18 @@ def test_of_distances_by_hand():
     assert found.patient_variance == pytest.approx((16 + 1 + 25) / 2 / 3)
     assert found.repeat_variance == pytest.approx((1,))
     assert found.joint_variance == pytest.approx((0 + 2 + 2) / (2 * 3 * 2))
-    error, degrees = by_hand(DISTANCES)
+    error, limit = by_hand(DISTANCES)
     assert error == pytest.approx((7 + 1 - 1 / 3) ** 0.5)
-    half = scipy.stats.t.ppf(0.975, degrees) * error / 6
+    half = limit * error / 6
     assert (found.low, found.high) == pytest.approx((6 * np.exp(-half), 6 * np.exp(half)))
 
 
 def test_of_shares_on_the_logit_scale():
     shares = np.array([[0.5, 0.7, 0.9, 0.6], [0.6, 0.8, 0.8, 0.7], [0.5, 0.6, 0.9, 0.7]])
     found = mean_of_patients(shares, share=True)
-    error, degrees = by_hand(shares)
+    error, limit = by_hand(shares)
     mean = shares.mean()
-    half = scipy.stats.t.ppf(0.975, degrees) * error / (mean * (1 - mean))
+    half = limit * error / (mean * (1 - mean))
     logit = np.log(mean / (1 - mean))
     assert found.value == pytest.approx(mean)
     assert (found.low, found.high) == pytest.approx(
@@ -64,7 +62,8 @@ def test_of_one_model_it_is_students_t_over_patients(scores, share):
     assert (found.low, found.high) == pytest.approx(
         tuple(back(there(mean) + side * half) for side in (-1, 1))
     )
-    assert (found.repeats, found.degrees, found.repeat_variance, found.joint_variance) == ((1,), 3, (), 0)
+    assert (found.repeats, found.repeat_variance, found.joint_variance) == ((1,), (), 0)
+    assert (found.spread.patients, found.spread.share) == (3, 0)
 
 
 def test_the_interval_of_distances_hangs_on_no_unit():
