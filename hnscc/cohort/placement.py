@@ -7,6 +7,9 @@ otherwise. A store of an earlier version lacks what was not kept yet; hence no k
 from collections.abc import Iterable
 from typing import Any, TypedDict
 
+# Why a modality does not show a slice (`Placement.outside`), in the words of all messages on it.
+NOT_SHOWN = "its volume ends there or holds one value, padding, copies or cuts"
+
 
 class WayBack(TypedDict, total=False):
     """Where the stored slices lie on the grid of a file: what brings a mask of them back (data_prep.placing.way_back).

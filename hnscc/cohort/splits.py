@@ -9,6 +9,7 @@ from hnscc.base.errors import InputError
 from hnscc.base.seeds import generator
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.patients import assign_patients
+from hnscc.cohort.placement import NOT_SHOWN
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_format import Scan
 from hnscc.cohort.used_slices import (
@@ -199,7 +200,7 @@ def _unseen(scans: Sequence[Scan], shown: Sequence[str]) -> list[str]:
     if not counts:
         return []
     few = f"{sum(counts)} slice{'s' * (sum(counts) != 1)} of {len(counts)} scan{'s' * (len(counts) != 1)}"
-    return [f"{few} never sampled: outside of a modality's field of view, or one value everywhere"]
+    return [f"{few} never sampled: a modality does not show them, since {NOT_SHOWN}"]
 
 
 def _patients_of(

@@ -12,6 +12,7 @@ from data_prep.registering.judged import registrations_told
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.models import Models, mean_probabilities
 from hnscc.base.arrays import StoredProbabilities
+from hnscc.cohort.placement import NOT_SHOWN
 from hnscc.cohort.slices import Bounds
 from hnscc.commands.units import Units
 from hnscc.scores.counts import ONE, positive
@@ -213,8 +214,7 @@ def _unseen(scan: NewScan, modalities: Sequence[str]) -> list[str]:
         if unseen := scan.placement["outside"][name]:
             told.append(
                 f"{name}: {len(unseen)} of {depth} slices ({min(unseen)} to {max(unseen)}, counted from 0 at the "
-                "feet) show no whole image, since the volume ends there or holds padding, copies or cuts: no lesion is "
-                "predicted there"
+                f"feet) are not shown, since {NOT_SHOWN}: no lesion is predicted there"
             )
         if (share := scan.placement["absent"][name]) > ABSENT:
             told.append(f"{name}: {share:.0%} of most slices show nothing (cut off, or padding)")
