@@ -23,7 +23,7 @@ from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.training.ready import ReadyRun
 from hnscc.training.records import OUT_OF_MEMORY, Failed, Trained, read_record, write_record
-from hnscc.training.slots import progress
+from hnscc.training.slots import newest_facts
 from hnscc.training.states import is_complete, with_weights
 from rayjobs.cluster import machines_of_cluster
 from rayjobs.gpu_shares import gpu_shares
@@ -142,7 +142,7 @@ def _wait_for_memory(times: int, error: OutOfMemoryError, say: Callable[[str], N
 
 def _so_far(ready: ReadyRun, trials: Sequence[Trial]) -> list[tuple[bool, int]]:
     """How far each trial has come: whether it has ended, and the epoch of its newest checkpoint, 0 without one."""
-    saved = (progress(ready.folder.trial(trial.trial_id)) for trial in trials)
+    saved = (newest_facts(ready.folder.trial(trial.trial_id)) for trial in trials)
     return [
         (_has_ended(ready, trial), each["epoch"] if each else 0)
         for trial, each in zip(trials, saved, strict=True)

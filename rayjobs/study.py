@@ -69,7 +69,7 @@ def run_study(
     with alone(folder), contextlib.ExitStack() as during:
         trains = limit != 0 and _any_unrecorded(study, folder)
         ready, token = make_ready(study, folder, address, during, accept_versions, trains=trains)
-        left = ready.missing()
+        left = ready.unfinished()
         ready = _settled(ready, (trial for trial in left if ready.state(trial).status == "missing"))
         tried: list[Trial] = []
         interrupted = False

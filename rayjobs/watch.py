@@ -12,7 +12,7 @@ from hnscc.base.errors import InputError
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.records import OUT_OF_MEMORY
-from hnscc.training.slots import progress
+from hnscc.training.slots import newest_facts
 from rayjobs.progress import planned_trial
 
 # A trial whose process dies so often, and once more, without finishing an epoch in between is given up.
@@ -98,7 +98,7 @@ class Watch(tune.Callback):
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
         name = planned_trial(trial).trial_id
-        saved = progress(self.folder.trial(name))
+        saved = newest_facts(self.folder.trial(name))
         epoch = saved["epoch"] if saved else 0
         before, deaths = self.deaths.get(trial.trial_id, (0, 0))
         if not self._machine_lost(trial.trial_id):

@@ -149,8 +149,8 @@ def _check_corrected(header: Dataset, where: str) -> None:
             raise unusable(
                 f"The PET is not corrected for {name}, or does not say so (CorrectedImage).",
                 where,
-                word,
-                "none",
+                f"{word} among its words",
+                f"{sum(map(bool, corrected))} words, none of which is {word}",
             )
 
 

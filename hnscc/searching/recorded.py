@@ -17,7 +17,7 @@ from hnscc.study.ranges import Configuration, name_of
 from hnscc.study.run_folder import HISTORY_FILE, RunFolder
 from hnscc.training.earlier import check_identity, other_versions
 from hnscc.training.records import Attempt, Failed
-from hnscc.training.slots import progress
+from hnscc.training.slots import newest_facts
 from hnscc.training.states import trial_state
 
 
@@ -87,7 +87,7 @@ def curve_of(
     if state.completed:
         history = pq.read_table(io.BytesIO(state.contents[HISTORY_FILE])).to_pylist()
         return _curve(history, state.completed.attempts, ended=True)
-    saved = progress(where)
+    saved = newest_facts(where)
     if settings and saved and saved["identity"] != identity(settings):
         saved = None
     if isinstance(record, Failed):  # its last checkpoint is still there

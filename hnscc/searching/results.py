@@ -23,7 +23,7 @@ from hnscc.study.ranges import base_of
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
 from hnscc.training.records import HISTORY
-from hnscc.training.slots import progress
+from hnscc.training.slots import newest_facts
 
 
 def write_search_results(folder: RunFolder, study: Study, race: Race) -> list[Standing]:
@@ -96,7 +96,7 @@ def _result(folder: RunFolder, study: Study, curve: Curve, key: Key, fold: Fold)
     trial = trial_of(key)
     if curve.ended:
         return load_trial(folder, study, trial, fold)
-    saved = progress(folder.trial(trial.trial_id))
+    saved = newest_facts(folder.trial(trial.trial_id))
     history = pa.Table.from_pylist(saved["history"], schema=HISTORY) if saved else None
     reason = f"stopped after epoch {len(curve.scores)}"
     seed = trial_seeds(study, trial)["trial"]

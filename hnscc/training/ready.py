@@ -57,7 +57,7 @@ class ReadyRun:
             self.folder.trial(trial.trial_id), others_digest=self.folds[trial.fold].others_digest
         )
 
-    def missing(self) -> list[Trial]:
+    def unfinished(self) -> list[Trial]:
         """The trials left to train: those that are not completed, or whose files are damaged. Those that predicted
         other slices than the study evaluates are left too: they predict again (`trial.steps_of_trial`).
 

@@ -6,14 +6,14 @@ from hnscc.base.files import read_sealed
 from hnscc.study.run_folder import Slot, TrialFolder
 
 
-def progress(folder: TrialFolder) -> dict[str, Any] | None:
+def newest_facts(folder: TrialFolder) -> dict[str, Any] | None:
     """The facts of a running or interrupted trial's newest checkpoint: epoch, history, attempts; None without one."""
     newest = newest_slot(folder)
     return newest and newest[0]
 
 
 def newest_slot(folder: TrialFolder) -> tuple[dict[str, Any], Slot] | None:
-    """The facts that `progress` gives, and the slot that they are of."""
+    """The facts that `newest_facts` gives, and the slot that they are of."""
     found, _ = slots_by_epoch(folder)
     return found[0] if found else None
 

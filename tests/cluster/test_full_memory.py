@@ -12,7 +12,7 @@ from stores import make_store, study_of
 
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.records import read_record
-from hnscc.training.slots import progress
+from hnscc.training.slots import newest_facts
 
 # Bytes: what the study may take beside what is taken already, a step of the other program, and what is left to others.
 MARGIN, PIECE, SPARE = 5 << 30, 256 << 20, 7 << 30
@@ -39,7 +39,7 @@ def test_a_study_goes_on_once_another_program_gives_memory_back(home, tmp_path):
     folders = RunFolder(tmp_path / "run")
     trial = folders.trial("pet-f0-r00")
     try:
-        _until(lambda: (saved := progress(trial)) and saved["epoch"] >= 2, process)
+        _until(lambda: (saved := newest_facts(trial)) and saved["epoch"] >= 2, process)
         taken = []
         while not any("memory was full" in line for line in list(said)):
             assert process.poll() is None and memory()[1] > available - MARGIN - (1 << 30), "".join(said)

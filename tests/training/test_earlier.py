@@ -22,7 +22,7 @@ from hnscc.training.earlier import choose
 from hnscc.training.provenance import add_invocation, read_invocations
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import read_record
-from hnscc.training.slots import progress
+from hnscc.training.slots import newest_facts
 from hnscc.training.states import trial_state
 from hnscc.training.trial import begin, write_failure
 
@@ -75,7 +75,7 @@ def test_trials_of_other_versions_are_refused_or_accepted_and_told(store, tmp_pa
     )
     assert "--accept-versions" in caught.value.do and "pet-f0-r00" in caught.value.where
     ready = make_run_ready(study, tmp_path / "run", accept_versions=True)
-    left = ready.missing()
+    left = ready.unfinished()
     assert {trial.variant for trial in left} == {"pet_mri"}
     device, precision = ready.chosen["pet_mri"]
     folder = run.trial(left[0].trial_id)
@@ -147,7 +147,7 @@ def test_a_checkpoint_is_gone_on_from_where_auto_would_now_be_another(store, tmp
     rows = train_trial(study, TRIAL, first.folds[0], folder, device="cpu", precision="fp32")
     next(rows)
     rows.close()
-    assert progress(folder)["epoch"] == 1
+    assert newest_facts(folder)["epoch"] == 1
     elsewhere = make_run_ready(study, tmp_path / "run", resolve=resolved("bf16"))
     device, precision = elsewhere.chosen["pet"]
     list(train_trial(study, TRIAL, elsewhere.folds[0], folder, device=device, precision=precision))
@@ -250,7 +250,7 @@ def test_a_record_of_another_trial_or_without_a_value_is_missing_to_every_reader
     write_sealed(second.record, whole)
     assert "lacks `best_epoch`" in trial_state(first).reason
     assert "of another trial" in trial_state(second).reason
-    assert {trial.trial_id for trial in ready.missing()} >= {"pet-f0-r00", "pet-f0-r01"}
+    assert {trial.trial_id for trial in ready.unfinished()} >= {"pet-f0-r00", "pet-f0-r01"}
     write_tables(ready.folder)
     status = {row["trial_id"]: row["status"] for row in read_table(ready.folder, "trials").to_pylist()}
     assert status["pet-f0-r00"] == status["pet-f0-r01"] == "missing"

@@ -25,7 +25,7 @@ from hnscc.training.process import set_up_torch
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import read_record
 from hnscc.training.saving import SECONDS, Saving
-from hnscc.training.slots import newest_slot, progress
+from hnscc.training.slots import newest_facts, newest_slot
 from hnscc.training.trial import begin
 
 TRIAL = Trial("pet_mri", 0, 0)
@@ -93,9 +93,9 @@ def test_a_processor_writes_after_every_epoch_and_a_gpu_after_twenty_seconds(
             now[0] = seconds
             ours.epoch_ended(last=number == 8)
             if number in written and number < 8:
-                while (progress(folder) or {"epoch": 0})["epoch"] < number:  # a thread is at it
+                while (newest_facts(folder) or {"epoch": 0})["epoch"] < number:  # a thread is at it
                     time.sleep(0.01)
-            found.append((progress(folder) or {"epoch": 0})["epoch"])
+            found.append((newest_facts(folder) or {"epoch": 0})["epoch"])
     assert [max([0, *(each for each in written if each <= number)]) for number in range(1, 9)] == found
 
 
@@ -106,7 +106,7 @@ def test_an_interrupted_trial_continues_to_the_same_bits(small, undisturbed, tmp
     rows = training(small, folder)
     next(rows), next(rows), next(rows)
     rows.close()
-    assert (progress(folder) or {"epoch": 0})["epoch"] == (3 if seconds == ALWAYS else 0)
+    assert (newest_facts(folder) or {"epoch": 0})["epoch"] == (3 if seconds == ALWAYS else 0)
     list(training(small, folder))
     assert [each.from_epoch for each in read_record(folder).attempts] == (
         [1, 4] if seconds == ALWAYS else [1]
@@ -118,7 +118,7 @@ def test_a_pause_leaves_its_checkpoint(small, undisturbed, tmp_path, monkeypatch
     monkeypatch.setitem(SECONDS, "cpu", AT_THE_END)
     folder = RunFolder(tmp_path).trial(TRIAL.trial_id)
     assert len(list(training(small, folder, pause_after=2))) == 2
-    assert progress(folder)["epoch"] == 2
+    assert newest_facts(folder)["epoch"] == 2
     list(training(small, folder))
     assert ended_as(undisturbed, folder)
 

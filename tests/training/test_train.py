@@ -22,7 +22,7 @@ from hnscc.training.loop import Fit, batches_of
 from hnscc.training.model import build_model, check_model
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import read_record
-from hnscc.training.slots import newest_slot, progress
+from hnscc.training.slots import newest_facts, newest_slot
 from hnscc.training.states import is_complete, trial_state
 from hnscc.training.trial import begin
 
@@ -149,7 +149,7 @@ def test_an_interrupted_trial_continues_to_the_same_bits(small, tmp_path, copies
         next(rows), next(rows)
         rows.close()
     assert read_record(folder) is None
-    assert progress(folder)["epoch"] == 4
+    assert newest_facts(folder)["epoch"] == 4
     _, record, _ = fit(study, data, tmp_path / "parts")
     assert [attempt.from_epoch for attempt in record.attempts] == [1, 3, 5]
     for name in ("weights.safetensors", "predictions.npz"):
