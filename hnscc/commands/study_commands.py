@@ -60,7 +60,7 @@ def check(
     Example: hnscc check studies/demo.yaml
     """
     from hnscc.base.console import terminal
-    from hnscc.commands.printing import print_check
+    from hnscc.commands.printed_check import print_check
     from hnscc.study.loading import dump_study, load_study
 
     found = api.check(study, out, half_width=half_width, accept_versions=accept_versions, address=address)

@@ -1,0 +1,117 @@
+"""What `hnscc check` prints for people: what a study would do, and what is odd or missing.
+
+Nothing is read here, and nothing found out. Of `checked` the types alone are needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hnscc.base.console import Console, print_line, print_rows
+from hnscc.commands.printed_plan import lines_of_repeats
+from hnscc.training.earlier import told_left_out
+
+if TYPE_CHECKING:
+    from hnscc.commands.checked import Checked, TimeFacts
+
+
+def print_check(found: Checked, console: Console, study_file: Path) -> None:
+    """Print what a study would do, and the command that comes next."""
+    study, search = found["study"], found["search"]
+    print_line(
+        console, f"{study['name']}: protocol {study['protocol']}, seed {study['seed']}, {found['run_folder']}"
+    )
+    _print_facts(console, [{"variant": name, **facts} for name, facts in found["variants"].items()])
+    _print_facts(console, found["splits"])
+    _print_of_data(found, console)
+    if not search:
+        _print_trials(found, console)
+    for line in told_left_out(found["left_out"], found["variants"]):
+        print_line(console, f"left out: {line}", style="yellow")
+    for other in found["other_versions"]:
+        names = ", ".join(other["trials"])
+        print_line(console, f"versions: {names} finished by others ({other['differ']})", style="yellow")
+    print_line(console, f"disk:    at most {found['disk_mib']:.0f} MiB for predictions and weights")
+    memory = found["memory_mib"]
+    print_line(
+        console,
+        f"memory:  slices {memory['driver']:.0f} MiB in this process and as much in Ray's object store; "
+        f"each trial at most {memory['worker']:.0f} MiB of its own, and its activations",
+    )
+    if search:
+        _print_search(search, console)
+    else:
+        if found["repeats_for_width"]:
+            for line in lines_of_repeats(found["repeats_for_width"], found["to_predict"]["variants"]):
+                print_line(console, line)
+        print_line(console, f"time:    {_time(found['time'])}")
+    print_line(console, f"next:    hnscc {'search' if search else 'run'} {study_file}")
+
+
+def _print_of_data(found: Checked, console: Console) -> None:
+    """Print what is fine about the splits, and what is odd about the cohort and doubtful about the folds."""
+    for line in found["leakage_checks"]:
+        print_line(console, f"ok: {line}" if line.startswith("no ") else line)
+    for line in found["odd"]:
+        print_line(console, f"data: {line}", style="yellow")
+    for line in found["warnings"]:
+        print_line(console, f"warning: {line}", style="yellow")
+
+
+def _print_trials(found: Checked, console: Console) -> None:
+    """Print how many trials are planned and in which state, and how many of the missing are trained already."""
+    print_line(console, f"trials:  {_trials(found['trials'])}")
+    if trials := found["to_predict"]["trials"]:
+        slices = f"{found['to_predict']['slices']} slices that are evaluated now"
+        print_line(
+            console, f"         {len(trials)} of the missing are not trained again: they predict {slices}"
+        )
+
+
+def _trials(trials: Mapping[str, int]) -> str:
+    states = ", ".join(f"{trials.get(state, 0)} {state}" for state in ("completed", "failed", "missing"))
+    return f"{trials['planned']} planned; {states}"
+
+
+def _time(time: TimeFacts) -> str:
+    seconds, hours, cores = time["trial_seconds_left"], time["hours_left_here"], time["cores_here"]
+    if seconds is None or hours is None:
+        return f"not known: {time['reason']}{_rounds(time['trials_left'], time['side_by_side'])}"
+    left = f"{seconds:.0f} s of training left, about {hours:g} h on this machine's {cores} cores"
+    return left + _rounds(time["trials_left"], time["side_by_side"])
+
+
+def _rounds(trials: int, slots: int) -> str:
+    """Say how many rounds the trials take, and what stands idle in the last: a trial's threads are part of its
+    identity, so that the last ones are given no more."""
+    rounds = -(-trials // slots)
+    counted = "1 round" if rounds == 1 else f"{rounds} rounds"
+    idle = f"the last leaves {rounds * slots - trials} of {slots} slots idle"
+    return f"; {trials} trials on {slots} slots: {counted}, {idle}" if trials else ""
+
+
+def _print_search(search: dict[str, Any], console: Console) -> None:
+    limits = ", ".join(f"{value:g} {name.replace('_', ' ')}" for name, value in search["budget"].items())
+    print_line(
+        console,
+        f"search:  {search['method']}, {search['configurations']} configurations x "
+        f"{search['repeats']['first']} first repeats, stopping {search['stopping'].replace('_', ' ')}; "
+        f"budget: {limits}",
+    )
+    for path, values in search["ranges"].items():
+        print_line(console, f"range:   {path}: {values}")
+
+
+def _print_facts(console: Console, rows: Sequence[Mapping[str, object]]) -> None:
+    columns = [name.replace("_", " ") for name in rows[0]]
+    print_rows(console, columns, [[_cell(value) for value in row.values()] for row in rows])
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(str(part) for part in value.values())
+    if isinstance(value, list):
+        return ", ".join(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
