@@ -17,6 +17,7 @@ from data_prep.row_files import volumes_of
 from data_prep.volumes.grids import to_lps, turned
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 from hnscc.cohort.placement import Placement, not_shown
 from hnscc.cohort.store_format import Drawn, suv_modality
 
@@ -125,7 +126,7 @@ def _no_scans(paths: int, kinds: Iterable[str]) -> InputError:
         "The scans are named in no way that is known.",
         where="SCANS",
         expected="one manifest (CSV); or the files of one scan as pet=FILE mri=FILE; or folders of DICOM or others",
-        found=f"{paths} argument{'s' * (paths != 1)}: {', '.join(sorted(kinds)) or 'nothing'}",
+        found=f"{count_of(paths, 'argument')}: {', '.join(sorted(kinds)) or 'nothing'}",
         do="Name the scans in one of these three ways: `hnscc predict RUN manifest.csv --out DIR`, `hnscc predict RUN "
         "pet=pet.nii.gz mri=mri.nii.gz --out DIR`, or `hnscc predict RUN FOLDER --out DIR`.",
     )

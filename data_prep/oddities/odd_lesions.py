@@ -5,6 +5,7 @@ from math import exp, log
 from statistics import median
 
 from data_prep.oddities.oddity import FEW, Odd, limit, times
+from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
 MAX_LESION = 0.25  # of the grid, or of the body
@@ -66,7 +67,7 @@ def _shape(scan: Scan) -> Iterator[Odd]:
     if left_out:
         yield Odd(
             scan.scan_id,
-            f"the mask leaves out {left_out} slice{'s' * (left_out != 1)} between slices with lesion at the same place:"
+            f"the mask leaves out {count_of(left_out, 'slice')} between slices with lesion at the same place:"
             " were they drawn?",
         )
 

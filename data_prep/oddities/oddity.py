@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from hnscc.base.in_words import first_of
+from hnscc.base.in_words import count_of, first_of
 from hnscc.cohort.store_format import Scan
 
 FEW = 5  # scans, below which nothing is compared with the others' median
@@ -57,7 +57,7 @@ def limit(deviations: Sequence[float], least: float, sds: float = ODD_SDS) -> fl
 
 def named(scan_ids: Sequence[str]) -> str:
     """Scans in words: their number and their ids, of many the first."""
-    return f"{len(scan_ids)} scan{'s' * (len(scan_ids) != 1)} ({first_of(scan_ids, NAMED)})"
+    return f"{count_of(len(scan_ids), 'scan')} ({first_of(scan_ids, NAMED)})"
 
 
 def times(ratio: float) -> str:

@@ -11,3 +11,13 @@ def first_of(names: Sequence[str], most: int, between: str = ", ") -> str:
     rest = len(names) - most
     last = between if "\n" in between else " "
     return between.join(names[:most]) + (f"{last}and {rest} more" if rest > 0 else "")
+
+
+def count_of(count: int, one: str, many: str | None = None) -> str:
+    """A count with its noun: `1 patient`, `2 patients`."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a row: `a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

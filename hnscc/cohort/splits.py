@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 from hnscc.base.seeds import generator
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.patients import assign_patients
@@ -96,7 +97,7 @@ def small_splits(plan: FoldPlan, read: Sequence[str]) -> list[str]:
     """A warning for each split of `read` whose patients with lesion are few."""
     counts = {split: len(plan.lesion_patients(split)) for split in read}
     return [
-        f"{split}: only {n} patient{'s' * (n != 1)} with lesion (fewer than {WARN_BELOW_LESION_PATIENTS}); "
+        f"{split}: only {count_of(n, 'patient')} with lesion (fewer than {WARN_BELOW_LESION_PATIENTS}); "
         "its scores will vary widely"
         for split, n in counts.items()
         if n < WARN_BELOW_LESION_PATIENTS
@@ -199,7 +200,7 @@ def _unseen(scans: Sequence[Scan], shown: Sequence[str]) -> list[str]:
     counts = [len(unseen) for scan in scans if (unseen := scan.unseen(shown))]
     if not counts:
         return []
-    few = f"{sum(counts)} slice{'s' * (sum(counts) != 1)} of {len(counts)} scan{'s' * (len(counts) != 1)}"
+    few = f"{count_of(sum(counts), 'slice')} of {count_of(len(counts), 'scan')}"
     return [f"{few} never sampled: a modality does not show them, since {NOT_SHOWN}"]
 
 

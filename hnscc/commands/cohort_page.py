@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from data_prep.views import View
 from hnscc.aggregation.column_types import TableRow
+from hnscc.base.in_words import count_of
 from hnscc.cohort.store import Store
 from hnscc.commands.cohort_pictures import contact_sheets, intensities
 from hnscc.commands.cohort_table import lesion_free_told, odd_about, odd_by_scan, units_told
 from hnscc.reporting.blocks import Columns, Points, Section, Table, table
 from hnscc.reporting.pages import html
-from hnscc.reporting.values import several
 
 
 def cohort_page(store: Store, views: Sequence[View], name: str) -> str:
@@ -57,14 +57,14 @@ def _counts(store: Store) -> list[str]:
     volumes = [scan.placement["lesion"]["ml"] for scan in scans if scan.has_lesion]
     pixel = store.placed["pixel_mm"]
     view = f"{pixel:g} mm" if pixel else "the whole field of view, padded to a square"
-    patients = several(len({scan.patient_id for scan in scans}), "patient")
+    patients = count_of(len({scan.patient_id for scan in scans}), "patient")
     slices, positive = (
         sum(scan.slices for scan in scans),
         sum(scan.positive_slices for scan in scans),
     )
     told = [
-        f"{patients}, {several(len(scans), 'scan')} ({len(volumes)} with lesion), {slices:,} slices ({positive:,} with "
-        "lesion)",
+        f"{patients}, {count_of(len(scans), 'scan')} ({len(volumes)} with lesion), {slices:,} slices ({positive:,} "
+        "with lesion)",
         f"{', '.join(store.modalities)}: {units_told(store)}",
         f"on the grid of {store.placed['reference']}, {store.size} x {store.size} pixels of {view}",
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hnscc.base.console import print_line, print_rows, terminal
+from hnscc.base.in_words import count_of
 
 if TYPE_CHECKING:
     from data_prep.dicom.listing import ListedSeries
@@ -57,14 +58,10 @@ def print_begun(begun: Begun) -> None:
 def _counts(listing: FolderListing) -> str:
     patients = {each.patient for each in listing.series} | {each.patient for each in listing.files}
     scans = {each.scan for each in listing.series} | {each.scan for each in listing.files}
-    parts = [_number(len(patients - {""}), "patient"), _number(len(scans - {""}), "scan")]
+    parts = [count_of(len(patients - {""}), "patient"), count_of(len(scans - {""}), "scan")]
     parts += [f"{len(listing.series)} series"] if listing.series else []
-    parts += [_number(len(listing.files), "file")] if listing.files else []
+    parts += [count_of(len(listing.files), "file")] if listing.files else []
     return ", ".join(parts)
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _left_over(listing: FolderListing) -> list[str]:
@@ -84,7 +81,7 @@ def _to_do(listing: FolderListing) -> str:
     said = []
     if scans := len(listing.to_fill_in):
         said.append(
-            f"the mask of {scans} scan{'s' * (scans > 1)} says FILL-IN: write a mask there, or none where there is no "
+            f"the mask of {count_of(scans, 'scan')} says FILL-IN: write a mask there, or none where there is no "
             "lesion; then"
         )
     if scans := len(listing.without_image):

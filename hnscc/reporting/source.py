@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.query import chosen_k, read_table
+from hnscc.base.in_words import count_of
 from hnscc.cohort.split_file import read_split
 from hnscc.reporting.drawing.style import Looks, looks_of
-from hnscc.reporting.values import several
 from hnscc.scores.counts import HALF, k_of
 from hnscc.study import paper
 from hnscc.study.loading import load_study
@@ -79,9 +79,9 @@ class Source:
         tested = self.rows("cohort", split="test")
         if not self.whole:
             slices = sum(row["used_positive"] + row["used_negative"] for row in tested)
-            return f"the {several(slices, 'sampled slice')} of the test scans"
+            return f"the {count_of(slices, 'sampled slice')} of the test scans"
         slices = sum(row["slices"] for row in tested)
-        return f"every slice of {several(len(tested), 'test scan')} ({several(slices, 'slice')})"
+        return f"every slice of {count_of(len(tested), 'test scan')} ({count_of(slices, 'slice')})"
 
     @property
     def papers(self) -> bool:

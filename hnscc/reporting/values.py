@@ -54,16 +54,6 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def several(count: int, one: str, many: str | None = None) -> str:
-    """Write a count with its noun: `1 patient`, `2 patients`."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """Write names in a row: `a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
-
-
 def number_range(values: Sequence[int]) -> str:
     """Write one number where all are the same, else the least and the most."""
     low, high = min(values), max(values)

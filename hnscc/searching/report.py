@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.query import read_table
 from hnscc.aggregation.search_columns import PLACES
+from hnscc.base.in_words import count_of, listed
 from hnscc.reporting.blocks import Block, Cell, Picture, Points, Section, Text, table
 from hnscc.reporting.drawing.style import picture
 from hnscc.reporting.pages import write_pages
@@ -15,11 +16,9 @@ from hnscc.reporting.values import (
     DASH,
     between,
     duration,
-    listed,
     p_value,
     score,
     scores,
-    several,
     signed,
     whole,
 )
@@ -72,7 +71,7 @@ def findings(study: Study, rows: Sequence[TableRow]) -> Points:
     low, high = winner["score_low"], winner["score_high"]
     interval = "" if low is None else " " + between(score(low), score(high))
     kept = [row["configuration"] for row in others if row["written"]]
-    tried, repeats = several(len(rows), "configuration"), several(winner["repeats"], "repeat")
+    tried, repeats = count_of(len(rows), "configuration"), count_of(winner["repeats"], "repeat")
     fresh = f"beside {listed(kept)}, all" if kept else ""
     items = (
         f"The winner of {tried} is {winner['configuration']}: {_settings(study, winner)}.",
@@ -146,7 +145,7 @@ def _table(study: Study, rows: Sequence[TableRow]) -> Block:
         "probabilities, without a threshold, and ranks the configurations. Dice: their mean validation Dice at "
         "threshold 0.5. Behind: the winner's soft Jaccard less this one's over the repeats that both have, which share "
         "their seeds; interval and p (one-sided) are not corrected. The tests of the whole search, over "
-        f"{several(len(rows), 'configuration')}, dismiss the best one with a probability of at most "
+        f"{count_of(len(rows), 'configuration')}, dismiss the best one with a probability of at most "
         f"{search_of(study).level:g}.",
         columns,
         rows,
@@ -164,7 +163,7 @@ def _spent(study: Study, race: Race, rows: Sequence[TableRow]) -> Points:
     limits = [f"{value:g} {name.replace('_', ' ')}" for name, value in budget.items()]
     items = [
         f"Budget: {listed(limits)}.",
-        f"Spent: {several(sum(row['trials'] for row in rows), 'training')}, {several(epochs, 'epoch')} "
+        f"Spent: {count_of(sum(row['trials'] for row in rows), 'training')}, {count_of(epochs, 'epoch')} "
         f"({epochs / race.epochs:.1f} whole trainings), {duration(seconds)} of training.",
     ]
     if race.spent_early:
@@ -182,7 +181,7 @@ def _made(folder: RunFolder, study: Study) -> Points:
     ]
     items = [
         f"Method: {rules.method}, stopping across epochs: {rules.stopping.replace('_', ' ')}, "
-        f"{several(rules.repeats.first, 'first repeat')} each.",
+        f"{count_of(rules.repeats.first, 'first repeat')} each.",
         *ranges,
         f"Study {study.name}, seed {study.seed}; every default is spelled out in study.yaml.",
     ]

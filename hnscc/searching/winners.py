@@ -1,5 +1,6 @@
 """The study file of a search's winners, which trains them on fresh seeds and opens the test set."""
 
+from hnscc.base.in_words import count_of
 from hnscc.searching.race import Race
 from hnscc.searching.standings import Standing
 from hnscc.study.ranges import name_of, search_of, winners_file
@@ -28,5 +29,5 @@ def winners(study: Study, race: Race, standings: list[Standing]) -> str:
 def _note(each: Standing) -> str:
     what = "the winner" if each.place == "winner" else "not distinguished from the winner"
     interval = "" if each.score_low is None else f" ({each.score_low:.3f} to {each.score_high:.3f})"
-    repeats = f"{each.repeats} repeat" + "s" * (each.repeats != 1)
+    repeats = count_of(each.repeats, "repeat")
     return f"{what}, soft Jaccard {each.score:.3f}{interval} over {repeats}"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hnscc.base.in_words import first_of
+from hnscc.base.in_words import count_of, first_of, listed
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,9 @@ from hnscc.base.in_words import first_of
 )
 def test_of_many_the_first_are_named(names, between, text):
     assert first_of(names, 2, between) == text
+
+
+def test_a_count_has_its_noun_and_names_stand_in_a_row():
+    assert [count_of(n, "patient") for n in (0, 1, 2)] == ["0 patients", "1 patient", "2 patients"]
+    assert count_of(2, "missing", "missing") == "2 missing"
+    assert [listed(list(names)) for names in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]

@@ -173,6 +173,9 @@ def test_a_damaged_precision_json_is_refused_and_the_advice_works(store, tmp_pat
         with pytest.raises(InputError, match=r"`precision: auto` stands for is damaged") as refused:
             prepare(study, run.root, resolve=resolved("bf16"))
         assert "precision.json" in refused.value.where and "delete it" in refused.value.do
+    write_sealed(run.precision, {"cpu": "fp8"})
+    with pytest.raises(InputError, match=r"`precision: auto` stands for is damaged"):
+        choose(study, run, resolved("bf16"))
     run.precision.unlink()
     assert make_run_ready(study, run.root, resolve=resolved("bf16")).chosen["pet"] == ("cpu", "bf16")
 

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from hnscc.base.in_words import first_of
+from hnscc.base.in_words import count_of, first_of, listed
 from hnscc.reporting.sections.patients import split_counts
 from hnscc.reporting.source import Source
-from hnscc.reporting.values import listed, number_range, several, signed
+from hnscc.reporting.values import number_range, signed
 from hnscc.scores import fewest
 from hnscc.study import paper
 from hnscc.training.earlier import lines_of_left_out
@@ -38,7 +38,7 @@ def _patients(source: Source) -> Iterator[str]:
         sum(row[f"scored_{key}"] for row in tested) for key in ("patients", "lesion", "positive", "negative")
     )
     yield (
-        f"All test scores come from {several(patients, 'patient')}, {lesion} of them with lesion "
+        f"All test scores come from {count_of(patients, 'patient')}, {lesion} of them with lesion "
         f"({source.scored_in_words}: {positive} with lesion, {negative} without). The unit of evidence is the "
         "patient."
     )
@@ -48,13 +48,13 @@ def _patients(source: Source) -> Iterator[str]:
     if weights:
         few = " The intervals rest on few lesions." if min(weights) < fewest.EFFECTIVE_PATIENTS else ""
         yield (
-            f"Pooled scores weigh patients by their pixels: the {several(patients, 'patient')} count like "
+            f"Pooled scores weigh patients by their pixels: the {count_of(patients, 'patient')} count like "
             f"{min(weights):.1f} of equal weight.{few}"
         )
     if not positive:
         yield "No test slice holds lesion: the test Dice says nothing about finding lesions."
     elif lesion < fewest.PATIENTS_FOR_P:
-        yield f"{several(lesion, 'patient')} with lesion cannot carry a conclusion: another draw may turn it."
+        yield f"{count_of(lesion, 'patient')} with lesion cannot carry a conclusion: another draw may turn it."
 
 
 def _choices(source: Source) -> Iterator[str]:
@@ -118,7 +118,7 @@ def _trials(source: Source) -> Iterator[str]:
     trials = source.tables["trials"]
     lost = [row for row in trials if row["status"] != "completed"]
     done = len(trials) - len(lost)
-    yield f"{done} of {several(len(trials), 'planned training')} completed{_planned(source)}."
+    yield f"{done} of {count_of(len(trials), 'planned training')} completed{_planned(source)}."
     why: dict[str, list[str]] = {}
     for row in lost:
         why.setdefault(f"{row['status'].capitalize()} ({row['reason']})", []).append(row["trial_id"])
@@ -148,6 +148,6 @@ def _planned(source: Source) -> str:
     study = source.study
     folds = [f"{study.split.folds} folds"] if study.split.folds > 1 else []
     counts = sorted({study.repeats_of(variant) for variant in study.variants})
-    repeats = several(counts[0], "repeat") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} repeats"
-    parts = [several(len(source.looks), "variant"), *folds, repeats]
+    repeats = count_of(counts[0], "repeat") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} repeats"
+    parts = [count_of(len(source.looks), "variant"), *folds, repeats]
     return f" ({' x '.join(parts)})"

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from hnscc.aggregation.column_types import TableRow
+from hnscc.base.in_words import count_of
 from hnscc.reporting.blocks import Block, Cell, Columns, Section, Table, Text, table
 from hnscc.reporting.drawing import repeats as drawing
 from hnscc.reporting.drawing.style import picture
 from hnscc.reporting.sections.comparisons import pairs_of_variants, tests
 from hnscc.reporting.sections.published import published, with_remark
 from hnscc.reporting.source import SET_IN_WORDS, Source
-from hnscc.reporting.values import DASH, interval, mean_sd, middle, score, scores, several, whole, wholes
+from hnscc.reporting.values import DASH, interval, mean_sd, middle, score, scores, whole, wholes
 from hnscc.scores.describe import Spread
 from hnscc.scores.metrics import metrics_at
 from hnscc.scores.slice_sets import SLICE_SETS
@@ -90,7 +91,7 @@ def _first_columns(source: Source, splits: Sequence[str]) -> Columns:
 
 
 def _repeats(row: TableRow) -> Cell:
-    lost = [several(row[key], key, key) for key in ("failed", "missing") if row[key]]
+    lost = [count_of(row[key], key, key) for key in ("failed", "missing") if row[key]]
     return Cell(whole(row["repeats"]), f"{' and '.join(lost)} of the planned trials" if lost else None)
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from hnscc.base.in_words import count_of, listed
 from hnscc.reporting.blocks import Block, Points, Section, Text
 from hnscc.reporting.source import Source
-from hnscc.reporting.values import duration, listed, several
+from hnscc.reporting.values import duration
 from hnscc.study import paper
 from hnscc.study.identity import differences
 from hnscc.study.repeats_schema import PairedRepeats
@@ -33,10 +34,10 @@ def repeats_planned(study: Study) -> str:
     """Write `50 repeats`, or of a study that stops once it knows the median well enough, by what rule."""
     rule = study.repeats
     if isinstance(rule, int):
-        return several(rule, "repeat")
+        return count_of(rule, "repeat")
     if isinstance(rule, PairedRepeats):
         shared = ", paired (repeat r of all variants shares its seeds)" if rule.paired else ""
-        return several(rule.number, "repeat") + shared
+        return count_of(rule.number, "repeat") + shared
     return (
         f"at most {rule.max} repeats, fewer where the 95 % interval of the median of their pooled test Dice reached "
         f"{rule.until:g} or less to either side"
