@@ -1,9 +1,9 @@
 """What earlier invocations settled in a run folder: the number format of `auto`, and what trained its trials."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, write_sealed
@@ -23,7 +23,9 @@ from hnscc.study.variant_schema import Training
 from hnscc.training.records import Record, Trained, read_record
 
 # precision.json: device -> number format.
-_PRECISION = TypeAdapter(dict[Literal["cpu", "cuda"], Literal["fp32", "bf16"]])
+_PRECISION = TypeAdapter(
+    dict[Annotated[str, Field(pattern="^(cpu|cuda)$")], Annotated[str, Field(pattern="^(fp32|bf16)$")]]
+)
 
 
 def choose(
@@ -49,7 +51,7 @@ def _kept_precision(study: Study, folder: RunFolder) -> dict[str, str]:
     """Device -> the number format that `auto` stands for in this run folder, as far as it has been chosen. InputError
     where what was kept is damaged: to guess it could train half a study otherwise than the other half."""
     try:
-        return {**_PRECISION.validate_python(read_sealed(folder.precision))}
+        return _PRECISION.validate_python(read_sealed(folder.precision))
     except FileNotFoundError:  # a folder of before it was kept, or a new one
         pass
     except ValueError:
