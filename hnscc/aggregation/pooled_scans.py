@@ -28,9 +28,8 @@ def pooled_of_scans(results: Results, variant: str, split: str) -> tuple[TableRo
         if whole:
             median = _pooled(metric, [whole.median], split) if not whole.no_median else median
             repeats = _pooled(metric, whole.repeats, split) if not whole.no_repeats else repeats
-            if (
-                0 < len(whole.repeats) < fewest.REPEATS
-            ):  # an interval over patients alone is no interval over repeats
+            # An interval over patients alone is no interval over repeats.
+            if 0 < len(whole.repeats) < fewest.REPEATS:
                 repeats = replace(repeats, low=None, high=None)
                 reasons.append(ONE_REPEAT)
             reasons += [whole.no_median, whole.no_repeats, _said(metric, median), _said(metric, repeats)]

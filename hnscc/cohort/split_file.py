@@ -28,16 +28,16 @@ class SplitFile(Facts):
 
     digest, others_digest (in the file `scored`), spacing_mm and bounds: as of `fold.FoldData`. slices: whether every
     slice of whole scans is scored, or the sampled ones alone. store_digest, placing, odd: of the store that it was made
-    from; the last two are empty where an earlier version wrote the file. patients: by split. warnings: of
-    `splits.FoldPlan`. files: name -> SHA-256 of each other file. drawn: scan -> how its mask as drawn lies
-    (`drawn_masks.DrawnMask.lies`), empty where the store kept none.
+    from. patients: by split. warnings: of `splits.FoldPlan`. files: name -> SHA-256 of each other file. drawn: scan ->
+    how its mask as drawn lies (`drawn_masks.DrawnMask.lies`), empty where the store kept none. What has a default is
+    not in the files of earlier versions, which scored sampled slices alone.
     """
 
     fold: int
     digest: str
-    others_digest: str = Field(validation_alias="scored", serialization_alias="scored")
-    slices: Literal["all", "sampled"]
-    spacing_mm: dict[str, Triple]
+    others_digest: str = Field(default="", validation_alias="scored", serialization_alias="scored")
+    slices: Literal["all", "sampled"] = "sampled"
+    spacing_mm: dict[str, Triple] = Field(default_factory=dict)
     store_digest: str
     bounds: dict[str, Pair]
     placing: dict[str, Any] = Field(default_factory=dict)
@@ -49,7 +49,7 @@ class SplitFile(Facts):
 
 
 def read_split(folder: FoldFolder) -> SplitFile:
-    """What the fold's split.json says. InputError where it is not there, or not what was written."""
+    """What the fold's split.json says. InputError where it is not there, not what was written, or of another form."""
     found = _found(folder)
     if isinstance(found, str):
         raise damaged_fold(folder, found)
@@ -57,7 +57,8 @@ def read_split(folder: FoldFolder) -> SplitFile:
 
 
 def whole_split(folder: FoldFolder) -> SplitFile | None:
-    """The same for whoever may write the file again: None where it is not there or is damaged."""
+    """The same for whoever may write the file again: None where it is not there or is damaged. InputError where it is
+    whole and of another form, which a later version may have written."""
     found = _found(folder)
     return None if isinstance(found, str) else found
 
@@ -79,7 +80,7 @@ def damaged_fold(folder: FoldFolder, found: str) -> InputError:
 
 
 def _found(folder: FoldFolder) -> SplitFile | str:
-    """What split.json says, or what is wrong with it. InputError where it is there and may not be read."""
+    """What split.json says, or how it is damaged. InputError where it may not be read, or is of another form."""
     try:
         return SplitFile.model_validate(read_sealed(folder.split))
     except FileNotFoundError:
@@ -87,6 +88,12 @@ def _found(folder: FoldFolder) -> SplitFile | str:
     except OSError as error:
         raise damaged_fold(folder, f"{folder.split.name} cannot be read ({type(error).__name__})") from None
     except ValidationError as error:
-        return f"a {folder.split.name} that {unlike(error)}"
+        raise InputError(
+            "A fold of the run folder is not of the form that this version writes.",
+            where=inside(folder.root),
+            expected=f"a {folder.split.name} of the parts that this version knows",
+            found=f"one that {unlike(error)}",
+            do="use the version that wrote it, or another run folder (--out, or another name)",
+        ) from None
     except ValueError:
         return f"a {folder.split.name} whose content is not what was written"

@@ -11,7 +11,7 @@ from hnscc.base.errors import exit_code_of
 from hnscc.commands.cluster_commands import doctor
 from hnscc.commands.cohort_commands import fetch, phantom, prepare, scan, verify
 from hnscc.commands.new_scan_commands import export, predict
-from hnscc.commands.options import option_of
+from hnscc.commands.options import FORMER_OPTIONS
 from hnscc.commands.results_commands import aggregate, plan, prune, query, report, tables
 from hnscc.commands.settings import settings
 from hnscc.commands.study_commands import check, init, run, search, status
@@ -22,7 +22,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"token_normalize_func": option_of},
 )
 for command in (
     *(phantom, fetch, scan, prepare, verify),
@@ -31,7 +30,7 @@ for command in (
     *(predict, export),
     *(doctor,),
 ):
-    app.command()(command)
+    app.command(context_settings=FORMER_OPTIONS if command in (check, plan) else None)(command)
 
 
 def main() -> None:

@@ -31,10 +31,5 @@ Prefer = Annotated[
         help="Of several files for one cell of the manifest, take that of this name, such as '*T1_mask*'.",
     ),
 ]
-# Options by the names that they had before, which still work and which no help tells.
-_FORMER = {"precision": "half-width"}
-
-
-def option_of(given: str) -> str:
-    """Return the name of the option that a user means by a name of now or of before."""
-    return _FORMER.get(given, given)
+# Of the commands with HalfWidth: the name that it had before still works, and no help tells it.
+FORMER_OPTIONS = {"token_normalize_func": lambda given: "half-width" if given == "precision" else given}

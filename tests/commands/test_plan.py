@@ -122,6 +122,8 @@ def test_half_width_is_what_check_tells_and_needs_no_second_variant(finished, tm
     before = CliRunner().invoke(app, ["plan", str(alone.root), "--precision", "0.02"])
     assert before.output == told.output, "what the option was called before still works"
     assert "--precision" not in CliRunner().invoke(app, ["plan", "--help"]).output
+    other = CliRunner().invoke(app, ["status", str(alone.root), "--precision", "0.02"])
+    assert other.exit_code == 2 and "half-width" not in other.output, "no option that status had"
 
 
 def test_the_command_tells_it_in_sentences_and_as_json(finished):

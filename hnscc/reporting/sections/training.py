@@ -11,6 +11,7 @@ from hnscc.reporting.drawing import training as drawing
 from hnscc.reporting.drawing.style import picture
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import DASH, duration, number_range, wholes
+from hnscc.scores import fewest
 
 STATUSES = ("completed", "failed", "missing")
 
@@ -32,9 +33,9 @@ def _blocks(source: Source) -> Iterator[Block]:
         drawing.learning_curves(read_table(source.run, "epochs").to_pylist(), source.looks),
         "learning",
         "Learning curves",
-        "Thin lines are single repeats (with several folds: in one fold); the thick line is their median and "
-        "the band their quartiles, "
-        "drawn while at least half of them still train.",
+        "Thin lines are single repeats (with several folds: in one fold); the thick line is their median and, of "
+        f"{fewest.VALUES_FOR_QUARTILES} or more, the band their quartiles, drawn while at least half of them still "
+        "train.",
         "Validation soft Jaccard and losses against the epoch per variant",
     )
     yield from picture(
