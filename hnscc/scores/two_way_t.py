@@ -18,8 +18,8 @@ import scipy.special
 from hnscc.base.arrays import Floats
 from hnscc.scores.intervals import ALPHA
 
-# A compromise found by simulation (docs/explanation/validity.md). By Cochran's own 1 equal variants are called
-# different in too few studies with 2 repeats; by 2, of four equal variants a pair holds up in up to 7 % of studies.
+# A compromise found by simulation (docs/explanation/statistics.md). By Cochran's own 1 equal variants are called
+# different in too few studies with 2 repeats; the larger it is, the more often a pair of four holds up by chance.
 WEIGHT = 1.75
 NEVER = 1e-9  # a share of the patients below it weighs nothing, and must not be divided by
 LEAST = 1e-200  # no p is told below it: where a t distribution reaches it, floating point ends
