@@ -14,6 +14,7 @@ from data_prep.manifest.manifest import Fault, Row, examine_manifest, raise_all
 from data_prep.masks.masks import Mask
 from data_prep.oddities.judged import Reduced, judged, told
 from data_prep.oddities.marks import Marks, marks
+from data_prep.oddities.orientation import lying_of
 from data_prep.oddities.twins import reduced
 from data_prep.placing.coverage import MIN_COVERAGE
 from data_prep.placing.place import PlacedScan, place_scan
@@ -70,7 +71,12 @@ def build_store(
             final,
             modalities=tuple(rows[0].files),
             size=settings.size,
-            placed={**_how_placed(reference, settings), **_units(scans), **told(odd, settings.accept_odd)},
+            placed={
+                **_how_placed(reference, settings),
+                **_units(scans),
+                **_lying(list(rows[0].files), images),
+                **told(odd, settings.accept_odd),
+            },
             scans=scans,
             page=partial(page, views=[each.view for each in written if each.view]) if page else None,
             overwrite=settings.overwrite,
@@ -192,6 +198,12 @@ def _units(scans: list[Scan]) -> CohortPlacement:
         if len(stated) == 1 and stated != {""}:
             (units[name],) = stated
     return {"units": units} if units else {}
+
+
+def _lying(modalities: Sequence[str], images: Reduced) -> CohortPlacement:
+    """How most scans lie, by modality, where they look alike, for the store's attributes."""
+    found = lying_of(modalities, images.slices)
+    return {"lying": found} if found else {}
 
 
 def _whole(

@@ -3,7 +3,7 @@
 Their headers lay them on one another; nothing is known of how each modality shows the skin but what most scans tell.
 """
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from statistics import median
 from typing import Any
 
@@ -25,17 +25,23 @@ SHEAR_SDS = 10.0
 FEWEST = 8  # scans, from which it is asked whose body a modality shows
 # A logarithm of times as wide, and robust standard deviations, of which the public cohort has 6.5 at most.
 WIDER, WIDER_SDS = 0.12, 8.0
+MIRRORED = 0.6  # of how far bodies are apart, that is left of it where one of them is mirrored
 HARMONICS = 5  # of the radii, beside their mean
 LEAST_SD, MOST_SDS = 0.25, 10.0  # mm; standard deviations that a number may be apart
 BETTER = 4.0  # times, that another scan's body fits better than the own: 2.6 at most in 34 scans of different bodies
-FAR_OFF = 20.0  # times the cohort's median: 15 at most in these
+FAR_OFF = (
+    30.0  # times the cohort's median: 15 at most in these, 20 in made-up heads; these, mirrored, 35 and more
+)
 LEAST_APART = 1.0  # mm, root mean square: bodies that are nearer fit
 
 
-def unlike_bodies(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
+def unlike_bodies(
+    scans: Sequence[Scan], modalities: Sequence[str], known: Iterable[tuple[str | None, str]] = ()
+) -> Iterator[Odd]:
     """A sentence on each modality of a scan that shows the body elsewhere, turned or shaped otherwise than the grid's.
 
-    Nothing is said of fewer than 5 scans, nor of bodies that fit another scan's in fewer than 8.
+    Nothing is said of fewer than 5 scans, nor of bodies that fit another scan's in fewer than 8; nor of scans whose
+    modality is `known` to look otherwise for a reason that is told (`Odd.shown`).
     """
     if len(scans) < FEW:
         return
@@ -48,8 +54,10 @@ def unlike_bodies(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[
             for more in (_sheared(both, modality, reference), _wider(both, modality, reference)):
                 beside += [odd for odd in more if odd.scan_id not in turned]
                 turned |= {odd.scan_id for odd in beside}
-            yield from beside
-            yield from _anothers(both, modality, reference, {odd.scan_id for odd in beside})
+            beside += _anothers(both, modality, reference, {odd.scan_id for odd in beside})
+            yield from (
+                odd for odd in beside if not {(odd.scan_id, modality), (odd.scan_id, reference)} & set(known)
+            )
 
 
 def body_of(scan: Scan, modality: str) -> dict[str, Any] | None:
@@ -109,6 +117,7 @@ def _sheared(both: Sequence[_Both], modality: str, reference: str) -> Iterator[O
         limit([float(each) for each in side], least, SHEAR_SDS)
         for side, least in zip(off.T, (LEAN, LEAN, SHEAR), strict=True)
     ]
+    fitting = _fitting_mirrored(both)
     for (scan, _, _), each in zip(both, off, strict=True):
         beyond = [
             (move / bound, move, way)
@@ -118,10 +127,42 @@ def _sheared(both: Sequence[_Both], modality: str, reference: str) -> Iterator[O
         if beyond:
             _, move, way = max(beyond)
             yield Odd(
-                scan.scan_id,
-                f"{modality} shows the body sheared {way} against {reference}, by {move:.2f} mm per mm more than in "
-                "the other scans: was one of them resliced, or its gantry tilted?",
+                scan.scan_id, _how_sheared(modality, reference, move, way, mirrored=scan.scan_id in fitting)
             )
+
+
+def _how_sheared(modality: str, reference: str, move: float, way: str, mirrored: bool) -> str:
+    """A body of other grey values, by which less or more of it shows, may look sheared too: no cause is named."""
+    if mirrored:
+        return (
+            f"{modality} shows a body that fits that of {reference} better mirrored from left to right, against the "
+            "other scans: is left where its header says?"
+        )
+    return (
+        f"{modality} shows a body of another shape than {reference}, against the other scans, as if sheared {way} by "
+        f"{move:.2f} mm per mm: was one of them resliced, or its gantry tilted? Look at the picture"
+    )
+
+
+def _fitting_mirrored(both: Sequence[_Both]) -> set[str]:
+    """The scans in which one body, mirrored from left to right, lies and is shaped far more like the other."""
+    apart = np.array([_numbers(one) - _numbers(two) for _, one, two in both])
+    turned = np.array([_numbers(_mirrored(one)) - _numbers(two) for _, one, two in both])
+    usual = np.median(apart, axis=0)
+    far, near = (np.sqrt(((each - usual) ** 2).mean(axis=1)) for each in (apart, turned))
+    return {
+        scan.scan_id for (scan, _, _), one, two in zip(both, far, near, strict=True) if two < MIRRORED * one
+    }
+
+
+def _mirrored(found: dict[str, Any]) -> dict[str, Any]:
+    """A body, its left on its right: the direction at an angle comes to 180 degrees less that."""
+    radii = found["radii"]
+    half = len(radii) // 2
+    return found | {
+        "left": -found["left"],
+        "radii": [radii[(half - at) % len(radii)] for at in range(len(radii))],
+    }
 
 
 def _wider(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Odd]:

@@ -26,6 +26,7 @@ def inverted(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
             yield Odd(
                 name,
                 f"{modality} is {how} at its rim and in most voxels, {other} in {len(more)} others: is it inverted?",
+                shown=((name, modality),),
             )
     else:
         yield Odd(

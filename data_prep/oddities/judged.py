@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, groupby
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,11 @@ from data_prep.manifest.manifest import Row, refused
 from data_prep.manifest.visits import in_groups, of_visits
 from data_prep.oddities.bodies import unlike_bodies
 from data_prep.oddities.codes import odd_codes
+from data_prep.oddities.curves import fading
 from data_prep.oddities.drawn_lesions import odd_drawings, odd_pieces
+from data_prep.oddities.exchanged import exchanged
 from data_prep.oddities.fields import odd_fields, spellings
+from data_prep.oddities.heights import too_high
 from data_prep.oddities.marks import Marks
 from data_prep.oddities.moved import find_moved
 from data_prep.oddities.numbers import emptied, odd_numbers, rounded
@@ -29,10 +32,13 @@ from data_prep.oddities.twins import Twins, find_between, find_twins
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import first_of
 from hnscc.cohort.placement import CohortPlacement, OddFact
-from hnscc.cohort.store_building import read_images
+from hnscc.cohort.store_building import read_images, read_mask
 from hnscc.cohort.store_format import Scan
 
 MOST_TOLD = 20  # sentences of one error
+# Correlation of all that two visits of a patient have, where that is one modality: a still head, laid on one atlas, may
+# come near it. Of several, another visit's PET differs by far more than twins.ALIKE.
+ONE_MODALITY = 0.9995
 
 
 @dataclass(frozen=True)
@@ -55,11 +61,21 @@ def judged(
     InputError: two patients share images, or something needs a reason (oddities.odd) and accept_odd gives none.
     """
     modalities = list(rows[0].files)
+
+    def read(at: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        name = scans[at].scan_id
+        return read_images(unfinished, name), read_mask(unfinished, name) == 1
+
+    looks = [*odd_scans(scans, modalities), *lying_otherwise(scans, modalities, images.slices)]
+    patients = [row.patient_id for row in rows]
+    looks += too_high(scans, patients, modalities, images.slices, _known(looks))
+    looks += [odd for name in modalities for odd in fading(scans, name, _known(looks))]
     odd = [
         *_shared_images(rows, scans, images, unfinished),
-        *_one_of_another_visit(rows, scans, images, unfinished),
+        *_of_another_visit(rows, scans, images, unfinished),
         *_ids_alike(rows),
-        *odd_scans(scans, modalities),
+        *looks,
+        *exchanged(scans, modalities, looks, read),
         *one_sided(scans, modalities),
         *odd_fields(scans, modalities),
         *spellings(scans),
@@ -70,12 +86,16 @@ def judged(
         *rounded(scans, modalities),
         *emptied(scans, modalities),
         *odd_planes(scans, modalities),
-        *lying_otherwise(scans, modalities, images.slices),
-        *unlike_bodies(scans, modalities),
+        *unlike_bodies(scans, modalities, _known(looks)),
         *odd_order(scans, modalities, images.slices),
     ]
     _check_odd(rows, odd, accept_odd)
     return odd
+
+
+def _known(odd: Sequence[Odd]) -> set[tuple[str, str]]:
+    """Scans with modalities that look otherwise for a reason that is told."""
+    return {known for each in odd for known in each.shown}
 
 
 def _ids_alike(rows: Sequence[Row]) -> list[Odd]:
@@ -119,11 +139,11 @@ def _shared_images(
     return odd
 
 
-def _one_of_another_visit(
+def _of_another_visit(
     rows: Sequence[Row], scans: Sequence[Scan], images: Reduced, unfinished: Path
 ) -> list[Odd]:
-    """Modalities that two visits of a patient nearly share while the others differ: copied, and placed on another grid.
-    Visits that are alike in all, laid on one atlas, may be so."""
+    """Modalities that two visits of a patient nearly share, maybe placed on another grid: copied, as one visit's files
+    into another's row, or all of them."""
     modalities = list(rows[0].files)
     visits = [
         (first, second)
@@ -131,16 +151,26 @@ def _one_of_another_visit(
         if rows[first].patient_id == rows[second].patient_id
     ]
     found = find_between(images.slices, visits, lambda at: read_images(unfinished, scans[at].scan_id))
-    shared = Counter((twins.first, twins.second) for twins in found)
-    return [
-        Odd(
-            rows[twins.second].scan_id,
-            f"{modalities[twins.modality]} is nearly that of scan {rows[twins.first].scan_id}, of the same patient "
-            f"{_how(twins)}, while other modalities differ: is it of this visit?",
-        )
-        for twins in found
-        if not twins.same and shared[twins.first, twins.second] < len(modalities)
-    ]
+    odd = []
+    for (first, second), both in groupby(found, key=lambda twins: (twins.first, twins.second)):
+        alike = list(both)
+        of = f"scan {rows[first].scan_id}, of the same patient"
+        if len(alike) == len(modalities):
+            least = min(alike, key=lambda twins: twins.correlation)
+            if len(alike) > 1 or least.correlation > ONE_MODALITY:
+                text = f"its images are nearly those of {of} {_how(least)}: is one visit listed twice?"
+                odd.append(Odd(rows[second].scan_id, text))
+            continue
+        odd += [
+            Odd(
+                rows[second].scan_id,
+                f"{modalities[twins.modality]} is nearly that of {of} {_how(twins)}, while other modalities differ: is "
+                "it of this visit?",
+            )
+            for twins in alike
+            if not twins.same
+        ]
+    return odd
 
 
 def _how(twins: Twins) -> str:

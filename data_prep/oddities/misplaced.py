@@ -15,6 +15,7 @@ from scipy import stats
 from data_prep.oddities.oddity import FEW, Odd, limit, of_some
 from hnscc.cohort.store_format import Scan
 
+MASK = "mask"  # in Odd.shown, of a scan whose mask has no border where it lies
 # Of most masks: the probability, by the sign test, that it is more than half of them by chance. Of true masks it was at
 # most a third, so that six of six come once in 700 cohorts.
 CHANCE = 0.02
@@ -82,7 +83,7 @@ def misplaced(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
             f"the lesion does not stand out on {modality} where the mask lies, but where it would lie moved, "
             "mirrored or turned, unlike in the other scans: does the mask belong here?"
         )
-        yield from of_some(scans, lost, text)
+        yield from of_some(scans, lost, text, shown_in=MASK)
         return
     usual = median(edge.own for edge in edges)
     if most or usual < SHOWN or sum(edge.own > 0 for edge in edges) < ALIKE * len(edges):
@@ -179,6 +180,7 @@ def _unseen(edges: Sequence[_Edge], usual: float, modality: str) -> Iterator[Odd
                 f"the lesion does not stand out on {modality}: its values fall by {edge.own:.2g} of the tissue's "
                 f"brightness across the mask's border, by {usual:.2g} in the median scan{better}; does the mask belong "
                 "here?",
+                shown=((edge.scan.scan_id, MASK),),
             )
 
 

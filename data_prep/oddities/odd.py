@@ -5,6 +5,7 @@ Nothing here reads an image: all of it follows from the facts that placing kept 
 
 from collections.abc import Sequence
 
+from data_prep.oddities.curves import curved
 from data_prep.oddities.inverted import inverted
 from data_prep.oddities.misplaced import misplaced
 from data_prep.oddities.odd_lesions import odd_lesions
@@ -24,7 +25,7 @@ def odd_scans(scans: Sequence[Scan], modalities: Sequence[str]) -> list[Odd]:
         *odd_units(scans, modalities),
     ]
     for modality in modalities:
-        found += [*_scale(scans, modality), *separating(scans, modality), *less_covered(scans, modality)]
+        found += [*odd_values(scans, modality), *separating(scans, modality), *less_covered(scans, modality)]
         found += misplaced(scans, modality)
     found += odd_lesions(scans)
     for scan in scans:
@@ -33,11 +34,16 @@ def odd_scans(scans: Sequence[Scan], modalities: Sequence[str]) -> list[Odd]:
     return sorted(found, key=lambda odd: order[odd.scan_id])
 
 
-def _scale(scans: Sequence[Scan], modality: str) -> list[Odd]:
-    """What is odd about scale and level; of a scan that is inverted, that alone."""
+def odd_values(scans: Sequence[Scan], modality: str) -> list[Odd]:
+    """What is odd about the values of a modality. Of a scan that is inverted, that alone; nor is a scan whose values
+    went through a curve said to be of another scale, unless of another unit."""
     turned = list(inverted(scans, modality))
-    known = {odd.scan_id for odd in turned}
-    return [
-        *turned,
-        *(odd for odd in odd_scales([scan for scan in scans if scan.scan_id not in known], modality)),
-    ]
+    others = [scan for scan in scans if scan.scan_id not in _of(turned)]
+    curves = list(curved(others, modality))
+    scales = [odd for odd in odd_scales(others, modality) if odd.refused or odd.scan_id not in _of(curves)]
+    return [*turned, *scales, *curves]
+
+
+def _of(odd: Sequence[Odd]) -> set[str]:
+    """The scans that sentences are on."""
+    return {each.scan_id for each in odd if each.scan_id is not None}

@@ -18,11 +18,15 @@ NAMED = 8  # scans of a group, at most
 
 @dataclass(frozen=True)
 class Odd:
-    """One sentence on one scan, or on the cohort where `scan_id` is None. `refused`: it needs a reason to go on."""
+    """One sentence on one scan, or on the cohort where `scan_id` is None. `refused`: it needs a reason to go on.
+
+    shown: scans with a modality whose body looks otherwise for that reason: no other sentence guesses why then.
+    """
 
     scan_id: str | None
     text: str
     refused: bool = False
+    shown: tuple[tuple[str, str], ...] = ()
 
 
 def grouped(values: Sequence[float], least: float) -> list[list[int]]:
@@ -65,14 +69,22 @@ def times(ratio: float) -> str:
     return f"{ratio:.3g} times" if ratio >= 1 else f"1/{1 / ratio:.3g} of"
 
 
-def of_some(scans: Sequence[Scan], chosen: Sequence[Scan], text: str, refused: bool = False) -> Iterator[Odd]:
+def of_some(
+    scans: Sequence[Scan],
+    chosen: Sequence[Scan],
+    text: str,
+    refused: bool = False,
+    shown_in: str | None = None,
+) -> Iterator[Odd]:
     """One sentence on those scans of a cohort that are chosen: nothing where none is; where they are several, with how
-    many of them hold lesion, since what one side has alone gives the lesions away."""
+    many of them hold lesion, since what one side has alone gives the lesions away. shown_in: the modality whose body
+    looks otherwise for it (`Odd.shown`)."""
+    shown = tuple((scan.scan_id, shown_in) for scan in chosen) if shown_in else ()
     if len(chosen) == 1:
-        yield Odd(chosen[0].scan_id, text, refused)
+        yield Odd(chosen[0].scan_id, text, refused, shown)
     elif chosen:
         ill = [scan.has_lesion for scan in scans]
         with_ = sum(scan.has_lesion for scan in chosen)
         sides = f"{with_} of {sum(ill)} with lesion, {len(chosen) - with_} of {len(ill) - sum(ill)} without"
         ids = [scan.scan_id for scan in chosen]
-        yield Odd(None, f"in {named(ids)}, {sides}, {text}", refused)
+        yield Odd(None, f"in {named(ids)}, {sides}, {text}", refused, shown)

@@ -2,16 +2,19 @@
 
 What is seen: turns from front to back, upside down, and by a quarter in the plane. Left and right are not: a body is
 too much alike on both sides. Cohorts whose scans are too unlike for a mean image (other parts of the body) are known
-by that, and nothing is said of them.
+by that, and nothing is said of them. A scan that is as much like the others moved as turned is not called turned.
 """
 
+import base64
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.oddities.oddity import MAJORITY, Odd, named, of_some
+from hnscc.cohort.placement import LyingFacts
 from hnscc.cohort.store_format import Scan
 
 LEAST = 8  # scans that a mean image takes
@@ -37,6 +40,23 @@ TURNS: tuple[tuple[str, Callable[[Image], Image]], ...] = (
     ("by a quarter in the plane of the slices", lambda image: np.rot90(image, 3, (2, 3))),
 )
 AS_IT_IS, FOOT_TO_HEAD = 0, (2, 3)
+MOVED = len(TURNS)  # what is no turn: as much like the others moved along an axis
+
+
+@dataclass(frozen=True)
+class _Lying:
+    """How the scans of a cohort lie in a modality. turns: of each scan, its position in TURNS, or MOVED; as it is where
+    that cannot be told. told_by: the turns by which scans can be told apart, none where they are too unlike. mean: the
+    mean (1, 16, 16, 16) of those that lie as most do."""
+
+    turns: list[int]
+    told_by: list[int]
+    mean: Image
+
+    @property
+    def usual(self) -> tuple[int, int]:
+        """How most scans lie, and how many."""
+        return Counter(self.turns).most_common(1)[0]
 
 
 def lying_otherwise(
@@ -49,23 +69,54 @@ def lying_otherwise(
     if len(scans) < LEAST:
         return
     for at, modality in enumerate(modalities):
-        turns = _turns([each[at] for each in slices])
-        usual, count = Counter(turns).most_common(1)[0]
+        turns = (found := _lying([each[at] for each in slices])).turns
+        usual, count = found.usual
         if count < MAJORITY * len(scans):
             yield Odd(None, _groups(scans, turns, modality))
             continue
         ways = [turn if usual == AS_IT_IS or turn == usual else usual for turn in turns]
         for way in sorted(set(ways) - {usual}):
-            yield from of_some(
-                scans,
-                [scan for scan, turn in zip(scans, ways, strict=True) if turn == way],
-                f"{modality} lies turned {TURNS[way][0]} against most scans, though its header says that it lies as "
-                "they do: one of them is wrong",
-            )
+            chosen = [scan for scan, turn in zip(scans, ways, strict=True) if turn == way]
+            yield from of_some(scans, chosen, _told(modality, way), shown_in=modality)
 
 
-def _turns(slices: Sequence[NDArray[np.float32]]) -> list[int]:
-    """How each scan lies (its position in TURNS), as it is where that cannot be told."""
+def lying_of(modalities: Sequence[str], slices: Sequence[NDArray[np.float32]]) -> dict[str, LyingFacts]:
+    """How most scans of a cohort lie, by modality, so that one more scan can be compared (`lies_otherwise`); without
+    those whose scans are few, too unlike, or of several ways to lie. slices: as those of `lying_otherwise`."""
+    kept: dict[str, LyingFacts] = {}
+    for at, modality in enumerate(modalities if len(slices) >= LEAST else ()):
+        found = _lying([each[at] for each in slices])
+        if found.told_by and found.usual[1] >= MAJORITY * len(slices):
+            mean = base64.b64encode(found.mean.astype("<f2").tobytes()).decode("ascii")
+            kept[modality] = {"mean": mean, "turns": found.told_by}
+    return kept
+
+
+def lies_otherwise(modality: str, slices: NDArray[np.float32], most: LyingFacts) -> str | None:
+    """A sentence on a scan, (Z, 16, 16) as one of `lying_otherwise`, that lies otherwise than `most` of others."""
+    mean = np.frombuffer(base64.b64decode(most["mean"]), "<f2").astype(np.float32).reshape(1, DEPTH, 16, 16)
+    asked = [turn for turn in most["turns"] if len(slices) >= FEWEST_SLICES or turn not in FOOT_TO_HEAD]
+    image = _unit(_deep(slices)[None])
+    alike = np.array([float((TURNS[turn][1](image) * mean).sum()) for turn in asked])
+    best = int(alike.argmax())
+    if alike[best] < OWN or alike[best] - alike[asked.index(AS_IT_IS)] < CLEAR:
+        return None
+    return _told(modality, _way(asked[best], float(alike[best]), image, mean))
+
+
+def _told(modality: str, way: int) -> str:
+    if way == MOVED:
+        return (
+            f"{modality} does not lie as in most scans, though its header says that it does: moved along an axis it "
+            "is as much like them as turned; look at its picture"
+        )
+    return (
+        f"{modality} lies turned {TURNS[way][0]} against most scans, though its header says that it lies as they do: "
+        "one of them is wrong"
+    )
+
+
+def _lying(slices: Sequence[NDArray[np.float32]]) -> _Lying:
     images = _unit(np.stack([_deep(each) for each in slices]))
     few = min(map(len, slices)) < FEWEST_SLICES
     asked = [turn for turn in range(len(TURNS)) if not (few and turn in FOOT_TO_HEAD)]
@@ -76,10 +127,25 @@ def _turns(slices: Sequence[NDArray[np.float32]]) -> list[int]:
         if told == asked:
             break
         asked = told
-    sure = (own >= OWN) & (own - as_they_are >= CLEAR)
     if np.median(own) < ALIKE:
-        return [AS_IT_IS] * len(images)
-    return [asked[turn] if clear else AS_IT_IS for turn, clear in zip(chosen, sure, strict=True)]
+        return _Lying([AS_IT_IS] * len(images), [], images[:1])
+    sure = (own >= OWN) & (own - as_they_are >= CLEAR)
+    turns = [asked[turn] if clear else AS_IT_IS for turn, clear in zip(chosen, sure, strict=True)]
+    usual = Counter(turns).most_common(1)[0][0]
+    mean = _unit(images[np.array(turns) == usual].sum(axis=0, keepdims=True))
+    if usual == AS_IT_IS:
+        turns = [
+            _way(turn, float(each), images[at : at + 1], mean) if turn != AS_IT_IS else turn
+            for at, (turn, each) in enumerate(zip(turns, own, strict=True))
+        ]
+    return _Lying(turns, asked, mean)
+
+
+def _way(turn: int, alike: float, image: Image, mean: Image) -> int:
+    """The turn by which an image (1, 16, 16, 16) is so much like the mean, unless it is as much so moved: MOVED."""
+    moves = [(axis, step) for axis in (1, 2, 3) for step in range(-DEPTH // 2, DEPTH // 2)]
+    moved = max(float((np.roll(image, step, axis) * mean).sum()) for axis, step in moves)
+    return MOVED if moved >= alike - CLEAR else turn
 
 
 def _aligned(
@@ -133,6 +199,7 @@ def _groups(scans: Sequence[Scan], turns: Sequence[int], modality: str) -> str:
     for turn in sorted(set(turns)):
         group = [scan for scan, each in zip(scans, turns, strict=True) if each == turn]
         ill = sum(scan.has_lesion for scan in group)
-        way = f"turned {TURNS[turn][0]} against these" if turn else "one way"
+        way = "moved or turned against these" if turn == MOVED else f"turned {TURNS[turn][0]} against these"
+        way = way if turn else "one way"
         parts.append(f"{way} in {named([scan.scan_id for scan in group])}, {ill} of them with lesion")
     return f"{modality} lies {'; '.join(parts)}; the headers say that all lie alike: which is right is for you to say"

@@ -59,13 +59,14 @@ def check_coverage(
 
 
 def _exchanged(name: str, reference: str, grids: Mapping[str, Grid]) -> str | None:
-    """What to do where a modality covers too little, but would be covered well if it stood in the reference's place."""
+    """What to do where a modality covers too little, but would be covered well if it stood in the reference's place: it
+    is the smaller one, rightly (of a reference that was chosen so) or since two columns were exchanged in a row."""
     share = _covered(grids[name], grids[reference])
     if share < MIN_LESION_COVERAGE:
         return None
     return (
-        f"The columns {name} and {reference} look exchanged in this row: were they, {share:.0%} would be covered. "
-        f"Exchange them back; or, where every row says so, choose the other grid (--reference {name})."
+        f"{share:.0%} of the grid of {name} lies within that of {reference}: choose it (--reference {name}); or, where "
+        f"few rows say so, look whether their columns {name} and {reference} were exchanged."
     )
 
 

@@ -55,13 +55,14 @@ def edges_of(
     spacing_mm: Spacing,
     dark: float,
     brightness: float,
+    own_alone: bool = False,
 ) -> dict[str, Any] | None:
     """How far a modality's values fall across the border of a lesion, as multiples of the tissue's brightness.
 
     image, lesion: (Z, H, W), lying LPS. spacing_mm: of z, y and x. dark, brightness: the value of air, and how far the
     bright tenth of the tissue stands above it. `own` is the mean where the mask lies, `sides` that of each side that
-    ends within the image, `elsewhere` that of the mask mirrored, turned, moved, and with its border further in or out.
-    None where there is no lesion, no side, or no brightness.
+    ends within the image, `elsewhere` that of the mask mirrored, turned, moved, and with its border further in or out;
+    own_alone: without that. None where there is no lesion, no side, or no brightness.
     """
     border = _border(lesion, spacing_mm)
     if border is None or brightness <= 0:
@@ -78,7 +79,7 @@ def edges_of(
         },
         "elsewhere": {
             name: float(_falls(values, border, points).sum() / border.pairs.sum())
-            for name, points in _elsewhere(border, values.shape, spacing_mm).items()
+            for name, points in ({} if own_alone else _elsewhere(border, values.shape, spacing_mm)).items()
         },
     }
 

@@ -1,6 +1,6 @@
 """What preparing finds in a scan, in numbers: how its files lie, values, tissue, lesion. It is kept in the store."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy import ndimage
 from data_prep.masks.lesions import LesionMask
 from data_prep.placing.bodies import placed_bodies
 from data_prep.placing.drawn import is_box, left_out, spanned
-from data_prep.placing.edges import edges_of
+from data_prep.placing.edges import SIDES, edges_of
 from data_prep.placing.signal import signal_of
 from data_prep.volumes.grids import axis_of_slices, to_lps
 from data_prep.volumes.resize import Window, inside, stored_spacing
@@ -47,6 +47,7 @@ def _skew(axes: Floats) -> float:
 # noisy; the mean takes most of that away, and the 1st percentile of the means is its level.
 ABOVE_AIR = 0.03
 SMOOTHED = 5  # pixels
+LOOKED_AT = 30_000  # pixels, spread evenly, of those that all modalities show
 AROUND = 3  # stored pixels around a lesion that are left out with it: PET spreads its uptake so far
 
 
@@ -128,7 +129,13 @@ def facts_of(
     for at, (name, volume) in enumerate(volumes.items()):
         tissue = tissue_of(seen[:, at], bodies[at], around)
         facts = values_of(volume)
-        values[name] = {**facts, "signal": signal_of(volume), "tissue": tissue, "body": lying[at]}
+        values[name] = {
+            **facts,
+            "signal": signal_of(volume),
+            "tissue": tissue,
+            "elsewhere": seen_elsewhere(seen[:, at], _by_others(bodies, at) & ~around),
+            "body": lying[at],
+        }
         bright = 0.0 if tissue is None else tissue["last"] - facts["first"]
         medians[name] = float(np.median(seen[:, at][drawn])) if drawn.any() else None
         edges[name] = edges_of(seen[:, at], drawn, stored_spacing(grid, window), facts["first"], bright)
@@ -157,19 +164,50 @@ def on_grid(
 def tissue_of(
     image: NDArray[np.float32], shown: NDArray[np.bool_], near: NDArray[np.bool_]
 ) -> dict[str, float] | None:
-    """Values of a modality (Z, H, W) within its body (`shown`) and not `near` a lesion: the median, the 90th and 99.9th
-    percentile (`last`, `high`), and `grain`, the median difference between pixels side by side.
+    """Values of a modality (Z, H, W) within its body (`shown`) and not `near` a lesion: the median, the upper quartile,
+    the 90th and 99.9th percentile (`last`, `high`), and `grain`, the median difference between pixels side by side.
 
     None where the modality shows nothing else.
     """
     kept = shown & ~near
     if not kept.any():
         return None
-    median, last, high = (float(value) for value in np.percentile(image[kept], [50, 90, 99.9]))
+    values = np.percentile(image[kept], [50, 75, 90, 99.9])
     beside = kept[:, :, 1:] & kept[:, :, :-1]
     steps = np.abs(np.diff(image.astype(np.float64), axis=2))[beside]
     grain = float(np.median(steps)) if steps.size else 0.0
-    return {"median": median, "last": last, "high": high, "grain": grain}
+    return {
+        **dict(zip(("median", "upper", "last", "high"), map(float, values), strict=True)),
+        "grain": grain,
+    }
+
+
+def seen_elsewhere(image: NDArray[np.float32], shown: NDArray[np.bool_]) -> dict[str, float] | None:
+    """Values of a modality (Z, H, W), lying LPS, where the others show the body and no lesion is near (`shown`): in the
+    same places whatever was done to the values of this one.
+
+    `dark`, `middle`, `bright`, `top`: the 25th, 50th, 90th and 99th percentile; and the medians of the halves to each
+    side, by its name. None where there is no such place.
+    """
+    at = np.nonzero(shown)
+    if not len(at[0]):
+        return None
+    some = tuple(along[:: max(1, len(along) // LOOKED_AT)] for along in at)
+    values = image[some]
+    shares = map(float, np.percentile(values, [25, 50, 90, 99]))
+    found = dict(zip(("dark", "middle", "bright", "top"), shares, strict=True))
+    for along, sides in zip(some, SIDES, strict=True):
+        middle = np.median(along)
+        for side, half in zip(sides, (values[along >= middle], values[along <= middle]), strict=True):
+            found[side] = float(np.median(half))
+    return found
+
+
+def _by_others(bodies: Sequence[NDArray[np.bool_]], at: int) -> NDArray[np.bool_]:
+    """Where all modalities but one show the body; of a single one, where that does."""
+    others = [each for number, each in enumerate(bodies) if number != at] or bodies
+    found: NDArray[np.bool_] = np.all(others, axis=0)
+    return found
 
 
 def near(lesion: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -34,7 +34,8 @@ class Models:
     """The models of a variant. k: they predict lesion where the mean of their probabilities reaches k / 1000.
 
     members: one for each trial, fold after fold. placing: how the study's scans were placed (`Store.placing`).
-    trained_on: the patients of the study, with the folds (in words) whose training or validation they were in.
+    trained_on: the patients of the study, with the folds (in words) whose training or validation they were in. usual:
+    what the study's scans are like (hnscc.cohort.usual), None in a run folder of before it was kept.
     """
 
     study: str
@@ -44,6 +45,7 @@ class Models:
     k: int
     placing: Mapping[str, Any]
     trained_on: Mapping[str, str]
+    usual: Mapping[str, Any] | None
 
     @property
     def needed(self) -> list[str]:
@@ -74,6 +76,7 @@ def models_of(run: RunFolder, variant: str | None = None, *, ensemble: bool = Fa
         _threshold(run, study, name, used if ensemble else None),
         _placing(study, splits[0]),
         _trained_on(splits),
+        splits[0].usual,
     )
 
 

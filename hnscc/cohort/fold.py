@@ -20,6 +20,7 @@ from hnscc.cohort.slices import Bounds, Pixels, Slices, read_pixels, rows_of_sca
 from hnscc.cohort.split_file import SplitFile, whole_split, write_split
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
+from hnscc.cohort.usual import usual_of
 from hnscc.study.run_folder import FoldFolder
 from hnscc.study.schema import Study
 
@@ -238,6 +239,7 @@ def _split_file(
         store_digest=store.digest,
         bounds=dict(data.bounds),
         placing=store.placing,
+        usual=usual_of(store),
         patients=dict(plan.patients),
         warnings=plan.warnings,
         odd=store.odd,

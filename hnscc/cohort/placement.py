@@ -58,8 +58,8 @@ class ValueFacts(TypedDict, total=False):
     where the volume ends sideways, or None. nan: voxels without a number; within: those of them that lie between some
     with one. padding: the value that stands for nothing, in how many voxels, and whether it was filled
     (data_prep.volumes.padding), or None. orientation: what states how the file lies, or as what it is taken to lie.
-    unit: what DICOM states. signal: data_prep.placing.signal. tissue: the body's values outside of the lesion, or None.
-    body: where it lies (data_prep.placing.bodies), or None.
+    unit: what DICOM states. signal: data_prep.placing.signal. tissue: the body's values outside of the lesion, or None;
+    elsewhere: those where the others show the body, or None. body: where it lies (data_prep.placing.bodies), or None.
     """
 
     low: float
@@ -75,6 +75,7 @@ class ValueFacts(TypedDict, total=False):
     unit: str
     signal: dict[str, Any]
     tissue: dict[str, float] | None
+    elsewhere: dict[str, float] | None
     body: dict[str, Any] | None
 
 
@@ -161,14 +162,23 @@ class OddFact(TypedDict):
     text: str
 
 
+class LyingFacts(TypedDict):
+    """How most scans of a cohort lie in one modality (data_prep.oddities.orientation): their mean image, 16 x 16 x 16
+    float16 in base64, and by which turns of it, numbered, they can be told from it."""
+
+    mean: str
+    turns: list[int]
+
+
 class CohortPlacement(TypedDict, total=False):
     """How all scans of a store were placed, and what is odd about them (data_prep.build, data_prep.oddities.judged).
 
     reference: the modality whose grid is used. pixel_mm: the stored pixels' size, None for the whole field of view.
     suv: how PET of DICOM became SUV, bw or lbm. register: how modalities were registered, where that was asked for.
     units: the unit of each modality whose files all state the same. min_coverage: the least share of the grid that a
-    modality must cover. field_of_view, orientation, resampling, images, mask, outside: the rules, in words. odd: what
-    preparing found odd. accepted: the reason for which that was taken as it is, where one was needed.
+    modality must cover. field_of_view, orientation, resampling, images, mask, outside: the rules, in words. lying: by
+    modality, where its scans look alike. odd: what preparing found odd. accepted: the reason for which that was taken
+    as it is, where one was needed.
     """
 
     reference: str
@@ -183,6 +193,7 @@ class CohortPlacement(TypedDict, total=False):
     images: str
     mask: str
     outside: str
+    lying: dict[str, LyingFacts]
     odd: list[OddFact]
     accepted: str | None
 

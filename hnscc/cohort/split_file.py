@@ -28,9 +28,10 @@ class SplitFile(Facts):
 
     digest, others_digest (in the file `scored`), spacing_mm and bounds: as of `fold.FoldData`. slices: whether every
     slice of whole scans is scored, or the sampled ones alone. store_digest, placing, odd: of the store that it was made
-    from. patients: by split. warnings: of `splits.FoldPlan`. files: name -> SHA-256 of each other file. drawn: scan ->
-    how its mask as drawn lies (`drawn_masks.DrawnMask.lies`), empty where the store kept none. What has a default is
-    not in the files of earlier versions, which scored sampled slices alone.
+    from; usual: what the scans of that are like (hnscc.cohort.usual). patients: by split. warnings: of
+    `splits.FoldPlan`. files: name -> SHA-256 of each other file. drawn: scan -> how its mask as drawn lies
+    (`drawn_masks.DrawnMask.lies`), empty where the store kept none. What has a default is not in the files of earlier
+    versions, which scored sampled slices alone.
     """
 
     fold: int
@@ -41,6 +42,7 @@ class SplitFile(Facts):
     store_digest: str
     bounds: dict[str, Pair]
     placing: dict[str, Any] = Field(default_factory=dict)
+    usual: dict[str, Any] | None = None
     patients: Annotated[dict[str, Names], AfterValidator(_of_every_split)]
     warnings: Names
     odd: Names = ()

@@ -133,6 +133,11 @@ def read_images(unfinished: Path, scan_id: str) -> Images:
     )
 
 
+def read_mask(unfinished: Path, scan_id: str) -> Masks:
+    """The mask (Z, H, W) uint8 of a scan that `write_scan` has written."""
+    return np.asarray(zarr.open_array(zarr_store(unfinished), path=scan_path(scan_id, "mask"), mode="r")[...])
+
+
 def finish_store(
     unfinished: Path,
     final: Location,

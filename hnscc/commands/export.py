@@ -44,6 +44,7 @@ def _settings(models: Models, weights: list[str]) -> dict[str, Any]:
         "modalities": list(models.variant.modalities),
         "threshold": threshold_of(models.k),
         "placing": dict(models.placing),
+        "usual": models.usual,
         "trials": [member.trial_id for member in models.members],
         "bounds": [[list(pair) for pair in member.bounds] for member in models.members],
         "precision": sorted({member.precision for member in models.members}),

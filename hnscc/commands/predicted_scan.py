@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.new_scans import NewScan, Own
+from data_prep.oddities.new_scan import odd_beside
 from data_prep.placing.way_back import back_as_drawn, lesion_back, values_back
 from data_prep.registering.judged import registrations_told
 from hnscc.aggregation.column_types import TableRow
@@ -195,6 +196,7 @@ def told_of(
         for name, each in found.items()
         if each["reach"] < REACH
     ]
+    told += odd_beside(scan.images, scan.placement, models.variant.modalities, models.usual)
     told += [f"{name}: {of.text}" for name, of in units.items() if of.text]
     told += [f"{name}: its orientation is assumed, since its file states none" for name in scan.assumed]
     told += registrations_told(scan.placement.get("registered", {}))

@@ -276,3 +276,24 @@ def test_one_model_gives_exactly_what_it_stored(tmp_path):
         assert as_stored(tmp_path / "out" / f"{scan}.nii.gz")[z].sum() == marked[scan, z]
         probability = as_stored(tmp_path / "out" / f"{scan}_probability.nii.gz")[z]
         assert np.abs(np.rint(probability * 65535) - level).max() <= 1
+
+
+def test_a_scan_is_judged_beside_the_studys_where_the_run_folder_keeps_what_these_are_like(trained, tmp_path):
+    """PET a third as bright as in the study. A run folder of before says that nothing was compared."""
+    from hnscc.base.files import read_sealed, write_sealed
+
+    dim = scan_of(1)
+    dim["pet"] = dim["pet"] / 3
+    manifest = write_scans(tmp_path / "new", {"a": dim, "b": scan_of(2)})
+    one, two = hnscc.predict(trained.root, manifest, tmp_path / "out", variant="pet").facts["scans"]
+    assert any(text.startswith("beside the study's scans, pet is 1/") for text in one["told"])
+    assert not any("the study's scans" in text for text in two["told"])
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(trained.root, run.root)
+    split = read_sealed(run.fold(0).split)
+    del split["usual"]
+    write_sealed(run.fold(0).split, split)
+    for scan in hnscc.predict(run.root, manifest, tmp_path / "old", variant="pet").facts["scans"]:
+        assert [text[:36] for text in scan["told"] if "the study's scans" in text] == [
+            "not compared with the study's scans:"
+        ]

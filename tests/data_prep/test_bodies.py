@@ -135,8 +135,20 @@ def test_a_modality_whose_voxels_are_sheared_is_told_however_few_scans_there_are
         assert [scan_id for scan_id, _ in found] == names
         for _, text in found:
             assert re.match(
-                rf"pet shows the body sheared {way} against mri, by 0\.(1[5-9]|2[0-5]) mm per mm", text
+                rf"pet shows a body of another shape than mri, .* sheared {way} by 0\.(1[5-9]|2[0-5]) mm per mm",
+                text,
             )
+
+
+def test_a_modality_that_is_mirrored_is_not_called_sheared():
+    """A face that looks a little to one side, 15 mm beside the middle, mirrored: its rows run the other way, as a shear
+    would move them."""
+    pet, mri = people(12)
+    pet[4], mri[4] = ({**each[4], "sheared": 0.1, "left": 15.0, "shape": (5.0, 0.0)} for each in (pet, mri))
+    assert told(pet, mri) == []
+    pet[4] |= {"sheared": -0.1, "left": -15.0, "shape": (-5.0, 0.0)}
+    found = [text for scan_id, text in told(pet, mri) if scan_id == "p4_a"]
+    assert found and not any("sheared" in text for text in found)
 
 
 def test_a_modality_of_another_size_is_told_however_few_scans_there_are():

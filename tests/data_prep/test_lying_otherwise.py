@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from bodies import body
 from scans import prepare, save, write
 from scipy import ndimage
 from stores import scan
@@ -18,17 +19,6 @@ TURNS = {
     f"{DOWN} and {FRONT}": lambda image: image[::-1, ::-1],
     QUARTER: lambda image: np.rot90(image, 1, (1, 2)),
 }
-
-
-def body(seed: int, alike: float = 1.0) -> np.ndarray:
-    """(Z, H, W): a body that narrows upwards, with a spine behind and something else in each, in noise."""
-    rng = np.random.default_rng(seed)
-    z, y, x = np.indices((12, 32, 32))
-    wide = 14 - 0.5 * z + rng.normal(0, 0.3)
-    outline = ((x - 15.5) / wide) ** 2 + ((y - 16) / (0.75 * wide)) ** 2 < 1
-    spine = (x - 15.5) ** 2 + (y - 23) ** 2 < 9
-    own = ndimage.gaussian_filter(rng.normal(size=z.shape), 2) * 6
-    return (alike * (outline + 2.0 * spine * outline) + own + rng.normal(0, 0.05, z.shape)).astype(np.float32)
 
 
 def told(images: list[np.ndarray], judge=lying_otherwise) -> list[tuple]:

@@ -14,7 +14,7 @@ from hnscc.cohort.placement import (
 )
 
 # Kept only where there is something to keep.
-OPTIONAL = {"registered", "register", "share_of_whole", "unit", "units"}
+OPTIONAL = {"lying", "registered", "register", "share_of_whole", "unit", "units"}
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """Units, scales and levels of a cohort's scans: single outliers are told by scan, groups without a majority by name."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from facts import facts, scaled, told
@@ -57,10 +59,10 @@ def test_a_quarter_of_pet_in_kilobecquerel_is_told_scan_by_scan():
     ]
 
 
-@pytest.mark.parametrize("factor, ratio", [(2, "2.13 times"), (0.4, "1/2.33 of")])
+@pytest.mark.parametrize("factor, ratio", [(2, "2 times"), (0.4, "1/2.5 of")])
 def test_a_single_scan_of_another_scale_throughout_is_told(factor, ratio):
-    """Bright tissue of 4.0 to 5.1, and of the last scan 5.2 times the factor, so 2.26 and 1/2.16 of the median, which
-    is 4.6 and 4.5; usual tissue of 1, and of the factor. The mean is of logarithms."""
+    """Bright tissue of 4.0 to 5.1, and of the last scan 5.2 times the factor; the upper quartile of 2.0 to 2.2; usual
+    tissue of 1, and of the factor. The last differs least between the scans."""
     assert told(facts(13, **scaled([1] * 12 + [factor]))) == [
         (
             "p12_a",
@@ -71,12 +73,37 @@ def test_a_single_scan_of_another_scale_throughout_is_told(factor, ratio):
     ]
 
 
-@pytest.mark.parametrize("which", ["median", "last"])
+@pytest.mark.parametrize("which", ["median", "upper", "last"])
 def test_a_single_scan_whose_bright_or_usual_tissue_alone_is_otherwise_is_not(which):
     """Bright tissue of 4.0 to 5.1 beside 10.4, which is 2.3 times the median; or usual tissue of 1 beside 2.5."""
     changed = scaled([1] * 13)
-    changed["s12"]["tissue"][which] = {"last": 10.4, "median": 2.5}[which]
+    changed["s12"]["tissue"][which] = {"last": 10.4, "upper": 4.6, "median": 2.5}[which]
     assert told(facts(13, **changed)) == []
+
+
+@pytest.mark.parametrize("share", [2, 4])
+def test_two_scales_that_no_gap_parts_are_told(share):
+    """Patients differ so much that the largest of one group is nearly as bright as the least of the other."""
+    rng = np.random.default_rng(1)
+    alike = [float(np.exp(each)) for each in np.clip(rng.normal(0, 0.1, 32), -0.17, 0.17)]
+    assert told(facts(32, **of_tissue(alike))) == []
+    factors = [each * (1.5 if at % 4 < 4 // share else 1) for at, each in enumerate(alike)]
+    (found,) = told(facts(32, **of_tissue(factors)))
+    scan_id, text, refused = found
+    assert scan_id is None and not refused
+    assert text.startswith(f"pet falls into 2 groups of scale: {32 - 32 // share} scans (")
+    middles = [
+        np.exp(np.median(np.log([each for each in factors if (each > 1.22) == above]))) for above in (0, 1)
+    ]
+    assert f", about {middles[1] / middles[0]:.3g} times as much in {32 // share} scans (" in text
+
+
+def of_tissue(factors: list[float]) -> dict[str, dict[str, Any]]:
+    """Bright tissue that differs as usual tissue does, no more."""
+    changed = scaled(factors)
+    for number, factor in enumerate(factors):
+        changed[f"s{number}"]["tissue"] |= {"upper": 2 * factor, "last": 4 * factor}
+    return changed
 
 
 def test_a_single_scan_of_another_scale_is_not_told_where_patients_differ_as_much():

@@ -24,7 +24,14 @@ def facts(scans: int, **changed: Any) -> list[Scan]:
             "high": 9.0,
             "nan": 0,
         }
-        values |= {"within": 0, "padding": None, "tissue": None, "orientation": "sform", "body": None}
+        values |= {
+            "within": 0,
+            "padding": None,
+            "tissue": None,
+            "elsewhere": None,
+            "orientation": "sform",
+            "body": None,
+        }
         values |= {"signal": {"step": 0.5, "values": 1000, "cut": 0.0}}
         values |= changed.get(f"s{number}", {})
         lesion: dict[str, Any] = {
@@ -63,6 +70,7 @@ def scaled(
             "high": level(number) + 9 * factor,
             "tissue": {
                 "median": level(number) + factor,
+                "upper": level(number) + (2 + number % 3 / 10) * factor,
                 "last": level(number) + (4 + number / 10) * factor,
                 "high": level(number) + 5 * factor,
                 "grain": factor / 10,

@@ -1,0 +1,121 @@
+"""A modality that shows the body higher or lower than the other one of its scan, against the other scans.
+
+Nothing is known of how an organ looks on both, but slices of one modality that look alike in two scans lie at one
+height of the body, and so the slices of the other modality at these heights must. So each slice's height is sought by
+its likes in the other scans, in one modality, among the own slices of the other.
+"""
+
+from collections.abc import Container, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.oddities.oddity import Odd, limit
+from hnscc.base.arrays import Floats
+from hnscc.cohort.store_format import Scan
+
+FEWEST = 8  # scans
+COMPARED = 40  # scans, spread evenly, that each is compared with: more take time and tell no more
+LIKES = 15  # slices of others that are most alike
+REACH = 28.0  # mm, up to which heights are compared
+OFF, OFF_SDS = 6.0, 3.5  # mm; robust standard deviations
+# Robust standard deviation in mm of a cohort's own: of heads 2; where bodies are too unlike, as limbs are, 13.
+SURE = 3.0
+FEWEST_SLICES = 4  # that must lie within both
+
+
+def too_high(
+    scans: Sequence[Scan],
+    patients: Sequence[str],
+    modalities: Sequence[str],
+    slices: Sequence[NDArray[np.float32]],
+    known: Container[tuple[str, str]] = (),
+) -> Iterator[Odd]:
+    """A sentence on each modality of a scan that shows the body elsewhere along the slices than the grid's modality.
+
+    patients: of each scan; those of one are not compared. slices: (C, Z, 16, 16) of each scan, from foot to head, each
+    slice of length 1 (data_prep.oddities.twins.reduced). known: scans with a modality that look otherwise for a reason
+    that is told.
+    """
+    if len(scans) < FEWEST:
+        return
+    reference = scans[0].placement["reference"]
+    of = list(modalities).index(reference)
+    for at, modality in enumerate(modalities):
+        if at == of:
+            continue
+        one, two = ([each[which].reshape(len(each[which]), -1) for each in slices] for which in (at, of))
+        ways = np.array([_heights(number, scan, patients, one, two) for number, scan in enumerate(scans)])
+        ways -= np.nanmedian(ways, axis=0)
+        sure = [float(each) for each in ways.mean(axis=1) if np.isfinite(each)]
+        if len(sure) < FEWEST or limit(sure, 0.0, 1.0) > SURE:
+            continue
+        most = limit(sure, OFF, OFF_SDS)
+        off = np.where(
+            np.ptp(np.sign(ways), axis=1) == 0, np.sign(ways[:, 0]) * np.abs(ways).min(axis=1), 0.0
+        )
+        for scan, each in zip(scans, off, strict=True):
+            unknown = not any((scan.scan_id, name) in known for name in (modality, reference))
+            if abs(each) > most and unknown:
+                end = "head" if each > 0 else "feet"
+                yield Odd(
+                    scan.scan_id,
+                    f"{modality} shows the body about {abs(each):.0f} mm nearer to the {end} than {reference} does, "
+                    "against the other scans: does its header place it rightly?",
+                    shown=((scan.scan_id, modality),),
+                )
+
+
+def _heights(
+    number: int,
+    scan: Scan,
+    patients: Sequence[str],
+    one: Sequence[NDArray[np.float32]],
+    two: Sequence[NDArray[np.float32]],
+) -> tuple[float, float]:
+    """By how many mm a scan shows the body nearer to the head in the one modality than in the two, by the likes of the
+    two and by those of the one; NaN for unknown. One of them alone may find a slice's likes elsewhere by chance."""
+    others = [at for at, patient in enumerate(patients) if patient != patients[number]]
+    others = others[:: max(1, len(others) // COMPARED)]
+    if not others:
+        return float("nan"), float("nan")
+    of_one, of_two = (np.concatenate([each[at] for at in others]) for each in (one, two))
+    step = scan.spacing_mm[0]
+    return (
+        _moved(two[number], one[number], of_two, of_one, step),
+        -_moved(one[number], two[number], of_one, of_two, step),
+    )
+
+
+def _moved(
+    known: NDArray[np.float32],
+    sought: NDArray[np.float32],
+    of_known: NDArray[np.float32],
+    of_sought: NDArray[np.float32],
+    step: float,
+) -> float:
+    """By how many mm slices (Z, 256) of the one that is sought must be taken further to the head to be most like what
+    the likes of the known one show there. of_known, of_sought: (N, 256), slices of other scans in both."""
+    alike = known @ of_known.T
+    count = min(LIKES, alike.shape[1])
+    likes = np.argpartition(-alike, count - 1, axis=1)[:, :count]
+    agree = (sought @ of_sought.T).astype(np.float64)
+    filled = np.asarray(known.any(axis=1)), np.asarray(sought.any(axis=1))
+    depth, reach = len(known), round(REACH / step)
+    curve = np.full(2 * reach + 1, np.nan)
+    for move in range(-reach, reach + 1):
+        z = np.arange(max(0, -move), min(depth, depth - move))
+        z = z[filled[0][z] & filled[1][z + move]]
+        if len(z) >= max(FEWEST_SLICES, depth // 2):
+            curve[move + reach] = agree[(z + move)[:, None], likes[z]].mean()
+    return (_peak(curve) - reach) * step if np.isfinite(curve).any() else float("nan")
+
+
+def _peak(curve: Floats) -> float:
+    """Where a curve is highest, by a parabola through the highest point and those beside it."""
+    best = int(np.nanargmax(curve))
+    if not 0 < best < len(curve) - 1:
+        return float(best)
+    before, most, after = curve[best - 1 : best + 2]
+    bend = before - 2 * most + after
+    return best + (0.5 * float((before - after) / bend) if np.isfinite(bend) and bend < 0 else 0.0)

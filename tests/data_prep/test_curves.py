@@ -1,0 +1,60 @@
+"""Values that went through a curve, or fade along an axis, are told by ratios that no factor changes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from stores import scan
+
+from data_prep.oddities.curves import curved, fading
+from data_prep.placing.found import seen_elsewhere
+
+SCANS = 12
+
+
+def image(seed: int) -> np.ndarray:
+    """(Z, H, W): tissue of three kinds, each of a brightness of its own patient."""
+    rng = np.random.default_rng(seed)
+    kinds = rng.integers(0, 3, (12, 32, 32))
+    return np.array([1.0, 2.0, 6.0])[kinds] * rng.normal(1, 0.04, 3)[kinds] + rng.normal(0, 0.05, kinds.shape)
+
+
+def told(judge, changes=None, factor: float = 1.0) -> list[tuple[str | None, str]]:
+    scans = []
+    for number in range(SCANS):
+        values = image(number) * (factor if number == 3 else 1)
+        values = changes(values) if changes and number == 3 else values
+        facts = {
+            "first": 0.0,
+            "elsewhere": seen_elsewhere(values.astype(np.float32), np.ones(values.shape, bool)),
+        }
+        scans.append(replace(scan(f"p{number}", (0,)), placement={"values": {"pet": facts}}))
+    return [(odd.scan_id, odd.text) for odd in judge(scans, "pet")]
+
+
+def test_values_as_they_are_and_a_factor_are_not_told():
+    for judge in (curved, fading):
+        assert told(judge) == [] and told(judge, factor=3.0) == []
+
+
+@pytest.mark.parametrize("power, how", [(2.0, "farther apart"), (0.5, "nearer to one another")])
+def test_a_square_and_a_root_are_told(power, how):
+    """Whatever the scale: 1, 2 and 6 become 1, 4 and 36, or 1, 1.4 and 2.4."""
+    ((scan_id, text),) = told(curved, lambda values: 7 * np.maximum(values, 0) ** power)
+    assert scan_id == "p3_a" and text.startswith(
+        f"dark and bright tissue lie {how} in pet than in the other scans"
+    )
+    about = float(text.split("a power of about ")[1].split(" ")[0])
+    assert about == pytest.approx(power, rel=0.15)
+
+
+@pytest.mark.parametrize("axis, brighter", [(0, "foot"), (1, "front"), (2, "right")])
+def test_a_fade_along_an_axis_is_told_with_the_brighter_side(axis, brighter):
+    """From 1 to 0.2 along slices, rows or columns of an image that lies LPS: those run to the head, back and left."""
+    gain = np.moveaxis(np.linspace(1, 0.2, image(0).shape[axis])[:, None, None], 0, axis)
+    ((scan_id, text),) = told(fading, lambda values: values * gain)
+    assert scan_id == "p3_a" and text.startswith(f"pet is brighter to the {brighter} than to the ")
+
+
+def test_of_few_scans_nothing_is_said():
+    assert list(curved([], "pet")) == [] and list(fading([], "pet")) == []

@@ -1,0 +1,78 @@
+"""Masks of two scans that were exchanged are told of both, each with the other's name."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from stores import scan
+
+from data_prep.oddities.exchanged import exchanged
+from data_prep.oddities.misplaced import misplaced
+from data_prep.placing.edges import edges_of
+
+SHAPE, SPACING, SCANS = (16, 32, 32), (3.0, 2.0, 2.0), 10
+
+
+def lesion(number: int) -> tuple[np.ndarray, np.ndarray]:
+    """A noisy image with a bright ball somewhere; of scan 7 a second one where scan 2 has its own, as in an organ."""
+    rng = np.random.default_rng(number)
+    grid = np.indices(SHAPE)
+    at = [place(number), *([place(2)] if number == 7 else [])]
+    balls = [
+        np.sqrt(sum(((each - mid) * mm) ** 2 for each, mid, mm in zip(grid, middle, SPACING, strict=True)))
+        < 9
+        for middle in at
+    ]
+    bright = 3.0 * balls[0] + (1.6 * balls[1] if len(balls) > 1 else 0)
+    image = ndimage.gaussian_filter(2 + bright + rng.normal(0, 0.5, SHAPE), (0.6, 1.0, 1.0))
+    return image.astype(np.float32), balls[0]
+
+
+def place(number: int) -> tuple[float, float, float]:
+    rng = np.random.default_rng(100 + number)
+    return rng.uniform(5, 11), rng.uniform(8, 24), rng.uniform(8, 24)
+
+
+def told(masks: list[int]) -> tuple[list[str | None], list[tuple[str | None, str]]]:
+    """Which scans are told of a mask without a border, and what is said of exchanged ones. masks: whose each is."""
+    known = [(lesion(number)[0], lesion(of)[1]) for number, of in enumerate(masks)]
+    facts = {"first": 0.0, "tissue": {"last": 1.2}}
+    scans = [
+        replace(
+            scan(f"p{at}", (0, 4)),
+            spacing_mm=SPACING,
+            placement={
+                "values": {"pet": facts},
+                "lesion": {"edges": {"pet": edges_of(image, mask, SPACING, 0.0, 1.2)}},
+            },
+        )
+        for at, (image, mask) in enumerate(known)
+    ]
+    unseen = list(misplaced(scans, "pet"))
+    both = exchanged(scans, ["pet"], unseen, lambda at: (known[at][0][:, None], known[at][1]))
+    return [scan_id for odd in unseen for scan_id, _ in odd.shown], [(odd.scan_id, odd.text) for odd in both]
+
+
+def test_right_masks_are_not_told():
+    assert told(list(range(SCANS))) == ([], [])
+
+
+@pytest.mark.parametrize("one, other", [(2, 7), (0, 5)])
+def test_both_of_an_exchange_are_told_also_where_one_seems_to_fit(one, other):
+    """The mask of scan 2 lies on something bright in scan 7, so that nothing is odd about that one by itself."""
+    masks = list(range(SCANS))
+    masks[one], masks[other] = other, one
+    unseen, both = told(masks)
+    assert f"p{one}_a" in unseen and (other != 7 or "p7_a" not in unseen)
+    assert [scan_id for scan_id, _ in both] == [f"p{one}_a", f"p{other}_a"]
+    assert both[0][1].startswith(
+        f"its mask and that of scan p{other}_a may be exchanged: on pet the lesion stands out"
+    )
+
+
+def test_a_mask_of_a_scan_that_is_not_among_them_has_no_partner():
+    masks = list(range(SCANS))
+    masks[3] = 55
+    unseen, both = told(masks)
+    assert unseen == ["p3_a"] and both == []

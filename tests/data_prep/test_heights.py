@@ -1,0 +1,57 @@
+"""A modality that lies higher or lower than the other one of its scan is told, with lesion or without."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from stores import scan
+
+from data_prep.oddities.heights import too_high
+from data_prep.oddities.twins import reduced
+
+SCANS, STEP = 12, 4.0
+
+
+def body(seed: int, alike: float = 1.0) -> np.ndarray:
+    """(Z, 2, H, W): what two modalities show of one body, from slice to slice something else in each, in noise."""
+    shared, own = np.random.default_rng(0), np.random.default_rng(seed)
+    steps = shared.normal(0, 1, (2, 24, 16, 16))
+    pattern = np.cumsum(steps, axis=1)
+    return np.moveaxis(alike * pattern + own.normal(0, 1, pattern.shape), 0, 1).astype(np.float32)
+
+
+def moved(images: np.ndarray, slices: int) -> np.ndarray:
+    """PET, taken so many slices to the head; where it ends, it shows nothing."""
+    other = images.copy()
+    other[:, 0] = 0
+    other[max(0, slices) : len(other) + min(0, slices), 0] = images[
+        max(0, -slices) : len(images) - max(0, slices), 0
+    ]
+    return other
+
+
+def told(images: list[np.ndarray], known=()) -> list[tuple[str | None, str]]:
+    scans = [
+        replace(scan(f"p{at}", (0,) * 24), spacing_mm=(STEP, 2.0, 2.0), placement={"reference": "mri"})
+        for at in range(len(images))
+    ]
+    patients = [each.patient_id for each in scans]
+    slices = [reduced(each) for each in images]
+    return [(odd.scan_id, odd.text) for odd in too_high(scans, patients, ["pet", "mri"], slices, known)]
+
+
+@pytest.mark.parametrize("slices, words", [(2, "8 mm nearer to the head"), (-5, "20 mm nearer to the feet")])
+def test_one_that_is_moved_along_the_slices_is_told(slices, words):
+    images = [body(seed) for seed in range(1, SCANS + 1)]
+    assert told(images) == []
+    images[4] = moved(images[4], slices)
+    ((scan_id, text),) = told(images)
+    assert scan_id == "p4_a" and text.startswith(f"pet shows the body about {words} than mri does")
+    assert told(images, {("p4_a", "pet")}) == []
+
+
+def test_of_bodies_that_are_unlike_or_few_nothing_is_said():
+    unlike = [body(seed, alike=0.0) for seed in range(1, SCANS + 1)]
+    assert told([moved(unlike[0], 3), *unlike[1:]]) == []
+    few = [body(seed) for seed in range(1, 8)]
+    assert told([moved(few[0], 3), *few[1:]]) == []
