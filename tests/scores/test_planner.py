@@ -16,6 +16,7 @@ from hnscc.scores.planner import (
     repeats_needed,
     smallest_seen,
 )
+from hnscc.scores.two_way_t import Spread
 
 # Standard deviations of a difference: 0.15 from patient to patient, 0.05 by training of each variant, 0.1 together.
 PATIENTS, TRAINING, TOGETHER = 0.15, 0.05, 0.1
@@ -46,6 +47,39 @@ def test_parts_of_a_pilot_by_hand():
     assert design.joint == pytest.approx(50 * 0.0005)
     assert design.variance(10, 5) == pytest.approx(0.0025 + 0.002 + 0.0005)
     assert design.variance(20, 10) == pytest.approx(0.00125 + 0.001 + 0.000125)
+
+
+@pytest.mark.parametrize(("effective", "weight"), [(4.0, 0.4), (None, 1.0), (12.0, 1.0)])
+def test_a_study_knows_the_patients_part_by_patients_of_equal_weight(effective, weight):
+    """Where a few large lesions hold most of the pixels, the part that a study finds is more often far too small."""
+    pilot = Estimate(
+        0.1,
+        patients=10,
+        repeats=(5, 5),
+        effective_patients=effective,
+        patient_variance=0.003,
+        repeat_variance=(0.001, 0.0015),
+        joint_variance=0.0005,
+    )
+    design = design_of(pilot)
+    assert design.weight == weight
+    draw = np.random.default_rng(1)
+    joint, known = 0.0005, max(1.0, 10 * weight - 1)
+    own = 0.003 * draw.chisquare(known, 4_000) / known
+    brought = (0.0025 / 2 * draw.chisquare(4, (2, 4_000)) / 4).T
+    found = []
+    for patient, repeat in zip(own, brought, strict=True):
+        error = math.sqrt(max(patient + repeat.sum() - joint, patient, repeat.sum()))
+        found.append(
+            error * Spread(error, repeat.sum() / (patient + repeat.sum()), 9, _degrees(repeat)).limit()
+        )
+    away = scipy.stats.norm(0.15, math.sqrt(0.005))
+    expected = np.mean(away.sf(found) + away.cdf(-np.array(found)))
+    assert power(design, 0.15, 10, 5) == pytest.approx(expected, abs=0.01)
+
+
+def _degrees(repeat):
+    return repeat.sum() ** 2 / (repeat**2 / 4).sum()
 
 
 def test_repeats_of_a_variant_count_as_many_as_they_are():
