@@ -30,8 +30,8 @@ def odd_beside(
     """
     if usual is None:
         yield (
-            "not compared with the study's scans: its run folder was made before it kept what they are like; `hnscc "
-            "run STUDY` adds that"
+            "not compared with the study's scans: its run folder, or the store that it was made from, was made before "
+            "they kept what these are like; prepare the store again, and `hnscc run STUDY` adds that"
         )
         return
     slices = reduced(images)
