@@ -135,6 +135,8 @@ def load_fold(run: RunFolder, number: int) -> Fold:
     """One fold as `hnscc run` wrote it. InputError where a file is missing or not what split.json says."""
     folder = run.fold(number)
     split = read_split(folder)
+    if split.unsaid:
+        raise damaged_fold(folder, f"a {folder.split.name} that lacks {split.unsaid}")
     try:
         slices, cohort, truth = (
             _checked(path, split.files) for path in (folder.slices, folder.scans, folder.truth)

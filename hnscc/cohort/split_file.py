@@ -31,7 +31,7 @@ class SplitFile(Facts):
     from; usual: what the scans of that are like (hnscc.cohort.usual). patients: by split. warnings: of
     `splits.FoldPlan`. files: name -> SHA-256 of each other file. drawn: scan -> how its mask as drawn lies
     (`drawn_masks.DrawnMask.lies`), empty where the store kept none. What has a default is not in the files of earlier
-    versions, which scored sampled slices alone.
+    versions, which scored sampled slices alone; `unsaid` names what scores rest on of it.
     """
 
     fold: int
@@ -48,6 +48,12 @@ class SplitFile(Facts):
     odd: Names = ()
     files: dict[str, str]
     drawn: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @property
+    def unsaid(self) -> str:
+        """What an earlier version's file does not say of the slices that are scored: the names in the file."""
+        asked = {"others_digest": "scored", "slices": "slices", "spacing_mm": "spacing_mm"}
+        return ", ".join(f"`{asked[name]}`" for name in asked if name not in self.model_fields_set)
 
 
 def read_split(folder: FoldFolder) -> SplitFile:

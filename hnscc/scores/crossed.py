@@ -179,9 +179,7 @@ def _difference(
     parts: VarianceParts, repeats: tuple[int, ...], bounds: tuple[float, float] | None
 ) -> Estimate:
     if not parts.varies:
-        same = abs(parts.value) <= math.sqrt(parts.nothing)
-        reason = None if same else "nothing varies, neither over patients nor over repeats: no p"
-        return _estimate(parts, repeats, parts.value, parts.value, 1.0 if same else None, None, reason)
+        return _estimate(parts, repeats, None, None, None, None, NOTHING_VARIES)
     spread = parts.spread
     low, high = parts.value - spread.reach(), parts.value + spread.reach()
     if bounds:

@@ -14,6 +14,8 @@ import scipy.stats
 from hnscc.scores import fewest
 
 ALPHA = 0.05
+# Why there is no t interval: one without width would say that the value is known exactly.
+ALL_ALIKE = "all are alike: there is nothing that an interval could rest on"
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,12 @@ def median_interval(values: Sequence[float]) -> Interval:
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """95 % t interval of the mean of what `values` (N,) were drawn from; nothing is resampled. None below 3 values."""
+    """95 % t interval of the mean of what `values` (N,) were drawn from; nothing is resampled. None below 3 values, or
+    where all are alike."""
     if len(values) < fewest.VALUES_FOR_MEAN:
         return Interval(None, None, f"an interval of a mean needs at least {fewest.VALUES_FOR_MEAN} values")
+    if min(values) == max(values):
+        return Interval(None, None, ALL_ALIKE)
     mean, sd = fmean(values), float(np.std(values, ddof=1))
     half = t_limit(len(values) - 1) * sd / math.sqrt(len(values))
     return Interval(mean - half, mean + half)

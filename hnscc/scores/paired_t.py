@@ -7,7 +7,7 @@ import scipy.stats
 
 from hnscc.base.arrays import Floats
 from hnscc.scores import fewest
-from hnscc.scores.intervals import Interval, t_limit
+from hnscc.scores.intervals import ALL_ALIKE, Interval, t_limit
 from hnscc.scores.paired_tests import LEAST
 
 
@@ -22,10 +22,12 @@ class Paired:
     p: float | None
 
     def interval(self) -> Interval:
-        """95 % t interval of the difference; None where there is one repeat."""
+        """95 % t interval of the difference; None where there is one repeat, or nothing varies."""
         if self.error is None:
             few = f"an interval of a difference needs at least {fewest.REPEATS} repeats"
             return Interval(None, None, few)
+        if self.error == 0:
+            return Interval(None, None, ALL_ALIKE)
         half = t_limit(self.degrees) * self.error
         return Interval(self.difference - half, self.difference + half)
 
@@ -37,7 +39,8 @@ def paired_t(scores: Floats, leader: int, other: int) -> Paired:
     little of how they vary: the variance is that of the two-way residuals over all K rows (configurations
     and repeats taken out, as in a randomised block design), or the pair's own where that is larger. Degrees of
     freedom: n - 1 of the pair's own; of the block (n - 1) times the rows less one, or, where few rows hold most of the
-    spread (others have collapsed to a constant), times Satterthwaite's effective number of them. No p where n is 1.
+    spread (others have collapsed to a constant), times Satterthwaite's effective number of them. No p where n is 1, or
+    where nothing varies.
     """
     rows, n = scores.shape
     differences = scores[leader] - scores[other]
@@ -54,5 +57,5 @@ def paired_t(scores: Floats, leader: int, other: int) -> Paired:
     variance = max(block, own)
     error = math.sqrt(variance / n)
     if error == 0:
-        return Paired(n, mean, error, degrees, LEAST if mean > 0 else 1.0)
+        return Paired(n, mean, error, degrees, None)
     return Paired(n, mean, error, degrees, max(LEAST, float(scipy.stats.t.sf(mean / error, degrees))))

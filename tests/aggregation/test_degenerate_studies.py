@@ -28,8 +28,8 @@ def test_collapsed_variant_without_a_threshold(tmp_path):
     # The bootstrap needs no threshold; nor does the t test, but here no patient and no repeat varies.
     assert [each["p"] is None for each in compared] == [True, True, True, False]
     crossed = next(each for each in compared if each["method"] == "two_way_t")
-    assert (crossed["difference"], crossed["low"], crossed["high"]) == (1.0, 1.0, 1.0)
-    assert "nothing varies" in crossed["reason"]
+    assert (crossed["difference"], crossed["low"], crossed["high"]) == (1.0, None, None)
+    assert "neither patients nor repeats are seen to vary" in crossed["reason"]
     assert compared[0]["reason"].startswith("odd: no threshold")
     assert compared[2]["difference"] == 1.0 and compared[2]["p"] == compared[2]["smallest_p"]
 

@@ -11,6 +11,7 @@ from hnscc.scores.crossed import mean_difference
 from hnscc.scores.patient_metrics import PATIENT_METRICS
 
 NAMES = [each.name for each in PATIENT_METRICS]
+FOUND_BY_ALL = ("lesion_sensitivity", "detected")  # here 1 of every patient in every training: nothing varies
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,10 @@ def test_wilcoxon_is_scipys_on_the_median_models_rows(run):
 def test_holm_is_within_one_metric(run, metric):
     family = rows(run, "comparisons", metric=metric, method="two_way_t")
     assert len(family) == 3
+    if metric in FOUND_BY_ALL:
+        assert [each["p"] for each in family] == [each["p_holm"] for each in family] == [None] * 3
+        assert all("neither patients nor repeats" in each["reason"] for each in family)
+        return
     low, middle, high = sorted(each["p"] for each in family)
     expected = np.maximum.accumulate(np.minimum([3 * low, 2 * middle, high], 1))
     assert sorted(each["p_holm"] for each in family) == pytest.approx(expected)

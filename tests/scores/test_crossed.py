@@ -176,13 +176,16 @@ def test_what_does_not_exist_is_none_with_its_reason():
     equal = pooled_difference(same, tuple(np.repeat(each[:1], 3, axis=0) for each in same))
     assert equal.p is not None and equal.low < equal.value < equal.high
     still = tuple(np.repeat(each[:1], 3, axis=0) for each in same)
-    assert (pooled_difference(still, still).low, pooled_difference(still, still).p) == (0.0, 1.0)
+    assert (pooled_difference(still, still).value, pooled_difference(still, still).p) == (0.0, None)
 
 
-def test_a_constant_difference_has_no_p():
-    found = mean_difference(np.full((3, 5), 0.75), np.full((2, 5), 0.5))
-    assert (found.value, found.low, found.high, found.p) == (0.25, 0.25, 0.25, None)
-    assert "nothing varies" in found.reason
+@pytest.mark.parametrize("other", [0.5, 0.75])
+@pytest.mark.parametrize("patients", [2, 5])
+def test_a_constant_difference_has_no_interval_and_no_p(other, patients):
+    """Two equal variants of 2 patients had p = 1.0, where 4 patients are needed for any."""
+    found = mean_difference(np.full((3, patients), 0.75), np.full((2, patients), other))
+    assert (found.value, found.low, found.high, found.p) == (0.75 - other, None, None, None)
+    assert found.reason == NOTHING_VARIES
 
 
 def test_intervals_of_a_difference_end_where_differences_end():
@@ -263,7 +266,7 @@ def test_the_unit_of_a_score_decides_no_p(seed, unit):
     )
     assert other.p == pytest.approx(found.p)
     equal = mean_difference(np.full((2, 6), (0.1 + 0.2) * unit), np.full((2, 6), 0.3 * unit))
-    assert equal.p == 1, "0.1 + 0.2 is not 0.3 in floating point"
+    assert equal.reason == NOTHING_VARIES, "0.1 + 0.2 is not 0.3 in floating point"
 
 
 def test_pairs_help_where_seeds_are_shared():

@@ -9,6 +9,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hnscc.scores.intervals import ALL_ALIKE
 from hnscc.scores.paired_t import paired_t
 from hnscc.scores.paired_tests import holm, signed_rank
 
@@ -125,8 +126,12 @@ def test_a_pair_that_varies_more_than_the_block_stands_for_itself():
     assert paired_t(scores, 0, 1).p == pytest.approx(expected.pvalue)
 
 
-def test_one_repeat_gives_no_p_and_none_is_zero():
+def test_one_repeat_gives_no_p_and_nor_do_scores_that_do_not_vary():
+    """Two constants had p = 5e-324, and a configuration was dismissed by it."""
     alone = paired_t(np.array([[0.5], [0.4]]), 0, 1)
     assert alone.p is None
     assert alone.interval().low is None and "2 repeats" in alone.interval().reason
-    assert 0 < paired_t(np.array([[0.5, 0.5], [0.25, 0.25]]), 0, 1).p < 1e-300
+    for other in (0.25, 0.5):
+        alike = paired_t(np.array([[0.5, 0.5], [other, other]]), 0, 1)
+        assert (alike.difference, alike.p, alike.interval().low) == (0.5 - other, None, None)
+        assert alike.interval().reason == ALL_ALIKE

@@ -6,7 +6,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hnscc.scores.intervals import mean_interval, median_interval
+from hnscc.scores.intervals import ALL_ALIKE, mean_interval, median_interval
 from hnscc.scores.repeats import half_width, is_known_within, repeats_for_width
 
 
@@ -50,3 +50,5 @@ def test_the_interval_of_a_mean_is_scipys_t_interval():
     theirs = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high))
     assert mean_interval(values[:2]).low is None and "at least 3" in mean_interval(values[:2]).reason
+    alike = mean_interval([0.5] * 3)
+    assert (alike.low, alike.high, alike.reason) == (None, None, ALL_ALIKE)
