@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from hnscc.cohort.store_format import Scan
 
-AXIAL = 6  # slices
-SIDE = 160  # pixels of a shown slice, at most
+AXIAL_SLICES = 6  # slices
+MOST_SIDE_PIXELS = 160  # pixels of a shown slice, at most
 LEVELS = 65535
 BINS = 256
-EACH = 2  # the histogram counts every second pixel along rows and columns
+EVERY_PIXELS = 2  # the histogram counts every second pixel along rows and columns
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def view_of(
     span = np.where(high > low, high - low, np.float32(1))
     rows, columns = (_range(shown) for shown in _shown(images, low))
     slices, row = slices_to_show(scan), _row_to_show(mask, rows)
-    step = -(-max(rows.stop - rows.start, columns.stop - columns.start) // SIDE)
+    step = -(-max(rows.stop - rows.start, columns.stop - columns.start) // MOST_SIDE_PIXELS)
 
     def planes(values: NDArray[np.float32], at: slice) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
         axial = pooled(values[slices, :, rows, columns], step, step)
@@ -101,7 +101,7 @@ def slices_to_show(scan: Scan) -> list[int]:
         seen = sorted(set(range(scan.slices)) - scan.unseen(scan.placement["outside"])) or range(scan.slices)
         edge = len(seen) // 10  # the ends of a scan show little
         among = np.array(seen[edge : len(seen) - edge])
-    spread = among[np.unique(np.linspace(0, len(among) - 1, AXIAL).round().astype(int))]
+    spread = among[np.unique(np.linspace(0, len(among) - 1, AXIAL_SLICES).round().astype(int))]
     if pixels.any() and (most := int(pixels.argmax())) not in spread:
         spread[np.abs(spread - most).argmin()] = most
     return [int(z) for z in spread]
@@ -152,7 +152,7 @@ def _scaled(
 
 def _histogram(image: NDArray[np.float32], low: float, high: float) -> NDArray[np.int64]:
     """(Z, H, W) -> (256,)."""
-    some = image[:, ::EACH, ::EACH].ravel()
+    some = image[:, ::EVERY_PIXELS, ::EVERY_PIXELS].ravel()
     if high <= low:
         return np.zeros(BINS, np.int64)
     at = np.sqrt((some[some > low] - low) / (high - low)) * BINS

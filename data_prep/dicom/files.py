@@ -19,14 +19,14 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from data_prep.dicom.header import UNREADABLE, lacking, text_of, unusable
 
 MAX_FILES = 100_000  # of one folder, those below it included
-MAX_FILE = 2**31 + 2**26  # bytes: a volume of 2 GiB and its header
-SMALL = 2**18  # bytes: a file of a slice that is read whole, which is faster than in pieces
-SMALL_WITH_PIXELS = 2**22  # bytes: the same, where all of it is wanted
-MAX_AT_ONCE = 2**28  # bytes of a folder that are read at once, its pixels with the headers
+MAX_FILE_BYTES = 2**31 + 2**26  # bytes: a volume of 2 GiB and its header
+SMALL_BYTES = 2**18  # bytes: a file of a slice that is read whole, which is faster than in pieces
+SMALL_WITH_PIXELS_BYTES = 2**22  # bytes: the same, where all of it is wanted
+MAX_AT_ONCE_BYTES = 2**28  # bytes of a folder that are read at once, its pixels with the headers
 ENDINGS = (".dcm", ".ima")  # a file of such a name is DICOM, or damaged
 DICOMDIR = "1.2.840.10008.1.3.10"
-_PREAMBLE = 128
-_AT_ONCE = 2**16  # bytes: what may be asked for without a look at what is left
+_PREAMBLE_BYTES = 128  # before the mark DICM: DICOM, part 10
+_AT_ONCE_BYTES = 2**16  # bytes: what may be asked for without a look at what is left
 
 # What is read of a header. Texts that name a person, a place or a text of a user are not among it, but for the ids by
 # which `hnscc scan` tells patients apart.
@@ -64,7 +64,7 @@ class _Bounded(io.BufferedReader):
         self._size = os.fstat(self.fileno()).st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size > _AT_ONCE:
+        if size is not None and size > _AT_ONCE_BYTES:
             size = min(size, max(0, self._size - self.tell()))
         return super().read(size)
 
@@ -84,8 +84,8 @@ def _begins(path: Path) -> bool:
     if not stat.S_ISREG(path.stat().st_mode):  # a pipe, which nothing may ever come out of
         raise OSError
     with path.open("rb") as file:
-        head = file.read(_PREAMBLE + 4)
-    return head[_PREAMBLE:] == b"DICM" or _without_mark(head)
+        head = file.read(_PREAMBLE_BYTES + 4)
+    return head[_PREAMBLE_BYTES:] == b"DICM" or _without_mark(head)
 
 
 def _is_lost(file: Path) -> bool:
@@ -96,8 +96,10 @@ def _is_lost(file: Path) -> bool:
     if file.suffix[1:].isalpha():
         return False
     with file.open("rb") as opened:
-        head = opened.read(_PREAMBLE + 4)
-    return not head[:_PREAMBLE].strip(b"\0") and b"DICM".startswith(head[_PREAMBLE:].rstrip(b"\0"))
+        head = opened.read(_PREAMBLE_BYTES + 4)
+    return not head[:_PREAMBLE_BYTES].strip(b"\0") and b"DICM".startswith(
+        head[_PREAMBLE_BYTES:].rstrip(b"\0")
+    )
 
 
 def _without_mark(head: bytes) -> bool:
@@ -126,7 +128,7 @@ def instances_of(path: Path, where: str, *, pixels: bool = False) -> list[Instan
             f"{strange} that are links to nothing, unreadable, empty or damaged",
             "Copy the series again; take files out that are no slices, empty ones too.",
         )
-    at_once = pixels and sum(file.stat().st_size for file in files) <= MAX_AT_ONCE
+    at_once = pixels and sum(file.stat().st_size for file in files) <= MAX_AT_ONCE_BYTES
     tags = [*TAGS, *PIXELS] if at_once else TAGS
     found = [Instance(file, read_header(file, where, tags)) for file in files]
     images = [each for each in found if text_of(each.header, "SOPClassUID", where) != DICOMDIR]
@@ -194,9 +196,13 @@ def read_header(path: Path, where: str, tags: Sequence[str]) -> FileDataset:
     """Read those attributes of a file that `tags` names; InputError where it cannot be read."""
     try:
         size = path.stat().st_size
-        if size > MAX_FILE:
-            raise unusable("A file is too large.", where, f"at most {MAX_FILE} bytes", f"{size} bytes")
-        content = path.read_bytes() if size <= (SMALL_WITH_PIXELS if "PixelData" in tags else SMALL) else None
+        if size > MAX_FILE_BYTES:
+            raise unusable("A file is too large.", where, f"at most {MAX_FILE_BYTES} bytes", f"{size} bytes")
+        content = (
+            path.read_bytes()
+            if size <= (SMALL_WITH_PIXELS_BYTES if "PixelData" in tags else SMALL_BYTES)
+            else None
+        )
         with _Bounded(path) if content is None else io.BytesIO(content) as file:
             if _may_be_deflated(content) and _transfer_syntax(file) == DeflatedExplicitVRLittleEndian:
                 raise unusable(
@@ -227,7 +233,7 @@ def _may_be_deflated(content: bytes | None) -> bool:
 
 def _transfer_syntax(file: _Bounded | io.BytesIO) -> str:
     """The transfer syntax as the file's first group states it: before it is known, nothing else may be unpacked."""
-    if file.read(_PREAMBLE + 4)[_PREAMBLE:] != b"DICM":
+    if file.read(_PREAMBLE_BYTES + 4)[_PREAMBLE_BYTES:] != b"DICM":
         return ""
     meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
     return str(meta.get("TransferSyntaxUID", ""))

@@ -29,7 +29,7 @@ _GROUPING = (
     *("SeriesInstanceUID", "SOPClassUID", "StudyInstanceUID", "FrameOfReferenceUID", "PatientID"),
     *("ImageType", "SeriesDate"),
 )
-_OBLIQUE = 5.0  # degrees from the nearest plane of the body
+_OBLIQUE_DEGREES = 5.0  # degrees from the nearest plane of the body
 _PLANES = ("sagittal", "coronal", "axial")
 
 
@@ -230,4 +230,4 @@ def plane_of(grid: Grid) -> str:
     shares = np.abs(across) / np.linalg.norm(across)
     nearest = int(np.argmax(shares))
     turned = float(np.degrees(np.arccos(min(1.0, shares[nearest]))))
-    return f"oblique {_PLANES[nearest]}" if turned > _OBLIQUE else _PLANES[nearest]
+    return f"oblique {_PLANES[nearest]}" if turned > _OBLIQUE_DEGREES else _PLANES[nearest]

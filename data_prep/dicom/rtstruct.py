@@ -13,7 +13,7 @@ from data_prep.volumes.volume import TO_RAS
 from hnscc.base.errors import InputError
 
 TAGS = ("StructureSetROISequence", "ROIContourSequence", "ReferencedFrameOfReferenceSequence")
-_MOST = 2**31 - 1  # what a region's number may be
+_HIGHEST_NUMBER = 2**31 - 1  # what a region's number may be
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 
 
@@ -125,7 +125,10 @@ def _series(header: Dataset, where: str) -> list[str]:
 
 
 def _by_number(header: Dataset, sequence: str, number: str, where: str) -> dict[int, Dataset]:
-    return {whole_number(item, number, 0, _MOST, where): item for item in _items(header, sequence, where)}
+    return {
+        whole_number(item, number, 0, _HIGHEST_NUMBER, where): item
+        for item in _items(header, sequence, where)
+    }
 
 
 def _items(header: Dataset, sequence: str, where: str) -> list[Dataset]:

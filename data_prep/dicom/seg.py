@@ -27,10 +27,10 @@ TAGS = (
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData"),
 )
-HALF = 0.5  # of the largest value that a fraction may have: from there on it is lesion
-_ONE_PLANE = 0.01  # mm: frames that lie no farther apart show one plane
-_UNEVEN = 0.05  # of a step: how far a plane may lie from a whole number of steps
-_MOST = 2**16  # segments, frames and pixels of a side
+HALF_FRACTION = 0.5  # of the largest value that a fraction may have: from there on it is lesion
+_ONE_PLANE_MM = 0.01  # mm: frames that lie no farther apart show one plane
+_UNEVEN_STEPS = 0.05  # of a step: how far a plane may lie from a whole number of steps
+_MOST_COUNT = 2**16  # segments, frames and pixels of a side
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def segmentation_of(header: Dataset, region: str | None, where: str) -> Segmenta
     they lie, lie in no even steps, or overlap; pixels that are damaged.
     """
     segments = value_of(header, "SegmentSequence", where) or []
-    numbered = {whole_number(item, "SegmentNumber", 0, _MOST, where): item for item in segments}
+    numbered = {whole_number(item, "SegmentNumber", 0, _MOST_COUNT, where): item for item in segments}
     # Label maps name the background too, as segment 0.
     names = {number: text_of(item, "SegmentLabel", where) for number, item in numbered.items() if number}
     numbers = chosen(names, region, where)
@@ -83,7 +83,7 @@ class _Frame:
 
 def _frames(header: Dataset, where: str) -> list[_Frame]:
     groups = value_of(header, "PerFrameFunctionalGroupsSequence", where) or []
-    count = whole_number(header, "NumberOfFrames", 1, _MOST, where)
+    count = whole_number(header, "NumberOfFrames", 1, _MOST_COUNT, where)
     if len(groups) != count:
         raise unusable(
             "The functional groups do not fit the frames.", where, f"{count} items", f"{len(groups)}"
@@ -92,7 +92,7 @@ def _frames(header: Dataset, where: str) -> list[_Frame]:
     frames = []
     for group in groups:
         item = _group(header, group, "SegmentIdentificationSequence", where)
-        segment = None if labels else whole_number(item, "ReferencedSegmentNumber", 1, _MOST, where)
+        segment = None if labels else whole_number(item, "ReferencedSegmentNumber", 1, _MOST_COUNT, where)
         position = numbers_of(
             _group(header, group, "PlanePositionSequence", where), "ImagePositionPatient", 3, where
         )
@@ -127,14 +127,14 @@ def _grid(header: Dataset, frames: Sequence[_Frame], where: str) -> tuple[Grid, 
     planes = np.rint((along - along.min()) / step)
     first = positions[np.argmin(along)]
     aside = positions - first - np.outer(planes * step, normal)
-    if np.abs(aside).max() > _UNEVEN * max(step, _ONE_PLANE):
+    if np.abs(aside).max() > _UNEVEN_STEPS * max(step, _ONE_PLANE_MM):
         raise unusable("The frames do not lie in even steps above each other.", where, "even steps", "others")
     affine = np.eye(4)
     steps = [along_row * between_columns, along_column * between_rows, normal * step, first]
     affine[:3] = TO_RAS @ np.column_stack(steps)
     if not abs(np.linalg.det(affine[:3, :3])) > 1e-9:
         raise unusable("The frames span no volume.", where, "axes that are independent", "others")
-    columns, rows = (whole_number(header, name, 1, _MOST, where) for name in ("Columns", "Rows"))
+    columns, rows = (whole_number(header, name, 1, _MOST_COUNT, where) for name in ("Columns", "Rows"))
     deep = int(planes.max()) + 1
     if columns * rows * deep > MAX_VOXELS:
         raise unusable("The segmentation is too large.", where, f"at most {MAX_VOXELS} voxels", "more")
@@ -147,12 +147,14 @@ def _step(along: NDArray[np.float64], measures: Dataset, where: str) -> float:
     Empty frames are left out, so that the smallest may be that of several planes; a thickness that fits it is right.
     """
     apart = np.diff(np.unique(np.round(along, 4)))
-    apart = apart[apart > _ONE_PLANE]
+    apart = apart[apart > _ONE_PLANE_MM]
     for name in ("SpacingBetweenSlices", "SliceThickness"):
         stated = maybe_numbers(measures, name, 1, where)
         if stated and stated[0] > 0:
             steps = apart / stated[0]
-            if not len(apart) or (np.abs(steps - np.rint(steps)).max() <= _UNEVEN and steps.min() > 0.5):
+            if not len(apart) or (
+                np.abs(steps - np.rint(steps)).max() <= _UNEVEN_STEPS and steps.min() > 0.5
+            ):
                 return float(stated[0])
     if not len(apart):
         raise lacking("SpacingBetweenSlices", where)
@@ -161,7 +163,7 @@ def _step(along: NDArray[np.float64], measures: Dataset, where: str) -> float:
 
 def _pixels(header: Dataset, frames: int, where: str) -> NDArray[np.generic]:
     """The stored values: (frames, rows, columns)."""
-    columns, rows = (whole_number(header, name, 1, _MOST, where) for name in ("Columns", "Rows"))
+    columns, rows = (whole_number(header, name, 1, _MOST_COUNT, where) for name in ("Columns", "Rows"))
     if columns * rows * frames > MAX_VOXELS:
         raise unusable("The segmentation is too large.", where, f"at most {MAX_VOXELS} voxels", "more")
     try:
@@ -182,7 +184,7 @@ def _lesion(
         return np.asarray(pixels != 0)
     if kind == "FRACTIONAL":
         most = whole_number(header, "MaximumFractionalValue", 1, 2**16, where)
-        return np.asarray(pixels.astype(np.float64) >= HALF * most)
+        return np.asarray(pixels.astype(np.float64) >= HALF_FRACTION * most)
     if kind == "LABELMAP":
         return np.isin(pixels, numbers)
     raise unusable(

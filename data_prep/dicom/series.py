@@ -27,7 +27,7 @@ _PICTURES = {  # words of ImageType that say that an image is no slice
     "MOSAIC": "a mosaic of slices (Siemens)",
     "PROJECTION IMAGE": "a projection (MIP)",
 }
-MOST_TOLD = 30  # series, in an error
+MOST_SERIES_TOLD = 30  # series, in an error
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _to_choose(problem: str, series: list[Series], found: str, where: str) -> In
         problem,
         where,
         "one volume, or the choice of one",
-        f"{found}, of these:\n    " + first_of(lines, MOST_TOLD, "\n    "),
+        f"{found}, of these:\n    " + first_of(lines, MOST_SERIES_TOLD, "\n    "),
         "Write the series behind the folder, after a #: its key as listed, or its SeriesInstanceUID "
         "(folder#KEY). `hnscc scan FOLDER` lists more of each.",
     )

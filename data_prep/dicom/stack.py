@@ -10,8 +10,10 @@ from data_prep.dicom.slices import Slice, differing
 from data_prep.volumes.volume import TO_RAS, Grid
 from hnscc.base.errors import InputError
 
-APART = 0.05  # voxels: how far a slice may lie from where even steps put it (the tolerance of equal grids)
-TILT = 0.01  # of a step: how far slices may be shifted against one another (half a degree of gantry tilt)
+# Voxels: how far a slice may lie from where even steps put it (the tolerance of equal grids).
+APART_VOXELS = 0.05
+# Of a step: how far slices may be shifted against one another (half a degree of gantry tilt).
+TILT_STEPS = 0.01
 STATED_BY = "DICOM"
 _EXPORT = "Export the whole series again, or take the scan out."
 
@@ -62,10 +64,10 @@ def _check_alike(slices: Sequence[Slice], where: str) -> None:
     first = slices[0]
     side = max(first.columns, first.rows)
     pixels = np.array([each.pixel for each in slices])
-    if (np.abs(pixels / pixels[0] - 1) * side > APART).any():
+    if (np.abs(pixels / pixels[0] - 1) * side > APART_VOXELS).any():
         raise unusable("The slices differ in pixel spacing.", where, "one spacing", "several", _EXPORT)
     turned = np.array([np.abs(each.axes - first.axes).max() for each in slices])
-    if (turned * side > 2 * APART).any():
+    if (turned * side > 2 * APART_VOXELS).any():
         raise unusable(
             "The slices of the series differ in orientation.",
             where,
@@ -102,7 +104,7 @@ def _check_even(along: NDArray[np.float64], where: str) -> None:
     steps = np.diff(along)
     usual = float(np.median(steps))
     even = np.linspace(along[0], along[-1], len(along))
-    if np.abs(along - even).max() <= APART * usual:
+    if np.abs(along - even).max() <= APART_VOXELS * usual:
         return
     ratios = steps / steps.min()
     whole = np.rint(ratios)
@@ -131,7 +133,7 @@ def _check_straight(
     where: str,
 ) -> None:
     aside = step - (step @ normal) * normal
-    if np.linalg.norm(aside) > TILT * np.linalg.norm(step):
+    if np.linalg.norm(aside) > TILT_STEPS * np.linalg.norm(step):
         angle = np.degrees(np.arctan2(np.linalg.norm(aside), step @ normal))
         raise unusable(
             "Each slice is shifted against the one before, as with a tilted gantry.",
@@ -141,7 +143,9 @@ def _check_straight(
             "Correct the tilt with the scanner's software or dcm2niix, or take the scan out.",
         )
     even = positions[0] + np.arange(len(positions))[:, None] * step
-    if np.linalg.norm(positions - even, axis=1).max() > APART * max(pixel, float(np.linalg.norm(step))):
+    if np.linalg.norm(positions - even, axis=1).max() > APART_VOXELS * max(
+        pixel, float(np.linalg.norm(step))
+    ):
         raise _not_straight(where)
 
 

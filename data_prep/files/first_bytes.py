@@ -8,8 +8,9 @@ from pathlib import Path
 
 from hnscc.base.errors import InputError
 
-MAX_UNPACKED = 2**31 + 2**26  # bytes: a volume of 2 GiB and its header; what unpacks to more is left alone
-HEAD = 1024  # bytes that tell what a file is
+# A volume of 2 GiB and its header; what unpacks to more is left alone.
+MAX_UNPACKED_BYTES = 2**31 + 2**26
+HEAD_BYTES = 1024  # bytes that tell what a file is
 _COPY = "Copy, download or export the file again."
 _GZIP = b"\x1f\x8b"
 
@@ -83,11 +84,15 @@ def other_half(path: Path) -> Path | None:
 
 
 def unpacked_head(path: Path) -> bytes:
-    """Return the first HEAD bytes of a file, unpacked where it is compressed with gzip; b"" where it is unreadable."""
+    """Return the first HEAD_BYTES of a file, unpacked where it is compressed with gzip; b"" where it is unreadable."""
     try:
         with path.open("rb") as file:
-            start = file.read(4 * HEAD)
-        return zlib.decompressobj(31).decompress(start, HEAD) if start.startswith(_GZIP) else start[:HEAD]
+            start = file.read(4 * HEAD_BYTES)
+        return (
+            zlib.decompressobj(31).decompress(start, HEAD_BYTES)
+            if start.startswith(_GZIP)
+            else start[:HEAD_BYTES]
+        )
     except (OSError, zlib.error):
         return b""
 
@@ -126,7 +131,7 @@ _NO_FIT = Cause("a header and values that do not fit together: the file is cut s
 def _cause(path: Path) -> Cause:
     try:
         with path.open("rb") as file:
-            start = file.read(HEAD)
+            start = file.read(HEAD_BYTES)
     except FileNotFoundError:
         return _GONE
     except OSError as error:
@@ -174,14 +179,14 @@ def _unpack(path: Path) -> tuple[bytes, int, bool]:
     """The first bytes, how many follow the last gzip member that are none, and whether that member ends.
 
     zlib.error is raised where the compressed data are damaged. Memory is that of a few chunks. Data that unpack to
-    more than MAX_UNPACKED are not followed to their end, and count as whole.
+    more than MAX_UNPACKED_BYTES are not followed to their end, and count as whole.
     """
     size, head, unpacked = path.stat().st_size, b"", 0
     with path.open("rb") as file:
         unzip, rest = zlib.decompressobj(31), file.read(1 << 20)
-        while rest and unpacked < MAX_UNPACKED:
+        while rest and unpacked < MAX_UNPACKED_BYTES:
             data = unzip.decompress(rest, 1 << 20)
-            head, unpacked = (head + data)[:HEAD], unpacked + len(data)
+            head, unpacked = (head + data)[:HEAD_BYTES], unpacked + len(data)
             rest = unzip.unconsumed_tail or unzip.unused_data or file.read(1 << 20)
             if unzip.eof:
                 if not rest.startswith(_GZIP):
@@ -189,7 +194,7 @@ def _unpack(path: Path) -> tuple[bytes, int, bool]:
                     behind = size - file.tell() + len(rest) if rest.strip(b"\0") else 0
                     return head, behind, True
                 unzip = zlib.decompressobj(31)
-    return head, 0, unpacked >= MAX_UNPACKED
+    return head, 0, unpacked >= MAX_UNPACKED_BYTES
 
 
 def _kind(start: bytes) -> Cause:

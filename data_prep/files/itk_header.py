@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hnscc.base.errors import InputError
 
-MAX_HEADER = 2**22  # bytes: 3D Slicer writes every segment's name and colour there
+MAX_HEADER_BYTES = 2**22  # bytes: 3D Slicer writes every segment's name and colour there
 _SPACES = (
     *("left-posterior-superior", "lps", "right-anterior-superior", "ras"),
     *("left-anterior-superior", "las"),
@@ -46,7 +46,7 @@ def read_header(path: Path, where: str) -> Header | None:
     does not say how the volume lies in space, in mm.
     """
     with path.open("rb") as file:
-        start = file.read(MAX_HEADER)
+        start = file.read(MAX_HEADER_BYTES)
     return _nrrd(start, where) if path.name.lower().endswith(".nrrd") else _meta_image(start, where)
 
 

@@ -30,8 +30,8 @@ from data_prep.volumes.padding import measured
 from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, Grid, Volume
 from hnscc.base.errors import InputError
 
-MAX_HEADER = 2**26  # bytes before the values: a header and its extensions
-MAX_PADDING = 2**26  # bytes behind the values of a compressed file
+MAX_HEADER_BYTES = 2**26  # bytes before the values: a header and its extensions
+MAX_PADDING_BYTES = 2**26  # bytes behind the values of a compressed file
 NIBABEL_ENDINGS = (".nii", ".nii.gz", ".hdr", ".img", ".mgz")  # endings of files that nibabel reads
 # What nibabel, gzip and NumPy raise on files that are cut short, damaged, or not what their name says.
 _UNREADABLE = (
@@ -179,9 +179,12 @@ class _Unzipping(gzip.GzipFile):
 def _unzipped_header(path: Path, where: str) -> SpatialImage:
     """The image of a compressed file, of which only the header may be used."""
     begin = values_begin_at(unpacked_head(path))
-    if begin > MAX_HEADER:
+    if begin > MAX_HEADER_BYTES:
         raise no_volume(
-            "The header is too long.", where, f"values that begin within {MAX_HEADER} bytes", f"{begin:.0f}"
+            "The header is too long.",
+            where,
+            f"values that begin within {MAX_HEADER_BYTES} bytes",
+            f"{begin:.0f}",
         )
     with _Unzipping(path) as stream:
         return _from_stream(path, stream)
@@ -203,11 +206,11 @@ def _unzipped(path: Path, where: str) -> NDArray[np.float32]:
         data = _values(_from_stream(path, stream))
         end = stream.tell()
         while stream.read(1 << 20):
-            if stream.tell() > end + MAX_PADDING:
+            if stream.tell() > end + MAX_PADDING_BYTES:
                 raise no_volume(
                     "The file unpacks to more than its header tells.",
                     where,
-                    f"at most {MAX_PADDING / 2**20:g} MiB behind the last value",
+                    f"at most {MAX_PADDING_BYTES / 2**20:g} MiB behind the last value",
                     "more",
                 )
     return data

@@ -48,7 +48,7 @@ def _kind(image: SpatialImage) -> str:
     return "Analyze" if isinstance(image, nib.AnalyzeImage) else type(image).__name__.removesuffix("Image")
 
 
-MAX_APART = 1.0  # voxels: the most that a corner may lie apart by two statements of one file
+MAX_APART_VOXELS = 1.0  # voxels: the most that a corner may lie apart by two statements of one file
 SPM = "SPM's .mat"
 
 
@@ -84,11 +84,11 @@ def stated_by(header: nib.Nifti1Header, where: str) -> str:
     if len(stated) == 2:
         sform, qform = header.get_sform(), header.get_qform()
         apart = _apart(sform, qform, header.get_data_shape())
-        if not apart <= MAX_APART:
+        if not apart <= MAX_APART_VOXELS:
             raise _refused(
                 "The sform and the qform of the volume disagree.",
                 where,
-                f"both within {MAX_APART:g} voxel of one another",
+                f"both within {MAX_APART_VOXELS:g} voxel of one another",
                 f"the first voxel at {_point(sform)} mm by sform, at {_point(qform)} mm by qform, "
                 f"and corners up to {apart:.3g} voxels apart",
             )
@@ -124,7 +124,7 @@ def _check_voxels(
     """InputError where voxel sizes add up to more than a voxel less or more than by the affine, along some axis."""
     steps, stated = np.linalg.norm(affine[:3, :3], axis=0), np.abs(np.array(sizes[:3], dtype=np.float64))
     smallest = max(min(steps.min(), stated.min()), 1e-12)
-    if (np.abs(steps - stated) * (np.array(shape[:3]) - 1)).max() > MAX_APART * smallest:
+    if (np.abs(steps - stated) * (np.array(shape[:3]) - 1)).max() > MAX_APART_VOXELS * smallest:
         raise _refused(
             f"The {by} and the header's voxel sizes (pixdim) disagree.",
             where,

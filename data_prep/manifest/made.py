@@ -13,7 +13,7 @@ from data_prep.manifest.listed import ListedScan
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_text
 
-NAMED = 3  # scans that a note names, of more
+NAMED_SCANS = 3  # scans that a note names, of more
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ def _together(notes: Sequence[tuple[str, str]]) -> tuple[str, ...]:
         about.setdefault(note, []).append(scan)
     told = []
     for note, scans in about.items():
-        more = f" and {len(scans) - NAMED} more scans" if len(scans) > NAMED + 1 else ""
-        told.append(f"{', '.join(scans[:NAMED] if more else scans)}{more}: {note}")
+        more = f" and {len(scans) - NAMED_SCANS} more scans" if len(scans) > NAMED_SCANS + 1 else ""
+        told.append(f"{', '.join(scans[:NAMED_SCANS] if more else scans)}{more}: {note}")
     return tuple(told)
 
 

@@ -14,11 +14,11 @@ A_FEW_VISITS = 4
 A_FEW_PARTS = 3
 # Of the stems, have one id where P05a and P05b may be two visits: where more have several, a site and a number is the
 # way in which all are written.
-MOST_ALONE = 0.75
+MOST_ALONE_SHARE = 0.75
 
 _TIMEPOINT = r"t\d{1,2}"  # a sequence of MRI in the name of a file; in a patient's id a time
 _YEAR = r"(19|20)\d\d|\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])"  # or a date of six digits: a number as well
-GROUPS = 8  # of ids in one sentence, at most
+MOST_GROUPS = 8  # of ids in one sentence, at most
 
 
 def of_visits(ids: Iterable[str]) -> list[tuple[str, ...]]:
@@ -37,9 +37,9 @@ def of_visits(ids: Iterable[str]) -> list[tuple[str, ...]]:
 
 def in_groups(groups: Sequence[Sequence[str]]) -> str:
     """Return groups of names in words, `P05_t1, P05_t2; P06_t1, P06_t2`; of many the first."""
-    rest = len(groups) - GROUPS
+    rest = len(groups) - MOST_GROUPS
     more = [f"and {rest} more such group{'s' * (rest > 1)}"] * (rest > 0)
-    return "; ".join([*(", ".join(group) for group in groups[:GROUPS]), *more])
+    return "; ".join([*(", ".join(group) for group in groups[:MOST_GROUPS]), *more])
 
 
 def _by_stem(in_words: Mapping[str, Words]) -> Iterator[list[str]]:
@@ -91,7 +91,7 @@ def _numbered(in_words: Mapping[str, Words]) -> Iterator[tuple[str, ...]]:
         stem, end = _end(words)
         by_stem.setdefault(_key(stem), []).append((each, end))
     sizes = Counter(map(len, by_stem.values()))
-    if max(sizes, default=0) > A_FEW_PARTS or sizes[1] < MOST_ALONE * len(by_stem):
+    if max(sizes, default=0) > A_FEW_PARTS or sizes[1] < MOST_ALONE_SHARE * len(by_stem):
         return
     for own in by_stem.values():
         if len(own) > 1 and all(len(end) == 1 for _, end in own):

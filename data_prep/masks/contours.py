@@ -2,7 +2,7 @@
 
 Outlines of one plane are filled by the even-odd rule: an outline within another is a hole, and so is what a keyhole
 leaves out. Those that lie on the grid's slices fill them. Others stand for a slab that is as thick as their planes are
-apart, up to MOST_THICK slices, and each voxel holds its share of the slabs. Where a slab ends in the middle of a slice,
+apart, up to MOST_THICK_SLICES, and each voxel holds its share of the slabs. Where a slab ends in the middle of a slice,
 that slice is lesion at one of its two ends, so that the slabs hold as many slices as were drawn.
 """
 
@@ -12,20 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.volumes.resize import HALF
+from data_prep.volumes.resize import HALF_SHARE
 from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError
 
 Floats = NDArray[np.float64]
 
-ON_SLICE = 0.1  # slices: by so much an outline may leave its plane, and a plane the grid's slice
-ONE_PLANE = 0.02  # slices: outlines that lie no farther apart were drawn in one plane
-SLIVER = 0.01  # of the smaller outline: what two outlines may share and still lie beside one another
-MIN_KEPT = 0.9  # of the volume outlined that must lie on the grid
+OFF_PLANE_SLICES = 0.1  # slices: by so much an outline may leave its plane, and a plane the grid's slice
+ONE_PLANE_SLICES = 0.02  # slices: outlines that lie no farther apart were drawn in one plane
+SLIVER_SHARE = 0.01  # of the smaller outline: what two outlines may share and still lie beside one another
+MIN_KEPT_SHARE = 0.9  # of the volume outlined that must lie on the grid
 # Slices: outlines that lie farther apart are those of several lesions, or of one that was sampled.
-MOST_THICK = 5
-LEAN = 1e-3  # slices: by so much a slab's end is moved that would halve a slice
-ALIKE = 0.8  # of the distances between planes that must be one for their slabs to be thicker than a slice
+MOST_THICK_SLICES = 5
+LEAN_SLICES = 1e-3  # slices: by so much a slab's end is moved that would halve a slice
+# Of the distances between planes that must be one for their slabs to be thicker than a slice.
+ALIKE_STEPS_SHARE = 0.8
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def fill_contours(
     voxels = np.zeros(grid.shape, dtype=bool)
     across = np.moveaxis(voxels, axis, 0)
     for z, share in shares.items():
-        across[z] = share >= HALF
+        across[z] = share >= HALF_SHARE
     return Filled(voxels, tuple(told))
 
 
@@ -90,7 +91,7 @@ def _across(in_voxels: list[Floats], where: str) -> int:
     """The axis of the grid across which the planes lie; InputError where the outlines lie in no such planes."""
     leaving = [max(float(np.ptp(points[:, axis])) for points in in_voxels) for axis in range(3)]
     axis = int(np.argmin(leaving))
-    if leaving[axis] > 2 * ON_SLICE:
+    if leaving[axis] > 2 * OFF_PLANE_SLICES:
         raise _refused(
             "The contours do not lie in the slices of the image.",
             where,
@@ -106,7 +107,7 @@ def _planes(in_voxels: list[Floats], axis: int) -> list[_Plane]:
     flat = [axis_ for axis_ in range(3) if axis_ != axis]
     for points in sorted(in_voxels, key=lambda each: float(each[:, axis].mean())):
         at = float(points[:, axis].mean())
-        if not planes or at - planes[-1].at > ONE_PLANE:
+        if not planes or at - planes[-1].at > ONE_PLANE_SLICES:
             planes.append(_Plane(at, []))
         planes[-1].polygons.append(points[:, flat])
     return planes
@@ -121,9 +122,9 @@ def _without_copies(planes: list[_Plane], where: str) -> list[str]:
         for one, other in _touching(plane.polygons):
             shared = (areas[one] + areas[other] - area([plane.polygons[one], plane.polygons[other]])) / 2
             small, large = sorted((areas[one], areas[other]))
-            if shared > (1 - SLIVER) * large:
+            if shared > (1 - SLIVER_SHARE) * large:
                 dropped.add(other)
-            elif SLIVER * small < shared < (1 - SLIVER) * small:
+            elif SLIVER_SHARE * small < shared < (1 - SLIVER_SHARE) * small:
                 raise _refused(
                     "Contours of one plane cross one another.",
                     where,
@@ -145,14 +146,17 @@ def _touching(polygons: list[Floats]) -> list[tuple[int, int]]:
 
 def _thickness(at: list[float]) -> tuple[float, bool]:
     """How thick a slab each plane stands for, in slices, and whether the planes lie on the slices."""
-    on_slices = bool(np.abs(np.array(at) - np.rint(at)).max() <= ON_SLICE)
+    on_slices = bool(np.abs(np.array(at) - np.rint(at)).max() <= OFF_PLANE_SLICES)
     steps = np.diff(at)
     if not len(steps):
         return 1.0, on_slices
     middle = float(np.median(steps))
-    alike = len(steps) > 1 and float(np.mean(np.abs(steps - middle) <= ON_SLICE * middle)) >= ALIKE
+    alike = (
+        len(steps) > 1
+        and float(np.mean(np.abs(steps - middle) <= OFF_PLANE_SLICES * middle)) >= ALIKE_STEPS_SHARE
+    )
     # Where planes are far apart, or apart by no rule, those are gaps between lesions, not thick slices.
-    slabs = alike and middle <= MOST_THICK + ON_SLICE
+    slabs = alike and middle <= MOST_THICK_SLICES + OFF_PLANE_SLICES
     thick = middle if slabs else min(middle, 1.0)
     return (max(1.0, float(np.rint(thick))) if on_slices else thick), on_slices
 
@@ -178,13 +182,13 @@ def _shares(
 
 def _end(at: float) -> float:
     """Where a slab ends: one that would halve a slice ends a little before, since both halves would count as whole."""
-    return at - LEAN if abs(at - np.rint(at)) < LEAN / 2 else at
+    return at - LEAN_SLICES if abs(at - np.rint(at)) < LEAN_SLICES / 2 else at
 
 
 def _told(at: list[float], thick: float, on_slices: bool, shares: dict[int, Floats]) -> list[str]:
     told = []
     apart = float(np.median(np.diff(at))) if len(at) > 1 else 0.0
-    if apart > MOST_THICK + ON_SLICE:
+    if apart > MOST_THICK_SLICES + OFF_PLANE_SLICES:
         told.append(
             f"contours lie {apart:.3g} slices apart, too far for thick ones, and stand for one slice each"
         )
@@ -201,11 +205,11 @@ def _told(at: list[float], thick: float, on_slices: bool, shares: dict[int, Floa
 
 def _check_kept(inside: float, drawn: float, where: str) -> list[str]:
     kept = inside / drawn if drawn else 1.0
-    if kept < MIN_KEPT:
+    if kept < MIN_KEPT_SHARE:
         raise _refused(
             "The contours reach out of the grid.",
             where,
-            f"at least {MIN_KEPT:.0%} of their volume inside",
+            f"at least {MIN_KEPT_SHARE:.0%} of their volume inside",
             f"{kept:.1%}",
         )
     return [f"{1 - kept:.1%} of the contours' volume lies outside of the grid"] if kept < 0.999 else []
@@ -218,7 +222,7 @@ def _refused(problem: str, where: str, expected: str, found: str) -> InputError:
 
 # Scan lines in each row of pixels: along x what is covered is exact, along y it is counted in so many lines. The
 # number is even, so that an edge through the middle of a row covers just half of it.
-LINES = 32
+SCAN_LINES = 32
 
 
 def coverage(polygons: Sequence[Floats], shape: tuple[int, int]) -> Floats:
@@ -229,18 +233,18 @@ def coverage(polygons: Sequence[Floats], shape: tuple[int, int]) -> Floats:
     """
     wide, high = shape
     line, enter, leave = _spans(polygons)
-    row = line // LINES
+    row = line // SCAN_LINES
     kept = (row >= 0) & (row < high)
     row, enter, leave = row[kept], enter[kept], leave[kept]
     shares = _right_of(enter, row, shape) - _right_of(leave, row, shape)
-    covered: Floats = shares.reshape(high, wide + 2).cumsum(axis=1)[:, :wide].T / LINES
+    covered: Floats = shares.reshape(high, wide + 2).cumsum(axis=1)[:, :wide].T / SCAN_LINES
     return covered
 
 
 def area(polygons: Sequence[Floats]) -> float:
     """Return what polygons cover together by the even-odd rule, in pixels; they may lie anywhere."""
     _, enter, leave = _spans(polygons)
-    return float((leave - enter).sum() / LINES)
+    return float((leave - enter).sum() / SCAN_LINES)
 
 
 def _right_of(x: Floats, row: NDArray[np.int64], shape: tuple[int, int]) -> Floats:
@@ -257,7 +261,7 @@ def _spans(polygons: Sequence[Floats]) -> tuple[NDArray[np.int64], Floats, Float
     """The scan line, beginning and end of every stretch that is covered; line 0 is the first in row 0 of pixels."""
     start = np.concatenate(polygons)
     end = np.concatenate([np.roll(polygon, -1, axis=0) for polygon in polygons])
-    from_line, to_line = ((y + 0.5) * LINES - 0.5 for y in (start[:, 1], end[:, 1]))
+    from_line, to_line = ((y + 0.5) * SCAN_LINES - 0.5 for y in (start[:, 1], end[:, 1]))
     # An edge crosses the lines from its lower end, that included, to its upper end, that not: a corner counts once.
     first = np.ceil(np.minimum(from_line, to_line)).astype(np.int64)
     count = np.ceil(np.maximum(from_line, to_line)).astype(np.int64) - first

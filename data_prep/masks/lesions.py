@@ -8,13 +8,13 @@ from scipy import ndimage
 
 from data_prep.volumes.grids import cannot_place, corners, matching, to_lps, turned, voxels_of
 from data_prep.volumes.off_grid import off_grid
-from data_prep.volumes.resize import HALF, area_weights, weigh
-from data_prep.volumes.sampling import DECIMALS, NOTHING, finer
+from data_prep.volumes.resize import HALF_SHARE, area_weights, weigh
+from data_prep.volumes.sampling import POSITION_DECIMALS, ROUNDING_VOXELS, finer
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.cohort.store_format import Drawn
 
-MIN_KEPT = 0.9  # of the lesion's volume that must lie on the slices' grid
-NEAR = 1e-3  # of a whole number: what floats leave of a label such as 0.9999
+MIN_KEPT_SHARE = 0.9  # of the lesion's volume that must lie on the slices' grid
+NEAR_A_LABEL = 1e-3  # of a whole number: what floats leave of a label such as 0.9999
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ def lesion_on(mask: Volume | None, grids: dict[str, Grid], reference: str, where
         counts = tuple(int(count) for count in voxels.sum(axis=(1, 2)))
         return LesionMask(voxels, counts, drawn_on, _as_drawn(voxels, grid, drawn_on))
     share = covered(Volume(inside.astype(np.float32), mask.grid), grid)
-    voxels = share >= HALF
+    voxels = share >= HALF_SHARE
     check_kept(share, voxels, float(inside.sum() * np.prod(mask.grid.spacing)), grid, where)
-    touched = np.ceil(np.round(share.sum(axis=(1, 2)), DECIMALS))
+    touched = np.ceil(np.round(share.sum(axis=(1, 2)), POSITION_DECIMALS))
     drawn = _as_drawn(turned(inside, mask.grid).T, to_lps(mask.grid), drawn_on)
     return LesionMask(voxels, tuple(int(count) for count in touched), drawn_on, drawn)
 
@@ -70,7 +70,7 @@ def covered(lesion: Volume, grid: Grid) -> NDArray[np.float64]:
     data = turned(lesion.data, lesion.grid)
     matrix = voxels_of(lps, grid)
     drift = np.abs(matrix[:3, :3] - np.diag(np.diag(matrix))[:3, :3]) * (np.array(grid.shape) - 1)
-    if drift.max() <= NOTHING:
+    if drift.max() <= ROUNDING_VOXELS:
         return _covered_exactly(data, matrix, grid.shape)
     return _covered_by_parts(data, lps, grid)
 
@@ -112,7 +112,7 @@ def _covered_by_parts(data: NDArray[np.float32], lps: Grid, grid: Grid) -> NDArr
     for slice_ in range(deep):
         index = np.indices((parts.shape[0], parts.shape[1], z)).reshape(3, -1)
         index[2] += slice_ * z
-        at = np.round(matrix[:3, :3] @ index + matrix[:3, 3:], DECIMALS)
+        at = np.round(matrix[:3, :3] @ index + matrix[:3, 3:], POSITION_DECIMALS)
         inside = ndimage.map_coordinates(data, at, order=0, mode="constant", cval=0.0)
         means = inside.reshape(wide, x, tall, y, z).mean(axis=(1, 3, 4), dtype=np.float64)
         share[low[2] + slice_, low[1] : high[1], low[0] : high[0]] = means.T
@@ -183,7 +183,7 @@ def _is_binary(values: NDArray[np.float32]) -> bool:
 def _whole(values: NDArray[np.float32]) -> NDArray[np.float32] | None:
     """The values as whole numbers; None where they are none. Resampling and scaling leave 0.9999 of a 1."""
     whole = np.rint(values)
-    return whole if np.abs(values - whole).max() <= NEAR else None
+    return whole if np.abs(values - whole).max() <= NEAR_A_LABEL else None
 
 
 def check_kept(
@@ -196,11 +196,11 @@ def check_kept(
     if not before:
         return
     kept = float(share.sum() * np.prod(grid.spacing)) / before
-    if kept < MIN_KEPT:
+    if kept < MIN_KEPT_SHARE:
         raise cannot_place(
             "The lesion lies outside of the slices' grid.",
             where,
-            f"at least {MIN_KEPT:.0%} of its volume inside",
+            f"at least {MIN_KEPT_SHARE:.0%} of its volume inside",
             f"{kept:.1%}",
         )
     if not voxels.any():

@@ -20,7 +20,7 @@ from data_prep.masks.contours import fill_contours
 from data_prep.masks.lesions import check_kept, covered, labelled
 from data_prep.volumes.grids import matching, same_grid, to_lps
 from data_prep.volumes.off_grid import is_piece, off_grid
-from data_prep.volumes.resize import HALF
+from data_prep.volumes.resize import HALF_SHARE
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
 
@@ -130,7 +130,7 @@ def _on_grid_of(name: str, found: Segmentation, grid: Grid, told: list[str], whe
     _check_oriented(grid, where)
     own, lps = found.volume, to_lps(grid)
     share = covered(own, lps)
-    voxels = share >= HALF
+    voxels = share >= HALF_SHARE
     check_kept(share, voxels, float(own.data.sum() * np.prod(own.grid.spacing)), lps, where)
     told = [*told, *found.told]
     if not (same_grid(own.grid, grid) or is_piece(own.grid, grid)):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from data_prep.masks.lesions import around, covered
 from data_prep.volumes.grids import to_lps
-from data_prep.volumes.resize import HALF
+from data_prep.volumes.resize import HALF_SHARE
 from data_prep.volumes.volume import Grid, Volume
 
 
@@ -23,7 +23,7 @@ def own_voxels(lesion: NDArray[np.bool_], grid: Grid, image: Grid) -> NDArray[np
     box, share = _shares(lesion, grid, lps)
     most = float(share.max(initial=0))
     if most > 0:
-        found[box] = share >= min(HALF, most)
+        found[box] = share >= min(HALF_SHARE, most)
     return found
 
 
@@ -31,7 +31,7 @@ def half_covered(lesion: NDArray[np.bool_], grid: Grid, other: Grid) -> NDArray[
     """The voxels (Z, Y, X) of another grid of which a lesion (Z, Y, X) covers at least half, by area; both lie LPS."""
     found = np.zeros(other.shape[::-1], dtype=bool)
     box, share = _shares(lesion, grid, other)
-    found[box] = share >= HALF
+    found[box] = share >= HALF_SHARE
     return found
 
 

@@ -10,16 +10,17 @@ from hnscc.base.arrays import Bools, Integers, Spacing
 from hnscc.cohort.store_format import Drawn
 
 TOUCHING = np.ones((3, 3, 3), dtype=bool)  # voxels of one piece touch at a corner at least
-APART = 10.0  # mm, beside the largest piece; a rough outline leaves small pieces above, below and near it
-LONG = 10.0  # mm: a piece above or below the largest that is shorter belongs to a rough outline, too
-BROAD = 4.0  # mm, or two voxels: what is wider in its plane is not thin
-MOST_VOXELS = 11  # of these: a header whose lengths are not in mm makes voxels of a thousandth of one
-OVER = 8.0  # mm beside what the slices above and below hold, or two slices if thicker: it sticks out
-LOOKED_AT = 2.0  # mm: finer voxels are thinned to look for it
-LEAST_MIRRORED = 30  # voxels of a piece: small ones have the same shape by chance
-GAPS = 5  # lines in which a mask that is alike on both sides of the middle is parted: convex shapes have none
-SMALL = 0.05  # of the lesion, that a stray piece holds at most
-SLICES = 3  # that the largest piece takes at least
+APART_MM = 10.0  # mm, beside the largest piece; a rough outline leaves small pieces above, below and near it
+LONG_MM = 10.0  # mm: a piece above or below the largest that is shorter belongs to a rough outline, too
+BROAD_MM = 4.0  # mm, or two voxels: what is wider in its plane is not thin
+MOST_BROAD_VOXELS = 11  # of these: a header whose lengths are not in mm makes voxels of a thousandth of one
+OVER_MM = 8.0  # mm beside what the slices above and below hold, or two slices if thicker: it sticks out
+LOOKED_AT_MM = 2.0  # mm: finer voxels are thinned to look for it
+LEAST_MIRRORED_VOXELS = 30  # voxels of a piece: small ones have the same shape by chance
+# Lines in which a mask that is alike on both sides of the middle is parted: convex shapes have none.
+GAP_LINES = 5
+SMALL_SHARE = 0.05  # of the lesion, that a stray piece holds at most
+LEAST_SLICES = 3  # that the largest piece takes at least
 
 
 def pieces_of(drawn: Drawn) -> dict[str, Any]:
@@ -38,9 +39,9 @@ def pieces_of(drawn: Drawn) -> dict[str, Any]:
     numbered, _ = ndimage.label(voxels, TOUCHING)
     parts = [numbered[box] == at for at, box in enumerate(ndimage.find_objects(numbered), start=1)]
     sizes = np.array([part.sum() for part in parts])
-    large = [part for size, part in zip(sizes, parts, strict=True) if size >= LEAST_MIRRORED]
+    large = [part for size, part in zip(sizes, parts, strict=True) if size >= LEAST_MIRRORED_VOXELS]
     flat = np.array([len(part) == 1 for part in parts])
-    small = 1 + np.flatnonzero(flat & (sizes <= SMALL * sizes.sum()))
+    small = 1 + np.flatnonzero(flat & (sizes <= SMALL_SHARE * sizes.sum()))
     return {
         "mirrored": any(_mirrored(one, two) for one, two in combinations(large, 2))
         or _symmetric(drawn.voxels),
@@ -55,7 +56,7 @@ def _symmetric(voxels: Bools) -> bool:
     for axis in range(3):
         if np.array_equal(voxels, np.flip(voxels, axis)):
             begins = voxels & ~np.roll(voxels, 1, axis)
-            if (begins.sum(axis=axis) > 1).sum() >= GAPS:
+            if (begins.sum(axis=axis) > 1).sum() >= GAP_LINES:
                 return True
     return False
 
@@ -63,15 +64,15 @@ def _symmetric(voxels: Bools) -> bool:
 def _stray(numbered: Integers, small: Integers, largest: int, spacing_mm: Spacing) -> int:
     """How many of the small pieces lie far beside the largest, seen from above; or are long, and far above or below."""
     main = numbered == largest
-    if not len(small) or main.any(axis=(1, 2)).sum() < SLICES:
+    if not len(small) or main.any(axis=(1, 2)).sum() < LEAST_SLICES:
         return 0
     beside = ndimage.distance_transform_edt(~main.any(axis=0), sampling=spacing_mm[1:])
     apart = ndimage.distance_transform_edt(~main, sampling=spacing_mm)
     pieces = [numbered == number for number in small]
     return sum(
         bool(
-            beside[piece.any(axis=0)].min() >= APART
-            or (apart[piece].min() >= APART and _longest(piece, spacing_mm) >= LONG)
+            beside[piece.any(axis=0)].min() >= APART_MM
+            or (apart[piece].min() >= APART_MM and _longest(piece, spacing_mm) >= LONG_MM)
         )
         for piece in pieces
     )
@@ -100,7 +101,7 @@ def _mirrored(one: Bools, two: Bools) -> bool:
 
 def _thin(voxels: Bools, spacing_mm: Spacing) -> float:
     """The length in mm of the longest part of a mask (Z, Y, X) that is thin in its plane; 0 where there is none."""
-    wide = [min(max(3, int(BROAD / step) + 1), MOST_VOXELS) for step in spacing_mm[1:]]
+    wide = [min(max(3, int(BROAD_MM / step) + 1), MOST_BROAD_VOXELS) for step in spacing_mm[1:]]
     padded = np.pad(voxels, ((0, 0), *((each, each) for each in wide)))
     opened = ndimage.grey_opening(padded.view(np.uint8), (1, *wide))
     return _longest(padded & (opened == 0), spacing_mm)
@@ -108,13 +109,13 @@ def _thin(voxels: Bools, spacing_mm: Spacing) -> float:
 
 def _over(voxels: Bools, spacing_mm: Spacing) -> float:
     """The length in mm of the longest part of a mask (Z, Y, X) that sticks out of one slice; 0 where there is none."""
-    rows, columns = (max(1, int(LOOKED_AT / step)) for step in spacing_mm[1:])
+    rows, columns = (max(1, int(LOOKED_AT_MM / step)) for step in spacing_mm[1:])
     thin = voxels[:, ::rows, ::columns]
     spacing = (spacing_mm[0], rows * spacing_mm[1], columns * spacing_mm[2])
     beside = np.zeros_like(thin)
     beside[1:] |= thin[:-1]
     beside[:-1] |= thin[1:]
-    over = max(OVER, 2 * spacing[0])
+    over = max(OVER_MM, 2 * spacing[0])
     near = ndimage.maximum_filter(
         beside.view(np.uint8), [1, *(1 + 2 * round(over / step) for step in spacing[1:])], mode="constant"
     )

@@ -10,29 +10,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.oddities.oddity import FEW, Odd, limit
+from data_prep.oddities.oddity import LEAST_SCANS, Odd, limit
 from hnscc.base.arrays import Floats
 from hnscc.cohort.store_format import Scan
 
-FAR, FAR_SDS = 10.0, 10.0  # mm; robust standard deviations: other tissue shows on PET than on MRI
-TURNED = 8.0  # degrees
-MOST_TURNED = 90.0  # degrees, beyond which a body that is nearly round fits by chance
-ALIKE = 0.85  # correlation of shapes, from which an angle is believed
-GAIN = 0.1  # in correlation, by turning
-LEAN, SHEAR = 0.12, 0.06  # mm per mm: of places in the slices along them; of rows along the columns
+FAR_MM, FAR_SDS = 10.0, 10.0  # mm; robust standard deviations: other tissue shows on PET than on MRI
+TURNED_DEGREES = 8.0  # against the other scans, from which a body is told as turned
+MOST_TURNED_DEGREES = 90.0  # degrees, beyond which a body that is nearly round fits by chance
+ALIKE_CORRELATION = 0.85  # correlation of shapes, from which an angle is believed
+GAIN_CORRELATION = 0.1  # in correlation, by turning
+# In mm per mm: of places in the slices along them; of rows along the columns.
+LEAN_SLOPE, SHEAR_SLOPE = 0.12, 0.06
 # Robust standard deviations: a limb that lies askew in one slab leans by 7 in the public cohort.
 SHEAR_SDS = 10.0
-FEWEST = 8  # scans, from which it is asked whose body a modality shows
+LEAST_CROSSED_SCANS = 8  # scans, from which it is asked whose body a modality shows
 # A logarithm of times as wide, and robust standard deviations, of which the public cohort has 6.5 at most.
-WIDER, WIDER_SDS = 0.12, 8.0
-MIRRORED = 0.6  # of how far bodies are apart, that is left of it where one of them is mirrored
+WIDER_LOGARITHM, WIDER_SDS = 0.12, 8.0
+MIRRORED_SHARE = 0.6  # of how far bodies are apart, that is left of it where one of them is mirrored
 HARMONICS = 5  # of the radii, beside their mean
-LEAST_SD, MOST_SDS = 0.25, 10.0  # mm; standard deviations that a number may be apart
-BETTER = 4.0  # times, that another scan's body fits better than the own: 2.6 at most in 34 scans of different bodies
-FAR_OFF = (
-    30.0  # times the cohort's median: 15 at most in these, 20 in made-up heads; these, mirrored, 35 and more
-)
-LEAST_APART = 1.0  # mm, root mean square: bodies that are nearer fit
+LEAST_SD_MM, MOST_SDS = 0.25, 10.0  # mm; standard deviations that a number may be apart
+# Times, that another scan's body fits better than the own: 2.6 at most in 34 scans of different bodies.
+BETTER_TIMES = 4.0
+# Times the cohort's median: 15 at most in these, 20 in made-up heads; these, mirrored, 35 and more.
+FAR_OFF_TIMES = 30.0
+LEAST_APART_MM = 1.0  # mm, root mean square: bodies that are nearer fit
 
 
 def unlike_bodies(
@@ -43,7 +44,7 @@ def unlike_bodies(
     Nothing is said of fewer than 5 scans, nor of bodies that fit another scan's in fewer than 8; nor of scans whose
     modality is `known` to look otherwise for a reason that is told (`Odd.shown`).
     """
-    if len(scans) < FEW:
+    if len(scans) < LEAST_SCANS:
         return
     reference = scans[0].placement["reference"]
     for modality in modalities:
@@ -76,11 +77,11 @@ def _both(scans: Sequence[Scan], modality: str, reference: str) -> list[_Both]:
 
 
 def _moved(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Odd]:
-    if len(both) < FEW:
+    if len(both) < LEAST_SCANS:
         return
     apart = np.array([[one[side] - two[side] for side in ("back", "left")] for _, one, two in both])
     off = apart - np.median(apart, axis=0)
-    most = [limit([float(each) for each in side], FAR, FAR_SDS) for side in off.T]
+    most = [limit([float(each) for each in side], FAR_MM, FAR_SDS) for side in off.T]
     for (scan, _, _), each in zip(both, off, strict=True):
         if any(abs(move) > bound for move, bound in zip(each, most, strict=True)):
             yield Odd(
@@ -93,10 +94,10 @@ def _moved(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Odd
 def _turned(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Odd]:
     turns = [_turn(one, two) for _, one, two in both]
     known = [turn for turn in turns if turn is not None]
-    if len(known) < FEW:
+    if len(known) < LEAST_SCANS:
         return
     usual = median(known)
-    most = limit([turn - usual for turn in known], TURNED)
+    most = limit([turn - usual for turn in known], TURNED_DEGREES)
     for (scan, _, _), turn in zip(both, turns, strict=True):
         if turn is not None and abs(turn - usual) > most:
             yield Odd(
@@ -108,14 +109,14 @@ def _turned(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Od
 
 def _sheared(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Odd]:
     """Modalities in which the body leans from slice to slice, or is sheared in them, against the other scans."""
-    if len(both) < FEW:
+    if len(both) < LEAST_SCANS:
         return
     how = ("from slice to slice", "from slice to slice", "in the plane of the slices")
     apart = np.array([[*_leans(one, two), _shear(one) - _shear(two)] for _, one, two in both])
     off = np.abs(apart - np.median(apart, axis=0))
     most = [
         limit([float(each) for each in side], least, SHEAR_SDS)
-        for side, least in zip(off.T, (LEAN, LEAN, SHEAR), strict=True)
+        for side, least in zip(off.T, (LEAN_SLOPE, LEAN_SLOPE, SHEAR_SLOPE), strict=True)
     ]
     fitting = _fitting_mirrored(both)
     for (scan, _, _), each in zip(both, off, strict=True):
@@ -151,7 +152,9 @@ def _fitting_mirrored(both: Sequence[_Both]) -> set[str]:
     usual = np.median(apart, axis=0)
     far, near = (np.sqrt(((each - usual) ** 2).mean(axis=1)) for each in (apart, turned))
     return {
-        scan.scan_id for (scan, _, _), one, two in zip(both, far, near, strict=True) if two < MIRRORED * one
+        scan.scan_id
+        for (scan, _, _), one, two in zip(both, far, near, strict=True)
+        if two < MIRRORED_SHARE * one
     }
 
 
@@ -167,11 +170,11 @@ def _mirrored(found: dict[str, Any]) -> dict[str, Any]:
 
 def _wider(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Odd]:
     """Modalities in which the body is wider or narrower than in the other, against the other scans."""
-    if len(both) < FEW:
+    if len(both) < LEAST_SCANS:
         return
     logs = [float(np.log(np.mean(one["radii"]) / np.mean(two["radii"]))) for _, one, two in both]
     usual = median(logs)
-    most = limit([each - usual for each in logs], WIDER, WIDER_SDS)
+    most = limit([each - usual for each in logs], WIDER_LOGARITHM, WIDER_SDS)
     for (scan, _, _), each in zip(both, logs, strict=True):
         if abs(each - usual) > most:
             yield Odd(
@@ -196,22 +199,24 @@ def _shear(found: dict[str, Any]) -> float:
 def _anothers(both: Sequence[_Both], modality: str, reference: str, beside: Set[str | None]) -> Iterator[Odd]:
     """Modalities whose body fits another scan's as closely as most fit their own; or fits its own far worse, where that
     is not known of the scans that lie `beside` it."""
-    if len(both) < FEWEST:
+    if len(both) < LEAST_CROSSED_SCANS:
         return
     shown = np.array([_numbers(one) for _, one, _ in both])
     there = np.array([_numbers(two) for _, _, two in both])
     apart = shown - there
     usual = np.median(apart, axis=0)
-    spread = np.maximum(1.4826 * np.median(np.abs(apart - usual), axis=0), LEAST_SD)
+    spread = np.maximum(1.4826 * np.median(np.abs(apart - usual), axis=0), LEAST_SD_MM)
     off = (shown[:, None] - there - usual) / spread  # (n, n, numbers): each against each one's reference
     unlike = np.minimum(off**2, MOST_SDS**2).mean(axis=2)
     own = np.diag(unlike)
     usual_own = float(np.median(own))
-    far = np.sqrt(((apart - usual) ** 2).mean(axis=1)) >= LEAST_APART
+    far = np.sqrt(((apart - usual) ** 2).mean(axis=1)) >= LEAST_APART_MM
     for at, (scan, _, _) in enumerate(both):
         best = int(np.argmin(unlike[at]))
-        fits = unlike[at, best] < BETTER * usual_own and own[at] > BETTER * max(unlike[at, best], usual_own)
-        if far[at] and (fits or (own[at] > FAR_OFF * usual_own and scan.scan_id not in beside)):
+        fits = unlike[at, best] < BETTER_TIMES * usual_own and own[at] > BETTER_TIMES * max(
+            unlike[at, best], usual_own
+        )
+        if far[at] and (fits or (own[at] > FAR_OFF_TIMES * usual_own and scan.scan_id not in beside)):
             whose = f", but that of scan {both[best][0].scan_id}" if fits else ""
             yield Odd(
                 scan.scan_id,
@@ -235,9 +240,9 @@ def _turn(one: dict[str, Any], two: dict[str, Any]) -> float | None:
     alike = np.fft.irfft(np.fft.rfft(shapes[0]) * np.conj(np.fft.rfft(shapes[1])), len(shapes[0]))
     best = int(np.argmax(alike))
     turn = (360 * best / len(alike) + 180) % 360 - 180
-    if alike[best] < ALIKE or abs(turn) > MOST_TURNED:
+    if alike[best] < ALIKE_CORRELATION or abs(turn) > MOST_TURNED_DEGREES:
         return None
-    return turn if alike[best] - alike[0] >= GAIN else 0.0
+    return turn if alike[best] - alike[0] >= GAIN_CORRELATION else 0.0
 
 
 def _unit(radii: Floats) -> Floats:

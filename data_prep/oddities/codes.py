@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from data_prep.oddities.oddity import FEW, MAJORITY, Odd
+from data_prep.oddities.oddity import LEAST_SCANS, MAJORITY_SHARE, Odd
 from hnscc.cohort.store_format import Scan
 
 TEMPLATE = 3  # the first code of a template (Talairach, MNI, another)
@@ -52,7 +52,7 @@ def _templates(spaces: Mapping[str, int]) -> int:
 
 def _few(holds: Sequence[bool]) -> bool:
     """Whether something holds for some scans, and not for most."""
-    return len(holds) >= FEW and sum(holds) <= (1 - MAJORITY) * len(holds)
+    return len(holds) >= LEAST_SCANS and sum(holds) <= (1 - MAJORITY_SHARE) * len(holds)
 
 
 def _told(spaces: Mapping[str, int]) -> str:

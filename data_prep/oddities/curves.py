@@ -7,7 +7,7 @@ from collections.abc import Container, Iterator, Sequence
 
 import numpy as np
 
-from data_prep.oddities.oddity import FEW, Odd, limit
+from data_prep.oddities.oddity import LEAST_SCANS, Odd, limit
 from data_prep.placing.edges import SIDES
 from hnscc.base.arrays import Floats
 from hnscc.cohort.store_format import Scan
@@ -15,27 +15,28 @@ from hnscc.cohort.store_format import Scan
 # Ratios of a darker to a brighter value of the tissue; a curve x ** g multiplies the logarithm of each by g.
 RATIOS = (("middle", "bright"), ("dark", "bright"), ("middle", "top"))
 # How far g must be from 1: a root has 1/2, a square 2. Of the ratio that differs least between scans so many robust
-# standard deviations, and of each of the others at least `ALSO`. Nothing is said where scans differ by more than
-# `ALIKE`: made-up heads by 0.04 to 0.11, the limbs of the public cohort by 0.22 on PET and 0.29 on MRI.
-CURVED, CURVED_SDS, ALSO, ALIKE = 1.7, 5.0, 1.15, 0.15
+# standard deviations, and of each of the others at least `ALSO_POWER`. Nothing is said where scans differ by more than
+# `UNLIKE_LOGARITHM`: made-up heads by 0.04 to 0.11, the limbs of the public cohort by 0.22 on PET and 0.29 on MRI.
+CURVED_POWER, CURVED_SDS, ALSO_POWER, UNLIKE_LOGARITHM = 1.7, 5.0, 1.15, 0.15
 # Times that one half of the tissue is brighter than the other, beside the same in the other scans: of made-up heads at
-# most 1.19. Nothing is said where scans differ by more than `EVEN`: these by 0.09, the limbs by 0.15 and more.
-FADED, FADED_SDS, EVEN = 1.35, 6.0, 0.12
+# most 1.19. Nothing is said where scans differ by more than `UNEVEN_LOGARITHM`: these differ by 0.09, the limbs by
+# 0.15 and more.
+FADED_TIMES, FADED_SDS, UNEVEN_LOGARITHM = 1.35, 6.0, 0.12
 
 
 def curved(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     """A sentence on each scan whose dark and bright values lie apart otherwise than in the others, as by a curve."""
     tissue = _tissue(scans, modality)
-    if len(tissue) < FEW:
+    if len(tissue) < LEAST_SCANS:
         return
     powers = [found for names in RATIOS if (found := _powers(tissue, *names)) is not None]
     if len(powers) < len(RATIOS):
         return
     least = min(powers, key=lambda each: float(np.median(np.abs(each))))
-    if limit(list(map(float, least)), 0.0, 1.0) > ALIKE:
+    if limit(list(map(float, least)), 0.0, 1.0) > UNLIKE_LOGARITHM:
         return
-    most = limit(list(map(float, least)), float(np.log(CURVED)), CURVED_SDS)
-    alike = np.min(np.array(powers) * np.sign(least), axis=0) > np.log(ALSO)
+    most = limit(list(map(float, least)), float(np.log(CURVED_POWER)), CURVED_SDS)
+    alike = np.min(np.array(powers) * np.sign(least), axis=0) > np.log(ALSO_POWER)
     for (scan, _), each, all_so in zip(tissue, least, alike, strict=True):
         if abs(each) > most and all_so:
             how = "nearer to one another" if each < 0 else "farther apart"
@@ -52,7 +53,7 @@ def fading(scans: Sequence[Scan], modality: str, known: Container[tuple[str, str
     """A sentence on each scan of which one half is brighter beside the other than in the other scans, unless its
     modality is `known` to look otherwise for a reason that is told (`Odd.shown`): turned, say."""
     tissue = _tissue(scans, modality)
-    if len(tissue) < FEW:
+    if len(tissue) < LEAST_SCANS:
         return
     for one, two in SIDES:
         both = _positive(tissue, (one, two))
@@ -60,9 +61,9 @@ def fading(scans: Sequence[Scan], modality: str, known: Container[tuple[str, str
             continue
         logs = np.log(both[0] / both[1])
         logs -= np.median(logs)
-        if limit(list(map(float, logs)), 0.0, 1.0) > EVEN:
+        if limit(list(map(float, logs)), 0.0, 1.0) > UNEVEN_LOGARITHM:
             continue
-        most = limit(list(map(float, logs)), float(np.log(FADED)), FADED_SDS)
+        most = limit(list(map(float, logs)), float(np.log(FADED_TIMES)), FADED_SDS)
         for (scan, _), each in zip(tissue, logs, strict=True):
             if abs(each) > most and (scan.scan_id, modality) not in known:
                 yield Odd(

@@ -8,14 +8,15 @@ from data_prep.oddities.oddity import Odd, of_some
 from hnscc.cohort.store_format import Scan
 
 # Of what a mask encloses, the share that is no lesion; lesions of the real cohort, and of the phantom, have none of it.
-OUTLINE = 0.5  # from which the mask is an outline
+OUTLINE_SHARE = 0.5  # from which the mask is an outline
 # From which it is hollow. The box or the ellipsoid around a lesion of the phantom, less the lesion, has 0.08 to 0.22; a
 # hole of a few voxels, as a threshold leaves in a lesion that is filled, is less.
-HOLLOW = 0.05
-LINE = 30.0  # mm, of a part up to 4 mm or two voxels wide; lesions of the real cohort have 25 at most
-OVER = 10.0  # mm, of a part that sticks out of one slice; lesions of the real cohort have none, the phantom's 6 at most
-USUAL = 0.25  # of the scans with lesion, from which small pieces are how the lesions are
-CHANGED = 4 / 3  # times more or less than was drawn; lesions of 5 ml and more change by a tenth at most
+HOLLOW_SHARE = 0.05
+LINE_MM = 30.0  # mm, of a part up to 4 mm or two voxels wide; lesions of the real cohort have 25 at most
+# In mm, of a part that sticks out of one slice; lesions of the real cohort have none, the phantom's 6 at most.
+OVER_MM = 10.0
+USUAL_SHARE = 0.25  # of the scans with lesion, from which small pieces are how the lesions are
+CHANGED_TIMES = 4 / 3  # times more or less than was drawn; lesions of 5 ml and more change by a tenth at most
 
 # What a mask may hold in one slice alone, in words.
 IN_ONE_SLICE: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
@@ -24,9 +25,9 @@ IN_ONE_SLICE: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
         lambda pieces: bool(pieces["stray"] > 0),
     ),
     (
-        f"the mask sticks out in a single slice, by a part {OVER:g} mm long or more far beside what the slices above "
-        "and below it hold: a stroke of a brush?",
-        lambda pieces: bool(pieces["over_mm"] >= OVER),
+        f"the mask sticks out in a single slice, by a part {OVER_MM:g} mm long or more far beside what the slices "
+        "above and below it hold: a stroke of a brush?",
+        lambda pieces: bool(pieces["over_mm"] >= OVER_MM),
     ),
 )
 
@@ -38,18 +39,18 @@ def odd_drawings(scans: Sequence[Scan]) -> Iterator[Odd]:
     yield from of_some(
         scans,
         outlined,
-        f"most of what the mask encloses ({OUTLINE:.0%} or more) is not lesion: was an outline drawn and never filled, "
-        "or is the mask inverted within a box around the lesion?",
+        f"most of what the mask encloses ({OUTLINE_SHARE:.0%} or more) is not lesion: was an outline drawn and never "
+        "filled, or is the mask inverted within a box around the lesion?",
     )
     yield from of_some(
         scans,
-        [scan for scan in scans if HOLLOW <= scan.placement["lesion"]["hollow"] < OUTLINE],
-        f"the mask is hollow: {HOLLOW:.0%} or more of what it encloses is not lesion; was the lesion's middle left "
-        "out on purpose, as where it is necrotic, or is the mask inverted within a box around the lesion?",
+        [scan for scan in scans if HOLLOW_SHARE <= scan.placement["lesion"]["hollow"] < OUTLINE_SHARE],
+        f"the mask is hollow: {HOLLOW_SHARE:.0%} or more of what it encloses is not lesion; was the lesion's middle "
+        "left out on purpose, as where it is necrotic, or is the mask inverted within a box around the lesion?",
     )
     for scan in scans:
         drawn, stored = (scan.placement["lesion"][name] for name in ("drawn_ml", "stored_ml"))
-        if not drawn / CHANGED <= stored <= drawn * CHANGED:
+        if not drawn / CHANGED_TIMES <= stored <= drawn * CHANGED_TIMES:
             yield Odd(
                 scan.scan_id,
                 f"of the lesion {drawn:.2g} ml were drawn and {stored:.2g} ml are stored, since pixels count as lesion "
@@ -67,13 +68,13 @@ def odd_pieces(scans: Sequence[Scan]) -> Iterator[Odd]:
 
     text = "one piece of the mask is the mirror image of another, voxel by voxel: was the mask joined with its own?"
     yield from of_some(scans, chosen(lambda pieces: pieces["mirrored"]), text)
-    lines = [scan for scan in chosen(lambda pieces: pieces["thin_mm"] >= LINE) if not _outlined(scan)]
-    text = f"the mask holds a line of a few voxels that is {LINE:g} mm long or more: a stroke of a brush?"
+    lines = [scan for scan in chosen(lambda pieces: pieces["thin_mm"] >= LINE_MM) if not _outlined(scan)]
+    text = f"the mask holds a line of a few voxels that is {LINE_MM:g} mm long or more: a stroke of a brush?"
     yield from of_some(scans, lines, text)
     for text, holds in IN_ONE_SLICE:
         found = chosen(holds)
-        yield from of_some(scans, found, text) if len(found) <= max(1, USUAL * len(ill)) else ()
+        yield from of_some(scans, found, text) if len(found) <= max(1, USUAL_SHARE * len(ill)) else ()
 
 
 def _outlined(scan: Scan) -> bool:
-    return bool(scan.placement["lesion"]["hollow"] >= OUTLINE)
+    return bool(scan.placement["lesion"]["hollow"] >= OUTLINE_SHARE)

@@ -9,14 +9,14 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.oddities.misplaced import CLEARLY_SEEN, MASK, SHOWN
+from data_prep.oddities.misplaced import CLEARLY_SEEN_SHARE, MASK, SHOWN_FALL
 from data_prep.oddities.oddity import Odd
 from data_prep.placing.edges import edges_of
 from hnscc.base.arrays import Bools
 from hnscc.cohort.store_format import Scan
 
-BETTER = 1.5  # times the fall across the border of a scan's own mask, that across the other's has
-MOST_ASKED = 20  # scans whose masks are told: of more, it is another fault
+BETTER_TIMES = 1.5  # times the fall across the border of a scan's own mask, that across the other's has
+MOST_SCANS_ASKED = 20  # scans whose masks are told: of more, it is another fault
 
 # The images (Z, C, H, W) and the mask (Z, H, W) of a scan by its position.
 Read = Callable[[int], tuple[NDArray[np.float32], Bools]]
@@ -29,7 +29,7 @@ def exchanged(
     ids = {scan_id for odd in told for scan_id, what in odd.shown if what == MASK}
     ill = [at for at, scan in enumerate(scans) if scan.has_lesion]
     asked = [at for at in ill if scans[at].scan_id in ids]
-    if len(asked) > MOST_ASKED:
+    if len(asked) > MOST_SCANS_ASKED:
         return
     known = {at: read(at) for at in (ill if asked else ())}
     for at, modality in enumerate(modalities):
@@ -86,5 +86,5 @@ class _Falls:
     def fit(self, one: int, other: int, usual: float) -> bool:
         """Whether both masks have a clear border on the other's images, and a clearer one than where they lie."""
         there = self.across(other, one), self.across(one, other)
-        clear = min(there) >= max(SHOWN, CLEARLY_SEEN * usual)
-        return clear and there[0] > BETTER * self.own(one) and there[1] > BETTER * self.own(other)
+        clear = min(there) >= max(SHOWN_FALL, CLEARLY_SEEN_SHARE * usual)
+        return clear and there[0] > BETTER_TIMES * self.own(one) and there[1] > BETTER_TIMES * self.own(other)

@@ -6,24 +6,25 @@ from itertools import combinations
 
 import numpy as np
 
-from data_prep.oddities.oddity import FEW, Odd, of_some
+from data_prep.oddities.oddity import LEAST_SCANS, Odd, of_some
 from hnscc.base.arrays import Floats, Integers
 from hnscc.cohort.store_format import Scan
 
-SMALLEST, LARGEST = 0.02, 20.0  # mm: sides of a voxel, the largest and the smallest of which no scanner gives
-SHORTEST, LONGEST = 2.0, 2500.0  # mm: the longest side of a volume
-SMALL, FINE = 60.0, 1.0  # mm: a volume so small, of voxels so fine, is more likely one in cm
-TENFOLD = 5.0  # times, in voxels and extent alike: another unit of length
-ODD_LENGTH = 1.9  # times the cohort's median
-ODD_SDS = 4.0  # robust standard deviations of the logarithm, beside it
-OTHER_VOXELS = 1.3  # times in some direction, of one and the same number of voxels
+# In mm: sides of a voxel, the largest and the smallest of which no scanner gives.
+SMALLEST_MM, LARGEST_MM = 0.02, 20.0
+SHORTEST_MM, LONGEST_MM = 2.0, 2500.0  # mm: the longest side of a volume
+SMALL_MM, FINE_MM = 60.0, 1.0  # mm: a volume so small, of voxels so fine, is more likely one in cm
+TENFOLD_TIMES = 5.0  # times, in voxels and extent alike: another unit of length
+ODD_LENGTH_TIMES = 1.9  # times the cohort's median
+ODD_LENGTH_SDS = 4.0  # robust standard deviations of the logarithm, beside it
+OTHER_VOXELS_TIMES = 1.3  # times in some direction, of one and the same number of voxels
 # Times, by which slices alone are thicker or thinner, or pixels longer one way than the other, of the same number of
 # voxels: another field of view changes pixels both ways, and most protocols keep their slices.
-OTHER_SLICES, UNEVEN, EVEN = 1.1, 1.05, 1.02
-SKEWED = 0.5  # degrees
+OTHER_SLICES_TIMES, UNEVEN_TIMES, EVEN_TIMES = 1.1, 1.05, 1.02
+SKEWED_DEGREES = 0.5  # degrees
 # Of a voxel's size, where there are as many voxels: what a header rounds, and from where on it is another grid.
-ROUNDED, OTHER_GRID = 0.002, 0.05
-ABSENT = 0.1  # of the grid, more than in most scans
+ROUNDED_SHARE, OTHER_GRID_SHARE = 0.002, 0.05
+ABSENT_SHARE = 0.1  # of the grid, more than in most scans
 
 DIRECTIONS = ("left to right", "front to back", "foot to head")
 
@@ -70,7 +71,7 @@ def _nearly_alike(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
         if inputs[0]["shape"] != inputs[1]["shape"]:
             continue
         apart = float(np.abs(np.log(np.divide(inputs[0]["spacing"], inputs[1]["spacing"]))).max())
-        if ROUNDED < apart < OTHER_GRID:
+        if ROUNDED_SHARE < apart < OTHER_GRID_SHARE:
             sizes = " and ".join(" x ".join(f"{step:.5g}" for step in each["spacing"]) for each in inputs)
             yield Odd(
                 scan.scan_id,
@@ -95,7 +96,7 @@ def _other_slices(scans: Sequence[Scan], one: str, two: str) -> Iterator[Odd]:
 
 def _impossible(steps: Floats, shape: Floats | Integers) -> str:
     longest = (steps * shape).max()
-    if steps.max() < SMALLEST or longest < SHORTEST or steps.min() > LARGEST or longest > LONGEST:
+    if steps.max() < SMALLEST_MM or longest < SHORTEST_MM or steps.min() > LARGEST_MM or longest > LONGEST_MM:
         return f"has {_size(steps, shape)}, which no scan of a body has: are its lengths in mm?"
     return ""
 
@@ -107,33 +108,35 @@ def _other_unit(at: int, steps: Floats, shapes: Floats | Integers) -> str:
         return ""
     voxel, extent = np.log(steps).mean(axis=1), np.log(steps * shapes).mean(axis=1)
     times = [float(np.exp(each[at] - np.median(each[others]))) for each in (voxel, extent)]
-    if min(times) >= TENFOLD or max(times) <= 1 / TENFOLD:
+    if min(times) >= TENFOLD_TIMES or max(times) <= 1 / TENFOLD_TIMES:
         usual = _size(np.median(steps[others], axis=0), np.median(shapes[others], axis=0))
         return f"has {_size(steps[at], shapes[at])}, most scans {usual}: are its lengths in mm, as theirs?"
     return ""
 
 
 def _small(steps: Floats, shape: Floats | Integers) -> str:
-    if (steps * shape).max() < SMALL and steps.max() < FINE:
+    if (steps * shape).max() < SMALL_MM and steps.max() < FINE_MM:
         return f"has {_size(steps, shape)}, which is small for a body: are its lengths in mm, not cm?"
     return ""
 
 
 def _unlike(at: int, steps: Floats, shapes: Floats | Integers) -> str:
     """Voxels of other sizes than those of most scans, or another extent."""
-    if len(steps) < FEW:
+    if len(steps) < LEAST_SCANS:
         return ""
     kinds = Counter((*map(int, shape), *np.round(step, 3)) for shape, step in zip(shapes, steps, strict=True))
     most, count = kinds.most_common(1)[0]
     ratio = steps[at] / np.array(most[3:])
     alike = 2 * count > len(steps) and tuple(shapes[at]) == most[:3]
-    if alike and (max(ratio.max(), 1 / ratio.min()) > OTHER_VOXELS or _uneven(ratio)):
+    if alike and (max(ratio.max(), 1 / ratio.min()) > OTHER_VOXELS_TIMES or _uneven(ratio)):
         usual = _product(np.array(most[3:]))
         return f"has as many voxels as most scans, but of {_product(steps[at])} mm, not {usual}: is their size right?"
     told = []
     for name, lengths in (("voxels", steps), ("an extent", steps * shapes)):
         logs = np.log(lengths / np.median(lengths, axis=0))
-        limit = np.maximum(np.log(ODD_LENGTH), ODD_SDS * 1.4826 * np.median(np.abs(logs), axis=0))
+        limit = np.maximum(
+            np.log(ODD_LENGTH_TIMES), ODD_LENGTH_SDS * 1.4826 * np.median(np.abs(logs), axis=0)
+        )
         told += [
             f"{name} of {lengths[at, axis]:.3g} mm from {DIRECTIONS[axis]}, in most scans "
             f"{np.median(lengths[:, axis]):.3g}"
@@ -146,11 +149,11 @@ def _uneven(ratio: Floats) -> bool:
     """Whether voxels are larger than most scans' in one direction alone (x, y, z), as no other field of view is."""
     x, y, z = (max(float(each), 1 / float(each)) for each in ratio)
     pixels = ratio[0] / ratio[1]
-    return max(pixels, 1 / pixels) > UNEVEN or (max(x, y) < EVEN and z > OTHER_SLICES)
+    return max(pixels, 1 / pixels) > UNEVEN_TIMES or (max(x, y) < EVEN_TIMES and z > OTHER_SLICES_TIMES)
 
 
 def _skewed(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
-    skewed = [scan for scan in scans if scan.placement["inputs"][modality]["skew"] > SKEWED]
+    skewed = [scan for scan in scans if scan.placement["inputs"][modality]["skew"] > SKEWED_DEGREES]
     text = (
         f"the axes of {modality} do not stand at right angles in its header, as a tilted gantry or an affine "
         "registration leaves them; it is laid on the grid as that says: is it right?"
@@ -162,7 +165,7 @@ def _parts_absent(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     shares = np.array([scan.placement["absent"][modality] for scan in scans])
     usual = float(np.median(shares))
     for scan, share in zip(scans, shares, strict=True):
-        if share > usual + ABSENT:
+        if share > usual + ABSENT_SHARE:
             yield Odd(
                 scan.scan_id,
                 f"{modality} shows nothing in {share:.0%} of most slices, which is of one value up to a straight line "

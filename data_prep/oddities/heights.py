@@ -14,14 +14,14 @@ from data_prep.oddities.oddity import Odd, limit
 from hnscc.base.arrays import Floats
 from hnscc.cohort.store_format import Scan
 
-FEWEST = 8  # scans
-COMPARED = 40  # scans, spread evenly, that each is compared with: more take time and tell no more
-LIKES = 15  # slices of others that are most alike
-REACH = 28.0  # mm, up to which heights are compared
-OFF, OFF_SDS = 6.0, 3.5  # mm; robust standard deviations
+LEAST_SCANS = 8  # of fewer nothing is said: the likes of a slice are sought in the other scans
+COMPARED_SCANS = 40  # scans, spread evenly, that each is compared with: more take time and tell no more
+LIKE_SLICES = 15  # slices of others that are most alike
+REACH_MM = 28.0  # mm, up to which heights are compared
+OFF_MM, OFF_SDS = 6.0, 3.5  # mm; robust standard deviations
 # Robust standard deviation in mm of a cohort's own: of heads 2; where bodies are too unlike, as limbs are, 13.
-SURE = 3.0
-FEWEST_SLICES = 4  # that must lie within both
+SURE_SD_MM = 3.0
+LEAST_COMMON_SLICES = 4  # that must lie within both
 
 
 def too_high(
@@ -37,7 +37,7 @@ def too_high(
     slice of length 1 (data_prep.oddities.twins.reduced). known: scans with a modality that look otherwise for a reason
     that is told.
     """
-    if len(scans) < FEWEST:
+    if len(scans) < LEAST_SCANS:
         return
     reference = scans[0].placement["reference"]
     of = list(modalities).index(reference)
@@ -48,9 +48,9 @@ def too_high(
         ways = np.array([_heights(number, scan, patients, one, two) for number, scan in enumerate(scans)])
         ways -= np.nanmedian(ways, axis=0)
         sure = [float(each) for each in ways.mean(axis=1) if np.isfinite(each)]
-        if len(sure) < FEWEST or limit(sure, 0.0, 1.0) > SURE:
+        if len(sure) < LEAST_SCANS or limit(sure, 0.0, 1.0) > SURE_SD_MM:
             continue
-        most = limit(sure, OFF, OFF_SDS)
+        most = limit(sure, OFF_MM, OFF_SDS)
         off = np.where(
             np.ptp(np.sign(ways), axis=1) == 0, np.sign(ways[:, 0]) * np.abs(ways).min(axis=1), 0.0
         )
@@ -76,7 +76,7 @@ def _heights(
     """By how many mm a scan shows the body nearer to the head in the one modality than in the two, by the likes of the
     two and by those of the one; NaN for unknown. One of them alone may find a slice's likes elsewhere by chance."""
     others = [at for at, patient in enumerate(patients) if patient != patients[number]]
-    others = others[:: max(1, len(others) // COMPARED)]
+    others = others[:: max(1, len(others) // COMPARED_SCANS)]
     if not others:
         return float("nan"), float("nan")
     of_one, of_two = (np.concatenate([each[at] for at in others]) for each in (one, two))
@@ -97,16 +97,16 @@ def _moved(
     """By how many mm slices (Z, 256) of the one that is sought must be taken further to the head to be most like what
     the likes of the known one show there. of_known, of_sought: (N, 256), slices of other scans in both."""
     alike = known @ of_known.T
-    count = min(LIKES, alike.shape[1])
+    count = min(LIKE_SLICES, alike.shape[1])
     likes = np.argpartition(-alike, count - 1, axis=1)[:, :count]
     agree = (sought @ of_sought.T).astype(np.float64)
     filled = np.asarray(known.any(axis=1)), np.asarray(sought.any(axis=1))
-    depth, reach = len(known), round(REACH / step)
+    depth, reach = len(known), round(REACH_MM / step)
     curve = np.full(2 * reach + 1, np.nan)
     for move in range(-reach, reach + 1):
         z = np.arange(max(0, -move), min(depth, depth - move))
         z = z[filled[0][z] & filled[1][z + move]]
-        if len(z) >= max(FEWEST_SLICES, depth // 2):
+        if len(z) >= max(LEAST_COMMON_SLICES, depth // 2):
             curve[move + reach] = agree[(z + move)[:, None], likes[z]].mean()
     return (_peak(curve) - reach) * step if np.isfinite(curve).any() else float("nan")
 

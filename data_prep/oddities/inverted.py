@@ -6,18 +6,18 @@ between the 1st and the 99th percentile tells of inversion, whatever the unit.
 
 from collections.abc import Iterator, Sequence
 
-from data_prep.oddities.oddity import FEW, Odd, has_majority, named
+from data_prep.oddities.oddity import LEAST_SCANS, Odd, has_majority, named
 from hnscc.cohort.store_format import Scan
 
-DARK, BRIGHT = 0.4, 0.6  # what lies between is neither
+DARK_HEIGHT, BRIGHT_HEIGHT = 0.4, 0.6  # of air (`air_height`); what lies between is neither
 
 
 def inverted(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     """What is odd about which scans are bright where there is air; of few scans nothing."""
     heights = {scan.scan_id: air_height(scan, modality) for scan in scans}
-    dark = [name for name, height in heights.items() if height is not None and height <= DARK]
-    bright = [name for name, height in heights.items() if height is not None and height >= BRIGHT]
-    if len(scans) < FEW or not (dark and bright):
+    dark = [name for name, height in heights.items() if height is not None and height <= DARK_HEIGHT]
+    bright = [name for name, height in heights.items() if height is not None and height >= BRIGHT_HEIGHT]
+    if len(scans) < LEAST_SCANS or not (dark and bright):
         return
     if has_majority([dark, bright]):
         fewer, more, how = (dark, bright, "dark") if len(dark) < len(bright) else (bright, dark, "bright")

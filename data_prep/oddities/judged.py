@@ -35,10 +35,10 @@ from hnscc.cohort.placement import CohortPlacement, OddFact
 from hnscc.cohort.store_building import read_images, read_mask
 from hnscc.cohort.store_format import Scan
 
-MOST_TOLD = 20  # sentences of one error
+MOST_SENTENCES_TOLD = 20  # sentences of one error
 # Correlation of all that two visits of a patient have, where that is one modality: a still head, laid on one atlas, may
-# come near it. Of several, another visit's PET differs by far more than twins.ALIKE.
-ONE_MODALITY = 0.9995
+# come near it. Of several, another visit's PET differs by far more than twins.ALIKE_CORRELATION.
+ONE_MODALITY_CORRELATION = 0.9995
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _of_another_visit(
         of = f"scan {rows[first].scan_id}, of the same patient"
         if len(alike) == len(modalities):
             least = min(alike, key=lambda twins: twins.correlation)
-            if len(alike) > 1 or least.correlation > ONE_MODALITY:
+            if len(alike) > 1 or least.correlation > ONE_MODALITY_CORRELATION:
                 text = f"its images are nearly those of {of} {_how(least)}: is one visit listed twice?"
                 odd.append(Odd(rows[second].scan_id, text))
             continue
@@ -209,7 +209,7 @@ def _check_odd(rows: Sequence[Row], odd: Sequence[Odd], accept_odd: str | None) 
         "The cohort holds what cannot be right, or would give the lesions away.",
         where="manifest",
         expected="scans of one unit, masks of a lesion, and orientations that do not depend on the lesion",
-        found=first_of(found, MOST_TOLD, "\n  "),
+        found=first_of(found, MOST_SENTENCES_TOLD, "\n  "),
         do="Correct the files or take the scans out; if they are right as they are, say why: --accept-odd REASON.",
     )
 

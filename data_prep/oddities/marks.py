@@ -15,17 +15,19 @@ from scipy import ndimage
 
 from data_prep.volumes.resize import area_weights, weigh
 
-SIDE = 128  # pixels at most of the squares in which marks are looked for
+SIDE_PIXELS = 128  # pixels at most of the squares in which marks are looked for
 # Marks at most, in these squares and in ones that are smaller by this scale, and by it again: for zoomed copies.
-MOST = (150, 100, 60)
-SCALE = 2**0.5
-BLUR, WIDER = 1.5, 1.9  # pixels: what stands out is what remains of the first without the second
-AROUND = 17  # pixels, by whose contrast it is measured
-LEAST_CONTRAST = 0.03  # of the volume's, which is added: noise of air stands out of nothing
-LEAST = 0.05  # of the contrast around, by which a mark stands out
-ROUND = 8.0  # trace^2 / determinant of the curvature: more is an edge, along which a place is not found again
-MARGIN = 4  # pixels at the border without marks
-RINGS = np.array([2.0, 4.0, 6.0, 8.5, 11.0])  # pixels
+MOST_MARKS = (150, 100, 60)
+SCALE_TIMES = 2**0.5
+# Pixels: what stands out is what remains of the first without the second.
+BLUR_PIXELS, WIDER_BLUR_PIXELS = 1.5, 1.9
+AROUND_PIXELS = 17  # pixels, by whose contrast it is measured
+LEAST_CONTRAST_SHARE = 0.03  # of the volume's, which is added: noise of air stands out of nothing
+LEAST_HEIGHT = 0.05  # of the contrast around, by which a mark stands out
+# Trace^2 / determinant of the curvature: more is an edge, along which a place is not found again.
+ROUND_RATIO = 8.0
+MARGIN_PIXELS = 4  # pixels at the border without marks
+RINGS_PIXELS = np.array([2.0, 4.0, 6.0, 8.5, 11.0])  # pixels
 ANGLES = 16
 WAVES = 6  # of a ring: its mean and the first five
 
@@ -49,9 +51,9 @@ def marks(images: NDArray[np.float32]) -> list[Marks]:
 def _of_volume(volume: NDArray[np.float32]) -> Marks:
     size = volume.shape[-1]
     places, looks = [], []
-    for smaller, most in enumerate(MOST):
-        side = round(min(SIDE, size) / SCALE**smaller)
-        if side <= 2 * MARGIN:
+    for smaller, most in enumerate(MOST_MARKS):
+        side = round(min(SIDE_PIXELS, size) / SCALE_TIMES**smaller)
+        if side <= 2 * MARGIN_PIXELS:
             continue
         weights = area_weights(side, size, size / side, 0.0).astype(np.float32)
         squares = volume if side == size else np.stack([weigh(each, weights, weights) for each in volume])
@@ -66,18 +68,18 @@ def _of_volume(volume: NDArray[np.float32]) -> Marks:
 
 def _in_squares(squares: NDArray[np.float32], most: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """Places and looks of the marks of (Z, H, W)."""
-    smooth = ndimage.gaussian_filter(squares, (0.5, BLUR, BLUR), truncate=3)
-    apart = smooth - ndimage.gaussian_filter(smooth, (0, WIDER, WIDER), truncate=3)
-    mean = ndimage.uniform_filter(smooth, (1, AROUND, AROUND))
-    spread = ndimage.uniform_filter((smooth - mean) ** 2, (1, AROUND, AROUND))
+    smooth = ndimage.gaussian_filter(squares, (0.5, BLUR_PIXELS, BLUR_PIXELS), truncate=3)
+    apart = smooth - ndimage.gaussian_filter(smooth, (0, WIDER_BLUR_PIXELS, WIDER_BLUR_PIXELS), truncate=3)
+    mean = ndimage.uniform_filter(smooth, (1, AROUND_PIXELS, AROUND_PIXELS))
+    spread = ndimage.uniform_filter((smooth - mean) ** 2, (1, AROUND_PIXELS, AROUND_PIXELS))
     low, high = np.percentile(smooth[:, ::2, ::2], [0.5, 99.5])
     if high <= low:
         return np.zeros((0, 3)), np.zeros((0, _length()), np.float32)
-    apart /= np.sqrt(np.maximum(spread, 0)) + np.float32(LEAST_CONTRAST * (high - low))
+    apart /= np.sqrt(np.maximum(spread, 0)) + np.float32(LEAST_CONTRAST_SHARE * (high - low))
     height = np.abs(apart)
-    peaks = (height == ndimage.maximum_filter(height, (3, 5, 5))) & (height > LEAST)
+    peaks = (height == ndimage.maximum_filter(height, (3, 5, 5))) & (height > LEAST_HEIGHT)
     inner = np.zeros_like(peaks)
-    inner[:, MARGIN:-MARGIN, MARGIN:-MARGIN] = True
+    inner[:, MARGIN_PIXELS:-MARGIN_PIXELS, MARGIN_PIXELS:-MARGIN_PIXELS] = True
     at = np.argwhere(peaks & inner)
     at = at[_round(apart, at)]
     at = at[np.argsort(-height[tuple(at.T)], kind="stable")[:most]]
@@ -94,7 +96,7 @@ def _round(apart: NDArray[np.float32], at: NDArray[np.intp]) -> NDArray[np.bool_
         apart[z, y + 1, x + 1] + apart[z, y - 1, x - 1] - apart[z, y + 1, x - 1] - apart[z, y - 1, x + 1]
     ) / 4
     determinant = yy * xx - yx**2
-    kept: NDArray[np.bool_] = (determinant > 0) & ((yy + xx) ** 2 < ROUND * determinant)
+    kept: NDArray[np.bool_] = (determinant > 0) & ((yy + xx) ** 2 < ROUND_RATIO * determinant)
     return kept
 
 
@@ -102,11 +104,11 @@ def _looks(smooth: NDArray[np.float32], at: NDArray[np.intp]) -> NDArray[np.floa
     """(N, D): the rings around each place, whatever their turn, their sign, their mean and their contrast."""
     angle = 2 * np.pi * np.arange(ANGLES) / ANGLES
     z, y, x = (each[:, None, None] for each in at.T)
-    y, x = y + RINGS[:, None] * np.sin(angle), x + RINGS[:, None] * np.cos(angle)
+    y, x = y + RINGS_PIXELS[:, None] * np.sin(angle), x + RINGS_PIXELS[:, None] * np.cos(angle)
     rings = ndimage.map_coordinates(smooth, [np.broadcast_to(z, y.shape), y, x], order=1, mode="nearest")
     rings -= rings.mean(axis=(1, 2), keepdims=True)
     waves = np.fft.rfft(rings, axis=2)[:, :, :WAVES].swapaxes(1, 2)
-    first, second = np.triu_indices(len(RINGS))
+    first, second = np.triu_indices(len(RINGS_PIXELS))
     products = waves[:, :, first] * waves[:, :, second].conj()
     # The imaginary part of a ring by itself is 0, and so are those of means; a mirror changes the others' sign.
     even, odd = products.real, np.abs(products.imag[:, 1:, first != second])
@@ -120,5 +122,5 @@ def _looks(smooth: NDArray[np.float32], at: NDArray[np.intp]) -> NDArray[np.floa
 
 
 def _length() -> int:
-    pairs = len(RINGS) * (len(RINGS) + 1) // 2
-    return WAVES * pairs + (WAVES - 1) * (pairs - len(RINGS))
+    pairs = len(RINGS_PIXELS) * (len(RINGS_PIXELS) + 1) // 2
+    return WAVES * pairs + (WAVES - 1) * (pairs - len(RINGS_PIXELS))

@@ -12,38 +12,41 @@ from statistics import median
 
 from scipy import stats
 
-from data_prep.oddities.oddity import FEW, Odd, limit, of_some
+from data_prep.oddities.oddity import LEAST_SCANS, Odd, limit, of_some
 from hnscc.cohort.store_format import Scan
 
 MASK = "mask"  # in Odd.shown, of a scan whose mask has no border where it lies
 # Of most masks: the probability, by the sign test, that it is more than half of them by chance. Of true masks it was at
 # most a third, so that six of six come once in 700 cohorts.
-CHANCE = 0.02
+CHANCE_PROBABILITY = 0.02
 # Of a turned mask: times clearer than where it lies, for a scan to count. Were all borders chance, a scan would count
 # with a probability of 0.15 and not 0.25, and six of six for each of the ways to turn once in 45,000 cohorts: to try
 # them beside the other places leaves the chance of a false alarm as it was.
-TURNED_CLEARER = 2.0
-WAYS_TO_TURN = 7  # by which `CHANCE` is divided where scans count whose border there is clearer at all
-TURNED = ("turned", " and ")  # words of their names alone: two axes are mirrored or exchanged
-OPEN = 0.4  # of the fall across the whole border: a side with less is no border
+TURNED_CLEARER_TIMES = 2.0
+# By which `CHANCE_PROBABILITY` is divided where scans count whose border there is clearer at all.
+WAYS_TO_TURN = 7
+TURNED_WORDS = ("turned", " and ")  # words of their names alone: two axes are mirrored or exchanged
+OPEN_SHARE = 0.4  # of the fall across the whole border: a side with less is no border
 
 # Of one mask against the others.
-SHOWN = 0.2  # the fall across the median lesion's border, at least
-ALIKE = 0.8  # the share of scans, at least, that have a fall in its direction
-BY_CHANCE = 0.0005  # the probability of a scan's fall to be so low, were its logarithm normal
-NOT_SEEN, LEAST = 3.0, 0.1  # times less than in the median lesion; less than `LEAST` of it counts as that
+SHOWN_FALL = 0.2  # the fall across the median lesion's border, at least
+ALIKE_SHARE = 0.8  # the share of scans, at least, that have a fall in its direction
+LOW_FALL_PROBABILITY = 0.0005  # the probability of a scan's fall to be so low, were its logarithm normal
+# Times less than in the median lesion; less than `LEAST_FALL_SHARE` of it counts as that.
+NOT_SEEN_TIMES, LEAST_FALL_SHARE = 3.0, 0.1
 # The same where a gap parts masks without a border from the others, beside the fall across the median lesion's border.
-CLEARLY_SEEN = 0.4  # of it: what all others have at least
-CLEARLY_NOT = 0.2  # of it: what the masks that are told have at most
-FEW_OF = 0.2  # of the scans: so many are told at most
-ELSEWHERE, GAIN = 2.0, 0.3  # times more elsewhere, and of the median lesion's more
+CLEARLY_SEEN_SHARE = 0.4  # of it: what all others have at least
+CLEARLY_NOT_SHARE = 0.2  # of it: what the masks that are told have at most
+FEW_SCANS_SHARE = 0.2  # of the scans: so many are told at most
+ELSEWHERE_TIMES, GAIN_SHARE = 2.0, 0.3  # times more elsewhere, and of the median lesion's more
 # Of several masks where the others, three at least, have a border that is clear: of what the image shows elsewhere less
 # than the one, and nearly all scans show one or the other.
-LOST, LEAST_LOST, LEAST_CLEAR, NEARLY_ALL = 0.25, 2, 3, 0.9
-ODD_SIDE = 0.5  # of the fall across the whole border, less than the median lesion's weakest side has
+LOST_SHARE, LEAST_LOST_SCANS, LEAST_CLEAR_SCANS, NEARLY_ALL_SHARE = 0.25, 2, 3, 0.9
+ODD_SIDE_SHARE = 0.5  # of the fall across the whole border, less than the median lesion's weakest side has
 # Of several masks that are cut on one and the same side, where no other mask has so weak a side, and no side of any is
 # in between. Of 2,000 draws each of 5 to 20 true masks of the real cohort at most two were parted so.
-CUT, WHOLE = 0.45, 0.65  # of the fall across the whole border: a cut side at most, all others at least
+# Of the fall across the whole border: a cut side at most, all others at least.
+CUT_SHARE, WHOLE_SHARE = 0.45, 0.65
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,12 @@ class _Edge:
 def misplaced(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     """What is odd about where the masks lie on a modality: most of them, or one against the others."""
     edges = _edges(scans, modality)
-    if len(edges) < FEW:
+    if len(edges) < LEAST_SCANS:
         return
     most = [*_most_elsewhere(edges, modality), *_most_open(edges, modality)]
     yield from most
     lost = [] if most else _lost(edges)
-    if len(lost) >= LEAST_LOST:
+    if len(lost) >= LEAST_LOST_SCANS:
         text = (
             f"the lesion does not stand out on {modality} where the mask lies, but where it would lie moved, "
             "mirrored or turned, unlike in the other scans: does the mask belong here?"
@@ -86,13 +89,13 @@ def misplaced(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
         yield from of_some(scans, lost, text, shown_in=MASK)
         return
     usual = median(edge.own for edge in edges)
-    if most or usual < SHOWN or sum(edge.own > 0 for edge in edges) < ALIKE * len(edges):
+    if most or usual < SHOWN_FALL or sum(edge.own > 0 for edge in edges) < ALIKE_SHARE * len(edges):
         return
     unseen = list(_unseen(edges, usual, modality))
     yield from unseen
     known = {odd.scan_id for odd in unseen}
-    closed = [edge for edge in edges if edge.scan.scan_id not in known and edge.own >= SHOWN]
-    if len(closed) >= FEW:
+    closed = [edge for edge in edges if edge.scan.scan_id not in known and edge.own >= SHOWN_FALL]
+    if len(closed) >= LEAST_SCANS:
         yield from _cut(scans, closed, modality) or _open(closed, modality)
 
 
@@ -120,9 +123,9 @@ def _most_elsewhere(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:
         sign = 1 if median(edge.elsewhere[how] for edge in there) > 0 else -1
         falls = [(sign * edge.elsewhere[how], abs(edge.own)) for edge in there]
         clearer = sum(fall > own for fall, own in falls)
-        if any(word in how for word in TURNED):
-            twice = sum(fall > TURNED_CLEARER * own for fall, own in falls)
-            told = _most(twice, len(there)) or _most(clearer, len(there), CHANCE / WAYS_TO_TURN)
+        if any(word in how for word in TURNED_WORDS):
+            twice = sum(fall > TURNED_CLEARER_TIMES * own for fall, own in falls)
+            told = _most(twice, len(there)) or _most(clearer, len(there), CHANCE_PROBABILITY / WAYS_TO_TURN)
         else:
             told = _most(clearer, len(there))
         if told:
@@ -141,8 +144,8 @@ def _most_elsewhere(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:
 def _most_open(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:
     """Sides on which most masks end where the lesion does not."""
     for side in ("head", "foot", "back", "front", "left", "right"):
-        there = [edge for edge in edges if side in edge.sides and edge.own >= SHOWN]
-        count = sum(edge.sides[side] < OPEN * edge.own for edge in there)
+        there = [edge for edge in edges if side in edge.sides and edge.own >= SHOWN_FALL]
+        count = sum(edge.sides[side] < OPEN_SHARE * edge.own for edge in there)
         if _most(count, len(there)):
             yield Odd(
                 None,
@@ -151,28 +154,28 @@ def _most_open(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:
             )
 
 
-def _most(count: int, of: int, chance: float = CHANCE) -> bool:
+def _most(count: int, of: int, chance: float = CHANCE_PROBABILITY) -> bool:
     return of > 0 and float(stats.binomtest(count, of, 0.5, alternative="greater").pvalue) < chance
 
 
 def _lost(edges: Sequence[_Edge]) -> list[Scan]:
     """The scans whose masks have no border beside what they would have elsewhere, of a cohort that is parted by it."""
-    found = [edge for edge in edges if edge.moved >= SHOWN and edge.own < LOST * edge.moved]
-    clear = [edge for edge in edges if edge.own >= max(SHOWN, edge.moved)]
-    parted = len(clear) >= LEAST_CLEAR and len(clear) + len(found) >= NEARLY_ALL * len(edges)
+    found = [edge for edge in edges if edge.moved >= SHOWN_FALL and edge.own < LOST_SHARE * edge.moved]
+    clear = [edge for edge in edges if edge.own >= max(SHOWN_FALL, edge.moved)]
+    parted = len(clear) >= LEAST_CLEAR_SCANS and len(clear) + len(found) >= NEARLY_ALL_SHARE * len(edges)
     return [edge.scan for edge in found] if parted else []
 
 
 def _unseen(edges: Sequence[_Edge], usual: float, modality: str) -> Iterator[Odd]:
     """Masks with no border where they lie, or with a much clearer one elsewhere."""
-    logs = [log(max(edge.own / usual, LEAST)) for edge in edges]
+    logs = [log(max(edge.own / usual, LEAST_FALL_SHARE)) for edge in edges]
     # The fewer the scans, the less is known of how much right ones differ.
-    wider = float(stats.t.isf(BY_CHANCE, len(edges) - 1) / stats.norm.isf(BY_CHANCE))
-    lowest = -max(log(NOT_SEEN), wider * limit([each - median(logs) for each in logs], 0.0))
+    wider = float(stats.t.isf(LOW_FALL_PROBABILITY, len(edges) - 1) / stats.norm.isf(LOW_FALL_PROBABILITY))
+    lowest = -max(log(NOT_SEEN_TIMES), wider * limit([each - median(logs) for each in logs], 0.0))
     apart = _apart(edges, usual)
     for edge, each in zip(edges, logs, strict=True):
         fall, how = edge.best
-        elsewhere = fall > ELSEWHERE * edge.own and fall - edge.own > GAIN * usual
+        elsewhere = fall > ELSEWHERE_TIMES * edge.own and fall - edge.own > GAIN_SHARE * usual
         if each < lowest or elsewhere or edge.own <= apart:
             better = f"; of the places that are tried, most {how}, by {fall:.2g}" if elsewhere else ""
             yield Odd(
@@ -187,17 +190,17 @@ def _unseen(edges: Sequence[_Edge], usual: float, modality: str) -> Iterator[Odd
 def _apart(edges: Sequence[_Edge], usual: float) -> float:
     """The fall up to which a mask stands apart from all others; -inf where falls of every size occur."""
     falls = [edge.own for edge in edges]
-    low = [fall for fall in falls if fall < CLEARLY_SEEN * usual]
-    apart = bool(low) and max(low) <= CLEARLY_NOT * usual and len(low) <= FEW_OF * len(falls)
+    low = [fall for fall in falls if fall < CLEARLY_SEEN_SHARE * usual]
+    apart = bool(low) and max(low) <= CLEARLY_NOT_SHARE * usual and len(low) <= FEW_SCANS_SHARE * len(falls)
     return max(low) if apart else float("-inf")
 
 
 def _cut(scans: Sequence[Scan], edges: Sequence[_Edge], modality: str) -> list[Odd]:
     """Masks that end on one and the same side where the lesion does not, of a cohort that is parted by it."""
-    weak = [edge for edge in edges if edge.weakest[0] < WHOLE]
+    weak = [edge for edge in edges if edge.weakest[0] < WHOLE_SHARE]
     sides = {edge.weakest[1] for edge in weak}
-    parted = len(sides) == 1 and max(edge.weakest[0] for edge in weak) <= CUT
-    if not parted or not LEAST_LOST <= len(weak) <= len(edges) / 2:
+    parted = len(sides) == 1 and max(edge.weakest[0] for edge in weak) <= CUT_SHARE
+    if not parted or not LEAST_LOST_SCANS <= len(weak) <= len(edges) / 2:
         return []
     return list(of_some(scans, [edge.scan for edge in weak], _beyond(modality, *sides)))
 
@@ -206,7 +209,7 @@ def _open(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:
     """Masks of which a side ends where the lesion does not, as in no other scan."""
     weakest = [edge.weakest for edge in edges]
     usual = median(share for share, _ in weakest)
-    most = limit([share - usual for share, _ in weakest], ODD_SIDE)
+    most = limit([share - usual for share, _ in weakest], ODD_SIDE_SHARE)
     for edge, (share, side) in zip(edges, weakest, strict=True):
         if share < usual - most:
             yield Odd(edge.scan.scan_id, _beyond(modality, side))

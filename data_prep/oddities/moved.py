@@ -15,17 +15,18 @@ from data_prep.oddities.marks import Marks
 from data_prep.oddities.twins import Read, Twins
 
 # Times the distance to the second-best look, in the same scan and in most others, that the best has.
-CLEARLY = 0.85
+CLEARLY_TIMES = 0.85
 # Other scans, below which most others say little; the best must be so much nearer than the second-best in its scan.
-COMPARED, CLEARER = 4, 0.7
-FIRST = 12  # pairs of places, of which each three give a map
-NEAR, NEAR_Z = 0.025, 2.0  # of a slice's side, and slices, by which a place may miss its map
-STRETCH, SKEW = 2.5, 1.6  # times by which a map stretches at most, and one direction more than another
-CELL = 1 / 16  # of a slice's side: places in one cell count once
+LEAST_COMPARED_SCANS, CLEARER_TIMES = 4, 0.7
+FIRST_PAIRS = 12  # pairs of places, of which each three give a map
+NEAR_SHARE, NEAR_SLICES = 0.025, 2.0  # of a slice's side, and slices, by which a place may miss its map
+# Times by which a map stretches at most, and one direction more than another.
+MOST_STRETCH_TIMES, MOST_SKEW_TIMES = 2.5, 1.6
+CELL_SHARE = 1 / 16  # of a slice's side: places in one cell count once
 # Places that lie on one map, and the correlation of two scans once laid on one another. Different patients have 8 such
 # places at most, but for one pair in thousands, which correlates by 0.8; a copy has 15 and more, and 0.85 and more.
-PLACES, ALIKE = 12, 0.85
-SLICES = 7  # of a pair that are compared
+LEAST_PLACES, ALIKE_CORRELATION = 12, 0.85
+COMPARED_SLICES = 7  # of a pair that are compared
 
 
 def find_moved(kept: Sequence[Sequence[Marks]], asked: Callable[[int, int], bool], read: Read) -> list[Twins]:
@@ -44,7 +45,7 @@ def find_moved(kept: Sequence[Sequence[Marks]], asked: Callable[[int, int], bool
                 continue
             places, move = fit
             alike = _compared(read(first)[:, modality], read(second)[:, modality], move)
-            if alike >= ALIKE:
+            if alike >= ALIKE_CORRELATION:
                 found.append(Twins(first, second, modality, alike, places))
     return sorted(found, key=lambda twins: (twins.second, twins.first, twins.modality))
 
@@ -87,11 +88,11 @@ def _likely(
     """
     best = np.where(others, np.maximum.reduceat(alike, starts, axis=1), -np.inf)
     partner = best.argmax(axis=1)
-    if others.sum() < COMPARED:
-        return [(at, int(scan), CLEARER) for at, scan in enumerate(partner)]
+    if others.sum() < LEAST_COMPARED_SCANS:
+        return [(at, int(scan), CLEARER_TIMES) for at, scan in enumerate(partner)]
     usual = _distance(np.median(best[:, others], axis=1))
-    near = np.flatnonzero(_distance(best.max(axis=1)) < CLEARLY * usual)
-    return [(int(at), int(partner[at]), CLEARLY) for at in near]
+    near = np.flatnonzero(_distance(best.max(axis=1)) < CLEARLY_TIMES * usual)
+    return [(int(at), int(partner[at]), CLEARLY_TIMES) for at in near]
 
 
 def _distance(alike: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -105,9 +106,9 @@ def _map(
 ) -> tuple[int, NDArray[np.float64]] | None:
     """How many places lie on the one affine map (4, 3), from (z, y, x, 1) of the first to (z, y, x) of the second, on
     which most do; None where that is chance. ones, others: (N, 3) places of a pair, the surest first."""
-    if len(ones) < PLACES:
+    if len(ones) < LEAST_PLACES:
         return None
-    threes = np.array(list(combinations(range(min(FIRST, len(ones))), 3)))
+    threes = np.array(list(combinations(range(min(FIRST_PAIRS, len(ones))), 3)))
     maps = _through(ones[threes], others[threes])
     known = np.pad(ones, ((0, 0), (0, 1)), constant_values=1.0)
     best = np.zeros(len(ones), dtype=bool)
@@ -117,7 +118,7 @@ def _map(
             best = good
     move = None
     for _ in range(2):
-        if _cells(ones[best], size) < PLACES:
+        if _cells(ones[best], size) < LEAST_PLACES:
             return None
         move = _fitted(known[best], others[best])
         best = _on(known, others, move, size)
@@ -132,9 +133,9 @@ def _through(ones: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[
     plane = np.linalg.solve(known, others[..., 1:])
     stretch = np.linalg.svd(plane[:, :2], compute_uv=False)
     slope, start = _line(ones[..., 0], others[..., 0])
-    kept = (stretch.max(axis=1) < STRETCH) & (stretch.min(axis=1) > 1 / STRETCH)
-    kept &= stretch.max(axis=1) < SKEW * stretch.min(axis=1)
-    kept &= (np.abs(slope) < STRETCH) & (np.abs(slope) > 1 / STRETCH)
+    kept = (stretch.max(axis=1) < MOST_STRETCH_TIMES) & (stretch.min(axis=1) > 1 / MOST_STRETCH_TIMES)
+    kept &= stretch.max(axis=1) < MOST_SKEW_TIMES * stretch.min(axis=1)
+    kept &= (np.abs(slope) < MOST_STRETCH_TIMES) & (np.abs(slope) > 1 / MOST_STRETCH_TIMES)
     return np.array([_joined(*each) for each in zip(plane[kept], slope[kept], start[kept], strict=True)])
 
 
@@ -177,22 +178,22 @@ def _on(
     the slices, in pixels.
     """
     missed = known @ move - others
-    on: NDArray[np.bool_] = np.linalg.norm(missed[:, 1:], axis=1) < max(1.0, NEAR * size)
-    return on & (np.abs(missed[:, 0]) < NEAR_Z)
+    on: NDArray[np.bool_] = np.linalg.norm(missed[:, 1:], axis=1) < max(1.0, NEAR_SHARE * size)
+    return on & (np.abs(missed[:, 0]) < NEAR_SLICES)
 
 
 def _cells(places: NDArray[np.float64], size: int) -> int:
     """In how many cells of the plane places lie: what stands in every slice, such as a scanner's table, counts once."""
-    return len(np.unique((places[:, 1:] // (CELL * size)).astype(int), axis=0))
+    return len(np.unique((places[:, 1:] // (CELL_SHARE * size)).astype(int), axis=0))
 
 
 def _compared(one: NDArray[np.float32], other: NDArray[np.float32], move: NDArray[np.float64]) -> float:
     """The correlation of most of the slices compared, laid on one another by the map or by the next of whole pixels."""
-    picked = np.unique(np.linspace(0, len(one) - 1, 3 * SLICES).round().astype(int))
+    picked = np.unique(np.linspace(0, len(one) - 1, 3 * COMPARED_SLICES).round().astype(int))
     best = 0.0
     for each in (move, _whole(move, one.shape)):
         within = [z for z in picked if 0 <= z * each[0, 0] + each[3, 0] <= len(other) - 1]
-        within = within[:: max(1, len(within) // SLICES)]
+        within = within[:: max(1, len(within) // COMPARED_SLICES)]
         if within:
             best = max(best, float(np.median([_alike(one[z], other, z, each) for z in within])))
     return best

@@ -4,15 +4,17 @@ from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 from typing import Any
 
-from data_prep.oddities.oddity import FEW, Odd, of_some
+from data_prep.oddities.oddity import LEAST_SCANS, Odd, of_some
 from hnscc.cohort.store_format import Scan
 
-CUT = 3e-4  # of the voxels, at exactly the highest value: a window; scans of any kind have 1e-5
-SPIKE = 3.0  # times as many as at the next lower value: images of few values have several at both
-WRAPPED = 3  # voxels
-COARSER, GRADED = 20, 100  # times fewer different values than the median scan has, which has so many at least
-EMPTIED, GAP, WIDER = 0.02, 0.01, 20.0  # of the voxels; of the way to the brightest; times the median scan's
-ALIKE = 0.9  # of the slices, of one and the same highest value; in scans of any kind 0.3
+CUT_SHARE = 3e-4  # of the voxels, at exactly the highest value: a window; scans of any kind have 1e-5
+SPIKE_TIMES = 3.0  # times as many as at the next lower value: images of few values have several at both
+WRAPPED_VOXELS = 3  # voxels
+# Times fewer different values than the median scan has, which has so many at least.
+COARSER_TIMES, GRADED_VALUES = 20, 100
+# Of the voxels; of the way to the brightest; times the median scan's.
+EMPTIED_SHARE, GAP_SHARE, WIDER_TIMES = 0.02, 0.01, 20.0
+ALIKE_SHARE = 0.9  # of the slices, of one and the same highest value; in scans of any kind 0.3
 
 Numbers = dict[str, Any]
 
@@ -35,9 +37,9 @@ def rounded(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
     for modality in modalities:
         counts = [scan.placement["values"][modality]["signal"]["values"] for scan in scans]
         usual = median(counts)
-        few = [scan for scan, count in zip(scans, counts, strict=True) if COARSER * count < usual]
-        text = f"{modality} has less than 1/{COARSER} of the median scan's different values: it was rounded"
-        yield from of_some(scans, few, text) if usual >= GRADED and len(scans) >= FEW else ()
+        few = [scan for scan, count in zip(scans, counts, strict=True) if COARSER_TIMES * count < usual]
+        text = f"{modality} has less than 1/{COARSER_TIMES} of the median scan's different values: it was rounded"
+        yield from of_some(scans, few, text) if usual >= GRADED_VALUES and len(scans) >= LEAST_SCANS else ()
 
 
 def emptied(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
@@ -45,28 +47,28 @@ def emptied(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
     as after setting low values to 0. Of the public cohort's PET none begins above 0.0001, of its MRI above 0.02."""
     for modality in modalities:
         numbers = [scan.placement["numbers"][modality] for scan in scans]
-        if len(scans) < FEW:
+        if len(scans) < LEAST_SCANS:
             return
-        least = max(GAP, WIDER * median(each["gap"] for each in numbers))
+        least = max(GAP_SHARE, WIDER_TIMES * median(each["gap"] for each in numbers))
         found = [
             scan
             for scan, each in zip(scans, numbers, strict=True)
-            if each["lowest"] >= EMPTIED and each["gap"] >= least
+            if each["lowest"] >= EMPTIED_SHARE and each["gap"] >= least
         ]
         text = f"{modality} holds no low values beside its lowest one, which many voxels have: were some set to it?"
         yield from of_some(scans, found, text)
 
 
 def _wrapped(numbers: Numbers) -> bool:
-    return bool(numbers["wrapped"] >= WRAPPED)
+    return bool(numbers["wrapped"] >= WRAPPED_VOXELS)
 
 
 def _cut(numbers: Numbers) -> bool:
-    return bool(numbers["highest"] >= CUT and numbers["highest"] >= SPIKE * numbers["below"])
+    return bool(numbers["highest"] >= CUT_SHARE and numbers["highest"] >= SPIKE_TIMES * numbers["below"])
 
 
 def _by_slices(numbers: Numbers) -> bool:
-    return bool(numbers["slices_alike"] >= ALIKE and not _cut(numbers))
+    return bool(numbers["slices_alike"] >= ALIKE_SHARE and not _cut(numbers))
 
 
 # What may hold for the numbers of a modality of a scan, in words; whether it is refused.

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from math import exp, log
 from statistics import median
 
-from data_prep.oddities.oddity import FEW, Odd, limit, times
+from data_prep.oddities.oddity import LEAST_SCANS, Odd, limit, times
 from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
-MAX_LESION = 0.25  # of the grid, or of the body
-IN_AIR, MOSTLY_IN_AIR = 0.1, 0.5  # of the lesion: told, and refused
-ODD_VOLUME = 3.0  # times larger or smaller than the median of the other scans with lesion
+MAX_LESION_SHARE = 0.25  # of the grid, or of the body
+IN_AIR_SHARE, MOSTLY_IN_AIR_SHARE = 0.1, 0.5  # of the lesion: told, and refused
+ODD_VOLUME_TIMES = 3.0  # times larger or smaller than the median of the other scans with lesion
 
 
 def odd_lesions(scans: Sequence[Scan]) -> Iterator[Odd]:
@@ -21,7 +21,7 @@ def odd_lesions(scans: Sequence[Scan]) -> Iterator[Odd]:
         yield from _share(scan)
     for scan in ill:
         yield from _shape(scan)
-    if len(ill) < FEW:
+    if len(ill) < LEAST_SCANS:
         return
     yield from _volumes(ill)
     yield from _boxes(ill)
@@ -39,21 +39,21 @@ def _share(scan: Scan) -> Iterator[Odd]:
     lesion = scan.placement["lesion"]
     whole = lesion.get("share_of_whole", lesion["share_of_body"])
     for part, share in (("grid", lesion["share_of_grid"]), ("body", whole)):
-        if share > MAX_LESION:
+        if share > MAX_LESION_SHARE:
             told = f"{share:.0%} of the {part} is lesion ({lesion['ml']:.4g} ml)"
             yield Odd(scan.scan_id, f"{told}: is the mask inverted?", refused=True)
             return
-    if lesion["share_of_body"] > MAX_LESION:
+    if lesion["share_of_body"] > MAX_LESION_SHARE:
         yield Odd(
             scan.scan_id,
             f"{lesion['share_of_body']:.0%} of the body in the stored slices is lesion, of that in the whole field of "
             f"view {whole:.0%}: the slices show little else; with a larger --size or --pixel-mm they show more",
         )
-    if lesion["share_in_air"] > IN_AIR:
+    if lesion["share_in_air"] > IN_AIR_SHARE:
         yield Odd(
             scan.scan_id,
             f"{lesion['share_in_air']:.0%} of the lesion lies in air, outside of the body: does the mask belong here?",
-            refused=lesion["share_in_air"] > MOSTLY_IN_AIR,
+            refused=lesion["share_in_air"] > MOSTLY_IN_AIR_SHARE,
         )
 
 
@@ -75,11 +75,11 @@ def _shape(scan: Scan) -> Iterator[Odd]:
 def _volumes(ill: Sequence[Scan]) -> Iterator[Odd]:
     # Volumes are kept in steps of 0.1 mm3: less than half of that is kept as none.
     measured = [scan for scan in ill if scan.placement["lesion"]["ml"] > 0]
-    if len(measured) < FEW:
+    if len(measured) < LEAST_SCANS:
         return
     usual = median(scan.placement["lesion"]["ml"] for scan in measured)
     logs = [log(scan.placement["lesion"]["ml"] / usual) for scan in measured]
-    most = limit(logs, log(ODD_VOLUME))
+    most = limit(logs, log(ODD_VOLUME_TIMES))
     for scan, each in zip(measured, logs, strict=True):
         if abs(each) > most:
             yield Odd(

@@ -9,11 +9,11 @@ import numpy as np
 from hnscc.base.in_words import count_of, first_of
 from hnscc.cohort.store_format import Scan
 
-FEW = 5  # scans, below which nothing is compared with the others' median
+LEAST_SCANS = 5  # scans, below which nothing is compared with the others' median
 ODD_SDS = 4.0  # robust standard deviations from the median, from which a scan is an outlier
-MAJORITY = 0.6  # of the scans: a group of fewer is not the one that the others are measured by
-CLEAR = 3.0  # times the spread within the groups that the gap between them must be
-NAMED = 8  # scans of a group, at most
+MAJORITY_SHARE = 0.6  # of the scans: a group of fewer is not the one that the others are measured by
+CLEAR_TIMES = 3.0  # times the spread within the groups that the gap between them must be
+NAMED_SCANS = 8  # scans of a group, at most
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Odd:
 def grouped(values: Sequence[float], least: float) -> list[list[int]]:
     """Positions of values by clear groups, ascending: gaps are at least `least`, and wide beside the groups' spread.
 
-    One group where the values are of one kind; also where there are fewer than FEW.
+    One group where the values are of one kind; also where there are fewer than LEAST_SCANS.
     """
     order = [int(at) for at in np.argsort(values, kind="stable")]
     pieces = [order[:1]]
@@ -44,14 +44,14 @@ def grouped(values: Sequence[float], least: float) -> list[list[int]]:
         np.sqrt(sum(np.var([values[at] for at in piece]) * len(piece) for piece in pieces) / len(order))
     )
     gaps = [values[after[0]] - values[piece[-1]] for piece, after in pairwise(pieces)]
-    if len(order) < FEW or any(gap < CLEAR * spread for gap in gaps):
+    if len(order) < LEAST_SCANS or any(gap < CLEAR_TIMES * spread for gap in gaps):
         return [order]
     return pieces
 
 
 def has_majority(groups: Sequence[Sequence[object]]) -> bool:
     """Whether one group is large enough for the others to be measured by."""
-    return max(map(len, groups)) >= MAJORITY * sum(map(len, groups))
+    return max(map(len, groups)) >= MAJORITY_SHARE * sum(map(len, groups))
 
 
 def limit(deviations: Sequence[float], least: float, sds: float = ODD_SDS) -> float:
@@ -61,7 +61,7 @@ def limit(deviations: Sequence[float], least: float, sds: float = ODD_SDS) -> fl
 
 def named(scan_ids: Sequence[str]) -> str:
     """Scans in words: their number and their ids, of many the first."""
-    return f"{count_of(len(scan_ids), 'scan')} ({first_of(scan_ids, NAMED)})"
+    return f"{count_of(len(scan_ids), 'scan')} ({first_of(scan_ids, NAMED_SCANS)})"
 
 
 def times(ratio: float) -> str:

@@ -17,9 +17,11 @@ from hnscc.base.arrays import Bools, Floats, Texts
 from hnscc.cohort.placement import Placement
 from hnscc.cohort.store_format import Scan
 
-TAKEN_APART = 0.5  # difference between the shares of scans with and without lesion that were taken in one way
-APART = 0.75  # difference between the shares of scans with and without lesion that a property holds for
-CHANCE = 0.05  # probability that so much comes by chance, over all properties of a modality that vary
+# Difference between the shares of scans with and without lesion that were taken in one way.
+TAKEN_APART_SHARE = 0.5
+APART_SHARE = 0.75  # difference between the shares of scans with and without lesion that a property holds for
+# Probability that so much comes by chance, over all properties of a modality that vary.
+CHANCE_PROBABILITY = 0.05
 DIGITS = 3  # that a number is told and compared with
 
 # Numbers of a modality of a scan, from its facts (data_prep.placing.found), by their names.
@@ -78,7 +80,7 @@ def _told_ways(scans: Sequence[Scan], modality: str, ill: Bools) -> dict[str, Bo
     return {
         what: holds
         for what, holds in ways.items()
-        if abs(holds[ill].mean() - holds[~ill].mean()) >= TAKEN_APART
+        if abs(holds[ill].mean() - holds[~ill].mean()) >= TAKEN_APART_SHARE
     }
 
 
@@ -173,7 +175,9 @@ def _had(name: str, values: Texts, ill: Bools, tests: int, known: Sequence[Bools
 def _counts(apart: float, p: float, tests: int, two: bool) -> bool:
     """Whether a difference is told. Of a property that has two values in the whole cohort, one on each side, no other
     was looked for."""
-    return apart >= APART and p <= (CHANCE if two and apart == 1 else CHANCE / tests)
+    return apart >= APART_SHARE and p <= (
+        CHANCE_PROBABILITY if two and apart == 1 else CHANCE_PROBABILITY / tests
+    )
 
 
 def _sides(holds: Bools, ill: Bools) -> str:

@@ -9,12 +9,13 @@ from scipy.sparse.csgraph import minimum_spanning_tree
 from data_prep.oddities.oddity import Odd, of_some
 from hnscc.cohort.store_format import Scan
 
-LEAST = 8  # slices that show something
-FAR = 2  # slices apart: neighbours, or those next to them where one slice is poor
-SYMMETRIC = 0.5  # of these, mirrored at one slice: the body is alike above and below it
-MANY = 3  # slices that belong beside one far away
-LONGER = 1.12  # times the shortest way to join all slices; in volumes of any kind 1.05
-JOINED = 1.0  # median distance along that, of slices of length 1: a correlation of 0.5; noise alone has 1.4
+LEAST_SLICES = 8  # slices that show something
+FAR_SLICES = 2  # slices apart: neighbours, or those next to them where one slice is poor
+SYMMETRIC_SHARE = 0.5  # of these, mirrored at one slice: the body is alike above and below it
+MANY_SLICES = 3  # slices that belong beside one far away
+LONGER_TIMES = 1.12  # times the shortest way to join all slices; in volumes of any kind 1.05
+# Median distance along that, of slices of length 1: a correlation of 0.5; noise alone has 1.4.
+JOINED_DISTANCE = 1.0
 
 
 def odd_order(
@@ -42,18 +43,18 @@ def _disordered(slices: NDArray[np.float32]) -> bool:
     """Whether the way from slice to slice (Z, 256) is longer than the shortest tree that joins them, which has far
     jumps then."""
     shown = slices[slices.any(axis=1)].astype(np.float64)
-    if len(shown) < LEAST:
+    if len(shown) < LEAST_SLICES:
         return False
     # Not 0, which would be no connection.
     apart = np.sqrt(np.maximum(2 - 2 * shown @ shown.T, 1e-9))
     tree = minimum_spanning_tree(apart).tocoo()
-    far = np.abs(tree.row - tree.col) > FAR
+    far = np.abs(tree.row - tree.col) > FAR_SLICES
     way = float(np.diag(apart, 1).sum())
-    if far.sum() < MANY or _mirrored((tree.row + tree.col)[far]):
+    if far.sum() < MANY_SLICES or _mirrored((tree.row + tree.col)[far]):
         return False
-    return way >= LONGER * float(tree.data.sum()) and float(np.median(tree.data)) <= JOINED
+    return way >= LONGER_TIMES * float(tree.data.sum()) and float(np.median(tree.data)) <= JOINED_DISTANCE
 
 
 def _mirrored(sums: NDArray[np.int32]) -> bool:
     """Whether many pairs of slices, given by the sums of their positions, lie around one and the same slice."""
-    return bool((np.abs(sums - np.median(sums)) <= 1).mean() >= SYMMETRIC)
+    return bool((np.abs(sums - np.median(sums)) <= 1).mean() >= SYMMETRIC_SHARE)

@@ -13,18 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.oddities.oddity import MAJORITY, Odd, named, of_some
+from data_prep.oddities.oddity import MAJORITY_SHARE, Odd, named, of_some
 from hnscc.cohort.placement import LyingFacts
 from hnscc.cohort.store_format import Scan
 
-LEAST = 8  # scans that a mean image takes
-DEPTH = 16  # slices that a scan's are reduced to, whatever its length
+LEAST_AVERAGED_SCANS = 8  # scans that a mean image takes
+DEPTH_SLICES = 16  # slices that a scan's are reduced to, whatever its length
 FEWEST_SLICES = 4  # of a scan, from which foot and head are told apart
-ALIKE = 0.75  # median correlation of a scan with the mean of the others; 0.9 of heads, 0.65 of any parts of a body
-OWN = 0.6  # the same, of a scan that is said to lie otherwise
-CLEAR = 0.05  # by which a scan as it lies correlates better with the mean than turned, in nearly all scans
-NEARLY_ALL = 90  # percent
-ROUNDS = 20  # of turning scans to the mean and taking the mean again; two or three do
+# Median correlation of a scan with the mean of the others; 0.9 of heads, 0.65 of any parts of a body.
+ALIKE_CORRELATION = 0.75
+OWN_CORRELATION = 0.6  # the same, of a scan that is said to lie otherwise
+# By which a scan as it lies correlates better with the mean than turned, in nearly all scans.
+CLEAR_CORRELATION = 0.05
+NEARLY_ALL_PERCENT = 90  # of the scans
+MOST_ROUNDS = 20  # of turning scans to the mean and taking the mean again; two or three do
 
 Image = NDArray[
     np.float32
@@ -66,12 +68,12 @@ def lying_otherwise(
 
     slices: (C, Z, 16, 16) of each scan, from foot to head, what data_prep.oddities.twins.reduced gave.
     """
-    if len(scans) < LEAST:
+    if len(scans) < LEAST_AVERAGED_SCANS:
         return
     for at, modality in enumerate(modalities):
         turns = (found := _lying([each[at] for each in slices])).turns
         usual, count = found.usual
-        if count < MAJORITY * len(scans):
+        if count < MAJORITY_SHARE * len(scans):
             yield Odd(None, _groups(scans, turns, modality))
             continue
         ways = [turn if usual == AS_IT_IS or turn == usual else usual for turn in turns]
@@ -84,9 +86,9 @@ def lying_of(modalities: Sequence[str], slices: Sequence[NDArray[np.float32]]) -
     """How most scans of a cohort lie, by modality, so that one more scan can be compared (`lies_otherwise`); without
     those whose scans are few, too unlike, or of several ways to lie. slices: as those of `lying_otherwise`."""
     kept: dict[str, LyingFacts] = {}
-    for at, modality in enumerate(modalities if len(slices) >= LEAST else ()):
+    for at, modality in enumerate(modalities if len(slices) >= LEAST_AVERAGED_SCANS else ()):
         found = _lying([each[at] for each in slices])
-        if found.told_by and found.usual[1] >= MAJORITY * len(slices):
+        if found.told_by and found.usual[1] >= MAJORITY_SHARE * len(slices):
             mean = base64.b64encode(found.mean.astype("<f2").tobytes()).decode("ascii")
             kept[modality] = {"mean": mean, "turns": found.told_by}
     return kept
@@ -94,12 +96,16 @@ def lying_of(modalities: Sequence[str], slices: Sequence[NDArray[np.float32]]) -
 
 def lies_otherwise(modality: str, slices: NDArray[np.float32], most: LyingFacts) -> str | None:
     """A sentence on a scan, (Z, 16, 16) as one of `lying_otherwise`, that lies otherwise than `most` of others."""
-    mean = np.frombuffer(base64.b64decode(most["mean"]), "<f2").astype(np.float32).reshape(1, DEPTH, 16, 16)
+    mean = (
+        np.frombuffer(base64.b64decode(most["mean"]), "<f2")
+        .astype(np.float32)
+        .reshape(1, DEPTH_SLICES, 16, 16)
+    )
     asked = [turn for turn in most["turns"] if len(slices) >= FEWEST_SLICES or turn not in FOOT_TO_HEAD]
     image = _unit(_deep(slices)[None])
     alike = np.array([float((TURNS[turn][1](image) * mean).sum()) for turn in asked])
     best = int(alike.argmax())
-    if alike[best] < OWN or alike[best] - alike[asked.index(AS_IT_IS)] < CLEAR:
+    if alike[best] < OWN_CORRELATION or alike[best] - alike[asked.index(AS_IT_IS)] < CLEAR_CORRELATION:
         return None
     return _told(modality, _way(asked[best], float(alike[best]), image, mean))
 
@@ -127,9 +133,9 @@ def _lying(slices: Sequence[NDArray[np.float32]]) -> _Lying:
         if told == asked:
             break
         asked = told
-    if np.median(own) < ALIKE:
+    if np.median(own) < ALIKE_CORRELATION:
         return _Lying([AS_IT_IS] * len(images), [], images[:1])
-    sure = (own >= OWN) & (own - as_they_are >= CLEAR)
+    sure = (own >= OWN_CORRELATION) & (own - as_they_are >= CLEAR_CORRELATION)
     turns = [asked[turn] if clear else AS_IT_IS for turn, clear in zip(chosen, sure, strict=True)]
     usual = Counter(turns).most_common(1)[0][0]
     mean = _unit(images[np.array(turns) == usual].sum(axis=0, keepdims=True))
@@ -143,9 +149,9 @@ def _lying(slices: Sequence[NDArray[np.float32]]) -> _Lying:
 
 def _way(turn: int, alike: float, image: Image, mean: Image) -> int:
     """The turn by which an image (1, 16, 16, 16) is so much like the mean, unless it is as much so moved: MOVED."""
-    moves = [(axis, step) for axis in (1, 2, 3) for step in range(-DEPTH // 2, DEPTH // 2)]
+    moves = [(axis, step) for axis in (1, 2, 3) for step in range(-DEPTH_SLICES // 2, DEPTH_SLICES // 2)]
     moved = max(float((np.roll(image, step, axis) * mean).sum()) for axis, step in moves)
-    return MOVED if moved >= alike - CLEAR else turn
+    return MOVED if moved >= alike - CLEAR_CORRELATION else turn
 
 
 def _aligned(
@@ -155,7 +161,7 @@ def _aligned(
     correlation with that, and that of the scan as it is."""
     every = np.arange(turned.shape[1])
     chosen = np.zeros(len(every), dtype=np.int64)
-    for _ in range(ROUNDS):
+    for _ in range(MOST_ROUNDS):
         alike = _correlations(turned, turned[chosen, every])
         best = alike.argmax(axis=0)
         if (best == chosen).all():
@@ -169,8 +175,12 @@ def _told_apart(images: Image, asked: Sequence[int]) -> list[int]:
     """The turns by which nearly all scans, lying alike, agree clearly less with the mean of the others."""
     turned = np.stack([TURNS[turn][1](images) for turn in asked])
     alike = _correlations(turned, images)
-    gains = np.percentile(alike - alike[AS_IT_IS], NEARLY_ALL, axis=1)
-    return [turn for turn, gain in zip(asked, gains, strict=True) if turn == AS_IT_IS or gain <= -CLEAR]
+    gains = np.percentile(alike - alike[AS_IT_IS], NEARLY_ALL_PERCENT, axis=1)
+    return [
+        turn
+        for turn, gain in zip(asked, gains, strict=True)
+        if turn == AS_IT_IS or gain <= -CLEAR_CORRELATION
+    ]
 
 
 def _correlations(turned: NDArray[np.float32], images: Image) -> NDArray[np.float32]:
@@ -182,7 +192,9 @@ def _correlations(turned: NDArray[np.float32], images: Image) -> NDArray[np.floa
 
 def _deep(slices: NDArray[np.float32]) -> NDArray[np.float32]:
     """(Z, 16, 16) -> (16, 16, 16): slices at equal parts of the length."""
-    deep: NDArray[np.float32] = slices[((np.arange(DEPTH) + 0.5) / DEPTH * len(slices)).astype(np.int64)]
+    deep: NDArray[np.float32] = slices[
+        ((np.arange(DEPTH_SLICES) + 0.5) / DEPTH_SLICES * len(slices)).astype(np.int64)
+    ]
     return deep
 
 

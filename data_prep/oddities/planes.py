@@ -12,16 +12,17 @@ from typing import Any
 from data_prep.oddities.oddity import Odd, of_some
 from hnscc.cohort.store_format import Scan
 
-COPIED, STREAKS, MIRRORED = 0.02, 0.003, 0.002  # of the lines; of the voxels; of the lines
-DEAD, DEAD_SHARE, HOT = 10, 2e-5, 5  # voxels; of the tissue; voxels
-NOISE, FLAT = 0.04, 0.04  # of the tissue; of the voxels
-BURNT = 10  # places; in volumes of any kind none
+COPIED_SHARE, STREAKS_SHARE, MIRRORED_SHARE = 0.02, 0.003, 0.002  # of the lines; of the voxels; of the lines
+DEAD_VOXELS, DEAD_SHARE, HOT_VOXELS = 10, 2e-5, 5  # voxels; of the tissue; voxels
+NOISE_SHARE, FLAT_SHARE = 0.04, 0.04  # of the tissue; of the voxels
+BURNT_PLACES = 10  # places; in volumes of any kind none
 # Of a logarithm: 0.07 at most in the public cohort; half of a scan at 0.6 of the other half has 0.28.
-STEP = 0.2
-COMBED, AGAINST = 1.2, 0.8  # times; of that of the lines across: 1.31 at least in the public cohort
-CUT = 0.5  # of the square root of the tissue's area; the way around a disc is 3.5
-MORE = 3.0  # times as much noise as in the median scan, where images are noisy
-MOST = 0.5  # of the scans, from which a cut is how the cohort was made
+STEP_LOGARITHM = 0.2
+# Times; of that of the lines across: 1.31 at least in the public cohort.
+COMBED_TIMES, AGAINST_TIMES = 1.2, 0.8
+CUT_LENGTH = 0.5  # of the square root of the tissue's area; the way around a disc is 3.5
+MORE_TIMES = 3.0  # times as much noise as in the median scan, where images are noisy
+MOST_CUT_SHARE = 0.5  # of the scans, from which a cut is how the cohort was made
 
 Planes = dict[str, Any]
 
@@ -34,52 +35,56 @@ def odd_planes(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd
             chosen = [scan for scan in scans if holds(scan.placement["planes"][modality])]
             if holds is _noise:
                 chosen = [
-                    scan for scan in chosen if scan.placement["planes"][modality]["noise"] > MORE * usual
+                    scan
+                    for scan in chosen
+                    if scan.placement["planes"][modality]["noise"] > MORE_TIMES * usual
                 ]
             yield from of_some(scans, chosen, f"{modality} {text}")
-        cut = [scan for scan in scans if scan.placement["planes"][modality]["cut"] >= CUT]
+        cut = [scan for scan in scans if scan.placement["planes"][modality]["cut"] >= CUT_LENGTH]
         text = (
             f"{modality} ends at its lowest value amid tissue, along a line that is no body's outline: was a part cut "
             "off, or is its field of view smaller than the body?"
         )
-        yield from of_some(scans, cut, text) if len(cut) <= MOST * len(scans) else ()
+        yield from of_some(scans, cut, text) if len(cut) <= MOST_CUT_SHARE * len(scans) else ()
 
 
 def _streaks(planes: Planes) -> bool:
-    return bool(planes["streaks"] >= STREAKS)
+    return bool(planes["streaks"] >= STREAKS_SHARE)
 
 
 def _copied(planes: Planes) -> bool:
-    return bool(planes["copied"] >= COPIED or planes["mirrored"] >= MIRRORED) and not _streaks(planes)
+    return bool(planes["copied"] >= COPIED_SHARE or planes["mirrored"] >= MIRRORED_SHARE) and not _streaks(
+        planes
+    )
 
 
 def _dead(planes: Planes) -> bool:
-    return bool(planes["dead"] >= DEAD and planes["dead_share"] >= DEAD_SHARE) and not _noise(planes)
+    return bool(planes["dead"] >= DEAD_VOXELS and planes["dead_share"] >= DEAD_SHARE) and not _noise(planes)
 
 
 def _hot(planes: Planes) -> bool:
-    return bool(planes["hot"] >= HOT) and not _noise(planes)
+    return bool(planes["hot"] >= HOT_VOXELS) and not _noise(planes)
 
 
 def _noise(planes: Planes) -> bool:
-    return bool(planes["noise"] >= NOISE)
+    return bool(planes["noise"] >= NOISE_SHARE)
 
 
 def _flat(planes: Planes) -> bool:
-    return bool(planes["flat"] >= FLAT)
+    return bool(planes["flat"] >= FLAT_SHARE)
 
 
 def _burnt(planes: Planes) -> bool:
-    return bool(planes["burnt"] >= BURNT) and not _flat(planes)
+    return bool(planes["burnt"] >= BURNT_PLACES) and not _flat(planes)
 
 
 def _stepped(planes: Planes) -> bool:
-    return bool(planes["step"] >= STEP)
+    return bool(planes["step"] >= STEP_LOGARITHM)
 
 
 def _combed(planes: Planes) -> bool:
     low, high = sorted(planes["comb"])
-    return bool(low < COMBED and low < AGAINST * high) and not _noise(planes)
+    return bool(low < COMBED_TIMES and low < AGAINST_TIMES * high) and not _noise(planes)
 
 
 def _folded(planes: Planes) -> bool:

@@ -11,32 +11,32 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.oddities.oddity import FEW, Odd, grouped, has_majority, limit, named, times
+from data_prep.oddities.oddity import LEAST_SCANS, Odd, grouped, has_majority, limit, named, times
 from hnscc.cohort.placement import ValueFacts
 from hnscc.cohort.store_format import Scan
 
 # Times larger than the next scan's: intensities so far apart, with no scan in between, are of two units. Bq/ml are
 # 1,500 times SUV and more; one scanner's arbitrary units are seldom 10 times another's.
-TWO_UNITS = 20.0
-ODD_SCALE = 3.0  # times larger or smaller than the cohort's median
-TWO_SCALES = 2.0  # times larger, the least gap between groups of scans
+TWO_UNITS_TIMES = 20.0
+ODD_SCALE_TIMES = 3.0  # times larger or smaller than the cohort's median
+TWO_SCALES_TIMES = 2.0  # times larger, the least gap between groups of scans
 # The same where most scans are of one scale and two or more of another: PET in kBq/ml is 2 to 4 times PET in SUV. Of 34
 # real patients none stands beside such a gap (1.2 at most with two scans beyond it).
-MINORITY_GAP = 1.6
+MINORITY_GAP_TIMES = 1.6
 # One scan whose tissue is of another scale throughout, in `COMPARED`: by the factor of the one that differs least
 # between scans, in robust standard deviations too, and each of the others by at least the lesser factor. Pounds for
 # kilograms make SUV 2.2 times as much. Of 34 real ones PET is 1.8 times at most by it, or 3.3 deviations. Of 14 of
 # them, drawn by chance, one PET would be told in 4 of 100 draws.
 COMPARED = ("median", "upper", "last")
-ONE_SCALE, ONE_SDS, EACH_SCALE = 1.9, 4.0, 1.1
+ONE_SCALE_TIMES, ONE_SCALE_SDS, EACH_SCALE_TIMES = 1.9, 4.0, 1.1
 # Two groups of scans that differ by less than patients do, so that no gap parts them: of so many scans at least, and
 # of so much of the variance that lies between the groups (of one group that is normal, more than 0.82 once in 100
 # cohorts of 20 scans, and 0.77 of 34; PET of the public cohort 0.67, MRI 0.78), each of a fifth of the scans at least,
 # and the medians of `COMPARED` all so many times apart.
-FEWEST_PARTED, EXPLAINED, LEAST_PART, LEAST_APART = 16, 0.82, 0.2, 1.25
-ODD_LEVEL = 0.3  # of the cohort's median range, by which the lowest values of groups differ
+LEAST_PARTED_SCANS, EXPLAINED_SHARE, LEAST_PART_SHARE, LEAST_APART_TIMES = 16, 0.82, 0.2, 1.25
+ODD_LEVEL_SHARE = 0.3  # of the cohort's median range, by which the lowest values of groups differ
 # The same of one scan, and robust standard deviations beside it: 0.03 at most in the public cohort.
-ONE_LEVEL, LEVEL_SDS = 0.1, 8.0
+ONE_LEVEL_SHARE, LEVEL_SDS = 0.1, 8.0
 
 
 def odd_scales(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
@@ -98,10 +98,10 @@ def _two_units(group: Sequence[Scan], scan: Scan, modality: str) -> bool:
     The second is asked too, since a hot lesion alone can make the whole range large; half as much is enough there.
     The group's ranges ascend.
     """
-    if _height(scan, modality) < TWO_UNITS * _height(group[-1], modality):
+    if _height(scan, modality) < TWO_UNITS_TIMES * _height(group[-1], modality):
         return False
     most, theirs = _bulk(scan, modality), [_bulk(each, modality) for each in group]
-    return min(most, *theirs) <= 0 or most >= TWO_UNITS / 2 * median(theirs)
+    return min(most, *theirs) <= 0 or most >= TWO_UNITS_TIMES / 2 * median(theirs)
 
 
 def _groups(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
@@ -109,17 +109,17 @@ def _groups(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     sizes = [size(scan, modality) for scan in scans]
     if min(sizes, default=0) <= 0:
         return
-    by_scale = grouped(list(np.log(sizes)), float(np.log(TWO_SCALES)))
+    by_scale = grouped(list(np.log(sizes)), float(np.log(TWO_SCALES_TIMES)))
     if not has_majority(by_scale):
         groups = [[scans[at] for at in sorted(group)] for group in by_scale]
         usual = [median(sizes[at] for at in group) for group in by_scale]
-        if usual[-1] >= TWO_UNITS * usual[0]:
+        if usual[-1] >= TWO_UNITS_TIMES * usual[0]:
             yield Odd(None, _not_one_unit(groups, usual, modality), refused=True)
         else:
             yield _groups_of_scale(groups, usual, modality)
         return
     firsts = [float(_values(scan, modality)["first"]) for scan in scans]
-    by_level = grouped([first / float(np.median(sizes)) for first in firsts], ODD_LEVEL)
+    by_level = grouped([first / float(np.median(sizes)) for first in firsts], ODD_LEVEL_SHARE)
     if not has_majority(by_level):
         levels = [median(firsts[at] for at in group) for group in by_level]
         told = " and ".join(
@@ -149,16 +149,16 @@ def _ladder(groups: Sequence[Sequence[Scan]], usual: Sequence[float], modality: 
 
 def _outliers(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     sizes = np.array([size(scan, modality) for scan in scans])
-    if len(scans) < FEW or (sizes <= 0).any():
+    if len(scans) < LEAST_SCANS or (sizes <= 0).any():
         return
     logs = np.log(sizes / np.median(sizes))
-    usual = max(grouped(list(logs), float(np.log(TWO_SCALES))), key=len)
-    most = limit([float(logs[at]) for at in usual], float(np.log(ODD_SCALE)))
+    usual = max(grouped(list(logs), float(np.log(TWO_SCALES_TIMES))), key=len)
+    most = limit([float(logs[at]) for at in usual], float(np.log(ODD_SCALE_TIMES)))
     together = _minorities(logs)
     throughout = _throughout(scans, modality)
     firsts = np.array([_values(scan, modality)["first"] for scan in scans])
     levels = (firsts - np.median(firsts)) / np.median(sizes)
-    elsewhere = limit([float(level) for level in levels], ONE_LEVEL, LEVEL_SDS)
+    elsewhere = limit([float(level) for level in levels], ONE_LEVEL_SHARE, LEVEL_SDS)
     for at, (scan, log, level) in enumerate(zip(scans, logs, levels, strict=True)):
         if abs(log) > most or at in together:
             others = f", one of {together[at]} scans of such a scale" if at in together else ""
@@ -186,8 +186,8 @@ def _throughout(scans: Sequence[Scan], modality: str) -> dict[int, float]:
     if each is None:
         return {}
     least = min(each, key=lambda values: float(np.median(np.abs(values))))
-    most = limit([float(value) for value in least], float(np.log(ONE_SCALE)), ONE_SDS)
-    alike = np.min(each * np.sign(least), axis=0) > np.log(EACH_SCALE)
+    most = limit([float(value) for value in least], float(np.log(ONE_SCALE_TIMES)), ONE_SCALE_SDS)
+    alike = np.min(each * np.sign(least), axis=0) > np.log(EACH_SCALE_TIMES)
     return {int(at): float(least[at]) for at in np.flatnonzero(alike & (np.abs(least) > most))}
 
 
@@ -196,12 +196,12 @@ def _clusters(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 
     Of the ways to part the scans in two by one of the values, the one that explains most of its variance is looked at.
     """
-    each = _logarithms(scans, modality) if len(scans) >= FEWEST_PARTED else None
+    each = _logarithms(scans, modality) if len(scans) >= LEAST_PARTED_SCANS else None
     if each is None:
         return
     explained, parts, which = max((*_parted(values), at) for at, values in enumerate(each))
     medians = np.array([[np.median(values[part]) for part in parts] for values in each])
-    if explained >= EXPLAINED and (medians[:, 1] - medians[:, 0]).min() >= np.log(LEAST_APART):
+    if explained >= EXPLAINED_SHARE and (medians[:, 1] - medians[:, 0]).min() >= np.log(LEAST_APART_TIMES):
         groups = [[scans[at] for at in part] for part in parts]
         yield _groups_of_scale(groups, [float(np.exp(middle)) for middle in medians[which]], modality)
 
@@ -216,7 +216,7 @@ def _groups_of_scale(groups: Sequence[Sequence[Scan]], usual: Sequence[float], m
 
 def _parted(values: NDArray[np.float64]) -> tuple[float, list[list[int]]]:
     """The share of the variance that lies between two groups, each of a fifth at least, and the groups' positions."""
-    order, least = np.argsort(values, kind="stable"), math.ceil(LEAST_PART * len(values))
+    order, least = np.argsort(values, kind="stable"), math.ceil(LEAST_PART_SHARE * len(values))
     found = []
     for at in range(least, len(values) - least + 1):
         low, high = values[order[:at]], values[order[at:]]
@@ -246,7 +246,7 @@ def _above(scan: Scan, modality: str) -> list[float]:
 def _minorities(logs: NDArray[np.float64]) -> dict[int, int]:
     """Positions of scans in groups of two and more that stand apart from the one that most scans are in, each with the
     size of its group; none where no group is most."""
-    groups = grouped(list(logs), float(np.log(MINORITY_GAP)))
+    groups = grouped(list(logs), float(np.log(MINORITY_GAP_TIMES)))
     if not has_majority(groups):
         return {}
     usual = max(groups, key=len)

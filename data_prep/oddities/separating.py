@@ -14,16 +14,16 @@ from scipy import stats
 
 from data_prep.oddities.bodies import body_of
 from data_prep.oddities.inverted import air_height
-from data_prep.oddities.oddity import FEW, Odd, grouped
+from data_prep.oddities.oddity import LEAST_SCANS, Odd, grouped
 from data_prep.oddities.scales import size
 from hnscc.cohort.store_format import Scan
 
-MOSTLY = 0.85  # area under the ROC curve, from which a property separates
-BY_CHANCE = 0.001  # of the exact rank test: some fifteen properties of each modality are looked at
+MOSTLY_AREA = 0.85  # area under the ROC curve, from which a property separates
+CHANCE_PROBABILITY = 0.001  # of the exact rank test: some fifteen properties of each modality are looked at
 # Of the difference between the medians: of a logarithm (11 %), of a share of the range.
-LEAST_RATIO, LEAST = 0.1, 0.01
-LEAST_WIDTH, LEAST_MOVE, LEAST_TURN = 0.04, 5.0, 5.0  # of a logarithm; mm; degrees
-ROUND = 0.005  # of the mean radius: a body that differs less from a circle has no longer axis
+LEAST_LOGARITHM, LEAST_RANGE_SHARE = 0.1, 0.01
+LEAST_WIDTH_LOGARITHM, LEAST_MOVE_MM, LEAST_TURN_DEGREES = 0.04, 5.0, 5.0  # of a logarithm; mm; degrees
+ROUND_SHARE = 0.005  # of the mean radius: a body that differs less from a circle has no longer axis
 # Where scans are too few for the test: the gap between two groups that are exactly those with and without lesion.
 CLEAR_GAP = 0.4
 
@@ -37,7 +37,7 @@ class Property:
     name: str
     of: Callable[[Scan, str], float | None]
     logarithm: bool
-    least: float = LEAST_RATIO
+    least: float = LEAST_LOGARITHM
     of_body: bool = False
 
 
@@ -53,7 +53,9 @@ def _told(scans: Sequence[Scan], modality: str, what: Property) -> Odd | None:
     values = [(what.of(scan, modality), scan.has_lesion) for scan in scans]
     with_ = [value for value, lesion in values if lesion and value is not None]
     without = [value for value, lesion in values if not lesion and value is not None]
-    if not (with_ and without and len(with_) + len(without) >= FEW and _separated(with_, without, what)):
+    if not (
+        with_ and without and len(with_) + len(without) >= LEAST_SCANS and _separated(with_, without, what)
+    ):
         return None
     where = "" if what.of_body else " outside of the lesions"
     typical = [exp(median(side)) if what.logarithm else median(side) for side in (with_, without)]
@@ -67,13 +69,13 @@ def _told(scans: Sequence[Scan], modality: str, what: Property) -> Odd | None:
 
 def _separated(with_: Sequence[float], without: Sequence[float], what: Property) -> bool:
     area, apart = _area(with_, without), abs(median(with_) - median(without))
-    if apart < what.least or max(area, 1 - area) < MOSTLY:
+    if apart < what.least or max(area, 1 - area) < MOSTLY_AREA:
         return False
     sizes = sorted(map(len, grouped([*with_, *without], CLEAR_GAP)))
     # Bodies lie in any place: of few, those with lesion may all lie apart by chance.
     if not what.of_body and area in (0.0, 1.0) and sizes == sorted((len(with_), len(without))):
         return True
-    return float(stats.mannwhitneyu(with_, without, method="exact").pvalue) < BY_CHANCE
+    return float(stats.mannwhitneyu(with_, without, method="exact").pvalue) < CHANCE_PROBABILITY
 
 
 def _area(with_: Sequence[float], without: Sequence[float]) -> float:
@@ -144,7 +146,7 @@ def _turn(scan: Scan, modality: str) -> float | None:
     if not found:
         return None
     harmonics = np.fft.rfft(found["radii"])
-    if abs(harmonics[2]) <= ROUND * abs(harmonics[0]):
+    if abs(harmonics[2]) <= ROUND_SHARE * abs(harmonics[0]):
         return None
     return float(np.degrees(np.arcsin(harmonics[2].imag / abs(harmonics[2])))) / 2
 
@@ -155,16 +157,16 @@ SPREAD = Property("median (beside the brightness)", _relative("median"), True)
 MIDDLE = Property("median value", _middle, True)
 PROPERTIES = (
     BRIGHTNESS,
-    Property("lowest value (beside the brightness)", _level, False, LEAST),
-    Property("height of air and rim", air_height, False, LEAST),
+    Property("lowest value (beside the brightness)", _level, False, LEAST_RANGE_SHARE),
+    Property("height of air and rim", air_height, False, LEAST_RANGE_SHARE),
     SPREAD,
     Property("highest value (beside the brightness)", _relative("high"), True),
     Property("grain (beside the brightness)", _relative("grain"), True),
     Property("step from voxel to voxel (beside that of three)", _signal("step", 1e-6), True),
     Property("number of different values (of 20,000 voxels)", _signal("values", 1), True),
     Property("share of voxels with the highest value", _signal("cut", 1e-5), True),
-    Property("mean radius in mm of the body", _radius, True, LEAST_WIDTH, True),
-    Property("place in mm, from front to back, of the body", _place("back"), False, LEAST_MOVE, True),
-    Property("place in mm, from right to left, of the body", _place("left"), False, LEAST_MOVE, True),
-    Property("turn in degrees of the body", _turn, False, LEAST_TURN, True),
+    Property("mean radius in mm of the body", _radius, True, LEAST_WIDTH_LOGARITHM, True),
+    Property("place in mm, from front to back, of the body", _place("back"), False, LEAST_MOVE_MM, True),
+    Property("place in mm, from right to left, of the body", _place("left"), False, LEAST_MOVE_MM, True),
+    Property("turn in degrees of the body", _turn, False, LEAST_TURN_DEGREES, True),
 )

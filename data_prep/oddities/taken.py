@@ -7,7 +7,7 @@ from statistics import median
 from data_prep.oddities.oddity import Odd
 from hnscc.cohort.store_format import Scan
 
-LESS_COVERED = 0.1  # of the grid, against the cohort's median
+LESS_COVERED_SHARE = 0.1  # of the grid, against the cohort's median
 
 
 def odd_orientations(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
@@ -116,5 +116,5 @@ def less_covered(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
         return
     usual = median(shares)
     for scan, share in zip(scans, shares, strict=True):
-        if share < usual - LESS_COVERED:
+        if share < usual - LESS_COVERED_SHARE:
             yield Odd(scan.scan_id, f"{modality} covers {share:.0%} of the grid, in most scans {usual:.0%}")

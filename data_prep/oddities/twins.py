@@ -14,14 +14,16 @@ from scipy.spatial import cKDTree
 
 from data_prep.volumes.resize import area_weights, weigh
 
-SIDE = 16  # pixels of a reduced slice
-CANDIDATE = 0.9995  # correlation of reduced slices
-BETWEEN_VISITS = 0.99  # the same of one patient's scans: a copy on another grid lies a part of a voxel off
+SIDE_PIXELS = 16  # pixels of a reduced slice
+CANDIDATE_CORRELATION = 0.9995  # correlation of reduced slices
+# The same of one patient's scans: a copy on another grid lies a part of a voxel off.
+BETWEEN_VISITS_CORRELATION = 0.99
 # Correlation of stored slices: noise of 1.4 % of their contrast. Rounding to 16 bits makes 0.002 %, another visit of
 # the same patient 10 %.
-SAME = 0.9999
-ALIKE = 0.995  # below SAME: what resampling or compression leaves of the same images; noise of 10 %
-SHARED = 0.5  # of the slices of the shorter scan that must be found in the other
+SAME_CORRELATION = 0.9999
+# Below SAME_CORRELATION: what resampling or compression leaves of the same images; noise of 10 %.
+ALIKE_CORRELATION = 0.995
+SHARED_SHARE = 0.5  # of the slices of the shorter scan that must be found in the other
 
 # Flips of a slice (y, x): an export that lost its orientation may be mirrored.
 FLIPS: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (0, 1))
@@ -45,13 +47,13 @@ class Twins:
 
     @property
     def same(self) -> bool:
-        return self.correlation > SAME
+        return self.correlation > SAME_CORRELATION
 
 
 def reduced(images: NDArray[np.float32]) -> NDArray[np.float32]:
     """(Z, C, H, W) -> (C, Z, 16, 16): means, of mean 0 and length 1; zeros where a slice is one value."""
     size = images.shape[-1]
-    weights = area_weights(SIDE, size, size / SIDE, 0.0)
+    weights = area_weights(SIDE_PIXELS, size, size / SIDE_PIXELS, 0.0)
     means = np.array(
         [
             [weigh(slice_.astype(np.float64), weights, weights) for slice_ in channel]
@@ -79,8 +81,12 @@ def find_between(
     found = []
     for first, second in pairs:
         for modality in range(len(scans[0])):
-            one, other = (scans[each][modality].reshape(-1, SIDE * SIDE) for each in (first, second))
-            near = [(int(z1), int(z2), ()) for z1, z2 in np.argwhere(one @ other.T > BETWEEN_VISITS)]
+            one, other = (
+                scans[each][modality].reshape(-1, SIDE_PIXELS * SIDE_PIXELS) for each in (first, second)
+            )
+            near = [
+                (int(z1), int(z2), ()) for z1, z2 in np.argwhere(one @ other.T > BETWEEN_VISITS_CORRELATION)
+            ]
             found += _agreeing(scans, (first, second), modality, near, read)
     return found
 
@@ -93,7 +99,7 @@ def _agreeing(
     read: Read,
 ) -> list[Twins]:
     """The pair, if half of the slices of the shorter scan agree as they are stored; `slices` may: z of both, flip."""
-    needed = SHARED * min(_informative(scans[each][modality]) for each in pair)
+    needed = SHARED_SHARE * min(_informative(scans[each][modality]) for each in pair)
     if not slices or len({z2 for _, z2, _ in slices}) < needed:
         return []
     one, other = (read(each)[:, modality] for each in pair)
@@ -101,7 +107,7 @@ def _agreeing(
     for z1, z2, flip in slices:
         best[z2] = max(best.get(z2, 0.0), _alike(one[z1], np.flip(other[z2], flip)))
     correlation = sorted(best.values(), reverse=True)[max(1, math.ceil(needed)) - 1]
-    return [Twins(*pair, modality, correlation)] if correlation > ALIKE else []
+    return [Twins(*pair, modality, correlation)] if correlation > ALIKE_CORRELATION else []
 
 
 def _candidates(
@@ -115,14 +121,14 @@ def _candidates(
     slices = np.stack([scans[scan][z] for scan, z in rows])
     tree = cKDTree(_coarse(slices))
     # Vectors of length 1 that correlate by r lie sqrt(2 - 2 r) apart, and coarse ones no farther.
-    radius = float(np.sqrt(2 - 2 * CANDIDATE))
+    radius = float(np.sqrt(2 - 2 * CANDIDATE_CORRELATION))
     for flip in FLIPS:
         flipped = np.flip(slices, tuple(axis + 1 for axis in flip))
         for at, near in enumerate(tree.query_ball_point(_coarse(flipped), radius)):
             second, z2 = rows[at]
             for each in near:
                 first, z1 = rows[each]
-                if first < second and float((slices[each] * flipped[at]).sum()) > CANDIDATE:
+                if first < second and float((slices[each] * flipped[at]).sum()) > CANDIDATE_CORRELATION:
                     pairs.setdefault((first, second), []).append((z1, z2, flip))
     return pairs
 
@@ -130,8 +136,8 @@ def _candidates(
 def _coarse(slices: NDArray[np.float32]) -> NDArray[np.float64]:
     """(N, 16, 16) -> (N, 16), for a quick search: differences in the sums of 4 x 4 pixels, divided by 4, are no larger
     than those of the slices."""
-    blocks = slices.astype(np.float64).reshape(len(slices), 4, SIDE // 4, 4, SIDE // 4)
-    sums: NDArray[np.float64] = blocks.sum(axis=(2, 4)).reshape(len(slices), -1) / (SIDE // 4)
+    blocks = slices.astype(np.float64).reshape(len(slices), 4, SIDE_PIXELS // 4, 4, SIDE_PIXELS // 4)
+    sums: NDArray[np.float64] = blocks.sum(axis=(2, 4)).reshape(len(slices), -1) / (SIDE_PIXELS // 4)
     return sums
 
 

@@ -38,10 +38,10 @@ from hnscc.base.steps import Progress
 LEAST_PATIENTS = 12
 MOST_PATIENTS = 9999
 
-MRI_SHAPE, MRI_SPACING = (200, 200, 24), (0.9, 0.9, 4.0)
-PET_SHAPE, PET_SPACING = (60, 60, 32), 4.0
-PET_FINE = 2  # times finer it is drawn, then blurred and averaged
-PET_BLUR_FWHM = 5.5
+MRI_SHAPE, MRI_SPACING_MM = (200, 200, 24), (0.9, 0.9, 4.0)
+PET_SHAPE, PET_SPACING_MM = (60, 60, 32), 4.0
+PET_FINE_TIMES = 2  # times finer it is drawn, then blurred and averaged
+PET_BLUR_FWHM_MM = 5.5
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def make_scan(visit: Visit, folder: Path, seed: int) -> None:
     if visit.lesion:
         _write(scan_folder / "mask.nii.gz", (labels == LABEL["tumour"]).astype(np.uint8), mri_affine)
 
-    fine = tuple(count * PET_FINE for count in PET_SHAPE)
+    fine = tuple(count * PET_FINE_TIMES for count in PET_SHAPE)
     points = _points(fine, _finer(pet_affine))
     labels, _, pet_of = draw(points, warp, size, nodes, blobs)
     _write(scan_folder / "pet.nii.gz", _pet(labels, uptakes, pet_of, rng), pet_affine, slope=0.001)
@@ -173,9 +173,9 @@ def _pet(
     image = np.where(lesions > 0, lesions, uptakes[labels])
     texture = ndimage.gaussian_filter(rng.standard_normal(labels.shape, np.float32), 2.0)
     image *= 1 + 0.15 * texture / texture.std()
-    image = ndimage.gaussian_filter(image, PET_BLUR_FWHM / 2.355 / (PET_SPACING / PET_FINE))
+    image = ndimage.gaussian_filter(image, PET_BLUR_FWHM_MM / 2.355 / (PET_SPACING_MM / PET_FINE_TIMES))
     x, y, z = PET_SHAPE
-    image = image.reshape(x, PET_FINE, y, PET_FINE, z, PET_FINE).mean(axis=(1, 3, 5))
+    image = image.reshape(x, PET_FINE_TIMES, y, PET_FINE_TIMES, z, PET_FINE_TIMES).mean(axis=(1, 3, 5))
     noise = ndimage.gaussian_filter(rng.standard_normal(PET_SHAPE, np.float32), 0.5)
     image += 0.16 * noise / noise.std() * np.sqrt(np.clip(image, 0.05, None))
     stored: NDArray[np.int16] = np.clip(np.rint(image * 1000), 0, 32767).astype(np.int16)
@@ -194,14 +194,14 @@ def _mri_affine(rng: np.random.Generator) -> Floats:
     """Stored as scanners do: x to the left, y to posterior, tilted a little about the left-right axis."""
     tilt, shift = np.radians(rng.uniform(-7, 7)), rng.uniform(-3, 3, 3)
     turn = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
-    axes = np.diag([-1.0, -1.0, 1.0]) @ turn @ np.diag(MRI_SPACING)
+    axes = np.diag([-1.0, -1.0, 1.0]) @ turn @ np.diag(MRI_SPACING_MM)
     centre = np.array([0.0, 3.0, 0.0]) + shift
     return _affine(axes, centre, MRI_SHAPE)
 
 
 def _pet_affine(rng: np.random.Generator) -> Floats:
     """A larger field of view on a grid of its own, stored with x to the right and y to anterior."""
-    return _affine(np.eye(3) * PET_SPACING, rng.uniform(-2, 2, 3), PET_SHAPE)
+    return _affine(np.eye(3) * PET_SPACING_MM, rng.uniform(-2, 2, 3), PET_SHAPE)
 
 
 def _affine(axes: Floats, centre: Floats, shape: tuple[int, ...]) -> Floats:
@@ -213,9 +213,9 @@ def _affine(axes: Floats, centre: Floats, shape: tuple[int, ...]) -> Floats:
 
 
 def _finer(affine: Floats) -> Floats:
-    """The grid of voxels split PET_FINE times along each axis."""
-    step = np.diag([1 / PET_FINE] * 3 + [1.0])
-    step[:3, 3] = 0.5 / PET_FINE - 0.5
+    """The grid of voxels split PET_FINE_TIMES times along each axis."""
+    step = np.diag([1 / PET_FINE_TIMES] * 3 + [1.0])
+    step[:3, 3] = 0.5 / PET_FINE_TIMES - 0.5
     return affine @ step
 
 

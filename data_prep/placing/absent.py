@@ -9,32 +9,37 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-FAINT = 0.015  # of the contrast of the volume's other slices; air around a body, and lean slices, have 0.08 and more
-DIM = 0.4  # of the contrast of the slices on both sides of one or more; slices of a body have 0.8 and more
-BRIGHT = 90  # percentile, by which several slices must be as dim: a hot lesion fills less, and its end dims the 99th
-STEP = 2  # voxels, by which slices are thinned before they are correlated
+# Of the contrast of the volume's other slices; air around a body, and lean slices, have 0.08 and more.
+FAINT_SHARE = 0.015
+# Of the contrast of the slices on both sides of one or more; slices of a body have 0.8 and more.
+DIM_SHARE = 0.4
+# Percentile, by which several slices must be as dim: a hot lesion fills less, and its end dims the 99th.
+BRIGHT_PERCENTILE = 90
+STEP_VOXELS = 2  # voxels, by which slices are thinned before they are correlated
 # Correlation with the more alike neighbour; slices of a body, the last ones too, have 0.65 and more.
-UNLIKE = 0.3
-ALIKE = 0.5  # correlation of most neighbours, below which nothing is said of single slices
-FEW = 8  # slices, of fewer of which nothing is said: a lesion in some makes these alike, and the others not
+UNLIKE_CORRELATION = 0.3
+ALIKE_CORRELATION = 0.5  # correlation of most neighbours, below which nothing is said of single slices
+# Slices, of fewer of which nothing is said: a lesion in some makes these alike, and the others not.
+LEAST_SLICES = 8
 # Of a slice's standard deviation, what a multiple of the one before leaves of it: of a copy, also one that fades.
 # Neighbours leave 0.08 and more.
-COPIED = 0.002
-MIRRORED = 2  # slices on either side of one, that are the same
+COPIED_SDS = 0.002
+MIRRORED_SLICES = 2  # slices on either side of one, that are the same
 # Slices in a row that are the mean of their neighbours, but for so much of their standard deviation: a gap that was
 # filled. Resampling to thinner slices leaves shorter rows, or rows everywhere.
-FILLED, OF_MEAN = 3, 0.002
+FILLED_SLICES, OF_MEAN_SDS = 3, 0.002
 # Slices that are one and the same image with noise: means of squares so large differ no more from slice to slice than
 # across four, and far less than elsewhere. In volumes of any kind they differ 1.2 times as much across four, where not
 # less than elsewhere.
-SQUARE, ACROSS, SLOWER, LESS = 8, 4, 1.15, 0.5
-MIN_CUT = 0.05  # of a row or column, that is of one value from its end on
-WIDE = 0.25  # of a line of the slice, that some body fills: of a smaller one nothing is said
-ABRUPT = 0.6  # of the most body in a line of a slice, that the line behind a cut holds; a body begins thinner
-AT_ONCE = 0.7  # of the mean two lines further in; a body's own border is blurred
-ABOVE = 0.1  # of the way from a cut's value to the 99th percentile: what is brighter is body
-MIN_HOLE = 5  # voxels, the shorter side of a box of one value within a slice
-BOX = 0.95  # of its bounding box that a hole fills
+SQUARE_VOXELS, ACROSS_SLICES, SLOWER_TIMES, LESS_TIMES = 8, 4, 1.15, 0.5
+MIN_CUT_SHARE = 0.05  # of a row or column, that is of one value from its end on
+WIDE_SHARE = 0.25  # of a line of the slice, that some body fills: of a smaller one nothing is said
+# Of the most body in a line of a slice, that the line behind a cut holds; a body begins thinner.
+ABRUPT_SHARE = 0.6
+AT_ONCE_SHARE = 0.7  # of the mean two lines further in; a body's own border is blurred
+BODY_SHARE = 0.1  # of the way from a cut's value to the 99th percentile: what is brighter is body
+MIN_HOLE_VOXELS = 5  # voxels, the shorter side of a box of one value within a slice
+BOX_SHARE = 0.95  # of its bounding box that a hole fills
 
 
 def absent(data: NDArray[np.float32]) -> NDArray[np.bool_] | None:
@@ -42,7 +47,7 @@ def absent(data: NDArray[np.float32]) -> NDArray[np.bool_] | None:
     found = np.zeros(data.shape, dtype=bool)
     faint = _faint(data)
     found[:, :, faint | _by_neighbours(data, faint)] = True
-    if (data[1:] == data[:-1]).sum() >= MIN_HOLE**2:  # or nothing of one value: neither cut nor hole
+    if (data[1:] == data[:-1]).sum() >= MIN_HOLE_VOXELS**2:  # or nothing of one value: neither cut nor hole
         for turned_data, turned_found in (
             (data, found),
             (data[::-1], found[::-1]),
@@ -59,10 +64,10 @@ def absent(data: NDArray[np.float32]) -> NDArray[np.bool_] | None:
 def _faint(data: NDArray[np.float32]) -> NDArray[np.bool_]:
     """(z,): slices with next to no contrast, by the range of all but 2 % of their voxels, or with far less than the
     slices on both sides of them; not those of a volume that has none anywhere."""
-    first, bright, last = np.percentile(data, [1, BRIGHT, 99], axis=(0, 1))
+    first, bright, last = np.percentile(data, [1, BRIGHT_PERCENTILE, 99], axis=(0, 1))
     contrast = last - first
     beside = np.minimum(np.append(contrast[1:], 0), np.insert(contrast[:-1], 0, 0))
-    faint = (contrast < FAINT * np.percentile(contrast, 75)) | (contrast < DIM * beside)
+    faint = (contrast < FAINT_SHARE * np.percentile(contrast, 75)) | (contrast < DIM_SHARE * beside)
     return np.asarray(faint | _dim_run(np.stack([bright - first, contrast])))
 
 
@@ -70,20 +75,24 @@ def _dim_run(levels: NDArray[np.floating]) -> NDArray[np.bool_]:
     """(z,): several slices in a row that are dim from one to the next, and bright again from one to the next, at all
     levels (levels, z); at most half of all."""
     dim = np.zeros(levels.shape[1], dtype=bool)
-    darker = np.flatnonzero((levels[:, 1:] < DIM * levels[:, :-1]).all(axis=0)) + 1  # the first of a row
-    brighter = np.flatnonzero((levels[:, :-1] < DIM * levels[:, 1:]).all(axis=0)) + 1  # the first behind it
+    darker = (
+        np.flatnonzero((levels[:, 1:] < DIM_SHARE * levels[:, :-1]).all(axis=0)) + 1
+    )  # the first of a row
+    brighter = (
+        np.flatnonzero((levels[:, :-1] < DIM_SHARE * levels[:, 1:]).all(axis=0)) + 1
+    )  # the first behind it
     for begin in darker:
         end = brighter[brighter > begin]
         if not len(end) or 2 * (end[0] - begin) > levels.shape[1]:
             continue
         run, around = levels[:, begin : end[0]], np.minimum(levels[:, begin - 1], levels[:, end[0]])
-        dim[begin : end[0]] |= bool((run < DIM * around[:, None]).all())
+        dim[begin : end[0]] |= bool((run < DIM_SHARE * around[:, None]).all())
     return dim
 
 
 def _by_neighbours(data: NDArray[np.float32], faint: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(z,): slices that are no image by what they share with those beside them: next to nothing, or everything."""
-    thin = data[::STEP, ::STEP].reshape(-1, data.shape[2]).T.astype(np.float32)
+    thin = data[::STEP_VOXELS, ::STEP_VOXELS].reshape(-1, data.shape[2]).T.astype(np.float32)
     thin = thin - thin.mean(axis=1, keepdims=True)
     length = np.linalg.norm(thin, axis=1)
     shown = (length > 0) & ~faint
@@ -92,7 +101,11 @@ def _by_neighbours(data: NDArray[np.float32], faint: NDArray[np.bool_]) -> NDArr
     if not pairs.any():
         return np.zeros(len(thin), dtype=bool)
     most = np.maximum(np.append(alike, -1), np.insert(alike, 0, -1))
-    unlike = shown & (most < UNLIKE) & bool(shown.sum() >= FEW and np.median(alike[pairs]) >= ALIKE)
+    unlike = (
+        shown
+        & (most < UNLIKE_CORRELATION)
+        & bool(shown.sum() >= LEAST_SLICES and np.median(alike[pairs]) >= ALIKE_CORRELATION)
+    )
     copied = _left(thin, length, alike) & pairs
     unlike |= _mirrored(thin, shown) | _filled(thin, length, shown) | _standing(data, shown)
     within = slice(shown.argmax(), len(shown) - shown[::-1].argmax() - 1)
@@ -112,7 +125,7 @@ def _mirrored(thin: NDArray[np.float32], shown: NDArray[np.bool_]) -> NDArray[np
             ):
                 break
             reach += 1
-        if reach >= MIRRORED:
+        if reach >= MIRRORED_SLICES:
             above = len(thin) - middle <= middle + 1
             found[slice(middle + 1, middle + reach + 1) if above else slice(middle - reach, middle)] = True
     return found
@@ -124,29 +137,33 @@ def _filled(
     """(z,): slices in a row that are the mean of those beside them, as interpolation leaves them across a gap."""
     off = np.linalg.norm(thin[2:] + thin[:-2] - 2 * thin[1:-1], axis=1)
     mean = np.zeros(len(thin), dtype=bool)
-    mean[1:-1] = shown[1:-1] & (off <= OF_MEAN * length[1:-1])
+    mean[1:-1] = shown[1:-1] & (off <= OF_MEAN_SDS * length[1:-1])
     rows, count = ndimage.label(mean)
     sizes = np.bincount(rows, minlength=count + 1)
-    long = np.append(False, sizes[1:] >= FILLED)[rows]
+    long = np.append(False, sizes[1:] >= FILLED_SLICES)[rows]
     return np.asarray(long if 2 * mean.sum() <= shown.sum() else np.zeros_like(long))
 
 
 def _standing(data: NDArray[np.float32], shown: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(z,): slices that show the same as those around them but for noise, while others change from one to the next."""
     found = np.zeros(data.shape[2], dtype=bool)
-    wide, high = (side // SQUARE for side in data.shape[:2])
+    wide, high = (side // SQUARE_VOXELS for side in data.shape[:2])
     at = np.flatnonzero(shown)
-    if min(wide, high) < 4 or len(at) < FEW + ACROSS:
+    if min(wide, high) < 4 or len(at) < LEAST_SLICES + ACROSS_SLICES:
         return found
-    squares = data[: wide * SQUARE, : high * SQUARE].reshape(wide, SQUARE, high, SQUARE, -1).mean(axis=(1, 3))
+    squares = (
+        data[: wide * SQUARE_VOXELS, : high * SQUARE_VOXELS]
+        .reshape(wide, SQUARE_VOXELS, high, SQUARE_VOXELS, -1)
+        .mean(axis=(1, 3))
+    )
     looks = squares.reshape(wide * high, -1)[:, at]
     looks = looks - looks.mean(axis=0)
     looks /= np.maximum(np.linalg.norm(looks, axis=0), 1e-30)
-    near, far = (np.linalg.norm(looks[:, apart:] - looks[:, :-apart], axis=0) for apart in (1, ACROSS))
-    steps = np.convolve(near, np.full(ACROSS, 1 / ACROSS), "valid")  # as many as `far` has
-    same = (far <= SLOWER * steps) & (steps <= LESS * np.median(steps))
+    near, far = (np.linalg.norm(looks[:, apart:] - looks[:, :-apart], axis=0) for apart in (1, ACROSS_SLICES))
+    steps = np.convolve(near, np.full(ACROSS_SLICES, 1 / ACROSS_SLICES), "valid")  # as many as `far` has
+    same = (far <= SLOWER_TIMES * steps) & (steps <= LESS_TIMES * np.median(steps))
     for z in np.flatnonzero(same[1:] & same[:-1]):
-        found[at[z + 1 : z + ACROSS + 2]] = True
+        found[at[z + 1 : z + ACROSS_SLICES + 2]] = True
     return found
 
 
@@ -159,7 +176,7 @@ def _left(
     for z in np.flatnonzero(close):
         factor = alike[z] * length[z + 1] / length[z]
         left[z] = np.linalg.norm(thin[z + 1] - factor * thin[z]) / length[z + 1]
-    return np.asarray(left <= COPIED)
+    return np.asarray(left <= COPIED_SDS)
 
 
 def _evenly(copied: NDArray[np.bool_]) -> bool:
@@ -177,13 +194,13 @@ def _mark_cuts(data: NDArray[np.float32], found: NDArray[np.bool_], faint: NDArr
     lines = len(data)
     flat = (data == data[:1, :1]).all(axis=1)  # (x, z): lines of the first voxel's value
     count = np.where(flat.all(axis=0), 0, np.argmin(flat, axis=0))
-    for z in np.flatnonzero((count >= max(2, MIN_CUT * lines)) & (count < lines - 3) & ~faint):
+    for z in np.flatnonzero((count >= max(2, MIN_CUT_SHARE * lines)) & (count < lines - 3) & ~faint):
         plane, begin = data[:, :, z], count[z]
-        body = plane > plane[0, 0] + ABOVE * (np.percentile(plane, 99) - plane[0, 0])
+        body = plane > plane[0, 0] + BODY_SHARE * (np.percentile(plane, 99) - plane[0, 0])
         width = body.sum(axis=1)
-        if width.max() >= WIDE * plane.shape[1] and width[begin] >= ABRUPT * width.max():
+        if width.max() >= WIDE_SHARE * plane.shape[1] and width[begin] >= ABRUPT_SHARE * width.max():
             here, further = (plane[at][body[begin]].mean() - plane[0, 0] for at in (begin, begin + 2))
-            if here >= AT_ONCE * further:
+            if here >= AT_ONCE_SHARE * further:
                 found[:begin, :, z] = True
 
 
@@ -199,6 +216,6 @@ def _has_hole(plane: NDArray[np.float32]) -> bool:
     for number, box in enumerate(ndimage.find_objects(pieces), start=1):
         piece = pieces[box] == number
         within = all(part.start > 0 and part.stop < side for part, side in zip(box, plane.shape, strict=True))
-        if within and min(piece.shape) >= MIN_HOLE and piece.mean() >= BOX:
+        if within and min(piece.shape) >= MIN_HOLE_VOXELS and piece.mean() >= BOX_SHARE:
             return True
     return False

@@ -13,9 +13,9 @@ from scipy import ndimage
 from hnscc.base.arrays import Bools, Floats, Spacing
 
 DIRECTIONS = 90  # in which the distance of the skin from the centre is measured: every 4 degrees
-MIDDLE = 0.3  # of the median area: slices with less of the body are not looked at
-STEP = 0.25  # pixels, along each direction
-LEANING = 5  # slices, from which it is told how the centre moves along them
+MIDDLE_SHARE = 0.3  # of the median area: slices with less of the body are not looked at
+STEP_PIXELS = 0.25  # from one point to the next along each direction
+LEANING_SLICES = 5  # slices, from which it is told how the centre moves along them
 DISC = np.hypot(*np.mgrid[-4:5, -4:5]) <= 4  # pixels: what it does not fit into is no body
 
 
@@ -31,7 +31,7 @@ def placed_bodies(bodies: Sequence[Bools], spacing_mm: Spacing) -> list[dict[str
     areas = [shown.sum(axis=(1, 2)) for shown in filled]
     if not all(area.any() for area in areas):
         return [None] * len(filled)
-    seen = np.all([area > MIDDLE * np.median(area[area > 0]) for area in areas], axis=0)
+    seen = np.all([area > MIDDLE_SHARE * np.median(area[area > 0]) for area in areas], axis=0)
     if not seen.any():
         return [None] * len(filled)
     return [
@@ -53,12 +53,12 @@ def _placed(share: Floats, pixel_mm: tuple[float, float]) -> dict[str, Any]:
     rows, columns = np.indices(share.shape)
     centre = [float((share * at).sum() / share.sum()) for at in (rows, columns)]
     turns = 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
-    far = np.arange(0, max(share.shape), STEP)
+    far = np.arange(0, max(share.shape), STEP_PIXELS)
     points = [
         centre[0] + np.outer(np.sin(turns), far) * pixel_mm[1] / pixel_mm[0],
         centre[1] + np.outer(np.cos(turns), far),
     ]
-    radii = ndimage.map_coordinates(share, points, order=1).sum(axis=1) * STEP * pixel_mm[1]
+    radii = ndimage.map_coordinates(share, points, order=1).sum(axis=1) * STEP_PIXELS * pixel_mm[1]
     back, left = (
         (at - (length - 1) / 2) * step for at, length, step in zip(centre, share.shape, pixel_mm, strict=True)
     )
@@ -72,7 +72,7 @@ def _placed(share: Floats, pixel_mm: tuple[float, float]) -> dict[str, Any]:
 def _leaning(shown: Bools, seen: Bools, spacing_mm: Spacing) -> dict[str, float]:
     """shown: (Z, H, W); seen: (Z,), in which slices."""
     heights = np.flatnonzero(seen)
-    if len(heights) < LEANING:
+    if len(heights) < LEANING_SLICES:
         return {"lean_back": 0.0, "lean_left": 0.0}
     centres = [ndimage.center_of_mass(shown[z]) for z in heights]
     return {

@@ -11,7 +11,7 @@ from data_prep.volumes.volume import Grid
 MIN_COVERAGE = 0.5  # of the grid's voxels that each modality must cover
 MIN_LESION_COVERAGE = 0.9  # of the lesion's voxels; of the grid's, were two columns exchanged
 MAX_PARTS = 100  # voxels of a modality along one of the grid: more come of lengths in another unit alone
-LOOKED_AT = 24  # voxels along each axis of a grid, at most, by which that is estimated
+LOOKED_AT_VOXELS = 24  # voxels along each axis of a grid, at most, by which that is estimated
 
 
 def check_steps(grids: Mapping[str, Grid], reference: str, scan: str) -> None:
@@ -73,7 +73,7 @@ def _exchanged(name: str, reference: str, grids: Mapping[str, Grid]) -> str | No
 def _covered(grid: Grid, by: Grid) -> float:
     """The share of a grid's voxels that lie within the outer faces of another, by some of them, spread evenly."""
     lps, box = to_lps(grid), to_lps(by)
-    axes = [np.linspace(0, count - 1, min(count, LOOKED_AT)) for count in lps.shape]
+    axes = [np.linspace(0, count - 1, min(count, LOOKED_AT_VOXELS)) for count in lps.shape]
     at = np.stack([each.ravel() for each in np.meshgrid(*axes, indexing="ij")])
     matrix = voxels_of(box, lps)
     inside = matrix[:3, :3] @ at + matrix[:3, 3:]

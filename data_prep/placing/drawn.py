@@ -10,7 +10,7 @@ from scipy import ndimage
 from data_prep.volumes.grids import matching, same_grid
 from data_prep.volumes.volume import Grid, Volume
 
-BOX_SIDE = 5  # voxels along both axes of a plane, from which a box is no small lesion
+BOX_SIDE_VOXELS = 5  # voxels along both axes of a plane, from which a box is no small lesion
 BOX_SLICES = 3  # from which blocks in single slices are no chance
 
 
@@ -40,7 +40,7 @@ def is_box(voxels: NDArray[np.bool_]) -> bool:
 def _is_rectangle(plane: NDArray[np.bool_]) -> bool:
     rows, columns = (np.flatnonzero(plane.any(axis=axis)) for axis in (1, 0))
     sides = [int(at[-1] - at[0]) + 1 for at in (rows, columns)]
-    return min(sides) >= BOX_SIDE and int(plane.sum()) == int(np.prod(sides))
+    return min(sides) >= BOX_SIDE_VOXELS and int(plane.sum()) == int(np.prod(sides))
 
 
 def fits(mask: Volume | None, grids: Mapping[str, Grid]) -> list[str]:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from hnscc.base.arrays import Bools, Floats, Integers, Spacing
 
-DEPTH = 4.0  # mm, within and outside, that are compared
-MOST = 400  # voxels of each side's surface that are looked at
-MOVES = (8.0, 16.0)  # mm, by which the mask is moved
-WIDTHS = (4.0, 8.0)  # mm, by which its border is moved in or out
-BRIGHTEST = 6.0  # times the tissue's brightness, above which a value counts as that: a hot spot is no border
+DEPTH_MM = 4.0  # mm, within and outside, that are compared
+MOST_VOXELS = 400  # voxels of each side's surface that are looked at
+MOVES_MM = (8.0, 16.0)  # mm, by which the mask is moved
+WIDTHS_MM = (4.0, 8.0)  # mm, by which its border is moved in or out
+# Times the tissue's brightness, above which a value counts as that: a hot spot is no border.
+BRIGHTEST_TIMES = 6.0
 
 # The two sides along each axis of slices that lie LPS (z, y, x), to larger and to smaller positions.
 SIDES = (("head", "foot"), ("back", "front"), ("left", "right"))
@@ -67,7 +68,7 @@ def edges_of(
     border = _border(lesion, spacing_mm)
     if border is None or brightness <= 0:
         return None
-    values = np.clip((image - dark) / brightness, -BRIGHTEST, BRIGHTEST)
+    values = np.clip((image - dark) / brightness, -BRIGHTEST_TIMES, BRIGHTEST_TIMES)
     falls = _falls(values, border, border.points)
     sides = [name for pair in SIDES for name in pair]
     return {
@@ -96,11 +97,11 @@ def _border(lesion: Bools, spacing_mm: Spacing) -> _Border | None:
         axis, way = side // 2, 1 - 2 * (side % 2)
         surface = np.argwhere(box & ~np.roll(box, -way, axis)) + low - 1
         surface = surface[(surface[:, axis] + way >= 0) & (surface[:, axis] + way < lesion.shape[axis])]
-        if len(surface) > MOST:
-            surface = surface[np.linspace(0, len(surface) - 1, MOST).astype(int)]
+        if len(surface) > MOST_VOXELS:
+            surface = surface[np.linspace(0, len(surface) - 1, MOST_VOXELS).astype(int)]
         pairs.append(len(surface))
         # Further than the image reaches there is only its last value: voxels of 0.1 um would make it thousands.
-        deep = min(max(1, round(DEPTH / spacing_mm[axis])), lesion.shape[axis])
+        deep = min(max(1, round(DEPTH_MM / spacing_mm[axis])), lesion.shape[axis])
         outward = np.zeros(3, np.int64)
         outward[axis] = way
         parts += [
@@ -126,7 +127,7 @@ def _elsewhere(border: _Border, shape: tuple[int, ...], spacing_mm: Spacing) -> 
         mirrored = border.points.copy()
         mirrored[:, axis] = shape[axis] - 1 - mirrored[:, axis]
         places[f"mirrored {name}"] = mirrored
-        for mm in MOVES:
+        for mm in MOVES_MM:
             for side, way in zip(SIDES[axis], (1, -1), strict=True):
                 if voxels := round(mm / spacing_mm[axis]):
                     moved = border.points.copy()
@@ -134,7 +135,7 @@ def _elsewhere(border: _Border, shape: tuple[int, ...], spacing_mm: Spacing) -> 
                     places[f"moved {mm:g} mm to the {side}"] = moved
     for how, (axes, ways) in TURNS.items():
         places[how] = _turned(border.points, shape, axes, ways)
-    for mm in WIDTHS:
+    for mm in WIDTHS_MM:
         apart = border.outward * np.rint(mm / np.array(spacing_mm)).astype(np.int64)
         places[f"with its border {mm:g} mm further in"] = border.points - apart
         places[f"with its border {mm:g} mm further out"] = border.points + apart

@@ -45,10 +45,10 @@ def _skew(axes: Floats) -> float:
 
 # Of the way from air to the 99th percentile: what is brighter, averaged over 5 x 5 pixels, is body. Air on MRI is
 # noisy; the mean takes most of that away, and the 1st percentile of the means is its level.
-ABOVE_AIR = 0.03
-SMOOTHED = 5  # pixels
-LOOKED_AT = 30_000  # pixels, spread evenly, of those that all modalities show
-AROUND = 3  # stored pixels around a lesion that are left out with it: PET spreads its uptake so far
+ABOVE_AIR_SHARE = 0.03
+SMOOTHED_PIXELS = 5  # side of the square whose mean is taken
+LOOKED_AT_PIXELS = 30_000  # pixels, spread evenly, of those that all modalities show
+AROUND_PIXELS = 3  # stored pixels around a lesion that are left out with it: PET spreads its uptake so far
 
 
 def values_of(volume: Volume) -> ValueFacts:
@@ -192,7 +192,7 @@ def seen_elsewhere(image: NDArray[np.float32], shown: NDArray[np.bool_]) -> dict
     at = np.nonzero(shown)
     if not len(at[0]):
         return None
-    some = tuple(along[:: max(1, len(along) // LOOKED_AT)] for along in at)
+    some = tuple(along[:: max(1, len(along) // LOOKED_AT_PIXELS)] for along in at)
     values = image[some]
     shares = map(float, np.percentile(values, [25, 50, 90, 99]))
     found = dict(zip(("dark", "middle", "bright", "top"), shares, strict=True))
@@ -213,7 +213,7 @@ def _by_others(bodies: Sequence[NDArray[np.bool_]], at: int) -> NDArray[np.bool_
 def near(lesion: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(Z, H, W): a lesion and what lies around it."""
     found: NDArray[np.bool_] = ndimage.binary_dilation(
-        lesion, ndimage.generate_binary_structure(3, 1), AROUND
+        lesion, ndimage.generate_binary_structure(3, 1), AROUND_PIXELS
     )
     return found
 
@@ -256,7 +256,9 @@ def _bodies(
 
 def smoothed(image: NDArray[np.float32]) -> NDArray[np.float64]:
     """Means over 5 x 5 pixels of each slice of (Z, H, W)."""
-    smooth: NDArray[np.float64] = ndimage.uniform_filter(image.astype(np.float64), (0, SMOOTHED, SMOOTHED))
+    smooth: NDArray[np.float64] = ndimage.uniform_filter(
+        image.astype(np.float64), (0, SMOOTHED_PIXELS, SMOOTHED_PIXELS)
+    )
     return smooth
 
 
@@ -267,5 +269,5 @@ def body(smooth: NDArray[np.float64], measured: NDArray[np.bool_] | None = None)
     """
     told_by = smooth if measured is None or not measured.any() else smooth[measured]
     air, last = np.percentile(told_by, [1, 99])
-    shown: NDArray[np.bool_] = smooth > air + ABOVE_AIR * (last - air)
+    shown: NDArray[np.bool_] = smooth > air + ABOVE_AIR_SHARE * (last - air)
     return shown

@@ -15,10 +15,10 @@ from data_prep.volumes.resize import Window, resize_image
 from data_prep.volumes.sampling import sampled
 from data_prep.volumes.volume import Grid, Volume
 
-FLAT = 1e-5  # of a volume's range: a slice that differs by no more is one value, whatever wrote it
+FLAT_SHARE = 1e-5  # of a volume's range: a slice that differs by no more is one value, whatever wrote it
 # Of a slice, beyond the scan's other slices: what shows no image there (data_prep.placing.absent).
-MORE_ABSENT = 0.1
-MOST_ABSENT = 0.9  # of a slice: it shows nothing
+MORE_ABSENT_SHARE = 0.1
+MOST_ABSENT_SHARE = 0.9  # of a slice: it shows nothing
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Gridded:
 def gridded(volume: Volume, grid: Grid, window: Window, lesion: NDArray[np.bool_]) -> Gridded:
     """Sample a modality on the grid of the slices and resize it. lesion: (Z, Y, X), on that grid."""
     fill = float(volume.data.min())
-    flat = FLAT * (float(volume.data.max()) - fill)
+    flat = FLAT_SHARE * (float(volume.data.max()) - fill)
     data = turned(volume.data, volume.grid)
     blank = None if volume.blank is None else turned(volume.blank, volume.grid)
     marked = absent(data)
@@ -57,7 +57,11 @@ def gridded(volume: Volume, grid: Grid, window: Window, lesion: NDArray[np.bool_
         covered += int(shown.sum())
         covered_lesion += int((shown & drawn_lesion).sum())
         image = np.where(shown, values, np.float32(fill))
-        if shown.mean() < MIN_COVERAGE or image.max() - image.min() <= flat or gone[z] > usual + MORE_ABSENT:
+        if (
+            shown.mean() < MIN_COVERAGE
+            or image.max() - image.min() <= flat
+            or gone[z] > usual + MORE_ABSENT_SHARE
+        ):
             unseen.append(z)
         slices.append(resize_image(image, window, fill))
     lesion_covered = covered_lesion / int(lesion.sum()) if lesion.any() else 1.0
@@ -81,7 +85,7 @@ def _gone(
 
 def _usual(gone: NDArray[np.float64]) -> float:
     """What most slices lack, of those that show something: a cut is not seen in slices with little body."""
-    some = gone[gone < MOST_ABSENT]
+    some = gone[gone < MOST_ABSENT_SHARE]
     return float(np.percentile(some, 25)) if len(some) else 0.0
 
 

@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 from data_prep.volumes.grids import axis_of_slices
 from data_prep.volumes.volume import Volume
 
-END = 0.1  # of the range, from its highest and its lowest value: its ends
-RARE = 0.01  # of the voxels, at most, that each end holds where neither is air
-MIDDLE = 0.35, 0.65  # of the range: where 0, and so most voxels, lies between the ends of a signed type
-SHOWN = 0.05  # of the range, above the lowest value: a slice whose highest value is no higher shows nothing
-SLICES = 5  # that show something, from which they are compared
-LOOKED_AT = 300_000  # voxels, at most, of which the lowest values are looked at
-SAME = 0.002  # of the median of the slices' highest values, by which a slice's own is the same
+END_SHARE = 0.1  # of the range, from its highest and its lowest value: its ends
+RARE_SHARE = 0.01  # of the voxels, at most, that each end holds where neither is air
+# Of the range: where 0, and so most voxels, lies between the ends of a signed type.
+MIDDLE_SHARES = 0.35, 0.65
+# Of the range, above the lowest value: a slice whose highest value is no higher shows nothing.
+SHOWN_SHARE = 0.05
+LEAST_SLICES = 5  # that show something, from which they are compared
+LOOKED_AT_VOXELS = 300_000  # voxels, at most, of which the lowest values are looked at
+SAME_SHARE = 0.002  # of the median of the slices' highest values, by which a slice's own is the same
 
 
 def numbers_of(volume: Volume) -> dict[str, Any]:
@@ -42,7 +44,7 @@ def numbers_of(volume: Volume) -> dict[str, Any]:
 
 
 def _lowest(data: NDArray[np.float32], low: float) -> dict[str, float]:
-    values = data.ravel()[:: max(1, data.size // LOOKED_AT)]
+    values = data.ravel()[:: max(1, data.size // LOOKED_AT_VOXELS)]
     above = values[values > np.float32(low)]
     last = float(np.percentile(values, 99)) - low
     gap = (float(np.percentile(above, 0.1)) - low) / last if above.size and last > 0 else 0.0
@@ -51,9 +53,9 @@ def _lowest(data: NDArray[np.float32], low: float) -> dict[str, float]:
 
 def _alike(heights: NDArray[np.float32]) -> float:
     """The share of slices whose height is that of most."""
-    shown = heights[heights > SHOWN * heights.max()]
-    usual = float(np.median(shown)) if len(shown) >= SLICES else np.inf
-    return float((np.abs(shown - usual) <= SAME * usual).mean()) if np.isfinite(usual) else 0.0
+    shown = heights[heights > SHOWN_SHARE * heights.max()]
+    usual = float(np.median(shown)) if len(shown) >= LEAST_SLICES else np.inf
+    return float((np.abs(shown - usual) <= SAME_SHARE * usual).mean()) if np.isfinite(usual) else 0.0
 
 
 def _next(data: NDArray[np.float32], high: float) -> float:
@@ -64,14 +66,14 @@ def _next(data: NDArray[np.float32], high: float) -> float:
 
 def _wrapped(data: NDArray[np.float32], low: float, high: float) -> int:
     """How many voxels of the upper end lie beside one of the lower end, which only noise or an overflow fills."""
-    end = END * (high - low)
+    end = END_SHARE * (high - low)
     # Of most images half the voxels lie below that at once; a median would take longer than all else here.
-    if end == 0 or np.count_nonzero(data < low + MIDDLE[0] * (high - low)) > data.size / 2:
+    if end == 0 or np.count_nonzero(data < low + MIDDLE_SHARES[0] * (high - low)) > data.size / 2:
         return 0
-    if np.count_nonzero(data > low + MIDDLE[1] * (high - low)) > data.size / 2:
+    if np.count_nonzero(data > low + MIDDLE_SHARES[1] * (high - low)) > data.size / 2:
         return 0
     lower, upper = data <= low + end, data >= high - end
-    if max(lower.mean(), upper.mean()) > RARE:
+    if max(lower.mean(), upper.mean()) > RARE_SHARE:
         return 0
     beside = np.zeros_like(upper)
     for axis in range(3):

@@ -41,7 +41,7 @@ from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
 from hnscc.cohort.placement import LesionFacts, Placement, WayBack
 
-LARGE = 0.1  # of the body in the stored slices: a lesion that is measured against the whole body too
+LARGE_SHARE = 0.1  # of the body in the stored slices: a lesion that is measured against the whole body too
 MAX_LESION_LOSS = 0.5  # of a slice's lesion that a fixed pixel size may crop off
 
 
@@ -184,7 +184,7 @@ def _found(
     """What is known of the values of each modality and of the lesion, by the stored images (Z, C, H, W) and their mask
     (Z, H, W)."""
     values, facts = facts_of(laid.volumes, laid.mask, lesion, grid, images, stored, window)
-    if facts["share_of_body"] > LARGE and max(window.offset) > 0:
+    if facts["share_of_body"] > LARGE_SHARE and max(window.offset) > 0:
         facts["share_of_whole"] = _share_of_whole(laid.volumes, lesion.voxels, grid, window)
     of_lesion: LesionFacts = {
         **facts,

@@ -15,41 +15,44 @@ from numpy.typing import NDArray
 from hnscc.base.arrays import Bools, Integers
 from hnscc.base.seeds import generator
 
-ABOVE = 0.1  # of the way from air (1st percentile) to the 99th: what is brighter is tissue
-EVERY = 4  # voxels of a line, of which one is compared: that two lines of noise agree in all of these is no chance
-VARIED = 0.2  # of that way, by which the values of a line differ: one through air says nothing
+TISSUE_SHARE = 0.1  # of the way from air (1st percentile) to the 99th: what is brighter is tissue
+# Voxels of a line, of which one is compared: that two lines of noise agree in all of these is no chance.
+EVERY_VOXELS = 4
+VARIED_SHARE = 0.2  # of that way, by which the values of a line differ: one through air says nothing
 LEAST_SLICES = 5  # of fewer nothing is said of a place that is alike in most
-RUN = 4  # voxels of one value from a border on
-PAIRS, CHANGES = 8, 5  # voxels on either side of a mirror; how often they differ from the next one
-BESIDE = 6  # of the 8 voxels around, that are tissue where one without a signal is dead
-LOWEST = 0.005  # of that way, above the lowest value: no signal
-BELOW = 0.5  # of that way, below air: no value of an image either
-HOT = 4.0  # times the third-brightest of the 8 voxels around; a scanner blurs a point more widely
-BLOCK = 8  # voxels, of squares in which noise is looked for
-BRIGHT = 0.15  # of that way, above air: the mean of such squares, and what lies around a dead voxel
-ROUGH = 0.2  # of that way, that noise steps from voxel to voxel
-NOISY = 0.7  # of the steps of independent numbers with the square's standard deviation, that noise has
-ALL_NOISE = 0.6  # of the tissue: a volume of noise alone, in which anything comes by chance
-EDGE = 0.25  # of that way, above air: what lies beside a cut
-LEAST_CUT = 1e-3  # of the voxels, that hold the lowest value where it is no single voxel's
-FOLDED = 0.05  # of the voxels of two opposite borders, that are tissue on both
-GOES_ON, ALIKE = 2.0, 0.6  # times the step to the next voxel; correlation of both borders
+RUN_VOXELS = 4  # voxels of one value from a border on
+# Voxels on either side of a mirror; how often they differ from the next one.
+MIRRORED_VOXELS, LEAST_CHANGES = 8, 5
+LEAST_TISSUE_BESIDE = 6  # of the 8 voxels around, that are tissue where one without a signal is dead
+LOWEST_SHARE = 0.005  # of that way, above the lowest value: no signal
+BELOW_AIR_SHARE = 0.5  # of that way, below air: no value of an image either
+HOT_TIMES = 4.0  # times the third-brightest of the 8 voxels around; a scanner blurs a point more widely
+BLOCK_VOXELS = 8  # voxels, of squares in which noise is looked for
+BRIGHT_SHARE = 0.15  # of that way, above air: the mean of such squares, and what lies around a dead voxel
+ROUGH_SHARE = 0.2  # of that way, that noise steps from voxel to voxel
+NOISY_SHARE = 0.7  # of the steps of independent numbers with the square's standard deviation, that noise has
+ALL_NOISE_SHARE = 0.6  # of the tissue: a volume of noise alone, in which anything comes by chance
+EDGE_SHARE = 0.25  # of that way, above air: what lies beside a cut
+LEAST_CUT_SHARE = 1e-3  # of the voxels, that hold the lowest value where it is no single voxel's
+FOLDED_SHARE = 0.05  # of the voxels of two opposite borders, that are tissue on both
+GOES_ON_TIMES, ALIKE_CORRELATION = 2.0, 0.6  # times the step to the next voxel; correlation of both borders
 # Values of tissue, below which lines of few values agree by chance; and one is common, whatever was filled with it.
-GRADED, FEW = 128, 64
-SPIKE = 3.0  # times as many voxels as the next values, that one holds which a part was filled with
-BURNT = 0.5  # of the slices, that hold one and the same bright value at one place
-LAGS, COMBED = 6, 8  # lines apart, up to which they are compared; slices, at most
-ALONG = 2  # voxels of a slice, of which one is looked at for a step
-TISSUE = 50  # of these, that are tissue in both slices, at least
-CALM, UNREST = 3, 1.5  # slices on both sides of a step; times as much as these differ from one another
-LOOKED_AT = 400_000  # voxels, at most, of whole slices
+GRADED_VALUES, LEAST_VALUES = 128, 64
+SPIKE_TIMES = 3.0  # times as many voxels as the next values, that one holds which a part was filled with
+BURNT_SHARE = 0.5  # of the slices, that hold one and the same bright value at one place
+MOST_LINES_APART, MOST_COMBED_SLICES = 6, 8  # lines apart, up to which they are compared; slices, at most
+EVERY_STEPPED_VOXELS = 2  # voxels of a slice, of which one is looked at for a step
+LEAST_TISSUE_VOXELS = 50  # of these, that are tissue in both slices, at least
+# Slices on both sides of a step; times as much as these differ from one another.
+CALM_SLICES, UNREST_TIMES = 3, 1.5
+LOOKED_AT_VOXELS = 400_000  # voxels, at most, of whole slices
 
-NOTHING_COMBED = 2.0  # where no lines are compared
+UNCOMBED_RATIO = 2.0  # where no lines are compared
 
 # What a volume holds that shows nothing.
 NOTHING: dict[str, Any] = {
     **dict.fromkeys(("copied", "streaks", "mirrored", "dead_share", "noise", "flat", "cut"), 0.0),
-    **{"dead": 0, "hot": 0, "folded": False, "burnt": 0, "step": 0.0, "comb": [NOTHING_COMBED] * 2},
+    **{"dead": 0, "hot": 0, "folded": False, "burnt": 0, "step": 0.0, "comb": [UNCOMBED_RATIO] * 2},
 }
 
 Values = NDArray[np.float32]
@@ -80,23 +83,27 @@ def planes_of(data: Values, marked: Bools | None, blank: Bools | None) -> dict[s
     air, last = (
         (float(value) for value in np.percentile(data[::2, ::2], [1, 99])) if data.size else (0.0, 0.0)
     )
-    if last <= air or min(data.shape[:2]) < BLOCK:
+    if last <= air or min(data.shape[:2]) < BLOCK_VOXELS:
         return dict(NOTHING)
-    way, tissue = last - air, air + ABOVE * (last - air)
+    way, tissue = last - air, air + TISSUE_SHARE * (last - air)
     noise = _noise(data, air, way)
-    if noise > ALL_NOISE:
+    if noise > ALL_NOISE_SHARE:
         return dict(NOTHING)
     values, counts = _values(data, tissue)
-    dead = _dead(data, air + BRIGHT * way, max(float(data.min()) + LOWEST * way, air - BELOW * way))
+    dead = _dead(
+        data,
+        air + BRIGHT_SHARE * way,
+        max(float(data.min()) + LOWEST_SHARE * way, air - BELOW_AIR_SHARE * way),
+    )
     return {
         **NOTHING,
-        **(_repeated(data, way, tissue) if (values <= last).sum() >= GRADED else {}),
+        **(_repeated(data, way, tissue) if (values <= last).sum() >= GRADED_VALUES else {}),
         "dead": dead,
         "dead_share": dead / int((data > tissue).sum()),
         "hot": _hot(data, air, way),
         "noise": noise,
         "flat": _flat(counts, data[::2, ::2].size),
-        "cut": 0.0 if cut_off else _cut(data, blank, tissue, air + EDGE * way),
+        "cut": 0.0 if cut_off else _cut(data, blank, tissue, air + EDGE_SHARE * way),
         "folded": any(_folded(lines, tissue) for lines in _both(data)),
         "comb": [_comb(lines, tissue) for lines in _both(data)],
         "step": _step(every, shown, air, tissue),
@@ -107,7 +114,7 @@ def _repeated(data: Values, way: float, tissue: float) -> dict[str, float]:
     """What is said of values that come again, which few values do by chance."""
     return {
         "burnt": _burnt(data, tissue),
-        "copied": max(_copied(lines, VARIED * way) for lines in _both(data)),
+        "copied": max(_copied(lines, VARIED_SHARE * way) for lines in _both(data)),
         "streaks": max(_streaks(lines, tissue) for lines in _four(data)),
         "mirrored": max(_mirrored(lines, apart, tissue) for lines in _both(data) for apart in (1, 2)),
     }
@@ -115,7 +122,7 @@ def _repeated(data: Values, way: float, tissue: float) -> dict[str, float]:
 
 def _looked_at(data: Values, shown: NDArray[np.intp]) -> NDArray[np.intp]:
     """Some of the slices that are shown, spread evenly."""
-    every = max(1, int(np.ceil(len(shown) * data.shape[0] * data.shape[1] / LOOKED_AT)))
+    every = max(1, int(np.ceil(len(shown) * data.shape[0] * data.shape[1] / LOOKED_AT_VOXELS)))
     return shown[every // 2 % max(1, len(shown)) :: every]
 
 
@@ -135,7 +142,7 @@ def _four(data: Values) -> Iterator[Values]:
 def _copied(lines: Values, varied: float) -> float:
     """The share of (lines, voxels, z) that repeat another line of their plane, voxel by voxel; of lines whose values
     differ by more than `varied`."""
-    thin = lines[:, ::EVERY]
+    thin = lines[:, ::EVERY_VOXELS]
     # Weights, so that equal sums are of equal lines.
     weights = generator(0, "planes", "lines").random(thin.shape[1])
     sums = np.einsum("nmz,m->nz", thin, weights, dtype=np.float64)
@@ -148,7 +155,7 @@ def _streaks(lines: Values, tissue: float) -> float:
     """The share of voxels of (lines, voxels, z) that hold the value of the first line, of tissue, from there on without
     a break, beside voxels of another value."""
     end = lines[0]
-    begin = (lines[1:RUN] == end).all(axis=0) & (end > tissue)
+    begin = (lines[1:RUN_VOXELS] == end).all(axis=0) & (end > tissue)
     begin[1:] &= end[1:] != end[:-1]
     begin[:1] = False
     chosen = lines[:, begin]
@@ -157,20 +164,20 @@ def _streaks(lines: Values, tissue: float) -> float:
 
 def _mirrored(lines: Values, apart: int, tissue: float) -> float:
     """The share of lines that go back as they came: between two voxels (apart: 1) or at one (2)."""
-    thin = lines[:, ::EVERY]
-    if len(thin) < 2 * PAIRS + apart:
+    thin = lines[:, ::EVERY_VOXELS]
+    if len(thin) < 2 * MIRRORED_VOXELS + apart:
         return 0.0
-    inner = slice(PAIRS - 1, len(thin) - PAIRS - apart + 1)
+    inner = slice(MIRRORED_VOXELS - 1, len(thin) - MIRRORED_VOXELS - apart + 1)
     at, *line = np.nonzero(thin[:-apart][inner] == thin[apart:][inner])
-    at += PAIRS - 1
+    at += MIRRORED_VOXELS - 1
     changes, highest = np.zeros(len(at), dtype=int), thin[(at, *line)]
-    for step in range(1, PAIRS):
+    for step in range(1, MIRRORED_VOXELS):
         here = thin[(at - step, *line)]
         changes += here != thin[(at - step + 1, *line)]
         same = here == thin[(at + apart + step, *line)]
         highest = np.maximum(highest, here)[same]
         at, changes, line = at[same], changes[same], [each[same] for each in line]
-    whole = (changes >= CHANGES) & (highest > tissue)
+    whole = (changes >= LEAST_CHANGES) & (highest > tissue)
     found = np.zeros(thin.shape[1:], dtype=bool)
     found[tuple(each[whole] for each in line)] = True
     return float(found.mean())
@@ -189,7 +196,7 @@ def _dead(data: Values, tissue: float, least: float) -> int:
     beside = np.zeros(shown[1:-1, 1:-1].shape, np.uint8)
     for each in _around(shown):
         beside += each
-    return int(((beside >= BESIDE) & (data[1:-1, 1:-1] <= least)).sum())
+    return int(((beside >= LEAST_TISSUE_BESIDE) & (data[1:-1, 1:-1] <= least)).sum())
 
 
 def _hot(data: Values, air: float, way: float) -> int:
@@ -200,18 +207,20 @@ def _hot(data: Values, air: float, way: float) -> int:
     inner = data[1:-1, 1:-1]
     at = np.nonzero(inner > air + way)
     third = np.sort(np.stack([each[at] for each in _around(data)]), axis=0)[-3]
-    return int((inner[at] - air > HOT * np.maximum(third - air, 0)).sum())
+    return int((inner[at] - air > HOT_TIMES * np.maximum(third - air, 0)).sum())
 
 
 def _noise(data: Values, air: float, way: float) -> float:
     """The share of bright squares of the planes of (x, y, z) whose voxels differ as independent numbers do."""
-    wide, high = (side // BLOCK * BLOCK for side in data.shape[:2])
-    squares = data[:wide, :high].reshape(wide // BLOCK, BLOCK, high // BLOCK, BLOCK, -1)
-    shown = squares.mean(axis=(1, 3)) > air + BRIGHT * way
+    wide, high = (side // BLOCK_VOXELS * BLOCK_VOXELS for side in data.shape[:2])
+    squares = data[:wide, :high].reshape(
+        wide // BLOCK_VOXELS, BLOCK_VOXELS, high // BLOCK_VOXELS, BLOCK_VOXELS, -1
+    )
+    shown = squares.mean(axis=(1, 3)) > air + BRIGHT_SHARE * way
     step = np.min([np.abs(np.diff(squares, axis=axis)).mean(axis=(1, 3)) for axis in (1, 3)], axis=0)
     # Independent normal numbers differ by 2 / sqrt(pi) of their standard deviation on average.
-    unlike = step > NOISY * 2 / np.sqrt(np.pi) * squares.std(axis=(1, 3))
-    return float((shown & unlike & (step > ROUGH * way)).sum() / max(1, shown.sum()))
+    unlike = step > NOISY_SHARE * 2 / np.sqrt(np.pi) * squares.std(axis=(1, 3))
+    return float((shown & unlike & (step > ROUGH_SHARE * way)).sum() / max(1, shown.sum()))
 
 
 def _values(data: Values, tissue: float) -> tuple[Values, Integers]:
@@ -223,11 +232,11 @@ def _values(data: Values, tissue: float) -> tuple[Values, Integers]:
 
 def _flat(counts: Integers, voxels: int) -> float:
     """counts: of values that ascend."""
-    if len(counts) < FEW:
+    if len(counts) < LEAST_VALUES:
         return 0.0
     at = int(counts.argmax())
     beside = max(counts[max(0, at - 1) : at].max(initial=0), counts[at + 1 : at + 2].max(initial=0))
-    return float(counts[at] / voxels) if counts[at] >= SPIKE * beside else 0.0
+    return float(counts[at] / voxels) if counts[at] >= SPIKE_TIMES * beside else 0.0
 
 
 def _cut(data: Values, blank: Bools | None, tissue: float, bright: float) -> float:
@@ -236,7 +245,7 @@ def _cut(data: Values, blank: Bools | None, tissue: float, bright: float) -> flo
     lowest = data == data.min()
     if blank is not None:
         lowest &= ~blank
-    if lowest.mean() < LEAST_CUT:
+    if lowest.mean() < LEAST_CUT_SHARE:
         return 0.0
     core = np.zeros_like(lowest)  # without single voxels
     core[1:-1, 1:-1] = lowest[1:-1, 1:-1] & (np.sum(_around(lowest)[:4], axis=0, dtype=np.uint8) >= 2)
@@ -251,7 +260,7 @@ def _burnt(data: Values, tissue: float) -> int:
     found = np.zeros(data.shape[:2], dtype=bool)
     if count >= LEAST_SLICES:
         for z in (count // 4, count // 2, 3 * count // 4):
-            same = (data == data[:, :, z : z + 1]).mean(axis=2) > BURNT
+            same = (data == data[:, :, z : z + 1]).mean(axis=2) > BURNT_SHARE
             found |= same & (data[:, :, z] > tissue)
     return int(found.sum())
 
@@ -259,32 +268,32 @@ def _burnt(data: Values, tissue: float) -> int:
 def _comb(lines: Values, tissue: float) -> float:
     """Smallest mean difference between lines of tissue (lines, voxels, z) two to six apart, divided by that of
     neighbouring lines; below 1 where lines alternate, by stripes or by moves."""
-    lines = lines[:, :, :: max(1, lines.shape[2] // COMBED)]
+    lines = lines[:, :, :: max(1, lines.shape[2] // MOST_COMBED_SLICES)]
     shown = lines > tissue
     apart = []
-    for lag in range(1, LAGS + 1):
+    for lag in range(1, MOST_LINES_APART + 1):
         both = shown[lag:] & shown[:-lag]
         if not both.any():
-            return NOTHING_COMBED
+            return UNCOMBED_RATIO
         apart.append(float(np.abs(lines[lag:] - lines[:-lag])[both].mean()))
-    return min(apart[1:]) / apart[0] if apart[0] > 0 else NOTHING_COMBED
+    return min(apart[1:]) / apart[0] if apart[0] > 0 else UNCOMBED_RATIO
 
 
 def _step(data: Values, shown: NDArray[np.intp], air: float, tissue: float) -> float:
     """The largest change of brightness from one slice to the next that stands apart from those around it."""
-    thin = data[::ALONG, ::ALONG]
+    thin = data[::EVERY_STEPPED_VOXELS, ::EVERY_STEPPED_VOXELS]
     held = np.zeros(data.shape[2], dtype=bool)
     held[shown] = True
     changes = np.zeros(data.shape[2])
     for z in range(1, data.shape[2]):
         before, after = thin[:, :, z - 1], thin[:, :, z]
         both = (before > tissue) & (after > tissue)
-        if held[z - 1] and held[z] and np.count_nonzero(both) >= TISSUE:
+        if held[z - 1] and held[z] and np.count_nonzero(both) >= LEAST_TISSUE_VOXELS:
             changes[z] = np.log(np.median((after[both] - air) / (before[both] - air)))
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(changes, CALM), 2 * CALM + 1)
-    others = np.delete(around, CALM, axis=1)
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(changes, CALM_SLICES), 2 * CALM_SLICES + 1)
+    others = np.delete(around, CALM_SLICES, axis=1)
     usual = np.median(others, axis=1, keepdims=True)
-    apart = np.abs(changes - usual[:, 0]) - UNREST * np.abs(others - usual).max(axis=1)
+    apart = np.abs(changes - usual[:, 0]) - UNREST_TIMES * np.abs(others - usual).max(axis=1)
     return float(apart.max(initial=0.0))
 
 
@@ -292,7 +301,7 @@ def _folded(lines: Values, tissue: float) -> bool:
     """Whether the first of (lines, voxels, z) goes on in the last, as of a body wider than the field of view."""
     first, last = lines[0], lines[-1]
     both = (first > tissue) & (last > tissue)
-    if both.mean() < FOLDED:
+    if both.mean() < FOLDED_SHARE:
         return False
     before, after = (each[both] for each in (lines[1], lines[-2]))
     first, last = first[both], last[both]
@@ -300,4 +309,4 @@ def _folded(lines: Values, tissue: float) -> bool:
     a, b = (each - each.mean(dtype=np.float64) for each in (first, last))
     length = float(np.sqrt((a**2).sum() * (b**2).sum()))
     alike = float((a * b).sum()) / length if length > 0 else 0.0
-    return bool(np.abs(first - last).mean() <= GOES_ON * step and alike >= ALIKE)
+    return bool(np.abs(first - last).mean() <= GOES_ON_TIMES * step and alike >= ALIKE_CORRELATION)

@@ -14,9 +14,9 @@ from data_prep.volumes.volume import Volume
 
 Kind = TypeVar("Kind", bound=np.generic)
 
-FAR = 3  # voxels, with which a step from one voxel to the next is compared
-LOOKED_AT = 300_000  # voxels, at most, of whole slices
-GRADED = 20_000  # voxels, at most, of which the values are counted
+FAR_VOXELS = 3  # voxels, with which a step from one voxel to the next is compared
+LOOKED_AT_VOXELS = 300_000  # voxels, at most, of whole slices
+GRADED_VOXELS = 20_000  # voxels, at most, of which the values are counted
 
 
 def signal_of(volume: Volume) -> dict[str, Any]:
@@ -29,13 +29,13 @@ def signal_of(volume: Volume) -> dict[str, Any]:
     """
     up = axis_of_slices(volume.grid)
     slices = np.moveaxis(volume.data, up, 0)
-    every = max(1, int(np.ceil(volume.data.size / LOOKED_AT)))
+    every = max(1, int(np.ceil(volume.data.size / LOOKED_AT_VOXELS)))
     looked_at = slices[every // 2 % len(slices) :: every]
     bright = looked_at > looked_at.mean(dtype=np.float64)
     graded = looked_at[bright]
     if graded.size:  # a hot lesion has values of its own
         graded = graded[graded <= np.median(graded)]
-    graded = graded[:: max(1, len(graded) // GRADED)][:GRADED]
+    graded = graded[:: max(1, len(graded) // GRADED_VOXELS)][:GRADED_VOXELS]
     return {
         "step": _step(looked_at, bright),
         "values": len(np.unique(graded)),
@@ -46,7 +46,7 @@ def signal_of(volume: Volume) -> dict[str, Any]:
 def _step(slices: NDArray[np.float32], bright: NDArray[np.bool_]) -> float | None:
     """Slices lie along the first axis."""
     medians = []
-    for apart in (1, FAR):
+    for apart in (1, FAR_VOXELS):
         found = [
             np.abs(a - b)[both]
             for axis in (1, 2)

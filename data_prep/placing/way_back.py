@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from data_prep.masks.own_voxels import half_covered
 from data_prep.volumes.grids import to_lps
-from data_prep.volumes.resize import HALF, area_weights, weigh
+from data_prep.volumes.resize import HALF_SHARE, area_weights, weigh
 from data_prep.volumes.volume import Grid
 from hnscc.cohort.placement import WayBack
 from hnscc.cohort.store_format import Drawn
@@ -30,7 +30,7 @@ def to_input_grid(mask: NDArray[np.uint8] | NDArray[np.bool_], placement: WayBac
 
 def lesion_back(mask: NDArray[Any], placement: WayBack) -> NDArray[np.bool_]:
     """The mask of `to_input_grid` with its axes turned to LPS: (Z, Y, X), as data_prep.volumes.grids.to_lps lies."""
-    return np.stack([share >= HALF for share in _shares(mask, placement)])
+    return np.stack([share >= HALF_SHARE for share in _shares(mask, placement)])
 
 
 def back_as_drawn(

@@ -78,7 +78,7 @@ def _reason(error: requests.exceptions.RequestException) -> tuple[str, str]:
 
 REPOSITORY = "theibsi/data_sets"
 SECONDS = (10, 60)  # to be connected; between two pieces of an answer
-NAMED = 6  # as many files are named in a message
+NAMED_FILES = 6  # as many files are named in a message
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _strange(address: str) -> InputError:
 
 
 def _not_listed(missing: Sequence[PublicFile], wanted: int, *, cut_short: bool) -> InputError:
-    names = first_of([file.path for file in missing], NAMED)
+    names = first_of([file.path for file in missing], NAMED_FILES)
     why = " GitHub cut its listing short." if cut_short else ""
     return InputError(
         f"GitHub does not list all files of the cohort.{why}",

@@ -13,7 +13,7 @@ import requests
 
 from data_prep.public.addresses import (
     AGAIN,
-    NAMED,
+    NAMED_FILES,
     SECONDS,
     GitHub,
     InNetwork,
@@ -88,7 +88,7 @@ def _missing(folder: Path, files: Sequence[PublicFile], texts: dict[str, str]) -
             "Files are there that differ from those of the cohort.",
             where=str(folder),
             expected="none, or files whose checksums are those of the list",
-            found=first_of(wrong, NAMED),
+            found=first_of(wrong, NAMED_FILES),
             do="delete them (they are fetched anew), or choose another folder",
         )
     return [file for file in files if file.path not in there]

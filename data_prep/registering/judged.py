@@ -42,8 +42,8 @@ def check_frames(grids: Mapping[str, Grid], reference: str, scan: str) -> None:
 
 
 MOST_SHIFT_MM = 50.0  # of the middle of the reference's volume
-MOST_TURN = 20.0  # degrees: a head that nods further was not laid down to be compared
-LEAST_INFORMATION = 0.05  # nats; images of one body share 0.2 and more, noise and a body 0.00
+MOST_TURN_DEGREES = 20.0  # degrees: a head that nods further was not laid down to be compared
+LEAST_INFORMATION_NATS = 0.05  # nats; images of one body share 0.2 and more, noise and a body 0.00
 _DO = (
     "Look at both images in one viewer. If they lie together already, leave --register out; if they show one body, "
     "lay one on the other by hand (in 3D Slicer a linear transform, hardened), save it as NIfTI, and prepare again; or "
@@ -115,13 +115,13 @@ def check_registration(facts: dict[str, Any], where: str) -> None:
         problem = f"The registration to {reference} ended worse than it began."
         expected = f"at least the mutual information with {reference} where the files lie, {before:.3f} nats"
         found = f"{after:.3f} nats"
-    elif facts["shift_mm"] > MOST_SHIFT_MM or facts["turn_degrees"] > MOST_TURN:
+    elif facts["shift_mm"] > MOST_SHIFT_MM or facts["turn_degrees"] > MOST_TURN_DEGREES:
         problem = f"The registration to {reference} moved the image further than is plausible."
-        expected = f"at most {MOST_SHIFT_MM:g} mm and {MOST_TURN:g} degrees"
+        expected = f"at most {MOST_SHIFT_MM:g} mm and {MOST_TURN_DEGREES:g} degrees"
         found = f"{facts['shift_mm']:.1f} mm and {facts['turn_degrees']:.1f} degrees"
-    elif after < LEAST_INFORMATION:
+    elif after < LEAST_INFORMATION_NATS:
         problem = f"The image tells next to nothing of that of {reference}, wherever it is laid."
-        expected = f"a mutual information of at least {LEAST_INFORMATION:g} nats"
+        expected = f"a mutual information of at least {LEAST_INFORMATION_NATS:g} nats"
         found = f"{after:.3f} nats"
     else:
         return

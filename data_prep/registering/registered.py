@@ -27,7 +27,7 @@ from data_prep.settings import check_register
 from data_prep.volumes.volume import Volume
 
 LEAST_VOXELS = 4  # of a small copy, along each axis, that the search's smoothing takes
-LEAST_COVERED = 0.2  # of the reference, from where on a search may begin
+LEAST_COVERED_SHARE = 0.2  # of the reference, from where on a search may begin
 SAME_START_MM = 5.0  # starts that lie nearer to each other are one
 SAME_MM, SAME_DEGREES = 3.0, 2.0  # what a search may be off by
 
@@ -113,7 +113,7 @@ def _starts(fixed: Copy, moving: Copy) -> Iterator[Motion]:
         starts.append(np.eye(4))
         starts[1][:3, 3] = shift
     for start in starts:
-        if similarity(fixed, moving, start)[1] >= LEAST_COVERED:
+        if similarity(fixed, moving, start)[1] >= LEAST_COVERED_SHARE:
             yield start
 
 

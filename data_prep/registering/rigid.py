@@ -19,7 +19,8 @@ from data_prep.volumes.volume import TO_RAS, Volume
 from hnscc.base.seeds import short_seed
 
 VOXEL_MM = 3.0  # of a copy, about; what is coarser stays as it is
-LOW, HIGH = 0.5, 99.5  # percentiles, which become 0 and 1: a bladder in PET must not make all else one grey
+# Percentiles, which become 0 and 1: a bladder in PET must not make all else one grey.
+LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def small_copy(volume: Volume) -> Copy:
 
 
 def _greys(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    low, high = np.percentile(values, [LOW, HIGH])
+    low, high = np.percentile(values, [LOW_PERCENTILE, HIGH_PERCENTILE])
     share = np.clip((values - low) / (high - low if high > low else 1.0), 0, 1)
     return np.asarray(np.sqrt(share), dtype=np.float32)
 
@@ -102,10 +103,11 @@ def mutual_information(one: NDArray[np.float32], other: NDArray[np.float32]) -> 
 
 
 BLURS_MM = (6.0, 3.0, 1.0)  # sigma of the smoothing, level by level
-PLACES = 20_000  # at which the images are compared, at most
+MOST_PLACES = 20_000  # at which the images are compared, at most
 FIRST_STEP_MM, LAST_STEP_MM, STEPS = 2.0, 0.01, 150
 SEED = 2023
-DECIMALS = 6  # of a motion's angles and shifts: what other processors make of the last digits is cut off
+# Of a motion's angles and shifts: what other processors make of the last digits is cut off.
+MOTION_DECIMALS = 6
 
 Motion = NDArray[np.float64]  # 4 x 4, from mm of the fixed image to mm of the moving one, as in NIfTI
 
@@ -129,7 +131,7 @@ def _search(fixed: Copy, moving: Copy, start: Motion, blur: float) -> Motion:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(BINS)
     method.SetMetricSamplingStrategy(method.RANDOM)
-    share = min(1.0, PLACES / fixed.values.size)
+    share = min(1.0, MOST_PLACES / fixed.values.size)
     method.SetMetricSamplingPercentage(share, short_seed(SEED, "register", str(blur)))
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
@@ -141,7 +143,7 @@ def _search(fixed: Copy, moving: Copy, start: Motion, blur: float) -> Motion:
     with _one_thread():
         smoothed = [sitk.SmoothingRecursiveGaussian(_image(each), blur) for each in (fixed, moving)]
         method.Execute(*smoothed)
-    transform.SetParameters([round(float(each), DECIMALS) for each in transform.GetParameters()])
+    transform.SetParameters([round(float(each), MOTION_DECIMALS) for each in transform.GetParameters()])
     return _motion(transform)
 
 

@@ -13,7 +13,7 @@ from hnscc.base.errors import InputError
 
 Kind = TypeVar("Kind", bound=np.generic)
 
-SAME_GRID = 0.05  # voxels: the most that corners of equal grids may lie apart
+SAME_GRID_VOXELS = 0.05  # voxels: the most that corners of equal grids may lie apart
 
 
 def axis_of_slices(grid: Grid) -> int:
@@ -68,7 +68,7 @@ def same_grid(one: Grid, other: Grid) -> bool:
     """
     if not (one.oriented and other.oriented):
         return one.shape == other.shape and bool(np.allclose(one.spacing, other.spacing, rtol=1e-3))
-    return near(to_lps(one), to_lps(other), SAME_GRID)
+    return near(to_lps(one), to_lps(other), SAME_GRID_VOXELS)
 
 
 def near(one: Grid, other: Grid, voxels: float) -> bool:

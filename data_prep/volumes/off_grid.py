@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.volumes.grids import SAME_GRID, corners, to_lps, voxels_of
+from data_prep.volumes.grids import SAME_GRID_VOXELS, corners, to_lps, voxels_of
 from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError
 
@@ -53,11 +53,11 @@ def differences(mask: Grid, other: Grid) -> list[str]:
     if mask.shape != other.shape:
         told.append(f"shape: {_product(mask.shape)} voxels, not {_product(other.shape)}")
     longest = np.maximum(mask.shape, other.shape)
-    if (np.abs(mask.spacing / other.spacing - 1) * longest > SAME_GRID).any():
+    if (np.abs(mask.spacing / other.spacing - 1) * longest > SAME_GRID_VOXELS).any():
         told.append(f"spacing: {_product(mask.spacing)} mm, not {_product(other.spacing)}")
     if not oriented:
         return told
-    if (angle := _angle(mask, other)) * longest.max() > SAME_GRID:
+    if (angle := _angle(mask, other)) * longest.max() > SAME_GRID_VOXELS:
         told.append(f"axes: turned by {np.degrees(angle):.3g} degrees")
     if moved := _moved(mask, other):
         told.append(f"origin: {moved}")
@@ -75,7 +75,7 @@ def is_piece(mask: Grid, other: Grid) -> bool:
         return False
     mask, other = to_lps(mask), to_lps(other)
     ends = (voxels_of(other, mask) @ corners(mask.shape))[:3]
-    whole = np.abs(ends - np.rint(ends)).max() <= SAME_GRID
+    whole = np.abs(ends - np.rint(ends)).max() <= SAME_GRID_VOXELS
     last = np.array(other.shape)[:, None] - 1
     inside = bool((np.rint(ends) >= 0).all() and (np.rint(ends) <= last).all())
     same_step = np.array_equal(np.ptp(np.rint(ends), axis=1) + 1, mask.shape)
@@ -112,7 +112,7 @@ def _moved(mask: Grid, other: Grid) -> str:
     told = [
         f"{abs(step) * mm:.3g} mm ({_voxels(abs(step))}) to {sides[int(step < 0)]}"
         for step, mm, sides in zip(steps, other.spacing, _SIDES, strict=True)
-        if abs(step) > SAME_GRID / 2
+        if abs(step) > SAME_GRID_VOXELS / 2
     ]
     return ", ".join(told)
 

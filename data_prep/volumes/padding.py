@@ -11,13 +11,14 @@ from data_prep.volumes.blank import enclosed, filled
 from data_prep.volumes.volume import Grid, Padding, Volume
 from hnscc.base.errors import InputError
 
-LEAST = 0.01  # of the voxels that hold the value
-MOST = 0.5  # of the voxels that may be outside of a field of view; more than that is what was cut out of an image
+LEAST_SHARE = 0.01  # of the voxels that hold the value
+# Of the voxels that may be outside of a field of view; more than that is what was cut out of an image.
+MOST_FILLED_SHARE = 0.5
 # Of the range of the other values, by which these lie apart: a negative value below all, as no image has air there;
 # and any value above all, which could be a hot spot's if it were near.
-BELOW, ABOVE = 0.25, 2.0
-SAMPLED = 2**18  # voxels, about, by which the range of the other values is measured
-VALUES = 16  # other values at least: a mask or a labelled image holds fewer
+BELOW_RANGES, ABOVE_RANGES = 0.25, 2.0
+SAMPLED_VOXELS = 2**18  # voxels, about, by which the range of the other values is measured
+LEAST_OTHER_VALUES = 16  # other values at least: a mask or a labelled image holds fewer
 
 
 def measured(data: NDArray[np.float32], grid: Grid, where: str, unit: str = "") -> Volume:
@@ -55,14 +56,14 @@ def without_padding(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.f
 
 def _padding(data: NDArray[np.float32]) -> Padding | None:
     """The lowest or the highest value of a volume, where it stands for nothing. Volumes are large: none is copied."""
-    sample = data.reshape(-1)[:: max(1, data.size // SAMPLED)]
-    for lowest, apart in ((True, BELOW), (False, ABOVE)):
+    sample = data.reshape(-1)[:: max(1, data.size // SAMPLED_VOXELS)]
+    for lowest, apart in ((True, BELOW_RANGES), (False, ABOVE_RANGES)):
         value = (np.fmin if lowest else np.fmax).reduce(data, axis=None)
         count = int((data == value).sum())
-        if not np.isfinite(value) or count < LEAST * data.size or (lowest and value >= 0):
+        if not np.isfinite(value) or count < LEAST_SHARE * data.size or (lowest and value >= 0):
             continue
         rest = sample[sample > value if lowest else sample < value]
-        if len(np.unique(rest)) < VALUES:
+        if len(np.unique(rest)) < LEAST_OTHER_VALUES:
             continue
         next_to = (
             np.min(data, where=data > value, initial=np.inf)
@@ -71,5 +72,5 @@ def _padding(data: NDArray[np.float32]) -> Padding | None:
         )
         first, last = (float(each) for each in np.percentile(rest, [1, 99]))
         if abs(float(next_to) - float(value)) > apart * (last - first):
-            return Padding(float(value), count, count <= MOST * data.size)
+            return Padding(float(value), count, count <= MOST_FILLED_SHARE * data.size)
     return None

@@ -10,7 +10,7 @@ from scipy import sparse
 from data_prep.volumes.volume import Grid
 
 # Half of a pixel or voxel; the small allowance keeps exact halves in, whatever the rounding of the weights.
-HALF = 0.5 - 1e-9
+HALF_SHARE = 0.5 - 1e-9
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def resize_mask(lesion: NDArray[np.bool_], window: Window) -> NDArray[np.uint8]:
         area_weights(window.size, lesion.shape[axis], window.scale[axis], window.offset[axis])
         for axis in (0, 1)
     )
-    return (weigh(lesion.astype(np.float64), rows, columns) >= HALF).astype(np.uint8)
+    return (weigh(lesion.astype(np.float64), rows, columns) >= HALF_SHARE).astype(np.uint8)
 
 
 def resize_image(image: NDArray[np.floating], window: Window, fill: float) -> NDArray[np.float32]:

@@ -15,9 +15,10 @@ from data_prep.volumes.grids import corners, near, to_lps, turned, voxels_of
 from data_prep.volumes.resize import weigh
 from data_prep.volumes.volume import Grid, Volume
 
-DECIMALS = 6  # of a position in a volume, in voxels: what lies nearer to a voxel than this lies on it
-ALIKE = 0.01  # voxels: by so much a step may be longer than one voxel and still count as one
-NOTHING = 0.4 * 10**-DECIMALS  # voxels: what such a rounding takes away
+# Of a position in a volume, in voxels: what lies nearer to a voxel than this lies on it.
+POSITION_DECIMALS = 6
+STEP_SLACK_VOXELS = 0.01  # voxels: by so much a step may be longer than one voxel and still count as one
+ROUNDING_VOXELS = 0.4 * 10**-POSITION_DECIMALS  # voxels: what such a rounding takes away
 
 # For each slice of a grid: values (y, x) float32, and where these are inside of the volume's outer faces, (y, x) bool.
 Slices = Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]
@@ -42,7 +43,8 @@ def parts_of(lps: Grid, grid: Grid) -> tuple[int, int, int]:
     A step is counted in voxels of the volume that it crosses, in whichever direction it runs. Both grids lie LPS.
     """
     x, y, z = (
-        max(1, int(np.ceil(step - ALIKE))) for step in np.linalg.norm(voxels_of(lps, grid)[:3, :3], axis=0)
+        max(1, int(np.ceil(step - STEP_SLACK_VOXELS)))
+        for step in np.linalg.norm(voxels_of(lps, grid)[:3, :3], axis=0)
     )
     return x, y, z
 
@@ -75,7 +77,7 @@ def _added(values: NDArray[np.float64], wide: int, high: int) -> NDArray[np.floa
 
 def _at_centres(volume: Volume, grid: Grid) -> Slices:
     lps = to_lps(volume.grid)
-    if near(lps, grid, NOTHING):  # every voxel lies on one of the grid's
+    if near(lps, grid, ROUNDING_VOXELS):  # every voxel lies on one of the grid's
         data = turned(volume.data, volume.grid)
         yield from ((values, np.broadcast_to(np.bool_(True), values.shape)) for values in data.T)
     elif _turned_about_x(voxels_of(lps, grid), grid.shape):
@@ -94,12 +96,13 @@ def sampled_by_lines(volume: Volume, grid: Grid) -> Slices:
     wide, high, deep = data.shape
     width, height, depth = grid.shape
     lines = data.T.astype(np.float64, order="C").reshape(-1, wide)  # (z * y, x)
-    at_x = np.round(matrix[0, 0] * np.arange(width) + matrix[0, 3], DECIMALS)
+    at_x = np.round(matrix[0, 0] * np.arange(width) + matrix[0, 3], POSITION_DECIMALS)
     columns = _picked(*_neighbours(at_x, wide), wide)
     inside_x = _within(at_x, wide)
     for z in range(depth):
         at_y, at_z = np.round(
-            np.outer(matrix[1:3, 1], np.arange(height)) + (matrix[1:3, 2:3] * z + matrix[1:3, 3:]), DECIMALS
+            np.outer(matrix[1:3, 1], np.arange(height)) + (matrix[1:3, 2:3] * z + matrix[1:3, 3:]),
+            POSITION_DECIMALS,
         )
         (y, share_y), (at_deep, share_z) = _neighbours(at_y, high), _neighbours(at_z, deep)
         index = at_deep[:, :, None] * high + y[:, None, :]
@@ -114,7 +117,7 @@ def sampled_by_voxels(volume: Volume, grid: Grid) -> Slices:
     matrix = voxels_of(to_lps(volume.grid), grid)
     width, height, depth = grid.shape
     # A grid whose corners lie inside of a box lies there as a whole.
-    whole = _is_inside(np.round((matrix @ corners(grid.shape))[:3], DECIMALS), data.shape).all()
+    whole = _is_inside(np.round((matrix @ corners(grid.shape))[:3], POSITION_DECIMALS), data.shape).all()
     for z in range(depth):
         at = _positions(matrix, width, height, z)
         values = ndimage.map_coordinates(data, at, order=1, mode="nearest", output=np.float32)
@@ -125,7 +128,7 @@ def sampled_by_voxels(volume: Volume, grid: Grid) -> Slices:
 def _turned_about_x(matrix: NDArray[np.float64], shape: tuple[int, int, int]) -> bool:
     """Whether the grid's lines along x are lines along x of the volume: level grids, and most tilted ones."""
     drift = np.abs(matrix[:3, :3]) * (np.array(shape) - 1)
-    return bool(drift[0, 1] + drift[0, 2] <= NOTHING and drift[1:, 0].max() <= NOTHING)
+    return bool(drift[0, 1] + drift[0, 2] <= ROUNDING_VOXELS and drift[1:, 0].max() <= ROUNDING_VOXELS)
 
 
 def _neighbours(at: NDArray[np.float64], count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -157,7 +160,7 @@ def _positions(matrix: NDArray[np.float64], width: int, height: int, z: int) -> 
     columns = np.outer(along_x, np.arange(width))
     rows = np.outer(along_y, np.arange(height)) + (along_z * z + origin)[:, None]
     at = rows[:, :, None] + columns[:, None, :]
-    rounded: NDArray[np.float64] = np.round(at, DECIMALS, out=at)
+    rounded: NDArray[np.float64] = np.round(at, POSITION_DECIMALS, out=at)
     return rounded
 
 
