@@ -5,13 +5,13 @@ Their headers lay them on one another; nothing is known of how each modality sho
 
 from collections.abc import Iterable, Iterator, Sequence, Set
 from statistics import median
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.oddities.oddity import LEAST_SCANS, Odd, limit
 from hnscc.base.arrays import Floats
+from hnscc.cohort.placement import BodyFacts
 from hnscc.cohort.store_format import Scan
 
 FAR_MM, FAR_SDS = 10.0, 10.0  # mm; robust standard deviations: other tissue shows on PET than on MRI
@@ -61,13 +61,12 @@ def unlike_bodies(
             )
 
 
-def body_of(scan: Scan, modality: str) -> dict[str, Any] | None:
+def body_of(scan: Scan, modality: str) -> BodyFacts | None:
     """What data_prep.placing.bodies found; None where no slice shows the body in all modalities."""
-    found: dict[str, Any] | None = scan.placement["values"][modality]["body"]
-    return found
+    return scan.placement["values"][modality]["body"]
 
 
-_Both = tuple[Scan, dict[str, Any], dict[str, Any]]
+_Both = tuple[Scan, BodyFacts, BodyFacts]
 
 
 def _both(scans: Sequence[Scan], modality: str, reference: str) -> list[_Both]:
@@ -158,7 +157,7 @@ def _fitting_mirrored(both: Sequence[_Both]) -> set[str]:
     }
 
 
-def _mirrored(found: dict[str, Any]) -> dict[str, Any]:
+def _mirrored(found: BodyFacts) -> BodyFacts:
     """A body, its left on its right: the direction at an angle comes to 180 degrees less that."""
     radii = found["radii"]
     half = len(radii) // 2
@@ -184,11 +183,11 @@ def _wider(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Odd
             )
 
 
-def _leans(one: dict[str, Any], two: dict[str, Any]) -> list[float]:
-    return [one[f"lean_{side}"] - two[f"lean_{side}"] for side in ("back", "left")]
+def _leans(one: BodyFacts, two: BodyFacts) -> list[float]:
+    return [one["lean_back"] - two["lean_back"], one["lean_left"] - two["lean_left"]]
 
 
-def _shear(found: dict[str, Any]) -> float:
+def _shear(found: BodyFacts) -> float:
     """How far rows are moved along themselves from one to the next, were the body a disc without that: a disc of
     radius R, sheared by k, has radii R (1 + k / 2 sin 2 angle)."""
     harmonics = np.fft.rfft(found["radii"])
@@ -224,7 +223,7 @@ def _anothers(both: Sequence[_Both], modality: str, reference: str, beside: Set[
             )
 
 
-def _numbers(found: dict[str, Any]) -> Floats:
+def _numbers(found: BodyFacts) -> Floats:
     """A body's place, mean radius and shape, in mm."""
     harmonics = np.fft.rfft(found["radii"])[: HARMONICS + 1] / len(found["radii"])
     return np.array([found["back"], found["left"], harmonics[0].real, *_parts(2 * harmonics[2:])])
@@ -234,7 +233,7 @@ def _parts(values: NDArray[np.complex128]) -> list[float]:
     return [float(part) for value in values for part in (value.real, value.imag)]
 
 
-def _turn(one: dict[str, Any], two: dict[str, Any]) -> float | None:
+def _turn(one: BodyFacts, two: BodyFacts) -> float | None:
     """Degrees by which one body is turned against the other; None where they are too unlike to say."""
     shapes = [_unit(np.array(each["radii"])) for each in (one, two)]
     alike = np.fft.irfft(np.fft.rfft(shapes[0]) * np.conj(np.fft.rfft(shapes[1])), len(shapes[0]))

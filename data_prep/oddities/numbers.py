@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
-from typing import Any
 
 from data_prep.oddities.oddity import LEAST_SCANS, Odd, of_some
+from hnscc.cohort.placement import NumberFacts
 from hnscc.cohort.store_format import Scan
 
 CUT_SHARE = 3e-4  # of the voxels, at exactly the highest value: a window; scans of any kind have 1e-5
@@ -15,8 +15,6 @@ COARSER_TIMES, GRADED_VALUES = 20, 100
 # Of the voxels; of the way to the brightest; times the median scan's.
 EMPTIED_SHARE, GAP_SHARE, WIDER_TIMES = 0.02, 0.01, 20.0
 ALIKE_SHARE = 0.9  # of the slices, of one and the same highest value; in scans of any kind 0.3
-
-Numbers = dict[str, Any]
 
 
 def odd_numbers(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
@@ -59,20 +57,20 @@ def emptied(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
         yield from of_some(scans, found, text)
 
 
-def _wrapped(numbers: Numbers) -> bool:
+def _wrapped(numbers: NumberFacts) -> bool:
     return bool(numbers["wrapped"] >= WRAPPED_VOXELS)
 
 
-def _cut(numbers: Numbers) -> bool:
+def _cut(numbers: NumberFacts) -> bool:
     return bool(numbers["highest"] >= CUT_SHARE and numbers["highest"] >= SPIKE_TIMES * numbers["below"])
 
 
-def _by_slices(numbers: Numbers) -> bool:
+def _by_slices(numbers: NumberFacts) -> bool:
     return bool(numbers["slices_alike"] >= ALIKE_SHARE and not _cut(numbers))
 
 
 # What may hold for the numbers of a modality of a scan, in words; whether it is refused.
-KINDS: tuple[tuple[str, bool, Callable[[Numbers], bool]], ...] = (
+KINDS: tuple[tuple[str, bool, Callable[[NumberFacts], bool]], ...] = (
     (
         "falls from its highest to its lowest values between voxels side by side: numbers too large for the file's "
         "number type began again at its lowest; export it again with a larger type or a scale",

@@ -7,9 +7,9 @@ came, streaks hold 1e-4 of the voxels, noise 2 % of the tissue, one value 2 % of
 
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
-from typing import Any
 
 from data_prep.oddities.oddity import Odd, of_some
+from hnscc.cohort.placement import PlaneFacts
 from hnscc.cohort.store_format import Scan
 
 COPIED_SHARE, STREAKS_SHARE, MIRRORED_SHARE = 0.02, 0.003, 0.002  # of the lines; of the voxels; of the lines
@@ -23,8 +23,6 @@ COMBED_TIMES, AGAINST_TIMES = 1.2, 0.8
 CUT_LENGTH = 0.5  # of the square root of the tissue's area; the way around a disc is 3.5
 MORE_TIMES = 3.0  # times as much noise as in the median scan, where images are noisy
 MOST_CUT_SHARE = 0.5  # of the scans, from which a cut is how the cohort was made
-
-Planes = dict[str, Any]
 
 
 def odd_planes(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
@@ -48,51 +46,51 @@ def odd_planes(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd
         yield from of_some(scans, cut, text) if len(cut) <= MOST_CUT_SHARE * len(scans) else ()
 
 
-def _streaks(planes: Planes) -> bool:
+def _streaks(planes: PlaneFacts) -> bool:
     return bool(planes["streaks"] >= STREAKS_SHARE)
 
 
-def _copied(planes: Planes) -> bool:
+def _copied(planes: PlaneFacts) -> bool:
     return bool(planes["copied"] >= COPIED_SHARE or planes["mirrored"] >= MIRRORED_SHARE) and not _streaks(
         planes
     )
 
 
-def _dead(planes: Planes) -> bool:
+def _dead(planes: PlaneFacts) -> bool:
     return bool(planes["dead"] >= DEAD_VOXELS and planes["dead_share"] >= DEAD_SHARE) and not _noise(planes)
 
 
-def _hot(planes: Planes) -> bool:
+def _hot(planes: PlaneFacts) -> bool:
     return bool(planes["hot"] >= HOT_VOXELS) and not _noise(planes)
 
 
-def _noise(planes: Planes) -> bool:
+def _noise(planes: PlaneFacts) -> bool:
     return bool(planes["noise"] >= NOISE_SHARE)
 
 
-def _flat(planes: Planes) -> bool:
+def _flat(planes: PlaneFacts) -> bool:
     return bool(planes["flat"] >= FLAT_SHARE)
 
 
-def _burnt(planes: Planes) -> bool:
+def _burnt(planes: PlaneFacts) -> bool:
     return bool(planes["burnt"] >= BURNT_PLACES) and not _flat(planes)
 
 
-def _stepped(planes: Planes) -> bool:
+def _stepped(planes: PlaneFacts) -> bool:
     return bool(planes["step"] >= STEP_LOGARITHM)
 
 
-def _combed(planes: Planes) -> bool:
+def _combed(planes: PlaneFacts) -> bool:
     low, high = sorted(planes["comb"])
     return bool(low < COMBED_TIMES and low < AGAINST_TIMES * high) and not _noise(planes)
 
 
-def _folded(planes: Planes) -> bool:
+def _folded(planes: PlaneFacts) -> bool:
     return bool(planes["folded"])
 
 
 # What may hold for the planes of a modality of a scan, in words.
-KINDS: tuple[tuple[str, Callable[[Planes], bool]], ...] = (
+KINDS: tuple[tuple[str, Callable[[PlaneFacts], bool]], ...] = (
     (
         "goes on in streaks of one value up to a border: was what lies beyond the image filled with its last values?",
         _streaks,

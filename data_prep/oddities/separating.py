@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import exp, log
 from statistics import median
+from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -109,7 +110,7 @@ def _relative(name: str) -> Callable[[Scan, str], float | None]:
     return of
 
 
-def _signal(name: str, least: float) -> Callable[[Scan, str], float | None]:
+def _signal(name: Literal["step", "values", "cut"], least: float) -> Callable[[Scan, str], float | None]:
     """The logarithm of a number of how the values were processed (data_prep.placing.signal), at least `least`."""
 
     def of(scan: Scan, modality: str) -> float | None:
@@ -124,7 +125,7 @@ def _level(scan: Scan, modality: str) -> float | None:
     return float(scan.placement["values"][modality]["first"]) / bright if bright > 0 else None
 
 
-def _place(side: str) -> Callable[[Scan, str], float | None]:
+def _place(side: Literal["back", "left"]) -> Callable[[Scan, str], float | None]:
     """Where the middle of the body lies, in mm from the middle of the slices."""
 
     def of(scan: Scan, modality: str) -> float | None:

@@ -5,12 +5,12 @@ What a model sees of a body is its place in the slices, whatever the header says
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
 from hnscc.base.arrays import Bools, Floats, Spacing
+from hnscc.cohort.placement import BodyFacts
 
 DIRECTIONS = 90  # in which the distance of the skin from the centre is measured: every 4 degrees
 MIDDLE_SHARE = 0.3  # of the median area: slices with less of the body are not looked at
@@ -19,13 +19,10 @@ LEANING_SLICES = 5  # slices, from which it is told how the centre moves along t
 DISC = np.hypot(*np.mgrid[-4:5, -4:5]) <= 4  # pixels: what it does not fit into is no body
 
 
-def placed_bodies(bodies: Sequence[Bools], spacing_mm: Spacing) -> list[dict[str, Any] | None]:
+def placed_bodies(bodies: Sequence[Bools], spacing_mm: Spacing) -> list[BodyFacts | None]:
     """The place and the shape of each modality's body, in slices that show it in all of them; None where no slice does.
 
-    bodies: (Z, H, W) of each modality, lying LPS. spacing_mm: of z, y and x. `back` and `left`: how far the centre lies
-    from the middle of the slices, in mm. `radii`: how far the skin is from the centre, in mm, in 90 directions from
-    left by back, the mean of the slices. `lean_back` and `lean_left`: how far the centre moves from one slice to the
-    next, in mm per mm of height; 0 where fewer than 5 slices show the body.
+    bodies: (Z, H, W) of each modality, lying LPS. spacing_mm: of z, y and x.
     """
     filled = [_filled(shown) for shown in bodies]
     areas = [shown.sum(axis=(1, 2)) for shown in filled]
@@ -35,7 +32,7 @@ def placed_bodies(bodies: Sequence[Bools], spacing_mm: Spacing) -> list[dict[str
     if not seen.any():
         return [None] * len(filled)
     return [
-        _placed(shown[seen].mean(axis=0), spacing_mm[1:]) | _leaning(shown, seen, spacing_mm)
+        {**_placed(shown[seen].mean(axis=0), spacing_mm[1:]), **_leaning(shown, seen, spacing_mm)}
         for shown in filled
     ]
 
@@ -48,7 +45,7 @@ def _filled(shown: Bools) -> Bools:
     return largest
 
 
-def _placed(share: Floats, pixel_mm: tuple[float, float]) -> dict[str, Any]:
+def _placed(share: Floats, pixel_mm: tuple[float, float]) -> BodyFacts:
     """share (H, W): of the slices, in which a pixel lies within the body."""
     rows, columns = np.indices(share.shape)
     centre = [float((share * at).sum() / share.sum()) for at in (rows, columns)]
@@ -69,16 +66,17 @@ def _placed(share: Floats, pixel_mm: tuple[float, float]) -> dict[str, Any]:
     }
 
 
-def _leaning(shown: Bools, seen: Bools, spacing_mm: Spacing) -> dict[str, float]:
+def _leaning(shown: Bools, seen: Bools, spacing_mm: Spacing) -> BodyFacts:
     """shown: (Z, H, W); seen: (Z,), in which slices."""
     heights = np.flatnonzero(seen)
     if len(heights) < LEANING_SLICES:
         return {"lean_back": 0.0, "lean_left": 0.0}
     centres = [ndimage.center_of_mass(shown[z]) for z in heights]
-    return {
-        f"lean_{side}": round(_slope(spacing_mm[0] * heights.astype(np.float64), np.array(each) * step), 4)
-        for side, each, step in zip(("back", "left"), zip(*centres, strict=True), spacing_mm[1:], strict=True)
-    }
+    back, left = (
+        round(_slope(spacing_mm[0] * heights.astype(np.float64), np.array(each) * step), 4)
+        for each, step in zip(zip(*centres, strict=True), spacing_mm[1:], strict=True)
+    )
+    return {"lean_back": back, "lean_left": left}
 
 
 def _slope(heights: Floats, places: Floats) -> float:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from data_prep.volumes.grids import to_lps, turned
 from data_prep.volumes.resize import Window, resize_image
 from data_prep.volumes.sampling import sampled
 from data_prep.volumes.volume import Grid, Volume
+from hnscc.cohort.placement import PlaneFacts
 
 FLAT_SHARE = 1e-5  # of a volume's range: a slice that differs by no more is one value, whatever wrote it
 # Of a slice, beyond the scan's other slices: what shows no image there (data_prep.placing.absent).
@@ -28,8 +28,8 @@ class Gridded:
     slices: (Z, size, size), as they are stored. fill: the value outside of the volume. coverage, lesion_coverage: the
     shares of the grid and of the lesion that it covers, 0 to 1. absent: the share of most slices where the file holds
     something that is no image (data_prep.placing.absent). unseen: the slices (z) that it does not show, since it covers
-    less than half of them, they are of one value throughout, or more is absent than in others. planes: what parts of
-    the volume's planes are (data_prep.placing.planes).
+    less than half of them, they are of one value throughout, or more is absent than in others. planes: what the
+    volume's planes hold that no scanner gives (data_prep.placing.planes).
     """
 
     slices: NDArray[np.float32]
@@ -38,7 +38,7 @@ class Gridded:
     lesion_coverage: float
     absent: float
     unseen: list[int]
-    planes: dict[str, Any]
+    planes: PlaneFacts
 
 
 def gridded(volume: Volume, grid: Grid, window: Window, lesion: NDArray[np.bool_]) -> Gridded:

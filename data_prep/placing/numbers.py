@@ -1,12 +1,11 @@
 """What the numbers of a volume tell of how they were written: too large for their type, cut off, scaled by slices."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.volumes.grids import axis_of_slices
 from data_prep.volumes.volume import Volume
+from hnscc.cohort.placement import NumberFacts
 
 END_SHARE = 0.1  # of the range, from its highest and its lowest value: its ends
 RARE_SHARE = 0.01  # of the voxels, at most, that each end holds where neither is air
@@ -19,36 +18,31 @@ LOOKED_AT_VOXELS = 300_000  # voxels, at most, of which the lowest values are lo
 SAME_SHARE = 0.002  # of the median of the slices' highest values, by which a slice's own is the same
 
 
-def numbers_of(volume: Volume) -> dict[str, Any]:
-    """Numbers of a volume's values.
-
-    `highest` is the share of voxels that hold exactly the highest value, beyond one in each slice, and `below` the
-    share at the next lower one (0 where no slice holds the highest twice). `wrapped` counts voxels of the upper end of
-    the range that lie beside one of the lower end, where neither end is air. `slices_alike` is the share of slices
-    (from foot to head) whose highest value is that of most slices, 0 to 1, of those that show something. `lowest` is
-    the share of voxels that hold exactly the lowest value, and `gap` how far above it the others begin, as a share of
-    the way to the 99th percentile (0 where there is no way).
-    """
+def numbers_of(volume: Volume) -> NumberFacts:
+    """What a volume's values tell of how they were written."""
     up = axis_of_slices(volume.grid)
     data = np.moveaxis(volume.data, up, 0)
     maxima = data.max(axis=(1, 2))
     low, high = float(data.min()), float(maxima.max())
+    lowest, gap = _lowest(data, low)
     top = np.count_nonzero(data == np.float32(high)) - np.count_nonzero(maxima == np.float32(high))
     return {
         "highest": top / data.size,
         "below": _next(data, high) if top else 0.0,
         "wrapped": _wrapped(data, low, high),
         "slices_alike": _alike(maxima - low),
-        **_lowest(data, low),
+        "lowest": lowest,
+        "gap": gap,
     }
 
 
-def _lowest(data: NDArray[np.float32], low: float) -> dict[str, float]:
+def _lowest(data: NDArray[np.float32], low: float) -> tuple[float, float]:
+    """`lowest` and `gap` (NumberFacts)."""
     values = data.ravel()[:: max(1, data.size // LOOKED_AT_VOXELS)]
     above = values[values > np.float32(low)]
     last = float(np.percentile(values, 99)) - low
     gap = (float(np.percentile(above, 0.1)) - low) / last if above.size and last > 0 else 0.0
-    return {"lowest": 1 - above.size / values.size, "gap": gap}
+    return 1 - above.size / values.size, gap
 
 
 def _alike(heights: NDArray[np.float32]) -> float:

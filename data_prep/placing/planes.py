@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hnscc.base.arrays import Bools, Integers
 from hnscc.base.seeds import generator
+from hnscc.cohort.placement import PlaneFacts
 
 TISSUE_SHARE = 0.1  # of the way from air (1st percentile) to the 99th: what is brighter is tissue
 # Voxels of a line, of which one is compared: that two lines of noise agree in all of these is no chance.
@@ -50,30 +51,31 @@ LOOKED_AT_VOXELS = 400_000  # voxels, at most, of whole slices
 UNCOMBED_RATIO = 2.0  # where no lines are compared
 
 # What a volume holds that shows nothing.
-NOTHING: dict[str, Any] = {
-    **dict.fromkeys(("copied", "streaks", "mirrored", "dead_share", "noise", "flat", "cut"), 0.0),
-    **{"dead": 0, "hot": 0, "folded": False, "burnt": 0, "step": 0.0, "comb": [UNCOMBED_RATIO] * 2},
+NOTHING: PlaneFacts = {
+    "copied": 0.0,
+    "streaks": 0.0,
+    "mirrored": 0.0,
+    "dead_share": 0.0,
+    "noise": 0.0,
+    "flat": 0.0,
+    "cut": 0.0,
+    "dead": 0,
+    "hot": 0,
+    "folded": False,
+    "burnt": 0,
+    "step": 0.0,
+    "comb": [UNCOMBED_RATIO] * 2,
 }
 
 Values = NDArray[np.float32]
 
 
-def planes_of(data: Values, marked: Bools | None, blank: Bools | None) -> dict[str, Any]:
-    """Numbers of a volume (x, y, z) that lies LPS, for data_prep.oddities.planes.
+def planes_of(data: Values, marked: Bools | None, blank: Bools | None) -> PlaneFacts:
+    """What the planes of a volume hold that no scanner gives, for data_prep.oddities.planes.
 
-    marked: voxels that show nothing (data_prep.placing.absent), whose slices are left out; blank: those without a
-    number, which hold the lowest one. `copied` is the share of lines that another line of their plane repeats;
-    `streaks` that of voxels of one value from a border on, beside others of another value; `mirrored` that of lines
-    that go back as they came. `dead` and `hot` count voxels without a signal amid tissue, and ones far brighter than
-    all around; `dead_share` is that of the former in tissue. `noise` is the share of tissue whose voxels have nothing
-    to do with those beside them, `flat` that of all voxels that hold the commonest value of tissue, where it is far
-    commoner than the values next to it. `cut` is how long the line is, in voxels, along which the lowest value borders
-    on tissue, beside the square root of the tissue's area, in the median slice, where most slices are looked at.
-    `folded` says whether a border goes on on the opposite one. `burnt` counts places with one bright value in most
-    slices. `step` is how much brighter or darker a slice is than the one before (a logarithm), beyond 1.5 times what
-    the slices around it change. `comb` says of lines along y, and of those along x, how much more they differ where
-    they lie apart than side by side, 2 where nothing does. The others are 0 where the volume shows nothing, or noise
-    alone; what is said of lines and values, where its tissue has too few of these.
+    data: (x, y, z), float32, in raw units, lying LPS. marked: (x, y, z), voxels that show nothing
+    (data_prep.placing.absent), whose slices are left out; blank: (x, y, z), those without a number, which hold the
+    lowest one. None: there is no such voxel.
     """
     shown = np.arange(data.shape[2]) if marked is None else np.flatnonzero(~marked.any(axis=(0, 1)))
     cut_off = 2 * len(shown) < data.shape[2]  # which is told of the slices that are marked
@@ -84,20 +86,20 @@ def planes_of(data: Values, marked: Bools | None, blank: Bools | None) -> dict[s
         (float(value) for value in np.percentile(data[::2, ::2], [1, 99])) if data.size else (0.0, 0.0)
     )
     if last <= air or min(data.shape[:2]) < BLOCK_VOXELS:
-        return dict(NOTHING)
+        return NOTHING.copy()
     way, tissue = last - air, air + TISSUE_SHARE * (last - air)
     noise = _noise(data, air, way)
     if noise > ALL_NOISE_SHARE:
-        return dict(NOTHING)
+        return NOTHING.copy()
     values, counts = _values(data, tissue)
     dead = _dead(
         data,
         air + BRIGHT_SHARE * way,
         max(float(data.min()) + LOWEST_SHARE * way, air - BELOW_AIR_SHARE * way),
     )
+    repeated = _repeated(data, way, tissue) if (values <= last).sum() >= GRADED_VALUES else NOTHING
     return {
-        **NOTHING,
-        **(_repeated(data, way, tissue) if (values <= last).sum() >= GRADED_VALUES else {}),
+        **repeated,
         "dead": dead,
         "dead_share": dead / int((data > tissue).sum()),
         "hot": _hot(data, air, way),
@@ -110,9 +112,10 @@ def planes_of(data: Values, marked: Bools | None, blank: Bools | None) -> dict[s
     }
 
 
-def _repeated(data: Values, way: float, tissue: float) -> dict[str, float]:
-    """What is said of values that come again, which few values do by chance."""
+def _repeated(data: Values, way: float, tissue: float) -> PlaneFacts:
+    """What is said of values that come again, which few values do by chance; of all else nothing."""
     return {
+        **NOTHING,
         "burnt": _burnt(data, tissue),
         "copied": max(_copied(lines, VARIED_SHARE * way) for lines in _both(data)),
         "streaks": max(_streaks(lines, tissue) for lines in _four(data)),

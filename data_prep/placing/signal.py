@@ -4,13 +4,14 @@ Smoothing, noise, other reconstructions, and rounding to few values leave a mark
 as well as a lesion (data_prep.oddities.separating).
 """
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.volumes.grids import axis_of_slices
 from data_prep.volumes.volume import Volume
+from hnscc.cohort.placement import SignalFacts
 
 Kind = TypeVar("Kind", bound=np.generic)
 
@@ -19,14 +20,8 @@ LOOKED_AT_VOXELS = 300_000  # voxels, at most, of whole slices
 GRADED_VOXELS = 20_000  # voxels, at most, of which the values are counted
 
 
-def signal_of(volume: Volume) -> dict[str, Any]:
-    """What the brighter half of a volume's voxels tell, and its highest value.
-
-    `step`: the median difference between voxels side by side in a plane, beside that of voxels 3 apart: 0 to 1 and a
-    little more, 1 for noise, less the smoother; None where there is none. `values`: how many different ones there are
-    among 20,000 voxels of the darker half of these, spread evenly. `cut`: the share of voxels of the highest value,
-    the first of them not counted.
-    """
+def signal_of(volume: Volume) -> SignalFacts:
+    """What the brighter half of a volume's voxels tell of how its values were processed, and its highest value."""
     up = axis_of_slices(volume.grid)
     slices = np.moveaxis(volume.data, up, 0)
     every = max(1, int(np.ceil(volume.data.size / LOOKED_AT_VOXELS)))

@@ -51,6 +51,87 @@ class FileFacts(TypedDict, total=False):
     written: dict[str, str]
 
 
+class SignalFacts(TypedDict, total=False):
+    """How the values of one modality's file were processed (data_prep.placing.signal), of the brighter half of its
+    voxels.
+
+    step: the median difference between voxels side by side in a plane, beside that of voxels 3 apart: 0 to 1 and a
+    little more, 1 for noise, less the smoother; None where there is none. values: how many different ones there are
+    among 20,000 voxels of the darker half of these, spread evenly. cut: the share of all voxels that hold the highest
+    value, the first of them not counted.
+    """
+
+    step: float | None
+    values: int
+    cut: float
+
+
+class BodyFacts(TypedDict, total=False):
+    """Where one modality shows the body in the stored slices, and how wide (data_prep.placing.bodies).
+
+    back, left: how far its centre lies from the middle of the slices, in mm. radii: how far the skin is from the
+    centre, in mm, in 90 directions from left by back, the mean of the slices. lean_back, lean_left: how far the centre
+    moves from one slice to the next, in mm per mm of height; 0 where fewer than 5 slices show the body.
+    """
+
+    back: float
+    left: float
+    radii: list[float]
+    lean_back: float
+    lean_left: float
+
+
+class NumberFacts(TypedDict, total=False):
+    """What the values of one modality's file tell of how they were written (data_prep.placing.numbers).
+
+    highest: the share of voxels that hold exactly the highest value, beyond one in each slice. below: the share at the
+    next lower one, 0 where no slice holds the highest twice. wrapped: how many voxels of the upper end of the range lie
+    beside one of the lower end, where neither end is air. slices_alike: the share of slices (from foot to head) whose
+    highest value is that of most slices, of those that show something. lowest: the share of voxels that hold exactly
+    the lowest value. gap: how far above it the others begin, as a share of the way to the 99th percentile, 0 where
+    there is no way.
+    """
+
+    highest: float
+    below: float
+    wrapped: int
+    slices_alike: float
+    lowest: float
+    gap: float
+
+
+class PlaneFacts(TypedDict, total=False):
+    """What the planes of one modality's volume hold that no scanner gives (data_prep.placing.planes).
+
+    copied: the share of lines that another line of their plane repeats. streaks: the share of voxels of one value from
+    a border on, beside others of another value. mirrored: the share of lines that go back as they came. dead: how many
+    voxels without a signal lie amid tissue; dead_share: how many these are beside the voxels of tissue. noise: the
+    share of tissue whose voxels have nothing to do with those beside them. flat: the share of all voxels that hold the
+    commonest value of tissue, where it is far commoner than the values next to it. cut: how long the line is, in
+    voxels, along which the lowest value borders on tissue, beside the square root of the tissue's area, in the median
+    slice, where most slices are looked at. hot: how many voxels are far brighter than all around them. folded: whether
+    a border goes on on the opposite one. burnt: at how many places most slices hold one bright value. step: how much
+    brighter or darker a slice is than the one before (a logarithm), beyond 1.5 times what the slices around it change.
+    comb: of lines along y, and of those along x, how much more they differ where they lie apart than side by side, 2
+    where nothing does. The others are 0 where the volume shows nothing, or noise alone; what is said of lines and
+    values, where its tissue has too few of these.
+    """
+
+    copied: float
+    streaks: float
+    mirrored: float
+    dead_share: float
+    noise: float
+    flat: float
+    cut: float
+    dead: int
+    hot: int
+    folded: bool
+    burnt: int
+    step: float
+    comb: list[float]
+
+
 class ValueFacts(TypedDict, total=False):
     """The values of one modality's file, in its units (data_prep.placing.found.values_of).
 
@@ -58,8 +139,9 @@ class ValueFacts(TypedDict, total=False):
     where the volume ends sideways, or None. nan: voxels without a number; within: those of them that lie between some
     with one. padding: the value that stands for nothing, in how many voxels, and whether it was filled
     (data_prep.volumes.padding), or None. orientation: what states how the file lies, or as what it is taken to lie.
-    unit: what DICOM states. signal: data_prep.placing.signal. tissue: the body's values outside of the lesion, or None;
-    elsewhere: those where the others show the body, or None. body: where it lies (data_prep.placing.bodies), or None.
+    unit: what DICOM states. signal: see SignalFacts. tissue: the body's values outside of the lesion, or None;
+    elsewhere: those where the others show the body, or None. body: see BodyFacts; None where no slice shows the body in
+    all modalities.
     """
 
     low: float
@@ -73,10 +155,10 @@ class ValueFacts(TypedDict, total=False):
     padding: dict[str, Any] | None
     orientation: str
     unit: str
-    signal: dict[str, Any]
+    signal: SignalFacts
     tissue: dict[str, float] | None
     elsewhere: dict[str, float] | None
-    body: dict[str, Any] | None
+    body: BodyFacts | None
 
 
 class LesionFacts(TypedDict, total=False):
@@ -129,20 +211,20 @@ class Placement(WayBack, total=False):
     coverage: the share of the grid that each modality covers. fill: the value that stands outside of its volume.
     outside: the slices (z) that it does not show: little of it lies there, it is of one value there, or more is cut out
     than in others. absent: the share of most slices where its file holds what is no image (data_prep.placing.absent).
-    planes, numbers: data_prep.placing.planes and data_prep.placing.numbers. assumed: the files that state no
-    orientation. lesion_px_cropped: lesion pixels that lie outside of the stored slices. inputs, values, lesion: see
-    FileFacts, ValueFacts, LesionFacts. registered: how modalities were laid on the reference, where they were
-    (data_prep.registering.registered). drawn: the mask as it was drawn, where the store keeps it. has_mask: whether the
-    manifest names one; mask_told: what was assumed or left out as it was read, in sentences; lesion_free: by what the
-    scan is taken as free of lesion, None where it has one.
+    assumed: the files that state no orientation. lesion_px_cropped: lesion pixels that lie outside of the stored
+    slices. planes, numbers, inputs, values, lesion: see PlaneFacts, NumberFacts, FileFacts, ValueFacts, LesionFacts.
+    registered: how modalities were laid on the reference, where they were (data_prep.registering.registered). drawn:
+    the mask as it was drawn, where the store keeps it. has_mask: whether the manifest names one; mask_told: what was
+    assumed or left out as it was read, in sentences; lesion_free: by what the scan is taken as free of lesion, None
+    where it has one.
     """
 
     coverage: dict[str, float]
     fill: dict[str, float]
     outside: dict[str, list[int]]
     absent: dict[str, float]
-    planes: dict[str, dict[str, Any]]
-    numbers: dict[str, dict[str, Any]]
+    planes: dict[str, PlaneFacts]
+    numbers: dict[str, NumberFacts]
     assumed: list[str]
     lesion_px_cropped: int
     inputs: dict[str, FileFacts]
