@@ -40,7 +40,7 @@ def test_what_is_no_finished_run_is_refused(asked, trained, finished, tmp_path):
     shutil.rmtree(tmp_path / "out")
     shutil.rmtree(unfinished.tables)
     assert "no tables yet" in refused(asked(run=unfinished.root))
-    assert "bounds" in refused(asked("--variant", "pet", run=finished))
+    assert "bounds" in refused(asked("--variant", "mri", run=finished)), "it has those of pet alone"
 
 
 def test_weights_that_are_gone_or_damaged_are_refused(asked, trained, tmp_path):
