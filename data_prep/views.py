@@ -108,7 +108,8 @@ def slices_to_show(scan: Scan) -> list[int]:
 
 
 def pooled(values: NDArray[np.generic], rows: int, columns: int) -> NDArray[np.float32]:
-    """Means over `rows` x `columns` pixels of the last two axes, which lose what is left over at their ends."""
+    """(..., H, W) -> (..., H // rows, W // columns) float32, in the same unit: means over `rows` x `columns` pixels,
+    without what is left over at the ends."""
     height, width = (length // step for length, step in zip(values.shape[-2:], (rows, columns), strict=True))
     cut = values[..., : height * rows, : width * columns]
     split = cut.reshape(*values.shape[:-2], height, rows, width, columns)

@@ -51,7 +51,7 @@ def read_header(path: Path, where: str) -> Header | None:
 
 
 def read_values(path: Path, header: Header, dtype: str, count: int, where: str) -> NDArray[np.generic]:
-    """Return `count` values of a number type (such as i2) in the order of the file.
+    """Return `count` values, (count,), of the number type `dtype` (such as i2), as the file holds them, in its order.
 
     InputError unless the file holds so many, undamaged as far as its compression can tell.
     """

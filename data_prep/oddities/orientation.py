@@ -66,7 +66,8 @@ def lying_otherwise(
 ) -> Iterator[Odd]:
     """A sentence on the scans of each modality that lie otherwise than most, or on groups where none is most.
 
-    slices: (C, Z, 16, 16) of each scan, from foot to head, what data_prep.oddities.twins.reduced gave.
+    slices: (C, Z, 16, 16) float32 of each scan, from foot to head, what data_prep.oddities.twins.reduced gave: each
+    slice of mean 0 and length 1, or zeros.
     """
     if len(scans) < LEAST_AVERAGED_SCANS:
         return
@@ -84,7 +85,8 @@ def lying_otherwise(
 
 def lying_of(modalities: Sequence[str], slices: Sequence[NDArray[np.float32]]) -> dict[str, LyingFacts]:
     """How most scans of a cohort lie, by modality, so that one more scan can be compared (`lies_otherwise`); without
-    those whose scans are few, too unlike, or of several ways to lie. slices: as those of `lying_otherwise`."""
+    those whose scans are few, too unlike, or of several ways to lie. slices: (C, Z, 16, 16) float32 of each
+    scan, as those of `lying_otherwise`."""
     kept: dict[str, LyingFacts] = {}
     for at, modality in enumerate(modalities if len(slices) >= LEAST_AVERAGED_SCANS else ()):
         found = _lying([each[at] for each in slices])

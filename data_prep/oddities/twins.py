@@ -51,7 +51,7 @@ class Twins:
 
 
 def reduced(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(Z, C, H, W) -> (C, Z, 16, 16): means, of mean 0 and length 1; zeros where a slice is one value."""
+    """(Z, C, H, W) -> (C, Z, 16, 16) float32: means, of mean 0 and length 1; zeros where a slice is one value."""
     size = images.shape[-1]
     weights = area_weights(SIDE_PIXELS, size, size / SIDE_PIXELS, 0.0)
     means = np.array(
@@ -64,8 +64,11 @@ def reduced(images: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def find_twins(scans: Sequence[NDArray[np.float32]], read: Read) -> list[Twins]:
-    """Every pair of scans that shares a modality, or nearly, in order. scans: what `reduced` gave of each. read: the
-    stored images (Z, C, H, W) of a scan by its position; only candidates are read."""
+    """Every pair of scans that shares a modality, or nearly, in order.
+
+    scans: (C, Z, 16, 16) float32 of each, what `reduced` gave. read: the stored images (Z, C, H, W) of a scan by its
+    position; only candidates are read.
+    """
     found = []
     for modality in range(len(scans[0])):
         for pair, slices in sorted(_candidates([scan[modality] for scan in scans]).items()):
@@ -76,8 +79,10 @@ def find_twins(scans: Sequence[NDArray[np.float32]], read: Read) -> list[Twins]:
 def find_between(
     scans: Sequence[NDArray[np.float32]], pairs: Iterable[tuple[int, int]], read: Read
 ) -> list[Twins]:
-    """The modalities that the scans of a pair share, or nearly, as they lie, also by parts of a voxel off; arguments as
-    those of `find_twins`."""
+    """The modalities that the scans of a pair share, or nearly, as they lie, also by parts of a voxel off.
+
+    scans: (C, Z, 16, 16) float32 of each, what `reduced` gave. pairs: their positions. read: as that of `find_twins`.
+    """
     found = []
     for first, second in pairs:
         for modality in range(len(scans[0])):

@@ -167,7 +167,7 @@ def tissue_of(
     """Values of a modality (Z, H, W) within its body (`shown`) and not `near` a lesion: the median, the upper quartile,
     the 90th and 99.9th percentile (`last`, `high`), and `grain`, the median difference between pixels side by side.
 
-    None where the modality shows nothing else.
+    shown, near: (Z, H, W) too. The values are in the image's unit; None where the modality shows nothing else.
     """
     kept = shown & ~near
     if not kept.any():
@@ -211,7 +211,7 @@ def _by_others(bodies: Sequence[NDArray[np.bool_]], at: int) -> NDArray[np.bool_
 
 
 def near(lesion: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(Z, H, W): a lesion and what lies around it."""
+    """A lesion, (Z, H, W) bool, and what lies around it, the same."""
     found: NDArray[np.bool_] = ndimage.binary_dilation(
         lesion, ndimage.generate_binary_structure(3, 1), AROUND_PIXELS
     )
@@ -255,7 +255,7 @@ def _bodies(
 
 
 def smoothed(image: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Means over 5 x 5 pixels of each slice of (Z, H, W)."""
+    """Means over 5 x 5 pixels of each slice of (Z, H, W), of the same shape and unit."""
     smooth: NDArray[np.float64] = ndimage.uniform_filter(
         image.astype(np.float64), (0, SMOOTHED_PIXELS, SMOOTHED_PIXELS)
     )

@@ -39,7 +39,10 @@ def filled(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float32], 
 
 
 def enclosed(blank: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which of the voxels belong, in a plane across some axis, to a piece that does not reach the plane's border."""
+    """Which of the voxels belong, in a plane across some axis, to a piece that does not reach the plane's border.
+
+    blank: (x, y, z) bool, true for a voxel without a number. The result is of the same shape and type.
+    """
     enclosed = np.zeros_like(blank)
     for across in range(3):
         touching = np.zeros((3, 3, 3), dtype=bool)

@@ -49,7 +49,7 @@ def stored_affine(grid: Grid, window: Window) -> NDArray[np.float64]:
 
 
 def resize_mask(lesion: NDArray[np.bool_], window: Window) -> NDArray[np.uint8]:
-    """(H, W) of the grid -> (size, size): 1 where lesion covers at least half of the stored pixel."""
+    """(H, W) bool of the grid -> (size, size) uint8: 1 where lesion covers at least half of the stored pixel."""
     rows, columns = (
         area_weights(window.size, lesion.shape[axis], window.scale[axis], window.offset[axis])
         for axis in (0, 1)
@@ -58,7 +58,8 @@ def resize_mask(lesion: NDArray[np.bool_], window: Window) -> NDArray[np.uint8]:
 
 
 def resize_image(image: NDArray[np.floating], window: Window, fill: float) -> NDArray[np.float32]:
-    """(H, W) of the grid -> (size, size), anti-aliased; `fill` where the centre lies outside of the grid."""
+    """(H, W) of the grid -> (size, size) float32 in the same unit, anti-aliased; `fill` where the pixel's centre lies
+    outside of the grid."""
     rows, columns = (
         smooth_weights(window.size, image.shape[axis], window.scale[axis], window.offset[axis])
         for axis in (0, 1)
@@ -95,15 +96,18 @@ def smooth_weights(out: int, count: int, scale: float, offset: float) -> sparse.
 def weigh(
     image: NDArray[np.float64], rows: sparse.csr_array, columns: sparse.csr_array
 ) -> NDArray[np.float64]:
-    """rows @ image @ columns.T: each output pixel is a weighed sum of the image's.
+    """rows @ image @ columns.T: each output pixel is a weighed sum of the image's, in its unit.
 
-    Sparse products add in a fixed order, so that digests do not depend on a BLAS library's threads.
+    image: (H, W) float64. rows: (h, H) and columns: (w, W), shares from 0 to 1 that `area_weights` or `smooth_weights`
+    gave. The result is (h, w) float64; where the shares of a row sum to 1, it lies between the image's values. Sparse
+    products add in a fixed order, so that digests do not depend on a BLAS library's threads.
     """
     weighed: NDArray[np.float64] = (columns @ (rows @ image).T).T
     return weighed
 
 
 def inside(window: Window, count: int, axis: int) -> NDArray[np.bool_]:
-    """Which stored pixels have their centre on the grid, along an axis of `count` grid pixels."""
+    """(size,) bool: which stored pixels have their centre on the grid, along `axis` (0: y, 1: x), which has `count`
+    grid pixels."""
     centre = window.offset[axis] + window.scale[axis] * (np.arange(window.size) + 0.5)
     return (centre >= 0) & (centre <= count)

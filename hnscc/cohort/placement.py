@@ -52,8 +52,7 @@ class FileFacts(TypedDict, total=False):
 
 
 class SignalFacts(TypedDict, total=False):
-    """How the values of one modality's file were processed (data_prep.placing.signal), of the brighter half of its
-    voxels.
+    """How the values of one modality's file were processed, by the brighter half of them (data_prep.placing.signal).
 
     step: the median difference between voxels side by side in a plane, beside that of voxels 3 apart: 0 to 1 and a
     little more, 1 for noise, less the smoother; None where there is none. values: how many different ones there are
