@@ -11,6 +11,7 @@ from trained_runs import scan_of, write_scans
 import hnscc
 from hnscc.aggregation.build import write_tables
 from hnscc.base.errors import InputError
+from hnscc.base.files import read_sealed, write_sealed
 from hnscc.study.run_folder import RunFolder
 
 
@@ -40,7 +41,11 @@ def test_what_is_no_finished_run_is_refused(asked, trained, finished, tmp_path):
     shutil.rmtree(tmp_path / "out")
     shutil.rmtree(unfinished.tables)
     assert "no tables yet" in refused(asked(run=unfinished.root))
-    assert "bounds" in refused(asked("--variant", "mri", run=finished)), "it has those of pet alone"
+    unbounded = RunFolder(tmp_path / "unbounded")
+    shutil.copytree(finished, unbounded.root)
+    split = unbounded.fold(0).split
+    write_sealed(split, read_sealed(split) | {"bounds": {}})
+    assert "bounds" in refused(asked("--variant", "pet", run=unbounded.root))
 
 
 def test_weights_that_are_gone_or_damaged_are_refused(asked, trained, tmp_path):
