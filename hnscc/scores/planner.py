@@ -34,7 +34,7 @@ class Design:
     """The parts of the variance of a difference, of one patient and one repeat of each variant.
 
     weight: as how many patients of equal weight a patient counts, at most 1: so much less a study knows of the
-    patients' part.
+    patients' part, and so does the pilot.
     """
 
     patients: float
@@ -45,6 +45,10 @@ class Design:
 
     def variance(self, patients: int, repeats: float) -> float:
         return self.patients / patients + self.repeats / repeats + self.joint / (patients * repeats)
+
+    def known(self, patients: int) -> float:
+        """The degrees of freedom by which so many patients tell the patients' part: one fewer than their weight."""
+        return max(1.0, self.weight * patients - 1)
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,7 @@ def _limits(design: Design, patients: int, repeats: float) -> Floats:
     """The smallest estimate that p < 0.05 calls a difference, one for each equally likely set of estimated variances:
     of patients and of the repeats of both variants (16 x 12 x 12,), or of patients and pairs (16 x 12,)."""
     joint = design.joint / (patients * repeats)
-    known = max(1.0, design.weight * patients - 1)
-    of_patients = (design.patients / patients + joint) * _steps(STEPS[0], known)
+    of_patients = (design.patients / patients + joint) * _steps(STEPS[0], design.known(patients))
     sides = 1 if design.paired else 2
     of_repeats = (design.repeats / repeats + joint) / sides * _steps(STEPS[1], repeats - 1)
     own, *each = np.meshgrid(of_patients, *[of_repeats] * sides)
@@ -173,7 +176,7 @@ def repeats_needed(
 
 def limits(pilot: Estimate, design: Design) -> tuple[Design, Design]:
     """The design at the lower and the upper limit of its parts, as far as the pilot's few patients and repeats tell."""
-    patients, repeats = pilot.patients - 1, (1 if design.paired else 2) * (min(pilot.repeats) - 1)
+    patients, repeats = design.known(pilot.patients), (1 if design.paired else 2) * (min(pilot.repeats) - 1)
 
     def scaled(tail: float) -> Design:
         of_patients = patients / float(scipy.stats.chi2.ppf(tail, patients))

@@ -7,10 +7,11 @@ import pytest
 import scipy.stats
 from two_way import limit_of
 
-from hnscc.scores.crossed import Estimate, mean_difference
+from hnscc.scores.crossed import Estimate, mean_difference, pooled_difference
 from hnscc.scores.planner import (
     Design,
     design_of,
+    limits,
     patients_needed,
     power,
     repeats_needed,
@@ -80,6 +81,32 @@ def test_a_study_knows_the_patients_part_by_patients_of_equal_weight(effective, 
 
 def _degrees(repeat):
     return repeat.sum() ** 2 / (repeat**2 / 4).sum()
+
+
+@pytest.mark.parametrize("uneven", [0.0, 1.3], ids=["alike", "a_few_large"])
+def test_the_range_holds_what_most_pilots_should_have_found(uneven):
+    """The middle 80 %, also where a few large lesions weigh most and a pilot knows the patients' part the less."""
+    held = []
+    found = [_pooled_pilot(np.random.default_rng([7, n]), uneven) for n in range(200)]
+    designs = [design_of(each) for each in found]
+    # A patient's own variance, without the weights, which differ from pilot to pilot.
+    own = [each.patients * each.weight for each in designs]
+    for pilot, design in zip(found, designs, strict=True):
+        low, high = (each.patients * design.weight for each in limits(pilot, design))
+        held.append(low <= np.mean(own) <= high)
+    assert np.mean(held) == pytest.approx(0.8, abs=0.08)
+
+
+def _pooled_pilot(draw, uneven):
+    """12 patients whose lesions are the more unlike in size the larger `uneven`, 6 repeats of both variants."""
+    truth = np.maximum(20, np.round(1000 * np.exp(uneven * draw.normal(size=12))))
+    own = draw.normal(0, 0.12, 12)
+    a, b = (
+        np.clip(mean + side * own + draw.normal(0, 0.01, (6, 1)) + draw.normal(0, 0.03, (6, 12)), 0.02, 0.98)
+        for mean, side in ((0.7, 1), (0.6, -1))
+    )
+    size = np.tile(truth, (6, 1))
+    return pooled_difference(*((np.round(dice * truth), size, size) for dice in (a, b)))
 
 
 def test_repeats_of_a_variant_count_as_many_as_they_are():
