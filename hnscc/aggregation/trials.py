@@ -119,7 +119,7 @@ class StoredPredictions:
 
 
 def load_probabilities(run: RunFolder, trial: Trial, fold: Fold) -> StoredProbabilities:
-    """The stored probabilities of a completed trial; see `load_predicted`."""
+    """The stored probabilities of a completed trial, uint16 (N, H, W); see `load_predicted`."""
     return load_predicted(run, trial, fold).probabilities
 
 

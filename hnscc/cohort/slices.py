@@ -93,7 +93,7 @@ class Slices:
         return images, self.masks[rows]
 
     def whole(self) -> tuple[Images, Masks]:
-        """All of them as one batch."""
+        """All of them as one batch, images (n, channels, H, W) and masks (n, H, W)."""
         return self.batch(np.arange(len(self)))
 
 

@@ -49,7 +49,7 @@ def positive(probabilities: StoredProbabilities, k: int) -> Bools:
 
 def k_reached(probabilities: StoredProbabilities | Integers) -> Integers:
     """The highest k of 1..1000 such that q / 65535 >= k / 1000, and 0 where there is none: what `positive` says, of
-    every k at once. int64 of the shape of the stored q."""
+    every k at once. int64 of the same shape as the stored q."""
     reached: Integers = np.asarray(probabilities, np.int64) * (STEPS - 1) // ONE
     return reached
 
@@ -83,7 +83,8 @@ class Counts:
 
     @property
     def empty(self) -> Bools:
-        """Where truth and prediction are both empty: a metric says what its value is there (`when_empty`)."""
+        """Where truth and prediction are both empty, of the same shape: a metric says what its value is there
+        (`when_empty`)."""
         both: Bools = np.logical_and(self.pred == 0, self.truth == 0)
         return both
 

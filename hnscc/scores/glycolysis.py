@@ -57,7 +57,8 @@ def of_scans(stored: NDArray[np.floating], scans: Collection[str]) -> dict[str, 
 def with_glycolysis(
     scans: Mapping[str, ScanScore], found: Mapping[str, NDArray[np.floating]], k: int
 ) -> dict[str, ScanScore]:
-    """The scores of scans at the threshold k / 1000, with what `glycolysis` found of each; as they were without it."""
+    """The scores of scans at the threshold k / 1000, with what `glycolysis` found of each, (1001,); as they were where
+    it found nothing."""
     return {scan: _with(score, found[scan], k) if found else score for scan, score in scans.items()}
 
 

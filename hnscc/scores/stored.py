@@ -48,7 +48,7 @@ def scoring_at_half(
     spacing_mm: Mapping[str, Spacing],
     tolerance_mm: float,
 ) -> Generator[None, None, StoredScores]:
-    """What `score_at_half` gives, with a pause after each scan."""
+    """What `score_at_half` gives of probabilities uint16 (N, H, W), with a pause after each scan."""
     counts = count_at(probabilities, masks, HALF)
     scans: dict[str, ScanScore] = {}
     for scan, at in rows.items():

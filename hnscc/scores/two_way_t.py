@@ -29,6 +29,7 @@ def limits(chance: float, share: Floats | float, patients: float, repeats: Float
     """The number of standard errors that a value of 0 exceeds with this chance, either way.
 
     share: of the variance that the repeats bring, 0..1. patients, repeats: degrees of freedom of the two parts.
+    Numbers, or share and repeats arrays of any shape that go together.
     """
     weight = np.asarray(share) ** WEIGHT
     of_patients = -scipy.special.stdtrit(patients / np.maximum(1 - np.asarray(share), NEVER), chance / 2)

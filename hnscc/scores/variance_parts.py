@@ -35,6 +35,7 @@ def satterthwaite(variance: Number, squares: Sequence[tuple[Number, float]]) -> 
     """The degrees of freedom of a variance that is the sum of independent parts; where none varies, the first part's.
 
     squares: of each part its square, or of parts with the same degrees of freedom the sum of theirs, and these degrees.
+    Numbers, or arrays of any shape, all of the same one.
     """
     first, *others = (square / degrees for square, degrees in squares)
     below: Number = first + sum(others)

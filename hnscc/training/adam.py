@@ -54,10 +54,11 @@ class Adam:
         )
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Everything but the parameters, by name; the tensors themselves, which the next step changes."""
+        """Everything but the parameters, by name, of any shape; the tensors themselves, which the next step changes."""
         named = {"first": self.first, "second": self.second, "step": self.steps}
         return {f"{i}.{name}": each for name, values in named.items() for i, each in enumerate(values)}
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take up what `state` gave, tensors of any shape, in the memory that is there."""
         for name, each in self.state().items():
             each.copy_(state[name])

@@ -96,7 +96,8 @@ class Copies:
         return len(self.own) * len(self.sets)
 
     def batch(self, positions: Integers) -> tuple[Images, Masks]:
-        """As of `Slices`: those at these positions in 0..n-1, the same arrays each time, made anew."""
+        """As of `Slices`, images (B, channels, H, W) and masks (B, H, W): those at these positions in 0..n-1, the same
+        arrays each time, made anew."""
         images, masks = self.own.batch(positions % len(self.own))
         for at, position in enumerate(positions):
             number, which = divmod(int(position), len(self.own))
@@ -105,7 +106,7 @@ class Copies:
         return images, masks
 
     def whole(self) -> tuple[Images, Masks]:
-        """All of them as one batch."""
+        """All of them as one batch, images (n, channels, H, W) and masks (n, H, W)."""
         return self.batch(np.arange(len(self)))
 
 

@@ -34,7 +34,7 @@ class Checkpoint:
 
 
 def save_checkpoint(slot: Slot, facts: dict[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
-    """Write over what the slot holds. StorageError where the disk is full or gone."""
+    """Write over what the slot holds; tensors of any shape. StorageError where the disk is full or gone."""
     parts = _safetensors(tensors)
     slot.facts.unlink(missing_ok=True)  # for they vouch for what is written over now
     overwrite(slot.tensors, parts)

@@ -35,17 +35,21 @@ class _Normalised(nn.Module):
         self.register_buffer("span", torch.tensor(spans).reshape(1, -1, 1, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Images float32 (N, C, H, W) in the store's units -> probabilities float32 (N, H, W)."""
         scaled = ((images - self.low) / self.span).clamp(0.0, 1.0)  # type: ignore[operator]
         probability: torch.Tensor = torch.sigmoid(self.network(scaled))[:, 0]
         return probability
 
 
 class _Mean(nn.Module):
+    """The mean over networks of what each says."""
+
     def __init__(self, members: Sequence[nn.Module]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Images float32 (N, C, H, W) -> probabilities float32 (N, H, W), as of each member."""
         return torch.stack([member(images) for member in self.members]).mean(dim=0)
 
 

@@ -56,7 +56,7 @@ def predict(model: nn.Module, slices: Slices, *, device: str, precision: str) ->
 def predicting(
     model: nn.Module, slices: Slices, *, device: str, precision: str
 ) -> Generator[None, None, StoredProbabilities]:
-    """What `predict` gives, with a pause after each batch."""
+    """What `predict` gives, uint16 (N, H, W), with a pause after each batch."""
     model.eval()
     out = np.empty((len(slices), *slices.masks.shape[1:]), np.uint16)
     for batch in in_order(len(slices), EVALUATION_BATCH):

@@ -166,7 +166,7 @@ class Fit:
             self.best = {name: value.detach().clone() for name, value in now.items()}
 
     def checkpoint(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-        """Facts and tensors of the epoch that ended; the tensors themselves, which the next epoch changes."""
+        """Facts of the epoch that ended, and tensors of any shape: themselves, which the next epoch changes."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"adam.{name}": value for name, value in self.optimiser.state().items()}
         if self.best_epoch != self.epoch:

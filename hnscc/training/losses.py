@@ -7,19 +7,19 @@ from torch.nn import functional
 
 
 def loss_of(name: str, logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """The loss of that name, one of LOSSES, of a batch."""
+    """The loss of that name, one of LOSSES, of a batch: logits and truth (N, 1, H, W) -> ()."""
     return LOSSES[name](logits, truth)
 
 
 def binary_cross_entropy(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """The mean over pixels (paper section 2.3)."""
+    """The mean over pixels, of (N, 1, H, W) (paper section 2.3)."""
     return functional.binary_cross_entropy_with_logits(logits, truth)
 
 
 def soft_dice_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1) over the whole batch, p = sigmoid(logits) (Milletari et al. 2016).
 
-    The 1, a pixel, leaves a batch without lesion something to learn from.
+    The 1, a pixel, leaves a batch (N, 1, H, W) without lesion something to learn from.
     """
     probabilities = torch.sigmoid(logits)
     overlap = (probabilities * truth).sum()
@@ -27,7 +27,7 @@ def soft_dice_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 def both(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """The sum of the two."""
+    """The sum of the two, of logits and truth (N, 1, H, W)."""
     return binary_cross_entropy(logits, truth) + soft_dice_loss(logits, truth)
 
 

@@ -42,7 +42,8 @@ def learning_curves(epochs: Sequence[TableRow], looks: Looks) -> Figure | None:
 
 
 def curves(rows: Sequence[TableRow], column: str) -> npt.NDArray[np.float64]:
-    """Return one line per trial, (trials, longest): null, and epochs after a trial's end, are NaN."""
+    """Return one line per trial, (T, E) of T trials and the longest one's epochs: null, and epochs after a trial's end,
+    are NaN."""
     order = {trial: position for position, trial in enumerate(dict.fromkeys(row["trial_id"] for row in rows))}
     table = np.full((len(order), max(row["epoch"] for row in rows)), np.nan)
     for row in rows:

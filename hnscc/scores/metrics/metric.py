@@ -44,5 +44,5 @@ class Metric:
         return f"{self.empty_value:g} where truth and prediction are both empty"
 
     def of(self, counts: Counts) -> Floats:
-        """Its value of every case: float64 of the shape of `counts`."""
+        """Its value of every case: float64 of the same shape as `counts`."""
         return self.function(counts.overlap, counts.pred, counts.truth)
