@@ -40,9 +40,19 @@ class PrepareSettings:
         if self.suv not in SUV:
             raise _refused("--suv is unknown.", "--suv", " or ".join(SUV), self.suv)
         check_register(self.register)
-        if self.accept_odd is not None and not str(self.accept_odd).strip():
-            what = "why the scans are right as they are"
-            raise _refused("A reason is missing.", "--accept-odd", what, "no words")
+        check_reason(self.accept_odd)
+
+
+def check_reason(accept_odd: str | None) -> None:
+    """InputError where scans that are odd are to be accepted without a word."""
+    if accept_odd is not None and not str(accept_odd).strip():
+        raise InputError(
+            "A reason is missing.",
+            where="--accept-odd",
+            expected="why the scans are right as they are",
+            found="no words",
+            do="write the reason behind --accept-odd, or leave it out",
+        )
 
 
 def check_register(register: str | None, where: str = "--register") -> None:

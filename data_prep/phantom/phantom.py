@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from data_prep.manifest.columns import LESION_FREE
+from data_prep.phantom import PATIENTS, SEED
 from data_prep.phantom.anatomy import LABEL, TISSUES, draw, draw_lesions, draw_nodes, make_waves
 from data_prep.workers import run_each
 from hnscc.base.arrays import Floats
@@ -58,7 +59,7 @@ class Visit:
 
 
 def make_phantom(
-    out: str | Path, *, patients: int = 44, seed: int = 2023, progress: Progress | None = None
+    out: str | Path, *, patients: int = PATIENTS, seed: int = SEED, progress: Progress | None = None
 ) -> Path:
     """Write the cohort into the new folder `out`; the path of its manifest.csv.
 

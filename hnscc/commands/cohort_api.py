@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_prep.phantom import PATIENTS, SEED
 from data_prep.settings import PrepareSettings
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def phantom(
-    out: str | Path, *, patients: int = 44, seed: int = 2023, progress: Progress | None = None
+    out: str | Path, *, patients: int = PATIENTS, seed: int = SEED, progress: Progress | None = None
 ) -> Path:
     """Make a synthetic PET-MRI cohort with a known truth; returns the path of its manifest.csv.
 

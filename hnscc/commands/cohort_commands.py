@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from data_prep.phantom import PATIENTS, SEED
 from data_prep.settings import PrepareSettings
 from hnscc.commands import cohort_api as api
 from hnscc.commands.options import AsJson, Prefer
@@ -42,8 +43,8 @@ Register = Annotated[
 
 def phantom(
     out: Annotated[Path, typer.Argument(help="New folder for the cohort.")],
-    patients: Annotated[int, typer.Option(help="Number of patients, 12 or more.")] = 44,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 2023,
+    patients: Annotated[int, typer.Option(help="Number of patients, 12 or more.")] = PATIENTS,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = SEED,
 ) -> None:
     """Make a synthetic PET-MRI cohort with a known truth. Writes NIfTI files and manifest.csv into a new folder.
 

@@ -13,6 +13,7 @@ from data_prep.dicom.reading import names_dicom
 from data_prep.manifest.manifest import Fault, Row, raise_all
 from data_prep.new_scans import NewScan, Scans, list_scans, place_new
 from data_prep.placing.way_back import in_file_order, save_nifti
+from data_prep.settings import check_reason
 from hnscc.aggregation.models import Models, models_of
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
@@ -106,14 +107,7 @@ def predict_scans(
 
 
 def _check(models: Models, options: PredictOptions) -> None:
-    if options.accept_odd is not None and not options.accept_odd.strip():
-        raise InputError(
-            "A reason is missing.",
-            where="--accept-odd",
-            expected="why the scans are right as they are",
-            found="no words",
-            do="write the reason behind --accept-odd, or leave it out",
-        )
+    check_reason(options.accept_odd)
     if options.disagreement and len(models.members) < 2:
         raise InputError(
             "One model cannot disagree with itself.",

@@ -83,8 +83,7 @@ class Counts:
 
     @property
     def empty(self) -> Bools:
-        """Where truth and prediction are both empty, of the same shape: a metric says what its value is there
-        (`when_empty`)."""
+        """Where both truth and prediction are empty, of the same shape; `Metric.when_empty` says a score's value there."""
         both: Bools = np.logical_and(self.pred == 0, self.truth == 0)
         return both
 
