@@ -37,12 +37,12 @@ def run_each(
             return _run_here(task, items, name, progress)
         with worker_pool(workers) as pool:
             futures = {pool.submit(task, item): name(item) for item in items}
-            outcomes: dict[Future[Answer], Answer | InputError] = {}
+            answers: dict[Future[Answer], Answer | InputError] = {}
             for future in as_completed(futures):
-                outcome = _outcome(future)
-                outcomes[future] = outcome
-                progress(len(outcomes), len(items), futures[future])
-            return [outcomes[future] for future in futures]
+                answer = _answer(future)
+                answers[future] = answer
+                progress(len(answers), len(items), futures[future])
+            return [answers[future] for future in futures]
     except BrokenProcessPool:
         raise _died(workers) from None
     except MemoryError:
@@ -52,17 +52,17 @@ def run_each(
 def _run_here(
     task: Callable[[Item], Answer], items: Sequence[Item], name: Callable[[Item], str], progress: Progress
 ) -> list[Answer | InputError]:
-    outcomes: list[Answer | InputError] = []
+    answers: list[Answer | InputError] = []
     for item in items:
         try:
-            outcomes.append(task(item))
+            answers.append(task(item))
         except InputError as error:
-            outcomes.append(error)
-        progress(len(outcomes), len(items), name(item))
-    return outcomes
+            answers.append(error)
+        progress(len(answers), len(items), name(item))
+    return answers
 
 
-def _outcome(future: Future[Answer]) -> Answer | InputError:
+def _answer(future: Future[Answer]) -> Answer | InputError:
     try:
         return future.result()
     except InputError as error:

@@ -27,7 +27,7 @@ from data_prep.placing.drawn import drawn_ml, fits, hollow, stored_ml
 from data_prep.placing.found import facts_of, input_of, share_of_body
 from data_prep.placing.gridded import Gridded, gridded
 from data_prep.placing.numbers import numbers_of
-from data_prep.registering.registered import Facts, laid_together
+from data_prep.registering.registered import Registration, laid_together
 from data_prep.volumes.grids import check_axes, to_lps
 from data_prep.volumes.lying import lying
 from data_prep.volumes.resize import (
@@ -126,7 +126,7 @@ class _Laid:
 
     volumes: dict[str, Volume]
     mask: Volume | None
-    registered: dict[str, Facts]
+    registered: dict[str, Registration]
     filed: dict[str, Volume]
     drawn: Grid
     assumed: list[str]

@@ -32,12 +32,12 @@ SAME_START_MM = 5.0  # starts that lie nearer to each other are one
 SAME_MM, SAME_DEGREES = 3.0, 2.0  # what a search may be off by
 
 
-Facts = dict[str, Any]
+Registration = dict[str, Any]
 
 
 def laid_together(
     volumes: dict[str, Volume], mask: Volume | None, reference: str, register: str | None, scan: str
-) -> tuple[dict[str, Volume], Volume | None, dict[str, Facts]]:
+) -> tuple[dict[str, Volume], Volume | None, dict[str, Registration]]:
     """Lay the modalities of a scan on its reference modality, as `register` says (data_prep.settings.REGISTER); return
     the volumes, the mask, and the facts of each modality that was registered, by name.
 
@@ -60,7 +60,7 @@ def laid_together(
     moving = apart(grids, reference)
     fixed = small_copy(volumes[reference])
     laid: dict[str, Volume] = dict(volumes)
-    facts: dict[str, Facts] = {}
+    facts: dict[str, Registration] = {}
     drawn_on = goes_with(mask.grid, grids, reference) if mask else None
     for name in moving:
         where = f"{scan}, column {name}"
@@ -71,7 +71,7 @@ def laid_together(
     return laid, mask, facts
 
 
-def _registered(fixed: Copy, moving: Copy, reference: str, where: str) -> tuple[Motion, Facts]:
+def _registered(fixed: Copy, moving: Copy, reference: str, where: str) -> tuple[Motion, Registration]:
     if not (np.ptp(fixed.values) and np.ptp(moving.values)):
         raise one_value(where, reference)
     if min(*fixed.values.shape, *moving.values.shape) < LEAST_VOXELS:

@@ -83,7 +83,7 @@ class Counts:
 
     @property
     def empty(self) -> Bools:
-        """Where both truth and prediction are empty, of the same shape; `Metric.when_empty` says a score's value there."""
+        """Where both truth and prediction are empty, of the same shape; `Metric.when_empty` says the value there."""
         both: Bools = np.logical_and(self.pred == 0, self.truth == 0)
         return both
 

@@ -37,15 +37,15 @@ def median_differences(
     differences = [_pooled_median(a, score) - _pooled_median(b, score) for score in scores]
     lesion = a.truth[0] > 0
     with_lesion = int(lesion.sum())
-    if undrawn := _undrawn(with_lesion, len(a), len(b)):
-        return [Comparison(n=patients, difference=each, reason=undrawn) for each in differences]
+    if lacking := _no_interval(with_lesion, len(a), len(b)):
+        return [Comparison(n=patients, difference=each, reason=lacking) for each in differences]
     weights = patient_weights(draw, lesion, bootstraps)
     sums = [resampled(each, weights) for each in (a, b)]
-    drawn = [draw.integers(len(each), size=(bootstraps, len(each))) for each in (a, b)]
+    rows = [draw.integers(len(each), size=(bootstraps, len(each))) for each in (a, b)]
     few = _no_p(with_lesion, len(a), len(b))
     found = []
     for score, difference in zip(scores, differences, strict=True):
-        medians = [_resampled_median(score(*each), rows) for each, rows in zip(sums, drawn, strict=True)]
+        medians = [_resampled_median(score(*each), own) for each, own in zip(sums, rows, strict=True)]
         tested = _interval_and_p(np.round(medians[0] - medians[1], 12), few)
         found.append(Comparison(n=patients, difference=difference, **tested))
     return found
@@ -61,7 +61,7 @@ def _interval_and_p(differences: Floats, few: str | None) -> dict[str, Any]:
     return {"low": low, "high": high, "smallest_p": smallest, "p": min(1.0, smallest * extreme)}
 
 
-def _undrawn(lesion: int, repeats_a: int, repeats_b: int) -> str | None:
+def _no_interval(lesion: int, repeats_a: int, repeats_b: int) -> str | None:
     reasons = [too_few(lesion)]
     if min(repeats_a, repeats_b) < fewest.REPEATS:
         found = f"{repeats_a} and {repeats_b}"
@@ -92,9 +92,9 @@ def _pooled_median(counts: Counts, score: Score) -> float:
     return float(np.median(score(pooled.overlap, pooled.pred, pooled.truth)))
 
 
-def _resampled_median(scores: Floats, drawn: Integers) -> Floats:
-    """Median over the R drawn repeats, in every resample: scores and drawn (B, R) -> (B,)."""
+def _resampled_median(scores: Floats, rows: Integers) -> Floats:
+    """Median over the R resampled repeats, of every resample: scores and rows (B, R) -> (B,)."""
     # Whole rows sorted by NumPy's vectorised sort: ten times as fast as np.median here, to the same bit.
-    ordered = np.sort(np.take_along_axis(scores, drawn, axis=1), axis=1)
+    ordered = np.sort(np.take_along_axis(scores, rows, axis=1), axis=1)
     repeats = scores.shape[1]
     return (ordered[:, (repeats - 1) // 2] + ordered[:, repeats // 2]) / 2
