@@ -67,7 +67,7 @@ def save_tables(run: RunFolder, results: Results, names: Sequence[str] = STUDY_T
     """Build the tables of these results, all unless `names` says which, then write tables/*.parquet."""
     # Parquet is encoded, and files reach the disk, beside the building of the next tables.
     with ThreadPoolExecutor() as pool:
-        files = [pool.submit(table_bytes, build_table(name, results)) for name in names]
+        files = [pool.submit(table_bytes, name, build_table(name, results)) for name in names]
         contents = [each.result() for each in files]
         list(pool.map(write_bytes, map(run.table, names), contents))
 
@@ -258,9 +258,11 @@ def problems(results: Results) -> list[TrialProblem]:
     return [*unusual, missing] if absent else unusual
 
 
-def table_bytes(table: pa.Table) -> bytes:
-    """The Parquet file of a table. ValueError where a value is NaN: one that does not exist is null."""
-    for name in table.column_names:
-        if pa.types.is_floating(table[name].type) and pc.any(pc.is_nan(table[name])).as_py():
-            raise ValueError(f"column {name} holds NaN")
+def table_bytes(name: str, table: pa.Table) -> bytes:
+    """The Parquet file of the table of this name. ValueError where a value is NaN: one that does not exist is null."""
+    for column in table.column_names:
+        if pa.types.is_floating(table[column].type) and pc.any(pc.is_nan(table[column])).as_py():
+            raise ValueError(
+                f"column {column} of table {name} holds NaN; a value that does not exist is null"
+            )
     return parquet_bytes(table)

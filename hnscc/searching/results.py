@@ -35,7 +35,7 @@ def write_search_results(folder: RunFolder, study: Study, race: Race) -> list[St
     results = _results(folder, study, race)
     tables = {name: build_table(name, results) for name in SEARCH_TABLES if name != "configurations"}
     tables["configurations"] = configurations_table(study, race, standings, tables["trials"])
-    contents = {name: table_bytes(each) for name, each in tables.items()}
+    contents = {name: table_bytes(name, each) for name, each in tables.items()}
     for name, content in contents.items():
         write_bytes(folder.table(name), content)
     if standings and standings[0].place == "winner":

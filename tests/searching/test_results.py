@@ -123,7 +123,7 @@ def test_a_number_that_is_none_reaches_no_table(tmp_path):
         )
     mask = np.ones((4, 4), np.uint8)
     run = write_run(tmp_path, study, [[Case(split, split, mask) for split in ("train", "validation")]])
-    with pytest.raises(ValueError, match="column seconds holds NaN"):
+    with pytest.raises(ValueError, match="column seconds of table configurations holds NaN"):
         write_search_results(run, with_configurations(study, race.configurations), race)
     assert not run.table("cohort").is_file(), "nothing is written where a table cannot be"
 
