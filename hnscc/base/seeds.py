@@ -15,8 +15,13 @@ def derive_seed(seed: int, *key: str | int) -> int:
 
 
 def short_seed(seed: int, *key: str | int) -> int:
-    """The last 32 bits of `derive_seed`, 0 .. 2**32 - 1, for libraries that take no longer seed."""
-    return derive_seed(seed, *key) % 2**32
+    """`derive_seed`, shortened."""
+    return shortened(derive_seed(seed, *key))
+
+
+def shortened(seed: int) -> int:
+    """The last 32 bits of a seed, 0 .. 2**32 - 1, for libraries that take no longer one."""
+    return seed % 2**32
 
 
 def generator(seed: int, *key: str | int) -> np.random.Generator:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from hnscc.base.arrays import Images, Integers, Masks
-from hnscc.base.seeds import derive_seed
+from hnscc.base.seeds import derive_seed, shortened
 from hnscc.cohort.fold import FoldData
 from hnscc.cohort.slices import Slices
 from hnscc.study.variant_schema import Augmentation, Variant
@@ -60,14 +60,14 @@ def draw_moves(settings: Augmentation, count: int, pixels: int, *, seed: int) ->
     The draws depend on the seed and the slice's position alone.
     """
     pipeline = build_pipeline(settings)
-    pipeline.set_random_seed(seed % 2**32)
+    pipeline.set_random_seed(shortened(seed))
     # The library draws while it moves an image: any of this size.
     empty = np.zeros((pixels, pixels, 1), np.float32)
-    drawn = []
+    moves = []
     for _ in range(count):
         pipeline(image=empty)
-        drawn.append([(each, each.params) for each in pipeline.transforms if each.params])
-    return drawn
+        moves.append([(each, each.params) for each in pipeline.transforms if each.params])
+    return moves
 
 
 def move(images: Images, masks: Masks, moves: Sequence[Moves]) -> None:
@@ -75,8 +75,8 @@ def move(images: Images, masks: Masks, moves: Sequence[Moves]) -> None:
     cv2.setNumThreads(1)
     for image, mask, steps in zip(images, masks, moves, strict=True):
         moved = {"image": np.ascontiguousarray(image.transpose(1, 2, 0)), "mask": mask.copy()}
-        for transform, drawn in steps:
-            moved = transform.apply_with_params(drawn, **moved)
+        for transform, parameters in steps:
+            moved = transform.apply_with_params(parameters, **moved)
         image[:] = moved["image"].reshape(*image.shape[1:], -1).transpose(2, 0, 1)
         mask[:] = moved["mask"]
 
