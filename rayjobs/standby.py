@@ -30,12 +30,19 @@ def standing_by(count: int, modules: Sequence[str]) -> Iterator[None]:
 
 
 def await_standby() -> None:
-    """Wait until those that have begun to load have loaded; not at all where none has."""
+    """Wait until those that have begun to load have loaded, and say so where that takes too long; not at all where none
+    has begun."""
     if ORDER not in os.environ:
         return
     folder = Path(os.environ[ORDER].split(os.pathsep)[0])
     until = time.monotonic() + LOADED_WITHIN
-    while any(_loads(each) for each in folder.glob("*.begun")) and time.monotonic() < until:
+    while waited_for := sum(_loads(each) for each in folder.glob("*.begun")):
+        if time.monotonic() >= until:
+            print(
+                f"{waited_for} processes still load after {LOADED_WITHIN:g} s: Ray may start others",
+                flush=True,
+            )
+            return
         time.sleep(0.02)
 
 

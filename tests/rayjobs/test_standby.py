@@ -62,3 +62,17 @@ def test_who_has_begun_is_waited_for_whether_it_can_load_or_not(tmp_path, monkey
             assert (time.monotonic() - waits > 0.5) == (code == 0), "as long as the module takes"
             process.communicate()
     assert process.returncode == code
+
+
+def test_who_loads_too_long_is_told_of_and_not_waited_for(tmp_path, monkeypatch, capsys):
+    (tmp_path / "module.py").write_text("import time; time.sleep(60)")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
+    monkeypatch.setattr("rayjobs.standby.LOADED_WITHIN", 0.3)
+    with standing_by(1, ("module",)), started() as process:
+        try:
+            while not begun():
+                time.sleep(0.01)
+            await_standby()
+        finally:
+            process.kill()
+    assert capsys.readouterr().out == "1 processes still load after 0.3 s: Ray may start others\n"
