@@ -199,27 +199,33 @@ def test_the_page_on_architecture_prints_the_list():
 def names_of(node: ast.AST) -> set[str]:
     """What a statement defines: a class, a function, or the constants that it assigns."""
     targets = [*getattr(node, "targets", []), getattr(node, "target", None)]
-    return {getattr(node, "name", "")} | {each.id for each in targets if isinstance(each, ast.Name)}
+    within = [each for target in targets if target for each in ast.walk(target)]
+    return {getattr(node, "name", "")} | {each.id for each in within if isinstance(each, ast.Name)}
 
 
-def named_in_files() -> list[tuple[str, str]]:
-    """(file, name) of what the page says as `file:name`, as `file` (`name`, ...) and as `name` in `file`."""
-    found = re.findall(r"`([\w/]+\.py):([\w.]+)`", PAGE)
-    for file, names in re.findall(r"`([\w/]+\.py)` \(((?:`\w+`(?:, )?)+)", PAGE):
+def named_in_files(page: str) -> list[tuple[str, str]]:
+    """(file, name) of what a page says as `file:name`, as `file` (`name`, ...) and as `name` and `name` in `file`."""
+    found = re.findall(r"`([\w/]+\.py):([\w.]+)`", page)
+    for file, names in re.findall(r"`([\w/]+\.py)` \(((?:`\w+`(?:, )?)+)", page):
         found += [(file, name) for name in re.findall(r"`(\w+)`", names)]
-    found += [(file, name) for name, file in re.findall(r"`([\w.]+)` in `([\w/]+\.py)`", PAGE)]
+    for names, file in re.findall(r"((?:`[\w.]+`(?:, |\sand\s))*`[\w.]+`)\sin\s`([\w/]+\.py)`", page):
+        found += [(file, name) for name in re.findall(r"`([\w.]+)`", names)]
     return found
 
 
-def test_everything_that_the_page_names_is_there():
-    named = named_in_files()
+def test_pages_name_what_is_where_in_several_ways():
     assert {
         ("rayjobs/study.py", "run_study"),
         ("hnscc/training/loop.py", "Fit.train_epoch"),
         ("hnscc/training/losses.py", "LOSSES"),
         ("hnscc/aggregation/medians.py", "Median"),
-    } <= {*named}
-    for file, name in named:
+    } <= {*named_in_files(PAGE)}
+    assert named_in_files("(`A` and `B` in\n`c.py`)") == [("c.py", "A"), ("c.py", "B")]
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda path: path.name)
+def test_everything_that_a_page_names_is_there(page):
+    for file, name in named_in_files(page.read_text()):
         scope: ast.AST = ast.parse((ROOT / file).read_text())
         for part in name.split("."):
             found = [each for each in ast.iter_child_nodes(scope) if part in names_of(each)]

@@ -1,6 +1,6 @@
 """Masks of two scans that were exchanged: one has no border where it lies, and each has one on the other's images.
 
-Asked of scans alone whose mask is told to have no border (data_prep.oddities.misplaced), since images must be read.
+Asked of scans alone whose mask is told to have no border (data_prep.oddities.off_border), since images must be read.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -9,8 +9,8 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.oddities.misplaced import CLEARLY_SEEN_SHARE, MASK, SHOWN_FALL
 from data_prep.oddities.oddity import Odd
+from data_prep.oddities.off_border import CLEARLY_SEEN_SHARE, MASK, SHOWN_FALL
 from data_prep.placing.edges import edges_of
 from hnscc.base.arrays import Bools
 from hnscc.cohort.store_format import Scan

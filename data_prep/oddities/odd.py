@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from data_prep.oddities.curves import curved
 from data_prep.oddities.inverted import inverted
-from data_prep.oddities.misplaced import misplaced
 from data_prep.oddities.odd_lesions import odd_lesions
 from data_prep.oddities.oddity import Odd
+from data_prep.oddities.off_border import off_border
 from data_prep.oddities.one_sided import taken_otherwise
 from data_prep.oddities.scales import odd_scales
 from data_prep.oddities.separating import separating
@@ -26,7 +26,7 @@ def odd_scans(scans: Sequence[Scan], modalities: Sequence[str]) -> list[Odd]:
     ]
     for modality in modalities:
         found += [*odd_values(scans, modality), *separating(scans, modality), *less_covered(scans, modality)]
-        found += misplaced(scans, modality)
+        found += off_border(scans, modality)
     found += odd_lesions(scans)
     for scan in scans:
         found += unmeasured(scan, modalities)

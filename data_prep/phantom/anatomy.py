@@ -70,7 +70,11 @@ class Blob:
 def draw(
     points: list[Values], warp: Values, size: float, nodes: list[Node], blobs: list[Blob]
 ) -> tuple[Labels, Values, Values]:
-    """At each point its tissue's label, uint8; and the signal and uptake of lesions, float32, 0 outside of them."""
+    """At each point its tissue's label, uint8; and the signal and uptake of lesions, float32, 0 outside of them.
+
+    points: x, y and z in mm, float32, of one shape, which each result has too. warp: (3, count, 5), the field of waves
+    that moves them (`make_waves`).
+    """
     slabs = [
         _draw([axis[start : start + SLAB] for axis in points], warp, size, nodes, blobs)
         for start in range(0, len(points[0]), SLAB)

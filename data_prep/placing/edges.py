@@ -2,7 +2,7 @@
 
 At each voxel of the lesion's surface the mean of a few mm within is compared with that of a few mm outside. A mask that
 is mirrored, moved, too wide or another patient's has its border where the image shows none, and often another place for
-it does. Nothing is assumed on how lesions look: what is usual follows from the cohort (data_prep.oddities.misplaced).
+it does. Nothing is assumed on how lesions look: what is usual follows from the cohort (data_prep.oddities.off_border).
 """
 
 from dataclasses import dataclass

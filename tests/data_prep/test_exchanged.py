@@ -8,7 +8,7 @@ from scipy import ndimage
 from stores import scan
 
 from data_prep.oddities.exchanged import exchanged
-from data_prep.oddities.misplaced import misplaced
+from data_prep.oddities.off_border import off_border
 from data_prep.placing.edges import edges_of
 
 SHAPE, SPACING, SCANS = (16, 32, 32), (3.0, 2.0, 2.0), 10
@@ -49,7 +49,7 @@ def told(masks: list[int]) -> tuple[list[str | None], list[tuple[str | None, str
         )
         for at, (image, mask) in enumerate(known)
     ]
-    unseen = list(misplaced(scans, "pet"))
+    unseen = list(off_border(scans, "pet"))
     both = exchanged(scans, ["pet"], unseen, lambda at: (known[at][0][:, None], known[at][1]))
     return [scan_id for odd in unseen for scan_id, _ in odd.shown], [(odd.scan_id, odd.text) for odd in both]
 

@@ -2,7 +2,7 @@
 each is corrected, so that the store is that of the sound cohort, refused by its row, or told; none passes in silence.
 
 Faults that no header shows (an image that is moved, turned or mirrored together with all that its header says) need
-more scans to compare with: test_lying_otherwise, test_misplaced, test_bodies.
+more scans to compare with: test_lying_otherwise, test_off_border, test_bodies.
 """
 
 import shutil

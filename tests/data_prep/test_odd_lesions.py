@@ -1,4 +1,4 @@
-"""Lesions that are no lesions, below a quarter of the body: too large, in air, of impossible shape, or misplaced."""
+"""Lesions that are no lesions, below a quarter of the body: too large, in air, of impossible shape, or inverted."""
 
 import csv
 import re

@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 from stores import scan
 
-from data_prep.oddities.misplaced import misplaced
+from data_prep.oddities.off_border import off_border
 from data_prep.placing.edges import edges_of
 
 SHAPE, SPACING = (24, 44, 48), (4.0, 2.0, 2.0)
@@ -40,7 +40,7 @@ def told(damage, damaged: set[int], count: int = 10, lift: float = 3.0) -> list[
         drawn = damage(mask, number) if number in damaged else mask
         placement = {"lesion": {"edges": {"pet": edges_of(image, drawn, SPACING, 0.0, 1.2)}}}
         scans.append(replace(scan(f"p{number}", (0, 4)), placement=placement))
-    return [(odd.scan_id, odd.text) for odd in misplaced(scans, "pet")]
+    return [(odd.scan_id, odd.text) for odd in off_border(scans, "pet")]
 
 
 def half(mask, number):
@@ -128,7 +128,7 @@ def of_sides(*sides: dict[str, float]) -> list[str | None]:
         border = {"own": 1.0, "sides": {"head": 1.0, "foot": 1.0} | fall, "elsewhere": {"moved": 0.0}}
         placement = {"lesion": {"edges": {"pet": border}}}
         scans.append(replace(scan(f"p{number}", (0, 4)), placement=placement))
-    return [odd.scan_id for odd in misplaced(scans, "pet")]
+    return [odd.scan_id for odd in off_border(scans, "pet")]
 
 
 def test_masks_are_cut_where_the_same_side_of_half_of_them_at_most_stands_apart_from_all_others():
@@ -176,7 +176,7 @@ def of_falls(
         )
         for number, fall in enumerate(falls)
     ]
-    return [odd.scan_id for odd in misplaced(scans, "pet")]
+    return [odd.scan_id for odd in off_border(scans, "pet")]
 
 
 @pytest.mark.parametrize("how, times", [("mirrored from left to right", 1), ("turned by 90 degrees", 2)])

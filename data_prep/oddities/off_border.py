@@ -73,7 +73,7 @@ class _Edge:
         return max((fall, how) for how, fall in self.elsewhere.items())
 
 
-def misplaced(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
+def off_border(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     """What is odd about where the masks lie on a modality: most of them, or one against the others."""
     edges = _edges(scans, modality)
     if len(edges) < LEAST_SCANS:
