@@ -15,12 +15,13 @@ FILES = sorted(
 ARRAYS = {"NDArray", "ndarray", "ArrayLike", "Tensor"}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
-# (N, 2 H, W), (P,), (..., 3), () for a scalar, 3 x 3; or that the shape is any, or that of something else.
+# (N, 2 H, W), (P,), (..., 3), () for a scalar, 3 x 3; (x, y, z) as a file's voxels lie; or that it is any shape, or
+# that of something else.
 LENGTH = r"(?:\.\.\.|\d+|[A-Za-z_]+|\d+ [A-Za-z]+|\w+ [x*+-] \w+)"
 SHAPE = re.compile(
     rf"\({LENGTH},(?: {LENGTH})?(?:, {LENGTH})*\)|\(\)|\b\d+ ?x ?\d+\b|\b(?:any|same|one) shape\b"
 )
-SIZED = re.compile(r"\.\.\.|\d|\b[A-Z]\b|\w+,\)|^\(\)$|shape")
+SIZED = re.compile(r"\.\.\.|\d|\b[A-Z]\b|\w+,\)|^\(\)$|shape|^\((?:x, y|y, x|x, y, z|rows, columns)\)$")
 
 
 def bare(source: str) -> list[int]:
@@ -102,11 +103,7 @@ def shapeless(source: str) -> list[str]:
     return found
 
 
-# Not yet of data_prep: there some functions take a plane or a volume as its docstring has it in words.
-TOLD = [path for path in FILES if path.relative_to(ROOT).parts[0] != "data_prep"]
-
-
-@pytest.mark.parametrize("path", TOLD, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_docstrings_say_the_shape_of_arrays(path):
     assert shapeless(path.read_text()) == []
 
@@ -125,7 +122,17 @@ def test_what_says_no_shape_is_found():
 
 @pytest.mark.parametrize(
     "told",
-    ["(N, C, H, W)", "(P,)", "(..., 3)", "(N, out, 2 H, 2 W)", "(count,)", "()", "4 x 4", "of any shape"],
+    [
+        "(N, C, H, W)",
+        "(P,)",
+        "(..., 3)",
+        "(N, out, 2 H, 2 W)",
+        "(count,)",
+        "()",
+        "4 x 4",
+        "of any shape",
+        "(x, y, z)",
+    ],
 )
 def test_a_shape_is_told(told):
     assert shape_in(f"Pixels, float32 {told}, of a batch.")

@@ -244,7 +244,7 @@ def coverage(polygons: Sequence[Floats], shape: tuple[int, int]) -> Floats:
 def area(polygons: Sequence[Floats]) -> float:
     """Return what polygons cover together by the even-odd rule, in square pixels: 0 or more.
 
-    polygons: as those of `coverage`, one at least; they may lie anywhere.
+    polygons: (n, 2) as those of `coverage`, one at least; they may lie anywhere.
     """
     _, enter, leave = _spans(polygons)
     return float((leave - enter).sum() / SCAN_LINES)

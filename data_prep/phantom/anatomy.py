@@ -123,15 +123,15 @@ class _Points:
     z: Values
 
     def level(self, *values: float) -> Values:
-        """A number that changes from the larynx to the nasopharynx, at even steps."""
+        """A number that changes from the larynx to the nasopharynx, at even steps; of the same shape as the points."""
         return np.interp(self.z, np.linspace(-48, 48, len(values)), values).astype(np.float32)
 
     def oval(self, at_x: float, at_y: float, wide: float, high: float) -> Values:
-        """An ellipse of a slice, and its mirror image on the other side; its half-axes."""
+        """An ellipse of a slice with these half-axes, and its mirror image; of the same shape as the points."""
         return ((np.abs(self.x) - at_x) / wide) ** 2 + ((self.y - at_y) / high) ** 2
 
     def ball(self, at_z: float, deep: float) -> Values:
-        """What makes an ellipse end above and below."""
+        """What makes an ellipse end above and below; of the same shape as the points."""
         return ((self.z - at_z) / deep) ** 2
 
 

@@ -113,7 +113,7 @@ Motion = NDArray[np.float64]  # 4 x 4, from mm of the fixed image to mm of the m
 
 
 def find_motion(fixed: Copy, moving: Copy, starts: list[Motion]) -> Motion:
-    """Return the rigid motion from places of the fixed image to the same places of the body in the moving one.
+    """Return the rigid motion from places of the fixed image to the same places of the body in the moving one, 4 x 4.
 
     starts: pure shifts to begin from. Each level begins where `similarity` is highest so far:
     a coarse level that went astray is forgotten. RuntimeError where the images overlap nowhere on the way.

@@ -25,7 +25,7 @@ Slices = Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]
 
 
 def sampled(volume: Volume, grid: Grid) -> Slices:
-    """The volume at the voxels of a grid that lies LPS, by the quickest way that the two grids allow.
+    """The volume at the voxels of a grid that lies LPS, slice by slice (y, x), by the quickest way that the two allow.
 
     Outside of its outer faces the values are those of the nearest voxel. A voxel of a coarser grid is split into parts
     no larger than the volume's voxels; it holds the mean of the parts inside of the faces, and is inside itself where
@@ -87,7 +87,7 @@ def _at_centres(volume: Volume, grid: Grid) -> Slices:
 
 
 def sampled_by_lines(volume: Volume, grid: Grid) -> Slices:
-    """For grids whose lines along x are lines along x of the volume, at most turned about them.
+    """As `sampled`, slices (y, x), for grids whose lines along x are such of the volume, at most turned about them.
 
     Each line is weighed out of the four around it and then sampled: the sums are those by voxels, but fewer.
     """
@@ -112,7 +112,7 @@ def sampled_by_lines(volume: Volume, grid: Grid) -> Slices:
 
 
 def sampled_by_voxels(volume: Volume, grid: Grid) -> Slices:
-    """For any two grids: each voxel of the grid out of the eight around it."""
+    """As `sampled`, slices (y, x), for any two grids: each voxel of the grid out of the eight around it."""
     data = turned(volume.data, volume.grid)
     matrix = voxels_of(to_lps(volume.grid), grid)
     width, height, depth = grid.shape
