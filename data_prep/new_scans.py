@@ -16,6 +16,7 @@ from data_prep.placing.place import place_scan
 from data_prep.row_files import volumes_of
 from data_prep.volumes.grids import to_lps, turned
 from data_prep.volumes.volume import Grid, Volume
+from hnscc.base.arrays import Bools, Images, Masks, Spacing
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 from hnscc.cohort.placement import Placement, not_shown
@@ -34,9 +35,9 @@ class Own:
 
     values: NDArray[np.float32]
     grid: Grid
-    spacing_mm: tuple[float, float, float]
+    spacing_mm: Spacing
 
-    def covered(self, lesion: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:
+    def covered(self, lesion: Bools, grid: Grid) -> Bools:
         """The voxels that a lesion (Z, Y, X) on a grid that lies LPS covers (data_prep.masks.own_voxels)."""
         return own_voxels(lesion, grid, self.grid)
 
@@ -54,18 +55,18 @@ class NewScan:
     """
 
     row: Row
-    images: NDArray[np.float32]
+    images: Images
     pixel_mm: tuple[float, float]
     grid: Grid
     drawn: Drawn | None
-    stored_truth: NDArray[np.uint8]
+    stored_truth: Masks
     volumes: dict[str, Volume]
     placement: Placement
     assumed: tuple[str, ...]
     mask_told: tuple[str, ...]
 
     @property
-    def spacing_mm(self) -> tuple[float, float, float]:
+    def spacing_mm(self) -> Spacing:
         """Of the grid, along z, y and x."""
         x, y, z = (float(each) for each in self.grid.spacing)
         return z, y, x

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hnscc.base.arrays import Bools, Floats, Images, Integers, Masks, Spacing
 from hnscc.cohort.store_format import Scan
 
 AXIAL_SLICES = 6  # slices
@@ -35,20 +36,20 @@ class View:
     row: int
     axial: NDArray[np.uint16]
     coronal: NDArray[np.uint16]
-    outlines: NDArray[np.bool_]
-    coronal_outline: NDArray[np.bool_]
-    spacing_mm: tuple[float, float, float]
+    outlines: Bools
+    coronal_outline: Bools
+    spacing_mm: Spacing
     low: tuple[float, ...]
     high: tuple[float, ...]
-    histogram: NDArray[np.int64]
+    histogram: Integers
     before: Mapping[int, tuple[NDArray[np.uint16], NDArray[np.uint16]]]
 
 
 def view_of(
-    images: NDArray[np.float32],
-    mask: NDArray[np.uint8],
+    images: Images,
+    mask: Masks,
     scan: Scan,
-    before: Mapping[int, NDArray[np.float32]] | None = None,
+    before: Mapping[int, Images] | None = None,
 ) -> View:
     """View the images (Z, C, H, W) and the mask (Z, H, W) of a scan, as they are stored.
 
@@ -85,7 +86,7 @@ def view_of(
     )
 
 
-def bin_edges(low: float, high: float) -> NDArray[np.float64]:
+def bin_edges(low: float, high: float) -> Floats:
     """Where the bins of a view's histogram begin and end, (257,): narrow near `low`, since most of a PET is far below
     its highest value."""
     return low + (high - low) * np.linspace(0, 1, BINS + 1) ** 2
@@ -117,18 +118,18 @@ def pooled(values: NDArray[np.generic], rows: int, columns: int) -> NDArray[np.f
     return means
 
 
-def _shown(images: NDArray[np.float32], low: NDArray[np.float32]) -> list[NDArray[np.bool_]]:
+def _shown(images: Images, low: NDArray[np.float32]) -> list[Bools]:
     """The rows and the columns on which some modality shows more than its lowest value."""
     shown = (images.max(axis=0) > low[:, None, None]).any(axis=0)
     return [shown.any(axis=1), shown.any(axis=0)]
 
 
-def _range(shown: NDArray[np.bool_]) -> slice:
+def _range(shown: Bools) -> slice:
     found = np.flatnonzero(shown)
     return slice(int(found[0]), int(found[-1]) + 1) if len(found) else slice(0, len(shown))
 
 
-def _row_to_show(mask: NDArray[np.uint8], rows: slice) -> int:
+def _row_to_show(mask: Masks, rows: slice) -> int:
     """The row with the most lesion, or the middle one."""
     lesion = mask.sum(axis=(0, 2), dtype=np.int64)
     return int(lesion.argmax()) if lesion.any() else (rows.start + rows.stop) // 2
@@ -151,7 +152,7 @@ def _scaled(
     return levels
 
 
-def _histogram(image: NDArray[np.float32], low: float, high: float) -> NDArray[np.int64]:
+def _histogram(image: Images, low: float, high: float) -> Integers:
     """(Z, H, W) -> (256,)."""
     some = image[:, ::EVERY_PIXELS, ::EVERY_PIXELS].ravel()
     if high <= low:

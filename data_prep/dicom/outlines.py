@@ -4,12 +4,13 @@ A hole is joined to the outline around it by a keyhole, a channel without width,
 """
 
 import numpy as np
-from numpy.typing import NDArray
+
+from hnscc.base.arrays import Bools, Floats
 
 Point = tuple[int, int]
 
 
-def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+def outlines(mask: Bools) -> list[Floats]:
     """Outline the lesion in a plane (x, y), as it stands there: of each part a closed polygon (n, 2), n >= 4.
 
     Corners are in pixels, the middle of the first pixel being (0, 0), so that they end in a half. Pixels that touch at
@@ -23,7 +24,7 @@ def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
     return [np.array(_corners(loop), dtype=np.float64) - 0.5 for loop in outer]
 
 
-def _loops(mask: NDArray[np.bool_]) -> list[list[Point]]:
+def _loops(mask: Bools) -> list[list[Point]]:
     """Closed ways along pixels' edges, one corner after another, with lesion on their left: around holes the other way
     than around parts."""
     follows = _edges(mask)
@@ -45,7 +46,7 @@ def _loops(mask: NDArray[np.bool_]) -> list[list[Point]]:
     return found
 
 
-def _edges(mask: NDArray[np.bool_]) -> dict[Point, list[Point]]:
+def _edges(mask: Bools) -> dict[Point, list[Point]]:
     """Where one may go from each corner: along the edges between lesion and none, lesion on the left."""
     padded = np.pad(mask, 1)
     inside = padded[1:-1, 1:-1]

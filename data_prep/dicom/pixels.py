@@ -32,6 +32,7 @@ from data_prep.dicom.files import PIXELS, read_header
 from data_prep.dicom.header import UNREADABLE, lacking, text_of, unusable, value_of, whole_number
 from data_prep.dicom.jpeg import Coded, decode_jpeg
 from data_prep.dicom.slices import MAX_FRAMES, MAX_SIDE, Slice
+from hnscc.base.arrays import Integers
 
 AS_THEY_ARE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
 PLAIN = (*AS_THEY_ARE, ExplicitVRBigEndian)
@@ -255,7 +256,7 @@ def _significant(pixels: NDArray[np.generic], stored: int, signed: int) -> NDArr
     """The bits that are stored, without what old files keep above them (overlays), with their sign."""
     if stored == 8 * pixels.itemsize and pixels.dtype.kind == ("i" if signed else "u"):
         return np.asarray(pixels)  # nothing stands above them; most PET
-    values: NDArray[np.int64] = pixels.astype(np.int64) & ((1 << stored) - 1)
+    values: Integers = pixels.astype(np.int64) & ((1 << stored) - 1)
     return np.where(values >> (stored - 1), values - (1 << stored), values) if signed else values
 
 

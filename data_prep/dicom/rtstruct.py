@@ -4,12 +4,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from data_prep.dicom.header import maybe_numbers, text_of, value_of, whole_number
 from data_prep.dicom.regions import chosen
 from data_prep.volumes.volume import TO_RAS
+from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
 
 TAGS = ("StructureSetROISequence", "ROIContourSequence", "ReferencedFrameOfReferenceSequence")
@@ -24,7 +24,7 @@ class Region:
     `odd_is_meant`: the file says that what an even number of them enclose is left out.
     """
 
-    contours: tuple[NDArray[np.float64], ...]
+    contours: tuple[Floats, ...]
     odd_is_meant: bool
 
 
@@ -89,7 +89,7 @@ def _region(items: list[Dataset], where: str) -> tuple[Region, list[str]]:
     return Region(closed, counts["CLOSED_PLANAR"] == 0), told
 
 
-def _points(item: Dataset, where: str) -> NDArray[np.float64]:
+def _points(item: Dataset, where: str) -> Floats:
     """(n, 3), in mm as Grid counts them."""
     values = _numbers(item, where)
     told = maybe_numbers(item, "NumberOfContourPoints", 1, where)
@@ -99,11 +99,11 @@ def _points(item: Dataset, where: str) -> NDArray[np.float64]:
         )
     if not np.isfinite(values).all():
         raise _refused("A contour is damaged.", where, "finite numbers", "infinite ones, or none")
-    mm: NDArray[np.float64] = values.reshape(-1, 3) * TO_RAS.diagonal()
+    mm: Floats = values.reshape(-1, 3) * TO_RAS.diagonal()
     return mm
 
 
-def _numbers(item: Dataset, where: str) -> NDArray[np.float64]:
+def _numbers(item: Dataset, where: str) -> Floats:
     """The numbers of ContourData, from its text: pydicom takes ten times as long to make an object of each."""
     raw = item.get_item("ContourData")
     text = raw.value if raw is not None and isinstance(raw.value, bytes) else b""

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
@@ -12,6 +11,7 @@ from data_prep.dicom.header import text_of, unusable
 from data_prep.dicom.outlines import outlines
 from data_prep.dicom.referred import MAY_BE_EMPTY, referred, say_pseudonymous, write_referring
 from data_prep.dicom.slices import Slice
+from hnscc.base.arrays import Bools, Masks
 
 STORAGE = UID("1.2.840.10008.5.1.4.1.1.481.3")
 # What the standard wants of a reference to a study, though it retired it.
@@ -21,7 +21,7 @@ _NAME = "Lesion"
 
 def save_rtstruct(
     path: Path,
-    mask: NDArray[np.uint8],
+    mask: Masks,
     source: Path,
     *,
     patient_id: str,
@@ -47,7 +47,7 @@ def save_rtstruct(
     )
 
 
-def _made(slices: list[Slice], mask: NDArray[np.bool_], patient_id: str, keep_identity: bool) -> FileDataset:
+def _made(slices: list[Slice], mask: Bools, patient_id: str, keep_identity: bool) -> FileDataset:
     source = referred(slices[0], patient_id, keep_identity)
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = STORAGE, generate_uid(prefix=None)
@@ -110,7 +110,7 @@ def _image(slice_: Slice) -> Dataset:
     return made
 
 
-def _contours(slice_: Slice, lesion: NDArray[np.bool_]) -> list[Dataset]:
+def _contours(slice_: Slice, lesion: Bools) -> list[Dataset]:
     """The outlines of a slice (x, y), in mm as DICOM counts them, to a tenth of a micrometre."""
     steps = slice_.axes * np.array(slice_.pixel)[:, None]
     made = []

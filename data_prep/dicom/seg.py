@@ -20,6 +20,7 @@ from data_prep.dicom.header import (
 )
 from data_prep.dicom.regions import chosen
 from data_prep.volumes.volume import MAX_VOXELS, TO_RAS, Grid, Volume
+from hnscc.base.arrays import Bools, Floats
 
 TAGS = (
     *("SegmentSequence", "SegmentationType", "MaximumFractionalValue", "FrameOfReferenceUID"),
@@ -77,7 +78,7 @@ def segmentation_of(header: Dataset, region: str | None, where: str) -> Segmenta
 class _Frame:
     """Where the first pixel of a frame lies, in DICOM's mm; its segment, None where the pixels name it (labels)."""
 
-    position: NDArray[np.float64]
+    position: Floats
     segment: int | None
 
 
@@ -141,7 +142,7 @@ def _grid(header: Dataset, frames: Sequence[_Frame], where: str) -> tuple[Grid, 
     return Grid((columns, rows, deep), affine, True, "DICOM"), [int(plane) for plane in planes]
 
 
-def _step(along: NDArray[np.float64], measures: Dataset, where: str) -> float:
+def _step(along: Floats, measures: Dataset, where: str) -> float:
     """The distance from plane to plane in mm: as the file states it, else the smallest between its planes.
 
     Empty frames are left out, so that the smallest may be that of several planes; a thickness that fits it is right.
@@ -175,9 +176,7 @@ def _pixels(header: Dataset, frames: int, where: str) -> NDArray[np.generic]:
     return pixels
 
 
-def _lesion(
-    header: Dataset, pixels: NDArray[np.generic], numbers: Sequence[int], where: str
-) -> NDArray[np.bool_]:
+def _lesion(header: Dataset, pixels: NDArray[np.generic], numbers: Sequence[int], where: str) -> Bools:
     """Which pixels of each frame are lesion, if the frame is of a chosen segment."""
     kind = text_of(header, "SegmentationType", where)
     if kind == "BINARY":

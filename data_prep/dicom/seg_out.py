@@ -16,11 +16,12 @@ from pydicom.sr.codedict import codes
 
 from data_prep.dicom.referred import referred, say_pseudonymous, write_referring
 from data_prep.dicom.slices import Slice
+from hnscc.base.arrays import Masks
 
 
 def save_seg(
     path: Path,
-    mask: NDArray[np.uint8],
+    mask: Masks,
     source: Path,
     *,
     patient_id: str,
@@ -43,9 +44,7 @@ def save_seg(
     )
 
 
-def _made(
-    slices: list[Slice], mask: NDArray[np.uint8], patient_id: str, keep_identity: bool
-) -> hd.seg.Segmentation:
+def _made(slices: list[Slice], mask: Masks, patient_id: str, keep_identity: bool) -> hd.seg.Segmentation:
     files = {each.file: each for each in slices}
     thickness = float(np.linalg.norm(slices[1].position - slices[0].position))
     images = [referred(each, patient_id, keep_identity) for each in files.values()]

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from data_prep.dicom.files import Instance
@@ -22,6 +21,7 @@ from data_prep.dicom.header import (
     value_of,
     whole_number,
 )
+from hnscc.base.arrays import Floats
 
 MAX_SIDE = 2**15  # pixels
 MAX_FRAMES = 2**16
@@ -66,8 +66,8 @@ class Slice:
     frame: int
     columns: int
     rows: int
-    position: NDArray[np.float64]
-    axes: NDArray[np.float64]
+    position: Floats
+    axes: Floats
     pixel: tuple[float, float]
     slope: float
     intercept: float
@@ -170,7 +170,7 @@ def _scale(groups: Sequence[Dataset], modality: str, where: str) -> tuple[float,
     return slope, intercept
 
 
-def _axes(cosines: tuple[float, ...], where: str) -> NDArray[np.float64]:
+def _axes(cosines: tuple[float, ...], where: str) -> Floats:
     axes = np.array(cosines).reshape(2, 3)
     lengths = np.linalg.norm(axes, axis=1)
     if np.abs(lengths - 1).max() > _SQUARE or abs(axes[0] @ axes[1]) > _SQUARE:
@@ -180,7 +180,7 @@ def _axes(cosines: tuple[float, ...], where: str) -> NDArray[np.float64]:
             "two directions of length 1 at a right angle",
             "others",
         )
-    unit: NDArray[np.float64] = axes / lengths[:, None]
+    unit: Floats = axes / lengths[:, None]
     return unit
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data_prep.dicom.header import unusable
 from data_prep.dicom.slices import Slice, differing
 from data_prep.volumes.volume import TO_RAS, Grid
+from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
 
 # Voxels: how far a slice may lie from where even steps put it (the tolerance of equal grids).
@@ -46,7 +46,7 @@ def stacked(slices: Sequence[Slice], where: str) -> tuple[list[Slice], Grid]:
     return ordered, _grid(ordered, step)
 
 
-def _grid(ordered: Sequence[Slice], step: NDArray[np.float64]) -> Grid:
+def _grid(ordered: Sequence[Slice], step: Floats) -> Grid:
     """step: (3,), from one slice to the next, in mm in DICOM's directions (left, posterior, superior)."""
     first = ordered[0]
     affine = np.eye(4)
@@ -77,7 +77,7 @@ def _check_alike(slices: Sequence[Slice], where: str) -> None:
         )
 
 
-def _check_once(ordered: Sequence[Slice], along: NDArray[np.float64], where: str) -> None:
+def _check_once(ordered: Sequence[Slice], along: Floats, where: str) -> None:
     """InputError where two slices lie at one position, with the attributes by which they differ."""
     steps = np.diff(along)
     apart = steps[steps > 1e-3]
@@ -99,7 +99,7 @@ def _check_once(ordered: Sequence[Slice], along: NDArray[np.float64], where: str
     )
 
 
-def _check_even(along: NDArray[np.float64], where: str) -> None:
+def _check_even(along: Floats, where: str) -> None:
     """InputError where slices are missing between others, or steps differ."""
     steps = np.diff(along)
     usual = float(np.median(steps))
@@ -126,9 +126,9 @@ def _check_even(along: NDArray[np.float64], where: str) -> None:
 
 
 def _check_straight(
-    positions: NDArray[np.float64],
-    step: NDArray[np.float64],
-    normal: NDArray[np.float64],
+    positions: Floats,
+    step: Floats,
+    normal: Floats,
     pixel: float,
     where: str,
 ) -> None:

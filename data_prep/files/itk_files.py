@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from numpy.typing import NDArray
 
 from data_prep.files.first_bytes import cause_of, no_volume
 from data_prep.files.itk_header import Header, bytes_of, read_header, read_values
 from data_prep.volumes.padding import measured
 from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, TO_RAS, Grid, Volume
+from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
 
 # The readers of SimpleITK by ending: no other is let near the file.
@@ -116,7 +116,7 @@ def _grid(reader: sitk.ImageFileReader, where: str) -> Grid:
     return Grid((x, y, z), _affine(reader, where), True, STATED_BY[reader.GetImageIO()])
 
 
-def _affine(reader: sitk.ImageFileReader, where: str) -> NDArray[np.float64]:
+def _affine(reader: sitk.ImageFileReader, where: str) -> Floats:
     """4 x 4, from an index (x, y, z) to mm as in NIfTI; a trailing axis is left out."""
     axes = reader.GetDimension()
     direction = np.array(reader.GetDirection()).reshape(axes, axes)[:3, :3]

@@ -6,8 +6,8 @@ import numpy as np
 from nibabel.analyze import AnalyzeHeader
 from nibabel.spatialimages import SpatialImage
 from nibabel.spm99analyze import Spm99AnalyzeImage
-from numpy.typing import NDArray
 
+from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
 
 _ORIENT_AT = 252  # byte of an Analyze header that holds hist.orient
@@ -115,7 +115,7 @@ def by_spm(image: SpatialImage, where: str) -> str:
 
 
 def _check_voxels(
-    affine: NDArray[np.float64],
+    affine: Floats,
     sizes: tuple[float, ...],
     shape: tuple[int, ...],
     where: str,
@@ -133,11 +133,11 @@ def _check_voxels(
         )
 
 
-def _sizes(steps: NDArray[np.float64]) -> str:
+def _sizes(steps: Floats) -> str:
     return " x ".join(f"{step:.4g}" for step in steps)
 
 
-def _apart(one: NDArray[np.float64], other: NDArray[np.float64], shape: tuple[int, ...]) -> float:
+def _apart(one: Floats, other: Floats, shape: tuple[int, ...]) -> float:
     """How far apart the corners of a volume of this shape lie by two affines, at most, in its smallest voxel size."""
     ends = np.array(np.meshgrid(*([0, count - 1] for count in shape[:3]))).reshape(3, -1)
     points = np.vstack([ends, np.ones(ends.shape[1])])
@@ -145,7 +145,7 @@ def _apart(one: NDArray[np.float64], other: NDArray[np.float64], shape: tuple[in
     return float(distance.max() / np.linalg.norm(other[:3, :3], axis=0).min())
 
 
-def _point(affine: NDArray[np.float64]) -> str:
+def _point(affine: Floats) -> str:
     return "({})".format(", ".join(f"{value:.4g}" for value in affine[:3, 3]))
 
 

@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data_prep.volumes.resize import HALF_SHARE
 from data_prep.volumes.volume import Grid
+from hnscc.base.arrays import Bools, Floats, Integers
 from hnscc.base.errors import InputError
-
-Floats = NDArray[np.float64]
 
 OFF_PLANE_SLICES = 0.1  # slices: by so much an outline may leave its plane, and a plane the grid's slice
 ONE_PLANE_SLICES = 0.02  # slices: outlines that lie no farther apart were drawn in one plane
@@ -33,7 +31,7 @@ ALIKE_STEPS_SHARE = 0.8
 class Filled:
     """`voxels`: (x, y, z) in the order of the grid's file. `told`: what was assumed or left out, in sentences."""
 
-    voxels: NDArray[np.bool_]
+    voxels: Bools
     told: tuple[str, ...]
 
 
@@ -250,7 +248,7 @@ def area(polygons: Sequence[Floats]) -> float:
     return float((leave - enter).sum() / SCAN_LINES)
 
 
-def _right_of(x: Floats, row: NDArray[np.int64], shape: tuple[int, int]) -> Floats:
+def _right_of(x: Floats, row: Integers, shape: tuple[int, int]) -> Floats:
     """By how much each pixel's share exceeds that of the pixel before it, where all right of `x` is covered: flat."""
     wide, high = shape
     x = np.clip(x, -0.5, wide - 0.5)
@@ -260,7 +258,7 @@ def _right_of(x: Floats, row: NDArray[np.int64], shape: tuple[int, int]) -> Floa
     return np.asarray(np.bincount(at, part, size) + np.bincount(at + 1, 1 - part, size), dtype=np.float64)
 
 
-def _spans(polygons: Sequence[Floats]) -> tuple[NDArray[np.int64], Floats, Floats]:
+def _spans(polygons: Sequence[Floats]) -> tuple[Integers, Floats, Floats]:
     """The scan line, beginning and end of every stretch that is covered; line 0 is the first in row 0 of pixels."""
     start = np.concatenate(polygons)
     end = np.concatenate([np.roll(polygon, -1, axis=0) for polygon in polygons])

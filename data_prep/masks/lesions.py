@@ -11,6 +11,7 @@ from data_prep.volumes.off_grid import off_grid
 from data_prep.volumes.resize import HALF_SHARE, area_weights, weigh
 from data_prep.volumes.sampling import POSITION_DECIMALS, ROUNDING_VOXELS, finer
 from data_prep.volumes.volume import Grid, Volume
+from hnscc.base.arrays import Bools, Floats, Integers
 from hnscc.cohort.store_format import Drawn
 
 MIN_KEPT_SHARE = 0.9  # of the lesion's volume that must lie on the slices' grid
@@ -26,7 +27,7 @@ class LesionMask:
     the same as `voxels` where the grid is that of the slices, or where there is no mask.
     """
 
-    voxels: NDArray[np.bool_]
+    voxels: Bools
     source_px: tuple[int, ...]
     drawn_on: str | None
     drawn: Drawn
@@ -56,11 +57,11 @@ def lesion_on(mask: Volume | None, grids: dict[str, Grid], reference: str, where
     return LesionMask(voxels, tuple(int(count) for count in touched), drawn_on, drawn)
 
 
-def _as_drawn(voxels: NDArray[np.bool_], lps: Grid, on: str | None) -> Drawn:
+def _as_drawn(voxels: Bools, lps: Grid, on: str | None) -> Drawn:
     return Drawn(voxels, tuple(tuple(float(value) for value in row) for row in lps.affine), on)
 
 
-def covered(lesion: Volume, grid: Grid) -> NDArray[np.float64]:
+def covered(lesion: Volume, grid: Grid) -> Floats:
     """(Z, Y, X): the share of each voxel of a grid that lies LPS which the lesion (0 and 1) covers, 0 to 1.
 
     It is exact where the axes of both grids are parallel; else it is counted in parts of half a voxel of the lesion's
@@ -75,9 +76,7 @@ def covered(lesion: Volume, grid: Grid) -> NDArray[np.float64]:
     return _covered_by_parts(data, lps, grid)
 
 
-def _covered_exactly(
-    data: NDArray[np.float32], matrix: NDArray[np.float64], shape: tuple[int, int, int]
-) -> NDArray[np.float64]:
+def _covered_exactly(data: NDArray[np.float32], matrix: Floats, shape: tuple[int, int, int]) -> Floats:
     """(Z, Y, X) of a grid of this shape (x, y, z): the share of each voxel that data (x, y, z) covers, by areas.
 
     matrix: 4 x 4 without turns, from an index of the grid to one of the data.
@@ -87,16 +86,16 @@ def _covered_exactly(
         for axis in range(3)
     )
     flat = np.stack([weigh(slice_.astype(np.float64), rows, columns).ravel() for slice_ in data.T])
-    shares: NDArray[np.float64] = (slices @ flat).reshape(shape[::-1])
+    shares: Floats = (slices @ flat).reshape(shape[::-1])
     return shares
 
 
-def _edge(matrix: NDArray[np.float64], axis: int) -> float:
+def _edge(matrix: Floats, axis: int) -> float:
     """Where the grid's first voxel begins, in voxels from the outer face of the lesion's grid."""
     return float(matrix[axis, 3] - matrix[axis, axis] / 2 + 0.5)
 
 
-def _covered_by_parts(data: NDArray[np.float32], lps: Grid, grid: Grid) -> NDArray[np.float64]:
+def _covered_by_parts(data: NDArray[np.float32], lps: Grid, grid: Grid) -> Floats:
     """(Z, Y, X) of the grid: the share of each voxel that data (x, y, z) on the grid `lps` covers, counted in parts."""
     share = np.zeros(grid.shape[::-1])
     low, high = around(data, lps, grid)
@@ -119,7 +118,7 @@ def _covered_by_parts(data: NDArray[np.float32], lps: Grid, grid: Grid) -> NDArr
     return share
 
 
-def around(data: NDArray[np.float32], lps: Grid, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def around(data: NDArray[np.float32], lps: Grid, grid: Grid) -> tuple[Integers, Integers]:
     """The first voxels (x, y, z) of the grid that the lesion may touch, and those behind the last.
 
     data: (x, y, z), not 0 where the lesion is, on the grid `lps`; both grids lie LPS.
@@ -161,7 +160,7 @@ def labelled(mask: Volume, number: int, where: str) -> Volume:
     return replace(mask, data=(labels == number).astype(np.float32))
 
 
-def _binary(mask: Volume, where: str) -> NDArray[np.bool_]:
+def _binary(mask: Volume, where: str) -> Bools:
     """Where the lesion is, in the order of the mask's file; InputError where there is more than 0 and one value."""
     for values in (mask.data, _whole(mask.data)):
         if values is not None and _is_binary(values):
@@ -186,9 +185,7 @@ def _whole(values: NDArray[np.float32]) -> NDArray[np.float32] | None:
     return whole if np.abs(values - whole).max() <= NEAR_A_LABEL else None
 
 
-def check_kept(
-    share: NDArray[np.float64], voxels: NDArray[np.bool_], before: float, grid: Grid, where: str
-) -> None:
+def check_kept(share: Floats, voxels: Bools, before: float, grid: Grid, where: str) -> None:
     """InputError where the grid cuts off a tenth of a lesion of `before` mm3, or the lesion covers half of no voxel.
 
     share, voxels: (Z, Y, X) on the grid, what the lesion covers of each voxel, and which of them are lesion by that.

@@ -10,9 +10,10 @@ from data_prep.masks.lesions import around, covered
 from data_prep.volumes.grids import to_lps
 from data_prep.volumes.resize import HALF_SHARE
 from data_prep.volumes.volume import Grid, Volume
+from hnscc.base.arrays import Bools, Floats, Integers
 
 
-def own_voxels(lesion: NDArray[np.bool_], grid: Grid, image: Grid) -> NDArray[np.bool_]:
+def own_voxels(lesion: Bools, grid: Grid, image: Grid) -> Bools:
     """Which voxels of an image a lesion covers at least half of, by area: (Z, Y, X), of the image turned to LPS.
 
     lesion: (Z, Y, X) on `grid`, which lies LPS. Where it covers half of no voxel, those that it covers most of; none
@@ -27,7 +28,7 @@ def own_voxels(lesion: NDArray[np.bool_], grid: Grid, image: Grid) -> NDArray[np
     return found
 
 
-def half_covered(lesion: NDArray[np.bool_], grid: Grid, other: Grid) -> NDArray[np.bool_]:
+def half_covered(lesion: Bools, grid: Grid, other: Grid) -> Bools:
     """The voxels (Z, Y, X) of another grid of which a lesion (Z, Y, X) covers at least half, by area; both lie LPS."""
     found = np.zeros(other.shape[::-1], dtype=bool)
     box, share = _shares(lesion, grid, other)
@@ -35,9 +36,7 @@ def half_covered(lesion: NDArray[np.bool_], grid: Grid, other: Grid) -> NDArray[
     return found
 
 
-def _shares(
-    lesion: NDArray[np.bool_], grid: Grid, other: Grid
-) -> tuple[tuple[slice, ...], NDArray[np.float64]]:
+def _shares(lesion: Bools, grid: Grid, other: Grid) -> tuple[tuple[slice, ...], Floats]:
     """The box (z, y, x) of the other grid that a lesion may touch, and the share of each voxel that it covers there."""
     nothing = (slice(0, 0),) * 3, np.zeros((0, 0, 0))
     if not lesion.any():
@@ -61,7 +60,7 @@ def _cut(data: NDArray[np.float32], grid: Grid) -> tuple[NDArray[np.float32], Gr
     return cut, _moved(grid, first, (wide, tall, deep))
 
 
-def _moved(grid: Grid, first: NDArray[np.int64], shape: tuple[int, int, int]) -> Grid:
+def _moved(grid: Grid, first: Integers, shape: tuple[int, int, int]) -> Grid:
     """The part of a grid that begins at the voxel `first` (x, y, z)."""
     affine = grid.affine.copy()
     affine[:3, 3] = (grid.affine @ [*first, 1.0])[:3]

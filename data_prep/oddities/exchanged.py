@@ -6,20 +6,17 @@ Asked of scans alone whose mask is told to have no border (data_prep.oddities.of
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
-import numpy as np
-from numpy.typing import NDArray
-
 from data_prep.oddities.oddity import Odd
 from data_prep.oddities.off_border import CLEARLY_SEEN_SHARE, MASK, SHOWN_FALL
 from data_prep.placing.edges import edges_of
-from hnscc.base.arrays import Bools
+from hnscc.base.arrays import Bools, Images
 from hnscc.cohort.store_format import Scan
 
 BETTER_TIMES = 1.5  # times the fall across the border of a scan's own mask, that across the other's has
 MOST_SCANS_ASKED = 20  # scans whose masks are told: of more, it is another fault
 
 # The images (Z, C, H, W) and the mask (Z, H, W) of a scan by its position.
-Read = Callable[[int], tuple[NDArray[np.float32], Bools]]
+Read = Callable[[int], tuple[Images, Bools]]
 
 
 def exchanged(
@@ -54,7 +51,7 @@ class _Falls:
     def __init__(
         self,
         scans: Sequence[Scan],
-        known: dict[int, tuple[NDArray[np.float32], Bools]],
+        known: dict[int, tuple[Images, Bools]],
         at: int,
         modality: str,
     ) -> None:

@@ -29,6 +29,7 @@ from data_prep.oddities.order import odd_order
 from data_prep.oddities.orientation import lying_otherwise
 from data_prep.oddities.planes import odd_planes
 from data_prep.oddities.twins import Twins, find_between, find_twins
+from hnscc.base.arrays import Bools, Images
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import first_of
 from hnscc.cohort.placement import CohortPlacement, OddFact
@@ -62,7 +63,7 @@ def judged(
     """
     modalities = list(rows[0].files)
 
-    def read(at: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def read(at: int) -> tuple[Images, Bools]:
         name = scans[at].scan_id
         return read_images(unfinished, name), read_mask(unfinished, name) == 1
 
@@ -185,7 +186,7 @@ def _how(twins: Twins) -> str:
 def _pairs(rows: Sequence[Row], scans: Sequence[Scan], images: Reduced, unfinished: Path) -> list[Twins]:
     """Scans that share images as they are stored; of two patients, also those that do once one is moved or changed."""
 
-    def read(at: int) -> NDArray[np.float32]:
+    def read(at: int) -> Images:
         return read_images(unfinished, scans[at].scan_id)
 
     pairs = find_twins(images.slices, read)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from data_prep.volumes.resize import area_weights, weigh
+from hnscc.base.arrays import Bools, Floats
 
 SIDE_PIXELS = 128  # pixels at most of the squares in which marks are looked for
 # Marks at most, in these squares and in ones that are smaller by this scale, and by it again: for zoomed copies.
@@ -39,7 +40,7 @@ class Marks:
     """
 
     side: int
-    places: NDArray[np.float64]
+    places: Floats
     looks: NDArray[np.float32]
 
 
@@ -66,7 +67,7 @@ def _of_volume(volume: NDArray[np.float32]) -> Marks:
     return Marks(size, np.concatenate(places), np.concatenate(looks))
 
 
-def _in_squares(squares: NDArray[np.float32], most: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+def _in_squares(squares: NDArray[np.float32], most: int) -> tuple[Floats, NDArray[np.float32]]:
     """Places and looks of the marks of (Z, H, W)."""
     smooth = ndimage.gaussian_filter(squares, (0.5, BLUR_PIXELS, BLUR_PIXELS), truncate=3)
     apart = smooth - ndimage.gaussian_filter(smooth, (0, WIDER_BLUR_PIXELS, WIDER_BLUR_PIXELS), truncate=3)
@@ -86,7 +87,7 @@ def _in_squares(squares: NDArray[np.float32], most: int) -> tuple[NDArray[np.flo
     return at.astype(np.float64), _looks(smooth, at)
 
 
-def _round(apart: NDArray[np.float32], at: NDArray[np.intp]) -> NDArray[np.bool_]:
+def _round(apart: NDArray[np.float32], at: NDArray[np.intp]) -> Bools:
     """Which places are peaks along all directions of the plane, not points of an edge."""
     z, y, x = at.T
     here = 2 * apart[z, y, x]
@@ -96,7 +97,7 @@ def _round(apart: NDArray[np.float32], at: NDArray[np.intp]) -> NDArray[np.bool_
         apart[z, y + 1, x + 1] + apart[z, y - 1, x - 1] - apart[z, y + 1, x - 1] - apart[z, y - 1, x + 1]
     ) / 4
     determinant = yy * xx - yx**2
-    kept: NDArray[np.bool_] = (determinant > 0) & ((yy + xx) ** 2 < ROUND_RATIO * determinant)
+    kept: Bools = (determinant > 0) & ((yy + xx) ** 2 < ROUND_RATIO * determinant)
     return kept
 
 

@@ -13,6 +13,7 @@ from scipy import ndimage, stats
 
 from data_prep.oddities.marks import Marks
 from data_prep.oddities.twins import Read, Twins
+from hnscc.base.arrays import Bools, Floats
 
 # Times the distance to the second-best look, in the same scan and in most others, that the best has.
 CLEARLY_TIMES = 0.85
@@ -52,12 +53,12 @@ def find_moved(kept: Sequence[Sequence[Marks]], asked: Callable[[int, int], bool
 
 def _paired(
     kept: Sequence[Marks], asked: Callable[[int, int], bool]
-) -> dict[tuple[int, int], list[tuple[NDArray[np.float64], NDArray[np.float64]]]]:
+) -> dict[tuple[int, int], list[tuple[Floats, Floats]]]:
     """For each pair of scans, the places (of the first, of the second) whose marks look alike, the surest first."""
     filled = [at for at, each in enumerate(kept) if len(each.looks)]
     looks = np.concatenate([kept[at].looks for at in filled]) if filled else np.zeros((0, 1), np.float32)
     starts = np.cumsum([0, *(len(kept[at].looks) for at in filled)])[:-1]
-    sure: dict[tuple[int, int], list[tuple[float, NDArray[np.float64], NDArray[np.float64]]]] = {}
+    sure: dict[tuple[int, int], list[tuple[float, Floats, Floats]]] = {}
     for one in filled:
         others = np.array([other != one and asked(min(one, other), max(one, other)) for other in filled])
         if not others.any():
@@ -78,7 +79,7 @@ def _paired(
 
 
 def _likely(
-    alike: NDArray[np.float32], starts: NDArray[np.intp], others: NDArray[np.bool_]
+    alike: NDArray[np.float32], starts: NDArray[np.intp], others: Bools
 ) -> list[tuple[int, int, float]]:
     """The marks whose best match in one other scan is clearly closer than their best match in most scans.
 
@@ -95,15 +96,13 @@ def _likely(
     return [(int(at), int(partner[at]), CLEARLY_TIMES) for at in near]
 
 
-def _distance(alike: NDArray[np.floating]) -> NDArray[np.float64]:
+def _distance(alike: NDArray[np.floating]) -> Floats:
     """Of vectors of length 1, by their product."""
-    distance: NDArray[np.float64] = np.sqrt(np.maximum(2 - 2 * alike, 0)).astype(np.float64)
+    distance: Floats = np.sqrt(np.maximum(2 - 2 * alike, 0)).astype(np.float64)
     return distance
 
 
-def _map(
-    ones: NDArray[np.float64], others: NDArray[np.float64], size: int
-) -> tuple[int, NDArray[np.float64]] | None:
+def _map(ones: Floats, others: Floats, size: int) -> tuple[int, Floats] | None:
     """How many places lie on the one affine map (4, 3), from (z, y, x, 1) of the first to (z, y, x) of the second, on
     which most do; None where that is chance. ones, others: (N, 3) places of a pair, the surest first."""
     if len(ones) < LEAST_PLACES:
@@ -125,7 +124,7 @@ def _map(
     return (_cells(ones[best], size), move) if move is not None else None
 
 
-def _through(ones: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+def _through(ones: Floats, others: Floats) -> Floats:
     """(M, 4, 3): the maps through each three pairs of places (T, 3, 3), without those that no copy can have."""
     known = np.concatenate([ones[..., 1:], np.ones((*ones.shape[:2], 1))], axis=2)
     wide = np.abs(np.linalg.det(known)) > 1e-6 * np.abs(ones[..., 1:]).max() ** 2
@@ -139,9 +138,7 @@ def _through(ones: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[
     return np.array([_joined(*each) for each in zip(plane[kept], slope[kept], start[kept], strict=True)])
 
 
-def _line(
-    ones: NDArray[np.float64], others: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _line(ones: Floats, others: Floats) -> tuple[Floats, Floats]:
     """Slope and start of the lines through z of places (..., N); slope 1 where all lie in one slice."""
     mean, theirs = ones.mean(axis=-1), others.mean(axis=-1)
     apart = ones - mean[..., None]
@@ -152,7 +149,7 @@ def _line(
     return slope, theirs - slope * mean
 
 
-def _joined(plane: NDArray[np.float64], slope: float, start: float) -> NDArray[np.float64]:
+def _joined(plane: Floats, slope: float, start: float) -> Floats:
     """(4, 3): from (z, y, x, 1) to (z, y, x), of a map of the plane (3, 2), from (y, x, 1), and one of the slices."""
     move = np.zeros((4, 3))
     move[1:, 1:] = plane
@@ -160,34 +157,30 @@ def _joined(plane: NDArray[np.float64], slope: float, start: float) -> NDArray[n
     return move
 
 
-def _fitted(known: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+def _fitted(known: Floats, others: Floats) -> Floats:
     """The map with the smallest squared misses of places (N, 4) -> (N, 3)."""
-    plane: NDArray[np.float64] = np.linalg.lstsq(known[:, 1:], others[:, 1:], rcond=None)[0].astype(
-        np.float64
-    )
+    plane: Floats = np.linalg.lstsq(known[:, 1:], others[:, 1:], rcond=None)[0].astype(np.float64)
     slope, start = _line(known[:, 0], others[:, 0])
     return _joined(plane, float(slope), float(start))
 
 
-def _on(
-    known: NDArray[np.float64], others: NDArray[np.float64], move: NDArray[np.float64], size: int
-) -> NDArray[np.bool_]:
+def _on(known: Floats, others: Floats, move: Floats, size: int) -> Bools:
     """Which of N pairs of places lie on one map, bool (N,).
 
     known: (N, 4), z, y, x and 1 in one scan. others: (N, 3), z, y and x in the other. move: (4, 3), the map. size: of
     the slices, in pixels.
     """
     missed = known @ move - others
-    on: NDArray[np.bool_] = np.linalg.norm(missed[:, 1:], axis=1) < max(1.0, NEAR_SHARE * size)
+    on: Bools = np.linalg.norm(missed[:, 1:], axis=1) < max(1.0, NEAR_SHARE * size)
     return on & (np.abs(missed[:, 0]) < NEAR_SLICES)
 
 
-def _cells(places: NDArray[np.float64], size: int) -> int:
+def _cells(places: Floats, size: int) -> int:
     """In how many cells of the plane places lie: what stands in every slice, such as a scanner's table, counts once."""
     return len(np.unique((places[:, 1:] // (CELL_SHARE * size)).astype(int), axis=0))
 
 
-def _compared(one: NDArray[np.float32], other: NDArray[np.float32], move: NDArray[np.float64]) -> float:
+def _compared(one: NDArray[np.float32], other: NDArray[np.float32], move: Floats) -> float:
     """The correlation of most of the slices compared, laid on one another by the map or by the next of whole pixels."""
     picked = np.unique(np.linspace(0, len(one) - 1, 3 * COMPARED_SLICES).round().astype(int))
     best = 0.0
@@ -199,7 +192,7 @@ def _compared(one: NDArray[np.float32], other: NDArray[np.float32], move: NDArra
     return best
 
 
-def _whole(move: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+def _whole(move: Floats, shape: tuple[int, ...]) -> Floats:
     """The map of whole pixels next to one, by where it takes the middle of the scan."""
     middle = np.array([(side - 1) / 2 for side in shape])
     whole = np.zeros_like(move)
@@ -208,7 +201,7 @@ def _whole(move: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.floa
     return whole
 
 
-def _alike(one: NDArray[np.float32], other: NDArray[np.float32], z: int, move: NDArray[np.float64]) -> float:
+def _alike(one: NDArray[np.float32], other: NDArray[np.float32], z: int, move: Floats) -> float:
     """The correlation, whatever its sign, of a slice and what the map takes it to, or of their ranks: other grey values
     keep these. Where either is of one value, or ends, is left out."""
     y, x = np.indices(one.shape)

@@ -3,13 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from data_prep.oddities.curves import fading
 from data_prep.oddities.odd import odd_values
 from data_prep.oddities.orientation import lies_otherwise
 from data_prep.oddities.twins import reduced
+from hnscc.base.arrays import Images
 from hnscc.cohort.placement import Placement, ValueFacts
 from hnscc.cohort.store_format import Scan
 
@@ -17,7 +15,7 @@ NEW = "new"  # the id of the new scan among those of the study, which are number
 
 
 def odd_beside(
-    images: NDArray[np.float32],
+    images: Images,
     placement: Placement,
     modalities: Sequence[str],
     usual: Mapping[str, Any] | None,

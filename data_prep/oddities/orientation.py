@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.oddities.oddity import MAJORITY_SHARE, Odd, named, of_some
+from hnscc.base.arrays import Integers
 from hnscc.cohort.placement import LyingFacts
 from hnscc.cohort.store_format import Scan
 
@@ -28,9 +29,8 @@ CLEAR_CORRELATION = 0.05
 NEARLY_ALL_PERCENT = 90  # of the scans
 MOST_ROUNDS = 20  # of turning scans to the mean and taking the mean again; two or three do
 
-Image = NDArray[
-    np.float32
-]  # (n, 16, 16, 16): scans, slices from foot to head, rows to posterior, columns to left
+# (n, 16, 16, 16): scans, slices from foot to head, rows to posterior, columns to left.
+Image = NDArray[np.float32]
 
 # How a scan may lie, after the first: as the others do.
 TURNS: tuple[tuple[str, Callable[[Image], Image]], ...] = (
@@ -158,7 +158,7 @@ def _way(turn: int, alike: float, image: Image, mean: Image) -> int:
 
 def _aligned(
     turned: NDArray[np.float32],
-) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[Integers, NDArray[np.float32], NDArray[np.float32]]:
     """(turns, n, 16, 16, 16) -> of each scan the turn that agrees best with the mean of the others, turned so too; its
     correlation with that, and that of the scan as it is."""
     every = np.arange(turned.shape[1])

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data_prep.oddities.oddity import LEAST_SCANS, Odd, grouped, has_majority, limit, named, times
+from hnscc.base.arrays import Floats
 from hnscc.cohort.placement import ValueFacts
 from hnscc.cohort.store_format import Scan
 
@@ -214,7 +214,7 @@ def _groups_of_scale(groups: Sequence[Sequence[Scan]], usual: Sequence[float], m
     )
 
 
-def _parted(values: NDArray[np.float64]) -> tuple[float, list[list[int]]]:
+def _parted(values: Floats) -> tuple[float, list[list[int]]]:
     """The share of the variance that lies between two groups, each of a fifth at least, and the groups' positions."""
     order, least = np.argsort(values, kind="stable"), math.ceil(LEAST_PART_SHARE * len(values))
     found = []
@@ -226,13 +226,13 @@ def _parted(values: NDArray[np.float64]) -> tuple[float, list[list[int]]]:
     return explained, [sorted(map(int, order[:at])), sorted(map(int, order[at:]))]
 
 
-def _logarithms(scans: Sequence[Scan], modality: str) -> NDArray[np.float64] | None:
+def _logarithms(scans: Sequence[Scan], modality: str) -> Floats | None:
     """(values, scans): the logarithms of `COMPARED` above the lowest values, each less its median; None where a scan
     shows nothing above these."""
     found = [_above(scan, modality) for scan in scans]
     if any(value <= 0 for each in found for value in each):
         return None
-    logs: NDArray[np.float64] = np.log(np.array(found, np.float64)).T
+    logs: Floats = np.log(np.array(found, np.float64)).T
     return logs - np.median(logs, axis=1, keepdims=True)
 
 
@@ -243,7 +243,7 @@ def _above(scan: Scan, modality: str) -> list[float]:
     return [0.0 if tissue is None else float(tissue[name] - facts["first"]) for name in COMPARED]
 
 
-def _minorities(logs: NDArray[np.float64]) -> dict[int, int]:
+def _minorities(logs: Floats) -> dict[int, int]:
     """Positions of scans in groups of two and more that stand apart from the one that most scans are in, each with the
     size of its group; none where no group is most."""
     groups = grouped(list(logs), float(np.log(MINORITY_GAP_TIMES)))

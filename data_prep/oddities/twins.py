@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from data_prep.volumes.resize import area_weights, weigh
+from hnscc.base.arrays import Floats, Images
 
 SIDE_PIXELS = 16  # pixels of a reduced slice
 CANDIDATE_CORRELATION = 0.9995  # correlation of reduced slices
@@ -28,7 +29,7 @@ SHARED_SHARE = 0.5  # of the slices of the shorter scan that must be found in th
 # Flips of a slice (y, x): an export that lost its orientation may be mirrored.
 FLIPS: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (0, 1))
 
-Read = Callable[[int], NDArray[np.float32]]
+Read = Callable[[int], Images]
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Twins:
         return self.correlation > SAME_CORRELATION
 
 
-def reduced(images: NDArray[np.float32]) -> NDArray[np.float32]:
+def reduced(images: Images) -> NDArray[np.float32]:
     """(Z, C, H, W) -> (C, Z, 16, 16) float32: means, of mean 0 and length 1; zeros where a slice is one value."""
     size = images.shape[-1]
     weights = area_weights(SIDE_PIXELS, size, size / SIDE_PIXELS, 0.0)
@@ -138,11 +139,11 @@ def _candidates(
     return pairs
 
 
-def _coarse(slices: NDArray[np.float32]) -> NDArray[np.float64]:
+def _coarse(slices: NDArray[np.float32]) -> Floats:
     """(N, 16, 16) -> (N, 16), for a quick search: differences in the sums of 4 x 4 pixels, divided by 4, are no larger
     than those of the slices."""
     blocks = slices.astype(np.float64).reshape(len(slices), 4, SIDE_PIXELS // 4, 4, SIDE_PIXELS // 4)
-    sums: NDArray[np.float64] = blocks.sum(axis=(2, 4)).reshape(len(slices), -1) / (SIDE_PIXELS // 4)
+    sums: Floats = blocks.sum(axis=(2, 4)).reshape(len(slices), -1) / (SIDE_PIXELS // 4)
     return sums
 
 
@@ -156,7 +157,7 @@ def _alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     return float((a * b).sum())
 
 
-def _unit(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _unit(values: Floats) -> Floats:
     """Along the last axis: less the mean, divided by the length; zeros where nothing is left but rounding."""
     centred = values - values.mean(axis=-1, keepdims=True)
     length = np.linalg.norm(centred, axis=-1, keepdims=True)

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from hnscc.base.arrays import Bools
+
 # Of the contrast of the volume's other slices; air around a body, and lean slices, have 0.08 and more.
 FAINT_SHARE = 0.015
 # Of the contrast of the slices on both sides of one or more; slices of a body have 0.8 and more.
@@ -42,7 +44,7 @@ MIN_HOLE_VOXELS = 5  # voxels, the shorter side of a box of one value within a s
 BOX_SHARE = 0.95  # of its bounding box that a hole fills
 
 
-def absent(data: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+def absent(data: NDArray[np.float32]) -> Bools | None:
     """Which voxels of a volume (x, y, z), turned to LPS, show nothing; None where all show something."""
     found = np.zeros(data.shape, dtype=bool)
     faint = _faint(data)
@@ -61,7 +63,7 @@ def absent(data: NDArray[np.float32]) -> NDArray[np.bool_] | None:
     return found if found.any() else None
 
 
-def _faint(data: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _faint(data: NDArray[np.float32]) -> Bools:
     """(z,): slices with next to no contrast, by the range of all but 2 % of their voxels, or with far less than the
     slices on both sides of them; not those of a volume that has none anywhere."""
     first, bright, last = np.percentile(data, [1, BRIGHT_PERCENTILE, 99], axis=(0, 1))
@@ -71,7 +73,7 @@ def _faint(data: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.asarray(faint | _dim_run(np.stack([bright - first, contrast])))
 
 
-def _dim_run(levels: NDArray[np.floating]) -> NDArray[np.bool_]:
+def _dim_run(levels: NDArray[np.floating]) -> Bools:
     """(z,): several slices in a row that are dim from one to the next, and bright again from one to the next, at all
     levels (levels, z); at most half of all."""
     dim = np.zeros(levels.shape[1], dtype=bool)
@@ -90,7 +92,7 @@ def _dim_run(levels: NDArray[np.floating]) -> NDArray[np.bool_]:
     return dim
 
 
-def _by_neighbours(data: NDArray[np.float32], faint: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _by_neighbours(data: NDArray[np.float32], faint: Bools) -> Bools:
     """(z,): slices that are no image by what they share with those beside them: next to nothing, or everything."""
     thin = data[::STEP_VOXELS, ::STEP_VOXELS].reshape(-1, data.shape[2]).T.astype(np.float32)
     thin = thin - thin.mean(axis=1, keepdims=True)
@@ -113,7 +115,7 @@ def _by_neighbours(data: NDArray[np.float32], faint: NDArray[np.bool_]) -> NDArr
     return np.asarray(unlike | np.insert(kept, 0, False))
 
 
-def _mirrored(thin: NDArray[np.float32], shown: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _mirrored(thin: NDArray[np.float32], shown: Bools) -> Bools:
     """(z,): slices that repeat, one by one, those before them in the other order: the shorter side of the mirror."""
     found = np.zeros(len(thin), dtype=bool)
     for middle in np.flatnonzero(shown):
@@ -131,9 +133,7 @@ def _mirrored(thin: NDArray[np.float32], shown: NDArray[np.bool_]) -> NDArray[np
     return found
 
 
-def _filled(
-    thin: NDArray[np.float32], length: NDArray[np.floating], shown: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
+def _filled(thin: NDArray[np.float32], length: NDArray[np.floating], shown: Bools) -> Bools:
     """(z,): slices in a row that are the mean of those beside them, as interpolation leaves them across a gap."""
     off = np.linalg.norm(thin[2:] + thin[:-2] - 2 * thin[1:-1], axis=1)
     mean = np.zeros(len(thin), dtype=bool)
@@ -144,7 +144,7 @@ def _filled(
     return np.asarray(long if 2 * mean.sum() <= shown.sum() else np.zeros_like(long))
 
 
-def _standing(data: NDArray[np.float32], shown: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _standing(data: NDArray[np.float32], shown: Bools) -> Bools:
     """(z,): slices that show the same as those around them but for noise, while others change from one to the next."""
     found = np.zeros(data.shape[2], dtype=bool)
     wide, high = (side // SQUARE_VOXELS for side in data.shape[:2])
@@ -167,9 +167,7 @@ def _standing(data: NDArray[np.float32], shown: NDArray[np.bool_]) -> NDArray[np
     return found
 
 
-def _left(
-    thin: NDArray[np.float32], length: NDArray[np.floating], alike: NDArray[np.floating]
-) -> NDArray[np.bool_]:
+def _left(thin: NDArray[np.float32], length: NDArray[np.floating], alike: NDArray[np.floating]) -> Bools:
     """(z - 1,): whether next to nothing is left of a slice without its best multiple of the one before."""
     close = alike > 1 - 1e-3
     left = np.ones(len(alike))
@@ -179,7 +177,7 @@ def _left(
     return np.asarray(left <= COPIED_SDS)
 
 
-def _evenly(copied: NDArray[np.bool_]) -> bool:
+def _evenly(copied: Bools) -> bool:
     """Whether several slices are copies, spread as evenly as resampling to thinner slices leaves them: in any two
     stretches of one length there are as many, up to one."""
     if copied.sum() < 2:
@@ -188,7 +186,7 @@ def _evenly(copied: NDArray[np.bool_]) -> bool:
     return all(np.ptp(count[length:] - count[:-length]) <= 1 for length in range(1, len(count)))
 
 
-def _mark_cuts(data: NDArray[np.float32], found: NDArray[np.bool_], faint: NDArray[np.bool_]) -> None:
+def _mark_cuts(data: NDArray[np.float32], found: Bools, faint: Bools) -> None:
     """Mark in `found` the lines of one value from the first on, slice by slice, where a body begins behind them as no
     body does: in its full width, and not blurred."""
     lines = len(data)

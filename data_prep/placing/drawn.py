@@ -4,29 +4,29 @@ nobody filled, and volume that coarser voxels lose."""
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from data_prep.volumes.grids import matching, same_grid
 from data_prep.volumes.volume import Grid, Volume
+from hnscc.base.arrays import Bools, Masks, Spacing
 
 BOX_SIDE_VOXELS = 5  # voxels along both axes of a plane, from which a box is no small lesion
 BOX_SLICES = 3  # from which blocks in single slices are no chance
 
 
-def spanned(voxels: NDArray[np.bool_]) -> int:
+def spanned(voxels: Bools) -> int:
     """In how many slices of (Z, Y, X) lesion touches two opposite borders of the plane."""
     ends = [np.take(voxels, end, axis=axis).any(axis=1) for axis in (1, 2) for end in (0, -1)]
     return int(np.sum((ends[0] & ends[1]) | (ends[2] & ends[3])))
 
 
-def left_out(voxels: NDArray[np.bool_]) -> int:
+def left_out(voxels: Bools) -> int:
     """How many slices of (Z, Y, X) hold no lesion at all, though both slices beside them do at the same place."""
     between = (voxels[:-2] & voxels[2:]).any(axis=(1, 2))
     return int(np.sum(between & ~voxels[1:-1].any(axis=(1, 2))))
 
 
-def is_box(voxels: NDArray[np.bool_]) -> bool:
+def is_box(voxels: Bools) -> bool:
     """Whether the lesion in (Z, Y, X) is one block with straight edges, and no small one; or several slices hold such
     blocks, and most of its slices."""
     if not voxels.any():
@@ -37,7 +37,7 @@ def is_box(voxels: NDArray[np.bool_]) -> bool:
     return whole or (boxes >= BOX_SLICES and boxes > len(slices) / 2)
 
 
-def _is_rectangle(plane: NDArray[np.bool_]) -> bool:
+def _is_rectangle(plane: Bools) -> bool:
     rows, columns = (np.flatnonzero(plane.any(axis=axis)) for axis in (1, 0))
     sides = [int(at[-1] - at[0]) + 1 for at in (rows, columns)]
     return min(sides) >= BOX_SIDE_VOXELS and int(plane.sum()) == int(np.prod(sides))
@@ -53,7 +53,7 @@ def fits(mask: Volume | None, grids: Mapping[str, Grid]) -> list[str]:
     return stated if apart else []
 
 
-def hollow(voxels: NDArray[np.bool_]) -> float:
+def hollow(voxels: Bools) -> float:
     """The share of what a lesion (Z, Y, X) encloses in its slices that is not lesion, 0 (no holes) to 1."""
     drawn, filled = 0, 0
     for slice_ in voxels[voxels.any(axis=(1, 2))]:
@@ -71,6 +71,6 @@ def drawn_ml(mask: Volume | None) -> float:
     return float(np.count_nonzero(mask.data > mask.data.max() / 2) * np.prod(mask.grid.spacing) / 1000)
 
 
-def stored_ml(stored: NDArray[np.uint8], spacing_mm: tuple[float, float, float]) -> float:
+def stored_ml(stored: Masks, spacing_mm: Spacing) -> float:
     """The volume of a stored mask (Z, H, W), in ml."""
     return float(np.count_nonzero(stored) * np.prod(spacing_mm) / 1000)

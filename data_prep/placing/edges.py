@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hnscc.base.arrays import Bools, Floats, Integers, Spacing
+from hnscc.base.arrays import Bools, Floats, Images, Integers, Spacing
 
 DEPTH_MM = 4.0  # mm, within and outside, that are compared
 MOST_VOXELS = 400  # voxels of each side's surface that are looked at
@@ -51,7 +51,7 @@ class _Border:
 
 
 def edges_of(
-    image: NDArray[np.float32],
+    image: Images,
     lesion: Bools,
     spacing_mm: Spacing,
     dark: float,

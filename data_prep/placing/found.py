@@ -5,7 +5,6 @@ from dataclasses import asdict
 
 import numpy as np
 from nibabel import orientations
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from data_prep.masks.lesions import LesionMask
@@ -16,7 +15,7 @@ from data_prep.placing.signal import signal_of
 from data_prep.volumes.grids import axis_of_slices, to_lps
 from data_prep.volumes.resize import Window, inside, stored_spacing
 from data_prep.volumes.volume import Grid, Volume
-from hnscc.base.arrays import Floats
+from hnscc.base.arrays import Bools, Floats, Images, Masks
 from hnscc.cohort.placement import FileFacts, LesionFacts, ValueFacts
 
 
@@ -94,7 +93,7 @@ def _rim(volume: Volume) -> float | None:
     return float(np.median(values)) if values.size else None
 
 
-def _between(blank: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _between(blank: Bools) -> Bools:
     """Which voxels without a value have some with one on both sides, along some axis. A field of view is convex, so
     that no voxel outside of it does."""
     held, found = ~blank, np.zeros_like(blank)
@@ -110,8 +109,8 @@ def facts_of(
     mask: Volume | None,
     lesion: LesionMask,
     grid: Grid,
-    images: NDArray[np.float32],
-    stored: NDArray[np.uint8],
+    images: Images,
+    stored: Masks,
     window: Window,
 ) -> tuple[dict[str, ValueFacts], LesionFacts]:
     """What is known of the values of a scan's modalities, by name, and of its lesion.
@@ -143,9 +142,7 @@ def facts_of(
     return values, {**found, "medians": medians, "edges": edges}
 
 
-def share_of_body(
-    images: NDArray[np.float32], stored: NDArray[np.uint8], grid: Grid, window: Window
-) -> float:
+def share_of_body(images: Images, stored: Masks, grid: Grid, window: Window) -> float:
     """The share of the body in stored images (Z, C, H, W) that is lesion in their mask (Z, H, W): 0 to 1, and more
     where lesion lies in air."""
     seen, drawn = on_grid(images, stored, grid, window)
@@ -153,17 +150,13 @@ def share_of_body(
     return int(drawn.sum()) / max(1, int(shown.sum()))
 
 
-def on_grid(
-    images: NDArray[np.float32], stored: NDArray[np.uint8], grid: Grid, window: Window
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def on_grid(images: Images, stored: Masks, grid: Grid, window: Window) -> tuple[Images, Bools]:
     """The pixels of stored images (Z, C, H, W) and of their mask (Z, H, W) that lie on the grid of the slices."""
     rows, columns = inside(window, grid.shape[1], 0), inside(window, grid.shape[0], 1)
     return images[:, :, rows][:, :, :, columns], stored[:, rows][:, :, columns] > 0
 
 
-def tissue_of(
-    image: NDArray[np.float32], shown: NDArray[np.bool_], near: NDArray[np.bool_]
-) -> dict[str, float] | None:
+def tissue_of(image: Images, shown: Bools, near: Bools) -> dict[str, float] | None:
     """Values of a modality (Z, H, W) within its body (`shown`) and not `near` a lesion: the median, the upper quartile,
     the 90th and 99.9th percentile (`last`, `high`), and `grain`, the median difference between pixels side by side.
 
@@ -182,7 +175,7 @@ def tissue_of(
     }
 
 
-def seen_elsewhere(image: NDArray[np.float32], shown: NDArray[np.bool_]) -> dict[str, float] | None:
+def seen_elsewhere(image: Images, shown: Bools) -> dict[str, float] | None:
     """Values of a modality (Z, H, W), lying LPS, where the others show the body and no lesion is near (`shown`): in the
     same places whatever was done to the values of this one.
 
@@ -203,18 +196,16 @@ def seen_elsewhere(image: NDArray[np.float32], shown: NDArray[np.bool_]) -> dict
     return found
 
 
-def _by_others(bodies: Sequence[NDArray[np.bool_]], at: int) -> NDArray[np.bool_]:
+def _by_others(bodies: Sequence[Bools], at: int) -> Bools:
     """Where all modalities but one show the body; of a single one, where that does."""
     others = [each for number, each in enumerate(bodies) if number != at] or bodies
-    found: NDArray[np.bool_] = np.all(others, axis=0)
+    found: Bools = np.all(others, axis=0)
     return found
 
 
-def near(lesion: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def near(lesion: Bools) -> Bools:
     """A lesion, (Z, H, W) bool, and what lies around it, the same."""
-    found: NDArray[np.bool_] = ndimage.binary_dilation(
-        lesion, ndimage.generate_binary_structure(3, 1), AROUND_PIXELS
-    )
+    found: Bools = ndimage.binary_dilation(lesion, ndimage.generate_binary_structure(3, 1), AROUND_PIXELS)
     return found
 
 
@@ -222,8 +213,8 @@ def lesion_of(
     lesion: LesionMask,
     mask: Volume | None,
     grid: Grid,
-    drawn: NDArray[np.bool_],
-    shown: NDArray[np.bool_],
+    drawn: Bools,
+    shown: Bools,
 ) -> LesionFacts:
     """Volume of the lesion in ml, its share of the grid and of the body, 0 to 1, and the share of it that lies in air;
     its shape; how its mask was drawn.
@@ -245,29 +236,25 @@ def lesion_of(
     }
 
 
-def _bodies(
-    image: NDArray[np.float32], lesion: NDArray[np.bool_], around: NDArray[np.bool_]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _bodies(image: Images, lesion: Bools, around: Bools) -> tuple[Bools, Bools]:
     """The body that an image shows (Z, H, W), and the same by pixels that are not `around` its lesion, with that: hot
     lesions raise what counts as bright, and a body would be smaller for them."""
     smooth = smoothed(image)
     return body(smooth), body(smooth, ~around) | lesion
 
 
-def smoothed(image: NDArray[np.float32]) -> NDArray[np.float64]:
+def smoothed(image: Images) -> Floats:
     """Means over 5 x 5 pixels of each slice of (Z, H, W), of the same shape and unit."""
-    smooth: NDArray[np.float64] = ndimage.uniform_filter(
-        image.astype(np.float64), (0, SMOOTHED_PIXELS, SMOOTHED_PIXELS)
-    )
+    smooth: Floats = ndimage.uniform_filter(image.astype(np.float64), (0, SMOOTHED_PIXELS, SMOOTHED_PIXELS))
     return smooth
 
 
-def body(smooth: NDArray[np.float64], measured: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+def body(smooth: Floats, measured: Bools | None = None) -> Bools:
     """Where a smoothed image (Z, H, W), of the pixels of its grid, shows more than air.
 
     measured (Z, H, W): by which pixels it is told what air and bright tissue are; by all where None or none is given.
     """
     told_by = smooth if measured is None or not measured.any() else smooth[measured]
     air, last = np.percentile(told_by, [1, 99])
-    shown: NDArray[np.bool_] = smooth > air + ABOVE_AIR_SHARE * (last - air)
+    shown: Bools = smooth > air + ABOVE_AIR_SHARE * (last - air)
     return shown

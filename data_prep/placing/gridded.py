@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data_prep.placing.absent import absent
 from data_prep.placing.coverage import MIN_COVERAGE
@@ -13,6 +12,7 @@ from data_prep.volumes.grids import to_lps, turned
 from data_prep.volumes.resize import Window, resize_image
 from data_prep.volumes.sampling import sampled
 from data_prep.volumes.volume import Grid, Volume
+from hnscc.base.arrays import Bools, Floats, Images
 from hnscc.cohort.placement import PlaneFacts
 
 FLAT_SHARE = 1e-5  # of a volume's range: a slice that differs by no more is one value, whatever wrote it
@@ -32,7 +32,7 @@ class Gridded:
     volume's planes hold that no scanner gives (data_prep.placing.planes).
     """
 
-    slices: NDArray[np.float32]
+    slices: Images
     fill: float
     coverage: float
     lesion_coverage: float
@@ -41,7 +41,7 @@ class Gridded:
     planes: PlaneFacts
 
 
-def gridded(volume: Volume, grid: Grid, window: Window, lesion: NDArray[np.bool_]) -> Gridded:
+def gridded(volume: Volume, grid: Grid, window: Window, lesion: Bools) -> Gridded:
     """Sample a modality on the grid of the slices and resize it. lesion: (Z, Y, X), on that grid."""
     fill = float(volume.data.min())
     flat = FLAT_SHARE * (float(volume.data.max()) - fill)
@@ -70,9 +70,7 @@ def gridded(volume: Volume, grid: Grid, window: Window, lesion: NDArray[np.bool_
     return Gridded(np.stack(slices), fill, share, lesion_covered, usual, unseen, planes)
 
 
-def _gone(
-    marked: NDArray[np.bool_] | None, blank: NDArray[np.bool_] | None, volume: Volume, grid: Grid
-) -> NDArray[np.float64]:
+def _gone(marked: Bools | None, blank: Bools | None, volume: Volume, grid: Grid) -> Floats:
     """(Z,): the share of each slice of the grid where the volume, which lies LPS in `marked` and `blank`, holds
     something that is no image; 1 for copies of a slice as a whole."""
     if marked is None:
@@ -83,13 +81,13 @@ def _gone(
     return np.array(shares)
 
 
-def _usual(gone: NDArray[np.float64]) -> float:
+def _usual(gone: Floats) -> float:
     """What most slices lack, of those that show something: a cut is not seen in slices with little body."""
     some = gone[gone < MOST_ABSENT_SHARE]
     return float(np.percentile(some, 25)) if len(some) else 0.0
 
 
-def _held(volume: Volume, grid: Grid) -> Iterator[NDArray[np.bool_]]:
+def _held(volume: Volume, grid: Grid) -> Iterator[Bools]:
     """For each slice of the grid, where the volume's file holds numbers: (y, x)."""
     if volume.blank is None:
         yield from (np.broadcast_to(np.bool_(True), grid.shape[1::-1]) for _ in range(grid.shape[2]))

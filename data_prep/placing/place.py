@@ -18,7 +18,6 @@ from math import ceil
 
 import numpy as np
 from nibabel import orientations
-from numpy.typing import NDArray
 
 from data_prep.masks.lesions import LesionMask, lesion_on
 from data_prep.masks.pieces import pieces_of
@@ -38,6 +37,7 @@ from data_prep.volumes.resize import (
     stored_spacing,
 )
 from data_prep.volumes.volume import Grid, Volume
+from hnscc.base.arrays import Bools, Images, Masks, Spacing
 from hnscc.base.errors import InputError
 from hnscc.cohort.placement import LesionFacts, Placement, WayBack
 
@@ -55,15 +55,15 @@ class PlacedScan:
     rest is told by hnscc.cohort.store_format.Scan.
     """
 
-    images: NDArray[np.float32]
-    mask: NDArray[np.uint8]
+    images: Images
+    mask: Masks
     source_lesion_px: tuple[int, ...]
-    spacing_mm: tuple[float, float, float]
+    spacing_mm: Spacing
     affine: tuple[tuple[float, ...], ...]
     placement: Placement
     volumes: dict[str, Volume]
     lesion: LesionMask
-    before: dict[int, NDArray[np.float32]]
+    before: dict[int, Images]
 
 
 def place_scan(
@@ -177,8 +177,8 @@ def _found(
     laid: _Laid,
     lesion: LesionMask,
     grid: Grid,
-    images: NDArray[np.float32],
-    stored: NDArray[np.uint8],
+    images: Images,
+    stored: Masks,
     window: Window,
 ) -> Placement:
     """What is known of the values of each modality and of the lesion, by the stored images (Z, C, H, W) and their mask
@@ -197,7 +197,7 @@ def _found(
     return {"values": values, "lesion": of_lesion}
 
 
-def _before(laid: _Laid, grid: Grid, window: Window, lesion: LesionMask) -> dict[int, NDArray[np.float32]]:
+def _before(laid: _Laid, grid: Grid, window: Window, lesion: LesionMask) -> dict[int, Images]:
     """The slices (Z, H, W) of each registered modality as its file lies, by its position among the modalities."""
     return {
         at: gridded(laid.filed[name], grid, window, lesion.voxels).slices
@@ -206,9 +206,7 @@ def _before(laid: _Laid, grid: Grid, window: Window, lesion: LesionMask) -> dict
     }
 
 
-def _share_of_whole(
-    volumes: Mapping[str, Volume], lesion: NDArray[np.bool_], grid: Grid, window: Window
-) -> float:
+def _share_of_whole(volumes: Mapping[str, Volume], lesion: Bools, grid: Grid, window: Window) -> float:
     """The lesion's share of the body in the whole field of view, of which the stored slices show a part."""
     wide, high = grid.shape[:2]
     whole = make_window(grid, ceil(max(high / window.scale[0], wide / window.scale[1])), None)
@@ -245,7 +243,7 @@ def _with_mask(volumes: dict[str, Volume], mask: Volume | None) -> dict[str, Vol
     return volumes if mask is None else {**volumes, "mask": mask}
 
 
-def _cropped(lesion: NDArray[np.bool_], window: Window, scan: str) -> int:
+def _cropped(lesion: Bools, window: Window, scan: str) -> int:
     """Count the lesion pixels whose centre lies outside of the stored slices.
 
     InputError is raised where a slice loses most of its own.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from data_prep.volumes.grids import axis_of_slices
 from data_prep.volumes.volume import Volume
+from hnscc.base.arrays import Bools, Images
 from hnscc.cohort.placement import SignalFacts
 
 Kind = TypeVar("Kind", bound=np.generic)
@@ -38,7 +39,7 @@ def signal_of(volume: Volume) -> SignalFacts:
     }
 
 
-def _step(slices: NDArray[np.float32], bright: NDArray[np.bool_]) -> float | None:
+def _step(slices: Images, bright: Bools) -> float | None:
     """Slices lie along the first axis."""
     medians = []
     for apart in (1, FAR_VOXELS):

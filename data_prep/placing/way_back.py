@@ -13,13 +13,14 @@ from data_prep.masks.own_voxels import half_covered
 from data_prep.volumes.grids import to_lps
 from data_prep.volumes.resize import HALF_SHARE, area_weights, weigh
 from data_prep.volumes.volume import Grid
+from hnscc.base.arrays import Bools, Floats, Masks
 from hnscc.cohort.placement import WayBack
 from hnscc.cohort.store_format import Drawn
 
 Kind = TypeVar("Kind", bound=np.generic)
 
 
-def to_input_grid(mask: NDArray[np.uint8] | NDArray[np.bool_], placement: WayBack) -> NDArray[np.uint8]:
+def to_input_grid(mask: Masks | Bools, placement: WayBack) -> Masks:
     """Turn a mask of stored slices (Z, H, W) into one (x, y, z) in the voxel order of the file whose grid was used.
 
     It is 1 where lesion covers at least half of the voxel, and 0 outside of the stored slices. The affine to write it
@@ -28,14 +29,12 @@ def to_input_grid(mask: NDArray[np.uint8] | NDArray[np.bool_], placement: WayBac
     return in_file_order(lesion_back(mask, placement).astype(np.uint8), placement)
 
 
-def lesion_back(mask: NDArray[Any], placement: WayBack) -> NDArray[np.bool_]:
+def lesion_back(mask: NDArray[Any], placement: WayBack) -> Bools:
     """The mask of `to_input_grid` with its axes turned to LPS: (Z, Y, X), as data_prep.volumes.grids.to_lps lies."""
     return np.stack([share >= HALF_SHARE for share in _shares(mask, placement)])
 
 
-def back_as_drawn(
-    mask: NDArray[np.uint8] | NDArray[np.bool_], placement: WayBack, drawn: Drawn
-) -> NDArray[np.bool_]:
+def back_as_drawn(mask: Masks | Bools, placement: WayBack, drawn: Drawn) -> Bools:
     """A mask of stored slices (Z, H, W) on the grid that the scan's own mask was drawn on, as `drawn.voxels` lies.
 
     It is `lesion_back` where that is the grid of the slices' modality; else that is brought to the mask's grid as masks
@@ -66,13 +65,13 @@ def in_file_order(values: NDArray[Kind], placement: WayBack) -> NDArray[Kind]:
     return turned
 
 
-def _axes(placement: WayBack) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _axes(placement: WayBack) -> tuple[Floats, Floats]:
     """The axes of the file, and LPS, as nibabel writes them."""
     file, lps = (orientations.axcodes2ornt(codes) for codes in (placement["input_axes"], "LPS"))
     return file, lps
 
 
-def _shares(values: NDArray[Any], placement: WayBack) -> Iterator[NDArray[np.float64]]:
+def _shares(values: NDArray[Any], placement: WayBack) -> Iterator[Floats]:
     """Each slice of the grid, (Y, X): the mean of the stored pixels over each voxel, by the area that they cover."""
     order = np.argsort(orientations.ornt_transform(*_axes(placement))[:, 0])
     width, height, depth = (placement["input_shape"][axis] for axis in order)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data_prep.volumes.volume import Grid
+from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
 
 
@@ -51,12 +51,12 @@ _DO = (
 )
 
 
-def shift_of(motion: NDArray[np.float64], centre: NDArray[np.float64]) -> float:
+def shift_of(motion: Floats, centre: Floats) -> float:
     """How far in mm a rigid motion (4 x 4) moves the point `centre` (3,)."""
     return float(np.linalg.norm(motion[:3, :3] @ centre + motion[:3, 3] - centre))
 
 
-def turn_of(motion: NDArray[np.float64]) -> float:
+def turn_of(motion: Floats) -> float:
     """By how many degrees, 0 to 180, a rigid motion (4 x 4) turns."""
     return float(np.degrees(np.arccos(np.clip((np.trace(motion[:3, :3]) - 1) / 2, -1, 1))))
 

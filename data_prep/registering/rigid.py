@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from data_prep.volumes.grids import to_lps, turned
 from data_prep.volumes.volume import TO_RAS, Volume
+from hnscc.base.arrays import Floats
 from hnscc.base.seeds import short_seed
 
 VOXEL_MM = 3.0  # of a copy, about; what is coarser stays as it is
@@ -28,16 +29,16 @@ class Copy:
     """Grey values 0 to 1, float32 (x, y, z), of a volume turned to LPS; `affine` maps an index to mm as in NIfTI."""
 
     values: NDArray[np.float32]
-    affine: NDArray[np.float64]
+    affine: Floats
 
     @property
-    def centre(self) -> NDArray[np.float64]:
+    def centre(self) -> Floats:
         """The middle of the copy in mm, (3,)."""
         middle = (np.array(self.values.shape) - 1) / 2
         return np.asarray(self.affine[:3, :3] @ middle + self.affine[:3, 3])
 
     @property
-    def body_centre(self) -> NDArray[np.float64]:
+    def body_centre(self) -> Floats:
         """Where the middle of the grey values lies in mm, (3,)."""
         values = self.values.astype(np.float64)
         sums = [values.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
@@ -70,7 +71,7 @@ BINS = 32
 MOST_VOXELS = 2**18  # of the fixed copy that are looked at, spread evenly
 
 
-def similarity(fixed: Copy, moving: Copy, motion: NDArray[np.float64]) -> tuple[float, float]:
+def similarity(fixed: Copy, moving: Copy, motion: Floats) -> tuple[float, float]:
     """Return the mutual information of two copies in nats, 0 to log 32, and the share of the fixed one that is covered.
 
     motion: 4 x 4, from mm of the fixed copy to mm of the moving one. All voxels of the fixed copy count, whatever the
@@ -109,7 +110,7 @@ SEED = 2023
 # Of a motion's angles and shifts: what other processors make of the last digits is cut off.
 MOTION_DECIMALS = 6
 
-Motion = NDArray[np.float64]  # 4 x 4, from mm of the fixed image to mm of the moving one, as in NIfTI
+Motion = Floats  # 4 x 4, from mm of the fixed image to mm of the moving one, as in NIfTI
 
 
 def find_motion(fixed: Copy, moving: Copy, starts: list[Motion]) -> Motion:
@@ -159,7 +160,7 @@ def _one_thread() -> Iterator[None]:
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
 
 
-def _transform(motion: Motion, centre: NDArray[np.float64]) -> sitk.Euler3DTransform:
+def _transform(motion: Motion, centre: Floats) -> sitk.Euler3DTransform:
     """The motion as ITK has it: in its own axes, turned about the centre of the fixed image."""
     itk = _flipped(motion)
     about = TO_RAS @ centre

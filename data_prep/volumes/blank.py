@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from hnscc.base.arrays import Bools
 from hnscc.base.errors import InputError
 
 
-def filled(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+def filled(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float32], Bools | None]:
     """Fill NaN around the values of a volume (x, y, z) with their minimum; returns it, and which voxels were filled.
 
     The second is None where every voxel holds a value. InputError for infinite values, for NaN that are enclosed by
@@ -38,7 +39,7 @@ def filled(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float32], 
     return np.where(blank, data[~blank].min(), data), blank
 
 
-def enclosed(blank: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def enclosed(blank: Bools) -> Bools:
     """Which of the voxels belong, in a plane across some axis, to a piece that does not reach the plane's border.
 
     blank: (x, y, z) bool, true for a voxel without a number. The result is of the same shape and type.

@@ -9,6 +9,7 @@ from nibabel import orientations
 from numpy.typing import NDArray
 
 from data_prep.volumes.volume import Grid
+from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
 
 Kind = TypeVar("Kind", bound=np.generic)
@@ -28,16 +29,16 @@ def to_lps(grid: Grid) -> Grid:
     return Grid((x, y, z), grid.affine @ orientations.inv_ornt_aff(turn, grid.shape), grid.oriented)
 
 
-def turn_to_lps(grid: Grid) -> NDArray[np.float64]:
+def turn_to_lps(grid: Grid) -> Floats:
     """The turn that brings an array in the order of the grid's file to LPS, as nibabel writes it: (3, 2), not to be
     written to."""
     return _turn_to_lps(tuple(grid.affine.ravel().tolist()))
 
 
 @lru_cache(maxsize=64)  # a scan's grids are asked for it dozens of times
-def _turn_to_lps(affine: tuple[float, ...]) -> NDArray[np.float64]:
+def _turn_to_lps(affine: tuple[float, ...]) -> Floats:
     """`turn_to_lps` of an affine, 4 x 4 numbers row by row."""
-    turn: NDArray[np.float64] = orientations.ornt_transform(
+    turn: Floats = orientations.ornt_transform(
         orientations.io_orientation(np.reshape(affine, (4, 4))), orientations.axcodes2ornt("LPS")
     )
     turn.flags.writeable = False
@@ -54,9 +55,9 @@ def turned(data: NDArray[Kind], grid: Grid) -> NDArray[Kind]:
     return lps
 
 
-def voxels_of(one: Grid, other: Grid) -> NDArray[np.float64]:
+def voxels_of(one: Grid, other: Grid) -> Floats:
     """4 x 4: from an index of the other grid to the position in this one, in its voxels."""
-    matrix: NDArray[np.float64] = np.linalg.inv(one.affine) @ other.affine
+    matrix: Floats = np.linalg.inv(one.affine) @ other.affine
     return matrix
 
 
@@ -83,10 +84,10 @@ def near(one: Grid, other: Grid, voxels: float) -> bool:
     return bool(apart.max() <= voxels * one.spacing.min())
 
 
-def corners(shape: tuple[int, int, int]) -> NDArray[np.float64]:
+def corners(shape: tuple[int, int, int]) -> Floats:
     """The indices of the eight corner voxels as homogeneous coordinates: (4, 8)."""
     ends = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=np.float64).T
-    last: NDArray[np.float64] = np.array([*(count - 1 for count in shape), 1], dtype=np.float64)
+    last: Floats = np.array([*(count - 1 for count in shape), 1], dtype=np.float64)
     return ends * last[:, None]
 
 

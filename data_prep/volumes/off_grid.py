@@ -1,10 +1,10 @@
 """A mask that lies on no modality's grid: in what the grids differ and by how much, as the error tells it."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data_prep.volumes.grids import SAME_GRID_VOXELS, corners, to_lps, voxels_of
 from data_prep.volumes.volume import Grid
+from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
 
 _SIDES = (("left", "right"), ("posterior", "anterior"), ("superior", "inferior"))
@@ -122,5 +122,5 @@ def _voxels(count: float) -> str:
     return f"{text} voxel{'s' * (text != '1')}"
 
 
-def _product(values: tuple[int, ...] | NDArray[np.float64]) -> str:
+def _product(values: tuple[int, ...] | Floats) -> str:
     return " x ".join(f"{value:.6g}" for value in values)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from data_prep.volumes.volume import Grid
+from hnscc.base.arrays import Bools, Floats, Images, Masks, Spacing
 
 # Half of a pixel or voxel; the small allowance keeps exact halves in, whatever the rounding of the weights.
 HALF_SHARE = 0.5 - 1e-9
@@ -34,13 +35,13 @@ def make_window(grid: Grid, size: int, pixel_mm: float | None) -> Window:
     return Window(size, scale, ((height - size * scale[0]) / 2, (width - size * scale[1]) / 2))
 
 
-def stored_spacing(grid: Grid, window: Window) -> tuple[float, float, float]:
+def stored_spacing(grid: Grid, window: Window) -> Spacing:
     """The spacing of the stored slices of a grid that lies LPS, in mm along z, y and x."""
     wide, high, deep = (float(step) for step in grid.spacing)
     return (deep, high * window.scale[0], wide * window.scale[1])
 
 
-def stored_affine(grid: Grid, window: Window) -> NDArray[np.float64]:
+def stored_affine(grid: Grid, window: Window) -> Floats:
     """4 x 4: from a stored index (x, y, z) to mm, for a grid that lies LPS."""
     step = np.diag([window.scale[1], window.scale[0], 1.0, 1.0])
     step[0, 3] = window.offset[1] + window.scale[1] / 2 - 0.5
@@ -48,7 +49,7 @@ def stored_affine(grid: Grid, window: Window) -> NDArray[np.float64]:
     return grid.affine @ step
 
 
-def resize_mask(lesion: NDArray[np.bool_], window: Window) -> NDArray[np.uint8]:
+def resize_mask(lesion: Bools, window: Window) -> Masks:
     """(H, W) bool of the grid -> (size, size) uint8: 1 where lesion covers at least half of the stored pixel."""
     rows, columns = (
         area_weights(window.size, lesion.shape[axis], window.scale[axis], window.offset[axis])
@@ -57,7 +58,7 @@ def resize_mask(lesion: NDArray[np.bool_], window: Window) -> NDArray[np.uint8]:
     return (weigh(lesion.astype(np.float64), rows, columns) >= HALF_SHARE).astype(np.uint8)
 
 
-def resize_image(image: NDArray[np.floating], window: Window, fill: float) -> NDArray[np.float32]:
+def resize_image(image: NDArray[np.floating], window: Window, fill: float) -> Images:
     """(H, W) of the grid -> (size, size) float32 in the same unit, anti-aliased; `fill` where the pixel's centre lies
     outside of the grid."""
     rows, columns = (
@@ -93,20 +94,18 @@ def smooth_weights(out: int, count: int, scale: float, offset: float) -> sparse.
     return sparse.csr_array(weights / weights.sum(axis=1, keepdims=True))
 
 
-def weigh(
-    image: NDArray[np.float64], rows: sparse.csr_array, columns: sparse.csr_array
-) -> NDArray[np.float64]:
+def weigh(image: Floats, rows: sparse.csr_array, columns: sparse.csr_array) -> Floats:
     """rows @ image @ columns.T: each output pixel is a weighed sum of the image's, in its unit.
 
     image: (H, W) float64. rows: (h, H) and columns: (w, W), shares from 0 to 1 that `area_weights` or `smooth_weights`
     gave. The result is (h, w) float64; where the shares of a row sum to 1, it lies between the image's values. Sparse
     products add in a fixed order, so that digests do not depend on a BLAS library's threads.
     """
-    weighed: NDArray[np.float64] = (columns @ (rows @ image).T).T
+    weighed: Floats = (columns @ (rows @ image).T).T
     return weighed
 
 
-def inside(window: Window, count: int, axis: int) -> NDArray[np.bool_]:
+def inside(window: Window, count: int, axis: int) -> Bools:
     """(size,) bool: which stored pixels have their centre on the grid, along `axis` (0: y, 1: x), which has `count`
     grid pixels."""
     centre = window.offset[axis] + window.scale[axis] * (np.arange(window.size) + 0.5)

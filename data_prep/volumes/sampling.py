@@ -14,6 +14,7 @@ from scipy import ndimage, sparse
 from data_prep.volumes.grids import corners, near, to_lps, turned, voxels_of
 from data_prep.volumes.resize import weigh
 from data_prep.volumes.volume import Grid, Volume
+from hnscc.base.arrays import Bools, Floats, Integers
 
 # Of a position in a volume, in voxels: what lies nearer to a voxel than this lies on it.
 POSITION_DECIMALS = 6
@@ -21,7 +22,7 @@ STEP_SLACK_VOXELS = 0.01  # voxels: by so much a step may be longer than one vox
 ROUNDING_VOXELS = 0.4 * 10**-POSITION_DECIMALS  # voxels: what such a rounding takes away
 
 # For each slice of a grid: values (y, x) float32, and where these are inside of the volume's outer faces, (y, x) bool.
-Slices = Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]
+Slices = Iterator[tuple[NDArray[np.float32], Bools]]
 
 
 def sampled(volume: Volume, grid: Grid) -> Slices:
@@ -68,10 +69,10 @@ def _means(slices: Slices, parts: tuple[int, int, int]) -> Slices:
         yield means, np.asarray(2 * inside >= wide * high * deep)
 
 
-def _added(values: NDArray[np.float64], wide: int, high: int) -> NDArray[np.float64]:
+def _added(values: Floats, wide: int, high: int) -> Floats:
     """(y, x) of a finer grid: the sums over each block of high x wide."""
     rows, columns = (count // part for count, part in zip(values.shape, (high, wide), strict=True))
-    added: NDArray[np.float64] = values.reshape(rows, high, columns, wide).sum(axis=(1, 3))
+    added: Floats = values.reshape(rows, high, columns, wide).sum(axis=(1, 3))
     return added
 
 
@@ -125,13 +126,13 @@ def sampled_by_voxels(volume: Volume, grid: Grid) -> Slices:
         yield values, inside
 
 
-def _turned_about_x(matrix: NDArray[np.float64], shape: tuple[int, int, int]) -> bool:
+def _turned_about_x(matrix: Floats, shape: tuple[int, int, int]) -> bool:
     """Whether the grid's lines along x are lines along x of the volume: level grids, and most tilted ones."""
     drift = np.abs(matrix[:3, :3]) * (np.array(shape) - 1)
     return bool(drift[0, 1] + drift[0, 2] <= ROUNDING_VOXELS and drift[1:, 0].max() <= ROUNDING_VOXELS)
 
 
-def _neighbours(at: NDArray[np.float64], count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _neighbours(at: Floats, count: int) -> tuple[Integers, Floats]:
     """The two voxels around each position on a line of `count`, and their shares by linear interpolation: (n, 2)."""
     at = np.clip(at, 0, count - 1)
     low = np.floor(at).astype(np.int64)
@@ -139,19 +140,19 @@ def _neighbours(at: NDArray[np.float64], count: int) -> tuple[NDArray[np.int64],
     return np.stack([low, np.minimum(low + 1, count - 1)], axis=1), np.stack([1 - share, share], axis=1)
 
 
-def _picked(index: NDArray[np.int64], share: NDArray[np.float64], count: int) -> sparse.csr_array:
+def _picked(index: Integers, share: Floats, count: int) -> sparse.csr_array:
     """(n, count): row i has share[i] at the columns index[i]."""
     index, share = index.reshape(len(index), -1), share.reshape(len(index), -1)
     ends = np.arange(len(index) + 1) * index.shape[1]
     return sparse.csr_array((share.ravel(), index.ravel(), ends), shape=(len(index), count))
 
 
-def _within(at: NDArray[np.float64], count: int) -> NDArray[np.bool_]:
+def _within(at: Floats, count: int) -> Bools:
     """Which positions on a line of `count` voxels lie inside of its outer faces."""
     return (at >= -0.5) & (at <= count - 0.5)
 
 
-def _positions(matrix: NDArray[np.float64], width: int, height: int, z: int) -> NDArray[np.float64]:
+def _positions(matrix: Floats, width: int, height: int, z: int) -> Floats:
     """Where slice z of the grid lies in a volume, in voxels of the volume: (3, y, x).
 
     Rounded, so that a voxel which lies exactly on another stays one voxel, and a face stays a face.
@@ -160,11 +161,11 @@ def _positions(matrix: NDArray[np.float64], width: int, height: int, z: int) -> 
     columns = np.outer(along_x, np.arange(width))
     rows = np.outer(along_y, np.arange(height)) + (along_z * z + origin)[:, None]
     at = rows[:, :, None] + columns[:, None, :]
-    rounded: NDArray[np.float64] = np.round(at, POSITION_DECIMALS, out=at)
+    rounded: Floats = np.round(at, POSITION_DECIMALS, out=at)
     return rounded
 
 
-def _is_inside(at: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _is_inside(at: Floats, shape: tuple[int, ...]) -> Bools:
     """Which positions (3, ...), in voxels, lie inside of the outer faces of a volume of this shape."""
     x, y, z = (_within(axis, count) for axis, count in zip(at, shape, strict=True))
     return x & y & z

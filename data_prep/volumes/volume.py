@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from hnscc.base.arrays import Bools, Floats
+
 # DICOM and ITK count mm to the patient's left and to posterior, NIfTI to right and to anterior.
 TO_RAS = np.diag([-1.0, -1.0, 1.0])
 MAX_VOXELS = 2**29  # 2 GiB as float32; a damaged header can claim any size
@@ -24,16 +26,16 @@ class Grid:
     """
 
     shape: tuple[int, int, int]
-    affine: NDArray[np.float64]
+    affine: Floats
     oriented: bool
     stated_by: str = ""
     series: str = field(default="", repr=False)
     frame_of_reference: str = field(default="", repr=False)
 
     @property
-    def spacing(self) -> NDArray[np.float64]:
+    def spacing(self) -> Floats:
         """Voxel size in mm along the three axes of the array: (3,)."""
-        spacing: NDArray[np.float64] = np.linalg.norm(self.affine[:3, :3], axis=0)
+        spacing: Floats = np.linalg.norm(self.affine[:3, :3], axis=0)
         return spacing
 
 
@@ -58,7 +60,7 @@ class Volume:
 
     data: NDArray[np.float32]
     grid: Grid
-    blank: NDArray[np.bool_] | None = None
+    blank: Bools | None = None
     unit: str = ""
     padding: Padding | None = None
     written: Mapping[str, str] = field(default_factory=dict)
