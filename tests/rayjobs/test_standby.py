@@ -75,4 +75,4 @@ def test_who_loads_too_long_is_told_of_and_not_waited_for(tmp_path, monkeypatch,
             await_standby()
         finally:
             process.kill()
-    assert capsys.readouterr().out == "1 processes still load after 0.3 s: Ray may start others\n"
+    assert capsys.readouterr().out == "processes still load after 0.3 s: training starts all the same\n"
