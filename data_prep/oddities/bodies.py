@@ -26,7 +26,7 @@ SHEAR_SDS = 10.0
 LEAST_CROSSED_SCANS = 8  # scans, from which it is asked whose body a modality shows
 # A logarithm of times as wide, and robust standard deviations, of which the public cohort has 6.5 at most.
 WIDER_LOGARITHM, WIDER_SDS = 0.12, 8.0
-MIRRORED_SHARE = 0.6  # of how far bodies are apart, that is left of it where one of them is mirrored
+MIRRORED_APART_SHARE = 0.6  # of how far bodies are apart, that is left of it where one of them is mirrored
 HARMONICS = 5  # of the radii, beside their mean
 LEAST_SD_MM, MOST_SDS = 0.25, 10.0  # mm; standard deviations that a number may be apart
 # Times, that another scan's body fits better than the own: 2.6 at most in 34 scans of different bodies.
@@ -153,7 +153,7 @@ def _fitting_mirrored(both: Sequence[_Both]) -> set[str]:
     return {
         scan.scan_id
         for (scan, _, _), one, two in zip(both, far, near, strict=True)
-        if two < MIRRORED_SHARE * one
+        if two < MIRRORED_APART_SHARE * one
     }
 
 

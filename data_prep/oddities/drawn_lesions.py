@@ -14,7 +14,7 @@ OUTLINE_SHARE = 0.5  # from which the mask is an outline
 HOLLOW_SHARE = 0.05
 LINE_MM = 30.0  # mm, of a part up to 4 mm or two voxels wide; lesions of the real cohort have 25 at most
 # In mm, of a part that sticks out of one slice; lesions of the real cohort have none, the phantom's 6 at most.
-OVER_MM = 10.0
+STROKE_MM = 10.0
 USUAL_SHARE = 0.25  # of the scans with lesion, from which small pieces are how the lesions are
 CHANGED_TIMES = 4 / 3  # times more or less than was drawn; lesions of 5 ml and more change by a tenth at most
 
@@ -25,9 +25,9 @@ IN_ONE_SLICE: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
         lambda pieces: bool(pieces["stray"] > 0),
     ),
     (
-        f"the mask sticks out in a single slice, by a part {OVER_MM:g} mm long or more far beside what the slices "
+        f"the mask sticks out in a single slice, by a part {STROKE_MM:g} mm long or more far beside what the slices "
         "above and below it hold: a stroke of a brush?",
-        lambda pieces: bool(pieces["over_mm"] >= OVER_MM),
+        lambda pieces: bool(pieces["over_mm"] >= STROKE_MM),
     ),
 )
 

@@ -7,14 +7,14 @@ from data_prep.oddities.oddity import LEAST_SCANS, Odd, of_some
 from hnscc.cohort.placement import NumberFacts
 from hnscc.cohort.store_format import Scan
 
-CUT_SHARE = 3e-4  # of the voxels, at exactly the highest value: a window; scans of any kind have 1e-5
+HIGHEST_SHARE = 3e-4  # of the voxels, at exactly the highest value: a window; scans of any kind have 1e-5
 SPIKE_TIMES = 3.0  # times as many as at the next lower value: images of few values have several at both
 WRAPPED_VOXELS = 3  # voxels
 # Times fewer different values than the median scan has, which has so many at least.
 COARSER_TIMES, GRADED_VALUES = 20, 100
 # Of the voxels; of the way to the brightest; times the median scan's.
 EMPTIED_SHARE, GAP_SHARE, WIDER_TIMES = 0.02, 0.01, 20.0
-ALIKE_SHARE = 0.9  # of the slices, of one and the same highest value; in scans of any kind 0.3
+ALIKE_SLICES_SHARE = 0.9  # of the slices, of one and the same highest value; in scans of any kind 0.3
 
 
 def odd_numbers(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
@@ -62,11 +62,11 @@ def _wrapped(numbers: NumberFacts) -> bool:
 
 
 def _cut(numbers: NumberFacts) -> bool:
-    return bool(numbers["highest"] >= CUT_SHARE and numbers["highest"] >= SPIKE_TIMES * numbers["below"])
+    return bool(numbers["highest"] >= HIGHEST_SHARE and numbers["highest"] >= SPIKE_TIMES * numbers["below"])
 
 
 def _by_slices(numbers: NumberFacts) -> bool:
-    return bool(numbers["slices_alike"] >= ALIKE_SHARE and not _cut(numbers))
+    return bool(numbers["slices_alike"] >= ALIKE_SLICES_SHARE and not _cut(numbers))
 
 
 # What may hold for the numbers of a modality of a scan, in words; whether it is refused.

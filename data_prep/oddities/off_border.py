@@ -30,7 +30,7 @@ OPEN_SHARE = 0.4  # of the fall across the whole border: a side with less is no 
 
 # Of one mask against the others.
 SHOWN_FALL = 0.2  # the fall across the median lesion's border, at least
-ALIKE_SHARE = 0.8  # the share of scans, at least, that have a fall in its direction
+FALLING_SCANS_SHARE = 0.8  # the share of scans, at least, that have a fall in its direction
 LOW_FALL_PROBABILITY = 0.0005  # the probability of a scan's fall to be so low, were its logarithm normal
 # Times less than in the median lesion; less than `LEAST_FALL_SHARE` of it counts as that.
 NOT_SEEN_TIMES, LEAST_FALL_SHARE = 3.0, 0.1
@@ -89,7 +89,7 @@ def off_border(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
         yield from of_some(scans, lost, text, shown_in=MASK)
         return
     usual = median(edge.own for edge in edges)
-    if most or usual < SHOWN_FALL or sum(edge.own > 0 for edge in edges) < ALIKE_SHARE * len(edges):
+    if most or usual < SHOWN_FALL or sum(edge.own > 0 for edge in edges) < FALLING_SCANS_SHARE * len(edges):
         return
     unseen = list(_unseen(edges, usual, modality))
     yield from unseen

@@ -12,7 +12,8 @@ from data_prep.oddities.oddity import Odd, of_some
 from hnscc.cohort.placement import PlaneFacts
 from hnscc.cohort.store_format import Scan
 
-COPIED_SHARE, STREAKS_SHARE, MIRRORED_SHARE = 0.02, 0.003, 0.002  # of the lines; of the voxels; of the lines
+# Volumes that nothing was done to have no such line, and 1e-4 of their voxels in streaks.
+COPIED_LINES_SHARE, STREAKS_VOXELS_SHARE, MIRRORED_LINES_SHARE = 0.02, 0.003, 0.002
 DEAD_VOXELS, DEAD_SHARE, HOT_VOXELS = 10, 2e-5, 5  # voxels; of the tissue; voxels
 NOISE_SHARE, FLAT_SHARE = 0.04, 0.04  # of the tissue; of the voxels
 BURNT_PLACES = 10  # places; in volumes of any kind none
@@ -47,13 +48,12 @@ def odd_planes(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd
 
 
 def _streaks(planes: PlaneFacts) -> bool:
-    return bool(planes["streaks"] >= STREAKS_SHARE)
+    return bool(planes["streaks"] >= STREAKS_VOXELS_SHARE)
 
 
 def _copied(planes: PlaneFacts) -> bool:
-    return bool(planes["copied"] >= COPIED_SHARE or planes["mirrored"] >= MIRRORED_SHARE) and not _streaks(
-        planes
-    )
+    repeated = planes["copied"] >= COPIED_LINES_SHARE or planes["mirrored"] >= MIRRORED_LINES_SHARE
+    return repeated and not _streaks(planes)
 
 
 def _dead(planes: PlaneFacts) -> bool:

@@ -24,7 +24,7 @@ BETWEEN_VISITS_CORRELATION = 0.99
 SAME_CORRELATION = 0.9999
 # Below SAME_CORRELATION: what resampling or compression leaves of the same images; noise of 10 %.
 ALIKE_CORRELATION = 0.995
-SHARED_SHARE = 0.5  # of the slices of the shorter scan that must be found in the other
+SHARED_SLICES_SHARE = 0.5  # of the slices of the shorter scan that must be found in the other
 
 # Flips of a slice (y, x): an export that lost its orientation may be mirrored.
 FLIPS: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (0, 1))
@@ -105,7 +105,7 @@ def _agreeing(
     read: Read,
 ) -> list[Twins]:
     """The pair, if half of the slices of the shorter scan agree as they are stored; `slices` may: z of both, flip."""
-    needed = SHARED_SHARE * min(_informative(scans[each][modality]) for each in pair)
+    needed = SHARED_SLICES_SHARE * min(_informative(scans[each][modality]) for each in pair)
     if not slices or len({z2 for _, z2, _ in slices}) < needed:
         return []
     one, other = (read(each)[:, modality] for each in pair)
