@@ -23,7 +23,7 @@ from data_prep.oddities.marks import Marks
 from data_prep.oddities.moved import find_moved
 from data_prep.oddities.numbers import emptied, odd_numbers, rounded
 from data_prep.oddities.odd import odd_scans
-from data_prep.oddities.oddity import Odd
+from data_prep.oddities.oddity import Odd, cut_short
 from data_prep.oddities.one_sided import one_sided
 from data_prep.oddities.order import odd_order
 from data_prep.oddities.orientation import lying_otherwise
@@ -70,7 +70,8 @@ def judged(
     looks = [*odd_scans(scans, modalities), *lying_otherwise(scans, modalities, images.slices)]
     patients = [row.patient_id for row in rows]
     looks += too_high(scans, patients, modalities, images.slices, _known(looks))
-    looks += [odd for name in modalities for odd in fading(scans, name, _known(looks))]
+    whole = [scan for scan in scans if not cut_short(scan)]
+    looks += [odd for name in modalities for odd in fading(whole, name, _known(looks))]
     odd = [
         *_shared_images(rows, scans, images, unfinished),
         *_of_another_visit(rows, scans, images, unfinished),
@@ -87,7 +88,7 @@ def judged(
         *rounded(scans, modalities),
         *emptied(scans, modalities),
         *odd_planes(scans, modalities),
-        *unlike_bodies(scans, modalities, _known(looks)),
+        *unlike_bodies(whole, modalities, _known(looks)),
         *odd_order(scans, modalities, images.slices),
     ]
     _check_odd(rows, odd, accept_odd)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from data_prep.oddities.curves import curved
 from data_prep.oddities.inverted import inverted
 from data_prep.oddities.odd_lesions import odd_lesions
-from data_prep.oddities.oddity import Odd
+from data_prep.oddities.oddity import Odd, cut_short
 from data_prep.oddities.off_border import off_border
 from data_prep.oddities.one_sided import taken_otherwise
 from data_prep.oddities.scales import odd_scales
@@ -36,10 +36,11 @@ def odd_scans(scans: Sequence[Scan], modalities: Sequence[str]) -> list[Odd]:
 
 def odd_values(scans: Sequence[Scan], modality: str) -> list[Odd]:
     """What is odd about the values of a modality. Of a scan that is inverted, that alone; nor is a scan whose values
-    went through a curve said to be of another scale, unless of another unit."""
+    went through a curve said to be of another scale, unless of another unit. Of one that is cut short no curve is
+    told."""
     turned = list(inverted(scans, modality))
     others = [scan for scan in scans if scan.scan_id not in _of(turned)]
-    curves = list(curved(others, modality))
+    curves = list(curved([scan for scan in others if not cut_short(scan)], modality))
     scales = [odd for odd in odd_scales(others, modality) if odd.refused or odd.scan_id not in _of(curves)]
     return [*turned, *scales, *curves]
 

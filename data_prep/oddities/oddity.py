@@ -14,6 +14,7 @@ ODD_SDS = 4.0  # robust standard deviations from the median, from which a scan i
 MAJORITY_SHARE = 0.6  # of the scans: a group of fewer is not the one that the others are measured by
 CLEAR_TIMES = 3.0  # times the spread within the groups that the gap between them must be
 NAMED_SCANS = 8  # scans of a group, at most
+CUT_SHARE = 0.1  # of a scan's slices that a modality does not show, beyond which the scan is cut short
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,14 @@ class Odd:
     text: str
     refused: bool = False
     shown: tuple[tuple[str, str], ...] = ()
+
+
+def cut_short(scan: Scan, modality: str | None = None) -> bool:
+    """Whether a modality, any unless one is named, does not show more than a tenth of the scan's slices: it is told so,
+    and its values are of another part of the body than in the other scans, or of what was filled in."""
+    outside = scan.placement.get("outside", {})
+    names = outside if modality is None else [modality]
+    return any(len(outside.get(name, ())) > CUT_SHARE * scan.slices for name in names)
 
 
 def grouped(values: Sequence[float], least: float) -> list[list[int]]:

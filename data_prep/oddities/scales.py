@@ -10,7 +10,7 @@ from statistics import median
 
 import numpy as np
 
-from data_prep.oddities.oddity import LEAST_SCANS, Odd, grouped, has_majority, limit, named, times
+from data_prep.oddities.oddity import LEAST_SCANS, Odd, cut_short, grouped, has_majority, limit, named, times
 from hnscc.base.arrays import Floats
 from hnscc.cohort.placement import ValueFacts
 from hnscc.cohort.store_format import Scan
@@ -40,13 +40,15 @@ ONE_LEVEL_SHARE, LEVEL_SDS = 0.1, 8.0
 
 
 def odd_scales(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
-    """What is odd about the scale of a modality: other units (refused), groups of scans, single scans."""
+    """What is odd about the scale of a modality: other units (refused), groups of scans, single scans. Scans in which
+    it is cut short are left out of all but the units: filled slices move a median as another scale does."""
     found = list(_units(scans, modality))
     if not any(odd.scan_id is None for odd in found):
         elsewhere = {odd.scan_id for odd in found}
-        groups = list(_groups(scans, modality)) if not found else []
-        found += groups or [odd for odd in _outliers(scans, modality) if odd.scan_id not in elsewhere]
-        found += _clusters(scans, modality) if not found else []
+        whole = [scan for scan in scans if not cut_short(scan, modality)]
+        groups = list(_groups(whole, modality)) if not found else []
+        found += groups or [odd for odd in _outliers(whole, modality) if odd.scan_id not in elsewhere]
+        found += _clusters(whole, modality) if not found else []
     yield from found
 
 

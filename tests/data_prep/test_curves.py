@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from facts import facts
 from stores import scan
 
 from data_prep.oddities.curves import curved, fading
+from data_prep.oddities.odd import odd_values
 from data_prep.placing.found import seen_elsewhere
 
 SCANS = 12
@@ -54,6 +56,19 @@ def test_a_fade_along_an_axis_is_told_with_the_brighter_side(axis, brighter):
     gain = np.moveaxis(np.linspace(1, 0.2, image(0).shape[axis])[:, None, None], 0, axis)
     ((scan_id, text),) = told(fading, lambda values: values * gain)
     assert scan_id == "p3_a" and text.startswith(f"pet is brighter to the {brighter} than to the ")
+
+
+def test_of_a_scan_that_is_cut_short_no_curve_is_told():
+    """The other modality's tissue is then that of a part of the body: it was told as raised to a power of 3."""
+    changed = {}
+    for number in range(SCANS):
+        values = np.maximum(image(number), 0) ** (2 if number == 3 else 1)
+        tissue = seen_elsewhere(values.astype(np.float32), np.ones(values.shape, bool))
+        changed[f"s{number}"] = {"elsewhere": tissue}
+    scans = facts(SCANS, **changed)
+    assert [odd.scan_id for odd in odd_values(scans, "pet")] == ["p3_a"]
+    scans[3].placement["outside"]["mri"] = [0]
+    assert odd_values(scans, "pet") == []
 
 
 def test_of_few_scans_nothing_is_said():

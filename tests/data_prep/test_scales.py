@@ -22,6 +22,16 @@ def test_a_factor_in_half_of_the_scans_names_both_halves_and_blames_none():
     ]
 
 
+def test_scans_that_are_cut_short_are_told_as_that_alone():
+    """Filled slices made the medians of half of the scans another: PET was said to fall into groups of scale."""
+    scans = facts(8, **scaled([1, 1, 5, 5, 1, 1, 5, 5]))
+    for each in (scans[at] for at in (2, 3, 6, 7)):
+        each.placement["outside"]["pet"] = [0]
+    assert told(scans) == [
+        (f"p{at}_a", "pet does not show 1 of 2 slices, which are not used", False) for at in (2, 3, 6, 7)
+    ]
+
+
 def test_scales_by_turns_are_refused_as_no_unit():
     """1, 12, 150, 1800: each step is below what tells two units apart, the whole is far above."""
     found = told(facts(12, **scaled([1, 12, 150, 1800] * 3)))
