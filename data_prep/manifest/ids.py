@@ -7,6 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 FEW_OTHERS = 10  # times as many ids are written in the usual way as in one that may be a slip
 
+# As spreadsheets write months, in English and German.
+MONTHS = {
+    name: number + 1
+    for names in (
+        "jan feb mar apr may jun jul aug sep oct nov dec",
+        "jan feb mrz apr mai jun jul aug sep okt nov dez",
+    )
+    for number, name in enumerate(names.split())
+}
+TWO_NUMBERS = re.compile(r"(\d{1,2})([-_./ ])(\d{1,2})")
+DATE = re.compile(r"(\d{1,2})\W*([^\W\d_]{3})\w*\.?|([^\W\d_]{3})\w*\W*(\d{1,2})")
 LOOKS = str.maketrans("oilzsb", "011258")  # letters that are read and typed for digits
 
 
@@ -52,14 +63,16 @@ def may_be_one(ids: Iterable[str]) -> list[tuple[str, str]]:
 
     They look alike (`look_alike`); or one is the other with something behind or before it, as it is typed at a second
     visit: P05 and P05_v2, P05-2, P05b, v2P05; or an id is written otherwise than most and has the number of one of
-    those: 5, 05P or Pat05 beside P01, P02, ... P05; or letters and number change places: AB-05, 05-AB. Sites that count
-    from 1 each, A01 and B01, are none of it. Pairs of `alike` are left out.
+    those: 5, 05P or Pat05 beside P01, P02, ... P05; or letters and number change places: AB-05, 05-AB; or a spreadsheet
+    took one for a date: 11-02, 11-Feb, 11.02. Sites that count from 1 each, A01 and B01, are none of it. Pairs of
+    `alike` are left out.
     """
     distinct = list(dict.fromkeys(ids))
     sure = {later for later, _ in alike(distinct)}
     pairs = dict.fromkeys(look_alike(distinct))
     place = {each: at for at, each in enumerate(distinct)}
-    for longer, shorter in [*_extended(distinct), *_of_one_number(distinct), *_turned_round(distinct)]:
+    beside = [*_extended(distinct), *_of_one_number(distinct), *_turned_round(distinct), *_as_date(distinct)]
+    for longer, shorter in beside:
         later, first = sorted((longer, shorter), key=place.__getitem__, reverse=True)
         if later not in sure:
             pairs[later, first] = None
@@ -112,6 +125,23 @@ def _turned_round(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
         theirs, first = firsts.setdefault(tuple(sorted(pieces)), (kinds, each))
         if theirs != kinds:
             yield each, first
+
+
+def _as_date(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of ids of which a spreadsheet may have made a date of one, 11-02 and 11-Feb or 2-Nov; or that part the same
+    two numbers by other signs, 11-02 and 11.02."""
+    firsts: dict[tuple[int, int], tuple[str, str]] = {}
+    dates = []
+    for each in ids:
+        if numbers := TWO_NUMBERS.fullmatch(each):
+            sign, first = firsts.setdefault((int(numbers[1]), int(numbers[3])), (numbers[2], each))
+            if sign != numbers[2]:
+                yield each, first
+        elif (date := DATE.fullmatch(each)) and (month := MONTHS.get((date[2] or date[3]).casefold())):
+            dates.append((each, int(date[1] or date[4]), month))
+    for each, day, month in dates:
+        for pair in {(day, month), (month, day)} & firsts.keys():
+            yield each, firsts[pair][1]
 
 
 def rows_text(lines: Iterable[int]) -> str:

@@ -51,6 +51,16 @@ def test_usual_ids_are_left_alone(ids):
     assert may_be_one(ids) == []
 
 
+@pytest.mark.parametrize("typed", ["11-Feb", "2-Nov", "Nov-02", "11. Feb.", "02-nov", "11.02", "11/2"])
+def test_an_id_that_a_spreadsheet_took_for_a_date_is_told(typed):
+    """Each was a patient of its own, beside 11-02 in training and test."""
+    assert may_be_one(["10-02", "11-02", "12-02", "P07", typed]) == [(typed, "11-02")]
+
+
+def test_words_and_numbers_that_are_no_date_of_another_id_are_left_alone():
+    assert may_be_one(["11-02", "3-Feb", "11-Abc", "02-11", "Mar"]) == []
+
+
 def test_what_is_surely_one_is_not_told_here():
     assert may_be_one([*USUAL, "p-05"]) == []
 
