@@ -35,9 +35,8 @@ def odd_scans(scans: Sequence[Scan], modalities: Sequence[str]) -> list[Odd]:
 
 
 def odd_values(scans: Sequence[Scan], modality: str) -> list[Odd]:
-    """What is odd about the values of a modality. Of a scan that is inverted, that alone; nor is a scan whose values
-    went through a curve said to be of another scale, unless of another unit. Of one that is cut short no curve is
-    told."""
+    """What is odd about the values of a modality. Of a scan that is inverted, that alone; of one that is cut short, no
+    curve. Nor is a scan whose values went through a curve said to be of another scale, unless of another unit."""
     turned = list(inverted(scans, modality))
     others = [scan for scan in scans if scan.scan_id not in _of(turned)]
     curves = list(curved([scan for scan in others if not cut_short(scan)], modality))
