@@ -19,6 +19,10 @@ MOST_SCANS_ASKED = 20  # scans whose masks are told: of more, it is another faul
 Read = Callable[[int], tuple[Images, Bools]]
 
 
+# The fall of a mask's border on a scan's images, by their positions.
+_Falls = dict[tuple[int, int], float]
+
+
 def exchanged(
     scans: Sequence[Scan], modalities: Sequence[str], told: Sequence[Odd], read: Read
 ) -> Iterator[Odd]:
@@ -26,15 +30,16 @@ def exchanged(
     ids = {scan_id for odd in told for scan_id, what in odd.shown if what == MASK}
     ill = [at for at, scan in enumerate(scans) if scan.has_lesion]
     asked = [at for at in ill if scans[at].scan_id in ids]
-    if len(asked) > MOST_SCANS_ASKED:
+    if not 0 < len(asked) <= MOST_SCANS_ASKED:
         return
-    known = {at: read(at) for at in (ill if asked else ())}
-    for at, modality in enumerate(modalities):
-        falls = _Falls(scans, known, at, modality)
-        usual = abs(median(map(falls.own, ill))) if asked else 0.0
+    across = _across(scans, modalities, asked, ill, read)
+    for modality, falls in zip(modalities, across, strict=True):
+        falls |= {(at, at): _own(scans[at], modality) for at in ill}
+        signed = _bright_inside(falls, scans, modality)
+        usual = abs(median(signed[at, at] for at in ill))
         for one in asked:
-            fitting = [other for other in ill if other != one and falls.fit(one, other, usual)]
-            other = max(fitting, key=lambda each: falls.least(one, each), default=None)
+            fitting = [other for other in ill if other != one and _fit(signed, one, other, usual)]
+            other = max(fitting, key=lambda each: min(signed[one, each], signed[each, one]), default=None)
             if other is None or (other in asked and other < one):
                 continue
             for whose, beside in ((one, other), (other, one)):
@@ -45,43 +50,53 @@ def exchanged(
                 )
 
 
-class _Falls:
-    """How far values of a modality fall across the border of one scan's mask on the images of another."""
+def _across(
+    scans: Sequence[Scan], modalities: Sequence[str], asked: Sequence[int], ill: Sequence[int], read: Read
+) -> list[_Falls]:
+    """By modality, how far values fall across the border of each asked scan's mask on the images of every other one
+    with lesion, and the other way round. Each scan is read once; those that are asked and one more are held."""
+    held = {at: read(at) for at in asked}
+    falls: list[_Falls] = [{} for _ in modalities]
+    for other in ill:
+        theirs = held.get(other) or read(other)
+        for one in asked:
+            for at, (modality, found) in enumerate(zip(modalities, falls, strict=True)):
+                if other != one and (one, other) not in found:
+                    own = held[one]
+                    found[one, other] = _fall(own[1], theirs[0][:, at], scans[other], modality)
+                    found[other, one] = _fall(theirs[1], own[0][:, at], scans[one], modality)
+    return falls
 
-    def __init__(
-        self,
-        scans: Sequence[Scan],
-        known: dict[int, tuple[Images, Bools]],
-        at: int,
-        modality: str,
-    ) -> None:
-        self.scans, self.known, self.at, self.modality = scans, known, at, modality
-        edges = [scan.placement["lesion"]["edges"][modality] for scan in scans]
-        falls = [each["own"] for each in edges if each is not None]
-        self.sign = -1 if falls and median(falls) < 0 else 1
 
-    def own(self, scan: int) -> float:
-        edges = self.scans[scan].placement["lesion"]["edges"][self.modality]
-        return 0.0 if edges is None else self.sign * float(edges["own"])
+def _fall(mask: Bools, image: Images, scan: Scan, modality: str) -> float:
+    """Across the border of another scan's mask, (Z, H, W), on the image (Z, H, W) of a scan; 0 where the two have not
+    as many slices."""
+    facts = scan.placement["values"][modality]
+    if len(image) != len(mask) or facts["tissue"] is None:
+        return 0.0
+    bright = facts["tissue"]["last"] - facts["first"]
+    edges = edges_of(image, mask, scan.spacing_mm, facts["first"], bright, own_alone=True)
+    return 0.0 if edges is None else float(edges["own"])
 
-    def across(self, mask: int, images: int) -> float:
-        """The same of a mask on another scan's images; 0 where the two have not as many slices."""
-        (seen, _), (_, drawn) = self.known[images], self.known[mask]
-        facts = self.scans[images].placement["values"][self.modality]
-        if len(seen) != len(drawn) or facts["tissue"] is None:
-            return 0.0
-        bright = facts["tissue"]["last"] - facts["first"]
-        edges = edges_of(
-            seen[:, self.at], drawn, self.scans[images].spacing_mm, facts["first"], bright, own_alone=True
-        )
-        return 0.0 if edges is None else self.sign * float(edges["own"])
 
-    def least(self, one: int, other: int) -> float:
-        """The fall across the less clear of both borders, were the masks exchanged."""
-        return min(self.across(one, other), self.across(other, one))
+def _own(scan: Scan, modality: str) -> float:
+    """Across the border of the scan's own mask."""
+    edges = scan.placement["lesion"]["edges"][modality]
+    return 0.0 if edges is None else float(edges["own"])
 
-    def fit(self, one: int, other: int, usual: float) -> bool:
-        """Whether both masks have a clear border on the other's images, and a clearer one than where they lie."""
-        there = self.across(other, one), self.across(one, other)
-        clear = min(there) >= max(SHOWN_FALL, CLEARLY_SEEN_SHARE * usual)
-        return clear and there[0] > BETTER_TIMES * self.own(one) and there[1] > BETTER_TIMES * self.own(other)
+
+def _bright_inside(falls: _Falls, scans: Sequence[Scan], modality: str) -> _Falls:
+    """The falls with their signs turned where lesions of the cohort are darker than what surrounds them."""
+    edges = [scan.placement["lesion"]["edges"][modality] for scan in scans]
+    own = [each["own"] for each in edges if each is not None]
+    sign = -1 if own and median(own) < 0 else 1
+    return {pair: sign * fall for pair, fall in falls.items()}
+
+
+def _fit(falls: _Falls, one: int, other: int, usual: float) -> bool:
+    """Whether both masks have a clear border on the other's images, and a clearer one than where they lie."""
+    there = falls[other, one], falls[one, other]
+    clear = min(there) >= max(SHOWN_FALL, CLEARLY_SEEN_SHARE * usual)
+    return (
+        clear and there[0] > BETTER_TIMES * falls[one, one] and there[1] > BETTER_TIMES * falls[other, other]
+    )
