@@ -3,13 +3,13 @@
 Their headers lay them on one another; nothing is known of how each modality shows the skin but what most scans tell.
 """
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Container, Iterator, Sequence, Set
 from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.oddities.oddity import LEAST_SCANS, Odd, limit
+from data_prep.oddities.oddity import LEAST_SCANS, SD_BY_MEDIAN, Odd, limit
 from hnscc.base.arrays import Floats
 from hnscc.cohort.placement import BodyFacts
 from hnscc.cohort.store_format import Scan
@@ -37,7 +37,7 @@ LEAST_APART_MM = 1.0  # mm, root mean square: bodies that are nearer fit
 
 
 def unlike_bodies(
-    scans: Sequence[Scan], modalities: Sequence[str], known: Iterable[tuple[str | None, str]] = ()
+    scans: Sequence[Scan], modalities: Sequence[str], known: Container[tuple[str | None, str]] = ()
 ) -> Iterator[Odd]:
     """A sentence on each modality of a scan that shows the body elsewhere, turned or shaped otherwise than the grid's.
 
@@ -56,9 +56,8 @@ def unlike_bodies(
                 beside += [odd for odd in more if odd.scan_id not in turned]
                 turned |= {odd.scan_id for odd in beside}
             beside += _anothers(both, modality, reference, {odd.scan_id for odd in beside})
-            yield from (
-                odd for odd in beside if not {(odd.scan_id, modality), (odd.scan_id, reference)} & set(known)
-            )
+            names = modality, reference
+            yield from (odd for odd in beside if not any((odd.scan_id, name) in known for name in names))
 
 
 def body_of(scan: Scan, modality: str) -> BodyFacts | None:
@@ -80,7 +79,7 @@ def _moved(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Odd
         return
     apart = np.array([[one[side] - two[side] for side in ("back", "left")] for _, one, two in both])
     off = apart - np.median(apart, axis=0)
-    most = [limit([float(each) for each in side], FAR_MM, FAR_SDS) for side in off.T]
+    most = [limit(side, FAR_MM, FAR_SDS) for side in off.T]
     for (scan, _, _), each in zip(both, off, strict=True):
         if any(abs(move) > bound for move, bound in zip(each, most, strict=True)):
             yield Odd(
@@ -114,7 +113,7 @@ def _sheared(both: Sequence[_Both], modality: str, reference: str) -> Iterator[O
     apart = np.array([[*_leans(one, two), _shear(one) - _shear(two)] for _, one, two in both])
     off = np.abs(apart - np.median(apart, axis=0))
     most = [
-        limit([float(each) for each in side], least, SHEAR_SDS)
+        limit(side, least, SHEAR_SDS)
         for side, least in zip(off.T, (LEAN_SLOPE, LEAN_SLOPE, SHEAR_SLOPE), strict=True)
     ]
     fitting = _fitting_mirrored(both)
@@ -204,7 +203,7 @@ def _anothers(both: Sequence[_Both], modality: str, reference: str, beside: Set[
     there = np.array([_numbers(two) for _, _, two in both])
     apart = shown - there
     usual = np.median(apart, axis=0)
-    spread = np.maximum(1.4826 * np.median(np.abs(apart - usual), axis=0), LEAST_SD_MM)
+    spread = np.maximum(SD_BY_MEDIAN * np.median(np.abs(apart - usual), axis=0), LEAST_SD_MM)
     off = (shown[:, None] - there - usual) / spread  # (n, n, numbers): each against each one's reference
     unlike = np.minimum(off**2, MOST_SDS**2).mean(axis=2)
     own = np.diag(unlike)

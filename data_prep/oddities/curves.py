@@ -7,7 +7,7 @@ from collections.abc import Container, Iterator, Sequence
 
 import numpy as np
 
-from data_prep.oddities.oddity import LEAST_SCANS, Odd, limit
+from data_prep.oddities.oddity import LEAST_SCANS, Odd, limit, robust_sd
 from data_prep.placing.edges import SIDES
 from hnscc.base.arrays import Floats
 from hnscc.cohort.store_format import Scan
@@ -33,9 +33,9 @@ def curved(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     if len(powers) < len(RATIOS):
         return
     least = min(powers, key=lambda each: float(np.median(np.abs(each))))
-    if limit(list(map(float, least)), 0.0, 1.0) > UNLIKE_LOGARITHM:
+    if robust_sd(least) > UNLIKE_LOGARITHM:
         return
-    most = limit(list(map(float, least)), float(np.log(CURVED_POWER)), CURVED_SDS)
+    most = limit(least, float(np.log(CURVED_POWER)), CURVED_SDS)
     alike = np.min(np.array(powers) * np.sign(least), axis=0) > np.log(ALSO_POWER)
     for (scan, _), each, all_so in zip(tissue, least, alike, strict=True):
         if abs(each) > most and all_so:
@@ -61,9 +61,9 @@ def fading(scans: Sequence[Scan], modality: str, known: Container[tuple[str, str
             continue
         logs = np.log(both[0] / both[1])
         logs -= np.median(logs)
-        if limit(list(map(float, logs)), 0.0, 1.0) > UNEVEN_LOGARITHM:
+        if robust_sd(logs) > UNEVEN_LOGARITHM:
             continue
-        most = limit(list(map(float, logs)), float(np.log(FADED_TIMES)), FADED_SDS)
+        most = limit(logs, float(np.log(FADED_TIMES)), FADED_SDS)
         for (scan, _), each in zip(tissue, logs, strict=True):
             if abs(each) > most and (scan.scan_id, modality) not in known:
                 yield Odd(

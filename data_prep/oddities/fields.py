@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from data_prep.oddities.oddity import LEAST_SCANS, Odd, of_some
+from data_prep.oddities.oddity import LEAST_SCANS, SD_BY_MEDIAN, Odd, of_some
 from hnscc.base.arrays import Floats, Integers
 from hnscc.cohort.store_format import Scan
 
@@ -135,7 +135,7 @@ def _unlike(at: int, steps: Floats, shapes: Floats | Integers) -> str:
     for name, lengths in (("voxels", steps), ("an extent", steps * shapes)):
         logs = np.log(lengths / np.median(lengths, axis=0))
         limit = np.maximum(
-            np.log(ODD_LENGTH_TIMES), ODD_LENGTH_SDS * 1.4826 * np.median(np.abs(logs), axis=0)
+            np.log(ODD_LENGTH_TIMES), ODD_LENGTH_SDS * SD_BY_MEDIAN * np.median(np.abs(logs), axis=0)
         )
         told += [
             f"{name} of {lengths[at, axis]:.3g} mm from {DIRECTIONS[axis]}, in most scans "

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.oddities.oddity import Odd, limit
+from data_prep.oddities.oddity import Odd, limit, robust_sd
 from hnscc.base.arrays import Floats
 from hnscc.cohort.store_format import Scan
 
@@ -49,7 +49,7 @@ def too_high(
         ways = np.array([_heights(number, scan, patients, one, two) for number, scan in enumerate(scans)])
         ways -= np.nanmedian(ways, axis=0)
         sure = [float(each) for each in ways.mean(axis=1) if np.isfinite(each)]
-        if len(sure) < LEAST_SCANS or limit(sure, 0.0, 1.0) > SURE_SD_MM:
+        if len(sure) < LEAST_SCANS or robust_sd(sure) > SURE_SD_MM:
             continue
         most = limit(sure, OFF_MM, OFF_SDS)
         off = np.where(

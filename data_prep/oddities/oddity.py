@@ -6,11 +6,13 @@ from itertools import pairwise
 
 import numpy as np
 
+from hnscc.base.arrays import Floats
 from hnscc.base.in_words import count_of, first_of
 from hnscc.cohort.store_format import Scan
 
 LEAST_SCANS = 5  # scans, below which nothing is compared with the others' median
 ODD_SDS = 4.0  # robust standard deviations from the median, from which a scan is an outlier
+SD_BY_MEDIAN = 1.4826  # of a normal distribution, the standard deviation by the median absolute deviation
 MAJORITY_SHARE = 0.6  # of the scans: a group of fewer is not the one that the others are measured by
 CLEAR_TIMES = 3.0  # times the spread within the groups that the gap between them must be
 NAMED_SCANS = 8  # scans of a group, at most
@@ -63,9 +65,15 @@ def has_majority(groups: Sequence[Sequence[object]]) -> bool:
     return max(map(len, groups)) >= MAJORITY_SHARE * sum(map(len, groups))
 
 
-def limit(deviations: Sequence[float], least: float, sds: float = ODD_SDS) -> float:
-    """From where a deviation from the median is an outlier's: so many robust standard deviations, at least `least`."""
-    return max(least, sds * 1.4826 * float(np.median(np.abs(deviations))))
+def robust_sd(deviations: Sequence[float] | Floats) -> float:
+    """The standard deviation, (n,) deviations from the median being given, of which half may be outliers."""
+    return SD_BY_MEDIAN * float(np.median(np.abs(deviations)))
+
+
+def limit(deviations: Sequence[float] | Floats, least: float, sds: float = ODD_SDS) -> float:
+    """From where one of the deviations from the median, (n,), is an outlier's: so many robust standard deviations, at
+    least `least`."""
+    return max(least, sds * robust_sd(deviations))
 
 
 def named(scan_ids: Sequence[str]) -> str:

@@ -155,12 +155,12 @@ def _outliers(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
         return
     logs = np.log(sizes / np.median(sizes))
     usual = max(grouped(list(logs), float(np.log(TWO_SCALES_TIMES))), key=len)
-    most = limit([float(logs[at]) for at in usual], float(np.log(ODD_SCALE_TIMES)))
+    most = limit(logs[usual], float(np.log(ODD_SCALE_TIMES)))
     together = _minorities(logs)
     throughout = _throughout(scans, modality)
     firsts = np.array([_values(scan, modality)["first"] for scan in scans])
     levels = (firsts - np.median(firsts)) / np.median(sizes)
-    elsewhere = limit([float(level) for level in levels], ONE_LEVEL_SHARE, LEVEL_SDS)
+    elsewhere = limit(levels, ONE_LEVEL_SHARE, LEVEL_SDS)
     for at, (scan, log, level) in enumerate(zip(scans, logs, levels, strict=True)):
         if abs(log) > most or at in together:
             others = f", one of {together[at]} scans of such a scale" if at in together else ""
@@ -188,7 +188,7 @@ def _throughout(scans: Sequence[Scan], modality: str) -> dict[int, float]:
     if each is None:
         return {}
     least = min(each, key=lambda values: float(np.median(np.abs(values))))
-    most = limit([float(value) for value in least], float(np.log(ONE_SCALE_TIMES)), ONE_SCALE_SDS)
+    most = limit(least, float(np.log(ONE_SCALE_TIMES)), ONE_SCALE_SDS)
     alike = np.min(each * np.sign(least), axis=0) > np.log(EACH_SCALE_TIMES)
     return {int(at): float(least[at]) for at in np.flatnonzero(alike & (np.abs(least) > most))}
 
