@@ -45,7 +45,7 @@ BENCHMARKS = {
 # Why a target is missed, told where it is.
 WHY = {
     "resnet18 Unet: trainings per hour": "both sides spend most of the time in the same library's convolutions; ours "
-    "run at seven tenths of the speed that this processor reaches in them (roofline), and 3 x would take three quarters",
+    "run at seven tenths of the speed that this processor reaches in them (roofline); 3 x would take three quarters",
     "roofline: the paper's network": "the rest is dropout's draws, pooling, concatenation and the optimiser: no "
     "convolutions",
     "aggregation against pandas": "drawing the patients of 2,000 resamples and writing Parquet are the same for both",
