@@ -33,6 +33,7 @@ from hnscc.base.arrays import Floats
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_bytes, write_text, writing_to
+from hnscc.base.given import check_whole
 from hnscc.base.seeds import generator
 from hnscc.base.steps import Progress
 
@@ -70,7 +71,7 @@ def make_phantom(
     """
     final = Path(out)
     with writing_to(final.absolute().parent):
-        _check(final, patients)
+        _check(final, patients, seed)
         final.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".unfinished", dir=final.parent))
     try:
@@ -258,7 +259,9 @@ def _manifest(visits: list[Visit]) -> str:
     return text.getvalue()
 
 
-def _check(final: Path, patients: int) -> None:
+def _check(final: Path, patients: int, seed: int) -> None:
+    check_whole("seed", seed)
+    check_whole("patients", patients)
     if not LEAST_PATIENTS <= patients <= MOST_PATIENTS:
         raise InputError(
             "That is no size for a cohort.",

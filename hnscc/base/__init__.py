@@ -3,5 +3,5 @@
 Others may use every public name of `errors`, `files`, `encode`, `locations`, `locks`, `lease`, `seeds` and `arrays`.
 
 It may import no other wing. Inside, imports point one way: folders, locks -> files, lease -> locations -> s3_errors,
-console -> arrays, cores, encode, errors, facts, in_words, option_texts, seeds, split_names, steps.
+console, given -> arrays, cores, encode, errors, facts, in_words, option_texts, seeds, split_names, steps.
 """

@@ -10,6 +10,7 @@ from typing import Any
 from hnscc.aggregation.enough_repeats import Pilot, pilots
 from hnscc.aggregation.folds import holds_evaluated
 from hnscc.base.cores import cores
+from hnscc.base.given import check_number
 from hnscc.base.locations import Location
 from hnscc.cohort.fold import digest_of_others
 from hnscc.cohort.splits import FoldPlan
@@ -24,7 +25,7 @@ from hnscc.commands.checked import (
     TrialFacts,
     VariantFacts,
 )
-from hnscc.commands.limits import HALF_WIDTH, refuse_beyond
+from hnscc.commands.limits import HALF_WIDTH
 from hnscc.commands.memory import memory_of
 from hnscc.scores.repeats import unknown
 from hnscc.study.identity import VERSIONS, version_differences, versions_here
@@ -68,7 +69,8 @@ def check_study(
     InputError for what cannot run, for a half_width beyond its limits, and for a run folder whose finished trials were
     trained by other settings or, unless accept_versions, by other versions of the arithmetic or of the libraries.
     """
-    refuse_beyond(HALF_WIDTH, half_width, "half_width")
+    if half_width is not None:
+        check_number("half_width", half_width, *HALF_WIDTH)
     rules = check_search(study) if study.search else None
     store, plans = plan_folds(study)
     folder = run_folder(study, out)

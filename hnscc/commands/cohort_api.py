@@ -76,9 +76,10 @@ def prepare(
 
     manifest: a CSV with patient_id, scan_id, mask and a column per modality, on a disk. store: where the Zarr
     hierarchy is written, whole or not at all: images float32 (Z, C, H, W) in the files' units, masks uint8 (Z, H, W),
-    H = W = size. pixel_mm: the pixel size in mm, by cropping and padding; None keeps the whole field of view.
-    reference: the modality whose grid is used; None takes the one that the masks are drawn on. workers: processes;
-    None for one per core, and then, in a script, call it below `if __name__ == "__main__":`. overwrite: replace a
+    H = W = size, 8 to 4096. pixel_mm: the pixel size, 0.01 to 100 mm, by cropping and padding; None keeps the whole
+    field of view. reference: the modality whose grid is used; None takes the one that the masks are drawn on. workers:
+    processes, 1 to 4096; None for one per core. Each holds one scan at a time; with more than one, in a script, call
+    it below `if __name__ == "__main__":`. overwrite: replace a
     store that is there. accept_odd: the reason why scans that are odd against the others (another unit, say) are
     right as they are; the store keeps it, and `store.odd` says what was odd. suv: how PET of DICOM is turned into
     SUV, "bw" (body weight) or "lbm" (lean body mass). register: "rigid" lays every modality that does not share the
@@ -136,7 +137,9 @@ def scan(
     from data_prep.manifest.folder import list_scans_below, scans_in
     from data_prep.manifest.made import write_manifest
     from data_prep.manifest.pseudonyms import read_pseudonyms, write_pseudonyms
+    from hnscc.base.given import check_list
 
+    check_list("prefer", prefer, "a list of patterns")
     known = read_pseudonyms(Path(pseudonyms)) if pseudonyms is not None else {}
     listing = list_scans_below([Path(folder)], known, progress)
     if manifest is not None:

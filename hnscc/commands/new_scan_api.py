@@ -49,9 +49,11 @@ def predict(
     study, an unknown variant, scans that are named otherwise, a missing modality, and every fault of the manifest and
     its scans, all in one.
     """
+    from hnscc.base.given import check_flags
     from hnscc.commands.predict import PredictOptions, predict_scans
     from hnscc.study.loading import open_run
 
+    check_flags(ensemble=ensemble, overwrite=overwrite)
     return predict_scans(
         open_run(run),
         scans,
@@ -80,7 +82,9 @@ def export(run: str | Path, out: str | Path, *, variant: str | None = None, over
     cohort, limits, and the lines that use it all. InputError for no run folder, an unfinished study, or a variant that
     the study does not have.
     """
+    from hnscc.base.given import check_flags
     from hnscc.commands.export import export_variant
     from hnscc.study.loading import open_run
 
+    check_flags(overwrite=overwrite)
     return export_variant(open_run(run), variant, out, overwrite=overwrite)

@@ -19,6 +19,7 @@ from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_json
 from hnscc.base.folders import new_folder, write_marker
+from hnscc.base.given import check_flags
 from hnscc.base.steps import Progress
 from hnscc.commands.output_folders import FACTS_FILE, PREDICT, PredictionFolder
 from hnscc.commands.predicted_scan import (
@@ -52,7 +53,8 @@ class PredictOptions:
 
     probabilities, disagreement: maps of these too. pet_is_suv: the modality `pet` is in SUV, though its files do
     not say so. keep_identity: masks in DICOM bear the source's patient, not a pseudonym. accept_odd: why scans in
-    another unit than the study's are right. rtstruct: of scans in DICOM, contours too.
+    another unit than the study's are right. rtstruct: of scans in DICOM, contours too. InputError for a flag that is
+    neither True nor False, and for a reason without words.
     """
 
     probabilities: bool
@@ -61,6 +63,16 @@ class PredictOptions:
     keep_identity: bool
     accept_odd: str | None = None
     rtstruct: bool = False
+
+    def __post_init__(self) -> None:
+        check_flags(
+            probabilities=self.probabilities,
+            disagreement=self.disagreement,
+            pet_is_suv=self.pet_is_suv,
+            keep_identity=self.keep_identity,
+            rtstruct=self.rtstruct,
+        )
+        check_reason(self.accept_odd)
 
 
 def predict_scans(
@@ -107,7 +119,6 @@ def predict_scans(
 
 
 def _check(models: Models, options: PredictOptions) -> None:
-    check_reason(options.accept_odd)
     if options.disagreement and len(models.members) < 2:
         raise InputError(
             "One model cannot disagree with itself.",

@@ -9,8 +9,9 @@ from hnscc.aggregation.enough_repeats import pilots_of
 from hnscc.aggregation.pairing import paired_results
 from hnscc.aggregation.results import Results, read_trials
 from hnscc.base.errors import InputError
+from hnscc.base.given import check_number, check_whole
 from hnscc.commands.checked import RepeatsFacts
-from hnscc.commands.limits import HALF_WIDTH, POWER, SEE, refuse_beyond
+from hnscc.commands.limits import HALF_WIDTH, POWER, SEE
 from hnscc.scores import fewest
 from hnscc.scores.counts import Counts
 from hnscc.scores.crossed import Estimate, pooled_difference
@@ -111,9 +112,13 @@ def sample_size_of(folder: RunFolder, asked: Asked) -> SampleSize:
     InputError where a number lies beyond its limits, the folder holds a search, or fewer than two variants and no
     half_width is asked for, where a fold cannot be read, or where the size asked for is one that is not tested.
     """
-    refuse_beyond(SEE, asked.see, "see")
-    refuse_beyond(POWER, asked.power, "power")
-    refuse_beyond(HALF_WIDTH, asked.half_width, "half_width")
+    check_number("see", asked.see, *SEE)
+    check_number("power", asked.power, *POWER)
+    if asked.half_width is not None:
+        check_number("half_width", asked.half_width, *HALF_WIDTH)
+    for name, number in (("patients", asked.patients), ("repeats", asked.repeats)):
+        if number is not None:
+            check_whole(name, number, 1)
     results = read_trials(folder, load_study(folder.study))
     if results.study.search or (len(results.study.variants) < 2 and asked.half_width is None):
         raise InputError(

@@ -74,6 +74,11 @@ def _check_each(wrong: Bools, values: Mapping[str, Floats], problem: str) -> Non
 
 
 def check_pairs(paired: bool, repeats: tuple[int, int]) -> None:
+    """Raise ValueError unless the repeats are as `paired` says, which any text would."""
+    if not isinstance(paired, bool | np.bool_):
+        raise ValueError(
+            f"paired is True or False, not {paired!r}; give paired=True where repeats share seeds"
+        )
     if paired and (repeats[0] != repeats[1] or repeats[0] < fewest.PAIRED_REPEATS):
         raise ValueError(
             f"paired repeats match by number, and there are at least {fewest.PAIRED_REPEATS}: a has {repeats[0]}, b "

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import processes
 import pyarrow.parquet as pq
 import pytest
@@ -221,3 +222,54 @@ for wrong in (lambda: hnscc.search(settings, out={str(tmp_path / "search")!r}), 
     out, _ = processes.run(tmp_path, "script", environment=environment)
     assert out.count("refused:") == 2
     assert not (tmp_path / "search").exists()
+
+
+FLAGS = [
+    (name, flag)
+    for name in sorted(FUNCTIONS)
+    for flag, each in inspect.signature(getattr(hnscc, name)).parameters.items()
+    if each.annotation in (bool, "bool")
+]
+
+
+@pytest.mark.parametrize(("name", "flag"), FLAGS)
+@pytest.mark.parametrize("given", ["no", 0, None])
+def test_a_flag_is_yes_or_no(name, flag, given, finished, tmp_path):
+    """`overwrite="no"` replaced the store, for it is no empty text; and so with every flag."""
+    counts = [np.full((2, 5), each) for each in (5, 10, 10)]
+    arguments = {
+        "check": (finished.study,),
+        "export": (finished.root, tmp_path / "out"),
+        "mean_difference": (np.eye(2, 5), np.eye(2, 5)),
+        "pooled_difference": (counts, counts),
+        "predict": (finished.root, {}, tmp_path / "out"),
+        "prepare": (tmp_path / "manifest.csv", tmp_path / "store.zarr"),
+        "run": (finished.study, tmp_path / "out"),
+        "search": (finished.study, tmp_path / "out"),
+    }[name]
+    with pytest.raises(ValueError if name in hnscc.STATISTICS else InputError) as caught:
+        getattr(hnscc, name)(*arguments, **{flag: given})
+    assert flag.replace("_", "-") in str(caught.value) and f"{given!r}" in str(caught.value)
+
+
+def test_flags_are_found():
+    assert ("prepare", "overwrite") in FLAGS and ("run", "accept_versions") in FLAGS and len(FLAGS) > 10
+
+
+@pytest.mark.parametrize(
+    ("call", "option", "found"),
+    [
+        (lambda at: hnscc.run(at / "s.yaml", limit=-1), "--limit", "-1"),  # trained all but one
+        (lambda at: hnscc.run(at / "s.yaml", limit="3"), "--limit", "'3'"),
+        (lambda at: hnscc.plan(at, repeats=2.5), "--repeats", "2.5"),
+        (lambda at: hnscc.phantom(at / "p", patients="24"), "--patients", "'24'"),
+        (lambda at: hnscc.phantom(at / "p", patients=24, seed=1.5), "--seed", "1.5"),
+        # Its letters were the patterns, of which * fits every file.
+        (lambda at: hnscc.scan(at, prefer="*T1*"), "--prefer", "'*T1*'"),
+        (lambda at: hnscc.init(at, at / "s.yaml", prefer="*T1*"), "--prefer", "'*T1*'"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(call, option, found, finished):
+    with pytest.raises(InputError) as caught:
+        call(finished.root)
+    assert caught.value.where == option and caught.value.found == found

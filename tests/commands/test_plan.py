@@ -145,14 +145,16 @@ def test_the_command_tells_it_in_sentences_and_as_json(finished):
         ({"power": 1.0}, "1"),
         ({"half_width": -0.02}, "-0.02"),
         ({"half_width": 0.0}, "0"),
+        ({"half_width": "0.02"}, "'0.02'"),
     ],
 )
 def test_numbers_beyond_the_limits_of_the_command_are_refused_in_python_too(finished, asked, found):
     """A half width of -0.02 was answered as 0.02, one of 0 divided by it."""
     with pytest.raises(InputError) as caught:
         hnscc.plan(finished.root, **asked)
-    assert caught.value.where == next(iter(asked)) and caught.value.found == found
-    if "half_width" in asked:
+    (name,) = asked
+    assert caught.value.where == f"--{name.replace('_', '-')}" and caught.value.found == found
+    if name == "half_width":
         with pytest.raises(InputError) as caught:
             hnscc.check(str(finished.study), finished.root, **asked)
-        assert caught.value.where == "half_width"
+        assert caught.value.where == "--half-width"

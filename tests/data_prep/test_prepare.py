@@ -58,6 +58,8 @@ def test_settings_out_of_range_are_refused(tmp_path):
     refused(manifest, "--pixel-mm", pixel_mm=float("nan"))
     refused(manifest, "--suv", "bw or lbm", suv="bsa")
     refused(manifest, "--accept-odd", "A reason is missing", accept_odd=" ")
+    refused(manifest, "--accept-odd", "A reason is missing", accept_odd=True)
+    refused(manifest, "--overwrite", "True or False", "'no'", overwrite="no")
     text = refused(manifest, "--workers", "Correct --workers or leave it out", workers=0)
     assert "manifest" not in text, "no scan is at fault"
 
