@@ -44,7 +44,7 @@ from hnscc.scores.thresholds import READINGS, choose_threshold, median_position
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import parse_study
 from hnscc.study.plan import Trial, plan_trials
-from hnscc.study.run_folder import RunFolder
+from hnscc.study.run_folder import WEIGHTS_FILE, RunFolder
 from hnscc.training.records import Trained
 
 REPEATS = 50
@@ -125,7 +125,7 @@ def _result(trial: Trial, seed: int, counts: Counts, draw: np.random.Generator) 
         seconds=1.5,
         device="cpu",
         versions={"torch": "0"},
-        files={"weights.safetensors": f"{seed:064x}"},
+        files={WEIGHTS_FILE: f"{seed:064x}"},
     )
     return Result(
         trial=trial,

@@ -22,7 +22,7 @@ from hnscc.scores.slice_sets import SLICE_SETS
 from hnscc.scores.thresholds import READINGS
 from hnscc.study.identity import versions_text
 from hnscc.study.plan import Trial
-from hnscc.study.run_folder import RunFolder
+from hnscc.study.run_folder import WEIGHTS_FILE, RunFolder
 
 # The study's variants, in its order.
 VARIANTS = ("pet", "mri", "pet_mri", "pet_mri_augmented")
@@ -134,7 +134,7 @@ def trial_frame(results: Results, per_trial: pd.DataFrame) -> pd.DataFrame:
         collapsed=[each.collapsed for each in trials_of(results)],
         highest_probability=[each.highest_probability for each in trials_of(results)],
         versions=[versions_text(each.record.versions) for each in trials_of(results)],
-        weights_sha256=[each.record.files["weights.safetensors"] for each in trials_of(results)],
+        weights_sha256=[each.record.files[WEIGHTS_FILE] for each in trials_of(results)],
         is_median=names.trial_id.isin(median_ids(results)),
     )
     wide = per_trial[SCORES].droplevel("variant").unstack("split")

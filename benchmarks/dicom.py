@@ -37,7 +37,7 @@ from data_prep.placing.place import place_scan
 from data_prep.settings import PrepareSettings
 from data_prep.volumes.volume import TO_RAS, Grid, Volume
 from hnscc.cohort.store_building import begin_store
-from hnscc.cohort.store_format import Scan
+from hnscc.cohort.store_format import Scan, scan_path
 
 REFERENCE = "mri"
 SETTINGS = PrepareSettings(size=SIZE)
@@ -149,7 +149,7 @@ def check_same(rows: list[Row], ours: Path, theirs: Path) -> float:
     """How far the sides' images lie apart at most; AssertionError beyond MAX_APART."""
     apart = 0.0
     for row in rows:
-        a, b = (np.asarray(zarr.open(each / "scans" / row.scan_id / "images")) for each in (ours, theirs))
+        a, b = (np.asarray(zarr.open(each / scan_path(row.scan_id, "images"))) for each in (ours, theirs))
         apart = max(apart, float((np.abs(a - b).max(axis=(0, 2, 3)) / a.max(axis=(0, 2, 3))).max()))
     assert apart < MAX_APART, apart
     return apart

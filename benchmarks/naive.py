@@ -4,7 +4,8 @@
 
 Eager PyTorch with its default threads and memory format; slices read from the store up front; albumentations in a
 DataLoader; validation after every epoch; the best weights' predictions of all slices in FILE (.npz). RUN is a run
-folder: its fold 0 says which slices are used. Nothing here is ours but that file and the store's format.
+folder: its fold 0 says which slices are used. Nothing here is ours but that file, the store's format, and
+where both lie.
 """
 
 import argparse
@@ -27,6 +28,9 @@ import zarr
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from hnscc.cohort.store_format import scan_path
+from hnscc.study.run_folder import RunFolder
+
 BATCH_SIZE = {"unet": 16, "paper": 32}
 EVALUATION_BATCH = 32
 Loader = DataLoader[tuple[torch.Tensor, torch.Tensor]]
@@ -34,11 +38,11 @@ Loader = DataLoader[tuple[torch.Tensor, torch.Tensor]]
 
 def read_slices(store: Path, run: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Images float32 (N, H, W, C) in 0..1 by the training slices' bounds, masks uint8 (N, H, W), splits (N,)."""
-    used = pq.read_table(run / "folds" / "f0" / "slices.parquet").to_pydict()
+    used = pq.read_table(RunFolder(run).fold(0).slices).to_pydict()
     positions = list(zip(used["scan_id"], used["z"], strict=True))
     root: Any = zarr.open_group(store, mode="r")
     scans = {
-        name: (root[f"scans/{name}/images"][:], root[f"scans/{name}/mask"][:])
+        name: (root[scan_path(name, "images")][:], root[scan_path(name, "mask")][:])
         for name in set(used["scan_id"])
     }
     images = np.stack([scans[name][0][z] for name, z in positions]).transpose(0, 2, 3, 1)

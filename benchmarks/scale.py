@@ -70,6 +70,7 @@ def schedule(trials: int) -> dict[str, float]:
 def build(slices: int, store: str) -> dict[str, float]:
     """Write a store of so many slices: one scan without lesion and one with, and copies under other names."""
     from hnscc.cohort.store_building import begin_store, finish_store
+    from hnscc.cohort.store_format import scan_path
 
     final = Path(store)
     unfinished = begin_store(final, overwrite=False)
@@ -77,7 +78,7 @@ def build(slices: int, store: str) -> dict[str, float]:
         scans = [write_one(unfinished, "P000000", lesion=0), write_one(unfinished, "P000001", lesion=LESION)]
         for number in range(2, slices // OF_SCAN):
             like, name = scans[number % 2], f"P{number:06d}"
-            shutil.copytree(unfinished / "scans" / like.scan_id, unfinished / "scans" / name)
+            shutil.copytree(unfinished / scan_path(like.scan_id), unfinished / scan_path(name))
             scans.append(replace(like, scan_id=name, patient_id=name))
         finish_store(
             unfinished, final, modalities=("pet", "mri"), size=SIZE, placed={}, scans=scans, overwrite=False

@@ -26,6 +26,7 @@ from figures import ROUNDS, Figure, in_turn, tell
 from data_prep.build import build_store
 from data_prep.phantom.phantom import make_phantom
 from data_prep.settings import PrepareSettings
+from hnscc.study.run_folder import STUDY_FILE, RunFolder
 
 HERE = Path(__file__).parent.parent
 COMMAND = "import sys; sys.argv[0] = 'hnscc'; from hnscc.commands.cli import main; main()"
@@ -48,7 +49,7 @@ def study_on_a_phantom(folder: Path) -> Path:
     """The study's file, beside its store."""
     make_phantom(folder / "cohort", patients=12)
     store = build_store(folder / "cohort" / "manifest.csv", folder / "store.zarr", PrepareSettings(size=64))
-    file = folder / "study.yaml"
+    file = folder / STUDY_FILE
     file.write_text(yaml.safe_dump(STUDY | {"store": str(store.location)}))
     return file
 
@@ -61,7 +62,7 @@ def run(checkout: Path, study: Path) -> tuple[float, float]:
         command = [sys.executable, "-c", COMMAND, "run", str(study), "--out", out]
         subprocess.run(command, env=environment, cwd=study.parent, check=True, capture_output=True)
         ended = time.time()
-        records = [*Path(out).glob("trials/*/record.json")]
+        records = [trial.record for trial in RunFolder(Path(out)).recorded]
         first = min(each.stat().st_mtime - _seconds(each) for each in records)
         last = max(each.stat().st_mtime for each in records)
         return first - began, ended - last

@@ -14,9 +14,10 @@ from hnscc.base.errors import InputError, exit_code_of
 from hnscc.base.option_texts import ACCEPT_VERSIONS, OUT, STUDY
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, find_trial
+from hnscc.study.run_folder import run_folder_of
 from hnscc.training.in_use import one_trial, preparing
 from hnscc.training.loop import Epoch
-from hnscc.training.ready import ReadyRun, make_run_ready, run_folder
+from hnscc.training.ready import ReadyRun, make_run_ready
 from hnscc.training.side_by_side import Steps, side_by_side
 from hnscc.training.trial import steps_of_trial
 
@@ -53,7 +54,7 @@ def _train(options: argparse.Namespace) -> int:
     """Train the trials that are not completed yet and print a line for each epoch; the exit code."""
     study = load_study(options.study)
     trials = [find_trial(study, each) for each in dict.fromkeys(options.trials)]
-    run = run_folder(study, options.out)
+    run = run_folder_of(study.name, options.out)
     with contextlib.ExitStack() as held:
         for trial in trials:
             held.enter_context(one_trial(run, trial.trial_id))

@@ -28,13 +28,13 @@ from hnscc.study.loading import dump_study, load_study
 from hnscc.study.presets import SEARCHED
 from hnscc.study.range_checks import check_search
 from hnscc.study.ranges import Configuration, base_of, search_of, with_configurations
-from hnscc.study.run_folder import RunFolder
+from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study
 from hnscc.study.search_schema import Search
 from hnscc.study.variant_schema import Training
 from hnscc.training.earlier import choose
 from hnscc.training.in_use import alone
-from hnscc.training.ready import ReadyRun, check_networks, run_folder
+from hnscc.training.ready import ReadyRun, check_networks
 from hnscc.training.tidying import tidy_run
 from rayjobs.addresses import given_or_set
 from rayjobs.cluster import connected, resolve_on_cluster
@@ -60,7 +60,7 @@ def run_search(
     address = given_or_set(address)
     refuse_in_job()
     refuse_shadowed()
-    folder = RunFolder(run_folder(study, out).root.absolute())
+    folder = RunFolder(run_folder_of(study.name, out).root.absolute())
     with alone(folder):
         with contextlib.ExitStack() as during:
             record = read_search(folder)

@@ -23,11 +23,11 @@ from hnscc.cohort.store import Store
 from hnscc.study.loading import dump_study, load_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.repeats_schema import UntilPrecise
-from hnscc.study.run_folder import RunFolder
+from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study
 from hnscc.training.earlier import lines_of_left_out
 from hnscc.training.in_use import alone
-from hnscc.training.ready import ReadyRun, check_same_store, make_run_ready, open_and_plan, run_folder
+from hnscc.training.ready import ReadyRun, check_same_store, make_run_ready, open_and_plan
 from hnscc.training.tidying import tidy_run
 from rayjobs.addresses import given_or_set
 from rayjobs.cluster import (
@@ -65,7 +65,7 @@ def run_study(
     refuse_in_job()
     refuse_shadowed()
     refuse_search(study)
-    folder = RunFolder(run_folder(study, out).root.absolute())
+    folder = RunFolder(run_folder_of(study.name, out).root.absolute())
     with alone(folder), contextlib.ExitStack() as during:
         trains = limit != 0 and _any_unrecorded(study, folder)
         ready, token = make_ready(study, folder, address, during, accept_versions, trains=trains)

@@ -1,4 +1,5 @@
-"""Paths below a run folder are joined in one file, `hnscc/study/run_folder.py`: no other may spell its names."""
+"""Paths below a run folder are joined in one file, `hnscc/study/run_folder.py`, and those in a store in another,
+`hnscc/cohort/store_format.py`: no other may spell their names."""
 
 import ast
 import re
@@ -6,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from hnscc.cohort.store_format import SCANS_GROUP
 from hnscc.commands.output_folders import FACTS_FILE, SETTINGS_FILE, ExportFolder, PredictionFolder
 from hnscc.study.run_folder import RunFolder, inside
 
 ROOT = Path(__file__).parent.parent
 OWNER = ROOT / "hnscc" / "study" / "run_folder.py"
-FILES = [path for each in ("hnscc", "rayjobs", "data_prep") for path in sorted((ROOT / each).rglob("*.py"))]
+PACKAGES = ("hnscc", "rayjobs", "data_prep", "benchmarks")
+FILES = [path for each in PACKAGES for path in sorted((ROOT / each).rglob("*.py"))]
+UPLOADS = ROOT / "rayjobs" / "doctor" / "uploads.py"  # what such a folder is called in anybody's project
 
 
 def names() -> set[str]:
@@ -63,6 +67,21 @@ def test_no_other_file_spells_a_path_of_a_run_folder():
     found = {path: texts for path in FILES if (texts := joined(path.read_text()))}
     assert found.pop(OWNER), "the rule finds them where they belong"
     assert not found
+
+
+def test_no_other_file_says_where_a_study_runs_unless_told():
+    assert [path for path in FILES if "runs" in literals(path.read_text())] == [OWNER, UPLOADS]
+
+
+def joined_in_a_store(text: str) -> bool:
+    spelled = re.compile(rf"^{SCANS_GROUP}/|/(images|mask|drawn)$")
+    return any(map(spelled.search, literals(text))) or f'/ "{SCANS_GROUP}"' in text
+
+
+def test_no_other_file_spells_a_path_of_a_store():
+    """`scan_path` gives them, of the group's name alone."""
+    assert [path for path in FILES if joined_in_a_store(path.read_text())] == []
+    assert joined_in_a_store('root[f"scans/{name}/images"]') and joined_in_a_store('store / "scans" / name')
 
 
 def test_no_other_file_spells_a_file_that_predict_and_export_write():

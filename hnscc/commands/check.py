@@ -33,14 +33,14 @@ from hnscc.study.plan import Trial, fold_name, plan_trials
 from hnscc.study.range_checks import check_search
 from hnscc.study.ranges import number_of
 from hnscc.study.repeats_schema import UntilPrecise
-from hnscc.study.run_folder import RunFolder
+from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study
 from hnscc.study.search_schema import Search
 from hnscc.study.variant_schema import Training
 from hnscc.training.earlier import check_identities, choose, left_out
 from hnscc.training.model import check_model
 from hnscc.training.process import resources_here
-from hnscc.training.ready import batches_in, check_same_store, plan_folds, run_folder
+from hnscc.training.ready import batches_in, check_same_store, plan_folds
 from hnscc.training.records import Trained
 from hnscc.training.states import TrialState, recorded_state, trial_state
 from rayjobs.addresses import given_or_set
@@ -73,7 +73,7 @@ def check_study(
         check_number("half_width", half_width, *HALF_WIDTH)
     rules = check_search(study) if study.search else None
     store, plans = plan_folds(study)
-    folder = run_folder(study, out)
+    folder = run_folder_of(study.name, out)
     with _asked_first(study, given_or_set(address)) as resolve:
         chosen = choose(study, folder, resolve)
     check_same_store(study, folder, store, plans)

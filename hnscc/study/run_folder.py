@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from hnscc.base.locations import Location, matching
+from hnscc.base.locations import Location, locate, matching
 from hnscc.study.plan import fold_name
 
 # A study file, as a run folder keeps it, and as a new one is called unless it is given a name.
@@ -233,9 +233,9 @@ class Slot:
         return self.root / f"slot-{self.number}.safetensors"
 
 
-def run_folder_of(study: str) -> RunFolder:
-    """The run folder of the study of this name, where no other is named: runs/<its name>."""
-    return RunFolder(Path("runs") / study)
+def run_folder_of(study: str, out: str | Location | None = None) -> RunFolder:
+    """The run folder of the study of this name: `out`, or runs/<its name> where none is named."""
+    return RunFolder(locate(out) if out else Path("runs") / study)
 
 
 def _below(folder: Location, *patterns: str) -> list[Path]:

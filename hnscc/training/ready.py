@@ -8,7 +8,7 @@ import numpy as np
 
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_text
-from hnscc.base.locations import Location, locate
+from hnscc.base.locations import Location
 from hnscc.base.split_names import SPLITS
 from hnscc.base.steps import Progress
 from hnscc.cohort.fold import FoldData, read_folds, write_fold
@@ -65,10 +65,6 @@ class ReadyRun:
         """
         left = [trial for trial in plan_trials(self.study) if self.state(trial).status != "completed"]
         return sorted(left, key=lambda trial: trial.repeat)
-
-
-def run_folder(study: Study, out: str | Location | None) -> RunFolder:
-    return RunFolder(locate(out)) if out else run_folder_of(study.name)
 
 
 def plan_folds(study: Study) -> tuple[Store, list[FoldPlan]]:
@@ -196,7 +192,7 @@ def make_run_ready(
     """
     store, plans = planned or open_and_plan(study)
     folds = _read_beside_checks(study, store, plans, progress)
-    folder = run_folder(study, out)
+    folder = run_folder_of(study.name, out)
     chosen = choose(study, folder, resolve)
     check_same_store(study, folder, store, plans, folds)
     digests = {fold: data.digest for fold, data in folds.items()}

@@ -16,7 +16,7 @@ from hnscc.base.locations import S3Path, client, locate, matching
 from hnscc.cohort.store import open_store
 from hnscc.study.loading import load_study, open_run
 from hnscc.study.plan import Trial
-from hnscc.training.ready import run_folder
+from hnscc.study.run_folder import run_folder_of
 
 SECRET = "TheSecretKeyOfThisTest"
 
@@ -105,12 +105,12 @@ def test_places_are_values():
 
 def test_a_run_folder_is_placed_by_its_text(tmp_path):
     study = study_of(tmp_path / "cohort.zarr")
-    assert run_folder(study, None).root == Path("runs/small")
-    folder = run_folder(study, "s3://my-bucket/runs/x")
+    assert run_folder_of(study.name, None).root == Path("runs/small")
+    folder = run_folder_of(study.name, "s3://my-bucket/runs/x")
     assert str(folder.trial(Trial("pet", 0, 3).trial_id).record) == (
         "s3://my-bucket/runs/x/trials/pet-f0-r03/record.json"
     )
-    assert run_folder(study, folder.root) == folder
+    assert run_folder_of(study.name, folder.root) == folder
 
 
 def test_a_folder_that_vanishes_as_it_is_listed_is_no_error(tmp_path, monkeypatch):
