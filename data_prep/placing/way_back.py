@@ -75,8 +75,12 @@ def _shares(values: NDArray[Any], placement: WayBack) -> Iterator[Floats]:
     """Each slice of the grid, (Y, X): the mean of the stored pixels over each voxel, by the area that they cover."""
     order = np.argsort(orientations.ornt_transform(*_axes(placement))[:, 0])
     width, height, depth = (placement["input_shape"][axis] for axis in order)
-    if values.shape != (depth, placement["size"], placement["size"]):
-        raise ValueError("the mask must have the shape of the scan's stored slices")
+    stored = (depth, placement["size"], placement["size"])
+    if values.shape != stored:
+        raise ValueError(
+            f"what is brought back must have the shape of the scan's stored slices, {stored}, not {values.shape}; give "
+            "a value for each pixel of each"
+        )
     scale, offset, size = placement["scale"], placement["offset"], placement["size"]
     rows = area_weights(height, size, 1 / scale[0], -offset[0] / scale[0])
     columns = area_weights(width, size, 1 / scale[1], -offset[1] / scale[1])

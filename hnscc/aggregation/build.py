@@ -92,8 +92,8 @@ def _check_columns(name: str, given: TableRow, wanted: pa.Schema) -> None:
     if given.keys() != names:
         absent, unknown = sorted(names - given.keys()), sorted(given.keys() - names)
         raise ValueError(
-            f"a row of table `{name}` must give each of its columns and no other: "
-            f"absent {', '.join(absent) or 'none'}; unknown {', '.join(unknown) or 'none'}"
+            f"a row of table `{name}` must give each of its columns and no other, and absent are "
+            f"{', '.join(absent) or 'none'}, unknown {', '.join(unknown) or 'none'}; give what schemas.py lists"
         )
 
 
@@ -263,6 +263,6 @@ def table_bytes(name: str, table: pa.Table) -> bytes:
     for column in table.column_names:
         if pa.types.is_floating(table[column].type) and pc.any(pc.is_nan(table[column])).as_py():
             raise ValueError(
-                f"column {column} of table {name} holds NaN; a value that does not exist is null"
+                f"column {column} of table {name} holds NaN; give null for a value that does not exist"
             )
     return parquet_bytes(table)

@@ -104,7 +104,7 @@ def _median_result(completed: list[Result], fold: Fold, reading: Reading) -> Res
     position = median_position(scores, [each.trial.repeat for each in completed])
     if position is None or len(scores) != len(completed):
         raise ValueError(
-            f"of {len(completed)} completed trials {len(scores)} have counts, and all must have them"
+            f"of {len(completed)} completed trials {len(scores)} have counts, and all must; leave the others out"
         )
     return completed[position]
 

@@ -68,6 +68,9 @@ def from_bytes(content: bytes, lies: Mapping[str, Mapping[str, Any]]) -> dict[st
     bits = np.load(io.BytesIO(content), allow_pickle=False)["bits"]
     lengths = [-(-math.prod(lies[scan]["shape"]) // 8) for scan in sorted(lies)]
     if bits.dtype != np.uint8 or bits.shape != (sum(lengths),):
-        raise ValueError(f"the masks as drawn take {sum(lengths)} bytes, not {bits.dtype} {bits.shape}")
+        raise ValueError(
+            f"the masks as drawn take uint8 ({sum(lengths)},), not {bits.dtype} {bits.shape}; give what was written "
+            "with them"
+        )
     parts = np.split(bits, np.cumsum(lengths)[:-1])
     return {scan: DrawnMask(lies[scan], part) for scan, part in zip(sorted(lies), parts, strict=True)}

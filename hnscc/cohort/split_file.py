@@ -13,7 +13,8 @@ from hnscc.study.run_folder import FoldFolder, inside
 
 def _of_every_split(patients: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     if set(patients) != set(SPLITS):
-        raise ValueError(f"of each of {', '.join(SPLITS)}")
+        found = ", ".join(sorted(patients)) or "none"
+        raise ValueError(f"patients are those of {', '.join(SPLITS)}, not of {found}; write the fold again")
     return patients
 
 

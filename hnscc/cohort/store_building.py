@@ -115,8 +115,8 @@ def _check_arrays(images: Images, mask: Masks) -> None:
     fits = images.shape[:1] + images.shape[2:] == mask.shape
     if images.dtype != np.float32 or mask.dtype != np.uint8 or not fits:
         raise ValueError(
-            "images must be (Z, C, H, W) float32 and the mask (Z, H, W) uint8 of the same slices; these are "
-            f"{images.shape} {images.dtype} and {mask.shape} {mask.dtype}: convert them with astype"
+            "images must be (Z, C, H, W) float32 and the mask (Z, H, W) uint8 of the same slices, not "
+            f"{images.shape} {images.dtype} and {mask.shape} {mask.dtype}; convert them with astype"
         )
 
 

@@ -53,7 +53,8 @@ def negative_candidates(
     neither positive nor negative, nor is one that a modality in `shown` does not show.
     """
     if kind not in get_args(Negatives):
-        raise ValueError(f"negatives come from one of {', '.join(get_args(Negatives))}, not from {kind}")
+        known = ", ".join(get_args(Negatives))
+        raise ValueError(f"negatives come from one of {known}, not from {kind!r}; name one of these")
     return [
         UsedSlice(scan.patient_id, scan.scan_id, z, False)
         for scan in scans

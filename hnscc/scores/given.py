@@ -24,21 +24,27 @@ def fractions_of(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, F
     _check_each(
         ~np.isfinite(overlap + pred + truth) | (np.minimum(np.minimum(overlap, pred), truth) < 0),
         counted,
-        "counts must be finite, and not negative; leave out patients that have none",
+        "counts must be finite, and not negative",
+        "leave out patients that have none",
     )
     _check_each(
         overlap > np.minimum(pred, truth),
         counted,
-        "overlap is more than prediction or truth; give them as overlap, prediction, truth, in pixels",
+        "overlap must be no more than prediction and truth",
+        "give them as overlap, prediction, truth, in pixels",
     )
     lesion = truth > 0
     _check_each(
         lesion != lesion[:1],
         counted,
-        "which patients hold lesion must be the same in every repeat; give each the same truth",
+        "which patients hold lesion must be the same in every repeat",
+        "give each the same truth",
     )
     _check_each(
-        truth != truth[:1], counted, "truth must be the same in every repeat; give each the same truth"
+        truth != truth[:1],
+        counted,
+        "truth must be the same in every repeat",
+        "give each the same truth",
     )
     held: Floats = truth[0] if len(truth) else np.zeros(truth.shape[1])
     return *fraction(overlap, pred, truth), held
@@ -52,7 +58,7 @@ def scores_of(values: ArrayLike) -> Floats:
             f"scores must be of shape (P,) or (R, P), not {scores.shape}; give a row for each repeat"
         )
     _check_each(
-        ~np.isfinite(scores), {"score": scores}, "scores must be finite; leave out patients that have none"
+        ~np.isfinite(scores), {"score": scores}, "scores must be finite", "leave out patients that have none"
     )
     return scores
 
@@ -66,11 +72,12 @@ def check_same_patients(a: Floats, b: Floats) -> None:
         )
 
 
-def _check_each(wrong: Bools, values: Mapping[str, Floats], problem: str) -> None:
+def _check_each(wrong: Bools, values: Mapping[str, Floats], expected: str, do: str) -> None:
     """Raise ValueError with the first place that is wrong, (R, P), and the values there."""
     for repeat, patient in np.argwhere(wrong)[:1].tolist():
         found = ", ".join(f"{name} {each[repeat, patient]:g}" for name, each in values.items())
-        raise ValueError(f"{problem}; repeat {repeat}, patient {patient} (both counted from 0): {found}")
+        where = f"in repeat {repeat}, patient {patient} (both counted from 0)"
+        raise ValueError(f"{expected}, and {where} there is {found}; {do}")
 
 
 def check_pairs(paired: bool, repeats: tuple[int, int]) -> None:

@@ -84,7 +84,7 @@ def find_lesions(
     """
     check(pred, truth, spacing_mm)
     if not 0 <= share <= 1:
-        raise ValueError(f"the share of a lesion is 0..1, not {share}; 0 stands for any voxel")
+        raise ValueError(f"the share of a lesion is 0..1, not {share}; give 0 for any voxel")
     if connectivity not in CONNECTIVITIES:
         raise ValueError(
             f"the connectivity is one of {sorted(CONNECTIVITIES)}, not {connectivity}; give the neighbours that count"

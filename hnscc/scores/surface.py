@@ -75,7 +75,7 @@ def hd95(distances: SurfaceDistances, percent: float = 95.0) -> float:
     in 0..100.
     """
     if not 0 <= percent <= 100:
-        raise ValueError(f"the percentile is 0..100, not {percent}; 95 is what reports have")
+        raise ValueError(f"the percentile is 0..100, not {percent}; give 95 as in reports")
     return max(
         _percentile(distances.truth_mm, distances.truth_size, percent),
         _percentile(distances.pred_mm, distances.pred_size, percent),

@@ -59,10 +59,16 @@ def _check_plain(block: Any) -> None:
     for name in ("attention1", "attention2"):
         found = getattr(getattr(block, name, None), "attention", None)
         if not (found is None or isinstance(found, nn.Identity)):
-            raise ValueError(f"{type(block).__name__} has a layer {name}, which would be left out")
+            raise ValueError(
+                f"a decoder block has convolutions alone, and {type(block).__name__} has a layer {name}; leave such "
+                "networks to the plain way"
+            )
     mode = getattr(block, "interpolation_mode", "nearest")
     if mode != "nearest":
-        raise ValueError(f"{type(block).__name__} doubles by {mode}, not by nearest pixels")
+        raise ValueError(
+            f"a decoder block doubles by nearest pixels, and {type(block).__name__} by {mode}; leave such networks to "
+            "the plain way"
+        )
 
 
 class _Block(nn.Module):
@@ -119,7 +125,10 @@ def _decode(
     """Two convolutions, each with its normalisation and activation, of the image at this size and its skip."""
     convolution, *then = conv1.children()
     if not isinstance(convolution, nn.Conv2d):
-        raise TypeError(f"a block begins with a convolution, not with {type(convolution).__name__}")
+        raise TypeError(
+            f"a block begins with a convolution, not with {type(convolution).__name__}; leave such networks to the "
+            "plain way"
+        )
     joined = _convolve(x, convolution.weight, convolution.bias, size, skip)
     for layer in then:
         joined = layer(joined)

@@ -131,5 +131,5 @@ def test_a_metric_stands_only_in_tables_of_its_levels(tmp_path, monkeypatch):
 def test_a_row_gives_every_column_of_its_table_and_no_other(build):
     row = {"trial_id": "pet-f0-r00", "variant": "pet", "fold": 0, "repeat": 0, "epoch": np.array([1])}
     row |= {"train_loss": None, "val_loss": None, "seconds": 1.0, "speed": 1.0}
-    with pytest.raises(ValueError, match=r"`epochs`.*absent val_soft_jaccard; unknown speed"):
+    with pytest.raises(ValueError, match=r"`epochs`.*absent are val_soft_jaccard, unknown speed"):
         build("epochs", [row])

@@ -216,20 +216,20 @@ def test_scores_that_cannot_be_compared_are_refused(a, b, paired, message):
         (([1, 2], [1], [1, 2]), r"one shape.*prediction \(1, 1\), truth \(1, 2\)"),
         (
             ([2, 3], [2, 2], [4, 4]),
-            "overlap is more.*repeat 0, patient 1 .*: overlap 3, prediction 2, truth 4",
+            "overlap must be no more.*repeat 0, patient 1 .* overlap 3, prediction 2, truth 4; give",
         ),
-        (([-1, 0], [2, 2], [4, 4]), "not negative; leave out.*patient 0 .*: overlap -1"),
+        (([-1, 0], [2, 2], [4, 4]), "not negative.*patient 0 .* overlap -1, .*; leave out"),
         (
             ([0, 0], [2, -2], [4, 0]),
-            "not negative; leave out.*patient 1 .*: overlap 0, prediction -2, truth 0",
+            "not negative.*patient 1 .* overlap 0, prediction -2, truth 0; leave out",
         ),
         (
             ([[1, 1], [1, 0]], [[2, 2], [2, 2]], [[4, 4], [4, 0]]),
-            "same in every repeat; .*same truth; repeat 1, patient 1 .*, truth 0",
+            "same in every repeat.*repeat 1, patient 1 .*, truth 0; give each the same truth",
         ),
         (
             ([[1, 1], [1, 1]], [[2, 2], [2, 2]], [[4, 4], [4, 5]]),
-            "truth must be the same in every repeat; .*repeat 1, patient 1 .*, truth 5",
+            "truth must be the same in every repeat.*repeat 1, patient 1 .*, truth 5; give",
         ),
     ],
 )

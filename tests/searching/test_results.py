@@ -131,6 +131,6 @@ def test_a_number_that_is_none_reaches_no_table(tmp_path):
 def test_a_row_that_lacks_a_column_is_no_row():
     wanted = schema("configurations").append(pa.field("learning_rate", pa.float64()))
     row = dict.fromkeys(schema("configurations").names)
-    with pytest.raises(ValueError, match="absent learning_rate"):
+    with pytest.raises(ValueError, match="absent are learning_rate"):
         table_of_rows("configurations", [row], wanted)
     assert table_of_rows("configurations", [row | {"learning_rate": 0.1}], wanted).num_rows == 1
