@@ -16,7 +16,7 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from data_prep.dicom.header import UNREADABLE, lacking, text_of, unusable
+from data_prep.dicom.header import UNREADABLE, fault_of, lacking, text_of, unusable
 
 MAX_FILES = 100_000  # of one folder, those below it included
 MAX_FILE_BYTES = 2**31 + 2**26  # bytes: a volume of 2 GiB and its header
@@ -215,10 +215,11 @@ def read_header(path: Path, where: str, tags: Sequence[str]) -> FileDataset:
             return dcmread(
                 file, force=True, specific_tags=_tags(tuple(tags)), stop_before_pixels="PixelData" not in tags
             )
-    except UNREADABLE:
-        raise unusable(
+    except UNREADABLE as error:
+        damaged = unusable(
             "A DICOM file cannot be read.", where, "whole, undamaged files", "one cut short or damaged"
-        ) from None
+        )
+        raise fault_of(error, damaged) from None
 
 
 @lru_cache

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import math
+import os
 import struct
 import threading
 import warnings
@@ -167,6 +168,28 @@ def unusable(problem: str, where: str, expected: str, found: str, do: str = "") 
     """Return the error of a DICOM file or series that cannot be used."""
     do = do or "Export or copy the series again, from the scanner or the archive, or take the scan out."
     return InputError(problem, where=where, expected=expected, found=found, do=do)
+
+
+def fault_of(error: Exception, damaged: InputError) -> InputError:
+    """What to tell of a file at which one of UNREADABLE was raised: `damaged`, but where the error says that memory ran
+    out, or that the disk gives no access."""
+    if isinstance(error, MemoryError):
+        return unusable(
+            "Memory ran out over a file.",
+            damaged.where,
+            "memory for what the file holds, or states that it holds",
+            "too little",
+            "Use fewer --workers or give more memory; if that does not help, export the file again.",
+        )
+    if isinstance(error, OSError) and error.errno:
+        return unusable(
+            "A file cannot be read.",
+            damaged.where,
+            "a file that the system lets be read",
+            f"no access ({os.strerror(error.errno)})",
+            "Let the file be read, or copy it again.",
+        )
+    return damaged
 
 
 def private_value(header: Dataset, creator: tuple[int, str], element: int) -> Any:

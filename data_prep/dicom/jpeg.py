@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,8 +17,13 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 from data_prep.dicom.header import UNREADABLE, quiet
+from hnscc.base.errors import WorkerError
 
-_TIMEOUT = 600  # seconds, for all frames of a series
+TIMEOUT_S = 600  # seconds, for all frames of a series
+_DAMAGED = 3  # exit code; with 1, Python itself ends where something else fails
+# By these, the decoder itself ends the process: at damaged streams GDCM throws what nothing catches.
+_CRASHES = {signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV}
+_GDCM = "gdcm"
 
 
 @dataclass(frozen=True)
@@ -33,22 +39,28 @@ class Coded:
     signed: int  # 0 or 1
 
 
-def decode_jpeg(frames: Sequence[Coded]) -> list[NDArray[np.generic]] | None:
-    """Return the stored values (rows, columns) of each frame, None where one cannot be decoded or is damaged."""
+def decode_jpeg(frames: Sequence[Coded], where: str) -> list[NDArray[np.generic]] | None:
+    """Return the stored values (rows, columns) of each frame, None where one cannot be decoded or is damaged.
+
+    WorkerError, which names `where`, where the process could not do its work for another reason: no answer in time, no
+    GDCM, or an end from outside, as by a system without memory.
+    """
     try:
         ran = subprocess.run(
             [sys.executable, "-c", "from data_prep.dicom.jpeg import main; main()"],
             input=_request(frames),
             capture_output=True,
-            timeout=_TIMEOUT,
+            timeout=TIMEOUT_S,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             check=False,
         )
     except subprocess.TimeoutExpired:
+        raise _not_done(where, f"no answer within {TIMEOUT_S} s") from None
+    if ran.returncode == _DAMAGED or -ran.returncode in _CRASHES:
         return None
     sizes = [each.rows * each.columns * each.allocated // 8 for each in frames]
     if ran.returncode or len(ran.stdout) != sum(sizes):
-        return None
+        raise _not_done(where, _end_of(ran, sum(sizes)))
     ends = np.cumsum(sizes)
     return [
         np.frombuffer(ran.stdout[end - size : end], f"<u{each.allocated // 8}").reshape(
@@ -58,24 +70,56 @@ def decode_jpeg(frames: Sequence[Coded]) -> list[NDArray[np.generic]] | None:
     ]
 
 
+def _end_of(ran: subprocess.CompletedProcess[bytes], size: int) -> str:
+    """How the process ended, in words. What it printed last, Python's own error at most, was printed before it looked
+    at a file, or names a kind of error alone (`main`)."""
+    if ran.returncode < 0:
+        name = signal.Signals(-ran.returncode).name
+        return f"one that was ended by {name}, most often by the system because memory ran out"
+    if not ran.returncode:
+        return f"{len(ran.stdout)} of {size} bytes"
+    said = ran.stderr.decode(errors="replace").strip().splitlines() or ["no word of it"]
+    return f"exit code {ran.returncode}: {said[-1]}"
+
+
+def _not_done(where: str, found: str) -> WorkerError:
+    return WorkerError(
+        "The process that decodes JPEG could not do its work.",
+        where=where,
+        expected="the pixels, or that they are damaged",
+        found=found,
+        do="give the same command again, with fewer --workers or more memory; or decompress the files before, for "
+        "example with gdcmconv --raw",
+    )
+
+
 def main() -> None:
-    """Read a request from standard input, write the decoded frames behind each other, and exit; 1 where one fails, or
-    GDCM complains of it."""
+    """Read a request from standard input, write the decoded frames behind each other, and exit; with the code _DAMAGED
+    where one fails, or GDCM complains of it.
+
+    Any other failure is told on standard error by its kind alone, for the text of an error may quote a header.
+    """
     head, _, rest = sys.stdin.buffer.read().partition(b"\n")
     facts = json.loads(head)
     with quiet(), tempfile.TemporaryFile() as complaints:
         for syntax in {each["syntax"] for each in facts}:
-            _ = get_decoder(UID(syntax)).available_plugins  # imported here: what that prints is no complaint
+            # Imported here: what that prints is no complaint of a file.
+            if _GDCM not in get_decoder(UID(syntax)).available_plugins:
+                sys.exit("GDCM cannot be imported (package python-gdcm)")
+        ours = os.dup(sys.stderr.fileno())
         os.dup2(complaints.fileno(), sys.stderr.fileno())
         for each in facts:
             stream, rest = rest[: each["stream"]], rest[each["stream"] :]
             try:
                 pixels = _decoded(Coded(**{**each, "stream": stream}))
-            except UNREADABLE:
+            except MemoryError as error:
+                os.write(ours, type(error).__name__.encode())
                 sys.exit(1)
+            except UNREADABLE:
+                sys.exit(_DAMAGED)
             sys.stdout.buffer.write(pixels.astype(f"<u{each['allocated'] // 8}").tobytes())
         if os.fstat(complaints.fileno()).st_size:
-            sys.exit(1)
+            sys.exit(_DAMAGED)
 
 
 def _request(frames: Sequence[Coded]) -> bytes:
@@ -93,7 +137,7 @@ def _decoded(frame: Coded) -> NDArray[np.generic]:
     data.BitsAllocated, data.BitsStored, data.HighBit = frame.allocated, frame.stored, frame.stored - 1
     data.PixelData = encapsulate([frame.stream if len(frame.stream) % 2 == 0 else frame.stream + b"\0"])
     data["PixelData"].VR = "OB"
-    pixels, _ = get_decoder(UID(frame.syntax)).as_array(data, raw=True, decoding_plugin="gdcm")
+    pixels, _ = get_decoder(UID(frame.syntax)).as_array(data, raw=True, decoding_plugin=_GDCM)
     if pixels.shape != (frame.rows, frame.columns):
-        raise ValueError("another size than stated")
+        raise ValueError(f"a frame is {frame.rows} x {frame.columns}, not {pixels.shape}; leave it out")
     return pixels

@@ -29,10 +29,11 @@ from pydicom.uid import (
 )
 
 from data_prep.dicom.files import PIXELS, read_header
-from data_prep.dicom.header import UNREADABLE, lacking, text_of, unusable, value_of, whole_number
+from data_prep.dicom.header import UNREADABLE, fault_of, lacking, text_of, unusable, value_of, whole_number
 from data_prep.dicom.jpeg import Coded, decode_jpeg
 from data_prep.dicom.slices import MAX_FRAMES, MAX_SIDE, Slice
 from hnscc.base.arrays import Integers
+from hnscc.base.errors import InputError
 
 AS_THEY_ARE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
 PLAIN = (*AS_THEY_ARE, ExplicitVRBigEndian)
@@ -76,7 +77,7 @@ def _stored_values(ordered: Sequence[Slice], where: str) -> Iterator[tuple[int, 
         else:
             yield from ((z, _decoded(whole, frame, where)) for z, frame in wanted)
     if jpeg:
-        decoded = decode_jpeg([coded for _, coded in jpeg])
+        decoded = decode_jpeg([coded for _, coded in jpeg], where)
         if decoded is None:
             raise _damaged(where)
         for (z, coded), pixels in zip(jpeg, decoded, strict=True):
@@ -131,8 +132,8 @@ def _decoded(whole: _Whole, frame: int, where: str) -> NDArray[np.integer]:
         pixels, _ = get_decoder(whole.syntax).as_array(
             whole.header, raw=True, index=frame, decoding_plugin=DECODERS.get(whole.syntax, "")
         )
-    except UNREADABLE:
-        raise _damaged(where) from None
+    except UNREADABLE as error:
+        raise fault_of(error, _damaged(where)) from None
     if pixels.shape != whole.shape:
         raise _damaged(where)
     return _significant(pixels, stored, signed)
@@ -198,8 +199,8 @@ def _frames_of(header: Dataset, syntax: UID, shape: tuple[int, int], where: str)
         raise _damaged(where)
     try:
         pieces = list(generate_frames(data, number_of_frames=frames, extended_offsets=_offsets(header)))
-    except UNREADABLE:
-        raise _damaged(where) from None
+    except UNREADABLE as error:
+        raise fault_of(error, _damaged(where)) from None
     if len(pieces) != frames:
         raise unusable("Compressed frames are missing.", where, f"{frames}", f"{len(pieces)}")
     for piece in pieces if syntax != RLELossless else ():
@@ -260,7 +261,7 @@ def _significant(pixels: NDArray[np.generic], stored: int, signed: int) -> NDArr
     return np.where(values >> (stored - 1), values - (1 << stored), values) if signed else values
 
 
-def _damaged(where: str) -> Exception:
+def _damaged(where: str) -> InputError:
     return unusable(
         "The compressed pixels of a slice cannot be decoded.",
         where,

@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 
 from data_prep.dicom.header import (
     UNREADABLE,
+    fault_of,
     first_item,
     lacking,
     maybe_numbers,
@@ -169,10 +170,11 @@ def _pixels(header: Dataset, frames: int, where: str) -> NDArray[np.generic]:
         raise unusable("The segmentation is too large.", where, f"at most {MAX_VOXELS} voxels", "more")
     try:
         pixels: NDArray[np.generic] = header.pixel_array.reshape(frames, rows, columns)
-    except UNREADABLE:
-        raise unusable(
+    except UNREADABLE as error:
+        damaged = unusable(
             "The pixels of the segmentation cannot be read.", where, "whole, undamaged pixels", "others"
-        ) from None
+        )
+        raise fault_of(error, damaged) from None
     return pixels
 
 

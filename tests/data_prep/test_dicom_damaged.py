@@ -13,8 +13,9 @@ import pytest
 from dicom_damages import counted
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
+from data_prep.dicom.files import read_header
 from data_prep.files.read import read_volume
-from hnscc.base.errors import InputError
+from hnscc.base.errors import InputError, WorkerError
 
 
 def sound_series(folder: Path) -> Path:
@@ -43,6 +44,55 @@ def test_a_jpeg_at_which_its_decoder_ends_the_process_is_refused(tmp_path):
         file.write_bytes(content)
     with pytest.raises(InputError, match="cannot be decoded"):
         read_volume(folder, "row 2")
+
+
+@pytest.fixture
+def jpeg(tmp_path):
+    """A sound series in lossless JPEG."""
+    values = np.random.default_rng(5).integers(0, 4096, (40, 36, 2)).astype(np.uint16)
+    folder = made.write(tmp_path / "s", made.classic_series(values))
+    for file in folder.iterdir():
+        made.compressed_by_gdcm(file, gdcm.TransferSyntax.JPEGLosslessProcess14_1)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("gdcm", "raise ImportError", "exit code 1: GDCM cannot be imported (package python-gdcm)"),
+        ("sitecustomize", "import os; os.kill(os.getpid(), 9)", "one that was ended by SIGKILL, most often"),
+        ("sitecustomize", "import os; os._exit(7)", "exit code 7: no word of it"),
+        ("sitecustomize", "import os; os._exit(0)", "0 of 5760 bytes"),
+    ],
+)
+def test_a_decoder_that_cannot_work_is_not_told_as_damage(jpeg, tmp_path, monkeypatch, name, text, found):
+    """Of a sound file, users were told that it is cut short or damaged."""
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path / "path")
+    with pytest.raises(WorkerError) as told:
+        read_volume(jpeg, "row 2")
+    assert told.value.where == "row 2" and told.value.found.startswith(found)
+
+
+def test_a_decoder_that_does_not_answer_is_not_told_as_damage(jpeg, monkeypatch):
+    monkeypatch.setattr("data_prep.dicom.jpeg.TIMEOUT_S", 0.001)
+    with pytest.raises(WorkerError, match="no answer within"):
+        read_volume(jpeg, "row 2")
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("gone.dcm", "No such file or directory"),
+        (".", "Is a directory"),
+        ("/proc/self/mem", "Input/output error"),  # as a disk that gives way
+    ],
+)
+def test_a_file_that_the_system_does_not_give_is_not_told_as_damage(tmp_path, path, why):
+    with pytest.raises(InputError) as told:
+        read_header(tmp_path / path, "row 2", ["Modality"])
+    assert told.value.found == f"no access ({why})" and told.value.where == "row 2"
 
 
 def test_what_the_surroundings_print_is_no_damage(tmp_path, monkeypatch):
