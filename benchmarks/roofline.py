@@ -140,7 +140,7 @@ def fit_of(settings: dict[str, Any], precision: str) -> Fit:
     study = study_of(settings, precision)
     began = begin(study, plan_trials(study)[0], "", device="cpu", precision=precision)
     set_up_torch(began.device, began.threads, 1.0, began.precision)
-    model = build_model(study.training.network, len(MODALITIES), began.seeds["initialisation"])
+    model = build_model(study.training.network, len(MODALITIES), seed=began.seeds["initialisation"])
     return Fit.start(model, study.training, began)
 
 

@@ -44,7 +44,7 @@ def step(
     training = study.training
     began = begin(study, plan_trials(study)[0], "", device="cpu", precision=precision)
     set_up_torch(began.device, began.threads, 1.0, began.precision)
-    model = build_model(training.network, len(MODALITIES), began.seeds["initialisation"])
+    model = build_model(training.network, len(MODALITIES), seed=began.seeds["initialisation"])
     if small:
         fit = Fit.start(model, training, began)
     else:

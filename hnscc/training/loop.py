@@ -20,6 +20,7 @@ from hnscc.training.adam import Adam
 from hnscc.training.checkpoint import load_checkpoint
 from hnscc.training.feeding import Fed, batches
 from hnscc.training.inference import EVALUATION_BATCH, in_order, logits_of, model_on, predicting
+from hnscc.training.layers import seed_dropouts
 from hnscc.training.losses import loss_of
 from hnscc.training.process import drawing, hardware
 from hnscc.training.records import Attempt, Began
@@ -91,7 +92,9 @@ class Fit:
         self.model.train()
         order = generator(self.began.seeds["order"], epoch).permutation(len(slices))
         total = torch.zeros((), dtype=torch.float64, device=self.began.device)
-        with drawing(derive_seed(self.began.seeds["dropout"], epoch)):
+        seed = derive_seed(self.began.seeds["dropout"], epoch)
+        seed_dropouts(self.model, seed)
+        with drawing(seed):
             parts = batches_of(order, self.training.batch_size)
             for images, truth in batches(slices, parts, self.began.device):
                 loss = loss_of(self.training.loss, self._logits(images), truth)

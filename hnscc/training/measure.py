@@ -33,7 +33,7 @@ def train_first_batches(study: Study, trial: Trial, data: FoldData, began: Began
     """One epoch of two full batches, with its validation, its copy of the best weights and its predictions; meanwhile
     the slices that a GPU holds for a whole training are there."""
     variant = study.variants[trial.variant]
-    model = build_model(variant.training.network, len(variant.modalities), began.seeds["initialisation"])
+    model = build_model(variant.training.network, len(variant.modalities), seed=began.seeds["initialisation"])
     fit = Fit.start(model, variant.training, began)
     every = data.slices(variant.modalities)
     size = 2 * max(variant.training.batch_size, EVALUATION_BATCH)

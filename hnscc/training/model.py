@@ -16,7 +16,7 @@ from hnscc.training.paper_unet import PaperUNet
 from hnscc.training.process import drawing
 
 
-def build_model(network: Network, in_channels: int, seed: int) -> nn.Module:
+def build_model(network: Network, in_channels: int, *, seed: int) -> nn.Module:
     """A network with weights drawn by `seed`: float (N, in_channels, H, W) -> logits float (N, 1, H, W).
 
     InputError for an architecture, encoder or weights file that does not exist or does not fit.

@@ -23,14 +23,17 @@ class PaperUNet(nn.Module):
     def __init__(self, in_channels: int, width: int = 16) -> None:
         super().__init__()
         widths = [width * 2**level for level in range(5)]
+        source = torch.Generator()
         self.down = nn.ModuleList(
-            _two_convolutions(before, after, dropout)
+            _two_convolutions(before, after, dropout, source)
             for before, after, dropout in zip([in_channels, *widths], widths, DROPOUT, strict=False)
         )
         self.pool = nn.MaxPool2d(2)
         steps = list(zip(widths[:0:-1], widths[-2::-1], DROPOUT[-2::-1], strict=True))
         self.up = nn.ModuleList(Doubling(below, here) for below, here, _ in steps)
-        self.merge = nn.ModuleList(_two_convolutions(2 * here, here, dropout) for _, here, dropout in steps)
+        self.merge = nn.ModuleList(
+            _two_convolutions(2 * here, here, dropout, source) for _, here, dropout in steps
+        )
         self.output = nn.Conv2d(width, 1, 1)
         self.apply(_initialise)
 
@@ -47,11 +50,11 @@ class PaperUNet(nn.Module):
         return logits
 
 
-def _two_convolutions(before: int, after: int, dropout: float) -> nn.Sequential:
+def _two_convolutions(before: int, after: int, dropout: float, source: torch.Generator) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(before, after, 3, padding=1),
         nn.ReLU(inplace=True),
-        Dropout(dropout),
+        Dropout(dropout, source=source),
         nn.Conv2d(after, after, 3, padding=1),
         nn.ReLU(inplace=True),
     )

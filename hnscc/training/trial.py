@@ -123,7 +123,7 @@ def _start(variant: Variant, began: Began, attempts: list[Attempt], gpus: float)
     """The trial before its first epoch, in a process made ready for it."""
     give_back_memory()  # of the trial before
     set_up_torch(began.device, began.threads, gpus, began.precision)
-    model = build_model(variant.training.network, len(variant.modalities), began.seeds["initialisation"])
+    model = build_model(variant.training.network, len(variant.modalities), seed=began.seeds["initialisation"])
     return Fit.start(model, variant.training, began, attempts)
 
 

@@ -300,7 +300,7 @@ def test_nothing_predicted_where_nothing_is_monitors_as_one(small, tmp_path, mon
     """A saturated network predicts exact zeros: 0 / 0 is 1 by the empty-mask rule, not NaN."""
     study = study_of(small[0].store, training={"monitor": monitor})
     began = begin(study, TRIAL, "d", device="cpu", precision="fp32")
-    fit = Fit.start(build_model(study.training.network, 2, 0), study.training, began)
+    fit = Fit.start(build_model(study.training.network, 2, seed=0), study.training, began)
     with torch.no_grad():
         for value in fit.model.parameters():
             value.zero_()
