@@ -141,6 +141,29 @@ def test_a_date_without_a_commit_is_found():
     assert undated("On 25 November 2026 (commits ca1c033 to 448decd), 2 cores.") == []
 
 
+PERCENTAGE = re.compile(r"\b(\d+(?:\.\d+)?) %")
+OF_INTERVALS = {"90", "95"}  # how sure they are, by definition: nothing that was measured
+
+
+def without_source(text: str) -> list[str]:
+    """Its paragraphs that tell a percentage and link to no page that says where it comes from."""
+    return [
+        part
+        for part in re.split(r"\n\s*\n", text)
+        if set(PERCENTAGE.findall(part)) - OF_INTERVALS and "](" not in part
+    ]
+
+
+def test_a_percentage_that_python_functions_tell_links_to_where_it_comes_from():
+    """A docstring has no room for n, date and commit; the page that it names has them."""
+    assert without_source(text_of(Path("docs/reference/python.md"))) == []
+
+
+def test_a_percentage_without_a_source_is_found():
+    bare, linked = "Rejects\n1 to 6 % of studies.", "6 %, see [validity](../explanation/validity.md)"
+    assert without_source(f"The 95 % interval.\n\n{bare}\n\n{linked}") == [bare]
+
+
 # Generated pages
 
 
@@ -155,7 +178,7 @@ def test_a_function_that_import_hnscc_offers_stands_on_its_page_with_its_paramet
         section = page.split(f"\n## hnscc.{name}\n")[1].split("\n## ")[0]
         function = getattr(hnscc, name)
         assert all(f"{each}: " in section for each in inspect.signature(function).parameters)
-        assert inspect.cleandoc(function.__doc__) in section
+        assert inspect.cleandoc(function.__doc__) in re.sub(r"\[(docs/\S+)\]\(\S+\)", r"\1", section)
 
 
 # Commands

@@ -4,6 +4,7 @@ tests/test_docs.py fails where one of them is not current.
 """
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ from hnscc.commands.cli import app
 from hnscc.study.settings_page import to_markdown as settings_page
 
 WIDTH = 100  # of a signature on the page of Python functions
+# A page of docs/ that a docstring names becomes a link.
+PAGE, LINK = re.compile(r"\bdocs/([\w-]+/[\w-]+\.md)"), r"[docs/\1](../\1)"
 PYTHON_HEAD = """# Python
 
 <!-- Generated from the docstrings of hnscc/commands/*_api.py by `make docs`; do not edit by hand. -->
@@ -52,7 +55,7 @@ def python_page() -> str:
 
 def _of_function(name: str, function: Callable[..., Any]) -> str:
     called = "\n".join(_signature(name, inspect.signature(function)))
-    return f"## hnscc.{name}\n\n```python\n{called}\n```\n\n{text_of(function)}"
+    return f"## hnscc.{name}\n\n```python\n{called}\n```\n\n{PAGE.sub(LINK, text_of(function))}"
 
 
 def _signature(name: str, signature: inspect.Signature) -> Iterator[str]:

@@ -87,9 +87,9 @@ def pooled_difference(a: Counts3, b: Counts3, paired: bool = False, *, kind: str
     a, b: (overlap, pred, truth), each (R, P) pixel counts of the same P patients in the same order; the numbers of
     repeats may differ. Patients with truth > 0 hold lesion. paired: repeat r of a and of b shared their seeds by
     design; then both need the same number of repeats, at least 5. The interval is a two-way t interval, clipped to
-    -1..1. No interval with fewer than 2 repeats of either variant or 2 lesion patients; no p with fewer than 4 lesion
-    patients. In simulation the test rejects equal variants in 1 to 6 % of studies, from 5 to 60 patients and 2 to 50
-    repeats. Raises ValueError for other shapes, other truth, or pairs that do not match.
+    -1..1; docs/explanation/validity.md has how often its test rejects equal variants. No interval with fewer than 2
+    repeats of either variant or 2 lesion patients; no p with fewer than 4 lesion patients. Raises ValueError for other
+    shapes, other truth, or pairs that do not match.
     """
     return fraction_difference(a, b, _fraction_of(kind), paired=paired)
 
