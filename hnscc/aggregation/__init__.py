@@ -7,5 +7,5 @@ be trained).
 It may import base, study, scores, cohort, training and data_prep. Inside, imports point one way: build ->
 comparisons, detection, means -> enough_repeats, models, patient_comparisons, summary -> pairing, pooled_scans, query,
 tables_page -> whole_patients -> cases, scans -> results, schemas -> columns, medians -> comparison_columns,
-detection_columns, drawn_scores, search_columns, trials -> column_types, folds.
+drawn_scores, scan_columns, search_columns, trials -> column_types, folds.
 """

@@ -5,11 +5,10 @@ import pyarrow as pa
 
 from hnscc.aggregation.column_types import REAL, TEXT, WHOLE, YES
 from hnscc.aggregation.comparison_columns import COMPARISONS
-from hnscc.aggregation.detection_columns import DETECTION
+from hnscc.aggregation.scan_columns import DETECTION, SCANS
 from hnscc.aggregation.search_columns import SEARCH
 from hnscc.scores.metrics import METRICS, Metric
 from hnscc.scores.patient_metrics import PATIENT_METRICS, POOLED_METRICS
-from hnscc.scores.surface import SCAN_METRICS
 
 OF_PATIENTS = "the mean over patients (those with lesion, but for fp_ml and false_lesions): "
 OF_PATIENTS += ", ".join(
@@ -111,68 +110,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         "number of slices where truth and prediction both reach cutoff_px and share no pixel",
     ),
     "slices.misplaced": (YES, "whether truth and prediction both reach cutoff_px and share no pixel"),
-    "scans": (WHOLE, "number of the patient's scans that are scored, whole or by sampled slices"),
-    "truth_ml": (REAL, "volume of the lesions in ml (metabolic tumour volume), on the stored slices"),
-    "drawn_scans.truth_ml": (
-        REAL,
-        "volume of the lesions in ml (metabolic tumour volume), as they were drawn",
-    ),
-    "drawn_scans.threshold": (
-        REAL,
-        "probability from which on a pixel counts as predicted: the one chosen for the median model, or 0.5 where none "
-        "was chosen",
-    ),
-    "drawn_on": (
-        TEXT,
-        "modality on whose grid the mask was drawn; null for a scan without a mask, which is scored on the grid of the "
-        "modality whose slices are stored",
-    ),
-    "dice_stored": (REAL, "Dice of the same scan, model and threshold on the stored slices, as in `scans`"),
-    "dice_of_mask_sent_back": (
-        REAL,
-        "Dice of the scan's own mask with itself, once it was placed on the stored slices and sent back: what a "
-        "perfect model would reach; 1 where the mask is empty",
-    ),
-    "pred_ml": (REAL, "predicted volume in ml"),
-    "overlap_ml": (REAL, "volume that is both predicted and lesion, in ml"),
-    "fp_ml": (REAL, "volume of false positives in ml: predicted and no lesion"),
-    "fn_ml": (REAL, "volume of misses in ml: lesion and not predicted"),
-    "volume_precision": (
-        REAL,
-        "the part of the predicted volume that is lesion, 0 to 1; of an empty prediction 1 where the truth is empty "
-        "too, else 0",
-    ),
-    **{
-        metric.name: (REAL, f"{metric.meaning}: {metric.column}. In `patients` the mean over the scans")
-        for metric in SCAN_METRICS
-    },
-    "lesions": (WHOLE, "number of true lesions, connected in 3D"),
-    "lesions_found": (WHOLE, "how many of these hold a predicted voxel"),
-    "false_lesions": (
-        WHOLE,
-        "number of predicted lesions, connected in 3D, that hold no voxel of a true one",
-    ),
-    "tlg_truth": (
-        REAL,
-        "total lesion glycolysis of the true mask, its mean SUV times its volume in ml; null where PET is not in SUV",
-    ),
-    "tlg_pred": (
-        REAL,
-        "total lesion glycolysis of the predicted mask, its mean SUV times its volume in ml; null where PET is not in "
-        "SUV",
-    ),
-    "lesion": (YES, "whether any scan of the patient holds lesion; null where scans are not whole"),
-    "lesions.lesion": (
-        WHOLE,
-        "number of the lesion in its scan, from 1 on, by its first voxel along z, y, x",
-    ),
-    "detected": (
-        YES,
-        "of a patient with lesion, whether any voxel of it is predicted; of one without, whether anything is "
-        "predicted, which is a false alarm; null where scans are not whole",
-    ),
-    "found": (YES, "whether any voxel of the lesion is predicted"),
-    "lesions.dice": (REAL, "Dice of the lesion and the predicted ones that touch it; 0 where none does"),
+    **SCANS,
     "used": (
         YES,
         "whether the slice is of the sampled set, by which trials are trained and the readings as_written and as_coded "

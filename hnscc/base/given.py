@@ -5,6 +5,11 @@ from collections.abc import Sequence
 
 from hnscc.base.errors import InputError
 
+# Between which limits numbers lie that several commands are asked for.
+SEE = 0.001, 1.0  # a difference in pooled Dice
+POWER = 0.5, 0.99
+HALF_WIDTH = 1e-6, 1.0  # of an interval of Dice
+
 
 def check_flags(**flags: object) -> None:
     """InputError for a flag that is neither True nor False. Each is named as the parameter that it is of."""

@@ -8,5 +8,5 @@ It may import base, study, scores, cohort, data_prep, training, aggregation, rep
 imports point one way: docs -> cli -> cohort_commands, new_scan_commands, results_commands, study_commands ->
 cohort_api, new_scan_api, printed_check, printing, results_api, study_api -> printed_plan -> check, cohort_page, export,
 predict, sample_size -> checked, cluster_commands, cohort_pictures, listing, predicted_scan, settings -> cohort_table,
-formats, memory, new_study, options, output_folders, prune, status, tables, units -> limits.
+formats, memory, new_study, options, output_folders, prune, status, tables, units.
 """

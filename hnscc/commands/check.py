@@ -10,7 +10,7 @@ from typing import Any
 from hnscc.aggregation.enough_repeats import Pilot, pilots
 from hnscc.aggregation.folds import holds_evaluated
 from hnscc.base.cores import cores
-from hnscc.base.given import check_number
+from hnscc.base.given import HALF_WIDTH, check_number
 from hnscc.base.locations import Location
 from hnscc.cohort.fold import digest_of_others
 from hnscc.cohort.splits import FoldPlan
@@ -25,7 +25,6 @@ from hnscc.commands.checked import (
     TrialFacts,
     VariantFacts,
 )
-from hnscc.commands.limits import HALF_WIDTH
 from hnscc.commands.memory import memory_of
 from hnscc.scores.repeats import unknown
 from hnscc.study.identity import VERSIONS, version_differences, versions_here

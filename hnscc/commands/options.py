@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hnscc.base import option_texts
-from hnscc.commands.limits import HALF_WIDTH
+from hnscc.base.given import HALF_WIDTH
 
 StudyFile = Annotated[Path, typer.Argument(help=option_texts.STUDY)]
 # Not Path, which would make s3:/ of s3://.

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from hnscc.base.given import POWER, SEE
 from hnscc.commands import results_api as api
-from hnscc.commands.limits import POWER, SEE
 from hnscc.commands.options import AsJson, HalfWidth, Run
 
 
