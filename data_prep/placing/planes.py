@@ -6,24 +6,18 @@ cannot be in an image: two lines of one plane with exactly the same noise, tissu
 neighbours tell nothing of it, a left border that goes on on the right.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.placing.plane_lines import UNCOMBED_RATIO, Values, comb, copied, folded, mirrored, streaks
 from hnscc.base.arrays import Bools, Integers
-from hnscc.base.seeds import generator
 from hnscc.cohort.placement import PlaneFacts
 
 TISSUE_SHARE = 0.1  # of the way from air (1st percentile) to the 99th: what is brighter is tissue
-# Voxels of a line, of which one is compared: that two lines of noise agree in all of these is no chance.
-EVERY_VOXELS = 4
 VARIED_SHARE = 0.2  # of that way, by which the values of a line differ: one through air says nothing
 LEAST_SLICES = 5  # of fewer nothing is said of a place that is alike in most
-RUN_VOXELS = 4  # voxels of one value from a border on
-# Voxels on either side of a mirror; how often they differ from the next one.
-MIRRORED_VOXELS, LEAST_CHANGES = 8, 5
 LEAST_TISSUE_BESIDE = 6  # of the 8 voxels around, that are tissue where one without a signal is dead
 LOWEST_SHARE = 0.005  # of that way, above the lowest value: no signal
 BELOW_AIR_SHARE = 0.5  # of that way, below air: no value of an image either
@@ -35,20 +29,15 @@ NOISY_SHARE = 0.7  # of the steps of independent numbers with the square's stand
 ALL_NOISE_SHARE = 0.6  # of the tissue: a volume of noise alone, in which anything comes by chance
 EDGE_SHARE = 0.25  # of that way, above air: what lies beside a cut
 LEAST_CUT_SHARE = 1e-3  # of the voxels, that hold the lowest value where it is no single voxel's
-FOLDED_SHARE = 0.05  # of the voxels of two opposite borders, that are tissue on both
-GOES_ON_TIMES, ALIKE_CORRELATION = 2.0, 0.6  # times the step to the next voxel; correlation of both borders
 # Values of tissue, below which lines of few values agree by chance; and one is common, whatever was filled with it.
 GRADED_VALUES, LEAST_VALUES = 128, 64
 SPIKE_TIMES = 3.0  # times as many voxels as the next values, that one holds which a part was filled with
 BURNT_SHARE = 0.5  # of the slices, that hold one and the same bright value at one place
-MOST_LINES_APART, MOST_COMBED_SLICES = 6, 8  # lines apart, up to which they are compared; slices, at most
 EVERY_STEPPED_VOXELS = 2  # voxels of a slice, of which one is looked at for a step
 LEAST_TISSUE_VOXELS = 50  # of these, that are tissue in both slices, at least
 # Slices on both sides of a step; times as much as these differ from one another.
 CALM_SLICES, UNREST_TIMES = 3, 1.5
 LOOKED_AT_VOXELS = 400_000  # voxels, at most, of whole slices
-
-UNCOMBED_RATIO = 2.0  # where no lines are compared
 
 # What a volume holds that shows nothing.
 NOTHING: PlaneFacts = {
@@ -66,8 +55,6 @@ NOTHING: PlaneFacts = {
     "step": 0.0,
     "comb": [UNCOMBED_RATIO] * 2,
 }
-
-Values = NDArray[np.float32]
 
 
 def planes_of(data: Values, marked: Bools | None, blank: Bools | None) -> PlaneFacts:
@@ -106,8 +93,8 @@ def planes_of(data: Values, marked: Bools | None, blank: Bools | None) -> PlaneF
         "noise": noise,
         "flat": _flat(counts, data[::2, ::2].size),
         "cut": 0.0 if cut_off else _cut(data, blank, tissue, air + EDGE_SHARE * way),
-        "folded": any(_folded(lines, tissue) for lines in _both(data)),
-        "comb": [_comb(lines, tissue) for lines in _both(data)],
+        "folded": folded(data, tissue),
+        "comb": comb(data, tissue),
         "step": _step(every, shown, air, tissue),
     }
 
@@ -117,9 +104,9 @@ def _repeated(data: Values, way: float, tissue: float) -> PlaneFacts:
     return {
         **NOTHING,
         "burnt": _burnt(data, tissue),
-        "copied": max(_copied(lines, VARIED_SHARE * way) for lines in _both(data)),
-        "streaks": max(_streaks(lines, tissue) for lines in _four(data)),
-        "mirrored": max(_mirrored(lines, apart, tissue) for lines in _both(data) for apart in (1, 2)),
+        "copied": copied(data, VARIED_SHARE * way),
+        "streaks": streaks(data, tissue),
+        "mirrored": mirrored(data, tissue),
     }
 
 
@@ -127,63 +114,6 @@ def _looked_at(data: Values, shown: NDArray[np.intp]) -> NDArray[np.intp]:
     """Some of the slices that are shown, spread evenly."""
     every = max(1, int(np.ceil(len(shown) * data.shape[0] * data.shape[1] / LOOKED_AT_VOXELS)))
     return shown[every // 2 % max(1, len(shown)) :: every]
-
-
-def _both(data: Values) -> Iterator[Values]:
-    """The volume as lines across x, and as lines across y: (lines, voxels, z)."""
-    yield data
-    yield data.swapaxes(0, 1)
-
-
-def _four(data: Values) -> Iterator[Values]:
-    """The same, from either end."""
-    for lines in _both(data):
-        yield lines
-        yield lines[::-1]
-
-
-def _copied(lines: Values, varied: float) -> float:
-    """The share of (lines, voxels, z) that repeat another line of their plane, voxel by voxel; of lines whose values
-    differ by more than `varied`."""
-    thin = lines[:, ::EVERY_VOXELS]
-    # Weights, so that equal sums are of equal lines.
-    weights = generator(0, "planes", "lines").random(thin.shape[1])
-    sums = np.einsum("nmz,m->nz", thin, weights, dtype=np.float64)
-    sums[np.ptp(thin, axis=1) <= varied] = np.nan
-    ordered = np.sort(sums, axis=0)
-    return float((ordered[1:] == ordered[:-1]).mean())
-
-
-def _streaks(lines: Values, tissue: float) -> float:
-    """The share of voxels of (lines, voxels, z) that hold the value of the first line, of tissue, from there on without
-    a break, beside voxels of another value."""
-    end = lines[0]
-    begin = (lines[1:RUN_VOXELS] == end).all(axis=0) & (end > tissue)
-    begin[1:] &= end[1:] != end[:-1]
-    begin[:1] = False
-    chosen = lines[:, begin]
-    return float(np.minimum.accumulate(chosen == chosen[:1], axis=0).sum() / lines.size)
-
-
-def _mirrored(lines: Values, apart: int, tissue: float) -> float:
-    """The share of lines that go back as they came: between two voxels (apart: 1) or at one (2)."""
-    thin = lines[:, ::EVERY_VOXELS]
-    if len(thin) < 2 * MIRRORED_VOXELS + apart:
-        return 0.0
-    inner = slice(MIRRORED_VOXELS - 1, len(thin) - MIRRORED_VOXELS - apart + 1)
-    at, *line = np.nonzero(thin[:-apart][inner] == thin[apart:][inner])
-    at += MIRRORED_VOXELS - 1
-    changes, highest = np.zeros(len(at), dtype=int), thin[(at, *line)]
-    for step in range(1, MIRRORED_VOXELS):
-        here = thin[(at - step, *line)]
-        changes += here != thin[(at - step + 1, *line)]
-        same = here == thin[(at + apart + step, *line)]
-        highest = np.maximum(highest, here)[same]
-        at, changes, line = at[same], changes[same], [each[same] for each in line]
-    whole = (changes >= LEAST_CHANGES) & (highest > tissue)
-    found = np.zeros(thin.shape[1:], dtype=bool)
-    found[tuple(each[whole] for each in line)] = True
-    return float(found.mean())
 
 
 def _around(data: NDArray[Any]) -> list[NDArray[Any]]:
@@ -268,20 +198,6 @@ def _burnt(data: Values, tissue: float) -> int:
     return int(found.sum())
 
 
-def _comb(lines: Values, tissue: float) -> float:
-    """Smallest mean difference between lines of tissue (lines, voxels, z) two to six apart, divided by that of
-    neighbouring lines; below 1 where lines alternate, by stripes or by moves."""
-    lines = lines[:, :, :: max(1, lines.shape[2] // MOST_COMBED_SLICES)]
-    shown = lines > tissue
-    apart = []
-    for lag in range(1, MOST_LINES_APART + 1):
-        both = shown[lag:] & shown[:-lag]
-        if not both.any():
-            return UNCOMBED_RATIO
-        apart.append(float(np.abs(lines[lag:] - lines[:-lag])[both].mean()))
-    return min(apart[1:]) / apart[0] if apart[0] > 0 else UNCOMBED_RATIO
-
-
 def _step(data: Values, shown: NDArray[np.intp], air: float, tissue: float) -> float:
     """The largest change of brightness from one slice to the next that stands apart from those around it."""
     thin = data[::EVERY_STEPPED_VOXELS, ::EVERY_STEPPED_VOXELS]
@@ -298,18 +214,3 @@ def _step(data: Values, shown: NDArray[np.intp], air: float, tissue: float) -> f
     usual = np.median(others, axis=1, keepdims=True)
     apart = np.abs(changes - usual[:, 0]) - UNREST_TIMES * np.abs(others - usual).max(axis=1)
     return float(apart.max(initial=0.0))
-
-
-def _folded(lines: Values, tissue: float) -> bool:
-    """Whether the first of (lines, voxels, z) goes on in the last, as of a body wider than the field of view."""
-    first, last = lines[0], lines[-1]
-    both = (first > tissue) & (last > tissue)
-    if both.mean() < FOLDED_SHARE:
-        return False
-    before, after = (each[both] for each in (lines[1], lines[-2]))
-    first, last = first[both], last[both]
-    step = (np.abs(first - before).mean() + np.abs(last - after).mean()) / 2
-    a, b = (each - each.mean(dtype=np.float64) for each in (first, last))
-    length = float(np.sqrt((a**2).sum() * (b**2).sum()))
-    alike = float((a * b).sum()) / length if length > 0 else 0.0
-    return bool(np.abs(first - last).mean() <= GOES_ON_TIMES * step and alike >= ALIKE_CORRELATION)

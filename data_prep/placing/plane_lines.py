@@ -1,0 +1,132 @@
+"""Lines of a volume's planes that come again: copies and mirror images of others, one value from a border on, every
+second line alike, a border that goes on in the opposite one. Which is none of what a scanner gives: `planes`."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hnscc.base.seeds import generator
+
+# Voxels of a line, of which one is compared: that two lines of noise agree in all of these is no chance.
+EVERY_VOXELS = 4
+RUN_VOXELS = 4  # voxels of one value from a border on
+# Voxels on either side of a mirror; how often they differ from the next one.
+MIRRORED_VOXELS, LEAST_CHANGES = 8, 5
+FOLDED_SHARE = 0.05  # of the voxels of two opposite borders, that are tissue on both
+GOES_ON_TIMES, ALIKE_CORRELATION = 2.0, 0.6  # times the step to the next voxel; correlation of both borders
+MOST_LINES_APART, MOST_COMBED_SLICES = 6, 8  # lines apart, up to which they are compared; slices, at most
+UNCOMBED_RATIO = 2.0  # where no lines are compared
+
+Values = NDArray[np.float32]
+
+
+def copied(data: Values, varied: float) -> float:
+    """The larger share of lines of (x, y, z) along either axis of the planes that repeat another line of their plane,
+    voxel by voxel; of lines whose values differ by more than `varied`."""
+    return max(_copied(lines, varied) for lines in _both(data))
+
+
+def streaks(data: Values, tissue: float) -> float:
+    """The largest share of voxels of (x, y, z) that hold the value of one border, of tissue, from there on without a
+    break, beside voxels of another value."""
+    return max(_streaks(lines, tissue) for lines in _four(data))
+
+
+def mirrored(data: Values, tissue: float) -> float:
+    """The largest share of lines of (x, y, z) that go back as they came, between two voxels or at one."""
+    return max(_mirrored(lines, apart, tissue) for lines in _both(data) for apart in (1, 2))
+
+
+def comb(data: Values, tissue: float) -> list[float]:
+    """Of lines of (x, y, z) across x, and of those across y: the smallest mean difference between lines of tissue two
+    to six apart, divided by that of neighbouring lines; below 1 where lines alternate, by stripes or by moves."""
+    return [_comb(lines, tissue) for lines in _both(data)]
+
+
+def folded(data: Values, tissue: float) -> bool:
+    """Whether a border of (x, y, z) goes on in the opposite one, as of a body wider than the field of view."""
+    return any(_folded(lines, tissue) for lines in _both(data))
+
+
+def _both(data: Values) -> Iterator[Values]:
+    """The volume as lines across x, and as lines across y: (lines, voxels, z)."""
+    yield data
+    yield data.swapaxes(0, 1)
+
+
+def _four(data: Values) -> Iterator[Values]:
+    """The same, from either end."""
+    for lines in _both(data):
+        yield lines
+        yield lines[::-1]
+
+
+def _copied(lines: Values, varied: float) -> float:
+    """Of (lines, voxels, z)."""
+    thin = lines[:, ::EVERY_VOXELS]
+    # Weights, so that equal sums are of equal lines.
+    weights = generator(0, "planes", "lines").random(thin.shape[1])
+    sums = np.einsum("nmz,m->nz", thin, weights, dtype=np.float64)
+    sums[np.ptp(thin, axis=1) <= varied] = np.nan
+    ordered = np.sort(sums, axis=0)
+    return float((ordered[1:] == ordered[:-1]).mean())
+
+
+def _streaks(lines: Values, tissue: float) -> float:
+    """Of (lines, voxels, z), from the first line on."""
+    end = lines[0]
+    begin = (lines[1:RUN_VOXELS] == end).all(axis=0) & (end > tissue)
+    begin[1:] &= end[1:] != end[:-1]
+    begin[:1] = False
+    chosen = lines[:, begin]
+    return float(np.minimum.accumulate(chosen == chosen[:1], axis=0).sum() / lines.size)
+
+
+def _mirrored(lines: Values, apart: int, tissue: float) -> float:
+    """Between two voxels (apart: 1) or at one (2)."""
+    thin = lines[:, ::EVERY_VOXELS]
+    if len(thin) < 2 * MIRRORED_VOXELS + apart:
+        return 0.0
+    inner = slice(MIRRORED_VOXELS - 1, len(thin) - MIRRORED_VOXELS - apart + 1)
+    at, *line = np.nonzero(thin[:-apart][inner] == thin[apart:][inner])
+    at += MIRRORED_VOXELS - 1
+    changes, highest = np.zeros(len(at), dtype=int), thin[(at, *line)]
+    for step in range(1, MIRRORED_VOXELS):
+        here = thin[(at - step, *line)]
+        changes += here != thin[(at - step + 1, *line)]
+        same = here == thin[(at + apart + step, *line)]
+        highest = np.maximum(highest, here)[same]
+        at, changes, line = at[same], changes[same], [each[same] for each in line]
+    whole = (changes >= LEAST_CHANGES) & (highest > tissue)
+    found = np.zeros(thin.shape[1:], dtype=bool)
+    found[tuple(each[whole] for each in line)] = True
+    return float(found.mean())
+
+
+def _comb(lines: Values, tissue: float) -> float:
+    """Of (lines, voxels, z)."""
+    lines = lines[:, :, :: max(1, lines.shape[2] // MOST_COMBED_SLICES)]
+    shown = lines > tissue
+    apart = []
+    for lag in range(1, MOST_LINES_APART + 1):
+        both = shown[lag:] & shown[:-lag]
+        if not both.any():
+            return UNCOMBED_RATIO
+        apart.append(float(np.abs(lines[lag:] - lines[:-lag])[both].mean()))
+    return min(apart[1:]) / apart[0] if apart[0] > 0 else UNCOMBED_RATIO
+
+
+def _folded(lines: Values, tissue: float) -> bool:
+    """Whether the first of (lines, voxels, z) goes on in the last."""
+    first, last = lines[0], lines[-1]
+    both = (first > tissue) & (last > tissue)
+    if both.mean() < FOLDED_SHARE:
+        return False
+    before, after = (each[both] for each in (lines[1], lines[-2]))
+    first, last = first[both], last[both]
+    step = (np.abs(first - before).mean() + np.abs(last - after).mean()) / 2
+    a, b = (each - each.mean(dtype=np.float64) for each in (first, last))
+    length = float(np.sqrt((a**2).sum() * (b**2).sum()))
+    alike = float((a * b).sum()) / length if length > 0 else 0.0
+    return bool(np.abs(first - last).mean() <= GOES_ON_TIMES * step and alike >= ALIKE_CORRELATION)
