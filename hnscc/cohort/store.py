@@ -1,9 +1,7 @@
 """The slice store, opened: every slice of every scan of a cohort, read whole or not at all. Its files: store_format."""
 
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import zarr
@@ -11,15 +9,13 @@ from numpy.typing import NDArray
 
 from hnscc.base.arrays import Images, Masks
 from hnscc.base.errors import InputError
-from hnscc.base.files import storage_errors
-from hnscc.base.locations import Location, S3Path, locate, patiently
+from hnscc.base.locations import Location
 from hnscc.base.steps import Progress
 from hnscc.cohort.placement import CohortPlacement
 from hnscc.cohort.store_format import (
     FORMAT,
     SCANS_GROUP,
     SCHEMA_VERSION,
-    UNFINISHED,
     Drawn,
     Scan,
     content_digest,
@@ -31,17 +27,17 @@ from hnscc.cohort.store_format import (
     suv_modality,
     zarr_store,
 )
-
-# What Zarr and its codecs raise on bytes that are not what they wrote: on other values than those they expect (their
-# own errors, bad JSON and bad UTF-8 are ValueErrors), other types, absent keys, numbers that are too large or zero,
-# and data that do not decompress (RuntimeError).
-UNDECODABLE = (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError)
-
-Answer = TypeVar("Answer")
-
-
-class DamagedStore(InputError):
-    """A store whose content is not what was written."""
+from hnscc.cohort.store_reading import (
+    DamagedStore,
+    Undecodable,
+    asked,
+    attributes_of,
+    damaged_store,
+    group_of,
+    kind_of,
+    no_store,
+    root_attributes,
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +98,9 @@ class Store:
         images = self._array(scan_id, "images", (scan.slices, len(self.modalities), self.size, self.size))
         mask = self._array(scan_id, "mask", (scan.slices, self.size, self.size))
         if content_digest(images, mask) != scan.digest:
-            raise _damaged(self.location, scan_id, "another content (a chunk is missing or was replaced)")
+            raise damaged_store(
+                self.location, scan_id, "another content (a chunk is missing or was replaced)"
+            )
         return images, mask
 
     def read_drawn(self, scan_id: str) -> Drawn | None:
@@ -115,7 +113,7 @@ class Store:
             return None
         voxels = self._array(scan_id, "drawn", tuple(lies["shape"]))
         if drawn_digest(voxels) != lies["digest"]:
-            raise _damaged(
+            raise damaged_store(
                 self.location, scan_id, "another mask as drawn (a chunk is missing or was replaced)"
             )
         return Drawn(voxels == 1, tuple(tuple(row) for row in lies["affine"]), lies["on"])
@@ -136,12 +134,14 @@ class Store:
         path = scan_path(scan_id, name)
         where = zarr_store(self.location)
         try:
-            array = _asked(self.location, lambda: zarr.open_array(where, path=path, mode="r", zarr_format=3))
+            array = asked(self.location, lambda: zarr.open_array(where, path=path, mode="r", zarr_format=3))
             if array.shape != shape:  # damaged metadata can claim any size: more than there is memory for
-                raise _damaged(self.location, scan_id, f"{name} of another shape")
-            return _asked(self.location, lambda: np.asarray(array[...]))
-        except (FileNotFoundError, _Undecodable) as error:
-            raise _damaged(self.location, scan_id, f"chunks that cannot be read ({_kind(error)})") from None
+                raise damaged_store(self.location, scan_id, f"{name} of another shape")
+            return asked(self.location, lambda: np.asarray(array[...]))
+        except (FileNotFoundError, Undecodable) as error:
+            raise damaged_store(
+                self.location, scan_id, f"chunks that cannot be read ({kind_of(error)})"
+            ) from None
 
 
 def open_store(location: str | Location) -> Store:
@@ -167,7 +167,7 @@ def open_store(location: str | Location) -> Store:
     except ValueError:  # a NaN, which JSON readers let pass
         digest = None
     if digest is None or attributes.get("digest") != digest:
-        raise _damaged(location, None, "metadata that do not belong together")
+        raise damaged_store(location, None, "metadata that do not belong together")
     scans = tuple(scan_of(entry) for entry in index["scans"])
     return Store(str(location), tuple(index["modalities"]), index["size"], digest, scans, index["placed"])
 
@@ -199,83 +199,12 @@ def verify_store(store: Store, progress: Progress | None = None) -> int:
     return sum(scan.slices for scan in store.scans)
 
 
-def root_attributes(location: str | Location) -> dict[str, Any]:
-    """The attributes of a Zarr hierarchy's root, whoever made it.
-
-    InputError is raised where there is none, DamagedStore where it cannot be read, StorageError as by `open_store`.
-    """
-    try:
-        return _attributes(location, "")
-    except FileNotFoundError:
-        raise no_store(location, _what_is_there(location)) from None
-    except _Undecodable as error:
-        raise _damaged(location, None, f"metadata that cannot be read ({_kind(error)})") from None
-
-
-def no_store(location: str | Location, found: str) -> InputError:
-    """The error that says what was found in place of a store."""
-    return InputError(
-        "This is no store.",
-        where=f"store {location}",
-        expected="a store made by hnscc prepare",
-        found=found,
-        do="Check the path, or make the store: hnscc prepare MANIFEST STORE.",
-    )
-
-
-class _Undecodable(Exception):
-    """Bytes that Zarr cannot make sense of; its text is the kind of Zarr's own error."""
-
-
-def _asked(location: str | Location, read: Callable[[], Answer]) -> Answer:
-    """What `read` gives, which only calls Zarr.
-
-    A disk or an S3 storage that does not answer is StorageError, never damage. FileNotFoundError: nothing is there.
-    """
-    where = locate(location)
-
-    def decoded() -> Answer:
-        try:
-            return read()
-        except OSError:  # Zarr's error of an absent group is a ValueError too
-            raise
-        except UNDECODABLE as error:
-            raise _Undecodable(type(error).__name__) from None
-
-    if isinstance(where, S3Path):
-        return patiently(where, decoded)
-    try:
-        with storage_errors(where):
-            return decoded()
-    except FileNotFoundError:
-        raise
-    except OSError as error:  # a folder where a file belongs, or the reverse, or one that may not be read
-        raise _Undecodable(type(error).__name__) from None
-
-
-def _attributes(location: str | Location, path: str) -> dict[str, Any]:
-    return _asked(location, lambda: dict(_open(location, path).attrs))
-
-
-def _open(location: str | Location, path: str) -> zarr.Group:
-    return zarr.open_group(zarr_store(location), path=path, mode="r", zarr_format=3)
-
-
-def _what_is_there(location: str | Location) -> str:
-    where = locate(location)
-    if isinstance(where, S3Path):
-        if (where / UNFINISHED).is_file():
-            return "a store whose upload was cut short"
-        return "objects that are no Zarr hierarchy" if where.is_dir() else "nothing there"
-    return "a file or folder that is no Zarr hierarchy" if os.path.lexists(where) else "nothing there"
-
-
 def _is_sound(store: Store, scan: Scan) -> bool:
     try:
         store.read(scan.scan_id)
         store.read_drawn(scan.scan_id)
-        attributes = _attributes(store.location, scan_path(scan.scan_id))
-    except (DamagedStore, FileNotFoundError, _Undecodable):
+        attributes = attributes_of(store.location, scan_path(scan.scan_id))
+    except (DamagedStore, FileNotFoundError, Undecodable):
         return False
     return attributes == index_entry(scan)
 
@@ -283,21 +212,9 @@ def _is_sound(store: Store, scan: Scan) -> bool:
 def _unlisted(store: Store) -> list[str]:
     listed = {scan.scan_id for scan in store.scans}
     try:
-        there = _asked(store.location, lambda: set(_open(store.location, SCANS_GROUP).group_keys()))
-    except (FileNotFoundError, _Undecodable) as error:
-        raise _damaged(store.location, None, f"metadata that cannot be read ({_kind(error)})") from None
+        there = asked(store.location, lambda: set(group_of(store.location, SCANS_GROUP).group_keys()))
+    except (FileNotFoundError, Undecodable) as error:
+        raise damaged_store(
+            store.location, None, f"metadata that cannot be read ({kind_of(error)})"
+        ) from None
     return sorted(there - listed)
-
-
-def _kind(error: Exception) -> str:
-    return str(error) if isinstance(error, _Undecodable) else type(error).__name__
-
-
-def _damaged(location: str | Location, scan_id: str | None, found: str) -> DamagedStore:
-    return DamagedStore(
-        "The store is damaged." if scan_id is None else f"Scan {scan_id} of the store is damaged.",
-        where=f"store {location}" + ("" if scan_id is None else f", scan {scan_id}"),
-        expected="the content that was written, by its checksums and digest",
-        found=found,
-        do="Run hnscc verify on it to see what is affected, then prepare it again or restore it from a copy.",
-    )

@@ -24,7 +24,7 @@ from hnscc.base.lease import only_one
 from hnscc.base.locations import ZARR_ROOT, Location, S3Path
 from hnscc.base.steps import Progress
 from hnscc.cohort.placement import CohortPlacement, DrawnFacts, Placement
-from hnscc.cohort.store import Store, no_store, open_store, root_attributes
+from hnscc.cohort.store import Store, open_store
 from hnscc.cohort.store_format import (
     FORMAT,
     LOCK,
@@ -41,6 +41,7 @@ from hnscc.cohort.store_format import (
     store_digest,
     zarr_store,
 )
+from hnscc.cohort.store_reading import no_store, root_attributes
 
 UPLOADS_AT_ONCE = 4
 
