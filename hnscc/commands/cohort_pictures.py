@@ -22,7 +22,7 @@ from hnscc.reporting.drawing.contact_sheet import (
     rows_of,
     shares_on_axis,
 )
-from hnscc.reporting.drawing.modalities import UPTAKE
+from hnscc.reporting.drawing.style import UPTAKE
 
 BEYOND = 1.6  # times the usual range: where the axis ends
 

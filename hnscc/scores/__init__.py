@@ -7,7 +7,7 @@ with what each needs at least (`fewest`). Of slices: sets of them (`slice_sets`)
 calibration (`detection`). The rule for empty masks stands in `masks`.
 
 It may import base. Inside, imports point one way: better, differences, glycolysis, paired_t, patient_means,
-patient_metrics, planner, slice_sets, stored -> crossed, paired_tests, repeats, resampling, scans, thresholds ->
+patient_metrics, planner, slice_sets, stored -> crossed, paired_tests, repeats, scans, thresholds ->
 calibration, given, lesions, surface, uptake, variance_parts, volumes -> metrics, two_way_t -> counts, describe,
 detection, intervals, masks, surface_elements -> fewest.
 """

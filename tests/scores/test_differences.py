@@ -5,10 +5,9 @@ import pytest
 
 from hnscc.base.seeds import generator
 from hnscc.scores.counts import Counts
-from hnscc.scores.differences import median_differences
+from hnscc.scores.differences import median_differences, patient_weights
 from hnscc.scores.intervals import too_few
 from hnscc.scores.metrics import DICE, dice, jaccard
-from hnscc.scores.resampling import patient_weights
 
 
 def draw(*key) -> np.random.Generator:

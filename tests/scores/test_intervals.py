@@ -6,9 +6,9 @@ import scipy.stats
 
 from hnscc.base.seeds import generator
 from hnscc.scores.counts import Counts
+from hnscc.scores.differences import patient_weights, percentiles, resampled
 from hnscc.scores.intervals import Interval, too_few
 from hnscc.scores.metrics import DICE, Score, dice, jaccard
-from hnscc.scores.resampling import patient_weights, percentiles, resampled
 
 
 def draw(*key) -> np.random.Generator:

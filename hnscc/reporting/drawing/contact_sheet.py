@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hnscc.reporting.drawing.modalities import UPTAKE, anatomy
+from hnscc.reporting.drawing.style import UPTAKE, anatomy
 
 OPACITY = 0.7
 OUTLINE, EDGE = (255, 255, 255), (0, 0, 0)  # as the figures of a report show a reference outline

@@ -19,8 +19,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from hnscc.aggregation.column_types import TableRow
-from hnscc.reporting.drawing.modalities import UPTAKE, anatomy
-from hnscc.reporting.drawing.style import Looks, styled
+from hnscc.reporting.drawing.style import UPTAKE, Looks, anatomy, styled
 
 KINDS = {
     "best": "best lesion slice",

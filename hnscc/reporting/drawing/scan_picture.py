@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hnscc.reporting.drawing.modalities import UPTAKE, anatomy
 from hnscc.reporting.drawing.overlays import (
     PREDICTION,
     TRUTH,
@@ -18,7 +17,7 @@ from hnscc.reporting.drawing.overlays import (
     outline,
     uptake_window,
 )
-from hnscc.reporting.drawing.style import styled
+from hnscc.reporting.drawing.style import UPTAKE, anatomy, styled
 
 PANELS = 8
 COLUMNS = 4

@@ -6,7 +6,7 @@ colour-blind readers tell apart, and nothing is told by colour alone. The same r
 
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,6 +39,7 @@ STYLE = {
 styled = style.context(["default", STYLE])
 WIDTH = 7.4  # inches: the text width of a printed page
 DPI = 150
+UPTAKE = "pet"  # the modality that is shown as uptake
 
 
 @dataclass(frozen=True)
@@ -124,3 +125,9 @@ def wrapped(label: str) -> str:
         return label
     best = min(spaces, key=lambda position: abs(position - len(label) / 2))
     return f"{label[:best]}\n{label[best + 1 :]}"
+
+
+def anatomy(modalities: Iterable[str]) -> str | None:
+    """Return the modality that is shown in grey, as anatomy: mri, else ct, else the first but PET, else None."""
+    others = [name for name in modalities if name != UPTAKE]
+    return next((name for name in ("mri", "ct") if name in others), others[0] if others else None)
