@@ -1,45 +1,25 @@
-"""README, CONTRIBUTING, CHANGELOG and docs/: links lead somewhere, generated pages are current, examples work."""
+"""README, CONTRIBUTING, CHANGELOG and docs/: links lead somewhere, numbers have a source, generated
+pages are current. What examples show: tests/test_doc_examples.py."""
 
-import ast
 import calendar
 import inspect
 import re
-from importlib.util import find_spec
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-import typer
-import yaml
 from pages import (
+    FILES,
     ROOT,
     anchors_of,
-    blocks_of,
-    commands_in,
     links_of,
-    name_of,
     prose_of,
-    sql_of,
     text_of,
-    words_of,
 )
-from run_folders import random_run, small_study
-from typer.core import TyperCommand
-from typer.main import get_command
 
 import hnscc
-from hnscc.aggregation.build import write_tables
-from hnscc.aggregation.query import query
-from hnscc.aggregation.schemas import SEARCH_TABLES, STUDY_TABLES, schema
-from hnscc.commands.cli import app
 from hnscc.commands.docs import PAGES
-from hnscc.study.loading import parse_study
-from hnscc.study.run_folder import RunFolder
 
-FILES = sorted(path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
 INDEX = Path("docs/README.md")
-BLOCKS = [block for file in FILES for block in blocks_of(file)]
 
 
 # Links
@@ -179,145 +159,3 @@ def test_a_function_that_import_hnscc_offers_stands_on_its_page_with_its_paramet
         function = getattr(hnscc, name)
         assert all(f"{each}: " in section for each in inspect.signature(function).parameters)
         assert inspect.cleandoc(function.__doc__) in re.sub(r"\[(docs/\S+)\]\(\S+\)", r"\1", section)
-
-
-# Commands
-
-
-SHELL = [
-    pytest.param(command, id=f"{name_of(block)} {command[:60]}")
-    for block in BLOCKS
-    if block.language in {"", "bash", "sh"}
-    for command in commands_in(block.text)
-    if re.match(r"hnscc\s|make\s|python ", command) or "python -m" in command
-]
-INLINE = [
-    pytest.param(command, id=f"{file} {command}")
-    for file in FILES
-    for command in sorted(set(re.findall(r"`((?:hnscc|make) [^`]+)`", prose_of(file))))
-]
-COMMANDS = get_command(app).commands
-USAGE_ERROR = typer.BadParameter.__base__
-
-
-def command_named(words: list[str]) -> TyperCommand:
-    assert words[1] in COMMANDS, f"there is no command {words[1]}"
-    return COMMANDS[words[1]]
-
-
-def check_make(words: list[str]) -> None:
-    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
-    assert words[1] in targets, f"there is no target {words[1]}"
-
-
-def check_python(words: list[str]) -> None:
-    """A module or script of this repository is there, and its options are named in it."""
-    words = words[words.index("python") :]
-    if words[1] == "-m":
-        spec = find_spec(words[2])
-        assert spec and spec.origin, f"there is no module {words[2]}"
-        source = Path(spec.origin)
-    else:
-        source = ROOT / words[1]
-    for option in [each.partition("=")[0] for each in words[2:] if each.startswith("--")]:
-        assert f'"{option}"' in source.read_text(), f"{source.name} has no option {option}"
-
-
-@pytest.mark.parametrize("command", SHELL)
-def test_a_command_in_an_example_is_one_that_the_program_takes(command):
-    words = words_of(command)
-    if words[0] == "hnscc" and not words[1].startswith("-"):
-        # Parses arguments, options and their types; nothing runs.
-        command_named(words).make_context(words[1], words[2:])
-    elif words[0] == "make":
-        check_make(words)
-    elif "python" in words and "-c" not in words and "pip" not in words:
-        check_python(words)
-
-
-@pytest.mark.parametrize("command", INLINE)
-def test_a_command_in_a_sentence_exists_with_its_options(command):
-    words = command.split()
-    if words[0] == "make":
-        check_make(words)
-    elif not words[1].startswith("-"):
-        known = {option for each in command_named(words).params for option in each.opts}
-        assert {word for word in words if word.startswith("--")} <= known
-
-
-def test_a_wrong_command_is_found():
-    with pytest.raises(USAGE_ERROR, match="No such option: --lmit"):
-        COMMANDS["run"].make_context("run", ["mine.yaml", "--lmit", "3"])
-    with pytest.raises(AssertionError, match="no command trian"):
-        command_named(["hnscc", "trian"])
-    assert len(SHELL) > 40 and len(INLINE) > 40
-    assert commands_in('hnscc query RUN "SELECT 1,\n  2"\nray x -- \\\n  python -m y') == [
-        'hnscc query RUN "SELECT 1, 2"',
-        "ray x -- python -m y",
-    ]
-
-
-# Study files and SQL
-
-
-@pytest.mark.parametrize("block", [each for each in BLOCKS if each.language == "yaml"], ids=name_of)
-def test_a_study_file_in_an_example_holds_settings_that_exist(block):
-    given = yaml.safe_load(block.text)
-    rest = {"name": "x", "store": "x.zarr"}
-    rest |= {"modalities": ["pet"]} if "search" in given else {}
-    parse_study(rest | given)
-
-
-SQL = sorted({sql for file in FILES for sql in sql_of(file) if sql.startswith(("SELECT", "DESCRIBE"))})
-
-
-@pytest.fixture(scope="module")
-def empty_runs(tmp_path_factory) -> dict[str, RunFolder]:
-    """The tables of a study and of a search, without rows; of the search, with a column of a setting."""
-    runs = {}
-    for kind, names in (("study", STUDY_TABLES), ("search", SEARCH_TABLES)):
-        run = RunFolder(tmp_path_factory.mktemp(kind))
-        run.tables.mkdir()
-        for name in names:
-            fields = schema(name)
-            if name == "configurations":
-                fields = fields.append(pa.field("learning_rate", pa.float64()))
-            pq.write_table(fields.empty_table(), run.table(name))
-        runs[kind] = run
-    runs["search"].search.write_text("{}")
-    return runs
-
-
-@pytest.mark.parametrize("sql", SQL)
-def test_sql_in_an_example_asks_for_columns_that_exist(sql, empty_runs):
-    query(empty_runs["search" if "configurations" in sql else "study"], sql)
-
-
-# Python
-
-
-PYTHON = [each for each in BLOCKS if each.language == "python"]
-
-
-@pytest.mark.parametrize("block", PYTHON, ids=name_of)
-def test_python_in_an_example_calls_functions_by_parameters_that_they_have(block):
-    """A signature with annotations, as the reference shows it, is no program."""
-    if str(block.file) in PAGES and block.text.startswith("hnscc."):
-        return
-    for call in ast.walk(ast.parse(block.text)):
-        if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("hnscc."):
-            name = ast.unparse(call.func).removeprefix("hnscc.")
-            assert name in hnscc.__all__
-            given = {each.arg: each.value for each in call.keywords}
-            inspect.signature(getattr(hnscc, name)).bind(*call.args, **given)
-
-
-def test_python_that_reads_tables_runs(tmp_path, monkeypatch, capsys):
-    run = random_run(tmp_path / "runs" / "demo", small_study(repeats=3))
-    write_tables(run)
-    monkeypatch.chdir(tmp_path)
-    for block in blocks_of(Path("docs/how-to/tables.md")):
-        if block.language == "python":
-            exec(compile(block.text, name_of(block), "exec"), {"__name__": "__main__"})
-    printed = capsys.readouterr().out
-    assert "variant and split" in printed and "pet_mri" in printed and "description" in printed

@@ -9,52 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from filled_stores import EYE, make, shard, slices
 
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import Store, open_store, verify_store
-from hnscc.cohort.store_building import begin_store, finish_store, write_scan
-from hnscc.cohort.store_format import Drawn, content_digest
-
-EYE = tuple(tuple(float(value) for value in row) for row in np.eye(4))
-
-
-def slices(seed: int, count: int = 4, size: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    images = rng.normal(size=(count, 2, size, size)).astype(np.float32)
-    mask = (rng.random((count, size, size)) > 0.8).astype(np.uint8)
-    mask[0] = 0
-    images[-1] = 0
-    return images, mask
-
-
-def make(final: Path, scans=("B", "A", "C"), overwrite=False, size=16, order=1) -> Store:
-    unfinished = begin_store(final, overwrite)
-    entries = []
-    for number, scan in list(enumerate(scans))[::order]:
-        images, mask = slices(number, size=size)
-        entry = write_scan(
-            unfinished,
-            images,
-            mask,
-            scan_id=scan,
-            patient_id=f"P{number}",
-            source_lesion_px=tuple(int(px) for px in mask.sum((1, 2))),
-            spacing_mm=(4.0, 1.5, 1.5),
-            affine=EYE,
-            placement={"input_shape": [size, size, 4]},
-            split=None,
-        )
-        entries.append(entry)
-    placed = {"pixel_mm": None}
-    return finish_store(
-        unfinished,
-        final,
-        modalities=("pet", "mri"),
-        size=size,
-        placed=placed,
-        scans=entries,
-        overwrite=overwrite,
-    )
+from hnscc.cohort.store_format import content_digest
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +25,6 @@ def original(tmp_path_factory) -> Store:
 def store(tmp_path, original) -> Store:
     """A copy to do harm to."""
     return open_store(shutil.copytree(original.location, tmp_path / "s.zarr"))
-
-
-def shard(store: Store, scan: str, name: str) -> Path:
-    return next(path for path in Path(store.location, "scans", scan, name, "c").rglob("*") if path.is_file())
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -231,50 +186,6 @@ def test_an_unknown_scan_is_named(original):
         original.read("X")
     with pytest.raises(InputError, match="scan X"):
         original.read_drawn("X")
-
-
-def with_drawn(final: Path, voxels: np.ndarray | None) -> Store:
-    """A store of one scan, with its mask as drawn, or as earlier versions made it (None)."""
-    unfinished = begin_store(final, overwrite=False)
-    facts = {"scan_id": "A", "patient_id": "P", "source_lesion_px": (0,) * 4, "spacing_mm": (4.0, 1.5, 1.5)}
-    drawn = None if voxels is None else Drawn(voxels, EYE, "mri")
-    scan = write_scan(unfinished, *slices(0), **facts, affine=EYE, placement={}, split=None, drawn=drawn)
-    facts = {"modalities": ("pet", "mri"), "size": 16, "placed": {}, "scans": [scan], "overwrite": False}
-    return finish_store(unfinished, final, **facts)
-
-
-def test_a_mask_as_drawn_is_read_back_on_a_grid_of_its_own(tmp_path):
-    voxels = np.random.default_rng(3).random((7, 5, 3)) > 0.5
-    store = with_drawn(tmp_path / "s.zarr", voxels)
-    drawn = store.read_drawn("A")
-    np.testing.assert_array_equal(drawn.voxels, voxels)
-    assert (drawn.affine, drawn.on, drawn.spacing_mm) == (EYE, "mri", (1, 1, 1))
-    older = with_drawn(tmp_path / "older.zarr", None)
-    assert older.read_drawn("A") is None and verify_store(older) == 4
-    assert older.scans[0].digest == store.scans[0].digest, "no training follows from the mask as drawn"
-    assert older.digest != store.digest
-    voxels[0, 0, 0] ^= True
-    assert with_drawn(tmp_path / "other.zarr", voxels).digest != store.digest
-
-
-@pytest.mark.parametrize("harm", ["lost", "flipped", "exchanged"])
-def test_harm_to_a_mask_as_drawn_is_found_and_named(tmp_path, harm):
-    voxels = np.random.default_rng(3).random((7, 5, 3)) > 0.5
-    store = with_drawn(tmp_path / "s.zarr", voxels)
-    path = shard(store, "A", "drawn")
-    if harm == "lost":
-        path.unlink()
-    elif harm == "flipped":
-        content = bytearray(path.read_bytes())
-        content[len(content) // 3] ^= 4
-        path.write_bytes(content)
-    else:
-        shutil.copy(shard(with_drawn(tmp_path / "other.zarr", ~voxels), "A", "drawn"), path)
-    with pytest.raises(InputError, match="scan A"):
-        store.read_drawn("A")
-    with pytest.raises(InputError, match="1 damaged: A"):
-        verify_store(store)
-    store.read("A")
 
 
 def test_overwriting_needs_a_word_and_never_touches_what_is_not_ours(tmp_path):

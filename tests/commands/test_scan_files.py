@@ -4,77 +4,16 @@ import csv
 import json
 import os
 import re
-from pathlib import Path
 
 import nibabel as nib
 import pytest
 import SimpleITK as sitk
 from commands import refused
 from identifiers import MARK, planted, write_nifti
-from scans import LPS, analyze, scan_arrays, sts, to_itk, write
+from layouts import KINDS, LAYOUTS, LESION, MRI, PET, fill, rows_of
+from scans import LPS, analyze, sts, to_itk, write
 
 from hnscc.cohort.store import open_store
-
-PET, MRI, LESION = scan_arrays()
-KINDS = {"pet": PET, "mri": MRI, "mask": LESION}
-
-
-def fill(folder: Path, files: dict[str, str]) -> Path:
-    """Write tiny volumes: `files` says of each path whether it is a pet, mri or mask."""
-    for number, (path, kind) in enumerate(sorted(files.items())):
-        noise = dict(zip(KINDS, scan_arrays(number), strict=True))
-        write(folder / path, noise[kind])
-    return folder
-
-
-def rows_of(hnscc, folder: Path, manifest: Path, *options: object) -> tuple[list[dict[str, str]], str]:
-    code, out, error = hnscc("scan", folder, "--manifest", manifest, *options)
-    assert code == 0, error
-    return list(csv.DictReader(manifest.read_text().splitlines())), out
-
-
-LAYOUTS = {
-    "a folder for each patient": {
-        **{"P01/pet.nii.gz": "pet", "P01/t1.nii.gz": "mri", "P01/mask.nii.gz": "mask"},
-        **{"P02/pet.nii.gz": "pet", "P02/t1.nii.gz": "mri", "P02/mask.nii.gz": "mask"},
-    },
-    "BIDS": {
-        "sub-01/ses-1/pet/sub-01_ses-1_trc-FDG_pet.nii.gz": "pet",
-        "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz": "mri",
-        "derivatives/manual/sub-01/ses-1/anat/sub-01_ses-1_desc-lesion_mask.nii.gz": "mask",
-        "sub-02/ses-1/pet/sub-02_ses-1_trc-FDG_pet.nii.gz": "pet",
-        "sub-02/ses-1/anat/sub-02_ses-1_T1w.nii.gz": "mri",
-        "derivatives/manual/sub-02/ses-1/anat/sub-02_ses-1_desc-lesion_mask.nii.gz": "mask",
-    },
-    "nnU-Net": {
-        "imagesTr/HN_001_0000.nii.gz": "pet",
-        "imagesTr/HN_001_0001.nii.gz": "mri",
-        "labelsTr/HN_001.nii.gz": "mask",
-        "imagesTr/HN_002_0000.nii.gz": "pet",
-        "imagesTr/HN_002_0001.nii.gz": "mri",
-        "labelsTr/HN_002.nii.gz": "mask",
-    },
-    "all in one folder": {
-        **{"P01_PET.nii.gz": "pet", "P01_T1.nii.gz": "mri", "P01_GTV.nii.gz": "mask"},
-        **{"P02_PET.nii.gz": "pet", "P02_T1.nii.gz": "mri", "P02_GTV.nii.gz": "mask"},
-    },
-    "HECKTOR": {
-        "imagesTr/CHUS001__PT.nii.gz": "pet",
-        "imagesTr/CHUS001__MR.nii.gz": "mri",
-        "labelsTr/CHUS001.nii.gz": "mask",
-        "imagesTr/CHUS002__PT.nii.gz": "pet",
-        "imagesTr/CHUS002__MR.nii.gz": "mri",
-        "labelsTr/CHUS002.nii.gz": "mask",
-    },
-    "a folder for each modality": {
-        **{"PET/P01.nii": "pet", "MRI/P01.nii": "mri", "masks/P01.nii": "mask"},
-        **{"PET/P02.nii": "pet", "MRI/P02.nii": "mri", "masks/P02.nii": "mask"},
-    },
-    "a mask by its header": {
-        **{"P01/suv.nii.gz": "pet", "P01/flair.nii.gz": "mri", "P01/manual.nii.gz": "mask"},
-        **{"P02/suv.nii.gz": "pet", "P02/flair.nii.gz": "mri", "P02/manual.nii.gz": "mask"},
-    },
-}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -167,79 +106,6 @@ def test_two_files_for_one_cell_leave_it_to_the_user(hnscc, tmp_path):
     assert [row["pet"] for row in rows] == ["in/P01/pet.nii.gz", "in/P02/pet.nii.gz"] and "look at" not in out
 
 
-def test_visits_of_a_patient_are_scans_and_what_cannot_be_told_is_said(hnscc, tmp_path):
-    files = {f"P01/v{visit}/{name}.nii.gz": name for visit in (1, 2) for name in KINDS}
-    files |= {"P02_pet_mri.nii.gz": "pet", "P02_mri.nii.gz": "mri", "P02_atlas.nii.gz": "mri"}
-    folder = fill(tmp_path / "in", files | {"pet.nii.gz": "pet", "P02_brain_mask.nii.gz": "mask"})
-    for name in ("notes.mhd", "all.tar.gz"):
-        (folder / "P01" / name).write_text("")
-    rows, out = rows_of(hnscc, folder, tmp_path / "m.csv")
-    assert [(row["patient_id"], row["scan_id"]) for row in rows] == [
-        *(("p001", "p001_1"), ("p001", "p001_2")),
-        ("p002", "p002_1"),
-    ]
-    assert rows[1]["pet"] == "in/P01/v2/pet.nii.gz" and rows[2]["pet"] == ""
-    for said in ("its name says pet and mri", "its path does not say whose it is", "1 of .mhd, 1 of .tar.gz"):
-        assert said in " ".join(out.replace("│", " ").split()), said
-    files = {each["remark"] for each in json.loads(hnscc("scan", folder, "--json")[1])["files"]}
-    assert {"its name says neither mask nor modality"} < files
-    assert any("something else than a lesion" in each for each in files)
-
-
-def test_visits_that_may_be_taken_for_patients_are_told(hnscc, tmp_path):
-    files = {f"V{visit}/{kind}.nii": kind for visit in (1, 2) for kind in KINDS}
-    _, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
-    assert "look at p001, p002: only words that may be visits tell these 2 patients apart" in " ".join(
-        out.split()
-    )
-    files = {f"{who}/V1_baseline/{kind}.nii": kind for who in ("D01", "M01") for kind in KINDS}
-    _, out = rows_of(hnscc, fill(tmp_path / "two", files), tmp_path / "o.csv")
-    assert "only words that may be visits tell these 2 patients apart" in " ".join(out.split())
-    _, out = rows_of(hnscc, fill(tmp_path / "own", LAYOUTS["nnU-Net"]), tmp_path / "n.csv")
-    assert "may be visits" not in out
-
-
-def test_visits_above_ids_that_look_like_visits_are_scans_of_the_same_patients(hnscc, tmp_path):
-    files = {
-        f"{visit}/M0{n}/{kind}.nii": kind
-        for visit in ("baseline", "followup")
-        for n in (1, 2)
-        for kind in KINDS
-    }
-    rows, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
-    assert [(row["patient_id"], row["scan_id"], row["pet"]) for row in rows] == [
-        ("p001", "p001_1", "in/baseline/M01/pet.nii"),
-        ("p001", "p001_2", "in/followup/M01/pet.nii"),
-        ("p002", "p002_1", "in/baseline/M02/pet.nii"),
-        ("p002", "p002_2", "in/followup/M02/pet.nii"),
-    ]
-    assert "look at" not in out
-
-
-def test_many_scans_that_only_words_like_visits_tell_apart_are_told(hnscc, tmp_path):
-    folders = [f"{who}/M0{number}" for who in ("HN", "LUNG") for number in range(5)]
-    files = {f"{folder}/{kind}.nii": kind for folder in folders for kind in KINDS}
-    _, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
-    assert "p001: 5 scans of one patient, whom words that look like visits" in " ".join(out.split())
-
-
-def test_two_files_of_one_patient_alone_are_not_two_patients(hnscc, tmp_path):
-    files = {"P01/pet_a.nii": "pet", "P01/pet_b.nii": "pet", "P01/mri.nii": "mri", "P01/mask.nii": "mask"}
-    rows, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
-    assert [row["patient_id"] for row in rows] == ["p001"] and "2 files may be pet, and none was taken" in out
-
-
-def test_years_that_may_be_numbers_of_patients_are_told(hnscc, tmp_path):
-    files = {f"HN_{number}_{name}.nii": name for number in (1987, 2001, 300) for name in KINDS}
-    files |= {f"P5/{year}/{name}.nii": name for year in (2019, 2020) for name in KINDS}
-    rows, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
-    assert len({row["patient_id"] for row in rows}) == 3 and len(rows) == 5
-    assert "look at p001: 2 scans of one patient, whom years" in out
-    assert (
-        "look at p001, p002: their ids differ by little" in out and "p003" not in out.partition("look at")[2]
-    )
-
-
 def test_links_to_files_and_umlauts_in_two_spellings_are_one(hnscc, tmp_path):
     """A link beside its file is no second candidate, a tree of links is a cohort; macOS writes umlauts in two signs."""
     names = {"pet": "M\u00fcller", "mri": "Mu\u0308ller", "mask": "M\u00fcller"}
@@ -265,14 +131,6 @@ def test_one_sequence_in_several_spellings_is_one_column(hnscc, tmp_path):
     rows, out = rows_of(hnscc, fill(tmp_path / "in", {"P03/T2.nii": "mri"}), tmp_path / "n.csv")
     assert [bool(row["t1"]) for row in rows] == [True, True, True, False] and rows[3]["t2"]
     assert "look at p004_1: nothing for the column t1" in out
-
-
-def test_patients_whose_ids_differ_by_little_are_told(hnscc, tmp_path):
-    files = {f"{patient}/{name}.nii": name for patient in ("P01", "P01-2", "Q7") for name in KINDS}
-    _, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
-    assert (
-        "look at p001, p002: their ids differ by little" in out and "p003" not in out.partition("look at")[2]
-    )
 
 
 def test_every_kind_of_file_is_listed_by_its_header(hnscc, tmp_path):

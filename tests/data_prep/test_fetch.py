@@ -1,8 +1,6 @@
 """The public cohort fetched from servers on this machine that answer as GitHub does; no test asks the real one."""
 
 import gzip
-import hashlib
-import shutil
 import socket
 import subprocess
 import sys
@@ -11,35 +9,15 @@ from pathlib import Path
 
 import pytest
 from processes import ROOT
+from public_files import CONTENTS, FILES, PATHS, file_of
 from scans import prepare, sts
 from web import Web, as_github, send, web_server
 
 from data_prep.public.addresses import REPOSITORY, GitHub
 from data_prep.public.fetch import fetch_sts
-from data_prep.public.sts import PublicFile, sts_files
+from data_prep.public.sts import sts_files
 from hnscc.base.errors import InputError, StorageError
 
-CONTENTS = [f"{role} of {patient}".encode() for patient in ("P1", "P2") for role in ("pet", "mri", "mask")]
-NAMES = ["PET_image.nii.gz", "MR_T1_image.nii.gz", "MR_T1_mask.nii.gz"]
-PATHS = [f"nifti/{patient}/{name}" for patient in ("P1", "P2") for name in NAMES]
-
-
-def blob_of(content: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-def file_of(patient: str, role: str, content: bytes) -> PublicFile:
-    return PublicFile(patient, role, len(content), hashlib.sha256(content).hexdigest(), blob_of(content))
-
-
-FILES = [
-    file_of(patient, role, content)
-    for (patient, role), content in zip(
-        [(patient, role) for patient in ("P1", "P2") for role in ("pet", "mri", "mask")],
-        CONTENTS,
-        strict=True,
-    )
-]
 # The same in a process of its own.
 FETCH = f"""
 import sys
@@ -282,27 +260,6 @@ def test_a_bucket_and_a_file_are_no_folder(web, tmp_path):
     assert refused(web, tmp_path / "file" / "sts").exit_code == 2
     assert refused(web, tmp_path / "file").exit_code == 2
     assert (tmp_path / "file").read_text() == "mine"
-
-
-def test_the_list_names_three_files_of_each_of_34_patients():
-    files = sts_files()
-    assert (
-        len(files) == 102
-        and len({file.blob for file in files}) == len({file.sha256 for file in files}) == 102
-    )
-    assert len({file.patient_id for file in files}) == 34
-    assert sum(file.size for file in files) == 70_850_369
-
-
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is not here")
-def test_the_list_is_that_of_the_real_files():
-    folder = sts()
-    paths = [str(folder / file.path) for file in sts_files()]
-    named = subprocess.run(["git", "hash-object", *paths], capture_output=True, text=True, check=True)
-    assert [file.blob for file in sts_files()] == named.stdout.split()
-    for file in sts_files()[::20]:
-        content = (folder / file.path).read_bytes()
-        assert (file.size, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
 
 
 def test_real_patients_are_fetched_and_prepared(web, tmp_path):

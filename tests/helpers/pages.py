@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
+FILES = sorted(path.relative_to(ROOT) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
 
 
 class Block(NamedTuple):
@@ -85,3 +86,6 @@ def sql_of(file: Path) -> Iterator[str]:
         for command in commands_in(block.text):
             if command.startswith("hnscc query"):
                 yield words_of(command)[3]
+
+
+BLOCKS = [block for file in FILES for block in blocks_of(file)]

@@ -195,66 +195,6 @@ def test_intervals_of_a_difference_end_where_differences_end():
     assert (held.low, held.high) == (-1, 1)
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "paired", "message"),
-    [
-        ([[1.0, 2.0]], [[1.0]], False, "same patients .*: a has 2, b has 1; leave out"),
-        ([[1.0, float("nan")]], [[1.0, 1.0]], False, "finite; .* repeat 0, patient 1 .*: score nan"),
-        ([[[1.0]]], [[1.0, 1.0]], False, r"of shape \(P,\) or \(R, P\), not \(1, 1, 1\)"),
-        ([[1.0, 2.0]] * 6, [[1.0, 1.0]] * 5, True, "match by number.*a has 6, b has 5; .*paired=False"),
-        ([[1.0, 2.0]] * 4, [[1.0, 1.0]] * 4, True, "at least 5"),
-    ],
-)
-def test_scores_that_cannot_be_compared_are_refused(a, b, paired, message):
-    with pytest.raises(ValueError, match=message):
-        mean_difference(a, b, paired)
-
-
-@pytest.mark.parametrize(
-    ("counted", "message"),
-    [
-        (([1, 2], [1], [1, 2]), r"one shape.*prediction \(1, 1\), truth \(1, 2\)"),
-        (
-            ([2, 3], [2, 2], [4, 4]),
-            "overlap must be no more.*repeat 0, patient 1 .* overlap 3, prediction 2, truth 4; give",
-        ),
-        (([-1, 0], [2, 2], [4, 4]), "not negative.*patient 0 .* overlap -1, .*; leave out"),
-        (
-            ([0, 0], [2, -2], [4, 0]),
-            "not negative.*patient 1 .* overlap 0, prediction -2, truth 0; leave out",
-        ),
-        (
-            ([[1, 1], [1, 0]], [[2, 2], [2, 2]], [[4, 4], [4, 0]]),
-            "same in every repeat.*repeat 1, patient 1 .*, truth 0; give each the same truth",
-        ),
-        (
-            ([[1, 1], [1, 1]], [[2, 2], [2, 2]], [[4, 4], [4, 5]]),
-            "truth must be the same in every repeat.*repeat 1, patient 1 .*, truth 5; give",
-        ),
-    ],
-)
-def test_counts_that_cannot_be_are_refused(counted, message):
-    with pytest.raises(ValueError, match=message):
-        pooled_interval(*counted)
-
-
-def test_variants_of_other_patients_are_refused_and_the_patient_is_named():
-    counted = [np.array([[1, 1, 0]] * 2), np.array([[2, 2, 2]] * 2)]
-    with pytest.raises(ValueError, match=r"same patients.*patient 2 .* holds lesion in b alone; give both"):
-        pooled_difference((*counted, np.array([[4, 4, 0]] * 2)), (*counted, np.array([[4, 4, 4]] * 2)))
-    fewer = tuple(each[:, :2] for each in (*counted, counted[1]))
-    with pytest.raises(ValueError, match="a has 3, b has 2"):
-        pooled_difference((*counted, counted[1]), fewer)
-
-
-def test_variants_scored_by_another_truth_are_refused():
-    counted = [np.array([[1, 1, 0]] * 2), np.array([[2, 2, 2]] * 2)]
-    with pytest.raises(
-        ValueError, match=r"same truth: that of patient 1 .* is 4 in a and 3 in b; count both on"
-    ):
-        pooled_difference((*counted, np.array([[4, 4, 0]] * 2)), (*counted, np.array([[4, 3, 0]] * 2)))
-
-
 @given(st.integers(0, 10_000), st.sampled_from([1e-14, 1e-6, 1e8]))
 @settings(max_examples=20, deadline=None)
 def test_the_unit_of_a_score_decides_no_p(seed, unit):

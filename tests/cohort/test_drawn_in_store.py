@@ -1,0 +1,57 @@
+"""Masks as they were drawn, in a store: read back, and nothing damaged passes."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filled_stores import EYE, shard, slices
+
+from hnscc.base.errors import InputError
+from hnscc.cohort.store import Store, verify_store
+from hnscc.cohort.store_building import begin_store, finish_store, write_scan
+from hnscc.cohort.store_format import Drawn
+
+
+def with_drawn(final: Path, voxels: np.ndarray | None) -> Store:
+    """A store of one scan, with its mask as drawn, or as earlier versions made it (None)."""
+    unfinished = begin_store(final, overwrite=False)
+    facts = {"scan_id": "A", "patient_id": "P", "source_lesion_px": (0,) * 4, "spacing_mm": (4.0, 1.5, 1.5)}
+    drawn = None if voxels is None else Drawn(voxels, EYE, "mri")
+    scan = write_scan(unfinished, *slices(0), **facts, affine=EYE, placement={}, split=None, drawn=drawn)
+    facts = {"modalities": ("pet", "mri"), "size": 16, "placed": {}, "scans": [scan], "overwrite": False}
+    return finish_store(unfinished, final, **facts)
+
+
+def test_a_mask_as_drawn_is_read_back_on_a_grid_of_its_own(tmp_path):
+    voxels = np.random.default_rng(3).random((7, 5, 3)) > 0.5
+    store = with_drawn(tmp_path / "s.zarr", voxels)
+    drawn = store.read_drawn("A")
+    np.testing.assert_array_equal(drawn.voxels, voxels)
+    assert (drawn.affine, drawn.on, drawn.spacing_mm) == (EYE, "mri", (1, 1, 1))
+    older = with_drawn(tmp_path / "older.zarr", None)
+    assert older.read_drawn("A") is None and verify_store(older) == 4
+    assert older.scans[0].digest == store.scans[0].digest, "no training follows from the mask as drawn"
+    assert older.digest != store.digest
+    voxels[0, 0, 0] ^= True
+    assert with_drawn(tmp_path / "other.zarr", voxels).digest != store.digest
+
+
+@pytest.mark.parametrize("harm", ["lost", "flipped", "exchanged"])
+def test_harm_to_a_mask_as_drawn_is_found_and_named(tmp_path, harm):
+    voxels = np.random.default_rng(3).random((7, 5, 3)) > 0.5
+    store = with_drawn(tmp_path / "s.zarr", voxels)
+    path = shard(store, "A", "drawn")
+    if harm == "lost":
+        path.unlink()
+    elif harm == "flipped":
+        content = bytearray(path.read_bytes())
+        content[len(content) // 3] ^= 4
+        path.write_bytes(content)
+    else:
+        shutil.copy(shard(with_drawn(tmp_path / "other.zarr", ~voxels), "A", "drawn"), path)
+    with pytest.raises(InputError, match="scan A"):
+        store.read_drawn("A")
+    with pytest.raises(InputError, match="1 damaged: A"):
+        verify_store(store)
+    store.read("A")

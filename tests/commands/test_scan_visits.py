@@ -1,0 +1,86 @@
+"""`hnscc scan` of folders of NIfTI: which words of paths are patients, which are visits, and what is told in doubt."""
+
+import json
+
+from layouts import KINDS, LAYOUTS, fill, rows_of
+
+
+def test_visits_of_a_patient_are_scans_and_what_cannot_be_told_is_said(hnscc, tmp_path):
+    files = {f"P01/v{visit}/{name}.nii.gz": name for visit in (1, 2) for name in KINDS}
+    files |= {"P02_pet_mri.nii.gz": "pet", "P02_mri.nii.gz": "mri", "P02_atlas.nii.gz": "mri"}
+    folder = fill(tmp_path / "in", files | {"pet.nii.gz": "pet", "P02_brain_mask.nii.gz": "mask"})
+    for name in ("notes.mhd", "all.tar.gz"):
+        (folder / "P01" / name).write_text("")
+    rows, out = rows_of(hnscc, folder, tmp_path / "m.csv")
+    assert [(row["patient_id"], row["scan_id"]) for row in rows] == [
+        *(("p001", "p001_1"), ("p001", "p001_2")),
+        ("p002", "p002_1"),
+    ]
+    assert rows[1]["pet"] == "in/P01/v2/pet.nii.gz" and rows[2]["pet"] == ""
+    for said in ("its name says pet and mri", "its path does not say whose it is", "1 of .mhd, 1 of .tar.gz"):
+        assert said in " ".join(out.replace("│", " ").split()), said
+    files = {each["remark"] for each in json.loads(hnscc("scan", folder, "--json")[1])["files"]}
+    assert {"its name says neither mask nor modality"} < files
+    assert any("something else than a lesion" in each for each in files)
+
+
+def test_visits_that_may_be_taken_for_patients_are_told(hnscc, tmp_path):
+    files = {f"V{visit}/{kind}.nii": kind for visit in (1, 2) for kind in KINDS}
+    _, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
+    assert "look at p001, p002: only words that may be visits tell these 2 patients apart" in " ".join(
+        out.split()
+    )
+    files = {f"{who}/V1_baseline/{kind}.nii": kind for who in ("D01", "M01") for kind in KINDS}
+    _, out = rows_of(hnscc, fill(tmp_path / "two", files), tmp_path / "o.csv")
+    assert "only words that may be visits tell these 2 patients apart" in " ".join(out.split())
+    _, out = rows_of(hnscc, fill(tmp_path / "own", LAYOUTS["nnU-Net"]), tmp_path / "n.csv")
+    assert "may be visits" not in out
+
+
+def test_visits_above_ids_that_look_like_visits_are_scans_of_the_same_patients(hnscc, tmp_path):
+    files = {
+        f"{visit}/M0{n}/{kind}.nii": kind
+        for visit in ("baseline", "followup")
+        for n in (1, 2)
+        for kind in KINDS
+    }
+    rows, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
+    assert [(row["patient_id"], row["scan_id"], row["pet"]) for row in rows] == [
+        ("p001", "p001_1", "in/baseline/M01/pet.nii"),
+        ("p001", "p001_2", "in/followup/M01/pet.nii"),
+        ("p002", "p002_1", "in/baseline/M02/pet.nii"),
+        ("p002", "p002_2", "in/followup/M02/pet.nii"),
+    ]
+    assert "look at" not in out
+
+
+def test_many_scans_that_only_words_like_visits_tell_apart_are_told(hnscc, tmp_path):
+    folders = [f"{who}/M0{number}" for who in ("HN", "LUNG") for number in range(5)]
+    files = {f"{folder}/{kind}.nii": kind for folder in folders for kind in KINDS}
+    _, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
+    assert "p001: 5 scans of one patient, whom words that look like visits" in " ".join(out.split())
+
+
+def test_two_files_of_one_patient_alone_are_not_two_patients(hnscc, tmp_path):
+    files = {"P01/pet_a.nii": "pet", "P01/pet_b.nii": "pet", "P01/mri.nii": "mri", "P01/mask.nii": "mask"}
+    rows, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
+    assert [row["patient_id"] for row in rows] == ["p001"] and "2 files may be pet, and none was taken" in out
+
+
+def test_years_that_may_be_numbers_of_patients_are_told(hnscc, tmp_path):
+    files = {f"HN_{number}_{name}.nii": name for number in (1987, 2001, 300) for name in KINDS}
+    files |= {f"P5/{year}/{name}.nii": name for year in (2019, 2020) for name in KINDS}
+    rows, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
+    assert len({row["patient_id"] for row in rows}) == 3 and len(rows) == 5
+    assert "look at p001: 2 scans of one patient, whom years" in out
+    assert (
+        "look at p001, p002: their ids differ by little" in out and "p003" not in out.partition("look at")[2]
+    )
+
+
+def test_patients_whose_ids_differ_by_little_are_told(hnscc, tmp_path):
+    files = {f"{patient}/{name}.nii": name for patient in ("P01", "P01-2", "Q7") for name in KINDS}
+    _, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
+    assert (
+        "look at p001, p002: their ids differ by little" in out and "p003" not in out.partition("look at")[2]
+    )

@@ -1,0 +1,153 @@
+"""What a race may spend: trials, hours, and the price of a training. Nothing is trained: scores are made up."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from races import EPOCHS, finish, race_of, rules
+from searches import error_of, searched
+
+from hnscc.base.errors import InputError
+from hnscc.searching.ledger import Curve
+from hnscc.searching.race import Race
+from hnscc.study.range_checks import check_search
+
+
+@pytest.mark.parametrize(
+    ("budget", "trainings"),
+    [({"hours": 1.0}, 20), ({"gpu_hours": 0.5}, 20), ({"hours": 1.0, "trials": 15.0}, 15)],
+)
+def test_budgets_of_time_are_spent_at_the_price_of_a_training(budget, trainings):
+    """360 s a training, two side by side, a quarter of a GPU each: 20 in an hour, 20 for half a GPU-hour."""
+    search = rules(configurations=4, budget=budget)
+    race = race_of(search)
+    race.side_by_side = 2.0
+    draw = np.random.default_rng(1)
+    wanted = race.advance({})
+    while wanted:
+        wanted = race.advance(
+            {
+                key: Curve((float(draw.uniform(0.4, 0.6)),) * EPOCHS, True, took=(40.0,) * EPOCHS, gpus=0.25)
+                for key in wanted
+            }
+        )
+    assert trainings - 2 <= len(race.curves) <= trainings
+
+
+def test_a_budget_of_time_spent_early_says_so():
+    """540 s a training and an hour: six of eight configurations get one repeat, and no one a second."""
+    race = race_of(rules(budget={"hours": 1.0}))
+    wanted = race.advance({})
+    while wanted:
+        assert len(wanted) == 1, "as many as run side by side"
+        wanted = race.advance({key: Curve((0.5,) * EPOCHS, True, took=(60.0,) * EPOCHS) for key in wanted})
+    assert race.spent_early
+    assert [each.repeats for each in race.standings()] == [1] * 6 + [0] * 2
+    assert race.standings()[0].place == "winner"
+    assert race.standings()[0].reason == "an interval needs at least 3 repeats"
+    assert (race.standings()[-1].place, race.standings()[-1].reason) == (
+        "untrained",
+        "the budget was spent before",
+    )
+
+
+@pytest.mark.parametrize("stopping", ["none", "successive_halving", "median"])
+@pytest.mark.parametrize("method", ["random", "tpe"])
+def test_a_budget_of_trials_that_is_accepted_is_kept(stopping, method):
+    """Scores without any order, so that as many as can go on at each rung."""
+
+    from hnscc.study.range_checks import check_search
+
+    def study(trials: int):
+        search = {"stopping": stopping, "configurations": 12, "repeats": {"first": 3}, "method": method}
+        return searched(search | {"budget": {"trials": trials}}, training={"epochs": EPOCHS})
+
+    least = next(n for n in range(3, 99) if _accepted(study(n)))
+    assert "The budget is too small" in error_of(lambda: check_search(study(least - 1)))
+    draw = np.random.default_rng(0)
+    proposed = iter(range(99))
+    race = Race(study(least).search, EPOCHS, lambda told, n: [{"x": next(proposed)} for _ in range(n)])
+    finish(race, lambda c, r: float(draw.uniform(0.4, 0.6)))
+    assert sum(len(curve.scores) for curve in race.curves.values()) / EPOCHS <= least
+
+
+def _accepted(study) -> bool:
+    try:
+        check_search(study)
+    except InputError:
+        return False
+    return True
+
+
+def spent_of(race: Race) -> float:
+    return sum(len(curve.scores) for curve in race.curves.values()) / EPOCHS
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    configurations=st.integers(2, 12),
+    first=st.integers(1, 3),
+    more=st.integers(2, 30),
+    early=st.floats(0, 1),
+    stopping=st.sampled_from(["none", "successive_halving", "median"]),
+)
+def test_a_budget_of_trials_is_never_overspent(seed, configurations, first, more, early, stopping):
+    """Whichever share of the trainings ends early, wherever: those to come may all train to their last epoch."""
+    budget = {"trials": float(configurations * first + more)}
+    search = rules(
+        configurations=configurations,
+        budget=budget,
+        stopping=stopping,
+        repeats={"first": first, "most": 20},
+    )
+
+    def train(c: int, r: int, until: int | None) -> Curve:
+        draw = np.random.default_rng([seed, c, r])
+        last = int(draw.integers(1, EPOCHS + 1)) if draw.random() < early else EPOCHS
+        scores = tuple(map(float, draw.uniform(0.4, 0.6, last)))
+        return Curve(scores[:until], until is None or until >= last)
+
+    race = race_of(search)
+    wanted = race.advance({})
+    while wanted:
+        wanted = race.advance({key: train(*key, until) for key, until in wanted.items()})
+        assert spent_of(race) <= budget["trials"] + 1e-9
+    racing = race.ledger.racing()
+    last_round = [c for c in racing if race.ledger.rounds.get(c, 0) == race.ledger.rounds.get(racing[0], 0)]
+    assert len({race.ledger.repeats(c) for c in last_round}) <= 1, "nobody leads by having ended earlier"
+
+
+@pytest.mark.parametrize(
+    ("short", "spent", "repeats"),
+    [
+        # The 22 that 7.33 would take at a third each turn out whole: three pairs are sure, and a fourth is too dear.
+        (2, 8 / 3 + 6, 5),
+        # Nine more pairs are sure, one after another. With 1.33 left the next, which has cost two thirds so far,
+        # pauses after 6 of 9 epochs, and counts for nobody, since it has not ended.
+        (11, 8 / 3 + 6 + 12 / 9, 11),
+        # It ends after 3: so does the one behind it, and all is spent.
+        (20, 10, 13),
+    ],
+)
+def test_short_repeats_do_not_promise_short_ones_to_come(short, spent, repeats):
+    """Four configurations, whose repeats below `short` take a third of a training and then a whole one, of ten."""
+    race = race_of(rules(configurations=4, budget={"trials": 10.0}))
+    draw = np.random.default_rng(0)
+
+    def train(r: int, until: int | None) -> Curve:
+        last = 3 if r < short else EPOCHS
+        return Curve(tuple(map(float, draw.uniform(0.4, 0.6, last)))[:until], until is None or until >= last)
+
+    wanted = race.advance({})
+    while wanted:
+        wanted = race.advance({key: train(key[1], until) for key, until in wanted.items()})
+    assert spent_of(race) == pytest.approx(spent)
+    assert sorted(each.repeats for each in race.standings()) == [2, 2, repeats, repeats]
+
+
+def test_a_search_over_epochs_counts_what_the_longest_takes():
+    ranges = {"training.epochs": [9, 18]}
+    search = {"ranges": ranges, "configurations": 2, "repeats": {"first": 1}, "budget": {"trials": 7}}
+    study = searched(search, training={"epochs": EPOCHS})
+    assert "at least 8" in error_of(lambda: check_search(study)), "2 first repeats and 2 to decide, of 2 each"

@@ -1,0 +1,81 @@
+"""The layers of the paper's network compute what PyTorch's do, and draw what they should."""
+
+import pytest
+import torch
+
+from hnscc.study.variant_schema import Network
+from hnscc.training.layers import Doubling, Dropout, seed_dropouts
+from hnscc.training.model import build_model
+
+PAPER = Network(architecture="paper", width=16)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout_drops_its_share_and_keeps_the_mean(dtype):
+    source = torch.Generator()
+    layer = Dropout(0.3, source=source)
+    ones = torch.ones(8, 5, 33, 31, dtype=dtype).to(memory_format=torch.channels_last)
+    source.manual_seed(1)
+    out = layer(ones)
+    assert out.dtype == dtype and out.stride() == ones.stride()
+    scale = torch.tensor(1 / 0.7, dtype=dtype).item()
+    assert out.unique().tolist() == [0.0, pytest.approx(scale, rel=1e-4)]
+    n = ones.numel()
+    assert (out == 0).float().mean().item() == pytest.approx(0.3, abs=4 * (0.3 * 0.7 / n) ** 0.5)
+    source.manual_seed(1)
+    assert torch.equal(layer(ones), out)
+    assert not torch.equal(layer(ones), out)
+    assert torch.equal(layer.eval()(ones), ones)
+
+
+def test_dropout_draws_from_its_own_source_alone():
+    """Whatever else draws from PyTorch's generator, in between or in other trials of the process, moves no draw."""
+    model, images = build_model(PAPER, 1, seed=0).train(), torch.ones(1, 1, 32, 32)
+    found = []
+    for around in (1, 2):
+        torch.manual_seed(around)
+        before = torch.get_rng_state()
+        seed_dropouts(model, 7)
+        found.append(model(images))
+        assert torch.equal(torch.get_rng_state(), before), "the global generator is left alone"
+    assert torch.equal(*found)
+    seed_dropouts(model, 8)
+    assert not torch.equal(model(images), found[0])
+    assert len({id(each.source) for each in model.modules() if isinstance(each, Dropout)}) == 1
+
+
+def test_dropout_draws_every_position_apart():
+    """No slice, channel or pixel is dropped more often than others, nor together with its neighbour."""
+    source = torch.Generator().manual_seed(2)
+    dropped = (Dropout(0.2, source=source)(torch.ones(4000, 4, 4)) == 0).double()
+    assert dropped.mean(0).sub(0.2).abs().max().item() < 5 * (0.16 / 4000) ** 0.5
+    centred = dropped.flatten() - 0.2
+    for lag in (1, 2, 3, 4, 16, 64):
+        correlation = (centred[:-lag] * centred[lag:]).mean().item() / 0.16
+        assert abs(correlation) < 5 / 64000**0.5, lag
+
+
+def test_dropout_lets_gradients_through_where_it_kept():
+    values = torch.randn(3, 4, 6, 6, requires_grad=True)
+    out = Dropout(0.5, source=torch.Generator())(values)
+    out.sum().backward()
+    assert torch.equal(values.grad, (out != 0) * 2.0)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_doubling_is_the_transposed_convolution(channels_last):
+    torch.manual_seed(0)
+    ours, theirs = Doubling(6, 3), torch.nn.ConvTranspose2d(6, 3, 2, stride=2)
+    theirs.load_state_dict(ours.state_dict())
+    images = torch.randn(2, 6, 5, 7)
+    if channels_last:
+        images = images.to(memory_format=torch.channels_last)
+    towards = torch.randn(2, 3, 10, 14)
+    found = []
+    for layer in (ours, theirs):
+        given = images.clone().requires_grad_()
+        out = layer(given)
+        (out * towards).sum().backward()
+        found.append((out.detach(), given.grad, layer.weight.grad, layer.bias.grad))
+    for mine, expected in zip(*found, strict=True):
+        torch.testing.assert_close(mine, expected)
