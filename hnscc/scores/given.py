@@ -80,12 +80,15 @@ def _check_each(wrong: Bools, values: Mapping[str, Floats], expected: str, do: s
         raise ValueError(f"{expected}, and {where} there is {found}; {do}")
 
 
+def check_flag(name: str, flag: object) -> None:
+    """Raise ValueError unless it is True or False: of any text, Python says that it is true."""
+    if not isinstance(flag, bool | np.bool_):
+        raise ValueError(f"{name} is True or False, not {flag!r}; give one of both")
+
+
 def check_pairs(paired: bool, repeats: tuple[int, int]) -> None:
-    """Raise ValueError unless the repeats are as `paired` says, which any text would."""
-    if not isinstance(paired, bool | np.bool_):
-        raise ValueError(
-            f"paired is True or False, not {paired!r}; give paired=True where repeats share seeds"
-        )
+    """Raise ValueError unless the repeats are such as `paired` says."""
+    check_flag("paired", paired)
     if paired and (repeats[0] != repeats[1] or repeats[0] < fewest.PAIRED_REPEATS):
         raise ValueError(
             f"paired repeats match by number, and there are at least {fewest.PAIRED_REPEATS}: a has {repeats[0]}, b "

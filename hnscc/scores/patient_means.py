@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from hnscc.base.arrays import Floats
 from hnscc.scores.crossed import Estimate, logit_interval
-from hnscc.scores.given import scores_of
+from hnscc.scores.given import check_flag, scores_of
 from hnscc.scores.intervals import too_few
 from hnscc.scores.variance_parts import NOTHING_VARIES, VarianceParts, mean_parts
 
@@ -26,6 +26,7 @@ def mean_of_patients(scores: ArrayLike, *, share: bool) -> Estimate:
     or range.
     """
     values = scores_of(scores)
+    check_flag("share", share)
     _check_range(values, share)
     repeats, patients = len(values), values.shape[1]
     mean = float(values.mean()) if values.size else None

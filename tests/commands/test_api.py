@@ -241,6 +241,7 @@ def test_a_flag_is_yes_or_no(name, flag, given, finished, tmp_path):
         "check": (finished.study,),
         "export": (finished.root, tmp_path / "out"),
         "mean_difference": (np.eye(2, 5), np.eye(2, 5)),
+        "mean_of_patients": (np.eye(2, 5),),
         "pooled_difference": (counts, counts),
         "predict": (finished.root, {}, tmp_path / "out"),
         "prepare": (tmp_path / "manifest.csv", tmp_path / "store.zarr"),
