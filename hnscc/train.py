@@ -43,11 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _count(text: str) -> int:
-    """ValueError, which argparse tells, for what is no number from 1."""
-    count = int(text)
-    if count < 1:
-        raise ValueError(text)
-    return count
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a number of trials, 1 or more, found {text!r}")
+    return int(text)
 
 
 def _train(options: argparse.Namespace) -> int:

@@ -155,3 +155,4 @@ def test_trials_of_other_threads_are_not_trained_side_by_side(small, tmp_path, c
     assert "cannot be trained side by side" in said and "one: cpu, fp32, threads 1; two:" in said
     with pytest.raises(SystemExit, match="2"):
         main([*command, "--side-by-side", "0"])
+    assert "expected a number of trials, 1 or more, found '0'" in capsys.readouterr().err
