@@ -62,7 +62,7 @@ def run(checkout: Path, study: Path) -> tuple[float, float]:
         command = [sys.executable, "-c", COMMAND, "run", str(study), "--out", out]
         subprocess.run(command, env=environment, cwd=study.parent, check=True, capture_output=True)
         ended = time.time()
-        records = [trial.record for trial in RunFolder(Path(out)).recorded]
+        records = [Path(str(trial.record)) for trial in RunFolder(Path(out)).recorded]
         first = min(each.stat().st_mtime - _seconds(each) for each in records)
         last = max(each.stat().st_mtime for each in records)
         return first - began, ended - last

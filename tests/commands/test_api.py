@@ -21,6 +21,7 @@ from hnscc.base.errors import InputError
 from hnscc.commands.checked import Checked
 from hnscc.commands.status import Status
 from hnscc.study.plan import plan_trials
+from hnscc.study.run_folder import RunFolder
 from hnscc.training.ready import make_run_ready
 
 FUNCTIONS = {
@@ -238,15 +239,15 @@ def test_a_flag_is_yes_or_no(name, flag, given, finished, tmp_path):
     """`overwrite="no"` replaced the store, for it is no empty text; and so with every flag."""
     counts = [np.full((2, 5), each) for each in (5, 10, 10)]
     arguments = {
-        "check": (finished.study,),
-        "export": (finished.root, tmp_path / "out"),
+        "check": (RunFolder(finished).study,),
+        "export": (finished, tmp_path / "out"),
         "mean_difference": (np.eye(2, 5), np.eye(2, 5)),
         "mean_of_patients": (np.eye(2, 5),),
         "pooled_difference": (counts, counts),
-        "predict": (finished.root, {}, tmp_path / "out"),
+        "predict": (finished, {}, tmp_path / "out"),
         "prepare": (tmp_path / "manifest.csv", tmp_path / "store.zarr"),
-        "run": (finished.study, tmp_path / "out"),
-        "search": (finished.study, tmp_path / "out"),
+        "run": (RunFolder(finished).study, tmp_path / "out"),
+        "search": (RunFolder(finished).study, tmp_path / "out"),
     }[name]
     with pytest.raises(ValueError if name in hnscc.STATISTICS else InputError) as caught:
         getattr(hnscc, name)(*arguments, **{flag: given})
@@ -272,5 +273,5 @@ def test_flags_are_found():
 )
 def test_a_value_of_another_type_is_refused(call, option, found, finished):
     with pytest.raises(InputError) as caught:
-        call(finished.root)
+        call(finished)
     assert caught.value.where == option and caught.value.found == found

@@ -1,9 +1,11 @@
 """Stores filled with noise, and the files of their scans, to do harm to."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from hnscc.cohort.placement import CohortPlacement
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
 
@@ -19,7 +21,13 @@ def slices(seed: int, count: int = 4, size: int = 16) -> tuple[np.ndarray, np.nd
     return images, mask
 
 
-def make(final: Path, scans=("B", "A", "C"), overwrite=False, size=16, order=1) -> Store:
+def make(
+    final: Path,
+    scans: Sequence[str] = ("B", "A", "C"),
+    overwrite: bool = False,
+    size: int = 16,
+    order: int = 1,
+) -> Store:
     unfinished = begin_store(final, overwrite)
     entries = []
     for number, scan in list(enumerate(scans))[::order]:
@@ -37,7 +45,7 @@ def make(final: Path, scans=("B", "A", "C"), overwrite=False, size=16, order=1) 
             split=None,
         )
         entries.append(entry)
-    placed = {"pixel_mm": None}
+    placed: CohortPlacement = {"pixel_mm": None}
     return finish_store(
         unfinished,
         final,

@@ -2,9 +2,11 @@
 
 import csv
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import processes
@@ -60,8 +62,8 @@ def dicom_patient(folder: Path, patient: int, volumes: dict[str, np.ndarray]) ->
     series: dict[str, list[Dataset]] = {}
     for number, (name, modality) in enumerate({"pet": "PT", "mri": "MR"}.items(), start=1):
         stored = np.clip(np.rint(volumes[name] * 100), 0, 60000).astype(np.uint16)
-        own = pet_attributes(Units="GML") if modality == "PT" else {}
-        lies = {"origin": (0, 0, 0), "pixel": (1.0, 1.0), "slopes": [0.01] * stored.shape[2]}
+        own: dict[str, Any] = pet_attributes(Units="GML") if modality == "PT" else {}
+        lies: dict[str, Any] = {"origin": (0, 0, 0), "pixel": (1.0, 1.0), "slopes": [0.01] * stored.shape[2]}
         slices = classic_series(stored, modality=modality, **lies, **own)
         series[name] = [plant(each, patient, number, at) for at, each in enumerate(slices, start=1)]
         write_series(folder / f"{name}_{planted('file')}", series[name], name=planted("file"))
@@ -96,7 +98,9 @@ def segmented(file: Path, images: list[Dataset], mask: np.ndarray) -> Dataset:
 class Desk:
     """Where a user works: `own` holds what commands write, and what they said; tmp and home what they leave behind."""
 
-    def __init__(self, folder: Path, capfd, monkeypatch) -> None:
+    def __init__(
+        self, folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         self.folder, self.capfd, self.monkeypatch = folder, capfd, monkeypatch
         self.own, self.home, self.tmp = (folder / name for name in ("own", "home", "t"))
         for each in (self.own / "said", self.home, self.tmp):
@@ -116,16 +120,16 @@ class Desk:
         self.keep(arguments, *self.capfd.readouterr())
         assert (ended.value.code or 0) == code, self.last
 
-    def begin(self, module: str, *arguments: object):
+    def begin(self, module: str, *arguments: object) -> subprocess.Popen[str]:
         return processes.start(self.home, module, *arguments, environment=self.environment)
 
-    def end(self, process, code: int) -> str:
+    def end(self, process: subprocess.Popen[str], code: int) -> str:
         out, error = process.communicate(timeout=500)
         self.keep(process.args, out, error)
         assert process.returncode == code, self.last
         return out + error
 
-    def keep(self, arguments, out: str, error: str) -> None:
+    def keep(self, arguments: object, out: str, error: str) -> None:
         self.said += 1
         self.last = f"{arguments}\n{out}{error}"
         (self.own / "said" / f"{self.said:02d}.out").write_text(out)

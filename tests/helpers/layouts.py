@@ -1,6 +1,7 @@
 """Folders of NIfTI files as hospitals lay them out, and the rows that `hnscc scan` makes of them."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 from scans import scan_arrays, write
@@ -17,7 +18,9 @@ def fill(folder: Path, files: dict[str, str]) -> Path:
     return folder
 
 
-def rows_of(hnscc, folder: Path, manifest: Path, *options: object) -> tuple[list[dict[str, str]], str]:
+def rows_of(
+    hnscc: Callable[..., tuple[int, str, str]], folder: Path, manifest: Path, *options: object
+) -> tuple[list[dict[str, str]], str]:
     code, out, error = hnscc("scan", folder, "--manifest", manifest, *options)
     assert code == 0, error
     return list(csv.DictReader(manifest.read_text().splitlines())), out

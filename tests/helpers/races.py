@@ -1,16 +1,24 @@
 """Races whose scores are made up."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
-from hnscc.searching.ledger import Curve
+from hnscc.searching.ledger import Curve, Wanted
 from hnscc.searching.race import Race
 from hnscc.study.search_schema import Search
 
 EPOCHS = 9
+Scores = Callable[[int, int], float]
 
 
-def rules(**changes) -> Search:
-    raw = {"method": "random", "ranges": {"training.learning_rate": [0.1, 0.2]}, "configurations": 8}
+def rules(**changes: Any) -> Search:
+    raw: dict[str, Any] = {
+        "method": "random",
+        "ranges": {"training.learning_rate": [0.1, 0.2]},
+        "configurations": 8,
+    }
     raw |= {"budget": {"trials": 40.0}, "stopping": "none", "repeats": {"first": 2, "most": 20}}
     return Search.model_validate(raw | changes)
 
@@ -26,7 +34,7 @@ def curve_from(final: float, epochs: int = EPOCHS) -> tuple[float, ...]:
     return tuple(final * (epoch + 1) / epochs for epoch in range(epochs))
 
 
-def finish(race: Race, scores, asked: list | None = None) -> Race:
+def finish(race: Race, scores: Scores, asked: list[Wanted] | None = None) -> Race:
     """Train all that is wanted; scores(c, r) is a training's last score, its curve a straight line to it."""
     wanted = race.advance({})
     while wanted:
@@ -40,7 +48,7 @@ def finish(race: Race, scores, asked: list | None = None) -> Race:
     return race
 
 
-def noisy(seed: int, truth: np.ndarray, noise: float):
+def noisy(seed: int, truth: np.ndarray, noise: float) -> Scores:
     return lambda c, r: float(truth[c] + noise * np.random.default_rng([seed, c, r]).standard_normal())
 
 

@@ -1,15 +1,23 @@
 """One trial of a small study, trained to its end in this process."""
 
+from pathlib import Path
+from typing import Any
+
 from trials import train_trial
 
+from hnscc.cohort.fold import FoldData
 from hnscc.study.plan import Trial
-from hnscc.study.run_folder import RunFolder
+from hnscc.study.run_folder import RunFolder, TrialFolder
+from hnscc.study.schema import Study
+from hnscc.training.loop import Epoch
 from hnscc.training.records import read_record
 
 TRIAL = Trial("pet_mri", 0, 0)
 
 
-def fit(study, data, root, trial=TRIAL):
+def fit(
+    study: Study, data: FoldData, root: Path, trial: Trial = TRIAL
+) -> tuple[TrialFolder, Any, list[Epoch]]:
     """Train to the end; the trial's folder, record and weights."""
     folder = RunFolder(root).trial(trial.trial_id)
     rows = list(train_trial(study, trial, data, folder, device="cpu", precision="fp32"))
