@@ -10,7 +10,7 @@ from hnscc.scores.crossed import mean_difference, pooled_difference, pooled_inte
     ("a", "b", "paired", "message"),
     [
         ([[1.0, 2.0]], [[1.0]], False, "same patients .*: a has 2, b has 1; leave out"),
-        ([[1.0, float("nan")]], [[1.0, 1.0]], False, "finite; .* repeat 0, patient 1 .*: score nan"),
+        ([[1.0, float("nan")]], [[1.0, 1.0]], False, "finite.* repeat 0, patient 1 .* score nan; leave"),
         ([[[1.0]]], [[1.0, 1.0]], False, r"of shape \(P,\) or \(R, P\), not \(1, 1, 1\)"),
         ([[1.0, 2.0]] * 6, [[1.0, 1.0]] * 5, True, "match by number.*a has 6, b has 5; .*paired=False"),
         ([[1.0, 2.0]] * 4, [[1.0, 1.0]] * 4, True, "at least 5"),
