@@ -35,7 +35,7 @@ from hnscc.study.plan import Trial
 from hnscc.study.schema import Study
 from hnscc.training.devices import resolve_device
 from hnscc.training.layers import Doubling, Dropout
-from hnscc.training.ready import make_run_ready
+from hnscc.training.ready import Task, make_run_ready
 from hnscc.training.records import Trained, read_record
 from hnscc.training.states import is_complete
 
@@ -91,9 +91,8 @@ def train(store: str, out: Path, repeats: int, repeat: int, fast: bool) -> float
     trial = Trial("pet_mri", 0, repeat)
     folder = run.folder.trial(trial.trial_id)
     if not is_complete(folder):
-        for _ in hnscc.training.trial.steps_of_trial(
-            study, trial, run.folds[0], folder, device=device, precision=precision
-        ):
+        task = Task(study, trial, run.folds[0], folder, device, precision)
+        for _ in hnscc.training.trial.steps_of_trial(task):
             pass
     record = read_record(folder)
     if not isinstance(record, Trained):

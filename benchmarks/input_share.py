@@ -38,7 +38,7 @@ from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Study
 from hnscc.study.variant_schema import Variant
 from hnscc.training.devices import resolve_device
-from hnscc.training.ready import plan_folds
+from hnscc.training.ready import Task, plan_folds
 from hnscc.training.records import read_record
 
 TARGET = 0.02
@@ -100,9 +100,7 @@ def train(study: Study, name: str, data: FoldData) -> Cost:
         folder = TrialFolder(Path(root) / trial.trial_id)
         began = time.perf_counter()
         ends, augmented = [], []
-        for _ in hnscc.training.trial.steps_of_trial(
-            study, trial, data, folder, device=device, precision=precision
-        ):
+        for _ in hnscc.training.trial.steps_of_trial(Task(study, trial, data, folder, device, precision)):
             ends.append(time.perf_counter())
             augmented.append(sum(took))
         whole = time.perf_counter() - began

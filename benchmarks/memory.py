@@ -41,6 +41,7 @@ from hnscc.cohort.slices import Pixels
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import TrialFolder
 from hnscc.training.devices import resolve_device
+from hnscc.training.ready import Task
 from hnscc.training.records import read_record
 from hnscc.training.trial import steps_of_trial
 
@@ -81,7 +82,7 @@ def train_here(name: str, counts: tuple[int, ...], copies: int, trials: int) -> 
     for trial in plan_trials(study):
         with tempfile.TemporaryDirectory() as root:
             folder = TrialFolder(Path(root) / trial.trial_id)
-            for _ in steps_of_trial(study, trial, data, folder, device=device, precision=precision):
+            for _ in steps_of_trial(Task(study, trial, data, folder, device, precision)):
                 pass
             record = read_record(folder)
         if record is None or record.status != "completed":

@@ -48,7 +48,7 @@ class NoOpWorker(rayjobs.worker.TrialWorker):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         training: Any = hnscc.training.trial
-        training.steps_of_trial = lambda study, *others, **settings: no_op(study.training.epochs)
+        training.steps_of_trial = lambda task: no_op(task.study.training.epochs)
         return super().reset_config(new_config)
 
 
@@ -60,13 +60,10 @@ def default_trial(config: dict[str, Any]) -> None:
 def one_real_trial(study: Study, run: ReadyRun) -> float:
     """Seconds of the study's first trial, in a folder of its own, so that it never continues an earlier round's."""
     trial = plan_trials(study)[0]
-    device, precision = run.chosen[trial.variant]
     with tempfile.TemporaryDirectory() as root:
-        folder = TrialFolder(Path(root))
+        task = replace(run.task(trial), folder=TrialFolder(Path(root)))
         began = time.perf_counter()
-        for _ in steps_of_trial(
-            study, trial, run.folds[trial.fold], folder, device=device, precision=precision
-        ):
+        for _ in steps_of_trial(task):
             pass
         return time.perf_counter() - began
 

@@ -49,7 +49,7 @@ from hnscc.study.ranges import with_configurations
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Study
 from hnscc.study.search_schema import Search
-from hnscc.training.ready import plan_folds
+from hnscc.training.ready import Task, plan_folds
 from hnscc.training.records import read_record
 from hnscc.training.states import is_complete
 from hnscc.training.trial import steps_of_trial
@@ -228,7 +228,7 @@ def _train(study: Study, settings: list[dict[str, Any]], folder: Path, key: tupl
     where = TrialFolder(folder / trial.trial_id)
     if not is_complete(where):
         full = with_configurations(study, settings)
-        for _ in steps_of_trial(full, trial, _FOLD[0], where, device="cpu", precision=precision):
+        for _ in steps_of_trial(Task(full, trial, _FOLD[0], where, "cpu", precision)):
             pass
         where.weights.unlink(missing_ok=True)
 

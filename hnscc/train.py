@@ -18,7 +18,7 @@ from hnscc.study.run_folder import run_folder_of
 from hnscc.training.in_use import one_trial, preparing
 from hnscc.training.loop import Epoch
 from hnscc.training.ready import ReadyRun, make_run_ready
-from hnscc.training.side_by_side import Steps, side_by_side
+from hnscc.training.side_by_side import side_by_side
 from hnscc.training.trial import steps_of_trial
 
 SIDE_BY_SIDE = (
@@ -63,7 +63,7 @@ def _train(options: argparse.Namespace) -> int:
         left = [each for each in trials if not _is_done(ready, each)]
         if options.side_by_side > 1:
             _check_alike(ready, left)
-        steps = ((each.trial_id, _steps(ready, each)) for each in left)
+        steps = ((each.trial_id, steps_of_trial(ready.task(each))) for each in left)
         for trial_id, row in side_by_side(steps, options.side_by_side):
             if row:
                 _print_epoch(row, f"{trial_id}  " if len(trials) > 1 else "")
@@ -95,12 +95,6 @@ def _check_alike(ready: ReadyRun, trials: Sequence[Trial]) -> None:
             ),
             do="train those that differ by themselves",
         )
-
-
-def _steps(ready: ReadyRun, trial: Trial) -> Steps:
-    device, precision = ready.chosen[trial.variant]
-    data, folder = ready.folds[trial.fold], ready.folder.trial(trial.trial_id)
-    return steps_of_trial(ready.study, trial, data, folder, device=device, precision=precision)
 
 
 def _print_epoch(row: Epoch, before: str) -> None:

@@ -8,17 +8,14 @@ import contextlib
 import gc
 import signal
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ray import tune
-from ray.exceptions import OutOfMemoryError
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler
 
-from hnscc.base.errors import InputError
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.training.ready import ReadyRun
@@ -26,15 +23,14 @@ from hnscc.training.records import OUT_OF_MEMORY, Failed, Trained, read_record, 
 from hnscc.training.slots import newest_facts
 from hnscc.training.states import is_complete, with_weights
 from rayjobs.cluster import machines_of_cluster
+from rayjobs.full_memory import FullMemory, SoFar, full_memory_noted
 from rayjobs.gpu_shares import gpu_shares
 from rayjobs.inside_tune import take_processes_that_stand_by
 from rayjobs.progress import StudyProgress, Waiting
 from rayjobs.requests import check_request
 from rayjobs.watch import RESTARTS, AllDone, Watch
-from rayjobs.worker import TrialWorker
+from rayjobs.worker import Assignment, TrialWorker
 
-# A full memory is waited for, each time twice as long; so often without an epoch finished in between.
-FULL_ROUNDS, FULL_SECONDS = 6, 5.0
 _WAITING = (TuneTrial.PENDING, TuneTrial.PAUSED)  # of Tune's trials, the first first
 
 
@@ -52,8 +48,35 @@ def train_trials(
     token: of the proof that the run folder is shared. pause_after: an epoch after which a trial pauses; one that is
     not named trains to its end. StorageError where a trial met one.
     """
+    assignments = _assignments(ready, todo, pause_after)
+    memory = FullMemory()
+    while assignments:
+        shown = _begin_round(ready, assignments, planned, left)
+        watch = Watch(ready.folder, len(assignments), ready.study.resources.hung_after, shown.say)
+        with (
+            tempfile.TemporaryDirectory(prefix="hnscc-tune-", ignore_cleanup_errors=True) as scratch,
+            _interruptible() as interrupted,
+            shown,
+            full_memory_noted() as full,
+            contextlib.suppress(AllDone),
+        ):
+            _tuner(ready, assignments, token, scratch, shown, watch).fit()
+        _record_deaths(ready, watch.dead)
+        gc.collect()  # Tune's loop, left by AllDone, is a cycle that holds its workers, and they the processors
+        if interrupted:
+            return True
+        if full:
+            memory.wait(full[0], _so_far(ready, todo), shown.say)
+        assignments = [more for each in assignments if (more := _once_more(ready, each, bool(full)))]
+    return False
+
+
+def _assignments(
+    ready: ReadyRun, todo: Sequence[Trial], pause_after: Mapping[Trial, int | None]
+) -> list[Assignment]:
+    """What the workers are told of each trial, with the share of a GPU that its variant needs."""
     shares = gpu_shares(ready, {trial.variant: trial for trial in reversed(todo)}, len(todo))
-    assignments: list[dict[str, Any]] = [
+    return [
         {
             "trial": vars(trial),
             "gpus": shares[trial.variant],
@@ -62,85 +85,31 @@ def train_trials(
         }
         for trial in todo
     ]
+
+
+def _begin_round(
+    ready: ReadyRun, assignments: Sequence[Assignment], planned: Sequence[Trial], left: Sequence[Trial]
+) -> StudyProgress:
+    """What the user sees of these trials, once it is sure that a machine can train them and old failures are forgotten.
+
+    InputError where no machine can.
+    """
     cpus = ready.study.resources.cpus
-    full = 0  # times in a row that memory was full, without an epoch finished in between
-    so_far = None  # how far trials had come then
-    while assignments:
-        check_request(cpus, max(each["gpus"] for each in assignments), machines_of_cluster())
-        now = [Trial(**each["trial"]) for each in assignments]
-        for trial in now:
-            _forget_failure(ready.folder.trial(trial.trial_id))
-        shown = StudyProgress(planned, now, left, cpus)
-        interrupted, memory_full = _train_once(ready, assignments, token, shown)
-        if interrupted:
-            return True
-        if memory_full:
-            before, so_far = so_far, _so_far(ready, todo)
-            full = full + 1 if so_far == before else 1
-            _wait_for_memory(full, memory_full, shown.say)
-        assignments = [more for each in assignments if (more := _once_more(ready, each, memory_full))]
-    return False
+    check_request(cpus, max(each["gpus"] for each in assignments), machines_of_cluster())
+    now = [Trial(**each["trial"]) for each in assignments]
+    for trial in now:
+        _forget_failure(ready.folder.trial(trial.trial_id))
+    return StudyProgress(planned, now, left, cpus)
 
 
-def _train_once(
-    ready: ReadyRun, assignments: list[dict[str, Any]], token: str | None, shown: StudyProgress
-) -> tuple[bool, OutOfMemoryError | None]:
-    """Let Tune train each of these to its end; whether the user interrupted it, and what Ray said of full memory."""
-    watch = Watch(ready.folder, len(assignments), ready.study.resources.hung_after, shown.say)
-    memory_full = None
-    with (
-        tempfile.TemporaryDirectory(prefix="hnscc-tune-", ignore_cleanup_errors=True) as scratch,
-        _interruptible() as interrupted,
-        shown,
-    ):
-        memory_full = _fit(_tuner(ready, assignments, token, scratch, shown, watch))
-    _record_deaths(ready, watch.dead)
-    gc.collect()  # Tune's loop, left by AllDone, is a cycle that holds its workers, and they the processors
-    return bool(interrupted), memory_full
-
-
-def _once_more(
-    ready: ReadyRun, assignment: dict[str, Any], memory_full: OutOfMemoryError | None
-) -> dict[str, Any] | None:
+def _once_more(ready: ReadyRun, assignment: Assignment, memory_full: bool) -> Assignment | None:
     """A trial that is to be trained once more: one that full memory ended, or one that had too small a share."""
     if memory_full and not _has_ended(ready, Trial(**assignment["trial"])):
         return assignment
     return _with_more_memory(ready, assignment)
 
 
-def _fit(tuner: tune.Tuner) -> OutOfMemoryError | None:
-    """Let Tune train; what Ray said where it ended workers since the machine's memory was full.
-
-    Tune goes on after any other death of a worker; at this one it raises an error that it calls unexpected.
-    """
-    try:
-        with contextlib.suppress(AllDone):
-            tuner.fit()
-    except RuntimeError as error:
-        if isinstance(error.__cause__, OutOfMemoryError):
-            return error.__cause__
-        raise
-    return None
-
-
-def _wait_for_memory(times: int, error: OutOfMemoryError, say: Callable[[str], None]) -> None:
-    """Say that memory was full, and wait, the longer the more often. InputError where it stays full."""
-    if times >= FULL_ROUNDS:
-        raise InputError(
-            "The memory of a machine stays full.",
-            where="the machines that train",
-            expected=f"an epoch finished between {FULL_ROUNDS} times that Ray ended the trainings for it",
-            found=str(error).partition("\n")[0],
-            do="end other programs there, or train fewer trials at a time (resources.cpus); the same command goes on",
-        )
-    seconds = FULL_SECONDS * 2 ** (times - 1)
-    say(
-        f"a machine's memory was full: Ray ended trainings, which go on from their checkpoints in {seconds:g} s"
-    )
-    time.sleep(seconds)
-
-
-def _so_far(ready: ReadyRun, trials: Sequence[Trial]) -> list[tuple[bool, int]]:
+def _so_far(ready: ReadyRun, trials: Sequence[Trial]) -> SoFar:
     """How far each trial has come: whether it has ended, and the epoch of its newest checkpoint, 0 without one."""
     saved = (newest_facts(ready.folder.trial(trial.trial_id)) for trial in trials)
     return [
@@ -154,7 +123,7 @@ def _has_ended(ready: ReadyRun, trial: Trial) -> bool:
     return ready.state(trial).status != "missing"
 
 
-def _with_more_memory(ready: ReadyRun, assignment: dict[str, Any]) -> dict[str, Any] | None:
+def _with_more_memory(ready: ReadyRun, assignment: Assignment) -> Assignment | None:
     """The same trial with twice the share of a GPU, if that is what it failed for and there is more to give."""
     record = read_record(ready.folder.trial(Trial(**assignment["trial"]).trial_id))
     share = assignment["gpus"]
@@ -162,7 +131,7 @@ def _with_more_memory(ready: ReadyRun, assignment: dict[str, Any]) -> dict[str, 
         return None
     # Those of a finished trial trained it, and stand in its record already.
     attempts = [each.model_dump() for each in record.attempts if isinstance(record, Failed)]
-    return assignment | {"gpus": min(1.0, 2 * share), "attempts": attempts}
+    return {**assignment, "gpus": min(1.0, 2 * share), "attempts": attempts}
 
 
 def _forget_failure(folder: TrialFolder) -> None:
@@ -190,7 +159,7 @@ class InOrder(FIFOScheduler):
 
 def _tuner(
     ready: ReadyRun,
-    assignments: list[dict[str, Any]],
+    assignments: list[Assignment],
     token: str | None,
     scratch: str,
     shown: StudyProgress,
@@ -244,8 +213,7 @@ def _record_deaths(ready: ReadyRun, dead: dict[Trial, str]) -> None:
     from hnscc.training.trial import begin, write_failure
 
     for trial, error in dead.items():
-        device, precision = ready.chosen[trial.variant]
-        digest = ready.folds[trial.fold].digest
-        began = begin(ready.study, trial, digest, device=device, precision=precision)
+        task = ready.task(trial)
+        began = begin(ready.study, trial, task.data.digest, device=task.device, precision=task.precision)
         failure = f"its process died {RESTARTS + 1} times without finishing an epoch"
-        write_failure(ready.folder.trial(trial.trial_id), began, (), failure, error)
+        write_failure(task.folder, began, (), failure, error)

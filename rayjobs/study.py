@@ -74,7 +74,11 @@ def run_study(
         tried: list[Trial] = []
         interrupted = False
         while todo := _next(ready, left, tried, limit):
-            interrupted = _train(ready, todo, left, token, during)
+            from rayjobs.scheduling import train_trials  # here, for Tune takes a second to load
+
+            _begin_training(during)
+            planned = plan_trials(ready.study)
+            interrupted = train_trials(ready, todo, token, planned=planned, left=left, pause_after={})
             tried += todo
             states = {trial: ready.state(trial).status for trial in todo}
             left = [trial for trial in left if states.get(trial) != "completed"]
@@ -95,22 +99,12 @@ def _any_unrecorded(study: Study, folder: RunFolder) -> bool:
     return any(trial.trial_id not in recorded for trial in plan_trials(study))
 
 
-def _train(
-    ready: ReadyRun,
-    todo: list[Trial],
-    left: list[Trial],
-    token: str | None,
-    during: contextlib.ExitStack,
-) -> bool:
-    """Let Tune train these trials; whether the user interrupted it. What the end needs is loaded meanwhile."""
-    from rayjobs.scheduling import train_trials  # here, for Tune takes a second to load
-
+def _begin_training(during: contextlib.ExitStack) -> None:
+    """Start Ray where no cluster was joined; `during` takes its end. What the end needs is loaded meanwhile."""
     await_standby()
     if not ray.is_initialized():
         during.enter_context(connected(None))
     threading.Thread(target=importlib.import_module, args=("rayjobs.aggregate",), daemon=True).start()
-    planned = plan_trials(ready.study)
-    return train_trials(ready, todo, token, planned=planned, left=left, pause_after={})
 
 
 @contextlib.contextmanager

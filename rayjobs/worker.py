@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import ray
 from ray import tune
@@ -26,12 +26,21 @@ if TYPE_CHECKING:
 REPORT_SECONDS = 1.0
 
 
-class TrialWorker(tune.Trainable):
-    """One trial at a time; the folds' arrays are shared by all workers of a machine.
+class Assignment(TypedDict):
+    """What a worker is told of the trial that it is to train, in the plain types that Tune hands on.
 
-    config["assignment"]: `trial` as in study.plan.Trial, `gpus` its share of a GPU, `attempts` that failed before,
-    `pause_after` which epoch it pauses (None: never).
+    trial: as in study.plan.Trial. gpus: its share of a GPU. attempts: those that failed before (records.Attempt).
+    pause_after: the epoch after which it pauses; None for never.
     """
+
+    trial: dict[str, Any]
+    gpus: float
+    attempts: list[dict[str, Any]]
+    pause_after: int | None
+
+
+class TrialWorker(tune.Trainable):
+    """One trial at a time, that of config["assignment"]; the folds' arrays are shared by all workers of a machine."""
 
     def setup(  # type: ignore[override]  # Tune passes the parameters of `with_parameters` by name
         self, config: dict[str, Any], ready: ReadyRun, token: str | None
@@ -44,22 +53,16 @@ class TrialWorker(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         from hnscc.training.trial import steps_of_trial  # here, for the driving process needs no PyTorch
 
-        assignment = new_config["assignment"]
+        assignment: Assignment = new_config["assignment"]
         trial = Trial(**assignment["trial"])
-        device, precision = self.ready.chosen[trial.variant]
-        self.folder = self.ready.folder.trial(trial.trial_id)
-        self.others_digest = self.ready.folds[trial.fold].others_digest
-        rows = steps_of_trial(
-            self.ready.study,
+        task = self.ready.task(
             trial,
-            self.ready.folds[trial.fold],
-            self.folder,
-            device=device,
-            precision=precision,
             gpus=assignment["gpus"],
             attempts=[Attempt.model_validate(each) for each in assignment["attempts"]],
             pause_after=assignment["pause_after"],
         )
+        self.folder, self.others_digest = task.folder, task.data.others_digest
+        rows = steps_of_trial(task)
         self.rows = _unless_completed(self.folder, self.others_digest, rows)
         self.report: dict[str, Any] = {
             "trial": trial.trial_id,

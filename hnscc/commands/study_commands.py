@@ -83,9 +83,11 @@ def run(
 
     Example: hnscc run studies/demo.yaml
     """
+    from hnscc.study.loading import load_study
     from rayjobs.outcome import report_outcome
+    from rayjobs.study import run_study
 
-    outcome = api.run(study, out, address, limit, accept_versions=accept_versions)
+    outcome = run_study(load_study(study), out, address, limit, accept_versions=accept_versions)
     raise typer.Exit(report_outcome(outcome))
 
 
@@ -103,10 +105,11 @@ def search(
 
     Example: hnscc search studies/search.yaml
     """
-    from rayjobs.search import run_winners
+    from hnscc.study.loading import load_study
+    from rayjobs.search import run_search, run_winners
     from rayjobs.search_outcome import report_search
 
-    outcome = api.search(study, out, address, accept_versions=accept_versions)
+    outcome = run_search(load_study(study), out, address, accept_versions=accept_versions)
     code = report_search(outcome)
     if then_run and not code:
         code = run_winners(outcome, address, accept_versions=accept_versions)

@@ -1,6 +1,6 @@
 """Make a run folder ready: its study, its folds, and the check that nothing trained there has changed."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -15,13 +15,11 @@ from hnscc.cohort.fold import FoldData, read_folds, write_fold
 from hnscc.cohort.same_data import check_same_data
 from hnscc.cohort.splits import FoldPlan, plan_fold
 from hnscc.cohort.store import Store, open_store
-from hnscc.study.identity import (
-    versions_here,
-)
+from hnscc.study.identity import versions_here
 from hnscc.study.loading import dump_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.ranges import networks
-from hnscc.study.run_folder import RunFolder, run_folder_of
+from hnscc.study.run_folder import RunFolder, TrialFolder, run_folder_of
 from hnscc.study.schema import Study
 from hnscc.study.variant_schema import Training, Variant
 from hnscc.training.earlier import (
@@ -33,7 +31,32 @@ from hnscc.training.earlier import (
     with_enough,
 )
 from hnscc.training.provenance import add_invocation
+from hnscc.training.records import Attempt
 from hnscc.training.states import TrialState, trial_state
+
+
+@dataclass(frozen=True)
+class Task:
+    """One trial that is to be trained, with all that this needs.
+
+    folder: where it leaves what it makes. device, precision: what `devices.resolve_device` chose. gpus: the share of a
+    GPU's memory that it may take. attempts: earlier ones that ended in failure, to be kept in the record. pause_after:
+    an epoch after which it pauses, leaving its checkpoint and no record; None to train to the end.
+    """
+
+    study: Study
+    trial: Trial
+    data: FoldData
+    folder: TrialFolder
+    device: str
+    precision: str
+    gpus: float = 1.0
+    attempts: Sequence[Attempt] = ()
+    pause_after: int | None = None
+
+    @property
+    def variant(self) -> Variant:
+        return self.study.variants[self.trial.variant]
 
 
 @dataclass(frozen=True)
@@ -50,6 +73,19 @@ class ReadyRun:
     folds: Mapping[int, FoldData]
     chosen: Mapping[str, tuple[str, str]]
     versions: Mapping[str, str] | None
+
+    def task(
+        self,
+        trial: Trial,
+        *,
+        gpus: float = 1.0,
+        attempts: Sequence[Attempt] = (),
+        pause_after: int | None = None,
+    ) -> Task:
+        """A planned trial to be trained here, by what was chosen for its variant; arguments as of `Task`."""
+        data, folder = self.folds[trial.fold], self.folder.trial(trial.trial_id)
+        device, precision = self.chosen[trial.variant]
+        return Task(self.study, trial, data, folder, device, precision, gpus, attempts, pause_after)
 
     def state(self, trial: Trial) -> TrialState:
         """What a planned trial is by now: completed where it predicted what the study evaluates."""

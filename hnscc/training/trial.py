@@ -1,89 +1,58 @@
 """One trial, from its fold's data to its record."""
 
+import contextlib
 import math
 import time
 import traceback
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
-import pyarrow as pa
-from safetensors.torch import load as load_safetensors
-from safetensors.torch import save as save_safetensors
-
-from hnscc.base.encode import parquet_bytes
 from hnscc.base.errors import StorageError
-from hnscc.base.files import sha256, write_bytes
-from hnscc.cohort.fold import FoldData
 from hnscc.study.identity import identity, setting_differences, trial_settings, version_differences
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Study
-from hnscc.study.variant_schema import Variant
 from hnscc.training.augment import training_slices, validation_slices
-from hnscc.training.feeding import hold, holding
+from hnscc.training.feeding import Fed, hold, holding
 from hnscc.training.loop import Epoch, Fit
 from hnscc.training.model import build_model
-from hnscc.training.process import (
-    give_back_memory,
-    gpu_is_lost,
-    memory_is_full,
-    peak_gpu_bytes,
-    set_up_torch,
-)
-from hnscc.training.records import HISTORY, OUT_OF_MEMORY, Attempt, Began, Failed, Trained, write_record
+from hnscc.training.process import give_back_memory, gpu_is_lost, memory_is_full, set_up_torch
+from hnscc.training.ready import Task
+from hnscc.training.records import OUT_OF_MEMORY, Attempt, Began, Failed, Trained, write_record
+from hnscc.training.results_of_trial import predict_again, write_results
 from hnscc.training.saving import Saving
-from hnscc.training.scored import predicted_files
 from hnscc.training.states import is_complete, with_weights
-from hnscc.training.tidying import tidy
 
 
-def steps_of_trial(
-    study: Study,
-    trial: Trial,
-    data: FoldData,
-    folder: TrialFolder,
-    *,
-    device: str,
-    precision: str,
-    gpus: float = 1.0,
-    attempts: Sequence[Attempt] = (),
-    pause_after: int | None = None,
-) -> Generator[Epoch | None]:
+def steps_of_trial(task: Task) -> Generator[Epoch | None]:
     """Train one trial and write its folder. Yields each epoch's row of history.parquet, on a processor once its
     checkpoint is there (`saving`), and then None after each batch that was predicted and each scan that was scored.
 
-    device and precision are what `resolve_device` chose. gpus: the share of a GPU's memory that it may take.
-    attempts: earlier ones that ended in failure, to be kept in the record. pause_after: an epoch after which it
-    pauses, leaving its checkpoint and no record; None to train to the end. Continues from the trial's own
-    checkpoint where there is one. A finished trial whose predictions are damaged, or of other slices than the fold
-    scores now (`evaluation.slices`), is predicted again by its weights and yields no epoch; it is trained again where
-    these are gone. Weights of other versions, if these were accepted, predict too: the record says by which.
-
-    This is the trial's boundary: an exception becomes a record with status failed and the traceback; where weights
-    were to predict again, it is added to the record that vouches for them. Two that are not
-    the trial's fault are raised, and its checkpoint stays: StorageError, and an error after which this process can
-    compute on its GPU no more (`process.gpu_is_lost`). It must end then, and another process go on with the trial.
+    Continues from the trial's own checkpoint where there is one. A finished trial whose predictions are damaged, or of
+    other slices than the fold scores now (`evaluation.slices`), is predicted again by its weights and yields no epoch;
+    it is trained again where these are gone. Weights of other versions, if these were accepted, predict too: the record
+    says by which. What goes wrong becomes a record, but for what `_boundary` raises.
     """
-    began = begin(study, trial, data.digest, device=device, precision=precision)
-    variant, tolerance_mm = study.variants[trial.variant], study.evaluation.tolerance_mm
-    tried = [*attempts]
-    try:
-        fit = _start(variant, began, tried, gpus)
-        if finished := _own_weights(folder, began):
-            yield from _predict_again(*finished, fit, variant, data, folder, tolerance_mm)
+    digest = task.data.digest
+    began = begin(task.study, task.trial, digest, device=task.device, precision=task.precision)
+    attempts = [*task.attempts]
+    with _boundary(task, began, attempts):
+        fit = _start(task, began, attempts)
+        if finished := _own_weights(task.folder, began):
+            yield from predict_again(*finished, fit, task)
             return
-        fit.resume(folder, gpus)
-        if stopped := (yield from _epochs(fit, variant, data, folder, pause_after)):
-            yield from _write_results(fit, stopped, variant, data, folder, gpus, tolerance_mm)
-    except StorageError:
-        raise
-    except Exception as error:  # the boundary: whatever went wrong is this trial's alone
-        # A process that was taken for lost with its machine, and was not, may have finished this trial meanwhile, and
-        # deleted the checkpoints that this one was writing.
-        if is_complete(folder, data.others_digest):
-            return
-        if gpu_is_lost(error):
-            raise
-        _tell_failure(folder, began, tried, error)
+        fit.resume(task.folder, task.gpus)
+        validation, training = _slices(task, began.seeds)
+        pauses = math.inf if task.pause_after is None else task.pause_after
+        with Saving(fit, task.folder) as saving:
+            while fit.stop_reason is None and fit.epoch < pauses:
+                since, epoch = time.monotonic(), fit.epoch + 1
+                loss = fit.train_epoch(epoch, training(epoch))
+                fit.finish_epoch(loss, *fit.validate(validation), since=since)
+                saving.epoch_ended(last=fit.stop_reason is not None or fit.epoch >= pauses)
+                yield fit.history[-1]
+        del validation, training  # before the scored slices are read: a GPU may hold them
+        if stop_reason := fit.stop_reason:
+            yield from write_results(fit, stop_reason, task)
 
 
 def begin(study: Study, trial: Trial, fold_digest: str, *, device: str, precision: str) -> Began:
@@ -119,30 +88,42 @@ def write_failure(
     write_record(folder, ended)
 
 
-def _start(variant: Variant, began: Began, attempts: list[Attempt], gpus: float) -> Fit:
+@contextlib.contextmanager
+def _boundary(task: Task, began: Began, attempts: list[Attempt]) -> Iterator[None]:
+    """The trial's boundary: an exception becomes a record with status failed and the traceback; where weights were to
+    predict again, it is added to the record that vouches for them.
+
+    Two that are not the trial's fault are raised, and its checkpoint stays: StorageError, and an error after which this
+    process can compute on its GPU no more (`process.gpu_is_lost`). It must end then, and another process go on with the
+    trial.
+    """
+    try:
+        yield
+    except StorageError:
+        raise
+    except Exception as error:  # the boundary: whatever went wrong is this trial's alone
+        # A process that was taken for lost with its machine, and was not, may have finished this trial meanwhile, and
+        # deleted the checkpoints that this one was writing.
+        if is_complete(task.folder, task.data.others_digest):
+            return
+        if gpu_is_lost(error):
+            raise
+        _tell_failure(task.folder, began, attempts, error)
+
+
+def _start(task: Task, began: Began, attempts: list[Attempt]) -> Fit:
     """The trial before its first epoch, in a process made ready for it."""
     give_back_memory()  # of the trial before
-    set_up_torch(began.device, began.threads, gpus, began.precision)
-    model = build_model(variant.training.network, len(variant.modalities), seed=began.seeds["initialisation"])
-    return Fit.start(model, variant.training, began, attempts)
+    set_up_torch(began.device, began.threads, task.gpus, began.precision)
+    training, channels = task.variant.training, len(task.variant.modalities)
+    model = build_model(training.network, channels, seed=began.seeds["initialisation"])
+    return Fit.start(model, training, began, attempts)
 
 
-def _epochs(
-    fit: Fit, variant: Variant, data: FoldData, folder: TrialFolder, pause_after: int | None
-) -> Generator[Epoch, None, str | None]:
-    """Train epoch by epoch, with checkpoints; returns why it stopped, None where it pauses."""
-    device = fit.began.device
-    validation = hold(validation_slices(variant, data, fit.began.seeds), device)
-    training = holding(training_slices(variant, data, fit.began.seeds), device)
-    pauses = math.inf if pause_after is None else pause_after
-    with Saving(fit, folder) as saving:
-        while fit.stop_reason is None and fit.epoch < pauses:
-            began, epoch = time.monotonic(), fit.epoch + 1
-            loss = fit.train_epoch(epoch, training(epoch))
-            fit.finish_epoch(loss, *fit.validate(validation), since=began)
-            saving.epoch_ended(last=fit.stop_reason is not None or fit.epoch >= pauses)
-            yield fit.history[-1]
-    return fit.stop_reason
+def _slices(task: Task, seeds: Mapping[str, int]) -> tuple[Fed, Callable[[int], Fed]]:
+    """What it validates by, and epoch -> what it trains by, on the device where a GPU has room for them."""
+    validation = hold(validation_slices(task.variant, task.data, seeds), task.device)
+    return validation, holding(training_slices(task.variant, task.data, seeds), task.device)
 
 
 def _tell_failure(folder: TrialFolder, began: Began, attempts: list[Attempt], error: Exception) -> None:
@@ -151,46 +132,6 @@ def _tell_failure(folder: TrialFolder, began: Began, attempts: list[Attempt], er
     if attempts:
         attempts[-1] = attempts[-1].model_copy(update={"ended": kind})
     write_failure(folder, began, attempts, kind, traceback.format_exc())
-
-
-def _write_results(
-    fit: Fit,
-    stop_reason: str,
-    variant: Variant,
-    data: FoldData,
-    folder: TrialFolder,
-    gpus: float,
-    tolerance_mm: float,
-) -> Generator[None]:
-    """All files first, the record that vouches for them last; then the checkpoint goes."""
-    started = time.monotonic()
-    fit.model.load_state_dict(fit.best)
-    fit.optimiser.forget_gradients()
-    give_back_memory()
-    predicted, scores = yield from predicted_files(fit, variant, data, folder, tolerance_mm)
-    weights = {name: value.cpu().contiguous() for name, value in fit.best.items()}
-    contents = {
-        **predicted,
-        folder.weights: save_safetensors(weights),
-        folder.history: parquet_bytes(pa.Table.from_pylist(list(fit.history), schema=HISTORY)),
-    }
-    for path, content in contents.items():
-        write_bytes(path, content)
-    record = Trained(
-        **dict(fit.began),
-        **scores,
-        status="completed",
-        attempts=tuple(fit.attempts),
-        best_epoch=fit.best_epoch,
-        best_val_soft_jaccard=fit.history[fit.best_epoch - 1]["val_soft_jaccard"],
-        epochs=fit.epoch,
-        stop_reason=stop_reason,
-        seconds=sum(row["seconds"] for row in fit.history) + time.monotonic() - started,
-        peak_gpu_bytes=peak_gpu_bytes(gpus) if fit.began.device == "cuda" else None,
-        files={path.name: sha256(content) for path, content in contents.items()},
-    )
-    write_record(folder, record)
-    tidy(folder)
 
 
 def _own_weights(folder: TrialFolder, began: Began) -> tuple[Trained, bytes] | None:
@@ -204,23 +145,3 @@ def _own_weights(folder: TrialFolder, began: Began) -> tuple[Trained, bytes] | N
     settings = finished[0].settings
     own = version_differences(settings, began.settings) and not setting_differences(settings, began.settings)
     return finished if own else None
-
-
-def _predict_again(
-    record: Trained,
-    weights: bytes,
-    fit: Fit,
-    variant: Variant,
-    data: FoldData,
-    folder: TrialFolder,
-    tolerance_mm: float,
-) -> Generator[None]:
-    """Other slices of a finished trial. Cut short before its record is written, it is done again."""
-    fit.model.load_state_dict(load_safetensors(weights))
-    contents, scores = yield from predicted_files(fit, variant, data, folder, tolerance_mm)
-    for path, content in contents.items():
-        write_bytes(path, content)
-    files = record.files | {path.name: sha256(content) for path, content in contents.items()}
-    versions = fit.began.versions
-    by = {"predicted_by": {} if versions == record.versions else versions, "failure": None, "error": None}
-    write_record(folder, record.model_copy(update={**scores, **by, "files": files}))

@@ -11,7 +11,7 @@ from hnscc.aggregation.build import write_tables
 from hnscc.base.errors import StorageError
 from hnscc.base.files import read_sealed, write_sealed
 from hnscc.study.identity import identity, versions_here
-from hnscc.training.ready import make_run_ready
+from hnscc.training.ready import Task, make_run_ready
 from hnscc.training.records import read_record
 from hnscc.training.states import Why, trial_state
 from hnscc.training.trial import begin, steps_of_trial, write_failure
@@ -56,7 +56,7 @@ def test_an_error_while_predicting_again_is_told_and_keeps_what_vouches_for_the_
     def fails(*arguments):
         raise full
 
-    monkeypatch.setattr("hnscc.training.scored.scoring_at_half", fails)
+    monkeypatch.setattr("hnscc.training.results_of_trial.scoring_at_half", fails)
     assert go(run, trial) == 0
     state = run.state(trial)
     assert (state.status, state.reason) == ("failed", "RuntimeError")
@@ -144,7 +144,7 @@ def test_a_trial_that_predicts_and_scores_gives_signs_of_life_between_its_epochs
     data, folder = run.folds[0], run.folder.trial(trial.trial_id)
 
     def steps():
-        return list(steps_of_trial(run.study, trial, data, folder, device="cpu", precision="fp32"))
+        return list(steps_of_trial(Task(run.study, trial, data, folder, "cpu", "fp32")))
 
     signs = -(-len(data.scored_at) // 32) + len(data.spacing_mm)
     assert len(data.scored_at) > 32 and len(data.spacing_mm) > 2

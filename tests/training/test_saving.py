@@ -186,14 +186,14 @@ KILLED = """
 import sys
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial
-from hnscc.training.ready import make_run_ready
+from hnscc.training.ready import Task, make_run_ready
 from hnscc.training.saving import SECONDS
 from hnscc.training.trial import steps_of_trial
 
 SECONDS["cpu"] = 1e-9
 ready, trial = make_run_ready(load_study(sys.argv[1]), sys.argv[2]), Trial("pet_mri", 0, 0)
 folder = ready.folder.trial(trial.trial_id)
-list(steps_of_trial(ready.study, trial, ready.folds[0], folder, device="cpu", precision="fp32"))
+list(steps_of_trial(Task(ready.study, trial, ready.folds[0], folder, "cpu", "fp32")))
 """
 
 

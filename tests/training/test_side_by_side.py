@@ -9,7 +9,7 @@ from hnscc.base.errors import StorageError
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
 from hnscc.train import main
-from hnscc.training.ready import make_run_ready
+from hnscc.training.ready import Task, make_run_ready
 from hnscc.training.records import read_record
 from hnscc.training.side_by_side import side_by_side
 from hnscc.training.slots import newest_facts
@@ -41,9 +41,7 @@ def small(tmp_path_factory):
 
 
 def steps(small, run, trial):
-    return steps_of_trial(
-        small[0], trial, small[1], run.trial(trial.trial_id), device="cpu", precision="fp32"
-    )
+    return steps_of_trial(Task(small[0], trial, small[1], run.trial(trial.trial_id), "cpu", "fp32"))
 
 
 def trained(small, run, count):
