@@ -36,6 +36,7 @@ from data_prep.manifest.manifest import Row
 from data_prep.placing.place import place_scan
 from data_prep.settings import PrepareSettings
 from data_prep.volumes.volume import TO_RAS, Grid, Volume
+from hnscc.cohort.placement import Placing
 from hnscc.cohort.store_building import begin_store
 from hnscc.cohort.store_format import Scan, scan_path
 
@@ -109,11 +110,10 @@ def by_simpleitk(row: Row, store: Path) -> Scan:
     placed = place_scan(
         volumes,
         None,
-        reference=REFERENCE,
-        size=SETTINGS.size,
-        pixel_mm=SETTINGS.pixel_mm,
+        Placing(
+            reference=REFERENCE, size=SETTINGS.size, pixel_mm=SETTINGS.pixel_mm, register=SETTINGS.register
+        ),
         scan=row.where,
-        register=SETTINGS.register,
     )
     return write_placed(row, placed, None, store, view=False).scan
 
@@ -133,8 +133,8 @@ def stored(side: Callable[[Row, Path], Scan], rows: list[Row], folder: Path) -> 
     shutil.rmtree(folder, ignore_errors=True)
     unfinished = begin_store(folder, overwrite=False)
     for row in rows:
-        side(row, unfinished)
-    unfinished.rename(folder)
+        side(row, unfinished.folder)
+    unfinished.folder.rename(folder)
     return folder
 
 

@@ -72,41 +72,37 @@ def build(slices: int, store: str) -> dict[str, float]:
     from hnscc.cohort.store_building import begin_store, finish_store
     from hnscc.cohort.store_format import scan_path
 
-    final = Path(store)
-    unfinished = begin_store(final, overwrite=False)
+    unfinished = begin_store(Path(store), overwrite=False)
     with timed() as took:
-        scans = [write_one(unfinished, "P000000", lesion=0), write_one(unfinished, "P000001", lesion=LESION)]
+        folder = unfinished.folder
+        scans = [write_one(folder, "P000000", lesion=0), write_one(folder, "P000001", lesion=LESION)]
         for number in range(2, slices // OF_SCAN):
             like, name = scans[number % 2], f"P{number:06d}"
-            shutil.copytree(unfinished / scan_path(like.scan_id), unfinished / scan_path(name))
+            shutil.copytree(folder / scan_path(like.scan_id), folder / scan_path(name))
             scans.append(replace(like, scan_id=name, patient_id=name))
-        finish_store(
-            unfinished, final, modalities=("pet", "mri"), size=SIZE, placed={}, scans=scans, overwrite=False
-        )
+        finish_store(unfinished, modalities=("pet", "mri"), size=SIZE, placed={}, scans=scans)
     return took
 
 
-def write_one(unfinished: Path, name: str, lesion: int) -> "Scan":
+def write_one(folder: Path, name: str, lesion: int) -> "Scan":
     """A scan whose first slices, so many, have a lesion: bright in pet; mri has a ramp."""
     import numpy as np
 
     from hnscc.cohort.store_building import write_scan
+    from hnscc.cohort.store_format import ScanFacts
 
     mask = np.zeros((OF_SCAN, SIZE, SIZE), np.uint8)
     mask[:lesion, 8:16, 8:16] = 1
     ramp = np.broadcast_to(np.arange(SIZE), mask.shape)
-    return write_scan(
-        unfinished,
-        np.stack([mask, ramp], axis=1).astype(np.float32),
-        mask,
+    facts = ScanFacts(
         scan_id=name,
         patient_id=name,
         source_lesion_px=tuple(int(pixels) for pixels in mask.sum(axis=(1, 2))),
         spacing_mm=(1.0, 1.0, 1.0),
         affine=IDENTITY,
         placement={},
-        split=None,
     )
+    return write_scan(folder, np.stack([mask, ramp], axis=1).astype(np.float32), mask, facts)
 
 
 def make_ready(slices: int, store: str) -> dict[str, float]:

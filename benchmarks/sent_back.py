@@ -14,6 +14,7 @@ import numpy as np
 from data_prep.manifest.manifest import Row
 from data_prep.new_scans import list_scans, place_new
 from data_prep.placing.way_back import back_as_drawn
+from hnscc.cohort.placement import Placing
 from hnscc.scores.metrics import dice
 
 
@@ -34,7 +35,7 @@ def main() -> None:
 
 
 def sent_back(row: Row, reference: str, size: int, pixel_mm: float | None) -> float:
-    scan = place_new(row, modalities=[reference], reference=reference, size=size, pixel_mm=pixel_mm, units={})
+    scan = place_new(row, [reference], Placing(reference=reference, size=size, pixel_mm=pixel_mm))
     assert scan.drawn is not None and scan.stored_truth is not None, "a row with a mask"
     truth = scan.drawn.voxels
     back = back_as_drawn(scan.stored_truth, scan.placement, scan.drawn)

@@ -26,10 +26,10 @@ from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
 from hnscc.base.locations import locate
 from hnscc.base.steps import Progress
-from hnscc.cohort.placement import CohortPlacement
+from hnscc.cohort.placement import CohortPlacement, Placing
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
-from hnscc.cohort.store_format import Scan
+from hnscc.cohort.store_format import Scan, ScanFacts
 
 
 class Page(Protocol):
@@ -58,32 +58,33 @@ def build_store(
     rows, faults = examine_manifest(manifest)
     if not rows:
         raise_all(faults)
-    final = locate(store).absolute()
-    unfinished = begin_store(final, settings.overwrite)
+    unfinished = begin_store(locate(store).absolute(), settings.overwrite)
     try:
         reference, more = choose_reference(rows, settings.reference)
-        written = _prepared(rows, [*faults, *more], unfinished, reference, settings, page is not None, tell)
-        scans = [each.scan for each in written]
-        images = Reduced([each.reduced for each in written], [each.marks for each in written])
-        odd = judged(rows, scans, images, unfinished, settings.accept_odd)
+        faults = [*faults, *more]
+        left = _without_fault(rows, faults)
+        tell(0, len(left), "reading scans")
+        each_scan = partial(
+            prepare_scan,
+            folder=unfinished.folder,
+            reference=reference,
+            settings=settings,
+            view=page is not None,
+        )
+        workers = _workers(settings.workers, len(left))
+        outcomes = run_each(each_scan, left, name=lambda row: row.scan_id, workers=workers, progress=tell)
+        written = _whole(left, outcomes, faults)
         return finish_store(
             unfinished,
-            final,
             modalities=tuple(rows[0].files),
             size=settings.size,
-            placed={
-                **_how_placed(reference, settings),
-                **_units(scans),
-                **_lying(list(rows[0].files), images),
-                **told(odd, settings.accept_odd),
-            },
-            scans=scans,
+            placed=_placed(rows, written, unfinished.folder, reference, settings),
+            scans=[each.scan for each in written],
             page=partial(page, views=[each.view for each in written if each.view]) if page else None,
-            overwrite=settings.overwrite,
             progress=progress,
         )
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(unfinished.folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -97,55 +98,30 @@ class PreparedScan:
     view: View | None
 
 
-def _prepared(
-    rows: Sequence[Row],
-    faults: Sequence[Fault],
-    unfinished: Path,
-    reference: str,
-    settings: PrepareSettings,
-    view: bool,
-    progress: Progress,
-) -> list[PreparedScan]:
-    """Prepare the scan of every row without a fault; where anything is wrong, InputError tells all of it."""
+def _without_fault(rows: Sequence[Row], faults: Sequence[Fault]) -> list[Row]:
     faulty = {line for line, _ in faults}
-    left = [row for row in rows if row.line not in faulty]
-    progress(0, len(left), "reading scans")
-    outcomes = run_each(
-        partial(prepare_scan, unfinished=unfinished, reference=reference, settings=settings, view=view),
-        left,
-        name=lambda row: row.scan_id,
-        workers=_workers(settings.workers, len(left)),
-        progress=progress,
-    )
-    return _whole(left, outcomes, faults)
+    return [row for row in rows if row.line not in faulty]
 
 
 def prepare_scan(
-    row: Row, unfinished: Path, reference: str, settings: PrepareSettings, view: bool
+    row: Row, folder: Path, reference: str, settings: PrepareSettings, view: bool
 ) -> PreparedScan:
-    """Read, place and write one scan, and view it where that is asked for; runs in a worker process."""
+    """Read, place and write one scan, and view it where that is asked for; runs in a worker process.
+
+    folder: of the unfinished store. reference: the modality whose grid is used. InputError where the scan cannot be
+    read or placed.
+    """
     volumes, mask = volumes_of(row, reference, settings.suv)
-    placed = place_scan(
-        volumes,
-        mask.volume if mask else None,
-        reference=reference,
-        size=settings.size,
-        pixel_mm=settings.pixel_mm,
-        scan=row.where,
-        register=settings.register,
-        show_before=view,
+    placing = Placing(
+        reference=reference, size=settings.size, pixel_mm=settings.pixel_mm, register=settings.register
     )
-    return write_placed(row, placed, mask, unfinished, view)
+    placed = place_scan(volumes, mask.volume if mask else None, placing, scan=row.where, show_before=view)
+    return write_placed(row, placed, mask, folder, view)
 
 
-def write_placed(
-    row: Row, placed: PlacedScan, mask: Mask | None, unfinished: Path, view: bool
-) -> PreparedScan:
+def write_placed(row: Row, placed: PlacedScan, mask: Mask | None, folder: Path, view: bool) -> PreparedScan:
     """Write a scan that was placed, and what its row and its mask's file say of it; `view` as of `prepare_scan`."""
-    scan = write_scan(
-        unfinished,
-        placed.images,
-        placed.mask,
+    facts = ScanFacts(
         scan_id=row.scan_id,
         patient_id=row.patient_id,
         source_lesion_px=placed.source_lesion_px,
@@ -158,8 +134,8 @@ def write_placed(
             "lesion_free": _lesion_free(row, placed.source_lesion_px),
         },
         split=row.split,
-        drawn=placed.lesion.drawn,
     )
+    scan = write_scan(folder, placed.images, placed.mask, facts, drawn=placed.lesion.drawn)
     seen = view_of(placed.images, placed.mask, scan, placed.before) if view else None
     return PreparedScan(scan, reduced(placed.images), marks(placed.images), seen)
 
@@ -169,6 +145,25 @@ def _lesion_free(row: Row, lesion_px: Sequence[int]) -> str | None:
     if row.mask is None:
         return "none in the manifest" if row.said_free else "an empty cell"
     return None if any(lesion_px) else "a mask without lesion"
+
+
+def _placed(
+    rows: Sequence[Row],
+    written: Sequence[PreparedScan],
+    folder: Path,
+    reference: str,
+    settings: PrepareSettings,
+) -> CohortPlacement:
+    """How all scans were placed, and what is odd about them. InputError for what cannot be right (`judged`)."""
+    scans = [each.scan for each in written]
+    images = Reduced([each.reduced for each in written], [each.marks for each in written])
+    odd = judged(rows, scans, images, folder, settings.accept_odd)
+    return {
+        **_how_placed(reference, settings),
+        **_units(scans),
+        **_lying(list(rows[0].files), images),
+        **told(odd, settings.accept_odd),
+    }
 
 
 def _how_placed(reference: str, settings: PrepareSettings) -> CohortPlacement:

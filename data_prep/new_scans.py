@@ -19,7 +19,7 @@ from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.arrays import Bools, Images, Masks, Spacing
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
-from hnscc.cohort.placement import Placement, not_shown
+from hnscc.cohort.placement import Placement, Placing, not_shown
 from hnscc.cohort.store_format import Drawn, suv_modality
 
 # A manifest; one or several folders of scans; or the files of one scan by column (the modalities, maybe mask, roi).
@@ -133,42 +133,23 @@ def _no_scans(paths: int, kinds: Iterable[str]) -> InputError:
     )
 
 
-def place_new(
-    row: Row,
-    *,
-    modalities: Sequence[str],
-    reference: str,
-    size: int,
-    pixel_mm: float | None,
-    units: Mapping[str, str],
-    suv: str | None = None,
-    register: str | None = None,
-) -> NewScan:
+def place_new(row: Row, modalities: Sequence[str], placing: Placing) -> NewScan:
     """Read one scan and place it by the rules of `hnscc prepare`. InputError as by data_prep.placing.place.place_scan.
 
-    modalities: the channels of `images`, in their order; the reference is read too where it is none of them. units:
-    those of the study's modalities, where they are known. suv: how PET of DICOM becomes SUV, as the study's did
-    (data_prep.dicom.suv); where its store does not say (None), as the units do, and else by body weight. register: how
-    the study's modalities were registered (data_prep.registering), or None.
+    modalities: the channels of `images`, in their order; the reference is read too where it is none of them. placing:
+    that of the study's scans; where it does not say how PET of DICOM becomes SUV, it does so as the units say, and else
+    by body weight.
     """
-    volumes, read = volumes_of(row, reference, suv or _suv_of(units))
+    volumes, read = volumes_of(row, placing.reference, placing.suv or _suv_of(placing.units))
     assumed = tuple(name for name, volume in volumes.items() if not volume.grid.oriented)
-    placed = place_scan(
-        volumes,
-        read.volume if read else None,
-        reference=reference,
-        size=size,
-        pixel_mm=pixel_mm,
-        scan=row.where,
-        register=register,
-    )
+    placed = place_scan(volumes, read.volume if read else None, placing, scan=row.where)
     channels = [list(volumes).index(name) for name in modalities]
     known = read is not None or row.said_free  # an empty cell says nothing here
     return NewScan(
         row,
         np.ascontiguousarray(placed.images[:, channels]),
         placed.spacing_mm[1:],
-        to_lps(placed.volumes[reference].grid),
+        to_lps(placed.volumes[placing.reference].grid),
         placed.lesion.drawn if known else None,
         placed.mask,
         placed.volumes,

@@ -39,7 +39,7 @@ from data_prep.volumes.resize import (
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.arrays import Bools, Images, Masks, Spacing
 from hnscc.base.errors import InputError
-from hnscc.cohort.placement import LesionFacts, Placement, WayBack
+from hnscc.cohort.placement import LesionFacts, Placement, Placing, WayBack
 
 LARGE_SHARE = 0.1  # of the body in the stored slices: a lesion that is measured against the whole body too
 MAX_LESION_LOSS = 0.5  # of a slice's lesion that a fixed pixel size may crop off
@@ -69,29 +69,26 @@ class PlacedScan:
 def place_scan(
     volumes: dict[str, Volume],
     mask: Volume | None,
+    placing: Placing,
     *,
-    reference: str,
-    size: int,
-    pixel_mm: float | None,
     scan: str,
-    register: str | None = None,
     show_before: bool = False,
 ) -> PlacedScan:
     """Bring the modalities and the mask of one scan onto square slices of one grid.
 
-    Where `pixel_mm` is None, the whole field of view is kept, padded to a square; otherwise stored pixels are of that
-    size, and the field of view is cropped or padded around its centre. `scan` is how errors name it (row and scan).
-    register: how modalities that do not lie together yet are laid on the reference (data_prep.settings.REGISTER), or
-    None. show_before: give the slices before that, too.
+    Where `placing.pixel_mm` is None, the whole field of view is kept, padded to a square; otherwise stored pixels are
+    of that size, and the field of view is cropped or padded around its centre. `scan` is how errors name it (row and
+    scan). show_before: give the slices before registering, too.
 
     InputError is raised where the mask is not binary or on the grid of no modality, where a volume cannot be placed
     or registered (data_prep.registering.registered), where slices are not transaxial, and where most of a slice's
     lesion would be cropped off.
     """
-    laid = _laid(volumes, mask, reference, register, scan)
+    reference = placing.reference
+    laid = _laid(volumes, mask, reference, placing.register, scan)
     lesion = lesion_on(laid.mask, laid.grids, reference, f"{scan}, column mask")
     grid = to_lps(laid.drawn)
-    window = make_window(grid, size, pixel_mm)
+    window = make_window(grid, placing.size, placing.pixel_mm)
     cropped = _cropped(lesion.voxels, window, scan)
     shown = {name: gridded(volume, grid, window, lesion.voxels) for name, volume in laid.volumes.items()}
     _check_shown(shown, laid.grids, reference, scan)

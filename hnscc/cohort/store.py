@@ -68,12 +68,10 @@ class Store:
 
     @property
     def placing(self) -> dict[str, Any]:
-        """What a new scan must be placed by to be like these.
+        """What a new scan must be placed by to be like these: the parts of `placement.Placing`, as a fold keeps them.
 
-        `reference` (the modality whose grid is used), `size`, `pixel_mm` (None: the whole field of view), the
-        `units` of the modalities whose files all state one, and `suv`, how PET of DICOM was turned into SUV ("bw" or
-        "lbm"; not there in stores that were made before preparing kept it); `register`, how modalities were registered,
-        only where they were asked to be.
+        `reference` is None in stores that `hnscc prepare` did not make; `suv` is not there in those that were made
+        before preparing kept it, nor `register` where no registration was asked for.
         """
         kept = {name: self.placed[name] for name in ("suv", "register") if name in self.placed}
         return kept | {

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from hnscc.base.folders import put_in_place
 from hnscc.base.lease import only_one
 from hnscc.base.locations import ZARR_ROOT, Location, S3Path
 from hnscc.base.steps import Progress
-from hnscc.cohort.placement import CohortPlacement, DrawnFacts, Placement
+from hnscc.cohort.placement import CohortPlacement, DrawnFacts
 from hnscc.cohort.store import Store, open_store
 from hnscc.cohort.store_format import (
     FORMAT,
@@ -34,6 +35,7 @@ from hnscc.cohort.store_format import (
     UNFINISHED,
     Drawn,
     Scan,
+    ScanFacts,
     content_digest,
     drawn_digest,
     index_entry,
@@ -46,7 +48,17 @@ from hnscc.cohort.store_reading import no_store, root_attributes
 UPLOADS_AT_ONCE = 4
 
 
-def begin_store(final: Location, overwrite: bool) -> Path:
+@dataclass(frozen=True)
+class UnfinishedStore:
+    """A store in the making. folder: where it is built; final: where it will stand; overwrite: whether a store that
+    stands there is replaced."""
+
+    folder: Path
+    final: Location
+    overwrite: bool
+
+
+def begin_store(final: Location, overwrite: bool) -> UnfinishedStore:
     """Make an empty, unfinished store beside its final name, or in a temporary folder where that is on S3.
 
     InputError is raised if `final` exists and must not be replaced, or was made by something else, and where nothing
@@ -63,50 +75,33 @@ def begin_store(final: Location, overwrite: bool) -> Path:
         zarr.create_group(zarr_store(unfinished), zarr_format=3)
         zarr.create_group(zarr_store(unfinished), path=SCANS_GROUP, zarr_format=3)
         undo.pop_all()
-    return unfinished
+    return UnfinishedStore(unfinished, final, overwrite)
 
 
 def write_scan(
-    unfinished: Path,
-    images: Images,
-    mask: Masks,
-    *,
-    scan_id: str,
-    patient_id: str,
-    source_lesion_px: tuple[int, ...],
-    spacing_mm: tuple[float, float, float],
-    affine: tuple[tuple[float, ...], ...],
-    placement: Placement,
-    split: str | None,
-    drawn: Drawn | None = None,
+    folder: Path, images: Images, mask: Masks, facts: ScanFacts, *, drawn: Drawn | None = None
 ) -> Scan:
     """Write images (Z, C, H, W) float32 and mask (Z, H, W) uint8, 0 and 1, of one scan; return what is known of it.
 
-    drawn: the mask as it was drawn, where it is kept; `placement` then says where it lies. The other arguments are the
-    scan's facts, as `Scan` tells them. Scans may be written by several processes at once. ValueError is raised where
-    shapes or dtypes are others; StorageError where the disk is full.
+    folder: of the unfinished store. drawn: the mask as it was drawn, where it is kept; the scan's placement then says
+    where it lies. Scans may be written by several processes at once. ValueError is raised where shapes or dtypes are
+    others; StorageError where the disk is full.
     """
     _check_arrays(images, mask)
     arrays: dict[str, NDArray[Any]] = {"images": images, "mask": mask}
     if drawn is not None:
         arrays["drawn"] = drawn.voxels.astype(np.uint8)
-        placement = {**placement, "drawn": _facts_of(drawn, arrays["drawn"])}
+        facts = replace(facts, placement={**facts.placement, "drawn": _facts_of(drawn, arrays["drawn"])})
     scan = Scan(
-        scan_id=scan_id,
-        patient_id=patient_id,
+        **vars(facts),
         slices=len(mask),
         lesion_px=tuple(int(count) for count in mask.sum(axis=(1, 2), dtype=np.int64)),
-        source_lesion_px=source_lesion_px,
-        spacing_mm=spacing_mm,
-        affine=affine,
-        placement=placement,
         digest=content_digest(images, mask),
-        split=split,
     )
     entry = index_entry(scan)
-    with writing_to(unfinished.parent):
-        target = zarr_store(unfinished)
-        group = zarr.create_group(target, path=scan_path(scan_id), attributes=entry, zarr_format=3)
+    with writing_to(folder.parent):
+        target = zarr_store(folder)
+        group = zarr.create_group(target, path=scan_path(scan.scan_id), attributes=entry, zarr_format=3)
         for name, values in arrays.items():
             _write_array(group, name, values)
     return scan
@@ -140,39 +135,38 @@ def read_mask(unfinished: Path, scan_id: str) -> Masks:
 
 
 def finish_store(
-    unfinished: Path,
-    final: Location,
+    unfinished: UnfinishedStore,
     *,
     modalities: tuple[str, ...],
     size: int,
     placed: CohortPlacement,
     scans: list[Scan],
-    overwrite: bool,
     page: Callable[[Store], str] | None = None,
     progress: Progress | None = None,
 ) -> Store:
     """Write the root's attributes, rename the store to its final name or upload it there, and open it.
 
     `size` is the height and width of slices in pixels, `placed` how the scans were placed and resized. `page` makes the
-    HTML that is kept beside the scans (PAGE), of the store before it has its name. InputError is raised if `final`
-    exists, unless it is a store and may be replaced (`overwrite`), and StorageError where the disk is full; what was at
-    `final` is there then as it was.
+    HTML that is kept beside the scans (PAGE), of the store before it has its name. InputError is raised if something
+    stands at its name, unless that is a store and may be replaced, and StorageError where the disk is full; what was
+    there then stays as it was.
     """
+    folder, final = unfinished.folder, unfinished.final
     entries = [index_entry(scan) for scan in sorted(scans, key=lambda scan: scan.scan_id)]
     index = {"modalities": list(modalities), "size": size, "placed": placed, "scans": entries}
     head = {"format": FORMAT, "schema_version": SCHEMA_VERSION, "digest": store_digest(index)}
-    with writing_to(unfinished.parent):
-        root = zarr.open_group(zarr_store(unfinished), mode="r+", zarr_format=3)
+    with writing_to(folder.parent):
+        root = zarr.open_group(zarr_store(folder), mode="r+", zarr_format=3)
         root.update_attributes({**head, **index})
         if page:
-            (unfinished / PAGE).write_text(page(open_store(unfinished)), encoding="utf-8")
+            (folder / PAGE).write_text(page(open_store(folder)), encoding="utf-8")
         if not isinstance(final, S3Path):
-            _check_vacant(final, overwrite)
-            if replaced := put_in_place(unfinished, final):
+            _check_vacant(final, unfinished.overwrite)
+            if replaced := put_in_place(folder, final):
                 shutil.rmtree(replaced)
     if isinstance(final, S3Path):
-        _upload(unfinished, final, overwrite, progress)
-        shutil.rmtree(unfinished)
+        _upload(folder, final, unfinished.overwrite, progress)
+        shutil.rmtree(folder)
     return open_store(final)
 
 

@@ -61,6 +61,19 @@ class Drawn:
         return z, y, x
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScanFacts:
+    """What is known of one scan beside what its stored slices tell: the parts of a `Scan` that are given to a store."""
+
+    scan_id: str
+    patient_id: str
+    source_lesion_px: tuple[int, ...]
+    spacing_mm: Spacing
+    affine: tuple[tuple[float, ...], ...]
+    placement: Placement
+    split: str | None = None
+
+
 @dataclass(frozen=True)
 class Scan:
     """What is known of one scan of a store without reading its slices.

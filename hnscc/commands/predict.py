@@ -21,6 +21,7 @@ from hnscc.base.files import write_json
 from hnscc.base.folders import new_folder, write_marker
 from hnscc.base.given import check_flags
 from hnscc.base.steps import Progress
+from hnscc.cohort.placement import Placing
 from hnscc.commands.output_folders import FACTS_FILE, PREDICT, PredictionFolder
 from hnscc.commands.predicted_scan import (
     SCORES,
@@ -163,7 +164,7 @@ def _placed_ahead(
 
 def _placed(row: Row, models: Models, options: PredictOptions) -> tuple[NewScan, dict[str, Units]]:
     """A scan, placed as those of the study were, and the units of its modalities. InputError for one that cannot be."""
-    scan = place_new(row, modalities=models.variant.modalities, **models.placing)
+    scan = place_new(row, models.variant.modalities, Placing(**models.placing))
     units = units_of(scan, models.placing["units"], pet_is_suv=options.pet_is_suv)
     if options.accept_odd is None:
         check_units(scan, units)

@@ -10,7 +10,7 @@ from filled_stores import EYE, shard, slices
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import Store, verify_store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
-from hnscc.cohort.store_format import Drawn
+from hnscc.cohort.store_format import Drawn, ScanFacts
 
 
 def with_drawn(final: Path, voxels: np.ndarray | None) -> Store:
@@ -18,9 +18,9 @@ def with_drawn(final: Path, voxels: np.ndarray | None) -> Store:
     unfinished = begin_store(final, overwrite=False)
     facts = {"scan_id": "A", "patient_id": "P", "source_lesion_px": (0,) * 4, "spacing_mm": (4.0, 1.5, 1.5)}
     drawn = None if voxels is None else Drawn(voxels, EYE, "mri")
-    scan = write_scan(unfinished, *slices(0), **facts, affine=EYE, placement={}, split=None, drawn=drawn)
-    facts = {"modalities": ("pet", "mri"), "size": 16, "placed": {}, "scans": [scan], "overwrite": False}
-    return finish_store(unfinished, final, **facts)
+    facts = ScanFacts(**facts, affine=EYE, placement={})
+    scan = write_scan(unfinished.folder, *slices(0), facts, drawn=drawn)
+    return finish_store(unfinished, modalities=("pet", "mri"), size=16, placed={}, scans=[scan])
 
 
 def test_a_mask_as_drawn_is_read_back_on_a_grid_of_its_own(tmp_path):

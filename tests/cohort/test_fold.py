@@ -14,6 +14,7 @@ from hnscc.cohort.same_data import check_same_data
 from hnscc.cohort.splits import plan_fold
 from hnscc.cohort.store import open_store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
+from hnscc.cohort.store_format import ScanFacts
 from hnscc.study.run_folder import RunFolder
 
 
@@ -79,11 +80,14 @@ def test_normalisation_by_hand(tmp_path):
         }
         split = {"a": "train", "b": "train", "c": "validation", "d": "test"}[name]
         scans.append(
-            write_scan(unfinished, images, mask, scan_id=name, patient_id=name, split=split, **facts)
+            write_scan(
+                unfinished.folder,
+                images,
+                mask,
+                ScanFacts(scan_id=name, patient_id=name, split=split, **facts),
+            )
         )
-    store = finish_store(
-        unfinished, tmp_path / "s.zarr", modalities=("pet",), size=4, placed={}, scans=scans, overwrite=False
-    )
+    store = finish_store(unfinished, modalities=("pet",), size=4, placed={}, scans=scans)
     study = study_of(store.location, variants={"pet": {"modalities": ["pet"]}})
     data = read_folds(store, study, [plan_fold(store, study, 0)])[0]
     assert data.bounds == {"pet": (2.0, 6.0)}
@@ -94,22 +98,21 @@ def test_a_constant_modality_is_refused(tmp_path):
     unfinished = begin_store(tmp_path / "s.zarr", overwrite=False)
     scans = [
         write_scan(
-            unfinished,
+            unfinished.folder,
             np.ones((2, 1, 4, 4), np.float32),
             np.ones((2, 4, 4), np.uint8),
-            scan_id=name,
-            patient_id=name,
-            source_lesion_px=(16, 16),
-            spacing_mm=(1.0,) * 3,
-            affine=((1.0,) * 4,) * 4,
-            placement={},
-            split=None,
+            ScanFacts(
+                scan_id=name,
+                patient_id=name,
+                source_lesion_px=(16, 16),
+                spacing_mm=(1.0,) * 3,
+                affine=((1.0,) * 4,) * 4,
+                placement={},
+            ),
         )
         for name in "abcdef"
     ]
-    store = finish_store(
-        unfinished, tmp_path / "s.zarr", modalities=("pet",), size=4, placed={}, scans=scans, overwrite=False
-    )
+    store = finish_store(unfinished, modalities=("pet",), size=4, placed={}, scans=scans)
     study = study_of(store.location, variants={"pet": {"modalities": ["pet"]}})
     with pytest.raises(InputError, match="same value in every training pixel"):
         read_folds(store, study, [plan_fold(store, study, 0)])[0]

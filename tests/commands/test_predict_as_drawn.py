@@ -16,6 +16,7 @@ from trials import train_trial
 import hnscc
 from hnscc.aggregation.build import write_tables
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
+from hnscc.cohort.store_format import ScanFacts
 from hnscc.study.plan import plan_trials
 from hnscc.training.ready import make_run_ready
 
@@ -54,9 +55,9 @@ def as_earlier_versions_wrote_it(store):
         placement = {name: value for name, value in each.placement.items() if name != "drawn"}
         facts = {name: getattr(each, name) for name in ("scan_id", "patient_id", "source_lesion_px", "split")}
         facts |= {"spacing_mm": each.spacing_mm, "affine": each.affine, "placement": placement}
-        scans.append(write_scan(unfinished, *store.read(each.scan_id), **facts))
+        scans.append(write_scan(unfinished.folder, *store.read(each.scan_id), ScanFacts(**facts)))
     facts = {"modalities": store.modalities, "size": store.size, "placed": store.placed, "scans": scans}
-    return finish_store(unfinished, place, **facts, overwrite=True)
+    return finish_store(unfinished, **facts)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from trained_runs import UPRIGHT, scan_of, write_scans
 
 import hnscc
 from data_prep.new_scans import list_scans, place_new
+from hnscc.cohort.placement import Placing
 from hnscc.commands.predicted_scan import combine, lesion_rows
 
 
@@ -16,7 +17,7 @@ def placed_by_mri(folder, pet, pet_affine, **mri):
     write(folder / "pet.nii.gz", pet, pet_affine)
     manifest = save(folder, [["patient_id", "scan_id", "pet", "mri"], ["A", "a", "pet.nii.gz", "mri.nii.gz"]])
     (row,) = list_scans(manifest, ["pet", "mri"])
-    return place_new(row, modalities=["pet", "mri"], reference="mri", size=64, pixel_mm=None, units={})
+    return place_new(row, ["pet", "mri"], Placing(reference="mri", size=64, pixel_mm=None))
 
 
 def predicted_on(scan, stored):

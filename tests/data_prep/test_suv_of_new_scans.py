@@ -7,6 +7,7 @@ from dicom_files import write as write_series
 from scans import prepare, save, write
 
 from data_prep.new_scans import list_scans, place_new
+from hnscc.cohort.placement import Placing
 
 
 @pytest.mark.parametrize("suv, unit", [("lbm", "SUV (lean body mass)"), ("bw", "SUV")])
@@ -20,4 +21,4 @@ def test_a_store_of_dicom_and_nifti_keeps_how_pet_became_suv(tmp_path, suv, unit
     placing = prepare(manifest, tmp_path / "store", size=32, workers=1, suv=suv, accept_odd="made up").placing
     assert placing["suv"] == suv and placing["units"] == {}
     row, _ = list_scans(manifest, ["pet"])
-    assert place_new(row, modalities=["pet"], **placing).volumes["pet"].unit == unit
+    assert place_new(row, ["pet"], Placing(**placing)).volumes["pet"].unit == unit

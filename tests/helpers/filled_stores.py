@@ -8,6 +8,7 @@ import numpy as np
 from hnscc.cohort.placement import CohortPlacement
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
+from hnscc.cohort.store_format import ScanFacts
 
 EYE = tuple(tuple(float(value) for value in row) for row in np.eye(4))
 
@@ -33,28 +34,21 @@ def make(
     for number, scan in list(enumerate(scans))[::order]:
         images, mask = slices(number, size=size)
         entry = write_scan(
-            unfinished,
+            unfinished.folder,
             images,
             mask,
-            scan_id=scan,
-            patient_id=f"P{number}",
-            source_lesion_px=tuple(int(px) for px in mask.sum((1, 2))),
-            spacing_mm=(4.0, 1.5, 1.5),
-            affine=EYE,
-            placement={"input_shape": [size, size, 4]},
-            split=None,
+            ScanFacts(
+                scan_id=scan,
+                patient_id=f"P{number}",
+                source_lesion_px=tuple(int(px) for px in mask.sum((1, 2))),
+                spacing_mm=(4.0, 1.5, 1.5),
+                affine=EYE,
+                placement={"input_shape": [size, size, 4]},
+            ),
         )
         entries.append(entry)
     placed: CohortPlacement = {"pixel_mm": None}
-    return finish_store(
-        unfinished,
-        final,
-        modalities=("pet", "mri"),
-        size=size,
-        placed=placed,
-        scans=entries,
-        overwrite=overwrite,
-    )
+    return finish_store(unfinished, modalities=("pet", "mri"), size=size, placed=placed, scans=entries)
 
 
 def shard(store: Store, scan: str, name: str) -> Path:

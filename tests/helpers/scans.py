@@ -17,6 +17,7 @@ from data_prep.settings import PrepareSettings
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
 from hnscc.base.steps import Progress
+from hnscc.cohort.placement import Placing
 from hnscc.cohort.store import Store
 
 LPS = np.diag([-1.0, -1.0, 3.0, 1.0])
@@ -106,10 +107,9 @@ def volume(data: np.ndarray, affine: np.ndarray = LPS, oriented: bool = True) ->
 
 def place(volumes: dict[str, Volume], mask: Volume | None, **options: Any) -> PlacedScan:
     """A scan placed on 16 x 16 pixels of its whole field of view, unless `options` say otherwise."""
-    reference = options.pop("reference", "mri")
-    return place_scan(
-        volumes, mask, reference=reference, **{"size": 16, "pixel_mm": None, "scan": "S"} | options
-    )
+    told = {name: options.pop(name) for name in ("scan", "show_before") if name in options}
+    placing = Placing(**{"reference": "mri", "size": 16, "pixel_mm": None} | options)
+    return place_scan(volumes, mask, placing, **{"scan": "S"} | told)
 
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:

@@ -11,7 +11,7 @@ from hnscc.base.locations import Location
 from hnscc.cohort.placement import CohortPlacement
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
-from hnscc.cohort.store_format import Scan
+from hnscc.cohort.store_format import Scan, ScanFacts
 from hnscc.study.loading import parse_study
 from hnscc.study.schema import Study
 
@@ -67,22 +67,21 @@ def make_store(
             images[:, 1] += 0.3 * mask
         scans.append(
             write_scan(
-                unfinished,
+                unfinished.folder,
                 images,
                 mask,
-                scan_id=f"p{i:02d}_a",
-                patient_id=f"p{i:02d}",
-                source_lesion_px=tuple(int(px) for px in mask.sum(axis=(1, 2))),
-                spacing_mm=(1.0, 1.0, 1.0),
-                affine=AFFINE,
-                placement={},
-                split=None,
+                ScanFacts(
+                    scan_id=f"p{i:02d}_a",
+                    patient_id=f"p{i:02d}",
+                    source_lesion_px=tuple(int(px) for px in mask.sum(axis=(1, 2))),
+                    spacing_mm=(1.0, 1.0, 1.0),
+                    affine=AFFINE,
+                    placement={},
+                ),
             )
         )
     placed: CohortPlacement = {"units": units} if units else {}
-    return finish_store(
-        unfinished, final, modalities=("pet", "mri"), size=size, placed=placed, scans=scans, overwrite=False
-    )
+    return finish_store(unfinished, modalities=("pet", "mri"), size=size, placed=placed, scans=scans)
 
 
 def _disc(size: int, centre: np.ndarray, radius: float) -> np.ndarray:
@@ -128,25 +127,19 @@ def changed_store(
             images, mask = change(each.scan_id, images, mask)
         scans.append(
             write_scan(
-                unfinished,
+                unfinished.folder,
                 images,
                 mask,
-                scan_id=each.scan_id,
-                patient_id=each.patient_id,
-                source_lesion_px=tuple(int(px) for px in mask.sum(axis=(1, 2))),
-                spacing_mm=spacing_mm or each.spacing_mm,
-                affine=each.affine,
-                placement=each.placement,
-                split=splits[each.patient_id],
+                ScanFacts(
+                    scan_id=each.scan_id,
+                    patient_id=each.patient_id,
+                    source_lesion_px=tuple(int(px) for px in mask.sum(axis=(1, 2))),
+                    spacing_mm=spacing_mm or each.spacing_mm,
+                    affine=each.affine,
+                    placement=each.placement,
+                    split=splits[each.patient_id],
+                ),
                 drawn=store.read_drawn(each.scan_id),
             )
         )
-    return finish_store(
-        unfinished,
-        folder / "cohort.zarr",
-        modalities=store.modalities,
-        size=store.size,
-        placed={},
-        scans=scans,
-        overwrite=False,
-    )
+    return finish_store(unfinished, modalities=store.modalities, size=store.size, placed={}, scans=scans)
