@@ -1,10 +1,7 @@
 """Runs on the cluster's machines: trials one after another in one reused process."""
 
-from __future__ import annotations
-
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 import ray
 from ray import tune
@@ -12,15 +9,11 @@ from ray import tune
 from hnscc.base.errors import InputError, StorageError
 from hnscc.study.identity import differences, versions_here
 from hnscc.study.plan import Trial
-from hnscc.study.run_folder import TrialFolder
 from hnscc.training.ready import ReadyRun
 from hnscc.training.records import Attempt
 from hnscc.training.states import is_complete, trial_state
 from rayjobs.cluster import address_here
 from rayjobs.shared import see_shared
-
-if TYPE_CHECKING:
-    from hnscc.training.loop import Epoch
 
 # Reports to Tune cost more than a small network's epoch: they are sent at most this often.
 REPORT_SECONDS = 1.0
@@ -55,15 +48,13 @@ class TrialWorker(tune.Trainable):
 
         assignment: Assignment = new_config["assignment"]
         trial = Trial(**assignment["trial"])
-        task = self.ready.task(
+        self.task = self.ready.task(
             trial,
             gpus=assignment["gpus"],
             attempts=[Attempt.model_validate(each) for each in assignment["attempts"]],
             pause_after=assignment["pause_after"],
         )
-        self.folder, self.others_digest = task.folder, task.data.others_digest
-        rows = steps_of_trial(task)
-        self.rows = _unless_completed(self.folder, self.others_digest, rows)
+        self.rows = steps_of_trial(self.task)
         self.report: dict[str, Any] = {
             "trial": trial.trial_id,
             "variant": trial.variant,
@@ -71,7 +62,7 @@ class TrialWorker(tune.Trainable):
             "val_soft_jaccard": 0.0,
             "node": ray.get_runtime_context().get_node_id(),
         }
-        self.known, self.pauses = False, assignment["pause_after"] is not None
+        self.known = self.begun = False
         return True
 
     def step(self) -> dict[str, Any]:
@@ -86,6 +77,11 @@ class TrialWorker(tune.Trainable):
                 see_shared(self.ready.folder, self.token)
                 self.token = None
             _check_versions(self.ready)
+            if not self.begun:
+                self.begun = True
+                # A process of this trial may have died after it had written its record, before Tune heard of it.
+                if is_complete(self.task.folder, self.task.data.others_digest):
+                    return self._ended()
             for row in self.rows:
                 if row:
                     best = max(self.report["val_soft_jaccard"], row["val_soft_jaccard"])
@@ -98,10 +94,11 @@ class TrialWorker(tune.Trainable):
 
     def _ended(self) -> dict[str, Any]:
         """The last report of a trial, by what its folder then says of it."""
-        state = trial_state(self.folder, others_digest=self.others_digest)
+        state = trial_state(self.task.folder, others_digest=self.task.data.others_digest)
         record = state.completed
         if record is None:
-            failure = state.reason if state.status == "failed" else None if self.pauses else "no record"
+            unfinished = "no record" if self.task.pause_after is None else None
+            failure = state.reason if state.status == "failed" else unfinished
             return self.report | {"done": True, "failed": failure}
         # As recorded: another process of this trial may have trained it before Tune heard of it.
         self.report |= {"epoch": record.epochs, "val_soft_jaccard": record.best_val_soft_jaccard}
@@ -119,11 +116,3 @@ def _check_versions(ready: ReadyRun) -> None:
         found="; ".join(differences(dict(ready.versions), versions_here())),
         do="install the same versions on every machine, or go on with --accept-versions",
     )
-
-
-def _unless_completed(
-    folder: TrialFolder, others_digest: str, rows: Iterator[Epoch | None]
-) -> Iterator[Epoch | None]:
-    """Nothing to do where a process of this trial died after it had written its record, before Tune heard of it."""
-    if not is_complete(folder, others_digest):
-        yield from rows

@@ -49,28 +49,21 @@ def predict(
     study, an unknown variant, scans that are named otherwise, a missing modality, and every fault of the manifest and
     its scans, all in one.
     """
-    from hnscc.base.given import check_flags
     from hnscc.commands.predict import PredictOptions, predict_scans
     from hnscc.study.loading import open_run
 
-    check_flags(ensemble=ensemble, overwrite=overwrite)
-    return predict_scans(
-        open_run(run),
-        scans,
-        out,
+    options = PredictOptions(
         variant=variant,
         ensemble=ensemble,
-        options=PredictOptions(
-            probabilities=probabilities,
-            disagreement=disagreement,
-            pet_is_suv=pet_is_suv,
-            keep_identity=keep_identity,
-            accept_odd=accept_odd,
-            rtstruct=rtstruct,
-        ),
+        probabilities=probabilities,
+        disagreement=disagreement,
+        pet_is_suv=pet_is_suv,
+        rtstruct=rtstruct,
+        keep_identity=keep_identity,
         overwrite=overwrite,
-        progress=progress,
+        accept_odd=accept_odd,
     )
+    return predict_scans(open_run(run), scans, out, options, progress)
 
 
 def export(run: str | Path, out: str | Path, *, variant: str | None = None, overwrite: bool = False) -> Path:

@@ -86,24 +86,23 @@ def predict(
     Example: hnscc predict runs/demo data/demo/manifest.csv --out masks --variant pet_mri
     """
     from hnscc.base.console import counted, terminal
+    from hnscc.commands.predict import PredictOptions, predict_scans
     from hnscc.commands.printing import print_predictions
+    from hnscc.study.loading import open_run
 
+    options = PredictOptions(
+        variant=variant,
+        ensemble=ensemble,
+        probabilities=probabilities,
+        disagreement=disagreement,
+        pet_is_suv=pet_is_suv,
+        rtstruct=rtstruct,
+        keep_identity=keep_identity,
+        overwrite=overwrite,
+        accept_odd=accept_odd,
+    )
     with counted("predicting scans") as tell:
-        found = api.predict(
-            run,
-            _named(scans),
-            out,
-            variant=variant,
-            ensemble=ensemble,
-            probabilities=probabilities,
-            disagreement=disagreement,
-            pet_is_suv=pet_is_suv,
-            rtstruct=rtstruct,
-            keep_identity=keep_identity,
-            overwrite=overwrite,
-            accept_odd=accept_odd,
-            progress=tell,
-        )
+        found = predict_scans(open_run(run), _named(scans), out, options, tell)
     if as_json:
         print(json.dumps(found.facts, indent=1))
     else:

@@ -2,7 +2,7 @@
 
 import contextlib
 import csv
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from data_prep.new_scans import NewScan, Scans, list_scans, place_new
 from data_prep.placing.way_back import in_file_order, save_nifti
 from data_prep.settings import check_reason
 from hnscc.aggregation.models import Models, models_of
+from hnscc.base.arrays import StoredProbabilities
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_json
@@ -50,51 +51,49 @@ class Predicted:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictOptions:
-    """How scans are predicted, and what is written for each beside its mask and picture.
+    """By which models scans are predicted, and what is written for each beside its mask and picture.
 
-    probabilities, disagreement: maps of these too. pet_is_suv: the modality `pet` is in SUV, though its files do
-    not say so. keep_identity: masks in DICOM bear the source's patient, not a pseudonym. accept_odd: why scans in
-    another unit than the study's are right. rtstruct: of scans in DICOM, contours too. InputError for a flag that is
-    neither True nor False, and for a reason without words.
+    variant, ensemble: as of `models_of`. probabilities, disagreement: maps of these too. pet_is_suv: the modality `pet`
+    is in SUV, though its files do not say so. rtstruct: of scans in DICOM, contours too. keep_identity: masks in DICOM
+    bear the source's patient, not a pseudonym. overwrite: replace a folder that an earlier prediction made. accept_odd:
+    why scans in another unit than the study's are right. InputError for a flag that is neither True nor False, and for
+    a reason without words.
     """
 
-    probabilities: bool
-    disagreement: bool
-    pet_is_suv: bool
-    keep_identity: bool
-    accept_odd: str | None = None
+    variant: str | None = None
+    ensemble: bool = False
+    probabilities: bool = False
+    disagreement: bool = False
+    pet_is_suv: bool = False
     rtstruct: bool = False
+    keep_identity: bool = False
+    overwrite: bool = False
+    accept_odd: str | None = None
 
     def __post_init__(self) -> None:
         check_flags(
+            ensemble=self.ensemble,
             probabilities=self.probabilities,
             disagreement=self.disagreement,
             pet_is_suv=self.pet_is_suv,
-            keep_identity=self.keep_identity,
             rtstruct=self.rtstruct,
+            keep_identity=self.keep_identity,
+            overwrite=self.overwrite,
         )
         check_reason(self.accept_odd)
 
 
 def predict_scans(
-    run: RunFolder,
-    scans: Scans,
-    out: str | Path,
-    *,
-    variant: str | None,
-    ensemble: bool,
-    options: PredictOptions,
-    overwrite: bool,
-    progress: Progress | None,
+    run: RunFolder, scans: Scans, out: str | Path, options: PredictOptions, progress: Progress | None = None
 ) -> Predicted:
     """Predict every scan that is named and write the folder `out`, whole or not at all; see `hnscc.predict`."""
-    models = models_of(run, variant, ensemble=ensemble)
+    models = models_of(run, options.variant, ensemble=options.ensemble)
     rows = list_scans(scans, models.needed)
     _check(models, options)
     tell = progress or (lambda *now: None)
     network = models.variant.training.network
     # Quiet as a whole: scans are read in a thread of their own, and warnings have one state for all threads.
-    with quiet(), new_folder(out, FACTS_FILE, PREDICT, overwrite=overwrite) as root:
+    with quiet(), new_folder(out, FACTS_FILE, PREDICT, overwrite=options.overwrite) as root:
         folder = PredictionFolder(root)
         networks = Networks(run, network, models.members, threads=cores())
         found: list[_Done] = []
@@ -103,13 +102,15 @@ def predict_scans(
         with contextlib.closing(_placed_ahead(rows, models, options)) as ahead:
             for number, (row, coming) in enumerate(ahead, start=1):
                 try:
-                    placed = coming.result()
+                    scan, units = coming.result()
                 except InputError as fault:  # the rest are only read then, and all faults told at once
                     faults.append((row.line, fault))
                 else:
                     if not faults:
-                        found.append(_predict_one(*placed, models, networks, options, folder))
-                    del placed, coming  # before the next is placed: a scan takes hundreds of MB
+                        levels = networks.probabilities(scan.images)
+                        found.append(_write_scan(scan, units, levels, models, options, folder))
+                        del levels
+                    del scan, coming  # before the next is placed: a scan takes hundreds of MB
                 tell(number, len(rows), row.scan_id)
         raise_all(faults)
         accepted = options.accept_odd if any(each.odd for each in found) else None
@@ -171,23 +172,25 @@ def _placed(row: Row, models: Models, options: PredictOptions) -> tuple[NewScan,
     return scan, units
 
 
-def _predict_one(
+def _write_scan(
     scan: NewScan,
     units: Mapping[str, Units],
+    levels: Iterable[StoredProbabilities],
     models: Models,
-    networks: Networks,
     options: PredictOptions,
     folder: PredictionFolder,
 ) -> _Done:
+    """Write the mask of a scan and what goes with it, and say what is known of it. levels: what each model says of its
+    slices, uint16 (Z, H, W)."""
     predicted = combine(
         scan,
-        networks.probabilities(scan.images),
+        levels,
         models.k,
         unseen=scan.unseen(models.variant.modalities),
         probabilities=options.probabilities,
         disagreement=options.disagreement,
     )
-    files, left_out = _write_scan(folder, scan, predicted, models, options)
+    files, left_out = _write_files(folder, scan, predicted, models, options)
     suv = scan.in_suv or ("pet" if options.pet_is_suv else None)
     lesions = lesion_rows(scan, predicted, models.needed, suv)
     scored = scores(scan, predicted)
@@ -207,7 +210,7 @@ def _predict_one(
     return _Done(facts, lesions, scored, any(of.differ for of in units.values()))
 
 
-def _write_scan(
+def _write_files(
     folder: PredictionFolder,
     scan: NewScan,
     predicted: ScanPrediction,

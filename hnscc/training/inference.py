@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from hnscc.base.arrays import Images, Integers, StoredProbabilities
-from hnscc.base.steps import at_once
 from hnscc.cohort.slices import Slices
 from hnscc.scores.counts import ONE
 from hnscc.training.resizing import resize_by_products
@@ -48,15 +47,10 @@ def logits_of(model: nn.Module, images: torch.Tensor, *, device: str, precision:
     return logits.float()
 
 
-def predict(model: nn.Module, slices: Slices, *, device: str, precision: str) -> StoredProbabilities:
-    """Probabilities of every slice as uint16 (N, H, W): round(p x 65535)."""
-    return at_once(predicting(model, slices, device=device, precision=precision))
-
-
 def predicting(
     model: nn.Module, slices: Slices, *, device: str, precision: str
 ) -> Generator[None, None, StoredProbabilities]:
-    """What `predict` gives, uint16 (N, H, W), with a pause after each batch."""
+    """Probabilities of every slice as uint16 (N, H, W): round(p x 65535); with a pause after each batch."""
     model.eval()
     out = np.empty((len(slices), *slices.masks.shape[1:]), np.uint16)
     for batch in in_order(len(slices), EVALUATION_BATCH):

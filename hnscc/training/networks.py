@@ -7,10 +7,11 @@ import torch
 from safetensors.torch import load
 
 from hnscc.base.arrays import Images, StoredProbabilities
+from hnscc.base.steps import at_once
 from hnscc.cohort.slices import Slices
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.variant_schema import Network
-from hnscc.training.inference import model_on, predict
+from hnscc.training.inference import model_on, predicting
 from hnscc.training.members import Member, read_weights
 from hnscc.training.model import build_model
 from hnscc.training.process import set_up_torch
@@ -46,7 +47,7 @@ class Networks:
         for member in self.members:
             self._load(member)
             slices = Slices(images, masks, rows, channels, member.bounds)
-            yield predict(self.model, slices, device=self.device, precision=member.precision)
+            yield at_once(predicting(self.model, slices, device=self.device, precision=member.precision))
 
     def _load(self, member: Member) -> None:
         if self.loaded != member:
