@@ -6,7 +6,6 @@ Beside the errors that `study_api` tells of, `phantom` and `prepare` raise Worke
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,8 +90,7 @@ def prepare(
     InputError tells what is wrong with the manifest and with every scan, with row and column, all in one.
     """
     from data_prep.build import build_store
-    from hnscc.base.locations import locate
-    from hnscc.commands.cohort_page import cohort_page
+    from hnscc.commands.cohort_page import page_of
 
     settings = PrepareSettings(
         size=size,
@@ -104,8 +102,7 @@ def prepare(
         suv=suv,
         register=register,
     )
-    page = partial(cohort_page, name=locate(store).name)
-    return build_store(manifest, store, settings, page=page, progress=progress)
+    return build_store(manifest, store, settings, page=page_of(store), progress=progress)
 
 
 def scan(

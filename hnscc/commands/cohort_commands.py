@@ -138,26 +138,26 @@ def prepare(
 
     Example: hnscc prepare data/phantom/manifest.csv data/phantom.zarr --pixel-mm 1.7
     """
+    from data_prep.build import build_store
     from hnscc.base.console import counted, terminal
     from hnscc.base.locations import locate
     from hnscc.cohort.store_format import PAGE
+    from hnscc.commands.cohort_page import page_of
     from hnscc.commands.cohort_table import print_cohort, store_facts
     from hnscc.commands.printing import print_store
 
+    settings = PrepareSettings(
+        size=size,
+        pixel_mm=pixel_mm,
+        reference=reference,
+        workers=workers,
+        overwrite=overwrite,
+        accept_odd=accept_odd,
+        suv=suv,
+        register=register,
+    )
     with counted("preparing scans") as tell:
-        made = api.prepare(
-            manifest,
-            store,
-            size=size,
-            pixel_mm=pixel_mm,
-            reference=reference,
-            workers=workers,
-            overwrite=overwrite,
-            accept_odd=accept_odd,
-            suv=suv,
-            register=register,
-            progress=tell,
-        )
+        made = build_store(manifest, store, settings, page=page_of(store), progress=tell)
     if not as_json:
         print_cohort(made, terminal())
     print_store(store_facts(made), as_json)

@@ -4,7 +4,9 @@ It holds what the table of the cohort holds (cohort_table), and histograms, a co
 geometry of each file.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -14,11 +16,17 @@ from numpy.typing import NDArray
 from data_prep.views import View
 from hnscc.aggregation.column_types import TableRow
 from hnscc.base.in_words import count_of
+from hnscc.base.locations import locate
 from hnscc.cohort.store import Store
 from hnscc.commands.cohort_pictures import contact_sheets, intensities
 from hnscc.commands.cohort_table import lesion_free_told, odd_about, odd_by_scan, units_told
 from hnscc.reporting.blocks import Columns, Points, Section, Table, table
 from hnscc.reporting.pages import html
+
+
+def page_of(store: str | Path) -> Callable[[Store, Sequence[View]], str]:
+    """What makes the page of a store that is to be written there: its name stands on the page."""
+    return partial(cohort_page, name=locate(store).name)
 
 
 def cohort_page(store: Store, views: Sequence[View], name: str) -> str:
