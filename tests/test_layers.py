@@ -2,6 +2,7 @@
 
 import ast
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -231,3 +232,23 @@ def test_everything_that_a_page_names_is_there(page):
             found = [each for each in ast.iter_child_nodes(scope) if part in names_of(each)]
             assert found, f"{file} has no {name}"
             (scope,) = found
+
+
+def steps_of(page: str) -> dict[str, list[tuple[str, str]]]:
+    """By command, the steps from its options to the line that does the work: the first (file, name) of each."""
+    lists = re.findall(r"^\*\*hnscc (\w+)\*\*\n\n((?:(?:\d\.|  ) .+\n)+)", page, re.MULTILINE)
+    return {
+        command: re.findall(r"^\d\. `([\w/]+\.py):([\w.]+)`", steps, re.MULTILINE) for command, steps in lists
+    }
+
+
+def test_each_step_of_a_command_is_known_to_the_one_before():
+    """At most four calls of ours; the fifth of `hnscc run` is Tune's."""
+    found = steps_of(PAGE)
+    assert {command: len(steps) for command, steps in found.items()} == {"prepare": 5, "run": 6, "predict": 3}
+    for steps in found.values():
+        for (file, _), (next_file, name) in pairwise(steps):
+            tree = ast.parse((ROOT / file).read_text())
+            imports = [each for each in ast.walk(tree) if isinstance(each, ast.ImportFrom)]
+            names = {alias.name for each in imports for alias in each.names}
+            assert file == next_file or name.partition(".")[0] in names, f"{file} does not call {name}"

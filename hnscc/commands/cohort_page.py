@@ -4,7 +4,7 @@ It holds what the table of the cohort holds (cohort_table), and histograms, a co
 geometry of each file.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.build import Page
 from data_prep.views import View
 from hnscc.aggregation.column_types import TableRow
 from hnscc.base.in_words import count_of
@@ -24,7 +25,7 @@ from hnscc.reporting.blocks import Columns, Points, Section, Table, table
 from hnscc.reporting.pages import html
 
 
-def page_of(store: str | Path) -> Callable[[Store, Sequence[View]], str]:
+def page_of(store: str | Path) -> Page:
     """What makes the page of a store that is to be written there: its name stands on the page."""
     return partial(cohort_page, name=locate(store).name)
 
