@@ -97,8 +97,8 @@ def _fold() -> Fold:
     whole = {"slices": SLICES, "positive_slices": 12, "used_positive": 12, "used_negative": 13}
     numbers = {name: np.full(len(patients), value) for name, value in ({"fold": 0} | whole).items()}
     no_pixels = np.zeros((len(split), 0, 0), bool)
-    scan, used = slices["scan_id"], np.ones(len(split), bool)
-    return Fold(0, "", pa.table(slices), split, patient, scan, used, no_pixels, pa.table(scans | numbers))
+    scan, sampled = slices["scan_id"], np.ones(len(split), bool)
+    return Fold(0, "", pa.table(slices), split, patient, scan, sampled, no_pixels, pa.table(scans | numbers))
 
 
 def _truth(draw: np.random.Generator, slices: int) -> np.ndarray:

@@ -3,7 +3,7 @@
     python benchmarks/scale.py [--trials 200 2000 20000] [--slices 10000 100000 1000000]
 
 Trials: Tune schedules them as in a study (`rayjobs.scheduling.train_trials`); what they would write is left out.
-Slices: a run folder is made ready, as `hnscc run` does before the first trial: plans, splits, every used slice read,
+Slices: a run folder is made ready, as `hnscc run` does before the first trial: plans, splits, every sampled slice read,
 bounds, folds written. Their store has two modalities of 32 x 32 and scans of 100 slices, half of them with lesion in
 ten; they hold next to nothing, so that files are small and the time is that of slices, not of a disk.
 

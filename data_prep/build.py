@@ -72,8 +72,8 @@ def build_store(
             view=page is not None,
         )
         workers = _workers(settings.workers, len(left))
-        outcomes = run_each(each_scan, left, name=lambda row: row.scan_id, workers=workers, progress=tell)
-        written = _whole(left, outcomes, faults)
+        answers = run_each(each_scan, left, name=lambda row: row.scan_id, workers=workers, progress=tell)
+        written = _whole(left, answers, faults)
         return finish_store(
             unfinished,
             modalities=tuple(rows[0].files),
@@ -202,14 +202,14 @@ def _lying(modalities: Sequence[str], images: Reduced) -> CohortPlacement:
 
 
 def _whole(
-    rows: Sequence[Row], outcomes: Sequence[PreparedScan | InputError], faults: Iterable[Fault]
+    rows: Sequence[Row], answers: Sequence[PreparedScan | InputError], faults: Iterable[Fault]
 ) -> list[PreparedScan]:
     """What became of these rows; where there are faults, those found before or these, InputError tells all."""
     found = [
-        (row.line, each) for row, each in zip(rows, outcomes, strict=True) if isinstance(each, InputError)
+        (row.line, each) for row, each in zip(rows, answers, strict=True) if isinstance(each, InputError)
     ]
     raise_all([*faults, *found])
-    return [each for each in outcomes if not isinstance(each, InputError)]
+    return [each for each in answers if not isinstance(each, InputError)]
 
 
 def _workers(workers: int | None, scans: int) -> int:

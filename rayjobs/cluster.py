@@ -18,9 +18,9 @@ from hnscc.training.ready import resolve_in_process
 from rayjobs.addresses import no_cluster, refuse_silent
 from rayjobs.requests import (
     ANY_GPU,
-    Resources,
+    Amounts,
+    amounts_in_words,
     check_study_requests,
-    resources_in_words,
     with_share,
 )
 from rayjobs.sockets import folder_for_ray
@@ -69,7 +69,7 @@ def machines_that_train() -> list[dict[str, Any]]:
     return [node for node in nodes if node["Alive"] and node["Resources"].get("CPU")]
 
 
-def machines_of_cluster() -> list[Resources]:
+def machines_of_cluster() -> list[Amounts]:
     """What each machine that trains has, and each kind of machine that the cluster may start would have.
 
     Empty while nobody knows: no machine that trains is up, and those to come do not say what they have.
@@ -77,7 +77,7 @@ def machines_of_cluster() -> list[Resources]:
     return [*(node["Resources"] for node in machines_that_train()), *_startable()]
 
 
-def _startable() -> list[Resources]:
+def _startable() -> list[Amounts]:
     """What each kind of machine has that the autoscaler may start: `ray up` leaves its file on the head. Machines by
     SSH are listed there without what they have."""
     try:
@@ -118,7 +118,7 @@ def resolve_on_cluster(study: Study) -> Callable[[Training], tuple[str, str]]:
         gpus = ANY_GPU if with_gpu and training.device != "cpu" else 0.0
         cpus = study.resources.cpus
         question = remote_task(resolve_in_process, cpus, gpus).remote(training)
-        wanted = f"a machine with {resources_in_words({'CPU': cpus, 'GPU': gpus})} free, to ask what it has"
+        wanted = f"a machine with {amounts_in_words({'CPU': cpus, 'GPU': gpus})} free, to ask what it has"
         answer: tuple[str, str] = answer_to(question, wanted)
         return answer
 

@@ -9,7 +9,7 @@ from ray.tune.experiment import Trial as TuneTrial
 
 from hnscc.base.console import print_line, progress_bars, terminal
 from hnscc.study.plan import Trial
-from rayjobs.requests import Resources, resources_in_words
+from rayjobs.requests import Amounts, amounts_in_words
 from rayjobs.waiting import Wait
 
 
@@ -86,7 +86,7 @@ class StudyProgress(tune.Callback):
 class Waiting(tune.Callback):
     """Says so while no trial is trained, for want of free machines."""
 
-    def __init__(self, request: Resources, say: Callable[[str], None]) -> None:
+    def __init__(self, request: Amounts, say: Callable[[str], None]) -> None:
         """request: of a trial. say: prints a line."""
         self.request, self.say = request, say
         self.wait: Wait | None = None
@@ -101,7 +101,7 @@ class Waiting(tune.Callback):
             self.wait = None
             return
         self.wait = self.wait or Wait(self.say)
-        self.wait.tell(f"a machine with {resources_in_words(self.request)} free: no trial is being trained")
+        self.wait.tell(f"a machine with {amounts_in_words(self.request)} free: no trial is being trained")
 
 
 def planned_trial(tune_trial: TuneTrial) -> Trial:

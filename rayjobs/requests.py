@@ -11,10 +11,10 @@ from hnscc.training.ready import resolve_in_process
 # A share that places a question on a machine with a GPU without waiting for a free one.
 ANY_GPU = 0.001
 # What a machine has, or a trial asks for: {"CPU": 16, "GPU": 1}.
-Resources = Mapping[str, float]
+Amounts = Mapping[str, float]
 
 
-def check_study_requests(study: Study, machines: Sequence[Resources]) -> None:
+def check_study_requests(study: Study, machines: Sequence[Amounts]) -> None:
     """InputError where a trial of the study asks for more than any of these machines has: it would wait for ever.
 
     machines: none while nobody knows.
@@ -44,7 +44,7 @@ def _on_gpu(study: Study) -> bool:
     return any(variant.training.device == "cuda" for variant in study.variants.values())
 
 
-def check_request(cpus: float, gpus: float, machines: Sequence[Resources]) -> None:
+def check_request(cpus: float, gpus: float, machines: Sequence[Amounts]) -> None:
     """InputError where none of these machines has as many of both: a trial that asks for them would wait for ever."""
     wanted = {"CPU": cpus, "GPU": gpus}
     if not machines or any(_has(each, wanted) for each in machines):
@@ -62,17 +62,17 @@ def check_request(cpus: float, gpus: float, machines: Sequence[Resources]) -> No
     raise InputError(
         "No machine has both the CPUs and the GPUs that a trial asks for.",
         where="resources.cpus, resources.gpus",
-        expected="at most what one of the machines has: " + "; ".join(map(resources_in_words, machines)),
-        found=resources_in_words(wanted),
+        expected="at most what one of the machines has: " + "; ".join(map(amounts_in_words, machines)),
+        found=amounts_in_words(wanted),
         do="lower resources.cpus or resources.gpus, or use a cluster with such a machine",
     )
 
 
-def _has(machine: Resources, wanted: Resources) -> bool:
+def _has(machine: Amounts, wanted: Amounts) -> bool:
     return all(machine.get(name, 0.0) >= count for name, count in wanted.items())
 
 
-def trials_per_gpu(machines: Sequence[Resources], cpus: float, trials: int | None = None) -> int:
+def trials_per_gpu(machines: Sequence[Amounts], cpus: float, trials: int | None = None) -> int:
     """The most trials that may share a GPU so that no other GPU stands idle; at least 1.
 
     Ray fills one GPU before it goes on to the next. So each gets as many as its part of the machine's processors can
@@ -85,7 +85,7 @@ def trials_per_gpu(machines: Sequence[Resources], cpus: float, trials: int | Non
     return 10_000 if math.isinf(most) else max(1, int(most))
 
 
-def trials_at_once(machine: Resources, study: Study, devices: Collection[str]) -> int:
+def trials_at_once(machine: Amounts, study: Study, devices: Collection[str]) -> int:
     """How many of the study's trials a machine trains at once; at least 1.
 
     machine: what it has; a cluster's machines together count as one. devices: those that the variants are trained on
@@ -104,9 +104,9 @@ def _parts(whole: float, part: float) -> int:
     return int(whole / part + 1e-9)  # a hair's breadth of rounding must not cost a trial
 
 
-def resources_in_words(resources: Resources) -> str:
+def amounts_in_words(amounts: Amounts) -> str:
     """ "2 CPUs and 0.5 GPUs"."""
-    return " and ".join(f"{resources[name]:g} {name}s" for name in ("CPU", "GPU") if resources.get(name))
+    return " and ".join(f"{amounts[name]:g} {name}s" for name in ("CPU", "GPU") if amounts.get(name))
 
 
 def resolve_here(study: Study) -> Callable[[Training], tuple[str, str]]:

@@ -38,19 +38,19 @@ from hnscc.training.ready import ReadyRun, check_networks
 from hnscc.training.tidying import tidy_run
 from rayjobs.addresses import given_or_set
 from rayjobs.cluster import connected, resolve_on_cluster
-from rayjobs.outcome import report_outcome
 from rayjobs.patient_files import refuse_in_job
 from rayjobs.proposals import proposer
 from rayjobs.requests import resolve_here, trials_at_once
+from rayjobs.run_end import tell_run_end
 from rayjobs.scheduling import train_trials
-from rayjobs.search_outcome import SearchOutcome, report_search
+from rayjobs.search_end import SearchEnd, tell_search_end
 from rayjobs.shadowing import refuse_shadowed
 from rayjobs.study import make_ready, run_study
 
 
 def run_search(
     study: Study, out: str | Location | None, address: str | None, *, accept_versions: bool = False
-) -> SearchOutcome:
+) -> SearchEnd:
     """Train what the race still wants, then write tables, figures, the report and winners.yaml.
 
     address: as for `run_study`. InputError for ranges, settings or a budget that cannot be searched; nothing is then
@@ -81,7 +81,7 @@ def run_search(
             tried = with_configurations(study, race.configurations)
             standings = write_search_results(folder, tried, race)
             write_search_report(folder, tried, race)
-        return SearchOutcome(folder, race.configurations, standings, lost, interrupted)
+        return SearchEnd(folder, race.configurations, standings, lost, interrupted)
 
 
 def _check_same_search(study: Study, folder: RunFolder) -> None:
@@ -191,19 +191,19 @@ def _side_by_side(ready: ReadyRun, address: str | None) -> float:
     return float(trials_at_once(machines, ready.study, {device for device, _ in ready.chosen.values()}))
 
 
-def run_winners(outcome: SearchOutcome, address: str | None, *, accept_versions: bool = False) -> int:
+def run_winners(ended: SearchEnd, address: str | None, *, accept_versions: bool = False) -> int:
     """Run the winners' study in the folder `winners` below the search's, and report it. Returns the exit code."""
-    winners = load_study(outcome.folder.winners)
-    return report_outcome(
-        run_study(winners, outcome.folder.winners_run, address, None, accept_versions=accept_versions)
+    winners = load_study(ended.folder.winners)
+    return tell_run_end(
+        run_study(winners, ended.folder.winners_run, address, None, accept_versions=accept_versions)
     )
 
 
 def _command(study_file: str, out: str | None, address: str | None, run: bool, accept_versions: bool) -> int:
     """What the command does, for `python -m`."""
-    outcome = run_search(load_study(study_file), out, address, accept_versions=accept_versions)
-    code = report_search(outcome)
-    return run_winners(outcome, address, accept_versions=accept_versions) if run and not code else code
+    ended = run_search(load_study(study_file), out, address, accept_versions=accept_versions)
+    code = tell_search_end(ended)
+    return run_winners(ended, address, accept_versions=accept_versions) if run and not code else code
 
 
 def main(arguments: list[str] | None = None) -> int:

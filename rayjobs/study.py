@@ -36,9 +36,9 @@ from rayjobs.cluster import (
     machines_of_cluster,
     resolve_on_cluster,
 )
-from rayjobs.outcome import Outcome, outcome_of, report_outcome
 from rayjobs.patient_files import refuse_in_job
-from rayjobs.requests import Resources, check_study_requests, resolve_here, trials_at_once
+from rayjobs.requests import Amounts, check_study_requests, resolve_here, trials_at_once
+from rayjobs.run_end import RunEnd, run_end_of, tell_run_end
 from rayjobs.shadowing import refuse_shadowed
 from rayjobs.shared import prove_shared
 from rayjobs.standby import await_standby, standing_by
@@ -54,7 +54,7 @@ def run_study(
     limit: int | None,
     *,
     accept_versions: bool = False,
-) -> Outcome:
+) -> RunEnd:
     """Train what is missing (at most `limit` trials of it), then aggregate.
 
     address: a running cluster's, else RAY_ADDRESS, else Ray is started on this machine for this run alone.
@@ -86,11 +86,11 @@ def run_study(
                 break
             before = set(tried)
             ready = _settled(ready, [trial for trial in left if trial not in before])
-        outcome = outcome_of(ready, tried, left, interrupted)
+        ended = run_end_of(ready, tried, left, interrupted)
         if interrupted:
-            return outcome
+            return ended
         with _ended_beside(during):
-            return _with_tables(ready, outcome)
+            return _with_tables(ready, ended)
 
 
 def _any_unrecorded(study: Study, folder: RunFolder) -> bool:
@@ -116,14 +116,14 @@ def _ended_beside(during: contextlib.ExitStack) -> Iterator[None]:
         ended.result()
 
 
-def _with_tables(ready: ReadyRun, outcome: Outcome) -> Outcome:
-    """The outcome once the tables are written: with what stands in none of them."""
+def _with_tables(ready: ReadyRun, ended: RunEnd) -> RunEnd:
+    """The ended once the tables are written: with what stands in none of them."""
     from rayjobs.aggregate import write_results  # here, for SciPy and Matplotlib take seconds to load
 
-    tidy_run(ready.folder, outcome.completed)
+    tidy_run(ready.folder, ended.completed)
     problems = write_results(ready.folder)
     unused = [each.text for each in problems if each.unusable]
-    return replace(outcome, unused=unused, left_out=lines_of_left_out(ready.study, ready.folder))
+    return replace(ended, unused=unused, left_out=lines_of_left_out(ready.study, ready.folder))
 
 
 def _next(ready: ReadyRun, left: list[Trial], tried: list[Trial], limit: int | None) -> list[Trial]:
@@ -214,12 +214,12 @@ def _may_have_gpu() -> bool:
     return any(Path(each).exists() for each in GPU_FILES)
 
 
-def _cores_here() -> Resources:
+def _cores_here() -> Amounts:
     """What a machine without GPUs has: as `_resources_here`, and PyTorch is not loaded."""
     return {"CPU": float(cores()), "GPU": 0.0}
 
 
-def _resources_here() -> Resources:
+def _resources_here() -> Amounts:
     # Here, for it loads PyTorch, beside the workers that do so.
     from hnscc.training.process import resources_here
 
@@ -248,7 +248,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--accept-versions", action="store_true", help=option_texts.ACCEPT_VERSIONS)
     options = parser.parse_args(arguments)
     return exit_code_of(
-        lambda: report_outcome(
+        lambda: tell_run_end(
             run_study(
                 load_study(options.study),
                 options.out,

@@ -252,3 +252,25 @@ def test_each_step_of_a_command_is_known_to_the_one_before():
             imports = [each for each in ast.walk(tree) if isinstance(each, ast.ImportFrom)]
             names = {alias.name for each in imports for alias in each.names}
             assert file == next_file or name.partition(".")[0] in names, f"{file} does not call {name}"
+
+
+def types_of(path: Path) -> set[str]:
+    """The public classes and type aliases that a module defines, but for type variables and a command's options."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name, value = node.targets[0].id, ast.unparse(node.value)
+            if not name.isupper() and not re.match(r"TypeVar\(|Annotated\[.*typer\.", value, re.DOTALL):
+                found.add(name)
+    return {name for name in found if name[0].isupper()}
+
+
+def test_a_type_stands_for_one_thing():
+    """Of two modules that define a type of one name, one is renamed, or imports it from the other."""
+    owners: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        for name in types_of(path):
+            owners.setdefault(name, []).append(module)
+    assert {name: modules for name, modules in owners.items() if len(modules) > 1} == {}

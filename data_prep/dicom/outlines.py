@@ -7,7 +7,7 @@ import numpy as np
 
 from hnscc.base.arrays import Bools, Floats
 
-Point = tuple[int, int]
+Corner = tuple[int, int]
 
 
 def outlines(mask: Bools) -> list[Floats]:
@@ -24,7 +24,7 @@ def outlines(mask: Bools) -> list[Floats]:
     return [np.array(_corners(loop), dtype=np.float64) - 0.5 for loop in outer]
 
 
-def _loops(mask: Bools) -> list[list[Point]]:
+def _loops(mask: Bools) -> list[list[Corner]]:
     """Closed ways along pixels' edges, one corner after another, with lesion on their left: around holes the other way
     than around parts."""
     follows = _edges(mask)
@@ -46,11 +46,11 @@ def _loops(mask: Bools) -> list[list[Point]]:
     return found
 
 
-def _edges(mask: Bools) -> dict[Point, list[Point]]:
+def _edges(mask: Bools) -> dict[Corner, list[Corner]]:
     """Where one may go from each corner: along the edges between lesion and none, lesion on the left."""
     padded = np.pad(mask, 1)
     inside = padded[1:-1, 1:-1]
-    follows: dict[Point, list[Point]] = {}
+    follows: dict[Corner, list[Corner]] = {}
     for (dx, dy), begin, end in (
         ((0, -1), (0, 0), (1, 0)),
         ((1, 0), (1, 0), (1, 1)),
@@ -63,7 +63,7 @@ def _edges(mask: Bools) -> dict[Point, list[Point]]:
     return follows
 
 
-def _turn(before: Point, at: Point, ways: list[Point]) -> Point:
+def _turn(before: Corner, at: Corner, ways: list[Corner]) -> Corner:
     """Where two ways go on, the one to the left: pixels that touch at a corner stay apart."""
     if len(ways) == 1 or before == at:
         return ways[0]
@@ -71,12 +71,12 @@ def _turn(before: Point, at: Point, ways: list[Point]) -> Point:
     return max(ways, key=lambda to: dx * (to[1] - at[1]) - dy * (to[0] - at[0]))
 
 
-def _area(loop: list[Point]) -> float:
+def _area(loop: list[Corner]) -> float:
     x, y = np.array(loop).T
     return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
 
 
-def _join(hole: list[Point], outer: list[list[Point]]) -> None:
+def _join(hole: list[Corner], outer: list[list[Corner]]) -> None:
     """Lead the outline that lies left of a hole along it: to its leftmost corner, around it, and back."""
     first = hole.index(min(hole))
     around = [*hole[first:], *hole[: first + 1]]
@@ -90,7 +90,7 @@ def _join(hole: list[Point], outer: list[list[Point]]) -> None:
                 return
 
 
-def _corners(loop: list[Point]) -> list[Point]:
+def _corners(loop: list[Corner]) -> list[Corner]:
     """The loop without what lies on the way straight on."""
     turns = zip(loop, loop[1:] + loop[:1], loop[-1:] + loop[:-1], strict=True)
     return [

@@ -37,7 +37,7 @@ class FoundFile:
 
 
 @dataclass(frozen=True)
-class Found:
+class FolderFiles:
     """The volumes of a folder by path; how many files of kinds that are not read here there are, by their ending; how
     many outer folders hold all of its scans; what ids begin with that look like visits; and how many dataset.json, in
     which nnU-Net names channels, cannot be read."""
@@ -49,7 +49,7 @@ class Found:
     unread_channels: int
 
 
-def find_files(folder: Path, beside: Sequence[Path] = (), progress: Progress | None = None) -> Found:
+def find_files(folder: Path, beside: Sequence[Path] = (), progress: Progress | None = None) -> FolderFiles:
     """Find the volumes in a folder and in those below it. Hidden files count for nothing; linked folders are followed.
 
     beside: other folders of scans in it, of DICOM. Of an Analyze pair the header stands for both. progress: called with
@@ -74,7 +74,7 @@ def find_files(folder: Path, beside: Sequence[Path] = (), progress: Progress | N
     found = [replace(each, named=of_patient(each.named, letters)) for each in found]
     outer = (Path(os.path.realpath(folder)).name, *(below[0][:shared] if below else ()))
     unread = sum(each is None for each in channels.values())
-    return Found(_with_a_patient(found, outer), dict(others), shared, letters, unread)
+    return FolderFiles(_with_a_patient(found, outer), dict(others), shared, letters, unread)
 
 
 def _volumes_below(folder: Path) -> tuple[list[Path], Counter[str]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from data_prep.dicom.listing import ListedSeries, Listing, apart, give_pseudonyms, list_folders
-from data_prep.files.listing import Found, FoundFile, find_files
+from data_prep.files.listing import FolderFiles, FoundFile, find_files
 from data_prep.files.names import MASK, named, of_patient
 from data_prep.files.whose import is_visit, may_be_id
 from data_prep.files.words import Words, has_digit, words_of
@@ -177,7 +177,7 @@ def _patients(
     return {words: linked.get(words) or pseudonyms["_".join(words)] for words in of_files}, pseudonyms
 
 
-def _by_folder(dicom: Listing, found: Mapping[Path, Found]) -> dict[Words, str]:
+def _by_folder(dicom: Listing, found: Mapping[Path, FolderFiles]) -> dict[Words, str]:
     """The pseudonym of the one patient whose DICOM files lie where the path names a patient by these words."""
     places = {(path.parent, series.patient) for series in dicom.series for path in series.paths}
     pairs = {

@@ -16,7 +16,7 @@ BETTER_TIMES = 1.5  # times the fall across the border of a scan's own mask, tha
 MOST_SCANS_ASKED = 20  # scans whose masks are told: of more, it is another fault
 
 # The images (Z, C, H, W) and the mask (Z, H, W) of a scan by its position.
-Read = Callable[[int], tuple[Images, Bools]]
+ReadBoth = Callable[[int], tuple[Images, Bools]]
 
 
 # The fall of a mask's border on a scan's images, by their positions.
@@ -24,7 +24,7 @@ _Falls = dict[tuple[int, int], float]
 
 
 def exchanged(
-    scans: Sequence[Scan], modalities: Sequence[str], told: Sequence[Odd], read: Read
+    scans: Sequence[Scan], modalities: Sequence[str], told: Sequence[Odd], read: ReadBoth
 ) -> Iterator[Odd]:
     """A sentence on both scans of each pair whose masks fit when they are exchanged. told: what is odd about masks."""
     ids = {scan_id for odd in told for scan_id, what in odd.shown if what == MASK}
@@ -51,7 +51,7 @@ def exchanged(
 
 
 def _across(
-    scans: Sequence[Scan], modalities: Sequence[str], asked: Sequence[int], ill: Sequence[int], read: Read
+    scans: Sequence[Scan], modalities: Sequence[str], asked: Sequence[int], ill: Sequence[int], read: ReadBoth
 ) -> list[_Falls]:
     """By modality, how far values fall across the border of each asked scan's mask on the images of every other one
     with lesion, and the other way round. Each scan is read once; those that are asked and one more are held."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, stats
 
 from data_prep.oddities.marks import Marks
-from data_prep.oddities.twins import Read, Twins
+from data_prep.oddities.twins import ReadImages, Twins
 from hnscc.base.arrays import Bools, Floats
 
 # Times the distance to the second-best look, in the same scan and in most others, that the best has.
@@ -30,7 +30,9 @@ LEAST_PLACES, ALIKE_CORRELATION = 12, 0.85
 COMPARED_SLICES = 7  # of a pair that are compared
 
 
-def find_moved(kept: Sequence[Sequence[Marks]], asked: Callable[[int, int], bool], read: Read) -> list[Twins]:
+def find_moved(
+    kept: Sequence[Sequence[Marks]], asked: Callable[[int, int], bool], read: ReadImages
+) -> list[Twins]:
     """Every pair of scans for which `asked` says so whose images of a modality are the same once one is moved.
 
     kept: what `marks` gave of each scan. read: stored images (Z, C, H, W) of a scan by its position; only those of

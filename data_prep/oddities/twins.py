@@ -29,7 +29,7 @@ SHARED_SLICES_SHARE = 0.5  # of the slices of the shorter scan that must be foun
 # Flips of a slice (y, x): an export that lost its orientation may be mirrored.
 FLIPS: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (0, 1))
 
-Read = Callable[[int], Images]
+ReadImages = Callable[[int], Images]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def reduced(images: Images) -> NDArray[np.float32]:
     return _unit(means.reshape(*means.shape[:2], -1)).reshape(means.shape).astype(np.float32)
 
 
-def find_twins(scans: Sequence[NDArray[np.float32]], read: Read) -> list[Twins]:
+def find_twins(scans: Sequence[NDArray[np.float32]], read: ReadImages) -> list[Twins]:
     """Every pair of scans that shares a modality, or nearly, in order.
 
     scans: (C, Z, 16, 16) float32 of each, what `reduced` gave. read: the stored images (Z, C, H, W) of a scan by its
@@ -78,7 +78,7 @@ def find_twins(scans: Sequence[NDArray[np.float32]], read: Read) -> list[Twins]:
 
 
 def find_between(
-    scans: Sequence[NDArray[np.float32]], pairs: Iterable[tuple[int, int]], read: Read
+    scans: Sequence[NDArray[np.float32]], pairs: Iterable[tuple[int, int]], read: ReadImages
 ) -> list[Twins]:
     """The modalities that the scans of a pair share, or nearly, as they lie, also by parts of a voxel off.
 
@@ -102,7 +102,7 @@ def _agreeing(
     pair: tuple[int, int],
     modality: int,
     slices: Sequence[tuple[int, int, tuple[int, ...]]],
-    read: Read,
+    read: ReadImages,
 ) -> list[Twins]:
     """The pair, if half of the slices of the shorter scan agree as they are stored; `slices` may: z of both, flip."""
     needed = SHARED_SLICES_SHARE * min(_informative(scans[each][modality]) for each in pair)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hnscc.base.arrays import Bools
+from hnscc.base.arrays import Bools, Voxels
 
 # Tissue: signal on MRI (relative), uptake on PET (SUV; a range, drawn per patient, for lesions per lesion).
 TISSUES = {
@@ -32,7 +32,6 @@ TISSUES = {
     "inflammation": (0.80, (4.5, 9.5)),
     "tumour": (0.50, (4.5, 9.5)),
 }
-Values = NDArray[np.float32]
 Labels = NDArray[np.uint8]  # of tissues
 # A lymph node: X, Y, Z of its centre, and its radius.
 Node = tuple[float, float, float, float]
@@ -62,14 +61,14 @@ class Blob:
     kind: str
     centre: tuple[float, float, float]
     radii: tuple[float, float, float]
-    waves: Values
+    waves: Voxels
     signal: float
     uptake: float
 
 
 def draw(
-    points: list[Values], warp: Values, size: float, nodes: list[Node], blobs: list[Blob]
-) -> tuple[Labels, Values, Values]:
+    points: list[Voxels], warp: Voxels, size: float, nodes: list[Node], blobs: list[Blob]
+) -> tuple[Labels, Voxels, Voxels]:
     """At each point its tissue's label, uint8; and the signal and uptake of lesions, float32, 0 outside of them.
 
     points: x, y and z in mm, float32, of one shape, which each result has too. warp: (3, count, 5), the field of waves
@@ -84,8 +83,8 @@ def draw(
 
 
 def _draw(
-    points: list[Values], warp: Values, size: float, nodes: list[Node], blobs: list[Blob]
-) -> tuple[Labels, Values, Values]:
+    points: list[Voxels], warp: Voxels, size: float, nodes: list[Node], blobs: list[Blob]
+) -> tuple[Labels, Voxels, Voxels]:
     """The points of a slab, as `draw`."""
     shift = _evaluate(warp, points)
     x, y, z = (axis / np.float32(size) + move for axis, move in zip(points, shift, strict=True))
@@ -101,7 +100,7 @@ def _draw(
     return labels, signal, uptake
 
 
-def _grow(blob: Blob, x: Values, y: Values, z: Values) -> Bools:
+def _grow(blob: Blob, x: Voxels, y: Voxels, z: Voxels) -> Bools:
     """Where the lesion lies, of the points' shape."""
     offsets = [
         (axis - np.float32(at)) / np.float32(radius)
@@ -118,24 +117,24 @@ def _grow(blob: Blob, x: Values, y: Values, z: Values) -> Bools:
 class _Points:
     """Points in mm, and the surfaces that tissues are drawn by: a tissue lies where a sum of these is below 1."""
 
-    x: Values
-    y: Values
-    z: Values
+    x: Voxels
+    y: Voxels
+    z: Voxels
 
-    def level(self, *values: float) -> Values:
+    def level(self, *values: float) -> Voxels:
         """A number that changes from the larynx to the nasopharynx, at even steps; of the same shape as the points."""
         return np.interp(self.z, np.linspace(-48, 48, len(values)), values).astype(np.float32)
 
-    def oval(self, at_x: float, at_y: float, wide: float, high: float) -> Values:
+    def oval(self, at_x: float, at_y: float, wide: float, high: float) -> Voxels:
         """An ellipse of a slice with these half-axes, and its mirror image; of the same shape as the points."""
         return ((np.abs(self.x) - at_x) / wide) ** 2 + ((self.y - at_y) / high) ** 2
 
-    def ball(self, at_z: float, deep: float) -> Values:
+    def ball(self, at_z: float, deep: float) -> Voxels:
         """What makes an ellipse end above and below; of the same shape as the points."""
         return ((self.z - at_z) / deep) ** 2
 
 
-def _anatomy(x: Values, y: Values, z: Values, nodes: list[Node]) -> Labels:
+def _anatomy(x: Voxels, y: Voxels, z: Voxels, nodes: list[Node]) -> Labels:
     """Labels of a head and neck from the larynx (Z = -48) to the nasopharynx (Z = 48)."""
     at = _Points(x, y, z)
     front = at.level(52, 54, 66, 84, 88, 88, 86)
@@ -154,7 +153,7 @@ def _anatomy(x: Values, y: Values, z: Values, nodes: list[Node]) -> Labels:
     return labels
 
 
-def _draw_soft_tissue(labels: Labels, at: _Points, outline: Values) -> None:
+def _draw_soft_tissue(labels: Labels, at: _Points, outline: Voxels) -> None:
     """outline: below 1 inside of the skin."""
     oval, ball, level = at.oval, at.ball, at.level
     for where, name in (
@@ -177,7 +176,7 @@ def _draw_soft_tissue(labels: Labels, at: _Points, outline: Values) -> None:
         labels[where] = LABEL[name]
 
 
-def _draw_jaw(labels: Labels, at: _Points, outline: Values) -> None:
+def _draw_jaw(labels: Labels, at: _Points, outline: Voxels) -> None:
     x, y, z = at.x, at.y, at.z
     jaw = np.sqrt((x / 52) ** 2 + ((y + 20) / 60) ** 2)
     ring = (
@@ -254,7 +253,7 @@ def make_waves(
     *,
     amplitude: float,
     components: int,
-) -> Values:
+) -> Voxels:
     """A smooth random field as a sum of waves: (components, count, 5) of wave vector, phase, amplitude."""
     direction = rng.standard_normal((components, count, 3))
     direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
@@ -264,7 +263,7 @@ def make_waves(
     return np.concatenate([vector, phase, height], axis=-1).astype(np.float32)
 
 
-def _evaluate(waves: Values, points: list[Values]) -> list[Values]:
+def _evaluate(waves: Voxels, points: list[Voxels]) -> list[Voxels]:
     """Each component of a field of waves, (components, count, 5), at the points x, y, z of one shape."""
     x, y, z = points
     fields = []

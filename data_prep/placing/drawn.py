@@ -20,7 +20,7 @@ def spanned(voxels: Bools) -> int:
     return int(np.sum((ends[0] & ends[1]) | (ends[2] & ends[3])))
 
 
-def left_out(voxels: Bools) -> int:
+def skipped_slices(voxels: Bools) -> int:
     """How many slices of (Z, Y, X) hold no lesion at all, though both slices beside them do at the same place."""
     between = (voxels[:-2] & voxels[2:]).any(axis=(1, 2))
     return int(np.sum(between & ~voxels[1:-1].any(axis=(1, 2))))

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from data_prep.masks.lesions import LesionMask
 from data_prep.placing.bodies import placed_bodies
-from data_prep.placing.drawn import is_box, left_out, spanned
+from data_prep.placing.drawn import is_box, skipped_slices, spanned
 from data_prep.placing.edges import SIDES, edges_of
 from data_prep.placing.signal import signal_of
 from data_prep.volumes.grids import axis_of_slices, to_lps
@@ -228,7 +228,7 @@ def lesion_of(
         "share_of_body": lesion_px / max(1, int(shown.sum())),
         "share_in_air": int((drawn & ~shown).sum()) / max(1, lesion_px),
         "spanned": spanned(lesion.voxels),
-        "left_out": left_out(lesion.voxels),
+        "left_out": skipped_slices(lesion.voxels),
         "box": is_box(lesion.voxels),
         "drawn_on": lesion.drawn_on,
         "orientation": None if mask is None else mask.grid.stated_by,

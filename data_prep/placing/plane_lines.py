@@ -4,8 +4,8 @@ second line alike, a border that goes on in the opposite one. Which is none of w
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hnscc.base.arrays import Voxels
 from hnscc.base.seeds import generator
 
 # Voxels of a line, of which one is compared: that two lines of noise agree in all of these is no chance.
@@ -18,51 +18,49 @@ GOES_ON_TIMES, ALIKE_CORRELATION = 2.0, 0.6  # times the step to the next voxel;
 MOST_LINES_APART, MOST_COMBED_SLICES = 6, 8  # lines apart, up to which they are compared; slices, at most
 UNCOMBED_RATIO = 2.0  # where no lines are compared
 
-Values = NDArray[np.float32]
 
-
-def copied(data: Values, varied: float) -> float:
+def copied(data: Voxels, varied: float) -> float:
     """The larger share of lines of (x, y, z) along either axis of the planes that repeat another line of their plane,
     voxel by voxel; of lines whose values differ by more than `varied`."""
     return max(_copied(lines, varied) for lines in _both(data))
 
 
-def streaks(data: Values, tissue: float) -> float:
+def streaks(data: Voxels, tissue: float) -> float:
     """The largest share of voxels of (x, y, z) that hold the value of one border, of tissue, from there on without a
     break, beside voxels of another value."""
     return max(_streaks(lines, tissue) for lines in _four(data))
 
 
-def mirrored(data: Values, tissue: float) -> float:
+def mirrored(data: Voxels, tissue: float) -> float:
     """The largest share of lines of (x, y, z) that go back as they came, between two voxels or at one."""
     return max(_mirrored(lines, apart, tissue) for lines in _both(data) for apart in (1, 2))
 
 
-def comb(data: Values, tissue: float) -> list[float]:
+def comb(data: Voxels, tissue: float) -> list[float]:
     """Of lines of (x, y, z) across x, and of those across y: the smallest mean difference between lines of tissue two
     to six apart, divided by that of neighbouring lines; below 1 where lines alternate, by stripes or by moves."""
     return [_comb(lines, tissue) for lines in _both(data)]
 
 
-def folded(data: Values, tissue: float) -> bool:
+def folded(data: Voxels, tissue: float) -> bool:
     """Whether a border of (x, y, z) goes on in the opposite one, as of a body wider than the field of view."""
     return any(_folded(lines, tissue) for lines in _both(data))
 
 
-def _both(data: Values) -> Iterator[Values]:
+def _both(data: Voxels) -> Iterator[Voxels]:
     """The volume as lines across x, and as lines across y: (lines, voxels, z)."""
     yield data
     yield data.swapaxes(0, 1)
 
 
-def _four(data: Values) -> Iterator[Values]:
+def _four(data: Voxels) -> Iterator[Voxels]:
     """The same, from either end."""
     for lines in _both(data):
         yield lines
         yield lines[::-1]
 
 
-def _copied(lines: Values, varied: float) -> float:
+def _copied(lines: Voxels, varied: float) -> float:
     """Of (lines, voxels, z)."""
     thin = lines[:, ::EVERY_VOXELS]
     # Weights, so that equal sums are of equal lines.
@@ -73,7 +71,7 @@ def _copied(lines: Values, varied: float) -> float:
     return float((ordered[1:] == ordered[:-1]).mean())
 
 
-def _streaks(lines: Values, tissue: float) -> float:
+def _streaks(lines: Voxels, tissue: float) -> float:
     """Of (lines, voxels, z), from the first line on."""
     end = lines[0]
     begin = (lines[1:RUN_VOXELS] == end).all(axis=0) & (end > tissue)
@@ -83,7 +81,7 @@ def _streaks(lines: Values, tissue: float) -> float:
     return float(np.minimum.accumulate(chosen == chosen[:1], axis=0).sum() / lines.size)
 
 
-def _mirrored(lines: Values, apart: int, tissue: float) -> float:
+def _mirrored(lines: Voxels, apart: int, tissue: float) -> float:
     """Between two voxels (apart: 1) or at one (2)."""
     thin = lines[:, ::EVERY_VOXELS]
     if len(thin) < 2 * MIRRORED_VOXELS + apart:
@@ -104,7 +102,7 @@ def _mirrored(lines: Values, apart: int, tissue: float) -> float:
     return float(found.mean())
 
 
-def _comb(lines: Values, tissue: float) -> float:
+def _comb(lines: Voxels, tissue: float) -> float:
     """Of (lines, voxels, z)."""
     lines = lines[:, :, :: max(1, lines.shape[2] // MOST_COMBED_SLICES)]
     shown = lines > tissue
@@ -117,7 +115,7 @@ def _comb(lines: Values, tissue: float) -> float:
     return min(apart[1:]) / apart[0] if apart[0] > 0 else UNCOMBED_RATIO
 
 
-def _folded(lines: Values, tissue: float) -> bool:
+def _folded(lines: Voxels, tissue: float) -> bool:
     """Whether the first of (lines, voxels, z) goes on in the last."""
     first, last = lines[0], lines[-1]
     both = (first > tissue) & (last > tissue)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.placing.plane_lines import UNCOMBED_RATIO, Values, comb, copied, folded, mirrored, streaks
-from hnscc.base.arrays import Bools, Integers
+from data_prep.placing.plane_lines import UNCOMBED_RATIO, comb, copied, folded, mirrored, streaks
+from hnscc.base.arrays import Bools, Integers, Voxels
 from hnscc.cohort.placement import PlaneFacts
 
 TISSUE_SHARE = 0.1  # of the way from air (1st percentile) to the 99th: what is brighter is tissue
@@ -57,7 +57,7 @@ NOTHING: PlaneFacts = {
 }
 
 
-def planes_of(data: Values, marked: Bools | None, blank: Bools | None) -> PlaneFacts:
+def planes_of(data: Voxels, marked: Bools | None, blank: Bools | None) -> PlaneFacts:
     """What the planes of a volume hold that no scanner gives, for data_prep.oddities.planes.
 
     data: (x, y, z), float32, in raw units, lying LPS. marked: (x, y, z), voxels that show nothing
@@ -99,7 +99,7 @@ def planes_of(data: Values, marked: Bools | None, blank: Bools | None) -> PlaneF
     }
 
 
-def _repeated(data: Values, way: float, tissue: float) -> PlaneFacts:
+def _repeated(data: Voxels, way: float, tissue: float) -> PlaneFacts:
     """What is said of values that come again, which few values do by chance; of all else nothing."""
     return {
         **NOTHING,
@@ -110,7 +110,7 @@ def _repeated(data: Values, way: float, tissue: float) -> PlaneFacts:
     }
 
 
-def _looked_at(data: Values, shown: NDArray[np.intp]) -> NDArray[np.intp]:
+def _looked_at(data: Voxels, shown: NDArray[np.intp]) -> NDArray[np.intp]:
     """Some of the slices that are shown, spread evenly."""
     every = max(1, int(np.ceil(len(shown) * data.shape[0] * data.shape[1] / LOOKED_AT_VOXELS)))
     return shown[every // 2 % max(1, len(shown)) :: every]
@@ -123,7 +123,7 @@ def _around(data: NDArray[Any]) -> list[NDArray[Any]]:
     return [data[x : wide - 2 + x, y : high - 2 + y] for x, y in steps]
 
 
-def _dead(data: Values, tissue: float, least: float) -> int:
+def _dead(data: Voxels, tissue: float, least: float) -> int:
     """How many voxels (x, y, z) of at most `least` lie amid tissue, by those around them in their plane."""
     shown = (data > tissue).astype(np.uint8)
     beside = np.zeros(shown[1:-1, 1:-1].shape, np.uint8)
@@ -132,7 +132,7 @@ def _dead(data: Values, tissue: float, least: float) -> int:
     return int(((beside >= LEAST_TISSUE_BESIDE) & (data[1:-1, 1:-1] <= least)).sum())
 
 
-def _hot(data: Values, air: float, way: float) -> int:
+def _hot(data: Voxels, air: float, way: float) -> int:
     """How many voxels (x, y, z) are far brighter than those around them in their plane.
 
     way: from air to what is bright.
@@ -143,7 +143,7 @@ def _hot(data: Values, air: float, way: float) -> int:
     return int((inner[at] - air > HOT_TIMES * np.maximum(third - air, 0)).sum())
 
 
-def _noise(data: Values, air: float, way: float) -> float:
+def _noise(data: Voxels, air: float, way: float) -> float:
     """The share of bright squares of the planes of (x, y, z) whose voxels differ as independent numbers do."""
     wide, high = (side // BLOCK_VOXELS * BLOCK_VOXELS for side in data.shape[:2])
     squares = data[:wide, :high].reshape(
@@ -156,7 +156,7 @@ def _noise(data: Values, air: float, way: float) -> float:
     return float((shown & unlike & (step > ROUGH_SHARE * way)).sum() / max(1, shown.sum()))
 
 
-def _values(data: Values, tissue: float) -> tuple[Values, Integers]:
+def _values(data: Voxels, tissue: float) -> tuple[Voxels, Integers]:
     """The values of tissue of a quarter of the voxels, and how many of these hold each; not the highest of all."""
     thin = data[::2, ::2]
     values, counts = np.unique(thin[(thin > tissue) & (thin < thin.max())], return_counts=True)
@@ -172,7 +172,7 @@ def _flat(counts: Integers, voxels: int) -> float:
     return float(counts[at] / voxels) if counts[at] >= SPIKE_TIMES * beside else 0.0
 
 
-def _cut(data: Values, blank: Bools | None, tissue: float, bright: float) -> float:
+def _cut(data: Voxels, blank: Bools | None, tissue: float, bright: float) -> float:
     """How many bright voxels (x, y, z) lie beside the lowest value, where that is not `blank`, in the median slice,
     divided by the square root of how many are tissue."""
     lowest = data == data.min()
@@ -187,7 +187,7 @@ def _cut(data: Values, blank: Bools | None, tissue: float, bright: float) -> flo
     return float(np.median(edge.sum(axis=(0, 1)) / np.sqrt(np.maximum(area, 1))))
 
 
-def _burnt(data: Values, tissue: float) -> int:
+def _burnt(data: Voxels, tissue: float) -> int:
     """How many places of the plane hold one value of tissue in most slices: the value of one of three of these."""
     count = data.shape[2]
     found = np.zeros(data.shape[:2], dtype=bool)
@@ -198,7 +198,7 @@ def _burnt(data: Values, tissue: float) -> int:
     return int(found.sum())
 
 
-def _step(data: Values, shown: NDArray[np.intp], air: float, tissue: float) -> float:
+def _step(data: Voxels, shown: NDArray[np.intp], air: float, tissue: float) -> float:
     """The largest change of brightness from one slice to the next that stands apart from those around it."""
     thin = data[::EVERY_STEPPED_VOXELS, ::EVERY_STEPPED_VOXELS]
     held = np.zeros(data.shape[2], dtype=bool)

@@ -22,10 +22,10 @@ STEP_SLACK_VOXELS = 0.01  # voxels: by so much a step may be longer than one vox
 ROUNDING_VOXELS = 0.4 * 10**-POSITION_DECIMALS  # voxels: what such a rounding takes away
 
 # For each slice of a grid: values (y, x) float32, and where these are inside of the volume's outer faces, (y, x) bool.
-Slices = Iterator[tuple[NDArray[np.float32], Bools]]
+GridSlices = Iterator[tuple[NDArray[np.float32], Bools]]
 
 
-def sampled(volume: Volume, grid: Grid) -> Slices:
+def sampled(volume: Volume, grid: Grid) -> GridSlices:
     """The volume at the voxels of a grid that lies LPS, slice by slice (y, x), by the quickest way that the two allow.
 
     Outside of its outer faces the values are those of the nearest voxel. A voxel of a coarser grid is split into parts
@@ -58,8 +58,8 @@ def finer(grid: Grid, parts: tuple[int, int, int]) -> Grid:
     return Grid((x, y, z), grid.affine @ split, grid.oriented)
 
 
-def _means(slices: Slices, parts: tuple[int, int, int]) -> Slices:
-    """Slices of the finer grid to slices of the grid itself."""
+def _means(slices: GridSlices, parts: tuple[int, int, int]) -> GridSlices:
+    """GridSlices of the finer grid to slices of the grid itself."""
     wide, high, deep = parts
     while together := list(islice(slices, deep)):
         inside = np.sum([_added(part.astype(np.float64), wide, high) for _, part in together], axis=0)
@@ -76,7 +76,7 @@ def _added(values: Floats, wide: int, high: int) -> Floats:
     return added
 
 
-def _at_centres(volume: Volume, grid: Grid) -> Slices:
+def _at_centres(volume: Volume, grid: Grid) -> GridSlices:
     lps = to_lps(volume.grid)
     if near(lps, grid, ROUNDING_VOXELS):  # every voxel lies on one of the grid's
         data = turned(volume.data, volume.grid)
@@ -87,7 +87,7 @@ def _at_centres(volume: Volume, grid: Grid) -> Slices:
         yield from sampled_by_voxels(volume, grid)
 
 
-def sampled_by_lines(volume: Volume, grid: Grid) -> Slices:
+def sampled_by_lines(volume: Volume, grid: Grid) -> GridSlices:
     """As `sampled`, slices (y, x), for grids whose lines along x are such of the volume, at most turned about them.
 
     Each line is weighed out of the four around it and then sampled: the sums are those by voxels, but fewer.
@@ -112,7 +112,7 @@ def sampled_by_lines(volume: Volume, grid: Grid) -> Slices:
         yield weigh(lines, rows, columns).astype(np.float32), inside
 
 
-def sampled_by_voxels(volume: Volume, grid: Grid) -> Slices:
+def sampled_by_voxels(volume: Volume, grid: Grid) -> GridSlices:
     """As `sampled`, slices (y, x), for any two grids: each voxel of the grid out of the eight around it."""
     data = turned(volume.data, volume.grid)
     matrix = voxels_of(to_lps(volume.grid), grid)

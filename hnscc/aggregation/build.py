@@ -195,7 +195,7 @@ def _slices(results: Results) -> Iterable[Part]:
 
 def _slice_part(result: Result, fold: Fold, counts: Counts, k: int, cutoff_px: int) -> Part:
     slices = {name: fold.slices[name] for name in ("split", "patient_id", "scan_id", "z")}
-    slices |= {"used": fold.used}
+    slices |= {"used": fold.sampled}
     pixels = {"truth_px": counts.truth, "pred_px": counts.pred, "overlap_px": counts.overlap}
     scores = {metric.name: metric.of(counts) for metric in metrics_at("slice")}
     outcome = pa.array(OUTCOMES).take(pa.array(outcome_codes(counts, cutoff_px)))

@@ -25,7 +25,7 @@ from hnscc.scores.paired_tests import Comparison, holm, signed_rank
 from hnscc.scores.slice_sets import SLICE_SETS, in_set
 from hnscc.study.schema import Study
 
-Found = dict[str, Comparison]  # by the name of the metric
+ByMetric = dict[str, Comparison]  # by the name of the metric
 FAMILY = ("metric", "slice_set", "unit", "method")
 
 
@@ -95,11 +95,11 @@ def _pair_rows(study: Study, a: Side, b: Side) -> Iterator[TableRow]:
                 yield row | asdict(comparisons[metric])
 
 
-def _none(level: Level, reason: str) -> Found:
+def _none(level: Level, reason: str) -> ByMetric:
     return {each.name: Comparison(n=0, reason=reason) for each in metrics_at(level)}
 
 
-def _wilcoxon(unit: Literal["slice", "patient"], study: Study, a: Side, b: Side, slice_set: str) -> Found:
+def _wilcoxon(unit: Literal["slice", "patient"], study: Study, a: Side, b: Side, slice_set: str) -> ByMetric:
     """The median models at their chosen thresholds, over the slices that stand in the set for both."""
     kept = []
     for each in (a, b):
@@ -122,7 +122,7 @@ def _pooled(a: Side, b: Side, slice_set: str) -> tuple[Counts, Counts] | str:
     return a.pooled[slice_set], b.pooled[slice_set]
 
 
-def _bootstrap(study: Study, a: Side, b: Side, slice_set: str) -> Found:
+def _bootstrap(study: Study, a: Side, b: Side, slice_set: str) -> ByMetric:
     """All repeats at 0.5, patients and repeats resampled together."""
     pooled = _pooled(a, b, slice_set)
     if isinstance(pooled, str):
@@ -134,13 +134,13 @@ def _bootstrap(study: Study, a: Side, b: Side, slice_set: str) -> Found:
     return {each.name: comparison for each, comparison in zip(metrics, found, strict=True)}
 
 
-def _two_way_t(study: Study, a: Side, b: Side, slice_set: str) -> Found:
+def _two_way_t(study: Study, a: Side, b: Side, slice_set: str) -> ByMetric:
     """All repeats at 0.5, as the bootstrap, by the t test over patients and repeats; the means over repeats."""
     pooled = _pooled(a, b, slice_set)
     if isinstance(pooled, str):
         return _none("pooled", pooled)
     counts_a, counts_b = ((each.overlap, each.pred, each.truth) for each in pooled)
-    found: Found = {}
+    found: ByMetric = {}
     for metric in metrics_at("pooled"):
         if metric.fraction is None:
             found[metric.name] = Comparison(n=0, reason=f"{metric.label} does not pool as a ratio of sums")
@@ -160,7 +160,7 @@ def _of_patients(counts: Counts, fraction: Fraction) -> Floats:
 
 
 # (unit, method) -> what gives a comparison by each metric that has a value of the unit; the last two pool patients.
-TESTS: dict[tuple[str, str], Callable[[Study, Side, Side, str], Found]] = {
+TESTS: dict[tuple[str, str], Callable[[Study, Side, Side, str], ByMetric]] = {
     ("slice", "wilcoxon"): partial(_wilcoxon, "slice"),
     ("patient", "wilcoxon"): partial(_wilcoxon, "patient"),
     ("patient", "two_way_t"): _two_way_t,

@@ -31,7 +31,7 @@ NO_TRIAL = "no completed trial"  # why a variant has no scores
 class Fold:
     """The scored slices of one fold in stored order: split, patient and scan str (N,), masks bool (N, H, W).
 
-    The used ones, which are sampled, stand first: used bool (N,). whole: whether the others were written too, so that
+    The sampled ones stand first: sampled bool (N,). whole: whether the others were written too, so that
     the scans of validation and test are whole. digest: of what trainings follow from; others_digest: of the
     other slices, empty for none. spacing_mm: of each scan of which every slice is scored, mm between voxels along z, y
     and x. in_suv: the modality that is known to be in SUV, or None. drawn: of these scans, the masks as they were
@@ -44,7 +44,7 @@ class Fold:
     split: Texts
     patient: Texts
     scan: Texts
-    used: Bools
+    sampled: Bools
     masks: Bools
     cohort: pa.Table
     whole: bool = False
@@ -82,24 +82,24 @@ class Fold:
         return truth
 
     @cached_property
-    def used_rows(self) -> dict[str, Integers]:
-        """Where the used ones of each split stand: {split: int (n,)}."""
-        return {split: rows[self.used[rows]] for split, rows in self.rows.items()}
+    def sampled_rows(self) -> dict[str, Integers]:
+        """Where the sampled ones of each split stand: {split: int (n,)}."""
+        return {split: rows[self.sampled[rows]] for split, rows in self.rows.items()}
 
     def rows_of(self, split: str, slices: SliceChoice) -> Integers:
         """Where the slices of a split stand that a reading scores: int (n,)."""
-        return self.used_rows[split] if slices == "sampled" else self.rows[split]
+        return self.sampled_rows[split] if slices == "sampled" else self.rows[split]
 
-    def of_used(self) -> "Fold":
-        """The same fold, of the used slices alone."""
-        last = int(self.used.sum())
+    def of_sampled(self) -> "Fold":
+        """The same fold, of the sampled slices alone."""
+        last = int(self.sampled.sum())
         return replace(
             self,
             slices=self.slices[:last],
             split=self.split[:last],
             patient=self.patient[:last],
             scan=self.scan[:last],
-            used=self.used[:last],
+            sampled=self.sampled[:last],
             masks=self.masks[:last],
             whole=False,
             others_digest="",
@@ -112,7 +112,7 @@ def scored_fold(run: RunFolder, study: Study, number: int) -> Fold:
     """One fold, of the slices that the study evaluates. InputError where these are not there, or a file is damaged."""
     fold = load_fold(run, number)
     if not study.whole_splits:
-        return fold.of_used()
+        return fold.of_sampled()
     if fold.whole:
         return fold
     raise InputError(

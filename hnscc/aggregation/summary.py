@@ -19,7 +19,7 @@ from hnscc.scores.counts import (
     threshold_of,
 )
 from hnscc.scores.crossed import Estimate, fraction_interval
-from hnscc.scores.describe import Line, fit_line, spread
+from hnscc.scores.describe import Line, distribution, fit_line
 from hnscc.scores.metrics import Metric, metrics_at
 from hnscc.scores.slice_sets import SLICE_SETS, in_set
 from hnscc.scores.thresholds import READINGS, Reading
@@ -103,7 +103,7 @@ def _repeats(results: Results, variant: str, split: str, reasons: list[str | Non
     pooled, by_patient = cases.counts.pooled(), cases.by_patient() if len(cases.patient) else None
     row: TableRow = {"repeats": len(pooled)} | {each: status.count(each) for each in ("failed", "missing")}
     for metric in metrics_at("pooled"):
-        found = asdict(spread(metric.of(pooled)))
+        found = asdict(distribution(metric.of(pooled)))
         row |= {f"{metric.name}_repeats_{key}": value for key, value in found.items() if key != "n"}
         over_both = _interval(metric, by_patient) if len(pooled) >= fewest.REPEATS else Estimate(None)
         row |= {f"{metric.name}_repeats_low": over_both.low, f"{metric.name}_repeats_high": over_both.high}
@@ -142,7 +142,7 @@ def _means(counts: Counts | None, column: str) -> TableRow:
     """Mean, in the column named so, and standard deviation over the slices, by each metric; None without counts."""
     row: TableRow = {}
     for metric in metrics_at("slice"):
-        found = spread(np.zeros(0) if counts is None else metric.of(counts))
+        found = distribution(np.zeros(0) if counts is None else metric.of(counts))
         row |= {column.format(metric.name): found.mean, f"{metric.name}_sd": found.sd}
     return row
 

@@ -145,7 +145,7 @@ def _predicted_of(record: Trained, content: bytes, fold: Fold) -> StoredPredicti
     if not fold.others_digest:
         probabilities = probabilities[
             : len(fold.masks)
-        ]  # the used slices stand first, whatever else was predicted
+        ]  # the sampled slices stand first, whatever else was predicted
     elif record.others_digest != fold.others_digest:
         raise Damaged(OTHER_SLICES)
     if probabilities.dtype != np.uint16 or probabilities.shape != fold.masks.shape:

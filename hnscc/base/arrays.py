@@ -8,6 +8,7 @@ Integers = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Texts = NDArray[np.str_]
 Images = NDArray[np.float32]  # of slices, in raw units or in 0..1
+Voxels = NDArray[np.float32]  # of a volume, in the unit of its file
 Masks = NDArray[np.uint8]  # 0 and 1
 StoredProbabilities = NDArray[np.uint16]  # q stands for q / 65535
 Spacing = tuple[float, float, float]  # mm between voxels along z, y, x

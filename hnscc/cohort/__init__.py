@@ -3,6 +3,7 @@
 Others may use `store` (open, read, verify), `store_building` (write), `splits` (who stands where), `fold` (images),
 `split_file` (what a fold says that it was made of) and `drawn_masks` (what it keeps of masks as they were drawn).
 
-It may import base and study. Inside, imports point one way: fold -> drawn_masks, same_data, usual -> slices, split_file
--> splits -> patients, store_building -> store, used_slices -> store_reading -> store_format -> placement.
+It may import base and study. Inside, imports point one way: fold -> drawn_masks, same_data, usual ->
+slices, split_file -> splits -> patients, store_building -> store, sampled_slices -> store_reading -> store_format ->
+placement.
 """

@@ -37,11 +37,11 @@ BOUNDED_BY = {"training": 1, "training_and_validation": 2}
 class FoldData:
     """One fold's slices in canonical order: train, validation, test; within each by scan and z.
 
-    pixels: shared by all folds. at: int (N,), where each of the fold's N used slices stands among the pixels. rows:
+    pixels: shared by all folds. at: int (N,), where each of the fold's N sampled slices stands among the pixels. rows:
     for each split, the range of N that holds it. bounds: modality -> what becomes 0 and 1, of this fold's training
-    slices. digest: hash of the pixels, bounds and order of the used slices, which trainings follow from.
+    slices. digest: hash of the pixels, bounds and order of the sampled slices, which trainings follow from.
 
-    Scored are the used slices and, after them, others: int (M,), where the M slices stand that make whole scans of
+    Scored are the sampled slices and, after them, others: int (M,), where the M slices stand that make whole scans of
     validation and test; other_splits: the split of each. others_digest: hash of their pixels and order, empty
     for none. spacing_mm: of each scan of which every slice is scored, mm between stored voxels along z, y and x.
     in_suv: the modality that is known to be in SUV, or None.
@@ -73,13 +73,13 @@ class FoldData:
 
     @property
     def masks(self) -> Masks:
-        """Of the used slices: uint8 (N, H, W) of 0 and 1, a new array."""
+        """Of the sampled slices: uint8 (N, H, W) of 0 and 1, a new array."""
         masks: Masks = self.pixels.masks[self.at]
         return masks
 
     @property
     def scored_at(self) -> Integers:
-        """Where the used slices and then the others stand among the pixels: int (N + M,)."""
+        """Where the sampled slices and then the others stand among the pixels: int (N + M,)."""
         return np.concatenate([self.at, self.others])
 
     @property
@@ -106,7 +106,7 @@ class FoldData:
         return self.slices(self.modalities).whole()[0]
 
     def slices(self, modalities: Sequence[str], split: str | None = None) -> Slices:
-        """The used slices of a split, or all N, with the channels of these modalities, normalised batch by batch."""
+        """The sampled slices of a split, or all N, with the channels of these modalities, normalised batch by batch."""
         return self._slices_at(self.at if split is None else self.at[self.rows[split]], modalities)
 
     def scored_slices(self, modalities: Sequence[str]) -> Slices:
@@ -181,14 +181,14 @@ def _bounds(pixels: Pixels, rows: Integers) -> dict[str, Bounds]:
 
 
 def _digest(store: Store, plan: FoldPlan, bounds: Mapping[str, tuple[float, float]]) -> str:
-    """What the pixels follow from: the content of the used scans, the used slices in order, the bounds."""
+    """What the pixels follow from: the content of their scans, the sampled slices in order, the bounds."""
     digests = {scan.scan_id: scan.digest for scan in store.scans}
-    used = [[split, digests[each.scan_id], each.z] for split, each in plan.order]
-    return hash_of({"modalities": store.modalities, "size": store.size, "slices": used, "bounds": bounds})
+    sampled = [[split, digests[each.scan_id], each.z] for split, each in plan.order]
+    return hash_of({"modalities": store.modalities, "size": store.size, "slices": sampled, "bounds": bounds})
 
 
 def digest_of_others(store: Store, plan: FoldPlan) -> str:
-    """What the scored slices beside the used ones follow from: the content of their scans, and their order. Empty
+    """What the scored slices beside the sampled ones follow from: the content of their scans, and their order. Empty
     where there are none."""
     if not plan.others:
         return ""
@@ -249,7 +249,7 @@ def _split_file(
 
 
 def _slices_table(plan: FoldPlan, data: FoldData) -> pa.Table:
-    """The scored slices; `used`: whether the slice is one of those that are sampled."""
+    """The scored slices; column `used`: whether the slice is a sampled one."""
     order = plan.scored
     return pa.table(
         {
@@ -270,7 +270,7 @@ def _scans_table(store: Store, plan: FoldPlan) -> pa.Table:
     rows = []
     for split in SPLITS:
         patients = set(plan.patients[split])
-        used = Counter((each.scan_id, each.positive) for each in plan.slices[split])
+        sampled = Counter((each.scan_id, each.positive) for each in plan.slices[split])
         for scan in store.scans:
             if scan.patient_id not in patients:
                 continue
@@ -282,8 +282,8 @@ def _scans_table(store: Store, plan: FoldPlan) -> pa.Table:
                     "split": split,
                     "slices": scan.slices,
                     "positive_slices": scan.positive_slices,
-                    "used_positive": used[scan.scan_id, True],
-                    "used_negative": used[scan.scan_id, False],
+                    "used_positive": sampled[scan.scan_id, True],
+                    "used_negative": sampled[scan.scan_id, False],
                 }
             )
     return pa.Table.from_pylist(rows, schema=SCANS)

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from hnscc.base.errors import InputError
 from hnscc.base.seeds import generator
 from hnscc.base.split_names import SPLITS
+from hnscc.cohort.sampled_slices import positives_shown, share_of
 from hnscc.cohort.store_format import Scan
-from hnscc.cohort.used_slices import positives_shown, share_of
 from hnscc.study.plan import fold_name
 from hnscc.study.section_schema import Split
 

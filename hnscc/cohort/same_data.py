@@ -24,12 +24,12 @@ MOST_NAMES = 5  # of patients or scans that one message names
 
 @dataclass(frozen=True)
 class _Data:
-    """What a fold is made of. slices: of all its scans; used: split, scan and z of each used slice, in order."""
+    """What a fold is made of. slices: of all its scans; sampled: split, scan and z of each sampled slice, in order."""
 
     patients: frozenset[str]
     scans: frozenset[str]
     slices: int
-    used: tuple[tuple[str, str, int], ...]
+    sampled: tuple[tuple[str, str, int], ...]
     modalities: tuple[str, ...]
     size: int
 
@@ -43,7 +43,7 @@ def check_same_data(
 ) -> None:
     """Refuse, with what differs, a store and plan other than those that the fold was made of (InputError).
 
-    digest, bounds: of the fold's data (`FoldData`), where its images have been read; without them the used slices,
+    digest, bounds: of the fold's data (`FoldData`), where its images have been read; without them the sampled slices,
     modalities and the size alone are compared. A fold that is not there, or is damaged, is not compared.
     """
     split = whole_split(folder)
@@ -65,7 +65,7 @@ def check_same_data(
 
 
 def _content(data: _Data) -> tuple[Any, ...]:
-    return data.used, data.modalities, data.size
+    return data.sampled, data.modalities, data.size
 
 
 def _planned(store: Store, plan: FoldPlan) -> _Data:
@@ -88,7 +88,7 @@ def _written(folder: FoldFolder, split: SplitFile) -> _Data | None:
         return None
     if any(sha256(content) != split.files.get(name) for name, content in contents.items()):
         return None
-    scans, used = (
+    scans, scored = (
         pq.read_table(pa.BufferReader(contents[path.name])).to_pylist()
         for path in (folder.scans, folder.slices)
     )
@@ -97,7 +97,7 @@ def _written(folder: FoldFolder, split: SplitFile) -> _Data | None:
         frozenset(patient for names in split.patients.values() for patient in names),
         frozenset(row["scan_id"] for row in scans),
         sum({row["scan_id"]: row["slices"] for row in scans}.values()),
-        tuple((row["split"], row["scan_id"], row["z"]) for row in used if row.get("used", True)),
+        tuple((row["split"], row["scan_id"], row["z"]) for row in scored if row.get("used", True)),
         tuple(sorted(split.bounds)),  # whose order JSON does not keep
         int(masks.shape[-1]),
     )
@@ -112,10 +112,10 @@ def _differences(before: _Data, now: _Data) -> Iterator[str]:
         yield f"modalities {', '.join(before.modalities)} -> {', '.join(now.modalities)}"
     if before.size != now.size:
         yield f"{before.size} x {before.size} -> {now.size} x {now.size} pixels"
-    if len(before.used) != len(now.used):
-        yield f"{len(before.used)} -> {len(now.used)} used slices"
-    elif before.used != now.used:
-        yield "other slices are used"
+    if len(before.sampled) != len(now.sampled):
+        yield f"{len(before.sampled)} -> {len(now.sampled)} sampled slices"
+    elif before.sampled != now.sampled:
+        yield "other slices are sampled"
 
 
 def _names(what: str, before: frozenset[str], now: frozenset[str]) -> Iterator[str]:

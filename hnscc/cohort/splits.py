@@ -11,16 +11,16 @@ from hnscc.base.seeds import generator
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.patients import assign_patients
 from hnscc.cohort.placement import NOT_SHOWN
-from hnscc.cohort.store import Store
-from hnscc.cohort.store_format import Scan
-from hnscc.cohort.used_slices import (
-    UsedSlice,
+from hnscc.cohort.sampled_slices import (
+    PlannedSlice,
     by_scan_and_z,
-    draw_from,
-    draw_positives,
     negative_candidates,
+    sample_from,
+    sample_positives,
     validation_by_slices,
 )
+from hnscc.cohort.store import Store
+from hnscc.cohort.store_format import Scan
 from hnscc.study.plan import fold_name
 from hnscc.study.schema import Study
 
@@ -32,44 +32,45 @@ WARN_BELOW_LESION_PATIENTS = 5
 class FoldPlan:
     """One fold: which patients and slices stand in which split, and what the user should know of it.
 
-    slices: the used ones of each split, which are sampled. others: with their splits, the slices that make whole scans
-    of those of validation and test: they are scored and decide nothing in training; by split, scan and z. None where
-    the used slices alone are scored. whole: the scans of which every slice is scored.
+    slices: of each split, those that the setting `sampling` chose ("sampled" wherever slices are spoken of; columns of
+    tables say `used`). others: with their splits, the slices that make whole scans of those of validation and test:
+    they are scored and decide nothing in training; by split, scan and z. None where the sampled slices alone are
+    scored. whole: the scans of which every slice is scored.
     """
 
     fold: int
     patients: Mapping[str, tuple[str, ...]]
-    slices: Mapping[str, tuple[UsedSlice, ...]]
+    slices: Mapping[str, tuple[PlannedSlice, ...]]
     warnings: tuple[str, ...]
-    others: tuple[tuple[str, UsedSlice], ...] | None = None
+    others: tuple[tuple[str, PlannedSlice], ...] | None = None
     whole: tuple[str, ...] = ()
 
     @property
-    def order(self) -> list[tuple[str, UsedSlice]]:
-        """Every used slice with its split, in canonical order: train, validation, test; within each by scan and z."""
+    def order(self) -> list[tuple[str, PlannedSlice]]:
+        """Every sampled slice with its split, in canonical order: by split (train, validation, test), scan and z."""
         return [(split, each) for split in SPLITS for each in self.slices[split]]
 
     @property
-    def scored(self) -> list[tuple[str, UsedSlice]]:
-        """Every slice that trials predict and that is scored, with its split: the used ones, then the others."""
+    def scored(self) -> list[tuple[str, PlannedSlice]]:
+        """Every slice that trials predict and that is scored, with its split: the sampled ones, then the others."""
         return [*self.order, *(self.others or ())]
 
     def lesion_patients(self, split: str) -> set[str]:
-        """The patients of whom a used slice of the split holds lesion."""
+        """The patients of whom a sampled slice of the split holds lesion."""
         return {each.patient_id for each in self.slices[split] if each.positive}
 
 
 def check_disjoint(plan: FoldPlan, *, validation_unit: str) -> None:
     """Raise InputError if a patient stands in two splits.
 
-    Where validation is drawn slice by slice, training and validation may share patients, but no slice.
+    Where validation is split off slice by slice, training and validation may share patients, but no slice.
     """
     patients = {split: set(plan.patients[split]) for split in SPLITS}
-    used = {split: {(each.scan_id, each.z) for each in plan.slices[split]} for split in SPLITS}
+    sampled = {split: {(each.scan_id, each.z) for each in plan.slices[split]} for split in SPLITS}
     for i, first in enumerate(SPLITS):
         for second in SPLITS[i + 1 :]:
             by_slice = validation_unit == "slice" and second == "validation"
-            shared = used[first] & used[second] if by_slice else patients[first] & patients[second]
+            shared = sampled[first] & sampled[second] if by_slice else patients[first] & patients[second]
             if shared:
                 raise InputError(
                     "Leakage: the same data stands in two splits.",
@@ -112,7 +113,7 @@ BY_SLICES_OF_WHOLE = (
 
 
 def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
-    """Split the store's patients and draw the slices to use; the same for every variant and repeat of the study.
+    """Split the store's patients and sample their slices; the same for every variant and repeat of the study.
 
     Keyed by study.seed and the fold. Raises InputError where the cohort is too small for a slice with lesion in
     every split, or where a patient would stand on both sides. Where negatives run out, a warning says so. With a
@@ -123,11 +124,11 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
     """
     shown = modalities_of(study)
     assigned = assign_patients(store.scans, study.split, seed=study.seed, fold=fold, shown=shown)
-    slices, too_few = _used_slices(store.scans, study, fold, assigned)
+    slices, too_few = _sampled_slices(store.scans, study, fold, assigned)
     warnings = [*_unseen(store.scans, shown), *too_few]
     if study.split.validation_unit == "slice":
-        draw = generator(study.seed, "validation", fold_name(fold))
-        slices = validation_by_slices(slices, study.split.validation, draw)
+        random = generator(study.seed, "validation", fold_name(fold))
+        slices = validation_by_slices(slices, study.split.validation, random)
         warnings += [BY_SLICES, *([BY_SLICES_OF_WHOLE] if study.whole_splits else [])]
     plan = FoldPlan(fold, _patients_of(slices, assigned), slices, tuple(warnings))
     check_disjoint(plan, validation_unit=study.split.validation_unit)
@@ -136,17 +137,17 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
     return _with_whole_scans(plan, store.scans, study.whole_splits) if study.whole_splits else plan
 
 
-def _used_slices(
+def _sampled_slices(
     scans: Sequence[Scan], study: Study, fold: int, assigned: Mapping[str, str]
-) -> tuple[dict[str, tuple[UsedSlice, ...]], list[str]]:
-    """The used slices of each split, and a warning for each that is read whose negatives run out.
+) -> tuple[dict[str, tuple[PlannedSlice, ...]], list[str]]:
+    """The sampled slices of each split, and a warning for each that is read whose negatives run out.
 
     assigned: the split of each patient.
     """
     shown, sampling = modalities_of(study), study.sampling
-    positives = draw_positives(scans, sampling.max_positive, seed=study.seed, shown=shown)
+    positives = sample_positives(scans, sampling.max_positive, seed=study.seed, shown=shown)
     candidates = negative_candidates(scans, sampling.negatives, shown=shown)
-    slices: dict[str, tuple[UsedSlice, ...]] = {}
+    slices: dict[str, tuple[PlannedSlice, ...]] = {}
     warnings = []
     for split in SPLITS:
         chosen = [each for each in positives if assigned[each.patient_id] == split]
@@ -156,14 +157,14 @@ def _used_slices(
             everywhere = negative_candidates(scans, "any_scan", shown=shown)
             more = sum(assigned[each.patient_id] == split for each in everywhere) - len(pool)
             warnings.append(_too_few(split, wanted, len(pool), more))
-        draw = generator(study.seed, "negatives", fold_name(fold), split)
-        slices[split] = tuple(sorted([*chosen, *draw_from(pool, wanted, draw)], key=by_scan_and_z))
+        random = generator(study.seed, "negatives", fold_name(fold), split)
+        slices[split] = tuple(sorted([*chosen, *sample_from(pool, wanted, random)], key=by_scan_and_z))
     return slices, warnings
 
 
 def _with_whole_scans(plan: FoldPlan, scans: Sequence[Scan], splits: Sequence[str]) -> FoldPlan:
     """The plan with what makes whole scans of these splits, slices that a modality does not show included."""
-    used = {(each.scan_id, each.z) for _, each in plan.order}
+    sampled = {(each.scan_id, each.z) for _, each in plan.order}
     whole = [
         (name, scan)
         for name in splits
@@ -171,10 +172,10 @@ def _with_whole_scans(plan: FoldPlan, scans: Sequence[Scan], splits: Sequence[st
         if scan.patient_id in plan.patients[name]
     ]
     others = tuple(
-        (name, UsedSlice(scan.patient_id, scan.scan_id, z, scan.lesion_px[z] > 0))
+        (name, PlannedSlice(scan.patient_id, scan.scan_id, z, scan.lesion_px[z] > 0))
         for name, scan in whole
         for z in range(scan.slices)
-        if (scan.scan_id, z) not in used
+        if (scan.scan_id, z) not in sampled
     )
     return replace(plan, others=others, whole=tuple(scan.scan_id for _, scan in whole))
 
@@ -205,9 +206,9 @@ def _unseen(scans: Sequence[Scan], shown: Sequence[str]) -> list[str]:
 
 
 def _patients_of(
-    slices: Mapping[str, tuple[UsedSlice, ...]], assigned: Mapping[str, str]
+    slices: Mapping[str, tuple[PlannedSlice, ...]], assigned: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
-    """Assigned patients, used or not; with validation by slices also those whose slices were drawn."""
+    """Assigned patients, with sampled slices or without; with validation by slices also those whose slices it took."""
     return {
         split: tuple(
             sorted(

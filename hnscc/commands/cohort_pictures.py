@@ -15,8 +15,8 @@ from hnscc.cohort.store_format import Scan
 from hnscc.commands.cohort_table import odd_about, values_of
 from hnscc.reporting.blocks import Histogram, Histograms, Sheet, Sheets
 from hnscc.reporting.drawing.contact_sheet import (
+    GreyRange,
     Panel,
-    Window,
     contact_sheet,
     histogram_svg,
     rows_of,
@@ -118,7 +118,7 @@ def contact_sheets(
     return Sheets(explanation, tuple(sheets))
 
 
-def _window(scan: Scan, modality: str, usual: float) -> Window:
+def _window(scan: Scan, modality: str, usual: float) -> GreyRange:
     """Return what is shown darkest and brightest: PET alike in all scans, CT in soft tissue, others from the 1st
     percentile to the 99th."""
     facts = values_of(scan, modality)

@@ -103,7 +103,7 @@ def _look(folder: TrialFolder, others_digest: str) -> tuple[TrialState, dict[str
 
 
 def _others_digest(folder: RunFolder, study: Study, number: int) -> str:
-    """Of the slices that trials of this fold predict beside the used ones; empty where the study scores no others."""
+    """Of the slices that trials of this fold predict beside the sampled ones; empty where no others are scored."""
     return read_split(folder.fold(number)).others_digest if study.whole_splits else ""
 
 

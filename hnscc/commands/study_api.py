@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from hnscc.commands.checked import Checked
     from hnscc.commands.status import Status
     from hnscc.study.schema import Study
-    from rayjobs.outcome import Outcome
-    from rayjobs.search_outcome import SearchOutcome
+    from rayjobs.run_end import RunEnd
+    from rayjobs.search_end import SearchEnd
 
 
 def init(store: str | Path, study: str | Path | None = None, *, prefer: Sequence[str] = ()) -> Path:
@@ -74,14 +74,14 @@ def run(
     limit: int | None = None,
     *,
     accept_versions: bool = False,
-) -> Outcome:
+) -> RunEnd:
     """Train what is missing of a study, then write its tables, figures and report; called again, it goes on.
 
     study, out: as for `check`. address: a running Ray cluster; RAY_ADDRESS unless given, and without either Ray is
     started on this machine and ended with the call. limit: train at most so many of the missing trials.
     accept_versions: go on beside finished trials of other versions. Progress is printed. Call it from the main thread,
     where Ctrl-C ends it.
-    The outcome has folder, completed (trial ids), missing (how many), failed (kind of error by trial id), lost,
+    What is returned has folder, completed (trial ids), missing (how many), failed (kind of error by trial id), lost,
     interrupted and unused: a trial that fails raises nothing.
     InputError for what cannot run; a new run folder is then not left behind.
     """
@@ -100,12 +100,12 @@ def search(
     address: str | None = None,
     *,
     accept_versions: bool = False,
-) -> SearchOutcome:
+) -> SearchEnd:
     """Search the study's hyperparameters over repeats; write winners.yaml, tables, figures and a report.
 
-    Called again, it goes on. Arguments are those of `run`. The outcome has folder (`folder.winners` is the study to run
-    next), configurations, standings (the winner first), lost and interrupted. InputError for ranges or a budget that
-    cannot be searched.
+    Called again, it goes on. Arguments are those of `run`. What is returned has folder (`folder.winners` is the study
+    to run next), configurations, standings (the winner first), lost and interrupted. InputError for ranges or a budget
+    that cannot be searched.
     """
     from hnscc.base.given import check_flags
     from rayjobs.search import run_search

@@ -84,11 +84,11 @@ def run(
     Example: hnscc run studies/demo.yaml
     """
     from hnscc.study.loading import load_study
-    from rayjobs.outcome import report_outcome
+    from rayjobs.run_end import tell_run_end
     from rayjobs.study import run_study
 
-    outcome = run_study(load_study(study), out, address, limit, accept_versions=accept_versions)
-    raise typer.Exit(report_outcome(outcome))
+    ended = run_study(load_study(study), out, address, limit, accept_versions=accept_versions)
+    raise typer.Exit(tell_run_end(ended))
 
 
 def search(
@@ -107,12 +107,12 @@ def search(
     """
     from hnscc.study.loading import load_study
     from rayjobs.search import run_search, run_winners
-    from rayjobs.search_outcome import report_search
+    from rayjobs.search_end import tell_search_end
 
-    outcome = run_search(load_study(study), out, address, accept_versions=accept_versions)
-    code = report_search(outcome)
+    ended = run_search(load_study(study), out, address, accept_versions=accept_versions)
+    code = tell_search_end(ended)
     if then_run and not code:
-        code = run_winners(outcome, address, accept_versions=accept_versions)
+        code = run_winners(ended, address, accept_versions=accept_versions)
     raise typer.Exit(code)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from hnscc.aggregation.column_types import TableRow
 from hnscc.reporting.blocks import Cell
 from hnscc.scores import fewest
-from hnscc.scores.describe import Spread, quartered
+from hnscc.scores.describe import Distribution, quartered
 
 DASH = "–"
 
@@ -93,7 +93,7 @@ def interval(row: TableRow, value: str, low: str, high: str, write: Callable[[fl
     return Cell(f"{write(row[value])} {between(write(row[low]), write(row[high]))}")
 
 
-def middle(found: Spread, write: Callable[[float], str], one: str) -> Cell:
+def middle(found: Distribution, write: Callable[[float], str], one: str) -> Cell:
     """Return the median of values, and in brackets their quartiles; of too few values the least and the most, which the
     note says, and of one value nothing. one: what one of them is of, such as `repeat`."""
     if found.median is None:

@@ -1,4 +1,4 @@
-"""Descriptions of numbers: their spread, and the line through pairs of them."""
+"""Descriptions of numbers: their distribution, and the line through pairs of them."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from hnscc.scores import fewest
 
 
 @dataclass(frozen=True)
-class Spread:
+class Distribution:
     """The distribution of n values: sd is the sample's (n - 1), None for one value; all None for none."""
 
     n: int
@@ -22,13 +22,13 @@ class Spread:
     max: float | None = None
 
 
-def spread(values: Floats) -> Spread:
+def distribution(values: Floats) -> Distribution:
     """Mean, sd, median, quartiles (linear) and extremes of values (N,)."""
     if len(values) == 0:
-        return Spread(0)
+        return Distribution(0)
     low, q25, median, q75, high = (float(each) for each in np.quantile(values, [0, 0.25, 0.5, 0.75, 1]))
     sd = float(np.std(values, ddof=1)) if len(values) >= fewest.VALUES_FOR_SPREAD else None
-    return Spread(len(values), float(np.mean(values)), sd, median, q25, q75, low, high)
+    return Distribution(len(values), float(np.mean(values)), sd, median, q25, q75, low, high)
 
 
 def quartered(values: int) -> bool:

@@ -22,7 +22,7 @@ import numpy as np
 
 from hnscc.base.arrays import Bools, Floats
 
-Point = tuple[float, ...]
+Crossing = tuple[float, ...]
 Triangle = tuple[int, int, int]
 # The corners of a cube; bit i of a code tells whether corner i is marked.
 CORNERS = tuple(itertools.product((0, 1), repeat=3))
@@ -115,9 +115,9 @@ def _triangles_of_codes() -> tuple[Floats, Floats]:
     return filled[:, 0], filled[:, 1]
 
 
-def _loops(code: int) -> list[list[Point]]:
+def _loops(code: int) -> list[list[Crossing]]:
     """The closed polygons that cut the marked corners of a cube off, as points in order."""
-    follows: dict[Point, Point] = {}
+    follows: dict[Crossing, Crossing] = {}
     for face in _faces():
         marked = [bool(code >> CORNERS.index(corner) & 1) for corner in face]
         middles = [_middle(face[i], face[(i + 1) % 4]) for i in range(4)]
@@ -148,11 +148,11 @@ def _faces() -> Iterator[list[tuple[int, ...]]]:
         yield face if side else face[::-1]
 
 
-def _middle(a: tuple[int, ...], b: tuple[int, ...]) -> Point:
+def _middle(a: tuple[int, ...], b: tuple[int, ...]) -> Crossing:
     return tuple((one + other) / 2 for one, other in zip(a, b, strict=True))
 
 
-def _largest(loop: list[Point]) -> tuple[Floats, Floats]:
+def _largest(loop: list[Crossing]) -> tuple[Floats, Floats]:
     """Area vectors and middles (T, 3) of the triangles of a polygon, cut so that their areas' sum is largest.
 
     Where several ways to cut it are equal, the triangles of all of them, each with its part of the area: the surface

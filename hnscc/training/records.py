@@ -64,7 +64,7 @@ class Began(Facts):
 class Trained(Began):
     """A trial that was trained to its end. Whether it is completed, its files say too (`states.trial_state`).
 
-    scores: split -> metric -> value, pooled at 0.5, of the slices that it predicted: the used ones, and those that
+    scores: split -> metric -> value, pooled at 0.5, of the slices that it predicted: the sampled ones, and those that
     others_digest, in the file `scored`, is the hash of (`FoldData.others_digest`; empty for none). files: name ->
     SHA-256 of every file that the record vouches for. seconds: of training and prediction, over all attempts.
     peak_gpu_bytes: None on a processor. predicted_by: the versions that predicted, where others trained it; else empty.

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-Key = tuple[Any, ...]
+MatrixKey = tuple[Any, ...]
 
 
 def resize_by_products(model: nn.Module) -> nn.Module:
@@ -41,7 +41,7 @@ class _Products(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.matrices: dict[Key, torch.Tensor] = {}
+        self.matrices: dict[MatrixKey, torch.Tensor] = {}
 
     def __torch_function__(
         self,
@@ -91,7 +91,7 @@ class _Products(TorchFunctionMode):
         return self._apply(input, _along, ("pool", *sizes))
 
     def _apply(
-        self, images: torch.Tensor, along: Callable[[int, int], torch.Tensor], key: Key
+        self, images: torch.Tensor, along: Callable[[int, int], torch.Tensor], key: MatrixKey
     ) -> torch.Tensor:
         """A x B' for each channel; in float32 where the images have less, as PyTorch's own functions sum."""
         dtype = images.dtype if images.dtype == torch.float64 else torch.float32
@@ -109,7 +109,7 @@ class _Products(TorchFunctionMode):
         pixels: int,
         device: torch.device,
         dtype: torch.dtype,
-        key: Key,
+        key: MatrixKey,
     ) -> torch.Tensor:
         """(resized, pixels): from PyTorch's own resizing of an identity matrix, once, in float64."""
         key = (*key, axis, pixels, device, dtype)

@@ -27,7 +27,7 @@ from hnscc.training.records import HISTORY, Trained, write_record
 from hnscc.training.tidying import tidy
 
 
-def write_results(fit: Fit, stop_reason: str, task: Task) -> Generator[None]:
+def leave_results(fit: Fit, stop_reason: str, task: Task) -> Generator[None]:
     """Write all files first, the record that vouches for them last; then the checkpoint goes.
 
     Pauses after each batch that was predicted, and each whole scan that was scored.

@@ -75,11 +75,11 @@ def trial_state(
 ) -> TrialState:
     """The one judge of a trial's folder: its record must be whole and of this trial, and so must its files be.
 
-    others_digest: of the slices that its fold scores beside the used ones (`FoldData.others_digest`); where it is not
-    empty, the trial must have predicted these. keep: names of files whose contents are wanted. check: names of the
-    files to be read and compared with their hashes; None for all (on S3 those that tables read: the weights are
-    most of what a trial holds). A file that tables do not need may be gone, since weights can be pruned. StorageError
-    where the disk or S3 does not answer.
+    others_digest: of the slices that its fold scores beside the sampled ones (`FoldData.others_digest`); where it is
+    not empty, the trial must have predicted these. keep: names of files whose contents are wanted. check: names of the
+    files to be read and compared with their hashes; None for all (on S3 those that tables read: the weights are most of
+    what a trial holds). A file that tables do not need may be gone, since weights can be pruned. StorageError where the
+    disk or S3 does not answer.
     """
     record = record_or_fault(folder)
     if isinstance(record, str):
@@ -132,8 +132,8 @@ def recorded_state(folder: TrialFolder) -> TrialState:
 
 
 def is_complete(folder: TrialFolder, others_digest: str = "") -> bool:
-    """Whether the trial is whole and, where its fold scores more than the used slices (`others_digest` is not empty),
-    whether it predicted them."""
+    """Whether the trial is whole and, where its fold scores more than the sampled slices (`others_digest` is not
+    empty), whether it predicted them."""
     return trial_state(folder, others_digest=others_digest).status == "completed"
 
 

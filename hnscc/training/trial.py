@@ -18,7 +18,7 @@ from hnscc.training.model import build_model
 from hnscc.training.process import give_back_memory, gpu_is_lost, memory_is_full, set_up_torch
 from hnscc.training.ready import Task
 from hnscc.training.records import OUT_OF_MEMORY, Attempt, Began, Failed, Trained, write_record
-from hnscc.training.results_of_trial import predict_again, write_results
+from hnscc.training.results_of_trial import leave_results, predict_again
 from hnscc.training.saving import Saving
 from hnscc.training.states import is_complete, with_weights
 
@@ -52,7 +52,7 @@ def steps_of_trial(task: Task) -> Generator[Epoch | None]:
                 yield fit.history[-1]
         del validation, training  # before the scored slices are read: a GPU may hold them
         if stop_reason := fit.stop_reason:
-            yield from write_results(fit, stop_reason, task)
+            yield from leave_results(fit, stop_reason, task)
 
 
 def begin(study: Study, trial: Trial, fold_digest: str, *, device: str, precision: str) -> Began:

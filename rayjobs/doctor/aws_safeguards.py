@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rayjobs.doctor.cluster_file import ClusterFile, at, items, keys
-from rayjobs.doctor.marked_yaml import KeyPath, Problem
+from rayjobs.doctor.marked_yaml import FieldPath, Problem
 
 
 def aws_problems(file: ClusterFile) -> Iterator[Problem]:
@@ -56,7 +56,7 @@ def _is_spot(kind: dict[str, Any]) -> bool:
 
 
 # (whether a kind of machine lacks it, where under its name, what is wrong, what is expected, what to do)
-_Check = tuple[Callable[[dict[str, Any]], bool], KeyPath, str, str, str]
+_Check = tuple[Callable[[dict[str, Any]], bool], FieldPath, str, str, str]
 # fmt: off
 _EVERY_MACHINE: tuple[_Check, ...] = (
     (_imdsv1, ("node_config", "MetadataOptions", "HttpTokens"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from ray.autoscaler.sdk import fillout_defaults
 
-from rayjobs.doctor.marked_yaml import KeyPath, MarkedYaml, Problem
+from rayjobs.doctor.marked_yaml import FieldPath, MarkedYaml, Problem
 
 START_KEYS = {"head": "head_start_ray_commands", "worker": "worker_start_ray_commands"}
 _SETUP_KEYS = ("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands")
@@ -38,12 +38,12 @@ class ClusterFile:
         kinds = keys(self.settings.get("available_node_types"))
         return {name: keys(kind) for name, kind in kinds.items()}
 
-    def texts(self, *path: Any) -> list[tuple[KeyPath, str]]:
+    def texts(self, *path: Any) -> list[tuple[FieldPath, str]]:
         """The texts of a list in the file, each with its path."""
         listed = enumerate(items(at(self.settings, *path)))
         return [((*path, i), text) for i, text in listed if isinstance(text, str)]
 
-    def commands(self) -> list[tuple[KeyPath, str]]:
+    def commands(self) -> list[tuple[FieldPath, str]]:
         """Every shell command that Ray runs for the file, with its path."""
         found = [each for key in (*_SETUP_KEYS, *START_KEYS.values()) for each in self.texts(key)]
         for name in self.machines:
@@ -51,12 +51,12 @@ class ClusterFile:
                 found += self.texts("available_node_types", name, key)
         return found
 
-    def docker_places(self) -> list[KeyPath]:
+    def docker_places(self) -> list[FieldPath]:
         """Where settings of Docker may stand: for all machines, and for each kind."""
         return [("docker",), *(("available_node_types", name, "docker") for name in self.machines)]
 
     def problem(
-        self, path: KeyPath, problem: str, expected: str, do: str, word: str | None = None
+        self, path: FieldPath, problem: str, expected: str, do: str, word: str | None = None
     ) -> Problem:
         """A Problem at a path; `word` stands on the line that is meant, where the path's text runs over several."""
         if path and path[0] in self.settings and path[0] not in self.marked.data:
@@ -91,12 +91,12 @@ def items(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def dotted(path: KeyPath) -> str:
+def dotted(path: FieldPath) -> str:
     """A path as messages spell it, such as `provider.region`."""
     return ".".join(map(str, path))
 
 
-def all_texts(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
+def all_texts(value: Any, path: FieldPath = ()) -> Iterator[tuple[FieldPath, str]]:
     """Every text and every key within a value, with its path."""
     if isinstance(value, str):
         yield path, value

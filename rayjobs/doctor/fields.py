@@ -13,7 +13,7 @@ import jsonschema
 import yaml
 
 from rayjobs.doctor.cluster_file import ClusterFile, at, dotted
-from rayjobs.doctor.marked_yaml import KeyPath, MarkedYaml, Problem
+from rayjobs.doctor.marked_yaml import FieldPath, MarkedYaml, Problem
 
 # The providers whose fields open_fields.yaml knows.
 PROVIDERS = ("aws", "local")
@@ -43,7 +43,7 @@ def field_problems(file: ClusterFile) -> Iterator[Problem]:
 
 def _told(marked: MarkedYaml, error: jsonschema.ValidationError) -> Iterator[Problem]:
     """A schema's complaint with its line: one Problem for each unknown key, else one."""
-    path: KeyPath = tuple(error.absolute_path)
+    path: FieldPath = tuple(error.absolute_path)
     where = dotted(path) or "the file"
     if "propertyNames" in error.schema_path:
         yield _unknown(marked, (*path, error.instance), error.validator_value)
@@ -60,7 +60,7 @@ def _told(marked: MarkedYaml, error: jsonschema.ValidationError) -> Iterator[Pro
         yield Problem(marked.line(path), f"{where} is {found}", _expected(error), "correct it")
 
 
-def _unknown(marked: MarkedYaml, path: KeyPath, known: Any) -> Problem:
+def _unknown(marked: MarkedYaml, path: FieldPath, known: Any) -> Problem:
     close = difflib.get_close_matches(str(path[-1]), known, n=1)
     listed = ", ".join(sorted(known)) if len(known) <= 12 else "one of the fields that Ray or EC2 knows here"
     do = f"did you mean {close[0]}? Rename it, or delete it" if close else "delete it"
@@ -80,7 +80,7 @@ def _expected(error: jsonschema.ValidationError) -> str:
     return str(error.schema.get("description", "what Ray's schema says"))
 
 
-def _shown(path: KeyPath, value: Any) -> str:
+def _shown(path: FieldPath, value: Any) -> str:
     """A wrong value as a message shows it: no long text, and none that may be secret."""
     if isinstance(value, dict | list):
         return "a list" if isinstance(value, list) else "keys with values"

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
-KeyPath = tuple[Any, ...]
+FieldPath = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class MarkedYaml:
     tree: Any
     text: str
 
-    def line(self, path: KeyPath, word: str | None = None) -> int:
+    def line(self, path: FieldPath, word: str | None = None) -> int:
         """The line, from 1, of the key or item at a path, or of the nearest of its parents that the file has.
 
         word: the first line from there on that holds it, where a long text runs over several.
@@ -97,7 +97,7 @@ def _not_yaml(line: int, why: str) -> NotYamlError:
     return NotYamlError(line, f"this is not YAML: {why}", "one YAML document", do)
 
 
-def _text_keys(marked: MarkedYaml, value: Any, path: KeyPath, above: tuple[int, ...]) -> Any:
+def _text_keys(marked: MarkedYaml, value: Any, path: FieldPath, above: tuple[int, ...]) -> Any:
     """The value with words for keys: YAML takes some for numbers, dates, or yes and no."""
     if id(value) in above:
         raise _not_yaml(marked.line(path), "an alias stands within itself")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
 from rayjobs.doctor.cluster_file import START_KEYS, ClusterFile, at, items, keys
-from rayjobs.doctor.marked_yaml import KeyPath, Problem
+from rayjobs.doctor.marked_yaml import FieldPath, Problem
 from rayjobs.doctor.shell_commands import Command, ray_starts, unpinned
 from rayjobs.doctor.uploads import mount_problems
 
@@ -175,7 +175,7 @@ def _pin_problems(file: ClusterFile) -> Iterator[Problem]:
 
 
 def _image_problems(file: ClusterFile) -> Iterator[Problem]:
-    images: list[KeyPath] = [
+    images: list[FieldPath] = [
         (*key_path, key)
         for key_path in file.docker_places()
         for key in ("image", "head_image", "worker_image")

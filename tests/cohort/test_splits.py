@@ -7,9 +7,9 @@ from stores import cohort, scan, study_of
 
 from hnscc.base.errors import InputError
 from hnscc.cohort.patients import assign_patients
+from hnscc.cohort.sampled_slices import PlannedSlice, negative_candidates, sample_positives
 from hnscc.cohort.splits import FoldPlan, check_disjoint, plan_fold
 from hnscc.cohort.store import Store
-from hnscc.cohort.used_slices import UsedSlice, draw_positives, negative_candidates
 from hnscc.study.section_schema import Split
 
 
@@ -78,17 +78,17 @@ def test_order_of_the_index_does_not_matter():
 
 def test_a_cap_on_positives_is_shared_out_evenly():
     scans = [scan("a", (1,)), scan("b", (1,) * 9), scan("c", (1,) * 9), scan("d", (0,))]
-    counts = Counter(each.patient_id for each in draw_positives(scans, 8, seed=0))
+    counts = Counter(each.patient_id for each in sample_positives(scans, 8, seed=0))
     assert counts == {"a": 1, "b": 4, "c": 3}
-    assert len(draw_positives(scans, None, seed=0)) == len(draw_positives(scans, 100, seed=0)) == 19
+    assert len(sample_positives(scans, None, seed=0)) == len(sample_positives(scans, 100, seed=0)) == 19
 
 
 def test_slices_whose_lesion_vanished_are_neither_positive_nor_negative():
     from dataclasses import replace
 
     vanished = replace(scan("a", (0, 0, 5)), source_lesion_px=(0, 2, 9))
-    assert draw_positives([vanished], None, seed=0) == [UsedSlice("a", "a_a", 2, True)]
-    assert negative_candidates([vanished], "any_scan") == [UsedSlice("a", "a_a", 0, False)]
+    assert sample_positives([vanished], None, seed=0) == [PlannedSlice("a", "a_a", 2, True)]
+    assert negative_candidates([vanished], "any_scan") == [PlannedSlice("a", "a_a", 0, False)]
     assert negative_candidates([vanished], "lesion_free_scans") == []
 
 
@@ -135,7 +135,7 @@ def test_validation_by_slices_keeps_the_test_patients_apart():
 
 
 def test_leakage_is_found():
-    one, same = UsedSlice("a", "a_a", 0, True), UsedSlice("a", "a_a", 1, True)
+    one, same = PlannedSlice("a", "a_a", 0, True), PlannedSlice("a", "a_a", 1, True)
     leaky = FoldPlan(
         0,
         {"train": ("a",), "validation": (), "test": ("a",)},

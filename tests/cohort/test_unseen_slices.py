@@ -9,9 +9,9 @@ from stores import cohort, study_of
 
 from hnscc.cohort.patients import assign_patients
 from hnscc.cohort.placement import NOT_SHOWN
+from hnscc.cohort.sampled_slices import negative_candidates, sample_positives
 from hnscc.cohort.splits import plan_fold
 from hnscc.cohort.store import Store
-from hnscc.cohort.used_slices import draw_positives, negative_candidates
 
 SHAPE = (16, 16, 20)
 
@@ -72,9 +72,9 @@ def test_they_are_neither_positive_nor_negative():
     """Slices 1, 3 and 5 hold lesion, 0, 2 and 4 none; PET does not show 0 to 2."""
     (ill,) = cohort(1, 0)
     ill = unseen(ill, pet=[0, 1, 2], mri=[])
-    assert [each.z for each in draw_positives([ill], None, seed=1, shown=["pet"])] == [3, 5]
+    assert [each.z for each in sample_positives([ill], None, seed=1, shown=["pet"])] == [3, 5]
     assert [each.z for each in negative_candidates([ill], "any_scan", shown=["pet"])] == [4]
-    assert [each.z for each in draw_positives([ill], None, seed=1, shown=["mri"])] == [1, 3, 5]
+    assert [each.z for each in sample_positives([ill], None, seed=1, shown=["mri"])] == [1, 3, 5]
     (free,) = cohort(0, 1)
     free = unseen(free, pet=[5])
     found = negative_candidates([free], "lesion_free_scans", shown=["pet", "mri"])

@@ -208,10 +208,10 @@ def test_run_trains_to_tables_in_python(store, tmp_path):
 import json, hnscc
 from hnscc.base.errors import InputError
 settings = json.loads({json.dumps(settings)!r})
-outcome = hnscc.run(settings, out={str(tmp_path / "run")!r}, limit=1)
-assert (len(outcome.completed), outcome.missing, outcome.failed) == (1, 1, {{}}), outcome
-assert hnscc.tables(outcome.folder.root)["trials"].num_rows == 2
-assert hnscc.status(outcome.folder.root)["tables"] is True
+ended = hnscc.run(settings, out={str(tmp_path / "run")!r}, limit=1)
+assert (len(ended.completed), ended.missing, ended.failed) == (1, 1, {{}}), ended
+assert hnscc.tables(ended.folder.root)["trials"].num_rows == 2
+assert hnscc.status(ended.folder.root)["tables"] is True
 for wrong in (lambda: hnscc.search(settings, out={str(tmp_path / "search")!r}), lambda: hnscc.run({{}})):
     try:
         wrong()

@@ -9,7 +9,7 @@ import pytest
 from facts import facts, told
 from scans import prepare, save, sts, write
 
-from data_prep.placing.drawn import is_box, left_out, spanned
+from data_prep.placing.drawn import is_box, skipped_slices, spanned
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import Store
 
@@ -121,12 +121,12 @@ def test_slices_left_out_of_a_mask_are_told_and_those_between_two_lesions_are_no
     assert told(facts(8, l1={"left_out": 3})) == [("p1_a", text, False)]
     voxels = np.zeros((9, 10, 12), bool)
     voxels[::2, 2:8, 3:9] = True
-    assert left_out(voxels) == 4
+    assert skipped_slices(voxels) == 4
     voxels[1::2, 2, 3] = True
-    assert left_out(voxels) == 0
+    assert skipped_slices(voxels) == 0
     apart = np.zeros((9, 10, 12), bool)
     apart[2, :4], apart[4, 6:] = True, True
-    assert left_out(apart) == 0
+    assert skipped_slices(apart) == 0
 
 
 def test_boxes_are_told_where_they_are_few():

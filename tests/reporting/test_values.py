@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hnscc.reporting.values import middle
-from hnscc.scores.describe import spread
+from hnscc.scores.describe import distribution
 
 
 @pytest.mark.parametrize(
@@ -18,5 +18,5 @@ from hnscc.scores.describe import spread
 )
 def test_of_fewer_than_four_values_the_least_and_the_most_are_told(values, text, note):
     """The HD95 of scans had quartiles of one scan, of two and of three."""
-    cell = middle(spread(np.array(values)), "{:.1f}".format, "scan")
+    cell = middle(distribution(np.array(values)), "{:.1f}".format, "scan")
     assert (cell.text.replace("\u00a0", " "), cell.note) == (text, note)

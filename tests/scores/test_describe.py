@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from hnscc.scores.describe import fit_line, spread
+from hnscc.scores.describe import distribution, fit_line
 
 
 def test_line_is_scipys():
@@ -26,9 +26,9 @@ def test_line_that_does_not_exist_says_why():
 
 
 def test_spread_by_hand():
-    found = spread(np.array([1.0, 2.0, 3.0, 6.0]))
+    found = distribution(np.array([1.0, 2.0, 3.0, 6.0]))
     assert (found.n, found.mean, found.median, found.q25, found.q75) == (4, 3.0, 2.5, 1.75, 3.75)
     assert (found.min, found.max) == (1.0, 6.0)
     assert found.sd == pytest.approx(np.sqrt(14 / 3))
-    assert (spread(np.array([0.5])).mean, spread(np.array([0.5])).sd) == (0.5, None)
-    assert spread(np.array([])).mean is None
+    assert (distribution(np.array([0.5])).mean, distribution(np.array([0.5])).sd) == (0.5, None)
+    assert distribution(np.array([])).mean is None

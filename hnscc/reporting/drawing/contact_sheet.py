@@ -20,7 +20,7 @@ OUTLINE, EDGE = (255, 255, 255), (0, 0, 0)  # as the figures of a report show a 
 QUALITY = 80
 GAP = 2  # pixels between panels
 
-Window = tuple[
+GreyRange = tuple[
     float, float
 ]  # what is shown darkest and brightest; the reverse of PET, which is black where it is hot
 
@@ -49,12 +49,12 @@ def rows_of(modalities: Sequence[str], registered: Sequence[str] = (), reference
     return [*modalities, f"{last}, mask", *pairs]
 
 
-def contact_sheet(panels: Sequence[Panel], windows: Mapping[str, Window], side: int) -> bytes:
-    """Draw a column for each panel and a row for each modality of `windows`, then one with the mask's outline, as JPEG.
+def contact_sheet(panels: Sequence[Panel], ranges: Mapping[str, GreyRange], side: int) -> bytes:
+    """Draw a column for each panel and a row for each modality of `ranges`, then one with the mask's outline, as JPEG.
 
     side: of a panel in pixels; the longer side of a plane fills it.
     """
-    columns = [_column(panel, windows, side) for panel in panels]
+    columns = [_column(panel, ranges, side) for panel in panels]
     gap = np.full((len(columns[0]), GAP, 3), 255, np.uint8)
     sheet = np.hstack([part for column in columns for part in (column, gap)][:-1])
     file = io.BytesIO()
@@ -62,19 +62,18 @@ def contact_sheet(panels: Sequence[Panel], windows: Mapping[str, Window], side: 
     return file.getvalue()
 
 
-def _column(panel: Panel, windows: Mapping[str, Window], side: int) -> NDArray[np.uint8]:
+def _column(panel: Panel, ranges: Mapping[str, GreyRange], side: int) -> NDArray[np.uint8]:
     lengths = [pixels * step for pixels, step in zip(panel.mask.shape, panel.pixel_mm, strict=True)]
     height, width = (max(1, round(side * length / max(lengths))) for length in lengths)
     shown = {
-        name: _resized(_windowed(panel.images[name], window), height, width)
-        for name, window in windows.items()
+        name: _resized(_grey(panel.images[name], window), height, width) for name, window in ranges.items()
     }
     mask = _resized(panel.mask.astype(np.uint8) * 255, height, width) > 127
     parts = [_framed(255 - grey if name == UPTAKE else grey, side) for name, grey in shown.items()]
     parts.append(_framed(_outlined(_fused(shown), mask), side))
     for name, values in panel.before.items():
         pair = {panel.reference: shown[panel.reference]}
-        before = _resized(_windowed(values, windows[name]), height, width)
+        before = _resized(_grey(values, ranges[name]), height, width)
         parts.append(_framed(_outlined(_overlaid({**pair, name: before}), mask), side))
         if not _is_fused(name, panel.reference, shown):
             parts.append(_framed(_outlined(_overlaid({**pair, name: shown[name]}), mask), side))
@@ -82,7 +81,7 @@ def _column(panel: Panel, windows: Mapping[str, Window], side: int) -> NDArray[n
     return np.vstack([each for part in parts for each in (part, gap)][:-1])
 
 
-def _windowed(values: NDArray[np.floating], window: Window) -> NDArray[np.uint8]:
+def _grey(values: NDArray[np.floating], window: GreyRange) -> NDArray[np.uint8]:
     low, high = window
     share = (values - low) / (high - low if high > low else 1)
     grey: NDArray[np.uint8] = (np.clip(share, 0, 1) * 255).astype(np.uint8)

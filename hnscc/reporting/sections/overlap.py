@@ -11,7 +11,7 @@ from hnscc.reporting.sections.comparisons import pairs_of_variants, tests
 from hnscc.reporting.sections.published import published, with_remark
 from hnscc.reporting.source import SET_IN_WORDS, Source
 from hnscc.reporting.values import DASH, interval, mean_sd, middle, score, scores, whole, wholes
-from hnscc.scores.describe import Spread
+from hnscc.scores.describe import Distribution
 from hnscc.scores.metrics import metrics_at
 from hnscc.scores.slice_sets import SLICE_SETS
 
@@ -100,7 +100,7 @@ def _quartiles_of(metric: str) -> Callable[[TableRow], Cell]:
         found = {key: row[f"{metric}_repeats_{key}"] for key in ("median", "q25", "q75", "min", "max")}
         if found["median"] is None:
             return Cell(DASH, row["reason"])
-        return middle(Spread(row["repeats"], **found), score, "repeat")
+        return middle(Distribution(row["repeats"], **found), score, "repeat")
 
     return write
 

@@ -20,14 +20,14 @@ def _cohort_table(source: Source) -> Table:
         "The patients of the three splits are different people, unless a warning above says otherwise. "
         "The model learns from the training slices; the validation slices decide when training stops, "
         "which repeat is the median one, and the threshold; the test slices are scored, and decide "
-        f"nothing. Used slices are sampled. Scored: {source.scored_in_words}{_validation(source)}.",
+        f"nothing. Scored: {source.scored_in_words}{_validation(source)}.",
         {
             "Split": lambda row: str(row["name"]),
             "Patients": lambda row: whole(row["patients"]),
-            "with slices used": lambda row: whole(row["used"]),
-            "with lesion slices used": lambda row: whole(row["lesion"]),
+            "with slices sampled": lambda row: whole(row["sampled"]),
+            "with lesion slices sampled": lambda row: whole(row["lesion"]),
             "Scans": lambda row: whole(row["scans"]),
-            "Slices used: with lesion": lambda row: whole(row["positive"]),
+            "Slices sampled: with lesion": lambda row: whole(row["positive"]),
             "without": lambda row: whole(row["negative"]),
             **_scored_columns(source),
         },
@@ -51,33 +51,33 @@ def _scored_columns(source: Source) -> Columns:
 
 
 def split_counts(source: Source) -> Iterator[TableRow]:
-    """Count the patients, scans and used slices of each fold and split.
+    """Count the patients, scans and sampled slices of each fold and split.
 
-    `patients` are all of the split, `used` those with used slices, `lesion` those with used slices that hold lesion;
-    `positive` and `negative` are used slices with and without lesion; `scored_positive`, `scored_negative`,
+    `patients` are all of the split, `sampled` those with sampled slices, `lesion` those with sampled slices that hold
+    lesion; `positive` and `negative` are sampled slices with and without lesion; `scored_positive`, `scored_negative`,
     `scored_patients` and `scored_lesion` are counted over the slices that are scored.
     """
     several_folds = source.study.split.folds > 1
     for fold in range(source.study.split.folds):
         for split in SPLITS:
             rows = source.rows("cohort", fold=fold, split=split)
-            used = [row for row in rows if row["used_positive"] + row["used_negative"]]
+            sampled = [row for row in rows if row["used_positive"] + row["used_negative"]]
             whole = split in source.study.whole_splits
             yield {
                 "name": {"train": "training"}.get(split, split) + (f", fold {fold}" if several_folds else ""),
                 "split": split,
                 "patients": len({row["patient_id"] for row in rows}),
-                "used": len({row["patient_id"] for row in used}),
-                "lesion": len({row["patient_id"] for row in used if row["used_positive"]}),
+                "sampled": len({row["patient_id"] for row in sampled}),
+                "lesion": len({row["patient_id"] for row in sampled if row["used_positive"]}),
                 "scans": len({row["scan_id"] for row in rows}),
                 "positive": sum(row["used_positive"] for row in rows),
                 "negative": sum(row["used_negative"] for row in rows),
-                **_scored(rows if whole else used, whole),
+                **_scored(rows if whole else sampled, whole),
             }
 
 
 def _scored(rows: list[TableRow], every_slice: bool) -> TableRow:
-    """Count, in rows of table `cohort`, all slices or the used ones."""
+    """Count, in rows of table `cohort`, all slices or the sampled ones."""
 
     def positive(row: TableRow) -> int:
         return int(row["positive_slices" if every_slice else "used_positive"])

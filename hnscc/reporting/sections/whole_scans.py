@@ -11,12 +11,12 @@ from hnscc.reporting.blocks import Block, Cell, Columns, Section, Table, Text, t
 from hnscc.reporting.sections.comparisons import named
 from hnscc.reporting.source import Source, at_chosen
 from hnscc.reporting.values import DASH, between, interval, known, middle, score, signed, whole
-from hnscc.scores.describe import spread
+from hnscc.scores.describe import distribution
 from hnscc.scores.metrics import dice
 from hnscc.scores.patient_metrics import PATIENT_METRICS
 from hnscc.scores.surface import SCAN_METRICS, ScanMetric
 
-Found = dict[str, list[TableRow] | str]  # variant -> its rows, or why there are none
+RowsOrReason = dict[str, list[TableRow] | str]  # variant -> its rows, or why there are none
 NO_LESION = "no such scan holds lesion"
 SCANS = (
     "A lesion is what hangs together in three dimensions; it is found if any voxel of it is predicted. A false lesion "
@@ -101,19 +101,19 @@ def _means(source: Source) -> Table:
     return table("Scores of test patients: means over repeats and patients", MEANS, columns, rows)
 
 
-def _of_median_models(source: Source, name: str) -> Found:
+def _of_median_models(source: Source, name: str) -> RowsOrReason:
     """Map each variant to the test rows of its median models, at the chosen threshold, or at 0.5 where none is chosen;
     why there are none where it has no completed trial in a fold, since the other folds test other scans."""
-    found: Found = {}
+    found: RowsOrReason = {}
     for variant in source.looks:
         rows = source.rows(name, variant=variant, split="test", is_median=True)
         found[variant] = _not_there(source, rows) or at_chosen(rows, source.chosen)
     return found
 
 
-def _of_drawn_masks(source: Source) -> Found:
+def _of_drawn_masks(source: Source) -> RowsOrReason:
     """Map each variant to its test rows of table `drawn_scans`, or why there are none."""
-    found: Found = {}
+    found: RowsOrReason = {}
     for variant in source.looks:
         rows = source.rows("drawn_scans", variant=variant, split="test")
         lacking = next((row["reason"] for row in rows if row["dice"] is None), None)
@@ -135,7 +135,9 @@ def _table(source: Source, title: str, explanation: str, columns: Columns) -> Ta
     return table(title, explanation, {"Variant": source.label, **columns}, rows)
 
 
-def _of(found: Found, write: Callable[[list[TableRow]], Cell | str]) -> Callable[[TableRow], Cell | str]:
+def _of(
+    found: RowsOrReason, write: Callable[[list[TableRow]], Cell | str]
+) -> Callable[[TableRow], Cell | str]:
     """Return what writes a cell from a variant's own rows; a dash and why where it has none."""
 
     def cell(row: TableRow) -> Cell | str:
@@ -145,7 +147,7 @@ def _of(found: Found, write: Callable[[list[TableRow]], Cell | str]) -> Callable
     return cell
 
 
-def _lesion_columns(scans: Found) -> Columns:
+def _lesion_columns(scans: RowsOrReason) -> Columns:
     return {
         "Scans (with lesion)": _of(scans, lambda own: f"{len(own)} ({len(_ill(own))})"),
         "Lesions found": _of(
@@ -159,12 +161,12 @@ def _lesion_columns(scans: Found) -> Columns:
     }
 
 
-def _surface_columns(scans: Found) -> Columns:
+def _surface_columns(scans: RowsOrReason) -> Columns:
     """Return a column for each metric of surfaces."""
     return dict(_surface_column(scans, metric) for metric in SCAN_METRICS)
 
 
-def _surface_column(scans: Found, metric: ScanMetric) -> tuple[str, Callable[[TableRow], Cell | str]]:
+def _surface_column(scans: RowsOrReason, metric: ScanMetric) -> tuple[str, Callable[[TableRow], Cell | str]]:
     """Show of shares the mean; of distances, whose mean a few large ones move, the median."""
     if metric.unit is None:
         return f"{metric.label}: mean", _of(scans, lambda own: _mean(_ill(own), metric.name))
@@ -172,7 +174,7 @@ def _surface_column(scans: Found, metric: ScanMetric) -> tuple[str, Callable[[Ta
     return title, _of(scans, lambda own: _quartiles(_ill(own), metric.name, metric.decimals))
 
 
-def _size_columns(scans: Found) -> Columns:
+def _size_columns(scans: RowsOrReason) -> Columns:
     return {
         **_surface_columns(scans),
         "Dice of scans: mean": _of(scans, lambda own: _mean(_ill(own), "dice")),
@@ -184,7 +186,7 @@ def _size_columns(scans: Found) -> Columns:
     }
 
 
-def _drawn_columns(drawn: Found) -> Columns:
+def _drawn_columns(drawn: RowsOrReason) -> Columns:
     return {
         "Dice of scans: mean, stored slices": _of(drawn, lambda own: _mean(_ill(own), "dice_stored")),
         "as drawn": _of(drawn, lambda own: _mean(_ill(own), "dice")),
@@ -208,7 +210,7 @@ def _pooled_by_ml(own: Sequence[TableRow]) -> Cell | str:
     return score(float(dice(overlap, pred, truth)))
 
 
-def _patient_columns(patients: Found) -> Columns:
+def _patient_columns(patients: RowsOrReason) -> Columns:
     def share(lesion: bool) -> Callable[[TableRow], Cell | str]:
         def write(own: list[TableRow]) -> Cell | str:
             rows = [row for row in own if row["lesion"] == lesion]
@@ -274,7 +276,7 @@ def _mean(rows: Sequence[TableRow], column: str) -> Cell | str:
 def _quartiles(rows: Sequence[TableRow], column: str, decimals: int) -> Cell:
     if not rows:
         return Cell(DASH, NO_LESION)
-    return middle(spread(np.array([row[column] for row in rows])), f"{{:.{decimals}f}}".format, "scan")
+    return middle(distribution(np.array([row[column] for row in rows])), f"{{:.{decimals}f}}".format, "scan")
 
 
 def _volume_error(rows: Sequence[TableRow]) -> str:

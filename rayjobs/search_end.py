@@ -8,13 +8,13 @@ from hnscc.base.console import print_rows, terminal, with_interval
 from hnscc.searching.standings import Standing
 from hnscc.study.ranges import Configuration, name_of
 from hnscc.study.run_folder import RunFolder
-from rayjobs.outcome import shown, tell_interrupted, tell_lost
+from rayjobs.run_end import shown, tell_interrupted, tell_lost
 
 SHOWN = 12
 
 
 @dataclass(frozen=True)
-class SearchOutcome:
+class SearchEnd:
     """standings: every configuration, the winner first; none of a search that is not over. lost: trials that should
     have been trained and left nothing."""
 
@@ -25,29 +25,29 @@ class SearchOutcome:
     interrupted: bool
 
 
-def report_search(outcome: SearchOutcome) -> int:
+def tell_search_end(ended: SearchEnd) -> int:
     """Say what was found and what to do next; the exit code: 0, 1 where there is no winner, 130 after an interrupt."""
-    if outcome.interrupted:
+    if ended.interrupted:
         return tell_interrupted()
-    tell_lost(outcome.lost)
-    if outcome.lost:
+    tell_lost(ended.lost)
+    if ended.lost:
         return 1
-    folder = outcome.folder
+    folder = ended.folder
     winners = shown(folder.winners)
-    if not outcome.standings or outcome.standings[0].place != "winner":
+    if not ended.standings or ended.standings[0].place != "winner":
         records = shown(folder.trial("*").record)
         print(f"no configuration was trained to its end; tracebacks: {records}", file=sys.stderr)
         return 1
-    _print_standings(outcome)
+    _print_standings(ended)
     print(f"wrote {winners}\nnext:   hnscc run {winners}")
     print(f"or:     open {shown(folder.html)}")
     print(f'or:     hnscc query {shown(folder.root)} "SELECT * FROM configurations"')
     return 0
 
 
-def _print_standings(outcome: SearchOutcome) -> None:
+def _print_standings(ended: SearchEnd) -> None:
     columns = ("", "place", "repeats", "soft Jaccard (95 %)", "Dice", "behind the winner (95 %)", "settings")
-    table = read_table(outcome.folder, "configurations").to_pylist()
+    table = read_table(ended.folder, "configurations").to_pylist()
     dice = {row["configuration"]: row["val_dice_mean"] for row in table}
     rows = [
         (
@@ -59,12 +59,12 @@ def _print_standings(outcome: SearchOutcome) -> None:
             with_interval(each.behind, each.behind_low, each.behind_high),
             ", ".join(
                 f"{path.rpartition('.')[2]} {value}"
-                for path, value in outcome.configurations[each.configuration].items()
+                for path, value in ended.configurations[each.configuration].items()
             ),
         )
-        for each in outcome.standings[:SHOWN]
+        for each in ended.standings[:SHOWN]
     ]
     title = "Configurations by their validation soft Jaccard; beside it their validation Dice at 0.5"
     print_rows(terminal(width_elsewhere=160), columns, rows, title=title)
-    if (more := len(outcome.standings) - SHOWN) > 0:
+    if (more := len(ended.standings) - SHOWN) > 0:
         print(f"and {more} more, in the table `configurations`")

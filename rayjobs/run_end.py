@@ -15,7 +15,7 @@ from hnscc.training.ready import ReadyRun
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunEnd:
     """What an invocation left.
 
     completed: trial ids. missing: how many of the plan. failed: trial id -> the kind of its error. lost: the trials
@@ -33,7 +33,7 @@ class Outcome:
     left_out: Sequence[str] = ()
 
 
-def outcome_of(ready: ReadyRun, todo: list[Trial], left: list[Trial], interrupted: bool) -> Outcome:
+def run_end_of(ready: ReadyRun, todo: list[Trial], left: list[Trial], interrupted: bool) -> RunEnd:
     """What is there now. todo: the trials that were to be trained; left: those of the plan that were not completed."""
     planned = plan_trials(ready.study)
     before = dict.fromkeys(set(planned) - set(left), ("completed", None))
@@ -45,32 +45,32 @@ def outcome_of(ready: ReadyRun, todo: list[Trial], left: list[Trial], interrupte
     lost = (
         [] if interrupted else [trial.trial_id for trial in todo if states.get(trial, ("",))[0] == "missing"]
     )
-    return Outcome(ready.folder, completed, missing, failed, lost, interrupted)
+    return RunEnd(ready.folder, completed, missing, failed, lost, interrupted)
 
 
-def report_outcome(outcome: Outcome) -> int:
+def tell_run_end(ended: RunEnd) -> int:
     """Say what was done and what to do next; the exit code: 0, 1 where a trial failed, 130 after an interrupt."""
-    root = shown(outcome.folder.root)
-    if not outcome.interrupted:
-        _print_table_1(outcome.folder)
+    root = shown(ended.folder.root)
+    if not ended.interrupted:
+        _print_table_1(ended.folder)
     print(
-        f"{len(outcome.completed)} trials completed, {len(outcome.failed)} failed, {outcome.missing} missing in {root}"
+        f"{len(ended.completed)} trials completed, {len(ended.failed)} failed, {ended.missing} missing in {root}"
     )
-    for name, why in outcome.failed.items():
+    for name, why in ended.failed.items():
         print(
-            f"failed: {name}: {why}\n  traceback: {shown(outcome.folder.trial(name).record)}", file=sys.stderr
+            f"failed: {name}: {why}\n  traceback: {shown(ended.folder.trial(name).record)}", file=sys.stderr
         )
-    tell_lost(outcome.lost)
-    for each in outcome.unused:
+    tell_lost(ended.lost)
+    for each in ended.unused:
         print(f"in no table: {each}; the same command mends it", file=sys.stderr)
-    for each in outcome.left_out:
+    for each in ended.left_out:
         print(each, file=sys.stderr)
-    if outcome.interrupted:
+    if ended.interrupted:
         return tell_interrupted()
-    print(f"next:   open {shown(outcome.folder.html)}")
+    print(f"next:   open {shown(ended.folder.html)}")
     sql = "SELECT variant, dice, dice_low, dice_high FROM pooled WHERE split = 'test'"
     print(f'or:     hnscc query {root} "{sql}"')
-    return 1 if outcome.failed or outcome.lost or outcome.unused else 0
+    return 1 if ended.failed or ended.lost or ended.unused else 0
 
 
 def tell_lost(names: Iterable[str]) -> None:

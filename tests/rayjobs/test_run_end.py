@@ -8,7 +8,7 @@ from trained_runs import trained_run
 from hnscc.study.loading import load_study
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.ready import make_run_ready
-from rayjobs.outcome import outcome_of
+from rayjobs.run_end import run_end_of
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,6 @@ def test_a_damaged_trial_that_was_not_trained_again_is_not_completed(trained, tm
     ready = make_run_ready(load_study(run.study), run.root)
     left = ready.unfinished()
     assert [trial.trial_id for trial in left] == ["pet-f0-r00"]
-    outcome = outcome_of(ready, [], left, interrupted)
-    assert "pet-f0-r00" not in outcome.completed and len(outcome.completed) == 1
-    assert outcome.missing == 1 and not outcome.failed
+    ended = run_end_of(ready, [], left, interrupted)
+    assert "pet-f0-r00" not in ended.completed and len(ended.completed) == 1
+    assert ended.missing == 1 and not ended.failed

@@ -1,4 +1,4 @@
-"""The slices that a fold uses: with lesion, evenly over patients, and without. The store's index alone is read."""
+"""The slices that a fold samples: with lesion, evenly over patients, and without. The store's index alone is read."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from hnscc.study.section_schema import Negatives
 
 
 @dataclass(frozen=True, order=True)
-class UsedSlice:
-    """One slice that a fold uses; it is `positive` where its stored mask holds lesion pixels."""
+class PlannedSlice:
+    """One slice of a fold's plan; it is `positive` where its stored mask holds lesion pixels."""
 
     patient_id: str
     scan_id: str
@@ -21,24 +21,24 @@ class UsedSlice:
     positive: bool
 
 
-def draw_positives(
+def sample_positives(
     scans: Iterable[Scan], most: int | None, *, seed: int, shown: Sequence[str] = ()
-) -> list[UsedSlice]:
-    """Return every slice with lesion in its stored mask, or `most` of them drawn evenly over the patients.
+) -> list[PlannedSlice]:
+    """Return every slice with lesion in its stored mask, or `most` of them, sampled evenly over the patients.
 
-    Slices that a modality in `shown` does not show are left out. They are sorted by patient, scan and z. The draw is
-    keyed by `seed` and the patient alone.
+    Slices that a modality in `shown` does not show are left out. They are sorted by patient, scan and z. The sampling
+    is keyed by `seed` and the patient alone.
     """
-    by_patient: dict[str, list[UsedSlice]] = {}
+    by_patient: dict[str, list[PlannedSlice]] = {}
     for scan in scans:
         for z in positives_shown(scan, shown):
             by_patient.setdefault(scan.patient_id, []).append(
-                UsedSlice(scan.patient_id, scan.scan_id, z, True)
+                PlannedSlice(scan.patient_id, scan.scan_id, z, True)
             )
     quota = _even_quota({patient: len(own) for patient, own in by_patient.items()}, most)
-    chosen: list[UsedSlice] = []
+    chosen: list[PlannedSlice] = []
     for patient in sorted(by_patient):
-        chosen += draw_from(
+        chosen += sample_from(
             sorted(by_patient[patient]), quota[patient], generator(seed, "positives", patient)
         )
     return chosen
@@ -46,7 +46,7 @@ def draw_positives(
 
 def negative_candidates(
     scans: Iterable[Scan], kind: Negatives, *, shown: Sequence[str] = ()
-) -> list[UsedSlice]:
+) -> list[PlannedSlice]:
     """Return the slices without lesion on the mask's own grid: of lesion-free scans, or of any scan.
 
     kind: as the setting sampling.negatives; ValueError for another word. A slice whose lesion vanished in the resize is
@@ -56,7 +56,7 @@ def negative_candidates(
         known = ", ".join(get_args(Negatives))
         raise ValueError(f"negatives come from one of {known}, not from {kind!r}; name one of these")
     return [
-        UsedSlice(scan.patient_id, scan.scan_id, z, False)
+        PlannedSlice(scan.patient_id, scan.scan_id, z, False)
         for scan in scans
         if kind == "any_scan" or not scan.has_lesion
         for z in slices_shown(scan, shown)
@@ -87,8 +87,8 @@ def _even_quota(available: Mapping[str, int], most: int | None) -> dict[str, int
     return quota
 
 
-def draw_from(pool: Sequence[UsedSlice], n: int, random: np.random.Generator) -> list[UsedSlice]:
-    """Draw `n` slices of the pool without replacement, or all where it has fewer; they keep the pool's order."""
+def sample_from(pool: Sequence[PlannedSlice], n: int, random: np.random.Generator) -> list[PlannedSlice]:
+    """Sample `n` slices of the pool without replacement, or all where it has fewer; they keep the pool's order."""
     chosen = random.permutation(len(pool))[:n]
     return [pool[i] for i in sorted(chosen)]
 
@@ -99,13 +99,13 @@ def share_of(share: float, n: int, *, at_least: bool) -> int:
 
 
 def validation_by_slices(
-    slices: Mapping[str, tuple[UsedSlice, ...]], share: float, random: np.random.Generator
-) -> dict[str, tuple[UsedSlice, ...]]:
+    slices: Mapping[str, tuple[PlannedSlice, ...]], share: float, random: np.random.Generator
+) -> dict[str, tuple[PlannedSlice, ...]]:
     """Move a share of training's slices to validation, of those with and without lesion alike, as the paper did."""
-    validation: set[UsedSlice] = set()
+    validation: set[PlannedSlice] = set()
     for positive in (True, False):
         stratum = [each for each in slices["train"] if each.positive == positive]
-        validation |= set(draw_from(stratum, share_of(share, len(stratum), at_least=positive), random))
+        validation |= set(sample_from(stratum, share_of(share, len(stratum), at_least=positive), random))
     train = tuple(each for each in slices["train"] if each not in validation)
     return {
         "train": train,
@@ -114,6 +114,6 @@ def validation_by_slices(
     }
 
 
-def by_scan_and_z(each: UsedSlice) -> tuple[str, int]:
+def by_scan_and_z(each: PlannedSlice) -> tuple[str, int]:
     """The key by which slices stand in canonical order within a split."""
     return each.scan_id, each.z
