@@ -66,11 +66,11 @@ MODULES = modules()
 
 
 def wing_of(module: str) -> str:
-    """The wing that a module belongs to: `hnscc` itself and `python -m hnscc.train` are doors, thus commands."""
+    """The wing that a module belongs to, by its folder; the files of hnscc/ itself are doors to commands."""
     first, *rest = module.split(".")
     if first != "hnscc":
         return first
-    return "commands" if not rest or rest == ["train"] else rest[0]
+    return rest[0] if rest and (ROOT / "hnscc" / rest[0]).is_dir() else "commands"
 
 
 def imported(path: Path) -> set[str]:
@@ -195,6 +195,16 @@ def test_the_page_on_architecture_prints_the_list():
     rows = re.findall(r"^\| (\w+) \| ([\w, ]+) \|$", PAGE.partition("| wing | may import |")[2], re.MULTILINE)
     told = {wing: set() if names == "no other" else set(names.split(", ")) for wing, names in rows}
     assert {wing: told.get(wing) for wing in ALLOWED} == ALLOWED
+
+
+def test_the_page_on_architecture_numbers_the_wings():
+    rows = re.findall(r"^(\d)  (\w+)(?: +(\w+))?", PAGE, re.MULTILINE)
+    number = {wing: int(row) for row, *wings in rows for wing in wings if wing in ALLOWED}
+    assert number.keys() == ALLOWED.keys()
+    wrong = {
+        (wing, each) for wing, others in ALLOWED.items() for each in others if number[each] >= number[wing]
+    }
+    assert not wrong, "a wing imports one of its own number or of a higher one"
 
 
 def names_of(node: ast.AST) -> set[str]:

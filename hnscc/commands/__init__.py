@@ -1,12 +1,12 @@
 """What a user calls: the `hnscc` command, and the functions that `import hnscc` offers (`*_api`).
 
-A command turns its arguments into a call of its function, and what that returns into text; `settings` and `doctor` have
-none, and ask `study.settings_page` and `rayjobs.doctor`. Nothing imports this wing but the `hnscc` package itself, and
-that only once one of its functions is used.
+A command turns its arguments into a call of its function, or of what that calls, and what that returns into text;
+`settings` and `doctor` have none, and ask `study.settings_page` and `rayjobs.doctor`. Nothing imports this wing but the
+`hnscc` package itself, and that only once one of its functions is used.
 
 It may import base, study, scores, cohort, data_prep, training, aggregation, reporting, searching and rayjobs. Inside,
 imports point one way: docs -> cli -> cohort_commands, new_scan_commands, results_commands, study_commands ->
 cohort_api, new_scan_api, printed_check, printing, results_api, study_api -> printed_plan -> check, cohort_page, export,
 predict, sample_size -> checked, cluster_commands, cohort_pictures, listing, predicted_scan, settings -> cohort_table,
-formats, memory, new_study, options, output_folders, prune, status, tables, units.
+formats, memory, new_study, options, output_folders, prune, status, tables, train, units.
 """

@@ -8,8 +8,8 @@ from on_s3 import BUCKET, STARTED, run, surroundings, write_study
 from s3_server import S3Server, missing, s3_server
 from stores import make_store, study_of
 
-from hnscc import train
 from hnscc.base.locations import S3Path
+from hnscc.commands import train
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
 

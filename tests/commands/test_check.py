@@ -70,7 +70,7 @@ def test_the_check_of_a_search_says_that_the_test_set_is_closed_and_no_more_of_i
 
 
 def test_check_times_what_is_left_by_what_is_done(hnscc, store, tmp_path):
-    from hnscc.train import main as train
+    from hnscc.commands.train import main as train
 
     study = write_study(tmp_path / "study.yaml", store)
     for trial in ("pet-f0-r00", "pet_mri-f0-r00"):
@@ -92,7 +92,7 @@ def test_check_times_what_is_left_by_what_is_done(hnscc, store, tmp_path):
 
 def test_check_tells_finished_trials_that_only_predict_again(hnscc, tmp_path):
     """Of single slices first, then every slice is evaluated: 2 trials wait for 4 test and 4 validation slices each."""
-    from hnscc.train import main as train
+    from hnscc.commands.train import main as train
 
     made = make_store(tmp_path / "store", patients=10, size=16)
     settings = {"variants": {"pet": {"modalities": ["pet"]}}, "sampling": {"max_positive": 8}, "repeats": 3}
@@ -150,7 +150,7 @@ def test_bad_studies_are_refused_before_ray_starts(hnscc, store, tmp_path, monke
 
 
 def test_a_changed_study_is_refused_by_check_too(hnscc, store, tmp_path):
-    from hnscc.train import main as train
+    from hnscc.commands.train import main as train
 
     study = write_study(tmp_path / "study.yaml", store)
     train([str(study), "pet-f0-r00", "--out", str(tmp_path / "run")])
@@ -169,7 +169,7 @@ def test_a_changed_study_is_refused_by_check_too(hnscc, store, tmp_path):
 
 def test_check_names_the_trials_of_other_versions(hnscc, store, tmp_path):
     """Refused, as `run` would refuse them, unless they are accepted."""
-    from hnscc.train import main as train
+    from hnscc.commands.train import main as train
 
     study = write_study(tmp_path / "study.yaml", store)
     train([str(study), "pet-f0-r00", "--out", str(tmp_path / "run")])

@@ -7,7 +7,7 @@ from stores import make_store, study_of
 import rayjobs.aggregate
 import rayjobs.search
 import rayjobs.study
-from hnscc import train
+from hnscc.commands import train
 from hnscc.commands.cli import app
 from hnscc.training.ready import make_run_ready
 

@@ -61,7 +61,7 @@ def test_a_gpu_that_is_not_there_is_refused_at_once(
 
 @without_gpu
 def test_a_single_trial_without_ray_asks_for_the_gpu_too(store, tmp_path, capfd):
-    from hnscc.train import main
+    from hnscc.commands.train import main
 
     (tmp_path / "study.yaml").write_text(dump_study(asking(store, {"cpus": 1}, "cuda")))
     assert main([str(tmp_path / "study.yaml"), "pet-f0-r00", "--out", str(tmp_path / "run")]) == 2

@@ -21,10 +21,10 @@ from stores import make_store, study_of
 
 from hnscc.base.errors import InputError
 from hnscc.base.locks import locked
+from hnscc.commands.train import main as train_one
 from hnscc.study.loading import load_study
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
-from hnscc.train import main as train_one
 from hnscc.training.in_use import alone, one_trial
 from hnscc.training.ready import make_run_ready
 from hnscc.training.states import recorded_state, trial_state

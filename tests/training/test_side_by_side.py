@@ -6,9 +6,9 @@ import pytest
 from stores import make_store, study_of
 
 from hnscc.base.errors import StorageError
+from hnscc.commands.train import main
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
-from hnscc.train import main
 from hnscc.training.ready import Task, make_run_ready
 from hnscc.training.records import read_record
 from hnscc.training.side_by_side import side_by_side

@@ -11,10 +11,10 @@ from stores import make_store, study_of
 from trials import train_trial
 
 import hnscc.training.saving
+from hnscc.commands.train import main
 from hnscc.scores.metrics import dice
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder, TrialFolder
-from hnscc.train import main
 from hnscc.training.model import check_model
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import read_record

@@ -1,0 +1,120 @@
+"""Train trials, without Ray: `python -m hnscc.train STUDY TRIAL [TRIAL ...] [--out RUN] [--side-by-side N]`.
+
+Any number of trials may be trained into one run folder at once, on machines that share it, for example as the jobs of
+another scheduler; `hnscc aggregate RUN` then writes the tables, at any time. A trial that another process trains, and a
+run folder in which `hnscc run` or `hnscc search` is at work, are refused.
+"""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Sequence
+
+from hnscc.base.errors import InputError, exit_code_of
+from hnscc.base.option_texts import ACCEPT_VERSIONS, OUT, STUDY
+from hnscc.study.loading import load_study
+from hnscc.study.plan import Trial, find_trial
+from hnscc.study.run_folder import run_folder_of
+from hnscc.training.in_use import one_trial, preparing
+from hnscc.training.loop import Epoch
+from hnscc.training.ready import ReadyRun, make_run_ready
+from hnscc.training.side_by_side import side_by_side
+from hnscc.training.trial import steps_of_trial
+
+SIDE_BY_SIDE = (
+    "how many of the trials this process trains at a time, each for an epoch in turn (default: 1, one after another); "
+    "their weights are the same. It is a step towards GPUs and was never run on one; on a processor it gains nothing"
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m hnscc.train",
+        description="Train trials, without Ray. Several may be trained at once into one run folder, each by a "
+        "process of its own; then: hnscc aggregate RUN",
+    )
+    parser.add_argument("study", help=STUDY)
+    parser.add_argument("trials", nargs="+", metavar="trial", help="trial id, e.g. pet_mri-f0-r07")
+    parser.add_argument("--out", help=OUT)
+    parser.add_argument("--accept-versions", action="store_true", help=ACCEPT_VERSIONS)
+    parser.add_argument("--side-by-side", type=_count, default=1, metavar="N", help=SIDE_BY_SIDE)
+    options = parser.parse_args(arguments)
+    return exit_code_of(lambda: _train(options))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a number of trials, 1 or more, found {text!r}")
+    return int(text)
+
+
+def _train(options: argparse.Namespace) -> int:
+    """Train the trials that are not completed yet and print a line for each epoch; the exit code."""
+    study = load_study(options.study)
+    trials = [find_trial(study, each) for each in dict.fromkeys(options.trials)]
+    run = run_folder_of(study.name, options.out)
+    with contextlib.ExitStack() as held:
+        for trial in trials:
+            held.enter_context(one_trial(run, trial.trial_id))
+        with preparing(run):
+            ready = make_run_ready(
+                study, options.out, accept_versions=options.accept_versions, replace_folds=False
+            )
+        left = [each for each in trials if not _is_done(ready, each)]
+        if options.side_by_side > 1:
+            _check_alike(ready, left)
+        steps = ((each.trial_id, steps_of_trial(ready.task(each))) for each in left)
+        for trial_id, row in side_by_side(steps, options.side_by_side):
+            if row:
+                _print_epoch(row, f"{trial_id}  " if len(trials) > 1 else "")
+        return max([0, *(_tell_end(ready, each) for each in left)])
+
+
+def _is_done(ready: ReadyRun, trial: Trial) -> bool:
+    """Whether the trial is completed already, which is then printed."""
+    done = ready.state(trial).completed is not None
+    if done:
+        print(f"{trial.trial_id} is completed already: {ready.folder.trial(trial.trial_id).record}")
+    return done
+
+
+def _check_alike(ready: ReadyRun, trials: Sequence[Trial]) -> None:
+    """InputError where trials differ in what a process is told once: their bits would depend on who is beside them."""
+    variants = ready.study.variants
+    told = {
+        (*ready.chosen[each.variant], variants[each.variant].training.threads): each.variant
+        for each in trials
+    }
+    if len(told) > 1:
+        raise InputError(
+            "These trials cannot be trained side by side.",
+            where="--side-by-side",
+            expected="trials of one device, one precision and one number of threads",
+            found="; ".join(
+                f"{name}: {device}, {precision}, threads {n}" for (device, precision, n), name in told.items()
+            ),
+            do="train those that differ by themselves",
+        )
+
+
+def _print_epoch(row: Epoch, before: str) -> None:
+    scores = f"loss {row['train_loss']:.4f}  validation soft Jaccard {row['val_soft_jaccard']:.4f}"
+    print(f"{before}epoch {row['epoch']:3d}  {scores}")
+
+
+def _tell_end(ready: ReadyRun, trial: Trial) -> int:
+    """Print how the trial ended; 0 where it is completed, else 1."""
+    state = ready.state(trial)
+    record = state.completed
+    if record is None:
+        error = state.record and state.record.error
+        print(error or f"{trial.trial_id} left no record", file=sys.stderr)
+        return 1
+    scores = f"best validation soft Jaccard {record.best_val_soft_jaccard:.4f}"
+    path = ready.folder.trial(trial.trial_id).record
+    print(f"{scores}, validation Dice {record.scores['validation']['dice']:.4f}; wrote {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
