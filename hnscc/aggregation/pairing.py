@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from hnscc.aggregation.results import Results
-from hnscc.scores import fewest
+from hnscc.base import fewest
 
 
 def paired_results(results: Results, a: str, b: str) -> tuple[Results, bool]:

@@ -8,8 +8,8 @@ import numpy as np
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.whole_patients import NO_LESION, Patients, whole_scans_of
+from hnscc.base import fewest
 from hnscc.base.split_names import HELD_OUT
-from hnscc.scores import fewest
 from hnscc.scores.crossed import Estimate, fraction_interval
 from hnscc.scores.patient_metrics import POOLED_METRICS, PatientMetric, Pooling
 from hnscc.scores.scans import together

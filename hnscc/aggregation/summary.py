@@ -9,8 +9,8 @@ from hnscc.aggregation.cases import Cases, Medians, cases_of, join_reasons, repe
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.pooled_scans import pooled_of_scans
 from hnscc.aggregation.results import NO_REPEAT, Results
+from hnscc.base import fewest
 from hnscc.base.split_names import SPLITS
-from hnscc.scores import fewest
 from hnscc.scores.counts import (
     CONVENTIONS,
     Classification,

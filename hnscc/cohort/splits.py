@@ -5,6 +5,7 @@ is trained. Works on the store's index alone: no image is read.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from hnscc.base import fewest
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 from hnscc.base.seeds import generator
@@ -23,9 +24,6 @@ from hnscc.cohort.store import Store
 from hnscc.cohort.store_format import Scan
 from hnscc.study.plan import fold_name
 from hnscc.study.schema import Study
-
-# A split with fewer patients with lesion than this is warned of: its scores are means of very few.
-WARN_BELOW_LESION_PATIENTS = 5
 
 
 @dataclass(frozen=True)
@@ -98,10 +96,10 @@ def small_splits(plan: FoldPlan, read: Sequence[str]) -> list[str]:
     """A warning for each split of `read` whose patients with lesion are few."""
     counts = {split: len(plan.lesion_patients(split)) for split in read}
     return [
-        f"{split}: only {count_of(n, 'patient')} with lesion (fewer than {WARN_BELOW_LESION_PATIENTS}); "
+        f"{split}: only {count_of(n, 'patient')} with lesion (fewer than {fewest.LESION_PATIENTS_OF_SPLIT}); "
         "its scores will vary widely"
         for split, n in counts.items()
-        if n < WARN_BELOW_LESION_PATIENTS
+        if n < fewest.LESION_PATIENTS_OF_SPLIT
     ]
 
 

@@ -75,7 +75,7 @@ def _marks(scan: Scan, modality: str, axis: tuple[float, float]) -> list[float]:
 
 
 SIDE, LEAST_SIDE = 144, 64  # pixels of a picture
-MANY = 60  # scans, above which the pictures get smaller, so that the page does not grow with them
+MANY_SCANS = 60  # scans, above which the pictures get smaller, so that the page does not grow with them
 BRIGHT = 1.3  # times the usual 99th percentile: what PET shows darkest, SUV 7 or so where there are tumours
 ANOTHER = 3.0  # times that percentile, or a third of it: such a PET is shown in a window of its own
 CT, AIR, SOFT_TISSUE = "ct", -500, (-160.0, 240.0)  # HU
@@ -85,7 +85,9 @@ def contact_sheets(
     store: Store, pairs: Sequence[tuple[Scan, View]], odd: Mapping[str | None, Sequence[str]]
 ) -> Sheets:
     """Draw a contact sheet of each scan. odd: what is odd, in sentences, by scan."""
-    side = SIDE if len(pairs) <= MANY else max(LEAST_SIDE, round(SIDE * (MANY / len(pairs)) ** 0.5))
+    side = (
+        SIDE if len(pairs) <= MANY_SCANS else max(LEAST_SIDE, round(SIDE * (MANY_SCANS / len(pairs)) ** 0.5))
+    )
     tops = [values_of(scan, UPTAKE)["last"] for scan, _ in pairs] if UPTAKE in store.modalities else [1.0]
     sheets = []
     for scan, view in pairs:

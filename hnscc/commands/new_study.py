@@ -8,6 +8,7 @@ from pathlib import Path
 from data_prep.manifest.folder import FolderListing, list_scans_below, scans_in
 from data_prep.manifest.made import image_columns, write_manifest
 from data_prep.settings import PrepareSettings
+from hnscc.base import fewest
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_text, writing_to
 from hnscc.base.locations import ZARR_ROOT, Location, locate
@@ -19,8 +20,6 @@ from hnscc.study.run_folder import STUDY_FILE
 from hnscc.study.schema import NAME_LENGTH
 from hnscc.study.yaml_text import read_yaml, write_yaml
 
-# Patients with lesion, from which each patient can be tested once and enough are left to learn from.
-MANY = 10
 STEP = 32  # the sides of slices that the encoders take are multiples of it
 
 
@@ -235,12 +234,12 @@ def _sampling(cohort: Cohort) -> list[str]:
 def _split(cohort: Cohort) -> list[str]:
     if cohort.splits:
         return ["# Who is trained on and who is tested: as the manifest's column split says."]
-    hold_out = "{test: 0.3, validation: 0.3}"
+    hold_out, enough = "{test: 0.3, validation: 0.3}", fewest.LESION_PATIENTS_FOR_FOLDS
     so_far = f"{cohort.ill} of {cohort.ill + cohort.unknown} patients have a mask so far"
-    if cohort.ill + cohort.unknown >= MANY:
-        unsure = [f"# {so_far}; if fewer than {MANY} turn out to have a lesion: split: {hold_out}"]
+    if cohort.ill + cohort.unknown >= enough:
+        unsure = [f"# {so_far}; if fewer than {enough} turn out to have a lesion: split: {hold_out}"]
         return [
-            *(unsure if cohort.ill < MANY else []),
+            *(unsure if cohort.ill < enough else []),
             "split: {folds: 5, validation: 0.2}    # every patient is tested once: five trainings of each repeat",
         ]
     few = so_far if cohort.unknown else f"{cohort.ill} have a lesion"

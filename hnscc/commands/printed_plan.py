@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from hnscc.scores import fewest
+from hnscc.base import fewest
 
 if TYPE_CHECKING:
     from hnscc.commands.checked import RepeatsFacts

@@ -8,10 +8,10 @@ from hnscc.aggregation.cases import repeat_cases
 from hnscc.aggregation.enough_repeats import pilots_of
 from hnscc.aggregation.pairing import paired_results
 from hnscc.aggregation.results import Results, read_trials
+from hnscc.base import fewest
 from hnscc.base.errors import InputError
 from hnscc.base.given import HALF_WIDTH, POWER, SEE, check_number, check_whole
 from hnscc.commands.checked import RepeatsFacts
-from hnscc.scores import fewest
 from hnscc.scores.counts import Counts
 from hnscc.scores.crossed import Estimate, pooled_difference
 from hnscc.scores.metrics import DICE

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hnscc.aggregation.column_types import TableRow
+from hnscc.base import fewest
 from hnscc.reporting.blocks import Cell
-from hnscc.scores import fewest
 from hnscc.scores.describe import Distribution, quartered
 
 DASH = "–"

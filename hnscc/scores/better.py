@@ -5,8 +5,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hnscc.base import fewest
 from hnscc.base.arrays import Floats
-from hnscc.scores import fewest
 from hnscc.scores.crossed import Estimate, logit_interval
 from hnscc.scores.given import check_same_patients, scores_of
 from hnscc.scores.intervals import few_repeats, too_few

@@ -15,8 +15,8 @@ import numpy as np
 import scipy.special
 from numpy.typing import ArrayLike
 
+from hnscc.base import fewest
 from hnscc.base.arrays import Bools, Floats
-from hnscc.scores import fewest
 from hnscc.scores.given import Counts3, check_pairs, check_same_patients, fractions_of, scores_of
 from hnscc.scores.intervals import few_repeats, too_few
 from hnscc.scores.metrics import METRICS, Fraction

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hnscc.base import fewest
 from hnscc.base.arrays import Floats, Integers
-from hnscc.scores import fewest
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from hnscc.base import fewest
 from hnscc.base.arrays import Bools, Floats, Integers
-from hnscc.scores import fewest
 from hnscc.scores.counts import Counts
 from hnscc.scores.intervals import ALPHA, too_few
 from hnscc.scores.metrics import Score

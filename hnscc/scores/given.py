@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hnscc.base import fewest
 from hnscc.base.arrays import Bools, Floats
-from hnscc.scores import fewest
 from hnscc.scores.metrics import Fraction
 
 Counts3 = tuple[ArrayLike, ArrayLike, ArrayLike]  # pixels of overlap, prediction and truth

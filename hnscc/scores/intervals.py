@@ -11,7 +11,7 @@ from statistics import fmean
 import numpy as np
 import scipy.stats
 
-from hnscc.scores import fewest
+from hnscc.base import fewest
 
 ALPHA = 0.05
 # Why there is no t interval: one without width would say that the value is known exactly.

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import scipy.stats
 
+from hnscc.base import fewest
 from hnscc.base.arrays import Floats
-from hnscc.scores import fewest
 from hnscc.scores.intervals import ALL_ALIKE, Interval, t_limit
 from hnscc.scores.paired_tests import LEAST
 

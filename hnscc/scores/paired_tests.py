@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.stats
 
+from hnscc.base import fewest
 from hnscc.base.arrays import Floats
-from hnscc.scores import fewest
 
 MOST_WITH_TIES = 13  # differences of which some are equal in size and p is still exact, as SciPy has it
 LEAST = float(np.nextafter(0, 1))  # no p is 0; beyond 1075 pairs only floating point says so

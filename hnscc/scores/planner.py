@@ -16,8 +16,9 @@ import scipy.optimize
 import scipy.special
 import scipy.stats
 
+from hnscc.base import fewest
 from hnscc.base.arrays import Floats
-from hnscc.scores import fewest, two_way_t
+from hnscc.scores import two_way_t
 from hnscc.scores.crossed import Estimate
 from hnscc.scores.intervals import ALPHA
 from hnscc.scores.variance_parts import satterthwaite

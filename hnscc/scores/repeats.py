@@ -8,7 +8,7 @@ from statistics import median
 import numpy as np
 import scipy.stats
 
-from hnscc.scores import fewest
+from hnscc.base import fewest
 from hnscc.scores.intervals import ALPHA, median_interval
 
 # The median of n normal values varies as their mean does, times this (large n).

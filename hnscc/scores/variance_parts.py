@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from hnscc.base import fewest
 from hnscc.base.arrays import Bools, Floats
-from hnscc.scores import fewest
 from hnscc.scores.two_way_t import Spread
 
 Number = TypeVar("Number", float, Floats)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hnscc.aggregation.column_types import TableRow
-from hnscc.scores import fewest
+from hnscc.base import fewest
 from hnscc.searching.configurations import columns_of
 from hnscc.study.ranges import search_of
 from hnscc.study.schema import Study

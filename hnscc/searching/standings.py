@@ -6,7 +6,7 @@ from statistics import fmean
 
 import numpy as np
 
-from hnscc.scores import fewest
+from hnscc.base import fewest
 from hnscc.scores.intervals import mean_interval
 from hnscc.scores.paired_t import Paired
 from hnscc.searching.ledger import Ledger

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from hnscc.aggregation.column_types import TableRow
+from hnscc.base import fewest
 from hnscc.base.in_words import listed
 from hnscc.reporting.blocks import Points, Section, Text
 from hnscc.reporting.sections.certainty import certainty
@@ -10,7 +11,6 @@ from hnscc.reporting.sections.provenance import repeats_planned
 from hnscc.reporting.sections.verdicts import compared
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import score
-from hnscc.scores import fewest
 from hnscc.scores.describe import quartered
 from hnscc.scores.repeats import HARDLY_ANY
 

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from hnscc.base import fewest
 from hnscc.base.in_words import count_of, first_of, listed
 from hnscc.reporting.sections.patients import split_counts
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import number_range, signed
-from hnscc.scores import fewest
 from hnscc.study import paper
 from hnscc.training.earlier import lines_of_left_out
 

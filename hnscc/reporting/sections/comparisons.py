@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 
 from hnscc.aggregation.column_types import TableRow
+from hnscc.base import fewest
 from hnscc.reporting.blocks import Block, Cell, Points, Table, table
 from hnscc.reporting.sections.published import PUBLISHED_P, published_p, with_remark
 from hnscc.reporting.source import SET_IN_WORDS, Source
 from hnscc.reporting.values import interval, known, p_value, score, scores, signed, whole
-from hnscc.scores import fewest
 from hnscc.scores.metrics import DICE, Metric
 from hnscc.scores.patient_metrics import PATIENT_METRICS, PatientMetric
 

@@ -6,12 +6,12 @@ import pyarrow.compute as pc
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.query import read_table
+from hnscc.base import fewest
 from hnscc.reporting.blocks import Block, Cell, Points, Section, Table, table
 from hnscc.reporting.drawing import training as drawing
 from hnscc.reporting.drawing.style import picture
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import DASH, duration, number_range, wholes
-from hnscc.scores import fewest
 
 STATUSES = ("completed", "failed", "missing")
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from hnscc.aggregation.column_types import TableRow
+from hnscc.base import fewest
 from hnscc.reporting.sections.comparisons import pair, pairs_of_variants
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import p_value, score, signed
-from hnscc.scores import fewest
 from hnscc.scores.repeats import HARDLY_ANY, mostly_collapsed
 
 SURE = 0.05  # a corrected p below it counts as sure

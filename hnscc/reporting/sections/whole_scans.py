@@ -7,6 +7,7 @@ import numpy as np
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import NO_TRIAL, in_fold
+from hnscc.base import fewest
 from hnscc.reporting.blocks import Block, Cell, Columns, Section, Table, Text, table
 from hnscc.reporting.sections.comparisons import named
 from hnscc.reporting.source import Source, at_chosen
@@ -233,7 +234,7 @@ def _detection_columns(source: Source) -> Columns:
             repeats = [
                 each[column] for each in found if each["repeat"] is not None and each[column] is not None
             ]
-            if len(repeats) < 2:
+            if len(repeats) < fewest.VALUES_FOR_SPREAD:
                 return median
             return Cell(f"{median.text} {between(form(min(repeats)), form(max(repeats)))}", median.note)
 

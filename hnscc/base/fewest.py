@@ -1,6 +1,6 @@
-"""The fewest patients, repeats and values that an interval, a test or a forecast is made of.
+"""The fewest patients, repeats and values that an interval, a test, a forecast or a split is made of.
 
-Each limit has one name, and docs/explanation/statistics.md prints them as they stand in IN_WORDS.
+Each limit has one name, and docs/explanation/statistics.md prints those of statistics as they stand in IN_WORDS.
 """
 
 PATIENTS = 2  # of any interval over patients: one tells nothing of the others
@@ -18,6 +18,8 @@ VALUES_FOR_LINE = 3  # two points lie on a line, whatever they are
 VALUES_BEYOND_MODEL = 5  # values beyond a model's parameters, below which its R2 is luck
 EFFECTIVE_PATIENTS = 3  # of equal weight; below it, one or two lesions decide
 VALUES_FOR_QUARTILES = 4  # of 3 but one lies between the quartiles, of 4 just half of them
+LESION_PATIENTS_OF_SPLIT = 5  # a split with fewer is warned of: its scores are means of very few
+LESION_PATIENTS_FOR_FOLDS = 10  # each is tested once from there on, and enough are left to learn from
 
 IN_WORDS = {
     "an interval over patients": f"{PATIENTS} patients (of pooled scores, with lesion)",

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hnscc.scores import fewest
+from hnscc.base import fewest
 from hnscc.scores.crossed import mean_difference
 from hnscc.scores.intervals import mean_interval, median_interval
 
