@@ -19,7 +19,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 # As in `hnscc aggregate`, which imports hnscc before NumPy; pandas is as fast with it.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -36,7 +35,7 @@ from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.medians import Median
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.schemas import STUDY_TABLES
-from hnscc.aggregation.trials import Result
+from hnscc.aggregation.trials import Completed
 from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import THRESHOLDS, Counts
 from hnscc.scores.metrics import DICE
@@ -114,7 +113,7 @@ def _counts(draw: np.random.Generator, truth: np.ndarray, skill: float) -> Count
     return Counts(overlap, overlap + beside, truth)
 
 
-def _result(trial: Trial, seed: int, counts: Counts, draw: np.random.Generator) -> Result:
+def _result(trial: Trial, seed: int, counts: Counts, draw: np.random.Generator) -> Completed:
     epochs = {"epoch": np.arange(1, EPOCHS + 1)}
     curves = {name: draw.random(EPOCHS) for name in ("train_loss", "val_loss", "val_soft_jaccard", "seconds")}
     record = Trained.model_construct(  # what tables take from a record, and no more
@@ -127,10 +126,9 @@ def _result(trial: Trial, seed: int, counts: Counts, draw: np.random.Generator) 
         versions={"torch": "0"},
         files={WEIGHTS_FILE: f"{seed:064x}"},
     )
-    return Result(
+    return Completed(
         trial=trial,
         seed=seed,
-        status="completed",
         record=record,
         history=pa.table(epochs | curves),
         counts=counts,
@@ -140,18 +138,16 @@ def _result(trial: Trial, seed: int, counts: Counts, draw: np.random.Generator) 
 
 
 def _medians(
-    draw: np.random.Generator, results: list[Result], fold: Fold, skill: float
+    draw: np.random.Generator, results: list[Completed], fold: Fold, skill: float
 ) -> dict[str, tuple[Median | None, ...]]:
-    counts: list[Any] = [each.counts for each in results]
+    counts = [each.counts for each in results]
     truth = counts[0].truth
     sweeps = {split: _sweep(int(truth[fold.split == split].sum()), skill) for split in SPLITS}
     found: dict[str, tuple[Median | None, ...]] = {}
     for name, reading in READINGS.items():
         rows = fold.split == reading.median_on
         scores = [float(DICE.of(each[rows].pooled())) for each in counts]
-        position = median_position(scores, range(len(results)))
-        assert position is not None, "every trial has a score"
-        result = results[position]
+        result = results[median_position(scores, range(len(results)))]
         k, reason = choose_threshold(sweeps[reading.threshold_on], reading.rule)
         found[name] = (Median(result, fold, k, reason, sweeps, _counts(draw, truth, skill)),)
     return found

@@ -28,7 +28,7 @@ from hnscc.aggregation.summary import (
     protocol_rows,
     regression_rows,
 )
-from hnscc.aggregation.trials import Result
+from hnscc.aggregation.trials import Completed, Result
 from hnscc.base.arrays import Integers
 from hnscc.base.encode import parquet_bytes
 from hnscc.base.files import write_bytes
@@ -145,11 +145,11 @@ _RECORDED = ("best_epoch", "epochs", "stop_reason", "best_val_soft_jaccard", "se
 
 def _recorded(result: Result) -> TableRow:
     """What only a completed trial has, but its scores; None of any other."""
-    record = result.record
+    record = result.record if isinstance(result, Completed) else None
     row: TableRow = {name: getattr(record, name, None) for name in _RECORDED}
     row["weights_sha256"] = record.files.get(WEIGHTS_FILE) if record else None
     row["versions"] = versions_text(record.versions) if record else None
-    return row | {"collapsed": result.collapsed, "highest_probability": result.highest_probability}
+    return row | {name: getattr(result, name, None) for name in ("collapsed", "highest_probability")}
 
 
 def _pooled_at_half(result: Result, fold: Fold) -> TableRow:
@@ -157,7 +157,7 @@ def _pooled_at_half(result: Result, fold: Fold) -> TableRow:
     row: TableRow = {}
     for split, short in zip(SPLITS, ("train", "val", "test"), strict=True):
         rows = fold.rows[split]
-        pooled = result.counts[rows].pooled() if result.counts is not None and len(rows) else None
+        pooled = result.counts[rows].pooled() if isinstance(result, Completed) and len(rows) else None
         for metric in metrics_at("pooled"):
             row[f"{short}_{metric.name}"] = None if pooled is None else float(metric.of(pooled))
     return row
@@ -184,7 +184,7 @@ def _slices(results: Results) -> Iterable[Part]:
     medians = results.median_of
     cutoff_px = results.study.evaluation.cutoff_px
     for each in results.results:
-        if each.counts is not None:
+        if isinstance(each, Completed):
             fold = results.folds[each.trial.fold]
             yield _slice_part(each, fold, each.counts, HALF, cutoff_px)
             median = medians.get(each.trial)

@@ -83,9 +83,7 @@ def repeat_cases(results: Results, variant: str, split: str) -> Cases:
     rows = [fold.rows[split] for fold in results.folds]
     patient = np.concatenate([fold.patient[where] for fold, where in zip(results.folds, rows, strict=True)])
     repeats = [
-        concatenate(
-            [each.counts[at] for each, at in zip(parts, rows, strict=True) if each.counts is not None]
-        )
+        concatenate([each.counts[at] for each, at in zip(parts, rows, strict=True)])
         for parts in results.complete(variant).values()
     ]
     return Cases(stack(repeats, len(patient)), patient)

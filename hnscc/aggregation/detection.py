@@ -18,7 +18,7 @@ from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.scans import SAMPLED
-from hnscc.aggregation.trials import Result
+from hnscc.aggregation.trials import Completed
 from hnscc.base.arrays import Bools
 from hnscc.base.split_names import HELD_OUT
 from hnscc.scores.calibration import Calibration, Probabilities, brier, reliability
@@ -109,7 +109,7 @@ def _named(variant: str, repeat: int | None, threshold: float | None) -> TableRo
     return {"variant": variant, "repeat": repeat, "threshold": threshold}
 
 
-def _cases(fold: Fold, scans: Mapping[str, ScanScore], result: Result) -> Iterator[Case]:
+def _cases(fold: Fold, scans: Mapping[str, ScanScore], result: Completed) -> Iterator[Case]:
     """Every whole scan of a fold, by name."""
     for scan in sorted(scans):
         first = fold.scan_rows[scan][0]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from hnscc.aggregation.drawn_scores import drawn_scores
 from hnscc.aggregation.folds import Damaged, Fold
-from hnscc.aggregation.trials import Result, StoredPredictions, load_predicted
+from hnscc.aggregation.trials import Completed, Result, StoredPredictions, load_predicted
 from hnscc.base.arrays import StoredProbabilities
 from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import HALF, Counts, count, positive
@@ -26,7 +26,7 @@ class Median:
     without one, at 0.5.
     """
 
-    result: Result
+    result: Completed
     fold: Fold
     k: int | None
     reason: str | None
@@ -57,7 +57,7 @@ def medians_of(
 
     Raises Unreadable where those of a median model are not what its scores were made from: it is none, then.
     """
-    completed = [each for each in results if each.status == "completed"]
+    completed = [each for each in results if isinstance(each, Completed)]
     if not completed:
         return dict.fromkeys(READINGS)
     chosen = {name: _median_result(completed, fold, reading) for name, reading in READINGS.items()}
@@ -97,16 +97,11 @@ def _with_scans(median: Median, predicted: StoredPredictions, tolerance_mm: floa
     return replace(median, scans=with_glycolysis(scans, predicted.glycolysis, median.k))
 
 
-def _median_result(completed: list[Result], fold: Fold, reading: Reading) -> Result:
+def _median_result(completed: list[Completed], fold: Fold, reading: Reading) -> Completed:
     """The trial of median score among those that are completed, of which there is one at least."""
     rows = fold.rows_of(reading.median_on, reading.slices)
-    scores = [float(DICE.of(each.counts[rows].pooled())) for each in completed if each.counts is not None]
-    position = median_position(scores, [each.trial.repeat for each in completed])
-    if position is None or len(scores) != len(completed):
-        raise ValueError(
-            f"of {len(completed)} completed trials {len(scores)} have counts, and all must; leave the others out"
-        )
-    return completed[position]
+    scores = [float(DICE.of(each.counts[rows].pooled())) for each in completed]
+    return completed[median_position(scores, [each.trial.repeat for each in completed])]
 
 
 def _median(

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from hnscc.aggregation.folds import Fold, scored_fold
 from hnscc.aggregation.medians import Median, Unreadable, medians_of
-from hnscc.aggregation.trials import Result, load_trial
+from hnscc.aggregation.trials import Completed, Result, load_trial
 from hnscc.scores.repeats import mostly_collapsed
 from hnscc.scores.thresholds import MAIN_READING, READINGS
 from hnscc.study.loading import load_study
@@ -31,16 +31,16 @@ class Results:
             each for each in self.results if each.trial.variant == variant and fold in (None, each.trial.fold)
         ]
 
-    def complete(self, variant: str) -> dict[int, list[Result]]:
+    def completed(self, variant: str) -> list[Completed]:
+        """The completed ones of these."""
+        return [each for each in self.of(variant) if isinstance(each, Completed)]
+
+    def complete(self, variant: str) -> dict[int, list[Completed]]:
         """The repeats of a variant that are completed in all folds, by number: of each its results, fold after fold."""
-        repeats: dict[int, list[Result]] = {}
-        for each in self.of(variant):
-            repeats.setdefault(each.trial.repeat, []).append(each)
-        return {
-            number: parts
-            for number, parts in repeats.items()
-            if all(each.counts is not None for each in parts)
-        }
+        repeats: dict[int, list[Completed]] = {each.trial.repeat: [] for each in self.of(variant)}
+        for each in self.completed(variant):
+            repeats[each.trial.repeat].append(each)
+        return {number: parts for number, parts in repeats.items() if len(parts) == len(self.folds)}
 
     def main_medians(self, variant: str) -> tuple[Median | None, ...]:
         """The median models of a variant by the main reading, one entry per fold."""
@@ -58,13 +58,11 @@ class Results:
 
     def mostly_collapsed(self, variant: str) -> bool:
         """Whether more than half of a variant's completed trainings marked no pixel."""
-        return mostly_collapsed(
-            [bool(each.collapsed) for each in self.of(variant) if each.status == "completed"]
-        )
+        return mostly_collapsed([each.collapsed for each in self.completed(variant)])
 
     def number_collapsed(self, variant: str) -> int:
         """How many of a variant's completed trainings marked no pixel."""
-        return sum(bool(each.collapsed) for each in self.of(variant) if each.status == "completed")
+        return sum(each.collapsed for each in self.completed(variant))
 
     def without(self, trial: Trial, why: str) -> "Results":
         """The same, but for a trial that is not used, and why."""

@@ -10,6 +10,7 @@ from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.drawn_scores import dice_of_masks_sent_back
 from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.results import Results
+from hnscc.aggregation.trials import Completed
 from hnscc.base.split_names import HELD_OUT
 from hnscc.scores.counts import HALF, Counts, threshold_of
 from hnscc.scores.metrics import DICE, Level, metrics_at
@@ -100,7 +101,7 @@ def _as_drawn(fold: Fold, scan: str, score: ScanScore | None) -> TableRow:
 @dataclass(frozen=True)
 class _Scored:
     """A completed trial at one threshold. named: what names its rows. scans: the scores of its whole scans, counts: of
-    all scored slices (N,). kept_uptake: as of `Result`."""
+    all scored slices (N,). kept_uptake: as of `Completed`."""
 
     fold: Fold
     named: TableRow
@@ -113,7 +114,7 @@ def _scored(results: Results) -> Iterator[_Scored]:
     """Each trial at 0.5, the median ones at their chosen thresholds too."""
     medians = results.median_of
     for each in results.results:
-        if each.counts is None:
+        if not isinstance(each, Completed):
             continue
         fold, median = results.folds[each.trial.fold], medians.get(each.trial)
         names: TableRow = {**each.trial.named, "is_median": median is not None}

@@ -92,7 +92,7 @@ def _at_half(medians: Medians, split: str) -> TableRow:
         "slices": len(cases.counts),
         "patients": len(np.unique(cases.patient)),
         "collapsed": all(each.collapsed for each in results),
-        "highest_probability": max(each.highest_probability or 0.0 for each in results),
+        "highest_probability": max(each.highest_probability for each in results),
     }
 
 

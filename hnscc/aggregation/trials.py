@@ -4,6 +4,7 @@ import io
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -34,26 +35,33 @@ _TO_DO = {
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A planned trial and what it left; what stands below `record` only a completed one has.
-
-    counts: (N,) at 0.5; scans, probabilities: of whole scans. collapsed: no pixel of validation or test reaches 0.5;
-    highest_probability: of these. kept_uptake: whether it stored the glycolysis of whole scans, at every threshold.
-    unusable: the trial left results that are not used.
-    """
+    """A planned trial. reason: why it is not completed. history: of one that was trained, maybe not to its end.
+    unusable: the trial left results that are not used."""
 
     trial: Trial
     seed: int
     status: str
     reason: str | None = None
-    record: Trained | None = None
     history: pa.Table | None = None
-    counts: Counts | None = None
+    unusable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed(Result):
+    """A completed trial and its scores.
+
+    counts: (N,) at 0.5; scans, probabilities: of whole scans. collapsed: no pixel of validation or test reaches 0.5;
+    highest_probability: of these. kept_uptake: whether it stored the glycolysis of whole scans, at every threshold.
+    """
+
+    status: Literal["completed"] = "completed"
+    record: Trained
+    counts: Counts
+    collapsed: bool
+    highest_probability: float
     scans: Mapping[str, ScanScore] = field(default_factory=dict)
-    collapsed: bool | None = None
-    highest_probability: float | None = None
     probabilities: Mapping[str, Probabilities] = field(default_factory=dict)
     kept_uptake: bool = False
-    unusable: bool = False
 
 
 def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result:
@@ -71,10 +79,9 @@ def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result
         scores, highest_probability = _scores_of(record, state.contents, fold, tolerance_mm)
     except Damaged as damage:
         return Result(trial=trial, seed=seed, status="missing", reason=not_used(str(damage)), unusable=True)
-    return Result(
+    return Completed(
         trial=trial,
         seed=seed,
-        status="completed",
         record=record,
         history=pq.read_table(io.BytesIO(state.contents[HISTORY_FILE])),
         counts=Counts(scores.overlap, scores.pred, fold.truth_px),

@@ -120,10 +120,10 @@ def choose_threshold(pooled: Counts, rule: str) -> tuple[int | None, str | None]
     return int(longest[(len(longest) - 1) // 2]), None
 
 
-def median_position(scores: Sequence[float], repeats: Sequence[int]) -> int | None:
+def median_position(scores: Sequence[float], repeats: Sequence[int]) -> int:
     """Position of the median repeat by score: the lower of two middle ones, ties by repeat number.
 
-    scores: pooled Dice; repeats: their numbers. None where there is no repeat.
+    scores: pooled Dice; repeats: their numbers. There is one repeat at least.
     """
     order = sorted(range(len(scores)), key=lambda each: (scores[each], repeats[each]))
-    return order[(len(order) - 1) // 2] if order else None
+    return order[(len(order) - 1) // 2]

@@ -67,7 +67,6 @@ def test_no_threshold_without_lesion_or_without_overlap(rule):
 
 
 def test_median_is_the_lower_of_two_middle_repeats_and_ties_go_by_number():
-    assert median_position([], []) is None
     assert median_position([0.4], [0]) == 0
     assert median_position([0.9, 0.1, 0.5], [0, 1, 2]) == 2
     assert median_position([0.9, 0.1, 0.5, 0.6], [0, 1, 2, 3]) == 2
