@@ -11,7 +11,7 @@ from hnscc.base.errors import InputError
 # A full memory is waited for, each time twice as long; so often without an epoch finished in between.
 FULL_ROUNDS, FULL_SECONDS = 6, 5.0
 # How far each trial has come: whether it has ended, and the epoch of its newest checkpoint.
-SoFar = list[tuple[bool, int]]
+Reached = list[tuple[bool, int]]
 
 
 @contextlib.contextmanager
@@ -34,9 +34,9 @@ class FullMemory:
 
     def __init__(self) -> None:
         self._times = 0
-        self._so_far: SoFar | None = None
+        self._so_far: Reached | None = None
 
-    def wait(self, error: OutOfMemoryError, so_far: SoFar, say: Callable[[str], None]) -> None:
+    def wait(self, error: OutOfMemoryError, so_far: Reached, say: Callable[[str], None]) -> None:
         """Say that memory was full, and wait, the longer the more often. InputError where it stays full."""
         self._times = self._times + 1 if so_far == self._so_far else 1
         self._so_far = so_far

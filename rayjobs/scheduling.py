@@ -23,7 +23,7 @@ from hnscc.training.records import OUT_OF_MEMORY, Failed, Trained, read_record, 
 from hnscc.training.slots import newest_facts
 from hnscc.training.states import is_complete, with_weights
 from rayjobs.cluster import machines_of_cluster
-from rayjobs.full_memory import FullMemory, SoFar, full_memory_noted
+from rayjobs.full_memory import FullMemory, Reached, full_memory_noted
 from rayjobs.gpu_shares import gpu_shares
 from rayjobs.inside_tune import take_processes_that_stand_by
 from rayjobs.progress import StudyProgress, Waiting
@@ -109,11 +109,11 @@ def _once_more(ready: ReadyRun, assignment: Assignment, memory_full: bool) -> As
     return _with_more_memory(ready, assignment)
 
 
-def _so_far(ready: ReadyRun, trials: Sequence[Trial]) -> SoFar:
+def _so_far(ready: ReadyRun, trials: Sequence[Trial]) -> Reached:
     """How far each trial has come: whether it has ended, and the epoch of its newest checkpoint, 0 without one."""
     saved = (newest_facts(ready.folder.trial(trial.trial_id)) for trial in trials)
     return [
-        (_has_ended(ready, trial), each["epoch"] if each else 0)
+        (_has_ended(ready, trial), each.epoch if each else 0)
         for trial, each in zip(trials, saved, strict=True)
     ]
 

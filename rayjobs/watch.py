@@ -99,7 +99,7 @@ class Watch(tune.Callback):
     ) -> None:
         name = planned_trial(trial).trial_id
         saved = newest_facts(self.folder.trial(name))
-        epoch = saved["epoch"] if saved else 0
+        epoch = saved.epoch if saved else 0
         before, deaths = self.deaths.get(trial.trial_id, (0, 0))
         if not self._machine_lost(trial.trial_id):
             deaths = deaths + 1 if epoch == before else 1

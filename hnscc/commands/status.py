@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections import Counter
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from hnscc.cohort.split_file import read_split
 from hnscc.study.loading import load_study
@@ -11,7 +11,7 @@ from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
 from hnscc.training.records import Trained
-from hnscc.training.slots import newest_slot
+from hnscc.training.slots import SlotFacts, newest_slot
 from hnscc.training.states import TrialState, trial_state
 
 STATES = ("completed", "failed", "started", "missing")
@@ -92,7 +92,7 @@ def run_status(folder: RunFolder) -> Status:
     }
 
 
-def _look(folder: TrialFolder, others_digest: str) -> tuple[TrialState, dict[str, Any] | None, float]:
+def _look(folder: TrialFolder, others_digest: str) -> tuple[TrialState, SlotFacts | None, float]:
     """What a trial is by its record; where it has none, the facts of its checkpoint and when that was written."""
     state = trial_state(folder, others_digest=others_digest, check=())
     if state.record:
@@ -111,17 +111,17 @@ def _remark(record: Trained) -> str:
     return f"its weights failed to predict again ({record.failure}); what it predicted before holds"
 
 
-def _started(study: Study, trial: Trial, saved: dict[str, Any], written: float) -> StartedTrial:
+def _started(study: Study, trial: Trial, saved: SlotFacts, written: float) -> StartedTrial:
     return {
         "trial": trial.trial_id,
-        "epoch": saved["epoch"],
+        "epoch": saved.epoch,
         "of": study.variants[trial.variant].training.epochs,
-        "interruptions": len(saved["attempts"]) - 1,
+        "interruptions": len(saved.attempts) - 1,
         "heard": max(0.0, time.time() - written),
     }
 
 
-def _saved(folder: TrialFolder) -> tuple[dict[str, Any] | None, float]:
+def _saved(folder: TrialFolder) -> tuple[SlotFacts | None, float]:
     """The facts of a trial's newest checkpoint, and when it was written, in seconds since 1970; (None, 0) without."""
     for _ in range(TRIES):
         newest = newest_slot(folder)

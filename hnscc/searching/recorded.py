@@ -88,13 +88,13 @@ def curve_of(
         history = pq.read_table(io.BytesIO(state.contents[HISTORY_FILE])).to_pylist()
         return _curve(history, state.completed.attempts, ended=True)
     saved = newest_facts(where)
-    if settings and saved and saved["identity"] != identity(settings):
+    if settings and saved and saved.identity != identity(settings):
         saved = None
     if isinstance(record, Failed):  # its last checkpoint is still there
-        return _curve(saved["history"] if saved else [], record.attempts, ended=True, failed=True)
+        return _curve(saved.history if saved else [], record.attempts, ended=True, failed=True)
     if not saved:
         return None
-    return _curve(saved["history"], [Attempt.model_validate(each) for each in saved["attempts"]], ended=False)
+    return _curve(saved.history, saved.attempts, ended=False)
 
 
 def _curve(

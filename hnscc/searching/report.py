@@ -185,9 +185,7 @@ def _made(folder: RunFolder, study: Study) -> Points:
         *ranges,
         f"Study {study.name}, seed {study.seed}; every default is spelled out in study.yaml.",
     ]
-    commits = list(
-        dict.fromkeys(str(each["commit"]) for each in read_invocations(folder) if each.get("commit"))
-    )
+    commits = list(dict.fromkeys(each.commit for each in read_invocations(folder) if each.commit))
     return Points("", (*items, *([f"commit: {listed(commits)}"] if commits else [])))
 
 

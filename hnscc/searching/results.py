@@ -97,7 +97,7 @@ def _result(folder: RunFolder, study: Study, curve: Curve, key: Key, fold: Fold)
     if curve.ended:
         return load_trial(folder, study, trial, fold)
     saved = newest_facts(folder.trial(trial.trial_id))
-    history = pa.Table.from_pylist(saved["history"], schema=HISTORY) if saved else None
+    history = pa.Table.from_pylist(saved.history, schema=HISTORY) if saved else None
     reason = f"stopped after epoch {len(curve.scores)}"
     seed = trial_seeds(study, trial)["trial"]
     return Result(trial=trial, seed=seed, status="stopped", reason=reason, history=history)

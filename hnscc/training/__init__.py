@@ -3,8 +3,8 @@
 Others make a run ready (`ready.make_run_ready`), train a trial (`trial.steps_of_trial`), read what trials left
 (`states.trial_state`) and who trained what (`provenance`, `earlier`); networks, losses and layers stay inside.
 
-It may import base, study, scores and cohort. Inside, imports point one way: measure -> trial -> results_of_trial
--> ready, saving -> export, networks, side_by_side -> loop -> feeding -> augment, earlier, inference, members, model,
+It may import base, study, scores and cohort. Inside, imports point one way: measure -> trial -> results_of_trial ->
+ready, saving -> export, networks, side_by_side -> loop -> feeding -> augment, earlier, inference, members, model,
 provenance -> adam, checkpoint, devices, in_use, losses, paper_unet, process, resizing, states, subpixel -> layers,
-records, slots, tidying.
+slots, tidying -> records.
 """

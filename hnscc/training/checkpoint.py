@@ -18,7 +18,7 @@ from safetensors.torch import load as load_safetensors
 
 from hnscc.base.files import overwrite, storage_errors, write_sealed
 from hnscc.study.run_folder import Slot, TrialFolder
-from hnscc.training.slots import slots_by_epoch
+from hnscc.training.slots import SlotFacts, SoFar, slots_by_epoch
 
 PIECE = 2**18  # bytes
 DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", torch.int64: "I64"}
@@ -26,19 +26,19 @@ DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", to
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a slot holds whole. facts: identity, epoch, history, attempts. tensors: by name."""
+    """What a slot holds whole. tensors: by name."""
 
-    facts: dict[str, Any]
+    facts: SlotFacts
     tensors: dict[str, torch.Tensor]
     slot: Slot
 
 
-def save_checkpoint(slot: Slot, facts: dict[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+def save_checkpoint(slot: Slot, so_far: SoFar, tensors: Mapping[str, torch.Tensor]) -> None:
     """Write over what the slot holds; tensors of any shape. StorageError where the disk is full or gone."""
     parts = _safetensors(tensors)
     slot.facts.unlink(missing_ok=True)  # for they vouch for what is written over now
     overwrite(slot.tensors, parts)
-    write_sealed(slot.facts, facts | {"crc32c": _crc32c(parts)}, durable=False)
+    write_sealed(slot.facts, so_far.model_dump(mode="json") | {"crc32c": _crc32c(parts)}, durable=False)
 
 
 def load_checkpoint(folder: TrialFolder, identity: str) -> tuple[Checkpoint | None, list[str]]:
@@ -46,10 +46,10 @@ def load_checkpoint(folder: TrialFolder, identity: str) -> tuple[Checkpoint | No
     candidates, damaged = slots_by_epoch(folder)
     refused = [f"{slot.facts.name} is damaged" for slot in damaged]
     for facts, slot in candidates:
-        if facts["identity"] != identity:
+        if facts.identity != identity:
             refused.append(f"{slot.facts.name} is of another trial")
-        elif (tensors := _tensors(slot, facts["crc32c"])) is None:
-            refused.append(f"{slot.tensors.name} of epoch {facts['epoch']} is gone or damaged")
+        elif (tensors := _tensors(slot, facts.crc32c)) is None:
+            refused.append(f"{slot.tensors.name} of epoch {facts.epoch} is gone or damaged")
         else:
             return Checkpoint(facts, tensors, slot), refused
     return None, refused

@@ -5,7 +5,7 @@ import platform
 import time
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import TypedDict, cast
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from hnscc.training.layers import seed_dropouts
 from hnscc.training.losses import loss_of
 from hnscc.training.process import drawing, hardware
 from hnscc.training.records import Attempt, Began
+from hnscc.training.slots import SoFar
 
 # The choices of `training.monitor`: whether the score is that of the whole set at once, or the mean over batches.
 POOLED = {"soft_jaccard_pooled": True, "soft_jaccard_batch_mean": False}
@@ -168,29 +169,29 @@ class Fit:
         else:
             self.best = {name: value.detach().clone() for name, value in now.items()}
 
-    def checkpoint(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-        """Facts of the epoch that ended, and tensors of any shape: themselves, which the next epoch changes."""
+    def checkpoint(self) -> tuple[SoFar, dict[str, torch.Tensor]]:
+        """What is known of the epoch that ended, and tensors of any shape: themselves, which the next epoch changes."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"adam.{name}": value for name, value in self.optimiser.state().items()}
         if self.best_epoch != self.epoch:
             tensors |= {f"best.{name}": value for name, value in self.best.items()}
-        facts = {
-            "identity": self.began.identity,
-            "epoch": self.epoch,
-            "history": [*self.history],
-            "attempts": [each.model_dump(mode="json") for each in self.attempts],
-        }
-        return facts, tensors
+        so_far = SoFar(
+            identity=self.began.identity,
+            epoch=self.epoch,
+            history=[dict(row) for row in self.history],
+            attempts=tuple(self.attempts),
+        )
+        return so_far, tensors
 
     def resume(self, folder: TrialFolder, gpus: float) -> None:
         """Take up the trial's newest whole checkpoint, and add this process to the attempts."""
         found, refused = load_checkpoint(folder, self.began.identity)
         if found:
-            self.history, self.next_slot = found.facts["history"], 1 - found.slot.number
+            self.history = [cast(Epoch, row) for row in found.facts.history]
+            self.next_slot = 1 - found.slot.number
             self._load(found.tensors)
-            saved = [Attempt.model_validate(each) for each in found.facts["attempts"]]
-            if len(saved) > len(self.attempts):
-                self.attempts[:] = saved
+            if len(found.facts.attempts) > len(self.attempts):
+                self.attempts[:] = found.facts.attempts
         self.attempts.append(
             Attempt(
                 node=platform.node(),

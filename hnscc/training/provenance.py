@@ -8,9 +8,12 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Annotated, Any, cast
+
+from pydantic import ConfigDict, Field, ValidationError
 
 from hnscc.base.errors import InputError
+from hnscc.base.facts import Facts
 from hnscc.base.files import write_json
 from hnscc.base.locations import S3Path
 from hnscc.base.locks import locked
@@ -21,20 +24,23 @@ from hnscc.study.run_folder import RunFolder
 LIBRARIES = ("hnscc", "ray", *identity.LIBRARIES, "scipy", "zarr", "pyarrow")
 
 
-class Invocation(TypedDict):
+class Invocation(Facts):
     """One command that trained in the run folder.
 
     started: date and time (UTC, ISO 8601). commit: of the checkout that the code ran from, `+changes` where it was
     edited, or None. A version is None where the library is not installed. hardware: of this machine, which on a cluster
-    is often none of those that train: what each trial was computed on stands in its record.
+    is often none of those that train: what each trial was computed on stands in its record. Other versions may have
+    written fewer parts, or more: these are kept.
     """
 
-    started: str
-    process: int
-    command: list[str]
-    commit: str | None
-    versions: dict[str, str | None]
-    hardware: dict[str, str | int | None]
+    model_config = ConfigDict(extra="allow")
+
+    started: str | None = None
+    process: int | None = None
+    command: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    commit: str | None = None
+    versions: dict[str, str | None] = Field(default_factory=dict)
+    hardware: dict[str, str | int | None] = Field(default_factory=dict)
 
 
 def add_invocation(folder: RunFolder) -> None:
@@ -47,7 +53,7 @@ def add_invocation(folder: RunFolder) -> None:
         _append_to_object(folder, folder.provenance, now)
         return
     with locked(cast(Path, folder.provenance_lock), wait=True):
-        write_json(folder.provenance, {"invocations": [*read_invocations(folder), now]})
+        write_json(folder.provenance, _content([*read_invocations(folder), now]))
 
 
 def read_invocations(folder: RunFolder) -> list[Invocation]:
@@ -78,8 +84,12 @@ def _holds(folder: RunFolder, now: Invocation) -> bool:
     return now in read_invocations(folder)
 
 
+def _content(invocations: list[Invocation]) -> dict[str, Any]:
+    return {"invocations": [each.model_dump(mode="json", exclude_unset=True) for each in invocations]}
+
+
 def _encoded(invocations: list[Invocation]) -> bytes:
-    return (json.dumps({"invocations": invocations}, indent=1, sort_keys=True) + "\n").encode()
+    return (json.dumps(_content(invocations), indent=1, sort_keys=True) + "\n").encode()
 
 
 def _parsed(content: bytes) -> list[Invocation]:
@@ -90,10 +100,14 @@ def _parsed(content: bytes) -> list[Invocation]:
     invocations = parsed.get("invocations") if isinstance(parsed, dict) else None
     if not isinstance(invocations, list):
         raise _damaged("JSON without such a list")
-    for number, each in enumerate(invocations, start=1):
-        if not _is_invocation(each):
-            raise _damaged(f"a list whose entry {number} of {len(invocations)} is no invocation")
-    return invocations
+    read: list[Invocation] = []
+    for each in invocations:
+        try:
+            read.append(Invocation.model_validate(each))
+        except ValidationError:
+            found = f"a list whose entry {len(read) + 1} of {len(invocations)} is no invocation"
+            raise _damaged(found) from None
+    return read
 
 
 def _damaged(found: str) -> InputError:
@@ -106,24 +120,17 @@ def _damaged(found: str) -> InputError:
     )
 
 
-def _is_invocation(entry: Any) -> bool:
-    if not isinstance(entry, dict):
-        return False
-    mappings = all(isinstance(entry.get(name, {}), dict) for name in ("versions", "hardware"))
-    return mappings and all(isinstance(entry.get(name), str | None) for name in ("started", "commit"))
-
-
 def _this_process() -> Invocation:
     from hnscc.training.process import hardware  # here, for those who read invocations need no torch
 
-    return {
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "process": os.getpid(),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "commit": _commit(),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}},
-        "hardware": hardware(),
-    }
+    return Invocation(
+        started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        process=os.getpid(),
+        command=(Path(sys.argv[0]).name, *sys.argv[1:]),
+        commit=_commit(),
+        versions={"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}},
+        hardware=hardware(),
+    )
 
 
 def _version(name: str) -> str | None:

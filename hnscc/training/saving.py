@@ -47,15 +47,15 @@ class Saving:
         if not last and self._clock() - self._last < self._seconds:
             return
         self._written()
-        facts, tensors = self._fit.checkpoint()
+        so_far, tensors = self._fit.checkpoint()
         slot = self._folder.slot(self._fit.next_slot)
         if self._seconds:
             copied = {name: value.to("cpu", copy=True) for name, value in tensors.items()}
-            self._writing = self._thread.submit(save_checkpoint, slot, facts, copied)
+            self._writing = self._thread.submit(save_checkpoint, slot, so_far, copied)
             if last:
                 self._written()
         else:
-            save_checkpoint(slot, facts, tensors)
+            save_checkpoint(slot, so_far, tensors)
         self._fit.next_slot = 1 - slot.number
         self._last = self._clock()
 

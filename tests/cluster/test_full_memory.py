@@ -39,7 +39,7 @@ def test_a_study_goes_on_once_another_program_gives_memory_back(home, tmp_path):
     folders = RunFolder(tmp_path / "run")
     trial = folders.trial("pet-f0-r00")
     try:
-        _until(lambda: (saved := newest_facts(trial)) and saved["epoch"] >= 2, process)
+        _until(lambda: (saved := newest_facts(trial)) and saved.epoch >= 2, process)
         taken = []
         while not any("memory was full" in line for line in list(said)):
             assert process.poll() is None and memory()[1] > available - MARGIN - (1 << 30), "".join(said)

@@ -147,7 +147,7 @@ def test_a_checkpoint_is_gone_on_from_where_auto_would_now_be_another(store, tmp
     rows = train_trial(study, TRIAL, first.folds[0], folder, device="cpu", precision="fp32")
     next(rows)
     rows.close()
-    assert newest_facts(folder)["epoch"] == 1
+    assert newest_facts(folder).epoch == 1
     elsewhere = make_run_ready(study, tmp_path / "run", resolve=resolved("bf16"))
     device, precision = elsewhere.chosen["pet"]
     list(train_trial(study, TRIAL, elsewhere.folds[0], folder, device=device, precision=precision))
@@ -211,7 +211,7 @@ def test_no_entry_is_lost_when_processes_append_together(home, tmp_path):
 def _by_process(found):
     groups = {}
     for each in found:
-        groups.setdefault(each["process"], []).append(each)
+        groups.setdefault(each.process, []).append(each)
     return groups
 
 

@@ -74,6 +74,12 @@ def fitted(small):
     return fit, _epoch
 
 
+def epoch_saved(folder):
+    """The epoch of the newest checkpoint, 0 without one."""
+    saved = newest_facts(folder)
+    return saved.epoch if saved else 0
+
+
 def epochs_on_disk(folder):
     return [json.loads(slot.facts.read_text())["epoch"] for slot in folder.slots if slot.facts.exists()]
 
@@ -93,9 +99,9 @@ def test_a_processor_writes_after_every_epoch_and_a_gpu_after_twenty_seconds(
             now[0] = seconds
             ours.epoch_ended(last=number == 8)
             if number in written and number < 8:
-                while (newest_facts(folder) or {"epoch": 0})["epoch"] < number:  # a thread is at it
+                while epoch_saved(folder) < number:  # a thread is at it
                     time.sleep(0.01)
-            found.append((newest_facts(folder) or {"epoch": 0})["epoch"])
+            found.append(epoch_saved(folder))
     assert [max([0, *(each for each in written if each <= number)]) for number in range(1, 9)] == found
 
 
@@ -106,7 +112,7 @@ def test_an_interrupted_trial_continues_to_the_same_bits(small, undisturbed, tmp
     rows = training(small, folder)
     next(rows), next(rows), next(rows)
     rows.close()
-    assert (newest_facts(folder) or {"epoch": 0})["epoch"] == (3 if seconds == ALWAYS else 0)
+    assert epoch_saved(folder) == (3 if seconds == ALWAYS else 0)
     list(training(small, folder))
     assert [each.from_epoch for each in read_record(folder).attempts] == (
         [1, 4] if seconds == ALWAYS else [1]
@@ -118,7 +124,7 @@ def test_a_pause_leaves_its_checkpoint(small, undisturbed, tmp_path, monkeypatch
     monkeypatch.setitem(SECONDS, "cpu", AT_THE_END)
     folder = RunFolder(tmp_path).trial(TRIAL.trial_id)
     assert len(list(training(small, folder, pause_after=2))) == 2
-    assert newest_facts(folder)["epoch"] == 2
+    assert newest_facts(folder).epoch == 2
     list(training(small, folder))
     assert ended_as(undisturbed, folder)
 
@@ -137,7 +143,7 @@ def test_what_is_written_is_the_epochs_own_though_training_goes_on(small, tmp_pa
         assert not newest_slot(folder)
         go_on.set()
     found, refused = load_checkpoint(folder, fit.began.identity)
-    assert found.facts["epoch"] == 1 and len(found.facts["history"]) == 1 and refused == []
+    assert found.facts.epoch == 1 and len(found.facts.history) == 1 and refused == []
     for name, value in then.items():
         assert torch.equal(found.tensors[f"model.{name}"], value)
     assert not all(torch.equal(fit.model.state_dict()[name], value) for name, value in then.items())
@@ -157,7 +163,7 @@ def test_slots_take_turns_whatever_epochs_are_written(small, undisturbed, tmp_pa
     facts, newest = newest_slot(folder)
     newest.tensors.write_bytes(newest.tensors.read_bytes()[:1000])
     found, refused = load_checkpoint(folder, fit.began.identity)
-    assert (facts["epoch"], found.facts["epoch"]) == (4, 2)
+    assert (facts.epoch, found.facts.epoch) == (4, 2)
     assert refused == [f"{newest.tensors.name} of epoch 4 is gone or damaged"]
     resumed = fitted(small)[0]
     resumed.resume(folder, 1.0)

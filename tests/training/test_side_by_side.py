@@ -105,7 +105,7 @@ def test_interrupted_they_go_on_from_their_checkpoints_to_the_same_bits(small, a
     for _ in range(4):  # two epochs of pet and of pet_mri; broken has failed between them
         next(turns)
     turns.close()
-    assert [newest_facts(run.trial(name))["epoch"] for name in NAMES[:2]] == [2, 2]
+    assert [newest_facts(run.trial(name)).epoch for name in NAMES[:2]] == [2, 2]
     trained(small, run, 2)
     assert left(run) == alone
     assert [each.from_epoch for each in read_record(run.trial(NAMES[0])).attempts] == [1, 3]
@@ -118,7 +118,7 @@ def test_a_full_disk_ends_all_and_they_go_on_once_there_is_room(small, alone, tm
     full.symlink_to("/dev/full")
     with pytest.raises(StorageError, match="The disk is full"):
         trained(small, run, 2)
-    assert [newest_facts(run.trial(name))["epoch"] for name in NAMES[:2]] == [2, 1]
+    assert [newest_facts(run.trial(name)).epoch for name in NAMES[:2]] == [2, 1]
     full.unlink()
     trained(small, run, 2)
     assert left(run) == alone

@@ -136,7 +136,7 @@ def test_an_interrupted_trial_continues_to_the_same_bits(small, tmp_path, copies
         next(rows), next(rows)
         rows.close()
     assert read_record(folder) is None
-    assert newest_facts(folder)["epoch"] == 4
+    assert newest_facts(folder).epoch == 4
     _, record, _ = fit(study, data, tmp_path / "parts")
     assert [attempt.from_epoch for attempt in record.attempts] == [1, 3, 5]
     for name in ("weights.safetensors", "predictions.npz"):
@@ -159,7 +159,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(small, undistu
     next(rows), next(rows)
     rows.close()
     facts, slot = newest_slot(folder)
-    assert facts["epoch"] == 2
+    assert facts.epoch == 2
     newest = getattr(slot, part)
     newest.write_bytes(harm(newest.read_bytes()))
     record = fit(study, data, tmp_path / "harmed")[1]

@@ -91,11 +91,11 @@ def _facts(source: Source) -> dict[str, list[str]]:
         "device": [record.device for record in records],
         "precision": [record.precision for record in records],
         "threads per training": [record.threads for record in records],
-        "hardware": [_in_words(each.get("hardware", {})) for each in invocations],
-        "commit": [each.get("commit") for each in invocations],
-        "started": [each.get("started") for each in invocations],
+        "hardware": [_in_words(each.hardware) for each in invocations],
+        "commit": [each.commit for each in invocations],
+        "started": [each.started for each in invocations],
         "versions": _versions(
-            [*(each.get("versions", {}) for each in invocations), *(each.versions for each in records)]
+            [*(each.versions for each in invocations), *(each.versions for each in records)]
         ),
     }
     return {name: each for name, values in facts.items() if (each := _once(values))}
