@@ -7,6 +7,7 @@ from hnscc.base.given import check_flags, check_number, check_one_of, check_whol
 
 SUV = "bw", "lbm"  # by body weight, by lean body mass (data_prep.dicom.suv)
 REGISTER = "rigid", "none"  # data_prep.registering
+REGISTER_SEED = 2023  # of every scan and study alike: a scan is placed the same wherever it is prepared
 
 
 @dataclass(frozen=True, kw_only=True)

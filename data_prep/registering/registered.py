@@ -23,7 +23,7 @@ from data_prep.registering.judged import (
     turn_of,
 )
 from data_prep.registering.rigid import Copy, Motion, find_motion, similarity, small_copy
-from data_prep.settings import check_register
+from data_prep.settings import REGISTER_SEED, check_register
 from data_prep.volumes.volume import Volume
 
 LEAST_VOXELS = 4  # of a small copy, along each axis, that the search's smoothing takes
@@ -80,7 +80,7 @@ def _registered(fixed: Copy, moving: Copy, reference: str, where: str) -> tuple[
     if not starts:
         raise no_overlap(where, reference)
     try:
-        motion = find_motion(fixed, moving, starts)
+        motion = find_motion(fixed, moving, starts, seed=REGISTER_SEED)
     except RuntimeError:  # the search left the images
         raise no_overlap(where, reference) from None
     before, covered_before = similarity(fixed, moving, np.eye(4))

@@ -1,7 +1,7 @@
 """The rigid motion that lays one image on another: SimpleITK's search for the most mutual information (Mattes).
 
 It searches on small copies of both volumes, from coarse to fine; the same bits on every run: one thread, and places
-drawn by a seed of their own.
+that follow from a seed.
 Source of the measure: Mattes et al. (2003), IEEE Transactions on Medical Imaging 22(1), 120-128.
 """
 
@@ -106,34 +106,34 @@ def mutual_information(one: NDArray[np.float32], other: NDArray[np.float32]) -> 
 BLURS_MM = (6.0, 3.0, 1.0)  # sigma of the smoothing, level by level
 MOST_PLACES = 20_000  # at which the images are compared, at most
 FIRST_STEP_MM, LAST_STEP_MM, STEPS = 2.0, 0.01, 150
-SEED = 2023
 # Of a motion's angles and shifts: what other processors make of the last digits is cut off.
 MOTION_DECIMALS = 6
 
 Motion = Floats  # 4 x 4, from mm of the fixed image to mm of the moving one, as in NIfTI
 
 
-def find_motion(fixed: Copy, moving: Copy, starts: list[Motion]) -> Motion:
+def find_motion(fixed: Copy, moving: Copy, starts: list[Motion], *, seed: int) -> Motion:
     """Return the rigid motion from places of the fixed image to the same places of the body in the moving one, 4 x 4.
 
-    starts: pure shifts to begin from. Each level begins where `similarity` is highest so far:
-    a coarse level that went astray is forgotten. RuntimeError where the images overlap nowhere on the way.
+    starts: pure shifts to begin from. seed: the places at which the images are compared follow from it and the level.
+    Each level begins where `similarity` is highest so far: a coarse level that went astray is forgotten. RuntimeError
+    where the images overlap nowhere on the way.
     """
     best = max(starts, key=lambda motion: similarity(fixed, moving, motion)[0])
     *coarse, last = BLURS_MM
     for level, blur in enumerate(coarse):
         begin = starts if level == 0 else [best]
-        found = [_search(fixed, moving, motion, blur) for motion in begin]
+        found = [_search(fixed, moving, motion, blur, seed) for motion in begin]
         best = max([best, *found], key=lambda motion: similarity(fixed, moving, motion)[0])
-    return _search(fixed, moving, best, last)
+    return _search(fixed, moving, best, last, seed)
 
 
-def _search(fixed: Copy, moving: Copy, start: Motion, blur: float) -> Motion:
+def _search(fixed: Copy, moving: Copy, start: Motion, blur: float, seed: int) -> Motion:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(BINS)
     method.SetMetricSamplingStrategy(method.RANDOM)
     share = min(1.0, MOST_PLACES / fixed.values.size)
-    method.SetMetricSamplingPercentage(share, short_seed(SEED, "register", str(blur)))
+    method.SetMetricSamplingPercentage(share, short_seed(seed, "register", str(blur)))
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
         FIRST_STEP_MM, LAST_STEP_MM, STEPS, relaxationFactor=0.7, gradientMagnitudeTolerance=1e-8
