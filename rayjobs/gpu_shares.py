@@ -42,13 +42,13 @@ def _measured_share(ready: ReadyRun, trial: Trial, most: int) -> float:
         why = type(getattr(error, "cause", None) or error).__name__
         print(f"{trial.variant}: its GPU memory cannot be measured ({why}): a GPU each")
         return 1.0
-    share = share_of(peak, total, most)
+    share = share_for(peak, total, most)
     text = f"{trial.variant}: {peak / 2**30:.1f} of {total / 2**30:.0f} GiB of a GPU at its peak"
     print(f"{text}, {int(1 / share)} trials to a GPU")
     return share
 
 
-def share_of(peak: int, total: int, most: int = 10_000) -> float:
+def share_for(peak: int, total: int, most: int = 10_000) -> float:
     """The share of a GPU of `total` bytes, such that as many trials of `peak` bytes fit as memory allows; at most 1.
 
     most: so many trials at most (`trials_per_gpu`). In ten-thousandths, which is what Ray counts in.

@@ -33,7 +33,7 @@ from hnscc.base.arrays import Bools, Images
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import first_of
 from hnscc.cohort.placement import CohortPlacement, OddFact
-from hnscc.cohort.store_building import read_images, read_mask
+from hnscc.cohort.store_building import read_written_images, read_written_mask
 from hnscc.cohort.store_format import Scan
 
 MOST_SENTENCES_TOLD = 20  # sentences of one error
@@ -65,7 +65,7 @@ def judged(
 
     def read(at: int) -> tuple[Images, Bools]:
         name = scans[at].scan_id
-        return read_images(unfinished, name), read_mask(unfinished, name) == 1
+        return read_written_images(unfinished, name), read_written_mask(unfinished, name) == 1
 
     looks = [*odd_scans(scans, modalities), *lying_otherwise(scans, modalities, images.slices)]
     patients = [row.patient_id for row in rows]
@@ -152,7 +152,7 @@ def _of_another_visit(
         for first, second in combinations(range(len(rows)), 2)
         if rows[first].patient_id == rows[second].patient_id
     ]
-    found = find_between(images.slices, visits, lambda at: read_images(unfinished, scans[at].scan_id))
+    found = find_between(images.slices, visits, lambda at: read_written_images(unfinished, scans[at].scan_id))
     odd = []
     for (first, second), both in groupby(found, key=lambda twins: (twins.first, twins.second)):
         alike = list(both)
@@ -188,7 +188,7 @@ def _pairs(rows: Sequence[Row], scans: Sequence[Scan], images: Reduced, unfinish
     """Scans that share images as they are stored; of two patients, also those that do once one is moved or changed."""
 
     def read(at: int) -> Images:
-        return read_images(unfinished, scans[at].scan_id)
+        return read_written_images(unfinished, scans[at].scan_id)
 
     pairs = find_twins(images.slices, read)
     known = {(twins.first, twins.second) for twins in pairs}

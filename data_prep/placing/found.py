@@ -13,7 +13,7 @@ from data_prep.placing.drawn import is_box, skipped_slices, spanned
 from data_prep.placing.edges import SIDES, edges_of
 from data_prep.placing.signal import signal_of
 from data_prep.volumes.grids import axis_of_slices, to_lps
-from data_prep.volumes.resize import Window, inside, stored_spacing
+from data_prep.volumes.resize import Window, centres_inside, stored_spacing
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.arrays import Bools, Floats, Images, Masks
 from hnscc.cohort.placement import FileFacts, LesionFacts, ValueFacts
@@ -152,7 +152,7 @@ def share_of_body(images: Images, stored: Masks, grid: Grid, window: Window) -> 
 
 def on_grid(images: Images, stored: Masks, grid: Grid, window: Window) -> tuple[Images, Bools]:
     """The pixels of stored images (Z, C, H, W) and of their mask (Z, H, W) that lie on the grid of the slices."""
-    rows, columns = inside(window, grid.shape[1], 0), inside(window, grid.shape[0], 1)
+    rows, columns = centres_inside(window, grid.shape[1], 0), centres_inside(window, grid.shape[0], 1)
     return images[:, :, rows][:, :, :, columns], stored[:, rows][:, :, columns] > 0
 
 

@@ -66,8 +66,8 @@ def resize_image(image: NDArray[np.floating], window: Window, fill: float) -> Im
         for axis in (0, 1)
     )
     resized = weigh(image.astype(np.float64), rows, columns)
-    resized[~inside(window, image.shape[0], 0)] = fill
-    resized[:, ~inside(window, image.shape[1], 1)] = fill
+    resized[~centres_inside(window, image.shape[0], 0)] = fill
+    resized[:, ~centres_inside(window, image.shape[1], 1)] = fill
     return resized.astype(np.float32)
 
 
@@ -105,7 +105,7 @@ def weigh(image: Floats, rows: sparse.csr_array, columns: sparse.csr_array) -> F
     return weighed
 
 
-def inside(window: Window, count: int, axis: int) -> Bools:
+def centres_inside(window: Window, count: int, axis: int) -> Bools:
     """(size,) bool: which stored pixels have their centre on the grid, along `axis` (0: y, 1: x), which has `count`
     grid pixels."""
     centre = window.offset[axis] + window.scale[axis] * (np.arange(window.size) + 0.5)

@@ -122,14 +122,14 @@ def _facts_of(drawn: Drawn, voxels: Masks) -> DrawnFacts:
     return DrawnFacts(on=drawn.on, shape=list(voxels.shape), affine=rows, digest=drawn_digest(voxels))
 
 
-def read_images(unfinished: Path, scan_id: str) -> Images:
+def read_written_images(unfinished: Path, scan_id: str) -> Images:
     """The images (Z, C, H, W) float32 of a scan that `write_scan` has written."""
     return np.asarray(
         zarr.open_array(zarr_store(unfinished), path=scan_path(scan_id, "images"), mode="r")[...]
     )
 
 
-def read_mask(unfinished: Path, scan_id: str) -> Masks:
+def read_written_mask(unfinished: Path, scan_id: str) -> Masks:
     """The mask (Z, H, W) uint8 of a scan that `write_scan` has written."""
     return np.asarray(zarr.open_array(zarr_store(unfinished), path=scan_path(scan_id, "mask"), mode="r")[...])
 

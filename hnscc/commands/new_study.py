@@ -86,7 +86,7 @@ def begin_study(
     return Begun(path, manifest, store, told)
 
 
-def begin(
+def init_study(
     store: str | Path,
     study: str | Path | None = None,
     prefer: Sequence[str] = (),

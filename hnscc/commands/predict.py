@@ -28,10 +28,10 @@ from hnscc.commands.predicted_scan import (
     SCORES,
     ScanPrediction,
     combine,
-    intensities,
+    intensities_of,
     lesion_columns,
-    lesion_rows,
-    scores,
+    rows_of_lesions,
+    scores_of_scan,
     told_of,
 )
 from hnscc.commands.units import Units, check_units, units_of
@@ -192,9 +192,9 @@ def _write_scan(
     )
     files, left_out = _write_files(folder, scan, predicted, models, options)
     suv = scan.in_suv or ("pet" if options.pet_is_suv else None)
-    lesions = lesion_rows(scan, predicted, models.needed, suv)
-    scored = scores(scan, predicted)
-    found = intensities(scan, models)
+    lesions = rows_of_lesions(scan, predicted, models.needed, suv)
+    scored = scores_of_scan(scan, predicted)
+    found = intensities_of(scan, models)
     facts = {
         "scan_id": scan.row.scan_id,
         "patient_id": scan.row.patient_id,

@@ -72,7 +72,7 @@ def combine(
     )
 
 
-def lesion_rows(
+def rows_of_lesions(
     scan: NewScan, predicted: ScanPrediction, modalities: Sequence[str], suv: str | None
 ) -> list[TableRow]:
     """A row for each predicted lesion: where it is in mm (x to right, y to anterior, z to superior), its volume, and
@@ -94,7 +94,7 @@ def _uptake(
 
 
 def lesion_columns(modalities: Sequence[str], rows: Sequence[TableRow]) -> list[str]:
-    """The names in rows of `lesion_rows`, in their order; those of SUV stand there if any row has them."""
+    """The names in rows of `rows_of_lesions`, in their order; those of SUV stand there if any row has them."""
     columns = ["scan_id", "lesion", "voxels", "volume_ml", "x_mm", "y_mm", "z_mm"]
     columns += [f"{name}_{measure}" for name in modalities for measure in ("max", "mean")]
     return [*columns, *(SUV if any("suv_max" in row for row in rows) else ())]
@@ -127,7 +127,7 @@ SCORES = (
 )
 
 
-def scores(scan: NewScan, predicted: ScanPrediction) -> TableRow | None:
+def scores_of_scan(scan: NewScan, predicted: ScanPrediction) -> TableRow | None:
     """How the prediction overlaps the given mask: on the grid that this was drawn on, as in table `drawn_scans`, and on
     the stored slices; None without one.
 
@@ -156,7 +156,7 @@ def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     return round(float(dice((one & other).sum(), one.sum(), other.sum())), 6)
 
 
-def intensities(scan: NewScan, models: Models) -> dict[str, TableRow]:
+def intensities_of(scan: NewScan, models: Models) -> dict[str, TableRow]:
     """For each modality that the networks see: the bounds that it was trained within, and how this scan lies to them.
 
     low, high: of the fold that most stored pixels lie beyond. outside: their share, beyond the bounds.

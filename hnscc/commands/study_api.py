@@ -32,10 +32,10 @@ def init(store: str | Path, study: str | Path | None = None, *, prefer: Sequence
     scans, or no study fits the store: nothing is written then.
     """
     from hnscc.base.given import check_list
-    from hnscc.commands.new_study import begin
+    from hnscc.commands.new_study import init_study
 
     check_list("prefer", prefer, "a list of patterns")
-    begun = begin(store, study, prefer)
+    begun = init_study(store, study, prefer)
     return begun if isinstance(begun, Path) else begun.study
 
 

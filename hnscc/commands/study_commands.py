@@ -33,10 +33,10 @@ def init(
     """
     from hnscc.base.console import counted
     from hnscc.commands.listing import print_begun
-    from hnscc.commands.new_study import begin
+    from hnscc.commands.new_study import init_study
 
     with counted("reading") as tell:
-        begun = begin(store, study, prefer or (), tell)
+        begun = init_study(store, study, prefer or (), tell)
     if isinstance(begun, Path):
         print(f"wrote {begun}\nnext:  hnscc check {begun}")
     else:

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from hnscc.aggregation.column_types import TableRow
-from hnscc.reporting.drawing.style import GREY, PALETTE, WIDTH, gridded, styled
+from hnscc.reporting.drawing.style import GREY, PALETTE, WIDTH, styled, with_grid_lines
 from hnscc.searching.configurations import columns_of, plain
 from hnscc.searching.importance import importances
 from hnscc.searching.ledger import Key
@@ -60,7 +60,7 @@ def configurations_figure(race: Race, rows: Sequence[TableRow]) -> Figure | None
     margin = 0.05 * (high - low) or 0.01
     axes.set_xlim(low - margin, high + margin)
     axes.set_xlabel("validation soft Jaccard")
-    gridded(axes, "x")
+    with_grid_lines(axes, "x")
     _legend(figure, {row["place"] for row in scored})
     return figure
 
@@ -117,7 +117,7 @@ def _panel(
             position_of(value), row["score"], color=colour, marker=marker, s=size, zorder=3, alpha=0.85
         )
     axes.set_xlabel(path.rpartition(".")[2].replace("_", " "))
-    gridded(axes, "y")
+    with_grid_lines(axes, "y")
 
 
 def _range_axis(axes: Axes, values: Range) -> Callable[[Any], float]:
@@ -181,7 +181,7 @@ def budget_figure(race: Race, rows: Sequence[TableRow]) -> Figure | None:
     axes.set_xlim(left=0)
     axes.set_xlabel("spent: whole trainings")
     axes.set_ylabel("validation soft Jaccard")
-    gridded(axes, "y")
+    with_grid_lines(axes, "y")
     _legend(figure, {place for *_, place in dots})
     axes.legend(loc="lower right")
     return figure

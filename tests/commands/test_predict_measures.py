@@ -8,7 +8,7 @@ from trained_runs import UPRIGHT, scan_of, write_scans
 import hnscc
 from data_prep.new_scans import list_scans, place_new
 from hnscc.cohort.placement import Placing
-from hnscc.commands.predicted_scan import combine, lesion_rows
+from hnscc.commands.predicted_scan import combine, rows_of_lesions
 
 
 def placed_by_mri(folder, pet, pet_affine, **mri):
@@ -41,7 +41,7 @@ def test_suv_is_measured_on_the_voxels_of_pet(tmp_path):
     z, y, x = np.indices(scan.images[:, 0].shape)
     lps = np.stack([x - 31.5, y - 31.5, 3.0 * z - 16.5], axis=-1)
     predicted = predicted_on(scan, np.linalg.norm(lps - centre * [-1, -1, 1], axis=-1) < 8)
-    (row,) = lesion_rows(scan, predicted, ["pet", "mri"], "pet")
+    (row,) = rows_of_lesions(scan, predicted, ["pet", "mri"], "pet")
     assert row["suv_max"] == row["pet_max"] == 11.0
     assert row["suv_mean"] < 11
     assert abs(row["tlg"] / (row["suv_mean"] * row["volume_ml"]) - 1) < 1e-4

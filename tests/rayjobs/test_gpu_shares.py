@@ -11,23 +11,23 @@ from hnscc.training.inference import EVALUATION_BATCH
 from hnscc.training.measure import train_first_batches
 from hnscc.training.ready import make_run_ready
 from hnscc.training.trial import begin
-from rayjobs.gpu_shares import share_of
+from rayjobs.gpu_shares import share_for
 
 GIB = 2**30
 
 
 def test_shares_by_hand():
     """95 % of the memory, a tenth more than the peak for each: 80 GiB hold 76 / 2.2 = 34 trials of 2 GiB."""
-    assert share_of(2 * GIB, 80 * GIB) == int(10_000 / 34) / 10_000 == 0.0294
-    assert share_of(30 * GIB, 80 * GIB) == 0.5
-    assert share_of(40 * GIB, 80 * GIB) == 1.0
-    assert share_of(20 * GIB, 80 * GIB) == 0.3333
-    assert share_of(90 * GIB, 80 * GIB) == 1.0  # it will not fit, and its failure will say so
+    assert share_for(2 * GIB, 80 * GIB) == int(10_000 / 34) / 10_000 == 0.0294
+    assert share_for(30 * GIB, 80 * GIB) == 0.5
+    assert share_for(40 * GIB, 80 * GIB) == 1.0
+    assert share_for(20 * GIB, 80 * GIB) == 0.3333
+    assert share_for(90 * GIB, 80 * GIB) == 1.0  # it will not fit, and its failure will say so
 
 
 @given(st.integers(1, 200 * GIB), st.integers(GIB, 200 * GIB))
 def test_as_many_trials_as_ray_places_by_the_share_fit_into_the_memory(peak, total):
-    share = share_of(peak, total)
+    share = share_for(peak, total)
     placed = 10_000 // round(share * 10_000)
     assert 0 < share <= 1
     assert placed == 1 or placed * peak <= total

@@ -10,7 +10,7 @@ import hnscc.commands.check
 from hnscc.base.errors import InputError
 from hnscc.study.loading import dump_study
 from hnscc.training.devices import resolve_unasked
-from rayjobs.gpu_shares import share_of
+from rayjobs.gpu_shares import share_for
 from rayjobs.requests import (
     check_request,
     check_study_requests,
@@ -175,6 +175,6 @@ def test_check_promises_no_more_trials_at_once_than_there_are_gpus(store, tmp_pa
 
 def test_processors_cap_the_trials_of_a_gpu_as_memory_does():
     """80 GiB hold 34 trials of 2 GiB; 2 processors to a GPU hold 2."""
-    assert share_of(2 * GIB, 80 * GIB, 2) == 0.5
-    assert share_of(2 * GIB, 80 * GIB, 3) == 0.3333
-    assert share_of(2 * GIB, 80 * GIB, 100) == share_of(2 * GIB, 80 * GIB)
+    assert share_for(2 * GIB, 80 * GIB, 2) == 0.5
+    assert share_for(2 * GIB, 80 * GIB, 3) == 0.3333
+    assert share_for(2 * GIB, 80 * GIB, 100) == share_for(2 * GIB, 80 * GIB)

@@ -30,11 +30,11 @@ PLACE = """
 import time
 import ray
 from rayjobs.cluster import machines_of_cluster
-from rayjobs.gpu_shares import share_of
+from rayjobs.gpu_shares import share_for
 from rayjobs.requests import trials_per_gpu
 
 ray.init(address="local", num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False)
-share = share_of(2**30, 80 * 2**30, trials_per_gpu(machines_of_cluster(), 1, 100))
+share = share_for(2**30, 80 * 2**30, trials_per_gpu(machines_of_cluster(), 1, 100))
 
 @ray.remote(num_cpus=1, num_gpus=share)
 class Trial:

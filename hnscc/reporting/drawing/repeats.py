@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hnscc.aggregation.column_types import TableRow
-from hnscc.reporting.drawing.style import GREY, WIDTH, Look, Looks, gridded, ring, styled, wrapped
+from hnscc.reporting.drawing.style import GREY, WIDTH, Look, Looks, ring, styled, with_grid_lines, wrapped
 from hnscc.reporting.values import between, score, signed
 from hnscc.scores.describe import quartered
 
@@ -28,7 +28,7 @@ def dice_over_repeats(trials: Sequence[TableRow], looks: Looks) -> Figure | None
     axes.set_yticks(range(len(looks)), [wrapped(look.label) for look in looks.values()])
     axes.set_ylim(len(looks) - 0.4, -0.6)
     axes.set_xlabel("pooled Dice of the test slices at threshold 0.5 (1 = same outline, 0 = no common pixel)")
-    gridded(axes, "x")
+    with_grid_lines(axes, "x")
     figure.legend(handles=_strip_legend(), loc="outside upper left", ncols=3)
     return figure
 
@@ -97,7 +97,7 @@ def differences(comparisons: Sequence[TableRow], looks: Looks) -> Figure | None:
     axes.set_xlabel(
         "difference in pooled test Dice (right of 0: the first one scored higher; grey: interval includes 0)"
     )
-    gridded(axes, "x")
+    with_grid_lines(axes, "x")
     return figure
 
 

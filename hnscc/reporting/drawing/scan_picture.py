@@ -38,7 +38,7 @@ def scan_picture(
     then between columns. Slices run to posterior and to the patient's left. Those with lesion are shown, spread over
     them, the one with the most among them; where there is none, slices spread over the scan.
     """
-    shown = slices_to_show(predicted if truth is None else predicted | truth)
+    shown = slices_pictured(predicted if truth is None else predicted | truth)
     none = np.zeros(predicted.shape[1:], bool)
     examples = [
         Example(
@@ -94,7 +94,7 @@ def _shown_as(images: Mapping[str, npt.NDArray[np.float32]], window: float) -> s
     return ", ".join([*grey, *colour])
 
 
-def slices_to_show(lesion: npt.NDArray[np.bool_]) -> list[int]:
+def slices_pictured(lesion: npt.NDArray[np.bool_]) -> list[int]:
     """Return which slices (z) of a mask (Z, H, W) are shown, in rising order: at most eight."""
     pixels = lesion.sum(axis=(1, 2))
     among = np.flatnonzero(pixels) if pixels.any() else np.arange(len(pixels))

@@ -95,7 +95,7 @@ def panels(number: int, height: float) -> tuple[Figure, list[Axes]]:
     return figure, list(grid[:number])
 
 
-def gridded(axes: Axes, along: Literal["x", "y", "both"]) -> None:
+def with_grid_lines(axes: Axes, along: Literal["x", "y", "both"]) -> None:
     """Draw grid lines below the data."""
     axes.grid(axis=along, color=GRID)
     axes.set_axisbelow(True)
