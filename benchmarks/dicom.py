@@ -36,9 +36,8 @@ from data_prep.manifest.manifest import Row
 from data_prep.placing.place import place_scan
 from data_prep.settings import PrepareSettings
 from data_prep.volumes.volume import TO_RAS, Grid, Volume
-from hnscc.cohort.placement import Placing
 from hnscc.cohort.store_building import begin_store
-from hnscc.cohort.store_format import Scan, scan_path
+from hnscc.cohort.store_format import Placing, Scan, scan_path
 
 REFERENCE = "mri"
 SETTINGS = PrepareSettings(size=SIZE)

@@ -14,7 +14,7 @@ import numpy as np
 from data_prep.manifest.manifest import Row
 from data_prep.new_scans import list_scans, place_new
 from data_prep.placing.way_back import back_as_drawn
-from hnscc.cohort.placement import Placing
+from hnscc.cohort.store_format import Placing
 from hnscc.scores.metrics import dice
 
 

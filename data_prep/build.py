@@ -26,10 +26,10 @@ from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
 from hnscc.base.locations import locate
 from hnscc.base.steps import Progress
-from hnscc.cohort.placement import CohortPlacement, Placing
+from hnscc.cohort.placement import CohortPlacement
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
-from hnscc.cohort.store_format import Scan, ScanFacts
+from hnscc.cohort.store_format import Placing, Scan, ScanFacts
 
 
 class Page(Protocol):

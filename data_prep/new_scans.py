@@ -19,8 +19,8 @@ from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.arrays import Bools, Images, Masks, Spacing
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
-from hnscc.cohort.placement import Placement, Placing, not_shown
-from hnscc.cohort.store_format import Drawn, suv_modality
+from hnscc.cohort.placement import Placement, not_shown
+from hnscc.cohort.store_format import Drawn, Placing, suv_modality
 
 # A manifest; one or several folders of scans; or the files of one scan by column (the modalities, maybe mask, roi).
 Scans = str | Path | Sequence[str | Path] | Mapping[str, str | Path]

@@ -39,7 +39,8 @@ from data_prep.volumes.resize import (
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.arrays import Bools, Images, Masks, Spacing
 from hnscc.base.errors import InputError
-from hnscc.cohort.placement import LesionFacts, Placement, Placing, WayBack
+from hnscc.cohort.placement import LesionFacts, Placement, WayBack
+from hnscc.cohort.store_format import Placing
 
 LARGE_SHARE = 0.1  # of the body in the stored slices: a lesion that is measured against the whole body too
 MAX_LESION_LOSS = 0.5  # of a slice's lesion that a fixed pixel size may crop off

@@ -4,8 +4,7 @@ All of it is JSON: numbers, words, lists, and mappings from names. Lengths are i
 otherwise. A store of an earlier version lacks what was not kept yet; hence no key is sure to be there (total=False).
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Any, TypedDict
 
 # Why a modality does not show a slice (`Placement.outside`), in the words of all messages on it.
@@ -250,24 +249,6 @@ class LyingFacts(TypedDict):
 
     mean: str
     turns: list[int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Placing:
-    """What each scan of a cohort is placed by, one that is new to its store too (`Store.placing`).
-
-    reference: the modality whose grid is used. size: side of the stored slices, in pixels. pixel_mm: the size of these,
-    None for the whole field of view. units: of each modality whose files all state one. suv: how PET of DICOM becomes
-    SUV, bw or lbm; None where the store does not say. register: how modalities that do not lie together yet are laid on
-    the reference (data_prep.settings.REGISTER), or None.
-    """
-
-    reference: str
-    size: int
-    pixel_mm: float | None
-    units: Mapping[str, str] = field(default_factory=dict)
-    suv: str | None = None
-    register: str | None = None
 
 
 class CohortPlacement(TypedDict, total=False):

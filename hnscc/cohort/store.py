@@ -68,7 +68,7 @@ class Store:
 
     @property
     def placing(self) -> dict[str, Any]:
-        """What a new scan must be placed by to be like these: the parts of `placement.Placing`, as a fold keeps them.
+        """What a new scan must be placed by to be like these: the parts of `store_format.Placing`, as folds keep it.
 
         `reference` is None in stores that `hnscc prepare` did not make; `suv` is not there in those that were made
         before preparing kept it, nor `register` where no registration was asked for.

@@ -16,7 +16,7 @@ content, and the store's digest covers the index, so that nothing can be damaged
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,24 @@ class Drawn:
         """Between voxels along z, y and x."""
         x, y, z = (float(step) for step in np.linalg.norm(np.array(self.affine)[:3, :3], axis=0))
         return z, y, x
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placing:
+    """What each scan of a cohort is placed by, one that is new to its store too (`Store.placing`).
+
+    reference: the modality whose grid is used. size: side of the stored slices, in pixels. pixel_mm: the size of these,
+    None for the whole field of view. units: of each modality whose files all state one. suv: how PET of DICOM becomes
+    SUV, bw or lbm; None where the store does not say. register: how modalities that do not lie together yet are laid on
+    the reference (data_prep.settings.REGISTER), or None.
+    """
+
+    reference: str
+    size: int
+    pixel_mm: float | None
+    units: Mapping[str, str] = field(default_factory=dict)
+    suv: str | None = None
+    register: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from hnscc.base.files import write_json
 from hnscc.base.folders import new_folder, write_marker
 from hnscc.base.given import check_flags
 from hnscc.base.steps import Progress
-from hnscc.cohort.placement import Placing
+from hnscc.cohort.store_format import Placing
 from hnscc.commands.output_folders import FACTS_FILE, PREDICT, PredictionFolder
 from hnscc.commands.predicted_scan import (
     SCORES,

@@ -7,7 +7,7 @@ from trained_runs import UPRIGHT, scan_of, write_scans
 
 import hnscc
 from data_prep.new_scans import list_scans, place_new
-from hnscc.cohort.placement import Placing
+from hnscc.cohort.store_format import Placing
 from hnscc.commands.predicted_scan import combine, rows_of_lesions
 
 

@@ -19,7 +19,7 @@ from data_prep.registering.registered import laid_together
 from data_prep.registering.rigid import mutual_information
 from data_prep.settings import PrepareSettings
 from hnscc.base.errors import InputError
-from hnscc.cohort.placement import Placing
+from hnscc.cohort.store_format import Placing
 
 FILES = {"pet": "PET", "mri": "MR_T1"}
 HEADER = ["patient_id", "scan_id", "pet", "mri", "mask"]

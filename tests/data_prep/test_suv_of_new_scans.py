@@ -7,7 +7,7 @@ from dicom_files import write as write_series
 from scans import prepare, save, write
 
 from data_prep.new_scans import list_scans, place_new
-from hnscc.cohort.placement import Placing
+from hnscc.cohort.store_format import Placing
 
 
 @pytest.mark.parametrize("suv, unit", [("lbm", "SUV (lean body mass)"), ("bw", "SUV")])

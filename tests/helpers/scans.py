@@ -17,8 +17,8 @@ from data_prep.settings import PrepareSettings
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError
 from hnscc.base.steps import Progress
-from hnscc.cohort.placement import Placing
 from hnscc.cohort.store import Store
+from hnscc.cohort.store_format import Placing
 
 LPS = np.diag([-1.0, -1.0, 3.0, 1.0])
 
