@@ -178,7 +178,7 @@ class Fit:
         so_far = SoFar(
             identity=self.began.identity,
             epoch=self.epoch,
-            history=[dict(row) for row in self.history],
+            history=[cast(dict[str, int | float], row) for row in self.history],
             attempts=tuple(self.attempts),
         )
         return so_far, tensors
