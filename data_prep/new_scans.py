@@ -38,7 +38,7 @@ class Own:
     spacing_mm: Spacing
 
     def covered(self, lesion: Bools, grid: Grid) -> Bools:
-        """The voxels that a lesion (Z, Y, X) on a grid that lies LPS covers (data_prep.masks.own_voxels)."""
+        """Return the voxels that a lesion (Z, Y, X) on a grid that lies LPS covers (data_prep.masks.own_voxels)."""
         return own_voxels(lesion, grid, self.grid)
 
 
@@ -77,19 +77,19 @@ class NewScan:
         return suv_modality({name: volume.unit for name, volume in self.volumes.items()})
 
     def own(self, modality: str) -> Own:
-        """A modality as its file holds it, turned to LPS."""
+        """Return a modality as its file holds it, turned to LPS."""
         volume = self.volumes[modality]
         x, y, z = (float(each) for each in to_lps(volume.grid).spacing)
         return Own(turned(volume.data, volume.grid).T, volume.grid, (z, y, x))
 
     def unseen(self, modalities: Iterable[str]) -> list[int]:
-        """The stored slices (z) that some of these modalities do not show."""
+        """Return the stored slices (z) that some of these modalities do not show."""
         return sorted(not_shown(self.placement, modalities))
 
 
 def list_scans(scans: Scans, needed: Sequence[str]) -> list[Row]:
-    """The rows of the scans that a manifest, a file for each modality, or folders of scans name, with the files of the
-    needed modalities alone.
+    """Return the rows of the scans that a manifest, a file for each modality, or folders of scans name, with the files
+    of the needed modalities alone.
 
     A manifest may lack the column `mask`, and what its columns of other modalities hold does not matter. The ids of
     scans that no manifest names are made up: scan-1 of patient-1 for files, the pseudonyms of `hnscc scan` for folders.

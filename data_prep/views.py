@@ -87,14 +87,14 @@ def view_of(
 
 
 def bin_edges(low: float, high: float) -> Floats:
-    """Where the bins of a view's histogram begin and end, (257,): narrow near `low`, since most of a PET is far below
-    its highest value."""
+    """Return where the bins of a view's histogram begin and end, (257,): narrow near `low`, since most of a PET is far
+    below its highest value."""
     return low + (high - low) * np.linspace(0, 1, BINS + 1) ** 2
 
 
 def slices_to_show(scan: Scan) -> list[int]:
-    """Which slices (z) are shown, in rising order: from the first with lesion to the last, the one with the most among
-    them; of a scan without lesion, spread over those that every modality shows."""
+    """Return which slices (z) are shown, in rising order: from the first with lesion to the last, the one with the most
+    among them; of a scan without lesion, spread over those that every modality shows."""
     pixels = np.array(scan.lesion_px)
     if pixels.any():
         among = np.flatnonzero(pixels)

@@ -14,7 +14,8 @@ ASK = ("-P", "-c", "from ray.scripts.scripts import main; main()", "health-check
 
 
 def given_or_set(address: str | None) -> str | None:
-    """The address that is given, else that of RAY_ADDRESS; None where there is neither, for a Ray of one's own."""
+    """Return the address that is given, else that of RAY_ADDRESS; None where there is neither, for a Ray of
+    one's own."""
     return address or os.environ.get("RAY_ADDRESS") or None
 
 
@@ -55,7 +56,7 @@ def _ask_ray(address: str) -> None:
 
 
 def no_cluster(found: str) -> InputError:
-    """The error of an address that no cluster can be joined at."""
+    """Return the error of an address that no cluster can be joined at."""
     return InputError(
         "No Ray cluster can be joined at this address.",
         where="--address or RAY_ADDRESS",

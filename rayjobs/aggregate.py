@@ -57,7 +57,7 @@ def report(folder: RunFolder) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line of this module; returns the exit code."""
+    """Run the command line of this module; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m rayjobs.aggregate", description="Write a run folder's tables and report again."
     )

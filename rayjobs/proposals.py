@@ -27,7 +27,7 @@ DRAWS = 1000
 
 
 def proposer(study: Study, recorded: Sequence[Configuration] = ()) -> Propose:
-    """What the race calls for new configurations: the recorded ones again, then new ones, all different.
+    """Return what the race calls for new configurations: the recorded ones again, then new ones, all different.
 
     random and grid by Tune's variant generator, tpe by Optuna through Tune's OptunaSearch, told what was scored.
     """

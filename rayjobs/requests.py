@@ -73,7 +73,7 @@ def _has(machine: Amounts, wanted: Amounts) -> bool:
 
 
 def trials_per_gpu(machines: Sequence[Amounts], cpus: float, trials: int | None = None) -> int:
-    """The most trials that may share a GPU so that no other GPU stands idle; at least 1.
+    """Return the most trials that may share a GPU so that no other GPU stands idle; at least 1.
 
     Ray fills one GPU before it goes on to the next. So each gets as many as its part of the machine's processors can
     train, and its part of the trials that there are. cpus: of a trial. trials: None where nobody knows how many.
@@ -86,7 +86,7 @@ def trials_per_gpu(machines: Sequence[Amounts], cpus: float, trials: int | None 
 
 
 def trials_at_once(machine: Amounts, study: Study, devices: Collection[str]) -> int:
-    """How many of the study's trials a machine trains at once; at least 1.
+    """Return how many of the study's trials a machine trains at once; at least 1.
 
     machine: what it has; a cluster's machines together count as one. devices: those that the variants are trained on
     (cpu, cuda). What share of a GPU `gpus: auto` gives is measured first: until then, each GPU counts for one trial.

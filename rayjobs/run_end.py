@@ -34,7 +34,8 @@ class RunEnd:
 
 
 def run_end_of(ready: ReadyRun, todo: list[Trial], left: list[Trial], interrupted: bool) -> RunEnd:
-    """What is there now. todo: the trials that were to be trained; left: those of the plan that were not completed."""
+    """Return what is there now. todo: the trials that were to be trained; left: those of the plan that were
+    not completed."""
     planned = plan_trials(ready.study)
     before = dict.fromkeys(set(planned) - set(left), ("completed", None))
     found = {trial: ready.state(trial) for trial in left if trial in planned}
@@ -86,7 +87,7 @@ def tell_interrupted() -> int:
 
 
 def shown(root: Location) -> str:
-    """A run folder as its user would type it here."""
+    """Return a run folder as its user would type it here."""
     if isinstance(root, Path) and root.is_relative_to(Path.cwd()):
         return str(root.relative_to(Path.cwd()))
     return str(root)

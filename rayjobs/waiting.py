@@ -11,7 +11,7 @@ TOLD_AFTER, LONGEST = 10.0, 600.0
 
 
 def answer_to(question: ray.ObjectRef[Any], what: str) -> Any:
-    """What a task on the cluster answers, once it has; says how long it has waited, and for what."""
+    """Return what a task on the cluster answers, once it has; says how long it has waited, and for what."""
     wait = Wait(lambda line: print(line, flush=True))
     while not ray.wait([question], timeout=wait.left())[0]:
         wait.tell(what)

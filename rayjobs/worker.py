@@ -66,8 +66,8 @@ class TrialWorker(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """The first report names this machine, before anything can end the process there; later ones show that the
-        trial is alive, also where it predicts."""
+        """Go on with the trial for a while, and report. The first report names this machine, before anything can end
+        the process there; later ones show that the trial is alive, also where it predicts."""
         if not self.known:
             self.known = True
             return self.report

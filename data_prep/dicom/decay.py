@@ -51,7 +51,7 @@ def _half_life(header: Dataset, where: str) -> float:
 
 
 def decayed_dose(headers: Sequence[Dataset], where: str) -> float:
-    """The dose in Bq at the time that the values are corrected to."""
+    """Return the dose in Bq at the time that the values are corrected to."""
     header = headers[0]
     (dose, half_life), *others = {(_dose(each, where), _half_life(each, where)) for each in headers}
     if others:

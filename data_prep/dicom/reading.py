@@ -34,7 +34,7 @@ def named_series(path: Path) -> tuple[Path, str | None]:
 
 
 def names_dicom(path: Path) -> bool:
-    """Whether a cell names DICOM: a folder, a series in one, or a file that begins as DICOM does."""
+    """Return whether a cell names DICOM: a folder, a series in one, or a file that begins as DICOM does."""
     place, series = named_series(path)
     return series is not None or place.is_dir() or is_dicom(place)
 

@@ -33,7 +33,7 @@ sitk.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings name the file
 
 
 def is_itk_file(path: Path) -> bool:
-    """Whether the name of a file ends as those that are read here."""
+    """Return whether the name of a file ends as those that are read here."""
     return path.suffix.lower() in READERS and not path.is_dir()
 
 

@@ -112,6 +112,7 @@ def _folder_of_images(folder: str) -> bool:
 
 
 def modality_of_channel(name: str, number: int) -> str:
-    """The column of a channel of nnU-Net, by its name where that is a modality's, else by its number: channel_0."""
+    """Return the column of a channel of nnU-Net, by its name where that is a modality's, else by its
+    number: channel_0."""
     found = modalities_of(words_of(name))
     return found[0] if len(found) == 1 else f"channel_{number}"

@@ -60,7 +60,7 @@ def read_numbers(path: Path, where: str) -> str:
 
 
 def names_volume(path: Path) -> bool:
-    """Whether a path names a volume that can be read, by its name, or for DICOM by its first bytes."""
+    """Return whether a path names a volume that can be read, by its name, or for DICOM by its first bytes."""
     return any(each.is_mine(path) for each in FORMATS)
 
 
@@ -78,7 +78,7 @@ def _format_of(path: Path, where: str) -> Format:
 
 
 def ending_of(name: str) -> str:
-    """The ending by which a file's name is that of a volume, in lower case; empty where it has none of them."""
+    """Return the ending by which a file's name is that of a volume, in lower case; empty where it has none of them."""
     return next((ending for ending in VOLUME_ENDINGS if name.lower().endswith(ending)), "")
 
 

@@ -83,22 +83,22 @@ def _by_capitals(text: str) -> list[str]:
 
 
 def is_known(word: str) -> bool:
-    """Whether a word says what a file shows, or nothing."""
+    """Return whether a word says what a file shows, or nothing."""
     return any(spells(pattern, word) for pattern in (*_MODALITIES.values(), _MASKS, _NO_LESION, _NEUTRAL))
 
 
 def says_nothing(word: str) -> bool:
-    """Whether a word says neither what a file shows nor whose it is: `images`, `resampled`."""
+    """Return whether a word says neither what a file shows nor whose it is: `images`, `resampled`."""
     return spells(_NEUTRAL, word)
 
 
 def says_mask(word: str) -> bool:
-    """Whether a word of a file's name says that it is a mask."""
+    """Return whether a word of a file's name says that it is a mask."""
     return spells(_MASKS, word)
 
 
 def says_masks(word: str) -> bool:
-    """Whether a word of a folder's name says that it holds masks."""
+    """Return whether a word of a folder's name says that it holds masks."""
     return spells(_OF_MASKS, word)
 
 
@@ -111,17 +111,18 @@ def says_lesion(word: str) -> bool:
 
 
 def organ_of(word: str) -> str:
-    """The organ that a word names, `brain` of `brain` and `brainmask`; "" where it names none."""
+    """Return the organ that a word names, `brain` of `brain` and `brainmask`; "" where it names none."""
     return re.sub(r"masks?$", "", word.casefold()) if spells(_NO_LESION, word) else ""
 
 
 def spells(pattern: str, word: str) -> bool:
-    """Whether a pattern is that of the whole word, in small or capital letters."""
+    """Return whether a pattern is that of the whole word, in small or capital letters."""
     return re.fullmatch(pattern, word.casefold()) is not None
 
 
 def modalities_of(words: Iterable[str]) -> tuple[str, ...]:
-    """The columns that words stand for, each once: pet, ct, and of MRI the sequences, or mri where none is said."""
+    """Return the columns that words stand for, each once: pet, ct, and of MRI the sequences, or mri where none
+    is said."""
     found: dict[str, list[str]] = {}
     for word in words:
         for name, pattern in _MODALITIES.items():

@@ -59,7 +59,7 @@ def read_cells(path: Path) -> Cells:
 
 
 def with_empty_column(table: Cells, name: str) -> Cells:
-    """The table with one more column, empty in every row, behind the others."""
+    """Return the table with one more column, empty in every row, behind the others."""
     rows = [ManifestLine(row.number, [*row.cells, ""]) for row in table.rows]
     return replace(
         table, names=[*table.names, name], numbers=[*table.numbers, 1 + len(table.names)], rows=rows

@@ -26,8 +26,8 @@ _LONGEST_WORD = 60
 
 
 def spelled(table: Cells, needed: Sequence[str] | None = None) -> Cells:
-    """The table with the names of `needed`, REQUIRED, OPTIONAL and USUAL spelled so, whatever capitals its header has;
-    in those of REQUIRED, a space, a dash or nothing may stand for the underscore (Patient ID, scanId).
+    """Return the table with the names of `needed`, REQUIRED, OPTIONAL and USUAL spelled so, whatever capitals its
+    header has; in those of REQUIRED, a space, a dash or nothing may stand for the underscore (Patient ID, scanId).
 
     Other names stay as they are. Those that differ by capitals alone are told by `modalities_of`.
     """
@@ -87,7 +87,7 @@ def _lacking(needed: Sequence[str], there: Sequence[str]) -> list[InputError]:
 
 
 def says(word: str, cell: str) -> bool:
-    """Whether a cell of the mask says this word, in whatever capitals."""
+    """Return whether a cell of the mask says this word, in whatever capitals."""
     return cell.casefold() == word.casefold()
 
 

@@ -294,6 +294,6 @@ def _identity(path: Path) -> Path:
 
 
 def refused(problem: str, where: str, expected: str, found: str, do: str = "") -> InputError:
-    """An error of the manifest, of a row of it where `do` does not say what to do."""
+    """Return an error of the manifest, of a row of it where `do` does not say what to do."""
     do = do or "Correct the manifest, or take the scan out of it, and prepare again."
     return InputError(problem, where=where, expected=expected, found=found, do=do)

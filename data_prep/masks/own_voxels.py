@@ -14,7 +14,7 @@ from hnscc.base.arrays import Bools, Floats, Integers
 
 
 def own_voxels(lesion: Bools, grid: Grid, image: Grid) -> Bools:
-    """Which voxels of an image a lesion covers at least half of, by area: (Z, Y, X), of the image turned to LPS.
+    """Return which voxels of an image a lesion covers at least half of, by area: (Z, Y, X), of the image turned to LPS.
 
     lesion: (Z, Y, X) on `grid`, which lies LPS. Where it covers half of no voxel, those that it covers most of; none
     where it lies outside of the image.
@@ -29,7 +29,8 @@ def own_voxels(lesion: Bools, grid: Grid, image: Grid) -> Bools:
 
 
 def half_covered(lesion: Bools, grid: Grid, other: Grid) -> Bools:
-    """The voxels (Z, Y, X) of another grid of which a lesion (Z, Y, X) covers at least half, by area; both lie LPS."""
+    """Return the voxels (Z, Y, X) of another grid of which a lesion (Z, Y, X) covers at least half, by area; both
+    lie LPS."""
     found = np.zeros(other.shape[::-1], dtype=bool)
     box, share = _shares(lesion, grid, other)
     found[box] = share >= HALF_SHARE

@@ -24,7 +24,7 @@ LEAST_SLICES = 3  # that the largest piece takes at least
 
 
 def pieces_of(drawn: Drawn) -> dict[str, Any]:
-    """What the pieces of a mask are like.
+    """Return what the pieces of a mask are like.
 
     `mirrored` says whether one is the exact mirror image of another, in one to three directions, and not of itself; or
     the whole mask of itself, about the middle of its grid, with a gap between.

@@ -45,7 +45,7 @@ class Marks:
 
 
 def marks(images: NDArray[np.float32]) -> list[Marks]:
-    """The marks of each modality of stored images (Z, C, H, W), raw units; none where nothing stands out."""
+    """Return the marks of each modality of stored images (Z, C, H, W), raw units; none where nothing stands out."""
     return [_of_volume(volume) for volume in images.swapaxes(0, 1)]
 
 

@@ -33,7 +33,7 @@ COMPARED_SLICES = 7  # of a pair that are compared
 def find_moved(
     kept: Sequence[Sequence[Marks]], asked: Callable[[int, int], bool], read: ReadImages
 ) -> list[Twins]:
-    """Every pair of scans for which `asked` says so whose images of a modality are the same once one is moved.
+    """Return every pair of scans for which `asked` says so whose images of a modality are the same once one is moved.
 
     kept: what `marks` gave of each scan. read: stored images (Z, C, H, W) of a scan by its position; only those of
     pairs found are read. `Twins.correlation` is that of most slices compared, once laid on one another, of their values

@@ -18,7 +18,7 @@ from hnscc.cohort.store_format import Scan
 
 
 def odd_scans(scans: Sequence[Scan], modalities: Sequence[str]) -> list[Odd]:
-    """Everything that is odd, the cohort's own first, then scan by scan in the order given."""
+    """Return everything that is odd, the cohort's own first, then scan by scan in the order given."""
     found = [
         *odd_orientations(scans, modalities),
         *taken_otherwise(scans, modalities),
@@ -35,8 +35,9 @@ def odd_scans(scans: Sequence[Scan], modalities: Sequence[str]) -> list[Odd]:
 
 
 def odd_values(scans: Sequence[Scan], modality: str) -> list[Odd]:
-    """What is odd about the values of a modality. Of a scan that is inverted, that alone; of one that is cut short, no
-    curve. Nor is a scan whose values went through a curve said to be of another scale, unless of another unit."""
+    """Return what is odd about the values of a modality. Of a scan that is inverted, that alone; of one that is
+    cut short, no curve. Nor is a scan whose values went through a curve said to be of another scale, unless of
+    another unit."""
     turned = list(inverted(scans, modality))
     others = [scan for scan in scans if scan.scan_id not in _of(turned)]
     curves = list(curved([scan for scan in others if not cut_short(scan)], modality))

@@ -33,8 +33,8 @@ class Odd:
 
 
 def cut_short(scan: Scan, modality: str | None = None) -> bool:
-    """Whether a modality, any unless one is named, does not show more than a tenth of the scan's slices: it is told so,
-    and its values are of another part of the body than in the other scans, or of what was filled in."""
+    """Return whether a modality, any unless one is named, does not show more than a tenth of the scan's slices: it is
+    told so, and its values are of another part of the body than in the other scans, or of what was filled in."""
     outside = scan.placement.get("outside", {})
     names = outside if modality is None else [modality]
     return any(len(outside.get(name, ())) > CUT_SHARE * scan.slices for name in names)
@@ -61,12 +61,12 @@ def grouped(values: Sequence[float], least: float) -> list[list[int]]:
 
 
 def has_majority(groups: Sequence[Sequence[object]]) -> bool:
-    """Whether one group is large enough for the others to be measured by."""
+    """Return whether one group is large enough for the others to be measured by."""
     return max(map(len, groups)) >= MAJORITY_SHARE * sum(map(len, groups))
 
 
 def robust_sd(deviations: Sequence[float] | Floats) -> float:
-    """The standard deviation, (n,) deviations from the median being given, of which half may be outliers."""
+    """Return the standard deviation, (n,) deviations from the median being given, of which half may be outliers."""
     return SD_BY_MEDIAN * float(np.median(np.abs(deviations)))
 
 
@@ -82,7 +82,7 @@ def named(scan_ids: Sequence[str]) -> str:
 
 
 def times(ratio: float) -> str:
-    """A ratio as it stands before what it is of: "3.9 times", "1/3.9 of"."""
+    """Return a ratio as it stands before what it is of: "3.9 times", "1/3.9 of"."""
     return f"{ratio:.3g} times" if ratio >= 1 else f"1/{1 / ratio:.3g} of"
 
 

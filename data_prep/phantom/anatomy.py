@@ -122,15 +122,16 @@ class _Points:
     z: Voxels
 
     def level(self, *values: float) -> Voxels:
-        """A number that changes from the larynx to the nasopharynx, at even steps; of the same shape as the points."""
+        """Return a number that changes from the larynx to the nasopharynx, at even steps; of the same shape as
+        the points."""
         return np.interp(self.z, np.linspace(-48, 48, len(values)), values).astype(np.float32)
 
     def oval(self, at_x: float, at_y: float, wide: float, high: float) -> Voxels:
-        """An ellipse of a slice with these half-axes, and its mirror image; of the same shape as the points."""
+        """Return an ellipse of a slice with these half-axes, and its mirror image; of the same shape as the points."""
         return ((np.abs(self.x) - at_x) / wide) ** 2 + ((self.y - at_y) / high) ** 2
 
     def ball(self, at_z: float, deep: float) -> Voxels:
-        """What makes an ellipse end above and below; of the same shape as the points."""
+        """Return what makes an ellipse end above and below; of the same shape as the points."""
         return ((self.z - at_z) / deep) ** 2
 
 
@@ -205,8 +206,8 @@ def _draw_nodes(labels: Labels, at: _Points, nodes: list[Node]) -> None:
 
 
 def draw_lesions(rng: np.random.Generator, lesion: bool) -> list[Blob]:
-    """The lesions of one visit. Lookalikes share the tumour's sizes and sites, and its uptake (inflammation)
-    or its signal (scars). A scan without tumour has one more scar instead, and mostly an inflammation."""
+    """Return the lesions of one visit. Lookalikes share the tumour's sizes and sites, and its uptake (inflammation) or
+    its signal (scars). A scan without tumour has one more scar instead, and mostly an inflammation."""
     hot = int(rng.random() < 0.4) if lesion else int(rng.choice(3, p=(0.25, 0.6, 0.15)))
     like = int(rng.integers(3, 5)) + (not lesion)
     kinds = ["tumour"] * lesion + ["inflammation"] * hot + ["scar"] * like
@@ -254,7 +255,7 @@ def make_waves(
     amplitude: float,
     components: int,
 ) -> Voxels:
-    """A smooth random field as a sum of waves: (components, count, 5) of wave vector, phase, amplitude."""
+    """Return a smooth random field as a sum of waves: (components, count, 5) of wave vector, phase, amplitude."""
     direction = rng.standard_normal((components, count, 3))
     direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
     vector = direction * (2 * np.pi / rng.uniform(shortest, longest, (components, count, 1)))

@@ -45,7 +45,7 @@ BOX_SHARE = 0.95  # of its bounding box that a hole fills
 
 
 def absent(data: NDArray[np.float32]) -> Bools | None:
-    """Which voxels of a volume (x, y, z), turned to LPS, show nothing; None where all show something."""
+    """Return which voxels of a volume (x, y, z), turned to LPS, show nothing; None where all show something."""
     found = np.zeros(data.shape, dtype=bool)
     faint = _faint(data)
     found[:, :, faint | _by_neighbours(data, faint)] = True

@@ -21,14 +21,15 @@ def spanned(voxels: Bools) -> int:
 
 
 def skipped_slices(voxels: Bools) -> int:
-    """How many slices of (Z, Y, X) hold no lesion at all, though both slices beside them do at the same place."""
+    """Return how many slices of (Z, Y, X) hold no lesion at all, though both slices beside them do at the
+    same place."""
     between = (voxels[:-2] & voxels[2:]).any(axis=(1, 2))
     return int(np.sum(between & ~voxels[1:-1].any(axis=(1, 2))))
 
 
 def is_box(voxels: Bools) -> bool:
-    """Whether the lesion in (Z, Y, X) is one block with straight edges, and no small one; or several slices hold such
-    blocks, and most of its slices."""
+    """Return whether the lesion in (Z, Y, X) is one block with straight edges, and no small one; or several slices hold
+    such blocks, and most of its slices."""
     if not voxels.any():
         return False
     slices = voxels[voxels.any(axis=(1, 2))]
@@ -44,7 +45,8 @@ def _is_rectangle(plane: Bools) -> bool:
 
 
 def fits(mask: Volume | None, grids: Mapping[str, Grid]) -> list[str]:
-    """The modalities whose grids a mask without orientation fits, where they lie in different places; else none."""
+    """Return the modalities whose grids a mask without orientation fits, where they lie in different places;
+    else none."""
     if mask is None or mask.grid.oriented:
         return []
     found = matching(mask.grid, grids)
@@ -54,7 +56,7 @@ def fits(mask: Volume | None, grids: Mapping[str, Grid]) -> list[str]:
 
 
 def hollow(voxels: Bools) -> float:
-    """The share of what a lesion (Z, Y, X) encloses in its slices that is not lesion, 0 (no holes) to 1."""
+    """Return the share of what a lesion (Z, Y, X) encloses in its slices that is not lesion, 0 (no holes) to 1."""
     drawn, filled = 0, 0
     for slice_ in voxels[voxels.any(axis=(1, 2))]:
         rows, columns = (np.flatnonzero(slice_.any(axis=axis)) for axis in (1, 0))
@@ -65,12 +67,12 @@ def hollow(voxels: Bools) -> float:
 
 
 def drawn_ml(mask: Volume | None) -> float:
-    """The volume of a mask of 0 and one other value, as its file holds it, in ml; 0 without a mask."""
+    """Return the volume of a mask of 0 and one other value, as its file holds it, in ml; 0 without a mask."""
     if mask is None:
         return 0.0
     return float(np.count_nonzero(mask.data > mask.data.max() / 2) * np.prod(mask.grid.spacing) / 1000)
 
 
 def stored_ml(stored: Masks, spacing_mm: Spacing) -> float:
-    """The volume of a stored mask (Z, H, W), in ml."""
+    """Return the volume of a stored mask (Z, H, W), in ml."""
     return float(np.count_nonzero(stored) * np.prod(spacing_mm) / 1000)

@@ -113,7 +113,7 @@ def facts_of(
     stored: Masks,
     window: Window,
 ) -> tuple[dict[str, ValueFacts], LesionFacts]:
-    """What is known of the values of a scan's modalities, by name, and of its lesion.
+    """Return what is known of the values of a scan's modalities, by name, and of its lesion.
 
     images (Z, C, H, W), of the modalities in the order of `volumes`, and stored (Z, H, W) are the stored slices and
     their mask.
@@ -143,15 +143,16 @@ def facts_of(
 
 
 def share_of_body(images: Images, stored: Masks, grid: Grid, window: Window) -> float:
-    """The share of the body in stored images (Z, C, H, W) that is lesion in their mask (Z, H, W): 0 to 1, and more
-    where lesion lies in air."""
+    """Return the share of the body in stored images (Z, C, H, W) that is lesion in their mask (Z, H, W): 0 to 1, and
+    more where lesion lies in air."""
     seen, drawn = on_grid(images, stored, grid, window)
     shown = np.any([body(smoothed(seen[:, at])) for at in range(seen.shape[1])], axis=0)
     return int(drawn.sum()) / max(1, int(shown.sum()))
 
 
 def on_grid(images: Images, stored: Masks, grid: Grid, window: Window) -> tuple[Images, Bools]:
-    """The pixels of stored images (Z, C, H, W) and of their mask (Z, H, W) that lie on the grid of the slices."""
+    """Return the pixels of stored images (Z, C, H, W) and of their mask (Z, H, W) that lie on the grid of
+    the slices."""
     rows, columns = centres_inside(window, grid.shape[1], 0), centres_inside(window, grid.shape[0], 1)
     return images[:, :, rows][:, :, :, columns], stored[:, rows][:, :, columns] > 0
 
@@ -204,7 +205,7 @@ def _by_others(bodies: Sequence[Bools], at: int) -> Bools:
 
 
 def near(lesion: Bools) -> Bools:
-    """A lesion, (Z, H, W) bool, and what lies around it, the same."""
+    """Return a lesion, (Z, H, W) bool, and what lies around it, the same."""
     found: Bools = ndimage.binary_dilation(lesion, ndimage.generate_binary_structure(3, 1), AROUND_PIXELS)
     return found
 
@@ -250,7 +251,7 @@ def smoothed(image: Images) -> Floats:
 
 
 def body(smooth: Floats, measured: Bools | None = None) -> Bools:
-    """Where a smoothed image (Z, H, W), of the pixels of its grid, shows more than air.
+    """Return where a smoothed image (Z, H, W), of the pixels of its grid, shows more than air.
 
     measured (Z, H, W): by which pixels it is told what air and bright tissue are; by all where None or none is given.
     """

@@ -19,7 +19,7 @@ SAME_SHARE = 0.002  # of the median of the slices' highest values, by which a sl
 
 
 def numbers_of(volume: Volume) -> NumberFacts:
-    """What a volume's values tell of how they were written."""
+    """Return what a volume's values tell of how they were written."""
     up = axis_of_slices(volume.grid)
     data = np.moveaxis(volume.data, up, 0)
     maxima = data.max(axis=(1, 2))

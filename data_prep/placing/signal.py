@@ -22,7 +22,8 @@ GRADED_VOXELS = 20_000  # voxels, at most, of which the values are counted
 
 
 def signal_of(volume: Volume) -> SignalFacts:
-    """What the brighter half of a volume's voxels tell of how its values were processed, and its highest value."""
+    """Return what the brighter half of a volume's voxels tell of how its values were processed, and its
+    highest value."""
     up = axis_of_slices(volume.grid)
     slices = np.moveaxis(volume.data, up, 0)
     every = max(1, int(np.ceil(volume.data.size / LOOKED_AT_VOXELS)))

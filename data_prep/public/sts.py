@@ -60,7 +60,7 @@ def sts_files() -> tuple[PublicFile, ...]:
 
 
 def manifest_of(files: Sequence[PublicFile]) -> str:
-    """The manifest of these files, as CSV: a row for each patient, who has one scan of the same name."""
+    """Return the manifest of these files, as CSV: a row for each patient, who has one scan of the same name."""
     paths: dict[str, dict[str, str]] = {}
     for file in files:
         paths.setdefault(file.patient_id, {})[file.role] = file.path

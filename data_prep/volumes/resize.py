@@ -36,7 +36,7 @@ def make_window(grid: Grid, size: int, pixel_mm: float | None) -> Window:
 
 
 def stored_spacing(grid: Grid, window: Window) -> Spacing:
-    """The spacing of the stored slices of a grid that lies LPS, in mm along z, y and x."""
+    """Return the spacing of the stored slices of a grid that lies LPS, in mm along z, y and x."""
     wide, high, deep = (float(step) for step in grid.spacing)
     return (deep, high * window.scale[0], wide * window.scale[1])
 

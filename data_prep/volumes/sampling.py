@@ -26,7 +26,8 @@ GridSlices = Iterator[tuple[NDArray[np.float32], Bools]]
 
 
 def sampled(volume: Volume, grid: Grid) -> GridSlices:
-    """The volume at the voxels of a grid that lies LPS, slice by slice (y, x), by the quickest way that the two allow.
+    """Return the volume at the voxels of a grid that lies LPS, slice by slice (y, x), by the quickest way that the
+    two allow.
 
     Outside of its outer faces the values are those of the nearest voxel. A voxel of a coarser grid is split into parts
     no larger than the volume's voxels; it holds the mean of the parts inside of the faces, and is inside itself where
@@ -51,7 +52,7 @@ def parts_of(lps: Grid, grid: Grid) -> tuple[int, int, int]:
 
 
 def finer(grid: Grid, parts: tuple[int, int, int]) -> Grid:
-    """The grid with every voxel split into so many parts along x, y and z."""
+    """Return the grid with every voxel split into so many parts along x, y and z."""
     split = np.diag([*(1 / count for count in parts), 1.0])
     split[:3, 3] = [0.5 / count - 0.5 for count in parts]
     x, y, z = (count * split for count, split in zip(grid.shape, parts, strict=True))

@@ -36,7 +36,7 @@ class Cases:
 
 
 def lacking(medians: Medians) -> str | None:
-    """Why a variant has no scores at its chosen threshold, or None where it has."""
+    """Return why a variant has no scores at its chosen threshold, or None where it has."""
     for fold, median in enumerate(medians):
         reason = NO_TRIAL if median is None else median.reason
         if reason:
@@ -45,7 +45,7 @@ def lacking(medians: Medians) -> str | None:
 
 
 def shared_threshold(medians: Medians) -> tuple[float | None, list[str | None]]:
-    """The chosen threshold that all folds share, else None; and the reasons."""
+    """Return the chosen threshold that all folds share, else None; and the reasons."""
     reason = lacking(medians)
     if reason:
         return None, [reason]
@@ -64,7 +64,7 @@ def join_reasons(reasons: list[str | None]) -> str | None:
 def cases_of(
     medians: Medians, split: str, at_half: bool = False, slices: SliceChoice = "all"
 ) -> Cases | None:
-    """The median models' slices of a split at their chosen thresholds (or 0.5); None where one is lacking."""
+    """Return the median models' slices of a split at their chosen thresholds (or 0.5); None where one is lacking."""
     counts, patients = [], []
     for median in medians:
         if median is None:
@@ -79,7 +79,7 @@ def cases_of(
 
 
 def repeat_cases(results: Results, variant: str, split: str) -> Cases:
-    """The R repeats of a variant that are completed in all folds, at 0.5: counts (R, N) of a split's slices."""
+    """Return the R repeats of a variant that are completed in all folds, at 0.5: counts (R, N) of a split's slices."""
     rows = [fold.rows[split] for fold in results.folds]
     patient = np.concatenate([fold.patient[where] for fold, where in zip(results.folds, rows, strict=True)])
     repeats = [

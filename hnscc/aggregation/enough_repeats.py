@@ -22,7 +22,7 @@ STEP = 4  # repeats between two looks
 
 
 def looks_at(rule: UntilPrecise) -> list[int]:
-    """The numbers of repeats after which the rule looks at a variant."""
+    """Return the numbers of repeats after which the rule looks at a variant."""
     return [*range(rule.first, rule.max, STEP), rule.max]
 
 
@@ -40,7 +40,7 @@ def due(study: Study, left: Sequence[Trial]) -> list[Trial]:
 
 
 def settle(folder: RunFolder, study: Study, left: Iterable[Trial]) -> Study:
-    """The study with what is enough by now: each variant's first look that found its median known
+    """Return the study with what is enough by now: each variant's first look that found its median known
     within `until`.
 
     left: trials that are neither completed nor failed; not asked for where nobody looks. The same trials settle the
@@ -74,8 +74,8 @@ class Pilot:
     mostly_collapsed: bool
 
     def repeats_for_width(self, within: float) -> RepeatsForWidth:
-        """How many repeats it takes until the 95 % interval of the median test Dice reaches `within` (0 to 1) to either
-        side; none where the variant mostly collapsed."""
+        """Return how many repeats it takes until the 95 % interval of the median test Dice reaches `within` (0 to 1) to
+        either side; none where the variant mostly collapsed."""
         if self.mostly_collapsed:
             marked = "more than half of its trainings marked no pixel at or above 0.5 in validation and test"
             return unknown(len(self.scores), f"it mostly collapsed ({marked})")
@@ -91,7 +91,7 @@ def pilots(folder: RunFolder, study: Study) -> dict[str, Pilot]:
 
 
 def pilots_of(results: Results) -> dict[str, Pilot]:
-    """What each variant's finished repeats show, of trials that are read already."""
+    """Return what each variant's finished repeats show, of trials that are read already."""
     return {
         variant: Pilot(
             _scores(results, variant, results.study.most_repeats), results.mostly_collapsed(variant)

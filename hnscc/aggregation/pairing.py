@@ -7,7 +7,7 @@ from hnscc.base import fewest
 
 
 def paired_results(results: Results, a: str, b: str) -> tuple[Results, bool]:
-    """What two variants are compared by, and whether repeat r of one is compared with repeat r of the other.
+    """Return what two variants are compared by, and whether repeat r of one is compared with repeat r of the other.
 
     They are where the study's repeats are paired, and both variants completed at least 5 of the same ones in all folds:
     a repeat that one of them lacks is then left out of both. Neither their correlation nor a p has a say in it.

@@ -19,7 +19,7 @@ NOT_TRAIN = "training scans are not scored whole: no precision, and no lesions f
 
 
 def pooled_of_scans(results: Results, variant: str, split: str) -> tuple[TableRow, list[str | None]]:
-    """The columns of every metric that pools, of one row of table `pooled`, and why there are none."""
+    """Return the columns of every metric that pools, of one row of table `pooled`, and why there are none."""
     row: TableRow = {}
     reasons: list[str | None] = [] if split in HELD_OUT else [NOT_TRAIN]
     whole = whole_scans_of(results, variant, split) if split in HELD_OUT else None

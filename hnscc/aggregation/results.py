@@ -26,24 +26,25 @@ class Results:
     medians: dict[str, dict[str, tuple[Median | None, ...]]]
 
     def of(self, variant: str, fold: int | None = None) -> list[Result]:
-        """The results of a variant (and fold), in the plan's order."""
+        """Return the results of a variant (and fold), in the plan's order."""
         return [
             each for each in self.results if each.trial.variant == variant and fold in (None, each.trial.fold)
         ]
 
     def completed(self, variant: str) -> list[Completed]:
-        """The completed ones of these."""
+        """Return the completed ones of these."""
         return [each for each in self.of(variant) if isinstance(each, Completed)]
 
     def complete(self, variant: str) -> dict[int, list[Completed]]:
-        """The repeats of a variant that are completed in all folds, by number: of each its results, fold after fold."""
+        """Return the repeats of a variant that are completed in all folds, by number: of each its results, fold
+        after fold."""
         repeats: dict[int, list[Completed]] = {each.trial.repeat: [] for each in self.of(variant)}
         for each in self.completed(variant):
             repeats[each.trial.repeat].append(each)
         return {number: parts for number, parts in repeats.items() if len(parts) == len(self.folds)}
 
     def main_medians(self, variant: str) -> tuple[Median | None, ...]:
-        """The median models of a variant by the main reading, one entry per fold."""
+        """Return the median models of a variant by the main reading, one entry per fold."""
         return self.medians[variant][MAIN_READING]
 
     @property
@@ -57,15 +58,15 @@ class Results:
         }
 
     def mostly_collapsed(self, variant: str) -> bool:
-        """Whether more than half of a variant's completed trainings marked no pixel."""
+        """Return whether more than half of a variant's completed trainings marked no pixel."""
         return mostly_collapsed([each.collapsed for each in self.completed(variant)])
 
     def number_collapsed(self, variant: str) -> int:
-        """How many of a variant's completed trainings marked no pixel."""
+        """Return how many of a variant's completed trainings marked no pixel."""
         return sum(each.collapsed for each in self.completed(variant))
 
     def without(self, trial: Trial, why: str) -> "Results":
-        """The same, but for a trial that is not used, and why."""
+        """Return the same, but for a trial that is not used, and why."""
         results = tuple(
             Result(trial=trial, seed=each.seed, status="missing", reason=not_used(why), unusable=True)
             if each.trial == trial
@@ -106,7 +107,7 @@ def _medians(
 
 
 def read_trials(run: RunFolder, study: Study) -> Results:
-    """The folds and every planned trial of a study, without medians; see `load_results`."""
+    """Return the folds and every planned trial of a study, without medians; see `load_results`."""
     folds = tuple(scored_fold(run, study, number) for number in range(study.split.folds))
     results = tuple(load_trial(run, study, trial, folds[trial.fold]) for trial in plan_trials(study))
     return Results(study, folds, results, {})

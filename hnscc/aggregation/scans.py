@@ -59,7 +59,7 @@ def patient_rows(results: Results) -> Iterator[TableRow]:
 
 
 def not_whole(study: Study, split: str) -> str:
-    """Why scans of validation or test are not scored whole."""
+    """Return why scans of validation or test are not scored whole."""
     if not study.whole_splits:
         return SAMPLED
     return f"some {split} scans are not scored whole" if split in study.whole_splits else BY_SLICE

@@ -188,7 +188,7 @@ STUDY_TABLES = tuple(name for name in TABLES if name != "configurations")
 
 
 def schema(table: str) -> pa.Schema:
-    """The Arrow schema of a table: types, and descriptions as metadata of the fields and of the whole."""
+    """Return the Arrow schema of a table: types, and descriptions as metadata of the fields and of the whole."""
     return pa.schema(_fields(table), metadata={"description": f"one row per {TABLES[table].row}"})
 
 

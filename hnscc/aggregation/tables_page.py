@@ -18,7 +18,7 @@ of one study give the same values but for `seconds`. 'The paper' is the one that
 
 
 def tables_page() -> str:
-    """The whole page: every table with its row, and of each column its type and meaning; then the metrics."""
+    """Return the whole page: every table with its row, and of each column its type and meaning; then the metrics."""
     sections = [
         "# Tables",
         "<!-- Generated from the schemas by `make docs`; do not edit by hand. -->",

@@ -65,7 +65,7 @@ class Completed(Result):
 
 
 def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result:
-    """What a planned trial left; see `load_results`."""
+    """Return what a planned trial left; see `load_results`."""
     seed = trial_seeds(study, trial)["trial"]
     folder = run.trial(trial.trial_id)
     state = trial_state(folder, others_digest=fold.others_digest, keep=READ_BY_TABLES, check=READ_BY_TABLES)
@@ -126,12 +126,12 @@ class StoredPredictions:
 
 
 def load_probabilities(run: RunFolder, trial: Trial, fold: Fold) -> StoredProbabilities:
-    """The stored probabilities of a completed trial, uint16 (N, H, W); see `load_predicted`."""
+    """Return the stored probabilities of a completed trial, uint16 (N, H, W); see `load_predicted`."""
     return load_predicted(run, trial, fold).probabilities
 
 
 def load_predicted(run: RunFolder, trial: Trial, fold: Fold) -> StoredPredictions:
-    """What a completed trial predicted of the fold's slices. Raises Damaged where it cannot be used."""
+    """Return what a completed trial predicted of the fold's slices. Raises Damaged where it cannot be used."""
     wanted = (PREDICTIONS_FILE,)
     state = trial_state(run.trial(trial.trial_id), keep=wanted, check=wanted)
     if state.completed is None:
@@ -170,7 +170,7 @@ def _predicted_of(record: Trained, content: bytes, fold: Fold) -> StoredPredicti
 
 
 def failure_summary(record: Record) -> str:
-    """What a failed trial's record may tell outside of it: the kind of error and what to do about it, since a message
-    may hold a path or a patient's data. For tables, logs and reports."""
+    """Return what a failed trial's record may tell outside of it: the kind of error and what to do about it, since a
+    message may hold a path or a patient's data. For tables, logs and reports."""
     do = _TO_DO.get(str(record.failure), "`hnscc run` trains it again, once the cause is mended")
     return f"failed: {record.failure}; the traceback is in its record.json; {do}"

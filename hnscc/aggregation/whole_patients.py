@@ -30,7 +30,7 @@ class WholeScans:
 
 
 def whole_scans_of(results: Results, variant: str, split: str) -> WholeScans:
-    """All that a variant has of whole scans of validation or test."""
+    """Return all that a variant has of whole scans of validation or test."""
     medians = results.main_medians(variant)
     no_median = lacking(medians)
     scored = [(each.fold, each.scans) for each in medians if each]

@@ -81,7 +81,7 @@ def print_records(console: Console, columns: Sequence[str], rows: Sequence[Seque
 
 
 def too_narrow(width: int, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bool:
-    """Whether a table cannot be read on `width` characters, so that one value per line is better.
+    """Return whether a table cannot be read on `width` characters, so that one value per line is better.
 
     It can be read where every column gets its longest cell, or its header, unbroken on one line; of longer ones 40
     characters are enough. The frame takes 3 characters for each column, and one more.
@@ -120,7 +120,7 @@ def counted(description: str, console: Console | None = None) -> Iterator[Told]:
 
 
 def with_interval(value: float | None, low: float | None, high: float | None) -> str:
-    """A number and its interval, such as `0.712 (0.655 to 0.760)`; a dash where there is no number."""
+    """Return a number and its interval, such as `0.712 (0.655 to 0.760)`; a dash where there is no number."""
     if value is None:
         return "–"
     return f"{value:.3f}" if low is None or high is None else f"{value:.3f} ({low:.3f} to {high:.3f})"

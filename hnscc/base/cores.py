@@ -20,7 +20,7 @@ def cores() -> int:
 
 
 def cpu_quota(own: Path, mounted: Path) -> float | None:
-    """The cores' worth of processor time that control groups allow, or None where none limits it.
+    """Return the cores' worth of processor time that control groups allow, or None where none limits it.
 
     own: the file that names the process's groups (/proc/self/cgroup). mounted: where the groups' own files are
     (/sys/fs/cgroup), of version 1 or 2. A group is limited by those around it too. In a container the group's path may

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
-    """A whole Parquet file, compressed by zstd."""
+    """Return a whole Parquet file, compressed by zstd."""
     sink = pa.BufferOutputStream()  # of Arrow's own: other threads run while it is written to
     pq.write_table(table, sink, compression="zstd")
     content: bytes = sink.getvalue().to_pybytes()
@@ -18,7 +18,7 @@ def parquet_bytes(table: pa.Table) -> bytes:
 
 
 def npz_bytes(**arrays: NDArray[Any]) -> bytes:
-    """A whole compressed .npz file with these arrays by name, of any shape and dtype; each carries a CRC-32."""
+    """Return a whole compressed .npz file with these arrays by name, of any shape and dtype; each carries a CRC-32."""
     sink = io.BytesIO()
     np.savez_compressed(sink, allow_pickle=False, **arrays)
     return sink.getvalue()

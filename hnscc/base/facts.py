@@ -13,7 +13,7 @@ class Facts(BaseModel):
 
 
 def unlike(error: ValidationError, *, at: int = 0) -> str:
-    """What a file lacks, or holds that this version does not know: such as "lacks `bounds`".
+    """Return what a file lacks, or holds that this version does not know: such as "lacks `bounds`".
 
     at: where in pydantic's places the name of a part begins: behind the tag, where one of several forms was meant.
     """

@@ -187,7 +187,7 @@ def matching(folder: Location, pattern: str) -> list[Location]:
 
 
 def locate(location: str | Location) -> Location:
-    """The location that a user names by a path or by an s3:// URL. InputError where a URL names none."""
+    """Return the location that a user names by a path or by an s3:// URL. InputError where a URL names none."""
     if isinstance(location, S3Path):
         return location
     text = str(location)

@@ -11,7 +11,8 @@ FULL = {"QuotaExceeded", "InsufficientStorage"}
 
 
 def error_of(where: str, bucket: str, text: str) -> InputError | StorageError:
-    """The error that a text of the S3 client stands for. Of the text only the code is told: it may hold a key's id."""
+    """Return the error that a text of the S3 client stands for. Of the text only the code is told: it may hold a
+    key's id."""
     code = re.search(r"<Code>(\w+)</Code>", text)
     status = re.search(r"status code: (\d+)", text)
     found = code[1] if code else f"HTTP status {status[1]}" if status else "no answer"

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def derive_seed(seed: int, *key: str | int) -> int:
-    """A seed in 0 .. 2**63 - 1 for one purpose, e.g. derive_seed(2023, "pet-f0-r01", "order").
+    """Return a seed in 0 .. 2**63 - 1 for one purpose, e.g. derive_seed(2023, "pet-f0-r01", "order").
 
     SHA-256 of the seed and the key, so that keys which differ in any part give unrelated seeds.
     """
@@ -20,10 +20,10 @@ def short_seed(seed: int, *key: str | int) -> int:
 
 
 def shortened(seed: int) -> int:
-    """The last 32 bits of a seed, 0 .. 2**32 - 1, for libraries that take no longer one."""
+    """Return the last 32 bits of a seed, 0 .. 2**32 - 1, for libraries that take no longer one."""
     return seed % 2**32
 
 
 def generator(seed: int, *key: str | int) -> np.random.Generator:
-    """A NumPy generator of its own for one purpose; see `derive_seed`."""
+    """Return a NumPy generator of its own for one purpose; see `derive_seed`."""
     return np.random.default_rng(derive_seed(seed, *key))

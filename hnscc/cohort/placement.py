@@ -280,7 +280,7 @@ class CohortPlacement(TypedDict, total=False):
 
 
 def not_shown(placement: Placement, modalities: Iterable[str]) -> frozenset[int]:
-    """The stored slices (z) that some of these modalities do not show (`outside`). Stores that were made before
+    """Return the stored slices (z) that some of these modalities do not show (`outside`). Stores that were made before
     preparing looked for them tell of none."""
     outside = placement.get("outside", {})
     return frozenset(z for name in modalities for z in outside.get(name, ()))

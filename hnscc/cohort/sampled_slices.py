@@ -65,7 +65,7 @@ def negative_candidates(
 
 
 def slices_shown(scan: Scan, modalities: Sequence[str]) -> list[int]:
-    """The slices that all of these modalities show."""
+    """Return the slices that all of these modalities show."""
     unseen = scan.unseen(modalities)
     return [z for z in range(scan.slices) if z not in unseen]
 
@@ -94,7 +94,7 @@ def sample_from(pool: Sequence[PlannedSlice], n: int, random: np.random.Generato
 
 
 def share_of(share: float, n: int, *, at_least: bool) -> int:
-    """The number that a share (0 to 1) of `n` is; with `at_least`, one at least where there are two or more."""
+    """Return the number that a share (0 to 1) of `n` is; with `at_least`, one at least where there are two or more."""
     return max(round(share * n), 1 if at_least and n > 1 else 0)
 
 
@@ -115,5 +115,5 @@ def validation_by_slices(
 
 
 def by_scan_and_z(each: PlannedSlice) -> tuple[str, int]:
-    """The key by which slices stand in canonical order within a split."""
+    """Return the key by which slices stand in canonical order within a split."""
     return each.scan_id, each.z

@@ -129,22 +129,22 @@ class Scan:
         return sum(px > 0 for px in self.lesion_px)
 
     def unseen(self, modalities: Iterable[str]) -> frozenset[int]:
-        """The slices (z) that some of these modalities do not show; see `placement.not_shown`."""
+        """Return the slices (z) that some of these modalities do not show; see `placement.not_shown`."""
         return not_shown(self.placement, modalities)
 
 
 def scan_path(scan_id: str, array: str | None = None) -> str:
-    """Where a scan lies in its store, or one of its arrays: images, mask or drawn."""
+    """Return where a scan lies in its store, or one of its arrays: images, mask or drawn."""
     return "/".join((SCANS_GROUP, scan_id, *([array] if array else [])))
 
 
 def suv_modality(units: Mapping[str, str]) -> str | None:
-    """The first modality whose unit is SUV, of body weight or lean body mass; else None. units: by modality."""
+    """Return the first modality whose unit is SUV, of body weight or lean body mass; else None. units: by modality."""
     return next((name for name, unit in units.items() if unit in SUV_UNITS), None)
 
 
 def index_entry(scan: Scan) -> dict[str, Any]:
-    """The scan as JSON values (lists for tuples), as it stands in the attributes.
+    """Return the scan as JSON values (lists for tuples), as it stands in the attributes.
 
     ValueError where a number is NaN or infinite.
     """
@@ -153,7 +153,7 @@ def index_entry(scan: Scan) -> dict[str, Any]:
 
 
 def scan_of(entry: dict[str, Any]) -> Scan:
-    """The scan that `index_entry` gave this entry for."""
+    """Return the scan that `index_entry` gave this entry for."""
     tuples = {name: tuple(entry[name]) for name in ("lesion_px", "source_lesion_px", "spacing_mm")}
     return Scan(**{**entry, **tuples, "affine": tuple(tuple(row) for row in entry["affine"])})
 

@@ -13,7 +13,7 @@ KEPT = ("low", "first", "median", "last", "high", "rim", "tissue", "elsewhere")
 
 
 def usual_of(store: Store) -> dict[str, Any] | None:
-    """The values of each modality in every scan of a store, lowest median first, and how most scans lie.
+    """Return the values of each modality in every scan of a store, lowest median first, and how most scans lie.
 
     `values`: for each modality a list of KEPT. `lying`: placement.LyingFacts of each modality whose scans look alike.
     None for a store that was made before preparing kept the values.

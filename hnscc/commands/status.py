@@ -59,8 +59,8 @@ class Status(TypedDict):
 
 
 def run_status(folder: RunFolder) -> Status:
-    """Everything that `hnscc status` prints. InputError where the study cannot be read, or a fold of which every slice
-    is scored.
+    """Return everything that `hnscc status` prints. InputError where the study cannot be read, or a fold of which every
+    slice is scored.
 
     Trials are judged by `trial_state`, as everywhere, but that records are believed here: whether a trial's files are
     whole is checked when they are used.

@@ -38,7 +38,7 @@ def equivalence(difference: Estimate, margin: float) -> float | None:
 
 
 def chance_of_better(a: ArrayLike, b: ArrayLike) -> Estimate:
-    """How likely a training of variant a scores higher than one of b on the same patient; ties count half.
+    """Return how likely a training of variant a scores higher than one of b on the same patient; ties count half.
 
     a, b: (R, P) scores of the same P patients in the same order, such as the Dice of each patient with lesion; the
     numbers of repeats may differ. value: the mean over patients of the share of the pairs of trainings in which a is

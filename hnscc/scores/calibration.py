@@ -98,7 +98,7 @@ def from_json(value: Mapping[str, Any]) -> Probabilities:
 
 
 def brier(found: Calibration) -> float | None:
-    """The mean squared difference of probability and truth (0 or 1) over voxels, 0..1; None of no voxel."""
+    """Return the mean squared difference of probability and truth (0 or 1) over voxels, 0..1; None of no voxel."""
     n = sum(found.n)
     return found.squares / (n * ONE**2) if n else None
 

@@ -24,17 +24,17 @@ OUTCOMES = ("tn", "fn", "fp", "tp")  # at 2 * (predicted is positive) + (truth i
 
 
 def threshold_of(k: int) -> float:
-    """The threshold that k in 1..1000 stands for, as tables and files say it: k / 1000."""
+    """Return the threshold that k in 1..1000 stands for, as tables and files say it: k / 1000."""
     return k / 1000
 
 
 def k_of(threshold: float) -> int:
-    """The k of a threshold that a table or file says. Thresholds are compared by it, being whole numbers."""
+    """Return the k of a threshold that a table or file says. Thresholds are compared by it, being whole numbers."""
     return round(threshold * 1000)
 
 
 def positive(probabilities: StoredProbabilities, k: int) -> Bools:
-    """Where stored probabilities reach the threshold k / 1000, as bool of the same shape.
+    """Return where stored probabilities reach the threshold k / 1000, as bool of the same shape.
 
     probabilities: uint16, any shape. q / 65535 >= k / 1000 is decided in integers, so exactly. Raises ValueError for
     another type, or k outside 1..1000.
@@ -48,8 +48,8 @@ def positive(probabilities: StoredProbabilities, k: int) -> Bools:
 
 
 def k_reached(probabilities: StoredProbabilities | Integers) -> Integers:
-    """The highest k of 1..1000 such that q / 65535 >= k / 1000, and 0 where there is none: what `positive` says, of
-    every k at once. int64 of the same shape as the stored q."""
+    """Return the highest k of 1..1000 such that q / 65535 >= k / 1000, and 0 where there is none: what `positive` says,
+    of every k at once. int64 of the same shape as the stored q."""
     reached: Integers = np.asarray(probabilities, np.int64) * (STEPS - 1) // ONE
     return reached
 
@@ -69,7 +69,7 @@ class Counts:
         return len(self.truth)
 
     def pooled(self) -> "Counts":
-        """All cases as one: sums along the last axis."""
+        """Return all cases as one: sums along the last axis."""
         return Counts(self.overlap.sum(-1), self.pred.sum(-1), self.truth.sum(-1))
 
     def by_group(self, group: Integers, groups: int) -> "Counts":
@@ -114,7 +114,7 @@ def stack(repeats: list[Counts], cases: int) -> Counts:
 
 
 def concatenate(parts: list[Counts]) -> Counts:
-    """The cases of all parts, counts (N,), one part after another."""
+    """Return the cases of all parts, counts (N,), one part after another."""
     return Counts(
         np.concatenate([each.overlap for each in parts]),
         np.concatenate([each.pred for each in parts]),
@@ -123,7 +123,7 @@ def concatenate(parts: list[Counts]) -> Counts:
 
 
 def misplaced(counts: Counts, cutoff_px: int) -> Bools:
-    """Where truth and prediction both reach the cut-off and share no pixel, as bool (N,)."""
+    """Return where truth and prediction both reach the cut-off and share no pixel, as bool (N,)."""
     both = np.logical_and(counts.pred >= cutoff_px, counts.truth >= cutoff_px)
     apart: Bools = np.logical_and(both, counts.overlap == 0)
     return apart
@@ -135,7 +135,7 @@ def outcomes(counts: Counts, cutoff_px: int, convention: str = "slice") -> Texts
 
 
 def outcome_codes(counts: Counts, cutoff_px: int, convention: str = "slice") -> Integers:
-    """The outcome of each slice at `cutoff_px` pixels, its position int (N,) in OUTCOMES (paper, 2.4; protocol).
+    """Return the outcome of each slice at `cutoff_px` pixels, its position int (N,) in OUTCOMES (paper, 2.4; protocol).
 
     slice: truth and prediction each count as positive from the cut-off on. lesion: a misplaced slice is 'fn'.
     overlap (the paper's): a misplaced slice is 'fp'. Truth of 1 .. cutoff_px - 1 pixels counts as negative.
@@ -174,7 +174,7 @@ class Classification:
 
 
 def classify(counts: Counts, cutoff_px: int, convention: str) -> Classification:
-    """The slices of `counts` by outcome in one of CONVENTIONS; see `outcomes`."""
+    """Return the slices of `counts` by outcome in one of CONVENTIONS; see `outcomes`."""
     outcome = outcomes(counts, cutoff_px, convention)
     small = (counts.truth > 0) & (counts.truth < cutoff_px)
     return Classification(

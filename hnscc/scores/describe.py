@@ -32,7 +32,8 @@ def distribution(values: Floats) -> Distribution:
 
 
 def quartered(values: int) -> bool:
-    """Whether so many values, such as repeats, are told by their quartiles; of fewer the least and the most are."""
+    """Return whether so many values, such as repeats, are told by their quartiles; of fewer the least and the
+    most are."""
     return values >= fewest.VALUES_FOR_QUARTILES
 
 

@@ -41,14 +41,14 @@ def glycolysis(
 
 
 def stacked(found: Mapping[str, Floats]) -> NDArray[np.float32]:
-    """What `glycolysis` found of S scans, one at least, as a trial stores it: float32 (S, 1001), by the sorted names of
-    the scans, which are not stored."""
+    """Return what `glycolysis` found of S scans, one at least, as a trial stores it: float32 (S, 1001), by the sorted
+    names of the scans, which are not stored."""
     return np.stack([found[scan] for scan in sorted(found)]).astype(np.float32)
 
 
 def of_scans(stored: NDArray[np.floating], scans: Collection[str]) -> dict[str, NDArray[np.floating]]:
-    """What `stacked` was given, by the names of its S scans in any order, each (1001,). Raises ValueError where what is
-    stored has another shape than (S, 1001)."""
+    """Return what `stacked` was given, by the names of its S scans in any order, each (1001,). Raises ValueError where
+    what is stored has another shape than (S, 1001)."""
     if stored.shape != (len(scans), STEPS):
         raise ValueError(f"glycolysis of {stored.shape}, not {(len(scans), STEPS)}")
     return dict(zip(sorted(scans), stored, strict=True))
@@ -57,8 +57,8 @@ def of_scans(stored: NDArray[np.floating], scans: Collection[str]) -> dict[str, 
 def with_glycolysis(
     scans: Mapping[str, ScanScore], found: Mapping[str, NDArray[np.floating]], k: int
 ) -> dict[str, ScanScore]:
-    """The scores of scans at the threshold k / 1000, with what `glycolysis` found of each, (1001,); as they were where
-    it found nothing."""
+    """Return the scores of scans at the threshold k / 1000, with what `glycolysis` found of each, (1001,); as they were
+    where it found nothing."""
     return {scan: _with(score, found[scan], k) if found else score for scan, score in scans.items()}
 
 

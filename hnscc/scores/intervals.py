@@ -28,8 +28,8 @@ class Interval:
 
 
 def too_few(number: int, what: str = "patients with lesion") -> str | None:
-    """Why so many patients, or repeats, give no interval, or None where they do; patients with and without lesion are
-    drawn apart, so those without add nothing."""
+    """Return why so many patients, or repeats, give no interval, or None where they do; patients with and without
+    lesion are drawn apart, so those without add nothing."""
     if number >= fewest.PATIENTS:
         return None
     are = "is 1" if number == 1 else f"are {number}"
@@ -37,7 +37,7 @@ def too_few(number: int, what: str = "patients with lesion") -> str | None:
 
 
 def few_repeats(repeats: tuple[int, ...]) -> str | None:
-    """Why there is no difference over repeats, if there are too few of either variant."""
+    """Return why there is no difference over repeats, if there are too few of either variant."""
     if min(repeats) >= fewest.REPEATS:
         return None
     return (
@@ -47,7 +47,7 @@ def few_repeats(repeats: tuple[int, ...]) -> str | None:
 
 
 def t_limit(degrees: float) -> float:
-    """How many standard errors a 95 % t interval reaches to either side."""
+    """Return how many standard errors a 95 % t interval reaches to either side."""
     return float(scipy.stats.t.ppf(1 - ALPHA / 2, degrees))
 
 

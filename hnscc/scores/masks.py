@@ -47,7 +47,7 @@ def check(pred: Bools, truth: Bools, spacing_mm: Spacing) -> None:
 
 
 def voxel_ml(spacing_mm: Spacing) -> float:
-    """The volume of a voxel in ml."""
+    """Return the volume of a voxel in ml."""
     return math.prod(float(each) for each in spacing_mm) / 1000
 
 

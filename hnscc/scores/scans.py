@@ -39,7 +39,7 @@ _COUNTS = ("slices", "truth_px", "pred_px", "overlap_px")
 
 
 def score_scan(pred: Bools, truth: Bools, spacing_mm: Spacing, tolerance_mm: float) -> ScanScore:
-    """The scores of a predicted and a true mask, bool (Z, H, W) of one scan.
+    """Return the scores of a predicted and a true mask, bool (Z, H, W) of one scan.
 
     spacing_mm: between voxels along z, y, x. tolerance_mm: of the surface Dice. Raises ValueError for other masks, a
     spacing that is not positive, or a negative tolerance.
@@ -64,7 +64,7 @@ def score_scans(
     k: int,
     tolerance_mm: float,
 ) -> dict[str, ScanScore]:
-    """The scores of each whole scan, from stored probabilities, uint16 (N, H, W), at the threshold k / 1000.
+    """Return the scores of each whole scan, from stored probabilities, uint16 (N, H, W), at the threshold k / 1000.
 
     masks: bool (N, H, W). rows: scan -> where its slices stand among the N, from its first to its last. spacing_mm: of
     each of these scans.
@@ -76,7 +76,8 @@ def score_scans(
 
 
 def together(scans: Sequence[ScanScore]) -> ScanScore:
-    """A patient's scans: voxels, volumes and lesions add up; distances and surface Dice are means over the scans."""
+    """Return a patient's scans: voxels, volumes and lesions add up; distances and surface Dice are means over
+    the scans."""
     return ScanScore(
         slices=sum(each.slices for each in scans),
         truth_px=sum(each.truth_px for each in scans),
@@ -93,7 +94,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def as_json(score: ScanScore) -> dict[str, Any]:
-    """The score as JSON values, those of surfaces beside the others."""
+    """Return the score as JSON values, those of surfaces beside the others."""
     found: dict[str, Any] = {}
     for name, value in asdict(score).items():
         found |= value if name == "surface" else {name: value}
@@ -101,12 +102,12 @@ def as_json(score: ScanScore) -> dict[str, Any]:
 
 
 def is_of_these_metrics(value: Mapping[str, Any]) -> bool:
-    """Whether what `as_json` gave has a value of each of SCAN_METRICS, and of no other metric of surfaces."""
+    """Return whether what `as_json` gave has a value of each of SCAN_METRICS, and of no other metric of surfaces."""
     return value.keys() - {*_COUNTS, "volumes", "lesions"} == {each.name for each in SCAN_METRICS}
 
 
 def from_json(value: Mapping[str, Any]) -> ScanScore:
-    """The score that `as_json` gave this for. Raises KeyError or TypeError for anything else."""
+    """Return the score that `as_json` gave this for. Raises KeyError or TypeError for anything else."""
     found = tuple(Lesion(**each) for each in value["lesions"]["lesions"])
     return ScanScore(
         **{name: value[name] for name in _COUNTS},

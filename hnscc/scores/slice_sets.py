@@ -36,8 +36,8 @@ SLICE_SETS = (
 
 
 def in_set(counts: Counts, slice_set: str, cutoff_px: int, convention: str = "slice") -> Bools:
-    """Which slices stand in a set, bool (N,), from their counts (N,); true positives go by the convention. ValueError
-    is raised for a set that is none."""
+    """Return which slices stand in a set, bool (N,), from their counts (N,); true positives go by the convention.
+    ValueError is raised for a set that is none."""
     if slice_set not in STANDS_IN:
         raise ValueError(
             f"the set of slices is one of {', '.join(STANDS_IN)}, not {slice_set!r}; name one of these"

@@ -37,7 +37,7 @@ def score_at_half(
     spacing_mm: Mapping[str, Spacing],
     tolerance_mm: float,
 ) -> StoredScores:
-    """The scores of stored probabilities, uint16 (N, H, W), at 0.5; arguments as of `scans.score_scans`."""
+    """Return the scores of stored probabilities, uint16 (N, H, W), at 0.5; arguments as of `scans.score_scans`."""
     return at_once(scoring_at_half(probabilities, masks, rows, spacing_mm, tolerance_mm))
 
 
@@ -58,7 +58,8 @@ def scoring_at_half(
 
 
 def to_bytes(scores: StoredScores, spacing_mm: Mapping[str, Spacing], tolerance_mm: float) -> bytes:
-    """The scores as JSON, with what they depend on beside predictions and masks: arguments as of `score_at_half`."""
+    """Return the scores as JSON, with what they depend on beside predictions and masks: arguments as
+    of `score_at_half`."""
     content = {
         "version": VERSION,
         "tolerance_mm": tolerance_mm,
@@ -74,8 +75,9 @@ def to_bytes(scores: StoredScores, spacing_mm: Mapping[str, Spacing], tolerance_
 def from_bytes(
     content: bytes, spacing_mm: Mapping[str, Spacing], tolerance_mm: float, slices: int
 ) -> StoredScores | None:
-    """The scores that `to_bytes` wrote of so many slices and of the scans that spacing_mm names; None where they are of
-    another version, spacing, tolerance or selection, or of other metrics, so that they have to be computed again.
+    """Return the scores that `to_bytes` wrote of so many slices and of the scans that spacing_mm names; None where
+    they are of another version, spacing, tolerance or selection, or of other metrics, so that they have to be
+    computed again.
 
     The trial's record vouches for the content: what is of this version and no such scores is a fault of this program
     (ValueError, KeyError, TypeError)."""

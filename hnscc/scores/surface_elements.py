@@ -37,7 +37,7 @@ class Elements:
 
 
 def elements(mask: Bools, spacing_mm: tuple[float, ...]) -> Elements:
-    """The surface of a bool mask (Z, H, W), or the contour of one (H, W); it is closed at the mask's border.
+    """Return the surface of a bool mask (Z, H, W), or the contour of one (H, W); it is closed at the mask's border.
 
     spacing_mm: between voxels, one number per axis.
     """
@@ -50,7 +50,7 @@ def elements(mask: Bools, spacing_mm: tuple[float, ...]) -> Elements:
 
 @lru_cache(maxsize=64)
 def cell_surfaces(spacing_mm: tuple[float, ...]) -> tuple[Floats, Floats]:
-    """The surface within a cell of `spacing_mm` (z, y, x), by code: area in mm2 (256,), and centroid (256, 3).
+    """Return the surface within a cell of `spacing_mm` (z, y, x), by code: area in mm2 (256,), and centroid (256, 3).
 
     Centroids are in cells, from the middle of the cell: -0.5..0.5. Both arrays are read-only.
     """
@@ -65,7 +65,7 @@ def cell_surfaces(spacing_mm: tuple[float, ...]) -> tuple[Floats, Floats]:
 
 @lru_cache(maxsize=64)
 def cell_contours(spacing_mm: tuple[float, ...]) -> tuple[Floats, Floats]:
-    """The contour within a cell of `spacing_mm` (y, x), by code: length in mm (16,), and centroid (16, 2).
+    """Return the contour within a cell of `spacing_mm` (y, x), by code: length in mm (16,), and centroid (16, 2).
 
     Centroids are in cells, from the middle of the cell: -0.5..0.5. Both arrays are read-only.
     """

@@ -47,7 +47,7 @@ MAIN_READING = "corrected"  # the one that every table is made by; `protocol` se
 def score_trial(
     probabilities: StoredProbabilities, masks: NDArray[np.uint8], splits: Sequence[str]
 ) -> dict[str, Any]:
-    """The scores of a trial's record, from its stored probabilities: pooled per split at 0.5.
+    """Return the scores of a trial's record, from its stored probabilities: pooled per split at 0.5.
 
     probabilities uint16 (N, H, W), masks 0/1 (N, H, W), splits: N names. Gives `scores` {split: {metric: value}} of
     the splits that hold a slice, `collapsed` (no pixel of validation or test at or above 0.5) and
@@ -67,7 +67,7 @@ def score_trial(
 
 
 def has_collapsed(pred: Integers, split: Texts) -> bool:
-    """Whether a trial collapsed: no pixel of validation or test reaches 0.5.
+    """Return whether a trial collapsed: no pixel of validation or test reaches 0.5.
 
     pred: how many pixels of each slice do, int (N,). split: that of each slice, str (N,).
     """
@@ -75,7 +75,7 @@ def has_collapsed(pred: Integers, split: Texts) -> bool:
 
 
 def highest(probabilities: StoredProbabilities) -> float:
-    """The highest of stored probabilities of any shape, 0..1; 0 where there is none."""
+    """Return the highest of stored probabilities of any shape, 0..1; 0 where there is none."""
     return int(probabilities.max(initial=0)) / ONE
 
 

@@ -52,7 +52,7 @@ class MarkedLesion:
 def marked_lesions(
     mask: Bools, images: Mapping[str, NDArray[np.float32]], spacing_mm: Spacing
 ) -> list[MarkedLesion]:
-    """The lesions of a mask, bool (Z, Y, X), with their values in images (Z, Y, X) of the same grid.
+    """Return the lesions of a mask, bool (Z, Y, X), with their values in images (Z, Y, X) of the same grid.
 
     spacing_mm: between voxels along z, y, x.
     """
@@ -78,7 +78,8 @@ def _lesion(
 
 
 def uptake_of(image: NDArray[np.float32], lesion: Bools, spacing_mm: Spacing) -> Uptake | None:
-    """What an image (Z, Y, X) shows within a lesion, bool of the same grid; None where the lesion has no voxel there.
+    """Return what an image (Z, Y, X) shows within a lesion, bool of the same grid; None where the lesion has no
+    voxel there.
 
     spacing_mm: between voxels along z, y, x.
     """

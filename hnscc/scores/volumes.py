@@ -36,7 +36,7 @@ class Volumes:
 def volumes(
     pred: Bools, truth: Bools, spacing_mm: Spacing, uptake: NDArray[np.floating] | None = None
 ) -> Volumes:
-    """The volumes of two masks, bool (Z, H, W) of one scan.
+    """Return the volumes of two masks, bool (Z, H, W) of one scan.
 
     spacing_mm: between voxels along z, y, x. uptake: SUV of each voxel, of the masks' shape; trials give none, since
     they keep the glycolysis of every threshold (`glycolysis`), and tests compare it with this of one mask. Raises
@@ -53,7 +53,7 @@ def volumes(
 
 
 def together(scans: Sequence[Volumes]) -> Volumes:
-    """The volumes of several scans as those of one; its glycolysis is None if that of any scan is."""
+    """Return the volumes of several scans as those of one; its glycolysis is None if that of any scan is."""
     return Volumes(
         truth_ml=math.fsum(each.truth_ml for each in scans),
         pred_ml=math.fsum(each.pred_ml for each in scans),
@@ -66,7 +66,7 @@ def together(scans: Sequence[Volumes]) -> Volumes:
 
 
 def precision(case: Volumes) -> float:
-    """The part of the predicted volume that lies in the truth, 0..1.
+    """Return the part of the predicted volume that lies in the truth, 0..1.
 
     Of an empty prediction 1 if the truth is empty too, and 0 if it is not.
     """
@@ -76,7 +76,7 @@ def precision(case: Volumes) -> float:
 
 
 def sensitivity(case: Volumes) -> float | None:
-    """The part of the true volume that is predicted, 0..1; None where the truth is empty."""
+    """Return the part of the true volume that is predicted, 0..1; None where the truth is empty."""
     return case.overlap_ml / case.truth_ml if case.truth_ml else None
 
 

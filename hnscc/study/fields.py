@@ -21,7 +21,8 @@ class Settings(BaseModel):
 
 
 def says(meaning: str, source: str) -> Any:
-    """What a field means, in a sentence with its unit, and where the choice comes from: for its `Annotated` type.
+    """Return what a field means, in a sentence with its unit, and where the choice comes from: for its
+    `Annotated` type.
 
     The reference of settings, `hnscc settings` and error messages all read it from here.
     """

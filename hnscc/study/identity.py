@@ -29,7 +29,7 @@ VERSIONS = "versions"
 
 
 def versions_here() -> dict[str, str]:
-    """The number of this project's own arithmetic, and the version of each library that weights depend on, as
+    """Return the number of this project's own arithmetic, and the version of each library that weights depend on, as
     installed here."""
     return {"hnscc arithmetic": str(ARITHMETIC), **{name: _installed(name) for name in LIBRARIES}}
 
@@ -46,7 +46,7 @@ def versions_text(versions: Mapping[str, str]) -> str:
 
 
 def trial_seeds(study: Study, trial: Trial) -> dict[str, int]:
-    """The trial's own seed and one for each use of randomness, drawn from the study's seed and the trial's name.
+    """Return the trial's own seed and one for each use of randomness, drawn from the study's seed and the trial's name.
 
     Where repeats share their augmented copies, those are keyed by the fold alone. In a search, repeat r of every
     configuration shares all of them: configurations are compared in pairs, by what differs between them alone. The
@@ -65,7 +65,7 @@ def trial_seeds(study: Study, trial: Trial) -> dict[str, int]:
 def trial_settings(
     study: Study, trial: Trial, *, device: str, precision: str, fold_digest: str
 ) -> dict[str, Any]:
-    """All that determines a trial's result, as JSON: its identity is the hash of this.
+    """Return all that determines a trial's result, as JSON: its identity is the hash of this.
 
     device (cpu or cuda) and precision (fp32 or bf16) are what `auto` chose; fold_digest stands for the data, and its
     hash for a file of encoder weights (InputError where there is none). The versions are those of this machine.

@@ -64,7 +64,7 @@ def _instead(path: Location) -> tuple[str, str]:
 
 
 def parse_study(raw: Any, where: str = "study", lines: Mapping[KeyPath, int] | None = None) -> Study:
-    """A study from its settings as plain values; see `load_study`.
+    """Return a study from its settings as plain values; see `load_study`.
 
     lines: for the path of each setting, its line in the file `where`, which messages then name.
     """
@@ -104,7 +104,7 @@ def _check_depth(raw: Any, where: str) -> None:
 
 
 def dump_study(study: Study) -> str:
-    """The study as YAML with every default spelled out; `load_study` gives the same study back."""
+    """Return the study as YAML with every default spelled out; `load_study` gives the same study back."""
     return write_yaml(study.model_dump(mode="json"))
 
 
@@ -218,7 +218,7 @@ def _section_of(path: KeyPath) -> str:
 
 
 def open_run(path: str | Location) -> RunFolder:
-    """The run folder at `path`, which may be an s3:// URL. InputError where it is none."""
+    """Return the run folder at `path`, which may be an s3:// URL. InputError where it is none."""
     folder = RunFolder(locate(path))
     if not folder.study.is_file():
         found, do = _there_instead(folder.root)

@@ -101,12 +101,12 @@ NOT_REPRODUCED_IN_PREPARATION = (
 
 
 def is_papers_variant(name: str, variant: Variant) -> bool:
-    """Whether a variant is one of the paper's four: the paper's name and its modalities."""
+    """Return whether a variant is one of the paper's four: the paper's name and its modalities."""
     return MODALITIES.get(name) == set(variant.modalities)
 
 
 def is_papers_study(study: Study) -> bool:
-    """Whether published values may stand beside the study's own: the one rule for the whole report.
+    """Return whether published values may stand beside the study's own: the one rule for the whole report.
 
     It is trained by the preset `as_written`, and all of its variants are the paper's. What else differs
     from the paper (`departures`) is said beside them; whether the patients are the paper's cannot be known.
@@ -117,7 +117,7 @@ def is_papers_study(study: Study) -> bool:
 
 
 def departures(study: Study) -> list[str]:
-    """The settings in which a study differs from its preset, as `path: preset -> study`."""
+    """Return the settings in which a study differs from its preset, as `path: preset -> study`."""
     preset = preset_of(study.protocol)
     own = study.model_dump(mode="json")
     compared = ("repeats", "sampling", "split", "normalisation", "augmentation", "training", "evaluation")
@@ -125,5 +125,5 @@ def departures(study: Study) -> list[str]:
 
 
 def label(name: str, variant: Variant) -> str:
-    """The paper's name of a variant where it is the paper's, else the study file's."""
+    """Return the paper's name of a variant where it is the paper's, else the study file's."""
     return VARIANTS[name] if is_papers_variant(name, variant) else name

@@ -7,7 +7,7 @@ from hnscc.study.schema import Study
 
 
 def fold_name(fold: int) -> str:
-    """What a fold is called in ids, folders, keys of randomness and messages: f0 for the first."""
+    """Return what a fold is called in ids, folders, keys of randomness and messages: f0 for the first."""
     return f"f{fold}"
 
 
@@ -35,7 +35,7 @@ class Trial:
 
 
 def plan_trials(study: Study) -> tuple[Trial, ...]:
-    """Every trial of a study in canonical order: variants as the file lists them, then folds, then repeats."""
+    """Return every trial of a study in canonical order: variants as the file lists them, then folds, then repeats."""
     return tuple(
         Trial(variant, fold, repeat)
         for variant in study.variants
@@ -45,7 +45,7 @@ def plan_trials(study: Study) -> tuple[Trial, ...]:
 
 
 def find_trial(study: Study, trial_id: str) -> Trial:
-    """The planned trial of that id, or InputError."""
+    """Return the planned trial of that id, or InputError."""
     for trial in plan_trials(study):
         if trial.trial_id == trial_id:
             return trial

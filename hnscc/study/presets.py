@@ -90,5 +90,5 @@ PRESETS: dict[str, dict[str, Any]] = {"corrected": CORRECTED, "as_written": merg
 
 
 def preset_of(protocol: object) -> dict[str, Any]:
-    """The preset of a protocol; of what is none, `corrected`, for the schema to refuse."""
+    """Return the preset of a protocol; of what is none, `corrected`, for the schema to refuse."""
     return PRESETS.get(protocol, CORRECTED) if isinstance(protocol, str) else CORRECTED

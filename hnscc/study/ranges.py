@@ -23,12 +23,12 @@ KEPT = 1 / 3
 
 
 def name_of(number: int) -> str:
-    """The variant that the configuration of this number, counted from 0, is trained as: c00, c01, ..."""
+    """Return the variant that the configuration of this number, counted from 0, is trained as: c00, c01, ..."""
     return f"c{number:02d}"
 
 
 def base_of(study: Study) -> Variant:
-    """What is searched, before any range is laid over it.
+    """Return what is searched, before any range is laid over it.
 
     The study may also be that of a search's run folder, whose variants are the configurations tried.
     """
@@ -37,7 +37,7 @@ def base_of(study: Study) -> Variant:
 
 
 def search_of(study: Study) -> Search:
-    """The study's section `search`. InputError where it has none."""
+    """Return the study's section `search`. InputError where it has none."""
     if study.search is None:
         raise InputError(
             "The study has no search.",
@@ -60,8 +60,8 @@ def ends_of(study: Study) -> dict[str, list[Any]]:
 
 
 def networks(study: Study) -> list[Variant]:
-    """A variant for each network, and each number of slices in a batch, that the ranges name by lists and ends: to be
-    tried before anything is trained."""
+    """Return a variant for each network, and each number of slices in a batch, that the ranges name by lists and ends:
+    to be tried before anything is trained."""
     tried = ("training.network", "training.batch_size", "augmentation.copies", "augmentation.originals")
     named = {path: values for path, values in ends_of(study).items() if path.startswith(tried)}
     first = itertools.islice(combinations_of(named), MOST_CORNERS)
@@ -69,12 +69,12 @@ def networks(study: Study) -> list[Variant]:
 
 
 def combinations_of(values: Mapping[str, Iterable[Any]]) -> Iterator[Configuration]:
-    """Every combination of the settings' values, the last setting changing fastest."""
+    """Return every combination of the settings' values, the last setting changing fastest."""
     return (dict(zip(values, each, strict=True)) for each in itertools.product(*values.values()))
 
 
 def rungs_of(epochs: int) -> list[int]:
-    """The epochs after which `stopping` decides who goes on, for trainings of so many epochs."""
+    """Return the epochs after which `stopping` decides who goes on, for trainings of so many epochs."""
     return sorted({max(1, round(share * epochs)) for share in RUNGS} - {epochs})
 
 
@@ -84,13 +84,13 @@ def kept_of(reached: int) -> int:
 
 
 def number_of(search: Search) -> int:
-    """How many configurations are tried."""
+    """Return how many configurations are tried."""
     lists = [each for each in search.ranges.values() if not isinstance(each, Range)]
     return search.configurations or math.prod(map(len, lists))  # all, where no number is given
 
 
 def is_whole(study: Study, path: str) -> bool:
-    """Whether a setting takes whole numbers alone: whether the schema refuses one that is not."""
+    """Return whether a setting takes whole numbers alone: whether the schema refuses one that is not."""
     part, _, _ = path.partition(".")
     try:
         Variant.model_validate(_laid_over(study, {path: 1.5}))
@@ -104,7 +104,7 @@ def _whole(study: Study, path: str, value: Any) -> Any:
 
 
 def variant_of(study: Study, settings: Configuration, where: str) -> Variant:
-    """The searched variant with these settings. InputError naming `where` if they cannot stand together."""
+    """Return the searched variant with these settings. InputError naming `where` if they cannot stand together."""
     try:
         return Variant.model_validate(_laid_over(study, settings))
     except ValidationError as error:
@@ -135,7 +135,7 @@ def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_configurations(study: Study, configurations: Iterable[Configuration]) -> Study:
-    """The study whose variants are these configurations."""
+    """Return the study whose variants are these configurations."""
     named = {name_of(number): settings for number, settings in enumerate(configurations)}
     variants = {
         name: variant_of(study, settings, f"configuration {name}") for name, settings in named.items()
@@ -151,7 +151,7 @@ def _name_of_winners(searched: str) -> str:
 
 
 def winners_file(study: Study, chosen: Mapping[str, Configuration], notes: Mapping[str, str]) -> str:
-    """A study file, ready for `hnscc run`: the searched study with the chosen configurations as variants.
+    """Return a study file, ready for `hnscc run`: the searched study with the chosen configurations as variants.
 
     chosen: name -> settings, the winner first. notes: a line on each.
     """

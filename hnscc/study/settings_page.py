@@ -70,7 +70,7 @@ class SettingRow:
 
 @cache
 def all_settings() -> tuple[SettingRow, ...]:
-    """Every setting, in the order of the schema; a section stands before what it holds."""
+    """Return every setting, in the order of the schema; a section stands before what it holds."""
     whole = Study.model_json_schema()
     rows = list(_fields(whole, "", whole["$defs"]))
     shared = Variant.model_json_schema()["properties"]["modalities"]
@@ -89,18 +89,18 @@ def all_settings() -> tuple[SettingRow, ...]:
 
 
 def settings_below(key: str) -> tuple[SettingRow, ...]:
-    """The setting of this path, and all below it; none where there is no such path."""
+    """Return the setting of this path, and all below it; none where there is no such path."""
     return tuple(row for row in all_settings() if row.path == key or row.path.startswith(f"{key}."))
 
 
 def names_in(section: str) -> tuple[str, ...]:
-    """The names of the settings directly in a section; of the whole file for ""."""
+    """Return the names of the settings directly in a section; of the whole file for ""."""
     paths = [row.path.rpartition(".") for row in all_settings()]
     return tuple(name for above, _, name in paths if above == section)
 
 
 def nearest(path: str) -> tuple[str, ...]:
-    """The paths that an unknown one seems to mean: their last name is alike, and they share most with it.
+    """Return the paths that an unknown one seems to mean: their last name is alike, and they share most with it.
 
     "architecture" -> ("training.network.architecture",); several where nothing tells them apart, none where no name
     is alike.
@@ -111,7 +111,8 @@ def nearest(path: str) -> tuple[str, ...]:
 
 
 def as_objects(rows: Sequence[SettingRow]) -> list[dict[str, Any]]:
-    """The rows as JSON objects: the fields of SettingRow by name, each preset's default by that of the preset."""
+    """Return the rows as JSON objects: the fields of SettingRow by name, each preset's default by that of
+    the preset."""
     return [
         {
             name: value
@@ -123,7 +124,7 @@ def as_objects(rows: Sequence[SettingRow]) -> list[dict[str, Any]]:
 
 
 def defaults_of(row: SettingRow) -> str:
-    """What a setting is where the file does not say: "16 (as_written: 32)"; of a section, nothing."""
+    """Return what a setting is where the file does not say: "16 (as_written: 32)"; of a section, nothing."""
     first, *others = ((preset, _default(row, preset)) for preset in PRESETS)
     differing = [f"{preset}: {default}" for preset, default in others if default != first[1]]
     return f"{first[1]} ({', '.join(differing)})" if differing else first[1]
@@ -138,13 +139,14 @@ def _default(row: SettingRow, preset: str) -> str:
 
 
 def plain(value: object) -> str:
-    """A plain YAML value as a study file would have it: null, true, 0.001, unet."""
+    """Return a plain YAML value as a study file would have it: null, true, 0.001, unet."""
     words = {None: "null", True: "true", False: "false"}
     return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def to_markdown() -> str:
-    """The reference page: one table for what stands alone at the top of a file, one for each section below it."""
+    """Return the reference page: one table for what stands alone at the top of a file, one for each section
+    below it."""
     groups: dict[str, list[SettingRow]] = {}
     for row in all_settings():
         groups.setdefault(row.path.partition(".")[0], []).append(row)

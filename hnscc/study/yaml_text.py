@@ -89,7 +89,7 @@ def _unreadable(where: str, line: int | None, found: str) -> InputError:
 
 
 def at_line(where: str, line: int | None) -> str:
-    """A place in a file as messages name it: `studies/demo.yaml, line 12`."""
+    """Return a place in a file as messages name it: `studies/demo.yaml, line 12`."""
     return where if line is None else f"{where}, line {line}"
 
 

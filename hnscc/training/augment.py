@@ -55,7 +55,7 @@ def build_pipeline(settings: Augmentation) -> "A.Compose":
 
 
 def draw_moves(settings: Augmentation, count: int, pixels: int, *, seed: int) -> list[Moves]:
-    """How each of `count` slices of pixels x pixels is to be moved; nothing is moved yet.
+    """Return how each of `count` slices of pixels x pixels is to be moved; nothing is moved yet.
 
     The draws depend on the seed and the slice's position alone.
     """
@@ -106,7 +106,7 @@ class Copies:
         return images, masks
 
     def whole(self) -> tuple[Images, Masks]:
-        """All of them as one batch, images (n, channels, H, W) and masks (n, H, W)."""
+        """Return all of them as one batch, images (n, channels, H, W) and masks (n, H, W)."""
         return self.batch(np.arange(len(self)))
 
 
@@ -128,7 +128,7 @@ def training_slices(
 
 
 def training_count(variant: Variant, slices: int) -> int:
-    """The number of slices of an epoch, where the fold has so many for training."""
+    """Return the number of slices of an epoch, where the fold has so many for training."""
     settings = variant.augmentation
     if settings.copies in (0, "fresh"):
         return slices
@@ -136,7 +136,7 @@ def training_count(variant: Variant, slices: int) -> int:
 
 
 def validation_slices(variant: Variant, data: FoldData, seeds: Mapping[str, int]) -> Slices | Copies:
-    """The originals; with the preset as_written (`validation: true`) their augmented copies instead."""
+    """Return the originals; with the preset as_written (`validation: true`) their augmented copies instead."""
     settings = variant.augmentation
     own = data.slices(variant.modalities, "validation")
     if not (settings.validation and settings.copies):

@@ -42,7 +42,8 @@ def save_checkpoint(slot: Slot, so_far: SoFar, tensors: Mapping[str, torch.Tenso
 
 
 def load_checkpoint(folder: TrialFolder, identity: str) -> tuple[Checkpoint | None, list[str]]:
-    """The newest whole checkpoint of a trial of this identity, or None; and the names of what may not be used."""
+    """Return the newest whole checkpoint of a trial of this identity, or None; and the names of what may not
+    be used."""
     candidates, damaged = slots_by_epoch(folder)
     refused = [f"{slot.facts.name} is damaged" for slot in damaged]
     for facts, slot in candidates:

@@ -51,7 +51,7 @@ Fed = Slices | Copies | Held
 
 
 def hold(slices: Slices | Copies, device: str) -> Fed:
-    """The same slices, on the device where that is a GPU and they take no more than HELD_BYTES of it."""
+    """Return the same slices, on the device where that is a GPU and they take no more than HELD_BYTES of it."""
     if device != "cuda":
         return slices
     one = sum(each.nbytes for each in slices.batch(np.arange(1)))

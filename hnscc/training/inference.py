@@ -22,7 +22,7 @@ def autocast(device: str, precision: str) -> AbstractContextManager[None]:
 
 
 def model_on(model: nn.Module, device: str) -> nn.Module:
-    """The model on a device, made to compute there as training does; the names of its parameters stay.
+    """Return the model on a device, made to compute there as training does; the names of its parameters stay.
 
     On a GPU its resizing becomes deterministic, which it is on a processor; there its decoder takes fewer operations,
     which was never measured on a GPU.
@@ -64,5 +64,5 @@ def predicting(
 
 
 def in_order(count: int, size: int) -> list[Integers]:
-    """The positions 0..count - 1, cut into batches, int (n,), of this size."""
+    """Return the positions 0..count - 1, cut into batches, int (n,), of this size."""
     return [np.arange(start, min(start + size, count)) for start in range(0, count, size)]

@@ -7,12 +7,12 @@ from torch.nn import functional
 
 
 def loss_of(name: str, logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """The loss of that name, one of LOSSES, of a batch: logits and truth (N, 1, H, W) -> ()."""
+    """Return the loss of that name, one of LOSSES, of a batch: logits and truth (N, 1, H, W) -> ()."""
     return LOSSES[name](logits, truth)
 
 
 def binary_cross_entropy(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """The mean over pixels, of (N, 1, H, W) (paper section 2.3)."""
+    """Return the mean over pixels, of (N, 1, H, W) (paper section 2.3)."""
     return functional.binary_cross_entropy_with_logits(logits, truth)
 
 
@@ -27,7 +27,7 @@ def soft_dice_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 def both(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """The sum of the two, of logits and truth (N, 1, H, W)."""
+    """Return the sum of the two, of logits and truth (N, 1, H, W)."""
     return binary_cross_entropy(logits, truth) + soft_dice_loss(logits, truth)
 
 

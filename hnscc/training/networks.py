@@ -18,7 +18,7 @@ from hnscc.training.process import set_up_torch
 
 
 def device_here() -> str:
-    """Where predictions are made: cuda where PyTorch can use a GPU, else cpu."""
+    """Return where predictions are made: cuda where PyTorch can use a GPU, else cpu."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 

@@ -105,13 +105,13 @@ _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator
 
 
 def read_record(folder: TrialFolder) -> Record | None:
-    """The trial's record, or None where it has none, or one that is not whole or not this trial's."""
+    """Return the trial's record, or None where it has none, or one that is not whole or not this trial's."""
     record = record_or_fault(folder)
     return None if isinstance(record, str) else record
 
 
 def record_or_fault(folder: TrialFolder) -> Record | str | None:
-    """The record; what is wrong with it, where it cannot be used; None where there is none."""
+    """Return the record; what is wrong with it, where it cannot be used; None where there is none."""
     try:
         facts = read_sealed(folder.record)
     except FileNotFoundError:

@@ -17,7 +17,8 @@ MatrixKey = tuple[Any, ...]
 
 
 def resize_by_products(model: nn.Module) -> nn.Module:
-    """The same model, whose forward pass resizes bilinearly and pools to sizes by products; returned for convenience.
+    """Return the same model, whose forward pass resizes bilinearly and pools to sizes by products; returned
+    for convenience.
 
     Its parameters, their names and its outputs stay, but for rounding. Other interpolations stay PyTorch's, and so
     does pooling to 1 pixel, which is a mean. A network whose first pass does neither is left as it was, since to look

@@ -27,19 +27,19 @@ class SlotFacts(SoFar):
 
 
 def newest_facts(folder: TrialFolder) -> SlotFacts | None:
-    """The facts of a running or interrupted trial's newest checkpoint; None without one."""
+    """Return the facts of a running or interrupted trial's newest checkpoint; None without one."""
     newest = newest_slot(folder)
     return newest and newest[0]
 
 
 def newest_slot(folder: TrialFolder) -> tuple[SlotFacts, Slot] | None:
-    """The facts that `newest_facts` gives, and the slot that they are of."""
+    """Return the facts that `newest_facts` gives, and the slot that they are of."""
     found, _ = slots_by_epoch(folder)
     return found[0] if found else None
 
 
 def slots_by_epoch(folder: TrialFolder) -> tuple[list[tuple[SlotFacts, Slot]], list[Slot]]:
-    """The trial's slots that hold facts which are whole, with these, the newest first; and those whose facts are
+    """Return the trial's slots that hold facts which are whole, with these, the newest first; and those whose facts are
     damaged, or of another form. StorageError where the disk does not answer."""
     found: list[tuple[SlotFacts, Slot]] = []
     damaged: list[Slot] = []

@@ -62,7 +62,7 @@ class TrialState:
 
 
 def not_used(found: str) -> str:
-    """What is told of a trial whose results are there and not used. found: what is wrong with them."""
+    """Return what is told of a trial whose results are there and not used. found: what is wrong with them."""
     return f"not used: {found}"
 
 
@@ -132,15 +132,15 @@ def recorded_state(folder: TrialFolder) -> TrialState:
 
 
 def is_complete(folder: TrialFolder, others_digest: str = "") -> bool:
-    """Whether the trial is whole and, where its fold scores more than the sampled slices (`others_digest` is not
+    """Return whether the trial is whole and, where its fold scores more than the sampled slices (`others_digest` is not
     empty), whether it predicted them."""
     return trial_state(folder, others_digest=others_digest).status == "completed"
 
 
 def with_weights(folder: TrialFolder) -> tuple[Trained, bytes] | None:
-    """The record of a trial that was trained to its end, and its weights, whatever became of its predictions; None
-    where the record, the weights or the history are not there, or not what was written. StorageError where the disk
-    does not answer."""
+    """Return the record of a trial that was trained to its end, and its weights, whatever became of its predictions;
+    None where the record, the weights or the history are not there, or not what was written. StorageError where the
+    disk does not answer."""
     record = read_record(folder)
     if not isinstance(record, Trained):
         return None

@@ -39,12 +39,12 @@ class ClusterFile:
         return {name: keys(kind) for name, kind in kinds.items()}
 
     def texts(self, *path: Any) -> list[tuple[FieldPath, str]]:
-        """The texts of a list in the file, each with its path."""
+        """Return the texts of a list in the file, each with its path."""
         listed = enumerate(items(at(self.settings, *path)))
         return [((*path, i), text) for i, text in listed if isinstance(text, str)]
 
     def commands(self) -> list[tuple[FieldPath, str]]:
-        """Every shell command that Ray runs for the file, with its path."""
+        """Return every shell command that Ray runs for the file, with its path."""
         found = [each for key in (*_SETUP_KEYS, *START_KEYS.values()) for each in self.texts(key)]
         for name in self.machines:
             for key in ("initialization_commands", "worker_setup_commands"):
@@ -52,20 +52,21 @@ class ClusterFile:
         return found
 
     def docker_places(self) -> list[FieldPath]:
-        """Where settings of Docker may stand: for all machines, and for each kind."""
+        """Return where settings of Docker may stand: for all machines, and for each kind."""
         return [("docker",), *(("available_node_types", name, "docker") for name in self.machines)]
 
     def problem(
         self, path: FieldPath, problem: str, expected: str, do: str, word: str | None = None
     ) -> Problem:
-        """A Problem at a path; `word` stands on the line that is meant, where the path's text runs over several."""
+        """Return a Problem at a path; `word` stands on the line that is meant, where the path's text runs
+        over several."""
         if path and path[0] in self.settings and path[0] not in self.marked.data:
             problem = f"{path[0]} is missing, and in Ray's default {problem}"
         return Problem(self.marked.line(path, word), problem, expected, do)
 
 
 def with_defaults(marked: MarkedYaml) -> ClusterFile:
-    """The file with what Ray takes for the keys that it leaves out. marked.data must be a mapping."""
+    """Return the file with what Ray takes for the keys that it leaves out. marked.data must be a mapping."""
     kind = at(marked.data, "provider", "type")
     try:
         defaults = fillout_defaults({"provider": {"type": str(kind)}})
@@ -75,24 +76,24 @@ def with_defaults(marked: MarkedYaml) -> ClusterFile:
 
 
 def at(value: Any, *path: Any) -> Any:
-    """What stands at a path of keys; None where there is nothing, or no mapping on the way."""
+    """Return what stands at a path of keys; None where there is nothing, or no mapping on the way."""
     for key in path:
         value = keys(value).get(key)
     return value
 
 
 def keys(value: Any) -> dict[Any, Any]:
-    """The mapping that a value is; empty where it is none."""
+    """Return the mapping that a value is; empty where it is none."""
     return value if isinstance(value, dict) else {}
 
 
 def items(value: Any) -> list[Any]:
-    """The list that a value is; empty where it is none."""
+    """Return the list that a value is; empty where it is none."""
     return value if isinstance(value, list) else []
 
 
 def dotted(path: FieldPath) -> str:
-    """A path as messages spell it, such as `provider.region`."""
+    """Return a path as messages spell it, such as `provider.region`."""
     return ".".join(map(str, path))
 
 

@@ -39,7 +39,7 @@ class MarkedYaml:
     text: str
 
     def line(self, path: FieldPath, word: str | None = None) -> int:
-        """The line, from 1, of the key or item at a path, or of the nearest of its parents that the file has.
+        """Return the line, from 1, of the key or item at a path, or of the nearest of its parents that the file has.
 
         word: the first line from there on that holds it, where a long text runs over several.
         """

@@ -20,7 +20,8 @@ class Command:
     variables: dict[str, str]
 
     def option(self, name: str) -> str | None:
-        """The value of `--name=value` or `--name value`, the last one; "" for a bare flag at the end; None without."""
+        """Return the value of `--name=value` or `--name value`, the last one; "" for a bare flag at the end;
+        None without."""
         value = None
         for word, after in pairwise((*self.words, "")):
             if word.startswith(f"{name}="):
@@ -81,7 +82,7 @@ def _split(text: str) -> Iterator[list[str]]:
 
 
 def ray_starts(text: str) -> list[Command]:
-    """The `ray start` commands of a shell text, also those that another command runs. ValueError: not shell."""
+    """Return the `ray start` commands of a shell text, also those that another command runs. ValueError: not shell."""
     found = []
     for command in simple_commands(text):
         for position, (word, after) in enumerate(pairwise(command.words)):
@@ -98,7 +99,7 @@ _WITH_VALUE |= {"--python", "--timeout", "--retries", "--cache-dir", "--trusted-
 
 
 def unpinned(text: str) -> list[str]:
-    """What the text's `pip install` commands install without a fixed version. ValueError: not shell."""
+    """Return what the text's `pip install` commands install without a fixed version. ValueError: not shell."""
     found = []
     for command in simple_commands(text):
         for position, (word, after) in enumerate(pairwise(command.words)):

@@ -27,5 +27,6 @@ METRICS: dict[str, Metric] = {each.name: each for each in (*OVERLAP,)}
 
 
 def metrics_at(level: Level) -> list[Metric]:
-    """The metrics that have a value of each slice, scan or patient, or pooled over a split; in the order of METRICS."""
+    """Return the metrics that have a value of each slice, scan or patient, or pooled over a split; in the order
+    of METRICS."""
     return [each for each in METRICS.values() if level in each.levels]
