@@ -1,7 +1,7 @@
 """What every other wing stands on: errors told without a traceback, files written whole, folders and S3, keyed seeds.
 
-Others may use every public name of `errors`, `files`, `encode`, `locations`, `locks`, `lease`, `seeds`, `arrays` and
-`fewest`.
+Others may use every public name of `errors`, `files`, `encode`, `locations`, `locks`, `lease`, `seeds`, `arrays`
+and `fewest`.
 
 It may import no other wing. Inside, imports point one way: folders, locks -> files, lease -> locations -> s3_errors,
 console, given -> arrays, cores, encode, errors, facts, fewest, in_words, option_texts, seeds, split_names, steps.

@@ -94,8 +94,7 @@ def _boundary(task: Task, began: Began, attempts: list[Attempt]) -> Iterator[Non
     predict again, it is added to the record that vouches for them.
 
     Two that are not the trial's fault are raised, and its checkpoint stays: StorageError, and an error after which this
-    process can compute on its GPU no more (`process.gpu_is_lost`). It must end then, and another process go on with the
-    trial.
+    process can compute on its GPU no more (`process.gpu_is_lost`). It must end then, and another go on with the trial.
     """
     try:
         yield
