@@ -2,7 +2,7 @@
 and history, and the record that vouches for them."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -48,18 +48,30 @@ def leave_results(fit: Fit, stop_reason: str, task: Task) -> Generator[None]:
     record = Trained(
         **dict(fit.began),
         **scores,
+        **_of_training(fit),
         status="completed",
-        attempts=tuple(fit.attempts),
-        best_epoch=fit.best_epoch,
-        best_val_soft_jaccard=fit.history[fit.best_epoch - 1]["val_soft_jaccard"],
-        epochs=fit.epoch,
         stop_reason=stop_reason,
         seconds=sum(row["seconds"] for row in fit.history) + time.monotonic() - started,
         peak_gpu_bytes=peak_gpu_bytes(task.gpus) if task.device == "cuda" else None,
-        files={path.name: sha256(content) for path, content in contents.items()},
+        files=_hashes(contents),
     )
     write_record(folder, record)
     tidy(folder)
+
+
+def _of_training(fit: Fit) -> dict[str, Any]:
+    """What a record says of the epochs, and of the processes that trained them."""
+    return {
+        "attempts": tuple(fit.attempts),
+        "best_epoch": fit.best_epoch,
+        "best_val_soft_jaccard": fit.history[fit.best_epoch - 1]["val_soft_jaccard"],
+        "epochs": fit.epoch,
+    }
+
+
+def _hashes(contents: Mapping[Location, bytes]) -> dict[str, str]:
+    """What vouches for each file, by its name."""
+    return {path.name: sha256(content) for path, content in contents.items()}
 
 
 def predict_again(record: Trained, weights: bytes, fit: Fit, task: Task) -> Generator[None]:
@@ -68,7 +80,7 @@ def predict_again(record: Trained, weights: bytes, fit: Fit, task: Task) -> Gene
     contents, scores = yield from _predicted_files(fit, task)
     for path, content in contents.items():
         write_bytes(path, content)
-    files = record.files | {path.name: sha256(content) for path, content in contents.items()}
+    files = record.files | _hashes(contents)
     versions = fit.began.versions
     by = {"predicted_by": {} if versions == record.versions else versions, "failure": None, "error": None}
     write_record(task.folder, record.model_copy(update={**scores, **by, "files": files}))
