@@ -82,7 +82,7 @@ def example(seed: int = 0) -> Results:
     )
     results = Results(study, (fold,), made, {})
     for name in VARIANTS:
-        results.medians[name] = _medians(draw, results.of(name), fold, skill[name])
+        results.medians[name] = _medians(draw, results.completed(name), fold, skill[name])
     return results
 
 

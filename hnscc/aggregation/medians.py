@@ -105,7 +105,7 @@ def _median_result(completed: list[Completed], fold: Fold, reading: Reading) -> 
 
 
 def _median(
-    result: Result,
+    result: Completed,
     fold: Fold,
     probabilities: StoredProbabilities,
     sweeps: dict[str, Counts],

@@ -107,9 +107,9 @@ def volume(data: np.ndarray, affine: np.ndarray = LPS, oriented: bool = True) ->
 
 def place(volumes: dict[str, Volume], mask: Volume | None, **options: Any) -> PlacedScan:
     """A scan placed on 16 x 16 pixels of its whole field of view, unless `options` say otherwise."""
-    told = {name: options.pop(name) for name in ("scan", "show_before") if name in options}
-    placing = Placing(**{"reference": "mri", "size": 16, "pixel_mm": None} | options)
-    return place_scan(volumes, mask, placing, **{"scan": "S"} | told)
+    scan, show_before = options.pop("scan", "S"), options.pop("show_before", False)
+    plain: dict[str, Any] = {"reference": "mri", "size": 16, "pixel_mm": None}
+    return place_scan(volumes, mask, Placing(**plain | options), scan=scan, show_before=show_before)
 
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:
