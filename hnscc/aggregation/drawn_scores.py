@@ -14,8 +14,8 @@ from hnscc.scores.scans import ScanScore, score_scan
 def drawn_scores(
     probabilities: StoredProbabilities, fold: Fold, k: int, tolerance_mm: float
 ) -> dict[str, ScanScore]:
-    """Return the score of each whole scan whose mask the fold keeps as drawn, from stored probabilities, uint16 (N, H,
-    W), of its slices at the threshold k / 1000. tolerance_mm: of the surface Dice."""
+    """Return the score of each whole scan whose mask the fold keeps as drawn, from stored probabilities of its slices,
+    uint16 (N, H, W), at the threshold k / 1000. tolerance_mm: of the surface Dice."""
     found = {}
     for scan, mask in fold.drawn.items():
         drawn, marked = mask.drawn, positive(probabilities[fold.scan_rows[scan]], k)
