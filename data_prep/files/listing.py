@@ -12,8 +12,7 @@ from data_prep.dicom.files import MAX_FILES, folders_below, is_dicom
 from data_prep.dicom.header import unusable
 from data_prep.files.first_bytes import other_half
 from data_prep.files.names import Named, letters_of_patients, modality_of_channel, named, of_patient
-from data_prep.files.not_read import OTHERS
-from data_prep.files.read import VOLUME_ENDINGS, ending_of, read_grid, read_numbers
+from data_prep.files.read import OTHERS, VOLUME_ENDINGS, ending_of, read_grid, read_numbers
 from data_prep.files.words import words_of
 from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError

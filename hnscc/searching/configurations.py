@@ -11,8 +11,7 @@ from hnscc.aggregation.build import table_of_rows
 from hnscc.aggregation.column_types import REAL, TEXT, WHOLE, YES, TableRow
 from hnscc.aggregation.schemas import schema
 from hnscc.searching.race import Race
-from hnscc.searching.standings import Standing
-from hnscc.searching.winners import chosen_of
+from hnscc.searching.standings import Standing, chosen_of
 from hnscc.study.ranges import Configuration, name_of, search_of
 from hnscc.study.schema import Study
 

@@ -11,15 +11,15 @@ from hnscc.aggregation.schemas import SEARCH_TABLES
 from hnscc.aggregation.trials import Result, load_trial
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_bytes, write_text
+from hnscc.base.in_words import count_of
 from hnscc.searching.configurations import configurations_table
 from hnscc.searching.ledger import Curve, Key
 from hnscc.searching.race import Race
 from hnscc.searching.recorded import curve_of, read_search, trial_of
-from hnscc.searching.standings import Standing
-from hnscc.searching.winners import winners
+from hnscc.searching.standings import Standing, chosen_of
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import load_study
-from hnscc.study.ranges import base_of
+from hnscc.study.ranges import base_of, name_of, search_of, winners_file
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
 from hnscc.training.records import HISTORY
@@ -41,6 +41,26 @@ def write_search_results(folder: RunFolder, study: Study, race: Race) -> list[St
     if standings and standings[0].place == "winner":
         write_text(folder.winners, winners(study, race, standings))
     return standings
+
+
+def winners(study: Study, race: Race, standings: list[Standing]) -> str:
+    """Return the study file of the winners, which trains them on fresh seeds and opens the test set: the chosen
+    configurations as variants, with a note on each."""
+    by = {each.configuration: each for each in standings}
+    chosen = chosen_of(study, standings)
+    notes = {name_of(c): _note(by[c]) for c in chosen}
+    # In the study's order: search.json keeps another, and the file is the same whoever writes it.
+    ordered = {
+        name_of(c): {path: race.configurations[c][path] for path in search_of(study).ranges} for c in chosen
+    }
+    return winners_file(study, ordered, notes)
+
+
+def _note(each: Standing) -> str:
+    what = "the winner" if each.place == "winner" else "not distinguished from the winner"
+    interval = "" if each.score_low is None else f" ({each.score_low:.3f} to {each.score_high:.3f})"
+    repeats = count_of(each.repeats, "repeat")
+    return f"{what}, soft Jaccard {each.score:.3f}{interval} over {repeats}"
 
 
 def load_race(folder: RunFolder) -> tuple[Study, Race]:

@@ -10,6 +10,8 @@ from hnscc.base import fewest
 from hnscc.scores.intervals import mean_interval
 from hnscc.scores.paired_t import Paired
 from hnscc.searching.ledger import Ledger
+from hnscc.study.ranges import search_of
+from hnscc.study.schema import Study
 from hnscc.study.search_schema import Search
 
 NO_SCORE = {
@@ -106,3 +108,10 @@ def _standing(ledger: Ledger, c: int, place: str, tests: dict[int, Paired]) -> S
         behind_high=behind.high,
         p_worse=test.p,
     )
+
+
+def chosen_of(study: Study, standings: list[Standing]) -> list[int]:
+    """Return the configurations to be written out: the winner, and the best of those that cannot be told from it."""
+    winner = [each.configuration for each in standings if each.place == "winner"]
+    beside = [each.configuration for each in standings if each.place == "not_distinguished"]
+    return winner + beside[: search_of(study).runners_up]

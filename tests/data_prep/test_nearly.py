@@ -6,8 +6,7 @@ import pytest
 import SimpleITK as sitk
 from scans import LPS, cohort, read_manifest, save, scan_arrays, to_itk, write
 
-from data_prep.files.not_read import OTHERS
-from data_prep.files.read import VOLUME_ENDINGS, read_grid
+from data_prep.files.read import OTHERS, VOLUME_ENDINGS, read_grid
 from hnscc.base.errors import InputError
 
 # What stands in the cell of the PET of `s0/pet.nii.gz`, and what is found there.

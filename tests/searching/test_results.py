@@ -16,8 +16,7 @@ from hnscc.base.files import write_sealed, write_text
 from hnscc.searching.ledger import Curve
 from hnscc.searching.race import Race
 from hnscc.searching.recorded import SearchRecord, read_search, write_search
-from hnscc.searching.results import write_search_results
-from hnscc.searching.winners import winners
+from hnscc.searching.results import winners, write_search_results
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import dump_study, parse_study
 from hnscc.study.plan import Trial
