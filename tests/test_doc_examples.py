@@ -64,13 +64,19 @@ def check_make(words: list[str]) -> None:
     assert words[1] in targets, f"there is no target {words[1]}"
 
 
+def source_of(module: str) -> Path:
+    """The file of a module, or of the one whose `main` it runs."""
+    spec = find_spec(module)
+    assert spec and spec.origin, f"there is no module {module}"
+    behind = re.search(r"^from ([\w.]+) import main$", Path(spec.origin).read_text(), re.MULTILINE)
+    return source_of(behind[1]) if behind else Path(spec.origin)
+
+
 def check_python(words: list[str]) -> None:
     """A module or script of this repository is there, and its options are named in it."""
     words = words[words.index("python") :]
     if words[1] == "-m":
-        spec = find_spec(words[2])
-        assert spec and spec.origin, f"there is no module {words[2]}"
-        source = Path(spec.origin)
+        source = source_of(words[2])
     else:
         source = ROOT / words[1]
     for option in [each.partition("=")[0] for each in words[2:] if each.startswith("--")]:
