@@ -75,10 +75,7 @@ def source_of(module: str) -> Path:
 def check_python(words: list[str]) -> None:
     """A module or script of this repository is there, and its options are named in it."""
     words = words[words.index("python") :]
-    if words[1] == "-m":
-        source = source_of(words[2])
-    else:
-        source = ROOT / words[1]
+    source = source_of(words[2]) if words[1] == "-m" else ROOT / words[1]
     for option in [each.partition("=")[0] for each in words[2:] if each.startswith("--")]:
         assert f'"{option}"' in source.read_text(), f"{source.name} has no option {option}"
 
