@@ -13,15 +13,16 @@ import numpy as np
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import Damaged, scored_fold
-from hnscc.aggregation.query import chosen_k, read_table
+from hnscc.aggregation.query import chosen_k, ended_since, read_table
 from hnscc.aggregation.trials import load_probabilities
 from hnscc.base.arrays import Floats, Integers, StoredProbabilities
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 from hnscc.cohort.split_file import SplitFile, read_split
 from hnscc.cohort.store import Store, open_store
 from hnscc.scores.thresholds import MAIN_READING, READINGS, choose_threshold, sweep
 from hnscc.study.loading import load_study
-from hnscc.study.plan import Trial, fold_name
+from hnscc.study.plan import Trial, fold_name, plan_trials
 from hnscc.study.run_folder import RunFolder, inside
 from hnscc.study.schema import Study
 from hnscc.study.variant_schema import Variant
@@ -65,7 +66,7 @@ def models_of(run: RunFolder, variant: str | None = None, *, ensemble: bool = Fa
     trials = read_table(run, "trials").to_pylist()
     name = _variant(run, study, variant)
     of_variant = [row for row in trials if row["variant"] == name]
-    _check_finished(run, name, of_variant)
+    _check_finished(run, study, name, of_variant)
     splits = [read_split(run.fold(fold)) for fold in range(study.split.folds)]
     used = [row for row in of_variant if row["status"] == "completed" and (ensemble or row["is_median"])]
     return Models(
@@ -97,16 +98,22 @@ def _variant(run: RunFolder, study: Study, variant: str | None) -> str:
     return max(names, key=lambda name: (dice.get(name, -1.0), -names.index(name)))
 
 
-def _check_finished(run: RunFolder, name: str, rows: Sequence[TableRow]) -> None:
-    missing = sum(row["status"] == "missing" for row in rows)
-    if missing or not rows:
-        found = f"{missing} of {len(rows)} trials missing" if rows else "tables without it"
+def _check_finished(run: RunFolder, study: Study, name: str, rows: Sequence[TableRow]) -> None:
+    tabled = {row["trial_id"] for row in rows if row["status"] != "missing"}
+    planned = [trial.trial_id for trial in plan_trials(study) if trial.variant == name]
+    missing = len(set(planned) - tabled)
+    ended = sum(trial.variant == name for trial in ended_since(run))
+    if missing or ended:
+        late = f"{count_of(ended, 'trial')} that ended after the tables were made"
+        left = f"{missing} of {count_of(len(planned), 'trial')} missing" if rows else "tables without it"
         raise InputError(
-            "The variant is not trained to its end: its median model may still be another.",
+            "The variant's median model may still be another: not all of its trials are in the tables.",
             where=f"variant {name} in {run.root}",
             expected="every trial of the variant finished, and tables of the same trials",
-            found=found,
-            do="`hnscc run STUDY` trains what is missing and writes the tables",
+            found=late if ended else left,
+            do=f"`hnscc aggregate {run.root}` makes the tables again"
+            if ended
+            else "`hnscc run STUDY` trains what is missing and writes the tables",
         )
 
 

@@ -1,7 +1,9 @@
-"""The tables of a run folder, read back and asked by SQL."""
+"""The tables of a run folder: read back, asked by SQL, and which trials ended after they were made."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -12,9 +14,13 @@ import pyarrow.parquet as pq
 from hnscc.aggregation.column_types import WHOLE
 from hnscc.aggregation.schemas import SEARCH_TABLES, STUDY_TABLES, TABLES, schema
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of, noun_of
 from hnscc.base.locations import Location
 from hnscc.scores.counts import k_of
-from hnscc.study.run_folder import RunFolder, inside
+from hnscc.study.loading import load_study
+from hnscc.study.plan import Trial, plan_trials
+from hnscc.study.run_folder import RunFolder, TrialFolder, inside
+from hnscc.training.states import not_used, recorded_state
 
 
 def read_table(run: RunFolder, name: str) -> pa.Table:
@@ -93,6 +99,61 @@ def _written(run: RunFolder, name: str) -> Location:
 def names_of_tables(run: RunFolder) -> tuple[str, ...]:
     """The tables of a study, or of a search, whether they are written yet or not."""
     return SEARCH_TABLES if run.holds_search else STUDY_TABLES
+
+
+def ended_since(run: RunFolder) -> list[Trial]:
+    """The planned trials that ended after the run folder's tables were made, in the plan's order: table `trials` calls
+    them missing, or failed where they are completed by now, or does not hold them.
+
+    None where there are no tables; whoever reads these, or the study, says what is wrong with them. Records are
+    believed. Those of trials that the tables call completed are not read, nor of one that they call not used: this
+    stands there with its reason, and nobody takes it for one that was never trained.
+    """
+    try:
+        planned = plan_trials(load_study(run.study))
+        table = _parquet_of(_written(run, "trials"))
+    except (InputError, pa.ArrowException, OSError):
+        return []
+    columns = [name for name in ("trial_id", "status", "reason") if name in table.column_names]
+    rows = {row["trial_id"]: row for row in table.select(columns).to_pylist()}
+    left = [each for each in planned if rows.get(each.trial_id, {}).get("status") != "completed"]
+    recorded = {each.trial_id: each for each in run.recorded} if left else {}
+    return [
+        each
+        for each in left
+        if each.trial_id in recorded and _ended_since(recorded[each.trial_id], rows.get(each.trial_id))
+    ]
+
+
+def _ended_since(folder: TrialFolder, row: Mapping[str, Any] | None) -> bool:
+    """Whether a trial that has a record is in another state than its row in table `trials` says."""
+    state = recorded_state(folder)
+    if row is None or row["status"] == "missing":
+        known = row is not None and (row.get("reason") or "").startswith(not_used(""))
+        return state.status != "missing" and not known
+    # A search's trainings that were stopped keep that status, and a failure to predict again is one of a whole trial.
+    return row["status"] == "failed" and state.completed is not None and not state.completed.failure
+
+
+def note_of_older_tables(run: RunFolder, named: str) -> str | None:
+    """The sentence that tells how many trials ended after the tables were made, and what to do; None where none did.
+
+    named: what it calls the run folder; no path stands in a report.
+    """
+    ended = ended_since(run)
+    if not ended:
+        return None
+    trials = count_of(len(ended), "trial")
+    if run.holds_search:
+        return (
+            f"{trials} of the search ended and {noun_of(len(ended), 'stands', 'stand')} in none of its tables, which "
+            "are older or of a smaller budget: `hnscc search STUDY` goes on with the search and makes them again"
+        )
+    results = noun_of(len(ended), "its result is", "their results are")
+    return (
+        f"{trials} ended after the tables were made, so {results} not in them: `hnscc aggregate {named}` makes the "
+        "tables again"
+    )
 
 
 def query(run: RunFolder, sql: str) -> pa.Table:

@@ -1,9 +1,13 @@
 """Delete the weights that no reading needs."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from hnscc.aggregation.query import read_table
+from hnscc.aggregation.query import ended_since, read_table
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
+from hnscc.study.loading import load_study
+from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.states import trial_state
 
@@ -21,15 +25,15 @@ def prune_weights(run: RunFolder) -> Pruned:
     Records, histories and predictions stay, so that the tables can be written again as they are.
     InputError where tables or trials are not there yet, since medians still move; nothing is deleted then.
     """
-    statuses = {row["trial_id"]: row["status"] for row in read_table(run, "trials").to_pylist()}
-    _check_finished(run, statuses)
     needed = {
         trial_id
         for ids in read_table(run, "protocol").column("trial_ids").to_pylist()
         for trial_id in (ids or "").split()
     }
+    planned = [trial.trial_id for trial in plan_trials(load_study(run.study))]
+    _check_finished(run, planned)
     files = size = 0
-    for trial_id in statuses:
+    for trial_id in planned:
         weights = run.trial(trial_id).weights
         if trial_id not in needed and weights.is_file():
             files, size = files + 1, size + weights.stat().st_size
@@ -37,14 +41,20 @@ def prune_weights(run: RunFolder) -> Pruned:
     return Pruned(files, size)
 
 
-def _check_finished(run: RunFolder, statuses: dict[str, str]) -> None:
-    now = [trial_state(run.trial(trial_id)).status for trial_id in statuses]
-    left = now.count("missing")
-    if left or now != list(statuses.values()):
+def _check_finished(run: RunFolder, planned: Sequence[str]) -> None:
+    rows = read_table(run, "trials").to_pylist()
+    left = [trial_state(run.trial(trial_id)).status for trial_id in planned].count("missing")
+    ended = len(ended_since(run))
+    if left or ended or planned != [row["trial_id"] for row in rows if row["status"] != "missing"]:
+        late = f"{count_of(ended, 'trial')} that ended after the tables were made"
         raise InputError(
             "Weights can be pruned once the study is finished and its tables are written: medians still move.",
             where=str(run.root),
             expected="every trial trained, and tables of the same trials",
-            found=f"{left} trials missing" if left else "tables of other trials",
+            found=f"{count_of(left, 'trial')} missing"
+            if left
+            else late
+            if ended
+            else "tables of other trials",
             do="`hnscc run STUDY` trains what is missing and writes the tables",
         )

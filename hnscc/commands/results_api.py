@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from hnscc.commands.prune import Pruned
     from hnscc.commands.sample_size import SampleSize
     from hnscc.commands.tables import Tables
+    from hnscc.study.run_folder import RunFolder
 
 
 def aggregate(run: str | Path) -> list[str]:
@@ -29,12 +31,12 @@ def aggregate(run: str | Path) -> list[str]:
 def report(run: str | Path) -> Location:
     """Write report.html, report.md and the figures of a run folder again from its tables; returns where report.html is.
 
-    InputError where it is no run folder, or a table is not written yet or damaged.
+    Says on standard error how many trials ended after the tables were made, if any did. InputError where it is no run
+    folder, or a table is not written yet or damaged.
     """
-    from hnscc.study.loading import open_run
     from rayjobs.aggregate import report as again
 
-    folder = open_run(run)
+    folder = _opened(run)
     again(folder)
     return folder.html
 
@@ -42,25 +44,36 @@ def report(run: str | Path) -> Location:
 def tables(run: str | Path) -> Tables:
     """Return the tables of a run folder by name: `tables(run)["pooled"]` is a pyarrow.Table, read when it is asked for.
 
-    A mapping; `.facts("pooled")` says what a row and each column of a table mean. InputError where it is no run folder,
-    for a name that is none of its tables, and for a table that is not written yet or damaged.
+    A mapping; `.facts("pooled")` says what a row and each column of a table mean. Says on standard error how many
+    trials ended after the tables were made, if any did. InputError where it is no run folder, for a name that is none
+    of its tables, and for a table that is not written yet or damaged.
     """
     from hnscc.commands.tables import Tables
-    from hnscc.study.loading import open_run
 
-    return Tables(open_run(run))
+    return Tables(_opened(run))
 
 
 def query(run: str | Path, sql: str) -> pa.Table:
     """Ask the tables of a run folder with SQL (DuckDB); returns the rows as a pyarrow.Table.
 
-    sql: one SELECT; every table of the run folder is a table there, and nothing else can be reached. InputError with
-    DuckDB's message where the SQL is wrong, and where a table is not written yet or damaged.
+    sql: one SELECT; every table of the run folder is a table there, and nothing else can be reached. Says on standard
+    error how many trials ended after the tables were made, if any did. InputError with DuckDB's message where the SQL
+    is wrong, and where a table is not written yet or damaged.
     """
     from hnscc.aggregation.query import query as ask
+
+    return ask(_opened(run), sql)
+
+
+def _opened(run: str | Path) -> RunFolder:
+    """Open a run folder to read its tables; where trials ended after these were made, say so on standard error."""
+    from hnscc.aggregation.query import note_of_older_tables
     from hnscc.study.loading import open_run
 
-    return ask(open_run(run), sql)
+    folder = open_run(run)
+    if note := note_of_older_tables(folder, str(folder.root)):
+        print(note, file=sys.stderr)
+    return folder
 
 
 def plan(
@@ -93,7 +106,7 @@ def prune(run: str | Path) -> Pruned:
     """Delete the weights that no reading needs; returns the number of files and their size in bytes.
 
     The median models keep theirs, and no table changes. InputError, and nothing is deleted, where the study is not
-    finished or its tables are of other trials.
+    finished or its tables are of other trials, older ones above all.
     """
     from hnscc.commands.prune import prune_weights
     from hnscc.study.loading import open_run

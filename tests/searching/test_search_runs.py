@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -162,6 +164,18 @@ def test_the_same_command_again_trains_nothing_and_more_budget_goes_on(searched,
     assert code == 0
     assert "training" not in out
     assert before == {path: path.stat().st_mtime_ns for path in (folder / "run").glob("trials/*/record.json")}
+
+
+def test_tables_of_before_a_search_went_on_are_told(searched, hnscc, tmp_path):
+    """As those of a search whose budget was raised, and which was interrupted then."""
+    run = RunFolder(shutil.copytree(searched[0] / "run", tmp_path / "run"))
+    sql = "SELECT count(*) FROM trials"
+    assert hnscc("query", run.root, sql)[2] == ""
+    rows = pq.read_table(run.table("trials"))
+    at = rows["status"].to_pylist().index("completed")
+    pq.write_table(pa.concat_tables([rows.slice(0, at), rows.slice(at + 1)]), run.table("trials"))
+    code, _, told = hnscc("query", run.root, sql)
+    assert code == 0 and told.startswith("1 trial of the search ended and stands in none of its tables")
 
 
 @pytest.fixture
