@@ -1,7 +1,7 @@
 """From a manifest to a store: all scans or none, in parallel, and the same content for any number of workers."""
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,11 +16,12 @@ from data_prep.oddities.judged import Reduced, judged, told
 from data_prep.oddities.marks import Marks, marks
 from data_prep.oddities.orientation import lying_of
 from data_prep.oddities.twins import reduced
-from data_prep.placing.coverage import MIN_COVERAGE
+from data_prep.placing.coverage import MIN_COVERAGE, may_be_reference
 from data_prep.placing.place import PlacedScan, place_scan
-from data_prep.row_files import choose_reference, volumes_of
+from data_prep.row_files import choose_reference, grids_of, volumes_of
 from data_prep.settings import PrepareSettings
 from data_prep.views import View, view_of
+from data_prep.volumes.grids import CannotPlace
 from data_prep.workers import run_each
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
@@ -73,7 +74,7 @@ def build_store(
         )
         workers = _workers(settings.workers, len(left))
         answers = run_each(each_scan, left, name=lambda row: row.scan_id, workers=workers, progress=tell)
-        written = _whole(left, answers, faults)
+        written = _whole(left, answers, faults, reference, settings)
         return finish_store(
             unfinished,
             modalities=tuple(rows[0].files),
@@ -101,6 +102,52 @@ class PreparedScan:
 def _without_fault(rows: Sequence[Row], faults: Sequence[Fault]) -> list[Row]:
     faulty = {line for line, _ in faults}
     return [row for row in rows if row.line not in faulty]
+
+
+def _whole(
+    rows: Sequence[Row],
+    answers: Sequence[PreparedScan | InputError],
+    faults: Sequence[Fault],
+    reference: str,
+    settings: PrepareSettings,
+) -> list[PreparedScan]:
+    """What became of these rows; where there are faults, those found before or these, InputError tells all."""
+    found = [(row.line, each) for row, each in zip(rows, answers, strict=True) if isinstance(each, InputError)]
+    raise_all([*faults, *_with_reference(found, rows, reference, settings)])
+    return [each for each in answers if not isinstance(each, InputError)]
+
+
+def _with_reference(
+    found: list[Fault], rows: Sequence[Row], reference: str, settings: PrepareSettings
+) -> list[Fault]:
+    """The faults; where scans do not fit on the reference's grid, they name the modality on whose grid every scan does.
+
+    Headers tell that, so nothing is known of images that are to be registered. Where they say that the reference fits,
+    none is named: what is wrong is not told by headers, and the next one might fail by it, too.
+    """
+    if settings.register == "rigid" or not any(isinstance(fault, CannotPlace) for _, fault in found):
+        return found
+    try:
+        headers = [grids_of(row) for row in rows]
+    except InputError:  # which is among the faults
+        return found
+    fitting = [
+        name
+        for name in rows[0].files
+        if all(may_be_reference(grids, drawn_on, name) for grids, drawn_on in headers)
+    ]
+    if reference in fitting or not fitting:
+        return found
+    do = (
+        f"Prepare with --reference {fitting[0]}: by their headers, all scans fit on the grid of {fitting[0]}. Or, "
+        "where few rows are named here, look whether their files belong together, and no columns were exchanged."
+    )
+    return [
+        (line, CannotPlace(each.problem, where=each.where, expected=each.expected, found=each.found, do=do))
+        if isinstance(each, CannotPlace)
+        else (line, each)
+        for line, each in found
+    ]
 
 
 def prepare_scan(
@@ -201,6 +248,7 @@ def _lying(modalities: Sequence[str], images: Reduced) -> CohortPlacement:
     return {"lying": found} if found else {}
 
 
+<<<<<<< HEAD
 def _whole(
     rows: Sequence[Row], answers: Sequence[PreparedScan | InputError], faults: Iterable[Fault]
 ) -> list[PreparedScan]:
@@ -212,5 +260,6 @@ def _whole(
     return [each for each in answers if not isinstance(each, InputError)]
 
 
+=======
 def _workers(workers: int | None, scans: int) -> int:
     return max(1, min(cores() if workers is None else workers, scans))

@@ -12,6 +12,8 @@ from data_prep.volumes.resize import HALF_SHARE, area_weights, weigh
 from data_prep.volumes.sampling import POSITION_DECIMALS, ROUNDING_VOXELS, finer
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.arrays import Bools, Floats, Integers
+from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Drawn
 
 MIN_KEPT_SHARE = 0.9  # of the lesion's volume that must lie on the slices' grid
@@ -151,11 +153,12 @@ def labelled(mask: Volume, number: int, where: str) -> Volume:
     labels = _whole(mask.data)
     if labels is None:
         values = np.unique(mask.data)
-        raise cannot_place(
+        raise InputError(
             "The mask holds no labels.",
-            where,
-            "whole numbers, of which the column `roi` chooses one",
-            f"{len(values)} values from {values[0]:g} to {values[-1]:g}, not all of them whole",
+            where=where,
+            expected="whole numbers, of which the column `roi` chooses one",
+            found=f"{count_of(len(values), 'value')} from {values[0]:g} to {values[-1]:g}, not all of them whole",
+            do="Export the mask again with a whole number for each label; or take the scan out.",
         )
     return replace(mask, data=(labels == number).astype(np.float32))
 
@@ -166,11 +169,16 @@ def _binary(mask: Volume, where: str) -> Bools:
         if values is not None and _is_binary(values):
             return np.asarray(values != 0)
     values = np.unique(mask.data)
-    raise cannot_place(
+    labels = _whole(mask.data) is not None
+    raise InputError(
         "The mask is not binary.",
-        where,
-        "0 and one other value, or the number of the lesion in the column `roi` (such as label:3)",
-        f"{len(values)} values, from {values[0]:g} to {values[-1]:g}",
+        where=where,
+        expected="0 and one other value"
+        + (", or the number of the lesion in the column `roi` (such as label:3)" if labels else ""),
+        found=f"{count_of(len(values), 'value')}, from {values[0]:g} to {values[-1]:g}",
+        do="Write the number of the lesion's label into the column `roi` of this row; or take the scan out."
+        if labels
+        else "Export the mask again as 0 and 1, without resampling it; or take the scan out.",
     )
 
 

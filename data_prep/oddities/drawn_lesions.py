@@ -54,7 +54,8 @@ def odd_drawings(scans: Sequence[Scan]) -> Iterator[Odd]:
             yield Odd(
                 scan.scan_id,
                 f"of the lesion {drawn:.2g} ml were drawn and {stored:.2g} ml are stored, since pixels count as lesion "
-                "from half of them on: store finer ones (--reference, --size, --pixel-mm) if the lesion is so thin",
+                "from half of them on: if the lesion is so thin, store more and finer ones (a larger --size, with it a "
+                "smaller --pixel-mm), or on a finer modality's grid (--reference)",
             )
 
 

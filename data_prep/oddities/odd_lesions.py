@@ -47,7 +47,7 @@ def _share(scan: Scan) -> Iterator[Odd]:
         yield Odd(
             scan.scan_id,
             f"{lesion['share_of_body']:.0%} of the body in the stored slices is lesion, of that in the whole field of "
-            f"view {whole:.0%}: the slices show little else; with a larger --size or --pixel-mm they show more",
+            f"view {whole:.0%}: the slices show little else; with a larger --size they show more",
         )
     if lesion["share_in_air"] > IN_AIR_SHARE:
         yield Odd(
@@ -62,7 +62,7 @@ def _shape(scan: Scan) -> Iterator[Odd]:
     if spanned:
         yield Odd(
             scan.scan_id,
-            f"the lesion reaches from border to border of the plane in {spanned} of {scan.slices} slices",
+            f"the lesion reaches from border to border of the plane in {spanned} of {count_of(scan.slices, 'slice')}",
         )
     if left_out:
         yield Odd(

@@ -1,15 +1,16 @@
 """Whether a scan's modalities cover the grid of its slices, and its lesion, and whether two columns look exchanged."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from data_prep.volumes.grids import cannot_place, to_lps, voxels_of
+from data_prep.volumes.grids import CannotPlace, cannot_place, check_axes, to_lps, voxels_of
 from data_prep.volumes.sampling import parts_of
 from data_prep.volumes.volume import Grid
 
 MIN_COVERAGE = 0.5  # of the grid's voxels that each modality must cover
 MIN_LESION_COVERAGE = 0.9  # of the lesion's voxels; of the grid's, were two columns exchanged
+WHOLLY = 0.99  # of a grid's voxels, for another modality to cover it whatever the lesion
 MAX_PARTS = 100  # voxels of a modality along one of the grid: more come of lengths in another unit alone
 LOOKED_AT_VOXELS = 24  # voxels along each axis of a grid, at most, by which that is estimated
 
@@ -65,9 +66,25 @@ def _exchanged(name: str, reference: str, grids: Mapping[str, Grid]) -> str | No
     if share < MIN_LESION_COVERAGE:
         return None
     return (
-        f"{share:.0%} of the grid of {name} lies within that of {reference}: choose it (--reference {name}); or, where "
-        f"few rows say so, look whether their columns {name} and {reference} were exchanged."
+        f"Look whether the columns {name} and {reference} were exchanged in that row, since {share:.0%} of the grid of "
+        f"{name} lies within that of {reference}; or take the scan out."
     )
+
+
+def may_be_reference(grids: Mapping[str, Grid], drawn_on: Collection[str] | None, name: str) -> bool:
+    """Whether nothing in the headers of a scan keeps its slices from lying on the grid of this modality.
+
+    grids: those of its modalities. drawn_on: the modalities on whose grid its mask lies, None for no mask. All must say
+    how they lie, every other one must cover the grid, and the mask must lie on it.
+    """
+    if not all(grid.oriented for grid in grids.values()) or name not in (drawn_on or [name]):
+        return False
+    try:
+        check_axes(grids[name], name)
+        check_steps(grids, name, name)
+    except CannotPlace:
+        return False
+    return all(_covered(grids[name], other) >= WHOLLY for other in grids.values())
 
 
 def _covered(grid: Grid, by: Grid) -> float:

@@ -39,6 +39,7 @@ from data_prep.volumes.resize import (
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.arrays import Bools, Images, Masks, Spacing
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 from hnscc.cohort.placement import LesionFacts, Placement, WayBack
 from hnscc.cohort.store_format import Placing
 
@@ -256,7 +257,7 @@ def _cropped(lesion: Bools, window: Window, scan: str) -> int:
             "The lesion lies outside of the stored slices.",
             where=f"{scan}, column mask, slice {z}",
             expected=f"at most {MAX_LESION_LOSS:.0%} of a slice's lesion cropped off",
-            found=f"{lost[z]} of {lesion[z].sum()} lesion pixels cropped off",
-            do="Prepare with larger pixels or more of them (--pixel-mm, --size), or without --pixel-mm.",
+            found=f"{lost[z]} of {count_of(lesion[z].sum(), 'lesion pixel')} cropped off",
+            do="Prepare the store with a larger --size, or without --pixel-mm.",
         )
     return int(lost.sum())

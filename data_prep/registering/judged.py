@@ -45,9 +45,9 @@ MOST_SHIFT_MM = 50.0  # of the middle of the reference's volume
 MOST_TURN_DEGREES = 20.0  # degrees: a head that nods further was not laid down to be compared
 LEAST_INFORMATION_NATS = 0.05  # nats; images of one body share 0.2 and more, noise and a body 0.00
 _DO = (
-    "Look at both images in one viewer. If they lie together already, leave --register out; if they show one body, "
-    "lay one on the other by hand (in 3D Slicer a linear transform, hardened), save it as NIfTI, and prepare again; or "
-    "take the scan out of the manifest."
+    "Look at both images in one viewer. If they lie together already, prepare with --register none; if they show one "
+    "body, lay one on the other by hand (in 3D Slicer a linear transform, hardened), save it as NIfTI, and prepare "
+    "again; or take the scan out of the manifest."
 )
 
 

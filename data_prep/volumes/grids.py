@@ -112,9 +112,14 @@ def size_text(grid: Grid) -> str:
     return f"{voxels} voxels of {steps} mm"
 
 
-def cannot_place(problem: str, where: str, expected: str, found: str, do: str | None = None) -> InputError:
-    """The error of a scan whose volumes do not fit together; `do`, where more is known than that."""
-    do = (
-        do or "Check that the row's files belong together and are whole; or choose the grid with --reference."
-    )
-    return InputError(problem, where=where, expected=expected, found=found, do=do)
+class CannotPlace(InputError):
+    """The volumes of a scan do not fit on the grid of the reference modality; on that of another they may."""
+
+
+def cannot_place(problem: str, where: str, expected: str, found: str, do: str | None = None) -> CannotPlace:
+    """The error of a scan whose volumes do not fit together; `do`, where more is known than that.
+
+    It names no other reference: which one every scan of a cohort allows, one scan cannot tell.
+    """
+    do = do or "Check that the row's files belong together and are whole, or take the scan out."
+    return CannotPlace(problem, where=where, expected=expected, found=found, do=do)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 from hnscc.base.seeds import generator
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.sampled_slices import positives_shown, share_of
@@ -68,8 +69,10 @@ def _fixed_by_user(fixed: Mapping[str, str | None], split: Split) -> dict[str, s
             "The split column of the manifest does not give one hold-out split.",
             where="manifest, column split",
             expected="train, validation or test for every scan, each of them used, and split.folds 1",
-            found=f"{len(missing)} patients without; unused: {', '.join(absent) or 'none'}; folds {split.folds}",
-            do="fill the column for all scans or leave it out",
+            found=f"{count_of(len(missing), 'patient')} without; unused: {', '.join(absent) or 'none'}; folds "
+            f"{split.folds}",
+            do="give every scan a split there, use all three and set split.folds to 1; or leave the column out; then "
+            "prepare the store again",
         )
     return {patient: str(name) for patient, name in fixed.items()}
 
@@ -81,7 +84,7 @@ def _check_one_split_each(scans: Sequence[Scan]) -> None:
             "Leakage: a patient's scans are fixed to different splits.",
             where="manifest, column split",
             expected="one split for all scans of a patient",
-            found=f"{len(pairs) - len({patient for patient, _ in pairs})} patients in several",
+            found=f"{count_of(len(pairs) - len({patient for patient, _ in pairs}), 'patient')} in several",
             do="correct the column and prepare the store again",
         )
 
@@ -91,12 +94,13 @@ def _drawn_later(name: str, split: Split) -> bool:
 
 
 def _check_enough(lesion_patients: int, split: Split) -> None:
-    wanted = max(3 if split.validation_unit == "patient" else 2, split.folds)
+    least = 3 if split.validation_unit == "patient" else 2
+    wanted = max(least, split.folds)
     if lesion_patients < wanted:
         raise InputError(
             "The cohort is too small to split.",
             where="store",
-            expected=f"at least {wanted} patients with lesion, one for each split and fold",
-            found=f"{lesion_patients} patients with lesion",
-            do="add patients, or use fewer folds",
+            expected=f"at least {count_of(wanted, 'patient')} with lesion, one for each split and fold",
+            found=f"{count_of(lesion_patients, 'patient')} with lesion",
+            do="add patients" + (", or use fewer folds" if lesion_patients >= least else ""),
         )

@@ -79,8 +79,8 @@ def check_disjoint(plan: FoldPlan, *, validation_unit: str) -> None:
                 )
 
 
-def check_filled(plan: FoldPlan) -> None:
-    """Raise InputError if a split holds no slice with lesion."""
+def check_filled(plan: FoldPlan, folds: int) -> None:
+    """Raise InputError if a split holds no slice with lesion. folds: how many the study has."""
     empty = [split for split in SPLITS if not any(each.positive for each in plan.slices[split])]
     if empty:
         raise InputError(
@@ -88,7 +88,9 @@ def check_filled(plan: FoldPlan) -> None:
             where=f"fold {fold_name(plan.fold)}, {', '.join(empty)}",
             expected="slices with lesion in training, validation and test",
             found="none",
-            do="add patients with lesion, use fewer folds, or change split.test, split.validation or max_positive",
+            do="add patients with lesion, "
+            + ("use fewer folds, or change " if folds > 1 else "or change split.test, ")
+            + "split.validation or sampling.max_positive",
         )
 
 
@@ -130,7 +132,7 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
         warnings += [BY_SLICES, *([BY_SLICES_OF_WHOLE] if study.whole_splits else [])]
     plan = FoldPlan(fold, _patients_of(slices, assigned), slices, tuple(warnings))
     check_disjoint(plan, validation_unit=study.split.validation_unit)
-    check_filled(plan)
+    check_filled(plan, study.split.folds)
     plan = replace(plan, warnings=(*warnings, *small_splits(plan, study.read_splits)))
     return _with_whole_scans(plan, store.scans, study.whole_splits) if study.whole_splits else plan
 
@@ -180,7 +182,7 @@ def _with_whole_scans(plan: FoldPlan, scans: Sequence[Scan], splits: Sequence[st
 
 def _too_few(split: str, wanted: int, there: int, more: int) -> str:
     """The warning of negatives that run out; `more` stand in scans with lesion, which the study does not draw on."""
-    text = f"{split}: {wanted} negative slices wanted, {there} exist; all are taken"
+    text = f"{split}: {count_of(wanted, 'negative slice')} wanted, {there} exist; all are taken"
     if not more:
         none = "the networks are never shown a slice without lesion: add scans that hold some, or more of their slices"
         return text + ("" if there else f": {none}")

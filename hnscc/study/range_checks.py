@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 from hnscc.study.presets import SEARCHED
 from hnscc.study.ranges import (
     MOST_CORNERS,
@@ -156,7 +157,8 @@ def _check_enough(study: Study, search: Search, wanted: int) -> None:
             "search.configurations",
             f"at most {most}",
             str(wanted),
-            "try fewer, add values, or use `method: grid`, which tries all",
+            "try fewer, add values, or give lists of values and `method: grid` without `configurations`, which tries "
+            "all",
         )
 
 
@@ -173,12 +175,13 @@ def _check_budget(study: Study, search: Search) -> None:
     longest = _longest(study)
     least = math.ceil(_first_cost(study, search) * longest + 2 * longest)
     if trials is not None and trials < least:
+        fewer = "leave values out of the ranges" if search.method == "grid" else "try fewer configurations"
         raise _wrong(
             "The budget is too small for the search.",
             "search.budget.trials",
-            f"at least {least}: first repeats of {configurations} configurations, and 2 to decide",
+            f"at least {least}: first repeats of {count_of(configurations, 'configuration')}, and 2 to decide",
             f"{trials:g}",
-            "raise it, try fewer configurations, or lower search.repeats.first",
+            f"raise it, {fewer}, or lower search.repeats.first",
         )
 
 

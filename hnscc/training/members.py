@@ -26,11 +26,16 @@ def read_weights(run: RunFolder, member: Member) -> bytes:
     state = trial_state(trial, keep=(name,), check=(name,))
     if name in state.contents and state.completed and state.completed.files[name] == member.weights_sha256:
         return state.contents[name]
-    other = "those of another training than the tables tell of" if name in state.contents else None
+    other = name in state.contents
     raise InputError(
         "The weights of a trial cannot be used.",
         where=f"{inside(trial.root)} of the run folder",
         expected=f"{name}, as its record and the tables tell of it",
-        found=other or state.reason or "no such file: `hnscc prune` keeps those of the median models alone",
-        do="restore the file, leave --ensemble out if it was given, or write the tables again: `hnscc aggregate RUN`",
+        found="those of another training than the tables tell of"
+        if other
+        else state.reason or "no such file: `hnscc prune` keeps those of the median models alone",
+        do=f"`hnscc aggregate {run.root}` makes the tables again, by the trainings that are there"
+        if other
+        else "restore the file; or leave --ensemble out, if it was given; or move the trial's folder away, and "
+        "`hnscc run STUDY` trains it again",
     )

@@ -108,10 +108,14 @@ def test_few_lesion_patients_are_warned_of():
 
 
 def test_too_small_a_cohort_is_refused():
-    with pytest.raises(InputError, match="too small to split"):
+    """Fewer folds are advised only where there are fewer that the patients suffice for; then they do."""
+    with pytest.raises(InputError, match="too small to split") as told:
         plan_fold(store_of(cohort(2, 40)), study_of("s"), 0)
-    with pytest.raises(InputError, match="at least 9 patients"):
+    assert told.value.do == "add patients"
+    with pytest.raises(InputError, match="at least 9 patients") as told:
         plan_fold(store_of(cohort(8, 8)), study_of("s", split={"folds": 9}), 0)
+    assert told.value.do == "add patients, or use fewer folds"
+    assert plan_fold(store_of(cohort(8, 8)), study_of("s", split={"folds": 4}), 0)
 
 
 def test_a_split_fixed_in_the_manifest_is_taken():
@@ -119,8 +123,17 @@ def test_a_split_fixed_in_the_manifest_is_taken():
     scans = [scan(f"p{i}", (3, 0), split=name) for i, name in enumerate(names)]
     assert assign_patients(scans, split(), seed=0, fold=0) == {f"p{i}": name for i, name in enumerate(names)}
     scans[0] = scan("p0", (3, 0))
-    with pytest.raises(InputError, match="1 patients without"):
+    with pytest.raises(InputError, match="1 patient without"):
         assign_patients(scans, split(), seed=0, fold=0)
+
+
+def test_a_whole_split_column_with_several_folds_says_what_is_in_its_way():
+    """`fill the column for all scans` was the advice, which all of them had."""
+    scans = [scan(f"p{i}", (3, 0), split=name) for i, name in enumerate(["train", "validation", "test"])]
+    with pytest.raises(InputError, match="folds 3") as told:
+        assign_patients(scans, split(folds=3), seed=0, fold=0)
+    assert "set split.folds to 1" in told.value.do
+    assert assign_patients(scans, split(folds=1), seed=0, fold=0)["p2"] == "test"
 
 
 def test_validation_by_slices_keeps_the_test_patients_apart():
@@ -155,9 +168,11 @@ def test_leakage_is_found():
     ],
 )
 def test_a_split_without_lesion_slices_is_refused(lesion, changes):
-    with pytest.raises(InputError, match="holds no slice with lesion"):
-        for fold in range(changes.get("split", {}).get("folds", 1)):
+    folds = changes.get("split", {}).get("folds", 1)
+    with pytest.raises(InputError, match="holds no slice with lesion") as told:
+        for fold in range(folds):
             plan_fold(store_of(cohort(lesion, 8)), study_of("s", **changes), fold)
+    assert ("fewer folds" in told.value.do, "split.test" in told.value.do) == (folds > 1, folds == 1)
 
 
 def test_a_patient_fixed_to_two_splits_is_refused():

@@ -202,7 +202,7 @@ def test_an_inverted_mask_is_refused_whatever_part_the_slices_show(tmp_path):
 def test_a_large_lesion_is_told_by_the_slices_and_refused_by_the_whole_field_of_view():
     text = (
         "30% of the body in the stored slices is lesion, of that in the whole field of view 12%: the slices show "
-        "little else; with a larger --size or --pixel-mm they show more"
+        "little else; with a larger --size they show more"
     )
     for whole, expected in ((0.12, [("p1_a", text, False)]), (0.26, None)):
         found = told(facts(8, l1={"share_of_body": 0.3, "share_of_whole": whole, "ml": 1.0}))

@@ -213,6 +213,11 @@ def test_another_frame_of_reference_is_refused_unless_it_is_to_be_registered(dic
     options = {"size": 32, "reference": "mri", "accept_odd": "made up"}
     text = refused(manifest, "scan S, column pet", "another frame of reference than mri", **options)
     assert "--register rigid" in text and "--register none" in text and "1.2." not in text
+    worse = {"to": "mri", "information_before": 0.5, "information_after": 0.4}
+    with pytest.raises(InputError) as told:
+        check_registration(worse, "S")
+    # Without --register, the other frame would be refused again.
+    assert "--register none" in told.value.do and "leave --register out" not in told.value.do
     together = prepare(manifest, dicom / "n.zarr", workers=1, register="none", **options)
     assert together.placing["register"] == "none" and "registered" not in together.scans[0].placement
     store = prepare(manifest, dicom / "s.zarr", workers=1, register="rigid", **options)

@@ -190,3 +190,16 @@ def test_columns_are_named_by_the_setting_and_by_its_path_where_two_end_alike():
     )
     # `epochs` is a column of every search already.
     assert list(columns_of(same).values()) == ["training_epochs", "width"]
+
+
+def test_what_the_search_of_too_few_configurations_advises_is_taken():
+    """`method: grid` was advised, which refuses the number of configurations that stands there; to a grid that costs
+    too much, fewer configurations, whose number it refuses too."""
+    ranges = {"training.batch_size": [4, 8], "augmentation.copies": [0, 2]}
+    few = {"ranges": ranges, "configurations": 6, "budget": {"trials": 60}}
+    told = error_of(lambda: check_search(searched(few)))
+    assert "`method: grid` without `configurations`" in told
+    grid = few | {"method": "grid", "configurations": None}
+    check_search(searched(grid))
+    told = error_of(lambda: check_search(searched(grid | {"budget": {"trials": 5}})))
+    assert "leave values out of the ranges" in told and "fewer configurations" not in told
