@@ -112,7 +112,9 @@ def _whole(
     settings: PrepareSettings,
 ) -> list[PreparedScan]:
     """What became of these rows; where there are faults, those found before or these, InputError tells all."""
-    found = [(row.line, each) for row, each in zip(rows, answers, strict=True) if isinstance(each, InputError)]
+    found = [
+        (row.line, each) for row, each in zip(rows, answers, strict=True) if isinstance(each, InputError)
+    ]
     raise_all([*faults, *_with_reference(found, rows, reference, settings)])
     return [each for each in answers if not isinstance(each, InputError)]
 
@@ -248,18 +250,5 @@ def _lying(modalities: Sequence[str], images: Reduced) -> CohortPlacement:
     return {"lying": found} if found else {}
 
 
-<<<<<<< HEAD
-def _whole(
-    rows: Sequence[Row], answers: Sequence[PreparedScan | InputError], faults: Iterable[Fault]
-) -> list[PreparedScan]:
-    """What became of these rows; where there are faults, those found before or these, InputError tells all."""
-    found = [
-        (row.line, each) for row, each in zip(rows, answers, strict=True) if isinstance(each, InputError)
-    ]
-    raise_all([*faults, *found])
-    return [each for each in answers if not isinstance(each, InputError)]
-
-
-=======
 def _workers(workers: int | None, scans: int) -> int:
     return max(1, min(cores() if workers is None else workers, scans))

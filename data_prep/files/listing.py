@@ -13,12 +13,14 @@ from data_prep.dicom.header import unusable
 from data_prep.files.first_bytes import other_half
 from data_prep.files.names import Named, letters_of_patients, modality_of_channel, named, of_patient
 from data_prep.files.read import OTHERS, VOLUME_ENDINGS, ending_of, read_grid, read_numbers
+from data_prep.files.whose import names_person
 from data_prep.files.words import words_of
 from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError
 from hnscc.base.steps import Progress
 
 _WHERE = "the folder"
+A_FEW_FILES = 4  # of one patient in one cell's place: more are patients
 # Files of volumes, or of several, that are not read.
 _OTHERS = (*(ending for endings in OTHERS for ending in endings), ".tif", ".tiff", ".npy")
 
@@ -38,14 +40,15 @@ class FoundFile:
 @dataclass(frozen=True)
 class FolderFiles:
     """The volumes of a folder by path; how many files of kinds that are not read here there are, by their ending; how
-    many outer folders hold all of its scans; what ids begin with that look like visits; and how many dataset.json, in
-    which nnU-Net names channels, cannot be read."""
+    many outer folders hold all of its scans; what ids begin with that look like visits; how many dataset.json, in which
+    nnU-Net names channels, cannot be read; and whether all scans may be of one patient (`_may_be_of_one`)."""
 
     files: list[FoundFile]
     others: dict[str, int]
     shared: int
     letters: tuple[str, ...]
     unread_channels: int
+    may_be_of_one: bool
 
 
 def find_files(folder: Path, beside: Sequence[Path] = (), progress: Progress | None = None) -> FolderFiles:
@@ -73,7 +76,8 @@ def find_files(folder: Path, beside: Sequence[Path] = (), progress: Progress | N
     found = [replace(each, named=of_patient(each.named, letters)) for each in found]
     outer = (Path(os.path.realpath(folder)).name, *(below[0][:shared] if below else ()))
     unread = sum(each is None for each in channels.values())
-    return FolderFiles(_with_a_patient(found, outer), dict(others), shared, letters, unread)
+    one = _may_be_of_one(found, outer)
+    return FolderFiles(_with_a_patient(found, outer), dict(others), shared, letters, unread, one)
 
 
 def _volumes_below(folder: Path) -> tuple[list[Path], Counter[str]]:
@@ -124,6 +128,15 @@ def _with_a_patient(found: list[FoundFile], above: Sequence[str]) -> list[FoundF
         return found
     words = next((words for name in reversed(above) if (words := words_of(name))), ())
     return [replace(each, named=replace(each.named, patient=words)) for each in found]
+
+
+def _may_be_of_one(found: Sequence[FoundFile], above: Sequence[str]) -> bool:
+    """Whether a letter or a number alone tells a few patients apart, and a folder above all of their files may be named
+    by one patient: P01/a_pet and P01/b_pet."""
+    patients = {each.named.patient for each in found} - {()}
+    few = 1 < len(patients) <= A_FEW_FILES
+    bare = all(len(words) == 1 and (words[0].isdecimal() or len(words[0]) == 1) for words in patients)
+    return few and bare and any(names_person(words_of(name)) for name in above)
 
 
 def _by_channel(says: Named, names: Mapping[str, str]) -> Named:

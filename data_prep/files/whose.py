@@ -84,6 +84,11 @@ def is_nobody(patient: Sequence[str]) -> bool:
     return not _of_a_person(patient)
 
 
+def names_person(words: Sequence[str]) -> bool:
+    """Whether a name may be that of one patient: it has a number, which is not that of a group, a visit or a date."""
+    return any(has_digit(word) and not is_visit(word) for word in _of_a_person(words))
+
+
 def _of_a_person(words: Sequence[str]) -> list[str]:
     """The words without those of a group, and without the letter or short number behind the word for a place."""
     return [

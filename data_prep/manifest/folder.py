@@ -1,7 +1,7 @@
 """What a folder of scans holds: series of DICOM and other volumes, of patients under pseudonyms."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from data_prep.manifest.listed import ListedScan, scans_of
 from data_prep.manifest.listed_files import ListedFile, candidates, list_volumes
 from data_prep.manifest.visits import in_groups, of_visits
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 from hnscc.base.steps import Progress
 
 A_FEW_VISITS = 4  # of one patient
@@ -68,8 +69,10 @@ def list_scans_below(
     before = Counter({each.scan: each.patient for each in dicom.series}.values())
     volumes = _joined(list_volumes(files, patients, before), dicom)
     notes = _may_be_several(files, patients) + _may_be_visits(files, patients)
+    for each in found.values():
+        notes += _may_be_files_of_one(each, patients)
     notes += _channels_unread(sum(each.unread_channels for each in found.values()))
-    notes += _may_be_one({patient: name for patient, name in pseudonyms.items() if name in listed})
+    notes += _may_be_one(pseudonyms, listed)
     return FolderListing(dicom.series, volumes, dicom.unreadable, dict(others), pseudonyms, notes)
 
 
@@ -79,6 +82,17 @@ def _channels_unread(lists: int) -> tuple[str, ...]:
     return (
         "dataset.json, which names the channels of nnU-Net's images, cannot be read: their columns are called by "
         "number; mend it, or rename the columns of the manifest",
+    )
+
+
+def _may_be_files_of_one(found: FolderFiles, patients: Mapping[Words, str]) -> tuple[str, ...]:
+    """Several files of one patient, who alone has a folder: P01/a_pet and P01/b_pet."""
+    if not found.may_be_of_one:
+        return ()
+    names = sorted({patients[each.named.patient] for each in found.files if each.named.patient})
+    return (
+        f"{', '.join(names)}: a letter or a number in the names of their files tells them apart, and a folder above "
+        "all of these may be named by one patient; if they are one, write one patient_id into the rows of all",
     )
 
 
@@ -98,8 +112,8 @@ def _may_be_several(files: Sequence[FoundFile], patients: Mapping[Words, str]) -
         if len(own) > (1 if years else A_FEW_VISITS):
             by = "years" if years else "words that look like visits"
             told.append(
-                f"{patient}: {len(own)} scans of one patient, whom {by} in the paths tell apart; if these are numbers "
-                "of patients, write a patient_id for each"
+                f"{patient}: {count_of(len(own), 'scan')} of one patient, whom {by} in the paths tell apart; if "
+                "these are numbers of patients, write a patient_id for each"
             )
     return tuple(told)
 
@@ -118,26 +132,30 @@ def _may_be_visits(files: Sequence[FoundFile], patients: Mapping[Words, str]) ->
         return ()
     return (
         f"{', '.join(sorted(found)[:3])}{' and others' if len(found) > 3 else ''}: only words that may be visits tell "
-        f"these {len(found)} patients apart; if they are visits of the same ones, correct patient_id, or one patient "
-        "may stand in training and test",
+        f"these {count_of(len(found), 'patient')} apart; if they are visits of the same ones, correct patient_id, or "
+        "one patient may stand in training and test",
     )
 
 
-def _may_be_one(pseudonyms: Mapping[str, str]) -> tuple[str, ...]:
-    """Ids of patients that may be one's: their pseudonyms, which a manifest holds, would no longer show it."""
+def _may_be_one(pseudonyms: Mapping[str, str], listed: Collection[str]) -> tuple[str, ...]:
+    """Ids of patients that may be one's: their pseudonyms, which a manifest holds, would no longer show it.
+
+    pseudonyms: by id, also of patients that earlier listings met. listed: those of this one, of whom it is told.
+    """
     in_words = {patient: words_of(patient) for patient in sorted(pseudonyms)}
     by_first: dict[Words, list[str]] = {}
     for patient, words in in_words.items():
         if len(words) > 1 and not has_digit(words[-1]):
             by_first.setdefault(words[:-1], []).append(patient)
     last_differs = [(later, first) for first, *others in by_first.values() for later in others]
-    visits = of_visits(in_words)
+    visits = [group for group in of_visits(in_words) if {pseudonyms[each] for each in group} & {*listed}]
     pairs = dict.fromkeys([*alike(in_words), *may_be_one(in_words), *last_differs])
     notes = [
         f"{', '.join(sorted((pseudonyms[one], pseudonyms[other])))}: their ids differ by little; if they are one "
         "patient, write one patient_id into the rows of both"
         for one, other in pairs
-        if not any({one, other} <= set(group) for group in visits)
+        if {pseudonyms[one], pseudonyms[other]} & {*listed}
+        and not any({one, other} <= set(group) for group in visits)
     ]
     if visits:
         groups = sorted(sorted(pseudonyms[each] for each in group) for group in visits)
@@ -148,7 +166,9 @@ def _may_be_one(pseudonyms: Mapping[str, str]) -> tuple[str, ...]:
 
 def _nothing(folders: Sequence[Path], unreadable: int, others: Mapping[str, int]) -> InputError:
     known = ", ".join(f"{count} of {ending}" for ending, count in sorted(others.items()))
-    unread = f"{unreadable} files that cannot be read" if unreadable else ""
+    unread = (
+        count_of(unreadable, "file that cannot be read", "files that cannot be read") if unreadable else ""
+    )
     nowhere = next((told for folder in folders if (told := _no_folder(folder))), "")
     return InputError(
         "The folder holds no DICOM file and no other volume that can be read.",
@@ -251,7 +271,7 @@ def _scan_of(files: Sequence[ListedFile], prefer: Sequence[str]) -> ListedScan:
     unclear: dict[str, str] = {}
     for name, own in candidates(files, prefer).items():
         if len(own) > 1:
-            unclear[name] = f"{len(own)} files may be {name}{_drawn_on(own)}, and none was taken"
+            unclear[name] = f"{count_of(len(own), 'file')} may be {name}{_drawn_on(own)}, and none was taken"
             continue
         images[name] = own[0].path.absolute()
         if own[0].organ:

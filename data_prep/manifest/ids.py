@@ -5,7 +5,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from hnscc.base.in_words import noun_of
+
 FEW_OTHERS = 10  # times as many ids are written in the usual way as in one that may be a slip
+DIGITS_KEPT = 15  # of a number, by spreadsheets
+FAR = 10  # between the number of an id and all others of a cohort that is numbered without such gaps
 
 # As spreadsheets write months, in English and German.
 MONTHS = {
@@ -64,14 +68,17 @@ def may_be_one(ids: Iterable[str]) -> list[tuple[str, str]]:
     They look alike (`look_alike`); or one is the other with something behind or before it, as it is typed at a second
     visit: P05 and P05_v2, P05-2, P05b, v2P05; or an id is written otherwise than most and has the number of one of
     those: 5, 05P or Pat05 beside P01, P02, ... P05; or letters and number change places: AB-05, 05-AB; or a spreadsheet
-    took one for a date: 11-02, 11-Feb, 11.02. Sites that count from 1 each, A01 and B01, are none of it. Pairs of
-    `alike` are left out.
+    took one for a date, 11-02, 11-Feb, 11.02, or for a number, 1E3 and 1000, of which it keeps 15 digits; or a number
+    far from all others is one of theirs with two digits exchanged or a year put in: P102 or P2012 beside P001 to P020
+    (P021 is not far, and may be a patient). Sites that count from 1 each, A01 and B01, are none of it. Pairs of `alike`
+    are left out.
     """
     distinct = list(dict.fromkeys(ids))
     sure = {later for later, _ in alike(distinct)}
     pairs = dict.fromkeys(look_alike(distinct))
     place = {each: at for at, each in enumerate(distinct)}
     beside = [*_extended(distinct), *_of_one_number(distinct), *_turned_round(distinct), *_as_date(distinct)]
+    beside += [*_far_off(distinct), *_as_number(distinct)]
     for longer, shorter in beside:
         later, first = sorted((longer, shorter), key=place.__getitem__, reverse=True)
         if later not in sure:
@@ -144,10 +151,68 @@ def _as_date(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield each, firsts[pair][1]
 
 
+def _as_number(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of an id that a spreadsheet takes for a number, and of what it makes of it: 1E3 and 1000; of more than 15
+    digits the others become zeros."""
+    there = {each.lstrip("0"): each for each in ids}
+    for each in ids:
+        if re.fullmatch(r"\d{1,15}[eE]\d{1,2}", each):
+            made = f"{float(each):.0f}"
+        elif each.isdecimal():
+            made = each[:DIGITS_KEPT] + "0" * len(each[DIGITS_KEPT:])
+        else:
+            continue
+        if made != each and made in there:
+            yield each, there[made]
+
+
+def _far_off(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of an id whose number lies far from those of a cohort that is numbered on and on, and of one of these from
+    which two digits that were exchanged, or a year that was put in, make it."""
+    written: dict[str, dict[int, tuple[str, str]]] = {}
+    for each in ids:
+        if len(numbers := re.findall(r"\d+", each)) == 1:
+            how = re.sub(r"\d+", "0", each).casefold()
+            written.setdefault(how, {})[int(numbers[0])] = numbers[0], each
+    for of_number in written.values():
+        usual = _numbered_on(sorted(of_number))
+        for number in of_number.keys() - usual if usual else ():
+            digits, each = of_number[number]
+            for theirs, other in (of_number[at] for at in sorted(usual)):
+                if _exchanged(digits, theirs) or _with_year(digits, theirs):
+                    yield each, other
+
+
+def _numbered_on(numbers: Sequence[int]) -> set[int]:
+    """Those numbers of a sorted row without the few that lie far from all others; none where the rest has gaps too, so
+    that no number is out of place, or is not much more than those."""
+    groups: list[list[int]] = []
+    for number in numbers:
+        if groups and number - groups[-1][-1] <= FAR:
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    most = max(groups, key=len, default=[])
+    many = len(most) >= FEW_OTHERS * max(1, len(numbers) - len(most))
+    return set(most) if many and 2 * len(most) > most[-1] - most[0] else set()
+
+
+def _exchanged(one: str, other: str) -> bool:
+    """Whether two numbers of as many digits differ by two of these that changed places."""
+    differ = [pair for pair in zip(one, other, strict=False) if pair[0] != pair[1]]
+    return len(one) == len(other) and len(differ) == 2 and differ[0] == differ[1][::-1]
+
+
+def _with_year(longer: str, number: str) -> bool:
+    """Whether digits are a number with a year before or behind it: 2005 or 201905 for 05, 2012 for 012."""
+    year, either = r"(19|20)(\d\d)?", f"({number}|0*{int(number):02d})"
+    return re.fullmatch(f"{year}{either}|{either}{year}", longer) is not None
+
+
 def rows_text(lines: Iterable[int]) -> str:
     """Return 'row 3' or 'rows 3, 5'."""
     numbers = sorted(set(lines))
-    return f"row{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
+    return f"{noun_of(len(numbers), 'row')} {', '.join(map(str, numbers))}"
 
 
 def lines_of(ids: Iterable[tuple[str, int]]) -> Mapping[str, list[int]]:

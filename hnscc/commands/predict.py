@@ -89,7 +89,7 @@ def predict_scans(
     """Predict every scan that is named and write the folder `out`, whole or not at all; see `hnscc.predict`."""
     models = models_of(run, options.variant, ensemble=options.ensemble)
     rows = list_scans(scans, models.needed)
-    _check(models, options, ensemble=ensemble)
+    _check(models, options)
     tell = progress or (lambda *now: None)
     network = models.variant.training.network
     # Quiet as a whole: scans are read in a thread of their own, and warnings have one state for all threads.
@@ -120,14 +120,16 @@ def predict_scans(
     return Predicted(Path(out), facts)
 
 
-def _check(models: Models, options: PredictOptions, *, ensemble: bool) -> None:
+def _check(models: Models, options: PredictOptions) -> None:
     if options.disagreement and len(models.members) < 2:
         raise InputError(
             "One model cannot disagree with itself.",
             where="--disagreement",
             expected="several models: --ensemble, or a study of several folds",
             found=f"{models.members[0].trial_id} alone",
-            do="leave --disagreement out" if ensemble else "add --ensemble, or leave --disagreement out",
+            do="leave --disagreement out"
+            if options.ensemble
+            else "add --ensemble, or leave --disagreement out",
         )
     if options.pet_is_suv and "pet" not in models.needed:
         raise InputError(

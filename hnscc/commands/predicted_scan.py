@@ -1,11 +1,13 @@
 """One new scan: what a variant's models predict there, measured, scored, and judged for being like the study's."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.manifest.ids import alike, may_be_one
 from data_prep.new_scans import NewScan, Own
 from data_prep.oddities.new_scan import odd_beside
 from data_prep.placing.way_back import back_as_drawn, lesion_back, values_back
@@ -13,6 +15,7 @@ from data_prep.registering.judged import registrations_told
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.models import Models, mean_probabilities
 from hnscc.base.arrays import StoredProbabilities
+from hnscc.base.in_words import count_of
 from hnscc.cohort.placement import NOT_SHOWN
 from hnscc.cohort.slices import Bounds
 from hnscc.commands.units import Units
@@ -204,9 +207,27 @@ def told_of(
     told += [f"mask: {sentence}" for sentence in scan.mask_told]
     told += scan.row.told
     # An id that was made up may be that of another patient in the study.
-    if scan.row.line and (where := models.trained_on.get(scan.row.patient_id)):
-        told.append(f"patient {scan.row.patient_id} is one of the study's ({where}): no new patient")
-    return told
+    return told + (_no_new_patient(scan.row.patient_id, models.trained_on) if scan.row.line else [])
+
+
+def _no_new_patient(patient: str, trained_on: Mapping[str, str]) -> list[str]:
+    """What is to be known of a patient by whom, or maybe by whom, the models were trained: scores would be too good.
+
+    An id as `hnscc scan` makes them up is like another by chance, unless capitals alone tell them apart.
+    """
+    if where := trained_on.get(patient):
+        return [f"patient {patient} is one of the study's ({where}): no new patient"]
+    ids, made_up = [*trained_on, patient], re.fullmatch(r"p\d{3,}|patient-\d+", patient)
+    near = [
+        first
+        for later, first in (*alike(ids), *may_be_one(ids))
+        if later == patient and (not made_up or first.casefold() == patient)
+    ]
+    return [
+        f"patient {patient} may be the study's {each} ({trained_on[each]}), whose id is much like it: if so, it is no "
+        "new patient"
+        for each in near
+    ]
 
 
 def _unseen(scan: NewScan, modalities: Sequence[str]) -> list[str]:
@@ -215,8 +236,8 @@ def _unseen(scan: NewScan, modalities: Sequence[str]) -> list[str]:
     for name in modalities:
         if unseen := scan.placement["outside"][name]:
             told.append(
-                f"{name}: {len(unseen)} of {depth} slices ({min(unseen)} to {max(unseen)}, counted from 0 at the "
-                f"feet) are not shown, since {NOT_SHOWN}: no lesion is predicted there"
+                f"{name}: {len(unseen)} of {count_of(depth, 'slice')} ({min(unseen)} to {max(unseen)}, counted from "
+                f"0 at the feet) are not shown, since {NOT_SHOWN}: no lesion is predicted there"
             )
         if (share := scan.placement["absent"][name]) > ABSENT:
             told.append(f"{name}: {share:.0%} of most slices show nothing (cut off, or padding)")

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from layouts import KINDS, LAYOUTS, fill, rows_of
 
 
@@ -84,3 +85,58 @@ def test_patients_whose_ids_differ_by_little_are_told(hnscc, tmp_path):
     assert (
         "look at p001, p002: their ids differ by little" in out and "p003" not in out.partition("look at")[2]
     )
+
+
+@pytest.mark.parametrize("names", [("a_pet", "b_pet"), ("pet_01", "pet_02"), ("1_pet", "2_pet")])
+def test_several_files_of_one_patient_alone_below_a_folder_are_told(hnscc, tmp_path, names):
+    """They were two patients without a word: the folder above all files was not asked whose they are."""
+    files = {f"P01/{name}.nii": "pet" for name in names} | {"P01/mri.nii": "mri", "P01/mask.nii": "mask"}
+    _, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
+    told = "look at p001, p002: a letter or a number in the names of their files tells them apart"
+    assert told in " ".join(out.split())
+    for given in (
+        fill(tmp_path / "group1", {f"{name}.nii": "pet" for name in names}),
+        tmp_path / "in" / "P01",
+    ):
+        told_too = told in " ".join(hnscc("scan", given)[1].split())
+        assert told_too == (given.name == "P01"), "a group is no patient"
+
+
+def test_patients_numbered_in_a_folder_of_theirs_are_not_told(hnscc, tmp_path):
+    files = {f"HN1/{number:02d}_{kind}.nii": kind for number in range(1, 7) for kind in KINDS}
+    rows, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
+    assert len({row["patient_id"] for row in rows}) == 6 and "look at" not in out
+
+
+@pytest.mark.parametrize(
+    "files, expected",
+    [
+        (
+            {f"{visit}/M01/{kind}": kind for visit in ("baseline", "followup") for kind in KINDS},
+            ["p001", "p001"],
+        ),
+        (
+            {f"center{c}/{k.upper()}_00{n}": k for c in "AB" for n in (1, 2) for k in KINDS},
+            [f"p00{n}" for n in range(1, 5)],
+        ),
+        ({f"centerA/{k.upper()}_00{n}": k for n in (1, 2) for k in KINDS}, ["p001", "p002"]),
+    ],
+    ids=["one patient at two visits", "two centers", "one center"],
+)
+def test_visits_and_centers_above_an_id_are_no_patients(hnscc, tmp_path, files, expected):
+    named = {f"{path}.nii": kind for path, kind in files.items()}
+    rows, out = rows_of(hnscc, fill(tmp_path / "in", named), tmp_path / "m.csv")
+    assert [row["patient_id"] for row in rows] == expected and "look at" not in out
+    assert all(row[kind] for row in rows for kind in KINDS)
+
+
+def test_a_patient_whose_id_is_much_like_that_of_an_earlier_listing_is_told(hnscc, tmp_path):
+    """A second visit under P-1 got a pseudonym of its own, beside that of P01, which the file of pseudonyms knows."""
+    kept = tmp_path / "kept.csv"
+    kept.write_text("pseudonym,dicom_patient_id\np007,P01\np008,P-02\np009,P2\n")
+    folder = fill(tmp_path / "in", {f"{who}/{kind}.nii": kind for who in ("P-1", "Q9") for kind in KINDS})
+    rows, out = rows_of(hnscc, folder, tmp_path / "m.csv", "--pseudonyms", kept)
+    assert [row["patient_id"] for row in rows] == ["p001", "p002"]
+    text = " ".join(out.split())
+    assert "look at p001, p007: their ids differ by little" in text
+    assert "p008" not in text, "of two that are not here nothing is said"

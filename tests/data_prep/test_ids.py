@@ -57,8 +57,45 @@ def test_an_id_that_a_spreadsheet_took_for_a_date_is_told(typed):
     assert may_be_one(["10-02", "11-02", "12-02", "P07", typed]) == [(typed, "11-02")]
 
 
+@pytest.mark.parametrize(
+    "first, later",
+    [("1E3", "1000"), ("05e2", "500"), ("123456789012345678", "123456789012345000")],
+    ids=["an exponent", "a small one", "a long number"],
+)
+def test_an_id_that_a_spreadsheet_took_for_a_number_is_told(first, later):
+    assert may_be_one([*USUAL, first, later]) == [(later, first)]
+    assert may_be_one([first, "77", later[1:]]) == []
+
+
 def test_words_and_numbers_that_are_no_date_of_another_id_are_left_alone():
     assert may_be_one(["11-02", "3-Feb", "11-Abc", "02-11", "Mar"]) == []
+
+
+@pytest.mark.parametrize(
+    "typed, meant",
+    [("P102", "P012"), ("P210", "P012"), ("P2005", "P005"), ("P201912", "P012"), ("P0122019", "P012")],
+)
+def test_a_number_far_from_a_cohort_that_another_becomes_by_a_slip_is_told(typed, meant):
+    """Two digits exchanged, or a year put in: each was a patient of its own, in training or test."""
+    ids = [f"P{number:03d}" for number in range(1, 21)]
+    assert (typed, meant) in may_be_one([*ids, typed])
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [f"P{number:03d}" for number in range(1, 100)],
+        [f"P{number:03d}" for number in (*range(1, 60), *range(101, 160))],
+        [f"P{number:03d}" for number in (*range(1, 21), 301)],
+        [f"HN1_{number:04d}" for number in (1987, 2001, 2012, 12, 300)],
+        [f"TCGA-CV-{number}" for number in (1987, 2019, 2020, 7243, 7245)],
+        [f"S{number}" for number in (1, 4, 9, 16, 25, 36, 49, 64, 81, 100, 401, 946)],
+    ],
+    ids=["two of each exchange", "two sites", "of none", "few", "of a registry", "with gaps"],
+)
+def test_numbers_that_may_be_patients_are_left_alone(ids):
+    """P012 and P021 are two patients of a cohort that is numbered on and on; what is told of them would be no news."""
+    assert may_be_one(ids) == []
 
 
 def test_what_is_surely_one_is_not_told_here():
