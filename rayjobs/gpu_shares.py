@@ -5,6 +5,7 @@ from typing import Any
 
 import ray
 
+from hnscc.base.in_words import count_of
 from hnscc.study.plan import Trial
 from hnscc.training.ready import ReadyRun
 from rayjobs.cluster import machines_of_cluster, remote_task
@@ -44,7 +45,7 @@ def _measured_share(ready: ReadyRun, trial: Trial, most: int) -> float:
         return 1.0
     share = share_for(peak, total, most)
     text = f"{trial.variant}: {peak / 2**30:.1f} of {total / 2**30:.0f} GiB of a GPU at its peak"
-    print(f"{text}, {int(1 / share)} trials to a GPU")
+    print(f"{text}, {count_of(int(1 / share), 'trial')} to a GPU")
     return share
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 from hnscc.base.locations import ZARR_ROOT
 
 # By the end of a file's name, in lower case.
@@ -93,7 +94,7 @@ def refuse_patient_files(folder: Path) -> None:
 
 def counts_in_words(counts: dict[str, int]) -> str:
     """For example `1 DICOM file, 3 NIfTI files`."""
-    return ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in counts.items())
+    return ", ".join(count_of(count, kind) for kind, count in counts.items())
 
 
 def kind_of(path: Path) -> str | None:

@@ -8,6 +8,7 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
 from hnscc.base.console import print_line, progress_bars, terminal
+from hnscc.base.in_words import count_of
 from hnscc.study.plan import Trial
 from rayjobs.requests import Amounts, amounts_in_words
 from rayjobs.waiting import Wait
@@ -34,7 +35,9 @@ class StudyProgress(tune.Callback):
             )
             for variant in dict.fromkeys(trial.variant for trial in planned)
         }
-        self.say(f"training {len(todo)} trials, {len(before)} done before, {cpus:g} CPUs each")
+        self.say(
+            f"training {count_of(len(todo), 'trial')}, {len(before)} done before, {count_of(cpus, 'CPU')} each"
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks for a restoring that never happens here; a terminal cannot be pickled."""
@@ -66,7 +69,7 @@ class StudyProgress(tune.Callback):
             # By the soft Jaccard the epoch was chosen; how good the masks are, the Dice at 0.5 tells.
             dice = f", Dice {last['val_dice']:.3f}" if last.get("val_dice") is not None else ""
             scores = f"best validation soft Jaccard {last['val_soft_jaccard']:.3f}{dice}"
-            self._ended(trial, f"{last['epoch']} epochs, {scores}")
+            self._ended(trial, f"{count_of(last['epoch'], 'epoch')}, {scores}")
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         self._ended(trial, "its process died too often")

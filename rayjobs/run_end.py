@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hnscc.base.console import print_rows, terminal, with_interval
+from hnscc.base.in_words import count_of
 from hnscc.base.locations import Location
 from hnscc.scores.describe import quartered
 from hnscc.study.plan import Trial, plan_trials
@@ -55,7 +56,8 @@ def tell_run_end(ended: RunEnd) -> int:
     if not ended.interrupted:
         _print_table_1(ended.folder)
     print(
-        f"{len(ended.completed)} trials completed, {len(ended.failed)} failed, {ended.missing} missing in {root}"
+        f"{count_of(len(ended.completed), 'trial')} completed, {len(ended.failed)} failed, {ended.missing} missing "
+        f"in {root}"
     )
     for name, why in ended.failed.items():
         print(

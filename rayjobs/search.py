@@ -16,6 +16,7 @@ import ray
 from hnscc.base import option_texts
 from hnscc.base.errors import InputError, exit_code_of
 from hnscc.base.files import write_text
+from hnscc.base.in_words import count_of
 from hnscc.base.locations import Location
 from hnscc.searching.ledger import Curve, Key, Wanted
 from hnscc.searching.race import Race
@@ -173,7 +174,7 @@ def _train(
     a search that only goes through what is there needs none. `during` takes its end."""
     if not ray.is_initialized():
         during.enter_context(connected(None))
-    print(f"{race.now}: {len(wanted)} trainings", flush=True)
+    print(f"{race.now}: {count_of(len(wanted), 'training')}", flush=True)
     pause_after = {trial_of(key): epoch for key, epoch in wanted.items()}
     todo = list(pause_after)
     interrupted = train_trials(ready, todo, token, planned=todo, left=todo, pause_after=pause_after)

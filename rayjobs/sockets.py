@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 
 # A socket's path may have 107 bytes on Linux, of which Ray puts so many below the folder that it is given.
 SOCKET_BYTES, BELOW_BYTES = 107, 68
@@ -48,6 +49,6 @@ def _own_folder(chosen: str) -> str:
             "Ray finds no folder for its sockets.",
             where="TMPDIR (or RAY_TMPDIR), and /tmp",
             expected=f"a folder that can be written to, whose path has at most {SOCKET_BYTES - BELOW_BYTES} characters",
-            found=f"TMPDIR of {len(chosen)} characters; /tmp: {os.strerror(error.errno or 0)}",
+            found=f"TMPDIR of {count_of(len(chosen), 'character')}; /tmp: {os.strerror(error.errno or 0)}",
             do="set TMPDIR to a short path, for example TMPDIR=/var/tmp",
         ) from None

@@ -17,6 +17,7 @@ from hnscc.base.console import counted, terminal
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError, exit_code_of
 from hnscc.base.files import write_text
+from hnscc.base.in_words import count_of
 from hnscc.base.locations import Location
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
@@ -144,7 +145,7 @@ def _settled(ready: ReadyRun, waiting: Iterable[Trial]) -> ReadyRun:
     study = settle(ready.folder, ready.study, waiting)
     if study != ready.study and isinstance(study.repeats, UntilPrecise):
         for variant, repeats in study.repeats.enough.items():
-            print(f"{variant}: {repeats} repeats are enough", flush=True)
+            print(f"{variant}: {count_of(repeats, 'repeat is', 'repeats are')} enough", flush=True)
     write_text(ready.folder.study, dump_study(study))
     return replace(ready, study=study)
 
@@ -232,7 +233,7 @@ def refuse_search(study: Study) -> None:
             "This study is a hyperparameter search.",
             where=f"search in the study {study.name}",
             expected="a study with variants and no search",
-            found=f"{len(study.search.ranges)} ranges to search",
+            found=f"{count_of(len(study.search.ranges), 'range')} to search",
             do="hnscc search STUDY; it writes the winners' study, which `hnscc run` takes",
         )
 

@@ -17,6 +17,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from data_prep.dicom.header import UNREADABLE, fault_of, lacking, text_of, unusable
+from hnscc.base.in_words import count_of
 
 MAX_FILES = 100_000  # of one folder, those below it included
 MAX_FILE_BYTES = 2**31 + 2**26  # bytes: a volume of 2 GiB and its header
@@ -125,7 +126,7 @@ def instances_of(path: Path, where: str, *, pixels: bool = False) -> list[Instan
             "A file of the folder is empty, cannot be opened, or is named as DICOM and is none.",
             where,
             "whole DICOM files",
-            f"{strange} that are links to nothing, unreadable, empty or damaged",
+            f"{count_of(strange, 'that is a link', 'that are links')} to nothing, unreadable, empty or damaged",
             "Copy the series again; take files out that are no slices, empty ones too.",
         )
     at_once = pixels and sum(file.stat().st_size for file in files) <= MAX_AT_ONCE_BYTES
@@ -197,7 +198,9 @@ def read_header(path: Path, where: str, tags: Sequence[str]) -> FileDataset:
     try:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
-            raise unusable("A file is too large.", where, f"at most {MAX_FILE_BYTES} bytes", f"{size} bytes")
+            raise unusable(
+                "A file is too large.", where, f"at most {MAX_FILE_BYTES} bytes", count_of(size, "byte")
+            )
         content = (
             path.read_bytes()
             if size <= (SMALL_WITH_PIXELS_BYTES if "PixelData" in tags else SMALL_BYTES)

@@ -17,6 +17,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import BaseTag, Tag
 
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 
 # What pydicom and its decoders raise on files that are cut short, damaged, or not what they say they are.
 UNREADABLE = (
@@ -127,7 +128,7 @@ def maybe_numbers(header: Dataset, keyword: str, count: int, where: str) -> tupl
     except UNREADABLE:
         numbers = ()
     if len(numbers) != count or not all(math.isfinite(each) for each in numbers):
-        expected = "a finite number" if count == 1 else f"{count} finite numbers"
+        expected = count_of(count, "finite number")
         raise unusable(f"The attribute {keyword} is unusable.", where, expected, "something else")
     return numbers
 

@@ -18,6 +18,7 @@ from pydicom.uid import UID
 
 from data_prep.dicom.header import UNREADABLE, quiet
 from hnscc.base.errors import WorkerError
+from hnscc.base.in_words import count_of
 
 TIMEOUT_S = 600  # seconds, for all frames of a series
 _DAMAGED = 3  # exit code; with 1, Python itself ends where something else fails
@@ -77,7 +78,7 @@ def _end_of(ran: subprocess.CompletedProcess[bytes], size: int) -> str:
         name = signal.Signals(-ran.returncode).name
         return f"one that was ended by {name}, most often by the system because memory ran out"
     if not ran.returncode:
-        return f"{len(ran.stdout)} of {size} bytes"
+        return f"{len(ran.stdout)} of {count_of(size, 'byte')}"
     said = ran.stderr.decode(errors="replace").strip().splitlines() or ["no word of it"]
     return f"exit code {ran.returncode}: {said[-1]}"
 

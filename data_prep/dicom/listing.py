@@ -16,6 +16,7 @@ from data_prep.dicom.series import Series, group_series
 from data_prep.dicom.suv import BODY_WEIGHT, suv_factors
 from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 from hnscc.base.steps import Progress
 
 _WHERE = "the folder"
@@ -137,7 +138,9 @@ def _no_dicom(unreadable: int) -> InputError:
         "The folder holds no DICOM file that can be read.",
         where=_WHERE,
         expected="series of DICOM in it or in the folders below it",
-        found=f"{unreadable} files that cannot be read" if unreadable else "none",
+        found=count_of(unreadable, "file that cannot be read", "files that cannot be read")
+        if unreadable
+        else "none",
         do="Name the folder that the scanner's or the archive's export is in.",
     )
 

@@ -34,6 +34,7 @@ from data_prep.dicom.jpeg import Coded, decode_jpeg
 from data_prep.dicom.slices import MAX_FRAMES, MAX_SIDE, Slice
 from hnscc.base.arrays import Integers
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 
 AS_THEY_ARE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
 PLAIN = (*AS_THEY_ARE, ExplicitVRBigEndian)
@@ -191,8 +192,8 @@ def _frames_of(header: Dataset, syntax: UID, shape: tuple[int, int], where: str)
             raise unusable(
                 "The pixel data are cut short, or do not fit the size of the image.",
                 where,
-                f"{needed} bytes",
-                f"{len(data)} bytes",
+                count_of(needed, "byte"),
+                count_of(len(data), "byte"),
             )
         return []
     if not _ends_with_its_items(data):

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from data_prep.dicom.header import UNREADABLE, quiet, text_of, unusable
 from data_prep.dicom.reading import source_slices
 from data_prep.dicom.slices import Slice
+from hnscc.base.in_words import count_of
 
 # What a reference to a slice, and its place in space, are made of.
 _PLACE = (
@@ -74,7 +75,7 @@ def _check_reference(slices: list[Slice], where: str, kind: str) -> None:
             f"A DICOM {kind} cannot refer to the series.",
             where,
             "one file for each slice, or one for all",
-            f"{len(slices)} slices in {len(files)} files",
+            f"{count_of(len(slices), 'slice')} in {count_of(len(files), 'file')}",
         )
 
 

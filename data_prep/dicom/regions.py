@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 
 # Spreadsheets and pandas write a column of numbers with empty cells between as 3.0, or 3,0 with a decimal comma.
 _NUMBER = re.compile(r"(?:label:)?\s*(\d{1,9})(?:[.,]0{1,9})?", re.IGNORECASE)
@@ -31,7 +32,7 @@ def chosen(names: Mapping[int, str], region: str | None, where: str) -> list[int
             "The mask holds no region." if not found else "The mask holds several regions.",
             where,
             "one region, or a column `roi` that names the lesion (* and ? stand for any letters)",
-            f"{len(found) or 'no'} regions",
+            count_of(len(found), "region") if found else "no regions",
         )
     wanted = region.strip().casefold()
     found = [number for number, name in plain.items() if name == wanted]
@@ -47,7 +48,9 @@ def chosen(names: Mapping[int, str], region: str | None, where: str) -> list[int
             "The mask holds no such region.",
             where,
             "the name, number or pattern of a region in the column `roi`",
-            f"{len(names)} regions of other names" if names else "no region at all",
+            count_of(len(names), "region of another name", "regions of other names")
+            if names
+            else "no region at all",
         )
     return found
 

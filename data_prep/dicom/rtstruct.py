@@ -11,6 +11,7 @@ from data_prep.dicom.regions import chosen
 from data_prep.volumes.volume import TO_RAS
 from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 
 TAGS = ("StructureSetROISequence", "ROIContourSequence", "ReferencedFrameOfReferenceSequence")
 _HIGHEST_NUMBER = 2**31 - 1  # what a region's number may be
@@ -77,12 +78,12 @@ def _region(items: list[Dataset], where: str) -> tuple[Region, list[str]]:
             "The region holds open contours, which enclose nothing.",
             where,
             "closed contours",
-            f"{opened} open ones among {len(items)}",
+            f"{count_of(opened, 'open one')} among {len(items)}",
         )
     drawn = [_points(item, where) for item, kind in zip(items, kinds, strict=True) if kind in _CLOSED]
     closed = tuple(points for points in drawn if len(points) >= 3)
     if not closed:
-        found = f"{counts['POINT']} single points" if counts["POINT"] else "none"
+        found = count_of(counts["POINT"], "single point") if counts["POINT"] else "none"
         raise _refused("The region holds no closed contour.", where, "closed contours", found)
     left_out = {"single points": counts["POINT"], "contours of one or two points": len(drawn) - len(closed)}
     told = [f"{what} left out of the region: {count}" for what, count in left_out.items() if count]

@@ -22,6 +22,7 @@ from data_prep.dicom.header import (
 from data_prep.dicom.regions import chosen
 from data_prep.volumes.volume import MAX_VOXELS, TO_RAS, Grid, Volume
 from hnscc.base.arrays import Bools, Floats
+from hnscc.base.in_words import count_of
 
 TAGS = (
     *("SegmentSequence", "SegmentationType", "MaximumFractionalValue", "FrameOfReferenceUID"),
@@ -88,7 +89,10 @@ def _frames(header: Dataset, where: str) -> list[_Frame]:
     count = whole_number(header, "NumberOfFrames", 1, _MOST_COUNT, where)
     if len(groups) != count:
         raise unusable(
-            "The functional groups do not fit the frames.", where, f"{count} items", f"{len(groups)}"
+            "The functional groups do not fit the frames.",
+            where,
+            count_of(count, "item"),
+            f"{len(groups)}",
         )
     labels = text_of(header, "SegmentationType", where) == "LABELMAP"
     frames = []

@@ -11,7 +11,7 @@ from pydicom.uid import UID
 from data_prep.dicom.files import Instance, instances_of
 from data_prep.dicom.header import exact_text_of, lacking, maybe_numbers, text_of, unusable
 from hnscc.base.errors import InputError
-from hnscc.base.in_words import first_of
+from hnscc.base.in_words import count_of, first_of
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 # What is read as a volume, by SOP class: its modality.
@@ -125,7 +125,7 @@ def kind_and_size(series: Series) -> str:
     """Return a series in words: kind, slices and size."""
     if not series.modality:
         return series.kind
-    return f"{series.kind}, {series.slices} slices of {series.size} pixels"
+    return f"{series.kind}, {count_of(series.slices, 'slice')} of {series.size} pixels"
 
 
 def _series(uid: str, instances: list[Instance], where: str) -> Series:

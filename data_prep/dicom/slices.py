@@ -22,6 +22,7 @@ from data_prep.dicom.header import (
     whole_number,
 )
 from hnscc.base.arrays import Floats
+from hnscc.base.in_words import count_of
 
 MAX_SIDE = 2**15  # pixels
 MAX_FRAMES = 2**16
@@ -104,7 +105,10 @@ def slices_of(instance: Instance, modality: str, where: str) -> list[Slice]:
     count = whole_number(header, "NumberOfFrames", 1, MAX_FRAMES, where)
     if len(frames) != count:
         raise unusable(
-            "The functional groups do not fit the frames.", where, f"{count} items", f"{len(frames)}"
+            "The functional groups do not fit the frames.",
+            where,
+            count_of(count, "item"),
+            f"{len(frames)}",
         )
     shared = first_item(header, "SharedFunctionalGroupsSequence", where)
     rest = [*([shared] if shared else []), header]

@@ -9,6 +9,7 @@ from data_prep.dicom.slices import Slice, differing
 from data_prep.volumes.volume import TO_RAS, Grid
 from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 
 # Voxels: how far a slice may lie from where even steps put it (the tolerance of equal grids).
 APART_VOXELS = 0.05
@@ -59,7 +60,11 @@ def _check_alike(slices: Sequence[Slice], where: str) -> None:
     sizes = {(each.columns, each.rows) for each in slices}
     if len(sizes) > 1:
         raise unusable(
-            "The slices of the series differ in size.", where, "one size", f"{len(sizes)} sizes", _EXPORT
+            "The slices of the series differ in size.",
+            where,
+            "one size",
+            count_of(len(sizes), "size"),
+            _EXPORT,
         )
     first = slices[0]
     side = max(first.columns, first.rows)
@@ -87,7 +92,7 @@ def _check_once(ordered: Sequence[Slice], along: Floats, where: str) -> None:
     pairs = [(ordered[at], ordered[at + 1]) for at in map(int, np.flatnonzero(again))]
     names = sorted(set().union(*(differing(*pair, where) for pair in pairs)))
     positions = len(ordered) - int(again.sum())
-    count = f"{len(ordered)} slices at {positions} positions"
+    count = f"{count_of(len(ordered), 'slice')} at {count_of(positions, 'position')}"
     if not names:
         raise unusable("Slices of the series stand twice.", where, "one for each position", count, _EXPORT)
     raise unusable(
@@ -113,7 +118,7 @@ def _check_even(along: Floats, where: str) -> None:
             "Slices of the series are missing.",
             where,
             f"a slice every {steps.min():.4g} mm",
-            f"{int((whole - 1).sum())} missing between the others, in {int((whole > 1).sum())} places",
+            f"{int((whole - 1).sum())} missing between the others, in {count_of(int((whole > 1).sum()), 'place')}",
             _EXPORT,
         )
     raise unusable(

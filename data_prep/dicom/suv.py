@@ -15,6 +15,7 @@ from data_prep.dicom.decay import decayed_dose
 from data_prep.dicom.header import check_range, lacking, numbers_of, private_value, text_of, unusable
 from data_prep.settings import SUV
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import SUV_UNITS
 
 BODY_WEIGHT, LEAN_BODY_MASS = SUV
@@ -150,7 +151,7 @@ def _check_corrected(header: Dataset, where: str) -> None:
                 f"The PET is not corrected for {name}, or does not say so (CorrectedImage).",
                 where,
                 f"{word} among its words",
-                f"{sum(map(bool, corrected))} words, none of which is {word}",
+                f"{count_of(sum(map(bool, corrected)), 'word')}, none of which is {word}",
             )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 
 # A volume of 2 GiB and its header; what unpacks to more is left alone.
 MAX_UNPACKED_BYTES = 2**31 + 2**26
@@ -171,7 +172,9 @@ def _in_gzip(path: Path) -> Cause:
     if not whole:
         return Cause("compressed data without their end: the file is cut short", _COPY)
     if behind:
-        return Cause(f"{behind} bytes of something else behind the end of the compressed data", _COPY)
+        return Cause(
+            f"{count_of(behind, 'byte')} of something else behind the end of the compressed data", _COPY
+        )
     return Cause("an empty file, compressed with gzip", _COPY) if not head else _NO_FIT
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 
 MAX_HEADER_BYTES = 2**22  # bytes: 3D Slicer writes every segment's name and colour there
 _SPACES = (
@@ -64,7 +65,7 @@ def read_values(path: Path, header: Header, dtype: str, count: int, where: str) 
         raise _refused(
             "The file is cut short or damaged.",
             where,
-            f"{expected} bytes of values, as its header tells",
+            f"{count_of(expected, 'byte')} of values, as its header tells",
             "fewer, or compressed ones that are no more whole" if header.packed else f"{len(content)}",
             "Copy, download or export the file again.",
         )

@@ -29,6 +29,7 @@ from data_prep.files.stated import placed_by, written_as
 from data_prep.volumes.padding import measured
 from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, Grid, Volume
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 
 MAX_HEADER_BYTES = 2**26  # bytes before the values: a header and its extensions
 MAX_PADDING_BYTES = 2**26  # bytes behind the values of a compressed file
@@ -158,7 +159,7 @@ def _check_size(shape: tuple[int, ...], itemsize: int, where: str) -> None:
             "The volume is too large for memory.",
             where,
             f"at most {MAX_BYTES / 2**30:g} GiB",
-            f"{found} of {bytes_each} bytes, {np.prod(shape, dtype=object) * bytes_each / 2**30:.1f} GiB",
+            f"{found} of {count_of(bytes_each, 'byte')}, {np.prod(shape, dtype=object) * bytes_each / 2**30:.1f} GiB",
         )
 
 

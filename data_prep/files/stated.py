@@ -9,6 +9,7 @@ from nibabel.spm99analyze import Spm99AnalyzeImage
 
 from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 
 _ORIENT_AT = 252  # byte of an Analyze header that holds hist.orient
 _ORIENTS = (
@@ -90,7 +91,7 @@ def stated_by(header: nib.Nifti1Header, where: str) -> str:
                 where,
                 f"both within {MAX_APART_VOXELS:g} voxel of one another",
                 f"the first voxel at {_point(sform)} mm by sform, at {_point(qform)} mm by qform, "
-                f"and corners up to {apart:.3g} voxels apart",
+                f"and corners up to {count_of(apart, 'voxel')} apart",
             )
     elif stated == ["sform"] and not all(size == 1 for size in header.get_zooms()[:3]):  # 1: never written
         _check_voxels(header.get_sform(), header.get_zooms(), header.get_data_shape(), where)

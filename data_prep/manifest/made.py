@@ -12,6 +12,7 @@ from data_prep.manifest.columns import LESION_FREE, TO_FILL_IN, USUAL
 from data_prep.manifest.listed import ListedScan
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_text
+from hnscc.base.in_words import count_of
 
 NAMED_SCANS = 3  # scans that a note names, of more
 
@@ -86,7 +87,9 @@ def _together(notes: Sequence[tuple[str, str]]) -> tuple[str, ...]:
         about.setdefault(note, []).append(scan)
     told = []
     for note, scans in about.items():
-        more = f" and {len(scans) - NAMED_SCANS} more scans" if len(scans) > NAMED_SCANS + 1 else ""
+        more = (
+            f" and {count_of(len(scans) - NAMED_SCANS, 'more scan')}" if len(scans) > NAMED_SCANS + 1 else ""
+        )
         told.append(f"{', '.join(scans[:NAMED_SCANS] if more else scans)}{more}: {note}")
     return tuple(told)
 
@@ -119,7 +122,7 @@ def _notes(scan: ListedScan, columns: Sequence[str]) -> list[str]:
         )
     told += [scan.chosen[MASK]] if MASK in scan.chosen else []
     if len(scan.regions) > 1:
-        told.append(f"the mask holds {len(scan.regions)} regions; write one into the column roi")
+        told.append(f"the mask holds {count_of(len(scan.regions), 'region')}; write one into the column roi")
     return told
 
 

@@ -9,6 +9,7 @@ from data_prep.dicom.reading import named_series
 from data_prep.manifest.cells import Cells
 from data_prep.manifest.ids import rows_text
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of, noun_of
 
 _OF_WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")  # a drive, or a server of its network
 
@@ -39,14 +40,14 @@ def elsewhere(table: Cells, columns: Sequence[str], folder: Path) -> Iterator[tu
     ]
     lines = list(dict.fromkeys(line for line, _ in found))
     for line in lines:
-        named = ", ".join(column for column in columns if any(each == column for _, each in found))
+        named = [column for column in columns if any(each == column for _, each in found)]
         yield (
             line,
             InputError(
                 "The manifest names files on a drive or server of Windows, and this machine has none.",
-                where=f"manifest {rows_text(lines)}, column{'s' * (', ' in named)} {named}",
+                where=f"manifest {rows_text(lines)}, {noun_of(len(named), 'column')} {', '.join(named)}",
                 expected="a path relative to the manifest, or one of this machine",
-                found=f"paths that begin as C:\\ or \\\\server do, in {len(found)} cells",
+                found=f"paths that begin as C:\\ or \\\\server do, in {count_of(len(found), 'cell')}",
                 do="Copy the files to this machine, replace what those cells begin with by the folder in which "
                 "the files lie here, and prepare again.",
             ),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_text
+from hnscc.base.in_words import count_of
 
 _PSEUDONYMS = ("pseudonym", "dicom_patient_id")  # a manifest's patient_id is the pseudonym
 
@@ -28,7 +29,7 @@ def read_pseudonyms(path: Path) -> dict[str, str]:
     given: dict[str, str] = {}
     for number, cells in enumerate(lines[1:], start=2):
         if len(cells) != len(_PSEUDONYMS):
-            raise _no_pseudonyms(f"{len(cells)} cells in line {number}")
+            raise _no_pseudonyms(f"{count_of(len(cells), 'cell')} in line {number}")
         pseudonym, patient = cells
         if patient in given or pseudonym in given.values():
             what = "patient" if patient in given else "pseudonym"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from data_prep.files.whose import is_nobody, is_visit, may_be_id
 from data_prep.files.words import Words, has_digit, words_of
+from hnscc.base.in_words import count_of
 
 # Of one stem, by words that may be numbers of patients too (v1, m12, t2, 2019): where any has more, they are numbers of
 # patients within a site.
@@ -38,7 +39,7 @@ def of_visits(ids: Iterable[str]) -> list[tuple[str, ...]]:
 def in_groups(groups: Sequence[Sequence[str]]) -> str:
     """Return groups of names in words, `P05_t1, P05_t2; P06_t1, P06_t2`; of many the first."""
     rest = len(groups) - MOST_GROUPS
-    more = [f"and {rest} more such group{'s' * (rest > 1)}"] * (rest > 0)
+    more = [f"and {count_of(rest, 'more such group')}"] * (rest > 0)
     return "; ".join([*(", ".join(group) for group in groups[:MOST_GROUPS]), *more])
 
 

@@ -9,6 +9,7 @@ from data_prep.manifest.folder import FolderListing, list_scans_below, scans_in
 from data_prep.manifest.listed import COLUMNS, ListedScan
 from data_prep.manifest.manifest import Row, files_twice, named_file
 from hnscc.base.errors import InputError, several
+from hnscc.base.in_words import count_of
 
 _PATIENT, _SCAN = "patient-1", "scan-1"  # no file's name, which may be that of a patient
 _BY_MANIFEST = (
@@ -69,7 +70,9 @@ def _row(scan: ListedScan, needed: Sequence[str]) -> Row:
     several_regions = scan.mask is not None and not scan.region and names_dicom(scan.mask)
     mask = None if several_regions else scan.mask
     if several_regions:
-        told.append(f"mask: it was left out, and is not scored, since it holds {len(scan.regions)} regions")
+        told.append(
+            f"mask: it was left out, and is not scored, since it holds {count_of(len(scan.regions), 'region')}"
+        )
     if "mask" in scan.unclear:
         told.append(f"mask: {scan.unclear['mask']}, so it is not scored")
     files = {name: scan.images[name] for name in needed}

@@ -15,6 +15,7 @@ from data_prep.volumes.resize import HALF_SHARE
 from data_prep.volumes.volume import Grid
 from hnscc.base.arrays import Bools, Floats, Integers
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 
 OFF_PLANE_SLICES = 0.1  # slices: by so much an outline may leave its plane, and a plane the grid's slice
 ONE_PLANE_SLICES = 0.02  # slices: outlines that lie no farther apart were drawn in one plane
@@ -94,7 +95,7 @@ def _across(in_voxels: list[Floats], where: str) -> int:
             "The contours do not lie in the slices of the image.",
             where,
             "contours drawn on one kind of slices of the image (axial, coronal or sagittal)",
-            f"one that runs through {leaving[axis] + 1:.3g} slices",
+            f"one that runs through {count_of(leaving[axis] + 1, 'slice')}",
         )
     return axis
 
@@ -188,12 +189,12 @@ def _told(at: list[float], thick: float, on_slices: bool, shares: dict[int, Floa
     apart = float(np.median(np.diff(at))) if len(at) > 1 else 0.0
     if apart > MOST_THICK_SLICES + OFF_PLANE_SLICES:
         told.append(
-            f"contours lie {apart:.3g} slices apart, too far for thick ones, and stand for one slice each"
+            f"contours lie {count_of(apart, 'slice')} apart, too far for thick ones, and stand for one slice each"
         )
     elif not on_slices:
-        told.append(f"contours lie between the slices and stand for {thick:.2g} slices each")
+        told.append(f"contours lie between the slices and stand for {count_of(thick, 'slice')} each")
     elif thick > 1:
-        told.append(f"contours lie {thick:.0f} slices apart and stand for as many each")
+        told.append(f"contours lie {count_of(round(thick), 'slice')} apart and stand for as many each")
     held = sorted(z for z, share in shares.items() if share.any())
     empty = held[-1] - held[0] + 1 - len(held) if held else 0
     if empty:

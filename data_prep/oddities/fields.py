@@ -8,6 +8,7 @@ import numpy as np
 
 from data_prep.oddities.oddity import LEAST_SCANS, SD_BY_MEDIAN, Odd, of_some
 from hnscc.base.arrays import Floats, Integers
+from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
 # In mm: sides of a voxel, the largest and the smallest of which no scanner gives.
@@ -89,8 +90,8 @@ def _other_slices(scans: Sequence[Scan], one: str, two: str) -> Iterator[Odd]:
         if first[:2] == second[:2] and first[2] != second[2]:
             yield Odd(
                 scan.scan_id,
-                f"{one} has {first[2]} slices and {two} {second[2]}, in most scans as many as one another: is one "
-                "missing?",
+                f"{one} has {count_of(first[2], 'slice')} and {two} {second[2]}, in most scans as many as one "
+                "another: is one missing?",
             )
 
 

@@ -7,6 +7,7 @@ between the 1st and the 99th percentile tells of inversion, whatever the unit.
 from collections.abc import Iterator, Sequence
 
 from data_prep.oddities.oddity import LEAST_SCANS, Odd, has_majority, named
+from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
 DARK_HEIGHT, BRIGHT_HEIGHT = 0.4, 0.6  # of air (`air_height`); what lies between is neither
@@ -25,7 +26,8 @@ def inverted(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
         for name in fewer:
             yield Odd(
                 name,
-                f"{modality} is {how} at its rim and in most voxels, {other} in {len(more)} others: is it inverted?",
+                f"{modality} is {how} at its rim and in most voxels, {other} in "
+                f"{count_of(len(more), 'other')}: is it inverted?",
                 shown=((name, modality),),
             )
     else:

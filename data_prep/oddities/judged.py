@@ -31,7 +31,7 @@ from data_prep.oddities.planes import odd_planes
 from data_prep.oddities.twins import Twins, find_between, find_twins
 from hnscc.base.arrays import Bools, Images
 from hnscc.base.errors import InputError
-from hnscc.base.in_words import first_of
+from hnscc.base.in_words import count_of, first_of
 from hnscc.cohort.placement import CohortPlacement, OddFact
 from hnscc.cohort.store_building import read_written_images, read_written_mask
 from hnscc.cohort.store_format import Scan
@@ -179,8 +179,8 @@ def _how(twins: Twins) -> str:
     if twins.places is None:
         return f"(correlation {twins.correlation:.4f})"
     return (
-        f"(moved or changed: {twins.places} places of it lie alike; correlation {twins.correlation:.4f} where one is "
-        "laid on the other)"
+        f"(moved or changed: {count_of(twins.places, 'place')} of it lie alike; correlation {twins.correlation:.4f} "
+        "where one is laid on the other)"
     )
 
 

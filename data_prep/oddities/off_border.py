@@ -13,6 +13,7 @@ from statistics import median
 from scipy import stats
 
 from data_prep.oddities.oddity import LEAST_SCANS, Odd, limit, of_some
+from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
 MASK = "mask"  # in Odd.shown, of a scan whose mask has no border where it lies
@@ -135,9 +136,10 @@ def _most_elsewhere(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:
         usual = median(abs(edge.own) for edge in edges)
         yield Odd(
             None,
-            f"the masks fit {modality} better {how}: in {count} of {len(edges)} scans with lesion its values change "
-            f"more across their border there (by {fall:.2g} of the tissue's brightness in the median scan, where they "
-            f"lie by {usual:.2g}; moves of 8 and 16 mm are tried alone). Were they made on these images?",
+            f"the masks fit {modality} better {how}: in {count} of {count_of(len(edges), 'scan')} with lesion its "
+            f"values change more across their border there (by {fall:.2g} of the tissue's brightness in the median "
+            f"scan, where they lie by {usual:.2g}; moves of 8 and 16 mm are tried alone). Were they made on "
+            "these images?",
         )
 
 
@@ -149,8 +151,8 @@ def _most_open(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:
         if _most(count, len(there)):
             yield Odd(
                 None,
-                f"in {count} of {len(there)} scans with lesion {modality} goes on beyond the {side} end of the mask as "
-                "within it: is a part of the masks missing?",
+                f"in {count} of {count_of(len(there), 'scan')} with lesion {modality} goes on beyond the {side} end "
+                "of the mask as within it: is a part of the masks missing?",
             )
 
 

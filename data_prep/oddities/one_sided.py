@@ -14,6 +14,7 @@ from scipy import stats
 
 from data_prep.oddities.oddity import Odd
 from hnscc.base.arrays import Bools, Floats, Texts
+from hnscc.base.in_words import count_of
 from hnscc.cohort.placement import Placement
 from hnscc.cohort.store_format import Scan
 
@@ -64,8 +65,8 @@ def taken_otherwise(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterato
             with_, without = (int(holds[side].sum()) for side in (ill, ~ill))
             yield Odd(
                 None,
-                f"{modality} {what} in {with_} of {ill.sum()} scans with lesion and in {without} of {(~ill).sum()} "
-                "without: a model could tell them apart by it",
+                f"{modality} {what} in {with_} of {count_of(ill.sum(), 'scan')} with lesion and in {without} of "
+                f"{(~ill).sum()} without: a model could tell them apart by it",
             )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from data_prep.oddities.oddity import LEAST_SCANS, Odd, cut_short, grouped, has_majority, limit, named, times
 from hnscc.base.arrays import Floats
+from hnscc.base.in_words import count_of
 from hnscc.cohort.placement import ValueFacts
 from hnscc.cohort.store_format import Scan
 
@@ -77,7 +78,7 @@ def _units(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
             for scan in group:
                 yield Odd(
                     scan.scan_id,
-                    f"{modality} cannot be in one unit with {len(most)} others: "
+                    f"{modality} cannot be in one unit with {count_of(len(most), 'other')}: "
                     f"{_range(scan, modality)}, {times(_height(scan, modality) / usual)} theirs",
                     refused=True,
                 )
@@ -128,7 +129,9 @@ def _groups(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
             f"at about {level:.4g} in {named([scans[at].scan_id for at in sorted(group)])}"
             for level, group in zip(levels, by_level, strict=True)
         )
-        yield Odd(None, f"{modality} falls into {len(by_level)} groups of level: it begins {told}")
+        yield Odd(
+            None, f"{modality} falls into {count_of(len(by_level), 'group')} of level: it begins {told}"
+        )
 
 
 def _not_one_unit(groups: Sequence[Sequence[Scan]], usual: Sequence[float], modality: str) -> str:
@@ -163,7 +166,7 @@ def _outliers(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     elsewhere = limit(levels, ONE_LEVEL_SHARE, LEVEL_SDS)
     for at, (scan, log, level) in enumerate(zip(scans, logs, levels, strict=True)):
         if abs(log) > most or at in together:
-            others = f", one of {together[at]} scans of such a scale" if at in together else ""
+            others = f", one of {count_of(together[at], 'scan')} of such a scale" if at in together else ""
             yield Odd(scan.scan_id, f"{modality} is {times(float(np.exp(log)))} the cohort's median{others}")
         elif at in throughout:
             ratio = times(float(np.exp(throughout[at])))
@@ -211,8 +214,8 @@ def _clusters(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 def _groups_of_scale(groups: Sequence[Sequence[Scan]], usual: Sequence[float], modality: str) -> Odd:
     return Odd(
         None,
-        f"{modality} falls into {len(groups)} groups of scale: {_ladder(groups, usual)}; which is right is for you to "
-        "say",
+        f"{modality} falls into {count_of(len(groups), 'group')} of scale: {_ladder(groups, usual)}; which is right "
+        "is for you to say",
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from data_prep.oddities.oddity import Odd
+from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
 LESS_COVERED_SHARE = 0.1  # of the grid, against the cohort's median
@@ -27,7 +28,7 @@ def odd_orientations(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterat
                 one_sided = bool(ill and free) and not (with_ and without)
                 yield Odd(
                     None,
-                    f"{modality} states no orientation in {count} of {len(scans)} scans; assumed: {how} "
+                    f"{modality} states no orientation in {count} of {count_of(len(scans), 'scan')}; assumed: {how} "
                     f"({with_} of {len(ill)} with lesion, {without} of {len(free)} without)",
                     refused=one_sided,
                 )
@@ -36,8 +37,8 @@ def odd_orientations(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterat
     for way, count in sorted(laid.items()):
         yield Odd(
             None,
-            f"the mask states no orientation in {count} of {len(masked)} scans with one; assumed: {way}, voxel by "
-            "voxel in file order",
+            f"the mask states no orientation in {count} of {count_of(len(masked), 'scan')} with one; assumed: {way}, "
+            "voxel by voxel in file order",
         )
     drawn = Counter(each["lesion"]["drawn_on"] for each in masked)
     if len(drawn) > 1:
@@ -59,12 +60,16 @@ def odd_units(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]
         named = sorted(unit for unit in units if unit)
         if len(named) > 1:
             counts = ", ".join(f"{unit} in {units[unit]}" for unit in named)
-            yield Odd(None, f"{modality} is of several units: {counts} of {len(scans)} scans", refused=True)
+            yield Odd(
+                None,
+                f"{modality} is of several units: {counts} of {count_of(len(scans), 'scan')}",
+                refused=True,
+            )
         elif named and units[""]:
             yield Odd(
                 None,
-                f"{modality} is in {named[0]} in {units[named[0]]} of {len(scans)} scans, as DICOM says; the files of "
-                f"the other {units['']} state no unit, and count as {named[0]} too",
+                f"{modality} is in {named[0]} in {units[named[0]]} of {count_of(len(scans), 'scan')}, as DICOM says; "
+                f"the files of the other {units['']} state no unit, and count as {named[0]} too",
             )
 
 
@@ -76,7 +81,7 @@ def unmeasured(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
         if facts["low"] == facts["high"]:
             yield Odd(scan.scan_id, f"{modality} is {facts['low']:g} everywhere", refused=True)
         elif outside:
-            shown = f"{modality} does not show {len(outside)} of {scan.slices} slices, which are not used"
+            shown = f"{modality} does not show {len(outside)} of {count_of(scan.slices, 'slice')}, which are not used"
             yield Odd(scan.scan_id, shown, refused=len(outside) == scan.slices)
         yield from _without_value(scan, modality)
     if lesion["fits"]:
@@ -86,7 +91,10 @@ def unmeasured(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
         )
         yield Odd(scan.scan_id, f"{text}; taken as {lesion['drawn_on']}")
     if lesion["nan"]:
-        yield Odd(scan.scan_id, f"the mask had no number in {lesion['nan']:,} voxels (NaN around it, filled)")
+        yield Odd(
+            scan.scan_id,
+            f"the mask had no number in {count_of(lesion['nan'], 'voxel')} (NaN around it, filled)",
+        )
 
 
 def _without_value(scan: Scan, modality: str) -> Iterator[Odd]:
@@ -94,13 +102,14 @@ def _without_value(scan: Scan, modality: str) -> Iterator[Odd]:
     facts = scan.placement["values"][modality]
     within = ""
     if facts["within"]:
-        within = f"; {facts['within']:,} voxels of that lie within the volume, between some that hold a value"
+        within = f"; {count_of(facts['within'], 'voxel')} of that lie within the volume, between some that hold a value"
     if facts["nan"]:
-        text = f"{modality} had no number in {facts['nan']:,} voxels (NaN around it, filled)"
+        text = f"{modality} had no number in {count_of(facts['nan'], 'voxel')} (NaN around it, filled)"
         yield Odd(scan.scan_id, text + within)
     if facts["padding"]:
         value, voxels = facts["padding"]["value"], facts["padding"]["voxels"]
-        text = f"{modality} holds {value:g} in {voxels:,} voxels and nothing near it: a value that stands for nothing"
+        where = f"{modality} holds {value:g} in {count_of(voxels, 'voxel')}"
+        text = f"{where} and nothing near it: a value that stands for nothing"
         filled = (
             ", filled as NaN is"
             if facts["padding"]["filled"]

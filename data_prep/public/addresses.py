@@ -15,7 +15,7 @@ import requests
 
 from data_prep.public.sts import PublicFile
 from hnscc.base.errors import InputError
-from hnscc.base.in_words import first_of
+from hnscc.base.in_words import count_of, first_of
 
 AGAIN = "give the same command again: what is whole is not fetched again"
 # What is known of an answer by its number; GitHub says 403 or 429 to who has asked too often.
@@ -166,7 +166,7 @@ def _not_listed(missing: Sequence[PublicFile], wanted: int, *, cut_short: bool) 
     return InputError(
         f"GitHub does not list all files of the cohort.{why}",
         where=f"github.com/{REPOSITORY}",
-        expected=f"all {wanted} files, found by their content",
+        expected=f"all {count_of(wanted, 'file')}, found by their content",
         found=f"all but {len(missing)}: {names}",
         do="try again later"
         if cut_short

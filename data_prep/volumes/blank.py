@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from hnscc.base.arrays import Bools
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 
 
 def filled(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float32], Bools | None]:
@@ -22,7 +23,10 @@ def filled(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float32], 
     infinite = int(np.isinf(data).sum())
     if infinite:
         raise _refused(
-            "The volume holds infinite values.", where, "finite values", f"{infinite} infinite ones"
+            "The volume holds infinite values.",
+            where,
+            "finite values",
+            count_of(infinite, "infinite one"),
         )
     if not blank.any():
         return data, None
@@ -34,7 +38,7 @@ def filled(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float32], 
             "The volume holds values that are no numbers.",
             where,
             "NaN around the field of view alone, in one piece with the border",
-            f"{holes} voxels that are NaN within it ({int(blank.sum())} NaN in all)",
+            f"NaN in {count_of(holes, 'voxel')} within it, in {int(blank.sum()):,} in all",
         )
     return np.where(blank, data[~blank].min(), data), blank
 

@@ -6,6 +6,7 @@ from data_prep.volumes.grids import SAME_GRID_VOXELS, corners, to_lps, voxels_of
 from data_prep.volumes.volume import Grid
 from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 
 _SIDES = (("left", "right"), ("posterior", "anterior"), ("superior", "inferior"))
 _EXPORT = "Export the mask again on the grid of the image that it was drawn on, or take the scan out."
@@ -110,16 +111,11 @@ def _moved(mask: Grid, other: Grid) -> str:
     """How far the mask's first voxel lies from the other grid's, along that grid's axes; nothing where it does not."""
     steps = np.linalg.solve(other.affine[:3, :3], mask.affine[:3, 3] - other.affine[:3, 3])
     told = [
-        f"{abs(step) * mm:.3g} mm ({_voxels(abs(step))}) to {sides[int(step < 0)]}"
+        f"{abs(step) * mm:.3g} mm ({count_of(abs(step), 'voxel')}) to {sides[int(step < 0)]}"
         for step, mm, sides in zip(steps, other.spacing, _SIDES, strict=True)
         if abs(step) > SAME_GRID_VOXELS / 2
     ]
     return ", ".join(told)
-
-
-def _voxels(count: float) -> str:
-    text = f"{count:.3g}"
-    return f"{text} voxel{'s' * (text != '1')}"
 
 
 def _product(values: tuple[int, ...] | Floats) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from data_prep.volumes.blank import enclosed, filled
 from data_prep.volumes.volume import Grid, Padding, Volume
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 
 LEAST_SHARE = 0.01  # of the voxels that hold the value
 # Of the voxels that may be outside of a field of view; more than that is what was cut out of an image.
@@ -47,7 +48,8 @@ def without_padding(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.f
             "The volume holds a value that stands for nothing.",
             where=where,
             expected="it around the field of view alone, in one piece with the border",
-            found=f"{found.value:g} in {holes} voxels within it ({found.voxels} in all), and no value near it",
+            found=f"{found.value:g} in {count_of(holes, 'voxel')} within it ({found.voxels} in all), and no value near "
+            "it",
             do="Reslice or export the volume again so that every voxel within it holds a measured value, or take the "
             "scan out.",
         )

@@ -32,6 +32,7 @@ from hnscc.aggregation.trials import Completed, Result
 from hnscc.base.arrays import Integers
 from hnscc.base.encode import parquet_bytes
 from hnscc.base.files import write_bytes
+from hnscc.base.in_words import count_of, noun_of
 from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import HALF, OUTCOMES, THRESHOLDS, Counts, misplaced, outcome_codes, threshold_of
 from hnscc.scores.metrics import metrics_at
@@ -254,7 +255,8 @@ def problems(results: Results) -> list[TrialProblem]:
         if each.status == "failed" or each.unusable
     ]
     absent = sum(each.status == "missing" for each in results.results)
-    missing = TrialProblem(f"{absent} of {len(results.results)} trials are missing")
+    trials, are = count_of(len(results.results), "trial"), noun_of(absent, "is", "are")
+    missing = TrialProblem(f"{absent} of {trials} {are} missing")
     return [*unusual, missing] if absent else unusual
 
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from hnscc.base.arrays import Bools, Integers, Spacing, Texts
 from hnscc.base.errors import InputError
 from hnscc.base.files import sha256, storage_errors
+from hnscc.base.in_words import count_of
 from hnscc.base.locations import Location
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort import drawn_masks
@@ -119,7 +120,7 @@ def scored_fold(run: RunFolder, study: Study, number: int) -> Fold:
         "The run folder holds the sampled slices alone, and the study evaluates every slice.",
         where=f"{inside(run.fold(number).root)}, evaluation.slices in study.yaml",
         expected="every slice of the validation and test scans",
-        found=f"the {len(fold.split)} slices that are sampled",
+        found=f"the {count_of(len(fold.split), 'sampled slice')}",
         do="`hnscc run STUDY` adds the others and predicts them by the weights that are there; or set `evaluation: "
         "{slices: sampled}`",
     )

@@ -4,5 +4,5 @@ Others may use every public name of `errors`, `files`, `encode`, `locations`, `l
 and `fewest`.
 
 It may import no other wing. Inside, imports point one way: folders, locks -> files, lease -> locations -> s3_errors,
-console, given -> arrays, cores, encode, errors, facts, fewest, in_words, option_texts, seeds, split_names, steps.
+console, given -> errors -> arrays, cores, encode, facts, fewest, in_words, option_texts, seeds, split_names, steps.
 """

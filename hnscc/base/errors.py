@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hnscc.base.in_words import count_of
+
 
 class _Told(Exception):
     """Says what is wrong, where, what was expected, what was found and what to do.
@@ -41,7 +43,7 @@ class InputErrors(InputError):
             f"{each.where}: {each.problem} Expected {each.expected}; found {each.found}." for each in faults
         ]
         super().__init__(
-            f"{len(faults)} faults were found.",
+            f"{count_of(len(faults), 'fault was', 'faults were')} found.",
             where="each line below says where",
             expected="none",
             found="".join(f"\n    {number}. {line}" for number, line in enumerate(lines, start=1)),

@@ -1,6 +1,7 @@
 """How messages name things of which there may be many."""
 
 from collections.abc import Sequence
+from numbers import Integral
 
 
 def first_of(names: Sequence[str], most: int, between: str = ", ") -> str:
@@ -13,9 +14,15 @@ def first_of(names: Sequence[str], most: int, between: str = ", ") -> str:
     return between.join(names[:most]) + (f"{last}and {rest} more" if rest > 0 else "")
 
 
-def count_of(count: int, one: str, many: str | None = None) -> str:
-    """A count with its noun: `1 patient`, `2 patients`."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
+def noun_of(count: float, one: str, many: str | None = None) -> str:
+    """The noun of a count, or the verb: `patient` for 1, `patients` for any other."""
+    return one if count == 1 else many or one + "s"
+
+
+def count_of(count: float, one: str, many: str | None = None) -> str:
+    """A count with its noun: `1 patient`, `1,464 slices`; of a number that is not whole three digits: `1.5 voxels`."""
+    text = f"{count:,}" if isinstance(count, Integral) else f"{count:.3g}"
+    return f"{text} {noun_of(1 if text == '1' else 0, one, many)}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from hnscc.base.errors import InputError
 from hnscc.base.files import sha256
-from hnscc.base.in_words import first_of
+from hnscc.base.in_words import count_of, first_of
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.slices import Bounds
 from hnscc.cohort.split_file import SplitFile, whole_split
@@ -107,13 +107,13 @@ def _differences(before: _Data, now: _Data) -> Iterator[str]:
     yield from _names("patients", before.patients, now.patients)
     yield from _names("scans", before.scans, now.scans)
     if before.slices != now.slices:
-        yield f"{before.slices} -> {now.slices} slices"
+        yield f"{before.slices} -> {count_of(now.slices, 'slice')}"
     if before.modalities != now.modalities:
         yield f"modalities {', '.join(before.modalities)} -> {', '.join(now.modalities)}"
     if before.size != now.size:
         yield f"{before.size} x {before.size} -> {now.size} x {now.size} pixels"
     if len(before.sampled) != len(now.sampled):
-        yield f"{len(before.sampled)} -> {len(now.sampled)} sampled slices"
+        yield f"{len(before.sampled)} -> {count_of(len(now.sampled), 'sampled slice')}"
     elif before.sampled != now.sampled:
         yield "other slices are sampled"
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hnscc.base.arrays import Images, Masks
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 from hnscc.base.locations import Location
 from hnscc.base.steps import Progress
 from hnscc.cohort.placement import CohortPlacement
@@ -123,7 +124,7 @@ class Store:
         raise InputError(
             "The store has no such scan.",
             where=f"store {self.location}",
-            expected=f"one of its {len(self.scans)} scans",
+            expected=f"one of its {count_of(len(self.scans), 'scan')}",
             found=f"scan {scan_id}",
             do="Check the scan id, or prepare the store again from a manifest that lists the scan.",
         )
@@ -190,7 +191,7 @@ def verify_store(store: Store, progress: Progress | None = None) -> int:
         raise InputError(
             "The store is damaged.",
             where=f"store {store.location}",
-            expected=f"{len(store.scans)} scans whose content has the checksums and digests of the index",
+            expected=f"{count_of(len(store.scans), 'scan')} whose content has the checksums and digests of the index",
             found="; ".join(found),
             do="Prepare the store again from its manifest, or restore it from a copy.",
         )

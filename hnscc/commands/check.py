@@ -11,6 +11,7 @@ from hnscc.aggregation.enough_repeats import Pilot, pilots
 from hnscc.aggregation.folds import holds_evaluated
 from hnscc.base.cores import cores
 from hnscc.base.given import HALF_WIDTH, check_number
+from hnscc.base.in_words import count_of
 from hnscc.base.locations import Location
 from hnscc.cohort.fold import digest_of_others
 from hnscc.cohort.splits import FoldPlan
@@ -214,8 +215,8 @@ def _closed(study: Study, plans: list[FoldPlan]) -> list[str]:
     if not study.search:
         return []
     return [
-        f"no slice of the {len(plan.patients['test'])} test patients of fold {fold_name(plan.fold)} is read: "
-        "the test set is closed to a search"
+        f"no slice of the {count_of(len(plan.patients['test']), 'test patient')} of fold {fold_name(plan.fold)} is "
+        "read: the test set is closed to a search"
         for plan in plans
     ]
 

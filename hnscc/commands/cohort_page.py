@@ -72,8 +72,8 @@ def _counts(store: Store) -> list[str]:
         sum(scan.positive_slices for scan in scans),
     )
     told = [
-        f"{patients}, {count_of(len(scans), 'scan')} ({len(volumes)} with lesion), {slices:,} slices ({positive:,} "
-        "with lesion)",
+        f"{patients}, {count_of(len(scans), 'scan')} ({len(volumes)} with lesion), {count_of(slices, 'slice')} "
+        f"({positive:,} with lesion)",
         f"{', '.join(store.modalities)}: {units_told(store)}",
         f"on the grid of {store.placed['reference']}, {store.size} x {store.size} pixels of {view}",
     ]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from data_prep.registering.judged import registrations_told
 from data_prep.views import LEVELS, View, bin_edges
+from hnscc.base.in_words import count_of
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_format import Scan
 from hnscc.commands.cohort_table import odd_about, values_of
@@ -135,7 +136,7 @@ def _lesion(scan: Scan) -> str:
     facts = scan.placement["lesion"]
     if not scan.has_lesion:
         return f"no lesion, by {scan.placement['lesion_free']}"
-    return f"lesion: {facts['ml']:.4g} ml in {scan.positive_slices} of {scan.slices} slices"
+    return f"lesion: {facts['ml']:.4g} ml in {scan.positive_slices} of {count_of(scan.slices, 'slice')}"
 
 
 def _panels(view: View, scan: Scan, modalities: Sequence[str]) -> list[Panel]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_prep.registering.judged import registrations_told
 from hnscc.base.console import Console, print_line, print_rows
+from hnscc.base.in_words import count_of
 
 if TYPE_CHECKING:
     from hnscc.cohort.placement import ValueFacts
@@ -108,7 +109,7 @@ def lesion_free_told(scans: Sequence[Scan]) -> list[str]:
         if reason := scan.placement.get("lesion_free"):
             free.setdefault(reason, []).append(scan.scan_id)
     return [
-        f"taken as free of lesion by {reason}: {len(ids)} of {len(scans)} scans: {', '.join(ids)}"
+        f"taken as free of lesion by {reason}: {len(ids)} of {count_of(len(scans), 'scan')}: {', '.join(ids)}"
         for reason, ids in free.items()
     ]
 

@@ -10,6 +10,7 @@ from hnscc.aggregation.query import read_table
 from hnscc.base.console import with_interval
 from hnscc.base.files import write_text
 from hnscc.base.folders import new_folder, write_marker
+from hnscc.base.in_words import count_of
 from hnscc.commands.output_folders import EXPORT, MODEL_FILE, SETTINGS_FILE, ExportFolder
 from hnscc.scores.counts import threshold_of
 from hnscc.study.run_folder import RunFolder
@@ -113,7 +114,8 @@ def _cohort(cohort: Sequence[Mapping[str, Any]]) -> str:
     patients = {row["patient_id"] for row in cohort}
     scans = {row["scan_id"]: row["positive_slices"] for row in cohort}
     with_lesion = sum(bool(positive) for positive in scans.values())
-    return f"{len(patients)} patients with {len(scans)} scans, {with_lesion} of them with lesion."
+    whole = f"{count_of(len(patients), 'patient')} with {count_of(len(scans), 'scan')}"
+    return f"{whole}, {with_lesion} of them with lesion."
 
 
 def _limits(settings: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hnscc.base.console import print_line, print_rows, terminal
-from hnscc.base.in_words import count_of
+from hnscc.base.in_words import count_of, noun_of
 
 if TYPE_CHECKING:
     from data_prep.dicom.listing import ListedSeries
@@ -85,10 +85,8 @@ def _to_do(listing: FolderListing) -> str:
             "lesion; then"
         )
     if scans := len(listing.without_image):
-        many = scans > 1
-        said.append(
-            f"{scans} scan{'s' * many} lack{'s' * (not many)} an image: fill the empty cell{'s' * many}; then"
-        )
+        lacks = count_of(scans, "scan lacks", "scans lack")
+        said.append(f"{lacks} an image: fill the empty {noun_of(scans, 'cell')}; then")
     return "".join(f"{each}\n       " for each in said)
 
 

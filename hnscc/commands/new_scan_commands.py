@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 from hnscc.commands import new_scan_api as api
 from hnscc.commands.options import AsJson, Run
 
@@ -123,7 +124,7 @@ def _named(scans: list[str]) -> list[str] | dict[str, str]:
             "A modality is named twice.",
             where="SCANS",
             expected="each once, as in pet=FILE mri=FILE, for the files of one scan",
-            found=f"{len(names)} files for {len(set(names))} names",
+            found=f"{count_of(len(names), 'file')} for {count_of(len(set(names)), 'name')}",
             do="Leave one out. Several scans need a manifest: `hnscc predict RUN manifest.csv --out DIR`.",
         )
     return dict(pairs)

@@ -11,6 +11,7 @@ from data_prep.settings import PrepareSettings
 from hnscc.base import fewest
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_text, writing_to
+from hnscc.base.in_words import count_of, noun_of
 from hnscc.base.locations import ZARR_ROOT, Location, locate
 from hnscc.base.steps import Progress
 from hnscc.cohort.patients import lesion_patients
@@ -226,8 +227,8 @@ def _sampling(cohort: Cohort) -> list[str]:
     if cohort.free >= cohort.positive:
         return ["sampling: {negatives: lesion_free_scans}    # slices without lesion: from scans without any"]
     return [
-        f"sampling: {{negatives: any_scan}}    # scans without lesion hold {cohort.free} slices, too few for "
-        f"{cohort.positive} with"
+        f"sampling: {{negatives: any_scan}}    # scans without lesion hold {count_of(cohort.free, 'slice')}, too few "
+        f"for {cohort.positive} with"
     ]
 
 
@@ -235,7 +236,8 @@ def _split(cohort: Cohort) -> list[str]:
     if cohort.splits:
         return ["# Who is trained on and who is tested: as the manifest's column split says."]
     hold_out, enough = "{test: 0.3, validation: 0.3}", fewest.LESION_PATIENTS_FOR_FOLDS
-    so_far = f"{cohort.ill} of {cohort.ill + cohort.unknown} patients have a mask so far"
+    patients = count_of(cohort.ill + cohort.unknown, "patient")
+    so_far = f"{cohort.ill} of {patients} {noun_of(cohort.ill, 'has', 'have')} a mask so far"
     if cohort.ill + cohort.unknown >= enough:
         unsure = [f"# {so_far}; if fewer than {enough} turn out to have a lesion: split: {hold_out}"]
         return [

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hnscc.base.console import Console, print_line, print_rows
+from hnscc.base.in_words import count_of
 from hnscc.commands.printed_plan import lines_of_repeats
 from hnscc.training.earlier import told_left_out
 
@@ -64,7 +65,8 @@ def _print_trials(found: Checked, console: Console) -> None:
     """Print how many trials are planned and in which state, and how many of the missing are trained already."""
     print_line(console, f"trials:  {_trials(found['trials'])}")
     if trials := found["to_predict"]["trials"]:
-        slices = f"{found['to_predict']['slices']} slices that are evaluated now"
+        n = found["to_predict"]["slices"]
+        slices = count_of(n, "slice that is evaluated now", "slices that are evaluated now")
         print_line(
             console, f"         {len(trials)} of the missing are not trained again: they predict {slices}"
         )
@@ -79,7 +81,7 @@ def _time(time: TimeFacts) -> str:
     seconds, hours, cores = time["trial_seconds_left"], time["hours_left_here"], time["cores_here"]
     if seconds is None or hours is None:
         return f"not known: {time['reason']}{_rounds(time['trials_left'], time['side_by_side'])}"
-    left = f"{seconds:.0f} s of training left, about {hours:g} h on this machine's {cores} cores"
+    left = f"{seconds:.0f} s of training left, about {hours:g} h on this machine's {count_of(cores, 'core')}"
     return left + _rounds(time["trials_left"], time["side_by_side"])
 
 
@@ -87,17 +89,17 @@ def _rounds(trials: int, slots: int) -> str:
     """Say how many rounds the trials take, and what stands idle in the last: a trial's threads are part of its
     identity, so that the last ones are given no more."""
     rounds = -(-trials // slots)
-    counted = "1 round" if rounds == 1 else f"{rounds} rounds"
-    idle = f"the last leaves {rounds * slots - trials} of {slots} slots idle"
-    return f"; {trials} trials on {slots} slots: {counted}, {idle}" if trials else ""
+    counted = count_of(rounds, "round")
+    idle = f"the last leaves {rounds * slots - trials} of {count_of(slots, 'slot')} idle"
+    return f"; {count_of(trials, 'trial')} on {count_of(slots, 'slot')}: {counted}, {idle}" if trials else ""
 
 
 def _print_search(search: dict[str, Any], console: Console) -> None:
     limits = ", ".join(f"{value:g} {name.replace('_', ' ')}" for name, value in search["budget"].items())
     print_line(
         console,
-        f"search:  {search['method']}, {search['configurations']} configurations x "
-        f"{search['repeats']['first']} first repeats, stopping {search['stopping'].replace('_', ' ')}; "
+        f"search:  {search['method']}, {count_of(search['configurations'], 'configuration')} x "
+        f"{count_of(search['repeats']['first'], 'first repeat')}, stopping {search['stopping'].replace('_', ' ')}; "
         f"budget: {limits}",
     )
     for path, values in search["ranges"].items():

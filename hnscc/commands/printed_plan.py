@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from hnscc.base import fewest
+from hnscc.base.in_words import count_of, noun_of
 
 if TYPE_CHECKING:
     from hnscc.commands.checked import RepeatsFacts
@@ -26,7 +27,7 @@ def lines_of_repeats(found: RepeatsFacts, waiting: Collection[str] = ()) -> list
             text = f"{name}: not known, {each['reason']}{cure}"
         else:
             text = (
-                f"{name}: {aim} needs about {each['repeats']} repeats ({each['low']} to {each['high']}, "
+                f"{name}: {aim} needs about {count_of(each['repeats'], 'repeat')} ({each['low']} to {each['high']}, "
                 f"from {each['pilot']} with SD {each['sd']:.3f})"
             )
         lines.append(f"repeats: {text}")
@@ -55,9 +56,10 @@ def lines_of_plan(found: SampleSize) -> list[str]:
 
 def _lines_of_pair(pair: PairFacts, see: float) -> list[str]:
     name = f"{pair['variant_a']} and {pair['variant_b']}"
-    size = f"{pair['patients']} patients with lesion, {pair['repeats']} repeats"
+    size = f"{count_of(pair['patients'], 'patient')} with lesion, {count_of(pair['repeats'], 'repeat')}"
     some = [
-        f"    {number} of the trainings of {variant} collapsed, and count in every number above"
+        f"    {number} of the trainings of {variant} collapsed, and {noun_of(number, 'counts', 'count')} in every "
+        "number above"
         for variant, number in pair["collapsed"].items()
     ]
     if pair["seen_from"] is None:
@@ -65,8 +67,8 @@ def _lines_of_pair(pair: PairFacts, see: float) -> list[str]:
     return [
         f"{name}: this study ({size}) sees differences from {pair['seen_from']:.3f} on; "
         f"more {pair['short']} would help most",
-        f"    patients with lesion, at {pair['repeats']} repeats: {_told(pair['patients_needed'])}",
-        f"    repeats of each, with {pair['patients']} patients: {_told(pair['repeats_needed'])}",
+        f"    patients with lesion, at {count_of(pair['repeats'], 'repeat')}: {_told(pair['patients_needed'])}",
+        f"    repeats of each, with {count_of(pair['patients'], 'patient')}: {_told(pair['repeats_needed'])}",
         *([_planned_line(pair["planned"], see)] if pair["planned"] else ()),
         *some,
     ]
@@ -74,10 +76,10 @@ def _lines_of_pair(pair: PairFacts, see: float) -> list[str]:
 
 def _planned_line(planned: DesignFacts, see: float) -> str:
     return (
-        f"    {planned['patients']} patients and {planned['repeats']} repeats see differences from "
-        f"{planned['seen_from']:.3f} on ({planned['seen_from_low']:.3f} to {planned['seen_from_high']:.3f}), and "
-        f"{see:g} in {100 * planned['chance']:.0f} of 100 studies ({100 * planned['chance_low']:.0f} to "
-        f"{100 * planned['chance_high']:.0f})"
+        f"    {count_of(planned['patients'], 'patient')} and {count_of(planned['repeats'], 'repeat')} see "
+        f"differences from {planned['seen_from']:.3f} on ({planned['seen_from_low']:.3f} to "
+        f"{planned['seen_from_high']:.3f}), and {see:g} in {100 * planned['chance']:.0f} of 100 studies "
+        f"({100 * planned['chance_low']:.0f} to {100 * planned['chance_high']:.0f})"
     )
 
 

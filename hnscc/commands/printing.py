@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hnscc.base.console import Console, print_line, print_rows
+from hnscc.base.in_words import count_of, noun_of
 from hnscc.commands.status import STATES, Status
 
 if TYPE_CHECKING:
@@ -23,13 +24,14 @@ def print_store(facts: Mapping[str, Any], as_json: bool) -> None:
         print(json.dumps(facts, indent=1))
         return
     print(
-        f"{facts['store']}: {facts['patients']} patients, "
-        f"{facts['scans']} scans ({facts['scans_with_lesion']} with lesion), "
-        f"{facts['slices']} slices ({facts['positive_slices']} with lesion), {', '.join(facts['modalities'])}, "
-        f"{facts['size']} x {facts['size']} pixels, digest {facts['digest'][:12]}"
+        f"{facts['store']}: {count_of(facts['patients'], 'patient')}, "
+        f"{count_of(facts['scans'], 'scan')} ({facts['scans_with_lesion']} with lesion), "
+        f"{count_of(facts['slices'], 'slice')} ({facts['positive_slices']} with lesion), "
+        f"{', '.join(facts['modalities'])}, {facts['size']} x {facts['size']} pixels, digest {facts['digest'][:12]}"
     )
     if lost := facts["lesion_lost_in_resize"]:
-        print(f"{lost} slices lost their few lesion pixels in the resize; they are not used")
+        its, it_is = noun_of(lost, "its", "their"), noun_of(lost, "it is", "they are")
+        print(f"{count_of(lost, 'slice')} lost {its} few lesion pixels in the resize; {it_is} not used")
 
 
 def print_status(found: Status, console: Console, run: str) -> None:
@@ -38,7 +40,7 @@ def print_status(found: Status, console: Console, run: str) -> None:
     print_rows(console, ["variant", *STATES], rows, numbers=STATES)
     for each in found["started"]:
         line = f"{each['trial']:<26} epoch {each['epoch']} of at most {each['of']}, {each['heard']:.0f} s ago"
-        again = f", {each['interruptions']} interruptions" if each["interruptions"] else ""
+        again = f", {count_of(each['interruptions'], 'interruption')}" if each["interruptions"] else ""
         print_line(console, line + again)
     for failed in found["failed"]:
         print_line(console, f"{failed['trial']:<26} failed: {failed['failure']}")
@@ -82,7 +84,9 @@ def _rows(table: TableFacts) -> str:
 
 def print_predictions(facts: Mapping[str, Any], console: Console) -> None:
     """Print which models predicted, a row for each scan, and what is to be known of some."""
-    trials = ", ".join(facts["trials"]) if len(facts["trials"]) < 6 else f"{len(facts['trials'])} models"
+    trials = (
+        ", ".join(facts["trials"]) if len(facts["trials"]) < 6 else count_of(len(facts["trials"]), "model")
+    )
     print_line(
         console,
         f"study {facts['study']}, variant {facts['variant']}: {trials}; threshold {facts['threshold']:g}",

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from hnscc.base.given import POWER, SEE
+from hnscc.base.in_words import count_of
 from hnscc.commands import results_api as api
 from hnscc.commands.options import AsJson, HalfWidth, Run
 
@@ -113,4 +114,4 @@ def prune(run: Run) -> None:
     Example: hnscc prune runs/demo
     """
     files, size = api.prune(run)
-    print(f"deleted {files} weights files, {size / 2**20:.1f} MiB; the median models keep theirs")
+    print(f"deleted {count_of(files, 'weights file')}, {size / 2**20:.1f} MiB; the median models keep theirs")

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from hnscc.base import fewest
 from hnscc.base.arrays import Bools, Floats
+from hnscc.base.in_words import count_of, noun_of
 from hnscc.scores.given import Counts3, check_pairs, check_same_patients, fractions_of, scores_of
 from hnscc.scores.intervals import few_repeats, too_few
 from hnscc.scores.metrics import METRICS, Fraction
@@ -156,7 +157,8 @@ def _fraction_of(kind: str) -> Fraction:
 def _without_value(den: Floats, lesion: Bools) -> str | None:
     """Why there is no interval, if a patient with lesion, bool (N,), has a denominator (R, N) of 0."""
     lacking = int((den[:, lesion] == 0).any(0).sum())
-    return f"{lacking} patients with lesion have no value in some repeat" if lacking else None
+    have = noun_of(lacking, "has", "have")
+    return f"{count_of(lacking, 'patient')} with lesion {have} no value in some repeat" if lacking else None
 
 
 def logit_interval(parts: VarianceParts, repeats: tuple[int, ...], extreme: str) -> Estimate:
@@ -186,7 +188,7 @@ def _difference(
         low, high = max(low, bounds[0]), min(high, bounds[1])
     p = reason = None
     if parts.patients < fewest.PATIENTS_FOR_P:
-        reason = f"no p from {parts.patients} patients, {fewest.PATIENTS_FOR_P} are needed"
+        reason = f"no p from {count_of(parts.patients, 'patient')}, {fewest.PATIENTS_FOR_P} are needed"
     else:
         p = spread.p(parts.value)
     return _estimate(parts, repeats, low, high, p, spread, reason)

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from hnscc.base.arrays import Bools, Floats, Integers
+from hnscc.base.in_words import count_of
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Calls:
                 )
         if self.score.shape != self.truth.shape or not np.isfinite(self.score).all():
             raise ValueError(
-                f"the score is a finite number of each of the {len(self.truth)} cases; give one without it the least"
+                f"the score is a finite number of each of the {count_of(len(self.truth), 'case')}; give one without "
+                "it the least"
             )
 
     def by_group(self, group: Integers, groups: int) -> "Calls":
@@ -41,7 +43,7 @@ class Calls:
         """
         if groups and not np.array_equal(np.unique(group), np.arange(groups)):
             raise ValueError(
-                f"every one of the {groups} groups has a case; number the groups from 0 on without a gap"
+                f"every one of the {count_of(groups, 'group')} has a case; number the groups from 0 on without a gap"
             )
         truth, called = (np.bincount(group, each, groups) > 0 for each in (self.truth, self.called))
         score = np.full(groups, -np.inf)

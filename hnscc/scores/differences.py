@@ -7,6 +7,7 @@ import numpy as np
 
 from hnscc.base import fewest
 from hnscc.base.arrays import Bools, Floats, Integers
+from hnscc.base.in_words import count_of
 from hnscc.scores.counts import Counts
 from hnscc.scores.intervals import ALPHA, too_few
 from hnscc.scores.metrics import Score
@@ -71,11 +72,13 @@ def _no_interval(lesion: int, repeats_a: int, repeats_b: int) -> str | None:
 def _no_p(lesion: int, repeats_a: int, repeats_b: int) -> str | None:
     reasons = []
     if lesion < fewest.PAIRS_FOR_P:
-        reasons.append(f"no p from {lesion} patients with lesion, {fewest.PAIRS_FOR_P} are needed")
+        reasons.append(
+            f"no p from {count_of(lesion, 'patient')} with lesion, {fewest.PAIRS_FOR_P} are needed"
+        )
     if min(repeats_a, repeats_b) < fewest.RESAMPLED_REPEATS_FOR_P:
         reasons.append(
-            f"no p from {repeats_a} and {repeats_b} repeats, {fewest.RESAMPLED_REPEATS_FOR_P} of both variants are "
-            "needed"
+            f"no p from {repeats_a} and {count_of(repeats_b, 'repeat')}, {fewest.RESAMPLED_REPEATS_FOR_P} of both "
+            "variants are needed"
         )
     return "; ".join([*reasons, "the interval is rough"]) if reasons else None
 

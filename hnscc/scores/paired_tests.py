@@ -11,6 +11,7 @@ import scipy.stats
 
 from hnscc.base import fewest
 from hnscc.base.arrays import Floats
+from hnscc.base.in_words import count_of
 
 MOST_WITH_TIES = 13  # differences of which some are equal in size and p is still exact, as SciPy has it
 LEAST = float(np.nextafter(0, 1))  # no p is 0; beyond 1075 pairs only floating point says so
@@ -63,11 +64,15 @@ def signed_rank(a: Floats, b: Floats, unit: str) -> Comparison:
     nonzero = differences[differences != 0]
     found = Comparison(len(a), len(nonzero), difference=float((a - b).mean()))
     if len(nonzero) == 0:
-        none = f"the only {unit} does not differ" if len(a) == 1 else f"none of the {len(a)} {unit}s differs"
+        none = (
+            f"none of the {count_of(len(a), unit)} differs"
+            if len(a) > 1
+            else f"the only {unit} does not differ"
+        )
         return replace(found, reason=none)
     smallest = max(LEAST, 2.0 ** (1 - len(nonzero)))
     if len(nonzero) < fewest.PAIRS_FOR_P:
-        differ = f"1 {unit} differs" if len(nonzero) == 1 else f"{len(nonzero)} {unit}s differ"
+        differ = count_of(len(nonzero), f"{unit} differs", f"{unit}s differ")
         reason = f"{differ}: p could not fall below {smallest:g}, {fewest.PAIRS_FOR_P} are needed"
         return replace(found, smallest_p=smallest, reason=reason)
     statistic, p = _by_ranks(nonzero)

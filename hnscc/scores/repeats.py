@@ -9,6 +9,7 @@ import numpy as np
 import scipy.stats
 
 from hnscc.base import fewest
+from hnscc.base.in_words import count_of
 from hnscc.scores.intervals import ALPHA, median_interval
 
 # The median of n normal values varies as their mean does, times this (large n).
@@ -62,7 +63,14 @@ def repeats_for_width(scores: Sequence[float], within: float) -> RepeatsForWidth
     """
     n = len(scores)
     if n < fewest.REPEATS:
-        return unknown(n, f"{n} finished repeats say nothing of their spread")
+        return unknown(
+            n,
+            count_of(
+                n,
+                "finished repeat says nothing of the spread",
+                "finished repeats say nothing of their spread",
+            ),
+        )
     if (middle := median(scores)) < HARDLY_ANY:
         return unknown(n, f"it finds hardly any lesion (median test Dice {middle:.3f})")
     sd = float(np.std(scores, ddof=1))

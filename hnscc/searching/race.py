@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
+from hnscc.base.in_words import count_of
 from hnscc.searching.ledger import Batch, Curve, Key, Ledger, Wanted
 from hnscc.searching.standings import Standing, alpha_of_a_test, standings
 from hnscc.study.ranges import Configuration, kept_of, number_of, rungs_of
@@ -201,7 +202,8 @@ class Race:
                 break
             number, raced = number + 1, len(running)
             self.ledger.rounds.update(dict.fromkeys(running, number))
-            self.now = f"round {number}: {len(running)} configurations, {more} more repeats each"
+            racing = count_of(len(running), "configuration")
+            self.now = f"round {number}: {racing}, {count_of(more, 'more repeat')} each"
             yield from self._in_portions(self._more_repeats(running, more))
             self.ledger.note_failures(running)
             running = self.ledger.ranked([c for c in running if c not in self.ledger.left])

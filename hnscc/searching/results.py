@@ -99,7 +99,7 @@ def _not_over(folder: RunFolder, left: int) -> InputError:
         "The search is not over.",
         where=str(folder.root),
         expected="every training that it wants",
-        found=f"{left} trainings that are missing or damaged",
+        found=count_of(left, "training that is missing or damaged", "trainings that are missing or damaged"),
         do="`hnscc search STUDY` goes on where it stopped",
     )
 

@@ -5,6 +5,7 @@ import platform
 import torch
 
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 from hnscc.study.variant_schema import Training
 
 
@@ -15,11 +16,12 @@ def resolve_device(training: Training) -> tuple[str, str]:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     elif device == "cuda" and not torch.cuda.is_available():
+        gpus = count_of(torch.cuda.device_count(), "GPU")
         raise InputError(
             "This machine has no GPU that PyTorch can use, and the study trains on one.",
             where=f"training.device, machine {platform.node()}",
             expected="a CUDA GPU, its driver, and a PyTorch that is built for them",
-            found=f"device: cuda, and none of {torch.cuda.device_count()} GPUs usable by PyTorch {torch.__version__}",
+            found=f"device: cuda, and none of {gpus} usable by PyTorch {torch.__version__}",
             do="set training.device to auto or cpu, or train on a machine or cluster that has one (--address)",
         )
     precision = training.precision

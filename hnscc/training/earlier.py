@@ -7,6 +7,7 @@ from pydantic import Field, TypeAdapter
 
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, write_sealed
+from hnscc.base.in_words import count_of, noun_of
 from hnscc.study.identity import (
     differences,
     identity,
@@ -150,7 +151,7 @@ def other_versions(folder: RunFolder, other: Sequence[tuple[str, str]]) -> Input
     """The error of trials of other versions: (trial id, how the versions differ) of each."""
     return InputError(
         "The run folder's finished trials were trained by other versions, which may give other weights.",
-        where=f"{len(other)} trials in {folder.root}, the first of them {other[0][0]}",
+        where=f"{count_of(len(other), 'trial')} in {folder.root}, the first of them {other[0][0]}",
         expected="the versions that are installed here",
         found=other[0][1],
         do="install those versions again, use another run folder (--out), or go on with --accept-versions: `check`, "
@@ -182,9 +183,10 @@ def told_left_out(left: Mapping[str, Sequence[str]], variants: Collection[str]) 
         known = variant in variants
         why = "the study plans fewer repeats or folds" if known else "the study has no such variant"
         do = "raise `repeats` or `folds`" if known else "name the variant in the study again"
-        one, several = f"({trials[0]}) stands", f"({trials[0]} to {trials[-1]}) stand"
-        which = f"trial of {variant} {one}" if len(trials) == 1 else f"trials of {variant} {several}"
-        lines.append(f"{len(trials)} finished {which} in no table, since {why}; to use them again, {do}")
+        which = trials[0] if len(trials) == 1 else f"{trials[0]} to {trials[-1]}"
+        stand, them = noun_of(len(trials), "stands", "stand"), noun_of(len(trials), "it", "them")
+        finished = f"{count_of(len(trials), 'finished trial')} of {variant} ({which})"
+        lines.append(f"{finished} {stand} in no table, since {why}; to use {them} again, {do}")
     return lines
 
 

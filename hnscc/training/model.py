@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 from hnscc.study.variant_schema import Network, nearest_first
 from hnscc.training.losses import loss_of
 from hnscc.training.paper_unet import PaperUNet
@@ -130,7 +131,7 @@ def _untrainable(
 ) -> InputError:
     two_would_do = batch == 1 and not _fails(network, model, in_channels, size, 2, loss)
     return InputError(
-        f"The network cannot be trained on a batch of {batch} {'slice' if batch == 1 else 'slices'}.",
+        f"The network cannot be trained on a batch of {count_of(batch, 'slice')}.",
         where=f"training.batch_size, training.network ({_named(network)}), slices of {size} x {size}",
         expected="a batch that the network can be trained on; batch normalisation needs two values of every channel",
         found=_in_a_line(error),

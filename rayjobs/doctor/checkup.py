@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 from rayjobs.doctor.aws_safeguards import aws_problems
 from rayjobs.doctor.cluster_file import ClusterFile, all_texts, dotted, with_defaults
 from rayjobs.doctor.fields import PROVIDERS, field_problems
@@ -43,10 +44,10 @@ class Checkup:
 
     def _verdict(self) -> str:
         counts = [
-            (len(self.problems), "problem{s}"),
-            (len(self.to_fill_in), "place{s} still to be filled in"),
+            (len(self.problems), "problem", "problems"),
+            (len(self.to_fill_in), "place still to be filled in", "places still to be filled in"),
         ]
-        told = [f"{n} {what.format(s='s' if n > 1 else '')}" for n, what in counts if n]
+        told = [count_of(*each) for each in counts if each[0]]
         return ", and ".join(told) or "every field and safeguard is in order"
 
     def as_json(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ray._private import ray_constants
 from ray._private.runtime_env import packaging
 
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 from rayjobs.doctor.cluster_file import ClusterFile, keys
 from rayjobs.doctor.marked_yaml import Problem
 from rayjobs.patient_files import count_kinds, counts_in_words, kind_by_name, kind_of, patient_files
@@ -51,7 +52,7 @@ class Upload:
 
     def line(self) -> str:
         """The same as a line of text."""
-        told = f"{self.folder}: Ray would upload {self.files} files, {self.mib} MiB"
+        told = f"{self.folder}: Ray would upload {count_of(self.files, 'file')}, {self.mib} MiB"
         return f"{told}; {self.problem}" if self.problem else f"{told}, and no patient file that hnscc knows"
 
     def as_json(self) -> dict[str, Any]:

@@ -1,8 +1,93 @@
-"""Of many names the first are written out, and the others counted."""
+"""Of many names the first are written out, and the others counted; a count has the right noun, everywhere."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from hnscc.base.in_words import count_of, first_of, listed
+from hnscc.base.in_words import count_of, first_of, listed, noun_of
+
+ROOT = Path(__file__).parent.parent.parent
+# What messages count. Where one of these stands behind a value in the plural, one could be counted as many.
+COUNTED = (
+    *(
+        "argument",
+        "byte",
+        "case",
+        "cell",
+        "character",
+        "column",
+        "configuration",
+        "contour",
+        "copie",
+        "core",
+        "CPU",
+    ),
+    *(
+        "draw",
+        "epoch",
+        "fault",
+        "file",
+        "fold",
+        "GPU",
+        "group",
+        "image",
+        "interruption",
+        "item",
+        "lesion",
+        "line",
+    ),
+    *(
+        "machine",
+        "model",
+        "name",
+        "number",
+        "one",
+        "other",
+        "patient",
+        "pixel",
+        "place",
+        "point",
+        "position",
+        "range",
+    ),
+    *(
+        "region",
+        "repeat",
+        "round",
+        "row",
+        "scan",
+        "set",
+        "size",
+        "slice",
+        "slot",
+        "training",
+        "trial",
+        "value",
+    ),
+    *("variant", "voxel", "word"),
+)
+KINDS = (
+    *(
+        "bootstrap",
+        "completed",
+        "different",
+        "finished",
+        "finite",
+        "first",
+        "infinite",
+        "lesion",
+        "more",
+        "negative",
+    ),
+    *("open", "planned", "positive", "sampled", "single", "test", "used", "weights"),
+)
+PLURAL = re.compile(rf" (?:(?:{'|'.join(KINDS)}) )*(?:{'|'.join(COUNTED)})s\b")
+# Values that are no count of what stands behind them, such as the split of `test scans`.
+NO_COUNT = {"split", "modality", "study.normalisation.bounds.replace('_', ' ')", "voxels", "series.size"}
+NO_COUNT |= {"_product(mask.shape)"}
 
 
 @pytest.mark.parametrize(
@@ -23,4 +108,36 @@ def test_of_many_the_first_are_named(names, between, text):
 def test_a_count_has_its_noun_and_names_stand_in_a_row():
     assert [count_of(n, "patient") for n in (0, 1, 2)] == ["0 patients", "1 patient", "2 patients"]
     assert count_of(2, "missing", "missing") == "2 missing"
+    assert [count_of(n, "voxel") for n in (1464, 1.0, 1.25, 0.5)] == [
+        *("1,464 voxels", "1 voxel", "1.25 voxels", "0.5 voxels")
+    ]
+    assert [noun_of(n, "is", "are") for n in (0, 1, 2)] == ["are", "is", "are"]
     assert [listed(list(names)) for names in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
+
+
+def _by_hand(source: str) -> Iterator[str]:
+    """The values in f-strings that a noun in the plural follows, whatever their number: `{n} slices`."""
+    for text in ast.walk(ast.parse(source)):
+        parts = text.values if isinstance(text, ast.JoinedStr) else []
+        for before, value, behind in zip([None, *parts], parts, parts[1:], strict=False):
+            size = isinstance(before, ast.Constant) and before.value.endswith(" x ")  # 48 x 48 pixels
+            if isinstance(value, ast.FormattedValue) and isinstance(behind, ast.Constant) and not size:
+                name, counted = ast.unparse(value.value), PLURAL.match(behind.value)
+                fixed = name.rpartition(".")[2].isupper() or "join(" in name or name in NO_COUNT
+                if counted and not fixed and not name.startswith("count_of("):
+                    yield f"{{{name}}}{counted[0]}"
+
+
+def test_a_plural_written_by_hand_is_found():
+    """`1 slices`, `1 slots` and `1 trials` were printed: about 120 messages wrote the plural, whatever the number."""
+    found = _by_hand(
+        "print(f'{n} slices, {len(a)} used trials of {count_of(m, \"trial\")}, {MOST} files, {n}s')"
+    )
+    assert list(found) == ["{n} slices", "{len(a)} used trials"]
+
+
+@pytest.mark.parametrize("wing", ["hnscc", "rayjobs", "data_prep"])
+def test_no_message_can_count_one_as_many(wing):
+    files = sorted((ROOT / wing).rglob("*.py"))
+    found = {str(path.relative_to(ROOT)): list(_by_hand(path.read_text())) for path in files}
+    assert {path: texts for path, texts in found.items() if texts} == {}

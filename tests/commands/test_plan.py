@@ -77,7 +77,7 @@ def test_a_single_collapsed_training_is_told(tmp_path):
     add_trial(run, study, trial, levels_of(np.zeros(masks.shape)))
     plan = hnscc.plan(run.root)
     assert plan["pairs"][0]["collapsed"] == {"pet": 1}
-    assert "1 of the trainings of pet collapsed, and count in every number above" in "\n".join(
+    assert "1 of the trainings of pet collapsed, and counts in every number above" in "\n".join(
         lines_of_plan(plan)
     )
 

@@ -67,7 +67,7 @@ def test_status_is_printed_without_paths(run):
     console = Console(record=True, width=120)
     print_status(run_status(run), console, "runs/small")
     text = console.export_text()
-    assert "pet-f0-r01" in text and "epoch 2 of at most 3" in text and "1 interruptions" in text
+    assert "pet-f0-r01" in text and "epoch 2 of at most 3" in text and "1 interruption" in text
     assert "broken-f0-r00" in text and "Diverged" in text
     assert str(run.root) not in text
 

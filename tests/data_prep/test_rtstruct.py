@@ -83,7 +83,7 @@ def test_points_and_contours_without_area_are_left_out_and_told(tmp_path):
 
 
 WRONG = {
-    "open": ([*LESION, contour(box(1, 1, 2, 2, 1), "OPEN_PLANAR")], "1 open ones among 4"),
+    "open": ([*LESION, contour(box(1, 1, 2, 2, 1), "OPEN_PLANAR")], "1 open one among 4"),
     "points alone": ([contour([1, 2, 3], "POINT")], "no closed contour"),
     "never drawn": ([], "no region"),
     "count": ([contour(box(1, 1, 2, 2, 1), NumberOfContourPoints=5)], "damaged"),
@@ -117,7 +117,9 @@ def test_a_region_named_and_never_drawn_is_no_scan_without_lesion(tmp_path):
         with_contours(tmp_path / "two", {"GTV of Doe": LESION, "Body": LESION}), "several regions", "`roi`"
     )
     text = refused(
-        with_contours(tmp_path / "no", {"GTV of Doe": LESION}, "CTV"), "no such region", "1 regions"
+        with_contours(tmp_path / "no", {"GTV of Doe": LESION}, "CTV"),
+        "no such region",
+        "1 region of another name",
     )
     assert "Doe" not in text
 

@@ -139,7 +139,7 @@ def test_a_failing_variant_fails_by_name_and_alone_and_then_more_is_added(store,
     study = write_study(tmp_path / "study.yaml", store, variants=variants, repeats=1, **settings)
     code, out, error = here(main, study, "--out", tmp_path / "run")
     assert code == 1
-    assert "1 trials completed, 1 failed" in out
+    assert "1 trial completed, 1 failed" in out
     assert "failed: broken-f0-r00: Diverged" in error
     status = dict(
         zip(
@@ -214,7 +214,7 @@ def test_a_study_of_sampled_slices_predicts_whole_scans_by_its_weights(store, he
     sampled = trial.predictions.read_bytes()
     code, out, error = here(main, of["all"], "--out", tmp_path / "run")
     assert code == 0, error
-    assert "1 trials completed, 0 failed, 0 missing" in out
+    assert "1 trial completed, 0 failed, 0 missing" in out
     assert trial.history.read_bytes() == history
     assert read_record(trial).attempts == attempts
     assert trial.predictions.read_bytes() == direct.predictions.read_bytes() != sampled

@@ -131,7 +131,7 @@ def test_row_13_a_tmpdir_that_is_no_place_for_sockets_is_gone_round(study, here,
     monkeypatch.setattr(tempfile, "tempdir", None)  # where a new process would find none yet
     code, out, error = here(main, study, "--out", tmp_path / "run")
     assert code == 0, error + out
-    assert "1 trials completed" in out
+    assert "1 trial completed" in out
     own = [Path(each) for each in made if Path(each).name.startswith("hnscc-")]
     assert Path("/tmp") in {each.parent for each in own}
     assert not any(each.exists() for each in own), "its own folder is gone again"

@@ -16,6 +16,7 @@ from run_folders import (
 from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.query import read_table
 from hnscc.base.files import read_sealed, write_sealed
+from hnscc.base.in_words import count_of
 from hnscc.reporting.sections.certainty import merged
 from hnscc.reporting.sections.verdicts import VERDICTS, compared, verdict
 from hnscc.reporting.source import read_source
@@ -108,7 +109,23 @@ def test_what_is_odd_in_the_data_is_repeated(tmp_path):
 
 
 def test_a_range_that_ends_in_one_keeps_its_plural():
-    assert merged(["test: only 0 patients", "test: only 1 patients"]) == "test: only 0 to 1 patients"
+    for order in ([0, 1], [1, 0]):
+        warnings = [f"test: only {count_of(n, 'patient')}" for n in order]
+        assert merged(warnings) == "test: only 0 to 1 patients"
+    assert merged(["test: only 1 patient"]) == "test: only 1 patient"
+    assert merged(["1,464 slices", "1,500 slices"]) == "1464 to 1500 slices"
+
+
+def test_folds_of_one_and_of_several_patients_are_told_in_one_sentence(tmp_path):
+    """They stood in two: `1 patient` and `2 patients` were taken for other words."""
+    run = random_run(tmp_path, small_study(repeats=1, split={"folds": 3}))
+    for fold in range(3):
+        where = run.fold(fold).split
+        write_sealed(
+            where, read_sealed(where) | {"warnings": [f"test: only {count_of(1 + fold, 'patient')} ill"]}
+        )
+    _, markdown = words(run)
+    assert "Split, in all 3 folds: test: only 1 to 3 patients ill." in markdown
 
 
 def test_differences_lie_in_the_direction_of_the_tables_and_say_who_scored_higher(corrected, page):

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hnscc.aggregation.column_types import TableRow
+from hnscc.base.in_words import count_of
 from hnscc.reporting.drawing.style import GREY, Look, Looks, of_variant, panels, present, ring, styled
 
 OUTCOMES = {
@@ -73,5 +74,5 @@ def _legend(cutoff_px: int) -> list[Line2D]:
         ring("misplaced"),
         Line2D([], [], color="black", lw=2, label="regression line"),
         Line2D([], [], color=GREY, ls=":", label="equal counts"),
-        Line2D([], [], color=GREY, lw=0.6, label=f"cut-off, {cutoff_px} pixels"),
+        Line2D([], [], color=GREY, lw=0.6, label=f"cut-off, {count_of(cutoff_px, 'pixel')}"),
     ]

@@ -19,6 +19,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from hnscc.aggregation.column_types import TableRow
+from hnscc.base.in_words import count_of
 from hnscc.reporting.drawing.style import UPTAKE, Looks, anatomy, styled
 
 KINDS = {
@@ -93,7 +94,11 @@ def _draw(whole: Axes, part: Axes, example: Example | None, kind: str, window: f
         whole.text(0.5, 0.5, none, transform=whole.transAxes, ha="center", va="center")
         return
     row = example.row
-    score = f"{row['pred_px']} pixels marked" if kind == "false_positive" else f"Dice {row['dice']:.2f}"
+    score = (
+        f"{count_of(row['pred_px'], 'pixel')} marked"
+        if kind == "false_positive"
+        else f"Dice {row['dice']:.2f}"
+    )
     whole.set_title(KINDS[kind])
     part.set_title(score, weight="bold")
     rows, columns = view(example)

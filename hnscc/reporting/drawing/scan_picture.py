@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from hnscc.base.in_words import count_of
 from hnscc.reporting.drawing.overlays import (
     PREDICTION,
     TRUTH,
@@ -53,7 +54,7 @@ def scan_picture(
     window = uptake_window(examples)
     figure, panels = _panels(len(shown))
     for axes, z, example in zip(panels, shown, examples, strict=False):
-        axes.set_title(f"slice {z}: {int(example.predicted.sum())} pixels predicted")
+        axes.set_title(f"slice {z}: {count_of(int(example.predicted.sum()), 'pixel')} predicted")
         _draw(axes, example, window)
     _heading(figure, f"{title}\n{_shown_as(images, window)}", truth is not None)
     file = BytesIO()

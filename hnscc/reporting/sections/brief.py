@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.base import fewest
-from hnscc.base.in_words import listed
+from hnscc.base.in_words import count_of, listed
 from hnscc.reporting.blocks import Points, Section, Text
 from hnscc.reporting.sections.certainty import certainty
 from hnscc.reporting.sections.provenance import repeats_planned
@@ -54,7 +54,7 @@ def _folds(source: Source) -> str:
     if folds == 1:
         return " (a repeat is one independent training)"
     return (
-        f" (a repeat is one independent training in each fold) in {folds} folds, by which every patient is "
+        f" (a repeat is one independent training in each fold) in {count_of(folds, 'fold')}, by which every patient is "
         "tested once"
     )
 
@@ -84,14 +84,14 @@ def _spread(source: Source, row: TableRow) -> str:
     half = quartered(row["repeats"])
     low, high = (score(row[f"dice_repeats_{key}"]) for key in (("q25", "q75") if half else ("min", "max")))
     said = f"{'half of them' if half else 'all'} between {low} and {high}"
-    return f"in the middle of {row['repeats']} repeats ({said})."
+    return f"in the middle of {count_of(row['repeats'], 'repeat')} ({said})."
 
 
 def _collapse(source: Source, row: TableRow) -> str:
     """Show that a variant's median model collapsed, in every fold."""
     folds = source.study.split.folds
     who = (
-        f"The median models of all {folds} folds collapsed: they"
+        f"The median models of all {count_of(folds, 'fold')} collapsed: they"
         if folds > 1
         else "The median model collapsed: it"
     )
@@ -112,6 +112,6 @@ def _collapsed_folds(source: Source, row: TableRow) -> str | None:
         return None
     each = listed([f"fold {one['fold']} ({score(one['highest_probability'])})" for one in lost])
     return (
-        f"In {len(lost)} of {source.study.split.folds} folds the median model collapsed: it marked no pixel of "
-        f"any validation or test slice at threshold 0.5. Highest probability: {each}."
+        f"In {len(lost)} of {count_of(source.study.split.folds, 'fold')} the median model collapsed: it marked no "
+        f"pixel of any validation or test slice at threshold 0.5. Highest probability: {each}."
     )

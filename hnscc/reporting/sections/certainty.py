@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from hnscc.aggregation.query import note_of_older_tables
 from hnscc.base import fewest
-from hnscc.base.in_words import count_of, first_of, listed
+from hnscc.base.in_words import count_of, first_of, listed, noun_of
 from hnscc.reporting.sections.patients import split_counts
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import number_range, signed
@@ -13,6 +14,9 @@ from hnscc.training.earlier import lines_of_left_out
 
 MOST_ODD = 12  # sentences
 MOST_TRIALS = 8  # whose names one sentence has
+# What splits warn of is counted in these; a number may hold commas.
+_COUNTED = "patient|negative slice|slice|scan"
+_NUMBER = re.compile(r"\d{1,3}(?:,\d{3})+|\d+")
 
 
 def certainty(source: Source) -> Iterator[str]:
@@ -23,6 +27,8 @@ def certainty(source: Source) -> Iterator[str]:
     yield from _trials(source)
     yield from _versions(source)
     yield from (f"{line}." for line in lines_of_left_out(source.study, source.run))
+    if late := note_of_older_tables(source.run, "RUN"):
+        yield f"{late}."
     yield from _splits(source)
     yield from _data(source)
     if source.papers:
@@ -92,25 +98,31 @@ def _splits(source: Source) -> Iterator[str]:
     folds = source.study.split.folds
     alike: dict[str, dict[int, str]] = {}
     for fold, warning in source.warnings:
-        alike.setdefault(re.sub(r"\d+", "0", warning), {})[fold] = warning
+        alike.setdefault(_NUMBER.sub("0", _in_plural(warning)), {})[fold] = warning
     for found in alike.values():
         names = [str(fold) for fold in found]
-        some = f"{'fold' if len(names) == 1 else 'folds'} {listed(names)}"
-        where = "" if folds == 1 else f", in {f'all {folds} folds' if len(found) == folds else some}"
+        some = f"{noun_of(len(names), 'fold')} {listed(names)}"
+        every = f"all {count_of(folds, 'fold')}"
+        where = "" if folds == 1 else f", in {every if len(found) == folds else some}"
         yield f"Split{where}: {merged(list(found.values()))}."
     if folds > 1:
         yield (
-            f"The {folds} folds are pooled in the tables of scores: the test slices of all folds are counted "
-            "together. Scores of single folds vary more."
+            f"The {count_of(folds, 'fold')} are pooled in the tables of scores: the test slices of all folds are "
+            "counted together. Scores of single folds vary more."
         )
+
+
+def _in_plural(warning: str) -> str:
+    """Return the warning with `1 patients` for `1 patient`, so that it differs from others in its numbers alone."""
+    return re.sub(rf"\b1 ({_COUNTED})\b", r"1 \1s", warning)
 
 
 def merged(warnings: Sequence[str]) -> str:
     """Write warnings that differ in their numbers alone as one, with the least and the most of each number."""
-    numbers = zip(*(map(int, re.findall(r"\d+", each)) for each in warnings), strict=True)
-    ranges = (number_range(each) for each in numbers)
-    text = re.sub(r"\d+", lambda _: next(ranges), warnings[0])
-    text = re.sub(r"(?<! to )\b1 (patient|negative slice)s\b", r"1 \1", text)
+    found = ([int(number.replace(",", "")) for number in _NUMBER.findall(each)] for each in warnings)
+    ranges = (number_range(each) for each in zip(*found, strict=True))
+    text = _NUMBER.sub(lambda _: next(ranges), _in_plural(warnings[0]))
+    text = re.sub(rf"(?<! to )\b1 ({_COUNTED})s\b", r"1 \1", text)
     return re.sub(r"^train\b", "training", text)
 
 
@@ -137,8 +149,8 @@ def _versions(source: Source) -> Iterator[str]:
             trained.setdefault(row["versions"], []).append(row["trial_id"])
     if len(trained) > 1:
         yield (
-            f"The trainings come from {len(trained)} different sets of versions, which may give other weights: their "
-            "differences cannot be told from those between variants or repeats."
+            f"The trainings come from {count_of(len(trained), 'different set')} of versions, which may give other "
+            "weights: their differences cannot be told from those between variants or repeats."
         )
         for versions, names in trained.items():
             yield f"By {versions}: {first_of(names, MOST_TRIALS)}."
@@ -146,8 +158,12 @@ def _versions(source: Source) -> Iterator[str]:
 
 def _planned(source: Source) -> str:
     study = source.study
-    folds = [f"{study.split.folds} folds"] if study.split.folds > 1 else []
+    folds = [count_of(study.split.folds, "fold")] if study.split.folds > 1 else []
     counts = sorted({study.repeats_of(variant) for variant in study.variants})
-    repeats = count_of(counts[0], "repeat") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} repeats"
+    repeats = (
+        count_of(counts[0], "repeat")
+        if len(counts) == 1
+        else f"{counts[0]} to {count_of(counts[-1], 'repeat')}"
+    )
     parts = [count_of(len(source.looks), "variant"), *folds, repeats]
     return f" ({' x '.join(parts)})"

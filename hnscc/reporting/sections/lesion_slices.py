@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.summary import RATES
+from hnscc.base.in_words import count_of
 from hnscc.reporting.blocks import Block, Cell, Points, Section, Table, table
 from hnscc.reporting.drawing.outcomes import pixel_counts
 from hnscc.reporting.drawing.style import picture
@@ -29,9 +30,9 @@ def _blocks(source: Source) -> Iterator[Block]:
     cutoff_px = source.study.evaluation.cutoff_px
     explained = (
         f"Scored: {source.scored_in_words}. "
-        f"A slice counts as positive from {cutoff_px} pixels on, in the reference and for the model. "
+        f"A slice counts as positive from {count_of(cutoff_px, 'pixel')} on, in the reference and for the model. "
         "Misplaced: both marked that much and share no pixel; the three conventions differ in how they "
-        f"count these. Small truths: lesions of 1 to {cutoff_px - 1} pixels, which count as negative. "
+        f"count these. Small truths: lesions of 1 to {count_of(cutoff_px - 1, 'pixel')}, which count as negative. "
         "Median model at its chosen threshold."
     )
     title = "Table 3. Slices with and without lesion, test slices"

@@ -39,18 +39,18 @@ def repeats_planned(study: Study) -> str:
         shared = ", paired (repeat r of all variants shares its seeds)" if rule.paired else ""
         return count_of(rule.number, "repeat") + shared
     return (
-        f"at most {rule.max} repeats, fewer where the 95 % interval of the median of their pooled test Dice reached "
-        f"{rule.until:g} or less to either side"
+        f"at most {count_of(rule.max, 'repeat')}, fewer where the 95 % interval of the median of their pooled test "
+        f"Dice reached {rule.until:g} or less to either side"
     )
 
 
 def _settings(source: Source) -> Iterator[str]:
     study, training = source.study, source.study.training
-    folds = "hold-out (one split)" if study.split.folds == 1 else f"{study.split.folds} folds"
+    folds = "hold-out (one split)" if study.split.folds == 1 else count_of(study.split.folds, "fold")
     repeats = repeats_planned(study)
     yield f"name `{study.name}`, preset `{study.protocol}`, seed {study.seed}, {repeats}, {folds}"
     most = study.sampling.max_positive
-    positives = "all positive slices" if most is None else f"at most {most} positive slices"
+    positives = "all positive slices" if most is None else f"at most {count_of(most, 'positive slice')}"
     negatives = f"negatives from `{study.sampling.negatives}`, {study.sampling.ratio:g} for each positive"
     yield f"sampling: {positives}, {negatives}"
     network = ", ".join(
@@ -58,10 +58,11 @@ def _settings(source: Source) -> Iterator[str]:
     )
     yield (
         f"network: {network}; {training.loss}, learning rate {training.learning_rate:g}, batch "
-        f"{training.batch_size}, at most {training.epochs} epochs, patience {training.patience}, monitor "
+        f"{training.batch_size}, at most {count_of(training.epochs, 'epoch')}, patience {training.patience}, monitor "
         f"`{training.monitor}`"
     )
-    yield f"cut-off {study.evaluation.cutoff_px} pixels; {study.evaluation.bootstraps} bootstrap draws"
+    draws = count_of(study.evaluation.bootstraps, "bootstrap draw")
+    yield f"cut-off {count_of(study.evaluation.cutoff_px, 'pixel')}; {draws}"
 
 
 def _variants(source: Source) -> Iterator[str]:
