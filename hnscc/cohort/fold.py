@@ -146,7 +146,7 @@ def _fold_of(store: Store, study: Study, plan: FoldPlan, pixels: Pixels) -> Fold
     ends = np.cumsum([0, *(len(plan.slices[split]) for split in SPLITS)]).tolist()
     rows = {split: slice(ends[i], ends[i + 1]) for i, split in enumerate(SPLITS)}
     bounds = _bounds(pixels, at[: ends[BOUNDED_BY[study.normalisation.bounds]]])
-    others = plan.others or ()
+    others, whole = plan.others or (), set(plan.whole)
     return FoldData(
         plan.fold,
         pixels,
@@ -157,7 +157,7 @@ def _fold_of(store: Store, study: Study, plan: FoldPlan, pixels: Pixels) -> Fold
         np.array([pixels.row_of[each.scan_id, each.z] for _, each in others], np.int64),
         tuple(split for split, _ in others),
         digest_of_others(store, plan),
-        {scan.scan_id: scan.spacing_mm for scan in store.scans if scan.scan_id in set(plan.whole)},
+        {scan.scan_id: scan.spacing_mm for scan in store.scans if scan.scan_id in whole},
         store.in_suv,
     )
 

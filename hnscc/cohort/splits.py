@@ -165,12 +165,9 @@ def _sampled_slices(
 def _with_whole_scans(plan: FoldPlan, scans: Sequence[Scan], splits: Sequence[str]) -> FoldPlan:
     """The plan with what makes whole scans of these splits, slices that a modality does not show included."""
     sampled = {(each.scan_id, each.z) for _, each in plan.order}
-    whole = [
-        (name, scan)
-        for name in splits
-        for scan in sorted(scans, key=lambda each: each.scan_id)
-        if scan.patient_id in plan.patients[name]
-    ]
+    patients = {name: set(plan.patients[name]) for name in splits}
+    in_order = sorted(scans, key=lambda each: each.scan_id)
+    whole = [(name, scan) for name in splits for scan in in_order if scan.patient_id in patients[name]]
     others = tuple(
         (name, PlannedSlice(scan.patient_id, scan.scan_id, z, scan.lesion_px[z] > 0))
         for name, scan in whole

@@ -1,6 +1,7 @@
 """The slice store, opened: every slice of every scan of a cohort, read whole or not at all. Its files: store_format."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -117,10 +118,14 @@ class Store:
             )
         return Drawn(voxels == 1, tuple(tuple(row) for row in lies["affine"]), lies["on"])
 
+    @cached_property
+    def _scan_of(self) -> dict[str, Scan]:
+        """Each scan by its id: thousands are read one by one."""
+        return {scan.scan_id: scan for scan in self.scans}
+
     def _scan(self, scan_id: str) -> Scan:
-        for scan in self.scans:
-            if scan.scan_id == scan_id:
-                return scan
+        if scan := self._scan_of.get(scan_id):
+            return scan
         raise InputError(
             "The store has no such scan.",
             where=f"store {self.location}",

@@ -11,6 +11,7 @@ from hnscc.base.files import sha256
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.fold import read_folds, write_fold
 from hnscc.cohort.same_data import check_same_data
+from hnscc.cohort.slices import rows_of_scans
 from hnscc.cohort.splits import plan_fold
 from hnscc.cohort.store import open_store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
@@ -212,3 +213,15 @@ def test_a_lost_or_damaged_fold_file_is_written_again(small, tmp_path, name):
     path.unlink()
     write_fold(folder, store, plan, data)
     assert path.read_bytes() == content
+
+
+def test_the_rows_of_each_scan_are_those_that_a_look_at_every_slice_finds():
+    draw = np.random.default_rng(1)
+    scan, z = draw.choice(["a", "b", "c10", "c9"], 200), draw.permutation(200) // 2
+    split = draw.choice(SPLITS, 200)
+    found = rows_of_scans(("c9", "absent", "a", "b"), scan, z, split)
+    assert list(found) == ["c9", "absent", "a", "b"], "in the order asked for"
+    for name, rows in found.items():
+        seen = [row for row in range(200) if scan[row] == name and split[row] != "train"]
+        assert rows.tolist() == sorted(seen, key=lambda row: (z[row], row))
+    assert len(rows_of_scans(["a"], scan[:0], z[:0], split[:0])["a"]) == 0
