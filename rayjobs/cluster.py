@@ -16,6 +16,7 @@ from hnscc.study.schema import Study
 from hnscc.study.variant_schema import Training
 from hnscc.training.ready import resolve_in_process
 from rayjobs.addresses import no_cluster, refuse_silent
+from rayjobs.inside_ray import without_onlookers
 from rayjobs.requests import (
     ANY_GPU,
     Amounts,
@@ -40,15 +41,16 @@ def connected(address: str | None) -> Iterator[None]:
             temporary = during.enter_context(folder_for_ray())
             # Even a local Ray listens on the machine's network: a token of this run's own keeps others out.
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-            ray.init(
-                address="local",
-                num_cpus=cores(),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _temp_dir=temporary,
-                _system_config={"preload_python_modules": ["rayjobs.standby_here"]},
-            )
+            with without_onlookers():
+                ray.init(
+                    address="local",
+                    num_cpus=cores(),
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    _temp_dir=temporary,
+                    _system_config={"preload_python_modules": ["rayjobs.standby_here"]},
+                )
         try:
             yield
         finally:
