@@ -74,7 +74,7 @@ def train_here(name: str, counts: tuple[int, ...], copies: int, trials: int) -> 
     study = study_of(settings, "auto", repeats=trials, augmentation={"copies": copies})
     device, precision = resolve_device(study.training)
     if settings["network"]["architecture"] != "paper":
-        import segmentation_models_pytorch  # noqa: F401 (a library of this network's, which build_model imports)
+        import hnscc.training.library  # noqa: F401 (of this network, which build_model imports)
     data = fold_of(counts)
     gc.collect()
     worker, peaks = status_bytes("VmRSS"), []

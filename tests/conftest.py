@@ -104,10 +104,10 @@ def pytest_xdist_make_scheduler(config, log):
 
 @pytest.fixture(scope="session")
 def smp() -> ModuleType:
-    """The library of networks, which takes four seconds to load: only where a test asks it."""
-    import segmentation_models_pytorch
+    """The library of networks, which takes a second to load: only where a test asks it."""
+    from hnscc.training.library import smp
 
-    return segmentation_models_pytorch
+    return smp
 
 
 @pytest.fixture(scope="session")

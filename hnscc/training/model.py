@@ -142,7 +142,7 @@ def _untrainable(
 
 
 def _create(network: Network, in_channels: int) -> nn.Module:
-    import segmentation_models_pytorch as smp  # here, for it takes two seconds, and the paper's network needs none
+    from hnscc.training.library import smp  # here, for it takes a second, and the paper's network needs none
 
     try:
         model: nn.Module = smp.create_model(

@@ -37,11 +37,9 @@ def decode_small(model: nn.Module) -> nn.Module:
 def _in_place_of(block: nn.Module) -> nn.Module | None:
     """The block that takes its place, made of its layers; None where it does not double. ValueError for one that
     does more than these layers: attention, or another interpolation than by nearest pixels."""
-    from segmentation_models_pytorch.decoders import (  # here, for they take two seconds
-        manet,
-        unet,
-        unetplusplus,
-    )
+    from hnscc.training.library import smp  # here, for it takes a second
+
+    manet, unet, unetplusplus = smp.decoders.manet, smp.decoders.unet, smp.decoders.unetplusplus
 
     _check_plain(block)
     if isinstance(block, unet.decoder.UnetDecoderBlock):

@@ -12,9 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(
-    ["hnscc.train", "rayjobs.aggregate", "segmentation_models_pytorch", __name__]
-)
+PROCESSES.set_forkserver_preload(["hnscc.train", "rayjobs.aggregate", "hnscc.training.library", __name__])
 
 
 class Forked:

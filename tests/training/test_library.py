@@ -1,0 +1,20 @@
+"""The library of networks is loaded without PyTorch's compiler, which is there for whoever asks for it afterwards."""
+
+import subprocess
+import sys
+
+LOAD = """
+import sys, time
+from hnscc.training.library import smp
+print([name for name in sys.modules if name.startswith(("torch._dynamo", "torch._inductor", "sympy"))])
+import torch, torchvision
+smp.create_model("unet", "resnet18", encoder_weights=None, in_channels=2)(torch.zeros(2, 2, 64, 64))
+print("torch._dynamo" in sys.modules)
+from torch._dynamo.utils import is_compile_supported
+print(is_compile_supported("cpu"), callable(torch._dynamo.optimize), torch._dynamo is sys.modules["torch._dynamo"])
+"""
+
+
+def test_the_compiler_is_not_loaded_and_is_whole_for_who_asks_for_it():
+    done = subprocess.run([sys.executable, "-c", LOAD], capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["[]", "False", "True True True"], done.stdout + done.stderr
