@@ -34,6 +34,7 @@ from hnscc.study.schema import Study
 from hnscc.study.search_schema import Search
 from hnscc.study.variant_schema import Training
 from hnscc.training.earlier import choose
+from hnscc.training.hardware import resources_here
 from hnscc.training.in_use import alone
 from hnscc.training.ready import ReadyRun, check_networks
 from hnscc.training.tidying import tidy_run
@@ -186,8 +187,6 @@ def _train(
 
 def _side_by_side(ready: ReadyRun, address: str | None) -> float:
     """How many trials the machines that are up hold at once."""
-    from hnscc.training.process import resources_here  # here, for it loads PyTorch
-
     machines = ray.cluster_resources() if address else resources_here()  # type: ignore[no-untyped-call]
     return float(trials_at_once(machines, ready.study, {device for device, _ in ready.chosen.values()}))
 

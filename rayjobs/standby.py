@@ -1,30 +1,43 @@
 """Processes of a Ray of one's own that stand by: they load what trains while the driving process reads the folds.
 
 Ray imports `rayjobs.standby_here` in each process before it gives it anything to do. As many of them load as will train
-at once, and say so by a file when they have: where none is ready, Ray would start others.
+at once, and say so by a file when they have: where none is ready, Ray would start others. The one that has loaded first
+answers the driving process's question, which then need not load what the answer takes.
 """
 
 import contextlib
+import functools
 import importlib
 import os
+import pickle
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 # Their order: the folder where they say so, how many are to load, and the modules.
 ORDER = "HNSCC_STANDBY"
 # So long they are waited for at most; a busy machine has Ray start others then.
 LOADED_WITHIN = 120.0
+# So long it may take, once Ray has started, until one of them begins.
+BEGUN_WITHIN = 30.0
+# Of the folder: what is asked, and what was answered.
+QUESTION, ANSWER = "question", "answer"
 
 
 @contextlib.contextmanager
-def standing_by(count: int, modules: Sequence[str]) -> Iterator[None]:
-    """Have `count` of the processes that are started meanwhile load these modules."""
+def standing_by(count: int, modules: Sequence[str], question: Callable[[], T]) -> Iterator[Callable[[], T]]:
+    """Have `count` of the processes that are started meanwhile load these modules. Yields what gives the answer to a
+    question, or raises what it raises: the same each time, by the process that has loaded first, or by this one where
+    none does. Question and answer are pickled."""
     with tempfile.TemporaryDirectory(prefix="hnscc-standby-", ignore_cleanup_errors=True) as folder:
+        Path(folder, QUESTION).write_bytes(pickle.dumps(question))
         os.environ[ORDER] = os.pathsep.join((folder, str(count), *modules))
         try:
-            yield
+            yield functools.cache(lambda: _answered(Path(folder), question) if count else question())
         finally:
             del os.environ[ORDER]
 
@@ -36,11 +49,32 @@ def await_standby() -> None:
         return
     folder = Path(os.environ[ORDER].split(os.pathsep)[0])
     until = time.monotonic() + LOADED_WITHIN
-    while any(_loads(each) for each in folder.glob("*.begun")):
+    while _any_loads(folder):
         if time.monotonic() >= until:
             print(f"processes still load after {LOADED_WITHIN:g} s: training starts all the same", flush=True)
             return
         time.sleep(0.02)
+
+
+def _answered(folder: Path, question: Callable[[], T]) -> T:
+    """The answer that a process wrote; this process's own where none began, all died or none is done in time."""
+    asked, answer = time.monotonic(), folder / ANSWER
+    while not answer.exists():
+        waited = time.monotonic() - asked
+        begun = any(folder.glob("*.begun"))
+        if waited >= (LOADED_WITHIN if begun else BEGUN_WITHIN) or (begun and not _any_loads(folder)):
+            break
+        time.sleep(0.02)
+    if not answer.exists():
+        return question()
+    given, value = pickle.loads(answer.read_bytes())  # noqa: S301 (in a folder of this user's alone)
+    if not given:
+        raise value
+    return value  # type: ignore[no-any-return]
+
+
+def _any_loads(folder: Path) -> bool:
+    return any(_loads(each) for each in folder.glob("*.begun"))
 
 
 def _loads(begun: Path) -> bool:
@@ -55,7 +89,8 @@ def _loads(begun: Path) -> bool:
 
 
 def load() -> None:
-    """Load the modules, in one of the processes that are to: the first `count` that take a number."""
+    """Load the modules, in one of the processes that are to: the first `count` that take a number; and answer, as the
+    first that has loaded."""
     if ORDER not in os.environ:
         return
     folder, count, *modules = os.environ[ORDER].split(os.pathsep)
@@ -65,9 +100,24 @@ def load() -> None:
     try:
         for module in modules:
             importlib.import_module(module)
+        if _taken(Path(folder, "asked")):
+            _answer(Path(folder))
     finally:
         with contextlib.suppress(OSError):  # the run has ended, and the folder is gone
             Path(folder, f"{number}.ended").touch()
+
+
+def _answer(folder: Path) -> None:
+    """Write the answer, or what was raised in its place: whole, or not at all."""
+    with contextlib.suppress(OSError):  # the run has ended, and the folder is gone
+        question = pickle.loads((folder / QUESTION).read_bytes())  # noqa: S301 (in a folder of this user's alone)
+        try:
+            answer = True, question()
+        except Exception as error:  # noqa: BLE001 (it is the asking process's to raise)
+            answer = False, error
+        unfinished = folder / "unfinished"
+        unfinished.write_bytes(pickle.dumps(answer))
+        unfinished.replace(folder / ANSWER)
 
 
 def _taken(place: Path) -> bool:

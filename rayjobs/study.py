@@ -5,16 +5,15 @@ import contextlib
 import importlib
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
 import ray
 
 from hnscc.base import option_texts
 from hnscc.base.console import counted, terminal
-from hnscc.base.cores import cores
 from hnscc.base.errors import InputError, exit_code_of
 from hnscc.base.files import write_text
 from hnscc.base.in_words import count_of
@@ -26,9 +25,19 @@ from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.repeats_schema import UntilPrecise
 from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study
+from hnscc.study.variant_schema import Training
 from hnscc.training.earlier import lines_of_left_out
+from hnscc.training.hardware import may_have_gpu, resources_here
 from hnscc.training.in_use import alone
-from hnscc.training.ready import ReadyRun, check_same_store, make_run_ready, open_and_plan
+from hnscc.training.ready import (
+    ReadyRun,
+    asked_of_pytorch,
+    check_networks,
+    check_same_store,
+    make_run_ready,
+    networks_of,
+    open_and_plan,
+)
 from hnscc.training.tidying import tidy_run
 from rayjobs.addresses import given_or_set
 from rayjobs.cluster import (
@@ -38,14 +47,11 @@ from rayjobs.cluster import (
     resolve_on_cluster,
 )
 from rayjobs.patient_files import refuse_in_job
-from rayjobs.requests import Amounts, check_study_requests, resolve_here, trials_at_once
+from rayjobs.requests import check_study_requests, resolve_here, trials_at_once, with_share
 from rayjobs.run_end import RunEnd, run_end_of, tell_run_end
 from rayjobs.shadowing import refuse_shadowed
 from rayjobs.shared import prove_shared
 from rayjobs.standby import await_standby, standing_by
-
-# Of the drivers of NVIDIA's GPUs, alone and on a board with the processor, of AMD's, and of Windows's under Linux.
-GPU_FILES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
 
 
 def run_study(
@@ -166,24 +172,28 @@ def make_ready(
     need while this one reads.
     """
     token = planned = None
+    check: Callable[..., object] = check_networks
+    resolve = resolve_here(study)
     if address:
         during.enter_context(connected(address))
         check_study_requests(study, machines_of_cluster())
         await_machines(study)
         token = during.enter_context(prove_shared(folder))
+        resolve = resolve_on_cluster(study)
     else:
         if trains:
             planned = _refuse_at_once(study, folder)
-            during.enter_context(standing_by(*_standby_of(study)))
+            answer = during.enter_context(standing_by(*_standby_of(study), _question_of(study, *planned)))
             during.enter_context(connected(None))
-        check_study_requests(study, [_resources_here()])
+            check, resolve = lambda *_: answer(), lambda training: answer()[with_share(study, training)]
+        check_study_requests(study, [resources_here()])
     with counted("reading the store", terminal()) as reading:
-        resolve = resolve_on_cluster(study) if address else resolve_here(study)
         ready = make_run_ready(
             study,
             folder.root,
             planned=planned,
             resolve=resolve,
+            check=check,
             progress=reading,
             accept_versions=accept_versions,
         )
@@ -194,8 +204,8 @@ def _refuse_at_once(study: Study, folder: RunFolder) -> tuple[Store, list[FoldPl
     """The store and the plans; what needs neither PyTorch nor Ray to be refused does not wait for them."""
     planned = open_and_plan(study)
     check_same_store(study, folder, *planned)
-    if not _may_have_gpu():
-        check_study_requests(study, [_cores_here()])
+    if not may_have_gpu():
+        check_study_requests(study, [resources_here()])
     return planned
 
 
@@ -203,28 +213,20 @@ def _standby_of(study: Study) -> tuple[int, tuple[str, ...]]:
     """How many trials are trained at once, and the modules that train them: seconds of work, half of it the library's
     of networks. (0, ()) where there is a GPU: a library that looks for GPUs while it is loaded would see the same ones
     for ever, and each trial is to see its own."""
-    if _may_have_gpu():
+    if may_have_gpu():
         return 0, ()
-    at_once = min(trials_at_once(_cores_here(), study, {"cpu"}), len(plan_trials(study)))
+    at_once = min(trials_at_once(resources_here(), study, {"cpu"}), len(plan_trials(study)))
     library = any(each.training.network.width is None for each in study.variants.values())
     modules = ("rayjobs.worker", "hnscc.training.trial")
-    return at_once, (*modules, "segmentation_models_pytorch") if library else modules
+    return at_once, (*modules, "hnscc.training.library") if library else modules
 
 
-def _may_have_gpu() -> bool:
-    return any(Path(each).exists() for each in GPU_FILES)
-
-
-def _cores_here() -> Amounts:
-    """What a machine without GPUs has: as `_resources_here`, and PyTorch is not loaded."""
-    return {"CPU": float(cores()), "GPU": 0.0}
-
-
-def _resources_here() -> Amounts:
-    # Here, for it loads PyTorch, beside the workers that do so.
-    from hnscc.training.process import resources_here
-
-    return resources_here()
+def _question_of(
+    study: Study, store: Store, plans: list[FoldPlan]
+) -> Callable[[], dict[Training, tuple[str, str]]]:
+    """What a process that stands by is asked: whether the networks fit, and what `auto` means here."""
+    trainings = [with_share(study, each.training) for each in study.variants.values()]
+    return partial(asked_of_pytorch, networks_of(study, store, plans), trainings)
 
 
 def refuse_search(study: Study) -> None:

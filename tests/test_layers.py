@@ -39,6 +39,7 @@ TORCH = {
             "feeding",
             "inference",
             "layers",
+            "library",
             "loop",
             "losses",
             "measure",
@@ -48,6 +49,7 @@ TORCH = {
             "process",
         ),
         *("resizing", "subpixel", "trial"),
+        "hardware",  # where it is loaded already, or there may be a GPU
     )
 }
 

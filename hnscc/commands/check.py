@@ -38,8 +38,8 @@ from hnscc.study.schema import Study
 from hnscc.study.search_schema import Search
 from hnscc.study.variant_schema import Training
 from hnscc.training.earlier import check_identities, choose, left_out
+from hnscc.training.hardware import resources_here
 from hnscc.training.model import check_model
-from hnscc.training.process import resources_here
 from hnscc.training.ready import batches_in, check_same_store, plan_folds
 from hnscc.training.records import Trained
 from hnscc.training.states import TrialState, recorded_state, trial_state

@@ -5,6 +5,6 @@ Others make a run ready (`ready.make_run_ready`), train a trial (`trial.steps_of
 
 It may import base, study, scores and cohort. Inside, imports point one way: measure -> trial -> results_of_trial ->
 ready, saving -> export, networks, side_by_side -> loop -> feeding -> augment, earlier, inference, members, model,
-provenance -> adam, checkpoint, devices, in_use, losses, paper_unet, process, resizing, states, subpixel -> layers,
-slots, tidying -> records.
+provenance -> adam, checkpoint, devices, hardware, in_use, losses, paper_unet, process, resizing, states, subpixel ->
+layers, library, slots, tidying -> records.
 """

@@ -19,10 +19,11 @@ from hnscc.study.variant_schema import Training
 from hnscc.training.adam import Adam
 from hnscc.training.checkpoint import load_checkpoint
 from hnscc.training.feeding import Fed, batches
+from hnscc.training.hardware import hardware
 from hnscc.training.inference import EVALUATION_BATCH, in_order, logits_of, model_on, predicting
 from hnscc.training.layers import seed_dropouts
 from hnscc.training.losses import loss_of
-from hnscc.training.process import drawing, hardware
+from hnscc.training.process import drawing
 from hnscc.training.records import Attempt, Began
 from hnscc.training.slots import SoFar
 

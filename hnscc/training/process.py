@@ -1,7 +1,6 @@
 """What a process must be told before it trains: threads, memory, deterministic kernels, its share of a GPU.
 
-And what it can say of its hardware, and its errors of the GPU: that its memory is full, or that the process can compute
-on it no more.
+And what its errors of the GPU say: that its memory is full, or that the process can compute on it no more.
 """
 
 import contextlib
@@ -9,17 +8,12 @@ import ctypes
 import os
 import platform
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
-
-from hnscc.base.cores import cores
 
 # What a process takes of a GPU before its first tensor: CUDA's context and the kernels' libraries. A guess, for while
 # others are on the same GPU nobody can tell their memory from this process's.
 CUDA_CONTEXT_BYTES = 600 * 2**20
-# Where the driver of NVIDIA's GPUs says its version.
-DRIVER = Path("/proc/driver/nvidia/version")
 # Of malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 # How CUDA and its libraries say that a GPU's memory is full where PyTorch's own allocator does not: cuBLAS
@@ -132,58 +126,3 @@ def gpu_is_lost(error: BaseException) -> bool:
     except torch.AcceleratorError:
         return True
     return False
-
-
-def hardware() -> dict[str, str | int | None]:
-    """What this process computes on, since bits hold on machines of the same kind alone.
-
-    machine (x86_64), system (Linux), cpus (how many), processor (its name); and where it sees a GPU: gpus (their
-    names), gpu_driver, cuda and cudnn (the versions).
-    """
-    found: dict[str, str | int | None] = {
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "cpus": os.cpu_count(),
-        "processor": _processor(),
-    }
-    if torch.cuda.is_available():
-        names = [torch.cuda.get_device_name(each) for each in range(torch.cuda.device_count())]
-        found |= {
-            "gpus": ", ".join(names),
-            "gpu_driver": _gpu_driver(),
-            "cuda": torch.version.cuda,
-            "cudnn": _cudnn_version(),
-        }
-    return found
-
-
-def resources_here() -> dict[str, float]:
-    """What this machine has for trials, by Ray's names: cores that this process may use (CPU), GPUs that PyTorch can
-    use (GPU)."""
-    return {"CPU": float(cores()), "GPU": float(torch.cuda.device_count())}
-
-
-def _processor() -> str | None:
-    """The processor's name as the system gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or None
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or None)
-
-
-def _gpu_driver() -> str | None:
-    """The version of NVIDIA's kernel module, which its first line names: "... Kernel Module  580.65.06  Release ...";
-    None where the system does not show it."""
-    try:
-        first = DRIVER.read_text().partition("\n")[0]
-    except OSError:
-        return None
-    return next((word for word in first.split() if word[0].isdigit() and "." in word), None)
-
-
-def _cudnn_version() -> str | None:
-    """As PyTorch counts it: 91002 is 9.10.2."""
-    version: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
-    return None if version is None else str(version)

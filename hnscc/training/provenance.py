@@ -19,6 +19,7 @@ from hnscc.base.locations import S3Path
 from hnscc.base.locks import locked
 from hnscc.study import identity
 from hnscc.study.run_folder import RunFolder
+from hnscc.training.hardware import hardware
 
 # Those that trained weights depend on, and those that schedule, score and store.
 LIBRARIES = ("hnscc", "ray", *identity.LIBRARIES, "scipy", "zarr", "pyarrow")
@@ -121,8 +122,6 @@ def _damaged(found: str) -> InputError:
 
 
 def _this_process() -> Invocation:
-    from hnscc.training.process import hardware  # here, for those who read invocations need no torch
-
     return Invocation(
         started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         process=os.getpid(),

@@ -106,7 +106,7 @@ class ReadyRun:
 def plan_folds(study: Study) -> tuple[Store, list[FoldPlan]]:
     """Open the study's store and plan its folds; reads no image. InputError where they or the networks do not fit."""
     store, plans = open_and_plan(study)
-    check_networks(*_networks_of(study, store, plans))
+    check_networks(*networks_of(study, store, plans))
     return store, plans
 
 
@@ -127,7 +127,7 @@ def open_and_plan(study: Study) -> tuple[Store, list[FoldPlan]]:
     return store, [_as_read(plan, study) for plan in plans]
 
 
-def _networks_of(
+def networks_of(
     study: Study, store: Store, plans: Iterable[FoldPlan]
 ) -> tuple[list[Variant], int, list[int]]:
     """What `check_networks` takes of a study."""
@@ -190,12 +190,25 @@ def resolve_in_process(training: Training) -> tuple[str, str]:
     return resolve_device(training)
 
 
+def asked_of_pytorch(
+    networks: tuple[list[Variant], int, list[int]], trainings: Iterable[Training]
+) -> dict[Training, tuple[str, str]]:
+    """What PyTorch alone can say before the first trial: what `resolve_in_process` says of each of these trainings.
+    InputError where networks, what `networks_of` gives, do not fit."""
+    check_networks(*networks)
+    return {training: resolve_in_process(training) for training in trainings}
+
+
 def _read_beside_checks(
-    study: Study, store: Store, plans: list[FoldPlan], progress: Progress | None
+    study: Study,
+    store: Store,
+    plans: list[FoldPlan],
+    check: Callable[[list[Variant], int, list[int]], object],
+    progress: Progress | None,
 ) -> dict[int, FoldData]:
     """Read the folds' data, and check meanwhile that the networks fit: PyTorch takes seconds to load."""
     with ThreadPoolExecutor(max_workers=1) as beside:
-        checked = beside.submit(check_networks, *_networks_of(study, store, plans))
+        checked = beside.submit(check, *networks_of(study, store, plans))
 
         def tell(done: int, scans: int, now: str, /) -> None:
             if checked.done():
@@ -214,6 +227,7 @@ def make_run_ready(
     *,
     planned: tuple[Store, list[FoldPlan]] | None = None,
     resolve: Callable[[Training], tuple[str, str]] = resolve_in_process,
+    check: Callable[[list[Variant], int, list[int]], object] = check_networks,
     progress: Progress | None = None,
     accept_versions: bool = False,
     replace_folds: bool = True,
@@ -221,13 +235,13 @@ def make_run_ready(
     """Write study.yaml, the folds and provenance.json, and read the folds' data.
 
     planned: what `open_and_plan` gave, where it was asked before. `resolve` says what device and precision `auto` means
-    where the trials will run. Trials may be there from before: InputError, with the differences, where the study would
-    now train one of them otherwise, or where other versions trained it, unless these are accepted (`check_identities`).
-    replace_folds: write folds of other data over those that are there, if no trial has been trained on them yet;
-    InputError otherwise.
+    where the trials will run; `check` raises what `check_networks` does. Trials may be there from before: InputError,
+    with the differences, where the study would now train one of them otherwise, or where other versions trained it,
+    unless these are accepted (`check_identities`). replace_folds: write folds of other data over those that are there,
+    if no trial has been trained on them yet; InputError otherwise.
     """
     store, plans = planned or open_and_plan(study)
-    folds = _read_beside_checks(study, store, plans, progress)
+    folds = _read_beside_checks(study, store, plans, check, progress)
     folder = run_folder_of(study.name, out)
     chosen = choose(study, folder, resolve)
     check_same_store(study, folder, store, plans, folds)

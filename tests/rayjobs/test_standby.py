@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,27 @@ def started(command=TELL) -> subprocess.Popen:
 
 
 def test_as_many_processes_load_as_were_told_to():
-    with standing_by(2, ("colorsys",)):
+    with standing_by(2, ("colorsys",), os.getpid):
         told = [each.communicate()[0].strip() for each in [started() for _ in range(3)]]
     assert sorted(told) == ["False", "True", "True"]
+
+
+def test_the_process_that_has_loaded_first_answers_whatever_the_question_gives_or_raises():
+    ask = "import rayjobs.standby_here, os; print(os.getpid())"
+    with standing_by(2, ("colorsys",), os.getpid) as answer:
+        first, second = (int(started(ask).communicate()[0]) for _ in range(2))
+        assert answer() == answer() == first != second
+    with standing_by(1, ("colorsys",), partial(exec, "import os; raise ValueError(os.getpid())")) as answer:
+        asked = started(ask).communicate()[0].strip()
+        with pytest.raises(ValueError, match=asked):
+            answer()
+
+
+def test_a_question_is_answered_here_where_no_process_is_to_load_or_none_begins(monkeypatch):
+    monkeypatch.setattr("rayjobs.standby.BEGUN_WITHIN", 0.3)
+    for count in (0, 1):
+        with standing_by(count, ("colorsys",), os.getpid) as answer:
+            assert answer() == os.getpid()
 
 
 def test_without_an_order_nothing_is_loaded_or_waited_for():
@@ -34,11 +53,12 @@ def test_without_an_order_nothing_is_loaded_or_waited_for():
 def test_who_died_while_loading_is_not_waited_for(tmp_path, monkeypatch):
     (tmp_path / "module.py").write_text("import os; os.kill(os.getpid(), 9)")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
-    with standing_by(1, ("module",)):
+    with standing_by(1, ("module",), os.getpid) as answer:
         started().communicate()
         assert begun() == 1
         waits = time.monotonic()
         await_standby()
+        assert answer() == os.getpid(), "it is answered here"
         assert time.monotonic() - waits < LOADED_WITHIN / 2
 
 
@@ -52,7 +72,7 @@ def begun() -> int:
 def test_who_has_begun_is_waited_for_whether_it_can_load_or_not(tmp_path, monkeypatch, text, code):
     (tmp_path / "module.py").write_text(text)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
-    with standing_by(4, ("module",)):
+    with standing_by(4, ("module",), os.getpid):
         await_standby()  # nobody has begun
         with started() as process:
             while not begun():
@@ -68,7 +88,7 @@ def test_who_loads_too_long_is_told_of_and_not_waited_for(tmp_path, monkeypatch,
     (tmp_path / "module.py").write_text("import time; time.sleep(60)")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
     monkeypatch.setattr("rayjobs.standby.LOADED_WITHIN", 0.3)
-    with standing_by(1, ("module",)), started() as process:
+    with standing_by(1, ("module",), os.getpid), started() as process:
         try:
             while not begun():
                 time.sleep(0.01)

@@ -8,12 +8,11 @@ import sys
 import pytest
 import torch
 
-from hnscc.training import process
+from hnscc.training.hardware import hardware
 from hnscc.training.process import (
     CUDA_CONTEXT_BYTES,
     drawing,
     gpu_is_lost,
-    hardware,
     memory_fraction,
     memory_is_full,
     peak_gpu_bytes,
@@ -133,7 +132,7 @@ def test_the_hardware_names_gpu_driver_and_libraries(monkeypatch, tmp_path):
         "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build  (dvs-builder)\n"
         "GCC version:  gcc version 12.2.0\n"
     )
-    monkeypatch.setattr(process, "DRIVER", driver)
+    monkeypatch.setattr("hnscc.training.hardware.DRIVER", driver)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda each: ["NVIDIA L4", "NVIDIA H100"][each])

@@ -1,0 +1,86 @@
+"""What this machine computes on: its processor, and its GPUs where it may have some. Where it has none, no PyTorch is
+loaded to say so: that takes seconds."""
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+from hnscc.base.cores import cores
+
+# Of the drivers of NVIDIA's GPUs, alone and on a board with the processor, of AMD's, and of Windows's under Linux.
+GPU_FILES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
+# Where the driver of NVIDIA's GPUs says its version.
+DRIVER = Path("/proc/driver/nvidia/version")
+
+
+def may_have_gpu() -> bool:
+    """Whether this machine has a driver of GPUs, by its files alone."""
+    return any(Path(each).exists() for each in GPU_FILES)
+
+
+def hardware() -> dict[str, str | int | None]:
+    """What this process computes on, since bits hold on machines of the same kind alone.
+
+    machine (x86_64), system (Linux), cpus (how many), processor (its name); and where it sees a GPU: gpus (their
+    names), gpu_driver, cuda and cudnn (the versions).
+    """
+    found: dict[str, str | int | None] = {
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cpus": os.cpu_count(),
+        "processor": _processor(),
+    }
+    return found | _gpus() if _asks_pytorch() else found
+
+
+def resources_here() -> dict[str, float]:
+    """What this machine has for trials, by Ray's names: cores that this process may use (CPU), GPUs that PyTorch can
+    use (GPU)."""
+    gpus = 0
+    if _asks_pytorch():
+        import torch
+
+        gpus = torch.cuda.device_count()
+    return {"CPU": float(cores()), "GPU": float(gpus)}
+
+
+def _asks_pytorch() -> bool:
+    """Whether PyTorch is asked for GPUs: where it is loaded, or there may be one."""
+    return "torch" in sys.modules or may_have_gpu()
+
+
+def _processor() -> str | None:
+    """The processor's name as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or None
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or None)
+
+
+def _gpus() -> dict[str, str | int | None]:
+    """Names and versions of GPUs, of `hardware`; nothing where PyTorch can use none."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return {}
+    names = [torch.cuda.get_device_name(each) for each in range(torch.cuda.device_count())]
+    cudnn: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return {
+        "gpus": ", ".join(names),
+        "gpu_driver": _gpu_driver(),
+        "cuda": torch.version.cuda,
+        "cudnn": None if cudnn is None else str(cudnn),  # as PyTorch counts it: 91002 is 9.10.2
+    }
+
+
+def _gpu_driver() -> str | None:
+    """The version of NVIDIA's kernel module, which its first line names: "... Kernel Module  580.65.06  Release ...";
+    None where the system does not show it."""
+    try:
+        first = DRIVER.read_text().partition("\n")[0]
+    except OSError:
+        return None
+    return next((word for word in first.split() if word[0].isdigit() and "." in word), None)
