@@ -44,6 +44,7 @@ from hnscc.training.devices import resolve_device
 from hnscc.training.ready import Task
 from hnscc.training.records import read_record
 from hnscc.training.trial import steps_of_trial
+from rayjobs.cluster import GLIBC
 
 MB = 1e6
 MOST_LEFT, MOST_GROWTH = 300, 1.05
@@ -145,9 +146,10 @@ class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def measure(name: str, counts: tuple[int, ...], copies: int, trials: int) -> dict[str, Any]:
-    """`train_here` in a fresh process."""
+    """`train_here` in a fresh process, with the environment that Ray's have on one machine."""
     task = json.dumps([name, counts, copies, trials])
-    done = subprocess.run([sys.executable, __file__, "--here", task], capture_output=True, text=True)
+    command = [sys.executable, __file__, "--here", task]
+    done = subprocess.run(command, env=os.environ | GLIBC, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr)
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -16,11 +16,15 @@ from ray._private import parameter, services
 def without_onlookers() -> Iterator[None]:
     """What `ray.init` starts within a `with` block has no autoscaler, no reader of the workers' logs and no server of a
     dashboard: each takes a processor's second or two to load, the server is waited for, and nothing here asks them."""
-    inside: Any = (parameter, services)
-    parameters, start_server = parameter.RayParams, services.start_api_server
-    inside[0].RayParams = partial(parameters, no_monitor=True, include_log_monitor=False)
-    inside[1].start_api_server = lambda *_, **__: (None, None)  # what it gives where there is no such server
+    modules: tuple[Any, Any] = parameter, services  # what is changed is not the type checker's to know
+    of_parameters, of_services = modules
+    before = of_parameters.RayParams, of_services.start_api_server
+    of_parameters.RayParams = partial(before[0], no_monitor=True, include_log_monitor=False)
+    of_services.start_api_server = lambda *_, **__: (
+        None,
+        None,
+    )  # what it gives where there is no such server
     try:
         yield
     finally:
-        inside[0].RayParams, inside[1].start_api_server = parameters, start_server
+        of_parameters.RayParams, of_services.start_api_server = before

@@ -15,7 +15,7 @@ import torch
 # others are on the same GPU nobody can tell their memory from this process's.
 CUDA_CONTEXT_BYTES = 600 * 2**20
 # Of malloc.h.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+M_MXFAST, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = 1, -1, -3
 # How CUDA and its libraries say that a GPU's memory is full where PyTorch's own allocator does not: cuBLAS
 # (CUBLAS_STATUS_ALLOC_FAILED), cuDNN (CUDNN_STATUS_ALLOC_FAILED, ..._INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED), CUDA.
 MEMORY_IS_FULL = ("_ALLOC_FAILED", "_ALLOCATION_FAILED", "CUDA error: out of memory")
@@ -55,9 +55,12 @@ def drawing(seed: int) -> Iterator[None]:
 
 def _keep_freed_memory() -> None:
     """Tell glibc to keep what tensors free for the next ones. Given back to the system and asked for again in each
-    step, its pages cost a tenth of a training's time. No other C library has these settings, or needs them."""
+    step, its pages cost a tenth of a training's time. Small pieces join their free neighbours at once: kept apart,
+    those at the edges of a freed tensor make it too small for the next one of its size, and memory grows step by step.
+    No other C library has these settings, or needs them."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(M_MXFAST, 0)
         libc.mallopt(M_MMAP_THRESHOLD, 2**30)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
