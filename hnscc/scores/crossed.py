@@ -35,8 +35,8 @@ class Estimate:
     carry as much; of pooled values alone. patients: those with lesion. repeats: of each variant. spread: its standard
     error, and what its limits rest on (`two_way_t.Spread`), where there is an interval. patient_variance,
     repeat_variance (one per variant, or one where repeats are paired) and joint_variance: the parts, of the value
-    itself (`variance_parts.variance_of` makes one of them: patient + repeats - joint, but at least the larger of the
-    first two).
+    itself (`variance_parts.variance_of` makes one of them: patient + repeats - joint, but at least half of the sum of
+    the first two).
     """
 
     value: float | None

@@ -21,7 +21,7 @@ from hnscc.base.arrays import Floats
 from hnscc.scores import two_way_t
 from hnscc.scores.crossed import Estimate
 from hnscc.scores.intervals import ALPHA
-from hnscc.scores.variance_parts import satterthwaite
+from hnscc.scores.variance_parts import satterthwaite, variance_of
 
 MOST_PATIENTS, MOST_REPEATS = 10_000, 1_000
 POWER = 0.8
@@ -48,8 +48,9 @@ class Design:
         return self.patients / patients + self.repeats / repeats + self.joint / (patients * repeats)
 
     def known(self, patients: int) -> float:
-        """The degrees of freedom by which so many patients tell the patients' part: one fewer than their weight."""
-        return max(1.0, self.weight * patients - 1)
+        """The degrees of freedom by which so many patients tell the patients' part: their weight, but at most one fewer
+        than they are."""
+        return max(1.0, min(self.weight * patients, patients - 1))
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _limits(design: Design, patients: int, repeats: float) -> Floats:
     own, *each = np.meshgrid(of_patients, *[of_repeats] * sides)
     brought: Floats = np.sum(each, axis=0)
     degrees = satterthwaite(brought, [(np.sum(np.square(each), axis=0), repeats - 1)])
-    error = np.sqrt(np.maximum(own + brought - joint, np.maximum(own, brought)))
+    error = np.sqrt(variance_of(own, brought, joint))
     return (error * two_way_t.limits(ALPHA, brought / (own + brought), patients - 1.0, degrees)).ravel()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
-from two_way import limit_of
+from two_way import limit_of, variance_of
 
 from hnscc.scores.patient_means import mean_of_patients
 
@@ -20,7 +20,7 @@ def by_hand(scores):
     for column in (scores - scores.mean(1, keepdims=True)).T:
         both += sum((each - column.mean()) ** 2 for each in column) / (repeats - 1)
     both /= repeats * patients * (patients - 1)
-    variance = max(of_patients + of_repeats - both, of_patients, of_repeats)
+    variance = variance_of(of_patients, [of_repeats], both)
     return variance**0.5, limit_of(of_patients, [of_repeats], patients, [repeats])
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
-from two_way import limit_of
+from two_way import limit_of, variance_of
 
 from hnscc.scores.crossed import Estimate, mean_difference, pooled_difference
 from hnscc.scores.planner import (
@@ -65,12 +65,12 @@ def test_a_study_knows_the_patients_part_by_patients_of_equal_weight(effective, 
     design = design_of(pilot)
     assert design.weight == weight
     draw = np.random.default_rng(1)
-    joint, known = 0.0005, max(1.0, 10 * weight - 1)
+    joint, known = 0.0005, min(9.0, 10 * weight)
     own = 0.003 * draw.chisquare(known, 4_000) / known
     brought = (0.0025 / 2 * draw.chisquare(4, (2, 4_000)) / 4).T
     found = []
     for patient, repeat in zip(own, brought, strict=True):
-        error = math.sqrt(max(patient + repeat.sum() - joint, patient, repeat.sum()))
+        error = math.sqrt(variance_of(patient, repeat, joint))
         found.append(
             error * Spread(error, repeat.sum() / (patient + repeat.sum()), 9, _degrees(repeat)).limit()
         )

@@ -9,14 +9,29 @@ from two_way import limit_of
 
 from hnscc.scores.crossed import mean_difference
 from hnscc.scores.two_way_t import Spread, limits
+from hnscc.scores.variance_parts import variance_of
 
 SHARES = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1))
 DEGREES = st.floats(1, 200)
 
 
-def test_a_limit_by_hand():
-    """Half of the variance is the repeats': they weigh 0.5 ** 1.75 = 0.2973, and 9 degrees of patients count as 18."""
-    assert limits(0.05, 0.5, 9, 1) == pytest.approx(0.7027 * 2.1009 + 0.2973 * 12.7062, abs=1e-3)
+@pytest.mark.parametrize(
+    ("share", "patients", "repeats", "squares"),
+    [
+        # 10 patients: the repeats weigh 0.5 ** (1.75 x 13 / 9) = 0.173405, and 9 degrees of patients count as 18.
+        (0.5, 9, 1, 0.826595 * 2.10092**2 + 0.173405 * 12.70620**2),
+        # 5 patients: the repeats weigh 0.2 ** 3.5 = 0.0035777, and 4 degrees of patients count as 5.
+        (0.2, 4, 2, 0.9964223 * 2.57058**2 + 0.0035777 * 4.30265**2),
+    ],
+)
+def test_a_limit_by_hand(share, patients, repeats, squares):
+    assert limits(0.05, share, patients, repeats) == pytest.approx(squares**0.5, rel=1e-5)
+
+
+def test_what_both_parts_hold_is_taken_off_once_and_at_most_half_of_them():
+    assert variance_of(0.3, 0.5, 0.1) == pytest.approx(0.7)
+    assert variance_of(0.3, 0.5, 0.45) == pytest.approx(0.4)
+    assert variance_of(np.array([0.3, 4.0]), np.array([0.5, 0.0]), 0.45) == pytest.approx([0.4, 3.55])
 
 
 @pytest.mark.parametrize("chance", [0.4, 0.05, 0.001])
@@ -50,12 +65,15 @@ def test_the_limit_of_a_difference_is_that_of_its_parts():
 
 
 @pytest.mark.parametrize("training", [0.02, 0.05, 0.2])
-def test_with_two_repeats_equal_variants_are_called_different_neither_too_often_nor_hardly_ever(training):
-    """1,000 studies of 20 patients; of Satterthwaite's degrees, capped at 3, it was 1 %, uncapped up to 7 %."""
+@pytest.mark.parametrize("patients", [5, 20])
+def test_with_two_repeats_equal_variants_are_called_different_neither_too_often_nor_hardly_ever(
+    patients, training
+):
+    """1,000 studies; a mean of t limits by one power at all numbers of patients called 1 % of those of 5 different."""
     rejected = []
     for n in range(1000):
         draw = np.random.default_rng([7, n])
-        own = draw.normal(0, 0.1, 20)
-        a, b = (own + draw.normal(0, training, (2, 1)) + draw.normal(0, 0.1, (2, 20)) for _ in range(2))
+        own = draw.normal(0, 0.1, patients)
+        a, b = (own + draw.normal(0, training, (2, 1)) + draw.normal(0, 0.1, (2, patients)) for _ in range(2))
         rejected.append(mean_difference(a, b).p < 0.05)
     assert 0.02 <= np.mean(rejected) <= 0.06
