@@ -1,118 +1,178 @@
-"""Which limits of the two-way t? Those of the product beside the ones that were tried, on the studies of validity.py.
+"""Which limits of the two-way t? Those of the product beside others, on the models of validity.py or on others.
 
-Usage: python benchmarks/limits.py [--studies 1000] [--patients 5 20 60] [--repeats 2 3]
+Usage: python benchmarks/limits.py [--studies 10000] [--patients 5 20 60] [--repeats 2 3] [--drawn 16]
 
-Every study has four equal variants. The parts of variance are the product's; only the number of standard errors that an
-interval reaches to either side differs:
+Every study has four equal variants, as in validity.py. All studies of a cell are computed at once, and the parts of
+variance of the first of them are held to those of the product. How far an interval reaches to either side differs:
 
     Satterthwaite    t, by Satterthwaite's degrees of freedom over the patients and the repeats of each variant
-    capped           the same, at most 3 times the repeats' (the product's until 27 November 2026)
     Cochran          the mean of the t limits of patients and repeats, weighted by their shares of the variance
+    one power        the same, the repeats' weight being their share to the power of 1.75 at any number of patients, and
+                     the variance at least the larger of both parts (the product's until 27 November 2026)
     the product's    scores/two_way_t.py
+    a x b            the product's by another power, a x (1 + b / (P - 1)); its own is 1.75 x 4
 
 Printed are, for each and for every number of repeats, the least and the most over models and numbers of patients: the
-coverage of a variant's interval, how often a pair of equal variants is called different, and how often, of four, any
-pair is after Holm's correction.
+coverage of a variant's interval, how often a pair of equal variants is called different by pooled_difference and by
+mean_difference, and how often, of four, any pair is after Holm's correction (pooled, and means).
+
+With --drawn, the models are so many others, drawn at random from ranges that hold those of validity.py. By the first 16
+of them the product's powers were chosen.
 """
 
 import argparse
-import itertools
-import math
 from collections.abc import Callable
 
 import numpy as np
 import scipy.special
-import scipy.stats
-from validity import MODELS, cohort, population, trainings
+from simulated import MODELS, Model, population
+from studies_at_once import (
+    HELD,
+    PAIRS,
+    Parts,
+    error,
+    means,
+    pooled,
+    reach,
+    repeats_degrees,
+    sizes_of,
+    variants,
+)
 
-from hnscc.base.seeds import generator
-from hnscc.scores.crossed import Estimate, pooled_difference, pooled_interval
+from hnscc.base.arrays import Bools, Floats
 from hnscc.scores.intervals import ALPHA
 
-Limit = Callable[[Estimate, float], float]
-PAIRS = list(itertools.combinations(range(4), 2))
+OTHERS = ((1.5, 4.0), (1.75, 0.0), (1.75, 2.0), (2.0, 4.0))
+
+# Of parts, patients, repeats and a chance: the reach (S,).
+Limit = Callable[[Parts, int, int, float], Floats]
 
 
-def _student(degrees: float, chance: float) -> float:
-    return float(-scipy.special.stdtrit(degrees, chance / 2))
+def _student(degrees: Floats | float, chance: float) -> Floats:
+    return np.asarray(-scipy.special.stdtrit(degrees, chance / 2))
 
 
-def satterthwaite(found: Estimate, chance: float, cap: float = math.inf) -> float:
-    patient, repeats = found.patient_variance or 0.0, found.repeats[0] - 1
-    below = patient**2 / (found.patients - 1) + sum(part**2 for part in found.repeat_variance) / repeats
-    degrees = (patient + sum(found.repeat_variance)) ** 2 / below
-    return _student(min(degrees, cap * repeats), chance)
+def satterthwaite(found: Parts, patients: int, repeats: int, chance: float) -> Floats:
+    both = found.patient**2 / (patients - 1) + found.squares() / (repeats - 1)
+    return error(found) * _student((found.patient + found.brought) ** 2 / both, chance)
 
 
-def capped(found: Estimate, chance: float) -> float:
-    return satterthwaite(found, chance, cap=3.0)
+def cochran(found: Parts, patients: int, repeats: int, chance: float) -> Floats:
+    share, of_repeats = found.share, _student(repeats_degrees(found, repeats), chance)
+    return error(found) * ((1 - share) * _student(patients - 1, chance) + share * of_repeats)
 
 
-def cochran(found: Estimate, chance: float) -> float:
-    assert found.spread
-    share, repeats = found.spread.share, found.spread.repeats
-    return (1 - share) * _student(found.spread.patients, chance) + share * _student(repeats, chance)
+def one_power(found: Parts, patients: int, repeats: int, chance: float) -> Floats:
+    whole = found.patient + found.brought - found.joint
+    least = np.sqrt(np.maximum(whole, np.maximum(found.patient, found.brought)))
+    weight, own = found.share**1.75, _student((patients - 1) / (1 - found.share), chance)
+    return np.asarray(
+        least * ((1 - weight) * own + weight * _student(repeats_degrees(found, repeats), chance))
+    )
 
 
-def products(found: Estimate, chance: float) -> float:
-    assert found.spread
-    return found.spread.limit(chance)
+def other_power(power: float, few: float) -> Limit:
+    def limit(found: Parts, patients: int, repeats: int, chance: float) -> Floats:
+        weight = found.share ** (power * (1 + few / (patients - 1)))
+        own, of_repeats = (
+            _student(degrees, chance)
+            for degrees in ((patients - 1) / (1 - found.share), repeats_degrees(found, repeats))
+        )
+        return error(found) * np.hypot(np.sqrt(1 - weight) * own, np.sqrt(weight) * of_repeats)
+
+    return limit
 
 
 LIMITS: dict[str, Limit] = {
     "Satterthwaite": satterthwaite,
-    "capped": capped,
     "Cochran": cochran,
-    "the product's": products,
+    "one power": one_power,
+    "the product's": reach,
+    **{f"{power} x {few}": other_power(power, few) for power, few in OTHERS},
 }
 
 
-def cell(name: str, patients: int, repeats: int, studies: int, mean: float) -> dict[str, list[float]]:
-    """Of each kind of limits the shares: variants covered, pairs called different, studies with any pair so."""
-    seen: dict[str, list[list[float]]] = {kind: [] for kind in LIMITS}
-    for study in range(studies):
-        draw = generator(study, "limits", name, patients, repeats)
-        people = cohort(MODELS[name], patients, draw)
-        effects = draw.normal(0, MODELS[name].training, (4, repeats))
-        variants = [trainings(MODELS[name], people, own, draw) for own in effects]
-        own = [each for each in map(lambda each: pooled_interval(*each), variants) if each.spread]
-        pairs = [pooled_difference(variants[a], variants[b]) for a, b in PAIRS]
+def drawn(number: int) -> dict[str, Model]:
+    """So many models, each quantity drawn evenly from a range that holds those of validity.py; half of them, by chance,
+    have hard patients."""
+    draw = np.random.default_rng(2026)
+    models = {}
+    for n in range(number):
+        size, slope, patient, by_variant, training, by_patient, hard, has_hard = draw.random(8)
+        models[f"drawn {n}"] = Model(
+            0.5 + 1.1 * size,
+            -0.2 + 0.6 * slope,
+            0.5 + patient,
+            0.15 + 0.35 * by_variant,
+            0.1 + 0.7 * training,
+            0.2 + 0.4 * by_patient,
+            0.1 * hard if has_hard < 0.5 else 0.0,
+        )
+    return models
+
+
+def cell(model: Model, patients: int, repeats: int, studies: int) -> dict[str, Floats]:
+    """Of each kind of limits the shares: variants covered, pairs called different (pooled, means), studies with any
+    pair so after Holm's correction (pooled, means)."""
+    draw = np.random.default_rng([patients, repeats])
+    truth = float(scipy.special.logit(population(model)[1]))
+    shares: dict[str, list[Floats]] = {kind: [] for kind in LIMITS}
+    sizes = sizes_of(studies, patients, repeats)
+    for size in sizes:
+        four = variants(model, patients, repeats, size, draw)
+        own = [pooled((1, each)) for each in four]
+        pairs = [
+            [pooled((1, four[a]), (-1, four[b])) for a, b in PAIRS],
+            [means(four[a], four[b]) for a, b in PAIRS],
+        ]
         for kind, limit in LIMITS.items():
-            covered = [_off(each, mean) <= limit(each, ALPHA) for each in own]
-            found = [_away(each) > limit(each, ALPHA) for each in pairs]
-            any_pair = any(_away(each) > limit(each, ALPHA / len(PAIRS)) for each in pairs)
-            seen[kind].append([float(np.mean(covered)), float(np.mean(found)), float(any_pair)])
-    return {kind: list(np.mean(each, axis=0)) for kind, each in seen.items()}
+            found = [_covered(own, truth, limit, patients, repeats)]
+            found += [float(np.mean(_beyond(of, limit, patients, repeats, ALPHA))) for of in pairs]
+            found += [float(_beyond(of, limit, patients, repeats, HELD).any(0).mean()) for of in pairs]
+            shares[kind].append(np.array(found))
+    return {kind: np.average(found, axis=0, weights=sizes) for kind, found in shares.items()}
 
 
-def _away(found: Estimate) -> float:
-    """How many standard errors a difference lies off 0."""
-    return abs(found.value or 0.0) / found.error if found.error else 0.0
+def _covered(own: list[Parts], truth: float, limit: Limit, patients: int, repeats: int) -> float:
+    """How often a variant's interval, made on the logit scale, holds the truth."""
+    held = []
+    for each in own:
+        away = abs(scipy.special.logit(each.value) - truth) * each.value * (1 - each.value)
+        held.append(away <= limit(each, patients, repeats, ALPHA))
+    return float(np.mean(held))
 
 
-def _off(found: Estimate, truth: float) -> float:
-    """How many standard errors a variant lies off the truth, on the logit scale."""
-    assert found.value is not None and found.error
-    off = abs(scipy.special.logit(found.value) - scipy.special.logit(truth))
-    return float(off * found.value * (1 - found.value) / found.error)
+def _beyond(pairs: list[Parts], limit: Limit, patients: int, repeats: int, chance: float) -> Bools:
+    """Of every pair and study, whether 0 lies beyond the limit (pairs, S)."""
+    return np.array([abs(each.value) > limit(each, patients, repeats, chance) for each in pairs])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--studies", type=int, default=1000)
+    parser.add_argument("--studies", type=int, default=10_000)
     parser.add_argument("--patients", type=int, nargs="+", default=[5, 20, 60])
     parser.add_argument("--repeats", type=int, nargs="+", default=[2, 3])
-    options = parser.parse_args()
-    means = {name: population(model)[1] for name, model in MODELS.items()}
-    print(
-        "| repeats | limits | variant covers | called different | any of four, after Holm |\n|---|---|---|---|---|"
+    parser.add_argument(
+        "--drawn", type=int, help="so many models drawn at random, in place of those of validity.py"
     )
+    options = parser.parse_args()
+    models = drawn(options.drawn) if options.drawn else MODELS
+    head = (
+        "repeats",
+        "limits",
+        "variant covers",
+        "pooled rejects",
+        "mean rejects",
+        "any of four",
+        "of means",
+    )
+    print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")
     for repeats in options.repeats:
         cells = [
-            cell(name, patients, repeats, options.studies, mean)
-            for name, mean in means.items()
+            cell(model, patients, repeats, options.studies)
+            for model in models.values()
             for patients in options.patients
         ]
         for kind in LIMITS:

@@ -2,7 +2,7 @@
 
     python benchmarks/means_and_medians.py --studies 300
 
-Simulated studies of P patients with lesion and R repeats, in the four models of `validity.py`; printed are shares of
+Simulated studies of P patients with lesion and R repeats, in the four models of `simulated.py`; printed are shares of
 them, lowest to highest of the models:
 
 - `mean of shares`: the interval of `mean_of_patients` holds the mean Dice of all patients and trainings;
@@ -19,7 +19,7 @@ import argparse
 import itertools
 
 import numpy as np
-from validity import MODELS, NODES, POPULATION, WEIGHTS, Model, cohort, trainings
+from simulated import MODELS, NODES, POPULATION, WEIGHTS, Model, cohort, trainings
 
 from hnscc.base.seeds import generator
 from hnscc.scores.counts import Counts

@@ -1,0 +1,216 @@
+"""Many studies of simulated.py at once, the parts of variance of each and how far its interval reaches.
+
+The parts are computed a second time here, by arrays that hold many studies, and `check` holds them to the product's;
+what is made of them is the product's own.
+"""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from simulated import ALARM_SD, ALARM_SIZE, INTERCEPT, PRONE, Model, expit
+
+from hnscc.base.arrays import Floats
+from hnscc.scores import two_way_t
+from hnscc.scores.crossed import mean_difference, pooled_difference, pooled_interval
+from hnscc.scores.intervals import ALPHA
+from hnscc.scores.variance_parts import JACKKNIFE, variance_of
+
+PAIRS = list(itertools.combinations(range(4), 2))
+HELD = ALPHA / len(PAIRS)  # Holm's correction calls a pair of four different only if the least p is below it
+AT_ONCE = 1_000_000  # scores of one variant that are held at once
+CHECKED = 10  # studies of those that are held, of which the product is asked too
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a variant's trainings bring, of S studies at once: Dice (S, R, P), false alarms (S, R, C), the lesions'
+    sizes (S, P) and the effects of the trainings (S, R)."""
+
+    dice: Floats
+    alarm: Floats
+    truth: Floats
+    effects: Floats
+
+    def counts(self, study: int) -> tuple[Floats, Floats, Floats]:
+        """Overlap, prediction and truth (R, P + C) of one study, as the product takes them."""
+        dice, alarm = self.dice[study], self.alarm[study]
+        truth = np.broadcast_to(self.truth[study], dice.shape)
+        nothing = np.zeros_like(alarm)
+        return np.hstack([dice * truth, nothing]), np.hstack([truth, alarm]), np.hstack([truth, nothing])
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Of S studies: the value and its parts of variance, (S,) each; `repeat` of each variant, of one model none; how
+    many patients of equal weight carry as much."""
+
+    value: Floats
+    patient: Floats
+    repeat: tuple[Floats, ...]
+    joint: Floats
+    effective: Floats
+
+    @property
+    def brought(self) -> Floats:
+        """The variance that the repeats of all variants bring (S,)."""
+        return np.asarray(np.sum(self.repeat, axis=0))
+
+    @property
+    def share(self) -> Floats:
+        return self.brought / (self.patient + self.brought)
+
+    def squares(self) -> Floats:
+        return np.asarray(np.sum(np.square(self.repeat), axis=0))
+
+    def of(self, study: int) -> "Parts":
+        """Those of one study alone."""
+        one = slice(study, study + 1)
+        repeat = tuple(each[one] for each in self.repeat)
+        return Parts(self.value[one], self.patient[one], repeat, self.joint[one], self.effective[one])
+
+
+def sizes_of(studies: int, patients: int, repeats: int) -> list[int]:
+    """So many studies in parts that are held at once."""
+    at_once = max(1, AT_ONCE // (repeats * patients))
+    return [min(at_once, studies - first) for first in range(0, studies, at_once)]
+
+
+def variants(
+    model: Model,
+    patients: int,
+    repeats: int,
+    studies: int,
+    draw: np.random.Generator,
+    shifts: Sequence[float] = (0.0,) * 4,
+) -> list[Variant]:
+    """Variants of so many studies, each better than the model's by its shift on the logit scale; four equal ones."""
+    log_size = draw.normal(0, model.size, (studies, patients))
+    level = INTERCEPT + model.slope * log_size + draw.normal(0, model.patient, log_size.shape)
+    hard = draw.random(log_size.shape) < model.hard
+    free = (studies, patients // 2)
+    alarm = (draw.random(free) < PRONE) * ALARM_SIZE * np.exp(draw.normal(0, ALARM_SD, free))
+    found = []
+    for shift in shifts:
+        shape = (studies, repeats, patients)
+        own = level + draw.normal(0, model.by_variant, log_size.shape)
+        effects = draw.normal(shift, model.training, (studies, repeats))
+        dice = expit(own[:, None] + effects[:, :, None] + draw.normal(0, model.by_patient, shape))
+        dice[(draw.random(shape) < 0.9) & hard[:, None]] = 0.0
+        of_alarm: Floats = np.exp(draw.normal(0, model.by_patient, (studies, repeats, free[1])))
+        found.append(Variant(dice, alarm[:, None] * of_alarm, np.exp(log_size), effects))
+    return found
+
+
+def pooled(*signed: tuple[int, Variant]) -> Parts:
+    """The parts of a variant's pooled Dice, or of the difference of two, by scores/variance_parts.py."""
+    _, patients = signed[0][1].truth.shape
+    free = signed[0][1].alarm.shape[2]
+    spared = np.repeat([1 - 1 / patients, 1 - 1 / max(free, 1)], [patients, free])
+    weight = signed[0][1].truth / signed[0][1].truth.sum(1, keepdims=True)
+    signs = [sign for sign, _ in signed]
+    thetas, outs, alarms, shares = zip(*(_pooled_side(own) for _, own in signed), strict=True)
+    concentration = (weight**2).sum(1) * np.mean(shares, axis=0) ** 2
+    left, alarm = _signed(signs, (out.mean(1) for out in outs)), _signed(signs, alarms)
+    even = _signed(signs, (own.dice.mean(1) for _, own in signed)).var(1, ddof=1) * concentration
+    even += free * alarm.var(1, ddof=1) if free > 1 else 0.0
+    joint = np.zeros(len(concentration))
+    repeats = signed[0][1].dice.shape[1]
+    for (_, own), out in zip(signed, outs, strict=True) if repeats > 1 else ():
+        joint += JACKKNIFE * (spared * out.var(1, ddof=1)).sum(1) / repeats
+        joint += (1 - JACKKNIFE) * concentration * _about_repeats(own) / (repeats * (patients - 1))
+    return Parts(
+        _signed(signs, (theta.mean(1) for theta in thetas)),
+        JACKKNIFE * (spared * left**2).sum(1) + (1 - JACKKNIFE) * even,
+        tuple(theta.var(1, ddof=1) / repeats for theta in thetas) if repeats > 1 else (),
+        joint,
+        1 / concentration,
+    )
+
+
+def _signed(signs: list[int], each: Iterable[Floats]) -> Floats:
+    return np.asarray(np.sum([sign * own for sign, own in zip(signs, each, strict=True)], axis=0))
+
+
+def _pooled_side(own: Variant) -> tuple[Floats, Floats, Floats, Floats]:
+    """Pooled Dice (S, R), how far it moves without each patient (S, R, P + C), false alarms (S, C), lesions' share."""
+    num, size = 2 * own.dice * own.truth[:, None], 2 * own.truth[:, None]
+    above, lesions, alarms = (each.sum(2, keepdims=True) for each in (num, size, own.alarm))
+    whole = lesions + alarms
+    theta = above / whole
+    filled, free = num.shape[2] / (num.shape[2] - 1), own.alarm.shape[2]
+    without = filled * (above - num) / (alarms + filled * (lesions - size)) - theta
+    spread = free / (free - 1) if free > 1 else 1.0
+    spared = (
+        above / (lesions + spread * (alarms - own.alarm)) - theta if free > 1 else np.zeros_like(own.alarm)
+    )
+    out = np.concatenate([without, spared], axis=2)
+    return theta[:, :, 0], out, (theta * own.alarm / whole).mean(1), (lesions / whole)[:, :, 0].mean(1)
+
+
+def _about_repeats(own: Variant) -> Floats:
+    """How much the patients' Dice vary over repeats about the repeats' own means, summed over patients (S,)."""
+    return np.asarray((own.dice - own.dice.mean(2, keepdims=True)).var(1, ddof=1).sum(1))
+
+
+def means(a: Variant, b: Variant) -> Parts:
+    """The parts of the difference of two variants' mean Dice over patients."""
+    each = a.dice.mean(1) - b.dice.mean(1)
+    _, repeats, patients = a.dice.shape
+    return Parts(
+        each.mean(1),
+        each.var(1, ddof=1) / patients,
+        tuple(own.dice.mean(2).var(1, ddof=1) / repeats for own in (a, b)),
+        (_about_repeats(a) + _about_repeats(b)) / (repeats * patients * (patients - 1)),
+        np.full(len(each), float(patients)),
+    )
+
+
+def repeats_degrees(found: Parts, repeats: int) -> Floats | float:
+    """Satterthwaite's degrees of freedom of the repeats of all variants; of one model's none, which weigh nothing."""
+    return found.brought**2 * (repeats - 1) / found.squares() if found.repeat else 1.0
+
+
+def error(found: Parts) -> Floats:
+    return np.asarray(np.sqrt(variance_of(found.patient, found.brought, found.joint)))
+
+
+def reach(found: Parts, patients: int, repeats: int, chance: float) -> Floats:
+    """How far an interval of 1 - chance reaches to either side, by the product."""
+    degrees = repeats_degrees(found, repeats)
+    return error(found) * two_way_t.limits(chance, found.share, patients - 1, degrees)
+
+
+def check(a: Variant, b: Variant, ours: Sequence[Parts]) -> None:
+    """Of the first studies the product's own functions find the same: the interval of the first model, that of variant
+    a, and intervals and p of the pooled difference and of that of the means."""
+    _, repeats, patients = a.dice.shape
+    for study in range(min(CHECKED, len(a.dice))):
+        counts_a, counts_b = a.counts(study), b.counts(study)
+        theirs = (
+            pooled_interval(*(each[0] for each in counts_a)),
+            pooled_interval(*counts_a),
+            pooled_difference(counts_a, counts_b),
+            mean_difference(a.dice[study], b.dice[study]),
+        )
+        for parts, product, number in zip(ours, theirs, (1, repeats, repeats, repeats), strict=True):
+            own = parts.of(study)
+            assert product.value is not None and product.spread
+            np.testing.assert_allclose(own.value, product.value, rtol=1e-6, atol=1e-12)
+            for chance in (ALPHA, HELD, product.p or ALPHA):
+                limit = product.spread.limit(chance) * product.spread.error
+                np.testing.assert_allclose(reach(own, patients, number, chance), limit, rtol=1e-6)
+            if product.p:
+                np.testing.assert_allclose(reach(own, patients, number, product.p), abs(own.value), rtol=1e-6)
+
+
+def together(found: Sequence[Parts]) -> Parts:
+    """All studies of these."""
+    return Parts(
+        np.concatenate([each.value for each in found]),
+        np.concatenate([each.patient for each in found]),
+        tuple(np.concatenate(each) for each in zip(*(each.repeat for each in found), strict=True)),
+        np.concatenate([each.joint for each in found]),
+        np.concatenate([each.effective for each in found]),
+    )

@@ -1,0 +1,131 @@
+"""The page on validity: which shares lie beyond an aim, and what that says. benchmarks/validity.py finds them."""
+
+import textwrap
+from datetime import date
+
+from figures import machine
+
+COLUMNS = (
+    *("model", "patients", "repeats", "one model covers", "variant covers", "pooled rejects", "mean rejects"),
+    *("any of four, after Holm", "planted: found", "forecast"),
+)
+HEAD = ("| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS))
+
+# Of the columns after the cell's name, up to the planted differences.
+AIMS = (
+    *(("interval of one model", 0.93, 0.975), ("of a variant", 0.93, 0.975)),
+    *(("pooled difference", 0.02, 0.065), ("mean difference", 0.02, 0.065)),
+    ("after Holm", 0.0, 0.06),
+)
+OFF = 7.0  # points by which found and forecast may part
+WIDTH = 118
+
+Cell = tuple[str, int, int]  # model, patients, repeats
+STANDS_FOR = {
+    "regular": "lesions (SD of the logarithm of their size: 1.0), patients (0.8) and trainings (0.2) vary least, "
+    "and no patient is hard",
+    "heavy": "a few large lesions hold most of the voxels (SD of the logarithm 1.5), and patients (1.2) and "
+    "trainings (0.5) vary more",
+    "misses": "one patient in ten is hard: the lesion is missed in 9 of 10 trainings (patients 1.0, trainings "
+    "0.35)",
+    "unruly": "trainings vary most (0.8), large lesions score worse than small ones, and one patient in 20 is "
+    "hard (patients 1.2)",
+}
+WHAT_FAILS = (
+    "What falls short: with 5 patients and 2 repeats little is found, since the spread of 2 trainings is often small "
+    "by luck, so that little can be known from 2 ([how the limits are made](statistics.md#intervals-all-are-95-)). One "
+    "split, one hospital: neither the choice of training patients nor another scanner is in any of these figures."
+)
+WHY_OFF = (
+    "The forecast is that of studies of the same two variants, by the mean of their parts of variance. Less is found "
+    "than forecast with 5 patients and 2 or 3 repeats of heavy and unruly: there studies with a large difference have "
+    "wide limits too, and the forecast takes them for independent. More is found with 10 repeats or more: there the "
+    "variance that studies find is more skewed than the forecast takes it to be. The forecast reckons with as many "
+    "degrees of freedom of the patients' part as there are effective patients; no other number brings all cells within "
+    "7 points: by P - 1 regular 10 x 50 would be off by +8.4, by one fewer than the effective patients heavy 5 x 3 by "
+    "-8.9 (10,000 other studies of 27 November 2026, by `python benchmarks/validity.py --why`, which prints what parts "
+    "found and forecast). A forecast from one pilot is less certain than any of these: `hnscc plan` prints its range."
+)
+
+
+Cells = dict[Cell, list[float]]  # of every cell the figures, one a column
+
+
+def line(cell: Cell, found: list[float]) -> str:
+    return f"| {' | '.join(map(str, cell))} | {' | '.join(f'{100 * each:.1f} %' for each in found)} |"
+
+
+def page(cells: Cells, studies: int, checked: int) -> str:
+    """docs/explanation/validity.md: how the figures were made, how far they reach, and the table."""
+    made = (
+        f"Simulated studies (`benchmarks/validity.py`; {studies:,} a cell; {date.today().isoformat()}, {machine()}; "
+        "what was drawn decides the figures, not the machine). All studies of a cell are computed at once; of "
+        f"{checked} or more of each the product's own `pooled_interval`, `pooled_difference` and `mean_difference` "
+        "gave the same intervals and p."
+    )
+    return "\n".join(
+        [
+            "# Validity: do the intervals cover, do the tests keep their level?",
+            "",
+            "<!-- Written by `make validity`; do not edit by hand. -->",
+            "",
+            *textwrap.wrap(made, WIDTH),
+            "",
+            *textwrap.wrap(ranges(cells, studies), WIDTH),
+            "",
+            *textwrap.wrap(beyond_the_aims(cells), WIDTH),
+            "",
+            "Four models of how the Dice of a patient varies, on the logit scale:",
+            "",
+            "| model | what it stands for |",
+            "|---|---|",
+            *(f"| {name} | {words} |" for name, words in STANDS_FOR.items()),
+            "",
+            *textwrap.wrap(WHAT_FAILS, WIDTH),
+            "",
+            *textwrap.wrap(WHY_OFF, WIDTH),
+            "",
+            *HEAD,
+            *(line(cell, found) for cell, found in cells.items()),
+            "",
+        ]
+    )
+
+
+def ranges(cells: Cells, studies: int) -> str:
+    """The least and the most of every column, beside its aim."""
+    columns = list(zip(*cells.values(), strict=True))
+    least = [f"{100 * min(each):.1f} to {100 * max(each):.1f} %" for each in columns]
+    beyond = [_beyond_forecast(found) for found in cells.values()]
+    return (
+        f"Of {len(cells)} cells: the interval of one model covers {least[0]}, that of a variant {least[1]} (aim 93 to "
+        f"97.5 %); equal variants are called different in {least[2]} (pooled) and {least[3]} (mean over patients) of "
+        f"studies (aim 2 to 6.5 %); of four equal variants any pair holds up after Holm in {least[4]} (aim at most 6 "
+        f"%). A planted difference is found by up to {-min(beyond):.1f} points less often than forecast and by up to "
+        f"{max(beyond):.1f} more often (aim {OFF:g}). The standard error of a cell is at most {50 / studies**0.5:.1f} "
+        f"points, of a share of 5 % {100 * (0.05 * 0.95 / studies) ** 0.5:.1f}."
+    )
+
+
+def beyond_the_aims(cells: Cells) -> str:
+    """The cells that miss an aim, by name, with what was found there."""
+    told = []
+    for column, (what, low, high) in enumerate(AIMS):
+        out = {cell: found[column] for cell, found in cells.items() if not low <= found[column] <= high}
+        told.append(f"{what}: {_named({cell: f'{100 * each:.1f} %' for cell, each in out.items()})}")
+    off = {cell: points for cell, found in cells.items() if abs(points := _beyond_forecast(found)) > OFF}
+    named = _named({cell: f"{points:+.1f}" for cell, points in off.items()})
+    told.append(f"planted differences, points beyond the forecast: {named}")
+    return f"Cells beyond an aim (model, patients x repeats). {'; '.join(told)}."
+
+
+def _named(cells: dict[Cell, str]) -> str:
+    told = (
+        f"{model} {patients} x {repeats} ({found})" for (model, patients, repeats), found in cells.items()
+    )
+    return ", ".join(told) or "none"
+
+
+def _beyond_forecast(found: list[float]) -> float:
+    """By how many points a planted difference is found more often than forecast."""
+    return 100 * (found[len(AIMS)] - found[len(AIMS) + 1])
