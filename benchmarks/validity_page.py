@@ -41,10 +41,10 @@ WHY_OFF = (
     "than forecast with 5 patients and 2 or 3 repeats of heavy and unruly: there studies with a large difference have "
     "wide limits too, and the forecast takes them for independent. More is found with 10 repeats or more: there the "
     "variance that studies find is more skewed than the forecast takes it to be. The forecast reckons with as many "
-    "degrees of freedom of the patients' part as there are effective patients; no other number brings all cells within "
-    "7 points: by P - 1 regular 10 x 50 would be off by +8.4, by one fewer than the effective patients heavy 5 x 3 by "
-    "-8.9 (10,000 other studies of 27 November 2026, by `python benchmarks/validity.py --why`, which prints what parts "
-    "found and forecast). A forecast from one pilot is less certain than any of these: `hnscc plan` prints its range."
+    "degrees of freedom of the patients' part as there are effective patients. The two pull apart: by more, P - 1, "
+    "regular 10 x 50 would be off by +8.4, by one fewer than the effective patients heavy 5 x 3 by -8.9 (10,000 other "
+    "studies; `python benchmarks/validity.py --why` prints what parts found and forecast). A forecast from one pilot "
+    "is less certain than any of these: `hnscc plan` prints its range."
 )
 
 
