@@ -82,7 +82,7 @@ bench: setup data/demo.zarr
 	$(BIN)/python benchmarks/all.py
 	$(BIN)/python benchmarks/validity.py --studies 40000
 
-# Simulated studies: do the intervals cover, do the tests keep their level? Some minutes on one core.
+# Simulated studies: do the intervals cover, do the tests keep their level? About ten minutes on one core.
 validity: setup
 	$(BIN)/python benchmarks/validity.py --page docs/explanation/validity.md
 
