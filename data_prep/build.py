@@ -7,15 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from data_prep.manifest.manifest import Fault, Row, examine_manifest, raise_all
 from data_prep.masks.masks import Mask
-from data_prep.oddities.judged import Reduced, judged, told
-from data_prep.oddities.marks import Marks, marks
+from data_prep.oddities.judged import Reduced, judged, reduce_images, told
 from data_prep.oddities.orientation import lying_of
-from data_prep.oddities.twins import reduced
 from data_prep.placing.coverage import MIN_COVERAGE, may_be_reference
 from data_prep.placing.place import PlacedScan, place_scan
 from data_prep.row_files import choose_reference, grids_of, volumes_of
@@ -90,12 +85,11 @@ def build_store(
 
 @dataclass(frozen=True)
 class PreparedScan:
-    """A scan of the unfinished store, its images reduced (data_prep.oddities.judged) to find them elsewhere, and what a
-    page shows of it, where one is made."""
+    """A scan of the unfinished store, what is kept of its images to compare them, and what a page shows of it, where
+    one is made."""
 
     scan: Scan
-    reduced: NDArray[np.float32]
-    marks: list[Marks]
+    images: Reduced
     view: View | None
 
 
@@ -186,7 +180,7 @@ def write_placed(row: Row, placed: PlacedScan, mask: Mask | None, folder: Path, 
     )
     scan = write_scan(folder, placed.images, placed.mask, facts, drawn=placed.lesion.drawn)
     seen = view_of(placed.images, placed.mask, scan, placed.before) if view else None
-    return PreparedScan(scan, reduced(placed.images), marks(placed.images), seen)
+    return PreparedScan(scan, reduce_images(placed.images, placed.mask == 1, scan), seen)
 
 
 def _lesion_free(row: Row, lesion_px: Sequence[int]) -> str | None:
@@ -205,7 +199,7 @@ def _placed(
 ) -> CohortPlacement:
     """How all scans were placed, and what is odd about them. InputError for what cannot be right (`judged`)."""
     scans = [each.scan for each in written]
-    images = Reduced([each.reduced for each in written], [each.marks for each in written])
+    images = [each.images for each in written]
     odd = judged(rows, scans, images, folder, settings.accept_odd)
     return {
         **_how_placed(reference, settings),
@@ -244,9 +238,9 @@ def _units(scans: list[Scan]) -> CohortPlacement:
     return {"units": units} if units else {}
 
 
-def _lying(modalities: Sequence[str], images: Reduced) -> CohortPlacement:
+def _lying(modalities: Sequence[str], images: Sequence[Reduced]) -> CohortPlacement:
     """How most scans lie, by modality, where they look alike, for the store's attributes."""
-    found = lying_of(modalities, images.slices)
+    found = lying_of(modalities, [each.slices for each in images])
     return {"lying": found} if found else {}
 
 

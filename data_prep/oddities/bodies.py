@@ -3,7 +3,7 @@
 Their headers lay them on one another; nothing is known of how each modality shows the skin but what most scans tell.
 """
 
-from collections.abc import Container, Iterator, Sequence, Set
+from collections.abc import Container, Iterable, Iterator, Sequence, Set
 from statistics import median
 
 import numpy as np
@@ -14,7 +14,10 @@ from hnscc.base.arrays import Floats
 from hnscc.cohort.placement import BodyFacts
 from hnscc.cohort.store_format import Scan
 
-FAR_MM, FAR_SDS = 10.0, 10.0  # mm; robust standard deviations: other tissue shows on PET than on MRI
+FAR_MM, FAR_SDS = 6.0, 10.0  # mm; robust standard deviations: other tissue shows on PET than on MRI
+# Of how far a body is moved, what each of its sides is at least: where it fades, one side stays.
+MOVED_SHARE, END_DIRECTIONS = 0.5, 4
+ENDS = (("back", "front"), ("left", "right"))
 TURNED_DEGREES = 8.0  # against the other scans, from which a body is told as turned
 MOST_TURNED_DEGREES = 90.0  # degrees, beyond which a body that is nearly round fits by chance
 ALIKE_CORRELATION = 0.85  # correlation of shapes, from which an angle is believed
@@ -33,16 +36,35 @@ LEAST_SD_MM, MOST_SDS = 0.25, 10.0  # mm; standard deviations that a number may 
 BETTER_TIMES = 4.0
 # Times the cohort's median: 15 at most in these, 20 in made-up heads; these, mirrored, 35 and more.
 FAR_OFF_TIMES = 30.0
-LEAST_APART_MM = 1.0  # mm, root mean square: bodies that are nearer fit
+# In mm, root mean square: bodies that are nearer fit. Where no other scan's body fits, the radius does not count: of a
+# body that is dark, noise and blur around it seem a part.
+LEAST_APART_MM, LEAST_OFF_MM = 1.0, 1.25
+RADIUS = 2  # which of the numbers that are compared it is
+
+
+def beside(
+    scans: Sequence[Scan], modalities: Sequence[str], known: Container[tuple[str, str]] = ()
+) -> Iterator[Odd]:
+    """A sentence on each modality of a scan that shows the body elsewhere than the grid's does; `scans` and `known` as
+    those of `unlike_bodies`."""
+    reference = scans[0].placement["reference"] if scans else ""
+    for modality in modalities:
+        if modality != reference:
+            moved = _moved(_both(scans, modality, reference), modality, reference)
+            yield from _unknown(moved, modality, reference, known)
 
 
 def unlike_bodies(
-    scans: Sequence[Scan], modalities: Sequence[str], known: Container[tuple[str | None, str]] = ()
+    scans: Sequence[Scan],
+    modalities: Sequence[str],
+    known: Container[tuple[str, str]] = (),
+    moved: Sequence[Odd] = (),
 ) -> Iterator[Odd]:
-    """A sentence on each modality of a scan that shows the body elsewhere, turned or shaped otherwise than the grid's.
+    """A sentence on each modality of a scan that shows the body turned or shaped otherwise than the grid's.
 
     Nothing is said of fewer than 5 scans, nor of bodies that fit another scan's in fewer than 8; nor of scans whose
-    modality is `known` to look otherwise for a reason that is told (`Odd.shown`).
+    modality is `known` to look otherwise for a reason that is told (`Odd.shown`). moved: what `beside` said; of these
+    it is only told whose body they show.
     """
     if len(scans) < LEAST_SCANS:
         return
@@ -50,14 +72,21 @@ def unlike_bodies(
     for modality in modalities:
         if modality != reference:
             both = _both(scans, modality, reference)
-            beside = [*_moved(both, modality, reference), *_turned(both, modality, reference)]
-            turned = {odd.scan_id for odd in beside}
-            for more in (_sheared(both, modality, reference), _wider(both, modality, reference)):
-                beside += [odd for odd in more if odd.scan_id not in turned]
-                turned |= {odd.scan_id for odd in beside}
-            beside += _anothers(both, modality, reference, {odd.scan_id for odd in beside})
-            names = modality, reference
-            yield from (odd for odd in beside if not any((odd.scan_id, name) in known for name in names))
+            told = {odd.scan_id for odd in moved if (odd.scan_id, modality) in odd.shown}
+            for more in (_one_sided, _turned, _sheared, _wider):
+                found = [odd for odd in more(both, modality, reference) if odd.scan_id not in told]
+                told |= {odd.scan_id for odd in found}
+                yield from _unknown(found, modality, reference, known)
+            yield from _unknown(_anothers(both, modality, reference, told), modality, reference, known)
+
+
+def _unknown(
+    odd: Iterable[Odd], modality: str, reference: str, known: Container[tuple[str, str]]
+) -> Iterator[Odd]:
+    """Those on scans in which neither modality is known to look otherwise."""
+    for each in odd:
+        if not any((each.scan_id, name) in known for name in (modality, reference)):
+            yield each
 
 
 def body_of(scan: Scan, modality: str) -> BodyFacts | None:
@@ -75,18 +104,57 @@ def _both(scans: Sequence[Scan], modality: str, reference: str) -> list[_Both]:
 
 
 def _moved(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Odd]:
+    """Bodies that are moved with both their sides."""
+    for scan, move, sides in _beside(both):
+        axis = int(np.argmax(np.abs(move)))
+        if (sides[axis] * np.sign(move[axis])).min() >= MOVED_SHARE * abs(move[axis]):
+            yield Odd(
+                scan.scan_id,
+                f"{modality} shows the body {np.hypot(*move):.0f} mm beside where {reference} shows it, against the "
+                "other scans: does its header place it rightly?",
+                shown=((scan.scan_id, modality), (scan.scan_id, reference)),
+            )
+
+
+def _one_sided(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Odd]:
+    """Bodies that end elsewhere on one side; asked of those that are not moved."""
+    for scan, move, sides in _beside(both):
+        axis = int(np.argmax(np.abs(move)))
+        at = int(np.argmax(np.abs(sides[axis])))
+        less = sides[axis][at] < 0 if at == 0 else sides[axis][at] > 0
+        fewer, more = (modality, reference) if less else (reference, modality)
+        yield Odd(
+            scan.scan_id,
+            f"{fewer} shows {abs(sides[axis][at]):.0f} mm less of the body to the {ENDS[axis][at]} than {more} does, "
+            "against the other scans, and not so on the opposite side: does one of them fade, or lack a part?",
+        )
+
+
+def _beside(both: Sequence[_Both]) -> Iterator[tuple[Scan, Floats, Floats]]:
+    """The scans whose body lies far beside that of the reference, against the other scans: by how many mm, to the back
+    and to the left, its middle does (2,), and its ends do (2, 2): the back and the front one, the left and the right.
+    """
     if len(both) < LEAST_SCANS:
         return
     apart = np.array([[one[side] - two[side] for side in ("back", "left")] for _, one, two in both])
     off = apart - np.median(apart, axis=0)
     most = [limit(side, FAR_MM, FAR_SDS) for side in off.T]
-    for (scan, _, _), each in zip(both, off, strict=True):
-        if any(abs(move) > bound for move, bound in zip(each, most, strict=True)):
-            yield Odd(
-                scan.scan_id,
-                f"{modality} shows the body {np.hypot(*each):.0f} mm beside where {reference} shows it, against the "
-                "other scans: does its header place it rightly?",
-            )
+    ends = np.array([_ends(one) - _ends(two) for _, one, two in both])
+    ends -= np.median(ends, axis=0)
+    for (scan, _, _), move, sides in zip(both, off, ends, strict=True):
+        if (np.abs(move) > most).any():
+            yield scan, move, sides
+
+
+def _ends(found: BodyFacts) -> Floats:
+    """(2, 2): where the body ends to the back and to the front, to the left and to the right, in mm."""
+    radii = np.array(found["radii"])
+    quarter = np.arange(-END_DIRECTIONS, END_DIRECTIONS + 1)
+    far = [float(radii[(quarter + turn) % len(radii)].mean()) for turn in np.arange(4) * len(radii) // 4]
+    left, back, right, front = far
+    return np.array(
+        [[found["back"] + back, found["back"] - front], [found["left"] + left, found["left"] - right]]
+    )
 
 
 def _turned(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Odd]:
@@ -117,10 +185,11 @@ def _sheared(both: Sequence[_Both], modality: str, reference: str) -> Iterator[O
         for side, least in zip(off.T, (LEAN_SLOPE, LEAN_SLOPE, SHEAR_SLOPE), strict=True)
     ]
     fitting = _fitting_mirrored(both)
-    for (scan, _, _), each in zip(both, off, strict=True):
+    for (scan, one, two), each in zip(both, off, strict=True):
+        bounds = np.add(most, (*_both_lean(one, two), 0.0))
         beyond = [
             (move / bound, move, way)
-            for move, bound, way in zip(each, most, how, strict=True)
+            for move, bound, way in zip(each, bounds, how, strict=True)
             if move > bound
         ]
         if beyond:
@@ -139,7 +208,8 @@ def _how_sheared(modality: str, reference: str, move: float, way: str, mirrored:
         )
     return (
         f"{modality} shows a body of another shape than {reference}, against the other scans, as if sheared {way} by "
-        f"{move:.2f} mm per mm: was one of them resliced, or its gantry tilted? Look at the picture"
+        f"{move:.2f} mm per mm: was one of them resliced, its gantry tilted, or did the body lie otherwise in the two "
+        "scanners? Look at the picture"
     )
 
 
@@ -186,6 +256,12 @@ def _leans(one: BodyFacts, two: BodyFacts) -> list[float]:
     return [one["lean_back"] - two["lean_back"], one["lean_left"] - two["lean_left"]]
 
 
+def _both_lean(one: BodyFacts, two: BodyFacts) -> list[float]:
+    """How far the body leans on both: a limb that lies askew may end elsewhere on one, and seem to lean less there."""
+    pairs = [(one[way], two[way]) for way in ("lean_back", "lean_left")]
+    return [min(abs(a), abs(b)) if a * b > 0 else 0.0 for a, b in pairs]
+
+
 def _shear(found: BodyFacts) -> float:
     """How far rows are moved along themselves from one to the next, were the body a disc without that: a disc of
     radius R, sheared by k, has radii R (1 + k / 2 sin 2 angle)."""
@@ -208,17 +284,21 @@ def _anothers(both: Sequence[_Both], modality: str, reference: str, beside: Set[
     unlike = np.minimum(off**2, MOST_SDS**2).mean(axis=2)
     own = np.diag(unlike)
     usual_own = float(np.median(own))
-    far = np.sqrt(((apart - usual) ** 2).mean(axis=1)) >= LEAST_APART_MM
+    missed = apart - usual
+    far = np.sqrt((missed**2).mean(axis=1)) >= LEAST_APART_MM
+    shaped = np.sqrt((np.delete(missed, RADIUS, axis=1) ** 2).mean(axis=1)) >= LEAST_OFF_MM
     for at, (scan, _, _) in enumerate(both):
         best = int(np.argmin(unlike[at]))
         fits = unlike[at, best] < BETTER_TIMES * usual_own and own[at] > BETTER_TIMES * max(
             unlike[at, best], usual_own
         )
-        if far[at] and (fits or (own[at] > FAR_OFF_TIMES * usual_own and scan.scan_id not in beside)):
+        off_all = shaped[at] and own[at] > FAR_OFF_TIMES * usual_own and scan.scan_id not in beside
+        if (far[at] and fits) or off_all:
             whose = f", but that of scan {both[best][0].scan_id}" if fits else ""
+            other = "" if fits else ", or does one of them fade, or lack a part"
             yield Odd(
                 scan.scan_id,
-                f"{modality} shows a body that does not fit that of {reference}{whose}: are both of this scan?",
+                f"{modality} shows a body that does not fit that of {reference}{whose}: are both of this scan{other}?",
             )
 
 

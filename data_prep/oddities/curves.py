@@ -51,7 +51,8 @@ def curved(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 
 def fading(scans: Sequence[Scan], modality: str, known: Container[tuple[str, str]] = ()) -> Iterator[Odd]:
     """A sentence on each scan of which one half is brighter beside the other than in the other scans, unless its
-    modality is `known` to look otherwise for a reason that is told (`Odd.shown`): turned, say."""
+    modality is `known` to look otherwise for a reason that is told (`Odd.shown`): turned, say. Of one new scan, since a
+    study keeps no images of its own; scans of a cohort are compared place by place (data_prep.oddities.fades)."""
     tissue = _tissue(scans, modality)
     if len(tissue) < LEAST_SCANS:
         return

@@ -1,12 +1,13 @@
-"""Masks of two scans that were exchanged: one has no border where it lies, and each has one on the other's images.
+"""Masks of two scans that were exchanged: each has a clearer border on the other's images than where it lies.
 
-Asked of scans alone whose mask is told to have no border (data_prep.oddities.off_border), since images must be read.
+Asked of the scans whose masks are told to have no border (data_prep.oddities.off_border), and of those whose border is
+weakest beside the others: lesions of two patients may lie at nearly the same place. Images must be read for it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
-from data_prep.oddities.oddity import Odd
+from data_prep.oddities.oddity import LEAST_SCANS, Odd
 from data_prep.oddities.off_border import CLEARLY_SEEN_SHARE, MASK, SHOWN_FALL
 from data_prep.placing.edges import edges_of
 from hnscc.base.arrays import Bools, Images
@@ -14,6 +15,9 @@ from hnscc.cohort.store_format import Scan
 
 BETTER_TIMES = 1.5  # times the fall across the border of a scan's own mask, that across the other's has
 MOST_SCANS_ASKED = 20  # scans whose masks are told: of more, it is another fault
+WEAKEST_SCANS = (
+    10  # scans, of those with the weakest borders on a modality, that are asked though they are not told
+)
 
 # The images (Z, C, H, W) and the mask (Z, H, W) of a scan by its position.
 ReadBoth = Callable[[int], tuple[Images, Bools]]
@@ -29,9 +33,10 @@ def exchanged(
     """A sentence on both scans of each pair whose masks fit when they are exchanged. told: what is odd about masks."""
     ids = {scan_id for odd in told for scan_id, what in odd.shown if what == MASK}
     ill = [at for at, scan in enumerate(scans) if scan.has_lesion]
-    asked = [at for at in ill if scans[at].scan_id in ids]
-    if not 0 < len(asked) <= MOST_SCANS_ASKED:
+    told_of = [at for at in ill if scans[at].scan_id in ids]
+    if len(told_of) > MOST_SCANS_ASKED or len(ill) < LEAST_SCANS:
         return
+    asked = sorted({*told_of, *_weakest(scans, modalities, ill)})
     across = _across(scans, modalities, asked, ill, read)
     for modality, falls in zip(modalities, across, strict=True):
         falls |= {(at, at): _own(scans[at], modality) for at in ill}
@@ -48,6 +53,14 @@ def exchanged(
                     f"its mask and that of scan {scans[beside].scan_id} may be exchanged: on {modality} the lesion "
                     "stands out where the other's mask lies, in both",
                 )
+
+
+def _weakest(scans: Sequence[Scan], modalities: Sequence[str], ill: Sequence[int]) -> Iterator[int]:
+    """The scans with the weakest borders on each modality on which the cohort's lesions have one."""
+    for modality in modalities:
+        falls = _bright_inside({(at, at): _own(scans[at], modality) for at in ill}, scans, modality)
+        if median(falls.values()) >= SHOWN_FALL:
+            yield from (at for at, _ in sorted(falls, key=lambda both: falls[both])[:WEAKEST_SCANS])
 
 
 def _across(

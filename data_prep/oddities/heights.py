@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.oddities.oddity import Odd, limit, robust_sd
-from hnscc.base.arrays import Floats
+from data_prep.placing.edges import highest
 from hnscc.cohort.store_format import Scan
 
 LEAST_SCANS = 8  # of fewer nothing is said: the likes of a slice are sought in the other scans
@@ -109,14 +109,4 @@ def _moved(
         z = z[filled[0][z] & filled[1][z + move]]
         if len(z) >= max(LEAST_COMMON_SLICES, depth // 2):
             curve[move + reach] = agree[(z + move)[:, None], likes[z]].mean()
-    return (_peak(curve) - reach) * step if np.isfinite(curve).any() else float("nan")
-
-
-def _peak(curve: Floats) -> float:
-    """Where a curve is highest, by a parabola through the highest point and those beside it."""
-    best = int(np.nanargmax(curve))
-    if not 0 < best < len(curve) - 1:
-        return float(best)
-    before, most, after = curve[best - 1 : best + 2]
-    bend = before - 2 * most + after
-    return best + (0.5 * float((before - after) / bend) if np.isfinite(bend) and bend < 0 else 0.0)
+    return (highest(curve) - reach) * step if np.isfinite(curve).any() else float("nan")

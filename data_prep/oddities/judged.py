@@ -12,23 +12,26 @@ from numpy.typing import NDArray
 from data_prep.manifest.ids import may_be_one
 from data_prep.manifest.manifest import Row, refused
 from data_prep.manifest.visits import in_groups, of_visits
-from data_prep.oddities.bodies import unlike_bodies
+from data_prep.oddities.bodies import beside, unlike_bodies
 from data_prep.oddities.codes import odd_codes
-from data_prep.oddities.curves import fading
 from data_prep.oddities.drawn_lesions import odd_drawings, odd_pieces
 from data_prep.oddities.exchanged import exchanged
+from data_prep.oddities.fades import faded
 from data_prep.oddities.fields import odd_fields, spellings
 from data_prep.oddities.heights import too_high
-from data_prep.oddities.marks import Marks
+from data_prep.oddities.inverted import inverted
+from data_prep.oddities.marks import Marks, marks
+from data_prep.oddities.mirrored import midlines, mirrored
 from data_prep.oddities.moved import find_moved
+from data_prep.oddities.nudged import moves_of, nudged
 from data_prep.oddities.numbers import emptied, odd_numbers, rounded
 from data_prep.oddities.odd import odd_scans
 from data_prep.oddities.oddity import Odd, cut_short
 from data_prep.oddities.one_sided import one_sided
 from data_prep.oddities.order import odd_order
-from data_prep.oddities.orientation import lying_otherwise
+from data_prep.oddities.orientation import lying_of, lying_otherwise
 from data_prep.oddities.planes import odd_planes
-from data_prep.oddities.twins import Twins, find_between, find_twins
+from data_prep.oddities.twins import Twins, find_between, find_twins, means_of, reduced
 from hnscc.base.arrays import Bools, Images
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of, first_of
@@ -44,20 +47,37 @@ ONE_MODALITY_CORRELATION = 0.9995
 
 @dataclass(frozen=True)
 class Reduced:
-    """The images of each scan, reduced: slice by slice (oddities.twins), and to what stands out (oddities.marks)."""
+    """What is kept of a scan's images to compare them: means of parts of each slice in the images' units, and the same
+    as slices of length 1 (oddities.twins), what stands out (oddities.marks), the lines midway between both sides of the
+    skin (oddities.mirrored), and how the mask must be moved to fit best (oddities.nudged)."""
 
-    slices: Sequence[NDArray[np.float32]]
-    marks: Sequence[Sequence[Marks]]
+    means: NDArray[np.float32]
+    slices: NDArray[np.float32]
+    marks: Sequence[Marks]
+    midlines: NDArray[np.float32]
+    moves: NDArray[np.float32]
+
+
+def reduce_images(images: Images, lesion: Bools, scan: Scan) -> Reduced:
+    """images: (Z, C, H, W), the stored slices of a scan; lesion: (Z, H, W), its mask on them."""
+    means = means_of(images)
+    return Reduced(
+        means.astype(np.float32),
+        reduced(means),
+        marks(images),
+        midlines(images),
+        moves_of(images, lesion, scan),
+    )
 
 
 def judged(
     rows: Sequence[Row],
     scans: Sequence[Scan],
-    images: Reduced,
+    images: Sequence[Reduced],
     unfinished: Path,
     accept_odd: str | None,
 ) -> list[Odd]:
-    """What is odd about the scans of these rows, of which `images` are the reduced ones.
+    """What is odd about the scans of these rows, of which `images` are what `reduce_images` kept.
 
     InputError: two patients share images, or something needs a reason (oddities.odd) and accept_odd gives none.
     """
@@ -67,17 +87,18 @@ def judged(
         name = scans[at].scan_id
         return read_written_images(unfinished, name), read_written_mask(unfinished, name) == 1
 
-    looks = [*odd_scans(scans, modalities), *lying_otherwise(scans, modalities, images.slices)]
-    patients = [row.patient_id for row in rows]
-    looks += too_high(scans, patients, modalities, images.slices, _known(looks))
+    looks, moved = _looks(rows, scans, images)
+    off = list(nudged(scans, modalities, [each.moves for each in images], _known([*looks, *moved])))
+    # A mask that is a slice off ends within the lesion on one side, but lacks no part.
+    looks = [odd for odd in looks if not odd.shown or not set(odd.shown) <= _known(off)]
     whole = [scan for scan in scans if not cut_short(scan)]
-    looks += [odd for name in modalities for odd in fading(whole, name, _known(looks))]
     odd = [
         *_shared_images(rows, scans, images, unfinished),
         *_of_another_visit(rows, scans, images, unfinished),
         *_ids_alike(rows),
         *looks,
         *exchanged(scans, modalities, looks, read),
+        *off,
         *one_sided(scans, modalities),
         *odd_fields(scans, modalities),
         *spellings(scans),
@@ -88,11 +109,34 @@ def judged(
         *rounded(scans, modalities),
         *emptied(scans, modalities),
         *odd_planes(scans, modalities),
-        *unlike_bodies(whole, modalities, _known(looks)),
-        *odd_order(scans, modalities, images.slices),
+        *moved,
+        *unlike_bodies(whole, modalities, _known(looks), moved),
+        *odd_order(scans, modalities, [each.slices for each in images]),
     ]
     _check_odd(rows, odd, accept_odd)
     return odd
+
+
+def _looks(
+    rows: Sequence[Row], scans: Sequence[Scan], images: Sequence[Reduced]
+) -> tuple[list[Odd], list[Odd]]:
+    """What is odd about how scans look; and about modalities whose body is moved, of which it may be asked yet whether
+    it is another scan's. Each asks of those alone that look otherwise for no likelier reason: a scan that is turned,
+    mirrored or moved does not fade, and one that fades has no other scale and went through no curve."""
+    modalities, slices = list(rows[0].files), [each.slices for each in images]
+    turned = list(lying_otherwise(scans, modalities, slices))
+    known = _known([*turned, *(odd for name in modalities for odd in inverted(scans, name))])
+    turned += mirrored(scans, modalities, [each.midlines for each in images], known)
+    known |= _known(turned)
+    high = list(too_high(scans, [row.patient_id for row in rows], modalities, slices, known))
+    whole = [(scan, each.means) for scan, each in zip(scans, images, strict=True) if not cut_short(scan)]
+    shown, means = [scan for scan, _ in whole], [each for _, each in whole]
+    moved = list(beside(shown, modalities, known))
+    alike = lying_of(modalities, slices)
+    fades = list(faded(shown, modalities, means, alike, known | _known([*high, *moved])))
+    values = odd_scans(scans, modalities, _known(fades))
+    high = [odd for odd in high if not _known([odd]) & _known(values)]
+    return [*values, *turned, *high, *fades], moved
 
 
 def _known(odd: Sequence[Odd]) -> set[tuple[str, str]]:
@@ -113,7 +157,7 @@ def _ids_alike(rows: Sequence[Row]) -> list[Odd]:
 
 
 def _shared_images(
-    rows: Sequence[Row], scans: Sequence[Scan], images: Reduced, unfinished: Path
+    rows: Sequence[Row], scans: Sequence[Scan], images: Sequence[Reduced], unfinished: Path
 ) -> list[Odd]:
     """What scans of one patient share, or nearly of two; InputError where two patients share the images of a
     modality, or a scan stands in the manifest twice. The first would put one image into training and test."""
@@ -142,7 +186,7 @@ def _shared_images(
 
 
 def _of_another_visit(
-    rows: Sequence[Row], scans: Sequence[Scan], images: Reduced, unfinished: Path
+    rows: Sequence[Row], scans: Sequence[Scan], images: Sequence[Reduced], unfinished: Path
 ) -> list[Odd]:
     """Modalities that two visits of a patient nearly share, maybe placed on another grid: copied, as one visit's files
     into another's row, or all of them."""
@@ -152,7 +196,11 @@ def _of_another_visit(
         for first, second in combinations(range(len(rows)), 2)
         if rows[first].patient_id == rows[second].patient_id
     ]
-    found = find_between(images.slices, visits, lambda at: read_written_images(unfinished, scans[at].scan_id))
+    found = find_between(
+        [each.slices for each in images],
+        visits,
+        lambda at: read_written_images(unfinished, scans[at].scan_id),
+    )
     odd = []
     for (first, second), both in groupby(found, key=lambda twins: (twins.first, twins.second)):
         alike = list(both)
@@ -184,16 +232,18 @@ def _how(twins: Twins) -> str:
     )
 
 
-def _pairs(rows: Sequence[Row], scans: Sequence[Scan], images: Reduced, unfinished: Path) -> list[Twins]:
+def _pairs(
+    rows: Sequence[Row], scans: Sequence[Scan], images: Sequence[Reduced], unfinished: Path
+) -> list[Twins]:
     """Scans that share images as they are stored; of two patients, also those that do once one is moved or changed."""
 
     def read(at: int) -> Images:
         return read_written_images(unfinished, scans[at].scan_id)
 
-    pairs = find_twins(images.slices, read)
+    pairs = find_twins([each.slices for each in images], read)
     known = {(twins.first, twins.second) for twins in pairs}
     moved = find_moved(
-        images.marks,
+        [each.marks for each in images],
         lambda one, two: rows[one].patient_id != rows[two].patient_id and (one, two) not in known,
         read,
     )

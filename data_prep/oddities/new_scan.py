@@ -6,7 +6,7 @@ from typing import Any
 from data_prep.oddities.curves import fading
 from data_prep.oddities.odd import odd_values
 from data_prep.oddities.orientation import lies_otherwise
-from data_prep.oddities.twins import reduced
+from data_prep.oddities.twins import means_of, reduced
 from hnscc.base.arrays import Images
 from hnscc.cohort.placement import Placement, ValueFacts
 from hnscc.cohort.store_format import Scan
@@ -32,7 +32,7 @@ def odd_beside(
             "they kept what these are like; prepare the store again, and `hnscc run STUDY` adds that"
         )
         return
-    slices = reduced(images)
+    slices = reduced(means_of(images))
     for at, modality in enumerate(modalities):
         theirs = [_scan(str(at), modality, values) for at, values in enumerate(usual["values"][modality])]
         new = _scan(NEW, modality, placement["values"][modality])

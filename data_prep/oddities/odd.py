@@ -3,7 +3,7 @@
 Nothing here reads an image: all of it follows from the facts that placing kept (hnscc.cohort.placement).
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from data_prep.oddities.curves import curved
 from data_prep.oddities.inverted import inverted
@@ -17,15 +17,24 @@ from data_prep.oddities.taken import less_covered, odd_orientations, odd_units, 
 from hnscc.cohort.store_format import Scan
 
 
-def odd_scans(scans: Sequence[Scan], modalities: Sequence[str]) -> list[Odd]:
-    """Return everything that is odd, the cohort's own first, then scan by scan in the order given."""
+def odd_scans(
+    scans: Sequence[Scan], modalities: Sequence[str], known: Container[tuple[str, str]] = ()
+) -> list[Odd]:
+    """Return everything that is odd, the cohort's own first, then scan by scan in the order given.
+
+    known: as of `odd_values`.
+    """
     found = [
         *odd_orientations(scans, modalities),
         *taken_otherwise(scans, modalities),
         *odd_units(scans, modalities),
     ]
     for modality in modalities:
-        found += [*odd_values(scans, modality), *separating(scans, modality), *less_covered(scans, modality)]
+        found += [
+            *odd_values(scans, modality, known),
+            *separating(scans, modality),
+            *less_covered(scans, modality),
+        ]
         found += off_border(scans, modality)
     found += odd_lesions(scans)
     for scan in scans:
@@ -34,14 +43,20 @@ def odd_scans(scans: Sequence[Scan], modalities: Sequence[str]) -> list[Odd]:
     return sorted(found, key=lambda odd: order[odd.scan_id])
 
 
-def odd_values(scans: Sequence[Scan], modality: str) -> list[Odd]:
-    """Return what is odd about the values of a modality. Of a scan that is inverted, that alone; of one that is
-    cut short, no curve. Nor is a scan whose values went through a curve said to be of another scale, unless of
-    another unit."""
+def odd_values(scans: Sequence[Scan], modality: str, known: Container[tuple[str, str]] = ()) -> list[Odd]:
+    """Return what is odd about the values of a modality. Of a scan that is inverted, that alone; of one that is cut
+    short, no curve. Nor is a scan whose values went through a curve said to be of another scale, unless of another
+    unit; nor one that is `known` to look otherwise for a reason that is told (`Odd.shown`), of either."""
     turned = list(inverted(scans, modality))
     others = [scan for scan in scans if scan.scan_id not in _of(turned)]
-    curves = list(curved([scan for scan in others if not cut_short(scan)], modality))
-    scales = [odd for odd in odd_scales(others, modality) if odd.refused or odd.scan_id not in _of(curves)]
+    told = {scan.scan_id for scan in others if (scan.scan_id, modality) in known}
+    curves = [
+        odd
+        for odd in curved([scan for scan in others if not cut_short(scan)], modality)
+        if odd.scan_id not in told
+    ]
+    told |= _of(curves)
+    scales = [odd for odd in odd_scales(others, modality) if odd.refused or odd.scan_id not in told]
     return [*turned, *scales, *curves]
 
 

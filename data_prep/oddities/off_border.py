@@ -16,7 +16,8 @@ from data_prep.oddities.oddity import LEAST_SCANS, Odd, limit, of_some
 from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
-MASK = "mask"  # in Odd.shown, of a scan whose mask has no border where it lies
+# In Odd.shown, of a scan whose mask has no border where it lies; of one whose mask ends within the lesion.
+MASK, END = "mask", "end of the mask"
 # Of most masks: the probability, by the sign test, that it is more than half of them by chance. Of true masks it was at
 # most a third, so that six of six come once in 700 cohorts.
 CHANCE_PROBABILITY = 0.02
@@ -204,7 +205,7 @@ def _cut(scans: Sequence[Scan], edges: Sequence[_Edge], modality: str) -> list[O
     parted = len(sides) == 1 and max(edge.weakest[0] for edge in weak) <= CUT_SHARE
     if not parted or not LEAST_LOST_SCANS <= len(weak) <= len(edges) / 2:
         return []
-    return list(of_some(scans, [edge.scan for edge in weak], _beyond(modality, *sides)))
+    return list(of_some(scans, [edge.scan for edge in weak], _beyond(modality, *sides), shown_in=END))
 
 
 def _open(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:
@@ -214,7 +215,8 @@ def _open(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:
     most = limit([share - usual for share, _ in weakest], ODD_SIDE_SHARE)
     for edge, (share, side) in zip(edges, weakest, strict=True):
         if share < usual - most:
-            yield Odd(edge.scan.scan_id, _beyond(modality, side))
+            text = _beyond(modality, side)
+            yield Odd(edge.scan.scan_id, text, shown=((edge.scan.scan_id, END),))
 
 
 def _beyond(modality: str, side: str) -> str:

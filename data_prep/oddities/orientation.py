@@ -104,7 +104,7 @@ def lies_otherwise(modality: str, slices: NDArray[np.float32], most: LyingFacts)
         .reshape(1, DEPTH_SLICES, 16, 16)
     )
     asked = [turn for turn in most["turns"] if len(slices) >= FEWEST_SLICES or turn not in FOOT_TO_HEAD]
-    image = _unit(_deep(slices)[None])
+    image = _unit(deep(slices)[None])
     alike = np.array([float((TURNS[turn][1](image) * mean).sum()) for turn in asked])
     best = int(alike.argmax())
     if alike[best] < OWN_CORRELATION or alike[best] - alike[asked.index(AS_IT_IS)] < CLEAR_CORRELATION:
@@ -125,7 +125,7 @@ def _told(modality: str, way: int) -> str:
 
 
 def _lying(slices: Sequence[NDArray[np.float32]]) -> _Lying:
-    images = _unit(np.stack([_deep(each) for each in slices]))
+    images = _unit(np.stack([deep(each) for each in slices]))
     few = min(map(len, slices)) < FEWEST_SLICES
     asked = [turn for turn in range(len(TURNS)) if not (few and turn in FOOT_TO_HEAD)]
     while True:
@@ -192,7 +192,7 @@ def _correlations(turned: NDArray[np.float32], images: Image) -> NDArray[np.floa
     return found
 
 
-def _deep(slices: NDArray[np.float32]) -> NDArray[np.float32]:
+def deep(slices: NDArray[np.float32]) -> NDArray[np.float32]:
     """(Z, 16, 16) -> (16, 16, 16): slices at equal parts of the length."""
     deep: NDArray[np.float32] = slices[
         ((np.arange(DEPTH_SLICES) + 0.5) / DEPTH_SLICES * len(slices)).astype(np.int64)

@@ -204,7 +204,7 @@ def _clusters(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     each = _logarithms(scans, modality) if len(scans) >= LEAST_PARTED_SCANS else None
     if each is None:
         return
-    explained, parts, which = max((*_parted(values), at) for at, values in enumerate(each))
+    explained, parts, which = max((*parted(values), at) for at, values in enumerate(each))
     medians = np.array([[np.median(values[part]) for part in parts] for values in each])
     if explained >= EXPLAINED_SHARE and (medians[:, 1] - medians[:, 0]).min() >= np.log(LEAST_APART_TIMES):
         groups = [[scans[at] for at in part] for part in parts]
@@ -219,8 +219,9 @@ def _groups_of_scale(groups: Sequence[Sequence[Scan]], usual: Sequence[float], m
     )
 
 
-def _parted(values: Floats) -> tuple[float, list[list[int]]]:
-    """The share of the variance that lies between two groups, each of a fifth at least, and the groups' positions."""
+def parted(values: Floats) -> tuple[float, list[list[int]]]:
+    """The share of the variance of values (n,) that lies between two groups, each of a fifth at least, and which they
+    are, by positions."""
     order, least = np.argsort(values, kind="stable"), math.ceil(LEAST_PART_SHARE * len(values))
     found = []
     for at in range(least, len(values) - least + 1):

@@ -51,16 +51,20 @@ class Twins:
         return self.correlation > SAME_CORRELATION
 
 
-def reduced(images: Images) -> NDArray[np.float32]:
-    """(Z, C, H, W) -> (C, Z, 16, 16) float32: means, of mean 0 and length 1; zeros where a slice is one value."""
+def means_of(images: Images) -> Floats:
+    """(Z, C, H, W) -> (C, Z, 16, 16): means of equal parts of each slice, in the images' units."""
     size = images.shape[-1]
     weights = area_weights(SIDE_PIXELS, size, size / SIDE_PIXELS, 0.0)
-    means = np.array(
+    return np.array(
         [
             [weigh(slice_.astype(np.float64), weights, weights) for slice_ in channel]
             for channel in images.swapaxes(0, 1)
         ]
     )
+
+
+def reduced(means: Floats) -> NDArray[np.float32]:
+    """What `means_of` gave, (C, Z, 16, 16), each slice of mean 0 and length 1; zeros where it is of one value."""
     return _unit(means.reshape(*means.shape[:2], -1)).reshape(means.shape).astype(np.float32)
 
 

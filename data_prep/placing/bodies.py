@@ -24,20 +24,20 @@ def placed_bodies(bodies: Sequence[Bools], spacing_mm: Spacing) -> list[BodyFact
 
     bodies: (Z, H, W) of each modality, lying LPS. spacing_mm: of z, y and x.
     """
-    filled = [_filled(shown) for shown in bodies]
-    areas = [shown.sum(axis=(1, 2)) for shown in filled]
+    whole = [filled(shown) for shown in bodies]
+    areas = [shown.sum(axis=(1, 2)) for shown in whole]
     if not all(area.any() for area in areas):
-        return [None] * len(filled)
+        return [None] * len(whole)
     seen = np.all([area > MIDDLE_SHARE * np.median(area[area > 0]) for area in areas], axis=0)
     if not seen.any():
-        return [None] * len(filled)
+        return [None] * len(whole)
     return [
         {**_placed(shown[seen].mean(axis=0), spacing_mm[1:]), **_leaning(shown, seen, spacing_mm)}
-        for shown in filled
+        for shown in whole
     ]
 
 
-def _filled(shown: Bools) -> Bools:
+def filled(shown: Bools) -> Bools:
     """(Z, H, W): the largest piece, each slice without its holes and what is thin, such as noise in air."""
     thick = np.stack([ndimage.binary_opening(slice_, DISC) for slice_ in shown])
     pieces, number = ndimage.label(np.stack([ndimage.binary_fill_holes(slice_) for slice_ in thick]))

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hnscc.base.arrays import Bools, Floats, Images, Integers, Spacing
 
 DEPTH_MM = 4.0  # mm, within and outside, that are compared
 MOST_VOXELS = 400  # voxels of each side's surface that are looked at
 MOVES_MM = (8.0, 16.0)  # mm, by which the mask is moved
+NEAR_VOXELS = 4  # voxels, by which it is moved to find where its border is clearest
 WIDTHS_MM = (4.0, 8.0)  # mm, by which its border is moved in or out
 # Times the tissue's brightness, above which a value counts as that: a hot spot is no border.
 BRIGHTEST_TIMES = 6.0
@@ -50,6 +50,15 @@ class _Border:
     pairs: Integers
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """What a modality shows: image (Z, H, W), the value of air, and how far bright tissue stands above it."""
+
+    image: Images
+    dark: float
+    brightness: float
+
+
 def edges_of(
     image: Images,
     lesion: Bools,
@@ -68,8 +77,8 @@ def edges_of(
     border = _border(lesion, spacing_mm)
     if border is None or brightness <= 0:
         return None
-    values = np.clip((image - dark) / brightness, -BRIGHTEST_TIMES, BRIGHTEST_TIMES)
-    falls = _falls(values, border, border.points)
+    shown = _Shown(image, dark, brightness)
+    falls = _falls(shown, border, border.points)
     sides = [name for pair in SIDES for name in pair]
     return {
         "own": float(falls.sum() / border.pairs.sum()),
@@ -79,10 +88,42 @@ def edges_of(
             if pairs
         },
         "elsewhere": {
-            name: float(_falls(values, border, points).sum() / border.pairs.sum())
-            for name, points in ({} if own_alone else _elsewhere(border, values.shape, spacing_mm)).items()
+            name: float(_falls(shown, border, points).sum() / border.pairs.sum())
+            for name, points in ({} if own_alone else _elsewhere(border, image.shape, spacing_mm)).items()
         },
     }
+
+
+def clearest_move(
+    image: Images, lesion: Bools, spacing_mm: Spacing, dark: float, brightness: float
+) -> list[float] | None:
+    """By how many voxels along z, y and x the mask of a lesion must be moved for values to fall most across its border,
+    of those a few voxels around it; None as of `edges_of`, whose arguments these are. image, lesion: (Z, H, W)."""
+    border = _border(lesion, spacing_mm)
+    if border is None or brightness <= 0:
+        return None
+    shown = _Shown(image, dark, brightness)
+    sign = 1 if _falls(shown, border, border.points).sum() > 0 else -1
+    found = []
+    for axis in range(3):
+        step = np.zeros(3, np.int64)
+        step[axis] = 1
+        falls = [
+            sign * float(_falls(shown, border, border.points + move * step).sum())
+            for move in range(-NEAR_VOXELS, NEAR_VOXELS + 1)
+        ]
+        found.append(highest(np.array(falls)) - NEAR_VOXELS)
+    return found
+
+
+def highest(curve: Floats) -> float:
+    """Where a curve (n,) is highest, by a parabola through its highest point and those beside it."""
+    best = int(np.nanargmax(curve))
+    if not 0 < best < len(curve) - 1:
+        return float(best)
+    before, most, after = curve[best - 1 : best + 2]
+    bend = before - 2 * most + after
+    return best + (0.5 * float((before - after) / bend) if np.isfinite(bend) and bend < 0 else 0.0)
 
 
 def _border(lesion: Bools, spacing_mm: Spacing) -> _Border | None:
@@ -152,7 +193,11 @@ def _turned(
     return np.asarray(np.rint(((shares[:, axes] * ways + 1) * lengths - 1) / 2), np.int64)
 
 
-def _falls(values: NDArray[np.float32], border: _Border, points: Integers) -> Floats:
+def _falls(shown: _Shown, border: _Border, points: Integers) -> Floats:
     """(6,): the sum over each side of how far values fall from within to outside; beyond the image, its last values."""
-    z, y, x = (np.clip(points[:, axis], 0, size - 1) for axis, size in enumerate(values.shape))
-    return np.asarray(np.bincount(border.side, border.weights * values[z, y, x], minlength=6), np.float64)
+    z, y, x = (np.clip(points[:, axis], 0, size - 1) for axis, size in enumerate(shown.image.shape))
+    # Not the whole image, which takes far longer.
+    values = np.clip(
+        (shown.image[z, y, x] - shown.dark) / shown.brightness, -BRIGHTEST_TIMES, BRIGHTEST_TIMES
+    )
+    return np.asarray(np.bincount(border.side, border.weights * values, minlength=6), np.float64)

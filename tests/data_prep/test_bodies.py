@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from stores import scan
 
-from data_prep.oddities.bodies import unlike_bodies
+from data_prep.oddities.bodies import beside, unlike_bodies
 from data_prep.oddities.separating import separating
 from data_prep.placing.bodies import DIRECTIONS, placed_bodies
 
@@ -65,7 +65,10 @@ def people(number):
 
 
 def told(pet, mri):
-    return [(odd.scan_id, odd.text) for odd in unlike_bodies(scans(pet, mri), ["pet", "mri"])]
+    found = scans(pet, mri)
+    moved = list(beside(found, ["pet", "mri"]))
+    odd = [*moved, *unlike_bodies(found, ["pet", "mri"], moved=moved)]
+    return [(each.scan_id, each.text) for each in odd]
 
 
 def test_place_and_radius_of_a_disc_by_hand():

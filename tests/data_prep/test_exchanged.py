@@ -12,13 +12,14 @@ from data_prep.oddities.off_border import off_border
 from data_prep.placing.edges import edges_of
 
 SHAPE, SPACING, SCANS = (16, 32, 32), (3.0, 2.0, 2.0), 10
+ORGANS = {7: 2, 8: 9, 9: 8}  # scans with an organ where another has its lesion
 
 
 def lesion(number: int) -> tuple[np.ndarray, np.ndarray]:
-    """A noisy image with a bright ball somewhere; of scan 7 a second one where scan 2 has its own, as in an organ."""
+    """A noisy image with a bright ball somewhere; of some scans a second one where another's lesion lies."""
     rng = np.random.default_rng(number)
     grid = np.indices(SHAPE)
-    at = [place(number), *([place(2)] if number == 7 else [])]
+    at = [place(number), *([place(ORGANS[number])] if number in ORGANS else [])]
     balls = [
         np.sqrt(sum(((each - mid) * mm) ** 2 for each, mid, mm in zip(grid, middle, SPACING, strict=True)))
         < 9
@@ -69,6 +70,12 @@ def test_both_of_an_exchange_are_told_also_where_one_seems_to_fit(one, other):
     assert both[0][1].startswith(
         f"its mask and that of scan p{other}_a may be exchanged: on pet the lesion stands out"
     )
+
+
+def test_an_exchange_is_told_though_neither_mask_is_told_by_itself():
+    """Both masks lie on something bright in the other's scan."""
+    unseen, both = told([*range(8), 9, 8])
+    assert unseen == [] and [scan_id for scan_id, _ in both] == ["p8_a", "p9_a"]
 
 
 def test_a_mask_of_a_scan_that_is_not_among_them_has_no_partner():

@@ -7,7 +7,7 @@ import pytest
 from stores import scan
 
 from data_prep.oddities.heights import too_high
-from data_prep.oddities.twins import reduced
+from data_prep.oddities.twins import means_of, reduced
 
 SCANS, STEP = 12, 4.0
 
@@ -36,7 +36,7 @@ def told(images: list[np.ndarray], known=()) -> list[tuple[str | None, str]]:
         for at in range(len(images))
     ]
     patients = [each.patient_id for each in scans]
-    slices = [reduced(each) for each in images]
+    slices = [reduced(means_of(each)) for each in images]
     return [(odd.scan_id, odd.text) for odd in too_high(scans, patients, ["pet", "mri"], slices, known)]
 
 

@@ -9,7 +9,7 @@ from stores import scan
 
 from data_prep.oddities.order import odd_order
 from data_prep.oddities.orientation import lying_otherwise
-from data_prep.oddities.twins import reduced
+from data_prep.oddities.twins import means_of, reduced
 
 SCANS = 10
 FRONT, DOWN, QUARTER = "from front to back", "upside down", "by a quarter in the plane of the slices"
@@ -24,7 +24,7 @@ TURNS = {
 def told(images: list[np.ndarray], judge=lying_otherwise) -> list[tuple]:
     """Scans S0, S1, ... of an index alone, those of odd number with lesion."""
     scans = [scan(f"p{at}", (0, at % 2)) for at in range(len(images))]
-    slices = [reduced(image[:, None]) for image in images]
+    slices = [reduced(means_of(image[:, None])) for image in images]
     return [(odd.scan_id, odd.text, odd.refused) for odd in judge(scans, ["mri"], slices)]
 
 

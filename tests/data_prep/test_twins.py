@@ -8,7 +8,7 @@ import pytest
 from nibabel import orientations
 from scans import LPS, cohort, prepare, refused, save, scan_arrays, write
 
-from data_prep.oddities.twins import find_between, find_twins, reduced
+from data_prep.oddities.twins import find_between, find_twins, means_of, reduced
 
 SHAPE = (20, 16, 8)
 
@@ -125,12 +125,12 @@ def test_a_copy_that_lies_by_a_part_of_a_voxel_off_is_found_between_visits():
     heads = [np.exp(-(y**2 + (x - by) ** 2) / 300) for by in (0, 0.4)]
     both = [[[head, rng.normal(size=head.shape)] for _ in range(6)] for head in heads]
     scans = [np.array(scan, np.float32) for scan in both]
-    (twins,) = find_between([reduced(scan) for scan in scans], [(0, 1)], scans.__getitem__)
+    (twins,) = find_between([reduced(means_of(scan)) for scan in scans], [(0, 1)], scans.__getitem__)
     assert twins.modality == 0 and not twins.same
 
 
 def test_slices_of_one_value_are_no_twins():
-    blank = [reduced(np.full((4, 1, 16, 16), value, np.float32)) for value in (0.0, 3.7)]
+    blank = [reduced(np.full((1, 4, 16, 16), value)) for value in (0.0, 3.7)]
     assert find_twins(blank, lambda at: np.zeros((4, 1, 16, 16), np.float32)) == []
     assert not blank[1].any()
 
@@ -140,7 +140,8 @@ def test_reduced_slices_are_means_of_length_one():
     means = images.reshape(3, 2, 16, 2, 16, 2).mean(axis=(3, 5)).transpose(1, 0, 2, 3)
     centred = means - means.mean(axis=(2, 3), keepdims=True)
     expected = centred / np.sqrt((centred**2).sum(axis=(2, 3), keepdims=True))
-    np.testing.assert_allclose(reduced(images), expected, atol=1e-6)
+    np.testing.assert_allclose(means_of(images), means, atol=1e-6)
+    np.testing.assert_allclose(reduced(means_of(images)), expected, atol=1e-6)
 
 
 def test_different_heads_of_one_shape_are_no_twins(tmp_path):

@@ -1,0 +1,98 @@
+"""Masks that lie a voxel or two beside their lesion: one row or one slice off, as where an index is counted from 1.
+
+Where values fall most across the border of a mask that is moved by a few voxels is found to parts of a voxel
+(data_prep.placing.edges.clearest_move). Where all masks of a cohort are drawn so closely, one that is off stands apart.
+"""
+
+from collections.abc import Container, Iterator, Sequence
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.oddities.oddity import LEAST_SCANS, Odd, limit, of_some, robust_sd
+from data_prep.oddities.off_border import END, MASK, SHOWN_FALL
+from data_prep.oddities.scales import LEAST_PARTED_SCANS, parted
+from data_prep.placing.edges import SIDES, clearest_move
+from hnscc.base.arrays import Bools, Floats, Images
+from hnscc.cohort.store_format import Scan
+
+# Made-up lesions lie within 0.6 mm of where PET says, 0.15 to 0.3 each; drawn ones of the public cohort 2 to 5 mm each.
+SURE_SD_MM = 0.5  # robust standard deviation, up to which anything is said
+OFF_VOXELS, OFF_SDS = 0.5, 3.5  # voxels of the stored slices; robust standard deviations
+# Of several masks, up to half: the share of the variance that lies between them and the others.
+EXPLAINED_SHARE = 0.8
+
+
+def moves_of(images: Images, lesion: Bools, scan: Scan) -> NDArray[np.float32]:
+    """(Z, C, H, W) -> (C, 3): by how many mm along z, y and x the mask of a scan must be moved to have its clearest
+    border on each modality; NaN where it has none."""
+    found = []
+    for image, facts in zip(images.swapaxes(0, 1), scan.placement["values"].values(), strict=True):
+        bright = 0.0 if facts["tissue"] is None else facts["tissue"]["last"] - facts["first"]
+        move = clearest_move(image, lesion, scan.spacing_mm, facts["first"], bright)
+        found.append(np.full(3, np.nan) if move is None else np.multiply(move, scan.spacing_mm))
+    return np.array(found, np.float32)
+
+
+def nudged(
+    scans: Sequence[Scan],
+    modalities: Sequence[str],
+    moves: Sequence[NDArray[np.float32]],
+    known: Container[tuple[str, str]] = (),
+) -> Iterator[Odd]:
+    """A sentence on the scans whose masks would have a clearer border a little beside where they lie, by direction.
+
+    moves: (C, 3) of each scan, what `moves_of` gave. known: scans with a modality, or with a mask (off_border.MASK),
+    on which something likelier is told.
+    """
+    for at, modality in enumerate(modalities):
+        ill = [
+            (scan, move[at])
+            for scan, move in zip(scans, moves, strict=True)
+            if _shown(scan, move[at], modality)
+        ]
+        ill = [
+            each for each in ill if not any((each[0].scan_id, name) in known for name in (*modalities, MASK))
+        ]
+        if len(ill) < LEAST_SCANS:
+            continue
+        along = np.array([move for _, move in ill], np.float64)
+        least = OFF_VOXELS * np.median([scan.spacing_mm for scan, _ in ill], axis=0)
+        off = np.column_stack([_off(each, float(by)) for each, by in zip(along.T, least, strict=True)])
+        # A mask that is off along one axis seems so along others, by less.
+        off[np.abs(off) < np.abs(off).max(axis=1, keepdims=True)] = 0
+        for axis, way in product(range(3), (0, 1)):
+            chosen = off[:, axis] * (1 - 2 * way) > 0
+            text = (
+                f"the lesion's border on {modality} is clearest {_median(np.abs(off[chosen, axis])):.1f} mm farther to "
+                f"the {SIDES[axis][way]} than where the mask lies, in the other scans where it lies: is the mask a "
+                f"voxel off, or is {modality}?"
+            )
+            moved = [scan for (scan, _), each in zip(ill, chosen, strict=True) if each]
+            yield from of_some(scans, moved, text, shown_in=END)
+
+
+def _median(values: Floats) -> float:
+    return float(np.median(values)) if len(values) else 0.0
+
+
+def _shown(scan: Scan, move: NDArray[np.float32], modality: str) -> bool:
+    """Whether a scan's lesion has a border on a modality."""
+    edges = scan.placement["lesion"]["edges"][modality]
+    return edges is not None and abs(edges["own"]) >= SHOWN_FALL and bool(np.isfinite(move).all())
+
+
+def _off(along: Floats, least: float) -> Floats:
+    """(n,): the moves in mm, 0 where one is as in the other scans, or smaller than the least."""
+    if len(along) >= LEAST_PARTED_SCANS:
+        explained, parts = parted(along)
+        near, far = sorted(parts, key=lambda part: abs(float(np.median(along[part]))))
+        within = max(robust_sd(along[part] - np.median(along[part])) for part in parts)
+        apart = abs(float(np.median(along[far]) - np.median(along[near])))
+        if explained >= EXPLAINED_SHARE and within <= SURE_SD_MM and apart >= max(least, OFF_SDS * within):
+            return np.where(np.isin(np.arange(len(along)), far), along, 0.0)
+    apart_from = along - np.median(along)
+    if robust_sd(apart_from) > SURE_SD_MM:
+        return np.zeros(len(along))
+    return np.where(np.abs(apart_from) > limit(apart_from, least, OFF_SDS), along, 0.0)

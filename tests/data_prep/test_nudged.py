@@ -1,0 +1,58 @@
+"""Masks that lie one voxel beside their lesion are told, of one scan and of half of them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from stores import scan
+
+from data_prep.oddities.nudged import moves_of, nudged
+from data_prep.oddities.off_border import MASK
+
+SHAPE, SPACING, SCANS = (16, 32, 32), (4.0, 1.5, 1.5), 18
+SIDES = ("head", "back", "left")
+
+
+def told(moved: dict[int, tuple[int, int]], noise: float = 0.1, known=()) -> list[tuple[str | None, str]]:
+    """moved: the scans whose masks lie so many voxels off along an axis. noise: of the images; the ball has 3."""
+    scans, moves = [], []
+    for number in range(SCANS):
+        rng = np.random.default_rng(number)
+        middle = [(length - 1) / 2 + rng.uniform(-2, 2) for length in SHAPE]
+        apart = [(at - mid) * mm for at, mid, mm in zip(np.indices(SHAPE), middle, SPACING, strict=True)]
+        mask = np.sqrt(sum(each**2 for each in apart)) < 13
+        image = ndimage.gaussian_filter(3.0 * mask + rng.normal(0, noise, SHAPE), (0.5, 1.0, 1.0))
+        axis, voxels = moved.get(number, (0, 0))
+        facts = {
+            "values": {"pet": {"first": 0.0, "tissue": {"last": 1.2}}},
+            "lesion": {"edges": {"pet": {"own": 1.0}}},
+        }
+        scans.append(replace(scan(f"p{number:02d}", (0, 4)), spacing_mm=SPACING, placement=facts))
+        moves.append(moves_of(image[:, None].astype(np.float32), np.roll(mask, voxels, axis), scans[-1]))
+    return [(odd.scan_id, odd.text) for odd in nudged(scans, ["pet"], moves, known)]
+
+
+def test_masks_where_they_belong_are_not_told():
+    assert told({}) == []
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_one_mask_that_is_a_voxel_off_is_told_with_where_it_belongs(axis):
+    ((scan_id, text),) = told({4: (axis, -1)})
+    mm = SPACING[axis]
+    found = float(text.split("clearest ")[1].split(" mm")[0])
+    assert scan_id == "p04_a" and abs(found - mm) < 0.3 * mm
+    assert f" mm farther to the {SIDES[axis]} than where the mask lies" in text
+    assert told({4: (axis, -1)}, known={("p04_a", MASK)}) == []
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_half_of_the_masks_a_voxel_off_are_told_in_one_sentence(axis):
+    ((scan_id, text),) = told({number: (axis, -1) for number in range(9)})
+    assert scan_id is None and text.startswith("in 9 scans (p00_a, p01_a, ")
+    assert f" mm farther to the {SIDES[axis]} than where the mask lies" in text
+
+
+def test_where_masks_are_drawn_loosely_nothing_is_said():
+    assert told({number: (1, number % 5 - 2) for number in range(SCANS)}) == []
