@@ -46,7 +46,7 @@ def test_a_single_trial_is_one_trial(tmp_path):
     write_text(run.study, dump_study(small_study(("pet",), repeats=1)))
     assert [each.text for each in write_tables(run)] == [
         "1 finished trial of pet (pet-f0-r01) stands in no table, since the study plans fewer repeats or folds; "
-        "to use them again, raise `repeats` or `folds`"
+        "to use it again, raise `repeats` or `folds`"
     ]
 
 
