@@ -62,7 +62,7 @@ def jpeg(tmp_path):
         ("gdcm", "raise ImportError", "exit code 1: GDCM cannot be imported (package python-gdcm)"),
         ("sitecustomize", "import os; os.kill(os.getpid(), 9)", "one that was ended by SIGKILL, most often"),
         ("sitecustomize", "import os; os._exit(7)", "exit code 7: no word of it"),
-        ("sitecustomize", "import os; os._exit(0)", "0 of 5760 bytes"),
+        ("sitecustomize", "import os; os._exit(0)", "0 of 5,760 bytes"),
     ],
 )
 def test_a_decoder_that_cannot_work_is_not_told_as_damage(jpeg, tmp_path, monkeypatch, name, text, found):
