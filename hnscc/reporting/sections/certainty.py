@@ -45,7 +45,7 @@ def _patients(source: Source) -> Iterator[str]:
     )
     yield (
         f"All test scores come from {count_of(patients, 'patient')}, {lesion} of them with lesion "
-        f"({source.scored_in_words}: {positive} with lesion, {negative} without). The unit of evidence is the "
+        f"({source.scored_in_words}: {positive:,} with lesion, {negative:,} without). The unit of evidence is the "
         "patient."
     )
     weights = [
