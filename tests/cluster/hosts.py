@@ -105,7 +105,7 @@ class Host:
 
     def processes(self) -> list[str]:
         """The command line of every process of this host, without those of sshd and of this call."""
-        listed = self.run(["ps", "-eo", "stat=,args="], root=True)
+        listed = self.run(["ps", "-ww", "-eo", "stat=,args="], root=True)
         lines = (line.split(None, 1) for line in listed.stdout.splitlines())
         return [
             args

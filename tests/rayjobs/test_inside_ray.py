@@ -21,7 +21,7 @@ START = """
 import subprocess, time
 from rayjobs.cluster import connected
 with connected(None):
-    print(subprocess.run(["ps", "-A", "-o", "ppid=,args="], capture_output=True, text=True).stdout)
+    print(subprocess.run(["ps", "-A", "-ww", "-o", "ppid=,args="], capture_output=True, text=True).stdout)
 """
 
 
