@@ -174,10 +174,16 @@ def _tuner(
         tune.with_parameters(TrialWorker, ready=ready, token=token),
         lambda config: tune.PlacementGroupFactory([{"CPU": cpus, "GPU": config["assignment"]["gpus"]}]),
     )
+    # Drawn one after another: of a grid, Tune would copy all assignments anew for each trial.
+    following = iter(assignments)
     return tune.Tuner(
         worker,
-        param_space={"assignment": tune.grid_search(assignments)},
-        tune_config=tune.TuneConfig(reuse_actors=True, scheduler=InOrder()),  # type: ignore[no-untyped-call]
+        param_space={"assignment": tune.sample_from(lambda _: next(following))},
+        tune_config=tune.TuneConfig(
+            num_samples=len(assignments),
+            reuse_actors=True,
+            scheduler=InOrder(),  # type: ignore[no-untyped-call]
+        ),
         run_config=tune.RunConfig(
             name="trials",
             storage_path=scratch,
