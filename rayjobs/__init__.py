@@ -23,5 +23,6 @@ if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and Path(sys.path[0]).reso
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
 os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # Tune's own table of trials; ours is in progress.py
+os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "inf"  # none: a study goes on from the trials' own records
 os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C is handled in study.py, at once and for sure
 os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"  # a line of ours, in watch.py
