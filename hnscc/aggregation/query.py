@@ -1,7 +1,8 @@
 """The tables of a run folder: read back, asked by SQL, and which trials ended after they were made."""
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 from hnscc.aggregation.column_types import WHOLE
 from hnscc.aggregation.schemas import SEARCH_TABLES, STUDY_TABLES, TABLES, schema
 from hnscc.base.errors import InputError
+from hnscc.base.files import storage_errors
 from hnscc.base.in_words import count_of, noun_of
 from hnscc.base.locations import Location
 from hnscc.scores.counts import k_of
@@ -24,7 +26,8 @@ from hnscc.training.states import not_used, recorded_state
 
 
 def read_table(run: RunFolder, name: str) -> pa.Table:
-    """One table of a run folder. Raises InputError for an unknown name, or where it is not written yet."""
+    """One table of a run folder. Raises InputError for an unknown name, or where it is not written yet or damaged;
+    StorageError where the disk does not answer."""
     if name not in TABLES:
         raise InputError(
             "There is no such table.",
@@ -33,10 +36,9 @@ def read_table(run: RunFolder, name: str) -> pa.Table:
             found=name,
             do="name one of these tables",
         )
-    try:
-        table = _parquet_of(_written(run, name))
-    except (pa.ArrowException, OSError):
-        raise _damaged(run.table(name), "a file that is not whole, or no Parquet file") from None
+    path = _written(run, name)
+    with _damage_told(path):
+        table = _parquet_of(path)
     absent = [column for column in schema(name).names if column not in table.column_names]
     if absent:
         raise _damaged(run.table(name), f"no column {', '.join(absent)}: another version of hnscc wrote it")
@@ -58,15 +60,24 @@ def written_schema(run: RunFolder, name: str) -> tuple[pa.Schema, int] | None:
     None where the table is not written yet. InputError where its file is damaged.
     """
     path = run.table(name)
-    if not path.is_file():
-        return None
-    try:
+    with _damage_told(path):
+        if not path.is_file():
+            return None
         # Of a file only the footer is read, an object on S3 whole.
         file = pq.ParquetFile(path if isinstance(path, Path) else pa.BufferReader(path.read_bytes()))
+        with file:
+            return file.schema_arrow, file.metadata.num_rows
+
+
+@contextlib.contextmanager
+def _damage_told(path: Location) -> Iterator[None]:
+    """Turn what goes wrong in reading a table within a `with` block into InputError, or into StorageError where it is
+    the disk that does not answer: the table may be whole then."""
+    try:
+        with storage_errors(path):
+            yield
     except (pa.ArrowException, OSError):
-        raise _damaged(run.table(name), "a file that is not whole, or no Parquet file") from None
-    with file:
-        return file.schema_arrow, file.metadata.num_rows
+        raise _damaged(path, "a file that is not whole, or no Parquet file") from None
 
 
 def _damaged(table: Location, found: str) -> InputError:
@@ -85,7 +96,9 @@ def _parquet_of(path: Location) -> pa.Table:
 
 def _written(run: RunFolder, name: str) -> Location:
     path = run.table(name)
-    if not path.is_file():
+    with storage_errors(path):
+        written = path.is_file()
+    if not written:
         raise InputError(
             "The run folder has no tables yet." if not run.tables.is_dir() else "A table is missing.",
             where=str(run.root),
@@ -105,14 +118,16 @@ def ended_since(run: RunFolder) -> list[Trial]:
     """The planned trials that ended after the run folder's tables were made, in the plan's order: table `trials` calls
     them missing, or failed where they are completed by now, or does not hold them.
 
-    None where there are no tables; whoever reads these, or the study, says what is wrong with them. Records are
-    believed. Those of trials that the tables call completed are not read, nor of one that they call not used: this
-    stands there with its reason, and nobody takes it for one that was never trained.
+    None where there are no tables; whoever reads these, or the study, says what is wrong with them. StorageError where
+    the disk does not answer. Records are believed. Those of trials that the tables call completed are not read, nor of
+    one that they call not used: this stands there with its reason, and nobody takes it for one that was never trained.
     """
     try:
         planned = plan_trials(load_study(run.study))
-        table = _parquet_of(_written(run, "trials"))
-    except (InputError, pa.ArrowException, OSError):
+        path = _written(run, "trials")
+        with _damage_told(path):
+            table = _parquet_of(path)
+    except InputError:
         return []
     columns = [name for name in ("trial_id", "status", "reason") if name in table.column_names]
     rows = {row["trial_id"]: row for row in table.select(columns).to_pylist()}
@@ -181,8 +196,9 @@ def query(run: RunFolder, sql: str) -> pa.Table:
                 return _whole_numbers(relation.to_arrow_table())
             message = "the statement gives no rows"
         except duckdb.Error as error:
-            if damaged := next((name for name in names if not _readable(run, name)), None):
-                raise _damaged(run.table(damaged), "a file that is not whole") from None
+            for path in map(run.table, names):  # one that cannot be read is told as such, not as bad SQL
+                with _damage_told(path):
+                    _parquet_of(path)
             message = str(error)
     raise InputError(
         "The query cannot be answered.",
@@ -211,19 +227,9 @@ def _quotes(sql: str, message: str) -> str | None:
 
 def _dataset(run: RunFolder, name: str) -> ds.Dataset:
     path = _written(run, name)
-    try:
+    with _damage_told(path):
         # A file is read as far as the query needs it, an object on S3 whole.
         return ds.dataset(path if isinstance(path, Path) else _parquet_of(path))
-    except (pa.ArrowException, OSError):
-        raise _damaged(run.table(name), "a file that is not whole, or no Parquet file") from None
-
-
-def _readable(run: RunFolder, name: str) -> bool:
-    try:
-        _parquet_of(run.table(name))
-    except (pa.ArrowException, OSError):
-        return False
-    return True
 
 
 def _whole_numbers(table: pa.Table) -> pa.Table:

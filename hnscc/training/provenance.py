@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -29,9 +30,10 @@ class Invocation(Facts):
     """One command that trained in the run folder.
 
     started: date and time (UTC, ISO 8601). commit: of the checkout that the code ran from, `+changes` where it was
-    edited, or None. A version is None where the library is not installed. hardware: of this machine, which on a cluster
-    is often none of those that train: what each trial was computed on stands in its record. Other versions may have
-    written fewer parts, or more: these are kept.
+    edited, `unknown: ` and why where git does not say it, or None where it ran from no checkout. A version is None
+    where the library is not installed. hardware: of this machine, which on a cluster is often none of those that train:
+    what each trial was computed on stands in its record. Other versions may have written fewer parts, or more: these
+    are kept.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -139,11 +141,27 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _commit() -> str | None:
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
+def _commit(code: Path = Path(__file__)) -> str | None:
+    """The commit of the checkout that this file of the code is of; None where it is of none. Where git does not say
+    it, `unknown` and git's words without paths, which have no place in a report."""
+    if not any((folder / ".git").exists() for folder in code.parents):
         return None
-    return head.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
+    try:
+        if not _git(code, "ls-files", "--", code.name):
+            return None  # it was installed into a folder of another project's checkout
+        head, changes = _git(code, "rev-parse", "HEAD"), _git(code, "status", "--porcelain")
+    except OSError as error:
+        return f"unknown: git cannot be run ({os.strerror(error.errno or 0)})"
+    except subprocess.CalledProcessError as error:
+        said = re.sub("'[^']*'", "'...'", error.stderr.strip().partition("\n")[0])
+        return f"unknown: git says {said or f'nothing, and ends with {error.returncode}'}"
+    return head + ("+changes" if changes else "")
+
+
+def _git(code: Path, *asked: str) -> str:
+    """What git says, in English, of the checkout around a file: not of one that a hook of git's, which may have started
+    this process, has named."""
+    hook = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    env = {name: value for name, value in os.environ.items() if name not in hook} | {"LC_ALL": "C"}
+    git = ["git", "--no-optional-locks", "-C", str(code.parent), *asked]
+    return subprocess.run(git, capture_output=True, text=True, check=True, env=env).stdout.strip()

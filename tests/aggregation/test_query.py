@@ -3,13 +3,16 @@
 import csv
 import io
 import json
+import shutil
+from pathlib import Path
 
+import pyarrow.dataset as ds
 import pytest
 from run_folders import random_run, small_study
 
 from hnscc.aggregation.build import write_tables
-from hnscc.aggregation.query import query, read_table
-from hnscc.base.errors import InputError
+from hnscc.aggregation.query import note_of_older_tables, query, read_table, written_schema
+from hnscc.base.errors import InputError, StorageError
 from hnscc.commands.cli import query as ask
 from hnscc.study.run_folder import RunFolder
 
@@ -102,3 +105,44 @@ def test_a_misspelt_column_is_still_told_as_a_column(run, sql):
     with pytest.raises(InputError) as caught:
         query(run, sql)
     assert "DESCRIBE pooled" in caught.value.do and "quotes" not in caught.value.do
+
+
+@pytest.fixture
+def own(run, tmp_path) -> RunFolder:
+    return RunFolder(shutil.copytree(run.root, tmp_path / "run"))
+
+
+READERS = {
+    "a table": lambda run: read_table(run, "trials"),
+    "a query that reads it": lambda run: query(run, "SELECT * FROM trials"),
+    "a query that fails": lambda run: query(run, "SELECT nothing FROM pooled"),
+    "its columns": lambda run: written_schema(run, "trials"),
+    "what ended since": lambda run: note_of_older_tables(run, "run"),
+}
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize(
+    "reader", [name for name in READERS if name not in ("a query that reads it", "its columns")]
+)
+def test_a_disk_that_does_not_answer_is_no_damaged_table(own, reader, monkeypatch):
+    """It was told as one, with the advice to write tables again that may be whole; who asked which trials ended since
+    was told none. Of /proc/self/mem no first byte can be read: EIO, as of a disk that is gone."""
+    opened = ds.dataset(own.table("trials"))
+    monkeypatch.setattr(ds, "dataset", lambda *_: opened)  # before the disk went away, as in a long query
+    own.table("trials").unlink()
+    own.table("trials").symlink_to("/proc/self/mem")
+    with pytest.raises(StorageError, match="does not answer"):
+        READERS[reader](own)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_table_that_is_cut_short_is_a_damaged_one(own, reader):
+    content = own.table("trials").read_bytes()
+    own.table("trials").write_bytes(content[: len(content) // 2])
+    if reader == "what ended since":  # whoever reads the table says it
+        assert READERS[reader](own) is None
+        return
+    with pytest.raises(InputError, match="A table cannot be read") as refused:
+        READERS[reader](own)
+    assert "hnscc aggregate" in refused.value.do
