@@ -17,11 +17,13 @@ ONLOOKERS = (
     "log_monitor.py",
     "dashboard/dashboard.py",
 )
+# Its own processes alone: others on this machine may have a Ray with all of them.
 START = """
-import subprocess, time
+import os, subprocess
 from rayjobs.cluster import connected
 with connected(None):
-    print(subprocess.run(["ps", "-A", "-ww", "-o", "ppid=,args="], capture_output=True, text=True).stdout)
+    listed = subprocess.run(["ps", "-ww", "--ppid", str(os.getpid()), "-o", "args="], capture_output=True, text=True)
+    print(listed.stdout)
 """
 
 
@@ -46,8 +48,23 @@ def test_what_was_changed_is_put_back():
     assert (parameter.RayParams, services.start_api_server) == before
 
 
+@pytest.mark.parametrize("gone", ["parameter.RayParams", "services.start_api_server"])
+def test_what_a_ray_does_not_have_is_not_changed(monkeypatch, gone):
+    """It was an AttributeError before the first trial, with whichever Ray does not have it."""
+    monkeypatch.delattr(f"ray._private.{gone}")
+    with without_onlookers():
+        pass
+
+
+def test_a_parameter_that_a_ray_does_not_have_is_not_given(monkeypatch):
+    monkeypatch.setattr(parameter, "RayParams", lambda num_cpus, no_monitor=None: (num_cpus, no_monitor))
+    with without_onlookers():
+        assert parameter.RayParams(num_cpus=2) == (2, True)
+
+
 @pytest.mark.slow
 def test_a_ray_of_ones_own_starts_no_process_that_only_looks_on():
     done = subprocess.run([sys.executable, "-c", START], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "raylet" in done.stdout
+    assert not [each for each in ONLOOKERS if each in done.stdout]
