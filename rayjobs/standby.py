@@ -8,6 +8,7 @@ answers the driving process's question, which then need not load what the answer
 import contextlib
 import functools
 import importlib
+import json
 import os
 import pickle
 import tempfile
@@ -18,7 +19,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# Their order: the folder where they say so, how many are to load, and the modules.
+# Their order, as JSON: the folder where they say so, how many are to load, and the modules.
 ORDER = "HNSCC_STANDBY"
 # So long they are waited for at most; a busy machine has Ray start others then.
 LOADED_WITHIN = 120.0
@@ -35,7 +36,7 @@ def standing_by(count: int, modules: Sequence[str], question: Callable[[], T]) -
     none does. Question and answer are pickled."""
     with tempfile.TemporaryDirectory(prefix="hnscc-standby-", ignore_cleanup_errors=True) as folder:
         Path(folder, QUESTION).write_bytes(pickle.dumps(question))
-        os.environ[ORDER] = os.pathsep.join((folder, str(count), *modules))
+        os.environ[ORDER] = json.dumps([folder, count, *modules])
         try:
             yield functools.cache(lambda: _answered(Path(folder), question) if count else question())
         finally:
@@ -47,7 +48,7 @@ def await_standby() -> None:
     has begun."""
     if ORDER not in os.environ:
         return
-    folder = Path(os.environ[ORDER].split(os.pathsep)[0])
+    folder = Path(json.loads(os.environ[ORDER])[0])
     until = time.monotonic() + LOADED_WITHIN
     while _any_loads(folder):
         if time.monotonic() >= until:
@@ -93,8 +94,8 @@ def load() -> None:
     first that has loaded."""
     if ORDER not in os.environ:
         return
-    folder, count, *modules = os.environ[ORDER].split(os.pathsep)
-    number = next((each for each in range(int(count)) if _taken(Path(folder, f"{each}.begun"))), None)
+    folder, count, *modules = json.loads(os.environ[ORDER])
+    number = next((each for each in range(count) if _taken(Path(folder, f"{each}.begun"))), None)
     if number is None:
         return
     try:

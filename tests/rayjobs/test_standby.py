@@ -1,5 +1,6 @@
 """Processes that stand by: as many as were told to load the modules, and all of them are waited for."""
 
+import json
 import os
 import subprocess
 import sys
@@ -23,6 +24,17 @@ def test_as_many_processes_load_as_were_told_to():
     with standing_by(2, ("colorsys",), os.getpid):
         told = [each.communicate()[0].strip() for each in [started() for _ in range(3)]]
     assert sorted(told) == ["False", "True", "True"]
+
+
+def test_the_folder_of_temporary_files_may_have_any_name(tmp_path, monkeypatch):
+    """With a colon in TMPDIR each process died, and so did the trials: "its process died 6 times"."""
+    folder = tmp_path / "job:1 ä, 'x'"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    with standing_by(1, ("colorsys",), os.getpid) as answer:
+        process = started()
+        assert process.communicate()[0].strip() == "True"
+        assert answer() == process.pid
 
 
 def test_the_process_that_has_loaded_first_answers_whatever_the_question_gives_or_raises():
@@ -63,7 +75,7 @@ def test_who_died_while_loading_is_not_waited_for(tmp_path, monkeypatch):
 
 
 def begun() -> int:
-    return len([*Path(os.environ["HNSCC_STANDBY"].split(os.pathsep)[0]).glob("*.begun")])
+    return len([*Path(json.loads(os.environ["HNSCC_STANDBY"])[0]).glob("*.begun")])
 
 
 @pytest.mark.parametrize(
