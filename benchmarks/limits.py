@@ -30,6 +30,8 @@ from studies_at_once import (
     HELD,
     PAIRS,
     Parts,
+    Variant,
+    check,
     error,
     means,
     pooled,
@@ -125,6 +127,9 @@ def cell(model: Model, patients: int, repeats: int, studies: int) -> dict[str, F
             [pooled((1, four[a]), (-1, four[b])) for a, b in PAIRS],
             [means(four[a], four[b]) for a, b in PAIRS],
         ]
+        first = four[0]
+        one = Variant(first.dice[:, :1], first.alarm[:, :1], first.truth, first.effects[:, :1])
+        check(first, four[1], [pooled((1, one)), own[0], pairs[0][0], pairs[1][0]])
         for kind, limit in LIMITS.items():
             found = [_covered(own, truth, limit, patients, repeats)]
             found += [float(np.mean(_beyond(of, limit, patients, repeats, ALPHA))) for of in pairs]

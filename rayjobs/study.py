@@ -124,7 +124,7 @@ def _ended_beside(during: contextlib.ExitStack) -> Iterator[None]:
 
 
 def _with_tables(ready: ReadyRun, ended: RunEnd) -> RunEnd:
-    """The ended once the tables are written: with what stands in none of them."""
+    """What the run left, once the tables are written: with what stands in none of them."""
     from rayjobs.aggregate import write_results  # here, for SciPy and Matplotlib take seconds to load
 
     tidy_run(ready.folder, ended.completed)

@@ -28,9 +28,11 @@ def check_whole(name: str, given: object, least: int | None = None, most: int | 
 
 
 def check_number(name: str, given: object, least: float, most: float, unit: str = "") -> None:
-    """InputError unless it is a number within these limits, which a NaN is not."""
-    if not isinstance(given, int | float) or isinstance(given, bool) or not least <= given <= most:
-        found = f"{given:g}" if isinstance(given, int | float) else repr(given)
+    """InputError unless it is a number within these limits, which a NaN is not. All its digits are told: 1.0000001 is
+    not 1."""
+    number = isinstance(given, int | float) and not isinstance(given, bool)
+    if not number or not least <= given <= most:  # type: ignore[operator]
+        found = str(given).removesuffix(".0") if number else repr(given)
         raise _refused(_option(name), "is out of range", f"a number, {least:g} to {most:g}{unit}", found)
 
 

@@ -28,7 +28,7 @@ OUT_OF_MEMORY = "OutOfMemoryError"  # the failure of a trial whose share of a GP
 class Attempt(Facts):
     """One process that worked on a trial: where, with which share of a GPU, from which epoch on.
 
-    hardware: what it computed on (`process.hardware`). not_used: checkpoints that it found and could not use. ended:
+    hardware: what it computed on (`hardware.hardware`). not_used: checkpoints that it found and could not use. ended:
     the kind of error that ended it, if one did.
     """
 
