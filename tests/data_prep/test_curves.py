@@ -50,6 +50,20 @@ def test_a_square_and_a_root_are_told(power, how):
     assert about == pytest.approx(power, rel=0.15)
 
 
+def test_a_scan_that_lacks_the_brightest_tissue_went_through_no_curve():
+    """One of a small phantom cohort, cut below the brain, was told: of a curve all ratios would tell alike."""
+    rng = np.random.default_rng(1)
+    usual = {"dark": 0.5, "middle": 0.85, "bright": 1.7, "top": 7.0}
+    scans = []
+    for number in range(SCANS):
+        tissue = {"dark": 0.5, "middle": 0.88, "bright": 1.42, "top": 2.44} if number == 3 else dict(usual)
+        if number != 3:
+            tissue |= {name: usual[name] * rng.normal(1, 0.03) for name in ("dark", "bright")}
+        placement = {"values": {"pet": {"first": 0.0, "elsewhere": tissue}}}
+        scans.append(replace(scan(f"p{number}", (0,)), placement=placement))
+    assert list(curved(scans, "pet")) == []
+
+
 @pytest.mark.parametrize("axis, brighter", [(0, "foot"), (1, "front"), (2, "right")])
 def test_a_fade_along_an_axis_is_told_with_the_brighter_side(axis, brighter):
     """From 1 to 0.2 along slices, rows or columns of an image that lies LPS: those run to the head, back and left."""
