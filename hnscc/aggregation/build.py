@@ -4,7 +4,7 @@ The same trials give the same bytes: rows stand in canonical order, draws are ke
 no wall-clock value stands outside columns named `seconds`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.means import mean_rows
 from hnscc.aggregation.results import Results, load_results
 from hnscc.aggregation.scans import drawn_rows, lesion_rows, patient_rows, scan_rows
-from hnscc.aggregation.schemas import STUDY_TABLES, schema
+from hnscc.aggregation.schemas import STUDY_TABLES, WRITTEN_LAST, schema
 from hnscc.aggregation.summary import (
     classification_rows,
     per_slice_rows,
@@ -31,7 +31,7 @@ from hnscc.aggregation.summary import (
 from hnscc.aggregation.trials import Completed, Result
 from hnscc.base.arrays import Integers
 from hnscc.base.encode import parquet_bytes
-from hnscc.base.files import write_bytes
+from hnscc.base.files import storage_errors, write_bytes
 from hnscc.base.in_words import count_of, noun_of
 from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import HALF, OUTCOMES, THRESHOLDS, Counts, misplaced, outcome_codes, threshold_of
@@ -66,11 +66,23 @@ def write_tables(run: RunFolder) -> list[TrialProblem]:
 
 def save_tables(run: RunFolder, results: Results, names: Sequence[str] = STUDY_TABLES) -> None:
     """Build the tables of these results, all unless `names` says which, then write tables/*.parquet."""
-    # Parquet is encoded, and files reach the disk, beside the building of the next tables.
+    # Parquet is encoded beside the building of the next tables.
     with ThreadPoolExecutor() as pool:
-        files = [pool.submit(table_bytes, name, build_table(name, results)) for name in names]
-        contents = [each.result() for each in files]
-        list(pool.map(write_bytes, map(run.table, names), contents))
+        files = {name: pool.submit(table_bytes, name, build_table(name, results)) for name in names}
+        write_files(run, {name: each.result() for name, each in files.items()})
+
+
+def write_files(run: RunFolder, contents: Mapping[str, bytes]) -> None:
+    """Write the files of tables, by name. `trials` goes first and comes last, and nobody reads the others without it:
+    whatever ends this halfway, tables of two times are never read together."""
+    last = run.table(WRITTEN_LAST)
+    with storage_errors(last):
+        last.unlink(missing_ok=True)
+    others = [name for name in contents if name != WRITTEN_LAST]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda name: write_bytes(run.table(name), contents[name]), others))
+    if WRITTEN_LAST in contents:
+        write_bytes(last, contents[WRITTEN_LAST])
 
 
 def build_table(name: str, results: Results) -> pa.Table:

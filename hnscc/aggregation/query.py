@@ -13,7 +13,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from hnscc.aggregation.column_types import WHOLE
-from hnscc.aggregation.schemas import SEARCH_TABLES, STUDY_TABLES, TABLES, schema
+from hnscc.aggregation.schemas import SEARCH_TABLES, STUDY_TABLES, TABLES, WRITTEN_LAST, schema
 from hnscc.base.errors import InputError
 from hnscc.base.files import storage_errors
 from hnscc.base.in_words import count_of, noun_of
@@ -97,16 +97,18 @@ def _parquet_of(path: Location) -> pa.Table:
 def _written(run: RunFolder, name: str) -> Location:
     path = run.table(name)
     with storage_errors(path):
-        written = path.is_file()
-    if not written:
-        raise InputError(
-            "The run folder has no tables yet." if not run.tables.is_dir() else "A table is missing.",
-            where=str(run.root),
-            expected=inside(path),
-            found="nothing",
-            do=f"hnscc aggregate {run.root}",
-        )
-    return path
+        lacking = next((each for each in (run.table(WRITTEN_LAST), path) if not each.is_file()), None)
+    if lacking is None:
+        return path
+    unfinished = lacking == run.table(WRITTEN_LAST)
+    problem = "The tables are not all of one time." if unfinished else "A table is missing."
+    raise InputError(
+        problem if run.tables.is_dir() else "The run folder has no tables yet.",
+        where=str(run.root),
+        expected=inside(lacking) + (", which is written after all others" if unfinished else ""),
+        found="nothing",
+        do=f"hnscc aggregate {run.root}",
+    )
 
 
 def names_of_tables(run: RunFolder) -> tuple[str, ...]:

@@ -184,6 +184,7 @@ TABLES: dict[str, TableSchema] = {
 
 # What the run folder of a search holds; that of a study holds all but the last.
 SEARCH_TABLES = ("cohort", "trials", "epochs", "configurations")
+WRITTEN_LAST = "trials"  # of every run folder: where it is not there, the others may be of different times
 STUDY_TABLES = tuple(name for name in TABLES if name != "configurations")
 
 

@@ -70,8 +70,8 @@ def storage_errors(path: Location) -> Iterator[None]:
             where=str(path.parent),
             expected="room to write" if full else "a disk that can be written to and read",
             found=os.strerror(error.errno),
-            do="make room there (`hnscc prune RUN` deletes what a finished study needs no more), then give the same "
-            "command again"
+            do="make room there (in the run folder of a finished study, `hnscc prune RUN` deletes what is needed no "
+            "more), then give the same command again"
             if full
             else "mend the disk or its mount, then give the same command again: it continues",
         ) from None

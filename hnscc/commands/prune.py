@@ -9,6 +9,7 @@ from hnscc.base.in_words import count_of
 from hnscc.study.loading import load_study
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
+from hnscc.training.in_use import alone, writing_tables
 from hnscc.training.states import trial_state
 
 
@@ -23,8 +24,14 @@ def prune_weights(run: RunFolder) -> Pruned:
     """Delete weights.safetensors of every completed trial that is no reading's median model.
 
     Records, histories and predictions stay, so that the tables can be written again as they are.
-    InputError where tables or trials are not there yet, since medians still move; nothing is deleted then.
+    InputError where tables or trials are not there yet, since medians still move, or where another process trains here;
+    nothing is deleted then.
     """
+    with alone(run), writing_tables(run):
+        return _prune(run)
+
+
+def _prune(run: RunFolder) -> Pruned:
     needed = {
         trial_id
         for ids in read_table(run, "protocol").column("trial_ids").to_pylist()

@@ -4,13 +4,13 @@ import itertools
 
 import pyarrow as pa
 
-from hnscc.aggregation.build import build_table, table_bytes
+from hnscc.aggregation.build import build_table, table_bytes, write_files
 from hnscc.aggregation.folds import Fold, load_fold
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.schemas import SEARCH_TABLES
 from hnscc.aggregation.trials import Result, load_trial
 from hnscc.base.errors import InputError
-from hnscc.base.files import write_bytes, write_text
+from hnscc.base.files import write_text
 from hnscc.base.in_words import count_of
 from hnscc.searching.configurations import configurations_table
 from hnscc.searching.ledger import Curve, Key
@@ -35,9 +35,7 @@ def write_search_results(folder: RunFolder, study: Study, race: Race) -> list[St
     results = _results(folder, study, race)
     tables = {name: build_table(name, results) for name in SEARCH_TABLES if name != "configurations"}
     tables["configurations"] = configurations_table(study, race, standings, tables["trials"])
-    contents = {name: table_bytes(name, each) for name, each in tables.items()}
-    for name, content in contents.items():
-        write_bytes(folder.table(name), content)
+    write_files(folder, {name: table_bytes(name, each) for name, each in tables.items()})
     if standings and standings[0].place == "winner":
         write_text(folder.winners, winners(study, race, standings))
     return standings

@@ -17,6 +17,7 @@ from hnscc.study.loading import dump_study, load_study
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.train import main as train
+from hnscc.training.in_use import alone
 
 SQL = "SELECT trial_id, status FROM trials ORDER BY trial_id"
 READERS = {"query": [SQL, "--format", "csv"], "tables": [], "report": []}
@@ -158,3 +159,27 @@ def test_new_scans_are_not_predicted_by_older_tables(trained, tmp_path):
     assert models_of(run, "pet_mri").members, "none of its trials did"
     write_tables(run)
     assert models_of(run, "pet").members
+
+
+def test_tables_of_two_times_are_not_read_together(hnscc, run, tmp_path):
+    """Some were new and others old where writing them ended halfway, and nobody said so: by the old ones `prune` took
+    the weights of new median models for those that nobody needs."""
+    blocked, again_later = run.table("per_slice"), run.table("per_slice").read_bytes()
+    blocked.unlink()
+    blocked.mkdir()
+    again(run, "pet-f0-r01")
+    with pytest.raises(IsADirectoryError):
+        write_tables(run)
+    blocked.rmdir()
+    blocked.write_bytes(again_later)
+    asked = {"query": [SQL], "report": [], "prune": [], "export": ["--out", tmp_path / "exported"]}
+    for command, more in asked.items():
+        told = refused(hnscc(command, run.root, *more))
+        assert "The tables are not all of one time" in told and f"hnscc aggregate {run.root}" in told, command
+    write_tables(run)
+    assert hnscc("query", run.root, SQL)[0] == 0
+
+
+def test_weights_are_not_pruned_where_somebody_trains(hnscc, run):
+    with alone(run):
+        assert "Another" in refused(hnscc("prune", run.root))
