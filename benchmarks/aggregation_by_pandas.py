@@ -94,7 +94,7 @@ def slice_frame(results: Results) -> pd.DataFrame:
     for each in trials_of(results):
         parts.append((each.trial, 0.5, each.counts))
         if median := medians.get(each.trial):
-            parts.append((each.trial, median.k / 1000, median.chosen))
+            parts.append((each.trial, median.k / 1000, median.at_threshold))
     names = trial_names([trial for trial, _, _ in parts])
     names["threshold"] = [threshold for _, threshold, _ in parts]
     frame = names.loc[names.index.repeat(len(fold.split))].reset_index(drop=True)
@@ -297,7 +297,7 @@ def _read(results: Results, test: pd.DataFrame, median: Any, reading: Any) -> di
         frame = pd.DataFrame({"truth_px": counts.truth, "pred_px": counts.pred, "overlap_px": counts.overlap})
         return judged(scored(frame.loc[test.index]), cutoff_px)
 
-    chosen = at(median.chosen)
+    chosen = at(median.at_threshold)
     counted = by_convention(chosen, reading.convention).value_counts().to_frame().T.astype(int)
     rates = with_rates(counted).iloc[0]
     pooled = scored(chosen[PIXELS].sum().to_frame().T).iloc[0]

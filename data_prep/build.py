@@ -136,7 +136,7 @@ def _with_reference(
         return found
     do = (
         f"Prepare with --reference {fitting[0]}: by their headers, all scans fit on the grid of {fitting[0]}. Or, "
-        "where few rows are named here, look whether their files belong together, and no columns were exchanged."
+        "where few rows are named here, see whether their files belong together and stand in the right columns."
     )
     return [
         (line, CannotPlace(each.problem, where=each.where, expected=each.expected, found=each.found, do=do))

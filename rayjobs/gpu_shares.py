@@ -26,7 +26,7 @@ def gpu_shares(ready: ReadyRun, variants: Mapping[str, Trial], trials: int | Non
         return dict.fromkeys(variants, asked)
     most = trials_per_gpu(machines_of_cluster(), ready.study.resources.cpus, trials)
     return {
-        variant: _measured_share(ready, trial, most) if ready.chosen[variant][0] == "cuda" else 0.0
+        variant: _measured_share(ready, trial, most) if ready.computed_by[variant][0] == "cuda" else 0.0
         for variant, trial in variants.items()
     }
 
@@ -35,7 +35,7 @@ def _measured_share(ready: ReadyRun, trial: Trial, most: int) -> float:
     """Of a trial, alone on a GPU; 1 where it fails there: its own record will say of what."""
     measure = remote_task(_measure_gpu, ready.study.resources.cpus, 1)
     measured = measure.remote(
-        ready.study, trial, ready.folds[trial.fold], precision=ready.chosen[trial.variant][1]
+        ready.study, trial, ready.folds[trial.fold], precision=ready.computed_by[trial.variant][1]
     )
     try:
         peak, total = answer_to(measured, f"a whole GPU free, to measure the memory of {trial.variant}")

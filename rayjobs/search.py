@@ -128,7 +128,7 @@ def _search(
 def _curve(ready: ReadyRun, key: Key) -> Curve | None:
     """What a trial of these settings has shown."""
     trial = trial_of(key)
-    device, precision = ready.chosen[trial.variant]
+    device, precision = ready.computed_by[trial.variant]
     digest = ready.folds[trial.fold].digest
     now = trial_settings(ready.study, trial, device=device, precision=precision, fold_digest=digest)
     return curve_of(ready.folder, key, now, accept_versions=ready.versions is None)
@@ -138,7 +138,7 @@ def _check_gpu_hours(ready: ReadyRun, rules: Search) -> None:
     """InputError where nothing is spent of the only thing that is limited."""
     budget = rules.budget
     only = budget.gpu_hours is not None and budget.trials is None and budget.hours is None
-    if only and all(device == "cpu" for device, _ in ready.chosen.values()):
+    if only and all(device == "cpu" for device, _ in ready.computed_by.values()):
         raise InputError(
             "A budget of GPU-hours is never spent here.",
             where="search.budget.gpu_hours",
@@ -165,7 +165,7 @@ def _with_configurations(
     proposed = [*race.configurations, *recorded[len(race.configurations) :]]
     write_search(ready.folder, SearchRecord(configurations=proposed, side_by_side=race.side_by_side))
     write_text(ready.folder.study, dump_study(study))
-    return replace(ready, study=study, chosen=choose(study, ready.folder, resolve))
+    return replace(ready, study=study, computed_by=choose(study, ready.folder, resolve))
 
 
 def _train(
@@ -188,7 +188,7 @@ def _train(
 def _side_by_side(ready: ReadyRun, address: str | None) -> float:
     """How many trials the machines that are up hold at once."""
     machines = ray.cluster_resources() if address else resources_here()  # type: ignore[no-untyped-call]
-    return float(trials_at_once(machines, ready.study, {device for device, _ in ready.chosen.values()}))
+    return float(trials_at_once(machines, ready.study, {device for device, _ in ready.computed_by.values()}))
 
 
 def run_winners(ended: SearchEnd, address: str | None, *, accept_versions: bool = False) -> int:

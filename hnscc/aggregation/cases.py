@@ -69,7 +69,7 @@ def cases_of(
     for median in medians:
         if median is None:
             return None
-        found = median.result.counts if at_half else median.chosen
+        found = median.result.counts if at_half else median.at_threshold
         if found is None:
             return None
         rows = median.fold.rows_of(split, slices)

@@ -42,7 +42,7 @@ NO_SCAN = "no whole scan of this split is scored"
 
 
 @dataclass(frozen=True)
-class Case:
+class SeenScan:
     """One whole scan of a fold as a model saw it."""
 
     fold: int
@@ -58,7 +58,7 @@ class Model:
 
     named: TableRow
     reasons: list[str | None]
-    cases: list[Case]
+    cases: list[SeenScan]
 
 
 def detection_rows(results: Results) -> Iterator[TableRow]:
@@ -78,7 +78,7 @@ def reliability_rows(results: Results) -> Iterator[TableRow]:
                 yield model.named | {"split": split} | asdict(each) | {"reason": reason}
 
 
-def _each(results: Results) -> Iterator[tuple[Model, str, list[Case], list[str | None]]]:
+def _each(results: Results) -> Iterator[tuple[Model, str, list[SeenScan], list[str | None]]]:
     no_scan = NO_SCAN if results.study.whole_splits else SAMPLED
     for variant in results.study.variants:
         for model in _models(results, variant):
@@ -109,15 +109,15 @@ def _named(variant: str, repeat: int | None, threshold: float | None) -> TableRo
     return {"variant": variant, "repeat": repeat, "threshold": threshold}
 
 
-def _cases(fold: Fold, scans: Mapping[str, ScanScore], result: Completed) -> Iterator[Case]:
+def _cases(fold: Fold, scans: Mapping[str, ScanScore], result: Completed) -> Iterator[SeenScan]:
     """Every whole scan of a fold, by name."""
     for scan in sorted(scans):
         first = fold.scan_rows[scan][0]
         split, patient = str(fold.split[first]), str(fold.patient[first])
-        yield Case(fold.number, split, patient, scans[scan], result.probabilities[scan])
+        yield SeenScan(fold.number, split, patient, scans[scan], result.probabilities[scan])
 
 
-def _found(cases: list[Case], unit: str, reasons: list[str | None]) -> TableRow:
+def _found(cases: list[SeenScan], unit: str, reasons: list[str | None]) -> TableRow:
     """All that is said of the cases; None without one."""
     if not cases:
         return _nothing() | {"reason": join_reasons(reasons)}
@@ -134,11 +134,11 @@ def _nothing() -> TableRow:
     return dict.fromkeys([*row, "brier"])
 
 
-def _calibration(cases: list[Case]) -> Calibration:
+def _calibration(cases: list[SeenScan]) -> Calibration:
     return reduce(add, (each.probabilities.calibration for each in cases))
 
 
-def _calls(cases: list[Case], unit: str) -> tuple[Calls, Bools]:
+def _calls(cases: list[SeenScan], unit: str) -> tuple[Calls, Bools]:
     """The calls of scans, or of the patients of each fold; and of each, whether a voxel of its lesion is predicted."""
     truth, called, overlap = (
         np.array([getattr(each.score, f"{name}_px") > 0 for each in cases])

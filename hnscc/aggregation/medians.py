@@ -21,9 +21,9 @@ from hnscc.study.run_folder import RunFolder
 class Median:
     """The median model of a variant in one fold, by one reading. k: its threshold, or None and why.
 
-    sweeps: pooled counts (1000,) of each split. chosen: counts (N,) at k. By the main reading alone, scans: the scores
-    of whole scans at k; drawn: the same on the grids that masks were drawn on, where the fold keeps these, at k or,
-    without one, at 0.5.
+    sweeps: pooled counts (1000,) of each split. at_threshold: counts (N,) at k. By the main reading alone, scans: the
+    scores of whole scans at k; drawn: the same on the grids that masks were drawn on, where the fold keeps these, at k
+    or, without one, at 0.5.
     """
 
     result: Completed
@@ -31,7 +31,7 @@ class Median:
     k: int | None
     reason: str | None
     sweeps: dict[str, Counts]
-    chosen: Counts | None
+    at_threshold: Counts | None
     scans: Mapping[str, ScanScore] = field(default_factory=dict)
     drawn: Mapping[str, ScanScore] = field(default_factory=dict)
 
@@ -39,7 +39,7 @@ class Median:
     def beside_half(self) -> tuple[int, Counts] | None:
         """Its threshold and the counts there, where they are to be told beside those at 0.5; None where it has none, or
         has chosen 0.5."""
-        return None if self.k in (None, HALF) or self.chosen is None else (self.k, self.chosen)
+        return None if self.k in (None, HALF) or self.at_threshold is None else (self.k, self.at_threshold)
 
 
 class Unreadable(ValueError):
@@ -114,5 +114,5 @@ def _median(
     """By one reading. probabilities: of the fold's slices, uint16 (N, H, W); sweeps: as of `Median`."""
     k, reason = choose_threshold(sweeps[reading.threshold_on], reading.rule)
     reason = reason and f"no threshold on {reading.threshold_on}: {reason}"
-    chosen = None if k is None else count(positive(probabilities, k), fold.masks)
-    return Median(result, fold, k, reason, sweeps, chosen)
+    at_threshold = None if k is None else count(positive(probabilities, k), fold.masks)
+    return Median(result, fold, k, reason, sweeps, at_threshold)

@@ -120,9 +120,10 @@ def ended_since(run: RunFolder) -> list[Trial]:
     """The planned trials that ended after the run folder's tables were made, in the plan's order: table `trials` calls
     them missing, or failed where they are completed by now, or does not hold them.
 
-    None where there are no tables; whoever reads these, or the study, says what is wrong with them. StorageError where
-    the disk does not answer. Records are believed. Those of trials that the tables call completed are not read, nor of
-    one that they call not used: this stands there with its reason, and nobody takes it for one that was never trained.
+    Empty where the tables or the study cannot be read: whoever needs these says what is wrong with them. StorageError
+    where the disk does not answer. Records are believed; those of trials that the tables call completed are not read.
+    A trial that the tables call missing since its results are not used is none of these: making the tables again would
+    change nothing.
     """
     try:
         planned = plan_trials(load_study(run.study))

@@ -25,17 +25,17 @@ STEP = 32  # the sides of slices that the encoders take are multiples of it
 
 
 @dataclass(frozen=True)
-class Cohort:
+class CohortFacts:
     """What a study file depends on: the modalities, how many patients have a lesion, whether the manifest fixes their
     splits, the side of slices in pixels; and how many slices hold lesion, and how many there are in scans without any
     (None, None where no scan was prepared yet); and of how many patients it is not known yet whether they have one."""
 
     modalities: tuple[str, ...]
-    ill: int
+    with_lesion: int
     splits: bool
     size: int
-    positive: int | None = None
-    free: int | None = None
+    lesion_slices: int | None = None
+    lesion_free_slices: int | None = None
     unknown: int = 0
 
 
@@ -77,7 +77,7 @@ def begin_study(
     ill = {each.patient for each in scans if each.mask}
     open_ = {each.patient for each in scans} - ill  # FILL-IN: with lesion or without, nobody said so yet
     columns = tuple(image_columns(scans))
-    cohort = Cohort(columns, len(ill), splits=False, size=PrepareSettings.size, unknown=len(open_))
+    cohort = CohortFacts(columns, len(ill), splits=False, size=PrepareSettings.size, unknown=len(open_))
     text = _text(cohort, str(store), path) if cohort.modalities else ""
     with writing_to(path.parent):
         made = write_manifest(scans, manifest)
@@ -159,14 +159,14 @@ def _named_as_another(path: Path) -> InputError:
     )
 
 
-def _cohort(store: Store) -> Cohort:
-    return Cohort(
+def _cohort(store: Store) -> CohortFacts:
+    return CohortFacts(
         modalities=tuple(store.modalities),
-        ill=len(lesion_patients(store.scans, store.modalities)),
+        with_lesion=len(lesion_patients(store.scans, store.modalities)),
         splits=any(scan.split for scan in store.scans),
         size=store.size,
-        positive=sum(scan.positive_slices for scan in store.scans),
-        free=sum(scan.slices for scan in store.scans if not scan.has_lesion),
+        lesion_slices=sum(scan.positive_slices for scan in store.scans),
+        lesion_free_slices=sum(scan.slices for scan in store.scans if not scan.has_lesion),
     )
 
 
@@ -196,7 +196,7 @@ def _check(text: str, where: str) -> None:
     plan_folds(parse_study(read_yaml(text, where).value, where))
 
 
-def _text(cohort: Cohort, location: str, file: Path) -> str:
+def _text(cohort: CohortFacts, location: str, file: Path) -> str:
     """Write YAML with comments. location: the store as the study is to name it. file: where the text is to stand."""
     name = _name(file.stem)
     return "\n".join(
@@ -220,31 +220,31 @@ def _text(cohort: Cohort, location: str, file: Path) -> str:
     )
 
 
-def _sampling(cohort: Cohort) -> list[str]:
+def _sampling(cohort: CohortFacts) -> list[str]:
     """Say from where slices without lesion come: enough of them must be there."""
-    if cohort.free is None or cohort.positive is None:
+    if cohort.lesion_free_slices is None or cohort.lesion_slices is None:
         return ["sampling: {negatives: any_scan}    # slices without lesion: from any scan"]
-    if cohort.free >= cohort.positive:
+    if cohort.lesion_free_slices >= cohort.lesion_slices:
         return ["sampling: {negatives: lesion_free_scans}    # slices without lesion: from scans without any"]
     return [
-        f"sampling: {{negatives: any_scan}}    # scans without lesion hold {count_of(cohort.free, 'slice')}, too few "
-        f"for {cohort.positive} with"
+        "sampling: {negatives: any_scan}    # scans without lesion hold "
+        f"{count_of(cohort.lesion_free_slices, 'slice')}, too few for {cohort.lesion_slices} with"
     ]
 
 
-def _split(cohort: Cohort) -> list[str]:
+def _split(cohort: CohortFacts) -> list[str]:
     if cohort.splits:
         return ["# Who is trained on and who is tested: as the manifest's column split says."]
     hold_out, enough = "{test: 0.3, validation: 0.3}", fewest.LESION_PATIENTS_FOR_FOLDS
-    patients = count_of(cohort.ill + cohort.unknown, "patient")
-    so_far = f"{cohort.ill} of {patients} {noun_of(cohort.ill, 'has', 'have')} a mask so far"
-    if cohort.ill + cohort.unknown >= enough:
+    patients = count_of(cohort.with_lesion + cohort.unknown, "patient")
+    so_far = f"{cohort.with_lesion} of {patients} {noun_of(cohort.with_lesion, 'has', 'have')} a mask so far"
+    if cohort.with_lesion + cohort.unknown >= enough:
         unsure = [f"# {so_far}; if fewer than {enough} turn out to have a lesion: split: {hold_out}"]
         return [
-            *(unsure if cohort.ill < enough else []),
+            *(unsure if cohort.with_lesion < enough else []),
             "split: {folds: 5, validation: 0.2}    # every patient is tested once: five trainings of each repeat",
         ]
-    few = so_far if cohort.unknown else f"{cohort.ill} have a lesion"
+    few = so_far if cohort.unknown else f"{cohort.with_lesion} have a lesion"
     return [f"split: {hold_out}    # shares of the patients; {few}, few for a firm answer"]
 
 

@@ -19,7 +19,7 @@ from hnscc.scores.planner import (
     Design,
     Needed,
     design_of,
-    limits,
+    designs_at_limits,
     patients_needed,
     power,
     repeats_needed,
@@ -194,7 +194,7 @@ def _planned(pilot: Estimate, design: Design, asked: Asked) -> DesignFacts | Non
     if asked.patients is None and asked.repeats is None:
         return None
     size = asked.patients or pilot.patients, asked.repeats or min(pilot.repeats)
-    each = (design, *limits(pilot, design))
+    each = (design, *designs_at_limits(pilot, design))
     seen, low, high = (smallest_seen(known, *size, asked.power) for known in each)
     chance, chance_high, chance_low = (power(known, asked.see, *size) for known in each)
     return {

@@ -82,7 +82,7 @@ def _check_alike(ready: ReadyRun, trials: Sequence[Trial]) -> None:
     """InputError where trials differ in what a process is told once: their bits would depend on who is beside them."""
     variants = ready.study.variants
     told = {
-        (*ready.chosen[each.variant], variants[each.variant].training.threads): each.variant
+        (*ready.computed_by[each.variant], variants[each.variant].training.threads): each.variant
         for each in trials
     }
     if len(told) > 1:

@@ -172,7 +172,7 @@ def logit_interval(parts: VarianceParts, repeats: tuple[int, ...], extreme: str)
     else:
         spread = parts.spread
         logit = math.log(parts.value / (1 - parts.value))
-        half = spread.reach() / (parts.value * (1 - parts.value))
+        half = spread.half_width() / (parts.value * (1 - parts.value))
         low, high = (float(scipy.special.expit(logit + side * half)) for side in (-1, 1))
     return _estimate(parts, repeats, low, high, None, spread, reason)
 
@@ -183,7 +183,7 @@ def _difference(
     if not parts.varies:
         return _estimate(parts, repeats, None, None, None, None, NOTHING_VARIES)
     spread = parts.spread
-    low, high = parts.value - spread.reach(), parts.value + spread.reach()
+    low, high = parts.value - spread.half_width(), parts.value + spread.half_width()
     if bounds:
         low, high = max(low, bounds[0]), min(high, bounds[1])
     p = reason = None

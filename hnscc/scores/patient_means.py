@@ -65,5 +65,5 @@ def _log_interval(parts: VarianceParts, repeats: int) -> Estimate:
     if not parts.varies:
         return replace(found, reason=NOTHING_VARIES)
     spread = parts.spread
-    reach = math.exp(spread.reach() / parts.value)
-    return replace(found, low=parts.value / reach, high=parts.value * reach, spread=spread)
+    factor = math.exp(spread.half_width() / parts.value)
+    return replace(found, low=parts.value / factor, high=parts.value * factor, spread=spread)

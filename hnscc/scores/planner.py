@@ -176,7 +176,7 @@ def repeats_needed(
     )
 
 
-def limits(pilot: Estimate, design: Design) -> tuple[Design, Design]:
+def designs_at_limits(pilot: Estimate, design: Design) -> tuple[Design, Design]:
     """The design at the lower and the upper limit of its parts, as far as the pilot's few patients and repeats tell."""
     patients, repeats = design.known(pilot.patients), (1 if design.paired else 2) * (min(pilot.repeats) - 1)
 
@@ -199,7 +199,7 @@ def _needed(pilot: Estimate, suffices: Callable[[Design, int], bool], numbers: r
     design = design_of(pilot, paired)
     if isinstance(design, str):
         return Needed(None, None, None, design)
-    favourable, adverse = limits(pilot, design)
+    favourable, adverse = designs_at_limits(pilot, design)
     value, low, high = (_least(each, suffices, numbers) for each in (design, favourable, adverse))
     reason = None if value else f"not even {numbers[-1]} suffice: the other number is what is short"
     return Needed(value, low, high, reason)

@@ -56,7 +56,7 @@ class Spread:
         """How many standard errors an interval of 1 - chance reaches to either side."""
         return float(limits(chance, self.share, self.patients, self.repeats))
 
-    def reach(self) -> float:
+    def half_width(self) -> float:
         """How far a 95 % interval reaches to either side."""
         return self.limit() * self.error
 

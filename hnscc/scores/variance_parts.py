@@ -93,7 +93,7 @@ class _Side:
 
     theta: signed pooled scores (R,). left_out: signed, how far each score (R, N) moves without a patient. dice: signed
     scores of the P lesion patients (R, P). alarm: signed false alarms of the C others (C,), as shares of the whole.
-    weight: of each lesion patient among these (P,). share: of the lesion patients in the whole.
+    weight: of each lesion patient among these (P,). lesion_part: of the lesion patients in the whole.
     """
 
     theta: Floats
@@ -101,7 +101,7 @@ class _Side:
     dice: Floats
     alarm: Floats
     weight: Floats
-    share: float
+    lesion_part: float
 
 
 def _side(sign: int, num: Floats, den: Floats, lesion: Bools) -> _Side:
@@ -114,7 +114,7 @@ def _side(sign: int, num: Floats, den: Floats, lesion: Bools) -> _Side:
         dice=sign * num[:, lesion] / den[:, lesion],
         alarm=sign * (theta * den[:, ~lesion] / whole).mean(0),
         weight=(den[:, lesion] / own[:, None]).mean(0),
-        share=float((own / whole[:, 0]).mean()),
+        lesion_part=float((own / whole[:, 0]).mean()),
     )
 
 
@@ -133,7 +133,7 @@ def pooled_parts(
     )  # (n - 1) / n of each one's stratum
     weight = np.mean([each.weight for each in sides], axis=0)
     # 1 / effective number of patients.
-    concentration = float((weight**2).sum()) * float(np.mean([each.share for each in sides])) ** 2
+    concentration = float((weight**2).sum()) * float(np.mean([each.lesion_part for each in sides])) ** 2
     left = np.sum([each.left_out.mean(0) for each in sides], axis=0)
     of_each = np.sum([each.dice.mean(0) for each in sides], axis=0)
     alarm = np.sum([each.alarm for each in sides], axis=0)
@@ -167,7 +167,7 @@ def _joint(left_out: Floats, dice: Floats, spared: Floats, concentration: float)
 
 
 def _leave_one_out(num: Floats, den: Floats, lesion: Bools, theta: Floats) -> Floats:
-    """The pooled score (R, P) without each patient, the rest of its stratum filling the gap. A patient alone in its
+    """The pooled score (R, N) without each patient, the rest of its stratum filling the gap. A patient alone in its
     stratum stays fixed, and so adds no variance."""
     out = np.repeat(theta, num.shape[1], axis=1)
     total, whole = num.sum(1, keepdims=True), den.sum(1, keepdims=True)

@@ -39,13 +39,13 @@ def choose(
     first must not change a study half done. A folder of before that was kept says it by its first completed trial.
     """
     kept = _kept_precision(study, folder)
-    chosen = {}
+    computed_by = {}
     for name, variant in study.variants.items():
         device, precision = resolve(variant.training)
         if variant.training.precision == "auto":
             precision = kept.setdefault(device, precision)
-        chosen[name] = device, precision
-    return chosen
+        computed_by[name] = device, precision
+    return computed_by
 
 
 def _kept_precision(study: Study, folder: RunFolder) -> dict[str, str]:
@@ -72,10 +72,10 @@ def _kept_precision(study: Study, folder: RunFolder) -> dict[str, str]:
     return kept
 
 
-def keep_precision(study: Study, folder: RunFolder, chosen: Mapping[str, tuple[str, str]]) -> None:
+def keep_precision(study: Study, folder: RunFolder, computed_by: Mapping[str, tuple[str, str]]) -> None:
     """Write down what `precision: auto` stands for from now on."""
     automatic = [name for name, each in study.variants.items() if each.training.precision == "auto"]
-    kept = _kept_precision(study, folder) | {chosen[name][0]: chosen[name][1] for name in automatic}
+    kept = _kept_precision(study, folder) | {computed_by[name][0]: computed_by[name][1] for name in automatic}
     if kept:
         write_sealed(folder.precision, kept)
 
@@ -99,7 +99,7 @@ def with_enough(study: Study, folder: RunFolder) -> Study:
 def check_identities(
     study: Study,
     folder: RunFolder,
-    chosen: Mapping[str, tuple[str, str]],
+    computed_by: Mapping[str, tuple[str, str]],
     digests: Mapping[int, str] | None,
     *,
     accept_versions: bool = False,
@@ -115,7 +115,7 @@ def check_identities(
         record = read_record(folder.trial(trial.trial_id))
         if not isinstance(record, Trained):
             continue
-        device, precision = chosen[trial.variant]
+        device, precision = computed_by[trial.variant]
         digest = digests[trial.fold] if digests else record.settings.get("data", "")
         settings = trial_settings(study, trial, device=device, precision=precision, fold_digest=digest)
         if changes := check_identity(folder, record, settings):

@@ -63,7 +63,7 @@ class Task:
 class ReadyRun:
     """A run folder that trials can be trained into.
 
-    chosen: for each variant the device (cpu, cuda) and precision (fp32, bf16) that `auto` chose. versions: of this
+    computed_by: for each variant the device (cpu, cuda) and precision (fp32, bf16) that `auto` chose. versions: of this
     project's arithmetic and of the libraries on the machine that made it ready, which those that train must have too;
     None where others are accepted.
     """
@@ -71,7 +71,7 @@ class ReadyRun:
     study: Study
     folder: RunFolder
     folds: Mapping[int, FoldData]
-    chosen: Mapping[str, tuple[str, str]]
+    computed_by: Mapping[str, tuple[str, str]]
     versions: Mapping[str, str] | None
 
     def task(
@@ -84,7 +84,7 @@ class ReadyRun:
     ) -> Task:
         """A planned trial to be trained here, by what was chosen for its variant; arguments as of `Task`."""
         data, folder = self.folds[trial.fold], self.folder.trial(trial.trial_id)
-        device, precision = self.chosen[trial.variant]
+        device, precision = self.computed_by[trial.variant]
         return Task(self.study, trial, data, folder, device, precision, gpus, attempts, pause_after)
 
     def state(self, trial: Trial) -> TrialState:
@@ -243,14 +243,14 @@ def make_run_ready(
     store, plans = planned or open_and_plan(study)
     folds = _read_beside_checks(study, store, plans, check, progress)
     folder = run_folder_of(study.name, out)
-    chosen = choose(study, folder, resolve)
+    computed_by = choose(study, folder, resolve)
     check_same_store(study, folder, store, plans, folds)
     digests = {fold: data.digest for fold, data in folds.items()}
-    check_identities(study, folder, chosen, digests, accept_versions=accept_versions)
+    check_identities(study, folder, computed_by, digests, accept_versions=accept_versions)
     replacing = replace_folds and not any_finished(folder)
     for plan in plans:
         write_fold(folder.fold(plan.fold), store, plan, folds[plan.fold], replace=replacing)
     write_text(folder.study, dump_study(with_enough(study, folder)))
-    keep_precision(study, folder, chosen)
+    keep_precision(study, folder, computed_by)
     add_invocation(folder)
-    return ReadyRun(study, folder, folds, chosen, None if accept_versions else versions_here())
+    return ReadyRun(study, folder, folds, computed_by, None if accept_versions else versions_here())

@@ -130,7 +130,7 @@ def test_what_auto_chose_stays_when_another_kind_of_machine_answers(study, tmp_p
     list(train_trial(auto, trial, before.folds[0], folder, device="cpu", precision="fp32"))
     after = make_run_ready(auto, tmp_path / "run", resolve=lambda training: ("cpu", "bf16"))
     # Once for the whole folder: by variant, the one without a trial would have gone on in bf16.
-    assert after.chosen == {"pet": ("cpu", "fp32"), "pet_mri": ("cpu", "fp32")}
+    assert after.computed_by == {"pet": ("cpu", "fp32"), "pet_mri": ("cpu", "fp32")}
     with pytest.raises(InputError, match="cpu -> cuda"):
         make_run_ready(auto, tmp_path / "run", resolve=lambda training: ("cuda", "bf16"))
     assert read_record(RunFolder(tmp_path / "run").trial(trial.trial_id)).precision == "fp32"

@@ -66,7 +66,7 @@ def test_a_gpu_that_cannot_be_measured_is_not_shared(cluster, store, tmp_path, c
     """Whatever fails on a GPU, the trial itself is left to say so."""
     study = study_of(store)
     run = make_run_ready(study, tmp_path / "run")
-    run = replace(run, chosen=dict.fromkeys(study.variants, ("cuda", "fp32")))
+    run = replace(run, computed_by=dict.fromkeys(study.variants, ("cuda", "fp32")))
     with connected(cluster[0]):
         shares = gpu_shares(run, {"pet": plan_trials(study)[0]})
     assert "pet: its GPU memory cannot be measured" in capsys.readouterr().out

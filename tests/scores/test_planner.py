@@ -11,7 +11,7 @@ from hnscc.scores.crossed import Estimate, mean_difference, pooled_difference
 from hnscc.scores.planner import (
     Design,
     design_of,
-    limits,
+    designs_at_limits,
     patients_needed,
     power,
     repeats_needed,
@@ -92,7 +92,7 @@ def test_the_range_holds_what_most_pilots_should_have_found(uneven):
     # A patient's own variance, without the weights, which differ from pilot to pilot.
     own = [each.patients * each.weight for each in designs]
     for pilot, design in zip(found, designs, strict=True):
-        low, high = (each.patients * design.weight for each in limits(pilot, design))
+        low, high = (each.patients * design.weight for each in designs_at_limits(pilot, design))
         held.append(low <= np.mean(own) <= high)
     assert np.mean(held) == pytest.approx(0.8, abs=0.08)
 

@@ -39,7 +39,7 @@ def trained(study, root):
     ready = make_run_ready(study, root)
     for trial in plan_trials(study):
         if trial.variant == "pet":
-            device, precision = ready.chosen[trial.variant]
+            device, precision = ready.computed_by[trial.variant]
             folder = ready.folder.trial(trial.trial_id)
             list(train_trial(study, trial, ready.folds[0], folder, device=device, precision=precision))
     return ready
@@ -77,7 +77,7 @@ def test_trials_of_other_versions_are_refused_or_accepted_and_told(store, tmp_pa
     ready = make_run_ready(study, tmp_path / "run", accept_versions=True)
     left = ready.unfinished()
     assert {trial.variant for trial in left} == {"pet_mri"}
-    device, precision = ready.chosen["pet_mri"]
+    device, precision = ready.computed_by["pet_mri"]
     folder = run.trial(left[0].trial_id)
     list(train_trial(study, left[0], ready.folds[0], folder, device=device, precision=precision))
     write_tables(run)
@@ -135,9 +135,9 @@ def test_auto_precision_is_one_for_the_whole_folder_before_any_trial(store, tmp_
     """By variant and by its first completed trial, a folder begun in bf16 went on in fp32 for the others."""
     study = automatic(store)
     first = make_run_ready(study, tmp_path / "run", resolve=resolved("bf16"))
-    assert set(first.chosen.values()) == {("cpu", "bf16")}
+    assert set(first.computed_by.values()) == {("cpu", "bf16")}
     elsewhere = make_run_ready(study, tmp_path / "run", resolve=resolved("fp32"))
-    assert elsewhere.chosen == first.chosen
+    assert elsewhere.computed_by == first.computed_by
 
 
 def test_a_checkpoint_is_gone_on_from_where_auto_would_now_be_another(store, tmp_path):
@@ -149,7 +149,7 @@ def test_a_checkpoint_is_gone_on_from_where_auto_would_now_be_another(store, tmp
     rows.close()
     assert newest_facts(folder).epoch == 1
     elsewhere = make_run_ready(study, tmp_path / "run", resolve=resolved("bf16"))
-    device, precision = elsewhere.chosen["pet"]
+    device, precision = elsewhere.computed_by["pet"]
     list(train_trial(study, TRIAL, elsewhere.folds[0], folder, device=device, precision=precision))
     attempts = read_record(folder).attempts
     assert [each.from_epoch for each in attempts] == [1, 2] and attempts[1].not_used == ()
@@ -161,7 +161,9 @@ def test_a_folder_of_before_goes_on_by_what_its_first_trial_was(store, tmp_path)
     was = read_record(run.trial("pet-f0-r00")).precision
     run.precision.unlink()
     other = {"bf16": "fp32", "fp32": "bf16"}[was]
-    assert set(make_run_ready(study, run.root, resolve=resolved(other)).chosen.values()) == {("cpu", was)}
+    assert set(make_run_ready(study, run.root, resolve=resolved(other)).computed_by.values()) == {
+        ("cpu", was)
+    }
 
 
 def test_a_damaged_precision_json_is_refused_and_the_advice_works(store, tmp_path):
@@ -177,7 +179,7 @@ def test_a_damaged_precision_json_is_refused_and_the_advice_works(store, tmp_pat
     with pytest.raises(InputError, match=r"`precision: auto` stands for is damaged"):
         choose(study, run, resolved("bf16"))
     run.precision.unlink()
-    assert make_run_ready(study, run.root, resolve=resolved("bf16")).chosen["pet"] == ("cpu", "bf16")
+    assert make_run_ready(study, run.root, resolve=resolved("bf16")).computed_by["pet"] == ("cpu", "bf16")
 
 
 def test_a_record_that_holds_what_this_version_does_not_know_is_not_used(tmp_path):
