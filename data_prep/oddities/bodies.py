@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.oddities.oddity import LEAST_SCANS, SD_BY_MEDIAN, Odd, limit
+from data_prep.oddities.turned_bodies import BothBodies, turned
 from hnscc.base.arrays import Floats
 from hnscc.cohort.placement import BodyFacts
 from hnscc.cohort.store_format import Scan
@@ -18,10 +19,6 @@ FAR_MM, FAR_SDS = 6.0, 10.0  # mm; robust standard deviations: other tissue show
 # Of how far a body is moved, what each of its sides is at least: where it fades, one side stays.
 MOVED_SHARE, END_DIRECTIONS = 0.5, 4
 ENDS = (("back", "front"), ("left", "right"))
-TURNED_DEGREES = 8.0  # against the other scans, from which a body is told as turned
-MOST_TURNED_DEGREES = 90.0  # degrees, beyond which a body that is nearly round fits by chance
-ALIKE_CORRELATION = 0.85  # correlation of shapes, from which an angle is believed
-GAIN_CORRELATION = 0.1  # in correlation, by turning
 # In mm per mm: of places in the slices along them; of rows along the columns.
 LEAN_SLOPE, SHEAR_SLOPE = 0.12, 0.06
 # Robust standard deviations: a limb that lies askew in one slab leans by 7 in the public cohort.
@@ -73,7 +70,7 @@ def unlike_bodies(
         if modality != reference:
             both = _both(scans, modality, reference)
             told = {odd.scan_id for odd in moved if (odd.scan_id, modality) in odd.shown}
-            for more in (_one_sided, _turned, _sheared, _wider):
+            for more in (_one_sided, turned, _sheared, _wider):
                 found = [odd for odd in more(both, modality, reference) if odd.scan_id not in told]
                 told |= {odd.scan_id for odd in found}
                 yield from _unknown(found, modality, reference, known)
@@ -94,16 +91,13 @@ def body_of(scan: Scan, modality: str) -> BodyFacts | None:
     return scan.placement["values"][modality]["body"]
 
 
-_Both = tuple[Scan, BodyFacts, BodyFacts]
-
-
-def _both(scans: Sequence[Scan], modality: str, reference: str) -> list[_Both]:
+def _both(scans: Sequence[Scan], modality: str, reference: str) -> list[BothBodies]:
     """The scans that show the body in both, with both bodies."""
     found = [(scan, body_of(scan, modality), body_of(scan, reference)) for scan in scans]
     return [(scan, one, two) for scan, one, two in found if one and two]
 
 
-def _moved(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Odd]:
+def _moved(both: Sequence[BothBodies], modality: str, reference: str) -> Iterator[Odd]:
     """Bodies that are moved with both their sides."""
     for scan, move, sides in _beside(both):
         axis = int(np.argmax(np.abs(move)))
@@ -116,7 +110,7 @@ def _moved(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Odd
             )
 
 
-def _one_sided(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Odd]:
+def _one_sided(both: Sequence[BothBodies], modality: str, reference: str) -> Iterator[Odd]:
     """Bodies that end elsewhere on one side; asked of those that are not moved."""
     for scan, move, sides in _beside(both):
         axis = int(np.argmax(np.abs(move)))
@@ -130,7 +124,7 @@ def _one_sided(both: Sequence[_Both], modality: str, reference: str) -> Iterator
         )
 
 
-def _beside(both: Sequence[_Both]) -> Iterator[tuple[Scan, Floats, Floats]]:
+def _beside(both: Sequence[BothBodies]) -> Iterator[tuple[Scan, Floats, Floats]]:
     """The scans whose body lies far beside that of the reference, against the other scans: by how many mm, to the back
     and to the left, its middle does (2,), and its ends do (2, 2): the back and the front one, the left and the right.
     """
@@ -157,23 +151,7 @@ def _ends(found: BodyFacts) -> Floats:
     )
 
 
-def _turned(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Odd]:
-    turns = [_turn(one, two) for _, one, two in both]
-    known = [turn for turn in turns if turn is not None]
-    if len(known) < LEAST_SCANS:
-        return
-    usual = median(known)
-    most = limit([turn - usual for turn in known], TURNED_DEGREES)
-    for (scan, _, _), turn in zip(both, turns, strict=True):
-        if turn is not None and abs(turn - usual) > most:
-            yield Odd(
-                scan.scan_id,
-                f"{modality} shows the body turned by {abs(turn - usual):.0f} degrees in the plane of the slices "
-                f"against {reference}: does its header place it rightly?",
-            )
-
-
-def _sheared(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Odd]:
+def _sheared(both: Sequence[BothBodies], modality: str, reference: str) -> Iterator[Odd]:
     """Modalities in which the body leans from slice to slice, or is sheared in them, against the other scans."""
     if len(both) < LEAST_SCANS:
         return
@@ -213,7 +191,7 @@ def _how_sheared(modality: str, reference: str, move: float, way: str, mirrored:
     )
 
 
-def _fitting_mirrored(both: Sequence[_Both]) -> set[str]:
+def _fitting_mirrored(both: Sequence[BothBodies]) -> set[str]:
     """The scans in which one body, mirrored from left to right, lies and is shaped far more like the other."""
     apart = np.array([_numbers(one) - _numbers(two) for _, one, two in both])
     turned = np.array([_numbers(_mirrored(one)) - _numbers(two) for _, one, two in both])
@@ -236,7 +214,7 @@ def _mirrored(found: BodyFacts) -> BodyFacts:
     }
 
 
-def _wider(both: Sequence[_Both], modality: str, reference: str) -> Iterator[Odd]:
+def _wider(both: Sequence[BothBodies], modality: str, reference: str) -> Iterator[Odd]:
     """Modalities in which the body is wider or narrower than in the other, against the other scans."""
     if len(both) < LEAST_SCANS:
         return
@@ -270,7 +248,9 @@ def _shear(found: BodyFacts) -> float:
     return -4 * float(harmonics[2].imag) / mean if mean > 0 else 0.0
 
 
-def _anothers(both: Sequence[_Both], modality: str, reference: str, beside: Set[str | None]) -> Iterator[Odd]:
+def _anothers(
+    both: Sequence[BothBodies], modality: str, reference: str, beside: Set[str | None]
+) -> Iterator[Odd]:
     """Modalities whose body fits another scan's as closely as most fit their own; or fits its own far worse, where that
     is not known of the scans that lie `beside` it."""
     if len(both) < LEAST_CROSSED_SCANS:
@@ -310,20 +290,3 @@ def _numbers(found: BodyFacts) -> Floats:
 
 def _parts(values: NDArray[np.complex128]) -> list[float]:
     return [float(part) for value in values for part in (value.real, value.imag)]
-
-
-def _turn(one: BodyFacts, two: BodyFacts) -> float | None:
-    """Degrees by which one body is turned against the other; None where they are too unlike to say."""
-    shapes = [_unit(np.array(each["radii"])) for each in (one, two)]
-    alike = np.fft.irfft(np.fft.rfft(shapes[0]) * np.conj(np.fft.rfft(shapes[1])), len(shapes[0]))
-    best = int(np.argmax(alike))
-    turn = (360 * best / len(alike) + 180) % 360 - 180
-    if alike[best] < ALIKE_CORRELATION or abs(turn) > MOST_TURNED_DEGREES:
-        return None
-    return turn if alike[best] - alike[0] >= GAIN_CORRELATION else 0.0
-
-
-def _unit(radii: Floats) -> Floats:
-    centred: Floats = radii - radii.mean()
-    length = float(np.sqrt((centred**2).sum()))
-    return centred / length if length > 0 else centred
