@@ -91,7 +91,10 @@ def _damaged(table: Location, found: str) -> InputError:
 
 
 def _parquet_of(path: Location) -> pa.Table:
-    return pq.read_table(pa.BufferReader(path.read_bytes()))
+    """The table, read by this thread alone: one of Arrow's that has not let go of the bytes yet when the command ends
+    aborts the process, whose exit code is then 134 (about 1 in 60 such readings; pyarrow 26.0.1)."""
+    with pq.ParquetFile(pa.BufferReader(path.read_bytes()), pre_buffer=False) as file:
+        return file.read(use_threads=False)
 
 
 def _written(run: RunFolder, name: str) -> Location:
@@ -100,6 +103,8 @@ def _written(run: RunFolder, name: str) -> Location:
         lacking = next((each for each in (run.table(WRITTEN_LAST), path) if not each.is_file()), None)
     if lacking is None:
         return path
+    if name not in names_of_tables(run):
+        raise _of_another_kind(run, name)
     unfinished = lacking == run.table(WRITTEN_LAST)
     problem = "The tables are not all of one time." if unfinished else "A table is missing."
     raise InputError(
@@ -108,6 +113,18 @@ def _written(run: RunFolder, name: str) -> Location:
         expected=inside(lacking) + (", which is written after all others" if unfinished else ""),
         found="nothing",
         do=f"hnscc aggregate {run.root}",
+    )
+
+
+def _of_another_kind(run: RunFolder, name: str) -> InputError:
+    """The error of a table that no `hnscc aggregate` writes here: of a study where a search is, or the reverse."""
+    winners = f"`hnscc run {run.winners}` trains the study of its winners, whose run folder has this table"
+    return InputError(
+        f"A {'search' if run.holds_search else 'study without a search'} has no such table.",
+        where=str(run.root),
+        expected=", ".join(names_of_tables(run)),
+        found=name,
+        do=winners if run.holds_search else "name one of these tables; a search has the other",
     )
 
 

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.dataset as ds
@@ -146,3 +148,37 @@ def test_a_table_that_is_cut_short_is_a_damaged_one(own, reader):
     with pytest.raises(InputError, match="A table cannot be read") as refused:
         READERS[reader](own)
     assert "hnscc aggregate" in refused.value.do
+
+
+THREADS = """
+import os, sys
+from pathlib import Path
+from hnscc.aggregation.query import read_table
+from hnscc.study.run_folder import RunFolder
+before = len(os.listdir("/proc/self/task"))
+read_table(RunFolder(Path(sys.argv[1])), "trials")
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+def test_a_table_is_read_by_no_other_thread_which_could_abort_the_command_at_its_end(run):
+    """`hnscc predict` ended with exit code 134 and "terminate called without an active exception"."""
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS, run.root], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "0\n"
+
+
+def test_a_table_that_a_search_does_not_have_is_not_asked_of_aggregate(own):
+    """`hnscc prune`, `predict` and `export` advised `hnscc aggregate`, which writes no such table of a search."""
+    own.search.write_text("{}")
+    own.table("pooled").unlink()
+    with pytest.raises(InputError, match="A search has no such table") as refused:
+        read_table(own, "pooled")
+    assert str(own.winners) in refused.value.do
+
+
+def test_a_table_of_a_search_is_none_of_a_study(own):
+    with pytest.raises(InputError, match="A study without a search has no such table"):
+        read_table(own, "configurations")
