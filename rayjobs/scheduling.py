@@ -91,15 +91,20 @@ def _begin_round(
     ready: ReadyRun, assignments: Sequence[Assignment], planned: Sequence[Trial], left: Sequence[Trial]
 ) -> StudyProgress:
     """What the user sees of these trials, once it is sure that a machine can train them and old failures are forgotten.
+    Which of them left results that are not used, and why, is said.
 
     InputError where no machine can.
     """
     cpus = ready.study.resources.cpus
     check_request(cpus, max(each["gpus"] for each in assignments), machines_of_cluster())
     now = [Trial(**each["trial"]) for each in assignments]
+    shown = StudyProgress(planned, now, left, cpus)
     for trial in now:
+        state = ready.state(trial)
+        if state.unusable:
+            shown.say(f"{trial.trial_id}: {state.reason}")
         _forget_failure(ready.folder.trial(trial.trial_id))
-    return StudyProgress(planned, now, left, cpus)
+    return shown
 
 
 def _once_more(ready: ReadyRun, assignment: Assignment, memory_full: bool) -> Assignment | None:

@@ -78,6 +78,28 @@ def storage_errors(path: Location) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def reading(path: Location, where: str) -> Iterator[None]:
+    """Tell what hinders reading a file within a `with` block, as opposed to a file that is damaged.
+
+    StorageError is raised where the disk does not answer, InputError that names `where` if the system refuses: for want
+    of rights, or of room for one more open file. That a file is gone, or a folder in its place, is raised as it is.
+    """
+    try:
+        with storage_errors(path):
+            yield
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise InputError(
+            "A file may not be read.",
+            where=where,
+            expected=f"a file {path.name} that this process may read",
+            found=os.strerror(error.errno or 0),
+            do="let it be read, then give the same command again",
+        ) from None
+
+
+@contextlib.contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
     """Tell what hinders writing below `folder` within a `with` block: of the disk, of permissions, of the name.
 

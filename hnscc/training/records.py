@@ -7,8 +7,8 @@ import pyarrow as pa
 from pydantic import Field, TypeAdapter, ValidationError
 
 from hnscc.base.facts import Facts, unlike
-from hnscc.base.files import read_sealed, write_sealed
-from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, TrialFolder
+from hnscc.base.files import read_sealed, reading, write_sealed
+from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, TrialFolder, inside
 
 # A trial's own history.parquet.
 HISTORY = pa.schema(
@@ -105,15 +105,18 @@ _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator
 
 
 def read_record(folder: TrialFolder) -> Record | None:
-    """Return the trial's record, or None where it has none, or one that is not whole or not this trial's."""
+    """Return the trial's record, or None where it has none, or one that is not whole or not this trial's. Raises as
+    `record_or_fault` does."""
     record = record_or_fault(folder)
     return None if isinstance(record, str) else record
 
 
 def record_or_fault(folder: TrialFolder) -> Record | str | None:
-    """Return the record; what is wrong with it, where it cannot be used; None where there is none."""
+    """Return the record; what is wrong with it, where it cannot be used; None where there is none. InputError where it
+    may not be read: it was once taken for a damaged one, deleted, and the trial trained again."""
     try:
-        facts = read_sealed(folder.record)
+        with reading(folder.record, inside(folder.root)):
+            facts = read_sealed(folder.record)
     except FileNotFoundError:
         return None
     except (OSError, ValueError):

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Literal
 
-from hnscc.base.files import sha256, storage_errors
+from hnscc.base.files import reading, sha256
 from hnscc.base.locations import S3Path
-from hnscc.study.run_folder import PREDICTIONS_FILE, SCORES_FILE, TrialFolder
+from hnscc.study.run_folder import PREDICTIONS_FILE, SCORES_FILE, TrialFolder, inside
 from hnscc.training.records import NEEDED, Failed, Record, Trained, read_record, record_or_fault
 
 # What tables read of a trial: scores that are gone are computed again from the predictions.
@@ -79,7 +79,7 @@ def trial_state(
     not empty, the trial must have predicted these. keep: names of files whose contents are wanted. check: names of the
     files to be read and compared with their hashes; None for all (on S3 those that tables read: the weights are most of
     what a trial holds). A file that tables do not need may be gone, since weights can be pruned. StorageError where the
-    disk or S3 does not answer.
+    disk or S3 does not answer, InputError where a file may not be read.
     """
     record = record_or_fault(folder)
     if isinstance(record, str):
@@ -111,7 +111,7 @@ def _verified(
         if check is None and isinstance(path, S3Path) and name not in READ_BY_TABLES:
             continue
         try:
-            with storage_errors(path):
+            with reading(path, inside(folder.root)):
                 content = path.read_bytes()
         except FileNotFoundError:
             if name in NEEDED:
@@ -139,17 +139,17 @@ def is_complete(folder: TrialFolder, others_digest: str = "") -> bool:
 
 def with_weights(folder: TrialFolder) -> tuple[Trained, bytes] | None:
     """Return the record of a trial that was trained to its end, and its weights, whatever became of its predictions;
-    None where the record, the weights or the history are not there, or not what was written. StorageError where the
-    disk does not answer."""
+    None where the record, the weights or the history are not there, or not what was written. Raises as `trial_state`
+    does."""
     record = read_record(folder)
     if not isinstance(record, Trained):
         return None
     contents = {}
     for path in (folder.weights, folder.history):
         try:
-            with storage_errors(path):
+            with reading(path, inside(folder.root)):
                 contents[path.name] = path.read_bytes()
-        except OSError:  # it is gone, or may not be read
+        except OSError:  # it is gone, or a folder
             return None
     if any(sha256(content) != record.files.get(name) for name, content in contents.items()):
         return None

@@ -214,6 +214,7 @@ def test_a_study_of_sampled_slices_predicts_whole_scans_by_its_weights(store, he
     sampled = trial.predictions.read_bytes()
     code, out, error = here(main, of["all"], "--out", tmp_path / "run")
     assert code == 0, error
+    assert "pet-f0-r00: not used: it predicted other slices than the study evaluates" in out
     assert "1 trial completed, 0 failed, 0 missing" in out
     assert trial.history.read_bytes() == history
     assert read_record(trial).attempts == attempts
@@ -222,3 +223,8 @@ def test_a_study_of_sampled_slices_predicts_whole_scans_by_its_weights(store, he
         if table not in ("trials", "epochs"):  # these hold seconds
             paths = [RunFolder(tmp_path / each).table(table) for each in ("run", "direct")]
             assert paths[0].read_bytes() == paths[1].read_bytes(), table
+    trial.predictions.write_bytes(b"not what was written")
+    code, out, error = here(main, of["all"], "--out", tmp_path / "run")
+    assert code == 0, error
+    assert "pet-f0-r00: not used: predictions.npz is damaged" in out, "what is computed again is named"
+    assert trial.predictions.read_bytes() == direct.predictions.read_bytes()

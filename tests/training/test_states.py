@@ -1,0 +1,42 @@
+"""What a trial's folder says where its files may not be read: nothing, since they may be whole."""
+
+import pytest
+from run_folders import random_run, small_study
+
+from hnscc.base.errors import InputError
+from hnscc.training.records import read_record
+from hnscc.training.states import trial_state, with_weights
+
+NOBODY_READS = (
+    "/proc/self/clear_refs"  # written to alone: `Permission denied`, and root is told `Invalid argument`
+)
+
+
+@pytest.fixture
+def trial(tmp_path):
+    run = random_run(tmp_path, small_study(repeats=1))
+    return run.trial("pet-f0-r00")
+
+
+@pytest.mark.parametrize("judge", [read_record, trial_state, with_weights])
+def test_a_record_that_may_not_be_read_is_no_damaged_one(trial, judge):
+    """Of a colleague's umask, say: it was deleted, and the trial trained again."""
+    trial.record.unlink()
+    trial.record.symlink_to(NOBODY_READS)
+    with pytest.raises(InputError) as caught:
+        judge(trial)
+    assert caught.value.problem == "A file may not be read."
+    assert (caught.value.where, caught.value.expected.split(" that ")[0]) == (
+        "trials/pet-f0-r00",
+        "a file record.json",
+    )
+
+
+def test_predictions_that_may_not_be_read_are_no_damaged_ones(trial):
+    trial.predictions.unlink()
+    trial.predictions.symlink_to(NOBODY_READS)
+    with pytest.raises(InputError, match="A file may not be read"):
+        trial_state(trial)
+    trial.predictions.unlink()
+    trial.predictions.mkdir()
+    assert trial_state(trial).unusable, "a folder in its place is none that the trial wrote"
