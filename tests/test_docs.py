@@ -18,6 +18,7 @@ from pages import (
 
 import hnscc
 from hnscc.commands.docs import PAGES
+from hnscc.reporting.sections.verdicts import VERDICTS
 
 INDEX = Path("docs/README.md")
 
@@ -68,6 +69,17 @@ def test_the_page_on_architecture_names_every_file():
             folder = path.parent.relative_to(ROOT).as_posix()
             if path.stem != "__init__" and folder not in whole:
                 assert re.search(rf"\b{path.stem}\b", files), f"{path.relative_to(ROOT)} is not named"
+
+
+def test_the_page_on_statistics_has_each_sentence_that_a_report_may_say_of_a_pair():
+    told = (ROOT / "docs/explanation/statistics.md").read_text()
+    part = told[told.index("### What the report says of a pair") :]
+    rows = [
+        line.strip("|").split("|")
+        for line in part.split("## Other tables")[0].splitlines()
+        if line.startswith("| ")
+    ]
+    assert {row[0].strip(): row[2].strip() for row in rows[1:]} == VERDICTS
 
 
 # Lines
