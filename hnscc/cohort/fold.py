@@ -17,7 +17,7 @@ from hnscc.cohort import drawn_masks
 from hnscc.cohort.drawn_masks import DrawnMask
 from hnscc.cohort.same_data import check_same_data
 from hnscc.cohort.slices import Bounds, Pixels, Slices, read_pixels, rows_of_scans
-from hnscc.cohort.split_file import SplitFile, whole_split, write_split
+from hnscc.cohort.split_file import SplitFile, intact_split, write_split
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
 from hnscc.cohort.usual import usual_of
@@ -204,7 +204,7 @@ def write_fold(
     An existing fold of the same data is kept, and mended where a file is lost or damaged. One of other data is
     refused (InputError), unless told to `replace` it (nothing has been trained on it yet).
     """
-    existing = whole_split(folder)
+    existing = intact_split(folder)
     if existing and not replace:
         check_same_data(folder, store, plan, data.digest, data.bounds)
     contents = {

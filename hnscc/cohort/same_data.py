@@ -14,7 +14,7 @@ from hnscc.base.files import sha256
 from hnscc.base.in_words import count_of, first_of
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.slices import Bounds
-from hnscc.cohort.split_file import SplitFile, whole_split
+from hnscc.cohort.split_file import SplitFile, intact_split
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
 from hnscc.study.run_folder import FoldFolder, inside
@@ -46,7 +46,7 @@ def check_same_data(
     digest, bounds: of the fold's data (`FoldData`), where its images have been read; without them the sampled slices,
     modalities and the size alone are compared. A fold that is not there, or is damaged, is not compared.
     """
-    split = whole_split(folder)
+    split = intact_split(folder)
     if split is None or (digest is not None and split.digest == digest):
         return
     before, now = _written(folder, split), _planned(store, plan)

@@ -65,7 +65,7 @@ def read_split(folder: FoldFolder) -> SplitFile:
     return found
 
 
-def whole_split(folder: FoldFolder) -> SplitFile | None:
+def intact_split(folder: FoldFolder) -> SplitFile | None:
     """The same for whoever may write the file again: None where it is not there or is damaged. InputError where it is
     whole and of another form, which a later version may have written."""
     found = _found(folder)

@@ -59,7 +59,7 @@ def ends_of(study: Study) -> dict[str, list[Any]]:
     }
 
 
-def networks(study: Study) -> list[Variant]:
+def variants_to_try(study: Study) -> list[Variant]:
     """Return a variant for each network, and each number of slices in a batch, that the ranges name by lists and ends:
     to be tried before anything is trained."""
     tried = ("training.network", "training.batch_size", "augmentation.copies", "augmentation.originals")

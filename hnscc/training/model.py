@@ -129,15 +129,21 @@ def _step(model: nn.Module, in_channels: int, size: int, batch: int, loss: str) 
 def _untrainable(
     network: Network, model: nn.Module, in_channels: int, size: int, batch: int, loss: str, error: Exception
 ) -> InputError:
-    two_would_do = batch == 1 and not _fails(network, model, in_channels, size, 2, loss)
+    where = f"training.batch_size, training.network ({_named(network)}), slices of {size} x {size}"
+    if batch == 1 and not _fails(network, model, in_channels, size, 2, loss):
+        return InputError(
+            "The network cannot be trained on a batch of 1 slice.",
+            where=where,
+            expected="2 slices or more, since batch normalisation needs two values of every channel",
+            found=_in_a_line(error),
+            do="set training.batch_size to 2 or more",
+        )
     return InputError(
-        f"The network cannot be trained on a batch of {count_of(batch, 'slice')}.",
-        where=f"training.batch_size, training.network ({_named(network)}), slices of {size} x {size}",
-        expected="a batch that the network can be trained on; batch normalisation needs two values of every channel",
+        "The network cannot be trained.",
+        where=where,
+        expected=f"a step of training on a batch of {count_of(batch, 'slice')} without an error",
         found=_in_a_line(error),
-        do="set training.batch_size to 2 or more"
-        if two_would_do
-        else "choose another architecture or encoder, or prepare the store with a larger --size",
+        do="choose another architecture or encoder, or prepare the store with a larger --size",
     )
 
 

@@ -18,7 +18,7 @@ from hnscc.cohort.store import Store, open_store
 from hnscc.study.identity import versions_here
 from hnscc.study.loading import dump_study
 from hnscc.study.plan import Trial, plan_trials
-from hnscc.study.ranges import networks
+from hnscc.study.ranges import variants_to_try
 from hnscc.study.run_folder import RunFolder, TrialFolder, run_folder_of
 from hnscc.study.schema import Study
 from hnscc.study.variant_schema import Training, Variant
@@ -131,7 +131,7 @@ def networks_of(
     study: Study, store: Store, plans: Iterable[FoldPlan]
 ) -> tuple[list[Variant], int, list[int]]:
     """What `check_networks` takes of a study."""
-    variants = [*study.variants.values(), *(networks(study) if study.search else ())]
+    variants = [*study.variants.values(), *(variants_to_try(study) if study.search else ())]
     return variants, store.size, [len(plan.slices["train"]) for plan in plans]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, write_sealed
-from hnscc.cohort.split_file import SplitFile, read_split, whole_split, write_split
+from hnscc.cohort.split_file import SplitFile, intact_split, read_split, write_split
 from hnscc.study.run_folder import RunFolder
 
 SPLIT = SplitFile(
@@ -34,7 +34,7 @@ def folder(tmp_path):
 def test_what_is_written_is_read(folder, drawn):
     written = SPLIT.model_copy(update={"drawn": drawn})
     write_split(folder, written)
-    assert read_split(folder) == whole_split(folder) == written
+    assert read_split(folder) == intact_split(folder) == written
     kept = json.loads(folder.split.read_text())
     assert kept["scored"] == "of the others" and kept["patients"]["train"] == ["p0", "p1"]
     assert ("drawn" in kept) == bool(drawn) and "others_digest" not in kept
@@ -54,7 +54,7 @@ def test_a_file_of_before_whole_scans_is_one_of_sampled_slices(folder):
     later = ("scored", "slices", "spacing_mm")
     write_sealed(folder.split, {name: kept[name] for name in kept if name not in later})
     sampled = {"others_digest": "", "slices": "sampled", "spacing_mm": {}}
-    assert read_split(folder) == whole_split(folder) == SPLIT.model_copy(update=sampled)
+    assert read_split(folder) == intact_split(folder) == SPLIT.model_copy(update=sampled)
 
 
 CHANGES = {
@@ -78,7 +78,7 @@ def test_what_is_not_of_its_form_is_told_by_name(folder, name):
     without = {each: kept[each] for each in kept if each != name}
     for changed in (kept | {name: CHANGES[name]}, *([] if name in BY_DEFAULT else [without])):
         write_sealed(folder.split, changed)
-        for read in (read_split, whole_split):  # written again, what another version knows would be lost
+        for read in (read_split, intact_split):  # written again, what another version knows would be lost
             with pytest.raises(InputError, match="not of the form that this version writes") as told:
                 read(folder)
             assert told.value.found.startswith(f"one that lacks `{name}")
@@ -88,7 +88,7 @@ def test_what_is_not_of_its_form_is_told_by_name(folder, name):
 def test_an_unknown_part_is_told_since_it_would_be_ignored(folder):
     write_split(folder, SPLIT)
     write_sealed(folder.split, read_sealed(folder.split) | {"later": 1})
-    for read in (read_split, whole_split):
+    for read in (read_split, intact_split):
         with pytest.raises(InputError, match="holds `later`, unknown to this version"):
             read(folder)
 
@@ -99,10 +99,10 @@ def test_other_content_is_damage(folder, content):
     folder.split.write_text(content)
     with pytest.raises(InputError, match="whose content is not what was written"):
         read_split(folder)
-    assert whole_split(folder) is None
+    assert intact_split(folder) is None
 
 
 def test_none_is_there(folder):
     with pytest.raises(InputError, match=r"no split\.json"):
         read_split(folder)
-    assert whole_split(folder) is None
+    assert intact_split(folder) is None

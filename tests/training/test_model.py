@@ -144,7 +144,7 @@ def test_the_step_that_is_tried_is_by_the_loss_that_the_study_names(monkeypatch)
     monkeypatch.setitem(LOSSES, "dice", lambda logits, truth: logits.reshape(-1, 7).mean())
     network = Network(architecture="paper", width=3)
     assert check_model(network, 1, 16, [3], loss=BCE) > 0
-    with pytest.raises(InputError, match="cannot be trained on a batch of 3 slices"):
+    with pytest.raises(InputError, match=r"cannot be trained\."):
         check_model(network, 1, 16, [3], loss="dice")
 
 
@@ -181,7 +181,7 @@ def test_what_fails_without_data_is_tried_in_full(monkeypatch, least, trains):
     if trains:
         assert check_model(network, 1, 16, [3], loss=BCE) == 10
     else:
-        with pytest.raises(InputError, match="cannot be trained on a batch of 3 slices") as refused:
+        with pytest.raises(InputError, match=r"cannot be trained\.") as refused:
             check_model(network, 1, 16, [3], loss=BCE)
         assert refused.value.found == "ArithmeticError: too few"
 
