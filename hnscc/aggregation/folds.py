@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hnscc.base.arrays import Bools, Integers, Spacing, Texts
+from hnscc.base.encode import table_of_parquet
 from hnscc.base.errors import InputError
 from hnscc.base.files import sha256, storage_errors
 from hnscc.base.in_words import count_of
@@ -147,7 +147,7 @@ def load_fold(run: RunFolder, number: int) -> Fold:
         )
     except Damaged as damage:
         raise damaged_fold(folder, str(damage)) from None
-    table = pq.read_table(io.BytesIO(slices))
+    table = table_of_parquet(slices)
     if "used" not in table.column_names:
         raise damaged_fold(folder, f"a {folder.slices.name} without the column used")
     return Fold(
@@ -159,7 +159,7 @@ def load_fold(run: RunFolder, number: int) -> Fold:
         np.array(table["scan_id"].to_pylist(), dtype=str),
         np.array(table["used"]),
         np.load(io.BytesIO(truth), allow_pickle=False)["masks"].astype(bool),
-        pq.read_table(io.BytesIO(cohort)),
+        table_of_parquet(cohort),
         split.slices == "all",
         split.others_digest,
         split.spacing_mm,

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from hnscc.aggregation.column_types import WHOLE
 from hnscc.aggregation.schemas import SEARCH_TABLES, STUDY_TABLES, TABLES, WRITTEN_LAST, schema
+from hnscc.base.encode import table_of_parquet
 from hnscc.base.errors import InputError
 from hnscc.base.files import storage_errors
 from hnscc.base.in_words import count_of, noun_of
@@ -38,7 +39,7 @@ def read_table(run: RunFolder, name: str) -> pa.Table:
         )
     path = _written(run, name)
     with _damage_told(path):
-        table = _parquet_of(path)
+        table = table_of_parquet(path.read_bytes())
     absent = [column for column in schema(name).names if column not in table.column_names]
     if absent:
         raise _damaged(run.table(name), f"no column {', '.join(absent)}: another version of hnscc wrote it")
@@ -90,13 +91,6 @@ def _damaged(table: Location, found: str) -> InputError:
     )
 
 
-def _parquet_of(path: Location) -> pa.Table:
-    """The table, read by this thread alone: one of Arrow's that has not let go of the bytes yet when the command ends
-    aborts the process, whose exit code is then 134 (about 1 in 60 such readings; pyarrow 26.0.1)."""
-    with pq.ParquetFile(pa.BufferReader(path.read_bytes()), pre_buffer=False) as file:
-        return file.read(use_threads=False)
-
-
 def _written(run: RunFolder, name: str) -> Location:
     path = run.table(name)
     with storage_errors(path):
@@ -146,7 +140,7 @@ def ended_since(run: RunFolder) -> list[Trial]:
         planned = plan_trials(load_study(run.study))
         path = _written(run, "trials")
         with _damage_told(path):
-            table = _parquet_of(path)
+            table = table_of_parquet(path.read_bytes())
     except InputError:
         return []
     columns = [name for name in ("trial_id", "status", "reason") if name in table.column_names]
@@ -218,7 +212,7 @@ def query(run: RunFolder, sql: str) -> pa.Table:
         except duckdb.Error as error:
             for path in map(run.table, names):  # one that cannot be read is told as such, not as bad SQL
                 with _damage_told(path):
-                    _parquet_of(path)
+                    table_of_parquet(path.read_bytes())
             message = str(error)
     raise InputError(
         "The query cannot be answered.",
@@ -249,7 +243,7 @@ def _dataset(run: RunFolder, name: str) -> ds.Dataset:
     path = _written(run, name)
     with _damage_told(path):
         # A file is read as far as the query needs it, an object on S3 whole.
-        return ds.dataset(path if isinstance(path, Path) else _parquet_of(path))
+        return ds.dataset(path if isinstance(path, Path) else table_of_parquet(path.read_bytes()))
 
 
 def _whole_numbers(table: pa.Table) -> pa.Table:

@@ -8,11 +8,11 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hnscc.aggregation.folds import Damaged, Fold
 from hnscc.base.arrays import StoredProbabilities
+from hnscc.base.encode import table_of_parquet
 from hnscc.scores.calibration import Probabilities
 from hnscc.scores.counts import HALF, Counts
 from hnscc.scores.glycolysis import STORED_AS, of_scans, with_glycolysis
@@ -83,7 +83,7 @@ def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result
         trial=trial,
         seed=seed,
         record=record,
-        history=pq.read_table(io.BytesIO(state.contents[HISTORY_FILE])),
+        history=table_of_parquet(state.contents[HISTORY_FILE]),
         counts=Counts(scores.overlap, scores.pred, fold.truth_px),
         scans=scores.scans,
         collapsed=has_collapsed(scores.pred, fold.split),

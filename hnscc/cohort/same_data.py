@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from hnscc.base.encode import table_of_parquet
 from hnscc.base.errors import InputError
 from hnscc.base.files import sha256
 from hnscc.base.in_words import count_of, first_of
@@ -89,8 +88,7 @@ def _written(folder: FoldFolder, split: SplitFile) -> _Data | None:
     if any(sha256(content) != split.files.get(name) for name, content in contents.items()):
         return None
     scans, scored = (
-        pq.read_table(pa.BufferReader(contents[path.name])).to_pylist()
-        for path in (folder.scans, folder.slices)
+        table_of_parquet(contents[path.name]).to_pylist() for path in (folder.scans, folder.slices)
     )
     masks = np.load(io.BytesIO(contents[folder.truth.name]), allow_pickle=False)["masks"]
     return _Data(

@@ -1,12 +1,11 @@
 """What a search's run folder holds of it: the configurations that were proposed, and how far each training has come."""
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from hnscc.base.encode import table_of_parquet
 from hnscc.base.errors import InputError
 from hnscc.base.facts import Facts, unlike
 from hnscc.base.files import read_sealed, write_sealed
@@ -85,7 +84,7 @@ def curve_of(
         if versions and not accept_versions:
             raise other_versions(folder, [(trial.trial_id, versions)])
     if state.completed:
-        history = pq.read_table(io.BytesIO(state.contents[HISTORY_FILE])).to_pylist()
+        history = table_of_parquet(state.contents[HISTORY_FILE]).to_pylist()
         return _curve(history, state.completed.attempts, ended=True)
     saved = newest_facts(where)
     if settings and saved and saved.identity != identity(settings):
