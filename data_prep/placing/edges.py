@@ -98,7 +98,11 @@ def clearest_move(
     image: Images, lesion: Bools, spacing_mm: Spacing, dark: float, brightness: float
 ) -> list[float] | None:
     """By how many voxels along z, y and x the mask of a lesion must be moved for values to fall most across its border,
-    of those a few voxels around it; None as of `edges_of`, whose arguments these are. image, lesion: (Z, H, W)."""
+    of those a few voxels around it; None as of `edges_of`, whose arguments these are. image, lesion: (Z, H, W).
+
+    0 along an axis on which the mask reaches from one end of the image to the other, as on that of a single slice:
+    nothing tells there where it belongs.
+    """
     border = _border(lesion, spacing_mm)
     if border is None or brightness <= 0:
         return None
@@ -106,6 +110,9 @@ def clearest_move(
     sign = 1 if _falls(shown, border, border.points).sum() > 0 else -1
     found = []
     for axis in range(3):
+        if not border.pairs[2 * axis : 2 * axis + 2].any():
+            found.append(0.0)
+            continue
         step = np.zeros(3, np.int64)
         step[axis] = 1
         falls = [

@@ -56,3 +56,16 @@ def test_half_of_the_masks_a_voxel_off_are_told_in_one_sentence(axis):
 
 def test_where_masks_are_drawn_loosely_nothing_is_said():
     assert told({number: (1, number % 5 - 2) for number in range(SCANS)}) == []
+
+
+def test_a_mask_from_the_first_slice_to_the_last_is_not_said_to_belong_elsewhere_along_them():
+    """Where it is moved along the slices, a scan of one or two looks the same: the first move tried seemed best."""
+    mask = np.hypot(*(np.indices((32, 32)) - 15.5)) < 8
+    image = 3.0 * mask + np.random.default_rng(0).normal(0, 0.1, mask.shape)
+    for depth in (1, 2):
+        images = np.repeat(image[None, None], depth, axis=0).astype(np.float32)
+        facts = {"values": {"pet": {"first": 0.0, "tissue": {"last": 1.2}}}}
+        of = replace(scan("p00", (4,) * depth), spacing_mm=SPACING, placement=facts)
+        for moved in (0, 2):
+            ((z, y, x),) = moves_of(images, np.repeat(np.roll(mask, -moved, 0)[None], depth, axis=0), of)
+            assert z == 0 and abs(y - moved * SPACING[1]) < 0.1 and abs(x) < 0.1
