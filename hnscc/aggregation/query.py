@@ -113,6 +113,10 @@ def _written(run: RunFolder, name: str) -> Location:
 def _of_another_kind(run: RunFolder, name: str) -> InputError:
     """The error of a table that no `hnscc aggregate` writes here: of a study where a search is, or the reverse."""
     winners = f"`hnscc run {run.winners}` trains the study of its winners, whose run folder has this table"
+    if not run.winners.is_file():
+        winners = (
+            "`hnscc search STUDY` goes on with the search; once it has winners, their study has this table"
+        )
     return InputError(
         f"A {'search' if run.holds_search else 'study without a search'} has no such table.",
         where=str(run.root),

@@ -176,6 +176,10 @@ def test_a_table_that_a_search_does_not_have_is_not_asked_of_aggregate(own):
     own.table("pooled").unlink()
     with pytest.raises(InputError, match="A search has no such table") as refused:
         read_table(own, "pooled")
+    assert str(own.winners) not in refused.value.do and "hnscc search" in refused.value.do  # no such file yet
+    own.winners.write_text("")
+    with pytest.raises(InputError, match="A search has no such table") as refused:
+        read_table(own, "pooled")
     assert str(own.winners) in refused.value.do
 
 
