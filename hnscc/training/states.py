@@ -139,8 +139,8 @@ def is_complete(folder: TrialFolder, others_digest: str = "") -> bool:
 
 def with_weights(folder: TrialFolder) -> tuple[Trained, bytes] | None:
     """Return the record of a trial that was trained to its end, and its weights, whatever became of its predictions;
-    None where the record, the weights or the history are not there, or not what was written. Raises as `trial_state`
-    does."""
+    None where the record, the weights or the history are not there, or not what was written. Raises what
+    `trial_state` raises."""
     record = read_record(folder)
     if not isinstance(record, Trained):
         return None
