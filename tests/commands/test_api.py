@@ -146,14 +146,17 @@ def test_tables_are_read_only_when_asked_for(finished, tmp_path):
     shutil.copytree(finished, root)
     tables = hnscc.tables(root)
     (root / "tables/pooled.parquet").write_bytes(b"no table")
-    (root / "tables/trials.parquet").unlink()
+    (root / "tables/means.parquet").unlink()
     with pytest.raises(InputError, match="cannot be read"):
         tables["pooled"]
     with pytest.raises(InputError, match="cannot be read"):
         tables.facts("pooled")
     with pytest.raises(InputError, match="is missing"):
-        tables["trials"]
+        tables["means"]
     assert tables["regression"].num_rows
+    (root / "tables/trials.parquet").unlink()
+    with pytest.raises(InputError, match="not all of one time"):
+        tables["regression"]
 
 
 def test_facts_say_what_a_table_means(finished, tmp_path):
