@@ -93,13 +93,20 @@ def public(source: str) -> Iterator[Function]:
 
 
 def shapeless(source: str) -> list[str]:
-    """The public functions and methods that take or give arrays and whose docstrings say no shape."""
+    """The public functions and methods that take or give arrays, and the classes that hold some, whose docstrings say
+    no shape."""
     found, types = [], types_in(source)
     for node in public(source):
         said = [each.annotation for each in ast.walk(node.args) if isinstance(each, ast.arg)]
         arrays = types & {name for each in [*said, node.returns] if each for name in names_in(each)}
         if arrays and not shape_in(ast.get_docstring(node) or ""):
             found.append(f"{node.name}, line {node.lineno}")
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            fields = [each.annotation for each in node.body if isinstance(each, ast.AnnAssign)]
+            arrays = types & {name for each in fields for name in names_in(each)}
+            if arrays and not shape_in(ast.get_docstring(node) or ""):
+                found.append(f"{node.name}, line {node.lineno}")
     return found
 
 
@@ -114,10 +121,12 @@ def test_what_says_no_shape_is_found():
         "def f(a: torch.Tensor) -> int:\n    '{}'\n"
         "class _C:\n    def g(self) -> dict[str, Floats]: ...\n"
         "def h(*, a: Counts3 | None) -> str: ...\n"
-        "def i(where: Spacing) -> Slices: ..."
+        "def i(where: Spacing) -> Slices: ...\n"
+        "class J:\n    k: int\n    l: Floats"
     )
-    assert shapeless(source.format("Of a (N, C, H, W).")) == ["h, line 6", "g, line 5"]
-    assert shapeless(source.format("Of a (see b, of it).")) == ["f, line 2", "h, line 6", "g, line 5"]
+    found = ["h, line 6", "g, line 5", "J, line 8"]
+    assert shapeless(source.format("Of a (N, C, H, W).")) == found
+    assert shapeless(source.format("Of a (see b, of it).")) == ["f, line 2", *found]
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,13 @@ ONE_MODALITY_CORRELATION = 0.9995
 
 @dataclass(frozen=True)
 class Reduced:
-    """What is kept of a scan's images to compare them: means of parts of each slice in the images' units, and the same
-    as slices of length 1 (oddities.twins), what stands out (oddities.marks), the lines midway between both sides of the
-    skin (oddities.mirrored), and how the mask must be moved to fit best (oddities.nudged)."""
+    """What is kept of a scan's images to compare them.
+
+    means: (C, Z, 16, 16), of parts of each slice, in the images' units; slices: the same, each slice of mean 0 and
+    length 1 (oddities.twins). marks: of each modality what stands out (oddities.marks). midlines: (C, Z, H), the column
+    midway between both sides of the skin, NaN where it does not show (oddities.mirrored). moves: (C, 3), in mm along
+    z, y and x, how the mask must be moved to fit best, NaN where it has no border (oddities.nudged).
+    """
 
     means: NDArray[np.float32]
     slices: NDArray[np.float32]

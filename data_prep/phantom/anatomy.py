@@ -56,7 +56,8 @@ SITES = (
 
 @dataclass(frozen=True)
 class Blob:
-    """One lesion: an ellipsoid with an uneven surface; signal on MRI and uptake on PET of its own."""
+    """One lesion: an ellipsoid with an uneven surface, of `waves` (1, count, 5); signal on MRI and uptake on PET of its
+    own. centre and radii: in mm along x, y and z."""
 
     kind: str
     centre: tuple[float, float, float]

@@ -32,7 +32,7 @@ class Uptake:
 class MarkedLesion:
     """One connected component (26 neighbours) of a mask. lesion: its number, from 1, in the order of its first voxel
     by z, y, x. centre: the mean index of its voxels along z, y, x. uptake: by image of the mask's grid. box and inside:
-    its voxels are those of the mask's part `box` where `inside` is true."""
+    its voxels are those of the mask's part `box` (Z, Y, X) where `inside`, of the same shape, is true."""
 
     lesion: int
     voxels: int

@@ -26,7 +26,7 @@ DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", to
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a slot holds whole. tensors: by name."""
+    """What a slot holds whole. tensors: by name, of any shape."""
 
     facts: SlotFacts
     tensors: dict[str, torch.Tensor]

@@ -27,8 +27,8 @@ GreyRange = tuple[
 
 @dataclass(frozen=True)
 class Panel:
-    """One plane of a scan: each modality's values (h, w), the mask (h, w), a pixel's size in mm down and across; of
-    each modality that was registered to `reference`, its values (h, w) before that."""
+    """One plane of a scan: each modality's values (H, W), the mask (H, W), a pixel's size in mm down and across; of
+    each modality that was registered to `reference`, its values (H, W) before that."""
 
     images: Mapping[str, NDArray[np.floating]]
     mask: NDArray[np.bool_]
