@@ -50,8 +50,8 @@ class Fit:
     """The state of a training: what a checkpoint holds.
 
     began: what is known of the trial from the start. attempts: the processes that worked on it, this one last. best:
-    the weights of the best epoch so far, by name, of any shape. next_slot: of the trial's two, the one for the next
-    checkpoint.
+    the weights of the best epoch so far, by name, of any shape. next_slot: of the trial's two, the one that is
+    written next.
     """
 
     model: nn.Module
