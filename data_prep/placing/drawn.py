@@ -10,6 +10,10 @@ from data_prep.volumes.grids import matching, same_grid
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.arrays import Bools, Masks, Spacing
 
+# Of the larger one of two slices, from which they show lesion at one place. Of 2,010 slices that were taken out of real
+# outlines (of the public cohort) all but 1 in 100 are told so, of 458 of made-up heads all but 1 in 10; without this
+# limit, two of the demo's 36 lesions were told of a slice that was never there.
+SAME_PLACE_SHARE = 0.1
 BOX_SIDE_VOXELS = 5  # voxels along both axes of a plane, from which a box is no small lesion
 BOX_SLICES = 3  # from which blocks in single slices are no chance
 
@@ -21,10 +25,15 @@ def spanned(voxels: Bools) -> int:
 
 
 def skipped_slices(voxels: Bools) -> int:
-    """Return how many slices of (Z, Y, X) hold no lesion at all, though both slices beside them do at the
-    same place."""
-    between = (voxels[:-2] & voxels[2:]).any(axis=(1, 2))
-    return int(np.sum(between & ~voxels[1:-1].any(axis=(1, 2))))
+    """Return how many slices of (Z, Y, X) hold no lesion at all, though both slices beside them do at the same place:
+    what they share is a tenth of the larger at least, since two lesions may lie one above the other."""
+    above, below = voxels[:-2], voxels[2:]
+    shared, larger = (
+        (above & below).sum(axis=(1, 2)),
+        np.maximum(above.sum(axis=(1, 2)), below.sum(axis=(1, 2))),
+    )
+    at_one_place = (shared > 0) & (shared >= SAME_PLACE_SHARE * larger)
+    return int(np.sum(at_one_place & ~voxels[1:-1].any(axis=(1, 2))))
 
 
 def is_box(voxels: Bools) -> bool:

@@ -127,6 +127,9 @@ def test_slices_left_out_of_a_mask_are_told_and_those_between_two_lesions_are_no
     apart = np.zeros((9, 10, 12), bool)
     apart[2, :4], apart[4, 6:] = True, True
     assert skipped_slices(apart) == 0
+    above = np.zeros((9, 10, 12), bool)
+    above[2, :2, :4], above[4, 1:, 3:] = True, True  # one voxel of both, of 8 and 81
+    assert skipped_slices(above) == 0, "two lesions of the demo, one above the other, were told"
 
 
 def test_boxes_are_told_where_they_are_few():
