@@ -179,12 +179,12 @@ def _with_whole_scans(plan: FoldPlan, scans: Sequence[Scan], splits: Sequence[st
 
 def _too_few(split: str, wanted: int, there: int, more: int) -> str:
     """The warning of negatives that run out; `more` stand in scans with lesion, which the study does not draw on."""
-    text = f"{split}: {count_of(wanted, 'negative slice')} wanted, {there} exist; all are taken"
+    text = f"{split}: {count_of(wanted, 'negative slice')} wanted, {there:,} exist; all are taken"
     if not more:
         none = "the networks are never shown a slice without lesion: add scans that hold some, or more of their slices"
         return text + ("" if there else f": {none}")
     return (
-        f"{text}. {more} more stand in scans with lesion: set `sampling: {{negatives: any_scan}}` to draw on them"
+        f"{text}. {more:,} more stand in scans with lesion: set `sampling: {{negatives: any_scan}}` to draw on them"
         + ("" if there else ", or the networks are never shown a slice without lesion")
     )
 

@@ -57,7 +57,7 @@ def duration(seconds: float) -> str:
 def number_range(values: Sequence[int]) -> str:
     """Write one number where all are the same, else the least and the most."""
     low, high = min(values), max(values)
-    return str(low) if low == high else f"{low} to {high}"
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 # --- cells of a table's row

@@ -113,7 +113,7 @@ def test_a_range_that_ends_in_one_keeps_its_plural():
         warnings = [f"test: only {count_of(n, 'patient')}" for n in order]
         assert merged(warnings) == "test: only 0 to 1 patients"
     assert merged(["test: only 1 patient"]) == "test: only 1 patient"
-    assert merged(["1,464 slices", "1,500 slices"]) == "1464 to 1500 slices"
+    assert merged(["1,464 slices", "1,500 slices"]) == "1,464 to 1,500 slices"
 
 
 def test_folds_of_one_and_of_several_patients_are_told_in_one_sentence(tmp_path):
