@@ -37,7 +37,7 @@ from hnscc.training.devices import resolve_device
 from hnscc.training.layers import Doubling, Dropout
 from hnscc.training.ready import Task, make_run_ready
 from hnscc.training.records import Trained, read_record
-from hnscc.training.states import is_complete
+from hnscc.training.states import is_completed
 
 MARGIN, LEVEL = 0.02, 0.05
 STUDY: dict[str, Any] = {
@@ -90,7 +90,7 @@ def train(store: str, out: Path, repeats: int, repeat: int, fast: bool) -> float
     run = make_run_ready(study, out / ("with" if fast else "without") / str(repeat))
     trial = Trial("pet_mri", 0, repeat)
     folder = run.folder.trial(trial.trial_id)
-    if not is_complete(folder):
+    if not is_completed(folder):
         task = Task(study, trial, run.folds[0], folder, device, precision)
         for _ in hnscc.training.trial.steps_of_trial(task):
             pass

@@ -51,7 +51,7 @@ from hnscc.study.schema import Study
 from hnscc.study.search_schema import Search
 from hnscc.training.ready import Task, plan_folds
 from hnscc.training.records import read_record
-from hnscc.training.states import is_complete
+from hnscc.training.states import is_completed
 from hnscc.training.trial import steps_of_trial
 from rayjobs.proposals import proposer
 
@@ -226,7 +226,7 @@ def _train(study: Study, settings: list[dict[str, Any]], folder: Path, key: tupl
         _FOLD.append(read_folds(store, study, [plans[0]])[0])
     trial, precision = trial_of(key), "bf16"
     where = TrialFolder(folder / trial.trial_id)
-    if not is_complete(where):
+    if not is_completed(where):
         full = with_configurations(study, settings)
         for _ in steps_of_trial(Task(full, trial, _FOLD[0], where, "cpu", precision)):
             pass

@@ -1,4 +1,4 @@
-"""The tables of a study of whole scans, from finished trials on disk.
+"""The tables of a study of whole scans, from completed trials on disk.
 
     python benchmarks/whole_scans.py [--rounds 3] [--repeats 50]
 

@@ -19,7 +19,7 @@ from rayjobs.patient_files import refuse_in_job
 
 
 def aggregate(folder: RunFolder) -> list[TrialProblem]:
-    """Write every table, figure and the report from the finished trials; what `hnscc aggregate` does.
+    """Write every table, figure and the report from the completed trials; what `hnscc aggregate` does.
 
     Returns what `write_results` does. InputError as there, and in a job whose working directory came with
     patient files.
@@ -29,7 +29,7 @@ def aggregate(folder: RunFolder) -> list[TrialProblem]:
 
 
 def write_results(folder: RunFolder) -> list[TrialProblem]:
-    """Write every table, figure and the report from the finished trials, by whoever has seen that it may be done here.
+    """Write every table, figure and the report from the completed trials, by whoever has seen that it may be done here.
 
     Returns what was found wrong with trials, and which the study leaves out; these stand in no table.
     Another process that writes the tables is waited for. InputError where the folds are damaged or there is no study.

@@ -15,7 +15,7 @@ from rayjobs.waiting import Wait
 
 
 class StudyProgress(tune.Callback):
-    """Told by Tune of every report and finished trial: a bar per variant on a terminal, a line per trial elsewhere."""
+    """Told by Tune of every report and each trial that ends: a bar per variant on a terminal, else a line per trial."""
 
     def __init__(
         self, planned: Sequence[Trial], todo: Sequence[Trial], left: Sequence[Trial], cpus: float

@@ -21,7 +21,7 @@ class RunEnd:
 
     completed: trial ids. missing: how many of the plan. failed: trial id -> the kind of its error. lost: the trials
     that this invocation should have trained and did not. unused: what no table could be made of; left_out: the
-    finished trials that the study does not plan; a sentence each.
+    trained trials that the study does not plan; a sentence each.
     """
 
     folder: RunFolder

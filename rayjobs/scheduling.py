@@ -21,7 +21,7 @@ from hnscc.study.run_folder import TrialFolder
 from hnscc.training.ready import ReadyRun
 from hnscc.training.records import OUT_OF_MEMORY, Failed, Trained, read_record, write_record
 from hnscc.training.slots import newest_facts
-from hnscc.training.states import is_complete, with_weights
+from hnscc.training.states import is_completed, with_weights
 from rayjobs.cluster import machines_of_cluster
 from rayjobs.full_memory import FullMemory, Reached, full_memory_noted
 from rayjobs.gpu_shares import gpu_shares
@@ -134,7 +134,7 @@ def _with_more_memory(ready: ReadyRun, assignment: Assignment) -> Assignment | N
     share = assignment["gpus"]
     if record is None or record.failure != OUT_OF_MEMORY or not 0 < share < 1:
         return None
-    # Those of a finished trial trained it, and stand in its record already.
+    # Those of a trained trial trained it, and stand in its record already.
     attempts = [each.model_dump() for each in record.attempts if isinstance(record, Failed)]
     return {**assignment, "gpus": min(1.0, 2 * share), "attempts": attempts}
 
@@ -142,10 +142,10 @@ def _with_more_memory(ready: ReadyRun, assignment: Assignment) -> Assignment | N
 def _forget_failure(folder: TrialFolder) -> None:
     """What is tried again must not be taken for this time's failure by its old record.
 
-    A finished trial's record stays: it vouches for weights that predict again, or for predictions of other slices.
+    A trained trial's record stays: it vouches for weights that predict again, or for predictions of other slices.
     """
     record = read_record(folder)
-    if not isinstance(record, Trained) or not (is_complete(folder) or with_weights(folder)):
+    if not isinstance(record, Trained) or not (is_completed(folder) or with_weights(folder)):
         folder.record.unlink(missing_ok=True)
     elif record.failure:
         write_record(folder, record.model_copy(update={"failure": None, "error": None}))

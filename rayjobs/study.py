@@ -65,7 +65,7 @@ def run_study(
     """Train what is missing (at most `limit` trials of it), then aggregate.
 
     address: a running cluster's, else RAY_ADDRESS, else Ray is started on this machine for this run alone.
-    accept_versions: go on beside finished trials of other versions. InputError for what cannot run; a new run folder
+    accept_versions: go on beside trained trials of other versions. InputError for what cannot run; a new run folder
     is then not left behind.
     """
     address = given_or_set(address)
@@ -76,7 +76,7 @@ def run_study(
     with alone(folder), contextlib.ExitStack() as during:
         trains = limit != 0 and _any_unrecorded(study, folder)
         ready, token = make_ready(study, folder, address, during, accept_versions, trains=trains)
-        left = ready.unfinished()
+        left = ready.not_completed()
         ready = _settled(ready, (trial for trial in left if ready.state(trial).status == "missing"))
         tried: list[Trial] = []
         interrupted = False

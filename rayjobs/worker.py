@@ -11,7 +11,7 @@ from hnscc.study.identity import differences, versions_here
 from hnscc.study.plan import Trial
 from hnscc.training.ready import ReadyRun
 from hnscc.training.records import Attempt
-from hnscc.training.states import is_complete, trial_state
+from hnscc.training.states import is_completed, trial_state
 from rayjobs.cluster import address_here
 from rayjobs.shared import see_shared
 
@@ -80,7 +80,7 @@ class TrialWorker(tune.Trainable):
             if not self.begun:
                 self.begun = True
                 # A process of this trial may have died after it had written its record, before Tune heard of it.
-                if is_complete(self.task.folder, self.task.data.others_digest):
+                if is_completed(self.task.folder, self.task.data.others_digest):
                     return self._ended()
             for row in self.rows:
                 if row:
@@ -97,8 +97,8 @@ class TrialWorker(tune.Trainable):
         state = trial_state(self.task.folder, others_digest=self.task.data.others_digest)
         record = state.completed
         if record is None:
-            unfinished = "no record" if self.task.pause_after is None else None
-            failure = state.reason if state.status == "failed" else unfinished
+            without = "no record" if self.task.pause_after is None else None
+            failure = state.reason if state.status == "failed" else without
             return self.report | {"done": True, "failed": failure}
         # As recorded: another process of this trial may have trained it before Tune heard of it.
         self.report |= {"epoch": record.epochs, "val_soft_jaccard": record.best_val_soft_jaccard}

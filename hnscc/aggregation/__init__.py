@@ -1,4 +1,4 @@
-"""From finished trials to tables: what a run folder holds is read, scored, summarised, compared and written as Parquet.
+"""From completed trials to tables: what a run folder holds is read, scored, summarised, compared, written as Parquet.
 
 Others may use `build` (writes the tables), `query` (reads them and asks them by SQL), `schemas` and `columns` (what
 they hold), `results`, `folds`, `trials` and `medians` (what is behind them) and `enough_repeats` (which trials are to

@@ -56,7 +56,7 @@ class TrialProblem:
 def write_tables(run: RunFolder) -> list[TrialProblem]:
     """Build every table from study.yaml, folds/ and trials/ alone, and write tables/*.parquet.
 
-    Gives what to tell the user: failed trials, trials that cannot be used, how many are missing, which finished ones
+    Gives what to tell the user: failed trials, trials that cannot be used, how many are missing, which trained ones
     the study leaves out. Raises InputError where the study or a fold cannot be read, before anything is written.
     """
     results = load_results(run)

@@ -84,6 +84,6 @@ def repeat_cases(results: Results, variant: str, split: str) -> Cases:
     patient = np.concatenate([fold.patient[where] for fold, where in zip(results.folds, rows, strict=True)])
     repeats = [
         concatenate([each.counts[at] for each, at in zip(parts, rows, strict=True)])
-        for parts in results.complete(variant).values()
+        for parts in results.completed_in_all_folds(variant).values()
     ]
     return Cases(stack(repeats, len(patient)), patient)

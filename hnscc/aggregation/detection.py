@@ -100,7 +100,7 @@ def _models(results: Results, variant: str) -> Iterator[Model]:
     ]
     # Each fold's own threshold leaves this column empty, and no score.
     yield Model(_named(variant, None, threshold), reasons, cases)
-    for repeat, parts in results.complete(variant).items():
+    for repeat, parts in results.completed_in_all_folds(variant).items():
         seen = [case for each in parts for case in _cases(results.folds[each.trial.fold], each.scans, each)]
         yield Model(_named(variant, repeat, threshold_of(HALF)), [], seen)
 

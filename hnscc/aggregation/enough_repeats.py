@@ -67,8 +67,8 @@ def settle(folder: RunFolder, study: Study, left: Iterable[Trial]) -> Study:
 
 @dataclass(frozen=True)
 class Pilot:
-    """What a variant's finished repeats show. scores: pooled test Dice at 0.5 of each repeat that is completed in every
-    fold, in the order of repeats. mostly_collapsed: whether more than half of its completed trainings did."""
+    """What a variant's repeats show. scores: pooled test Dice at 0.5 of each repeat that is completed in every fold, in
+    the order of repeats. mostly_collapsed: whether more than half of its completed trials collapsed."""
 
     scores: list[float]
     mostly_collapsed: bool
@@ -83,7 +83,7 @@ class Pilot:
 
 
 def pilots(folder: RunFolder, study: Study) -> dict[str, Pilot]:
-    """Read what each variant's finished repeats show; the predictions of every completed trial are read.
+    """Read what each variant's completed repeats show; the predictions of every completed trial are read.
 
     InputError where a fold cannot be read.
     """
@@ -91,7 +91,7 @@ def pilots(folder: RunFolder, study: Study) -> dict[str, Pilot]:
 
 
 def pilots_of(results: Results) -> dict[str, Pilot]:
-    """Return what each variant's finished repeats show, of trials that are read already."""
+    """Return what each variant's completed repeats show, of trials that are read already."""
     return {
         variant: Pilot(
             _scores(results, variant, results.study.most_repeats), results.mostly_collapsed(variant)

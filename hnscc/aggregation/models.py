@@ -59,14 +59,14 @@ def models_of(run: RunFolder, variant: str | None = None, *, ensemble: bool = Fa
     """Find the median model of every fold, or with `ensemble` all completed repeats, and their threshold.
 
     variant: by name; None for the only one, or of several the one whose median models have the highest pooled Dice on
-    the validation slices. InputError where the run folder's tables are not written, the study is not finished, there is
+    the validation slices. InputError where the run folder's tables are not written, trials of it are missing, there is
     no such variant, or no threshold was chosen.
     """
     study = load_study(run.study)
     trials = read_table(run, "trials").to_pylist()
     name = _variant(run, study, variant)
     of_variant = [row for row in trials if row["variant"] == name]
-    _check_finished(run, study, name, of_variant)
+    _check_none_missing(run, study, name, of_variant)
     splits = [read_split(run.fold(fold)) for fold in range(study.split.folds)]
     used = [row for row in of_variant if row["status"] == "completed" and (ensemble or row["is_median"])]
     return Models(
@@ -98,7 +98,7 @@ def _variant(run: RunFolder, study: Study, variant: str | None) -> str:
     return max(names, key=lambda name: (dice.get(name, -1.0), -names.index(name)))
 
 
-def _check_finished(run: RunFolder, study: Study, name: str, rows: Sequence[TableRow]) -> None:
+def _check_none_missing(run: RunFolder, study: Study, name: str, rows: Sequence[TableRow]) -> None:
     tabled = {row["trial_id"] for row in rows if row["status"] != "missing"}
     planned = [trial.trial_id for trial in plan_trials(study) if trial.variant == name]
     missing = len(set(planned) - tabled)
@@ -109,7 +109,7 @@ def _check_finished(run: RunFolder, study: Study, name: str, rows: Sequence[Tabl
         raise InputError(
             "The variant's median model may still be another: not all of its trials are in the tables.",
             where=f"variant {name} in {run.root}",
-            expected="every trial of the variant finished, and tables of the same trials",
+            expected="no trial of the variant missing, and tables of the same trials",
             found=late if ended else left,
             do=f"`hnscc aggregate {run.root}` makes the tables again"
             if ended
@@ -147,8 +147,8 @@ def _threshold(run: RunFolder, study: Study, name: str, ensemble: Sequence[Table
         raise InputError(
             "The study has chosen no threshold for this variant.",
             where=f"variant {name}, fold {', '.join(map(fold_name, absent))}",
-            expected="a threshold from the validation slices, and a finished trial",
-            found="none: no trial finished, or no probability overlaps a lesion there",
+            expected="a threshold from the validation slices, and a completed trial",
+            found="none: no trial is completed, or no probability overlaps a lesion there",
             do="choose another variant (--variant), or train it again with other settings",
         )
     return round(sum(k for k in found if k is not None) / len(found))

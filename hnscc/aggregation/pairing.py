@@ -14,7 +14,7 @@ def paired_results(results: Results, a: str, b: str) -> tuple[Results, bool]:
     """
     if not results.study.paired:
         return results, False
-    both = results.complete(a).keys() & results.complete(b).keys()
+    both = results.completed_in_all_folds(a).keys() & results.completed_in_all_folds(b).keys()
     if len(both) < fewest.PAIRED_REPEATS:
         return results, False
     kept = tuple(

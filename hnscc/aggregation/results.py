@@ -35,7 +35,7 @@ class Results:
         """Return the completed ones of these."""
         return [each for each in self.of(variant) if isinstance(each, Completed)]
 
-    def complete(self, variant: str) -> dict[int, list[Completed]]:
+    def completed_in_all_folds(self, variant: str) -> dict[int, list[Completed]]:
         """Return the repeats of a variant that are completed in all folds, by number: of each its results, fold
         after fold."""
         repeats: dict[int, list[Completed]] = {each.trial.repeat: [] for each in self.of(variant)}
@@ -58,11 +58,11 @@ class Results:
         }
 
     def mostly_collapsed(self, variant: str) -> bool:
-        """Return whether more than half of a variant's completed trainings marked no pixel."""
+        """Return whether more than half of a variant's completed trials marked no pixel."""
         return mostly_collapsed([each.collapsed for each in self.completed(variant)])
 
     def number_collapsed(self, variant: str) -> int:
-        """Return how many of a variant's completed trainings marked no pixel."""
+        """Return how many of a variant's completed trials marked no pixel."""
         return sum(each.collapsed for each in self.completed(variant))
 
     def without(self, trial: Trial, why: str) -> "Results":

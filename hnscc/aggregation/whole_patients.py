@@ -44,7 +44,7 @@ def _complete(results: Results, variant: str, split: str) -> tuple[list[Patients
     """The patients of validation or test by each repeat that is completed in all folds, at 0.5; else none, and why."""
     repeats = [
         _patients([(results.folds[each.trial.fold], each.scans) for each in parts], split)
-        for parts in results.complete(variant).values()
+        for parts in results.completed_in_all_folds(variant).values()
     ]
     whole = [each for each in repeats if each is not None]
     if whole and len(whole) == len(repeats):

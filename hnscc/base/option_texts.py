@@ -7,6 +7,6 @@ ADDRESS = "A running Ray cluster; RAY_ADDRESS, else a local one, unless given."
 LIMIT = "Train at most so many of the missing trials."
 THEN_RUN = "Then run the winners' study too, in RUN/winners."
 ACCEPT_VERSIONS = (
-    "Go on beside finished trials of other versions; `check`, the table `trials` and the report tell them "
+    "Go on beside trained trials of other versions; `check`, the table `trials` and the report tell them "
     "apart."
 )

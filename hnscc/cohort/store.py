@@ -149,7 +149,7 @@ class Store:
 
 
 def open_store(location: str | Location) -> Store:
-    """Open a finished store and check its index. One small file is read, whatever the number of scans.
+    """Open a store and check its index. One small file is read, whatever the number of scans.
 
     InputError is raised where there is no store, or one of another schema version; DamagedStore where its metadata
     are damaged; StorageError where disk or S3 do not answer.

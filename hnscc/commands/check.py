@@ -47,7 +47,7 @@ from rayjobs.addresses import given_or_set
 from rayjobs.requests import check_study_requests, resolve_here, trials_at_once
 
 States = Mapping[Trial, TrialState]
-PREDICT_FIRST = "finished trials predict the slices first that the study evaluates now: `hnscc run` lets them"
+PREDICT_FIRST = "trained trials predict the slices first that the study evaluates now: `hnscc run` lets them"
 
 
 def check_study(
@@ -65,8 +65,8 @@ def check_study(
 
     Reads the store's index and the records of trials already there, no image. out: the run folder, runs/<name of the
     study> unless given. half_width: how far the 95 % interval of the median test Dice may reach to either side; the
-    study's own `repeats.until` unless given; where there is one, the finished trials' predictions are read.
-    InputError for what cannot run, for a half_width beyond its limits, and for a run folder whose finished trials were
+    study's own `repeats.until` unless given; where there is one, the completed trials' predictions are read.
+    InputError for what cannot run, for a half_width beyond its limits, and for a run folder whose trained trials were
     trained by other settings or, unless accept_versions, by other versions of the arithmetic or of the libraries.
     """
     if half_width is not None:
@@ -116,7 +116,7 @@ def _states(study: Study, folder: RunFolder, store: Store, plans: Sequence[FoldP
 
 
 def _to_predict(states: States, plans: Sequence[FoldPlan]) -> ToPredict:
-    """The finished trials that predict again before anything is trained, and how many slices."""
+    """The trained trials that predict again before anything is trained, and how many slices."""
     predicting = [trial for trial, state in states.items() if _predicts_again(state)]
     return {
         "trials": [trial.trial_id for trial in predicting],
@@ -142,7 +142,7 @@ def _asked_first(study: Study, address: str | None) -> Iterator[Callable[[Traini
 def _repeats(
     study: Study, folder: RunFolder, states: States, half_width: float | None
 ) -> RepeatsFacts | None:
-    """Repeats that each variant needs, as far as those that are finished, and predicted what is evaluated, can tell."""
+    """Repeats that each variant needs, as far as the completed ones can tell."""
     if half_width is None and isinstance(study.repeats, UntilPrecise):
         half_width = study.repeats.until
     if half_width is None:
@@ -244,21 +244,21 @@ def _time(study: Study, states: States, devices: Collection[str]) -> TimeFacts:
         "cores_here": cores(),
         "side_by_side": side_by_side,
         "hours_left_here": None if untimed else round(total / side_by_side / 3600, 2),
-        "reason": f"no finished trial of {', '.join(untimed)} yet" if untimed else None,
+        "reason": f"no trained trial of {', '.join(untimed)} yet" if untimed else None,
     }
 
 
 def _seconds_of(variant: str, states: States) -> float | None:
-    """The median seconds of a variant's finished trials; None without one."""
+    """The median seconds of a variant's trained trials; None without one."""
     took = [
         record.seconds
         for trial, state in states.items()
-        if trial.variant == variant and (record := _finished(state))
+        if trial.variant == variant and (record := _trained(state))
     ]
     return round(median(took), 1) if took else None
 
 
-def _finished(state: TrialState) -> Trained | None:
+def _trained(state: TrialState) -> Trained | None:
     """The record of a trial that is trained to its end, whatever it predicted."""
     return state.completed or (state.record if isinstance(state.record, Trained) else None)
 
@@ -274,6 +274,6 @@ def _other_versions(states: States) -> list[OtherVersions]:
     trials: dict[str, list[str]] = {}
     here = {VERSIONS: versions_here()}
     for trial, state in states.items():
-        if (record := _finished(state)) and (changes := version_differences(record.settings, here)):
+        if (record := _trained(state)) and (changes := version_differences(record.settings, here)):
             trials.setdefault("; ".join(changes), []).append(trial.trial_id)
     return [{"differ": differ, "trials": names} for differ, names in trials.items()]

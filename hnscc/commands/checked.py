@@ -42,7 +42,7 @@ class SplitFacts(TypedDict):
 
 
 class ToPredict(TypedDict):
-    """Finished trials that predicted other slices than the study evaluates now, so that they count as missing until
+    """Trained trials that predicted other slices than the study evaluates now, so that they count as missing until
     their weights have predicted again, without training; their variants; and how many slices all of
     them predict."""
 
@@ -53,7 +53,7 @@ class ToPredict(TypedDict):
 
 class TimeFacts(TypedDict):
     """Seconds of a trial of each variant (median), seconds of all that are left to train, and hours of that on this
-    machine, which trains side_by_side trials at once. None where no finished trial tells, with the reason."""
+    machine, which trains side_by_side trials at once. None where no trained trial tells, with the reason."""
 
     seconds_per_trial: dict[str, float | None]
     trials_left: int
@@ -82,7 +82,7 @@ class TrialFacts(TypedDict):
 
 
 class OtherVersions(TypedDict):
-    """Finished trials of other versions than those that are installed here, and how the versions differ."""
+    """Trained trials of other versions than those that are installed here, and how the versions differ."""
 
     differ: str
     trials: list[str]
@@ -92,9 +92,9 @@ class Checked(TypedDict):
     """What `check_study` found.
 
     study: every setting, resolved. odd: what preparing found odd about the scans. trials: how many are planned, and
-    how many are in each state; trial_states: each of them (of a search, the finished and failed ones). left_out:
-    variant -> finished trials that the study does not plan, so that no table holds them. other_versions: empty where
-    all finished trials are of the versions installed here. disk_mib: at most so much. repeats_for_width: None unless
+    how many are in each state; trial_states: each of them (of a search, the completed and failed ones). left_out:
+    variant -> trained trials that the study does not plan, so that no table holds them. other_versions: empty where
+    all trained trials are of the versions installed here. disk_mib: at most so much. repeats_for_width: None unless
     asked for. search: None, or its settings and how many configurations it tries.
     """
 

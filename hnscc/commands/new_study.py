@@ -208,7 +208,7 @@ def _text(cohort: CohortFacts, location: str, file: Path) -> str:
             f"store: {_plain(location)}    # from the working directory",
             "protocol: corrected    # the preset of all that is not said here",
             "seed: 2023",
-            "repeats: 5    # independent trainings of each variant; more can be added later, finished ones stay",
+            "repeats: 5    # independent trainings of each variant; more can be added later, trained ones stay",
             *_sampling(cohort),
             *_split(cohort),
             f"training: {{network: {_network(cohort.size)}, epochs: 40, patience: 40}}",

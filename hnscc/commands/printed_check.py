@@ -33,7 +33,7 @@ def print_check(found: Checked, console: Console, study_file: Path) -> None:
         print_line(console, f"left out: {line}", style="yellow")
     for other in found["other_versions"]:
         names = ", ".join(other["trials"])
-        print_line(console, f"versions: {names} finished by others ({other['differ']})", style="yellow")
+        print_line(console, f"versions: {names} trained by others ({other['differ']})", style="yellow")
     print_line(console, f"disk:    at most {found['disk_mib']:.0f} MiB for predictions and weights")
     memory = found["memory_mib"]
     print_line(

@@ -38,7 +38,7 @@ def _prune(run: RunFolder) -> Pruned:
         for trial_id in (ids or "").split()
     }
     planned = [trial.trial_id for trial in plan_trials(load_study(run.study))]
-    _check_finished(run, planned)
+    _check_none_missing(run, planned)
     files = size = 0
     for trial_id in planned:
         weights = run.trial(trial_id).weights
@@ -48,16 +48,16 @@ def _prune(run: RunFolder) -> Pruned:
     return Pruned(files, size)
 
 
-def _check_finished(run: RunFolder, planned: Sequence[str]) -> None:
+def _check_none_missing(run: RunFolder, planned: Sequence[str]) -> None:
     rows = read_table(run, "trials").to_pylist()
     left = [trial_state(run.trial(trial_id)).status for trial_id in planned].count("missing")
     ended = len(ended_since(run))
     if left or ended or planned != [row["trial_id"] for row in rows if row["status"] != "missing"]:
         late = f"{count_of(ended, 'trial')} that ended after the tables were made"
         raise InputError(
-            "Weights can be pruned once the study is finished and its tables are written: medians still move.",
+            "Weights can be pruned once no trial is missing and the tables are written: medians still move.",
             where=str(run.root),
-            expected="every trial trained, and tables of the same trials",
+            expected="no trial missing, and tables of the same trials",
             found=f"{count_of(left, 'trial')} missing"
             if left
             else late

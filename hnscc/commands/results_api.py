@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def aggregate(run: str | Path) -> list[str]:
-    """Write the tables, figures and report of a run folder again from its finished trials.
+    """Write the tables, figures and report of a run folder again from its completed trials.
 
     Returns what was found wrong with trials, a sentence each. InputError is raised where it is
     no run folder, or a fold is damaged.
@@ -105,8 +105,8 @@ def plan(
 def prune(run: str | Path) -> Pruned:
     """Delete the weights that no reading needs; returns the number of files and their size in bytes.
 
-    The median models keep theirs, and no table changes. InputError, and nothing is deleted, where the study is not
-    finished or its tables are of other trials, older ones above all.
+    The median models keep theirs, and no table changes. InputError, and nothing is deleted, where a planned trial
+    is missing or the tables are of other trials, older ones above all.
     """
     from hnscc.commands.prune import prune_weights
     from hnscc.study.loading import open_run

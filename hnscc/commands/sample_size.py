@@ -1,4 +1,4 @@
-"""What a finished run folder tells of the next study: patients and repeats needed to see a difference, `hnscc plan`."""
+"""What a finished study tells of the next study: patients and repeats needed to see a difference, `hnscc plan`."""
 
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -106,7 +106,7 @@ class Asked:
 
 
 def sample_size_of(folder: RunFolder, asked: Asked) -> SampleSize:
-    """Read a run folder's finished trials, and tell what a study needs to see a difference in pooled Dice.
+    """Read a run folder's completed trials, and tell what a study needs to see a difference in pooled Dice.
 
     InputError where a number lies beyond its limits, the folder holds a search, or fewer than two variants and no
     half_width is asked for, where a fold cannot be read, or where the size asked for is one that is not tested.
@@ -123,7 +123,7 @@ def sample_size_of(folder: RunFolder, asked: Asked) -> SampleSize:
         raise InputError(
             "There is no difference between variants to plan from.",
             where=str(folder.root),
-            expected="a study of at least two variants, whose finished trials serve as a pilot",
+            expected="a study of at least two variants, whose completed trials serve as a pilot",
             found="a search" if results.study.search else "one variant",
             do="run a small study of the variants that are to be compared, and plan from it",
         )

@@ -51,7 +51,7 @@ def check(
 
     study: the study file, or its settings as a dictionary. out: the run folder; runs/<name of the study> unless given.
     half_width: also tell how many repeats give a 95 % interval of the median test Dice that reaches so far to either
-    side (0 to 1). accept_versions: do not refuse finished trials of other versions, but name them (other_versions).
+    side (0 to 1). accept_versions: do not refuse trained trials of other versions, but name them (other_versions).
     address: the running Ray cluster whose machines are asked what they have; RAY_ADDRESS unless given, and without
     either this machine.
     The result has the keys study, run_folder, store, variants, splits, leakage_checks, odd, warnings, trials,
@@ -79,7 +79,7 @@ def run(
 
     study, out: as for `check`. address: a running Ray cluster; RAY_ADDRESS unless given, and without either Ray is
     started on this machine and ended with the call. limit: train at most so many of the missing trials.
-    accept_versions: go on beside finished trials of other versions. Progress is printed. Call it from the main thread,
+    accept_versions: go on beside trained trials of other versions. Progress is printed. Call it from the main thread,
     where Ctrl-C ends it.
     What is returned has folder, completed (trial ids), missing (how many), failed (kind of error by trial id), lost,
     interrupted and unused: a trial that fails raises nothing.

@@ -67,8 +67,8 @@ def repeats_for_width(scores: Sequence[float], within: float) -> RepeatsForWidth
             n,
             count_of(
                 n,
-                "finished repeat says nothing of the spread",
-                "finished repeats say nothing of their spread",
+                "completed repeat says nothing of the spread",
+                "completed repeats say nothing of their spread",
             ),
         )
     if (middle := median(scores)) < HARDLY_ANY:

@@ -69,7 +69,7 @@ def trial_of(key: Key) -> Trial:
 def curve_of(
     folder: RunFolder, key: Key, settings: Mapping[str, Any] | None = None, *, accept_versions: bool = False
 ) -> Curve | None:
-    """Return what a trial has shown so far, finished, paused or failed; None where it has not begun or left
+    """Return what a trial has shown so far, completed, paused or failed; None where it has not begun or left
     damaged files.
 
     `settings` are what the trial would now be trained by: a checkpoint of others is not used, and a record of others

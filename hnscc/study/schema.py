@@ -75,7 +75,7 @@ class Study(Settings):
             PAPER_TRAINING,
         ),
     ]
-    evaluation: Annotated[Evaluation, says("How finished trials are evaluated.", PAPER_EVALUATION)]
+    evaluation: Annotated[Evaluation, says("How trained trials are evaluated.", PAPER_EVALUATION)]
     resources: Annotated[Resources, says("What a trial asks of Ray; it changes no result.", OURS)]
     search: Annotated[
         Search | None,

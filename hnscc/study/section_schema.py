@@ -93,7 +93,7 @@ class Normalisation(Settings):
 
 
 class Evaluation(Settings):
-    """How finished trials are evaluated; a change needs no new training."""
+    """How trained trials are evaluated; a change needs no new training."""
 
     slices: Annotated[
         Literal["all", "sampled"],

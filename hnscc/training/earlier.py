@@ -36,7 +36,7 @@ def choose(
 
     What `precision: auto` stands for is chosen once per run folder and device, before the first trial
     (`keep_precision`), and stays: the machines of a cluster differ in what they compute fast, and whichever answers
-    first must not change a study half done. A folder of before that was kept says it by its first completed trial.
+    first must not change a study half done. A folder of before that was kept says it by its first trained trial.
     """
     kept = _kept_precision(study, folder)
     computed_by = {}
@@ -61,7 +61,7 @@ def _kept_precision(study: Study, folder: RunFolder) -> dict[str, str]:
             where=f"{folder.precision.name} in {folder.root}",
             expected="what an earlier invocation wrote there",
             found="other content",
-            do="restore the file; or delete it, and `auto` stands for what the first finished trial was trained in",
+            do="restore the file; or delete it, and `auto` stands for what the first trained trial was trained in",
         ) from None
     kept: dict[str, str] = {}
     automatic = {name for name, each in study.variants.items() if each.training.precision == "auto"}
@@ -104,7 +104,7 @@ def check_identities(
     *,
     accept_versions: bool = False,
 ) -> None:
-    """Refuse, with the differences, a study that would now train one of its finished trials otherwise.
+    """Refuse, with the differences, a study that would now train one of its trained trials otherwise.
 
     digests: of each fold's data; None to leave the data out of the comparison, where it has not been read.
     accept_versions: go on beside trials of other versions of this project's arithmetic or of the libraries.
@@ -150,7 +150,7 @@ def check_identity(folder: RunFolder, record: Record, settings: Mapping[str, Any
 def other_versions(folder: RunFolder, other: Sequence[tuple[str, str]]) -> InputError:
     """The error of trials of other versions: (trial id, how the versions differ) of each."""
     return InputError(
-        "The run folder's finished trials were trained by other versions, which may give other weights.",
+        "The run folder's trained trials were trained by other versions, which may give other weights.",
         where=f"{count_of(len(other), 'trial')} in {folder.root}, the first of them {other[0][0]}",
         expected="the versions that are installed here",
         found=other[0][1],
@@ -160,7 +160,7 @@ def other_versions(folder: RunFolder, other: Sequence[tuple[str, str]]) -> Input
 
 
 def left_out(study: Study, folder: RunFolder) -> dict[str, list[str]]:
-    """Variant -> the finished trials of the run folder that the study does not plan, so that no table holds them."""
+    """Variant -> the trained trials of the run folder that the study does not plan, so that no table holds them."""
     planned = {trial.trial_id for trial in plan_trials(study)}
     found: dict[str, list[str]] = {}
     for trial in folder.recorded if not study.search else ():
@@ -185,8 +185,8 @@ def told_left_out(left: Mapping[str, Sequence[str]], variants: Collection[str]) 
         do = "raise `repeats` or `folds`" if known else "name the variant in the study again"
         which = trials[0] if len(trials) == 1 else f"{trials[0]} to {trials[-1]}"
         stand, them = noun_of(len(trials), "stands", "stand"), noun_of(len(trials), "it", "them")
-        finished = f"{count_of(len(trials), 'finished trial')} of {variant} ({which})"
-        lines.append(f"{finished} {stand} in no table, since {why}; to use {them} again, {do}")
+        of_variant = f"{count_of(len(trials), 'trained trial')} of {variant} ({which})"
+        lines.append(f"{of_variant} {stand} in no table, since {why}; to use {them} again, {do}")
     return lines
 
 
@@ -205,27 +205,27 @@ def _check_same_kind(study: Study, folder: RunFolder, before: Study) -> None:
         )
 
 
-def any_finished(folder: RunFolder) -> bool:
+def any_trained(folder: RunFolder) -> bool:
     """Whether a trial of the run folder, planned now or not, was trained to its end. One that failed binds nothing:
     it is trained again by what the study then says."""
     return any(isinstance(read_record(each), Trained) for each in folder.recorded)
 
 
 def check_same_folds(study: Study, folder: RunFolder) -> None:
-    """Refuse another split than that of the finished trials: what the folds follow from, apart from the store, is said
+    """Refuse another split than that of the trained trials: what the folds follow from, apart from the store, is said
     by name (InputError), since their digest tells a reader nothing."""
     if not folder.study.is_file():
         return
     earlier = load_study(folder.study)
     _check_same_kind(study, folder, earlier)
-    if not any_finished(folder):
+    if not any_trained(folder):
         return
     before, now = earlier.model_dump(mode="json"), study.model_dump(mode="json")
     keys = ("seed", "sampling", "split", "normalisation")
     changes = list(differences({key: before[key] for key in keys}, {key: now[key] for key in keys}))
     if changes:
         raise InputError(
-            "The run folder's finished trials were trained with another split or other slices.",
+            "The run folder's trained trials were trained with another split or other slices.",
             where=str(folder.root),
             expected="the seed, sampling, split and normalisation that they were trained with",
             found="; ".join(changes),

@@ -1,4 +1,4 @@
-"""Networks that finished trials left: asked for what they say of scans that no study has seen."""
+"""Networks that completed trials left: asked for what they say of scans that no study has seen."""
 
 from collections.abc import Iterator, Sequence
 

@@ -23,7 +23,7 @@ from hnscc.study.run_folder import RunFolder, TrialFolder, run_folder_of
 from hnscc.study.schema import Study
 from hnscc.study.variant_schema import Training, Variant
 from hnscc.training.earlier import (
-    any_finished,
+    any_trained,
     check_identities,
     check_same_folds,
     choose,
@@ -93,9 +93,9 @@ class ReadyRun:
             self.folder.trial(trial.trial_id), others_digest=self.folds[trial.fold].others_digest
         )
 
-    def unfinished(self) -> list[Trial]:
-        """The trials left to train: those that are not completed, or whose files are damaged. Those that predicted
-        other slices than the study evaluates are left too: they predict again (`trial.steps_of_trial`).
+    def not_completed(self) -> list[Trial]:
+        """The planned trials that are not completed. A trained one among them, whose predictions are damaged or of
+        other slices than the study evaluates, predicts again (`trial.steps_of_trial`); the others are to be trained.
 
         Repeat by repeat, so that a study cut short has as many repeats of every variant.
         """
@@ -170,11 +170,11 @@ def check_same_store(
     plans: Iterable[FoldPlan],
     folds: Mapping[int, FoldData] | None = None,
 ) -> None:
-    """Refuse, with what differs, a split or a store other than those of the run folder's finished trials (InputError).
+    """Refuse, with what differs, a split or a store other than those of the run folder's trained trials (InputError).
 
     folds: their data; without it, images are not compared.
     """
-    if not any_finished(folder):
+    if not any_trained(folder):
         return
     check_same_folds(study, folder)
     for plan in plans:
@@ -247,7 +247,7 @@ def make_run_ready(
     check_same_store(study, folder, store, plans, folds)
     digests = {fold: data.digest for fold, data in folds.items()}
     check_identities(study, folder, computed_by, digests, accept_versions=accept_versions)
-    replacing = replace_folds and not any_finished(folder)
+    replacing = replace_folds and not any_trained(folder)
     for plan in plans:
         write_fold(folder.fold(plan.fold), store, plan, folds[plan.fold], replace=replacing)
     write_text(folder.study, dump_study(with_enough(study, folder)))

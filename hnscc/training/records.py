@@ -62,7 +62,8 @@ class Began(Facts):
 
 
 class Trained(Began):
-    """A trial that was trained to its end. Whether it is completed, its files say too (`states.trial_state`).
+    """A trained trial: one that was trained to its end. Its status is what it was when this was written; whether it is
+    still completed, its files say too (`states.trial_state`).
 
     scores: split -> metric -> value, pooled at 0.5, of the slices that it predicted: the sampled ones, and those that
     others_digest, in the file `scored`, is the hash of (`FoldData.others_digest`; empty for none). files: name ->

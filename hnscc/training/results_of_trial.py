@@ -75,7 +75,7 @@ def _hashes(contents: Mapping[Location, bytes]) -> dict[str, str]:
 
 
 def predict_again(record: Trained, weights: bytes, fit: Fit, task: Task) -> Generator[None]:
-    """Predict other slices of a finished trial. Cut short before its record is written, it is done again."""
+    """Predict other slices of a trained trial. Cut short before its record is written, it is done again."""
     fit.model.load_state_dict(load_safetensors(weights))
     contents, scores = yield from _predicted_files(fit, task)
     for path, content in contents.items():

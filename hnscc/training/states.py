@@ -1,4 +1,4 @@
-"""The one judge of whether a trial is whole, by its record and the files that the record vouches for."""
+"""The one judge of whether a trial is completed, by its record and the files that the record vouches for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -131,14 +131,13 @@ def recorded_state(folder: TrialFolder) -> TrialState:
     return trial_state(folder, check=())
 
 
-def is_complete(folder: TrialFolder, others_digest: str = "") -> bool:
-    """Return whether the trial is whole and, where its fold scores more than the sampled slices (`others_digest` is not
-    empty), whether it predicted them."""
+def is_completed(folder: TrialFolder, others_digest: str = "") -> bool:
+    """Return whether the trial is completed; arguments as of `trial_state`."""
     return trial_state(folder, others_digest=others_digest).status == "completed"
 
 
 def with_weights(folder: TrialFolder) -> tuple[Trained, bytes] | None:
-    """Return the record of a trial that was trained to its end, and its weights, whatever became of its predictions;
+    """Return the record of a trained trial, and its weights, whatever became of its predictions;
     None where the record, the weights or the history are not there, or not what was written. Raises what
     `trial_state` raises."""
     record = read_record(folder)

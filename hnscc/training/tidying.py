@@ -1,4 +1,4 @@
-"""What is deleted once nobody needs it: checkpoints of finished trials, and what killed processes left."""
+"""What is deleted once nobody needs it: checkpoints of trained trials, and what killed processes left."""
 
 import contextlib
 from pathlib import Path
@@ -7,7 +7,7 @@ from hnscc.study.run_folder import RunFolder, TrialFolder
 
 
 def tidy(folder: TrialFolder) -> None:
-    """Delete the checkpoints of a finished trial, and what killed processes left half-written."""
+    """Delete the checkpoints of a trained trial, and what killed processes left half-written."""
     for slot in folder.slots:
         slot.facts.unlink(missing_ok=True)
         slot.tensors.unlink(missing_ok=True)

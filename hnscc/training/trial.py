@@ -20,14 +20,14 @@ from hnscc.training.ready import Task
 from hnscc.training.records import OUT_OF_MEMORY, Attempt, Began, Failed, Trained, write_record
 from hnscc.training.results_of_trial import leave_results, predict_again
 from hnscc.training.saving import Saving
-from hnscc.training.states import is_complete, with_weights
+from hnscc.training.states import is_completed, with_weights
 
 
 def steps_of_trial(task: Task) -> Generator[Epoch | None]:
     """Train one trial and write its folder. Yields each epoch's row of history.parquet, on a processor once its
     checkpoint is there (`saving`), and then None after each batch that was predicted and each scan that was scored.
 
-    Continues from the trial's own checkpoint where there is one. A finished trial whose predictions are damaged, or of
+    Continues from the trial's own checkpoint where there is one. A trained trial whose predictions are damaged, or of
     other slices than the fold scores now (`evaluation.slices`), is predicted again by its weights and yields no epoch;
     it is trained again where these are gone. Weights of other versions, if these were accepted, predict too: the record
     says by which. What goes wrong becomes a record, but for what `_boundary` raises.
@@ -37,8 +37,8 @@ def steps_of_trial(task: Task) -> Generator[Epoch | None]:
     attempts = [*task.attempts]
     with _boundary(task, began, attempts):
         fit = _start(task, began, attempts)
-        if finished := _own_weights(task.folder, began):
-            yield from predict_again(*finished, fit, task)
+        if trained := _own_weights(task.folder, began):
+            yield from predict_again(*trained, fit, task)
             return
         fit.resume(task.folder, task.gpus)
         validation, training = _slices(task, began.seeds)
@@ -81,8 +81,8 @@ def write_failure(
     The record of a trial that was trained to its end before, and whose weights are there, is kept and says it too:
     without it nothing would vouch for them. StorageError where the disk does not answer.
     """
-    if finished := _own_weights(folder, began):
-        write_record(folder, finished[0].model_copy(update={"failure": failure, "error": error}))
+    if trained := _own_weights(folder, began):
+        write_record(folder, trained[0].model_copy(update={"failure": failure, "error": error}))
         return
     ended = Failed(**dict(began), status="failed", attempts=tuple(attempts), failure=failure, error=error)
     write_record(folder, ended)
@@ -101,9 +101,9 @@ def _boundary(task: Task, began: Began, attempts: list[Attempt]) -> Iterator[Non
     except StorageError:
         raise
     except Exception as error:  # the boundary: whatever went wrong is this trial's alone
-        # A process that was taken for lost with its machine, and was not, may have finished this trial meanwhile, and
+        # A process that was taken for lost with its machine, and was not, may have completed this trial meanwhile, and
         # deleted the checkpoints that this one was writing.
-        if is_complete(task.folder, task.data.others_digest):
+        if is_completed(task.folder, task.data.others_digest):
             return
         if gpu_is_lost(error):
             raise
@@ -138,9 +138,9 @@ def _own_weights(folder: TrialFolder, began: Began) -> tuple[Trained, bytes] | N
 
     Other versions may have trained it: they were accepted before it came to this.
     """
-    finished = with_weights(folder)
-    if not finished or finished[0].identity == began.identity:
-        return finished
-    settings = finished[0].settings
+    trained = with_weights(folder)
+    if not trained or trained[0].identity == began.identity:
+        return trained
+    settings = trained[0].settings
     own = version_differences(settings, began.settings) and not setting_differences(settings, began.settings)
-    return finished if own else None
+    return trained if own else None

@@ -24,7 +24,7 @@ def trained(folder, units):
     store = make_store(folder, patients=8, slices=5, size=16, units=units)
     study = study_of(store.location, **MRI, training={"epochs": 8, "learning_rate": 0.05})
     run = make_run_ready(study, folder / "run")
-    (trial,) = run.unfinished()
+    (trial,) = run.not_completed()
     where = run.folder.trial(trial.trial_id)
     list(train_trial(study, trial, run.folds[0], where, device="cpu", precision="fp32"))
     return store, run.folder, where

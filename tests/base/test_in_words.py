@@ -74,7 +74,6 @@ KINDS = (
         "bootstrap",
         "completed",
         "different",
-        "finished",
         "finite",
         "first",
         "infinite",
@@ -82,7 +81,7 @@ KINDS = (
         "more",
         "negative",
     ),
-    *("open", "planned", "positive", "sampled", "single", "test", "used", "weights"),
+    *("open", "planned", "positive", "sampled", "single", "test", "trained", "used", "weights"),
 )
 PLURAL = re.compile(rf" (?:(?:{'|'.join(KINDS)}) )*(?:{'|'.join(COUNTED)})s\b")
 # Values that are no count of what stands behind them, such as the split of `test scans`.

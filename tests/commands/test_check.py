@@ -90,7 +90,7 @@ def test_check_times_what_is_left_by_what_is_done(hnscc, store, tmp_path):
     )
 
 
-def test_check_tells_finished_trials_that_only_predict_again(hnscc, tmp_path):
+def test_check_tells_trained_trials_that_only_predict_again(hnscc, tmp_path):
     """Of single slices first, then every slice is evaluated: 2 trials wait for 4 test and 4 validation slices each."""
     from hnscc.commands.train import main as train
 
@@ -108,7 +108,7 @@ def test_check_tells_finished_trials_that_only_predict_again(hnscc, tmp_path):
     text = " ".join(out.split())
     assert "3 planned; 0 completed, 0 failed, 3 missing" in text
     assert "2 of the missing are not trained again" in text
-    assert "pet: not known, 2 finished trials predict the slices first" in text and "a pilot" not in text
+    assert "pet: not known, 2 trained trials predict the slices first" in text and "a pilot" not in text
     found = json.loads(hnscc(*asked, "--json")[1])
     assert found["to_predict"]["trials"] == ["pet-f0-r00", "pet-f0-r01"]
     assert found["to_predict"]["variants"] == ["pet"]
@@ -160,7 +160,7 @@ def test_a_changed_study_is_refused_by_check_too(hnscc, store, tmp_path):
     write_study(study, store, variants={"other": {"modalities": ["pet"]}}, seed=1)
     for command in ("check", "run"):
         error = refused(hnscc(command, study, "--out", tmp_path / "run"))
-        assert "seed: 2023 -> 1" in error, "a finished trial's fold is not replaced"
+        assert "seed: 2023 -> 1" in error, "a trained trial's fold is not replaced"
     raw = study_of(store.location).model_dump(mode="json")
     raw["variants"]["pet"]["training"]["epochs"] = 4
     study.write_text(yaml.safe_dump(raw))
@@ -185,7 +185,7 @@ def test_check_names_the_trials_of_other_versions(hnscc, store, tmp_path):
         error = refused(hnscc(command, study, *out))
         assert "pet-f0-r00" in error and f"torch: 0.1 -> {here}" in error
     code, text, _ = hnscc("check", study, *out, "--accept-versions")
-    assert code == 0 and f"versions: pet-f0-r00 finished by others (torch: 0.1 -> {here})" in text
+    assert code == 0 and f"versions: pet-f0-r00 trained by others (torch: 0.1 -> {here})" in text
     found = json.loads(hnscc("check", study, *out, "--accept-versions", "--json")[1])
     assert found["other_versions"] == [{"differ": f"torch: 0.1 -> {here}", "trials": ["pet-f0-r00"]}]
 

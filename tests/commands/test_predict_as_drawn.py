@@ -82,7 +82,7 @@ def folder(tmp_path_factory):
     pq.write_table(hnscc.tables(folder / "run")["drawn_scans"], folder / "before.parquet")
     prepare(manifest, folder / "s.zarr", **settings, overwrite=True)
     newer = make_run_ready(study, folder / "run")
-    assert newer.unfinished() == [], "the trial is the same, and nothing is trained again"
+    assert newer.not_completed() == [], "the trial is the same, and nothing is trained again"
     assert newer.folds[0].digest == older.folds[0].digest
     written = newer.folder.fold(0).split.stat().st_mtime_ns
     make_run_ready(study, folder / "run")

@@ -85,7 +85,7 @@ def test_status_judges_a_trial_as_check_does(tmp_path):
     settings |= {"sampling": {"max_positive": 8}}
     studies = {each: study_of(store, **settings, evaluation={"slices": each}) for each in ("sampled", "all")}
     ready = make_run_ready(studies["sampled"], tmp_path / "run")
-    (trial,) = ready.unfinished()
+    (trial,) = ready.not_completed()
     folder = ready.folder.trial(trial.trial_id)
     list(train_trial(ready.study, trial, ready.folds[0], folder, device="cpu", precision="fp32"))
     began = begin(ready.study, trial, ready.folds[0].digest, device="cpu", precision="fp32")

@@ -23,7 +23,7 @@ def test_a_damaged_trial_that_was_not_trained_again_is_not_completed(trained, tm
     file = run.trial("pet-f0-r00").predictions
     file.write_bytes(file.read_bytes()[:-40])
     ready = make_run_ready(load_study(run.study), run.root)
-    left = ready.unfinished()
+    left = ready.not_completed()
     assert [trial.trial_id for trial in left] == ["pet-f0-r00"]
     ended = run_end_of(ready, [], left, interrupted)
     assert "pet-f0-r00" not in ended.completed and len(ended.completed) == 1

@@ -92,7 +92,7 @@ def test_a_study_runs_to_filled_tables(undisturbed):
 
 
 def interrupted(home: Path, study: Path, root: Path) -> int:
-    """Ctrl-C as soon as one trial has finished; how many have then."""
+    """Ctrl-C as soon as one trial is completed; how many have then."""
     process = start(home, study, "--out", root)
     deadline = time.monotonic() + 300
     while not list((root / "trials").glob("*/record.json")):
@@ -108,7 +108,7 @@ def interrupted(home: Path, study: Path, root: Path) -> int:
 
 
 def test_concurrent_interrupted_and_continued_gives_the_same_tables(undisturbed, store, home, here, tmp_path):
-    """Two trials at once, Ctrl-C as soon as one has finished, then the same command again.
+    """Two trials at once, Ctrl-C as soon as one is completed, then the same command again.
 
     On a machine that is busy with other things Ctrl-C may come too late: then the whole again, in another folder.
     """

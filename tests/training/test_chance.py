@@ -40,7 +40,7 @@ def scored(store, root, change):
     variants = {"pet_mri": {"modalities": ["pet", "mri"]}}
     study = study_of(changed.location, repeats=1, variants=variants, training=TRAINING)
     run = make_run_ready(study, root / "run")
-    (trial,) = run.unfinished()
+    (trial,) = run.not_completed()
     folder = run.folder.trial(trial.trial_id)
     list(train_trial(study, trial, run.folds[0], folder, device="cpu", precision="fp32"))
     assert write_tables(run.folder) == []

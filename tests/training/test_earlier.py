@@ -75,7 +75,7 @@ def test_trials_of_other_versions_are_refused_or_accepted_and_told(store, tmp_pa
     )
     assert "--accept-versions" in caught.value.do and "pet-f0-r00" in caught.value.where
     ready = make_run_ready(study, tmp_path / "run", accept_versions=True)
-    left = ready.unfinished()
+    left = ready.not_completed()
     assert {trial.variant for trial in left} == {"pet_mri"}
     device, precision = ready.computed_by["pet_mri"]
     folder = run.trial(left[0].trial_id)
@@ -107,7 +107,7 @@ def test_other_settings_are_refused_though_versions_are_accepted(store, tmp_path
     assert "training.epochs: 1 -> 2" in caught.value.found
 
 
-def test_another_split_is_refused_by_finished_trials_and_not_by_failed_ones(store, tmp_path):
+def test_another_split_is_refused_by_trained_trials_and_not_by_failed_ones(store, tmp_path):
     """A trial that failed is trained again, by the split that the study then has."""
     settings = {"epochs": 1, "patience": 1}
     study, other = (study_of(store.location, training=settings, seed=seed) for seed in (2023, 7))
@@ -117,9 +117,9 @@ def test_another_split_is_refused_by_finished_trials_and_not_by_failed_ones(stor
     write_failure(folder, began, [], "RuntimeError", "it failed")
     make_run_ready(other, tmp_path / "failed")
     assert load_study(ready.folder.study).seed == 7
-    trained(study, tmp_path / "finished")
+    trained(study, tmp_path / "trained")
     with pytest.raises(InputError, match="another split") as caught:
-        make_run_ready(other, tmp_path / "finished")
+        make_run_ready(other, tmp_path / "trained")
     assert caught.value.found == "seed: 2023 -> 7"
 
 
@@ -167,7 +167,7 @@ def test_a_folder_of_before_goes_on_by_what_its_first_trial_was(store, tmp_path)
 
 
 def test_a_damaged_precision_json_is_refused_and_the_advice_works(store, tmp_path):
-    """It was guessed: by no finished trial, a folder begun in bf16 went on in fp32."""
+    """It was guessed: by no trained trial, a folder begun in bf16 went on in fp32."""
     study = automatic(store)
     run = make_run_ready(study, tmp_path / "run", resolve=resolved("bf16")).folder
     run.precision.write_text(run.precision.read_text().replace("bf16", "fp32"))
@@ -255,7 +255,7 @@ def test_a_record_of_another_trial_or_without_a_value_is_missing_to_every_reader
     write_sealed(second.record, whole)
     assert "lacks `best_epoch`" in trial_state(first).reason
     assert "of another trial" in trial_state(second).reason
-    assert {trial.trial_id for trial in ready.unfinished()} >= {"pet-f0-r00", "pet-f0-r01"}
+    assert {trial.trial_id for trial in ready.not_completed()} >= {"pet-f0-r00", "pet-f0-r01"}
     write_tables(ready.folder)
     status = {row["trial_id"]: row["status"] for row in read_table(ready.folder, "trials").to_pylist()}
     assert status["pet-f0-r00"] == status["pet-f0-r01"] == "missing"

@@ -248,7 +248,7 @@ def test_a_single_trial_keeps_what_a_run_found_to_be_enough(store, tmp_path):
 
 
 def test_folds_that_another_process_may_read_are_not_replaced(begun, store, home, here, tmp_path):
-    """Of other slices, before any trial is finished: `hnscc run` may write them anew, a single trial may not."""
+    """Of other slices, before any trial is trained: `hnscc run` may write them anew, a single trial may not."""
     study = write_study(tmp_path, store, LONG)
     run = RunFolder(tmp_path / "run")
     living = training(begun, home, study, "pet-f0-r00", run.root)

@@ -19,8 +19,8 @@ from hnscc.training.earlier import left_out
 from hnscc.training.ready import make_run_ready
 from rayjobs.study import main as run_study
 
-FEWER = "2 finished trials of pet (pet-f0-r01 to pet-f0-r02) stand in no table, since the study plans fewer repeats"
-GONE = "3 finished trials of mri (mri-f0-r00 to mri-f0-r02) stand in no table, since the study has no such variant"
+FEWER = "2 trained trials of pet (pet-f0-r01 to pet-f0-r02) stand in no table, since the study plans fewer repeats"
+GONE = "3 trained trials of mri (mri-f0-r00 to mri-f0-r02) stand in no table, since the study has no such variant"
 
 
 def test_fewer_repeats_and_a_dropped_variant_are_told_by_aggregate_and_the_report(tmp_path):
@@ -45,7 +45,7 @@ def test_a_single_trial_is_one_trial(tmp_path):
     run = random_run(tmp_path / "run", small_study(("pet",), repeats=2))
     write_text(run.study, dump_study(small_study(("pet",), repeats=1)))
     assert [each.text for each in write_tables(run)] == [
-        "1 finished trial of pet (pet-f0-r01) stands in no table, since the study plans fewer repeats or folds; "
+        "1 trained trial of pet (pet-f0-r01) stands in no table, since the study plans fewer repeats or folds; "
         "to use it again, raise `repeats` or `folds`"
     ]
 
@@ -79,8 +79,8 @@ def test_run_and_check_tell_it_and_check_lists_every_trial(trained, capsys, monk
         command()
     said = " ".join(capsys.readouterr().out.split())
     assert not done.value.code
-    assert "left out: 2 finished trials of mri (mri-f0-r00 to mri-f0-r01)" in said
+    assert "left out: 2 trained trials of mri (mri-f0-r00 to mri-f0-r01)" in said
     assert run_study([str(study), "--out", str(run.root), "--limit", "0"]) == 0
     told = capsys.readouterr().err
-    assert "2 finished trials of mri (mri-f0-r00 to mri-f0-r01) stand in no table" in told
-    assert "1 finished trial of pet (pet-f0-r01) stands in no table" in told
+    assert "2 trained trials of mri (mri-f0-r00 to mri-f0-r01) stand in no table" in told
+    assert "1 trained trial of pet (pet-f0-r01) stands in no table" in told

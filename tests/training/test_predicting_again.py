@@ -1,4 +1,4 @@
-"""A finished trial whose weights predict again: what its record says where that fails, and by which versions."""
+"""A trained trial whose weights predict again: what its record says where that fails, and by which versions."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ def go(run, trial):
 def of_sampled(store, root):
     """A run folder of sampled slices, made ready for whole scans; its trial, and the trial's folder."""
     run = make_run_ready(study(store, "sampled"), root)
-    (trial,) = run.unfinished()
+    (trial,) = run.not_completed()
     assert go(run, trial) == 1
     run = make_run_ready(study(store, "all"), root)
     return run, trial, run.folder.trial(trial.trial_id)
@@ -67,7 +67,7 @@ def test_an_error_while_predicting_again_is_told_and_keeps_what_vouches_for_the_
     assert trial_state(folder).completed, "what it predicted before still holds"
     monkeypatch.undo()
     assert go(run, trial) == 0
-    assert run.unfinished() == []
+    assert run.not_completed() == []
     assert read_record(folder).failure is None
     assert read_record(folder).files["weights.safetensors"] == before.files["weights.safetensors"]
 
@@ -102,7 +102,7 @@ def test_a_disk_that_does_not_answer_ends_the_process_and_not_the_record(store, 
 
 def test_weights_of_other_versions_predict_where_predictions_are_damaged(store, tmp_path):
     run = make_run_ready(study(store, "all"), tmp_path)
-    (trial,) = run.unfinished()
+    (trial,) = run.not_completed()
     folder = run.folder.trial(trial.trial_id)
     go(run, trial)
     facts, predictions = read_sealed(folder.record), folder.predictions.read_bytes()
@@ -111,9 +111,9 @@ def test_weights_of_other_versions_predict_where_predictions_are_damaged(store, 
     write_sealed(folder.record, facts | {"identity": identity(facts["settings"])})
     folder.predictions.write_bytes(b"damaged")
     run = make_run_ready(study(store, "all"), tmp_path, accept_versions=True)
-    assert run.unfinished() == [trial]
+    assert run.not_completed() == [trial]
     assert go(run, trial) == 0
-    assert run.unfinished() == []
+    assert run.not_completed() == []
     assert folder.predictions.read_bytes() == predictions
     record = json.loads(folder.record.read_text())
     assert record["versions"]["torch"] == "1.0"
@@ -122,7 +122,7 @@ def test_weights_of_other_versions_predict_where_predictions_are_damaged(store, 
 
 def test_damaged_scores_are_named_and_cured_without_training(store, tmp_path):
     run = make_run_ready(study(store, "all"), tmp_path)
-    (trial,) = run.unfinished()
+    (trial,) = run.not_completed()
     folder = run.folder.trial(trial.trial_id)
     assert go(run, trial) == 1
     before = {path.name: path.read_bytes() for path in folder.root.iterdir() if path != folder.record}
@@ -130,17 +130,17 @@ def test_damaged_scores_are_named_and_cured_without_training(store, tmp_path):
     (problem, _) = (each.text for each in write_tables(run.folder))
     assert problem.startswith(f"{trial.trial_id}: not used: scores.json is damaged")
     assert "`hnscc run` predicts again by its weights" in problem
-    assert run.unfinished() == [trial]
+    assert run.not_completed() == [trial]
     assert go(run, trial) == 0
     assert {path.name: path.read_bytes() for path in folder.root.iterdir() if path != folder.record} == before
-    assert run.unfinished() == write_tables(run.folder) == []
+    assert run.not_completed() == write_tables(run.folder) == []
 
 
 def test_a_trial_that_predicts_and_scores_gives_signs_of_life_between_its_epochs_and_its_record(tmp_path):
     """What ends a trial that hangs hears of each batch of 32 slices, and of each whole scan."""
     many = make_store(tmp_path, patients=10, slices=20, size=16)
     run = make_run_ready(study(many, "all"), tmp_path / "run")
-    (trial,) = run.unfinished()
+    (trial,) = run.not_completed()
     data, folder = run.folds[0], run.folder.trial(trial.trial_id)
 
     def steps():
@@ -153,4 +153,4 @@ def test_a_trial_that_predicts_and_scores_gives_signs_of_life_between_its_epochs
     assert rest == [None] * signs
     folder.scores.write_text("damaged")
     assert steps() == [None] * signs, "predicting again too"
-    assert run.unfinished() == []
+    assert run.not_completed() == []

@@ -13,7 +13,7 @@ from hnscc.training.ready import Task, make_run_ready
 from hnscc.training.records import read_record
 from hnscc.training.side_by_side import side_by_side
 from hnscc.training.slots import newest_facts
-from hnscc.training.states import is_complete
+from hnscc.training.states import is_completed
 from hnscc.training.trial import steps_of_trial
 
 FRESH = {"modalities": ["pet"], "augmentation": {"copies": "fresh"}}
@@ -137,7 +137,7 @@ def test_the_command_trains_several_and_names_each(small, tmp_path, capsys):
         "pet_mri-f0-r00  epoch   1 ",
     )
     assert "Diverged" in said.err
-    assert is_complete(RunFolder(tmp_path / "run").trial("pet_mri-f0-r00"))
+    assert is_completed(RunFolder(tmp_path / "run").trial("pet_mri-f0-r00"))
     assert main([*command[:2], command[3], *command[5:7]]) == 0
     assert "pet-f0-r00 is completed already" in capsys.readouterr().out
 

@@ -19,7 +19,7 @@ from hnscc.training.model import check_model
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import read_record
 from hnscc.training.slots import newest_facts, newest_slot
-from hnscc.training.states import is_complete, trial_state
+from hnscc.training.states import is_completed, trial_state
 from hnscc.training.trial import begin
 
 
@@ -54,7 +54,7 @@ def test_a_trial_leaves_what_the_contract_says(small, undisturbed):
     folder, record, rows = undisturbed
     assert (record.status, record.epochs, record.stop_reason) == ("completed", 3, "epochs")
     assert sorted(path.name for path in folder.root.iterdir()) == sorted(["record.json", *record.files])
-    assert is_complete(folder)
+    assert is_completed(folder)
     history = pq.read_table(folder.history).to_pylist()
     assert history == rows
     best = max(history, key=lambda row: row["val_soft_jaccard"])
@@ -199,9 +199,9 @@ def test_a_failing_trial_fails_alone_with_its_traceback(small, tmp_path):
     assert "Diverged: epoch" in record.error
     assert "must be finite numbers; set training.learning_rate below 1e+30" in record.error
     assert "Traceback" in record.error
-    assert not is_complete(folder)
+    assert not is_completed(folder)
     fit(small[0], small[1], tmp_path)
-    assert is_complete(folder)
+    assert is_completed(folder)
 
 
 def test_weights_are_finite_and_whole(small, undisturbed):
@@ -215,7 +215,7 @@ def test_weights_are_finite_and_whole(small, undisturbed):
 
 
 @pytest.mark.parametrize("name", ["history.parquet", "predictions.npz", "weights.safetensors"])
-def test_damage_to_a_finished_trial_is_named(undisturbed, tmp_path, name):
+def test_damage_to_a_trained_trial_is_named(undisturbed, tmp_path, name):
     whole = undisturbed[0]
     folder = TrialFolder(shutil.copytree(whole.root, tmp_path / whole.root.name))
     path = folder.root / name
@@ -224,7 +224,7 @@ def test_damage_to_a_finished_trial_is_named(undisturbed, tmp_path, name):
     path.write_bytes(content)
     assert name in trial_state(folder).reason
     path.unlink()
-    assert is_complete(folder) is (name == "weights.safetensors")  # weights may be pruned
+    assert is_completed(folder) is (name == "weights.safetensors")  # weights may be pruned
 
 
 def test_one_trial_without_ray(store, tmp_path, capsys):
@@ -233,7 +233,7 @@ def test_one_trial_without_ray(store, tmp_path, capsys):
     study.write_text(json.dumps(raw))
     command = [str(study), "pet-f0-r01", "--out", str(tmp_path / "run")]
     assert main(command) == 0
-    assert is_complete(RunFolder(tmp_path / "run").trial("pet-f0-r01"))
+    assert is_completed(RunFolder(tmp_path / "run").trial("pet-f0-r01"))
     record = read_record(RunFolder(tmp_path / "run").trial("pet-f0-r01"))
     *epochs, last = capsys.readouterr().out.splitlines()
     assert epochs and all("validation soft Jaccard" in line for line in epochs)
@@ -256,13 +256,13 @@ def test_a_changed_weights_file_is_another_trial(tmp_path):
     assert identities[0] == identities[2] != identities[1]
 
 
-def test_a_trial_that_another_process_finished_meanwhile_is_not_recorded_as_failed(small, tmp_path):
+def test_a_trial_that_another_process_completed_meanwhile_is_not_recorded_as_failed(small, tmp_path):
     """One that was taken for lost with its machine, and was not: it ends, and deletes the checkpoints."""
     study, data = small
     folder = RunFolder(tmp_path).trial(TRIAL.trial_id)
     slow = train_trial(study, TRIAL, data, folder, device="cpu", precision="fp32")
     next(slow)
-    finished = fit(study, data, tmp_path)[1]
+    completed = fit(study, data, tmp_path)[1]
 
     def _gone(*arguments):
         raise FileNotFoundError("the folder of the checkpoints")
@@ -272,4 +272,4 @@ def test_a_trial_that_another_process_finished_meanwhile_is_not_recorded_as_fail
         assert list(slow) == []
     finally:
         hnscc.training.saving.save_checkpoint = original
-    assert read_record(folder) == finished
+    assert read_record(folder) == completed

@@ -33,7 +33,7 @@ def store(tmp_path_factory):
 def train_all(study, root):
     """Train what is missing, and write the tables."""
     run = make_run_ready(study, root)
-    for trial in run.unfinished():
+    for trial in run.not_completed():
         folder = run.folder.trial(trial.trial_id)
         list(train_trial(study, trial, run.folds[trial.fold], folder, device="cpu", precision="fp32"))
     problems = write_tables(run.folder)
@@ -109,7 +109,7 @@ def test_a_run_of_sampled_slices_predicts_the_others_by_its_weights(whole, sampl
     """The same bytes as a run that predicted them at once; not an epoch is trained."""
     copied(sampled, tmp_path)
     run, problems = train_all(whole[0], tmp_path)
-    assert problems == [] == run.unfinished()
+    assert problems == [] == run.not_completed()
     for trial in plan_trials(whole[0]):
         here, there = (each.folder.trial(trial.trial_id) for each in (run, whole[1]))
         assert here.predictions.read_bytes() == there.predictions.read_bytes()
@@ -134,7 +134,7 @@ def test_without_weights_the_trial_is_trained_again(whole, sampled, tmp_path):
     weights = trial.weights.read_bytes()
     trial.weights.unlink()
     run, problems = train_all(whole[0], tmp_path)
-    assert problems == [] == run.unfinished()
+    assert problems == [] == run.not_completed()
     assert trial.weights.read_bytes() == weights
 
 
@@ -281,5 +281,5 @@ def test_damage_to_stored_scores_is_named(whole, tmp_path):
     scores = run.folder.trial("pet-f0-r01").scores
     scores.write_bytes(scores.read_bytes().replace(b"1", b"2", 1))
     assert any("scores.json is damaged" in each.text for each in write_tables(run.folder))
-    assert [trial.trial_id for trial in run.unfinished()] == ["pet-f0-r01"]
+    assert [trial.trial_id for trial in run.not_completed()] == ["pet-f0-r01"]
     assert train_all(whole[0], tmp_path)[1] == []
