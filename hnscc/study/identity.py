@@ -1,8 +1,7 @@
 """What determines a trial's result, and its hash: the trial's identity."""
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -24,8 +23,8 @@ LIBRARIES = (
     "opencv-python-headless",
     "numpy",
 )
-# The name under which they stand among a trial's settings.
-VERSIONS = "versions"
+# The names under which they, and the digest of the fold's data, stand among a trial's settings.
+VERSIONS, DATA = "versions", "data"
 
 
 def versions_here() -> dict[str, str]:
@@ -75,7 +74,7 @@ def trial_settings(
     network = variant["training"]["network"]
     if network["encoder_weights"]:
         network["encoder_weights"] = _hash_of_weights(network["encoder_weights"])
-    return {**variant, "data": fold_digest, "seeds": trial_seeds(study, trial), VERSIONS: versions_here()}
+    return {**variant, DATA: fold_digest, "seeds": trial_seeds(study, trial), VERSIONS: versions_here()}
 
 
 def _hash_of_weights(path: str) -> str:
@@ -103,24 +102,47 @@ def identity(settings: Mapping[str, Any]) -> str:
     return hash_of(settings)
 
 
-def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    """Each setting in which two nested JSON values differ, as `path: old -> new`."""
+@dataclass(frozen=True)
+class Difference:
+    """One setting in which two nested JSON values differ: its path, and both values, None where one has no such
+    setting."""
+
+    path: str
+    old: Any
+    new: Any
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.old} -> {self.new}"
+
+
+def changes(old: Any, new: Any, path: str = "") -> Iterator[Difference]:
+    """Yield each setting in which two nested JSON values differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
-            yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+            yield from changes(old.get(key), new.get(key), f"{path}.{key}" if path else key)
     elif old != new:
-        yield f"{path}: {old} -> {new}"
+        yield Difference(path, old, new)
 
 
-def setting_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def differences(old: Any, new: Any) -> Iterator[str]:
+    """Yield the `changes` in words, each as `path: old -> new`."""
+    return map(str, changes(old, new))
+
+
+def setting_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
     """In what two trials' settings differ, their versions left aside."""
     before, now = ({k: v for k, v in each.items() if k != VERSIONS} for each in (old, new))
-    return list(differences(before, now))
+    return list(changes(before, now))
 
 
 def version_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """In which versions two trials' settings differ. A trial of before versions were kept has none."""
+    """In which versions two trials' settings differ, in words. A trial of before versions were kept has none."""
+    before, now = (dict(each.get(VERSIONS) or {}) for each in (old, new))
     return [
-        re.sub(r"\bNone\b", "unknown", each)
-        for each in differences(dict(old.get(VERSIONS) or {}), dict(new.get(VERSIONS) or {}))
+        f"{each.path}: {_version_told(each.old)} -> {_version_told(each.new)}"
+        for each in changes(before, now)
     ]
+
+
+def _version_told(number: str | None) -> str:
+    return "unknown" if number is None else number

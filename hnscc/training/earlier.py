@@ -9,6 +9,7 @@ from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, write_sealed
 from hnscc.base.in_words import count_of, noun_of
 from hnscc.study.identity import (
+    DATA,
     differences,
     identity,
     setting_differences,
@@ -32,11 +33,13 @@ _PRECISION = TypeAdapter(
 def choose(
     study: Study, folder: RunFolder, resolve: Callable[[Training], tuple[str, str]]
 ) -> dict[str, tuple[str, str]]:
-    """For each variant the device and number format that its trials are trained by.
+    """Return, for each variant, the device and the number format that its trials are trained by.
 
-    What `precision: auto` stands for is chosen once per run folder and device, before the first trial
-    (`keep_precision`), and stays: the machines of a cluster differ in what they compute fast, and whichever answers
-    first must not change a study half done. A folder of before that was kept says it by its first trained trial.
+    What `precision: auto` stands for is decided once for each run folder and kind of device, before the first trial is
+    trained, and `keep_precision` writes it down. It stays so: the machines of a cluster differ in which number format
+    is fast on them, and a study that was begun in one must not go on in another because another machine is asked. A run
+    folder that an earlier version of hnscc began holds no such file: there the first trained trial of a kind of
+    device says in which number format the others are trained.
     """
     kept = _kept_precision(study, folder)
     computed_by = {}
@@ -116,7 +119,7 @@ def check_identities(
         if not isinstance(record, Trained):
             continue
         device, precision = computed_by[trial.variant]
-        digest = digests[trial.fold] if digests else record.settings.get("data", "")
+        digest = digests[trial.fold] if digests else record.settings.get(DATA, "")
         settings = trial_settings(study, trial, device=device, precision=precision, fold_digest=digest)
         if changes := check_identity(folder, record, settings):
             other.append((trial.trial_id, changes))
@@ -132,7 +135,7 @@ def check_identity(folder: RunFolder, record: Record, settings: Mapping[str, Any
     if identity(settings) == record.identity:
         return None
     changes = [
-        "data: other than it was trained on" if each.startswith("data: ") else each  # two hashes tell nothing
+        "data: other than it was trained on" if each.path == DATA else str(each)  # two hashes tell nothing
         for each in setting_differences(record.settings, settings)
     ]
     versions = version_differences(record.settings, settings)
