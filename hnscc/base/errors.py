@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any
 
 from hnscc.base.in_words import count_of
@@ -19,8 +20,12 @@ class _Told(Exception):
 
     def __init__(self, problem: str, *, where: str, expected: str, found: str, do: str) -> None:
         self.problem, self.where, self.expected, self.found, self.do = problem, where, expected, found, do
-        super().__init__(
-            f"{problem}\n  where:      {where}\n  expected:   {expected}\n  found:      {found}\n  what to do: {do}"
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        return (
+            f"{self.problem}\n  where:      {self.where}\n  expected:   {self.expected}\n  found:      {self.found}\n"
+            f"  what to do: {self.do}"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -35,20 +40,33 @@ class InputError(_Told):
 
 
 class InputErrors(InputError):
-    """Several faults of the input, told in one message; `several` makes it."""
+    """Several faults of the input, told in one message; `several` makes it.
+
+    The message numbers the faults. What to do stands below its fault; of several in a row that are mended alike it is
+    said once, below the last of them, and later ones name the number of the first.
+    """
 
     def __init__(self, faults: Sequence[InputError]) -> None:
         self.faults = tuple(faults)
-        lines = [
-            f"{each.where}: {each.problem} Expected {each.expected}; found {each.found}." for each in faults
-        ]
         super().__init__(
             f"{count_of(len(faults), 'fault was', 'faults were')} found.",
-            where="each line below says where",
+            where="; ".join(dict.fromkeys(each.where for each in faults)),
             expected="none",
-            found="".join(f"\n    {number}. {line}" for number, line in enumerate(lines, start=1)),
+            found="; ".join(dict.fromkeys(each.problem for each in faults)),
             do=" ".join(dict.fromkeys(each.do for each in faults)),
         )
+
+    def _message(self) -> str:
+        lines = [self.problem]
+        said: dict[str, int] = {}
+        for do, alike in groupby(enumerate(self.faults, start=1), key=lambda each: each[1].do):
+            numbered = list(alike)
+            for number, each in numbered:
+                told = f"{each.where}: {each.problem} Expected {each.expected}; found {each.found}."
+                lines.append(f"  {number}. {told}")
+            now, first = numbered[0][0], said.setdefault(do, numbered[0][0])
+            lines.append(f"     what to do: {do if first == now else f'as for {first}'}")
+        return "\n".join(lines)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return InputErrors, (self.faults,)
@@ -68,10 +86,9 @@ class StorageError(_Told):
 
 
 def several(faults: Sequence[InputError]) -> InputError:
-    """Return one error that tells all of the faults, a line for each, in their order; of one fault, that fault itself.
+    """Return one error that tells all of the faults, a line for each; of one fault, that fault itself.
 
-    Faults that are told in the same words are told once, and so is what to do about several. ValueError is raised
-    where there is no fault.
+    Faults that are told in the same words are told once. ValueError is raised where there is no fault.
     """
     flat = [
         each for fault in faults for each in (fault.faults if isinstance(fault, InputErrors) else [fault])
@@ -84,10 +101,13 @@ def several(faults: Sequence[InputError]) -> InputError:
 
 
 def exit_code_of(command: Callable[[], int]) -> int:
-    """Run a command as the last thing that this process does; an error that is told is printed on standard error.
-    Returns the exit code, or at StorageError ends the process with it."""
+    """Run a command as the last thing that this process does; an error that is told is printed on standard error, and
+    so is that memory ran out. Returns the exit code, or at StorageError ends the process with it."""
     try:
         return command()
+    except MemoryError as error:
+        print(f"error: {_no_memory(error)}", file=sys.stderr)
+        return WorkerError.exit_code
     except _Told as error:
         # One that a task on another machine raised comes from Ray with a traceback around it.
         error = getattr(error, "cause", None) or error
@@ -98,6 +118,16 @@ def exit_code_of(command: Callable[[], int]) -> int:
             sys.stderr.flush()
             os._exit(error.exit_code)
         return error.exit_code
+
+
+def _no_memory(error: MemoryError) -> WorkerError:
+    return WorkerError(
+        "Memory ran out.",
+        where="this process",
+        expected="enough memory for what the command was asked",
+        found=" ".join(str(error).split())[:300] or "none left",
+        do="end other programs on this machine, or give the command on one with more memory",
+    )
 
 
 def _rebuild(kind: type[_Told], problem: str, where: str, expected: str, found: str, do: str) -> _Told:

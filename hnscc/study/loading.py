@@ -1,13 +1,13 @@
 """A study file: read, laid over its preset, checked, and written back with every default spelled out;
 and a run folder, which holds one, opened."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from hnscc.base.errors import InputError
+from hnscc.base.errors import InputError, several
 from hnscc.base.locations import ZARR_ROOT, Location, locate
 from hnscc.study.presets import SEARCHED, merge, preset_of
 from hnscc.study.run_folder import RunFolder, run_folder_of
@@ -134,13 +134,24 @@ def _resolve(raw: dict[str, Any]) -> dict[str, Any]:
 def _told(
     errors: Sequence[ErrorDetails], resolved: Any, where: str, lines: Mapping[KeyPath, int]
 ) -> InputError:
-    """The first error as the user reads it, and how many more there are."""
-    # An unknown key comes first: a misspelt name also shows as a missing one. A mistake in the base shows again in
-    # every variant, and a value that may have two forms is refused once for each: all are one.
+    """The faults as the user reads them, each setting's once, in the order of their lines."""
     errors = sorted(errors, key=lambda each: each["type"] != "extra_forbidden")
+    misspelt = {_path_of(each, resolved)[:-1] for each in errors if each["type"] == "extra_forbidden"}
+    found: dict[KeyPath, list[ErrorDetails]] = {}
+    for each in errors:
+        # A misspelt name also shows as a missing one.
+        if each["type"] != "missing" or _path_of(each, resolved)[:-1] not in misspelt:
+            found.setdefault(_in_base(_faulty(each, resolved)), []).append(each)
+    in_order = sorted(found.values(), key=lambda each: _line_of(_path_of(each[0], resolved), lines) or 0)
+    return several([_fault(each, resolved, where, lines) for each in in_order])
+
+
+def _fault(
+    errors: Sequence[ErrorDetails], resolved: Any, where: str, lines: Mapping[KeyPath, int]
+) -> InputError:
+    """What is wrong with one setting, by the errors of it; the first says what kind of fault it is."""
     paths = [_path_of(each, resolved) for each in errors]
     first, path = errors[0], paths[0]
-    more = len({_in_base(each) for each in paths}) - 1
     unknown, missing = first["type"] == "extra_forbidden", first["type"] == "missing"
     same = [_plainly(each["msg"]) for each, at in zip(errors, paths, strict=True) if at == path]
     return InputError(
@@ -148,8 +159,24 @@ def _told(
         where=at_line(where, _line_of(path, lines)),
         expected=_meant(path) if unknown else "; or: ".join(dict.fromkeys(same)),
         found="nothing" if missing else repr(first["input"])[:200],
-        do="correct it in the study file" + (f" ({more} more to correct)" if more else ""),
+        do="correct it in the study file",
     )
+
+
+def _faulty(error: ErrorDetails, resolved: Any) -> KeyPath:
+    """The path of the setting that an error is a fault of: a mistake in the base shows again in every variant, and a
+    value that may have several forms is refused once for each, whatever it holds: all are one fault."""
+    value: Any = resolved
+    for depth, part in enumerate(error["loc"]):
+        if part not in _keys(value):
+            whole = error["type"] == "missing" and depth == len(error["loc"]) - 1
+            return error["loc"] if whole else error["loc"][:depth]
+        value = value[part]
+    return error["loc"]
+
+
+def _keys(value: Any) -> Collection[Any]:
+    return value if isinstance(value, dict) else range(len(value)) if isinstance(value, list | tuple) else ()
 
 
 def _plainly(message: str) -> str:
@@ -161,10 +188,7 @@ def _path_of(error: ErrorDetails, resolved: Any) -> KeyPath:
     value: Any = resolved
     path: list[str | int] = []
     for part in error["loc"]:
-        keys = (
-            value if isinstance(value, dict) else range(len(value)) if isinstance(value, list | tuple) else ()
-        )
-        if part in keys:
+        if part in _keys(value):
             value = value[part]
             path.append(part)
         elif error["type"] == "missing" and part == error["loc"][-1]:

@@ -4,6 +4,7 @@ import csv
 import gzip
 import inspect
 import os
+import re
 import shutil
 from dataclasses import FrozenInstanceError, fields
 
@@ -143,7 +144,7 @@ def test_the_faults_of_all_scans_are_told_at_once(tmp_path, workers):
     (tmp_path / "s6" / "pet.nii.gz").write_bytes(b"")
     (tmp_path / "s6" / "mri.nii.gz").write_bytes(b"")
     text = refused(manifest, "8 faults were found", workers=workers)
-    told = [line.split(". ", 1)[1] for line in text.splitlines() if line.startswith("    ")]
+    told = [line.split(". ", 1)[1] for line in text.splitlines() if re.match(r" +\d+\. ", line)]
     expected = (
         ("row 2, scan S0, column pet", "does not exist"),
         ("row 3, scan S1, column mri", "Git LFS pointer"),

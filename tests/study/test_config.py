@@ -124,7 +124,7 @@ def test_an_unknown_architecture_is_one_message_that_names_the_known_ones_neares
     message = refused(training={"network": {"architecture": wrong}})
     assert message == refused(training={"network": {"architecture": wrong, "encoder": "resnet18"}})
     assert "The setting training.network.architecture is not valid" in message and f"'{wrong}'" in message
-    assert f"one of {nearest}, " in message and "encoder" not in message and "more to correct" not in message
+    assert f"one of {nearest}, " in message and "encoder" not in message and "faults" not in message
     followed = {"architecture": nearest} | ({"width": 16} if nearest == "paper" else {"encoder": "resnet18"})
     study(training={"network": followed})
 
@@ -165,7 +165,7 @@ def test_a_misspelt_key_is_counted_once_and_the_right_one_is_offered():
     )
     assert "training.epoch is unknown" in message
     assert "epochs?" in message
-    assert "more to correct" not in message
+    assert "faults" not in message
     assert "one of unit, folds" in refused(split={"xyz": 1})
 
 
@@ -203,14 +203,34 @@ def test_a_share_above_one_gpu_is_refused_as_ray_would(gpus):
     assert "resources.gpus is not valid" in message
     assert "at most 1, or a whole number of GPUs" in message
     assert str(gpus) in message
-    assert "more to correct" not in message
+    assert "faults" not in message
+
+
+def test_all_wrong_settings_are_told_at_once_each_with_its_line(tmp_path):
+    """The first was told, and of the others their number."""
+    file = tmp_path / "study.yaml"
+    file.write_text(
+        "name: x\nstore: s\nrepeats: 0\ntraining:\n  epochs: -3\n  learning_rate: fast\nseeds: 3\n"
+        "variants:\n  pet: {modalities: [pet]}\n  mri: {modalities: []}\n"
+    )
+    with pytest.raises(InputError, match="5 faults were found") as caught:
+        load_study(file)
+    named = [line.partition(", ")[2] for line in str(caught.value).splitlines() if f"{file}, line" in line]
+    assert [line.partition(" Expected")[0] for line in named] == [
+        "line 3: The setting repeats is not valid.",
+        "line 5: The setting training.epochs is not valid.",
+        "line 6: The setting training.learning_rate is not valid.",
+        "line 7: The setting seeds is unknown.",
+        "line 10: The setting variants.mri.modalities is not valid.",
+    ]
+    assert str(caught.value).count("correct it in the study file") == 1
 
 
 def test_a_value_of_two_forms_says_both_and_counts_once():
     message = refused(augmentation={"copies": -1})
     assert "augmentation.copies is not valid" in message
     assert "greater than or equal to 0; or: 'fresh'" in message
-    assert "more to correct" not in message
+    assert "faults" not in message
 
 
 @pytest.mark.parametrize(
@@ -221,7 +241,7 @@ def test_a_value_of_two_forms_says_both_and_counts_once():
         ("training:\n  epochs: 3\n  network:\n    width: 3", 9, "training.network"),
         ("training: {epochs: 3,\n  patience: 0}", 8, "training.patience"),
         ("sampling: 3", 7, "sampling"),
-        ("  mri:\n    training:\n      lr: 1", 9, "variants.mri.training.lr"),
+        ("  mri:\n    modalities: [mri]\n    training:\n      lr: 1", 10, "variants.mri.training.lr"),
         ("  mri:\n    training: {epochs: 3}", 7, "variants.mri.modalities is missing"),
         ("  mri:\n    <<: *pet\n    modalities: []", 9, "variants.mri.modalities"),
     ],

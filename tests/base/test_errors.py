@@ -1,0 +1,41 @@
+"""Errors that are told: what stands where in their messages, and what ends a command without a traceback."""
+
+import copy
+
+import numpy as np
+
+from hnscc.base.errors import InputError, exit_code_of, several
+
+
+def fault(where: str, do: str) -> InputError:
+    return InputError("It is wrong.", where=where, expected="right", found="wrong", do=do)
+
+
+def test_what_to_do_stands_beside_its_fault_and_is_said_once():
+    """All that there was to do stood at the end, apart from the faults."""
+    rows = {"row 2": "mend it", "row 3": "mend it", "row 5": "x", "row 7": "mend it"}
+    told = several([fault(row, do) for row, do in rows.items()])
+    assert str(told).splitlines() == [
+        "4 faults were found.",
+        "  1. row 2: It is wrong. Expected right; found wrong.",
+        "  2. row 3: It is wrong. Expected right; found wrong.",
+        "     what to do: mend it",
+        "  3. row 5: It is wrong. Expected right; found wrong.",
+        "     what to do: x",
+        "  4. row 7: It is wrong. Expected right; found wrong.",
+        "     what to do: as for 1",
+    ]
+    assert str(copy.deepcopy(told)) == str(told), "it crosses the borders of processes"
+
+
+def test_one_fault_is_told_as_itself():
+    one = fault("row 2", "mend it")
+    assert several([one]) is one
+    assert str(several([one, fault("row 2", "mend it")])) == str(one)
+
+
+def test_memory_that_ran_out_is_one_message(capsys):
+    """It ended in a traceback."""
+    assert exit_code_of(lambda: len(np.zeros(10**15))) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: Memory ran out.") and "7.11 PiB" in said and "Traceback" not in said
