@@ -14,7 +14,7 @@ from hnscc.base.in_words import count_of
 from hnscc.study.variant_schema import Network, nearest_first
 from hnscc.training.losses import loss_of
 from hnscc.training.paper_unet import PaperUNet
-from hnscc.training.process import drawing
+from hnscc.training.process import drawing, raise_if_memory_ran_out
 
 
 def build_model(network: Network, in_channels: int, *, seed: int) -> nn.Module:
@@ -38,7 +38,8 @@ def check_model(
 
     Returns its number of parameters. size: of a slice, in pixels. loss: that it is trained by, one of LOSSES. The steps
     are computed without data, which takes little time and memory; what fails so is tried in full. InputError for a
-    network that cannot be built, takes no slices of this size or cannot be trained by one of these batches.
+    network that cannot be built, takes no slices of this size or cannot be trained by one of these batches; MemoryError
+    where memory is too little to try it.
     """
     stamp = _stamp(network.encoder_weights)
     return _checked(network, in_channels, size, tuple(sorted(set(batches))), loss, stamp)
@@ -89,6 +90,7 @@ def _refused(model: nn.Module, in_channels: int, size: int) -> str | None:
         with torch.no_grad():
             model(torch.zeros(1, in_channels, size, size))
     except Exception as error:  # noqa: BLE001 (the boundary: networks of a library, which raise what they like)
+        raise_if_memory_ran_out(error)
         return _in_a_line(error)
     return None
 
@@ -122,6 +124,7 @@ def _step(model: nn.Module, in_channels: int, size: int, batch: int, loss: str) 
     try:
         loss_of(loss, model.train()(images), truth).backward()  # type: ignore[no-untyped-call]
     except Exception as error:  # noqa: BLE001 (the boundary: networks of a library, which raise what they like)
+        raise_if_memory_ran_out(error)
         return error
     return None
 
@@ -155,6 +158,7 @@ def _create(network: Network, in_channels: int) -> nn.Module:
             network.architecture, network.encoder, encoder_weights=None, in_channels=in_channels, classes=1
         )
     except Exception as error:  # noqa: BLE001 (the boundary: encoders of several libraries, which raise what they like)
+        raise_if_memory_ran_out(error)
         encoders = smp.encoders.get_encoder_names()
         unknown = network.encoder not in encoders and not str(network.encoder).startswith("tu-")
         near = ", ".join(nearest_first(str(network.encoder), encoders)[:8])
@@ -193,6 +197,7 @@ def _load_encoder(model: nn.Module, path: str) -> None:
     try:
         model.get_submodule("encoder").load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError, OSError, ValueError) as error:
+        raise_if_memory_ran_out(error)
         raise InputError(
             "The weights file does not fit the encoder.",
             where=where,

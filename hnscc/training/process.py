@@ -19,6 +19,7 @@ M_MXFAST, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = 1, -1, -3
 # How CUDA and its libraries say that a GPU's memory is full where PyTorch's own allocator does not: cuBLAS
 # (CUBLAS_STATUS_ALLOC_FAILED), cuDNN (CUDNN_STATUS_ALLOC_FAILED, ..._INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED), CUDA.
 MEMORY_IS_FULL = ("_ALLOC_FAILED", "_ALLOCATION_FAILED", "CUDA error: out of memory")
+_NO_MEMORY = "DefaultCPUAllocator: "  # how PyTorch begins to say that the processor's memory is full
 
 
 def set_up_torch(device: str, threads: int, gpus: float, precision: str) -> None:
@@ -103,6 +104,14 @@ def peak_gpu_bytes(gpus: float) -> int:
         return peak + CUDA_CONTEXT_BYTES
     free, total = torch.cuda.mem_get_info()
     return peak + total - free - torch.cuda.memory_reserved()
+
+
+def raise_if_memory_ran_out(error: Exception) -> None:
+    """Raise an error that says that memory ran out, this machine's or a GPU's, as MemoryError: of a processor's memory
+    PyTorch says so by a RuntimeError. Whoever catches what a network raises calls this first, since it says nothing of
+    the network."""
+    if isinstance(error, MemoryError) or memory_is_full(error) or _NO_MEMORY in str(error):
+        raise MemoryError(str(error)) from error
 
 
 def memory_is_full(error: BaseException) -> bool:
