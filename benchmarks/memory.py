@@ -65,7 +65,12 @@ def fold_of(counts: tuple[int, ...]) -> FoldData:
     keys = tuple(("scan", z) for z in range(len(images)))
     pixels = Pixels(MODALITIES, keys, images, masks)
     return FoldData(
-        0, pixels, np.arange(len(images)), rows, dict.fromkeys(MODALITIES, (0.0, 1.0)), "benchmark"
+        fold=0,
+        pixels=pixels,
+        at=np.arange(len(images)),
+        rows=rows,
+        bounds=dict.fromkeys(MODALITIES, (0.0, 1.0)),
+        digest="benchmark",
     )
 
 

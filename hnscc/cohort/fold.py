@@ -10,18 +10,19 @@ import pyarrow as pa
 from hnscc.base.arrays import Images, Integers, Masks, Spacing
 from hnscc.base.encode import npz_bytes, parquet_bytes
 from hnscc.base.errors import InputError
-from hnscc.base.files import hash_of, sha256, write_bytes
+from hnscc.base.files import hash_of, reading, sha256, write_bytes
+from hnscc.base.locations import Location
 from hnscc.base.split_names import SPLITS
 from hnscc.base.steps import Progress
 from hnscc.cohort import drawn_masks
 from hnscc.cohort.drawn_masks import DrawnMask
-from hnscc.cohort.same_data import check_same_data
+from hnscc.cohort.same_data import check_same_data, data_digest
 from hnscc.cohort.slices import Bounds, Pixels, Slices, read_pixels, rows_of_scans
 from hnscc.cohort.split_file import SplitFile, intact_split, write_split
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
 from hnscc.cohort.usual import usual_of
-from hnscc.study.run_folder import FoldFolder
+from hnscc.study.run_folder import FoldFolder, inside
 from hnscc.study.schema import Study
 
 SCANS = pa.schema(
@@ -148,17 +149,17 @@ def _fold_of(store: Store, study: Study, plan: FoldPlan, pixels: Pixels) -> Fold
     bounds = _bounds(pixels, at[: ends[BOUNDED_BY[study.normalisation.bounds]]])
     others, whole = plan.others or (), set(plan.whole)
     return FoldData(
-        plan.fold,
-        pixels,
-        at,
-        rows,
-        bounds,
-        _digest(store, plan, bounds),
-        np.array([pixels.row_of[each.scan_id, each.z] for _, each in others], np.int64),
-        tuple(split for split, _ in others),
-        digest_of_others(store, plan),
-        {scan.scan_id: scan.spacing_mm for scan in store.scans if scan.scan_id in whole},
-        store.in_suv,
+        fold=plan.fold,
+        pixels=pixels,
+        at=at,
+        rows=rows,
+        bounds=bounds,
+        digest=data_digest(store, plan, bounds),
+        others=np.array([pixels.row_of[each.scan_id, each.z] for _, each in others], np.int64),
+        other_splits=tuple(split for split, _ in others),
+        others_digest=digest_of_others(store, plan),
+        spacing_mm={scan.scan_id: scan.spacing_mm for scan in store.scans if scan.scan_id in whole},
+        in_suv=store.in_suv,
     )
 
 
@@ -180,13 +181,6 @@ def _bounds(pixels: Pixels, rows: Integers) -> dict[str, Bounds]:
     return bounds
 
 
-def _digest(store: Store, plan: FoldPlan, bounds: Mapping[str, tuple[float, float]]) -> str:
-    """What the pixels follow from: the content of their scans, the sampled slices in order, the bounds."""
-    digests = {scan.scan_id: scan.digest for scan in store.scans}
-    sampled = [[split, digests[each.scan_id], each.z] for split, each in plan.order]
-    return hash_of({"modalities": store.modalities, "size": store.size, "slices": sampled, "bounds": bounds})
-
-
 def digest_of_others(store: Store, plan: FoldPlan) -> str:
     """What the scored slices beside the sampled ones follow from: the content of their scans, and their order. Empty
     where there are none."""
@@ -206,7 +200,7 @@ def write_fold(
     """
     existing = intact_split(folder)
     if existing and not replace:
-        check_same_data(folder, store, plan, data.digest, data.bounds)
+        check_same_data(folder, store, plan, data.bounds)
     contents = {
         folder.slices: parquet_bytes(_slices_table(plan, data)),
         folder.scans: parquet_bytes(_scans_table(store, plan)),
@@ -218,13 +212,20 @@ def write_fold(
     split = _split_file(
         store, plan, data, {path.name: sha256(each) for path, each in contents.items()}, drawn
     )
-    if existing == split and all(
-        path.is_file() and path.read_bytes() == content for path, content in contents.items()
-    ):
+    if existing == split and all(_holds(path, content) for path, content in contents.items()):
         return
     for path, content in contents.items():
         write_bytes(path, content)
     write_split(folder, split)
+
+
+def _holds(path: Location, content: bytes) -> bool:
+    """Whether a file is there and holds this. InputError where it may not be read."""
+    try:
+        with reading(path, inside(path.parent)):
+            return path.read_bytes() == content
+    except OSError:  # it is gone, or a folder
+        return False
 
 
 def _split_file(

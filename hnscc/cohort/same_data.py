@@ -3,13 +3,12 @@
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from hnscc.base.encode import table_of_parquet
 from hnscc.base.errors import InputError
-from hnscc.base.files import sha256
+from hnscc.base.files import hash_of, reading, sha256
 from hnscc.base.in_words import count_of, first_of
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.slices import Bounds
@@ -37,21 +36,22 @@ def check_same_data(
     folder: FoldFolder,
     store: Store,
     plan: FoldPlan,
-    digest: str | None = None,
     bounds: Mapping[str, Bounds] | None = None,
 ) -> None:
     """Refuse, with what differs, a store and plan other than those that the fold was made of (InputError).
 
-    digest, bounds: of the fold's data (`FoldData`), where its images have been read; without them the sampled slices,
-    modalities and the size alone are compared. A fold that is not there, or is damaged, is not compared.
+    bounds: of the fold's data (`FoldData`), where its images have been read; without them those that the fold keeps
+    stand for them: they follow from images, whose digests are compared. A fold whose split.json is not there, or is
+    damaged, is not compared: `hnscc run` writes it anew. InputError where a file may not be read.
     """
     split = intact_split(folder)
-    if split is None or (digest is not None and split.digest == digest):
+    if split is None or split.digest == data_digest(store, plan, split.bounds if bounds is None else bounds):
         return
-    before, now = _written(folder, split), _planned(store, plan)
-    if digest is None and (before is None or _content(before) == _content(now)):
-        return
-    found = list(_differences(before, now)) if before else []
+    before = _written(folder, split)
+    if isinstance(before, str):
+        found = [f"other data, by its digest; in what it differs cannot be told, for {before}"]
+    else:
+        found = list(_differences(before, _planned(store, plan)))
     if not found and bounds is not None:
         found = list(_values(split.bounds, bounds))
     raise InputError(
@@ -63,8 +63,11 @@ def check_same_data(
     )
 
 
-def _content(data: _Data) -> tuple[Any, ...]:
-    return data.sampled, data.modalities, data.size
+def data_digest(store: Store, plan: FoldPlan, bounds: Mapping[str, Bounds]) -> str:
+    """What a fold's pixels follow from: the content of their scans, the sampled slices in order, the bounds."""
+    digests = {scan.scan_id: scan.digest for scan in store.scans}
+    sampled = [[split, digests[each.scan_id], each.z] for split, each in plan.order]
+    return hash_of({"modalities": store.modalities, "size": store.size, "slices": sampled, "bounds": bounds})
 
 
 def _planned(store: Store, plan: FoldPlan) -> _Data:
@@ -78,15 +81,17 @@ def _planned(store: Store, plan: FoldPlan) -> _Data:
     )
 
 
-def _written(folder: FoldFolder, split: SplitFile) -> _Data | None:
-    """What the fold's files say; None where one of them is lost or damaged."""
-    files = {path.name: path for path in (folder.scans, folder.slices, folder.truth)}
-    try:
-        contents = {name: path.read_bytes() for name, path in files.items()}
-    except OSError:
-        return None
-    if any(sha256(content) != split.files.get(name) for name, content in contents.items()):
-        return None
+def _written(folder: FoldFolder, split: SplitFile) -> _Data | str:
+    """What the fold's files say, or which of them is lost or damaged. InputError where one may not be read."""
+    contents: dict[str, bytes] = {}
+    for path in (folder.scans, folder.slices, folder.truth):
+        try:
+            with reading(path, inside(folder.root)):
+                contents[path.name] = path.read_bytes()
+        except OSError:  # it is gone, or a folder
+            return f"its file {path.name} is gone"
+        if sha256(contents[path.name]) != split.files.get(path.name):
+            return f"its file {path.name} is damaged"
     scans, scored = (
         table_of_parquet(contents[path.name]).to_pylist() for path in (folder.scans, folder.slices)
     )

@@ -172,15 +172,14 @@ def check_same_store(
 ) -> None:
     """Refuse, with what differs, a split or a store other than those of the run folder's trained trials (InputError).
 
-    folds: their data; without it, images are not compared.
+    folds: their data, where it has been read; without it, images are compared by the digests that the store keeps.
     """
     if not any_trained(folder):
         return
     check_same_folds(study, folder)
     for plan in plans:
-        data = folds[plan.fold] if folds else None
-        of_data = (data.digest, data.bounds) if data else ()
-        check_same_data(folder.fold(plan.fold), store, plan, *of_data)
+        bounds = folds[plan.fold].bounds if folds else None
+        check_same_data(folder.fold(plan.fold), store, plan, bounds)
 
 
 def resolve_in_process(training: Training) -> tuple[str, str]:

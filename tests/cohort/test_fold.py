@@ -164,7 +164,8 @@ def test_a_fold_is_written_once_and_another_is_refused(small, tmp_path):
     ],
 )
 def test_a_store_that_changed_is_told_by_what_differs(small, tmp_path, changed, found):
-    """Two hashes were all that was said. By the index alone, as `check` sees it, all but other values are told."""
+    """Two hashes were all that was said. `check` sees the index alone: that values are others, and not which they are
+    (it took them for the same)."""
     store, study, plan, data = small
     folder = RunFolder(tmp_path).fold(0)
     write_fold(folder, store, plan, data)
@@ -173,9 +174,7 @@ def test_a_store_that_changed_is_told_by_what_differs(small, tmp_path, changed, 
     with pytest.raises(InputError, match="other data or another split") as caught:
         write_fold(folder, now, other, read_folds(now, study, [other])[0])
     assert found in caught.value.found and data.digest[:12] not in str(caught.value)
-    if "seed" in changed:
-        check_same_data(folder, now, other)
-        return
+    found = "other images or masks in the same slices" if "seed" in changed else found
     with pytest.raises(InputError, match="other data or another split") as caught:
         check_same_data(folder, now, other)
     assert found in caught.value.found
@@ -189,6 +188,33 @@ def test_a_modality_that_a_store_lost_is_named(small, tmp_path):
         check_same_data(folder, replace(store, modalities=("pet",)), plan)
     assert caught.value.found == "modalities mri, pet -> pet"
     check_same_data(folder, store, plan)
+
+
+@pytest.mark.parametrize("how", ["gone", "damaged"])
+def test_other_data_is_refused_where_a_kept_file_is_lost(small, tmp_path, how):
+    """Nothing was compared then, and nothing was said."""
+    store, study, plan, data = small
+    folder = RunFolder(tmp_path).fold(0)
+    write_fold(folder, store, plan, data)
+    folder.slices.unlink() if how == "gone" else folder.slices.write_bytes(b"torn")
+    check_same_data(folder, store, plan)
+    now = make_store(tmp_path / "now", patients=10, slices=4, size=32)
+    with pytest.raises(InputError, match="other data or another split") as caught:
+        check_same_data(folder, now, plan_fold(now, study, 0))
+    assert f"its file {folder.slices.name} is {how}" in caught.value.found
+
+
+def test_a_kept_file_that_may_not_be_read_is_told(small, tmp_path):
+    store, study, plan, data = small
+    folder = RunFolder(tmp_path).fold(0)
+    write_fold(folder, store, plan, data)
+    folder.slices.unlink()
+    folder.slices.symlink_to(folder.slices.name)  # root, too, may not read what links to itself
+    now = make_store(tmp_path / "now", patients=10, slices=4, size=32)
+    with pytest.raises(InputError, match="A file may not be read"):
+        check_same_data(folder, now, plan_fold(now, study, 0))
+    with pytest.raises(InputError, match="A file may not be read"):
+        write_fold(folder, store, plan, data)
 
 
 def test_digest_follows_the_content_and_not_the_place(small, tmp_path):
