@@ -81,7 +81,11 @@ def begin_study(
     text = _text(cohort, str(store), path) if cohort.modalities else ""
     with writing_to(path.parent):
         made = write_manifest(scans, manifest)
-        write_text(path, text)
+        try:
+            write_text(path, text)
+        except BaseException:  # both or none, whatever hinders the second: an interrupt, too
+            manifest.unlink(missing_ok=True)
+            raise
     notes = (*listing.notes, *made.notes)
     told = replace(listing, notes=notes, to_fill_in=made.to_fill_in, without_image=made.without_image)
     return Begun(path, manifest, store, told)

@@ -148,3 +148,16 @@ def test_patients_of_whom_no_mask_is_known_yet_may_have_a_lesion(tmp_path, monke
     text = study.read_text()
     assert f"0 of {patients} patients have a mask so far" in text and "0 have a lesion" not in text
     assert load_study(study).split.folds == folds
+
+
+def test_where_the_study_cannot_be_written_no_manifest_is_left(hnscc, tmp_path):
+    """It was left behind, and the same command then refused to go on beside it."""
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in" / "P01_pet.nii.gz", scan_arrays(0)[0])
+    long = (
+        tmp_path / "out" / f"{'x' * 229}.yaml"
+    )  # with .csv it is as long as a file's name may be while it is written
+    assert "File name too long" in refused(hnscc("init", tmp_path / "in", long))
+    assert [*(tmp_path / "out").iterdir()] == []
+    hnscc("init", tmp_path / "in", long.with_name(long.name[1:]))
+    assert len([*(tmp_path / "out").iterdir()]) == 2
