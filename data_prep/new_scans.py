@@ -146,16 +146,16 @@ def place_new(row: Row, modalities: Sequence[str], placing: Placing) -> NewScan:
     channels = [list(volumes).index(name) for name in modalities]
     known = read is not None or row.said_free  # an empty cell says nothing here
     return NewScan(
-        row,
-        np.ascontiguousarray(placed.images[:, channels]),
-        placed.spacing_mm[1:],
-        to_lps(placed.volumes[placing.reference].grid),
-        placed.lesion.drawn if known else None,
-        placed.mask,
-        placed.volumes,
-        placed.placement,
-        assumed,
-        read.told if read else (),
+        row=row,
+        images=np.ascontiguousarray(placed.images[:, channels]),
+        pixel_mm=placed.spacing_mm[1:],
+        grid=to_lps(placed.volumes[placing.reference].grid),
+        drawn=placed.lesion.drawn if known else None,
+        stored_truth=placed.mask,
+        volumes=placed.volumes,
+        placement=placed.placement,
+        assumed=assumed,
+        mask_told=read.told if read else (),
     )
 
 

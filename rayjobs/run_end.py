@@ -47,7 +47,14 @@ def run_end_of(ready: ReadyRun, todo: list[Trial], left: list[Trial], interrupte
     lost = (
         [] if interrupted else [trial.trial_id for trial in todo if states.get(trial, ("",))[0] == "missing"]
     )
-    return RunEnd(ready.folder, completed, missing, failed, lost, interrupted)
+    return RunEnd(
+        folder=ready.folder,
+        completed=completed,
+        missing=missing,
+        failed=failed,
+        lost=lost,
+        interrupted=interrupted,
+    )
 
 
 def tell_run_end(ended: RunEnd) -> int:

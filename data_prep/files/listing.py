@@ -77,7 +77,14 @@ def find_files(folder: Path, beside: Sequence[Path] = (), progress: Progress | N
     outer = (Path(os.path.realpath(folder)).name, *(below[0][:shared] if below else ()))
     unread = sum(each is None for each in channels.values())
     one = _may_be_of_one(found, outer)
-    return FolderFiles(_with_a_patient(found, outer), dict(others), shared, letters, unread, one)
+    return FolderFiles(
+        files=_with_a_patient(found, outer),
+        others=dict(others),
+        shared=shared,
+        letters=letters,
+        unread_channels=unread,
+        may_be_of_one=one,
+    )
 
 
 def _volumes_below(folder: Path) -> tuple[list[Path], Counter[str]]:

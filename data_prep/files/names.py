@@ -58,15 +58,15 @@ def named(folders: Sequence[str], stem: str, shared: int = 0) -> Named:
     organ, organ_in_id = _organs(parts)
     said = next((found for words in reversed(parts) if (found := modalities_of(words))), ())
     return Named(
-        patient,
-        scan,
-        said,
-        is_mask,
-        in_masks,
-        bool(organ) and (is_mask or in_masks),
-        channel[2] if channel else "",
-        organ,
-        organ_in_id,
+        patient=patient,
+        scan=scan,
+        modalities=said,
+        mask=is_mask,
+        in_masks=in_masks,
+        no_lesion=bool(organ) and (is_mask or in_masks),
+        channel=channel[2] if channel else "",
+        organ=organ,
+        organ_in_id=organ_in_id,
     )
 
 

@@ -73,7 +73,14 @@ def list_scans_below(
         notes += _may_be_files_of_one(each, patients)
     notes += _channels_unread(sum(each.unread_channels for each in found.values()))
     notes += _may_be_one(pseudonyms, listed)
-    return FolderListing(dicom.series, volumes, dicom.unreadable, dict(others), pseudonyms, notes)
+    return FolderListing(
+        series=dicom.series,
+        files=volumes,
+        unreadable=dicom.unreadable,
+        others=dict(others),
+        pseudonyms=pseudonyms,
+        notes=notes,
+    )
 
 
 def _channels_unread(lists: int) -> tuple[str, ...]:
@@ -279,7 +286,15 @@ def _scan_of(files: Sequence[ListedFile], prefer: Sequence[str]) -> ListedScan:
         elif own[0].by != "name":
             chosen[name] = f"a file is taken for the {name} by its {own[0].by}: {own[0].remark}"
     mask = images.pop(MASK, None)
-    return ListedScan(files[0].patient, files[0].scan, images, mask, (), chosen, unclear)
+    return ListedScan(
+        patient=files[0].patient,
+        scan=files[0].scan,
+        images=images,
+        mask=mask,
+        regions=(),
+        chosen=chosen,
+        unclear=unclear,
+    )
 
 
 def _drawn_on(files: Sequence[ListedFile]) -> str:

@@ -65,7 +65,14 @@ def _scan(
         chosen["mask"] = f"of several masks, a file of #{masks[0].key} was taken"
     mask = min(masks[0].paths).absolute() if masks else None
     regions = masks[0].regions if masks else ()
-    return ListedScan(series[0].patient, series[0].scan, images, mask, regions, chosen)
+    return ListedScan(
+        patient=series[0].patient,
+        scan=series[0].scan,
+        images=images,
+        mask=mask,
+        regions=regions,
+        chosen=chosen,
+    )
 
 
 def _usable(series: Sequence[ListedSeries]) -> dict[str, list[ListedSeries]]:

@@ -35,7 +35,16 @@ def row_of_files(files: Mapping[str, str | Path], needed: Sequence[str]) -> Row:
         except InputError as fault:
             faults.append(fault)
     mask = found.pop("mask", None)
-    row = Row(0, _PATIENT, _SCAN, found, mask, None, given.get("roi") if mask else None, said_free)
+    row = Row(
+        line=0,
+        patient_id=_PATIENT,
+        scan_id=_SCAN,
+        files=found,
+        mask=mask,
+        split=None,
+        region=given.get("roi") if mask else None,
+        said_free=said_free,
+    )
     faults += [fault for _, fault in files_twice(row, {})]
     if faults:
         raise several(faults)
@@ -76,7 +85,16 @@ def _row(scan: ListedScan, needed: Sequence[str]) -> Row:
     if "mask" in scan.unclear:
         told.append(f"mask: {scan.unclear['mask']}, so it is not scored")
     files = {name: scan.images[name] for name in needed}
-    return Row(0, scan.patient, scan.scan, files, mask, None, scan.region or None, told=tuple(told))
+    return Row(
+        line=0,
+        patient_id=scan.patient,
+        scan_id=scan.scan,
+        files=files,
+        mask=mask,
+        split=None,
+        region=scan.region or None,
+        told=tuple(told),
+    )
 
 
 def _lacking(scan: ListedScan, name: str, listing: FolderListing) -> InputError:

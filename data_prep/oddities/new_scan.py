@@ -46,4 +46,15 @@ def odd_beside(
 
 def _scan(scan_id: str, modality: str, values: ValueFacts) -> Scan:
     """A scan of which nothing is known but its values."""
-    return Scan(scan_id, "", 0, (), (), (1.0, 1.0, 1.0), (), {"values": {modality: values}}, "", None)
+    return Scan(
+        scan_id=scan_id,
+        patient_id="",
+        slices=0,
+        lesion_px=(),
+        source_lesion_px=(),
+        spacing_mm=(1.0, 1.0, 1.0),
+        affine=(),
+        placement={"values": {modality: values}},
+        digest="",
+        split=None,
+    )

@@ -229,12 +229,12 @@ def _blob(rng: np.random.Generator, kind: str, centre: tuple[float, float, float
     radii = (rng.uniform(10, 17), rng.uniform(10, 17), rng.uniform(14, 22))
     signal, (least, most) = TISSUES[kind]
     return Blob(
-        kind,
-        centre,
-        radii,
-        make_waves(rng, 8, 14, 30, amplitude=0.3, components=1),
-        signal * rng.uniform(0.9, 1.1),
-        float(rng.uniform(least, most)),
+        kind=kind,
+        centre=centre,
+        radii=radii,
+        waves=make_waves(rng, 8, 14, 30, amplitude=0.3, components=1),
+        signal=signal * rng.uniform(0.9, 1.1),
+        uptake=float(rng.uniform(least, most)),
     )
 
 

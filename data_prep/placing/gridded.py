@@ -67,7 +67,15 @@ def gridded(volume: Volume, grid: Grid, window: Window, lesion: Bools) -> Gridde
     lesion_covered = covered_lesion / int(lesion.sum()) if lesion.any() else 1.0
     share = covered / lesion.size
     planes = planes_of(data, marked, blank)
-    return Gridded(np.stack(slices), fill, share, lesion_covered, usual, unseen, planes)
+    return Gridded(
+        slices=np.stack(slices),
+        fill=fill,
+        coverage=share,
+        lesion_coverage=lesion_covered,
+        absent=usual,
+        unseen=unseen,
+        planes=planes,
+    )
 
 
 def _gone(marked: Bools | None, blank: Bools | None, volume: Volume, grid: Grid) -> Floats:

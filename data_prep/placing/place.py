@@ -147,7 +147,15 @@ def _laid(
     check_axes(drawn, scan)
     filed = _with_mask(volumes, mask)
     volumes, mask, registered = laid_together(volumes, mask, reference, register, scan)
-    laid = _Laid(volumes, mask, registered, filed, drawn, assumed, fitting)
+    laid = _Laid(
+        volumes=volumes,
+        mask=mask,
+        registered=registered,
+        filed=filed,
+        drawn=drawn,
+        assumed=assumed,
+        fitting=fitting,
+    )
     check_steps(laid.grids, reference, scan)
     return laid
 

@@ -151,20 +151,20 @@ def load_fold(run: RunFolder, number: int) -> Fold:
     if "used" not in table.column_names:
         raise damaged_fold(folder, f"a {folder.slices.name} without the column used")
     return Fold(
-        number,
-        split.digest,
-        table,
-        np.array(table["split"].to_pylist(), dtype=str),
-        np.array(table["patient_id"].to_pylist(), dtype=str),
-        np.array(table["scan_id"].to_pylist(), dtype=str),
-        np.array(table["used"]),
-        np.load(io.BytesIO(truth), allow_pickle=False)["masks"].astype(bool),
-        table_of_parquet(cohort),
-        split.slices == "all",
-        split.others_digest,
-        split.spacing_mm,
-        suv_modality(split.placing.get("units", {})),
-        drawn,
+        number=number,
+        digest=split.digest,
+        slices=table,
+        split=np.array(table["split"].to_pylist(), dtype=str),
+        patient=np.array(table["patient_id"].to_pylist(), dtype=str),
+        scan=np.array(table["scan_id"].to_pylist(), dtype=str),
+        sampled=np.array(table["used"]),
+        masks=np.load(io.BytesIO(truth), allow_pickle=False)["masks"].astype(bool),
+        cohort=table_of_parquet(cohort),
+        whole=split.slices == "all",
+        others_digest=split.others_digest,
+        spacing_mm=split.spacing_mm,
+        in_suv=suv_modality(split.placing.get("units", {})),
+        drawn=drawn,
     )
 
 

@@ -115,4 +115,4 @@ def _median(
     k, reason = choose_threshold(sweeps[reading.threshold_on], reading.rule)
     reason = reason and f"no threshold on {reading.threshold_on}: {reason}"
     at_threshold = None if k is None else count(positive(probabilities, k), fold.masks)
-    return Median(result, fold, k, reason, sweeps, at_threshold)
+    return Median(result=result, fold=fold, k=k, reason=reason, sweeps=sweeps, at_threshold=at_threshold)

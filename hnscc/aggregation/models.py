@@ -70,14 +70,14 @@ def models_of(run: RunFolder, variant: str | None = None, *, ensemble: bool = Fa
     splits = [read_split(run.fold(fold)) for fold in range(study.split.folds)]
     used = [row for row in of_variant if row["status"] == "completed" and (ensemble or row["is_median"])]
     return Models(
-        study.name,
-        name,
-        study.variants[name],
-        tuple(_member(run, row, study.variants[name], splits[row["fold"]]) for row in used),
-        _threshold(run, study, name, used if ensemble else None),
-        _placing(study, splits[0]),
-        _trained_on(splits),
-        splits[0].usual,
+        study=study.name,
+        name=name,
+        variant=study.variants[name],
+        members=tuple(_member(run, row, study.variants[name], splits[row["fold"]]) for row in used),
+        k=_threshold(run, study, name, used if ensemble else None),
+        placing=_placing(study, splits[0]),
+        trained_on=_trained_on(splits),
+        usual=splits[0].usual,
     )
 
 

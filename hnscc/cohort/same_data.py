@@ -72,12 +72,12 @@ def data_digest(store: Store, plan: FoldPlan, bounds: Mapping[str, Bounds]) -> s
 
 def _planned(store: Store, plan: FoldPlan) -> _Data:
     return _Data(
-        frozenset(patient for split in SPLITS for patient in plan.patients[split]),
-        frozenset(scan.scan_id for scan in store.scans),
-        sum(scan.slices for scan in store.scans),
-        tuple((split, each.scan_id, each.z) for split, each in plan.order),
-        tuple(sorted(store.modalities)),
-        store.size,
+        patients=frozenset(patient for split in SPLITS for patient in plan.patients[split]),
+        scans=frozenset(scan.scan_id for scan in store.scans),
+        slices=sum(scan.slices for scan in store.scans),
+        sampled=tuple((split, each.scan_id, each.z) for split, each in plan.order),
+        modalities=tuple(sorted(store.modalities)),
+        size=store.size,
     )
 
 
@@ -97,12 +97,12 @@ def _written(folder: FoldFolder, split: SplitFile) -> _Data | str:
     )
     masks = np.load(io.BytesIO(contents[folder.truth.name]), allow_pickle=False)["masks"]
     return _Data(
-        frozenset(patient for names in split.patients.values() for patient in names),
-        frozenset(row["scan_id"] for row in scans),
-        sum({row["scan_id"]: row["slices"] for row in scans}.values()),
-        tuple((row["split"], row["scan_id"], row["z"]) for row in scored if row.get("used", True)),
-        tuple(sorted(split.bounds)),  # whose order JSON does not keep
-        int(masks.shape[-1]),
+        patients=frozenset(patient for names in split.patients.values() for patient in names),
+        scans=frozenset(row["scan_id"] for row in scans),
+        slices=sum({row["scan_id"]: row["slices"] for row in scans}.values()),
+        sampled=tuple((row["split"], row["scan_id"], row["z"]) for row in scored if row.get("used", True)),
+        modalities=tuple(sorted(split.bounds)),  # whose order JSON does not keep
+        size=int(masks.shape[-1]),
     )
 
 

@@ -173,7 +173,14 @@ def open_store(location: str | Location) -> Store:
     if digest is None or attributes.get("digest") != digest:
         raise damaged_store(location, None, "metadata that do not belong together")
     scans = tuple(scan_of(entry) for entry in index["scans"])
-    return Store(str(location), tuple(index["modalities"]), index["size"], digest, scans, index["placed"])
+    return Store(
+        location=str(location),
+        modalities=tuple(index["modalities"]),
+        size=index["size"],
+        digest=digest,
+        scans=scans,
+        placed=index["placed"],
+    )
 
 
 def verify_store(store: Store, progress: Progress | None = None) -> int:

@@ -97,13 +97,13 @@ def contact_sheets(
         shown = ", ".join(f"{name} from {low:.4g} to {high:.4g}" for name, (low, high) in windows.items())
         sheets.append(
             Sheet(
-                scan.scan_id,
-                scan.patient_id,
-                tuple(odd.get(scan.scan_id, [])),
-                (f"{_lesion(scan)}; shown: {shown}", *registrations_told(registered)),
-                tuple(rows_of(store.modalities, list(registered), scan.placement["reference"])),
-                ("coronal", *(f"slice {z}" for z in view.slices)),
-                contact_sheet(_panels(view, scan, store.modalities), windows, side),
+                scan_id=scan.scan_id,
+                patient_id=scan.patient_id,
+                told=tuple(odd.get(scan.scan_id, [])),
+                facts=(f"{_lesion(scan)}; shown: {shown}", *registrations_told(registered)),
+                rows=tuple(rows_of(store.modalities, list(registered), scan.placement["reference"])),
+                columns=("coronal", *(f"slice {z}" for z in view.slices)),
+                jpeg=contact_sheet(_panels(view, scan, store.modalities), windows, side),
             )
         )
     explanation = (

@@ -106,7 +106,16 @@ def read_source(run: RunFolder) -> Source:
     splits = [read_split(run.fold(fold)) for fold in range(study.split.folds)]
     warnings = [(fold, warning) for fold, split in enumerate(splits) for warning in split.warnings]
     # What is odd is the same for every fold; run folders of earlier versions tell of nothing.
-    return Source(run, study, tables, slices, looks, warnings, splits[0].odd, chosen)
+    return Source(
+        run=run,
+        study=study,
+        tables=tables,
+        median_slices=slices,
+        looks=looks,
+        warnings=warnings,
+        odd=splits[0].odd,
+        chosen=chosen,
+    )
 
 
 def at_chosen(rows: Sequence[TableRow], chosen: Mapping[tuple[str, int], int]) -> list[TableRow]:

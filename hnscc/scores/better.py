@@ -56,12 +56,12 @@ def chance_of_better(a: ArrayLike, b: ArrayLike) -> Estimate:
         return Estimate(None, reason=lacking, patients=patients, repeats=repeats)
     sides = [mean_parts([each], (1,), paired=False) for each in _placements(first, second)]
     parts = VarianceParts(
-        sides[0].value,
-        sides[0].patient,
-        tuple(part for side in sides for part in side.repeat),
-        tuple(own for side in sides for own in side.repeat_degrees),
-        math.fsum(side.joint for side in sides),
-        patients,
+        value=sides[0].value,
+        patient=sides[0].patient,
+        repeat=tuple(part for side in sides for part in side.repeat),
+        repeat_degrees=tuple(own for side in sides for own in side.repeat_degrees),
+        joint=math.fsum(side.joint for side in sides),
+        patients=patients,
     )
     return logit_interval(parts, repeats, ALWAYS)
 

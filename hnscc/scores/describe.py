@@ -28,7 +28,9 @@ def distribution(values: Floats) -> Distribution:
         return Distribution(0)
     low, q25, median, q75, high = (float(each) for each in np.quantile(values, [0, 0.25, 0.5, 0.75, 1]))
     sd = float(np.std(values, ddof=1)) if len(values) >= fewest.VALUES_FOR_SPREAD else None
-    return Distribution(len(values), float(np.mean(values)), sd, median, q25, q75, low, high)
+    return Distribution(
+        n=len(values), mean=float(np.mean(values)), sd=sd, median=median, q25=q25, q75=q75, min=low, max=high
+    )
 
 
 def quartered(values: int) -> bool:

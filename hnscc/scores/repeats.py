@@ -81,7 +81,7 @@ def repeats_for_width(scores: Sequence[float], within: float) -> RepeatsForWidth
 
 def unknown(pilot: int, reason: str) -> RepeatsForWidth:
     """What a pilot of so many repeats says that cannot tell, and why."""
-    return RepeatsForWidth(pilot, None, None, None, None, reason)
+    return RepeatsForWidth(pilot=pilot, sd=None, repeats=None, low=None, high=None, reason=reason)
 
 
 def _count(sd: float, within: float) -> int:

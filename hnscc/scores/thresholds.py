@@ -37,9 +37,33 @@ class Reading:
 
 
 READINGS = {
-    "as_written": Reading("test", "test", "first", "true_positive", None, "overlap", "sampled"),
-    "as_coded": Reading("test", "test", "first", "partial", HALF, "overlap", "sampled"),
-    "corrected": Reading("validation", "validation", "plateau", "lesion", None, "lesion", "all"),
+    "as_written": Reading(
+        median_on="test",
+        threshold_on="test",
+        rule="first",
+        slice_set="true_positive",
+        slice_k=None,
+        convention="overlap",
+        slices="sampled",
+    ),
+    "as_coded": Reading(
+        median_on="test",
+        threshold_on="test",
+        rule="first",
+        slice_set="partial",
+        slice_k=HALF,
+        convention="overlap",
+        slices="sampled",
+    ),
+    "corrected": Reading(
+        median_on="validation",
+        threshold_on="validation",
+        rule="plateau",
+        slice_set="lesion",
+        slice_k=None,
+        convention="lesion",
+        slices="all",
+    ),
 }
 MAIN_READING = "corrected"  # the one that every table is made by; `protocol` sets the others beside it
 

@@ -74,7 +74,15 @@ def _lesion(
     voxels = int(lesion.sum())
     z, y, x = (float(each.mean()) + part.start for each, part in zip(np.nonzero(lesion), box, strict=True))
     uptake = {name: _uptake(image, lesion, box, spacing_mm) for name, image in images.items()}
-    return MarkedLesion(number, voxels, voxels * voxel_ml(spacing_mm), (z, y, x), uptake, box, lesion)
+    return MarkedLesion(
+        lesion=number,
+        voxels=voxels,
+        volume_ml=voxels * voxel_ml(spacing_mm),
+        centre=(z, y, x),
+        uptake=uptake,
+        box=box,
+        inside=lesion,
+    )
 
 
 def uptake_of(image: NDArray[np.float32], lesion: Bools, spacing_mm: Spacing) -> Uptake | None:

@@ -144,7 +144,13 @@ def pooled_parts(
     joint = sum(_joint(*each, spared, concentration) for each in _varying(sides, paired))
     value = float(sum(each.theta.mean() for each in sides))
     return VarianceParts(
-        value, variance, repeat, degrees, joint, patients, 1 / concentration if concentration else None
+        value=value,
+        patient=variance,
+        repeat=repeat,
+        repeat_degrees=degrees,
+        joint=joint,
+        patients=patients,
+        effective=1 / concentration if concentration else None,
     )
 
 
@@ -203,7 +209,15 @@ def mean_parts(scores: Sequence[Floats], signs: tuple[int, ...], *, paired: bool
     repeat, degrees = _repeat_parts(means, paired=paired)
     variance = float(each.var(ddof=1)) / patients
     nothing = NOTHING * largest**2
-    return VarianceParts(float(each.mean()), variance, repeat, degrees, joint, patients, nothing=nothing)
+    return VarianceParts(
+        value=float(each.mean()),
+        patient=variance,
+        repeat=repeat,
+        repeat_degrees=degrees,
+        joint=joint,
+        patients=patients,
+        nothing=nothing,
+    )
 
 
 def _repeat_parts(signed: Sequence[Floats], *, paired: bool) -> tuple[tuple[float, ...], tuple[int, ...]]:

@@ -95,7 +95,17 @@ def _standing(ledger: Ledger, c: int, place: str, tests: dict[int, Paired]) -> S
     elif len(scores) < fewest.VALUES_FOR_MEAN:
         reason = f"an interval needs at least {fewest.VALUES_FOR_MEAN} repeats"
     ran_in = ledger.rounds.get(c, 0)
-    found = Standing(c, place, len(scores), mean, sd, interval.low, interval.high, ran_in, reason=reason)
+    found = Standing(
+        configuration=c,
+        place=place,
+        repeats=len(scores),
+        score=mean,
+        score_sd=sd,
+        score_low=interval.low,
+        score_high=interval.high,
+        round=ran_in,
+        reason=reason,
+    )
     if c not in tests:
         return found
     test = tests[c]

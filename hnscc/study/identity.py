@@ -104,8 +104,7 @@ def identity(settings: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Difference:
-    """One setting in which two nested JSON values differ: its path, and both values, None where one has no such
-    setting."""
+    """One setting in which two nested JSON values differ. old, new: its values; None where one has no such setting."""
 
     path: str
     old: Any

@@ -85,7 +85,17 @@ class ReadyRun:
         """A planned trial to be trained here, by what was chosen for its variant; arguments as of `Task`."""
         data, folder = self.folds[trial.fold], self.folder.trial(trial.trial_id)
         device, precision = self.computed_by[trial.variant]
-        return Task(self.study, trial, data, folder, device, precision, gpus, attempts, pause_after)
+        return Task(
+            study=self.study,
+            trial=trial,
+            data=data,
+            folder=folder,
+            device=device,
+            precision=precision,
+            gpus=gpus,
+            attempts=attempts,
+            pause_after=pause_after,
+        )
 
     def state(self, trial: Trial) -> TrialState:
         """What a planned trial is by now: completed where it predicted what the study evaluates."""

@@ -1,6 +1,7 @@
 """A network that memory is too little for is no network that cannot be trained."""
 
 import resource
+from pathlib import Path
 
 import pytest
 from forked import Forked
@@ -11,8 +12,7 @@ from hnscc.training.model import check_model
 
 def check_in_little_memory() -> int:
     """In a process of its own: exit code 0 where the want of memory is raised as such."""
-    with open("/proc/self/statm") as file:
-        pages = int(file.read().split()[0])
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
     most = pages * resource.getpagesize() + 2**28
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     network = Network(architecture="paper", width=16)

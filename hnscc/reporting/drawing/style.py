@@ -79,7 +79,7 @@ def picture(figure: Figure | None, name: str, title: str, caption: str, alt: str
     """Return the figure with its words as a block of a report, or nothing where there is nothing to draw."""
     if figure is not None:
         png, svg = render(figure)
-        yield Picture(name, title, caption, alt, png, svg)
+        yield Picture(name=name, title=title, caption=caption, alt=alt, png=png, svg=svg)
 
 
 def panels(number: int, height: float) -> tuple[Figure, list[Axes]]:
