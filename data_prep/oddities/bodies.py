@@ -106,6 +106,7 @@ def _moved(both: Sequence[BothBodies], modality: str, reference: str) -> Iterato
                 scan.scan_id,
                 f"{modality} shows the body {np.hypot(*move):.0f} mm beside where {reference} shows it, against the "
                 "other scans: does its header place it rightly?",
+                files=(modality,),
                 shown=((scan.scan_id, modality), (scan.scan_id, reference)),
             )
 
@@ -121,6 +122,7 @@ def _one_sided(both: Sequence[BothBodies], modality: str, reference: str) -> Ite
             scan.scan_id,
             f"{fewer} shows {abs(sides[axis][at]):.0f} mm less of the body to the {ENDS[axis][at]} than {more} does, "
             "against the other scans, and not so on the opposite side: does one of them fade, or lack a part?",
+            files=(fewer,),
         )
 
 
@@ -173,7 +175,9 @@ def _sheared(both: Sequence[BothBodies], modality: str, reference: str) -> Itera
         if beyond:
             _, move, way = max(beyond)
             yield Odd(
-                scan.scan_id, _how_sheared(modality, reference, move, way, mirrored=scan.scan_id in fitting)
+                scan.scan_id,
+                _how_sheared(modality, reference, move, way, mirrored=scan.scan_id in fitting),
+                files=(modality,),
             )
 
 
@@ -227,6 +231,7 @@ def _wider(both: Sequence[BothBodies], modality: str, reference: str) -> Iterato
                 scan.scan_id,
                 f"{modality} shows the body {np.exp(each - usual):.2f} times as wide beside {reference} as in the "
                 "other scans: are its pixels of the size that its header says?",
+                files=(modality,),
             )
 
 
@@ -279,6 +284,7 @@ def _anothers(
             yield Odd(
                 scan.scan_id,
                 f"{modality} shows a body that does not fit that of {reference}{whose}: are both of this scan{other}?",
+                files=(modality,),
             )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from data_prep.oddities.oddity import LEAST_SCANS, MAJORITY_SHARE, Odd
+from data_prep.oddities.oddity import LEAST_SCANS, MAJORITY_SHARE, Odd, of_cohort
 from hnscc.cohort.store_format import Scan
 
 TEMPLATE = 3  # the first code of a template (Talairach, MNI, another)
@@ -25,15 +25,19 @@ def odd_codes(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]
     spaces = [_spaces(scan, modalities) for scan in scans]
     mixed = [_templates(each) not in (0, len(each)) for each in spaces]
     if len(scans) > 1 and all(mixed) and all(each == spaces[0] for each in spaces):
-        yield Odd(None, f"in all scans {_told(spaces[0])}")
+        yield of_cohort(f"in all scans {_told(spaces[0])}")
         return
     several = [len(set(each.values())) > 1 for each in spaces]
     whole = [bool(each) and _templates(each) == len(each) for each in spaces]
     for at, scan in enumerate(scans):
         if mixed[at] or (several[at] and _few(several)):
-            yield Odd(scan.scan_id, _told(spaces[at]))
+            yield Odd(scan.scan_id, _told(spaces[at]), files=tuple(spaces[at]))
         elif whole[at] and _few(whole):
-            yield Odd(scan.scan_id, f"{_lie(spaces[at])} by its header; most scans lie in no template")
+            yield Odd(
+                scan.scan_id,
+                f"{_lie(spaces[at])} by its header; most scans lie in no template",
+                files=tuple(spaces[at]),
+            )
 
 
 def _spaces(scan: Scan, modalities: Sequence[str]) -> dict[str, int]:

@@ -45,6 +45,7 @@ def curved(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
                 f"dark and bright tissue lie {how} in {modality} than in the other scans, as if its values had been "
                 f"raised to a power of about {np.exp(each):.2g} (a root has 0.5, a square 2); or its contrast is "
                 "another, or another modality's: look at the pictures",
+                files=(modality,),
                 shown=((scan.scan_id, modality),),
             )
 
@@ -72,6 +73,7 @@ def fading(scans: Sequence[Scan], modality: str, known: Container[tuple[str, str
                     f"{modality} is brighter to the {one if each > 0 else two} than to the {two if each > 0 else one}, "
                     f"beside the other scans, by {np.exp(abs(each)):.3g} times between both halves of the tissue: does "
                     "it fade, or another modality, or do they show another part of the body? Look at the pictures",
+                    files=(modality,),
                     shown=((scan.scan_id, modality),),
                 )
 

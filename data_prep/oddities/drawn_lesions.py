@@ -4,7 +4,7 @@ lesions that coarser voxels lose, mirror images, strokes of a brush."""
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from data_prep.oddities.oddity import Odd, of_some
+from data_prep.oddities.oddity import MASK, Odd, of_some
 from hnscc.cohort.store_format import Scan
 
 # Of what a mask encloses, the share that is no lesion; lesions of the real cohort, and of the phantom, have none of it.
@@ -41,12 +41,14 @@ def odd_drawings(scans: Sequence[Scan]) -> Iterator[Odd]:
         outlined,
         f"most of what the mask encloses ({OUTLINE_SHARE:.0%} or more) is not lesion: was an outline drawn and never "
         "filled, or is the mask inverted within a box around the lesion?",
+        files=(MASK,),
     )
     yield from of_some(
         scans,
         [scan for scan in scans if HOLLOW_SHARE <= scan.placement["lesion"]["hollow"] < OUTLINE_SHARE],
         f"the mask is hollow: {HOLLOW_SHARE:.0%} or more of what it encloses is not lesion; was the lesion's middle "
         "left out on purpose, as where it is necrotic, or is the mask inverted within a box around the lesion?",
+        files=(MASK,),
     )
     for scan in scans:
         drawn, stored = (scan.placement["lesion"][name] for name in ("drawn_ml", "stored_ml"))
@@ -56,6 +58,7 @@ def odd_drawings(scans: Sequence[Scan]) -> Iterator[Odd]:
                 f"of the lesion {drawn:.2g} ml were drawn and {stored:.2g} ml are stored, since pixels count as lesion "
                 "from half of them on: if the lesion is so thin, store more and finer ones (a larger --size, with it a "
                 "smaller --pixel-mm), or on a finer modality's grid (--reference)",
+                files=(MASK,),
             )
 
 
@@ -68,13 +71,15 @@ def odd_pieces(scans: Sequence[Scan]) -> Iterator[Odd]:
         return [scan for scan in ill if holds(scan.placement["lesion"]["pieces"])]
 
     text = "one piece of the mask is the mirror image of another, voxel by voxel: was the mask joined with its own?"
-    yield from of_some(scans, chosen(lambda pieces: pieces["mirrored"]), text)
+    yield from of_some(scans, chosen(lambda pieces: pieces["mirrored"]), text, files=(MASK,))
     lines = [scan for scan in chosen(lambda pieces: pieces["thin_mm"] >= LINE_MM) if not _outlined(scan)]
     text = f"the mask holds a line of a few voxels that is {LINE_MM:g} mm long or more: a stroke of a brush?"
-    yield from of_some(scans, lines, text)
+    yield from of_some(scans, lines, text, files=(MASK,))
     for text, holds in IN_ONE_SLICE:
         found = chosen(holds)
-        yield from of_some(scans, found, text) if len(found) <= max(1, USUAL_SHARE * len(ill)) else ()
+        yield from (
+            of_some(scans, found, text, files=(MASK,)) if len(found) <= max(1, USUAL_SHARE * len(ill)) else ()
+        )
 
 
 def _outlined(scan: Scan) -> bool:

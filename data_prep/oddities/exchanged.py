@@ -7,8 +7,8 @@ weakest beside the others: lesions of two patients may lie at nearly the same pl
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
-from data_prep.oddities.oddity import LEAST_SCANS, Odd
-from data_prep.oddities.off_border import CLEARLY_SEEN_SHARE, MASK, SHOWN_FALL
+from data_prep.oddities.oddity import LEAST_SCANS, MASK, Odd
+from data_prep.oddities.off_border import CLEARLY_SEEN_SHARE, SHOWN_FALL
 from data_prep.placing.edges import edges_of
 from hnscc.base.arrays import Bools, Images
 from hnscc.cohort.store_format import Scan
@@ -52,6 +52,7 @@ def exchanged(
                     scans[whose].scan_id,
                     f"its mask and that of scan {scans[beside].scan_id} may be exchanged: on {modality} the lesion "
                     "stands out where the other's mask lies, in both",
+                    files=(MASK,),
                 )
 
 

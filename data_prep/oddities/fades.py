@@ -70,7 +70,7 @@ def faded(
             axis = int(np.argmax(far))
             if far[axis] > 1 and (scan.scan_id, modality) not in known:
                 text = _told(modality, axis, float(slopes[axis]))
-                yield Odd(scan.scan_id, text, shown=((scan.scan_id, modality),))
+                yield Odd(scan.scan_id, text, files=(modality,), shown=((scan.scan_id, modality),))
 
 
 def _beyond(fits: _Fits) -> Floats:

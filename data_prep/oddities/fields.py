@@ -42,9 +42,9 @@ def odd_fields(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd
         for at, scan in enumerate(scans):
             found = _impossible(steps[at], shapes[at]) or _other_unit(at, steps, shapes)
             if found:
-                yield Odd(scan.scan_id, f"{modality} {found}", refused=True)
+                yield Odd(scan.scan_id, f"{modality} {found}", files=(modality,), refused=True)
             elif found := _small(steps[at], shapes[at]) or _unlike(at, steps, shapes):
-                yield Odd(scan.scan_id, f"{modality} {found}")
+                yield Odd(scan.scan_id, f"{modality} {found}", files=(modality,))
         yield from _parts_absent(scans, modality)
         yield from _skewed(scans, modality)
     for scan in scans:
@@ -62,6 +62,7 @@ def spellings(scans: Sequence[Scan]) -> Iterator[Odd]:
                     scan.scan_id,
                     f"the Analyze header of the {name} says hist.orient {orient}, which is not used, since few "
                     "programs write it truly: look whether the scan lies right, or convert it to NIfTI",
+                    files=(name,),
                 )
 
 
@@ -78,6 +79,7 @@ def _nearly_alike(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
                 scan.scan_id,
                 f"{one} and {two} have as many voxels, of sizes that differ by {apart:.1%} ({sizes} mm): "
                 "is one of the headers wrong?",
+                files=(one, two),
             )
 
 
@@ -92,6 +94,7 @@ def _other_slices(scans: Sequence[Scan], one: str, two: str) -> Iterator[Odd]:
                 scan.scan_id,
                 f"{one} has {count_of(first[2], 'slice')} and {two} {second[2]}, in most scans as many as one "
                 "another: is one missing?",
+                files=(one, two),
             )
 
 
@@ -159,7 +162,7 @@ def _skewed(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
         f"the axes of {modality} do not stand at right angles in its header, as a tilted gantry or an affine "
         "registration leaves them; it is laid on the grid as that says: is it right?"
     )
-    yield from of_some(scans, skewed, text)
+    yield from of_some(scans, skewed, text, files=(modality,))
 
 
 def _parts_absent(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
@@ -171,6 +174,7 @@ def _parts_absent(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
                 scan.scan_id,
                 f"{modality} shows nothing in {share:.0%} of most slices, which is of one value up to a straight line "
                 f"({usual:.0%} in most scans)",
+                files=(modality,),
                 refused=True,
             )
 

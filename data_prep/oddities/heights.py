@@ -63,6 +63,7 @@ def too_high(
                     scan.scan_id,
                     f"{modality} shows the body about {abs(each):.0f} mm nearer to the {end} than {reference} does, "
                     "against the other scans: does its header place it rightly?",
+                    files=(modality,),
                     shown=((scan.scan_id, modality),),
                 )
 

@@ -6,7 +6,7 @@ between the 1st and the 99th percentile tells of inversion, whatever the unit.
 
 from collections.abc import Iterator, Sequence
 
-from data_prep.oddities.oddity import LEAST_SCANS, Odd, has_majority, named
+from data_prep.oddities.oddity import LEAST_SCANS, Odd, has_majority, named, of_cohort
 from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
@@ -28,11 +28,11 @@ def inverted(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
                 name,
                 f"{modality} is {how} at its rim and in most voxels, {other} in "
                 f"{count_of(len(more), 'other')}: is it inverted?",
+                files=(modality,),
                 shown=((name, modality),),
             )
     else:
-        yield Odd(
-            None,
+        yield of_cohort(
             f"{modality} is dark at its rim and in most voxels in {named(dark)}, bright there in {named(bright)}: are "
             "some inverted?",
         )

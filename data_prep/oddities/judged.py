@@ -26,7 +26,7 @@ from data_prep.oddities.moved import find_moved
 from data_prep.oddities.nudged import moves_of, nudged
 from data_prep.oddities.numbers import emptied, odd_numbers, rounded
 from data_prep.oddities.odd import odd_scans
-from data_prep.oddities.oddity import Odd, cut_short
+from data_prep.oddities.oddity import Odd, cut_short, of_cohort
 from data_prep.oddities.one_sided import one_sided
 from data_prep.oddities.order import odd_order
 from data_prep.oddities.orientation import lying_of, lying_otherwise
@@ -151,12 +151,12 @@ def _known(odd: Sequence[Odd]) -> set[tuple[str, str]]:
 def _ids_alike(rows: Sequence[Row]) -> list[Odd]:
     patients = [row.patient_id for row in rows]
     odd = [
-        Odd(None, f"patients {later} and {first} look alike: are they one patient?")
+        of_cohort(f"patients {later} and {first} look alike: are they one patient?")
         for later, first in may_be_one(patients)
     ]
     if groups := of_visits(patients):
         text = "differ by what may be a visit alone: if they are visits of one patient, write one patient_id into"
-        odd.append(Odd(None, f"patients {in_groups(groups)} {text} their rows"))
+        odd.append(of_cohort(f"patients {in_groups(groups)} {text} their rows"))
     return odd
 
 
@@ -181,10 +181,16 @@ def _shared_images(
             )
         whose = "of the same patient" if own else "of another patient"
         if twins.same:
-            odd.append(Odd(second.scan_id, f"{name} is that of scan {first.scan_id}, {whose}, too"))
+            odd.append(
+                Odd(second.scan_id, f"{name} is that of scan {first.scan_id}, {whose}, too", files=(name,))
+            )
         elif not own:
             odd.append(
-                Odd(second.scan_id, f"{name} is nearly that of scan {first.scan_id}, {whose} {_how(twins)}")
+                Odd(
+                    second.scan_id,
+                    f"{name} is nearly that of scan {first.scan_id}, {whose} {_how(twins)}",
+                    files=(name,),
+                )
             )
     return odd
 
@@ -213,13 +219,14 @@ def _of_another_visit(
             least = min(alike, key=lambda twins: twins.correlation)
             if len(alike) > 1 or least.correlation > ONE_MODALITY_CORRELATION:
                 text = f"its images are nearly those of {of} {_how(least)}: is one visit listed twice?"
-                odd.append(Odd(rows[second].scan_id, text))
+                odd.append(Odd(rows[second].scan_id, text, files=tuple(modalities)))
             continue
         odd += [
             Odd(
                 rows[second].scan_id,
                 f"{modalities[twins.modality]} is nearly that of {of} {_how(twins)}, while other modalities differ: is "
                 "it of this visit?",
+                files=(modalities[twins.modality],),
             )
             for twins in alike
             if not twins.same
@@ -272,6 +279,6 @@ def _check_odd(rows: Sequence[Row], odd: Sequence[Odd], accept_odd: str | None) 
 
 def told(odd: Sequence[Odd], accept_odd: str | None) -> CohortPlacement:
     """What was odd, for the store's attributes, and by which reason it was accepted, where that was needed."""
-    told = [OddFact(scan_id=each.scan_id, text=each.text) for each in odd]
+    told = [OddFact(scan_id=each.scan_id, text=each.text, files=list(each.files)) for each in odd]
     needed = accept_odd is not None and any(each.refused for each in odd)
     return {"odd": told, "accepted": accept_odd if needed else None}

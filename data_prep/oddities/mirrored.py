@@ -72,7 +72,7 @@ def mirrored(
             "to the left on one of them, it is so to the right on the other. Which of both is mirrored is not seen: "
             "does a header say wrongly which way its axis runs (in NIfTI, a lost qfac)?"
         )
-        yield from of_some(scans, chosen, text, shown_in=modality)
+        yield from of_some(scans, chosen, text, files=(modality, reference), shown_in=modality)
 
 
 def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

@@ -10,8 +10,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.oddities.oddity import LEAST_SCANS, Odd, limit, of_some, robust_sd
-from data_prep.oddities.off_border import END, MASK, SHOWN_FALL
+from data_prep.oddities.oddity import LEAST_SCANS, MASK, Odd, limit, of_some, robust_sd
+from data_prep.oddities.off_border import END, SHOWN_FALL
 from data_prep.oddities.scales import LEAST_PARTED_SCANS, parted
 from data_prep.placing.edges import SIDES, clearest_move
 from hnscc.base.arrays import Bools, Floats, Images
@@ -70,7 +70,7 @@ def nudged(
                 f"voxel off, or is {modality}?"
             )
             moved = [scan for (scan, _), each in zip(ill, chosen, strict=True) if each]
-            yield from of_some(scans, moved, text, shown_in=END)
+            yield from of_some(scans, moved, text, files=(MASK, modality), shown_in=END)
 
 
 def _median(values: Floats) -> float:

@@ -26,7 +26,7 @@ def odd_numbers(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Od
     for modality in modalities:
         for text, refused, holds in KINDS:
             chosen = [scan for scan in scans if holds(scan.placement["numbers"][modality])]
-            yield from of_some(scans, chosen, f"{modality} {text}", refused=refused)
+            yield from of_some(scans, chosen, f"{modality} {text}", files=(modality,), refused=refused)
 
 
 def rounded(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
@@ -37,7 +37,11 @@ def rounded(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
         usual = median(counts)
         few = [scan for scan, count in zip(scans, counts, strict=True) if COARSER_TIMES * count < usual]
         text = f"{modality} has less than 1/{COARSER_TIMES} of the median scan's different values: it was rounded"
-        yield from of_some(scans, few, text) if usual >= GRADED_VALUES and len(scans) >= LEAST_SCANS else ()
+        yield from (
+            of_some(scans, few, text, files=(modality,))
+            if usual >= GRADED_VALUES and len(scans) >= LEAST_SCANS
+            else ()
+        )
 
 
 def emptied(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
@@ -54,7 +58,7 @@ def emptied(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
             if each["lowest"] >= EMPTIED_SHARE and each["gap"] >= least
         ]
         text = f"{modality} holds no low values beside its lowest one, which many voxels have: were some set to it?"
-        yield from of_some(scans, found, text)
+        yield from of_some(scans, found, text, files=(modality,))
 
 
 def _wrapped(numbers: NumberFacts) -> bool:

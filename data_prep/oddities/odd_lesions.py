@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from math import exp, log
 from statistics import median
 
-from data_prep.oddities.oddity import LEAST_SCANS, Odd, limit, times
+from data_prep.oddities.oddity import LEAST_SCANS, MASK, Odd, limit, times
 from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
@@ -32,7 +32,11 @@ def _empty(scans: Sequence[Scan]) -> Iterator[Odd]:
     empty = [scan for scan in free if scan.placement["lesion"]["drawn_on"]]
     if len(empty) < len(free) / 2:
         for scan in empty:
-            yield Odd(scan.scan_id, "the mask is empty; most scans without lesion have no mask: was it lost?")
+            yield Odd(
+                scan.scan_id,
+                "the mask is empty; most scans without lesion have no mask: was it lost?",
+                files=(MASK,),
+            )
 
 
 def _share(scan: Scan) -> Iterator[Odd]:
@@ -41,18 +45,20 @@ def _share(scan: Scan) -> Iterator[Odd]:
     for part, share in (("grid", lesion["share_of_grid"]), ("body", whole)):
         if share > MAX_LESION_SHARE:
             told = f"{share:.0%} of the {part} is lesion ({lesion['ml']:.4g} ml)"
-            yield Odd(scan.scan_id, f"{told}: is the mask inverted?", refused=True)
+            yield Odd(scan.scan_id, f"{told}: is the mask inverted?", files=(MASK,), refused=True)
             return
     if lesion["share_of_body"] > MAX_LESION_SHARE:
         yield Odd(
             scan.scan_id,
             f"{lesion['share_of_body']:.0%} of the body in the stored slices is lesion, of that in the whole field of "
             f"view {whole:.0%}: the slices show little else; with a larger --size they show more",
+            files=(MASK,),
         )
     if lesion["share_in_air"] > IN_AIR_SHARE:
         yield Odd(
             scan.scan_id,
             f"{lesion['share_in_air']:.0%} of the lesion lies in air, outside of the body: does the mask belong here?",
+            files=(MASK,),
             refused=lesion["share_in_air"] > MOSTLY_IN_AIR_SHARE,
         )
 
@@ -63,12 +69,14 @@ def _shape(scan: Scan) -> Iterator[Odd]:
         yield Odd(
             scan.scan_id,
             f"the lesion reaches from border to border of the plane in {spanned} of {count_of(scan.slices, 'slice')}",
+            files=(MASK,),
         )
     if left_out:
         yield Odd(
             scan.scan_id,
             f"the mask leaves out {count_of(left_out, 'slice')} between slices with lesion at the same place:"
             " were they drawn?",
+            files=(MASK,),
         )
 
 
@@ -86,6 +94,7 @@ def _volumes(ill: Sequence[Scan]) -> Iterator[Odd]:
                 scan.scan_id,
                 f"the lesion is {times(exp(each))} the median lesion ({scan.placement['lesion']['ml']:.4g} ml, "
                 f"{usual:.4g} ml)",
+                files=(MASK,),
             )
 
 
@@ -93,4 +102,8 @@ def _boxes(ill: Sequence[Scan]) -> Iterator[Odd]:
     boxes = [scan for scan in ill if scan.placement["lesion"]["box"]]
     if len(boxes) < len(ill) / 2:
         for scan in boxes:
-            yield Odd(scan.scan_id, "the lesion is a box with straight edges, which it is in few others")
+            yield Odd(
+                scan.scan_id,
+                "the lesion is a box with straight edges, which it is in few others",
+                files=(MASK,),
+            )

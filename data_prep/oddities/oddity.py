@@ -16,6 +16,7 @@ SD_BY_MEDIAN = 1.4826  # of a normal distribution, the standard deviation by the
 MAJORITY_SHARE = 0.6  # of the scans: a group of fewer is not the one that the others are measured by
 CLEAR_TIMES = 3.0  # times the spread within the groups that the gap between them must be
 NAMED_SCANS = 8  # scans of a group, at most
+MASK = "mask"  # how sentences name the file of a scan's mask
 CUT_SHARE = 0.1  # of a scan's slices that a modality does not show, beyond which the scan is cut short
 
 
@@ -23,13 +24,20 @@ CUT_SHARE = 0.1  # of a scan's slices that a modality does not show, beyond whic
 class Odd:
     """One sentence on one scan, or on the cohort where `scan_id` is None. `refused`: it needs a reason to go on.
 
-    shown: scans with a modality whose body looks otherwise for that reason: no other sentence guesses why then.
+    files: those of the scan that it is on, by the names of their modalities, or MASK. shown: scans with a modality
+    whose body looks otherwise for that reason: no other sentence guesses why then.
     """
 
     scan_id: str | None
     text: str
+    files: tuple[str, ...]
     refused: bool = False
     shown: tuple[tuple[str, str], ...] = ()
+
+
+def of_cohort(text: str, refused: bool = False, shown: tuple[tuple[str, str], ...] = ()) -> Odd:
+    """Return a sentence on the cohort as a whole, so on no file of a scan; arguments as of `Odd`."""
+    return Odd(None, text, (), refused, shown)
 
 
 def cut_short(scan: Scan, modality: str | None = None) -> bool:
@@ -90,18 +98,20 @@ def of_some(
     scans: Sequence[Scan],
     chosen: Sequence[Scan],
     text: str,
+    *,
+    files: tuple[str, ...],
     refused: bool = False,
     shown_in: str | None = None,
 ) -> Iterator[Odd]:
     """One sentence on those scans of a cohort that are chosen: nothing where none is; where they are several, with how
-    many of them hold lesion, since what one side has alone gives the lesions away. shown_in: the modality whose body
-    looks otherwise for it (`Odd.shown`)."""
+    many of them hold lesion, since what one side has alone gives the lesions away. files: of each of them that it is on
+    (`Odd.files`). shown_in: the modality whose body looks otherwise for it (`Odd.shown`)."""
     shown = tuple((scan.scan_id, shown_in) for scan in chosen) if shown_in else ()
     if len(chosen) == 1:
-        yield Odd(chosen[0].scan_id, text, refused, shown)
+        yield Odd(chosen[0].scan_id, text, files, refused, shown)
     elif chosen:
         ill = [scan.has_lesion for scan in scans]
         with_ = sum(scan.has_lesion for scan in chosen)
         sides = f"{with_} of {sum(ill)} with lesion, {len(chosen) - with_} of {len(ill) - sum(ill)} without"
         ids = [scan.scan_id for scan in chosen]
-        yield Odd(None, f"in {named(ids)}, {sides}, {text}", refused, shown)
+        yield of_cohort(f"in {named(ids)}, {sides}, {text}", refused, shown)

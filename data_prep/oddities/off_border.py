@@ -12,12 +12,12 @@ from statistics import median
 
 from scipy import stats
 
-from data_prep.oddities.oddity import LEAST_SCANS, Odd, limit, of_some
+from data_prep.oddities.oddity import LEAST_SCANS, MASK, Odd, limit, of_cohort, of_some
 from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
-# In Odd.shown, of a scan whose mask has no border where it lies; of one whose mask ends within the lesion.
-MASK, END = "mask", "end of the mask"
+# In Odd.shown, of a scan whose mask ends within the lesion; MASK of one whose mask has no border where it lies.
+END = "end of the mask"
 # Of most masks: the probability, by the sign test, that it is more than half of them by chance. Of true masks it was at
 # most a third, so that six of six come once in 700 cohorts.
 CHANCE_PROBABILITY = 0.02
@@ -88,7 +88,7 @@ def off_border(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
             f"the lesion does not stand out on {modality} where the mask lies, but where it would lie moved, "
             "mirrored or turned, unlike in the other scans: does the mask belong here?"
         )
-        yield from of_some(scans, lost, text, shown_in=MASK)
+        yield from of_some(scans, lost, text, files=(MASK,), shown_in=MASK)
         return
     usual = median(edge.own for edge in edges)
     if most or usual < SHOWN_FALL or sum(edge.own > 0 for edge in edges) < FALLING_SCANS_SHARE * len(edges):
@@ -135,8 +135,7 @@ def _most_elsewhere(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:
     if found:
         fall, how, count = max(found)
         usual = median(abs(edge.own) for edge in edges)
-        yield Odd(
-            None,
+        yield of_cohort(
             f"the masks fit {modality} better {how}: in {count} of {count_of(len(edges), 'scan')} with lesion its "
             f"values change more across their border there (by {fall:.2g} of the tissue's brightness in the median "
             f"scan, where they lie by {usual:.2g}; moves of 8 and 16 mm are tried alone). Were they made on "
@@ -150,8 +149,7 @@ def _most_open(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:
         there = [edge for edge in edges if side in edge.sides and edge.own >= SHOWN_FALL]
         count = sum(edge.sides[side] < OPEN_SHARE * edge.own for edge in there)
         if _most(count, len(there)):
-            yield Odd(
-                None,
+            yield of_cohort(
                 f"in {count} of {count_of(len(there), 'scan')} with lesion {modality} goes on beyond the {side} end "
                 "of the mask as within it: is a part of the masks missing?",
             )
@@ -186,6 +184,7 @@ def _unseen(edges: Sequence[_Edge], usual: float, modality: str) -> Iterator[Odd
                 f"the lesion does not stand out on {modality}: its values fall by {edge.own:.2g} of the tissue's "
                 f"brightness across the mask's border, by {usual:.2g} in the median scan{better}; does the mask belong "
                 "here?",
+                files=(MASK,),
                 shown=((edge.scan.scan_id, MASK),),
             )
 
@@ -205,7 +204,9 @@ def _cut(scans: Sequence[Scan], edges: Sequence[_Edge], modality: str) -> list[O
     parted = len(sides) == 1 and max(edge.weakest[0] for edge in weak) <= CUT_SHARE
     if not parted or not LEAST_LOST_SCANS <= len(weak) <= len(edges) / 2:
         return []
-    return list(of_some(scans, [edge.scan for edge in weak], _beyond(modality, *sides), shown_in=END))
+    return list(
+        of_some(scans, [edge.scan for edge in weak], _beyond(modality, *sides), files=(MASK,), shown_in=END)
+    )
 
 
 def _open(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:
@@ -216,7 +217,7 @@ def _open(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:
     for edge, (share, side) in zip(edges, weakest, strict=True):
         if share < usual - most:
             text = _beyond(modality, side)
-            yield Odd(edge.scan.scan_id, text, shown=((edge.scan.scan_id, END),))
+            yield Odd(edge.scan.scan_id, text, files=(MASK,), shown=((edge.scan.scan_id, END),))
 
 
 def _beyond(modality: str, side: str) -> str:

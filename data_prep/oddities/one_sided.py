@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from data_prep.oddities.oddity import Odd
+from data_prep.oddities.oddity import Odd, of_cohort
 from hnscc.base.arrays import Bools, Floats, Texts
 from hnscc.base.in_words import count_of
 from hnscc.cohort.placement import Placement
@@ -63,8 +63,7 @@ def taken_otherwise(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterato
     for modality in modalities:
         for what, holds in _told_ways(scans, modality, ill).items():
             with_, without = (int(holds[side].sum()) for side in (ill, ~ill))
-            yield Odd(
-                None,
+            yield of_cohort(
                 f"{modality} {what} in {with_} of {count_of(ill.sum(), 'scan')} with lesion and in {without} of "
                 f"{(~ill).sum()} without: a model could tell them apart by it",
             )
@@ -124,8 +123,7 @@ def one_sided(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]
             *(_had(name, values, ill, varying, known[name]) for name, values in words.items()),
         ]
         if texts := [text for text in told if text]:
-            yield Odd(
-                None,
+            yield of_cohort(
                 f"{modality} files differ between scans with lesion and those without: {'; '.join(texts)}. "
                 "Do they come from other machines or programs, by which a model could tell them apart?",
             )

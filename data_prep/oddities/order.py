@@ -36,6 +36,7 @@ def odd_order(
             chosen,
             f"the slices of {modality} do not follow one another: they are more like others far away than like their "
             "neighbours; were they sorted by name, or in the order in which they were acquired?",
+            files=(modality,),
         )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.oddities.oddity import MAJORITY_SHARE, Odd, named, of_some
+from data_prep.oddities.oddity import MAJORITY_SHARE, Odd, named, of_cohort, of_some
 from hnscc.base.arrays import Integers
 from hnscc.cohort.placement import LyingFacts
 from hnscc.cohort.store_format import Scan
@@ -75,12 +75,12 @@ def lying_otherwise(
         turns = (found := _lying([each[at] for each in slices])).turns
         usual, count = found.usual
         if count < MAJORITY_SHARE * len(scans):
-            yield Odd(None, _groups(scans, turns, modality))
+            yield of_cohort(_groups(scans, turns, modality))
             continue
         ways = [turn if usual == AS_IT_IS or turn == usual else usual for turn in turns]
         for way in sorted(set(ways) - {usual}):
             chosen = [scan for scan, turn in zip(scans, ways, strict=True) if turn == way]
-            yield from of_some(scans, chosen, _told(modality, way), shown_in=modality)
+            yield from of_some(scans, chosen, _told(modality, way), files=(modality,), shown_in=modality)
 
 
 def lying_of(modalities: Sequence[str], slices: Sequence[NDArray[np.float32]]) -> dict[str, LyingFacts]:

@@ -38,13 +38,15 @@ def odd_planes(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd
                     for scan in chosen
                     if scan.placement["planes"][modality]["noise"] > MORE_TIMES * usual
                 ]
-            yield from of_some(scans, chosen, f"{modality} {text}")
+            yield from of_some(scans, chosen, f"{modality} {text}", files=(modality,))
         cut = [scan for scan in scans if scan.placement["planes"][modality]["cut"] >= CUT_LENGTH]
         text = (
             f"{modality} ends at its lowest value amid tissue, along a line that is no body's outline: was a part cut "
             "off, or is its field of view smaller than the body?"
         )
-        yield from of_some(scans, cut, text) if len(cut) <= MOST_CUT_SHARE * len(scans) else ()
+        yield from (
+            of_some(scans, cut, text, files=(modality,)) if len(cut) <= MOST_CUT_SHARE * len(scans) else ()
+        )
 
 
 def _streaks(planes: PlaneFacts) -> bool:

@@ -10,7 +10,17 @@ from statistics import median
 
 import numpy as np
 
-from data_prep.oddities.oddity import LEAST_SCANS, Odd, cut_short, grouped, has_majority, limit, named, times
+from data_prep.oddities.oddity import (
+    LEAST_SCANS,
+    Odd,
+    cut_short,
+    grouped,
+    has_majority,
+    limit,
+    named,
+    of_cohort,
+    times,
+)
 from hnscc.base.arrays import Floats
 from hnscc.base.in_words import count_of
 from hnscc.cohort.placement import ValueFacts
@@ -69,7 +79,7 @@ def _units(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
         return
     heights = [median(_height(scan, modality) for scan in group) for group in groups]
     if not has_majority(groups):
-        yield Odd(None, _not_one_unit(groups, heights, modality), refused=True)
+        yield of_cohort(_not_one_unit(groups, heights, modality), refused=True)
         return
     most = max(groups, key=len)
     usual = heights[groups.index(most)]
@@ -80,6 +90,7 @@ def _units(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
                     scan.scan_id,
                     f"{modality} cannot be in one unit with {count_of(len(most), 'other')}: "
                     f"{_range(scan, modality)}, {times(_height(scan, modality) / usual)} theirs",
+                    files=(modality,),
                     refused=True,
                 )
 
@@ -117,7 +128,7 @@ def _groups(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
         groups = [[scans[at] for at in sorted(group)] for group in by_scale]
         usual = [median(sizes[at] for at in group) for group in by_scale]
         if usual[-1] >= TWO_UNITS_TIMES * usual[0]:
-            yield Odd(None, _not_one_unit(groups, usual, modality), refused=True)
+            yield of_cohort(_not_one_unit(groups, usual, modality), refused=True)
         else:
             yield _groups_of_scale(groups, usual, modality)
         return
@@ -129,8 +140,8 @@ def _groups(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
             f"at about {level:.4g} in {named([scans[at].scan_id for at in sorted(group)])}"
             for level, group in zip(levels, by_level, strict=True)
         )
-        yield Odd(
-            None, f"{modality} falls into {count_of(len(by_level), 'group')} of level: it begins {told}"
+        yield of_cohort(
+            f"{modality} falls into {count_of(len(by_level), 'group')} of level: it begins {told}"
         )
 
 
@@ -167,17 +178,24 @@ def _outliers(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     for at, (scan, log, level) in enumerate(zip(scans, logs, levels, strict=True)):
         if abs(log) > most or at in together:
             others = f", one of {count_of(together[at], 'scan')} of such a scale" if at in together else ""
-            yield Odd(scan.scan_id, f"{modality} is {times(float(np.exp(log)))} the cohort's median{others}")
+            yield Odd(
+                scan.scan_id,
+                f"{modality} is {times(float(np.exp(log)))} the cohort's median{others}",
+                files=(modality,),
+            )
         elif at in throughout:
             ratio = times(float(np.exp(throughout[at])))
             yield Odd(
                 scan.scan_id,
                 f"{modality} is {ratio} the cohort's median, in bright and in usual tissue alike, as by a factor (in "
                 "SUV, a weight in pounds, another dose or decay)",
+                files=(modality,),
             )
         elif abs(level) > elsewhere:
             yield Odd(
-                scan.scan_id, f"{modality} begins elsewhere than in most scans: {_range(scan, modality)}"
+                scan.scan_id,
+                f"{modality} begins elsewhere than in most scans: {_range(scan, modality)}",
+                files=(modality,),
             )
 
 
@@ -212,8 +230,7 @@ def _clusters(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 
 
 def _groups_of_scale(groups: Sequence[Sequence[Scan]], usual: Sequence[float], modality: str) -> Odd:
-    return Odd(
-        None,
+    return of_cohort(
         f"{modality} falls into {count_of(len(groups), 'group')} of scale: {_ladder(groups, usual)}; which is right "
         "is for you to say",
     )

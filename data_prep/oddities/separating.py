@@ -15,7 +15,7 @@ from scipy import stats
 
 from data_prep.oddities.bodies import body_of
 from data_prep.oddities.inverted import air_height
-from data_prep.oddities.oddity import LEAST_SCANS, Odd, grouped
+from data_prep.oddities.oddity import LEAST_SCANS, Odd, grouped, of_cohort
 from data_prep.oddities.scales import size
 from hnscc.cohort.store_format import Scan
 
@@ -60,8 +60,7 @@ def _told(scans: Sequence[Scan], modality: str, what: Property) -> Odd | None:
         return None
     where = "" if what.of_body else " outside of the lesions"
     typical = [exp(median(side)) if what.logarithm else median(side) for side in (with_, without)]
-    return Odd(
-        None,
+    return of_cohort(
         f"the {what.name} of {modality}{where} separates scans with lesion from those without: "
         f"{typical[0]:.3g} in the {len(with_)} with, {typical[1]:.3g} in the {len(without)} without (area under "
         f"the curve {_area(with_, without):.2f}): a model could tell them apart by it",

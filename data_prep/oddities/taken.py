@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from data_prep.oddities.oddity import Odd
+from data_prep.oddities.oddity import MASK, Odd, of_cohort
 from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
@@ -20,14 +20,13 @@ def odd_orientations(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterat
         by = Counter(_assumed(scan, modality) for scan in scans)
         for how, count in sorted(by.items()):
             if how and len(by) == 1:
-                yield Odd(None, f"{modality} states no orientation in any scan; assumed: {how}")
+                yield of_cohort(f"{modality} states no orientation in any scan; assumed: {how}")
             elif how:
                 with_, without = (
                     sum(_assumed(scan, modality) == how for scan in each) for each in (ill, free)
                 )
                 one_sided = bool(ill and free) and not (with_ and without)
-                yield Odd(
-                    None,
+                yield of_cohort(
                     f"{modality} states no orientation in {count} of {count_of(len(scans), 'scan')}; assumed: {how} "
                     f"({with_} of {len(ill)} with lesion, {without} of {len(free)} without)",
                     refused=one_sided,
@@ -35,8 +34,7 @@ def odd_orientations(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterat
     masked = [scan.placement for scan in scans if scan.placement["lesion"]["drawn_on"]]
     laid = Counter(each["lesion"]["orientation"] for each in masked if "mask" in each["assumed"])
     for way, count in sorted(laid.items()):
-        yield Odd(
-            None,
+        yield of_cohort(
             f"the mask states no orientation in {count} of {count_of(len(masked), 'scan')} with one; assumed: {way}, "
             "voxel by voxel in file order",
         )
@@ -44,7 +42,7 @@ def odd_orientations(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterat
     if len(drawn) > 1:
         where = ", ".join(f"{count} on {name}" for name, count in sorted(drawn.items()))
         reference = scans[0].placement["reference"]
-        yield Odd(None, f"masks are drawn {where}; all are brought to {reference}, by area")
+        yield of_cohort(f"masks are drawn {where}; all are brought to {reference}, by area")
 
 
 def _assumed(scan: Scan, modality: str) -> str:
@@ -60,14 +58,12 @@ def odd_units(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]
         named = sorted(unit for unit in units if unit)
         if len(named) > 1:
             counts = ", ".join(f"{unit} in {units[unit]}" for unit in named)
-            yield Odd(
-                None,
+            yield of_cohort(
                 f"{modality} is of several units: {counts} of {count_of(len(scans), 'scan')}",
                 refused=True,
             )
         elif named and units[""]:
-            yield Odd(
-                None,
+            yield of_cohort(
                 f"{modality} is in {named[0]} in {units[named[0]]} of {count_of(len(scans), 'scan')}, as DICOM says; "
                 f"the files of the other {units['']} state no unit, and count as {named[0]} too",
             )
@@ -79,21 +75,24 @@ def unmeasured(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
     for modality in modalities:
         facts, outside = scan.placement["values"][modality], scan.placement["outside"][modality]
         if facts["low"] == facts["high"]:
-            yield Odd(scan.scan_id, f"{modality} is {facts['low']:g} everywhere", refused=True)
+            yield Odd(
+                scan.scan_id, f"{modality} is {facts['low']:g} everywhere", files=(modality,), refused=True
+            )
         elif outside:
             shown = f"{modality} does not show {len(outside)} of {count_of(scan.slices, 'slice')}, which are not used"
-            yield Odd(scan.scan_id, shown, refused=len(outside) == scan.slices)
+            yield Odd(scan.scan_id, shown, files=(modality,), refused=len(outside) == scan.slices)
         yield from _without_value(scan, modality)
     if lesion["fits"]:
         names = " and of ".join(lesion["fits"])
         text = (
             f"the mask, which states no orientation, fits the grid of {names}, which lie in different places"
         )
-        yield Odd(scan.scan_id, f"{text}; taken as {lesion['drawn_on']}")
+        yield Odd(scan.scan_id, f"{text}; taken as {lesion['drawn_on']}", files=(MASK,))
     if lesion["nan"]:
         yield Odd(
             scan.scan_id,
             f"the mask had no number in {count_of(lesion['nan'], 'voxel')} (NaN around it, filled)",
+            files=(MASK,),
         )
 
 
@@ -105,7 +104,7 @@ def _without_value(scan: Scan, modality: str) -> Iterator[Odd]:
         within = f"; {count_of(facts['within'], 'voxel')} of that lie within the volume, between some that hold a value"
     if facts["nan"]:
         text = f"{modality} had no number in {count_of(facts['nan'], 'voxel')} (NaN around it, filled)"
-        yield Odd(scan.scan_id, text + within)
+        yield Odd(scan.scan_id, text + within, files=(modality,))
     if facts["padding"]:
         value, voxels = facts["padding"]["value"], facts["padding"]["voxels"]
         where = f"{modality} holds {value:g} in {count_of(voxels, 'voxel')}"
@@ -115,7 +114,7 @@ def _without_value(scan: Scan, modality: str) -> Iterator[Odd]:
             if facts["padding"]["filled"]
             else " and is left, since it is most of the volume"
         )
-        yield Odd(scan.scan_id, text + filled + (within if not facts["nan"] else ""))
+        yield Odd(scan.scan_id, text + filled + (within if not facts["nan"] else ""), files=(modality,))
 
 
 def less_covered(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
@@ -126,4 +125,8 @@ def less_covered(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     usual = median(shares)
     for scan, share in zip(scans, shares, strict=True):
         if share < usual - LESS_COVERED_SHARE:
-            yield Odd(scan.scan_id, f"{modality} covers {share:.0%} of the grid, in most scans {usual:.0%}")
+            yield Odd(
+                scan.scan_id,
+                f"{modality} covers {share:.0%} of the grid, in most scans {usual:.0%}",
+                files=(modality,),
+            )

@@ -32,6 +32,7 @@ def turned(both: Sequence[BothBodies], modality: str, reference: str) -> Iterato
                 scan.scan_id,
                 f"{modality} shows the body turned by {abs(turn - usual):.0f} degrees in the plane of the slices "
                 f"against {reference}: does its header place it rightly?",
+                files=(modality,),
             )
 
 

@@ -5,7 +5,7 @@ otherwise. A store of an earlier version lacks what was not kept yet; hence no k
 """
 
 from collections.abc import Iterable
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 # Why a modality does not show a slice (`Placement.outside`), in the words of all messages on it.
 NOT_SHOWN = "its volume ends there or holds one value, padding, copies or cuts"
@@ -237,10 +237,12 @@ class Placement(WayBack, total=False):
 
 
 class OddFact(TypedDict):
-    """A sentence on what is odd about a scan, or about the cohort where scan_id is None."""
+    """A sentence on what is odd about a scan, or about the cohort where scan_id is None. files: those of the scan that
+    it is on, by the names of `Placement.inputs`; stores that were made before preparing kept them have none."""
 
     scan_id: str | None
     text: str
+    files: NotRequired[list[str]]
 
 
 class LyingFacts(TypedDict):

@@ -43,7 +43,7 @@ def cohort_page(store: Store, views: Sequence[View], name: str) -> str:
         Section("Intensities", (intensities(store, pairs, odd),)),
         Section("Pictures", (contact_sheets(store, pairs, odd),)),
         *_registration(store),
-        Section("Geometry", (_geometry(store, odd),)),
+        Section("Geometry", (_geometry(store),)),
     ]
     return html(f"Cohort {name}", sections)
 
@@ -92,9 +92,9 @@ def _ml(volume: float) -> str:
     return f"{volume:,.0f}" if volume >= 100 else f"{volume:.3g}"
 
 
-def _geometry(store: Store, odd: Mapping[str | None, Sequence[str]]) -> Table:
+def _geometry(store: Store) -> Table:
     rows = [
-        {"scan": scan, "file": name, "odd": odd_about(name, odd.get(scan.scan_id, []), store.modalities)}
+        {"scan": scan, "file": name, "odd": odd_about(store, scan.scan_id, name)}
         for scan in store.scans
         for name in scan.placement["inputs"]
     ]

@@ -44,7 +44,7 @@ def intensities(
         drawn = [
             Histogram(
                 histogram_svg(shares[name][position], usual[name], _marks(scan, name, axes[name])),
-                bool(odd_about(name, texts, store.modalities)),
+                bool(odd_about(store, scan.scan_id, name)),
             )
             for name in store.modalities
         ]

@@ -160,13 +160,13 @@ def odd_by_scan(store: Store) -> dict[str | None, list[str]]:
     return found
 
 
-def odd_about(file: str, texts: Sequence[str], modalities: Sequence[str]) -> list[str]:
-    """Return the sentences on a scan that are on one of its files: they begin with the modality's name, or are on
-    the mask."""
-    first = {text: text.partition(" ")[0] for text in texts}
-    if file in modalities:
-        return [text for text, word in first.items() if word == file]
-    return [text for text, word in first.items() if word not in modalities]
+def odd_about(store: Store, scan_id: str, file: str) -> list[str]:
+    """Return the sentences on a scan that are on one of its files, by the name of its modality, or `mask`."""
+    return [
+        each["text"]
+        for each in store.placed.get("odd", [])
+        if each["scan_id"] == scan_id and file in each.get("files", ())
+    ]
 
 
 def values_of(scan: Scan, modality: str) -> ValueFacts:

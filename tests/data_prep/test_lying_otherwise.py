@@ -10,6 +10,7 @@ from stores import scan
 from data_prep.oddities.order import odd_order
 from data_prep.oddities.orientation import lying_otherwise
 from data_prep.oddities.twins import means_of, reduced
+from hnscc.commands.cohort_table import odd_about
 
 SCANS = 10
 FRONT, DOWN, QUARTER = "from front to back", "upside down", "by a quarter in the plane of the slices"
@@ -114,4 +115,7 @@ def test_prepare_tells_both(tmp_path):
     turned = [text for text in store.odd if "lies turned" in text]
     order = [text for text in store.odd if "do not follow" in text]
     assert len(turned) == 1 and turned[0].startswith(f"scan S2: mri lies turned {FRONT}")
-    assert len(order) == 1 and order[0].startswith("scan S5: ")
+    assert len(order) == 1 and order[0].startswith("scan S5: the slices of mri ")
+    on_mri = [f"scan S5: {text}" for text in odd_about(store, "S5", "mri")]
+    assert order[0] in on_mri, "it was taken for one on the mask"
+    assert odd_about(store, "S5", "mask") == odd_about(store, "S4", "mri") == []
