@@ -18,6 +18,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 # As in `hnscc aggregate`, which imports hnscc before NumPy; pandas is as fast with it.
@@ -30,7 +31,8 @@ import pyarrow.parquet as pq
 from aggregation_by_pandas import VARIANTS, by_pandas
 from figures import ROUNDS, Figure, in_turn, ratios, tell
 
-from hnscc.aggregation.build import save_tables
+from hnscc.aggregation.build import build_table, table_bytes, write_files
+from hnscc.aggregation.columns import pooled_names
 from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.medians import Median
 from hnscc.aggregation.results import Results
@@ -55,9 +57,9 @@ EPOCHS = 100
 NOT_OF_SLICES = {"scans", "drawn_scans", "patients", "lesions", "detection", "reliability", "means"}
 TABLES = tuple(name for name in STUDY_TABLES if name not in NOT_OF_SLICES)
 # What the other side does not compute: columns by table (`reason` in all), and rows of comparisons by other methods
-# than BOTH. Of metrics of whole scans, comparisons have rows without a value.
+# than BOTH. Metrics of whole scans have columns and rows without a value here.
 OURS_ALONE = {
-    "pooled": {"effective_patients"}
+    "pooled": {"effective_patients", "scans_reason", *pooled_names().split()}
     | {f"{score}_repeats_{end}" for score in ("dice", "jaccard") for end in ("low", "high")},
     "comparisons": {"effective_patients", "smallest_seen", "margin", "p_equal", "p_equal_holm"}
     | {"repeats_a", "repeats_b", "higher_is_better", "better", "better_low", "better_high", "paired"},
@@ -164,7 +166,9 @@ def _sweep(truth: int, skill: float) -> Counts:
 
 
 def by_us(results: Results, folder: Path) -> None:
-    save_tables(RunFolder(folder), results, TABLES)
+    with ThreadPoolExecutor() as pool:  # as `write_tables` does
+        files = {name: pool.submit(table_bytes, name, build_table(name, results)) for name in TABLES}
+        write_files(RunFolder(folder), {name: each.result() for name, each in files.items()})
 
 
 DRAWN = {"dice_low", "dice_high", "jaccard_low", "jaccard_high"}

@@ -21,19 +21,11 @@ from rayjobs.patient_files import refuse_in_job
 def aggregate(folder: RunFolder) -> list[TrialProblem]:
     """Write every table, figure and the report from the completed trials; what `hnscc aggregate` does.
 
-    Returns what `write_results` does. InputError as there, and in a job whose working directory came with
-    patient files.
+    Returns what was found wrong with trials, and which the study leaves out; these stand in no table.
+    Another process that writes the tables is waited for. InputError where the folds are damaged or there is no study,
+    and in a job whose working directory came with patient files.
     """
     refuse_in_job()
-    return write_results(folder)
-
-
-def write_results(folder: RunFolder) -> list[TrialProblem]:
-    """Write every table, figure and the report from the completed trials, by whoever has seen that it may be done here.
-
-    Returns what was found wrong with trials, and which the study leaves out; these stand in no table.
-    Another process that writes the tables is waited for. InputError where the folds are damaged or there is no study.
-    """
     with writing_tables(folder):
         if folder.holds_search:
             study, race = load_race(folder)

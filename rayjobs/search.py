@@ -26,6 +26,7 @@ from hnscc.searching.results import write_search_results
 from hnscc.searching.standings import Standing
 from hnscc.study.identity import differences, trial_settings
 from hnscc.study.loading import dump_study, load_study
+from hnscc.study.plan import Trial
 from hnscc.study.presets import SEARCHED
 from hnscc.study.range_checks import check_search
 from hnscc.study.ranges import Configuration, base_of, search_of, with_configurations
@@ -75,8 +76,7 @@ def run_search(
             race = Race(rules, base_of(study).training.epochs, proposer(study, recorded), side_by_side)
             resolve = functools.cache(resolve_on_cluster(study) if address else resolve_here(study))
             _check_gpu_hours(ready, rules)
-            train = functools.partial(_train, race, token, during)
-            lost, interrupted = _search(study, race, ready, resolve, train, recorded)
+            lost, interrupted = train_wanted(study, race, ready, resolve, recorded, token, during)
         standings: list[Standing] = []
         if not interrupted and not lost:
             tidy_run(folder, set())
@@ -101,15 +101,17 @@ def _check_same_search(study: Study, folder: RunFolder) -> None:
         )
 
 
-def _search(
+def train_wanted(
     study: Study,
     race: Race,
     ready: ReadyRun,
     resolve: Callable[[Training], tuple[str, str]],
-    train: Callable[[ReadyRun, Wanted], bool],
     recorded: Sequence[Configuration],
+    token: str | None,
+    during: contextlib.ExitStack,
 ) -> tuple[list[str], bool]:
-    """Train what the race wants, to its end; return which trials left nothing, and whether the user interrupted it."""
+    """Train what the race wants, to its end; return which trials left nothing, and whether the user interrupted it.
+    Ray is started where no cluster was joined, once there is something to train: `during` takes its end."""
     wanted, trained = race.advance({}), Wanted()
     while wanted:
         ready = _with_configurations(study, race, ready, resolve, recorded)
@@ -118,11 +120,24 @@ def _search(
             wanted, trained = left, Wanted()
         elif wanted == trained:
             return [trial_of(key).trial_id for key in wanted], False
-        elif train(ready, wanted):
-            return [], True
         else:
+            if not ray.is_initialized():
+                during.enter_context(connected(None))
+            print(f"{race.now}: {count_of(len(wanted), 'training')}", flush=True)
+            pause_after = {trial_of(key): epoch for key, epoch in wanted.items()}
+            todo = list(pause_after)
+            interrupted = train_trials(ready, todo, token, planned=todo, left=todo, pause_after=pause_after)
+            _drop_weights(ready.folder, todo)
+            if interrupted:
+                return [], True
             trained = wanted
     return [], False
+
+
+def _drop_weights(folder: RunFolder, trials: Sequence[Trial]) -> None:
+    """No reading of a search needs weights, and they are most of what a trial holds."""
+    for trial in trials:
+        folder.trial(trial.trial_id).weights.unlink(missing_ok=True)
 
 
 def _curve(ready: ReadyRun, key: Key) -> Curve | None:
@@ -166,23 +181,6 @@ def _with_configurations(
     write_search(ready.folder, SearchRecord(configurations=proposed, side_by_side=race.side_by_side))
     write_text(ready.folder.study, dump_study(study))
     return replace(ready, study=study, computed_by=choose(study, ready.folder, resolve))
-
-
-def _train(
-    race: Race, token: str | None, during: contextlib.ExitStack, ready: ReadyRun, wanted: Wanted
-) -> bool:
-    """Train what the race wants now; tell whether the user interrupted it. Ray is started where no cluster was joined:
-    a search that only goes through what is there needs none. `during` takes its end."""
-    if not ray.is_initialized():
-        during.enter_context(connected(None))
-    print(f"{race.now}: {count_of(len(wanted), 'training')}", flush=True)
-    pause_after = {trial_of(key): epoch for key, epoch in wanted.items()}
-    todo = list(pause_after)
-    interrupted = train_trials(ready, todo, token, planned=todo, left=todo, pause_after=pause_after)
-    for trial in todo:
-        # No reading of a search needs weights, and they are most of what a trial holds.
-        ready.folder.trial(trial.trial_id).weights.unlink(missing_ok=True)
-    return interrupted
 
 
 def _side_by_side(ready: ReadyRun, address: str | None) -> float:

@@ -36,7 +36,7 @@ from hnscc.training.ready import (
     check_same_store,
     make_run_ready,
     networks_of,
-    open_and_plan,
+    plan_folds,
 )
 from hnscc.training.tidying import tidy_run
 from rayjobs.addresses import given_or_set
@@ -125,10 +125,10 @@ def _ended_beside(during: contextlib.ExitStack) -> Iterator[None]:
 
 def _with_tables(ready: ReadyRun, ended: RunEnd) -> RunEnd:
     """What the run left, once the tables are written: with what stands in none of them."""
-    from rayjobs.aggregate import write_results  # here, for SciPy and Matplotlib take seconds to load
+    from rayjobs.aggregate import aggregate  # here, for SciPy and Matplotlib take seconds to load
 
     tidy_run(ready.folder, ended.completed)
-    problems = write_results(ready.folder)
+    problems = aggregate(ready.folder)
     unused = [each.text for each in problems if each.unusable]
     return replace(ended, unused=unused, left_out=lines_of_left_out(ready.study, ready.folder))
 
@@ -202,7 +202,7 @@ def make_ready(
 
 def _refuse_at_once(study: Study, folder: RunFolder) -> tuple[Store, list[FoldPlan]]:
     """The store and the plans; what needs neither PyTorch nor Ray to be refused does not wait for them."""
-    planned = open_and_plan(study)
+    planned = plan_folds(study)
     check_same_store(study, folder, *planned)
     if not may_have_gpu():
         check_study_requests(study, [resources_here()])

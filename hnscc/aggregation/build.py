@@ -4,7 +4,7 @@ The same trials give the same bytes: rows stand in canonical order, draws are ke
 no wall-clock value stands outside columns named `seconds`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -60,16 +60,11 @@ def write_tables(run: RunFolder) -> list[TrialProblem]:
     the study leaves out. Raises InputError where the study or a fold cannot be read, before anything is written.
     """
     results = load_results(run)
-    save_tables(run, results)
-    return [*problems(results), *map(TrialProblem, lines_of_left_out(results.study, run))]
-
-
-def save_tables(run: RunFolder, results: Results, names: Sequence[str] = STUDY_TABLES) -> None:
-    """Build the tables of these results, all unless `names` says which, then write tables/*.parquet."""
     # Parquet is encoded beside the building of the next tables.
     with ThreadPoolExecutor() as pool:
-        files = {name: pool.submit(table_bytes, name, build_table(name, results)) for name in names}
+        files = {name: pool.submit(table_bytes, name, build_table(name, results)) for name in STUDY_TABLES}
         write_files(run, {name: each.result() for name, each in files.items()})
+    return [*problems(results), *map(TrialProblem, lines_of_left_out(results.study, run))]
 
 
 def write_files(run: RunFolder, contents: Mapping[str, bytes]) -> None:
@@ -86,7 +81,10 @@ def write_files(run: RunFolder, contents: Mapping[str, bytes]) -> None:
 
 
 def build_table(name: str, results: Results) -> pa.Table:
-    return BUILDERS[name](results)
+    """The table of this name, a study's or a search's but `configurations`."""
+    if name in ROWS:
+        return table_of_rows(name, ROWS[name](results))
+    return table_of_parts(name, list(PARTS[name](results)))
 
 
 def table_of_rows(name: str, rows: Iterable[TableRow], wanted: pa.Schema | None = None) -> pa.Table:
@@ -176,20 +174,22 @@ def _pooled_at_half(result: Result, fold: Fold) -> TableRow:
     return row
 
 
-def _epochs(result: Result) -> Part:
-    """A trial's epochs; what else its history may hold stands in no table."""
+def _cohort(results: Results) -> Iterable[Part]:
+    return (_columns_of(fold.cohort) for fold in results.folds)
+
+
+def _epochs(results: Results) -> Iterable[Part]:
+    """The epochs of every trial that has a history; what else this may hold stands in no table."""
     names = schema("epochs").names
-    history = _columns_of(result.history)
-    return {name: history[name] for name in names if name in history} | result.trial.named
+    for each in results.results:
+        if each.history is not None:
+            history = _columns_of(each.history)
+            yield {name: _finite(history[name]) for name in names if name in history} | each.trial.named
 
 
-def _finite(table: pa.Table) -> pa.Table:
+def _finite(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """Null where a real number is NaN or infinite: a loss may be."""
-    columns = [
-        pc.if_else(pc.is_finite(values), values, None) if pa.types.is_floating(values.type) else values
-        for values in table.columns
-    ]
-    return pa.table(columns, table.schema)
+    return pc.if_else(pc.is_finite(values), values, None) if pa.types.is_floating(values.type) else values
 
 
 def _slices(results: Results) -> Iterable[Part]:
@@ -231,31 +231,28 @@ def _thresholds(results: Results) -> Iterable[Part]:
                 }
 
 
-def _rowwise(name: str, rows: Callable[[Results], Iterable[TableRow]]) -> Callable[[Results], pa.Table]:
-    return lambda results: table_of_rows(name, rows(results))
-
-
-BUILDERS: dict[str, Callable[[Results], pa.Table]] = {
-    "cohort": lambda results: table_of_parts("cohort", [_columns_of(fold.cohort) for fold in results.folds]),
-    "trials": _rowwise("trials", trial_rows),
-    "epochs": lambda results: _finite(
-        table_of_parts("epochs", [_epochs(each) for each in results.results if each.history is not None])
-    ),
-    "slices": lambda results: table_of_parts("slices", list(_slices(results))),
-    "thresholds": lambda results: table_of_parts("thresholds", list(_thresholds(results))),
-    "pooled": _rowwise("pooled", pooled_rows),
-    "means": _rowwise("means", mean_rows),
-    "per_slice": _rowwise("per_slice", per_slice_rows),
-    "comparisons": _rowwise("comparisons", comparison_rows),
-    "classification": _rowwise("classification", classification_rows),
-    "regression": _rowwise("regression", regression_rows),
-    "protocol": _rowwise("protocol", protocol_rows),
-    "scans": _rowwise("scans", scan_rows),
-    "patients": _rowwise("patients", patient_rows),
-    "lesions": _rowwise("lesions", lesion_rows),
-    "drawn_scans": _rowwise("drawn_scans", drawn_rows),
-    "detection": _rowwise("detection", detection_rows),
-    "reliability": _rowwise("reliability", reliability_rows),
+# What makes each table: its rows one by one, or parts of whole columns where there may be a million rows.
+ROWS: dict[str, Callable[[Results], Iterable[TableRow]]] = {
+    "trials": trial_rows,
+    "pooled": pooled_rows,
+    "means": mean_rows,
+    "per_slice": per_slice_rows,
+    "comparisons": comparison_rows,
+    "classification": classification_rows,
+    "regression": regression_rows,
+    "protocol": protocol_rows,
+    "scans": scan_rows,
+    "patients": patient_rows,
+    "lesions": lesion_rows,
+    "drawn_scans": drawn_rows,
+    "detection": detection_rows,
+    "reliability": reliability_rows,
+}
+PARTS: dict[str, Callable[[Results], Iterable[Part]]] = {
+    "cohort": _cohort,
+    "epochs": _epochs,
+    "slices": _slices,
+    "thresholds": _thresholds,
 }
 
 

@@ -40,7 +40,7 @@ from hnscc.study.variant_schema import Training
 from hnscc.training.earlier import check_identities, choose, left_out
 from hnscc.training.hardware import resources_here
 from hnscc.training.model import check_model
-from hnscc.training.ready import batches_in, check_same_store, plan_folds
+from hnscc.training.ready import batches_in, check_networks, check_same_store, networks_of, plan_folds
 from hnscc.training.records import Trained
 from hnscc.training.states import TrialState, recorded_state, trial_state
 from rayjobs.addresses import given_or_set
@@ -73,6 +73,7 @@ def check_study(
         check_number("half_width", half_width, *HALF_WIDTH)
     rules = check_search(study) if study.search else None
     store, plans = plan_folds(study)
+    check_networks(*networks_of(study, store, plans))
     folder = run_folder_of(study.name, out)
     with _asked_first(study, given_or_set(address)) as resolve:
         chosen = choose(study, folder, resolve)

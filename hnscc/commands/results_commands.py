@@ -18,10 +18,11 @@ def aggregate(run: Run) -> None:
     Example: hnscc aggregate runs/demo
     """
     from hnscc.study.loading import open_run
+    from rayjobs.aggregate import aggregate as again
 
-    for problem in api.aggregate(run):
-        print(problem, file=sys.stderr)
     folder = open_run(run)
+    for problem in again(folder):
+        print(problem.text, file=sys.stderr)
     print(f"wrote {folder.tables} and {folder.html}\nnext:  hnscc tables {folder.root}")
 
 

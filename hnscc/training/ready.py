@@ -114,14 +114,8 @@ class ReadyRun:
 
 
 def plan_folds(study: Study) -> tuple[Store, list[FoldPlan]]:
-    """Open the study's store and plan its folds; reads no image. InputError where they or the networks do not fit."""
-    store, plans = open_and_plan(study)
-    check_networks(*networks_of(study, store, plans))
-    return store, plans
-
-
-def open_and_plan(study: Study) -> tuple[Store, list[FoldPlan]]:
-    """Like `plan_folds`, without checking the networks, so that PyTorch is not loaded."""
+    """Open the study's store and plan its folds; reads no image and loads no PyTorch. InputError where they do not fit
+    the study."""
     store = open_store(study.store)
     for name, variant in study.variants.items():
         absent = [modality for modality in variant.modalities if modality not in store.modalities]
@@ -243,13 +237,13 @@ def make_run_ready(
 ) -> ReadyRun:
     """Write study.yaml, the folds and provenance.json, and read the folds' data.
 
-    planned: what `open_and_plan` gave, where it was asked before. `resolve` says what device and precision `auto` means
+    planned: what `plan_folds` gave, where it was asked before. `resolve` says what device and precision `auto` means
     where the trials will run; `check` raises what `check_networks` does. Trials may be there from before: InputError,
     with the differences, where the study would now train one of them otherwise, or where other versions trained it,
     unless these are accepted (`check_identities`). replace_folds: write folds of other data over those that are there,
     if no trial has been trained on them yet; InputError otherwise.
     """
-    store, plans = planned or open_and_plan(study)
+    store, plans = planned or plan_folds(study)
     folds = _read_beside_checks(study, store, plans, check, progress)
     folder = run_folder_of(study.name, out)
     computed_by = choose(study, folder, resolve)
