@@ -32,7 +32,7 @@ from data_prep.workers import run_each
 from hnscc.base.arrays import Floats
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
-from hnscc.base.files import write_bytes, write_text, writing_to
+from hnscc.base.files import write_bytes, write_errors, write_text
 from hnscc.base.given import check_whole
 from hnscc.base.seeds import generator
 from hnscc.base.steps import Progress
@@ -70,7 +70,7 @@ def make_phantom(
     the disk is full; WorkerError: a process died. Then nothing is left.
     """
     final = Path(out)
-    with writing_to(final.absolute().parent):
+    with write_errors(final.absolute().parent):
         _check(final, patients, seed)
         final.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".unfinished", dir=final.parent))
@@ -78,7 +78,7 @@ def make_phantom(
         unfinished.chmod(0o755)
         visits = plan_visits(patients, seed)
         _make_all(visits, unfinished, seed, progress or (lambda done, total, text: None))
-        with writing_to(final.absolute().parent):
+        with write_errors(final.absolute().parent):
             write_text(unfinished / "manifest.csv", _manifest(visits))
             if final.exists():
                 final.rmdir()  # only an empty folder passed the check
@@ -232,7 +232,7 @@ def _write(
         image.header.set_slope_inter(slope, 0)
     # mtime 0: gzip would write the time of day into the file.
     content = gzip.compress(image.to_bytes(), compresslevel=5, mtime=0)
-    with writing_to(path.parent):
+    with write_errors(path.parent):
         write_bytes(path, content)
 
 

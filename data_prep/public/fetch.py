@@ -23,7 +23,7 @@ from data_prep.public.addresses import (
 )
 from data_prep.public.sts import MANIFEST, NOTICE, NOTICE_TEXT, PublicFile, manifest_of, sts_files
 from hnscc.base.errors import InputError
-from hnscc.base.files import sha256, write_text, writing_to
+from hnscc.base.files import sha256, write_errors, write_text
 from hnscc.base.in_words import first_of
 from hnscc.base.locations import S3Path, locate
 from hnscc.base.steps import Progress
@@ -53,7 +53,7 @@ def fetch_sts(
     folder, wanted = _on_disk(out), sts_files() if files is None else tuple(files)
     tell = progress or (lambda done, total, text: None)
     texts = {NOTICE: NOTICE_TEXT, MANIFEST: manifest_of(wanted)}
-    with writing_to(folder):
+    with write_errors(folder):
         missing = _missing(folder, wanted, texts)
         if missing:
             addresses = on_github(missing, github or GitHub()) if copy is None else in_copy(missing, copy)

@@ -78,8 +78,8 @@ def storage_errors(path: Location) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def reading(path: Location, where: str) -> Iterator[None]:
-    """Tell what hinders reading a file within a `with` block, as opposed to a file that is damaged.
+def read_errors(path: Location, where: str) -> Iterator[None]:
+    """Turn what hinders reading a file within a `with` block, as opposed to a damaged file, into an error that says it.
 
     StorageError is raised where the disk does not answer, InputError that names `where` if the system refuses: for want
     of rights, or of room for one more open file. That a file is gone, or a folder in its place, is raised as it is.
@@ -100,8 +100,8 @@ def reading(path: Location, where: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def writing_to(folder: Path) -> Iterator[None]:
-    """Tell what hinders writing below `folder` within a `with` block: of the disk, of permissions, of the name.
+def write_errors(folder: Path) -> Iterator[None]:
+    """Turn what hinders writing below `folder` within a `with` block into an error that says it: disk, rights, name.
 
     StorageError is raised where the disk is full or gone, or files may not grow further; InputError where the folder
     is none that may be written to.

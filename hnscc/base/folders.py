@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hnscc.base.errors import InputError
-from hnscc.base.files import write_json, writing_to
+from hnscc.base.files import write_errors, write_json
 from hnscc.base.locations import S3Path, locate
 
 
@@ -24,15 +24,15 @@ def new_folder(out: str | Path, marker: str, command: str, *, overwrite: bool = 
     """
     final = _on_disk(out)
     _check_vacant(final, marker, command, overwrite)
-    with writing_to(final.parent):
+    with write_errors(final.parent):
         final.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".unfinished", dir=final.parent))
     try:
         unfinished.chmod(0o755)  # mkdtemp is for the owner alone
-        with writing_to(unfinished):
+        with write_errors(unfinished):
             yield unfinished
         _check_vacant(final, marker, command, overwrite)  # it may have come while the block ran
-        with writing_to(final.parent):
+        with write_errors(final.parent):
             replaced = put_in_place(unfinished, final)
         if replaced:
             shutil.rmtree(replaced, ignore_errors=True)

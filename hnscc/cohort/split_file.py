@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, Field, ValidationError
 
 from hnscc.base.errors import InputError
 from hnscc.base.facts import Facts, unlike
@@ -27,7 +27,7 @@ Triple = Annotated[tuple[float, float, float], Field(strict=False)]
 class SplitFile(Facts):
     """What a fold was made of. The file is written last and vouches for the others.
 
-    digest, others_digest (in the file `scored`), spacing_mm and bounds: as of `fold.FoldData`. slices: whether every
+    digest, others_digest (once named `scored`), spacing_mm and bounds: as of `fold.FoldData`. slices: whether every
     slice of whole scans is scored, or the sampled ones alone. store_digest, placing, odd: of the store that it was made
     from; usual: what the scans of that are like (hnscc.cohort.usual). patients: by split. warnings: of
     `splits.FoldPlan`. files: name -> SHA-256 of each other file. drawn: scan -> how its mask as drawn lies
@@ -37,7 +37,7 @@ class SplitFile(Facts):
 
     fold: int
     digest: str
-    others_digest: str = Field(default="", validation_alias="scored", serialization_alias="scored")
+    others_digest: str = Field(default="", validation_alias=AliasChoices("others_digest", "scored"))
     slices: Literal["all", "sampled"] = "sampled"
     spacing_mm: dict[str, Triple] = Field(default_factory=dict)
     store_digest: str
@@ -53,8 +53,8 @@ class SplitFile(Facts):
     @property
     def unsaid(self) -> str:
         """What an earlier version's file does not say of the slices that are scored: the names in the file."""
-        asked = {"others_digest": "scored", "slices": "slices", "spacing_mm": "spacing_mm"}
-        return ", ".join(f"`{asked[name]}`" for name in asked if name not in self.model_fields_set)
+        asked = ("others_digest", "slices", "spacing_mm")
+        return ", ".join(f"`{name}`" for name in asked if name not in self.model_fields_set)
 
 
 def read_split(folder: FoldFolder) -> SplitFile:
@@ -74,7 +74,7 @@ def intact_split(folder: FoldFolder) -> SplitFile | None:
 
 def write_split(folder: FoldFolder, split: SplitFile) -> None:
     """Write split.json under a seal that tells later whether it is whole."""
-    write_sealed(folder.split, split.model_dump(by_alias=True, exclude=None if split.drawn else {"drawn"}))
+    write_sealed(folder.split, split.model_dump(exclude=None if split.drawn else {"drawn"}))
 
 
 def damaged_fold(folder: FoldFolder, found: str) -> InputError:

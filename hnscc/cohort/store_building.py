@@ -19,7 +19,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from hnscc.base.arrays import Images, Masks
 from hnscc.base.errors import InputError
-from hnscc.base.files import writing_to
+from hnscc.base.files import write_errors
 from hnscc.base.folders import put_in_place
 from hnscc.base.lease import only_one
 from hnscc.base.locations import ZARR_ROOT, Location, S3Path
@@ -65,7 +65,7 @@ def begin_store(final: Location, overwrite: bool) -> UnfinishedStore:
     can be written; StorageError where the disk is full. Nothing is left of it then.
     """
     folder = Path(tempfile.gettempdir()) if isinstance(final, S3Path) else final.parent
-    with writing_to(folder), ExitStack() as undo:
+    with write_errors(folder), ExitStack() as undo:
         _check_vacant(final, overwrite)
         folder.mkdir(parents=True, exist_ok=True)
         name = "hnscc-store-" if isinstance(final, S3Path) else f".{final.name}."
@@ -99,7 +99,7 @@ def write_scan(
         digest=content_digest(images, mask),
     )
     entry = index_entry(scan)
-    with writing_to(folder.parent):
+    with write_errors(folder.parent):
         target = zarr_store(folder)
         group = zarr.create_group(target, path=scan_path(scan.scan_id), attributes=entry, zarr_format=3)
         for name, values in arrays.items():
@@ -155,7 +155,7 @@ def finish_store(
     entries = [index_entry(scan) for scan in sorted(scans, key=lambda scan: scan.scan_id)]
     index = {"modalities": list(modalities), "size": size, "placed": placed, "scans": entries}
     head = {"format": FORMAT, "schema_version": SCHEMA_VERSION, "digest": store_digest(index)}
-    with writing_to(folder.parent):
+    with write_errors(folder.parent):
         root = zarr.open_group(zarr_store(folder), mode="r+", zarr_format=3)
         root.update_attributes({**head, **index})
         if page:

@@ -191,7 +191,7 @@ def _split(plan: FoldPlan, split: str) -> SplitFacts:
         "split": split,
         "patients": len(plan.patients[split]),
         "lesion_patients": len(plan.lesion_patients(split)),
-        "scans_used": len({each.scan_id for each in slices}),
+        "sampled_scans": len({each.scan_id for each in slices}),
         "positive_slices": sum(each.positive for each in slices),
         "negative_slices": sum(not each.positive for each in slices),
         "scored_slices": sum(name == split for name, _ in plan.scored),

@@ -28,14 +28,14 @@ class VariantFacts(TypedDict):
 
 
 class SplitFacts(TypedDict):
-    """One split of one fold: patients, how many of them have lesion, the scans and slices that are used, and how many
-    slices every trial predicts and is scored by."""
+    """One split of one fold: patients, how many of them have lesion, the scans of the sampled slices and the numbers of
+    these with and without lesion, and how many slices every trial predicts and is scored by."""
 
     fold: int
     split: str
     patients: int
     lesion_patients: int
-    scans_used: int
+    sampled_scans: int
     positive_slices: int
     negative_slices: int
     scored_slices: int

@@ -10,7 +10,7 @@ from data_prep.manifest.made import image_columns, write_manifest
 from data_prep.settings import PrepareSettings
 from hnscc.base import fewest
 from hnscc.base.errors import InputError
-from hnscc.base.files import write_text, writing_to
+from hnscc.base.files import write_errors, write_text
 from hnscc.base.in_words import count_of, noun_of
 from hnscc.base.locations import ZARR_ROOT, Location, locate
 from hnscc.base.steps import Progress
@@ -79,7 +79,7 @@ def begin_study(
     columns = tuple(image_columns(scans))
     cohort = CohortFacts(columns, len(ill), splits=False, size=PrepareSettings.size, unknown=len(open_))
     text = _text(cohort, str(store), path) if cohort.modalities else ""
-    with writing_to(path.parent):
+    with write_errors(path.parent):
         made = write_manifest(scans, manifest)
         try:
             write_text(path, text)
@@ -126,7 +126,7 @@ def write_study(store: str | Location, study: Path | None = None) -> Path:
     _check_new(path, "study file", f"hnscc check {path}")
     text = _text(_cohort(opened), str(store), path)
     _check(text, str(path))
-    with writing_to(path.parent):
+    with write_errors(path.parent):
         write_text(path, text)
     return path
 

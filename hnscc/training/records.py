@@ -4,10 +4,10 @@ carries a seal of its own."""
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
 from hnscc.base.facts import Facts, unlike
-from hnscc.base.files import read_sealed, reading, write_sealed
+from hnscc.base.files import read_errors, read_sealed, write_sealed
 from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, TrialFolder, inside
 
 # A trial's own history.parquet.
@@ -66,11 +66,11 @@ class Trained(Began):
     still completed, its files say too (`states.trial_state`).
 
     scores: split -> metric -> value, pooled at 0.5, of the slices that it predicted: the sampled ones, and those that
-    others_digest, in the file `scored`, is the hash of (`FoldData.others_digest`; empty for none). files: name ->
-    SHA-256 of every file that the record vouches for. seconds: of training and prediction, over all attempts.
-    peak_gpu_bytes: None on a processor. predicted_by: the versions that predicted, where others trained it; else empty.
-    failure, error: as of `Failed`, where its weights were to predict again and did not; None once they have. Its
-    earlier predictions then still hold.
+    others_digest is the hash of (`FoldData.others_digest`; empty for none; once named `scored`). files: name -> SHA-256
+    of every file that the record vouches for. seconds: of training and prediction, over all attempts. peak_gpu_bytes:
+    None on a processor. predicted_by: the versions that predicted, where others trained it; else empty. failure, error:
+    as of `Failed`, where its weights were to predict again and did not; None once they have. Its earlier predictions
+    then still hold.
     """
 
     status: Literal["completed"]
@@ -83,7 +83,7 @@ class Trained(Began):
     scores: dict[str, dict[str, float]]
     collapsed: bool
     highest_probability: float
-    others_digest: str = Field(default="", validation_alias="scored", serialization_alias="scored")
+    others_digest: str = Field(default="", validation_alias=AliasChoices("others_digest", "scored"))
     peak_gpu_bytes: int | None = None
     files: dict[str, str]
     predicted_by: dict[str, str] = Field(default_factory=dict)
@@ -116,7 +116,7 @@ def record_or_fault(folder: TrialFolder) -> Record | str | None:
     """Return the record; what is wrong with it, where it cannot be used; None where there is none. InputError where it
     may not be read: it was once taken for a damaged one, deleted, and the trial trained again."""
     try:
-        with reading(folder.record, inside(folder.root)):
+        with read_errors(folder.record, inside(folder.root)):
             facts = read_sealed(folder.record)
     except FileNotFoundError:
         return None
@@ -133,4 +133,4 @@ def record_or_fault(folder: TrialFolder) -> Record | str | None:
 
 
 def write_record(folder: TrialFolder, record: Record) -> None:
-    write_sealed(folder.record, record.model_dump(mode="json", by_alias=True))
+    write_sealed(folder.record, record.model_dump(mode="json"))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Literal
 
-from hnscc.base.files import reading, sha256
+from hnscc.base.files import read_errors, sha256
 from hnscc.base.locations import S3Path
 from hnscc.study.run_folder import PREDICTIONS_FILE, SCORES_FILE, TrialFolder, inside
 from hnscc.training.records import NEEDED, Failed, Record, Trained, read_record, record_or_fault
@@ -111,7 +111,7 @@ def _verified(
         if check is None and isinstance(path, S3Path) and name not in READ_BY_TABLES:
             continue
         try:
-            with reading(path, inside(folder.root)):
+            with read_errors(path, inside(folder.root)):
                 content = path.read_bytes()
         except FileNotFoundError:
             if name in NEEDED:
@@ -146,7 +146,7 @@ def with_weights(folder: TrialFolder) -> tuple[Trained, bytes] | None:
     contents = {}
     for path in (folder.weights, folder.history):
         try:
-            with reading(path, inside(folder.root)):
+            with read_errors(path, inside(folder.root)):
                 contents[path.name] = path.read_bytes()
         except OSError:  # it is gone, or a folder
             return None

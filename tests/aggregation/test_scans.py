@@ -22,7 +22,7 @@ def three_patients(tmp_path, predicted, **settings):
     study = small_study(("pet",), repeats=1, **settings)
     run = write_run(tmp_path, study, [cases])
     (trial,) = plan_trials(study)
-    add_trial(run, study, trial, levels({0: 900}, {0: 900}, *predicted), scored="scored0")
+    add_trial(run, study, trial, levels({0: 900}, {0: 900}, *predicted), others_digest="others0")
     assert write_tables(run) == []
     check_tables(run)
     return run

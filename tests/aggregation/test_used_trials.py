@@ -178,7 +178,7 @@ def test_a_set_of_slices_that_is_none_is_refused():
         in_set(counts, "lesions", 1)
 
 
-@pytest.mark.parametrize("lacking", ["scored", "slices", "spacing_mm", "used"])
+@pytest.mark.parametrize("lacking", ["others_digest", "slices", "spacing_mm", "used"])
 def test_a_fold_that_does_not_say_what_it_scores_is_refused(tmp_path, lacking):
     """It was taken as one of the sampled slices alone, whose scans are not whole."""
     run = repeats_run(tmp_path, [1])

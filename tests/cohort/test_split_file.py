@@ -36,8 +36,16 @@ def test_what_is_written_is_read(folder, drawn):
     write_split(folder, written)
     assert read_split(folder) == intact_split(folder) == written
     kept = json.loads(folder.split.read_text())
-    assert kept["scored"] == "of the others" and kept["patients"]["train"] == ["p0", "p1"]
-    assert ("drawn" in kept) == bool(drawn) and "others_digest" not in kept
+    assert kept["others_digest"] == "of the others" and kept["patients"]["train"] == ["p0", "p1"]
+    assert ("drawn" in kept) == bool(drawn)
+
+
+def test_a_file_of_before_others_digest_had_that_name_is_read(folder):
+    write_split(folder, SPLIT)
+    kept = read_sealed(folder.split)
+    write_sealed(folder.split, kept | {"scored": kept.pop("others_digest")})
+    assert "others_digest" not in read_sealed(folder.split)
+    assert read_split(folder) == intact_split(folder) == SPLIT and not read_split(folder).unsaid
 
 
 def test_a_file_of_before_placing_and_oddities_were_kept_is_read(folder):
@@ -51,7 +59,7 @@ def test_a_file_of_before_whole_scans_is_one_of_sampled_slices(folder):
     """It was taken for a damaged one: `check` did not tell that the store is another, and `status` refused it."""
     write_split(folder, SPLIT)
     kept = read_sealed(folder.split)
-    later = ("scored", "slices", "spacing_mm")
+    later = ("others_digest", "slices", "spacing_mm")
     write_sealed(folder.split, {name: kept[name] for name in kept if name not in later})
     sampled = {"others_digest": "", "slices": "sampled", "spacing_mm": {}}
     assert read_split(folder) == intact_split(folder) == SPLIT.model_copy(update=sampled)

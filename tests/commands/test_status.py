@@ -102,7 +102,7 @@ def test_status_judges_a_trial_as_check_does(tmp_path):
     assert "failed to predict again (OutOfMemoryError)" in console.export_text()
 
 
-@pytest.mark.parametrize("content", [None, "{ not whole", '{"scored": "of others"}'])
+@pytest.mark.parametrize("content", [None, "{ not whole", '{"others_digest": "of others"}'])
 def test_a_fold_that_cannot_be_read_is_told(trained, tmp_path, content):
     """It was taken for one of which the sampled slices alone are scored: trials that predicted these then counted."""
     run = RunFolder(shutil.copytree(trained.root, tmp_path / "run"))

@@ -99,7 +99,11 @@ def fill(run: RunFolder, study: Study, skip: tuple[str, ...] = ()) -> None:
         if trial.variant == "mri":
             levels = levels_of(np.full(masks.shape, 0.2) + 0.1 * masks)
         split = json.loads(fold.split.read_text())
-        facts = {"settings": {"data": split["digest"]}, "scored": split["scored"], "precision": "fp32"}
+        facts = {
+            "settings": {"data": split["digest"]},
+            "others_digest": split["others_digest"],
+            "precision": "fp32",
+        }
         add_trial(run, study, trial, levels, **facts)
 
 

@@ -82,7 +82,7 @@ def _write_fold(run: RunFolder, number: int, cases: list[Case], drawn: dict[str,
         write_bytes(path, content)
     hashes = {path.name: sha256(content) for path, content in files.items()}
     split = {"fold": number, "digest": f"digest{number}", "files": hashes, "warnings": [], "slices": "all"}
-    split |= {"scored": "" if all(each.used for each in cases) else f"scored{number}"}
+    split |= {"others_digest": "" if all(each.used for each in cases) else f"others{number}"}
     whole = {f"{each.patient}-a" for each in cases if each.split != "train"}
     split |= {"spacing_mm": {scan: [3.0, 1.0, 1.0] for scan in sorted(whole)}}
     split |= {"drawn": {scan: dict(mask.lies) for scan, mask in drawn.items()}}

@@ -4,8 +4,9 @@ import pytest
 from run_folders import random_run, small_study
 
 from hnscc.base.errors import InputError
+from hnscc.base.files import read_sealed, write_sealed
 from hnscc.training.records import read_record
-from hnscc.training.states import trial_state, with_weights
+from hnscc.training.states import Why, trial_state, with_weights
 
 NOBODY_READS = (
     "/proc/self/clear_refs"  # written to alone: `Permission denied`, and root is told `Invalid argument`
@@ -30,6 +31,14 @@ def test_a_record_that_may_not_be_read_is_no_damaged_one(trial, judge):
         "trials/pet-f0-r00",
         "a file record.json",
     )
+
+
+def test_a_record_of_before_others_digest_had_that_name_is_read(trial):
+    record = read_sealed(trial.record)
+    assert "scored" not in record
+    write_sealed(trial.record, record | {"scored": "of others"})
+    assert trial_state(trial, others_digest="of others").completed.others_digest == "of others"
+    assert trial_state(trial, others_digest="of more").why is Why.OTHER_SLICES
 
 
 def test_predictions_that_may_not_be_read_are_no_damaged_ones(trial):
