@@ -70,7 +70,7 @@ class Cost:
 def timed_augmentation() -> Iterator[list[float]]:
     """Seconds of each call that hnscc.training.augment makes into hnscc.training.augment meanwhile."""
     took: list[float] = []
-    names = ("draw_moves", "move")
+    names = ("random_moves", "move")
     before = {name: getattr(hnscc.training.augment, name) for name in names}
     for name in names:
         setattr(hnscc.training.augment, name, timed(before[name], took))

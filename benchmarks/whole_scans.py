@@ -26,8 +26,8 @@ from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.folds import Fold, load_fold
 from hnscc.base.encode import npz_bytes
 from hnscc.base.files import read_sealed, sha256, write_bytes, write_sealed
-from hnscc.cohort.drawn_masks import DrawnMask, packed
-from hnscc.cohort.store_format import Drawn
+from hnscc.cohort.drawn_masks import PackedMask, packed
+from hnscc.cohort.store_format import DrawnMask
 from hnscc.scores.stored import score_at_half, to_bytes
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
@@ -54,7 +54,7 @@ def cases() -> list[Case]:
     return found
 
 
-def drawn(found: list[Case]) -> dict[str, DrawnMask]:
+def drawn(found: list[Case]) -> dict[str, PackedMask]:
     """The masks of the scans that are scored whole, on voxels of which four are a stored pixel."""
     masks: dict[str, list[np.ndarray]] = {}
     for each in found:
@@ -64,7 +64,7 @@ def drawn(found: list[Case]) -> dict[str, DrawnMask]:
     placement: dict[str, Any] = {"reference": "mri", "input_affine": affine}
     placement |= {"input_shape": [2 * SIZE, 2 * SIZE, SLICES]}
     placement |= {"input_axes": "LPS", "size": SIZE, "scale": [2.0, 2.0], "offset": [0.0, 0.0]}
-    return {scan: packed(Drawn(np.stack(each), affine, "mri"), placement) for scan, each in masks.items()}
+    return {scan: packed(DrawnMask(np.stack(each), affine, "mri"), placement) for scan, each in masks.items()}
 
 
 def predicted(masks: np.ndarray, seed: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from hnscc.base.arrays import Bools, Images, Masks, Spacing
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 from hnscc.cohort.placement import Placement, not_shown
-from hnscc.cohort.store_format import Drawn, Placing, suv_modality
+from hnscc.cohort.store_format import DrawnMask, Placing, suv_modality
 
 # A manifest; one or several folders of scans; or the files of one scan by column (the modalities, maybe mask, roi).
 Scans = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
@@ -58,7 +58,7 @@ class NewScan:
     images: Images
     pixel_mm: tuple[float, float]
     grid: Grid
-    drawn: Drawn | None
+    drawn: DrawnMask | None
     stored_truth: Masks
     volumes: dict[str, Volume]
     placement: Placement

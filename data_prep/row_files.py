@@ -38,7 +38,7 @@ def grids_of(row: Row) -> tuple[dict[str, Grid], list[str] | None]:
 
 
 def _each(
-    row: Row, read: Callable[[Path, str], Read], read_drawn: Callable[[MaskCell, dict[str, Read]], OfMask]
+    row: Row, read: Callable[[Path, str], Read], read_of_mask: Callable[[MaskCell, dict[str, Read]], OfMask]
 ) -> tuple[dict[str, Read], OfMask | None]:
     answers: dict[str, Read] = {}
     faults: list[InputError] = []
@@ -47,18 +47,18 @@ def _each(
             answers[name] = read(file, f"{row.where}, column {name}")
         except InputError as fault:
             faults.append(fault)
-    drawn = None
+    of_mask = None
     # A DICOM mask needs the images, of which one has failed already.
     if row.mask is not None and not (faults and names_dicom(row.mask)):
         try:
-            drawn = read_drawn(
+            of_mask = read_of_mask(
                 MaskCell(row.mask, row.region, row.files, f"{row.where}, column mask"), answers
             )
         except InputError as fault:
             faults.append(fault)
     if faults:
         raise several(faults)
-    return answers, drawn
+    return answers, of_mask
 
 
 def choose_reference(rows: list[Row], reference: str | None) -> tuple[str, list[Fault]]:

@@ -22,8 +22,8 @@ from hnscc.study.ranges import (
 from hnscc.study.schema import Study
 from hnscc.study.search_schema import Range
 
-# Where a draw was there before, so many others are tried.
-DRAWS = 1000
+# Where a configuration was there before, so many others are tried.
+TRIES = 1000
 
 
 def proposer(study: Study, recorded: Sequence[Configuration] = ()) -> Propose:
@@ -51,9 +51,9 @@ def _grid(study: Study, told: Any, known: list[Configuration], n: int) -> list[C
 
 
 def _random(study: Study, told: Any, known: list[Configuration], n: int) -> list[Configuration]:
-    draw = np.random.RandomState(short_seed(study.seed, "search", len(known)))
+    rng = np.random.RandomState(short_seed(study.seed, "search", len(known)))
     spec = {"config": _domains(study)}
-    return _distinct(study, known, n, lambda: next(generate_variants(spec, random_state=draw))[1]["config"])
+    return _distinct(study, known, n, lambda: next(generate_variants(spec, random_state=rng))[1]["config"])
 
 
 def _tpe(
@@ -100,11 +100,11 @@ def _position(values: Range | tuple[Any, ...], value: Any) -> Any:
 
 
 def _distinct(
-    study: Study, known: list[Configuration], n: int, draw: Callable[[], dict[str, Any]]
+    study: Study, known: list[Configuration], n: int, make: Callable[[], dict[str, Any]]
 ) -> list[Configuration]:
     new: list[Configuration] = []
-    for _ in range(DRAWS * n):
-        settings = _settings(study, draw())
+    for _ in range(TRIES * n):
+        settings = _settings(study, make())
         if settings not in known and settings not in new:
             new.append(settings)
         if len(new) == n:
@@ -118,11 +118,11 @@ def _distinct(
     )
 
 
-def _settings(study: Study, drawn: dict[str, Any]) -> Configuration:
+def _settings(study: Study, chosen: dict[str, Any]) -> Configuration:
     """As they stand in a study file: list entries themselves, real numbers to four digits."""
     settings = {}
     for path, each in search_of(study).ranges.items():
-        value = drawn[path]
+        value = chosen[path]
         if not isinstance(each, Range):
             settings[path] = each[int(value)]
         elif is_whole(study, path):

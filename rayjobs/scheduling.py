@@ -179,7 +179,7 @@ def _tuner(
         tune.with_parameters(TrialWorker, ready=ready, token=token),
         lambda config: tune.PlacementGroupFactory([{"CPU": cpus, "GPU": config["assignment"]["gpus"]}]),
     )
-    # Drawn one after another: of a grid, Tune would copy all assignments anew for each trial.
+    # Made one after another: of a grid, Tune would copy all assignments anew for each trial.
     following = iter(assignments)
     return tune.Tuner(
         worker,

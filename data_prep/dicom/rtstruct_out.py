@@ -73,9 +73,9 @@ def _made(slices: list[Slice], mask: Bools, patient_id: str, keep_identity: bool
             ROIGenerationAlgorithm="AUTOMATIC",
         )
     )
-    drawn = [each for at, slice_ in enumerate(slices) for each in _contours(slice_, mask[:, :, at])]
+    contours = [each for at, slice_ in enumerate(slices) for each in _contours(slice_, mask[:, :, at])]
     made.ROIContourSequence = _items(
-        _set(ReferencedROINumber=1, ROIDisplayColor=[255, 0, 0], ContourSequence=Sequence(drawn))
+        _set(ReferencedROINumber=1, ROIDisplayColor=[255, 0, 0], ContourSequence=Sequence(contours))
     )
     made.RTROIObservationsSequence = _items(
         _set(ObservationNumber=1, ReferencedROINumber=1, RTROIInterpretedType="", ROIInterpreter="")

@@ -14,7 +14,7 @@ from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.arrays import Bools, Floats, Integers
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
-from hnscc.cohort.store_format import Drawn
+from hnscc.cohort.store_format import DrawnMask
 
 MIN_KEPT_SHARE = 0.9  # of the lesion's volume that must lie on the slices' grid
 NEAR_A_LABEL = 1e-3  # of a whole number: what floats leave of a label such as 0.9999
@@ -32,7 +32,7 @@ class LesionMask:
     voxels: Bools
     source_px: tuple[int, ...]
     drawn_on: str | None
-    drawn: Drawn
+    drawn: DrawnMask
 
 
 def lesion_on(mask: Volume | None, grids: dict[str, Grid], reference: str, where: str) -> LesionMask:
@@ -59,8 +59,8 @@ def lesion_on(mask: Volume | None, grids: dict[str, Grid], reference: str, where
     return LesionMask(voxels, tuple(int(count) for count in touched), drawn_on, drawn)
 
 
-def _as_drawn(voxels: Bools, lps: Grid, on: str | None) -> Drawn:
-    return Drawn(voxels, tuple(tuple(float(value) for value in row) for row in lps.affine), on)
+def _as_drawn(voxels: Bools, lps: Grid, on: str | None) -> DrawnMask:
+    return DrawnMask(voxels, tuple(tuple(float(value) for value in row) for row in lps.affine), on)
 
 
 def covered(lesion: Volume, grid: Grid) -> Floats:

@@ -42,13 +42,13 @@ def _shares(lesion: Bools, grid: Grid, other: Grid) -> tuple[tuple[slice, ...], 
     nothing = (slice(0, 0),) * 3, np.zeros((0, 0, 0))
     if not lesion.any():
         return nothing
-    drawn, part = _cut(lesion.T.astype(np.float32), grid)
-    low, high = around(drawn, part, other)
+    cut, part = _cut(lesion.T.astype(np.float32), grid)
+    low, high = around(cut, part, other)
     if (low >= high).any():
         return nothing
     x, y, z = (int(count) for count in high - low)
     box = tuple(slice(first, last) for first, last in zip(low[::-1], high[::-1], strict=True))
-    return box, covered(Volume(drawn, part), _moved(other, low, (x, y, z)))
+    return box, covered(Volume(cut, part), _moved(other, low, (x, y, z)))
 
 
 def _cut(data: NDArray[np.float32], grid: Grid) -> tuple[NDArray[np.float32], Grid]:

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from hnscc.base.arrays import Bools, Integers, Spacing
-from hnscc.cohort.store_format import Drawn
+from hnscc.cohort.store_format import DrawnMask
 
 TOUCHING = np.ones((3, 3, 3), dtype=bool)  # voxels of one piece touch at a corner at least
 APART_MM = 10.0  # mm, beside the largest piece; a rough outline leaves small pieces above, below and near it
@@ -23,7 +23,7 @@ SMALL_SHARE = 0.05  # of the lesion, that a stray piece holds at most
 LEAST_SLICES = 3  # that the largest piece takes at least
 
 
-def pieces_of(drawn: Drawn) -> dict[str, Any]:
+def pieces_of(drawn: DrawnMask) -> dict[str, Any]:
     """Return what the pieces of a mask are like.
 
     `mirrored` says whether one is the exact mirror image of another, in one to three directions, and not of itself; or

@@ -32,7 +32,7 @@ IN_ONE_SLICE: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
 )
 
 
-def odd_drawings(scans: Sequence[Scan]) -> Iterator[Odd]:
+def odd_drawn_lesions(scans: Sequence[Scan]) -> Iterator[Odd]:
     """A sentence on the scans whose masks are outlines, on those whose masks are hollow, and on each whose lesion is
     stored much larger or smaller."""
     outlined = [scan for scan in scans if _outlined(scan)]

@@ -14,7 +14,7 @@ from data_prep.manifest.manifest import Row, refused
 from data_prep.manifest.visits import in_groups, of_visits
 from data_prep.oddities.bodies import beside, unlike_bodies
 from data_prep.oddities.codes import odd_codes
-from data_prep.oddities.drawn_lesions import odd_drawings, odd_pieces
+from data_prep.oddities.drawn_lesions import odd_drawn_lesions, odd_pieces
 from data_prep.oddities.exchanged import exchanged
 from data_prep.oddities.fades import faded
 from data_prep.oddities.fields import odd_fields, spellings
@@ -106,7 +106,7 @@ def judged(
         *one_sided(scans, modalities),
         *odd_fields(scans, modalities),
         *spellings(scans),
-        *odd_drawings(scans),
+        *odd_drawn_lesions(scans),
         *odd_pieces(scans),
         *odd_codes(scans, modalities),
         *odd_numbers(scans, modalities),

@@ -1,4 +1,4 @@
-"""A head and neck drawn from formulas, with tumours and what looks like them, at any points in space.
+"""A head and neck made from formulas, with tumours and what looks like them, at any points in space.
 
 Lengths in mm. Patient coordinates: X to the left, Y to posterior, Z to superior, 0 in the middle of the neck.
 """
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hnscc.base.arrays import Bools, Voxels
 
-# Tissue: signal on MRI (relative), uptake on PET (SUV; a range, drawn per patient, for lesions per lesion).
+# Tissue: signal on MRI (relative), uptake on PET (SUV; a range, chosen per patient, for lesions per lesion).
 TISSUES = {
     "air": (0.02, (0.05, 0.1)),
     "skin": (0.45, (0.6, 0.9)),
@@ -36,7 +36,7 @@ Labels = NDArray[np.uint8]  # of tissues
 # A lymph node: X, Y, Z of its centre, and its radius.
 Node = tuple[float, float, float, float]
 LABEL = {name: label for label, name in enumerate(TISSUES)}
-# Points are drawn so many planes at a time: what is computed of them stays in the processor's cache.
+# Points are computed so many planes at a time: what is computed of them stays in the processor's cache.
 SLAB = 8
 KEPT = ("air", "skin", "cortex", "marrow", "csf", "cord", "brain")  # no lesion grows into these
 
@@ -67,7 +67,7 @@ class Blob:
     uptake: float
 
 
-def draw(
+def tissues_at(
     points: list[Voxels], warp: Voxels, size: float, nodes: list[Node], blobs: list[Blob]
 ) -> tuple[Labels, Voxels, Voxels]:
     """At each point its tissue's label, uint8; and the signal and uptake of lesions, float32, 0 outside of them.
@@ -76,17 +76,17 @@ def draw(
     that moves them (`make_waves`).
     """
     slabs = [
-        _draw([axis[start : start + SLAB] for axis in points], warp, size, nodes, blobs)
+        _tissues_of_slab([axis[start : start + SLAB] for axis in points], warp, size, nodes, blobs)
         for start in range(0, len(points[0]), SLAB)
     ]
     labels, signal, uptake = zip(*slabs, strict=True)
     return np.concatenate(labels), np.concatenate(signal), np.concatenate(uptake)
 
 
-def _draw(
+def _tissues_of_slab(
     points: list[Voxels], warp: Voxels, size: float, nodes: list[Node], blobs: list[Blob]
 ) -> tuple[Labels, Voxels, Voxels]:
-    """The points of a slab, as `draw`."""
+    """The points of a slab, as `tissues_at`."""
     shift = _evaluate(warp, points)
     x, y, z = (axis / np.float32(size) + move for axis, move in zip(points, shift, strict=True))
     labels = _anatomy(x, y, z, nodes)
@@ -116,7 +116,7 @@ def _grow(blob: Blob, x: Voxels, y: Voxels, z: Voxels) -> Bools:
 
 @dataclass(frozen=True)
 class _Points:
-    """Points in mm, and the surfaces that tissues are drawn by: a tissue lies where a sum of these is below 1."""
+    """Points in mm, and the surfaces that tissues are made by: a tissue lies where a sum of these is below 1."""
 
     x: Voxels
     y: Voxels
@@ -145,17 +145,17 @@ def _anatomy(x: Voxels, y: Voxels, z: Voxels, nodes: list[Node]) -> Labels:
         + (y / np.where(y < 0, front, at.level(58, 66, 78))) ** 2
     )
     labels = np.full(x.shape, LABEL["air"], np.uint8)
-    _draw_soft_tissue(labels, at, outline)
-    _draw_jaw(labels, at, outline)
-    _draw_spine(labels, at)
+    _add_soft_tissue(labels, at, outline)
+    _add_jaw(labels, at, outline)
+    _add_spine(labels, at)
     for at_x, at_y, radius in ((30, 8, 3.6), (37, 11, 5.0), (22, 22, 2.2)):
         labels[at.oval(at_x, at_y, radius, radius) < 1] = LABEL["vessel"]
     labels[at.oval(0, 46, 48, 30) + at.ball(58, 22) < 1] = LABEL["brain"]
-    _draw_nodes(labels, at, nodes)
+    _add_nodes(labels, at, nodes)
     return labels
 
 
-def _draw_soft_tissue(labels: Labels, at: _Points, outline: Voxels) -> None:
+def _add_soft_tissue(labels: Labels, at: _Points, outline: Voxels) -> None:
     """outline: below 1 inside of the skin."""
     oval, ball, level = at.oval, at.ball, at.level
     for where, name in (
@@ -178,7 +178,7 @@ def _draw_soft_tissue(labels: Labels, at: _Points, outline: Voxels) -> None:
         labels[where] = LABEL[name]
 
 
-def _draw_jaw(labels: Labels, at: _Points, outline: Voxels) -> None:
+def _add_jaw(labels: Labels, at: _Points, outline: Voxels) -> None:
     x, y, z = at.x, at.y, at.z
     jaw = np.sqrt((x / 52) ** 2 + ((y + 20) / 60) ** 2)
     ring = (
@@ -188,7 +188,7 @@ def _draw_jaw(labels: Labels, at: _Points, outline: Voxels) -> None:
     labels[ring & (z < 37) & (np.abs(jaw - 1) < 0.08)] = LABEL["marrow"]
 
 
-def _draw_spine(labels: Labels, at: _Points) -> None:
+def _add_spine(labels: Labels, at: _Points) -> None:
     """Vertebrae and the discs between them, and the cord in its canal."""
     spine = at.oval(0, 26, 17, 13)
     labels[spine < 1] = LABEL["cortex"]
@@ -198,7 +198,7 @@ def _draw_spine(labels: Labels, at: _Points) -> None:
         labels[canal < limit] = LABEL[name]
 
 
-def _draw_nodes(labels: Labels, at: _Points, nodes: list[Node]) -> None:
+def _add_nodes(labels: Labels, at: _Points, nodes: list[Node]) -> None:
     """Lymph nodes lie in fat and muscle alone."""
     soft = np.isin(labels, [LABEL["fat"], LABEL["muscle"]])
     for x, y, z, radius in nodes:
@@ -206,7 +206,7 @@ def _draw_nodes(labels: Labels, at: _Points, nodes: list[Node]) -> None:
         labels[inside & soft] = LABEL["node"]
 
 
-def draw_lesions(rng: np.random.Generator, lesion: bool) -> list[Blob]:
+def make_lesions(rng: np.random.Generator, lesion: bool) -> list[Blob]:
     """Return the lesions of one visit. Lookalikes share the tumour's sizes and sites, and its uptake (inflammation) or
     its signal (scars). A scan without tumour has one more scar instead, and mostly an inflammation."""
     hot = int(rng.random() < 0.4) if lesion else int(rng.choice(3, p=(0.25, 0.6, 0.15)))
@@ -238,7 +238,7 @@ def _blob(rng: np.random.Generator, kind: str, centre: tuple[float, float, float
     )
 
 
-def draw_nodes(rng: np.random.Generator) -> list[Node]:
+def make_nodes(rng: np.random.Generator) -> list[Node]:
     """Small lymph nodes along the vessels of the neck: X, Y, Z, radius."""
     return [
         (side * rng.uniform(34, 48), rng.uniform(-4, 26), rng.uniform(-45, 40), rng.uniform(3, 5.5))

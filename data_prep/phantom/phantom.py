@@ -6,7 +6,7 @@ and brain take up tracer where they lie. Scars and nodes look like tumour on MRI
 alone finds what is hot, with blurred borders and false alarms; MRI alone finds lookalikes; together they
 tell tumour from both, with MRI's borders.
 
-Anatomy (data_prep.phantom.anatomy) is drawn in patient coordinates: X to the left, Y to posterior, Z to superior, in
+Anatomy (data_prep.phantom.anatomy) is made in patient coordinates: X to the left, Y to posterior, Z to superior, in
 mm, at the centres of the voxels of any grid, so that PET and MRI each have their own.
 """
 
@@ -27,7 +27,7 @@ from scipy import ndimage
 
 from data_prep.manifest.columns import LESION_FREE
 from data_prep.phantom import PATIENTS, SEED
-from data_prep.phantom.anatomy import LABEL, TISSUES, draw, draw_lesions, draw_nodes, make_waves
+from data_prep.phantom.anatomy import LABEL, TISSUES, make_lesions, make_nodes, make_waves, tissues_at
 from data_prep.workers import run_each
 from hnscc.base.arrays import Floats
 from hnscc.base.cores import cores
@@ -42,7 +42,7 @@ MOST_PATIENTS = 9999
 
 MRI_SHAPE, MRI_SPACING_MM = (200, 200, 24), (0.9, 0.9, 4.0)
 PET_SHAPE, PET_SPACING_MM = (60, 60, 32), 4.0
-PET_FINE_TIMES = 2  # times finer it is drawn, then blurred and averaged
+PET_FINE_TIMES = 2  # times finer it is made, then blurred and averaged
 PET_BLUR_FWHM_MM = 5.5
 
 
@@ -115,21 +115,21 @@ def make_scan(visit: Visit, folder: Path, seed: int) -> None:
     body = generator(seed, "phantom", visit.patient_id)
     warp, uptakes = make_waves(body, 10, 45, 110, amplitude=4.0, components=3), _uptakes(body)
     size = body.uniform(0.92, 1.02)
-    nodes = draw_nodes(body)
+    nodes = make_nodes(body)
     rng = generator(seed, "phantom", visit.patient_id, visit.number)
-    blobs = draw_lesions(rng, visit.lesion)
+    blobs = make_lesions(rng, visit.lesion)
     mri_affine, pet_affine = _mri_affine(rng), _pet_affine(rng)
     scan_folder = folder / visit.scan_id
 
     points = _points(MRI_SHAPE, mri_affine)
-    labels, mri_of, _ = draw(points, warp, size, nodes, blobs)
+    labels, mri_of, _ = tissues_at(points, warp, size, nodes, blobs)
     _write(scan_folder / "mri.nii.gz", _mri(labels, mri_of, rng), mri_affine)
     if visit.lesion:
         _write(scan_folder / "mask.nii.gz", (labels == LABEL["tumour"]).astype(np.uint8), mri_affine)
 
     fine = tuple(count * PET_FINE_TIMES for count in PET_SHAPE)
     points = _points(fine, _finer(pet_affine))
-    labels, _, pet_of = draw(points, warp, size, nodes, blobs)
+    labels, _, pet_of = tissues_at(points, warp, size, nodes, blobs)
     _write(scan_folder / "pet.nii.gz", _pet(labels, uptakes, pet_of, rng), pet_affine, slope=0.001)
 
 
@@ -237,7 +237,7 @@ def _write(
 
 
 def _make_all(visits: list[Visit], folder: Path, seed: int, progress: Progress) -> None:
-    progress(0, len(visits), "drawing scans")
+    progress(0, len(visits), "making scans")
     run_each(
         partial(make_scan, folder=folder, seed=seed),
         visits,

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from data_prep.masks.lesions import LesionMask
 from data_prep.placing.bodies import placed_bodies
-from data_prep.placing.drawn import is_box, skipped_slices, spanned
+from data_prep.placing.drawn_shape import is_box, skipped_slices, spanned
 from data_prep.placing.edges import SIDES, edges_of
 from data_prep.placing.signal import signal_of
 from data_prep.volumes.grids import axis_of_slices, to_lps
@@ -118,9 +118,11 @@ def facts_of(
     images (Z, C, H, W), of the modalities in the order of `volumes`, and stored (Z, H, W) are the stored slices and
     their mask.
     """
-    seen, drawn = on_grid(images, stored, grid, window)
-    around = near(drawn)
-    bodies, whole = zip(*(_bodies(seen[:, at], drawn, around) for at in range(len(volumes))), strict=True)
+    seen, stored_lesion = on_grid(images, stored, grid, window)
+    around = near(stored_lesion)
+    bodies, whole = zip(
+        *(_bodies(seen[:, at], stored_lesion, around) for at in range(len(volumes))), strict=True
+    )
     lying = placed_bodies(whole, stored_spacing(grid, window))
     values: dict[str, ValueFacts] = {}
     edges = {}
@@ -136,18 +138,20 @@ def facts_of(
             "body": lying[at],
         }
         bright = 0.0 if tissue is None else tissue["last"] - facts["first"]
-        medians[name] = float(np.median(seen[:, at][drawn])) if drawn.any() else None
-        edges[name] = edges_of(seen[:, at], drawn, stored_spacing(grid, window), facts["first"], bright)
-    found = lesion_of(lesion, mask, grid, drawn, np.any(bodies, axis=0))
+        medians[name] = float(np.median(seen[:, at][stored_lesion])) if stored_lesion.any() else None
+        edges[name] = edges_of(
+            seen[:, at], stored_lesion, stored_spacing(grid, window), facts["first"], bright
+        )
+    found = lesion_of(lesion, mask, grid, stored_lesion, np.any(bodies, axis=0))
     return values, {**found, "medians": medians, "edges": edges}
 
 
 def share_of_body(images: Images, stored: Masks, grid: Grid, window: Window) -> float:
     """Return the share of the body in stored images (Z, C, H, W) that is lesion in their mask (Z, H, W): 0 to 1, and
     more where lesion lies in air."""
-    seen, drawn = on_grid(images, stored, grid, window)
+    seen, stored_lesion = on_grid(images, stored, grid, window)
     shown = np.any([body(smoothed(seen[:, at])) for at in range(seen.shape[1])], axis=0)
-    return int(drawn.sum()) / max(1, int(shown.sum()))
+    return int(stored_lesion.sum()) / max(1, int(shown.sum()))
 
 
 def on_grid(images: Images, stored: Masks, grid: Grid, window: Window) -> tuple[Images, Bools]:
@@ -214,20 +218,21 @@ def lesion_of(
     lesion: LesionMask,
     mask: Volume | None,
     grid: Grid,
-    drawn: Bools,
+    stored_lesion: Bools,
     shown: Bools,
 ) -> LesionFacts:
     """Volume of the lesion in ml, its share of the grid and of the body, 0 to 1, and the share of it that lies in air;
     its shape; how its mask was drawn.
 
-    drawn and shown (Z, H, W) are the lesion and the body of the stored slices, of their pixels that lie on the grid.
+    stored_lesion and shown (Z, H, W) are the lesion and the body of the stored slices, of their pixels that lie on the
+    grid.
     """
-    voxels, lesion_px = int(lesion.voxels.sum()), int(drawn.sum())
+    voxels, lesion_px = int(lesion.voxels.sum()), int(stored_lesion.sum())
     return {
         "ml": round(voxels * float(np.prod(grid.spacing)) / 1000, 4),
         "share_of_grid": voxels / lesion.voxels.size,
         "share_of_body": lesion_px / max(1, int(shown.sum())),
-        "share_in_air": int((drawn & ~shown).sum()) / max(1, lesion_px),
+        "share_in_air": int((stored_lesion & ~shown).sum()) / max(1, lesion_px),
         "spanned": spanned(lesion.voxels),
         "left_out": skipped_slices(lesion.voxels),
         "box": is_box(lesion.voxels),

@@ -22,7 +22,7 @@ from nibabel import orientations
 from data_prep.masks.lesions import LesionMask, lesion_on
 from data_prep.masks.pieces import pieces_of
 from data_prep.placing.coverage import check_coverage, check_steps
-from data_prep.placing.drawn import drawn_ml, fits, hollow, stored_ml
+from data_prep.placing.drawn_shape import drawn_ml, fits, hollow, stored_ml
 from data_prep.placing.found import facts_of, input_of, share_of_body
 from data_prep.placing.gridded import Gridded, gridded
 from data_prep.placing.numbers import numbers_of
@@ -89,7 +89,7 @@ def place_scan(
     reference = placing.reference
     laid = _laid(volumes, mask, reference, placing.register, scan)
     lesion = lesion_on(laid.mask, laid.grids, reference, f"{scan}, column mask")
-    grid = to_lps(laid.drawn)
+    grid = to_lps(laid.input_grid)
     window = make_window(grid, placing.size, placing.pixel_mm)
     cropped = _cropped(lesion.voxels, window, scan)
     shown = {name: gridded(volume, grid, window, lesion.voxels) for name, volume in laid.volumes.items()}
@@ -103,7 +103,7 @@ def place_scan(
         spacing_mm=stored_spacing(grid, window),
         affine=tuple(tuple(float(value) for value in row) for row in stored_affine(grid, window)),
         placement={
-            **_where(laid.drawn, window, reference),
+            **_where(laid.input_grid, window, reference),
             **_coverage(shown),
             **_of_files(laid, cropped),
             **_found(laid, lesion, grid, images, stored, window),
@@ -119,7 +119,7 @@ class _Laid:
     """The files of one scan as they lie on one another.
 
     `volumes` and `mask` are oriented and, where that was asked for, registered, which `registered` tells by modality;
-    `filed` are all of them before that. `drawn` is the grid of the reference's file. `assumed` names the files that
+    `filed` are all of them before that. `input_grid` is that of the reference's file. `assumed` names the files that
     state no orientation, `fitting` the modalities whose grids a mask without one fits.
     """
 
@@ -127,7 +127,7 @@ class _Laid:
     mask: Volume | None
     registered: dict[str, Registration]
     filed: dict[str, Volume]
-    drawn: Grid
+    input_grid: Grid
     assumed: list[str]
     fitting: list[str]
 
@@ -143,8 +143,8 @@ def _laid(
     assumed = [name for name, volume in _with_mask(volumes, mask).items() if not volume.grid.oriented]
     fitting = fits(mask, {name: volume.grid for name, volume in volumes.items()})
     volumes, mask = lying(volumes, mask, reference, scan)
-    drawn = volumes[reference].grid
-    check_axes(drawn, scan)
+    input_grid = volumes[reference].grid
+    check_axes(input_grid, scan)
     filed = _with_mask(volumes, mask)
     volumes, mask, registered = laid_together(volumes, mask, reference, register, scan)
     laid = _Laid(
@@ -152,7 +152,7 @@ def _laid(
         mask=mask,
         registered=registered,
         filed=filed,
-        drawn=drawn,
+        input_grid=input_grid,
         assumed=assumed,
         fitting=fitting,
     )
@@ -222,13 +222,13 @@ def _share_of_whole(volumes: Mapping[str, Volume], lesion: Bools, grid: Grid, wi
     return share_of_body(images, stored, grid, whole)
 
 
-def _where(drawn: Grid, window: Window, reference: str) -> WayBack:
+def _where(input_grid: Grid, window: Window, reference: str) -> WayBack:
     """Where the stored slices lie on the grid of the reference's file: what leads a mask of them back."""
     return {
         "reference": reference,
-        "input_shape": list(drawn.shape),
-        "input_affine": drawn.affine.tolist(),
-        "input_axes": "".join(orientations.aff2axcodes(drawn.affine)),
+        "input_shape": list(input_grid.shape),
+        "input_affine": input_grid.affine.tolist(),
+        "input_axes": "".join(orientations.aff2axcodes(input_grid.affine)),
         "size": window.size,
         "scale": list(window.scale),
         "offset": list(window.offset),

@@ -15,7 +15,7 @@ from data_prep.volumes.resize import HALF_SHARE, area_weights, weigh
 from data_prep.volumes.volume import Grid
 from hnscc.base.arrays import Bools, Floats, Masks
 from hnscc.cohort.placement import WayBack
-from hnscc.cohort.store_format import Drawn
+from hnscc.cohort.store_format import DrawnMask
 
 Kind = TypeVar("Kind", bound=np.generic)
 
@@ -34,7 +34,7 @@ def lesion_back(mask: NDArray[Any], placement: WayBack) -> Bools:
     return np.stack([share >= HALF_SHARE for share in _shares(mask, placement)])
 
 
-def back_as_drawn(mask: Masks | Bools, placement: WayBack, drawn: Drawn) -> Bools:
+def back_as_drawn(mask: Masks | Bools, placement: WayBack, drawn: DrawnMask) -> Bools:
     """A mask of stored slices (Z, H, W) on the grid that the scan's own mask was drawn on, as `drawn.voxels` lies.
 
     It is `lesion_back` where that is the grid of the slices' modality; else that is brought to the mask's grid as masks

@@ -1,6 +1,6 @@
 """The tables of a run folder: built from its folds and trials, and written atomically.
 
-The same trials give the same bytes: rows stand in canonical order, draws are keyed by the study's seed, and
+The same trials give the same bytes: rows stand in canonical order, random numbers are keyed by the study's seed, and
 no wall-clock value stands outside columns named `seconds`.
 """
 

@@ -42,7 +42,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "variant": (TEXT, "name of the variant in the study file"),
     "fold": (WHOLE, "number of the fold, counted from 0"),
     "repeat": (WHOLE, "number of the repeat, counted from 0"),
-    "seed": (WHOLE, "the trial's own seed, from which its other seeds are drawn"),
+    "seed": (WHOLE, "the trial's own seed, from which its other seeds follow"),
     "status": (
         TEXT,
         "completed, failed or missing; in a search also stopped, before its last epoch. A trial whose files are "

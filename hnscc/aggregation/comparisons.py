@@ -127,10 +127,10 @@ def _bootstrap(study: Study, a: Side, b: Side, slice_set: str) -> ByMetric:
     pooled = _pooled(a, b, slice_set)
     if isinstance(pooled, str):
         return _none("pooled", pooled)
-    draw = generator(study.seed, "comparisons", a.variant, b.variant, slice_set)
+    rng = generator(study.seed, "comparisons", a.variant, b.variant, slice_set)
     metrics = metrics_at("pooled")
     scores = [each.function for each in metrics]
-    found = median_differences(*pooled, scores, draw, study.evaluation.bootstraps)
+    found = median_differences(*pooled, scores, rng, study.evaluation.bootstraps)
     return {each.name: comparison for each, comparison in zip(metrics, found, strict=True)}
 
 

@@ -16,7 +16,7 @@ from hnscc.base.in_words import count_of
 from hnscc.base.locations import Location
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort import drawn_masks
-from hnscc.cohort.drawn_masks import DrawnMask
+from hnscc.cohort.drawn_masks import PackedMask
 from hnscc.cohort.slices import rows_of_scans
 from hnscc.cohort.split_file import damaged_fold, read_split
 from hnscc.cohort.store_format import suv_modality
@@ -52,7 +52,7 @@ class Fold:
     others_digest: str = ""
     spacing_mm: Mapping[str, Spacing] = field(default_factory=dict)
     in_suv: str | None = None
-    drawn: Mapping[str, DrawnMask] = field(default_factory=dict)
+    drawn: Mapping[str, PackedMask] = field(default_factory=dict)
 
     @cached_property
     def rows(self) -> dict[str, Integers]:

@@ -27,7 +27,7 @@ NOT_DRAWN = (
     "the store that the study was run with kept no masks as they were drawn: prepare it again by this version, and "
     "`hnscc run STUDY` takes them from it"
 )
-BY_SLICE = "validation is drawn slice by slice (split.validation_unit), so its scans are not scored whole"
+BY_SLICE = "validation is chosen slice by slice (split.validation_unit), so its scans are not scored whole"
 
 
 def scan_rows(results: Results) -> Iterator[TableRow]:

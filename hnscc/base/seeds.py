@@ -1,4 +1,4 @@
-"""Every random draw is keyed: by the study's seed and by what it is for, never by when or where it happens."""
+"""Every random choice is keyed: by the study's seed and by what it is for, never by when or where it happens."""
 
 import hashlib
 

@@ -12,26 +12,26 @@ from hnscc.base.arrays import Masks
 from hnscc.base.encode import npz_bytes
 from hnscc.cohort.placement import WAY_BACK, WayBack
 from hnscc.cohort.store import Store
-from hnscc.cohort.store_format import Drawn
+from hnscc.cohort.store_format import DrawnMask
 
 
 @dataclass(frozen=True)
-class DrawnMask:
+class PackedMask:
     """The mask of one scan as it was drawn, eight voxels a byte until it is asked for, since grids may be large.
 
-    lies: `on`, `shape` and `affine` as of `store_format.Drawn`, and `placement`, the part of the scan's placement that
-    brings a mask of its stored slices back. bits: uint8 (n,), the voxels in C order.
+    lies: `on`, `shape` and `affine` as of `store_format.DrawnMask`, and `placement`, the part of the scan's placement
+    that brings a mask of its stored slices back. bits: uint8 (n,), the voxels in C order.
     """
 
     lies: Mapping[str, Any]
     bits: Masks
 
     @property
-    def drawn(self) -> Drawn:
+    def drawn(self) -> DrawnMask:
         """The mask, unpacked: a new array each time."""
         shape = tuple(self.lies["shape"])
         voxels = np.unpackbits(self.bits, count=math.prod(shape)).reshape(shape) == 1
-        return Drawn(voxels, tuple(tuple(row) for row in self.lies["affine"]), self.lies["on"])
+        return DrawnMask(voxels, tuple(tuple(row) for row in self.lies["affine"]), self.lies["on"])
 
     @property
     def placement(self) -> WayBack:
@@ -40,7 +40,7 @@ class DrawnMask:
         return way_back
 
 
-def read_masks(store: Store, scans: Iterable[str]) -> dict[str, DrawnMask]:
+def read_masks(store: Store, scans: Iterable[str]) -> dict[str, PackedMask]:
     """The masks of these scans as they were drawn; empty where the store keeps none. Errors as of `Store.read`."""
     placements = {scan.scan_id: scan.placement for scan in store.scans}
     found = {}
@@ -51,20 +51,20 @@ def read_masks(store: Store, scans: Iterable[str]) -> dict[str, DrawnMask]:
     return found
 
 
-def packed(drawn: Drawn, placement: Mapping[str, Any]) -> DrawnMask:
+def packed(drawn: DrawnMask, placement: Mapping[str, Any]) -> PackedMask:
     """A mask and its scan's placement, as a fold keeps them."""
     lies = {"on": drawn.on, "shape": list(drawn.voxels.shape), "affine": [list(row) for row in drawn.affine]}
     way_back = {name: placement[name] for name in WAY_BACK}
-    return DrawnMask({**lies, "placement": way_back}, np.packbits(drawn.voxels))
+    return PackedMask({**lies, "placement": way_back}, np.packbits(drawn.voxels))
 
 
-def to_bytes(masks: Mapping[str, DrawnMask]) -> bytes:
+def to_bytes(masks: Mapping[str, PackedMask]) -> bytes:
     """The file of these masks, by scan: the bits of all, one scan after another, compressed."""
     return npz_bytes(bits=np.concatenate([masks[scan].bits for scan in sorted(masks)]))
 
 
-def from_bytes(content: bytes, lies: Mapping[str, Mapping[str, Any]]) -> dict[str, DrawnMask]:
-    """The masks that `to_bytes` wrote; lies: `DrawnMask.lies` of each scan. ValueError where these do not fit."""
+def from_bytes(content: bytes, lies: Mapping[str, Mapping[str, Any]]) -> dict[str, PackedMask]:
+    """The masks that `to_bytes` wrote; lies: `PackedMask.lies` of each scan. ValueError where these do not fit."""
     bits = np.load(io.BytesIO(content), allow_pickle=False)["bits"]
     lengths = [-(-math.prod(lies[scan]["shape"]) // 8) for scan in sorted(lies)]
     if bits.dtype != np.uint8 or bits.shape != (sum(lengths),):
@@ -73,4 +73,4 @@ def from_bytes(content: bytes, lies: Mapping[str, Mapping[str, Any]]) -> dict[st
             "with them"
         )
     parts = np.split(bits, np.cumsum(lengths)[:-1])
-    return {scan: DrawnMask(lies[scan], part) for scan, part in zip(sorted(lies), parts, strict=True)}
+    return {scan: PackedMask(lies[scan], part) for scan, part in zip(sorted(lies), parts, strict=True)}

@@ -15,7 +15,7 @@ from hnscc.base.locations import Location
 from hnscc.base.split_names import SPLITS
 from hnscc.base.steps import Progress
 from hnscc.cohort import drawn_masks
-from hnscc.cohort.drawn_masks import DrawnMask
+from hnscc.cohort.drawn_masks import PackedMask
 from hnscc.cohort.same_data import check_same_data, data_digest
 from hnscc.cohort.slices import Bounds, Pixels, Slices, read_pixels, rows_of_scans
 from hnscc.cohort.split_file import SplitFile, intact_split, write_split
@@ -229,7 +229,7 @@ def _holds(path: Location, content: bytes) -> bool:
 
 
 def _split_file(
-    store: Store, plan: FoldPlan, data: FoldData, files: dict[str, str], drawn: Mapping[str, DrawnMask]
+    store: Store, plan: FoldPlan, data: FoldData, files: dict[str, str], drawn: Mapping[str, PackedMask]
 ) -> SplitFile:
     return SplitFile(
         fold=plan.fold,

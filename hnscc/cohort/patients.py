@@ -19,9 +19,9 @@ def assign_patients(
 
     Splits fixed in the manifest are taken as they are. Otherwise the patients of each stratum are shuffled by `seed`,
     in the same order for all folds. With `folds: 1` the first share `test` of each stratum is tested. With `folds: k`
-    patient i is tested in fold i mod k, counted on from one stratum to the next.
-    With validation_unit slice the validation set is drawn later, and no patient is set aside for it here. Slices that a
-    modality in `shown` does not show do not count.
+    patient i is tested in fold i mod k, counted on from one stratum to the next. With validation_unit slice the
+    validation set is chosen later, and no patient is set aside for it here. Slices that a modality in `shown` does not
+    show do not count.
 
     InputError is raised where patients with lesion are too few, and where the manifest's splits are not one hold-out
     split of whole patients.
@@ -63,7 +63,7 @@ def lesion_patients(scans: Sequence[Scan], shown: Sequence[str]) -> set[str]:
 
 def _fixed_by_user(fixed: Mapping[str, str | None], split: Split) -> dict[str, str]:
     missing = sorted(patient for patient, name in fixed.items() if not name)
-    absent = [name for name in SPLITS if name not in fixed.values() and not _drawn_later(name, split)]
+    absent = [name for name in SPLITS if name not in fixed.values() and not _chosen_later(name, split)]
     if missing or absent or split.folds > 1:
         raise InputError(
             "The split column of the manifest does not give one hold-out split.",
@@ -89,7 +89,7 @@ def _check_one_split_each(scans: Sequence[Scan]) -> None:
         )
 
 
-def _drawn_later(name: str, split: Split) -> bool:
+def _chosen_later(name: str, split: Split) -> bool:
     return name == "validation" and split.validation_unit == "slice"
 
 

@@ -161,7 +161,7 @@ class ValueFacts(TypedDict, total=False):
 
 
 class LesionFacts(TypedDict, total=False):
-    """The lesion of a scan (data_prep.placing.found.lesion_of, data_prep.placing.drawn).
+    """The lesion of a scan (data_prep.placing.found.lesion_of, data_prep.placing.drawn_shape).
 
     ml: its volume on the grid of the slices, to four decimals; drawn_ml, stored_ml: as its file and as the stored mask
     hold it. share_of_grid, share_of_body: of the grid, and of the body in the stored slices; share_of_whole: of the
@@ -195,8 +195,8 @@ class LesionFacts(TypedDict, total=False):
 
 
 class DrawnFacts(TypedDict):
-    """Where the mask lies as it was drawn (`store_format.Drawn`): on which modality's grid, its voxels z, y and x, its
-    affine, and the digest of its voxels (`store_format.drawn_digest`)."""
+    """Where the mask lies as it was drawn (`store_format.DrawnMask`): on which modality's grid, its voxels z, y and x,
+    its affine, and the digest of its voxels (`store_format.drawn_digest`)."""
 
     on: str | None
     shape: list[int]

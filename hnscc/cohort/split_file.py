@@ -31,7 +31,7 @@ class SplitFile(Facts):
     slice of whole scans is scored, or the sampled ones alone. store_digest, placing, odd: of the store that it was made
     from; usual: what the scans of that are like (hnscc.cohort.usual). patients: by split. warnings: of
     `splits.FoldPlan`. files: name -> SHA-256 of each other file. drawn: scan -> how its mask as drawn lies
-    (`drawn_masks.DrawnMask.lies`), empty where the store kept none. What has a default is not in the files of earlier
+    (`drawn_masks.PackedMask.lies`), empty where the store kept none. What has a default is not in the files of earlier
     versions, which scored sampled slices alone; `unsaid` names what scores rest on of it.
     """
 

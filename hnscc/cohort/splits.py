@@ -105,7 +105,7 @@ def small_splits(plan: FoldPlan, read: Sequence[str]) -> list[str]:
     ]
 
 
-BY_SLICES = "validation: drawn slice by slice, as the paper did: its patients also stand in training"
+BY_SLICES = "validation: chosen slice by slice, as the paper did: its patients also stand in training"
 BY_SLICES_OF_WHOLE = (
     "validation: thresholds and median models are chosen on sampled slices, while every slice of the test scans is "
     "scored (split.validation_unit: slice)"
@@ -178,13 +178,13 @@ def _with_whole_scans(plan: FoldPlan, scans: Sequence[Scan], splits: Sequence[st
 
 
 def _too_few(split: str, wanted: int, there: int, more: int) -> str:
-    """The warning of negatives that run out; `more` stand in scans with lesion, which the study does not draw on."""
+    """The warning of negatives that run out; `more` stand in scans with lesion, which the study does not use."""
     text = f"{split}: {count_of(wanted, 'negative slice')} wanted, {there:,} exist; all are taken"
     if not more:
         none = "the networks are never shown a slice without lesion: add scans that hold some, or more of their slices"
         return text + ("" if there else f": {none}")
     return (
-        f"{text}. {more:,} more stand in scans with lesion: set `sampling: {{negatives: any_scan}}` to draw on them"
+        f"{text}. {more:,} more stand in scans with lesion: set `sampling: {{negatives: any_scan}}` to use them"
         + ("" if there else ", or the networks are never shown a slice without lesion")
     )
 

@@ -18,7 +18,7 @@ from hnscc.cohort.store_format import (
     FORMAT,
     SCANS_GROUP,
     SCHEMA_VERSION,
-    Drawn,
+    DrawnMask,
     Scan,
     content_digest,
     drawn_digest,
@@ -103,7 +103,7 @@ class Store:
             )
         return images, mask
 
-    def read_drawn(self, scan_id: str) -> Drawn | None:
+    def read_drawn(self, scan_id: str) -> DrawnMask | None:
         """The mask of one scan as it was drawn; None where the store keeps none, as stores of earlier versions.
 
         Errors as of `read`.
@@ -116,7 +116,7 @@ class Store:
             raise damaged_store(
                 self.location, scan_id, "another mask as drawn (a chunk is missing or was replaced)"
             )
-        return Drawn(voxels == 1, tuple(tuple(row) for row in lies["affine"]), lies["on"])
+        return DrawnMask(voxels == 1, tuple(tuple(row) for row in lies["affine"]), lies["on"])
 
     @cached_property
     def _scan_of(self) -> dict[str, Scan]:

@@ -33,7 +33,7 @@ from hnscc.cohort.store_format import (
     SCANS_GROUP,
     SCHEMA_VERSION,
     UNFINISHED,
-    Drawn,
+    DrawnMask,
     Scan,
     ScanFacts,
     content_digest,
@@ -79,7 +79,7 @@ def begin_store(final: Location, overwrite: bool) -> UnfinishedStore:
 
 
 def write_scan(
-    folder: Path, images: Images, mask: Masks, facts: ScanFacts, *, drawn: Drawn | None = None
+    folder: Path, images: Images, mask: Masks, facts: ScanFacts, *, drawn: DrawnMask | None = None
 ) -> Scan:
     """Write images (Z, C, H, W) float32 and mask (Z, H, W) uint8, 0 and 1, of one scan; return what is known of it.
 
@@ -116,7 +116,7 @@ def _check_arrays(images: Images, mask: Masks) -> None:
         )
 
 
-def _facts_of(drawn: Drawn, voxels: Masks) -> DrawnFacts:
+def _facts_of(drawn: DrawnMask, voxels: Masks) -> DrawnFacts:
     """Return where a mask lies as it was drawn; voxels: its own, as they are stored."""
     rows = [list(row) for row in drawn.affine]
     return DrawnFacts(on=drawn.on, shape=list(voxels.shape), affine=rows, digest=drawn_digest(voxels))

@@ -42,7 +42,7 @@ SUV_UNITS = ("SUV", "SUV (lean body mass)")
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnMask:
     """A scan's mask as it was drawn, on that grid, its axes turned to LPS.
 
     voxels: bool (Z, Y, X). affine: 4 x 4, from an index (x, y, z) to mm, as `Scan.affine`; where that modality was

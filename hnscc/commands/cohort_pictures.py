@@ -41,14 +41,14 @@ def intensities(
     rows = []
     for position, (scan, _) in enumerate(pairs):
         texts = odd.get(scan.scan_id, [])
-        drawn = [
+        histograms = [
             Histogram(
                 histogram_svg(shares[name][position], usual[name], _marks(scan, name, axes[name])),
                 bool(odd_about(store, scan.scan_id, name)),
             )
             for name in store.modalities
         ]
-        rows.append((scan.scan_id, tuple(drawn), "; ".join(texts) or "ok"))
+        rows.append((scan.scan_id, tuple(histograms), "; ".join(texts) or "ok"))
     head = [f"{name}: {axes[name][0]:.4g} to {axes[name][1]:.4g}" for name in store.modalities]
     explanation = (
         "The values of each scan's stored pixels above its lowest one, on one axis for all scans of a modality; what "

@@ -17,7 +17,7 @@ class MemoryFacts(TypedDict):
     ones and, with `evaluation: {slices: all}`, whole scans of validation and test.
     object_store: of Ray's copy of them, which all workers of a machine share. worker: at most, of one worker's own:
     weights with what is kept of them, and its predictions with their masks while they are scored and compressed;
-    activations of a batch come on top. Augmented slices are drawn when a batch is read, and not kept."""
+    activations of a batch come on top. Augmented slices are made when a batch is read, and not kept."""
 
     driver: float
     object_store: float

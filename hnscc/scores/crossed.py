@@ -4,7 +4,7 @@ A score of one model on P patients says nothing of another training; the spread 
 patients. Here every variant is a table of R repeats by P patients, and three parts of variance are told apart: that of
 patients (the mean over repeats varies from patient to patient), that of repeats, and that of both together (one
 training does well on one patient), which the other two hold once each and which is therefore taken off once
-(Cameron, Gelbach and Miller 2011). Nothing is resampled, so nothing is drawn. The parts are those of
+(Cameron, Gelbach and Miller 2011). Nothing is resampled, so nothing is random. The parts are those of
 scores.variance_parts, the limits those of scores.two_way_t.
 """
 

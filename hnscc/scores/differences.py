@@ -15,14 +15,14 @@ from hnscc.scores.paired_tests import Comparison
 
 
 def median_differences(
-    a: Counts, b: Counts, scores: Sequence[Score], draw: np.random.Generator, bootstraps: int
+    a: Counts, b: Counts, scores: Sequence[Score], rng: np.random.Generator, bootstraps: int
 ) -> list[Comparison]:
     """By each score, how far the median over repeats of a lies above that of b; one comparison for each score.
 
     Patients and repeats are resampled together, in the same resamples for all scores. a, b: counts (R, P), repeats x
-    patients, the same P patients in the same order. Every resample draws P patients (`patient_weights`), the same for
-    a and b, and R repeats of each on their own, with replacement; each repeat's counts are pooled over the drawn
-    patients, and the ordinary median over the drawn repeats is taken. The interval is that of the 2.5 % and 97.5 %
+    patients, the same P patients in the same order. Every resample takes P patients (`patient_weights`), the same for
+    a and b, and R repeats of each on their own, with replacement; each repeat's counts are pooled over the chosen
+    patients, and the ordinary median over the chosen repeats is taken. The interval is that of the 2.5 % and 97.5 %
     percentiles; p is its inversion, 2 (1 + min(#<=0, #>=0)) / (B + 1), at most 1.
 
     There is no interval where fewer than 2 patients hold lesion or a variant has fewer than 2 repeats, and no p where
@@ -39,9 +39,9 @@ def median_differences(
     with_lesion = int(lesion.sum())
     if lacking := _no_interval(with_lesion, len(a), len(b)):
         return [Comparison(n=patients, difference=each, reason=lacking) for each in differences]
-    weights = patient_weights(draw, lesion, bootstraps)
+    weights = patient_weights(rng, lesion, bootstraps)
     sums = [resampled(each, weights) for each in (a, b)]
-    rows = [draw.integers(len(each), size=(bootstraps, len(each))) for each in (a, b)]
+    rows = [rng.integers(len(each), size=(bootstraps, len(each))) for each in (a, b)]
     few = _no_p(with_lesion, len(a), len(b))
     found = []
     for score, difference in zip(scores, differences, strict=True):
@@ -102,16 +102,16 @@ def _resampled_median(scores: Floats, rows: Integers) -> Floats:
     return (ordered[:, (repeats - 1) // 2] + ordered[:, repeats // 2]) / 2
 
 
-def patient_weights(draw: np.random.Generator, lesion: Bools, bootstraps: int) -> Floats:
+def patient_weights(rng: np.random.Generator, lesion: Bools, bootstraps: int) -> Floats:
     """How often each patient stands in each resample: float64 (bootstraps, P).
 
-    lesion: bool (P,). Patients with and without lesion are drawn apart, as many of each as there are, like
+    lesion: bool (P,). Patients with and without lesion are resampled apart, as many of each as there are, like
     the split that the study was stratified by: a resample without any lesion would score an empty prediction 1.
     """
     weights = np.zeros((bootstraps, len(lesion)))
     for stratum in (np.flatnonzero(lesion), np.flatnonzero(~lesion)):
         if len(stratum):
-            weights[:, stratum] = draw.multinomial(
+            weights[:, stratum] = rng.multinomial(
                 len(stratum), np.full(len(stratum), 1 / len(stratum)), bootstraps
             )
     return weights

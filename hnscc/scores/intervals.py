@@ -29,7 +29,7 @@ class Interval:
 
 def too_few(number: int, what: str = "patients with lesion") -> str | None:
     """Return why so many patients, or repeats, give no interval, or None where they do; patients with and without
-    lesion are drawn apart, so those without add nothing."""
+    lesion are resampled apart, so those without add nothing."""
     if number >= fewest.PATIENTS:
         return None
     are = "is 1" if number == 1 else f"are {number}"
@@ -52,7 +52,7 @@ def t_limit(degrees: float) -> float:
 
 
 def median_interval(values: Sequence[float]) -> Interval:
-    """95 % interval of the median of what `values` (N,) were drawn from, by order statistics; nothing is resampled.
+    """95 % interval of the median of what `values` (N,) are a sample of, by order statistics; nothing is resampled.
 
     The narrowest pair of the k-th lowest and k-th highest value that holds the median with at least 95 % (binomial;
     Conover, Practical Nonparametric Statistics): exact for any distribution. None below 6 values.
@@ -69,7 +69,7 @@ def median_interval(values: Sequence[float]) -> Interval:
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """95 % t interval of the mean of what `values` (N,) were drawn from; nothing is resampled. None below 3 values, or
+    """95 % t interval of the mean of what `values` (N,) are a sample of; nothing is resampled. None below 3 values, or
     where all are alike."""
     if len(values) < fewest.VALUES_FOR_MEAN:
         return Interval(None, None, f"an interval of a mean needs at least {fewest.VALUES_FOR_MEAN} values")

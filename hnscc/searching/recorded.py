@@ -31,7 +31,7 @@ class SearchRecord(Facts):
 def read_search(folder: RunFolder) -> SearchRecord | None:
     """Read what the search has proposed so far; None where no search has begun.
 
-    Raises InputError where it is damaged: another draw would be another search.
+    Raises InputError where it is damaged: other configurations would be another search.
     """
     try:
         facts = read_sealed(folder.search)

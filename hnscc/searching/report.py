@@ -53,7 +53,7 @@ def write_search_report(folder: RunFolder, study: Study, race: Race) -> None:
 def _sections(folder: RunFolder, study: Study, race: Race, rows: list[TableRow]) -> list[Section]:
     overview, spent = tuple(_overview(race, rows)), tuple(_budget(race, rows))
     by_setting = tuple(_by_setting(study, rows))
-    nothing = () if overview or by_setting or spent else (Text("Nothing to draw."),)
+    nothing = () if overview or by_setting or spent else (Text("Nothing to show."),)
     return [
         Section("What was found", (findings(study, rows),)),
         Section("Configurations", (*overview, _table(study, rows))),

@@ -45,11 +45,11 @@ def versions_text(versions: Mapping[str, str]) -> str:
 
 
 def trial_seeds(study: Study, trial: Trial) -> dict[str, int]:
-    """Return the trial's own seed and one for each use of randomness, drawn from the study's seed and the trial's name.
+    """Return the trial's own seed and one for each use of randomness, from the study's seed and the trial's name.
 
     Where repeats share their augmented copies, those are keyed by the fold alone. In a search, repeat r of every
     configuration shares all of them: configurations are compared in pairs, by what differs between them alone. The
-    winners' study draws others: what was chosen on the search's draws is not scored on them again. So does repeat r
+    winners' study has others: what was chosen by those of the search is not scored by them again. So does repeat r
     of all variants where the study's repeats are paired.
     """
     together = "search" if study.search else "paired" if study.paired else trial.variant

@@ -50,7 +50,7 @@ class Study(Settings):
     seed: Annotated[
         int,
         Field(ge=0, lt=2**63),
-        says("Every random draw of the study follows from this number and from what the draw is for.", OURS),
+        says("Every random choice of the study follows from this number and from what it is for.", OURS),
     ]
     repeats: Annotated[
         Repeats,
@@ -105,7 +105,7 @@ class Study(Settings):
     def whole_splits(self) -> tuple[str, ...]:
         """The splits of which every slice of every scan is scored; none where the sampled slices alone are.
 
-        A validation set that is drawn slice by slice stays as it is: its scans are trained on too.
+        A validation set that is chosen slice by slice stays as it is: its scans are trained on too.
         """
         if self.search or self.evaluation.slices == "sampled":
             return ()

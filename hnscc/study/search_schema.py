@@ -14,7 +14,7 @@ class Range(Settings):
     high: Annotated[float, says("The largest value that is tried.", OURS)]
     log: Annotated[
         bool,
-        says("Values are drawn evenly by order of magnitude instead of evenly by value.", OURS),
+        says("Values are chosen evenly by order of magnitude instead of evenly by value.", OURS),
     ] = False
 
     @model_validator(mode="after")

@@ -17,7 +17,7 @@ from hnscc.study.fields import (
     says,
 )
 
-# From which scans slices without lesion are drawn.
+# From which scans slices without lesion are chosen.
 Negatives = Literal["lesion_free_scans", "any_scan"]
 
 
@@ -26,12 +26,15 @@ class Sampling(Settings):
 
     max_positive: Annotated[
         Count | None,
-        says("At most so many slices with lesion are used, drawn evenly over patients; null uses all.", OURS),
+        says(
+            "At most so many slices with lesion are used, chosen at random, evenly over patients; null uses all.",
+            OURS,
+        ),
     ]
     negatives: Annotated[
         Negatives,
         says(
-            "Slices without lesion are drawn from scans that hold no lesion at all, or from any scan.",
+            "Slices without lesion are chosen from scans that hold no lesion at all, or from any scan.",
             PAPER_IMAGING,
         ),
     ]
@@ -39,7 +42,7 @@ class Sampling(Settings):
         float,
         Field(ge=0),
         says(
-            "So many slices without lesion are drawn for each slice with lesion, in each split.",
+            "So many slices without lesion are chosen for each slice with lesion, in each split.",
             PAPER_IMAGING,
         ),
     ]
@@ -51,7 +54,7 @@ class Split(Settings):
     unit: Annotated[
         Literal["patient"],
         says(
-            "The test set is drawn patient by patient, so that none stands on both sides.",
+            "The test set is chosen patient by patient, so that none stands on both sides.",
             PAPER_PREPROCESSING,
         ),
     ]
@@ -74,7 +77,7 @@ class Split(Settings):
     validation_unit: Annotated[
         Literal["patient", "slice"],
         says(
-            "Validation is drawn by patient, or slice by slice, whose patients then stand in training too.",
+            "Validation is chosen by patient, or slice by slice, whose patients then stand in training too.",
             PAPERS_CODE,
         ),
     ]

@@ -31,7 +31,7 @@ class Augmentation(Settings):
     copies: Annotated[
         Annotated[int, Field(ge=0, le=1000)] | Literal["fresh"],
         says(
-            "0 augments nothing; n makes n altered copies of every slice, once; `fresh` draws every slice anew in "
+            "0 augments nothing; n makes n altered copies of every slice, once; `fresh` alters every slice anew in "
             "each epoch, in its place.",
             PAPER_PREPROCESSING,
         ),
@@ -71,7 +71,7 @@ class Augmentation(Settings):
     ]
 
     @model_validator(mode="after")
-    def _fresh_draws_replace_nothing(self) -> "Augmentation":
+    def _fresh_copies_replace_nothing(self) -> "Augmentation":
         if self.copies == "fresh" and (
             self.originals == "dropped" or self.validation or self.shared_by_repeats
         ):

@@ -1,4 +1,4 @@
-"""The slices that a trial trains and validates on: the fold's own, or augmented copies that are drawn for it.
+"""The slices that a trial trains and validates on: the fold's own, or augmented copies that are made for it.
 
 The augmentation is the paper's (section 2.2), by albumentations, and keyed: the same seed gives the same images.
 """
@@ -20,7 +20,7 @@ from hnscc.study.variant_schema import Augmentation, Variant
 if TYPE_CHECKING:
     import albumentations as A
 
-# What was drawn for one slice: each transform that is applied, in order, with its parameters.
+# What was chosen at random for one slice: each transform that is applied, in order, with its parameters.
 Moves = list[tuple["A.DualTransform", dict[str, Any]]]
 
 
@@ -54,14 +54,14 @@ def build_pipeline(settings: Augmentation) -> "A.Compose":
     )
 
 
-def draw_moves(settings: Augmentation, count: int, pixels: int, *, seed: int) -> list[Moves]:
+def random_moves(settings: Augmentation, count: int, pixels: int, *, seed: int) -> list[Moves]:
     """Return how each of `count` slices of pixels x pixels is to be moved; nothing is moved yet.
 
-    The draws depend on the seed and the slice's position alone.
+    They depend on the seed and the slice's position alone.
     """
     pipeline = build_pipeline(settings)
     pipeline.set_random_seed(shortened(seed))
-    # The library draws while it moves an image: any of this size.
+    # The library chooses while it moves an image: any of this size.
     empty = np.zeros((pixels, pixels, 1), np.float32)
     moves = []
     for _ in range(count):
@@ -83,7 +83,7 @@ def move(images: Images, masks: Masks, moves: Sequence[Moves]) -> None:
 
 @dataclass(frozen=True)
 class Copies:
-    """Augmented copies of slices, of which only the draws are kept: each is moved anew whenever it is read.
+    """Augmented copies of slices, of which only the moves are kept: each is moved anew whenever it is read.
 
     own: the slices, N of them. sets: one for each time that all N stand there, one behind the other: how each of the N
     is moved, or None where they stand as they are.
@@ -113,7 +113,7 @@ class Copies:
 def training_slices(
     variant: Variant, data: FoldData, seeds: Mapping[str, int]
 ) -> Callable[[int], Slices | Copies]:
-    """Epoch (from 1) -> the slices of that epoch: the same in each, or with `copies: fresh` drawn anew.
+    """Epoch (from 1) -> the slices of that epoch: the same in each, or with `copies: fresh` made anew.
 
     Their pixels are those that all trials of a machine share.
     """
@@ -122,7 +122,7 @@ def training_slices(
     if settings.copies == 0:
         return lambda epoch: own
     if settings.copies == "fresh":
-        return lambda epoch: Copies(own, [_draws(own, settings, derive_seed(seed, "fresh", epoch))])
+        return lambda epoch: Copies(own, [_moves(own, settings, derive_seed(seed, "fresh", epoch))])
     copies = _copies(own, settings, seed, originals=settings.originals == "kept")
     return lambda epoch: copies
 
@@ -147,8 +147,8 @@ def validation_slices(variant: Variant, data: FoldData, seeds: Mapping[str, int]
 def _copies(own: Slices, settings: Augmentation, seed: int, *, originals: bool) -> Copies:
     """`copies` augmented copies of every slice, behind the originals where these are kept."""
     keys = [derive_seed(seed, "copy", copy) for copy in range(int(settings.copies))]
-    return Copies(own, [*([None] if originals else []), *(_draws(own, settings, key) for key in keys)])
+    return Copies(own, [*([None] if originals else []), *(_moves(own, settings, key) for key in keys)])
 
 
-def _draws(own: Slices, settings: Augmentation, seed: int) -> list[Moves]:
-    return draw_moves(settings, len(own), own.masks.shape[-1], seed=seed)
+def _moves(own: Slices, settings: Augmentation, seed: int) -> list[Moves]:
+    return random_moves(settings, len(own), own.masks.shape[-1], seed=seed)

@@ -17,8 +17,8 @@ STEPS = 2**16
 class Dropout(nn.Dropout):
     """Each value is 0 with probability p, else divided by 1 - p; p counts in steps of 1 / 65536.
 
-    Float of any shape. source: each call on a processor takes one number from it, by which it draws; the layers of a
-    network share one, which `seed_dropouts` seeds. PyTorch's own, elsewhere, draws by `process.drawing`.
+    Float of any shape. source: each call on a processor takes one number from it, by which it chooses; the layers of a
+    network share one, which `seed_dropouts` seeds. PyTorch's own, elsewhere, chooses by `process.seeded`.
     """
 
     def __init__(self, p: float, *, source: torch.Generator) -> None:
@@ -33,7 +33,7 @@ class Dropout(nn.Dropout):
 
 
 def seed_dropouts(model: nn.Module, seed: int) -> None:
-    """All that a network's layers of this kind draw from here on follows from this seed."""
+    """All that a network's layers of this kind choose from here on follows from this seed."""
     for layer in model.modules():
         if isinstance(layer, Dropout):
             layer.source.manual_seed(seed)
@@ -42,13 +42,13 @@ def seed_dropouts(model: nn.Module, seed: int) -> None:
 def _kept(values: torch.Tensor, dropped: int, source: torch.Generator) -> torch.Tensor:
     """Like `values`: STEPS / (STEPS - dropped), or 0 in `dropped` of STEPS cases. Made of integers, for PyTorch
     compares and multiplies these many at a time, and turns booleans into floats one by one."""
-    draws = _draws(values.numel(), source).as_strided(values.shape, values.stride())
-    ones = torch.ge(draws, dropped - STEPS // 2, out=torch.empty_like(values, dtype=BITS[values.dtype]))
+    numbers = _random_numbers(values.numel(), source).as_strided(values.shape, values.stride())
+    ones = torch.ge(numbers, dropped - STEPS // 2, out=torch.empty_like(values, dtype=BITS[values.dtype]))
     scale = torch.tensor(STEPS / (STEPS - dropped), dtype=values.dtype)
     return ones.mul_(int(scale.view(BITS[values.dtype]))).view(values.dtype)
 
 
-def _draws(count: int, source: torch.Generator) -> torch.Tensor:
+def _random_numbers(count: int, source: torch.Generator) -> torch.Tensor:
     """So many int16, all 65536 values equally likely: four from each word of NumPy's fastest generator."""
     key = int(torch.randint(2**62, (), generator=source))
     words = np.random.Generator(np.random.SFC64(key)).integers(0, 2**64, -(-count // 4), dtype=np.uint64)

@@ -23,7 +23,7 @@ from hnscc.training.hardware import hardware
 from hnscc.training.inference import EVALUATION_BATCH, in_order, logits_of, model_on, predicting
 from hnscc.training.layers import seed_dropouts
 from hnscc.training.losses import loss_of
-from hnscc.training.process import drawing
+from hnscc.training.process import seeded
 from hnscc.training.records import Attempt, Began
 from hnscc.training.slots import SoFar
 
@@ -97,7 +97,7 @@ class Fit:
         total = torch.zeros((), dtype=torch.float64, device=self.began.device)
         seed = derive_seed(self.began.seeds["dropout"], epoch)
         seed_dropouts(self.model, seed)
-        with drawing(seed):
+        with seeded(seed):
             parts = batches_of(order, self.training.batch_size)
             for images, truth in batches(slices, parts, self.began.device):
                 loss = loss_of(self.training.loss, self._logits(images), truth)

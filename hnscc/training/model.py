@@ -14,15 +14,15 @@ from hnscc.base.in_words import count_of
 from hnscc.study.variant_schema import Network, nearest_first
 from hnscc.training.losses import loss_of
 from hnscc.training.paper_unet import PaperUNet
-from hnscc.training.process import drawing, raise_if_memory_ran_out
+from hnscc.training.process import raise_if_memory_ran_out, seeded
 
 
 def build_model(network: Network, in_channels: int, *, seed: int) -> nn.Module:
-    """A network with weights drawn by `seed`: float (N, in_channels, H, W) -> logits float (N, 1, H, W).
+    """A network with random weights that follow from `seed`: float (N, in_channels, H, W) -> logits float (N, 1, H, W).
 
     InputError for an architecture, encoder or weights file that does not exist or does not fit.
     """
-    with drawing(seed):
+    with seeded(seed):
         if network.width is not None:  # the schema gives it to the architecture `paper` alone, and always
             return PaperUNet(in_channels, network.width)
         model = _create(network, in_channels)

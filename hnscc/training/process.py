@@ -41,11 +41,11 @@ def set_up_torch(device: str, threads: int, gpus: float, precision: str) -> None
 
 
 @contextlib.contextmanager
-def drawing(seed: int) -> Iterator[None]:
-    """All that PyTorch draws within a `with` block follows from this seed; its global generators stay as they were,
-    that of the GPU in use too.
+def seeded(seed: int) -> Iterator[None]:
+    """All that is random in PyTorch within a `with` block follows from this seed; its global generators stay as they
+    were, that of the GPU in use too.
 
-    They are seeded and not handed over, since initialisers and layers of libraries (dropout, stochastic depth) draw
+    They are seeded and not handed over, since initialisers and layers of libraries (dropout, stochastic depth) take
     from them alone.
     """
     gpus = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]

@@ -1,6 +1,6 @@
 """Several trials in one process, side by side: each goes on for an epoch when its turn comes.
 
-A trial computes what it would compute alone, in the same order, on tensors of its own, and draws by its own keys: its
+A trial computes what it would compute alone, in the same order, on tensors of its own, and chooses by its own keys: its
 bits are the same whoever is beside it, which tests show on a processor. There is nothing to gain there; on a GPU, one
 trial's epoch is to be computed while another's is prepared, for which each needs a stream of its own first. That is not
 built, and this was never run on a GPU.

@@ -7,14 +7,14 @@ from small_tables import check_tables, levels, mask, row, rows
 
 from hnscc.aggregation.build import write_tables
 from hnscc.base.errors import InputError
-from hnscc.cohort.drawn_masks import DrawnMask, from_bytes, packed, to_bytes
-from hnscc.cohort.store_format import Drawn
+from hnscc.cohort.drawn_masks import PackedMask, from_bytes, packed, to_bytes
+from hnscc.cohort.store_format import DrawnMask
 from hnscc.study.plan import plan_trials
 
 AFFINE = ((-1.0, 0.0, 0.0, 0.0), (0.0, -1.0, 0.0, 0.0), (0.0, 0.0, 3.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
 
-def drawn(slices: int, *voxels: tuple[int, int, int], on: str | None = "mri") -> DrawnMask:
+def drawn(slices: int, *voxels: tuple[int, int, int], on: str | None = "mri") -> PackedMask:
     """A mask with these voxels (z, y, x) of 8 x 8 in each slice, four to a stored pixel; 1 x 1 x 3 mm each."""
     found = np.zeros((slices, 8, 8), bool)
     for each in voxels:
@@ -26,7 +26,7 @@ def drawn(slices: int, *voxels: tuple[int, int, int], on: str | None = "mri") ->
         "input_axes": "LPS",
     }
     placement |= {"size": 4, "scale": [2.0, 2.0], "offset": [0.0, 0.0], "outside": {"mri": []}}
-    return packed(Drawn(found, AFFINE, on), placement)
+    return packed(DrawnMask(found, AFFINE, on), placement)
 
 
 BLOCK = [
@@ -133,7 +133,7 @@ def test_masks_of_any_size_are_read_back_as_they_were():
     random = np.random.default_rng(0)
     masks, placement = {}, dict(MASKS["a-a"].placement)
     for name, shape in (("c", (3, 5, 7)), ("a", (1, 1, 1)), ("b", (2, 4, 8))):
-        masks[name] = packed(Drawn(random.random(shape) > 0.5, AFFINE, name), placement)
+        masks[name] = packed(DrawnMask(random.random(shape) > 0.5, AFFINE, name), placement)
     found = from_bytes(to_bytes(masks), {name: mask.lies for name, mask in masks.items()})
     for name, mask_ in masks.items():
         np.testing.assert_array_equal(found[name].drawn.voxels, mask_.drawn.voxels)

@@ -10,14 +10,14 @@ from filled_stores import EYE, shard, slices
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import Store, verify_store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
-from hnscc.cohort.store_format import Drawn, ScanFacts
+from hnscc.cohort.store_format import DrawnMask, ScanFacts
 
 
 def with_drawn(final: Path, voxels: np.ndarray | None) -> Store:
     """A store of one scan, with its mask as drawn, or as earlier versions made it (None)."""
     unfinished = begin_store(final, overwrite=False)
     facts = {"scan_id": "A", "patient_id": "P", "source_lesion_px": (0,) * 4, "spacing_mm": (4.0, 1.5, 1.5)}
-    drawn = None if voxels is None else Drawn(voxels, EYE, "mri")
+    drawn = None if voxels is None else DrawnMask(voxels, EYE, "mri")
     facts = ScanFacts(**facts, affine=EYE, placement={})
     scan = write_scan(unfinished.folder, *slices(0), facts, drawn=drawn)
     return finish_store(unfinished, modalities=("pet", "mri"), size=16, placed={}, scans=[scan])

@@ -137,7 +137,7 @@ def test_a_whole_split_column_with_several_folds_says_what_is_in_its_way():
 
 
 def test_validation_by_slices_keeps_the_test_patients_apart():
-    """As written: 43 of the 290 slices that are not tested, drawn slice by slice."""
+    """As written: 43 of the 290 slices that are not tested, chosen slice by slice."""
     plan = plan_fold(
         store_of(cohort(18, 26, slices=10)), study_of("s", split={"validation_unit": "slice"}), 0
     )

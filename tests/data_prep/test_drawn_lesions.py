@@ -8,8 +8,8 @@ from scans import prepare, save, write
 from scipy import ndimage
 from stores import scan
 
-from data_prep.oddities.drawn_lesions import odd_drawings
-from data_prep.placing.drawn import hollow
+from data_prep.oddities.drawn_lesions import odd_drawn_lesions
+from data_prep.placing.drawn_shape import hollow
 
 PLAIN = {"hollow": 0.0, "drawn_ml": 2.0, "stored_ml": 2.0}
 
@@ -20,7 +20,7 @@ def told(*changes: dict) -> list[tuple]:
         replace(scan(f"p{at}", (0, 4)), placement={"lesion": PLAIN | change})
         for at, change in enumerate(changes)
     ]
-    return [(odd.scan_id, odd.text, odd.refused) for odd in odd_drawings(scans)]
+    return [(odd.scan_id, odd.text, odd.refused) for odd in odd_drawn_lesions(scans)]
 
 
 def test_what_a_ring_encloses_is_counted_by_hand():

@@ -9,7 +9,7 @@ import pytest
 from facts import facts, told
 from scans import prepare, save, sts, write
 
-from data_prep.placing.drawn import is_box, skipped_slices, spanned
+from data_prep.placing.drawn_shape import is_box, skipped_slices, spanned
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import Store
 

@@ -11,7 +11,7 @@ from stores import scan
 
 from data_prep.masks.pieces import pieces_of
 from data_prep.oddities.drawn_lesions import odd_pieces
-from hnscc.cohort.store_format import Drawn
+from hnscc.cohort.store_format import DrawnMask
 
 SHAPE = (10, 48, 48)  # z, y, x
 NONE = {"mirrored": False, "stray": 0, "thin_mm": 0.0, "over_mm": 0.0}
@@ -25,7 +25,7 @@ def lesion() -> np.ndarray:
 
 
 def found(voxels: np.ndarray) -> dict:
-    return pieces_of(Drawn(voxels, tuple(map(tuple, np.diag([2.0, 1.5, 4.0, 1.0]).tolist())), "mri"))
+    return pieces_of(DrawnMask(voxels, tuple(map(tuple, np.diag([2.0, 1.5, 4.0, 1.0]).tolist())), "mri"))
 
 
 def test_an_empty_mask_and_a_plain_lesion_hold_nothing_more():
@@ -89,14 +89,14 @@ def test_a_line_is_thin_by_its_millimetres_where_voxels_are_fine():
     voxels[:, 10:30, 50:70], voxels[2, 12:15, 10:50] = True, True  # three voxels wide
     for pixel, length in ((1.0, 40.0), (1.5, 0.0)):
         affine = tuple(map(tuple, np.diag([pixel, pixel, 4.0, 1.0]).tolist()))
-        assert pieces_of(Drawn(voxels, affine, "mri"))["thin_mm"] == length
+        assert pieces_of(DrawnMask(voxels, affine, "mri"))["thin_mm"] == length
 
 
 def test_a_header_in_metres_makes_no_line_of_thousands_of_voxels():
     """Millimetres a thousandth as large as they are: what is wrong is told by fields, and nothing takes gigabytes."""
     affine = tuple(map(tuple, np.diag([1e-3, 1e-3, 3e-3, 1.0]).tolist()))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert pieces_of(Drawn(lesion(), affine, "mri"))["over_mm"] == 0.0
+    assert pieces_of(DrawnMask(lesion(), affine, "mri"))["over_mm"] == 0.0
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
 
 

@@ -4,7 +4,7 @@ import pytest
 from stores import scan
 
 from data_prep.oddities.codes import odd_codes
-from data_prep.oddities.drawn_lesions import odd_drawings, odd_pieces
+from data_prep.oddities.drawn_lesions import odd_drawn_lesions, odd_pieces
 from data_prep.oddities.fields import odd_fields, spellings
 from data_prep.oddities.numbers import odd_numbers
 from data_prep.oddities.one_sided import one_sided
@@ -12,7 +12,7 @@ from data_prep.oddities.planes import odd_planes
 
 CHECKS = {
     "odd_codes": odd_codes,
-    "odd_drawings": lambda scans, modalities: odd_drawings(scans),
+    "odd_drawn_lesions": lambda scans, modalities: odd_drawn_lesions(scans),
     "odd_fields": odd_fields,
     "odd_numbers": odd_numbers,
     "odd_pieces": lambda scans, modalities: odd_pieces(scans),

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from hnscc.base.files import sha256, write_bytes, write_sealed, write_text
 from hnscc.base.split_names import SPLITS
-from hnscc.cohort.drawn_masks import DrawnMask, to_bytes
+from hnscc.cohort.drawn_masks import PackedMask, to_bytes
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import dump_study, parse_study
 from hnscc.study.plan import Trial, plan_trials
@@ -43,7 +43,7 @@ def small_study(variants: tuple[str, ...] = ("pet", "pet_mri"), **settings: Any)
 
 
 def write_run(
-    root: Path, study: Study, folds: list[list[Case]], drawn: dict[str, DrawnMask] | None = None
+    root: Path, study: Study, folds: list[list[Case]], drawn: dict[str, PackedMask] | None = None
 ) -> RunFolder:
     """A run folder with its folds and no trial. Cases must stand in the order of SPLITS. drawn: of each scan that is
     not trained on (patient p00 has p00-a), its mask as it was drawn."""
@@ -54,7 +54,7 @@ def write_run(
     return run
 
 
-def _write_fold(run: RunFolder, number: int, cases: list[Case], drawn: dict[str, DrawnMask]) -> None:
+def _write_fold(run: RunFolder, number: int, cases: list[Case], drawn: dict[str, PackedMask]) -> None:
     assert [SPLITS.index(each.split) for each in cases] == sorted(SPLITS.index(each.split) for each in cases)
     masks = np.stack([each.mask for each in cases]).astype(np.uint8)
     truth_px = masks.sum(axis=(1, 2))

@@ -37,7 +37,7 @@ def test_published_values_stand_only_beside_the_papers_study(corrected, page, tm
     outcomes = theirs.rows("The three readings side by side: slices with and without lesion")
     assert outcomes[1][:7] == ["PET", "published", "overlap", "18", "23", "19", "6"]
     assert "Settings that differ from it" in theirs.text and "training.epochs: 200 -> 3" in theirs.text
-    assert "drawn slice by slice, as the paper did" in theirs.text
+    assert "chosen slice by slice, as the paper did" in theirs.text
 
 
 @pytest.mark.parametrize(

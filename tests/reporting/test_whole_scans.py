@@ -6,7 +6,7 @@ from run_folders import Case, add_failure, add_trial, levels_of, random_run, sma
 
 from hnscc.aggregation.query import read_table
 from hnscc.cohort.drawn_masks import packed
-from hnscc.cohort.store_format import Drawn
+from hnscc.cohort.store_format import DrawnMask
 from hnscc.reporting.sections.whole_scans import whole_scans
 from hnscc.scores.surface import SCAN_METRICS
 from hnscc.study.plan import plan_trials
@@ -87,7 +87,7 @@ def block(left, right, seen, slices=4):
     affine = tuple(tuple(row) for row in np.diag([-0.5, -0.5, 3.0, 1.0]).tolist())
     placement = {"reference": "mri", "input_shape": [24, 24, slices], "input_affine": affine, "size": 12}
     placement |= {"input_axes": "LPS", "scale": [2.0, 2.0], "offset": [0.0, 0.0]}
-    return stored, found, packed(Drawn(voxels, affine, "mri"), placement)
+    return stored, found, packed(DrawnMask(voxels, affine, "mri"), placement)
 
 
 def test_what_resampling_costs_is_shown(tmp_path):

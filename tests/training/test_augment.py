@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from stores import study_of
 
 from hnscc.cohort.slices import Slices
-from hnscc.training.augment import Copies, build_pipeline, draw_moves, move
+from hnscc.training.augment import Copies, build_pipeline, move, random_moves
 
 
 def choices(**changes):
@@ -24,15 +24,15 @@ def slices(n=6, channels=2, size=32, seed=0):
 def augment(images, masks, settings, *, seed):
     """New arrays of one augmented copy of each slice."""
     new_images, new_masks = images.copy(), masks.copy()
-    move(new_images, new_masks, draw_moves(settings, len(images), images.shape[-1], seed=seed))
+    move(new_images, new_masks, random_moves(settings, len(images), images.shape[-1], seed=seed))
     return new_images, new_masks
 
 
 def copies_of(images, masks, *, copies, originals, seed):
     own = Slices(images, masks, np.arange(len(images)), range(images.shape[1]))
     keys = [seed + each for each in range(copies)]
-    draws = [draw_moves(choices(), len(images), images.shape[-1], seed=key) for key in keys]
-    return Copies(own, [*([None] if originals else []), *draws])
+    chosen = [random_moves(choices(), len(images), images.shape[-1], seed=key) for key in keys]
+    return Copies(own, [*([None] if originals else []), *chosen])
 
 
 STILL = {"flip_left_right": 0.0, "flip_up_down": 0.0, "translate": 0.0, "rotate_degrees": 0.0}
@@ -117,7 +117,7 @@ def test_draws_are_keyed():
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
 def test_what_is_drawn_apart_is_what_the_library_does_at_once(channels):
-    """The pipeline called on the slices themselves, which draws and moves in one call: the same bits."""
+    """The pipeline called on the slices themselves, which chooses and moves in one call: the same bits."""
     images, masks = slices(n=12, channels=channels)
     images[:] = np.random.default_rng(1).random(images.shape, np.float32)
     pipeline = build_pipeline(choices())

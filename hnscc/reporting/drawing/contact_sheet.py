@@ -130,10 +130,10 @@ def _overlaid(two: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 def _outlined(colour: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Draw on a picture the outermost pixels of the mask in white, and a black line around them."""
-    drawn = colour.copy()
-    drawn[_grown(mask) & ~mask] = EDGE
-    drawn[mask & ~_shrunk(mask)] = OUTLINE
-    return drawn
+    outlined = colour.copy()
+    outlined[_grown(mask) & ~mask] = EDGE
+    outlined[mask & ~_shrunk(mask)] = OUTLINE
+    return outlined
 
 
 def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -60,7 +60,7 @@ def _patients(source: Source) -> Iterator[str]:
     if not positive:
         yield "No test slice holds lesion: the test Dice says nothing about finding lesions."
     elif lesion < fewest.PATIENTS_FOR_P:
-        yield f"{count_of(lesion, 'patient')} with lesion cannot carry a conclusion: another draw may turn it."
+        yield f"{count_of(lesion, 'patient')} with lesion cannot carry a conclusion: other patients may turn it."
 
 
 def _choices(source: Source) -> Iterator[str]:

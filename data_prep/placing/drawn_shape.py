@@ -66,13 +66,13 @@ def fits(mask: Volume | None, grids: Mapping[str, Grid]) -> list[str]:
 
 def hollow(voxels: Bools) -> float:
     """Return the share of what a lesion (Z, Y, X) encloses in its slices that is not lesion, 0 (no holes) to 1."""
-    drawn, filled = 0, 0
+    held, filled = 0, 0
     for slice_ in voxels[voxels.any(axis=(1, 2))]:
         rows, columns = (np.flatnonzero(slice_.any(axis=axis)) for axis in (1, 0))
         part = slice_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        drawn += int(part.sum())
+        held += int(part.sum())
         filled += int(ndimage.binary_fill_holes(part).sum())
-    return 1 - drawn / filled if filled else 0.0
+    return 1 - held / filled if filled else 0.0
 
 
 def drawn_ml(mask: Volume | None) -> float:
