@@ -224,8 +224,7 @@ def lesion_of(
     """Volume of the lesion in ml, its share of the grid and of the body, 0 to 1, and the share of it that lies in air;
     its shape; how its mask was drawn.
 
-    stored_lesion and shown (Z, H, W) are the lesion and the body of the stored slices, of their pixels that lie on the
-    grid.
+    stored_lesion and shown (Z, H, W) are the lesion and the body of the stored slices, of pixels that lie on the grid.
     """
     voxels, lesion_px = int(lesion.voxels.sum()), int(stored_lesion.sum())
     return {

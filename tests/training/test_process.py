@@ -11,11 +11,11 @@ import torch
 from hnscc.training.hardware import hardware
 from hnscc.training.process import (
     CUDA_CONTEXT_BYTES,
-    drawing,
     gpu_is_lost,
     memory_fraction,
     memory_is_full,
     peak_gpu_bytes,
+    seeded,
 )
 from hnscc.training.records import Attempt
 
@@ -189,9 +189,9 @@ def test_draws_within_follow_the_seed_and_leave_those_around_as_they_were():
     around = torch.rand(4)
     torch.manual_seed(7)
     found = [torch.rand(2)]
-    with drawing(5):
+    with seeded(5):
         assert torch.equal(torch.rand(3), seeded)
-    with pytest.raises(KeyError), drawing(6):
+    with pytest.raises(KeyError), seeded(6):
         raise KeyError(torch.rand(1))
     assert torch.equal(torch.cat([*found, torch.rand(2)]), around)
 
@@ -205,6 +205,6 @@ def test_the_generator_of_a_gpu_is_left_as_it_was_where_there_is_one(monkeypatch
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: f"state of {device}")
     monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: told.append((state, device)))
     monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: told.append(seed))
-    with drawing(11):
+    with seeded(11):
         assert told == [11]
     assert told[1:] == ([("state of 3", 3)] if initialised else [])
