@@ -10,7 +10,7 @@ import pyarrow as pa
 from hnscc.base.arrays import Images, Integers, Masks, Spacing
 from hnscc.base.encode import npz_bytes, parquet_bytes
 from hnscc.base.errors import InputError
-from hnscc.base.files import hash_of, reading, sha256, write_bytes
+from hnscc.base.files import hash_of, read_errors, sha256, write_bytes
 from hnscc.base.locations import Location
 from hnscc.base.split_names import SPLITS
 from hnscc.base.steps import Progress
@@ -222,7 +222,7 @@ def write_fold(
 def _holds(path: Location, content: bytes) -> bool:
     """Whether a file is there and holds this. InputError where it may not be read."""
     try:
-        with reading(path, inside(path.parent)):
+        with read_errors(path, inside(path.parent)):
             return path.read_bytes() == content
     except OSError:  # it is gone, or a folder
         return False

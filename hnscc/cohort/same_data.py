@@ -8,7 +8,7 @@ import numpy as np
 
 from hnscc.base.encode import table_of_parquet
 from hnscc.base.errors import InputError
-from hnscc.base.files import hash_of, reading, sha256
+from hnscc.base.files import hash_of, read_errors, sha256
 from hnscc.base.in_words import count_of, first_of
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.slices import Bounds
@@ -86,7 +86,7 @@ def _written(folder: FoldFolder, split: SplitFile) -> _Data | str:
     contents: dict[str, bytes] = {}
     for path in (folder.scans, folder.slices, folder.truth):
         try:
-            with reading(path, inside(folder.root)):
+            with read_errors(path, inside(folder.root)):
                 contents[path.name] = path.read_bytes()
         except OSError:  # it is gone, or a folder
             return f"its file {path.name} is gone"
