@@ -184,13 +184,13 @@ def test_without_a_gpu_the_hardware_names_none(monkeypatch):
 
 def test_draws_within_follow_the_seed_and_leave_those_around_as_they_were():
     torch.manual_seed(5)
-    seeded = torch.rand(3)
+    alike = torch.rand(3)
     torch.manual_seed(7)
     around = torch.rand(4)
     torch.manual_seed(7)
     found = [torch.rand(2)]
     with seeded(5):
-        assert torch.equal(torch.rand(3), seeded)
+        assert torch.equal(torch.rand(3), alike)
     with pytest.raises(KeyError), seeded(6):
         raise KeyError(torch.rand(1))
     assert torch.equal(torch.cat([*found, torch.rand(2)]), around)
