@@ -147,7 +147,7 @@ def trial_rows(results: Results) -> Iterable[TableRow]:
     medians = results.median_of
     for each in results.results:
         row: TableRow = {**each.trial.named, "seed": each.seed, "status": each.status, "reason": each.reason}
-        row["is_median"] = each.trial in medians
+        row |= {"unusable": each.unusable, "is_median": each.trial in medians}
         yield row | _recorded(each) | _pooled_at_half(each, results.folds[each.trial.fold])
 
 

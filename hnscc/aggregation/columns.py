@@ -78,6 +78,11 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         REAL,
         "wall-clock time in seconds; the only kind of value that differs between two runs of one study",
     ),
+    "unusable": (
+        YES,
+        "whether the trial left results that are not used, since its files are damaged or are of other slices; "
+        "`reason` says why",
+    ),
     "device": (TEXT, "kind of device that the trial was trained on"),
     "versions": (
         TEXT,

@@ -23,7 +23,7 @@ from hnscc.scores.counts import k_of
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder, inside
-from hnscc.training.states import not_used, recorded_state
+from hnscc.training.states import recorded_state
 
 
 def read_table(run: RunFolder, name: str) -> pa.Table:
@@ -147,7 +147,7 @@ def ended_since(run: RunFolder) -> list[Trial]:
             table = table_of_parquet(path.read_bytes())
     except InputError:
         return []
-    columns = [name for name in ("trial_id", "status", "reason") if name in table.column_names]
+    columns = [name for name in ("trial_id", "status", "unusable") if name in table.column_names]
     rows = {row["trial_id"]: row for row in table.select(columns).to_pylist()}
     left = [each for each in planned if rows.get(each.trial_id, {}).get("status") != "completed"]
     recorded = {each.trial_id: each for each in run.recorded} if left else {}
@@ -162,7 +162,7 @@ def _ended_since(folder: TrialFolder, row: Mapping[str, Any] | None) -> bool:
     """Whether a trial that has a record is in another state than its row in table `trials` says."""
     state = recorded_state(folder)
     if row is None or row["status"] == "missing":
-        known = row is not None and (row.get("reason") or "").startswith(not_used(""))
+        known = row is not None and row.get("unusable")
         return state.status != "missing" and not known
     # A search's trainings that were stopped keep that status, and a failure to predict again is one of a whole trial.
     return row["status"] == "failed" and state.completed is not None and not state.completed.failure

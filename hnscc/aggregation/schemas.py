@@ -43,7 +43,7 @@ TABLES: dict[str, TableSchema] = {
             PerMetric("pooled", "val_{}", last_first=True),  # stands so since the first version
             PerMetric("pooled", "test_{}"),
             PerMetric("pooled", "train_{}"),
-            "collapsed highest_probability is_median weights_sha256 seconds device versions reason",
+            "collapsed highest_probability is_median weights_sha256 seconds device versions unusable reason",
         ),
     ),
     "epochs": TableSchema(

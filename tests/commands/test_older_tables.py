@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from commands import refused
 from run_folders import add_failure, add_trial, noisy_levels, random_run, small_study
@@ -12,7 +13,10 @@ from stores import study_of
 import hnscc as functions
 from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.models import models_of
+from hnscc.aggregation.query import read_table
+from hnscc.base.encode import parquet_bytes
 from hnscc.base.errors import InputError
+from hnscc.base.files import write_bytes
 from hnscc.study.loading import dump_study, load_study
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
@@ -118,6 +122,11 @@ def test_nothing_is_told_of_what_making_the_tables_again_would_not_change(hnscc,
     run.trial("pet-f0-r02").record.write_text("{ not whole")
     write_tables(run)
     assert hnscc("query", run.root, SQL)[2] == ""
+    told = read_table(run, "trials")
+    reasons = pa.array([each and f"unbrauchbar: {each}" for each in told["reason"].to_pylist()])
+    at = told.column_names.index("reason")
+    write_bytes(run.table("trials"), parquet_bytes(told.set_column(at, told.schema.field(at), reasons)))
+    assert hnscc("query", run.root, SQL)[2] == "", "the column unusable says so, not the words of the reason"
     run.study.write_text(run.study.read_text().replace("repeats: 3", "repeats: 2"))
     write_tables(run)
     assert hnscc("query", run.root, SQL)[2] == ""
