@@ -23,10 +23,10 @@ from simulated import MODELS, NODES, POPULATION, WEIGHTS, Model, cohort, trainin
 
 from hnscc.base.seeds import generator
 from hnscc.scores.counts import Counts
+from hnscc.scores.crossed import mean_of_patients
 from hnscc.scores.differences import median_differences
 from hnscc.scores.intervals import median_interval
 from hnscc.scores.metrics import dice
-from hnscc.scores.patient_means import mean_of_patients
 
 COLUMNS = ("mean of shares", "mean of distances", "median", "bootstrap")
 BY_TRAINING, BY_BOTH = 0.2, 0.3  # of distances, SD of the logarithm

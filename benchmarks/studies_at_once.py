@@ -15,7 +15,7 @@ from hnscc.base.arrays import Floats
 from hnscc.scores import two_way_t
 from hnscc.scores.crossed import mean_difference, pooled_difference, pooled_interval
 from hnscc.scores.intervals import ALPHA
-from hnscc.scores.variance_parts import JACKKNIFE, variance_of
+from hnscc.scores.two_way_t import JACKKNIFE, variance_of
 
 PAIRS = list(itertools.combinations(range(4), 2))
 HELD = ALPHA / len(PAIRS)  # Holm's correction calls a pair of four different only if the least p is below it
@@ -104,7 +104,7 @@ def variants(
 
 
 def pooled(*signed: tuple[int, Variant]) -> Parts:
-    """The parts of a variant's pooled Dice, or of the difference of two, by scores/variance_parts.py."""
+    """The parts of a variant's pooled Dice, or of the difference of two, by scores/two_way_t.py."""
     _, patients = signed[0][1].truth.shape
     free = signed[0][1].alarm.shape[2]
     spared = np.repeat([1 - 1 / patients, 1 - 1 / max(free, 1)], [patients, free])

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from hnscc.commands.results_api import aggregate, plan, prune, query, report, tables
     from hnscc.commands.study_api import check, init, run, search, status
     from hnscc.scores.better import chance_of_better, equivalence
-    from hnscc.scores.crossed import mean_difference, pooled_difference, pooled_interval
-    from hnscc.scores.patient_means import mean_of_patients
+    from hnscc.scores.crossed import mean_difference, mean_of_patients, pooled_difference, pooled_interval
 
 __all__ = [
     "aggregate",
@@ -56,7 +55,7 @@ STATISTICS = {
     "chance_of_better": "better",
     "equivalence": "better",
     "mean_difference": "crossed",
-    "mean_of_patients": "patient_means",
+    "mean_of_patients": "crossed",
     "pooled_difference": "crossed",
     "pooled_interval": "crossed",
 }

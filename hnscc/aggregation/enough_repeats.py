@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from hnscc.aggregation.cases import repeat_cases
 from hnscc.aggregation.results import Results, read_trials
+from hnscc.scores.intervals import RepeatsForWidth, is_known_within, repeats_for_width, unknown
 from hnscc.scores.metrics import DICE
-from hnscc.scores.repeats import RepeatsForWidth, is_known_within, repeats_for_width, unknown
 from hnscc.study.plan import Trial
 from hnscc.study.repeats_schema import UntilPrecise
 from hnscc.study.run_folder import RunFolder

@@ -9,8 +9,7 @@ from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.whole_patients import WholeScans, values_of, whole_scans_of
 from hnscc.base.split_names import HELD_OUT
-from hnscc.scores.crossed import Estimate
-from hnscc.scores.patient_means import mean_of_patients
+from hnscc.scores.crossed import Estimate, mean_of_patients
 from hnscc.scores.patient_metrics import PATIENT_METRICS, PatientMetric
 
 

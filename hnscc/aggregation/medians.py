@@ -9,10 +9,10 @@ from hnscc.aggregation.trials import Completed, Result, StoredPredictions, load_
 from hnscc.base.arrays import StoredProbabilities
 from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import HALF, Counts, count, positive
-from hnscc.scores.glycolysis import with_glycolysis
 from hnscc.scores.metrics import DICE
 from hnscc.scores.scans import ScanScore, score_scans
 from hnscc.scores.thresholds import MAIN_READING, READINGS, Reading, choose_threshold, median_position, sweep
+from hnscc.scores.uptake import with_glycolysis
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from hnscc.aggregation.folds import Fold, scored_fold
 from hnscc.aggregation.medians import Median, Unreadable, medians_of
 from hnscc.aggregation.trials import Completed, Result, load_trial
-from hnscc.scores.repeats import mostly_collapsed
+from hnscc.scores.intervals import mostly_collapsed
 from hnscc.scores.thresholds import MAIN_READING, READINGS
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, plan_trials

@@ -1,8 +1,8 @@
 """What every other wing stands on: errors told without a traceback, files written whole, folders and S3, keyed seeds.
 
-Others may use every public name of `errors`, `files`, `encode`, `locations`, `locks`, `lease`, `seeds`, `arrays`
+Others may use every public name of `errors`, `files`, `encode`, `locations`, `locks`, `seeds`, `arrays`
 and `fewest`.
 
-It may import no other wing. Inside, imports point one way: folders, locks -> files, lease -> locations -> s3_errors,
-console, given -> errors -> arrays, cores, encode, facts, fewest, in_words, option_texts, seeds, split_names, steps.
+It may import no other wing. Inside, imports point one way: folders, locks -> files -> locations -> s3_errors, console,
+given -> errors -> arrays, cores, encode, facts, fewest, in_words, seeds, split_names, steps.
 """

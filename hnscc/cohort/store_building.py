@@ -21,8 +21,8 @@ from hnscc.base.arrays import Images, Masks
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_errors
 from hnscc.base.folders import put_in_place
-from hnscc.base.lease import only_one
 from hnscc.base.locations import ZARR_ROOT, Location, S3Path
+from hnscc.base.locks import only_one
 from hnscc.base.steps import Progress
 from hnscc.cohort.placement import CohortPlacement, DrawnFacts
 from hnscc.cohort.store import Store, open_store

@@ -27,7 +27,7 @@ from hnscc.commands.checked import (
     VariantFacts,
 )
 from hnscc.commands.memory import memory_of
-from hnscc.scores.repeats import unknown
+from hnscc.scores.intervals import unknown
 from hnscc.study.identity import VERSIONS, version_differences, versions_here
 from hnscc.study.plan import Trial, fold_name, plan_trials
 from hnscc.study.range_checks import check_search

@@ -66,7 +66,7 @@ class TimeFacts(TypedDict):
 
 class RepeatsFacts(TypedDict):
     """Repeats that each variant needs for a 95 % interval of the median test Dice that reaches half_width to each side;
-    the facts of a variant are those of scores.repeats.RepeatsForWidth."""
+    the facts of a variant are those of scores.intervals.RepeatsForWidth."""
 
     half_width: float
     variants: dict[str, dict[str, Any]]

@@ -5,16 +5,16 @@ from typing import Annotated
 
 import typer
 
-from hnscc.base import option_texts
+from hnscc.base import given
 from hnscc.base.given import HALF_WIDTH
 
-StudyFile = Annotated[Path, typer.Argument(help=option_texts.STUDY)]
+StudyFile = Annotated[Path, typer.Argument(help=given.STUDY)]
 # Not Path, which would make s3:/ of s3://.
-Run = Annotated[str, typer.Argument(help=option_texts.RUN)]
+Run = Annotated[str, typer.Argument(help=given.RUN)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
-Out = Annotated[str | None, typer.Option(help=option_texts.OUT)]
-AcceptVersions = Annotated[bool, typer.Option("--accept-versions", help=option_texts.ACCEPT_VERSIONS)]
-Address = Annotated[str | None, typer.Option(help=option_texts.ADDRESS)]
+Out = Annotated[str | None, typer.Option(help=given.OUT)]
+AcceptVersions = Annotated[bool, typer.Option("--accept-versions", help=given.ACCEPT_VERSIONS)]
+Address = Annotated[str | None, typer.Option(help=given.ADDRESS)]
 HalfWidth = Annotated[
     float | None,
     typer.Option(

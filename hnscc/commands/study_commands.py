@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hnscc.base import option_texts
+from hnscc.base import given
 from hnscc.commands import study_api as api
 from hnscc.commands.options import AcceptVersions, Address, AsJson, HalfWidth, Out, Prefer, Run, StudyFile
 
@@ -76,7 +76,7 @@ def run(
     study: StudyFile,
     out: Out = None,
     address: Address = None,
-    limit: Annotated[int | None, typer.Option(min=0, help=option_texts.LIMIT)] = None,
+    limit: Annotated[int | None, typer.Option(min=0, help=given.LIMIT)] = None,
     accept_versions: AcceptVersions = False,
 ) -> None:
     """Train what is missing, then write tables and the report. The same command continues after an interrupt.
@@ -95,7 +95,7 @@ def search(
     study: StudyFile,
     out: Out = None,
     address: Address = None,
-    then_run: Annotated[bool, typer.Option("--run", help=option_texts.THEN_RUN)] = False,
+    then_run: Annotated[bool, typer.Option("--run", help=given.THEN_RUN)] = False,
     accept_versions: AcceptVersions = False,
 ) -> None:
     """Search hyperparameters over repeats. Writes winners.yaml, tables, figures and a report; the same command

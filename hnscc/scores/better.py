@@ -10,7 +10,7 @@ from hnscc.base.arrays import Floats
 from hnscc.scores.crossed import Estimate, logit_interval
 from hnscc.scores.given import check_same_patients, scores_of
 from hnscc.scores.intervals import few_repeats, too_few
-from hnscc.scores.variance_parts import VarianceParts, mean_parts
+from hnscc.scores.two_way_t import VarianceParts, mean_parts
 
 ALWAYS = "in every pair of trainings the score of every patient is higher for the same variant: the chance is {:g} here"
 # A score is rounded before scores are compared: a tie must not be broken by rounding noise.

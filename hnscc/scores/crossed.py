@@ -4,12 +4,12 @@ A score of one model on P patients says nothing of another training; the spread 
 patients. Here every variant is a table of R repeats by P patients, and three parts of variance are told apart: that of
 patients (the mean over repeats varies from patient to patient), that of repeats, and that of both together (one
 training does well on one patient), which the other two hold once each and which is therefore taken off once
-(Cameron, Gelbach and Miller 2011). Nothing is resampled, so nothing is random. The parts are those of
-scores.variance_parts, the limits those of scores.two_way_t.
+(Cameron, Gelbach and Miller 2011). Nothing is resampled, so nothing is random. The parts and the limits are
+those of scores.two_way_t.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.special
@@ -18,11 +18,10 @@ from numpy.typing import ArrayLike
 from hnscc.base import fewest
 from hnscc.base.arrays import Bools, Floats
 from hnscc.base.in_words import count_of, noun_of
-from hnscc.scores.given import Counts3, check_pairs, check_same_patients, fractions_of, scores_of
+from hnscc.scores.given import Counts3, check_flag, check_pairs, check_same_patients, fractions_of, scores_of
 from hnscc.scores.intervals import few_repeats, too_few
 from hnscc.scores.metrics import METRICS, Fraction
-from hnscc.scores.two_way_t import Spread
-from hnscc.scores.variance_parts import NOTHING_VARIES, VarianceParts, mean_parts, pooled_parts
+from hnscc.scores.two_way_t import NOTHING_VARIES, Spread, VarianceParts, mean_parts, pooled_parts
 
 ONE_SCORE = "every patient with lesion scores {:g}: nothing varies that an interval could rest on"
 
@@ -35,7 +34,7 @@ class Estimate:
     carry as much; of pooled values alone. patients: those with lesion. repeats: of each variant. spread: its standard
     error, and what its limits rest on (`two_way_t.Spread`), where there is an interval. patient_variance,
     repeat_variance (one per variant, or one where repeats are paired) and joint_variance: the parts, of the value
-    itself (`variance_parts.variance_of` makes one of them: patient + repeats - joint, but at least half of the sum of
+    itself (`two_way_t.variance_of` makes one of them: patient + repeats - joint, but at least half of the sum of
     the first two).
     """
 
@@ -217,3 +216,59 @@ def _estimate(
         repeat_variance=parts.repeat,
         joint_variance=parts.joint,
     )
+
+
+def mean_of_patients(scores: ArrayLike, *, share: bool) -> Estimate:
+    """The mean over patients of a score, with its 95 % interval: of one model, or of a variant over its repeats too.
+
+    scores: (P,) of one model, or (R, P) of R repeats on the same P patients, finite and from 0 on, such as the Dice or
+    the 95 % Hausdorff distance of each patient with lesion. share: whether they lie in 0..1; then the interval is made
+    on the logit scale, else on that of logarithms. Every patient counts alike. Of (P,) it is a t interval over
+    patients, which says nothing of another training; of (R, P) a two-way t interval over patients and repeats. Of
+    strongly skewed distances it covers too seldom, since few values move such a mean: docs/explanation/statistics.md
+    has how often in simulation. No interval with fewer than 2 patients, of (R, P) with fewer
+    than 2 repeats, nor where nothing is seen to vary, as where all are 0. Raises ValueError for scores of another shape
+    or range.
+    """
+    values = scores_of(scores)
+    check_flag("share", share)
+    _check_range(values, share)
+    repeats, patients = len(values), values.shape[1]
+    mean = float(values.mean()) if values.size else None
+    lacking = too_few(patients, "patients")
+    if np.ndim(scores) > 1:
+        lacking = lacking or too_few(repeats, "repeats")
+    if lacking:
+        return Estimate(mean, reason=lacking, patients=patients, repeats=(repeats,))
+    parts = mean_parts([values], (1,), paired=False)
+    return logit_interval(parts, (repeats,), NOTHING_VARIES) if share else _log_interval(parts, repeats)
+
+
+def _check_range(values: Floats, share: bool) -> None:
+    """ValueError unless the scores (R, P) lie where they can."""
+    if values.size and (values.min() < 0 or (share and values.max() > 1)):
+        allowed = "in 0..1" if share else "from 0 on"
+        do = (
+            "give share=False for distances, volumes and counts"
+            if values.min() >= 0
+            else "leave out what is none"
+        )
+        found = f"they reach from {values.min():g} to {values.max():g}"
+        raise ValueError(f"scores must lie {allowed}, and {found}; {do}")
+
+
+def _log_interval(parts: VarianceParts, repeats: int) -> Estimate:
+    """The t interval on the scale of logarithms: distances and volumes are skewed, and it covers more often there."""
+    found = Estimate(
+        parts.value,
+        patients=parts.patients,
+        repeats=(repeats,),
+        patient_variance=parts.patient,
+        repeat_variance=parts.repeat,
+        joint_variance=parts.joint,
+    )
+    if not parts.varies:
+        return replace(found, reason=NOTHING_VARIES)
+    spread = parts.spread
+    factor = math.exp(spread.half_width() / parts.value)
+    return replace(found, low=parts.value / factor, high=parts.value * factor, spread=spread)

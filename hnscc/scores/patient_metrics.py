@@ -15,8 +15,7 @@ from numpy.typing import ArrayLike
 from hnscc.base.arrays import Floats
 from hnscc.scores import volumes
 from hnscc.scores.lesions import f1, sensitivity
-from hnscc.scores.metrics import DICE, JACCARD, Fraction, Metric
-from hnscc.scores.metrics.overlap import dice_fraction
+from hnscc.scores.metrics import DICE, JACCARD, Fraction, Metric, dice_fraction
 from hnscc.scores.scans import ScanScore
 from hnscc.scores.surface import SCAN_METRICS, ScanMetric
 

@@ -21,7 +21,7 @@ from hnscc.base.arrays import Floats
 from hnscc.scores import two_way_t
 from hnscc.scores.crossed import Estimate
 from hnscc.scores.intervals import ALPHA
-from hnscc.scores.variance_parts import satterthwaite, variance_of
+from hnscc.scores.two_way_t import satterthwaite, variance_of
 
 MOST_PATIENTS, MOST_REPEATS = 10_000, 1_000
 POWER = 0.8

@@ -1,4 +1,9 @@
-"""How far a value may lie off by chance where its variance is a part by patients and a part by repeats.
+"""The two-way t distribution: the parts of the variance of a score over patients and repeats, and how far a value may
+lie off by chance.
+
+Pooled scores weigh patients by their pixels, so their variance over patients is a weighted mean of two estimates: the
+jackknife (which trusts nothing, and is noisy) and one that takes the scores of large and small lesions to spread alike.
+The weights 3/4 and 1/4 are a compromise found by simulation (docs/explanation/validity.md).
 
 The sum of two variances that are known by different degrees of freedom has no t distribution. Satterthwaite's degrees
 take the shares of both parts for known: with 2 repeats, whose variance is often small by chance, they called equal
@@ -11,13 +16,16 @@ as in Satterthwaite's formula, but once instead of squared.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy.optimize
 import scipy.special
 
-from hnscc.base.arrays import Floats
+from hnscc.base import fewest
+from hnscc.base.arrays import Bools, Floats
 from hnscc.scores.intervals import ALPHA
 
 # The power of the repeats' share is WEIGHT x (1 + FEW / degrees of the patients): 3.5 of 5 patients, 1.87 of 60. Both
@@ -79,3 +87,214 @@ class Spread:
     def _beyond(self, log_chance: float, away: float) -> float:
         """How far the limit of a chance lies beyond so many standard errors; it falls as the chance rises."""
         return self.limit(math.exp(log_chance)) - away
+
+
+Number = TypeVar("Number", float, Floats)
+
+JACKKNIFE = 0.75  # weight of the jackknife; the rest goes to the estimate by equal spread
+NOTHING = 1e-24  # a variance below this is rounding, of scores that reach 1
+# Why there is no interval where nothing `varies`: one without width would say that the value is known exactly.
+NOTHING_VARIES = (
+    "neither patients nor repeats are seen to vary: there is nothing that an interval could rest on"
+)
+
+
+def variance_of(patient: Number, repeats: Number, joint: Floats | float) -> Number:
+    """The variance that these parts make: both of the first hold the third, which is therefore taken off once, and is
+    at most half of what they hold together.
+
+    In truth it is no more than either. But the larger of two estimates is too large on average: with that as the least
+    variance, the intervals of 5 patients and 2 repeats were too wide. Numbers, or arrays of one shape.
+    """
+    both = patient + repeats
+    held: Any = np.minimum(joint, both / 2)
+    variance: Number = both - held
+    return variance
+
+
+def satterthwaite(variance: Number, squares: Sequence[tuple[Number, float]]) -> Number:
+    """The degrees of freedom of a variance that is the sum of independent parts; where none varies, the first part's.
+
+    squares: of each part its square, or of parts with the same degrees of freedom the sum of theirs, and these degrees.
+    Numbers, or arrays of any shape, all of the same one.
+    """
+    first, *others = (square / degrees for square, degrees in squares)
+    below: Number = first + sum(others)
+    return variance**2 / below if np.any(below) else variance * 0 + squares[0][1]
+
+
+@dataclass(frozen=True)
+class VarianceParts:
+    """A value and the parts of its variance: of patients, of the repeats of each variant (with their degrees of
+    freedom), and of both together; patients: those with lesion; effective: how many of equal weight carry as much;
+    nothing: a variance up to it is rounding, as the size of the scores has it."""
+
+    value: float
+    patient: float
+    repeat: tuple[float, ...]
+    repeat_degrees: tuple[int, ...]
+    joint: float
+    patients: int
+    effective: float | None = None
+    nothing: float = NOTHING
+
+    @property
+    def variance(self) -> float:
+        return variance_of(self.patient, sum(self.repeat), self.joint)
+
+    @property
+    def varies(self) -> bool:
+        """Whether anything is seen to vary, beyond rounding."""
+        return self.variance > self.nothing
+
+    @property
+    def spread(self) -> Spread:
+        """What an interval and p rest on, where anything varies. The degrees of freedom of the repeats are
+        Satterthwaite's: variants may spread unlike, and have unlike numbers of repeats."""
+        repeats = sum(self.repeat)
+        squares = [(part**2, own) for part, own in zip(self.repeat, self.repeat_degrees, strict=True)]
+        degrees = (
+            satterthwaite(repeats, squares) if squares else 1.0
+        )  # of one model's none, which weigh nothing
+        share = repeats / (self.patient + repeats)
+        return Spread(math.sqrt(self.variance), share, self.patients - 1.0, degrees)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """What the repeats of one variant bring to the parts, with the sign of the variant where signs matter.
+
+    theta: signed pooled scores (R,). left_out: signed, how far each score (R, N) moves without a patient. dice: signed
+    scores of the P lesion patients (R, P). alarm: signed false alarms of the C others (C,), as shares of the whole.
+    weight: of each lesion patient among these (P,). lesion_part: of the lesion patients in the whole.
+    """
+
+    theta: Floats
+    left_out: Floats
+    dice: Floats
+    alarm: Floats
+    weight: Floats
+    lesion_part: float
+
+
+def _side(sign: int, num: Floats, den: Floats, lesion: Bools) -> _Side:
+    whole = den.sum(1, keepdims=True)
+    theta = num.sum(1, keepdims=True) / whole
+    own = den[:, lesion].sum(1)
+    return _Side(
+        theta=sign * theta[:, 0],
+        left_out=sign * (_leave_one_out(num, den, lesion, theta) - theta),
+        dice=sign * num[:, lesion] / den[:, lesion],
+        alarm=sign * (theta * den[:, ~lesion] / whole).mean(0),
+        weight=(den[:, lesion] / own[:, None]).mean(0),
+        lesion_part=float((own / whole[:, 0]).mean()),
+    )
+
+
+def pooled_parts(
+    nums: Sequence[Floats], dens: Sequence[Floats], lesion: Bools, signs: tuple[int, ...], *, paired: bool
+) -> VarianceParts:
+    """Parts of the variance of the signed sum of the variants' pooled scores.
+
+    nums, dens: of each variant the two parts (R, N) of every patient's score. lesion: bool (N,). signs: 1, or 1 and -1.
+    paired: repeats are paired by number, and vary by their differences alone.
+    """
+    sides = [_side(*each, lesion) for each in zip(signs, nums, dens, strict=True)]
+    patients, free = int(lesion.sum()), int((~lesion).sum())
+    spared = np.where(
+        lesion, 1 - 1 / max(patients, 1), 1 - 1 / max(free, 1)
+    )  # (n - 1) / n of each one's stratum
+    weight = np.mean([each.weight for each in sides], axis=0)
+    # 1 / effective number of patients.
+    concentration = float((weight**2).sum()) * float(np.mean([each.lesion_part for each in sides])) ** 2
+    left = np.sum([each.left_out.mean(0) for each in sides], axis=0)
+    of_each = np.sum([each.dice.mean(0) for each in sides], axis=0)
+    alarm = np.sum([each.alarm for each in sides], axis=0)
+    even = float(of_each.var(ddof=1)) * concentration
+    even += free * float(alarm.var(ddof=1)) if free > 1 else 0.0
+    variance = JACKKNIFE * float((spared * left**2).sum()) + (1 - JACKKNIFE) * even
+    repeat, degrees = _repeat_parts([each.theta for each in sides], paired=paired)
+    joint = sum(_joint(*each, spared, concentration) for each in _varying(sides, paired))
+    value = float(sum(each.theta.mean() for each in sides))
+    return VarianceParts(
+        value=value,
+        patient=variance,
+        repeat=repeat,
+        repeat_degrees=degrees,
+        joint=joint,
+        patients=patients,
+        effective=1 / concentration if concentration else None,
+    )
+
+
+def _varying(sides: Sequence[_Side], paired: bool) -> list[tuple[Floats, Floats]]:
+    """What varies from repeat to repeat: of each variant, or of the pairs of repeats."""
+    if paired:
+        return [(sides[0].left_out + sides[1].left_out, sides[0].dice + sides[1].dice)]
+    return [(each.left_out, each.dice) for each in sides]
+
+
+def _joint(left_out: Floats, dice: Floats, spared: Floats, concentration: float) -> float:
+    """How much patients' scores vary from repeat to repeat about the repeat's own: left_out (R, N), dice (R, P)."""
+    repeats, patients = dice.shape
+    if repeats < fewest.REPEATS:
+        return 0.0
+    jackknife = float((spared * left_out.var(0, ddof=1)).sum()) / repeats
+    centred = dice - dice.mean(1, keepdims=True)
+    even = concentration * float(centred.var(0, ddof=1).sum()) / (repeats * (patients - 1))
+    return float(JACKKNIFE * jackknife + (1 - JACKKNIFE) * even)
+
+
+def _leave_one_out(num: Floats, den: Floats, lesion: Bools, theta: Floats) -> Floats:
+    """The pooled score (R, N) without each patient, the rest of its stratum filling the gap. A patient alone in its
+    stratum stays fixed, and so adds no variance."""
+    out = np.repeat(theta, num.shape[1], axis=1)
+    total, whole = num.sum(1, keepdims=True), den.sum(1, keepdims=True)
+    for stratum in (lesion, ~lesion):
+        members = int(stratum.sum())
+        if members < 2:
+            continue
+        own, size = num[:, stratum].sum(1, keepdims=True), den[:, stratum].sum(1, keepdims=True)
+        filled = members / (members - 1)
+        above = total - own + (own - num[:, stratum]) * filled
+        below = whole - size + (size - den[:, stratum]) * filled
+        out[:, stratum] = above / below
+    return out
+
+
+def mean_parts(scores: Sequence[Floats], signs: tuple[int, ...], *, paired: bool) -> VarianceParts:
+    """Parts of the variance of the signed sum of the variants' means over patients.
+
+    scores: of each variant, (R, P), of the same P patients. signs: 1, or 1 and -1. paired: as of `pooled_parts`.
+    """
+    patients = scores[0].shape[1]
+    largest = max(float(np.abs(own).max()) for own in scores)
+    each = sum((sign * own.mean(0) for sign, own in zip(signs, scores, strict=True)), np.zeros(patients))
+    centred = [sign * (own - own.mean(1, keepdims=True)) for sign, own in zip(signs, scores, strict=True)]
+    means = [sign * own.mean(1) for sign, own in zip(signs, scores, strict=True)]
+    if paired:
+        centred = [centred[0] + centred[1]]
+    joint = sum(
+        float(own.var(0, ddof=1).sum()) / (len(own) * patients * (patients - 1))
+        for own in centred
+        if len(own) >= fewest.REPEATS
+    )
+    repeat, degrees = _repeat_parts(means, paired=paired)
+    variance = float(each.var(ddof=1)) / patients
+    nothing = NOTHING * largest**2
+    return VarianceParts(
+        value=float(each.mean()),
+        patient=variance,
+        repeat=repeat,
+        repeat_degrees=degrees,
+        joint=joint,
+        patients=patients,
+        nothing=nothing,
+    )
+
+
+def _repeat_parts(signed: Sequence[Floats], *, paired: bool) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Variance of each variant's mean over its repeats, and its degrees of freedom; of the pairs' where paired."""
+    columns = [signed[0] + signed[1]] if paired else [each for each in signed if len(each) >= fewest.REPEATS]
+    variances = tuple(float(each.var(ddof=1)) / len(each) for each in columns)
+    return variances, tuple(len(each) - 1 for each in columns)

@@ -10,7 +10,7 @@ from statistics import fmean
 
 import numpy as np
 
-from hnscc.scores.paired_t import Paired, paired_t
+from hnscc.scores.paired_tests import Paired, paired_t
 from hnscc.study.ranges import Configuration
 from hnscc.study.search_schema import Budget
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from hnscc.base import fewest
 from hnscc.scores.intervals import mean_interval
-from hnscc.scores.paired_t import Paired
+from hnscc.scores.paired_tests import Paired
 from hnscc.searching.ledger import Ledger
 from hnscc.study.ranges import search_of
 from hnscc.study.schema import Study

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import cast
 
 from hnscc.base.errors import InputError
-from hnscc.base.lease import only_one, refuse_held
 from hnscc.base.locations import S3Path
-from hnscc.base.locks import locked
+from hnscc.base.locks import locked, only_one, refuse_held
 from hnscc.study.run_folder import RunFolder
 
 

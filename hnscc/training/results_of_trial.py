@@ -17,9 +17,9 @@ from hnscc.base.files import sha256, write_bytes
 from hnscc.base.locations import Location
 from hnscc.cohort.fold import FoldData
 from hnscc.scores.counts import HALF
-from hnscc.scores.glycolysis import STORED_AS, glycolysis, stacked, with_glycolysis
 from hnscc.scores.stored import scoring_at_half, to_bytes
 from hnscc.scores.thresholds import score_trial
+from hnscc.scores.uptake import STORED_AS, glycolysis, stacked, with_glycolysis
 from hnscc.training.loop import Fit
 from hnscc.training.process import give_back_memory, peak_gpu_bytes
 from hnscc.training.ready import Task

@@ -7,8 +7,7 @@ from run_folders import Case, add_failure, add_trial, small_study, write_run
 from hnscc.aggregation.enough_repeats import due, looks_at, pilots, settle
 from hnscc.base.errors import InputError
 from hnscc.base.split_names import SPLITS
-from hnscc.scores.intervals import median_interval
-from hnscc.scores.repeats import is_known_within, repeats_for_width
+from hnscc.scores.intervals import is_known_within, median_interval, repeats_for_width
 from hnscc.study.loading import parse_study
 from hnscc.study.plan import plan_trials
 

@@ -8,7 +8,7 @@ from run_folders import Case, add_trial, random_run, small_study, write_run
 from small_tables import LESION, check_tables, levels, mask, row, rows
 
 from hnscc.aggregation.build import write_tables
-from hnscc.scores.patient_means import mean_of_patients
+from hnscc.scores.crossed import mean_of_patients
 from hnscc.scores.patient_metrics import PATIENT_METRICS
 from hnscc.study.plan import plan_trials
 

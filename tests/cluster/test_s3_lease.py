@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("server")
 
 HOLD = """
 import sys, time
-import hnscc.base.lease as lease
+import hnscc.base.locks as lease
 from hnscc.base.errors import InputError, StorageError
 from hnscc.base.locations import locate
 

@@ -12,7 +12,7 @@ from two_way import limit_of
 
 from hnscc.scores.better import chance_of_better, equivalence
 from hnscc.scores.crossed import mean_difference
-from hnscc.scores.variance_parts import NOTHING_VARIES
+from hnscc.scores.two_way_t import NOTHING_VARIES
 
 FIFTHS = st.sampled_from([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
 

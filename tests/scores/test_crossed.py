@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from two_way import limit_of, variance_of
 
-from hnscc.scores.crossed import mean_difference, pooled_difference, pooled_interval
-from hnscc.scores.patient_means import mean_of_patients
-from hnscc.scores.variance_parts import NOTHING_VARIES
+from hnscc.scores.crossed import mean_difference, mean_of_patients, pooled_difference, pooled_interval
+from hnscc.scores.two_way_t import NOTHING_VARIES
 
 
 def counts(draw, repeats=4, lesion=6, free=3, good=0.7):

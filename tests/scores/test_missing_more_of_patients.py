@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation, label
 
 from hnscc.scores.better import chance_of_better
-from hnscc.scores.crossed import mean_difference, pooled_difference, pooled_interval
+from hnscc.scores.crossed import mean_difference, mean_of_patients, pooled_difference, pooled_interval
 from hnscc.scores.metrics import METRICS
-from hnscc.scores.patient_means import mean_of_patients
 from hnscc.scores.patient_metrics import PATIENT_METRICS, POOLED_METRICS
 from hnscc.scores.scans import score_scan, together
 

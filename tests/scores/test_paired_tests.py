@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hnscc.scores.intervals import ALL_ALIKE
-from hnscc.scores.paired_t import paired_t
-from hnscc.scores.paired_tests import holm, signed_rank
+from hnscc.scores.paired_tests import holm, paired_t, signed_rank
 
 
 def test_signed_rank_is_scipys_and_its_difference_is_a_minus_b():

@@ -6,7 +6,7 @@ import scipy.special
 import scipy.stats
 from two_way import limit_of, variance_of
 
-from hnscc.scores.patient_means import mean_of_patients
+from hnscc.scores.crossed import mean_of_patients
 
 DISTANCES = np.array([[1.0, 5.0, 9.0], [3.0, 5.0, 13.0]])
 

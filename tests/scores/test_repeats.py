@@ -6,8 +6,14 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hnscc.scores.intervals import ALL_ALIKE, mean_interval, median_interval
-from hnscc.scores.repeats import half_width, is_known_within, repeats_for_width
+from hnscc.scores.intervals import (
+    ALL_ALIKE,
+    half_width,
+    is_known_within,
+    mean_interval,
+    median_interval,
+    repeats_for_width,
+)
 
 
 @pytest.mark.parametrize(("n", "k"), [(6, 1), (8, 1), (9, 2), (10, 2), (15, 4), (20, 6), (25, 8), (50, 18)])

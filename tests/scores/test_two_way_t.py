@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from two_way import limit_of
 
 from hnscc.scores.crossed import mean_difference
-from hnscc.scores.two_way_t import Spread, limits
-from hnscc.scores.variance_parts import variance_of
+from hnscc.scores.two_way_t import Spread, limits, variance_of
 
 SHARES = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1))
 DEGREES = st.floats(1, 200)

@@ -12,7 +12,7 @@ from hnscc.reporting.sections.verdicts import compared
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import score
 from hnscc.scores.describe import quartered
-from hnscc.scores.repeats import HARDLY_ANY
+from hnscc.scores.intervals import HARDLY_ANY
 
 DICE = (
     "Dice measures how far the model's outline and the reference outline, that of the scan's mask, overlap: 1 is "

@@ -7,7 +7,7 @@ from hnscc.base import fewest
 from hnscc.reporting.sections.comparisons import pair, pairs_of_variants
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import p_value, score, signed
-from hnscc.scores.repeats import HARDLY_ANY, mostly_collapsed
+from hnscc.scores.intervals import HARDLY_ANY, mostly_collapsed
 
 SURE = 0.05  # a corrected p below it counts as sure
 ONE_EACH = (
