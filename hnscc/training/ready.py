@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -131,12 +132,19 @@ def plan_folds(study: Study) -> tuple[Store, list[FoldPlan]]:
     return store, [_as_read(plan, study) for plan in plans]
 
 
-def networks_of(
-    study: Study, store: Store, plans: Iterable[FoldPlan]
-) -> tuple[list[Variant], int, list[int]]:
-    """What `check_networks` takes of a study."""
+class NetworksToTry(NamedTuple):
+    """What `check_networks` takes: the variants whose networks are tried, the size of a slice in pixels, and how many
+    slices each fold has for training."""
+
+    variants: Sequence[Variant]
+    size: int
+    training_slices: Sequence[int]
+
+
+def networks_of(study: Study, store: Store, plans: Iterable[FoldPlan]) -> NetworksToTry:
+    """The networks that a study trains, or a search may."""
     variants = [*study.variants.values(), *(variants_to_try(study) if study.search else ())]
-    return variants, store.size, [len(plan.slices["train"]) for plan in plans]
+    return NetworksToTry(variants, store.size, [len(plan.slices["train"]) for plan in plans])
 
 
 def check_networks(variants: Iterable[Variant], size: int, slices: Iterable[int]) -> None:
@@ -194,10 +202,10 @@ def resolve_in_process(training: Training) -> tuple[str, str]:
 
 
 def asked_of_pytorch(
-    networks: tuple[list[Variant], int, list[int]], trainings: Iterable[Training]
+    networks: NetworksToTry, trainings: Iterable[Training]
 ) -> dict[Training, tuple[str, str]]:
     """What PyTorch alone can say before the first trial: what `resolve_in_process` says of each of these trainings.
-    InputError where networks, what `networks_of` gives, do not fit."""
+    InputError where these networks do not fit."""
     check_networks(*networks)
     return {training: resolve_in_process(training) for training in trainings}
 
@@ -206,7 +214,7 @@ def _read_beside_checks(
     study: Study,
     store: Store,
     plans: list[FoldPlan],
-    check: Callable[[list[Variant], int, list[int]], object],
+    check: Callable[[Sequence[Variant], int, Sequence[int]], object],
     progress: Progress | None,
 ) -> dict[int, FoldData]:
     """Read the folds' data, and check meanwhile that the networks fit: PyTorch takes seconds to load."""
@@ -230,7 +238,7 @@ def make_run_ready(
     *,
     planned: tuple[Store, list[FoldPlan]] | None = None,
     resolve: Callable[[Training], tuple[str, str]] = resolve_in_process,
-    check: Callable[[list[Variant], int, list[int]], object] = check_networks,
+    check: Callable[[Sequence[Variant], int, Sequence[int]], object] = check_networks,
     progress: Progress | None = None,
     accept_versions: bool = False,
     replace_folds: bool = True,
