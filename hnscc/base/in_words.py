@@ -1,7 +1,44 @@
 """How messages name things of which there may be many."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from numbers import Integral
+
+CountedNoun = tuple[
+    int, str
+]  # a number and its noun; the noun is empty where the words around it say what is counted
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence whose counts are known apart from its words, so that several which differ in counts alone can be told
+    as one. parts: words, and counts between them."""
+
+    parts: tuple[str | CountedNoun, ...]
+
+    def __str__(self) -> str:
+        return told_as_one([self])
+
+    @property
+    def kind(self) -> tuple[str | None, ...]:
+        """The words without the counts: equal where `told_as_one` may tell several together."""
+        return tuple(part if isinstance(part, str) else None for part in self.parts)
+
+
+def told_as_one(sentences: Sequence[Sentence]) -> str:
+    """Return sentences of one kind as one, with the least and the most of each count."""
+    return "".join(
+        each[0] if isinstance(each[0], str) else _range(each)
+        for each in zip(*(sentence.parts for sentence in sentences), strict=True)
+    )
+
+
+def _range(counts: Sequence[CountedNoun]) -> str:
+    """A count, or the least and the most of several; a range that ends in 1 keeps the plural: `0 to 1 patients`."""
+    (low, noun), (high, _) = min(counts), max(counts)
+    if low != high:
+        return f"{low:,} to {f'{high:,} {noun_of(2, noun)}' if noun else f'{high:,}'}"
+    return count_of(low, noun) if noun else f"{low:,}"
 
 
 def first_of(names: Sequence[str], most: int, between: str = ", ") -> str:

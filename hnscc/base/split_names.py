@@ -1,4 +1,5 @@
 """The three splits of a cohort, in the order in which slices, tables and reports name them."""
 
 SPLITS = ("train", "validation", "test")
+IN_WORDS = {"train": "training", "validation": "validation", "test": "test"}
 HELD_OUT = ("validation", "test")  # those of which no slice is trained on

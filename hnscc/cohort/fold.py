@@ -243,6 +243,7 @@ def _split_file(
         usual=usual_of(store),
         patients=dict(plan.patients),
         warnings=plan.warnings,
+        warning_parts=tuple(each.parts for each in plan.told),
         odd=store.odd,
         files=files,
         drawn={scan: dict(mask.lies) for scan, mask in drawn.items()},

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, AliasChoices, Field, ValidationError
 from hnscc.base.errors import InputError
 from hnscc.base.facts import Facts, unlike
 from hnscc.base.files import read_sealed, write_sealed
+from hnscc.base.in_words import CountedNoun, Sentence
 from hnscc.base.split_names import SPLITS
 from hnscc.study.run_folder import FoldFolder, inside
 
@@ -21,6 +22,7 @@ def _of_every_split(patients: dict[str, tuple[str, ...]]) -> dict[str, tuple[str
 # JSON has lists where these have tuples.
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 Pair = Annotated[tuple[float, float], Field(strict=False)]
+SentenceParts = Annotated[tuple[str | Annotated[CountedNoun, Field(strict=False)], ...], Field(strict=False)]
 Triple = Annotated[tuple[float, float, float], Field(strict=False)]
 
 
@@ -30,9 +32,9 @@ class SplitFile(Facts):
     digest, others_digest (once named `scored`), spacing_mm and bounds: as of `fold.FoldData`. slices: whether every
     slice of whole scans is scored, or the sampled ones alone. store_digest, placing, odd: of the store that it was made
     from; usual: what the scans of that are like (hnscc.cohort.usual). patients: by split. warnings: of
-    `splits.FoldPlan`. files: name -> SHA-256 of each other file. drawn: scan -> how its mask as drawn lies
-    (`drawn_masks.PackedMask.lies`), empty where the store kept none. What has a default is not in the files of earlier
-    versions, which scored sampled slices alone; `unsaid` names what scores rest on of it.
+    `splits.FoldPlan`; warning_parts: of these sentences. files: name -> SHA-256 of each other file. drawn: scan -> how
+    its mask as drawn lies (`drawn_masks.PackedMask.lies`), empty where the store kept none. What has a default is not
+    in the files of earlier versions, which scored sampled slices alone; `unsaid` names what scores rest on of it.
     """
 
     fold: int
@@ -46,9 +48,15 @@ class SplitFile(Facts):
     usual: dict[str, Any] | None = None
     patients: Annotated[dict[str, Names], AfterValidator(_of_every_split)]
     warnings: Names
+    warning_parts: Annotated[tuple[SentenceParts, ...], Field(strict=False)] = ()
     odd: Names = ()
     files: dict[str, str]
     drawn: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @property
+    def told(self) -> tuple[Sentence, ...]:
+        """The warnings; those of earlier versions, which kept no parts, as they stand."""
+        return tuple(map(Sentence, self.warning_parts or ((each,) for each in self.warnings)))
 
     @property
     def unsaid(self) -> str:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from hnscc.base import fewest
 from hnscc.base.errors import InputError
-from hnscc.base.in_words import count_of
+from hnscc.base.in_words import Sentence
 from hnscc.base.seeds import generator
-from hnscc.base.split_names import SPLITS
+from hnscc.base.split_names import IN_WORDS, SPLITS
 from hnscc.cohort.patients import assign_patients
 from hnscc.cohort.placement import NOT_SHOWN
 from hnscc.cohort.sampled_slices import (
@@ -39,9 +39,14 @@ class FoldPlan:
     fold: int
     patients: Mapping[str, tuple[str, ...]]
     slices: Mapping[str, tuple[PlannedSlice, ...]]
-    warnings: tuple[str, ...]
+    told: tuple[Sentence, ...]
     others: tuple[tuple[str, PlannedSlice], ...] | None = None
     whole: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is told of the fold, in words."""
+        return tuple(map(str, self.told))
 
     @property
     def order(self) -> list[tuple[str, PlannedSlice]]:
@@ -94,21 +99,25 @@ def check_filled(plan: FoldPlan, folds: int) -> None:
         )
 
 
-def small_splits(plan: FoldPlan, read: Sequence[str]) -> list[str]:
+def small_splits(plan: FoldPlan, read: Sequence[str]) -> list[Sentence]:
     """A warning for each split of `read` whose patients with lesion are few."""
     counts = {split: len(plan.lesion_patients(split)) for split in read}
+    few = f" with lesion (fewer than {fewest.LESION_PATIENTS_OF_SPLIT}); its scores will vary widely"
     return [
-        f"{split}: only {count_of(n, 'patient')} with lesion (fewer than {fewest.LESION_PATIENTS_OF_SPLIT}); "
-        "its scores will vary widely"
+        Sentence((f"{IN_WORDS[split]}: only ", (n, "patient"), few))
         for split, n in counts.items()
         if n < fewest.LESION_PATIENTS_OF_SPLIT
     ]
 
 
-BY_SLICES = "validation: chosen slice by slice, as the paper did: its patients also stand in training"
-BY_SLICES_OF_WHOLE = (
-    "validation: thresholds and median models are chosen on sampled slices, while every slice of the test scans is "
-    "scored (split.validation_unit: slice)"
+BY_SLICES = Sentence(
+    ("validation: chosen slice by slice, as the paper did: its patients also stand in training",)
+)
+BY_SLICES_OF_WHOLE = Sentence(
+    (
+        "validation: thresholds and median models are chosen on sampled slices, while every slice of the test scans is "
+        "scored (split.validation_unit: slice)",
+    )
 )
 
 
@@ -133,13 +142,13 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
     plan = FoldPlan(fold, _patients_of(slices, assigned), slices, tuple(warnings))
     check_disjoint(plan, validation_unit=study.split.validation_unit)
     check_filled(plan, study.split.folds)
-    plan = replace(plan, warnings=(*warnings, *small_splits(plan, study.read_splits)))
+    plan = replace(plan, told=(*warnings, *small_splits(plan, study.read_splits)))
     return _with_whole_scans(plan, store.scans, study.whole_splits) if study.whole_splits else plan
 
 
 def _sampled_slices(
     scans: Sequence[Scan], study: Study, fold: int, assigned: Mapping[str, str]
-) -> tuple[dict[str, tuple[PlannedSlice, ...]], list[str]]:
+) -> tuple[dict[str, tuple[PlannedSlice, ...]], list[Sentence]]:
     """The sampled slices of each split, and a warning for each that is read whose negatives run out.
 
     assigned: the split of each patient.
@@ -177,16 +186,22 @@ def _with_whole_scans(plan: FoldPlan, scans: Sequence[Scan], splits: Sequence[st
     return replace(plan, others=others, whole=tuple(scan.scan_id for _, scan in whole))
 
 
-def _too_few(split: str, wanted: int, there: int, more: int) -> str:
+def _too_few(split: str, wanted: int, there: int, more: int) -> Sentence:
     """The warning of negatives that run out; `more` stand in scans with lesion, which the study does not use."""
-    text = f"{split}: {count_of(wanted, 'negative slice')} wanted, {there:,} exist; all are taken"
-    if not more:
-        none = "the networks are never shown a slice without lesion: add scans that hold some, or more of their slices"
-        return text + ("" if there else f": {none}")
-    return (
-        f"{text}. {more:,} more stand in scans with lesion: set `sampling: {{negatives: any_scan}}` to use them"
-        + ("" if there else ", or the networks are never shown a slice without lesion")
+    taken = (
+        f"{IN_WORDS[split]}: ",
+        (wanted, "negative slice"),
+        " wanted, ",
+        (there, ""),
+        " exist; all are taken",
     )
+    never = "the networks are never shown a slice without lesion"
+    if not more:
+        return Sentence(
+            (*taken, "" if there else f": {never}: add scans that hold some, or more of their slices")
+        )
+    cure = " more stand in scans with lesion: set `sampling: {negatives: any_scan}` to use them"
+    return Sentence((*taken, ". ", (more, ""), cure + ("" if there else f", or {never}")))
 
 
 def modalities_of(study: Study) -> tuple[str, ...]:
@@ -194,12 +209,12 @@ def modalities_of(study: Study) -> tuple[str, ...]:
     return tuple(sorted({name for variant in study.variants.values() for name in variant.modalities}))
 
 
-def _unseen(scans: Sequence[Scan], shown: Sequence[str]) -> list[str]:
+def _unseen(scans: Sequence[Scan], shown: Sequence[str]) -> list[Sentence]:
     counts = [len(unseen) for scan in scans if (unseen := scan.unseen(shown))]
     if not counts:
         return []
-    few = f"{count_of(sum(counts), 'slice')} of {count_of(len(counts), 'scan')}"
-    return [f"{few} never sampled: a modality does not show them, since {NOT_SHOWN}"]
+    few = ((sum(counts), "slice"), " of ", (len(counts), "scan"))
+    return [Sentence((*few, f" never sampled: a modality does not show them, since {NOT_SHOWN}"))]
 
 
 def _patients_of(

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.query import chosen_k, read_table
-from hnscc.base.in_words import count_of
+from hnscc.base.in_words import Sentence, count_of
 from hnscc.cohort.split_file import read_split
 from hnscc.reporting.drawing.style import Looks, looks_of
 from hnscc.scores.counts import HALF, k_of
@@ -47,8 +47,8 @@ class Source:
 
     `tables` holds the rows of the smaller tables by name, `median_slices` the test rows of table `slices` that belong
     to the median models. `looks` gives each variant its label and colour, in the study's order. `warnings` are what
-    the folds' splits warn of, as pairs of fold and text; `odd` is what preparing found odd about the scans. `chosen`
-    holds the median models' thresholds, as k of k / 1000 by variant and fold, where one was chosen.
+    the folds' splits warn of, as pairs of fold and sentence; `odd` is what preparing found odd about the scans.
+    `chosen` holds the median models' thresholds, as k of k / 1000 by variant and fold, where one was chosen.
     """
 
     run: RunFolder
@@ -56,7 +56,7 @@ class Source:
     tables: Mapping[str, Sequence[TableRow]]
     median_slices: Sequence[TableRow]
     looks: Looks
-    warnings: Sequence[tuple[int, str]]
+    warnings: Sequence[tuple[int, Sentence]]
     odd: Sequence[str]
     chosen: Mapping[tuple[str, int], int]
 
@@ -104,7 +104,7 @@ def read_source(run: RunFolder) -> Source:
     chosen = chosen_k(run)
     slices = _median_slices(run, tables["trials"], chosen)
     splits = [read_split(run.fold(fold)) for fold in range(study.split.folds)]
-    warnings = [(fold, warning) for fold, split in enumerate(splits) for warning in split.warnings]
+    warnings = [(fold, warning) for fold, split in enumerate(splits) for warning in split.told]
     # What is odd is the same for every fold; run folders of earlier versions tell of nothing.
     return Source(
         run=run,

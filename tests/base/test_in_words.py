@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hnscc.base.in_words import count_of, first_of, listed, noun_of
+from hnscc.base.in_words import Sentence, count_of, first_of, listed, noun_of, told_as_one
 
 ROOT = Path(__file__).parent.parent.parent
 # What messages count. Where one of these stands behind a value in the plural, one could be counted as many.
@@ -140,3 +140,15 @@ def test_no_message_can_count_one_as_many(wing):
     files = sorted((ROOT / wing).rglob("*.py"))
     found = {str(path.relative_to(ROOT)): list(_by_hand(path.read_text())) for path in files}
     assert {path: texts for path, texts in found.items() if texts} == {}
+
+
+def test_sentences_that_differ_in_counts_alone_are_told_as_one():
+    def few(count: int, noun: str = "patient") -> Sentence:
+        return Sentence(("test: only ", (count, noun), ""))
+
+    assert str(few(1)) == "test: only 1 patient" and str(few(1464, "slice")) == "test: only 1,464 slices"
+    for order in ([few(0), few(1)], [few(1), few(0)]):
+        assert told_as_one(order) == "test: only 0 to 1 patients"
+    assert told_as_one([few(1464, "slice"), few(1500, "slice")]) == "test: only 1,464 to 1,500 slices"
+    assert told_as_one([few(1464, ""), few(2, ""), few(7, "")]) == "test: only 2 to 1,464"
+    assert few(1).kind == few(2).kind != Sentence(("test: only 1 patient",)).kind

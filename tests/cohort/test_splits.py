@@ -193,9 +193,8 @@ def test_a_cohort_whose_every_scan_has_lesion_is_told_the_cure_and_it_works():
     plan = plan_fold(every_scan_with_lesion(), study_of("s", sampling=lesion_free), 0)
     patients = {split: len(own) for split, own in plan.patients.items()}
     told = [warning for warning in plan.warnings if "negative slices wanted" in warning]
-    assert [warning.split(":")[0] for warning in told] == ["train", "validation", "test"]
-    for warning in told:
-        split = warning.split(":")[0]
+    assert [warning.split(":")[0] for warning in told] == ["training", "validation", "test"]
+    for split, warning in zip(("train", "validation", "test"), told, strict=True):
         assert f"{6 * patients[split]} negative slices wanted, 0 exist" in warning
         assert f"{4 * patients[split]} more stand in scans with lesion" in warning
         assert (

@@ -62,7 +62,7 @@ def test_the_check_of_a_search_says_that_the_test_set_is_closed_and_no_more_of_i
     assert code == 0, error
     found = json.loads(out)
     assert [row["split"] for row in found["splits"]] == ["train", "validation"]
-    assert any("train: " in line and "negative slices wanted" in line for line in found["warnings"])
+    assert any("training: " in line and "negative slices wanted" in line for line in found["warnings"])
     assert not any("test: " in line for line in found["warnings"])
     closed = [line for line in found["leakage_checks"] if "closed" in line]
     assert len(closed) == 1 and "test patients of fold f0" in closed[0]

@@ -16,8 +16,7 @@ from run_folders import (
 from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.query import read_table
 from hnscc.base.files import read_sealed, write_sealed
-from hnscc.base.in_words import count_of
-from hnscc.reporting.sections.certainty import merged
+from hnscc.base.in_words import Sentence, count_of
 from hnscc.reporting.sections.verdicts import VERDICTS, compared, verdict
 from hnscc.reporting.source import read_source
 from hnscc.study import paper
@@ -77,12 +76,12 @@ def test_warnings_of_folds_are_one_line_per_split_with_ranges(tmp_path):
     run = random_run(tmp_path, study)
     for fold, number in enumerate((3, 4, 3)):
         where = run.fold(fold).split
-        warnings = [
-            f"{split}: only {n} patients with lesion (fewer than 5)"
-            for split, n in (("train", number), ("test", 1))
+        parts = [
+            (f"{split}: only ", (n, "patient"), " with lesion (fewer than 5)")
+            for split, n in (("training", number), ("test", 1))
         ]
-        warnings += ["validation: drawn by slice"] if fold else []
-        write_sealed(where, read_sealed(where) | {"warnings": warnings})
+        parts += [("validation: drawn by slice",)] if fold else []
+        write_sealed(where, read_sealed(where) | {"warning_parts": parts})
     text, markdown = words(run)
     lines = [line for line in markdown.splitlines() if line.startswith("- Split")]
     assert lines == [
@@ -108,24 +107,27 @@ def test_what_is_odd_in_the_data_is_repeated(tmp_path):
     assert "scan S11: pet covers 60% of the grid; and 2 more, which `hnscc check` lists." in markdown
 
 
-def test_a_range_that_ends_in_one_keeps_its_plural():
-    for order in ([0, 1], [1, 0]):
-        warnings = [f"test: only {count_of(n, 'patient')}" for n in order]
-        assert merged(warnings) == "test: only 0 to 1 patients"
-    assert merged(["test: only 1 patient"]) == "test: only 1 patient"
-    assert merged(["1,464 slices", "1,500 slices"]) == "1,464 to 1,500 slices"
-
-
 def test_folds_of_one_and_of_several_patients_are_told_in_one_sentence(tmp_path):
-    """They stood in two: `1 patient` and `2 patients` were taken for other words."""
+    """By the counts that the folds keep beside the words: they were found again in the sentence, and `1 of 3 readers`
+    in one would have been taken for two of them."""
+    run = random_run(tmp_path, small_study(repeats=1, split={"folds": 3}))
+    for fold in range(3):
+        told = Sentence(("test: only ", (1 + fold, "patient"), " of 40 ill, by 1 of 3 readers"))
+        where = run.fold(fold).split
+        write_sealed(where, read_sealed(where) | {"warnings": [str(told)], "warning_parts": [told.parts]})
+    _, markdown = words(run)
+    assert "Split, in all 3 folds: test: only 1 to 3 patients of 40 ill, by 1 of 3 readers." in markdown
+
+
+def test_warnings_of_earlier_versions_stand_as_they_are(tmp_path):
     run = random_run(tmp_path, small_study(repeats=1, split={"folds": 3}))
     for fold in range(3):
         where = run.fold(fold).split
-        write_sealed(
-            where, read_sealed(where) | {"warnings": [f"test: only {count_of(1 + fold, 'patient')} ill"]}
-        )
+        kept = read_sealed(where)
+        write_sealed(where, kept | {"warnings": [f"test: only {count_of(1 + fold // 2, 'patient')} ill"]})
     _, markdown = words(run)
-    assert "Split, in all 3 folds: test: only 1 to 3 patients ill." in markdown
+    assert "Split, in folds 0 and 1: test: only 1 patient ill." in markdown
+    assert "Split, in fold 2: test: only 2 patients ill." in markdown
 
 
 def test_differences_lie_in_the_direction_of_the_tables_and_say_who_scored_higher(corrected, page):

@@ -1,11 +1,10 @@
 """How sure the findings are: patients, lost repeats and splits, in the points "How sure this is" of "In brief"."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from hnscc.aggregation.query import note_of_older_tables
 from hnscc.base import fewest
-from hnscc.base.in_words import count_of, first_of, listed, noun_of
+from hnscc.base.in_words import Sentence, count_of, first_of, listed, noun_of, told_as_one
 from hnscc.reporting.sections.patients import split_counts
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import number_range, signed
@@ -14,9 +13,6 @@ from hnscc.training.earlier import lines_of_left_out
 
 MOST_ODD = 12  # sentences
 MOST_TRIALS = 8  # whose names one sentence has
-# What splits warn of is counted in these; a number may hold commas.
-_COUNTED = "patient|negative slice|slice|scan"
-_NUMBER = re.compile(r"\d{1,3}(?:,\d{3})+|\d+")
 
 
 def certainty(source: Source) -> Iterator[str]:
@@ -96,34 +92,20 @@ def _data(source: Source) -> Iterator[str]:
 def _splits(source: Source) -> Iterator[str]:
     """Say what the folds' splits warn of, each warning once, and that the folds are pooled."""
     folds = source.study.split.folds
-    alike: dict[str, dict[int, str]] = {}
+    alike: dict[tuple[str | None, ...], dict[int, Sentence]] = {}
     for fold, warning in source.warnings:
-        alike.setdefault(_NUMBER.sub("0", _in_plural(warning)), {})[fold] = warning
+        alike.setdefault(warning.kind, {})[fold] = warning
     for found in alike.values():
         names = [str(fold) for fold in found]
         some = f"{noun_of(len(names), 'fold')} {listed(names)}"
         every = f"all {count_of(folds, 'fold')}"
         where = "" if folds == 1 else f", in {every if len(found) == folds else some}"
-        yield f"Split{where}: {merged(list(found.values()))}."
+        yield f"Split{where}: {told_as_one(list(found.values()))}."
     if folds > 1:
         yield (
             f"The {count_of(folds, 'fold')} are pooled in the tables of scores: the test slices of all folds are "
             "counted together. Scores of single folds vary more."
         )
-
-
-def _in_plural(warning: str) -> str:
-    """Return the warning with `1 patients` for `1 patient`, so that it differs from others in its numbers alone."""
-    return re.sub(rf"\b1 ({_COUNTED})\b", r"1 \1s", warning)
-
-
-def merged(warnings: Sequence[str]) -> str:
-    """Write warnings that differ in their numbers alone as one, with the least and the most of each number."""
-    found = ([int(number.replace(",", "")) for number in _NUMBER.findall(each)] for each in warnings)
-    ranges = (number_range(each) for each in zip(*found, strict=True))
-    text = _NUMBER.sub(lambda _: next(ranges), _in_plural(warnings[0]))
-    text = re.sub(rf"(?<! to )\b1 ({_COUNTED})s\b", r"1 \1", text)
-    return re.sub(r"^train\b", "training", text)
 
 
 def _trials(source: Source) -> Iterator[str]:

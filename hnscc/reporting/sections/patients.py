@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from hnscc.aggregation.column_types import TableRow
-from hnscc.base.split_names import SPLITS
+from hnscc.base.split_names import IN_WORDS, SPLITS
 from hnscc.reporting.blocks import Columns, Section, Table, table
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import whole
@@ -64,7 +64,7 @@ def split_counts(source: Source) -> Iterator[TableRow]:
             sampled = [row for row in rows if row["used_positive"] + row["used_negative"]]
             whole = split in source.study.whole_splits
             yield {
-                "name": {"train": "training"}.get(split, split) + (f", fold {fold}" if several_folds else ""),
+                "name": IN_WORDS[split] + (f", fold {fold}" if several_folds else ""),
                 "split": split,
                 "patients": len({row["patient_id"] for row in rows}),
                 "sampled": len({row["patient_id"] for row in sampled}),
