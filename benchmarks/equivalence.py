@@ -34,7 +34,7 @@ from hnscc.study.loading import parse_study
 from hnscc.study.plan import Trial
 from hnscc.study.schema import Study
 from hnscc.training.devices import resolve_device
-from hnscc.training.layers import Doubling, Dropout
+from hnscc.training.paper_unet import Doubling, Dropout
 from hnscc.training.ready import Task, make_run_ready
 from hnscc.training.records import Trained, read_record
 from hnscc.training.states import is_completed

@@ -62,6 +62,6 @@ def share_for(peak: int, total: int, most: int = 10_000) -> float:
 
 
 def _measure_gpu(*what: Any, **how: Any) -> tuple[int, int]:
-    from hnscc.training.measure import measure_gpu
+    from hnscc.training.trial import measure_gpu
 
     return measure_gpu(*what, **how)

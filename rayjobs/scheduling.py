@@ -19,8 +19,7 @@ from ray.tune.schedulers import FIFOScheduler
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.training.ready import ReadyRun
-from hnscc.training.records import OUT_OF_MEMORY, Failed, Trained, read_record, write_record
-from hnscc.training.slots import newest_facts
+from hnscc.training.records import OUT_OF_MEMORY, Failed, Trained, newest_facts, read_record, write_record
 from hnscc.training.states import is_completed, with_weights
 from rayjobs.cluster import machines_of_cluster
 from rayjobs.full_memory import FullMemory, Reached, full_memory_noted

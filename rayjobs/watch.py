@@ -11,8 +11,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from hnscc.base.errors import InputError
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.records import OUT_OF_MEMORY
-from hnscc.training.slots import newest_facts
+from hnscc.training.records import OUT_OF_MEMORY, newest_facts
 from rayjobs.progress import planned_trial
 
 # A trial whose process dies so often, and once more, without finishing an epoch in between is given up.

@@ -38,7 +38,7 @@ from hnscc.commands.units import Units, check_units, units_of
 from hnscc.reporting.drawing.scan_picture import scan_picture
 from hnscc.scores.counts import threshold_of
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.networks import Networks
+from hnscc.training.inference import Networks
 
 
 @dataclass(frozen=True)

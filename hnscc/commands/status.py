@@ -10,8 +10,7 @@ from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
-from hnscc.training.records import Trained
-from hnscc.training.slots import SlotFacts, newest_slot
+from hnscc.training.records import SlotFacts, Trained, newest_slot
 from hnscc.training.states import TrialState, trial_state
 
 STATES = ("completed", "failed", "started", "missing")

@@ -18,8 +18,7 @@ from hnscc.study.run_folder import run_folder_of
 from hnscc.training.in_use import one_trial, preparing
 from hnscc.training.loop import Epoch
 from hnscc.training.ready import ReadyRun, make_run_ready
-from hnscc.training.side_by_side import side_by_side
-from hnscc.training.trial import steps_of_trial
+from hnscc.training.trial import side_by_side, steps_of_trial
 
 SIDE_BY_SIDE = (
     "how many of the trials this process trains at a time, each for an epoch in turn (default: 1, one after another); "

@@ -15,8 +15,7 @@ from hnscc.study.plan import Trial
 from hnscc.study.ranges import Configuration, name_of
 from hnscc.study.run_folder import HISTORY_FILE, RunFolder
 from hnscc.training.earlier import check_identity, other_versions
-from hnscc.training.records import Attempt, Failed
-from hnscc.training.slots import newest_facts
+from hnscc.training.records import Attempt, Failed, newest_facts
 from hnscc.training.states import trial_state
 
 

@@ -22,8 +22,7 @@ from hnscc.study.loading import load_study
 from hnscc.study.ranges import base_of, name_of, search_of, winners_file
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
-from hnscc.training.records import HISTORY
-from hnscc.training.slots import newest_facts
+from hnscc.training.records import HISTORY, newest_facts
 
 
 def write_search_results(folder: RunFolder, study: Study, race: Race) -> list[Standing]:

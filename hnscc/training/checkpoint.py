@@ -18,7 +18,7 @@ from safetensors.torch import load as load_safetensors
 
 from hnscc.base.files import overwrite, storage_errors, write_sealed
 from hnscc.study.run_folder import Slot, TrialFolder
-from hnscc.training.slots import SlotFacts, SoFar, slots_by_epoch
+from hnscc.training.records import SlotFacts, SoFar, slots_by_epoch
 
 PIECE = 2**18  # bytes
 DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", torch.int64: "I64"}

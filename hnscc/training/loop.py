@@ -21,11 +21,10 @@ from hnscc.training.checkpoint import load_checkpoint
 from hnscc.training.feeding import Fed, batches
 from hnscc.training.hardware import hardware
 from hnscc.training.inference import EVALUATION_BATCH, in_order, logits_of, model_on, predicting
-from hnscc.training.layers import seed_dropouts
 from hnscc.training.losses import loss_of
+from hnscc.training.paper_unet import seed_dropouts
 from hnscc.training.process import seeded
-from hnscc.training.records import Attempt, Began
-from hnscc.training.slots import SoFar
+from hnscc.training.records import Attempt, Began, SoFar
 
 # The choices of `training.monitor`: whether the score is that of the whole set at once, or the mean over batches.
 POOLED = {"soft_jaccard_pooled": True, "soft_jaccard_batch_mean": False}

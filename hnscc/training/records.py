@@ -1,5 +1,8 @@
-"""What a trial's record.json holds: it is written last, vouches for the trial's other files by their hashes, and
-carries a seal of its own."""
+"""What a trial says of itself: its record.json, and the facts of its checkpoints, how far it has come.
+
+record.json is written last, vouches for the trial's other files by their hashes, and carries a seal of its own.
+Checkpoints stand in slots, each of which has a file of facts that vouches for its tensors.
+"""
 
 from typing import Annotated, Any, Literal
 
@@ -8,7 +11,7 @@ from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
 from hnscc.base.facts import Facts, unlike
 from hnscc.base.files import read_errors, read_sealed, write_sealed
-from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, TrialFolder, inside
+from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, Slot, TrialFolder, inside
 
 # A trial's own history.parquet.
 HISTORY = pa.schema(
@@ -134,3 +137,46 @@ def record_or_fault(folder: TrialFolder) -> Record | str | None:
 
 def write_record(folder: TrialFolder, record: Record) -> None:
     write_sealed(folder.record, record.model_dump(mode="json"))
+
+
+class SoFar(Facts):
+    """How far a training has come: the epochs that have ended, with their rows of history.parquet (`loop.Epoch`), and
+    the processes that worked on it. identity: of its trial, as in a record."""
+
+    identity: str
+    epoch: int
+    history: list[dict[str, int | float]]
+    attempts: Annotated[tuple[Attempt, ...], Field(strict=False)]
+
+
+class SlotFacts(SoFar):
+    """What a slot's file of facts holds beside its seal. crc32c: of the slot's tensors, which it vouches for."""
+
+    crc32c: int
+
+
+def newest_facts(folder: TrialFolder) -> SlotFacts | None:
+    """Return the facts of a running or interrupted trial's newest checkpoint; None without one."""
+    newest = newest_slot(folder)
+    return newest and newest[0]
+
+
+def newest_slot(folder: TrialFolder) -> tuple[SlotFacts, Slot] | None:
+    """Return the facts that `newest_facts` gives, and the slot that they are of."""
+    found, _ = slots_by_epoch(folder)
+    return found[0] if found else None
+
+
+def slots_by_epoch(folder: TrialFolder) -> tuple[list[tuple[SlotFacts, Slot]], list[Slot]]:
+    """Return the trial's slots that hold facts which are whole, with these, the newest first; and those whose facts are
+    damaged, or of another form. StorageError where the disk does not answer."""
+    found: list[tuple[SlotFacts, Slot]] = []
+    damaged: list[Slot] = []
+    for slot in folder.slots:
+        try:
+            found.append((SlotFacts.model_validate(read_sealed(slot.facts)), slot))
+        except FileNotFoundError:
+            continue
+        except ValueError:
+            damaged.append(slot)
+    return sorted(found, key=lambda each: -each[0].epoch), damaged

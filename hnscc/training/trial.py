@@ -1,21 +1,37 @@
-"""One trial, from its fold's data to its record."""
+"""One trial, from its fold's data to its record; several of them side by side in one process; how much of a GPU
+one takes.
+
+A trial computes beside others what it would compute alone, in the same order, on tensors of its own, and draws by its
+own keys: its bits are the same whoever is beside it, which tests show on a processor. There is nothing to gain there;
+on a GPU, one trial's epoch is to be computed while another's is prepared, for which each needs a stream of its own
+first. That is not built, and this was never run on a GPU.
+"""
 
 import contextlib
 import math
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+
+import numpy as np
+import torch
 
 from hnscc.base.errors import StorageError
+from hnscc.base.steps import at_once
+from hnscc.cohort.fold import FoldData
+from hnscc.cohort.slices import Slices
 from hnscc.study.identity import identity, setting_differences, trial_settings, version_differences
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Study
 from hnscc.training.augment import training_slices, validation_slices
 from hnscc.training.feeding import Fed, hold, holding
+from hnscc.training.inference import EVALUATION_BATCH
 from hnscc.training.loop import Epoch, Fit
 from hnscc.training.model import build_model
-from hnscc.training.process import give_back_memory, gpu_is_lost, memory_is_full, set_up_torch
+from hnscc.training.process import give_back_memory, gpu_is_lost, memory_is_full, peak_gpu_bytes, set_up_torch
 from hnscc.training.ready import Task
 from hnscc.training.records import OUT_OF_MEMORY, Attempt, Began, Failed, Trained, write_record
 from hnscc.training.results_of_trial import leave_results, predict_again
@@ -144,3 +160,60 @@ def _own_weights(folder: TrialFolder, began: Began) -> tuple[Trained, bytes] | N
     settings = trained[0].settings
     own = version_differences(settings, began.settings) and not setting_differences(settings, began.settings)
     return trained if own else None
+
+
+Steps = Generator[Epoch | None]
+
+
+def side_by_side(trials: Iterable[tuple[str, Steps]], count: int) -> Iterator[tuple[str, Epoch | None]]:
+    """Yield the steps of all trials, each with its trial's id; `count` trials at a time take turns.
+
+    trials: the id and `trial.steps_of_trial` of each. A trial is loaded when its first turn comes, and one that has
+    ended, completed or failed, gives its place to the next. They must agree in what a process is told once: device,
+    threads, precision. What ends one of them without being its fault (StorageError, a lost GPU) ends all: they go on
+    from their checkpoints. The peak of GPU memory in a record is then that of all trials beside it, too.
+    """
+    waiting = iter(trials)
+    running = deque(islice(waiting, count))
+    try:
+        while running:
+            trial_id, steps = running[0]
+            try:
+                row = next(steps)
+            except StopIteration:
+                running.popleft()
+                running.extend(islice(waiting, 1))
+                continue
+            yield trial_id, row
+            running.rotate(-1)
+    finally:
+        for _, steps in running:
+            steps.close()
+
+
+def measure_gpu(study: Study, trial: Trial, data: FoldData, *, precision: str) -> tuple[int, int]:
+    """Train and evaluate the first batches of a trial on this GPU, and write nothing: bytes that the trial takes at
+    its peak, and bytes that the GPU has."""
+    began = begin(study, trial, data.digest, device="cuda", precision=precision)
+    set_up_torch(began.device, began.threads, gpus=1.0, precision=precision)
+    train_first_batches(study, trial, data, began)
+    return peak_gpu_bytes(gpus=1.0), torch.cuda.mem_get_info()[1]
+
+
+def train_first_batches(study: Study, trial: Trial, data: FoldData, began: Began) -> None:
+    """One epoch of two full batches, with its validation, its copy of the best weights and its predictions; meanwhile
+    the slices that a GPU holds for a whole training are there."""
+    variant = study.variants[trial.variant]
+    model = build_model(variant.training.network, len(variant.modalities), seed=began.seeds["initialisation"])
+    fit = Fit.start(model, variant.training, began)
+    every = data.slices(variant.modalities)
+    size = 2 * max(variant.training.batch_size, EVALUATION_BATCH)
+    slices = Slices(every.images, every.masks, np.resize(every.rows, size), every.channels, every.bounds)
+    training, validation = (
+        training_slices(variant, data, began.seeds)(1),
+        validation_slices(variant, data, began.seeds),
+    )
+    held = [hold(each, began.device) for each in (training, validation, slices)]
+    loss = fit.train_epoch(1, held[-1])
+    fit.finish_epoch(loss, *fit.validate(held[-1]), since=time.monotonic())
+    at_once(fit.predicting(slices))

@@ -11,8 +11,7 @@ import yaml
 from stores import make_store, study_of
 
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.records import read_record
-from hnscc.training.slots import newest_facts
+from hnscc.training.records import newest_facts, read_record
 
 # Bytes: what the study may take beside what is taken already, a step of the other program, and what is left to others.
 MARGIN, PIECE, SPARE = 5 << 30, 256 << 20, 7 << 30

@@ -8,9 +8,8 @@ from stores import make_store, study_of
 from hnscc.cohort.slices import Slices
 from hnscc.study.plan import plan_trials
 from hnscc.training.inference import EVALUATION_BATCH
-from hnscc.training.measure import train_first_batches
 from hnscc.training.ready import make_run_ready
-from hnscc.training.trial import begin
+from hnscc.training.trial import begin, train_first_batches
 from rayjobs.gpu_shares import share_for
 
 GIB = 2**30

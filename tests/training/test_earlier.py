@@ -21,8 +21,7 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.training.earlier import choose
 from hnscc.training.provenance import add_invocation, read_invocations
 from hnscc.training.ready import make_run_ready
-from hnscc.training.records import read_record
-from hnscc.training.slots import newest_facts
+from hnscc.training.records import newest_facts, read_record
 from hnscc.training.states import trial_state
 from hnscc.training.trial import begin, write_failure
 

@@ -18,11 +18,10 @@ from hnscc.training import feeding
 from hnscc.training.augment import training_slices, validation_slices
 from hnscc.training.feeding import Held, batches, hold, holding
 from hnscc.training.loop import Fit
-from hnscc.training.measure import train_first_batches
 from hnscc.training.model import build_model
 from hnscc.training.process import set_up_torch
 from hnscc.training.ready import make_run_ready
-from hnscc.training.trial import begin
+from hnscc.training.trial import begin, train_first_batches
 
 NETWORKS = {
     "paper": {"architecture": "paper", "width": 4},
@@ -176,7 +175,7 @@ def test_what_is_measured_holds_what_a_training_holds(data, monkeypatch):
     began = begin(study, trial, data[1].digest, device="cpu", precision="fp32")
     asked = []
     monkeypatch.setattr(
-        "hnscc.training.measure.hold", lambda slices, device: asked.append(len(slices)) or slices
+        "hnscc.training.trial.hold", lambda slices, device: asked.append(len(slices)) or slices
     )
     train_first_batches(study, trial, data[1], began)
     seeds, variant = trial_seeds(study, trial), study.variants["pet"]

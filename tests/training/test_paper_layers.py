@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from hnscc.study.variant_schema import Network
-from hnscc.training.layers import Doubling, Dropout, seed_dropouts
 from hnscc.training.model import build_model
+from hnscc.training.paper_unet import Doubling, Dropout, seed_dropouts
 
 PAPER = Network(architecture="paper", width=16)
 

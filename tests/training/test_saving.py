@@ -23,9 +23,8 @@ from hnscc.training.loop import Fit
 from hnscc.training.model import build_model
 from hnscc.training.process import set_up_torch
 from hnscc.training.ready import make_run_ready
-from hnscc.training.records import read_record
+from hnscc.training.records import newest_facts, newest_slot, read_record
 from hnscc.training.saving import SECONDS, Saving
-from hnscc.training.slots import newest_facts, newest_slot
 from hnscc.training.trial import begin
 
 TRIAL = Trial("pet_mri", 0, 0)

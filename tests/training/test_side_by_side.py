@@ -10,11 +10,9 @@ from hnscc.commands.train import main
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.ready import Task, make_run_ready
-from hnscc.training.records import read_record
-from hnscc.training.side_by_side import side_by_side
-from hnscc.training.slots import newest_facts
+from hnscc.training.records import newest_facts, read_record
 from hnscc.training.states import is_completed
-from hnscc.training.trial import steps_of_trial
+from hnscc.training.trial import side_by_side, steps_of_trial
 
 FRESH = {"modalities": ["pet"], "augmentation": {"copies": "fresh"}}
 VARIANTS = {

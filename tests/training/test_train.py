@@ -17,8 +17,7 @@ from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.training.model import check_model
 from hnscc.training.ready import make_run_ready
-from hnscc.training.records import read_record
-from hnscc.training.slots import newest_facts, newest_slot
+from hnscc.training.records import newest_facts, newest_slot, read_record
 from hnscc.training.states import is_completed, trial_state
 from hnscc.training.trial import begin
 
