@@ -26,7 +26,7 @@ from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.folds import Fold, load_fold
 from hnscc.base.encode import npz_bytes
 from hnscc.base.files import read_sealed, sha256, write_bytes, write_sealed
-from hnscc.cohort.drawn_masks import PackedMask, packed
+from hnscc.cohort.kept_of_store import PackedMask, packed
 from hnscc.cohort.store_format import DrawnMask
 from hnscc.scores.stored import score_at_half, to_bytes
 from hnscc.study.plan import Trial, plan_trials

@@ -15,7 +15,6 @@ from hnscc.base.cores import cores
 from hnscc.study.schema import Study
 from hnscc.study.variant_schema import Training
 from hnscc.training.ready import resolve_in_process
-from rayjobs.addresses import no_cluster, refuse_silent
 from rayjobs.inside_ray import without_onlookers
 from rayjobs.requests import (
     ANY_GPU,
@@ -24,7 +23,7 @@ from rayjobs.requests import (
     check_study_requests,
     with_share,
 )
-from rayjobs.sockets import folder_for_ray
+from rayjobs.surroundings import folder_for_ray, no_cluster, refuse_silent
 from rayjobs.waiting import answer_to
 
 # Read by glibc when a process starts: with its caches of small pieces off, they join their free neighbours at once

@@ -22,12 +22,11 @@ from hnscc.training.ready import ReadyRun
 from hnscc.training.records import OUT_OF_MEMORY, Failed, Trained, newest_facts, read_record, write_record
 from hnscc.training.states import is_completed, with_weights
 from rayjobs.cluster import machines_of_cluster
-from rayjobs.full_memory import FullMemory, Reached, full_memory_noted
 from rayjobs.gpu_shares import gpu_shares
 from rayjobs.inside_tune import take_processes_that_stand_by
 from rayjobs.progress import StudyProgress, Waiting
 from rayjobs.requests import check_request
-from rayjobs.watch import RESTARTS, AllDone, Watch
+from rayjobs.watch import RESTARTS, AllDone, FullMemory, Reached, Watch, full_memory_noted
 from rayjobs.worker import Assignment, TrialWorker
 
 _WAITING = (TuneTrial.PENDING, TuneTrial.PAUSED)  # of Tune's trials, the first first

@@ -39,7 +39,6 @@ from hnscc.training.hardware import resources_here
 from hnscc.training.in_use import alone
 from hnscc.training.ready import ReadyRun, check_networks
 from hnscc.training.tidying import tidy_run
-from rayjobs.addresses import given_or_set
 from rayjobs.cluster import connected, resolve_on_cluster
 from rayjobs.patient_files import refuse_in_job
 from rayjobs.proposals import proposer
@@ -47,8 +46,8 @@ from rayjobs.requests import resolve_here, trials_at_once
 from rayjobs.run_end import tell_run_end
 from rayjobs.scheduling import train_trials
 from rayjobs.search_end import SearchEnd, tell_search_end
-from rayjobs.shadowing import refuse_shadowed
 from rayjobs.study import make_ready, run_study
+from rayjobs.surroundings import given_or_set, refuse_shadowed
 
 
 def run_search(

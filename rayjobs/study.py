@@ -22,9 +22,9 @@ from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
 from hnscc.study.loading import dump_study, load_study
 from hnscc.study.plan import Trial, plan_trials
-from hnscc.study.repeats_schema import UntilPrecise
 from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study
+from hnscc.study.section_schema import UntilPrecise
 from hnscc.study.variant_schema import Training
 from hnscc.training.earlier import lines_of_left_out
 from hnscc.training.hardware import may_have_gpu, resources_here
@@ -39,7 +39,6 @@ from hnscc.training.ready import (
     plan_folds,
 )
 from hnscc.training.tidying import tidy_run
-from rayjobs.addresses import given_or_set
 from rayjobs.cluster import (
     await_machines,
     connected,
@@ -49,9 +48,9 @@ from rayjobs.cluster import (
 from rayjobs.patient_files import refuse_in_job
 from rayjobs.requests import check_study_requests, resolve_here, trials_at_once, with_share
 from rayjobs.run_end import RunEnd, run_end_of, tell_run_end
-from rayjobs.shadowing import refuse_shadowed
 from rayjobs.shared import prove_shared
 from rayjobs.standby import await_standby, standing_by
+from rayjobs.surroundings import given_or_set, refuse_shadowed
 
 
 def run_study(

@@ -24,7 +24,7 @@ def odd_beside(
     that lies otherwise; or one that says that nothing was compared.
 
     images: (Z, C, H, W), the stored slices of these modalities. usual: what the study's scans are like
-    (hnscc.cohort.usual), or None where its run folder does not say.
+    (hnscc.cohort.kept_of_store), or None where its run folder does not say.
     """
     if usual is None:
         yield (

@@ -4,8 +4,7 @@ Others may use `build` (writes the tables), `query` (reads them and asks them by
 they hold), `results`, `folds`, `trials` and `medians` (what is behind them) and `enough_repeats` (which trials are to
 be trained).
 
-It may import base, study, scores, cohort, training and data_prep. Inside, imports point one way: build ->
-comparisons, detection, means -> enough_repeats, models, patient_comparisons, summary -> pairing, pooled_scans, query,
-tables_page -> whole_patients -> cases, scans -> results, schemas -> columns, medians -> comparison_columns,
-drawn_scores, scan_columns, search_columns, trials -> column_types, folds.
+It may import base, study, scores, cohort, training and data_prep. Inside, imports point one way: build -> comparisons,
+detection -> enough_repeats, models, summary -> query, tables_page -> whole_patients -> cases, scans -> results, schemas
+-> columns, medians -> comparison_columns, drawn_scores, scan_columns, trials -> column_types, folds.
 """

@@ -17,7 +17,6 @@ from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.comparisons import comparison_rows
 from hnscc.aggregation.detection import detection_rows, reliability_rows
 from hnscc.aggregation.folds import Fold
-from hnscc.aggregation.means import mean_rows
 from hnscc.aggregation.results import Results, load_results
 from hnscc.aggregation.scans import drawn_rows, lesion_rows, patient_rows, scan_rows
 from hnscc.aggregation.schemas import STUDY_TABLES, WRITTEN_LAST, schema
@@ -29,6 +28,7 @@ from hnscc.aggregation.summary import (
     regression_rows,
 )
 from hnscc.aggregation.trials import Completed, Result
+from hnscc.aggregation.whole_patients import mean_rows
 from hnscc.base.arrays import Integers
 from hnscc.base.encode import parquet_bytes
 from hnscc.base.files import storage_errors, write_bytes

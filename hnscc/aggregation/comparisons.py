@@ -1,7 +1,8 @@
-"""The rows of table `comparisons`: every pair of variants, on the test slices and on whole test scans."""
+"""The rows of table `comparisons`: every pair of variants, on the test slices and on whole test scans, by repeats in
+pairs where these shared their seeds by design."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from itertools import combinations, groupby
 from typing import Literal
@@ -10,10 +11,9 @@ import numpy as np
 
 from hnscc.aggregation.cases import Cases, cases_of, lacking, repeat_cases
 from hnscc.aggregation.column_types import TableRow
-from hnscc.aggregation.pairing import paired_results
-from hnscc.aggregation.patient_comparisons import as_comparison, patient_rows_of
 from hnscc.aggregation.results import NO_REPEAT, Results
-from hnscc.aggregation.whole_patients import WholeScans, whole_scans_of
+from hnscc.aggregation.whole_patients import WholeScans, as_comparison, patient_rows_of, whole_scans_of
+from hnscc.base import fewest
 from hnscc.base.arrays import Floats
 from hnscc.base.seeds import generator
 from hnscc.scores.better import chance_of_better
@@ -24,6 +24,24 @@ from hnscc.scores.metrics import METRICS, Fraction, Level, metrics_at
 from hnscc.scores.paired_tests import Comparison, holm, signed_rank
 from hnscc.scores.slice_sets import SLICE_SETS, in_set
 from hnscc.study.schema import Study
+
+
+def paired_results(results: Results, a: str, b: str) -> tuple[Results, bool]:
+    """Return what two variants are compared by, and whether repeat r of one is compared with repeat r of the other.
+
+    They are where the study's repeats are paired, and both variants completed at least 5 of the same ones in all folds:
+    a repeat that one of them lacks is then left out of both. Neither their correlation nor a p has a say in it.
+    """
+    if not results.study.paired:
+        return results, False
+    both = results.completed_in_all_folds(a).keys() & results.completed_in_all_folds(b).keys()
+    if len(both) < fewest.PAIRED_REPEATS:
+        return results, False
+    kept = tuple(
+        each for each in results.results if each.trial.variant not in (a, b) or each.trial.repeat in both
+    )
+    return replace(results, results=kept), True
+
 
 ByMetric = dict[str, Comparison]  # by the name of the metric
 FAMILY = ("metric", "slice_set", "unit", "method")

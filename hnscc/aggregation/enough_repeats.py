@@ -14,9 +14,9 @@ from hnscc.aggregation.results import Results, read_trials
 from hnscc.scores.intervals import RepeatsForWidth, is_known_within, repeats_for_width, unknown
 from hnscc.scores.metrics import DICE
 from hnscc.study.plan import Trial
-from hnscc.study.repeats_schema import UntilPrecise
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
+from hnscc.study.section_schema import UntilPrecise
 
 STEP = 4  # repeats between two looks
 

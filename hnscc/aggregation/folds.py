@@ -15,8 +15,8 @@ from hnscc.base.files import sha256, storage_errors
 from hnscc.base.in_words import count_of
 from hnscc.base.locations import Location
 from hnscc.base.split_names import SPLITS
-from hnscc.cohort import drawn_masks
-from hnscc.cohort.drawn_masks import PackedMask
+from hnscc.cohort import kept_of_store
+from hnscc.cohort.kept_of_store import PackedMask
 from hnscc.cohort.slices import rows_of_scans
 from hnscc.cohort.split_file import damaged_fold, read_split
 from hnscc.cohort.store_format import suv_modality
@@ -143,7 +143,7 @@ def load_fold(run: RunFolder, number: int) -> Fold:
             _checked(path, split.files) for path in (folder.slices, folder.scans, folder.truth)
         )
         drawn = (
-            drawn_masks.from_bytes(_checked(folder.drawn, split.files), split.drawn) if split.drawn else {}
+            kept_of_store.from_bytes(_checked(folder.drawn, split.files), split.drawn) if split.drawn else {}
         )
     except Damaged as damage:
         raise damaged_fold(folder, str(damage)) from None

@@ -36,7 +36,7 @@ class Models:
 
     members: one for each trial, fold after fold. placing: how the study's scans were placed (`Store.placing`).
     trained_on: the patients of the study, with the folds (in words) whose training or validation they were in. usual:
-    what the study's scans are like (hnscc.cohort.usual), None in a run folder of before it was kept.
+    what the study's scans are like (hnscc.cohort.kept_of_store), None in a run folder of before it was kept.
     """
 
     study: str

@@ -1,20 +1,33 @@
-"""The scores of patients' whole scans: what tables `means`, `pooled` and `comparisons` have of them beside overlap."""
+"""The scores of patients' whole scans, and what tables `means`, `pooled` and `comparisons` have of them.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+Each patient counts alike: what is compared is the mean over the test patients, those with lesion where a score is of
+their lesions alone. Overlap that pools the pixels of all patients is compared in `comparisons`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from hnscc.aggregation.cases import lacking
+from hnscc.aggregation.cases import join_reasons, lacking
+from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.results import NO_REPEAT, Results
 from hnscc.aggregation.scans import not_whole
+from hnscc.base import fewest
 from hnscc.base.arrays import Floats
-from hnscc.scores.patient_metrics import PatientMetric
+from hnscc.base.split_names import HELD_OUT
+from hnscc.scores.better import chance_of_better, equivalence
+from hnscc.scores.crossed import Estimate, fraction_interval, mean_difference, mean_of_patients
+from hnscc.scores.paired_tests import Comparison, signed_rank
+from hnscc.scores.patient_metrics import PATIENT_METRICS, POOLED_METRICS, PatientMetric, Pooling
+from hnscc.scores.planner import smallest_seen_by
 from hnscc.scores.scans import ScanScore, together
 
 Patients = Mapping[str, ScanScore]  # by patient, in sorted order: all of a split
 NO_LESION = "no {split} patient has a lesion"
+ONE_REPEAT = "one repeat: no interval over repeats"
+NOT_TRAIN = "training scans are not scored whole: no precision, and no lesions found"
 
 
 @dataclass(frozen=True)
@@ -68,3 +81,155 @@ def values_of(metric: PatientMetric, patients: Patients) -> Floats:
     """Its value of each patient that it has one of, (P,)."""
     scores = [each for each in patients.values() if metric.of_all or each.truth_px]
     return np.array([metric.of(each) for each in scores], np.float64)
+
+
+def mean_rows(results: Results) -> Iterator[TableRow]:
+    """A row per variant, split of whole scans and score of patients: all repeats at 0.5, and the median models."""
+    for variant in results.study.variants:
+        for split in HELD_OUT:
+            whole = whole_scans_of(results, variant, split)
+            for metric in PATIENT_METRICS:
+                found, of_median = _over_repeats(whole, metric), _of_median_models(whole, metric)
+                row: TableRow = {"variant": variant, "split": split, "metric": metric.name}
+                row |= {"mean": found.value, "low": found.low, "high": found.high}
+                row |= {"patients": found.patients, "repeats": found.repeats[0]}
+                row |= {"median_model": of_median.value}
+                row |= {"median_model_low": of_median.low, "median_model_high": of_median.high}
+                reason = join_reasons([found.reason, _said(whole, of_median)])
+                yield row | {"higher_is_better": metric.higher_is_better, "reason": reason}
+
+
+def _over_repeats(whole: WholeScans, metric: PatientMetric) -> Estimate:
+    if whole.no_repeats:
+        return Estimate(None, reason=whole.no_repeats, repeats=(0,))
+    scores = np.stack([values_of(metric, patients) for patients in whole.repeats])
+    return mean_of_patients(scores, share=metric.is_share)
+
+
+def _of_median_models(whole: WholeScans, metric: PatientMetric) -> Estimate:
+    if whole.no_median:
+        return Estimate(None, reason=whole.no_median)
+    return mean_of_patients(values_of(metric, whole.median), share=metric.is_share)
+
+
+def _said(whole: WholeScans, of_median: Estimate) -> str | None:
+    """Why the median models have no value; where there is no repeat either, that has been said."""
+    if whole.no_median:
+        return None if whole.no_repeats else whole.no_median
+    return of_median.reason and f"median model: {of_median.reason}"
+
+
+def pooled_of_scans(results: Results, variant: str, split: str) -> tuple[TableRow, list[str | None]]:
+    """Return the columns of every metric that pools, of one row of table `pooled`, and why there are none."""
+    row: TableRow = {}
+    reasons: list[str | None] = [] if split in HELD_OUT else [NOT_TRAIN]
+    whole = whole_scans_of(results, variant, split) if split in HELD_OUT else None
+    for metric in POOLED_METRICS:
+        median = repeats = Estimate(None)
+        if whole:
+            median = _pooled(metric, [whole.median], split) if not whole.no_median else median
+            repeats = _pooled(metric, whole.repeats, split) if not whole.no_repeats else repeats
+            # An interval over patients alone is no interval over repeats.
+            if 0 < len(whole.repeats) < fewest.REPEATS:
+                repeats = replace(repeats, low=None, high=None)
+                reasons.append(ONE_REPEAT)
+            reasons += [
+                whole.no_median,
+                whole.no_repeats,
+                _said_of_pooled(metric, median),
+                _said_of_pooled(metric, repeats),
+            ]
+        row |= {metric.name: median.value}
+        row |= {f"{metric.name}_low": median.low, f"{metric.name}_high": median.high}
+        row |= {f"{metric.name}_repeats_mean": repeats.value}
+        row |= {f"{metric.name}_repeats_low": repeats.low, f"{metric.name}_repeats_high": repeats.high}
+    return row, reasons
+
+
+def _pooled(metric: PatientMetric, repeats: Sequence[Patients], split: str) -> Estimate:
+    """Of one model, or the mean over repeats. It exists wherever a patient has a lesion, whatever is predicted."""
+    if not any(score.truth_px for score in repeats[0].values()):
+        return Estimate(None, reason=NO_LESION.format(split=split))
+    value = float(np.mean([metric.of(together(list(patients.values()))) for patients in repeats]))
+    return (
+        replace(_over_patients(metric.pooling, repeats), value=value) if metric.pooling else Estimate(value)
+    )
+
+
+def _over_patients(pooling: Pooling, repeats: Sequence[Patients]) -> Estimate:
+    counts = np.array([[pooling.counts(score) for score in patients.values()] for patients in repeats])
+    overlap, pred, truth = np.moveaxis(counts.astype(np.float64), -1, 0)
+    return fraction_interval((overlap, pred, truth), pooling.fraction)
+
+
+def _said_of_pooled(metric: PatientMetric, found: Estimate) -> str | None:
+    return found.reason and f"{metric.label}: {found.reason}"
+
+
+def patient_rows_of(a: WholeScans, b: WholeScans, *, paired: bool) -> Iterator[TableRow]:
+    """A row per metric and method of one pair of variants. paired: whether their repeats are, one by one."""
+    for metric in PATIENT_METRICS:
+        tests = {"wilcoxon": _wilcoxon(a, b, metric), "two_way_t": _two_way_t(a, b, metric, paired)}
+        for method, found in tests.items():
+            row: TableRow = {
+                "variant_a": a.variant,
+                "variant_b": b.variant,
+                "metric": metric.name,
+                "slice_set": "all",
+            }
+            row |= {"unit": "patient", "method": method, "higher_is_better": metric.higher_is_better}
+            yield row | asdict(found)
+
+
+def _wilcoxon(a: WholeScans, b: WholeScans, metric: PatientMetric) -> Comparison:
+    """The median models at their chosen thresholds, patient by patient."""
+    for each in (a, b):
+        if each.no_median:
+            return Comparison(n=0, reason=f"{each.variant}: {each.no_median}")
+    of_a, of_b = (values_of(metric, each.median) for each in (a, b))
+    return (
+        signed_rank(of_a, of_b, "patient")
+        if len(of_a)
+        else Comparison(n=0, reason=NO_LESION.format(split="test"))
+    )
+
+
+def _two_way_t(a: WholeScans, b: WholeScans, metric: PatientMetric, paired: bool) -> Comparison:
+    """All repeats at 0.5, by the t test over patients and repeats, of the means over patients."""
+    for each in (a, b):
+        if each.no_repeats:
+            return Comparison(n=0, reason=f"{each.variant}: {each.no_repeats}")
+    of_a, of_b = (np.stack([values_of(metric, patients) for patients in each.repeats]) for each in (a, b))
+    if not of_a.shape[1]:
+        return Comparison(n=0, reason=NO_LESION.format(split="test"))
+    found = mean_difference(of_a, of_b, paired, bounds=metric.bounds)
+    sign = 1 if metric.higher_is_better else -1
+    better = chance_of_better(sign * of_a, sign * of_b)
+    return as_comparison(of_a.shape[1], found, better, paired=paired)
+
+
+def as_comparison(
+    patients: int, found: Estimate, better: Estimate, margin: float | None = None, *, paired: bool
+) -> Comparison:
+    """Return a difference over patients and repeats, and the chance that one scores better, as a row's comparison."""
+    reason = found.reason
+    if better.value is not None and better.reason:
+        reason = reason or f"no interval of `better`: {better.reason}"
+    return Comparison(
+        n=patients,
+        p=found.p,
+        difference=found.value,
+        low=found.low,
+        high=found.high,
+        repeats_a=found.repeats[0],
+        repeats_b=found.repeats[1],
+        effective_patients=found.effective_patients,
+        smallest_seen=smallest_seen_by(found),
+        margin=margin,
+        p_equal=None if margin is None else equivalence(found, margin),
+        better=better.value,
+        better_low=better.low,
+        better_high=better.high,
+        paired=paired,
+        reason=reason,
+    )

@@ -1,8 +1,8 @@
 """The patients: their slices in a store, split into training, validation and test, and the slices that a fold samples.
 
 Others may use `store` (open, read, verify), `store_building` (write), `splits` (who stands where), `fold` (images),
-`split_file` (what a fold says that it was made of) and `drawn_masks` (what it keeps of masks as they were drawn).
+`split_file` (what a fold says that it was made of) and `kept_of_store` (what it keeps of masks as they were drawn).
 
-It may import base and study. Inside, imports point one way: fold -> drawn_masks, same_data, usual -> slices,
-split_file -> splits -> patients, store_building -> sampled_slices, store -> store_reading -> store_format -> placement.
+It may import base and study. Inside, imports point one way: fold -> kept_of_store, same_data -> slices, split_file ->
+splits -> patients, store_building -> sampled_slices, store -> store_reading -> store_format -> placement.
 """

@@ -14,14 +14,13 @@ from hnscc.base.files import hash_of, read_errors, sha256, write_bytes
 from hnscc.base.locations import Location
 from hnscc.base.split_names import SPLITS
 from hnscc.base.steps import Progress
-from hnscc.cohort import drawn_masks
-from hnscc.cohort.drawn_masks import PackedMask
+from hnscc.cohort import kept_of_store
+from hnscc.cohort.kept_of_store import PackedMask, usual_of
 from hnscc.cohort.same_data import check_same_data, data_digest
 from hnscc.cohort.slices import Bounds, Pixels, Slices, read_pixels, rows_of_scans
 from hnscc.cohort.split_file import SplitFile, intact_split, write_split
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
-from hnscc.cohort.usual import usual_of
 from hnscc.study.run_folder import FoldFolder, inside
 from hnscc.study.schema import Study
 
@@ -206,9 +205,9 @@ def write_fold(
         folder.scans: parquet_bytes(_scans_table(store, plan)),
         folder.truth: npz_bytes(masks=data.scored_masks),
     }
-    drawn = drawn_masks.read_masks(store, plan.whole)
+    drawn = kept_of_store.read_masks(store, plan.whole)
     if drawn:
-        contents[folder.drawn] = drawn_masks.to_bytes(drawn)
+        contents[folder.drawn] = kept_of_store.to_bytes(drawn)
     split = _split_file(
         store, plan, data, {path.name: sha256(each) for path, each in contents.items()}, drawn
     )

@@ -25,17 +25,17 @@ from hnscc.commands.checked import (
     ToPredict,
     TrialFacts,
     VariantFacts,
+    memory_of,
 )
-from hnscc.commands.memory import memory_of
 from hnscc.scores.intervals import unknown
 from hnscc.study.identity import VERSIONS, version_differences, versions_here
 from hnscc.study.plan import Trial, fold_name, plan_trials
 from hnscc.study.range_checks import check_search
 from hnscc.study.ranges import number_of
-from hnscc.study.repeats_schema import UntilPrecise
 from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study
 from hnscc.study.search_schema import Search
+from hnscc.study.section_schema import UntilPrecise
 from hnscc.study.variant_schema import Training
 from hnscc.training.earlier import check_identities, choose, left_out
 from hnscc.training.hardware import resources_here
@@ -43,8 +43,8 @@ from hnscc.training.model import check_model
 from hnscc.training.ready import batches_in, check_networks, check_same_store, networks_of, plan_folds
 from hnscc.training.records import Trained
 from hnscc.training.states import TrialState, recorded_state, trial_state
-from rayjobs.addresses import given_or_set
 from rayjobs.requests import check_study_requests, resolve_here, trials_at_once
+from rayjobs.surroundings import given_or_set
 
 States = Mapping[Trial, TrialState]
 PREDICT_FIRST = "trained trials predict the slices first that the study evaluates now: `hnscc run` lets them"

@@ -13,8 +13,7 @@ from hnscc.commands.cohort_commands import fetch, phantom, prepare, scan, verify
 from hnscc.commands.new_scan_commands import export, predict
 from hnscc.commands.options import FORMER_OPTIONS
 from hnscc.commands.results_commands import aggregate, plan, prune, query, report, tables
-from hnscc.commands.settings import settings
-from hnscc.commands.study_commands import check, init, run, search, status
+from hnscc.commands.study_commands import check, init, run, search, settings, status
 
 app = typer.Typer(
     help="Repeat-run studies of medical image segmentation. In order: prepare, init, check, run, query.",

@@ -5,8 +5,8 @@ from itertools import combinations
 from typing import Literal, TypedDict
 
 from hnscc.aggregation.cases import repeat_cases
+from hnscc.aggregation.comparisons import paired_results
 from hnscc.aggregation.enough_repeats import pilots_of
-from hnscc.aggregation.pairing import paired_results
 from hnscc.aggregation.results import Results, read_trials
 from hnscc.base import fewest
 from hnscc.base.errors import InputError

@@ -4,5 +4,5 @@ Whoever trains (`rayjobs.search`) asks `race.Race`, which knows nothing of files
 trained, `results` loads a race that is over and writes its tables, and `report.write_search_report` its report.
 
 It may import base, study, scores, cohort, training, aggregation and reporting. Inside, imports point one way: report ->
-figures, results -> importance -> configurations, recorded -> race -> standings -> ledger.
+figures, results -> configurations, recorded -> race -> standings -> ledger.
 """

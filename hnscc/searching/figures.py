@@ -17,8 +17,7 @@ from matplotlib.ticker import NullFormatter
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.reporting.drawing.style import GREY, PALETTE, WIDTH, styled, with_grid_lines
-from hnscc.searching.configurations import columns_of, plain
-from hnscc.searching.importance import importances
+from hnscc.searching.configurations import columns_of, importances, plain
 from hnscc.searching.ledger import Key
 from hnscc.searching.race import Race
 from hnscc.study.ranges import name_of, search_of

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from matplotlib.figure import Figure
 
 from hnscc.aggregation.column_types import TableRow
+from hnscc.aggregation.columns import PLACES
 from hnscc.aggregation.query import read_table
-from hnscc.aggregation.search_columns import PLACES
 from hnscc.base.in_words import count_of, listed
 from hnscc.reporting.blocks import Block, Cell, Picture, Points, Section, Text, table
 from hnscc.reporting.drawing.style import picture

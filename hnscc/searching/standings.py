@@ -26,7 +26,7 @@ class Standing:
     """What a search found of one configuration.
 
     `score` is the mean over its repeats, with its 95 % t interval (None below 3 repeats). `place` is one of PLACES
-    (`aggregation.search_columns`), by tests at `level` over all that are compared. `behind` is the winner's score less
+    (`aggregation.columns`), by tests at `level` over all that are compared. `behind` is the winner's score less
     this one's over their common repeats (`pairs`), with its 95 % interval and one-sided p. `round` is the last one that
     it ran in, 0 being its first repeats.
     """

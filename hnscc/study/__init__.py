@@ -6,5 +6,5 @@ run folder), `ranges` and `range_checks` (the configurations of a search), `sett
 `paper` (what Liedes et al. published).
 
 It may import base. Inside, imports point one way: loading, paper -> identity, range_checks, run_folder -> plan, ranges,
-settings_page -> schema -> repeats_schema, search_schema, section_schema, variant_schema -> fields, presets, yaml_text.
+settings_page -> schema -> search_schema, section_schema, variant_schema -> fields, presets, yaml_text.
 """

@@ -18,9 +18,17 @@ from hnscc.study.fields import (
     Settings,
     says,
 )
-from hnscc.study.repeats_schema import PairedRepeats, Repeats, UntilPrecise
 from hnscc.study.search_schema import Search
-from hnscc.study.section_schema import Evaluation, Normalisation, Resources, Sampling, Split
+from hnscc.study.section_schema import (
+    Evaluation,
+    Normalisation,
+    PairedRepeats,
+    Repeats,
+    Resources,
+    Sampling,
+    Split,
+    UntilPrecise,
+)
 from hnscc.study.variant_schema import Augmentation, Training, Variant
 
 # The most characters that a study's name may have.

@@ -18,9 +18,9 @@ from hnscc.study.identity import (
 )
 from hnscc.study.loading import load_study
 from hnscc.study.plan import plan_trials
-from hnscc.study.repeats_schema import UntilPrecise
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
+from hnscc.study.section_schema import UntilPrecise
 from hnscc.study.variant_schema import Training
 from hnscc.training.records import Record, Trained, read_record
 

@@ -7,7 +7,7 @@ from small_tables import check_tables, levels, mask, row, rows
 
 from hnscc.aggregation.build import write_tables
 from hnscc.base.errors import InputError
-from hnscc.cohort.drawn_masks import PackedMask, from_bytes, packed, to_bytes
+from hnscc.cohort.kept_of_store import PackedMask, from_bytes, packed, to_bytes
 from hnscc.cohort.store_format import DrawnMask
 from hnscc.study.plan import plan_trials
 

@@ -3,7 +3,7 @@
 import pytest
 from stores import make_store, study_of
 
-from hnscc.commands.memory import memory_of
+from hnscc.commands.checked import memory_of
 from hnscc.training.augment import training_slices
 from hnscc.training.ready import make_run_ready, plan_folds
 

@@ -14,7 +14,7 @@ from hnscc.aggregation.enough_repeats import pilots
 from hnscc.aggregation.query import read_table
 from hnscc.base.errors import InputError
 from hnscc.commands.cli import app
-from hnscc.commands.printed_plan import lines_of_plan
+from hnscc.commands.printed_plans import lines_of_plan
 from hnscc.study.loading import load_study
 from hnscc.study.plan import plan_trials
 

@@ -8,7 +8,7 @@ from scipy import ndimage
 from stores import make_store
 
 from data_prep.oddities.new_scan import odd_beside
-from hnscc.cohort.usual import usual_of
+from hnscc.cohort.kept_of_store import usual_of
 
 SCANS, SIZE = 12, 32
 CHANGES = {

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from hnscc.base.files import sha256, write_bytes, write_sealed, write_text
 from hnscc.base.split_names import SPLITS
-from hnscc.cohort.drawn_masks import PackedMask, to_bytes
+from hnscc.cohort.kept_of_store import PackedMask, to_bytes
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import dump_study, parse_study
 from hnscc.study.plan import Trial, plan_trials

@@ -15,9 +15,9 @@ import pytest
 from stores import make_store, study_of
 
 from hnscc.study.loading import dump_study
-from rayjobs import addresses
-from rayjobs.sockets import folder_for_ray
+from rayjobs import surroundings
 from rayjobs.study import main
+from rayjobs.surroundings import folder_for_ray
 
 ROOT = Path(__file__).parents[2]
 RUN = ("-P", "-c", "from hnscc.commands.cli import main; main()", "run")
@@ -92,7 +92,7 @@ def test_row_11_a_port_where_nothing_listens_is_one_message_at_once(
 def test_row_11_a_port_where_something_else_listens_is_one_message(
     study, here, monkeypatch, tmp_path, answer
 ):
-    monkeypatch.setattr(addresses, "RAY_SECONDS", 5)
+    monkeypatch.setattr(surroundings, "RAY_SECONDS", 5)
     with listening(answer) as port:
         began = time.monotonic()
         done = here(main, study, "--out", tmp_path / "run", "--address", f"127.0.0.1:{port}")
@@ -178,7 +178,7 @@ def test_row_17_the_module_by_its_name_finds_the_installed_packages_too(study, h
 LOAD = """
 import importlib, sys
 import rayjobs.study
-from rayjobs.shadowing import LOADED_LATER
+from rayjobs.surroundings import LOADED_LATER
 before = {name.partition(".")[0] for name in sys.modules}
 for name in sys.argv[1:]:
     importlib.import_module(name)

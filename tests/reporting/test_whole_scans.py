@@ -5,7 +5,7 @@ from reports import Page, report, words
 from run_folders import Case, add_failure, add_trial, levels_of, random_run, small_study, write_run
 
 from hnscc.aggregation.query import read_table
-from hnscc.cohort.drawn_masks import packed
+from hnscc.cohort.kept_of_store import packed
 from hnscc.cohort.store_format import DrawnMask
 from hnscc.reporting.sections.whole_scans import whole_scans
 from hnscc.scores.surface import SCAN_METRICS

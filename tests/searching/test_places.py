@@ -3,8 +3,8 @@
 import pytest
 from searches import searched
 
+from hnscc.aggregation.columns import PLACES
 from hnscc.aggregation.schemas import schema
-from hnscc.aggregation.search_columns import PLACES
 from hnscc.searching.figures import MARKS
 from hnscc.searching.report import findings
 from hnscc.searching.standings import NO_SCORE

@@ -9,8 +9,8 @@ from hnscc.reporting.source import Source
 from hnscc.reporting.values import duration
 from hnscc.study import paper
 from hnscc.study.identity import differences
-from hnscc.study.repeats_schema import PairedRepeats
 from hnscc.study.schema import Study
+from hnscc.study.section_schema import PairedRepeats
 from hnscc.training.provenance import read_invocations
 from hnscc.training.records import read_record
 

@@ -1,4 +1,9 @@
-"""Masks as they were drawn, in a fold's folder: with them, scans are scored on their own grids without the store."""
+"""What a fold's folder keeps of its store: masks as they were drawn, and what its scans are like, in numbers that name
+no scan.
+
+By the masks, scans are scored on their own grids; with the numbers a new scan is compared. Models and scores may go
+where the store does not (`write_fold` in fold.py).
+"""
 
 import io
 import math
@@ -10,7 +15,7 @@ import numpy as np
 
 from hnscc.base.arrays import Masks
 from hnscc.base.encode import npz_bytes
-from hnscc.cohort.placement import WAY_BACK, WayBack
+from hnscc.cohort.placement import WAY_BACK, ValueFacts, WayBack
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_format import DrawnMask
 
@@ -74,3 +79,32 @@ def from_bytes(content: bytes, lies: Mapping[str, Mapping[str, Any]]) -> dict[st
         )
     parts = np.split(bits, np.cumsum(lengths)[:-1])
     return {scan: PackedMask(lies[scan], part) for scan, part in zip(sorted(lies), parts, strict=True)}
+
+
+# Of the values of each modality (placement.ValueFacts): what says of which unit, scale and level they are.
+KEPT = ("low", "first", "median", "last", "high", "rim", "tissue", "elsewhere")
+
+
+def usual_of(store: Store) -> dict[str, Any] | None:
+    """Return the values of each modality in every scan of a store, lowest median first, and how most scans lie.
+
+    `values`: for each modality a list of KEPT. `lying`: placement.LyingFacts of each modality whose scans look alike.
+    None for a store that was made before preparing kept the values.
+    """
+    values = {
+        name: _values([scan.placement.get("values", {}).get(name, {}) for scan in store.scans])
+        for name in store.modalities
+    }
+    if not store.scans or not all(values.values()):
+        return None
+    return {"values": values, "lying": store.placed.get("lying", {})}
+
+
+def _values(of_scans: list[ValueFacts]) -> list[dict[str, Any]] | None:
+    """What is kept of one modality, in an order that says nothing of whose it is; None where a scan lacks some."""
+    kept: list[dict[str, Any]] = [{name: facts.get(name) for name in KEPT} for facts in of_scans]
+    # Tissue had no upper quartile before 27 November 2026.
+    found = [each for each in kept if each["median"] is not None and "upper" in (each["tissue"] or {"upper"})]
+    if len(found) < len(of_scans):
+        return None
+    return sorted(found, key=lambda each: (each["median"], each["high"]))

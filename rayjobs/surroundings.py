@@ -1,0 +1,217 @@
+"""What Ray needs of where it starts: a short path for its sockets, no file that shadows a module, and a cluster that
+answers at its address."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
+
+# A socket's path may have 107 bytes on Linux, of which Ray puts so many below the folder that it is given.
+SOCKET_BYTES, BELOW_BYTES = 107, 68
+
+
+@contextlib.contextmanager
+def folder_for_ray() -> Iterator[str | None]:
+    """A short folder for the sockets of a Ray of one's own, deleted afterwards; None where Ray's own choice will do.
+
+    Ray takes RAY_TMPDIR, TMPDIR or /tmp. InputError where neither that nor /tmp can be used.
+    """
+    chosen = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    if _is_usable(chosen):
+        yield None
+        return
+    own = _own_folder(chosen)
+    try:
+        yield own
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def _is_usable(folder: str) -> bool:
+    if len(os.fsencode(Path(folder).absolute())) + BELOW_BYTES > SOCKET_BYTES:
+        return False
+    try:
+        with tempfile.TemporaryDirectory(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def _own_folder(chosen: str) -> str:
+    try:
+        return tempfile.mkdtemp(prefix="hnscc-", dir="/tmp")
+    except OSError as error:
+        raise InputError(
+            "Ray finds no folder for its sockets.",
+            where="TMPDIR (or RAY_TMPDIR), and /tmp",
+            expected=f"a folder that can be written to, whose path has at most {SOCKET_BYTES - BELOW_BYTES} characters",
+            found=f"TMPDIR of {count_of(len(chosen), 'character')}; /tmp: {os.strerror(error.errno or 0)}",
+            do="set TMPDIR to a short path, for example TMPDIR=/var/tmp",
+        ) from None
+
+
+# What the processes that train, and the tables at the end, load, and this process has not yet: packages, and modules of
+# Python that these load. A test loads it all, and names what is missing here.
+LOADED_LATER = frozenset(
+    [
+        "PIL",
+        "albucore",
+        "albumentations",
+        "anyio",
+        "cuda",
+        "cv2",
+        "cycler",
+        "dateutil",
+        "duckdb",
+        "fontTools",
+        "gdcm",
+        "h11",
+        "httpcore2",
+        "httpx2",
+        "huggingface_hub",
+        "jinja2",
+        "jpeg_ls",
+        "kiwisolver",
+        "markupsafe",
+        "matplotlib",
+        "mpl_toolkits",
+        "mpmath",
+        "nibabel",
+        "openjpeg",
+        "pandas",
+        "pydicom",
+        "pylibjpeg",
+        "pyparsing",
+        "rle",
+        "safetensors",
+        "scipy",
+        "segmentation_models_pytorch",
+        "simsimd",
+        "stringzilla",
+        "sympy",
+        "timm",
+        "torch",
+        "torchgen",
+        "torchvision",
+        "triton",
+        "truststore",
+        "cProfile",
+        "cmath",
+        "fileinput",
+        "getpass",
+        "modulefinder",
+        "pickletools",
+        "pkgutil",
+        "plistlib",
+        "profile",
+        "pstats",
+        "pydoc",
+        "pyexpat",
+        "socketserver",
+        "statistics",
+        "termios",
+        "timeit",
+        "unittest",
+        "xml",
+    ]
+)
+
+
+def refuse_shadowed() -> None:
+    """InputError where a file of the working folder bears the name of a module that this process has loaded from
+    elsewhere, or that its workers will load: these look into the working folder first, and would import that file."""
+    here = Path.cwd()
+    found = sorted({path.name for path in here.iterdir() if _shadows(path)})
+    if found:
+        raise InputError(
+            "A file in the working folder hides a package of the same name from Ray's workers.",
+            where=str(here),
+            expected="no file or folder there that is called like an installed package or a module of Python",
+            found=", ".join(found),
+            do="rename it, or give the command in another folder",
+        )
+
+
+def _shadows(path: Path) -> bool:
+    is_module = path.suffix == ".py" or (path / "__init__.py").is_file()
+    if is_module and path.stem in LOADED_LATER and path.stem not in sys.modules:
+        return True
+    module = sys.modules.get(path.stem) if is_module else None
+    return module is not None and path.stem != "__main__" and not _is_from(module, path)
+
+
+def _is_from(module: ModuleType, path: Path) -> bool:
+    """Whether the module is that of this path, or one that is built in, which nothing hides."""
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return not hasattr(module, "__path__")
+    return Path(file).resolve() in (path.resolve(), (path / "__init__.py").resolve())
+
+
+# Within these a cluster must answer: first its port, then Ray behind it.
+PORT_SECONDS, RAY_SECONDS = 5, 20
+# What the process that asks runs; it stays out of the working folder (-P), which may hold a ray.py.
+ASK = ("-P", "-c", "from ray.scripts.scripts import main; main()", "health-check", "--address")
+
+
+def given_or_set(address: str | None) -> str | None:
+    """Return the address that is given, else that of RAY_ADDRESS; None where there is neither, for a Ray of
+    one's own."""
+    return address or os.environ.get("RAY_ADDRESS") or None
+
+
+def refuse_silent(address: str) -> None:
+    """InputError where no Ray answers at this address: to join it would be tried for many minutes without a word."""
+    if address.startswith("ray://"):
+        _call(address, address.removeprefix("ray://"))
+    elif address == "auto" or _host_and_port(address):
+        if address != "auto":
+            _call(address, address)
+        _ask_ray(address)
+
+
+def _host_and_port(address: str) -> tuple[str, int] | None:
+    host, _, port = address.rpartition(":")
+    return (host.strip("[]"), int(port)) if host and port.isdecimal() and "/" not in host else None
+
+
+def _call(address: str, where: str) -> None:
+    if (called := _host_and_port(where)) is None:
+        return
+    try:
+        socket.create_connection(called, timeout=PORT_SECONDS).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise no_cluster(f"nothing listens at {address} ({' '.join(str(error).split())})") from None
+
+
+def _ask_ray(address: str) -> None:
+    try:
+        done = subprocess.run(
+            [sys.executable, *ASK, address], capture_output=True, text=True, timeout=RAY_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise no_cluster(f"no answer from a Ray at {address} within {RAY_SECONDS} s") from None
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise no_cluster(said[-1])
+
+
+def no_cluster(found: str) -> InputError:
+    """Return the error of an address that no cluster can be joined at."""
+    return InputError(
+        "No Ray cluster can be joined at this address.",
+        where="--address or RAY_ADDRESS",
+        expected="the address of a running cluster, such as auto or 10.0.0.5:6379 (not the dashboard's, which "
+        "`ray job submit` takes), and its token in RAY_AUTH_TOKEN or ~/.ray/auth_token",
+        found=" ".join(found.split())[:300],
+        do="start the cluster, correct the address, or leave it out for a local run",
+    )
