@@ -10,6 +10,7 @@ surroundings, waiting.
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 # `python -m rayjobs.study` puts the working folder before all installed packages. It is taken
@@ -17,6 +18,13 @@ from pathlib import Path
 _FOUND_IN = Path(__file__).resolve().parents[1]
 if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and Path(sys.path[0]).resolve() != _FOUND_IN:
     del sys.path[0]
+
+# Ray asks for the home folder when it is imported. Where there is none, as in a container whose user has a number
+# alone, the folder of temporary files stands for it.
+try:
+    Path.home()
+except RuntimeError:
+    os.environ["HOME"] = tempfile.gettempdir()
 
 # Read by Ray when it is imported: no usage statistics are sent, and no experiment loggers write beside the trials'
 # own folders.

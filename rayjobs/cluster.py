@@ -2,9 +2,9 @@
 
 import contextlib
 import logging
-import os
 import secrets
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import ray
 import yaml
 
 from hnscc.base.cores import cores
+from hnscc.base.environment import in_environment
 from hnscc.study.schema import Study
 from hnscc.study.variant_schema import Training
 from hnscc.training.ready import resolve_in_process
@@ -43,9 +44,7 @@ def connected(address: str | None) -> Iterator[None]:
         else:
             temporary = during.enter_context(folder_for_ray())
             # Even a local Ray listens on the machine's network: a token of this run's own keeps others out.
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-            for name, value in GLIBC.items():
-                os.environ.setdefault(name, value)
+            during.enter_context(in_environment({"RAY_AUTH_TOKEN": _own_token(), **GLIBC}))
             with without_onlookers():
                 ray.init(
                     address="local",
@@ -60,6 +59,12 @@ def connected(address: str | None) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+@cache
+def _own_token() -> str:
+    """The same one for each Ray that this process starts: Ray reads it once."""
+    return secrets.token_hex(32)
 
 
 def _join(address: str) -> None:

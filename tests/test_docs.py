@@ -3,8 +3,10 @@ pages are current. What examples show: tests/test_doc_examples.py."""
 
 import calendar
 import inspect
+import json
 import re
 from pathlib import Path
+from statistics import median
 
 import pytest
 from pages import (
@@ -171,3 +173,24 @@ def test_a_function_that_import_hnscc_offers_stands_on_its_page_with_its_paramet
         function = getattr(hnscc, name)
         assert all(f"{each}: " in section for each in inspect.signature(function).parameters)
         assert inspect.cleandoc(function.__doc__) in re.sub(r"\[(docs/\S+)\]\(\S+\)", r"\1", section)
+
+
+def test_the_training_speeds_of_the_readme_are_the_medians_that_were_measured():
+    """They were of an older commit than those of the benchmarks page once."""
+    measured = json.loads((ROOT / "docs" / "benchmarks.json").read_text())["training"]["figures"]
+    found = {}
+    for network in ("resnet18 Unet", "the paper's network"):
+        for precision in ("our best precision", "equal precision"):
+            what = f"CPU training, {network}: trainings per hour against the naive loop, {precision}"
+            (found[network, precision],) = [each["values"] for each in measured if each["what"] == what]
+    (best, equal), (paper, paper_equal) = (
+        [found[network, precision] for precision in ("our best precision", "equal precision")]
+        for network in ("resnet18 Unet", "the paper's network")
+    )
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    for said in (
+        f"{median(best):.1f} times ({min(best):.2f} to {max(best):.2f}, n = {len(best)}) as many trainings per hour",
+        f"; {median(equal):.1f} times at equal precision)",
+        f"{median(paper):.1f} times with the paper's network ({median(paper_equal):.1f} times)",
+    ):
+        assert said in readme

@@ -4,5 +4,5 @@ Others may use every public name of `errors`, `files`, `encode`, `locations`, `l
 and `fewest`.
 
 It may import no other wing. Inside, imports point one way: folders, locks -> files -> locations -> s3_errors, console,
-given -> errors -> arrays, cores, encode, facts, fewest, in_words, seeds, split_names, steps.
+given -> errors -> arrays, cores, encode, environment, facts, fewest, in_words, seeds, split_names, steps.
 """

@@ -22,7 +22,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store
 
 from hnscc.base.errors import InputError
-from hnscc.base.s3_errors import ENDPOINT_URL, NO_ANSWER, error_of, misconfigured
+from hnscc.base.s3_errors import ENDPOINT_URL, NoAnswer, error_of, misconfigured
 
 # A storage that does not answer is asked again for so long, then StorageError.
 OUTAGE_SECONDS = 120.0
@@ -247,7 +247,7 @@ def patiently(path: S3Path, ask: Callable[[], Answer]) -> Answer:
             raise _absent(path) from None
         except BaseError as error:
             problem = error_of(str(path), path.bucket, str(error))
-        if problem.problem != NO_ANSWER or (until is not None and time.monotonic() > until):
+        if not isinstance(problem, NoAnswer) or (until is not None and time.monotonic() > until):
             raise problem from None
         if until is None:
             until = time.monotonic() + OUTAGE_SECONDS

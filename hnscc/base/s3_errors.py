@@ -5,9 +5,13 @@ import re
 from hnscc.base.errors import InputError, StorageError
 
 ENDPOINT_URL = "AWS_ENDPOINT_URL"
-NO_ANSWER = "The S3 storage does not answer."
 REFUSED = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "AuthorizationHeaderMalformed"}
+_AGAIN = "then give the same command again: it continues"
 FULL = {"QuotaExceeded", "InsufficientStorage"}
+
+
+class NoAnswer(StorageError):
+    """The storage does not answer now, and may when it is asked again."""
 
 
 def error_of(where: str, bucket: str, text: str) -> InputError | StorageError:
@@ -21,23 +25,25 @@ def error_of(where: str, bucket: str, text: str) -> InputError | StorageError:
     if "/latest/api/token" in text or "/latest/meta-data" in text:
         return misconfigured(bucket, "credentials", "none, and this machine has no role of its own")
     if found in FULL or (status and status[1] == "507"):
-        return _gave_way(where, "The S3 storage is full.", "room to write", found, "make room there")
+        return StorageError(
+            "The S3 storage is full.",
+            where=where,
+            expected="room to write",
+            found=found,
+            do=f"make room there, {_AGAIN}",
+        )
     if found in REFUSED or (status and status[1] in ("401", "403")):
         return misconfigured(bucket, "credentials that may list, read, write and delete there", found)
     if "redirect without LOCATION" in text or (status and status[1].startswith("3")):
         return misconfigured(bucket, "the region of the bucket", "another region", "AWS_REGION")
     if status and status[1].startswith("4") and status[1] not in ("408", "409", "429"):
         return misconfigured(bucket, "a storage that does what S3 does", found, ENDPOINT_URL)
-    return _gave_way(where, NO_ANSWER, "an answer", found, "check the storage and the network")
-
-
-def _gave_way(where: str, problem: str, expected: str, found: str, do: str) -> StorageError:
-    return StorageError(
-        problem,
+    return NoAnswer(
+        "The S3 storage does not answer.",
         where=where,
-        expected=expected,
+        expected="an answer",
         found=found,
-        do=f"{do}, then give the same command again: it continues",
+        do=f"check the storage and the network, {_AGAIN}",
     )
 
 

@@ -14,7 +14,7 @@ from hnscc.base.in_words import count_of
 from hnscc.study.variant_schema import Network, nearest_first
 from hnscc.training.losses import loss_of
 from hnscc.training.paper_unet import PaperUNet
-from hnscc.training.process import raise_if_memory_ran_out, seeded
+from hnscc.training.process import load_meta_kernels, raise_if_memory_ran_out, seeded
 
 
 def build_model(network: Network, in_channels: int, *, seed: int) -> nn.Module:
@@ -113,6 +113,7 @@ def _fails(
 ) -> Exception | None:
     """What a step of training with so many slices raises. One without data may raise what one in full does not, where
     a network looks at values: then the latter counts."""
+    load_meta_kernels()
     if _step(model.to("meta"), in_channels, size, batch, loss) is None:
         return None
     return _step(build_model(network, in_channels, seed=0), in_channels, size, batch, loss)

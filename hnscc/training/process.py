@@ -5,11 +5,15 @@ And what its errors of the GPU say: that its memory is full, or that the process
 
 import contextlib
 import ctypes
+import importlib
 import os
 import platform
+import tempfile
 from collections.abc import Iterator
 
 import torch
+
+from hnscc.base.environment import in_environment
 
 # What a process takes of a GPU before its first tensor: CUDA's context and the kernels' libraries. A guess, for while
 # others are on the same GPU nobody can tell their memory from this process's.
@@ -104,6 +108,13 @@ def peak_gpu_bytes(gpus: float) -> int:
         return peak + CUDA_CONTEXT_BYTES
     free, total = torch.cuda.mem_get_info()
     return peak + total - free - torch.cuda.memory_reserved()
+
+
+def load_meta_kernels() -> None:
+    """Load the part of PyTorch that computes without data. While it is loaded it makes a folder for what it would
+    compile, which is nothing here: so it is given the folder of temporary files, which is there."""
+    with in_environment({"TORCHINDUCTOR_CACHE_DIR": tempfile.gettempdir()}):
+        importlib.import_module("torch._dynamo")
 
 
 def raise_if_memory_ran_out(error: Exception) -> None:
