@@ -3,7 +3,7 @@
 import os
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from hnscc.base.errors import InputError
@@ -24,6 +24,8 @@ class Cause:
     do: str
 
 
+NRRD = Cause("an NRRD file", "Convert it to NIfTI, or give it the ending .nrrd.")
+META_IMAGE = Cause("a MetaImage file", "Convert it to NIfTI, or give it the ending .mha.")
 # First bytes, what they are, and what to do where a volume was expected.
 _KINDS = (
     (b"version https://git-lfs", "a Git LFS pointer, which stands for the file", "Fetch it: `git lfs pull`."),
@@ -44,8 +46,8 @@ _KINDS = (
     (b"\x28\xb5\x2f\xfd", "data compressed with zstd", "Unpack it with unzstd."),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "Unpack it."),
     (b"Rar!", "a RAR archive", "Unpack it."),
-    (b"NRRD000", "an NRRD file", "Convert it to NIfTI, or give it the ending .nrrd."),
-    (b"ObjectType", "a MetaImage file", "Convert it to NIfTI, or give it the ending .mha."),
+    (b"NRRD000", *astuple(NRRD)),
+    (b"ObjectType", *astuple(META_IMAGE)),
     ((b"\x89HDF", b"CDF\x01", b"CDF\x02"), "an HDF5, MINC or netCDF file", "Convert it to NIfTI."),
     (b"MATLAB 5.0", "a MATLAB file", "Convert it to NIfTI."),
     (b"\x93NUMPY", "a NumPy array", "Write it as NIfTI, with the affine of its image."),
@@ -72,10 +74,8 @@ def cause_of(path: Path) -> Cause:
     of_header = _cause(header)
     if of_header != _NO_FIT:
         return Cause(f"{of_header.found}, as the .hdr", of_header.do)
-    of_values = _size(values)
-    if of_values is None:
-        return Cause(f"{_GONE.found}, as the .img", _GONE.do)
-    return _NO_FIT if of_values else Cause("an empty file (0 bytes), as the .img", _COPY)
+    of_values = _of_size(values)
+    return Cause(f"{of_values.found}, as the .img", of_values.do) if of_values else _NO_FIT
 
 
 def other_half(path: Path) -> Path | None:
@@ -126,6 +126,7 @@ def places_itself(head: bytes) -> bool:
 
 # A manifest is read first, and refuses what is not there then.
 _GONE = Cause("no file any more", "Put the file back, and leave the files alone while they are read.")
+_EMPTY = Cause("an empty file (0 bytes)", _COPY)
 _NO_FIT = Cause("a header and values that do not fit together: the file is cut short or damaged", _COPY)
 
 
@@ -136,11 +137,9 @@ def _cause(path: Path) -> Cause:
     except FileNotFoundError:
         return _GONE
     except OSError as error:
-        return Cause(
-            f"no access ({os.strerror(error.errno or 0)})", "Let the file be read, or copy it again."
-        )
+        return _no_access(error)
     if not start:
-        return Cause("an empty file (0 bytes)", _COPY)
+        return _EMPTY
     named_gzip = path.name.lower().endswith((".gz", ".mgz"))
     if start.startswith(_GZIP):
         if named_gzip:
@@ -225,11 +224,15 @@ def _is_nifti(head: bytes) -> bool:
     return len(head) >= 348 and head[:4] in [struct.pack(f"{o}i", size) for o in "<>" for size in (348, 540)]
 
 
-def _size(path: Path) -> int | None:
-    """The bytes of a file; None where it is not there."""
+def _of_size(path: Path) -> Cause | None:
+    """Why a file has no bytes to read: it is not there, may not be looked at, or is empty; None where it has some."""
     try:
-        return path.stat().st_size
+        return None if path.stat().st_size else _EMPTY
     except FileNotFoundError:
-        return None
-    except OSError:
-        return 0
+        return _GONE
+    except OSError as error:
+        return _no_access(error)
+
+
+def _no_access(error: OSError) -> Cause:
+    return Cause(f"no access ({os.strerror(error.errno or 0)})", "Let the file be read, or copy it again.")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from data_prep.files.first_bytes import cause_of, no_volume
+from data_prep.files.first_bytes import META_IMAGE, NRRD, cause_of, no_volume
 from data_prep.files.itk_header import Header, bytes_of, read_header, read_values
 from data_prep.volumes.padding import measured
 from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, TO_RAS, Grid, Volume
@@ -133,7 +133,7 @@ def _affine(reader: sitk.ImageFileReader, where: str) -> Floats:
 def _unreadable(path: Path, where: str) -> InputError:
     """The error that tells what the file is instead; SimpleITK's own text names the file."""
     cause = cause_of(path)
-    known = cause.found not in ("an NRRD file", "a MetaImage file")
+    known = cause not in (NRRD, META_IMAGE)
     return InputError(
         "The file cannot be read.",
         where=where,

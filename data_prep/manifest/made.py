@@ -1,9 +1,10 @@
 """A manifest made of the scans that a folder holds, and what a user must look at in it."""
 
+import contextlib
 import csv
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from data_prep.files.names import MASK
 from data_prep.manifest.columns import LESION_FREE, TO_FILL_IN, USUAL
 from data_prep.manifest.listed import ListedScan
 from hnscc.base.errors import InputError
-from hnscc.base.files import write_text
+from hnscc.base.files import write_errors, write_text
 from hnscc.base.in_words import count_of
 
 NAMED_SCANS = 3  # scans that a note names, of more
@@ -63,6 +64,17 @@ def write_manifest(scans: Sequence[ListedScan], manifest: Path) -> ManifestNotes
         tuple(each.scan for each in scans if not each.mask),
         tuple(each.scan for each in scans if any(name not in each.images for name in columns)),
     )
+
+
+@contextlib.contextmanager
+def taken_back_unless_done(manifest: Path) -> Iterator[None]:
+    """Delete a manifest that was just written, unless what belongs to it is written within a `with` block: it would be
+    of no use alone, and in the way of the same command."""
+    try:
+        yield
+    except BaseException:  # an interrupt, too
+        manifest.unlink(missing_ok=True)
+        raise
 
 
 def _no_image(scans: Sequence[ListedScan]) -> str:
@@ -128,7 +140,8 @@ def _notes(scan: ListedScan, columns: Sequence[str]) -> list[str]:
 
 def _write(manifest: Path, text: str) -> None:
     try:
-        write_text(manifest, text)
+        with write_errors(manifest.parent):
+            write_text(manifest, text)
     except UnicodeEncodeError:
         raise InputError(
             "The name of a file or folder cannot be written into a manifest.",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hnscc.base.errors import InputError
-from hnscc.base.files import write_text
+from hnscc.base.files import write_errors, write_text
 from hnscc.base.in_words import count_of
 
 _PSEUDONYMS = ("pseudonym", "dicom_patient_id")  # a manifest's patient_id is the pseudonym
@@ -59,6 +59,7 @@ def write_pseudonyms(pseudonyms: Mapping[str, str], path: Path) -> None:
     writer.writerows(sorted((pseudonym, patient) for patient, pseudonym in pseudonyms.items()))
     before = os.umask(0o077)
     try:
-        write_text(path, text.getvalue())
+        with write_errors(path.parent):
+            write_text(path, text.getvalue())
     finally:
         os.umask(before)

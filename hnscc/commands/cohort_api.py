@@ -5,6 +5,7 @@ Beside the errors that `study_api` tells of, `phantom` and `prepare` raise Worke
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,23 +132,25 @@ def scan(
     from dataclasses import replace
 
     from data_prep.manifest.folder import list_scans_below, scans_in
-    from data_prep.manifest.made import write_manifest
+    from data_prep.manifest.made import taken_back_unless_done, write_manifest
     from data_prep.manifest.pseudonyms import read_pseudonyms, write_pseudonyms
     from hnscc.base.given import check_list
 
     check_list("prefer", prefer, "a list of patterns")
     known = read_pseudonyms(Path(pseudonyms)) if pseudonyms is not None else {}
     listing = list_scans_below([Path(folder)], known, progress)
-    if manifest is not None:
-        made = write_manifest(scans_in(listing, prefer), Path(manifest))
-        listing = replace(
-            listing,
-            notes=(*listing.notes, *made.notes),
-            to_fill_in=made.to_fill_in,
-            without_image=made.without_image,
-        )
-    if pseudonyms is not None:
-        write_pseudonyms(listing.pseudonyms, Path(pseudonyms))
+    with contextlib.ExitStack() as undone:
+        if manifest is not None:
+            made = write_manifest(scans_in(listing, prefer), Path(manifest))
+            undone.enter_context(taken_back_unless_done(Path(manifest)))
+            listing = replace(
+                listing,
+                notes=(*listing.notes, *made.notes),
+                to_fill_in=made.to_fill_in,
+                without_image=made.without_image,
+            )
+        if pseudonyms is not None:
+            write_pseudonyms(listing.pseudonyms, Path(pseudonyms))
     return listing
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_prep.manifest.folder import FolderListing, list_scans_below, scans_in
-from data_prep.manifest.made import image_columns, write_manifest
+from data_prep.manifest.made import image_columns, taken_back_unless_done, write_manifest
 from data_prep.settings import PrepareSettings
 from hnscc.base import fewest
 from hnscc.base.errors import InputError
@@ -81,11 +81,8 @@ def begin_study(
     text = _text(cohort, str(store), path) if cohort.modalities else ""
     with write_errors(path.parent):
         made = write_manifest(scans, manifest)
-        try:
+        with taken_back_unless_done(manifest):
             write_text(path, text)
-        except BaseException:  # both or none, whatever hinders the second: an interrupt, too
-            manifest.unlink(missing_ok=True)
-            raise
     notes = (*listing.notes, *made.notes)
     told = replace(listing, notes=notes, to_fill_in=made.to_fill_in, without_image=made.without_image)
     return Begun(path, manifest, store, told)

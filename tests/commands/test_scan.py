@@ -195,6 +195,19 @@ NO_PSEUDONYMS = {
 }
 
 
+def test_where_the_pseudonyms_cannot_be_written_no_manifest_is_left(hnscc, exports, tmp_path):
+    """It was left without the one file that says whose scans it lists, and the same command then refused to go on."""
+    kept = tmp_path / f"{'p' * 235}.csv"  # a name that is too long for a file while it is written
+    asked = ("scan", exports, "--manifest", tmp_path / "m.csv", "--pseudonyms")
+    assert "File name too long" in refused(hnscc(*asked, kept))
+    assert not (tmp_path / "m.csv").exists()
+    long = tmp_path / f"{'m' * 235}.csv"
+    assert "File name too long" in refused(hnscc("scan", exports, "--manifest", long)), (
+        "it ended in a traceback"
+    )
+    assert hnscc(*asked, tmp_path / "p.csv")[0] == 0 and (tmp_path / "m.csv").is_file()
+
+
 def test_a_file_of_pseudonyms_keeps_them(hnscc, exports, tmp_path):
     """A manifest's patient_id is the pseudonym: the file calls the other one by another name."""
     kept = tmp_path / "pseudonyms.csv"

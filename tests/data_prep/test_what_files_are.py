@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scans import analyze, scan_arrays, write
 
+from data_prep.files.first_bytes import cause_of
 from data_prep.files.read import read_volume
 from hnscc.base.errors import InputError
 
@@ -113,6 +114,13 @@ def test_a_pair_tells_which_half_is_no_half(tmp_path):
         with pytest.raises(InputError) as caught:
             read_volume(tmp_path / "a.img", "scan S")
         assert found in caught.value.found
+
+
+def test_a_half_that_may_not_be_looked_at_is_not_called_empty(tmp_path):
+    analyze(tmp_path / "a.hdr", scan_arrays()[0], (1.0, 1.0, 3.0))
+    (tmp_path / "a.img").unlink()
+    (tmp_path / "a.img").symlink_to("a.img")
+    assert cause_of(tmp_path / "a.hdr").found == "no access (Too many levels of symbolic links), as the .img"
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.mgz", "a.nrrd"])
