@@ -165,11 +165,12 @@ def labelled(mask: Volume, number: int, where: str) -> Volume:
 
 def _binary(mask: Volume, where: str) -> Bools:
     """Where the lesion is, in the order of the mask's file; InputError where there is more than 0 and one value."""
-    for values in (mask.data, _whole(mask.data)):
-        if values is not None and _is_binary(values):
-            return np.asarray(values != 0)
-    values = np.unique(mask.data)
-    labels = _whole(mask.data) is not None
+    if _is_binary(mask.data):
+        return np.asarray(mask.data != 0)
+    whole = _whole(mask.data)  # which takes far longer, and is asked of few masks
+    if whole is not None and _is_binary(whole):
+        return np.asarray(whole != 0)
+    values, labels = np.unique(mask.data), whole is not None
     raise InputError(
         "The mask is not binary.",
         where=where,

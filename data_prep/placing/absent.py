@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from data_prep.volumes.percentiles import percentiles
 from hnscc.base.arrays import Bools
 
 # Of the contrast of the volume's other slices; air around a body, and lean slices, have 0.08 and more.
@@ -46,10 +47,12 @@ BOX_SHARE = 0.95  # of its bounding box that a hole fills
 
 def absent(data: NDArray[np.float32]) -> Bools | None:
     """Return which voxels of a volume (x, y, z), turned to LPS, show nothing; None where all show something."""
-    found = np.zeros(data.shape, dtype=bool)
+    found = np.zeros_like(
+        data, dtype=bool
+    )  # in the order of the data: the other one takes many times as long
     faint = _faint(data)
     found[:, :, faint | _by_neighbours(data, faint)] = True
-    if (data[1:] == data[:-1]).sum() >= MIN_HOLE_VOXELS**2:  # or nothing of one value: neither cut nor hole
+    if _repeats(data):  # or nothing of one value: neither cut nor hole
         for turned_data, turned_found in (
             (data, found),
             (data[::-1], found[::-1]),
@@ -58,15 +61,27 @@ def absent(data: NDArray[np.float32]) -> Bools | None:
         ):
             _mark_cuts(turned_data, turned_found, faint)
         for z in np.flatnonzero(~faint):
-            if _has_hole(data[:, :, z]):  # nobody knows what else was done to the slice
+            if _has_hole(data[:, :, z].T):  # nobody knows what else was done to the slice
                 found[:, :, z] = True
     return found if found.any() else None
+
+
+def _repeats(data: NDArray[np.float32]) -> bool:
+    """Whether as many voxels as a hole holds have the value of the one beside them."""
+    count = 0
+    for plane in np.moveaxis(data, 2, 0):
+        count += int(np.count_nonzero(plane[1:] == plane[:-1]))
+        if count >= MIN_HOLE_VOXELS**2:
+            return True
+    return False
 
 
 def _faint(data: NDArray[np.float32]) -> Bools:
     """(z,): slices with next to no contrast, by the range of all but 2 % of their voxels, or with far less than the
     slices on both sides of them; not those of a volume that has none anywhere."""
-    first, bright, last = np.percentile(data, [1, BRIGHT_PERCENTILE, 99], axis=(0, 1))
+    first, bright, last = np.transpose(
+        [percentiles(plane, [1, BRIGHT_PERCENTILE, 99]) for plane in np.moveaxis(data, 2, 0)]
+    )
     contrast = last - first
     beside = np.minimum(np.append(contrast[1:], 0), np.insert(contrast[:-1], 0, 0))
     faint = (contrast < FAINT_SHARE * np.percentile(contrast, 75)) | (contrast < DIM_SHARE * beside)
@@ -94,7 +109,7 @@ def _dim_run(levels: NDArray[np.floating]) -> Bools:
 
 def _by_neighbours(data: NDArray[np.float32], faint: Bools) -> Bools:
     """(z,): slices that are no image by what they share with those beside them: next to nothing, or everything."""
-    thin = data[::STEP_VOXELS, ::STEP_VOXELS].reshape(-1, data.shape[2]).T.astype(np.float32)
+    thin = np.ascontiguousarray(data[::STEP_VOXELS, ::STEP_VOXELS].T).reshape(data.shape[2], -1)
     thin = thin - thin.mean(axis=1, keepdims=True)
     length = np.linalg.norm(thin, axis=1)
     shown = (length > 0) & ~faint
@@ -190,10 +205,15 @@ def _mark_cuts(data: NDArray[np.float32], found: Bools, faint: Bools) -> None:
     """Mark in `found` the lines of one value from the first on, slice by slice, where a body begins behind them as no
     body does: in its full width, and not blurred."""
     lines = len(data)
-    flat = (data == data[:1, :1]).all(axis=1)  # (x, z): lines of the first voxel's value
-    count = np.where(flat.all(axis=0), 0, np.argmin(flat, axis=0))
-    for z in np.flatnonzero((count >= max(2, MIN_CUT_SHARE * lines)) & (count < lines - 3) & ~faint):
-        plane, begin = data[:, :, z], count[z]
+    two = (data[:2] == data[:1, :1]).all(
+        axis=(0, 1)
+    ) & ~faint  # lines of the first voxel's value; of most slices none
+    for z in np.flatnonzero(two):
+        plane = data[:, :, z]
+        flat = (plane == plane[0, 0]).all(axis=1)
+        begin = 0 if flat.all() else int(np.argmin(flat))
+        if not max(2, MIN_CUT_SHARE * lines) <= begin < lines - 3:
+            continue
         body = plane > plane[0, 0] + BODY_SHARE * (np.percentile(plane, 99) - plane[0, 0])
         width = body.sum(axis=1)
         if width.max() >= WIDE_SHARE * plane.shape[1] and width[begin] >= ABRUPT_SHARE * width.max():
@@ -203,17 +223,29 @@ def _mark_cuts(data: NDArray[np.float32], found: Bools, faint: Bools) -> None:
 
 
 def _has_hole(plane: NDArray[np.float32]) -> bool:
-    """Whether a slice (x, y) holds a box of exactly one value, of which no side lies on the slice's border."""
+    """Whether a slice (y, x) holds a box of exactly one value, of which no side lies on the slice's border."""
+    beside, below = plane[:, 1:] == plane[:, :-1], plane[1:] == plane[:-1]
+    blocks = beside[1:] & beside[:-1] & below[:, 1:]  # of 2 x 2 voxels
+    if not blocks.any():
+        return False
     equal = np.zeros(plane.shape, dtype=bool)
-    blocks = (plane[1:, 1:] == plane[:-1, :-1]) & (plane[1:, :-1] == plane[:-1, :-1])
-    blocks &= plane[:-1, 1:] == plane[:-1, :-1]
     for rows in (slice(None, -1), slice(1, None)):
         for columns in (slice(None, -1), slice(1, None)):
             equal[rows, columns] |= blocks
+    if not _has_run(equal):
+        return False
     pieces, _ = ndimage.label(equal)
     for number, box in enumerate(ndimage.find_objects(pieces), start=1):
-        piece = pieces[box] == number
         within = all(part.start > 0 and part.stop < side for part, side in zip(box, plane.shape, strict=True))
-        if within and min(piece.shape) >= MIN_HOLE_VOXELS and piece.mean() >= BOX_SHARE:
+        large = min(part.stop - part.start for part in box) >= MIN_HOLE_VOXELS
+        if within and large and (pieces[box] == number).mean() >= BOX_SHARE:
             return True
     return False
+
+
+def _has_run(equal: Bools) -> bool:
+    """Whether a row (y, x) holds as many voxels side by side as a hole: some row of one that is a box does."""
+    count = equal.shape[1] - MIN_HOLE_VOXELS + 1
+    return count > 0 and bool(
+        np.logical_and.reduce([equal[:, at : at + count] for at in range(MIN_HOLE_VOXELS)]).any()
+    )

@@ -13,6 +13,7 @@ from data_prep.placing.drawn_shape import is_box, skipped_slices, spanned
 from data_prep.placing.edges import SIDES, edges_of
 from data_prep.placing.signal import signal_of
 from data_prep.volumes.grids import axis_of_slices, to_lps
+from data_prep.volumes.percentiles import percentiles
 from data_prep.volumes.resize import Window, centres_inside, stored_spacing
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.arrays import Bools, Floats, Images, Masks
@@ -58,7 +59,7 @@ def values_of(volume: Volume) -> ValueFacts:
     With them what states the orientation and, where the file states it, the unit.
     """
     held = volume.data if volume.blank is None else volume.data[~volume.blank]
-    low, first, median, last, high = (float(value) for value in np.percentile(held, [0, 1, 50, 99, 100]))
+    low, first, median, last, high = (float(value) for value in percentiles(held, [0, 1, 50, 99, 100]))
     padding = volume.padding
     blank = 0 if volume.blank is None else int(volume.blank.sum())
     facts: ValueFacts = {
@@ -157,8 +158,14 @@ def share_of_body(images: Images, stored: Masks, grid: Grid, window: Window) -> 
 def on_grid(images: Images, stored: Masks, grid: Grid, window: Window) -> tuple[Images, Bools]:
     """Return the pixels of stored images (Z, C, H, W) and of their mask (Z, H, W) that lie on the grid of
     the slices."""
-    rows, columns = centres_inside(window, grid.shape[1], 0), centres_inside(window, grid.shape[0], 1)
-    return images[:, :, rows][:, :, :, columns], stored[:, rows][:, :, columns] > 0
+    rows, columns = (_run(centres_inside(window, grid.shape[1 - axis], axis)) for axis in (0, 1))
+    return images[:, :, rows, columns], stored[:, rows, columns] > 0
+
+
+def _run(inside: Bools) -> slice:
+    """The one run of pixels that lie inside, as a slice, which copies nothing."""
+    at = np.flatnonzero(inside)
+    return slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0)
 
 
 def tissue_of(image: Images, shown: Bools, near: Bools) -> dict[str, float] | None:
@@ -170,9 +177,10 @@ def tissue_of(image: Images, shown: Bools, near: Bools) -> dict[str, float] | No
     kept = shown & ~near
     if not kept.any():
         return None
-    values = np.percentile(image[kept], [50, 75, 90, 99.9])
+    values = percentiles(image[kept], [50, 75, 90, 99.9])
     beside = kept[:, :, 1:] & kept[:, :, :-1]
-    steps = np.abs(np.diff(image.astype(np.float64), axis=2))[beside]
+    right, left = image[:, :, 1:][beside], image[:, :, :-1][beside]
+    steps = np.abs(right.astype(np.float64) - left)
     grain = float(np.median(steps)) if steps.size else 0.0
     return {
         **dict(zip(("median", "upper", "last", "high"), map(float, values), strict=True)),
@@ -187,10 +195,10 @@ def seen_elsewhere(image: Images, shown: Bools) -> dict[str, float] | None:
     `dark`, `middle`, `bright`, `top`: the 25th, 50th, 90th and 99th percentile; and the medians of the halves to each
     side, by its name. None where there is no such place.
     """
-    at = np.nonzero(shown)
-    if not len(at[0]):
+    at = np.flatnonzero(shown)
+    if not len(at):
         return None
-    some = tuple(along[:: max(1, len(along) // LOOKED_AT_PIXELS)] for along in at)
+    some = np.unravel_index(at[:: max(1, len(at) // LOOKED_AT_PIXELS)], shown.shape)
     values = image[some]
     shares = map(float, np.percentile(values, [25, 50, 90, 99]))
     found = dict(zip(("dark", "middle", "bright", "top"), shares, strict=True))
@@ -260,6 +268,6 @@ def body(smooth: Floats, measured: Bools | None = None) -> Bools:
     measured (Z, H, W): by which pixels it is told what air and bright tissue are; by all where None or none is given.
     """
     told_by = smooth if measured is None or not measured.any() else smooth[measured]
-    air, last = np.percentile(told_by, [1, 99])
+    air, last = percentiles(told_by, [1, 99])
     shown: Bools = smooth > air + ABOVE_AIR_SHARE * (last - air)
     return shown

@@ -8,9 +8,9 @@ import numpy as np
 from data_prep.placing.absent import absent
 from data_prep.placing.coverage import MIN_COVERAGE
 from data_prep.placing.planes import planes_of
-from data_prep.volumes.grids import to_lps, turned
+from data_prep.volumes.grids import near, to_lps, turned
 from data_prep.volumes.resize import Window, resize_image
-from data_prep.volumes.sampling import sampled
+from data_prep.volumes.sampling import ROUNDING_VOXELS, sampled
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.arrays import Bools, Floats, Images
 from hnscc.cohort.placement import PlaneFacts
@@ -56,7 +56,7 @@ def gridded(volume: Volume, grid: Grid, window: Window, lesion: Bools) -> Gridde
         shown = inside & held
         covered += int(shown.sum())
         covered_lesion += int((shown & drawn_lesion).sum())
-        image = np.where(shown, values, np.float32(fill))
+        image = values if shown.all() else np.where(shown, values, np.float32(fill))
         if (
             shown.mean() < MIN_COVERAGE
             or image.max() - image.min() <= flat
@@ -84,7 +84,10 @@ def _gone(marked: Bools | None, blank: Bools | None, volume: Volume, grid: Grid)
     if marked is None:
         return np.zeros(grid.shape[2])
     shown = marked if blank is None else marked & ~blank
-    held = Volume(shown.astype(np.float32), to_lps(volume.grid))
+    lps = to_lps(volume.grid)
+    if near(lps, grid, ROUNDING_VOXELS):
+        return np.asarray(shown.mean(axis=(0, 1)))
+    held = Volume(shown.astype(np.float32), lps)
     shares = [float(((values >= 0.5) & inside).mean()) for values, inside in sampled(held, grid)]
     return np.array(shares)
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.placing.plane_lines import UNCOMBED_RATIO, comb, copied, folded, mirrored, streaks
+from data_prep.volumes.percentiles import percentiles
 from hnscc.base.arrays import Bools, Integers, Voxels
 from hnscc.cohort.placement import PlaneFacts
 
@@ -69,9 +70,7 @@ def planes_of(data: Voxels, marked: Bools | None, blank: Bools | None) -> PlaneF
     slices = _looked_at(data, shown)
     every = data
     data, blank = data[:, :, slices], None if blank is None else blank[:, :, slices]
-    air, last = (
-        (float(value) for value in np.percentile(data[::2, ::2], [1, 99])) if data.size else (0.0, 0.0)
-    )
+    air, last = (float(value) for value in percentiles(data[::2, ::2], [1, 99])) if data.size else (0.0, 0.0)
     if last <= air or min(data.shape[:2]) < BLOCK_VOXELS:
         return NOTHING.copy()
     way, tissue = last - air, air + TISSUE_SHARE * (last - air)

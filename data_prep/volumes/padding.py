@@ -58,12 +58,14 @@ def without_padding(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.f
 
 def _padding(data: NDArray[np.float32]) -> Padding | None:
     """The lowest or the highest value of a volume, where it stands for nothing. Volumes are large: none is copied."""
-    sample = data.reshape(-1)[:: max(1, data.size // SAMPLED_VOXELS)]
     for lowest, apart in ((True, BELOW_RANGES), (False, ABOVE_RANGES)):
         value = (np.fmin if lowest else np.fmax).reduce(data, axis=None)
-        count = int((data == value).sum())
-        if not np.isfinite(value) or count < LEAST_SHARE * data.size or (lowest and value >= 0):
+        if not np.isfinite(value) or (lowest and value >= 0):  # known at once; voxels take longer to count
             continue
+        count = int(np.count_nonzero(data == value))
+        if count < LEAST_SHARE * data.size:
+            continue
+        sample = data.flat[:: max(1, data.size // SAMPLED_VOXELS)]
         rest = sample[sample > value if lowest else sample < value]
         if len(np.unique(rest)) < LEAST_OTHER_VALUES:
             continue
