@@ -39,10 +39,53 @@ def placed_bodies(bodies: Sequence[Bools], spacing_mm: Spacing) -> list[BodyFact
 
 def filled(shown: Bools) -> Bools:
     """(Z, H, W): the largest piece, each slice without its holes and what is thin, such as noise in air."""
-    thick = np.stack([ndimage.binary_opening(slice_, DISC) for slice_ in shown])
-    pieces, number = ndimage.label(np.stack([ndimage.binary_fill_holes(slice_) for slice_ in thick]))
-    largest: Bools = pieces == (1 + int(np.argmax(np.bincount(pieces.ravel())[1:])) if number else 1)
+    thick = _opened(shown)
+    largest = np.zeros_like(thick)
+    if box := ndimage.find_objects(thick.view(np.uint8)):
+        pieces, number = ndimage.label(_without_holes(thick[box[0]]))
+        largest[box[0]] = pieces == (1 + int(np.argmax(np.bincount(pieces.ravel())[1:])) if number > 1 else 1)
     return largest
+
+
+def _opened(shown: Bools) -> Bools:
+    """(Z, H, W): the union of all discs (DISC) that fit into a slice of what is shown and within its borders."""
+    ends = ((0, 0), *((side // 2, side // 2) for side in DISC.shape))
+    padded = np.pad(shown, ends)
+    fitting = ~_spread(~padded)
+    rows, columns = (slice(before, -after) for before, after in ends[1:])
+    return np.ascontiguousarray(_spread(fitting)[:, rows, columns])
+
+
+def _spread(shown: Bools) -> Bools:
+    """(Z, H, W): where a disc (DISC) around the pixel holds one that is shown, of those that lie on the slice.
+
+    Row by row of the disc, for whole volumes: SciPy's dilation of any shape takes ten times as long.
+    """
+    halves = [int(row.sum()) // 2 for row in DISC[len(DISC) // 2 :]]
+    wide = [shown]  # by how many pixels to each side are looked at
+    for step in range(1, max(halves) + 1):
+        wider = wide[-1].copy()
+        wider[:, :, step:] |= shown[:, :, :-step]
+        wider[:, :, :-step] |= shown[:, :, step:]
+        wide.append(wider)
+    found = wide[halves[0]].copy()
+    for step, half in enumerate(halves[1:], start=1):
+        found[:, step:] |= wide[half][:, :-step]
+        found[:, :-step] |= wide[half][:, step:]
+    return found
+
+
+def _without_holes(thick: Bools) -> Bools:
+    """(Z, H, W): with what is enclosed in each slice, by four neighbours."""
+    in_plane = ndimage.generate_binary_structure(3, 1)
+    in_plane[::2] = False
+    pieces, number = ndimage.label(~thick, in_plane)
+    around = np.zeros(number + 1, dtype=bool)
+    for end in (0, -1):
+        around[pieces[:, end]] = around[pieces[:, :, end]] = True
+    around[0] = False  # which is no background
+    whole: Bools = ~around[pieces]
+    return whole
 
 
 def _placed(share: Floats, pixel_mm: tuple[float, float]) -> BodyFacts:

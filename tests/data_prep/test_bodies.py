@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from stores import scan
 
 from data_prep.oddities.bodies import beside, unlike_bodies
 from data_prep.oddities.separating import separating
-from data_prep.placing.bodies import DIRECTIONS, placed_bodies
+from data_prep.placing.bodies import DIRECTIONS, DISC, filled, placed_bodies
 
 PIXEL = 2.0
 ASKED = "are both of this scan?"
@@ -219,3 +220,14 @@ def with_values(found):
             }
             facts |= {"signal": {"step": 0.5, "values": 1000, "cut": 0.0}}
     return found
+
+
+def test_a_body_is_filled_as_scipy_opens_fills_and_numbers_its_slices():
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        noise = rng.standard_normal(rng.integers(1, [6, 50, 50]))
+        shown = ndimage.gaussian_filter(noise, (1, *[rng.uniform(0.3, 8)] * 2)) > rng.uniform(-0.1, 0.1)
+        thick = [ndimage.binary_opening(slice_, DISC) for slice_ in shown]
+        pieces, number = ndimage.label([ndimage.binary_fill_holes(slice_) for slice_ in thick])
+        largest = 1 + int(np.argmax(np.bincount(pieces.ravel())[1:])) if number else 1
+        assert (filled(shown) == (pieces == largest)).all()
