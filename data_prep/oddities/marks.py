@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from data_prep.volumes.percentiles import percentiles
 from data_prep.volumes.resize import area_weights, weigh
 from hnscc.base.arrays import Bools, Floats
 
@@ -73,18 +74,36 @@ def _in_squares(squares: NDArray[np.float32], most: int) -> tuple[Floats, NDArra
     apart = smooth - ndimage.gaussian_filter(smooth, (0, WIDER_BLUR_PIXELS, WIDER_BLUR_PIXELS), truncate=3)
     mean = ndimage.uniform_filter(smooth, (1, AROUND_PIXELS, AROUND_PIXELS))
     spread = ndimage.uniform_filter((smooth - mean) ** 2, (1, AROUND_PIXELS, AROUND_PIXELS))
-    low, high = np.percentile(smooth[:, ::2, ::2], [0.5, 99.5])
+    low, high = percentiles(smooth[:, ::2, ::2], [0.5, 99.5])
     if high <= low:
         return np.zeros((0, 3)), np.zeros((0, _length()), np.float32)
     apart /= np.sqrt(np.maximum(spread, 0)) + np.float32(LEAST_CONTRAST_SHARE * (high - low))
     height = np.abs(apart)
-    peaks = (height == ndimage.maximum_filter(height, (3, 5, 5))) & (height > LEAST_HEIGHT)
-    inner = np.zeros_like(peaks)
-    inner[:, MARGIN_PIXELS:-MARGIN_PIXELS, MARGIN_PIXELS:-MARGIN_PIXELS] = True
-    at = np.argwhere(peaks & inner)
+    at = _peaks(height)
     at = at[_round(apart, at)]
     at = at[np.argsort(-height[tuple(at.T)], kind="stable")[:most]]
     return at.astype(np.float64), _looks(smooth, at)
+
+
+def _peaks(height: NDArray[np.float32]) -> NDArray[np.intp]:
+    """(N, 3): the places in (Z, H, W), none in its margin, that no other in 3 slices x 5 x 5 pixels around overtops."""
+    inner = slice(MARGIN_PIXELS, -MARGIN_PIXELS)
+    reach = slice(MARGIN_PIXELS - 2, 2 - MARGIN_PIXELS)
+    most = _of_five(_of_five(height[:, reach, reach]).swapaxes(1, 2)).swapaxes(1, 2)
+    around = most.copy()
+    np.maximum(around[1:], most[:-1], out=around[1:])
+    np.maximum(around[:-1], most[1:], out=around[:-1])
+    found = height[:, inner, inner]
+    at = np.argwhere((found == around) & (found > LEAST_HEIGHT))
+    return np.add(at, [0, MARGIN_PIXELS, MARGIN_PIXELS], dtype=np.intp)
+
+
+def _of_five(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The highest of each five side by side along the last axis, which becomes shorter by four."""
+    two = np.maximum(values[..., 1:], values[..., :-1])
+    four = np.maximum(two[..., 2:], two[..., :-2])
+    five: NDArray[np.float32] = np.maximum(four[..., 1:], values[..., :-4])
+    return five
 
 
 def _round(apart: NDArray[np.float32], at: NDArray[np.intp]) -> Bools:

@@ -6,7 +6,7 @@ import pytest
 from scans import prepare, refused, save
 from scipy import ndimage
 
-from data_prep.oddities.marks import marks
+from data_prep.oddities.marks import LEAST_HEIGHT, MARGIN_PIXELS, _peaks, marks
 from data_prep.oddities.moved import find_moved
 from data_prep.volumes.resize import Window, resize_image
 
@@ -34,6 +34,18 @@ def cropped(slices: np.ndarray) -> np.ndarray:
     kept = np.full_like(slices, slices.min())
     kept[:, :, 7:57] = slices[:, :, 7:57]
     return kept
+
+
+def test_marks_are_peaks_of_the_slices_beside_and_of_five_by_five_pixels():
+    for count in (1, 2, 9):
+        height = (
+            np.random.default_rng(count).uniform(0, 20 * LEAST_HEIGHT, (count, 40, 33)).astype(np.float32)
+        )
+        expected = (height == ndimage.maximum_filter(height, (3, 5, 5))) & (height > LEAST_HEIGHT)
+        expected[:, [*range(MARGIN_PIXELS), *range(-MARGIN_PIXELS, 0)]] = False
+        expected[:, :, [*range(MARGIN_PIXELS), *range(-MARGIN_PIXELS, 0)]] = False
+        assert expected.any()
+        assert (_peaks(height) == np.argwhere(expected)).all()
 
 
 MOVES = {
