@@ -28,7 +28,7 @@ from hnscc.base.encode import npz_bytes
 from hnscc.base.files import read_sealed, sha256, write_bytes, write_sealed
 from hnscc.cohort.kept_of_store import PackedMask, packed
 from hnscc.cohort.store_format import DrawnMask
-from hnscc.scores.stored import score_at_half, to_bytes
+from hnscc.scores.stored import score_at_half, scores_to_bytes
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
@@ -85,7 +85,7 @@ def finish(run: RunFolder, study: Study, fold: Fold) -> None:
         probabilities = predicted(fold.masks, seed)
         scores = score_at_half(probabilities, fold.masks, fold.scan_rows, fold.spacing_mm, tolerance_mm)
         models.append(
-            (npz_bytes(probabilities=probabilities), to_bytes(scores, fold.spacing_mm, tolerance_mm))
+            (npz_bytes(probabilities=probabilities), scores_to_bytes(scores, fold.spacing_mm, tolerance_mm))
         )
     nothing = np.zeros((1, 1, 1), np.uint16)
     for number, trial in enumerate(plan_trials(study)):

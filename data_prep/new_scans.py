@@ -14,7 +14,7 @@ from data_prep.manifest.without import row_of_files, rows_of_folders
 from data_prep.masks.own_voxels import own_voxels
 from data_prep.placing.place import place_scan
 from data_prep.row_files import volumes_of
-from data_prep.volumes.grids import to_lps, turned
+from data_prep.volumes.grids import to_lps, turned_to_lps
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.arrays import Bools, Images, Masks, Spacing
 from hnscc.base.errors import InputError
@@ -80,7 +80,7 @@ class NewScan:
         """Return a modality as its file holds it, turned to LPS."""
         volume = self.volumes[modality]
         x, y, z = (float(each) for each in to_lps(volume.grid).spacing)
-        return Own(turned(volume.data, volume.grid).T, volume.grid, (z, y, x))
+        return Own(turned_to_lps(volume.data, volume.grid).T, volume.grid, (z, y, x))
 
     def unseen(self, modalities: Iterable[str]) -> list[int]:
         """Return the stored slices (z) that some of these modalities do not show."""

@@ -56,7 +56,7 @@ def patient_files(folder: Path) -> dict[str, int]:
 def count_kinds(paths: Iterable[Path]) -> dict[str, int]:
     """Kind -> how many of these files and folders are of it; what is no patient file does not count."""
     try:
-        counts = Counter(kind for path in paths if (kind := kind_of(path)))
+        counts = Counter(kind for path in paths if (kind := kind_of_patient_file(path)))
     except OSError as error:
         raise InputError(
             "A file or folder cannot be read, so nobody knows whether it is a patient's.",
@@ -97,7 +97,7 @@ def counts_in_words(counts: dict[str, int]) -> str:
     return ", ".join(count_of(count, kind) for kind, count in counts.items())
 
 
-def kind_of(path: Path) -> str | None:
+def kind_of_patient_file(path: Path) -> str | None:
     """What kind of patient file a file or folder is, if any. A Zarr group within a store is part of the store."""
     if path.is_dir():
         return "Zarr store" if _is_zarr(path) and not _is_zarr(path.parent) else None

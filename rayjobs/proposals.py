@@ -16,7 +16,7 @@ from hnscc.searching.race import Propose
 from hnscc.study.ranges import (
     Configuration,
     is_whole,
-    number_of,
+    number_to_try,
     search_of,
 )
 from hnscc.study.schema import Study
@@ -113,7 +113,7 @@ def _distinct(
         "The ranges hold no more configurations.",
         where="search.configurations",
         expected=f"as many as the ranges hold, {len(known) + len(new)} or a few more",
-        found=str(number_of(search_of(study))),
+        found=str(number_to_try(search_of(study))),
         do="try fewer, widen the ranges, or use `method: grid`, which tries all",
     )
 

@@ -24,7 +24,7 @@ from hnscc.searching.recorded import SearchRecord, curve_of, read_search, trial_
 from hnscc.searching.report import write_search_report
 from hnscc.searching.results import write_search_results
 from hnscc.searching.standings import Standing
-from hnscc.study.identity import differences, trial_settings
+from hnscc.study.identity import changed_values, trial_settings
 from hnscc.study.loading import dump_study, load_study
 from hnscc.study.plan import Trial
 from hnscc.study.presets import SEARCHED
@@ -34,7 +34,7 @@ from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study
 from hnscc.study.search_schema import Search
 from hnscc.study.variant_schema import Training
-from hnscc.training.earlier import choose
+from hnscc.training.earlier import choose_devices
 from hnscc.training.hardware import resources_here
 from hnscc.training.in_use import alone
 from hnscc.training.ready import ReadyRun, check_networks
@@ -95,7 +95,7 @@ def _check_same_search(study: Study, folder: RunFolder) -> None:
             "The run folder holds a search of other ranges, or by another method.",
             where=str(folder.root),
             expected="the method and ranges that it began with",
-            found="; ".join(differences(old, new)),
+            found="; ".join(changed_values(old, new)),
             do="set them back, or search into another folder (--out, or another name)",
         )
 
@@ -179,7 +179,7 @@ def _with_configurations(
     proposed = [*race.configurations, *recorded[len(race.configurations) :]]
     write_search(ready.folder, SearchRecord(configurations=proposed, side_by_side=race.side_by_side))
     write_text(ready.folder.study, dump_study(study))
-    return replace(ready, study=study, computed_by=choose(study, ready.folder, resolve))
+    return replace(ready, study=study, computed_by=choose_devices(study, ready.folder, resolve))
 
 
 def _side_by_side(ready: ReadyRun, address: str | None) -> float:

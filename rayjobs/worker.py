@@ -7,7 +7,7 @@ import ray
 from ray import tune
 
 from hnscc.base.errors import InputError, StorageError
-from hnscc.study.identity import differences, versions_here
+from hnscc.study.identity import changed_values, versions_here
 from hnscc.study.plan import Trial
 from hnscc.training.ready import ReadyRun
 from hnscc.training.records import Attempt
@@ -113,6 +113,6 @@ def _check_versions(ready: ReadyRun) -> None:
         "A machine of the cluster has other versions, which may give other weights.",
         where=f"machine {address_here()}",
         expected="the versions of the machine that started this run",
-        found="; ".join(differences(dict(ready.versions), versions_here())),
+        found="; ".join(changed_values(dict(ready.versions), versions_here())),
         do="install the same versions on every machine, or go on with --accept-versions",
     )

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from data_prep.dicom.header import (
     check_range,
     first_item,
-    lacking,
+    lacking_attribute,
     numbers_of,
     private_value,
     text_of,
@@ -34,7 +34,7 @@ def _injection(header: Dataset, where: str) -> Dataset | None:
 def _injected(header: Dataset, where: str) -> Dataset:
     injection = _injection(header, where)
     if injection is None:
-        raise lacking("RadiopharmaceuticalInformationSequence", where)
+        raise lacking_attribute("RadiopharmaceuticalInformationSequence", where)
     return injection
 
 
@@ -85,7 +85,7 @@ def _injected_at(header: Dataset, start: datetime, half_life: float, where: str)
     time = of_day(injection, "RadiopharmaceuticalStartTime", where)
     if moment is None:
         if time is None:
-            raise lacking("RadiopharmaceuticalStartTime", where)
+            raise lacking_attribute("RadiopharmaceuticalStartTime", where)
         return _last_before(start, time, half_life, where)
     moment = on_clock(moment, header, "RadiopharmaceuticalStartDateTime", where)
     if time is not None and _apart(moment, _midnight(moment) + time) > MOST_APART_S:
@@ -170,7 +170,7 @@ def _moment(header: Dataset, name: str, where: str) -> datetime:
     both = [text_of(header, f"{name}{part}", where) for part in ("Date", "Time")]
     for part, text in zip(("Date", "Time"), both, strict=True):
         if not text:
-            raise lacking(f"{name}{part}", where)
+            raise lacking_attribute(f"{name}{part}", where)
     moment = moment_at("".join(both))
     if moment is None or moment.tzinfo is not None:  # a time of day bears no offset
         raise unusable(

@@ -16,7 +16,7 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from data_prep.dicom.header import UNREADABLE, fault_of, lacking, text_of, unusable
+from data_prep.dicom.header import UNREADABLE, fault_of, lacking_attribute, text_of, unusable
 from hnscc.base.in_words import count_of
 
 MAX_FILES = 100_000  # of one folder, those below it included
@@ -131,7 +131,7 @@ def instances_of(path: Path, where: str, *, pixels: bool = False) -> list[Instan
         )
     at_once = pixels and sum(file.stat().st_size for file in files) <= MAX_AT_ONCE_BYTES
     tags = [*TAGS, *PIXELS] if at_once else TAGS
-    found = [Instance(file, read_header(file, where, tags)) for file in files]
+    found = [Instance(file, read_attributes(file, where, tags)) for file in files]
     images = [each for each in found if text_of(each.header, "SOPClassUID", where) != DICOMDIR]
     if not images:
         raise unusable(
@@ -193,7 +193,7 @@ def _is_or_may_be(file: Path) -> bool | None:
     return None if strange and not file.name.startswith(".") else False
 
 
-def read_header(path: Path, where: str, tags: Sequence[str]) -> FileDataset:
+def read_attributes(path: Path, where: str, tags: Sequence[str]) -> FileDataset:
     """Read those attributes of a file that `tags` names; InputError where it cannot be read."""
     try:
         size = path.stat().st_size
@@ -252,7 +252,7 @@ def without_copies(instances: Sequence[Instance], where: str) -> list[Instance]:
     for each in instances:
         uid = text_of(each.header, "SOPInstanceUID", where)
         if not uid:
-            raise lacking("SOPInstanceUID", where)
+            raise lacking_attribute("SOPInstanceUID", where)
         first = kept.setdefault(uid, each)
         if first is not each and _digest(first.file) != _digest(each.file):
             raise unusable(

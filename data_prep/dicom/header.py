@@ -137,7 +137,7 @@ def numbers_of(header: Dataset, keyword: str, count: int, where: str) -> tuple[f
     """Return `count` finite numbers; InputError where the attribute is missing, empty or holds something else."""
     numbers = maybe_numbers(header, keyword, count, where)
     if numbers is None:
-        raise lacking(keyword, where)
+        raise lacking_attribute(keyword, where)
     return numbers
 
 
@@ -160,7 +160,7 @@ def first_item(header: Dataset, keyword: str, where: str) -> Dataset | None:
     return value[0] if isinstance(value, Sequence) and isinstance(value[0], Dataset) else None
 
 
-def lacking(keyword: str, where: str) -> InputError:
+def lacking_attribute(keyword: str, where: str) -> InputError:
     """Return the error of an attribute that is needed and not there."""
     return unusable(f"The attribute {keyword} is missing.", where, "a value", "none")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import Dataset
 
-from data_prep.dicom.files import DICOMDIR, TAGS, Instance, dicom_files, read_header, without_copies
+from data_prep.dicom.files import DICOMDIR, TAGS, Instance, dicom_files, read_attributes, without_copies
 from data_prep.dicom.header import maybe_numbers, quiet, text_of, value_of
 from data_prep.dicom.masks import RTSTRUCT, SEGMENTATIONS
 from data_prep.dicom.reading import series_stack
@@ -112,13 +112,13 @@ def give_pseudonyms(patients: Iterable[str], known: Mapping[str, str]) -> dict[s
 def _instances(folders: Sequence[Path], progress: Progress) -> tuple[list[Instance], int]:
     files: list[Path] = []
     unreadable = 0
-    for folder in apart(folders):
+    for folder in outermost(folders):
         own, strange = dicom_files(folder, _WHERE)
         files, unreadable = files + own, unreadable + strange
     found = []
     for done, file in enumerate(files, start=1):
         try:
-            instance = Instance(file, read_header(file, _WHERE, [*TAGS, *_REGIONS]))
+            instance = Instance(file, read_attributes(file, _WHERE, [*TAGS, *_REGIONS]))
             named, kind, *_ = [text_of(instance.header, name, _WHERE) for name in _GROUPING]
             _regions(instance.header)
         except InputError:
@@ -145,7 +145,7 @@ def _no_dicom(unreadable: int) -> InputError:
     )
 
 
-def apart(folders: Sequence[Path]) -> list[Path]:
+def outermost(folders: Sequence[Path]) -> list[Path]:
     """Return the folders without those that stand twice, and those below another one."""
     places = {Path(os.path.realpath(folder)): folder for folder in folders}
     return [folder for place, folder in places.items() if not places.keys() & set(place.parents)]

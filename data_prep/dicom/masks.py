@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from data_prep.dicom import rtstruct, seg
-from data_prep.dicom.files import read_header
+from data_prep.dicom.files import read_attributes
 from data_prep.dicom.header import quiet, text_of, unusable
 from data_prep.dicom.reading import named_series, names_dicom
 from data_prep.dicom.rtstruct import Structure, structure_of
 from data_prep.dicom.seg import Segmentation, segmentation_of
-from data_prep.dicom.series import Series, all_series, choose
+from data_prep.dicom.series import Series, all_series, choose_series
 from hnscc.base.errors import InputError
 
 RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -27,8 +27,8 @@ def read_dicom_mask(path: Path, region: str | None, where: str) -> Structure | S
             return None
         file, sop_class = _mask_file(path, where)
         if sop_class == RTSTRUCT:
-            return structure_of(read_header(file, where, rtstruct.TAGS), region, where)
-        return segmentation_of(read_header(file, where, seg.TAGS), region, where)
+            return structure_of(read_attributes(file, where, rtstruct.TAGS), region, where)
+        return segmentation_of(read_attributes(file, where, seg.TAGS), region, where)
 
 
 def _mask_file(path: Path, where: str) -> tuple[Path, str]:
@@ -37,7 +37,9 @@ def _mask_file(path: Path, where: str) -> tuple[Path, str]:
     groups = all_series(place, where)
     if series is not None:
         named = [each for each in groups if series.strip().upper() in (each.uid, each.key.upper())]
-        groups = named or [choose(groups, series, where)]  # which raises the error that lists all of them
+        groups = named or [
+            choose_series(groups, series, where)
+        ]  # which raises the error that lists all of them
     classes = {
         instance.file: text_of(instance.header, "SOPClassUID", where)
         for each in groups

@@ -28,8 +28,16 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from data_prep.dicom.files import PIXELS, read_header
-from data_prep.dicom.header import UNREADABLE, fault_of, lacking, text_of, unusable, value_of, whole_number
+from data_prep.dicom.files import PIXELS, read_attributes
+from data_prep.dicom.header import (
+    UNREADABLE,
+    fault_of,
+    lacking_attribute,
+    text_of,
+    unusable,
+    value_of,
+    whole_number,
+)
 from data_prep.dicom.jpeg import Coded, decode_jpeg
 from data_prep.dicom.slices import MAX_FRAMES, MAX_SIDE, Slice
 from hnscc.base.arrays import Integers
@@ -72,7 +80,7 @@ def _stored_values(ordered: Sequence[Slice], where: str) -> Iterator[tuple[int, 
     jpeg: list[tuple[int, Coded]] = []
     for file, wanted in _by_file(ordered).items():
         header = ordered[wanted[0][0]].groups[-1]
-        whole = _whole(header if "PixelData" in header else read_header(file, where, _TAGS), where)
+        whole = _whole(header if "PixelData" in header else read_attributes(file, where, _TAGS), where)
         if whole.syntax in JPEG:
             jpeg += [(z, _coded(whole, frame)) for z, frame in wanted]
         else:
@@ -110,7 +118,7 @@ def _whole(header: Dataset, where: str) -> _Whole:
     )
     _check_kind(header, where)
     if value_of(header, "PixelData", where) is None:
-        raise lacking("PixelData", where)
+        raise lacking_attribute("PixelData", where)
     syntax = _syntax(header, where)
     return _Whole(header, syntax, shape, _frames_of(header, syntax, shape, where))
 

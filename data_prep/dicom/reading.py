@@ -11,9 +11,9 @@ from pathlib import Path
 from data_prep.dicom.files import is_dicom
 from data_prep.dicom.header import maybe_numbers, quiet, text_of, unusable
 from data_prep.dicom.pixels import values_of_slices
-from data_prep.dicom.series import Series, all_series, choose
+from data_prep.dicom.series import Series, all_series, choose_series
 from data_prep.dicom.slices import Slice, slices_of
-from data_prep.dicom.stack import stacked
+from data_prep.dicom.stack import stack_slices
 from data_prep.dicom.suv import BODY_WEIGHT, UNITS, suv_factors
 from data_prep.volumes.padding import measured
 from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, Grid, Volume
@@ -70,7 +70,7 @@ def source_slices(path: Path, where: str) -> list[Slice]:
 
 def _named(path: Path, where: str, *, pixels: bool = False) -> Series:
     place, chosen = named_series(path)
-    return choose(all_series(place, where, pixels=pixels), chosen, where)
+    return choose_series(all_series(place, where, pixels=pixels), chosen, where)
 
 
 def _in_suv(ordered: list[Slice], suv: str, where: str) -> list[Slice]:
@@ -90,7 +90,7 @@ def series_stack(series: Series, where: str) -> tuple[list[Slice], Grid]:
     _check_count(series, where)
     _check_size(series, where)
     slices = [slice_ for each in series.instances for slice_ in slices_of(each, series.modality, where)]
-    ordered, grid = stacked(slices, where)
+    ordered, grid = stack_slices(slices, where)
     return ordered, replace(grid, series=series.uid, frame_of_reference=series.frame_of_reference)
 
 

@@ -10,7 +10,7 @@ from hnscc.base.in_words import count_of
 _NUMBER = re.compile(r"(?:label:)?\s*(\d{1,9})(?:[.,]0{1,9})?", re.IGNORECASE)
 
 
-def number_of(region: str) -> int | None:
+def region_number(region: str) -> int | None:
     """The number that a cell such as `3`, `3,0` or `label:3` gives; None where it is a name or a pattern."""
     found = _NUMBER.fullmatch(region.strip())
     return int(found[1]) if found else None
@@ -36,7 +36,7 @@ def chosen(names: Mapping[int, str], region: str | None, where: str) -> list[int
         )
     wanted = region.strip().casefold()
     found = [number for number, name in plain.items() if name == wanted]
-    number = number_of(region)
+    number = region_number(region)
     if not found and number is not None and number in plain:
         found = [number]
     if len(found) > 1:

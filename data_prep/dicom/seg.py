@@ -11,7 +11,7 @@ from data_prep.dicom.header import (
     UNREADABLE,
     fault_of,
     first_item,
-    lacking,
+    lacking_attribute,
     maybe_numbers,
     numbers_of,
     text_of,
@@ -163,7 +163,7 @@ def _step(along: Floats, measures: Dataset, where: str) -> float:
             ):
                 return float(stated[0])
     if not len(apart):
-        raise lacking("SpacingBetweenSlices", where)
+        raise lacking_attribute("SpacingBetweenSlices", where)
     return float(apart.min())
 
 

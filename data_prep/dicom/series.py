@@ -9,7 +9,7 @@ from pathlib import Path
 from pydicom.uid import UID
 
 from data_prep.dicom.files import Instance, instances_of
-from data_prep.dicom.header import exact_text_of, lacking, maybe_numbers, text_of, unusable
+from data_prep.dicom.header import exact_text_of, lacking_attribute, maybe_numbers, text_of, unusable
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of, first_of
 
@@ -78,13 +78,13 @@ def group_series(instances: Iterable[Instance], where: str) -> list[Series]:
     for each in instances:
         uid = text_of(each.header, "SeriesInstanceUID", where)
         if not uid:
-            raise lacking("SeriesInstanceUID", where)
+            raise lacking_attribute("SeriesInstanceUID", where)
         groups.setdefault(uid, []).append(each)
     series = [_series(uid, group, where) for uid, group in groups.items()]
     return sorted(series, key=lambda each: (each.modality, each.kind, each.key))
 
 
-def choose(series: list[Series], chosen: str | None, where: str) -> Series:
+def choose_series(series: list[Series], chosen: str | None, where: str) -> Series:
     """Return the volume that a cell means: the series of that UID or key, or the only volume of the folder.
 
     InputError where there is none, and where there are several and none is chosen: it lists them by key.

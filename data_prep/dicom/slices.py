@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from data_prep.dicom.files import Instance
 from data_prep.dicom.header import (
     first_item,
-    lacking,
+    lacking_attribute,
     maybe_numbers,
     numbers_of,
     text_of,
@@ -156,7 +156,7 @@ def _numbers(
 ) -> tuple[float, ...]:
     holder = _holder(groups, sequence, keyword, where)
     if holder is None:
-        raise lacking(keyword, where)
+        raise lacking_attribute(keyword, where)
     return numbers_of(holder, keyword, count, where)
 
 
@@ -165,7 +165,7 @@ def _scale(groups: Sequence[Dataset], modality: str, where: str) -> tuple[float,
     holder = _holder(groups, "PixelValueTransformationSequence", "RescaleSlope", where)
     if holder is None:
         if modality != "MR":
-            raise lacking("RescaleSlope", where)
+            raise lacking_attribute("RescaleSlope", where)
         return 1.0, 0.0
     (slope,) = numbers_of(holder, "RescaleSlope", 1, where)
     (intercept,) = numbers_of(holder, "RescaleIntercept", 1, where)

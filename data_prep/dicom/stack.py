@@ -19,7 +19,7 @@ STATED_BY = "DICOM"
 _EXPORT = "Export the whole series again, or take the scan out."
 
 
-def stacked(slices: Sequence[Slice], where: str) -> tuple[list[Slice], Grid]:
+def stack_slices(slices: Sequence[Slice], where: str) -> tuple[list[Slice], Grid]:
     """Return the slices in the order of their positions along the normal, and the grid (x, y, z) that they make.
 
     x counts columns, y rows, z slices; the affine is that of NIfTI (mm; x to right, y to anterior, z to superior).

@@ -12,7 +12,14 @@ from collections.abc import Sequence
 from pydicom.dataset import Dataset
 
 from data_prep.dicom.decay import decayed_dose
-from data_prep.dicom.header import check_range, lacking, numbers_of, private_value, text_of, unusable
+from data_prep.dicom.header import (
+    check_range,
+    lacking_attribute,
+    numbers_of,
+    private_value,
+    text_of,
+    unusable,
+)
 from data_prep.settings import SUV
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
@@ -63,7 +70,7 @@ def suv_factors(headers: Sequence[Dataset], weighting: str, where: str) -> list[
         return [1.0] * len(headers)
     if units not in ("BQML", "CNTS"):
         if not units:
-            raise _enhanced(where) if _is_enhanced(headers[0], where) else lacking("Units", where)
+            raise _enhanced(where) if _is_enhanced(headers[0], where) else lacking_attribute("Units", where)
         found = units if units in _KNOWN_UNITS else "another"
         raise unusable("The PET's Units give no SUV.", where, "BQML, GML, or CNTS of Philips", found)
     _check_corrected(headers[0], where)

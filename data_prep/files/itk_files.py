@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from data_prep.files.first_bytes import META_IMAGE, NRRD, cause_of, no_volume
-from data_prep.files.itk_header import Header, bytes_of, read_header, read_values
+from data_prep.files.itk_header import Header, bytes_of, read_itk_header, read_values
 from data_prep.volumes.padding import measured
 from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, TO_RAS, Grid, Volume
 from hnscc.base.arrays import Floats
@@ -71,7 +71,7 @@ def _opened(path: Path, where: str) -> tuple[sitk.ImageFileReader, Header]:
     reader.SetImageIO(READERS[path.suffix.lower()])
     reader.SetFileName(str(path))
     try:
-        header = read_header(path, where)
+        header = read_itk_header(path, where)
         if header is None:
             raise _unreadable(path, where)
         with _silent():

@@ -40,7 +40,7 @@ class Header:
     little: bool
 
 
-def read_header(path: Path, where: str) -> Header | None:
+def read_itk_header(path: Path, where: str) -> Header | None:
     """Return the header of an NRRD (.nrrd) or MetaImage (.mha) file; None where the file does not begin as one.
 
     InputError where the values are in another file or written in a way that is not read here, and where the header

@@ -11,7 +11,7 @@ from pathlib import Path
 from data_prep.dicom.files import MAX_FILES, folders_below, is_dicom
 from data_prep.dicom.header import unusable
 from data_prep.files.first_bytes import other_half
-from data_prep.files.names import Named, letters_of_patients, modality_of_channel, named, of_patient
+from data_prep.files.names import Named, letters_of_patients, modality_of_channel, of_patient, read_name
 from data_prep.files.read import OTHERS, VOLUME_ENDINGS, ending_of, read_grid, read_numbers
 from data_prep.files.whose import names_person
 from data_prep.files.words import words_of
@@ -63,7 +63,7 @@ def find_files(folder: Path, beside: Sequence[Path] = (), progress: Progress | N
     found = []
     channels: dict[Path, dict[str, str] | None] = {}
     for done, (path, folders) in enumerate(zip(paths, below, strict=True), start=1):
-        says = named(folders, _stem(path), shared)
+        says = read_name(folders, _stem(path), shared)
         if says.channel:
             above = path.parent.parent
             if above not in channels:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from data_prep.files.whose import begins_an_id, letters_of_ids, whose, with_id
 from data_prep.files.words import (
-    modalities_of,
+    columns_of_words,
     organ_of,
     says_lesion,
     says_mask,
@@ -46,7 +46,7 @@ class Named:
     organ_in_id: str = ""
 
 
-def named(folders: Sequence[str], stem: str, shared: int = 0) -> Named:
+def read_name(folders: Sequence[str], stem: str, shared: int = 0) -> Named:
     """Read the folders of a file, outermost first, and its name without the ending. The first `shared` folders hold
     all files that are asked about, and so do not say whose this one is."""
     channel = _CHANNEL.fullmatch(stem) if any(_folder_of_images(each) for each in folders[-1:]) else None
@@ -56,7 +56,7 @@ def named(folders: Sequence[str], stem: str, shared: int = 0) -> Named:
     is_mask = any(says_mask(word) or (organ_of(word) and "mask" in word) for word in own)
     in_masks = any(_holds_masks(words) for words in parts[:-1])
     organ, organ_in_id = _organs(parts)
-    said = next((found for words in reversed(parts) if (found := modalities_of(words))), ())
+    said = next((found for words in reversed(parts) if (found := columns_of_words(words))), ())
     return Named(
         patient=patient,
         scan=scan,
@@ -114,5 +114,5 @@ def _folder_of_images(folder: str) -> bool:
 def modality_of_channel(name: str, number: int) -> str:
     """Return the column of a channel of nnU-Net, by its name where that is a modality's, else by its
     number: channel_0."""
-    found = modalities_of(words_of(name))
+    found = columns_of_words(words_of(name))
     return found[0] if len(found) == 1 else f"channel_{number}"

@@ -120,7 +120,7 @@ def spells(pattern: str, word: str) -> bool:
     return re.fullmatch(pattern, word.casefold()) is not None
 
 
-def modalities_of(words: Iterable[str]) -> tuple[str, ...]:
+def columns_of_words(words: Iterable[str]) -> tuple[str, ...]:
     """Return the columns that words stand for, each once: pet, ct, and of MRI the sequences, or mri where none
     is said."""
     found: dict[str, list[str]] = {}

@@ -29,7 +29,7 @@ def spelled(table: Cells, needed: Sequence[str] | None = None) -> Cells:
     """Return the table with the names of `needed`, REQUIRED, OPTIONAL and USUAL spelled so, whatever capitals its
     header has; in those of REQUIRED, a space, a dash or nothing may stand for the underscore (Patient ID, scanId).
 
-    Other names stay as they are. Those that differ by capitals alone are told by `modalities_of`.
+    Other names stay as they are. Those that differ by capitals alone are told by `modality_columns`.
     """
     known = {re.sub("_", "", name): name for name in REQUIRED}
     exact = {name.casefold(): name for name in (*USUAL, *(needed or ()), *REQUIRED, *OPTIONAL)}
@@ -38,7 +38,7 @@ def spelled(table: Cells, needed: Sequence[str] | None = None) -> Cells:
     return replace(table, names=[so or name for so, name in zip(spelled_so, table.names, strict=True)])
 
 
-def modalities_of(table: Cells, folder: Path, needed: Sequence[str] | None = None) -> tuple[str, ...]:
+def modality_columns(table: Cells, folder: Path, needed: Sequence[str] | None = None) -> tuple[str, ...]:
     """Return the columns that name one file of each scan, in the manifest's order; `folder` is that of the manifest.
 
     needed: the modalities that are looked for, and the only ones that are returned; what other columns hold is then
@@ -86,7 +86,7 @@ def _lacking(needed: Sequence[str], there: Sequence[str]) -> list[InputError]:
     ]
 
 
-def says(word: str, cell: str) -> bool:
+def cell_says(word: str, cell: str) -> bool:
     """Return whether a cell of the mask says this word, in whatever capitals."""
     return cell.casefold() == word.casefold()
 
@@ -118,7 +118,7 @@ def _column_fault(table: Cells, position: int, folder: Path) -> InputError | Non
         return _fault(
             "A column has no name.", f"{_HEADER}, {number}", "a name for each column", "cells without one"
         )
-    if name == "mask" and all(says(LESION_FREE, cell) or says(TO_FILL_IN, cell) for cell in cells):
+    if name == "mask" and all(cell_says(LESION_FREE, cell) or cell_says(TO_FILL_IN, cell) for cell in cells):
         return None
     if table.rows and not cells:
         return _fault(

@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from data_prep.dicom.listing import ListedSeries, Listing, apart, give_pseudonyms, list_folders
+from data_prep.dicom.listing import ListedSeries, Listing, give_pseudonyms, list_folders, outermost
 from data_prep.files.listing import FolderFiles, FoundFile, find_files
-from data_prep.files.names import MASK, named, of_patient
+from data_prep.files.names import MASK, of_patient, read_name
 from data_prep.files.whose import is_visit, may_be_id
 from data_prep.files.words import Words, has_digit, words_of
 from data_prep.manifest.ids import alike, may_be_one
@@ -58,7 +58,7 @@ def list_scans_below(
     places = sorted({path.parent for each in dicom.series for path in each.paths})
     found = {
         folder: find_files(folder, [each for each in places if each.is_relative_to(folder)], progress)
-        for folder in apart(folders)
+        for folder in outermost(folders)
     }
     files = [file for each in found.values() for file in each.files]
     others = sum((Counter(each.others) for each in found.values()), Counter())
@@ -208,7 +208,10 @@ def _by_folder(dicom: Listing, found: Mapping[Path, FolderFiles]) -> dict[Words,
     """The pseudonym of the one patient whose DICOM files lie where the path names a patient by these words."""
     places = {(path.parent, series.patient) for series in dicom.series for path in series.paths}
     pairs = {
-        (of_patient(named(place.relative_to(folder).parts, "", each.shared), each.letters).patient, patient)
+        (
+            of_patient(read_name(place.relative_to(folder).parts, "", each.shared), each.letters).patient,
+            patient,
+        )
         for folder, each in found.items()
         for place, patient in places
         if place.is_relative_to(folder)

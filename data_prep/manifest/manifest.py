@@ -14,8 +14,8 @@ from data_prep.manifest.columns import (
     SAFE,
     SAFE_NAMES,
     TO_FILL_IN,
-    modalities_of,
-    says,
+    cell_says,
+    modality_columns,
     spelled,
 )
 from data_prep.manifest.ids import alike, lines_of, rows_text
@@ -86,7 +86,7 @@ def examine_manifest(
     table = spelled(read_cells(path), needed)
     if not mask_needed and "mask" not in table.names:
         table = with_empty_column(table, "mask")
-    modalities = modalities_of(table, path.parent, needed)
+    modalities = modality_columns(table, path.parent, needed)
     if not table.rows and not table.broken:
         raise refused("The cohort is empty.", "manifest", "at least one row below the header", "none", _ROWS)
     faults = [(line.number, _wrong_width(line, table.width)) for line in table.broken]
@@ -123,8 +123,8 @@ def _row(
         return None, faults
     where += f", scan {values['scan_id']}"
     files: dict[str, Path] = {}
-    said_free = says(LESION_FREE, values["mask"])
-    names_mask = bool(values["mask"]) and not said_free and not says(TO_FILL_IN, values["mask"])
+    said_free = cell_says(LESION_FREE, values["mask"])
+    names_mask = bool(values["mask"]) and not said_free and not cell_says(TO_FILL_IN, values["mask"])
     for name in (*modalities, *(["mask"] if names_mask else [])):
         if is_elsewhere(values[name], folder):
             continue  # told once for all rows
@@ -249,10 +249,10 @@ def _forgotten_masks(table: Cells) -> Iterator[Fault]:
     """Cells that are still to be filled in. Where some rows say that their scans have no lesion, an empty cell says
     nothing: a mask was forgotten."""
     cells = table.column(table.names.index("mask"))
-    some_free = any(says(LESION_FREE, cell) for cell in cells)
+    some_free = any(cell_says(LESION_FREE, cell) for cell in cells)
     for line, cell in zip(table.rows, cells, strict=True):
         where = f"manifest row {line.number}, column mask"
-        if says(TO_FILL_IN, cell):
+        if cell_says(TO_FILL_IN, cell):
             expected = f"a mask, or `{LESION_FREE}` for a scan without lesion"
             yield line.number, refused("The mask is still to be filled in.", where, expected, TO_FILL_IN)
         elif some_free and not cell:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from data_prep.dicom.reading import names_dicom
-from data_prep.manifest.columns import LESION_FREE, says
+from data_prep.manifest.columns import LESION_FREE, cell_says
 from data_prep.manifest.folder import FolderListing, list_scans_below, scans_in
 from data_prep.manifest.listed import COLUMNS, ListedScan
 from data_prep.manifest.manifest import Row, files_twice, named_file
@@ -26,7 +26,7 @@ def row_of_files(files: Mapping[str, str | Path], needed: Sequence[str]) -> Row:
     """
     where = f"scan {_SCAN}"
     given = {name: str(cell) for name, cell in files.items()}
-    said_free = says(LESION_FREE, given.get("mask", ""))
+    said_free = cell_says(LESION_FREE, given.get("mask", ""))
     faults: list[InputError] = []
     found: dict[str, Path] = {}
     for name in (*needed, *(["mask"] if "mask" in given and not said_free else [])):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from data_prep.volumes.grids import cannot_place, corners, matching, to_lps, turned, voxels_of
+from data_prep.volumes.grids import cannot_place, corners, on_same_voxels, to_lps, turned_to_lps, voxels_of
 from data_prep.volumes.off_grid import off_grid
 from data_prep.volumes.resize import HALF_SHARE, area_weights, weigh
 from data_prep.volumes.sampling import POSITION_DECIMALS, ROUNDING_VOXELS, finer
@@ -48,14 +48,14 @@ def lesion_on(mask: Volume | None, grids: dict[str, Grid], reference: str, where
     drawn_on = _drawn_on(mask.grid, grids, reference, where)
     inside = _binary(mask, where)
     if drawn_on == reference:
-        voxels = turned(inside, mask.grid).T
+        voxels = turned_to_lps(inside, mask.grid).T
         counts = tuple(int(count) for count in voxels.sum(axis=(1, 2)))
         return LesionMask(voxels, counts, drawn_on, _as_drawn(voxels, grid, drawn_on))
     share = covered(Volume(inside.astype(np.float32), mask.grid), grid)
     voxels = share >= HALF_SHARE
     check_kept(share, voxels, float(inside.sum() * np.prod(mask.grid.spacing)), grid, where)
     touched = np.ceil(np.round(share.sum(axis=(1, 2)), POSITION_DECIMALS))
-    drawn = _as_drawn(turned(inside, mask.grid).T, to_lps(mask.grid), drawn_on)
+    drawn = _as_drawn(turned_to_lps(inside, mask.grid).T, to_lps(mask.grid), drawn_on)
     return LesionMask(voxels, tuple(int(count) for count in touched), drawn_on, drawn)
 
 
@@ -70,7 +70,7 @@ def covered(lesion: Volume, grid: Grid) -> Floats:
     grid, or of the grid itself if that is finer.
     """
     lps = to_lps(lesion.grid)
-    data = turned(lesion.data, lesion.grid)
+    data = turned_to_lps(lesion.data, lesion.grid)
     matrix = voxels_of(lps, grid)
     drift = np.abs(matrix[:3, :3] - np.diag(np.diag(matrix))[:3, :3]) * (np.array(grid.shape) - 1)
     if drift.max() <= ROUNDING_VOXELS:
@@ -139,7 +139,7 @@ def around(data: NDArray[np.float32], lps: Grid, grid: Grid) -> tuple[Integers, 
 
 def _drawn_on(mask: Grid, grids: dict[str, Grid], reference: str, where: str) -> str:
     """The modality on whose grid the mask lies, the reference first."""
-    found = matching(mask, grids)
+    found = on_same_voxels(mask, grids)
     if not found:
         raise off_grid(mask, grids, where)
     return reference if reference in found else found[0]

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.dicom.masks import read_dicom_mask
-from data_prep.dicom.regions import number_of
+from data_prep.dicom.regions import region_number
 from data_prep.dicom.rtstruct import Structure
 from data_prep.dicom.seg import Segmentation
 from data_prep.files.read import read_grid, read_volume
 from data_prep.masks.contours import fill_contours
 from data_prep.masks.lesions import check_kept, covered, labelled
-from data_prep.volumes.grids import matching, same_grid, to_lps
+from data_prep.volumes.grids import on_same_voxels, same_grid, to_lps
 from data_prep.volumes.off_grid import is_piece, off_grid
 from data_prep.volumes.resize import HALF_SHARE
 from data_prep.volumes.volume import Grid, Volume
@@ -56,7 +56,7 @@ def goes_with(mask: Grid, grids: Mapping[str, Grid], reference: str) -> str | No
     modality of the same voxels, and of several of them the reference, or else the first. None where there is none.
     """
     names = [name for name, grid in grids.items() if mask.series and grid.series == mask.series]
-    names = names or matching(mask, grids)
+    names = names or on_same_voxels(mask, grids)
     return reference if reference in names else next(iter(names), None)
 
 
@@ -106,7 +106,7 @@ def drawn_on(cell: MaskCell, grids: Mapping[str, Grid]) -> list[str]:
     if found is not None:
         return _drawn_on(found, cell, grids)[0]
     grid = read_grid(cell.path, cell.where)
-    names = matching(grid, grids)
+    names = on_same_voxels(grid, grids)
     if not names and len(grids) == len(cell.modalities):
         raise off_grid(grid, dict(grids), cell.where)
     return names
@@ -144,7 +144,7 @@ def _volume(cell: MaskCell) -> Volume:
     volume = read_volume(cell.path, cell.where)
     if cell.region is None:
         return volume
-    number = number_of(cell.region)
+    number = region_number(cell.region)
     if number is None:
         raise InputError(
             "A label map knows no names.",

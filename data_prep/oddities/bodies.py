@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.oddities.oddity import LEAST_SCANS, SD_BY_MEDIAN, Odd, limit
-from data_prep.oddities.turned_bodies import BothBodies, turned
+from data_prep.oddities.turned_bodies import BothBodies, odd_turned
 from hnscc.base.arrays import Floats
 from hnscc.cohort.placement import BodyFacts
 from hnscc.cohort.store_format import Scan
@@ -70,7 +70,7 @@ def unlike_bodies(
         if modality != reference:
             both = _both(scans, modality, reference)
             told = {odd.scan_id for odd in moved if (odd.scan_id, modality) in odd.shown}
-            for more in (_one_sided, turned, _sheared, _wider):
+            for more in (_one_sided, odd_turned, _sheared, _wider):
                 found = [odd for odd in more(both, modality, reference) if odd.scan_id not in told]
                 told |= {odd.scan_id for odd in found}
                 yield from _unknown(found, modality, reference, known)

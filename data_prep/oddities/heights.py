@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.oddities.oddity import Odd, limit, robust_sd
-from data_prep.placing.edges import highest
+from data_prep.placing.edges import peak_of
 from hnscc.cohort.store_format import Scan
 
 LEAST_SCANS = 8  # of fewer nothing is said: the likes of a slice are sought in the other scans
@@ -110,4 +110,4 @@ def _moved(
         z = z[filled[0][z] & filled[1][z + move]]
         if len(z) >= max(LEAST_COMMON_SLICES, depth // 2):
             curve[move + reach] = agree[(z + move)[:, None], likes[z]].mean()
-    return (highest(curve) - reach) * step if np.isfinite(curve).any() else float("nan")
+    return (peak_of(curve) - reach) * step if np.isfinite(curve).any() else float("nan")

@@ -6,7 +6,7 @@ between the 1st and the 99th percentile tells of inversion, whatever the unit.
 
 from collections.abc import Iterator, Sequence
 
-from data_prep.oddities.oddity import LEAST_SCANS, Odd, has_majority, named, of_cohort
+from data_prep.oddities.oddity import LEAST_SCANS, Odd, has_majority, of_cohort, scans_in_words
 from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
@@ -33,8 +33,8 @@ def inverted(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
             )
     else:
         yield of_cohort(
-            f"{modality} is dark at its rim and in most voxels in {named(dark)}, bright there in {named(bright)}: are "
-            "some inverted?",
+            f"{modality} is dark at its rim and in most voxels in {scans_in_words(dark)}, bright there in "
+            f"{scans_in_words(bright)}: are some inverted?",
         )
 
 

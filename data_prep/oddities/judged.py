@@ -21,7 +21,7 @@ from data_prep.oddities.fields import odd_fields, spellings
 from data_prep.oddities.heights import too_high
 from data_prep.oddities.inverted import inverted
 from data_prep.oddities.marks import Marks, marks
-from data_prep.oddities.mirrored import midlines, mirrored
+from data_prep.oddities.mirrored import midlines, odd_mirrored
 from data_prep.oddities.moved import find_moved
 from data_prep.oddities.nudged import moves_of, nudged
 from data_prep.oddities.numbers import emptied, odd_numbers, rounded
@@ -130,7 +130,7 @@ def _looks(
     modalities, slices = list(rows[0].files), [each.slices for each in images]
     turned = list(lying_otherwise(scans, modalities, slices))
     known = _known([*turned, *(odd for name in modalities for odd in inverted(scans, name))])
-    turned += mirrored(scans, modalities, [each.midlines for each in images], known)
+    turned += odd_mirrored(scans, modalities, [each.midlines for each in images], known)
     known |= _known(turned)
     high = list(too_high(scans, [row.patient_id for row in rows], modalities, slices, known))
     whole = [(scan, each.means) for scan, each in zip(scans, images, strict=True) if not cut_short(scan)]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.oddities.oddity import LEAST_SCANS, Odd, of_some
-from data_prep.placing.bodies import filled
+from data_prep.placing.bodies import largest_filled
 from data_prep.placing.found import body, smoothed
 from hnscc.base.arrays import Bools, Images
 from hnscc.cohort.store_format import Scan
@@ -30,7 +30,7 @@ CLEAR_SCANS_SHARE = 0.8  # of the scans, in which it must
 def midlines(images: Images) -> NDArray[np.float32]:
     """(Z, C, H, W) -> (C, Z, H) float32: in each row of each slice, the column midway between both sides of the skin;
     NaN where the body is narrow, or not shown."""
-    return np.stack([_midline(filled(body(smoothed(image)))) for image in images.swapaxes(0, 1)])
+    return np.stack([_midline(largest_filled(body(smoothed(image)))) for image in images.swapaxes(0, 1)])
 
 
 def _midline(shown: Bools) -> NDArray[np.float32]:
@@ -43,7 +43,7 @@ def _midline(shown: Bools) -> NDArray[np.float32]:
     return found
 
 
-def mirrored(
+def odd_mirrored(
     scans: Sequence[Scan],
     modalities: Sequence[str],
     lines: Sequence[NDArray[np.float32]],

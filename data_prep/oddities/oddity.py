@@ -84,7 +84,7 @@ def limit(deviations: Sequence[float] | Floats, least: float, sds: float = ODD_S
     return max(least, sds * robust_sd(deviations))
 
 
-def named(scan_ids: Sequence[str]) -> str:
+def scans_in_words(scan_ids: Sequence[str]) -> str:
     """Scans in words: their number and their ids, of many the first."""
     return f"{count_of(len(scan_ids), 'scan')} ({first_of(scan_ids, NAMED_SCANS)})"
 
@@ -114,4 +114,4 @@ def of_some(
         with_ = sum(scan.has_lesion for scan in chosen)
         sides = f"{with_} of {sum(ill)} with lesion, {len(chosen) - with_} of {len(ill) - sum(ill)} without"
         ids = [scan.scan_id for scan in chosen]
-        yield of_cohort(f"in {named(ids)}, {sides}, {text}", refused, shown)
+        yield of_cohort(f"in {scans_in_words(ids)}, {sides}, {text}", refused, shown)

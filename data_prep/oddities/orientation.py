@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.oddities.oddity import MAJORITY_SHARE, Odd, named, of_cohort, of_some
+from data_prep.oddities.oddity import MAJORITY_SHARE, Odd, of_cohort, of_some, scans_in_words
 from hnscc.base.arrays import Integers
 from hnscc.cohort.placement import LyingFacts
 from hnscc.cohort.store_format import Scan
@@ -215,5 +215,7 @@ def _groups(scans: Sequence[Scan], turns: Sequence[int], modality: str) -> str:
         ill = sum(scan.has_lesion for scan in group)
         way = "moved or turned against these" if turn == MOVED else f"turned {TURNS[turn][0]} against these"
         way = way if turn else "one way"
-        parts.append(f"{way} in {named([scan.scan_id for scan in group])}, {ill} of them with lesion")
+        parts.append(
+            f"{way} in {scans_in_words([scan.scan_id for scan in group])}, {ill} of them with lesion"
+        )
     return f"{modality} lies {'; '.join(parts)}; the headers say that all lie alike: which is right is for you to say"

@@ -17,8 +17,8 @@ from data_prep.oddities.oddity import (
     grouped,
     has_majority,
     limit,
-    named,
     of_cohort,
+    scans_in_words,
     times,
 )
 from hnscc.base.arrays import Floats
@@ -137,7 +137,7 @@ def _groups(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     if not has_majority(by_level):
         levels = [median(firsts[at] for at in group) for group in by_level]
         told = " and ".join(
-            f"at about {level:.4g} in {named([scans[at].scan_id for at in sorted(group)])}"
+            f"at about {level:.4g} in {scans_in_words([scans[at].scan_id for at in sorted(group)])}"
             for level, group in zip(levels, by_level, strict=True)
         )
         yield of_cohort(
@@ -159,7 +159,7 @@ def _ladder(groups: Sequence[Sequence[Scan]], usual: Sequence[float], modality: 
             if modality is None
             else f", median {median(_values(scan, modality)['median'] for scan in group):.4g}"
         )
-        told.append(f"{factor}{named([scan.scan_id for scan in group])}{each}")
+        told.append(f"{factor}{scans_in_words([scan.scan_id for scan in group])}{each}")
     return ", ".join(told)
 
 

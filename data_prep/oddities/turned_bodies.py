@@ -18,7 +18,7 @@ GAIN_CORRELATION = 0.1  # in correlation, by turning
 BothBodies = tuple[Scan, BodyFacts, BodyFacts]  # a scan, with the body of a modality and that of the grid's
 
 
-def turned(both: Sequence[BothBodies], modality: str, reference: str) -> Iterator[Odd]:
+def odd_turned(both: Sequence[BothBodies], modality: str, reference: str) -> Iterator[Odd]:
     """A sentence on each scan whose bodies are turned against one another by more than most scans' are."""
     turns = [_turn(one, two) for _, one, two in both]
     known = [turn for turn in turns if turn is not None]

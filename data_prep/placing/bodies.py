@@ -24,7 +24,7 @@ def placed_bodies(bodies: Sequence[Bools], spacing_mm: Spacing) -> list[BodyFact
 
     bodies: (Z, H, W) of each modality, lying LPS. spacing_mm: of z, y and x.
     """
-    whole = [filled(shown) for shown in bodies]
+    whole = [largest_filled(shown) for shown in bodies]
     areas = [shown.sum(axis=(1, 2)) for shown in whole]
     if not all(area.any() for area in areas):
         return [None] * len(whole)
@@ -37,7 +37,7 @@ def placed_bodies(bodies: Sequence[Bools], spacing_mm: Spacing) -> list[BodyFact
     ]
 
 
-def filled(shown: Bools) -> Bools:
+def largest_filled(shown: Bools) -> Bools:
     """(Z, H, W): the largest piece, each slice without its holes and what is thin, such as noise in air."""
     thick = _opened(shown)
     largest = np.zeros_like(thick)

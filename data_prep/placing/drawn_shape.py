@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy import ndimage
 
-from data_prep.volumes.grids import matching, same_grid
+from data_prep.volumes.grids import on_same_voxels, same_grid
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.arrays import Bools, Masks, Spacing
 
@@ -58,7 +58,7 @@ def fits(mask: Volume | None, grids: Mapping[str, Grid]) -> list[str]:
     else none."""
     if mask is None or mask.grid.oriented:
         return []
-    found = matching(mask.grid, grids)
+    found = on_same_voxels(mask.grid, grids)
     stated = [name for name in found if grids[name].oriented]
     apart = any(not same_grid(grids[stated[0]], grids[name]) for name in stated[1:])
     return stated if apart else []

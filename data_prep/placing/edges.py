@@ -120,11 +120,11 @@ def clearest_move(
             sign * float(_falls(shown, border, border.points + move * step).sum())
             for move in range(-NEAR_VOXELS, NEAR_VOXELS + 1)
         ]
-        found.append(highest(np.array(falls)) - NEAR_VOXELS)
+        found.append(peak_of(np.array(falls)) - NEAR_VOXELS)
     return found
 
 
-def highest(curve: Floats) -> float:
+def peak_of(curve: Floats) -> float:
     """Where a curve (n,) is highest, by a parabola through its highest point and those beside it."""
     best = int(np.nanargmax(curve))
     if not 0 < best < len(curve) - 1:

@@ -51,7 +51,7 @@ LOOKED_AT_PIXELS = 30_000  # pixels, spread evenly, of those that all modalities
 AROUND_PIXELS = 3  # stored pixels around a lesion that are left out with it: PET spreads its uptake so far
 
 
-def values_of(volume: Volume) -> ValueFacts:
+def describe_values(volume: Volume) -> ValueFacts:
     """Lowest, median and highest value of the voxels that hold one, 1st and 99th percentile, and the number of NaN.
 
     `within` counts the voxels without a value that lie between some with one, along an axis of the file; `padding` is
@@ -120,7 +120,7 @@ def facts_of(
     their mask.
     """
     seen, stored_lesion = on_grid(images, stored, grid, window)
-    around = near(stored_lesion)
+    around = with_surroundings(stored_lesion)
     bodies, whole = zip(
         *(_bodies(seen[:, at], stored_lesion, around) for at in range(len(volumes))), strict=True
     )
@@ -130,7 +130,7 @@ def facts_of(
     medians: dict[str, float | None] = {}
     for at, (name, volume) in enumerate(volumes.items()):
         tissue = tissue_of(seen[:, at], bodies[at], around)
-        facts = values_of(volume)
+        facts = describe_values(volume)
         values[name] = {
             **facts,
             "signal": signal_of(volume),
@@ -216,7 +216,7 @@ def _by_others(bodies: Sequence[Bools], at: int) -> Bools:
     return found
 
 
-def near(lesion: Bools) -> Bools:
+def with_surroundings(lesion: Bools) -> Bools:
     """Return a lesion, (Z, H, W) bool, and what lies around it, the same."""
     found: Bools = ndimage.binary_dilation(lesion, ndimage.generate_binary_structure(3, 1), AROUND_PIXELS)
     return found

@@ -8,7 +8,7 @@ import numpy as np
 from data_prep.placing.absent import absent
 from data_prep.placing.coverage import MIN_COVERAGE
 from data_prep.placing.planes import planes_of
-from data_prep.volumes.grids import near, to_lps, turned
+from data_prep.volumes.grids import nearly_same_grid, to_lps, turned_to_lps
 from data_prep.volumes.resize import Window, resize_image
 from data_prep.volumes.sampling import ROUNDING_VOXELS, sampled
 from data_prep.volumes.volume import Grid, Volume
@@ -45,8 +45,8 @@ def gridded(volume: Volume, grid: Grid, window: Window, lesion: Bools) -> Gridde
     """Sample a modality on the grid of the slices and resize it. lesion: (Z, Y, X), on that grid."""
     fill = float(volume.data.min())
     flat = FLAT_SHARE * (float(volume.data.max()) - fill)
-    data = turned(volume.data, volume.grid)
-    blank = None if volume.blank is None else turned(volume.blank, volume.grid)
+    data = turned_to_lps(volume.data, volume.grid)
+    blank = None if volume.blank is None else turned_to_lps(volume.blank, volume.grid)
     marked = absent(data)
     gone = _gone(marked, blank, volume, grid)
     usual = _usual(gone)
@@ -85,7 +85,7 @@ def _gone(marked: Bools | None, blank: Bools | None, volume: Volume, grid: Grid)
         return np.zeros(grid.shape[2])
     shown = marked if blank is None else marked & ~blank
     lps = to_lps(volume.grid)
-    if near(lps, grid, ROUNDING_VOXELS):
+    if nearly_same_grid(lps, grid, ROUNDING_VOXELS):
         return np.asarray(shown.mean(axis=(0, 1)))
     held = Volume(shown.astype(np.float32), lps)
     shares = [float(((values >= 0.5) & inside).mean()) for values, inside in sampled(held, grid)]

@@ -18,7 +18,7 @@ LOOKED_AT_VOXELS = 300_000  # voxels, at most, of which the lowest values are lo
 SAME_SHARE = 0.002  # of the median of the slices' highest values, by which a slice's own is the same
 
 
-def numbers_of(volume: Volume) -> NumberFacts:
+def number_facts(volume: Volume) -> NumberFacts:
     """Return what a volume's values tell of how they were written."""
     up = axis_of_slices(volume.grid)
     data = np.moveaxis(volume.data, up, 0)

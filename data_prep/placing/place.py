@@ -25,7 +25,7 @@ from data_prep.placing.coverage import check_coverage, check_steps
 from data_prep.placing.drawn_shape import drawn_ml, fits, hollow, stored_ml
 from data_prep.placing.found import facts_of, input_of, share_of_body
 from data_prep.placing.gridded import Gridded, gridded
-from data_prep.placing.numbers import numbers_of
+from data_prep.placing.numbers import number_facts
 from data_prep.registering.registered import Registration, laid_together
 from data_prep.volumes.grids import check_axes, to_lps
 from data_prep.volumes.lying import lying
@@ -176,7 +176,7 @@ def _of_files(laid: _Laid, cropped: int) -> Placement:
     }
     if laid.registered:
         facts["registered"] = laid.registered
-    facts["numbers"] = {name: numbers_of(volume) for name, volume in laid.volumes.items()}
+    facts["numbers"] = {name: number_facts(volume) for name, volume in laid.volumes.items()}
     return facts
 
 

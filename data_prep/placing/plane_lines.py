@@ -31,7 +31,7 @@ def streaks(data: Voxels, tissue: float) -> float:
     return max(_streaks(lines, tissue) for lines in _four(data))
 
 
-def mirrored(data: Voxels, tissue: float) -> float:
+def mirrored_share(data: Voxels, tissue: float) -> float:
     """The largest share of lines of (x, y, z) that go back as they came, between two voxels or at one."""
     return max(_mirrored(lines, apart, tissue) for lines in _both(data) for apart in (1, 2))
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.placing.plane_lines import UNCOMBED_RATIO, comb, copied, folded, mirrored, streaks
+from data_prep.placing.plane_lines import UNCOMBED_RATIO, comb, copied, folded, mirrored_share, streaks
 from data_prep.volumes.percentiles import percentiles
 from hnscc.base.arrays import Bools, Integers, Voxels
 from hnscc.cohort.placement import PlaneFacts
@@ -105,7 +105,7 @@ def _repeated(data: Voxels, way: float, tissue: float) -> PlaneFacts:
         "burnt": _burnt(data, tissue),
         "copied": copied(data, VARIED_SHARE * way),
         "streaks": streaks(data, tissue),
-        "mirrored": mirrored(data, tissue),
+        "mirrored": mirrored_share(data, tissue),
     }
 
 

@@ -10,7 +10,7 @@ from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
 
 
-def apart(grids: Mapping[str, Grid], reference: str) -> list[str]:
+def to_register(grids: Mapping[str, Grid], reference: str) -> list[str]:
     """Return the modalities that are registered to the reference where that is asked for.
 
     DICOM series of its frame of reference lie together with it. All others are: those of another frame, and those

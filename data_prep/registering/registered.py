@@ -13,12 +13,12 @@ import numpy as np
 from data_prep.masks.masks import goes_with
 from data_prep.registering.judged import (
     MOST_SHIFT_MM,
-    apart,
     check_frames,
     check_registration,
     no_overlap,
     one_value,
     shift_of,
+    to_register,
     too_thin,
     turn_of,
 )
@@ -57,7 +57,7 @@ def laid_together(
         check_frames(grids, reference, scan)
     if register in (None, "none"):
         return volumes, mask, {}
-    moving = apart(grids, reference)
+    moving = to_register(grids, reference)
     fixed = small_copy(volumes[reference])
     laid: dict[str, Volume] = dict(volumes)
     facts: dict[str, Registration] = {}

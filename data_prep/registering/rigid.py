@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from data_prep.volumes.grids import to_lps, turned
+from data_prep.volumes.grids import to_lps, turned_to_lps
 from data_prep.volumes.volume import TO_RAS, Volume
 from hnscc.base.arrays import Floats
 from hnscc.base.seeds import short_seed
@@ -49,7 +49,7 @@ class Copy:
 def small_copy(volume: Volume) -> Copy:
     """Means over blocks of voxels, and of these the square root, so that faint uptake counts beside hot uptake."""
     grid = to_lps(volume.grid)
-    data = turned(volume.data, volume.grid)
+    data = turned_to_lps(volume.data, volume.grid)
     block = np.maximum(1, np.floor(VOXEL_MM / grid.spacing + 0.05)).astype(int)
     block = np.minimum(block, data.shape)
     count = np.array(data.shape) // block

@@ -13,7 +13,7 @@ from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 
 
-def filled(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float32], Bools | None]:
+def without_nan(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float32], Bools | None]:
     """Fill NaN around the values of a volume (x, y, z) with their minimum; returns it, and which voxels were filled.
 
     The second is None where every voxel holds a value. InputError for infinite values, for NaN that are enclosed by

@@ -45,7 +45,7 @@ def _turn_to_lps(affine: tuple[float, ...]) -> Floats:
     return turn
 
 
-def turned(data: NDArray[Kind], grid: Grid) -> NDArray[Kind]:
+def turned_to_lps(data: NDArray[Kind], grid: Grid) -> NDArray[Kind]:
     """An array in the order of the grid's file, its axes turned and flipped to those of `to_lps`.
 
     data: of `grid.shape`, of any type and unit. The result is (x, y, z), x to the left, y to posterior, z to superior,
@@ -61,7 +61,7 @@ def voxels_of(one: Grid, other: Grid) -> Floats:
     return matrix
 
 
-def matching(one: Grid, grids: Mapping[str, Grid]) -> list[str]:
+def on_same_voxels(one: Grid, grids: Mapping[str, Grid]) -> list[str]:
     """The names of those grids that hold the same voxels, in their order."""
     return [name for name, grid in grids.items() if same_grid(one, grid)]
 
@@ -73,10 +73,10 @@ def same_grid(one: Grid, other: Grid) -> bool:
     """
     if not (one.oriented and other.oriented):
         return one.shape == other.shape and bool(np.allclose(one.spacing, other.spacing, rtol=1e-3))
-    return near(to_lps(one), to_lps(other), SAME_GRID_VOXELS)
+    return nearly_same_grid(to_lps(one), to_lps(other), SAME_GRID_VOXELS)
 
 
-def near(one: Grid, other: Grid, voxels: float) -> bool:
+def nearly_same_grid(one: Grid, other: Grid, voxels: float) -> bool:
     """Whether two grids that lie LPS have one shape, and no corners farther apart than so many voxels of `one`."""
     if one.shape != other.shape:
         return False

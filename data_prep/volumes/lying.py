@@ -6,7 +6,7 @@ scans with and without lesion would be stored by different rules.
 
 from dataclasses import replace
 
-from data_prep.volumes.grids import cannot_place, matching, same_grid, size_text
+from data_prep.volumes.grids import cannot_place, on_same_voxels, same_grid, size_text
 from data_prep.volumes.off_grid import off_grid
 from data_prep.volumes.volume import Grid, Volume
 
@@ -31,7 +31,7 @@ def lying(
             laid[name] = volume if volume.grid.oriented else _on_reference(volume, reference, grid, where)
     if mask is not None and not mask.grid.oriented:
         grids = {reference: grid, **{name: volume.grid for name, volume in laid.items()}}
-        found = matching(mask.grid, grids)
+        found = on_same_voxels(mask.grid, grids)
         if not found:
             raise off_grid(mask.grid, grids, f"{scan}, column mask")
         mask = _laid(mask, found[0], grids[found[0]])

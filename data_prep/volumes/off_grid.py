@@ -19,7 +19,7 @@ def off_grid(mask: Grid, grids: dict[str, Grid], where: str) -> InputError:
     whole grid where the mask's is a piece of one.
     """
     name = min(grids, key=lambda each: _unlikeness(mask, grids[each]))
-    found = "; ".join(differences(mask, grids[name]))
+    found = "; ".join(grid_differences(mask, grids[name]))
     do = _EXPORT
     if is_piece(mask, grids[name]):
         found += f": a piece of the grid of {name}, cropped"
@@ -41,7 +41,7 @@ def off_grid(mask: Grid, grids: dict[str, Grid], where: str) -> InputError:
     )
 
 
-def differences(mask: Grid, other: Grid) -> list[str]:
+def grid_differences(mask: Grid, other: Grid) -> list[str]:
     """Return what tells a mask's grid from another: shape, spacing, axes, origin, whichever differ, with amounts.
 
     Both are compared with their axes turned to LPS; where one has no orientation (Analyze), only shape and spacing
@@ -97,7 +97,7 @@ def _unlikeness(mask: Grid, other: Grid) -> tuple[bool, bool, int, float]:
     """The least of these is the grid that the mask was most likely drawn on."""
     apart = float(np.linalg.norm(mask.affine[:3, 3] - other.affine[:3, 3]))
     shapes = sorted(mask.shape) != sorted(other.shape)
-    return not is_piece(mask, other), shapes, len(differences(mask, other)), apart
+    return not is_piece(mask, other), shapes, len(grid_differences(mask, other)), apart
 
 
 def _angle(mask: Grid, other: Grid) -> float:

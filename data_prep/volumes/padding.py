@@ -7,7 +7,7 @@ highest of the volume, many voxels hold exactly it, and nothing lies near it.
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.volumes.blank import enclosed, filled
+from data_prep.volumes.blank import enclosed, without_nan
 from data_prep.volumes.volume import Grid, Padding, Volume
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
@@ -28,7 +28,7 @@ def measured(data: NDArray[np.float32], grid: Grid, where: str, unit: str = "") 
     InputError for values that are infinite, and for NaN or a value that stands for nothing within the volume.
     """
     data, padding = without_padding(data, where)
-    data, blank = filled(data, where)
+    data, blank = without_nan(data, where)
     return Volume(data, grid, blank, unit, padding)
 
 

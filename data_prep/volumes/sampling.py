@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
 
-from data_prep.volumes.grids import corners, near, to_lps, turned, voxels_of
+from data_prep.volumes.grids import corners, nearly_same_grid, to_lps, turned_to_lps, voxels_of
 from data_prep.volumes.resize import weigh
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.arrays import Bools, Floats, Integers
@@ -79,8 +79,8 @@ def _added(values: Floats, wide: int, high: int) -> Floats:
 
 def _at_centres(volume: Volume, grid: Grid) -> GridSlices:
     lps = to_lps(volume.grid)
-    if near(lps, grid, ROUNDING_VOXELS):  # every voxel lies on one of the grid's
-        data = turned(volume.data, volume.grid)
+    if nearly_same_grid(lps, grid, ROUNDING_VOXELS):  # every voxel lies on one of the grid's
+        data = turned_to_lps(volume.data, volume.grid)
         yield from ((values, np.broadcast_to(np.bool_(True), values.shape)) for values in data.T)
     elif _turned_about_x(voxels_of(lps, grid), grid.shape):
         yield from sampled_by_lines(volume, grid)
@@ -93,7 +93,7 @@ def sampled_by_lines(volume: Volume, grid: Grid) -> GridSlices:
 
     Each line is weighed out of the four around it and then sampled: the sums are those by voxels, but fewer.
     """
-    data = turned(volume.data, volume.grid)
+    data = turned_to_lps(volume.data, volume.grid)
     matrix = voxels_of(to_lps(volume.grid), grid)
     wide, high, deep = data.shape
     width, height, depth = grid.shape
@@ -115,7 +115,7 @@ def sampled_by_lines(volume: Volume, grid: Grid) -> GridSlices:
 
 def sampled_by_voxels(volume: Volume, grid: Grid) -> GridSlices:
     """As `sampled`, slices (y, x), for any two grids: each voxel of the grid out of the eight around it."""
-    data = turned(volume.data, volume.grid)
+    data = turned_to_lps(volume.data, volume.grid)
     matrix = voxels_of(to_lps(volume.grid), grid)
     width, height, depth = grid.shape
     # A grid whose corners lie inside of a box lies there as a whole.

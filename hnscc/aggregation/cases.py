@@ -35,7 +35,7 @@ class Cases:
         return self.counts.by_group(group, len(names))
 
 
-def lacking(medians: Medians) -> str | None:
+def why_unscored(medians: Medians) -> str | None:
     """Return why a variant has no scores at its chosen threshold, or None where it has."""
     for fold, median in enumerate(medians):
         reason = NO_TRIAL if median is None else median.reason
@@ -46,7 +46,7 @@ def lacking(medians: Medians) -> str | None:
 
 def shared_threshold(medians: Medians) -> tuple[float | None, list[str | None]]:
     """Return the chosen threshold that all folds share, else None; and the reasons."""
-    reason = lacking(medians)
+    reason = why_unscored(medians)
     if reason:
         return None, [reason]
     chosen = [(each.fold.number, threshold_of(each.k)) for each in medians if each and each.k is not None]

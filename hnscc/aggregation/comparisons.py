@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from hnscc.aggregation.cases import Cases, cases_of, lacking, repeat_cases
+from hnscc.aggregation.cases import Cases, cases_of, repeat_cases, why_unscored
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.results import NO_REPEAT, Results
 from hnscc.aggregation.whole_patients import WholeScans, as_comparison, patient_rows_of, whole_scans_of
@@ -95,7 +95,7 @@ def _side(results: Results, variant: str, paired: bool) -> Side:
         truth = repeats.counts.truth[0]
         stands = {"lesion": truth > 0, "all": np.ones(len(truth), bool)}
         pooled = {name: repeats[slices].by_patient() for name, slices in stands.items()}
-    return Side(variant, median, lacking(medians), pooled, paired)
+    return Side(variant, median, why_unscored(medians), pooled, paired)
 
 
 def _family(row: TableRow) -> tuple[str, ...]:

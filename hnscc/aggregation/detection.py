@@ -13,7 +13,7 @@ from operator import add
 
 import numpy as np
 
-from hnscc.aggregation.cases import join_reasons, lacking, shared_threshold
+from hnscc.aggregation.cases import join_reasons, shared_threshold, why_unscored
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.results import Results
@@ -29,11 +29,11 @@ from hnscc.scores.lesions import (
     f1,
     false_per_scan,
     lesion_dice,
+    lesion_sensitivity,
+    lesions_together,
     sensitivity_by_size,
     size_names,
-    together,
 )
-from hnscc.scores.lesions import sensitivity as lesion_sensitivity
 from hnscc.scores.scans import ScanScore
 
 UNITS = ("scan", "patient")
@@ -95,7 +95,7 @@ def _models(results: Results, variant: str) -> Iterator[Model]:
     cases = [
         case
         for median in medians
-        if median and not lacking(medians)
+        if median and not why_unscored(medians)
         for case in _cases(median.fold, median.scans, median.result)
     ]
     # Each fold's own threshold leaves this column empty, and no score.
@@ -122,7 +122,7 @@ def _found(cases: list[SeenScan], unit: str, reasons: list[str | None]) -> Table
     if not cases:
         return _nothing() | {"reason": join_reasons(reasons)}
     calls, overlap = _calls(cases, unit)
-    row = _told_apart(calls, overlap) | _of_lesions(together([each.score.lesions for each in cases]))
+    row = _told_apart(calls, overlap) | _of_lesions(lesions_together([each.score.lesions for each in cases]))
     row["brier"] = brier(_calibration(cases))
     return row | {"reason": join_reasons([*reasons, *_undefined(row, unit)])}
 

@@ -143,7 +143,9 @@ def load_fold(run: RunFolder, number: int) -> Fold:
             _checked(path, split.files) for path in (folder.slices, folder.scans, folder.truth)
         )
         drawn = (
-            kept_of_store.from_bytes(_checked(folder.drawn, split.files), split.drawn) if split.drawn else {}
+            kept_of_store.masks_from_bytes(_checked(folder.drawn, split.files), split.drawn)
+            if split.drawn
+            else {}
         )
     except Damaged as damage:
         raise damaged_fold(folder, str(damage)) from None

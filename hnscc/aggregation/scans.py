@@ -14,7 +14,7 @@ from hnscc.aggregation.trials import Completed
 from hnscc.base.split_names import HELD_OUT
 from hnscc.scores.counts import HALF, Counts, threshold_of
 from hnscc.scores.metrics import DICE, Level, metrics_at
-from hnscc.scores.scans import ScanScore, together
+from hnscc.scores.scans import ScanScore, scans_together
 from hnscc.scores.surface import SCAN_METRICS
 from hnscc.scores.volumes import Volumes, precision
 from hnscc.study.schema import Study
@@ -51,7 +51,7 @@ def patient_rows(results: Results) -> Iterator[TableRow]:
                 names = scans_of[patient]
                 whole = [each.scans[name] for name in names if name in each.scans]
                 row = each.named | {"split": split, "patient_id": patient, "scans": len(names)}
-                score = together(whole) if len(whole) == len(names) else None
+                score = scans_together(whole) if len(whole) == len(names) else None
                 row |= _of_patient(pooled[np.array([position])].pooled(), score)
                 yield row | {
                     "reason": _no_glycolysis(each, score) if score else not_whole(results.study, split)

@@ -16,8 +16,8 @@ from hnscc.base.encode import table_of_parquet
 from hnscc.scores.calibration import Probabilities
 from hnscc.scores.counts import HALF, Counts
 from hnscc.scores.scans import ScanScore
-from hnscc.scores.stored import StoredScores, from_bytes, score_at_half
-from hnscc.scores.thresholds import has_collapsed, highest
+from hnscc.scores.stored import StoredScores, score_at_half, scores_from_bytes
+from hnscc.scores.thresholds import has_collapsed, highest_probability
 from hnscc.scores.uptake import STORED_AS, of_scans, with_glycolysis
 from hnscc.study.identity import trial_seeds
 from hnscc.study.plan import Trial
@@ -106,14 +106,14 @@ def _scores_of(
     by its spacing and the same tolerance, else from its predictions. Raises Damaged."""
     stored = contents.get(SCORES_FILE)
     if stored and record.others_digest == fold.others_digest and record.settings.get("data") == fold.digest:
-        found = from_bytes(stored, fold.spacing_mm, tolerance_mm, len(fold.masks))
+        found = scores_from_bytes(stored, fold.spacing_mm, tolerance_mm, len(fold.masks))
         if found:
             return found, record.highest_probability
     predicted = _predicted_of(record, contents[PREDICTIONS_FILE], fold)
     probabilities = predicted.probabilities
     scores = score_at_half(probabilities, fold.masks, fold.scan_rows, fold.spacing_mm, tolerance_mm)
     scans = with_glycolysis(scores.scans, predicted.glycolysis, HALF)
-    return replace(scores, scans=scans), highest(probabilities[fold.split != "train"])
+    return replace(scores, scans=scans), highest_probability(probabilities[fold.split != "train"])
 
 
 @dataclass(frozen=True)

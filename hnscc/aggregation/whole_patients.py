@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from hnscc.aggregation.cases import join_reasons, lacking
+from hnscc.aggregation.cases import join_reasons, why_unscored
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.results import NO_REPEAT, Results
@@ -22,7 +22,7 @@ from hnscc.scores.crossed import Estimate, fraction_interval, mean_difference, m
 from hnscc.scores.paired_tests import Comparison, signed_rank
 from hnscc.scores.patient_metrics import PATIENT_METRICS, POOLED_METRICS, PatientMetric, Pooling
 from hnscc.scores.planner import smallest_seen_by
-from hnscc.scores.scans import ScanScore, together
+from hnscc.scores.scans import ScanScore, scans_together
 
 Patients = Mapping[str, ScanScore]  # by patient, in sorted order: all of a split
 NO_LESION = "no {split} patient has a lesion"
@@ -45,7 +45,7 @@ class WholeScans:
 def whole_scans_of(results: Results, variant: str, split: str) -> WholeScans:
     """Return all that a variant has of whole scans of validation or test."""
     medians = results.main_medians(variant)
-    no_median = lacking(medians)
+    no_median = why_unscored(medians)
     scored = [(each.fold, each.scans) for each in medians if each]
     median = None if no_median else _patients(scored, split)
     repeats, no_repeats = _complete(results, variant, split)
@@ -74,10 +74,10 @@ def _patients(parts: Sequence[tuple[Fold, Mapping[str, ScanScore]]], split: str)
             if not all(name in scans for name in names):
                 return None
             found.setdefault(patient, []).extend(scans[name] for name in names)
-    return {patient: together(found[patient]) for patient in sorted(found)} or None
+    return {patient: scans_together(found[patient]) for patient in sorted(found)} or None
 
 
-def values_of(metric: PatientMetric, patients: Patients) -> Floats:
+def metric_values(metric: PatientMetric, patients: Patients) -> Floats:
     """Its value of each patient that it has one of, (P,)."""
     scores = [each for each in patients.values() if metric.of_all or each.truth_px]
     return np.array([metric.of(each) for each in scores], np.float64)
@@ -102,14 +102,14 @@ def mean_rows(results: Results) -> Iterator[TableRow]:
 def _over_repeats(whole: WholeScans, metric: PatientMetric) -> Estimate:
     if whole.no_repeats:
         return Estimate(None, reason=whole.no_repeats, repeats=(0,))
-    scores = np.stack([values_of(metric, patients) for patients in whole.repeats])
+    scores = np.stack([metric_values(metric, patients) for patients in whole.repeats])
     return mean_of_patients(scores, share=metric.is_share)
 
 
 def _of_median_models(whole: WholeScans, metric: PatientMetric) -> Estimate:
     if whole.no_median:
         return Estimate(None, reason=whole.no_median)
-    return mean_of_patients(values_of(metric, whole.median), share=metric.is_share)
+    return mean_of_patients(metric_values(metric, whole.median), share=metric.is_share)
 
 
 def _said(whole: WholeScans, of_median: Estimate) -> str | None:
@@ -150,7 +150,7 @@ def _pooled(metric: PatientMetric, repeats: Sequence[Patients], split: str) -> E
     """Of one model, or the mean over repeats. It exists wherever a patient has a lesion, whatever is predicted."""
     if not any(score.truth_px for score in repeats[0].values()):
         return Estimate(None, reason=NO_LESION.format(split=split))
-    value = float(np.mean([metric.of(together(list(patients.values()))) for patients in repeats]))
+    value = float(np.mean([metric.of(scans_together(list(patients.values()))) for patients in repeats]))
     return (
         replace(_over_patients(metric.pooling, repeats), value=value) if metric.pooling else Estimate(value)
     )
@@ -186,7 +186,7 @@ def _wilcoxon(a: WholeScans, b: WholeScans, metric: PatientMetric) -> Comparison
     for each in (a, b):
         if each.no_median:
             return Comparison(n=0, reason=f"{each.variant}: {each.no_median}")
-    of_a, of_b = (values_of(metric, each.median) for each in (a, b))
+    of_a, of_b = (metric_values(metric, each.median) for each in (a, b))
     return (
         signed_rank(of_a, of_b, "patient")
         if len(of_a)
@@ -199,7 +199,7 @@ def _two_way_t(a: WholeScans, b: WholeScans, metric: PatientMetric, paired: bool
     for each in (a, b):
         if each.no_repeats:
             return Comparison(n=0, reason=f"{each.variant}: {each.no_repeats}")
-    of_a, of_b = (np.stack([values_of(metric, patients) for patients in each.repeats]) for each in (a, b))
+    of_a, of_b = (np.stack([metric_values(metric, patients) for patients in each.repeats]) for each in (a, b))
     if not of_a.shape[1]:
         return Comparison(n=0, reason=NO_LESION.format(split="test"))
     found = mean_difference(of_a, of_b, paired, bounds=metric.bounds)

@@ -174,7 +174,7 @@ class S3Path:
 Location = Path | S3Path
 
 
-def matching(folder: Location, pattern: str) -> list[Location]:
+def paths_matching(folder: Location, pattern: str) -> list[Location]:
     """List what lies below `folder` by a pattern of Path.glob, say `trials/*/record.json`, while others delete there.
 
     A folder that vanishes between its finding and its listing makes Path.glob of Python 3.11 raise FileNotFoundError:

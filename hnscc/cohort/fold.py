@@ -207,7 +207,7 @@ def write_fold(
     }
     drawn = kept_of_store.read_masks(store, plan.whole)
     if drawn:
-        contents[folder.drawn] = kept_of_store.to_bytes(drawn)
+        contents[folder.drawn] = kept_of_store.masks_to_bytes(drawn)
     split = _split_file(
         store, plan, data, {path.name: sha256(each) for path, each in contents.items()}, drawn
     )

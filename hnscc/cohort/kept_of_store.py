@@ -63,13 +63,13 @@ def packed(drawn: DrawnMask, placement: Mapping[str, Any]) -> PackedMask:
     return PackedMask({**lies, "placement": way_back}, np.packbits(drawn.voxels))
 
 
-def to_bytes(masks: Mapping[str, PackedMask]) -> bytes:
+def masks_to_bytes(masks: Mapping[str, PackedMask]) -> bytes:
     """The file of these masks, by scan: the bits of all, one scan after another, compressed."""
     return npz_bytes(bits=np.concatenate([masks[scan].bits for scan in sorted(masks)]))
 
 
-def from_bytes(content: bytes, lies: Mapping[str, Mapping[str, Any]]) -> dict[str, PackedMask]:
-    """The masks that `to_bytes` wrote; lies: `PackedMask.lies` of each scan. ValueError where these do not fit."""
+def masks_from_bytes(content: bytes, lies: Mapping[str, Mapping[str, Any]]) -> dict[str, PackedMask]:
+    """The masks that `masks_to_bytes` wrote; lies: `PackedMask.lies` of each. ValueError where these do not fit."""
     bits = np.load(io.BytesIO(content), allow_pickle=False)["bits"]
     lengths = [-(-math.prod(lies[scan]["shape"]) // 8) for scan in sorted(lies)]
     if bits.dtype != np.uint8 or bits.shape != (sum(lengths),):

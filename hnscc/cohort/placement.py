@@ -132,7 +132,7 @@ class PlaneFacts(TypedDict, total=False):
 
 
 class ValueFacts(TypedDict, total=False):
-    """The values of one modality's file, in its units (data_prep.placing.found.values_of).
+    """The values of one modality's file, in its units (data_prep.placing.found.describe_values).
 
     low, median, high: of the voxels that hold a value; first, last: their 1st and 99th percentile. rim: the median
     where the volume ends sideways, or None. nan: voxels without a number; within: those of them that lie between some

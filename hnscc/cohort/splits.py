@@ -131,7 +131,7 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
     A slice that some modality of the study does not show is used by no variant, so that all are compared on the same
     slices; a warning says how many there are.
     """
-    shown = modalities_of(study)
+    shown = modalities_used(study)
     assigned = assign_patients(store.scans, study.split, seed=study.seed, fold=fold, shown=shown)
     slices, too_few = _sampled_slices(store.scans, study, fold, assigned)
     warnings = [*_unseen(store.scans, shown), *too_few]
@@ -153,7 +153,7 @@ def _sampled_slices(
 
     assigned: the split of each patient.
     """
-    shown, sampling = modalities_of(study), study.sampling
+    shown, sampling = modalities_used(study), study.sampling
     positives = sample_positives(scans, sampling.max_positive, seed=study.seed, shown=shown)
     candidates = negative_candidates(scans, sampling.negatives, shown=shown)
     slices: dict[str, tuple[PlannedSlice, ...]] = {}
@@ -204,7 +204,7 @@ def _too_few(split: str, wanted: int, there: int, more: int) -> Sentence:
     return Sentence((*taken, ". ", (more, ""), cure + ("" if there else f", or {never}")))
 
 
-def modalities_of(study: Study) -> tuple[str, ...]:
+def modalities_used(study: Study) -> tuple[str, ...]:
     """Every modality that some variant of the study uses, sorted."""
     return tuple(sorted({name for variant in study.variants.values() for name in variant.modalities}))
 

@@ -36,7 +36,7 @@ from hnscc.cohort.store_reading import (
     attributes_of,
     damaged_store,
     group_of,
-    kind_of,
+    kind_of_error,
     no_store,
     root_attributes,
 )
@@ -144,7 +144,7 @@ class Store:
             return asked(self.location, lambda: np.asarray(array[...]))
         except (FileNotFoundError, Undecodable) as error:
             raise damaged_store(
-                self.location, scan_id, f"chunks that cannot be read ({kind_of(error)})"
+                self.location, scan_id, f"chunks that cannot be read ({kind_of_error(error)})"
             ) from None
 
 
@@ -226,6 +226,6 @@ def _unlisted(store: Store) -> list[str]:
         there = asked(store.location, lambda: set(group_of(store.location, SCANS_GROUP).group_keys()))
     except (FileNotFoundError, Undecodable) as error:
         raise damaged_store(
-            store.location, None, f"metadata that cannot be read ({kind_of(error)})"
+            store.location, None, f"metadata that cannot be read ({kind_of_error(error)})"
         ) from None
     return sorted(there - listed)

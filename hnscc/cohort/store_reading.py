@@ -37,7 +37,9 @@ def root_attributes(location: str | Location) -> dict[str, Any]:
     except FileNotFoundError:
         raise no_store(location, _what_is_there(location)) from None
     except Undecodable as error:
-        raise damaged_store(location, None, f"metadata that cannot be read ({kind_of(error)})") from None
+        raise damaged_store(
+            location, None, f"metadata that cannot be read ({kind_of_error(error)})"
+        ) from None
 
 
 def attributes_of(location: str | Location, path: str) -> dict[str, Any]:
@@ -77,7 +79,7 @@ def asked(location: str | Location, read: Callable[[], Answer]) -> Answer:
         raise Undecodable(type(error).__name__) from None
 
 
-def kind_of(error: Exception) -> str:
+def kind_of_error(error: Exception) -> str:
     """The kind of error that Zarr, or the system, met."""
     return str(error) if isinstance(error, Undecodable) else type(error).__name__
 

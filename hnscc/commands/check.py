@@ -31,13 +31,13 @@ from hnscc.scores.intervals import unknown
 from hnscc.study.identity import VERSIONS, version_differences, versions_here
 from hnscc.study.plan import Trial, fold_name, plan_trials
 from hnscc.study.range_checks import check_search
-from hnscc.study.ranges import number_of
+from hnscc.study.ranges import number_to_try
 from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study
 from hnscc.study.search_schema import Search
 from hnscc.study.section_schema import UntilPrecise
 from hnscc.study.variant_schema import Training
-from hnscc.training.earlier import check_identities, choose, left_out
+from hnscc.training.earlier import check_identities, choose_devices, left_out
 from hnscc.training.hardware import resources_here
 from hnscc.training.model import check_model
 from hnscc.training.ready import batches_in, check_networks, check_same_store, networks_of, plan_folds
@@ -76,7 +76,7 @@ def check_study(
     check_networks(*networks_of(study, store, plans))
     folder = run_folder_of(study.name, out)
     with _asked_first(study, given_or_set(address)) as resolve:
-        chosen = choose(study, folder, resolve)
+        chosen = choose_devices(study, folder, resolve)
     check_same_store(study, folder, store, plans)
     check_identities(study, folder, chosen, None, accept_versions=accept_versions)
     states = _states(study, folder, store, plans)
@@ -164,7 +164,7 @@ def _predicts_again(state: TrialState) -> bool:
 
 
 def _search(rules: Search) -> dict[str, Any]:
-    return {"configurations": number_of(rules), **rules.model_dump(mode="json", exclude_none=True)}
+    return {"configurations": number_to_try(rules), **rules.model_dump(mode="json", exclude_none=True)}
 
 
 def _variant(

@@ -13,7 +13,7 @@ from data_prep.views import LEVELS, View, bin_edges
 from hnscc.base.in_words import count_of
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_format import Scan
-from hnscc.commands.cohort_table import odd_about, values_of
+from hnscc.commands.cohort_table import odd_about, value_facts
 from hnscc.reporting.blocks import Histogram, Histograms, Sheet, Sheets
 from hnscc.reporting.drawing.contact_sheet import (
     GreyRange,
@@ -32,7 +32,7 @@ def intensities(
     store: Store, pairs: Sequence[tuple[Scan, View]], odd: Mapping[str | None, Sequence[str]]
 ) -> Histograms:
     """Draw a histogram of each modality of each scan, all on one axis. odd: what is odd, in sentences, by scan."""
-    axes = {name: _axis([values_of(scan, name) for scan, _ in pairs]) for name in store.modalities}
+    axes = {name: _axis([value_facts(scan, name) for scan, _ in pairs]) for name in store.modalities}
     shares = {
         name: np.array([_shares(view, at, axes[name]) for _, view in pairs])
         for at, name in enumerate(store.modalities)
@@ -89,7 +89,7 @@ def contact_sheets(
     side = (
         SIDE if len(pairs) <= MANY_SCANS else max(LEAST_SIDE, round(SIDE * (MANY_SCANS / len(pairs)) ** 0.5))
     )
-    tops = [values_of(scan, UPTAKE)["last"] for scan, _ in pairs] if UPTAKE in store.modalities else [1.0]
+    tops = [value_facts(scan, UPTAKE)["last"] for scan, _ in pairs] if UPTAKE in store.modalities else [1.0]
     sheets = []
     for scan, view in pairs:
         windows = {name: _window(scan, name, median(tops)) for name in store.modalities}
@@ -124,7 +124,7 @@ def contact_sheets(
 def _window(scan: Scan, modality: str, usual: float) -> GreyRange:
     """Return what is shown darkest and brightest: PET alike in all scans, CT in soft tissue, others from the 1st
     percentile to the 99th."""
-    facts = values_of(scan, modality)
+    facts = value_facts(scan, modality)
     if modality == UPTAKE and usual > 0 and usual / ANOTHER <= facts["last"] <= usual * ANOTHER:
         return (min(0.0, facts["first"]), BRIGHT * usual)
     if modality == CT and facts["first"] < AIR:

@@ -169,6 +169,6 @@ def odd_about(store: Store, scan_id: str, file: str) -> list[str]:
     ]
 
 
-def values_of(scan: Scan, modality: str) -> ValueFacts:
+def value_facts(scan: Scan, modality: str) -> ValueFacts:
     """Return what preparing found of a modality's values in a scan."""
     return scan.placement["values"][modality]

@@ -55,7 +55,7 @@ def python_page() -> str:
 
 def _of_function(name: str, function: Callable[..., Any]) -> str:
     called = "\n".join(_signature(name, inspect.signature(function)))
-    return f"## hnscc.{name}\n\n```python\n{called}\n```\n\n{PAGE.sub(LINK, text_of(function))}"
+    return f"## hnscc.{name}\n\n```python\n{called}\n```\n\n{PAGE.sub(LINK, docstring_of(function))}"
 
 
 def _signature(name: str, signature: inspect.Signature) -> Iterator[str]:
@@ -126,16 +126,16 @@ def _name_of(function: Any, name: str | None) -> str:
 
 def summary_of(function: Callable[..., Any]) -> str:
     """Return the first paragraph of a docstring, on one line, as a cell of a table."""
-    return " ".join(text_of(function).partition("\n\n")[0].split()).replace("|", "\\|")
+    return " ".join(docstring_of(function).partition("\n\n")[0].split()).replace("|", "\\|")
 
 
-def text_of(function: Callable[..., Any]) -> str:
+def docstring_of(function: Callable[..., Any]) -> str:
     """Return a docstring without its indentation."""
     return inspect.cleandoc(function.__doc__ or "")
 
 
 def _of_command(name: str, function: Any, parameters: list[TyperArgument | TyperOption]) -> str:
-    description, _, example = text_of(function).partition(EXAMPLE)
+    description, _, example = docstring_of(function).partition(EXAMPLE)
     arguments = [each for each in parameters if isinstance(each, TyperArgument)]
     options = [each for each in parameters if not isinstance(each, TyperArgument)]
     needed = [f"{each.opts[0]} {_upper(each)}" for each in options if each.required]

@@ -91,7 +91,7 @@ def probabilities_of(
     }
 
 
-def from_json(value: Mapping[str, Any]) -> Probabilities:
+def probabilities_from_json(value: Mapping[str, Any]) -> Probabilities:
     """Probabilities from what `dataclasses.asdict` gave. Raises KeyError or TypeError for anything else."""
     found = {name: tuple(value["calibration"][name]) for name in ("n", "total", "lesion")}
     return Probabilities(value["highest"], Calibration(**found, squares=value["calibration"]["squares"]))

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.ndimage import generate_binary_structure, label
 
 from hnscc.base.arrays import Bools, Floats, Integers, Spacing
-from hnscc.scores.masks import check, crop, voxel_ml
+from hnscc.scores.masks import check_masks, crop, voxel_ml
 from hnscc.scores.metrics import dice
 
 # How many neighbours count as connected -> along how many axes a neighbour may differ.
@@ -82,7 +82,7 @@ def find_lesions(
     stands for any voxel. connectivity: 6, 18 or 26 neighbours. Tables and reports take what stands here unless given;
     other values are for comparing with software that counts otherwise. Raises ValueError for anything else.
     """
-    check(pred, truth, spacing_mm)
+    check_masks(pred, truth, spacing_mm)
     if not 0 <= share <= 1:
         raise ValueError(f"the share of a lesion is 0..1, not {share}; give 0 for any voxel")
     if connectivity not in CONNECTIVITIES:
@@ -107,7 +107,7 @@ def find_lesions(
     )
 
 
-def together(scans: Sequence[Lesions]) -> Lesions:
+def lesions_together(scans: Sequence[Lesions]) -> Lesions:
     """The lesions of several scans together; each keeps the number that it has in its scan."""
     return Lesions(
         tuple(itertools.chain.from_iterable(each.lesions for each in scans)),
@@ -118,7 +118,7 @@ def together(scans: Sequence[Lesions]) -> Lesions:
     )
 
 
-def sensitivity(case: Lesions) -> float | None:
+def lesion_sensitivity(case: Lesions) -> float | None:
     """Found lesions / true lesions, 0..1; None where there is no true lesion."""
     return case.found / len(case.lesions) if case.lesions else None
 

@@ -29,7 +29,7 @@ import numpy as np
 from hnscc.base.arrays import Bools, Spacing
 
 
-def check(pred: Bools, truth: Bools, spacing_mm: Spacing) -> None:
+def check_masks(pred: Bools, truth: Bools, spacing_mm: Spacing) -> None:
     """Raises ValueError unless the masks are bool (Z, H, W) of one shape and the spacing is three positive mm."""
     for name, mask in (("prediction", pred), ("truth", truth)):
         if mask.dtype != np.bool_ or mask.ndim != 3:

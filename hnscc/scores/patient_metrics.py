@@ -1,6 +1,6 @@
 """Metrics of a patient's whole scans, as data: what variants are compared by beside overlap.
 
-The value of a patient is that of its scans together (`scores.scans.together`), by the rule for empty masks of
+The value of a patient is that of its scans together (`scores.scans.scans_together`), by the rule for empty masks of
 `scores.masks`. None of them improves where more lesions are missed, but for what counts false predictions alone, and
 for the volume error: it is a description, in which a false alarm hides a miss of the same volume. Those of surfaces
 are the list of `scores.surface`.
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from hnscc.base.arrays import Floats
 from hnscc.scores import volumes
-from hnscc.scores.lesions import f1, sensitivity
+from hnscc.scores.lesions import f1, lesion_sensitivity
 from hnscc.scores.metrics import DICE, JACCARD, Fraction, Metric, dice_fraction
 from hnscc.scores.scans import ScanScore
 from hnscc.scores.surface import SCAN_METRICS, ScanMetric
@@ -81,7 +81,7 @@ def _of_surface(metric: ScanMetric) -> PatientMetric:
 
 def _found(score: ScanScore) -> float:
     """The share of lesions that are found; a patient without lesion has missed none."""
-    share = sensitivity(score.lesions)
+    share = lesion_sensitivity(score.lesions)
     return 1.0 if share is None else share
 
 
@@ -96,7 +96,7 @@ def _volume_error(score: ScanScore) -> float:
 
 def _found_volume(score: ScanScore) -> float:
     """The share of the lesions' volume that is predicted; a patient without lesion has missed none."""
-    share = volumes.sensitivity(score.volumes)
+    share = volumes.volume_sensitivity(score.volumes)
     return 1.0 if share is None else share
 
 

@@ -20,7 +20,7 @@ from hnscc.scores.volumes import Volumes
 
 @dataclass(frozen=True)
 class ScanScore:
-    """One scan, or several as one (`together`).
+    """One scan, or several as one (`scans_together`).
 
     slices: how many. truth_px, pred_px, overlap_px: voxels. surface: the value of each of SCAN_METRICS, by its name.
     volumes: in ml. lesions: the true ones, found or not, and how many predicted ones are false.
@@ -75,7 +75,7 @@ def score_scans(
     }
 
 
-def together(scans: Sequence[ScanScore]) -> ScanScore:
+def scans_together(scans: Sequence[ScanScore]) -> ScanScore:
     """Return a patient's scans: voxels, volumes and lesions add up; distances and surface Dice are means over
     the scans."""
     return ScanScore(
@@ -84,8 +84,8 @@ def together(scans: Sequence[ScanScore]) -> ScanScore:
         pred_px=sum(each.pred_px for each in scans),
         overlap_px=sum(each.overlap_px for each in scans),
         surface={each.name: _mean([scan.surface[each.name] for scan in scans]) for each in SCAN_METRICS},
-        volumes=volumes.together([each.volumes for each in scans]),
-        lesions=lesions.together([each.lesions for each in scans]),
+        volumes=volumes.volumes_together([each.volumes for each in scans]),
+        lesions=lesions.lesions_together([each.lesions for each in scans]),
     )
 
 
@@ -106,7 +106,7 @@ def is_of_these_metrics(value: Mapping[str, Any]) -> bool:
     return value.keys() - {*_COUNTS, "volumes", "lesions"} == {each.name for each in SCAN_METRICS}
 
 
-def from_json(value: Mapping[str, Any]) -> ScanScore:
+def score_from_json(value: Mapping[str, Any]) -> ScanScore:
     """Return the score that `as_json` gave this for. Raises KeyError or TypeError for anything else."""
     found = tuple(Lesion(**each) for each in value["lesions"]["lesions"])
     return ScanScore(

@@ -12,7 +12,7 @@ from hnscc.base.steps import at_once
 from hnscc.scores import calibration
 from hnscc.scores.calibration import Probabilities, probabilities_of
 from hnscc.scores.counts import HALF, count_at
-from hnscc.scores.scans import ScanScore, as_json, from_json, is_of_these_metrics, score_scans
+from hnscc.scores.scans import ScanScore, as_json, is_of_these_metrics, score_from_json, score_scans
 
 # Raised whenever what is written here, or how scans are scored, changes: older files are then not used. A metric of
 # surfaces that is added or removed needs no raise.
@@ -57,7 +57,7 @@ def scoring_at_half(
     return StoredScores(counts.overlap, counts.pred, scans, probabilities_of(probabilities, masks, rows))
 
 
-def to_bytes(scores: StoredScores, spacing_mm: Mapping[str, Spacing], tolerance_mm: float) -> bytes:
+def scores_to_bytes(scores: StoredScores, spacing_mm: Mapping[str, Spacing], tolerance_mm: float) -> bytes:
     """Return the scores as JSON, with what they depend on beside predictions and masks: arguments as
     of `score_at_half`."""
     content = {
@@ -72,11 +72,11 @@ def to_bytes(scores: StoredScores, spacing_mm: Mapping[str, Spacing], tolerance_
     return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
 
 
-def from_bytes(
+def scores_from_bytes(
     content: bytes, spacing_mm: Mapping[str, Spacing], tolerance_mm: float, slices: int
 ) -> StoredScores | None:
-    """Return the scores that `to_bytes` wrote of so many slices and of the scans that spacing_mm names; None where
-    they are of another version, spacing, tolerance or selection, or of other metrics, so that they have to be
+    """Return the scores that `scores_to_bytes` wrote of so many slices and of the scans that spacing_mm names; None
+    where they are of another version, spacing, tolerance or selection, or of other metrics, so that they have to be
     computed again.
 
     The trial's record vouches for the content: what is of this version and no such scores is a fault of this program
@@ -91,8 +91,8 @@ def from_bytes(
     scores = StoredScores(
         np.array(found["overlap_px"], np.int64),
         np.array(found["pred_px"], np.int64),
-        {scan: from_json(each) for scan, each in found["scans"].items()},
-        {scan: calibration.from_json(each) for scan, each in found["probabilities"].items()},
+        {scan: score_from_json(each) for scan, each in found["scans"].items()},
+        {scan: calibration.probabilities_from_json(each) for scan, each in found["probabilities"].items()},
     )
     counted = scores.overlap.shape == scores.pred.shape == (slices,)
     whole = scores.scans.keys() == scores.probabilities.keys() == spacing_mm.keys()

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from hnscc.base.arrays import Bools, Floats, Spacing
-from hnscc.scores.masks import check, crop
+from hnscc.scores.masks import check_masks, crop
 from hnscc.scores.surface_elements import Elements, elements
 
 # Of mm: what is equally far on paper is equally far here. No score, and no comparison of two, hangs on the last bit.
@@ -50,7 +50,7 @@ def surface_distances(pred: Bools, truth: Bools, spacing_mm: Spacing) -> Surface
 
     spacing_mm: between voxels along z, y, x. Raises ValueError for other masks or a spacing that is not positive.
     """
-    check(pred, truth, spacing_mm)
+    check_masks(pred, truth, spacing_mm)
     axes = slice(0 if len(truth) > 1 else 1, 3)
     spacing = tuple(float(each) for each in spacing_mm)[axes]
     diagonal = math.hypot(*(n * mm for n, mm in zip(truth.shape[axes], spacing, strict=True)))

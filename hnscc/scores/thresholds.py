@@ -86,7 +86,7 @@ def score_trial(
             for split, each in pooled.items()
         },
         "collapsed": has_collapsed(counts.pred, split_of),
-        "highest_probability": highest(probabilities.max(axis=(1, 2))[split_of != "train"]),
+        "highest_probability": highest_probability(probabilities.max(axis=(1, 2))[split_of != "train"]),
     }
 
 
@@ -98,7 +98,7 @@ def has_collapsed(pred: Integers, split: Texts) -> bool:
     return not pred[split != "train"].any()
 
 
-def highest(probabilities: StoredProbabilities) -> float:
+def highest_probability(probabilities: StoredProbabilities) -> float:
     """Return the highest of stored probabilities of any shape, 0..1; 0 where there is none."""
     return int(probabilities.max(initial=0)) / ONE
 

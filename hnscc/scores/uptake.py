@@ -22,7 +22,7 @@ from hnscc.scores.counts import STEPS, k_reached
 from hnscc.scores.masks import voxel_ml
 from hnscc.scores.scans import ScanScore
 
-STORED_AS = "glycolysis"  # the array of a trial's predictions that holds what `stacked` gives
+STORED_AS = "glycolysis"  # the array of a trial's predictions that holds what `stored_form` gives
 
 
 def glycolysis(
@@ -47,15 +47,15 @@ def glycolysis(
     return found * voxel_ml(spacing_mm)
 
 
-def stacked(found: Mapping[str, Floats]) -> NDArray[np.float32]:
+def stored_form(found: Mapping[str, Floats]) -> NDArray[np.float32]:
     """Return what `glycolysis` found of S scans, one at least, as a trial stores it: float32 (S, 1001), by the sorted
     names of the scans, which are not stored."""
     return np.stack([found[scan] for scan in sorted(found)]).astype(np.float32)
 
 
 def of_scans(stored: NDArray[np.floating], scans: Collection[str]) -> dict[str, NDArray[np.floating]]:
-    """Return what `stacked` was given, by the names of its S scans in any order, each (1001,). Raises ValueError where
-    what is stored has another shape than (S, 1001)."""
+    """Return what `stored_form` was given, by the names of its S scans in any order, each (1001,). Raises ValueError
+    where what is stored has another shape than (S, 1001)."""
     if stored.shape != (len(scans), STEPS):
         raise ValueError(f"glycolysis of {stored.shape}, not {(len(scans), STEPS)}")
     return dict(zip(sorted(scans), stored, strict=True))

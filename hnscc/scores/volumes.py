@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hnscc.base.arrays import Bools, Spacing
-from hnscc.scores.masks import check, voxel_ml
+from hnscc.scores.masks import check_masks, voxel_ml
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Volumes:
     truth, fn_ml the truth outside of the prediction.
 
     tlg_truth, tlg_pred: the total lesion glycolysis within the truth and within the prediction, in SUV ml; None where
-    no uptake was given. Volumes of several scans add up (`together`).
+    no uptake was given. Volumes of several scans add up (`volumes_together`).
     """
 
     truth_ml: float
@@ -43,7 +43,7 @@ def volumes(
     Raises ValueError for other masks, a spacing that is not positive, or an uptake of another shape or not finite
     in a mask.
     """
-    check(pred, truth, spacing_mm)
+    check_masks(pred, truth, spacing_mm)
     voxel = voxel_ml(spacing_mm)
     true, predicted, both = (int(np.count_nonzero(each)) for each in (truth, pred, truth & pred))
     # Each a whole number times the voxel: a difference of two volumes would leave its rounding for a false positive.
@@ -53,7 +53,7 @@ def volumes(
     return Volumes(*counted, *(_glycolysis(each, uptake, voxel) for each in (truth, pred)))
 
 
-def together(scans: Sequence[Volumes]) -> Volumes:
+def volumes_together(scans: Sequence[Volumes]) -> Volumes:
     """Return the volumes of several scans as those of one; its glycolysis is None if that of any scan is."""
     return Volumes(
         truth_ml=math.fsum(each.truth_ml for each in scans),
@@ -76,7 +76,7 @@ def precision(case: Volumes) -> float:
     return case.overlap_ml / case.pred_ml
 
 
-def sensitivity(case: Volumes) -> float | None:
+def volume_sensitivity(case: Volumes) -> float | None:
     """Return the part of the true volume that is predicted, 0..1; None where the truth is empty."""
     return case.overlap_ml / case.truth_ml if case.truth_ml else None
 

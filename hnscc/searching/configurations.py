@@ -37,7 +37,7 @@ def configurations_table(study: Study, race: Race, standings: list[Standing], tr
         row |= {"val_dice_mean": dice.get(name_of(each.configuration))}
         row |= {"epochs": sum(len(curve.scores) for curve in curves)}
         row |= {"seconds": float(sum(curve.seconds for curve in curves))}
-        rows.append(row | named(study, race.configurations[each.configuration]))
+        rows.append(row | settings_by_column(study, race.configurations[each.configuration]))
     wanted = _with_settings(study, race)
     return table_of_rows("configurations", [_as_written(row, wanted) for row in rows], wanted)
 
@@ -70,13 +70,13 @@ def columns_of(study: Study) -> dict[str, str]:
     }
 
 
-def named(study: Study, settings: Configuration) -> dict[str, Any]:
+def settings_by_column(study: Study, settings: Configuration) -> dict[str, Any]:
     """Return the settings by column; what is neither a number, a text nor yes or no, is JSON."""
     columns = columns_of(study)
-    return {columns[path]: plain(value) for path, value in settings.items()}
+    return {columns[path]: table_value(value) for path, value in settings.items()}
 
 
-def plain(value: Any) -> bool | int | float | str | None:
+def table_value(value: Any) -> bool | int | float | str | None:
     """Return a setting's value as a table holds it: lists and mappings are written as JSON."""
     return value if isinstance(value, bool | int | float | str) or value is None else json.dumps(value)
 
@@ -84,7 +84,7 @@ def plain(value: Any) -> bool | int | float | str | None:
 def _with_settings(study: Study, race: Race) -> pa.Schema:
     fields = list(schema("configurations"))
     for path, column in columns_of(study).items():
-        kinds = {type(plain(each[path])) for each in race.configurations} - {type(None)}
+        kinds = {type(table_value(each[path])) for each in race.configurations} - {type(None)}
         about = {"description": f"the setting {path}"}
         fields.append(pa.field(column, _kind(kinds), metadata=about))
     return pa.schema(fields, metadata=schema("configurations").metadata)

@@ -17,7 +17,7 @@ from matplotlib.ticker import NullFormatter
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.reporting.drawing.style import GREY, PALETTE, WIDTH, styled, with_grid_lines
-from hnscc.searching.configurations import columns_of, importances, plain
+from hnscc.searching.configurations import columns_of, importances, table_value
 from hnscc.searching.ledger import Key
 from hnscc.searching.race import Race
 from hnscc.study.ranges import name_of, search_of
@@ -135,7 +135,7 @@ def _range_axis(axes: Axes, values: Range) -> Callable[[Any], float]:
 
 def _list_axis(axes: Axes, values: Sequence[Any]) -> Callable[[Any], float]:
     """Make the x axis one of names; the function returned gives a value's position on it."""
-    names = [written(plain(value)) for value in values]
+    names = [written(table_value(value)) for value in values]
     axes.set_xticks(range(len(names)), [name if len(name) < 14 else name[:12] + "…" for name in names])
     axes.set_xlim(-0.5, len(names) - 0.5)
     return lambda value: names.index(written(value))

@@ -27,7 +27,7 @@ from statistics import fmean, median
 from hnscc.base.in_words import count_of
 from hnscc.searching.ledger import Batch, Curve, Key, Ledger, Wanted
 from hnscc.searching.standings import Standing, alpha_of_a_test, standings
-from hnscc.study.ranges import Configuration, kept_of, number_of, rungs_of
+from hnscc.study.ranges import Configuration, kept_of, number_to_try, rungs_of
 from hnscc.study.search_schema import Search
 
 Propose = Callable[[Sequence[tuple[Configuration, float]], int], list[Configuration]]
@@ -139,7 +139,7 @@ class Race:
 
     def _run(self) -> Iterator[Wanted]:
         """Ask for the first repeats of every configuration, generation by generation, then for the rounds."""
-        total = number_of(self.rules)
+        total = number_to_try(self.rules)
         generations = max(1, min(GENERATIONS, total // 3)) if self.rules.method == "tpe" else 1
         for generation in range(generations):
             size = (total + generation) // generations

@@ -123,7 +123,7 @@ def changes(old: Any, new: Any, path: str = "") -> Iterator[Difference]:
         yield Difference(path, old, new)
 
 
-def differences(old: Any, new: Any) -> Iterator[str]:
+def changed_values(old: Any, new: Any) -> Iterator[str]:
     """Yield the `changes` in words, each as `path: old -> new`."""
     return map(str, changes(old, new))
 

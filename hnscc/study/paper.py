@@ -5,7 +5,7 @@ Source: J Med Biol Eng 2023, doi 10.1007/s40846-023-00818-8 (CC BY 4.0), Tables 
 
 from dataclasses import dataclass
 
-from hnscc.study.identity import differences
+from hnscc.study.identity import changed_values
 from hnscc.study.presets import preset_of
 from hnscc.study.schema import Study
 from hnscc.study.variant_schema import Variant
@@ -160,7 +160,7 @@ def departures(study: Study) -> list[str]:
     preset = preset_of(study.protocol)
     own = study.model_dump(mode="json")
     compared = ("repeats", "sampling", "split", "normalisation", "augmentation", "training", "evaluation")
-    return list(differences({key: preset[key] for key in compared}, {key: own[key] for key in compared}))
+    return list(changed_values({key: preset[key] for key in compared}, {key: own[key] for key in compared}))
 
 
 def label(name: str, variant: Variant) -> str:

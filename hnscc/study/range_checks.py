@@ -15,7 +15,7 @@ from hnscc.study.ranges import (
     ends_of,
     is_whole,
     kept_of,
-    number_of,
+    number_to_try,
     rungs_of,
     search_of,
     variant_of,
@@ -171,7 +171,7 @@ def _count(study: Study, path: str, values: Range | tuple[Any, ...]) -> int | No
 
 def _check_budget(study: Study, search: Search) -> None:
     """Every configuration gets its first repeats, and the best two one more each: else nothing was compared."""
-    trials, configurations = search.budget.trials, number_of(search)
+    trials, configurations = search.budget.trials, number_to_try(search)
     longest = _longest(study)
     least = math.ceil(_first_cost(study, search) * longest + 2 * longest)
     if trials is not None and trials < least:
@@ -191,7 +191,7 @@ def _first_cost(study: Study, search: Search) -> float:
     Of successive halving within one generation it is known how many reach each rung; in several, as by median, all may.
     """
     epochs = base_of(study).training.epochs
-    n = number_of(search)
+    n = number_to_try(search)
     cost = float(n)
     if search.stopping == "successive_halving" and search.method != "tpe":
         cost, before = 0.0, 0

@@ -83,7 +83,7 @@ def kept_of(reached: int) -> int:
     return max(2, math.ceil(reached * KEPT))
 
 
-def number_of(search: Search) -> int:
+def number_to_try(search: Search) -> int:
     """Return how many configurations are tried."""
     lists = [each for each in search.ranges.values() if not isinstance(each, Range)]
     return search.configurations or math.prod(map(len, lists))  # all, where no number is given

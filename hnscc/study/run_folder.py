@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from hnscc.base.locations import Location, locate, matching
+from hnscc.base.locations import Location, locate, paths_matching
 from hnscc.study.plan import fold_name
 
 # A study file, as a run folder keeps it, and as a new one is called unless it is given a name.
@@ -29,7 +29,7 @@ class RunFolder:
     @property
     def recorded(self) -> list["TrialFolder"]:
         """The folders of all trials that have a record, planned now or not."""
-        records = sorted(matching(self.root, "trials/*/record.json"), key=str)
+        records = sorted(paths_matching(self.root, "trials/*/record.json"), key=str)
         return [TrialFolder(path.parent) for path in records]
 
     @property
@@ -61,7 +61,7 @@ class RunFolder:
     @property
     def trial_locks(self) -> list[Location]:
         """The locks of trials that are trained by processes of their own, or were."""
-        return sorted(matching(self.root, "trials/*/.lock"), key=str)
+        return sorted(paths_matching(self.root, "trials/*/.lock"), key=str)
 
     def proof(self, name: str) -> Location:
         """A file by which machines prove to one another that they see this folder."""
@@ -69,11 +69,11 @@ class RunFolder:
 
     def proofs(self) -> list[Location]:
         """Every such file that is there."""
-        return matching(self.root, ".shared/*")
+        return paths_matching(self.root, ".shared/*")
 
     def checkpoints(self, trials: set[str]) -> list[Location]:
         """Every file in the checkpoint folders of these trials, by one listing of S3."""
-        found = matching(self.root, "trials/*/checkpoint/*")
+        found = paths_matching(self.root, "trials/*/checkpoint/*")
         return [path for path in found if path.parent.parent.name in trials]
 
     def half_written(self) -> list[Path]:
@@ -241,7 +241,7 @@ def run_folder_of(study: str, out: str | Location | None = None) -> RunFolder:
 def _below(folder: Location, *patterns: str) -> list[Path]:
     """What matches on a disk; nothing on S3."""
     found = (
-        [each for pattern in patterns for each in matching(folder, pattern)]
+        [each for pattern in patterns for each in paths_matching(folder, pattern)]
         if isinstance(folder, Path)
         else []
     )

@@ -135,10 +135,10 @@ def _default(row: SettingRow, preset: str) -> str:
         return "the file's own"
     if row.required:
         return "none: must be given"
-    return "" if row.section else plain(row.defaults[preset])
+    return "" if row.section else yaml_value(row.defaults[preset])
 
 
-def plain(value: object) -> str:
+def yaml_value(value: object) -> str:
     """Return a plain YAML value as a study file would have it: null, true, 0.001, unet."""
     words = {None: "null", True: "true", False: "false"}
     return words[value] if value is None or isinstance(value, bool) else str(value)

@@ -10,7 +10,7 @@ from hnscc.base.files import read_sealed, write_sealed
 from hnscc.base.in_words import count_of, noun_of
 from hnscc.study.identity import (
     DATA,
-    differences,
+    changed_values,
     identity,
     setting_differences,
     trial_settings,
@@ -30,7 +30,7 @@ _PRECISION = TypeAdapter(
 )
 
 
-def choose(
+def choose_devices(
     study: Study, folder: RunFolder, resolve: Callable[[Training], tuple[str, str]]
 ) -> dict[str, tuple[str, str]]:
     """Return, for each variant, the device and the number format that its trials are trained by.
@@ -225,7 +225,7 @@ def check_same_folds(study: Study, folder: RunFolder) -> None:
         return
     before, now = earlier.model_dump(mode="json"), study.model_dump(mode="json")
     keys = ("seed", "sampling", "split", "normalisation")
-    changes = list(differences({key: before[key] for key in keys}, {key: now[key] for key in keys}))
+    changes = list(changed_values({key: before[key] for key in keys}, {key: now[key] for key in keys}))
     if changes:
         raise InputError(
             "The run folder's trained trials were trained with another split or other slices.",

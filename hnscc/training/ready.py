@@ -27,7 +27,7 @@ from hnscc.training.earlier import (
     any_trained,
     check_identities,
     check_same_folds,
-    choose,
+    choose_devices,
     keep_precision,
     with_enough,
 )
@@ -254,7 +254,7 @@ def make_run_ready(
     store, plans = planned or plan_folds(study)
     folds = _read_beside_checks(study, store, plans, check, progress)
     folder = run_folder_of(study.name, out)
-    computed_by = choose(study, folder, resolve)
+    computed_by = choose_devices(study, folder, resolve)
     check_same_store(study, folder, store, plans, folds)
     digests = {fold: data.digest for fold, data in folds.items()}
     check_identities(study, folder, computed_by, digests, accept_versions=accept_versions)

@@ -17,9 +17,9 @@ from hnscc.base.files import sha256, write_bytes
 from hnscc.base.locations import Location
 from hnscc.cohort.fold import FoldData
 from hnscc.scores.counts import HALF
-from hnscc.scores.stored import scoring_at_half, to_bytes
+from hnscc.scores.stored import scores_to_bytes, scoring_at_half
 from hnscc.scores.thresholds import score_trial
-from hnscc.scores.uptake import STORED_AS, glycolysis, stacked, with_glycolysis
+from hnscc.scores.uptake import STORED_AS, glycolysis, stored_form, with_glycolysis
 from hnscc.training.loop import Fit
 from hnscc.training.process import give_back_memory, peak_gpu_bytes
 from hnscc.training.ready import Task
@@ -97,10 +97,10 @@ def _predicted_files(
     at_half = yield from scoring_at_half(probabilities, truth, rows, data.spacing_mm, tolerance_mm)
     found = _glycolysis(data, probabilities, truth)
     at_half = replace(at_half, scans=with_glycolysis(at_half.scans, found, HALF))
-    stored = {STORED_AS: stacked(found)} if found else {}
+    stored = {STORED_AS: stored_form(found)} if found else {}
     contents = {
         task.folder.predictions: npz_bytes(probabilities=probabilities, **stored),
-        task.folder.scores: to_bytes(at_half, data.spacing_mm, tolerance_mm),
+        task.folder.scores: scores_to_bytes(at_half, data.spacing_mm, tolerance_mm),
     }
     return contents, score_trial(probabilities, masks, data.scored_splits) | {
         "others_digest": data.others_digest

@@ -16,7 +16,13 @@ from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 from rayjobs.doctor.cluster_file import ClusterFile, keys
 from rayjobs.doctor.marked_yaml import Problem
-from rayjobs.patient_files import count_kinds, counts_in_words, kind_by_name, kind_of, patient_files
+from rayjobs.patient_files import (
+    count_kinds,
+    counts_in_words,
+    kind_by_name,
+    kind_of_patient_file,
+    patient_files,
+)
 
 _MOST_MIB = packaging.GCS_STORAGE_MAX_SIZE / 2**20
 _CODE = "code only: pyproject.toml, constraints.txt, README.md, LICENSE, hnscc, rayjobs, data_prep"
@@ -120,7 +126,7 @@ def _carries(source: str, *, look: bool) -> str | None:
         return "is an imaging file, a store or a table of patients"
     if look and path.is_dir() and (found := patient_files(path)):
         return f"holds {counts_in_words(found)}"
-    if look and path.is_file() and (kind := kind_of(path)):
+    if look and path.is_file() and (kind := kind_of_patient_file(path)):
         return f"is of the kind: {kind}"
     return None
 

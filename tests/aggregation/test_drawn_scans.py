@@ -7,7 +7,7 @@ from small_tables import check_tables, levels, mask, row, rows
 
 from hnscc.aggregation.build import write_tables
 from hnscc.base.errors import InputError
-from hnscc.cohort.kept_of_store import PackedMask, from_bytes, packed, to_bytes
+from hnscc.cohort.kept_of_store import PackedMask, masks_from_bytes, masks_to_bytes, packed
 from hnscc.cohort.store_format import DrawnMask
 from hnscc.study.plan import plan_trials
 
@@ -121,7 +121,7 @@ def test_of_sampled_slices_there_is_no_scan(tmp_path):
 def test_harm_to_the_masks_as_drawn_is_refused(tmp_path):
     run = run_of(tmp_path, [FOUND])
     path = run.fold(0).drawn
-    path.write_bytes(to_bytes({**MASKS, "b-a": drawn(1, (0, 3, 3))}))
+    path.write_bytes(masks_to_bytes({**MASKS, "b-a": drawn(1, (0, 3, 3))}))
     with pytest.raises(InputError, match=r"drawn.npz is not what was written"):
         write_tables(run)
     path.unlink()
@@ -134,10 +134,12 @@ def test_masks_of_any_size_are_read_back_as_they_were():
     masks, placement = {}, dict(MASKS["a-a"].placement)
     for name, shape in (("c", (3, 5, 7)), ("a", (1, 1, 1)), ("b", (2, 4, 8))):
         masks[name] = packed(DrawnMask(random.random(shape) > 0.5, AFFINE, name), placement)
-    found = from_bytes(to_bytes(masks), {name: mask.lies for name, mask in masks.items()})
+    found = masks_from_bytes(masks_to_bytes(masks), {name: mask.lies for name, mask in masks.items()})
     for name, mask_ in masks.items():
         np.testing.assert_array_equal(found[name].drawn.voxels, mask_.drawn.voxels)
         assert (found[name].drawn.on, found[name].drawn.affine) == (name, AFFINE)
         assert found[name].placement == placement and "outside" not in placement
     with pytest.raises(ValueError, match=r"take uint8 \(22,\), not uint8 \(9,\)"):
-        from_bytes(to_bytes({name: masks[name] for name in "ab"}), {name: masks[name].lies for name in "bc"})
+        masks_from_bytes(
+            masks_to_bytes({name: masks[name] for name in "ab"}), {name: masks[name].lies for name in "bc"}
+        )

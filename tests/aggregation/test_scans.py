@@ -8,7 +8,7 @@ from run_folders import Case, add_trial, random_run, small_study, write_run
 from small_tables import check_tables, levels, mask, row, rows
 
 from hnscc.aggregation.build import write_tables
-from hnscc.scores.scans import score_scan, together
+from hnscc.scores.scans import scans_together, score_scan
 from hnscc.study.plan import plan_trials
 
 WORSE = {"hd95_mm": 1, "nsd": -1, "dice": -1, "jaccard": -1, "fn_ml": 1, "lesions_found": -1, "detected": -1}
@@ -168,7 +168,7 @@ def test_missing_one_more_lesion_never_improves_a_score(seed):
         predicted = alarms & ~truth
         for box in boxes[:kept]:
             predicted[box] = True
-        score = together([score_scan(predicted, truth, spacing, 5.0)])
+        score = scans_together([score_scan(predicted, truth, spacing, 5.0)])
         now = {
             "hd95_mm": score.surface["hd95_mm"],
             "nsd": score.surface["nsd"],

@@ -19,7 +19,7 @@ from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, sha256, write_sealed
 from hnscc.scores.counts import Counts
 from hnscc.scores.slice_sets import in_set
-from hnscc.scores.stored import score_at_half, to_bytes
+from hnscc.scores.stored import score_at_half, scores_to_bytes
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.training.records import read_record
 
@@ -202,7 +202,7 @@ def test_a_median_trial_whose_predictions_cannot_be_used_gives_way_to_the_next(t
     fold = load_fold(run, 0)
     good = np.load(median.predictions)["probabilities"]
     scores = score_at_half(good, fold.masks, fold.scan_rows, fold.spacing_mm, 5.0)
-    median.scores.write_bytes(to_bytes(scores, fold.spacing_mm, 5.0))
+    median.scores.write_bytes(scores_to_bytes(scores, fold.spacing_mm, 5.0))
     median.predictions.write_bytes(npz_bytes(probabilities=good[:, :2]))
     record = read_sealed(median.record)
     files = {path.name: sha256(path.read_bytes()) for path in (median.scores, median.predictions)}

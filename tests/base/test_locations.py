@@ -12,7 +12,7 @@ from stores import study_of
 
 from hnscc.base import locations as locations
 from hnscc.base.errors import InputError, StorageError
-from hnscc.base.locations import S3Path, client, locate, matching
+from hnscc.base.locations import S3Path, client, locate, paths_matching
 from hnscc.cohort.store import open_store
 from hnscc.study.loading import load_study, open_run
 from hnscc.study.plan import Trial
@@ -127,7 +127,7 @@ def test_a_folder_that_vanishes_as_it_is_listed_is_no_error(tmp_path, monkeypatc
         return listing(path)
 
     monkeypatch.setattr(os, "scandir", others_delete)
-    assert matching(tmp_path, "*/*") == [tmp_path / "kept" / "a"]
+    assert paths_matching(tmp_path, "*/*") == [tmp_path / "kept" / "a"]
     assert vanished
 
 

@@ -10,7 +10,7 @@ from stores import scan
 
 from data_prep.oddities.bodies import beside, unlike_bodies
 from data_prep.oddities.separating import separating
-from data_prep.placing.bodies import DIRECTIONS, DISC, filled, placed_bodies
+from data_prep.placing.bodies import DIRECTIONS, DISC, largest_filled, placed_bodies
 
 PIXEL = 2.0
 ASKED = "are both of this scan?"
@@ -230,4 +230,4 @@ def test_a_body_is_filled_as_scipy_opens_fills_and_numbers_its_slices():
         thick = [ndimage.binary_opening(slice_, DISC) for slice_ in shown]
         pieces, number = ndimage.label([ndimage.binary_fill_holes(slice_) for slice_ in thick])
         largest = 1 + int(np.argmax(np.bincount(pieces.ravel())[1:])) if number else 1
-        assert (filled(shown) == (pieces == largest)).all()
+        assert (largest_filled(shown) == (pieces == largest)).all()

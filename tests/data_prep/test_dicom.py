@@ -12,7 +12,7 @@ from scans import sts
 
 from data_prep.dicom.listing import list_folders
 from data_prep.files.read import read_grid, read_volume
-from data_prep.volumes.grids import to_lps, turned
+from data_prep.volumes.grids import to_lps, turned_to_lps
 from hnscc.base.errors import InputError
 
 TURNED = (np.cos(0.3), np.sin(0.3), 0, -np.sin(0.3) * np.cos(0.2), np.cos(0.3) * np.cos(0.2), np.sin(0.2))
@@ -157,7 +157,7 @@ def test_real_series_agree_with_their_nifti(patient, modality):
     one, other = to_lps(series.grid), to_lps(nifti.grid)
     np.testing.assert_allclose(one.affine, other.affine, atol=1e-4)
     np.testing.assert_allclose(
-        turned(series.data, series.grid), turned(nifti.data, nifti.grid), atol=1e-6, rtol=1e-6
+        turned_to_lps(series.data, series.grid), turned_to_lps(nifti.data, nifti.grid), atol=1e-6, rtol=1e-6
     )
 
 

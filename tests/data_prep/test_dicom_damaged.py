@@ -13,7 +13,7 @@ import pytest
 from dicom_damages import counted
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from data_prep.dicom.files import read_header
+from data_prep.dicom.files import read_attributes
 from data_prep.files.read import read_volume
 from hnscc.base.errors import InputError, WorkerError
 
@@ -91,7 +91,7 @@ def test_a_decoder_that_does_not_answer_is_not_told_as_damage(jpeg, monkeypatch)
 )
 def test_a_file_that_the_system_does_not_give_is_not_told_as_damage(tmp_path, path, why):
     with pytest.raises(InputError) as told:
-        read_header(tmp_path / path, "row 2", ["Modality"])
+        read_attributes(tmp_path / path, "row 2", ["Modality"])
     assert told.value.found == f"no access ({why})" and told.value.where == "row 2"
 
 

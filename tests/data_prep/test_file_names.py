@@ -3,7 +3,7 @@
 import pytest
 
 from data_prep.files.names import letters_of_patients, of_patient
-from data_prep.files.names import named as named_alone
+from data_prep.files.names import read_name as named_alone
 
 
 def named(folders, stem, shared=0):

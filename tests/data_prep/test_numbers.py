@@ -8,7 +8,7 @@ from scans import LPS, prepare, refused, save, write
 from stores import scan
 
 from data_prep.oddities.numbers import emptied, odd_numbers, rounded
-from data_prep.placing.numbers import numbers_of
+from data_prep.placing.numbers import number_facts
 from data_prep.volumes.volume import Grid, Volume
 
 SHAPE = (30, 24, 8)
@@ -26,7 +26,7 @@ def pet(seed: int = 0) -> np.ndarray:
 
 def numbers(data: np.ndarray, affine: np.ndarray = LPS) -> dict:
     x, y, z = data.shape
-    return numbers_of(Volume(data.astype(np.float32), Grid((x, y, z), affine, True)))
+    return number_facts(Volume(data.astype(np.float32), Grid((x, y, z), affine, True)))
 
 
 def told(*changes: dict) -> list[tuple]:

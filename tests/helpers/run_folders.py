@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from hnscc.base.files import sha256, write_bytes, write_sealed, write_text
 from hnscc.base.split_names import SPLITS
-from hnscc.cohort.kept_of_store import PackedMask, to_bytes
+from hnscc.cohort.kept_of_store import PackedMask, masks_to_bytes
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import dump_study, parse_study
 from hnscc.study.plan import Trial, plan_trials
@@ -77,7 +77,7 @@ def _write_fold(run: RunFolder, number: int, cases: list[Case], drawn: dict[str,
         folder.truth: _npz(masks=masks),
     }
     if drawn:
-        files[folder.drawn] = to_bytes(drawn)
+        files[folder.drawn] = masks_to_bytes(drawn)
     for path, content in files.items():
         write_bytes(path, content)
     hashes = {path.name: sha256(content) for path, content in files.items()}

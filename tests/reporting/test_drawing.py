@@ -10,7 +10,7 @@ from PIL import Image
 
 from hnscc.reporting.drawing.outcomes import OUTCOMES, pixel_counts
 from hnscc.reporting.drawing.overlays import examples_figure
-from hnscc.reporting.drawing.repeats import dice_over_repeats, differences, spread_out
+from hnscc.reporting.drawing.repeats import dice_over_repeats, forest_plot, spread_out
 from hnscc.reporting.drawing.style import PALETTE, looks_of, render
 from hnscc.reporting.drawing.training import curves, learning_curves, median_band, threshold_curves
 
@@ -94,7 +94,7 @@ def test_a_difference_without_an_interval_says_so():
         {**pair, "difference": 0.02, "low": None, "high": None},
         {**pair, "difference": None, "low": None, "high": None},
     ]
-    texts = [text.get_text().replace("\u00a0", " ") for text in differences(rows, LOOKS).axes[0].texts]
+    texts = [text.get_text().replace("\u00a0", " ") for text in forest_plot(rows, LOOKS).axes[0].texts]
     assert texts == ["−0.050 (−0.090 to −0.010)", "+0.020 (no interval)"]
 
 
@@ -105,7 +105,7 @@ def test_a_difference_without_an_interval_says_so():
         lambda: learning_curves([], LOOKS),
         lambda: threshold_curves([], LOOKS),
         lambda: pixel_counts([], [], LOOKS, 9),
-        lambda: differences([], LOOKS),
+        lambda: forest_plot([], LOOKS),
         lambda: examples_figure({}, ("best",), LOOKS),
         lambda: examples_figure({"pet": {"best": None}}, ("best",), LOOKS),
     ],

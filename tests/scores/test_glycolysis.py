@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hnscc.scores.counts import positive
-from hnscc.scores.uptake import glycolysis, of_scans, stacked
+from hnscc.scores.uptake import glycolysis, of_scans, stored_form
 from hnscc.scores.volumes import volumes
 
 SPACING = (5.0, 10.0, 20.0)  # a voxel is 1 ml
@@ -43,7 +43,7 @@ def test_without_a_finite_uptake_there_is_none():
 
 def test_what_is_stored_of_scans_comes_back_under_their_names_in_whatever_order_they_are_named():
     found = {scan: np.arange(1001.0) * size for scan, size in {"p2": 2, "p10": 10, "p1": 1}.items()}
-    stored = stacked(found)
+    stored = stored_form(found)
     assert stored.dtype == np.float32 and stored.shape == (3, 1001)
     for names in (["p10", "p2", "p1"], ["p1", "p10", "p2"]):
         back = of_scans(stored, names)

@@ -8,10 +8,10 @@ from hnscc.scores.lesions import (
     false_per_scan,
     find_lesions,
     lesion_dice,
-    sensitivity,
+    lesion_sensitivity,
+    lesions_together,
     sensitivity_by_size,
     size_names,
-    together,
 )
 
 SPACING = (5.0, 10.0, 20.0)  # a voxel is 1 ml
@@ -34,7 +34,7 @@ def test_a_scan_by_hand(sklearn):
     assert [each.lesion for each in found.lesions] == [1, 2, 3, 4]
     assert [each.dice for each in found.lesions] == pytest.approx([2 / 3, 8 / 9, 0, 4 / 7])
     assert (found.found, found.missed, found.false, found.false_ml, found.predicted) == (3, 1, 1, 2, 4)
-    assert (sensitivity(found), f1(found), false_per_scan(found)) == (0.75, 6 / 8, 1)
+    assert (lesion_sensitivity(found), f1(found), false_per_scan(found)) == (0.75, 6 / 8, 1)
     assert lesion_dice(found) == pytest.approx((2 / 3 + 8 / 9 + 4 / 7) / 4)
     assert f1(found) == sklearn.metrics.f1_score([1, 1, 1, 1, 0], [1, 1, 0, 1, 1])
 
@@ -69,20 +69,20 @@ def test_what_counts_as_connected(connectivity, lesions):
 def test_scans_without_lesion_or_prediction():
     empty, some = scan("....", "#..#")
     both = find_lesions(empty, empty, SPACING)
-    assert (f1(both), sensitivity(both), lesion_dice(both), both.false) == (1.0, None, None, 0)
+    assert (f1(both), lesion_sensitivity(both), lesion_dice(both), both.false) == (1.0, None, None, 0)
     alarm = find_lesions(some, empty, SPACING)
-    assert (f1(alarm), sensitivity(alarm), alarm.false, alarm.false_ml) == (0.0, None, 2, 2)
+    assert (f1(alarm), lesion_sensitivity(alarm), alarm.false, alarm.false_ml) == (0.0, None, 2, 2)
     missed = find_lesions(empty, some, SPACING)
-    assert (f1(missed), sensitivity(missed), lesion_dice(missed), missed.false) == (0.0, 0.0, 0.0, 0)
+    assert (f1(missed), lesion_sensitivity(missed), lesion_dice(missed), missed.false) == (0.0, 0.0, 0.0, 0)
 
 
 def test_scans_are_put_together_by_counting():
     one = find_lesions(*scan("#.#.##", "#..###"), SPACING)
     two = find_lesions(*scan("#.....", "......"), SPACING)
-    both = together([one, two, two])
+    both = lesions_together([one, two, two])
     assert (len(both.lesions), both.found, both.false, both.scans) == (2, 2, 3, 3)
     assert (f1(both), false_per_scan(both)) == (4 / 7, 1.0)
-    assert (false_per_scan(together([])), f1(together([]))) == (None, 1.0)
+    assert (false_per_scan(lesions_together([])), f1(lesions_together([]))) == (None, 1.0)
 
 
 def test_sensitivity_by_size():

@@ -12,7 +12,7 @@ from hnscc.scores.better import chance_of_better
 from hnscc.scores.crossed import mean_difference, mean_of_patients, pooled_difference, pooled_interval
 from hnscc.scores.metrics import METRICS
 from hnscc.scores.patient_metrics import PATIENT_METRICS, POOLED_METRICS
-from hnscc.scores.scans import score_scan, together
+from hnscc.scores.scans import scans_together, score_scan
 
 EVERY_NEIGHBOUR = np.ones((3, 3, 3), bool)
 SHAPE, SPACING = (3, 9, 9), (3.0, 1.2, 1.2)
@@ -44,7 +44,7 @@ def score(cohort, marked):
             score_scan(np.logical_or.reduce([alarms, *np.array(lesions)[hit]]), truth, SPACING, 2.0)
             for (truth, lesions), (alarms, hit) in zip(scans, of_patient, strict=True)
         ]
-        found.append(together(parts))
+        found.append(scans_together(parts))
     return found
 
 
@@ -70,7 +70,7 @@ def judged(a, b, lesion):
         said[f"difference {metric.name}"] = sign * mean_difference(of_a, of_b).value
         said[f"better {metric.name}"] = chance_of_better(sign * of_a, sign * of_b).value
     for metric in POOLED_METRICS:
-        said[f"pooled {metric.name}"] = np.mean([metric.of(together(repeat)) for repeat in a])
+        said[f"pooled {metric.name}"] = np.mean([metric.of(scans_together(repeat)) for repeat in a])
     counts = [
         [
             np.array([[getattr(p, f"{name}_px") for p in repeat] for repeat in v])

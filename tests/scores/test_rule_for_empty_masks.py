@@ -11,8 +11,7 @@ from scipy.ndimage import binary_dilation, label
 from hnscc.scores.calibration import brier, calibration
 from hnscc.scores.counts import Counts
 from hnscc.scores.detection import Calls, auc, sensitivity, specificity
-from hnscc.scores.lesions import f1, false_per_scan, find_lesions, lesion_dice
-from hnscc.scores.lesions import sensitivity as lesion_sensitivity
+from hnscc.scores.lesions import f1, false_per_scan, find_lesions, lesion_dice, lesion_sensitivity
 from hnscc.scores.metrics import METRICS
 from hnscc.scores.surface import average_distance, hd95, surface_dice, surface_distances
 from hnscc.scores.volumes import precision, volumes

@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from hnscc.scores.stored import from_bytes, score_at_half, to_bytes
+from hnscc.scores.stored import score_at_half, scores_from_bytes, scores_to_bytes
 from hnscc.scores.thresholds import score_trial
 
 ROWS = {"a": np.arange(3), "b": np.arange(3, 5)}
@@ -19,12 +19,12 @@ def written():
     levels = draw.integers(0, 65536, (5, 8, 8)).astype(np.uint16)
     masks = draw.random((5, 8, 8)) < 0.3
     scores = score_at_half(levels, masks, ROWS, SPACING, TOLERANCE)
-    return scores, to_bytes(scores, SPACING, TOLERANCE)
+    return scores, scores_to_bytes(scores, SPACING, TOLERANCE)
 
 
 def test_stored_scores_come_back():
     scores, content = written()
-    found = from_bytes(content, SPACING, TOLERANCE, 5)
+    found = scores_from_bytes(content, SPACING, TOLERANCE, 5)
     assert found.scans == scores.scans and found.probabilities == scores.probabilities
     np.testing.assert_array_equal([found.overlap, found.pred], [scores.overlap, scores.pred])
 
@@ -40,7 +40,7 @@ def test_stored_scores_come_back():
     ],
 )
 def test_scores_of_another_spacing_selection_or_tolerance_are_not_used(spacing_mm, tolerance_mm, slices):
-    assert from_bytes(written()[1], spacing_mm, tolerance_mm, slices) is None
+    assert scores_from_bytes(written()[1], spacing_mm, tolerance_mm, slices) is None
 
 
 @pytest.mark.parametrize("column", ["overlap_px", "pred_px", "version"])
@@ -50,7 +50,7 @@ def test_scores_of_other_slices_or_of_no_version_are_not_used(column):
         content[column].pop()
     else:
         del content[column]
-    assert from_bytes(json.dumps(content).encode(), SPACING, TOLERANCE, 5) is None
+    assert scores_from_bytes(json.dumps(content).encode(), SPACING, TOLERANCE, 5) is None
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_scores_of_this_version_that_lack_a_part_are_a_fault_and_those_of_anothe
     for part in parts:
         part.pop(lacking, None)
     with pytest.raises((KeyError, TypeError)):
-        from_bytes(json.dumps(content).encode(), SPACING, TOLERANCE, 5)
-    assert from_bytes(json.dumps(content | {"version": 0}).encode(), SPACING, TOLERANCE, 5) is None
+        scores_from_bytes(json.dumps(content).encode(), SPACING, TOLERANCE, 5)
+    assert scores_from_bytes(json.dumps(content | {"version": 0}).encode(), SPACING, TOLERANCE, 5) is None
 
 
 @pytest.mark.parametrize("change", ["a metric of before", "a metric to come"])
@@ -80,7 +80,7 @@ def test_scores_without_a_metric_of_now_or_with_another_are_computed_again(chang
             each["boundary_iou"] = 0.5
         else:
             del each["hd95_mm"]
-    assert from_bytes(json.dumps(content).encode(), SPACING, TOLERANCE, 5) is None
+    assert scores_from_bytes(json.dumps(content).encode(), SPACING, TOLERANCE, 5) is None
 
 
 def test_scoring_makes_no_second_array_as_large_as_the_predictions():

@@ -5,8 +5,8 @@ import pytest
 
 from hnscc.scores.volumes import (
     precision,
-    together,
     volumes,
+    volumes_together,
 )
 
 SPACING = (5.0, 10.0, 20.0)  # a voxel is 1 ml
@@ -52,10 +52,10 @@ def test_uptake_outside_of_the_masks_may_be_missing():
 def test_volumes_of_scans_add_up():
     pred, truth = masks()
     one, other = volumes(pred, truth, SPACING, np.ones(truth.shape)), volumes(truth, pred, SPACING)
-    both = together([one, one])
+    both = volumes_together([one, one])
     assert (both.truth_ml, both.fp_ml, both.fn_ml, both.tlg_pred) == (8, 4, 2, 10)
-    assert together([one, other]).tlg_truth is None
-    assert (together([one, other]).fp_ml, together([]).truth_ml) == (3, 0)
+    assert volumes_together([one, other]).tlg_truth is None
+    assert (volumes_together([one, other]).fp_ml, volumes_together([]).truth_ml) == (3, 0)
 
 
 def test_no_rounding_is_left_for_a_false_positive():

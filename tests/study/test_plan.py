@@ -5,7 +5,7 @@ from searches import searched
 from stores import study_of
 
 from hnscc.base.errors import InputError
-from hnscc.study.identity import differences, identity, trial_seeds, trial_settings
+from hnscc.study.identity import changed_values, identity, trial_seeds, trial_settings
 from hnscc.study.loading import open_run
 from hnscc.study.plan import Trial, find_trial, plan_trials
 from hnscc.study.run_folder import RunFolder
@@ -76,11 +76,11 @@ def test_identity_survives_json():
 
 
 def test_differences_name_the_setting():
-    assert list(differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}, "d": 4})) == [
+    assert list(changed_values({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}, "d": 4})) == [
         "a.c: 2 -> 3",
         "d: None -> 4",
     ]
-    assert list(differences({"a": 1}, {"a": 1})) == []
+    assert list(changed_values({"a": 1}, {"a": 1})) == []
 
 
 def test_open_run_refuses_other_folders(tmp_path):

@@ -18,7 +18,7 @@ from hnscc.study import identity
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.earlier import choose
+from hnscc.training.earlier import choose_devices
 from hnscc.training.provenance import add_invocation, read_invocations
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import newest_facts, read_record
@@ -170,13 +170,16 @@ def test_a_damaged_precision_json_is_refused_and_the_advice_works(store, tmp_pat
     study = automatic(store)
     run = make_run_ready(study, tmp_path / "run", resolve=resolved("bf16")).folder
     run.precision.write_text(run.precision.read_text().replace("bf16", "fp32"))
-    for prepare in (make_run_ready, lambda study, root, resolve: choose(study, RunFolder(root), resolve)):
+    for prepare in (
+        make_run_ready,
+        lambda study, root, resolve: choose_devices(study, RunFolder(root), resolve),
+    ):
         with pytest.raises(InputError, match=r"`precision: auto` stands for is damaged") as refused:
             prepare(study, run.root, resolve=resolved("bf16"))
         assert "precision.json" in refused.value.where and "delete it" in refused.value.do
     write_sealed(run.precision, {"cpu": "fp8"})
     with pytest.raises(InputError, match=r"`precision: auto` stands for is damaged"):
-        choose(study, run, resolved("bf16"))
+        choose_devices(study, run, resolved("bf16"))
     run.precision.unlink()
     assert make_run_ready(study, run.root, resolve=resolved("bf16")).computed_by["pet"] == ("cpu", "bf16")
 

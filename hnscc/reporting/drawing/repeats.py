@@ -76,7 +76,7 @@ def _strip_legend() -> list[Line2D]:
 
 
 @styled
-def differences(comparisons: Sequence[TableRow], looks: Looks) -> Figure | None:
+def forest_plot(comparisons: Sequence[TableRow], looks: Looks) -> Figure | None:
     """Draw a forest plot of the differences in pooled Dice between variants, with 95 % intervals.
 
     `comparisons` are rows of table `comparisons`, one per pair.

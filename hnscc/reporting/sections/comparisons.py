@@ -110,7 +110,7 @@ def _others(source: Source) -> Table:
 
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Pair: first minus second": lambda row: pair(source, row),
-        "Score": lambda row: named(metrics[row["metric"]]),
+        "Score": lambda row: name_of_metric(metrics[row["metric"]]),
         "Better": lambda row: "higher" if row["higher_is_better"] else "lower",
         "Mean difference (95 %)": written,
         "p (Holm)": _p_and_holm,
@@ -120,7 +120,7 @@ def _others(source: Source) -> Table:
     return table(OTHERS, READ_OTHERS, columns, rows)
 
 
-def named(metric: PatientMetric) -> str:
+def name_of_metric(metric: PatientMetric) -> str:
     """Return what a score of patients is called, with its unit."""
     return f"{metric.label} ({metric.unit})" if metric.unit else metric.label
 

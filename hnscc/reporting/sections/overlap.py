@@ -38,7 +38,7 @@ def _whole_test_set(source: Source) -> Iterator[Block]:
         "Dot plot of test Dice of every repeat per variant with median and quartiles",
     )
     yield from picture(
-        drawing.differences(pairs_of_variants(source), source.looks),
+        drawing.forest_plot(pairs_of_variants(source), source.looks),
         "differences",
         "Differences between variants",
         f"Scored: {source.scored_in_words}. "

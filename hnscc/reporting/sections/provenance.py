@@ -8,7 +8,7 @@ from hnscc.reporting.blocks import Block, Points, Section, Text
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import duration
 from hnscc.study import paper
-from hnscc.study.identity import differences
+from hnscc.study.identity import changed_values
 from hnscc.study.schema import Study
 from hnscc.study.section_schema import PairedRepeats
 from hnscc.training.provenance import read_invocations
@@ -69,7 +69,7 @@ def _variants(source: Source) -> Iterator[str]:
     base = source.study.model_dump(mode="json")
     for name, variant in base["variants"].items():
         keys = ("augmentation", "training")
-        changed = list(differences({key: base[key] for key in keys}, {key: variant[key] for key in keys}))
+        changed = list(changed_values({key: base[key] for key in keys}, {key: variant[key] for key in keys}))
         images = listed(variant["modalities"])
         yield f"{source.looks[name].label} (`{name}`): images {images}" + "".join(
             f"; {each}" for each in changed

@@ -9,7 +9,7 @@ from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import NO_TRIAL, in_fold
 from hnscc.base import fewest
 from hnscc.reporting.blocks import Block, Cell, Columns, Section, Table, Text, table
-from hnscc.reporting.sections.comparisons import named
+from hnscc.reporting.sections.comparisons import name_of_metric
 from hnscc.reporting.source import Source, at_chosen
 from hnscc.reporting.values import DASH, between, interval, known, middle, score, signed, whole
 from hnscc.scores.describe import distribution
@@ -94,7 +94,7 @@ def _means(source: Source) -> Table:
         return write
 
     columns: Columns = {
-        "Score": lambda row: named(row["metric"]),
+        "Score": lambda row: name_of_metric(row["metric"]),
         "Better": lambda row: "higher" if row["metric"].higher_is_better else "lower",
         **{looks.label: of(variant) for variant, looks in source.looks.items()},
     }
