@@ -43,9 +43,9 @@ def of_cohort(text: str, refused: bool = False, shown: tuple[tuple[str, str], ..
 def cut_short(scan: Scan, modality: str | None = None) -> bool:
     """Return whether a modality, any unless one is named, does not show more than a tenth of the scan's slices: it is
     told so, and its values are of another part of the body than in the other scans, or of what was filled in."""
-    outside = scan.placement.get("outside", {})
-    names = outside if modality is None else [modality]
-    return any(len(outside.get(name, ())) > CUT_SHARE * scan.slices for name in names)
+    unseen = scan.placement.get("outside", {})
+    names = unseen if modality is None else [modality]
+    return any(len(unseen.get(name, ())) > CUT_SHARE * scan.slices for name in names)
 
 
 def grouped(values: Sequence[float], least: float) -> list[list[int]]:

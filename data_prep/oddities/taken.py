@@ -73,14 +73,14 @@ def unmeasured(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
     """What a scan's files do not hold: values other than one, slices, numbers, the place of its mask."""
     lesion = scan.placement["lesion"]
     for modality in modalities:
-        facts, outside = scan.placement["values"][modality], scan.placement["outside"][modality]
+        facts, unseen = scan.placement["values"][modality], scan.placement["outside"][modality]
         if facts["low"] == facts["high"]:
             yield Odd(
                 scan.scan_id, f"{modality} is {facts['low']:g} everywhere", files=(modality,), refused=True
             )
-        elif outside:
-            shown = f"{modality} does not show {len(outside)} of {count_of(scan.slices, 'slice')}, which are not used"
-            yield Odd(scan.scan_id, shown, files=(modality,), refused=len(outside) == scan.slices)
+        elif unseen:
+            shown = f"{modality} does not show {len(unseen)} of {count_of(scan.slices, 'slice')}, which are not used"
+            yield Odd(scan.scan_id, shown, files=(modality,), refused=len(unseen) == scan.slices)
         yield from _without_value(scan, modality)
     if lesion["fits"]:
         names = " and of ".join(lesion["fits"])

@@ -208,14 +208,14 @@ class Placement(WayBack, total=False):
     """The facts of one scan; those of several files stand by the names of its modalities, and of its mask as `mask`.
 
     coverage: the share of the grid that each modality covers. fill: the value that stands outside of its volume.
-    outside: the slices (z) that it does not show: little of it lies there, it is of one value there, or more is cut out
-    than in others. absent: the share of most slices where its file holds what is no image (data_prep.placing.absent).
-    assumed: the files that state no orientation. lesion_px_cropped: lesion pixels that lie outside of the stored
-    slices. planes, numbers, inputs, values, lesion: see PlaneFacts, NumberFacts, FileFacts, ValueFacts, LesionFacts.
-    registered: how modalities were laid on the reference, where they were (data_prep.registering.registered). drawn:
-    the mask as it was drawn, where the store keeps it. has_mask: whether the manifest names one; mask_told: what was
-    assumed or left out as it was read, in sentences; lesion_free: by what the scan is taken as free of lesion, None
-    where it has one.
+    outside: the unseen slices (z), those that it does not show: little of it lies there, it is of one value there, or
+    more is cut out than in others. absent: the share of most slices where its file holds what is no image
+    (data_prep.placing.absent). assumed: the files that state no orientation. lesion_px_cropped: lesion pixels that lie
+    outside of the stored slices. planes, numbers, inputs, values, lesion: see PlaneFacts, NumberFacts, FileFacts,
+    ValueFacts, LesionFacts. registered: how modalities were laid on the reference, where they were
+    (data_prep.registering.registered). drawn: the mask as it was drawn, where the store keeps it. has_mask: whether the
+    manifest names one; mask_told: what was assumed or left out as it was read, in sentences; lesion_free: by what the
+    scan is taken as free of lesion, None where it has one.
     """
 
     coverage: dict[str, float]
@@ -282,7 +282,7 @@ class CohortPlacement(TypedDict, total=False):
 
 
 def not_shown(placement: Placement, modalities: Iterable[str]) -> frozenset[int]:
-    """Return the stored slices (z) that some of these modalities do not show (`outside`). Stores that were made before
-    preparing looked for them tell of none."""
-    outside = placement.get("outside", {})
-    return frozenset(z for name in modalities for z in outside.get(name, ()))
+    """Return the stored slices (z) that some of these modalities do not show (`Placement.outside`). Stores that were
+    made before preparing looked for them tell of none."""
+    unseen = placement.get("outside", {})
+    return frozenset(z for name in modalities for z in unseen.get(name, ()))
