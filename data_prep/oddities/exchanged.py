@@ -68,25 +68,33 @@ def _across(
     scans: Sequence[Scan], modalities: Sequence[str], asked: Sequence[int], ill: Sequence[int], read: ReadBoth
 ) -> list[_Falls]:
     """By modality, how far values fall across the border of each asked scan's mask on the images of every other one
-    with lesion, and the other way round. Each scan is read once; those that are asked and one more are held."""
-    held = {at: read(at) for at in asked}
-    falls: list[_Falls] = [{} for _ in modalities]
+    with lesion, and the other way round; 0 where the two have not as many slices. Only scans that are compared are
+    read, each once; those that are asked and one more are held."""
+    pairs = [(one, other) for one in asked for other in ill if one != other]
+    falls: list[_Falls] = [dict.fromkeys([*pairs, *(pair[::-1] for pair in pairs)], 0.0) for _ in modalities]
+    held: dict[int, tuple[Images, Bools]] = {}
     for other in ill:
-        theirs = held.get(other) or read(other)
-        for one in asked:
+        # Of two scans that are asked, the later one is compared with the earlier.
+        compared = [one for one in asked if one < other or (one > other and other not in asked)]
+        compared = [one for one in compared if scans[one].slices == scans[other].slices]
+        held |= {one: read(one) for one in compared if one not in held}
+        theirs = (held.get(other) or read(other)) if compared else None
+        if theirs is None:
+            continue
+        if other in asked:
+            held[other] = theirs
+        for one in compared:
+            own = held[one]
             for at, (modality, found) in enumerate(zip(modalities, falls, strict=True)):
-                if other != one and (one, other) not in found:
-                    own = held[one]
-                    found[one, other] = _fall(own[1], theirs[0][:, at], scans[other], modality)
-                    found[other, one] = _fall(theirs[1], own[0][:, at], scans[one], modality)
+                found[one, other] = _fall(own[1], theirs[0][:, at], scans[other], modality)
+                found[other, one] = _fall(theirs[1], own[0][:, at], scans[one], modality)
     return falls
 
 
 def _fall(mask: Bools, image: Images, scan: Scan, modality: str) -> float:
-    """Across the border of another scan's mask, (Z, H, W), on the image (Z, H, W) of a scan; 0 where the two have not
-    as many slices."""
+    """Across the border of another scan's mask, (Z, H, W), on the image of a scan, of that shape."""
     facts = scan.placement["values"][modality]
-    if len(image) != len(mask) or facts["tissue"] is None:
+    if facts["tissue"] is None:
         return 0.0
     bright = facts["tissue"]["last"] - facts["first"]
     edges = edges_of(image, mask, scan.spacing_mm, facts["first"], bright, own_alone=True)

@@ -83,3 +83,32 @@ def test_a_mask_of_a_scan_that_is_not_among_them_has_no_partner():
     masks[3] = 55
     unseen, both = told(masks)
     assert unseen == ["p3_a"] and both == []
+
+
+def test_only_scans_of_as_many_slices_are_read():
+    scans = [
+        replace(
+            scan(f"p{at}", (0, 4) if at < 2 else (0,) * at + (4,)),
+            placement={
+                "values": {"pet": {"first": 0.0, "tissue": {"last": 1.2}}},
+                "lesion": {"edges": {"pet": {"own": 1.0}}},
+            },
+        )
+        for at in range(SCANS)
+    ]
+    assert scans[0].slices == scans[1].slices
+    read = []
+
+    def reading(at: int) -> tuple[np.ndarray, np.ndarray]:
+        read.append(at)
+        return np.ones((scans[at].slices, 1, 8, 8), np.float32), np.ones((scans[at].slices, 8, 8), bool)
+
+    assert list(exchanged(scans, ["pet"], [], reading)) == []
+    twins = {
+        at
+        for at, one in enumerate(scans)
+        for other in scans
+        if one is not other and one.slices == other.slices
+    }
+    assert len(twins) < SCANS
+    assert sorted(read) == sorted(twins)
