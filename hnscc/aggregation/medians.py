@@ -11,8 +11,8 @@ from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import HALF, Counts, count, positive
 from hnscc.scores.metrics import DICE
 from hnscc.scores.scans import ScanScore, score_scans
+from hnscc.scores.stored import with_glycolysis
 from hnscc.scores.thresholds import MAIN_READING, READINGS, Reading, choose_threshold, median_position, sweep
-from hnscc.scores.uptake import with_glycolysis
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
 

@@ -16,9 +16,15 @@ from hnscc.base.encode import table_of_parquet
 from hnscc.scores.calibration import Probabilities
 from hnscc.scores.counts import HALF, Counts
 from hnscc.scores.scans import ScanScore
-from hnscc.scores.stored import StoredScores, score_at_half, scores_from_bytes
+from hnscc.scores.stored import (
+    STORED_AS,
+    StoredScores,
+    of_scans,
+    score_at_half,
+    scores_from_bytes,
+    with_glycolysis,
+)
 from hnscc.scores.thresholds import has_collapsed, highest_probability
-from hnscc.scores.uptake import STORED_AS, of_scans, with_glycolysis
 from hnscc.study.identity import trial_seeds
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, SCORES_FILE, RunFolder
@@ -119,7 +125,7 @@ def _scores_of(
 @dataclass(frozen=True)
 class StoredPredictions:
     """What a trial predicted. probabilities: those of the fold's slices as stored, uint16 (N, H, W). glycolysis: of
-    each whole scan, float (1001,) as `scores.uptake.glycolysis` has it; empty where the trial stored none."""
+    each whole scan, float (1001,) as `scores.stored.glycolysis` has it; empty where the trial stored none."""
 
     probabilities: StoredProbabilities
     glycolysis: Mapping[str, NDArray[np.floating]]

@@ -8,12 +8,11 @@ import typer
 
 from hnscc import __version__
 from hnscc.base.errors import exit_code_of
-from hnscc.commands.cluster_commands import doctor
 from hnscc.commands.cohort_commands import fetch, phantom, prepare, scan, verify
 from hnscc.commands.new_scan_commands import export, predict
 from hnscc.commands.options import FORMER_OPTIONS
 from hnscc.commands.results_commands import aggregate, plan, prune, query, report, tables
-from hnscc.commands.study_commands import check, init, run, search, settings, status
+from hnscc.commands.study_commands import check, doctor, init, run, search, settings, status
 
 app = typer.Typer(
     help="Repeat-run studies of medical image segmentation. In order: prepare, init, check, run, query.",

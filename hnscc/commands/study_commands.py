@@ -1,5 +1,4 @@
-"""Commands that begin, check, train and watch a study, and say what its file may hold: init, check, run, search,
-status, settings."""
+"""Commands of a study and of its cluster: init, check, run, search, status, settings, doctor."""
 
 import json
 import textwrap
@@ -191,3 +190,33 @@ def _unknown(key: str) -> InputError:
         found=key,
         do=f"hnscc settings {close[0]}" if close else "`hnscc settings` prints all of them",
     )
+
+
+def doctor(
+    cluster: Annotated[Path | None, typer.Option(help="A `ray up` file, for example cluster.yaml.")] = None,
+    working_dir: Annotated[
+        Path | None, typer.Option(help="The folder that `ray job submit --working-dir` is to upload.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a cluster file, or a folder to be submitted, offline. Nothing is started.
+
+    Every missing safeguard, every invalid field and every FILL-IN of a `ray up` file is named with its line. Of a
+    folder: how much Ray would upload, and whether patient files are among it. Exit code 2 if something is wrong, or
+    still to be filled in.
+
+    Example: hnscc doctor --cluster cluster.yaml --working-dir .
+    """
+    if cluster is None and working_dir is None:
+        raise InputError(
+            "There is nothing to check.",
+            where="hnscc doctor",
+            expected="--cluster FILE, --working-dir DIR, or both",
+            found="neither",
+            do="hnscc doctor --cluster cluster.yaml --working-dir .",
+        )
+    from rayjobs.doctor import examine
+
+    found = examine(cluster, working_dir)
+    print(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(found.lines()))
+    raise typer.Exit(0 if found.fine else 2)

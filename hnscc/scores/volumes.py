@@ -39,7 +39,7 @@ def volumes(
     """Return the volumes of two masks, bool (Z, H, W) of one scan.
 
     spacing_mm: between voxels along z, y, x. uptake: SUV of each voxel, of the masks' shape; trials give none, since
-    they keep the glycolysis of every threshold (`uptake.glycolysis`), and tests compare it with this of one mask.
+    they keep the glycolysis of every threshold (`stored.glycolysis`), and tests compare it with this of one mask.
     Raises ValueError for other masks, a spacing that is not positive, or an uptake of another shape or not finite
     in a mask.
     """

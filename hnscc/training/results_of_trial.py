@@ -17,9 +17,15 @@ from hnscc.base.files import sha256, write_bytes
 from hnscc.base.locations import Location
 from hnscc.cohort.fold import FoldData
 from hnscc.scores.counts import HALF
-from hnscc.scores.stored import scores_to_bytes, scoring_at_half
+from hnscc.scores.stored import (
+    STORED_AS,
+    glycolysis,
+    scores_to_bytes,
+    scoring_at_half,
+    stored_form,
+    with_glycolysis,
+)
 from hnscc.scores.thresholds import score_trial
-from hnscc.scores.uptake import STORED_AS, glycolysis, stored_form, with_glycolysis
 from hnscc.training.loop import Fit
 from hnscc.training.process import give_back_memory, peak_gpu_bytes
 from hnscc.training.ready import Task

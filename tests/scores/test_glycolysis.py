@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hnscc.scores.counts import positive
-from hnscc.scores.uptake import glycolysis, of_scans, stored_form
+from hnscc.scores.stored import glycolysis, of_scans, stored_form
 from hnscc.scores.volumes import volumes
 
 SPACING = (5.0, 10.0, 20.0)  # a voxel is 1 ml
