@@ -16,7 +16,7 @@ from data_prep.placing.place import PlacedScan, place_scan
 from data_prep.row_files import choose_reference, grids_of, volumes_of
 from data_prep.settings import PrepareSettings
 from data_prep.views import View, view_of
-from data_prep.volumes.grids import CannotPlace
+from data_prep.volumes.volume import CannotPlace
 from data_prep.workers import run_each
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError

@@ -1,8 +1,10 @@
-"""The cluster that a study runs on: connecting, what its machines have, and what they are asked."""
+"""The cluster that a study runs on: connecting, what its machines have, and what they are asked; what is said while a
+question to it, or a trial, waits for a free machine."""
 
 import contextlib
 import logging
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -25,7 +27,36 @@ from rayjobs.requests import (
     with_share,
 )
 from rayjobs.surroundings import folder_for_ray, no_cluster, refuse_silent
-from rayjobs.waiting import answer_to
+
+# After so many seconds without an answer the user is told; then after twice as many, up to the longest.
+TOLD_AFTER, LONGEST = 10.0, 600.0
+
+
+def answer_to(question: ray.ObjectRef[Any], what: str) -> Any:
+    """Return what a task on the cluster answers, once it has; says how long it has waited, and for what."""
+    wait = Wait(lambda line: print(line, flush=True))
+    while not ray.wait([question], timeout=wait.left())[0]:
+        wait.tell(what)
+    return ray.get(question)
+
+
+class Wait:
+    """Tells how long it has lasted, after ten seconds, and then each time that it has lasted twice as long."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say, self.began, self.told = say, time.monotonic(), TOLD_AFTER
+
+    def left(self) -> float:
+        """Seconds until there is something to tell."""
+        return max(0.0, self.told - (time.monotonic() - self.began))
+
+    def tell(self, what: str) -> None:
+        """Say it if it is time."""
+        if not self.left():
+            waited = time.monotonic() - self.began
+            self.say(f"waiting for {what}, for {waited:.0f} s so far")
+            self.told = waited + min(waited, LONGEST)
+
 
 # Read by glibc when a process starts: with its caches of small pieces off, they join their free neighbours at once
 # (`_keep_freed_memory` of hnscc/training/process.py says why). A tenth of a trial's memory on a processor.

@@ -8,9 +8,8 @@ import ray
 from hnscc.base.in_words import count_of
 from hnscc.study.plan import Trial
 from hnscc.training.ready import ReadyRun
-from rayjobs.cluster import machines_of_cluster, remote_task
+from rayjobs.cluster import answer_to, machines_of_cluster, remote_task
 from rayjobs.requests import trials_per_gpu
-from rayjobs.waiting import answer_to
 
 # What is left free of a GPU's memory, and added to each trial's measured peak: allocators fragment.
 GPU_SPARE, PEAK_MARGIN = 0.05, 1.1

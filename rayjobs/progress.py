@@ -10,8 +10,8 @@ from ray.tune.experiment import Trial as TuneTrial
 from hnscc.base.console import print_line, progress_bars, terminal
 from hnscc.base.in_words import count_of
 from hnscc.study.plan import Trial
+from rayjobs.cluster import Wait
 from rayjobs.requests import Amounts, amounts_in_words
-from rayjobs.waiting import Wait
 
 
 class StudyProgress(tune.Callback):

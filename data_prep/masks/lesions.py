@@ -6,11 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from data_prep.volumes.grids import cannot_place, corners, on_same_voxels, to_lps, turned_to_lps, voxels_of
 from data_prep.volumes.off_grid import off_grid
 from data_prep.volumes.resize import HALF_SHARE, area_weights, weigh
 from data_prep.volumes.sampling import POSITION_DECIMALS, ROUNDING_VOXELS, finer
-from data_prep.volumes.volume import Grid, Volume
+from data_prep.volumes.volume import (
+    Grid,
+    Volume,
+    cannot_place,
+    corners,
+    on_same_voxels,
+    to_lps,
+    turned_to_lps,
+    voxels_of,
+)
 from hnscc.base.arrays import Bools, Floats, Integers
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of

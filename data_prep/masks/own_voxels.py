@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.masks.lesions import around, covered
-from data_prep.volumes.grids import to_lps
 from data_prep.volumes.resize import HALF_SHARE
-from data_prep.volumes.volume import Grid, Volume
+from data_prep.volumes.volume import Grid, Volume, to_lps
 from hnscc.base.arrays import Bools, Floats, Integers
 
 

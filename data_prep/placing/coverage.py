@@ -4,9 +4,8 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from data_prep.volumes.grids import CannotPlace, cannot_place, check_axes, to_lps, voxels_of
 from data_prep.volumes.sampling import parts_of
-from data_prep.volumes.volume import Grid
+from data_prep.volumes.volume import CannotPlace, Grid, cannot_place, check_axes, to_lps, voxels_of
 
 MIN_COVERAGE = 0.5  # of the grid's voxels that each modality must cover
 MIN_LESION_COVERAGE = 0.9  # of the lesion's voxels; of the grid's, were two columns exchanged

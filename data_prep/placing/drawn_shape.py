@@ -6,8 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy import ndimage
 
-from data_prep.volumes.grids import on_same_voxels, same_grid
-from data_prep.volumes.volume import Grid, Volume
+from data_prep.volumes.volume import Grid, Volume, on_same_voxels, same_grid
 from hnscc.base.arrays import Bools, Masks, Spacing
 
 # Of the larger one of two slices, from which they show lesion at one place. Of 2,010 slices that were taken out of real

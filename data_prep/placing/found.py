@@ -12,10 +12,9 @@ from data_prep.placing.bodies import placed_bodies
 from data_prep.placing.drawn_shape import is_box, skipped_slices, spanned
 from data_prep.placing.edges import SIDES, edges_of
 from data_prep.placing.signal import signal_of
-from data_prep.volumes.grids import axis_of_slices, to_lps
 from data_prep.volumes.percentiles import percentiles
 from data_prep.volumes.resize import Window, centres_inside, stored_spacing
-from data_prep.volumes.volume import Grid, Volume
+from data_prep.volumes.volume import Grid, Volume, axis_of_slices, to_lps
 from hnscc.base.arrays import Bools, Floats, Images, Masks
 from hnscc.cohort.placement import FileFacts, LesionFacts, ValueFacts
 

@@ -8,10 +8,9 @@ import numpy as np
 from data_prep.placing.absent import absent
 from data_prep.placing.coverage import MIN_COVERAGE
 from data_prep.placing.planes import planes_of
-from data_prep.volumes.grids import nearly_same_grid, to_lps, turned_to_lps
 from data_prep.volumes.resize import Window, resize_image
 from data_prep.volumes.sampling import ROUNDING_VOXELS, sampled
-from data_prep.volumes.volume import Grid, Volume
+from data_prep.volumes.volume import Grid, Volume, nearly_same_grid, to_lps, turned_to_lps
 from hnscc.base.arrays import Bools, Floats, Images
 from hnscc.cohort.placement import PlaneFacts
 

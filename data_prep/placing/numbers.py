@@ -3,8 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.volumes.grids import axis_of_slices
-from data_prep.volumes.volume import Volume
+from data_prep.volumes.volume import Volume, axis_of_slices
 from hnscc.cohort.placement import NumberFacts
 
 END_SHARE = 0.1  # of the range, from its highest and its lowest value: its ends

@@ -27,7 +27,6 @@ from data_prep.placing.found import facts_of, input_of, share_of_body
 from data_prep.placing.gridded import Gridded, gridded
 from data_prep.placing.numbers import number_facts
 from data_prep.registering.registered import Registration, laid_together
-from data_prep.volumes.grids import check_axes, to_lps
 from data_prep.volumes.lying import lying
 from data_prep.volumes.resize import (
     Window,
@@ -36,7 +35,7 @@ from data_prep.volumes.resize import (
     stored_affine,
     stored_spacing,
 )
-from data_prep.volumes.volume import Grid, Volume
+from data_prep.volumes.volume import Grid, Volume, check_axes, to_lps
 from hnscc.base.arrays import Bools, Images, Masks, Spacing
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of

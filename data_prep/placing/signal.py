@@ -9,8 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.volumes.grids import axis_of_slices
-from data_prep.volumes.volume import Volume
+from data_prep.volumes.volume import Volume, axis_of_slices
 from hnscc.base.arrays import Bools, Images
 from hnscc.cohort.placement import SignalFacts
 

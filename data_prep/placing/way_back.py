@@ -10,9 +10,8 @@ from nibabel import orientations
 from numpy.typing import NDArray
 
 from data_prep.masks.own_voxels import half_covered
-from data_prep.volumes.grids import to_lps
 from data_prep.volumes.resize import HALF_SHARE, area_weights, weigh
-from data_prep.volumes.volume import Grid
+from data_prep.volumes.volume import Grid, to_lps
 from hnscc.base.arrays import Bools, Floats, Masks
 from hnscc.cohort.placement import WayBack
 from hnscc.cohort.store_format import DrawnMask
@@ -30,7 +29,7 @@ def to_input_grid(mask: Masks | Bools, placement: WayBack) -> Masks:
 
 
 def lesion_back(mask: NDArray[Any], placement: WayBack) -> Bools:
-    """The mask of `to_input_grid` with its axes turned to LPS: (Z, Y, X), as data_prep.volumes.grids.to_lps lies."""
+    """The mask of `to_input_grid` with its axes turned to LPS: (Z, Y, X), as data_prep.volumes.volume.to_lps lies."""
     return np.stack([share >= HALF_SHARE for share in _shares(mask, placement)])
 
 

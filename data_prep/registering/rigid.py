@@ -14,8 +14,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from data_prep.volumes.grids import to_lps, turned_to_lps
-from data_prep.volumes.volume import TO_RAS, Volume
+from data_prep.volumes.volume import TO_RAS, Volume, to_lps, turned_to_lps
 from hnscc.base.arrays import Floats
 from hnscc.base.seeds import short_seed
 

@@ -6,9 +6,8 @@ scans with and without lesion would be stored by different rules.
 
 from dataclasses import replace
 
-from data_prep.volumes.grids import cannot_place, on_same_voxels, same_grid, size_text
 from data_prep.volumes.off_grid import off_grid
-from data_prep.volumes.volume import Grid, Volume
+from data_prep.volumes.volume import Grid, Volume, cannot_place, on_same_voxels, same_grid, size_text
 
 NOWHERE = "Analyze's default axes"
 

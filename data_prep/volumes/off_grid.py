@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from data_prep.volumes.grids import SAME_GRID_VOXELS, corners, to_lps, voxels_of
-from data_prep.volumes.volume import Grid
+from data_prep.volumes.volume import SAME_GRID_VOXELS, Grid, corners, to_lps, voxels_of
 from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of

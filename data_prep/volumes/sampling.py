@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
 
-from data_prep.volumes.grids import corners, nearly_same_grid, to_lps, turned_to_lps, voxels_of
 from data_prep.volumes.resize import weigh
-from data_prep.volumes.volume import Grid, Volume
+from data_prep.volumes.volume import Grid, Volume, corners, nearly_same_grid, to_lps, turned_to_lps, voxels_of
 from hnscc.base.arrays import Bools, Floats, Integers
 
 # Of a position in a volume, in voxels: what lies nearer to a voxel than this lies on it.

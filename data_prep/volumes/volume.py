@@ -1,12 +1,17 @@
-"""What every reader gives: a grid of voxels that lies in space, and the values on it."""
+"""What every reader gives, a grid of voxels that lies in space, and the values on it; how grids lie: their axes turned
+to LPS, whether two hold the same voxels, and what slices need of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
+from nibabel import orientations
 from numpy.typing import NDArray
 
 from hnscc.base.arrays import Bools, Floats
+from hnscc.base.errors import InputError
 
 # DICOM and ITK count mm to the patient's left and to posterior, NIfTI to right and to anterior.
 TO_RAS = np.diag([-1.0, -1.0, 1.0])
@@ -64,3 +69,116 @@ class Volume:
     unit: str = ""
     padding: Padding | None = None
     written: Mapping[str, str] = field(default_factory=dict)
+
+
+Kind = TypeVar("Kind", bound=np.generic)
+
+SAME_GRID_VOXELS = 0.05  # voxels: the most that corners of equal grids may lie apart
+
+
+def axis_of_slices(grid: Grid) -> int:
+    """Return the axis of the voxels, 0 to 2, that runs nearest to that from foot to head."""
+    return int(np.flatnonzero(orientations.io_orientation(grid.affine)[:, 0] == 2)[0])
+
+
+def to_lps(grid: Grid) -> Grid:
+    """The same voxels, axes turned and flipped so that x runs to the left, y to posterior and z to superior."""
+    turn = turn_to_lps(grid)
+    x, y, z = (grid.shape[axis] for axis in np.argsort(turn[:, 0]))
+    return Grid((x, y, z), grid.affine @ orientations.inv_ornt_aff(turn, grid.shape), grid.oriented)
+
+
+def turn_to_lps(grid: Grid) -> Floats:
+    """The turn that brings an array in the order of the grid's file to LPS, as nibabel writes it: (3, 2), not to be
+    written to."""
+    return _turn_to_lps(tuple(grid.affine.ravel().tolist()))
+
+
+@lru_cache(maxsize=64)  # a scan's grids are asked for it dozens of times
+def _turn_to_lps(affine: tuple[float, ...]) -> Floats:
+    """`turn_to_lps` of an affine, 4 x 4 numbers row by row."""
+    turn: Floats = orientations.ornt_transform(
+        orientations.io_orientation(np.reshape(affine, (4, 4))), orientations.axcodes2ornt("LPS")
+    )
+    turn.flags.writeable = False
+    return turn
+
+
+def turned_to_lps(data: NDArray[Kind], grid: Grid) -> NDArray[Kind]:
+    """An array in the order of the grid's file, its axes turned and flipped to those of `to_lps`.
+
+    data: of `grid.shape`, of any type and unit. The result is (x, y, z), x to the left, y to posterior, z to superior,
+    of the same type, values and memory.
+    """
+    lps: NDArray[Kind] = orientations.apply_orientation(data, turn_to_lps(grid))
+    return lps
+
+
+def voxels_of(one: Grid, other: Grid) -> Floats:
+    """4 x 4: from an index of the other grid to the position in this one, in its voxels."""
+    matrix: Floats = np.linalg.inv(one.affine) @ other.affine
+    return matrix
+
+
+def on_same_voxels(one: Grid, grids: Mapping[str, Grid]) -> list[str]:
+    """The names of those grids that hold the same voxels, in their order."""
+    return [name for name, grid in grids.items() if same_grid(one, grid)]
+
+
+def same_grid(one: Grid, other: Grid) -> bool:
+    """Whether two grids hold the same voxels, whatever the order of their axes in the file.
+
+    Where one has no orientation (Analyze), only shape and spacing in file order can be compared.
+    """
+    if not (one.oriented and other.oriented):
+        return one.shape == other.shape and bool(np.allclose(one.spacing, other.spacing, rtol=1e-3))
+    return nearly_same_grid(to_lps(one), to_lps(other), SAME_GRID_VOXELS)
+
+
+def nearly_same_grid(one: Grid, other: Grid, voxels: float) -> bool:
+    """Whether two grids that lie LPS have one shape, and no corners farther apart than so many voxels of `one`."""
+    if one.shape != other.shape:
+        return False
+    apart = np.linalg.norm(((one.affine - other.affine) @ corners(one.shape))[:3], axis=0)
+    return bool(apart.max() <= voxels * one.spacing.min())
+
+
+def corners(shape: tuple[int, int, int]) -> Floats:
+    """The indices of the eight corner voxels as homogeneous coordinates: (4, 8)."""
+    ends = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=np.float64).T
+    last: Floats = np.array([*(count - 1 for count in shape), 1], dtype=np.float64)
+    return ends * last[:, None]
+
+
+def check_axes(grid: Grid, scan: str) -> None:
+    """InputError unless the axes are at right angles, and the slices nearer to transaxial than to anything else.
+
+    Resizing in mm needs both. `scan` is how the error names the scan.
+    """
+    axes = to_lps(grid).affine[:3, :3] / to_lps(grid).spacing
+    if np.abs(axes.T @ axes - np.eye(3)).max() > 0.01:
+        raise cannot_place("The grid is skewed.", scan, "axes at right angles", "axes at other angles")
+    tilt = float(np.degrees(np.arccos(np.clip(axes[2, 2], -1, 1))))
+    if tilt > 45:
+        raise cannot_place(
+            "The slices are not transaxial.", scan, "a tilt of at most 45 degrees", f"{tilt:.0f}"
+        )
+
+
+def size_text(grid: Grid) -> str:
+    """Shape and spacing as an error tells them."""
+    voxels, steps = " x ".join(map(str, grid.shape)), " x ".join(f"{step:.3g}" for step in grid.spacing)
+    return f"{voxels} voxels of {steps} mm"
+
+
+class CannotPlace(InputError):
+    """The volumes of a scan do not fit on the grid of the reference modality; on that of another they may."""
+
+
+def cannot_place(problem: str, where: str, expected: str, found: str, do: str | None = None) -> CannotPlace:
+    """The error of a scan whose volumes do not fit together; `do`, where more is known than that.
+
+    It names no other reference: which one every scan of a cohort allows, one scan cannot tell.
+    """
+    do = do or "Check that the row's files belong together and are whole, or take the scan out."
+    return CannotPlace(problem, where=where, expected=expected, found=found, do=do)

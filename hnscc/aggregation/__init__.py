@@ -5,6 +5,6 @@ they hold), `results`, `folds`, `trials` and `medians` (what is behind them) and
 be trained).
 
 It may import base, study, scores, cohort, training and data_prep. Inside, imports point one way: build -> comparisons,
-detection -> enough_repeats, models, summary -> query, tables_page -> whole_patients -> cases, scans -> results, schemas
--> columns, medians -> comparison_columns, drawn_scores, scan_columns, trials -> column_types, folds.
+detection -> enough_repeats, models, summary -> query -> whole_patients -> scans -> results, schemas -> columns, medians
+-> comparison_columns, scan_columns, trials -> column_types, folds.
 """

@@ -9,9 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from hnscc.aggregation.cases import Cases, cases_of, repeat_cases, why_unscored
 from hnscc.aggregation.column_types import TableRow
-from hnscc.aggregation.results import NO_REPEAT, Results
+from hnscc.aggregation.results import NO_REPEAT, Cases, Results, cases_of, repeat_cases, why_unscored
 from hnscc.aggregation.whole_patients import WholeScans, as_comparison, patient_rows_of, whole_scans_of
 from hnscc.base import fewest
 from hnscc.base.arrays import Floats

@@ -13,10 +13,9 @@ from operator import add
 
 import numpy as np
 
-from hnscc.aggregation.cases import join_reasons, shared_threshold, why_unscored
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import Fold
-from hnscc.aggregation.results import Results
+from hnscc.aggregation.results import Results, join_reasons, shared_threshold, why_unscored
 from hnscc.aggregation.scans import SAMPLED
 from hnscc.aggregation.trials import Completed
 from hnscc.base.arrays import Bools

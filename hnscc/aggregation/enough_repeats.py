@@ -9,8 +9,7 @@ simulation, for with few values it covers it more often.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from hnscc.aggregation.cases import repeat_cases
-from hnscc.aggregation.results import Results, read_trials
+from hnscc.aggregation.results import Results, read_trials, repeat_cases
 from hnscc.scores.intervals import RepeatsForWidth, is_known_within, repeats_for_width, unknown
 from hnscc.scores.metrics import DICE
 from hnscc.study.plan import Trial

@@ -1,20 +1,49 @@
-"""The median models of a variant in a fold, by each reading, and their thresholds."""
+"""The median models of a variant in a fold, by each reading, and their thresholds; and whole scans on the grids that
+their masks were drawn on.
+
+What a model marks on stored slices is brought back to the grid of the drawn mask. So nothing that the slices lost is
+forgiven: lesion that was cropped off, or that coarser pixels do not hold, is missed.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from hnscc.aggregation.drawn_scores import drawn_scores
+from data_prep.placing.way_back import back_as_drawn
 from hnscc.aggregation.folds import Damaged, Fold
 from hnscc.aggregation.trials import Completed, Result, StoredPredictions, load_predicted
 from hnscc.base.arrays import StoredProbabilities
 from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import HALF, Counts, count, positive
-from hnscc.scores.metrics import DICE
-from hnscc.scores.scans import ScanScore, score_scans
+from hnscc.scores.metrics import DICE, dice
+from hnscc.scores.scans import ScanScore, score_scan, score_scans
 from hnscc.scores.stored import with_glycolysis
 from hnscc.scores.thresholds import MAIN_READING, READINGS, Reading, choose_threshold, median_position, sweep
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
+
+
+def drawn_scores(
+    probabilities: StoredProbabilities, fold: Fold, k: int, tolerance_mm: float
+) -> dict[str, ScanScore]:
+    """Return the score of each whole scan whose mask the fold keeps as drawn, from stored probabilities of its slices,
+    uint16 (N, H, W), at the threshold k / 1000. tolerance_mm: of the surface Dice."""
+    found = {}
+    for scan, mask in fold.drawn.items():
+        drawn, marked = mask.drawn, positive(probabilities[fold.scan_rows[scan]], k)
+        pred = back_as_drawn(marked, mask.placement, drawn)
+        found[scan] = score_scan(pred, drawn.voxels, drawn.spacing_mm, tolerance_mm)
+    return found
+
+
+def dice_of_masks_sent_back(fold: Fold) -> dict[str, float]:
+    """Of each of these scans, the Dice of its mask with itself once it was placed on the stored slices and sent back:
+    what a perfect model would reach."""
+    found = {}
+    for scan, mask in fold.drawn.items():
+        drawn = mask.drawn
+        back = back_as_drawn(fold.masks[fold.scan_rows[scan]], mask.placement, drawn)
+        found[scan] = float(dice((back & drawn.voxels).sum(), back.sum(), drawn.voxels.sum()))
+    return found
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 
 from hnscc.aggregation.column_types import TableRow
-from hnscc.aggregation.drawn_scores import dice_of_masks_sent_back
 from hnscc.aggregation.folds import Fold
+from hnscc.aggregation.medians import dice_of_masks_sent_back
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.trials import Completed
 from hnscc.base.split_names import HELD_OUT

@@ -5,9 +5,17 @@ from dataclasses import asdict, fields
 
 import numpy as np
 
-from hnscc.aggregation.cases import Cases, Medians, cases_of, join_reasons, repeat_cases, shared_threshold
 from hnscc.aggregation.column_types import TableRow
-from hnscc.aggregation.results import NO_REPEAT, Results
+from hnscc.aggregation.results import (
+    NO_REPEAT,
+    Cases,
+    Medians,
+    Results,
+    cases_of,
+    join_reasons,
+    repeat_cases,
+    shared_threshold,
+)
 from hnscc.aggregation.whole_patients import pooled_of_scans
 from hnscc.base import fewest
 from hnscc.base.split_names import SPLITS

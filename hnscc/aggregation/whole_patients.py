@@ -9,10 +9,9 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from hnscc.aggregation.cases import join_reasons, why_unscored
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import Fold
-from hnscc.aggregation.results import NO_REPEAT, Results
+from hnscc.aggregation.results import NO_REPEAT, Results, join_reasons, why_unscored
 from hnscc.aggregation.scans import not_whole
 from hnscc.base import fewest
 from hnscc.base.arrays import Floats

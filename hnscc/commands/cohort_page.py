@@ -21,8 +21,7 @@ from hnscc.base.locations import locate
 from hnscc.cohort.store import Store
 from hnscc.commands.cohort_pictures import contact_sheets, intensities
 from hnscc.commands.cohort_table import lesion_free_told, odd_about, odd_by_scan, units_told
-from hnscc.reporting.blocks import Columns, Points, Section, Table, table
-from hnscc.reporting.pages import html
+from hnscc.reporting.blocks import Columns, Points, Section, Table, html, table
 
 
 def page_of(store: str | Path) -> Page:

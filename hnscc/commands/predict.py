@@ -11,7 +11,7 @@ from typing import Any
 from data_prep.dicom.header import quiet
 from data_prep.dicom.reading import names_dicom
 from data_prep.manifest.manifest import Fault, Row, raise_all
-from data_prep.new_scans import NewScan, Scans, list_scans, place_new
+from data_prep.new_scans import NewScan, Scans, Units, check_units, list_scans, place_new, units_of
 from data_prep.placing.way_back import in_file_order, save_nifti
 from data_prep.settings import check_reason
 from hnscc.aggregation.models import Models, models_of
@@ -34,7 +34,6 @@ from hnscc.commands.predicted_scan import (
     scores_of_scan,
     told_of,
 )
-from hnscc.commands.units import Units, check_units, units_of
 from hnscc.reporting.drawing.scan_picture import scan_picture
 from hnscc.scores.counts import threshold_of
 from hnscc.study.run_folder import RunFolder

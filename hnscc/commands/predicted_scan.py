@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.manifest.ids import alike, may_be_one
-from data_prep.new_scans import NewScan, Own
+from data_prep.new_scans import NewScan, Own, Units
 from data_prep.oddities.new_scan import odd_beside
 from data_prep.placing.way_back import back_as_drawn, lesion_back, values_back
 from data_prep.registering.judged import registrations_told
@@ -18,7 +18,6 @@ from hnscc.base.arrays import StoredProbabilities
 from hnscc.base.in_words import count_of
 from hnscc.cohort.placement import NOT_SHOWN
 from hnscc.cohort.slices import Bounds
-from hnscc.commands.units import Units
 from hnscc.scores.counts import ONE, positive
 from hnscc.scores.masks import voxel_ml
 from hnscc.scores.metrics import dice
@@ -185,7 +184,7 @@ def told_of(
 ) -> list[str]:
     """What the user should know of a scan before trusting its mask, a sentence each.
 
-    found: its `intensities`; units: those of its modalities (hnscc.commands.units).
+    found: its `intensities`; units: those of its modalities (data_prep.new_scans).
     """
     told = [
         f"{name}: {each['outside']:.1%} of the pixels lie outside of {each['low']:.4g} to {each['high']:.4g}, the "

@@ -4,10 +4,9 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Literal, TypedDict
 
-from hnscc.aggregation.cases import repeat_cases
 from hnscc.aggregation.comparisons import paired_results
 from hnscc.aggregation.enough_repeats import pilots_of
-from hnscc.aggregation.results import Results, read_trials
+from hnscc.aggregation.results import Results, read_trials, repeat_cases
 from hnscc.base import fewest
 from hnscc.base.errors import InputError
 from hnscc.base.given import HALF_WIDTH, POWER, SEE, check_number, check_whole

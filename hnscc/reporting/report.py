@@ -4,8 +4,7 @@ Everything comes from tables/, folds/ and the median models' stored predictions;
 images below the outlines, and where it cannot be read the report says so and stands without them.
 """
 
-from hnscc.reporting.blocks import Section
-from hnscc.reporting.pages import write_pages
+from hnscc.reporting.blocks import Section, write_pages
 from hnscc.reporting.sections.brief import brief
 from hnscc.reporting.sections.examples import examples
 from hnscc.reporting.sections.lesion_slices import lesion_slices

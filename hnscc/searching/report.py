@@ -9,9 +9,8 @@ from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.columns import PLACES
 from hnscc.aggregation.query import read_table
 from hnscc.base.in_words import count_of, listed
-from hnscc.reporting.blocks import Block, Cell, Picture, Points, Section, Text, table
+from hnscc.reporting.blocks import Block, Cell, Picture, Points, Section, Text, table, write_pages
 from hnscc.reporting.drawing.style import picture
-from hnscc.reporting.pages import write_pages
 from hnscc.reporting.values import (
     DASH,
     between,

@@ -12,7 +12,7 @@ from scans import sts
 
 from data_prep.dicom.listing import list_folders
 from data_prep.files.read import read_grid, read_volume
-from data_prep.volumes.grids import to_lps, turned_to_lps
+from data_prep.volumes.volume import to_lps, turned_to_lps
 from hnscc.base.errors import InputError
 
 TURNED = (np.cos(0.3), np.sin(0.3), 0, -np.sin(0.3) * np.cos(0.2), np.cos(0.3) * np.cos(0.2), np.sin(0.2))

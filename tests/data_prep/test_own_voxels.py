@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from data_prep.masks.own_voxels import own_voxels
-from data_prep.volumes.grids import to_lps
-from data_prep.volumes.volume import Grid
+from data_prep.volumes.volume import Grid, to_lps
 
 
 def grid_of(shape, step, origin=(0.0, 0.0, 0.0), turn=None):

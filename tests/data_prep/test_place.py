@@ -12,9 +12,8 @@ from scans import LPS, cohort, dice, place, refused, scan_arrays, to_itk, volume
 from scipy.spatial.transform import Rotation
 
 from data_prep.placing.way_back import to_input_grid
-from data_prep.volumes.grids import to_lps
 from data_prep.volumes.sampling import sampled, sampled_by_voxels
-from data_prep.volumes.volume import Grid, Volume
+from data_prep.volumes.volume import Grid, Volume, to_lps
 from hnscc.base.errors import InputError
 
 

@@ -14,8 +14,7 @@ from hnscc.aggregation.build import write_tables
 from hnscc.base.files import write_text
 from hnscc.cohort.fold import read_folds, write_fold
 from hnscc.cohort.splits import plan_fold
-from hnscc.reporting.blocks import Section
-from hnscc.reporting.pages import html, markdown
+from hnscc.reporting.blocks import Section, html, markdown
 from hnscc.reporting.report import write_report
 from hnscc.reporting.sections.brief import brief
 from hnscc.reporting.sections.patients import patients

@@ -14,7 +14,7 @@ from stores import make_store, study_of
 from hnscc.study.loading import dump_study
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.records import read_record
-from rayjobs.waiting import Wait
+from rayjobs.cluster import Wait
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import pytest
 
 from hnscc.aggregation.schemas import TABLES, schema
-from hnscc.aggregation.tables_page import tables_page
+from hnscc.commands.docs import tables_page
 from hnscc.scores.metrics import METRICS
 
 
