@@ -11,7 +11,7 @@ from data_prep.manifest.manifest import Fault, Row, examine_manifest, raise_all
 from data_prep.masks.masks import Mask
 from data_prep.oddities.judged import Reduced, judged, reduce_images, told
 from data_prep.oddities.orientation import lying_of
-from data_prep.placing.coverage import MIN_COVERAGE, may_be_reference
+from data_prep.placing.gridded import MIN_COVERAGE, may_be_reference
 from data_prep.placing.place import PlacedScan, place_scan
 from data_prep.row_files import choose_reference, grids_of, volumes_of
 from data_prep.settings import PrepareSettings

@@ -15,8 +15,8 @@ from data_prep.dicom.suv import BODY_WEIGHT, LEAN_BODY_MASS, UNITS
 from data_prep.files.read import names_volume
 from data_prep.manifest.manifest import Row, examine_manifest, raise_all
 from data_prep.manifest.without import row_of_files, rows_of_folders
-from data_prep.masks.own_voxels import own_voxels
 from data_prep.placing.place import place_scan
+from data_prep.placing.way_back import own_voxels
 from data_prep.row_files import volumes_of
 from data_prep.volumes.volume import Grid, Volume, to_lps, turned_to_lps
 from hnscc.base.arrays import Bools, Images, Masks, Spacing
@@ -41,7 +41,7 @@ class Own:
     spacing_mm: Spacing
 
     def covered(self, lesion: Bools, grid: Grid) -> Bools:
-        """Return the voxels that a lesion (Z, Y, X) on a grid that lies LPS covers (data_prep.masks.own_voxels)."""
+        """Return the voxels that a lesion (Z, Y, X) on a grid that lies LPS covers (data_prep.placing.way_back)."""
         return own_voxels(lesion, grid, self.grid)
 
 

@@ -11,8 +11,7 @@ from data_prep.files.names import MASK, of_patient, read_name
 from data_prep.files.whose import is_visit, may_be_id
 from data_prep.files.words import Words, has_digit, words_of
 from data_prep.manifest.ids import alike, may_be_one
-from data_prep.manifest.listed import ListedScan, scans_of
-from data_prep.manifest.listed_files import ListedFile, candidates, list_volumes
+from data_prep.manifest.listed import ListedFile, ListedScan, list_volumes, scan_of_files, scans_of
 from data_prep.manifest.visits import in_groups, of_visits
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
@@ -257,7 +256,7 @@ def scans_in(listing: FolderListing, prefer: Sequence[str] = ()) -> list[ListedS
         if file.column and file.scan:
             own.setdefault(file.scan, []).append(file)
     for scan, files in own.items():
-        made = _scan_of(files, prefer)
+        made = scan_of_files(files, prefer)
         scans[scan] = _merged(scans[scan], made) if scan in scans else made
     told = [_without_organs(each, listing.files) for each in scans.values()]
     return sorted(told, key=lambda each: (each.patient, len(each.scan), each.scan))
@@ -273,36 +272,6 @@ def _without_organs(scan: ListedScan, files: Sequence[ListedFile]) -> ListedScan
     named_so = " and ".join([", ".join(organs[:3]), *(["others"] if len(organs) > 3 else [])])
     why = f"a mask was left out, since its name says {named_so}, which is no lesion"
     return replace(scan, unclear={**scan.unclear, MASK: why})
-
-
-def _scan_of(files: Sequence[ListedFile], prefer: Sequence[str]) -> ListedScan:
-    images: dict[str, Path] = {}
-    chosen: dict[str, str] = {}
-    unclear: dict[str, str] = {}
-    for name, own in candidates(files, prefer).items():
-        if len(own) > 1:
-            unclear[name] = f"{count_of(len(own), 'file')} may be {name}{_drawn_on(own)}, and none was taken"
-            continue
-        images[name] = own[0].path.absolute()
-        if own[0].organ:
-            chosen[name] = f"a file is taken for the {name} though {own[0].remark}"
-        elif own[0].by != "name":
-            chosen[name] = f"a file is taken for the {name} by its {own[0].by}: {own[0].remark}"
-    mask = images.pop(MASK, None)
-    return ListedScan(
-        patient=files[0].patient,
-        scan=files[0].scan,
-        images=images,
-        mask=mask,
-        regions=(),
-        chosen=chosen,
-        unclear=unclear,
-    )
-
-
-def _drawn_on(files: Sequence[ListedFile]) -> str:
-    names = [each.modality or "none" for each in files]
-    return f" (by their names of {', '.join(sorted(names))})" if any(each.modality for each in files) else ""
 
 
 def _merged(one: ListedScan, other: ListedScan) -> ListedScan:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from data_prep.volumes.off_grid import off_grid
+from data_prep.volumes.lying import off_grid
 from data_prep.volumes.resize import HALF_SHARE, area_weights, weigh
 from data_prep.volumes.sampling import POSITION_DECIMALS, ROUNDING_VOXELS, finer
 from data_prep.volumes.volume import (

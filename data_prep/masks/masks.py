@@ -18,7 +18,7 @@ from data_prep.dicom.seg import Segmentation
 from data_prep.files.read import read_grid, read_volume
 from data_prep.masks.contours import fill_contours
 from data_prep.masks.lesions import check_kept, covered, labelled
-from data_prep.volumes.off_grid import is_piece, off_grid
+from data_prep.volumes.lying import is_piece, off_grid
 from data_prep.volumes.resize import HALF_SHARE
 from data_prep.volumes.volume import Grid, Volume, on_same_voxels, same_grid, to_lps
 from hnscc.base.errors import InputError

@@ -13,24 +13,22 @@ from data_prep.manifest.ids import may_be_one
 from data_prep.manifest.manifest import Row, refused
 from data_prep.manifest.visits import in_groups, of_visits
 from data_prep.oddities.bodies import beside, unlike_bodies
-from data_prep.oddities.codes import odd_codes
-from data_prep.oddities.drawn_lesions import odd_drawn_lesions, odd_pieces
 from data_prep.oddities.exchanged import exchanged
 from data_prep.oddities.fades import faded
 from data_prep.oddities.fields import odd_fields, spellings
 from data_prep.oddities.heights import too_high
-from data_prep.oddities.inverted import inverted
+from data_prep.oddities.lying_otherwise import midlines, odd_mirrored, odd_order
 from data_prep.oddities.marks import Marks, marks
-from data_prep.oddities.mirrored import midlines, odd_mirrored
 from data_prep.oddities.moved import find_moved
 from data_prep.oddities.nudged import moves_of, nudged
-from data_prep.oddities.numbers import emptied, odd_numbers, rounded
+from data_prep.oddities.numbers import emptied, inverted, odd_numbers, rounded
 from data_prep.oddities.odd import odd_scans
+from data_prep.oddities.odd_lesions import odd_drawn_lesions, odd_pieces
 from data_prep.oddities.oddity import Odd, cut_short, of_cohort
 from data_prep.oddities.one_sided import one_sided
-from data_prep.oddities.order import odd_order
 from data_prep.oddities.orientation import lying_of, lying_otherwise
 from data_prep.oddities.planes import odd_planes
+from data_prep.oddities.taken import odd_codes
 from data_prep.oddities.twins import Twins, find_between, find_twins, means_of, reduced
 from hnscc.base.arrays import Bools, Images
 from hnscc.base.errors import InputError
@@ -51,8 +49,8 @@ class Reduced:
 
     means: (C, Z, 16, 16), of parts of each slice, in the images' units; slices: the same, each slice of mean 0 and
     length 1 (oddities.twins). marks: of each modality what stands out (oddities.marks). midlines: (C, Z, H), the column
-    midway between both sides of the skin, NaN where it does not show (oddities.mirrored). moves: (C, 3), in mm along
-    z, y and x, how the mask must be moved to fit best, NaN where it has no border (oddities.nudged).
+    midway between both sides of the skin, NaN where it does not show (oddities.lying_otherwise). moves: (C, 3), in mm
+    along z, y and x, how the mask must be moved to fit best, NaN where it has no border (oddities.nudged).
     """
 
     means: NDArray[np.float32]

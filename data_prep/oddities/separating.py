@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from data_prep.oddities.bodies import body_of
-from data_prep.oddities.inverted import air_height
+from data_prep.oddities.numbers import air_height
 from data_prep.oddities.oddity import LEAST_SCANS, Odd, grouped, of_cohort
 from data_prep.oddities.scales import size
 from hnscc.cohort.store_format import Scan
@@ -110,7 +110,7 @@ def _relative(name: str) -> Callable[[Scan, str], float | None]:
 
 
 def _signal(name: Literal["step", "values", "cut"], least: float) -> Callable[[Scan, str], float | None]:
-    """The logarithm of a number of how the values were processed (data_prep.placing.signal), at least `least`."""
+    """The logarithm of a number of how the values were processed (data_prep.placing.numbers), at least `least`."""
 
     def of(scan: Scan, modality: str) -> float | None:
         number = scan.placement["values"][modality]["signal"][name]

@@ -11,7 +11,7 @@ from data_prep.masks.lesions import LesionMask
 from data_prep.placing.bodies import placed_bodies
 from data_prep.placing.drawn_shape import is_box, skipped_slices, spanned
 from data_prep.placing.edges import SIDES, edges_of
-from data_prep.placing.signal import signal_of
+from data_prep.placing.numbers import signal_of
 from data_prep.volumes.percentiles import percentiles
 from data_prep.volumes.resize import Window, centres_inside, stored_spacing
 from data_prep.volumes.volume import Grid, Volume, axis_of_slices, to_lps

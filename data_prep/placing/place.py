@@ -21,10 +21,9 @@ from nibabel import orientations
 
 from data_prep.masks.lesions import LesionMask, lesion_on
 from data_prep.masks.pieces import pieces_of
-from data_prep.placing.coverage import check_coverage, check_steps
 from data_prep.placing.drawn_shape import drawn_ml, fits, hollow, stored_ml
 from data_prep.placing.found import facts_of, input_of, share_of_body
-from data_prep.placing.gridded import Gridded, gridded
+from data_prep.placing.gridded import Gridded, check_coverage, check_steps, gridded
 from data_prep.placing.numbers import number_facts
 from data_prep.registering.registered import Registration, laid_together
 from data_prep.volumes.lying import lying

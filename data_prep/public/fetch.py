@@ -11,17 +11,22 @@ from pathlib import Path
 import pooch
 import requests
 
-from data_prep.public.addresses import (
+from data_prep.public.sts import (
     AGAIN,
+    MANIFEST,
     NAMED_FILES,
+    NOTICE,
+    NOTICE_TEXT,
     SECONDS,
     GitHub,
     InNetwork,
+    PublicFile,
     in_copy,
+    manifest_of,
     on_github,
+    sts_files,
     telling_failures,
 )
-from data_prep.public.sts import MANIFEST, NOTICE, NOTICE_TEXT, PublicFile, manifest_of, sts_files
 from hnscc.base.errors import InputError
 from hnscc.base.files import sha256, write_errors, write_text
 from hnscc.base.in_words import first_of

@@ -1,13 +1,144 @@
-"""How volumes without an orientation (Analyze pairs) are taken to lie: as what states its orientation, and said so.
+"""How volumes are taken to lie whose files do not say it (Analyze pairs), and a mask that lies on no modality's grid:
+in what the grids differ, as the error tells it.
 
-The grid of a scan is always that of its reference modality, never that of its mask: where the mask's grid decided,
-scans with and without lesion would be stored by different rules.
+What states no orientation lies as what states its own, and that is said. The grid of a scan is always that of its
+reference modality, never that of its mask: where the mask's grid decided, scans with and without lesion would be
+stored by different rules.
 """
 
 from dataclasses import replace
 
-from data_prep.volumes.off_grid import off_grid
-from data_prep.volumes.volume import Grid, Volume, cannot_place, on_same_voxels, same_grid, size_text
+import numpy as np
+
+from data_prep.volumes.volume import (
+    SAME_GRID_VOXELS,
+    Grid,
+    Volume,
+    cannot_place,
+    corners,
+    on_same_voxels,
+    same_grid,
+    size_text,
+    to_lps,
+    voxels_of,
+)
+from hnscc.base.arrays import Floats
+from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
+
+_SIDES = (("left", "right"), ("posterior", "anterior"), ("superior", "inferior"))
+_EXPORT = "Export the mask again on the grid of the image that it was drawn on, or take the scan out."
+
+
+def off_grid(mask: Grid, grids: dict[str, Grid], where: str) -> InputError:
+    """Return the error of a mask on none of `grids` (by modality): against the one that is most like its own.
+
+    It tells which of shape, spacing, axes and origin differ, and by how much; and how 3D Slicer is told to write a
+    whole grid where the mask's is a piece of one.
+    """
+    name = min(grids, key=lambda each: _unlikeness(mask, grids[each]))
+    found = "; ".join(grid_differences(mask, grids[name]))
+    do = _EXPORT
+    if is_piece(mask, grids[name]):
+        found += f": a piece of the grid of {name}, cropped"
+        do = (
+            f"Export the mask on the whole grid: in 3D Slicer, choose {name} as 'Reference volume' in the export "
+            "of the segmentation; or take the scan out."
+        )
+    elif lost := _lost(mask, grids[name]):
+        found += f" ({lost}: its place was lost)"
+        do = "Write the mask with the affine of the image that it was drawn on, or take the scan out."
+    return InputError(
+        "The mask is off the grid of every modality."
+        if len(grids) > 1
+        else f"The mask is not on the grid of {name}.",
+        where=where,
+        expected=f"the shape, spacing, axes and origin of {' or '.join(grids)}",
+        found=f"compared with {name}, {found}",
+        do=do,
+    )
+
+
+def grid_differences(mask: Grid, other: Grid) -> list[str]:
+    """Return what tells a mask's grid from another: shape, spacing, axes, origin, whichever differ, with amounts.
+
+    Both are compared with their axes turned to LPS; where one has no orientation (Analyze), only shape and spacing
+    are, in the order of the file.
+    """
+    oriented = mask.oriented and other.oriented
+    if oriented:
+        mask, other = to_lps(mask), to_lps(other)
+    told = []
+    if mask.shape != other.shape:
+        told.append(f"shape: {_product(mask.shape)} voxels, not {_product(other.shape)}")
+    longest = np.maximum(mask.shape, other.shape)
+    if (np.abs(mask.spacing / other.spacing - 1) * longest > SAME_GRID_VOXELS).any():
+        told.append(f"spacing: {_product(mask.spacing)} mm, not {_product(other.spacing)}")
+    if not oriented:
+        return told
+    if (angle := _angle(mask, other)) * longest.max() > SAME_GRID_VOXELS:
+        told.append(f"axes: turned by {np.degrees(angle):.3g} degrees")
+    if moved := _moved(mask, other):
+        told.append(f"origin: {moved}")
+    if not told:
+        apart = np.linalg.norm(((mask.affine - other.affine) @ corners(mask.shape))[:3], axis=0).max()
+        told.append(
+            f"shape, spacing, axes and origin by little each, which comes to {apart:.3g} mm at a corner"
+        )
+    return told
+
+
+def is_piece(mask: Grid, other: Grid) -> bool:
+    """Whether the mask's voxels are some of the other grid's, and fewer: a crop by whole voxels."""
+    if not (mask.oriented and other.oriented) or to_lps(mask).shape == to_lps(other).shape:
+        return False
+    mask, other = to_lps(mask), to_lps(other)
+    ends = (voxels_of(other, mask) @ corners(mask.shape))[:3]
+    whole = np.abs(ends - np.rint(ends)).max() <= SAME_GRID_VOXELS
+    last = np.array(other.shape)[:, None] - 1
+    inside = bool((np.rint(ends) >= 0).all() and (np.rint(ends) <= last).all())
+    same_step = np.array_equal(np.ptp(np.rint(ends), axis=1) + 1, mask.shape)
+    return bool(whole) and inside and same_step
+
+
+def _lost(mask: Grid, other: Grid) -> str | None:
+    """How a mask looks that was written without the affine of its image."""
+    if not (mask.oriented and other.oriented):
+        return None
+    if np.array_equal(mask.affine, np.eye(4)):
+        return "its affine is the identity"
+    at_zero = not mask.affine[:3, 3].any() and other.affine[:3, 3].any()
+    return "its origin is 0, 0, 0" if at_zero else None
+
+
+def _unlikeness(mask: Grid, other: Grid) -> tuple[bool, bool, int, float]:
+    """The least of these is the grid that the mask was most likely drawn on."""
+    apart = float(np.linalg.norm(mask.affine[:3, 3] - other.affine[:3, 3]))
+    shapes = sorted(mask.shape) != sorted(other.shape)
+    return not is_piece(mask, other), shapes, len(grid_differences(mask, other)), apart
+
+
+def _angle(mask: Grid, other: Grid) -> float:
+    """The largest angle between axes of the two grids, in radians."""
+    cosines = np.sum((mask.affine[:3, :3] / mask.spacing) * (other.affine[:3, :3] / other.spacing), axis=0)
+    sines = np.cross((mask.affine[:3, :3] / mask.spacing).T, (other.affine[:3, :3] / other.spacing).T)
+    return float(np.arctan2(np.linalg.norm(sines, axis=1), cosines).max())
+
+
+def _moved(mask: Grid, other: Grid) -> str:
+    """How far the mask's first voxel lies from the other grid's, along that grid's axes; nothing where it does not."""
+    steps = np.linalg.solve(other.affine[:3, :3], mask.affine[:3, 3] - other.affine[:3, 3])
+    told = [
+        f"{abs(step) * mm:.3g} mm ({count_of(abs(step), 'voxel')}) to {sides[int(step < 0)]}"
+        for step, mm, sides in zip(steps, other.spacing, _SIDES, strict=True)
+        if abs(step) > SAME_GRID_VOXELS / 2
+    ]
+    return ", ".join(told)
+
+
+def _product(values: tuple[int, ...] | Floats) -> str:
+    return " x ".join(f"{value:.6g}" for value in values)
+
 
 NOWHERE = "Analyze's default axes"
 

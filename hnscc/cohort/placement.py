@@ -52,7 +52,7 @@ class FileFacts(TypedDict, total=False):
 
 
 class SignalFacts(TypedDict, total=False):
-    """How the values of one modality's file were processed, by the brighter half of them (data_prep.placing.signal).
+    """How the values of one modality's file were processed, by the brighter half of them (data_prep.placing.numbers).
 
     step: the median difference between voxels side by side in a plane, beside that of voxels 3 apart: 0 to 1 and a
     little more, 1 for noise, less the smoother; None where there is none. values: how many different ones there are

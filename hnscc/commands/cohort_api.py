@@ -132,8 +132,12 @@ def scan(
     from dataclasses import replace
 
     from data_prep.manifest.folder import list_scans_below, scans_in
-    from data_prep.manifest.made import taken_back_unless_done, write_manifest
-    from data_prep.manifest.pseudonyms import read_pseudonyms, write_pseudonyms
+    from data_prep.manifest.made import (
+        read_pseudonyms,
+        taken_back_unless_done,
+        write_manifest,
+        write_pseudonyms,
+    )
     from hnscc.base.given import check_list
 
     check_list("prefer", prefer, "a list of patterns")

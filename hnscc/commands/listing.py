@@ -12,7 +12,7 @@ from hnscc.base.in_words import count_of, noun_of
 if TYPE_CHECKING:
     from data_prep.dicom.listing import ListedSeries
     from data_prep.manifest.folder import FolderListing
-    from data_prep.manifest.listed_files import ListedFile
+    from data_prep.manifest.listed import ListedFile
     from hnscc.commands.new_study import Begun
 
 _COLUMNS = ("patient", "scan", "series", "kind", "slices", "voxels", "mm", "plane", "remarks")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from data_prep.manifest.ids import alike, may_be_one
 from data_prep.new_scans import NewScan, Own, Units
-from data_prep.oddities.new_scan import odd_beside
+from data_prep.oddities.odd import odd_beside
 from data_prep.placing.way_back import back_as_drawn, lesion_back, values_back
 from data_prep.registering.judged import registrations_told
 from hnscc.aggregation.column_types import TableRow

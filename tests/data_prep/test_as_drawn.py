@@ -1,11 +1,13 @@
-"""Masks are kept as they were drawn, on their own grid, and what is marked on stored slices comes back to that grid."""
+"""Masks are kept as they were drawn, on their own grid, and what is marked on stored slices comes back to that grid;
+an image is measured on its own voxels, whatever grid the lesion lies on."""
 
 import nibabel as nib
 import numpy as np
 import pytest
 from scans import LPS, cohort, prepare, scan_arrays, write
 
-from data_prep.placing.way_back import back_as_drawn, lesion_back
+from data_prep.placing.way_back import back_as_drawn, lesion_back, own_voxels
+from data_prep.volumes.volume import Grid, to_lps
 from hnscc.cohort.store import verify_store
 from hnscc.cohort.store_format import content_digest
 
@@ -106,3 +108,45 @@ def test_a_voxel_of_the_mask_is_marked_where_half_of_it_is(store):
     assert np.argwhere(coarse).tolist() == [[2, 1, 4]]
     fine = back_as_drawn(marked, store.scans[1].placement, store.read_drawn("S1"))
     assert fine.sum() == 8 * 3 and fine[2:4, 4:6, 12:14].all() and fine[4:6, 4:8, 16:18].all()
+
+
+def grid_of(shape, step, origin=(0.0, 0.0, 0.0), turn=None):
+    """A grid that lies LPS in the axes of NIfTI; `origin` is where its first voxel lies."""
+    affine = np.diag([-step[0], -step[1], step[2], 1.0])
+    affine[:3, 3] = origin
+    return Grid(shape, (np.eye(4) if turn is None else turn) @ affine, True)
+
+
+def test_a_voxel_belongs_to_the_lesion_where_it_covers_half_of_it_by_hand():
+    """Along x, voxels of 1 mm on voxels of 4 mm: the lesion covers 4 of the 4 parts of the second, 2 of the third."""
+    fine, coarse = grid_of((16, 1, 1), (1, 1, 1)), grid_of((4, 1, 1), (4, 1, 1), (-1.5, 0, 0))
+    lesion = np.zeros((1, 1, 16), bool)
+    lesion[0, 0, 4:10] = True
+    assert own_voxels(lesion, fine, coarse).ravel().tolist() == [False, True, True, False]
+    lesion[0, 0, 9] = False
+    assert own_voxels(lesion, fine, coarse).ravel().tolist() == [False, True, False, False]
+
+
+def test_a_lesion_smaller_than_half_a_voxel_is_measured_where_most_of_it_lies():
+    fine, coarse = grid_of((16, 1, 1), (1, 1, 1)), grid_of((4, 1, 1), (4, 1, 1), (-1.5, 0, 0))
+    lesion = np.zeros((1, 1, 16), bool)
+    lesion[0, 0, 9] = True
+    assert own_voxels(lesion, fine, coarse).ravel().tolist() == [False, False, True, False]
+
+
+def test_outside_of_the_image_there_is_nothing_and_an_empty_lesion_is_nowhere():
+    fine, coarse = grid_of((16, 1, 1), (1, 1, 1)), grid_of((4, 1, 1), (4, 1, 1), (-101.5, 0, 0))
+    lesion = np.zeros((1, 1, 16), bool)
+    assert not own_voxels(lesion, fine, coarse).any()
+    lesion[0, 0, 3] = True
+    assert not own_voxels(lesion, fine, coarse).any()
+
+
+@pytest.mark.parametrize("degrees", [0, 25])
+def test_on_the_same_grid_a_lesion_is_itself(degrees):
+    angle = np.radians(degrees)
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    grid = grid_of((9, 8, 7), (2.0, 1.5, 3.0), (5, 6, 7), turn)
+    lesion = np.random.default_rng(0).random((7, 8, 9)) < 0.2
+    assert (own_voxels(lesion, to_lps(grid), grid) == lesion).all()

@@ -7,7 +7,7 @@ import numpy as np
 from scans import LPS, cohort, prepare
 from stores import scan
 
-from data_prep.oddities.codes import odd_codes
+from data_prep.oddities.taken import odd_codes
 
 ASK = "as their headers say: do they lie on one another?"
 SCANNER, ALIGNED, MNI = (

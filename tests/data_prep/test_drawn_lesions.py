@@ -8,7 +8,7 @@ from scans import prepare, save, write
 from scipy import ndimage
 from stores import scan
 
-from data_prep.oddities.drawn_lesions import odd_drawn_lesions
+from data_prep.oddities.odd_lesions import odd_drawn_lesions
 from data_prep.placing.drawn_shape import hollow
 
 PLAIN = {"hollow": 0.0, "drawn_ml": 2.0, "stored_ml": 2.0}

@@ -13,9 +13,8 @@ from public_files import CONTENTS, FILES, PATHS, file_of
 from scans import prepare, sts
 from web import Web, as_github, send, web_server
 
-from data_prep.public.addresses import REPOSITORY, GitHub
 from data_prep.public.fetch import fetch_sts
-from data_prep.public.sts import sts_files
+from data_prep.public.sts import REPOSITORY, GitHub, sts_files
 from hnscc.base.errors import InputError, StorageError
 
 # The same in a process of its own.

@@ -7,7 +7,7 @@ from scans import place, prepare, save, volume, write
 from scipy import ndimage
 from stores import make_store
 
-from data_prep.oddities.new_scan import odd_beside
+from data_prep.oddities.odd import odd_beside
 from hnscc.cohort.kept_of_store import usual_of
 
 SCANS, SIZE = 12, 32

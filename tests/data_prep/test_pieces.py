@@ -10,7 +10,7 @@ from scipy import ndimage
 from stores import scan
 
 from data_prep.masks.pieces import pieces_of
-from data_prep.oddities.drawn_lesions import odd_pieces
+from data_prep.oddities.odd_lesions import odd_pieces
 from hnscc.cohort.store_format import DrawnMask
 
 SHAPE = (10, 48, 48)  # z, y, x

@@ -5,7 +5,7 @@ import pytest
 from scans import prepare, save, volume, write
 from scipy import ndimage
 
-from data_prep.placing.signal import signal_of
+from data_prep.placing.numbers import signal_of
 
 
 def test_the_step_of_a_ramp_is_a_third_and_that_of_noise_one():

@@ -3,12 +3,12 @@
 import pytest
 from stores import scan
 
-from data_prep.oddities.codes import odd_codes
-from data_prep.oddities.drawn_lesions import odd_drawn_lesions, odd_pieces
 from data_prep.oddities.fields import odd_fields, spellings
 from data_prep.oddities.numbers import odd_numbers
+from data_prep.oddities.odd_lesions import odd_drawn_lesions, odd_pieces
 from data_prep.oddities.one_sided import one_sided
 from data_prep.oddities.planes import odd_planes
+from data_prep.oddities.taken import odd_codes
 
 CHECKS = {
     "odd_codes": odd_codes,
