@@ -93,6 +93,16 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
     subprocess.run([sys.executable, "-c", script], check=True, env={"PATH": ""}, cwd=processes.ROOT)
 
 
+def test_what_trains_loads_nothing_that_only_tables_or_predictions_need():
+    """Each process that trains pays for it: SciPy's signals and statistics took 0.6 s and 36 MB."""
+    script = """
+import sys, hnscc.train, hnscc.commands.train
+heavy = {"ray", "duckdb", "matplotlib", "scipy.signal", "scipy.stats"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, env={"PATH": ""}, cwd=processes.ROOT)
+
+
 def test_check_takes_settings_or_a_file(store, tmp_path):
     settings = study_of(store.location).model_dump(mode="json")
     (tmp_path / "study.yaml").write_text(json.dumps(settings))  # JSON is YAML
