@@ -10,14 +10,15 @@ over scans by predicting nothing. Where it exists, it is
   is. What tells of alarms alone (`fp_ml`, `false_lesions`, specificity) cannot see a miss, nor `fn_ml` and
   sensitivity an alarm: none of these is to be read without its partner. Volumes and counts have no worst value.
 
-So missing more lesions never improves a score: taking a lesion that was found out of a prediction, the last one too,
-makes every score worse or leaves it. This holds
+So missing a lesion that was predicted exactly never improves a score: taking it out of a prediction, the last one too,
+makes every score worse or leaves it. Of what was predicted otherwise this holds
 
 - for counts of lesions and for the calls of scans and patients, of every predicted component that touches a lesion;
 - for volumes, shares of voxels and Dice, of every component that lies within the truth (one that reaches beyond it
   also takes false positives away);
-- for distances of surfaces, of every component that is the lesion itself. Of a lesion that was found in part, only
-  the last step is certain: to predict nothing is never better than to predict anything.
+- for distances of surfaces, of no component but the lesion itself: HD95, ASSD and NSD may improve where a lesion that
+  was only touched is given up, for hits amid a large lesion lie far from its surface. Only the last step is certain: to
+  predict nothing is never better than to predict anything.
 
 The difference of two volumes is a description and no score: a false alarm hides a miss of the same volume.
 """

@@ -135,6 +135,11 @@ class ScanMetric:
     decimals: int = 3
 
 
+# Part of the meaning of each.
+_TOUCHED = (
+    "it may improve where a lesion that was only touched is missed instead: read it beside lesions_found"
+)
+
 # The one list of them: what trials store, the columns of tables and of the report, and what variants are compared by
 # (`patient_metrics`) follow from it.
 SCAN_METRICS = (
@@ -144,7 +149,7 @@ SCAN_METRICS = (
         unit="mm",
         meaning="95 % Hausdorff distance",
         column="in mm, all but 5 % of each surface lies so near to the other; 0 where neither mask holds a voxel, the "
-        "diagonal of the scan where one of them does",
+        f"diagonal of the scan where one of them does; {_TOUCHED}",
         higher_is_better=False,
         function=lambda distances, tolerance_mm: hd95(distances),
         decimals=1,
@@ -154,7 +159,7 @@ SCAN_METRICS = (
         label="ASSD",
         unit="mm",
         meaning="average surface distance",
-        column="the mean over both surfaces, in mm; empty masks count as for hd95_mm",
+        column=f"the mean over both surfaces, in mm; empty masks count as for hd95_mm; {_TOUCHED}",
         higher_is_better=False,
         function=lambda distances, tolerance_mm: average_distance(distances),
         decimals=1,
@@ -165,7 +170,7 @@ SCAN_METRICS = (
         unit=None,
         meaning="normalised surface Dice",
         column="the share of both surfaces that lies within `evaluation.tolerance_mm` of the other; 1 where neither "
-        "mask holds a voxel, 0 where one of them does",
+        f"mask holds a voxel, 0 where one of them does; {_TOUCHED}",
         higher_is_better=True,
         function=surface_dice,
         range=(0.0, 1.0),

@@ -1,6 +1,7 @@
-"""Missing more lesions never improves a score of patients, a mean, a pooled value or a comparison: on random cohorts.
+"""Missing one more lesion that was predicted exactly never improves a score of patients, a mean, a pooled value or a
+comparison: on random cohorts.
 
-tests/scores/test_rule_for_empty_masks.py has the same of every score of one scan.
+tests/scores/test_rule_for_empty_masks.py has the same of every score of one scan, and where it does not hold.
 """
 
 import numpy as np
